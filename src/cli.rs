@@ -1,0 +1,249 @@
+//! The command line: one file per subcommand. The only place that knows clap.
+//!
+//! A subcommand's file holds its arguments and a `run` that resolves them, calls the domain and renders what comes
+//! back. Shared by all: [`GlobalArgs`] and [`Session`].
+
+mod demo;
+mod describe;
+mod destroy;
+mod list;
+mod local;
+mod metrics;
+mod outputs;
+mod plan;
+mod put;
+mod session;
+mod setup;
+mod tail;
+mod verify;
+
+use std::io;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use session::{Interrupt, Session};
+
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::settings::TargetChoice;
+use crate::ui::{BrokenPipe, Format, Printer, UiOptions};
+
+/// Provision and operate Amazon Kinesis data streams, on AWS or on an embedded local cloud.
+#[derive(Debug, Parser)]
+#[command(
+    name = "streamctl",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true
+)]
+#[command(after_help = "\
+Examples:
+  streamctl demo                      the whole tour on the local cloud
+  streamctl setup --shard-count 1     create the default stream
+  streamctl put --file records.json   send records
+  streamctl tail --from trim -n 10    read them back
+  streamctl metrics                   see the last hour
+  streamctl destroy                   delete what setup made")]
+pub struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// Where to act: AWS, or the local cloud (default: AWS if this machine shows any sign of it)
+    #[arg(long, global = true, value_enum, value_name = "TARGET")]
+    target: Option<TargetArg>,
+    /// Endpoint of an AWS-compatible service
+    #[arg(long, global = true, value_name = "URL")]
+    endpoint_url: Option<String>,
+    /// AWS region
+    #[arg(long, global = true, value_name = "REGION")]
+    region: Option<String>,
+    /// Profile of the shared AWS configuration
+    #[arg(long, global = true, value_name = "NAME")]
+    profile: Option<String>,
+    /// Shape of the output
+    #[arg(short, long, global = true, value_enum, value_name = "FORMAT")]
+    output: Option<Format>,
+    /// Say only warnings and errors on stderr
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Log what happens inside, on stderr (-vv for more)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto")]
+    color: ColorArg,
+    /// Show no progress bars
+    #[arg(long, global = true)]
+    no_progress: bool,
+    /// Read this file instead of ./streamctl.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<std::path::PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum TargetArg {
+    Aws,
+    Local,
+}
+
+impl From<TargetArg> for TargetChoice {
+    fn from(arg: TargetArg) -> Self {
+        match arg {
+            TargetArg::Aws => Self::Aws,
+            TargetArg::Local => Self::Local,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum ColorArg {
+    Auto,
+    Always,
+    Never,
+}
+
+/// Names a stream, or takes the default one.
+#[derive(Debug, Clone, Args)]
+pub struct StreamArg {
+    /// Stream to act on [default: STREAMCTL_STREAM, AWS_KINESIS_STREAM_NAME, streamctl.toml, concert-data-stream]
+    #[arg(long, value_name = "NAME")]
+    stream: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Setup(setup::SetupArgs),
+    Plan(plan::PlanArgs),
+    Destroy(destroy::DestroyArgs),
+    Verify(verify::VerifyArgs),
+    Outputs(outputs::OutputsArgs),
+    List(list::ListArgs),
+    Describe(describe::DescribeArgs),
+    Put(put::PutArgs),
+    Tail(tail::TailArgs),
+    Metrics(metrics::MetricsArgs),
+    Local(local::LocalArgs),
+    Demo(demo::DemoArgs),
+}
+
+impl Command {
+    async fn run(self, session: &Session) -> Result<Exit> {
+        match self {
+            Self::Setup(args) => setup::run(args, session).await,
+            Self::Plan(args) => plan::run(args, session).await,
+            Self::Destroy(args) => destroy::run(args, session).await,
+            Self::Verify(args) => verify::run(args, session).await,
+            Self::Outputs(args) => outputs::run(args, session).await,
+            Self::List(args) => list::run(args, session).await,
+            Self::Describe(args) => describe::run(args, session).await,
+            Self::Put(args) => put::run(args, session).await,
+            Self::Tail(args) => tail::run(args, session).await,
+            Self::Metrics(args) => metrics::run(args, session).await,
+            Self::Local(args) => local::run(args, session).await,
+            Self::Demo(args) => demo::run(args, session).await,
+        }
+    }
+
+    /// Commands that hear Ctrl-C themselves, to report what was done; the others are simply ended.
+    fn stops_by_itself(&self) -> bool {
+        matches!(
+            self,
+            Self::Setup(_) | Self::Destroy(_) | Self::Put(_) | Self::Tail(_) | Self::Demo(_) | Self::Local(_)
+        )
+    }
+}
+
+/// Runs the process: parse, settle, run, report.
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return parse_failure(&error),
+    };
+    let printer = Printer::new(UiOptions {
+        format: cli.global.output,
+        quiet: cli.global.quiet,
+        no_progress: cli.global.no_progress,
+        color: match cli.global.color {
+            ColorArg::Auto => None,
+            ColorArg::Always => Some(true),
+            ColorArg::Never => Some(false),
+        },
+    });
+    log_to_stderr(cli.global.verbose);
+    // Before any thread exists: variables are read by the SDK too.
+    if let Err(error) = session::load_dotenv() {
+        printer.error(&error);
+        return error.exit();
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            printer.error(&Error::failed("could not start the async runtime").cause(error));
+            return Exit::Failed;
+        }
+    };
+    let outcome = runtime.block_on(run(cli, printer));
+    // A blocking read of stdin must not hold the process up.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn run(cli: Cli, printer: Printer) -> Exit {
+    let session = match Session::new(&cli.global, printer) {
+        Ok(session) => session,
+        Err((error, printer)) => {
+            printer.error(&error);
+            return error.exit();
+        }
+    };
+    let by_itself = cli.command.stops_by_itself();
+    let command = cli.command.run(&session);
+    let outcome = tokio::select! {
+        outcome = command => outcome,
+        () = session.interrupt().wait(), if !by_itself => Ok(Exit::Interrupted),
+        () = session.interrupt().wait_again() => Ok(Exit::Interrupted),
+    };
+    match outcome.and_then(|exit| session.printer().flush().map(|()| exit)) {
+        Ok(exit) => exit,
+        Err(error) => {
+            let quiet_end = std::error::Error::source(&error).is_some_and(|source| source.is::<BrokenPipe>());
+            if !quiet_end {
+                session.printer().error(&error);
+            }
+            error.exit()
+        }
+    }
+}
+
+/// Help and version end well; everything else is bad usage.
+fn parse_failure(error: &clap::Error) -> Exit {
+    let printed = error.print();
+    match printed {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Exit::Failed,
+        _ if error.use_stderr() => Exit::Usage,
+        _ => Exit::Done,
+    }
+}
+
+fn log_to_stderr(verbose: u8) {
+    use tracing_subscriber::EnvFilter;
+    let default = match verbose {
+        0 => return,
+        1 => "streamctl=debug",
+        2 => "streamctl=trace,aws_smithy_runtime=debug,aws_config=debug",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_env("STREAMCTL_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    // Only fails where a logger is already set, as in tests that call this twice.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .try_init();
+}

@@ -1,0 +1,197 @@
+//! One run of the program: settings, printer, interruption, and the context made on demand.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use etcetera::BaseStrategy;
+use tokio::sync::{OnceCell, watch};
+
+use super::{GlobalArgs, StreamArg};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::platform;
+use crate::settings::{ConfigFile, Flags, Settings, Sources};
+use crate::ui::Printer;
+
+/// What a subcommand is given besides its own arguments.
+pub struct Session {
+    settings: Settings,
+    printer: Printer,
+    interrupt: Interrupt,
+    context: OnceCell<Context>,
+}
+
+impl Session {
+    /// Resolves the settings; on failure the printer comes back to print it.
+    pub(super) fn new(global: &GlobalArgs, printer: Printer) -> Result<Self, (Error, Printer)> {
+        match settings(global) {
+            Ok(settings) => Ok(Self {
+                settings,
+                printer,
+                interrupt: Interrupt::listen(),
+                context: OnceCell::new(),
+            }),
+            Err(error) => Err((error, printer)),
+        }
+    }
+
+    /// What flags, environment and files resolve to.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The way to the terminal.
+    pub fn printer(&self) -> &Printer {
+        &self.printer
+    }
+
+    /// Ctrl-C.
+    pub fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
+    }
+
+    /// The target's clients, made on first use.
+    ///
+    /// # Errors
+    /// As [`Context::connect`].
+    pub async fn context(&self) -> Result<&Context> {
+        self.context
+            .get_or_try_init(|| async {
+                let context = Context::connect(self.settings.clone()).await?;
+                if context.fell_to_local() {
+                    self.printer.note(&format!(
+                        "No sign of AWS on this machine: using the {} (for AWS: set AWS_PROFILE, or --target aws)",
+                        context.target_name()
+                    ));
+                }
+                Ok(context)
+            })
+            .await
+    }
+
+    /// The context for a command that changes something: target, account and region are named first, on stderr.
+    ///
+    /// # Errors
+    /// Exit 4 when the target is out of reach or refuses the credentials.
+    pub async fn context_for_change(&self) -> Result<&Context> {
+        let context = self.context().await?;
+        let account = context.account().await?;
+        self.printer.note(&format!(
+            "Target: {}, account {account}, region {}",
+            context.target_name(),
+            context.region()
+        ));
+        Ok(context)
+    }
+
+    /// The stream an argument names, or the default one.
+    ///
+    /// # Errors
+    /// Exit 2 when it cannot be the name of a stream.
+    pub fn stream(&self, arg: &StreamArg) -> Result<String> {
+        let name = arg.stream.as_deref().unwrap_or(&self.settings.stream);
+        crate::stream::check_name(name)?;
+        Ok(name.to_owned())
+    }
+}
+
+/// Loads `.env` of the current directory into the environment, where an existing variable wins.
+///
+/// Called before any thread is started.
+pub(super) fn load_dotenv() -> Result<()> {
+    match dotenvy::from_path(".env") {
+        Ok(()) => Ok(()),
+        Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::usage(".env could not be read").cause(error.to_string())),
+    }
+}
+
+fn settings(global: &GlobalArgs) -> Result<Settings> {
+    let flags = Flags {
+        target: global.target.map(Into::into),
+        endpoint_url: global.endpoint_url.clone(),
+        region: global.region.clone(),
+        profile: global.profile.clone(),
+    };
+    let path = global.config.as_deref().unwrap_or(Path::new("streamctl.toml"));
+    let base = etcetera::choose_base_strategy().ok();
+    let home_dir: Option<PathBuf> = base.as_ref().map(|base| base.home_dir().to_path_buf());
+    Settings::resolve(
+        &flags,
+        &Sources {
+            env: &|name| std::env::var(name).ok(),
+            file: ConfigFile::read(path, global.config.is_some())?,
+            exists: &|path| path.exists(),
+            is_ec2: &platform::is_ec2,
+            home_dir,
+            data_dir: base.map(|base| base.data_dir()),
+        },
+    )
+}
+
+/// Ctrl-C as something to wait for: once to stop cleanly, twice to stop at once.
+#[derive(Debug, Clone)]
+pub struct Interrupt {
+    count: watch::Receiver<u8>,
+    _listener: Arc<watch::Sender<u8>>,
+}
+
+impl Interrupt {
+    fn listen() -> Self {
+        let (sender, count) = watch::channel(0u8);
+        let listener = Arc::new(sender);
+        let weak = Arc::downgrade(&listener);
+        tokio::spawn(async move {
+            while stop_signal().await.is_ok() {
+                let Some(sender) = weak.upgrade() else { return };
+                sender.send_modify(|count| *count = count.saturating_add(1));
+            }
+        });
+        Self {
+            count,
+            _listener: listener,
+        }
+    }
+
+    /// Whether the user has asked to stop.
+    pub fn is_set(&self) -> bool {
+        *self.count.borrow() > 0
+    }
+
+    /// Returns once the user asks to stop.
+    pub async fn wait(&self) {
+        self.wait_for(1).await;
+    }
+
+    /// Returns once the user has asked to stop twice.
+    pub async fn wait_again(&self) {
+        self.wait_for(2).await;
+    }
+
+    async fn wait_for(&self, times: u8) {
+        if self
+            .count
+            .clone()
+            .wait_for(|count| *count >= times)
+            .await
+            .is_err()
+        {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Ctrl-C, or the request of a service manager to stop.
+async fn stop_signal() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            outcome = tokio::signal::ctrl_c() => outcome,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}

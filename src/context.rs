@@ -1,0 +1,216 @@
+//! The resolved target and its clients: what every domain function is given.
+//!
+//! Knows nothing of arguments or the terminal. The local cloud is an endpoint like any other; it is started here
+//! when it is the target and not running.
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_smithy_http_client::Builder as HttpBuilder;
+use aws_smithy_http_client::tls;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use tokio::sync::OnceCell;
+
+use crate::error::{self, Error, Result};
+use crate::settings::{DEFAULT_REGION, Settings, Target, TargetReason};
+
+/// A caller's way to reach the target.
+pub struct Context {
+    settings: Settings,
+    sdk: SdkConfig,
+    endpoint: Option<String>,
+    account: OnceCell<String>,
+    kinesis: aws_sdk_kinesis::Client,
+    cloudwatch: aws_sdk_cloudwatch::Client,
+    iam: aws_sdk_iam::Client,
+    sts: aws_sdk_sts::Client,
+}
+
+impl Context {
+    /// Resolves credentials and region, and starts the local cloud if that is the target.
+    ///
+    /// # Errors
+    /// Exit 4 when the local cloud cannot be started or the region makes no sense.
+    pub async fn connect(settings: Settings) -> Result<Self> {
+        let endpoint = match &settings.target {
+            Target::Aws => None,
+            Target::Endpoint(url) => Some(url.clone()),
+            Target::Local => Some(local_endpoint(&settings).await?),
+        };
+        let sdk = sdk_config(&settings, endpoint.as_deref()).await;
+        Ok(Self {
+            kinesis: aws_sdk_kinesis::Client::new(&sdk),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(&sdk),
+            iam: aws_sdk_iam::Client::new(&sdk),
+            sts: aws_sdk_sts::Client::new(&sdk),
+            account: OnceCell::new(),
+            endpoint,
+            settings,
+            sdk,
+        })
+    }
+
+    /// The settings this context was made from.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Kinesis client.
+    pub fn kinesis(&self) -> &aws_sdk_kinesis::Client {
+        &self.kinesis
+    }
+
+    /// CloudWatch client.
+    pub fn cloudwatch(&self) -> &aws_sdk_cloudwatch::Client {
+        &self.cloudwatch
+    }
+
+    /// IAM client.
+    pub fn iam(&self) -> &aws_sdk_iam::Client {
+        &self.iam
+    }
+
+    /// The region every call goes to.
+    pub fn region(&self) -> &str {
+        self.sdk.region().map_or(DEFAULT_REGION, Region::as_ref)
+    }
+
+    /// The partition of the region (`aws`, `aws-cn`, `aws-us-gov`), the second part of an ARN.
+    pub fn partition(&self) -> &'static str {
+        match self.region() {
+            region if region.starts_with("cn-") => "aws-cn",
+            region if region.starts_with("us-gov-") => "aws-us-gov",
+            _ => "aws",
+        }
+    }
+
+    /// The account the credentials belong to (STS GetCallerIdentity, asked once).
+    ///
+    /// # Errors
+    /// Exit 4 when the target is out of reach or refuses the credentials.
+    pub async fn account(&self) -> Result<&str> {
+        let account = self.account.get_or_try_init(|| async {
+            let identity = self
+                .sts
+                .get_caller_identity()
+                .send()
+                .await
+                .map_err(|e| error::aws::failed("could not check the credentials", e))?;
+            identity.account.ok_or_else(|| {
+                Error::failed("the endpoint's answer names no account").hint("check --endpoint-url")
+            })
+        });
+        account.await.map(String::as_str)
+    }
+
+    /// The ARN of the stream `name` in this account and region.
+    ///
+    /// # Errors
+    /// As [`Context::account`].
+    pub async fn stream_arn(&self, name: &str) -> Result<String> {
+        let account = self.account().await?;
+        Ok(format!(
+            "arn:{}:kinesis:{}:{account}:stream/{name}",
+            self.partition(),
+            self.region()
+        ))
+    }
+
+    /// The target in words, as in "local cloud at http://127.0.0.1:4566" or "AWS".
+    pub fn target_name(&self) -> String {
+        match (&self.settings.target, &self.endpoint) {
+            (Target::Local, Some(url)) => format!("local cloud at {url}"),
+            (_, Some(url)) => format!("endpoint {url}"),
+            (_, None) => "AWS".to_owned(),
+        }
+    }
+
+    /// Whether this is the embedded local cloud.
+    pub fn is_local(&self) -> bool {
+        self.settings.target == Target::Local
+    }
+
+    /// Whether the local cloud was chosen because nothing points to AWS.
+    pub fn fell_to_local(&self) -> bool {
+        self.settings.target_reason == TargetReason::NoSignOfAws
+    }
+}
+
+async fn sdk_config(settings: &Settings, endpoint: Option<&str>) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client(endpoint))
+        .retry_config(
+            RetryConfig::adaptive()
+                .with_max_attempts(5)
+                .with_initial_backoff(Duration::from_millis(100)),
+        )
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(5))
+                .operation_attempt_timeout(Duration::from_secs(30))
+                .build(),
+        );
+    if let Some(profile) = &settings.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(endpoint) = endpoint {
+        loader = loader.endpoint_url(endpoint);
+    }
+    // The local cloud accepts any key; an emulator on this machine does too, unless the user has real ones.
+    let placeholder = settings.target == Target::Local
+        || (endpoint.is_some_and(is_loopback)
+            && settings.profile.is_none()
+            && std::env::var_os("AWS_ACCESS_KEY_ID").is_none());
+    if placeholder {
+        loader = loader.credentials_provider(Credentials::new("local", "local", None, None, "streamctl"));
+    }
+    let named = settings.region.clone().map(Region::new);
+    let region = match named {
+        Some(region) => region,
+        // Probing profile and instance metadata for a region costs seconds where neither exists.
+        None if placeholder => Region::from_static(DEFAULT_REGION),
+        None => {
+            let mut chain = aws_config::default_provider::region::Builder::default();
+            if let Some(profile) = &settings.profile {
+                chain = chain.profile_name(profile);
+            }
+            chain
+                .build()
+                .region()
+                .await
+                .unwrap_or(Region::from_static(DEFAULT_REGION))
+        }
+    };
+    loader.region(region).load().await
+}
+
+/// A plain client for plain endpoints: reading the system's root certificates takes tens of milliseconds.
+fn http_client(endpoint: Option<&str>) -> SharedHttpClient {
+    match endpoint {
+        Some(url) if url.starts_with("http://") => HttpBuilder::new().build_http(),
+        _ => HttpBuilder::new()
+            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+            .build_https(),
+    }
+}
+
+fn is_loopback(url: &str) -> bool {
+    let host = url.split("://").nth(1).unwrap_or_default();
+    ["127.0.0.1", "localhost", "[::1]"]
+        .iter()
+        .any(|name| host.starts_with(name))
+}
+
+#[cfg(feature = "local")]
+async fn local_endpoint(settings: &Settings) -> Result<String> {
+    crate::local::daemon::ensure_running(&settings.home).await
+}
+
+#[cfg(not(feature = "local"))]
+async fn local_endpoint(_settings: &Settings) -> Result<String> {
+    Err(Error::usage("this streamctl was built without the local cloud")
+        .hint("build with `--features local`, or use `--target aws`"))
+}

@@ -1,0 +1,145 @@
+//! Turns a failed AWS call into one sentence, a cause, a hint and an exit code.
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use super::Error;
+use crate::exit::Exit;
+
+/// Codes with which AWS refuses who is asking (exit 4), not what is asked.
+/// Source: "Common errors" pages of the Kinesis, IAM, STS and CloudWatch API references.
+const REFUSED: &[(&str, &str)] = &[
+    ("ExpiredToken", EXPIRED),
+    ("ExpiredTokenException", EXPIRED),
+    (
+        "RequestExpired",
+        "check that this machine's clock is right, then try again",
+    ),
+    ("UnrecognizedClientException", WRONG_KEY),
+    ("InvalidClientTokenId", WRONG_KEY),
+    ("InvalidAccessKeyId", WRONG_KEY),
+    ("SignatureDoesNotMatch", WRONG_KEY),
+    ("InvalidSignatureException", WRONG_KEY),
+    ("IncompleteSignature", WRONG_KEY),
+    ("MissingAuthenticationToken", MISSING),
+    ("MissingAuthenticationTokenException", MISSING),
+    ("AccessDenied", DENIED),
+    ("AccessDeniedException", DENIED),
+    ("UnauthorizedOperation", DENIED),
+    ("AuthFailure", WRONG_KEY),
+    (
+        "OptInRequired",
+        "enable the region for this account, or choose another with --region",
+    ),
+];
+const EXPIRED: &str = "renew the credentials, for example with `aws sso login`, then run the command again";
+const WRONG_KEY: &str =
+    "check the access key, secret and region; `aws sts get-caller-identity` shows who you are";
+const MISSING: &str =
+    "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use `--target local`";
+const DENIED: &str = "ask for the permission named above, or use another profile with --profile";
+
+/// The failure of the AWS call that did `what` ("could not create stream orders").
+pub fn failed<E>(what: impl Into<String>, error: SdkError<E, HttpResponse>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let what = what.into();
+    if let SdkError::ServiceError(service) = &error {
+        return service_error(&what, service.err(), service.raw().status().as_u16());
+    }
+    if let Some(credentials) = find_credentials_error(&error) {
+        return credentials_error(&what, credentials);
+    }
+    match error {
+        SdkError::TimeoutError(_) => {
+            Error::unreachable(format!("{what}: the endpoint did not answer in time"))
+                .hint("check the network and the region, then run the command again")
+        }
+        SdkError::DispatchFailure(failure) => {
+            let cause = failure.as_connector_error().map(innermost);
+            Error::unreachable(format!("{what}: the endpoint cannot be reached"))
+                .cause(cause.unwrap_or_else(|| "no connection".to_owned()))
+                .hint("check the network, --region and --endpoint-url; `--target local` needs no network")
+        }
+        SdkError::ResponseError(response) => {
+            let status = response.raw().status().as_u16();
+            Error::failed(format!(
+                "{what}: the endpoint's answer (HTTP {status}) could not be read"
+            ))
+            .hint("check that --endpoint-url names an AWS-compatible endpoint")
+        }
+        other => Error::failed(what).cause(innermost(other)),
+    }
+}
+
+fn service_error(what: &str, error: &(impl ProvideErrorMetadata + std::fmt::Display), status: u16) -> Error {
+    let code = error.code().unwrap_or("UnknownError");
+    let message = error
+        .message()
+        .map_or_else(|| format!("HTTP {status}"), str::to_owned);
+    let refused = REFUSED.iter().find(|(known, _)| *known == code);
+    let exit = if refused.is_some() {
+        Exit::Unreachable
+    } else {
+        Exit::Failed
+    };
+    let built = Error::new(exit, what)
+        .cause(format!("{code}: {message}"))
+        .with_code(code);
+    match refused {
+        Some((_, hint)) => built.hint(*hint),
+        None => match hint_for(code) {
+            Some(hint) => built.hint(hint),
+            None => built,
+        },
+    }
+}
+
+/// The next step for faults of the request, where one is known.
+fn hint_for(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "ResourceNotFoundException" | "NoSuchEntity" => {
+            "`streamctl list` shows the streams here; `streamctl setup` makes one"
+        }
+        "ResourceInUseException" => "wait until the stream is ACTIVE (`streamctl describe`), then try again",
+        "LimitExceededException" => "an account limit is reached: wait, or ask AWS for a higher quota",
+        "ProvisionedThroughputExceededException" => "the shard is at its limit: slow down or add shards",
+        _ => return None,
+    })
+}
+
+fn credentials_error(what: &str, error: &CredentialsError) -> Error {
+    let cause = innermost(error);
+    let built = match error {
+        CredentialsError::CredentialsNotLoaded(_) => {
+            Error::unreachable(format!("{what}: no AWS credentials were found")).hint(MISSING)
+        }
+        _ => Error::unreachable(format!("{what}: the AWS credentials could not be loaded")).hint(EXPIRED),
+    };
+    built.cause(cause)
+}
+
+fn find_credentials_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a CredentialsError> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<CredentialsError>() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The innermost cause: the sentence that says what really happened.
+fn innermost(error: impl std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        text = error.to_string();
+        next = error.source();
+    }
+    text
+}

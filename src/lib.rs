@@ -1,0 +1,26 @@
+//! Provision and operate Amazon Kinesis data streams, on AWS or on an embedded local cloud.
+//!
+//! The layers, outermost first; each knows only those below it:
+//!
+//! | layer | modules | owns |
+//! |---|---|---|
+//! | shell | [`cli`], [`ui`] | arguments, settings, what is printed |
+//! | domain | [`pipeline`], [`stream`], [`record`], [`produce`], [`consume`], [`observe`] | what streamctl does |
+//! | ground | [`context`], [`settings`], [`error`], [`exit`], [`platform`] | target, clients, failures |
+//! | local | [`local`] | the embedded cloud, reached by everything above only over HTTP |
+
+pub mod cli;
+pub mod consume;
+pub mod context;
+pub mod error;
+pub mod exit;
+#[cfg(feature = "local")]
+pub mod local;
+pub mod observe;
+pub mod pipeline;
+pub mod platform;
+pub mod produce;
+pub mod record;
+pub mod settings;
+pub mod stream;
+pub mod ui;

@@ -1,0 +1,1 @@
+//! The Kinesis engine of the local cloud.

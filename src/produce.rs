@@ -1,0 +1,1 @@
+//! Placeholder of the produce module.

@@ -1,0 +1,230 @@
+//! The only place that prints: stdout for data, stderr for everything else.
+
+mod progress;
+mod report;
+mod style;
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::sync::Mutex;
+
+use serde::Serialize;
+
+pub use progress::{Progress, Step};
+pub use report::{Format, Report, table};
+pub use style::Style;
+
+use crate::error::{Error, Result};
+
+/// How much is said, and how.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct UiOptions {
+    /// Shape of reports; `None` takes [`Format::Table`].
+    pub format: Option<Format>,
+    /// No notes and no progress: only data, warnings and errors.
+    pub quiet: bool,
+    /// No progress bars.
+    pub no_progress: bool,
+    /// `Some` forces colour on or off; `None` decides by terminal and `NO_COLOR`.
+    pub color: Option<bool>,
+}
+
+/// Writes data to stdout and messages to stderr.
+pub struct Printer {
+    options: UiOptions,
+    stdout: Mutex<BufWriter<io::Stdout>>,
+    style: Style,
+    progress: Progress,
+}
+
+/// Marks the error that means "the reader of our pipe has gone": a quiet end, exit 0.
+#[derive(Debug, thiserror::Error)]
+#[error("the reader of the output has gone")]
+pub struct BrokenPipe;
+
+impl Printer {
+    /// A printer for this process's streams.
+    pub fn new(options: UiOptions) -> Self {
+        let color = |stream_is_terminal: bool| {
+            options.color.unwrap_or_else(|| {
+                stream_is_terminal
+                    && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+                    && std::env::var_os("TERM").is_none_or(|v| v != "dumb")
+            })
+        };
+        let stderr_terminal = io::stderr().is_terminal();
+        let hidden = options.quiet || options.no_progress || !stderr_terminal;
+        Self {
+            options,
+            stdout: Mutex::new(BufWriter::with_capacity(64 * 1024, io::stdout())),
+            style: Style::new(color(io::stdout().is_terminal()), color(stderr_terminal)),
+            progress: Progress::new(hidden),
+        }
+    }
+
+    /// The shape reports are printed in.
+    pub fn format(&self) -> Format {
+        self.options.format.unwrap_or_default()
+    }
+
+    /// Whether stdout is a terminal, so that a reader sees each line as it comes.
+    pub fn stdout_is_terminal(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
+    /// Colours for text on stdout.
+    pub fn style(&self) -> &Style {
+        &self.style
+    }
+
+    /// Progress on stderr; silent where stderr is no terminal.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Prints a report in the chosen format.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn report(&self, report: &impl Report) -> Result<()> {
+        let text = match self.format() {
+            Format::Table => report.table(&self.style),
+            Format::Text => report.text(),
+            Format::Json => to_json(report, true)?,
+            Format::Yaml => serde_saphyr::to_string(report)
+                .map_err(|e| Error::failed("could not write the report as YAML").cause(e.to_string()))?,
+        };
+        self.out(text.trim_end_matches('\n'))?;
+        self.flush()
+    }
+
+    /// Prints one value as a line of JSON.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn ndjson(&self, value: &impl Serialize) -> Result<()> {
+        self.out(&to_json(value, false)?)
+    }
+
+    /// Writes a line of data to stdout (buffered: see [`Printer::flush`]).
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn out(&self, line: &str) -> Result<()> {
+        self.out_bytes(line.as_bytes(), b"\n")
+    }
+
+    /// Writes bytes and a terminator to stdout (buffered: see [`Printer::flush`]).
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn out_bytes(&self, data: &[u8], end: &[u8]) -> Result<()> {
+        let mut stdout = self
+            .stdout
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        stdout
+            .write_all(data)
+            .and_then(|()| stdout.write_all(end))
+            .map_err(stdout_error)
+    }
+
+    /// Hands what was written to stdout to its reader.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn flush(&self) -> Result<()> {
+        let mut stdout = self
+            .stdout
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        stdout.flush().map_err(stdout_error)
+    }
+
+    /// A message to the user, on stderr; silent with `--quiet`.
+    pub fn note(&self, text: &str) {
+        if !self.options.quiet {
+            self.stderr_line(text);
+        }
+    }
+
+    /// Something the user should know even with `--quiet`.
+    pub fn warn(&self, text: &str) {
+        self.stderr_line(&format!("{} {text}", self.style.stderr_warning("warning:")));
+    }
+
+    /// A failure: its sentence, its causes, its hint.
+    pub fn error(&self, error: &Error) {
+        let chain = error.chain();
+        let mut lines = vec![format!("{} {}", self.style.stderr_error("error:"), chain[0])];
+        lines.extend(
+            chain[1..]
+                .iter()
+                .map(|cause| format!("  cause: {}", cause.replace('\n', "\n    "))),
+        );
+        if let Some(hint) = error.hint_text() {
+            lines.push(format!("{} {hint}", self.style.stderr_hint("hint:")));
+        }
+        self.stderr_line(&lines.join("\n"));
+    }
+
+    /// Asks the user to type `name` before `action` ("delete the stream orders"); `yes` skips the question.
+    ///
+    /// # Errors
+    /// Exit 2 without a terminal, exit 1 when the answer is another.
+    pub fn confirm_by_name(&self, action: &str, name: &str, yes: bool) -> Result<()> {
+        if yes {
+            return Ok(());
+        }
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return Err(
+                Error::usage(format!("refusing to {action} without a confirmation"))
+                    .hint("add --yes to confirm where there is no terminal"),
+            );
+        }
+        self.prompt(&format!("This will {action}. Type {name} to confirm: "));
+        let mut answer = String::new();
+        io::stdin()
+            .read_line(&mut answer)
+            .map_err(|e| Error::failed("could not read the answer").cause(e))?;
+        if answer.trim() == name {
+            return Ok(());
+        }
+        Err(Error::failed("not confirmed; nothing was changed"))
+    }
+
+    fn prompt(&self, text: &str) {
+        let mut stderr = anstream::stderr().lock();
+        // A message that cannot be shown is no reason to fail what it is about.
+        let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
+    }
+
+    fn stderr_line(&self, text: &str) {
+        self.progress.suspend(|| {
+            let mut stderr = io::stderr().lock();
+            // A message that cannot be shown is no reason to fail what it is about.
+            let _ = writeln!(stderr, "{text}");
+        });
+    }
+}
+
+impl Drop for Printer {
+    fn drop(&mut self) {
+        let _ = self.flush();
+    }
+}
+
+fn to_json(value: &impl Serialize, pretty: bool) -> Result<String> {
+    let text = if pretty {
+        serde_json::to_string_pretty(value)
+    } else {
+        serde_json::to_string(value)
+    };
+    text.map_err(|e| Error::failed("could not write the report as JSON").cause(e))
+}
+
+fn stdout_error(error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Error::new(crate::exit::Exit::Done, "the reader of the output has gone").cause(BrokenPipe);
+    }
+    Error::failed("could not write to stdout").cause(error)
+}

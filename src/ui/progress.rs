@@ -1,0 +1,99 @@
+//! Progress on stderr with indicatif; nothing at all where stderr is no terminal.
+
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// All progress lines of this process.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    lines: MultiProgress,
+}
+
+/// One line of progress: a resource being changed, a file being sent.
+#[derive(Debug)]
+pub struct Step {
+    bar: ProgressBar,
+    name: String,
+}
+
+impl Progress {
+    pub(super) fn new(hidden: bool) -> Self {
+        let target = if hidden {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        };
+        Self {
+            lines: MultiProgress::with_draw_target(target),
+        }
+    }
+
+    /// Whether progress is shown to anyone.
+    pub fn is_hidden(&self) -> bool {
+        self.lines.is_hidden()
+    }
+
+    /// A line with a spinner, a name and a changing message.
+    pub fn step(&self, name: impl Into<String>) -> Step {
+        let name = name.into();
+        let bar = self.lines.add(ProgressBar::new_spinner());
+        bar.set_style(template("{spinner} {prefix}  {wide_msg}"));
+        bar.set_prefix(name.clone());
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Step { bar, name }
+    }
+
+    /// A line that counts towards `total` bytes; `None` where the total is unknown (a pipe).
+    pub fn bytes(&self, name: impl Into<String>, total: Option<u64>) -> Step {
+        let name = name.into();
+        let bar = self
+            .lines
+            .add(total.map_or_else(ProgressBar::no_length, ProgressBar::new));
+        bar.set_style(template(match total {
+            Some(_) => "{prefix} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}  {wide_msg}",
+            None => "{spinner} {prefix} {bytes} {bytes_per_sec}  {wide_msg}",
+        }));
+        bar.set_prefix(name.clone());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Step { bar, name }
+    }
+
+    /// Runs `print` with the lines out of the way.
+    pub fn suspend<R>(&self, print: impl FnOnce() -> R) -> R {
+        self.lines.suspend(print)
+    }
+}
+
+impl Step {
+    /// The name it was made with.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Says what is being done now.
+    pub fn message(&self, text: impl Into<String>) {
+        self.bar.set_message(text.into());
+    }
+
+    /// Moves a counting line to `position`.
+    pub fn position(&self, position: u64) {
+        self.bar.set_position(position);
+    }
+
+    /// Leaves the line with its last word, such as "created".
+    pub fn finish(&self, text: impl Into<String>) {
+        self.bar.set_style(template("  {prefix}  {wide_msg}"));
+        self.bar.finish_with_message(text.into());
+    }
+
+    /// Takes the line away.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn template(text: &str) -> ProgressStyle {
+    // The templates are literals of this file; a mistake in one shows as the default style, not as a panic.
+    ProgressStyle::with_template(text).unwrap_or_else(|_| ProgressStyle::default_bar())
+}

@@ -1,0 +1,47 @@
+//! What a command has to say at its end, in every output format.
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use super::Style;
+
+/// `-o`: the shape of reports.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people: tables and sentences.
+    #[default]
+    Table,
+    /// One JSON document (streaming commands: one JSON object a line).
+    Json,
+    /// One YAML document.
+    Yaml,
+    /// Tab-separated values without headings, for cut and awk.
+    Text,
+}
+
+/// A command's result. Its `Serialize` form is a stable contract with scripts.
+pub trait Report: Serialize {
+    /// The form for people.
+    fn table(&self, style: &Style) -> String;
+
+    /// Lines of tab-separated values, without headings.
+    fn text(&self) -> String;
+}
+
+/// A table in the house style: no lines at all, wrapped to the terminal's width (80 where there is none).
+pub fn table<H: Into<comfy_table::Cell>>(headings: impl IntoIterator<Item = H>) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic);
+    if table.width().is_none() {
+        table.set_width(80);
+    }
+    table.set_header(
+        headings
+            .into_iter()
+            .map(Into::into)
+            .collect::<Vec<comfy_table::Cell>>(),
+    );
+    table
+}
