@@ -18,6 +18,7 @@ mod tail;
 mod verify;
 
 use std::io;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -196,9 +197,10 @@ pub fn main() -> Exit {
 }
 
 async fn run(cli: Cli, printer: Printer) -> Exit {
-    let session = match Session::new(&cli.global, printer) {
+    let printer = Arc::new(printer);
+    let session = match Session::new(&cli.global, printer.clone()) {
         Ok(session) => session,
-        Err((error, printer)) => {
+        Err(error) => {
             printer.error(&error);
             return error.exit();
         }

@@ -151,6 +151,7 @@ async fn sdk_config(settings: &Settings, endpoint: Option<&str>) -> SdkConfig {
             TimeoutConfig::builder()
                 .connect_timeout(Duration::from_secs(5))
                 .operation_attempt_timeout(Duration::from_secs(30))
+                .operation_timeout(Duration::from_secs(60))
                 .build(),
         );
     if let Some(profile) = &settings.profile {

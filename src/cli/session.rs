@@ -16,22 +16,30 @@ use crate::ui::Printer;
 /// What a subcommand is given besides its own arguments.
 pub struct Session {
     settings: Settings,
-    printer: Printer,
+    printer: Arc<Printer>,
     interrupt: Interrupt,
     context: OnceCell<Context>,
 }
 
 impl Session {
-    /// Resolves the settings; on failure the printer comes back to print it.
-    pub(super) fn new(global: &GlobalArgs, printer: Printer) -> Result<Self, (Error, Printer)> {
-        match settings(global) {
-            Ok(settings) => Ok(Self {
-                settings,
-                printer,
-                interrupt: Interrupt::listen(),
-                context: OnceCell::new(),
-            }),
-            Err(error) => Err((error, printer)),
+    /// Resolves the settings and starts to listen for Ctrl-C.
+    pub(super) fn new(global: &GlobalArgs, printer: Arc<Printer>) -> Result<Self> {
+        let settings = settings(global)?;
+        Ok(Self {
+            settings,
+            printer,
+            interrupt: Interrupt::listen(),
+            context: OnceCell::new(),
+        })
+    }
+
+    /// The same terminal and the same Ctrl-C, with other settings.
+    pub(super) fn with_settings(&self, settings: Settings) -> Self {
+        Self {
+            settings,
+            printer: self.printer.clone(),
+            interrupt: self.interrupt.clone(),
+            context: OnceCell::new(),
         }
     }
 

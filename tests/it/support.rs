@@ -1,0 +1,174 @@
+//! A local cloud for one test, and the binary pointed at it.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use assert_cmd::Command;
+use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
+use tempfile::TempDir;
+
+/// A machine with nothing of AWS on it: an empty home, no variables.
+pub struct Machine {
+    dir: TempDir,
+}
+
+impl Machine {
+    pub fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// The user's home and the working directory of commands.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Writes a file into the working directory.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// `streamctl ARGS` as a user without any configuration would run it.
+    pub fn streamctl<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_streamctl"));
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.path())
+            .env("STREAMCTL_HOME", self.path().join("streamctl-home"))
+            // The machine the tests run on may itself be in AWS.
+            .env("STREAMCTL_TARGET", "local")
+            .current_dir(self.path())
+            .timeout(Duration::from_secs(60))
+            .args(args);
+        command
+    }
+
+    /// Runs a command that must succeed; its stdout.
+    pub fn ok<const N: usize>(&self, args: [&str; N]) -> String {
+        let output = self.streamctl(args).assert().success().get_output().clone();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a command that must end with `code`; its stderr.
+    pub fn fails<const N: usize>(&self, code: i32, args: [&str; N]) -> String {
+        let output = self.streamctl(args).assert().code(code).get_output().clone();
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Runs a command with `-o json` that must succeed; the document.
+    pub fn json<const N: usize>(&self, args: [&str; N]) -> serde_json::Value {
+        let output = self
+            .streamctl(args)
+            .args(["-o", "json"])
+            .assert()
+            .success()
+            .get_output()
+            .clone();
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+/// A running local cloud.
+pub struct Cloud {
+    pub machine: Machine,
+    pub endpoint: String,
+    pid: u32,
+}
+
+impl std::ops::Deref for Cloud {
+    type Target = Machine;
+
+    fn deref(&self) -> &Machine {
+        &self.machine
+    }
+}
+
+impl Cloud {
+    /// Starts one on a free port.
+    pub fn start() -> Self {
+        Self::start_with([])
+    }
+
+    /// Starts one with further arguments of `local start`.
+    pub fn start_with<const N: usize>(args: [&str; N]) -> Self {
+        let machine = Machine::new();
+        let (endpoint, pid) = start(&machine, &args);
+        Self {
+            machine,
+            endpoint,
+            pid,
+        }
+    }
+
+    /// `kill -9`, as a power cut would.
+    pub fn kill(&mut self) {
+        kill(self.pid);
+        wait_until_gone(&self.endpoint);
+    }
+
+    /// Starts it again on the same data, at a new port.
+    pub fn restart(&mut self) {
+        (self.endpoint, self.pid) = start(&self.machine, &[]);
+    }
+
+    /// The AWS SDK pointed at it.
+    pub fn kinesis(&self) -> aws_sdk_kinesis::Client {
+        let config = aws_sdk_kinesis::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .endpoint_url(&self.endpoint)
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .build();
+        aws_sdk_kinesis::Client::from_conf(config)
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        kill(self.pid);
+    }
+}
+
+fn start(machine: &Machine, args: &[&str]) -> (String, u32) {
+    machine
+        .streamctl(["local", "start", "--port", "0"])
+        .args(args)
+        .assert()
+        .success();
+    let status = machine.json(["local", "status"]);
+    let pid = status["pid"]
+        .as_u64()
+        .and_then(|pid| u32::try_from(pid).ok())
+        .unwrap();
+    (status["endpoint"].as_str().unwrap().to_owned(), pid)
+}
+
+fn kill(pid: u32) {
+    let _ = std::process::Command::new("kill")
+        .args(["-9", &pid.to_string()])
+        .output();
+}
+
+fn wait_until_gone(endpoint: &str) {
+    let address = endpoint.strip_prefix("http://").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while std::net::TcpStream::connect(address).is_ok() {
+        assert!(Instant::now() < deadline, "the local cloud did not die");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Runs `future` on a runtime of its own.
+pub fn block_on<F: std::future::Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
