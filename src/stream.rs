@@ -16,6 +16,7 @@ pub use event::{Event, Events};
 pub use list::{StreamEntry, list};
 pub use shards::{Listing, Shard, ShardMap};
 pub use state::{Mode, ShardMetric, Status, StreamState, observe};
+pub use wait::{not_found, wait_until_active, wait_until_gone};
 
 use crate::error::{Error, Result};
 

@@ -1,13 +1,16 @@
 //! The streams of an account and region.
 
+use std::time::Duration;
+
 use aws_sdk_kinesis::types as sdk;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio::time::{Instant, sleep_until};
 
 use super::state::{Mode, Status, summary, timestamp};
 use crate::context::Context;
-use crate::error::{self, Result};
+use crate::error::{self, Error, Result};
 
 /// One line of the list: what ListStreams says, and the shard count where asked for.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -27,9 +30,12 @@ pub struct StreamEntry {
     pub arn: String,
 }
 
-/// DescribeStreamSummary calls in flight: the API takes 20 a second per account (Kinesis API reference), and an
-/// answer from AWS takes longer than a tenth of a second with its signature and its connection.
-const SUMMARIES_IN_FLIGHT: usize = 4;
+/// DescribeStreamSummary calls in flight.
+const DESCRIPTIONS_IN_FLIGHT: usize = 8;
+/// An account has 20 DescribeStreamSummary calls a second (Kinesis API reference): the first ones at once, the others
+/// one by one, so that other programs get theirs too.
+const DESCRIPTIONS_AT_ONCE: u32 = 3;
+const DESCRIPTION_INTERVAL: Duration = Duration::from_millis(60);
 
 /// All streams whose names begin with `prefix`, by name. `with_shards` asks for the open shards of each, one call a
 /// stream.
@@ -37,37 +43,94 @@ const SUMMARIES_IN_FLIGHT: usize = 4;
 /// # Errors
 /// Exit 4 when the target is out of reach or refuses, exit 1 for other failures of the calls.
 pub async fn list(ctx: &Context, prefix: &str, with_shards: bool) -> Result<Vec<StreamEntry>> {
-    let mut entries = Vec::new();
+    let mut entries = pages(ctx).await?;
+    entries.retain(|entry| entry.name.starts_with(prefix));
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    // Endpoints without StreamSummaries give names only.
+    if !with_shards && entries.iter().all(|entry| !entry.arn.is_empty()) {
+        return Ok(entries);
+    }
+    let started = Instant::now();
+    let described: Vec<Option<StreamEntry>> = stream::iter((0..).zip(entries))
+        .map(|(index, entry)| async move {
+            if !ctx.is_local() {
+                sleep_until(started + pause_before(index)).await;
+            }
+            let summary = summary(ctx, &entry.name).await?;
+            Ok::<_, Error>(summary.as_ref().map(StreamEntry::from))
+        })
+        .buffered(DESCRIPTIONS_IN_FLIGHT)
+        .try_collect()
+        .await?;
+    // One that is gone by now is left out.
+    Ok(described.into_iter().flatten().collect())
+}
+
+/// Every page of ListStreams.
+async fn pages(ctx: &Context) -> Result<Vec<StreamEntry>> {
+    let mut entries: Vec<StreamEntry> = Vec::new();
     let mut token: Option<String> = None;
+    let mut last: Option<String> = None;
     loop {
+        // Older endpoints know no token but the last name, as AWS itself once did.
+        let after = if token.is_none() { last.clone() } else { None };
         let page = ctx
             .kinesis()
             .list_streams()
-            .set_next_token(token.clone())
+            .set_next_token(token.take())
+            .set_exclusive_start_stream_name(after)
             .send()
             .await
             .map_err(|e| error::aws::failed("could not list the streams", e))?;
-        let summaries = page.stream_summaries.unwrap_or_default();
-        entries.extend(summaries.iter().map(StreamEntry::from));
-        if !page.has_more_streams || page.next_token.is_none() || page.next_token == token {
-            break;
+        match page.stream_summaries.as_deref() {
+            Some(summaries) if summaries.len() >= page.stream_names.len() => {
+                entries.extend(summaries.iter().map(StreamEntry::from));
+            }
+            _ => entries.extend(page.stream_names.iter().cloned().map(StreamEntry::named)),
         }
+        if !page.has_more_streams {
+            return Ok(entries);
+        }
+        let reached = entries.last().map(|entry| entry.name.clone());
+        // A page without progress would be asked for for ever.
+        if reached == last {
+            return Ok(entries);
+        }
+        last = reached;
         token = page.next_token;
     }
-    entries.retain(|entry| entry.name.starts_with(prefix));
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
-    if !with_shards {
-        return Ok(entries);
+}
+
+/// When the description number `index` may be asked for, counted from the first.
+fn pause_before(index: u32) -> Duration {
+    DESCRIPTION_INTERVAL * index.saturating_sub(DESCRIPTIONS_AT_ONCE)
+}
+
+impl StreamEntry {
+    /// A stream of which only the name is known yet.
+    fn named(name: String) -> Self {
+        Self {
+            name,
+            status: Status::Other("UNKNOWN".to_owned()),
+            mode: Mode::Provisioned,
+            open_shards: None,
+            created: None,
+            arn: String::new(),
+        }
     }
-    stream::iter(entries)
-        .map(|mut entry| async move {
-            let summary = summary(ctx, &entry.name).await?;
-            entry.open_shards = summary.map(|s| u32::try_from(s.open_shard_count).unwrap_or(0));
-            Ok(entry)
-        })
-        .buffered(SUMMARIES_IN_FLIGHT)
-        .try_collect()
-        .await
+}
+
+impl From<&sdk::StreamDescriptionSummary> for StreamEntry {
+    fn from(summary: &sdk::StreamDescriptionSummary) -> Self {
+        Self {
+            name: summary.stream_name.clone(),
+            status: Status::from(&summary.stream_status),
+            mode: Mode::from(summary.stream_mode_details.as_ref()),
+            open_shards: u32::try_from(summary.open_shard_count).ok(),
+            created: timestamp(&summary.stream_creation_timestamp),
+            arn: summary.stream_arn.clone(),
+        }
+    }
 }
 
 impl From<&sdk::StreamSummary> for StreamEntry {
@@ -80,5 +143,22 @@ impl From<&sdk::StreamSummary> for StreamEntry {
             created: summary.stream_creation_timestamp.as_ref().and_then(timestamp),
             arn: summary.stream_arn.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptions_stay_below_twenty_a_second() {
+        for millis in 0..5_000 {
+            let from = Duration::from_millis(millis);
+            let second = from..from + Duration::from_secs(1);
+            let asked = (0..200).filter(|&i| second.contains(&pause_before(i))).count();
+            assert!(asked <= 20, "{asked} in the second after {millis} ms");
+        }
+        assert_eq!(pause_before(0), Duration::ZERO);
+        assert_eq!(pause_before(DESCRIPTIONS_AT_ONCE), Duration::ZERO);
     }
 }

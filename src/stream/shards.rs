@@ -4,7 +4,6 @@ use aws_sdk_kinesis::types as sdk;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use jiff::Timestamp;
-use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{self, Error, Result};
@@ -13,7 +12,7 @@ use crate::error::{self, Error, Result};
 const HASH_SPACE: f64 = 340_282_366_920_938_463_463_374_607_431_768_211_456.0;
 
 /// A shard of a stream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shard {
     /// Such as `shardId-000000000000`; ids rise with time of creation.
     pub id: String,
@@ -91,8 +90,7 @@ impl Listing {
 }
 
 /// The shards of one stream at one moment, by id.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ShardMap {
     shards: Vec<Shard>,
 }
