@@ -22,7 +22,6 @@ pub struct StreamEntry {
     /// Who decides on the number of shards.
     pub mode: Mode,
     /// Shards that take records; `None` where not asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub open_shards: Option<u32>,
     /// When it was created.
     pub created: Option<Timestamp>,
