@@ -1,4 +1,22 @@
-//! Control plane of one stream.
+//! Control plane of one stream: what it is ([`state`], [`shards`]), how it changes ([`change`], [`reshard`]) and
+//! when a change is through ([`wait`]).
+//!
+//! Works only through [`crate::context::Context`]; what happens meanwhile is told as [`event::Event`]s.
+
+pub mod change;
+pub mod event;
+pub mod list;
+pub mod reshard;
+pub mod shards;
+pub mod state;
+pub mod wait;
+
+pub use change::{Capacity, Changer, NewStream};
+pub use event::{Event, Events};
+pub use list::{StreamEntry, list};
+pub use shards::{Listing, Shard, ShardMap};
+pub use state::{Mode, ShardMetric, Status, StreamState, observe};
+pub use wait::{not_found, wait_until_active, wait_until_gone};
 
 use crate::error::{Error, Result};
 
@@ -15,3 +33,6 @@ pub fn check_name(name: &str) -> Result<()> {
     Err(Error::usage(format!("{name:?} is not a stream name"))
         .hint("use 1 to 128 letters, digits, `_`, `.` or `-`"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,475 @@
+//! Changes to one stream. Each waits for the stream to be ACTIVE before and after: the service takes one change at a
+//! time and refuses the others.
+
+mod rules;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::time::Duration;
+
+use aws_sdk_kinesis::types as sdk;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use tokio::time::Instant;
+
+pub use rules::{
+    MAX_SHARDS, MAX_TAGS, TagChange, check_max_record_size, check_retention, check_shards, check_tags,
+    same_key, tag_change,
+};
+
+use super::event::{Event, Events};
+use super::state::{Mode, ShardMetric, Status, StreamState, observe, summary};
+use super::wait;
+use crate::context::Context;
+use crate::error::{self, Error, Result};
+
+/// The key that Kinesis owns, used for encryption where the user names none.
+/// Source: StartStreamEncryption, Kinesis API reference.
+pub const AWS_MANAGED_KEY: &str = "alias/aws/kinesis";
+
+/// How much a stream is to take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Capacity {
+    /// This many shards, 1 to 10,000.
+    Provisioned {
+        /// Open shards.
+        shards: u32,
+    },
+    /// As much as comes.
+    OnDemand,
+}
+
+/// A stream to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewStream {
+    /// How much it is to take.
+    pub capacity: Capacity,
+    /// Tags it carries from its first moment, at most 50.
+    pub tags: BTreeMap<String, String>,
+    /// Largest record in KiB, 1,024 to 10,240; `None` for the service's default.
+    pub max_record_size_kib: Option<u32>,
+}
+
+/// Changes one stream. Every method waits for ACTIVE, makes its change, waits for ACTIVE again and returns what the
+/// stream is then; where the stream is as wanted already, no changing call is made.
+#[derive(Clone, Copy)]
+pub struct Changer<'a> {
+    pub(super) ctx: &'a Context,
+    pub(super) name: &'a str,
+    pub(super) events: Events<'a>,
+    patience: Duration,
+}
+
+impl<'a> Changer<'a> {
+    /// Changes the stream `name`, telling `events` what happens.
+    pub fn new(ctx: &'a Context, name: &'a str, events: Events<'a>) -> Self {
+        Self {
+            ctx,
+            name,
+            events,
+            patience: Duration::from_secs(15 * 60),
+        }
+    }
+
+    /// Gives each change this long (15 minutes unless told, 30 days at most).
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience.min(Duration::from_secs(30 * 24 * 60 * 60));
+        self
+    }
+
+    /// Creates the stream. A stream of that name that already carries all of `new.tags` (and there are some) is taken
+    /// for ours: an earlier attempt whose answer was lost.
+    ///
+    /// # Errors
+    /// Exit 2 when `new` is out of range; exit 1 when there is another stream of that name, or a limit of the account
+    /// is in the way.
+    pub async fn create(&self, new: &NewStream) -> Result<StreamState> {
+        super::check_name(self.name)?;
+        check_tags(&new.tags)?;
+        let (mode, shards) = match new.capacity {
+            Capacity::Provisioned { shards } => {
+                check_shards(shards)?;
+                (sdk::StreamMode::Provisioned, Some(as_i32(shards)))
+            }
+            Capacity::OnDemand => (sdk::StreamMode::OnDemand, None),
+        };
+        if let Some(kib) = new.max_record_size_kib {
+            check_max_record_size(kib)?;
+        }
+        let deadline = self.deadline();
+        // The name of a stream on its way out is not free yet.
+        let before = summary(self.ctx, self.name).await?;
+        if before.is_some_and(|found| found.stream_status == sdk::StreamStatus::Deleting) {
+            wait::wait_until_gone(self.ctx, self.name, deadline, self.events).await?;
+        }
+        self.step("creating the stream");
+        let sent = wait::retry(deadline, self.events, || {
+            let request = self
+                .ctx
+                .kinesis()
+                .create_stream()
+                .stream_name(self.name)
+                .set_shard_count(shards)
+                .stream_mode_details(mode_details(mode.clone()))
+                .set_max_record_size_in_kib(new.max_record_size_kib.map(as_i32));
+            let request = new
+                .tags
+                .iter()
+                .fold(request, |request, (k, v)| request.tags(k, v));
+            async move {
+                match request.send().await {
+                    // Here it means "exists", which no patience changes.
+                    Err(e) if e.code() == Some("ResourceInUseException") => Ok(Err(e)),
+                    other => other.map(Ok),
+                }
+            }
+        });
+        if let Err(exists) = sent.await.map_err(|e| self.failed("create", e))? {
+            let found = observe(self.ctx, self.name).await?;
+            let ours = found.is_some_and(|found| {
+                !new.tags.is_empty() && new.tags.iter().all(|(k, v)| found.tags.get(k) == Some(v))
+            });
+            if !ours {
+                return Err(self
+                    .failed("create", exists)
+                    .hint("choose another name with --stream, or look at it with `streamctl describe`"));
+            }
+        }
+        wait::wait_until_created(self.ctx, self.name, deadline, self.events).await
+    }
+
+    /// Deletes the stream and waits until it is gone; fine where there is none. `with_consumers` deletes its registered
+    /// consumers too.
+    ///
+    /// # Errors
+    /// Exit 1 when it has consumers and `with_consumers` is false.
+    pub async fn delete(&self, with_consumers: bool) -> Result<()> {
+        let deadline = self.deadline();
+        let Some(found) = summary(self.ctx, self.name).await? else {
+            return Ok(());
+        };
+        let found = StreamState::from_summary(&found, BTreeMap::new());
+        if found.status != Status::Deleting {
+            if found.consumer_count > 0 && !with_consumers {
+                return Err(Error::failed(format!(
+                    "stream {} has {} registered consumers",
+                    self.name, found.consumer_count
+                ))
+                .hint("deregister them first, or delete the stream together with its consumers"));
+            }
+            if !found.is_active() {
+                wait::wait_until_active(self.ctx, self.name, deadline, self.events).await?;
+            }
+            self.step("deleting the stream");
+            let sent = wait::retry(deadline, self.events, || {
+                self.ctx
+                    .kinesis()
+                    .delete_stream()
+                    .stream_name(self.name)
+                    .enforce_consumer_deletion(with_consumers)
+                    .send()
+            });
+            match sent.await {
+                Ok(_) => {}
+                Err(e) if e.code() == Some("ResourceNotFoundException") => return Ok(()),
+                Err(e) => return Err(self.failed("delete", e)),
+            }
+        }
+        wait::wait_until_gone(self.ctx, self.name, deadline, self.events).await
+    }
+
+    /// Keeps records for `hours`, 24 to 8,760. A shorter time makes older records unreadable.
+    ///
+    /// # Errors
+    /// Exit 2 when out of range, exit 1 when the call fails.
+    pub async fn set_retention(&self, hours: u32) -> Result<StreamState> {
+        check_retention(hours)?;
+        let deadline = self.deadline();
+        let now = self.ready(deadline).await?;
+        if now.retention_hours == hours {
+            return Ok(now);
+        }
+        self.step(format!("setting the retention to {hours} h"));
+        let kinesis = self.ctx.kinesis();
+        if hours > now.retention_hours {
+            self.call(deadline, "increase the retention of", || {
+                let request = kinesis.increase_stream_retention_period().stream_name(self.name);
+                request.retention_period_hours(as_i32(hours)).send()
+            })
+            .await?;
+        } else {
+            self.call(deadline, "decrease the retention of", || {
+                let request = kinesis.decrease_stream_retention_period().stream_name(self.name);
+                request.retention_period_hours(as_i32(hours)).send()
+            })
+            .await?;
+        }
+        self.shown(deadline, "the retention", &|s| s.retention_hours == hours)
+            .await
+    }
+
+    /// Encrypts new records with the KMS key `key` (alias, id or ARN), or no longer (`None`).
+    ///
+    /// # Errors
+    /// Exit 1 when the key cannot be used or the call fails.
+    pub async fn set_encryption(&self, key: Option<&str>) -> Result<StreamState> {
+        let deadline = self.deadline();
+        let now = self.ready(deadline).await?;
+        let kinesis = self.ctx.kinesis();
+        match (key, &now.encryption) {
+            (None, None) => return Ok(now),
+            (Some(wanted), Some(current)) if same_key(wanted, current) => return Ok(now),
+            (Some(wanted), _) => {
+                self.step(format!("encrypting with {wanted}"));
+                self.call(deadline, "encrypt", || {
+                    let request = kinesis.start_stream_encryption().stream_name(self.name);
+                    request
+                        .encryption_type(sdk::EncryptionType::Kms)
+                        .key_id(wanted)
+                        .send()
+                })
+                .await
+                .map_err(key_hint)?;
+            }
+            (None, Some(current)) => {
+                self.step("turning encryption off");
+                self.call(deadline, "turn off the encryption of", || {
+                    let request = kinesis.stop_stream_encryption().stream_name(self.name);
+                    request
+                        .encryption_type(sdk::EncryptionType::Kms)
+                        .key_id(current)
+                        .send()
+                })
+                .await?;
+            }
+        }
+        // The service may show the key in another form than it was given.
+        self.shown(deadline, "the encryption", &|s| {
+            s.encryption.is_some() == key.is_some()
+        })
+        .await
+    }
+
+    /// Turns exactly these shard-level metrics on, and the others off.
+    ///
+    /// # Errors
+    /// Exit 1 when a call fails.
+    pub async fn set_monitoring(&self, metrics: &BTreeSet<ShardMetric>) -> Result<StreamState> {
+        let deadline = self.deadline();
+        let mut now = self.ready(deadline).await?;
+        let kinesis = self.ctx.kinesis();
+        let on: BTreeSet<_> = metrics.difference(&now.monitoring).copied().collect();
+        let off: BTreeSet<_> = now.monitoring.difference(metrics).copied().collect();
+        if !on.is_empty() {
+            self.step(format!("turning on {} shard-level metrics", on.len()));
+            self.call(deadline, "turn on shard-level metrics of", || {
+                let request = kinesis.enable_enhanced_monitoring().stream_name(self.name);
+                request
+                    .set_shard_level_metrics(Some(rules::api_metrics(&on)))
+                    .send()
+            })
+            .await?;
+            now = self
+                .shown(deadline, "the shard-level metrics", &|s| {
+                    on.is_subset(&s.monitoring)
+                })
+                .await?;
+        }
+        if !off.is_empty() {
+            self.step(format!("turning off {} shard-level metrics", off.len()));
+            self.call(deadline, "turn off shard-level metrics of", || {
+                let request = kinesis.disable_enhanced_monitoring().stream_name(self.name);
+                request
+                    .set_shard_level_metrics(Some(rules::api_metrics(&off)))
+                    .send()
+            })
+            .await?;
+            now = self
+                .shown(deadline, "the shard-level metrics", &|s| {
+                    off.is_disjoint(&s.monitoring)
+                })
+                .await?;
+        }
+        Ok(now)
+    }
+
+    /// Sets the tags of `set` and removes the keys of `remove`; other tags stay. A key in both is set.
+    ///
+    /// # Errors
+    /// Exit 2 when a tag is malformed or there would be more than 50, exit 1 when a call fails.
+    pub async fn change_tags(
+        &self,
+        set: &BTreeMap<String, String>,
+        remove: &BTreeSet<String>,
+    ) -> Result<StreamState> {
+        let deadline = self.deadline();
+        let now = self.ready(deadline).await?;
+        let change = tag_change(&now.tags, set, remove)?;
+        if change.is_empty() {
+            return Ok(now);
+        }
+        let kinesis = self.ctx.kinesis();
+        // Removed first: there is room for 50 only. Neither call is given more than the 50 that it takes.
+        if !change.remove.is_empty() {
+            self.step(format!("removing {} tags", change.remove.len()));
+            self.call(deadline, "remove tags of", || {
+                let request = kinesis.remove_tags_from_stream().stream_name(self.name);
+                request.set_tag_keys(Some(change.remove.clone())).send()
+            })
+            .await?;
+        }
+        if !change.set.is_empty() {
+            self.step(format!("setting {} tags", change.set.len()));
+            self.call(deadline, "tag", || {
+                let request = kinesis.add_tags_to_stream().stream_name(self.name);
+                request
+                    .set_tags(Some(change.set.clone().into_iter().collect()))
+                    .send()
+            })
+            .await?;
+        }
+        self.ready(deadline).await
+    }
+
+    /// Switches the capacity mode; the service allows it twice in 24 hours.
+    ///
+    /// # Errors
+    /// Exit 1 when the call fails.
+    pub async fn set_mode(&self, mode: Mode) -> Result<StreamState> {
+        let deadline = self.deadline();
+        let now = self.ready(deadline).await?;
+        if now.mode == mode {
+            return Ok(now);
+        }
+        self.step(format!("switching to {mode} mode"));
+        let wanted = match mode {
+            Mode::Provisioned => sdk::StreamMode::Provisioned,
+            Mode::OnDemand => sdk::StreamMode::OnDemand,
+        };
+        self.call(deadline, "switch the mode of", || {
+            let request = self.ctx.kinesis().update_stream_mode().stream_arn(&now.arn);
+            request.stream_mode_details(mode_details(wanted.clone())).send()
+        })
+        .await?;
+        self.shown(deadline, "the mode", &|s| s.mode == mode).await
+    }
+
+    /// Accepts records of up to `kib` KiB, 1,024 to 10,240.
+    ///
+    /// # Errors
+    /// Exit 2 when out of range, exit 1 when the call fails.
+    pub async fn set_max_record_size(&self, kib: u32) -> Result<StreamState> {
+        check_max_record_size(kib)?;
+        let deadline = self.deadline();
+        let now = self.ready(deadline).await?;
+        if now.max_record_size_kib == kib {
+            return Ok(now);
+        }
+        self.step(format!("setting the largest record to {kib} KiB"));
+        self.call(deadline, "set the largest record of", || {
+            let request = self.ctx.kinesis().update_max_record_size();
+            request
+                .stream_arn(&now.arn)
+                .max_record_size_in_kib(as_i32(kib))
+                .send()
+        })
+        .await?;
+        self.shown(deadline, "the record size", &|s| s.max_record_size_kib == kib)
+            .await
+    }
+}
+
+/// What every change is made of.
+impl Changer<'_> {
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.patience
+    }
+
+    pub(super) fn step(&self, what: impl Into<String>) {
+        (self.events)(Event::Step { what: what.into() });
+    }
+
+    /// The stream once it takes changes.
+    pub(super) async fn ready(&self, deadline: Instant) -> Result<StreamState> {
+        wait::wait_until_active(self.ctx, self.name, deadline, self.events).await
+    }
+
+    /// The stream once it shows the change `what`.
+    pub(super) async fn shown(
+        &self,
+        deadline: Instant,
+        what: &str,
+        shown: &(dyn Fn(&StreamState) -> bool + Sync),
+    ) -> Result<StreamState> {
+        wait::wait_until_shown(self.ctx, self.name, deadline, self.events, what, shown).await
+    }
+
+    /// Makes a changing call until it is accepted; `what` completes "could not … stream NAME".
+    pub(super) async fn call<T, E, Sending>(
+        &self,
+        deadline: Instant,
+        what: &str,
+        send: impl FnMut() -> Sending,
+    ) -> Result<T>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        Sending: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        wait::retry(deadline, self.events, send)
+            .await
+            .map_err(|e| self.failed(what, e))
+    }
+
+    fn failed<E>(&self, what: &str, error: SdkError<E, HttpResponse>) -> Error
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        error::aws::failed(format!("could not {what} stream {}", self.name), error)
+    }
+}
+
+/// Counts of the API are signed; ours are checked against limits far below the sign.
+pub(super) fn as_i32(n: u32) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
+
+fn mode_details(mode: sdk::StreamMode) -> sdk::StreamModeDetails {
+    sdk::StreamModeDetails::builder()
+        .stream_mode(mode)
+        .build()
+        .expect("the mode, the only required field, is set")
+}
+
+fn key_hint(error: Error) -> Error {
+    if error.code().is_some_and(|code| code.starts_with("KMS")) {
+        return error.hint(
+            "name an enabled symmetric KMS key of this region that you may use, or `alias/aws/kinesis`",
+        );
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Changes run in spawned tasks: this compiles only while their futures can be sent to one.
+    #[allow(dead_code, reason = "checked by the compiler")]
+    fn futures_can_be_spawned(ctx: &Context, events: Events<'_>, new: &NewStream) {
+        fn sendable(_: impl Send) {}
+        let changer = Changer::new(ctx, "orders", events);
+        let (tags, keys, metrics) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        sendable(changer.create(new));
+        sendable(changer.delete(true));
+        sendable(changer.set_retention(24));
+        sendable(changer.set_encryption(None));
+        sendable(changer.set_monitoring(&metrics));
+        sendable(changer.change_tags(&tags, &keys));
+        sendable(changer.set_mode(Mode::OnDemand));
+        sendable(changer.set_max_record_size(1_024));
+        sendable(changer.set_shard_count(2));
+        sendable(crate::stream::list(ctx, "", true));
+    }
+}

@@ -1,0 +1,244 @@
+//! Getting from one shard count to another within the API's step rule.
+//!
+//! UpdateShardCount at most doubles and at least halves the number of open shards, and is accepted ten times in a
+//! rolling 24 hours (UpdateShardCount, Kinesis API reference).
+
+use std::time::Duration;
+
+use aws_sdk_kinesis::types as sdk;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use super::change::{Changer, as_i32, check_shards};
+use super::event::{Event, Events};
+use super::state::{Mode, StreamState};
+use crate::context::Context;
+use crate::error::{self, Error, Result};
+
+/// UpdateShardCount calls per stream in a rolling 24 hours.
+pub const STEPS_A_DAY: usize = 10;
+
+/// What a step is given beyond the usual patience for each shard it adds or takes away.
+const PATIENCE_PER_SHARD: Duration = Duration::from_secs(10);
+
+/// The shard counts to pass through from `from` to `to`, the last being `to`; empty where they are equal.
+/// Each step at most doubles and at least halves, and no plan has fewer steps. Counts of 0 are taken for 1.
+pub fn plan(from: u32, to: u32) -> Vec<u32> {
+    let (mut at, to) = (from.max(1), to.max(1));
+    let mut steps = Vec::new();
+    while at != to {
+        at = if to > at {
+            to.min(at.saturating_mul(2))
+        } else {
+            to.max(at.div_ceil(2))
+        };
+        steps.push(at);
+    }
+    steps
+}
+
+/// As [`plan`], refused where it cannot be carried out.
+///
+/// # Errors
+/// Exit 2 when `to` is out of range or needs more than [`STEPS_A_DAY`] steps.
+pub fn checked_plan(from: u32, to: u32) -> Result<Vec<u32>> {
+    check_shards(to)?;
+    let steps = plan(from, to);
+    if steps.len() <= STEPS_A_DAY {
+        return Ok(steps);
+    }
+    let reachable = steps[STEPS_A_DAY - 1];
+    Err(Error::usage(format!(
+        "from {from} to {to} shards takes {} steps, and a stream takes {STEPS_A_DAY} in 24 hours",
+        steps.len()
+    ))
+    .hint(format!(
+        "go to {reachable} shards today and on tomorrow, or make a new stream with {to} shards"
+    )))
+}
+
+/// Refuses a plan that would take the account over its shard limit.
+fn check_account_limit(from: u32, steps: &[u32], open_in_account: u32, limit: u32) -> Result<()> {
+    let peak = steps.iter().copied().max().unwrap_or(from);
+    let added = peak.saturating_sub(from);
+    if added == 0 || open_in_account.saturating_add(added) <= limit {
+        return Ok(());
+    }
+    Err(Error::failed(format!(
+        "{added} more shards would exceed the account's limit of {limit} in this region ({open_in_account} are open)"
+    ))
+    .hint("ask AWS for a higher shard quota (Service Quotas), or use on-demand mode"))
+}
+
+impl Changer<'_> {
+    /// Changes the number of open shards to `to`, step by step; nothing is done where it is that already. Each step
+    /// has the whole patience, and more the more shards it changes.
+    ///
+    /// # Errors
+    /// Exit 2 for an on-demand stream or an impossible plan, exit 1 when the account's shard limit is in the way or a
+    /// step fails. Running it again goes on from where it stopped.
+    pub async fn set_shard_count(&self, to: u32) -> Result<StreamState> {
+        check_shards(to)?;
+        let mut now = self.ready(self.deadline()).await?;
+        if now.mode == Mode::OnDemand {
+            return Err(Error::usage(format!(
+                "stream {} is on-demand: Kinesis sets its shards",
+                self.name
+            ))
+            .hint("switch it to provisioned mode to set a shard count"));
+        }
+        let steps = checked_plan(now.open_shards, to)?;
+        if steps.is_empty() {
+            return Ok(now);
+        }
+        self.check_limits(now.open_shards, &steps).await?;
+        for (index, &target) in steps.iter().enumerate() {
+            let from = now.open_shards;
+            let (step, of) = (index + 1, steps.len());
+            (self.events)(Event::Resharding {
+                from,
+                to: target,
+                step,
+                of,
+            });
+            let deadline = self.deadline() + PATIENCE_PER_SHARD * target.abs_diff(from);
+            self.call(
+                deadline,
+                &format!("reshard from {from} to {target} (step {step} of {of})"),
+                || {
+                    let request = self.ctx.kinesis().update_shard_count().stream_name(self.name);
+                    request
+                        .target_shard_count(as_i32(target))
+                        .scaling_type(sdk::ScalingType::UniformScaling)
+                        .send()
+                },
+            )
+            .await
+            .map_err(day_limit_hint)?;
+            now = self
+                .shown(deadline, "the shard count", &|s| s.open_shards == target)
+                .await?;
+        }
+        Ok(now)
+    }
+
+    /// Asks DescribeLimits before the first step, so that a plan does not stop half way.
+    async fn check_limits(&self, from: u32, steps: &[u32]) -> Result<()> {
+        let limits = match self.ctx.kinesis().describe_limits().send().await {
+            Ok(limits) => limits,
+            // Few policies allow it; without it, the service itself refuses what is too much.
+            Err(e) if e.code() == Some("AccessDeniedException") => return Ok(()),
+            Err(e) => return Err(error::aws::failed("could not read the account's shard limit", e)),
+        };
+        let count = |n: i32| u32::try_from(n).unwrap_or(0);
+        check_account_limit(
+            from,
+            steps,
+            count(limits.open_shard_count),
+            count(limits.shard_limit),
+        )
+    }
+}
+
+fn day_limit_hint(error: Error) -> Error {
+    if error.is("LimitExceededException") {
+        return error.hint(
+            "a stream takes 10 changes of its shard count in 24 hours: run the command again later, it goes on from there",
+        );
+    }
+    error
+}
+
+/// As [`Changer::set_shard_count`].
+///
+/// # Errors
+/// As [`Changer::set_shard_count`].
+pub async fn set_shard_count(ctx: &Context, name: &str, to: u32, events: Events<'_>) -> Result<StreamState> {
+    Changer::new(ctx, name, events).set_shard_count(to).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn known_plans() {
+        assert_eq!(plan(1, 5), [2, 4, 5]);
+        assert_eq!(plan(10, 1), [5, 3, 2, 1]);
+        assert_eq!(plan(2, 4), [4]);
+        assert_eq!(plan(4, 3), [3]);
+        assert_eq!(plan(7, 7), [0u32; 0]);
+    }
+
+    #[test]
+    fn more_than_a_day_of_steps_is_refused() {
+        assert_eq!(checked_plan(1, 1_024).unwrap().len(), 10);
+        let error = checked_plan(1, 1_025).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "from 1 to 1025 shards takes 11 steps, and a stream takes 10 in 24 hours"
+        );
+        assert_eq!(
+            error.hint_text(),
+            Some("go to 1024 shards today and on tomorrow, or make a new stream with 1025 shards")
+        );
+        assert!(checked_plan(1, 0).is_err() && checked_plan(1, 10_001).is_err());
+    }
+
+    #[test]
+    fn the_limit_of_the_account_counts_what_is_added() {
+        check_account_limit(4, &[8, 10], 494, 500).unwrap();
+        assert!(check_account_limit(4, &[8, 10], 495, 500).is_err());
+        // Fewer shards are fine even over the limit.
+        check_account_limit(4, &[2], 600, 500).unwrap();
+    }
+
+    fn legal(from: u32, to: u32) -> bool {
+        to >= 1 && to <= from * 2 && to * 2 >= from
+    }
+
+    /// The fewest legal steps, by trying all.
+    fn fewest(from: u32, to: u32) -> usize {
+        let mut seen = vec![false; 600];
+        let mut queue = VecDeque::from([(from, 0)]);
+        while let Some((at, steps)) = queue.pop_front() {
+            if at == to {
+                return steps;
+            }
+            if !std::mem::replace(&mut seen[at as usize], true) {
+                queue.extend(
+                    (1..600)
+                        .filter(|&next| legal(at, next))
+                        .map(|next| (next, steps + 1)),
+                );
+            }
+        }
+        unreachable!("every count can be reached")
+    }
+
+    proptest! {
+        #[test]
+        fn every_step_is_legal_and_the_last_is_the_target(from in 1u32..=10_000, to in 1u32..=10_000) {
+            let steps = plan(from, to);
+            let mut at = from;
+            for next in steps {
+                prop_assert!(legal(at, next), "{at} → {next}");
+                at = next;
+            }
+            prop_assert_eq!(at, to);
+        }
+
+        #[test]
+        fn no_plan_has_fewer_steps(from in 1u32..150, to in 1u32..150) {
+            prop_assert_eq!(plan(from, to).len(), fewest(from, to));
+        }
+
+        #[test]
+        fn no_input_goes_on_for_ever(from: u32, to: u32) {
+            prop_assert!(plan(from, to).len() <= 32);
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! A stream as the service describes it now. Observed state is the truth: nothing is remembered between runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use aws_sdk_kinesis::types as sdk;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::error::{self, Error, Result};
+
+/// Retention of a new stream in hours. Source: "Change the data retention period", Kinesis developer guide.
+pub const DEFAULT_RETENTION_HOURS: u32 = 24;
+/// Largest record of a new stream in KiB. Source: UpdateMaxRecordSize, Kinesis API reference.
+pub const DEFAULT_MAX_RECORD_SIZE_KIB: u32 = 1024;
+
+/// Where a stream is in its life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Status {
+    /// Being made; cannot be read, written or changed yet.
+    Creating,
+    /// Ready, and the only status in which a change is accepted.
+    Active,
+    /// A change is under way; reading and writing work.
+    Updating,
+    /// On its way out.
+    Deleting,
+    /// A status this version of streamctl does not know.
+    #[serde(untagged)]
+    Other(String),
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Creating => "CREATING",
+            Self::Active => "ACTIVE",
+            Self::Updating => "UPDATING",
+            Self::Deleting => "DELETING",
+            Self::Other(name) => name,
+        })
+    }
+}
+
+impl From<&sdk::StreamStatus> for Status {
+    fn from(status: &sdk::StreamStatus) -> Self {
+        match status {
+            sdk::StreamStatus::Creating => Self::Creating,
+            sdk::StreamStatus::Active => Self::Active,
+            sdk::StreamStatus::Updating => Self::Updating,
+            sdk::StreamStatus::Deleting => Self::Deleting,
+            other => Self::Other(other.as_str().to_owned()),
+        }
+    }
+}
+
+/// Who decides on the number of shards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Mode {
+    /// The user, by shard count.
+    Provisioned,
+    /// Kinesis, by traffic.
+    OnDemand,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Provisioned => "provisioned",
+            Self::OnDemand => "on-demand",
+        })
+    }
+}
+
+impl From<Option<&sdk::StreamModeDetails>> for Mode {
+    /// Streams from before on-demand mode carry no details: they are provisioned.
+    fn from(details: Option<&sdk::StreamModeDetails>) -> Self {
+        match details.map(sdk::StreamModeDetails::stream_mode) {
+            Some(sdk::StreamMode::OnDemand) => Self::OnDemand,
+            _ => Self::Provisioned,
+        }
+    }
+}
+
+/// A shard-level metric ("enhanced monitoring"), charged per shard.
+/// Source: EnableEnhancedMonitoring, Kinesis API reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum ShardMetric {
+    /// Bytes put to the shard.
+    IncomingBytes,
+    /// Records put to the shard.
+    IncomingRecords,
+    /// Age of the last record read.
+    IteratorAgeMilliseconds,
+    /// Bytes read from the shard.
+    OutgoingBytes,
+    /// Records read from the shard.
+    OutgoingRecords,
+    /// Reads refused at the shard's limit.
+    ReadProvisionedThroughputExceeded,
+    /// Writes refused at the shard's limit.
+    WriteProvisionedThroughputExceeded,
+}
+
+impl ShardMetric {
+    /// All seven, as `ALL` means in the API.
+    pub const ALL: [Self; 7] = [
+        Self::IncomingBytes,
+        Self::IncomingRecords,
+        Self::IteratorAgeMilliseconds,
+        Self::OutgoingBytes,
+        Self::OutgoingRecords,
+        Self::ReadProvisionedThroughputExceeded,
+        Self::WriteProvisionedThroughputExceeded,
+    ];
+
+    /// The API's name of the metric.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::IncomingBytes => "IncomingBytes",
+            Self::IncomingRecords => "IncomingRecords",
+            Self::IteratorAgeMilliseconds => "IteratorAgeMilliseconds",
+            Self::OutgoingBytes => "OutgoingBytes",
+            Self::OutgoingRecords => "OutgoingRecords",
+            Self::ReadProvisionedThroughputExceeded => "ReadProvisionedThroughputExceeded",
+            Self::WriteProvisionedThroughputExceeded => "WriteProvisionedThroughputExceeded",
+        }
+    }
+
+    /// All seven as a set.
+    pub fn all() -> BTreeSet<Self> {
+        Self::ALL.into_iter().collect()
+    }
+}
+
+impl fmt::Display for ShardMetric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for ShardMetric {
+    type Err = Error;
+
+    /// # Errors
+    /// Exit 2 with the seven names.
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|metric| metric.name().eq_ignore_ascii_case(text))
+            .ok_or_else(|| {
+                Error::usage(format!("{text:?} is not a shard-level metric")).hint(format!(
+                    "use ALL or one of {}",
+                    Self::ALL.map(Self::name).join(", ")
+                ))
+            })
+    }
+}
+
+/// Everything DescribeStreamSummary and ListTagsForStream say about a stream.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StreamState {
+    /// Name, unique in account and region.
+    pub name: String,
+    /// Amazon Resource Name.
+    pub arn: String,
+    /// Where it is in its life.
+    pub status: Status,
+    /// Who decides on the number of shards.
+    pub mode: Mode,
+    /// Shards that take records; closed ones are not counted.
+    pub open_shards: u32,
+    /// How long records are kept, 24 to 8,760 hours.
+    pub retention_hours: u32,
+    /// The KMS key of server-side encryption as it was given (alias, id or ARN); `None` where it is off.
+    pub encryption: Option<String>,
+    /// The shard-level metrics that are on.
+    pub monitoring: BTreeSet<ShardMetric>,
+    /// Up to 50 tags.
+    pub tags: BTreeMap<String, String>,
+    /// Registered enhanced fan-out consumers.
+    pub consumer_count: u32,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// Largest record accepted, 1,024 to 10,240 KiB.
+    pub max_record_size_kib: u32,
+    /// Write throughput in MiB/s the stream is ready for now (On-demand Advantage only).
+    pub warm_throughput_mibps: Option<u32>,
+    /// How records are spread over shards (on-demand only): `AUTO` ignores partition keys, `USER_PARTITION_KEY`
+    /// follows them.
+    pub record_distribution: Option<String>,
+}
+
+/// Describes the stream `name` with its tags; `None` where there is none.
+///
+/// # Errors
+/// Exit 4 when the target is out of reach or refuses, exit 1 for other failures of the calls.
+pub async fn observe(ctx: &Context, name: &str) -> Result<Option<StreamState>> {
+    let Some(summary) = summary(ctx, name).await? else {
+        return Ok(None);
+    };
+    // A stream can go away between the two calls.
+    let Some(tags) = tags(ctx, name).await? else {
+        return Ok(None);
+    };
+    Ok(Some(StreamState::from_summary(&summary, tags)))
+}
+
+/// DescribeStreamSummary; `None` where there is no such stream.
+pub(super) async fn summary(ctx: &Context, name: &str) -> Result<Option<sdk::StreamDescriptionSummary>> {
+    let call = ctx.kinesis().describe_stream_summary().stream_name(name).send();
+    match call.await {
+        Ok(answer) => answer.stream_description_summary.map(Some).ok_or_else(|| {
+            Error::failed(format!("the endpoint's answer does not describe stream {name}"))
+                .hint("check that --endpoint-url names an AWS-compatible endpoint")
+        }),
+        Err(e) if e.code() == Some("ResourceNotFoundException") => Ok(None),
+        Err(e) => Err(error::aws::failed(format!("could not describe stream {name}"), e)),
+    }
+}
+
+/// All pages of ListTagsForStream; `None` where there is no such stream.
+async fn tags(ctx: &Context, name: &str) -> Result<Option<BTreeMap<String, String>>> {
+    let mut tags = BTreeMap::new();
+    let mut after: Option<String> = None;
+    loop {
+        let call = ctx
+            .kinesis()
+            .list_tags_for_stream()
+            .stream_name(name)
+            .set_exclusive_start_tag_key(after.clone())
+            .send();
+        let page = match call.await {
+            Ok(page) => page,
+            Err(e) if e.code() == Some("ResourceNotFoundException") => return Ok(None),
+            Err(e) => {
+                return Err(error::aws::failed(
+                    format!("could not list the tags of stream {name}"),
+                    e,
+                ));
+            }
+        };
+        let last = page.tags.last().map(|tag| tag.key.clone());
+        tags.extend(
+            page.tags
+                .into_iter()
+                .map(|tag| (tag.key, tag.value.unwrap_or_default())),
+        );
+        // A page without progress would be asked for for ever.
+        if !page.has_more_tags || last.is_none() || last == after {
+            return Ok(Some(tags));
+        }
+        after = last;
+    }
+}
+
+impl StreamState {
+    /// The stream a DescribeStreamSummary answer describes.
+    pub fn from_summary(summary: &sdk::StreamDescriptionSummary, tags: BTreeMap<String, String>) -> Self {
+        let count = |n: i32| u32::try_from(n).unwrap_or(0);
+        let encrypted = summary.encryption_type == Some(sdk::EncryptionType::Kms);
+        let monitoring = summary
+            .enhanced_monitoring
+            .iter()
+            .flat_map(|metrics| metrics.shard_level_metrics());
+        Self {
+            name: summary.stream_name.clone(),
+            arn: summary.stream_arn.clone(),
+            status: Status::from(&summary.stream_status),
+            mode: Mode::from(summary.stream_mode_details.as_ref()),
+            open_shards: count(summary.open_shard_count),
+            retention_hours: count(summary.retention_period_hours),
+            // A key id can be left over on a stream whose encryption is NONE.
+            encryption: encrypted.then(|| {
+                let key = summary.key_id.clone();
+                key.unwrap_or_else(|| super::change::AWS_MANAGED_KEY.to_owned())
+            }),
+            monitoring: metric_set(monitoring),
+            tags,
+            consumer_count: summary.consumer_count.map_or(0, count),
+            created: timestamp(&summary.stream_creation_timestamp),
+            max_record_size_kib: summary
+                .max_record_size_in_kib
+                .map_or(DEFAULT_MAX_RECORD_SIZE_KIB, count),
+            warm_throughput_mibps: summary
+                .warm_throughput
+                .as_ref()
+                .and_then(sdk::WarmThroughputObject::current_mibps)
+                .map(count),
+            record_distribution: summary
+                .record_distribution_strategy
+                .as_ref()
+                .map(|strategy| strategy.as_str().to_owned()),
+        }
+    }
+
+    /// Whether the stream accepts a change now.
+    pub fn is_active(&self) -> bool {
+        self.status == Status::Active
+    }
+
+    /// Whether records land on shards without regard to their partition keys.
+    pub fn ignores_partition_keys(&self) -> bool {
+        self.record_distribution.as_deref() == Some("AUTO")
+    }
+}
+
+fn metric_set<'a>(metrics: impl Iterator<Item = &'a sdk::MetricsName>) -> BTreeSet<ShardMetric> {
+    let mut set = BTreeSet::new();
+    for metric in metrics {
+        match metric {
+            sdk::MetricsName::All => set.extend(ShardMetric::ALL),
+            other => set.extend(ShardMetric::from_str(other.as_str())),
+        }
+    }
+    set
+}
+
+/// The service's time as ours, to the millisecond: it comes as a float, and what is below is noise. `None` where it
+/// is out of range.
+pub(super) fn timestamp(time: &aws_smithy_types::DateTime) -> Option<Timestamp> {
+    Timestamp::from_millisecond(time.to_millis().ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests;

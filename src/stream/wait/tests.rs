@@ -1,0 +1,155 @@
+use std::cell::RefCell;
+use std::sync::Mutex;
+
+use aws_sdk_kinesis::operation::update_shard_count::UpdateShardCountError;
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::error::ErrorMetadata;
+
+use super::*;
+
+fn refused(code: &str, message: &str) -> SdkError<UpdateShardCountError, HttpResponse> {
+    let meta = ErrorMetadata::builder().code(code).message(message).build();
+    let status = StatusCode::try_from(400).unwrap();
+    SdkError::service_error(
+        UpdateShardCountError::generic(meta),
+        HttpResponse::new(status, SdkBody::empty()),
+    )
+}
+
+fn in_seconds(seconds: u64) -> Instant {
+    Instant::now() + Duration::from_secs(seconds)
+}
+
+/// Looks at a stream that has these states one after the other, the last for ever.
+async fn poll_through(states: Vec<Look<()>>, patience: u64) -> (Result<()>, Vec<Event>) {
+    let events = Mutex::new(Vec::new());
+    let states = RefCell::new(states.into_iter());
+    let tell = |event| events.lock().unwrap().push(event);
+    let outcome = poll(in_seconds(patience), &tell, "orders", || {
+        let look = states.borrow_mut().next();
+        async move { Ok(look.unwrap_or(Look::NotYet(Status::Updating))) }
+    })
+    .await;
+    (outcome, events.into_inner().unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_tells_the_status_until_it_is_over() {
+    let (outcome, events) = poll_through(
+        vec![
+            Look::NotYet(Status::Creating),
+            Look::NotYet(Status::Creating),
+            Look::Done(()),
+        ],
+        60,
+    )
+    .await;
+    outcome.unwrap();
+    assert_eq!(events.len(), 2);
+    assert!(matches!(
+        &events[1],
+        Event::Waiting {
+            status: Status::Creating,
+            ..
+        }
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_ends_at_its_deadline() {
+    let started = Instant::now();
+    let (outcome, _) = poll_through(Vec::new(), 90).await;
+    assert_eq!(started.elapsed().as_secs(), 90);
+    assert_eq!(
+        outcome.unwrap_err().to_string(),
+        "stream orders is still UPDATING after 90 s"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_final_look_ends_the_wait_at_once() {
+    let (outcome, events) = poll_through(vec![Look::Never(not_found("orders"))], 90).await;
+    assert_eq!(outcome.unwrap_err().to_string(), "there is no stream orders");
+    assert!(events.is_empty());
+}
+
+#[test]
+fn intervals_grow_from_10_ms_to_2_s() {
+    let mut middle = Intervals::new(|| 0.5);
+    let seen: Vec<u128> = (0..10).map(|_| middle.advance().as_millis()).collect();
+    assert_eq!(seen, [10, 20, 40, 80, 160, 320, 640, 1280, 2000, 2000]);
+    let (mut low, mut high) = (Intervals::new(|| 0.0), Intervals::new(|| 1.0));
+    assert_eq!(low.advance().as_micros(), 7_500);
+    assert_eq!(high.advance().as_micros(), 12_500);
+}
+
+#[test]
+fn refusals_are_told_apart() {
+    let limit = Some("LimitExceededException");
+    for (code, message, expected) in [
+        (
+            Some("ResourceInUseException"),
+            "Stream x is UPDATING",
+            Refusal::Busy,
+        ),
+        (
+            limit,
+            "Only 5 streams can be concurrently CREATING",
+            Refusal::Busy,
+        ),
+        (limit, "Rate exceeded for stream x", Refusal::Limit),
+        (
+            limit,
+            "UpdateShardCount was called 10 times in the last 24 hours",
+            Refusal::Final,
+        ),
+        (
+            limit,
+            "This request would exceed the shard limit for the account",
+            Refusal::Final,
+        ),
+        (Some("KMSThrottlingException"), "", Refusal::Limit),
+        (Some("InvalidArgumentException"), "no", Refusal::Final),
+        (None, "", Refusal::Final),
+    ] {
+        assert_eq!(refusal(code, Some(message)), expected, "{code:?} {message}");
+    }
+}
+
+/// Calls a service that refuses `times` times with `code`; how long it took and what came of it.
+async fn call_refused(times: u32, code: &str, message: &str, patience: u64) -> (bool, u32, u64) {
+    let started = Instant::now();
+    let mut calls = 0;
+    let outcome = retry(in_seconds(patience), &|_| {}, || {
+        calls += 1;
+        let answer = if calls > times {
+            Ok(())
+        } else {
+            Err(refused(code, message))
+        };
+        async move { answer }
+    })
+    .await;
+    (outcome.is_ok(), calls, started.elapsed().as_secs())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_stream_is_asked_again_until_the_deadline() {
+    let (accepted, calls, _) = call_refused(3, "ResourceInUseException", "", 60).await;
+    assert!(accepted);
+    assert_eq!(calls, 4);
+    let (accepted, _, seconds) = call_refused(u32::MAX, "ResourceInUseException", "", 600).await;
+    assert!(!accepted);
+    assert!((595..=600).contains(&seconds), "{seconds}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_is_tried_for_half_a_minute_and_a_mistake_once() {
+    let (accepted, _, seconds) = call_refused(u32::MAX, "LimitExceededException", "Rate exceeded", 600).await;
+    assert!(!accepted);
+    assert!((25..=30).contains(&seconds), "{seconds}");
+    let (accepted, calls, _) = call_refused(u32::MAX, "InvalidArgumentException", "", 600).await;
+    assert!(!accepted);
+    assert_eq!(calls, 1);
+}
