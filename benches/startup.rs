@@ -1,0 +1,95 @@
+//! What a user waits for: the process, the daemon, a first answer; and what an idle daemon holds.
+//!
+//! `cargo bench --bench startup`. Each figure is the median of many runs, and a ratio to the floor: starting a
+//! process that does nothing (`true`).
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const RUNS: usize = 21;
+
+fn main() {
+    let home = tempfile::tempdir().unwrap();
+    let streamctl = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_streamctl"));
+        command
+            .args(args)
+            .env("STREAMCTL_HOME", home.path())
+            .env("STREAMCTL_TARGET", "local")
+            .current_dir(&home);
+        command
+    };
+    let floor = median(|| run(&mut Command::new("true")));
+    row("true (floor)", floor, floor);
+    row(
+        "streamctl --version",
+        median(|| run(&mut streamctl(&["--version"]))),
+        floor,
+    );
+
+    let ready = median(|| {
+        let _ = streamctl(&["local", "stop", "--quiet"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        run(&mut streamctl(&["local", "start", "--port", "0"]))
+    });
+    row("local start, until ready", ready, floor);
+    println!(
+        "resident when idle: {:.1} MB",
+        resident_mb(&mut streamctl(&["local", "status", "-o", "json"]))
+    );
+
+    run(&mut streamctl(&[
+        "setup",
+        "--stream",
+        "bench",
+        "--shard-count",
+        "1",
+    ]));
+    row(
+        "describe",
+        median(|| run(&mut streamctl(&["describe", "--stream", "bench"]))),
+        floor,
+    );
+    row("list", median(|| run(&mut streamctl(&["list"]))), floor);
+    run(&mut streamctl(&["local", "stop"]));
+}
+
+fn row(name: &str, time: Duration, floor: Duration) {
+    let ratio = time.as_secs_f64() / floor.as_secs_f64();
+    println!(
+        "{name:<26} {:>7.1} ms   ratio {ratio:>5.1}",
+        time.as_secs_f64() * 1e3
+    );
+}
+
+fn run(command: &mut Command) -> Duration {
+    let start = Instant::now();
+    let output = command.output().unwrap();
+    let elapsed = start.elapsed();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    elapsed
+}
+
+fn median(mut measure: impl FnMut() -> Duration) -> Duration {
+    let mut times: Vec<_> = (0..RUNS).map(|_| measure()).collect();
+    times.sort();
+    times[RUNS / 2]
+}
+
+/// Resident memory of the daemon a second after it became ready (Linux; 0 elsewhere).
+fn resident_mb(status: &mut Command) -> f64 {
+    std::thread::sleep(Duration::from_secs(1));
+    let status: serde_json::Value = serde_json::from_slice(&status.output().unwrap().stdout).unwrap();
+    let text = std::fs::read_to_string(format!("/proc/{}/status", status["pid"])).unwrap_or_default();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap_or("0 kB");
+    line.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or(0.0) / 1024.0
+}

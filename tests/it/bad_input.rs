@@ -1,0 +1,79 @@
+//! Bad input: one clear error, the right exit code, nothing half done.
+
+use insta::assert_snapshot;
+
+use crate::support::{Cloud, Machine};
+
+/// What `streamctl put --file FILE` says to a file of that content, and that nothing was put.
+fn refused(cloud: &Cloud, name: &str, content: impl AsRef<[u8]>) -> String {
+    cloud.file(name, content);
+    let said = cloud.fails(2, ["put", "--file", name]);
+    let tail = cloud.ok(["tail", "--from", "trim", "--no-follow", "-o", "text"]);
+    assert_eq!(tail.lines().count(), 1, "only the test record of setup: {tail}");
+    // Target, account and region are on the first line.
+    said.lines()
+        .filter(|line| !line.starts_with("Target: "))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn files_that_cannot_be_records() {
+    let cloud = Cloud::start();
+    cloud.ok(["setup"]);
+    assert_snapshot!(refused(&cloud, "empty.json", ""));
+    assert_snapshot!(refused(
+        &cloud,
+        "broken.ndjson",
+        "{\"a\":1}\n{\"a\":2}\n{\"a\":\n{\"a\":4}\n"
+    ));
+    assert_snapshot!(refused(&cloud, "broken.json", "[\n{\"a\":1},\n{\"a\":2},,\n]\n"));
+    assert_snapshot!(refused(&cloud, "binary.json", [0u8, 159, 146, 150, 0, 1, 2]));
+    assert_snapshot!(refused(
+        &cloud,
+        "long.ndjson",
+        format!("{{\"a\":1}}\n\"{}\"\n", "x".repeat(1_048_577))
+    ));
+    let key = "k".repeat(257);
+    let shape = format!(r#"{{"Records":[{{"Data":"eA==","PartitionKey":"{key}"}}]}}"#);
+    assert_snapshot!(refused(&cloud, "key.json", shape));
+}
+
+#[test]
+fn files_that_are_not_there() {
+    let cloud = Cloud::start();
+    cloud.ok(["setup"]);
+    let said = |name: &str| {
+        let said = cloud.fails(2, ["put", "--file", name]);
+        said.lines()
+            .filter(|line| !line.starts_with("Target: "))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    assert_snapshot!(said("absent.json"));
+    std::fs::create_dir(cloud.path().join("folder")).unwrap();
+    assert_snapshot!(said("folder"));
+}
+
+#[test]
+fn flags_and_names_are_refused_before_any_call() {
+    let machine = Machine::new();
+    assert_snapshot!(machine.fails(2, ["setup", "--shardcount", "1"]));
+    assert_snapshot!(machine.fails(2, ["setup", "--stream", "bad name!"]));
+    assert_snapshot!(machine.fails(2, ["setup", "--shard-count", "0"]));
+    assert_snapshot!(machine.fails(2, ["setup", "--retention", "1h"]));
+    assert_snapshot!(machine.fails(2, ["setup", "--tag", "novalue"]));
+    assert_snapshot!(machine.fails(2, ["tail", "--from", "yesterdayish"]));
+    // No local cloud was started for any of it.
+    assert!(!machine.path().join("streamctl-home").exists());
+}
+
+#[test]
+fn a_broken_env_file_or_configuration_says_so() {
+    let machine = Machine::new();
+    machine.file("streamctl.toml", "shard_count = \"many\"\n");
+    assert_snapshot!(machine.fails(2, ["list"]));
+    std::fs::remove_file(machine.path().join("streamctl.toml")).unwrap();
+    machine.file(".env", "A=1\nthis is no assignment\n");
+    assert_snapshot!(machine.fails(2, ["list"]));
+}

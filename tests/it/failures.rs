@@ -1,0 +1,96 @@
+//! How trouble with the target reads: one sentence, a hint, exit 4.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use insta::assert_snapshot;
+
+use crate::support::Machine;
+
+/// An endpoint that gives every request the same answer.
+fn endpoint(status: &'static str, body: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let mut socket = socket.unwrap();
+            let mut buffer = [0; 64 * 1024];
+            let _ = socket.read(&mut buffer);
+            let length = body.len();
+            let _ = write!(
+                socket,
+                "HTTP/1.1 {status}\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+        }
+    });
+    format!("http://{address}")
+}
+
+/// What `streamctl list` says against an endpoint that answers so.
+fn list_against(status: &'static str, body: &'static str) -> String {
+    Machine::new().fails(4, ["list", "--endpoint-url", &endpoint(status, body)])
+}
+
+#[test]
+fn an_expired_token() {
+    assert_snapshot!(list_against(
+        "400 Bad Request",
+        r#"{"__type":"ExpiredTokenException","message":"The security token included in the request is expired"}"#
+    ));
+}
+
+#[test]
+fn a_wrong_key() {
+    assert_snapshot!(list_against(
+        "400 Bad Request",
+        r#"{"__type":"UnrecognizedClientException","message":"The security token included in the request is invalid."}"#
+    ));
+}
+
+#[test]
+fn a_refused_permission() {
+    assert_snapshot!(list_against(
+        "400 Bad Request",
+        r#"{"__type":"AccessDeniedException","message":"User: arn:aws:iam::111122223333:user/eve is not authorized to perform: kinesis:ListStreams because no identity-based policy allows the kinesis:ListStreams action"}"#
+    ));
+}
+
+#[test]
+fn an_endpoint_that_is_not_there() {
+    // Bound and closed again, so that nobody listens.
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let said = Machine::new().fails(4, ["list", "--endpoint-url", &format!("http://127.0.0.1:{port}")]);
+    insta::with_settings!({filters => vec![(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"), (r"os error \d+", "os error N")]}, {
+        assert_snapshot!(said);
+    });
+}
+
+#[test]
+fn no_credentials() {
+    let machine = Machine::new();
+    let output = machine
+        .streamctl(["list", "--target", "aws"])
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .assert()
+        .code(4)
+        .get_output()
+        .clone();
+    assert_snapshot!(String::from_utf8(output.stderr).unwrap());
+}
+
+#[test]
+fn a_region_that_is_none() {
+    assert_snapshot!(Machine::new().fails(4, ["list", "--region", "us-esat"]));
+}
+
+#[test]
+fn something_that_is_not_aws() {
+    let url = endpoint("200 OK", "<html>hello</html>");
+    let said = Machine::new().fails(1, ["list", "--endpoint-url", &url]);
+    assert!(said.starts_with("error: "), "{said}");
+    assert!(said.contains("--endpoint-url"), "{said}");
+}
