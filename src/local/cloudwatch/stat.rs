@@ -1,0 +1,87 @@
+//! Names of statistics, periods and time windows, as both read operations take them.
+
+use super::fault::Fault;
+use super::input::Fields;
+use super::statistics::Statistics;
+use super::store::MINUTE_MS;
+
+/// What is asked of a period.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Stat {
+    SampleCount,
+    Average,
+    Sum,
+    Minimum,
+    Maximum,
+    /// 0 to 100.
+    Percentile(f64),
+}
+
+impl Stat {
+    /// Reads `Sum`, `p99.9` and the like; trimmed means and their kin are not kept.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "SampleCount" => Self::SampleCount,
+            "Average" => Self::Average,
+            "Sum" => Self::Sum,
+            "Minimum" => Self::Minimum,
+            "Maximum" => Self::Maximum,
+            other => {
+                let digits = other.strip_prefix('p')?;
+                let plain = digits.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+                let percent: f64 = digits.parse().ok()?;
+                (plain && (0.0..=100.0).contains(&percent)).then_some(Self::Percentile(percent))?
+            }
+        })
+    }
+
+    /// `None` where the values are not known (percentiles only).
+    pub(super) fn of(self, statistics: &Statistics) -> Option<f64> {
+        Some(match self {
+            Self::SampleCount => statistics.count,
+            Self::Average => statistics.average(),
+            Self::Sum => statistics.sum,
+            Self::Minimum => statistics.min,
+            Self::Maximum => statistics.max,
+            Self::Percentile(percent) => return statistics.percentile(percent),
+        })
+    }
+}
+
+/// `Period` in seconds: 1, 5, 10, 20, 30 or a multiple of 60, at most a day.
+///
+/// Below a minute the answer has a point a minute, since that is what is kept.
+pub(super) fn period(fields: &Fields<'_>) -> Result<Option<i64>, Fault> {
+    let Some(seconds) = fields.integer("Period")? else {
+        return Ok(None);
+    };
+    let known = matches!(seconds, 1 | 5 | 10 | 20 | 30) || (seconds > 0 && seconds % 60 == 0);
+    if !known || seconds > 366 * 86_400 {
+        return Err(Fault::invalid(format!(
+            "The parameter {} must be 1, 5, 10, 20, 30, or a multiple of 60.",
+            fields.path("Period")
+        )));
+    }
+    Ok(Some(seconds))
+}
+
+/// `StartTime` (rounded down to the minute) and `EndTime`, in milliseconds.
+pub(super) fn window(fields: &Fields<'_>) -> Result<(i64, i64), Fault> {
+    let (start, end) = (fields.need_time("StartTime")?, fields.need_time("EndTime")?);
+    if start == end {
+        return Err(Fault::invalid(
+            "The parameter StartTime must not equal parameter EndTime.",
+        ));
+    }
+    if start > end {
+        return Err(Fault::invalid(
+            "The parameter StartTime must be less than the parameter EndTime.",
+        ));
+    }
+    Ok((start.div_euclid(MINUTE_MS) * MINUTE_MS, end))
+}
+
+/// A period as wide as what is kept.
+pub(super) fn period_ms(seconds: i64) -> i64 {
+    (seconds * 1000).max(MINUTE_MS)
+}
