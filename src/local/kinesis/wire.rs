@@ -1,0 +1,3 @@
+//! Wire formats of the Kinesis API.
+
+pub mod fast;
