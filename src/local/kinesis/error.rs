@@ -87,7 +87,10 @@ pub struct ApiError {
 impl ApiError {
     /// An error with AWS's `code` and `message`.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+        }
     }
 
     /// `InvalidArgumentException`.
@@ -122,17 +125,24 @@ impl ApiError {
 
     /// `shard` is not a shard of the stream, where an operation changes shards.
     pub fn could_not_find_shard(shard: &str, stream: &str, account: &str) -> Self {
-        Self::not_found(format!("Could not find shard {shard} in stream {stream} under account {account}."))
+        Self::not_found(format!(
+            "Could not find shard {shard} in stream {stream} under account {account}."
+        ))
     }
 
     /// `shard` is not a shard of the stream, where an operation reads shards.
     pub fn shard_does_not_exist(shard: &str, stream: &str, account: &str) -> Self {
-        Self::not_found(format!("Shard {shard} in stream {stream} under account {account} does not exist"))
+        Self::not_found(format!(
+            "Shard {shard} in stream {stream} under account {account} does not exist"
+        ))
     }
 
     /// The engine could not reach its files; `what` says which step failed.
     pub fn internal(what: &str, cause: &io::Error) -> Self {
-        Self::new(Code::InternalFailureException, format!("Internal service failure: {what}: {cause}"))
+        Self::new(
+            Code::InternalFailureException,
+            format!("Internal service failure: {what}: {cause}"),
+        )
     }
 }
 

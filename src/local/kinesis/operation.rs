@@ -115,7 +115,13 @@ mod tests {
 
     #[test]
     fn channels_and_other_services_are_unknown() {
-        for target in ["Kinesis_20131202.CreateChannel", "Firehose_20150804.PutRecord", "Kinesis_20131202.", "", "."] {
+        for target in [
+            "Kinesis_20131202.CreateChannel",
+            "Firehose_20150804.PutRecord",
+            "Kinesis_20131202.",
+            "",
+            ".",
+        ] {
             assert_eq!(Operation::parse(target), None, "{target}");
         }
     }

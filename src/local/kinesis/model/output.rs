@@ -31,7 +31,17 @@ impl<T> Absent for Option<T> {
 }
 
 macro_rules! present { ($($ty:ty),* $(,)?) => { $(impl Absent for $ty {})* } }
-present!(String, &'static str, i64, bool, Timestamp, Blob, HashKeyRange, SequenceNumberRange, StreamModeDetails);
+present!(
+    String,
+    &'static str,
+    i64,
+    bool,
+    Timestamp,
+    Blob,
+    HashKeyRange,
+    SequenceNumberRange,
+    StreamModeDetails
+);
 present!(ConsumerDescription, StreamDescription, StreamDescriptionSummary);
 impl<T> Absent for Vec<T> {}
 
@@ -185,13 +195,13 @@ outputs! {
     PutRecord {
         "ShardId" shard_id: String;
         "SequenceNumber" sequence_number: String;
-        "EncryptionType" encryption_type: &'static str;
+        "EncryptionType" encryption_type: Option<&'static str>;
     }
     /// Output of `PutRecords`.
     PutRecords {
         "FailedRecordCount" failed: i64;
         "Records" records: Vec<PutRecordsResult>;
-        "EncryptionType" encryption_type: &'static str;
+        "EncryptionType" encryption_type: Option<&'static str>;
     }
     /// What became of one record.
     PutRecordsResult {
@@ -206,7 +216,7 @@ outputs! {
         "ApproximateArrivalTimestamp" arrival: Timestamp;
         "Data" data: Blob;
         "PartitionKey" partition_key: Option<String>;
-        "EncryptionType" encryption_type: &'static str;
+        "EncryptionType" encryption_type: Option<&'static str>;
     }
     /// Output of `GetRecords`.
     GetRecords {

@@ -55,11 +55,19 @@ pub struct Pattern {
 }
 
 const fn length(min: usize, max: usize) -> Rule {
-    Rule::Length { min, max, pattern: None }
+    Rule::Length {
+        min,
+        max,
+        pattern: None,
+    }
 }
 
 const fn pattern(min: usize, max: usize, text: &'static str, matches: fn(&str) -> bool) -> Rule {
-    Rule::Length { min, max, pattern: Some(Pattern { text, matches }) }
+    Rule::Length {
+        min,
+        max,
+        pattern: Some(Pattern { text, matches }),
+    }
 }
 
 /// Anything of the right type.
@@ -69,7 +77,12 @@ pub const NAME: Rule = pattern(1, 128, "[a-zA-Z0-9_.-]+", is_name);
 /// The ARN of a stream.
 pub const STREAM_ARN: Rule = pattern(1, 2048, r"arn:aws.*:kinesis:.*:\d{12}:stream/\S+", is_stream_arn);
 /// The ARN of a stream or of a consumer.
-pub const RESOURCE_ARN: Rule = pattern(1, 2048, r"arn:aws.*:kinesis:.*:\d{12}:.*stream/\S+", is_resource_arn);
+pub const RESOURCE_ARN: Rule = pattern(
+    1,
+    2048,
+    r"arn:aws.*:kinesis:.*:\d{12}:.*stream/\S+",
+    is_resource_arn,
+);
 /// The ARN of a consumer.
 pub const CONSUMER_ARN: Rule = pattern(
     1,
@@ -94,21 +107,39 @@ pub const SHARD_ITERATOR: Rule = length(1, 512);
 /// A KMS key.
 pub const KEY_ID: Rule = length(1, 2048);
 /// The size of a page.
-pub const PAGE: Rule = Rule::Range { min: 1, max: Some(10_000) };
+pub const PAGE: Rule = Rule::Range {
+    min: 1,
+    max: Some(10_000),
+};
 /// The size of a page of tags.
-pub const TAG_PAGE: Rule = Rule::Range { min: 1, max: Some(50) };
+pub const TAG_PAGE: Rule = Rule::Range {
+    min: 1,
+    max: Some(50),
+};
 /// A number of shards.
 pub const POSITIVE: Rule = Rule::Range { min: 1, max: None };
 /// A throughput in MiB/s.
 pub const NATURAL: Rule = Rule::Range { min: 0, max: None };
 /// The largest record that a stream takes, in KiB.
-pub const MAX_RECORD_SIZE: Rule = Rule::Range { min: 1024, max: Some(10_240) };
+pub const MAX_RECORD_SIZE: Rule = Rule::Range {
+    min: 1024,
+    max: Some(10_240),
+};
 /// One tag key.
 pub const TAG_KEY: Rule = length(1, 128);
 /// Tag keys.
-pub const TAG_KEYS: Rule = Rule::List { min: 1, max: 50, member: &TAG_KEY };
+pub const TAG_KEYS: Rule = Rule::List {
+    min: 1,
+    max: 50,
+    member: &TAG_KEY,
+};
 /// Tags.
-pub const TAGS: Rule = Rule::Map { min: 1, max: 200, key: (1, 128), value: (0, 256) };
+pub const TAGS: Rule = Rule::Map {
+    min: 1,
+    max: 200,
+    key: (1, 128),
+    value: (0, 256),
+};
 /// The words of `EncryptionType`.
 pub const ENCRYPTION_TYPE: Rule = Rule::OneOf(&["NONE", "KMS"]);
 /// The words of `ScalingType`.
@@ -118,8 +149,13 @@ pub const STREAM_MODE: Rule = Rule::OneOf(&["PROVISIONED", "ON_DEMAND"]);
 /// The words of `RecordDistributionStrategy`.
 pub const DISTRIBUTION: Rule = Rule::OneOf(&["AUTO", "USER_PARTITION_KEY"]);
 /// The words of `ShardIteratorType`.
-pub const ITERATOR_TYPE: Rule =
-    Rule::OneOf(&["AFTER_SEQUENCE_NUMBER", "LATEST", "AT_TIMESTAMP", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON"]);
+pub const ITERATOR_TYPE: Rule = Rule::OneOf(&[
+    "AFTER_SEQUENCE_NUMBER",
+    "LATEST",
+    "AT_TIMESTAMP",
+    "AT_SEQUENCE_NUMBER",
+    "TRIM_HORIZON",
+]);
 /// The words of `ShardFilterType`.
 pub const FILTER_TYPE: Rule = Rule::OneOf(&[
     "AFTER_SHARD_ID",
@@ -141,20 +177,37 @@ pub const METRIC: Rule = Rule::OneOf(&[
     "ALL",
 ]);
 /// A choice of shard-level metrics.
-pub const METRICS: Rule = Rule::List { min: 1, max: 7, member: &METRIC };
+pub const METRICS: Rule = Rule::List {
+    min: 1,
+    max: 7,
+    member: &METRIC,
+};
 /// The words of the billing commitment.
 pub const COMMITMENT: Rule = Rule::OneOf(&["ENABLED", "DISABLED"]);
 /// The records of one PutRecords call.
-pub const RECORDS: Rule = Rule::List { min: 1, max: 500, member: &Rule::Any };
+pub const RECORDS: Rule = Rule::List {
+    min: 1,
+    max: 500,
+    member: &Rule::Any,
+};
 
 fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
 }
 
 /// `arn:<aws…>:kinesis:<region>:<account>:<rest>` → rest.
 fn after_account(text: &str) -> Option<&str> {
     let mut parts = text.splitn(6, ':');
-    let head = (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let head = (
+        parts.next()?,
+        parts.next()?,
+        parts.next()?,
+        parts.next()?,
+        parts.next()?,
+    );
     let rest = parts.next()?;
     let account_fits = head.4.len() == 12 && head.4.bytes().all(|b| b.is_ascii_digit());
     (head.0 == "arn" && head.1.starts_with("aws") && head.2 == "kinesis" && account_fits).then_some(rest)
@@ -165,17 +218,27 @@ fn is_word(text: &str) -> bool {
 }
 
 fn is_stream_arn(text: &str) -> bool {
-    after_account(text).and_then(|rest| rest.strip_prefix("stream/")).is_some_and(is_word)
+    after_account(text)
+        .and_then(|rest| rest.strip_prefix("stream/"))
+        .is_some_and(is_word)
 }
 
 fn is_resource_arn(text: &str) -> bool {
-    after_account(text).and_then(|rest| rest.split_once("stream/")).is_some_and(|(_, name)| is_word(name))
+    after_account(text)
+        .and_then(|rest| rest.split_once("stream/"))
+        .is_some_and(|(_, name)| is_word(name))
 }
 
 fn is_consumer_arn(text: &str) -> bool {
-    let Some((_, rest)) = after_account(text).and_then(|rest| rest.split_once("stream/")) else { return false };
-    let Some((stream, rest)) = rest.split_once("/consumer/") else { return false };
-    let Some((consumer, created)) = rest.split_once(':') else { return false };
+    let Some((_, rest)) = after_account(text).and_then(|rest| rest.split_once("stream/")) else {
+        return false;
+    };
+    let Some((stream, rest)) = rest.split_once("/consumer/") else {
+        return false;
+    };
+    let Some((consumer, created)) = rest.split_once(':') else {
+        return false;
+    };
     is_name(stream) && is_name(consumer) && !created.is_empty() && created.bytes().all(|b| b.is_ascii_digit())
 }
 
@@ -183,7 +246,8 @@ fn is_stream_id(text: &str) -> bool {
     let fits = |part: &str, len: usize| {
         part.len() == len && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
     };
-    text.split_once('-').is_some_and(|(a, b)| fits(a, 20) && fits(b, 3))
+    text.split_once('-')
+        .is_some_and(|(a, b)| fits(a, 20) && fits(b, 3))
 }
 
 fn is_decimal(text: &str, max_digits: usize) -> bool {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::rule::Rule;
+use super::input::Target;
+use super::rule::{self, Rule};
 use super::value::{Blob, Timestamp};
 use crate::local::kinesis::error::{ApiError, Result};
 
@@ -43,11 +44,20 @@ impl Check {
         let count = self.failures.len();
         let plural = if count == 1 { "" } else { "s" };
         let list = self.failures.join("; ");
-        Err(ApiError::validation(format!("{count} validation error{plural} detected: {list}")))
+        Err(ApiError::validation(format!(
+            "{count} validation error{plural} detected: {list}"
+        )))
     }
 
     /// Checks one field. `name` is the member's name on the wire.
-    pub fn field<T: Checked>(&mut self, path: &str, name: &str, value: &Option<T>, required: bool, rule: &Rule) {
+    pub fn field<T: Checked>(
+        &mut self,
+        path: &str,
+        name: &str,
+        value: &Option<T>,
+        required: bool,
+        rule: &Rule,
+    ) {
         let place = place(path, name);
         match value {
             Some(value) => value.check(&place, rule, self),
@@ -62,7 +72,72 @@ impl Check {
             return;
         }
         let shown = value.map_or_else(|| "null".to_owned(), |v| format!("'{v}'"));
-        self.failures.push(format!("Value {shown} at '{place}' failed to satisfy constraint: {constraint}"));
+        self.failures.push(format!(
+            "Value {shown} at '{place}' failed to satisfy constraint: {constraint}"
+        ));
+    }
+
+    /// Checks text that is only borrowed.
+    pub fn text(&mut self, text: &str, rule: &Rule, place: &str) {
+        let Rule::Length { min, max, pattern } = rule else {
+            return;
+        };
+        if let Some(pattern) = pattern
+            && !(pattern.matches)(text)
+        {
+            let constraint = format!("Member must satisfy regular expression pattern: {}", pattern.text);
+            self.fail(Some(text), place, &constraint);
+        }
+        self.length(text.chars().count(), *min, *max, &|| text.to_owned(), place);
+    }
+
+    /// Checks the length of a blob.
+    pub fn blob(&mut self, len: usize, rule: &Rule, place: &str) {
+        if let Rule::Length { min, max, .. } = rule {
+            self.length(
+                len,
+                *min,
+                *max,
+                &|| format!("java.nio.HeapByteBuffer[pos=0 lim={len} cap={len}]"),
+                place,
+            );
+        }
+    }
+
+    /// Checks the number of a list's members. The list itself is not shown: it may be long.
+    pub fn count(&mut self, len: usize, rule: &Rule, place: &str) {
+        let Rule::List { min, max, .. } = rule else { return };
+        if len < *min {
+            self.fail_unseen(place, &format!("Member must have length greater than or equal to {min}"));
+        } else if len > *max {
+            self.fail_unseen(place, &format!("Member must have length less than or equal to {max}"));
+        }
+    }
+
+    /// A record that the stream's own limit refuses.
+    pub fn oversized(&mut self, place: &str, largest: usize) {
+        self.fail_unseen(place, &format!("Member must have length less than or equal to {largest}"));
+    }
+
+    /// Adds a failure of a value that is too large to be shown, as AWS leaves it out.
+    fn fail_unseen(&mut self, place: &str, constraint: &str) {
+        if self.failures.len() < MOST_FAILURES {
+            self.failures.push(format!("Value at '{place}' failed to satisfy constraint: {constraint}"));
+        }
+    }
+
+    /// Checks how a request names its stream.
+    pub fn target(&mut self, target: &Target<'_>) {
+        let named = [
+            (target.name, &rule::NAME, "streamName"),
+            (target.arn, &rule::STREAM_ARN, "streamARN"),
+            (target.id, &rule::STREAM_ID, "streamId"),
+        ];
+        for (value, rule, place) in named {
+            if let Some(value) = value {
+                self.text(value, rule, place);
+            }
+        }
     }
 
     fn length(&mut self, len: usize, min: usize, max: usize, shown: &dyn Fn() -> String, place: &str) {
@@ -81,7 +156,11 @@ pub fn place(path: &str, name: &str) -> String {
     let mut chars = name.chars();
     let first = chars.next().map(|c| c.to_ascii_lowercase());
     let lowered: String = first.into_iter().chain(chars).collect();
-    if path.is_empty() { lowered } else { format!("{path}.{lowered}") }
+    if path.is_empty() {
+        lowered
+    } else {
+        format!("{path}.{lowered}")
+    }
 }
 
 /// A value that can be held against a rule.
@@ -93,15 +172,7 @@ pub trait Checked {
 impl Checked for String {
     fn check(&self, place: &str, rule: &Rule, check: &mut Check) {
         match rule {
-            Rule::Length { min, max, pattern } => {
-                if let Some(pattern) = pattern
-                    && !(pattern.matches)(self)
-                {
-                    let text = format!("Member must satisfy regular expression pattern: {}", pattern.text);
-                    check.fail(Some(self), place, &text);
-                }
-                check.length(self.chars().count(), *min, *max, &|| self.clone(), place);
-            }
+            Rule::Length { .. } => check.text(self, rule, place),
             Rule::OneOf(words) if !words.contains(&self.as_str()) => {
                 let text = format!("Member must satisfy enum value set: [{}]", words.join(", "));
                 check.fail(Some(self), place, &text);
@@ -134,17 +205,22 @@ impl Checked for Timestamp {
 
 impl Checked for Blob {
     fn check(&self, place: &str, rule: &Rule, check: &mut Check) {
-        if let Rule::Length { min, max, .. } = rule {
-            let len = self.0.len();
-            check.length(len, *min, *max, &|| format!("java.nio.HeapByteBuffer[pos=0 lim={len} cap={len}]"), place);
-        }
+        check.blob(self.0.len(), rule, place);
     }
 }
 
 impl Checked for Vec<String> {
     fn check(&self, place: &str, rule: &Rule, check: &mut Check) {
-        let Rule::List { min, max, member } = rule else { return };
-        check.length(self.len(), *min, *max, &|| format!("[{}]", self.join(", ")), place);
+        let Rule::List { min, max, member } = rule else {
+            return;
+        };
+        check.length(
+            self.len(),
+            *min,
+            *max,
+            &|| format!("[{}]", self.join(", ")),
+            place,
+        );
         for (index, item) in self.iter().enumerate() {
             item.check(&format!("{place}.{}.member", index + 1), member, check);
         }
@@ -153,19 +229,31 @@ impl Checked for Vec<String> {
 
 impl Checked for BTreeMap<String, Option<String>> {
     fn check(&self, place: &str, rule: &Rule, check: &mut Check) {
-        let Rule::Map { min, max, key, value } = rule else { return };
+        let Rule::Map { min, max, key, value } = rule else {
+            return;
+        };
         let shown = || {
-            let pairs: Vec<String> =
-                self.iter().map(|(k, v)| format!("{k}={}", v.as_deref().unwrap_or("null"))).collect();
+            let pairs: Vec<String> = self
+                .iter()
+                .map(|(k, v)| format!("{k}={}", v.as_deref().unwrap_or("null")))
+                .collect();
             format!("{{{}}}", pairs.join(", "))
         };
         check.length(self.len(), *min, *max, &shown, place);
         let fits = |text: &str, (min, max): (usize, usize)| (min..=max).contains(&text.chars().count());
         if !self.keys().all(|k| fits(k, *key)) {
-            check.fail(Some(&shown()), place, &format!("Map keys must satisfy constraint: {}", lengths(*key)));
+            check.fail(
+                Some(&shown()),
+                place,
+                &format!("Map keys must satisfy constraint: {}", lengths(*key)),
+            );
         }
         if !self.values().flatten().all(|v| fits(v, *value)) {
-            check.fail(Some(&shown()), place, &format!("Map value must satisfy constraint: {}", lengths(*value)));
+            check.fail(
+                Some(&shown()),
+                place,
+                &format!("Map value must satisfy constraint: {}", lengths(*value)),
+            );
         }
     }
 }
@@ -190,14 +278,7 @@ pub struct Items<T>(pub Vec<T>);
 
 impl<T: Input> Checked for Items<T> {
     fn check(&self, place: &str, rule: &Rule, check: &mut Check) {
-        if let Rule::List { min, max, .. } = rule {
-            let shown = || format!("[{}]", vec!["com.amazonaws.kinesis"; self.0.len().min(3)].join(", "));
-            check.length(self.0.len(), *min, *max, &shown, place);
-            // The members of a list that is itself too long say nothing new.
-            if self.0.len() > *max {
-                return;
-            }
-        }
+        check.count(self.0.len(), rule, place);
         for (index, item) in self.0.iter().enumerate() {
             Input::check(item, &format!("{place}.{}.member", index + 1), check);
         }

@@ -69,14 +69,21 @@ pub fn shard_index(id: &str) -> Option<u32> {
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    digits.parse::<u32>().ok().filter(|&index| index <= i32::MAX as u32)
+    digits
+        .parse::<u32>()
+        .ok()
+        .filter(|&index| index <= i32::MAX as u32)
 }
 
 /// The first hash keys of `count` equal ranges. `count` is at least 1.
 pub fn boundaries(count: u32) -> Vec<u128> {
     let count = u128::from(count.max(1));
     // 2^128 itself does not fit; (2^128 - 1) / n differs from 2^128 / n only where n divides 2^128.
-    let width = if count.is_power_of_two() && count > 1 { u128::MAX / count + 1 } else { u128::MAX / count };
+    let width = if count.is_power_of_two() && count > 1 {
+        u128::MAX / count + 1
+    } else {
+        u128::MAX / count
+    };
     (0..count).map(|i| width * i).collect()
 }
 
@@ -100,7 +107,9 @@ pub fn initial(count: u32, now_ms: i64) -> Vec<ShardMeta> {
 /// first key. Returns whether it could.
 pub fn split(shards: &mut Vec<ShardMeta>, index: u32, at: u128, now_ms: i64) -> bool {
     let next = shards.len() as u32;
-    let Some(parent) = shards.get_mut(index as usize) else { return false };
+    let Some(parent) = shards.get_mut(index as usize) else {
+        return false;
+    };
     if parent.closed_ms.is_some() || at <= parent.start || at > parent.end {
         return false;
     }
@@ -122,7 +131,9 @@ pub fn split(shards: &mut Vec<ShardMeta>, index: u32, at: u128, now_ms: i64) -> 
 
 /// Merges two open shards, `left` ending where `right` starts. Returns whether it could.
 pub fn merge(shards: &mut Vec<ShardMeta>, left: u32, right: u32, now_ms: i64) -> bool {
-    let (Some(a), Some(b)) = (shards.get(left as usize), shards.get(right as usize)) else { return false };
+    let (Some(a), Some(b)) = (shards.get(left as usize), shards.get(right as usize)) else {
+        return false;
+    };
     let adjacent = a.end.checked_add(1) == Some(b.start);
     if a.closed_ms.is_some() || b.closed_ms.is_some() || !adjacent {
         return false;
@@ -170,7 +181,9 @@ pub fn rescale(shards: &mut Vec<ShardMeta>, target: u32, now_ms: i64) {
             && left.end < end
         {
             let (index, next_start) = (left.index, left.end + 1);
-            let Some(right) = open_containing(shards, next_start).map(|s| s.index) else { return };
+            let Some(right) = open_containing(shards, next_start).map(|s| s.index) else {
+                return;
+            };
             if !merge(shards, index, right, now_ms) {
                 return;
             }
@@ -184,15 +197,23 @@ fn snapped(shards: &[ShardMeta], target: u32) -> Vec<u128> {
     let tolerance = u128::from(target).max(existing.len() as u128) * 2;
     let snap = |start: u128| {
         let at = existing.partition_point(|&e| e < start);
-        let near = [at.checked_sub(1), Some(at)].into_iter().flatten().filter_map(|i| existing.get(i));
-        near.copied().find(|e| e.abs_diff(start) <= tolerance).unwrap_or(start)
+        let near = [at.checked_sub(1), Some(at)]
+            .into_iter()
+            .flatten()
+            .filter_map(|i| existing.get(i));
+        near.copied()
+            .find(|e| e.abs_diff(start) <= tolerance)
+            .unwrap_or(start)
     };
     boundaries(target).into_iter().map(snap).collect()
 }
 
 fn open_containing(shards: &[ShardMeta], key: u128) -> Option<&ShardMeta> {
     // The newest are the likeliest.
-    shards.iter().rev().find(|s| s.closed_ms.is_none() && s.start <= key && key <= s.end)
+    shards
+        .iter()
+        .rev()
+        .find(|s| s.closed_ms.is_none() && s.start <= key && key <= s.end)
 }
 
 /// 128 bits as a decimal string, since JSON numbers of other readers hold 53.
@@ -233,8 +254,16 @@ mod tests {
             }
             if shard.closed_ms.is_some() {
                 let children: Vec<_> = shards.iter().filter(|s| s.descends_from(shard.index)).collect();
-                assert!(children.iter().any(|c| c.start <= shard.start && shard.start <= c.end));
-                assert!(children.iter().any(|c| c.start <= shard.end && shard.end <= c.end));
+                assert!(
+                    children
+                        .iter()
+                        .any(|c| c.start <= shard.start && shard.start <= c.end)
+                );
+                assert!(
+                    children
+                        .iter()
+                        .any(|c| c.start <= shard.end && shard.end <= c.end)
+                );
             }
         }
     }

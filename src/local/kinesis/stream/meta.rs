@@ -192,7 +192,13 @@ impl StreamMeta {
 
     /// The stream's ARN.
     pub fn arn(&self) -> String {
-        format!("arn:{}:kinesis:{}:{}:stream/{}", partition(&self.region), self.region, self.account, self.name)
+        format!(
+            "arn:{}:kinesis:{}:{}:stream/{}",
+            partition(&self.region),
+            self.region,
+            self.account,
+            self.name
+        )
     }
 
     /// The identifier of this incarnation, in the model's form: 20 characters, a hyphen, 3 characters.
@@ -209,7 +215,12 @@ impl StreamMeta {
 
     /// A consumer's ARN: the moment of registration tells two of the same name apart.
     pub fn consumer_arn(&self, consumer: &ConsumerMeta) -> String {
-        format!("{}/consumer/{}:{}", self.arn(), consumer.name, consumer.created_ms / 1000)
+        format!(
+            "{}/consumer/{}:{}",
+            self.arn(),
+            consumer.name,
+            consumer.created_ms / 1000
+        )
     }
 
     /// The earliest arrival that is still kept.
@@ -219,8 +230,16 @@ impl StreamMeta {
 
     /// When [`StreamMeta::settle`] next has something to do.
     pub fn settle_at(&self) -> i64 {
-        let own = if self.status == Status::Active { i64::MAX } else { self.due_ms };
-        let consumers = self.consumers.iter().filter(|c| c.status != Status::Active).map(|c| c.due_ms);
+        let own = if self.status == Status::Active {
+            i64::MAX
+        } else {
+            self.due_ms
+        };
+        let consumers = self
+            .consumers
+            .iter()
+            .filter(|c| c.status != Status::Active)
+            .map(|c| c.due_ms);
         consumers.fold(own, i64::min)
     }
 
@@ -232,7 +251,8 @@ impl StreamMeta {
                 self.encryption = next;
             }
         }
-        self.consumers.retain(|c| c.status != Status::Deleting || now_ms < c.due_ms);
+        self.consumers
+            .retain(|c| c.status != Status::Deleting || now_ms < c.due_ms);
         for consumer in &mut self.consumers {
             if consumer.status == Status::Creating && now_ms >= consumer.due_ms {
                 consumer.status = Status::Active;
@@ -321,7 +341,12 @@ impl StreamMeta {
 ///
 /// # Errors
 /// `LimitExceededException` with `message` when `most` have happened in the last 24 hours.
-pub fn count_in_day(events: &mut Vec<i64>, now_ms: i64, most: usize, message: impl FnOnce() -> String) -> Result<()> {
+pub fn count_in_day(
+    events: &mut Vec<i64>,
+    now_ms: i64,
+    most: usize,
+    message: impl FnOnce() -> String,
+) -> Result<()> {
     events.retain(|&at| at > now_ms - DAY_MS);
     if events.len() >= most {
         return Err(ApiError::new(Code::LimitExceededException, message()));
