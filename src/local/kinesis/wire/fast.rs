@@ -1,5 +1,10 @@
 //! The JSON of the data plane, read and written without a value tree in between.
 
+mod parse;
+#[cfg(test)]
+mod tests;
+mod write;
+
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -7,11 +12,16 @@ use super::super::hash_key::HashKey;
 use super::super::sequence::SequenceNumber;
 use super::super::store::StoredRecord;
 
+pub use self::parse::{put_record as parse_put_record, put_records as parse_put_records};
+pub use self::write::{
+    get_records as write_get_records, put_record as write_put_record, put_records as write_put_records,
+};
+
 /// A body that is not what the operation takes: answered as `SerializationException`, HTTP status 400.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Malformed {
-    /// What AWS answers, for the error's message.
+    /// For the error's message, as AWS words it. Empty where AWS gives none: the body is not JSON.
     pub message: String,
 }
 
@@ -65,22 +75,6 @@ pub struct PutRecord<'a> {
     pub data: Option<Vec<u8>>,
 }
 
-/// Reads the body of PutRecords.
-///
-/// # Errors
-/// [`Malformed`] when the body is not JSON, a member has another type, or data is not base64.
-pub fn parse_put_records(_body: &[u8]) -> Result<PutRecords<'_>, Malformed> {
-    Ok(PutRecords::default())
-}
-
-/// Reads the body of PutRecord.
-///
-/// # Errors
-/// As [`parse_put_records`].
-pub fn parse_put_record(_body: &[u8]) -> Result<PutRecord<'_>, Malformed> {
-    Ok(PutRecord::default())
-}
-
 /// What became of one entry of PutRecords.
 #[derive(Debug, Clone, Copy)]
 pub enum PutOutcome<'a> {
@@ -99,12 +93,6 @@ pub enum PutOutcome<'a> {
         message: &'a str,
     },
 }
-
-/// Appends the answer of PutRecords. `encrypted` adds `"EncryptionType":"KMS"`.
-pub fn write_put_records(_out: &mut Vec<u8>, _outcomes: &[PutOutcome<'_>], _encrypted: bool) {}
-
-/// Appends the answer of PutRecord. `encrypted` adds `"EncryptionType":"KMS"`.
-pub fn write_put_record(_out: &mut Vec<u8>, _number: SequenceNumber, _shard_id: &str, _encrypted: bool) {}
 
 /// The answer of GetRecords.
 #[derive(Debug, Clone, Copy)]
@@ -129,6 +117,3 @@ pub struct ChildShard<'a> {
     /// `HashKeyRange.StartingHashKey` and `HashKeyRange.EndingHashKey`, both included.
     pub hash_key_range: (HashKey, HashKey),
 }
-
-/// Appends the answer of GetRecords.
-pub fn write_get_records(_out: &mut Vec<u8>, _answer: &GetRecords<'_>) {}
