@@ -1,1 +1,3 @@
+//! The real binary, end to end.
 
+mod local;
