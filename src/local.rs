@@ -131,6 +131,8 @@ impl Kinesis for NoKinesis {
     fn stream_count(&self) -> u64 {
         0
     }
+
+    fn end_subscriptions(&self) {}
 }
 
 fn open_kinesis(_data: &Path, _options: Options) -> io::Result<Arc<dyn Kinesis>> {

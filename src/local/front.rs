@@ -71,6 +71,9 @@ pub trait Kinesis: Send + Sync + 'static {
 
     /// Streams of all accounts and regions.
     fn stream_count(&self) -> u64;
+
+    /// Ends the answers that would go on for minutes (SubscribeToShard), since the door is closing.
+    fn end_subscriptions(&self);
 }
 
 /// What is behind the door.
@@ -134,6 +137,7 @@ impl Front {
             }
         }
         drop(listener);
+        self.backends.kinesis.end_subscriptions();
         let all_done = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(GRACE, all_done).await.is_err() {
             connections.shutdown().await;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+#[cfg(unix)]
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -43,6 +44,7 @@ impl Home {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    #[cfg(unix)]
     fn kill(&self) {
         let pid = self.status()["pid"].to_string();
         assert!(

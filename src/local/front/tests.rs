@@ -27,6 +27,8 @@ impl Kinesis for Recorder {
     fn stream_count(&self) -> u64 {
         3
     }
+
+    fn end_subscriptions(&self) {}
 }
 
 struct Fixture {
