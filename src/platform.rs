@@ -1,7 +1,8 @@
 //! The one place with platform code: files private to the user, detached processes, EC2 detection.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
+use std::process::Command;
 
 /// Creates `dir` and its parents, readable by this user only.
 pub fn create_private_dir(dir: &Path) -> io::Result<()> {
@@ -67,6 +68,73 @@ pub fn write_all_at(file: &std::fs::File, bytes: &[u8], offset: u64) -> io::Resu
         }
         Ok(())
     }
+}
+
+/// Puts `bytes` in the place of the file `path` at one stroke: a reader, also one after a crash of this process, sees
+/// the old file or the new one, never a part. Readable by this user only.
+///
+/// # Errors
+/// When the directory of `path` cannot be written.
+pub fn replace_private_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let mut fresh = name.to_owned();
+    fresh.push(format!(".new-{}", std::process::id()));
+    let fresh = path.with_file_name(fresh);
+    let mut file = private_file()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&fresh)?;
+    let outcome = file.write_all(bytes).and_then(|()| std::fs::rename(&fresh, path));
+    if outcome.is_err() {
+        // What matters is why the file could not be replaced.
+        let _ = std::fs::remove_file(&fresh);
+    }
+    outcome
+}
+
+/// Prepares `command` to outlive this process. The started process completes it with [`leave_terminal`].
+pub fn detach(command: &mut Command) -> &mut Command {
+    #[cfg(windows)]
+    {
+        // Source: "Process Creation Flags", Win32 documentation.
+        const DETACHED_PROCESS: u32 = 0x0000_0008;
+        const CREATE_NEW_PROCESS_GROUP: u32 = 0x0000_0200;
+        std::os::windows::process::CommandExt::creation_flags(
+            command,
+            DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP,
+        );
+    }
+    command
+}
+
+/// Leaves the session of the terminal, so that neither its end nor its Ctrl-C reaches this process.
+///
+/// # Errors
+/// Never in a process that [`detach`] prepared.
+pub fn leave_terminal() -> io::Result<()> {
+    #[cfg(unix)]
+    match rustix::process::setsid() {
+        // Not permitted: it leads a session already.
+        Ok(_) | Err(rustix::io::Errno::PERM) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// Resident memory of this process in bytes, where the platform tells.
+pub fn resident_bytes() -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+        Some(kibibytes * 1024)
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
 }
 
 /// Whether this machine is an EC2 instance, by its board vendor.

@@ -1,15 +1,474 @@
 //! `streamctl local`.
 
-use clap::Args;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use jiff::SignedDuration;
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::Session;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::exit::Exit;
+use crate::local::Options;
+use crate::local::daemon::{self, Reset, RunOptions, StartOptions, Status};
+use crate::local::home::LocalHome;
+use crate::settings::DEFAULT_REGION;
+use crate::ui::{Report, Style};
 
-/// Not built yet
+/// Run the embedded local cloud: Kinesis, CloudWatch, IAM, STS, KMS and Logs on this machine
+///
+/// Commands with the target `local` start it when they need it. It keeps its data in STREAMCTL_HOME and runs until it
+/// is stopped; any AWS SDK or tool can use it.
 #[derive(Debug, Args)]
-pub struct LocalArgs {}
+#[command(after_help = "\
+Examples:
+  streamctl local start               start it in the background
+  eval \"$(streamctl local env)\"       let any AWS SDK or tool of this shell use it
+  streamctl local status -o json      see how it is
+  streamctl local reset               delete all it holds")]
+pub struct LocalArgs {
+    #[command(subcommand)]
+    command: LocalCommand,
+}
 
-pub(super) async fn run(_args: LocalArgs, _session: &Session) -> Result<Exit> {
-    Err(Error::failed("`streamctl local` is not built yet"))
+#[derive(Debug, Subcommand)]
+enum LocalCommand {
+    /// Start the local cloud in the background
+    Start(CloudArgs),
+    /// Stop the local cloud; its data stays
+    Stop,
+    /// Show whether the local cloud runs, and how it is
+    Status,
+    /// Print the environment that points AWS SDKs and tools to the local cloud, starting it if need be
+    Env(EnvArgs),
+    /// Stop the local cloud and delete all its data
+    Reset(ResetArgs),
+    /// Run the local cloud in the foreground until Ctrl-C
+    Run(RunArgs),
+}
+
+/// How the cloud behaves: tools to test consumers and producers with.
+#[derive(Debug, Args)]
+struct CloudArgs {
+    /// Port to listen on, 0 for any [default: 4566 or the next free one]
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    /// Refuse what is over AWS's limits of shards and operations, to see how a program takes throttling
+    #[arg(long)]
+    enforce_limits: bool,
+    /// How long a shard iterator is good; make it short to see how a consumer takes its expiry
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    iterator_lifetime: Duration,
+    /// How long a stream stays CREATING, UPDATING or DELETING; AWS takes some 10s
+    #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = duration)]
+    status_delay: Duration,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    cloud: CloudArgs,
+    /// Leave the terminal: how `local start` runs it
+    #[arg(long, hide = true)]
+    detached: bool,
+}
+
+#[derive(Debug, Args)]
+struct EnvArgs {
+    /// Print what undoes it instead
+    #[arg(long)]
+    unset: bool,
+}
+
+#[derive(Debug, Args)]
+struct ResetArgs {
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+impl CloudArgs {
+    fn options(&self) -> Options {
+        Options {
+            enforce_limits: self.enforce_limits,
+            iterator_lifetime: self.iterator_lifetime,
+            status_delay: self.status_delay,
+        }
+    }
+}
+
+/// A length of time as people write it: `5m`, `20ms`, `1h 30m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: SignedDuration = text
+        .parse()
+        .map_err(|_| "not a length of time; write it like 20ms, 30s or 5m".to_owned())?;
+    Duration::try_from(parsed).map_err(|_| "a length of time cannot be negative".to_owned())
+}
+
+pub(super) async fn run(args: LocalArgs, session: &Session) -> Result<Exit> {
+    match args.command {
+        LocalCommand::Start(args) => start(&args, session).await?,
+        LocalCommand::Stop => stop(session).await?,
+        LocalCommand::Status => status(session).await?,
+        LocalCommand::Env(args) => env(&args, session).await?,
+        LocalCommand::Reset(args) => reset(&args, session).await?,
+        LocalCommand::Run(args) => return foreground(&args, session).await,
+    }
+    Ok(Exit::Done)
+}
+
+async fn start(args: &CloudArgs, session: &Session) -> Result<()> {
+    let options = StartOptions {
+        port: args.port,
+        options: args.options(),
+    };
+    let home = &session.settings().home;
+    let started = daemon::start(home, &options).await?;
+    if !started.fresh && options != StartOptions::default() {
+        session.printer().warn(
+            "the local cloud was running already, with the options it was started with; stop it first to change them",
+        );
+    }
+    status(session).await
+}
+
+async fn stop(session: &Session) -> Result<()> {
+    match daemon::stop(&session.settings().home).await? {
+        Some(pid) => session.printer().note(&format!(
+            "Stopped the local cloud (process {pid}); its data stays"
+        )),
+        None => session.printer().note("The local cloud is not running"),
+    }
+    Ok(())
+}
+
+async fn status(session: &Session) -> Result<()> {
+    let status = daemon::status(&session.settings().home).await?;
+    if let Some(version) = status.version.as_deref()
+        && version != env!("CARGO_PKG_VERSION")
+    {
+        session.printer().warn(&format!(
+            "the local cloud runs streamctl {version}, this is {}; `streamctl local stop` lets the next command start \
+             this one",
+            env!("CARGO_PKG_VERSION")
+        ));
+    }
+    session.printer().report(&StatusReport(status))
+}
+
+async fn env(args: &EnvArgs, session: &Session) -> Result<()> {
+    let settings = session.settings();
+    let region = settings.region.as_deref().unwrap_or(DEFAULT_REGION);
+    let endpoint = if args.unset {
+        String::new()
+    } else {
+        daemon::ensure_running(&settings.home).await?
+    };
+    session.printer().report(&Environment {
+        variables: variables(&endpoint, region),
+        unset: args.unset,
+    })
+}
+
+async fn reset(args: &ResetArgs, session: &Session) -> Result<()> {
+    let home = &session.settings().home;
+    let data = LocalHome::new(home).data_dir();
+    if data.exists() {
+        let action = format!("delete all data of the local cloud in {}", data.display());
+        session.printer().confirm_by_name(&action, "local", args.yes)?;
+    }
+    let reset = daemon::reset(home).await?;
+    session.printer().report(&ResetReport(reset))
+}
+
+async fn foreground(args: &RunArgs, session: &Session) -> Result<Exit> {
+    let options = RunOptions {
+        port: args.cloud.port,
+        options: args.cloud.options(),
+        detached: args.detached,
+    };
+    let printer = session.printer();
+    daemon::run(
+        &session.settings().home,
+        options,
+        |state| {
+            printer.note(&format!(
+                "The local cloud is ready at {} (process {}, streamctl {})",
+                state.endpoint(),
+                state.pid,
+                state.version
+            ));
+            if !args.detached {
+                printer.note("Ctrl-C stops it; `eval \"$(streamctl local env)\"` in another terminal lets tools use it");
+            }
+        },
+        session.interrupt().wait(),
+    )
+    .await?;
+    printer.note("The local cloud has stopped");
+    Ok(Exit::Done)
+}
+
+/// What AWS SDKs and tools read. Source: "Environment variables support", AWS SDKs and Tools reference guide.
+fn variables(endpoint: &str, region: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("AWS_ENDPOINT_URL", endpoint.to_owned()),
+        ("AWS_ACCESS_KEY_ID", "local".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
+        ("AWS_REGION", region.to_owned()),
+        ("AWS_DEFAULT_REGION", region.to_owned()),
+    ]
+}
+
+struct Environment {
+    variables: Vec<(&'static str, String)>,
+    unset: bool,
+}
+
+impl Serialize for Environment {
+    /// An object of the variables; with `--unset` each is null.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let value = |value: &String| {
+            if self.unset {
+                Value::Null
+            } else {
+                Value::from(value.as_str())
+            }
+        };
+        let object: Map<String, Value> = self
+            .variables
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), value(text)))
+            .collect();
+        object.serialize(serializer)
+    }
+}
+
+impl Report for Environment {
+    fn table(&self, _style: &Style) -> String {
+        if self.unset {
+            let names: Vec<&str> = self.variables.iter().map(|(name, _)| *name).collect();
+            return format!("unset {}", names.join(" "));
+        }
+        let lines: Vec<String> = self
+            .variables
+            .iter()
+            .map(|(name, value)| format!("export {name}={}", shell_quoted(value)))
+            .collect();
+        lines.join("\n")
+    }
+
+    fn text(&self) -> String {
+        let value = |value: &'_ str| {
+            if self.unset {
+                String::new()
+            } else {
+                value.to_owned()
+            }
+        };
+        let lines: Vec<String> = self
+            .variables
+            .iter()
+            .map(|(name, text)| format!("{name}\t{}", value(text)))
+            .collect();
+        lines.join("\n")
+    }
+}
+
+/// As a word of a POSIX shell.
+fn shell_quoted(text: &str) -> String {
+    let plain = !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_./:@%+=,".contains(&b));
+    if plain {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct StatusReport(Status);
+
+impl StatusReport {
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        let Status {
+            running,
+            endpoint,
+            pid,
+            version,
+            uptime_seconds,
+            resident_bytes,
+            streams,
+            requests,
+            home,
+            log,
+        } = &self.0;
+        let text = |value: Option<u64>| value.map(|value| value.to_string());
+        let uptime = uptime_seconds
+            .and_then(|seconds| i64::try_from(seconds).ok())
+            .map(|seconds| format!("{:#}", SignedDuration::from_secs(seconds)));
+        let rows = [
+            (
+                "Local cloud",
+                Some(if *running { "running" } else { "not running" }.to_owned()),
+            ),
+            ("Endpoint", endpoint.clone()),
+            ("Process", pid.map(|pid| pid.to_string())),
+            ("Version", version.clone()),
+            ("Uptime", uptime),
+            (
+                "Memory",
+                resident_bytes.map(|bytes| format!("{:.1} MiB", mebibytes(bytes))),
+            ),
+            ("Streams", text(*streams)),
+            ("Requests", text(*requests)),
+            ("Home", Some(home.clone())),
+            ("Log", Some(log.clone())),
+        ];
+        rows.into_iter()
+            .filter_map(|(name, value)| value.map(|value| (name, value)))
+            .collect()
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+impl Report for StatusReport {
+    fn table(&self, style: &Style) -> String {
+        let lines: Vec<String> = self
+            .rows()
+            .iter()
+            .map(|(name, value)| format!("{}  {value}", style.dim(&format!("{name:<11}"))))
+            .collect();
+        lines.join("\n")
+    }
+
+    fn text(&self) -> String {
+        let lines: Vec<String> = self
+            .rows()
+            .iter()
+            .map(|(name, value)| format!("{name}\t{value}"))
+            .collect();
+        lines.join("\n")
+    }
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct ResetReport(Reset);
+
+impl Report for ResetReport {
+    fn table(&self, _style: &Style) -> String {
+        let Reset {
+            stopped,
+            deleted,
+            data,
+        } = &self.0;
+        let mut lines = Vec::new();
+        if *stopped {
+            lines.push("Stopped the local cloud".to_owned());
+        }
+        lines.push(if *deleted {
+            format!("Deleted {data}; the next command begins with an empty cloud")
+        } else {
+            "There was no data to delete".to_owned()
+        });
+        lines.join("\n")
+    }
+
+    fn text(&self) -> String {
+        format!("{}\t{}\t{}", self.0.stopped, self.0.deleted, self.0.data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(running: bool) -> StatusReport {
+        StatusReport(Status {
+            running,
+            endpoint: running.then(|| "http://127.0.0.1:4566".to_owned()),
+            pid: running.then_some(4711),
+            version: running.then(|| "0.1.0".to_owned()),
+            uptime_seconds: running.then_some(7385),
+            resident_bytes: running.then_some(43 << 20),
+            streams: running.then_some(3),
+            requests: running.then_some(1200),
+            home: "/home/ada/.local/share/streamctl/local".to_owned(),
+            log: "/home/ada/.local/share/streamctl/local/daemon.log".to_owned(),
+        })
+    }
+
+    #[test]
+    fn status_of_a_running_cloud() {
+        insta::assert_snapshot!(status(true).table(&Style::plain()), @r"
+        Local cloud  running
+        Endpoint     http://127.0.0.1:4566
+        Process      4711
+        Version      0.1.0
+        Uptime       2h 3m 5s
+        Memory       43.0 MiB
+        Streams      3
+        Requests     1200
+        Home         /home/ada/.local/share/streamctl/local
+        Log          /home/ada/.local/share/streamctl/local/daemon.log
+        ");
+    }
+
+    #[test]
+    fn status_of_a_stopped_cloud() {
+        insta::assert_snapshot!(status(false).table(&Style::plain()), @r"
+        Local cloud  not running
+        Home         /home/ada/.local/share/streamctl/local
+        Log          /home/ada/.local/share/streamctl/local/daemon.log
+        ");
+        let json = serde_json::to_value(status(false)).unwrap();
+        assert_eq!(json["running"], false);
+        assert_eq!(json["endpoint"], Value::Null);
+    }
+
+    #[test]
+    fn env_is_for_the_shell() {
+        let mut report = Environment {
+            variables: variables("http://127.0.0.1:4566", "us-east-1"),
+            unset: false,
+        };
+        insta::assert_snapshot!(report.table(&Style::plain()), @r"
+        export AWS_ENDPOINT_URL=http://127.0.0.1:4566
+        export AWS_ACCESS_KEY_ID=local
+        export AWS_SECRET_ACCESS_KEY=local
+        export AWS_REGION=us-east-1
+        export AWS_DEFAULT_REGION=us-east-1
+        ");
+        report.unset = true;
+        insta::assert_snapshot!(
+            report.table(&Style::plain()),
+            @"unset AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_REGION AWS_DEFAULT_REGION"
+        );
+    }
+
+    #[test]
+    fn what_a_shell_would_read_is_quoted() {
+        assert_eq!(shell_quoted("http://127.0.0.1:4566"), "http://127.0.0.1:4566");
+        assert_eq!(shell_quoted(""), "''");
+        assert_eq!(shell_quoted("a b"), "'a b'");
+        assert_eq!(shell_quoted("it's $HOME"), r"'it'\''s $HOME'");
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        assert_eq!(duration("20ms"), Ok(Duration::from_millis(20)));
+        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
+        assert!(duration("5").is_err());
+        assert!(duration("-5s").is_err());
+        assert!(duration("soon").is_err());
+    }
 }

@@ -1,8 +1,11 @@
 //! The real binary, end to end. Each test has a local cloud of its own: a free port, a temporary home.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod bad_input;
 mod durability;
 mod failures;
 mod first_session;
 mod help;
+mod local;
 mod support;

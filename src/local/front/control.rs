@@ -1,0 +1,130 @@
+//! The daemon's own paths, below `/_streamctl/`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use http::header::HeaderValue;
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::refusal::whole;
+use crate::local::Body;
+use crate::platform;
+
+/// Where all of this module's paths begin; no AWS service has such a path.
+pub(super) const PREFIX: &str = "/_streamctl/";
+/// GET: [`Health`].
+pub const HEALTH_PATH: &str = "/_streamctl/health";
+/// POST with [`TOKEN_HEADER`]: stop.
+pub const STOP_PATH: &str = "/_streamctl/stop";
+/// The header that carries the token of the private state file: proof that the sender is this user.
+pub const TOKEN_HEADER: &str = "x-streamctl-token";
+
+/// How a running local cloud is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// The version of streamctl it runs.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// When it started, in milliseconds since the Unix epoch.
+    pub started_ms: i64,
+    /// Seconds since it started.
+    pub uptime_seconds: u64,
+    /// The directory it keeps its files in.
+    pub home: String,
+    /// Requests answered since it started, those to `/_streamctl/` not counted.
+    pub requests: u64,
+    /// Streams of all accounts and regions.
+    pub streams: u64,
+    /// Resident memory, where the platform tells.
+    pub resident_bytes: Option<u64>,
+}
+
+/// Who runs the front door.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The directory of the cloud's files, as shown to the user.
+    pub home: String,
+    /// When the daemon started, in milliseconds since the Unix epoch.
+    pub started_ms: i64,
+    /// What a request to stop must show.
+    pub token: String,
+}
+
+pub(super) struct Control {
+    identity: Identity,
+    started: Instant,
+    requests: AtomicU64,
+    stop: watch::Sender<bool>,
+}
+
+impl Control {
+    pub fn new(identity: Identity) -> Self {
+        Self {
+            identity,
+            started: Instant::now(),
+            requests: AtomicU64::new(0),
+            stop: watch::channel(false).0,
+        }
+    }
+
+    pub fn count_request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Ends once [`Control::stop`] is called, or was.
+    pub fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut stop = self.stop.subscribe();
+        async move {
+            // An error means that the front door itself is gone.
+            let _ = stop.wait_for(|stop| *stop).await;
+        }
+    }
+
+    pub fn answer(&self, parts: &Parts, streams: u64) -> Response<Body> {
+        match (&parts.method, parts.uri.path()) {
+            (&Method::GET, HEALTH_PATH) => json(StatusCode::OK, &self.health(streams)),
+            (&Method::POST, STOP_PATH) => self.answer_stop(parts),
+            (_, HEALTH_PATH | STOP_PATH) => say(StatusCode::METHOD_NOT_ALLOWED, "another method is needed"),
+            _ => say(StatusCode::NOT_FOUND, "no such path"),
+        }
+    }
+
+    fn answer_stop(&self, parts: &Parts) -> Response<Body> {
+        let shown = parts.headers.get(TOKEN_HEADER).map(HeaderValue::as_bytes);
+        if shown != Some(self.identity.token.as_bytes()) {
+            return say(StatusCode::FORBIDDEN, "the token is missing or wrong");
+        }
+        self.stop();
+        say(StatusCode::ACCEPTED, "stopping")
+    }
+
+    fn health(&self, streams: u64) -> Health {
+        Health {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started_ms: self.identity.started_ms,
+            uptime_seconds: self.started.elapsed().as_secs(),
+            home: self.identity.home.clone(),
+            requests: self.requests.load(Ordering::Relaxed),
+            streams,
+            resident_bytes: platform::resident_bytes(),
+        }
+    }
+}
+
+fn say(status: StatusCode, message: &str) -> Response<Body> {
+    json(status, &serde_json::json!({ "message": message }))
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
+    let body = serde_json::to_vec(value).unwrap_or_default();
+    whole(status, HeaderValue::from_static("application/json"), body)
+}

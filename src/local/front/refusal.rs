@@ -1,0 +1,172 @@
+//! What the front door itself says no to, in the protocol of the request.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+
+use crate::local::Body;
+
+/// A refused request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+/// How an error is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Json,
+    /// `application/x-amz-cbor-1.1`
+    AmzCbor,
+    /// Smithy RPC v2 CBOR
+    RpcCbor,
+    /// XML
+    Query,
+}
+
+impl Dialect {
+    fn of(parts: &Parts) -> Self {
+        let header = |name: &str| {
+            parts
+                .headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
+        let content_type = header(CONTENT_TYPE.as_str());
+        if header("smithy-protocol") == "rpc-v2-cbor" {
+            Self::RpcCbor
+        } else if content_type.contains("cbor") {
+            Self::AmzCbor
+        } else if content_type.contains("x-www-form-urlencoded") {
+            Self::Query
+        } else {
+            Self::Json
+        }
+    }
+
+    fn content_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Json => "application/x-amz-json-1.1",
+            Self::AmzCbor => "application/x-amz-cbor-1.1",
+            Self::RpcCbor => "application/cbor",
+            Self::Query => "text/xml",
+        })
+    }
+}
+
+impl Refusal {
+    /// `status` must be an HTTP error status; any other becomes 500.
+    pub fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::from_u16(status)
+                .ok()
+                .filter(|status| status.is_client_error() || status.is_server_error())
+                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            code,
+            message: message.into(),
+        }
+    }
+
+    /// The answer to the request with the head `parts`.
+    pub fn answer(&self, parts: &Parts) -> Response<Body> {
+        let dialect = Dialect::of(parts);
+        let id = request_id();
+        let body = match dialect {
+            Dialect::Query => self.xml(&id).into_bytes(),
+            Dialect::Json => serde_json::json!({"__type": self.code, "message": self.message})
+                .to_string()
+                .into_bytes(),
+            Dialect::AmzCbor | Dialect::RpcCbor => self.cbor(),
+        };
+        let mut response = whole(self.status, dialect.content_type(), body);
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert("x-amzn-requestid", id);
+        }
+        if dialect == Dialect::RpcCbor {
+            response
+                .headers_mut()
+                .insert("smithy-protocol", HeaderValue::from_static("rpc-v2-cbor"));
+        }
+        response
+    }
+
+    fn cbor(&self) -> Vec<u8> {
+        let fields =
+            std::collections::BTreeMap::from([("__type", self.code), ("message", self.message.as_str())]);
+        let mut bytes = Vec::new();
+        // Writing a map of strings into memory does not fail; an empty body would still carry the status.
+        let _ = ciborium::into_writer(&fields, &mut bytes);
+        bytes
+    }
+
+    fn xml(&self, id: &str) -> String {
+        let side = if self.status.is_client_error() {
+            "Sender"
+        } else {
+            "Receiver"
+        };
+        // The query services name their errors without the suffix that the JSON services use.
+        let code = self.code.strip_suffix("Exception").unwrap_or(self.code);
+        let message = self
+            .message
+            .replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;");
+        format!(
+            "<ErrorResponse><Error><Type>{side}</Type><Code>{code}</Code><Message>{message}</Message></Error>\
+             <RequestId>{id}</RequestId></ErrorResponse>"
+        )
+    }
+}
+
+/// An answer with a whole body.
+pub(super) fn whole(status: StatusCode, content_type: HeaderValue, body: impl Into<Bytes>) -> Response<Body> {
+    let body = Full::new(body.into())
+        .map_err(|never| match never {})
+        .boxed_unsync();
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+/// A random identifier in the form of a version 4 UUID, as AWS gives each answer.
+fn request_id() -> String {
+    let bits = rand::random::<u128>();
+    let bits = bits & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
+    let hex = format!("{bits:032x}");
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_ids_are_uuids() {
+        let id = request_id();
+        assert_eq!(id.len(), 36);
+        assert_eq!(&id[14..15], "4");
+        assert!("89ab".contains(&id[19..20]), "{id}");
+    }
+
+    #[test]
+    fn xml_is_escaped() {
+        let refusal = Refusal::new(403, "MissingAuthenticationTokenException", "<a & b>");
+        let xml = refusal.xml("id");
+        assert!(xml.contains("<Code>MissingAuthenticationToken</Code>"), "{xml}");
+        assert!(xml.contains("&lt;a &amp; b&gt;"), "{xml}");
+    }
+}

@@ -1,0 +1,211 @@
+//! IAM, with what awsim's leaves out: tags given at creation and shown by GetPolicy, documents in the URL encoding of
+//! the API, refusal to delete a policy with versions, `MaxItems`, `Scope`, and accounts that survive a restart.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use awsim_core::{AwsError, Protocol, RequestContext, ServiceHandler};
+use awsim_iam::state::Policy;
+use awsim_iam::{IAM_REGION, IamService};
+use serde_json::{Value, json};
+
+/// awsim restores all its accounts into one: each account has a service of its own.
+#[derive(Default)]
+pub(super) struct Iam {
+    accounts: Mutex<BTreeMap<String, Arc<IamService>>>,
+}
+
+/// Tags a resource can have. Source: "IAM and AWS STS quotas", IAM user guide.
+const MAX_TAGS: usize = 50;
+
+impl Iam {
+    fn account(&self, account: &str) -> Arc<IamService> {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(accounts.entry(account.to_owned()).or_default())
+    }
+
+    async fn create_policy(
+        &self,
+        iam: &IamService,
+        input: Value,
+        ctx: &RequestContext,
+    ) -> Result<Value, AwsError> {
+        let tags = input.get("Tags").cloned().filter(|tags| !tags.is_null());
+        if tags
+            .as_ref()
+            .and_then(Value::as_array)
+            .is_some_and(|tags| tags.len() > MAX_TAGS)
+        {
+            return Err(AwsError::conflict(
+                "LimitExceeded",
+                format!("The number of tags has reached the maximum limit of {MAX_TAGS}."),
+            ));
+        }
+        let output = iam.handle("CreatePolicy", input, ctx).await?;
+        if let (Some(tags), Some(arn)) = (tags, output["Policy"]["Arn"].as_str()) {
+            let input = json!({"PolicyArn": arn, "Tags": tags});
+            iam.handle("TagPolicy", input, ctx).await?;
+        }
+        Ok(output)
+    }
+}
+
+#[async_trait]
+impl ServiceHandler for Iam {
+    fn service_name(&self) -> &str {
+        "iam"
+    }
+
+    fn protocol(&self) -> Protocol {
+        Protocol::AwsQuery
+    }
+
+    async fn handle(
+        &self,
+        operation: &str,
+        mut input: Value,
+        ctx: &RequestContext,
+    ) -> Result<Value, AwsError> {
+        let iam = self.account(&ctx.account_id);
+        // A query carries numbers as text.
+        if let Some(number) = input["MaxItems"]
+            .as_str()
+            .and_then(|text| text.parse::<u32>().ok())
+        {
+            input["MaxItems"] = json!(number);
+        }
+        let policy = |input: &Value| input["PolicyArn"].as_str().and_then(|arn| policy(&iam, ctx, arn));
+        let mut output = match operation {
+            "CreatePolicy" => self.create_policy(&iam, input, ctx).await?,
+            "GetPolicy" => {
+                let tags = policy(&input).map(|policy| tags(&policy));
+                let mut output = iam.handle(operation, input, ctx).await?;
+                if let (Some(tags), Some(policy)) = (tags, output["Policy"].as_object_mut()) {
+                    policy.insert("Tags".to_owned(), tags);
+                }
+                output
+            }
+            "ListPolicyTags" => {
+                let tags = policy(&input).map(|policy| tags(&policy));
+                let mut output = iam.handle(operation, input, ctx).await?;
+                if let Some(tags) = tags {
+                    output["Tags"] = tags;
+                }
+                output
+            }
+            "DeletePolicy" => {
+                if policy(&input).is_some_and(|policy| policy.versions.len() > 1) {
+                    return Err(AwsError::conflict(
+                        "DeleteConflict",
+                        "This policy has more than one version. Before you delete a policy, you must delete the \
+                         policy's versions. The default version is deleted with the policy.",
+                    ));
+                }
+                iam.handle(operation, input, ctx).await?
+            }
+            "ListPolicies" => {
+                let scope = input["Scope"].as_str().unwrap_or("All").to_owned();
+                let mut output = iam.handle(operation, input, ctx).await?;
+                keep_scope(&mut output, &scope);
+                output
+            }
+            _ => iam.handle(operation, input, ctx).await?,
+        };
+        encode_documents(&mut output);
+        Ok(output)
+    }
+
+    fn snapshot(&self) -> Option<Vec<u8>> {
+        let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = BTreeMap::new();
+        for (account, iam) in accounts.iter() {
+            let value: Value = serde_json::from_slice(&iam.snapshot()?).ok()?;
+            all.insert(account, value);
+        }
+        serde_json::to_vec(&all).ok()
+    }
+
+    fn restore(&self, data: &[u8]) -> Result<(), String> {
+        let all: BTreeMap<String, Value> = serde_json::from_slice(data).map_err(|error| error.to_string())?;
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        for (account, value) in all {
+            let iam = IamService::new();
+            iam.restore(value.to_string().as_bytes())?;
+            let store = iam.store();
+            // awsim guesses the account from the first user or role, and falls to its own default.
+            let found = store.iter_all().pop();
+            if let Some(((guessed, _), state)) = found
+                && guessed != account
+            {
+                store.clear();
+                if let Some(state) = Arc::into_inner(state) {
+                    store.set(&account, IAM_REGION, state);
+                }
+            }
+            accounts.insert(account, Arc::new(iam));
+        }
+        Ok(())
+    }
+}
+
+fn policy(iam: &IamService, ctx: &RequestContext, arn: &str) -> Option<Policy> {
+    let state = iam.store().get(&ctx.account_id, IAM_REGION);
+    state.policies.get(arn).map(|policy| policy.clone())
+}
+
+/// Sorted, so that answers are the same each time.
+fn tags(policy: &Policy) -> Value {
+    let sorted: BTreeMap<_, _> = policy.tags.iter().collect();
+    let members: Vec<Value> = sorted
+        .into_iter()
+        .map(|(key, value)| json!({"Key": key, "Value": value}))
+        .collect();
+    json!({ "member": members })
+}
+
+/// Policies of AWS itself are there once they have been attached to something.
+fn keep_scope(output: &mut Value, scope: &str) {
+    let of_aws = |policy: &Value| {
+        policy["Arn"]
+            .as_str()
+            .is_some_and(|arn| arn.contains(":iam::aws:policy/"))
+    };
+    if let Some(policies) = output["Policies"]["member"].as_array_mut() {
+        policies.retain(|policy| match scope {
+            "AWS" => of_aws(policy),
+            "Local" => !of_aws(policy),
+            _ => true,
+        });
+    }
+}
+
+/// "The policy document … is URL-encoded compliant with RFC 3986." Source: PolicyVersion, IAM API reference.
+fn encode_documents(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(encode_documents),
+        Value::Object(fields) => {
+            for (name, value) in fields.iter_mut() {
+                match (name.as_str(), &value) {
+                    ("Document" | "PolicyDocument" | "AssumeRolePolicyDocument", Value::String(text)) => {
+                        *value = Value::String(percent_encode(text));
+                    }
+                    _ => encode_documents(value),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn percent_encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() * 2);
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
