@@ -1,15 +1,245 @@
 //! `streamctl put`.
 
-use clap::Args;
+mod failed;
+mod input;
+mod report;
 
-use super::Session;
-use crate::error::{Error, Result};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::{Session, StreamArg};
+use crate::error::Result;
 use crate::exit::Exit;
+use crate::produce::{
+    KinesisTransport, PutEnd, PutEvent, PutOptions, PutOutcome, StreamLimits, Unsent, feed, put,
+};
+use crate::record::{InputFormat, KeyRule, ReadOptions};
+use crate::ui::Step;
 
-/// Not built yet
+use failed::FailedFile;
+use input::PutInput;
+use report::{DryRunReport, PutReport, sentence};
+
+/// Send records from a file, a pipe or the command line
+///
+/// A file is checked whole before the first record is sent. Only what the stream refuses is sent again, for a minute
+/// at most. What still failed goes to a file that `put --file` takes again. Delivery is at least once, in no
+/// guaranteed order.
 #[derive(Debug, Args)]
-pub struct PutArgs {}
+#[command(after_long_help = "\
+Formats, told apart by the first record:
+  a JSON array            each element is a record
+  JSON values             one a line (NDJSON) or pretty-printed, each a record
+  put-records             what `aws kinesis put-records` takes: [{\"Data\": base64, \"PartitionKey\": …}, …],
+                          alone, in {\"Records\": …}, or an entry a line; Data is decoded
+The text of a JSON value is sent byte for byte. Lines of anything else: --format lines.
 
-pub(super) async fn run(_args: PutArgs, _session: &Session) -> Result<Exit> {
-    Err(Error::failed("`streamctl put` is not built yet"))
+Partition keys: random unless --partition-key or --partition-key-field is given, so that shards fill evenly;
+the put-records shape brings its own.
+
+Exit codes: 0 all sent, 1 none sent, 2 bad input (nothing sent), 3 some not sent (the report names them),
+4 target unreachable, 130 interrupted.")]
+#[command(after_help = "\
+Examples:
+  streamctl put --file records.json
+  streamctl put --file events.ndjson --partition-key-field user.id
+  tail -f app.log | streamctl put --format lines
+  streamctl put --data '{\"temperature\": 21.5}' --partition-key sensor-1
+  streamctl put --file records.json --dry-run")]
+pub struct PutArgs {
+    #[command(flatten)]
+    stream: StreamArg,
+    /// File of records; `-` reads stdin, as a pipe without --file does
+    #[arg(short, long, value_name = "FILE", conflicts_with = "data")]
+    file: Option<String>,
+    /// Send this text as one record
+    #[arg(long, value_name = "TEXT")]
+    data: Option<String>,
+    /// How the input is split into records
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "auto",
+        conflicts_with = "data"
+    )]
+    format: FormatArg,
+    /// Partition key of every record
+    #[arg(long, value_name = "KEY", conflicts_with = "partition_key_field")]
+    partition_key: Option<String>,
+    /// Take each record's partition key from this field, such as user.id
+    #[arg(long, value_name = "PATH")]
+    partition_key_field: Option<String>,
+    /// Where records go that failed for good [default: FILE.failed.ndjson]
+    #[arg(long, value_name = "FILE")]
+    failed_file: Option<std::path::PathBuf>,
+    /// Requests in flight at the same time
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
+    in_flight: u8,
+    /// Seconds to try a refused record again
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(0..=3600))]
+    retry_for: u32,
+    /// Check the input and show what would be sent, without any call
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FormatArg {
+    Auto,
+    /// One JSON array
+    Array,
+    /// JSON values, one a line or over several
+    Values,
+    /// The AWS CLI's put-records shape
+    PutRecords,
+    /// Each line, whatever it holds
+    Lines,
+}
+
+impl From<FormatArg> for InputFormat {
+    fn from(arg: FormatArg) -> Self {
+        match arg {
+            FormatArg::Auto => Self::Auto,
+            FormatArg::Array => Self::Array,
+            FormatArg::Values => Self::Values,
+            FormatArg::PutRecords => Self::PutRecords,
+            FormatArg::Lines => Self::Lines,
+        }
+    }
+}
+
+pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
+    let stream = session.stream(&args.stream)?;
+    let input = PutInput::choose(args.file.as_deref(), args.data.clone())?;
+    let mut options = ReadOptions {
+        format: args.format.into(),
+        key: key_rule(&args),
+        ..ReadOptions::default()
+    };
+    if args.dry_run {
+        let report = DryRunReport::read(&stream, &input, &options).await?;
+        session.printer().report(&report)?;
+        return Ok(Exit::Done);
+    }
+    let mut failed = FailedFile::new(&input, args.failed_file.clone())?;
+    // All that can be wrong with a file is told before the target is asked for anything.
+    let checked = tokio::select! {
+        checked = input.check(&options, session.printer().progress()) => checked?,
+        () = session.interrupt().wait() => {
+            session.printer().warn("interrupted before anything was sent");
+            return Ok(Exit::Interrupted);
+        }
+    };
+    let context = session.context_for_change().await?;
+    options.max_record_bytes = StreamLimits::of(context.kinesis(), &stream)
+        .await?
+        .max_record_bytes;
+    if let Some(checked) = &checked {
+        checked.fits(options.max_record_bytes, &input)?;
+    }
+
+    let transport = Arc::new(KinesisTransport::new(context.kinesis(), &stream));
+    let put_options = PutOptions {
+        in_flight: usize::from(args.in_flight),
+        retry_for: Duration::from_secs(u64::from(args.retry_for)),
+        ..PutOptions::default()
+    };
+    let progress = session
+        .printer()
+        .progress()
+        .bytes(&stream, checked.map(|checked| checked.bytes));
+    let mut throttled = false;
+    let mut untouched = true;
+    let outcome = put(
+        feed(input.open(&options)?),
+        transport,
+        &put_options,
+        session.interrupt().wait(),
+        &mut |event| match event {
+            PutEvent::Progress(summary) => {
+                untouched = summary.acknowledged == 0;
+                show(&progress, summary);
+            }
+            PutEvent::Throttled { .. } => throttled = true,
+            PutEvent::Unsent { record, reason } => failed.keep(record, reason, untouched),
+        },
+    )
+    .await;
+    progress.clear();
+    if throttled {
+        session.printer().note(
+            "The stream was at its limit at times: more shards, or on-demand mode, take more records a second",
+        );
+    }
+    finish(session, &stream, &input, outcome, failed)
+}
+
+fn key_rule(args: &PutArgs) -> KeyRule {
+    match (&args.partition_key, &args.partition_key_field) {
+        (Some(key), _) => KeyRule::Constant(key.clone()),
+        (None, Some(path)) => KeyRule::field(path),
+        (None, None) => KeyRule::Random,
+    }
+}
+
+fn show(progress: &Step, summary: &crate::produce::PutSummary) {
+    progress.position(summary.bytes);
+    let mut text = format!("{} sent", summary.acknowledged);
+    if summary.retries > 0 {
+        text.push_str(&format!(", {} tries again", summary.retries));
+    }
+    progress.message(text);
+}
+
+/// Says how it ended and chooses the exit code.
+fn finish(
+    session: &Session,
+    stream: &str,
+    input: &PutInput,
+    outcome: PutOutcome,
+    failed: FailedFile,
+) -> Result<Exit> {
+    let PutOutcome { summary, end } = outcome;
+    let printer = session.printer();
+    let kept = failed.close();
+    let some = summary.acknowledged > 0;
+    match end {
+        // The failure says it all: nothing was sent.
+        PutEnd::Aborted(error) if !some && kept.records == 0 => return Err(error),
+        PutEnd::BadInput(fault) if summary.read == 0 => return Err(fault.into_error(&input.name())),
+        _ => {}
+    }
+    printer.note(&sentence(stream, &summary));
+    for line in kept.lines(&summary) {
+        printer.warn(&line);
+    }
+    printer.report(&PutReport::new(stream, &summary, &end, &kept))?;
+    let missing = summary.failed + summary.stopped;
+    Ok(match end {
+        PutEnd::Interrupted => {
+            printer.warn(&input.rest(&summary));
+            Exit::Interrupted
+        }
+        PutEnd::BadInput(fault) => {
+            printer.error(&fault.into_error(&input.name()));
+            printer.note(&input.rest(&summary));
+            Exit::Partial
+        }
+        PutEnd::Aborted(error) => {
+            printer.error(&error);
+            printer.note(&input.rest(&summary));
+            if some { Exit::Partial } else { error.exit() }
+        }
+        PutEnd::Complete if missing == 0 => Exit::Done,
+        PutEnd::Complete if some => Exit::Partial,
+        PutEnd::Complete => Exit::Failed,
+    })
+}
+
+/// Whether a record was given up rather than not reached.
+fn is_failure(reason: &Unsent) -> bool {
+    matches!(reason, Unsent::Failed(_))
 }

@@ -1,15 +1,213 @@
 //! `streamctl tail`.
 
+mod line;
+
+use std::sync::Arc;
+
 use clap::Args;
 
-use super::Session;
+use super::{Session, StreamArg};
+use crate::consume::{Batch, KinesisShards, Start, StartRule, Tail, TailEvent, TailOptions, full_shard_id};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
+use crate::ui::Format;
 
-/// Not built yet
+use line::LineFormat;
+
+/// Read records as they arrive, or from any earlier place
+///
+/// Reads every shard, each record once, in order within a shard and parents before children after a reshard.
 #[derive(Debug, Args)]
-pub struct TailArgs {}
+#[command(after_long_help = "\
+Where to start (--from):
+  latest                      what arrives from now on
+  trim                        the oldest record there is
+  90s, 10m, 1h30m, 2d         so long ago
+  2026-11-21T10:00:00Z        at a time; without a zone it is UTC, without a time midnight
+  @1795255200                 at an epoch in seconds; with 12 digits or more, in milliseconds
+  seq:SHARD:NUMBER            at a record of one shard; seq:NUMBER with --shard
 
-pub(super) async fn run(_args: TailArgs, _session: &Session) -> Result<Exit> {
-    Err(Error::failed("`streamctl tail` is not built yet"))
+Output:
+  (none)    a line a record: arrival (UTC), shard, partition key, data. JSON stays on one line, control characters
+            are escaped, data that is no text is shown as base64:…
+  -o json   a JSON object a line: shard_id, sequence_number, approximate_arrival_timestamp, partition_key,
+            encryption_type (if encrypted), and data (text) or data_base64 (anything else)
+  -o text   each record's bytes as they are, and a line end
+
+Exit codes: 0 done, 1 failed, 4 target unreachable, 130 stopped with Ctrl-C.")]
+#[command(after_help = "\
+Examples:
+  streamctl tail
+  streamctl tail --from trim -n 10
+  streamctl tail --from 10m --no-follow -o json | jq .data
+  streamctl tail --from seq:3:49590338271490256608559692538361571095921575989136588898 -n 1")]
+pub struct TailArgs {
+    #[command(flatten)]
+    stream: StreamArg,
+    /// Where to start: latest, trim, 10m, a time, @EPOCH or seq:SHARD:NUMBER
+    #[arg(long, value_name = "PLACE", default_value = "latest")]
+    from: String,
+    /// Read only this shard, by id or number (may be given several times)
+    #[arg(long, value_name = "ID")]
+    shard: Vec<String>,
+    /// Stop after this many records
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Stop once everything is read that is there now
+    #[arg(long)]
+    no_follow: bool,
+}
+
+pub(super) async fn run(args: TailArgs, session: &Session) -> Result<Exit> {
+    let stream = session.stream(&args.stream)?;
+    let format = match session.printer().format() {
+        Format::Table => LineFormat::People,
+        Format::Json => LineFormat::Json,
+        Format::Text => LineFormat::Raw,
+        Format::Yaml => {
+            return Err(
+                Error::usage("tail does not write YAML").hint("use -o json, -o text, or no -o at all")
+            );
+        }
+    };
+    let shards = shard_ids(&args.shard)?;
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let start = args.from.parse::<StartRule>()?.resolve(now_ms, &shards)?;
+    let context = session.context().await?;
+    let mut options = TailOptions::new(start, now_ms);
+    if context.is_local() {
+        options = options.local();
+    }
+    options.shards = shards;
+    options.follow = !args.no_follow;
+    let from_latest = options.start == Start::Latest;
+    let source = Arc::new(KinesisShards::new(context.kinesis(), &stream));
+    let tail = Tail::start(source, options).await?;
+    session.printer().note(&format!(
+        "Reading {stream} from {}, {} shard{}",
+        args.from,
+        tail.shard_count(),
+        if tail.shard_count() == 1 { "" } else { "s" }
+    ));
+    let mut show = Show {
+        session,
+        format,
+        waiting: from_latest && !args.no_follow,
+        left: args.limit,
+        shown: 0,
+    };
+    show.all(tail).await
+}
+
+fn shard_ids(named: &[String]) -> Result<Vec<String>> {
+    let mut ids = named
+        .iter()
+        .map(|text| {
+            full_shard_id(text).ok_or_else(|| {
+                Error::usage(format!("{text:?} is not a shard id"))
+                    .hint("use shardId-000000000003, or just 3")
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    ids.sort();
+    ids.dedup();
+    Ok(ids)
+}
+
+struct Show<'a> {
+    session: &'a Session,
+    format: LineFormat,
+    /// Say when the tail is ready, for those who wait for something new.
+    waiting: bool,
+    /// Records still to be shown; `None` for all.
+    left: Option<u64>,
+    shown: u64,
+}
+
+impl Show<'_> {
+    async fn all(&mut self, mut tail: Tail<KinesisShards>) -> Result<Exit> {
+        let printer = self.session.printer();
+        let interrupt = self.session.interrupt();
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = interrupt.wait() => {
+                    printer.flush()?;
+                    printer.note(&format!("Stopped after {}", self.count()));
+                    return Ok(Exit::Interrupted);
+                }
+                event = tail.next() => event,
+            };
+            match event.transpose()? {
+                Some(TailEvent::Records(batch)) => {
+                    if self.batch(batch)? {
+                        return Ok(Exit::Done);
+                    }
+                }
+                Some(event) => self.note(&event),
+                None => {
+                    printer.note(&format!("Read to the end: {}", self.count()));
+                    return Ok(Exit::Done);
+                }
+            }
+        }
+    }
+
+    /// Prints a batch; `true` when enough was printed.
+    fn batch(&mut self, batch: Batch) -> Result<bool> {
+        let printer = self.session.printer();
+        for record in &batch.records {
+            self.format.write(printer, record)?;
+            self.shown += 1;
+            if let Some(left) = &mut self.left {
+                *left -= 1;
+                if *left == 0 {
+                    printer.flush()?;
+                    return Ok(true);
+                }
+            }
+        }
+        printer.flush()?;
+        Ok(false)
+    }
+
+    fn note(&self, event: &TailEvent) {
+        let text = match event {
+            TailEvent::Records(_) => return,
+            TailEvent::Started if self.waiting => {
+                "Waiting for new records (--from trim shows those already there; Ctrl-C stops)".to_owned()
+            }
+            TailEvent::Started => return,
+            TailEvent::Drained {
+                shard_id,
+                children,
+                followed,
+            } if children.len() == followed.len() => {
+                if children.is_empty() {
+                    return;
+                }
+                format!(
+                    "{shard_id} is closed and read to its end; it goes on in {}",
+                    children.join(", ")
+                )
+            }
+            TailEvent::Drained { .. } => return,
+            TailEvent::Throttled { shard_id } => {
+                format!(
+                    "{shard_id} is at its limit of reads (5 a second for all readers): reading more slowly"
+                )
+            }
+            TailEvent::Expired { shard_id } => {
+                format!("{shard_id}: the iterator had expired; reading on where it was")
+            }
+        };
+        self.session.printer().note(&text);
+    }
+
+    fn count(&self) -> String {
+        match self.shown {
+            1 => "1 record".to_owned(),
+            count => format!("{count} records"),
+        }
+    }
 }

@@ -1,0 +1,190 @@
+//! Where `put` reads from.
+
+use std::fs::File;
+use std::io::{self, Cursor, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::produce::PutSummary;
+use crate::record::{Fault, FaultKind, InputFormat, ReadOptions, Record, RecordReader};
+use crate::ui::Progress;
+
+/// A reader of any input.
+pub(super) type Reader = RecordReader<Box<dyn Read + Send>>;
+
+/// The most that any stream can be set to take in a record: 10,240 KiB.
+/// Source: UpdateMaxRecordSize, Kinesis API reference.
+const LARGEST_RECORD_BYTES: usize = 10_240 * 1024;
+
+/// What checking an input found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Checked {
+    /// Data and partition keys of all records, in bytes.
+    pub(super) bytes: u64,
+    largest: usize,
+    largest_number: u64,
+    largest_line: u64,
+}
+
+impl Checked {
+    /// Refuses an input whose largest record is over the stream's `limit`, in bytes.
+    pub(super) fn fits(&self, limit: usize, input: &PutInput) -> Result<()> {
+        if self.largest <= limit {
+            return Ok(());
+        }
+        let fault = Fault {
+            kind: FaultKind::TooLarge { limit },
+            record: self.largest_number,
+            line: self.largest_line,
+            column: None,
+        };
+        Err(fault.into_error(&input.name()))
+    }
+}
+
+/// The input of one `put`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum PutInput {
+    /// A regular file: can be read twice, so that it is checked before anything is sent.
+    File(PathBuf),
+    /// A named pipe or device.
+    Stream(PathBuf),
+    /// A pipe into this process.
+    Stdin,
+    /// The text of `--data`.
+    Text(String),
+}
+
+impl PutInput {
+    /// What `--file` and `--data` ask for.
+    pub(super) fn choose(file: Option<&str>, data: Option<String>) -> Result<Self> {
+        match (file, data) {
+            (_, Some(text)) => Ok(Self::Text(text)),
+            (Some("-"), None) => Ok(Self::Stdin),
+            (Some(path), None) => Self::file(Path::new(path)),
+            (None, None) if io::stdin().is_terminal() => Err(Error::usage("there is nothing to send")
+                .hint("name a file with --file, a record with --data, or pipe records in")),
+            (None, None) => Ok(Self::Stdin),
+        }
+    }
+
+    fn file(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::usage(format!("{shown} does not exist")),
+            _ => Error::usage(format!("{shown} could not be read")).cause(error),
+        })?;
+        if metadata.is_dir() {
+            return Err(Error::usage(format!("{shown} is a directory"))
+                .hint("name one file, or pipe several: `cat DIR/*.ndjson | streamctl put`"));
+        }
+        if !metadata.is_file() {
+            return Ok(Self::Stream(path.to_owned()));
+        }
+        if metadata.len() == 0 {
+            return Err(Error::usage(format!("{shown} is empty")));
+        }
+        Ok(Self::File(path.to_owned()))
+    }
+
+    /// How messages call it.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::File(path) | Self::Stream(path) => path.display().to_string(),
+            Self::Stdin => "stdin".to_owned(),
+            Self::Text(_) => "--data".to_owned(),
+        }
+    }
+
+    /// Whether the same command reads the same again.
+    pub(super) fn is_repeatable(&self) -> bool {
+        matches!(self, Self::File(_) | Self::Text(_))
+    }
+
+    /// A reader from the start.
+    pub(super) fn open(&self, options: &ReadOptions) -> Result<Reader> {
+        let mut options = options.clone();
+        let input: Box<dyn Read + Send> = match self {
+            Self::File(path) | Self::Stream(path) => Box::new(File::open(path).map_err(|error| {
+                Error::usage(format!("{} could not be read", path.display())).cause(error)
+            })?),
+            Self::Stdin => Box::new(io::stdin()),
+            Self::Text(text) => {
+                options.format = InputFormat::Text;
+                Box::new(Cursor::new(text.clone().into_bytes()))
+            }
+        };
+        Ok(RecordReader::new(input, options))
+    }
+
+    /// Reads a repeatable input to its end, so that a fault is known before anything is sent; `None` for an input that
+    /// can be read only once.
+    pub(super) async fn check(&self, options: &ReadOptions, progress: &Progress) -> Result<Option<Checked>> {
+        if !self.is_repeatable() {
+            return Ok(None);
+        }
+        let length = match self {
+            Self::File(path) => std::fs::metadata(path).ok().map(|metadata| metadata.len()),
+            _ => None,
+        };
+        let step = Arc::new(progress.bytes("checking", length));
+        let shown = Arc::clone(&step);
+        let mut checked = Checked::default();
+        let options = ReadOptions {
+            max_record_bytes: LARGEST_RECORD_BYTES,
+            ..options.clone()
+        };
+        let outcome = self
+            .visit(&options, move |record, reader| {
+                checked.bytes += record.size() as u64;
+                if record.size() > checked.largest {
+                    checked.largest = record.size();
+                    checked.largest_number = record.number;
+                    checked.largest_line = record.line;
+                }
+                if record.number.is_multiple_of(1000) {
+                    shown.position(reader.position());
+                }
+                checked
+            })
+            .await;
+        step.clear();
+        outcome
+    }
+
+    /// Calls `each` with every record, on a thread of its own; the last answer.
+    pub(super) async fn visit<T: Send + 'static>(
+        &self,
+        options: &ReadOptions,
+        mut each: impl FnMut(&Record, &Reader) -> T + Send + 'static,
+    ) -> Result<Option<T>> {
+        let mut reader = self.open(options)?;
+        let name = self.name();
+        let visit = tokio::task::spawn_blocking(move || {
+            let mut last = None;
+            loop {
+                match reader.read() {
+                    Ok(Some(record)) => last = Some(each(&record, &reader)),
+                    Ok(None) => return Ok(last),
+                    Err(fault) => return Err(fault.into_error(&name)),
+                }
+            }
+        });
+        visit
+            .await
+            .map_err(|e| Error::failed("reading the input ended unexpectedly").cause(e))?
+    }
+
+    /// What was not read, once sending has stopped early.
+    pub(super) fn rest(&self, summary: &PutSummary) -> String {
+        match summary.last_number {
+            0 => format!("Nothing was read from {}", self.name()),
+            number => format!(
+                "{} was read up to record {number} (line {}); what follows was not read",
+                self.name(),
+                summary.last_line
+            ),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+use std::time::Duration;
+
+use insta::{assert_json_snapshot, assert_snapshot};
+
+use super::*;
+use crate::produce::ShardSummary;
+
+fn summary() -> PutSummary {
+    let shard = |records, bytes| ShardSummary {
+        records,
+        bytes,
+        first_sequence_number: "100".into(),
+        last_sequence_number: "200".into(),
+    };
+    PutSummary {
+        read: 1000,
+        acknowledged: 990,
+        failed: 10,
+        retries: 42,
+        bytes: 1_536_000,
+        shards: [
+            ("shardId-000000000000".to_owned(), shard(500, 768_000)),
+            ("shardId-000000000001".to_owned(), shard(490, 768_000)),
+        ]
+        .into(),
+        elapsed: Duration::from_millis(1234),
+        ..PutSummary::default()
+    }
+}
+
+#[test]
+fn a_run_in_a_sentence() {
+    assert_snapshot!(sentence("orders", &summary()), @"Sent 990 of 1000 records read (1.5 MiB) to orders in 1.2 s, sending again 42 times");
+    let one = PutSummary {
+        read: 1,
+        acknowledged: 1,
+        bytes: 12,
+        ..PutSummary::default()
+    };
+    assert_snapshot!(sentence("orders", &one), @"Sent 1 record (12 B) to orders in 0.0 s");
+}
+
+#[test]
+fn a_run_in_a_table_and_as_json() {
+    let kept = Kept {
+        path: Some("in.json.failed.ndjson".into()),
+        records: 10,
+        ..Kept::default()
+    };
+    let report = PutReport::new("orders", &summary(), &PutEnd::Complete, &kept);
+    let table = report.table(&Style::plain());
+    let lines: Vec<_> = table.lines().map(str::trim_end).collect();
+    assert_snapshot!(lines.join("\n"), @r"
+    SHARD                 RECORDS  BYTES
+    shardId-000000000000  500      750.0 KiB
+    shardId-000000000001  490      750.0 KiB
+    ");
+    assert_json_snapshot!(report, @r#"
+    {
+      "stream": "orders",
+      "end": "complete",
+      "read": 1000,
+      "acknowledged": 990,
+      "failed": 10,
+      "stopped": 0,
+      "retries": 42,
+      "bytes": 1536000,
+      "elapsed_seconds": 1.234,
+      "failed_file": "in.json.failed.ndjson",
+      "shards": [
+        {
+          "shard_id": "shardId-000000000000",
+          "records": 500,
+          "bytes": 768000,
+          "first_sequence_number": "100",
+          "last_sequence_number": "200"
+        },
+        {
+          "shard_id": "shardId-000000000001",
+          "records": 490,
+          "bytes": 768000,
+          "first_sequence_number": "100",
+          "last_sequence_number": "200"
+        }
+      ]
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn a_dry_run_counts_requests_and_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("in.ndjson");
+    let lines: Vec<String> = (0..501).map(|n| format!("{{\"k\":{}}}", n % 3)).collect();
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    let input = PutInput::choose(path.to_str(), None).unwrap();
+    let keyed = ReadOptions {
+        key: crate::record::KeyRule::field("k"),
+        ..ReadOptions::default()
+    };
+    let report = DryRunReport::read("orders", &input, &keyed).await.unwrap();
+    assert_snapshot!(report.table(&Style::plain()), @r#"
+    Would send 501 records (3.9 KiB) to orders in 2 requests at least
+    Largest record: 8 B
+    Partition keys: 3 distinct, the first "0"
+    "#);
+    let random = DryRunReport::read("orders", &input, &ReadOptions::default())
+        .await
+        .unwrap();
+    assert!(random.table(&Style::plain()).ends_with("Partition keys: random"));
+}

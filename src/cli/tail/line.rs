@@ -1,0 +1,146 @@
+//! A record as a line.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::consume::TailRecord;
+use crate::error::Result;
+use crate::ui::Printer;
+
+/// How records are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LineFormat {
+    /// For people.
+    People,
+    /// A JSON object a line.
+    Json,
+    /// The data as it is, and a line end.
+    Raw,
+}
+
+impl LineFormat {
+    pub(super) fn write(self, printer: &Printer, record: &TailRecord) -> Result<()> {
+        match self {
+            Self::Raw => printer.out_bytes(&record.data, b"\n"),
+            Self::Json => printer.ndjson(&JsonLine::new(record)),
+            Self::People => {
+                let [arrival, shard, key, data] = fields(record);
+                let style = printer.style();
+                printer.out(&format!(
+                    "{}  {}  {key}  {data}",
+                    style.dim(&arrival),
+                    style.dim(&shard)
+                ))
+            }
+        }
+    }
+}
+
+/// The stable form of a record for scripts.
+#[derive(Debug, Serialize)]
+struct JsonLine<'a> {
+    shard_id: &'a str,
+    sequence_number: &'a str,
+    approximate_arrival_timestamp: Option<String>,
+    partition_key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encryption_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_base64: Option<String>,
+}
+
+impl<'a> JsonLine<'a> {
+    fn new(record: &'a TailRecord) -> Self {
+        let text = std::str::from_utf8(&record.data).ok();
+        Self {
+            shard_id: &record.shard_id,
+            sequence_number: &record.sequence_number,
+            approximate_arrival_timestamp: record.arrival_ms.map(time),
+            partition_key: &record.partition_key,
+            encryption_type: record.encryption.as_deref(),
+            data: text,
+            data_base64: match text {
+                Some(_) => None,
+                None => Some(base64_simd::STANDARD.encode_to_string(&record.data)),
+            },
+        }
+    }
+}
+
+/// Arrival, shard, partition key and data, safe to show on a terminal.
+fn fields(record: &TailRecord) -> [String; 4] {
+    let data = match std::str::from_utf8(&record.data) {
+        Ok(text) => visible(&on_one_line(text)),
+        Err(_) => format!("base64:{}", base64_simd::STANDARD.encode_to_string(&record.data)),
+    };
+    [
+        record.arrival_ms.map_or_else(|| "-".to_owned(), time),
+        short_shard(&record.shard_id),
+        visible(&record.partition_key),
+        data,
+    ]
+}
+
+/// `shard-3` for `shardId-000000000003`.
+fn short_shard(id: &str) -> String {
+    let number = id
+        .strip_prefix("shardId-")
+        .and_then(|digits| digits.parse::<u64>().ok());
+    number.map_or_else(|| visible(id), |number| format!("shard-{number}"))
+}
+
+/// RFC 3339, UTC, with milliseconds.
+fn time(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"))
+}
+
+/// Pretty-printed JSON without its line ends and indents; anything else as it is.
+fn on_one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains('\n') || serde_json::from_str::<serde::de::IgnoredAny>(text).is_err() {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len());
+    let mut in_string = false;
+    let mut escaped = false;
+    for c in text.chars() {
+        match c {
+            ' ' | '\t' | '\n' | '\r' if !in_string => continue,
+            '"' if !escaped => in_string = !in_string,
+            _ => {}
+        }
+        escaped = in_string && c == '\\' && !escaped;
+        line.push(c);
+    }
+    Cow::Owned(line)
+}
+
+/// Escapes what a terminal would obey, or what would make the text read as another: control characters, line
+/// separators, and marks that change the direction of writing.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => shown.push_str("\\n"),
+            '\r' => shown.push_str("\\r"),
+            '\t' => shown.push_str("\\t"),
+            '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                escape(&mut shown, c)
+            }
+            c if c.is_control() => escape(&mut shown, c),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+fn escape(shown: &mut String, c: char) {
+    // Writing to a string cannot fail.
+    let _ = write!(shown, "\\u{{{:x}}}", u32::from(c));
+}
+
+#[cfg(test)]
+mod tests;

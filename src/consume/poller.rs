@@ -1,0 +1,236 @@
+//! Reads one shard until it is drained, or for ever.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{sleep, sleep_until};
+
+use super::pace::Pace;
+use super::{IteratorStart, Page, ReadError, ShardInfo, ShardSource, TailOptions, TailRecord};
+use crate::error::{Error, Result};
+
+/// What a poller tells its tail.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// The shard's first page was read.
+    Positioned,
+    /// Records, in order, and the memory they hold.
+    Records(Vec<TailRecord>, OwnedSemaphorePermit),
+    /// The shard is closed and has been read to its end.
+    Drained {
+        shard_id: Arc<str>,
+        children: Vec<ShardInfo>,
+    },
+    /// The shard has been read up to where it was at the start.
+    AtTip,
+    /// Reads are being refused for their number.
+    Throttled(Arc<str>),
+    /// The iterator had expired and was replaced.
+    Expired(Arc<str>),
+    /// The shard cannot be read.
+    Failed(Error),
+}
+
+/// What all pollers of a tail share.
+pub(super) struct Shared<S> {
+    pub(super) source: Arc<S>,
+    pub(super) options: TailOptions,
+    /// One permit a read in progress.
+    pub(super) reads: Semaphore,
+    /// One permit a KiB that is read and not taken.
+    pub(super) memory: Arc<Semaphore>,
+    pub(super) memory_kib: u32,
+    pub(super) messages: mpsc::Sender<Message>,
+}
+
+/// One shard's reader.
+pub(super) struct Poller<S> {
+    shared: Arc<Shared<S>>,
+    shard_id: Arc<str>,
+    /// Where a new iterator starts: after the last record seen, or where reading began.
+    resume: IteratorStart,
+    iterator: Option<String>,
+    pace: Pace,
+    throttled: bool,
+    /// Whether a first page was read, so that the start is fixed.
+    positioned: bool,
+    /// The service's time at the start, as far as this shard's pages tell, in milliseconds since the Unix epoch.
+    tip_ms: Option<i64>,
+}
+
+impl<S: ShardSource> Poller<S> {
+    pub(super) fn new(shared: Arc<Shared<S>>, shard_id: &str, start: IteratorStart) -> Self {
+        let pace = Pace::new(&shared.options);
+        Self {
+            shard_id: Arc::from(shard_id),
+            resume: start,
+            iterator: None,
+            pace,
+            throttled: false,
+            positioned: false,
+            tip_ms: None,
+            shared,
+        }
+    }
+
+    /// Reads until the shard is drained, its tip is reached, or it cannot be read.
+    pub(super) async fn run(mut self) {
+        let last = match self.read_all().await {
+            Ok(last) => last,
+            Err(error) => Message::Failed(error),
+        };
+        self.say(last).await;
+    }
+
+    async fn read_all(&mut self) -> Result<Message> {
+        loop {
+            let mut page = self.page().await?;
+            if !std::mem::replace(&mut self.positioned, true) {
+                self.say(Message::Positioned).await;
+            }
+            let Some(next) = page.next.take() else {
+                let children = match page.children.is_empty() {
+                    true => self.children().await?,
+                    false => page.children,
+                };
+                return Ok(Message::Drained {
+                    shard_id: Arc::clone(&self.shard_id),
+                    children,
+                });
+            };
+            self.iterator = Some(next);
+            let at_tip = page.behind_ms.unwrap_or(0) <= 0;
+            if !self.shared.options.follow && (at_tip || self.is_past_start(&page)) {
+                return Ok(Message::AtTip);
+            }
+            sleep_until(self.pace.next_read(at_tip)).await;
+        }
+    }
+
+    /// The next page, its records already handed on.
+    ///
+    /// The permit to read is held until the page has found room: what is in memory is bounded by both.
+    async fn page(&mut self) -> Result<PageEnd> {
+        loop {
+            let shared = Arc::clone(&self.shared);
+            // The semaphores are never closed while a poller lives.
+            let _read = shared.reads.acquire().await.ok();
+            self.pace.reads();
+            match self.try_page().await {
+                Ok(page) => {
+                    self.pace.succeeded(&page.records);
+                    self.throttled = false;
+                    return Ok(self.hand_on(page).await);
+                }
+                Err(ReadError::Expired) => {
+                    self.iterator = None;
+                    // "Latest" would skip what has arrived since.
+                    if self.resume == IteratorStart::Latest {
+                        self.resume = IteratorStart::AtTimestamp(shared.options.now_ms);
+                    }
+                    self.say(Message::Expired(Arc::clone(&self.shard_id))).await;
+                    let (wait, _) = self.pace.failed();
+                    sleep(wait).await;
+                }
+                Err(ReadError::Fatal(error)) => return Err(error),
+                Err(ReadError::Throttled(_)) => {
+                    let (wait, _) = self.pace.failed();
+                    if !std::mem::replace(&mut self.throttled, true) {
+                        self.say(Message::Throttled(Arc::clone(&self.shard_id))).await;
+                    }
+                    drop(_read);
+                    sleep(wait).await;
+                }
+                Err(ReadError::Transient(error)) => {
+                    let (wait, since) = self.pace.failed();
+                    if since.elapsed() >= shared.options.retry_for {
+                        return Err(error);
+                    }
+                    drop(_read);
+                    sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    async fn try_page(&mut self) -> Result<Page, ReadError> {
+        let source = &self.shared.source;
+        let iterator = match &self.iterator {
+            Some(iterator) => iterator,
+            None => {
+                let new = source.iterator(&self.shard_id, &self.resume).await?;
+                self.iterator.insert(new)
+            }
+        };
+        source.page(&self.shard_id, iterator, self.pace.limit()).await
+    }
+
+    async fn hand_on(&mut self, page: Page) -> PageEnd {
+        let Page {
+            records,
+            next,
+            behind_ms,
+            children,
+        } = page;
+        let end = PageEnd {
+            next,
+            behind_ms,
+            children,
+            last_arrival_ms: records.last().and_then(|record| record.arrival_ms),
+        };
+        let Some(last) = records.last() else { return end };
+        self.resume = IteratorStart::After(last.sequence_number.clone());
+        let kib = records.iter().map(TailRecord::size).sum::<usize>() / 1024 + 1;
+        let kib = u32::try_from(kib).unwrap_or(u32::MAX).min(self.shared.memory_kib);
+        let memory = Arc::clone(&self.shared.memory);
+        if let Ok(permit) = memory.acquire_many_owned(kib).await {
+            self.say(Message::Records(records, permit)).await;
+        }
+        end
+    }
+
+    /// Whether everything that was there at the start has been read.
+    ///
+    /// Measured by the service's clock alone: a page's last record and the page's distance to the tip tell the time
+    /// at which it was read, and the first such time is no earlier than the start.
+    fn is_past_start(&mut self, page: &PageEnd) -> bool {
+        let (Some(arrival), Some(behind)) = (page.last_arrival_ms, page.behind_ms) else {
+            return false;
+        };
+        arrival > *self.tip_ms.get_or_insert(arrival.saturating_add(behind))
+    }
+
+    /// The shards that follow this one, where the last page does not name them.
+    async fn children(&mut self) -> Result<Vec<ShardInfo>> {
+        loop {
+            match self.shared.source.shards().await {
+                Ok(shards) => {
+                    let is_child = |shard: &ShardInfo| shard.parents.iter().any(|p| **p == *self.shard_id);
+                    return Ok(shards.into_iter().filter(is_child).collect());
+                }
+                Err(ReadError::Fatal(error)) => return Err(error),
+                Err(ReadError::Throttled(error) | ReadError::Transient(error)) => {
+                    let (wait, since) = self.pace.failed();
+                    if since.elapsed() >= self.shared.options.retry_for {
+                        return Err(error);
+                    }
+                    sleep(wait).await;
+                }
+                Err(ReadError::Expired) => {}
+            }
+        }
+    }
+
+    async fn say(&self, message: Message) {
+        // Only fails where the tail was dropped, and this task with it.
+        let _ = self.shared.messages.send(message).await;
+    }
+}
+
+/// A page without its records.
+struct PageEnd {
+    next: Option<String>,
+    behind_ms: Option<i64>,
+    children: Vec<ShardInfo>,
+    last_arrival_ms: Option<i64>,
+}

@@ -1,0 +1,189 @@
+//! `--from`: where a tail starts.
+
+use jiff::{Timestamp, civil, tz::TimeZone};
+
+use super::IteratorStart;
+use crate::error::{Error, Result};
+
+/// Where to start, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// The oldest record of every shard.
+    TrimHorizon,
+    /// Records that arrive from now on.
+    Latest,
+    /// Records that arrived from this time on, in milliseconds since the Unix epoch.
+    Timestamp(i64),
+    /// One record of one shard, and what follows it there.
+    Sequence {
+        /// The shard's full id.
+        shard_id: String,
+        /// The record's sequence number.
+        number: String,
+    },
+}
+
+/// Where to start, as the user writes it; times are relative to a "now" given later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartRule {
+    /// `trim`.
+    TrimHorizon,
+    /// `latest`.
+    Latest,
+    /// `10m`: so many milliseconds ago.
+    Ago(i64),
+    /// A date, a time or `@` and an epoch, in milliseconds since the Unix epoch.
+    At(i64),
+    /// `seq:[SHARD:]NUMBER`.
+    Sequence {
+        /// The shard, where it is named here.
+        shard_id: Option<String>,
+        /// The record's sequence number.
+        number: String,
+    },
+}
+
+impl Start {
+    /// How the iterator of a shard that exists at the start is asked for.
+    pub(super) fn iterator(&self) -> IteratorStart {
+        match self {
+            Self::TrimHorizon => IteratorStart::TrimHorizon,
+            Self::Latest => IteratorStart::Latest,
+            Self::Timestamp(ms) => IteratorStart::AtTimestamp(*ms),
+            Self::Sequence { number, .. } => IteratorStart::At(number.clone()),
+        }
+    }
+}
+
+impl std::str::FromStr for StartRule {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let text = text.trim();
+        match text {
+            "trim" | "trim-horizon" | "start" => return Ok(Self::TrimHorizon),
+            "latest" | "end" => return Ok(Self::Latest),
+            _ => {}
+        }
+        if let Some(rest) = text.strip_prefix("seq:") {
+            return sequence(rest).ok_or_else(|| unknown(text));
+        }
+        if let Some(rest) = text.strip_prefix('@') {
+            return epoch_ms(rest).map(Self::At).ok_or_else(|| unknown(text));
+        }
+        duration_ms(text)
+            .map(Self::Ago)
+            .or_else(|| instant_ms(text).map(Self::At))
+            .ok_or_else(|| unknown(text))
+    }
+}
+
+impl StartRule {
+    /// Settles the rule at the time `now_ms`; `shards` are those the user names.
+    ///
+    /// # Errors
+    /// Exit 2 for a time to come, or a sequence number without one shard it belongs to.
+    pub fn resolve(self, now_ms: i64, shards: &[String]) -> Result<Start> {
+        Ok(match self {
+            Self::TrimHorizon => Start::TrimHorizon,
+            Self::Latest => Start::Latest,
+            Self::Ago(ms) => Start::Timestamp(now_ms.saturating_sub(ms).max(0)),
+            Self::At(ms) if ms > now_ms => {
+                return Err(Error::usage("the time to start from is still to come")
+                    .hint("`--from latest` reads what arrives from now on"));
+            }
+            Self::At(ms) => Start::Timestamp(ms.max(0)),
+            Self::Sequence { shard_id, number } => match (shard_id, shards) {
+                (Some(shard_id), []) => Start::Sequence { shard_id, number },
+                (Some(shard_id), [only]) if *only == shard_id => Start::Sequence { shard_id, number },
+                (None, [only]) => Start::Sequence {
+                    shard_id: only.clone(),
+                    number,
+                },
+                (None, _) => {
+                    return Err(Error::usage("a sequence number belongs to one shard")
+                        .hint("use `--from seq:SHARD:NUMBER`, or name the shard with --shard"));
+                }
+                (Some(_), _) => {
+                    return Err(Error::usage("--from seq: and --shard name different shards"));
+                }
+            },
+        })
+    }
+}
+
+fn unknown(text: &str) -> Error {
+    Error::usage(format!("{text:?} is no place to start from"))
+        .hint("use trim, latest, 10m, 2026-11-21T10:00:00Z, @1795255200 (epoch seconds) or seq:SHARD:NUMBER")
+}
+
+fn sequence(text: &str) -> Option<StartRule> {
+    let (shard_id, number) = match text.rsplit_once(':') {
+        Some((shard, number)) => (Some(full_shard_id(shard)?), number),
+        None => (None, text),
+    };
+    let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| StartRule::Sequence {
+        shard_id,
+        number: number.to_owned(),
+    })
+}
+
+/// `3` and `shardId-000000000003` name the same shard.
+pub(crate) fn full_shard_id(text: &str) -> Option<String> {
+    if !text.is_empty() && text.len() <= 12 && text.bytes().all(|b| b.is_ascii_digit()) {
+        return Some(format!("shardId-{text:0>12}"));
+    }
+    // Source: ShardId, Kinesis API reference.
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    (!text.is_empty() && text.len() <= 128 && text.bytes().all(allowed)).then(|| text.to_owned())
+}
+
+/// Seconds since the epoch, with a fraction perhaps; from 12 digits on, milliseconds.
+fn epoch_ms(text: &str) -> Option<i64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    let number: i64 = whole.parse().ok()?;
+    if whole.len() >= 12 {
+        return fraction.is_empty().then_some(number);
+    }
+    let millis: i64 = format!("{fraction:0<3}")[..3].parse().ok()?;
+    Some(number * 1000 + millis)
+}
+
+/// `90s`, `10m`, `1h30m`, `2d`.
+fn duration_ms(text: &str) -> Option<i64> {
+    let mut rest = text;
+    let mut total: i64 = 0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: i64 = rest[..digits].parse().ok()?;
+        let unit_end = rest[digits..]
+            .find(|c: char| c.is_ascii_digit())
+            .map_or(rest.len(), |end| digits + end);
+        let unit = match &rest[digits..unit_end] {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        total = total.checked_add(number.checked_mul(unit)?)?;
+        rest = &rest[unit_end..];
+    }
+    (!text.is_empty()).then_some(total)
+}
+
+/// A date and time; without a zone it is UTC, without a time it is midnight.
+fn instant_ms(text: &str) -> Option<i64> {
+    if let Ok(instant) = text.parse::<Timestamp>() {
+        return Some(instant.as_millisecond());
+    }
+    let date_time: civil::DateTime = text.parse().ok()?;
+    let zoned = date_time.to_zoned(TimeZone::UTC).ok()?;
+    Some(zoned.timestamp().as_millisecond())
+}

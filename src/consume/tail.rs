@@ -1,0 +1,167 @@
+//! Runs the pollers and puts what they say in order.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::lineage::Lineage;
+use super::poller::{Message, Poller, Shared};
+use super::{ReadError, ShardSource, TailOptions, TailRecord};
+use crate::error::{Error, Result};
+
+/// Messages from pollers that wait to be taken; what their records weigh is bounded apart from this.
+const MESSAGES: usize = 64;
+
+/// A stream being read. Dropping it ends all reading.
+pub struct Tail<S> {
+    pub(super) shared: Arc<Shared<S>>,
+    messages: mpsc::Receiver<Message>,
+    pollers: JoinSet<()>,
+    /// Shards being read.
+    active: usize,
+    lineage: Lineage,
+    /// Shards whose start is not fixed yet.
+    unpositioned: usize,
+}
+
+/// What comes out of a tail.
+#[derive(Debug)]
+pub enum TailEvent {
+    /// Reading has begun on every shard it begins with: from now on, "latest" misses nothing.
+    Started,
+    /// Records of one shard.
+    Records(Batch),
+    /// A closed shard has been read to its end.
+    Drained {
+        /// The shard.
+        shard_id: Arc<str>,
+        /// The shards that took its place.
+        children: Vec<String>,
+        /// Those of them that the tail had not known and reads now.
+        followed: Vec<String>,
+    },
+    /// A shard refuses reads for their number; reading it has slowed down.
+    Throttled {
+        /// The shard.
+        shard_id: Arc<str>,
+    },
+    /// A shard's iterator had expired and was replaced without loss.
+    Expired {
+        /// The shard.
+        shard_id: Arc<str>,
+    },
+}
+
+/// Records of one shard, in order. Gives its memory back to the tail when dropped.
+#[derive(Debug)]
+pub struct Batch {
+    /// The records.
+    pub records: Vec<TailRecord>,
+    _memory: OwnedSemaphorePermit,
+}
+
+impl<S: ShardSource> Tail<S> {
+    /// Lists the shards and starts to read.
+    ///
+    /// # Errors
+    /// Exit 2 for a shard that the stream does not have; else what ListShards says.
+    pub async fn start(source: Arc<S>, options: TailOptions) -> Result<Self> {
+        let shards = source.shards().await.map_err(|error| match error {
+            ReadError::Throttled(error) | ReadError::Transient(error) | ReadError::Fatal(error) => error,
+            ReadError::Expired => Error::failed("could not list the shards"),
+        })?;
+        let lineage = Lineage::plan(&shards, &options.start, &options.shards)?;
+        let (sender, messages) = mpsc::channel(MESSAGES);
+        let memory_kib = u32::try_from(options.held_bytes / 1024)
+            .unwrap_or(u32::MAX)
+            .max(1);
+        let shared = Shared {
+            source,
+            reads: Semaphore::new(options.concurrency.max(1)),
+            memory: Arc::new(Semaphore::new(memory_kib as usize)),
+            memory_kib,
+            messages: sender,
+            options,
+        };
+        let mut tail = Self {
+            shared: Arc::new(shared),
+            messages,
+            pollers: JoinSet::new(),
+            active: 0,
+            lineage,
+            unpositioned: 0,
+        };
+        tail.start_ready();
+        tail.unpositioned = tail.active;
+        Ok(tail)
+    }
+
+    /// How many shards the tail reads or will read, as far as known.
+    pub fn shard_count(&self) -> usize {
+        self.lineage.len()
+    }
+
+    /// What happens next; `None` once every shard has been read to its end. May be cancelled without loss.
+    pub async fn next(&mut self) -> Option<Result<TailEvent>> {
+        loop {
+            if self.active == 0 {
+                return None;
+            }
+            tokio::select! {
+                biased;
+                message = self.messages.recv() => if let Some(outcome) = self.take(message?) {
+                    return Some(outcome);
+                },
+                Some(ended) = self.pollers.join_next() => if let Err(error) = ended {
+                    self.active = 0;
+                    return Some(Err(Error::failed("a shard's reader ended unexpectedly").cause(error)));
+                },
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) -> Option<Result<TailEvent>> {
+        Some(Ok(match message {
+            Message::Records(records, memory) => TailEvent::Records(Batch {
+                records,
+                _memory: memory,
+            }),
+            Message::Drained { shard_id, children } => {
+                self.active -= 1;
+                let followed = self.lineage.drained(&shard_id, &children);
+                self.start_ready();
+                TailEvent::Drained {
+                    shard_id,
+                    children: children.into_iter().map(|child| child.id).collect(),
+                    followed,
+                }
+            }
+            Message::Positioned => {
+                // Shards that come up later count no more.
+                let last = self.unpositioned == 1;
+                self.unpositioned = self.unpositioned.saturating_sub(1);
+                return last.then_some(Ok(TailEvent::Started));
+            }
+            Message::AtTip => {
+                self.active -= 1;
+                return None;
+            }
+            Message::Throttled(shard_id) => TailEvent::Throttled { shard_id },
+            Message::Expired(shard_id) => TailEvent::Expired { shard_id },
+            Message::Failed(error) => {
+                self.active = 0;
+                self.pollers.abort_all();
+                return Some(Err(error));
+            }
+        }))
+    }
+
+    fn start_ready(&mut self) {
+        for (shard_id, start) in self.lineage.take_ready() {
+            self.active += 1;
+            let poller = Poller::new(Arc::clone(&self.shared), &shard_id, start);
+            self.pollers.spawn(poller.run());
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! The loop that reads, sends, counts and sends again.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::pace::{ShardPaces, Window, jitter, shard_in};
+use super::{
+    Batch, EntryOutcome, Input, PutEnd, PutError, PutEvent, PutOptions, PutOutcome, PutSummary, Transport,
+    Unsent,
+};
+use crate::error::Error;
+use crate::record::Record;
+
+/// What a record costs beside its data and key, in bytes.
+const OVERHEAD: usize = 160;
+/// While so many batches wait to be sent again, nothing new is read.
+const WAITING_BATCHES: usize = 4;
+
+type Events<'a> = &'a mut (dyn FnMut(PutEvent<'_>) + Send);
+
+/// Sends everything that comes through `input`, until it ends, `stop` resolves, or the target refuses it all.
+///
+/// After `stop`, nothing new is sent; what is in flight is waited for, and every record that was read and is not
+/// acknowledged comes back as [`PutEvent::Unsent`].
+pub async fn put<T: Transport>(
+    mut input: mpsc::Receiver<Input>,
+    transport: Arc<T>,
+    options: &PutOptions,
+    stop: impl Future<Output = ()>,
+    events: Events<'_>,
+) -> PutOutcome {
+    let started = Instant::now();
+    let mut engine = Engine::new(transport, options, events);
+    let mut stop = std::pin::pin!(stop);
+    while !engine.is_finished() {
+        engine.send_ready();
+        let wake = engine.wake_at();
+        tokio::select! {
+            biased;
+            () = &mut stop, if engine.end.is_none() => engine.end = Some(PutEnd::Interrupted),
+            Some(answer) = engine.flying.join_next(), if !engine.flying.is_empty() => match answer {
+                Ok(flight) => engine.settle(flight),
+                Err(error) => engine.abort(Error::failed("a request ended unexpectedly").cause(error)),
+            },
+            next = input.recv(), if engine.wants_more() => engine.take(next),
+            () = sleep_until(wake.unwrap_or(started)), if wake.is_some() => {}
+        }
+    }
+    input.close();
+    while let Some(next) = input.recv().await {
+        engine.take(Some(next));
+    }
+    engine.give_up();
+    let mut summary = engine.summary;
+    summary.elapsed = started.elapsed();
+    PutOutcome {
+        summary,
+        end: engine.end.unwrap_or(PutEnd::Complete),
+    }
+}
+
+/// A record and its history.
+#[derive(Debug)]
+struct Pending {
+    record: Record,
+    /// Failed tries so far.
+    tries: u32,
+    /// When it was first sent.
+    since: Option<Instant>,
+}
+
+/// A record to be sent again at `due`; the earliest is the greatest, as the heap wants it.
+#[derive(Debug)]
+struct Waiting {
+    due: Instant,
+    pending: Pending,
+}
+
+impl Ord for Waiting {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let key = |w: &Self| (w.due, w.pending.record.number);
+        key(other).cmp(&key(self))
+    }
+}
+
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Waiting {}
+
+/// A request and its answer.
+struct Flight {
+    records: Vec<Record>,
+    /// Tries and first try of each record.
+    history: Vec<(u32, Instant)>,
+    answer: Result<Vec<EntryOutcome>, PutError>,
+}
+
+struct Engine<'a, T> {
+    transport: Arc<T>,
+    options: &'a PutOptions,
+    events: Events<'a>,
+    /// Read, not yet sent.
+    fresh: VecDeque<Record>,
+    fresh_bytes: usize,
+    /// When a batch that is not full is sent anyway.
+    linger_until: Option<Instant>,
+    waiting: BinaryHeap<Waiting>,
+    flying: JoinSet<Flight>,
+    window: Window,
+    shards: ShardPaces,
+    /// Bytes of everything read and not settled.
+    held: usize,
+    /// The input has ended by itself.
+    drained: bool,
+    /// Set when nothing new may be sent, or once the input is faulty.
+    end: Option<PutEnd>,
+    summary: PutSummary,
+    /// When the target last answered a request, or the start.
+    last_success: Instant,
+}
+
+impl<'a, T: Transport> Engine<'a, T> {
+    fn new(transport: Arc<T>, options: &'a PutOptions, events: Events<'a>) -> Self {
+        Self {
+            transport,
+            options,
+            events,
+            fresh: VecDeque::new(),
+            fresh_bytes: 0,
+            linger_until: None,
+            waiting: BinaryHeap::new(),
+            flying: JoinSet::new(),
+            window: Window::new(options.in_flight),
+            shards: ShardPaces::default(),
+            held: 0,
+            drained: false,
+            end: None,
+            summary: PutSummary::default(),
+            last_success: Instant::now(),
+        }
+    }
+
+    /// Whether nothing new may be sent. A fault of the input lets what stands before it be sent.
+    fn is_stopping(&self) -> bool {
+        matches!(self.end, Some(PutEnd::Interrupted | PutEnd::Aborted(_)))
+    }
+
+    fn is_finished(&self) -> bool {
+        let idle = self.fresh.is_empty() && self.waiting.is_empty();
+        self.flying.is_empty() && (self.is_stopping() || (self.drained && idle))
+    }
+
+    fn wants_more(&self) -> bool {
+        !self.drained
+            && self.end.is_none()
+            && self.held < self.options.held_bytes
+            && self.fresh.len() < self.options.limits.records
+            && self.fresh_bytes < self.options.limits.bytes
+            && self.waiting.len() < self.options.limits.records * WAITING_BATCHES
+    }
+
+    /// Takes what the input gives; `None` is its end.
+    fn take(&mut self, next: Option<Input>) {
+        match next {
+            Some(Input::Records(records)) => {
+                for record in records {
+                    self.summary.count_read(&record);
+                    self.held += record.size() + OVERHEAD;
+                    self.fresh_bytes += record.size();
+                    self.fresh.push_back(record);
+                }
+                self.linger_until
+                    .get_or_insert_with(|| Instant::now() + self.options.linger);
+            }
+            Some(Input::Fault(fault)) => {
+                self.drained = true;
+                if !self.is_stopping() {
+                    self.end = Some(PutEnd::BadInput(fault));
+                }
+            }
+            None => self.drained = true,
+        }
+    }
+
+    fn may_send(&self) -> bool {
+        !self.is_stopping() && self.window.allows(self.flying.len())
+    }
+
+    /// When to look again although nothing happened.
+    fn wake_at(&self) -> Option<Instant> {
+        if !self.may_send() {
+            return None;
+        }
+        let due = self.waiting.peek().map(|waiting| waiting.due);
+        let linger = self.linger_until.filter(|_| !self.fresh.is_empty());
+        due.into_iter().chain(linger).min()
+    }
+
+    fn send_ready(&mut self) {
+        let now = Instant::now();
+        while self.may_send() && self.is_ready(now) {
+            self.send(now);
+        }
+    }
+
+    /// Whether a batch is worth sending: full, or no longer worth waiting for.
+    fn is_ready(&self, now: Instant) -> bool {
+        let retry = self.waiting.peek().is_some_and(|waiting| waiting.due <= now);
+        let limits = self.options.limits;
+        let full = self.fresh.len() >= limits.records || self.fresh_bytes >= limits.bytes;
+        let lingered = self.drained || self.linger_until.is_none_or(|until| until <= now);
+        retry || full || (!self.fresh.is_empty() && lingered)
+    }
+
+    /// Sends one batch: what is due again first, then what is new.
+    fn send(&mut self, now: Instant) {
+        let mut batch = Batch::new(self.options.limits);
+        while let Some(waiting) = self.waiting.peek() {
+            let size = waiting.pending.record.size();
+            if waiting.due > now || !batch.fits(size) {
+                break;
+            }
+            if let Some(Waiting { pending, .. }) = self.waiting.pop() {
+                batch.push(pending, size);
+            }
+        }
+        while let Some(size) = self.fresh.front().map(Record::size) {
+            if !batch.fits(size) {
+                break;
+            }
+            if let Some(record) = self.fresh.pop_front() {
+                self.fresh_bytes -= size;
+                let pending = Pending {
+                    record,
+                    tries: 0,
+                    since: None,
+                };
+                batch.push(pending, size);
+            }
+        }
+        if self.fresh.is_empty() {
+            self.linger_until = None;
+        }
+        let mut records = Vec::with_capacity(batch.len());
+        let mut history = Vec::with_capacity(batch.len());
+        for pending in batch.into_items() {
+            self.summary.retries += u64::from(pending.tries > 0);
+            history.push((pending.tries, pending.since.unwrap_or(now)));
+            records.push(pending.record);
+        }
+        let transport = Arc::clone(&self.transport);
+        self.flying.spawn(async move {
+            let answer = transport.put(&records).await;
+            Flight {
+                records,
+                history,
+                answer,
+            }
+        });
+    }
+
+    fn settle(&mut self, flight: Flight) {
+        let pending = flight
+            .records
+            .into_iter()
+            .zip(flight.history)
+            .map(|(record, (tries, since))| Pending {
+                record,
+                tries,
+                since: Some(since),
+            });
+        match flight.answer {
+            Ok(outcomes) => self.settle_entries(pending, outcomes),
+            Err(PutError::Transient { throttled, error }) => {
+                self.settle_failure(pending.collect(), throttled, error);
+            }
+            Err(PutError::Fatal(error)) => {
+                // Handed back at the end, as never sent.
+                for pending in pending {
+                    self.fresh.push_back(pending.record);
+                }
+                self.abort(error);
+            }
+        }
+        (self.events)(PutEvent::Progress(&self.summary));
+    }
+
+    fn settle_entries(&mut self, pending: impl Iterator<Item = Pending>, outcomes: Vec<EntryOutcome>) {
+        let now = Instant::now();
+        self.last_success = now;
+        // Records throttled by shard ("" where the message names none).
+        let mut throttled: BTreeMap<String, u64> = BTreeMap::new();
+        let mut took = std::collections::BTreeSet::new();
+        for (pending, outcome) in pending.zip(outcomes) {
+            match outcome {
+                EntryOutcome::Stored {
+                    shard_id,
+                    sequence_number,
+                } => {
+                    self.held -= pending.record.size() + OVERHEAD;
+                    self.summary
+                        .count_stored(&pending.record, &shard_id, sequence_number);
+                    if !took.contains(&shard_id) {
+                        took.insert(shard_id);
+                    }
+                }
+                EntryOutcome::Refused { code, message } => {
+                    let due = if code.starts_with("ProvisionedThroughputExceeded") {
+                        let shard = shard_in(&message).unwrap_or_default();
+                        *throttled.entry(shard.to_owned()).or_default() += 1;
+                        self.shards
+                            .throttled(shard, now, self.options.backoff, self.options.max_backoff)
+                    } else {
+                        now + self.backoff(pending.tries)
+                    };
+                    self.again(pending, due, || format!("{code}: {message}"));
+                }
+            }
+        }
+        for shard in took.iter().filter(|shard| !throttled.contains_key(*shard)) {
+            self.shards.accepted(shard);
+        }
+        match throttled.is_empty() {
+            true => self.window.widen(),
+            false => self.window.narrow(),
+        }
+        for (shard, records) in &throttled {
+            (self.events)(PutEvent::Throttled {
+                shard_id: (!shard.is_empty()).then_some(shard),
+                records: *records,
+            });
+        }
+    }
+
+    /// A whole request failed, perhaps after it was stored: sent again all the same.
+    fn settle_failure(&mut self, pending: Vec<Pending>, throttled: bool, error: Error) {
+        let now = Instant::now();
+        let failed = self.summary.failed;
+        let tries = pending.iter().map(|p| p.tries).max().unwrap_or(0);
+        let due = now + self.backoff(tries);
+        self.window.narrow();
+        if throttled {
+            (self.events)(PutEvent::Throttled {
+                shard_id: None,
+                records: pending.len() as u64,
+            });
+        }
+        for pending in pending {
+            self.again(pending, due, || error.chain().join(": "));
+        }
+        // Nothing gets through at all: the rest of a long input would only wait its turn to fail.
+        if self.summary.failed > failed && now.duration_since(self.last_success) >= self.options.retry_for {
+            self.abort(error);
+        }
+    }
+
+    fn backoff(&self, tries: u32) -> std::time::Duration {
+        jitter(self.options.backoff, self.options.max_backoff, tries)
+    }
+
+    /// Sends a record again at `due`, or gives it up where that is too late.
+    fn again(&mut self, mut pending: Pending, due: Instant, reason: impl Fn() -> String) {
+        let since = pending.since.unwrap_or(due);
+        if due.duration_since(since) < self.options.retry_for || self.is_stopping() {
+            pending.tries += 1;
+            self.waiting.push(Waiting { due, pending });
+            return;
+        }
+        self.held -= pending.record.size() + OVERHEAD;
+        self.summary.failed += 1;
+        (self.events)(PutEvent::Unsent {
+            record: &pending.record,
+            reason: &Unsent::Failed(reason()),
+        });
+    }
+
+    fn abort(&mut self, error: Error) {
+        if !matches!(self.end, Some(PutEnd::Aborted(_))) {
+            self.end = Some(PutEnd::Aborted(error));
+        }
+    }
+
+    /// Hands back what will not be sent, in the order of the input.
+    fn give_up(&mut self) {
+        let fresh = std::mem::take(&mut self.fresh);
+        let waiting = std::mem::take(&mut self.waiting);
+        let mut left: Vec<Record> = waiting
+            .into_iter()
+            .map(|w| w.pending.record)
+            .chain(fresh)
+            .collect();
+        left.sort_by_key(|record| record.number);
+        for record in &left {
+            self.summary.stopped += 1;
+            (self.events)(PutEvent::Unsent {
+                record,
+                reason: &Unsent::Stopped,
+            });
+        }
+    }
+}

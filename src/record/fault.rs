@@ -1,0 +1,110 @@
+//! What can be wrong with an input, and where.
+
+use std::io;
+
+use crate::error::Error;
+
+/// A fault of the input: what, in which record, and where.
+#[derive(Debug)]
+pub struct Fault {
+    /// What is wrong.
+    pub kind: FaultKind,
+    /// The record it was found in, from 1; 0 where it is a fault of the whole input.
+    pub record: u64,
+    /// The line of the fault, from 1.
+    pub line: u64,
+    /// The column of the fault in bytes, from 1, where it is known that exactly.
+    pub column: Option<u64>,
+}
+
+/// The kinds of faults.
+#[derive(Debug, thiserror::Error)]
+pub enum FaultKind {
+    /// The input could not be read.
+    #[error("could not be read")]
+    Io(#[source] io::Error),
+    /// There is not a single record.
+    #[error("holds no records")]
+    Empty,
+    /// Bytes that are no text.
+    #[error("is a binary file, not JSON")]
+    Binary,
+    /// Text in two-byte units.
+    #[error("is UTF-16 text; records are read as UTF-8")]
+    Utf16,
+    /// Text that does not start like JSON.
+    #[error("is not JSON: it starts with {0:?}")]
+    Unknown(String),
+    /// Not the grammar of JSON.
+    #[error("{0}")]
+    Syntax(&'static str),
+    /// Bytes that are no UTF-8 inside JSON.
+    #[error("these bytes are not UTF-8")]
+    NotUtf8,
+    /// More bytes than the stream takes in a record.
+    #[error("larger than the stream takes ({limit} bytes, partition key included)")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A partition key of no characters.
+    #[error("its partition key is empty")]
+    KeyEmpty,
+    /// A partition key of more than 256 characters.
+    #[error("its partition key has {0} characters; 256 are allowed")]
+    KeyTooLong(usize),
+    /// The field that holds the partition key is absent, or holds no text, number or boolean.
+    #[error("it has no text or number in the field {0:?}")]
+    NoKeyField(String),
+    /// The records bring their own keys.
+    #[error("brings its own partition keys")]
+    OwnKeys,
+    /// Not an entry of the put-records shape.
+    #[error("not an object with just Data, PartitionKey and perhaps ExplicitHashKey")]
+    NotAnEntry(#[source] Option<serde_json::Error>),
+    /// `Data` is not base64.
+    #[error("its Data is not base64")]
+    NotBase64,
+    /// `ExplicitHashKey` is not a decimal number below 2^128.
+    #[error("its ExplicitHashKey is not a whole number below 2^128")]
+    HashKey,
+}
+
+impl Fault {
+    /// The fault as the user reads it; `input` names the input, such as its path. Exit 2.
+    pub fn into_error(self, input: &str) -> Error {
+        use FaultKind as K;
+        let Self {
+            record, line, column, ..
+        } = self;
+        let sentence = match (&self.kind, column) {
+            (K::Io(_) | K::Empty | K::Binary | K::Utf16 | K::Unknown(_) | K::OwnKeys, _) => {
+                format!("{input} {}", self.kind)
+            }
+            (K::Syntax(what), Some(column)) => {
+                format!("{input} is not valid JSON at line {line}, column {column}: {what}")
+            }
+            (K::NotUtf8, Some(column)) => format!("{input}, line {line}, column {column}: {}", self.kind),
+            (kind, _) => format!("{input}, record {record} (line {line}): {kind}"),
+        };
+        let error = Error::usage(sentence);
+        match self.kind {
+            K::Io(cause) => error.cause(cause),
+            K::Empty => error.hint("give a JSON array, one JSON value a line, or `--data TEXT` for one record"),
+            K::Binary => error.hint("decompress or decode it first"),
+            K::Utf16 => error.hint("convert it first, for example with `iconv -f UTF-16 -t UTF-8`"),
+            K::Unknown(_) => error.hint("`--format lines` sends each line as it is"),
+            K::TooLarge { .. } => {
+                error.hint("split or compress it, or raise the stream's record size (UpdateMaxRecordSize, up to 10 MiB)")
+            }
+            K::OwnKeys => error.hint(
+                "leave out --partition-key and --partition-key-field, or add `--format array` or `--format values` to send the entries as they are",
+            ),
+            K::NotAnEntry(Some(cause)) => error.cause(cause).hint(AS_THEY_ARE),
+            K::NotAnEntry(None) | K::NotBase64 => error.hint(AS_THEY_ARE),
+            _ => error,
+        }
+    }
+}
+
+const AS_THEY_ARE: &str = "the first record is in the put-records shape; `--format array` or `--format values` sends records as they are";
