@@ -33,3 +33,6 @@ pub fn check_name(name: &str) -> Result<()> {
     Err(Error::usage(format!("{name:?} is not a stream name"))
         .hint("use 1 to 128 letters, digits, `_`, `.` or `-`"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,10 +72,10 @@ impl<'a> Changer<'a> {
         }
     }
 
-    /// Gives each change this long (15 minutes unless told).
+    /// Gives each change this long (15 minutes unless told, 30 days at most).
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+        self.patience = patience.min(Duration::from_secs(30 * 24 * 60 * 60));
         self
     }
 

@@ -1,5 +1,6 @@
 //! The streams of an account and region.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_kinesis::types as sdk;
@@ -42,9 +43,8 @@ const DESCRIPTION_INTERVAL: Duration = Duration::from_millis(60);
 /// # Errors
 /// Exit 4 when the target is out of reach or refuses, exit 1 for other failures of the calls.
 pub async fn list(ctx: &Context, prefix: &str, with_shards: bool) -> Result<Vec<StreamEntry>> {
-    let mut entries = pages(ctx).await?;
+    let mut entries: Vec<StreamEntry> = pages(ctx).await?.into_values().collect();
     entries.retain(|entry| entry.name.starts_with(prefix));
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
     // Endpoints without StreamSummaries give names only.
     if !with_shards && entries.iter().all(|entry| !entry.arn.is_empty()) {
         return Ok(entries);
@@ -65,9 +65,9 @@ pub async fn list(ctx: &Context, prefix: &str, with_shards: bool) -> Result<Vec<
     Ok(described.into_iter().flatten().collect())
 }
 
-/// Every page of ListStreams.
-async fn pages(ctx: &Context) -> Result<Vec<StreamEntry>> {
-    let mut entries: Vec<StreamEntry> = Vec::new();
+/// Every page of ListStreams, by name.
+async fn pages(ctx: &Context) -> Result<BTreeMap<String, StreamEntry>> {
+    let mut entries = BTreeMap::new();
     let mut token: Option<String> = None;
     let mut last: Option<String> = None;
     loop {
@@ -76,23 +76,24 @@ async fn pages(ctx: &Context) -> Result<Vec<StreamEntry>> {
         let page = ctx
             .kinesis()
             .list_streams()
-            .set_next_token(token.take())
+            .set_next_token(token)
             .set_exclusive_start_stream_name(after)
             .send()
             .await
             .map_err(|e| error::aws::failed("could not list the streams", e))?;
-        match page.stream_summaries.as_deref() {
-            Some(summaries) if summaries.len() >= page.stream_names.len() => {
-                entries.extend(summaries.iter().map(StreamEntry::from));
-            }
-            _ => entries.extend(page.stream_names.iter().cloned().map(StreamEntry::named)),
+        for name in &page.stream_names {
+            let named = || StreamEntry::named(name.clone());
+            entries.entry(name.clone()).or_insert_with(named);
         }
-        if !page.has_more_streams {
-            return Ok(entries);
-        }
-        let reached = entries.last().map(|entry| entry.name.clone());
+        let summaries = page.stream_summaries.as_deref().unwrap_or_default();
+        entries.extend(
+            summaries
+                .iter()
+                .map(|s| (s.stream_name.clone(), StreamEntry::from(s))),
+        );
+        let reached = page.stream_names.last().cloned();
         // A page without progress would be asked for for ever.
-        if reached == last {
+        if !page.has_more_streams || reached.is_none() || reached == last {
             return Ok(entries);
         }
         last = reached;

@@ -64,7 +64,7 @@ fn check_account_limit(from: u32, steps: &[u32], open_in_account: u32, limit: u3
         return Ok(());
     }
     Err(Error::failed(format!(
-        "{added} more shards exceed the account's limit of {limit} in this region ({open_in_account} are open)"
+        "{added} more shards would exceed the account's limit of {limit} in this region ({open_in_account} are open)"
     ))
     .hint("ask AWS for a higher shard quota (Service Quotas), or use on-demand mode"))
 }

@@ -321,9 +321,10 @@ fn metric_set<'a>(metrics: impl Iterator<Item = &'a sdk::MetricsName>) -> BTreeS
     set
 }
 
-/// The service's time as ours; `None` where it is out of range.
+/// The service's time as ours, to the millisecond: it comes as a float, and what is below is noise. `None` where it
+/// is out of range.
 pub(super) fn timestamp(time: &aws_smithy_types::DateTime) -> Option<Timestamp> {
-    Timestamp::new(time.secs(), i32::try_from(time.subsec_nanos()).ok()?).ok()
+    Timestamp::from_millisecond(time.to_millis().ok()?).ok()
 }
 
 #[cfg(test)]

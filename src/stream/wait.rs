@@ -3,6 +3,7 @@
 //! Time is tokio's, so that tests can stop it.
 
 use std::future::Future;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use aws_sdk_kinesis::types as sdk;
@@ -69,7 +70,7 @@ pub(super) async fn wait_until_shown(
     what: &str,
     shown: &(dyn Fn(&StreamState) -> bool + Sync),
 ) -> Result<StreamState> {
-    let started = Instant::now();
+    let active_since = &OnceLock::new();
     poll(deadline, events, name, || async move {
         let found = summary(ctx, name).await?;
         let state = found
@@ -77,15 +78,22 @@ pub(super) async fn wait_until_shown(
             .map(|found| StreamState::from_summary(found, Default::default()));
         Ok(match judge(name, found.as_ref()) {
             Look::Done(()) if state.as_ref().is_some_and(shown) => Look::Done(()),
-            Look::Done(()) if started.elapsed() < CHANGE_LAG => Look::NotYet(Status::Active),
+            Look::Done(()) if may_still_show(*active_since.get_or_init(Instant::now), deadline) => {
+                Look::NotYet(Status::Active)
+            }
             Look::Done(()) => Look::Never(Error::failed(format!(
-                "stream {name} is ACTIVE but does not show {what} that was asked for"
+                "stream {name} accepted the change but does not show {what} asked for"
             ))),
             other => other,
         })
     })
     .await?;
     describe(ctx, name).await
+}
+
+fn may_still_show(active_since: Instant, deadline: Instant) -> bool {
+    let now = Instant::now();
+    now < deadline && now < active_since + CHANGE_LAG
 }
 
 /// Waits until there is no stream `name`, at the latest until `deadline`.

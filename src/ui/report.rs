@@ -43,5 +43,8 @@ pub fn table<H: Into<comfy_table::Cell>>(headings: impl IntoIterator<Item = H>) 
             .map(Into::into)
             .collect::<Vec<comfy_table::Cell>>(),
     );
+    if let Some(first) = table.column_mut(0) {
+        first.set_padding((0, 1));
+    }
     table
 }
