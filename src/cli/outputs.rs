@@ -35,7 +35,7 @@ impl Report for Outputs {
         for (name, value) in &self.0 {
             table.add_row([name, value]);
         }
-        table.to_string()
+        table.trim_fmt()
     }
 
     fn text(&self) -> String {

@@ -73,7 +73,7 @@ fn normal(document: &Value) -> Value {
         None => Vec::new(),
     };
     let mut statements: Vec<Value> = statements.into_iter().map(normal_statement).collect();
-    statements.sort_by_key(Value::to_string);
+    statements.sort_by_cached_key(|statement| sorted(statement).to_string());
     object.insert("Statement".to_owned(), statements.into());
     document
 }
@@ -94,6 +94,23 @@ fn normal_statement(mut statement: Value) -> Value {
         }
     }
     statement
+}
+
+/// The same value with its keys in order, whatever order the map keeps.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(entries) => {
+            let entries: BTreeMap<&String, Value> =
+                entries.iter().map(|(key, value)| (key, sorted(value))).collect();
+            entries
+                .into_iter()
+                .map(|(key, value)| (key.clone(), value))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
+        }
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        other => other.clone(),
+    }
 }
 
 fn normal_list(value: &Value, case_matters: bool) -> Value {
@@ -140,6 +157,21 @@ mod tests {
                 "kinesis",
             ),
         ]);
-        insta::assert_snapshot!(document.to_string(), @r#"{"Statement":[{"Action":["kms:GenerateDataKey"],"Condition":{"StringEquals":{"kms:ViaService":"kinesis"}},"Effect":"Allow","Resource":["*"]},{"Action":["kinesis:DescribeStreamSummary","kinesis:PutRecord"],"Effect":"Allow","Resource":["arn:a"]}],"Version":"2012-10-17"}"#);
+        assert_eq!(
+            document,
+            json!({"Version": "2012-10-17", "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Action": ["kms:GenerateDataKey"],
+                    "Resource": ["*"],
+                    "Condition": {"StringEquals": {"kms:ViaService": "kinesis"}},
+                },
+                {
+                    "Effect": "Allow",
+                    "Action": ["kinesis:DescribeStreamSummary", "kinesis:PutRecord"],
+                    "Resource": ["arn:a"],
+                },
+            ]})
+        );
     }
 }

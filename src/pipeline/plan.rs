@@ -152,7 +152,11 @@ impl Planned<'_> {
     /// What is to be made, in words; empty for anything but a new resource.
     pub(super) fn detail(&self) -> String {
         let created = self.changes.contains(&Change::Create);
-        created.then(|| self.resource.summary()).unwrap_or_default()
+        if created {
+            self.resource.summary()
+        } else {
+            String::new()
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use comfy_table::{ColumnConstraint, Table};
+
 use super::report::{Report, table};
 use super::{Printer, Step, Style};
 use crate::pipeline::CheckState;
@@ -86,7 +88,7 @@ impl Report for PlanReport {
         for one in &self.resources {
             table.add_row([one.name.as_str(), &one.kind, one.action.word(), &changes(one)]);
         }
-        table.to_string()
+        whole_names(table)
     }
 
     fn text(&self) -> String {
@@ -108,7 +110,7 @@ impl Report for RunReport {
         for one in &self.resources {
             table.add_row([one.name.as_str(), &one.kind, one.result.word(), &one.detail]);
         }
-        table.to_string()
+        whole_names(table)
     }
 
     fn text(&self) -> String {
@@ -136,7 +138,7 @@ impl Report for VerifyReport {
                 ]);
             }
         }
-        table.to_string()
+        whole_names(table)
     }
 
     fn text(&self) -> String {
@@ -151,6 +153,14 @@ impl Report for VerifyReport {
             })
         }))
     }
+}
+
+/// Names of resources stay in one piece, to be copied; the last column wraps. No blanks at the ends of lines.
+fn whole_names(mut table: Table) -> String {
+    if let Some(names) = table.column_mut(0) {
+        names.set_constraint(ColumnConstraint::ContentWidth);
+    }
+    table.trim_fmt()
 }
 
 fn word(state: CheckState) -> &'static str {
@@ -209,12 +219,18 @@ mod tests {
 
     #[test]
     fn a_plan_fits_80_columns() {
-        insta::assert_snapshot!(plan().table(&Style::plain()), @"");
+        insta::assert_snapshot!(plan().table(&Style::plain()), @r#"
+        RESOURCE                                  KIND            ACTION  CHANGES
+        orders                                    stream          update  shards: 1 → 5
+                                                                          retention: 24
+                                                                          h → 48 h
+        ConcertDataIngestionKinesisPolicy-orders  managed_policy  create
+        "#);
     }
 
     #[test]
     fn a_plan_as_json_is_stable() {
-        insta::assert_snapshot!(serde_json::to_string(&plan()).unwrap(), @"");
+        insta::assert_snapshot!(serde_json::to_string(&plan()).unwrap(), @r#"{"template":"stream","pipeline":"stream/orders","changes":3,"resources":[{"id":"stream","kind":"stream","name":"orders","action":"update","detail":"","changes":[{"action":"update","field":"shards","from":"1","to":"5"},{"action":"update","field":"retention","from":"24 h","to":"48 h"}]},{"id":"policy","kind":"managed_policy","name":"ConcertDataIngestionKinesisPolicy-orders","action":"create","detail":"","changes":[{"action":"create"}]}]}"#);
     }
 
     #[test]
@@ -237,7 +253,15 @@ mod tests {
                 ],
             }],
         };
-        insta::assert_snapshot!(report.table(&Style::plain()), @"");
-        insta::assert_snapshot!(report.text(), @"");
+        insta::assert_snapshot!(report.table(&Style::plain()), @r#"
+        RESOURCE  CHECK    STATE    DETAIL
+        orders    exists   good
+        orders    metrics  caution  no datapoints of IncomingRecords yet in the last 5
+                                    minutes
+        "#);
+        insta::assert_snapshot!(report.text(), @r#"
+        orders	exists	good
+        orders	metrics	caution	no datapoints of IncomingRecords yet in the last 5 minutes
+        "#);
     }
 }
