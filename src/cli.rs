@@ -15,6 +15,7 @@ mod put;
 mod session;
 mod setup;
 mod tail;
+mod template;
 mod verify;
 
 use std::io;

@@ -1,1 +1,349 @@
-//! Placeholder of the pipeline module.
+//! Pipelines: from a template's [`manifest`] through the [`graph`] of its resources to a [`plan`], which is
+//! [`apply`]ed, [`verify`]d and [`destroy`]ed.
+//!
+//! Observed state is the truth: nothing is remembered between runs. Names are deterministic and everything made
+//! carries the pipeline's [`Identity`], so that a run on another machine, or after a crash, finds its way.
+//! Kinds of resources live in [`resources`], one file each, behind the [`Resource`] trait; the engine knows none.
+
+pub mod apply;
+pub mod destroy;
+pub mod event;
+pub mod graph;
+pub mod iam;
+pub mod manifest;
+pub mod parameter;
+pub mod plan;
+pub mod resource;
+pub mod resources;
+pub mod substitute;
+pub mod tags;
+pub mod verify;
+mod walk;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+pub use event::{Event, Step, Stop};
+pub use graph::Graph;
+pub use manifest::Manifest;
+pub use parameter::{Given, Origin, Values};
+pub use resource::{
+    Catalog, Change, Check, CheckState, Identity, Observed, Outputs, Place, Present, Properties, Resource,
+    Spec, Surroundings, UNKNOWN,
+};
+pub use tags::Tags;
+
+use crate::error::{Error, Result};
+use crate::settings::DEFAULT_REGION;
+
+/// What the user asks of a template.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Values for parameters, by name.
+    pub given: BTreeMap<String, Given>,
+    /// Tags for everything, besides the template's own.
+    pub tags: BTreeMap<String, String>,
+    /// Tag keys to take away from everything.
+    pub untag: BTreeSet<String>,
+    /// Whether what another hand made may be changed and deleted.
+    pub adopt: bool,
+    /// Take in the resources whose `when` is not fulfilled too, as `destroy` does.
+    pub everything: bool,
+}
+
+/// A template with its parameters settled and checked: made without any call.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    manifest: Manifest,
+    values: Values,
+    request: Request,
+    identity: Identity,
+    /// Whether the instance is the one the template's defaults name.
+    default_instance: bool,
+}
+
+impl Draft {
+    /// Settles the parameters of `manifest`.
+    ///
+    /// # Errors
+    /// Exit 2 with every bad value at once.
+    pub fn new(manifest: Manifest, request: Request) -> Result<Self> {
+        let values = parameter::resolve(&manifest.name, &manifest.parameters, &request.given)?;
+        tags::check(&request.tags, &request.untag)?;
+        let named = |values: &Values| substitute::text(&manifest.instance, &|name| values.lookup(name));
+        let instance = named(&values)?;
+        let defaults = parameter::defaults(&manifest.parameters);
+        let default_instance = named(&defaults).is_ok_and(|default| default == instance);
+        let identity = Identity::new(&manifest.name, &instance);
+        Ok(Self {
+            manifest,
+            values,
+            request,
+            identity,
+            default_instance,
+        })
+    }
+
+    /// Which pipeline this is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The settled parameters.
+    pub fn values(&self) -> &Values {
+        &self.values
+    }
+
+    /// Puts the draft onto the resources of `catalog`.
+    ///
+    /// # Errors
+    /// Exit 2 when the manifest's references make a cycle.
+    pub fn bind<'c>(self, catalog: &'c dyn Catalog) -> Result<Pipeline<'c>> {
+        let Self {
+            manifest,
+            values,
+            request,
+            identity,
+            default_instance,
+        } = self;
+        let included: BTreeSet<&str> = manifest
+            .resources
+            .iter()
+            .filter(|declared| {
+                request.everything || declared.when.as_ref().is_none_or(|name| values.is_on(name))
+            })
+            .map(|declared| declared.id.as_str())
+            .collect();
+        let nodes = manifest
+            .resources
+            .iter()
+            .filter(|declared| included.contains(declared.id.as_str()))
+            .map(|declared| {
+                let needs = declared.needs()?.into_iter();
+                let needs = needs.filter(|id| included.contains(id.as_str())).collect();
+                Ok((declared.id.clone(), needs))
+            })
+            .collect::<Result<Vec<(String, BTreeSet<String>)>>>()?;
+        let graph = Graph::new(nodes)?;
+        let suffix = suffix(&identity, default_instance, catalog.place());
+        Ok(Pipeline {
+            manifest,
+            values,
+            request,
+            identity,
+            suffix,
+            graph,
+            catalog,
+            outputs: Mutex::new(BTreeMap::new()),
+        })
+    }
+}
+
+/// What names of account-wide resources (IAM) end in, so that two pipelines do not fight over one: nothing for the
+/// template's default instance in the default region, else instance and region as far as they differ.
+fn suffix(identity: &Identity, default_instance: bool, place: &Place) -> String {
+    let mut suffix = String::new();
+    if !default_instance {
+        suffix.push('-');
+        suffix.push_str(&identity.short_instance());
+    }
+    if place.region != DEFAULT_REGION {
+        suffix.push('-');
+        suffix.push_str(&place.region);
+    }
+    suffix
+}
+
+/// A template bound to a place: what can be planned, applied, verified and destroyed.
+pub struct Pipeline<'c> {
+    manifest: Manifest,
+    values: Values,
+    request: Request,
+    identity: Identity,
+    suffix: String,
+    graph: Graph,
+    catalog: &'c dyn Catalog,
+    /// What is known of each resource's outputs so far.
+    outputs: Mutex<BTreeMap<String, Outputs>>,
+}
+
+impl<'c> Pipeline<'c> {
+    /// Which pipeline this is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The template.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The resources and what they need of each other.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Whether what another hand made may be changed and deleted.
+    pub fn adopts(&self) -> bool {
+        self.request.adopt
+    }
+
+    /// Everything resource `id` is to be, as far as it is known now.
+    ///
+    /// # Errors
+    /// Exit 2 when the manifest refers to something that does not exist.
+    pub fn spec(&self, id: &str) -> Result<Spec> {
+        let declared = self
+            .manifest
+            .resource(id)
+            .ok_or_else(|| Error::failed(format!("the template declares no resource {id}")))?;
+        let lookup = |name: &str| self.lookup(name);
+        let mut properties = Properties::default();
+        for (key, value) in &declared.properties {
+            let filled = substitute::fill(value.get_ref(), &lookup)
+                .map_err(|problem| declared.problem(&format!("property {key}: {problem}")))?;
+            // An optional parameter that was not given leaves the property out.
+            if !filled.value.is_null() {
+                properties.set(key, filled.value, filled.origin.unwrap_or(Origin::Template));
+            }
+        }
+        let mut tags = Tags::default();
+        for (key, value) in &self.manifest.tags {
+            let filled = substitute::fill(&value.as_str().into(), &lookup).map_err(|problem| {
+                Error::usage(format!("tag {key} of template {}: {problem}", self.manifest.name))
+            })?;
+            let text = substitute::plain(&filled.value);
+            tags.set(key, &text, filled.origin.unwrap_or(Origin::Template));
+        }
+        for (key, value) in &self.request.tags {
+            tags.set(key, value, Origin::Given);
+        }
+        for key in &self.request.untag {
+            tags.remove(key);
+        }
+        tags.own(&self.identity);
+        Ok(Spec {
+            id: declared.id.clone(),
+            kind: declared.kind.get_ref().clone(),
+            line: declared.line,
+            properties,
+            tags,
+            identity: self.identity.clone(),
+        })
+    }
+
+    /// The resource `id` as its kind makes it of its spec.
+    ///
+    /// # Errors
+    /// Exit 2 when the kind refuses the properties.
+    pub fn resource(&self, id: &str) -> Result<(Spec, Box<dyn Resource + 'c>)> {
+        let spec = self.spec(id)?;
+        let resource = self.catalog.make(spec.clone())?;
+        Ok((spec, resource))
+    }
+
+    /// Remembers what `resource` offers to those that refer to it.
+    fn learn(&self, id: &str, outputs: Outputs) {
+        self.lock_outputs().insert(id.to_owned(), outputs);
+    }
+
+    fn lock_outputs(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Outputs>> {
+        self.outputs
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn lookup(&self, name: &str) -> Option<substitute::Filled> {
+        let Some((id, output)) = name.split_once('.') else {
+            return self.values.lookup(name);
+        };
+        let place = self.catalog.place();
+        let text = match (id, output) {
+            ("pipeline", "template") => self.identity.template().to_owned(),
+            ("pipeline", "instance") => self.identity.instance().to_owned(),
+            ("pipeline", "suffix") => self.suffix.clone(),
+            ("pipeline", "account") => place.account.clone(),
+            ("pipeline", "region") => place.region.clone(),
+            ("pipeline", "partition") => place.partition.clone(),
+            ("pipeline", _) => return None,
+            _ if self.graph.index(id).is_none() => {
+                // Declared, but left out by its `when`: as if it were an optional parameter without a value.
+                self.manifest.resource(id)?;
+                return Some(substitute::Filled::absent());
+            }
+            _ => {
+                let known = self.lock_outputs();
+                let text = known.get(id).and_then(|outputs| outputs.get(output));
+                text.cloned().unwrap_or_else(|| UNKNOWN.to_owned())
+            }
+        };
+        Some(substitute::Filled {
+            value: text.into(),
+            origin: None,
+        })
+    }
+
+    /// The template's outputs, as far as they are known.
+    ///
+    /// # Errors
+    /// Exit 2 when an output refers to something that does not exist.
+    pub fn outputs(&self) -> Result<BTreeMap<String, String>> {
+        let mut outputs = BTreeMap::new();
+        for (name, text) in &self.manifest.outputs {
+            let filled = substitute::fill(&text.as_str().into(), &|name| self.lookup(name))
+                .map_err(|problem| Error::usage(format!("output {name}: {problem}")))?;
+            if !filled.value.is_null() {
+                outputs.insert(name.clone(), substitute::plain(&filled.value));
+            }
+        }
+        Ok(outputs)
+    }
+
+    /// What an operator needs to be allowed to plan, apply, verify and destroy this pipeline.
+    ///
+    /// # Errors
+    /// Exit 2 when a kind refuses its properties.
+    pub fn operator_policy(&self) -> Result<serde_json::Value> {
+        let mut statements = vec![iam::Statement::new(&["sts:GetCallerIdentity"], ["*".to_owned()])];
+        for id in self.graph.order() {
+            let (_, resource) = self.resource(id)?;
+            self.learn(id, resource.outputs(&Observed::Absent));
+            statements.extend(resource.iam());
+        }
+        Ok(iam::document(statements))
+    }
+}
+
+/// Templates that come with streamctl: name and manifest.
+const BUNDLED: &[(&str, &str)] = &[("stream", include_str!("../templates/stream/manifest.toml"))];
+
+/// The names of the bundled templates.
+pub fn bundled() -> impl Iterator<Item = &'static str> {
+    BUNDLED.iter().map(|(name, _)| *name)
+}
+
+/// The template `name`: a bundled one, or a manifest file (anything with a `/` or ending in `.toml`).
+///
+/// # Errors
+/// Exit 2 when there is none of that name, or the manifest is faulty.
+pub fn template(name: &str) -> Result<Manifest> {
+    if let Some((_, text)) = BUNDLED.iter().find(|(bundled, _)| *bundled == name) {
+        return Manifest::parse(name, text, &resources::properties);
+    }
+    if name.contains(['/', '\\']) || name.ends_with(".toml") {
+        let text = std::fs::read_to_string(name)
+            .map_err(|error| Error::usage(format!("could not read template {name}")).cause(error))?;
+        return Manifest::parse(name, &text, &resources::properties);
+    }
+    Err(
+        Error::usage(format!("there is no template {name:?}")).hint(format!(
+            "use {} or the path of a manifest file",
+            bundled().collect::<Vec<_>>().join(", ")
+        )),
+    )
+}
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;

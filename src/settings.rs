@@ -64,8 +64,8 @@ pub struct Settings {
     pub stream: String,
     /// `AWS_KINESIS_SHARD_COUNT`, the default of `setup --shard-count`.
     pub shard_count: Option<u32>,
-    /// `APP_ENVIRONMENT`, the value of the `Environment` tag.
-    pub environment: String,
+    /// `APP_ENVIRONMENT`, the value of the `Environment` tag, where one is named.
+    pub environment: Option<String>,
     /// Directory of the local cloud (`STREAMCTL_HOME`).
     pub home: PathBuf,
 }
@@ -118,9 +118,7 @@ impl Settings {
                 .or_else(|| sources.file.profile.clone()),
             stream,
             shard_count,
-            environment: env("APP_ENVIRONMENT")
-                .or_else(|| sources.file.environment.clone())
-                .unwrap_or_else(|| "development".to_owned()),
+            environment: env("APP_ENVIRONMENT").or_else(|| sources.file.environment.clone()),
             home,
         })
     }

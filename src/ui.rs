@@ -1,5 +1,6 @@
 //! The only place that prints: stdout for data, stderr for everything else.
 
+pub mod apply;
 mod progress;
 mod report;
 pub mod sparkline;

@@ -3,13 +3,96 @@
 use clap::Args;
 
 use super::Session;
+use super::setup::say_hints;
+use super::template::{TemplateArgs, stoppable};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
+use crate::pipeline::Stop;
+use crate::pipeline::destroy::Survey;
+use crate::pipeline::resources::Kinds;
+use crate::ui::Printer;
+use crate::ui::apply::ApplyProgress;
 
-/// Not built yet
+/// Delete what setup made, and check that nothing is left
+///
+/// Works from any machine and after a crash: what belongs to the pipeline is found by its name and its tags. What was
+/// not made by this pipeline is kept, unless --adopt is given.
 #[derive(Debug, Args)]
-pub struct DestroyArgs {}
+#[command(after_help = "\
+Examples:
+  streamctl destroy                    list what goes, ask, delete, check
+  streamctl destroy --stream orders --yes
+  streamctl destroy --dry-run          only list what would go")]
+pub struct DestroyArgs {
+    #[command(flatten)]
+    template: TemplateArgs,
+    /// Only list what would be deleted
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
 
-pub(super) async fn run(_args: DestroyArgs, _session: &Session) -> Result<Exit> {
-    Err(Error::failed("`streamctl destroy` is not built yet"))
+pub(super) async fn run(args: DestroyArgs, session: &Session) -> Result<Exit> {
+    let printer = session.printer();
+    let draft = args.template.draft(session, None, true)?;
+    let context = if args.dry_run {
+        session.context().await?
+    } else {
+        session.context_for_change().await?
+    };
+    let kinds = Kinds::new(context).await?;
+    let pipeline = draft.bind(&kinds)?;
+    let survey = pipeline.survey().await?;
+    let identity = pipeline.identity().clone();
+    say_what_goes(printer, &survey);
+    if args.dry_run {
+        printer.report(&survey.report(&pipeline))?;
+        printer.note("Dry run: nothing was deleted");
+        return Ok(Exit::Done);
+    }
+    if survey.is_empty() {
+        if !survey.kept().is_empty() {
+            return Err(
+                Error::failed(format!("nothing of {identity} is streamctl's to delete"))
+                    .hint("add --adopt to delete it all the same"),
+            );
+        }
+        printer.note(&format!("Nothing to delete: nothing of {identity} is there"));
+    } else {
+        let doomed = survey.doomed();
+        let action = match doomed.as_slice() {
+            [one] => format!("delete {one}"),
+            many => format!("delete {} resources for good, with all their data", many.len()),
+        };
+        printer.confirm_by_name(&action, identity.instance(), args.yes)?;
+    }
+    let progress = ApplyProgress::new(printer);
+    let show = |event| progress.show(&event);
+    let stop = Stop::default();
+    let report = stoppable(session, &stop, pipeline.destroy(survey, &show, &stop)).await;
+    printer.report(&report)?;
+    say_hints(session, &report);
+    match report.exit {
+        Exit::Done => printer.note(&format!("Nothing of {identity} is left")),
+        Exit::Interrupted => printer.note("Stopped; the same command goes on from here"),
+        _ => printer.warn(&format!(
+            "not everything of {identity} is gone; the table names what is left"
+        )),
+    }
+    Ok(report.exit)
+}
+
+fn say_what_goes(printer: &Printer, survey: &Survey<'_>) {
+    let doomed = survey.doomed();
+    if !doomed.is_empty() {
+        printer.note(&format!("To be deleted:\n  {}", doomed.join("\n  ")));
+    }
+    for kept in survey.kept() {
+        printer.warn(&format!("{kept}: it is kept"));
+    }
+    for dependent in survey.dependents() {
+        printer.warn(&dependent);
+    }
 }

@@ -1,15 +1,65 @@
 //! `streamctl outputs`.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
+use serde::Serialize;
 
 use super::Session;
+use super::template::TemplateArgs;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
+use crate::pipeline::resources::Kinds;
+use crate::ui::{Report, Style, table};
 
-/// Not built yet
+/// Print names and ARNs of what setup made
 #[derive(Debug, Args)]
-pub struct OutputsArgs {}
+#[command(after_help = "\
+Examples:
+  streamctl outputs
+  streamctl outputs -o json            {\"stream_arn\": …, \"stream_name\": …, …}
+  streamctl outputs -o text            name, tab, value")]
+pub struct OutputsArgs {
+    #[command(flatten)]
+    template: TemplateArgs,
+}
 
-pub(super) async fn run(_args: OutputsArgs, _session: &Session) -> Result<Exit> {
-    Err(Error::failed("`streamctl outputs` is not built yet"))
+/// The outputs by name.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Outputs(BTreeMap<String, String>);
+
+impl Report for Outputs {
+    fn table(&self, _style: &Style) -> String {
+        let mut table = table(["OUTPUT", "VALUE"]);
+        for (name, value) in &self.0 {
+            table.add_row([name, value]);
+        }
+        table.trim_fmt()
+    }
+
+    fn text(&self) -> String {
+        let lines = self.0.iter().map(|(name, value)| format!("{name}\t{value}"));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+pub(super) async fn run(args: OutputsArgs, session: &Session) -> Result<Exit> {
+    let draft = args.template.draft(session, None, false)?;
+    let kinds = Kinds::new(session.context().await?).await?;
+    let pipeline = draft.bind(&kinds)?;
+    let plan = pipeline.plan().await?;
+    if plan.is_all_missing() {
+        return Err(
+            Error::failed(format!("{} is not set up", pipeline.identity())).hint(format!(
+                "make it with `streamctl setup{}`",
+                args.template.as_typed(session)
+            )),
+        );
+    }
+    for missing in plan.missing() {
+        session.printer().warn(&format!("{missing} is not there"));
+    }
+    session.printer().report(&Outputs(pipeline.outputs()?))?;
+    Ok(Exit::Done)
 }

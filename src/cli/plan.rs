@@ -3,13 +3,59 @@
 use clap::Args;
 
 use super::Session;
-use crate::error::{Error, Result};
+use super::template::{ChoiceArgs, TemplateArgs};
+use crate::error::Result;
 use crate::exit::Exit;
+use crate::pipeline::resources::Kinds;
 
-/// Not built yet
+/// Show what setup would change
+///
+/// Makes no changing call. Takes the same arguments as setup.
 #[derive(Debug, Args)]
-pub struct PlanArgs {}
+#[command(after_help = "\
+Examples:
+  streamctl plan                       what would setup do?
+  streamctl plan --shard-count 4       and with another shard count?
+  streamctl plan --check               exit 5 if there is anything to change
+  streamctl plan --iam                 the permissions that setup, verify and destroy need")]
+pub struct PlanArgs {
+    #[command(flatten)]
+    template: TemplateArgs,
+    #[command(flatten)]
+    choice: ChoiceArgs,
+    /// Exit 5 when there are changes
+    #[arg(long)]
+    check: bool,
+    /// Print the least-privilege IAM policy for whoever runs setup, verify and destroy
+    #[arg(long, conflicts_with = "check")]
+    iam: bool,
+}
 
-pub(super) async fn run(_args: PlanArgs, _session: &Session) -> Result<Exit> {
-    Err(Error::failed("`streamctl plan` is not built yet"))
+pub(super) async fn run(args: PlanArgs, session: &Session) -> Result<Exit> {
+    let printer = session.printer();
+    let draft = args.template.draft(session, Some(&args.choice), false)?;
+    let kinds = Kinds::new(session.context().await?).await?;
+    let pipeline = draft.bind(&kinds)?;
+    if args.iam {
+        // A policy is a JSON document, whatever the format of reports.
+        let policy = pipeline.operator_policy()?;
+        printer.out(&format!("{policy:#}"))?;
+        return Ok(Exit::Done);
+    }
+    let plan = pipeline.plan().await?;
+    let report = plan.report(&pipeline);
+    printer.report(&report)?;
+    plan.check()?;
+    if plan.is_empty() {
+        printer.note(&format!(
+            "Nothing to change: {} is as asked for",
+            pipeline.identity()
+        ));
+        return Ok(Exit::Done);
+    }
+    printer.note(&match report.changes {
+        1 => "1 change; `streamctl setup` with the same arguments makes it".to_owned(),
+        n => format!("{n} changes; `streamctl setup` with the same arguments makes them"),
+    });
+    Ok(if args.check { Exit::Faults } else { Exit::Done })
 }

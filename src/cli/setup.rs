@@ -3,13 +3,118 @@
 use clap::Args;
 
 use super::Session;
-use crate::error::{Error, Result};
+use super::template::{ChoiceArgs, TemplateArgs, stoppable};
+use crate::error::Result;
 use crate::exit::Exit;
+use crate::pipeline::apply::RunReport;
+use crate::pipeline::event::Outcome;
+use crate::pipeline::resources::Kinds;
+use crate::pipeline::{Pipeline, Stop};
+use crate::ui::apply::ApplyProgress;
 
-/// Not built yet
+/// Create a stream and what belongs to it, or bring what exists to what you ask for
+///
+/// What is not asked for here, in the environment or in streamctl.toml takes the template's default when it is made,
+/// and stays as it is when it exists. Running it again changes nothing; after a crash or Ctrl-C it goes on from there.
 #[derive(Debug, Args)]
-pub struct SetupArgs {}
+#[command(after_help = "\
+Examples:
+  streamctl setup                                   the default stream
+  streamctl setup --shard-count 4                   create it with, or bring it to, 4 shards
+  streamctl setup --stream orders --on-demand       a stream that scales by itself
+  streamctl setup --retention 7d --monitoring none
+  streamctl setup --tag \"Cost Centre=Live Music\"
+  streamctl setup --dry-run                         show what would be done")]
+pub struct SetupArgs {
+    #[command(flatten)]
+    template: TemplateArgs,
+    #[command(flatten)]
+    choice: ChoiceArgs,
+    /// Show what would be done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask before a change that loses data, such as a shorter retention
+    #[arg(short, long)]
+    yes: bool,
+}
 
-pub(super) async fn run(_args: SetupArgs, _session: &Session) -> Result<Exit> {
-    Err(Error::failed("`streamctl setup` is not built yet"))
+pub(super) async fn run(args: SetupArgs, session: &Session) -> Result<Exit> {
+    let printer = session.printer();
+    let draft = args.template.draft(session, Some(&args.choice), false)?;
+    let context = if args.dry_run {
+        session.context().await?
+    } else {
+        session.context_for_change().await?
+    };
+    let kinds = Kinds::new(context).await?;
+    let pipeline = draft.bind(&kinds)?;
+    let plan = pipeline.plan().await?;
+    if args.dry_run {
+        printer.report(&plan.report(&pipeline))?;
+        plan.check()?;
+        printer.note("Dry run: nothing was changed");
+        return Ok(Exit::Done);
+    }
+    plan.check()?;
+    let losses = plan.losses();
+    if !losses.is_empty() {
+        losses.iter().for_each(|loss| printer.warn(loss));
+        printer.confirm_by_name("lose data for good", pipeline.identity().instance(), args.yes)?;
+    }
+    let progress = ApplyProgress::new(printer);
+    let show = |event| progress.show(&event);
+    let stop = Stop::default();
+    let report = stoppable(session, &stop, pipeline.apply(plan, &show, &stop)).await?;
+    printer.report(&report)?;
+    say_at_the_end(&args, session, &pipeline, &report);
+    Ok(report.exit)
+}
+
+fn say_at_the_end(args: &SetupArgs, session: &Session, pipeline: &Pipeline<'_>, report: &RunReport) {
+    let printer = session.printer();
+    let identity = pipeline.identity();
+    say_hints(session, report);
+    match report.exit {
+        Exit::Done => {}
+        Exit::Interrupted => {
+            printer.note("Stopped; the same command goes on from here");
+            return;
+        }
+        _ => {
+            printer.note("Not everything was done; the same command goes on from here");
+            return;
+        }
+    }
+    if report
+        .resources
+        .iter()
+        .all(|one| one.result == Outcome::Unchanged)
+    {
+        printer.note(&format!("Nothing to change: {identity} is as asked for"));
+    } else {
+        printer.note(&format!("{identity} is ready"));
+    }
+    for (name, value) in &report.outputs {
+        printer.note(&format!("  {name:<12} {value}"));
+    }
+    let stream = args.template.stream_as_typed(session);
+    let this = args.template.as_typed(session);
+    printer.note(&format!(
+        "Next:
+  streamctl put{stream} --file records.json   send records
+  streamctl tail{stream} --from trim          read them back
+  streamctl metrics{stream}                   see the last hour
+  streamctl destroy{this}                   delete what setup made"
+    ));
+}
+
+/// Prints what the user can do about each failure, once.
+pub(super) fn say_hints(session: &Session, report: &RunReport) {
+    let mut said: Vec<&str> = Vec::new();
+    for hint in report.resources.iter().filter_map(|one| one.hint.as_deref()) {
+        if !said.contains(&hint) && report.exit != Exit::Interrupted {
+            session.printer().note(&format!("hint: {hint}"));
+            said.push(hint);
+        }
+    }
 }

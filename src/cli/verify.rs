@@ -3,13 +3,51 @@
 use clap::Args;
 
 use super::Session;
-use crate::error::{Error, Result};
+use super::template::TemplateArgs;
+use crate::error::Result;
 use crate::exit::Exit;
+use crate::pipeline::CheckState;
+use crate::pipeline::resources::Kinds;
 
-/// Not built yet
+/// Check that what setup made is there and works
+///
+/// Puts one record with the partition key verification-test, unless --no-put is given. Exit 5 when a check finds a fault.
 #[derive(Debug, Args)]
-pub struct VerifyArgs {}
+#[command(after_help = "\
+Examples:
+  streamctl verify
+  streamctl verify --stream orders --no-put
+  streamctl verify -o json             for a script; exit 5 means a fault")]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    template: TemplateArgs,
+    /// Put no record
+    #[arg(long)]
+    no_put: bool,
+}
 
-pub(super) async fn run(_args: VerifyArgs, _session: &Session) -> Result<Exit> {
-    Err(Error::failed("`streamctl verify` is not built yet"))
+pub(super) async fn run(args: VerifyArgs, session: &Session) -> Result<Exit> {
+    let printer = session.printer();
+    let draft = args.template.draft(session, None, false)?;
+    let kinds = Kinds::new(session.context().await?).await?;
+    let pipeline = draft.bind(&kinds)?;
+    let report = pipeline.verify(!args.no_put).await?;
+    printer.report(&report)?;
+    let checks = || report.resources.iter().flat_map(|one| &one.checks);
+    let faults = checks().filter(|check| check.state == CheckState::Fault).count();
+    if faults == 0 {
+        printer.note(&format!(
+            "{}: {} checks, no fault",
+            report.pipeline,
+            checks().count()
+        ));
+        return Ok(Exit::Done);
+    }
+    let word = if faults == 1 { "fault" } else { "faults" };
+    printer.warn(&format!(
+        "{}: {faults} {word}; `streamctl setup{}` mends what is missing or changed",
+        report.pipeline,
+        args.template.as_typed(session)
+    ));
+    Ok(Exit::Faults)
 }

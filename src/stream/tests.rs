@@ -146,7 +146,7 @@ async fn service(change: impl FnOnce(&mut Service)) -> (Context, Arc<Mutex<Servi
         profile: None,
         stream: "orders".to_owned(),
         shard_count: None,
-        environment: "test".to_owned(),
+        environment: Some("test".to_owned()),
         home: "/nowhere".into(),
     };
     (Context::connect(settings).await.unwrap(), service)

@@ -1,0 +1,239 @@
+//! Arguments that `setup`, `plan`, `destroy`, `verify` and `outputs` share, and what they are made into.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use clap::Args;
+
+use super::{Session, StreamArg};
+use crate::error::{Error, Result};
+use crate::pipeline::{self, Draft, Given, Manifest, Request, Stop, tags};
+
+/// Which pipeline.
+#[derive(Debug, Clone, Args)]
+pub(super) struct TemplateArgs {
+    /// Template: a bundled one (stream), or the path of a manifest file
+    #[arg(default_value = "stream", value_name = "TEMPLATE")]
+    template: String,
+    #[command(flatten)]
+    stream: StreamArg,
+    /// Give a parameter of the template a value
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
+    parameters: Vec<(String, String)>,
+    /// Take over what exists under the same name and was not made by this pipeline
+    #[arg(long)]
+    adopt: bool,
+}
+
+/// What the pipeline is to be. What is not named here, in the environment or in streamctl.toml takes the template's
+/// default when it is made, and stays as it is when it exists.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ChoiceArgs {
+    /// Number of shards; each takes 1 MB/s and 1,000 records/s [default: AWS_KINESIS_SHARD_COUNT, streamctl.toml, 1]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        conflicts_with = "on_demand"
+    )]
+    shard_count: Option<String>,
+    /// Let Kinesis decide on the number of shards
+    #[arg(long, conflicts_with = "provisioned")]
+    on_demand: bool,
+    /// Decide on the number of shards yourself: switches an on-demand stream over
+    #[arg(long)]
+    provisioned: bool,
+    /// How long records are kept: 24h to 8760h, or 1d to 365d [default: 24h]
+    #[arg(long, value_name = "TIME", value_parser = retention_hours)]
+    retention: Option<String>,
+    /// Do not encrypt records at rest
+    #[arg(long, conflicts_with = "kms_key")]
+    no_encryption: bool,
+    /// Encrypt with this KMS key: alias, id or ARN [default: alias/aws/kinesis]
+    #[arg(long, value_name = "KEY")]
+    kms_key: Option<String>,
+    /// Shard-level metrics: all, none, or names with commas between them [default: all]
+    #[arg(long, value_name = "METRICS")]
+    monitoring: Option<String>,
+    /// Tag for everything that is made (repeatable)
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tags::parse)]
+    tags: Vec<(String, String)>,
+    /// Take this tag away (repeatable)
+    #[arg(long, value_name = "KEY", value_parser = tag_key)]
+    untag: Vec<String>,
+}
+
+impl TemplateArgs {
+    /// The template with its parameters settled.
+    ///
+    /// # Errors
+    /// Exit 2 with every bad value at once.
+    pub(super) fn draft(
+        &self,
+        session: &Session,
+        choice: Option<&ChoiceArgs>,
+        everything: bool,
+    ) -> Result<Draft> {
+        let manifest = pipeline::template(&self.template)?;
+        let mut given = self.ambient(session, &manifest, choice)?;
+        let mut request = Request {
+            adopt: self.adopt,
+            everything,
+            ..Request::default()
+        };
+        let mut named: BTreeMap<String, Given> = BTreeMap::new();
+        if let Some(name) = &self.stream.stream {
+            crate::stream::check_name(name)?;
+            named.insert("stream".to_owned(), Given::flag("--stream", name));
+        }
+        if let Some(choice) = choice {
+            named.extend(choice.named());
+            request.tags = choice.tags.iter().cloned().collect();
+            request.untag = choice.untag.iter().cloned().collect();
+        }
+        for (name, value) in &self.parameters {
+            let source = format!("--param {name}");
+            if let Some(other) = named.insert(name.clone(), Given::flag(&source, value)) {
+                return Err(
+                    Error::usage(format!("{} and {source} say the same thing", other.source))
+                        .hint("give one of them"),
+                );
+            }
+        }
+        given.extend(named);
+        request.given = given;
+        Draft::new(manifest, request)
+    }
+
+    /// What environment and files say about the parameters that the template has.
+    fn ambient(
+        &self,
+        session: &Session,
+        manifest: &Manifest,
+        choice: Option<&ChoiceArgs>,
+    ) -> Result<BTreeMap<String, Given>> {
+        let settings = session.settings();
+        let mut ambient = BTreeMap::new();
+        let mut set = |name: &str, source: &str, text: String| {
+            if manifest.parameters.contains_key(name) {
+                ambient.insert(name.to_owned(), Given::environment(source, text));
+            }
+        };
+        set("stream", "AWS_KINESIS_STREAM_NAME", session.stream(&self.stream)?);
+        if let Some(environment) = &settings.environment {
+            set("environment", "APP_ENVIRONMENT", environment.clone());
+        }
+        // Whoever asks for on-demand has no use for a shard count.
+        let wanted = choice.is_some_and(|choice| !choice.on_demand);
+        if let Some(shards) = settings.shard_count.filter(|_| wanted) {
+            set("shard_count", "AWS_KINESIS_SHARD_COUNT", shards.to_string());
+        }
+        Ok(ambient)
+    }
+
+    /// This pipeline as arguments of another command, for a line to copy.
+    pub(super) fn as_typed(&self, session: &Session) -> String {
+        let mut typed = String::new();
+        if self.template != "stream" {
+            typed.push(' ');
+            typed.push_str(&self.template);
+        }
+        typed + &self.stream_as_typed(session)
+    }
+
+    /// The stream as an argument of another command; empty where it is the default one.
+    pub(super) fn stream_as_typed(&self, session: &Session) -> String {
+        match &self.stream.stream {
+            Some(name) if *name != session.settings().stream => format!(" --stream {name}"),
+            _ => String::new(),
+        }
+    }
+}
+
+impl ChoiceArgs {
+    fn named(&self) -> BTreeMap<String, Given> {
+        let mut named = BTreeMap::new();
+        let mut set = |name: &str, flag: &str, text: &str| {
+            named.insert(name.to_owned(), Given::flag(flag, text));
+        };
+        if let Some(count) = &self.shard_count {
+            set("shard_count", "--shard-count", count);
+        }
+        if self.on_demand {
+            set("mode", "--on-demand", "on-demand");
+        }
+        if self.provisioned {
+            set("mode", "--provisioned", "provisioned");
+        }
+        if let Some(hours) = &self.retention {
+            set("retention_hours", "--retention", hours);
+        }
+        if self.no_encryption {
+            set("encryption", "--no-encryption", "false");
+        }
+        if let Some(key) = &self.kms_key {
+            set("encryption", "--kms-key", "true");
+            set("kms_key", "--kms-key", key);
+        }
+        if let Some(metrics) = &self.monitoring {
+            set("monitoring", "--monitoring", metrics);
+        }
+        named
+    }
+}
+
+/// Runs `work`, passing on a Ctrl-C as the wish to stop.
+pub(super) async fn stoppable<T>(session: &Session, stop: &Stop, work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    tokio::select! {
+        biased;
+        outcome = &mut work => return outcome,
+        () = session.interrupt().wait() => {
+            stop.set();
+            let text = "Stopping: what runs is finished, nothing more is begun (Ctrl-C again ends at once)";
+            session.printer().warn(text);
+        }
+    }
+    work.await
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("{text:?} is not of the form name=value"))?;
+    Ok((name.trim().to_owned(), value.to_owned()))
+}
+
+fn tag_key(text: &str) -> Result<String, String> {
+    tags::check_key(text).map(|()| text.to_owned())
+}
+
+/// `24h`, `7d` or hours without a unit, in hours. The range is the template's to check.
+fn retention_hours(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let (digits, hours) = match text.char_indices().next_back() {
+        Some((at, 'h' | 'H')) => (&text[..at], 1),
+        Some((at, 'd' | 'D')) => (&text[..at], 24),
+        _ => (text, 1),
+    };
+    let number: Option<u64> = digits.trim().parse().ok();
+    number
+        .and_then(|number| number.checked_mul(hours))
+        .map(|hours| hours.to_string())
+        .ok_or_else(|| "give hours such as 24h, or days such as 7d".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retention_is_read_in_hours_and_days() {
+        assert_eq!(retention_hours("24h").unwrap(), "24");
+        assert_eq!(retention_hours("7d").unwrap(), "168");
+        assert_eq!(retention_hours("168").unwrap(), "168");
+        for bad in ["", "h", "90m", "-1d", "1.5d", "€", "99999999999999999999d"] {
+            assert!(retention_hours(bad).is_err(), "{bad}");
+        }
+    }
+}

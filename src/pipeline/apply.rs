@@ -1,0 +1,275 @@
+//! Carrying out a plan: independent resources at once, dependents after what they need.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+
+use super::event::{Events, Outcome, Step, Stop};
+use super::plan::{Plan, Planned};
+use super::resource::{Change, Resource, Surroundings};
+use super::walk::{self, Reached, Way};
+use super::{Graph, Pipeline};
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+
+/// What a run did. A stable contract with scripts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunReport {
+    /// The template.
+    pub template: String,
+    /// The pipeline's identity.
+    pub pipeline: String,
+    /// Each resource in the order of the graph.
+    pub resources: Vec<ResourceReport>,
+    /// The template's outputs, as far as they are known; empty after `destroy`.
+    pub outputs: BTreeMap<String, String>,
+    /// How the process is to end.
+    #[serde(skip)]
+    pub exit: Exit,
+}
+
+/// One resource of a [`RunReport`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ResourceReport {
+    /// What the manifest calls it.
+    pub id: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// What became of it.
+    pub result: Outcome,
+    /// What was done, or why not.
+    pub detail: String,
+    /// What the user can do about a failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// Changes that were made to a resource, and what came in between.
+struct Work {
+    done: Vec<Change>,
+    /// Whether a change was begun that may have had a part of its effect.
+    touched: bool,
+    error: Option<Error>,
+}
+
+impl<'c> Pipeline<'c> {
+    /// Carries out `plan`. Failures are in the report; whatever needs nothing that failed is done nevertheless. Once
+    /// `stop` is set no change is begun, and those that run are waited for.
+    ///
+    /// # Errors
+    /// Exit 2 when an output of the template makes no sense.
+    pub async fn apply(&self, plan: Plan<'c>, events: Events<'_>, stop: &Stop) -> Result<RunReport> {
+        let created: Mutex<BTreeSet<usize>> = Mutex::default();
+        let works: Vec<Mutex<Option<Work>>> = plan.resources.iter().map(|_| Mutex::default()).collect();
+        let reached = walk::walk(self.graph(), Way::Forward, stop, |node| {
+            let (created, work, planned) = (&created, &works[node], &plan.resources[node]);
+            async move {
+                let around = Surroundings {
+                    dependency_created: {
+                        let created = created.lock().unwrap_or_else(PoisonError::into_inner);
+                        self.graph().needs(node).iter().any(|need| created.contains(need))
+                    },
+                };
+                let done = self.apply_one(planned, &around, events, stop).await;
+                if done.done.contains(&Change::Create) {
+                    created
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .insert(node);
+                }
+                let failed = done.error.is_some();
+                *work.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+                if failed {
+                    Err(Error::failed("failed"))
+                } else {
+                    Ok(())
+                }
+            }
+        })
+        .await;
+        let works = works
+            .into_iter()
+            .map(|work| work.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let resources: Vec<(ResourceReport, Option<Exit>)> = plan
+            .resources
+            .iter()
+            .zip(works)
+            .zip(reached)
+            .map(|((planned, work), reached)| report(self.graph(), planned, work, &reached))
+            .collect();
+        Ok(RunReport {
+            template: self.identity().template().to_owned(),
+            pipeline: self.identity().to_string(),
+            exit: exit(&resources, stop),
+            resources: resources.into_iter().map(|(report, _)| report).collect(),
+            outputs: self.outputs()?,
+        })
+    }
+
+    async fn apply_one(
+        &self,
+        planned: &Planned<'c>,
+        around: &Surroundings,
+        events: Events<'_>,
+        stop: &Stop,
+    ) -> Work {
+        let (id, kind) = (planned.spec.id.as_str(), planned.spec.kind.as_str());
+        let step = Step::new(id, kind, planned.resource.name(), events, stop);
+        let mut done = Vec::new();
+        let outcome = self.try_apply(planned, around, &step, &mut done).await;
+        let error = outcome.err();
+        match &error {
+            Some(error) => step.finished(failure(error), &error.chain().join(": ")),
+            None => step.finished(outcome_of(&done), ""),
+        }
+        Work {
+            touched: step.was_touched() || !done.is_empty(),
+            done,
+            error,
+        }
+    }
+
+    async fn try_apply(
+        &self,
+        planned: &Planned<'c>,
+        around: &Surroundings,
+        step: &Step<'_>,
+        done: &mut Vec<Change>,
+    ) -> Result<()> {
+        let id = planned.spec.id.as_str();
+        // What it refers to may be known only now; then what was planned is looked at again.
+        let fresh = if self.spec(id)? == planned.spec {
+            None
+        } else {
+            Some(self.plan_one(id, around).await?)
+        };
+        let current = fresh.as_ref().unwrap_or(planned);
+        if let Some(refusal) = current.changes.iter().find(|change| change.is_refusal()) {
+            return Err(Error::failed(refusal.to_string()));
+        }
+        for change in &current.changes {
+            step.go_on()?;
+            current.resource.apply(change, &current.observed, step).await?;
+            done.push(change.clone());
+        }
+        if done.is_empty() {
+            self.learn(id, current.resource.outputs(&current.observed));
+        } else {
+            let observed = current.resource.observe().await?;
+            self.learn(id, current.resource.outputs(&observed));
+        }
+        Ok(())
+    }
+}
+
+/// What an error makes of a resource: stopped is not failed.
+pub(super) fn failure(error: &Error) -> Outcome {
+    if error.exit() == Exit::Interrupted {
+        Outcome::Skipped
+    } else {
+        Outcome::Failed
+    }
+}
+
+fn outcome_of(done: &[Change]) -> Outcome {
+    if done.contains(&Change::Create) {
+        Outcome::Created
+    } else if done.is_empty() {
+        Outcome::Unchanged
+    } else {
+        Outcome::Updated
+    }
+}
+
+fn report(
+    graph: &Graph,
+    planned: &Planned<'_>,
+    work: Option<Work>,
+    reached: &Reached<()>,
+) -> (ResourceReport, Option<Exit>) {
+    let mut report = ResourceReport {
+        id: planned.spec.id.clone(),
+        kind: planned.spec.kind.clone(),
+        name: planned.resource.name(),
+        result: Outcome::Skipped,
+        detail: String::new(),
+        hint: None,
+    };
+    let mut exit = None;
+    match (work, reached) {
+        (Some(work), _) => {
+            let words: Vec<String> = work
+                .done
+                .iter()
+                .filter(|change| **change != Change::Create)
+                .map(ToString::to_string)
+                .collect();
+            report.result = outcome_of(&work.done);
+            report.detail = match report.result {
+                Outcome::Created => planned.resource.summary(),
+                _ => words.join("; "),
+            };
+            if let Some(error) = work.error {
+                let done = (!work.done.is_empty()).then(|| format!(" (done before: {})", join(&work.done)));
+                report.result = failure(&error);
+                report.detail = error.chain().join(": ") + &done.unwrap_or_default();
+                report.hint = error.hint_text().map(str::to_owned);
+                exit = Some(match error.exit() {
+                    Exit::Interrupted => Exit::Interrupted,
+                    _ if work.touched => Exit::Partial,
+                    other => other,
+                });
+            }
+        }
+        (None, Reached::Blocked(root)) => {
+            report.detail = format!("needs {}, which is not done", graph.id(*root));
+        }
+        (None, _) if planned.changes.is_empty() => report.result = Outcome::Unchanged,
+        (None, _) => report.detail = format!("stopped before: {}", join(&planned.changes)),
+    }
+    (report, exit)
+}
+
+fn join(changes: &[Change]) -> String {
+    changes
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// Done where nothing failed; interrupted where the user stopped it; partly done where anything was; else as the failure
+/// says.
+pub(super) fn exit(resources: &[(ResourceReport, Option<Exit>)], stop: &Stop) -> Exit {
+    let unfinished = |report: &ResourceReport| matches!(report.result, Outcome::Failed | Outcome::Skipped);
+    if !resources.iter().any(|(report, _)| unfinished(report)) {
+        return Exit::Done;
+    }
+    let stopped_early = resources
+        .iter()
+        .all(|(report, exit)| !unfinished(report) || exit.is_none_or(|exit| exit == Exit::Interrupted));
+    if stop.is_set() && stopped_early {
+        return Exit::Interrupted;
+    }
+    let some_done = resources
+        .iter()
+        .any(|(report, exit)| report.result.is_change() || *exit == Some(Exit::Partial));
+    if some_done {
+        return Exit::Partial;
+    }
+    let mut failures = resources.iter().filter_map(|(_, exit)| *exit);
+    let first = failures.next().unwrap_or(Exit::Failed);
+    if failures.all(|other| other == first) {
+        first
+    } else {
+        Exit::Failed
+    }
+}
+
+/// The name of a resource with its kind, as in "stream orders".
+pub(super) fn title(kind: &str, resource: &dyn Resource) -> String {
+    format!("{} {}", kind.replace('_', " "), resource.name())
+}

@@ -1,0 +1,253 @@
+//! Deleting a pipeline: list what goes, delete in reverse, then look whether anything is left.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::apply::{self, ResourceReport, RunReport, title};
+use super::event::{Events, Outcome, Step, Stop};
+use super::plan::{Action, PlanReport, PlannedReport};
+use super::resource::{Observed, Resource, Spec};
+use super::tags::Owner;
+use super::walk::{self, Reached, Way};
+use super::{Pipeline, event};
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+
+/// What is there of a pipeline, before it is deleted.
+pub struct Survey<'c> {
+    pub(super) resources: Vec<Found<'c>>,
+}
+
+/// One resource as it was found.
+pub(super) struct Found<'c> {
+    spec: Spec,
+    resource: Box<dyn Resource + 'c>,
+    observed: Observed,
+    /// Why it stays, if it does.
+    kept: Option<String>,
+    dependents: Vec<String>,
+}
+
+impl Found<'_> {
+    fn goes(&self) -> bool {
+        self.observed.present().is_some() && self.kept.is_none()
+    }
+
+    fn title(&self) -> String {
+        title(&self.spec.kind, self.resource.as_ref())
+    }
+}
+
+impl<'c> Pipeline<'c> {
+    /// Looks what is there. Makes no changing call.
+    ///
+    /// # Errors
+    /// The first failure of a call.
+    pub async fn survey(&self) -> Result<Survey<'c>> {
+        let reached = walk::walk(self.graph(), Way::Forward, &Stop::default(), |node| async move {
+            self.find(self.graph().id(node)).await
+        })
+        .await;
+        let mut resources = Vec::with_capacity(reached.len());
+        for one in reached {
+            match one {
+                Reached::Done(found) => resources.push(found),
+                Reached::Failed(error) => return Err(error),
+                Reached::Blocked(_) => {}
+                Reached::Stopped => return Err(event::stopped()),
+            }
+        }
+        Ok(Survey { resources })
+    }
+
+    async fn find(&self, id: &str) -> Result<Found<'c>> {
+        let (spec, resource) = self.resource(id)?;
+        let observed = resource.observe().await?;
+        self.learn(id, resource.outputs(&observed));
+        let kept = match observed.owner(self.identity()) {
+            Some(Owner::Pipeline(owner)) if !self.adopts() => {
+                Some(format!("belongs to the pipeline {owner}"))
+            }
+            Some(Owner::Stranger) if !self.adopts() => Some("was not made by streamctl".to_owned()),
+            _ => None,
+        };
+        let dependents = match (&observed, &kept) {
+            (Observed::Present(_), None) => resource.dependents(&observed).await?,
+            _ => Vec::new(),
+        };
+        Ok(Found {
+            spec,
+            resource,
+            observed,
+            kept,
+            dependents,
+        })
+    }
+
+    /// Deletes what `survey` found and is ours, each resource after those that need it, then looks again: what is still
+    /// there is a failure of the report, by name.
+    pub async fn destroy(&self, survey: Survey<'c>, events: Events<'_>, stop: &Stop) -> RunReport {
+        let errors: Vec<Mutex<Option<Error>>> = survey.resources.iter().map(|_| Mutex::default()).collect();
+        let reached = walk::walk(self.graph(), Way::Backward, stop, |node| {
+            let (found, slot) = (&survey.resources[node], &errors[node]);
+            async move {
+                let step = Step::new(
+                    &found.spec.id,
+                    &found.spec.kind,
+                    found.resource.name(),
+                    events,
+                    stop,
+                );
+                match delete(found, &step).await {
+                    Ok(()) => Ok(()),
+                    Err(error) => {
+                        step.finished(apply::failure(&error), &error.chain().join(": "));
+                        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                        Err(Error::failed("failed"))
+                    }
+                }
+            }
+        })
+        .await;
+        let errors = errors
+            .into_iter()
+            .map(|error| error.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let mut resources: Vec<(ResourceReport, Option<Exit>)> = survey
+            .resources
+            .iter()
+            .zip(errors)
+            .zip(&reached)
+            // An act such as a test record leaves nothing to speak of.
+            .filter(|((found, _), _)| found.resource.stays())
+            .map(|((found, error), reached)| self.deletion(found, error, reached))
+            .collect();
+        // What is left over is a fault even where every call went well.
+        let exit = apply::exit(&resources, stop);
+        let left = resources
+            .iter()
+            .any(|(report, _)| report.result == Outcome::Failed);
+        let exit = if exit == Exit::Done && left {
+            Exit::Faults
+        } else {
+            exit
+        };
+        resources.reverse();
+        RunReport {
+            template: self.identity().template().to_owned(),
+            pipeline: self.identity().to_string(),
+            resources: resources.into_iter().map(|(report, _)| report).collect(),
+            outputs: BTreeMap::new(),
+            exit,
+        }
+    }
+
+    fn deletion(
+        &self,
+        found: &Found<'_>,
+        error: Option<Error>,
+        reached: &Reached<()>,
+    ) -> (ResourceReport, Option<Exit>) {
+        let mut report = ResourceReport {
+            id: found.spec.id.clone(),
+            kind: found.spec.kind.clone(),
+            name: found.resource.name(),
+            result: Outcome::Deleted,
+            detail: String::new(),
+            hint: None,
+        };
+        let mut exit = None;
+        if let Some(kept) = &found.kept {
+            report.result = Outcome::Kept;
+            report.detail.clone_from(kept);
+            report.hint = Some("add --adopt to delete it all the same".to_owned());
+        } else if !found.goes() {
+            report.result = Outcome::Absent;
+        } else if let Some(error) = error {
+            report.result = apply::failure(&error);
+            report.detail = error.chain().join(": ");
+            report.hint = error.hint_text().map(str::to_owned);
+            exit = Some(error.exit());
+        } else if let Reached::Blocked(root) = reached {
+            report.result = Outcome::Skipped;
+            report.detail = format!("{} needs it and is not deleted", self.graph().id(*root));
+        } else if let Reached::Stopped = reached {
+            report.result = Outcome::Skipped;
+            report.detail = "stopped before it was deleted".to_owned();
+        }
+        (report, exit)
+    }
+}
+
+async fn delete(found: &Found<'_>, step: &Step<'_>) -> Result<()> {
+    if let Some(kept) = &found.kept {
+        step.finished(Outcome::Kept, kept);
+        return Ok(());
+    }
+    if !found.goes() {
+        return Ok(());
+    }
+    step.go_on()?;
+    step.doing("deleting");
+    found.resource.delete(&found.observed, step).await?;
+    if found.resource.observe().await?.present().is_some() {
+        return Err(Error::new(Exit::Faults, "is still there after its deletion")
+            .hint("run the same command again; if it stays, look at it in the AWS console"));
+    }
+    step.finished(Outcome::Deleted, "");
+    Ok(())
+}
+
+impl Survey<'_> {
+    /// Whether there is nothing to delete.
+    pub fn is_empty(&self) -> bool {
+        !self.resources.iter().any(Found::goes)
+    }
+
+    /// What would be deleted, in the order in which it would be, with kind and name.
+    pub fn doomed(&self) -> Vec<String> {
+        let doomed = self.resources.iter().rev().filter(|found| found.goes());
+        doomed.map(Found::title).collect()
+    }
+
+    /// What is there and stays, with the reason.
+    pub fn kept(&self) -> Vec<String> {
+        let kept = |found: &Found<'_>| Some(format!("{} {}", found.title(), found.kept.as_ref()?));
+        self.resources.iter().rev().filter_map(kept).collect()
+    }
+
+    /// What outside the pipeline depends on what would be deleted.
+    pub fn dependents(&self) -> Vec<String> {
+        self.resources
+            .iter()
+            .flat_map(|found| found.dependents.iter().cloned())
+            .collect()
+    }
+
+    /// As a report in which nothing was done: what a dry run shows.
+    pub fn report(&self, pipeline: &Pipeline<'_>) -> PlanReport {
+        let resources: Vec<PlannedReport> = self
+            .resources
+            .iter()
+            .rev()
+            .filter(|found| found.resource.stays())
+            .map(|found| PlannedReport {
+                id: found.spec.id.clone(),
+                kind: found.spec.kind.clone(),
+                name: found.resource.name(),
+                action: match (&found.kept, found.goes()) {
+                    (Some(_), _) => Action::Kept,
+                    (None, true) => Action::Delete,
+                    (None, false) => Action::None,
+                },
+                detail: found.kept.clone().unwrap_or_default(),
+                changes: Vec::new(),
+            })
+            .collect();
+        PlanReport {
+            template: pipeline.identity().template().to_owned(),
+            pipeline: pipeline.identity().to_string(),
+            changes: self.resources.iter().filter(|found| found.goes()).count(),
+            resources,
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! What happens while a pipeline is changed, for whoever renders it; and how it is asked to stop.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+use tokio::sync::{Notify, watch};
+
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+
+/// Where events go. Called from async code: must not block.
+pub type Events<'a> = &'a (dyn Fn(Event) + Send + Sync);
+
+/// One thing that happened to one resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// What the manifest calls the resource.
+    pub id: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// Something begins.
+    Doing(String),
+    /// It takes its time.
+    Waiting(String),
+    /// The resource is done with.
+    Finished(Outcome, String),
+}
+
+/// What became of a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was made.
+    Created,
+    /// It was changed.
+    Updated,
+    /// It was as it is to be.
+    Unchanged,
+    /// It was deleted.
+    Deleted,
+    /// There was nothing to delete.
+    Absent,
+    /// It was left alone, not being ours.
+    Kept,
+    /// It could not be changed or deleted.
+    Failed,
+    /// Nothing was done, since something that comes first failed or the user stopped the run.
+    Skipped,
+}
+
+impl Outcome {
+    /// In a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Unchanged => "unchanged",
+            Self::Deleted => "deleted",
+            Self::Absent => "absent",
+            Self::Kept => "kept",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+
+    /// Whether something was changed.
+    pub fn is_change(self) -> bool {
+        matches!(self, Self::Created | Self::Updated | Self::Deleted)
+    }
+}
+
+/// The user's wish to stop. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Stop(Arc<watch::Sender<bool>>);
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(false)))
+    }
+}
+
+impl Stop {
+    /// Asks to stop: what runs is finished, nothing more is begun.
+    pub fn set(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Whether to stop.
+    pub fn is_set(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Returns once it is set.
+    pub async fn wait(&self) {
+        let mut receiver = self.0.subscribe();
+        if receiver.wait_for(|set| *set).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// One resource's part of a run: a voice, and an ear for the wish to stop.
+pub struct Step<'a> {
+    id: &'a str,
+    kind: &'a str,
+    name: String,
+    events: Events<'a>,
+    stop: &'a Stop,
+    touched: AtomicBool,
+}
+
+impl<'a> Step<'a> {
+    pub(super) fn new(id: &'a str, kind: &'a str, name: String, events: Events<'a>, stop: &'a Stop) -> Self {
+        Self {
+            id,
+            kind,
+            name,
+            events,
+            stop,
+            touched: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes that a call was made that may have had its effect, even if what it belongs to fails later.
+    pub fn touched(&self) {
+        self.touched.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn was_touched(&self) -> bool {
+        self.touched.load(Ordering::Relaxed)
+    }
+
+    /// Says that something begins.
+    pub fn doing(&self, what: impl Into<String>) {
+        self.say(What::Doing(what.into()));
+    }
+
+    /// Says that something takes its time.
+    pub fn waiting(&self, what: impl Into<String>) {
+        self.say(What::Waiting(what.into()));
+    }
+
+    pub(super) fn finished(&self, outcome: Outcome, detail: &str) {
+        self.say(What::Finished(outcome, detail.to_owned()));
+    }
+
+    fn say(&self, what: What) {
+        (self.events)(Event {
+            id: self.id.to_owned(),
+            kind: self.kind.to_owned(),
+            name: self.name.clone(),
+            what,
+        });
+    }
+
+    /// Refuses to begin anything more once the user wants to stop.
+    ///
+    /// # Errors
+    /// Exit 130.
+    pub fn go_on(&self) -> Result<()> {
+        if self.stop.is_set() {
+            Err(stopped())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether the user wants to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_set()
+    }
+
+    /// Runs a change that says on `pause` when it is about to do nothing but wait. Only there it is left off once the user
+    /// wants to stop, so that no changing call is cut off in the middle.
+    ///
+    /// # Errors
+    /// As the change; exit 130 when stopped.
+    pub async fn pausable<T>(&self, pause: &Notify, change: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::pin!(change);
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut change => return outcome,
+                () = pause.notified() => self.go_on()?,
+            }
+        }
+    }
+}
+
+/// The run was stopped by the user (exit 130).
+pub(super) fn stopped() -> Error {
+    Error::new(Exit::Interrupted, "stopped").hint("run the same command again to go on from here")
+}

@@ -1,0 +1,177 @@
+//! IAM policy documents: what an operator needs to be allowed, and whether two documents mean the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+/// Permission for actions on resources.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Statement {
+    actions: BTreeSet<String>,
+    resources: BTreeSet<String>,
+    /// Operator, key and value of a condition.
+    condition: Option<(String, String, String)>,
+}
+
+impl Statement {
+    /// Allows `actions` on `resources`.
+    pub fn new(actions: &[&str], resources: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            actions: actions.iter().map(|action| (*action).to_owned()).collect(),
+            resources: resources.into_iter().collect(),
+            condition: None,
+        }
+    }
+
+    /// Only where `operator` holds for `key` and `value`, as in `StringEquals`, `kms:ViaService`, a service.
+    #[must_use]
+    pub fn only_if(mut self, operator: &str, key: &str, value: impl Into<String>) -> Self {
+        self.condition = Some((operator.to_owned(), key.to_owned(), value.into()));
+        self
+    }
+}
+
+/// Resources and condition: what statements that can be one have in common.
+type Target = (BTreeSet<String>, Option<(String, String, String)>);
+
+/// A policy document that allows all of `statements`, those on the same resources made one.
+pub fn document(statements: impl IntoIterator<Item = Statement>) -> Value {
+    let mut merged: BTreeMap<Target, BTreeSet<String>> = BTreeMap::new();
+    for statement in statements {
+        merged
+            .entry((statement.resources, statement.condition))
+            .or_default()
+            .extend(statement.actions);
+    }
+    let statements: Vec<Value> = merged
+        .into_iter()
+        .map(|((resources, condition), actions)| {
+            let mut statement = json!({"Effect": "Allow", "Action": actions, "Resource": resources});
+            if let Some((operator, key, value)) = condition {
+                statement["Condition"] = json!({operator: {key: value}});
+            }
+            statement
+        })
+        .collect();
+    json!({"Version": "2012-10-17", "Statement": statements})
+}
+
+/// Whether two policy documents allow the same: order, case of actions, and one value in place of a list of one do not
+/// matter. Source: "Grammar of the IAM JSON policy language", IAM user guide.
+pub fn same(one: &Value, other: &Value) -> bool {
+    normal(one) == normal(other)
+}
+
+fn normal(document: &Value) -> Value {
+    let mut document = document.clone();
+    let Some(object) = document.as_object_mut() else {
+        return document;
+    };
+    let statements = match object.remove("Statement") {
+        Some(Value::Array(items)) => items,
+        Some(one) => vec![one],
+        None => Vec::new(),
+    };
+    let mut statements: Vec<Value> = statements.into_iter().map(normal_statement).collect();
+    statements.sort_by_cached_key(|statement| sorted(statement).to_string());
+    object.insert("Statement".to_owned(), statements.into());
+    document
+}
+
+fn normal_statement(mut statement: Value) -> Value {
+    if let Some(object) = statement.as_object_mut() {
+        for key in ["Action", "NotAction", "Resource", "NotResource"] {
+            if let Some(value) = object.get_mut(key) {
+                let case_matters = !key.ends_with("Action");
+                *value = normal_list(value, case_matters);
+            }
+        }
+        if let Some(Value::Object(operators)) = object.get_mut("Condition") {
+            for keys in operators.values_mut().filter_map(Value::as_object_mut) {
+                keys.values_mut()
+                    .for_each(|value| *value = normal_list(value, true));
+            }
+        }
+    }
+    statement
+}
+
+/// The same value with its keys in order, whatever order the map keeps.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(entries) => {
+            let entries: BTreeMap<&String, Value> =
+                entries.iter().map(|(key, value)| (key, sorted(value))).collect();
+            entries
+                .into_iter()
+                .map(|(key, value)| (key.clone(), value))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
+        }
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        other => other.clone(),
+    }
+}
+
+fn normal_list(value: &Value, case_matters: bool) -> Value {
+    let text = |item: &Value| match item {
+        Value::String(text) if case_matters => text.clone(),
+        Value::String(text) => text.to_ascii_lowercase(),
+        other => other.to_string(),
+    };
+    let items: BTreeSet<String> = match value {
+        Value::Array(items) => items.iter().map(text).collect(),
+        one => BTreeSet::from([text(one)]),
+    };
+    json!(items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_compared_by_meaning() {
+        let one = json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": ["kinesis:PutRecord", "kinesis:GetRecords"], "Resource": "arn:a"},
+            {"Effect": "Allow", "Action": "kinesis:ListStreams", "Resource": ["*"]},
+        ]});
+        let same_again = json!({"Statement": [
+            {"Resource": "*", "Effect": "Allow", "Action": ["Kinesis:ListStreams"]},
+            {"Resource": ["arn:a"], "Effect": "Allow", "Action": ["kinesis:GetRecords", "kinesis:putrecord"]},
+        ], "Version": "2012-10-17"});
+        assert!(same(&one, &same_again));
+        let mut other = one.clone();
+        other["Statement"][0]["Resource"] = json!("arn:A");
+        assert!(!same(&one, &other));
+    }
+
+    #[test]
+    fn statements_on_the_same_resources_become_one() {
+        let document = document([
+            Statement::new(&["kinesis:PutRecord"], ["arn:a".to_owned()]),
+            Statement::new(&["kinesis:DescribeStreamSummary"], ["arn:a".to_owned()]),
+            Statement::new(&["kms:GenerateDataKey"], ["*".to_owned()]).only_if(
+                "StringEquals",
+                "kms:ViaService",
+                "kinesis",
+            ),
+        ]);
+        assert_eq!(
+            document,
+            json!({"Version": "2012-10-17", "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Action": ["kms:GenerateDataKey"],
+                    "Resource": ["*"],
+                    "Condition": {"StringEquals": {"kms:ViaService": "kinesis"}},
+                },
+                {
+                    "Effect": "Allow",
+                    "Action": ["kinesis:DescribeStreamSummary", "kinesis:PutRecord"],
+                    "Resource": ["arn:a"],
+                },
+            ]})
+        );
+    }
+}

@@ -1,0 +1,304 @@
+//! A template's manifest: what it is called, its parameters, its resources, its outputs. TOML, checked as a whole when
+//! it is read, so that a typing mistake is a sentence with a line and not a default.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::Value;
+use toml::Spanned;
+
+use super::graph::Graph;
+use super::parameter::Parameter;
+use super::substitute;
+use crate::error::{Error, Result};
+
+/// The names of the properties that a kind of resource takes; `None` for an unknown kind.
+pub type Schema<'a> = &'a dyn Fn(&str) -> Option<&'static [&'static str]>;
+
+/// A template.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Its name, the first part of the pipeline's identity.
+    pub name: String,
+    /// What it makes, in one line.
+    pub description: String,
+    /// What tells two pipelines of this template apart, such as `${stream}`; the second part of the identity.
+    pub instance: String,
+    /// Tags for everything it makes.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    /// What can be chosen.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, Parameter>,
+    /// What it makes.
+    pub resources: Vec<Declaration>,
+    /// What it tells at the end, by name.
+    #[serde(default)]
+    pub outputs: BTreeMap<String, String>,
+}
+
+/// A resource as a manifest declares it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Declaration {
+    /// Its kind, such as `stream`.
+    pub kind: Spanned<String>,
+    /// What the manifest calls it: lower-case letters, digits and `_`.
+    pub id: String,
+    /// Resources it needs besides those its properties refer to.
+    #[serde(default)]
+    pub depends_on: Vec<String>,
+    /// The parameter that must be true, or have a value, for this resource to be made.
+    pub when: Option<String>,
+    /// What it is to be; which properties there are is up to the kind.
+    #[serde(default)]
+    pub properties: BTreeMap<String, Spanned<Value>>,
+    /// The line of the manifest it starts on, from 1.
+    #[serde(skip)]
+    pub line: usize,
+}
+
+impl Manifest {
+    /// Reads and checks a manifest; `source` names it in messages.
+    ///
+    /// # Errors
+    /// Exit 2 with the line of a syntax mistake or an unknown key, or with every other fault at once.
+    pub fn parse(source: &str, text: &str, schema: Schema<'_>) -> Result<Self> {
+        let mut manifest: Self = toml::from_str(text).map_err(|error| {
+            Error::usage(format!("template {source} is not a valid manifest"))
+                .cause(error.to_string().trim_end().to_owned())
+        })?;
+        for declared in &mut manifest.resources {
+            declared.line = line_of(text, declared.kind.span().start);
+        }
+        let mut problems = manifest.parameter_problems();
+        problems.extend(manifest.resource_problems(text, schema));
+        problems.extend(manifest.output_problems());
+        if !problems.is_empty() {
+            return Err(
+                Error::usage(format!("template {source} is not a valid manifest")).cause(problems.join("\n"))
+            );
+        }
+        manifest.check_cycles()?;
+        Ok(manifest)
+    }
+
+    /// The resource that is called `id`.
+    pub fn resource(&self, id: &str) -> Option<&Declaration> {
+        self.resources.iter().find(|declared| declared.id == id)
+    }
+
+    fn parameter_problems(&self) -> Vec<String> {
+        self.parameters
+            .iter()
+            .flat_map(|(name, parameter)| {
+                let problems = parameter.problems().into_iter();
+                problems.map(move |problem| format!("parameter {name}: {problem}"))
+            })
+            .chain((!is_id(&self.name)).then(|| format!("{:?} is not a template name", self.name)))
+            .collect()
+    }
+
+    fn resource_problems(&self, text: &str, schema: Schema<'_>) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut seen = BTreeSet::new();
+        for declared in &self.resources {
+            let mut say = |line: usize, problem: String| {
+                problems.push(format!("line {line}: resource {}: {problem}", declared.id));
+            };
+            if !is_id(&declared.id) || declared.id == "pipeline" {
+                say(
+                    declared.line,
+                    "an id is made of a-z, 0-9 and _, and is not `pipeline`".to_owned(),
+                );
+            }
+            if !seen.insert(&declared.id) {
+                say(declared.line, "declared twice".to_owned());
+            }
+            if let Some(name) = &declared.when
+                && !self.parameters.contains_key(name)
+            {
+                say(declared.line, format!("`when` names no parameter: {name}"));
+            }
+            for need in &declared.depends_on {
+                if self.resource(need).is_none() {
+                    say(declared.line, format!("depends on {need}, which is not declared"));
+                }
+            }
+            let known = schema(declared.kind.get_ref());
+            if known.is_none() {
+                say(
+                    declared.line,
+                    format!("there is no kind {:?}", declared.kind.get_ref()),
+                );
+            }
+            for (key, value) in &declared.properties {
+                let line = line_of(text, value.span().start);
+                if known.is_some_and(|known| !known.contains(&key.as_str())) {
+                    let known = known.unwrap_or_default().join(", ");
+                    say(line, format!("unknown property {key}; there are {known}"));
+                }
+                if let Err(problem) = self.check_references(value.get_ref()) {
+                    say(line, format!("property {key}: {problem}"));
+                }
+            }
+        }
+        problems
+    }
+
+    fn output_problems(&self) -> Vec<String> {
+        let texts = self
+            .outputs
+            .iter()
+            .map(|(name, text)| (format!("output {name}"), text));
+        let texts = texts.chain(self.tags.iter().map(|(name, text)| (format!("tag {name}"), text)));
+        texts
+            .chain([("instance".to_owned(), &self.instance)])
+            .filter_map(|(what, text)| {
+                let checked = self.check_references(&Value::from(text.as_str()));
+                checked.err().map(|problem| format!("{what}: {problem}"))
+            })
+            .collect()
+    }
+
+    fn check_references(&self, value: &Value) -> Result<(), String> {
+        for name in substitute::references(value)? {
+            let known = match name.split_once('.') {
+                None => self.parameters.contains_key(&name),
+                Some(("pipeline", built_in)) => BUILT_IN.contains(&built_in),
+                Some((id, _)) => self.resource(id).is_some(),
+            };
+            if !known {
+                return Err(format!("${{{name}}} is not known"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_cycles(&self) -> Result<()> {
+        let nodes = self
+            .resources
+            .iter()
+            .map(|declared| Ok((declared.id.clone(), declared.needs()?)))
+            .collect::<Result<Vec<_>>>()?;
+        Graph::new(nodes).map(drop)
+    }
+}
+
+/// What `${pipeline.…}` offers.
+const BUILT_IN: &[&str] = &["template", "instance", "suffix", "account", "region", "partition"];
+
+impl Declaration {
+    /// The ids of the resources it needs: those it names, and those its properties refer to.
+    ///
+    /// # Errors
+    /// Exit 2 when a property's text is malformed.
+    pub fn needs(&self) -> Result<BTreeSet<String>> {
+        let mut needs: BTreeSet<String> = self.depends_on.iter().cloned().collect();
+        for (key, value) in &self.properties {
+            let names = substitute::references(value.get_ref())
+                .map_err(|problem| self.problem(&format!("property {key}: {problem}")))?;
+            needs.extend(
+                names
+                    .iter()
+                    .filter_map(|name| name.split_once('.'))
+                    .filter(|(id, _)| *id != "pipeline")
+                    .map(|(id, _)| id.to_owned()),
+            );
+        }
+        Ok(needs)
+    }
+
+    /// A fault of this declaration (exit 2).
+    pub fn problem(&self, problem: &str) -> Error {
+        Error::usage(format!("line {}: resource {}: {problem}", self.line, self.id))
+    }
+}
+
+fn is_id(id: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    !id.is_empty() && id.bytes().all(allowed)
+}
+
+/// The line of byte `at`, from 1.
+fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|b| *b == b'\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Manifest> {
+        Manifest::parse("demo", text, &|kind| {
+            (kind == "box").then_some(&["size", "beside"][..])
+        })
+    }
+
+    fn refusal(text: &str) -> String {
+        parse(text).unwrap_err().chain().join("\n")
+    }
+
+    const HEAD: &str = "name = \"demo\"\ndescription = \"x\"\ninstance = \"one\"\n";
+
+    #[test]
+    fn references_are_dependencies() {
+        let manifest = parse(&format!(
+            "{HEAD}[[resources]]\nkind = \"box\"\nid = \"a\"\n[[resources]]\nkind = \"box\"\nid = \"b\"\n\
+             properties.beside = [\"${{a.name}}\", \"${{pipeline.region}}\"]"
+        ))
+        .unwrap();
+        assert_eq!(
+            manifest.resources[1].needs().unwrap(),
+            BTreeSet::from(["a".to_owned()])
+        );
+    }
+
+    #[test]
+    fn every_fault_is_named_with_its_line() {
+        let text = format!(
+            "{HEAD}[[resources]]\nkind = \"box\"\nid = \"a\"\nproperties.sise = 1\nproperties.beside = \"${{c.name}}\"\n\
+             [[resources]]\nkind = \"bag\"\nid = \"a\"\nwhen = \"on\"\ndepends_on = [\"z\"]\n[outputs]\nx = \"${{nope}}\""
+        );
+        insta::assert_snapshot!(refusal(&text), @r#"
+        template demo is not a valid manifest
+        line 8: resource a: property beside: ${c.name} is not known
+        line 7: resource a: unknown property sise; there are size, beside
+        line 10: resource a: declared twice
+        line 10: resource a: `when` names no parameter: on
+        line 10: resource a: depends on z, which is not declared
+        line 10: resource a: there is no kind "bag"
+        output x: ${nope} is not known
+        "#);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        insta::assert_snapshot!(refusal(&format!("{HEAD}resource = []\n")), @"
+        template demo is not a valid manifest
+        TOML parse error at line 4, column 1
+          |
+        4 | resource = []
+          | ^^^^^^^^
+        unknown field `resource`, expected one of `name`, `description`, `instance`, `tags`, `parameters`, `resources`, `outputs`
+        ");
+    }
+
+    #[test]
+    fn circles_are_refused() {
+        let text = format!(
+            "{HEAD}[[resources]]\nkind = \"box\"\nid = \"a\"\nproperties.beside = \"${{b.name}}\"\n\
+             [[resources]]\nkind = \"box\"\nid = \"b\"\ndepends_on = [\"a\"]"
+        );
+        insta::assert_snapshot!(refusal(&text), @"these resources depend on each other in a circle: a → b → a");
+    }
+
+    #[test]
+    fn the_bundled_templates_are_valid() {
+        for name in super::super::bundled() {
+            let manifest = super::super::template(name).unwrap();
+            assert_eq!(manifest.name, name);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The kinds of resources, one file each. A new kind: a file with its [`Resource`], a line in [`properties`], a line in
+//! [`Kinds::make`].
+
+mod managed_policy;
+mod stream;
+mod test_record;
+
+use super::resource::{Catalog, Place, Resource, Spec};
+use crate::context::Context;
+use crate::error::{Error, Result};
+
+/// The names of the properties that `kind` takes; `None` for an unknown kind.
+pub fn properties(kind: &str) -> Option<&'static [&'static str]> {
+    Some(match kind {
+        "stream" => stream::PROPERTIES,
+        "managed_policy" => managed_policy::PROPERTIES,
+        "test_record" => test_record::PROPERTIES,
+        _ => return None,
+    })
+}
+
+/// All kinds, on one target.
+pub struct Kinds<'a> {
+    context: &'a Context,
+    place: Place,
+}
+
+impl<'a> Kinds<'a> {
+    /// The kinds on `context`'s target. Asks for the account.
+    ///
+    /// # Errors
+    /// Exit 4 when the target is out of reach or refuses the credentials.
+    pub async fn new(context: &'a Context) -> Result<Self> {
+        let place = Place {
+            account: context.account().await?.to_owned(),
+            region: context.region().to_owned(),
+            partition: context.partition().to_owned(),
+        };
+        Ok(Self { context, place })
+    }
+}
+
+impl Catalog for Kinds<'_> {
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
+    fn make<'c>(&'c self, spec: Spec) -> Result<Box<dyn Resource + 'c>> {
+        Ok(match spec.kind.as_str() {
+            "stream" => Box::new(stream::Stream::new(self.context, &self.place, spec)?),
+            "managed_policy" => Box::new(managed_policy::ManagedPolicy::new(
+                self.context,
+                &self.place,
+                spec,
+            )?),
+            "test_record" => Box::new(test_record::TestRecord::new(self.context, &self.place, spec)?),
+            other => return Err(Error::usage(format!("there is no kind of resource {other:?}"))),
+        })
+    }
+}
+
+/// The ARN of the stream `name` at `place`.
+fn stream_arn(place: &Place, name: &str) -> String {
+    let Place {
+        account,
+        region,
+        partition,
+    } = place;
+    format!("arn:{partition}:kinesis:{region}:{account}:stream/{name}")
+}

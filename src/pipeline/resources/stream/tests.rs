@@ -1,0 +1,192 @@
+use super::*;
+
+use crate::pipeline::{Catalog, Draft, Given, Request, tags};
+
+/// Makes specs without making resources: enough for differences, which need no target.
+struct Specs(Place);
+
+impl Catalog for Specs {
+    fn place(&self) -> &Place {
+        &self.0
+    }
+
+    fn make<'c>(&'c self, _spec: Spec) -> Result<Box<dyn Resource + 'c>> {
+        Err(Error::failed("only specs here"))
+    }
+}
+
+/// The stream of the bundled template, as flags make it.
+async fn differences(flags: &[(&str, &str)], observed: &Observed) -> Vec<String> {
+    let place = Place {
+        account: "000000000000".into(),
+        region: "us-east-1".into(),
+        partition: "aws".into(),
+    };
+    let given = |(name, text): &(&str, &str)| ((*name).to_owned(), Given::flag(&format!("--{name}"), *text));
+    let request = Request {
+        given: flags.iter().map(given).collect(),
+        ..Request::default()
+    };
+    let draft = Draft::new(crate::pipeline::template("stream").unwrap(), request).unwrap();
+    let specs = Specs(place.clone());
+    let spec = draft.bind(&specs).unwrap().spec("stream").unwrap();
+    let context = context().await;
+    let stream = Stream::new(&context, &place, spec).unwrap();
+    let changes = stream.diff(observed, &Surroundings::default()).unwrap();
+    changes.iter().map(ToString::to_string).collect()
+}
+
+/// A context that no call is made with.
+async fn context() -> Context {
+    use crate::settings::{Settings, Target, TargetReason};
+    let settings = Settings {
+        target: Target::Endpoint("http://127.0.0.1:9".into()),
+        target_reason: TargetReason::Asked,
+        region: Some("us-east-1".into()),
+        profile: None,
+        stream: "concert-data-stream".into(),
+        shard_count: None,
+        environment: None,
+        home: "/nowhere".into(),
+    };
+    Context::connect(settings).await.unwrap()
+}
+
+fn facts() -> Facts {
+    Facts {
+        arn: "arn:aws:kinesis:us-east-1:000000000000:stream/concert-data-stream".into(),
+        status: "ACTIVE".into(),
+        on_demand: false,
+        shards: 1,
+        retention_hours: 24,
+        encryption: Some("alias/aws/kinesis".into()),
+        monitoring: ShardMetric::all().iter().map(ToString::to_string).collect(),
+        consumers: 0,
+    }
+}
+
+fn there(facts: &Facts, more_tags: &[(&str, &str)]) -> Observed {
+    let mut tags: BTreeMap<String, String> = [
+        ("Project", "ConcertDataPlatform"),
+        ("Environment", "development"),
+        ("Purpose", "APIDataIngestion"),
+        (tags::MANAGED_BY, tags::STREAMCTL),
+        (tags::PIPELINE, "stream/concert-data-stream"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into();
+    tags.extend(
+        more_tags
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned())),
+    );
+    Observed::Present(Present {
+        tags,
+        facts: serde_json::to_value(facts).unwrap(),
+    })
+}
+
+#[tokio::test]
+async fn a_stream_as_asked_for_needs_nothing() {
+    assert_eq!(differences(&[], &Observed::Absent).await, ["create"]);
+    assert!(differences(&[], &there(&facts(), &[])).await.is_empty());
+    assert!(
+        differences(&[], &there(&facts(), &[("Theirs", "1")]))
+            .await
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn defaults_change_nothing_that_exists() {
+    let other = Facts {
+        shards: 4,
+        retention_hours: 168,
+        encryption: None,
+        monitoring: BTreeSet::new(),
+        ..facts()
+    };
+    assert!(
+        differences(&[], &there(&other, &[("Environment", "production")]))
+            .await
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn what_is_asked_for_is_changed() {
+    let flags = [
+        ("shard_count", "5"),
+        ("retention_hours", "168"),
+        ("encryption", "false"),
+        ("monitoring", "none"),
+        ("environment", "test"),
+    ];
+    insta::assert_snapshot!(differences(&flags, &there(&facts(), &[])).await.join("\n"), @r#"
+    shards: 1 → 5
+    retention: 24 h → 168 h
+    encryption: alias/aws/kinesis → none
+    monitoring: all → none
+    tags: Environment=development → Environment=test
+    "#);
+}
+
+#[tokio::test]
+async fn an_unfinished_stream_gets_its_defaults() {
+    let bare = Facts {
+        encryption: None,
+        monitoring: BTreeSet::new(),
+        shards: 3,
+        ..facts()
+    };
+    let changes = differences(&[], &there(&bare, &[(UNFINISHED, "setup")])).await;
+    insta::assert_snapshot!(changes.join("\n"), @r#"
+    encryption: none → alias/aws/kinesis
+    monitoring: none → all
+    tags: remove streamctl:unfinished=setup
+    "#);
+}
+
+#[tokio::test]
+async fn an_on_demand_stream_takes_no_shard_count() {
+    let on_demand = Facts {
+        on_demand: true,
+        shards: 4,
+        ..facts()
+    };
+    let changes = differences(&[("shard_count", "2")], &there(&on_demand, &[])).await;
+    insta::assert_snapshot!(changes.join("\n"), @r#"is on-demand: Kinesis decides on its shards"#);
+    let both = [("shard_count", "2"), ("mode", "provisioned")];
+    insta::assert_snapshot!(differences(&both, &there(&on_demand, &[])).await.join("\n"), @r#"
+    mode: on-demand → provisioned
+    shards: 4 → 2
+    "#);
+}
+
+#[tokio::test]
+async fn a_stream_on_its_way_out_is_made_anew() {
+    let going = Facts {
+        status: "DELETING".into(),
+        ..facts()
+    };
+    assert_eq!(differences(&[], &there(&going, &[])).await, ["create"]);
+}
+
+#[test]
+fn keys_are_the_same_in_all_their_forms() {
+    assert_eq!(key_name("arn:aws:kms:us-east-1:1:key/ab-cd"), key_name("ab-cd"));
+    assert_eq!(
+        key_name("arn:aws:kms:us-east-1:1:alias/mine"),
+        key_name("alias/mine")
+    );
+    assert_ne!(key_name("alias/a"), key_name("alias/b"));
+}
+
+#[test]
+fn monitoring_is_all_none_or_names() {
+    let read = |names: &[&str]| metrics(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+    assert_eq!(read(&["all"]).unwrap().len(), 7);
+    assert!(read(&["none"]).unwrap().is_empty());
+    assert_eq!(read(&["IncomingBytes", "OutgoingBytes"]).unwrap().len(), 2);
+    assert!(read(&["none", "IncomingBytes"]).is_err());
+}

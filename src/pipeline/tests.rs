@@ -1,0 +1,390 @@
+//! The engine on the cloud in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use proptest::prelude::*;
+
+use super::apply::RunReport;
+use super::event::{Event, Outcome, What};
+use super::fake::{Cloud, draft, manifest, request, row};
+use super::plan::Action;
+use super::*;
+use crate::exit::Exit;
+
+const SILENT: event::Events<'static> = &|_| {};
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap()
+        .block_on(work)
+}
+
+/// Sets the row up and returns the report.
+async fn setup(cloud: &Cloud, values: &[(&str, &str)]) -> RunReport {
+    let pipeline = draft(values).bind(cloud).unwrap();
+    let plan = pipeline.plan().await.unwrap();
+    pipeline.apply(plan, SILENT, &Stop::default()).await.unwrap()
+}
+
+async fn destroy(cloud: &Cloud, adopt: bool) -> RunReport {
+    let request = Request {
+        adopt,
+        everything: true,
+        ..Request::default()
+    };
+    let pipeline = Draft::new(row(), request).unwrap().bind(cloud).unwrap();
+    let survey = pipeline.survey().await.unwrap();
+    pipeline.destroy(survey, SILENT, &Stop::default()).await
+}
+
+fn results(report: &RunReport) -> Vec<(&str, Outcome)> {
+    report
+        .resources
+        .iter()
+        .map(|one| (one.id.as_str(), one.result))
+        .collect()
+}
+
+#[test]
+fn a_second_setup_changes_nothing() {
+    block_on(async {
+        let cloud = Cloud::default();
+        let first = setup(&cloud, &[]).await;
+        assert_eq!(first.exit, Exit::Done);
+        assert!(
+            results(&first)
+                .iter()
+                .all(|(_, result)| *result == Outcome::Created)
+        );
+        let calls = cloud.state().calls.len();
+        let second = setup(&cloud, &[]).await;
+        assert!(
+            results(&second)
+                .iter()
+                .all(|(_, result)| *result == Outcome::Unchanged)
+        );
+        assert_eq!(cloud.state().calls.len(), calls);
+        assert_eq!(
+            second.outputs,
+            BTreeMap::from([("serial".into(), "serial-box-d".into())])
+        );
+    });
+}
+
+#[test]
+fn outputs_that_are_known_late_reach_those_that_need_them() {
+    block_on(async {
+        let cloud = Cloud::default();
+        let pipeline = draft(&[]).bind(&cloud).unwrap();
+        let plan = pipeline.plan().await.unwrap();
+        assert_eq!(pipeline.outputs().unwrap()["serial"], UNKNOWN);
+        pipeline.apply(plan, SILENT, &Stop::default()).await.unwrap();
+        assert_eq!(cloud.state().boxes["box-d"].beside, "serial-box-b");
+    });
+}
+
+#[test]
+fn only_what_the_user_names_changes() {
+    block_on(async {
+        let cloud = Cloud::default();
+        setup(&cloud, &[("size", "7")]).await;
+        let again = setup(&cloud, &[]).await;
+        assert_eq!(again.resources[0].result, Outcome::Unchanged);
+        assert_eq!(cloud.state().boxes["box-a"].size, 7);
+        let named = setup(&cloud, &[("size", "8")]).await;
+        assert_eq!(named.resources[0].detail, "size: 7 → 8");
+        assert_eq!(cloud.state().boxes["box-a"].size, 8);
+        // What the template itself says is brought back.
+        cloud.state().boxes.get_mut("box-b").unwrap().size = 99;
+        setup(&cloud, &[]).await;
+        assert_eq!(cloud.state().boxes["box-b"].size, 2);
+    });
+}
+
+#[test]
+fn a_change_that_would_replace_is_refused_before_anything_is_done() {
+    block_on(async {
+        let cloud = Cloud::default();
+        setup(&cloud, &[]).await;
+        let calls = cloud.state().calls.len();
+        let pipeline = draft(&[("colour", "blue"), ("size", "5")]).bind(&cloud).unwrap();
+        let plan = pipeline.plan().await.unwrap();
+        assert_eq!(plan.report(&pipeline).resources[0].action, Action::Refused);
+        let error = plan.check().unwrap_err();
+        insta::assert_snapshot!(error, @"box box-a cannot be painted");
+        insta::assert_snapshot!(error.hint_text().unwrap(), @"nothing was changed; make another");
+        assert_eq!(cloud.state().calls.len(), calls);
+    });
+}
+
+#[test]
+fn what_is_not_ours_is_touched_only_with_adopt() {
+    block_on(async {
+        let cloud = Cloud::default();
+        setup(&cloud, &[]).await;
+        let mark = |name: &str, key: &str, value: &str| {
+            let mut state = cloud.state();
+            state
+                .boxes
+                .get_mut(name)
+                .unwrap()
+                .tags
+                .insert(key.into(), value.into());
+        };
+        mark("box-a", tags::MANAGED_BY, "hand");
+        mark("box-b", tags::PIPELINE, "boxes/two");
+        mark("box-b", "Theirs", "stays");
+        let pipeline = draft(&[]).bind(&cloud).unwrap();
+        let error = pipeline.plan().await.unwrap().check().unwrap_err();
+        insta::assert_snapshot!(error.chain().join("\n"), @r#"
+        2 things cannot be changed
+        box box-a was not made by streamctl
+        box box-b belongs to the pipeline boxes/two
+        "#);
+
+        let kept = destroy(&cloud, false).await;
+        assert_eq!(
+            results(&kept)
+                .iter()
+                .filter(|(_, result)| *result == Outcome::Kept)
+                .count(),
+            2
+        );
+        assert!(cloud.state().boxes.contains_key("box-a"));
+
+        let adopting = Request {
+            adopt: true,
+            ..request(&[])
+        };
+        let pipeline = Draft::new(row(), adopting).unwrap().bind(&cloud).unwrap();
+        let plan = pipeline.plan().await.unwrap();
+        let report = pipeline.apply(plan, SILENT, &Stop::default()).await.unwrap();
+        assert_eq!(report.exit, Exit::Done);
+        assert_eq!(cloud.state().boxes["box-b"].tags["Theirs"], "stays");
+        assert_eq!(destroy(&cloud, false).await.exit, Exit::Done);
+        assert!(cloud.state().boxes.is_empty());
+    });
+}
+
+#[test]
+fn a_failure_stops_what_needs_it_and_nothing_else() {
+    block_on(async {
+        let cloud = Cloud::default();
+        cloud.state().broken.push("box-b".into());
+        let report = setup(&cloud, &[]).await;
+        assert_eq!(report.exit, Exit::Partial);
+        assert_eq!(
+            results(&report),
+            [
+                ("a", Outcome::Created),
+                ("b", Outcome::Failed),
+                ("c", Outcome::Created),
+                ("d", Outcome::Skipped)
+            ]
+        );
+        assert_eq!(report.resources[3].detail, "needs b, which is not done");
+
+        let cloud = Cloud::default();
+        cloud.state().broken.push("box-a".into());
+        assert_eq!(setup(&cloud, &[]).await.exit, Exit::Failed);
+    });
+}
+
+#[test]
+fn independent_resources_run_at_once_within_bounds() {
+    block_on(async {
+        let many: String = (0..20)
+            .map(|n| format!("[[resources]]\nkind = \"box\"\nid = \"x{n}\"\nproperties.name = \"x{n}\"\n"))
+            .collect();
+        let cloud = Cloud::default();
+        let pipeline = Draft::new(manifest(&many), Request::default())
+            .unwrap()
+            .bind(&cloud)
+            .unwrap();
+        let plan = pipeline.plan().await.unwrap();
+        pipeline.apply(plan, SILENT, &Stop::default()).await.unwrap();
+        assert_eq!(cloud.state().most_at_once, walk::AT_ONCE);
+        assert_eq!(cloud.state().boxes.len(), 20);
+    });
+}
+
+#[test]
+fn a_wish_to_stop_finishes_what_runs_and_begins_nothing() {
+    block_on(async {
+        let cloud = Cloud::default();
+        let stop = Stop::default();
+        let stop_at_a = |event: Event| {
+            if event.id == "a" && matches!(event.what, What::Doing(_)) {
+                stop.set();
+            }
+        };
+        let pipeline = draft(&[]).bind(&cloud).unwrap();
+        let plan = pipeline.plan().await.unwrap();
+        let report = pipeline.apply(plan, &stop_at_a, &stop).await.unwrap();
+        assert_eq!(report.exit, Exit::Interrupted);
+        assert!(
+            results(&report)
+                .iter()
+                .all(|(_, result)| *result == Outcome::Skipped)
+        );
+        // The call that ran was waited for, the next was not begun; the next run finishes the box.
+        assert_eq!(cloud.state().calls, ["create box-a"]);
+        assert_eq!(setup(&cloud, &[]).await.exit, Exit::Done);
+        assert_eq!(cloud.state().boxes["box-a"].size, 1);
+    });
+}
+
+#[test]
+fn destroy_goes_backward_and_finds_what_is_left() {
+    block_on(async {
+        let cloud = Cloud::default();
+        setup(&cloud, &[("extra", "true")]).await;
+        cloud.state().calls.clear();
+        cloud.state().broken.push("box-b".into());
+        let report = destroy(&cloud, false).await;
+        assert_eq!(report.exit, Exit::Partial);
+        let calls = cloud.state().calls.clone();
+        let at = |call: &str| calls.iter().position(|one| one == call);
+        // `b` could not go, so `a` was not tried.
+        assert_eq!(calls.len(), 3);
+        assert!(at("delete box-d").is_some() && at("delete box-e") < at("delete box-c"));
+        cloud.state().broken.clear();
+        let report = destroy(&cloud, false).await;
+        assert_eq!(report.exit, Exit::Done);
+        assert!(cloud.state().boxes.is_empty());
+        let nothing = destroy(&cloud, false).await;
+        assert!(
+            results(&nothing)
+                .iter()
+                .all(|(_, result)| *result == Outcome::Absent)
+        );
+    });
+}
+
+#[test]
+fn verify_finds_what_is_missing_or_changed() {
+    block_on(async {
+        let cloud = Cloud::default();
+        setup(&cloud, &[]).await;
+        let pipeline = draft(&[]).bind(&cloud).unwrap();
+        assert_eq!(pipeline.verify(true).await.unwrap().state, CheckState::Good);
+        cloud.state().boxes.remove("box-d");
+        cloud.state().boxes.get_mut("box-c").unwrap().size = 9;
+        let report = pipeline.verify(true).await.unwrap();
+        let faults: Vec<String> = report
+            .resources
+            .iter()
+            .flat_map(|one| one.checks.iter().map(move |check| (one, check)))
+            .filter(|(_, check)| check.state == CheckState::Fault)
+            .map(|(one, check)| format!("{} {}: {}", one.id, check.check, check.detail))
+            .collect();
+        assert_eq!(faults, ["c as declared: size: 9 → 3", "d exists: there is none"]);
+    });
+}
+
+#[test]
+fn tags_reach_everything_and_can_be_taken_away() {
+    block_on(async {
+        let cloud = Cloud::default();
+        setup(&cloud, &[]).await;
+        let tagged = |tags: &[(&str, &str)], untag: &[&str]| Request {
+            tags: tags.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+            untag: untag.iter().map(|key| (*key).into()).collect(),
+            ..request(&[])
+        };
+        for request in [tagged(&[("Team", "blue sky")], &[]), tagged(&[], &["Team"])] {
+            let removes = !request.untag.is_empty();
+            let pipeline = Draft::new(row(), request).unwrap().bind(&cloud).unwrap();
+            let plan = pipeline.plan().await.unwrap();
+            pipeline.apply(plan, SILENT, &Stop::default()).await.unwrap();
+            let state = cloud.state();
+            assert!(
+                state
+                    .boxes
+                    .values()
+                    .all(|one| one.tags.contains_key("Team") != removes)
+            );
+            assert!(state.boxes.values().all(|one| one.tags["Project"] == "test"));
+        }
+    });
+}
+
+#[test]
+fn events_tell_each_resource_from_its_beginning_to_its_end() {
+    block_on(async {
+        let cloud = Cloud::default();
+        let told = Mutex::new(Vec::new());
+        let tell = |event: Event| {
+            told.lock()
+                .unwrap()
+                .push(format!("{}: {:?}", event.id, event.what))
+        };
+        let pipeline = draft(&[]).bind(&cloud).unwrap();
+        let plan = pipeline.plan().await.unwrap();
+        pipeline.apply(plan, &tell, &Stop::default()).await.unwrap();
+        let told = told.into_inner().unwrap();
+        assert_eq!(
+            told[..2],
+            ["a: Doing(\"creating\")", "a: Finished(Created, \"\")"]
+        );
+        assert_eq!(told.len(), 8);
+    });
+}
+
+#[test]
+fn names_of_account_wide_resources_differ_between_pipelines() {
+    let place = |region: &str| Place {
+        account: "1".into(),
+        region: region.into(),
+        partition: "aws".into(),
+    };
+    let orders = Identity::new("stream", "orders");
+    assert_eq!(suffix(&orders, true, &place("us-east-1")), "");
+    assert_eq!(suffix(&orders, false, &place("us-east-1")), "-orders");
+    assert_eq!(suffix(&orders, false, &place("eu-west-1")), "-orders-eu-west-1");
+}
+
+proptest! {
+    /// Whatever call the cloud crashes at, and however often, running the same again ends in the same state; and a
+    /// destroy at any point leaves nothing.
+    #[test]
+    fn a_crash_at_any_call_is_healed(crashes in prop::collection::vec(0usize..14, 0..4), size in 1i64..9) {
+        let size = size.to_string();
+        let (healed, whole, left) = block_on(async {
+            let values = [("size", size.as_str()), ("extra", "true")];
+            let cloud = Cloud::default();
+            for crash in crashes {
+                cloud.state().crash_after = Some(crash);
+                setup(&cloud, &values).await;
+            }
+            cloud.state().crash_after = None;
+            assert_eq!(setup(&cloud, &values).await.exit, Exit::Done);
+            let untouched = Cloud::default();
+            setup(&untouched, &values).await;
+            let boxes = |cloud: &Cloud| cloud.state().boxes.clone();
+            let pair = (boxes(&cloud), boxes(&untouched));
+            assert_eq!(destroy(&cloud, false).await.exit, Exit::Done);
+            (pair.0, pair.1, cloud.state().boxes.len())
+        });
+        prop_assert_eq!(healed, whole);
+        prop_assert_eq!(left, 0);
+    }
+
+    #[test]
+    fn a_destroy_after_a_crash_leaves_nothing(crash in 0usize..16, again in 0usize..6) {
+        block_on(async {
+            let cloud = Cloud::default();
+            cloud.state().crash_after = Some(crash);
+            setup(&cloud, &[("extra", "true")]).await;
+            cloud.state().crash_after = Some(again);
+            destroy(&cloud, false).await;
+            cloud.state().crash_after = None;
+            assert_eq!(destroy(&cloud, false).await.exit, Exit::Done);
+            assert!(cloud.state().boxes.is_empty());
+        });
+    }
+}

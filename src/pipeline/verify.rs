@@ -1,0 +1,96 @@
+//! Checking a pipeline: is everything there, ours, as declared, and does it work.
+
+use serde::Serialize;
+
+use super::event::Stop;
+use super::resource::{Change, Check, CheckState, Surroundings};
+use super::walk::{self, Reached, Way};
+use super::{Pipeline, event};
+use crate::error::Result;
+
+/// The checks of a pipeline. A stable contract with scripts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VerifyReport {
+    /// The template.
+    pub template: String,
+    /// The pipeline's identity.
+    pub pipeline: String,
+    /// The worst of all checks.
+    pub state: CheckState,
+    /// Each resource in the order of the graph.
+    pub resources: Vec<VerifiedResource>,
+}
+
+/// The checks of one resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VerifiedResource {
+    /// What the manifest calls it.
+    pub id: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// The checks.
+    pub checks: Vec<Check>,
+}
+
+impl Pipeline<'_> {
+    /// Checks everything. `probe` allows checks that leave a trace, such as a record put to a stream.
+    ///
+    /// # Errors
+    /// The first failure of a call that a check cannot name as its own, such as refused credentials.
+    pub async fn verify(&self, probe: bool) -> Result<VerifyReport> {
+        let reached = walk::walk(self.graph(), Way::Forward, &Stop::default(), |node| async move {
+            self.verify_one(self.graph().id(node), probe).await
+        })
+        .await;
+        let mut resources = Vec::with_capacity(reached.len());
+        for one in reached {
+            match one {
+                Reached::Done(Some(verified)) => resources.push(verified),
+                Reached::Failed(error) => return Err(error),
+                Reached::Done(None) | Reached::Blocked(_) => {}
+                Reached::Stopped => return Err(event::stopped()),
+            }
+        }
+        let states = resources
+            .iter()
+            .flat_map(|resource| resource.checks.iter().map(|check| check.state));
+        Ok(VerifyReport {
+            template: self.identity().template().to_owned(),
+            pipeline: self.identity().to_string(),
+            state: states.max().unwrap_or(CheckState::Good),
+            resources,
+        })
+    }
+
+    async fn verify_one(&self, id: &str, probe: bool) -> Result<Option<VerifiedResource>> {
+        let planned = self.plan_one(id, &Surroundings::default()).await?;
+        if !planned.resource.stays() {
+            return Ok(None);
+        }
+        let mut checks = Vec::new();
+        if planned.observed.present().is_some() {
+            checks.push(Check::new(CheckState::Good, "exists", ""));
+            checks.push(match planned.changes.as_slice() {
+                [] => Check::new(CheckState::Good, "as declared", ""),
+                [foreign @ Change::Foreign { .. }] => {
+                    Check::new(CheckState::Caution, "ours", foreign.to_string())
+                }
+                changes => {
+                    let words: Vec<String> = changes.iter().map(ToString::to_string).collect();
+                    Check::new(CheckState::Fault, "as declared", words.join("; "))
+                }
+            });
+            checks.extend(planned.resource.verify(&planned.observed, probe).await);
+        } else {
+            checks.push(Check::new(CheckState::Fault, "exists", "there is none"));
+        }
+        Ok(Some(VerifiedResource {
+            id: planned.spec.id.clone(),
+            kind: planned.spec.kind.clone(),
+            name: planned.resource.name(),
+            checks,
+        }))
+    }
+}
