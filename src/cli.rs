@@ -3,10 +3,12 @@
 //! A subcommand's file holds its arguments and a `run` that resolves them, calls the domain and renders what comes
 //! back. Shared by all: [`GlobalArgs`] and [`Session`].
 
+#[cfg(feature = "local")]
 mod demo;
 mod describe;
 mod destroy;
 mod list;
+#[cfg(feature = "local")]
 mod local;
 mod metrics;
 mod outputs;
@@ -131,7 +133,9 @@ enum Command {
     Put(put::PutArgs),
     Tail(tail::TailArgs),
     Metrics(metrics::MetricsArgs),
+    #[cfg(feature = "local")]
     Local(local::LocalArgs),
+    #[cfg(feature = "local")]
     Demo(demo::DemoArgs),
 }
 
@@ -148,16 +152,23 @@ impl Command {
             Self::Put(args) => put::run(args, session).await,
             Self::Tail(args) => tail::run(args, session).await,
             Self::Metrics(args) => metrics::run(args, session).await,
+            #[cfg(feature = "local")]
             Self::Local(args) => local::run(args, session).await,
+            #[cfg(feature = "local")]
             Self::Demo(args) => demo::run(args, session).await,
         }
     }
 
     /// Commands that hear Ctrl-C themselves, to report what was done; the others are simply ended.
     fn stops_by_itself(&self) -> bool {
-        matches!(
+        !matches!(
             self,
-            Self::Setup(_) | Self::Destroy(_) | Self::Put(_) | Self::Tail(_) | Self::Demo(_) | Self::Local(_)
+            Self::Plan(_)
+                | Self::Verify(_)
+                | Self::Outputs(_)
+                | Self::List(_)
+                | Self::Describe(_)
+                | Self::Metrics(_)
         )
     }
 }

@@ -1,15 +1,149 @@
-//! `streamctl demo`.
+//! `streamctl demo`: the whole tour on the local cloud, typed as a user would type it.
+//!
+//! Each step is a command line of this program, parsed and run like any other, on a stream of the demo's own.
 
-use clap::Args;
+use std::time::Instant;
 
-use super::Session;
+use clap::{Args, Parser};
+
+use super::{Cli, Session};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
+use crate::platform;
+use crate::settings::{Settings, Target, TargetReason};
 
-/// Not built yet
+/// The stream of the demo: not the default one, which may hold something of the user's.
+const STREAM: &str = "streamctl-demo";
+
+/// The events it sends: the sample of the `stream` template.
+const EVENTS: &str = include_str!("../../templates/stream/events.json");
+
+/// Take the whole tour on the local cloud: set up, put, tail, metrics, destroy
+///
+/// Needs no AWS account and touches none, whatever this machine is configured for.
 #[derive(Debug, Args)]
-pub struct DemoArgs {}
+#[command(after_help = "\
+Examples:
+  streamctl demo           the tour; nothing is left afterwards
+  streamctl demo --keep    leave the stream and the local cloud running")]
+pub struct DemoArgs {
+    /// Leave the stream and the local cloud as they are at the end
+    #[arg(long)]
+    keep: bool,
+}
 
-pub(super) async fn run(_args: DemoArgs, _session: &Session) -> Result<Exit> {
-    Err(Error::failed("`streamctl demo` is not built yet"))
+pub(super) async fn run(args: DemoArgs, session: &Session) -> Result<Exit> {
+    let started = Instant::now();
+    let was_running = crate::local::daemon::status(&session.settings().home)
+        .await?
+        .running;
+    let demo = session.with_settings(Settings {
+        target: Target::Local,
+        target_reason: TargetReason::Asked,
+        region: None,
+        profile: None,
+        stream: STREAM.to_owned(),
+        shard_count: None,
+        ..session.settings().clone()
+    });
+    demo.printer().note(
+        "The tour of streamctl, on the local cloud inside this program: no account,\n\
+         no network, nothing left afterwards. Each step is a command you can type.",
+    );
+    let outcome = tour(&demo).await;
+    if args.keep {
+        demo.printer().note(&format!(
+            "\nKept: stream {STREAM}. Remove it with: streamctl destroy --stream {STREAM} --target local"
+        ));
+        return outcome;
+    }
+    // Also after a failure or Ctrl-C: the demo leaves nothing behind.
+    let cleaned = clean_up(&demo).await;
+    if !was_running {
+        step(&demo, &["local", "stop"]).await?;
+    }
+    let exit = outcome?;
+    cleaned?;
+    if exit == Exit::Done {
+        summary(&demo, started);
+    }
+    Ok(exit)
+}
+
+async fn tour(demo: &Session) -> Result<Exit> {
+    let dir = demo.settings().home.join("demo");
+    platform::create_private_dir(&dir).map_err(|e| cannot_write(&dir, e))?;
+    let file = dir.join("events.json");
+    std::fs::write(&file, EVENTS).map_err(|e| cannot_write(&file, e))?;
+    let file = file.to_string_lossy().into_owned();
+    let steps: [&[&str]; 4] = [
+        &["setup", "--stream", STREAM, "--shard-count", "1"],
+        &["put", "--stream", STREAM, "--file", &file],
+        &[
+            "tail",
+            "--stream",
+            STREAM,
+            "--from",
+            "trim",
+            "--no-follow",
+            "-n",
+            "8",
+        ],
+        &["metrics", "--stream", STREAM],
+    ];
+    for words in steps {
+        if demo.interrupt().is_set() {
+            return Ok(Exit::Interrupted);
+        }
+        let exit = step(demo, words).await?;
+        if exit != Exit::Done {
+            return Ok(exit);
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Destroys what the tour made; `destroy` itself verifies that nothing is left.
+async fn clean_up(demo: &Session) -> Result<()> {
+    let exit = step(demo, &["destroy", "--stream", STREAM, "--yes"]).await?;
+    if exit != Exit::Done {
+        return Err(Error::new(exit, "something of the demo is left").hint(format!(
+            "run `streamctl destroy --stream {STREAM} --target local` again, or `streamctl local reset`"
+        )));
+    }
+    Ok(())
+}
+
+/// Shows a command line and runs it.
+async fn step(demo: &Session, words: &[&str]) -> Result<Exit> {
+    demo.printer().flush()?;
+    demo.printer().note(&format!("\n$ streamctl {}", words.join(" ")));
+    let cli = Cli::try_parse_from(std::iter::once("streamctl").chain(words.iter().copied()))
+        .map_err(|e| Error::failed(format!("the demo's own command is wrong: {e}")))?;
+    let exit = Box::pin(cli.command.run(demo)).await?;
+    demo.printer().flush()?;
+    Ok(exit)
+}
+
+fn summary(demo: &Session, started: Instant) {
+    demo.printer().note(&format!(
+        "\nDone in {:.1} s: a stream was made, written, read, measured and destroyed.\n\
+         Now the same by hand, on a local stream of your own:\n\
+         \n\
+         \u{20} streamctl setup --shard-count 1\n\
+         \u{20} streamctl put --file templates/stream/events.json\n\
+         \u{20} streamctl tail --from trim\n\
+         \u{20} streamctl metrics\n\
+         \u{20} streamctl destroy\n\
+         \n\
+         With boto3, the AWS CLI or any SDK:  eval \"$(streamctl local env)\"\n\
+         On AWS: set AWS_PROFILE, or add --target aws",
+        started.elapsed().as_secs_f64()
+    ));
+}
+
+fn cannot_write(path: &std::path::Path, error: std::io::Error) -> Error {
+    Error::failed(format!("could not write {}", path.display()))
+        .cause(error)
+        .hint("set STREAMCTL_HOME to a directory you own")
 }

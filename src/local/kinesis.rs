@@ -22,4 +22,3 @@ pub mod service;
 pub mod store;
 pub mod stream;
 pub mod wire;
-
