@@ -53,7 +53,7 @@ pub trait KeyLookup: Send + Sync + 'static {
 }
 
 /// How strict and how quick the engine is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Throttle as AWS does: shard throughput and control-plane rates.
     pub enforce_limits: bool,
@@ -178,6 +178,11 @@ impl Service {
     pub fn shutdown(&self) {
         self.closing.send_replace(true);
         self.catalog.sweep(i64::MAX);
+    }
+
+    /// Streams of all accounts and regions.
+    pub fn stream_count(&self) -> u64 {
+        self.catalog.count()
     }
 
     /// Completes deletions whose time has come; any call about the stream does that too.
