@@ -23,3 +23,5 @@ pub mod store;
 pub mod stream;
 pub mod wire;
 
+#[cfg(test)]
+mod tests;

@@ -108,21 +108,32 @@ impl Check {
     pub fn count(&mut self, len: usize, rule: &Rule, place: &str) {
         let Rule::List { min, max, .. } = rule else { return };
         if len < *min {
-            self.fail_unseen(place, &format!("Member must have length greater than or equal to {min}"));
+            self.fail_unseen(
+                place,
+                &format!("Member must have length greater than or equal to {min}"),
+            );
         } else if len > *max {
-            self.fail_unseen(place, &format!("Member must have length less than or equal to {max}"));
+            self.fail_unseen(
+                place,
+                &format!("Member must have length less than or equal to {max}"),
+            );
         }
     }
 
     /// A record that the stream's own limit refuses.
     pub fn oversized(&mut self, place: &str, largest: usize) {
-        self.fail_unseen(place, &format!("Member must have length less than or equal to {largest}"));
+        self.fail_unseen(
+            place,
+            &format!("Member must have length less than or equal to {largest}"),
+        );
     }
 
     /// Adds a failure of a value that is too large to be shown, as AWS leaves it out.
     fn fail_unseen(&mut self, place: &str, constraint: &str) {
         if self.failures.len() < MOST_FAILURES {
-            self.failures.push(format!("Value at '{place}' failed to satisfy constraint: {constraint}"));
+            self.failures.push(format!(
+                "Value at '{place}' failed to satisfy constraint: {constraint}"
+            ));
         }
     }
 
