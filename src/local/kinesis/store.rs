@@ -13,6 +13,7 @@
 //! counting goes on after them.
 
 mod frame;
+mod pool;
 mod read;
 mod segment;
 #[cfg(test)]
