@@ -434,7 +434,7 @@ fn what_a_failed_write_left_behind_never_becomes_records() {
     }
     {
         let mut state = store.lock();
-        platform::write_all_at(&state.active, &ghosts, state.segments[0].length).unwrap();
+        platform::write_all_at(&state.file(0).unwrap(), &ghosts, state.segments[0].length).unwrap();
         state.must_roll = true;
     }
     store.append(&[record("k", b"after")], CREATED).unwrap();
@@ -478,7 +478,7 @@ fn a_full_disk_fails_the_batch_and_nothing_else() {
     let store = small(&dir);
     store.append(&[record("k", b"before")], CREATED).unwrap();
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let active = std::mem::replace(&mut store.lock().active, Arc::new(full));
+    let active = std::mem::replace(&mut store.lock().active, Some(Handle::force(full)));
     let failed = store.append(&[record("k", b"lost"), record("k", b"lost")], CREATED);
     assert!(matches!(failed, Err(AppendError::Io(error)) if error.kind() == io::ErrorKind::StorageFull));
     // The device cannot be cut back either, so the log goes on in another file.
@@ -513,6 +513,27 @@ fn a_file_that_cannot_be_made_loses_nothing() {
     store.append(&[record("k", b"x")], CREATED).unwrap();
     drop(store);
     assert_eq!(indexes(&all(&reopen(&dir))), [1, 2]);
+}
+
+#[test]
+fn many_shards_keep_few_files_open() {
+    let dir = TempDir::new().unwrap();
+    let stores: Vec<_> = (0..200)
+        .map(|shard| ShardStore::create(&dir.path().join(shard.to_string()), shard, CREATED).unwrap())
+        .collect();
+    for round in 1..4 {
+        for store in &stores {
+            store.append(&[record("k", b"x")], CREATED).unwrap();
+            assert_eq!(all(store).len(), round);
+        }
+    }
+    assert!(
+        stores
+            .iter()
+            .filter(|store| store.lock().active.is_some())
+            .count()
+            <= 128
+    );
 }
 
 #[test]
