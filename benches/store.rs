@@ -5,13 +5,13 @@
 
 use std::hint::black_box;
 use std::io::Result;
-use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use streamctl::local::kinesis::hash_key::HashKey;
 use streamctl::local::kinesis::store::{NewRecord, Position, ShardStore, StoredRecord};
 use streamctl::local::kinesis::wire::fast;
+use streamctl::platform;
 
 const RECORDS: usize = 500;
 const SIZE: usize = 1024;
@@ -61,8 +61,7 @@ fn appends(dir: &std::path::Path, batch: &[NewRecord<'_>]) -> Result<Vec<StoredR
     let floor = best(|| {
         let file = std::fs::File::create(&plain).expect("a file in a fresh directory");
         for at in 0..BATCHES {
-            file.write_all_at(&bytes, (at * bytes.len()) as u64)
-                .expect("room on the disk");
+            platform::write_all_at(&file, &bytes, (at * bytes.len()) as u64).expect("room on the disk");
         }
     });
     let mut stores = Vec::new();
@@ -85,8 +84,7 @@ fn appends(dir: &std::path::Path, batch: &[NewRecord<'_>]) -> Result<Vec<StoredR
     let mut buffer = vec![0; CHUNK];
     let floor = best(|| {
         for at in 0..BATCHES * bytes.len() / CHUNK {
-            file.read_exact_at(&mut buffer, (at * CHUNK) as u64)
-                .expect("what was written");
+            platform::read_into(&file, (at * CHUNK) as u64, &mut buffer).expect("what was written");
         }
     });
     for (name, max_records, max_bytes) in [

@@ -22,54 +22,6 @@ pub fn private_file() -> std::fs::OpenOptions {
     options
 }
 
-/// Reads `length` bytes at `offset`, fewer at the end of the file, without moving a cursor.
-pub fn read_at(file: &std::fs::File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(length);
-    while bytes.len() < length {
-        let done = bytes.len();
-        let at = offset + done as u64;
-        #[cfg(unix)]
-        let read = {
-            // Into spare capacity: nothing is zeroed first. The allocator may have given more than was asked.
-            match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut bytes), at) {
-                Err(rustix::io::Errno::INTR) => continue,
-                read => read?,
-            }
-        };
-        #[cfg(windows)]
-        let read = {
-            bytes.resize(length, 0);
-            let read = std::os::windows::fs::FileExt::seek_read(file, &mut bytes[done..], at)?;
-            bytes.truncate(done + read);
-            read
-        };
-        if read == 0 {
-            break;
-        }
-    }
-    bytes.truncate(length);
-    Ok(bytes)
-}
-
-/// Writes all of `bytes` at `offset`, without moving a cursor.
-pub fn write_all_at(file: &std::fs::File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    #[cfg(unix)]
-    return std::os::unix::fs::FileExt::write_all_at(file, bytes, offset);
-    #[cfg(windows)]
-    {
-        let mut done = 0;
-        while done < bytes.len() {
-            let written =
-                std::os::windows::fs::FileExt::seek_write(file, &bytes[done..], offset + done as u64)?;
-            if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            done += written;
-        }
-        Ok(())
-    }
-}
-
 /// Puts `bytes` in the place of the file `path` at one stroke: a reader, also one after a crash of this process, sees
 /// the old file or the new one, never a part. Readable by this user only.
 ///

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::local::Caller;
 use crate::local::kinesis::error::{ApiError, Result};
 use crate::local::kinesis::model::input::Target;
-use crate::local::kinesis::stream::meta::{StreamMeta, partition};
+use crate::local::kinesis::stream::meta::{Status, StreamMeta, partition};
 use crate::local::kinesis::stream::{Stream, locked, persist};
 
 /// What a directory is called while it is being deleted: a restart deletes the rest.
@@ -67,7 +67,7 @@ impl Catalog {
                 persist::load(&path)?
             };
             match loaded {
-                Some(meta) if meta.status != crate::local::kinesis::stream::meta::Status::Deleting => {
+                Some(meta) if meta.status != Status::Deleting => {
                     let key = (caller_of(&meta), meta.name.clone());
                     let stream = Arc::new(Stream::open(path, meta)?);
                     streams.by_id.insert(stream.id, Arc::clone(&stream));
@@ -194,6 +194,16 @@ impl Catalog {
         }
     }
 
+    /// Lets retention take what it may of every stream.
+    pub fn trim(&self, now_ms: i64) {
+        let all: Vec<Arc<Stream>> = self.read(|s| s.by_id.values().cloned().collect());
+        for stream in all {
+            if let Err(error) = stream.trim(now_ms) {
+                tracing::warn!(dir = %stream.dir().display(), %error, "expired records could not be deleted");
+            }
+        }
+    }
+
     /// Whether `stream` still exists; removes it if its deletion is complete.
     fn keep(&self, stream: &Arc<Stream>, now_ms: i64) -> bool {
         let view = stream.view(now_ms);
@@ -220,15 +230,7 @@ impl Catalog {
 
     /// The settings of `caller`'s account in its region.
     pub fn account(&self, caller: &Caller) -> Account {
-        let accounts = locked(&self.accounts);
-        let own = accounts
-            .iter()
-            .find(|a| a.account == caller.account && a.region == caller.region);
-        own.cloned().unwrap_or_else(|| Account {
-            account: caller.account.clone(),
-            region: caller.region.clone(),
-            ..Account::default()
-        })
+        own_account(&locked(&self.accounts), caller)
     }
 
     /// Changes the settings of `caller`'s account, and saves them.
@@ -240,8 +242,8 @@ impl Catalog {
         caller: &Caller,
         edit: impl FnOnce(&mut Account) -> Result<()>,
     ) -> Result<Account> {
-        let mut own = self.account(caller);
         let mut accounts = locked(&self.accounts);
+        let mut own = own_account(&accounts, caller);
         edit(&mut own)?;
         let mut all = accounts.clone();
         all.retain(|a| a.account != own.account || a.region != own.region);
@@ -251,6 +253,17 @@ impl Catalog {
         *accounts = all;
         Ok(own)
     }
+}
+
+fn own_account(accounts: &[Account], caller: &Caller) -> Account {
+    let own = accounts
+        .iter()
+        .find(|a| a.account == caller.account && a.region == caller.region);
+    own.cloned().unwrap_or_else(|| Account {
+        account: caller.account.clone(),
+        region: caller.region.clone(),
+        ..Account::default()
+    })
 }
 
 /// Renamed first, so that a crash in the middle cannot leave a stream with half its shards. What cannot be removed now

@@ -21,6 +21,7 @@ pub const DIGITS: usize = 56;
 /// The index of a closed shard's ending sequence number: above that of every record, as on AWS.
 pub const LAST_INDEX: u64 = i64::MAX as u64;
 
+/// 10^19, the largest power of ten in 64 bits.
 const CHUNK: u64 = 10_000_000_000_000_000_000;
 const SECONDS: u64 = (1 << 36) - 1;
 
@@ -94,36 +95,36 @@ impl SequenceNumber {
         (self.0[1] & 0xff) << 28 | self.0[2] >> 36
     }
 
-    /// Nine digits at a time: dividing by a constant that fits 32 bits needs no division instruction.
+    /// Each limb's share of the three groups of 19, 19 and 18 digits, lowest first: two wide divisions are
+    /// all that is left.
     fn digits(&self) -> [u8; DIGITS] {
-        const BASE: u64 = 1_000_000_000;
-        let mut limbs = [0_u64; 6];
-        for (pair, limb) in limbs.chunks_exact_mut(2).zip(self.0) {
-            pair[0] = limb >> 32;
-            pair[1] = limb & 0xffff_ffff;
-        }
-        let mut digits = [b'0'; DIGITS];
-        let mut end = DIGITS;
-        let mut first = 0;
-        while end > 0 {
-            let mut rest = 0;
-            while first < limbs.len() - 1 && limbs[first] == 0 {
-                first += 1;
-            }
-            for limb in &mut limbs[first..] {
-                let wide = rest << 32 | *limb;
-                *limb = wide / BASE;
-                rest = wide % BASE;
-            }
-            let start = end.saturating_sub(9);
-            let mut rest = rest as u32;
-            for digit in digits[start..end].iter_mut().rev() {
-                *digit = b'0' + (rest % 10) as u8;
-                rest /= 10;
-            }
-            end = start;
-        }
+        // 2^64 and 2^128 in groups of 19 digits.
+        const LIMB: u128 = 8_446_744_073_709_551_616;
+        const HIGH: [u128; 3] = [3_374_607_431_768_211_456, 4_028_236_692_093_846_346, 3];
+        let [high, middle, low] = self.0.map(u128::from);
+        let group = u128::from(CHUNK);
+        let third = high * HIGH[0] + middle * LIMB + low;
+        let second = high * HIGH[1] + middle + third / group;
+        let first = high * HIGH[2] + second / group;
+        let mut digits = [0; DIGITS];
+        write_group(&mut digits[..18], first as u64);
+        write_group(&mut digits[18..37], (second % group) as u64);
+        write_group(&mut digits[37..], (third % group) as u64);
         digits
+    }
+}
+
+/// Fills `digits` with the lowest decimal digits of `value`.
+fn write_group(digits: &mut [u8], mut value: u64) {
+    let mut pairs = digits.rchunks_exact_mut(2);
+    for pair in &mut pairs {
+        let two = (value % 100) as u8;
+        value /= 100;
+        pair[0] = b'0' + two / 10;
+        pair[1] = b'0' + two % 10;
+    }
+    if let [digit] = pairs.into_remainder() {
+        *digit = b'0' + (value % 10) as u8;
     }
 }
 

@@ -185,9 +185,12 @@ impl Service {
         self.catalog.count()
     }
 
-    /// Completes deletions whose time has come; any call about the stream does that too.
+    /// Completes deletions whose time has come, and deletes records that have expired. Any call about a stream does its
+    /// part of that too: calling this every few minutes only keeps the disk tidy.
     pub fn sweep(&self) {
-        self.catalog.sweep(self.clock.now_ms());
+        let now_ms = self.clock.now_ms();
+        self.catalog.sweep(now_ms);
+        self.catalog.trim(now_ms);
     }
 
     /// When a transition that starts at `now_ms` is over.

@@ -13,6 +13,8 @@
 //! counting goes on after them.
 
 mod frame;
+mod handle;
+mod pool;
 mod read;
 mod segment;
 #[cfg(test)]
@@ -28,6 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use self::handle::Handle;
 use self::read::{Builder, Extent};
 use self::segment::{Identity, Place, Segment};
 pub use self::types::{AppendError, NewRecord, Page, Position, PositionError, Start, StoredRecord};
@@ -64,9 +67,9 @@ pub struct ShardStore {
 struct State {
     /// Oldest first, never empty; the last one is written.
     segments: VecDeque<Segment>,
-    active: Arc<File>,
+    active: Option<Handle>,
     /// The sealed file that was read last, by its first index.
-    opened: Option<(u64, Arc<File>)>,
+    opened: Option<(u64, Handle)>,
     /// Index of the next record.
     next: u64,
     closed_ms: Option<i64>,
@@ -104,12 +107,11 @@ impl ShardStore {
             shard_index,
             created_ms,
         };
-        let (segment, file) = Segment::create(dir, identity, FIRST_INDEX, None)?;
+        let (segment, _) = Segment::create(dir, identity, FIRST_INDEX, None)?;
         Ok(Self::assemble(
             dir,
             identity,
             VecDeque::from([segment]),
-            file,
             segment_bytes,
         ))
     }
@@ -131,25 +133,19 @@ impl ShardStore {
         };
         let mut files = Segment::list(dir)?;
         let (mut limit, path) = files.pop().ok_or(io::ErrorKind::NotFound)?;
-        let (active, file) = Segment::open_active(path, limit, identity)?;
+        let active = Segment::open_active(path, limit, identity)?;
         let mut segments = VecDeque::from([active]);
         for (base, path) in files.into_iter().rev() {
             segments.push_front(Segment::open_sealed(path, base, identity, limit)?);
             limit = base;
         }
-        Ok(Self::assemble(dir, identity, segments, file, segment_bytes))
+        Ok(Self::assemble(dir, identity, segments, segment_bytes))
     }
 
-    fn assemble(
-        dir: &Path,
-        identity: Identity,
-        segments: VecDeque<Segment>,
-        active: File,
-        segment_bytes: u64,
-    ) -> Self {
+    fn assemble(dir: &Path, identity: Identity, segments: VecDeque<Segment>, segment_bytes: u64) -> Self {
         let next = segments.back().map_or(FIRST_INDEX, |segment| segment.next);
         let state = State {
-            active: Arc::new(active),
+            active: None,
             opened: None,
             next,
             closed_ms: segments.iter().rev().find_map(|segment| segment.closed_ms),
@@ -232,8 +228,9 @@ impl ShardStore {
             self.roll(state)?;
         }
         let end = state.active().map_or(0, |active| active.length);
-        let written = platform::write_all_at(&state.active, bytes, end);
-        if written.is_err() && state.active.set_len(end).is_err() {
+        let file = state.file(state.segments.len() - 1)?;
+        let written = platform::write_all_at(&file, bytes, end);
+        if written.is_err() && file.set_len(end).is_err() {
             // What is there now could be taken for records after a crash: nothing may follow it.
             state.must_roll = true;
         }
@@ -262,7 +259,8 @@ impl ShardStore {
             active.seal();
         }
         state.segments.push_back(fresh);
-        state.active = Arc::new(file);
+        state.active = None;
+        state.active = Handle::keep(&Arc::new(file));
         state.must_roll = false;
         Ok(())
     }
@@ -394,6 +392,8 @@ impl ShardStore {
                 oldest.delete()?;
             }
             state.segments.pop_front();
+            // An open file would keep its space on the disk.
+            state.opened = None;
         }
         Ok(())
     }
@@ -498,19 +498,30 @@ impl State {
         })
     }
 
-    /// Keeps one sealed file open: a long log must not use up the process's files.
+    /// The file of a segment, open. Kept are the newest and the sealed one that was read last, if there is
+    /// room.
     fn file(&mut self, at: usize) -> io::Result<Arc<File>> {
-        if at + 1 == self.segments.len() {
-            return Ok(Arc::clone(&self.active));
-        }
         let segment = &self.segments[at];
-        if let Some((base, file)) = &self.opened
+        if at + 1 == self.segments.len() {
+            if let Some(handle) = &self.active {
+                return Ok(handle.file());
+            }
+            let file = platform::private_file()
+                .read(true)
+                .write(true)
+                .open(&segment.path)?;
+            let file = Arc::new(file);
+            self.active = Handle::keep(&file);
+            return Ok(file);
+        }
+        if let Some((base, handle)) = &self.opened
             && *base == segment.base
         {
-            return Ok(Arc::clone(file));
+            return Ok(handle.file());
         }
         let file = Arc::new(File::open(&segment.path)?);
-        self.opened = Some((segment.base, Arc::clone(&file)));
+        self.opened = None;
+        self.opened = Handle::keep(&file).map(|handle| (segment.base, handle));
         Ok(file)
     }
 }

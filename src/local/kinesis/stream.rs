@@ -201,6 +201,17 @@ impl Stream {
         Ok(Self::with(dir, meta, shards))
     }
 
+    /// Lets retention take what it may of every shard, also of those that nobody reads any more.
+    ///
+    /// # Errors
+    /// When a log cannot be read.
+    pub fn trim(&self, now_ms: i64) -> io::Result<()> {
+        let view = self.view(now_ms);
+        view.shards
+            .iter()
+            .try_for_each(|shard| shard.trim(view.meta.horizon_ms(now_ms)))
+    }
+
     fn with(dir: PathBuf, meta: StreamMeta, shards: Vec<Arc<Shard>>) -> Self {
         Self {
             id: meta.id,

@@ -48,6 +48,10 @@ impl Format {
         let failed = |e: String| ApiError::new(Code::SerializationException, e);
         match self {
             _ if body.is_empty() => Ok(T::default()),
+            // serde would read a list as a structure, too.
+            Self::Json if body.trim_ascii_start().first() != Some(&b'{') => {
+                Err(failed("Start of structure expected.".to_owned()))
+            }
             Self::Json => serde_json::from_slice(body).map_err(|e| failed(e.to_string())),
             Self::Cbor => ciborium::from_reader(body).map_err(|e| failed(e.to_string())),
         }

@@ -24,8 +24,8 @@ const MAX_CONSUMERS: usize = 20;
 const MAX_CONSUMERS_ADVANTAGE: usize = 50;
 /// Consumers of a stream in CREATING at once.
 const MAX_CREATING: usize = 5;
-/// Consumers of one page unless the caller says otherwise.
-const DEFAULT_PAGE: i64 = 100;
+/// Most consumers of one page, and the default.
+const MAX_PAGE: i64 = 100;
 
 /// What a resource's ARN stands for, within its stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,6 +180,7 @@ pub fn describe(
 ) -> Result<output::DescribeStreamConsumer> {
     let (stream, name) = find(service, context, &input)?;
     let view = stream.view(context.now_ms);
+    service.admit_on_stream(Operation::DescribeStreamConsumer, &view.meta, context.now_ms)?;
     let consumer = view
         .meta
         .consumer(&name)
@@ -200,6 +201,8 @@ pub fn describe(
 /// Those of the API.
 pub fn deregister(service: &Service, context: &Context, input: input::ConsumerReference) -> Result<()> {
     let (stream, name) = find(service, context, &input)?;
+    let meta = &stream.view(context.now_ms).meta;
+    service.admit_on_stream(Operation::DeregisterStreamConsumer, meta, context.now_ms)?;
     let due_ms = service.due(context.now_ms);
     stream.change(context.now_ms, |meta| {
         let account = meta.account.clone();
@@ -247,7 +250,7 @@ pub fn list(
     let mut rest = all
         .into_iter()
         .filter(|c| next.as_ref().is_none_or(|next| c.name > next.after));
-    let limit = input.max_results.unwrap_or(DEFAULT_PAGE) as usize;
+    let limit = input.max_results.unwrap_or(MAX_PAGE).min(MAX_PAGE) as usize;
     let page: Vec<&ConsumerMeta> = rest.by_ref().take(limit).collect();
     let has_more = rest.next().is_some();
     let last = page.last().filter(|_| has_more);

@@ -9,8 +9,8 @@ use crate::local::kinesis::stream::View;
 use crate::local::kinesis::stream::lineage::{self, ShardMeta};
 use crate::local::kinesis::stream::meta::{Mode, ShardMetric, Status, StreamMeta};
 
-/// Shards of one page of DescribeStream unless the caller says otherwise.
-const DEFAULT_PAGE: i64 = 100;
+/// Most shards of one page of DescribeStream, and the default.
+const MAX_PAGE: i64 = 100;
 
 /// DescribeStream.
 ///
@@ -26,7 +26,7 @@ pub fn describe_stream(
         .find(&context.caller, input.target(), context.now_ms)?;
     let view = stream.view(context.now_ms);
     let after = after_shard(input.exclusive_start_shard_id.as_deref())?;
-    let limit = input.limit.unwrap_or(DEFAULT_PAGE).min(DEFAULT_PAGE.max(1000)) as usize;
+    let limit = input.limit.unwrap_or(MAX_PAGE).min(MAX_PAGE) as usize;
     let mut listed =
         listed_shards(&view, context.now_ms).filter(|s| after.is_none_or(|after| s.index > after));
     let shards: Vec<output::Shard> = listed.by_ref().take(limit).map(|s| shard(&view, s)).collect();

@@ -119,6 +119,7 @@ fn new_stream(service: &Service, context: &Context, input: &input::CreateStream)
         due_ms: service.due(context.now_ms),
         mode,
         retention_hours: 24,
+        expired_before_ms: i64::MIN,
         encryption: Encryption::None,
         next_encryption: None,
         monitoring: BTreeSet::new(),

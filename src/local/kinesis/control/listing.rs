@@ -14,8 +14,8 @@ use crate::local::kinesis::stream::lineage::ShardMeta;
 use crate::local::kinesis::stream::meta::{Status, StreamMeta};
 use crate::local::kinesis::wire::token;
 
-/// Streams of one page unless the caller says otherwise.
-const DEFAULT_STREAMS: i64 = 100;
+/// Most streams of one page, and the default.
+const MAX_STREAMS_PAGE: i64 = 100;
 /// Most shards of one page, and the default.
 const MAX_SHARDS_PAGE: i64 = 1000;
 
@@ -33,7 +33,7 @@ pub fn list_streams(
         Some(token) => Some(token::decode(operation, context.now_ms, token)?),
         None => input.exclusive_start_stream_name,
     };
-    let limit = input.limit.unwrap_or(DEFAULT_STREAMS) as usize;
+    let limit = input.limit.unwrap_or(MAX_STREAMS_PAGE).min(MAX_STREAMS_PAGE) as usize;
     let views: Vec<_> = service.catalog.list(&context.caller, context.now_ms);
     let views = views.iter().map(|s| s.view(context.now_ms));
     let mut rest = views.filter(|v| after.as_ref().is_none_or(|after| v.meta.name > *after));

@@ -67,6 +67,7 @@ fn set(
             return Err(ApiError::invalid_argument(text));
         }
         if meta.retention_hours != hours {
+            meta.expired_before_ms = meta.horizon_ms(context.now_ms);
             meta.retention_hours = hours;
             meta.update_until(due_ms);
         }

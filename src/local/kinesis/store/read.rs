@@ -8,13 +8,12 @@ use bytes::Bytes;
 
 use super::frame::{self, Frame};
 use super::segment::{Identity, Window, damaged};
-use super::{Page, Position, StoredRecord};
+use super::{Page, Position, StoredRecord, pool};
 use crate::local::kinesis::sequence::SequenceNumber;
-use crate::platform;
 
 /// Least and most bytes of one read: a page of many records is made of several.
 const MIN_READ: usize = 4 << 10;
-const MAX_READ: usize = 1 << 20;
+const MAX_READ: usize = pool::BUFFER;
 /// Read ahead while looking at headers only.
 const HEADERS: usize = 64 << 10;
 
@@ -114,7 +113,7 @@ impl Builder {
             let left = usize::try_from(extent.end - offset).unwrap_or(usize::MAX);
             let length = self.estimate(extent, index).max(need).min(left);
             let start = offset;
-            let chunk = Bytes::from(platform::read_at(&extent.file, start, length)?);
+            let chunk = pool::read(&extent.file, start, length)?;
             if chunk.len() < need {
                 return Err(damaged("a log file is shorter than what was written to it"));
             }

@@ -124,7 +124,7 @@ impl Segment {
     }
 
     /// Opens the file that is written next: what is torn at its end is cut.
-    pub fn open_active(path: PathBuf, base: u64, identity: Identity) -> io::Result<(Self, File)> {
+    pub fn open_active(path: PathBuf, base: u64, identity: Identity) -> io::Result<Self> {
         let file = platform::private_file().read(true).write(true).open(&path)?;
         let head = platform::read_at(&file, 0, HEADER)?;
         if head.len() < HEADER || head.iter().all(|byte| *byte == 0) {
@@ -135,7 +135,7 @@ impl Segment {
         if file.metadata()?.len() > segment.length {
             file.set_len(segment.length)?;
         }
-        Ok((segment, file))
+        Ok(segment)
     }
 
     /// Opens a file that is not written any more. `limit`: the first index of the next file.

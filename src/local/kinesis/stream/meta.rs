@@ -156,6 +156,8 @@ pub struct StreamMeta {
     pub mode: Mode,
     /// How long records are kept.
     pub retention_hours: i64,
+    /// What arrived before this had expired when the retention was made longer, and does not come back.
+    pub expired_before_ms: i64,
     /// Encryption in force.
     pub encryption: Encryption,
     /// Encryption that comes into force when UPDATING ends.
@@ -225,7 +227,8 @@ impl StreamMeta {
 
     /// The earliest arrival that is still kept.
     pub fn horizon_ms(&self, now_ms: i64) -> i64 {
-        now_ms.saturating_sub(self.retention_hours.saturating_mul(HOUR_MS))
+        let horizon = now_ms.saturating_sub(self.retention_hours.saturating_mul(HOUR_MS));
+        horizon.max(self.expired_before_ms)
     }
 
     /// When [`StreamMeta::settle`] next has something to do.

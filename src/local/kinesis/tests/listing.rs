@@ -6,7 +6,10 @@ use super::world::{HOUR_MS, START_MS, World};
 
 fn ids(answer: &Value) -> Vec<u32> {
     let shards = answer["Shards"].as_array().unwrap();
-    shards.iter().map(|s| s["ShardId"].as_str().unwrap()[8..].parse().unwrap()).collect()
+    shards
+        .iter()
+        .map(|s| s["ShardId"].as_str().unwrap()[8..].parse().unwrap())
+        .collect()
 }
 
 #[test]
@@ -25,7 +28,10 @@ fn streams_are_listed_by_name_in_pages() {
     assert!(rest.get("NextToken").is_none());
     let after = world.ok("ListStreams", json!({"ExclusiveStartStreamName": "b"}));
     assert_eq!(after["StreamNames"], json!(["c", "d"]));
-    assert_eq!(world.refused("ListStreams", json!({"NextToken": "nonsense"})), "InvalidArgumentException");
+    assert_eq!(
+        world.refused("ListStreams", json!({"NextToken": "nonsense"})),
+        "InvalidArgumentException"
+    );
 }
 
 #[test]
@@ -37,14 +43,32 @@ fn shards_are_listed_in_pages_whose_tokens_expire() {
     let token = &first["NextToken"];
     let second = world.ok("ListShards", json!({"NextToken": token, "MaxResults": 2}));
     assert_eq!(ids(&second), [2, 3]);
-    assert_eq!(ids(&world.ok("ListShards", json!({"NextToken": second["NextToken"]}))), [4]);
+    assert_eq!(
+        ids(&world.ok("ListShards", json!({"NextToken": second["NextToken"]}))),
+        [4]
+    );
     let both = world.err("ListShards", json!({"NextToken": token, "StreamName": "orders"}));
-    assert_eq!(both, ("InvalidArgumentException".to_owned(), "NextToken and StreamName cannot be provided together.".to_owned()));
+    assert_eq!(
+        both,
+        (
+            "InvalidArgumentException".to_owned(),
+            "NextToken and StreamName cannot be provided together.".to_owned()
+        )
+    );
     world.clock.advance(300_000);
     world.ok("ListShards", json!({"NextToken": token}));
     world.clock.advance(1);
-    assert_eq!(world.refused("ListShards", json!({"NextToken": token})), "ExpiredNextTokenException");
-    assert_eq!(ids(&world.ok("ListShards", json!({"StreamName": "orders", "ExclusiveStartShardId": "shardId-000000000003"}))), [4]);
+    assert_eq!(
+        world.refused("ListShards", json!({"NextToken": token})),
+        "ExpiredNextTokenException"
+    );
+    assert_eq!(
+        ids(&world.ok(
+            "ListShards",
+            json!({"StreamName": "orders", "ExclusiveStartShardId": "shardId-000000000003"})
+        )),
+        [4]
+    );
 }
 
 #[test]
@@ -54,11 +78,17 @@ fn a_token_of_another_operation_or_stream_is_refused() {
         world.stream(name, 2);
     }
     let streams = world.ok("ListStreams", json!({"Limit": 1}));
-    assert_eq!(world.refused("ListShards", json!({"NextToken": streams["NextToken"]})), "InvalidArgumentException");
+    assert_eq!(
+        world.refused("ListShards", json!({"NextToken": streams["NextToken"]})),
+        "InvalidArgumentException"
+    );
     let shards = world.ok("ListShards", json!({"StreamName": "a", "MaxResults": 1}));
     world.ok("DeleteStream", json!({"StreamName": "a"}));
     world.settle();
-    assert_eq!(world.refused("ListShards", json!({"NextToken": shards["NextToken"]})), "InvalidArgumentException");
+    assert_eq!(
+        world.refused("ListShards", json!({"NextToken": shards["NextToken"]})),
+        "InvalidArgumentException"
+    );
 }
 
 #[test]
@@ -67,27 +97,68 @@ fn filters_look_at_shards_in_time() {
     world.stream("orders", 1);
     world.clock.advance(HOUR_MS);
     let split_ms = START_MS + super::world::DELAY_MS + HOUR_MS;
-    world.ok("SplitShard", json!({"StreamName": "orders", "ShardToSplit": "shardId-000000000000", "NewStartingHashKey": "1000"}));
+    world.ok(
+        "SplitShard",
+        json!({"StreamName": "orders", "ShardToSplit": "shardId-000000000000", "NewStartingHashKey": "1000"}),
+    );
     world.clock.advance(HOUR_MS);
-    let list = |filter: Value| ids(&world.ok("ListShards", json!({"StreamName": "orders", "ShardFilter": filter})));
+    let list = |filter: Value| {
+        ids(&world.ok(
+            "ListShards",
+            json!({"StreamName": "orders", "ShardFilter": filter}),
+        ))
+    };
     let seconds = |ms: i64| ms as f64 / 1000.0;
     assert_eq!(list(json!({"Type": "AT_LATEST"})), [1, 2]);
     assert_eq!(list(json!({"Type": "AT_TRIM_HORIZON"})), [0]);
     assert_eq!(list(json!({"Type": "FROM_TRIM_HORIZON"})), [0, 1, 2]);
-    assert_eq!(list(json!({"Type": "AFTER_SHARD_ID", "ShardId": "shardId-000000000000"})), [1, 2]);
-    assert_eq!(list(json!({"Type": "AT_TIMESTAMP", "Timestamp": seconds(split_ms - 1)})), [0]);
-    assert_eq!(list(json!({"Type": "AT_TIMESTAMP", "Timestamp": seconds(split_ms)})), [0, 1, 2]);
-    assert_eq!(list(json!({"Type": "AT_TIMESTAMP", "Timestamp": seconds(split_ms + 1)})), [1, 2]);
-    assert_eq!(list(json!({"Type": "FROM_TIMESTAMP", "Timestamp": seconds(split_ms)})), [0, 1, 2]);
-    assert_eq!(list(json!({"Type": "FROM_TIMESTAMP", "Timestamp": seconds(split_ms + 1)})), [1, 2]);
+    assert_eq!(
+        list(json!({"Type": "AFTER_SHARD_ID", "ShardId": "shardId-000000000000"})),
+        [1, 2]
+    );
+    assert_eq!(
+        list(json!({"Type": "AT_TIMESTAMP", "Timestamp": seconds(split_ms - 1)})),
+        [0]
+    );
+    assert_eq!(
+        list(json!({"Type": "AT_TIMESTAMP", "Timestamp": seconds(split_ms)})),
+        [0, 1, 2]
+    );
+    assert_eq!(
+        list(json!({"Type": "AT_TIMESTAMP", "Timestamp": seconds(split_ms + 1)})),
+        [1, 2]
+    );
+    assert_eq!(
+        list(json!({"Type": "FROM_TIMESTAMP", "Timestamp": seconds(split_ms)})),
+        [0, 1, 2]
+    );
+    assert_eq!(
+        list(json!({"Type": "FROM_TIMESTAMP", "Timestamp": seconds(split_ms + 1)})),
+        [1, 2]
+    );
     assert_eq!(list(json!({"Type": "FROM_TIMESTAMP", "Timestamp": 1})), [0, 1, 2]);
-    for bad in [json!({"Type": "AFTER_SHARD_ID"}), json!({"Type": "AT_TIMESTAMP"}), json!({"Type": "AT_LATEST", "ShardId": "shardId-000000000000"}), json!({"Type": "AT_TIMESTAMP", "Timestamp": 9e9})] {
-        assert_eq!(world.refused("ListShards", json!({"StreamName": "orders", "ShardFilter": bad})), "InvalidArgumentException");
+    for bad in [
+        json!({"Type": "AFTER_SHARD_ID"}),
+        json!({"Type": "AT_TIMESTAMP"}),
+        json!({"Type": "AT_LATEST", "ShardId": "shardId-000000000000"}),
+        json!({"Type": "AT_TIMESTAMP", "Timestamp": 9e9}),
+    ] {
+        assert_eq!(
+            world.refused("ListShards", json!({"StreamName": "orders", "ShardFilter": bad})),
+            "InvalidArgumentException"
+        );
     }
     world.clock.advance(24 * HOUR_MS);
-    assert_eq!(list(json!({"Type": "FROM_TRIM_HORIZON"})), [1, 2], "a shard whose records have expired is not listed");
+    assert_eq!(
+        list(json!({"Type": "FROM_TRIM_HORIZON"})),
+        [1, 2],
+        "a shard whose records have expired is not listed"
+    );
     let gone = json!({"StreamName": "orders", "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"});
-    assert_eq!(world.refused("GetShardIterator", gone), "ResourceNotFoundException");
+    assert_eq!(
+        world.refused("GetShardIterator", gone),
+        "ResourceNotFoundException"
+    );
 }
 
 #[test]
@@ -95,6 +166,15 @@ fn the_creation_tells_streams_of_one_name_apart() {
     let world = World::new();
     world.stream("orders", 1);
     let created = world.summary("orders")["StreamCreationTimestamp"].clone();
-    world.ok("ListShards", json!({"StreamName": "orders", "StreamCreationTimestamp": created}));
-    assert_eq!(world.refused("ListShards", json!({"StreamName": "orders", "StreamCreationTimestamp": 1})), "ResourceNotFoundException");
+    world.ok(
+        "ListShards",
+        json!({"StreamName": "orders", "StreamCreationTimestamp": created}),
+    );
+    assert_eq!(
+        world.refused(
+            "ListShards",
+            json!({"StreamName": "orders", "StreamCreationTimestamp": 1})
+        ),
+        "ResourceNotFoundException"
+    );
 }

@@ -36,26 +36,50 @@ fn one_broken_constraint_each() {
     ];
     for (operation, input, says) in cases {
         let refused = world.err(operation, input);
-        assert_eq!(refused, ("ValidationException".to_owned(), format!("1 validation error detected: {says}")));
+        assert_eq!(
+            refused,
+            (
+                "ValidationException".to_owned(),
+                format!("1 validation error detected: {says}")
+            )
+        );
     }
 }
 
 #[test]
 fn bodies_that_are_not_the_input_are_serialization_errors() {
     let world = World::new();
-    for body in ["{", "[]", "3", r#"{"StreamName": 3}"#, r#"{"StreamName": ["a"]}"#, "\u{0}"] {
+    for body in [
+        "{",
+        "[]",
+        "3",
+        r#"{"StreamName": 3}"#,
+        r#"{"StreamName": ["a"]}"#,
+        "\u{0}",
+    ] {
         let response = world.send("DescribeStream", "application/x-amz-json-1.1", Bytes::from(body));
         assert_eq!(response.status(), 400, "{body}");
-        assert_eq!(response.headers()["x-amzn-errortype"], "SerializationException", "{body}");
+        assert_eq!(
+            response.headers()["x-amzn-errortype"],
+            "SerializationException",
+            "{body}"
+        );
     }
-    let response = world.send("DescribeStream", "application/x-amz-cbor-1.1", Bytes::from_static(&[0xff, 0x00]));
+    let response = world.send(
+        "DescribeStream",
+        "application/x-amz-cbor-1.1",
+        Bytes::from_static(&[0xff, 0x00]),
+    );
     assert_eq!(response.headers()["x-amzn-errortype"], "SerializationException");
 }
 
 #[test]
 fn unknown_operations_and_unknown_members() {
     let world = World::new();
-    assert_eq!(world.refused("CreateChannel", json!({})), "UnknownOperationException");
+    assert_eq!(
+        world.refused("CreateChannel", json!({})),
+        "UnknownOperationException"
+    );
     world.ok("ListStreams", json!({"Whatever": 1}));
 }
 
@@ -63,7 +87,13 @@ fn unknown_operations_and_unknown_members() {
 fn no_operation_panics_on_an_empty_or_odd_body() {
     let world = World::new();
     for operation in crate::local::kinesis::operation::Operation::ALL {
-        for body in ["", "{}", "null", r#"{"StreamName":"orders"}"#, r#"{"StreamARN":"arn:aws:kinesis:::stream/"}"#] {
+        for body in [
+            "",
+            "{}",
+            "null",
+            r#"{"StreamName":"orders"}"#,
+            r#"{"StreamARN":"arn:aws:kinesis:::stream/"}"#,
+        ] {
             for content_type in ["application/x-amz-json-1.1", "application/x-amz-cbor-1.1"] {
                 world.send(operation.as_str(), content_type, Bytes::from(body));
             }

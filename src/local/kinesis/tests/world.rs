@@ -41,11 +41,21 @@ impl KeyLookup for Keys {
 pub struct Recorded(pub Mutex<HashMap<String, (f64, f64, String)>>);
 
 impl MetricSink for Recorded {
-    fn record(&self, _: &Caller, namespace: &str, name: &str, dims: &[(&str, &str)], unit: &str, sample: Sample) {
+    fn record(
+        &self,
+        _: &Caller,
+        namespace: &str,
+        name: &str,
+        dims: &[(&str, &str)],
+        unit: &str,
+        sample: Sample,
+    ) {
         assert_eq!(namespace, "AWS/Kinesis");
         let dims: Vec<String> = dims.iter().map(|(k, v)| format!("{k}={v}")).collect();
         let mut all = self.0.lock().unwrap();
-        let entry = all.entry(format!("{name} {}", dims.join(","))).or_insert((0.0, 0.0, unit.to_owned()));
+        let entry = all
+            .entry(format!("{name} {}", dims.join(",")))
+            .or_insert((0.0, 0.0, unit.to_owned()));
         entry.0 += sample.sum;
         entry.1 += sample.count;
     }
@@ -80,29 +90,67 @@ impl World {
         let clock = Arc::new(ManualClock::new(START_MS));
         let metrics = Arc::new(Recorded::default());
         let service = open(&dir, &clock, &metrics, &options).unwrap();
-        let caller = Caller { account: ACCOUNT.to_owned(), region: "us-east-1".to_owned() };
-        Self { service, clock, metrics, caller, dir, options }
+        let caller = Caller {
+            account: ACCOUNT.to_owned(),
+            region: "us-east-1".to_owned(),
+        };
+        Self {
+            service,
+            clock,
+            metrics,
+            caller,
+            dir,
+            options,
+        }
     }
 
     /// The same files after a restart.
     pub fn restarted(self) -> Self {
-        let Self { service, clock, metrics, caller, dir, options } = self;
+        let Self {
+            service,
+            clock,
+            metrics,
+            caller,
+            dir,
+            options,
+        } = self;
         drop(service);
         let service = open(&dir, &clock, &metrics, &options).unwrap();
-        Self { service, clock, metrics, caller, dir, options }
+        Self {
+            service,
+            clock,
+            metrics,
+            caller,
+            dir,
+            options,
+        }
     }
 
     /// Why the files cannot be opened.
     pub fn broken(self) -> String {
-        let Self { service, clock, metrics, dir, options, .. } = self;
+        let Self {
+            service,
+            clock,
+            metrics,
+            dir,
+            options,
+            ..
+        } = self;
         drop(service);
         open(&dir, &clock, &metrics, &options).err().unwrap().to_string()
     }
 
     pub fn send(&self, operation: &str, content_type: &str, body: Bytes) -> Response<Body> {
         let target = format!("Kinesis_20131202.{operation}");
-        let request = Request { target, content_type: content_type.to_owned(), body };
-        self.service.call(self.caller.clone(), request).now_or_never().expect("calls do not wait")
+        let request = Request {
+            target,
+            content_type: content_type.to_owned(),
+            body,
+        };
+        self.service
+            .call(self.caller.clone(), request)
+            .now_or_never()
+            .expect("calls do not wait")
     }
 
     pub fn call(&self, operation: &str, input: &Value) -> (u16, Value) {
@@ -110,8 +158,18 @@ impl World {
         let response = self.send(operation, "application/x-amz-json-1.1", body);
         assert!(response.headers().contains_key("x-amzn-requestid"));
         let status = response.status().as_u16();
-        let body = response.into_body().collect().now_or_never().expect("whole").unwrap().to_bytes();
-        let value = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+        let body = response
+            .into_body()
+            .collect()
+            .now_or_never()
+            .expect("whole")
+            .unwrap()
+            .to_bytes();
+        let value = if body.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&body).unwrap()
+        };
         (status, value)
     }
 
@@ -146,7 +204,10 @@ impl World {
 
     /// An ACTIVE on-demand stream.
     pub fn on_demand(&self, name: &str) {
-        self.ok("CreateStream", json!({"StreamName": name, "StreamModeDetails": {"StreamMode": "ON_DEMAND"}}));
+        self.ok(
+            "CreateStream",
+            json!({"StreamName": name, "StreamModeDetails": {"StreamMode": "ON_DEMAND"}}),
+        );
         self.settle();
     }
 
@@ -159,18 +220,27 @@ impl World {
     }
 
     pub fn shards(&self, name: &str) -> Vec<Value> {
-        self.ok("ListShards", json!({"StreamName": name}))["Shards"].as_array().unwrap().clone()
+        self.ok("ListShards", json!({"StreamName": name}))["Shards"]
+            .as_array()
+            .unwrap()
+            .clone()
     }
 
     pub fn put(&self, name: &str, key: &str, data: &str) -> Value {
         let data = base64_simd::STANDARD.encode_to_string(data);
-        self.ok("PutRecord", json!({"StreamName": name, "PartitionKey": key, "Data": data}))
+        self.ok(
+            "PutRecord",
+            json!({"StreamName": name, "PartitionKey": key, "Data": data}),
+        )
     }
 
     pub fn iterator(&self, name: &str, shard: u32, kind: &str) -> String {
         let shard = format!("shardId-{shard:012}");
         let input = json!({"StreamName": name, "ShardId": shard, "ShardIteratorType": kind});
-        self.ok("GetShardIterator", input)["ShardIterator"].as_str().unwrap().to_owned()
+        self.ok("GetShardIterator", input)["ShardIterator"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     pub fn get(&self, iterator: &str) -> Value {
@@ -221,7 +291,12 @@ fn open(
 }
 
 pub fn data_of(record: &Value) -> String {
-    String::from_utf8(base64_simd::STANDARD.decode_to_vec(record["Data"].as_str().unwrap()).unwrap()).unwrap()
+    String::from_utf8(
+        base64_simd::STANDARD
+            .decode_to_vec(record["Data"].as_str().unwrap())
+            .unwrap(),
+    )
+    .unwrap()
 }
 
 pub fn base64(text: &str) -> String {
