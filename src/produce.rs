@@ -146,6 +146,8 @@ pub struct PutOutcome {
     pub summary: PutSummary,
     /// Why it ended.
     pub end: PutEnd,
+    /// Whether the input was read to its end.
+    pub input_ended: bool,
 }
 
 /// Why sending ended.

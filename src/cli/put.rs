@@ -147,34 +147,63 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
         retry_for: Duration::from_secs(u64::from(args.retry_for)),
         ..PutOptions::default()
     };
-    let progress = session
+    let records = feed(input.open(&options)?);
+    let step = session
         .printer()
         .progress()
         .bytes(&stream, checked.map(|checked| checked.bytes));
-    let mut throttled = false;
-    let mut untouched = true;
-    let outcome = put(
-        feed(input.open(&options)?),
-        transport,
-        &put_options,
-        session.interrupt().wait(),
-        &mut |event| match event {
-            PutEvent::Progress(summary) => {
-                untouched = summary.acknowledged == 0;
-                show(&progress, summary);
-            }
-            PutEvent::Throttled { .. } => throttled = true,
-            PutEvent::Unsent { record, reason } => failed.keep(record, reason, untouched),
-        },
-    )
+    let mut follow = Follow::new(step, &mut failed);
+    let stop = session.interrupt().wait();
+    let outcome = put(records, transport, &put_options, stop, &mut |event| {
+        follow.on(event)
+    })
     .await;
-    progress.clear();
-    if throttled {
-        session.printer().note(
-            "The stream was at its limit at times: more shards, or on-demand mode, take more records a second",
-        );
-    }
+    follow.end(session);
     finish(session, &stream, &input, outcome, failed)
+}
+
+/// What is done with events while records are sent.
+struct Follow<'a> {
+    step: Step,
+    failed: &'a mut FailedFile,
+    /// The stream has taken nothing yet.
+    untouched: bool,
+    throttled: bool,
+}
+
+impl<'a> Follow<'a> {
+    fn new(step: Step, failed: &'a mut FailedFile) -> Self {
+        Self {
+            step,
+            failed,
+            untouched: true,
+            throttled: false,
+        }
+    }
+
+    fn on(&mut self, event: PutEvent<'_>) {
+        match event {
+            PutEvent::Progress(summary) => {
+                self.untouched = summary.acknowledged == 0;
+                self.step.position(summary.bytes);
+                self.step.message(match summary.retries {
+                    0 => format!("{} sent", summary.acknowledged),
+                    retries => format!("{} sent, {retries} sent again", summary.acknowledged),
+                });
+            }
+            PutEvent::Throttled { .. } => self.throttled = true,
+            PutEvent::Unsent { record, reason } => self.failed.keep(record, reason, self.untouched),
+        }
+    }
+
+    fn end(self, session: &Session) {
+        self.step.clear();
+        if self.throttled {
+            session.printer().note(
+                "The stream was at its limit at times: more shards, or on-demand mode, take more records a second",
+            );
+        }
+    }
 }
 
 fn key_rule(args: &PutArgs) -> KeyRule {
@@ -185,15 +214,6 @@ fn key_rule(args: &PutArgs) -> KeyRule {
     }
 }
 
-fn show(progress: &Step, summary: &crate::produce::PutSummary) {
-    progress.position(summary.bytes);
-    let mut text = format!("{} sent", summary.acknowledged);
-    if summary.retries > 0 {
-        text.push_str(&format!(", {} tries again", summary.retries));
-    }
-    progress.message(text);
-}
-
 /// Says how it ended and chooses the exit code.
 fn finish(
     session: &Session,
@@ -202,7 +222,11 @@ fn finish(
     outcome: PutOutcome,
     failed: FailedFile,
 ) -> Result<Exit> {
-    let PutOutcome { summary, end } = outcome;
+    let PutOutcome {
+        summary,
+        end,
+        input_ended,
+    } = outcome;
     let printer = session.printer();
     let kept = failed.close();
     let some = summary.acknowledged > 0;
@@ -217,20 +241,27 @@ fn finish(
         printer.warn(&line);
     }
     printer.report(&PutReport::new(stream, &summary, &end, &kept))?;
+    let rest = input.rest(&summary, input_ended);
     let missing = summary.failed + summary.stopped;
     Ok(match end {
         PutEnd::Interrupted => {
-            printer.warn(&input.rest(&summary));
+            if let Some(rest) = &rest {
+                printer.warn(rest);
+            }
             Exit::Interrupted
         }
         PutEnd::BadInput(fault) => {
             printer.error(&fault.into_error(&input.name()));
-            printer.note(&input.rest(&summary));
+            if let Some(rest) = &rest {
+                printer.warn(rest);
+            }
             Exit::Partial
         }
         PutEnd::Aborted(error) => {
             printer.error(&error);
-            printer.note(&input.rest(&summary));
+            if let Some(rest) = &rest {
+                printer.warn(rest);
+            }
             if some { Exit::Partial } else { error.exit() }
         }
         PutEnd::Complete if missing == 0 => Exit::Done,

@@ -2,6 +2,7 @@
 
 mod line;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use clap::Args;
@@ -95,6 +96,7 @@ pub(super) async fn run(args: TailArgs, session: &Session) -> Result<Exit> {
         waiting: from_latest && !args.no_follow,
         left: args.limit,
         shown: 0,
+        throttled: HashSet::new(),
     };
     show.all(tail).await
 }
@@ -122,6 +124,8 @@ struct Show<'a> {
     /// Records still to be shown; `None` for all.
     left: Option<u64>,
     shown: u64,
+    /// Shards whose limit was already told of: they reach it again and again.
+    throttled: HashSet<Arc<str>>,
 }
 
 impl Show<'_> {
@@ -171,7 +175,7 @@ impl Show<'_> {
         Ok(false)
     }
 
-    fn note(&self, event: &TailEvent) {
+    fn note(&mut self, event: &TailEvent) {
         let text = match event {
             TailEvent::Records(_) => return,
             TailEvent::Started if self.waiting => {
@@ -192,6 +196,7 @@ impl Show<'_> {
                 )
             }
             TailEvent::Drained { .. } => return,
+            TailEvent::Throttled { shard_id } if !self.throttled.insert(Arc::clone(shard_id)) => return,
             TailEvent::Throttled { shard_id } => {
                 format!(
                     "{shard_id} is at its limit of reads (5 a second for all readers): reading more slowly"

@@ -1,6 +1,6 @@
 //! Which shards to read, and when: a child starts once every parent that is read has been drained.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{IteratorStart, ShardInfo, Start};
 use crate::error::{Error, Result};
@@ -13,6 +13,9 @@ pub(super) struct Lineage {
     order: Vec<String>,
     /// Whether children that come up later are read.
     descends: bool,
+    /// Whether every shard that takes records from the start on is read, so that a parent that is not known yet will
+    /// come up.
+    whole: bool,
 }
 
 #[derive(Debug)]
@@ -20,6 +23,8 @@ struct Member {
     parents: Vec<String>,
     start: IteratorStart,
     state: State,
+    /// Known from the beginning: parents that are not known are trimmed away, or were closed before.
+    initial: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,18 +52,28 @@ impl Lineage {
         }
         let mut lineage = Self {
             descends: only.is_empty(),
+            whole: sequence_shard.is_empty(),
             ..Self::default()
         };
         for shard in shards {
             let wanted = sequence_shard.is_empty() || sequence_shard.contains(&shard.id);
             if wanted && (shard.open || !only.is_empty() || *start != Start::Latest) {
-                lineage.add(shard, start.iterator());
+                lineage.add(shard, start.iterator(), true);
+            }
+        }
+        // A reshard while the shards were listed: the child has to wait, and must not skip what comes meanwhile.
+        if *start == Start::Latest {
+            let known: HashSet<String> = lineage.shards.keys().cloned().collect();
+            for member in lineage.shards.values_mut() {
+                if member.parents.iter().any(|parent| known.contains(parent)) {
+                    member.start = IteratorStart::TrimHorizon;
+                }
             }
         }
         Ok(lineage)
     }
 
-    fn add(&mut self, shard: &ShardInfo, start: IteratorStart) {
+    fn add(&mut self, shard: &ShardInfo, start: IteratorStart, initial: bool) {
         if self.shards.contains_key(&shard.id) {
             return;
         }
@@ -67,11 +82,12 @@ impl Lineage {
             parents: shard.parents.clone(),
             start,
             state: State::Waiting,
+            initial,
         };
         self.shards.insert(shard.id.clone(), member);
     }
 
-    /// `shard_id` is drained and `children` follow it; returns those that were not known and will be read.
+    /// `shard_id` is drained and `children` (or further descendants) follow it; returns those that were not known and will be read.
     pub(super) fn drained(&mut self, shard_id: &str, children: &[ShardInfo]) -> Vec<String> {
         if let Some(member) = self.shards.get_mut(shard_id) {
             member.state = State::Drained;
@@ -85,7 +101,7 @@ impl Lineage {
             .collect();
         // A child's records all came after the parent's last one.
         for child in &new {
-            self.add(child, IteratorStart::TrimHorizon);
+            self.add(child, IteratorStart::TrimHorizon, false);
         }
         new.into_iter().map(|child| child.id.clone()).collect()
     }
@@ -99,10 +115,11 @@ impl Lineage {
             };
             let held_back = member.parents.iter().any(|parent| {
                 parent != id
-                    && self
-                        .shards
-                        .get(parent)
-                        .is_some_and(|parent| parent.state != State::Drained)
+                    && match self.shards.get(parent) {
+                        Some(parent) => parent.state != State::Drained,
+                        // The other parent of a merge may not have come up yet: its own parent is still being read.
+                        None => self.whole && !member.initial,
+                    }
             });
             if member.state == State::Waiting && !held_back {
                 ready.push((id.clone(), member.start.clone()));

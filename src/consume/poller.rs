@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{sleep, sleep_until};
 
 use super::pace::Pace;
-use super::{IteratorStart, Page, ReadError, ShardInfo, ShardSource, TailOptions, TailRecord};
+use super::{IteratorStart, Page, ReadError, ShardInfo, ShardSource, Start, TailOptions, TailRecord};
 use crate::error::{Error, Result};
 
 /// What a poller tells its tail.
@@ -89,8 +89,10 @@ impl<S: ShardSource> Poller<S> {
                 self.say(Message::Positioned).await;
             }
             let Some(next) = page.next.take() else {
-                let children = match page.children.is_empty() {
-                    true => self.children().await?,
+                // One shard and what becomes of it: only the list tells which parents of a merge belong to it.
+                let one = matches!(self.shared.options.start, Start::Sequence { .. });
+                let children = match one || page.children.is_empty() {
+                    true => self.descendants().await?,
                     false => page.children,
                 };
                 return Ok(Message::Drained {
@@ -200,13 +202,12 @@ impl<S: ShardSource> Poller<S> {
         arrival > *self.tip_ms.get_or_insert(arrival.saturating_add(behind))
     }
 
-    /// The shards that follow this one, where the last page does not name them.
-    async fn children(&mut self) -> Result<Vec<ShardInfo>> {
+    /// The shards that came of this one, as the list of shards has them.
+    async fn descendants(&mut self) -> Result<Vec<ShardInfo>> {
         loop {
             match self.shared.source.shards().await {
                 Ok(shards) => {
-                    let is_child = |shard: &ShardInfo| shard.parents.iter().any(|p| **p == *self.shard_id);
-                    return Ok(shards.into_iter().filter(is_child).collect());
+                    return Ok(descendants_of(&self.shard_id, shards));
                 }
                 Err(ReadError::Fatal(error)) => return Err(error),
                 Err(ReadError::Throttled(error) | ReadError::Transient(error)) => {
@@ -224,6 +225,23 @@ impl<S: ShardSource> Poller<S> {
     async fn say(&self, message: Message) {
         // Only fails where the tail was dropped, and this task with it.
         let _ = self.shared.messages.send(message).await;
+    }
+}
+
+/// The shards of `shards` that came of `shard_id`, however indirectly.
+fn descendants_of(shard_id: &str, mut shards: Vec<ShardInfo>) -> Vec<ShardInfo> {
+    let mut found: Vec<ShardInfo> = Vec::new();
+    loop {
+        let before = found.len();
+        let (more, rest) = shards.into_iter().partition(|shard| {
+            let is_found = |parent: &String| parent == shard_id || found.iter().any(|f| f.id == *parent);
+            shard.parents.iter().any(is_found)
+        });
+        found.extend::<Vec<_>>(more);
+        shards = rest;
+        if found.len() == before {
+            return found;
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::lineage::Lineage;
 use super::poller::{Message, Poller, Shared};
-use super::{ReadError, ShardSource, TailOptions, TailRecord};
+use super::{ReadError, ShardInfo, ShardSource, TailOptions, TailRecord};
 use crate::error::{Error, Result};
 
 /// Messages from pollers that wait to be taken; what their records weigh is bounded apart from this.
@@ -129,11 +129,14 @@ impl<S: ShardSource> Tail<S> {
             }),
             Message::Drained { shard_id, children } => {
                 self.active -= 1;
-                let followed = self.lineage.drained(&shard_id, &children);
+                let known = self.lineage.drained(&shard_id, &children);
+                let is_child = |child: &ShardInfo| child.parents.iter().any(|parent| **parent == *shard_id);
+                let children: Vec<String> = children.into_iter().filter(is_child).map(|c| c.id).collect();
+                let followed = children.iter().filter(|id| known.contains(id)).cloned().collect();
                 self.start_ready();
                 TailEvent::Drained {
                     shard_id,
-                    children: children.into_iter().map(|child| child.id).collect(),
+                    children,
                     followed,
                 }
             }

@@ -364,6 +364,50 @@ async fn a_sequence_number_starts_one_shard_and_goes_on_in_its_children() {
     check_once_in_order(&collect(&mut one, usize::MAX).await, 6..=10);
 }
 
+#[test]
+fn a_merged_shard_waits_for_a_parent_that_has_not_come_up_yet() {
+    let shard = |id: &str, parents: &[&str]| ShardInfo {
+        id: id.into(),
+        parents: parents.iter().map(|p| (*p).to_owned()).collect(),
+        open: true,
+    };
+    let ids = |lineage: &mut lineage::Lineage| -> Vec<String> {
+        lineage.take_ready().into_iter().map(|(id, _)| id).collect()
+    };
+    let first = [shard("a", &["gone"]), shard("b", &[])];
+    let mut lineage = lineage::Lineage::plan(&first, &Start::Latest, &[]).unwrap();
+    assert_eq!(ids(&mut lineage), ["a", "b"]);
+    // "a" became "c", "b" became "d", and both were merged before "b" was read to its end.
+    lineage.drained("a", &[shard("c", &["a"])]);
+    assert_eq!(ids(&mut lineage), ["c"]);
+    lineage.drained("c", &[shard("e", &["c", "d"])]);
+    assert!(
+        ids(&mut lineage).is_empty(),
+        "keys of d would be read after those of e"
+    );
+    lineage.drained("b", &[shard("d", &["b"])]);
+    assert_eq!(ids(&mut lineage), ["d"]);
+    lineage.drained("d", &[shard("e", &["c", "d"])]);
+    assert_eq!(ids(&mut lineage), ["e"]);
+}
+
+#[test]
+fn a_child_listed_beside_its_open_parent_is_read_from_its_beginning() {
+    let shard = |id: &str, parent: Option<&str>| ShardInfo {
+        id: id.into(),
+        parents: parent.map(str::to_owned).into_iter().collect(),
+        open: true,
+    };
+    let listed = [shard("a", None), shard("b", Some("a"))];
+    let mut lineage = lineage::Lineage::plan(&listed, &Start::Latest, &[]).unwrap();
+    assert_eq!(lineage.take_ready(), [("a".to_owned(), IteratorStart::Latest)]);
+    lineage.drained("a", &[]);
+    assert_eq!(
+        lineage.take_ready(),
+        [("b".to_owned(), IteratorStart::TrimHorizon)]
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn reads_keep_to_five_a_second() {
     let stream = FakeStream::new(1, 0);
@@ -477,7 +521,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
 
     #[test]
     fn each_record_comes_once_and_in_order(

@@ -51,6 +51,8 @@ pub async fn put<T: Transport>(
             () = sleep_until(wake.unwrap_or(started)), if wake.is_some() => {}
         }
     }
+    // Whoever feeds it is done: what is left in the channel is all there is.
+    let input_ended = engine.drained || input.sender_strong_count() == 0;
     input.close();
     while let Some(next) = input.recv().await {
         engine.take(Some(next));
@@ -60,6 +62,7 @@ pub async fn put<T: Transport>(
     summary.elapsed = started.elapsed();
     PutOutcome {
         summary,
+        input_ended: input_ended && !matches!(engine.end, Some(PutEnd::BadInput(_))),
         end: engine.end.unwrap_or(PutEnd::Complete),
     }
 }

@@ -305,6 +305,7 @@ async fn stopping_waits_for_what_is_in_flight_and_names_the_rest() {
     assert!(summary.stopped > 0 && summary.read < 20_000);
     assert!(run.unsent.values().all(|reason| *reason == Unsent::Stopped));
     assert_eq!(summary.last_number, summary.read);
+    assert!(!run.outcome.input_ended);
 }
 
 #[tokio::test(start_paused = true)]
@@ -382,7 +383,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
     #[test]
     fn every_record_is_acknowledged_once_or_reported(

@@ -5,6 +5,8 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Value,
+    /// A value after a comma.
+    Element,
     ValueOrEnd,
     KeyOrEnd,
     Key,
@@ -91,7 +93,7 @@ impl Scanner {
             return Ok(true);
         }
         match self.state {
-            State::Value => self.value(byte)?,
+            State::Value | State::Element => self.value(byte)?,
             State::ValueOrEnd if byte == b']' => self.close(),
             State::ValueOrEnd => self.value(byte)?,
             State::KeyOrEnd if byte == b'}' => self.close(),
@@ -113,6 +115,7 @@ impl Scanner {
         matches!(
             self.state,
             State::Value
+                | State::Element
                 | State::ValueOrEnd
                 | State::KeyOrEnd
                 | State::Key
@@ -141,7 +144,7 @@ impl Scanner {
             b't' => State::Literal(b"rue"),
             b'f' => State::Literal(b"alse"),
             b'n' => State::Literal(b"ull"),
-            b']' | b'}' if !self.open.is_empty() => {
+            b']' if self.state == State::Element => {
                 return Err("expected a value (is there a comma too many?)");
             }
             _ => return Err("expected a JSON value"),
@@ -164,7 +167,7 @@ impl Scanner {
     fn comma_or_end(&mut self, byte: u8) -> Result<(), Complaint> {
         match (byte, self.open.last()) {
             (b',', Some(Container::Object)) => self.state = State::Key,
-            (b',', _) => self.state = State::Value,
+            (b',', _) => self.state = State::Element,
             (b'}', Some(Container::Object)) | (b']', Some(Container::Array)) => self.close(),
             (_, Some(Container::Object)) => return Err("expected `,` or `}`"),
             _ => return Err("expected `,` or `]`"),

@@ -176,15 +176,66 @@ impl PutInput {
             .map_err(|e| Error::failed("reading the input ended unexpectedly").cause(e))?
     }
 
-    /// What was not read, once sending has stopped early.
-    pub(super) fn rest(&self, summary: &PutSummary) -> String {
+    /// What was not read, once sending has stopped early; `None` when all was.
+    pub(super) fn rest(&self, summary: &PutSummary, input_ended: bool) -> Option<String> {
+        let name = self.name();
         match summary.last_number {
-            0 => format!("Nothing was read from {}", self.name()),
-            number => format!(
-                "{} was read up to record {number} (line {}); what follows was not read",
-                self.name(),
+            _ if input_ended => None,
+            0 => Some(format!("nothing was read from {name}")),
+            number => Some(format!(
+                "{name} was read up to record {number} (line {}); what follows was not read",
                 summary.last_line
-            ),
+            )),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+    use crate::exit::Exit;
+
+    #[test]
+    fn files_that_cannot_be_sent_are_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let refused = |name: &str| {
+            let path = dir.path().join(name);
+            let error = PutInput::choose(path.to_str(), None).unwrap_err();
+            assert_eq!(error.exit(), Exit::Usage);
+            error.to_string().replace(dir.path().to_str().unwrap(), "DIR")
+        };
+        std::fs::write(dir.path().join("empty.json"), "").unwrap();
+        std::fs::create_dir(dir.path().join("sub")).unwrap();
+        assert_snapshot!(refused("missing.json"), @"DIR/missing.json does not exist");
+        assert_snapshot!(refused("empty.json"), @"DIR/empty.json is empty");
+        assert_snapshot!(refused("sub"), @"DIR/sub is a directory");
+    }
+
+    #[tokio::test]
+    async fn the_largest_record_is_held_against_the_streams_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("in.ndjson");
+        std::fs::write(&path, format!("1\n\"{}\"\n2\n", "x".repeat(2_000_000))).unwrap();
+        let input = PutInput::choose(path.to_str(), None).unwrap();
+        let printer = crate::ui::Printer::new(crate::ui::UiOptions::default());
+        let checked = input.check(&ReadOptions::default(), printer.progress()).await;
+        let checked = checked.unwrap().unwrap();
+        assert!(checked.fits(LARGEST_RECORD_BYTES, &input).is_ok());
+        let error = checked.fits(1024 * 1024, &input).unwrap_err().to_string();
+        assert_snapshot!(error.replace(dir.path().to_str().unwrap(), "DIR"), @"DIR/in.ndjson, record 2 (line 2): larger than the stream takes (1048576 bytes, partition key included)");
+    }
+
+    #[test]
+    fn what_was_not_read_is_named() {
+        let summary = PutSummary {
+            last_number: 18,
+            last_line: 20,
+            ..PutSummary::default()
+        };
+        assert_snapshot!(PutInput::Stdin.rest(&summary, false).unwrap(), @"stdin was read up to record 18 (line 20); what follows was not read");
+        assert_snapshot!(PutInput::Stdin.rest(&PutSummary::default(), false).unwrap(), @"nothing was read from stdin");
+        assert_eq!(PutInput::Stdin.rest(&summary, true), None);
     }
 }

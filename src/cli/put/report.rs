@@ -123,9 +123,13 @@ pub(super) fn sentence(stream: &str, summary: &PutSummary) -> String {
 }
 
 fn records(count: u64) -> String {
+    counted(count, "record")
+}
+
+fn counted(count: u64, what: &str) -> String {
     match count {
-        1 => "1 record".to_owned(),
-        _ => format!("{count} records"),
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
     }
 }
 
@@ -222,11 +226,11 @@ impl Report for DryRunReport {
             (_, None) => "random".to_owned(),
         };
         format!(
-            "Would send {} ({}) to {} in {} requests at least\nLargest record: {}\nPartition keys: {keys}",
+            "Would send {} ({}) to {} in {} or more\nLargest record: {}\nPartition keys: {keys}",
             records(self.records),
             bytes(self.bytes),
             self.stream,
-            self.requests,
+            counted(self.requests, "request"),
             bytes(self.largest_record_bytes),
         )
     }

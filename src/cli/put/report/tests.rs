@@ -100,7 +100,7 @@ async fn a_dry_run_counts_requests_and_keys() {
     };
     let report = DryRunReport::read("orders", &input, &keyed).await.unwrap();
     assert_snapshot!(report.table(&Style::plain()), @r#"
-    Would send 501 records (3.9 KiB) to orders in 2 requests at least
+    Would send 501 records (3.9 KiB) to orders in 2 requests or more
     Largest record: 8 B
     Partition keys: 3 distinct, the first "0"
     "#);
