@@ -478,7 +478,7 @@ fn a_full_disk_fails_the_batch_and_nothing_else() {
     let store = small(&dir);
     store.append(&[record("k", b"before")], CREATED).unwrap();
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let active = std::mem::replace(&mut store.lock().active, Some(Handle::force(full)));
+    let active = store.lock().active.replace(Handle::force(full));
     let failed = store.append(&[record("k", b"lost"), record("k", b"lost")], CREATED);
     assert!(matches!(failed, Err(AppendError::Io(error)) if error.kind() == io::ErrorKind::StorageFull));
     // The device cannot be cut back either, so the log goes on in another file.
