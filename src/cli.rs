@@ -59,8 +59,14 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
-    /// Where to act: AWS, or the local cloud (default: AWS if this machine shows any sign of it)
-    #[arg(long, global = true, value_enum, value_name = "TARGET")]
+    /// Where to act: aws or local [default: aws if this machine shows any sign of it]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "TARGET",
+        hide_possible_values = true
+    )]
     target: Option<TargetArg>,
     /// Endpoint of an AWS-compatible service
     #[arg(long, global = true, value_name = "URL")]
@@ -71,8 +77,15 @@ pub struct GlobalArgs {
     /// Profile of the shared AWS configuration
     #[arg(long, global = true, value_name = "NAME")]
     profile: Option<String>,
-    /// Shape of the output
-    #[arg(short, long, global = true, value_enum, value_name = "FORMAT")]
+    /// Shape of the output: table, json, yaml or text
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        hide_possible_values = true
+    )]
     output: Option<Format>,
     /// Say only warnings and errors on stderr
     #[arg(short, long, global = true)]
@@ -80,8 +93,9 @@ pub struct GlobalArgs {
     /// Log what happens inside, on stderr (-vv for more)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
-    /// When to use colour
+    /// When to use colour: auto, always or never
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto")]
+    #[arg(hide_possible_values = true, hide_default_value = true)]
     color: ColorArg,
     /// Show no progress bars
     #[arg(long, global = true)]

@@ -168,24 +168,20 @@ async fn sdk_config(settings: &Settings, endpoint: Option<&str>) -> SdkConfig {
     if placeholder {
         loader = loader.credentials_provider(Credentials::new("local", "local", None, None, "streamctl"));
     }
-    let named = settings.region.clone().map(Region::new);
-    let region = match named {
-        Some(region) => region,
+    match &settings.region {
+        Some(region) => loader = loader.region(Region::new(region.clone())),
         // Probing profile and instance metadata for a region costs seconds where neither exists.
-        None if placeholder => Region::from_static(DEFAULT_REGION),
-        None => {
-            let mut chain = aws_config::default_provider::region::Builder::default();
-            if let Some(profile) = &settings.profile {
-                chain = chain.profile_name(profile);
-            }
-            chain
-                .build()
-                .region()
-                .await
-                .unwrap_or(Region::from_static(DEFAULT_REGION))
-        }
-    };
-    loader.region(region).load().await
+        None if placeholder => loader = loader.region(Region::from_static(DEFAULT_REGION)),
+        None => {}
+    }
+    let config = loader.load().await;
+    if config.region().is_some() {
+        return config;
+    }
+    config
+        .into_builder()
+        .region(Region::from_static(DEFAULT_REGION))
+        .build()
 }
 
 /// A plain client for plain endpoints: reading the system's root certificates takes tens of milliseconds.

@@ -110,7 +110,19 @@ pub(super) fn load_dotenv() -> Result<()> {
     match dotenvy::from_path(".env") {
         Ok(()) => Ok(()),
         Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Error::usage(".env could not be read").cause(error.to_string())),
+        // Which line it is, never what it says: `.env` files hold secrets.
+        Err(dotenvy::Error::LineParse(line, _)) => {
+            let text = std::fs::read_to_string(".env").unwrap_or_default();
+            let number = text
+                .lines()
+                .position(|l| l.trim() == line.trim())
+                .map_or(0, |index| index + 1);
+            Err(
+                Error::usage(format!(".env line {number} is not of the form NAME=value"))
+                    .hint("put a # before it to make it a comment"),
+            )
+        }
+        Err(error) => Err(Error::usage(".env could not be read").cause(error)),
     }
 }
 

@@ -19,12 +19,12 @@ use crate::ui::apply::ApplyProgress;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  streamctl setup                                   the default stream
-  streamctl setup --shard-count 4                   create it with, or bring it to, 4 shards
-  streamctl setup --stream orders --on-demand       a stream that scales by itself
+  streamctl setup                              the default stream
+  streamctl setup --shard-count 4              make it with, or bring it to, 4
+  streamctl setup --stream orders --on-demand  a stream that scales by itself
   streamctl setup --retention 7d --monitoring none
   streamctl setup --tag \"Cost Centre=Live Music\"
-  streamctl setup --dry-run                         show what would be done")]
+  streamctl setup --dry-run                    show what would be done")]
 pub struct SetupArgs {
     #[command(flatten)]
     template: TemplateArgs,

@@ -316,6 +316,7 @@ async fn a_fault_of_the_input_lets_what_stands_before_it_through() {
         record: 701,
         line: 701,
         column: None,
+        started: None,
     }));
     let run = run(
         Fake::new([Act::Throttle(50)]),

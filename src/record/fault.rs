@@ -15,6 +15,8 @@ pub struct Fault {
     pub line: u64,
     /// The column of the fault in bytes, from 1, where it is known that exactly.
     pub column: Option<u64>,
+    /// The line on which the value begins that the fault is in.
+    pub started: Option<u64>,
 }
 
 /// The kinds of faults.
@@ -75,14 +77,25 @@ impl Fault {
     pub fn into_error(self, input: &str) -> Error {
         use FaultKind as K;
         let Self {
-            record, line, column, ..
+            record,
+            line,
+            column,
+            started,
+            ..
         } = self;
         let sentence = match (&self.kind, column) {
             (K::Io(_) | K::Empty | K::Binary | K::Utf16 | K::Unknown(_) | K::OwnKeys, _) => {
                 format!("{input} {}", self.kind)
             }
             (K::Syntax(what), Some(column)) => {
-                format!("{input} is not valid JSON at line {line}, column {column}: {what}")
+                // In NDJSON the line that broke off says more than the one where that shows.
+                let begun = match started {
+                    Some(started) if started < line => {
+                        format!(", in the value that starts at line {started}")
+                    }
+                    _ => String::new(),
+                };
+                format!("{input} is not valid JSON at line {line}, column {column}: {what}{begun}")
             }
             (K::NotUtf8, Some(column)) => format!("{input}, line {line}, column {column}: {}", self.kind),
             (kind, _) => format!("{input}, record {record} (line {line}): {kind}"),

@@ -84,7 +84,7 @@ impl Scanner {
         if self.state == State::Done || (number_ends && self.open.is_empty()) {
             return Ok(());
         }
-        Err("the input ends in the middle of a value")
+        Err("the input ends too early")
     }
 
     /// Takes one byte; `false` when it belongs to what comes after (a number has no end of its own).

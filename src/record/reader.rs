@@ -273,8 +273,9 @@ impl<R: Read> RecordReader<R> {
         self.number += 1;
         let (line, column) = (self.source.line, self.source.column);
         let text = self.text(self.text_limit(self.entries)).map_err(|mut fault| {
-            if !matches!(fault.kind, FaultKind::Syntax(_)) {
-                fault.line = line;
+            match fault.kind {
+                FaultKind::Syntax(_) => fault.started = Some(line),
+                _ => fault.line = line,
             }
             fault
         })?;
@@ -287,6 +288,7 @@ impl<R: Read> RecordReader<R> {
                 record: self.number,
                 line: line + newlines,
                 column: Some(in_line + if newlines == 0 { column } else { 1 }),
+                started: Some(line),
             }
         })?;
         let record = if self.entries {
@@ -463,6 +465,7 @@ impl<R: Read> RecordReader<R> {
             record: self.number,
             line,
             column: None,
+            started: None,
         }
     }
 }

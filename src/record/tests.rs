@@ -162,7 +162,7 @@ fn faults_name_line_and_column() {
     assert_snapshot!(fault("[[1,]]"), @"in.json is not valid JSON at line 1, column 5: expected a value (is there a comma too many?)");
     assert_snapshot!(fault("[1"), @"in.json is not valid JSON at line 1, column 3: the input ends inside the array");
     assert_snapshot!(fault("[1] 2"), @"in.json is not valid JSON at line 1, column 5: expected nothing after the array");
-    assert_snapshot!(fault("{\"a\":\n"), @"in.json is not valid JSON at line 2, column 1: the input ends in the middle of a value");
+    assert_snapshot!(fault("{\"a\":\n"), @"in.json is not valid JSON at line 2, column 1: the input ends too early, in the value that starts at line 1");
     assert_snapshot!(fault("{\"a\":\"x\n\"}"), @"in.json is not valid JSON at line 1, column 8: the line ends inside a string");
     assert_snapshot!(fault("{\"a\":1,}"), @"in.json is not valid JSON at line 1, column 8: expected a key (is there a comma too many?)");
     assert_snapshot!(fault("{'a':1}"), @"in.json is not valid JSON at line 1, column 2: expected a key in double quotes");

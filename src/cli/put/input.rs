@@ -38,6 +38,7 @@ impl Checked {
             record: self.largest_number,
             line: self.largest_line,
             column: None,
+            started: None,
         };
         Err(fault.into_error(&input.name()))
     }
