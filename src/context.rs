@@ -168,24 +168,20 @@ async fn sdk_config(settings: &Settings, endpoint: Option<&str>) -> SdkConfig {
     if placeholder {
         loader = loader.credentials_provider(Credentials::new("local", "local", None, None, "streamctl"));
     }
-    let named = settings.region.clone().map(Region::new);
-    let region = match named {
-        Some(region) => region,
-        // Probing profile and instance metadata for a region costs seconds where neither exists.
-        None if placeholder => Region::from_static(DEFAULT_REGION),
-        None => {
-            let mut chain = aws_config::default_provider::region::Builder::default();
-            if let Some(profile) = &settings.profile {
-                chain = chain.profile_name(profile);
-            }
-            chain
-                .build()
-                .region()
-                .await
-                .unwrap_or(Region::from_static(DEFAULT_REGION))
-        }
-    };
-    loader.region(region).load().await
+    let region = settings.region.clone().map(Region::new);
+    // Probing profile and instance metadata for a region costs seconds where neither exists.
+    let region = region.or_else(|| placeholder.then(|| Region::from_static(DEFAULT_REGION)));
+    if let Some(region) = region {
+        return loader.region(region).load().await;
+    }
+    // The loader's own chain, since one made apart has no HTTP client and panics where it asks for metadata.
+    let sdk = loader.load().await;
+    if sdk.region().is_some() {
+        return sdk;
+    }
+    sdk.into_builder()
+        .region(Region::from_static(DEFAULT_REGION))
+        .build()
 }
 
 /// A plain client for plain endpoints: reading the system's root certificates takes tens of milliseconds.
