@@ -91,31 +91,28 @@ pub fn resident_bytes() -> Option<u64> {
 
 /// Reads `length` bytes at `offset`, fewer at the end of the file, without moving a cursor.
 pub fn read_at(file: &std::fs::File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(length);
-    while bytes.len() < length {
-        let done = bytes.len();
-        let at = offset + done as u64;
-        #[cfg(unix)]
-        let read = {
-            // Into spare capacity: nothing is zeroed first. The allocator may have given more than was asked.
-            match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut bytes), at) {
-                Err(rustix::io::Errno::INTR) => continue,
-                read => read?,
-            }
-        };
-        #[cfg(windows)]
-        let read = {
-            bytes.resize(length, 0);
-            let read = std::os::windows::fs::FileExt::seek_read(file, &mut bytes[done..], at)?;
-            bytes.truncate(done + read);
-            read
-        };
-        if read == 0 {
-            break;
+    let mut bytes = vec![0; length];
+    let read = read_into(file, offset, &mut bytes)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// Fills `bytes` from `offset` on, without moving a cursor. Returns how many there were before the file's end.
+pub fn read_into(file: &std::fs::File, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
+    #[cfg(unix)]
+    let read_at = std::os::unix::fs::FileExt::read_at;
+    #[cfg(windows)]
+    let read_at = std::os::windows::fs::FileExt::seek_read;
+    let mut done = 0;
+    while done < bytes.len() {
+        match read_at(file, &mut bytes[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
-    bytes.truncate(length);
-    Ok(bytes)
+    Ok(done)
 }
 
 /// Writes all of `bytes` at `offset`, without moving a cursor.
