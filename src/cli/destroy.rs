@@ -60,14 +60,15 @@ pub(super) async fn run(args: DestroyArgs, session: &Session) -> Result<Exit> {
             );
         }
         printer.note(&format!("Nothing to delete: nothing of {identity} is there"));
-    } else {
-        let doomed = survey.doomed();
-        let action = match doomed.as_slice() {
-            [one] => format!("delete {one}"),
-            many => format!("delete {} resources for good, with all their data", many.len()),
-        };
-        printer.confirm_by_name(&action, identity.instance(), args.yes)?;
+        printer.report(&pipeline.destroy(survey, &|_| {}, &Stop::default()).await)?;
+        return Ok(Exit::Done);
     }
+    let action = match survey.doomed().as_slice() {
+        [one] => format!("delete {one}"),
+        many => format!("delete {} resources for good, with all their data", many.len()),
+    };
+    printer.confirm_by_name(&action, identity.instance(), args.yes)?;
+    let kept = !survey.kept().is_empty();
     let progress = ApplyProgress::new(printer);
     let show = |event| progress.show(&event);
     let stop = Stop::default();
@@ -75,6 +76,7 @@ pub(super) async fn run(args: DestroyArgs, session: &Session) -> Result<Exit> {
     printer.report(&report)?;
     say_hints(session, &report);
     match report.exit {
+        Exit::Done if kept => printer.note(&format!("Nothing of {identity} is left but what is kept")),
         Exit::Done => printer.note(&format!("Nothing of {identity} is left")),
         Exit::Interrupted => printer.note("Stopped; the same command goes on from here"),
         _ => printer.warn(&format!(

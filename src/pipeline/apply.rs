@@ -218,7 +218,16 @@ fn report(
                 report.detail = error.chain().join(": ") + &done.unwrap_or_default();
                 report.hint = error.hint_text().map(str::to_owned);
                 exit = Some(match error.exit() {
-                    Exit::Interrupted => Exit::Interrupted,
+                    Exit::Interrupted => {
+                        let begun = work.touched || !work.done.is_empty();
+                        report.detail = if begun {
+                            "stopped on the way"
+                        } else {
+                            "stopped before"
+                        }
+                        .to_owned();
+                        Exit::Interrupted
+                    }
                     _ if work.touched => Exit::Partial,
                     other => other,
                 });

@@ -6,7 +6,6 @@ use std::str::FromStr;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
-use tokio::time::{Duration, Instant};
 
 use super::stream_arn;
 use crate::context::Context;
@@ -32,9 +31,6 @@ pub(super) const PROPERTIES: &[&str] = &[
     "kms_key",
     "monitoring",
 ];
-
-/// How long a stream that is being deleted is waited for.
-const DELETION: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -166,15 +162,7 @@ impl<'a> Stream<'a> {
         step.pausable(&pause, change(changer)).await
     }
 
-    async fn create(&self, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        if observed.present().is_some() {
-            // Only one that is on its way out is made anew.
-            step.doing("waiting until the old stream is gone");
-            let tell = |event: stream::Event| step.waiting(event.to_string());
-            let deadline = Instant::now() + DELETION;
-            stream::wait::wait_until_gone(self.context, &self.declared.name, deadline, &tell).await?;
-            step.go_on()?;
-        }
+    async fn create(&self, step: &Step<'_>) -> Result<()> {
         let mut tags = self.spec.tags.all();
         // Taken away at the end: a run that finds it knows that the rest is still to be done.
         tags.insert(UNFINISHED.to_owned(), "setup".to_owned());
@@ -189,8 +177,11 @@ impl<'a> Stream<'a> {
             max_record_size_kib: None,
         };
         step.touched();
-        self.change(step, async |changer| changer.create(&new).await)
+        let made = self
+            .change(step, async |changer| changer.create(&new).await)
             .await?;
+        // Some AWS-compatible endpoints pass over the tags of CreateStream.
+        let (untagged, _) = self.spec.tags.difference(&made.tags);
         if self.declared.retention_hours != a_day() {
             self.set_retention(step).await?;
         }
@@ -200,7 +191,7 @@ impl<'a> Stream<'a> {
         if self.key().is_some() {
             self.set_encryption(step).await?;
         }
-        self.set_tags(&BTreeMap::new(), BTreeSet::from([UNFINISHED.to_owned()]), step)
+        self.set_tags(&untagged, BTreeSet::from([UNFINISHED.to_owned()]), step)
             .await
     }
 
@@ -371,7 +362,7 @@ impl Resource for Stream<'_> {
 
     async fn apply(&self, change: &Change, observed: &Observed, step: &Step<'_>) -> Result<()> {
         let field = match change {
-            Change::Create => return self.create(observed, step).await,
+            Change::Create => return self.create(step).await,
             Change::Update { field, .. } => field.as_str(),
             refusal => return Err(Error::failed(refusal.to_string())),
         };
