@@ -5,13 +5,14 @@
 //! | layer | modules | owns |
 //! |---|---|---|
 //! | shell | [`cli`], [`ui`] | arguments, settings, what is printed |
-//! | domain | [`pipeline`], [`stream`], [`record`], [`produce`], [`consume`], [`observe`] | what streamctl does |
+//! | domain | [`pipeline`], [`stream`], [`record`], [`produce`], [`consume`], [`observe`], [`cost`] | what streamctl does |
 //! | ground | [`context`], [`settings`], [`error`], [`exit`], [`platform`] | target, clients, failures |
 //! | local | [`local`] | the embedded cloud, reached by everything above only over HTTP |
 
 pub mod cli;
 pub mod consume;
 pub mod context;
+pub mod cost;
 pub mod error;
 pub mod exit;
 #[cfg(feature = "local")]

@@ -1,1 +1,3 @@
-//! Placeholder of the observe module.
+//! How a stream is doing: its figures from CloudWatch.
+
+pub mod metrics;

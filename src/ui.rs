@@ -2,7 +2,9 @@
 
 mod progress;
 mod report;
+pub mod sparkline;
 mod style;
+pub mod units;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::sync::Mutex;

@@ -1,15 +1,157 @@
 //! `streamctl metrics`.
 
+mod report;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use clap::Args;
 
-use super::Session;
+use super::{Session, StreamArg};
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
+use crate::observe::metrics::{self, Window};
+use crate::ui::Format;
+pub(super) use report::MetricsReport;
 
-/// Not built yet
+/// Show how a stream is doing: traffic, refusals, times, age of what is read
 #[derive(Debug, Args)]
-pub struct MetricsArgs {}
+#[command(after_help = "\
+Examples:
+  streamctl metrics                          the default stream, the last hour
+  streamctl metrics --stream orders --since 1d
+  streamctl metrics --since 10m --shard-level
+  streamctl metrics -o json | jq '.metrics[] | {name, total}'
+  streamctl metrics -o text | grep IncomingBytes")]
+pub struct MetricsArgs {
+    #[command(flatten)]
+    stream: StreamArg,
+    /// How far back to look, such as 10m, 6h or 15d
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = seconds)]
+    since: i64,
+    /// Width of one point, such as 1m or 1h [default: 1m up to three hours, then longer]
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    period: Option<i64>,
+    /// Also each shard's figures (`setup --monitoring`; paid)
+    #[arg(long)]
+    shard_level: bool,
+}
 
-pub(super) async fn run(_args: MetricsArgs, _session: &Session) -> Result<Exit> {
-    Err(Error::failed("`streamctl metrics` is not built yet"))
+pub(super) async fn run(args: MetricsArgs, session: &Session) -> Result<Exit> {
+    let stream = session.stream(&args.stream)?;
+    let window = Window::last(args.since, args.period, now())?;
+    let context = session.context().await?;
+    let found = metrics::read(context, &stream, window, args.shard_level).await?;
+    if let Some(reason) = nothing(context, &found, args.shard_level) {
+        session.printer().note(&reason);
+    }
+    // An empty table says less than the sentence above.
+    if !(found.is_empty() && session.printer().format() == Format::Table) {
+        session.printer().report(&MetricsReport::new(found))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Why there is nothing to show, where that is so.
+fn nothing(context: &Context, found: &metrics::StreamMetrics, shard_level: bool) -> Option<String> {
+    let stream = &found.stream;
+    if found.is_empty() {
+        let span = report::span(&found.window);
+        let reason = if context.is_local() {
+            "nothing was put or read"
+        } else {
+            "nothing was put or read, or it just was: CloudWatch shows figures 1 to 2 minutes later"
+        };
+        return Some(format!("No figures for {stream} {span}: {reason}"));
+    }
+    let of_shards = found
+        .series
+        .iter()
+        .any(|series| series.shard.is_some() && !series.points.is_empty());
+    (shard_level && !of_shards).then(|| {
+        format!(
+            "No figures for the shards of {stream}: shard-level monitoring may be off (`setup --monitoring`)"
+        )
+    })
+}
+
+/// Seconds since the epoch.
+fn now() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// A length of time in whole seconds, days counted as 24 hours.
+fn seconds(text: &str) -> Result<i64, Error> {
+    let wrong = || Error::usage("not a length of time: write 10m, 6h or 15d");
+    let span: jiff::Span = text.trim().parse().map_err(|_| wrong())?;
+    let length = span
+        .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
+        .map_err(|_| wrong())?;
+    if length.subsec_nanos() == 0 && length.as_secs() > 0 {
+        return Ok(length.as_secs());
+    }
+    Err(Error::usage("must be whole seconds, and more than none"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_are_read() {
+        for (text, expected) in [
+            ("90s", 90),
+            ("10m", 600),
+            ("6h", 21_600),
+            ("1h 30m", 5_400),
+            ("15d", 1_296_000),
+        ] {
+            assert_eq!(seconds(text).unwrap(), expected, "{text}");
+        }
+        for text in [
+            "",
+            "10",
+            "-1h",
+            "0s",
+            "1.5",
+            "1ms",
+            "1mo",
+            "soon",
+            "99999999999999999999h",
+        ] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn help_fits_eighty_columns() {
+        let command = clap::Command::new("metrics")
+            .term_width(80)
+            .disable_help_flag(true);
+        let help = MetricsArgs::augment_args(command).render_help().to_string();
+        insta::assert_snapshot!(help, @r"
+        Show how a stream is doing: traffic, refusals, times, age of what is read
+
+        Usage: metrics [OPTIONS]
+
+        Options:
+              --stream <NAME>  Stream to act on [default: STREAMCTL_STREAM,
+                               AWS_KINESIS_STREAM_NAME, streamctl.toml,
+                               concert-data-stream]
+              --since <TIME>   How far back to look, such as 10m, 6h or 15d [default:
+                               1h]
+              --period <TIME>  Width of one point, such as 1m or 1h [default: 1m up to
+                               three hours, then longer]
+              --shard-level    Also each shard's figures (`setup --monitoring`; paid)
+
+        Examples:
+          streamctl metrics                          the default stream, the last hour
+          streamctl metrics --stream orders --since 1d
+          streamctl metrics --since 10m --shard-level
+          streamctl metrics -o json | jq '.metrics[] | {name, total}'
+          streamctl metrics -o text | grep IncomingBytes
+        ");
+        assert!(help.lines().all(|line| line.chars().count() <= 80));
+    }
 }

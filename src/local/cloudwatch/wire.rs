@@ -29,9 +29,9 @@ const MAX_BODY: u64 = 16 * 1024 * 1024;
 /// How a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protocol {
-    /// `POST /service/GraniteServiceVersion20100801/operation/Name`, CBOR: aws-sdk-cloudwatch, boto3.
+    /// `POST /service/GraniteServiceVersion20100801/operation/Name`, CBOR: the AWS SDK for Rust.
     Cbor,
-    /// `X-Amz-Target: GraniteServiceVersion20100801.Name`, JSON.
+    /// `X-Amz-Target: GraniteServiceVersion20100801.Name`, JSON: boto3 and the AWS CLI.
     Json,
     /// `Action=Name&...`, answered in XML: older SDKs.
     Query,

@@ -1,0 +1,11 @@
+//! What a stream costs: prices with their date and source, and estimates in exact arithmetic.
+//!
+//! Knows no network and no terminal. A region without a sourced price has no estimate, never a guessed one.
+
+mod estimate;
+mod money;
+mod price_book;
+
+pub use estimate::{Estimate, Line, Mode, Usage, billed_bytes, payload_units, so_far};
+pub use money::Money;
+pub use price_book::{OnDemand, Price, PriceBook, Provisioned, price_book};

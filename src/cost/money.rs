@@ -1,0 +1,96 @@
+//! Amounts of money, exact to a billionth of a dollar.
+
+use std::fmt;
+use std::iter::Sum;
+use std::ops::Add;
+
+use serde::{Serialize, Serializer};
+
+/// US dollars, in billionths.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Money(i128);
+
+const DOLLAR: i128 = 1_000_000_000;
+
+impl Money {
+    /// `nanos` billionths of a dollar.
+    pub const fn from_nanos(nanos: i128) -> Self {
+        Self(nanos)
+    }
+
+    /// Billionths of a dollar.
+    pub const fn nanos(self) -> i128 {
+        self.0
+    }
+
+    /// The amount with `decimals` digits (at most 9) after the point, halves rounded up: `11.38`.
+    pub fn rounded(self, decimals: u32) -> String {
+        let decimals = decimals.min(9);
+        let unit = 10i128.pow(9 - decimals);
+        let steps = self.0.saturating_add(unit / 2).div_euclid(unit);
+        let whole = 10i128.pow(decimals);
+        let sign = if steps < 0 { "-" } else { "" };
+        let (dollars, rest) = (steps.abs() / whole, steps.abs() % whole);
+        match usize::try_from(decimals) {
+            Ok(width) if width > 0 => format!("{sign}{dollars}.{rest:0width$}"),
+            _ => format!("{sign}{dollars}"),
+        }
+    }
+}
+
+/// `$11.38`; below a dollar with four decimals, so that small things show.
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("$0.00"),
+            1..50_000 => f.write_str("<$0.0001"),
+            nanos if nanos.abs() < DOLLAR => write!(f, "${}", self.rounded(4)),
+            _ => write!(f, "${}", self.rounded(2)),
+        }
+    }
+}
+
+/// As a decimal number in a string: JSON's numbers would round it.
+impl Serialize for Money {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = self.rounded(9);
+        serializer.serialize_str(text.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
+impl Add for Money {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl Sum for Money {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), Add::add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_large_and_small_amounts() {
+        let show = |nanos| Money::from_nanos(nanos).to_string();
+        assert_eq!(show(0), "$0.00");
+        assert_eq!(show(14), "<$0.0001");
+        assert_eq!(show(15_000_000), "$0.0150");
+        assert_eq!(show(11_375_833_333), "$11.38");
+        assert_eq!(show(1_005_000_000), "$1.01");
+    }
+
+    #[test]
+    fn json_keeps_every_digit() {
+        let json = |nanos| serde_json::to_string(&Money::from_nanos(nanos)).unwrap();
+        assert_eq!(json(15_014_000), "\"0.015014\"");
+        assert_eq!(json(2_000_000_000), "\"2\"");
+        assert_eq!(json(0), "\"0\"");
+    }
+}

@@ -1,0 +1,141 @@
+//! From when to when, in which steps: AWS keeps minutes for 15 days, five minutes for 63, hours for 455.
+
+use crate::error::{Error, Result};
+
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+
+/// The longest window. Source: "Metrics retention", CloudWatch user guide.
+pub const MAX_WINDOW_SECONDS: i64 = 455 * DAY;
+/// Steps that one reading may have.
+const MAX_PERIODS: i64 = 20_160;
+
+/// A stretch of time cut into periods; both ends are multiples of the period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Seconds since the epoch, within the window.
+    pub start: i64,
+    /// Seconds since the epoch, after the window. The running period is within.
+    pub end: i64,
+    /// Seconds.
+    pub period: i64,
+}
+
+impl Window {
+    /// The last `since` seconds before `now` (seconds since the epoch), in periods of `period` seconds or fitting
+    /// ones: a minute up to three hours, then longer.
+    ///
+    /// # Errors
+    /// Exit 2 when a value is out of range or AWS keeps nothing so fine for so long.
+    pub fn last(since: i64, period: Option<i64>, now: i64) -> Result<Self> {
+        if !(60..=MAX_WINDOW_SECONDS).contains(&since) {
+            return Err(Error::usage("--since must be between 1m and 455d")
+                .hint("CloudWatch keeps metrics for 455 days; `--since 1h` is the default"));
+        }
+        let finest = match since {
+            _ if since > 63 * DAY => HOUR,
+            _ if since > 15 * DAY => 300,
+            _ => 60,
+        };
+        let period = match period {
+            None => fitting(since),
+            Some(period) if period < 60 || period % 60 != 0 || period > DAY => {
+                return Err(Error::usage("--period must be whole minutes, from 1m to 1d"));
+            }
+            Some(period) if period % finest != 0 => {
+                let finest = if finest == HOUR {
+                    "whole hours"
+                } else {
+                    "a multiple of 5 minutes"
+                };
+                return Err(
+                    Error::usage(format!("for so long ago, --period must be {finest}"))
+                        .hint("CloudWatch keeps minutes for 15 days and five minutes for 63 days"),
+                );
+            }
+            Some(period) => period,
+        };
+        if since / period > MAX_PERIODS {
+            return Err(
+                Error::usage("--since and --period ask for more than 20,160 points")
+                    .hint("use a longer --period"),
+            );
+        }
+        let end = (now.div_euclid(period) + 1) * period;
+        let periods = (since + period - 1) / period;
+        Ok(Self {
+            start: end - periods * period,
+            end,
+            period,
+        })
+    }
+
+    /// Number of periods.
+    pub fn periods(&self) -> usize {
+        usize::try_from((self.end - self.start) / self.period.max(1)).unwrap_or(0)
+    }
+
+    /// Seconds of a period.
+    #[allow(clippy::cast_precision_loss, reason = "at most a day")]
+    pub fn period_seconds(&self) -> f64 {
+        self.period.max(1) as f64
+    }
+}
+
+/// The period of a window whose reader names none: never more than 456 points.
+fn fitting(since: i64) -> i64 {
+    match since {
+        _ if since <= 3 * HOUR => 60,
+        _ if since <= DAY => 300,
+        _ if since <= 15 * DAY => HOUR,
+        _ if since <= 63 * DAY => 6 * HOUR,
+        _ => DAY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_795_251_630;
+
+    #[test]
+    fn an_hour_has_sixty_minutes_with_the_running_one() {
+        let window = Window::last(HOUR, None, NOW).unwrap();
+        assert_eq!((window.period, window.periods()), (60, 60));
+        assert!(window.start <= NOW - HOUR + 60 && NOW < window.end);
+    }
+
+    #[test]
+    fn periods_grow_with_the_window() {
+        let period = |since| Window::last(since, None, NOW).unwrap().period;
+        let found = [60, 3 * HOUR, 3 * HOUR + 1, DAY, 14 * DAY, 20 * DAY, 100 * DAY].map(period);
+        assert_eq!(found, [60, 60, 300, 300, HOUR, 6 * HOUR, DAY]);
+    }
+
+    #[test]
+    fn what_aws_does_not_keep_is_refused() {
+        for (since, period) in [
+            (59, None),
+            (456 * DAY, None),
+            (HOUR, Some(30)),
+            (HOUR, Some(90)),
+            (HOUR, Some(2 * DAY)),
+            (16 * DAY, Some(60)),
+            (64 * DAY, Some(300)),
+            (15 * DAY, Some(60)),
+        ] {
+            assert!(Window::last(since, period, NOW).is_err(), "{since} {period:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn windows_are_aligned_and_cover_what_was_asked(since in 60i64..455 * DAY, now in 0i64..4_000_000_000) {
+            let window = Window::last(since, None, now).unwrap();
+            proptest::prop_assert_eq!((window.start % window.period, window.end % window.period), (0, 0));
+            proptest::prop_assert!(window.start - window.period <= now - since && now < window.end);
+            proptest::prop_assert!(window.periods() <= 456);
+        }
+    }
+}
