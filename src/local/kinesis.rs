@@ -22,3 +22,6 @@ pub mod service;
 pub mod store;
 pub mod stream;
 pub mod wire;
+
+#[cfg(test)]
+mod tests;
