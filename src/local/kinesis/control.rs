@@ -1,0 +1,14 @@
+//! The control plane: everything but putting and reading records.
+
+pub mod account;
+pub mod capacity;
+pub mod consumers;
+pub mod describe;
+pub mod encryption;
+pub mod lifecycle;
+pub mod listing;
+pub mod monitoring;
+pub mod policy;
+pub mod reshard;
+pub mod retention;
+pub mod tags;

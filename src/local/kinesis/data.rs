@@ -1,0 +1,7 @@
+//! The data plane: putting and reading records.
+
+pub mod get;
+pub mod measure;
+pub mod position;
+pub mod put;
+pub mod subscribe;

@@ -1,0 +1,109 @@
+//! One record in a log file.
+//!
+//! All numbers little endian:
+//!
+//! | bytes | content |
+//! |---|---|
+//! | 4 | CRC-32 of the rest of the frame |
+//! | 1 | marker |
+//! | 1 | flags |
+//! | 2 | length of the partition key |
+//! | 4 | length of the data |
+//! | 8 | index in the shard |
+//! | 8 | arrival, milliseconds since the Unix epoch |
+//! | … | partition key, data |
+
+use super::NewRecord;
+
+/// Bytes before the partition key.
+pub(super) const HEADER: usize = 28;
+/// More data than any record may have; what claims more is damage.
+pub(super) const MAX_DATA: usize = 64 << 20;
+
+const MARKER: u8 = 0xd5;
+const ENCRYPTED: u8 = 1;
+const CLOSE: u8 = 2;
+
+/// The header of a frame.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame {
+    pub crc: u32,
+    pub encrypted: bool,
+    /// Not a record: the shard takes no more.
+    pub close: bool,
+    pub key_length: usize,
+    pub data_length: usize,
+    pub index: u64,
+    pub arrival_ms: i64,
+}
+
+impl Frame {
+    /// Reads the header at the start of `bytes`.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (crc, rest) = bytes.split_first_chunk()?;
+        let (marks, rest) = rest.split_first_chunk::<2>()?;
+        let (key_length, rest) = rest.split_first_chunk()?;
+        let (data_length, rest) = rest.split_first_chunk()?;
+        let (index, rest) = rest.split_first_chunk()?;
+        let (arrival_ms, _) = rest.split_first_chunk()?;
+        let frame = Self {
+            crc: u32::from_le_bytes(*crc),
+            encrypted: marks[1] & ENCRYPTED != 0,
+            close: marks[1] & CLOSE != 0,
+            key_length: usize::from(u16::from_le_bytes(*key_length)),
+            data_length: u32::from_le_bytes(*data_length) as usize,
+            index: u64::from_le_bytes(*index),
+            arrival_ms: i64::from_le_bytes(*arrival_ms),
+        };
+        (marks[0] == MARKER && frame.data_length <= MAX_DATA).then_some(frame)
+    }
+
+    /// Length of the whole frame.
+    pub fn length(&self) -> usize {
+        HEADER + self.key_length + self.data_length
+    }
+
+    /// Whether `bytes`, the whole frame, are those that were written.
+    pub fn is_intact(&self, bytes: &[u8]) -> bool {
+        bytes.len() == self.length() && crc32fast::hash(&bytes[4..]) == self.crc
+    }
+}
+
+/// Length of the frame of `record`.
+pub(super) fn length(record: &NewRecord<'_>) -> usize {
+    HEADER + record.partition_key.len() + record.data.len()
+}
+
+/// Appends the frame of `record`, whose key and data fit the header's fields.
+pub(super) fn encode(out: &mut Vec<u8>, index: u64, arrival_ms: i64, record: &NewRecord<'_>) {
+    let flags = if record.encrypted { ENCRYPTED } else { 0 };
+    write(
+        out,
+        flags,
+        index,
+        arrival_ms,
+        record.partition_key.as_bytes(),
+        record.data,
+    );
+}
+
+/// Appends the frame that ends the log.
+pub(super) fn encode_close(out: &mut Vec<u8>, index: u64, arrival_ms: i64) {
+    write(out, CLOSE, index, arrival_ms, &[], &[]);
+}
+
+fn write(out: &mut Vec<u8>, flags: u8, index: u64, arrival_ms: i64, key: &[u8], data: &[u8]) {
+    let start = out.len();
+    let mut header = [0; HEADER];
+    header[4] = MARKER;
+    header[5] = flags;
+    header[6..8].copy_from_slice(&(key.len() as u16).to_le_bytes());
+    header[8..12].copy_from_slice(&(data.len() as u32).to_le_bytes());
+    header[12..20].copy_from_slice(&index.to_le_bytes());
+    header[20..].copy_from_slice(&arrival_ms.to_le_bytes());
+    out.extend_from_slice(&header);
+    out.extend_from_slice(key);
+    out.extend_from_slice(data);
+    let crc = crc32fast::hash(&out[start + 4..]);
+    out[start..start + 4].copy_from_slice(&crc.to_le_bytes());
+}

@@ -1,0 +1,18 @@
+//! The engine driven as a caller drives it, on a clock that stands still until told.
+
+mod capacity;
+mod consumers;
+mod encryption;
+mod listing;
+mod metrics;
+mod policies;
+mod reading;
+mod resharding;
+mod restart;
+mod streams;
+mod subscribing;
+mod throttling;
+mod validation;
+mod wire_formats;
+mod world;
+mod writing;
