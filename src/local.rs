@@ -12,20 +12,26 @@ pub mod kinesis;
 pub mod metrics;
 pub mod services;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
+use serde_json::Value;
 
 use clock::{Clock, SystemClock};
 use cloudwatch::CloudWatch;
 use front::{Backends, Kinesis, KinesisRequest};
-use services::Services;
+use kinesis::service::{self, KeyLookup, Request, Service, ServiceConfig};
+use metrics::MetricSink;
+use services::{KeyState, Services, TagSource, Tags};
+
+pub use kinesis::service::Options;
 
 /// The body of every answer: whole or streamed.
 pub type Body = UnsyncBoxBody<Bytes, std::io::Error>;
@@ -51,30 +57,11 @@ impl Default for Caller {
     }
 }
 
-/// How closely the local cloud keeps to the limits and delays of AWS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// Refuse what is over the throughput limits of shards and the rates of operations.
-    pub enforce_limits: bool,
-    /// How long a shard iterator is good; 5 minutes on AWS.
-    pub iterator_lifetime: Duration,
-    /// How long a stream stays CREATING, UPDATING or DELETING.
-    pub status_delay: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            enforce_limits: false,
-            iterator_lifetime: Duration::from_secs(300),
-            status_delay: Duration::from_millis(20),
-        }
-    }
-}
-
 /// All services of the local cloud on one data directory.
 pub struct Cloud {
-    backends: Backends,
+    kinesis: Arc<Service>,
+    cloudwatch: Arc<CloudWatch>,
+    services: Arc<Services>,
 }
 
 impl Cloud {
@@ -87,54 +74,118 @@ impl Cloud {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let cloudwatch = CloudWatch::open(&data.join("cloudwatch"), Arc::clone(&clock))?;
         let services = Services::open(&data.join("services"))?;
-        let kinesis = open_kinesis(data, options)?;
+        let kinesis = Service::open(ServiceConfig {
+            data_dir: data.join("kinesis"),
+            clock,
+            metrics: Arc::clone(&cloudwatch) as Arc<dyn MetricSink>,
+            kms: Arc::new(Keys(Arc::clone(&services))),
+            options,
+        })?;
+        let weak = Arc::downgrade(&kinesis);
+        services.set_tag_source(weak);
         Ok(Self {
-            backends: Backends {
-                kinesis,
-                cloudwatch,
-                services,
-            },
+            kinesis,
+            cloudwatch,
+            services,
         })
     }
 
     /// The services, for the front door.
     pub fn backends(&self) -> Backends {
-        self.backends.clone()
+        Backends {
+            kinesis: Arc::new(Engine(Arc::clone(&self.kinesis))),
+            cloudwatch: Arc::clone(&self.cloudwatch),
+            services: Arc::clone(&self.services),
+        }
     }
 
     /// Housekeeping, once a minute. Blocks.
     pub fn tick(&self) {
-        self.backends.cloudwatch.tick();
-        self.backends.services.save();
+        self.kinesis.sweep();
+        self.cloudwatch.tick();
+        self.services.save();
     }
 
     /// Writes everything that is not written yet. Blocks; nothing may be called after it.
     pub fn shutdown(&self) {
-        self.backends.cloudwatch.shutdown();
-        self.backends.services.save();
+        self.kinesis.shutdown();
+        self.cloudwatch.shutdown();
+        self.services.save();
     }
 }
 
-struct NoKinesis;
+/// The engine, as the front door sees it.
+struct Engine(Arc<Service>);
 
-impl Kinesis for NoKinesis {
-    fn call(&self, _: Caller, _: KinesisRequest) -> BoxFuture<'_, http::Response<Body>> {
-        async {
-            http::Response::default().map(|body: http_body_util::Empty<Bytes>| {
-                use http_body_util::BodyExt;
-                body.map_err(|never| match never {}).boxed_unsync()
-            })
-        }
-        .boxed()
+impl Kinesis for Engine {
+    fn call(&self, caller: Caller, request: KinesisRequest) -> BoxFuture<'_, http::Response<Body>> {
+        let KinesisRequest {
+            target,
+            content_type,
+            body,
+        } = request;
+        let request = Request {
+            target,
+            content_type,
+            body,
+        };
+        self.0.call(caller, request).boxed()
     }
 
     fn stream_count(&self) -> u64 {
-        0
+        self.0.stream_count()
     }
 
-    fn end_subscriptions(&self) {}
+    fn end_subscriptions(&self) {
+        self.0.shutdown();
+    }
 }
 
-fn open_kinesis(_data: &Path, _options: Options) -> io::Result<Arc<dyn Kinesis>> {
-    Ok(Arc::new(NoKinesis))
+/// The engine, as the side services see it.
+impl TagSource for Service {
+    fn tagged(&self, caller: &Caller) -> BTreeMap<String, Tags> {
+        self.tagged_streams(caller)
+    }
+
+    fn change(
+        &self,
+        caller: &Caller,
+        operation: &'static str,
+        input: Value,
+    ) -> BoxFuture<'_, Result<(), (String, String)>> {
+        let request = Request {
+            target: operation.to_owned(),
+            content_type: "application/x-amz-json-1.1".to_owned(),
+            body: input.to_string().into(),
+        };
+        let caller = caller.clone();
+        async move {
+            let response = self.call(caller, request).await;
+            if response.status().is_success() {
+                return Ok(());
+            }
+            let body = response.into_body().collect().await.map(|body| body.to_bytes());
+            let error: Value = body
+                .ok()
+                .and_then(|body| serde_json::from_slice(&body).ok())
+                .unwrap_or_default();
+            let text = |field: &str| error[field].as_str().unwrap_or_default().to_owned();
+            Err((text("__type"), text("message")))
+        }
+        .boxed()
+    }
+}
+
+/// The KMS of the side services, as the engine sees it.
+struct Keys(Arc<Services>);
+
+impl KeyLookup for Keys {
+    fn exists(&self, caller: &Caller, key_id: &str) -> service::KeyState {
+        match self.0.key_state(caller, key_id) {
+            KeyState::Enabled => service::KeyState::Enabled,
+            KeyState::Disabled => service::KeyState::Disabled,
+            KeyState::Unusable => service::KeyState::InvalidState,
+            KeyState::Missing => service::KeyState::NotFound,
+        }
+    }
 }

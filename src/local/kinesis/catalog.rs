@@ -135,6 +135,11 @@ impl Catalog {
         }
     }
 
+    /// Streams of all callers, those being deleted among them.
+    pub fn count(&self) -> u64 {
+        self.read(|s| s.by_name.len() as u64)
+    }
+
     /// All streams of `caller`, by name. Deleted ones are swept away.
     pub fn list(&self, caller: &Caller, now_ms: i64) -> Vec<Arc<Stream>> {
         let mut all: Vec<(String, Arc<Stream>)> = self.read(|s| {
