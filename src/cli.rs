@@ -203,7 +203,8 @@ pub fn main() -> Exit {
             ColorArg::Never => Some(false),
         },
     });
-    log_to_stderr(cli.global.verbose);
+    let is_daemon = matches!(&cli.command, Command::Local(args) if args.is_daemon());
+    log_to_stderr(cli.global.verbose, is_daemon);
     // Before any thread exists: variables are read by the SDK too.
     if let Err(error) = session::load_dotenv() {
         printer.error(&error);
@@ -260,9 +261,10 @@ fn parse_failure(error: &clap::Error) -> Exit {
     }
 }
 
-fn log_to_stderr(verbose: u8) {
+fn log_to_stderr(verbose: u8, is_daemon: bool) {
     use tracing_subscriber::EnvFilter;
     let default = match verbose {
+        0 if is_daemon => "streamctl=warn",
         0 => return,
         1 => "streamctl=debug",
         2 => "streamctl=trace,aws_smithy_runtime=debug,aws_config=debug",

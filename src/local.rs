@@ -12,6 +12,7 @@ pub mod kinesis;
 pub mod metrics;
 pub mod services;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,14 +20,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
+use serde_json::Value;
 
 use clock::{Clock, SystemClock};
 use cloudwatch::CloudWatch;
 use front::{Backends, Kinesis, KinesisRequest};
 use kinesis::service::{self, KeyLookup, Request, Service, ServiceConfig};
 use metrics::MetricSink;
-use services::{KeyState, Services};
+use services::{KeyState, Services, TagSource, Tags};
 
 pub use kinesis::service::Options;
 
@@ -78,6 +81,8 @@ impl Cloud {
             kms: Arc::new(Keys(Arc::clone(&services))),
             options,
         })?;
+        let weak = Arc::downgrade(&kinesis);
+        services.set_tag_source(weak);
         Ok(Self {
             kinesis,
             cloudwatch,
@@ -133,6 +138,41 @@ impl Kinesis for Engine {
 
     fn end_subscriptions(&self) {
         self.0.shutdown();
+    }
+}
+
+/// The engine, as the side services see it.
+impl TagSource for Service {
+    fn tagged(&self, caller: &Caller) -> BTreeMap<String, Tags> {
+        self.tagged_streams(caller)
+    }
+
+    fn change(
+        &self,
+        caller: &Caller,
+        operation: &'static str,
+        input: Value,
+    ) -> BoxFuture<'_, Result<(), (String, String)>> {
+        let request = Request {
+            target: operation.to_owned(),
+            content_type: "application/x-amz-json-1.1".to_owned(),
+            body: input.to_string().into(),
+        };
+        let caller = caller.clone();
+        async move {
+            let response = self.call(caller, request).await;
+            if response.status().is_success() {
+                return Ok(());
+            }
+            let body = response.into_body().collect().await.map(|body| body.to_bytes());
+            let error: Value = body
+                .ok()
+                .and_then(|body| serde_json::from_slice(&body).ok())
+                .unwrap_or_default();
+            let text = |field: &str| error[field].as_str().unwrap_or_default().to_owned();
+            Err((text("__type"), text("message")))
+        }
+        .boxed()
     }
 }
 

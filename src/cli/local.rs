@@ -88,6 +88,13 @@ struct ResetArgs {
     yes: bool,
 }
 
+impl LocalArgs {
+    /// Whether this process is the daemon, whose warnings belong in its log.
+    pub(super) fn is_daemon(&self) -> bool {
+        matches!(self.command, LocalCommand::Run(_))
+    }
+}
+
 impl CloudArgs {
     fn options(&self) -> Options {
         Options {

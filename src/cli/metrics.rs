@@ -32,7 +32,7 @@ pub struct MetricsArgs {
     /// Width of one point, such as 1m or 1h [default: 1m up to three hours, then longer]
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     period: Option<i64>,
-    /// Also each shard's figures (on AWS they cost extra: `setup --monitoring`)
+    /// Also each shard's figures (`setup --monitoring`; paid)
     #[arg(long)]
     shard_level: bool,
 }
@@ -122,5 +122,36 @@ mod tests {
         ] {
             assert!(seconds(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn help_fits_eighty_columns() {
+        let command = clap::Command::new("metrics")
+            .term_width(80)
+            .disable_help_flag(true);
+        let help = MetricsArgs::augment_args(command).render_help().to_string();
+        insta::assert_snapshot!(help, @r"
+        Show how a stream is doing: traffic, refusals, times, age of what is read
+
+        Usage: metrics [OPTIONS]
+
+        Options:
+              --stream <NAME>  Stream to act on [default: STREAMCTL_STREAM,
+                               AWS_KINESIS_STREAM_NAME, streamctl.toml,
+                               concert-data-stream]
+              --since <TIME>   How far back to look, such as 10m, 6h or 15d [default:
+                               1h]
+              --period <TIME>  Width of one point, such as 1m or 1h [default: 1m up to
+                               three hours, then longer]
+              --shard-level    Also each shard's figures (`setup --monitoring`; paid)
+
+        Examples:
+          streamctl metrics                          the default stream, the last hour
+          streamctl metrics --stream orders --since 1d
+          streamctl metrics --since 10m --shard-level
+          streamctl metrics -o json | jq '.metrics[] | {name, total}'
+          streamctl metrics -o text | grep IncomingBytes
+        ");
+        assert!(help.lines().all(|line| line.chars().count() <= 80));
     }
 }

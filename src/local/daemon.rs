@@ -31,7 +31,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// The endpoint of the running local cloud of `home`, started if it is not running.
 ///
 /// # Errors
-/// Exit 4 when it cannot be started.
+/// Exit 4 when it cannot be started, exit 1 when `home` cannot be written.
 pub async fn ensure_running(home: &Path) -> Result<String> {
     let started = start(home, &StartOptions::default()).await?;
     Ok(started.endpoint)
@@ -184,8 +184,9 @@ async fn find(home: &LocalHome) -> Result<Option<(State, Health)>> {
         }
         Err(_) => None,
     };
-    // The port may be another's by now, even that of another home's daemon.
-    let is_ours = |health: &Health| health.pid == state.pid && health.home == home.dir().to_string_lossy();
+    // The port may be another's by now, even that of another home's daemon. Not told by the home's path: there may be
+    // more than one path to it.
+    let is_ours = |health: &Health| health.pid == state.pid && health.started_ms == state.started_ms;
     Ok(health.filter(is_ours).map(|health| (state, health)))
 }
 

@@ -1,23 +1,23 @@
 //! The side services: IAM, STS, KMS, CloudWatch alarms and dashboards, Logs, and resource group tags.
 //!
 //! They are awsim's, each opened on its first request, with its state saved after each change ([`stored`]) and its
-//! faults mended where streamctl meets them ([`iam`], [`kms`], [`alarms`]).
+//! faults mended where streamctl meets them ([`iam`], [`kms`], [`alarms`], [`tagging`]).
 
 mod alarms;
 mod iam;
 mod kms;
 mod stored;
+mod tagging;
 
 #[cfg(test)]
 mod tests;
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use awsim_cloudwatch_logs::CloudWatchLogsService;
 use awsim_core::{AppState, AuthzEngine, Protocol, RequestDetailStore, ServiceHandler};
-use awsim_resourcegroupstagging::ResourceGroupsTaggingService;
 use awsim_sts::StsService;
 use bytes::Bytes;
 use http::Response;
@@ -29,13 +29,16 @@ use alarms::Alarms;
 use iam::Iam;
 use kms::Kms;
 use stored::{Change, Save, Stored};
+use tagging::{Source, Tagging};
 
 pub use kms::KeyState;
+pub use tagging::{TagSource, Tags};
 
 /// All side services.
 pub struct Services {
     state: AppState,
     kms: Stored<Kms>,
+    tagged: Source,
     stored: Vec<Arc<dyn Save>>,
 }
 
@@ -78,12 +81,15 @@ impl Services {
             change_by_name,
             move || Alarms::open(&alarms_dir),
         ));
+        let tagged = Source::default();
+        let source = Arc::clone(&tagged);
+        let tagging = move || Tagging(Arc::clone(&source));
         all.add(Stored::new(
             dir,
             "tagging",
             Protocol::AwsJson1_1,
-            change_by_name,
-            ResourceGroupsTaggingService::new,
+            |_, _| Change::None,
+            tagging,
         ));
         let mut state = AppState::new("us-east-1".to_owned(), ACCOUNT.to_owned());
         // It would be read from the environment.
@@ -96,8 +102,14 @@ impl Services {
         Ok(Arc::new(Self {
             state,
             kms,
+            tagged,
             stored: all.stored,
         }))
+    }
+
+    /// Names the resources that resource group tags are about. Only the first call counts.
+    pub fn set_tag_source(&self, source: Weak<dyn TagSource>) {
+        let _ = self.tagged.set(source);
     }
 
     /// Whether there is a service with the signing name `service`.

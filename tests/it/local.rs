@@ -128,6 +128,8 @@ fn ten_commands_at_once_start_one_daemon() {
 #[cfg(unix)]
 fn a_killed_daemon_is_replaced_at_the_same_port() {
     let home = Home::new();
+    // Not the default port: another test's daemon would take it as soon as it is free.
+    home.run(&["local", "start", "--port", "0"]);
     let before = home.run(&["local", "env"]);
     home.kill();
     let after = home.run(&["local", "env"]);

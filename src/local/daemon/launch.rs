@@ -44,7 +44,7 @@ pub struct Started {
 /// Finds the daemon of `home`, or starts it and waits until it answers.
 ///
 /// # Errors
-/// Exit 4 when it cannot be started.
+/// Exit 4 when it cannot be started, exit 1 when `home` cannot be written.
 pub async fn start(home: &Path, options: &StartOptions) -> Result<Started> {
     let home = LocalHome::new(home);
     let deadline = Instant::now() + READY_TIMEOUT;

@@ -81,7 +81,11 @@ async fn the_state_of_a_killed_daemon_counts_for_nothing() {
     let other = run_in(elsewhere.path()).await.unwrap();
 
     // Its port went to another home's daemon.
-    home.write_state(&other.state).unwrap();
+    home.write_state(&State {
+        started_ms: other.state.started_ms - 1,
+        ..other.state.clone()
+    })
+    .unwrap();
     assert!(!status(dir.path()).await.unwrap().running);
     assert_eq!(stop(dir.path()).await.unwrap(), None);
     assert!(status(elsewhere.path()).await.unwrap().running);

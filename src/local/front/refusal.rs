@@ -87,6 +87,11 @@ impl Refusal {
         if let Ok(id) = HeaderValue::from_str(&id) {
             response.headers_mut().insert("x-amzn-requestid", id);
         }
+        if dialect != Dialect::Query {
+            response
+                .headers_mut()
+                .insert("x-amzn-errortype", HeaderValue::from_static(self.code));
+        }
         if dialect == Dialect::RpcCbor {
             response
                 .headers_mut()

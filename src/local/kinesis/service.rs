@@ -1,6 +1,6 @@
 //! The engine's door: one call in, one HTTP answer out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
@@ -183,6 +183,21 @@ impl Service {
     /// Streams of all accounts and regions.
     pub fn stream_count(&self) -> u64 {
         self.catalog.count()
+    }
+
+    /// The tags of each tagged stream of `caller`, by ARN.
+    pub fn tagged_streams(&self, caller: &Caller) -> BTreeMap<String, BTreeMap<String, String>> {
+        let now_ms = self.clock.now_ms();
+        let streams = self.catalog.list(caller, now_ms);
+        let tagged = streams.iter().map(|stream| stream.view(now_ms));
+        tagged
+            .filter(|view| !view.meta.tags.is_empty())
+            .map(|view| {
+                let tags = view.meta.tags.iter();
+                let tags = tags.map(|(key, value)| (key.clone(), value.clone().unwrap_or_default()));
+                (view.meta.arn(), tags.collect())
+            })
+            .collect()
     }
 
     /// Completes deletions whose time has come, and deletes records that have expired. Any call about a stream does its

@@ -43,6 +43,24 @@ fn name_of(operation: &str) -> Option<&'static str> {
     }
 }
 
+/// A query carries numbers and booleans as text, which awsim's alarms pass over.
+fn read_texts(input: &mut Value) {
+    for name in [
+        "Period",
+        "EvaluationPeriods",
+        "DatapointsToAlarm",
+        "Threshold",
+        "ActionsEnabled",
+    ] {
+        let read = input[name]
+            .as_str()
+            .and_then(|text| serde_json::from_str::<Value>(text).ok());
+        if let Some(value) = read.filter(|value| value.is_number() || value.is_boolean()) {
+            input[name] = value;
+        }
+    }
+}
+
 impl Alarms {
     /// With its database in `dir`.
     pub fn open(dir: &Path) -> Self {
@@ -103,7 +121,13 @@ impl ServiceHandler for Alarms {
         Protocol::AwsQuery
     }
 
-    async fn handle(&self, operation: &str, input: Value, ctx: &RequestContext) -> Result<Value, AwsError> {
+    async fn handle(
+        &self,
+        operation: &str,
+        mut input: Value,
+        ctx: &RequestContext,
+    ) -> Result<Value, AwsError> {
+        read_texts(&mut input);
         let output = self.inner.handle(operation, input.clone(), ctx).await?;
         self.remember(operation, &input, ctx);
         Ok(output)
@@ -132,5 +156,20 @@ impl ServiceHandler for Alarms {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn texts_of_a_query_are_read() {
+        let mut input =
+            json!({"Period": "300", "Threshold": "5.5", "ActionsEnabled": "false", "AlarmName": "12"});
+        read_texts(&mut input);
+        let expected = json!({"Period": 300, "Threshold": 5.5, "ActionsEnabled": false, "AlarmName": "12"});
+        assert_eq!(input, expected);
     }
 }

@@ -35,7 +35,11 @@ impl Running {
     }
 
     async fn with_key(dir: &Path, key: &str) -> Self {
-        let cloud = Cloud::open(dir, Options::default()).unwrap();
+        let options = Options {
+            status_delay: std::time::Duration::ZERO,
+            ..Options::default()
+        };
+        let cloud = Cloud::open(dir, options).unwrap();
         let identity = Identity {
             home: String::new(),
             started_ms: 0,
@@ -79,7 +83,11 @@ impl Running {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let value = serde_json::from_str(body).unwrap();
+        let value = if body.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(body).unwrap()
+        };
         if head.starts_with("HTTP/1.1 200") {
             Ok(value)
         } else {
@@ -400,4 +408,47 @@ async fn no_service_is_opened_before_it_is_asked() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     assert!(services.offers("logs") && !services.offers("lambda"));
     let _ = Arc::clone(&services);
+}
+
+#[tokio::test]
+async fn resource_group_tags_are_those_of_the_streams() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::on(dir.path()).await;
+    let arn = "arn:aws:kinesis:eu-west-1:000000000000:stream/orders";
+    let stream = json!({"StreamName": "orders", "ShardCount": 1, "Tags": {"Project": "shop"}});
+    running
+        .json("kinesis", "Kinesis_20131202.CreateStream", stream)
+        .await
+        .unwrap();
+    let untagged = json!({"StreamName": "other", "ShardCount": 1});
+    running
+        .json("kinesis", "Kinesis_20131202.CreateStream", untagged)
+        .await
+        .unwrap();
+
+    let tagging = |operation: &'static str, input: Value| {
+        let target = format!("ResourceGroupsTaggingAPI_20170126.{operation}");
+        let running = &running;
+        async move { running.json("tagging", &target, input).await.unwrap() }
+    };
+    let filter =
+        json!({"TagFilters": [{"Key": "Project", "Values": ["shop"]}], "ResourceTypeFilters": ["kinesis"]});
+    let found = tagging("GetResources", filter).await;
+    assert_eq!(
+        found["ResourceTagMappingList"],
+        json!([{"ResourceARN": arn, "Tags": [{"Key": "Project", "Value": "shop"}]}])
+    );
+    let missing = arn.replace("orders", "missing");
+    let tag = json!({"ResourceARNList": [arn, missing], "Tags": {"Team": "a"}});
+    let failed = tagging("TagResources", tag).await;
+    let failed = failed["FailedResourcesMap"].as_object().unwrap();
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[&missing]["ErrorCode"], "ResourceNotFoundException");
+    assert_eq!(
+        tagging("GetTagKeys", json!({})).await["TagKeys"],
+        json!(["Project", "Team"])
+    );
+    let untag = json!({"ResourceARNList": [arn], "TagKeys": ["Project"]});
+    tagging("UntagResources", untag).await;
+    assert_eq!(tagging("GetTagKeys", json!({})).await["TagKeys"], json!(["Team"]));
 }

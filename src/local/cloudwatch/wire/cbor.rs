@@ -85,3 +85,25 @@ fn value(out: &Out) -> Cbor {
 pub(super) fn seconds(ms: i64) -> f64 {
     ms as f64 / 1000.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_not_believed() {
+        // Arrays, maps and texts that claim 2^56 entries.
+        for first in [0x9b, 0xbb, 0x7b] {
+            assert!(read(&[first, 1, 0, 0, 0, 0, 0, 0, 0]).is_err());
+        }
+        assert!(read(&[0x81; 10_000]).is_err());
+        assert!(read(&[0xc1; 10_000]).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(0u8.., 0..200)) {
+            let _ = read(&bytes);
+        }
+    }
+}
