@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::watch;
@@ -131,7 +131,7 @@ pub fn subscribe_to_shard(service: &Service, context: &Context, body: &[u8]) -> 
         let event = session.next().await?;
         Some((Ok::<_, Infallible>(Frame::data(event)), session))
     });
-    Ok(StreamBody::new(events)
+    Ok(StreamBody::new(events.fuse())
         .map_err(|never| -> io::Error { match never {} })
         .boxed_unsync())
 }
