@@ -1,6 +1,7 @@
 //! The engine driven as a caller drives it, on a clock that stands still until told.
 
 mod capacity;
+mod concurrency;
 mod consumers;
 mod encryption;
 mod listing;
@@ -9,6 +10,7 @@ mod policies;
 mod reading;
 mod resharding;
 mod restart;
+mod sdk;
 mod streams;
 mod subscribing;
 mod throttling;

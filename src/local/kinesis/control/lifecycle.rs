@@ -74,23 +74,7 @@ fn new_stream(service: &Service, context: &Context, input: &input::CreateStream)
         None => Mode::Provisioned,
     };
     let distribution = input.distribution.as_deref().and_then(Distribution::parse);
-    let shards = match (mode, input.shard_count) {
-        (Mode::OnDemand, None) => ON_DEMAND_SHARDS,
-        (Mode::OnDemand, Some(_)) => {
-            return Err(ApiError::validation(
-                "ShardCount must not be specified when the stream mode is ON_DEMAND.",
-            ));
-        }
-        (Mode::Provisioned, None) => {
-            return Err(ApiError::validation(
-                "ShardCount must be specified when the stream mode is PROVISIONED.",
-            ));
-        }
-        (Mode::Provisioned, Some(count)) => {
-            admit_shards(&context.caller.account, &context.caller.region, 0, count)?;
-            u32::try_from(count).unwrap_or(u32::MAX)
-        }
-    };
+    let shards = shard_count(context, mode, input.shard_count)?;
     if mode == Mode::Provisioned && (input.warm_throughput.is_some() || distribution.is_some()) {
         return Err(ApiError::validation(
             "WarmThroughputMiBps and RecordDistributionStrategy are only supported for streams in ON_DEMAND mode.",
@@ -135,6 +119,24 @@ fn new_stream(service: &Service, context: &Context, input: &input::CreateStream)
         key_stops_ms: Vec::new(),
         mode_switches_ms: Vec::new(),
     })
+}
+
+/// How many shards a new stream has.
+fn shard_count(context: &Context, mode: Mode, wanted: Option<i64>) -> Result<u32> {
+    match (mode, wanted) {
+        (Mode::OnDemand, None) => Ok(ON_DEMAND_SHARDS),
+        (Mode::OnDemand, Some(_)) => Err(ApiError::validation(
+            "ShardCount must not be specified when the stream mode is ON_DEMAND.",
+        )),
+        (Mode::Provisioned, None) => Err(ApiError::validation(
+            "ShardCount must be specified when the stream mode is PROVISIONED.",
+        )),
+        (Mode::Provisioned, Some(count)) => {
+            // Before the shards are laid out: a number beyond the quota may be beyond memory.
+            admit_shards(&context.caller.account, &context.caller.region, 0, count)?;
+            Ok(u32::try_from(count).unwrap_or(u32::MAX))
+        }
+    }
 }
 
 /// DeleteStream.

@@ -179,7 +179,7 @@ pub fn merge(
     }
     let added = new.keys().filter(|key| !tags.contains_key(*key)).count();
     if tags.len() + added > MAX_TAGS {
-        return Err(ApiError::limit_exceeded(format!(
+        return Err(ApiError::invalid_argument(format!(
             "Failed to add tags to stream {name} under account {account} because a given stream cannot have more than \
              {MAX_TAGS} tags associated with it."
         )));

@@ -14,13 +14,13 @@ use crate::local::kinesis::control::encryption::check_key;
 use crate::local::kinesis::error::{ApiError, Code, Result};
 use crate::local::kinesis::hash_key::HashKey;
 use crate::local::kinesis::model::input::{self, Target, Targeted};
-use crate::local::kinesis::model::validate::Check;
+use crate::local::kinesis::model::validate::{Check, place};
 use crate::local::kinesis::model::{output, rule};
 use crate::local::kinesis::sequence::SequenceNumber;
 use crate::local::kinesis::service::{Context, Service, dry_run};
 use crate::local::kinesis::store::{AppendError, NewRecord};
 use crate::local::kinesis::stream::meta::{Distribution, Encryption};
-use crate::local::kinesis::stream::{Shard, Stream, View, locked};
+use crate::local::kinesis::stream::{Shard, Stream, View, lineage, locked};
 use crate::local::kinesis::wire::{Format, fast};
 
 /// Most bytes of one request, partition keys included. Source: PutRecords.
@@ -43,7 +43,7 @@ impl Entry<'_> {
 
     /// The model's constraints, as [`input::PutRecordsEntry`] has them, without copying.
     fn check(&self, path: &str, key_required: bool, check: &mut Check) {
-        let place = |name| crate::local::kinesis::model::validate::place(path, name);
+        let place = |name| place(path, name);
         match self.data {
             None => check.fail(None, &place("Data"), "Member must not be null"),
             Some(data) => check.blob(data.len(), &rule::DATA, &place("Data")),
@@ -240,29 +240,7 @@ fn batch(
     let entries = entries.unwrap_or_default();
     let stream = service.catalog.find(&context.caller, target, context.now_ms)?;
     let view = stream.view(context.now_ms);
-    let key_required = view.meta.distribution == Distribution::UserPartitionKey;
-    let largest = usize::try_from(view.meta.max_record_kib).unwrap_or(1024) * 1024;
-    let mut check = Check::default();
-    let mut total = 0_usize;
-    for (index, entry) in entries.iter().enumerate() {
-        // Building the path of every record would cost more than checking it.
-        let fits = entry.data.is_some_and(|data| data.len() <= largest)
-            && entry.bytes() <= largest
-            && entry
-                .partition_key
-                .is_some_and(|key| (1..=256).contains(&key.len()))
-            && entry.explicit_hash_key.is_none();
-        if !fits {
-            let path = format!("records.{}.member", index + 1);
-            entry.check(&path, key_required, &mut check);
-            check_size(entry, largest, &path, &mut check);
-        }
-        total += entry.bytes();
-    }
-    check.finish()?;
-    if total > MAX_REQUEST_BYTES {
-        return Err(ApiError::invalid_argument("Records size exceeds 10 MB limit"));
-    }
+    check_entries(&view, entries)?;
     let hash_keys = entries
         .iter()
         .map(|e| hash_key(service, &view, e))
@@ -284,6 +262,39 @@ fn batch(
         .map(|(entry, outcome)| (entry.bytes(), kind(outcome)));
     measure::put(service, &view.meta, &put, sizes);
     Ok((outcomes, view))
+}
+
+/// The constraints on the records of a batch, each and together.
+fn check_entries(view: &View, entries: &[Entry<'_>]) -> Result<()> {
+    let key_required = view.meta.distribution == Distribution::UserPartitionKey;
+    let largest = largest(view);
+    let mut check = Check::default();
+    let mut total = 0_usize;
+    for (index, entry) in entries.iter().enumerate() {
+        // Building the path of every record would cost more than checking it.
+        let fits = entry.data.is_some()
+            && entry.bytes() <= largest
+            && entry
+                .partition_key
+                .is_some_and(|key| (1..=256).contains(&key.len()))
+            && entry.explicit_hash_key.is_none();
+        if !fits {
+            let path = format!("records.{}.member", index + 1);
+            entry.check(&path, key_required, &mut check);
+            check_size(entry, largest, &path, &mut check);
+        }
+        total += entry.bytes();
+    }
+    check.finish()?;
+    if total > MAX_REQUEST_BYTES {
+        return Err(ApiError::invalid_argument("Records size exceeds 10 MB limit"));
+    }
+    Ok(())
+}
+
+/// Most bytes of a record of the stream, key included.
+fn largest(view: &View) -> usize {
+    usize::try_from(view.meta.max_record_kib).unwrap_or(1024) * 1024
 }
 
 /// The checks and the work of PutRecord.
@@ -309,8 +320,7 @@ fn single(
     if view.meta.distribution == Distribution::UserPartitionKey && entry.partition_key.is_none() {
         check.fail(None, "partitionKey", "Member must not be null");
     }
-    let largest = usize::try_from(view.meta.max_record_kib).unwrap_or(1024) * 1024;
-    check_size(&entry, largest, "", &mut check);
+    check_size(&entry, largest(&view), "", &mut check);
     check.finish()?;
     let key = hash_key(service, &view, &entry)?;
     check_ordering(context, &view, ordering)?;
@@ -348,17 +358,16 @@ fn single(
 fn kind(outcome: &Outcome) -> measure::Fate {
     match outcome {
         Outcome::Stored(_, shard) => measure::Fate::Stored(shard.index),
-        Outcome::Throttled(shard) => measure::Fate::Throttled(
-            crate::local::kinesis::stream::lineage::shard_index(shard).unwrap_or_default(),
-        ),
+        Outcome::Throttled(shard) => {
+            measure::Fate::Throttled(lineage::shard_index(shard).unwrap_or_default())
+        }
         Outcome::Failed => measure::Fate::Failed,
     }
 }
 
 fn check_size(entry: &Entry<'_>, largest: usize, path: &str, check: &mut Check) {
     if entry.bytes() > largest {
-        let place = crate::local::kinesis::model::validate::place(path, "Data");
-        check.oversized(&place, largest);
+        check.oversized(&place(path, "Data"), largest);
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::watch;
@@ -29,7 +29,7 @@ use crate::local::kinesis::sequence::SequenceNumber;
 use crate::local::kinesis::service::{Context, Service, dry_run};
 use crate::local::kinesis::store::{Page, Position};
 use crate::local::kinesis::stream::meta::Status;
-use crate::local::kinesis::stream::{Shard, Stream, locked};
+use crate::local::kinesis::stream::{Shard, Stream, View, locked};
 use crate::local::kinesis::wire::{Format, event};
 use crate::local::metrics::MetricSink;
 
@@ -84,14 +84,7 @@ pub fn subscribe_to_shard(service: &Service, context: &Context, body: &[u8]) -> 
     };
     let view = stream.view(context.now_ms);
     view.meta.require_data()?;
-    let status = view.meta.consumer(&consumer).map(|c| c.status);
-    if status != Some(Status::Active) {
-        return Err(ApiError::in_use(format!(
-            "Consumer {consumer} under stream {} is not ACTIVE, instead in state {}",
-            view.meta.name,
-            status.map_or("DELETING", Status::as_str)
-        )));
-    }
+    require_active(&view, &consumer)?;
     let shard = Arc::clone(view.shard(text(&input.shard_id), context.now_ms)?.1);
     let start = input.starting_position.unwrap_or_default();
     let wanted = Wanted {
@@ -131,9 +124,22 @@ pub fn subscribe_to_shard(service: &Service, context: &Context, body: &[u8]) -> 
         let event = session.next().await?;
         Some((Ok::<_, Infallible>(Frame::data(event)), session))
     });
-    Ok(StreamBody::new(events)
+    Ok(StreamBody::new(events.fuse())
         .map_err(|never| -> io::Error { match never {} })
         .boxed_unsync())
+}
+
+/// Refuses consumers that are not ACTIVE.
+fn require_active(view: &View, consumer: &str) -> Result<()> {
+    let status = view.meta.consumer(consumer).map(|c| c.status);
+    if status != Some(Status::Active) {
+        return Err(ApiError::in_use(format!(
+            "Consumer {consumer} under stream {} is not ACTIVE, instead in state {}",
+            view.meta.name,
+            status.map_or("DELETING", Status::as_str)
+        )));
+    }
+    Ok(())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,7 +195,7 @@ impl Session {
             self.appended.mark_unchanged();
             self.changed.mark_unchanged();
             self.check(now_ms)?;
-            if now_ms >= self.deadline_ms || *self.closing.borrow() {
+            if now_ms >= self.deadline_ms || self.is_closing() {
                 self.stage = Stage::Over;
                 return Ok(None);
             }
@@ -210,6 +216,11 @@ impl Session {
                 () = tokio::time::sleep(left.min(HEARTBEAT)) => quiet = true,
             }
         }
+    }
+
+    /// Whether the engine is shutting down, or gone.
+    fn is_closing(&self) -> bool {
+        *self.closing.borrow() || self.closing.has_changed().is_err()
     }
 
     /// Whether the subscription still stands.

@@ -61,7 +61,7 @@ fn at_most_50_tags_of_allowed_characters() {
             "AddTagsToStream",
             json!({"StreamName": "orders", "Tags": many(50..51)})
         ),
-        "LimitExceededException"
+        "InvalidArgumentException"
     );
     world.ok(
         "AddTagsToStream",

@@ -194,6 +194,17 @@ async fn shutting_down_ends_sessions() {
     assert!(next(&mut events).await.is_none());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_session_does_not_outlive_its_engine() {
+    let world = World::new();
+    world.stream("orders", 1);
+    let consumer = world.consumer("orders", "app");
+    let mut events = world.events(&consumer, json!({"Type": "LATEST"}));
+    next(&mut events).await.unwrap();
+    drop(world);
+    assert!(next(&mut events).await.is_none());
+}
+
 #[test]
 fn bad_subscriptions_are_refused_before_they_begin() {
     let world = World::new();
