@@ -22,32 +22,43 @@ use failed::FailedFile;
 use input::PutInput;
 use report::{DryRunReport, PutReport, sentence};
 
+/// Both forms of the help end with the examples.
+macro_rules! examples {
+    () => {
+        "\
+Examples:
+  streamctl put --file records.json
+  streamctl put --file events.ndjson --partition-key-field user.id
+  tail -f app.log | streamctl put --format lines
+  streamctl put --data '{\"temperature\": 21.5}' --partition-key sensor-1
+  streamctl put --file records.json --dry-run"
+    };
+}
+
 /// Send records from a file, a pipe or the command line
 ///
 /// A file is checked whole before the first record is sent. Only what the stream refuses is sent again, for a minute
 /// at most. What still failed goes to a file that `put --file` takes again. Delivery is at least once, in no
 /// guaranteed order.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  streamctl put --file records.json
-  streamctl put --file events.ndjson --partition-key-field user.id
-  tail -f app.log | streamctl put --format lines
-  streamctl put --data '{\"temperature\": 21.5}' --partition-key sensor-1
-  streamctl put --file records.json --dry-run
-
+#[command(after_help = examples!())]
+#[command(after_long_help = concat!("\
 Formats, told apart by the first record:
   a JSON array   each element is a record
   JSON values    one a line (NDJSON) or pretty-printed, each a record
-  put-records    what `aws kinesis put-records` takes, as an array, in
-                 {\"Records\": [...]}, or an entry a line; Data is decoded
-The text of a JSON value is sent byte for byte. Other lines: --format lines.
+  put-records    what `aws kinesis put-records` takes:
+                 [{\"Data\": base64, \"PartitionKey\": …}, …], alone, in
+                 {\"Records\": …}, or an entry a line; Data is decoded
+The text of a JSON value is sent byte for byte.
+Lines of anything else: --format lines.
 
-Partition keys are random unless --partition-key or --partition-key-field is
+Partition keys: random unless --partition-key or --partition-key-field is
 given, so that shards fill evenly; the put-records shape brings its own.
 
 Exit codes: 0 all sent, 1 none sent, 2 bad input (nothing sent), 3 some not
-sent (the report names them), 4 target unreachable, 130 interrupted.")]
+sent (the report names them), 4 target unreachable, 130 interrupted.
+
+", examples!()))]
 pub struct PutArgs {
     #[command(flatten)]
     stream: StreamArg,
@@ -88,6 +99,7 @@ pub struct PutArgs {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum FormatArg {
+    /// Told by the input's start
     Auto,
     /// One JSON array
     Array,

@@ -15,37 +15,44 @@ use crate::ui::Format;
 
 use line::LineFormat;
 
-/// Read records as they arrive, or from any earlier place
-///
-/// Reads every shard, each record once, in order within a shard and parents before children after a reshard.
-#[derive(Debug, Args)]
-#[command(after_help = "\
+/// Both forms of the help end with the examples.
+macro_rules! examples {
+    () => {
+        "\
 Examples:
   streamctl tail
   streamctl tail --from trim -n 10
   streamctl tail --from 10m --no-follow -o json | jq .data
-  streamctl tail --from seq:3:49590338271490256608559692538361571095921575989136588898 -n 1
+  streamctl tail --from seq:3:49590338271490256608559692538361571095921575989136588898 -n 1"
+    };
+}
 
+/// Read records as they arrive, or from any earlier place
+///
+/// Reads every shard, each record once, in order within a shard and parents before children after a reshard.
+#[derive(Debug, Args)]
+#[command(after_help = examples!())]
+#[command(after_long_help = concat!("\
 Where to start (--from):
   latest                      what arrives from now on
   trim                        the oldest record there is
   90s, 10m, 1h30m, 2d         so long ago
-  2026-11-21T10:00:00Z        at a time; UTC without a zone, midnight without a
-                              time
-  @1795255200                 at an epoch in seconds, or in milliseconds with 12
-                              digits or more
+  2026-11-21T10:00:00Z        at a time; without a zone it is UTC, without a time midnight
+  @1795255200                 at an epoch in seconds; with 12 digits or more, in milliseconds
   seq:SHARD:NUMBER            at a record of one shard; seq:NUMBER with --shard
 
 Output:
   (none)    a line a record: arrival (UTC), shard, partition key, data. JSON
-            stays on one line, control characters are escaped, data that is no
-            text is shown as base64:...
+            stays on one line, control characters are escaped, data that is
+            no text is shown as base64:…
   -o json   a JSON object a line: shard_id, sequence_number,
             approximate_arrival_timestamp, partition_key, encryption_type (if
             encrypted), and data (text) or data_base64 (anything else)
   -o text   each record's bytes as they are, and a line end
 
-Exit codes: 0 done, 1 failed, 4 target unreachable, 130 stopped with Ctrl-C.")]
+Exit codes: 0 done, 1 failed, 4 target unreachable, 130 stopped with Ctrl-C.
+
+", examples!()))]
 pub struct TailArgs {
     #[command(flatten)]
     stream: StreamArg,

@@ -64,7 +64,11 @@ impl KinesisShards {
             SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
             _ => false,
         };
-        let internal = code == Some("InternalFailureException");
+        // A list of shards that outlives its token is begun again.
+        let internal = matches!(
+            code,
+            Some("InternalFailureException" | "ExpiredNextTokenException")
+        );
         let error = error::aws::failed(format!("could not read stream {}", self.stream), failure);
         match (throttled, service || network || internal) {
             (true, _) => ReadError::Throttled(error),

@@ -4,14 +4,19 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use super::lineage::Lineage;
+use super::pace::Pace;
 use super::poller::{Message, Poller, Shared};
 use super::{ReadError, ShardInfo, ShardSource, TailOptions, TailRecord};
 use crate::error::{Error, Result};
 
 /// Messages from pollers that wait to be taken; what their records weigh is bounded apart from this.
 const MESSAGES: usize = 64;
+
+/// Tries of the first call while the target fails or cannot be reached.
+const FIRST_TRIES: u32 = 4;
 
 /// A stream being read. Dropping it ends all reading.
 pub struct Tail<S> {
@@ -67,10 +72,7 @@ impl<S: ShardSource> Tail<S> {
     /// # Errors
     /// Exit 2 for a shard that the stream does not have; else what ListShards says.
     pub async fn start(source: Arc<S>, options: TailOptions) -> Result<Self> {
-        let shards = source.shards().await.map_err(|error| match error {
-            ReadError::Throttled(error) | ReadError::Transient(error) | ReadError::Fatal(error) => error,
-            ReadError::Expired => Error::failed("could not list the shards"),
-        })?;
+        let shards = first_list(&*source, &options).await?;
         let lineage = Lineage::plan(&shards, &options.start, &options.shards)?;
         let (sender, messages) = mpsc::channel(MESSAGES);
         let memory_kib = u32::try_from(options.held_bytes / 1024)
@@ -166,5 +168,31 @@ impl<S: ShardSource> Tail<S> {
             let poller = Poller::new(Arc::clone(&self.shared), &shard_id, start);
             self.pollers.spawn(poller.run());
         }
+    }
+}
+
+/// Lists the shards at the start: patient with a busy service, less so with one that is not there.
+async fn first_list(source: &impl ShardSource, options: &TailOptions) -> Result<Vec<ShardInfo>> {
+    let mut pace = Pace::new(options);
+    let mut failures = 0;
+    loop {
+        let error = match source.shards().await {
+            Ok(shards) => return Ok(shards),
+            Err(ReadError::Fatal(error)) => return Err(error),
+            Err(ReadError::Expired) => Error::failed("could not list the shards"),
+            Err(ReadError::Throttled(error)) => error,
+            Err(ReadError::Transient(error)) => {
+                failures += 1;
+                if failures == FIRST_TRIES {
+                    return Err(error);
+                }
+                error
+            }
+        };
+        let (wait, since) = pace.failed();
+        if since.elapsed() >= options.retry_for {
+            return Err(error);
+        }
+        sleep(wait).await;
     }
 }
