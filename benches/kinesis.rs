@@ -5,6 +5,12 @@
 //! requests of the same client from memory without looking at them: it is what the client and HTTP cost by
 //! themselves, so the ratio says what the engine adds.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a benchmark prints, and has no use for errors"
+)]
+
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;

@@ -3,6 +3,12 @@
 //! `cargo bench --bench startup`. Each figure is the median of many runs, and a ratio to the floor: starting a
 //! process that does nothing (`true`).
 
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a benchmark prints, and has no use for errors"
+)]
+
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 

@@ -373,20 +373,20 @@ mod tests {
         insta::assert_snapshot!(text, @r#"
         orders in us-east-1, 2026-11-21 09:00 to 10:00 UTC
 
-         METRIC                VALUE       PEAK  EVERY 2 MIN
-         records in          395,000      246/s            ▄▄▄▅▅▅▅▆▆▆▆▇▇▇▇█████
-         bytes in            386 MiB  246 KiB/s            ▄▄▄▅▅▅▅▆▆▆▆▇▇▇▇█████
-         puts accepted             –
-         puts failed               –
-         puts throttled            3      0.1/s  ▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁█▁▁▁▁▁▁▁▁▁
-         writes over limit         –
-         records out               –
-         bytes out                 –
-         reads over limit          –
-         PutRecord time            –
-         PutRecords time    4 ms avg       6 ms  ▅▇█▅█▅▇▄▆█▄▇█▆█▅▇█▆█▅▇█▆▇▅▇█▆█
-         GetRecords time           –
-         iterator age       59 s max             ▂▂▂▂▃▃▃▃▄▄▄▄▄▅▅▅▅▆▆▆▆▇▇▇▇█████
+        METRIC                VALUE       PEAK  EVERY 2 MIN
+        records in          395,000      246/s            ▄▄▄▅▅▅▅▆▆▆▆▇▇▇▇█████
+        bytes in            386 MiB  246 KiB/s            ▄▄▄▅▅▅▅▆▆▆▆▇▇▇▇█████
+        puts accepted             –
+        puts failed               –
+        puts throttled            3      0.1/s  ▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁█▁▁▁▁▁▁▁▁▁
+        writes over limit         –
+        records out               –
+        bytes out                 –
+        reads over limit          –
+        PutRecord time            –
+        PutRecords time    4 ms avg       6 ms  ▅▇█▅█▅▇▄▆█▄▇█▆█▅▇█▆█▅▇█▆▇▅▇█▆█
+        GetRecords time           –
+        iterator age       59 s max             ▂▂▂▂▃▃▃▃▄▄▄▄▄▅▅▅▅▆▆▆▆▇▇▇▇█████
 
         Peak: 24% of the bytes and under 1% of the records that 1 open shard takes
         "#);
@@ -403,9 +403,9 @@ mod tests {
             .skip_while(|line| !line.contains("iterator age"))
             .collect();
         insta::assert_snapshot!(shards.join("\n"), @r#"
-         iterator age          59 s max             ....::::-----====++++****#####
-         shardId-000000000000
-         records in                 120      2.0/s                               #
+        iterator age          59 s max             ....::::-----====++++****#####
+        shardId-000000000000
+        records in                 120      2.0/s                               #
 
         Peak: 24% of the bytes and under 1% of the records that 1 open shard takes
         "#);

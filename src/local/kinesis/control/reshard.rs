@@ -101,7 +101,7 @@ pub fn update_shard_count(
     stream.change_active(context.now_ms, |meta| {
         meta.require_provisioned()?;
         let current = meta.open_shards().count() as i64;
-        check_step(meta, current, target)?;
+        check_step(current, target)?;
         admit_shards(&meta.account, &meta.region, open, (target - current).max(0))?;
         let (name, account) = (meta.name.clone(), meta.account.clone());
         count_in_day(&mut meta.reshards_ms, context.now_ms, UPDATES_PER_DAY, || {
@@ -116,18 +116,16 @@ pub fn update_shard_count(
     })
 }
 
-fn check_step(meta: &StreamMeta, current: i64, target: i64) -> Result<()> {
+/// The default limits of UpdateShardCount. Source: UpdateShardCount, Kinesis API reference; the wording is what AWS was
+/// seen to answer.
+fn check_step(current: i64, target: i64) -> Result<()> {
     let refuse = |bound: &str| {
-        Err(ApiError::invalid_argument(format!(
-            "UpdateShardCount cannot scale {bound}: stream {} under account {} has {current} open shards, requested \
-             were {target}.",
-            meta.name, meta.account
+        Err(ApiError::limit_exceeded(format!(
+            "UpdateShardCount cannot scale {bound}. Current open shard count: {current} Target shard count: {target}"
         )))
     };
     if target > MAX_SHARDS {
-        let text =
-            format!("UpdateShardCount cannot scale above {MAX_SHARDS} shards. Requested were {target}.");
-        return Err(ApiError::limit_exceeded(text));
+        return refuse(&format!("a stream beyond {MAX_SHARDS} shards"));
     }
     if target > current * 2 {
         return refuse("up over double your current open shard count");

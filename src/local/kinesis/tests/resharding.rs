@@ -100,7 +100,7 @@ fn the_shard_count_moves_within_half_and_double_ten_times_a_day() {
     let update = |target: i64| json!({"StreamName": "orders", "TargetShardCount": target, "ScalingType": "UNIFORM_SCALING"});
     assert_eq!(
         world.refused("UpdateShardCount", update(5)),
-        "InvalidArgumentException"
+        "LimitExceededException"
     );
     assert_eq!(
         world.refused("UpdateShardCount", update(10_001)),
@@ -118,7 +118,7 @@ fn the_shard_count_moves_within_half_and_double_ten_times_a_day() {
     world.settle();
     assert_eq!(
         world.refused("UpdateShardCount", update(1)),
-        "InvalidArgumentException"
+        "LimitExceededException"
     );
     for target in [3, 4, 3, 4, 3, 4, 3, 4, 3] {
         world.ok("UpdateShardCount", update(target));
