@@ -174,9 +174,14 @@ impl Service {
         respond(format, reply)
     }
 
+    /// Ends subscriptions, the only answers that would go on for minutes.
+    pub fn end_subscriptions(&self) {
+        self.closing.send_replace(true);
+    }
+
     /// Ends subscriptions, and completes deletions. Everything else is on disk already.
     pub fn shutdown(&self) {
-        self.closing.send_replace(true);
+        self.end_subscriptions();
         self.catalog.sweep(i64::MAX);
     }
 

@@ -24,7 +24,8 @@ impl Bucket {
     fn refill(&mut self, now_ms: i64) {
         let elapsed = self.at_ms.map_or(0, |at| now_ms.saturating_sub(at)).max(0) as f64;
         self.level = (self.level + elapsed * self.per_second / 1000.0).min(self.per_second);
-        self.at_ms = Some(self.at_ms.map_or(now_ms, |at| at.max(now_ms)));
+        // Also when the clock went back: waiting for it to catch up could take hours.
+        self.at_ms = Some(now_ms);
     }
 
     /// Whether `amount` is there now. An amount above a whole second's worth needs a full bucket.
@@ -109,6 +110,14 @@ mod tests {
         assert!(!bucket.try_take(1.0, 200));
         assert!((0..5).all(|_| bucket.try_take(1.0, 60_000)));
         assert!(!bucket.try_take(1.0, 60_000));
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_does_not_stop_the_refill() {
+        let mut bucket = Bucket::new(1.0);
+        assert!(bucket.try_take(1.0, 3_600_000));
+        assert!(!bucket.try_take(1.0, 0));
+        assert!(bucket.try_take(1.0, 1_000));
     }
 
     #[test]
