@@ -80,6 +80,27 @@ pub fn leave_terminal() -> io::Result<()> {
     Ok(())
 }
 
+/// Lets this process have up to `wanted` files open at once, as far as the system allows. Systems begin with as few as
+/// 256.
+pub fn raise_file_limit(wanted: u64) {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        let most = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+        if limit.current.is_some_and(|current| current < most) {
+            let raised = Rlimit {
+                current: Some(most),
+                ..limit
+            };
+            // Without it fewer connections are taken at once.
+            let _ = setrlimit(Resource::Nofile, raised);
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = wanted;
+}
+
 /// Resident memory of this process in bytes, where the platform tells.
 pub fn resident_bytes() -> Option<u64> {
     #[cfg(target_os = "linux")]

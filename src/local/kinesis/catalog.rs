@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
-use crate::local::Caller;
 use crate::local::kinesis::error::{ApiError, Result};
 use crate::local::kinesis::model::input::Target;
-use crate::local::kinesis::stream::meta::{Status, StreamMeta, partition};
+use crate::local::kinesis::stream::meta::{Status, StreamMeta};
 use crate::local::kinesis::stream::{Stream, locked, persist};
+use crate::local::{Caller, partition};
 use crate::platform;
 
 /// What a directory is called while it is being deleted: a restart deletes the rest.

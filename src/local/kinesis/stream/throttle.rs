@@ -34,6 +34,11 @@ impl Bucket {
         self.level + 1e-6 >= amount.min(self.per_second)
     }
 
+    /// Whether nothing is missing: a new bucket would be the same.
+    pub fn is_full(&mut self, now_ms: i64) -> bool {
+        self.has(self.per_second, now_ms)
+    }
+
     /// Takes `amount`; the level may fall below zero, and is then paid back by waiting.
     pub fn take(&mut self, amount: f64) {
         self.level -= amount;
