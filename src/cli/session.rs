@@ -34,6 +34,7 @@ impl Session {
     }
 
     /// The same terminal and the same Ctrl-C, with other settings.
+    #[cfg(feature = "local")]
     pub(super) fn with_settings(&self, settings: Settings) -> Self {
         Self {
             settings,

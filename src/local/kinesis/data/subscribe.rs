@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -44,28 +45,33 @@ const MAX_RECORDS: usize = 10_000;
 /// Most bytes of one event: a second's worth of a consumer's own 2 MiB/s.
 const MAX_BYTES: usize = 2 * 1_048_576;
 
-/// Who is subscribed to what: consumer ARN and shard index → when, and the how manieth subscription it is.
+/// Who is subscribed to what.
 #[derive(Debug, Default)]
-pub struct Subscriptions(Mutex<HashMap<(String, u32), (i64, u64)>>);
+pub struct Subscriptions {
+    /// Consumer ARN and shard index → since when, and by which turn.
+    current: Mutex<HashMap<(String, u32), (i64, u64)>>,
+    /// The turns of all subscriptions so far: none is given twice.
+    turns: AtomicU64,
+}
 
 impl Subscriptions {
     /// Takes over `consumer`'s subscription to `shard`.
     fn start(&self, consumer: &str, shard: u32, now_ms: i64) -> Option<u64> {
-        let mut all = locked(&self.0);
+        let mut all = locked(&self.current);
         // A start in the future is one before the clock went back: it blocks nobody.
         all.retain(|_, (started, _)| (0..=SESSION_MS).contains(&(now_ms - *started)));
         let key = (consumer.to_owned(), shard);
-        let last = all.get(&key).copied();
+        let last = all.get(&key);
         if last.is_some_and(|(started, _)| now_ms - started < AGAIN_MS) {
             return None;
         }
-        let turn = last.map_or(0, |(_, turn)| turn + 1);
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
         all.insert(key, (now_ms, turn));
         Some(turn)
     }
 
     fn is_current(&self, consumer: &str, shard: u32, turn: u64) -> bool {
-        let all = locked(&self.0);
+        let all = locked(&self.current);
         all.get(&(consumer.to_owned(), shard))
             .is_none_or(|&(_, current)| current == turn)
     }

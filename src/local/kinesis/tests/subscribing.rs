@@ -160,6 +160,23 @@ async fn a_second_call_is_refused_for_five_seconds_and_then_takes_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clock_that_goes_back_locks_nobody_out() {
+    let world = World::new();
+    world.stream("orders", 1);
+    let consumer = world.consumer("orders", "app");
+    let mut first = world.events(&consumer, json!({"Type": "LATEST"}));
+    next(&mut first).await.unwrap();
+    world.clock.advance(-3_600_000);
+    let mut second = world.events(&consumer, json!({"Type": "LATEST"}));
+    assert_eq!(next(&mut second).await.unwrap().0, "initial-response");
+    assert_eq!(
+        next(&mut first).await.unwrap().0,
+        "ResourceInUseException",
+        "still, the first is over"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn deleting_the_stream_or_the_consumer_ends_the_session() {
     let world = World::new();
     world.stream("orders", 1);
