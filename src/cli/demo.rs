@@ -2,6 +2,8 @@
 //!
 //! Each step is a command line of this program, parsed and run like any other, on a stream of the demo's own.
 
+mod cost;
+
 use std::time::Instant;
 
 use clap::{Args, Parser};
@@ -100,6 +102,7 @@ async fn tour(demo: &Session) -> Result<Exit> {
             return Ok(exit);
         }
     }
+    cost::show(demo, EVENTS).await?;
     Ok(Exit::Done)
 }
 

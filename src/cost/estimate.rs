@@ -36,6 +36,8 @@ pub struct Usage {
     pub bytes_in: u64,
     /// Bytes read with GetRecords by all readers.
     pub bytes_out: u64,
+    /// Shard-level metrics that are on, times open shards.
+    pub shard_level_metrics: u64,
 }
 
 /// One item of an estimate.
@@ -93,7 +95,7 @@ pub fn so_far(usage: &Usage) -> Estimate {
         unit,
         amount: price.of(quantity),
     };
-    let lines = match usage.mode {
+    let mut lines = match usage.mode {
         Mode::Provisioned { shards } => {
             let hours = shards.saturating_mul(usage.hours);
             vec![
@@ -117,6 +119,15 @@ pub fn so_far(usage: &Usage) -> Estimate {
             line("data read", "bytes", usage.bytes_out, book.on_demand.bytes_out),
         ],
     };
+    let metric_hours = usage.shard_level_metrics.saturating_mul(usage.hours);
+    if metric_hours > 0 {
+        lines.push(line(
+            "shard-level metrics",
+            "metric-hours",
+            metric_hours,
+            book.metric_hour,
+        ));
+    }
     Estimate {
         region: usage.region.clone(),
         as_of: Some(book.as_of),
@@ -140,6 +151,7 @@ mod tests {
             put_units: records * payload_units(KB),
             bytes_in: records * billed_bytes(KB),
             bytes_out: records * KB,
+            shard_level_metrics: 0,
         }
     }
 
@@ -172,6 +184,17 @@ mod tests {
             amounts(&usage),
             (vec!["10.80".into(), "0.42".into()], "11.22".into())
         );
+    }
+
+    #[test]
+    fn seven_shard_level_metrics_for_a_month() {
+        let usage = Usage {
+            shard_level_metrics: 7,
+            put_units: 0,
+            ..a_million_a_day(Mode::Provisioned { shards: 1 }, 730)
+        };
+        let lines = ["10.95", "0.00", "2.10"].map(str::to_owned).to_vec();
+        assert_eq!(amounts(&usage), (lines, "13.05".into()));
     }
 
     #[test]
