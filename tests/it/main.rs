@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bad_input;
+mod cloudwatch;
 mod durability;
 mod failures;
 mod first_session;
 mod help;
+mod kinesis;
 mod local;
 mod support;

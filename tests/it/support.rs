@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
+use aws_config::SdkConfig;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use tempfile::TempDir;
 
@@ -117,14 +119,20 @@ impl Cloud {
 
     /// The AWS SDK pointed at it.
     pub fn kinesis(&self) -> aws_sdk_kinesis::Client {
-        let config = aws_sdk_kinesis::Config::builder()
+        aws_sdk_kinesis::Client::new(&self.sdk())
+    }
+
+    /// What every client of the AWS SDK starts from; change it with `into_builder`.
+    pub fn sdk(&self) -> SdkConfig {
+        SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .endpoint_url(&self.endpoint)
             .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+                "test", "test", None, None, "test",
+            )))
             .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .build();
-        aws_sdk_kinesis::Client::from_conf(config)
+            .build()
     }
 }
 
