@@ -119,10 +119,10 @@ impl Context {
         ))
     }
 
-    /// The target in words, as in "local cloud at http://127.0.0.1:4566" or "AWS".
+    /// The target in words, as in "local cloud 127.0.0.1:4566" or "AWS".
     pub fn target_name(&self) -> String {
         match (&self.settings.target, &self.endpoint) {
-            (Target::Local, Some(url)) => format!("local cloud at {url}"),
+            (Target::Local, Some(url)) => format!("local cloud {}", url.trim_start_matches("http://")),
             (_, Some(url)) => format!("endpoint {url}"),
             (_, None) => "AWS".to_owned(),
         }

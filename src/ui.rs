@@ -136,6 +136,7 @@ impl Printer {
     /// # Errors
     /// When stdout cannot be written.
     pub fn flush(&self) -> Result<()> {
+        self.progress.settle();
         let mut stdout = self
             .stdout
             .lock()

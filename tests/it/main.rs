@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod cloudwatch;
+mod demo;
 mod durability;
 mod failures;
 mod first_session;
