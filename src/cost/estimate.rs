@@ -225,7 +225,7 @@ mod tests {
         fn any_usage_has_an_estimate(hours: u64, shards: u64, put_units: u64, bytes: u64) {
             for mode in [Mode::Provisioned { shards }, Mode::OnDemand] {
                 let (bytes_in, bytes_out) = (billed_bytes(bytes), bytes);
-                let usage = Usage { region: "us-east-1".into(), mode, hours, put_units, bytes_in, bytes_out };
+                let usage = Usage { region: "us-east-1".into(), mode, hours, put_units, bytes_in, bytes_out, shard_level_metrics: 0 };
                 proptest::prop_assert!(so_far(&usage).total >= Some(Money::default()));
             }
         }
