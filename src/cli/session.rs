@@ -67,10 +67,8 @@ impl Session {
             .get_or_try_init(|| async {
                 let context = Context::connect(self.settings.clone()).await?;
                 if context.fell_to_local() {
-                    self.printer.note(&format!(
-                        "No sign of AWS on this machine: using the {} (for AWS: set AWS_PROFILE, or --target aws)",
-                        context.target_name()
-                    ));
+                    self.printer
+                        .note("No sign of AWS here: using the local cloud (for AWS: set AWS_PROFILE)");
                 }
                 Ok(context)
             })
