@@ -67,7 +67,9 @@ pub(super) async fn run(args: DestroyArgs, session: &Session) -> Result<Exit> {
         [one] => format!("delete {one}"),
         many => format!("delete {} resources for good, with all their data", many.len()),
     };
-    printer.confirm_by_name(&action, identity.instance(), args.yes)?;
+    session
+        .confirm_by_name(&action, identity.instance(), args.yes)
+        .await?;
     let kept = !survey.kept().is_empty();
     let progress = ApplyProgress::new(printer);
     let show = |event| progress.show(&event);

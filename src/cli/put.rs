@@ -153,7 +153,7 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
         checked.fits(options.max_record_bytes, &input)?;
     }
 
-    let transport = Arc::new(KinesisTransport::new(context.kinesis(), &stream));
+    let transport = Arc::new(KinesisTransport::new(context.kinesis_once(), &stream));
     let put_options = PutOptions {
         in_flight: usize::from(args.in_flight),
         retry_for: Duration::from_secs(u64::from(args.retry_for)),

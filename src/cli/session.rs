@@ -90,6 +90,16 @@ impl Session {
         Ok(context)
     }
 
+    /// Asks the user to type `name` before `action`; `yes` skips the question.
+    ///
+    /// # Errors
+    /// As [`Printer::confirm_by_name`].
+    pub async fn confirm_by_name(&self, action: &str, name: &str, yes: bool) -> Result<()> {
+        self.printer
+            .confirm_by_name(action, name, yes, self.interrupt.wait())
+            .await
+    }
+
     /// The stream an argument names, or the default one.
     ///
     /// # Errors

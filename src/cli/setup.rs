@@ -59,7 +59,9 @@ pub(super) async fn run(args: SetupArgs, session: &Session) -> Result<Exit> {
     let losses = plan.losses();
     if !losses.is_empty() {
         losses.iter().for_each(|loss| printer.warn(loss));
-        printer.confirm_by_name("lose data for good", pipeline.identity().instance(), args.yes)?;
+        session
+            .confirm_by_name("lose data for good", pipeline.identity().instance(), args.yes)
+            .await?;
     }
     let progress = ApplyProgress::new(printer);
     let show = |event| progress.show(&event);

@@ -93,7 +93,7 @@ pub(super) async fn run(args: TailArgs, session: &Session) -> Result<Exit> {
     options.shards = shards;
     options.follow = !args.no_follow;
     let from_latest = options.start == Start::Latest;
-    let source = Arc::new(KinesisShards::new(context.kinesis(), &stream));
+    let source = Arc::new(KinesisShards::new(context.kinesis_once(), &stream));
     let tail = Tail::start(source, options).await?;
     session.printer().note(&format!(
         "Reading {stream} from {}, {} shard{}",

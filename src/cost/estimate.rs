@@ -225,7 +225,9 @@ mod tests {
         fn any_usage_has_an_estimate(hours: u64, shards: u64, put_units: u64, bytes: u64) {
             for mode in [Mode::Provisioned { shards }, Mode::OnDemand] {
                 let (bytes_in, bytes_out) = (billed_bytes(bytes), bytes);
-                let usage = Usage { region: "us-east-1".into(), mode, hours, put_units, bytes_in, bytes_out, shard_level_metrics: 0 };
+                let region = "us-east-1".into();
+                let shard_level_metrics = shards;
+                let usage = Usage { region, mode, hours, put_units, bytes_in, bytes_out, shard_level_metrics };
                 proptest::prop_assert!(so_far(&usage).total >= Some(Money::default()));
             }
         }

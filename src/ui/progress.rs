@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::safe::harmless;
+
 /// All progress lines of this process.
 #[derive(Debug, Clone)]
 pub struct Progress {
@@ -84,7 +86,7 @@ impl Step {
 
     /// Says what is being done now.
     pub fn message(&self, text: impl Into<String>) {
-        self.bar.set_message(text.into());
+        self.bar.set_message(harmless(&text.into()).into_owned());
     }
 
     /// Moves a counting line to `position`.
@@ -95,7 +97,7 @@ impl Step {
     /// Leaves the line with its last word, such as "created".
     pub fn finish(&self, text: impl Into<String>) {
         self.bar.set_style(template("  {prefix}  {wide_msg}"));
-        self.bar.finish_with_message(text.into());
+        self.bar.finish_with_message(harmless(&text.into()).into_owned());
     }
 
     /// Takes the line away.
