@@ -203,7 +203,10 @@ pub fn main() -> Exit {
             ColorArg::Never => Some(false),
         },
     });
+    #[cfg(feature = "local")]
     let is_daemon = matches!(&cli.command, Command::Local(args) if args.is_daemon());
+    #[cfg(not(feature = "local"))]
+    let is_daemon = false;
     log_to_stderr(cli.global.verbose, is_daemon);
     // Before any thread exists: variables are read by the SDK too.
     if let Err(error) = session::load_dotenv() {

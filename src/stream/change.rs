@@ -313,7 +313,7 @@ impl<'a> Changer<'a> {
         let kinesis = self.ctx.kinesis();
         // Removed first: there is room for 50 only. Neither call is given more than the 50 that it takes.
         if !change.remove.is_empty() {
-            self.step(format!("removing {} tags", change.remove.len()));
+            self.step(format!("removing the tags {}", change.remove.join(", ")));
             self.call(deadline, "remove tags of", || {
                 let request = kinesis.remove_tags_from_stream().stream_name(self.name);
                 request.set_tag_keys(Some(change.remove.clone())).send()
@@ -321,7 +321,8 @@ impl<'a> Changer<'a> {
             .await?;
         }
         if !change.set.is_empty() {
-            self.step(format!("setting {} tags", change.set.len()));
+            let keys: Vec<&str> = change.set.keys().map(String::as_str).collect();
+            self.step(format!("setting the tags {}", keys.join(", ")));
             self.call(deadline, "tag", || {
                 let request = kinesis.add_tags_to_stream().stream_name(self.name);
                 request

@@ -84,11 +84,15 @@ fn changes(resource: &PlannedReport) -> String {
 
 impl Report for PlanReport {
     fn table(&self, _style: &Style) -> String {
-        let mut table = table(["RESOURCE", "KIND", "ACTION", "CHANGES"]);
+        let mut table = table(["RESOURCE", "ACTION", "NAME AND CHANGES"]);
         for one in &self.resources {
-            table.add_row([one.name.as_str(), &one.kind, one.action.word(), &changes(one)]);
+            table.add_row([
+                kind_in_words(&one.kind),
+                one.action.word().to_owned(),
+                below(&one.name, &changes(one)),
+            ]);
         }
-        whole_names(table)
+        whole_words(table)
     }
 
     fn text(&self) -> String {
@@ -106,13 +110,17 @@ impl Report for PlanReport {
 
 impl Report for RunReport {
     fn table(&self, _style: &Style) -> String {
-        let mut table = table(["RESOURCE", "KIND", "RESULT", "DETAIL"]);
+        let mut table = table(["RESOURCE", "RESULT", "NAME AND DETAIL"]);
         for one in &self.resources {
             // A line for each change.
             let detail = one.detail.replace("; ", "\n");
-            table.add_row([one.name.as_str(), &one.kind, one.result.word(), &detail]);
+            table.add_row([
+                kind_in_words(&one.kind),
+                one.result.word().to_owned(),
+                below(&one.name, &detail),
+            ]);
         }
-        whole_names(table)
+        whole_words(table)
     }
 
     fn text(&self) -> String {
@@ -133,14 +141,14 @@ impl Report for VerifyReport {
         for resource in &self.resources {
             for check in &resource.checks {
                 table.add_row([
-                    resource.name.as_str(),
-                    &check.check,
-                    word(check.state),
-                    &check.detail,
+                    kind_in_words(&resource.kind),
+                    check.check.clone(),
+                    word(check.state).to_owned(),
+                    check.detail.clone(),
                 ]);
             }
         }
-        whole_names(table)
+        whole_words(table)
     }
 
     fn text(&self) -> String {
@@ -157,10 +165,26 @@ impl Report for VerifyReport {
     }
 }
 
-/// Names of resources stay in one piece, to be copied; the last column wraps. No blanks at the ends of lines.
-fn whole_names(mut table: Table) -> String {
-    if let Some(names) = table.column_mut(0) {
-        names.set_constraint(ColumnConstraint::ContentWidth);
+/// A kind as people say it: `managed policy`.
+fn kind_in_words(kind: &str) -> String {
+    kind.replace('_', " ")
+}
+
+/// A name, and what there is to say about it on the lines below.
+fn below(name: &str, detail: &str) -> String {
+    match detail {
+        "" => name.to_owned(),
+        detail => format!("{name}\n{detail}"),
+    }
+}
+
+/// Only the last column wraps. No blanks at the ends of lines.
+fn whole_words(mut table: Table) -> String {
+    let last = table.column_count().saturating_sub(1);
+    for index in 0..last {
+        if let Some(column) = table.column_mut(index) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     table.trim_fmt()
 }
@@ -222,11 +246,11 @@ mod tests {
     #[test]
     fn a_plan_fits_80_columns() {
         insta::assert_snapshot!(plan().table(&Style::plain()), @r#"
-        RESOURCE                                  KIND            ACTION  CHANGES
-        orders                                    stream          update  shards: 1 → 5
-                                                                          retention: 24
-                                                                          h → 48 h
-        ConcertDataIngestionKinesisPolicy-orders  managed_policy  create
+        RESOURCE        ACTION  NAME AND CHANGES
+        stream          update  orders
+                                shards: 1 → 5
+                                retention: 24 h → 48 h
+        managed policy  create  ConcertDataIngestionKinesisPolicy-orders
         "#);
     }
 
@@ -257,8 +281,8 @@ mod tests {
         };
         insta::assert_snapshot!(report.table(&Style::plain()), @r#"
         RESOURCE  CHECK    STATE    DETAIL
-        orders    exists   good
-        orders    metrics  caution  no datapoints of IncomingRecords yet in the last 5
+        stream    exists   good
+        stream    metrics  caution  no datapoints of IncomingRecords yet in the last 5
                                     minutes
         "#);
         assert!(
