@@ -33,7 +33,8 @@ impl Session {
         })
     }
 
-    /// The same terminal and the same Ctrl-C, with other settings.
+    /// The same terminal and the same Ctrl-C, with other settings: those of the demo.
+    #[cfg(feature = "local")]
     pub(super) fn with_settings(&self, settings: Settings) -> Self {
         Self {
             settings,
