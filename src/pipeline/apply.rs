@@ -9,7 +9,7 @@ use super::event::{Events, Outcome, Step, Stop};
 use super::plan::{Plan, Planned};
 use super::resource::{Change, Resource, Surroundings};
 use super::walk::{self, Reached, Way};
-use super::{Graph, Pipeline};
+use super::{Graph, Pipeline, lag};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 
@@ -158,7 +158,16 @@ impl<'c> Pipeline<'c> {
         if done.is_empty() {
             self.learn(id, current.resource.outputs(&current.observed));
         } else {
-            let observed = current.resource.observe().await?;
+            // What refers to it must not be made of outputs that are not known yet.
+            let created = done.contains(&Change::Create) && current.resource.stays();
+            let observed = match created {
+                true => lag::observe_until(current.resource.as_ref(), true).await?,
+                false => current.resource.observe().await?,
+            };
+            if created && observed.present().is_none() {
+                return Err(Error::failed("was made and cannot be seen")
+                    .hint("run the same command again: it goes on from there"));
+            }
             self.learn(id, current.resource.outputs(&observed));
         }
         Ok(())

@@ -9,7 +9,7 @@ use super::plan::{Action, PlanReport, PlannedReport};
 use super::resource::{Observed, Resource, Spec};
 use super::tags::Owner;
 use super::walk::{self, Reached, Way};
-use super::{Pipeline, event};
+use super::{Pipeline, event, lag};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 
@@ -189,7 +189,8 @@ async fn delete(found: &Found<'_>, step: &Step<'_>) -> Result<()> {
     step.go_on()?;
     step.doing("deleting");
     found.resource.delete(&found.observed, step).await?;
-    if found.resource.observe().await?.present().is_some() {
+    let left = lag::observe_until(found.resource.as_ref(), false).await?;
+    if left.present().is_some() {
         return Err(Error::new(Exit::Faults, "is still there after its deletion")
             .hint("run the same command again; if it stays, look at it in the AWS console"));
     }

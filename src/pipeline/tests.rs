@@ -88,6 +88,25 @@ fn outputs_that_are_known_late_reach_those_that_need_them() {
 }
 
 #[test]
+fn a_cloud_that_shows_changes_late_is_waited_for() {
+    block_on(async {
+        let cloud = Cloud::default();
+        cloud.state().lag = 3;
+        assert_eq!(setup(&cloud, &[]).await.exit, Exit::Done);
+        assert_eq!(cloud.state().boxes["box-d"].beside, "serial-box-b");
+        assert_eq!(destroy(&cloud, false).await.exit, Exit::Done);
+
+        cloud.state().lag = u32::MAX;
+        let never_seen = setup(&cloud, &[]).await;
+        assert_eq!(never_seen.exit, Exit::Partial);
+        assert_eq!(
+            never_seen.resources[0].detail,
+            "was made and cannot be seen (done before: create)"
+        );
+    });
+}
+
+#[test]
 fn only_what_the_user_names_changes() {
     block_on(async {
         let cloud = Cloud::default();

@@ -127,10 +127,11 @@ impl<'a> Changer<'a> {
             }
         });
         if let Err(exists) = sent.await.map_err(|e| self.failed("create", e))? {
-            let found = observe(self.ctx, self.name).await?;
-            let ours = found.is_some_and(|found| {
-                !new.tags.is_empty() && new.tags.iter().all(|(k, v)| found.tags.get(k) == Some(v))
-            });
+            let found = match observe(self.ctx, self.name).await? {
+                Some(found) => found,
+                None => wait::wait_until_created(self.ctx, self.name, deadline, self.events).await?,
+            };
+            let ours = !new.tags.is_empty() && new.tags.iter().all(|(k, v)| found.tags.get(k) == Some(v));
             if !ours {
                 return Err(self
                     .failed("create", exists)
@@ -193,21 +194,34 @@ impl<'a> Changer<'a> {
         }
         self.step(format!("setting the retention to {hours} h"));
         let kinesis = self.ctx.kinesis();
+        let is_set = |s: &StreamState| s.retention_hours == hours;
         if hours > now.retention_hours {
-            self.call(deadline, "increase the retention of", || {
+            let send = || {
                 let request = kinesis.increase_stream_retention_period().stream_name(self.name);
                 request.retention_period_hours(as_i32(hours)).send()
-            })
-            .await?;
+            };
+            self.call_until(
+                deadline,
+                "increase the retention of",
+                send,
+                "the retention",
+                &is_set,
+            )
+            .await
         } else {
-            self.call(deadline, "decrease the retention of", || {
+            let send = || {
                 let request = kinesis.decrease_stream_retention_period().stream_name(self.name);
                 request.retention_period_hours(as_i32(hours)).send()
-            })
-            .await?;
-        }
-        self.shown(deadline, "the retention", &|s| s.retention_hours == hours)
+            };
+            self.call_until(
+                deadline,
+                "decrease the retention of",
+                send,
+                "the retention",
+                &is_set,
+            )
             .await
+        }
     }
 
     /// Encrypts new records with the KMS key `key` (alias, id or ARN), or no longer (`None`).
@@ -349,12 +363,14 @@ impl<'a> Changer<'a> {
             Mode::Provisioned => sdk::StreamMode::Provisioned,
             Mode::OnDemand => sdk::StreamMode::OnDemand,
         };
-        self.call(deadline, "switch the mode of", || {
+        let send = || {
             let request = self.ctx.kinesis().update_stream_mode().stream_arn(&now.arn);
             request.stream_mode_details(mode_details(wanted.clone())).send()
+        };
+        self.call_until(deadline, "switch the mode of", send, "the mode", &|s| {
+            s.mode == mode
         })
-        .await?;
-        self.shown(deadline, "the mode", &|s| s.mode == mode).await
+        .await
     }
 
     /// Accepts records of up to `kib` KiB, 1,024 to 10,240.
@@ -369,16 +385,22 @@ impl<'a> Changer<'a> {
             return Ok(now);
         }
         self.step(format!("setting the largest record to {kib} KiB"));
-        self.call(deadline, "set the largest record of", || {
+        let send = || {
             let request = self.ctx.kinesis().update_max_record_size();
             request
                 .stream_arn(&now.arn)
                 .max_record_size_in_kib(as_i32(kib))
                 .send()
-        })
-        .await?;
-        self.shown(deadline, "the record size", &|s| s.max_record_size_kib == kib)
-            .await
+        };
+        let is_set = |s: &StreamState| s.max_record_size_kib == kib;
+        self.call_until(
+            deadline,
+            "set the largest record of",
+            send,
+            "the record size",
+            &is_set,
+        )
+        .await
     }
 }
 
@@ -421,6 +443,31 @@ impl Changer<'_> {
         wait::retry(deadline, self.events, send)
             .await
             .map_err(|e| self.failed(what, e))
+    }
+
+    /// As [`Changer::call`], then waits until the stream shows the change `of` it. A refusal of what the stream shows
+    /// already is none: an earlier attempt was accepted and its answer lost, and the service refuses to change what is
+    /// as wanted.
+    pub(super) async fn call_until<T, E, Sending>(
+        &self,
+        deadline: Instant,
+        what: &str,
+        send: impl FnMut() -> Sending,
+        of: &str,
+        shown: &(dyn Fn(&StreamState) -> bool + Sync),
+    ) -> Result<StreamState>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        Sending: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        let refused = match self.call(deadline, what, send).await {
+            Ok(_) => return self.shown(deadline, of, shown).await,
+            Err(refused) => refused,
+        };
+        match observe(self.ctx, self.name).await {
+            Ok(Some(found)) if found.is_active() && shown(&found) => Ok(found),
+            _ => Err(refused),
+        }
     }
 
     fn failed<E>(&self, what: &str, error: SdkError<E, HttpResponse>) -> Error

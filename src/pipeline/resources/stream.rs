@@ -282,7 +282,7 @@ impl<'a> Stream<'a> {
     fn encryption_change(&self, facts: &Facts) -> Option<Change> {
         let same = match (self.key(), &facts.encryption) {
             (None, None) => true,
-            (Some(wanted), Some(there)) => key_name(wanted) == key_name(there),
+            (Some(wanted), Some(there)) => stream::change::same_key(wanted, there),
             _ => false,
         };
         let word = |key: Option<&str>| key.unwrap_or("none").to_owned();
@@ -512,15 +512,6 @@ fn metric_words(metrics: &BTreeSet<String>) -> String {
         7 => "all".to_owned(),
         _ => metrics.iter().cloned().collect::<Vec<_>>().join(", "),
     }
-}
-
-/// The part of a key's ARN that its other forms have too.
-fn key_name(key: &str) -> &str {
-    let name = match key.strip_prefix("arn:") {
-        Some(rest) => rest.splitn(5, ':').last().unwrap_or(rest),
-        None => key,
-    };
-    name.strip_prefix("key/").unwrap_or(name)
 }
 
 #[cfg(test)]

@@ -173,16 +173,6 @@ async fn a_stream_on_its_way_out_is_made_anew() {
 }
 
 #[test]
-fn keys_are_the_same_in_all_their_forms() {
-    assert_eq!(key_name("arn:aws:kms:us-east-1:1:key/ab-cd"), key_name("ab-cd"));
-    assert_eq!(
-        key_name("arn:aws:kms:us-east-1:1:alias/mine"),
-        key_name("alias/mine")
-    );
-    assert_ne!(key_name("alias/a"), key_name("alias/b"));
-}
-
-#[test]
 fn monitoring_is_all_none_or_names() {
     let read = |names: &[&str]| metrics(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
     assert_eq!(read(&["all"]).unwrap().len(), 7);
