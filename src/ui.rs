@@ -72,11 +72,6 @@ impl Printer {
         self.options.format.unwrap_or_default()
     }
 
-    /// Whether stdout is a terminal, so that a reader sees each line as it comes.
-    pub fn stdout_is_terminal(&self) -> bool {
-        io::stdout().is_terminal()
-    }
-
     /// Colours for text on stdout.
     pub fn style(&self) -> &Style {
         &self.style
