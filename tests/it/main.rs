@@ -8,4 +8,6 @@ mod failures;
 mod first_session;
 mod help;
 mod local;
+mod put;
+mod running;
 mod support;
