@@ -11,3 +11,4 @@ mod local;
 mod put;
 mod running;
 mod support;
+mod tail;
