@@ -8,6 +8,7 @@ mod failures;
 mod first_session;
 mod help;
 mod local;
+mod metrics;
 mod put;
 mod running;
 mod support;
