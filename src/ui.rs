@@ -94,7 +94,11 @@ impl Printer {
             Format::Yaml => serde_saphyr::to_string(report)
                 .map_err(|e| Error::failed("could not write the report as YAML").cause(e.to_string()))?,
         };
-        self.out(text.trim_end_matches('\n'))?;
+        let text = text.trim_end_matches('\n');
+        // No rows are no line, rather than an empty one.
+        if !text.is_empty() {
+            self.out(text)?;
+        }
         self.flush()
     }
 

@@ -11,4 +11,8 @@ mod first_session;
 mod help;
 mod kinesis;
 mod local;
+mod metrics;
+mod put;
+mod running;
 mod support;
+mod tail;
