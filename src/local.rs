@@ -3,6 +3,7 @@
 //! [`daemon`] runs a [`Cloud`] behind its [`front`] door as a process of its own, with its files in a [`home`]. The
 //! cloud is the [`kinesis`] engine, the metrics of [`cloudwatch`] and the side [`services`].
 
+mod answer;
 pub mod clock;
 pub mod cloudwatch;
 pub mod daemon;
@@ -26,10 +27,11 @@ use serde_json::Value;
 
 use clock::{Clock, SystemClock};
 use cloudwatch::CloudWatch;
-use front::{Backends, Kinesis, KinesisRequest};
-use kinesis::service::{self, KeyLookup, Request, Service, ServiceConfig};
+use front::{Backends, Kinesis};
+use kinesis::operation::Operation;
+use kinesis::service::{KeyLookup, Request, Service, ServiceConfig};
 use metrics::MetricSink;
-use services::{KeyState, Services, TagSource, Tags};
+use services::{Services, TagSource, Tags};
 
 pub use kinesis::service::Options;
 
@@ -57,6 +59,28 @@ impl Default for Caller {
     }
 }
 
+/// The ARN partition of a region. Source: "Amazon Resource Names (ARNs)", AWS general reference.
+fn partition(region: &str) -> &'static str {
+    match region {
+        region if region.starts_with("cn-") => "aws-cn",
+        region if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
+}
+
+/// What a service that wants to encrypt needs to know of a KMS key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyState {
+    /// Ready for use.
+    Enabled,
+    /// There, but disabled.
+    Disabled,
+    /// There, but to be deleted or without key material.
+    Unusable,
+    /// Not there.
+    Missing,
+}
+
 /// All services of the local cloud on one data directory.
 pub struct Cloud {
     kinesis: Arc<Service>,
@@ -78,7 +102,7 @@ impl Cloud {
             data_dir: data.join("kinesis"),
             clock,
             metrics: Arc::clone(&cloudwatch) as Arc<dyn MetricSink>,
-            kms: Arc::new(Keys(Arc::clone(&services))),
+            kms: Arc::clone(&services) as Arc<dyn KeyLookup>,
             options,
         })?;
         let weak = Arc::downgrade(&kinesis);
@@ -118,18 +142,18 @@ impl Cloud {
 struct Engine(Arc<Service>);
 
 impl Kinesis for Engine {
-    fn call(&self, caller: Caller, request: KinesisRequest) -> BoxFuture<'_, http::Response<Body>> {
-        let KinesisRequest {
-            target,
-            content_type,
-            body,
-        } = request;
-        let request = Request {
-            target,
-            content_type,
-            body,
-        };
-        self.0.call(caller, request).boxed()
+    fn call(&self, caller: Caller, request: Request) -> BoxFuture<'_, http::Response<Body>> {
+        let service = Arc::clone(&self.0);
+        let long = Operation::parse(&request.target).is_some_and(Operation::may_take_long);
+        async move {
+            if !long {
+                return service.call(caller, request);
+            }
+            let answered = tokio::task::spawn_blocking(move || service.call(caller, request)).await;
+            // A panic there is one here: the front door answers for it.
+            answered.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        }
+        .boxed()
     }
 
     fn stream_count(&self) -> u64 {
@@ -137,7 +161,7 @@ impl Kinesis for Engine {
     }
 
     fn end_subscriptions(&self) {
-        self.0.shutdown();
+        self.0.end_subscriptions();
     }
 }
 
@@ -160,7 +184,7 @@ impl TagSource for Service {
         };
         let caller = caller.clone();
         async move {
-            let response = self.call(caller, request).await;
+            let response = self.call(caller, request);
             if response.status().is_success() {
                 return Ok(());
             }
@@ -177,15 +201,8 @@ impl TagSource for Service {
 }
 
 /// The KMS of the side services, as the engine sees it.
-struct Keys(Arc<Services>);
-
-impl KeyLookup for Keys {
-    fn exists(&self, caller: &Caller, key_id: &str) -> service::KeyState {
-        match self.0.key_state(caller, key_id) {
-            KeyState::Enabled => service::KeyState::Enabled,
-            KeyState::Disabled => service::KeyState::Disabled,
-            KeyState::Unusable => service::KeyState::InvalidState,
-            KeyState::Missing => service::KeyState::NotFound,
-        }
+impl KeyLookup for Services {
+    fn exists(&self, caller: &Caller, key_id: &str) -> KeyState {
+        self.key_state(caller, key_id)
     }
 }

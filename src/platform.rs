@@ -23,7 +23,7 @@ pub fn private_file() -> std::fs::OpenOptions {
 }
 
 /// Puts `bytes` in the place of the file `path` at one stroke: a reader, also one after a crash of this process, sees
-/// the old file or the new one, never a part. Readable by this user only.
+/// the old file or the new one, never a part; so does one after a power failure. Readable by this user only.
 ///
 /// # Errors
 /// When the directory of `path` cannot be written.
@@ -39,7 +39,11 @@ pub fn replace_private_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .create(true)
         .truncate(true)
         .open(&fresh)?;
-    let outcome = file.write_all(bytes).and_then(|()| std::fs::rename(&fresh, path));
+    // Unsynced, the new name may outlive a power failure and the bytes not.
+    let outcome = file
+        .write_all(bytes)
+        .and_then(|()| file.sync_data())
+        .and_then(|()| std::fs::rename(&fresh, path));
     if outcome.is_err() {
         // What matters is why the file could not be replaced.
         let _ = std::fs::remove_file(&fresh);
@@ -74,6 +78,27 @@ pub fn leave_terminal() -> io::Result<()> {
         Err(error) => return Err(error.into()),
     }
     Ok(())
+}
+
+/// Lets this process have up to `wanted` files open at once, as far as the system allows. Systems begin with as few as
+/// 256.
+pub fn raise_file_limit(wanted: u64) {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        let most = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+        if limit.current.is_some_and(|current| current < most) {
+            let raised = Rlimit {
+                current: Some(most),
+                ..limit
+            };
+            // Without it fewer connections are taken at once.
+            let _ = setrlimit(Resource::Nofile, raised);
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = wanted;
 }
 
 /// Resident memory of this process in bytes, where the platform tells.

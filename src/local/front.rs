@@ -29,11 +29,13 @@ use http_body_util::BodyExt;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 
 pub use control::{HEALTH_PATH, Health, Identity, STOP_PATH, TOKEN_HEADER};
 
 use super::cloudwatch::CloudWatch;
+use super::kinesis::service as kinesis;
 use super::services::Services;
 use super::{Body, Caller};
 use control::Control;
@@ -45,6 +47,14 @@ use refusal::Refusal;
 const MAX_KINESIS_BODY: usize = 16 << 20;
 /// The largest request to any other service.
 const MAX_BODY: usize = 64 << 20;
+/// MiB of request bodies held at once: memory is bounded whatever is sent. More wait for their turn.
+const BODIES_MIB: u32 = 256;
+/// A body up to this many bytes needs no turn.
+const SMALL_BODY: u64 = 64 << 10;
+/// How long a sender may take for a body; over the loopback interface it takes milliseconds.
+const BODY_TIME: Duration = Duration::from_secs(60);
+/// Connections at once; more wait until one is closed. The rest of the process's files are for logs.
+const MAX_CONNECTIONS: usize = 2048;
 /// How long requests that are being answered may take once the daemon is to stop.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -53,21 +63,10 @@ const KINESIS: &str = "Kinesis_20131202";
 /// The same of CloudWatch.
 const CLOUDWATCH: &str = "GraniteServiceVersion20100801";
 
-/// A request to Kinesis, unread.
-#[derive(Debug, Clone)]
-pub struct KinesisRequest {
-    /// `X-Amz-Target`, such as `Kinesis_20131202.PutRecords`.
-    pub target: String,
-    /// `Content-Type`; decides between JSON and CBOR.
-    pub content_type: String,
-    /// The whole body.
-    pub body: Bytes,
-}
-
 /// The Kinesis engine as the front door sees it.
 pub trait Kinesis: Send + Sync + 'static {
     /// Answers a request, also a faulty one.
-    fn call(&self, caller: Caller, request: KinesisRequest) -> BoxFuture<'_, Response<Body>>;
+    fn call(&self, caller: Caller, request: kinesis::Request) -> BoxFuture<'_, Response<Body>>;
 
     /// Streams of all accounts and regions.
     fn stream_count(&self) -> u64;
@@ -91,6 +90,8 @@ pub struct Backends {
 pub struct Front {
     backends: Backends,
     control: Control,
+    /// A permit for each MiB of request bodies.
+    bodies: Semaphore,
 }
 
 /// Where a request belongs.
@@ -107,6 +108,7 @@ impl Front {
         Arc::new(Self {
             backends,
             control: Control::new(identity),
+            bodies: Semaphore::new(BODIES_MIB as usize),
         })
     }
 
@@ -122,7 +124,7 @@ impl Front {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = listener.accept() => match accepted {
+                accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                     Ok((stream, _)) => {
                         connections.spawn(Arc::clone(self).serve_connection(stream));
                     }
@@ -207,7 +209,10 @@ impl Front {
             Route::Kinesis { .. } => MAX_KINESIS_BODY,
             _ => MAX_BODY,
         };
-        let body = read_body(parts, body, limit).await?;
+        let turn = self.turn(body.size_hint().upper(), limit).await;
+        let body = tokio::time::timeout(BODY_TIME, read_body(parts, body, limit))
+            .await
+            .map_err(|_| Refusal::new(408, "RequestTimeout", "The body did not arrive in time."))??;
         let caller = match credential {
             Some(Credential { caller, .. }) => caller,
             // These three are for callers that have no credentials yet.
@@ -220,9 +225,9 @@ impl Front {
                 ));
             }
         };
-        match route {
+        let answer = match route {
             Route::Kinesis { target } => {
-                let request = KinesisRequest {
+                let request = kinesis::Request {
                     target,
                     content_type: header(parts, CONTENT_TYPE.as_str()).to_owned(),
                     body,
@@ -234,7 +239,20 @@ impl Front {
                 None => self.call_service(&caller, parts, body).await,
             },
             Route::Services => self.call_service(&caller, parts, body).await,
+        };
+        drop(turn);
+        answer
+    }
+
+    /// Waits until a body of `length` bytes, or of up to `limit` if it does not tell, may be taken into memory.
+    async fn turn(&self, length: Option<u64>, limit: usize) -> Option<SemaphorePermit<'_>> {
+        let held = length.unwrap_or(u64::MAX).min(limit as u64);
+        if held <= SMALL_BODY {
+            return None;
         }
+        let mib = u32::try_from(held.div_ceil(1 << 20)).unwrap_or(BODIES_MIB);
+        // The semaphore is never closed.
+        self.bodies.acquire_many(mib.min(BODIES_MIB)).await.ok()
     }
 
     async fn call_service(

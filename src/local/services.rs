@@ -24,14 +24,13 @@ use http::Response;
 use http::request::Parts;
 use http_body_util::BodyExt;
 
-use super::{ACCOUNT, Body, Caller};
+use super::{ACCOUNT, Body, Caller, KeyState, partition};
 use alarms::Alarms;
 use iam::Iam;
 use kms::Kms;
 use stored::{Change, Save, Stored};
 use tagging::{Source, Tagging};
 
-pub use kms::KeyState;
 pub use tagging::{TagSource, Tags};
 
 /// All side services.
@@ -160,15 +159,6 @@ impl Registry {
         let stored = Arc::new(stored);
         self.handlers.push(Arc::clone(&stored) as Arc<dyn ServiceHandler>);
         self.stored.push(stored);
-    }
-}
-
-/// Source: "Amazon Resource Names (ARNs)", AWS general reference.
-fn partition(region: &str) -> &'static str {
-    match region {
-        region if region.starts_with("cn-") => "aws-cn",
-        region if region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
     }
 }
 

@@ -16,8 +16,9 @@ use crate::local::Caller;
 const MAX_QUERIES: usize = 500;
 /// Source: GetMetricData, `MaxDatapoints`.
 const MAX_DATAPOINTS: i64 = 100_800;
-/// Minutes of all queries together that one call looks at: what a point can cost is bounded by the call.
-const MAX_POINTS: i64 = 10_000_000;
+/// Points of all queries and expressions together that one call reads or makes: it holds them in memory, about 32 bytes
+/// each, while others wait for the store.
+const MAX_POINTS: i64 = 2_000_000;
 
 struct Query<'a> {
     id: &'a str,
@@ -230,10 +231,7 @@ impl<'w> Work<'w> {
             end,
             stat::period_ms(*period),
         );
-        self.points += i64::try_from(found.len()).unwrap_or(i64::MAX);
-        if self.points > MAX_POINTS {
-            return Err("the request asks for too much data".to_owned());
-        }
+        self.spend(i64::try_from(found.len()).unwrap_or(i64::MAX))?;
         Ok(Series {
             points: found
                 .iter()
@@ -251,7 +249,19 @@ impl Scope for Work<'_> {
             .iter()
             .find(|query| query.id == id)
             .ok_or_else(|| format!("there is no query {id}"))?;
-        self.value(query)
+        let value = self.value(query)?;
+        if let Value::Series(series) = &value {
+            self.spend(i64::try_from(series.points.len()).unwrap_or(i64::MAX))?;
+        }
+        Ok(value)
+    }
+
+    fn spend(&mut self, points: i64) -> Result<(), String> {
+        self.points = self.points.saturating_add(points);
+        if self.points > MAX_POINTS {
+            return Err("the request asks for too much data".to_owned());
+        }
+        Ok(())
     }
 
     fn metrics(&mut self) -> Result<Vec<(String, Series)>, String> {

@@ -1,7 +1,7 @@
 //! Metrics on disk: one file a day, replaced whole.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -64,12 +64,7 @@ pub(super) fn write(dir: &Path, day: i64, series: Vec<DaySeries>) -> io::Result<
         series,
     };
     ciborium::into_writer(&file, &mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
-    let draft = path.with_extension("draft");
-    let mut options = crate::platform::private_file();
-    let mut file = options.create(true).truncate(true).write(true).open(&draft)?;
-    file.write_all(&bytes)?;
-    file.sync_data()?;
-    fs::rename(draft, path)
+    crate::platform::replace_private_file(&path, &bytes)
 }
 
 fn path(dir: &Path, day: i64) -> PathBuf {

@@ -31,6 +31,11 @@ pub(super) trait Scope {
     fn lookup(&mut self, id: &str) -> Result<Value, String>;
     /// All queries for metrics (not those that are expressions), by id.
     fn metrics(&mut self) -> Result<Vec<(String, Series)>, String>;
+    /// Accounts for work on `points` points.
+    ///
+    /// # Errors
+    /// When the request takes too much.
+    fn spend(&mut self, points: i64) -> Result<(), String>;
     /// Start and end of the request, in milliseconds.
     fn window(&self) -> (i64, i64);
 }
@@ -253,6 +258,15 @@ impl Parser<'_> {
         };
         self.need(')')?;
         let window = self.scope.window();
+        let series = match &value {
+            Value::Series(series) => std::slice::from_ref(series),
+            Value::Many(all) => all,
+            Value::Scalar(_) => &[],
+        };
+        for series in series {
+            self.scope
+                .spend((window.1 - window.0) / super::stat::period_ms(series.period))?;
+        }
         match value {
             Value::Series(series) => Ok(Value::Series(filled(series, filler, window))),
             Value::Many(all) => Ok(Value::Many(
@@ -371,6 +385,10 @@ mod tests {
         fn metrics(&mut self) -> Result<Vec<(String, Series)>, String> {
             let a = series(&[(0, 60.0), (1, 120.0)]);
             Ok(vec![("a".into(), a), ("b".into(), series(&[(1, 4.0), (2, 0.0)]))])
+        }
+
+        fn spend(&mut self, _: i64) -> Result<(), String> {
+            Ok(())
         }
 
         fn window(&self) -> (i64, i64) {

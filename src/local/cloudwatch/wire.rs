@@ -10,14 +10,14 @@ mod query;
 use std::io::Read;
 
 use bytes::Bytes;
+use http::Response;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Response, StatusCode};
-use http_body_util::{BodyExt, Full};
 use serde_json::{Map, Value};
 
 use super::fault::Fault;
 use crate::local::Body;
+use crate::local::answer::{answer, identify, request_id, whole};
 
 /// The service's name in paths and targets.
 const SERVICE: &str = "GraniteServiceVersion20100801";
@@ -198,17 +198,9 @@ pub(super) fn write(
         ),
         (Err(fault), Protocol::Query) => (fault.status(), "text/xml", query::write_fault(fault, &request_id)),
     };
-    let mut response = Response::new(
-        Full::new(body.into())
-            .map_err(|never| match never {})
-            .boxed_unsync(),
-    );
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = answer(status, content_type, whole(body));
+    identify(&mut response, &request_id);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
-        headers.insert(HeaderName::from_static("x-amzn-requestid"), value);
-    }
     if protocol == Protocol::Cbor {
         headers.insert(
             HeaderName::from_static("smithy-protocol"),
@@ -222,17 +214,4 @@ pub(super) fn write(
         );
     }
     response
-}
-
-/// An identifier in the shape of a UUID.
-fn request_id() -> String {
-    let hex = format!("{:032x}", rand::random::<u128>());
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
 }

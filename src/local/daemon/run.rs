@@ -20,6 +20,8 @@ use crate::platform;
 const FIRST_PORT: u16 = 4566;
 /// The last port tried where none is asked for.
 const LAST_PORT: u16 = 4665;
+/// Files and connections open at once.
+const FILES: u64 = 8192;
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
 /// How the daemon runs.
@@ -47,6 +49,7 @@ pub async fn run(
         platform::leave_terminal()
             .map_err(|error| Error::failed("could not leave the terminal").cause(error))?;
     }
+    platform::raise_file_limit(FILES);
     let home = LocalHome::new(home);
     let lock = lock(&home).await?;
     home.prepare()?;

@@ -9,8 +9,8 @@ use http::{Method, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::refusal::whole;
 use crate::local::Body;
+use crate::local::answer::{answer, whole};
 use crate::platform;
 
 /// Where all of this module's paths begin; no AWS service has such a path.
@@ -126,5 +126,5 @@ fn say(status: StatusCode, message: &str) -> Response<Body> {
 
 fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     let body = serde_json::to_vec(value).unwrap_or_default();
-    whole(status, HeaderValue::from_static("application/json"), body)
+    answer(status.as_u16(), "application/json", whole(body))
 }

@@ -1,12 +1,11 @@
 //! What the front door itself says no to, in the protocol of the request.
 
-use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Response, StatusCode};
-use http_body_util::{BodyExt, Full};
 
 use crate::local::Body;
+use crate::local::answer::{answer, identify, request_id, whole};
 
 /// A refused request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,13 +48,13 @@ impl Dialect {
         }
     }
 
-    fn content_type(self) -> HeaderValue {
-        HeaderValue::from_static(match self {
+    fn content_type(self) -> &'static str {
+        match self {
             Self::Json => "application/x-amz-json-1.1",
             Self::AmzCbor => "application/x-amz-cbor-1.1",
             Self::RpcCbor => "application/cbor",
             Self::Query => "text/xml",
-        })
+        }
     }
 }
 
@@ -83,10 +82,8 @@ impl Refusal {
                 .into_bytes(),
             Dialect::AmzCbor | Dialect::RpcCbor => self.cbor(),
         };
-        let mut response = whole(self.status, dialect.content_type(), body);
-        if let Ok(id) = HeaderValue::from_str(&id) {
-            response.headers_mut().insert("x-amzn-requestid", id);
-        }
+        let mut response = answer(self.status.as_u16(), dialect.content_type(), whole(body));
+        identify(&mut response, &id);
         if dialect != Dialect::Query {
             response
                 .headers_mut()
@@ -129,43 +126,9 @@ impl Refusal {
     }
 }
 
-/// An answer with a whole body.
-pub(super) fn whole(status: StatusCode, content_type: HeaderValue, body: impl Into<Bytes>) -> Response<Body> {
-    let body = Full::new(body.into())
-        .map_err(|never| match never {})
-        .boxed_unsync();
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, content_type);
-    response
-}
-
-/// A random identifier in the form of a version 4 UUID, as AWS gives each answer.
-fn request_id() -> String {
-    let bits = rand::random::<u128>();
-    let bits = bits & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
-    let hex = format!("{bits:032x}");
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn request_ids_are_uuids() {
-        let id = request_id();
-        assert_eq!(id.len(), 36);
-        assert_eq!(&id[14..15], "4");
-        assert!("89ab".contains(&id[19..20]), "{id}");
-    }
 
     #[test]
     fn xml_is_escaped() {

@@ -11,10 +11,10 @@ use crate::local::clock::ManualClock;
 
 /// Keeps what it was asked, and answers with the target.
 #[derive(Default)]
-struct Recorder(Mutex<Vec<(Caller, KinesisRequest)>>);
+struct Recorder(Mutex<Vec<(Caller, kinesis::Request)>>);
 
 impl Kinesis for Recorder {
-    fn call(&self, caller: Caller, request: KinesisRequest) -> BoxFuture<'_, Response<Body>> {
+    fn call(&self, caller: Caller, request: kinesis::Request) -> BoxFuture<'_, Response<Body>> {
         async move {
             assert!(!request.target.ends_with("Panic"), "as asked");
             let body = Bytes::from(request.target.clone());
@@ -61,7 +61,7 @@ fn authorization(service: &str) -> String {
     format!("AWS4-HMAC-SHA256 Credential=local/20260101/eu-west-1/{service}/aws4_request, Signature=0")
 }
 
-fn kinesis(operation: &str) -> http::request::Builder {
+fn to_kinesis(operation: &str) -> http::request::Builder {
     Request::post("/")
         .header("host", "127.0.0.1:4566")
         .header("authorization", authorization("kinesis"))
@@ -79,7 +79,7 @@ async fn ask(front: &Front, request: Request<impl Into<Bytes>>) -> (StatusCode, 
 #[tokio::test]
 async fn kinesis_requests_reach_the_engine_as_they_came() {
     let fixture = fixture();
-    let (status, body) = ask(&fixture.front, kinesis("ListStreams").body("{}").unwrap()).await;
+    let (status, body) = ask(&fixture.front, to_kinesis("ListStreams").body("{}").unwrap()).await;
     assert_eq!(
         (status, body.as_str()),
         (StatusCode::OK, "Kinesis_20131202.ListStreams")
@@ -162,18 +162,18 @@ async fn a_foreign_host_is_refused_before_all_else() {
 async fn too_large_a_body_is_refused() {
     let fixture = fixture();
     let body = vec![b' '; MAX_KINESIS_BODY + 1];
-    let (status, text) = ask(&fixture.front, kinesis("PutRecords").body(body).unwrap()).await;
+    let (status, text) = ask(&fixture.front, to_kinesis("PutRecords").body(body).unwrap()).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
     assert!(text.contains("16 MiB"), "{text}");
     let body = vec![b' '; MAX_KINESIS_BODY];
     assert_eq!(
-        ask(&fixture.front, kinesis("PutRecords").body(body).unwrap())
+        ask(&fixture.front, to_kinesis("PutRecords").body(body).unwrap())
             .await
             .0,
         StatusCode::OK
     );
 
-    let announced = kinesis("PutRecords")
+    let announced = to_kinesis("PutRecords")
         .header("content-length", "99999999999")
         .body("")
         .unwrap();
@@ -186,11 +186,11 @@ async fn too_large_a_body_is_refused() {
 #[tokio::test]
 async fn a_fault_in_a_service_is_an_answer() {
     let fixture = fixture();
-    let (status, body) = ask(&fixture.front, kinesis("Panic").body("{}").unwrap()).await;
+    let (status, body) = ask(&fixture.front, to_kinesis("Panic").body("{}").unwrap()).await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(body.contains("InternalFailure"), "{body}");
     assert_eq!(
-        ask(&fixture.front, kinesis("ListStreams").body("{}").unwrap())
+        ask(&fixture.front, to_kinesis("ListStreams").body("{}").unwrap())
             .await
             .0,
         StatusCode::OK
@@ -232,7 +232,7 @@ async fn hostile_forms_do_not_reach_the_parser() {
 #[tokio::test]
 async fn health_tells_and_counts() {
     let fixture = fixture();
-    ask(&fixture.front, kinesis("ListStreams").body("{}").unwrap()).await;
+    ask(&fixture.front, to_kinesis("ListStreams").body("{}").unwrap()).await;
     let request = Request::get(HEALTH_PATH)
         .header("host", "127.0.0.1")
         .body("")
@@ -300,4 +300,58 @@ async fn a_port_in_use_is_not_shared() {
     let everywhere = TcpListener::bind(("0.0.0.0", 0)).await.unwrap();
     let port = everywhere.local_addr().unwrap().port();
     assert_eq!(bind(port).await.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+}
+
+/// A body of `length` bytes of which none ever comes.
+fn stalled(length: usize) -> impl http_body::Body<Data = Bytes, Error = io::Error> + Send {
+    struct Stalled(u64);
+
+    impl http_body::Body for Stalled {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, io::Error>>> {
+            std::task::Poll::Pending
+        }
+
+        fn size_hint(&self) -> http_body::SizeHint {
+            http_body::SizeHint::with_exact(self.0)
+        }
+    }
+
+    Stalled(length as u64)
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_senders_keep_neither_memory_nor_others() {
+    let fixture = fixture();
+    let slow = |_| {
+        let front = Arc::clone(&fixture.front);
+        tokio::spawn(async move {
+            let request = to_kinesis("PutRecords").body(stalled(MAX_KINESIS_BODY)).unwrap();
+            front.answer(request).await.status()
+        })
+    };
+    let all: Vec<_> = (0..BODIES_MIB as usize / (MAX_KINESIS_BODY >> 20))
+        .map(slow)
+        .collect();
+    tokio::task::yield_now().await;
+    assert_eq!(fixture.front.bodies.available_permits(), 0);
+
+    let begun = tokio::time::Instant::now();
+    let small = to_kinesis("ListStreams").body("{}").unwrap();
+    assert_eq!(ask(&fixture.front, small).await.0, StatusCode::OK);
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "a small request waits for nobody"
+    );
+    let large = to_kinesis("PutRecords").body(vec![b' '; 1 << 20]).unwrap();
+    assert_eq!(ask(&fixture.front, large).await.0, StatusCode::OK);
+    assert!(begun.elapsed() >= BODY_TIME, "it had to wait for its turn");
+    for slow in all {
+        assert_eq!(slow.await.unwrap(), StatusCode::REQUEST_TIMEOUT);
+    }
 }

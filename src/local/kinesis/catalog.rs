@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
-use crate::local::Caller;
 use crate::local::kinesis::error::{ApiError, Result};
 use crate::local::kinesis::model::input::Target;
-use crate::local::kinesis::stream::meta::{Status, StreamMeta, partition};
+use crate::local::kinesis::stream::meta::{Status, StreamMeta};
 use crate::local::kinesis::stream::{Stream, locked, persist};
+use crate::local::{Caller, partition};
+use crate::platform;
 
 /// What a directory is called while it is being deleted: a restart deletes the rest.
 const DELETED: &str = "deleted";
@@ -48,13 +49,13 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Opens what is in `dir`, completing deletions and changes that were interrupted.
+    /// Opens what is in `dir`, completing deletions and changes that were interrupted. Private to the user.
     ///
     /// # Errors
     /// When a file cannot be read or is damaged; the error names it.
     pub fn open(dir: PathBuf) -> io::Result<Self> {
         let streams_dir = dir.join("streams");
-        fs::create_dir_all(&streams_dir)?;
+        platform::create_private_dir(&streams_dir)?;
         let mut streams = Streams::default();
         for entry in fs::read_dir(&streams_dir)? {
             let path = entry?.path();
@@ -74,7 +75,11 @@ impl Catalog {
                     streams.by_name.insert(key, stream);
                 }
                 // Half created, half deleted, or told to go: nothing that anybody was promised.
-                _ => fs::remove_dir_all(&path)?,
+                _ => {
+                    if let Err(error) = fs::remove_dir_all(&path) {
+                        tracing::warn!(path = %path.display(), %error, "the rest of a deleted stream stays");
+                    }
+                }
             }
         }
         let accounts = persist::load_json(&dir.join("accounts.json"))?.unwrap_or_default();

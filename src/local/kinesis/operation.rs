@@ -36,6 +36,21 @@ macro_rules! operations {
     };
 }
 
+impl Operation {
+    /// Whether it may make or delete thousands of files, or wait for one that does. What is called thousands of times a
+    /// second never does.
+    pub const fn may_take_long(self) -> bool {
+        !matches!(
+            self,
+            Self::GetRecords
+                | Self::GetShardIterator
+                | Self::PutRecord
+                | Self::PutRecords
+                | Self::SubscribeToShard
+        )
+    }
+}
+
 /// A control-plane quota. Source: the API reference's page of each operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {

@@ -8,9 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http::Response;
+use http::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -29,22 +28,10 @@ use super::stream::meta::StreamMeta;
 use super::stream::throttle::Bucket;
 use super::stream::{Shard, locked};
 use super::wire::{Format, event};
+use crate::local::answer::{answer, identify, request_id, whole};
 use crate::local::clock::Clock;
 use crate::local::metrics::MetricSink;
-use crate::local::{Body, Caller};
-
-/// What the engine needs to know of a KMS key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyState {
-    /// It can be used.
-    Enabled,
-    /// It exists and is disabled.
-    Disabled,
-    /// It exists and is, for instance, waiting for its deletion.
-    InvalidState,
-    /// There is no such key.
-    NotFound,
-}
+use crate::local::{Body, Caller, KeyState};
 
 /// Looks KMS keys up. `alias/aws/kinesis` is never asked for: it always exists.
 pub trait KeyLookup: Send + Sync + 'static {
@@ -112,6 +99,9 @@ pub struct Context {
 /// Whom a rate is counted for: the account, or one stream, or one of its shards.
 type RateKey = (Operation, Caller, Option<(u64, Option<u32>)>);
 
+/// Rates kept before those that no longer matter are dropped.
+const MOST_RATES: usize = 4096;
+
 /// The Kinesis engine.
 pub struct Service {
     pub(super) catalog: Catalog,
@@ -151,12 +141,9 @@ impl Service {
         }))
     }
 
-    /// Answers one request. Never fails: what goes wrong is in the answer.
-    #[allow(
-        clippy::unused_async,
-        reason = "callers await it: an operation may come to wait"
-    )]
-    pub async fn call(&self, caller: Caller, request: Request) -> Response<Body> {
+    /// Answers one request. Never fails: what goes wrong is in the answer. Blocks for files and locks; see
+    /// [`Operation::may_take_long`].
+    pub fn call(&self, caller: Caller, request: Request) -> Response<Body> {
         let format = Format::of(&request.content_type);
         let now_ms = self.clock.now_ms();
         let context = Context {
@@ -174,9 +161,14 @@ impl Service {
         respond(format, reply)
     }
 
+    /// Ends subscriptions, the only answers that would go on for minutes.
+    pub fn end_subscriptions(&self) {
+        self.closing.send_replace(true);
+    }
+
     /// Ends subscriptions, and completes deletions. Everything else is on disk already.
     pub fn shutdown(&self) {
-        self.closing.send_replace(true);
+        self.end_subscriptions();
         self.catalog.sweep(i64::MAX);
     }
 
@@ -318,6 +310,10 @@ impl Service {
         }
         let per_second = f64::from(key.0.rate().per_second);
         let mut rates = locked(&self.rates);
+        if rates.len() >= MOST_RATES {
+            // A full bucket is as good as none.
+            rates.retain(|_, bucket| !bucket.is_full(now_ms));
+        }
         rates
             .entry(key)
             .or_insert_with(|| Bucket::new(per_second))
@@ -381,8 +377,8 @@ struct Failure<'a> {
 
 fn respond(format: Format, reply: Result<Reply>) -> Response<Body> {
     let (status, content_type, body, error) = match reply {
-        Ok(Reply::Whole(bytes)) => (StatusCode::OK, format.content_type(), whole(bytes), None),
-        Ok(Reply::Events(body)) => (StatusCode::OK, event::CONTENT_TYPE, body, None),
+        Ok(Reply::Whole(bytes)) => (200, format.content_type(), whole(bytes), None),
+        Ok(Reply::Events(body)) => (200, event::CONTENT_TYPE, body, None),
         Err(error) => {
             if error.code == Code::InternalFailureException {
                 tracing::error!(message = error.message, "a request failed");
@@ -392,42 +388,17 @@ fn respond(format: Format, reply: Result<Reply>) -> Response<Body> {
                 message: &error.message,
             };
             let body = format.write(&failure).unwrap_or_default();
-            let status =
-                StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let status = error.code.status();
             (status, format.content_type(), whole(body), Some(error.code))
         }
     };
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    if let Ok(id) = HeaderValue::from_str(&request_id()) {
-        headers.insert(HeaderName::from_static("x-amzn-requestid"), id);
-    }
+    let mut response = answer(status, content_type, body);
+    identify(&mut response, &request_id());
     if let Some(code) = error {
-        headers.insert(
+        response.headers_mut().insert(
             HeaderName::from_static("x-amzn-errortype"),
             HeaderValue::from_static(code.as_str()),
         );
     }
     response
-}
-
-fn whole(bytes: Bytes) -> Body {
-    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
-}
-
-/// A random UUID, version 4.
-fn request_id() -> String {
-    let bits: u128 = rand::random();
-    let bits = (bits & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
-    let hex = format!("{bits:032x}");
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
 }

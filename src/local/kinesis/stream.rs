@@ -233,7 +233,11 @@ impl Stream {
         if now_ms < view.settle_at {
             return view;
         }
-        let guard = locked(&self.change);
+        self.settled(&locked(&self.change), now_ms)
+    }
+
+    /// The stream with every transition made whose time has come. Nobody else changes it: `_change` is held.
+    fn settled(&self, _change: &MutexGuard<'_, ()>, now_ms: i64) -> Arc<View> {
         let view = self.shown();
         // A deletion that is due never settles: the catalogue removes the stream.
         if now_ms < view.settle_at || view.meta.is_gone(now_ms) {
@@ -241,9 +245,7 @@ impl Stream {
         }
         let mut meta = view.meta.clone();
         meta.settle(now_ms);
-        let view = self.show(meta, view.shards.clone());
-        drop(guard);
-        view
+        self.show(meta, view.shards.clone())
     }
 
     fn shown(&self) -> Arc<View> {
@@ -275,12 +277,12 @@ impl Stream {
     /// Those of `edit`; `InternalFailureException` when the files cannot be written.
     pub fn change<T>(&self, now_ms: i64, edit: impl FnOnce(&mut StreamMeta) -> Result<T>) -> Result<T> {
         let guard = locked(&self.change);
-        let before = self.shown();
+        // Shown first, so that no reader has to settle it and wait for what may take long.
+        let before = self.settled(&guard, now_ms);
         let mut meta = before.meta.clone();
         if meta.is_gone(now_ms) {
             return Err(ApiError::no_stream(&meta.name, &meta.account));
         }
-        meta.settle(now_ms);
         let answer = edit(&mut meta)?;
         let new = meta.shards.get(before.shards.len()..).unwrap_or_default();
         let made =

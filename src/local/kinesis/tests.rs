@@ -10,6 +10,7 @@ mod policies;
 mod reading;
 mod resharding;
 mod restart;
+mod rubbish;
 mod sdk;
 mod streams;
 mod subscribing;

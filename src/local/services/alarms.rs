@@ -143,7 +143,7 @@ impl ServiceHandler for Alarms {
         for made in all {
             let mut ctx = RequestContext::new("monitoring", &made.region);
             ctx.account_id.clone_from(&made.account);
-            super::partition(&made.region).clone_into(&mut ctx.partition);
+            crate::local::partition(&made.region).clone_into(&mut ctx.partition);
             // awsim's handlers never wait.
             let output = self
                 .inner

@@ -7,8 +7,8 @@ use awsim_kms::state::KmsState;
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 
-use super::Caller;
 use super::stored::Change;
+use crate::local::{Caller, KeyState, partition};
 
 /// The services of the local cloud's users that AWS has managed keys for.
 /// Source: "AWS managed keys", KMS developer guide.
@@ -25,19 +25,6 @@ const MANAGED: &[&str] = &[
     "ssm",
 ];
 const MANAGED_PREFIX: &str = "alias/aws/";
-
-/// What a service that wants to encrypt needs to know of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyState {
-    /// Ready for use.
-    Enabled,
-    /// There, but disabled.
-    Disabled,
-    /// There, but to be deleted or without key material.
-    Unusable,
-    /// Not there.
-    Missing,
-}
 
 #[derive(Default)]
 pub(super) struct Kms(KmsService);
@@ -78,7 +65,7 @@ impl Kms {
     pub fn key_state(&self, caller: &Caller, key_id: &str) -> (KeyState, bool) {
         let mut ctx = RequestContext::new("kms", &caller.region);
         ctx.account_id.clone_from(&caller.account);
-        super::partition(&caller.region).clone_into(&mut ctx.partition);
+        partition(&caller.region).clone_into(&mut ctx.partition);
         let input = json!({ "KeyId": key_id });
         let Ok(made) = self.make_managed(&input, &ctx) else {
             return (KeyState::Missing, false);

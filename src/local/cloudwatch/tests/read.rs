@@ -213,3 +213,15 @@ fn list_metrics_filters_and_pages() {
     );
     assert!(cloud.json("ListMetrics", &json!({"NextToken": "?"})).is_err());
 }
+
+#[test]
+fn an_expression_makes_no_more_points_than_memory_allows() {
+    let cloud = cloud();
+    let mut ask: Vec<Value> = (0..100)
+        .map(|n| query(&format!("m{n}"), "Requests", 60, "Sum"))
+        .collect();
+    ask.push(json!({"Id": "e", "Expression": "SUM(FILL(METRICS(), 0))"}));
+    let (code, message) = cloud.data(json!(ask), 30 * 24 * 60).unwrap_err();
+    assert!(code.starts_with("ValidationError"), "{code}");
+    assert!(message.contains("too much data"), "{message}");
+}

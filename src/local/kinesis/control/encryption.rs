@@ -1,8 +1,9 @@
 //! StartStreamEncryption, StopStreamEncryption.
 
+use crate::local::KeyState;
 use crate::local::kinesis::error::{ApiError, Code, Result};
 use crate::local::kinesis::model::input::{self, Targeted, text};
-use crate::local::kinesis::service::{Context, KeyState, Service};
+use crate::local::kinesis::service::{Context, Service};
 use crate::local::kinesis::stream::meta::{Encryption, count_in_day};
 
 /// How often a key can be applied, and how often encryption can be stopped, in 24 hours.
@@ -86,11 +87,11 @@ pub fn check_key(service: &Service, context: &Context, key: &str) -> Result<()> 
     let (code, text) = match service.kms.exists(&context.caller, key) {
         KeyState::Enabled => return Ok(()),
         KeyState::Disabled => (Code::KMSDisabledException, "is disabled."),
-        KeyState::InvalidState => (
+        KeyState::Unusable => (
             Code::KMSInvalidStateException,
             "is in a state that does not allow this.",
         ),
-        KeyState::NotFound => (Code::KMSNotFoundException, "is not found."),
+        KeyState::Missing => (Code::KMSNotFoundException, "is not found."),
     };
     Err(ApiError::new(code, format!("Key {key} {text}")))
 }

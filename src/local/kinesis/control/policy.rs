@@ -1,6 +1,6 @@
 //! PutResourcePolicy, GetResourcePolicy, DeleteResourcePolicy. Policies are kept and given back, not enforced.
 
-use super::consumers::{Resource, find_resource};
+use super::consumers::{Resource, find_resource, no_consumer};
 use crate::local::kinesis::error::{ApiError, Result};
 use crate::local::kinesis::model::input::{self, text};
 use crate::local::kinesis::model::output;
@@ -74,12 +74,11 @@ fn slot<'a>(meta: &'a mut StreamMeta, resource: &Resource) -> Result<&'a mut Opt
         Resource::Stream => Ok(&mut meta.policy),
         Resource::Consumer(name) => {
             let account = &meta.account;
-            let gone = || ApiError::not_found(format!("Consumer {name}, account {account} not found."));
             meta.consumers
                 .iter_mut()
                 .find(|c| c.name == *name)
                 .map(|c| &mut c.policy)
-                .ok_or_else(gone)
+                .ok_or_else(|| no_consumer(name, account))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::consumers::{Resource, find_resource};
+use super::consumers::{Resource, find_resource, no_consumer};
 use crate::local::kinesis::error::{ApiError, Result};
 use crate::local::kinesis::model::input::{self, Tags, Targeted, text};
 use crate::local::kinesis::model::output;
@@ -141,9 +141,7 @@ fn change(
             }
             Resource::Consumer(consumer) => match meta.consumers.iter_mut().find(|c| c.name == *consumer) {
                 Some(found) => edit(&mut found.tags, consumer, &account),
-                None => Err(ApiError::not_found(format!(
-                    "Consumer {consumer}, account {account} not found."
-                ))),
+                None => Err(no_consumer(consumer, &account)),
             },
         }
     };

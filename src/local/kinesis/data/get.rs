@@ -184,13 +184,7 @@ fn write(
                     hash_key_range: (HashKey(child.start), HashKey(child.end)),
                 })
                 .collect();
-            // Base64 and the members around it, so that a large page is not copied as it grows.
-            let bytes: usize = page
-                .records
-                .iter()
-                .map(|r| r.data.len() / 3 * 4 + r.partition_key.len() + 256)
-                .sum();
-            let mut out = Vec::with_capacity(bytes + 512);
+            let mut out = Vec::new();
             let answer = fast::GetRecords {
                 records: &page.records,
                 next_shard_iterator: next_iterator.as_deref(),

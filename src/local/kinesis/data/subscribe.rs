@@ -52,7 +52,8 @@ impl Subscriptions {
     /// Takes over `consumer`'s subscription to `shard`.
     fn start(&self, consumer: &str, shard: u32, now_ms: i64) -> Option<u64> {
         let mut all = locked(&self.0);
-        all.retain(|_, (started, _)| now_ms - *started <= SESSION_MS);
+        // A start in the future is one before the clock went back: it blocks nobody.
+        all.retain(|_, (started, _)| (0..=SESSION_MS).contains(&(now_ms - *started)));
         let key = (consumer.to_owned(), shard);
         let last = all.get(&key).copied();
         if last.is_some_and(|(started, _)| now_ms - started < AGAIN_MS) {

@@ -9,6 +9,8 @@ use crate::local::kinesis::error::{ApiError, Result};
 
 /// AWS names at most this many failures in one answer.
 const MOST_FAILURES: usize = 10;
+/// The longest value that a message repeats, in characters: a body may be one value of 16 MiB.
+const MOST_SHOWN: usize = 4096;
 
 /// An operation's input: knows its fields and their rules.
 pub trait Input {
@@ -71,7 +73,13 @@ impl Check {
         if self.failures.len() == MOST_FAILURES {
             return;
         }
-        let shown = value.map_or_else(|| "null".to_owned(), |v| format!("'{v}'"));
+        let shown = value.map_or_else(
+            || "null".to_owned(),
+            |value| match value.char_indices().nth(MOST_SHOWN) {
+                Some((end, _)) => format!("'{}…'", &value[..end]),
+                None => format!("'{value}'"),
+            },
+        );
         self.failures.push(format!(
             "Value {shown} at '{place}' failed to satisfy constraint: {constraint}"
         ));

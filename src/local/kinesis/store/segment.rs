@@ -228,6 +228,7 @@ impl Segment {
             }
             keep
         });
+        self.places.shrink_to_fit();
         // Only a shortcut for the next start: without it the file is scanned.
         if let Err(error) = self.write_index() {
             tracing::debug!(path = %self.path.display(), %error, "could not write the index of a log file");

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lineage::ShardMeta;
 use crate::local::kinesis::error::{ApiError, Code, Result};
+use crate::local::partition;
 
 /// Milliseconds of an hour.
 pub const HOUR_MS: i64 = 3_600_000;
@@ -356,15 +357,4 @@ pub fn count_in_day(
     }
     events.push(now_ms);
     Ok(())
-}
-
-/// The ARN partition of a region.
-pub fn partition(region: &str) -> &'static str {
-    if region.starts_with("cn-") {
-        "aws-cn"
-    } else if region.starts_with("us-gov-") {
-        "aws-us-gov"
-    } else {
-        "aws"
-    }
 }

@@ -1,13 +1,14 @@
 //! Metadata on disk: written whole to a temporary file, then renamed over the old.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::meta::StreamMeta;
+use crate::platform;
 
 /// The metadata's file in a stream's directory.
 pub const FILE: &str = "stream.json";
@@ -17,7 +18,7 @@ pub const FILE: &str = "stream.json";
 /// # Errors
 /// When the file cannot be written; the old one is then intact.
 pub fn save(dir: &Path, meta: &StreamMeta) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
+    platform::create_private_dir(dir)?;
     save_json(&dir.join(FILE), meta)
 }
 
@@ -55,12 +56,7 @@ pub fn load(dir: &Path) -> io::Result<Option<StreamMeta>> {
 /// # Errors
 /// When the file cannot be written; the old one is then intact.
 pub fn save_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    let text = serde_json::to_vec_pretty(value)?;
-    let temporary = path.with_extension("json.new");
-    let mut file = File::create(&temporary)?;
-    file.write_all(&text)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)
+    platform::replace_private_file(path, &serde_json::to_vec_pretty(value)?)
 }
 
 /// Loads a JSON value; `None` if there is no such file.

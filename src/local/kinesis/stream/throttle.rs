@@ -24,13 +24,19 @@ impl Bucket {
     fn refill(&mut self, now_ms: i64) {
         let elapsed = self.at_ms.map_or(0, |at| now_ms.saturating_sub(at)).max(0) as f64;
         self.level = (self.level + elapsed * self.per_second / 1000.0).min(self.per_second);
-        self.at_ms = Some(self.at_ms.map_or(now_ms, |at| at.max(now_ms)));
+        // Also when the clock went back: waiting for it to catch up could take hours.
+        self.at_ms = Some(now_ms);
     }
 
     /// Whether `amount` is there now. An amount above a whole second's worth needs a full bucket.
     pub fn has(&mut self, amount: f64, now_ms: i64) -> bool {
         self.refill(now_ms);
         self.level + 1e-6 >= amount.min(self.per_second)
+    }
+
+    /// Whether nothing is missing: a new bucket would be the same.
+    pub fn is_full(&mut self, now_ms: i64) -> bool {
+        self.has(self.per_second, now_ms)
     }
 
     /// Takes `amount`; the level may fall below zero, and is then paid back by waiting.
@@ -109,6 +115,14 @@ mod tests {
         assert!(!bucket.try_take(1.0, 200));
         assert!((0..5).all(|_| bucket.try_take(1.0, 60_000)));
         assert!(!bucket.try_take(1.0, 60_000));
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_does_not_stop_the_refill() {
+        let mut bucket = Bucket::new(1.0);
+        assert!(bucket.try_take(1.0, 3_600_000));
+        assert!(!bucket.try_take(1.0, 0));
+        assert!(bucket.try_take(1.0, 1_000));
     }
 
     #[test]

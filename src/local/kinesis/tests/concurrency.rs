@@ -1,8 +1,13 @@
 //! Many callers at once: nothing deadlocks, nothing fails for the engine's own reasons.
 
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::world::World;
+use crate::local::clock::Clock;
+use crate::local::kinesis::stream::meta::Status;
 
 #[test]
 fn callers_that_create_change_and_delete_the_same_streams_get_out_again() {
@@ -40,4 +45,31 @@ fn callers_that_create_change_and_delete_the_same_streams_get_out_again() {
     world.settle();
     let world = world.restarted();
     world.ok("ListStreams", json!({}));
+}
+
+#[test]
+fn nobody_waits_for_a_change_that_takes_long() {
+    let world = World::new();
+    world.ok("CreateStream", json!({"StreamName": "orders", "ShardCount": 1}));
+    // The transition to ACTIVE is due, and nobody has looked since.
+    world.clock.advance(super::world::DELAY_MS);
+    let now_ms = world.clock.now_ms();
+    let streams = world.service.catalog.list(&world.caller, i64::MIN);
+    std::thread::scope(|scope| {
+        let ((started, has_started), (end, may_end)) = (channel(), channel());
+        let stream = &streams[0];
+        scope.spawn(move || {
+            stream.change(now_ms, |_| {
+                started.send(()).unwrap();
+                may_end.recv().unwrap();
+                Ok(())
+            })
+        });
+        has_started.recv().unwrap();
+        let (looked, has_looked) = channel();
+        scope.spawn(move || looked.send(stream.view(now_ms).meta.status));
+        let status = has_looked.recv_timeout(Duration::from_secs(20));
+        end.send(()).unwrap();
+        assert_eq!(status, Ok(Status::Active));
+    });
 }

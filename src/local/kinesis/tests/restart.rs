@@ -174,3 +174,29 @@ fn damaged_metadata_is_named_not_guessed() {
         "{error}"
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn every_file_is_private() {
+    use std::os::unix::fs::PermissionsExt;
+
+    fn check(path: &Path) {
+        let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        if path.is_file() {
+            assert_eq!(mode, 0o600, "{}", path.display());
+            return;
+        }
+        assert_eq!(mode, 0o700, "{}", path.display());
+        for entry in fs::read_dir(path).unwrap() {
+            check(&entry.unwrap().path());
+        }
+    }
+
+    let world = World::new();
+    check(&world.dir.path().join("kinesis"));
+    world.stream("orders", 2);
+    world.put("orders", "a", "b");
+    let commitment = json!({"MinimumThroughputBillingCommitment": {"Status": "ENABLED"}});
+    world.ok("UpdateAccountSettings", commitment);
+    check(&world.dir.path().join("kinesis"));
+}

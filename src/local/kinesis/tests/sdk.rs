@@ -46,7 +46,7 @@ impl HttpConnector for InProcess {
                 content_type: header("content-type"),
                 body,
             };
-            let (parts, mut body) = service.call(caller, request).await.into_parts();
+            let (parts, mut body) = service.call(caller, request).into_parts();
             // The SDK wants a body that threads can share; a channel is one.
             let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
             tokio::spawn(async move {

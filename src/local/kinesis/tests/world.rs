@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::local::clock::ManualClock;
-use crate::local::kinesis::service::{KeyLookup, KeyState, Options, Request, Service, ServiceConfig};
+use crate::local::kinesis::service::{KeyLookup, Options, Request, Service, ServiceConfig};
 use crate::local::metrics::{MetricSink, Sample};
-use crate::local::{ACCOUNT, Body, Caller};
+use crate::local::{ACCOUNT, Body, Caller, KeyState};
 
 /// 2026-01-01T00:00:00Z.
 pub const START_MS: i64 = 1_767_225_600_000;
@@ -30,8 +30,8 @@ impl KeyLookup for Keys {
         match key_id {
             "alias/mine" => KeyState::Enabled,
             "alias/off" => KeyState::Disabled,
-            "alias/dying" => KeyState::InvalidState,
-            _ => KeyState::NotFound,
+            "alias/dying" => KeyState::Unusable,
+            _ => KeyState::Missing,
         }
     }
 }
@@ -147,10 +147,7 @@ impl World {
             content_type: content_type.to_owned(),
             body,
         };
-        self.service
-            .call(self.caller.clone(), request)
-            .now_or_never()
-            .expect("calls do not wait")
+        self.service.call(self.caller.clone(), request)
     }
 
     pub fn call(&self, operation: &str, input: &Value) -> (u16, Value) {

@@ -43,7 +43,7 @@ pub fn decode<T: DeserializeOwned>(operation: &str, now_ms: i64, token: &str) ->
     if token.operation != operation || token.issued_ms > now_ms {
         return Err(invalid());
     }
-    if now_ms - token.issued_ms > LIFETIME_MS {
+    if now_ms.saturating_sub(token.issued_ms) > LIFETIME_MS {
         return Err(ApiError::new(
             Code::ExpiredNextTokenException,
             format!("NextToken expired. It was issued more than {LIFETIME_MS} milliseconds ago."),
