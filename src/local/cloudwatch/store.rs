@@ -18,7 +18,7 @@ const RETENTION_MINUTES: i64 = 15 * DAY_MINUTES;
 const VALUES_MINUTES: i64 = 3 * 60;
 /// Bound of everything in memory.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
-/// What a metric costs besides its minutes: names, dimensions, maps.
+/// What a metric costs besides its minutes and the text of its names.
 const METRIC_BYTES: usize = 512;
 /// Separates the parts of a key; control characters are refused in every part.
 const SEPARATOR: char = '\u{1f}';
@@ -84,7 +84,6 @@ impl Store {
         let key = key(caller, namespace, name, dimensions);
         let minute = at_ms.div_euclid(MINUTE_MS);
         if !self.metrics.contains_key(&key) {
-            self.bytes += METRIC_BYTES;
             let mut dimensions: Vec<_> = owned(dimensions);
             dimensions.sort();
             let name = MetricName {
@@ -94,7 +93,9 @@ impl Store {
                 name: name.to_owned(),
                 dimensions,
             };
-            self.metrics.insert(key.clone(), Metric::new(name));
+            let metric = Metric::new(name);
+            self.bytes += metric.overhead();
+            self.metrics.insert(key.clone(), metric);
         }
         let Some(metric) = self.metrics.get_mut(&key) else {
             return;
@@ -107,8 +108,9 @@ impl Store {
             return;
         };
         let statistics = minutes.entry(minute).or_insert_with(|| {
-            self.bytes += size_of::<Statistics>();
-            Statistics::new()
+            let new = Statistics::new();
+            self.bytes += new.size();
+            new
         });
         let before = statistics.size();
         samples.iter().for_each(|sample| statistics.add(sample));
@@ -126,8 +128,9 @@ impl Store {
         let key = key(&caller, &series.name.namespace, &series.name.name, &borrowed);
         let bytes = &mut self.bytes;
         let metric = self.metrics.entry(key).or_insert_with(|| {
-            *bytes += METRIC_BYTES;
-            Metric::new(series.name.clone())
+            let metric = Metric::new(series.name.clone());
+            *bytes += metric.overhead();
+            metric
         });
         let minutes = metric.units.entry(series.unit).or_default();
         for (minute, statistics) in series.minutes {
@@ -212,7 +215,7 @@ impl Store {
                 !minutes.is_empty()
             });
             let kept = !metric.units.is_empty();
-            bytes += if kept { METRIC_BYTES } else { 0 };
+            bytes += if kept { metric.overhead() } else { 0 };
             kept
         });
         self.bytes = bytes;
@@ -270,6 +273,18 @@ impl Metric {
             units: BTreeMap::new(),
             published_ms: i64::MIN,
         }
+    }
+
+    /// Bytes in memory besides the minutes. All text is there twice: dimensions have up to 38 KiB of it.
+    fn overhead(&self) -> usize {
+        let name = &self.name;
+        let dimensions: usize = name.dimensions.iter().map(|(n, v)| n.len() + v.len()).sum();
+        METRIC_BYTES
+            + 2 * (name.account.len()
+                + name.region.len()
+                + name.namespace.len()
+                + name.name.len()
+                + dimensions)
     }
 
     /// Whether a minute holds data.
@@ -371,6 +386,31 @@ mod tests {
         assert_eq!(names, ["New"]);
         assert!(store.take_dirty().contains(&0));
         assert!(store.day(0).is_empty());
+    }
+
+    #[test]
+    fn long_names_count() {
+        let mut store = Store::default();
+        let value = "v".repeat(1024);
+        let names: Vec<String> = (0..30).map(|n| n.to_string()).collect();
+        let dimensions: Vec<(&str, &str)> =
+            names.iter().map(|name| (name.as_str(), value.as_str())).collect();
+        for i in 0..600 {
+            put(&mut store, &format!("m{i}"), &dimensions, 0, 1.0);
+        }
+        assert!(
+            store.is_full(),
+            "{} bytes for 600 metrics of 60 KiB of text",
+            store.bytes
+        );
+        let files = store
+            .take_dirty()
+            .into_iter()
+            .flat_map(|day| store.day(day))
+            .collect::<Vec<_>>();
+        let mut again = Store::default();
+        files.into_iter().for_each(|series| again.load(series));
+        assert!(again.is_full());
     }
 
     #[test]

@@ -355,3 +355,40 @@ async fn slow_senders_keep_neither_memory_nor_others() {
         assert_eq!(slow.await.unwrap(), StatusCode::REQUEST_TIMEOUT);
     }
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, ..Default::default() })]
+
+    #[test]
+    fn rubbish_is_refused_and_breaks_nothing(
+        service in "kinesis|monitoring|iam|sts|[ -~]{0,12}",
+        target in "(GraniteServiceVersion20100801\\.(GetMetricData|PutMetricData|ListMetrics))?|[ -~]{0,30}",
+        content_type in "application/(x-www-form-urlencoded|cbor|x-amz-json-1.0)|[ -~]{0,12}",
+        authorization in "(AWS4-HMAC-SHA256 Credential=a/b/)?[ -~]{0,40}",
+        signed in proptest::prelude::any::<bool>(),
+        query in "([?]?(Action=[A-Za-z]{0,9}|X-Amz-Credential=[a-z%2F/]{0,20}|[!$-;=?-Z_a-z~]{0,20}))",
+        body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80),
+        form in "(Action=(PutMetricData|GetMetricData|ListMetrics|TagPolicy)&)?([A-Za-z]{1,8}(.member.[0-9]{1,3}(.[A-Z][a-z]{1,4})?)?=[ -~]{0,8}&){0,4}",
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let fixture = fixture();
+            let signature = if signed {
+                format!("AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/{service}/aws4_request")
+            } else {
+                authorization
+            };
+            for body in [body, form.into_bytes()] {
+                let request = Request::post(format!("/{query}"))
+                    .header("host", "127.0.0.1")
+                    .header("authorization", &signature)
+                    .header("x-amz-target", &target)
+                    .header("content-type", &content_type)
+                    .body(body);
+                let Ok(request) = request else { return };
+                let (_, answer) = ask(&fixture.front, request).await;
+                assert!(!answer.contains("its log says where"), "{answer}");
+            }
+        });
+    }
+}

@@ -91,14 +91,15 @@ impl Catalog {
         })
     }
 
-    /// The stream `name` of `caller`, whatever its status.
+    /// The stream `name` of `caller`, whatever its status. Looking for one that is gone does not delete its files: that
+    /// may take long, and who puts records looks here.
     ///
     /// # Errors
     /// `ResourceNotFoundException`.
     pub fn by_name(&self, caller: &Caller, name: &str, now_ms: i64) -> Result<Arc<Stream>> {
         let found = self.read(|s| s.by_name.get(&(caller.clone(), name.to_owned())).cloned());
         found
-            .filter(|s| self.keep(s, now_ms))
+            .filter(|s| !s.is_gone(now_ms))
             .ok_or_else(|| ApiError::no_stream(name, &caller.account))
     }
 
@@ -106,7 +107,7 @@ impl Catalog {
     pub fn by_id(&self, caller: &Caller, id: u64, now_ms: i64) -> Option<Arc<Stream>> {
         let found = self.read(|s| s.by_id.get(&id).cloned());
         found
-            .filter(|s| self.keep(s, now_ms))
+            .filter(|s| !s.is_gone(now_ms))
             .filter(|s| caller_of(&s.view(now_ms).meta) == *caller)
     }
 
@@ -141,8 +142,9 @@ impl Catalog {
     }
 
     /// Streams of all callers, those being deleted among them.
-    pub fn count(&self) -> u64 {
-        self.read(|s| s.by_name.len() as u64)
+    pub fn count(&self, now_ms: i64) -> u64 {
+        let all: Vec<Arc<Stream>> = self.read(|s| s.by_id.values().cloned().collect());
+        all.iter().filter(|s| !s.is_gone(now_ms)).count() as u64
     }
 
     /// All streams of `caller`, by name. Deleted ones are swept away.

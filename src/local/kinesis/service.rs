@@ -22,11 +22,12 @@ use super::control::{
 use super::data::subscribe::Subscriptions;
 use super::data::{get, measure, position, put, subscribe};
 use super::error::{ApiError, Code, Result};
+use super::model::input::Targeted;
 use super::model::{Check, Input};
 use super::operation::{Operation, Scope};
 use super::stream::meta::StreamMeta;
 use super::stream::throttle::Bucket;
-use super::stream::{Shard, locked};
+use super::stream::{Shard, Stream, locked};
 use super::wire::{Format, event};
 use crate::local::answer::{answer, identify, request_id, whole};
 use crate::local::clock::Clock;
@@ -174,7 +175,7 @@ impl Service {
 
     /// Streams of all accounts and regions.
     pub fn stream_count(&self) -> u64 {
-        self.catalog.count()
+        self.catalog.count(self.clock.now_ms())
     }
 
     /// The tags of each tagged stream of `caller`, by ARN.
@@ -192,12 +193,20 @@ impl Service {
             .collect()
     }
 
-    /// Completes deletions whose time has come, and deletes records that have expired. Any call about a stream does its
-    /// part of that too: calling this every few minutes only keeps the disk tidy.
+    /// Deletes streams whose time has come, and records that have expired. Neither is seen any more: calling this every
+    /// few minutes only keeps the disk tidy. Blocks.
     pub fn sweep(&self) {
         let now_ms = self.clock.now_ms();
         self.catalog.sweep(now_ms);
         self.catalog.trim(now_ms);
+    }
+
+    /// The stream that an input names.
+    ///
+    /// # Errors
+    /// Those of [`Catalog::find`].
+    pub(super) fn find(&self, context: &Context, input: &impl Targeted) -> Result<Arc<Stream>> {
+        self.catalog.find(&context.caller, input.target(), context.now_ms)
     }
 
     /// When a transition that starts at `now_ms` is over.

@@ -248,6 +248,11 @@ impl Stream {
         self.show(meta, view.shards.clone())
     }
 
+    /// Whether its deletion is complete.
+    pub fn is_gone(&self, now_ms: i64) -> bool {
+        self.view(now_ms).meta.is_gone(now_ms)
+    }
+
     fn shown(&self) -> Arc<View> {
         Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
     }

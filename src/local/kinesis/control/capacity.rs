@@ -3,7 +3,7 @@
 use super::account;
 use super::describe;
 use crate::local::kinesis::error::{ApiError, Result};
-use crate::local::kinesis::model::input::{self, Targeted, text};
+use crate::local::kinesis::model::input::{self, text};
 use crate::local::kinesis::model::output;
 use crate::local::kinesis::service::{Context, Service};
 use crate::local::kinesis::stream::meta::{Distribution, Mode, count_in_day};
@@ -22,9 +22,7 @@ pub fn update_stream_mode(
     context: &Context,
     input: input::UpdateStreamMode,
 ) -> Result<()> {
-    let stream = service
-        .catalog
-        .find(&context.caller, input.target(), context.now_ms)?;
+    let stream = service.find(context, &input)?;
     let word = input
         .stream_mode_details
         .as_ref()
@@ -72,9 +70,7 @@ pub fn update_warm_throughput(
     context: &Context,
     input: input::UpdateWarmThroughput,
 ) -> Result<output::UpdateWarmThroughput> {
-    let stream = service
-        .catalog
-        .find(&context.caller, input.target(), context.now_ms)?;
+    let stream = service.find(context, &input)?;
     require_commitment(service, context)?;
     check_warm_throughput(input.warm_throughput)?;
     let due_ms = service.due(context.now_ms);
@@ -129,9 +125,7 @@ pub fn update_max_record_size(
     context: &Context,
     input: input::UpdateMaxRecordSize,
 ) -> Result<()> {
-    let stream = service
-        .catalog
-        .find(&context.caller, input.target(), context.now_ms)?;
+    let stream = service.find(context, &input)?;
     let due_ms = service.due(context.now_ms);
     stream.change_active(context.now_ms, |meta| {
         let wanted = input.max_record_size.unwrap_or(meta.max_record_kib);
@@ -152,9 +146,7 @@ pub fn update_distribution(
     context: &Context,
     input: input::UpdateDistribution,
 ) -> Result<()> {
-    let stream = service
-        .catalog
-        .find(&context.caller, input.target(), context.now_ms)?;
+    let stream = service.find(context, &input)?;
     let due_ms = service.due(context.now_ms);
     stream.change_active(context.now_ms, |meta| {
         if meta.mode != Mode::OnDemand {

@@ -1,6 +1,5 @@
 //! Registered consumers, for enhanced fan-out.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +8,7 @@ use super::account;
 use super::listing::check_creation;
 use crate::local::kinesis::catalog::parse_arn;
 use crate::local::kinesis::error::{ApiError, Result};
-use crate::local::kinesis::model::input::{self, Targeted, text};
+use crate::local::kinesis::model::input::{self, text};
 use crate::local::kinesis::model::output;
 use crate::local::kinesis::model::value::Timestamp;
 use crate::local::kinesis::operation::Operation;
@@ -73,17 +72,9 @@ pub fn register(
     context: &Context,
     input: input::RegisterStreamConsumer,
 ) -> Result<output::RegisterStreamConsumer> {
-    let stream = service
-        .catalog
-        .find(&context.caller, input.target(), context.now_ms)?;
+    let stream = service.find(context, &input)?;
     let name = text(&input.consumer_name);
-    let mut tags = BTreeMap::new();
-    super::tags::merge(
-        &mut tags,
-        input.tags.clone().unwrap_or_default(),
-        name,
-        &context.caller.account,
-    )?;
+    let tags = super::tags::initial(input.tags.clone(), name, &context.caller.account)?;
     let advantage = account::is_on(&service.catalog.account(&context.caller), context.now_ms);
     let most = if advantage {
         MAX_CONSUMERS_ADVANTAGE
@@ -153,9 +144,7 @@ fn find(
     }
     match (&input.stream_arn, &input.consumer_name) {
         (Some(_), Some(name)) => {
-            let stream = service
-                .catalog
-                .find(&context.caller, input.target(), context.now_ms)?;
+            let stream = service.find(context, input)?;
             let known = stream.view(context.now_ms).meta.consumer(name).is_some();
             if known {
                 Ok((stream, name.clone()))
@@ -231,9 +220,7 @@ pub fn list(
     input: input::ListStreamConsumers,
 ) -> Result<output::ListStreamConsumers> {
     let operation = Operation::ListStreamConsumers.as_str();
-    let stream = service
-        .catalog
-        .find(&context.caller, input.target(), context.now_ms)?;
+    let stream = service.find(context, &input)?;
     let view = stream.view(context.now_ms);
     check_creation(&view, input.stream_creation_timestamp)?;
     service.admit_on_stream(Operation::ListStreamConsumers, &view.meta, context.now_ms)?;

@@ -1,7 +1,7 @@
 //! DescribeStream, DescribeStreamSummary, and how a stream and its shards are shown.
 
 use crate::local::kinesis::error::{ApiError, Result};
-use crate::local::kinesis::model::input::{self, Targeted};
+use crate::local::kinesis::model::input;
 use crate::local::kinesis::model::output;
 use crate::local::kinesis::model::value::Timestamp;
 use crate::local::kinesis::service::{Context, Service};
@@ -21,9 +21,7 @@ pub fn describe_stream(
     context: &Context,
     input: input::DescribeStream,
 ) -> Result<output::DescribeStream> {
-    let stream = service
-        .catalog
-        .find(&context.caller, input.target(), context.now_ms)?;
+    let stream = service.find(context, &input)?;
     let view = stream.view(context.now_ms);
     let after = after_shard(input.exclusive_start_shard_id.as_deref())?;
     let limit = input.limit.unwrap_or(MAX_PAGE).min(MAX_PAGE) as usize;
@@ -57,9 +55,7 @@ pub fn describe_stream_summary(
     context: &Context,
     input: input::DescribeStreamSummary,
 ) -> Result<output::DescribeStreamSummary> {
-    let stream = service
-        .catalog
-        .find(&context.caller, input.target(), context.now_ms)?;
+    let stream = service.find(context, &input)?;
     let view = stream.view(context.now_ms);
     let meta = &view.meta;
     let open_shards = if meta.status == Status::Creating {

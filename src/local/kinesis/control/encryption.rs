@@ -2,7 +2,7 @@
 
 use crate::local::KeyState;
 use crate::local::kinesis::error::{ApiError, Code, Result};
-use crate::local::kinesis::model::input::{self, Targeted, text};
+use crate::local::kinesis::model::input::{self, text};
 use crate::local::kinesis::service::{Context, Service};
 use crate::local::kinesis::stream::meta::{Encryption, count_in_day};
 
@@ -14,9 +14,7 @@ const CHANGES_PER_DAY: usize = 25;
 /// # Errors
 /// Those of the API.
 pub fn start(service: &Service, context: &Context, input: input::StreamEncryption) -> Result<()> {
-    let stream = service
-        .catalog
-        .find(&context.caller, input.target(), context.now_ms)?;
+    let stream = service.find(context, &input)?;
     require_kms(&input)?;
     let key = text(&input.key_id);
     check_key(service, context, key)?;
@@ -41,9 +39,7 @@ pub fn start(service: &Service, context: &Context, input: input::StreamEncryptio
 /// # Errors
 /// Those of the API.
 pub fn stop(service: &Service, context: &Context, input: input::StreamEncryption) -> Result<()> {
-    let stream = service
-        .catalog
-        .find(&context.caller, input.target(), context.now_ms)?;
+    let stream = service.find(context, &input)?;
     require_kms(&input)?;
     let due_ms = service.due(context.now_ms);
     stream.change_active(context.now_ms, |meta| {

@@ -1,11 +1,11 @@
 //! CreateStream, DeleteStream.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::local::kinesis::catalog::caller_of;
 use crate::local::kinesis::control::account::{ON_DEMAND_STREAM_LIMIT, shard_limit};
 use crate::local::kinesis::error::{ApiError, Result};
-use crate::local::kinesis::model::input::{self, Targeted, text};
+use crate::local::kinesis::model::input::{self, text};
 use crate::local::kinesis::service::{Context, Service};
 use crate::local::kinesis::stream::lineage;
 use crate::local::kinesis::stream::meta::{Distribution, Encryption, Mode, Status, StreamMeta};
@@ -84,14 +84,8 @@ fn new_stream(service: &Service, context: &Context, input: &input::CreateStream)
         super::capacity::require_commitment(service, context)?;
         super::capacity::check_warm_throughput(input.warm_throughput)?;
     }
-    let mut tags = BTreeMap::new();
     let name = text(&input.stream_name);
-    super::tags::merge(
-        &mut tags,
-        input.tags.clone().unwrap_or_default(),
-        name,
-        &context.caller.account,
-    )?;
+    let tags = super::tags::initial(input.tags.clone(), name, &context.caller.account)?;
     Ok(StreamMeta {
         version: StreamMeta::VERSION,
         account: context.caller.account.clone(),
@@ -144,9 +138,7 @@ fn shard_count(context: &Context, mode: Mode, wanted: Option<i64>) -> Result<u32
 /// # Errors
 /// Those of the API.
 pub fn delete_stream(service: &Service, context: &Context, input: input::DeleteStream) -> Result<()> {
-    let stream = service
-        .catalog
-        .find(&context.caller, input.target(), context.now_ms)?;
+    let stream = service.find(context, &input)?;
     let due_ms = service.due(context.now_ms);
     stream.change_active(context.now_ms, |meta| {
         if !meta.consumers.is_empty() && input.enforce_consumer_deletion != Some(true) {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::describe;
 use crate::local::kinesis::error::{ApiError, Result};
-use crate::local::kinesis::model::input::{self, Targeted, text};
+use crate::local::kinesis::model::input::{self, text};
 use crate::local::kinesis::model::output;
 use crate::local::kinesis::model::value::Timestamp;
 use crate::local::kinesis::operation::Operation;
@@ -152,7 +152,7 @@ pub fn list_shards(
             (stream.view(now_ms), Some(next.after), next.filter)
         }
         None => {
-            let stream = service.catalog.find(&context.caller, input.target(), now_ms)?;
+            let stream = service.find(context, &input)?;
             let view = stream.view(now_ms);
             check_creation(&view, input.stream_creation_timestamp)?;
             let after = describe::after_shard(input.exclusive_start_shard_id.as_deref())?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::local::kinesis::error::Result;
-use crate::local::kinesis::model::input::{self, Targeted};
+use crate::local::kinesis::model::input;
 use crate::local::kinesis::model::output;
 use crate::local::kinesis::service::{Context, Service};
 use crate::local::kinesis::stream::meta::ShardMetric;
@@ -40,9 +40,7 @@ fn set(
     input: &input::EnhancedMonitoring,
     combine: impl FnOnce(&Metrics, &Metrics) -> Metrics,
 ) -> Result<output::EnhancedMonitoring> {
-    let stream = service
-        .catalog
-        .find(&context.caller, input.target(), context.now_ms)?;
+    let stream = service.find(context, input)?;
     let named: &[String] = input.metrics.as_deref().unwrap_or_default();
     let named: Metrics = if named.iter().any(|m| m == "ALL") {
         ShardMetric::ALL.iter().copied().collect()

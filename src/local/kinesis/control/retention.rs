@@ -1,7 +1,7 @@
 //! IncreaseStreamRetentionPeriod, DecreaseStreamRetentionPeriod.
 
 use crate::local::kinesis::error::{ApiError, Result};
-use crate::local::kinesis::model::input::{self, Targeted};
+use crate::local::kinesis::model::input;
 use crate::local::kinesis::service::{Context, Service};
 
 /// Shortest retention, hours.
@@ -46,9 +46,7 @@ fn set(
     refused: impl FnOnce(&str, i64, i64) -> Option<String>,
 ) -> Result<()> {
     let hours = input.hours.unwrap_or_default();
-    let stream = service
-        .catalog
-        .find(&context.caller, input.target(), context.now_ms)?;
+    let stream = service.find(context, input)?;
     if hours < MIN_HOURS {
         return Err(ApiError::invalid_argument(format!(
             "Minimum allowed retention period is {MIN_HOURS} hours. Requested retention period ({hours} hours) is too \

@@ -1,10 +1,8 @@
 //! Tags of streams and consumers, by the older operations on streams and the newer ones on resources.
 
-use std::collections::BTreeMap;
-
 use super::consumers::{Resource, find_resource, no_consumer};
 use crate::local::kinesis::error::{ApiError, Result};
-use crate::local::kinesis::model::input::{self, Tags, Targeted, text};
+use crate::local::kinesis::model::input::{self, Tags, text};
 use crate::local::kinesis::model::output;
 use crate::local::kinesis::service::{Context, Service};
 use crate::local::kinesis::stream::meta::StreamMeta;
@@ -17,9 +15,7 @@ const MAX_TAGS: usize = 50;
 /// # Errors
 /// Those of the API.
 pub fn add(service: &Service, context: &Context, input: input::AddTagsToStream) -> Result<()> {
-    let stream = service
-        .catalog
-        .find(&context.caller, input.target(), context.now_ms)?;
+    let stream = service.find(context, &input)?;
     let new = input.tags.unwrap_or_default();
     stream.change_active(context.now_ms, |meta| {
         let (name, account) = (meta.name.clone(), meta.account.clone());
@@ -32,9 +28,7 @@ pub fn add(service: &Service, context: &Context, input: input::AddTagsToStream) 
 /// # Errors
 /// Those of the API.
 pub fn remove(service: &Service, context: &Context, input: input::RemoveTagsFromStream) -> Result<()> {
-    let stream = service
-        .catalog
-        .find(&context.caller, input.target(), context.now_ms)?;
+    let stream = service.find(context, &input)?;
     let keys = input.tag_keys.unwrap_or_default();
     stream.change_active(context.now_ms, |meta| {
         meta.tags.retain(|key, _| !keys.contains(key));
@@ -51,9 +45,7 @@ pub fn list_for_stream(
     context: &Context,
     input: input::ListTagsForStream,
 ) -> Result<output::ListTagsForStream> {
-    let stream = service
-        .catalog
-        .find(&context.caller, input.target(), context.now_ms)?;
+    let stream = service.find(context, &input)?;
     let view = stream.view(context.now_ms);
     let after = input.exclusive_start_tag_key.as_deref();
     let mut rest = view
@@ -148,16 +140,21 @@ fn change(
     stream.change(context.now_ms, edit)
 }
 
+/// The tags of a resource that is being made.
+///
+/// # Errors
+/// As [`merge`].
+pub fn initial(new: Option<Tags>, name: &str, account: &str) -> Result<Tags> {
+    let mut tags = Tags::new();
+    merge(&mut tags, new.unwrap_or_default(), name, account)?;
+    Ok(tags)
+}
+
 /// Adds `new` to `tags`, replacing values of the same key.
 ///
 /// # Errors
 /// `InvalidArgumentException` for characters or keys that AWS does not take, or for more than 50 tags in all.
-pub fn merge(
-    tags: &mut BTreeMap<String, Option<String>>,
-    new: Tags,
-    name: &str,
-    account: &str,
-) -> Result<()> {
+fn merge(tags: &mut Tags, new: Tags, name: &str, account: &str) -> Result<()> {
     let allowed = |c: char| c.is_alphanumeric() || c.is_whitespace() || "_.:/=+-@".contains(c);
     let texts = new
         .iter()

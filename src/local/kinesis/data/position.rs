@@ -2,7 +2,7 @@
 
 use crate::local::kinesis::error::{ApiError, Code, Result};
 use crate::local::kinesis::iterator::ShardIterator;
-use crate::local::kinesis::model::input::{self, Targeted, text};
+use crate::local::kinesis::model::input::{self, text};
 use crate::local::kinesis::model::output;
 use crate::local::kinesis::model::value::Timestamp;
 use crate::local::kinesis::sequence::SequenceNumber;
@@ -34,9 +34,7 @@ pub fn get_shard_iterator(
     context: &Context,
     input: input::GetShardIterator,
 ) -> Result<output::GetShardIterator> {
-    let stream = service
-        .catalog
-        .find(&context.caller, input.target(), context.now_ms)?;
+    let stream = service.find(context, &input)?;
     let view = stream.view(context.now_ms);
     view.meta.require_data()?;
     let (_, shard) = view.shard(text(&input.shard_id), context.now_ms)?;

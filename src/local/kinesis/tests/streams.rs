@@ -159,6 +159,7 @@ fn a_name_is_taken_until_its_stream_is_gone() {
         world.refused("DescribeStream", json!({"StreamName": "orders"})),
         "ResourceNotFoundException"
     );
+    world.service.sweep();
     let left = std::fs::read_dir(world.dir.path().join("kinesis/streams"))
         .unwrap()
         .count();
