@@ -260,6 +260,7 @@ impl Resource for ManagedPolicy<'_> {
             ))
             .hint("detach it there (`aws iam detach-role-policy` and its like), then run the same command again"));
         }
+        step.doing("deleting");
         self.delete_versions(&facts.arn, step).await?;
         step.go_on()?;
         let call = self.context.iam().delete_policy().policy_arn(&facts.arn).send();
