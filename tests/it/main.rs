@@ -5,10 +5,16 @@
 mod bad_input;
 mod cloudwatch;
 mod demo;
+mod destroy;
 mod durability;
 mod failures;
 mod first_session;
 mod help;
 mod kinesis;
+mod list_describe;
 mod local;
+mod plan;
+mod provision;
+mod setup;
 mod support;
+mod verify;
