@@ -6,7 +6,7 @@ use std::sync::Arc;
 use etcetera::BaseStrategy;
 use tokio::sync::{OnceCell, watch};
 
-use super::{GlobalArgs, StreamArg};
+use super::{GlobalArgs, StreamArg, TargetArg};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::platform;
@@ -19,6 +19,8 @@ pub struct Session {
     printer: Arc<Printer>,
     interrupt: Interrupt,
     context: OnceCell<Context>,
+    /// The flags that say where to act, as typed.
+    place: String,
 }
 
 impl Session {
@@ -30,6 +32,7 @@ impl Session {
             printer,
             interrupt: Interrupt::listen(),
             context: OnceCell::new(),
+            place: place_as_typed(global),
         })
     }
 
@@ -41,7 +44,13 @@ impl Session {
             printer: self.printer.clone(),
             interrupt: self.interrupt.clone(),
             context: OnceCell::new(),
+            place: String::new(),
         }
+    }
+
+    /// The flags that say where to act, for a command line to copy: ` --region eu-west-1`, or nothing.
+    pub(super) fn place_as_typed(&self) -> &str {
+        &self.place
     }
 
     /// What flags, environment and files resolve to.
@@ -133,6 +142,22 @@ pub(super) fn load_dotenv() -> Result<()> {
         }
         Err(error) => Err(Error::usage(".env could not be read").cause(error)),
     }
+}
+
+fn place_as_typed(global: &GlobalArgs) -> String {
+    let target = global.target.map(|target| match target {
+        TargetArg::Aws => "aws",
+        TargetArg::Local => "local",
+    });
+    [
+        ("--target", target),
+        ("--endpoint-url", global.endpoint_url.as_deref()),
+        ("--region", global.region.as_deref()),
+        ("--profile", global.profile.as_deref()),
+    ]
+    .into_iter()
+    .filter_map(|(flag, value)| Some(format!(" {flag} {}", value?)))
+    .collect()
 }
 
 fn settings(global: &GlobalArgs) -> Result<Settings> {

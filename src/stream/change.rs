@@ -155,8 +155,9 @@ impl<'a> Changer<'a> {
         if found.status != Status::Deleting {
             if found.consumer_count > 0 && !with_consumers {
                 return Err(Error::failed(format!(
-                    "stream {} has {} registered consumers",
-                    self.name, found.consumer_count
+                    "stream {} has {}",
+                    self.name,
+                    counted(found.consumer_count, "registered consumer")
                 ))
                 .hint("deregister them first, or delete the stream together with its consumers"));
             }
@@ -277,7 +278,7 @@ impl<'a> Changer<'a> {
         let on: BTreeSet<_> = metrics.difference(&now.monitoring).copied().collect();
         let off: BTreeSet<_> = now.monitoring.difference(metrics).copied().collect();
         if !on.is_empty() {
-            self.step(format!("turning on {} shard-level metrics", on.len()));
+            self.step(format!("turning on {}", counted(on.len(), "shard-level metric")));
             self.call(deadline, "turn on shard-level metrics of", || {
                 let request = kinesis.enable_enhanced_monitoring().stream_name(self.name);
                 request
@@ -292,7 +293,10 @@ impl<'a> Changer<'a> {
                 .await?;
         }
         if !off.is_empty() {
-            self.step(format!("turning off {} shard-level metrics", off.len()));
+            self.step(format!(
+                "turning off {}",
+                counted(off.len(), "shard-level metric")
+            ));
             self.call(deadline, "turn off shard-level metrics of", || {
                 let request = kinesis.disable_enhanced_monitoring().stream_name(self.name);
                 request
@@ -327,7 +331,7 @@ impl<'a> Changer<'a> {
         let kinesis = self.ctx.kinesis();
         // Removed first: there is room for 50 only. Neither call is given more than the 50 that it takes.
         if !change.remove.is_empty() {
-            self.step(format!("removing the tags {}", change.remove.join(", ")));
+            self.step(format!("removing {}", counted(change.remove.len(), "tag")));
             self.call(deadline, "remove tags of", || {
                 let request = kinesis.remove_tags_from_stream().stream_name(self.name);
                 request.set_tag_keys(Some(change.remove.clone())).send()
@@ -335,8 +339,7 @@ impl<'a> Changer<'a> {
             .await?;
         }
         if !change.set.is_empty() {
-            let keys: Vec<&str> = change.set.keys().map(String::as_str).collect();
-            self.step(format!("setting the tags {}", keys.join(", ")));
+            self.step(format!("setting {}", counted(change.set.len(), "tag")));
             self.call(deadline, "tag", || {
                 let request = kinesis.add_tags_to_stream().stream_name(self.name);
                 request
@@ -476,6 +479,13 @@ impl Changer<'_> {
     {
         error::aws::failed(format!("could not {what} stream {}", self.name), error)
     }
+}
+
+/// A number of things in words, such as "1 tag" or "7 tags".
+fn counted(number: impl ToString, thing: &str) -> String {
+    let number = number.to_string();
+    let plural = if number == "1" { "" } else { "s" };
+    format!("{number} {thing}{plural}")
 }
 
 /// Counts of the API are signed; ours are checked against limits far below the sign.

@@ -273,6 +273,7 @@ impl Resource for ManagedPolicy<'_> {
             ))
             .hint("detach it there (`aws iam detach-role-policy` and its like), then run the same command again"));
         }
+        step.doing("deleting");
         self.delete_versions(&facts.arn, step).await?;
         step.go_on()?;
         let deleted = versions::while_iam_lags("DeleteConflict", || {

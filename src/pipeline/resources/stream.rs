@@ -147,6 +147,16 @@ impl<'a> Stream<'a> {
         step: &Step<'_>,
         change: impl AsyncFnOnce(Changer<'_>) -> Result<T>,
     ) -> Result<T> {
+        self.change_telling(step, true, change).await
+    }
+
+    /// As [`Stream::change`]; without `steps` it says nothing of what it does, only what it waits for.
+    async fn change_telling<T>(
+        &self,
+        step: &Step<'_>,
+        steps: bool,
+        change: impl AsyncFnOnce(Changer<'_>) -> Result<T>,
+    ) -> Result<T> {
         let pause = Notify::new();
         let tell = |event: stream::Event| match event {
             stream::Event::Waiting { .. } => {
@@ -156,6 +166,7 @@ impl<'a> Stream<'a> {
                 step.waiting(event.to_string());
             }
             stream::Event::Retrying { .. } => step.waiting(event.to_string()),
+            _ if !steps => {}
             other => step.doing(other.to_string()),
         };
         let changer = Changer::new(self.context, &self.declared.name, &tell);
@@ -222,13 +233,24 @@ impl<'a> Stream<'a> {
     async fn set_tags(
         &self,
         set: &BTreeMap<String, String>,
-        remove: BTreeSet<String>,
+        mut remove: BTreeSet<String>,
         step: &Step<'_>,
     ) -> Result<()> {
         step.go_on()?;
-        self.change(step, async |changer| changer.change_tags(set, &remove).await)
-            .await
-            .map(drop)
+        // The mark of an unfinished stream goes last, and is nobody's business.
+        let mark: BTreeSet<String> = remove.take(UNFINISHED).into_iter().collect();
+        if !set.is_empty() || !remove.is_empty() {
+            self.change(step, async |changer| changer.change_tags(set, &remove).await)
+                .await?;
+        }
+        if !mark.is_empty() {
+            let none = BTreeMap::new();
+            self.change_telling(step, false, async |changer| {
+                changer.change_tags(&none, &mark).await
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// Changes of mode and shard count.

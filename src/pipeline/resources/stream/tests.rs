@@ -143,7 +143,7 @@ async fn an_unfinished_stream_gets_its_defaults() {
     insta::assert_snapshot!(changes.join("\n"), @r#"
     encryption: none → alias/aws/kinesis
     monitoring: none → all
-    tags: remove streamctl:unfinished=setup
+    tags: remove the mark of an unfinished setup
     "#);
 }
 
