@@ -41,6 +41,8 @@ impl Context {
             Target::Local => Some(local_endpoint(&settings).await?),
         };
         let sdk = sdk_config(&settings, endpoint.as_deref()).await;
+        // A profile can name an endpoint too: messages say where calls really go.
+        let endpoint = sdk.endpoint_url().map(str::to_owned);
         Ok(Self {
             kinesis: aws_sdk_kinesis::Client::new(&sdk),
             cloudwatch: aws_sdk_cloudwatch::Client::new(&sdk),
@@ -78,13 +80,15 @@ impl Context {
         self.sdk.region().map_or(DEFAULT_REGION, Region::as_ref)
     }
 
-    /// The partition of the region (`aws`, `aws-cn`, `aws-us-gov`), the second part of an ARN.
+    /// The partition of the region (`aws`, `aws-cn`, `aws-us-gov`, …), the second part of an ARN.
     pub fn partition(&self) -> &'static str {
-        match self.region() {
-            region if region.starts_with("cn-") => "aws-cn",
-            region if region.starts_with("us-gov-") => "aws-us-gov",
-            _ => "aws",
-        }
+        partition_of(self.region())
+    }
+
+    /// A Kinesis client that makes each call once: for those that retry in their own way.
+    pub fn kinesis_once(&self) -> aws_sdk_kinesis::Client {
+        let config = self.kinesis.config().to_builder();
+        aws_sdk_kinesis::Client::from_conf(config.retry_config(RetryConfig::disabled()).build())
     }
 
     /// The account the credentials belong to (STS GetCallerIdentity, asked once).
@@ -119,10 +123,10 @@ impl Context {
         ))
     }
 
-    /// The target in words, as in "local cloud at http://127.0.0.1:4566" or "AWS".
+    /// The target in words, as in "local cloud 127.0.0.1:4566" or "AWS".
     pub fn target_name(&self) -> String {
         match (&self.settings.target, &self.endpoint) {
-            (Target::Local, Some(url)) => format!("local cloud at {url}"),
+            (Target::Local, Some(url)) => format!("local cloud {}", url.trim_start_matches("http://")),
             (_, Some(url)) => format!("endpoint {url}"),
             (_, None) => "AWS".to_owned(),
         }
@@ -175,13 +179,35 @@ async fn sdk_config(settings: &Settings, endpoint: Option<&str>) -> SdkConfig {
         None => {}
     }
     let config = loader.load().await;
-    if config.region().is_some() {
-        return config;
-    }
-    config
+    let region = config.region().cloned();
+    let endpoint = endpoint_in_use(settings, config.endpoint_url());
+    let mut config = config
         .into_builder()
-        .region(Region::from_static(DEFAULT_REGION))
-        .build()
+        .region(region.unwrap_or(Region::from_static(DEFAULT_REGION)));
+    config.set_endpoint_url(endpoint);
+    config.build()
+}
+
+/// Where calls go, of what the SDK `found` in the environment and the profile: who asks for AWS by name gets AWS, also
+/// in a shell whose AWS_ENDPOINT_URL points to the local cloud.
+fn endpoint_in_use(settings: &Settings, found: Option<&str>) -> Option<String> {
+    let aws_by_name = settings.target == Target::Aws && settings.target_reason == TargetReason::Asked;
+    found.filter(|_| !aws_by_name).map(str::to_owned)
+}
+
+/// Source: "Regions, Availability Zones, and Local Zones" and `partitions.json` of the AWS SDKs.
+fn partition_of(region: &str) -> &'static str {
+    const PARTITIONS: &[(&str, &str)] = &[
+        ("cn-", "aws-cn"),
+        ("us-gov-", "aws-us-gov"),
+        ("us-iso-", "aws-iso"),
+        ("us-isob-", "aws-iso-b"),
+        ("eu-isoe-", "aws-iso-e"),
+        ("us-isof-", "aws-iso-f"),
+        ("eusc-", "aws-eusc"),
+    ];
+    let found = PARTITIONS.iter().find(|(prefix, _)| region.starts_with(prefix));
+    found.map_or("aws", |(_, partition)| partition)
 }
 
 /// A plain client for plain endpoints: reading the system's root certificates takes tens of milliseconds.
@@ -210,4 +236,44 @@ async fn local_endpoint(settings: &Settings) -> Result<String> {
 async fn local_endpoint(_settings: &Settings) -> Result<String> {
     Err(Error::usage("this streamctl was built without the local cloud")
         .hint("build with `--features local`, or use `--target aws`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aws_by_name_is_aws_whatever_endpoint_the_shell_names() {
+        let endpoint = |target: Target, target_reason| {
+            let settings = Settings {
+                target,
+                target_reason,
+                region: None,
+                profile: None,
+                stream: "orders".into(),
+                shard_count: None,
+                environment: None,
+                home: "/nowhere".into(),
+            };
+            endpoint_in_use(&settings, Some("http://127.0.0.1:4566"))
+        };
+        assert_eq!(endpoint(Target::Aws, TargetReason::Asked), None);
+        let found = Some("http://127.0.0.1:4566".to_owned());
+        assert_eq!(endpoint(Target::Aws, TargetReason::SignOfAws), found);
+        let named = Target::Endpoint("http://127.0.0.1:4566".into());
+        assert_eq!(endpoint(named, TargetReason::Asked), found);
+    }
+
+    #[test]
+    fn regions_are_in_their_partition() {
+        let regions = [
+            "eu-west-1",
+            "cn-north-1",
+            "us-gov-west-1",
+            "us-isob-east-1",
+            "eusc-de-east-1",
+        ];
+        let expected = ["aws", "aws-cn", "aws-us-gov", "aws-iso-b", "aws-eusc"];
+        assert_eq!(regions.map(partition_of), expected);
+    }
 }

@@ -10,6 +10,7 @@ pub mod destroy;
 pub mod event;
 pub mod graph;
 pub mod iam;
+mod lag;
 pub mod manifest;
 pub mod parameter;
 pub mod plan;

@@ -87,6 +87,8 @@ pub struct ReadOptions {
     pub key: KeyRule,
     /// The largest record, data and partition key together, in bytes.
     pub max_record_bytes: usize,
+    /// Records at the start that are checked and not handed out.
+    pub skip: u64,
 }
 
 impl Default for ReadOptions {
@@ -95,6 +97,7 @@ impl Default for ReadOptions {
             format: InputFormat::Auto,
             key: KeyRule::Random,
             max_record_bytes: DEFAULT_MAX_RECORD_BYTES,
+            skip: 0,
         }
     }
 }

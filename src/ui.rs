@@ -3,6 +3,7 @@
 pub mod apply;
 mod progress;
 mod report;
+mod safe;
 pub mod sparkline;
 mod style;
 pub mod units;
@@ -14,9 +15,11 @@ use serde::Serialize;
 
 pub use progress::{Progress, Step};
 pub use report::{Format, Report, table};
+pub use safe::visible;
 pub use style::Style;
 
 use crate::error::{Error, Result};
+use crate::exit::Exit;
 
 /// How much is said, and how.
 #[derive(Debug, Clone, Copy, Default)]
@@ -69,11 +72,6 @@ impl Printer {
         self.options.format.unwrap_or_default()
     }
 
-    /// Whether stdout is a terminal, so that a reader sees each line as it comes.
-    pub fn stdout_is_terminal(&self) -> bool {
-        io::stdout().is_terminal()
-    }
-
     /// Colours for text on stdout.
     pub fn style(&self) -> &Style {
         &self.style
@@ -90,13 +88,17 @@ impl Printer {
     /// When stdout cannot be written.
     pub fn report(&self, report: &impl Report) -> Result<()> {
         let text = match self.format() {
-            Format::Table => report.table(&self.style),
-            Format::Text => report.text(),
+            Format::Table => safe::harmless(&report.table(&self.style)).into_owned(),
+            Format::Text => safe::harmless(&report.text()).into_owned(),
             Format::Json => to_json(report, true)?,
             Format::Yaml => serde_saphyr::to_string(report)
                 .map_err(|e| Error::failed("could not write the report as YAML").cause(e.to_string()))?,
         };
-        self.out(text.trim_end_matches('\n'))?;
+        let text = text.trim_end_matches('\n');
+        // No rows are no line, rather than an empty one.
+        if !text.is_empty() {
+            self.out(text)?;
+        }
         self.flush()
     }
 
@@ -136,6 +138,7 @@ impl Printer {
     /// # Errors
     /// When stdout cannot be written.
     pub fn flush(&self) -> Result<()> {
+        self.progress.settle();
         let mut stdout = self
             .stdout
             .lock()
@@ -170,11 +173,18 @@ impl Printer {
         self.stderr_line(&lines.join("\n"));
     }
 
-    /// Asks the user to type `name` before `action` ("delete the stream orders"); `yes` skips the question.
+    /// Asks the user to type `name` before `action` ("delete the stream orders"); `yes` skips the question. The answer
+    /// is waited for until `interrupted` resolves.
     ///
     /// # Errors
-    /// Exit 2 without a terminal, exit 1 when the answer is another.
-    pub fn confirm_by_name(&self, action: &str, name: &str, yes: bool) -> Result<()> {
+    /// Exit 2 without a terminal, exit 1 when the answer is another, exit 130 when interrupted.
+    pub async fn confirm_by_name(
+        &self,
+        action: &str,
+        name: &str,
+        yes: bool,
+        interrupted: impl Future<Output = ()>,
+    ) -> Result<()> {
         if yes {
             return Ok(());
         }
@@ -185,10 +195,20 @@ impl Printer {
             );
         }
         self.prompt(&format!("This will {action}. Type {name} to confirm: "));
-        let mut answer = String::new();
-        io::stdin()
-            .read_line(&mut answer)
-            .map_err(|e| Error::failed("could not read the answer").cause(e))?;
+        // Reading blocks: on this thread it would keep Ctrl-C from being heard.
+        let reading = tokio::task::spawn_blocking(|| {
+            let mut answer = String::new();
+            io::stdin().read_line(&mut answer).map(|_| answer)
+        });
+        let answer = tokio::select! {
+            answer = reading => answer
+                .unwrap_or_else(|e| Err(io::Error::other(e)))
+                .map_err(|e| Error::failed("could not read the answer").cause(e))?,
+            () = interrupted => {
+                self.prompt("\n");
+                return Err(Error::new(Exit::Interrupted, "stopped before the answer; nothing was changed"));
+            }
+        };
         if answer.trim() == name {
             return Ok(());
         }
@@ -198,14 +218,14 @@ impl Printer {
     fn prompt(&self, text: &str) {
         let mut stderr = anstream::stderr().lock();
         // A message that cannot be shown is no reason to fail what it is about.
-        let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
+        let _ = write!(stderr, "{}", safe::harmless(text)).and_then(|()| stderr.flush());
     }
 
     fn stderr_line(&self, text: &str) {
         self.progress.suspend(|| {
             let mut stderr = io::stderr().lock();
             // A message that cannot be shown is no reason to fail what it is about.
-            let _ = writeln!(stderr, "{text}");
+            let _ = writeln!(stderr, "{}", safe::harmless(text));
         });
     }
 }
@@ -227,7 +247,7 @@ fn to_json(value: &impl Serialize, pretty: bool) -> Result<String> {
 
 fn stdout_error(error: io::Error) -> Error {
     if error.kind() == io::ErrorKind::BrokenPipe {
-        return Error::new(crate::exit::Exit::Done, "the reader of the output has gone").cause(BrokenPipe);
+        return Error::new(Exit::Done, "the reader of the output has gone").cause(BrokenPipe);
     }
     Error::failed("could not write to stdout").cause(error)
 }

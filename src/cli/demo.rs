@@ -2,6 +2,9 @@
 //!
 //! Each step is a command line of this program, parsed and run like any other, on a stream of the demo's own.
 
+mod cost;
+
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Args, Parser};
@@ -9,11 +12,15 @@ use clap::{Args, Parser};
 use super::{Cli, Session};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
+use crate::local::daemon;
 use crate::platform;
 use crate::settings::{Settings, Target, TargetReason};
 
 /// The stream of the demo: not the default one, which may hold something of the user's.
 const STREAM: &str = "streamctl-demo";
+
+/// The file in the demo's home that holds them.
+const EVENTS_FILE: &str = "events.json";
 
 /// The events it sends: the sample of the `stream` template.
 const EVENTS: &str = include_str!("../../templates/stream/events.json");
@@ -34,9 +41,13 @@ pub struct DemoArgs {
 
 pub(super) async fn run(args: DemoArgs, session: &Session) -> Result<Exit> {
     let started = Instant::now();
-    let was_running = crate::local::daemon::status(&session.settings().home)
-        .await?
-        .running;
+    let users_home = &session.settings().home;
+    // A cloud of its own, so that nothing the user has in theirs shows up here, or is lost.
+    let home = if args.keep {
+        users_home.clone()
+    } else {
+        users_home.join("demo")
+    };
     let demo = session.with_settings(Settings {
         target: Target::Local,
         target_reason: TargetReason::Asked,
@@ -44,36 +55,37 @@ pub(super) async fn run(args: DemoArgs, session: &Session) -> Result<Exit> {
         profile: None,
         stream: STREAM.to_owned(),
         shard_count: None,
+        home,
         ..session.settings().clone()
     });
     demo.printer().note(
         "The tour of streamctl, on the local cloud inside this program: no account,\n\
          no network, nothing left afterwards. Each step is a command you can type.",
     );
-    let outcome = tour(&demo).await;
     if args.keep {
+        let exit = tour(&demo, false).await?;
         demo.printer().note(&format!(
             "\nKept: stream {STREAM}. Remove it with: streamctl destroy --stream {STREAM} --target local"
         ));
-        return outcome;
+        return Ok(exit);
     }
+    // What a killed demo left goes first.
+    remove(&demo.settings().home).await?;
+    let outcome = tour(&demo, true).await;
     // Also after a failure or Ctrl-C: the demo leaves nothing behind.
-    let cleaned = clean_up(&demo).await;
-    if !was_running {
-        step(&demo, &["local", "stop"]).await?;
-    }
+    let removed = remove(&demo.settings().home).await;
     let exit = outcome?;
-    cleaned?;
+    removed?;
     if exit == Exit::Done {
         summary(&demo, started);
     }
     Ok(exit)
 }
 
-async fn tour(demo: &Session) -> Result<Exit> {
-    let dir = demo.settings().home.join("demo");
-    platform::create_private_dir(&dir).map_err(|e| cannot_write(&dir, e))?;
-    let file = dir.join("events.json");
+async fn tour(demo: &Session, destroy: bool) -> Result<Exit> {
+    let home = &demo.settings().home;
+    platform::create_private_dir(home).map_err(|e| cannot_write(home, e))?;
+    let file = home.join(EVENTS_FILE);
     std::fs::write(&file, EVENTS).map_err(|e| cannot_write(&file, e))?;
     let file = file.to_string_lossy().into_owned();
     let steps: [&[&str]; 4] = [
@@ -92,30 +104,44 @@ async fn tour(demo: &Session) -> Result<Exit> {
         &["metrics", "--stream", STREAM],
     ];
     for words in steps {
-        if demo.interrupt().is_set() {
-            return Ok(Exit::Interrupted);
-        }
         let exit = step(demo, words).await?;
         if exit != Exit::Done {
             return Ok(exit);
         }
     }
-    Ok(Exit::Done)
+    cost::show(demo, EVENTS).await?;
+    if !destroy {
+        return Ok(Exit::Done);
+    }
+    // Destroys what setup made, and verifies that nothing of it is left.
+    step(demo, &["destroy", "--stream", STREAM, "--yes"]).await
 }
 
-/// Destroys what the tour made; `destroy` itself verifies that nothing is left.
-async fn clean_up(demo: &Session) -> Result<()> {
-    let exit = step(demo, &["destroy", "--stream", STREAM, "--yes"]).await?;
-    if exit != Exit::Done {
-        return Err(Error::new(exit, "something of the demo is left").hint(format!(
-            "run `streamctl destroy --stream {STREAM} --target local` again, or `streamctl local reset`"
-        )));
+/// Stops the demo's cloud and deletes its directory.
+async fn remove(home: &Path) -> Result<()> {
+    if !home.exists() {
+        return Ok(());
     }
-    Ok(())
+    daemon::reset(home).await?;
+    // Only what the demo makes: a directory that holds anything else is not ours to delete.
+    for entry in std::fs::read_dir(home).map_err(|e| cannot_write(home, e))? {
+        let name = entry.map_err(|e| cannot_write(home, e))?.file_name();
+        if name != EVENTS_FILE && name != "local" {
+            return Err(Error::failed(format!(
+                "{} holds something that is not the demo's",
+                home.display()
+            ))
+            .hint("move it away, then run the demo again"));
+        }
+    }
+    std::fs::remove_dir_all(home).map_err(|e| cannot_write(home, e))
 }
 
 /// Shows a command line and runs it.
 async fn step(demo: &Session, words: &[&str]) -> Result<Exit> {
+    if demo.interrupt().is_set() {
+        return Ok(Exit::Interrupted);
+    }
     demo.printer().flush()?;
     demo.printer().note(&format!("\n$ streamctl {}", words.join(" ")));
     let cli = Cli::try_parse_from(std::iter::once("streamctl").chain(words.iter().copied()))
@@ -140,6 +166,20 @@ fn summary(demo: &Session, started: Instant) {
          On AWS: set AWS_PROFILE, or add --target aws",
         started.elapsed().as_secs_f64()
     ));
+    if let Some(program) = not_on_path() {
+        demo.printer().note(&format!(
+            "streamctl is {}: `cargo install --path .` puts it on your PATH",
+            program.display()
+        ));
+    }
+}
+
+/// Where this program is, if typing its name does not find it.
+fn not_on_path() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|dir| dir.join("streamctl").exists());
+    (!found).then_some(program)
 }
 
 fn cannot_write(path: &std::path::Path, error: std::io::Error) -> Error {

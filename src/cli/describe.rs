@@ -8,7 +8,8 @@ use super::{Session, StreamArg};
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::stream::{self, Listing, Mode, Shard, ShardMap, ShardMetric, Status, StreamState};
-use crate::ui::{Report, Style, table};
+use crate::ui::units::count as grouped;
+use crate::ui::{Report, Style, table, visible};
 
 /// Show a stream: status, shards, capacity, retention, encryption, monitoring, tags
 ///
@@ -199,7 +200,7 @@ impl DescribeReport {
             lines.extend(labelled(label, wrap(&value, SCREEN - LABEL)));
         }
         let tags = self.state.tags.iter();
-        let tags: Vec<String> = tags.map(|(k, v)| one_line(&format!("{k}={v}"))).collect();
+        let tags: Vec<String> = tags.map(|(k, v)| visible(&format!("{k}={v}"))).collect();
         lines.extend(labelled(
             "Tags",
             if tags.is_empty() {
@@ -246,7 +247,7 @@ impl Report for DescribeReport {
             state
                 .tags
                 .iter()
-                .map(|(key, value)| format!("tag\t{}\t{}", one_line(key), one_line(value))),
+                .map(|(key, value)| format!("tag\t{}\t{}", visible(key), visible(value))),
         );
         for row in self.shards.iter().flatten() {
             let parents = row.parents.join(",");
@@ -294,13 +295,6 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Text that cannot move the cursor or end its line.
-fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
-}
-
 fn monitoring(state: &StreamState) -> String {
     let names: Vec<&str> = state.monitoring.iter().map(|metric| metric.name()).collect();
     match names.len() {
@@ -325,19 +319,6 @@ pub(super) fn time(time: Option<Timestamp>) -> String {
         || "-".to_owned(),
         |t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
     )
-}
-
-/// A number with a comma between thousands.
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

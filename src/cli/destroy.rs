@@ -46,7 +46,7 @@ pub(super) async fn run(args: DestroyArgs, session: &Session) -> Result<Exit> {
     let pipeline = draft.bind(&kinds)?;
     let survey = pipeline.survey().await?;
     let identity = pipeline.identity().clone();
-    say_what_goes(printer, &survey);
+    say_what_stays(printer, &survey);
     if args.dry_run {
         printer.report(&survey.report(&pipeline))?;
         printer.note("Dry run: nothing was deleted");
@@ -63,11 +63,15 @@ pub(super) async fn run(args: DestroyArgs, session: &Session) -> Result<Exit> {
         printer.report(&pipeline.destroy(survey, &|_| {}, &Stop::default()).await)?;
         return Ok(Exit::Done);
     }
-    let action = match survey.doomed().as_slice() {
+    let doomed = survey.doomed();
+    printer.note(&format!("To be deleted:\n  {}", doomed.join("\n  ")));
+    let action = match doomed.as_slice() {
         [one] => format!("delete {one}"),
-        many => format!("delete {} resources for good, with all their data", many.len()),
+        many => format!("delete {} resources and all their data", many.len()),
     };
-    printer.confirm_by_name(&action, identity.instance(), args.yes)?;
+    session
+        .confirm_by_name(&action, identity.instance(), args.yes)
+        .await?;
     let kept = !survey.kept().is_empty();
     let progress = ApplyProgress::new(printer);
     let show = |event| progress.show(&event);
@@ -86,11 +90,7 @@ pub(super) async fn run(args: DestroyArgs, session: &Session) -> Result<Exit> {
     Ok(report.exit)
 }
 
-fn say_what_goes(printer: &Printer, survey: &Survey<'_>) {
-    let doomed = survey.doomed();
-    if !doomed.is_empty() {
-        printer.note(&format!("To be deleted:\n  {}", doomed.join("\n  ")));
-    }
+fn say_what_stays(printer: &Printer, survey: &Survey<'_>) {
     for kept in survey.kept() {
         printer.warn(&format!("{kept}: it is kept"));
     }

@@ -38,10 +38,10 @@ pub(super) async fn run(args: ListArgs, session: &Session) -> Result<Exit> {
     };
     let printer = session.printer();
     if report.streams.is_empty() {
-        let place = format!("{}, region {}", context.target_name(), context.region());
+        let place = format!("here ({}, region {})", context.target_name(), context.region());
         printer.note(&match args.prefix.as_str() {
-            "" => format!("There are no streams in {place}. `streamctl setup` makes one."),
-            prefix => format!("No stream in {place} has a name beginning with {prefix:?}."),
+            "" => format!("There are no streams {place}; `streamctl setup` makes one"),
+            prefix => format!("No stream {place} has a name beginning with {prefix:?}"),
         });
         if matches!(printer.format(), Format::Table | Format::Text) {
             return Ok(Exit::Done);

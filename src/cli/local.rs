@@ -183,7 +183,7 @@ async fn reset(args: &ResetArgs, session: &Session) -> Result<()> {
     let data = LocalHome::new(home).data_dir();
     if data.exists() {
         let action = format!("delete all data of the local cloud in {}", data.display());
-        session.printer().confirm_by_name(&action, "local", args.yes)?;
+        session.confirm_by_name(&action, "local", args.yes).await?;
     }
     let reset = daemon::reset(home).await?;
     session.printer().report(&ResetReport(reset))

@@ -35,6 +35,10 @@ impl Report for Outputs {
         for (name, value) in &self.0 {
             table.add_row([name, value]);
         }
+        // A value is there to be copied: it is never broken.
+        for column in table.column_iter_mut() {
+            column.set_constraint(comfy_table::ColumnConstraint::ContentWidth);
+        }
         table.trim_fmt()
     }
 

@@ -86,6 +86,15 @@ pub struct PutArgs {
     /// Where records go that failed for good [default: FILE.failed.ndjson]
     #[arg(long, value_name = "FILE")]
     failed_file: Option<std::path::PathBuf>,
+    /// Leave out the first N records, which an earlier run has read
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true,
+        conflicts_with = "data"
+    )]
+    skip: u64,
     /// Requests in flight at the same time
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
     in_flight: u8,
@@ -129,6 +138,7 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
     let mut options = ReadOptions {
         format: args.format.into(),
         key: key_rule(&args),
+        skip: args.skip,
         ..ReadOptions::default()
     };
     if args.dry_run {
@@ -153,7 +163,7 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
         checked.fits(options.max_record_bytes, &input)?;
     }
 
-    let transport = Arc::new(KinesisTransport::new(context.kinesis(), &stream));
+    let transport = Arc::new(KinesisTransport::new(context.kinesis_once(), &stream));
     let put_options = PutOptions {
         in_flight: usize::from(args.in_flight),
         retry_for: Duration::from_secs(u64::from(args.retry_for)),
@@ -171,7 +181,9 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
     })
     .await;
     follow.end(session);
-    finish(session, &stream, &input, outcome, failed)
+    // A command that is proposed must mean the same stream.
+    let named = args.stream.stream.is_some().then_some(stream.as_str());
+    finish(session, &stream, named, &input, outcome, failed)
 }
 
 /// What is done with events while records are sent.
@@ -230,6 +242,7 @@ fn key_rule(args: &PutArgs) -> KeyRule {
 fn finish(
     session: &Session,
     stream: &str,
+    named: Option<&str>,
     input: &PutInput,
     outcome: PutOutcome,
     failed: FailedFile,
@@ -249,11 +262,13 @@ fn finish(
         _ => {}
     }
     printer.note(&sentence(stream, &summary));
-    for line in kept.lines(&summary) {
+    for line in kept.lines(&summary, named) {
         printer.warn(&line);
     }
     printer.report(&PutReport::new(stream, &summary, &end, &kept))?;
-    let rest = input.rest(&summary, input_ended);
+    // Nothing is to be left out when it is sent again where nothing was sent.
+    let begun = some || kept.records + kept.lost > 0;
+    let rest = input.rest(&summary, input_ended).filter(|_| begun);
     let missing = summary.failed + summary.stopped;
     Ok(match end {
         PutEnd::Interrupted => {

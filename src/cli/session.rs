@@ -6,7 +6,7 @@ use std::sync::Arc;
 use etcetera::BaseStrategy;
 use tokio::sync::{OnceCell, watch};
 
-use super::{GlobalArgs, StreamArg};
+use super::{GlobalArgs, StreamArg, TargetArg};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::platform;
@@ -19,6 +19,8 @@ pub struct Session {
     printer: Arc<Printer>,
     interrupt: Interrupt,
     context: OnceCell<Context>,
+    /// The flags that say where to act, as typed.
+    place: String,
 }
 
 impl Session {
@@ -30,10 +32,11 @@ impl Session {
             printer,
             interrupt: Interrupt::listen(),
             context: OnceCell::new(),
+            place: place_as_typed(global),
         })
     }
 
-    /// The same terminal and the same Ctrl-C, with other settings.
+    /// The same terminal and the same Ctrl-C, with other settings: those of the demo.
     #[cfg(feature = "local")]
     pub(super) fn with_settings(&self, settings: Settings) -> Self {
         Self {
@@ -41,7 +44,13 @@ impl Session {
             printer: self.printer.clone(),
             interrupt: self.interrupt.clone(),
             context: OnceCell::new(),
+            place: String::new(),
         }
+    }
+
+    /// The flags that say where to act, for a command line to copy: ` --region eu-west-1`, or nothing.
+    pub(super) fn place_as_typed(&self) -> &str {
+        &self.place
     }
 
     /// What flags, environment and files resolve to.
@@ -68,10 +77,8 @@ impl Session {
             .get_or_try_init(|| async {
                 let context = Context::connect(self.settings.clone()).await?;
                 if context.fell_to_local() {
-                    self.printer.note(&format!(
-                        "No sign of AWS on this machine: using the {} (for AWS: set AWS_PROFILE, or --target aws)",
-                        context.target_name()
-                    ));
+                    self.printer
+                        .note("No sign of AWS here: using the local cloud (for AWS: set AWS_PROFILE)");
                 }
                 Ok(context)
             })
@@ -91,6 +98,16 @@ impl Session {
             context.region()
         ));
         Ok(context)
+    }
+
+    /// Asks the user to type `name` before `action`; `yes` skips the question.
+    ///
+    /// # Errors
+    /// As [`Printer::confirm_by_name`].
+    pub async fn confirm_by_name(&self, action: &str, name: &str, yes: bool) -> Result<()> {
+        self.printer
+            .confirm_by_name(action, name, yes, self.interrupt.wait())
+            .await
     }
 
     /// The stream an argument names, or the default one.
@@ -125,6 +142,22 @@ pub(super) fn load_dotenv() -> Result<()> {
         }
         Err(error) => Err(Error::usage(".env could not be read").cause(error)),
     }
+}
+
+fn place_as_typed(global: &GlobalArgs) -> String {
+    let target = global.target.map(|target| match target {
+        TargetArg::Aws => "aws",
+        TargetArg::Local => "local",
+    });
+    [
+        ("--target", target),
+        ("--endpoint-url", global.endpoint_url.as_deref()),
+        ("--region", global.region.as_deref()),
+        ("--profile", global.profile.as_deref()),
+    ]
+    .into_iter()
+    .filter_map(|(flag, value)| Some(format!(" {flag} {}", value?)))
+    .collect()
 }
 
 fn settings(global: &GlobalArgs) -> Result<Settings> {

@@ -6,7 +6,7 @@ use super::Session;
 use super::template::{ChoiceArgs, TemplateArgs, stoppable};
 use crate::error::Result;
 use crate::exit::Exit;
-use crate::pipeline::apply::RunReport;
+use crate::pipeline::apply::{ResourceReport, RunReport};
 use crate::pipeline::event::Outcome;
 use crate::pipeline::resources::Kinds;
 use crate::pipeline::{Pipeline, Stop};
@@ -59,7 +59,9 @@ pub(super) async fn run(args: SetupArgs, session: &Session) -> Result<Exit> {
     let losses = plan.losses();
     if !losses.is_empty() {
         losses.iter().for_each(|loss| printer.warn(loss));
-        printer.confirm_by_name("lose data for good", pipeline.identity().instance(), args.yes)?;
+        session
+            .confirm_by_name("lose data for good", pipeline.identity().instance(), args.yes)
+            .await?;
     }
     let progress = ApplyProgress::new(printer);
     let show = |event| progress.show(&event);
@@ -81,21 +83,21 @@ fn say_at_the_end(args: &SetupArgs, session: &Session, pipeline: &Pipeline<'_>, 
             return;
         }
         _ => {
-            printer.note("Not everything was done; the same command goes on from here");
+            printer.note("Not everything was done; once the cause is mended, setup goes on from here");
             return;
         }
     }
-    if report
-        .resources
-        .iter()
-        .all(|one| one.result == Outcome::Unchanged)
-    {
-        printer.note(&format!("Nothing to change: {identity} is as asked for"));
-    } else {
-        printer.note(&format!("{identity} is ready"));
-    }
+    let unchanged = |one: &ResourceReport| one.result == Outcome::Unchanged;
+    let nothing_done = report.resources.iter().all(unchanged);
+    printer.note(&match nothing_done {
+        true => format!("Nothing to change: {identity} is as asked for"),
+        false => format!("{identity} is ready"),
+    });
     for (name, value) in &report.outputs {
         printer.note(&format!("  {name:<12} {value}"));
+    }
+    if nothing_done {
+        return;
     }
     let stream = args.template.stream_as_typed(session);
     let this = args.template.as_typed(session);

@@ -93,7 +93,7 @@ pub(super) async fn run(args: TailArgs, session: &Session) -> Result<Exit> {
     options.shards = shards;
     options.follow = !args.no_follow;
     let from_latest = options.start == Start::Latest;
-    let source = Arc::new(KinesisShards::new(context.kinesis(), &stream));
+    let source = Arc::new(KinesisShards::new(context.kinesis_once(), &stream));
     let tail = Tail::start(source, options).await?;
     session.printer().note(&format!(
         "Reading {stream} from {}, {} shard{}",
@@ -108,6 +108,7 @@ pub(super) async fn run(args: TailArgs, session: &Session) -> Result<Exit> {
         left: args.limit,
         shown: 0,
         throttled: HashSet::new(),
+        failing: HashSet::new(),
     };
     show.all(tail).await
 }
@@ -137,6 +138,8 @@ struct Show<'a> {
     shown: u64,
     /// Shards whose limit was already told of: they reach it again and again.
     throttled: HashSet<Arc<str>>,
+    /// Shards that cannot be read at the moment; the first and the last of them are worth a sentence.
+    failing: HashSet<Arc<str>>,
 }
 
 impl Show<'_> {
@@ -212,6 +215,21 @@ impl Show<'_> {
                 format!(
                     "{shard_id} is at its limit of reads (5 a second for all readers): reading more slowly"
                 )
+            }
+            TailEvent::Failing { shard_id, reason } => {
+                let first = self.failing.is_empty();
+                self.failing.insert(Arc::clone(shard_id));
+                if !first {
+                    return;
+                }
+                format!("{reason}; trying again")
+            }
+            TailEvent::Recovered { shard_id } => {
+                self.failing.remove(shard_id);
+                if !self.failing.is_empty() {
+                    return;
+                }
+                "Reading again, from where it was".to_owned()
             }
             TailEvent::Expired { shard_id } => {
                 format!("{shard_id}: the iterator had expired; reading on where it was")

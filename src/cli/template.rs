@@ -131,6 +131,26 @@ impl TemplateArgs {
         Ok(ambient)
     }
 
+    /// As [`TemplateArgs::as_typed`], with the parameters too: what makes `setup` ask for the same.
+    pub(super) fn as_typed_in_full(&self, session: &Session) -> String {
+        let mut typed = self.as_typed(session);
+        for (name, value) in &self.parameters {
+            // Quoted for a shell where it needs it.
+            let pair = format!("{name}={value}");
+            let plain = |c: char| c.is_ascii_alphanumeric() || "=_.:/+@%,-".contains(c);
+            typed.push_str(" --param ");
+            if pair.chars().all(plain) {
+                typed.push_str(&pair);
+            } else {
+                typed.push_str(&format!("'{}'", pair.replace('\'', r"'\''")));
+            }
+        }
+        if self.adopt {
+            typed.push_str(" --adopt");
+        }
+        typed
+    }
+
     /// This pipeline as arguments of another command, for a line to copy.
     pub(super) fn as_typed(&self, session: &Session) -> String {
         let mut typed = String::new();
@@ -141,11 +161,12 @@ impl TemplateArgs {
         typed + &self.stream_as_typed(session)
     }
 
-    /// The stream as an argument of another command; empty where it is the default one.
+    /// Where to act and on which stream, as arguments of another command; empty where both are the default.
     pub(super) fn stream_as_typed(&self, session: &Session) -> String {
+        let place = session.place_as_typed();
         match &self.stream.stream {
-            Some(name) if *name != session.settings().stream => format!(" --stream {name}"),
-            _ => String::new(),
+            Some(name) if *name != session.settings().stream => format!("{place} --stream {name}"),
+            _ => place.to_owned(),
         }
     }
 }

@@ -34,12 +34,19 @@ pub(super) async fn run(args: VerifyArgs, session: &Session) -> Result<Exit> {
     let report = pipeline.verify(!args.no_put).await?;
     printer.report(&report)?;
     let checks = || report.resources.iter().flat_map(|one| &one.checks);
+    let cautions = checks()
+        .filter(|check| check.state == CheckState::Caution)
+        .count();
     let faults = checks().filter(|check| check.state == CheckState::Fault).count();
     if faults == 0 {
         printer.note(&format!(
-            "{}: {} checks, no fault",
+            "{}: {} checks, no fault{}",
             report.pipeline,
-            checks().count()
+            checks().count(),
+            match cautions {
+                0 => String::new(),
+                n => format!(", {n} worth a look"),
+            }
         ));
         return Ok(Exit::Done);
     }
@@ -47,7 +54,7 @@ pub(super) async fn run(args: VerifyArgs, session: &Session) -> Result<Exit> {
     printer.warn(&format!(
         "{}: {faults} {word}; `streamctl setup{}` mends what is missing or changed",
         report.pipeline,
-        args.template.as_typed(session)
+        args.template.as_typed_in_full(session)
     ));
     Ok(Exit::Faults)
 }

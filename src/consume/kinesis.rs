@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::types::{ChildShard, Record, Shard, ShardIteratorType};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -12,19 +11,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use bytes::Bytes;
 
 use super::{IteratorStart, Page, ReadError, ShardInfo, ShardSource, TailRecord};
-use crate::error;
-
-/// Error codes with which the service asks for patience. Source: "Errors" of GetRecords and ListShards, Kinesis API
-/// reference, and "Common errors".
-const THROTTLES: &[&str] = &[
-    "ProvisionedThroughputExceededException",
-    "LimitExceededException",
-    "KMSThrottlingException",
-    "ThrottlingException",
-    "Throttling",
-    "RequestThrottled",
-    "TooManyRequestsException",
-];
+use crate::error::{self, aws::Retry};
 
 /// The shards of one stream.
 #[derive(Debug, Clone)]
@@ -34,15 +21,10 @@ pub struct KinesisShards {
 }
 
 impl KinesisShards {
-    /// Reads `stream` with `client`'s settings, except that a call is tried once: the engine retries by shard.
-    pub fn new(client: &Client, stream: impl Into<String>) -> Self {
-        let config = client
-            .config()
-            .to_builder()
-            .retry_config(RetryConfig::disabled())
-            .build();
+    /// Reads `stream` with `client`, which tries each call once: the engine retries by shard.
+    pub fn new(client: Client, stream: impl Into<String>) -> Self {
         Self {
-            client: Client::from_conf(config),
+            client,
             stream: stream.into(),
         }
     }
@@ -55,25 +37,16 @@ impl KinesisShards {
         if code == Some("ExpiredIteratorException") {
             return ReadError::Expired;
         }
-        let throttled = code.is_some_and(|code| THROTTLES.contains(&code));
-        let status = failure.raw_response().map(|response| response.status().as_u16());
-        let service = status.is_some_and(|status| status >= 500 || status == 429);
-        let network = match &failure {
-            SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
-            // Wrong credentials fail to dispatch too, and stay wrong.
-            SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
-            _ => false,
-        };
         // A list of shards that outlives its token is begun again.
-        let internal = matches!(
-            code,
-            Some("InternalFailureException" | "ExpiredNextTokenException")
-        );
+        let retry = match code {
+            Some("ExpiredNextTokenException") => Retry::Transient,
+            _ => error::aws::retry(&failure),
+        };
         let error = error::aws::failed(format!("could not read stream {}", self.stream), failure);
-        match (throttled, service || network || internal) {
-            (true, _) => ReadError::Throttled(error),
-            (_, true) => ReadError::Transient(error),
-            _ => ReadError::Fatal(error),
+        match retry {
+            Retry::Throttled => ReadError::Throttled(error),
+            Retry::Transient => ReadError::Transient(error),
+            Retry::Never => ReadError::Fatal(error),
         }
     }
 }

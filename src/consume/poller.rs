@@ -27,6 +27,10 @@ pub(super) enum Message {
     Throttled(Arc<str>),
     /// The iterator had expired and was replaced.
     Expired(Arc<str>),
+    /// Reads fail; they are tried again.
+    Failing(Arc<str>, String),
+    /// Reads go well again.
+    Recovered(Arc<str>),
     /// The shard cannot be read.
     Failed(Error),
 }
@@ -52,6 +56,7 @@ pub(super) struct Poller<S> {
     iterator: Option<String>,
     pace: Pace,
     throttled: bool,
+    failing: bool,
     /// Whether a first page was read, so that the start is fixed.
     positioned: bool,
     /// The service's time at the start, as far as this shard's pages tell, in milliseconds since the Unix epoch.
@@ -67,6 +72,7 @@ impl<S: ShardSource> Poller<S> {
             iterator: None,
             pace,
             throttled: false,
+            failing: false,
             positioned: false,
             tip_ms: None,
             shared,
@@ -122,6 +128,9 @@ impl<S: ShardSource> Poller<S> {
                 Ok(page) => {
                     self.pace.succeeded(&page.records);
                     self.throttled = false;
+                    if std::mem::take(&mut self.failing) {
+                        self.say(Message::Recovered(Arc::clone(&self.shard_id))).await;
+                    }
                     return Ok(self.hand_on(page).await);
                 }
                 Err(ReadError::Expired) => {
@@ -147,6 +156,11 @@ impl<S: ShardSource> Poller<S> {
                     let (wait, since) = self.pace.failed();
                     if since.elapsed() >= shared.options.retry_for {
                         return Err(error);
+                    }
+                    if !std::mem::replace(&mut self.failing, true) {
+                        let reason = error.chain().join(": ");
+                        self.say(Message::Failing(Arc::clone(&self.shard_id), reason))
+                            .await;
                     }
                     drop(_read);
                     sleep(wait).await;

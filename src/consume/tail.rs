@@ -51,6 +51,18 @@ pub enum TailEvent {
         /// The shard.
         shard_id: Arc<str>,
     },
+    /// Reads of a shard fail, and are tried again for [`TailOptions::retry_for`].
+    Failing {
+        /// The shard.
+        shard_id: Arc<str>,
+        /// Why.
+        reason: String,
+    },
+    /// A failing shard is read again, from where it was.
+    Recovered {
+        /// The shard.
+        shard_id: Arc<str>,
+    },
     /// A shard's iterator had expired and was replaced without loss.
     Expired {
         /// The shard.
@@ -154,6 +166,8 @@ impl<S: ShardSource> Tail<S> {
             }
             Message::Throttled(shard_id) => TailEvent::Throttled { shard_id },
             Message::Expired(shard_id) => TailEvent::Expired { shard_id },
+            Message::Failing(shard_id, reason) => TailEvent::Failing { shard_id, reason },
+            Message::Recovered(shard_id) => TailEvent::Recovered { shard_id },
             Message::Failed(error) => {
                 self.active = 0;
                 self.pollers.abort_all();

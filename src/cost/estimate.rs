@@ -36,6 +36,8 @@ pub struct Usage {
     pub bytes_in: u64,
     /// Bytes read with GetRecords by all readers.
     pub bytes_out: u64,
+    /// Shard-level metrics that are on, times open shards.
+    pub shard_level_metrics: u64,
 }
 
 /// One item of an estimate.
@@ -93,7 +95,7 @@ pub fn so_far(usage: &Usage) -> Estimate {
         unit,
         amount: price.of(quantity),
     };
-    let lines = match usage.mode {
+    let mut lines = match usage.mode {
         Mode::Provisioned { shards } => {
             let hours = shards.saturating_mul(usage.hours);
             vec![
@@ -117,6 +119,15 @@ pub fn so_far(usage: &Usage) -> Estimate {
             line("data read", "bytes", usage.bytes_out, book.on_demand.bytes_out),
         ],
     };
+    let metric_hours = usage.shard_level_metrics.saturating_mul(usage.hours);
+    if metric_hours > 0 {
+        lines.push(line(
+            "shard-level metrics",
+            "metric-hours",
+            metric_hours,
+            book.metric_hour,
+        ));
+    }
     Estimate {
         region: usage.region.clone(),
         as_of: Some(book.as_of),
@@ -140,6 +151,7 @@ mod tests {
             put_units: records * payload_units(KB),
             bytes_in: records * billed_bytes(KB),
             bytes_out: records * KB,
+            shard_level_metrics: 0,
         }
     }
 
@@ -175,6 +187,17 @@ mod tests {
     }
 
     #[test]
+    fn seven_shard_level_metrics_for_a_month() {
+        let usage = Usage {
+            shard_level_metrics: 7,
+            put_units: 0,
+            ..a_million_a_day(Mode::Provisioned { shards: 1 }, 730)
+        };
+        let lines = ["10.95", "0.00", "2.10"].map(str::to_owned).to_vec();
+        assert_eq!(amounts(&usage), (lines, "13.05".into()));
+    }
+
+    #[test]
     fn records_are_rounded_up() {
         assert_eq!(
             (payload_units(0), payload_units(25_600), payload_units(25_601)),
@@ -202,7 +225,9 @@ mod tests {
         fn any_usage_has_an_estimate(hours: u64, shards: u64, put_units: u64, bytes: u64) {
             for mode in [Mode::Provisioned { shards }, Mode::OnDemand] {
                 let (bytes_in, bytes_out) = (billed_bytes(bytes), bytes);
-                let usage = Usage { region: "us-east-1".into(), mode, hours, put_units, bytes_in, bytes_out };
+                let region = "us-east-1".into();
+                let shard_level_metrics = shards;
+                let usage = Usage { region, mode, hours, put_units, bytes_in, bytes_out, shard_level_metrics };
                 proptest::prop_assert!(so_far(&usage).total >= Some(Money::default()));
             }
         }

@@ -5,6 +5,9 @@ use super::Money;
 /// Bytes of what AWS bills as a gigabyte.
 const GB: u64 = 1 << 30;
 
+/// Hours of the month that AWS's monthly prices are divided by.
+const HOURS_A_MONTH: u64 = 730;
+
 /// A price: so much for so many units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Price {
@@ -71,6 +74,9 @@ pub struct PriceBook {
     pub provisioned: Provisioned,
     /// On-demand mode.
     pub on_demand: OnDemand,
+    /// An hour of one shard-level metric: billed as a CloudWatch custom metric, by the hour.
+    /// Source: https://aws.amazon.com/cloudwatch/pricing/.
+    pub metric_hour: Price,
 }
 
 static BOOKS: &[PriceBook] = &[PriceBook {
@@ -90,6 +96,7 @@ static BOOKS: &[PriceBook] = &[PriceBook {
         bytes_out: Price::new(40_000_000, GB),
         consumer_bytes: Price::new(50_000_000, GB),
     },
+    metric_hour: Price::new(300_000_000, HOURS_A_MONTH),
 }];
 
 /// The prices of `region`; `None` where none are known.

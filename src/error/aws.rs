@@ -13,10 +13,7 @@ use crate::exit::Exit;
 const REFUSED: &[(&str, &str)] = &[
     ("ExpiredToken", EXPIRED),
     ("ExpiredTokenException", EXPIRED),
-    (
-        "RequestExpired",
-        "check that this machine's clock is right, then try again",
-    ),
+    ("RequestExpired", WRONG_CLOCK),
     ("UnrecognizedClientException", WRONG_KEY),
     ("InvalidClientTokenId", WRONG_KEY),
     ("InvalidAccessKeyId", WRONG_KEY),
@@ -35,11 +32,55 @@ const REFUSED: &[(&str, &str)] = &[
     ),
 ];
 const EXPIRED: &str = "renew the credentials, for example with `aws sso login`, then run the command again";
+const WRONG_CLOCK: &str = "check that this machine's clock is right, then try again";
 const WRONG_KEY: &str =
     "check the access key, secret and region; `aws sts get-caller-identity` shows who you are";
 const MISSING: &str =
     "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use `--target local`";
 const DENIED: &str = "ask for the permission named above, or use another profile with --profile";
+
+/// Codes with which a service asks for patience. Source: "Errors" of PutRecords, GetRecords and ListShards, Kinesis API
+/// reference, and "Common errors".
+const THROTTLES: &[&str] = &[
+    "ProvisionedThroughputExceededException",
+    "LimitExceededException",
+    "KMSThrottlingException",
+    "ThrottlingException",
+    "Throttling",
+    "RequestThrottled",
+    "TooManyRequestsException",
+];
+
+/// What a failed call says about another try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// Too many requests: later, and more slowly.
+    Throttled,
+    /// The service or the network failed: later.
+    Transient,
+    /// It would fail again.
+    Never,
+}
+
+/// Judges the failure of a call that the SDK itself does not retry.
+pub fn retry<E: ProvideErrorMetadata>(failure: &SdkError<E, HttpResponse>) -> Retry {
+    let code = failure.as_service_error().and_then(ProvideErrorMetadata::code);
+    if code.is_some_and(|code| THROTTLES.contains(&code)) {
+        return Retry::Throttled;
+    }
+    let status = failure.raw_response().map(|response| response.status().as_u16());
+    let service = status.is_some_and(|status| status >= 500 || status == 429);
+    let network = match failure {
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
+        // Wrong credentials fail to dispatch too, and stay wrong.
+        SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
+        _ => false,
+    };
+    match service || network || code == Some("InternalFailureException") {
+        true => Retry::Transient,
+        false => Retry::Never,
+    }
+}
 
 /// The failure of the AWS call that did `what` ("could not create stream orders").
 pub fn failed<E>(what: impl Into<String>, error: SdkError<E, HttpResponse>) -> Error
@@ -90,6 +131,8 @@ fn service_error(what: &str, error: &(impl ProvideErrorMetadata + std::fmt::Disp
         .cause(format!("{code}: {message}"))
         .with_code(code);
     match refused {
+        // A signature that is too old or not valid yet says nothing about the key.
+        Some(_) if code.contains("Signature") && is_about_time(&message) => built.hint(WRONG_CLOCK),
         Some((_, hint)) => built.hint(*hint),
         None => match hint_for(code) {
             Some(hint) => built.hint(hint),
@@ -98,12 +141,15 @@ fn service_error(what: &str, error: &(impl ProvideErrorMetadata + std::fmt::Disp
     }
 }
 
+/// Source: "Troubleshoot Signature Version 4 signed requests", IAM user guide.
+fn is_about_time(message: &str) -> bool {
+    message.contains("Signature expired") || message.contains("Signature not yet current")
+}
+
 /// The next step for faults of the request, where one is known.
 fn hint_for(code: &str) -> Option<&'static str> {
     Some(match code {
-        "ResourceNotFoundException" | "NoSuchEntity" => {
-            "`streamctl list` shows the streams here; `streamctl setup` makes one"
-        }
+        "ResourceNotFoundException" => "`streamctl list` shows the streams here; `streamctl setup` makes one",
         "ResourceInUseException" => "wait until the stream is ACTIVE (`streamctl describe`), then try again",
         "LimitExceededException" => "an account limit is reached: wait, or ask AWS for a higher quota",
         "ProvisionedThroughputExceededException" => "the shard is at its limit: slow down or add shards",
@@ -142,4 +188,48 @@ fn innermost(error: impl std::error::Error) -> String {
         next = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
+    use aws_smithy_types::error::ErrorMetadata;
+
+    use super::*;
+
+    fn refused(status: u16, code: &str, message: &str) -> SdkError<ErrorMetadata, HttpResponse> {
+        let meta = ErrorMetadata::builder().code(code).message(message).build();
+        let status = StatusCode::try_from(status).unwrap();
+        SdkError::service_error(meta, HttpResponse::new(status, SdkBody::empty()))
+    }
+
+    #[test]
+    fn a_signature_out_of_time_is_the_clocks_fault() {
+        let code = "InvalidSignatureException";
+        let hint = |message| {
+            let error = failed("could not list the streams", refused(400, code, message));
+            error.hint_text().unwrap().to_owned()
+        };
+        let late = "Signature expired: 20261121T100000Z is now earlier than 20261121T101500Z";
+        assert_eq!(hint(late), WRONG_CLOCK);
+        assert_eq!(
+            hint("The request signature we calculated does not match"),
+            WRONG_KEY
+        );
+    }
+
+    #[test]
+    fn failures_are_judged_by_code_and_status() {
+        for (status, code, expected) in [
+            (400, "ProvisionedThroughputExceededException", Retry::Throttled),
+            (400, "LimitExceededException", Retry::Throttled),
+            (400, "InternalFailureException", Retry::Transient),
+            (503, "ServiceUnavailable", Retry::Transient),
+            (400, "ResourceNotFoundException", Retry::Never),
+            (400, "AccessDeniedException", Retry::Never),
+        ] {
+            assert_eq!(retry(&refused(status, code, "")), expected, "{code}");
+        }
+    }
 }

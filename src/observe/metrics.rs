@@ -14,6 +14,7 @@ pub use window::{MAX_WINDOW_SECONDS, Window};
 
 use crate::context::Context;
 use crate::error::{self, Result};
+use crate::stream::{Listing, shards};
 
 /// What one shard takes a second. Source: "Quotas and limits", Kinesis developer guide.
 const SHARD_BYTES: f64 = 1024.0 * 1024.0;
@@ -150,12 +151,14 @@ pub async fn read(
         .send()
         .await
         .map_err(|e| error::aws::failed(what(), e))?;
-    let shards = if shard_level {
-        shard_ids(context, stream).await?
+    let ids = if shard_level {
+        // Closed ones too: they may have figures within the window.
+        let all = shards::list(context, stream, &Listing::All).await?;
+        all.all().iter().map(|shard| shard.id.clone()).collect()
     } else {
         Vec::new()
     };
-    let series = fetch::fetch(context.cloudwatch(), stream, &shards, &window).await?;
+    let series = fetch::fetch(context.cloudwatch(), stream, &ids, &window).await?;
     let description = summary.stream_description_summary();
     let on_demand = description
         .and_then(|description| description.stream_mode_details())
@@ -168,29 +171,6 @@ pub async fn read(
         series,
         window,
     })
-}
-
-/// All shards, open and closed: a closed one may have figures within the window.
-async fn shard_ids(context: &Context, stream: &str) -> Result<Vec<String>> {
-    let mut all = Vec::new();
-    let mut token: Option<String> = None;
-    loop {
-        // A token stands for the stream: naming both is refused.
-        let named = token.is_none().then(|| stream.to_owned());
-        let page = context
-            .kinesis()
-            .list_shards()
-            .set_stream_name(named)
-            .set_next_token(token)
-            .send()
-            .await
-            .map_err(|e| error::aws::failed(format!("could not list the shards of {stream}"), e))?;
-        all.extend(page.shards().iter().map(|shard| shard.shard_id().to_owned()));
-        token = page.next_token;
-        if token.is_none() {
-            return Ok(all);
-        }
-    }
 }
 
 fn utilisation(series: &[Series], window: &Window, shards: i32) -> Utilisation {

@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::event::{Events, Outcome, Step, Stop};
 use super::plan::{Plan, Planned};
-use super::resource::{Change, Resource, Surroundings};
+use super::resource::{Change, Present, Resource, Surroundings};
 use super::walk::{self, Reached, Way};
-use super::{Graph, Pipeline};
+use super::{Graph, Pipeline, lag};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 
@@ -74,7 +74,9 @@ impl<'c> Pipeline<'c> {
                     },
                 };
                 let done = self.apply_one(planned, &around, events, stop).await;
-                if done.done.contains(&Change::Create) {
+                // One whose making was begun by an earlier run is made in this one.
+                let begun = planned.observed.present().is_some_and(Present::unfinished);
+                if begun || done.done.contains(&Change::Create) {
                     created
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
@@ -98,6 +100,8 @@ impl<'c> Pipeline<'c> {
             .iter()
             .zip(works)
             .zip(reached)
+            // An act such as a test record that is not due is nothing to speak of.
+            .filter(|((planned, _), _)| planned.resource.stays() || !planned.changes.is_empty())
             .map(|((planned, work), reached)| report(self.graph(), planned, work, &reached))
             .collect();
         Ok(RunReport {
@@ -122,7 +126,7 @@ impl<'c> Pipeline<'c> {
         let outcome = self.try_apply(planned, around, &step, &mut done).await;
         let error = outcome.err();
         match &error {
-            Some(error) => step.finished(failure(error), &error.chain().join(": ")),
+            Some(error) => finish_failed(&step, error),
             None => step.finished(outcome_of(&done), ""),
         }
         Work {
@@ -158,20 +162,39 @@ impl<'c> Pipeline<'c> {
         if done.is_empty() {
             self.learn(id, current.resource.outputs(&current.observed));
         } else {
-            let observed = current.resource.observe().await?;
+            // What refers to it must not be made of outputs that are not known yet.
+            let created = done.contains(&Change::Create) && current.resource.stays();
+            let observed = match created {
+                true => lag::observe_until(current.resource.as_ref(), true).await?,
+                false => current.resource.observe().await?,
+            };
+            if created && observed.present().is_none() {
+                return Err(Error::failed("was made and cannot be seen")
+                    .hint("run the same command again: it goes on from there"));
+            }
             self.learn(id, current.resource.outputs(&observed));
         }
         Ok(())
     }
 }
 
-/// What an error makes of a resource: stopped is not failed.
-pub(super) fn failure(error: &Error) -> Outcome {
-    if error.exit() == Exit::Interrupted {
-        Outcome::Skipped
-    } else {
-        Outcome::Failed
+/// What an error makes of a resource: stopped is not failed. `touched` says whether it was begun.
+pub(super) fn failure(error: &Error, touched: bool) -> Outcome {
+    match (error.exit(), touched) {
+        (Exit::Interrupted, true) => Outcome::Stopped,
+        (Exit::Interrupted, false) => Outcome::Skipped,
+        _ => Outcome::Failed,
     }
+}
+
+/// Tells that a resource is done with because of `error`.
+pub(super) fn finish_failed(step: &Step<'_>, error: &Error) {
+    let outcome = failure(error, step.was_touched());
+    let detail = match outcome {
+        Outcome::Failed => error.chain().join(": "),
+        _ => String::new(),
+    };
+    step.finished(outcome, &detail);
 }
 
 fn outcome_of(done: &[Change]) -> Outcome {
@@ -214,18 +237,22 @@ fn report(
             };
             if let Some(error) = work.error {
                 let done = (!work.done.is_empty()).then(|| format!(" (done before: {})", join(&work.done)));
-                report.result = failure(&error);
+                report.result = failure(&error, work.touched);
                 report.detail = error.chain().join(": ") + &done.unwrap_or_default();
                 report.hint = error.hint_text().map(str::to_owned);
                 exit = Some(match error.exit() {
                     Exit::Interrupted => {
-                        let begun = work.touched || !work.done.is_empty();
-                        report.detail = if begun {
-                            "stopped on the way"
+                        let left: Vec<Change> = planned
+                            .changes
+                            .iter()
+                            .filter(|change| !work.done.contains(change))
+                            .cloned()
+                            .collect();
+                        report.detail = if work.done.is_empty() {
+                            "not finished".to_owned()
                         } else {
-                            "stopped before"
-                        }
-                        .to_owned();
+                            format!("done: {}; not finished: {}", join(&work.done), join(&left))
+                        };
                         Exit::Interrupted
                     }
                     _ if work.touched => Exit::Partial,
@@ -253,7 +280,12 @@ fn join(changes: &[Change]) -> String {
 /// Done where nothing failed; interrupted where the user stopped it; partly done where anything was; else as the failure
 /// says.
 pub(super) fn exit(resources: &[(ResourceReport, Option<Exit>)], stop: &Stop) -> Exit {
-    let unfinished = |report: &ResourceReport| matches!(report.result, Outcome::Failed | Outcome::Skipped);
+    let unfinished = |report: &ResourceReport| {
+        matches!(
+            report.result,
+            Outcome::Failed | Outcome::Stopped | Outcome::Skipped
+        )
+    };
     if !resources.iter().any(|(report, _)| unfinished(report)) {
         return Exit::Done;
     }

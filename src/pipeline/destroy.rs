@@ -9,7 +9,7 @@ use super::plan::{Action, PlanReport, PlannedReport};
 use super::resource::{Observed, Resource, Spec};
 use super::tags::Owner;
 use super::walk::{self, Reached, Way};
-use super::{Pipeline, event};
+use super::{Pipeline, event, lag};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 
@@ -87,7 +87,8 @@ impl<'c> Pipeline<'c> {
     /// Deletes what `survey` found and is ours, each resource after those that need it, then looks again: what is still
     /// there is a failure of the report, by name.
     pub async fn destroy(&self, survey: Survey<'c>, events: Events<'_>, stop: &Stop) -> RunReport {
-        let errors: Vec<Mutex<Option<Error>>> = survey.resources.iter().map(|_| Mutex::default()).collect();
+        let errors: Vec<Mutex<Option<(Error, bool)>>> =
+            survey.resources.iter().map(|_| Mutex::default()).collect();
         let reached = walk::walk(self.graph(), Way::Backward, stop, |node| {
             let (found, slot) = (&survey.resources[node], &errors[node]);
             async move {
@@ -101,8 +102,9 @@ impl<'c> Pipeline<'c> {
                 match delete(found, &step).await {
                     Ok(()) => Ok(()),
                     Err(error) => {
-                        step.finished(apply::failure(&error), &error.chain().join(": "));
-                        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                        apply::finish_failed(&step, &error);
+                        *slot.lock().unwrap_or_else(PoisonError::into_inner) =
+                            Some((error, step.was_touched()));
                         Err(Error::failed("failed"))
                     }
                 }
@@ -144,7 +146,7 @@ impl<'c> Pipeline<'c> {
     fn deletion(
         &self,
         found: &Found<'_>,
-        error: Option<Error>,
+        error: Option<(Error, bool)>,
         reached: &Reached<()>,
     ) -> (ResourceReport, Option<Exit>) {
         let mut report = ResourceReport {
@@ -162,9 +164,13 @@ impl<'c> Pipeline<'c> {
             report.hint = Some("add --adopt to delete it all the same".to_owned());
         } else if !found.goes() {
             report.result = Outcome::Absent;
-        } else if let Some(error) = error {
-            report.result = apply::failure(&error);
-            report.detail = error.chain().join(": ");
+        } else if let Some((error, touched)) = error {
+            report.result = apply::failure(&error, touched);
+            report.detail = match report.result {
+                Outcome::Failed => error.chain().join(": "),
+                Outcome::Stopped => "its deletion has begun".to_owned(),
+                _ => "stopped before it was deleted".to_owned(),
+            };
             report.hint = error.hint_text().map(str::to_owned);
             exit = Some(error.exit());
         } else if let Reached::Blocked(root) = reached {
@@ -187,9 +193,10 @@ async fn delete(found: &Found<'_>, step: &Step<'_>) -> Result<()> {
         return Ok(());
     }
     step.go_on()?;
-    step.doing("deleting");
+    step.touched();
     found.resource.delete(&found.observed, step).await?;
-    if found.resource.observe().await?.present().is_some() {
+    let left = lag::observe_until(found.resource.as_ref(), false).await?;
+    if left.present().is_some() {
         return Err(Error::new(Exit::Faults, "is still there after its deletion")
             .hint("run the same command again; if it stays, look at it in the AWS console"));
     }
@@ -239,7 +246,11 @@ impl Survey<'_> {
                     (None, true) => Action::Delete,
                     (None, false) => Action::None,
                 },
-                detail: found.kept.clone().unwrap_or_default(),
+                detail: match (&found.kept, found.goes()) {
+                    (Some(kept), _) => kept.clone(),
+                    (None, true) => String::new(),
+                    (None, false) => "there is none".to_owned(),
+                },
                 changes: Vec::new(),
             })
             .collect();

@@ -55,6 +55,8 @@ pub enum Outcome {
     Kept,
     /// It could not be changed or deleted.
     Failed,
+    /// It was begun and is not finished, since the user stopped the run.
+    Stopped,
     /// Nothing was done, since something that comes first failed or the user stopped the run.
     Skipped,
 }
@@ -70,6 +72,7 @@ impl Outcome {
             Self::Absent => "absent",
             Self::Kept => "kept",
             Self::Failed => "failed",
+            Self::Stopped => "stopped",
             Self::Skipped => "skipped",
         }
     }

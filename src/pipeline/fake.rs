@@ -36,6 +36,10 @@ pub(super) struct State {
     pub(super) crash_after: Option<usize>,
     /// Boxes whose changing calls fail.
     pub(super) broken: Vec<String>,
+    /// Looks for which a box that was made or deleted is still shown as it was before.
+    pub(super) lag: u32,
+    /// What is shown of the boxes that were, and how often still.
+    stale: BTreeMap<String, (u32, Option<Crate>)>,
     running: usize,
     pub(super) most_at_once: usize,
 }
@@ -127,12 +131,19 @@ impl Resource for FakeBox<'_> {
     }
 
     async fn observe(&self) -> Result<Observed> {
-        let state = self.cloud.state();
-        Ok(match state.boxes.get(&self.declared.name) {
+        let mut state = self.cloud.state();
+        let shown = match state.stale.get_mut(&self.declared.name) {
+            Some((looks @ 1.., before)) => {
+                *looks -= 1;
+                before.clone()
+            }
+            _ => state.boxes.get(&self.declared.name).cloned(),
+        };
+        Ok(match shown {
             None => Observed::Absent,
             Some(there) => Observed::Present(Present {
                 tags: there.tags.clone(),
-                facts: serde_json::to_value(there).unwrap(),
+                facts: serde_json::to_value(&there).unwrap(),
             }),
         })
     }
@@ -182,6 +193,7 @@ impl Resource for FakeBox<'_> {
                 let key = name.clone();
                 self.cloud
                     .call(&name, "create", |state| {
+                        state.stale.insert(key.clone(), (state.lag, None));
                         state.boxes.insert(key, new);
                     })
                     .await?;
@@ -226,7 +238,8 @@ impl Resource for FakeBox<'_> {
         let name = &self.declared.name;
         self.cloud
             .call(name, "delete", |state| {
-                state.boxes.remove(name);
+                let before = state.boxes.remove(name);
+                state.stale.insert(name.clone(), (state.lag, before));
             })
             .await
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::apply::title;
 use super::event::Stop;
-use super::resource::{Change, Observed, Resource, Spec, Surroundings};
+use super::resource::{Change, Observed, Present, Resource, Spec, Surroundings};
 use super::tags::Owner;
 use super::walk::{self, Reached, Way};
 use super::{Pipeline, event};
@@ -107,7 +107,9 @@ impl<'c> Pipeline<'c> {
                     },
                 };
                 let planned = self.plan_one(self.graph().id(node), &around).await?;
-                if planned.changes.contains(&Change::Create) {
+                // One whose making was begun by an earlier run is made in this one.
+                let begun = planned.observed.present().is_some_and(Present::unfinished);
+                if begun || planned.changes.contains(&Change::Create) {
                     created
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
@@ -239,6 +241,8 @@ impl Plan<'_> {
         let resources: Vec<PlannedReport> = self
             .resources
             .iter()
+            // An act such as a test record that is not due is nothing to speak of.
+            .filter(|planned| planned.resource.stays() || !planned.changes.is_empty())
             .map(|planned| PlannedReport {
                 id: planned.spec.id.clone(),
                 kind: planned.spec.kind.clone(),

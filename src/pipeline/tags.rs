@@ -72,7 +72,18 @@ impl Tags {
         if set.is_empty() && removed.is_empty() {
             return None;
         }
-        let keys: Vec<&String> = set.keys().chain(&removed).collect();
+        let keys: Vec<&String> = set
+            .keys()
+            .chain(removed.iter().filter(|key| *key != UNFINISHED))
+            .collect();
+        if keys.is_empty() {
+            return Some(super::Change::Update {
+                field: "tags".to_owned(),
+                from: Some("the mark of an unfinished setup".to_owned()),
+                to: None,
+                loses: None,
+            });
+        }
         let list = |tags: &BTreeMap<String, String>| {
             let pairs = keys
                 .iter()

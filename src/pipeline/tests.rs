@@ -88,6 +88,25 @@ fn outputs_that_are_known_late_reach_those_that_need_them() {
 }
 
 #[test]
+fn a_cloud_that_shows_changes_late_is_waited_for() {
+    block_on(async {
+        let cloud = Cloud::default();
+        cloud.state().lag = 3;
+        assert_eq!(setup(&cloud, &[]).await.exit, Exit::Done);
+        assert_eq!(cloud.state().boxes["box-d"].beside, "serial-box-b");
+        assert_eq!(destroy(&cloud, false).await.exit, Exit::Done);
+
+        cloud.state().lag = u32::MAX;
+        let never_seen = setup(&cloud, &[]).await;
+        assert_eq!(never_seen.exit, Exit::Partial);
+        assert_eq!(
+            never_seen.resources[0].detail,
+            "was made and cannot be seen (done before: create)"
+        );
+    });
+}
+
+#[test]
 fn only_what_the_user_names_changes() {
     block_on(async {
         let cloud = Cloud::default();
@@ -226,11 +245,11 @@ fn a_wish_to_stop_finishes_what_runs_and_begins_nothing() {
         let plan = pipeline.plan().await.unwrap();
         let report = pipeline.apply(plan, &stop_at_a, &stop).await.unwrap();
         assert_eq!(report.exit, Exit::Interrupted);
-        assert!(
-            results(&report)
-                .iter()
-                .all(|(_, result)| *result == Outcome::Skipped)
-        );
+        for (id, result) in results(&report) {
+            let begun = id == "a";
+            let expected = if begun { Outcome::Stopped } else { Outcome::Skipped };
+            assert_eq!(result, expected, "{id}");
+        }
         // The call that ran was waited for, the next was not begun; the next run finishes the box.
         assert_eq!(cloud.state().calls, ["create box-a"]);
         assert_eq!(setup(&cloud, &[]).await.exit, Exit::Done);

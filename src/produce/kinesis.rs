@@ -1,29 +1,16 @@
 //! [`Transport`] over the AWS SDK.
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::operation::put_records::PutRecordsError;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry, StreamStatus};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::{EntryOutcome, PutError, Transport};
+use crate::error::aws::Retry;
 use crate::error::{self, Error, Result};
 use crate::record::{DEFAULT_MAX_RECORD_BYTES, Record};
-
-/// Error codes with which the service asks for patience. Source: "Errors" of PutRecords, Kinesis API reference, and
-/// "Common errors".
-const THROTTLES: &[&str] = &[
-    "ProvisionedThroughputExceededException",
-    "LimitExceededException",
-    "KMSThrottlingException",
-    "ThrottlingException",
-    "Throttling",
-    "RequestThrottled",
-    "TooManyRequestsException",
-];
 
 /// Sends to one stream.
 #[derive(Debug, Clone)]
@@ -40,16 +27,10 @@ pub struct StreamLimits {
 }
 
 impl KinesisTransport {
-    /// Sends to `stream` with `client`'s settings, except that a request is tried once: the engine retries by
-    /// record.
-    pub fn new(client: &Client, stream: impl Into<String>) -> Self {
-        let config = client
-            .config()
-            .to_builder()
-            .retry_config(RetryConfig::disabled())
-            .build();
+    /// Sends to `stream` with `client`, which tries each request once: the engine retries by record.
+    pub fn new(client: Client, stream: impl Into<String>) -> Self {
         Self {
-            client: Client::from_conf(config),
+            client,
             stream: stream.into(),
         }
     }
@@ -120,21 +101,14 @@ impl Transport for KinesisTransport {
 
 impl KinesisTransport {
     fn failure(&self, failure: SdkError<PutRecordsError, HttpResponse>) -> PutError {
-        let code = failure.as_service_error().and_then(ProvideErrorMetadata::code);
-        let throttled = code.is_some_and(|code| THROTTLES.contains(&code));
-        let status = failure.raw_response().map(|response| response.status().as_u16());
-        let service = status.is_some_and(|status| status >= 500 || status == 429);
-        let network = match &failure {
-            SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
-            // Wrong credentials fail to dispatch too, and stay wrong.
-            SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
-            _ => false,
-        };
-        let transient = throttled || service || network || code == Some("InternalFailureException");
+        let retry = error::aws::retry(&failure);
         let error = error::aws::failed(format!("could not send to stream {}", self.stream), failure);
-        match transient {
-            true => PutError::Transient { throttled, error },
-            false => PutError::Fatal(error),
+        match retry {
+            Retry::Never => PutError::Fatal(error),
+            Retry::Throttled | Retry::Transient => PutError::Transient {
+                throttled: retry == Retry::Throttled,
+                error,
+            },
         }
     }
 }

@@ -73,7 +73,10 @@ impl<R: Read> RecordReader<R> {
     /// # Errors
     /// The first fault of the input. An input without any record is a fault.
     pub fn read(&mut self) -> Result<Option<Record>, Fault> {
-        let outcome = self.read_next();
+        let mut outcome = self.read_next();
+        while matches!(outcome, Ok(Some(_))) && self.number <= self.options.skip {
+            outcome = self.read_next();
+        }
         if !matches!(outcome, Ok(Some(_))) {
             self.layout = Layout::Over;
         }

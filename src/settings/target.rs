@@ -61,6 +61,9 @@ const AWS_SIGNS: &[&str] = &[
 pub(super) fn resolve(flags: &Flags, sources: &Sources<'_>) -> Result<(Target, TargetReason)> {
     let env = |name: &str| (sources.env)(name).filter(|value| !value.trim().is_empty());
     let asked = |target| Ok((target, TargetReason::Asked));
+    if let Some(url) = &flags.endpoint_url {
+        check_endpoint(url)?;
+    }
     let endpoint = flags.endpoint_url.clone().or_else(|| env("AWS_ENDPOINT_URL"));
     match flags.target {
         Some(TargetChoice::Local) if flags.endpoint_url.is_some() => {

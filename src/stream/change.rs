@@ -127,10 +127,11 @@ impl<'a> Changer<'a> {
             }
         });
         if let Err(exists) = sent.await.map_err(|e| self.failed("create", e))? {
-            let found = observe(self.ctx, self.name).await?;
-            let ours = found.is_some_and(|found| {
-                !new.tags.is_empty() && new.tags.iter().all(|(k, v)| found.tags.get(k) == Some(v))
-            });
+            let found = match observe(self.ctx, self.name).await? {
+                Some(found) => found,
+                None => wait::wait_until_created(self.ctx, self.name, deadline, self.events).await?,
+            };
+            let ours = !new.tags.is_empty() && new.tags.iter().all(|(k, v)| found.tags.get(k) == Some(v));
             if !ours {
                 return Err(self
                     .failed("create", exists)
@@ -154,8 +155,9 @@ impl<'a> Changer<'a> {
         if found.status != Status::Deleting {
             if found.consumer_count > 0 && !with_consumers {
                 return Err(Error::failed(format!(
-                    "stream {} has {} registered consumers",
-                    self.name, found.consumer_count
+                    "stream {} has {}",
+                    self.name,
+                    counted(found.consumer_count, "registered consumer")
                 ))
                 .hint("deregister them first, or delete the stream together with its consumers"));
             }
@@ -193,21 +195,34 @@ impl<'a> Changer<'a> {
         }
         self.step(format!("setting the retention to {hours} h"));
         let kinesis = self.ctx.kinesis();
+        let is_set = |s: &StreamState| s.retention_hours == hours;
         if hours > now.retention_hours {
-            self.call(deadline, "increase the retention of", || {
+            let send = || {
                 let request = kinesis.increase_stream_retention_period().stream_name(self.name);
                 request.retention_period_hours(as_i32(hours)).send()
-            })
-            .await?;
+            };
+            self.call_until(
+                deadline,
+                "increase the retention of",
+                send,
+                "the retention",
+                &is_set,
+            )
+            .await
         } else {
-            self.call(deadline, "decrease the retention of", || {
+            let send = || {
                 let request = kinesis.decrease_stream_retention_period().stream_name(self.name);
                 request.retention_period_hours(as_i32(hours)).send()
-            })
-            .await?;
-        }
-        self.shown(deadline, "the retention", &|s| s.retention_hours == hours)
+            };
+            self.call_until(
+                deadline,
+                "decrease the retention of",
+                send,
+                "the retention",
+                &is_set,
+            )
             .await
+        }
     }
 
     /// Encrypts new records with the KMS key `key` (alias, id or ARN), or no longer (`None`).
@@ -263,7 +278,7 @@ impl<'a> Changer<'a> {
         let on: BTreeSet<_> = metrics.difference(&now.monitoring).copied().collect();
         let off: BTreeSet<_> = now.monitoring.difference(metrics).copied().collect();
         if !on.is_empty() {
-            self.step(format!("turning on {} shard-level metrics", on.len()));
+            self.step(format!("turning on {}", counted(on.len(), "shard-level metric")));
             self.call(deadline, "turn on shard-level metrics of", || {
                 let request = kinesis.enable_enhanced_monitoring().stream_name(self.name);
                 request
@@ -278,7 +293,10 @@ impl<'a> Changer<'a> {
                 .await?;
         }
         if !off.is_empty() {
-            self.step(format!("turning off {} shard-level metrics", off.len()));
+            self.step(format!(
+                "turning off {}",
+                counted(off.len(), "shard-level metric")
+            ));
             self.call(deadline, "turn off shard-level metrics of", || {
                 let request = kinesis.disable_enhanced_monitoring().stream_name(self.name);
                 request
@@ -313,7 +331,7 @@ impl<'a> Changer<'a> {
         let kinesis = self.ctx.kinesis();
         // Removed first: there is room for 50 only. Neither call is given more than the 50 that it takes.
         if !change.remove.is_empty() {
-            self.step(format!("removing {} tags", change.remove.len()));
+            self.step(format!("removing {}", counted(change.remove.len(), "tag")));
             self.call(deadline, "remove tags of", || {
                 let request = kinesis.remove_tags_from_stream().stream_name(self.name);
                 request.set_tag_keys(Some(change.remove.clone())).send()
@@ -321,7 +339,7 @@ impl<'a> Changer<'a> {
             .await?;
         }
         if !change.set.is_empty() {
-            self.step(format!("setting {} tags", change.set.len()));
+            self.step(format!("setting {}", counted(change.set.len(), "tag")));
             self.call(deadline, "tag", || {
                 let request = kinesis.add_tags_to_stream().stream_name(self.name);
                 request
@@ -348,12 +366,14 @@ impl<'a> Changer<'a> {
             Mode::Provisioned => sdk::StreamMode::Provisioned,
             Mode::OnDemand => sdk::StreamMode::OnDemand,
         };
-        self.call(deadline, "switch the mode of", || {
+        let send = || {
             let request = self.ctx.kinesis().update_stream_mode().stream_arn(&now.arn);
             request.stream_mode_details(mode_details(wanted.clone())).send()
+        };
+        self.call_until(deadline, "switch the mode of", send, "the mode", &|s| {
+            s.mode == mode
         })
-        .await?;
-        self.shown(deadline, "the mode", &|s| s.mode == mode).await
+        .await
     }
 
     /// Accepts records of up to `kib` KiB, 1,024 to 10,240.
@@ -368,16 +388,22 @@ impl<'a> Changer<'a> {
             return Ok(now);
         }
         self.step(format!("setting the largest record to {kib} KiB"));
-        self.call(deadline, "set the largest record of", || {
+        let send = || {
             let request = self.ctx.kinesis().update_max_record_size();
             request
                 .stream_arn(&now.arn)
                 .max_record_size_in_kib(as_i32(kib))
                 .send()
-        })
-        .await?;
-        self.shown(deadline, "the record size", &|s| s.max_record_size_kib == kib)
-            .await
+        };
+        let is_set = |s: &StreamState| s.max_record_size_kib == kib;
+        self.call_until(
+            deadline,
+            "set the largest record of",
+            send,
+            "the record size",
+            &is_set,
+        )
+        .await
     }
 }
 
@@ -422,12 +448,44 @@ impl Changer<'_> {
             .map_err(|e| self.failed(what, e))
     }
 
+    /// As [`Changer::call`], then waits until the stream shows the change `of` it. A refusal of what the stream shows
+    /// already is none: an earlier attempt was accepted and its answer lost, and the service refuses to change what is
+    /// as wanted.
+    pub(super) async fn call_until<T, E, Sending>(
+        &self,
+        deadline: Instant,
+        what: &str,
+        send: impl FnMut() -> Sending,
+        of: &str,
+        shown: &(dyn Fn(&StreamState) -> bool + Sync),
+    ) -> Result<StreamState>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        Sending: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        let refused = match self.call(deadline, what, send).await {
+            Ok(_) => return self.shown(deadline, of, shown).await,
+            Err(refused) => refused,
+        };
+        match observe(self.ctx, self.name).await {
+            Ok(Some(found)) if found.is_active() && shown(&found) => Ok(found),
+            _ => Err(refused),
+        }
+    }
+
     fn failed<E>(&self, what: &str, error: SdkError<E, HttpResponse>) -> Error
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         error::aws::failed(format!("could not {what} stream {}", self.name), error)
     }
+}
+
+/// A number of things in words, such as "1 tag" or "7 tags".
+fn counted(number: impl ToString, thing: &str) -> String {
+    let number = number.to_string();
+    let plural = if number == "1" { "" } else { "s" };
+    format!("{number} {thing}{plural}")
 }
 
 /// Counts of the API are signed; ours are checked against limits far below the sign.

@@ -101,22 +101,19 @@ impl Changer<'_> {
                 of,
             });
             let deadline = self.deadline() + PATIENCE_PER_SHARD * target.abs_diff(from);
-            self.call(
-                deadline,
-                &format!("reshard from {from} to {target} (step {step} of {of})"),
-                || {
-                    let request = self.ctx.kinesis().update_shard_count().stream_name(self.name);
-                    request
-                        .target_shard_count(as_i32(target))
-                        .scaling_type(sdk::ScalingType::UniformScaling)
-                        .send()
-                },
-            )
-            .await
-            .map_err(day_limit_hint)?;
+            let what = format!("reshard from {from} to {target} (step {step} of {of})");
+            let send = || {
+                let request = self.ctx.kinesis().update_shard_count().stream_name(self.name);
+                request
+                    .target_shard_count(as_i32(target))
+                    .scaling_type(sdk::ScalingType::UniformScaling)
+                    .send()
+            };
+            let is_set = |s: &StreamState| s.open_shards == target;
             now = self
-                .shown(deadline, "the shard count", &|s| s.open_shards == target)
-                .await?;
+                .call_until(deadline, &what, send, "the shard count", &is_set)
+                .await
+                .map_err(day_limit_hint)?;
         }
         Ok(now)
     }
@@ -125,8 +122,11 @@ impl Changer<'_> {
     async fn check_limits(&self, from: u32, steps: &[u32]) -> Result<()> {
         let limits = match self.ctx.kinesis().describe_limits().send().await {
             Ok(limits) => limits,
-            // Few policies allow it; without it, the service itself refuses what is too much.
-            Err(e) if e.code() == Some("AccessDeniedException") => return Ok(()),
+            // Few policies allow it, and an account has one such call a second; without it, the service itself refuses
+            // what is too much.
+            Err(e) if matches!(e.code(), Some("AccessDeniedException" | "LimitExceededException")) => {
+                return Ok(());
+            }
             Err(e) => return Err(error::aws::failed("could not read the account's shard limit", e)),
         };
         let count = |n: i32| u32::try_from(n).unwrap_or(0);

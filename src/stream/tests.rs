@@ -22,6 +22,8 @@ struct Service {
     busy: u32,
     /// Changing calls refused with ResourceInUseException although the stream is ACTIVE.
     refusals: u32,
+    /// Changing calls that are carried out and answered for with a failure of the service.
+    lost_answers: u32,
     /// Every call but descriptions and lists of tags.
     calls: Vec<String>,
 }
@@ -58,6 +60,9 @@ impl Service {
             self.refusals = self.refusals.saturating_sub(1);
             return error("ResourceInUseException");
         }
+        if body["TargetShardCount"].as_u64() == Some(self.shards) {
+            return error("InvalidArgumentException");
+        }
         match operation {
             "CreateStream" => self.exists = true,
             "DeleteStream" => self.exists = false,
@@ -65,6 +70,14 @@ impl Service {
             other => panic!("{other} is not expected"),
         }
         self.busy = 2;
+        if self.lost_answers > 0 {
+            self.lost_answers -= 1;
+            self.busy = 0;
+            return (
+                500,
+                json!({"__type": "InternalFailureException", "message": "lost"}),
+            );
+        }
         (200, json!({}))
     }
 
@@ -127,6 +140,7 @@ async fn service(change: impl FnOnce(&mut Service)) -> (Context, Arc<Mutex<Servi
         tags: BTreeMap::new(),
         busy: 0,
         refusals: 0,
+        lost_answers: 0,
         calls: Vec::new(),
     };
     change(&mut state);
@@ -198,6 +212,15 @@ async fn a_reshard_waits_between_its_steps() {
             "resharding 4 → 5 (step 3 of 3)"
         ]
     );
+}
+
+#[tokio::test]
+async fn a_change_whose_answer_was_lost_is_not_a_failure() {
+    let (ctx, service) = service(|s| s.lost_answers = 1).await;
+    let changer = Changer::new(&ctx, "orders", &|_| {});
+    let state = changer.set_shard_count(2).await.unwrap();
+    assert_eq!(state.open_shards, 2);
+    assert!(calls(&service).len() > 2, "the call is made again");
 }
 
 #[tokio::test]

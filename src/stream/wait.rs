@@ -153,22 +153,33 @@ where
     let started = Instant::now();
     let mut intervals = Intervals::new(rand::random::<f64>);
     loop {
-        let status = match look().await? {
-            Look::Done(value) => return Ok(value),
-            Look::Never(error) => return Err(error),
-            Look::NotYet(status) => status,
+        let looked = match look().await {
+            Ok(Look::Done(value)) => return Ok(value),
+            Ok(Look::Never(error)) => return Err(error),
+            Ok(Look::NotYet(status)) => Ok(status),
+            // All programs of the account share the rate of descriptions: no answer is no news.
+            Err(error) if error.is("LimitExceededException") || error.is("ThrottlingException") => Err(error),
+            Err(error) => return Err(error),
         };
         let elapsed = started.elapsed();
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(Error::failed(format!(
-                "stream {name} is still {status} after {} s",
-                elapsed.as_secs()
-            ))
-            .hint("run the command again: it goes on from there"));
-        }
-        events(Event::Waiting { status, elapsed });
-        sleep(intervals.advance().min(left)).await;
+        let after = intervals.advance().min(left);
+        events(match looked {
+            Ok(status) if left.is_zero() => {
+                return Err(Error::failed(format!(
+                    "stream {name} is still {status} after {} s",
+                    elapsed.as_secs()
+                ))
+                .hint("run the command again: it goes on from there"));
+            }
+            Err(error) if left.is_zero() => return Err(error),
+            Ok(status) => Event::Waiting { status, elapsed },
+            Err(error) => Event::Retrying {
+                code: error.code().unwrap_or_default().to_owned(),
+                after,
+            },
+        });
+        sleep(after).await;
     }
 }
 

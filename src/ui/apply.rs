@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use comfy_table::{ColumnConstraint, Table};
-
 use super::report::{Report, table};
 use super::{Printer, Step, Style};
 use crate::pipeline::CheckState;
@@ -13,7 +11,7 @@ use crate::pipeline::event::{Event, Outcome, What};
 use crate::pipeline::plan::{Action, PlanReport, PlannedReport};
 use crate::pipeline::verify::VerifyReport;
 
-/// Shows what happens to each resource: a moving line on a terminal, else a line for each thing that begins.
+/// Shows what happens to each resource: a moving line on a terminal, else a line for each step that begins and each failure.
 pub struct ApplyProgress<'a> {
     printer: &'a Printer,
     lines: Mutex<HashMap<String, Step>>,
@@ -57,12 +55,14 @@ impl<'a> ApplyProgress<'a> {
     }
 }
 
-/// The event as a line of its own; waiting is not worth one.
+/// The event as a line of its own. Waiting is not worth one, and what went well is in the table that follows.
 fn in_words(what: &What) -> Option<String> {
     match what {
         What::Doing(text) => Some(text.clone()),
-        What::Waiting(_) | What::Finished(Outcome::Unchanged | Outcome::Absent, _) => None,
-        What::Finished(outcome, detail) => Some(finished(*outcome, detail)),
+        What::Finished(outcome @ (Outcome::Failed | Outcome::Stopped | Outcome::Skipped), detail) => {
+            Some(finished(*outcome, detail))
+        }
+        What::Waiting(_) | What::Finished(..) => None,
     }
 }
 
@@ -84,11 +84,12 @@ fn changes(resource: &PlannedReport) -> String {
 
 impl Report for PlanReport {
     fn table(&self, _style: &Style) -> String {
-        let mut table = table(["RESOURCE", "KIND", "ACTION", "CHANGES"]);
-        for one in &self.resources {
-            table.add_row([one.name.as_str(), &one.kind, one.action.word(), &changes(one)]);
-        }
-        whole_names(table)
+        rows(
+            ["RESOURCE", "ACTION", "CHANGES"],
+            self.resources
+                .iter()
+                .map(|one| Row::new(&one.kind, [one.action.word()], named(&one.name, &changes(one)))),
+        )
     }
 
     fn text(&self) -> String {
@@ -106,13 +107,14 @@ impl Report for PlanReport {
 
 impl Report for RunReport {
     fn table(&self, _style: &Style) -> String {
-        let mut table = table(["RESOURCE", "KIND", "RESULT", "DETAIL"]);
-        for one in &self.resources {
-            // A line for each change.
-            let detail = one.detail.replace("; ", "\n");
-            table.add_row([one.name.as_str(), &one.kind, one.result.word(), &detail]);
-        }
-        whole_names(table)
+        rows(
+            ["RESOURCE", "RESULT", "DETAIL"],
+            self.resources.iter().map(|one| {
+                // A line for each change.
+                let detail = one.detail.replace("; ", "\n");
+                Row::new(&one.kind, [one.result.word()], named(&one.name, &detail))
+            }),
+        )
     }
 
     fn text(&self) -> String {
@@ -129,18 +131,17 @@ impl Report for RunReport {
 
 impl Report for VerifyReport {
     fn table(&self, _style: &Style) -> String {
-        let mut table = table(["RESOURCE", "CHECK", "STATE", "DETAIL"]);
-        for resource in &self.resources {
-            for check in &resource.checks {
-                table.add_row([
-                    resource.name.as_str(),
-                    &check.check,
-                    word(check.state),
-                    &check.detail,
-                ]);
-            }
-        }
-        whole_names(table)
+        let checks = self.resources.iter().flat_map(|resource| {
+            resource.checks.iter().enumerate().map(|(index, check)| {
+                // The name stands where the resource begins.
+                let (kind, detail) = match index {
+                    0 => (resource.kind.as_str(), named(&resource.name, &check.detail)),
+                    _ => ("", vec![check.detail.clone()]),
+                };
+                Row::new(kind, [check.check.as_str(), word(check.state)], detail)
+            })
+        });
+        rows(["RESOURCE", "CHECK", "STATE", "DETAIL"], checks)
     }
 
     fn text(&self) -> String {
@@ -157,12 +158,84 @@ impl Report for VerifyReport {
     }
 }
 
-/// Names of resources stay in one piece, to be copied; the last column wraps. No blanks at the ends of lines.
-fn whole_names(mut table: Table) -> String {
-    if let Some(names) = table.column_mut(0) {
-        names.set_constraint(ColumnConstraint::ContentWidth);
+/// A row of a table whose last column takes what the narrow ones before it leave.
+struct Row {
+    narrow: Vec<String>,
+    /// Lines of the last column, of any length.
+    wide: Vec<String>,
+}
+
+impl Row {
+    fn new<'a>(kind: &str, words: impl IntoIterator<Item = &'a str>, wide: Vec<String>) -> Self {
+        let kind = kind.replace('_', " ");
+        Self {
+            narrow: std::iter::once(kind)
+                .chain(words.into_iter().map(str::to_owned))
+                .collect(),
+            wide,
+        }
     }
-    table.trim_fmt()
+}
+
+/// A resource's name, and beneath it what there is to say of it.
+fn named(name: &str, detail: &str) -> Vec<String> {
+    let detail = detail.lines().map(str::to_owned);
+    std::iter::once(name.to_owned()).chain(detail).collect()
+}
+
+/// A table that breaks its last column between words only: names and ARNs stay in one piece, to be copied.
+fn rows<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = Row>) -> String {
+    let heading = Row {
+        narrow: headings[..N - 1].iter().map(|&word| word.to_owned()).collect(),
+        wide: vec![headings[N - 1].to_owned()],
+    };
+    let rows: Vec<Row> = std::iter::once(heading).chain(rows).collect();
+    let width = |text: &str| text.chars().count();
+    let widths: Vec<usize> = (0..N - 1)
+        .map(|column| {
+            rows.iter()
+                .map(|row| width(&row.narrow[column]))
+                .max()
+                .unwrap_or(0)
+                + 2
+        })
+        .collect();
+    let before: usize = widths.iter().sum();
+    // As wide as the other tables: the terminal, or 80 columns.
+    let left = usize::from(table([""]).width().unwrap_or(80)).saturating_sub(before);
+    let mut text = String::new();
+    for row in rows {
+        let wide = row.wide.iter().flat_map(|line| wrap(line, left));
+        let mut narrow = String::new();
+        for (cell, width) in row.narrow.iter().zip(&widths) {
+            narrow.push_str(&format!("{cell:width$}"));
+        }
+        for (index, line) in wide.enumerate() {
+            let begin = if index == 0 { narrow.as_str() } else { "" };
+            let line = format!("{begin:before$}{line}");
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Breaks `text` between words into lines of at most `width` characters; a longer word has a line for itself.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.len() - 1;
+        let line = &mut lines[last];
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= width {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
 }
 
 fn word(state: CheckState) -> &'static str {
@@ -222,11 +295,11 @@ mod tests {
     #[test]
     fn a_plan_fits_80_columns() {
         insta::assert_snapshot!(plan().table(&Style::plain()), @r#"
-        RESOURCE                                  KIND            ACTION  CHANGES
-        orders                                    stream          update  shards: 1 → 5
-                                                                          retention: 24
-                                                                          h → 48 h
-        ConcertDataIngestionKinesisPolicy-orders  managed_policy  create
+        RESOURCE        ACTION  CHANGES
+        stream          update  orders
+                                shards: 1 → 5
+                                retention: 24 h → 48 h
+        managed policy  create  ConcertDataIngestionKinesisPolicy-orders
         "#);
     }
 
@@ -257,8 +330,8 @@ mod tests {
         };
         insta::assert_snapshot!(report.table(&Style::plain()), @r#"
         RESOURCE  CHECK    STATE    DETAIL
-        orders    exists   good
-        orders    metrics  caution  no datapoints of IncomingRecords yet in the last 5
+        stream    exists   good     orders
+                  metrics  caution  no datapoints of IncomingRecords yet in the last 5
                                     minutes
         "#);
         assert!(

@@ -1,13 +1,17 @@
 //! Progress on stderr with indicatif; nothing at all where stderr is no terminal.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::safe::harmless;
+
 /// All progress lines of this process.
 #[derive(Debug, Clone)]
 pub struct Progress {
-    lines: MultiProgress,
+    hidden: bool,
+    lines: Arc<Mutex<MultiProgress>>,
 }
 
 /// One line of progress: a resource being changed, a file being sent.
@@ -19,25 +23,33 @@ pub struct Step {
 
 impl Progress {
     pub(super) fn new(hidden: bool) -> Self {
-        let target = if hidden {
-            ProgressDrawTarget::hidden()
-        } else {
-            ProgressDrawTarget::stderr()
-        };
         Self {
-            lines: MultiProgress::with_draw_target(target),
+            hidden,
+            lines: Arc::new(Mutex::new(on_stderr(hidden))),
         }
     }
 
     /// Whether progress is shown to anyone.
     pub fn is_hidden(&self) -> bool {
-        self.lines.is_hidden()
+        self.hidden
+    }
+
+    /// Leaves the lines drawn so far to the terminal: what follows on stdout stands below them and stays there.
+    /// Without it, the next message would be drawn over what stdout wrote.
+    pub(super) fn settle(&self) {
+        if !self.hidden {
+            *self.lock() = on_stderr(false);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, MultiProgress> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A line with a spinner, a name and a changing message.
     pub fn step(&self, name: impl Into<String>) -> Step {
         let name = name.into();
-        let bar = self.lines.add(ProgressBar::new_spinner());
+        let bar = self.lock().add(ProgressBar::new_spinner());
         bar.set_style(template("{spinner} {prefix}  {wide_msg}"));
         bar.set_prefix(name.clone());
         bar.enable_steady_tick(Duration::from_millis(100));
@@ -48,7 +60,7 @@ impl Progress {
     pub fn bytes(&self, name: impl Into<String>, total: Option<u64>) -> Step {
         let name = name.into();
         let bar = self
-            .lines
+            .lock()
             .add(total.map_or_else(ProgressBar::no_length, ProgressBar::new));
         bar.set_style(template(match total {
             Some(_) => "{prefix} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}  {wide_msg}",
@@ -61,7 +73,8 @@ impl Progress {
 
     /// Runs `print` with the lines out of the way.
     pub fn suspend<R>(&self, print: impl FnOnce() -> R) -> R {
-        self.lines.suspend(print)
+        let lines = self.lock().clone();
+        lines.suspend(print)
     }
 }
 
@@ -73,7 +86,7 @@ impl Step {
 
     /// Says what is being done now.
     pub fn message(&self, text: impl Into<String>) {
-        self.bar.set_message(text.into());
+        self.bar.set_message(harmless(&text.into()).into_owned());
     }
 
     /// Moves a counting line to `position`.
@@ -84,13 +97,21 @@ impl Step {
     /// Leaves the line with its last word, such as "created".
     pub fn finish(&self, text: impl Into<String>) {
         self.bar.set_style(template("  {prefix}  {wide_msg}"));
-        self.bar.finish_with_message(text.into());
+        self.bar.finish_with_message(harmless(&text.into()).into_owned());
     }
 
     /// Takes the line away.
     pub fn clear(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+fn on_stderr(hidden: bool) -> MultiProgress {
+    MultiProgress::with_draw_target(if hidden {
+        ProgressDrawTarget::hidden()
+    } else {
+        ProgressDrawTarget::stderr()
+    })
 }
 
 fn template(text: &str) -> ProgressStyle {

@@ -310,9 +310,10 @@ class DataPlane(unittest.TestCase):
             shard = "shardId-000000000000"
             first = [kinesis.put_record(StreamName=s.name, Data=str(n).encode(), PartitionKey="k")["SequenceNumber"]
                      for n in range(3)]
-            time.sleep(0.05)
-            between = time.time()
-            time.sleep(0.05)
+            # boto3 sends whole seconds: the next one lies between what is before and what comes.
+            between = int(time.time()) + 1
+            while time.time() <= between:
+                time.sleep(0.01)
             latest = kinesis.get_shard_iterator(
                 StreamName=s.name, ShardId=shard, ShardIteratorType="LATEST")["ShardIterator"]
             for n in range(3, 6):

@@ -195,3 +195,246 @@ fn a_port_in_use_says_so() {
     );
     assert!(said.contains("hint:"), "{said}");
 }
+
+#[test]
+fn everything_twice() {
+    let home = Home::new();
+    home.run(&["local", "start", "--port", "0"]);
+    let again = home.run(&["local", "start", "--port", "0", "--enforce-limits"]);
+    assert!(again.status.success(), "{again:?}");
+    assert!(text(&again.stderr).contains("was running already"), "{again:?}");
+    let env = || home.run(&["local", "env"]);
+    assert_eq!(env().stdout, env().stdout);
+    for _ in 0..2 {
+        let stopped = home.run(&["local", "stop"]);
+        assert!(stopped.status.success(), "{stopped:?}");
+    }
+    for expected in ["Deleted", "There was no data to delete"] {
+        let reset = home.run(&["local", "reset", "--yes"]);
+        assert!(reset.status.success(), "{reset:?}");
+        assert!(text(&reset.stdout).contains(expected), "{reset:?}");
+    }
+    // Without data there is nothing to ask for.
+    let reset = home.run(&["local", "reset"]);
+    assert!(reset.status.success(), "{reset:?}");
+}
+
+#[test]
+fn two_homes_are_two_clouds() {
+    let (one, other) = (Home::new(), Home::new());
+    for home in [&one, &other] {
+        let started = home.run(&["local", "start", "--port", "0"]);
+        assert!(started.status.success(), "{started:?}");
+    }
+    let made = one.run(&["setup", "--target", "local"]);
+    assert!(made.status.success(), "{made:?}");
+    assert_eq!(one.status()["streams"], 1);
+    assert_eq!(other.status()["streams"], 0);
+    assert_ne!(one.status()["endpoint"], other.status()["endpoint"]);
+    one.run(&["local", "stop"]);
+    assert_eq!(other.status()["running"], true);
+}
+
+#[test]
+fn the_default_port_may_be_taken() {
+    // Whoever has 4566, this test or another program: the next free port is taken.
+    let _taken = std::net::TcpListener::bind("127.0.0.1:4566");
+    let home = Home::new();
+    let started = home.run(&["local", "start", "-o", "json"]);
+    assert!(started.status.success(), "{started:?}");
+    let started: Value = serde_json::from_slice(&started.stdout).unwrap();
+    assert_ne!(started["endpoint"], "http://127.0.0.1:4566");
+}
+
+#[test]
+#[cfg(unix)]
+fn the_shell_can_use_the_environment_it_is_given() {
+    let home = Home::new();
+    home.run(&["local", "start", "--port", "0"]);
+    home.run(&["setup", "--target", "local"]);
+    let mut shell = home.command(&[]);
+    let script = r#"
+        eval "$("$STREAMCTL" local env)"
+        echo "$AWS_ENDPOINT_URL $AWS_REGION $AWS_ACCESS_KEY_ID"
+        "$STREAMCTL" list -o text
+        eval "$("$STREAMCTL" local env --unset)"
+        echo "left: ${AWS_ENDPOINT_URL-nothing} ${AWS_REGION-nothing}"
+    "#;
+    let output = Command::new("sh")
+        .args(["-eu", "-c", script])
+        .envs(shell.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .env_remove("AWS_ENDPOINT_URL")
+        .env("STREAMCTL", env!("CARGO_BIN_EXE_streamctl"))
+        .current_dir(home.path())
+        .output()
+        .unwrap();
+    shell.stdin(std::process::Stdio::null());
+    assert!(output.status.success(), "{output:?}");
+    let said = text(&output.stdout);
+    let endpoint = home.status()["endpoint"].as_str().unwrap().to_owned();
+    assert!(
+        said.starts_with(&format!("{endpoint} us-east-1 local\nconcert-data-stream")),
+        "{said}"
+    );
+    assert!(said.ends_with("left: nothing nothing\n"), "{said}");
+    // The variables point other commands to the endpoint, so the first eval made `list` use it as any SDK would.
+    assert!(!text(&output.stderr).contains("error"), "{output:?}");
+}
+
+#[test]
+fn reset_deletes_only_what_is_ours() {
+    let home = Home::new();
+    home.run(&["local", "start", "--port", "0"]);
+    let mine = home.path().join("mine.txt");
+    std::fs::write(&mine, "precious").unwrap();
+    assert!(home.run(&["local", "reset", "--yes"]).status.success());
+    assert_eq!(std::fs::read_to_string(&mine).unwrap(), "precious");
+    // A directory in the place of the data that the cloud did not make.
+    let data = home.path().join("local/data");
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("thesis.tex"), "precious").unwrap();
+    let refused = home.run(&["local", "reset", "--yes"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(
+        text(&refused.stderr).contains("was not made by the local cloud"),
+        "{refused:?}"
+    );
+    assert_eq!(
+        std::fs::read_to_string(data.join("thesis.tex")).unwrap(),
+        "precious"
+    );
+    let refused = home.run(&["local", "start", "--port", "0"]);
+    assert!(!refused.status.success());
+    assert!(
+        text(&refused.stderr).contains("are not of the local cloud"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_ends_the_foreground_daemon_cleanly() {
+    let home = Home::new();
+    let child = home
+        .command(&["local", "run", "--port", "0"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while home.status()["running"] == false {
+        assert!(Instant::now() < deadline, "it does not start");
+    }
+    // What was put before is there after the next start.
+    assert!(home.run(&["setup", "--target", "local"]).status.success());
+    let pid = child.id().to_string();
+    Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(
+        text(&output.stderr).ends_with("The local cloud has stopped\n"),
+        "{output:?}"
+    );
+    home.run(&["local", "start", "--port", "0"]);
+    assert_eq!(home.status()["streams"], 1);
+    // A second one of the same home is refused.
+    let second = home.run(&["local", "run", "--port", "0"]);
+    assert!(!second.status.success());
+    let said = text(&second.stderr);
+    assert!(said.contains("error:") && said.contains("hint:"), "{said}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_state_file_of_a_process_that_is_gone_is_ignored() {
+    let home = Home::new();
+    home.run(&["local", "start", "--port", "0"]);
+    home.kill();
+    let state = home.path().join("local/daemon.json");
+    assert!(state.exists());
+    for content in [
+        std::fs::read_to_string(&state).unwrap().as_str(),
+        "{\"pid\":",
+        "",
+        "[]",
+    ] {
+        std::fs::write(&state, content).unwrap();
+        assert_eq!(home.status()["running"], false, "{content}");
+        let stopped = home.run(&["local", "stop"]);
+        assert!(stopped.status.success(), "{stopped:?}");
+        let started = home.run(&["local", "start", "--port", "0"]);
+        assert!(started.status.success(), "{started:?}");
+        assert_eq!(home.status()["running"], true, "{content}");
+        home.kill();
+    }
+}
+
+#[test]
+fn damaged_metadata_names_its_file() {
+    let home = Home::new();
+    home.run(&["local", "start", "--port", "0"]);
+    home.run(&["setup", "--target", "local"]);
+    home.run(&["local", "stop"]);
+    let file = find(&home.path().join("local/data/kinesis"), "stream.json").unwrap();
+    std::fs::write(&file, "{\"version\": 1, \"sha").unwrap();
+    let failed = home.run(&["local", "start", "--port", "0"]);
+    assert_eq!(failed.status.code(), Some(4), "{failed:?}");
+    let said = text(&failed.stderr);
+    assert!(
+        said.contains(&*file.to_string_lossy()) && said.contains("is damaged"),
+        "{said}"
+    );
+    let said = said.replace(&*home.path().to_string_lossy(), "HOME");
+    let said = regex_free(&said);
+    insta::assert_snapshot!("damaged-metadata", said);
+    // And the way out that it names works.
+    assert!(home.run(&["local", "reset", "--yes"]).status.success());
+    assert!(home.run(&["local", "start", "--port", "0"]).status.success());
+}
+
+/// Without what differs from run to run: the generated names of streams' directories.
+fn regex_free(said: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for line in said.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let words = words.iter().map(|word| {
+            if word.contains("stream.json") {
+                "FILE"
+            } else {
+                *word
+            }
+        });
+        lines.push(words.collect::<Vec<_>>().join(" "));
+    }
+    lines.join("\n")
+}
+
+/// The first file of that name below `dir`.
+fn find(dir: &Path, name: &str) -> Option<std::path::PathBuf> {
+    std::fs::read_dir(dir).ok()?.find_map(|entry| {
+        let path = entry.ok()?.path();
+        if path.file_name()? == name {
+            return Some(path);
+        }
+        find(&path, name)
+    })
+}
+
+#[test]
+fn a_home_that_cannot_be_written_says_so() {
+    let home = Home::new();
+    // A file where the directory should be: it cannot be written by root either.
+    std::fs::write(home.path().join("local"), "").unwrap();
+    for command in ["start", "env", "reset"] {
+        let mut arguments = vec!["local", command];
+        arguments.extend((command == "reset").then_some("--yes"));
+        let failed = home.run(&arguments);
+        assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+        let said = text(&failed.stderr).replace(&*home.path().to_string_lossy(), "HOME");
+        insta::assert_snapshot!(format!("no-home-{command}"), said);
+    }
+    let failed = home.run(&["list", "--target", "local"]);
+    assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+    // Nothing can run there, and that is no error.
+    assert_eq!(home.status()["running"], false);
+    std::fs::remove_file(home.path().join("local")).unwrap();
+}

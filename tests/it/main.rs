@@ -3,9 +3,22 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bad_input;
+mod cloudwatch;
+mod demo;
+mod destroy;
 mod durability;
 mod failures;
 mod first_session;
 mod help;
+mod kinesis;
+mod list_describe;
 mod local;
+mod metrics;
+mod plan;
+mod provision;
+mod put;
+mod running;
+mod setup;
 mod support;
+mod tail;
+mod verify;

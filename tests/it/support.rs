@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
+use aws_config::SdkConfig;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_kinesis::types::ShardIteratorType;
 use tempfile::TempDir;
 
 /// A machine with nothing of AWS on it: an empty home, no variables.
@@ -115,16 +118,69 @@ impl Cloud {
         (self.endpoint, self.pid) = start(&self.machine, &[]);
     }
 
+    /// Starts it again on the same data, where programs that had found it look for it.
+    pub fn restart_in_place(&mut self) {
+        let port = self.endpoint.rsplit(':').next().unwrap().to_owned();
+        self.machine
+            .streamctl(["local", "start", "--port", &port])
+            .assert()
+            .success();
+        self.pid = pid(&self.machine.json(["local", "status"]));
+    }
+
+    /// Makes a stream and waits until it is ACTIVE.
+    pub fn stream(&self, name: &str, shards: i32) {
+        block_on(async {
+            let client = self.kinesis();
+            let made = client.create_stream().stream_name(name).shard_count(shards);
+            made.send().await.unwrap();
+            while !is_active(&client, name).await {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+    }
+
+    /// Partition key and data of every record of a stream's shards, oldest shard first, read with the AWS SDK.
+    pub fn records(&self, name: &str) -> Vec<(String, Vec<u8>)> {
+        block_on(async {
+            let client = self.kinesis();
+            let shards = client.list_shards().stream_name(name).send().await.unwrap();
+            let mut found = Vec::new();
+            for shard in shards.shards() {
+                let start = client.get_shard_iterator().stream_name(name);
+                let start = start
+                    .shard_id(shard.shard_id())
+                    .shard_iterator_type(ShardIteratorType::TrimHorizon);
+                let mut iterator = start.send().await.unwrap().shard_iterator;
+                while let Some(at) = iterator {
+                    let page = client.get_records().shard_iterator(at).send().await.unwrap();
+                    let at_tip = page.millis_behind_latest == Some(0);
+                    iterator = page.next_shard_iterator.filter(|_| !at_tip);
+                    for record in page.records {
+                        found.push((record.partition_key.unwrap(), record.data.into_inner()));
+                    }
+                }
+            }
+            found
+        })
+    }
+
     /// The AWS SDK pointed at it.
     pub fn kinesis(&self) -> aws_sdk_kinesis::Client {
-        let config = aws_sdk_kinesis::Config::builder()
+        aws_sdk_kinesis::Client::new(&self.sdk())
+    }
+
+    /// What every client of the AWS SDK starts from; change it with `into_builder`.
+    pub fn sdk(&self) -> SdkConfig {
+        SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .endpoint_url(&self.endpoint)
             .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+                "test", "test", None, None, "test",
+            )))
             .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .build();
-        aws_sdk_kinesis::Client::from_conf(config)
+            .build()
     }
 }
 
@@ -141,11 +197,19 @@ fn start(machine: &Machine, args: &[&str]) -> (String, u32) {
         .assert()
         .success();
     let status = machine.json(["local", "status"]);
-    let pid = status["pid"]
-        .as_u64()
-        .and_then(|pid| u32::try_from(pid).ok())
-        .unwrap();
-    (status["endpoint"].as_str().unwrap().to_owned(), pid)
+    (status["endpoint"].as_str().unwrap().to_owned(), pid(&status))
+}
+
+fn pid(status: &serde_json::Value) -> u32 {
+    u32::try_from(status["pid"].as_u64().unwrap()).unwrap()
+}
+
+/// Whether the stream is ACTIVE.
+pub async fn is_active(client: &aws_sdk_kinesis::Client, name: &str) -> bool {
+    let summary = client.describe_stream_summary().stream_name(name).send();
+    let summary = summary.await.unwrap();
+    let summary = summary.stream_description_summary().unwrap();
+    summary.stream_status().as_str() == "ACTIVE"
 }
 
 fn kill(pid: u32) {

@@ -127,23 +127,33 @@ impl FailedFile {
 
 impl Kept {
     /// What the user must know about them.
-    pub(super) fn lines(&self, summary: &PutSummary) -> Vec<String> {
+    pub(super) fn lines(&self, summary: &PutSummary, stream: Option<&str>) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some(reason) = &self.reason {
-            lines.push(format!("{} records failed; the first: {reason}", summary.failed));
+            lines.push(match summary.failed {
+                1 => format!("1 record failed: {reason}"),
+                failed => format!("{failed} records failed; the first: {reason}"),
+            });
         }
         if let (Some(path), 1..) = (&self.path, self.records) {
             let path = path.display();
+            let (what, them) = match self.records {
+                1 => ("1 record that was not acknowledged is".to_owned(), "it"),
+                count => (format!("{count} records that were not acknowledged are"), "them"),
+            };
+            let stream = stream.map_or_else(String::new, |name| format!(" --stream {name}"));
             lines.push(format!(
-                "{} records that were not acknowledged are in {path}; send them with `streamctl put --file {path}`",
-                self.records
+                "{what} in {path}; send {them} with `streamctl put{stream} --file {path}`"
             ));
         }
         if self.lost > 0 {
             let trouble = self.trouble.as_deref().unwrap_or("unknown");
+            let what = match self.lost {
+                1 => "1 record that was".to_owned(),
+                count => format!("{count} records that were"),
+            };
             lines.push(format!(
-                "{} records that were not acknowledged could not be written to a file: {trouble}",
-                self.lost
+                "{what} not acknowledged could not be written to a file: {trouble}"
             ));
         }
         lines
@@ -209,8 +219,8 @@ mod tests {
         let kept = file.close();
         assert_eq!((kept.records, kept.lost), (0, 1));
         assert!(
-            kept.lines(&PutSummary::default())[0]
-                .starts_with("1 records that were not acknowledged could not")
+            kept.lines(&PutSummary::default(), None)[0]
+                .starts_with("1 record that was not acknowledged could not")
         );
     }
 }

@@ -183,6 +183,10 @@ impl PutInput {
         match summary.last_number {
             _ if input_ended => None,
             0 => Some(format!("nothing was read from {name}")),
+            number if self.is_repeatable() => Some(format!(
+                "{name} was read up to record {number} (line {}); the same command with `--skip {number}` sends the rest",
+                summary.last_line
+            )),
             number => Some(format!(
                 "{name} was read up to record {number} (line {}); what follows was not read",
                 summary.last_line

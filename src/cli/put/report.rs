@@ -10,7 +10,7 @@ use super::input::PutInput;
 use crate::error::Result;
 use crate::produce::{Batch, BatchLimits, PutEnd, PutSummary};
 use crate::record::ReadOptions;
-use crate::ui::{Report, Style, table};
+use crate::ui::{Report, Style, table, units};
 
 /// Distinct keys are counted up to here: the set must not grow with the input.
 const KEYS: usize = 100_000;
@@ -87,7 +87,8 @@ impl Report for PutReport {
                 bytes(shard.bytes),
             ]);
         }
-        rows.to_string()
+        let lines: Vec<String> = rows.lines().map(|line| line.trim_end().to_owned()).collect();
+        lines.join("\n")
     }
 
     fn text(&self) -> String {
@@ -112,14 +113,21 @@ pub(super) fn sentence(stream: &str, summary: &PutSummary) -> String {
         false => format!("{} of {} read", summary.acknowledged, records(summary.read)),
     };
     let mut text = format!(
-        "Sent {counted} ({}) to {stream} in {:.1} s",
+        "Sent {counted} ({}) to {stream} in {}",
         bytes(summary.bytes),
-        summary.elapsed.as_secs_f64()
+        units::milliseconds(summary.elapsed.as_secs_f64() * 1000.0)
     );
     if summary.retries > 0 {
-        text.push_str(&format!(", sending again {} times", summary.retries));
+        text.push_str(&format!(", {}", retries(summary.retries)));
     }
     text
+}
+
+fn retries(count: u64) -> String {
+    match count {
+        1 => "1 retry".to_owned(),
+        _ => format!("{count} retries"),
+    }
 }
 
 fn records(count: u64) -> String {

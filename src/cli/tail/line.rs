@@ -1,13 +1,12 @@
 //! A record as a line.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use serde::Serialize;
 
 use crate::consume::TailRecord;
 use crate::error::Result;
-use crate::ui::Printer;
+use crate::ui::{Printer, visible};
 
 /// How records are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,30 +115,6 @@ fn on_one_line(text: &str) -> Cow<'_, str> {
         line.push(c);
     }
     Cow::Owned(line)
-}
-
-/// Escapes what a terminal would obey, or what would make the text read as another: control characters, line
-/// separators, and marks that change the direction of writing.
-fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => shown.push_str("\\n"),
-            '\r' => shown.push_str("\\r"),
-            '\t' => shown.push_str("\\t"),
-            '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                escape(&mut shown, c)
-            }
-            c if c.is_control() => escape(&mut shown, c),
-            c => shown.push(c),
-        }
-    }
-    shown
-}
-
-fn escape(shown: &mut String, c: char) {
-    // Writing to a string cannot fail.
-    let _ = write!(shown, "\\u{{{:x}}}", u32::from(c));
 }
 
 #[cfg(test)]

@@ -119,16 +119,11 @@ impl<'a> ManagedPolicy<'a> {
             .description(&self.declared.description)
             .policy_document(self.document().to_string())
             .set_tags(Some(tags));
-        let answer = call.send().await.map_err(|error| {
-            if error.code() == Some("EntityAlreadyExists") {
-                return Error::failed(format!(
-                    "there is another policy named {} in this account",
-                    self.declared.name
-                ))
-                .hint("delete or rename it, then run the same command again");
-            }
-            error::aws::failed(self.what("create"), error)
-        })?;
+        let answer = match call.send().await {
+            Ok(answer) => answer,
+            Err(error) if error.code() == Some("EntityAlreadyExists") => return self.complete(step).await,
+            Err(error) => return Err(error::aws::failed(self.what("create"), error)),
+        };
         step.touched();
         // Some AWS-compatible endpoints pass over the tags of CreatePolicy; setting them again does no harm.
         let tagged = answer
@@ -139,6 +134,24 @@ impl<'a> ManagedPolicy<'a> {
             return Ok(());
         }
         self.set_tags(&self.arn, &BTreeMap::new(), step).await
+    }
+
+    /// Finishes a policy that is there although it was not seen: IAM shows changes late, and an answer can be lost.
+    async fn complete(&self, step: &Step<'_>) -> Result<()> {
+        let Some(policy) = self.get(&self.arn).await? else {
+            return Err(Error::failed(format!(
+                "there is another policy named {} in this account",
+                self.declared.name
+            ))
+            .hint("delete or rename it, then run the same command again"));
+        };
+        step.touched();
+        let version = policy.default_version_id.as_deref().unwrap_or("v1");
+        if !iam::same(&self.document_of(&self.arn, version).await?, &self.document()) {
+            self.replace_document(&self.arn, step).await?;
+        }
+        let there = self.tags(&policy, &self.arn).await?;
+        self.set_tags(&self.arn, &there, step).await
     }
 
     /// The policy's tags, where GetPolicy does not tell them already.
@@ -260,10 +273,14 @@ impl Resource for ManagedPolicy<'_> {
             ))
             .hint("detach it there (`aws iam detach-role-policy` and its like), then run the same command again"));
         }
+        step.doing("deleting");
         self.delete_versions(&facts.arn, step).await?;
         step.go_on()?;
-        let call = self.context.iam().delete_policy().policy_arn(&facts.arn).send();
-        match call.await {
+        let deleted = versions::while_iam_lags("DeleteConflict", || {
+            let call = self.context.iam().delete_policy().policy_arn(&facts.arn);
+            call.send()
+        });
+        match deleted.await {
             Ok(_) => Ok(()),
             Err(error) if error.code() == Some("NoSuchEntity") => Ok(()),
             Err(error) => Err(error::aws::failed(self.what("delete"), error)),

@@ -147,6 +147,16 @@ impl<'a> Stream<'a> {
         step: &Step<'_>,
         change: impl AsyncFnOnce(Changer<'_>) -> Result<T>,
     ) -> Result<T> {
+        self.change_telling(step, true, change).await
+    }
+
+    /// As [`Stream::change`]; without `steps` it says nothing of what it does, only what it waits for.
+    async fn change_telling<T>(
+        &self,
+        step: &Step<'_>,
+        steps: bool,
+        change: impl AsyncFnOnce(Changer<'_>) -> Result<T>,
+    ) -> Result<T> {
         let pause = Notify::new();
         let tell = |event: stream::Event| match event {
             stream::Event::Waiting { .. } => {
@@ -156,6 +166,7 @@ impl<'a> Stream<'a> {
                 step.waiting(event.to_string());
             }
             stream::Event::Retrying { .. } => step.waiting(event.to_string()),
+            _ if !steps => {}
             other => step.doing(other.to_string()),
         };
         let changer = Changer::new(self.context, &self.declared.name, &tell);
@@ -222,13 +233,24 @@ impl<'a> Stream<'a> {
     async fn set_tags(
         &self,
         set: &BTreeMap<String, String>,
-        remove: BTreeSet<String>,
+        mut remove: BTreeSet<String>,
         step: &Step<'_>,
     ) -> Result<()> {
         step.go_on()?;
-        self.change(step, async |changer| changer.change_tags(set, &remove).await)
-            .await
-            .map(drop)
+        // The mark of an unfinished stream goes last, and is nobody's business.
+        let mark: BTreeSet<String> = remove.take(UNFINISHED).into_iter().collect();
+        if !set.is_empty() || !remove.is_empty() {
+            self.change(step, async |changer| changer.change_tags(set, &remove).await)
+                .await?;
+        }
+        if !mark.is_empty() {
+            let none = BTreeMap::new();
+            self.change_telling(step, false, async |changer| {
+                changer.change_tags(&none, &mark).await
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// Changes of mode and shard count.
@@ -282,7 +304,7 @@ impl<'a> Stream<'a> {
     fn encryption_change(&self, facts: &Facts) -> Option<Change> {
         let same = match (self.key(), &facts.encryption) {
             (None, None) => true,
-            (Some(wanted), Some(there)) => key_name(wanted) == key_name(there),
+            (Some(wanted), Some(there)) => stream::change::same_key(wanted, there),
             _ => false,
         };
         let word = |key: Option<&str>| key.unwrap_or("none").to_owned();
@@ -512,15 +534,6 @@ fn metric_words(metrics: &BTreeSet<String>) -> String {
         7 => "all".to_owned(),
         _ => metrics.iter().cloned().collect::<Vec<_>>().join(", "),
     }
-}
-
-/// The part of a key's ARN that its other forms have too.
-fn key_name(key: &str) -> &str {
-    let name = match key.strip_prefix("arn:") {
-        Some(rest) => rest.splitn(5, ':').last().unwrap_or(rest),
-        None => key,
-    };
-    name.strip_prefix("key/").unwrap_or(name)
 }
 
 #[cfg(test)]

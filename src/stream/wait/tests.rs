@@ -74,6 +74,31 @@ async fn a_final_look_ends_the_wait_at_once() {
     assert!(events.is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_refused_look_is_looked_again() {
+    let looks = RefCell::new(0);
+    let look = |code: &'static str| {
+        *looks.borrow_mut() += 1;
+        let over = *looks.borrow() > 3;
+        async move {
+            match over {
+                true => Ok(Look::Done(())),
+                false => Err(Error::failed("could not describe stream orders").with_code(code)),
+            }
+        }
+    };
+    let throttled = poll(in_seconds(60), &|_| {}, "orders", || {
+        look("LimitExceededException")
+    });
+    throttled.await.unwrap();
+    looks.replace(0);
+    let denied = poll(in_seconds(60), &|_| {}, "orders", || {
+        look("AccessDeniedException")
+    });
+    assert!(denied.await.is_err());
+    assert_eq!(looks.take(), 1);
+}
+
 #[test]
 fn intervals_grow_from_10_ms_to_2_s() {
     let mut middle = Intervals::new(|| 0.5);

@@ -30,14 +30,14 @@ fn summary() -> PutSummary {
 
 #[test]
 fn a_run_in_a_sentence() {
-    assert_snapshot!(sentence("orders", &summary()), @"Sent 990 of 1000 records read (1.5 MiB) to orders in 1.2 s, sending again 42 times");
+    assert_snapshot!(sentence("orders", &summary()), @"Sent 990 of 1000 records read (1.5 MiB) to orders in 1.2 s, 42 retries");
     let one = PutSummary {
         read: 1,
         acknowledged: 1,
         bytes: 12,
         ..PutSummary::default()
     };
-    assert_snapshot!(sentence("orders", &one), @"Sent 1 record (12 B) to orders in 0.0 s");
+    assert_snapshot!(sentence("orders", &one), @"Sent 1 record (12 B) to orders in 0.00 ms");
 }
 
 #[test]

@@ -149,7 +149,13 @@ pub fn update_distribution(
     let stream = service.find(context, &input)?;
     let due_ms = service.due(context.now_ms);
     stream.change_active(context.now_ms, |meta| {
-        meta.require_on_demand()?;
+        if meta.mode != Mode::OnDemand {
+            return Err(ApiError::invalid_argument(format!(
+                "The record distribution strategy is not supported for stream {} under account {}, which is in \
+                 Provisioned mode.",
+                meta.name, meta.account
+            )));
+        }
         let wanted = Distribution::parse(text(&input.distribution)).unwrap_or(meta.distribution);
         if meta.distribution != wanted {
             meta.distribution = wanted;

@@ -92,7 +92,7 @@ fn a_stream_that_distributes_by_itself_needs_no_partition_key() {
     let input = json!({"StreamARN": world.arn("bills"), "RecordDistributionStrategy": "AUTO"});
     assert_eq!(
         world.refused("UpdateStreamRecordDistributionStrategy", input),
-        "ValidationException"
+        "InvalidArgumentException"
     );
 }
 

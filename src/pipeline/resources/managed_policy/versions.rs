@@ -1,7 +1,13 @@
 //! The versions of a managed policy's document, and what it is attached to.
 
+use std::time::Duration;
+
 use aws_sdk_iam::types::PolicyVersion;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
 use super::ManagedPolicy;
 use crate::error::{self, Result};
@@ -13,13 +19,12 @@ const VERSIONS: usize = 5;
 impl ManagedPolicy<'_> {
     /// The document of `version`. IAM gives it percent-encoded.
     pub(super) async fn document_of(&self, arn: &str, version: &str) -> Result<Value> {
-        let call = self.context.iam().get_policy_version();
-        let answer = call
-            .policy_arn(arn)
-            .version_id(version)
-            .send()
-            .await
-            .map_err(|error| error::aws::failed(self.what("read the document of"), error))?;
+        let answer = while_iam_lags("NoSuchEntity", || {
+            let call = self.context.iam().get_policy_version().policy_arn(arn);
+            call.version_id(version).send()
+        })
+        .await
+        .map_err(|error| error::aws::failed(self.what("read the document of"), error))?;
         let text = answer.policy_version.and_then(|version| version.document);
         let text = percent_decode(&text.unwrap_or_default());
         // One that cannot be read is replaced like any other that is not ours.
@@ -63,11 +68,14 @@ impl ManagedPolicy<'_> {
     async fn delete_version(&self, arn: &str, version: &PolicyVersion) -> Result<()> {
         let id = version.version_id.clone().unwrap_or_default();
         let call = self.context.iam().delete_policy_version().policy_arn(arn);
-        call.version_id(&id)
-            .send()
-            .await
-            .map(drop)
-            .map_err(|error| error::aws::failed(self.what(&format!("delete version {id} of")), error))
+        match call.version_id(&id).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some("NoSuchEntity") => Ok(()),
+            Err(error) => Err(error::aws::failed(
+                self.what(&format!("delete version {id} of")),
+                error,
+            )),
+        }
     }
 
     async fn versions(&self, arn: &str) -> Result<Vec<PolicyVersion>> {
@@ -120,6 +128,30 @@ impl ManagedPolicy<'_> {
             if marker.is_none() {
                 return Ok(names);
             }
+        }
+    }
+}
+
+/// How long one part of IAM may not know yet what another one has accepted.
+/// Source: "Changes that I make are not always immediately visible", IAM user guide.
+const LAG: Duration = Duration::from_secs(10);
+
+/// Makes a call again as long as it is refused with `code`, which may only mean that IAM lags behind itself.
+pub(super) async fn while_iam_lags<T, E, Sending>(
+    code: &str,
+    mut send: impl FnMut() -> Sending,
+) -> Result<T, SdkError<E, HttpResponse>>
+where
+    E: ProvideErrorMetadata,
+    Sending: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+{
+    let deadline = Instant::now() + LAG;
+    loop {
+        match send().await {
+            Err(error) if error.code() == Some(code) && Instant::now() < deadline => {
+                sleep(Duration::from_millis(500)).await;
+            }
+            outcome => return outcome,
         }
     }
 }

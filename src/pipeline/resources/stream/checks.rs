@@ -24,6 +24,7 @@ impl Stream<'_> {
             Check::of("listed", self.listed().await),
             Check::of("described", self.described(observed)),
         ];
+        checks.extend(self.unencrypted(observed));
         if probe {
             checks.push(Check::of("put", self.probe().await));
         }
@@ -59,6 +60,22 @@ impl Stream<'_> {
             facts.mode(),
             facts.retention_hours
         ))
+    }
+
+    /// Encryption that is on by default, not asked for, and off: chosen once, or turned off by another hand.
+    fn unencrypted(&self, observed: &Observed) -> Option<Check> {
+        let present = observed.present()?;
+        let facts: Facts = present.read().ok()?;
+        let by_default = !self.spec.properties.enforced("encryption", present)
+            && !self.spec.properties.enforced("kms_key", present);
+        let off = by_default && self.key().is_some() && facts.encryption.is_none();
+        off.then(|| {
+            Check::new(
+                CheckState::Caution,
+                "encryption",
+                "is off, and on by default; `streamctl setup --param encryption=true` turns it on",
+            )
+        })
     }
 
     async fn probe(&self) -> Result<String> {
@@ -125,7 +142,10 @@ impl Stream<'_> {
         Check::new(
             CheckState::Good,
             CHECK,
-            format!("{sum} records in the last 5 minutes"),
+            match sum {
+                1.0 => "1 record in the last 5 minutes".to_owned(),
+                sum => format!("{sum} records in the last 5 minutes"),
+            },
         )
     }
 }

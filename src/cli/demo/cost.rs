@@ -1,0 +1,57 @@
+//! What the tour would have cost so far, had it been on AWS.
+
+use serde_json::value::RawValue;
+
+use crate::cli::Session;
+use crate::cost::{self, Estimate, Mode, Usage};
+use crate::error::{Error, Result};
+use crate::stream;
+use crate::ui;
+
+/// Prints the estimate for the demo's stream, to which `events` and the test record of `setup` were put.
+pub(super) async fn show(demo: &Session, events: &str) -> Result<()> {
+    let context = demo.context().await?;
+    let name = &demo.settings().stream;
+    let state = stream::observe(context, name)
+        .await?
+        .ok_or_else(|| stream::not_found(name))?;
+    let records: Vec<&RawValue> = serde_json::from_str(events)
+        .map_err(|e| Error::failed("the demo's own events are not a JSON array").cause(e))?;
+    let sizes = records.iter().map(|record| record.get().len() as u64);
+    let shards = u64::from(state.open_shards);
+    let estimate = cost::so_far(&Usage {
+        region: context.region().to_owned(),
+        mode: Mode::Provisioned { shards },
+        hours: 1,
+        put_units: sizes.clone().map(cost::payload_units).sum::<u64>() + 1,
+        bytes_in: sizes.map(cost::billed_bytes).sum(),
+        bytes_out: 0,
+        shard_level_metrics: shards * state.monitoring.len() as u64,
+    });
+    let printer = demo.printer();
+    printer.flush()?;
+    printer.note("\nWhat this would have cost so far on AWS, a begun hour counted as a whole one:");
+    printer.out(&table(&estimate))?;
+    printer.flush()
+}
+
+fn table(estimate: &Estimate) -> String {
+    let Some(total) = estimate.total else {
+        return format!("No price is known for {}", estimate.region);
+    };
+    let mut table = ui::table(["ITEM", "QUANTITY", "USD"]);
+    for line in &estimate.lines {
+        table.add_row([
+            line.item.to_owned(),
+            format!("{} {}", line.quantity, line.unit),
+            line.amount.rounded(4),
+        ]);
+    }
+    let as_of = estimate.as_of.unwrap_or("unknown date");
+    table.add_row([
+        "total".to_owned(),
+        format!("{}, prices of {as_of}", estimate.region),
+        total.rounded(4),
+    ]);
+    table.trim_fmt()
+}

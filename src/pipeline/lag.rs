@@ -1,0 +1,30 @@
+//! Services show a change some time after they have accepted it (eventual consistency): what was just made may be
+//! unknown for some seconds, and what was just deleted may still be shown.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::resource::{Observed, Resource};
+use crate::error::Result;
+
+/// How long a change may stay unseen. IAM says seconds, and gives no bound.
+/// Source: "Changes that I make are not always immediately visible", IAM user guide.
+const LONGEST: Duration = Duration::from_secs(20);
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Looks at `resource` until it is there, or until it is not; what the last look saw, which may be neither in the end.
+pub(super) async fn observe_until(resource: &dyn Resource, present: bool) -> Result<Observed> {
+    let deadline = Instant::now() + LONGEST;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let observed = resource.observe().await?;
+        if observed.present().is_some() == present || Instant::now() + pause > deadline {
+            return Ok(observed);
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}

@@ -1,0 +1,70 @@
+//! The first command of the README.
+
+use serde_json::json;
+
+use crate::support::{Cloud, Machine};
+
+#[test]
+fn the_tour_runs_and_leaves_nothing() {
+    let machine = Machine::new();
+    for _ in 0..2 {
+        let output = machine
+            .streamctl(["demo"])
+            .assert()
+            .success()
+            .get_output()
+            .clone();
+        let said = String::from_utf8(output.stderr).unwrap();
+        for command in ["setup", "put", "tail", "metrics", "destroy"] {
+            assert!(said.contains(&format!("$ streamctl {command} ")), "{said}");
+        }
+        assert!(said.contains("Done in"), "{said}");
+        let data = String::from_utf8(output.stdout).unwrap();
+        let total = |name: &str| {
+            data.lines()
+                .find(|line| line.starts_with(name))
+                .unwrap_or_default()
+                .to_owned()
+        };
+        // 100 sample events and the test record of setup, on the second run too.
+        assert!(total("records in").contains(" 101 "), "{data}");
+        assert!(total("total").contains("us-east-1"), "{data}");
+        assert_eq!(machine.json(["local", "status"])["running"], false);
+        assert!(!machine.path().join("streamctl-home/demo").exists());
+    }
+}
+
+#[test]
+fn the_tour_leaves_the_users_own_cloud_alone() {
+    let cloud = Cloud::start();
+    cloud.ok(["setup", "--stream", "streamctl-demo", "--shard-count", "3"]);
+    cloud.ok(["demo"]);
+    assert_eq!(
+        cloud.json(["describe", "--stream", "streamctl-demo"])["open_shards"],
+        3
+    );
+}
+
+#[test]
+fn the_tour_never_touches_aws() {
+    let machine = Machine::new();
+    // Configured for AWS, at an endpoint where nobody listens.
+    machine
+        .streamctl(["demo", "--quiet"])
+        .env_remove("STREAMCTL_TARGET")
+        .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+        .env("AWS_SECRET_ACCESS_KEY", "secret")
+        .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        .assert()
+        .success();
+}
+
+#[test]
+fn what_is_kept_can_be_destroyed_by_hand() {
+    let machine = Machine::new();
+    machine.ok(["demo", "--keep"]);
+    assert_eq!(machine.json(["list"])[0]["name"], "streamctl-demo");
+    machine.ok(["destroy", "--stream", "streamctl-demo", "--yes"]);
+    assert_eq!(machine.json(["list"]), json!([]));
+    machine.ok(["local", "stop"]);
+}

@@ -1,0 +1,173 @@
+//! `destroy`: everything of ours goes, nothing else does.
+
+use std::time::Duration;
+
+use insta::assert_snapshot;
+use serde_json::json;
+
+use crate::provision::{foreign_stream, iam, interrupted, policies, redacted, run, summary, transcript};
+use crate::support::{Cloud, block_on};
+
+#[test]
+fn without_a_terminal_it_wants_yes() {
+    let cloud = Cloud::start();
+    cloud.ok(["setup"]);
+    redacted(|| assert_snapshot!("destroy_unconfirmed", transcript(&cloud, ["destroy"])));
+    assert!(summary(&cloud, "concert-data-stream").is_some());
+    assert_eq!(policies(&cloud).len(), 1);
+    redacted(|| assert_snapshot!("destroy_dry_run", transcript(&cloud, ["destroy", "--dry-run"])));
+    redacted(|| insta::assert_json_snapshot!("destroy_dry_run_json", cloud.json(["destroy", "--dry-run"])));
+    assert!(summary(&cloud, "concert-data-stream").is_some());
+}
+
+#[test]
+fn all_of_ours_goes_and_nothing_else() {
+    let cloud = Cloud::start();
+    foreign_stream(&cloud, "theirs");
+    cloud.ok(["setup"]);
+    cloud.ok(["setup", "--stream", "orders"]);
+    redacted(|| assert_snapshot!("destroy", transcript(&cloud, ["destroy", "--yes"])));
+    assert!(summary(&cloud, "concert-data-stream").is_none());
+    assert!(summary(&cloud, "theirs").is_some());
+    assert!(summary(&cloud, "orders").is_some());
+    assert_eq!(policies(&cloud).len(), 1);
+    redacted(|| assert_snapshot!("destroy_again", transcript(&cloud, ["destroy", "--yes"])));
+    redacted(|| {
+        insta::assert_json_snapshot!(
+            "destroy_json",
+            cloud.json(["destroy", "--stream", "orders", "--yes"])
+        );
+    });
+    assert!(policies(&cloud).is_empty());
+}
+
+#[test]
+fn a_stream_of_another_hand_stays() {
+    let cloud = Cloud::start();
+    foreign_stream(&cloud, "theirs");
+    redacted(|| {
+        assert_snapshot!(
+            "destroy_foreign",
+            transcript(&cloud, ["destroy", "--stream", "theirs", "--yes"])
+        );
+    });
+    assert!(summary(&cloud, "theirs").is_some());
+    redacted(|| {
+        assert_snapshot!(
+            "destroy_foreign_dry_run",
+            transcript(&cloud, ["destroy", "--stream", "theirs", "--dry-run"])
+        );
+    });
+    cloud.ok(["destroy", "--stream", "theirs", "--adopt", "--yes"]);
+    assert!(summary(&cloud, "theirs").is_none());
+}
+
+#[test]
+fn consumers_are_named_and_go_with_their_stream() {
+    let cloud = Cloud::start();
+    cloud.ok(["setup"]);
+    let arn = summary(&cloud, "concert-data-stream").unwrap().stream_arn;
+    let kinesis = cloud.kinesis();
+    for name in ["billing", "search"] {
+        let call = kinesis
+            .register_stream_consumer()
+            .stream_arn(&arn)
+            .consumer_name(name);
+        block_on(call.send()).unwrap();
+    }
+    redacted(|| assert_snapshot!("destroy_consumers", transcript(&cloud, ["destroy", "--yes"])));
+    assert!(summary(&cloud, "concert-data-stream").is_none());
+}
+
+#[test]
+fn a_policy_in_use_stays_and_is_named() {
+    let cloud = Cloud::start();
+    cloud.ok(["setup"]);
+    let arn = policies(&cloud).remove(0);
+    let iam = iam(&cloud);
+    block_on(async {
+        let trust = json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ]});
+        let call = iam.create_role().role_name("api-producer");
+        call.assume_role_policy_document(trust.to_string())
+            .send()
+            .await
+            .unwrap();
+        let call = iam.attach_role_policy().role_name("api-producer");
+        call.policy_arn(&arn).send().await.unwrap();
+    });
+    redacted(|| assert_snapshot!("destroy_attached", transcript(&cloud, ["destroy", "--yes"])));
+    assert_eq!(policies(&cloud).len(), 1);
+    block_on(
+        iam.detach_role_policy()
+            .role_name("api-producer")
+            .policy_arn(&arn)
+            .send(),
+    )
+    .unwrap();
+    cloud.ok(["destroy", "--yes"]);
+    assert!(policies(&cloud).is_empty());
+    assert!(summary(&cloud, "concert-data-stream").is_none());
+}
+
+#[test]
+fn from_another_directory_without_its_configuration() {
+    let cloud = Cloud::start();
+    cloud.file("streamctl.toml", "stream = \"orders\"\n");
+    cloud.ok(["setup", "--tag", "Team=Blue", "--param", "project=Tour"]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    cloud
+        .streamctl(["destroy", "--stream", "orders", "--yes"])
+        .current_dir(elsewhere.path())
+        .assert()
+        .success();
+    assert_eq!(cloud.json(["list"]), json!([]));
+    assert!(policies(&cloud).is_empty());
+}
+
+#[test]
+fn killed_at_any_moment_the_next_run_finishes() {
+    let cloud = Cloud::start_with(["--status-delay", "150ms"]);
+    for delay in [30, 100, 200, 350] {
+        cloud.ok(["setup"]);
+        interrupted(
+            &cloud,
+            &["destroy", "--yes"],
+            "-KILL",
+            Duration::from_millis(delay),
+        );
+        cloud.ok(["destroy", "--yes"]);
+        assert!(summary(&cloud, "concert-data-stream").is_none());
+        assert!(policies(&cloud).is_empty());
+    }
+}
+
+#[test]
+fn ctrl_c_says_what_is_left_and_the_next_run_finishes() {
+    let cloud = Cloud::start_with(["--status-delay", "700ms"]);
+    cloud.ok(["setup"]);
+    let stopped = interrupted(&cloud, &["destroy", "--yes"], "-INT", Duration::from_millis(400));
+    assert_eq!(stopped.code, 130, "{}{}", stopped.stdout, stopped.stderr);
+    redacted(|| {
+        assert_snapshot!(
+            "destroy_interrupted",
+            format!("{}--- stderr\n{}", stopped.stdout, stopped.stderr)
+        );
+    });
+    cloud.ok(["destroy", "--yes"]);
+    assert!(summary(&cloud, "concert-data-stream").is_none());
+    assert!(policies(&cloud).is_empty());
+}
+
+#[test]
+fn what_a_killed_setup_left_goes_too() {
+    let cloud = Cloud::start_with(["--status-delay", "150ms"]);
+    for delay in [60, 200, 400] {
+        interrupted(&cloud, &["setup"], "-KILL", Duration::from_millis(delay));
+        cloud.ok(["destroy", "--yes"]);
+        assert!(summary(&cloud, "concert-data-stream").is_none());
+        assert!(policies(&cloud).is_empty());
+        assert_eq!(run(&cloud, ["destroy", "--yes"]).code, 0);
+    }
+}

@@ -1,0 +1,105 @@
+//! `verify` and `outputs`.
+
+use aws_sdk_kinesis::types::EncryptionType;
+use insta::assert_snapshot;
+use serde_json::json;
+
+use crate::provision::{iam, policies, redacted, run, settled, transcript};
+use crate::support::{Cloud, block_on};
+
+const STREAM: &str = "concert-data-stream";
+
+#[test]
+fn all_is_well() {
+    let cloud = Cloud::start();
+    cloud.ok(["setup"]);
+    redacted(|| assert_snapshot!("verify_ok", transcript(&cloud, ["verify"])));
+    redacted(|| insta::assert_json_snapshot!("verify_ok_json", cloud.json(["verify", "--no-put"])));
+    let tail = cloud.ok(["tail", "--from", "trim", "--no-follow", "-o", "json"]);
+    let keys: Vec<serde_json::Value> = tail
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["partition_key"].clone())
+        .collect();
+    assert_eq!(keys, ["test", "verification-test"]);
+}
+
+#[test]
+fn nothing_is_there() {
+    let cloud = Cloud::start();
+    redacted(|| assert_snapshot!("verify_nothing", transcript(&cloud, ["verify"])));
+}
+
+#[test]
+fn a_deleted_stream_is_a_fault() {
+    let cloud = Cloud::start();
+    cloud.ok(["setup"]);
+    block_on(cloud.kinesis().delete_stream().stream_name(STREAM).send()).unwrap();
+    while crate::provision::summary(&cloud, STREAM).is_some() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    redacted(|| assert_snapshot!("verify_stream_gone", transcript(&cloud, ["verify"])));
+    let outputs = run(&cloud, ["outputs"]);
+    assert_eq!(outputs.code, 0);
+    assert!(
+        outputs.stderr.contains("stream concert-data-stream is not there"),
+        "{}",
+        outputs.stderr
+    );
+}
+
+#[test]
+fn a_policy_changed_by_hand_is_a_fault() {
+    let cloud = Cloud::start();
+    cloud.ok(["setup"]);
+    let arn = policies(&cloud).remove(0);
+    let text = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    ]});
+    let iam = iam(&cloud);
+    let call = iam.create_policy_version().policy_arn(&arn).set_as_default(true);
+    block_on(call.policy_document(text.to_string()).send()).unwrap();
+    redacted(|| {
+        assert_snapshot!(
+            "verify_policy_changed",
+            transcript(&cloud, ["verify", "--no-put"])
+        )
+    });
+    cloud.ok(["setup"]);
+    assert_eq!(run(&cloud, ["verify"]).code, 0);
+}
+
+#[test]
+fn encryption_that_was_turned_off_is_told() {
+    let cloud = Cloud::start();
+    cloud.ok(["setup"]);
+    let call = cloud.kinesis().stop_stream_encryption().stream_name(STREAM);
+    block_on(
+        call.encryption_type(EncryptionType::Kms)
+            .key_id("alias/aws/kinesis")
+            .send(),
+    )
+    .unwrap();
+    settled(&cloud, STREAM);
+    // A choice may have turned it off, so it is worth a look; where it is asked for, it is a fault.
+    redacted(|| assert_snapshot!("verify_unencrypted", transcript(&cloud, ["verify", "--no-put"])));
+    redacted(|| {
+        assert_snapshot!(
+            "verify_encryption_asked_for",
+            transcript(&cloud, ["verify", "--no-put", "--param", "encryption=true"])
+        );
+    });
+    // The command that verify names does mend it.
+    cloud.ok(["setup", "--param", "encryption=true"]);
+    assert_eq!(run(&cloud, ["verify", "--param", "encryption=true"]).code, 0);
+}
+
+#[test]
+fn outputs_in_every_shape() {
+    let cloud = Cloud::start();
+    redacted(|| assert_snapshot!("outputs_nothing", transcript(&cloud, ["outputs"])));
+    cloud.ok(["setup"]);
+    redacted(|| assert_snapshot!("outputs_table", cloud.ok(["outputs"])));
+    redacted(|| insta::assert_json_snapshot!("outputs_json", cloud.json(["outputs"])));
+    redacted(|| assert_snapshot!("outputs_yaml", cloud.ok(["outputs", "-o", "yaml"])));
+    redacted(|| assert_snapshot!("outputs_text", cloud.ok(["outputs", "-o", "text"])));
+}
