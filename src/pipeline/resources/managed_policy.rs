@@ -119,16 +119,21 @@ impl<'a> ManagedPolicy<'a> {
             .description(&self.declared.description)
             .policy_document(self.document().to_string())
             .set_tags(Some(tags));
-        let answer = call.send().await.map_err(|error| {
-            if error.code() == Some("EntityAlreadyExists") {
-                return Error::failed(format!(
+        let answer = match call.send().await {
+            Ok(answer) => answer,
+            Err(error) if error.code() == Some("EntityAlreadyExists") => {
+                // Ours, by its path: made by a run at the same time, or by an attempt whose answer was lost.
+                if self.get(&self.arn).await?.is_some() {
+                    return self.set_tags(&self.arn, &BTreeMap::new(), step).await;
+                }
+                return Err(Error::failed(format!(
                     "there is another policy named {} in this account",
                     self.declared.name
                 ))
-                .hint("delete or rename it, then run the same command again");
+                .hint("delete or rename it, then run the same command again"));
             }
-            error::aws::failed(self.what("create"), error)
-        })?;
+            Err(error) => return Err(error::aws::failed(self.what("create"), error)),
+        };
         step.touched();
         // Some AWS-compatible endpoints pass over the tags of CreatePolicy; setting them again does no harm.
         let tagged = answer
