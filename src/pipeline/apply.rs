@@ -242,17 +242,7 @@ fn report(
                 report.hint = error.hint_text().map(str::to_owned);
                 exit = Some(match error.exit() {
                     Exit::Interrupted => {
-                        let left: Vec<Change> = planned
-                            .changes
-                            .iter()
-                            .filter(|change| !work.done.contains(change))
-                            .cloned()
-                            .collect();
-                        report.detail = if work.done.is_empty() {
-                            "not finished".to_owned()
-                        } else {
-                            format!("done: {}; not finished: {}", join(&work.done), join(&left))
-                        };
+                        report.detail = done_and_left(planned, &work.done);
                         Exit::Interrupted
                     }
                     _ if work.touched => Exit::Partial,
@@ -267,6 +257,25 @@ fn report(
         (None, _) => report.detail = format!("stopped before: {}", join(&planned.changes)),
     }
     (report, exit)
+}
+
+/// What was done of a resource that the user's stop left unfinished, and what was not.
+fn done_and_left(planned: &Planned<'_>, done: &[Change]) -> String {
+    let left: Vec<Change> = planned
+        .changes
+        .iter()
+        .filter(|change| **change != Change::Create && !done.contains(change))
+        .cloned()
+        .collect();
+    let mut words = Vec::new();
+    if !done.is_empty() {
+        words.push(format!("done: {}", join(done)));
+    }
+    words.push(match left.is_empty() {
+        true => "not finished".to_owned(),
+        false => format!("not finished: {}", join(&left)),
+    });
+    words.join("; ")
 }
 
 fn join(changes: &[Change]) -> String {

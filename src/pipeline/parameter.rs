@@ -177,12 +177,17 @@ pub(super) fn resolve(
     if problems.is_empty() {
         return Ok(Values(values));
     }
-    Err(refusal(problems, parameters))
+    let unknown = given.keys().any(|name| !parameters.contains_key(name));
+    Err(refusal(problems, parameters, unknown))
 }
 
-fn refusal(mut problems: Vec<String>, parameters: &BTreeMap<String, Parameter>) -> Error {
+fn refusal(mut problems: Vec<String>, parameters: &BTreeMap<String, Parameter>, unknown: bool) -> Error {
     let names: Vec<&str> = parameters.keys().map(String::as_str).collect();
-    let hint = format!("nothing was changed; the parameters are {}", names.join(", "));
+    // Whoever knows the name needs no list of them.
+    let hint = match unknown {
+        true => format!("nothing was changed; the parameters are {}", names.join(", ")),
+        false => "nothing was changed".to_owned(),
+    };
     if problems.len() == 1 {
         return Error::usage(problems.remove(0)).hint(hint);
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use insta::assert_snapshot;
 use serde_json::json;
 
-use crate::provision::{foreign_stream, iam, interrupted, policies, redacted, run, summary, transcript};
+use crate::provision::{
+    foreign_stream, iam, interrupted, killed, policies, redacted, run, summary, transcript,
+};
 use crate::support::{Cloud, block_on};
 
 #[test]
@@ -131,12 +133,7 @@ fn killed_at_any_moment_the_next_run_finishes() {
     let cloud = Cloud::start_with(["--status-delay", "150ms"]);
     for delay in [30, 100, 200, 350] {
         cloud.ok(["setup"]);
-        interrupted(
-            &cloud,
-            &["destroy", "--yes"],
-            "-KILL",
-            Duration::from_millis(delay),
-        );
+        killed(&cloud, &["destroy", "--yes"], Duration::from_millis(delay));
         cloud.ok(["destroy", "--yes"]);
         assert!(summary(&cloud, "concert-data-stream").is_none());
         assert!(policies(&cloud).is_empty());
@@ -145,9 +142,9 @@ fn killed_at_any_moment_the_next_run_finishes() {
 
 #[test]
 fn ctrl_c_says_what_is_left_and_the_next_run_finishes() {
-    let cloud = Cloud::start_with(["--status-delay", "700ms"]);
+    let cloud = Cloud::start_with(["--status-delay", "1500ms"]);
     cloud.ok(["setup"]);
-    let stopped = interrupted(&cloud, &["destroy", "--yes"], "-INT", Duration::from_millis(400));
+    let stopped = interrupted(&cloud, &["destroy", "--yes"], "deleting the stream");
     assert_eq!(stopped.code, 130, "{}{}", stopped.stdout, stopped.stderr);
     redacted(|| {
         assert_snapshot!(
@@ -164,7 +161,7 @@ fn ctrl_c_says_what_is_left_and_the_next_run_finishes() {
 fn what_a_killed_setup_left_goes_too() {
     let cloud = Cloud::start_with(["--status-delay", "150ms"]);
     for delay in [60, 200, 400] {
-        interrupted(&cloud, &["setup"], "-KILL", Duration::from_millis(delay));
+        killed(&cloud, &["setup"], Duration::from_millis(delay));
         cloud.ok(["destroy", "--yes"]);
         assert!(summary(&cloud, "concert-data-stream").is_none());
         assert!(policies(&cloud).is_empty());

@@ -1,7 +1,8 @@
 //! What the tests of provisioning share: runs as transcripts, and a look at what is really there.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use aws_sdk_kinesis::types::StreamDescriptionSummary;
@@ -37,9 +38,44 @@ pub fn transcript<const N: usize>(cloud: &Cloud, args: [&str; N]) -> String {
     )
 }
 
-/// Starts `streamctl ARGS`, sends it `signal` after `delay`, and waits for its end.
-pub fn interrupted(cloud: &Cloud, args: &[&str], signal: &str, delay: Duration) -> Run {
-    let child = std::process::Command::new(env!("CARGO_BIN_EXE_streamctl"))
+/// Kills `streamctl ARGS` as a power cut would, after `delay`.
+pub fn killed(cloud: &Cloud, args: &[&str], delay: Duration) {
+    let mut child = spawn(cloud, args);
+    std::thread::sleep(delay);
+    let _ = child.kill();
+    child.wait().unwrap();
+}
+
+/// Sends `streamctl ARGS` a Ctrl-C once it says `word` on stderr, and waits for its end.
+pub fn interrupted(cloud: &Cloud, args: &[&str], word: &str) -> Run {
+    let mut child = spawn(cloud, args);
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut stderr = String::new();
+    for line in lines.by_ref() {
+        let line = line.unwrap();
+        stderr += &line;
+        stderr.push('\n');
+        if line.contains(word) {
+            let _ = std::process::Command::new("kill")
+                .args(["-INT", &child.id().to_string()])
+                .output();
+            break;
+        }
+    }
+    for line in lines {
+        stderr += &line.unwrap();
+        stderr.push('\n');
+    }
+    let output = child.wait_with_output().unwrap();
+    Run {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr,
+    }
+}
+
+fn spawn(cloud: &Cloud, args: &[&str]) -> Child {
+    std::process::Command::new(env!("CARGO_BIN_EXE_streamctl"))
         .args(args)
         .env_clear()
         .env("HOME", cloud.path())
@@ -50,17 +86,7 @@ pub fn interrupted(cloud: &Cloud, args: &[&str], signal: &str, delay: Duration) 
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
-    std::thread::sleep(delay);
-    let _ = std::process::Command::new("kill")
-        .args([signal, &child.id().to_string()])
-        .output();
-    let output = child.wait_with_output().unwrap();
-    Run {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+        .unwrap()
 }
 
 /// What differs from run to run, made the same.

@@ -7,7 +7,8 @@ use insta::assert_snapshot;
 use serde_json::json;
 
 use crate::provision::{
-    document, foreign_stream, interrupted, policies, redacted, run, settled, summary, tags, transcript,
+    document, foreign_stream, interrupted, killed, policies, redacted, run, settled, summary, tags,
+    transcript,
 };
 use crate::support::{Cloud, block_on};
 
@@ -215,7 +216,7 @@ fn killed_at_any_moment_the_next_run_finishes() {
     for delay in [40, 120, 250, 400, 600, 900, 1200] {
         let name = format!("killed-{delay}");
         let args = ["setup", "--stream", &name, "--retention", "48h"];
-        interrupted(&cloud, &args, "-KILL", Duration::from_millis(delay));
+        killed(&cloud, &args, Duration::from_millis(delay));
         cloud.ok(args);
         let stream = summary(&cloud, &name).unwrap();
         assert_eq!(stream.retention_period_hours, 48, "{name}");
@@ -249,7 +250,7 @@ fn killed_while_resharding_the_next_run_finishes() {
     cloud.ok(["setup"]);
     for (delay, shards) in [(100, "5"), (300, "2"), (500, "7")] {
         let args = ["setup", "--shard-count", shards];
-        interrupted(&cloud, &args, "-KILL", Duration::from_millis(delay));
+        killed(&cloud, &args, Duration::from_millis(delay));
         cloud.ok(args);
         let open = summary(&cloud, "concert-data-stream").unwrap().open_shard_count;
         assert_eq!(open.to_string(), shards);
@@ -259,9 +260,9 @@ fn killed_while_resharding_the_next_run_finishes() {
 
 #[test]
 fn ctrl_c_says_what_was_done_and_the_next_run_finishes() {
-    let cloud = Cloud::start_with(["--status-delay", "700ms"]);
+    let cloud = Cloud::start_with(["--status-delay", "1500ms"]);
     let args = ["setup", "--retention", "48h"];
-    let stopped = interrupted(&cloud, &args, "-INT", Duration::from_millis(500));
+    let stopped = interrupted(&cloud, &args, "creating the stream");
     assert_eq!(stopped.code, 130, "{}{}", stopped.stdout, stopped.stderr);
     redacted(|| {
         assert_snapshot!(
@@ -281,6 +282,31 @@ fn ctrl_c_says_what_was_done_and_the_next_run_finishes() {
         summary(&cloud, "concert-data-stream").unwrap().encryption_type,
         Some(EncryptionType::Kms)
     );
+}
+
+#[test]
+fn ctrl_c_while_resharding_names_what_is_left() {
+    let cloud = Cloud::start_with(["--status-delay", "1500ms"]);
+    cloud.ok(["setup"]);
+    let args = ["setup", "--shard-count", "8", "--tag", "Team=Blue"];
+    let stopped = interrupted(&cloud, &args, "step 1 of 3");
+    assert_eq!(stopped.code, 130, "{}{}", stopped.stdout, stopped.stderr);
+    redacted(|| assert_snapshot!("setup_reshard_interrupted", stopped.stdout));
+    cloud.ok(args);
+    nothing_to_change(&cloud, args);
+}
+
+#[test]
+fn two_runs_at_the_same_time_end_well() {
+    let cloud = Cloud::start_with(["--status-delay", "100ms"]);
+    std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..2).map(|_| scope.spawn(|| run(&cloud, ["setup"]))).collect();
+        for run in runs {
+            let run = run.join().unwrap();
+            assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+        }
+    });
+    nothing_to_change(&cloud, ["setup"]);
 }
 
 #[test]
