@@ -1,7 +1,7 @@
 """Drives the local cloud's Kinesis with boto3, an independent client that knows nothing of streamctl.
 
-Run by tests/conformance/run, which starts the local cloud and sets the environment. Every operation of the Kinesis
-API is called at least once; what is asserted is what AWS documents.
+Run by tests/conformance/run, which starts the local cloud and sets the environment. Every operation on data streams is
+called at least once (channels and queues are not served); what is asserted is what AWS documents.
 """
 
 import base64
@@ -20,6 +20,8 @@ from botocore.exceptions import ClientError
 
 CONFIG = Config(retries={"max_attempts": 0}, max_pool_connections=32, parameter_validation=False)
 kinesis = boto3.client("kinesis", config=CONFIG)
+called = set()
+kinesis.meta.events.register("before-call.kinesis", lambda model, **_: called.add(model.name))
 MAX_HASH = 2**128 - 1
 
 
@@ -120,6 +122,32 @@ class ControlPlane(unittest.TestCase):
             self.assertEqual(kinesis.list_tags_for_resource(ResourceARN=s.arn)["Tags"], [{"Key": "a", "Value": "1"}])
             kinesis.untag_resource(ResourceARN=s.arn, TagKeys=["a"])
             self.assertEqual(kinesis.list_tags_for_resource(ResourceARN=s.arn)["Tags"], [])
+
+    def test_tags_by_name(self):
+        with Stream() as s:
+            kinesis.add_tags_to_stream(StreamName=s.name, Tags={"a": "1", "b": "2"})
+            kinesis.remove_tags_from_stream(StreamName=s.name, TagKeys=["a"])
+            self.assertEqual(kinesis.list_tags_for_stream(StreamName=s.name)["Tags"], [{"Key": "b", "Value": "2"}])
+
+    def test_warm_throughput_needs_the_billing_commitment(self):
+        with Stream(None, StreamModeDetails={"StreamMode": "ON_DEMAND"}) as s:
+            self.assertEqual(
+                code(kinesis.update_stream_warm_throughput, StreamARN=s.arn, WarmThroughputMiBps=50),
+                "ValidationException")
+            kinesis.update_account_settings(MinimumThroughputBillingCommitment={"Status": "ENABLED"})
+            kinesis.update_stream_warm_throughput(StreamARN=s.arn, WarmThroughputMiBps=50)
+            self.assertEqual(wait_active(s.name)["WarmThroughput"]["CurrentMiBps"], 50)
+
+    def test_record_distribution_is_for_on_demand_streams(self):
+        if not hasattr(kinesis, "update_stream_record_distribution_strategy"):
+            self.skipTest("this boto3 is older than the operation")
+        with Stream(None, StreamModeDetails={"StreamMode": "ON_DEMAND"}) as s:
+            kinesis.update_stream_record_distribution_strategy(StreamARN=s.arn, RecordDistributionStrategy="AUTO")
+            self.assertEqual(wait_active(s.name)["RecordDistributionStrategy"], "AUTO")
+        with Stream() as s:
+            self.assertEqual(
+                code(kinesis.update_stream_record_distribution_strategy, StreamARN=s.arn,
+                     RecordDistributionStrategy="AUTO"), "InvalidArgumentException")
 
     def test_list_streams_pages(self):
         streams = [Stream().__enter__() for _ in range(5)]
@@ -485,6 +513,13 @@ class SideServices(unittest.TestCase):
                 StartTime=now - datetime.timedelta(minutes=5), EndTime=now + datetime.timedelta(minutes=1),
                 Period=60, Statistics=["Sum"])
             self.assertEqual(sum(p["Sum"] for p in answer["Datapoints"]), 7)
+
+
+def tearDownModule():
+    """Proves the first sentence of this file."""
+    names = kinesis.meta.service_model.operation_names
+    missing = {name for name in names if "Channel" not in name and "Queue" not in name} - called
+    assert not missing, f"operations that were never called: {sorted(missing)}"
 
 
 if __name__ == "__main__":
