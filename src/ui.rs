@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use serde::Serialize;
 
 pub use progress::{Progress, Step};
-pub use report::{Format, Report, table};
+pub use report::{Format, Report, table, wrap};
 pub use safe::visible;
 pub use style::Style;
 

@@ -197,7 +197,7 @@ impl DescribeReport {
             String::new(),
         ];
         for (label, value) in self.fields() {
-            lines.extend(labelled(label, wrap(&value, SCREEN - LABEL)));
+            lines.extend(labelled(label, crate::ui::wrap(&value, SCREEN - LABEL)));
         }
         let tags = self.state.tags.iter();
         let tags: Vec<String> = tags.map(|(k, v)| visible(&format!("{k}={v}"))).collect();
@@ -275,24 +275,6 @@ fn labelled(label: &str, values: Vec<String>) -> impl Iterator<Item = String> {
         .map(|(label, value)| format!("{label:LABEL$}{value}"))
         .collect::<Vec<_>>()
         .into_iter()
-}
-
-/// Breaks `text` at spaces into lines of at most `width` characters; a longer word has a line for itself.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let last = lines.len() - 1;
-        let line = &mut lines[last];
-        if line.is_empty() {
-            line.push_str(word);
-        } else if line.chars().count() + 1 + word.chars().count() <= width {
-            line.push(' ');
-            line.push_str(word);
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines
 }
 
 fn monitoring(state: &StreamState) -> String {

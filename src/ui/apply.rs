@@ -205,7 +205,7 @@ fn rows<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = Row>) ->
     let left = usize::from(table([""]).width().unwrap_or(80)).saturating_sub(before);
     let mut text = String::new();
     for row in rows {
-        let wide = row.wide.iter().flat_map(|line| wrap(line, left));
+        let wide = row.wide.iter().flat_map(|line| super::wrap(line, left));
         let mut narrow = String::new();
         for (cell, width) in row.narrow.iter().zip(&widths) {
             narrow.push_str(&format!("{cell:width$}"));
@@ -218,24 +218,6 @@ fn rows<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = Row>) ->
         }
     }
     text
-}
-
-/// Breaks `text` between words into lines of at most `width` characters; a longer word has a line for itself.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let last = lines.len() - 1;
-        let line = &mut lines[last];
-        if line.is_empty() {
-            line.push_str(word);
-        } else if line.chars().count() + 1 + word.chars().count() <= width {
-            line.push(' ');
-            line.push_str(word);
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines
 }
 
 fn word(state: CheckState) -> &'static str {

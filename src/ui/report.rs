@@ -48,3 +48,21 @@ pub fn table<H: Into<comfy_table::Cell>>(headings: impl IntoIterator<Item = H>) 
     }
     table
 }
+
+/// Breaks `text` at spaces into lines of at most `width` characters; a longer word has a line for itself.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.len() - 1;
+        let line = &mut lines[last];
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= width {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
