@@ -3,6 +3,7 @@
 //! Knows nothing of arguments or the terminal. The local cloud is an endpoint like any other; it is started here
 //! when it is the target and not running.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -27,6 +28,18 @@ pub struct Context {
     cloudwatch: aws_sdk_cloudwatch::Client,
     iam: aws_sdk_iam::Client,
     sts: aws_sdk_sts::Client,
+    lazy: Lazy,
+}
+
+/// Clients that few commands need, made when they are asked for.
+#[derive(Default)]
+struct Lazy {
+    lambda: OnceLock<aws_sdk_lambda::Client>,
+    logs: OnceLock<aws_sdk_cloudwatchlogs::Client>,
+    dynamodb: OnceLock<aws_sdk_dynamodb::Client>,
+    s3: OnceLock<aws_sdk_s3::Client>,
+    sqs: OnceLock<aws_sdk_sqs::Client>,
+    sns: OnceLock<aws_sdk_sns::Client>,
 }
 
 impl Context {
@@ -48,6 +61,7 @@ impl Context {
             cloudwatch: aws_sdk_cloudwatch::Client::new(&sdk),
             iam: aws_sdk_iam::Client::new(&sdk),
             sts: aws_sdk_sts::Client::new(&sdk),
+            lazy: Lazy::default(),
             account: OnceCell::new(),
             endpoint,
             settings,
@@ -73,6 +87,45 @@ impl Context {
     /// IAM client.
     pub fn iam(&self) -> &aws_sdk_iam::Client {
         &self.iam
+    }
+
+    /// Lambda client.
+    pub fn lambda(&self) -> &aws_sdk_lambda::Client {
+        let make = || aws_sdk_lambda::Client::new(&self.sdk);
+        self.lazy.lambda.get_or_init(make)
+    }
+
+    /// CloudWatch Logs client.
+    pub fn logs(&self) -> &aws_sdk_cloudwatchlogs::Client {
+        let make = || aws_sdk_cloudwatchlogs::Client::new(&self.sdk);
+        self.lazy.logs.get_or_init(make)
+    }
+
+    /// DynamoDB client.
+    pub fn dynamodb(&self) -> &aws_sdk_dynamodb::Client {
+        let make = || aws_sdk_dynamodb::Client::new(&self.sdk);
+        self.lazy.dynamodb.get_or_init(make)
+    }
+
+    /// S3 client. An endpoint other than AWS's has no names for buckets: they are part of the path there.
+    pub fn s3(&self) -> &aws_sdk_s3::Client {
+        self.lazy.s3.get_or_init(|| {
+            let config =
+                aws_sdk_s3::config::Builder::from(&self.sdk).force_path_style(self.endpoint.is_some());
+            aws_sdk_s3::Client::from_conf(config.build())
+        })
+    }
+
+    /// SQS client.
+    pub fn sqs(&self) -> &aws_sdk_sqs::Client {
+        let make = || aws_sdk_sqs::Client::new(&self.sdk);
+        self.lazy.sqs.get_or_init(make)
+    }
+
+    /// SNS client.
+    pub fn sns(&self) -> &aws_sdk_sns::Client {
+        let make = || aws_sdk_sns::Client::new(&self.sdk);
+        self.lazy.sns.get_or_init(make)
     }
 
     /// The region every call goes to.

@@ -1,0 +1,3 @@
+//! The function `concert-data-processor`.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The function `concert-stream-processor`.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The function `price-updater`.
+
+fn main() {}

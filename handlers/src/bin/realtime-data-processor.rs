@@ -1,0 +1,3 @@
+//! The function `realtime-data-processor`.
+
+fn main() {}

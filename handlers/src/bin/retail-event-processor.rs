@@ -1,0 +1,3 @@
+//! The function `retail-event-processor`.
+
+fn main() {}
