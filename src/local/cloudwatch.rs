@@ -1,14 +1,18 @@
 //! CloudWatch metrics of the local cloud: what its services measure and what clients put, in one store.
 //!
-//! Owns PutMetricData, ListMetrics, GetMetricStatistics and GetMetricData in CloudWatch's three protocols; alarms and
-//! dashboards are others'. Kept are statistic sets a minute wide, for 15 days and within a bound of memory, written
-//! to one file a day.
+//! Owns the operations on metrics, [`alarms`] and [`dashboards`] in CloudWatch's three protocols. Kept are statistic
+//! sets a minute wide, for 15 days and within a bound of memory, written to one file a day.
 //!
 //! Known limits: no resolution below a minute; percentiles are exact for up to 128 distinct values a minute and
-//! rounded above; of metric math the part in [`math`]; no Metrics Insights, trimmed means or cross-account reads.
+//! rounded above; of metric math the part in [`math`]; no Metrics Insights, trimmed means or cross-account reads;
+//! alarms on one metric only, no composite ones.
 
+mod alarm;
+mod alarms;
+mod dashboards;
 mod data;
 mod datapoints;
+mod evaluate;
 mod fault;
 mod files;
 mod input;
@@ -18,6 +22,8 @@ mod put;
 mod stat;
 mod statistics;
 mod store;
+mod tags;
+pub mod watch;
 mod wire;
 
 use std::io;
@@ -25,20 +31,37 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 
+pub use self::alarms::Notification;
+
+use self::alarms::Alarms;
+use self::dashboards::Dashboards;
 use self::fault::Fault;
 use self::input::Fields;
 use self::store::Store;
+use self::tags::Tags;
 use self::wire::{Operation, Out};
 use super::clock::Clock;
 use super::metrics::{MetricSink, Sample};
 use super::{Body, Caller};
 
-/// The metrics of the local cloud.
+/// What watches the metrics.
+struct Watch {
+    alarms: Alarms,
+    dashboards: Dashboards,
+    tags: Tags,
+}
+
+/// The metrics, alarms and dashboards of the local cloud.
 pub struct CloudWatch {
     clock: Arc<dyn Clock>,
     dir: PathBuf,
     store: Mutex<Store>,
+    /// Locked before the store where both are.
+    watch: Mutex<Watch>,
+    /// Tells that an alarm has something for a topic.
+    notify: Notify,
     /// Held while files are written: one writer at a time.
     writing: Mutex<()>,
 }
@@ -59,12 +82,17 @@ impl CloudWatch {
             clock,
             dir: dir.to_owned(),
             store: Mutex::new(store),
+            watch: Mutex::new(Watch {
+                alarms: Alarms::open(dir)?,
+                dashboards: Dashboards::open(dir)?,
+                tags: Tags::open(dir)?,
+            }),
+            notify: Notify::new(),
             writing: Mutex::new(()),
         }))
     }
 
-    /// Answers PutMetricData, ListMetrics, GetMetricStatistics and GetMetricData in any of CloudWatch's protocols.
-    /// `None`: the request is for another operation.
+    /// Answers a request in any of CloudWatch's protocols. `None`: the request is for another operation.
     ///
     /// `body` is as received; gzip is undone here.
     pub fn handle(
@@ -91,7 +119,30 @@ impl CloudWatch {
             Operation::ListMetrics => list::run(&self.store(), caller, input, now_ms).map(Some),
             Operation::GetMetricStatistics => datapoints::run(&self.store(), caller, input).map(Some),
             Operation::GetMetricData => data::run(&self.store(), caller, input).map(Some),
+            other => {
+                let answer = self.watch().run(caller, other, input, now_ms);
+                if other == Operation::SetAlarmState {
+                    self.notify.notify_one();
+                }
+                answer
+            }
         }
+    }
+
+    /// Evaluates every alarm on the minutes that have ended.
+    pub fn evaluate_alarms(&self) {
+        let mut watch = self.watch();
+        watch.alarms.evaluate(&self.store(), self.clock.now_ms());
+    }
+
+    /// What alarms have for topics since the last call.
+    pub fn take_notifications(&self) -> Vec<Notification> {
+        self.watch().alarms.take_outbox()
+    }
+
+    /// Ends when an alarm may have something for a topic.
+    pub async fn notified(&self) {
+        self.notify.notified().await;
     }
 
     fn keep(&self, caller: &Caller, put: &put::Put, now_ms: i64) {
@@ -139,8 +190,77 @@ impl CloudWatch {
         self.tick();
     }
 
+    fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watch {
+    fn run(
+        &mut self,
+        caller: &Caller,
+        operation: Operation,
+        input: &Fields<'_>,
+        now_ms: i64,
+    ) -> Result<Option<Out>, Fault> {
+        match operation {
+            Operation::PutMetricAlarm => self.put_alarm(caller, input, now_ms).map(|()| None),
+            Operation::DescribeAlarms => self.alarms.describe(caller, input).map(Some),
+            Operation::DescribeAlarmsForMetric => self.alarms.describe_for_metric(caller, input).map(Some),
+            Operation::DescribeAlarmHistory => self.alarms.history(caller, input).map(Some),
+            Operation::DeleteAlarms => {
+                for name in input.words("AlarmNames", usize::MAX)? {
+                    self.tags.forget(&alarm::arn(caller, name));
+                }
+                self.alarms.delete(caller, input).map(|()| None)
+            }
+            Operation::SetAlarmState => self.alarms.set_state(caller, input, now_ms).map(|()| None),
+            Operation::EnableAlarmActions => self.alarms.enable(caller, input, true).map(|()| None),
+            Operation::DisableAlarmActions => self.alarms.enable(caller, input, false).map(|()| None),
+            Operation::PutDashboard => self.dashboards.put(caller, input, now_ms).map(Some),
+            Operation::GetDashboard => self.dashboards.get(caller, input).map(Some),
+            Operation::ListDashboards => self.dashboards.list(caller, input).map(Some),
+            Operation::DeleteDashboards => {
+                let done = self.dashboards.delete(caller, input);
+                done.map(|()| Some(Out::Struct(Vec::new())))
+            }
+            Operation::TagResource | Operation::UntagResource | Operation::ListTagsForResource => {
+                self.tag(caller, operation, input).map(Some)
+            }
+            // These do not come here.
+            Operation::PutMetricData
+            | Operation::ListMetrics
+            | Operation::GetMetricStatistics
+            | Operation::GetMetricData => Ok(None),
+        }
+    }
+
+    fn put_alarm(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<(), Fault> {
+        let arn = alarm::arn(caller, input.need_text("AlarmName", 255)?);
+        let new = !self.alarms.has_arn(caller, &arn);
+        self.alarms.put(caller, input, now_ms)?;
+        // Source: PutMetricAlarm, `Tags`: those of an existing alarm are changed by TagResource only.
+        if new { self.tags.add(&arn, input) } else { Ok(()) }
+    }
+
+    fn tag(&mut self, caller: &Caller, operation: Operation, input: &Fields<'_>) -> Result<Out, Fault> {
+        let arn = input.need_text("ResourceARN", 1024)?;
+        if !self.alarms.has_arn(caller, arn) {
+            return Err(Fault::not_found(
+                "ResourceNotFoundException",
+                format!("{arn} does not exist"),
+            ));
+        }
+        match operation {
+            Operation::TagResource => self.tags.add(arn, input)?,
+            Operation::UntagResource => self.tags.remove(arn, input)?,
+            _ => return Ok(self.tags.list(arn)),
+        }
+        Ok(Out::Struct(Vec::new()))
     }
 }
 

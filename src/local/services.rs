@@ -1,9 +1,8 @@
-//! The side services: IAM, STS, KMS, CloudWatch alarms and dashboards, Logs, and resource group tags.
+//! The side services: IAM, STS, KMS, Logs, and resource group tags.
 //!
 //! They are awsim's, each opened on its first request, with its state saved after each change ([`stored`]) and its
-//! faults mended where streamctl meets them ([`iam`], [`kms`], [`alarms`], [`tagging`]).
+//! faults mended where streamctl meets them ([`iam`], [`kms`], [`tagging`]).
 
-mod alarms;
 mod iam;
 mod kms;
 mod stored;
@@ -25,7 +24,6 @@ use http::request::Parts;
 use http_body_util::BodyExt;
 
 use super::{ACCOUNT, Body, Caller, KeyState, partition};
-use alarms::Alarms;
 use iam::Iam;
 use kms::Kms;
 use stored::{Change, Save, Stored};
@@ -48,7 +46,7 @@ impl Services {
     /// When `dir` cannot be made.
     pub fn open(dir: &Path) -> io::Result<Arc<Self>> {
         crate::platform::create_private_dir(dir)?;
-        let (logs_dir, alarms_dir) = (dir.to_path_buf(), dir.to_path_buf());
+        let logs_dir = dir.to_path_buf();
         let kms = Stored::new(dir, "kms", Protocol::AwsJson1_1, kms::change, Kms::default);
         let mut all = Registry::default();
         all.add(Stored::new(
@@ -72,13 +70,6 @@ impl Services {
             Protocol::AwsJson1_1,
             logs_change,
             move || CloudWatchLogsService::with_data_dir(&logs_dir),
-        ));
-        all.add(Stored::new(
-            dir,
-            "monitoring",
-            Protocol::AwsQuery,
-            change_by_name,
-            move || Alarms::open(&alarms_dir),
         ));
         let tagged = Source::default();
         let source = Arc::clone(&tagged);

@@ -2,7 +2,7 @@
 
 use super::wire::Out;
 
-/// Error codes of the four operations, and those common to all services.
+/// Error codes of the operations, and those common to all services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Code {
     InvalidParameterValue,
@@ -12,6 +12,9 @@ enum Code {
     Validation,
     Malformed,
     TooLarge,
+    /// The query code of something that does not exist: each operation has its own.
+    NotFound(&'static str),
+    Dashboard,
 }
 
 /// A refusal.
@@ -56,6 +59,16 @@ impl Fault {
         Self::new(Code::TooLarge, "The request is larger than what is allowed.")
     }
 
+    /// `code` is that of the query protocol: `ResourceNotFound` or the like.
+    pub(super) fn not_found(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Code::NotFound(code), message)
+    }
+
+    /// A dashboard's body is not one.
+    pub(super) fn dashboard(message: impl Into<String>) -> Self {
+        Self::new(Code::Dashboard, message)
+    }
+
     fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -73,6 +86,9 @@ impl Fault {
             Code::Validation => "ValidationError",
             Code::Malformed => "SerializationException",
             Code::TooLarge => "RequestEntityTooLarge",
+            Code::NotFound("DashboardNotFoundError") => "ResourceNotFound",
+            Code::NotFound(code) => code,
+            Code::Dashboard => "InvalidParameterInput",
         }
     }
 
@@ -82,6 +98,8 @@ impl Fault {
             Code::InvalidParameterValue => "InvalidParameterValueException",
             Code::MissingParameter => "MissingRequiredParameterException",
             Code::InvalidParameterCombination => "InvalidParameterCombinationException",
+            Code::NotFound(shape) => shape,
+            Code::Dashboard => "DashboardInvalidInputError",
             _ => self.code(),
         }
     }
@@ -96,6 +114,9 @@ impl Fault {
             Code::Validation => "ValidationError;Sender",
             Code::Malformed => "SerializationException;Sender",
             Code::TooLarge => "RequestEntityTooLarge;Sender",
+            Code::NotFound("ResourceNotFoundException") => "ResourceNotFoundException;Sender",
+            Code::NotFound(_) => "ResourceNotFound;Sender",
+            Code::Dashboard => "InvalidParameterInput;Sender",
         }
     }
 
@@ -104,7 +125,11 @@ impl Fault {
     }
 
     pub(super) fn status(&self) -> u16 {
-        if self.code == Code::TooLarge { 413 } else { 400 }
+        match self.code {
+            Code::TooLarge => 413,
+            Code::NotFound(_) => 404,
+            _ => 400,
+        }
     }
 
     /// The body of the newer protocols.

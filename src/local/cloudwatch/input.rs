@@ -68,6 +68,17 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| Fault::missing(&self.path(name)))
     }
 
+    /// Text of any length, with any characters.
+    pub(super) fn need_body(&self, name: &str) -> Result<&'a str, Fault> {
+        let value = self.get(name).ok_or_else(|| Fault::missing(&self.path(name)))?;
+        value.as_str().ok_or_else(|| self.invalid(name, value))
+    }
+
+    /// Whether the field is there and empty.
+    pub(super) fn is_empty_text(&self, name: &str) -> bool {
+        self.get(name).and_then(Value::as_str) == Some("")
+    }
+
     pub(super) fn number(&self, name: &str) -> Result<Option<f64>, Fault> {
         self.get(name)
             .map(|value| number(value).ok_or_else(|| self.invalid(name, value)))

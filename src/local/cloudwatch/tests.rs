@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::local::clock::ManualClock;
 
+mod alarms;
 mod read;
 mod sdk;
 
@@ -180,7 +181,7 @@ fn other_operations_and_services_are_left_alone() {
     let ask = |request: http::request::Builder, body: &str| cloud.send(request, body.into()).is_none();
     let post = || http::Request::post("/");
     assert!(ask(
-        post().header("x-amz-target", format!("{TARGET}.PutMetricAlarm")),
+        post().header("x-amz-target", format!("{TARGET}.PutCompositeAlarm")),
         "{}"
     ));
     assert!(ask(
@@ -188,11 +189,11 @@ fn other_operations_and_services_are_left_alone() {
         "{}"
     ));
     assert!(ask(
-        http::Request::post(format!("/service/{TARGET}/operation/DescribeAlarms")),
+        http::Request::post(format!("/service/{TARGET}/operation/PutInsightRule")),
         ""
     ));
     let form = || post().header("content-type", "application/x-www-form-urlencoded");
-    assert!(ask(form(), "Action=DescribeAlarms&Version=2010-08-01"));
+    assert!(ask(form(), "Action=PutInsightRule&Version=2010-08-01"));
     assert!(ask(form(), "Action=ListMetrics&Version=2011-06-15"));
     let signed = "AWS4-HMAC-SHA256 Credential=local/20261121/us-east-1/sts/aws4_request, SignedHeaders=host";
     assert!(ask(form().header("authorization", signed), "Action=ListMetrics"));

@@ -37,34 +37,51 @@ pub(super) enum Protocol {
     Query,
 }
 
-/// The operations answered here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operation {
+macro_rules! operations {
+    ($($name:ident),+ $(,)?) => {
+        /// The operations answered here.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Operation {
+            $($name),+
+        }
+
+        impl Operation {
+            fn named(name: &str) -> Option<Self> {
+                match name {
+                    $(stringify!($name) => Some(Self::$name),)+
+                    _ => None,
+                }
+            }
+
+            fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name)),+
+                }
+            }
+        }
+    };
+}
+
+operations! {
     PutMetricData,
     ListMetrics,
     GetMetricStatistics,
     GetMetricData,
-}
-
-impl Operation {
-    fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "PutMetricData" => Self::PutMetricData,
-            "ListMetrics" => Self::ListMetrics,
-            "GetMetricStatistics" => Self::GetMetricStatistics,
-            "GetMetricData" => Self::GetMetricData,
-            _ => return None,
-        })
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::PutMetricData => "PutMetricData",
-            Self::ListMetrics => "ListMetrics",
-            Self::GetMetricStatistics => "GetMetricStatistics",
-            Self::GetMetricData => "GetMetricData",
-        }
-    }
+    PutMetricAlarm,
+    DescribeAlarms,
+    DescribeAlarmsForMetric,
+    DescribeAlarmHistory,
+    DeleteAlarms,
+    SetAlarmState,
+    EnableAlarmActions,
+    DisableAlarmActions,
+    PutDashboard,
+    GetDashboard,
+    ListDashboards,
+    DeleteDashboards,
+    TagResource,
+    UntagResource,
+    ListTagsForResource,
 }
 
 /// A value of an answer.
@@ -72,6 +89,8 @@ impl Operation {
 pub(super) enum Out {
     Text(String),
     Number(f64),
+    Whole(i64),
+    Flag(bool),
     /// Milliseconds since the epoch.
     Time(i64),
     List(Vec<Out>),

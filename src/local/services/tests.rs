@@ -274,16 +274,6 @@ async fn what_was_answered_survives_a_kill() {
         .json("tagging", "ResourceGroupsTaggingAPI_20170126.TagResources", tags)
         .await
         .unwrap();
-    let alarm = json!({"AlarmName": "behind", "MetricName": "m", "Namespace": "n", "Period": 60,
-        "EvaluationPeriods": 1, "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold"});
-    first
-        .json(
-            "monitoring",
-            "GraniteServiceVersion20100801.PutMetricAlarm",
-            alarm,
-        )
-        .await
-        .unwrap();
     let group = json!({"logGroupName": "/aws/lambda/f"});
     first
         .json("logs", "Logs_20140328.CreateLogGroup", group)
@@ -316,15 +306,6 @@ async fn what_was_answered_survives_a_kill() {
         .await
         .unwrap();
     assert_eq!(same["KeyMetadata"]["KeyId"], kinesis_key["KeyMetadata"]["KeyId"]);
-    let alarms = second
-        .json(
-            "monitoring",
-            "GraniteServiceVersion20100801.DescribeAlarms",
-            json!({}),
-        )
-        .await
-        .unwrap();
-    assert_eq!(alarms["MetricAlarms"][0]["AlarmName"], "behind");
     let groups = second
         .json("logs", "Logs_20140328.DescribeLogGroups", json!({}))
         .await

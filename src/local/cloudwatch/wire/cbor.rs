@@ -61,6 +61,8 @@ fn value(out: &Out) -> Cbor {
     match out {
         Out::Text(text) => Cbor::Text(text.clone()),
         Out::Number(number) => Cbor::Float(*number),
+        Out::Whole(number) => Cbor::Integer((*number).into()),
+        Out::Flag(flag) => Cbor::Bool(*flag),
         Out::Time(ms) => Cbor::Tag(1, Box::new(Cbor::Float(seconds(*ms)))),
         Out::List(items) => Cbor::Array(items.iter().map(value).collect()),
         Out::Struct(fields) => Cbor::Map(

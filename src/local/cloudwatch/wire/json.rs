@@ -23,6 +23,8 @@ fn value(out: &Out) -> Value {
     match out {
         Out::Text(text) => Value::String(text.clone()),
         Out::Number(number) => Value::from(*number),
+        Out::Whole(number) => Value::from(*number),
+        Out::Flag(flag) => Value::from(*flag),
         Out::Time(ms) if ms % 1000 == 0 => Value::from(ms / 1000),
         Out::Time(ms) => Value::from(seconds(*ms)),
         Out::List(items) => Value::Array(items.iter().map(value).collect()),

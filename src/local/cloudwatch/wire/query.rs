@@ -149,6 +149,12 @@ fn element(xml: &mut String, out: &Out) {
         Out::Number(number) => {
             let _ = write!(xml, "{number}");
         }
+        Out::Whole(number) => {
+            let _ = write!(xml, "{number}");
+        }
+        Out::Flag(flag) => {
+            let _ = write!(xml, "{flag}");
+        }
         Out::Time(ms) => match jiff::Timestamp::from_millisecond(*ms) {
             Ok(time) => {
                 let _ = write!(xml, "{time}");

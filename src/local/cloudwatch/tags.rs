@@ -1,0 +1,88 @@
+//! Tags of alarms and dashboards.
+//!
+//! Source: TagResource, UntagResource and ListTagsForResource, CloudWatch API reference.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::fault::Fault;
+use super::input::Fields;
+use super::wire::Out;
+
+/// Source: TagResource: "as many as 50 tags".
+const MAX_TAGS: usize = 50;
+
+/// The tags of each resource, by its ARN.
+#[derive(Debug, Default)]
+pub(super) struct Tags {
+    file: PathBuf,
+    all: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Tags {
+    /// The tags kept in `dir`.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub(super) fn open(dir: &Path) -> std::io::Result<Self> {
+        let file = dir.join("tags.json");
+        let all = super::dashboards::read_file(&file)?;
+        Ok(Self { file, all })
+    }
+
+    /// Adds the `Tags` of a request.
+    pub(super) fn add(&mut self, arn: &str, input: &Fields<'_>) -> Result<(), Fault> {
+        let mut tags = self.all.get(arn).cloned().unwrap_or_default();
+        for tag in input.list("Tags", MAX_TAGS)? {
+            let value = tag.text("Value", 256).or_else(|fault| {
+                // An empty value is allowed here.
+                tag.is_empty_text("Value").then_some(None).ok_or(fault)
+            })?;
+            tags.insert(
+                tag.need_text("Key", 128)?.to_owned(),
+                value.unwrap_or_default().to_owned(),
+            );
+        }
+        if tags.len() > MAX_TAGS {
+            return Err(Fault::invalid(format!(
+                "A resource takes at most {MAX_TAGS} tags."
+            )));
+        }
+        if !tags.is_empty() {
+            self.all.insert(arn.to_owned(), tags);
+            self.save();
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, arn: &str, input: &Fields<'_>) -> Result<(), Fault> {
+        for key in input.words("TagKeys", MAX_TAGS)? {
+            if let Some(tags) = self.all.get_mut(arn) {
+                tags.remove(key);
+            }
+        }
+        self.save();
+        Ok(())
+    }
+
+    pub(super) fn list(&self, arn: &str) -> Out {
+        let tags = self.all.get(arn).into_iter().flatten().map(|(key, value)| {
+            Out::Struct(vec![
+                ("Key", Out::Text(key.clone())),
+                ("Value", Out::Text(value.clone())),
+            ])
+        });
+        Out::Struct(vec![("Tags", Out::List(tags.collect()))])
+    }
+
+    /// Forgets what was deleted.
+    pub(super) fn forget(&mut self, arn: &str) {
+        if self.all.remove(arn).is_some() {
+            self.save();
+        }
+    }
+
+    fn save(&self) {
+        super::dashboards::write_file(&self.file, &self.all);
+    }
+}
