@@ -5,6 +5,8 @@ mod bucket;
 mod common;
 mod managed_policy;
 mod queue;
+#[cfg(test)]
+mod scripted;
 mod stream;
 mod subscription;
 mod table;

@@ -387,7 +387,7 @@ impl Resource for Bucket<'_> {
 /// Source: "General purpose bucket naming rules", S3 user guide.
 fn check_name(name: &str) -> Result<()> {
     const PREFIXES: &[&str] = &["xn--", "sthree-", "amzn-s3-demo-"];
-    const SUFFIXES: &[&str] = &["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3", "-an"];
+    const SUFFIXES: &[&str] = &["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"];
     let problem = if !(3..=63).contains(&name.len()) {
         "is 3 to 63 characters long"
     } else if !name

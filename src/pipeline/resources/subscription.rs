@@ -1,6 +1,8 @@
 //! `subscription`: what a topic sends its messages to. SNS has no tags for subscriptions: one is known by topic, protocol
-//! and endpoint, which is all there is to it.
+//! and endpoint, which is all there is to it, and is as much another pipeline's as its topic is. To keep one on a topic of
+//! another pipeline therefore takes `--adopt`; that on a topic that streamctl did not make is ours.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
@@ -16,6 +18,7 @@ use crate::pipeline::iam::Statement;
 use crate::pipeline::resource::{
     Change, Check, CheckState, Observed, Outputs, Place, Resource, Spec, Surroundings,
 };
+use crate::pipeline::tags::{self, Owner, PIPELINE};
 
 /// What a manifest can say about a subscription.
 pub(super) const PROPERTIES: &[&str] = &["topic", "protocol", "endpoint"];
@@ -153,6 +156,27 @@ impl<'a> Subscription<'a> {
         }
     }
 
+    /// The marks of the subscription's owner: those of the topic, where that is a pipeline's.
+    async fn marks(&self) -> Result<BTreeMap<String, String>> {
+        let call = self.context.sns().list_tags_for_resource();
+        let call = call.resource_arn(&self.declared.topic).send().await;
+        let answer = found(
+            call,
+            &["ResourceNotFound", "ResourceNotFoundException", "NotFound"],
+        )
+        .map_err(|error| {
+            let what = format!("could not list the tags of {}", self.declared.topic);
+            error::aws::failed(what, error)
+        })?;
+        let tags = answer.and_then(|answer| answer.tags).unwrap_or_default();
+        let topic = tags.into_iter().map(|tag| (tag.key, tag.value)).collect();
+        let mut marks = self.spec.tags.all();
+        if let Owner::Pipeline(owner) = tags::owner(&topic, &self.spec.identity) {
+            marks.insert(PIPELINE.to_owned(), owner);
+        }
+        Ok(marks)
+    }
+
     /// Whether the queue gets messages without SNS's envelope, which nothing of ours reads.
     async fn is_raw(&self, arn: &str) -> Result<bool> {
         if self.declared.protocol != Protocol::Sqs {
@@ -193,8 +217,13 @@ impl<'a> Subscription<'a> {
 
 #[async_trait]
 impl Resource for Subscription<'_> {
+    /// The endpoint; of an ARN, what it ends in.
     fn name(&self) -> String {
-        self.declared.endpoint.clone()
+        let endpoint = &self.declared.endpoint;
+        match endpoint.starts_with("arn:") {
+            true => endpoint.rsplit(':').next().unwrap_or(endpoint).to_owned(),
+            false => endpoint.clone(),
+        }
     }
 
     fn summary(&self) -> String {
@@ -216,8 +245,7 @@ impl Resource for Subscription<'_> {
             Some(arn) => self.is_raw(arn).await?,
             None => false,
         };
-        // Topic and endpoint say whose it is: there are no tags.
-        common::observed(self.spec.tags.all(), &Facts { arn, raw })
+        common::observed(self.marks().await?, &Facts { arn, raw })
     }
 
     fn diff(&self, observed: &Observed, _around: &Surroundings) -> Result<Vec<Change>> {
@@ -296,7 +324,11 @@ impl Resource for Subscription<'_> {
     fn iam(&self) -> Vec<Statement> {
         vec![
             Statement::new(
-                &["sns:ListSubscriptionsByTopic", "sns:Subscribe"],
+                &[
+                    "sns:ListSubscriptionsByTopic",
+                    "sns:ListTagsForResource",
+                    "sns:Subscribe",
+                ],
                 [self.declared.topic.clone()],
             ),
             Statement::new(

@@ -279,6 +279,10 @@ impl Resource for Table<'_> {
         };
         let present = common::there(observed, "table")?;
         step.touched();
+        if present.unfinished() {
+            // The run that began it may have been stopped before it was there.
+            self.ready(step).await?;
+        }
         match field {
             "billing mode" | "capacity" => self.set_capacity(step).await,
             "time to live" => self.set_ttl(&present.read()?, step).await,

@@ -131,6 +131,11 @@ impl Table<'_> {
         }
     }
 
+    /// Waits until a new table is there.
+    pub(super) async fn ready(&self, step: &Step<'_>) -> Result<()> {
+        self.settled(step, TABLE, |_| true).await
+    }
+
     /// Waits until there is no such table.
     async fn gone(&self, step: &Step<'_>) -> Result<()> {
         let mut patience = Patience::new(TABLE);
@@ -206,7 +211,7 @@ impl Table<'_> {
         call.send()
             .await
             .map_err(|error| error::aws::failed(self.what("create"), error))?;
-        self.settled(step, TABLE, |_| true).await?;
+        self.ready(step).await?;
         self.finish(step).await
     }
 
