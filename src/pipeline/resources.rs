@@ -1,9 +1,17 @@
 //! The kinds of resources, one file each. A new kind: a file with its [`Resource`], a line in [`properties`], a line in
 //! [`Kinds::make`].
 
+mod bucket;
+mod common;
 mod managed_policy;
+mod queue;
+#[cfg(test)]
+mod scripted;
 mod stream;
+mod subscription;
+mod table;
 mod test_record;
+mod topic;
 
 use super::resource::{Catalog, Place, Resource, Spec};
 use crate::context::Context;
@@ -12,9 +20,14 @@ use crate::error::{Error, Result};
 /// The names of the properties that `kind` takes; `None` for an unknown kind.
 pub fn properties(kind: &str) -> Option<&'static [&'static str]> {
     Some(match kind {
-        "stream" => stream::PROPERTIES,
+        "bucket" => bucket::PROPERTIES,
         "managed_policy" => managed_policy::PROPERTIES,
+        "queue" => queue::PROPERTIES,
+        "stream" => stream::PROPERTIES,
+        "subscription" => subscription::PROPERTIES,
+        "table" => table::PROPERTIES,
         "test_record" => test_record::PROPERTIES,
+        "topic" => topic::PROPERTIES,
         _ => return None,
     })
 }
@@ -47,13 +60,18 @@ impl Catalog for Kinds<'_> {
 
     fn make<'c>(&'c self, spec: Spec) -> Result<Box<dyn Resource + 'c>> {
         Ok(match spec.kind.as_str() {
+            "bucket" => Box::new(bucket::Bucket::new(self.context, &self.place, spec)?),
+            "queue" => Box::new(queue::Queue::new(self.context, &self.place, spec)?),
             "stream" => Box::new(stream::Stream::new(self.context, &self.place, spec)?),
+            "subscription" => Box::new(subscription::Subscription::new(self.context, &self.place, spec)?),
+            "table" => Box::new(table::Table::new(self.context, &self.place, spec)?),
             "managed_policy" => Box::new(managed_policy::ManagedPolicy::new(
                 self.context,
                 &self.place,
                 spec,
             )?),
             "test_record" => Box::new(test_record::TestRecord::new(self.context, &self.place, spec)?),
+            "topic" => Box::new(topic::Topic::new(self.context, &self.place, spec)?),
             other => return Err(Error::usage(format!("there is no kind of resource {other:?}"))),
         })
     }

@@ -1,0 +1,415 @@
+//! `bucket`: an S3 bucket that is never public and takes no unencrypted connection, with its versions, encryption and
+//! lifecycle.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::common::{self, costly};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::pipeline::event::Step;
+use crate::pipeline::iam::Statement;
+use crate::pipeline::resource::{
+    Change, Check, CheckState, Observed, Outputs, Place, Present, Resource, Spec, Surroundings,
+};
+use crate::stream::change::same_key;
+
+mod calls;
+mod empty;
+mod lifecycle;
+
+use lifecycle::{DeclaredRule, Rule};
+
+/// What a manifest can say about a bucket.
+pub(super) const PROPERTIES: &[&str] = &["name", "versioning", "encryption", "kms_key", "lifecycle"];
+
+/// The statement of the bucket's policy that is streamctl's.
+const SID: &str = "StreamctlTlsOnly";
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Declared {
+    name: String,
+    versioning: Option<bool>,
+    encryption: Option<Algorithm>,
+    kms_key: Option<String>,
+    lifecycle: Option<Vec<DeclaredRule>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+enum Algorithm {
+    /// With keys that S3 manages.
+    #[serde(rename = "AES256")]
+    S3,
+    #[serde(rename = "aws:kms")]
+    Kms,
+}
+
+/// How objects are encrypted unless their writer says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Encryption {
+    /// `AES256`, `aws:kms` or `aws:kms:dsse`.
+    algorithm: String,
+    /// `None` for the key that AWS manages.
+    key: Option<String>,
+    /// Whether S3 asks KMS once for many objects rather than for each.
+    bucket_key: bool,
+}
+
+impl std::fmt::Display for Encryption {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.algorithm)?;
+        if let Some(key) = &self.key {
+            write!(f, " with key {key}")?;
+        }
+        if self.algorithm == "aws:kms" && !self.bucket_key {
+            f.write_str(" without a bucket key")?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Versioning {
+    Off,
+    On,
+    /// Off again: the versions that are there stay.
+    Suspended,
+}
+
+impl std::fmt::Display for Versioning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Off => "off",
+            Self::On => "on",
+            Self::Suspended => "suspended",
+        })
+    }
+}
+
+/// What is there, as far as the differences matter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Facts {
+    /// Whether the name is another account's or another region's, so that nothing more can be told.
+    elsewhere: bool,
+    versioning: Versioning,
+    encryption: Option<Encryption>,
+    public_blocked: bool,
+    /// Whether access control lists are off (BucketOwnerEnforced).
+    owner_enforced: bool,
+    policy: Value,
+    /// The lifecycle rules that are streamctl's.
+    rules: Vec<Rule>,
+}
+
+pub(super) struct Bucket<'a> {
+    context: &'a Context,
+    spec: Spec,
+    declared: Declared,
+    arn: String,
+    account: String,
+}
+
+impl<'a> Bucket<'a> {
+    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
+        let declared: Declared = spec.read()?;
+        check_name(&declared.name)?;
+        let fault = |problem: String| Error::usage(format!("bucket {}: {problem}", declared.name));
+        if declared.kms_key.is_some() && declared.encryption == Some(Algorithm::S3) {
+            return Err(fault("kms_key goes with the encryption aws:kms".to_owned()));
+        }
+        lifecycle::check(declared.lifecycle.as_deref().unwrap_or_default()).map_err(fault)?;
+        Ok(Self {
+            context,
+            arn: format!("arn:{}:s3:::{}", place.partition, declared.name),
+            account: place.account.clone(),
+            declared,
+            spec,
+        })
+    }
+
+    fn what(&self, action: &str) -> String {
+        format!("could not {action} bucket {}", self.declared.name)
+    }
+
+    /// Refuses whoever comes without TLS.
+    /// Source: "Security best practices for Amazon S3", user guide.
+    fn statement(&self) -> Value {
+        json!({
+            "Sid": SID,
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [self.arn, format!("{}/*", self.arn)],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        })
+    }
+
+    /// The encryption of a new bucket.
+    fn encryption(&self) -> Encryption {
+        let kms = match self.declared.encryption {
+            Some(algorithm) => algorithm == Algorithm::Kms,
+            None => self.declared.kms_key.is_some(),
+        };
+        match kms {
+            false => Encryption {
+                algorithm: "AES256".to_owned(),
+                key: None,
+                bucket_key: false,
+            },
+            true => Encryption {
+                algorithm: "aws:kms".to_owned(),
+                key: self.declared.kms_key.clone(),
+                bucket_key: true,
+            },
+        }
+    }
+
+    /// The rules that the bucket is to have of ours. Those declared by a default do not replace what is there.
+    fn rules(&self, there: Option<&Present>) -> Vec<Rule> {
+        let facts = there.and_then(|present| present.read::<Facts>().ok());
+        let enforced = there.is_none_or(|present| self.spec.properties.enforced("lifecycle", present));
+        match (&self.declared.lifecycle, facts) {
+            (Some(declared), _) if enforced => lifecycle::wanted(declared),
+            (_, Some(facts)) => lifecycle::with_abort(facts.rules),
+            (declared, None) => lifecycle::wanted(declared.as_deref().unwrap_or_default()),
+        }
+    }
+
+    fn versioning_change(&self, facts: &Facts) -> Option<Change> {
+        let wanted = self.declared.versioning?;
+        let is_on = facts.versioning == Versioning::On;
+        let to = match wanted {
+            true => Versioning::On,
+            false => Versioning::Suspended,
+        };
+        (wanted != is_on).then(|| Change::update("versioning", facts.versioning, to))
+    }
+
+    fn encryption_change(&self, facts: &Facts) -> Option<Change> {
+        let wanted = self.encryption();
+        let same = facts.encryption.as_ref().is_some_and(|there| {
+            let same_key = match (&wanted.key, &there.key) {
+                (None, _) => true,
+                (Some(wanted), Some(there)) => same_key(wanted, there) || !common::is_known(wanted),
+                (Some(_), None) => false,
+            };
+            let algorithm = wanted.algorithm == there.algorithm;
+            // A bucket key means nothing without KMS.
+            let bucket_key = wanted.bucket_key == there.bucket_key || wanted.algorithm == "AES256";
+            algorithm && same_key && bucket_key
+        });
+        let none = || "none".to_owned();
+        let there = facts.encryption.as_ref().map_or_else(none, ToString::to_string);
+        (!same).then(|| Change::update("encryption", there, wanted))
+    }
+
+    fn lifecycle_change(&self, present: &Present, facts: &Facts) -> Option<Change> {
+        let wanted = self.rules(Some(present));
+        if lifecycle::same(&facts.rules, &wanted) {
+            return None;
+        }
+        let (from, to) = (lifecycle::words(&facts.rules), lifecycle::words(&wanted));
+        Some(costly(
+            "lifecycle",
+            from,
+            to,
+            lifecycle::loses(&facts.rules, &wanted),
+        ))
+    }
+}
+
+#[async_trait]
+impl Resource for Bucket<'_> {
+    fn name(&self) -> String {
+        self.declared.name.clone()
+    }
+
+    fn summary(&self) -> String {
+        let mut words = vec!["private, TLS only".to_owned(), self.encryption().to_string()];
+        if self.declared.versioning == Some(true) {
+            words.push("versioned".to_owned());
+        }
+        if let Some(rules) = self.declared.lifecycle.as_ref().filter(|rules| !rules.is_empty()) {
+            let rules: Vec<Rule> = rules.iter().map(Rule::from).collect();
+            words.push(lifecycle::words(&rules));
+        }
+        words.join(", ")
+    }
+
+    async fn observe(&self) -> Result<Observed> {
+        self.look().await
+    }
+
+    fn diff(&self, observed: &Observed, _around: &Surroundings) -> Result<Vec<Change>> {
+        let Some(present) = observed.present() else {
+            return Ok(vec![Change::Create]);
+        };
+        let facts: Facts = present.read()?;
+        if facts.elsewhere {
+            return Ok(vec![Change::Refused {
+                reason: "is another account's or in another region, or you may not look at it".to_owned(),
+                hint: "choose another bucket name: all accounts share them".to_owned(),
+            }]);
+        }
+        let enforced = |key: &str| self.spec.properties.enforced(key, present);
+        let mut changes = Vec::new();
+        if !facts.public_blocked {
+            changes.push(Change::update("public access", "possible", "blocked"));
+        }
+        if !facts.owner_enforced {
+            changes.push(Change::update(
+                "ownership",
+                "access control lists",
+                "the bucket's owner",
+            ));
+        }
+        if !common::has_statement(&facts.policy, &self.statement()) {
+            changes.push(Change::update("policy", "another", "TLS only"));
+        }
+        if enforced("versioning") {
+            changes.extend(self.versioning_change(&facts));
+        }
+        let declared = self.declared.encryption.is_some() || self.declared.kms_key.is_some();
+        if present.unfinished() || (declared && (enforced("encryption") || enforced("kms_key"))) {
+            changes.extend(self.encryption_change(&facts));
+        }
+        changes.extend(self.lifecycle_change(present, &facts));
+        // Last, since this takes the mark of an unfinished bucket away.
+        changes.extend(self.spec.tags.change(&present.tags));
+        Ok(changes)
+    }
+
+    async fn apply(&self, change: &Change, observed: &Observed, step: &Step<'_>) -> Result<()> {
+        let Some(field) = common::field(change)? else {
+            return self.create(step).await;
+        };
+        let present = common::there(observed, "bucket")?;
+        step.touched();
+        step.doing(format!("setting {field}"));
+        match field {
+            "public access" => self.block_public().await,
+            "ownership" => self.enforce_owner().await,
+            "policy" => self.set_policy().await,
+            "versioning" => self.set_versioning(self.declared.versioning == Some(true)).await,
+            "encryption" => self.set_encryption().await,
+            "lifecycle" => self.set_lifecycle(&self.rules(Some(present))).await,
+            "tags" => self.finish_tags().await,
+            other => Err(Error::failed(format!("a bucket has no {other} to change"))),
+        }
+    }
+
+    async fn delete(&self, observed: &Observed, step: &Step<'_>) -> Result<()> {
+        match observed {
+            Observed::Absent => Ok(()),
+            Observed::Present(_) => self.remove(step).await,
+        }
+    }
+
+    async fn dependents(&self, observed: &Observed) -> Result<Vec<String>> {
+        match observed {
+            Observed::Absent => Ok(Vec::new()),
+            Observed::Present(_) => Ok(self.contents().await?.into_iter().collect()),
+        }
+    }
+
+    async fn verify(&self, observed: &Observed, _probe: bool) -> Vec<Check> {
+        let Some(facts) = common::facts::<Facts>(observed) else {
+            return Vec::new();
+        };
+        let tls = common::has_statement(&facts.policy, &self.statement());
+        let safe = facts.public_blocked && tls;
+        let words = [
+            if facts.public_blocked {
+                "private"
+            } else {
+                "public access possible"
+            }
+            .to_owned(),
+            if tls { "TLS only" } else { "TLS not required" }.to_owned(),
+            facts
+                .encryption
+                .as_ref()
+                .map_or_else(|| "no default encryption".to_owned(), ToString::to_string),
+            format!("versioning {}", facts.versioning),
+            lifecycle::words(&facts.rules),
+        ];
+        let state = if safe { CheckState::Good } else { CheckState::Fault };
+        vec![Check::new(state, "described", words.join(", "))]
+    }
+
+    fn outputs(&self, _observed: &Observed) -> Outputs {
+        common::outputs([("name", self.declared.name.clone()), ("arn", self.arn.clone())])
+    }
+
+    /// Source: "Actions, resources, and condition keys for Amazon S3", service authorization reference.
+    fn iam(&self) -> Vec<Statement> {
+        vec![
+            Statement::new(
+                &[
+                    "s3:CreateBucket",
+                    "s3:DeleteBucket",
+                    "s3:DeleteBucketPolicy",
+                    "s3:GetBucketOwnershipControls",
+                    "s3:GetBucketPolicy",
+                    "s3:GetBucketPublicAccessBlock",
+                    "s3:GetBucketTagging",
+                    "s3:GetBucketVersioning",
+                    "s3:GetEncryptionConfiguration",
+                    "s3:GetLifecycleConfiguration",
+                    "s3:ListBucket",
+                    "s3:ListBucketMultipartUploads",
+                    "s3:ListBucketVersions",
+                    "s3:PutBucketOwnershipControls",
+                    "s3:PutBucketPolicy",
+                    "s3:PutBucketPublicAccessBlock",
+                    "s3:PutBucketTagging",
+                    "s3:PutBucketVersioning",
+                    "s3:PutEncryptionConfiguration",
+                    "s3:PutLifecycleConfiguration",
+                    "s3:TagResource",
+                ],
+                [self.arn.clone()],
+            ),
+            Statement::new(
+                &[
+                    "s3:AbortMultipartUpload",
+                    "s3:DeleteObject",
+                    "s3:DeleteObjectVersion",
+                ],
+                [format!("{}/*", self.arn)],
+            ),
+        ]
+    }
+}
+
+/// Source: "General purpose bucket naming rules", S3 user guide.
+fn check_name(name: &str) -> Result<()> {
+    const PREFIXES: &[&str] = &["xn--", "sthree-", "amzn-s3-demo-"];
+    const SUFFIXES: &[&str] = &["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"];
+    let problem = if !(3..=63).contains(&name.len()) {
+        "is 3 to 63 characters long"
+    } else if !name
+        .chars()
+        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c))
+    {
+        "is made of lower-case letters, digits, dots and hyphens"
+    } else if name.starts_with(['.', '-']) || name.ends_with(['.', '-']) {
+        "begins and ends with a letter or digit"
+    } else if name.contains("..") {
+        "has no two dots in a row"
+    } else if name.parse::<std::net::Ipv4Addr>().is_ok() {
+        "does not look like an IP address"
+    } else if PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+        "does not begin with xn--, sthree- or amzn-s3-demo-"
+    } else if SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
+        "does not end with a suffix that S3 keeps for itself"
+    } else {
+        return Ok(());
+    };
+    Err(Error::usage(format!("{name:?} is not a bucket name")).hint(format!("a bucket name {problem}")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,369 @@
+//! The calls that look at a bucket, make it and change it. Each names the account that must own the bucket: names are
+//! shared by all accounts, and a deleted bucket's can be another's the next moment.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aws_sdk_s3::types as sdk;
+use aws_smithy_types::error::operation::BuildError;
+use serde_json::Value;
+
+use super::super::common::{self, Patience, found, refused};
+use super::lifecycle::{self, Rule};
+use super::{Bucket, Encryption, Facts, SID, Versioning};
+use crate::error::{self, Error, Result};
+use crate::pipeline::event::Step;
+use crate::pipeline::resource::Observed;
+use crate::pipeline::tags::UNFINISHED;
+
+/// How long S3 may be busy with an earlier call for a bucket of this name.
+pub(super) const BUSY: Duration = Duration::from_secs(3 * 60);
+pub(super) const ABORTED: &[&str] = &["OperationAborted"];
+pub(super) const NO_BUCKET: &str = "NoSuchBucket";
+
+/// What HEAD tells of a name.
+enum Name {
+    Free,
+    Ours,
+    /// Another account's or another region's, or one we may not look at.
+    Elsewhere,
+}
+
+/// A call on this bucket, with what belongs into each.
+macro_rules! on {
+    ($bucket:expr, $operation:ident) => {
+        $bucket
+            .context
+            .s3()
+            .$operation()
+            .bucket(&$bucket.declared.name)
+            .expected_bucket_owner(&$bucket.account)
+    };
+}
+pub(super) use on;
+
+impl Bucket<'_> {
+    /// What is there now.
+    pub(super) async fn look(&self) -> Result<Observed> {
+        match self.head().await? {
+            Name::Free => return Ok(Observed::Absent),
+            Name::Ours => {}
+            Name::Elsewhere => {
+                let facts = Facts {
+                    elsewhere: true,
+                    versioning: Versioning::Off,
+                    encryption: None,
+                    public_blocked: false,
+                    owner_enforced: false,
+                    policy: Value::Null,
+                    rules: Vec::new(),
+                };
+                return common::observed(BTreeMap::new(), &facts);
+            }
+        }
+        let looked = tokio::try_join!(
+            self.tags(),
+            self.versioning(),
+            self.default_encryption(),
+            self.public_blocked(),
+            self.owner_enforced(),
+            self.policy(),
+            self.lifecycle(),
+        );
+        let (tags, versioning, encryption, public_blocked, owner_enforced, policy, lifecycle) = match looked {
+            Ok(looked) => looked,
+            // Deleted in between.
+            Err(error) if error.is(NO_BUCKET) => return Ok(Observed::Absent),
+            Err(error) => return Err(error),
+        };
+        let (rules, _) = lifecycle;
+        let facts = Facts {
+            elsewhere: false,
+            versioning,
+            encryption,
+            public_blocked,
+            owner_enforced,
+            policy,
+            rules: rules.iter().filter_map(Rule::of_sdk).collect(),
+        };
+        common::observed(tags, &facts)
+    }
+
+    async fn head(&self) -> Result<Name> {
+        let Err(error) = on!(self, head_bucket).send().await else {
+            return Ok(Name::Ours);
+        };
+        // An answer to HEAD has no body, hence no code.
+        match error.raw_response().map(|answer| answer.status().as_u16()) {
+            Some(404) => Ok(Name::Free),
+            Some(301 | 400 | 403) => Ok(Name::Elsewhere),
+            _ => Err(error::aws::failed(self.what("look at"), error)),
+        }
+    }
+
+    async fn tags(&self) -> Result<BTreeMap<String, String>> {
+        let answer = found(on!(self, get_bucket_tagging).send().await, &["NoSuchTagSet"])
+            .map_err(|error| error::aws::failed(self.what("read the tags of"), error))?;
+        let tags = answer.map(|answer| answer.tag_set).unwrap_or_default();
+        Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
+    }
+
+    async fn versioning(&self) -> Result<Versioning> {
+        let answer = on!(self, get_bucket_versioning).send().await;
+        let answer =
+            answer.map_err(|error| error::aws::failed(self.what("read the versioning of"), error))?;
+        Ok(match answer.status {
+            Some(sdk::BucketVersioningStatus::Enabled) => Versioning::On,
+            Some(_) => Versioning::Suspended,
+            None => Versioning::Off,
+        })
+    }
+
+    async fn default_encryption(&self) -> Result<Option<Encryption>> {
+        let none = &["ServerSideEncryptionConfigurationNotFoundError"];
+        let answer = found(on!(self, get_bucket_encryption).send().await, none)
+            .map_err(|error| error::aws::failed(self.what("read the encryption of"), error))?;
+        let configuration = answer.and_then(|answer| answer.server_side_encryption_configuration);
+        let rule = configuration.and_then(|configuration| configuration.rules.into_iter().next());
+        Ok(rule.and_then(|rule| {
+            let bucket_key = rule.bucket_key_enabled == Some(true);
+            let default = rule.apply_server_side_encryption_by_default?;
+            Some(Encryption {
+                algorithm: default.sse_algorithm.as_str().to_owned(),
+                key: default.kms_master_key_id.filter(|key| !key.is_empty()),
+                bucket_key,
+            })
+        }))
+    }
+
+    async fn public_blocked(&self) -> Result<bool> {
+        let none = &["NoSuchPublicAccessBlockConfiguration"];
+        let answer = found(on!(self, get_public_access_block).send().await, none)
+            .map_err(|error| error::aws::failed(self.what("read the public access of"), error))?;
+        let block = answer.and_then(|answer| answer.public_access_block_configuration);
+        Ok(block.is_some_and(|block| {
+            let all = [
+                block.block_public_acls,
+                block.ignore_public_acls,
+                block.block_public_policy,
+                block.restrict_public_buckets,
+            ];
+            all.into_iter().all(|one| one == Some(true))
+        }))
+    }
+
+    async fn owner_enforced(&self) -> Result<bool> {
+        let none = &["OwnershipControlsNotFoundError"];
+        let answer = found(on!(self, get_bucket_ownership_controls).send().await, none)
+            .map_err(|error| error::aws::failed(self.what("read the ownership of"), error))?;
+        let controls = answer.and_then(|answer| answer.ownership_controls);
+        Ok(controls.is_some_and(|controls| {
+            let mut rules = controls.rules().iter();
+            rules.any(|rule| *rule.object_ownership() == sdk::ObjectOwnership::BucketOwnerEnforced)
+        }))
+    }
+
+    async fn policy(&self) -> Result<Value> {
+        let answer = found(on!(self, get_bucket_policy).send().await, &["NoSuchBucketPolicy"])
+            .map_err(|error| error::aws::failed(self.what("read the policy of"), error))?;
+        Ok(common::policy(answer.and_then(|answer| answer.policy).as_deref()))
+    }
+
+    /// All rules, and from which size on objects move.
+    async fn lifecycle(
+        &self,
+    ) -> Result<(
+        Vec<sdk::LifecycleRule>,
+        Option<sdk::TransitionDefaultMinimumObjectSize>,
+    )> {
+        let none = &["NoSuchLifecycleConfiguration"];
+        let answer = found(on!(self, get_bucket_lifecycle_configuration).send().await, none)
+            .map_err(|error| error::aws::failed(self.what("read the lifecycle of"), error))?;
+        Ok(answer.map_or_else(Default::default, |answer| {
+            let size = answer.transition_default_minimum_object_size;
+            (answer.rules.unwrap_or_default(), size)
+        }))
+    }
+
+    pub(super) async fn create(&self, step: &Step<'_>) -> Result<()> {
+        step.doing("creating");
+        step.touched();
+        let mut tags = self.spec.tags.all();
+        // Taken away at the end: a run that finds it knows that the rest is still to be done.
+        tags.insert(UNFINISHED.to_owned(), "setup".to_owned());
+        self.create_bare(&tags, step).await?;
+        if self.tags().await? != tags {
+            // Some AWS-compatible endpoints pass over the tags of CreateBucket.
+            self.put_tags(&tags).await?;
+        }
+        self.block_public().await?;
+        if !self.owner_enforced().await? {
+            self.enforce_owner().await?;
+        }
+        step.go_on()?;
+        step.doing("setting policy, encryption and lifecycle");
+        self.set_policy().await?;
+        self.set_encryption().await?;
+        if self.declared.versioning == Some(true) {
+            self.set_versioning(true).await?;
+        }
+        self.set_lifecycle(&self.rules(None)).await?;
+        step.go_on()?;
+        self.finish_tags().await
+    }
+
+    async fn create_bare(&self, tags: &BTreeMap<String, String>, step: &Step<'_>) -> Result<()> {
+        let mut configuration =
+            sdk::CreateBucketConfiguration::builder().set_tags(Some(built(sdk_tags(tags))?));
+        let region = self.context.region();
+        // us-east-1 is what S3 takes for no location, and refuses as one.
+        if region != "us-east-1" {
+            configuration = configuration.location_constraint(sdk::BucketLocationConstraint::from(region));
+        }
+        let configuration = configuration.build();
+        let mut patience = Patience::new(BUSY);
+        loop {
+            let call = self.context.s3().create_bucket().bucket(&self.declared.name);
+            let call = call
+                .create_bucket_configuration(configuration.clone())
+                .object_ownership(sdk::ObjectOwnership::BucketOwnerEnforced);
+            let Err(error) = call.send().await else {
+                return Ok(());
+            };
+            if refused(&error, &["BucketAlreadyOwnedByYou"]) {
+                return Ok(());
+            }
+            if refused(&error, &["BucketAlreadyExists"]) {
+                return Err(Error::failed(format!(
+                    "the bucket name {} is taken by another account",
+                    self.declared.name
+                ))
+                .hint("choose another bucket name: all accounts share them"));
+            }
+            let again = refused(&error, ABORTED)
+                && patience
+                    .pause(step, "S3 is busy with an earlier bucket of this name")
+                    .await?;
+            if !again {
+                return Err(error::aws::failed(self.what("create"), error));
+            }
+        }
+    }
+
+    pub(super) async fn block_public(&self) -> Result<()> {
+        let block = sdk::PublicAccessBlockConfiguration::builder()
+            .block_public_acls(true)
+            .ignore_public_acls(true)
+            .block_public_policy(true)
+            .restrict_public_buckets(true)
+            .build();
+        let call = on!(self, put_public_access_block).public_access_block_configuration(block);
+        call.send()
+            .await
+            .map(drop)
+            .map_err(|error| error::aws::failed(self.what("block public access to"), error))
+    }
+
+    pub(super) async fn enforce_owner(&self) -> Result<()> {
+        let rule = sdk::OwnershipControlsRule::builder()
+            .object_ownership(sdk::ObjectOwnership::BucketOwnerEnforced)
+            .build();
+        let controls = sdk::OwnershipControls::builder().rules(built(rule)?).build();
+        let call = on!(self, put_bucket_ownership_controls).ownership_controls(built(controls)?);
+        call.send()
+            .await
+            .map(drop)
+            .map_err(|error| error::aws::failed(self.what("set the ownership of"), error))
+    }
+
+    /// Adds our statement to the policy that is there now.
+    pub(super) async fn set_policy(&self) -> Result<()> {
+        let policy = common::with_statement(&self.policy().await?, SID, Some(&self.statement()));
+        let call = on!(self, put_bucket_policy).policy(policy.to_string());
+        call.send()
+            .await
+            .map(drop)
+            .map_err(|error| error::aws::failed(self.what("set the policy of"), error))
+    }
+
+    pub(super) async fn set_versioning(&self, on: bool) -> Result<()> {
+        let status = match on {
+            true => sdk::BucketVersioningStatus::Enabled,
+            false => sdk::BucketVersioningStatus::Suspended,
+        };
+        let configuration = sdk::VersioningConfiguration::builder().status(status).build();
+        let call = on!(self, put_bucket_versioning).versioning_configuration(configuration);
+        call.send()
+            .await
+            .map(drop)
+            .map_err(|error| error::aws::failed(self.what("set the versioning of"), error))
+    }
+
+    pub(super) async fn set_encryption(&self) -> Result<()> {
+        let wanted = self.encryption();
+        let default = sdk::ServerSideEncryptionByDefault::builder()
+            .sse_algorithm(sdk::ServerSideEncryption::from(wanted.algorithm.as_str()))
+            .set_kms_master_key_id(wanted.key);
+        let rule = sdk::ServerSideEncryptionRule::builder()
+            .apply_server_side_encryption_by_default(built(default.build())?)
+            .bucket_key_enabled(wanted.bucket_key)
+            .build();
+        let configuration = sdk::ServerSideEncryptionConfiguration::builder().rules(rule);
+        let call = on!(self, put_bucket_encryption)
+            .server_side_encryption_configuration(built(configuration.build())?);
+        call.send()
+            .await
+            .map(drop)
+            .map_err(|error| error::aws::failed(self.what("set the encryption of"), error))
+    }
+
+    /// Puts `ours` in place of our rules; those of other hands stay.
+    pub(super) async fn set_lifecycle(&self, ours: &[Rule]) -> Result<()> {
+        let (mut rules, size) = self.lifecycle().await?;
+        rules.retain(lifecycle::is_foreign);
+        for rule in ours {
+            rules.push(rule.to_sdk()?);
+        }
+        let configuration = sdk::BucketLifecycleConfiguration::builder().set_rules(Some(rules));
+        let call = on!(self, put_bucket_lifecycle_configuration)
+            .lifecycle_configuration(built(configuration.build())?)
+            .set_transition_default_minimum_object_size(size);
+        call.send()
+            .await
+            .map(drop)
+            .map_err(|error| error::aws::failed(self.what("set the lifecycle of"), error))
+    }
+
+    /// Makes the tags what they are to be, without the mark of an unfinished bucket.
+    pub(super) async fn finish_tags(&self) -> Result<()> {
+        let mut tags = self.tags().await?;
+        let (set, remove) = self.spec.tags.difference(&tags);
+        if set.is_empty() && remove.is_empty() {
+            return Ok(());
+        }
+        tags.extend(set);
+        tags.retain(|key, _| !remove.contains(key));
+        self.put_tags(&tags).await
+    }
+
+    /// Puts `tags` in place of all there are.
+    async fn put_tags(&self, tags: &BTreeMap<String, String>) -> Result<()> {
+        let tagging = sdk::Tagging::builder().set_tag_set(Some(built(sdk_tags(tags))?));
+        let call = on!(self, put_bucket_tagging).tagging(built(tagging.build())?);
+        call.send()
+            .await
+            .map(drop)
+            .map_err(|error| error::aws::failed(self.what("tag"), error))
+    }
+}
+
+fn sdk_tags(tags: &BTreeMap<String, String>) -> Result<Vec<sdk::Tag>, BuildError> {
+    tags.iter()
+        .map(|(key, value)| sdk::Tag::builder().key(key).value(value).build())
+        .collect()
+}
+
+/// A request's part. All its members are set where it is built, so this fails only by a fault of ours.
+pub(super) fn built<T>(part: Result<T, BuildError>) -> Result<T> {
+    part.map_err(|error| Error::failed("a request to S3 could not be written").cause(error))
+}

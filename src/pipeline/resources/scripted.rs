@@ -1,0 +1,194 @@
+//! For tests of kinds: specs, observations, and an endpoint that answers calls as the test says.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Map, Value};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::context::Context;
+use crate::pipeline::event::{Event, Step, Stop, What};
+use crate::pipeline::parameter::Origin;
+use crate::pipeline::resource::{
+    Identity, Observed, Place, Present, Properties, Resource, Spec, Surroundings,
+};
+use crate::pipeline::tags::Tags;
+use crate::settings::{Settings, Target, TargetReason};
+
+pub(super) fn place() -> Place {
+    Place {
+        account: "000000000000".into(),
+        region: "us-east-1".into(),
+        partition: "aws".into(),
+    }
+}
+
+/// A context that no call is made with.
+pub(super) async fn context() -> Context {
+    context_at("http://127.0.0.1:9").await
+}
+
+async fn context_at(endpoint: &str) -> Context {
+    let settings = Settings {
+        target: Target::Endpoint(endpoint.into()),
+        target_reason: TargetReason::Asked,
+        region: Some("us-east-1".into()),
+        profile: None,
+        stream: "orders".into(),
+        shard_count: None,
+        environment: None,
+        home: "/nowhere".into(),
+    };
+    Context::connect(settings).await.unwrap()
+}
+
+/// What a manifest declares with `properties` (TOML); `by_default` names those that are only a parameter's default.
+pub(super) fn spec(kind: &str, properties: &str, by_default: &[&str]) -> Spec {
+    let identity = Identity::new("demo", "one");
+    let declared: Map<String, Value> = toml::from_str(properties).unwrap();
+    let mut properties = Properties::default();
+    for (key, value) in declared {
+        let origin = match by_default.contains(&key.as_str()) {
+            true => Origin::Default,
+            false => Origin::Template,
+        };
+        properties.set(&key, value, origin);
+    }
+    let mut tags = Tags::default();
+    tags.own(&identity);
+    Spec {
+        id: "it".into(),
+        kind: kind.into(),
+        line: 1,
+        properties,
+        tags,
+        identity,
+    }
+}
+
+/// Something of ours with these facts; `tags` come on top of the marks.
+pub(super) fn there(facts: Value, tags: &[(&str, &str)]) -> Observed {
+    let mut all: BTreeMap<String, String> = spec("any", "", &[]).tags.all();
+    all.extend(tags.iter().map(|(key, value)| ((*key).into(), (*value).into())));
+    Observed::Present(Present { tags: all, facts })
+}
+
+/// The differences, a line each; what would be lost in brackets.
+pub(super) fn changes(resource: &dyn Resource, observed: &Observed) -> String {
+    use crate::pipeline::resource::Change;
+    let changes = resource.diff(observed, &Surroundings::default()).unwrap();
+    let line = |change: &Change| match change {
+        Change::Update {
+            loses: Some(loses), ..
+        } => format!("{change} ({loses})"),
+        change => change.to_string(),
+    };
+    changes.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The refusal of a declaration, with its hint.
+pub(super) fn refusal<T>(made: crate::error::Result<T>) -> String {
+    let error = made.err().unwrap();
+    let hint = error.hint_text().map(|hint| format!("\nhint: {hint}"));
+    error.chain().join(": ") + &hint.unwrap_or_default()
+}
+
+/// Runs `work` with a step; what it said comes back with its outcome.
+pub(super) async fn with_step<T>(work: impl AsyncFnOnce(&Step<'_>) -> T) -> (T, Vec<String>) {
+    let said = Mutex::new(Vec::new());
+    let tell = |event: Event| {
+        let words = match event.what {
+            What::Doing(words) | What::Waiting(words) => words,
+            What::Finished(_, words) => words,
+        };
+        said.lock().unwrap().push(words);
+    };
+    let stop = Stop::default();
+    let step = Step::new("it", "kind", "name".into(), &tell, &stop);
+    let outcome = work(&step).await;
+    let said = said.lock().unwrap().clone();
+    (outcome, said)
+}
+
+/// An endpoint with a script.
+pub(super) struct Endpoint {
+    pub(super) context: Context,
+    calls: Arc<Mutex<Vec<String>>>,
+}
+
+/// Answers a call (`METHOD path`, or the operation of a JSON protocol) with its body: status and body.
+type Script = dyn FnMut(&str, &str) -> (u16, String) + Send;
+
+impl Endpoint {
+    pub(super) async fn start(script: impl FnMut(&str, &str) -> (u16, String) + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let calls: Arc<Mutex<Vec<String>>> = Arc::default();
+        let script: Arc<Mutex<Box<Script>>> = Arc::new(Mutex::new(Box::new(script)));
+        let seen = Arc::clone(&calls);
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(serve(socket, Arc::clone(&script), Arc::clone(&seen)));
+            }
+        });
+        Self {
+            context: context_at(&format!("http://{address}")).await,
+            calls,
+        }
+    }
+
+    /// The calls so far, in order.
+    pub(super) fn calls(&self) -> Vec<String> {
+        self.calls.lock().unwrap().clone()
+    }
+}
+
+async fn serve(mut socket: TcpStream, script: Arc<Mutex<Box<Script>>>, calls: Arc<Mutex<Vec<String>>>) {
+    let mut read = Vec::new();
+    loop {
+        let end = loop {
+            if let Some(at) = read.windows(4).position(|window| window == b"\r\n\r\n") {
+                break at + 4;
+            }
+            if socket.read_buf(&mut read).await.unwrap_or(0) == 0 {
+                return;
+            }
+        };
+        let head = String::from_utf8_lossy(&read[..end]).into_owned();
+        let header = |name: &str| {
+            let mut lines = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+            lines
+                .find(|(key, _)| key.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value.trim().to_owned())
+        };
+        let length: usize = header("content-length").map_or(0, |length| length.parse().unwrap());
+        while read.len() < end + length {
+            if socket.read_buf(&mut read).await.unwrap_or(0) == 0 {
+                return;
+            }
+        }
+        let body = String::from_utf8_lossy(&read[end..end + length]).into_owned();
+        read.drain(..end + length);
+        let line = head.lines().next().unwrap_or_default();
+        let call = match header("x-amz-target") {
+            Some(target) => target.rsplit('.').next().unwrap_or_default().to_owned(),
+            None => match body
+                .strip_prefix("Action=")
+                .and_then(|rest| rest.split('&').next())
+            {
+                Some(action) => action.to_owned(),
+                None => line.trim_end_matches(" HTTP/1.1").to_owned(),
+            },
+        };
+        let (status, answer) = (script.lock().unwrap())(&call, &body);
+        calls.lock().unwrap().push(call);
+        let answer = format!(
+            "HTTP/1.1 {status} Status\r\ncontent-length: {}\r\n\r\n{answer}",
+            answer.len()
+        );
+        if socket.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
