@@ -1,3 +1,9 @@
-//! The function `concert-data-processor`.
+//! The function `concert-data-processor`. Logs what arrives.
 
-fn main() {}
+use std::process::ExitCode;
+
+use handlers::concert_data::ConcertData;
+
+fn main() -> ExitCode {
+    handlers::runtime::run(ConcertData::from_environment)
+}

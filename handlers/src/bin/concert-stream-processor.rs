@@ -1,3 +1,9 @@
-//! The function `concert-stream-processor`.
+//! The function `concert-stream-processor`. Stores concert data, raw and normalised.
 
-fn main() {}
+use std::process::ExitCode;
+
+use handlers::concert::ConcertProcessor;
+
+fn main() -> ExitCode {
+    handlers::runtime::run(ConcertProcessor::from_environment)
+}

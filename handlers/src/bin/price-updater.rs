@@ -1,3 +1,9 @@
-//! The function `price-updater`.
+//! The function `price-updater`. Sets the prices of existing products.
 
-fn main() {}
+use std::process::ExitCode;
+
+use handlers::prices::PriceUpdater;
+
+fn main() -> ExitCode {
+    handlers::runtime::run(PriceUpdater::from_environment)
+}

@@ -1,3 +1,9 @@
-//! The function `realtime-data-processor`.
+//! The function `realtime-data-processor`. Archives readings and aggregates them.
 
-fn main() {}
+use std::process::ExitCode;
+
+use handlers::realtime::RealtimeProcessor;
+
+fn main() -> ExitCode {
+    handlers::runtime::run(RealtimeProcessor::from_environment)
+}

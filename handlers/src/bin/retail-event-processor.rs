@@ -1,3 +1,9 @@
-//! The function `retail-event-processor`.
+//! The function `retail-event-processor`. Scores customer events and stores them.
 
-fn main() {}
+use std::process::ExitCode;
+
+use handlers::retail::RetailProcessor;
+
+fn main() -> ExitCode {
+    handlers::runtime::run(RetailProcessor::from_environment)
+}

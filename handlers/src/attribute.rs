@@ -1,0 +1,119 @@
+//! JSON as DynamoDB attribute values.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::decimal;
+use crate::json::{Json, Object};
+
+/// DynamoDB nests 32 deep, the attribute itself counted.
+const MAX_DEPTH: usize = 32;
+
+/// A string attribute.
+pub fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+/// A number attribute.
+pub fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// Whether DynamoDB can store `object` as a map, exactly.
+///
+/// # Errors
+/// What hinders it: continues "the field … ".
+pub fn check(object: &Object<'_>) -> Result<(), Cow<'static, str>> {
+    check_members(object, 1)
+}
+
+fn check_members(object: &Object<'_>, depth: usize) -> Result<(), Cow<'static, str>> {
+    object
+        .0
+        .iter()
+        .try_for_each(|(_, value)| check_value(value, depth + 1))
+}
+
+fn check_value(value: &Json<'_>, depth: usize) -> Result<(), Cow<'static, str>> {
+    if depth > MAX_DEPTH {
+        return Err("nests deeper than 32 levels".into());
+    }
+    match value {
+        Json::Number(text) => match decimal::canonical(text) {
+            Ok(_) => Ok(()),
+            Err(fault) => Err(format!("holds a number that {fault}").into()),
+        },
+        Json::Array(elements) => elements
+            .iter()
+            .try_for_each(|element| check_value(element, depth + 1)),
+        Json::Object(object) => check_members(object, depth),
+        Json::Null | Json::Bool(_) | Json::Text(_) => Ok(()),
+    }
+}
+
+/// `object` as a map of attribute values. What [`check`] refuses is stored as text.
+pub fn map(object: &Object<'_>) -> HashMap<String, AttributeValue> {
+    let mut map = HashMap::with_capacity(object.0.len());
+    for (name, member) in &object.0 {
+        map.insert(name.clone().into_owned(), value(member));
+    }
+    map
+}
+
+fn value(json: &Json<'_>) -> AttributeValue {
+    match json {
+        Json::Null => AttributeValue::Null(true),
+        Json::Bool(bool) => AttributeValue::Bool(*bool),
+        Json::Number(text) => match decimal::canonical(text) {
+            Ok(number) => AttributeValue::N(number.into_owned()),
+            Err(_) => AttributeValue::S((*text).to_owned()),
+        },
+        Json::Text(text) => AttributeValue::S(text.clone().into_owned()),
+        Json::Array(elements) => AttributeValue::L(elements.iter().map(value).collect()),
+        Json::Object(object) => AttributeValue::M(map(object)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json;
+
+    fn checked(text: &str) -> Result<(), String> {
+        let Json::Object(object) = json::parse(text.as_bytes()).unwrap() else {
+            panic!()
+        };
+        check(&object).map_err(Cow::into_owned)
+    }
+
+    #[test]
+    fn numbers_are_stored_exactly_or_refused() {
+        let Json::Object(object) =
+            json::parse(br#"{"price":29.99,"tags":["a",null,true,{"n":1.50}]}"#).unwrap()
+        else {
+            panic!()
+        };
+        let map = map(&object);
+        assert_eq!(map["price"], number("29.99"));
+        assert_eq!(
+            checked(r#"{"a":[1e126]}"#),
+            Err("holds a number that is beyond the range of numbers".to_owned())
+        );
+        assert_eq!(
+            checked(r#"{"a":0.123456789012345678901234567890123456789}"#),
+            Err("holds a number that has more than 38 significant digits".to_owned())
+        );
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |depth: usize| format!("{{\"a\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(checked(&nested(30)), Ok(()));
+        assert_eq!(
+            checked(&nested(31)),
+            Err("nests deeper than 32 levels".to_owned())
+        );
+    }
+}

@@ -1,0 +1,392 @@
+//! The traits of [`crate::store`] on AWS. Everything here is a call and what its errors mean: when to call is decided elsewhere.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_sdk_dynamodb as dynamodb;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, KeysAndAttributes, PutRequest, ReturnValuesOnConditionCheckFailure, WriteRequest,
+};
+use aws_sdk_s3 as s3;
+use aws_sdk_sqs as sqs;
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_smithy_http_client::{Builder as HttpBuilder, tls};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::error::display::DisplayErrorContext;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+
+use crate::attribute::{number, text};
+use crate::environment::{Environment, Fault as EnvironmentFault};
+use crate::store::{
+    AggregateKey, Aggregates, Bucket, Fault, FaultKind, Item, Object, PriceUpdate, Products, Queue, Table,
+};
+
+/// Makes clients from Lambda's environment variables: region, credentials, and an endpoint where one is set.
+///
+/// Nothing else is looked for (no files, no metadata service), which keeps init short.
+pub struct Clients {
+    region: Region,
+    credentials: Credentials,
+    endpoints: Endpoints,
+    plain: std::sync::OnceLock<SharedHttpClient>,
+    encrypted: std::sync::OnceLock<SharedHttpClient>,
+}
+
+/// The endpoints that the environment sets, by the suffix of the variable `AWS_ENDPOINT_URL`.
+struct Endpoints(HashMap<&'static str, String>);
+
+impl Clients {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// Region or credentials are missing.
+    pub fn from_environment(environment: &Environment) -> Result<Self, EnvironmentFault> {
+        let region = environment.required("AWS_REGION", "the function's region, and Lambda sets it")?;
+        let key = environment.required(
+            "AWS_ACCESS_KEY_ID",
+            "the credentials of the function's role, and Lambda sets it",
+        )?;
+        let secret = environment.required(
+            "AWS_SECRET_ACCESS_KEY",
+            "the credentials of the function's role, and Lambda sets it",
+        )?;
+        let token = environment.optional("AWS_SESSION_TOKEN").map(str::to_owned);
+        let mut endpoints = HashMap::new();
+        for (service, variable) in [
+            ("dynamodb", "AWS_ENDPOINT_URL_DYNAMODB"),
+            ("s3", "AWS_ENDPOINT_URL_S3"),
+            ("sqs", "AWS_ENDPOINT_URL_SQS"),
+        ] {
+            let url = environment
+                .optional(variable)
+                .or_else(|| environment.optional("AWS_ENDPOINT_URL"));
+            endpoints.extend(url.map(|url| (service, url.to_owned())));
+        }
+        Ok(Self {
+            region: Region::new(region.to_owned()),
+            credentials: Credentials::new(key, secret, token, None, "environment"),
+            endpoints: Endpoints(endpoints),
+            plain: std::sync::OnceLock::new(),
+            encrypted: std::sync::OnceLock::new(),
+        })
+    }
+
+    /// The table `name`.
+    pub fn table(&self, name: &str) -> DynamoTable {
+        let mut config = dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(self.region.clone())
+            .credentials_provider(self.credentials.clone())
+            .http_client(self.http("dynamodb"))
+            .retry_config(retries())
+            .timeout_config(timeouts());
+        config.set_endpoint_url(self.endpoint("dynamodb"));
+        DynamoTable {
+            client: dynamodb::Client::from_conf(config.build()),
+            name: name.to_owned(),
+        }
+    }
+
+    /// The bucket `name`.
+    pub fn bucket(&self, name: &str) -> S3Bucket {
+        let mut config = s3::Config::builder()
+            .behavior_version(s3::config::BehaviorVersion::latest())
+            .region(self.region.clone())
+            .credentials_provider(self.credentials.clone())
+            .http_client(self.http("s3"))
+            .retry_config(retries())
+            .timeout_config(timeouts())
+            // Bucket names as host names need a DNS that a local endpoint has not.
+            .force_path_style(self.endpoint("s3").is_some());
+        config.set_endpoint_url(self.endpoint("s3"));
+        S3Bucket {
+            client: s3::Client::from_conf(config.build()),
+            name: name.to_owned(),
+        }
+    }
+
+    /// The queue at `url`.
+    pub fn queue(&self, url: &str) -> SqsQueue {
+        let mut config = sqs::Config::builder()
+            .behavior_version(sqs::config::BehaviorVersion::latest())
+            .region(self.region.clone())
+            .credentials_provider(self.credentials.clone())
+            .http_client(self.http("sqs"))
+            .retry_config(retries())
+            .timeout_config(timeouts());
+        config.set_endpoint_url(self.endpoint("sqs"));
+        SqsQueue {
+            client: sqs::Client::from_conf(config.build()),
+            url: url.to_owned(),
+        }
+    }
+
+    fn endpoint(&self, service: &str) -> Option<String> {
+        self.endpoints.0.get(service).cloned()
+    }
+
+    /// Plain for plain endpoints: reading the system's root certificates takes tens of milliseconds.
+    fn http(&self, service: &str) -> SharedHttpClient {
+        let is_plain = self
+            .endpoints
+            .0
+            .get(service)
+            .is_some_and(|url| url.starts_with("http://"));
+        if is_plain {
+            return self.plain.get_or_init(|| HttpBuilder::new().build_http()).clone();
+        }
+        let ring = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+        self.encrypted
+            .get_or_init(|| HttpBuilder::new().tls_provider(ring).build_https())
+            .clone()
+    }
+}
+
+/// The SDK's own quick retries; [`crate::deliver`] has the patience.
+fn retries() -> RetryConfig {
+    RetryConfig::standard()
+        .with_max_attempts(3)
+        .with_initial_backoff(Duration::from_millis(50))
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(3))
+        .operation_attempt_timeout(Duration::from_secs(15))
+        .build()
+}
+
+/// What an SDK error means for the caller.
+fn fault<E>(error: &SdkError<E, HttpResponse>) -> Fault
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let (code, message) = (error.code(), error.message());
+    let status = error
+        .raw_response()
+        .map_or(0, |response| response.status().as_u16());
+    let text = match (code, message) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (Some(code), None) => code.to_owned(),
+        _ => DisplayErrorContext(error).to_string(),
+    };
+    Fault::new(kind(code.unwrap_or_default(), status), text)
+}
+
+fn kind(code: &str, status: u16) -> FaultKind {
+    match code {
+        "ValidationException"
+        | "ItemCollectionSizeLimitExceededException"
+        | "InvalidMessageContents"
+        | "EntityTooLarge"
+        | "KeyTooLongError" => FaultKind::Rejected,
+        "ProvisionedThroughputExceededException"
+        | "RequestLimitExceeded"
+        | "ThrottlingException"
+        | "Throttling"
+        | "TransactionConflictException"
+        | "ReplicatedWriteConflictException"
+        | "RequestThrottled"
+        | "SlowDown" => FaultKind::Passing,
+        // No answer, or not one of the service's own.
+        _ if status == 0 || status >= 500 || status == 429 => FaultKind::Passing,
+        _ => FaultKind::Refused,
+    }
+}
+
+/// A DynamoDB table.
+pub struct DynamoTable {
+    client: dynamodb::Client,
+    name: String,
+}
+
+impl Table for DynamoTable {
+    async fn put_items(&self, items: Vec<Item>) -> Result<Vec<Item>, Fault> {
+        let mut writes = Vec::with_capacity(items.len());
+        for item in items {
+            let put = PutRequest::builder()
+                .set_item(Some(item))
+                .build()
+                .map_err(unbuildable)?;
+            writes.push(WriteRequest::builder().put_request(put).build());
+        }
+        let call = self.client.batch_write_item().request_items(&self.name, writes);
+        let output = call.send().await.map_err(|error| fault(&error))?;
+        let left = output
+            .unprocessed_items
+            .unwrap_or_default()
+            .into_values()
+            .flatten();
+        Ok(left
+            .filter_map(|write| write.put_request)
+            .map(|put| put.item)
+            .collect())
+    }
+}
+
+impl Products for DynamoTable {
+    async fn set_price(&self, id: &str, price: &str, position: &str) -> Result<PriceUpdate, Fault> {
+        let call = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .key("id", text(id))
+            .update_expression("SET price = :p, price_sequence = :s")
+            .condition_expression(
+                "attribute_exists(id) AND (attribute_not_exists(price_sequence) OR price_sequence < :s)",
+            )
+            .expression_attribute_values(":p", number(price))
+            .expression_attribute_values(":s", text(position))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match call.send().await {
+            Ok(_) => Ok(PriceUpdate::Stored),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => Ok(match failed.item() {
+                    Some(item) if !item.is_empty() => PriceUpdate::Older,
+                    _ => PriceUpdate::UnknownProduct,
+                }),
+                _ => Err(fault(&error)),
+            },
+        }
+    }
+}
+
+impl Aggregates for DynamoTable {
+    async fn read(&self, keys: Vec<AggregateKey>) -> Result<(Vec<Item>, Vec<AggregateKey>), Fault> {
+        let key = |(partition_key, timestamp): AggregateKey| {
+            HashMap::from([
+                ("partition_key".to_owned(), text(partition_key)),
+                ("timestamp".to_owned(), text(timestamp)),
+            ])
+        };
+        let keys = KeysAndAttributes::builder()
+            .set_keys(Some(keys.into_iter().map(key).collect()))
+            .consistent_read(true)
+            .build()
+            .map_err(unbuildable)?;
+        let call = self.client.batch_get_item().request_items(&self.name, keys);
+        let output = call.send().await.map_err(|error| fault(&error))?;
+        let items = output
+            .responses
+            .unwrap_or_default()
+            .into_values()
+            .flatten()
+            .collect();
+        let left = output.unprocessed_keys.unwrap_or_default().into_values();
+        let name = |key: &Item, name: &str| key.get(name).and_then(|value| value.as_s().ok().cloned());
+        let left = left.flat_map(|keys| keys.keys);
+        let left = left.filter_map(|key| Some((name(&key, "partition_key")?, name(&key, "timestamp")?)));
+        Ok((items, left.collect()))
+    }
+
+    async fn replace(&self, item: Item, revision: Option<u64>) -> Result<bool, Fault> {
+        let call = self.client.put_item().table_name(&self.name).set_item(Some(item));
+        let call = match revision {
+            Some(revision) => call
+                .condition_expression("revision = :r")
+                .expression_attribute_values(":r", AttributeValue::N(revision.to_string())),
+            None => call.condition_expression("attribute_not_exists(revision)"),
+        };
+        match call.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
+            Err(error) => Err(fault(&error)),
+        }
+    }
+}
+
+/// A request that lacks a part: this code always gives it.
+fn unbuildable(error: impl std::error::Error) -> Fault {
+    Fault::new(FaultKind::Rejected, error.to_string())
+}
+
+/// An S3 bucket.
+pub struct S3Bucket {
+    client: s3::Client,
+    name: String,
+}
+
+impl Bucket for S3Bucket {
+    async fn put(&self, object: &Object) -> Result<(), Fault> {
+        let call = self
+            .client
+            .put_object()
+            .bucket(&self.name)
+            .key(&object.key)
+            .content_type(object.content_type)
+            .set_content_encoding(object.content_encoding.map(str::to_owned))
+            .body(object.body.clone().into());
+        call.send().await.map(drop).map_err(|error| fault(&error))
+    }
+}
+
+/// An SQS queue.
+pub struct SqsQueue {
+    client: sqs::Client,
+    url: String,
+}
+
+impl Queue for SqsQueue {
+    async fn send(&self, bodies: Vec<String>) -> Result<Vec<(usize, Fault)>, Fault> {
+        let mut entries = Vec::with_capacity(bodies.len());
+        for (place, body) in bodies.into_iter().enumerate() {
+            let entry = SendMessageBatchRequestEntry::builder()
+                .id(place.to_string())
+                .message_body(body);
+            entries.push(entry.build().map_err(unbuildable)?);
+        }
+        let call = self
+            .client
+            .send_message_batch()
+            .queue_url(&self.url)
+            .set_entries(Some(entries));
+        let output = call.send().await.map_err(|error| fault(&error))?;
+        let refused = output.failed.into_iter().filter_map(|entry| {
+            let kind = if entry.sender_fault {
+                FaultKind::Rejected
+            } else {
+                FaultKind::Passing
+            };
+            let message = format!("{}: {}", entry.code, entry.message.unwrap_or_default());
+            Some((entry.id.parse().ok()?, Fault::new(kind, message)))
+        });
+        Ok(refused.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_says_what_to_do_about_it() {
+        assert_eq!(kind("ValidationException", 400), FaultKind::Rejected);
+        assert_eq!(
+            kind("ProvisionedThroughputExceededException", 400),
+            FaultKind::Passing
+        );
+        assert_eq!(kind("AccessDeniedException", 400), FaultKind::Refused);
+        assert_eq!(kind("ResourceNotFoundException", 400), FaultKind::Refused);
+        assert_eq!(kind("InternalServerError", 500), FaultKind::Passing);
+        assert_eq!(kind("", 0), FaultKind::Passing);
+    }
+
+    #[test]
+    fn a_missing_region_is_an_init_error() {
+        let fault = Clients::from_environment(&Environment::default())
+            .err()
+            .map(|fault| fault.0);
+        assert_eq!(
+            fault.as_deref(),
+            Some(
+                "the environment variable AWS_REGION is not set: it names the function's region, and Lambda sets it"
+            )
+        );
+    }
+}

@@ -1,0 +1,260 @@
+//! Many writes within the time of one invocation: bounded in number, retried with jitter, and each with its own result.
+
+use std::future::Future;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::iter;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::store::{Bucket, Fault, FaultKind, Item, Object, Queue, Table};
+
+/// Calls under way at once.
+pub const IN_FLIGHT: usize = 8;
+/// Items of one BatchWriteItem.
+const ITEMS_A_CALL: usize = 25;
+/// Bytes of JSON of one BatchWriteItem: below the 16 MB of the API, with room for what the items add.
+const BYTES_A_CALL: usize = 6 << 20;
+/// Messages of one SendMessageBatch.
+const MESSAGES_A_CALL: usize = 10;
+/// Bytes of one message, and of all messages of one SendMessageBatch.
+pub const MESSAGE_BYTES: usize = 256 << 10;
+
+/// Growing pauses, with jitter so that writers that were throttled together do not come back together.
+struct Backoff {
+    pause: Duration,
+}
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(50);
+    const LONGEST: Duration = Duration::from_secs(2);
+
+    const fn new() -> Self {
+        Self { pause: Self::FIRST }
+    }
+
+    /// Waits; says no if there is no time left to wait and try again.
+    async fn wait(&mut self, deadline: Instant) -> bool {
+        let random = RandomState::new().build_hasher().finish() % 1000;
+        let pause = self.pause.mul_f64(0.5 + random as f64 / 2000.0);
+        self.pause = (self.pause * 2).min(Self::LONGEST);
+        if Instant::now() + pause >= deadline {
+            return false;
+        }
+        sleep(pause).await;
+        true
+    }
+}
+
+/// Calls until it succeeds, fails for good, or the time is over.
+///
+/// # Errors
+/// The last fault.
+pub async fn retried<T, F, Call>(deadline: Instant, mut call: F) -> Result<T, Fault>
+where
+    F: FnMut() -> Call,
+    Call: Future<Output = Result<T, Fault>>,
+{
+    let mut backoff = Backoff::new();
+    loop {
+        let fault = match timeout_at(deadline, call()).await {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(fault)) => fault,
+            Err(_) => return Err(Fault::late()),
+        };
+        if fault.kind != FaultKind::Passing || !backoff.wait(deadline).await {
+            return Err(fault);
+        }
+    }
+}
+
+/// What of a table is written: items made when they are sent, and again should they have to be sent again.
+pub struct Puts<'a> {
+    /// How many items. Their keys differ.
+    pub count: usize,
+    /// The names of the key attributes.
+    pub key: &'a [&'a str],
+    /// Makes an item.
+    pub item: &'a dyn Fn(usize) -> Item,
+    /// About how many bytes an item has.
+    pub bytes: &'a dyn Fn(usize) -> usize,
+}
+
+/// Puts items, as many a call as the API takes; of a refused call each item has its own result.
+pub async fn put_items<T: Table>(table: &T, puts: &Puts<'_>, deadline: Instant) -> Vec<Result<(), Fault>> {
+    let chunks = chunks(puts.count, ITEMS_A_CALL, BYTES_A_CALL, puts.bytes);
+    let mut results = vec![Ok(()); puts.count];
+    let mut running = iter(
+        chunks
+            .into_iter()
+            .map(|chunk| put_chunk(table, puts, chunk, deadline)),
+    )
+    .buffer_unordered(IN_FLIGHT);
+    while let Some(failed) = running.next().await {
+        for (index, fault) in failed {
+            results[index] = Err(fault);
+        }
+    }
+    results
+}
+
+/// Puts the items of one call. Gives those that could not be put.
+async fn put_chunk<T: Table>(
+    table: &T,
+    puts: &Puts<'_>,
+    chunk: Vec<usize>,
+    deadline: Instant,
+) -> Vec<(usize, Fault)> {
+    let mut failed = Vec::new();
+    let mut waiting = vec![chunk];
+    while let Some(chunk) = waiting.pop() {
+        let (left, fault) = put_until(table, puts, chunk, deadline).await;
+        match fault {
+            // One item that DynamoDB refuses sinks its whole call: the others are put without it.
+            Some(fault) if fault.kind == FaultKind::Rejected && left.len() > 1 => {
+                let (first, second) = left.split_at(left.len() / 2);
+                waiting.push(second.to_vec());
+                waiting.push(first.to_vec());
+            }
+            Some(fault) => failed.extend(left.into_iter().map(|index| (index, fault.clone()))),
+            None => {}
+        }
+    }
+    failed
+}
+
+/// Puts `left` until nothing is left, or there is a fault that retrying does not mend.
+async fn put_until<T: Table>(
+    table: &T,
+    puts: &Puts<'_>,
+    mut left: Vec<usize>,
+    deadline: Instant,
+) -> (Vec<usize>, Option<Fault>) {
+    let mut backoff = Backoff::new();
+    loop {
+        let items = left.iter().map(|index| (puts.item)(*index)).collect();
+        let fault = match timeout_at(deadline, table.put_items(items)).await {
+            Ok(Ok(unprocessed)) if unprocessed.is_empty() => return (Vec::new(), None),
+            Ok(Ok(unprocessed)) => {
+                left = still_left(puts, left, &unprocessed);
+                Fault::new(FaultKind::Passing, "the table takes no more writes for now")
+            }
+            Ok(Err(fault)) => fault,
+            Err(_) => Fault::late(),
+        };
+        if fault.kind != FaultKind::Passing || !backoff.wait(deadline).await {
+            return (left, Some(fault));
+        }
+    }
+}
+
+/// Which of `left` are among the unprocessed. An item that is not recognised makes it all of them: a put does no harm twice.
+fn still_left(puts: &Puts<'_>, left: Vec<usize>, unprocessed: &[Item]) -> Vec<usize> {
+    let is = |index: usize, other: &Item| {
+        let item = (puts.item)(index);
+        puts.key.iter().all(|name| item.get(*name) == other.get(*name))
+    };
+    let found: Option<Vec<usize>> = unprocessed
+        .iter()
+        .map(|other| left.iter().copied().find(|index| is(*index, other)))
+        .collect();
+    found.unwrap_or(left)
+}
+
+/// Sends messages, as many a call as the API takes.
+pub async fn send<Q: Queue>(queue: &Q, bodies: &[String], deadline: Instant) -> Vec<Result<(), Fault>> {
+    let chunks = chunks(bodies.len(), MESSAGES_A_CALL, MESSAGE_BYTES, &|index| {
+        bodies[index].len()
+    });
+    let mut results = vec![Ok(()); bodies.len()];
+    let mut running = iter(
+        chunks
+            .into_iter()
+            .map(|chunk| send_chunk(queue, bodies, chunk, deadline)),
+    )
+    .buffer_unordered(IN_FLIGHT);
+    while let Some(failed) = running.next().await {
+        for (index, fault) in failed {
+            results[index] = Err(fault);
+        }
+    }
+    results
+}
+
+async fn send_chunk<Q: Queue>(
+    queue: &Q,
+    bodies: &[String],
+    mut left: Vec<usize>,
+    deadline: Instant,
+) -> Vec<(usize, Fault)> {
+    let mut backoff = Backoff::new();
+    let mut failed = Vec::new();
+    loop {
+        let messages = left.iter().map(|index| bodies[*index].clone()).collect();
+        let passing = match timeout_at(deadline, queue.send(messages)).await {
+            Ok(Ok(refused)) => {
+                let refused = refused
+                    .into_iter()
+                    .filter_map(|(place, fault)| Some((*left.get(place)?, fault)));
+                let (passing, lasting): (Vec<_>, Vec<_>) =
+                    refused.partition(|(_, fault)| fault.kind == FaultKind::Passing);
+                failed.extend(lasting);
+                passing
+            }
+            Ok(Err(fault)) if fault.kind == FaultKind::Passing => {
+                left.iter().map(|index| (*index, fault.clone())).collect()
+            }
+            Ok(Err(fault)) => {
+                failed.extend(left.iter().map(|index| (*index, fault.clone())));
+                return failed;
+            }
+            Err(_) => {
+                failed.extend(left.iter().map(|index| (*index, Fault::late())));
+                return failed;
+            }
+        };
+        if passing.is_empty() {
+            return failed;
+        }
+        if !backoff.wait(deadline).await {
+            failed.extend(passing);
+            return failed;
+        }
+        left = passing.into_iter().map(|(index, _)| index).collect();
+    }
+}
+
+/// Puts objects.
+pub async fn put_objects<B: Bucket>(
+    bucket: &B,
+    objects: &[Object],
+    deadline: Instant,
+) -> Vec<Result<(), Fault>> {
+    let puts = objects
+        .iter()
+        .map(|object| retried(deadline, || bucket.put(object)));
+    iter(puts).buffered(IN_FLIGHT).collect().await
+}
+
+/// `0..count` in runs of at most `items` and of at most `bytes`, where one alone may have more.
+fn chunks(count: usize, items: usize, bytes: usize, size: &dyn Fn(usize) -> usize) -> Vec<Vec<usize>> {
+    let mut chunks = Vec::new();
+    let (mut chunk, mut chunk_bytes) = (Vec::new(), 0);
+    for index in 0..count {
+        let size = size(index);
+        if !chunk.is_empty() && (chunk.len() >= items || chunk_bytes + size > bytes) {
+            chunks.push(std::mem::take(&mut chunk));
+            chunk_bytes = 0;
+        }
+        chunk.push(index);
+        chunk_bytes += size;
+    }
+    if !chunk.is_empty() {
+        chunks.push(chunk);
+    }
+    chunks
+}
+
+#[cfg(test)]
+mod tests;

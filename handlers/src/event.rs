@@ -1,0 +1,310 @@
+//! Lambda's Kinesis event: <https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html>.
+//!
+//! Own types instead of those of `aws_lambda_events`: they borrow from the payload, which is read once.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use md5::{Digest, Md5};
+use serde::Deserialize;
+
+use crate::aggregate::{self, UserRecord};
+use crate::invalid::Invalid;
+use crate::json::{self, Json, Object};
+
+/// A batch of records of one shard.
+#[derive(Debug)]
+pub struct Event<'a> {
+    /// The records, in the order of the shard.
+    pub records: Vec<Record<'a>>,
+}
+
+/// One Kinesis record.
+#[derive(Debug)]
+pub struct Record<'a> {
+    /// Lambda's id of the record: `shardId-000000000000:` and the sequence number.
+    pub event_id: Cow<'a, str>,
+    /// The ARN of the stream.
+    pub stream_arn: Cow<'a, str>,
+    /// The partition key of the Kinesis record.
+    pub partition_key: Cow<'a, str>,
+    /// The sequence number, a decimal integer.
+    pub sequence_number: Cow<'a, str>,
+    /// When Kinesis took the record: milliseconds since 1970-01-01 UTC. The same at each delivery.
+    pub arrival_ms: i64,
+    /// The record's bytes; `None` if Lambda's base64 is broken.
+    data: Option<Vec<u8>>,
+}
+
+/// What a producer put: a whole Kinesis record, or one user record of an aggregate.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// The place of its Kinesis record in the batch.
+    pub index: usize,
+    /// The Kinesis record.
+    pub record: &'a Record<'a>,
+    /// The place within an aggregate; `None` for a plain record.
+    pub sub_sequence: Option<u32>,
+    /// The partition key that the producer gave.
+    pub partition_key: Cow<'a, str>,
+    data: Option<Cow<'a, [u8]>>,
+}
+
+/// Why a payload is not a Kinesis event.
+#[derive(Debug)]
+pub struct NotKinesis(String);
+
+impl fmt::Display for NotKinesis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the payload is not an event of a Kinesis stream: {}", self.0)
+    }
+}
+
+impl std::error::Error for NotKinesis {}
+
+#[derive(Deserialize)]
+struct WireEvent<'a> {
+    #[serde(borrow, rename = "Records")]
+    records: Vec<WireRecord<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WireRecord<'a> {
+    #[serde(borrow)]
+    kinesis: WireKinesis<'a>,
+    #[serde(borrow, rename = "eventID", default)]
+    event_id: Cow<'a, str>,
+    #[serde(borrow, rename = "eventSourceARN", default)]
+    stream_arn: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireKinesis<'a> {
+    #[serde(borrow, default)]
+    partition_key: Cow<'a, str>,
+    #[serde(borrow)]
+    sequence_number: Cow<'a, str>,
+    #[serde(borrow)]
+    data: Cow<'a, str>,
+    /// Seconds with a fraction.
+    #[serde(default)]
+    approximate_arrival_timestamp: f64,
+}
+
+impl<'a> Event<'a> {
+    /// Reads the payload of an invocation.
+    ///
+    /// # Errors
+    /// It is not a Kinesis event: without sequence numbers no record could be named in the answer.
+    pub fn parse(payload: &'a [u8]) -> Result<Self, NotKinesis> {
+        let event: WireEvent<'a> =
+            serde_json::from_slice(payload).map_err(|fault| NotKinesis(fault.to_string()))?;
+        let records = event.records.into_iter().map(Record::from_wire).collect();
+        Ok(Self { records })
+    }
+
+    /// What the producers put, in order: aggregates are taken apart.
+    pub fn entries(&self) -> Vec<Entry<'_>> {
+        let mut entries = Vec::with_capacity(self.records.len());
+        for (index, record) in self.records.iter().enumerate() {
+            match record.data.as_deref().and_then(aggregate::split) {
+                Some(users) => entries.extend(
+                    (0..)
+                        .zip(users)
+                        .map(|(sub, user)| Entry::of_user(index, record, sub, user)),
+                ),
+                None => entries.push(Entry {
+                    index,
+                    record,
+                    sub_sequence: None,
+                    partition_key: Cow::Borrowed(&record.partition_key),
+                    data: record.data.as_deref().map(Cow::Borrowed),
+                }),
+            }
+        }
+        entries
+    }
+}
+
+impl<'a> Record<'a> {
+    fn from_wire(wire: WireRecord<'a>) -> Self {
+        let kinesis = wire.kinesis;
+        Self {
+            event_id: wire.event_id,
+            stream_arn: wire.stream_arn,
+            partition_key: kinesis.partition_key,
+            sequence_number: kinesis.sequence_number,
+            arrival_ms: (kinesis.approximate_arrival_timestamp * 1000.0).round() as i64,
+            data: base64_simd::STANDARD.decode_to_vec(kinesis.data.as_bytes()).ok(),
+        }
+    }
+
+    /// The shard, as `shardId-000000000000`.
+    pub fn shard_id(&self) -> &str {
+        self.event_id.split_once(':').map_or("", |(shard, _)| shard)
+    }
+}
+
+impl<'a> Entry<'a> {
+    fn of_user(index: usize, record: &'a Record<'a>, sub: u32, user: UserRecord) -> Self {
+        Self {
+            index,
+            record,
+            sub_sequence: Some(sub),
+            partition_key: Cow::Owned(user.partition_key),
+            data: Some(Cow::Owned(user.data)),
+        }
+    }
+
+    /// The same at each delivery, and of no other record: Lambda's id, and the place within an aggregate.
+    pub fn id(&self) -> Cow<'a, str> {
+        match self.sub_sequence {
+            None => Cow::Borrowed(&self.record.event_id),
+            Some(sub) => Cow::Owned(format!("{}/{sub}", self.record.event_id)),
+        }
+    }
+
+    /// The place in the stream as text that sorts: of two records of one partition key the later one's is greater.
+    pub fn position(&self) -> String {
+        let sub = self.sub_sequence.unwrap_or(0);
+        format!("{:0>64}/{sub:06}", self.record.sequence_number)
+    }
+
+    /// The bytes that the producer put.
+    ///
+    /// # Errors
+    /// Lambda's base64 is broken.
+    pub fn bytes(&self) -> Result<&[u8], Invalid> {
+        self.data
+            .as_deref()
+            .ok_or_else(|| Invalid::json("the data is not valid base64"))
+    }
+
+    /// The JSON object that the producer put.
+    ///
+    /// # Errors
+    /// The data is not JSON, or another kind of value.
+    pub fn object(&self) -> Result<Object<'_>, Invalid> {
+        match json::parse(self.bytes()?) {
+            Ok(Json::Object(object)) => Ok(object),
+            Ok(_) => Err(Invalid::json("the data is JSON but not an object")),
+            Err(fault) => Err(Invalid::json(format!("the data is not JSON: {fault}"))),
+        }
+    }
+}
+
+/// A name for the records of `entries`, in the order of the shard: first and last sequence number, and a digest of all, so
+/// that the same records always have the same name and others have another.
+pub fn span(entries: &[&Entry<'_>]) -> String {
+    let mut digest = Md5::new();
+    for entry in entries {
+        digest.update(entry.id().as_bytes());
+        digest.update(b"\n");
+    }
+    let digest = digest.finalize();
+    let sequence = |entry: Option<&&Entry<'_>>| {
+        entry
+            .map_or("0", |entry| &entry.record.sequence_number)
+            .to_owned()
+    };
+    let mut name = format!("{}-{}-", sequence(entries.first()), sequence(entries.last()));
+    for byte in &digest[..6] {
+        name.push_str(&format!("{byte:02x}"));
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use proptest::prelude::*;
+
+    /// The example of AWS's documentation.
+    const DOCUMENTED: &str = r#"{
+        "Records": [
+            {
+                "kinesis": {
+                    "kinesisSchemaVersion": "1.0",
+                    "partitionKey": "1",
+                    "sequenceNumber": "49590338271490256608559692538361571095921575989136588898",
+                    "data": "SGVsbG8sIHRoaXMgaXMgYSB0ZXN0Lg==",
+                    "approximateArrivalTimestamp": 1545084650.987
+                },
+                "eventSource": "aws:kinesis",
+                "eventVersion": "1.0",
+                "eventID": "shardId-000000000006:49590338271490256608559692538361571095921575989136588898",
+                "eventName": "aws:kinesis:record",
+                "invokeIdentityArn": "arn:aws:iam::111122223333:role/lambda-role",
+                "awsRegion": "us-east-2",
+                "eventSourceARN": "arn:aws:kinesis:us-east-2:111122223333:stream/lambda-stream"
+            }
+        ]
+    }"#;
+
+    #[test]
+    fn the_documented_event_is_read() {
+        let event = Event::parse(DOCUMENTED.as_bytes()).unwrap();
+        let entries = event.entries();
+        let [entry] = &entries[..] else { panic!() };
+        assert_eq!(entry.bytes().unwrap(), b"Hello, this is a test.");
+        assert_eq!(entry.partition_key, "1");
+        assert_eq!(entry.record.arrival_ms, 1_545_084_650_987);
+        assert_eq!(entry.record.shard_id(), "shardId-000000000006");
+        assert_eq!(
+            entry.id(),
+            "shardId-000000000006:49590338271490256608559692538361571095921575989136588898"
+        );
+        assert_eq!(
+            entry.position(),
+            "0000000049590338271490256608559692538361571095921575989136588898/000000"
+        );
+        assert_eq!(entry.object().unwrap_err().kind.as_str(), "JSON_DECODE_ERROR");
+    }
+
+    #[test]
+    fn an_aggregate_has_an_entry_for_each_user_record() {
+        let users = ["a", "b"].map(|key| UserRecord {
+            partition_key: key.to_owned(),
+            data: format!(r#"{{"key":"{key}"}}"#).into_bytes(),
+        });
+        let payload = testing::event(&[testing::record(7, "outer", aggregate::join(&users))]);
+        let event = Event::parse(&payload).unwrap();
+        let seen: Vec<_> = event
+            .entries()
+            .iter()
+            .map(|entry| (entry.id().into_owned(), entry.partition_key.to_string()))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("shardId-000000000000:7/0".to_owned(), "a".to_owned()),
+                ("shardId-000000000000:7/1".to_owned(), "b".to_owned())
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_kinesis_event_is_refused() {
+        let fault = Event::parse(br#"{"Records":[{"s3":{}}]}"#)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            fault.starts_with("the payload is not an event of a Kinesis stream: missing field `kinesis`"),
+            "{fault}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn rubbish_never_panics(data in proptest::collection::vec(any::<u8>(), 0..100), base64 in ".{0,20}") {
+            let _ = Event::parse(&data);
+            let payload = serde_json::json!({"Records": [{"kinesis": {"sequenceNumber": base64, "data": base64, "approximateArrivalTimestamp": 1e300}}]});
+            let payload = payload.to_string();
+            for entry in Event::parse(payload.as_bytes()).unwrap().entries() {
+                let _ = (entry.object(), entry.id(), entry.position());
+            }
+        }
+    }
+}

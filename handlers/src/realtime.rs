@@ -1,0 +1,342 @@
+//! `realtime-data-processor`: archives what arrives, and aggregates the readings of each partition key over time windows.
+//!
+//! A window is that of the record's arrival at Kinesis, the same at each delivery. [`aggregate`] sees to it that each
+//! record counts once.
+
+mod aggregate;
+mod archive;
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures_util::StreamExt;
+use futures_util::stream::iter;
+use tokio::time::{Instant, timeout_at};
+
+use crate::aws::{Clients, DynamoTable, S3Bucket};
+use crate::clock::{Clock, SystemClock, rfc3339};
+use crate::decimal::Decimal;
+use crate::deliver::{self, IN_FLIGHT, retried};
+use crate::environment::{Environment, Fault};
+use crate::event::{Entry, Event};
+use crate::failures::Failures;
+use crate::invalid::Invalid;
+use crate::json::Json;
+use crate::log::Level;
+use crate::runtime::{Done, Handler, Invocation};
+use crate::store::{self, AggregateKey, Aggregates, Bucket, FaultKind, Item};
+
+use aggregate::{Contribution, Merge};
+
+/// The readings that count without being configured, besides `value`.
+const KNOWN_READINGS: [&str; 9] = [
+    "temperature",
+    "humidity",
+    "pressure",
+    "light",
+    "battery",
+    "voltage",
+    "speed",
+    "duration",
+    "amount",
+];
+/// Keys of one BatchGetItem.
+const KEYS_A_CALL: usize = 100;
+/// DynamoDB's limit for a partition key, in bytes. Kinesis allows 256 characters: this never bites, but for aggregates.
+const MAX_KEY_BYTES: usize = 2048;
+
+/// What is configured.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Days until an aggregate expires.
+    pub ttl_days: i64,
+    /// The length of a window.
+    pub window_seconds: i64,
+    /// The fields that hold readings.
+    pub readings: Vec<String>,
+}
+
+impl Settings {
+    /// Reads `TTL_DAYS`, `WINDOW_SECONDS` and `READINGS`.
+    ///
+    /// # Errors
+    /// A variable is out of range.
+    pub fn from_environment(environment: &Environment) -> Result<Self, Fault> {
+        let mut readings: Vec<String> = ["value"]
+            .iter()
+            .chain(&KNOWN_READINGS)
+            .map(|name| (*name).to_owned())
+            .collect();
+        let further = environment.optional("READINGS").unwrap_or_default();
+        for name in further.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            if name.len() > 128 {
+                let fault = format!(
+                    "the environment variable READINGS holds the name `{name}`: names have at most 128 bytes"
+                );
+                return Err(Fault(fault));
+            }
+            if !readings.iter().any(|known| known == name) {
+                readings.push(name.to_owned());
+            }
+        }
+        Ok(Self {
+            ttl_days: environment.number("TTL_DAYS", 30, 1..=36_500)?,
+            window_seconds: environment.number("WINDOW_SECONDS", 60, 1..=86_400)?,
+            readings,
+        })
+    }
+}
+
+/// The handler.
+pub struct RealtimeProcessor<B, A, C> {
+    bucket: B,
+    table: A,
+    clock: C,
+    settings: Settings,
+}
+
+impl RealtimeProcessor<S3Bucket, DynamoTable, SystemClock> {
+    /// Reads `BUCKET_NAME`, `TABLE_NAME`, and the settings.
+    ///
+    /// # Errors
+    /// A variable is missing or out of range.
+    pub fn from_environment(environment: &Environment, clients: &Clients) -> Result<Self, Fault> {
+        let bucket = environment.required("BUCKET_NAME", "the bucket that raw data is archived in")?;
+        let table = environment.required("TABLE_NAME", "the table of aggregates")?;
+        let settings = Settings::from_environment(environment)?;
+        Ok(Self::new(
+            clients.bucket(bucket),
+            clients.table(table),
+            SystemClock,
+            settings,
+        ))
+    }
+}
+
+/// What a batch adds to one aggregate.
+struct Group {
+    contributions: Vec<Contribution>,
+    records: Vec<usize>,
+}
+
+impl<B: Bucket, A: Aggregates, C: Clock> RealtimeProcessor<B, A, C> {
+    /// Archives in `bucket` and aggregates in `table`.
+    pub fn new(bucket: B, table: A, clock: C, settings: Settings) -> Self {
+        Self {
+            bucket,
+            table,
+            clock,
+            settings,
+        }
+    }
+
+    /// The readings of an entry, by their place in the settings.
+    fn readings(&self, entry: &Entry<'_>) -> Result<Vec<(usize, Decimal)>, Invalid> {
+        let object = entry.object()?;
+        if entry.partition_key.is_empty() || entry.partition_key.len() > MAX_KEY_BYTES {
+            return Err(Invalid::json(
+                "the partition key is empty or longer than 2048 bytes",
+            ));
+        }
+        let mut readings = Vec::new();
+        for (field, name) in self.settings.readings.iter().enumerate() {
+            if let Some(Json::Number(text)) = object.get(name) {
+                let number = Decimal::parse(text).map_err(|fault| Invalid::field(name, fault))?;
+                readings.push((field, number));
+            }
+        }
+        Ok(readings)
+    }
+
+    fn key(&self, entry: &Entry<'_>) -> AggregateKey {
+        let window_ms = self.settings.window_seconds * 1000;
+        let start = entry.record.arrival_ms.div_euclid(window_ms) * window_ms;
+        (entry.partition_key.clone().into_owned(), rfc3339(start))
+    }
+
+    /// Archives valid entries. Gives the records that could not be.
+    async fn archive(&self, entries: &[&Entry<'_>], now_ms: i64, invocation: &Invocation) -> Vec<usize> {
+        let archives = archive::objects(entries, now_ms);
+        let objects: Vec<_> = archives.iter().map(|archive| archive.object.clone()).collect();
+        let results = deliver::put_objects(&self.bucket, &objects, invocation.deadline).await;
+        let mut failed = Vec::new();
+        for (archive, result) in archives.into_iter().zip(results) {
+            if let Err(fault) = result {
+                let fields = || serde_json::json!({"error": fault.message, "key": archive.object.key});
+                invocation.log.write(Level::Error, "batch not archived", fields);
+                failed.extend(archive.records);
+            }
+        }
+        failed
+    }
+
+    /// Adds the groups to their aggregates. Gives the records that could not be.
+    async fn aggregate(
+        &self,
+        groups: BTreeMap<AggregateKey, Group>,
+        now_ms: i64,
+        invocation: &Invocation,
+    ) -> Vec<usize> {
+        let keys: Vec<_> = groups.keys().cloned().collect();
+        let stored = self.read_all(&keys, invocation.deadline).await;
+        let updates = groups.iter().map(async |(key, group)| {
+            let known = match &stored {
+                Ok(items) => Ok(items.get(key).cloned()),
+                Err(fault) => Err(fault.clone()),
+            };
+            let updated = match known {
+                Ok(item) => self.update(key, group, item, now_ms, invocation.deadline).await,
+                Err(fault) => Err(fault),
+            };
+            (group, updated)
+        });
+        let mut updates = iter(updates).buffer_unordered(IN_FLIGHT);
+        let (mut failed, mut reason) = (Vec::new(), None);
+        while let Some((group, updated)) = updates.next().await {
+            if let Err(fault) = updated {
+                failed.extend(&group.records);
+                reason = Some(fault.message);
+            }
+        }
+        if let Some(reason) = reason {
+            let fields = || serde_json::json!({"error": reason, "records": failed.len()});
+            invocation
+                .log
+                .write(Level::Error, "readings not aggregated", fields);
+        }
+        failed
+    }
+
+    /// Reads aggregates, as far as they exist.
+    async fn read_all(
+        &self,
+        keys: &[AggregateKey],
+        deadline: Instant,
+    ) -> Result<HashMap<AggregateKey, Item>, store::Fault> {
+        let reads = keys
+            .chunks(KEYS_A_CALL)
+            .map(|chunk| self.read_chunk(chunk.to_vec(), deadline));
+        let mut reads = iter(reads).buffer_unordered(IN_FLIGHT);
+        let mut items = HashMap::with_capacity(keys.len());
+        while let Some(read) = reads.next().await {
+            items.extend(
+                read?
+                    .into_iter()
+                    .filter_map(|item| Some((aggregate::key_of(&item)?, item))),
+            );
+        }
+        Ok(items)
+    }
+
+    async fn read_chunk(
+        &self,
+        keys: Vec<AggregateKey>,
+        deadline: Instant,
+    ) -> Result<Vec<Item>, store::Fault> {
+        let progress = std::cell::RefCell::new((keys, Vec::new()));
+        let read = async || {
+            let keys = progress.borrow().0.clone();
+            let (items, left) = self.table.read(keys).await?;
+            let mut progress = progress.borrow_mut();
+            progress.1.extend(items);
+            progress.0 = left;
+            if progress.0.is_empty() {
+                return Ok(());
+            }
+            Err(store::Fault::new(
+                FaultKind::Passing,
+                "the table gives no more reads for now",
+            ))
+        };
+        retried(deadline, read).await?;
+        Ok(progress.into_inner().1)
+    }
+
+    /// Adds a group to its aggregate, again and again while others change it in between.
+    async fn update(
+        &self,
+        key: &AggregateKey,
+        group: &Group,
+        stored: Option<Item>,
+        now_ms: i64,
+        deadline: Instant,
+    ) -> Result<(), store::Fault> {
+        let merge = Merge {
+            key,
+            readings: &self.settings.readings,
+            now_ms,
+            ttl: now_ms / 1000 + self.settings.ttl_days * 86_400,
+        };
+        let mut stored = stored;
+        loop {
+            let Some((item, revision)) = merge.add(stored, &group.contributions)? else {
+                return Ok(());
+            };
+            if retried(deadline, || self.table.replace(item.clone(), revision)).await? {
+                return Ok(());
+            }
+            let read = self.read_chunk(vec![key.clone()], deadline);
+            stored = timeout_at(deadline, read)
+                .await
+                .map_err(|_| store::Fault::late())??
+                .pop();
+        }
+    }
+}
+
+impl<B: Bucket, A: Aggregates, C: Clock> Handler for RealtimeProcessor<B, A, C> {
+    async fn handle(&self, event: &Event<'_>, invocation: &Invocation) -> Done {
+        let now_ms = self.clock.now_ms();
+        let mut failures = Failures::none_of(event);
+        let entries = event.entries();
+        let (mut valid, mut rejected) = (Vec::with_capacity(entries.len()), Vec::new());
+        let mut groups = BTreeMap::<AggregateKey, Group>::new();
+        for entry in &entries {
+            match self.readings(entry) {
+                Ok(readings) => {
+                    valid.push(entry);
+                    if readings.is_empty() {
+                        continue;
+                    }
+                    let group = groups.entry(self.key(entry)).or_insert_with(|| Group {
+                        contributions: Vec::new(),
+                        records: Vec::new(),
+                    });
+                    group.contributions.push(Contribution::new(entry, readings));
+                    group.records.push(entry.index);
+                }
+                Err(invalid) => rejected.push((entry, invalid)),
+            }
+        }
+        // Whatever order they came in, they are counted in that of the stream.
+        groups
+            .values_mut()
+            .for_each(|group| group.contributions.sort_by(|a, b| a.position.cmp(&b.position)));
+        valid.sort_by_cached_key(|entry| entry.position());
+        invocation.log.rejected(&rejected);
+        let (unarchived, uncounted) = futures_util::future::join(
+            self.archive(&valid, now_ms, invocation),
+            self.aggregate(groups, now_ms, invocation),
+        )
+        .await;
+        rejected.iter().for_each(|(entry, _)| failures.add(entry.index));
+        unarchived
+            .iter()
+            .chain(&uncounted)
+            .for_each(|index| failures.add(*index));
+        let is_failed =
+            |entry: &&&Entry<'_>| unarchived.contains(&entry.index) || uncounted.contains(&entry.index);
+        let undone = if unarchived.is_empty() && uncounted.is_empty() {
+            0
+        } else {
+            valid.iter().filter(is_failed).count()
+        };
+        Done {
+            failures,
+            total: entries.len(),
+            failed: rejected.len() + undone,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

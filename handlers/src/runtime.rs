@@ -1,0 +1,267 @@
+//! Joins a handler to Lambda: init, the loop of invocations, the answer.
+//!
+//! Init makes the clients and checks the environment, and tells Lambda what is wrong with it. An invocation's payload is
+//! handed on as the bytes that came: the runtime's own deserialisation would copy all of it.
+
+use std::future::Future;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use lambda_runtime::tower::Layer;
+use lambda_runtime::{LambdaEvent, LambdaInvocation, Runtime, Service, service_fn};
+use tokio::time::Instant;
+
+use crate::aws::Clients;
+use crate::clock::{Clock, SystemClock};
+use crate::environment::{Environment, Fault};
+use crate::event::Event;
+use crate::failures::{Failures, Response};
+use crate::log::{Level, Log, Stdout};
+
+/// Kept free at the end of an invocation, so that the answer gets out.
+const MARGIN: Duration = Duration::from_millis(500);
+
+/// What a function does with a batch.
+pub trait Handler {
+    /// Processes the records of one batch, each on its own.
+    fn handle(&self, event: &Event<'_>, invocation: &Invocation) -> impl Future<Output = Done>;
+}
+
+/// One invocation.
+pub struct Invocation {
+    /// When all calls must have ended.
+    pub deadline: Instant,
+    /// Its log.
+    pub log: Log,
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub struct Done {
+    /// The records that Lambda is to deliver again.
+    pub failures: Failures,
+    /// What the producers put: more than the records where they are aggregated.
+    pub total: usize,
+    /// How many of those could not be processed, whatever became of them.
+    pub failed: usize,
+}
+
+/// Runs a function until Lambda ends it. `build` makes the handler from its environment.
+pub fn run<H: Handler>(build: impl FnOnce(&Environment, &Clients) -> Result<H, Fault>) -> ExitCode {
+    let environment = Environment::of_process();
+    let Some(api) = environment.optional("AWS_LAMBDA_RUNTIME_API") else {
+        complain(
+            "this is the bootstrap of a Lambda function: it runs in AWS Lambda, or in streamctl's local cloud",
+        );
+        return ExitCode::FAILURE;
+    };
+    let prepared = prepare(&environment, build);
+    match prepared
+        .map_err(|fault| fault.0)
+        .and_then(|(handler, log)| serve(handler, log))
+    {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            complain(&message);
+            report_init_error(api, &message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn complain(message: &str) {
+    let _ = writeln!(std::io::stderr(), "{message}");
+}
+
+fn prepare<H>(
+    environment: &Environment,
+    build: impl FnOnce(&Environment, &Clients) -> Result<H, Fault>,
+) -> Result<(H, Log), Fault> {
+    let log = Log::new(Level::from_environment(environment)?, Arc::new(Stdout));
+    let clients = Clients::from_environment(environment)?;
+    Ok((build(environment, &clients)?, log))
+}
+
+fn serve<H: Handler>(handler: H, log: Log) -> Result<(), String> {
+    // What the runtime would panic without.
+    for name in [
+        "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        "AWS_LAMBDA_FUNCTION_VERSION",
+    ] {
+        if std::env::var(name).is_err() {
+            return Err(format!(
+                "the environment variable {name} is not set: Lambda sets it for every function"
+            ));
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|fault| format!("could not start: {fault}"))?;
+    let payload = Slot::default();
+    let (handler, taken) = (Arc::new(handler), payload.clone());
+    let service = service_fn(move |event: LambdaEvent<()>| {
+        let (handler, log) = (Arc::clone(&handler), log.of_request(&event.context.request_id));
+        let (payload, deadline_ms) = (taken.take(), event.context.deadline);
+        async move {
+            answer(
+                handler.as_ref(),
+                &payload,
+                deadline(deadline_ms, SystemClock.now_ms()),
+                log,
+            )
+            .await
+        }
+    });
+    let served = runtime.block_on(Runtime::new(service).layer(TakePayload(payload)).run());
+    served.map_err(|fault| fault.to_string())
+}
+
+/// Processes one payload.
+///
+/// # Errors
+/// It is not a Kinesis event.
+pub async fn answer<H: Handler>(
+    handler: &H,
+    payload: &[u8],
+    deadline: Instant,
+    log: Log,
+) -> Result<Response, lambda_runtime::Error> {
+    let started = Instant::now();
+    let event = Event::parse(payload)?;
+    let invocation = Invocation { deadline, log };
+    let done = handler.handle(&event, &invocation).await;
+    let again = done.failures.count();
+    let level = if again > 0 { Level::Error } else { Level::Info };
+    invocation.log.write(level, "batch done", || {
+        serde_json::json!({
+            "total": done.total,
+            "processed": done.total - done.failed.min(done.total),
+            "failed": done.failed,
+            "records": event.records.len(),
+            "recordsToRetry": again,
+            "durationMs": started.elapsed().as_millis() as u64,
+        })
+    });
+    Ok(done.failures.response(&event))
+}
+
+fn deadline(deadline_ms: u64, now_ms: i64) -> Instant {
+    let left = Duration::from_millis(deadline_ms.saturating_sub(u64::try_from(now_ms).unwrap_or(0)));
+    // Of a short timeout a fifth must do.
+    Instant::now() + left - MARGIN.min(left / 5)
+}
+
+/// The payload of the invocation under way: there is one at a time.
+#[derive(Clone, Default)]
+struct Slot(Arc<Mutex<Bytes>>);
+
+impl Slot {
+    fn put(&self, payload: Bytes) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = payload;
+    }
+
+    fn take(&self) -> Bytes {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Puts the payload aside before the runtime deserialises it.
+struct TakePayload(Slot);
+
+impl<S> Layer<S> for TakePayload {
+    type Service = TakingPayload<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        TakingPayload {
+            inner,
+            slot: self.0.clone(),
+        }
+    }
+}
+
+struct TakingPayload<S> {
+    inner: S,
+    slot: Slot,
+}
+
+impl<S: Service<LambdaInvocation>> Service<LambdaInvocation> for TakingPayload<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut invocation: LambdaInvocation) -> Self::Future {
+        self.slot.put(std::mem::replace(
+            &mut invocation.body,
+            Bytes::from_static(b"null"),
+        ));
+        self.inner.call(invocation)
+    }
+}
+
+/// Tells Lambda why init failed, so that the invoker reads it. If that fails too, the log has it.
+fn report_init_error(api: &str, message: &str) {
+    let body = serde_json::json!({"errorType": "Runtime.InitError", "errorMessage": message}).to_string();
+    let request = format!(
+        "POST /2018-06-01/runtime/init/error HTTP/1.1\r\nHost: {api}\r\nContent-Type: application/json\r\n\
+         Lambda-Runtime-Function-Error-Type: Runtime.InitError\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let report = || {
+        let mut stream = TcpStream::connect(api)?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(request.as_bytes())?;
+        stream.read(&mut [0; 64])
+    };
+    let _: std::io::Result<usize> = report();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn an_init_error_reaches_lambda() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let api = listener.local_addr().unwrap().to_string();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 2048];
+            let length = stream.read(&mut request).unwrap();
+            stream
+                .write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+                .unwrap();
+            String::from_utf8_lossy(&request[..length]).into_owned()
+        });
+        report_init_error(&api, "TABLE_NAME is not set");
+        let request = server.join().unwrap();
+        assert!(
+            request.starts_with("POST /2018-06-01/runtime/init/error HTTP/1.1\r\n"),
+            "{request}"
+        );
+        assert!(
+            request.ends_with(r#"{"errorMessage":"TABLE_NAME is not set","errorType":"Runtime.InitError"}"#),
+            "{request}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_leaves_time_to_answer() {
+        let now = Instant::now();
+        assert_eq!(deadline(70_000, 10_000) - now, Duration::from_millis(59_500));
+        assert_eq!(deadline(11_000, 10_000) - now, Duration::from_millis(800));
+        assert_eq!(deadline(0, 10_000), now);
+    }
+}
