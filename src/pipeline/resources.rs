@@ -1,6 +1,9 @@
 //! The kinds of resources, one file each. A new kind: a file with its [`Resource`], a line in [`properties`], a line in
 //! [`Kinds::make`].
 
+mod alarm;
+mod cloudwatch_tags;
+mod dashboard;
 mod managed_policy;
 mod stream;
 mod test_record;
@@ -12,6 +15,8 @@ use crate::error::{Error, Result};
 /// The names of the properties that `kind` takes; `None` for an unknown kind.
 pub fn properties(kind: &str) -> Option<&'static [&'static str]> {
     Some(match kind {
+        "alarm" => alarm::PROPERTIES,
+        "dashboard" => dashboard::PROPERTIES,
         "stream" => stream::PROPERTIES,
         "managed_policy" => managed_policy::PROPERTIES,
         "test_record" => test_record::PROPERTIES,
@@ -47,6 +52,8 @@ impl Catalog for Kinds<'_> {
 
     fn make<'c>(&'c self, spec: Spec) -> Result<Box<dyn Resource + 'c>> {
         Ok(match spec.kind.as_str() {
+            "alarm" => Box::new(alarm::Alarm::new(self.context, &self.place, spec)?),
+            "dashboard" => Box::new(dashboard::Dashboard::new(self.context, &self.place, spec)?),
             "stream" => Box::new(stream::Stream::new(self.context, &self.place, spec)?),
             "managed_policy" => Box::new(managed_policy::ManagedPolicy::new(
                 self.context,
