@@ -130,11 +130,11 @@ pub(super) async fn run(args: InitArgs, session: &Session) -> Result<Exit> {
 
 fn templates() -> Result<Templates> {
     let templates = bundled().map(|bundled| {
-        let manifest = bundled.read()?;
+        let head = bundled.head()?;
         Ok(Template {
-            name: manifest.name,
-            description: manifest.description,
-            parameters: manifest.parameters.into_keys().collect(),
+            name: head.name,
+            description: head.description,
+            parameters: head.parameters.into_keys().collect(),
         })
     });
     templates.collect::<Result<_>>().map(Templates)

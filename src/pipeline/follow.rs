@@ -397,3 +397,6 @@ impl Expectation {
         format!("{kind} {}", self.place())
     }
 }
+
+#[cfg(test)]
+mod tests;

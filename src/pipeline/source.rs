@@ -1,11 +1,14 @@
 //! Where templates come from: bundled ones, and manifest files with the files beside them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use serde_json::Value;
 use toml::Spanned;
 
 use super::manifest::{Declaration, Manifest};
+use super::parameter::Parameter;
 use super::resources;
 use crate::error::{Error, Result};
 
@@ -47,7 +50,29 @@ pub fn bundled() -> impl Iterator<Item = &'static Bundled> {
     BUNDLED.iter()
 }
 
+/// What a template says of itself at its top.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Head {
+    /// Its name.
+    pub name: String,
+    /// What it makes, in one line.
+    pub description: String,
+    /// Its parameters by name.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, Parameter>,
+}
+
 impl Bundled {
+    /// What it says of itself.
+    ///
+    /// # Errors
+    /// Exit 2 when the manifest is faulty, which a test excludes.
+    pub fn head(&self) -> Result<Head> {
+        toml::from_str(self.manifest).map_err(|error| {
+            Error::usage(format!("template {} is not a valid manifest", self.name)).cause(error)
+        })
+    }
+
     /// Its manifest, read.
     ///
     /// # Errors
@@ -175,3 +200,6 @@ fn replace(declared: &mut Declaration, key: &str, value: Value) {
         *property = Spanned::new(property.span(), value);
     }
 }
+
+#[cfg(test)]
+mod tests;

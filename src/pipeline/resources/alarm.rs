@@ -236,3 +236,6 @@ impl Resource for Alarm<'_> {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -291,3 +291,6 @@ impl Dashboard<'_> {
         !(only_marks && present.tags.len() == 2)
     }
 }
+
+#[cfg(test)]
+mod tests;
