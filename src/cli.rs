@@ -7,6 +7,7 @@
 mod demo;
 mod describe;
 mod destroy;
+mod init;
 mod list;
 #[cfg(feature = "local")]
 mod local;
@@ -142,6 +143,7 @@ enum Command {
     Destroy(destroy::DestroyArgs),
     Verify(verify::VerifyArgs),
     Outputs(outputs::OutputsArgs),
+    Init(init::InitArgs),
     List(list::ListArgs),
     Describe(describe::DescribeArgs),
     Put(put::PutArgs),
@@ -161,6 +163,7 @@ impl Command {
             Self::Destroy(args) => destroy::run(args, session).await,
             Self::Verify(args) => verify::run(args, session).await,
             Self::Outputs(args) => outputs::run(args, session).await,
+            Self::Init(args) => init::run(args, session).await,
             Self::List(args) => list::run(args, session).await,
             Self::Describe(args) => describe::run(args, session).await,
             Self::Put(args) => put::run(args, session).await,
@@ -180,6 +183,7 @@ impl Command {
             Self::Plan(_)
                 | Self::Verify(_)
                 | Self::Outputs(_)
+                | Self::Init(_)
                 | Self::List(_)
                 | Self::Describe(_)
                 | Self::Metrics(_)

@@ -6,8 +6,11 @@
 //! Kinds of resources live in [`resources`], one file each, behind the [`Resource`] trait; the engine knows none.
 
 pub mod apply;
+pub mod condition;
 pub mod destroy;
 pub mod event;
+pub mod follow;
+mod formula;
 pub mod graph;
 pub mod iam;
 mod lag;
@@ -16,6 +19,7 @@ pub mod parameter;
 pub mod plan;
 pub mod resource;
 pub mod resources;
+pub mod source;
 pub mod substitute;
 pub mod tags;
 pub mod verify;
@@ -32,6 +36,7 @@ pub use resource::{
     Catalog, Change, Check, CheckState, Identity, Observed, Outputs, Place, Present, Properties, Resource,
     Spec, Surroundings, UNKNOWN,
 };
+pub use source::{Bundled, bundled, read_file, template};
 pub use tags::Tags;
 
 use crate::error::{Error, Result};
@@ -69,7 +74,10 @@ impl Draft {
     /// # Errors
     /// Exit 2 with every bad value at once.
     pub fn new(manifest: Manifest, request: Request) -> Result<Self> {
+        let mut manifest = manifest;
         let values = parameter::resolve(&manifest.name, &manifest.parameters, &request.given)?;
+        let resources = manifest.resources.iter();
+        manifest.resources = resources.flat_map(|declared| declared.expand(&values)).collect();
         tags::check(&request.tags, &request.untag)?;
         let named = |values: &Values| substitute::text(&manifest.instance, &|name| values.lookup(name));
         let instance = named(&values)?;
@@ -88,6 +96,11 @@ impl Draft {
     /// Which pipeline this is.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The template.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
     }
 
     /// The settled parameters.
@@ -110,9 +123,7 @@ impl Draft {
         let included: BTreeSet<&str> = manifest
             .resources
             .iter()
-            .filter(|declared| {
-                request.everything || declared.when.as_ref().is_none_or(|name| values.is_on(name))
-            })
+            .filter(|declared| is_included(declared, &values, request.everything))
             .map(|declared| declared.id.as_str())
             .collect();
         let nodes = manifest
@@ -133,11 +144,25 @@ impl Draft {
             request,
             identity,
             suffix,
+            default_instance,
             graph,
             catalog,
             outputs: Mutex::new(BTreeMap::new()),
         })
     }
+}
+
+/// Whether a resource is part of the pipeline: its `when` holds, or everything is asked for. What cannot even be named
+/// without a parameter that has no value is not: there is nothing to look for.
+fn is_included(declared: &manifest::Declaration, values: &Values, everything: bool) -> bool {
+    let Some(condition) = &declared.when else {
+        return true;
+    };
+    let nameless = |name: &str| {
+        let empty = values.get(name).is_none_or(serde_json::Value::is_null);
+        empty && declared.refers_to(name)
+    };
+    condition.holds(&|name| values.lookup(name)) || (everything && !condition.names().any(nameless))
 }
 
 /// What names of account-wide resources (IAM) end in, so that two pipelines do not fight over one: nothing for the
@@ -155,6 +180,9 @@ fn suffix(identity: &Identity, default_instance: bool, place: &Place) -> String 
     suffix
 }
 
+/// Properties that are tables of texts, whatever the type of what they refer to.
+const TEXTS: &[&str] = &["environment", "dimensions"];
+
 /// A template bound to a place: what can be planned, applied, verified and destroyed.
 pub struct Pipeline<'c> {
     manifest: Manifest,
@@ -162,6 +190,7 @@ pub struct Pipeline<'c> {
     request: Request,
     identity: Identity,
     suffix: String,
+    default_instance: bool,
     graph: Graph,
     catalog: &'c dyn Catalog,
     /// What is known of each resource's outputs so far.
@@ -205,7 +234,12 @@ impl<'c> Pipeline<'c> {
                 .map_err(|problem| declared.problem(&format!("property {key}: {problem}")))?;
             // An optional parameter that was not given leaves the property out.
             if !filled.value.is_null() {
-                properties.set(key, filled.value, filled.origin.unwrap_or(Origin::Template));
+                let value = if TEXTS.contains(&key.as_str()) {
+                    substitute::texts(filled.value)
+                } else {
+                    filled.value
+                };
+                properties.set(key, value, filled.origin.unwrap_or(Origin::Template));
             }
         }
         let mut tags = Tags::default();
@@ -262,6 +296,8 @@ impl<'c> Pipeline<'c> {
         let text = match (id, output) {
             ("pipeline", "template") => self.identity.template().to_owned(),
             ("pipeline", "instance") => self.identity.instance().to_owned(),
+            ("pipeline", "instance_suffix") => self.unless_default(|identity| identity.shortened(24)),
+            ("pipeline", "instance_hash") => self.unless_default(Identity::hash),
             ("pipeline", "suffix") => self.suffix.clone(),
             ("pipeline", "account") => place.account.clone(),
             ("pipeline", "region") => place.region.clone(),
@@ -270,6 +306,7 @@ impl<'c> Pipeline<'c> {
             _ if self.graph.index(id).is_none() => {
                 // Declared, but left out by its `when`: as if it were an optional parameter without a value.
                 self.manifest.resource(id)?;
+                // As with a default, what exists is not changed for the lack of it.
                 return Some(substitute::Filled::absent());
             }
             _ => {
@@ -282,6 +319,14 @@ impl<'c> Pipeline<'c> {
             value: text.into(),
             origin: None,
         })
+    }
+
+    /// What tells the names of this pipeline's resources from those of the template's default instance.
+    fn unless_default(&self, tell: impl Fn(&Identity) -> String) -> String {
+        match self.default_instance {
+            true => String::new(),
+            false => format!("-{}", tell(&self.identity)),
+        }
     }
 
     /// The template's outputs, as far as they are known.
@@ -311,37 +356,11 @@ impl<'c> Pipeline<'c> {
             self.learn(id, resource.outputs(&Observed::Absent));
             statements.extend(resource.iam());
         }
+        if let Some(follow) = self.follow()? {
+            statements.extend(follow.iam(self.catalog.place()));
+        }
         Ok(iam::document(statements))
     }
-}
-
-/// Templates that come with streamctl: name and manifest.
-const BUNDLED: &[(&str, &str)] = &[("stream", include_str!("../templates/stream/manifest.toml"))];
-
-/// The names of the bundled templates.
-pub fn bundled() -> impl Iterator<Item = &'static str> {
-    BUNDLED.iter().map(|(name, _)| *name)
-}
-
-/// The template `name`: a bundled one, or a manifest file (anything with a `/` or ending in `.toml`).
-///
-/// # Errors
-/// Exit 2 when there is none of that name, or the manifest is faulty.
-pub fn template(name: &str) -> Result<Manifest> {
-    if let Some((_, text)) = BUNDLED.iter().find(|(bundled, _)| *bundled == name) {
-        return Manifest::parse(name, text, &resources::properties);
-    }
-    if name.contains(['/', '\\']) || name.ends_with(".toml") {
-        let text = std::fs::read_to_string(name)
-            .map_err(|error| Error::usage(format!("could not read template {name}")).cause(error))?;
-        return Manifest::parse(name, &text, &resources::properties);
-    }
-    Err(
-        Error::usage(format!("there is no template {name:?}")).hint(format!(
-            "use {} or the path of a manifest file",
-            bundled().collect::<Vec<_>>().join(", ")
-        )),
-    )
 }
 
 #[cfg(test)]

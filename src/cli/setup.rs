@@ -22,9 +22,18 @@ Examples:
   streamctl setup                              the default stream
   streamctl setup --shard-count 4              make it with, or bring it to, 4
   streamctl setup --stream orders --on-demand  a stream that scales by itself
+  streamctl setup retail --param alarm_email=me@example.com
+  streamctl setup -f pipeline.toml             a manifest of your own
   streamctl setup --retention 7d --monitoring none
   streamctl setup --tag \"Cost Centre=Live Music\"
-  streamctl setup --dry-run                    show what would be done")]
+  streamctl setup --dry-run                    show what would be done
+
+Templates:
+  stream    one stream with encryption, monitoring and a policy (the default)
+  concert   the same, and a function that stores the data of concerts
+  prices    a stream and a function that sets prices in a table
+  realtime  sums of readings in a table, the readings in a bucket, alarms
+  retail    scored customer events in a table, alarms, a dashboard")]
 pub struct SetupArgs {
     #[command(flatten)]
     template: TemplateArgs,
@@ -93,21 +102,41 @@ fn say_at_the_end(args: &SetupArgs, session: &Session, pipeline: &Pipeline<'_>, 
         true => format!("Nothing to change: {identity} is as asked for"),
         false => format!("{identity} is ready"),
     });
+    let width = report.outputs.keys().map(String::len).max().unwrap_or(0).max(12);
     for (name, value) in &report.outputs {
-        printer.note(&format!("  {name:<12} {value}"));
+        printer.note(&format!("  {name:<width$} {value}"));
     }
     if nothing_done {
         return;
     }
-    let stream = args.template.stream_as_typed(session);
+    let place = session.place_as_typed();
+    let stream = match report.outputs.get("stream_name") {
+        Some(name) if *name != session.settings().stream => format!("{place} --stream {name}"),
+        _ => place.to_owned(),
+    };
     let this = args.template.as_typed(session);
+    let put = sample_events(args, pipeline).unwrap_or_else(|| "records.json   ".to_owned());
     printer.note(&format!(
         "Next:
-  streamctl put{stream} --file records.json   send records
+  streamctl put{stream} --file {put}send records
   streamctl tail{stream} --from trim          read them back
   streamctl metrics{stream}                   see the last hour
   streamctl destroy{this}                   delete what setup made"
     ));
+    if pipeline.manifest().verify.is_some() {
+        printer.note(&format!(
+            "  streamctl verify{this}                    follow an event through it"
+        ));
+    }
+}
+
+/// The events of a manifest of one's own, as arguments of `put`.
+fn sample_events(args: &SetupArgs, pipeline: &Pipeline<'_>) -> Option<String> {
+    let events = pipeline.manifest().events.as_ref()?;
+    let path = args.template.dir()?.join(&events.file);
+    let key = events.partition_key_field.as_ref();
+    let key = key.map_or_else(String::new, |field| format!(" --partition-key-field {field}"));
+    Some(format!("{}{key}   ", path.display()))
 }
 
 /// Prints what the user can do about each failure, once.

@@ -2,19 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::path::PathBuf;
 
 use clap::Args;
 
 use super::{Session, StreamArg};
 use crate::error::{Error, Result};
+use crate::pipeline::parameter::Setting;
 use crate::pipeline::{self, Draft, Given, Manifest, Request, Stop, tags};
 
 /// Which pipeline.
 #[derive(Debug, Clone, Args)]
 pub(super) struct TemplateArgs {
-    /// Template: a bundled one (stream), or the path of a manifest file
-    #[arg(default_value = "stream", value_name = "TEMPLATE")]
+    /// Template: stream, concert, prices, realtime or retail (`streamctl init` says what each is)
+    #[arg(default_value = "stream", value_name = "TEMPLATE", conflicts_with = "file")]
     template: String,
+    /// Manifest of your own, such as one that `streamctl init` wrote
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
     #[command(flatten)]
     stream: StreamArg,
     /// Give a parameter of the template a value
@@ -74,7 +79,10 @@ impl TemplateArgs {
         choice: Option<&ChoiceArgs>,
         everything: bool,
     ) -> Result<Draft> {
-        let manifest = pipeline::template(&self.template)?;
+        let manifest = match &self.file {
+            Some(path) => pipeline::read_file(path)?,
+            None => pipeline::template(&self.template)?,
+        };
         let mut given = self.ambient(session, &manifest, choice)?;
         let mut request = Request {
             adopt: self.adopt,
@@ -84,10 +92,11 @@ impl TemplateArgs {
         let mut named: BTreeMap<String, Given> = BTreeMap::new();
         if let Some(name) = &self.stream.stream {
             crate::stream::check_name(name)?;
-            named.insert("stream".to_owned(), Given::flag("--stream", name));
+            named.insert(parameter_of(&manifest, "stream"), Given::flag("--stream", name));
         }
         if let Some(choice) = choice {
-            named.extend(choice.named());
+            let choices = choice.named().into_iter();
+            named.extend(choices.map(|(name, given)| (parameter_of(&manifest, &name), given)));
             request.tags = choice.tags.iter().cloned().collect();
             request.untag = choice.untag.iter().cloned().collect();
         }
@@ -105,7 +114,7 @@ impl TemplateArgs {
         Draft::new(manifest, request)
     }
 
-    /// What environment and files say about the parameters that the template has.
+    /// What environment and files say about the parameters that ask for it.
     fn ambient(
         &self,
         session: &Session,
@@ -114,19 +123,24 @@ impl TemplateArgs {
     ) -> Result<BTreeMap<String, Given>> {
         let settings = session.settings();
         let mut ambient = BTreeMap::new();
-        let mut set = |name: &str, source: &str, text: String| {
-            if manifest.parameters.contains_key(name) {
-                ambient.insert(name.to_owned(), Given::environment(source, text));
-            }
-        };
-        set("stream", "AWS_KINESIS_STREAM_NAME", session.stream(&self.stream)?);
-        if let Some(environment) = &settings.environment {
-            set("environment", "APP_ENVIRONMENT", environment.clone());
-        }
-        // Whoever asks for on-demand has no use for a shard count.
-        let wanted = choice.is_some_and(|choice| !choice.on_demand);
-        if let Some(shards) = settings.shard_count.filter(|_| wanted) {
-            set("shard_count", "AWS_KINESIS_SHARD_COUNT", shards.to_string());
+        for (name, parameter) in &manifest.parameters {
+            let given = match parameter.setting {
+                Some(Setting::Stream) => Some(Given::environment(
+                    "AWS_KINESIS_STREAM_NAME",
+                    session.stream(&self.stream)?,
+                )),
+                Some(Setting::Environment) => settings
+                    .environment
+                    .as_ref()
+                    .map(|text| Given::environment("APP_ENVIRONMENT", text)),
+                // Whoever asks for on-demand has no use for a shard count.
+                Some(Setting::ShardCount) => settings
+                    .shard_count
+                    .filter(|_| choice.is_some_and(|choice| !choice.on_demand))
+                    .map(|shards| Given::environment("AWS_KINESIS_SHARD_COUNT", shards.to_string())),
+                None => None,
+            };
+            ambient.extend(given.map(|given| (name.clone(), given)));
         }
         Ok(ambient)
     }
@@ -154,11 +168,25 @@ impl TemplateArgs {
     /// This pipeline as arguments of another command, for a line to copy.
     pub(super) fn as_typed(&self, session: &Session) -> String {
         let mut typed = String::new();
-        if self.template != "stream" {
+        if let Some(path) = &self.file {
+            typed.push_str(&format!(" -f {}", path.display()));
+        } else if self.template != "stream" {
             typed.push(' ');
             typed.push_str(&self.template);
         }
         typed + &self.stream_as_typed(session)
+    }
+
+    /// Where the files of the template are: beside the manifest, or nowhere yet.
+    pub(super) fn dir(&self) -> Option<PathBuf> {
+        let path = match &self.file {
+            Some(path) => path.clone(),
+            None if self.template.contains(['/', '\\']) || self.template.ends_with(".toml") => {
+                PathBuf::from(&self.template)
+            }
+            None => return None,
+        };
+        Some(path.parent().map_or_else(PathBuf::new, PathBuf::from))
     }
 
     /// Where to act and on which stream, as arguments of another command; empty where both are the default.
@@ -216,6 +244,16 @@ pub(super) async fn stoppable<T>(session: &Session, stop: &Stop, work: impl Futu
         }
     }
     work.await
+}
+
+/// The parameter that the flag for `name` is for: the one of that name, else one that takes the setting of that name.
+fn parameter_of(manifest: &Manifest, name: &str) -> String {
+    if manifest.parameters.contains_key(name) {
+        return name.to_owned();
+    }
+    let takes = |setting: Option<Setting>| setting.is_some_and(|setting| setting.name() == name);
+    let found = manifest.parameters.iter().find(|(_, one)| takes(one.setting));
+    found.map_or(name, |(name, _)| name).to_owned()
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {

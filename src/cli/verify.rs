@@ -7,16 +7,21 @@ use super::template::TemplateArgs;
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::pipeline::CheckState;
+use crate::pipeline::follow::Services;
 use crate::pipeline::resources::Kinds;
+use crate::ui::apply::ApplyProgress;
 
 /// Check that what setup made is there and works
 ///
-/// Puts one record with the partition key verification-test, unless --no-put is given. Exit 5 when a check finds a fault.
+/// Puts one record, unless --no-put is given: with the partition key verification-test, or, where the template has a
+/// function, a marked event that is followed to its table, bucket and log and deleted there. Exit 5 when a check finds
+/// a fault.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   streamctl verify
   streamctl verify --stream orders --no-put
+  streamctl verify retail              follow an event through the pipeline
   streamctl verify -o json             for a script; exit 5 means a fault")]
 pub struct VerifyArgs {
     #[command(flatten)]
@@ -29,9 +34,22 @@ pub struct VerifyArgs {
 pub(super) async fn run(args: VerifyArgs, session: &Session) -> Result<Exit> {
     let printer = session.printer();
     let draft = args.template.draft(session, None, false)?;
-    let kinds = Kinds::new(session.context().await?).await?;
+    // What puts a record says where; what only looks does not.
+    let follows = draft.manifest().verify.is_some() && !args.no_put;
+    let context = if follows {
+        session.context_for_change().await?
+    } else {
+        session.context().await?
+    };
+    let kinds = Kinds::new(context).await?;
     let pipeline = draft.bind(&kinds)?;
-    let report = pipeline.verify(!args.no_put).await?;
+    let report = if follows {
+        let progress = ApplyProgress::new(printer);
+        let show = |event| progress.show(&event);
+        pipeline.verify_following(&Services(context), &show).await?
+    } else {
+        pipeline.verify(!args.no_put).await?
+    };
     printer.report(&report)?;
     let checks = || report.resources.iter().flat_map(|one| &one.checks);
     let cautions = checks()

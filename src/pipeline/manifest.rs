@@ -7,8 +7,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use toml::Spanned;
 
+use super::condition::Condition;
+use super::follow;
 use super::graph::Graph;
-use super::parameter::Parameter;
+use super::parameter::{Parameter, Values};
+use super::source::Files;
 use super::substitute;
 use crate::error::{Error, Result};
 
@@ -36,6 +39,20 @@ pub struct Manifest {
     /// What it tells at the end, by name.
     #[serde(default)]
     pub outputs: BTreeMap<String, String>,
+    /// Events to try it with.
+    pub events: Option<SampleEvents>,
+    /// The event that `verify` sends, and where it is to be seen.
+    pub verify: Option<follow::Declared>,
+}
+
+/// A file of events that come with a template.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SampleEvents {
+    /// The file, beside the manifest.
+    pub file: String,
+    /// The field of each that is its partition key, if there is one.
+    pub partition_key_field: Option<String>,
 }
 
 /// A resource as a manifest declares it.
@@ -49,8 +66,10 @@ pub struct Declaration {
     /// Resources it needs besides those its properties refer to.
     #[serde(default)]
     pub depends_on: Vec<String>,
-    /// The parameter that must be true, or have a value, for this resource to be made.
-    pub when: Option<String>,
+    /// What must hold for this resource to be made.
+    pub when: Option<Condition>,
+    /// The list parameter with an element for each of which it is made once; the element is `${each}`.
+    pub each: Option<String>,
     /// What it is to be; which properties there are is up to the kind.
     #[serde(default)]
     pub properties: BTreeMap<String, Spanned<Value>>,
@@ -65,16 +84,26 @@ impl Manifest {
     /// # Errors
     /// Exit 2 with the line of a syntax mistake or an unknown key, or with every other fault at once.
     pub fn parse(source: &str, text: &str, schema: Schema<'_>) -> Result<Self> {
+        Self::parse_with(source, text, schema, &Files::None)
+    }
+
+    /// As [`Manifest::parse`], with the files beside the manifest.
+    ///
+    /// # Errors
+    /// As [`Manifest::parse`]; also when a file that it names cannot be read.
+    pub(super) fn parse_with(source: &str, text: &str, schema: Schema<'_>, files: &Files) -> Result<Self> {
         let mut manifest: Self = toml::from_str(text).map_err(|error| {
             Error::usage(format!("template {source} is not a valid manifest"))
                 .cause(error.to_string().trim_end().to_owned())
         })?;
         for declared in &mut manifest.resources {
             declared.line = line_of(text, declared.kind.span().start);
+            files.resolve(declared)?;
         }
         let mut problems = manifest.parameter_problems();
         problems.extend(manifest.resource_problems(text, schema));
         problems.extend(manifest.output_problems());
+        problems.extend(manifest.verify_problems());
         if !problems.is_empty() {
             return Err(
                 Error::usage(format!("template {source} is not a valid manifest")).cause(problems.join("\n"))
@@ -116,10 +145,18 @@ impl Manifest {
             if !seen.insert(&declared.id) {
                 say(declared.line, "declared twice".to_owned());
             }
-            if let Some(name) = &declared.when
-                && !self.parameters.contains_key(name)
+            for name in declared.when.iter().flat_map(Condition::names) {
+                if !self.parameters.contains_key(name) {
+                    say(declared.line, format!("`when` names no parameter: {name}"));
+                }
+            }
+            if let Some(name) = &declared.each
+                && self.parameters.get(name).is_none_or(|one| !one.is_list())
             {
-                say(declared.line, format!("`when` names no parameter: {name}"));
+                say(
+                    declared.line,
+                    format!("`each` names no parameter that is a list: {name}"),
+                );
             }
             for need in &declared.depends_on {
                 if self.resource(need).is_none() {
@@ -139,7 +176,8 @@ impl Manifest {
                     let known = known.unwrap_or_default().join(", ");
                     say(line, format!("unknown property {key}; there are {known}"));
                 }
-                if let Err(problem) = self.check_references(value.get_ref()) {
+                let own: &[&str] = if declared.each.is_some() { &["each"] } else { &[] };
+                if let Err(problem) = self.check_references(value.get_ref(), own) {
                     say(line, format!("property {key}: {problem}"));
                 }
             }
@@ -156,18 +194,38 @@ impl Manifest {
         texts
             .chain([("instance".to_owned(), &self.instance)])
             .filter_map(|(what, text)| {
-                let checked = self.check_references(&Value::from(text.as_str()));
+                let checked = self.check_references(&Value::from(text.as_str()), &[]);
                 checked.err().map(|problem| format!("{what}: {problem}"))
             })
             .collect()
     }
 
-    fn check_references(&self, value: &Value) -> Result<(), String> {
+    fn verify_problems(&self) -> Vec<String> {
+        let Some(verify) = &self.verify else {
+            return Vec::new();
+        };
+        let mut problems = verify.problems();
+        for value in verify.values() {
+            problems.extend(self.check_references(&value, follow::NAMES).err());
+        }
+        for name in verify.conditions() {
+            if !self.parameters.contains_key(name) {
+                problems.push(format!("`when` names no parameter: {name}"));
+            }
+        }
+        problems
+            .into_iter()
+            .map(|problem| format!("verify: {problem}"))
+            .collect()
+    }
+
+    fn check_references(&self, value: &Value, own: &[&str]) -> Result<(), String> {
         for name in substitute::references(value)? {
             let known = match name.split_once('.') {
-                None => self.parameters.contains_key(&name),
+                None => self.parameters.contains_key(&name) || own.contains(&name.as_str()),
                 Some(("pipeline", built_in)) => BUILT_IN.contains(&built_in),
-                Some((id, _)) => self.resource(id).is_some(),
+                // What is made once for each element has no output of its own.
+                Some((id, _)) => self.resource(id).is_some_and(|declared| declared.each.is_none()),
             };
             if !known {
                 return Err(format!("${{{name}}} is not known"));
@@ -187,7 +245,16 @@ impl Manifest {
 }
 
 /// What `${pipeline.…}` offers.
-const BUILT_IN: &[&str] = &["template", "instance", "suffix", "account", "region", "partition"];
+const BUILT_IN: &[&str] = &[
+    "template",
+    "instance",
+    "instance_suffix",
+    "instance_hash",
+    "suffix",
+    "account",
+    "region",
+    "partition",
+];
 
 impl Declaration {
     /// The ids of the resources it needs: those it names, and those its properties refer to.
@@ -210,9 +277,59 @@ impl Declaration {
         Ok(needs)
     }
 
+    /// The declaration as often as it is meant: once, or once for each element of the parameter that `each` names.
+    pub(super) fn expand(&self, values: &Values) -> Vec<Self> {
+        let Some(name) = &self.each else {
+            return vec![self.clone()];
+        };
+        let elements = values.get(name).and_then(Value::as_array);
+        elements
+            .into_iter()
+            .flatten()
+            .enumerate()
+            .map(|(index, element)| {
+                // A `${` in an element is a text like any other.
+                let text = substitute::plain(element).replace("${", "$${");
+                let fill =
+                    |value: &Spanned<Value>| Spanned::new(value.span(), with_element(value.get_ref(), &text));
+                let properties = self.properties.iter();
+                Self {
+                    id: format!("{}_{}", self.id, index + 1),
+                    each: None,
+                    properties: properties
+                        .map(|(key, value)| (key.clone(), fill(value)))
+                        .collect(),
+                    ..self.clone()
+                }
+            })
+            .collect()
+    }
+
+    /// Whether one of its properties refers to the parameter `name`.
+    pub(super) fn refers_to(&self, name: &str) -> bool {
+        let names = |value: &Spanned<Value>| substitute::references(value.get_ref()).unwrap_or_default();
+        self.properties
+            .values()
+            .any(|value| names(value).iter().any(|one| one == name))
+    }
+
     /// A fault of this declaration (exit 2).
     pub fn problem(&self, problem: &str) -> Error {
         Error::usage(format!("line {}: resource {}: {problem}", self.line, self.id))
+    }
+}
+
+fn with_element(value: &Value, element: &str) -> Value {
+    match value {
+        Value::String(text) => text.replace("${each}", element).into(),
+        Value::Array(items) => items.iter().map(|item| with_element(item, element)).collect(),
+        Value::Object(entries) => {
+            let entries = entries
+                .iter()
+                .map(|(key, item)| (key.clone(), with_element(item, element)));
+            entries.collect::<serde_json::Map<_, _>>().into()
+        }
+        other => other.clone(),
     }
 }
 
@@ -281,7 +398,7 @@ mod tests {
           |
         4 | resource = []
           | ^^^^^^^^
-        unknown field `resource`, expected one of `name`, `description`, `instance`, `tags`, `parameters`, `resources`, `outputs`
+        unknown field `resource`, expected one of `name`, `description`, `instance`, `tags`, `parameters`, `resources`, `outputs`, `events`, `verify`
         ");
     }
 
@@ -292,13 +409,5 @@ mod tests {
              [[resources]]\nkind = \"box\"\nid = \"b\"\ndepends_on = [\"a\"]"
         );
         insta::assert_snapshot!(refusal(&text), @"these resources depend on each other in a circle: a → b → a");
-    }
-
-    #[test]
-    fn the_bundled_templates_are_valid() {
-        for name in super::super::bundled() {
-            let manifest = super::super::template(name).unwrap();
-            assert_eq!(manifest.name, name);
-        }
     }
 }

@@ -47,8 +47,34 @@ pub struct Parameter {
     pub max: Option<i64>,
     /// Regular expression that a text, or each text of a list, must match as a whole.
     pub pattern: Option<String>,
-    /// The texts of an enum; or, for a list, what its texts may be.
+    /// The texts of an enum; for a list, what its texts may be; for an integer, the numbers that it may be.
     pub allowed: Option<Vec<String>>,
+    /// The setting of streamctl's that it takes its value from where no flag names one. Without it neither environment
+    /// nor `streamctl.toml` has a say.
+    pub setting: Option<Setting>,
+}
+
+/// What streamctl knows from the environment and `streamctl.toml`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Setting {
+    /// The default stream (`AWS_KINESIS_STREAM_NAME`).
+    Stream,
+    /// The default shard count (`AWS_KINESIS_SHARD_COUNT`).
+    ShardCount,
+    /// The value of the tag `Environment` (`APP_ENVIRONMENT`).
+    Environment,
+}
+
+impl Setting {
+    /// Its name, which is also that of the parameter it usually is for.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::ShardCount => "shard_count",
+            Self::Environment => "environment",
+        }
+    }
 }
 
 /// Where a value comes from, weakest first. A [`Origin::Default`] is used for making a resource and does not change
@@ -116,16 +142,6 @@ impl Values {
             value: value.clone(),
             origin: Some(*origin),
         })
-    }
-
-    /// Whether parameter `name` is true, or has a value.
-    pub(super) fn is_on(&self, name: &str) -> bool {
-        match self.get(name) {
-            None | Some(Value::Null | Value::Bool(false)) => false,
-            Some(Value::String(text)) => !text.is_empty(),
-            Some(Value::Array(items)) => !items.is_empty(),
-            Some(_) => true,
-        }
     }
 }
 
@@ -197,6 +213,11 @@ fn refusal(mut problems: Vec<String>, parameters: &BTreeMap<String, Parameter>, 
 }
 
 impl Parameter {
+    /// Whether its value is a list.
+    pub(super) fn is_list(&self) -> bool {
+        self.kind == ParameterType::List
+    }
+
     /// What is wrong with the declaration itself.
     pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -259,9 +280,14 @@ impl Parameter {
                     .ok_or_else(|| "must be a whole number".to_owned())?;
                 let in_range =
                     self.min.is_none_or(|min| number >= min) && self.max.is_none_or(|max| number <= max);
-                in_range
-                    .then_some(())
-                    .ok_or_else(|| format!("must be a whole number{}", self.range()))
+                let listed = |allowed: &Vec<String>| allowed.contains(&number.to_string());
+                match &self.allowed {
+                    Some(allowed) if !listed(allowed) => {
+                        Err(format!("must be one of {}", allowed.join(", ")))
+                    }
+                    _ if in_range => Ok(()),
+                    _ => Err(format!("must be a whole number{}", self.range())),
+                }
             }
             (ParameterType::String | ParameterType::Enum, Value::String(text)) => self.check_text(text),
             (ParameterType::List, Value::Array(items)) => items.iter().try_for_each(|item| match item {
@@ -384,7 +410,7 @@ mod tests {
         assert_eq!(values.origin("count"), Some(Origin::Default));
         assert_eq!(values.origin("owner"), Some(Origin::Given));
         assert_eq!(values.get("labels").unwrap()["b"], "two words");
-        assert!(!values.is_on("email"));
+        assert_eq!(values.get("email"), Some(&Value::Null));
     }
 
     #[test]

@@ -126,12 +126,21 @@ impl Identity {
 
     /// The instance in at most 60 characters, still different for different instances.
     pub fn short_instance(&self) -> String {
-        const LONGEST: usize = 60;
-        if self.instance.chars().count() <= LONGEST {
+        self.shortened(60)
+    }
+
+    /// The instance in at most `longest` characters (20 or more), still different for different instances.
+    pub(super) fn shortened(&self, longest: usize) -> String {
+        if self.instance.chars().count() <= longest {
             return self.instance.clone();
         }
-        let head: String = self.instance.chars().take(LONGEST - 17).collect();
-        format!("{head}-{:016x}", fnv1a(&self.instance))
+        let head = self.instance.chars().take(longest.saturating_sub(17));
+        format!("{}-{:016x}", head.collect::<String>(), fnv1a(&self.instance))
+    }
+
+    /// The instance in 12 lower-case hexadecimal digits, for names such as a bucket's that allow little else.
+    pub(super) fn hash(&self) -> String {
+        format!("{:012x}", fnv1a(&self.instance) & 0xffff_ffff_ffff)
     }
 }
 
@@ -376,5 +385,8 @@ mod tests {
         assert_eq!(long('a').len(), 60);
         assert_ne!(long('a'), long('b'));
         assert_eq!(Identity::new("stream", "orders").short_instance(), "orders");
+        let long = Identity::new("realtime", "Sensors.of_the_whole.plant");
+        assert_eq!(long.shortened(24).len(), 24);
+        assert_eq!(long.hash().len(), 12);
     }
 }

@@ -1,8 +1,11 @@
 //! The kinds of resources, one file each. A new kind: a file with its [`Resource`], a line in [`properties`], a line in
 //! [`Kinds::make`].
 
+mod alarm;
 mod bucket;
+mod cloudwatch_tags;
 mod common;
+mod dashboard;
 mod managed_policy;
 mod queue;
 #[cfg(test)]
@@ -20,7 +23,9 @@ use crate::error::{Error, Result};
 /// The names of the properties that `kind` takes; `None` for an unknown kind.
 pub fn properties(kind: &str) -> Option<&'static [&'static str]> {
     Some(match kind {
+        "alarm" => alarm::PROPERTIES,
         "bucket" => bucket::PROPERTIES,
+        "dashboard" => dashboard::PROPERTIES,
         "managed_policy" => managed_policy::PROPERTIES,
         "queue" => queue::PROPERTIES,
         "stream" => stream::PROPERTIES,
@@ -60,16 +65,18 @@ impl Catalog for Kinds<'_> {
 
     fn make<'c>(&'c self, spec: Spec) -> Result<Box<dyn Resource + 'c>> {
         Ok(match spec.kind.as_str() {
+            "alarm" => Box::new(alarm::Alarm::new(self.context, &self.place, spec)?),
             "bucket" => Box::new(bucket::Bucket::new(self.context, &self.place, spec)?),
-            "queue" => Box::new(queue::Queue::new(self.context, &self.place, spec)?),
-            "stream" => Box::new(stream::Stream::new(self.context, &self.place, spec)?),
-            "subscription" => Box::new(subscription::Subscription::new(self.context, &self.place, spec)?),
-            "table" => Box::new(table::Table::new(self.context, &self.place, spec)?),
+            "dashboard" => Box::new(dashboard::Dashboard::new(self.context, &self.place, spec)?),
             "managed_policy" => Box::new(managed_policy::ManagedPolicy::new(
                 self.context,
                 &self.place,
                 spec,
             )?),
+            "queue" => Box::new(queue::Queue::new(self.context, &self.place, spec)?),
+            "stream" => Box::new(stream::Stream::new(self.context, &self.place, spec)?),
+            "subscription" => Box::new(subscription::Subscription::new(self.context, &self.place, spec)?),
+            "table" => Box::new(table::Table::new(self.context, &self.place, spec)?),
             "test_record" => Box::new(test_record::TestRecord::new(self.context, &self.place, spec)?),
             "topic" => Box::new(topic::Topic::new(self.context, &self.place, spec)?),
             other => return Err(Error::usage(format!("there is no kind of resource {other:?}"))),

@@ -1,7 +1,10 @@
-//! `${name}` and `${resource.output}` in a manifest's values. `$${` writes a literal `${`.
+//! `${name}`, `${resource.output}` and `${arithmetic}` in a manifest's values. `$${` writes a literal `${`. A table in a
+//! list that has a `when` is left out of the list where that does not hold.
 
 use serde_json::Value;
 
+use super::condition::Condition;
+use super::formula::Formula;
 use super::parameter::Origin;
 use crate::error::{Error, Result};
 
@@ -19,7 +22,7 @@ impl Filled {
     pub fn absent() -> Self {
         Self {
             value: Value::Null,
-            origin: None,
+            origin: Some(Origin::Default),
         }
     }
 }
@@ -31,6 +34,7 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<Filled>;
 enum Part<'a> {
     Text(&'a str),
     Name(&'a str),
+    Formula(Formula),
 }
 
 fn parts(text: &str) -> Result<Vec<Part<'_>>, String> {
@@ -48,7 +52,11 @@ fn parts(text: &str) -> Result<Vec<Part<'_>>, String> {
         let end = inner
             .find('}')
             .ok_or_else(|| format!("{text:?} has a `${{` without its `}}`"))?;
-        parts.push(Part::Name(inner[..end].trim()));
+        let inside = inner[..end].trim();
+        parts.push(match inside.contains(['+', '-', '*', '/', '(']) {
+            true => Part::Formula(Formula::read(inside)?),
+            false => Part::Name(inside),
+        });
         rest = &inner[end + 1..];
     }
     parts.push(Part::Text(rest));
@@ -62,17 +70,34 @@ fn parts(text: &str) -> Result<Vec<Part<'_>>, String> {
 /// What is wrong with the text.
 pub fn references(value: &Value) -> Result<Vec<String>, String> {
     Ok(match value {
-        Value::String(text) => parts(text)?
-            .into_iter()
-            .filter_map(|part| match part {
-                Part::Name(name) => Some(name.to_owned()),
-                Part::Text(_) => None,
-            })
-            .collect(),
-        Value::Array(items) => flatten(items.iter())?,
+        Value::String(text) => {
+            let mut names = Vec::new();
+            for part in parts(text)? {
+                match part {
+                    Part::Name(name) => names.push(name.to_owned()),
+                    Part::Formula(formula) => formula.names(&mut names),
+                    Part::Text(_) => {}
+                }
+            }
+            names
+        }
+        Value::Array(items) => {
+            let mut names = flatten(items.iter())?;
+            for item in items {
+                if let Some(condition) = condition_of(item)? {
+                    names.extend(condition.names().map(str::to_owned));
+                }
+            }
+            names
+        }
         Value::Object(entries) => flatten(entries.values())?,
         _ => Vec::new(),
     })
+}
+
+/// The `when` of a member of a list.
+fn condition_of(item: &Value) -> Result<Option<Condition>, String> {
+    item.get("when").map(Condition::read).transpose()
 }
 
 fn flatten<'a>(values: impl Iterator<Item = &'a Value>) -> Result<Vec<String>, String> {
@@ -100,24 +125,35 @@ fn fill_in(value: &Value, lookup: Lookup<'_>, origin: &mut Option<Origin>) -> Re
     Ok(match value {
         Value::String(text) => match parts(text)?.as_slice() {
             [Part::Name(name)] => look(name)?,
+            [Part::Formula(formula)] => formula.value(&mut look)?,
             parts => {
                 let mut filled = String::new();
                 for part in parts {
                     match part {
                         Part::Text(text) => filled.push_str(text),
                         Part::Name(name) => filled.push_str(&plain(&look(name)?)),
+                        Part::Formula(formula) => filled.push_str(&plain(&formula.value(&mut look)?)),
                     }
                 }
                 filled.into()
             }
         },
-        Value::Array(items) => items
-            .iter()
-            .map(|item| fill_in(item, lookup, origin))
-            // A list forgets what an optional parameter left empty.
-            .filter(|item| !matches!(item, Ok(Value::Null)))
-            .collect::<Result<Vec<Value>, String>>()?
-            .into(),
+        Value::Array(items) => {
+            let mut filled = Vec::with_capacity(items.len());
+            for item in items {
+                let item = match condition_of(item)? {
+                    Some(condition) if !condition.holds(lookup) => continue,
+                    Some(_) => without_condition(item),
+                    None => item.clone(),
+                };
+                let item = fill_in(&item, lookup, origin)?;
+                // A list forgets what an optional parameter left empty.
+                if !item.is_null() {
+                    filled.push(item);
+                }
+            }
+            filled.into()
+        }
         Value::Object(entries) => {
             let mut filled = serde_json::Map::new();
             for (key, item) in entries {
@@ -132,6 +168,14 @@ fn fill_in(value: &Value, lookup: Lookup<'_>, origin: &mut Option<Origin>) -> Re
     })
 }
 
+fn without_condition(item: &Value) -> Value {
+    let mut item = item.clone();
+    if let Some(entries) = item.as_object_mut() {
+        entries.remove("when");
+    }
+    item
+}
+
 /// A text with every name replaced.
 ///
 /// # Errors
@@ -139,6 +183,19 @@ fn fill_in(value: &Value, lookup: Lookup<'_>, origin: &mut Option<Origin>) -> Re
 pub fn text(text: &str, lookup: Lookup<'_>) -> Result<String> {
     let filled = fill(&Value::from(text), lookup).map_err(Error::usage)?;
     Ok(plain(&filled.value))
+}
+
+/// A table with each of its values as it stands in a text.
+pub(super) fn texts(value: Value) -> Value {
+    match value {
+        Value::Object(entries) => {
+            let entries = entries
+                .into_iter()
+                .map(|(key, value)| (key, plain(&value).into()));
+            entries.collect::<serde_json::Map<_, _>>().into()
+        }
+        other => other,
+    }
 }
 
 /// A value as it stands in a text.
@@ -183,6 +240,20 @@ mod tests {
         let filled = fill(&json!("$${aws:username}/${name}"), &lookup).unwrap();
         assert_eq!(filled.value, json!("${aws:username}/orders"));
         assert_eq!(references(&json!("$${aws:username}/${name}")).unwrap(), ["name"]);
+    }
+
+    #[test]
+    fn arithmetic_gives_numbers_and_lists_have_optional_members() {
+        let value = json!({
+            "ms": "${count * 800}",
+            "text": "${name}: ${count + 1}",
+            "list": [{"when": "nothing", "a": 1}, {"when": "name=orders", "a": "${count}"}],
+        });
+        let expected = json!({"ms": 2400, "text": "orders: 4", "list": [{"a": 3}]});
+        assert_eq!(fill(&value, &lookup).unwrap().value, expected);
+        let mut names = references(&value).unwrap();
+        names.sort();
+        assert_eq!(names, ["count", "count", "count", "name", "name", "nothing"]);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::event::Stop;
+use super::event::{Events, Stop};
+use super::follow::World;
 use super::resource::{Change, Check, CheckState, Surroundings};
 use super::walk::{self, Reached, Way};
 use super::{Pipeline, event};
@@ -64,6 +65,37 @@ impl Pipeline<'_> {
         })
     }
 
+    /// As [`Pipeline::verify`], and follows a marked event through the pipeline where the template names one. It is put
+    /// before the checks, so that what it makes the pipeline emit can be looked for; not at all where anything that is
+    /// declared is missing. The event stands for the records that checks of their own would put.
+    ///
+    /// # Errors
+    /// As [`Pipeline::verify`]; exit 2 when the template's section makes no sense.
+    pub async fn verify_following(&self, world: &dyn World, events: Events<'_>) -> Result<VerifyReport> {
+        if self.manifest().verify.is_none() {
+            return self.verify(true).await;
+        }
+        let missing = self.plan().await?.missing();
+        let followed = match self.follow()? {
+            Some(follow) if missing.is_empty() => follow.run(world, events).await,
+            _ => VerifiedResource {
+                id: "event".to_owned(),
+                kind: "event".to_owned(),
+                name: super::follow::MARK.to_owned(),
+                checks: vec![Check::new(
+                    CheckState::Caution,
+                    "put",
+                    format!("no event was put: {} not there", absent(&missing)),
+                )],
+            },
+        };
+        let mut report = self.verify(false).await?;
+        let worst = followed.checks.iter().map(|check| check.state).max();
+        report.state = report.state.max(worst.unwrap_or(CheckState::Good));
+        report.resources.push(followed);
+        Ok(report)
+    }
+
     async fn verify_one(&self, id: &str, probe: bool) -> Result<Option<VerifiedResource>> {
         let planned = self.plan_one(id, &Surroundings::default()).await?;
         if !planned.resource.stays() {
@@ -92,5 +124,12 @@ impl Pipeline<'_> {
             name: planned.resource.name(),
             checks,
         }))
+    }
+}
+
+fn absent(missing: &[String]) -> String {
+    match missing {
+        [one] => format!("{one} is"),
+        many => format!("{} resources are", many.len()),
     }
 }

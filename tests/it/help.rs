@@ -20,8 +20,8 @@ fn help(words: &[&str]) -> String {
 fn every_help_text() {
     assert_snapshot!("streamctl", help(&[]));
     for command in [
-        "setup", "plan", "destroy", "verify", "outputs", "list", "describe", "put", "tail", "metrics",
-        "local", "demo",
+        "setup", "plan", "destroy", "verify", "outputs", "init", "list", "describe", "put", "tail",
+        "metrics", "local", "demo",
     ] {
         let text = help(&[command]);
         assert!(text.contains("Examples:"), "{command} has no examples");
@@ -34,7 +34,7 @@ fn every_help_text() {
 
 #[test]
 fn no_help_line_is_wider_than_80_columns() {
-    for command in ["setup", "put", "tail", "metrics", "destroy", "local"] {
+    for command in ["setup", "init", "put", "tail", "metrics", "destroy", "local"] {
         for line in help(&[command]).lines() {
             assert!(line.chars().count() <= 80, "{command}: {line}");
         }

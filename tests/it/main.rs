@@ -21,4 +21,5 @@ mod running;
 mod setup;
 mod support;
 mod tail;
+mod templates;
 mod verify;

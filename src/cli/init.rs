@@ -1,0 +1,162 @@
+//! `streamctl init`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::Session;
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::pipeline::bundled;
+use crate::pipeline::source::{self, MANIFEST_FILE};
+use crate::ui::{Report, Style, table};
+
+/// Write a template to edit, or list the templates
+///
+/// Writes the manifest with its comments, and the files beside it: sample events, a dashboard. Paths in the manifest are
+/// relative to it. What is written sets up the same as the template itself until it is changed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  streamctl init                             list the templates
+  streamctl init retail                      write retail/pipeline.toml
+  streamctl setup -f retail/pipeline.toml    apply it
+  streamctl init prices --to shop.toml       another name, files beside it")]
+pub struct InitArgs {
+    /// The template to write; without it, the templates are listed
+    template: Option<String>,
+    /// Directory to write to, or the manifest's path (ending in .toml) [default: the template's name]
+    #[arg(long, value_name = "DIR|FILE", requires = "template")]
+    to: Option<PathBuf>,
+    /// Overwrite files that are there
+    #[arg(long, requires = "template")]
+    force: bool,
+}
+
+/// The templates.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Templates(Vec<Template>);
+
+/// One of them.
+#[derive(Debug, Serialize)]
+struct Template {
+    name: String,
+    description: String,
+    /// Names of its parameters.
+    parameters: Vec<String>,
+}
+
+impl Report for Templates {
+    fn table(&self, _style: &Style) -> String {
+        let mut table = table(["TEMPLATE", "WHAT IT MAKES"]);
+        for one in &self.0 {
+            table.add_row([&one.name, &one.description]);
+        }
+        table.trim_fmt()
+    }
+
+    fn text(&self) -> String {
+        let lines = self
+            .0
+            .iter()
+            .map(|one| format!("{}\t{}", one.name, one.description));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// The files that were written.
+#[derive(Debug, Serialize)]
+struct Written {
+    template: String,
+    manifest: String,
+    files: Vec<String>,
+}
+
+impl Report for Written {
+    fn table(&self, _style: &Style) -> String {
+        self.files.join("\n")
+    }
+
+    fn text(&self) -> String {
+        self.files.join("\n")
+    }
+}
+
+pub(super) async fn run(args: InitArgs, session: &Session) -> Result<Exit> {
+    let printer = session.printer();
+    let Some(name) = &args.template else {
+        printer.report(&templates()?)?;
+        printer.note(
+            "Set one up with `streamctl setup TEMPLATE`, or write it to edit with `streamctl init TEMPLATE`",
+        );
+        return Ok(Exit::Done);
+    };
+    let template = source::find(name)?;
+    let manifest = match &args.to {
+        Some(path) if path.extension().is_some_and(|extension| extension == "toml") => path.clone(),
+        Some(dir) => dir.join(MANIFEST_FILE),
+        None => Path::new(name).join(MANIFEST_FILE),
+    };
+    let dir = manifest.parent().unwrap_or(Path::new("")).to_owned();
+    let mut files = vec![(manifest.clone(), template.manifest)];
+    files.extend(template.files.iter().map(|(file, text)| (dir.join(file), *text)));
+    if !args.force {
+        let there: Vec<String> = files
+            .iter()
+            .filter(|(path, _)| path.symlink_metadata().is_ok())
+            .map(|(path, _)| path.display().to_string())
+            .collect();
+        if !there.is_empty() {
+            return Err(Error::usage(format!("{} is there already", there.join(", ")))
+                .hint("nothing was written; choose another place with --to, or overwrite with --force"));
+        }
+    }
+    write_all(&dir, &files, args.force)?;
+    let path = manifest.display().to_string();
+    printer.report(&Written {
+        template: name.clone(),
+        manifest: path.clone(),
+        files: files.iter().map(|(path, _)| path.display().to_string()).collect(),
+    })?;
+    printer.note(&format!(
+        "Next:
+  streamctl plan -f {path}     see what it makes
+  streamctl setup -f {path}    make it"
+    ));
+    Ok(Exit::Done)
+}
+
+fn templates() -> Result<Templates> {
+    let templates = bundled().map(|bundled| {
+        let head = bundled.head()?;
+        Ok(Template {
+            name: head.name,
+            description: head.description,
+            parameters: head.parameters.into_keys().collect(),
+        })
+    });
+    templates.collect::<Result<_>>().map(Templates)
+}
+
+fn write_all(dir: &Path, files: &[(PathBuf, &str)], force: bool) -> Result<()> {
+    let failed = |path: &Path, error: std::io::Error| {
+        Error::failed(format!("could not write {}", path.display())).cause(error)
+    };
+    if dir != Path::new("") {
+        std::fs::create_dir_all(dir).map_err(|error| failed(dir, error))?;
+    }
+    for (path, text) in files {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true);
+        // Between the look and the writing another could have made it.
+        match force {
+            true => options.create(true).truncate(true),
+            false => options.create_new(true),
+        };
+        let mut file = options.open(path).map_err(|error| failed(path, error))?;
+        std::io::Write::write_all(&mut file, text.as_bytes()).map_err(|error| failed(path, error))?;
+    }
+    Ok(())
+}

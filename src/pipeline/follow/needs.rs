@@ -1,0 +1,57 @@
+//! The permissions that following an event needs.
+
+use super::super::iam::Statement;
+use super::super::resource::Place;
+use super::{Expectation, Follow};
+
+impl Follow {
+    /// What the operator needs to be allowed for it.
+    ///
+    /// Source: "Actions, resources, and condition keys" of Kinesis Data Streams, DynamoDB, S3 and CloudWatch Logs,
+    /// service authorization reference.
+    pub(in super::super) fn iam(&self, place: &Place) -> Vec<Statement> {
+        let Place {
+            account,
+            region,
+            partition,
+        } = place;
+        let table = |name: &str| format!("arn:{partition}:dynamodb:{region}:{account}:table/{name}");
+        let mut needs = vec![Statement::new(
+            &["kinesis:PutRecord"],
+            [format!(
+                "arn:{partition}:kinesis:{region}:{account}:stream/{}",
+                self.stream
+            )],
+        )];
+        for (name, _) in &self.prepare {
+            let actions = [
+                "dynamodb:PutItem",
+                "dynamodb:DescribeTable",
+                "dynamodb:DeleteItem",
+            ];
+            needs.push(Statement::new(&actions, [table(name)]));
+        }
+        for one in &self.expect {
+            match one {
+                Expectation::Item { table: name, .. } => {
+                    let actions = ["dynamodb:Query", "dynamodb:DescribeTable", "dynamodb:DeleteItem"];
+                    needs.push(Statement::new(&actions, [table(name)]));
+                }
+                Expectation::Object { bucket, .. } => {
+                    let bucket = format!("arn:{partition}:s3:::{bucket}");
+                    let objects = format!("{bucket}/*");
+                    needs.push(Statement::new(&["s3:ListBucket"], [bucket]));
+                    let actions = ["s3:GetObject", "s3:DeleteObject", "s3:DeleteObjectVersion"];
+                    needs.push(Statement::new(&actions, [objects]));
+                }
+                Expectation::Log { group, .. } => needs.push(Statement::new(
+                    &["logs:FilterLogEvents"],
+                    [format!(
+                        "arn:{partition}:logs:{region}:{account}:log-group:{group}:*"
+                    )],
+                )),
+            }
+        }
+        needs
+    }
+}

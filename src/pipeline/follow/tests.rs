@@ -1,0 +1,289 @@
+use std::io::Write as _;
+use std::sync::Mutex;
+
+use super::*;
+
+/// Services in memory: what is to be seen appears after some looks.
+#[derive(Default)]
+struct Memory {
+    items: Mutex<Vec<Item>>,
+    objects: Mutex<BTreeMap<String, (Vec<u8>, i64)>>,
+    line: Option<String>,
+    /// Looks before anything is shown.
+    late: Mutex<u32>,
+    calls: Mutex<Vec<String>>,
+    refuses_put: bool,
+}
+
+impl Memory {
+    fn call(&self, call: String) {
+        self.calls.lock().unwrap().push(call);
+    }
+
+    fn is_late(&self) -> bool {
+        let mut late = self.late.lock().unwrap();
+        let is = *late > 0;
+        *late = late.saturating_sub(1);
+        is
+    }
+}
+
+#[async_trait]
+impl World for Memory {
+    async fn put(&self, stream: &str, partition_key: &str, _data: &str) -> Result<String> {
+        if self.refuses_put {
+            return Err(Error::failed("could not put an event"));
+        }
+        self.call(format!("put {stream} {partition_key}"));
+        Ok("shardId-000000000000".into())
+    }
+
+    async fn items(&self, _table: &str, _key: &(String, Attribute)) -> Result<Vec<Item>> {
+        Ok(if self.is_late() {
+            Vec::new()
+        } else {
+            self.items.lock().unwrap().clone()
+        })
+    }
+
+    async fn put_item(&self, table: &str, _item: &Item) -> Result<()> {
+        self.call(format!("put item {table}"));
+        Ok(())
+    }
+
+    async fn delete_item(&self, table: &str, item: &Item) -> Result<()> {
+        self.call(format!("delete item {table} {:?}", item.get("id")));
+        Ok(())
+    }
+
+    async fn objects(&self, _bucket: &str, prefix: &str) -> Result<Vec<Listed>> {
+        let objects = self.objects.lock().unwrap();
+        let objects = objects.iter().filter(|(key, _)| key.starts_with(prefix));
+        Ok(objects
+            .map(|(key, (bytes, modified_ms))| Listed {
+                key: key.clone(),
+                size: bytes.len() as u64,
+                modified_ms: *modified_ms,
+            })
+            .collect())
+    }
+
+    async fn read_object(&self, _bucket: &str, key: &str) -> Result<Option<Object>> {
+        self.call(format!("read {key}"));
+        let objects = self.objects.lock().unwrap();
+        Ok(objects.get(key).map(|(bytes, _)| Object {
+            bytes: bytes.clone(),
+            version: Some("v1".into()),
+        }))
+    }
+
+    async fn delete_object(&self, _bucket: &str, key: &str, version: Option<&str>) -> Result<()> {
+        self.call(format!("delete {key} {version:?}"));
+        Ok(())
+    }
+
+    async fn log_line(&self, _group: &str, text: &str, _since_ms: i64) -> Result<Option<String>> {
+        Ok(self.line.clone().filter(|line| line.contains(text)))
+    }
+}
+
+const NOW: i64 = 1_800_000_000_000;
+
+fn item(id: &str, price: &str) -> Item {
+    Item::from([
+        ("id".to_owned(), Attribute::Text(id.into())),
+        ("price".to_owned(), Attribute::Number(price.into())),
+    ])
+}
+
+fn follow(expect: Vec<Expectation>) -> Follow {
+    Follow {
+        marker: "streamctl-verify-1".into(),
+        stream: "orders".into(),
+        partition_key: "k".into(),
+        data: "{}".into(),
+        at_ms: NOW,
+        timeout: Duration::from_secs(30),
+        prepare: Vec::new(),
+        expect,
+    }
+}
+
+fn in_table(price: &str) -> Expectation {
+    Expectation::Item {
+        table: "products".into(),
+        key: ("id".into(), Attribute::Text("m".into())),
+        attributes: Item::from([("price".to_owned(), Attribute::Number(price.into()))]),
+    }
+}
+
+fn in_bucket() -> Expectation {
+    Expectation::Object {
+        bucket: "archive".into(),
+        prefixes: vec!["raw/17/".into(), "raw/18/".into()],
+        contains: "streamctl-verify-1".into(),
+    }
+}
+
+/// Each check as a line, and the calls.
+fn run(follow: &Follow, world: &Memory) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let verified = runtime.block_on(follow.run(world, &|_| {}));
+    let mut lines: Vec<String> = verified
+        .checks
+        .iter()
+        .map(|check| format!("{:?} {}: {}", check.state, check.check, check.detail))
+        .collect();
+    lines.extend(world.calls.lock().unwrap().iter().map(|call| format!("  {call}")));
+    lines.join("\n")
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    writer.write_all(text.as_bytes()).unwrap();
+    writer.finish().unwrap()
+}
+
+#[test]
+fn an_event_is_seen_everywhere_and_leaves_nothing() {
+    let world = Memory {
+        items: Mutex::new(vec![item("m", "1"), item("m", "29.990")]),
+        late: Mutex::new(3),
+        line: Some("REPORT RequestId: 1".into()),
+        ..Memory::default()
+    };
+    let object = gzip("{\"data\":\"streamctl-verify-1\"}\n");
+    world
+        .objects
+        .lock()
+        .unwrap()
+        .insert("raw/18/x.gz".into(), (object, NOW));
+    world
+        .objects
+        .lock()
+        .unwrap()
+        .insert("raw/17/other".into(), (b"[]".to_vec(), NOW));
+    // Too old to be it: not even read.
+    world
+        .objects
+        .lock()
+        .unwrap()
+        .insert("raw/17/old".into(), (b"[]".to_vec(), 0));
+    let mut follow = follow(vec![
+        in_table("29.99"),
+        in_bucket(),
+        Expectation::Log {
+            group: "/aws/lambda/x".into(),
+            contains: "REPORT".into(),
+        },
+    ]);
+    follow.prepare = vec![("products".into(), item("m", "0"))];
+    insta::assert_snapshot!(run(&follow, &world), @r#"
+    Good put: shardId-000000000000 took it, partition key k
+    Good table products: item id = m with price = 29.99, after 258 ms
+    Good bucket archive: object raw/18/x.gz, after 0 ms
+    Good log /aws/lambda/x: a line says REPORT, after 0 ms
+    Good clean-up: what the event made is deleted
+      put item products
+      put orders k
+      read raw/17/other
+      read raw/18/x.gz
+      delete item products Some(Text("m"))
+      delete item products Some(Text("m"))
+      delete raw/18/x.gz Some("v1")
+    "#);
+}
+
+#[test]
+fn an_event_that_does_not_arrive_is_a_fault_after_the_time() {
+    let world = Memory {
+        items: Mutex::new(vec![item("m", "5")]),
+        ..Memory::default()
+    };
+    insta::assert_snapshot!(run(&follow(vec![in_table("29.99"), in_bucket()]), &world), @r#"
+    Good put: shardId-000000000000 took it, partition key k
+    Fault table products: the event was not seen within 30 s; `streamctl logs` and `streamctl dlq list` may say why
+    Fault bucket archive: the event was not seen within 30 s; `streamctl logs` and `streamctl dlq list` may say why
+      put orders k
+    "#);
+}
+
+#[test]
+fn an_object_with_the_events_of_others_stays() {
+    let world = Memory::default();
+    let lines = b"{\"id\":\"streamctl-verify-1\"}\n{\"id\":\"theirs\"}\n".to_vec();
+    world
+        .objects
+        .lock()
+        .unwrap()
+        .insert("raw/17/x".into(), (lines, NOW));
+    insta::assert_snapshot!(run(&follow(vec![in_bucket()]), &world), @r#"
+    Good put: shardId-000000000000 took it, partition key k
+    Good bucket archive: object raw/17/x, after 0 ms
+    Caution clean-up: left: object raw/17/x, which holds other events too
+      put orders k
+      read raw/17/x
+    "#);
+}
+
+#[test]
+fn an_event_that_is_refused_is_not_waited_for() {
+    let world = Memory {
+        refuses_put: true,
+        ..Memory::default()
+    };
+    let mut follow = follow(vec![in_table("1")]);
+    follow.prepare = vec![("products".into(), item("m", "0"))];
+    insta::assert_snapshot!(run(&follow, &world), @r#"
+    Fault put: could not put an event
+    Good clean-up: what the event made is deleted
+      put item products
+      delete item products Some(Text("m"))
+    "#);
+}
+
+#[test]
+fn numbers_are_equal_by_value() {
+    let number = |text: &str| Attribute::Number(text.into());
+    assert!(number("1").is(&number("1.0")));
+    assert!(!number("1").is(&number("2")));
+    assert!(!number("1").is(&Attribute::Text("1".into())));
+    assert!(!Attribute::Other.is(&Attribute::Other));
+}
+
+#[test]
+fn the_needs_name_each_place() {
+    let place = super::super::Place {
+        account: "1".into(),
+        region: "us-east-1".into(),
+        partition: "aws".into(),
+    };
+    let needs = super::super::iam::document(follow(vec![in_table("1"), in_bucket()]).iam(&place)).to_string();
+    for arn in [
+        "stream/orders",
+        "table/products",
+        "s3:::archive/*",
+        "s3:DeleteObjectVersion",
+    ] {
+        assert!(needs.contains(arn), "{needs}");
+    }
+}
+
+#[test]
+fn a_faulty_section_is_refused() {
+    let section = |text: &str| toml::from_str::<Declared>(text).unwrap().problems();
+    let head = "stream = \"s\"\npartition_key = \"k\"\nevent = {}\n";
+    assert!(section(&format!("{head}expect = [{{ bucket = \"b\" }}]")).is_empty());
+    for bad in [
+        "expect = [{}]",
+        "expect = [{ bucket = \"b\", table = \"t\" }]",
+        "expect = [{ table = \"t\" }]",
+        "timeout_seconds = 0\nexpect = []",
+    ] {
+        assert!(!section(&format!("{head}{bad}")).is_empty(), "{bad}");
+    }
+}

@@ -1,0 +1,138 @@
+//! What `verify` looks at in an alarm: whether it acts, and whether what it watches is ever emitted. An alarm on a metric
+//! that nobody emits looks healthy for ever.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_cloudwatch::types::{Dimension, DimensionFilter, Metric, MetricDataQuery, MetricStat};
+
+use super::{Alarm, Facts};
+use crate::error::{self, Result};
+use crate::pipeline::resource::{Check, CheckState, Observed};
+
+/// How far back values are looked for. ListMetrics names what had a value within two weeks.
+const WINDOW: Duration = Duration::from_secs(3 * 3600);
+
+impl Alarm<'_> {
+    pub(super) async fn checks(&self, observed: &Observed) -> Vec<Check> {
+        let mut checks = Vec::new();
+        let facts = observed
+            .present()
+            .and_then(|present| present.read::<Facts>().ok());
+        if let Some(facts) = facts {
+            checks.push(match (facts.actions_enabled, facts.state.as_str()) {
+                (false, _) => Check::new(CheckState::Fault, "acts", "its actions are disabled"),
+                (true, "ALARM") => Check::new(CheckState::Caution, "state", "ALARM"),
+                (true, state) => Check::new(CheckState::Good, "state", state),
+            });
+        }
+        checks.push(match self.emitted().await {
+            Ok(check) => check,
+            Err(error) => Check::of("metric", Err(error)),
+        });
+        checks
+    }
+
+    async fn emitted(&self) -> Result<Check> {
+        const CHECK: &str = "metric";
+        let watched = format!("{} {}", self.wanted.namespace, self.wanted.metric);
+        let samples = self.samples().await?;
+        if samples > 0.0 {
+            let detail = format!("{watched}: {samples} values in the last 3 hours");
+            return Ok(Check::new(CheckState::Good, CHECK, detail));
+        }
+        let known = self.known_dimensions().await?;
+        let names: BTreeSet<&str> = self.wanted.dimensions.keys().map(String::as_str).collect();
+        let same = |set: &&BTreeSet<(String, String)>| {
+            set.iter().map(|(name, _)| name.as_str()).collect::<BTreeSet<_>>() == names
+        };
+        let wanted: BTreeSet<(String, String)> = self.wanted.dimensions.clone().into_iter().collect();
+        if known.contains(&wanted) {
+            let detail = format!("{watched}: emitted within two weeks, not in the last 3 hours");
+            return Ok(Check::new(CheckState::Good, CHECK, detail));
+        }
+        // AWS's own metrics come with many sets of dimensions, each from the first value on; one's own with those that
+        // the code names.
+        let own = !self.wanted.namespace.starts_with("AWS/");
+        if let Some(other) = known
+            .iter()
+            .next()
+            .filter(|_| own && !known.iter().any(|set| same(&set)))
+        {
+            let other: Vec<&str> = other.iter().map(|(name, _)| name.as_str()).collect();
+            let detail = format!(
+                "{watched} is emitted with the dimensions {}, and watched with {}",
+                list(&other),
+                list(&names.iter().copied().collect::<Vec<_>>())
+            );
+            return Ok(Check::new(CheckState::Fault, CHECK, detail));
+        }
+        let detail = format!(
+            "{watched} ({}) was not emitted yet; CloudWatch shows a new metric some minutes after its first value: put \
+             records, then verify again",
+            self.wanted.dimension_words()
+        );
+        Ok(Check::new(CheckState::Caution, CHECK, detail))
+    }
+
+    /// How many values there were of late.
+    async fn samples(&self) -> Result<f64> {
+        let now = SystemTime::now();
+        let metric = Metric::builder()
+            .namespace(&self.wanted.namespace)
+            .metric_name(&self.wanted.metric)
+            .set_dimensions(Some(self.wanted.sdk_dimensions()))
+            .build();
+        let stat = MetricStat::builder()
+            .metric(metric)
+            .period(300)
+            .stat("SampleCount");
+        let query = MetricDataQuery::builder()
+            .id("samples")
+            .metric_stat(stat.build())
+            .build();
+        let call = self.context.cloudwatch().get_metric_data();
+        let answer = call
+            .metric_data_queries(query)
+            .start_time((now - WINDOW).into())
+            .end_time((now + Duration::from_secs(60)).into())
+            .send()
+            .await
+            .map_err(|error| error::aws::failed("could not read the metric from CloudWatch", error))?;
+        let results = answer.metric_data_results();
+        Ok(results.iter().flat_map(|result| result.values()).sum())
+    }
+
+    /// The dimensions that the metric is known with.
+    async fn known_dimensions(&self) -> Result<BTreeSet<BTreeSet<(String, String)>>> {
+        let pair = |one: &Dimension| Some((one.name()?.to_owned(), one.value()?.to_owned()));
+        let mut known = BTreeSet::new();
+        // AWS's own namespaces hold the metrics of everything there is: only those of this resource are asked for.
+        let filters = match self.wanted.namespace.starts_with("AWS/") {
+            true => self.wanted.dimensions.iter(),
+            false => Default::default(),
+        };
+        let filters = filters.map(|(name, value)| DimensionFilter::builder().name(name).value(value).build());
+        let call = self.context.cloudwatch().list_metrics();
+        let mut pages = call
+            .namespace(&self.wanted.namespace)
+            .metric_name(&self.wanted.metric)
+            .set_dimensions(Some(filters.collect()))
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let page =
+                page.map_err(|error| error::aws::failed("could not list the metrics of CloudWatch", error))?;
+            let sets = page.metrics().iter();
+            known.extend(sets.map(|metric| metric.dimensions().iter().filter_map(pair).collect()));
+        }
+        Ok(known)
+    }
+}
+
+fn list(names: &[&str]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        names => names.join(", "),
+    }
+}

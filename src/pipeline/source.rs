@@ -1,0 +1,205 @@
+//! Where templates come from: bundled ones, and manifest files with the files beside them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::Value;
+use toml::Spanned;
+
+use super::manifest::{Declaration, Manifest};
+use super::parameter::Parameter;
+use super::resources;
+use crate::error::{Error, Result};
+
+/// A template that comes with streamctl.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bundled {
+    /// Its name.
+    pub name: &'static str,
+    /// The manifest's text.
+    pub manifest: &'static str,
+    /// The files beside the manifest, name and text.
+    pub files: &'static [(&'static str, &'static str)],
+}
+
+/// What the manifest of a template is called where it is written for editing.
+pub const MANIFEST_FILE: &str = "pipeline.toml";
+
+macro_rules! bundle {
+    ($name:literal: $($file:literal),*) => {
+        Bundled {
+            name: $name,
+            manifest: include_str!(concat!("../../templates/", $name, "/manifest.toml")),
+            files: &[$(($file, include_str!(concat!("../../templates/", $name, "/", $file)))),*],
+        }
+    };
+}
+
+/// The default one first.
+const BUNDLED: &[Bundled] = &[
+    bundle!("stream": "events.json"),
+    bundle!("concert": "events.json"),
+    bundle!("prices": "events.json", "products.json"),
+    bundle!("realtime": "events.json"),
+    bundle!("retail": "events.json", "dashboard.json"),
+];
+
+/// The bundled templates.
+pub fn bundled() -> impl Iterator<Item = &'static Bundled> {
+    BUNDLED.iter()
+}
+
+/// What a template says of itself at its top.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Head {
+    /// Its name.
+    pub name: String,
+    /// What it makes, in one line.
+    pub description: String,
+    /// Its parameters by name.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, Parameter>,
+}
+
+impl Bundled {
+    /// What it says of itself.
+    ///
+    /// # Errors
+    /// Exit 2 when the manifest is faulty, which a test excludes.
+    pub fn head(&self) -> Result<Head> {
+        toml::from_str(self.manifest).map_err(|error| {
+            Error::usage(format!("template {} is not a valid manifest", self.name)).cause(error)
+        })
+    }
+
+    /// Its manifest, read.
+    ///
+    /// # Errors
+    /// Exit 2 when the manifest is faulty, which a test excludes.
+    pub fn read(&'static self) -> Result<Manifest> {
+        Manifest::parse_with(
+            self.name,
+            self.manifest,
+            &resources::properties,
+            &Files::Bundled(self),
+        )
+    }
+}
+
+/// The template `name`: a bundled one, or a manifest file (anything with a `/` or ending in `.toml`).
+///
+/// # Errors
+/// Exit 2 when there is none of that name, or the manifest is faulty.
+pub fn template(name: &str) -> Result<Manifest> {
+    if name.contains(['/', '\\']) || name.ends_with(".toml") {
+        return read_file(Path::new(name));
+    }
+    find(name)?.read()
+}
+
+/// The bundled template `name`.
+///
+/// # Errors
+/// Exit 2 when there is none.
+pub fn find(name: &str) -> Result<&'static Bundled> {
+    let found = BUNDLED.iter().find(|bundled| bundled.name == name);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = bundled().map(|bundled| bundled.name).collect();
+        Error::usage(format!("there is no template {name:?}")).hint(format!(
+            "use {}, or the path of a manifest file; `streamctl init` says what each is",
+            names.join(", ")
+        ))
+    })
+}
+
+/// The manifest in the file `path`. What it names is relative to it.
+///
+/// # Errors
+/// Exit 2 when it cannot be read or is faulty.
+pub fn read_file(path: &Path) -> Result<Manifest> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error::usage(format!("could not read template {name}")).cause(error))?;
+    let dir = match path.parent() {
+        Some(dir) if dir != Path::new("") => dir.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    Manifest::parse_with(&name, &text, &resources::properties, &Files::Beside(dir))
+}
+
+/// What a manifest can take in besides itself.
+#[derive(Debug, Clone)]
+pub(super) enum Files {
+    /// Nothing.
+    None,
+    /// The files of a bundled template.
+    Bundled(&'static Bundled),
+    /// Files relative to the directory of the manifest.
+    Beside(PathBuf),
+}
+
+impl Files {
+    /// Takes in the file that the property `body` names, and makes the path that `handler` names one that holds from
+    /// anywhere.
+    pub(super) fn resolve(&self, declared: &mut Declaration) -> Result<()> {
+        let body = declared
+            .properties
+            .get("body")
+            .and_then(|body| file_of(body.get_ref()));
+        if let Some(name) = body {
+            let value = self
+                .read(&name)
+                .map_err(|error| declared.problem(&format!("property body: {error}")))?;
+            replace(declared, "body", value);
+        }
+        let handler = declared.properties.get("handler").map(Spanned::get_ref);
+        if let (Self::Beside(dir), Some(Value::String(path))) = (self, handler)
+            && is_relative(path)
+        {
+            let path = dir.join(path).to_string_lossy().into_owned();
+            replace(declared, "handler", path.into());
+        }
+        Ok(())
+    }
+
+    /// The file `name`: a JSON file as what it holds, any other as text.
+    fn read(&self, name: &str) -> Result<Value, String> {
+        let text = match self {
+            Self::None => return Err("there are no files here".to_owned()),
+            Self::Bundled(bundled) => {
+                let mut files = bundled.files.iter();
+                let found = files.find(|(file, _)| *file == name);
+                found
+                    .map(|(_, text)| (*text).to_owned())
+                    .ok_or_else(|| format!("there is no {name}"))?
+            }
+            Self::Beside(dir) => std::fs::read_to_string(dir.join(name))
+                .map_err(|error| format!("could not read {}: {error}", dir.join(name).display()))?,
+        };
+        if !name.ends_with(".json") {
+            return Ok(text.into());
+        }
+        serde_json::from_str(&text).map_err(|error| format!("{name} is not JSON: {error}"))
+    }
+}
+
+fn file_of(value: &Value) -> Option<String> {
+    Some(value.as_str()?.strip_prefix("file:")?.trim().to_owned())
+}
+
+/// Whether a handler is the path of a file beside the manifest, and neither the name of a bundled handler nor a path
+/// from the root nor left to a parameter.
+fn is_relative(handler: &str) -> bool {
+    let is_path = handler.contains(['/', '\\']) || handler.ends_with(".zip");
+    is_path && !Path::new(handler).is_absolute() && !handler.starts_with("${")
+}
+
+fn replace(declared: &mut Declaration, key: &str, value: Value) {
+    if let Some(property) = declared.properties.get_mut(key) {
+        *property = Spanned::new(property.span(), value);
+    }
+}
+
+#[cfg(test)]
+mod tests;
