@@ -292,75 +292,98 @@ impl Pipeline<'_> {
             return Ok(None);
         };
         let timeout = Duration::from_secs(declared.timeout_seconds);
-        // The event may arrive in the next hour or day.
-        let later = now.checked_add(timeout).unwrap_or(now);
-        let fill = |value: &Value, at: Timestamp| {
-            let lookup = |name: &str| name_of(name, marker, now, at).or_else(|| self.lookup(name));
-            let filled = substitute::fill(value, &lookup);
-            filled
-                .map(|filled| filled.value)
-                .map_err(|problem| Error::usage(format!("verify: {problem}")))
-        };
-        let text = |text: &str| fill(&text.into(), now).map(|value| substitute::plain(&value));
-        let item = |entries: &Map<String, Value>| {
-            let filled = fill(&Value::Object(entries.clone()), now)?;
-            let entries = filled.as_object().into_iter().flatten();
-            Ok::<Item, Error>(
-                entries
-                    .map(|(name, value)| (name.clone(), Attribute::of(value)))
-                    .collect(),
-            )
+        let filler = Filler {
+            pipeline: self,
+            marker,
+            now,
+            // The event may arrive in the next hour or day.
+            later: now.checked_add(timeout).unwrap_or(now),
         };
         let mut expect = Vec::new();
         for one in &declared.expect {
-            if one
-                .when
-                .as_ref()
-                .is_some_and(|when| !when.holds(&|name| self.lookup(name)))
-            {
-                continue;
-            }
-            if let Some(table) = &one.table {
-                let Some(key) = item(&one.key)?.into_iter().next() else {
-                    continue;
-                };
-                let (table, attributes) = (text(table)?, item(&one.attributes)?);
-                expect.push(Expectation::Item {
-                    table,
-                    key,
-                    attributes,
-                });
-            } else if let Some(bucket) = &one.bucket {
-                let prefix = Value::from(one.prefix.as_str());
-                let mut prefixes = vec![substitute::plain(&fill(&prefix, now)?)];
-                prefixes.push(substitute::plain(&fill(&prefix, later)?));
-                prefixes.dedup();
-                let (bucket, contains) = (text(bucket)?, text(&one.contains)?);
-                expect.push(Expectation::Object {
-                    bucket,
-                    prefixes,
-                    contains,
-                });
-            } else if let Some(group) = &one.log_group {
-                let (group, contains) = (text(group)?, text(&one.contains)?);
-                expect.push(Expectation::Log { group, contains });
-            }
+            expect.extend(filler.expectation(one)?);
         }
         // What is left out of the pipeline has no name.
         expect.retain(|one| !one.place().is_empty());
         let prepare = declared.prepare.iter();
         Ok(Some(Follow {
             marker: marker.to_owned(),
-            stream: text(&declared.stream)?,
-            partition_key: text(&declared.partition_key)?,
-            data: fill(&declared.event, now)?.to_string(),
+            stream: filler.text(&declared.stream)?,
+            partition_key: filler.text(&declared.partition_key)?,
+            data: filler.value(&declared.event, now)?.to_string(),
             at_ms: now.as_millisecond(),
             timeout,
             prepare: prepare
-                .map(|one| Ok((text(&one.table)?, item(&one.item)?)))
+                .map(|one| Ok((filler.text(&one.table)?, filler.item(&one.item)?)))
                 .collect::<Result<_>>()?,
             expect,
         }))
+    }
+}
+
+/// Fills in the references of a section.
+struct Filler<'a, 'c> {
+    pipeline: &'a Pipeline<'c>,
+    marker: &'a str,
+    now: Timestamp,
+    later: Timestamp,
+}
+
+impl Filler<'_, '_> {
+    fn value(&self, value: &Value, at: Timestamp) -> Result<Value> {
+        let lookup =
+            |name: &str| name_of(name, self.marker, self.now, at).or_else(|| self.pipeline.lookup(name));
+        substitute::fill(value, &lookup)
+            .map(|filled| filled.value)
+            .map_err(|problem| Error::usage(format!("verify: {problem}")))
+    }
+
+    fn text_at(&self, text: &str, at: Timestamp) -> Result<String> {
+        self.value(&text.into(), at)
+            .map(|value| substitute::plain(&value))
+    }
+
+    fn text(&self, text: &str) -> Result<String> {
+        self.text_at(text, self.now)
+    }
+
+    fn item(&self, entries: &Map<String, Value>) -> Result<Item> {
+        let filled = self.value(&Value::Object(entries.clone()), self.now)?;
+        let entries = filled.as_object().into_iter().flatten();
+        Ok(entries
+            .map(|(name, value)| (name.clone(), Attribute::of(value)))
+            .collect())
+    }
+
+    fn expectation(&self, one: &Expect) -> Result<Option<Expectation>> {
+        let lookup = |name: &str| self.pipeline.lookup(name);
+        if one.when.as_ref().is_some_and(|when| !when.holds(&lookup)) {
+            return Ok(None);
+        }
+        Ok(match (&one.table, &one.bucket, &one.log_group) {
+            (Some(table), ..) => match self.item(&one.key)?.into_iter().next() {
+                Some(key) => Some(Expectation::Item {
+                    table: self.text(table)?,
+                    key,
+                    attributes: self.item(&one.attributes)?,
+                }),
+                None => None,
+            },
+            (None, Some(bucket), _) => {
+                let mut prefixes = vec![self.text(&one.prefix)?, self.text_at(&one.prefix, self.later)?];
+                prefixes.dedup();
+                Some(Expectation::Object {
+                    bucket: self.text(bucket)?,
+                    prefixes,
+                    contains: self.text(&one.contains)?,
+                })
+            }
+            (None, None, Some(group)) => Some(Expectation::Log {
+                group: self.text(group)?,
+                contains: self.text(&one.contains)?,
+            }),
+            (None, None, None) => None,
+        })
     }
 }
 

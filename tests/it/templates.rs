@@ -62,7 +62,10 @@ fn init_overwrites_only_when_told() {
     machine.ok(["init", "stream", "--to", "shop.toml"]);
     std::fs::write(machine.path().join("shop.toml"), "mine").unwrap();
     let refusal = machine.fails(2, ["init", "stream", "--to", "shop.toml"]);
-    assert_snapshot!(refusal, @"");
+    assert_snapshot!(refusal, @r#"
+    error: shop.toml, events.json is there already
+    hint: nothing was written; choose another place with --to, or overwrite with --force
+    "#);
     let mine = std::fs::read_to_string(machine.path().join("shop.toml")).unwrap();
     assert_eq!(mine, "mine");
     machine.ok(["init", "stream", "--to", "shop.toml", "--force"]);
@@ -74,13 +77,27 @@ fn init_overwrites_only_when_told() {
     );
     machine.ok(["init", "stream", "--to", "deep/er"]);
     assert!(machine.path().join("deep/er/pipeline.toml").exists());
-    assert_snapshot!(machine.fails(2, ["init", "retial"]), @"");
+    assert_snapshot!(machine.fails(2, ["init", "retial"]), @r#"
+    error: there is no template "retial"
+    hint: use stream, concert, prices, realtime, retail, or the path of a manifest file; `streamctl init` says what each is
+    "#);
 }
 
 #[test]
 fn templates_are_listed() {
     let machine = Machine::new();
-    assert_snapshot!(machine.ok(["init"]), @"");
+    assert_snapshot!(machine.ok(["init"]), @r#"
+    TEMPLATE  WHAT IT MAKES
+    stream    A data stream with encryption, monitoring, tags and an access policy
+    concert   Concert data from APIs: the stream of `stream`, and the function that
+              stores what comes, normalised
+    prices    Product price updates: a stream, a table of products, and the
+              function that sets their prices
+    realtime  Sensor and clickstream metrics: a stream, an archive in a bucket, and
+              sums in a table
+    retail    Scored customer events: a stream, a table, metrics, alarms and a
+              dashboard
+    "#);
     let listed = machine.json(["init"]);
     let names: Vec<&str> = listed
         .as_array()

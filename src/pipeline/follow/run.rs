@@ -168,24 +168,9 @@ impl Follow {
                         if old || listed.size > LARGEST_OBJECT || read.get(&listed.key) == Some(&listed) {
                             continue;
                         }
-                        let Some(object) = world.read_object(bucket, &listed.key).await? else {
-                            continue;
-                        };
-                        let text = unzipped(&object.bytes);
-                        if text.contains(contains.as_str()) {
-                            let trace = if all_ours(&text, contains) {
-                                Trace::Object {
-                                    bucket: bucket.clone(),
-                                    key: listed.key.clone(),
-                                    version: object.version,
-                                }
-                            } else {
-                                Trace::Stays(format!("object {}, which holds other events too", listed.key))
-                            };
-                            return Ok(Some(Seen {
-                                detail: format!("object {}", listed.key),
-                                trace,
-                            }));
+                        let seen = look_into(world, bucket, &listed.key, contains).await?;
+                        if seen.is_some() {
+                            return Ok(seen);
                         }
                         read.insert(listed.key.clone(), listed);
                     }
@@ -204,6 +189,30 @@ impl Follow {
             }
         }
     }
+}
+
+/// The object `key`, if it contains `mark`.
+async fn look_into(world: &dyn World, bucket: &str, key: &str, mark: &str) -> Result<Option<Seen>> {
+    let Some(object) = world.read_object(bucket, key).await? else {
+        return Ok(None);
+    };
+    let text = unzipped(&object.bytes);
+    if !text.contains(mark) {
+        return Ok(None);
+    }
+    let trace = if all_ours(&text, mark) {
+        Trace::Object {
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            version: object.version,
+        }
+    } else {
+        Trace::Stays(format!("object {key}, which holds other events too"))
+    };
+    Ok(Some(Seen {
+        detail: format!("object {key}"),
+        trace,
+    }))
 }
 
 /// Whether `item` has all of `wanted`.

@@ -110,14 +110,11 @@ impl Resource for Alarm<'_> {
             .send()
             .await
             .map_err(|error| error::aws::failed(self.what("describe"), error))?;
-        let metric = answer.metric_alarms.unwrap_or_default().into_iter();
-        let metric = metric
-            .filter(|alarm| alarm.alarm_name() == Some(&self.name))
-            .last();
-        let composite = answer.composite_alarms.unwrap_or_default().into_iter();
-        let composite = composite
-            .filter(|alarm| alarm.alarm_name() == Some(&self.name))
-            .last();
+        let named = |name: Option<&str>| name == Some(&self.name);
+        let mut metric = answer.metric_alarms.unwrap_or_default().into_iter();
+        let metric = metric.find(|alarm| named(alarm.alarm_name()));
+        let mut composite = answer.composite_alarms.unwrap_or_default().into_iter();
+        let composite = composite.find(|alarm| named(alarm.alarm_name()));
         let facts = match (metric, composite) {
             (None, None) => return Ok(Observed::Absent),
             (Some(alarm), _) => Facts {
