@@ -138,7 +138,6 @@ async fn a_call_without_an_answer_ends_with_the_invocation() {
         key: "k".to_owned(),
         body: Bytes::new(),
         content_type: "text/plain",
-        content_encoding: None,
     };
     assert_eq!(
         put_objects(&Silent, &[object], in_a_minute()).await,
