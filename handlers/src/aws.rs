@@ -185,7 +185,10 @@ fn kind(code: &str, status: u16) -> FaultKind {
         | "ItemCollectionSizeLimitExceededException"
         | "InvalidMessageContents"
         | "EntityTooLarge"
-        | "KeyTooLongError" => FaultKind::Rejected,
+        | "KeyTooLongError"
+        | "RequestEntityTooLarge"
+        | "SerializationException" => FaultKind::Rejected,
+        _ if status == 413 => FaultKind::Rejected,
         "ProvisionedThroughputExceededException"
         | "RequestLimitExceeded"
         | "ThrottlingException"
@@ -320,7 +323,6 @@ impl Bucket for S3Bucket {
             .bucket(&self.name)
             .key(&object.key)
             .content_type(object.content_type)
-            .set_content_encoding(object.content_encoding.map(str::to_owned))
             .body(object.body.clone().into());
         call.send().await.map(drop).map_err(|error| fault(&error))
     }
@@ -375,6 +377,7 @@ mod tests {
         assert_eq!(kind("ResourceNotFoundException", 400), FaultKind::Refused);
         assert_eq!(kind("InternalServerError", 500), FaultKind::Passing);
         assert_eq!(kind("", 0), FaultKind::Passing);
+        assert_eq!(kind("", 413), FaultKind::Rejected);
     }
 
     #[test]

@@ -99,7 +99,6 @@ impl Planned {
             key,
             body,
             content_type: JSON,
-            content_encoding: None,
         });
     }
 }

@@ -65,6 +65,6 @@ mod tests {
             &metrics,
             1_700_000_000_000,
         );
-        insta::assert_snapshot!(line, @"");
+        insta::assert_snapshot!(line, @r#"{"Environment":"dev","FailedEvents":2.0,"FunctionName":"f","_aws":{"CloudWatchMetrics":[{"Dimensions":[["Environment"],["Environment","FunctionName"]],"Metrics":[{"Name":"FailedEvents","Unit":"Count"}],"Namespace":"Retail"}],"Timestamp":1700000000000}}"#);
     }
 }

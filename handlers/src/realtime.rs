@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use futures_util::StreamExt;
 use futures_util::stream::iter;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::aws::{Clients, DynamoTable, S3Bucket};
 use crate::clock::{Clock, SystemClock, rfc3339};
@@ -274,11 +274,7 @@ impl<B: Bucket, A: Aggregates, C: Clock> RealtimeProcessor<B, A, C> {
             if retried(deadline, || self.table.replace(item.clone(), revision)).await? {
                 return Ok(());
             }
-            let read = self.read_chunk(vec![key.clone()], deadline);
-            stored = timeout_at(deadline, read)
-                .await
-                .map_err(|_| store::Fault::late())??
-                .pop();
+            stored = self.read_chunk(vec![key.clone()], deadline).await?.pop();
         }
     }
 }

@@ -106,8 +106,6 @@ pub struct Object {
     pub body: Bytes,
     /// The media type of the content.
     pub content_type: &'static str,
-    /// How the content is compressed.
-    pub content_encoding: Option<&'static str>,
 }
 
 /// A bucket.

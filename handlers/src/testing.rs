@@ -137,7 +137,7 @@ fn value_json(value: &AttributeValue) -> Value {
         AttributeValue::S(text) => json!({"S": text}),
         AttributeValue::N(text) => json!({"N": text}),
         AttributeValue::Bool(bool) => json!({"BOOL": bool}),
-        AttributeValue::Null(null) => json!({"NULL": null}),
+        AttributeValue::Null(is_null) => json!({"NULL": is_null}),
         AttributeValue::L(list) => json!({"L": list.iter().map(value_json).collect::<Vec<_>>()}),
         AttributeValue::M(map) => json!({"M": item_json(map)}),
         other => panic!("{other:?}"),

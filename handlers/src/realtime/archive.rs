@@ -32,8 +32,8 @@ pub(super) fn objects(entries: &[&Entry<'_>], now_ms: i64) -> Vec<Archive> {
         object: Object {
             key: format!("raw/{hour}/{}.ndjson.gz", span(&entries)),
             body: compressed(&lines(&entries, &processed_at)),
-            content_type: "application/x-ndjson",
-            content_encoding: Some("gzip"),
+            // The file is what is compressed: with a content encoding, clients would unpack it and keep the name.
+            content_type: "application/gzip",
         },
         records: entries.iter().map(|entry| entry.index).collect(),
     };
