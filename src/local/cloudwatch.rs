@@ -221,12 +221,15 @@ impl Watch {
             Operation::SetAlarmState => self.alarms.set_state(caller, input, now_ms).map(|()| None),
             Operation::EnableAlarmActions => self.alarms.enable(caller, input, true).map(|()| None),
             Operation::DisableAlarmActions => self.alarms.enable(caller, input, false).map(|()| None),
-            Operation::PutDashboard => self.dashboards.put(caller, input, now_ms).map(Some),
+            Operation::PutDashboard => self.put_dashboard(caller, input, now_ms).map(Some),
             Operation::GetDashboard => self.dashboards.get(caller, input).map(Some),
             Operation::ListDashboards => self.dashboards.list(caller, input).map(Some),
             Operation::DeleteDashboards => {
-                let done = self.dashboards.delete(caller, input);
-                done.map(|()| Some(Out::Struct(Vec::new())))
+                self.dashboards.delete(caller, input)?;
+                for name in input.words("DashboardNames", usize::MAX)? {
+                    self.tags.forget(&dashboards::arn(caller, name));
+                }
+                Ok(Some(Out::Struct(Vec::new())))
             }
             Operation::TagResource | Operation::UntagResource | Operation::ListTagsForResource => {
                 self.tag(caller, operation, input).map(Some)
@@ -247,9 +250,19 @@ impl Watch {
         if new { self.tags.add(&arn, input) } else { Ok(()) }
     }
 
+    fn put_dashboard(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<Out, Fault> {
+        let arn = dashboards::arn(caller, input.need_text("DashboardName", 255)?);
+        let new = !self.dashboards.has_arn(caller, &arn);
+        let out = self.dashboards.put(caller, input, now_ms)?;
+        if new {
+            self.tags.add(&arn, input)?;
+        }
+        Ok(out)
+    }
+
     fn tag(&mut self, caller: &Caller, operation: Operation, input: &Fields<'_>) -> Result<Out, Fault> {
         let arn = input.need_text("ResourceARN", 1024)?;
-        if !self.alarms.has_arn(caller, arn) {
+        if !self.alarms.has_arn(caller, arn) && !self.dashboards.has_arn(caller, arn) {
             return Err(Fault::not_found(
                 "ResourceNotFoundException",
                 format!("{arn} does not exist"),

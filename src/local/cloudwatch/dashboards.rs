@@ -113,6 +113,12 @@ impl Dashboards {
         Ok(Out::Struct(out))
     }
 
+    /// Whether there is a dashboard with this ARN.
+    pub(super) fn has_arn(&self, caller: &Caller, wanted: &str) -> bool {
+        let mut of_account = self.all.keys().filter(|(account, _)| *account == caller.account);
+        of_account.any(|(_, name)| arn(caller, name) == wanted)
+    }
+
     pub(super) fn delete(&mut self, caller: &Caller, input: &Fields<'_>) -> Result<(), Fault> {
         let names = input.words("DashboardNames", PAGE)?;
         let key = |name: &str| (caller.account.clone(), name.to_owned());
@@ -151,7 +157,8 @@ fn not_found(name: &str) -> Fault {
     )
 }
 
-fn arn(caller: &Caller, name: &str) -> String {
+/// The ARN of the dashboard `name`.
+pub(super) fn arn(caller: &Caller, name: &str) -> String {
     format!(
         "arn:{}:cloudwatch::{}:dashboard/{name}",
         partition(&caller.region),

@@ -161,8 +161,11 @@ fn dashboards_are_kept_as_they_were_put_and_all_survives_a_restart() {
     let Cloud { watch, clock, _dir } = cloud();
     let cloud = Cloud { watch, clock, _dir };
     let body = "{ \"widgets\": [] }";
-    let put = json!({"DashboardName": "d", "DashboardBody": body});
+    let tags = json!([{"Key": "Project", "Value": "x"}]);
+    let put = json!({"DashboardName": "d", "DashboardBody": body, "Tags": tags});
     cloud.json("PutDashboard", &put).unwrap();
+    let arn = json!({"ResourceARN": "arn:aws:cloudwatch::000000000000:dashboard/d"});
+    assert_eq!(cloud.json("ListTagsForResource", &arn).unwrap()["Tags"], tags);
     cloud.json("PutMetricAlarm", &too_many_errors()).unwrap();
     let bad = json!({"DashboardName": "d", "DashboardBody": "{}"});
     assert_eq!(
