@@ -10,15 +10,24 @@ mod managed_policy;
 mod queue;
 #[cfg(test)]
 mod scripted;
+mod function;
+mod log_group;
+mod managed_policy;
+mod role;
+pub(crate) mod shared;
 mod stream;
 mod subscription;
 mod table;
 mod test_record;
 mod topic;
+#[cfg(test)]
+mod test_support;
 
 use super::resource::{Catalog, Place, Resource, Spec};
 use crate::context::Context;
 use crate::error::{Error, Result};
+
+pub use role::policy_of;
 
 /// The names of the properties that `kind` takes; `None` for an unknown kind.
 pub fn properties(kind: &str) -> Option<&'static [&'static str]> {
@@ -26,6 +35,10 @@ pub fn properties(kind: &str) -> Option<&'static [&'static str]> {
         "alarm" => alarm::PROPERTIES,
         "bucket" => bucket::PROPERTIES,
         "dashboard" => dashboard::PROPERTIES,
+        "function" => function::PROPERTIES,
+        "log_group" => log_group::PROPERTIES,
+        "role" => role::PROPERTIES,
+        "stream" => stream::PROPERTIES,
         "managed_policy" => managed_policy::PROPERTIES,
         "queue" => queue::PROPERTIES,
         "stream" => stream::PROPERTIES,
@@ -68,6 +81,10 @@ impl Catalog for Kinds<'_> {
             "alarm" => Box::new(alarm::Alarm::new(self.context, &self.place, spec)?),
             "bucket" => Box::new(bucket::Bucket::new(self.context, &self.place, spec)?),
             "dashboard" => Box::new(dashboard::Dashboard::new(self.context, &self.place, spec)?),
+            "function" => Box::new(function::Function::new(self.context, &self.place, spec)?),
+            "log_group" => Box::new(log_group::LogGroup::new(self.context, &self.place, spec)?),
+            "role" => Box::new(role::Role::new(self.context, &self.place, spec)?),
+            "stream" => Box::new(stream::Stream::new(self.context, &self.place, spec)?),
             "managed_policy" => Box::new(managed_policy::ManagedPolicy::new(
                 self.context,
                 &self.place,

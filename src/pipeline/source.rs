@@ -40,6 +40,7 @@ macro_rules! bundle {
 const BUNDLED: &[Bundled] = &[
     bundle!("stream": "events.json"),
     bundle!("concert": "events.json"),
+    bundle!("function":),
     bundle!("prices": "events.json", "products.json"),
     bundle!("realtime": "events.json"),
     bundle!("retail": "events.json", "dashboard.json"),
