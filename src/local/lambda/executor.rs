@@ -51,7 +51,7 @@ const RUNNING_PER_CORE: usize = 16;
 /// Processes being started for each core.
 const STARTING_PER_CORE: usize = 4;
 /// How long the caller of a function that has answered waits for it to be ready again.
-const READY_WAIT: Duration = Duration::from_millis(5);
+const READY_WAIT: Duration = Duration::from_millis(20);
 
 /// One call of one version of a function.
 #[derive(Clone)]
@@ -229,7 +229,7 @@ impl Executor {
         };
         let mut reply = Some(reply);
         let mut is_ready = false;
-        if failure.is_none() {
+        if failure.as_ref().is_none_or(|failure| failure.goes_on) {
             is_ready = instance.ready(deadline.min(Instant::now() + READY_WAIT)).await;
             if !is_ready && !call.tail {
                 // It takes its time, and the answer is there.
@@ -325,17 +325,17 @@ impl Executor {
         log: InstanceLog,
         deadline: Instant,
     ) -> Result<Instance, (Failure, InstanceLog)> {
-        let mut instance = Instance::start(start, log).await?;
+        // Counted from now on, so that a change of the function in the meantime finds it.
         self.pool.count(start.key);
-        match instance.initialise(start.call, deadline).await {
-            Ok(()) => Ok(instance),
-            Err(failure) => {
-                let key = start.key.to_owned();
-                let log = instance.into_log();
-                self.pool.uncount(&key);
-                Err((failure, log))
-            }
-        }
+        let (failure, log) = match Instance::start(start, log).await {
+            Ok(mut instance) => match instance.initialise(start.call, deadline).await {
+                Ok(()) => return Ok(instance),
+                Err(failure) => (failure, instance.into_log()),
+            },
+            Err(failed) => failed,
+        };
+        self.pool.uncount(start.key);
+        Err((failure, log))
     }
 
     async fn code_dir(&self, version: &Arc<Version>) -> std::io::Result<std::path::PathBuf> {

@@ -27,6 +27,8 @@ pub(super) struct Failure {
     pub is_final: bool,
     /// Whether it is the local cloud's.
     pub is_ours: bool,
+    /// Whether the process goes on.
+    pub goes_on: bool,
 }
 
 impl Failure {
@@ -39,6 +41,7 @@ impl Failure {
             is_timeout: false,
             is_final: false,
             is_ours: false,
+            goes_on: false,
         }
     }
 
@@ -81,6 +84,7 @@ impl Failure {
         Self {
             payload: payload(kind, &message),
             line: Some(format!("{kind}: {message}")),
+            goes_on: true,
             ..Self::new("", kind, "")
         }
     }
@@ -102,6 +106,7 @@ impl Failure {
             is_timeout: false,
             is_final: false,
             is_ours: false,
+            goes_on: true,
         }
     }
 

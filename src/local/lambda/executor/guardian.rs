@@ -48,6 +48,10 @@ impl Guardian {
         let mut state = self.state();
         if state.shell.is_none() {
             state.shell = shell();
+            let groups: Vec<u32> = state.groups.iter().copied().collect();
+            for leader in groups {
+                state.tell('+', leader);
+            }
         }
         state.groups.insert(leader);
         state.tell('+', leader);

@@ -18,7 +18,7 @@ async fn refusal(world: &World, more: Value) -> (String, String) {
     (kind, message.to_owned())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_out_of_range_is_refused() {
     let world = World::new();
     for (more, kind, message) in [
@@ -133,7 +133,7 @@ async fn what_is_out_of_range_is_refused() {
     assert_eq!(listed, json!({"Functions": [], "NextMarker": null}));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn errors_have_lambdas_shape() {
     let world = World::new();
     let (status, kind, body) = world.ask("GET", "/2015-03-31/functions/gone", Value::Null).await;
@@ -151,7 +151,7 @@ async fn errors_have_lambdas_shape() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn states_change_in_front_of_the_caller() {
     let world = World::with_pace(Pace {
         status_delay: Duration::from_millis(300),
@@ -192,7 +192,7 @@ async fn states_change_in_front_of_the_caller() {
     settled().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn code_is_changed_by_hash_and_kept_as_long_as_it_is_used() {
     let world = World::new();
     world.function("f", json!({})).await;
@@ -234,7 +234,7 @@ async fn code_is_changed_by_hash_and_kept_as_long_as_it_is_used() {
     assert_eq!(world.raw("GET", path, &[], "").await.status(), 404);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn functions_are_listed_in_pages() {
     let world = World::new();
     for name in ["a", "b", "c"] {
@@ -269,7 +269,7 @@ async fn functions_are_listed_in_pages() {
     assert_eq!(kind, "InvalidParameterValueException");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn terraforms_empty_settings_are_as_none() {
     let world = World::new();
     let more = json!({

@@ -125,9 +125,12 @@ async fn the_log_tells_of_each_invocation() {
 #[tokio::test(flavor = "multi_thread")]
 async fn json_logs_have_platform_events() {
     let world = World::new();
-    let more = json!({"LoggingConfig": {"LogFormat": "JSON", "LogGroup": "/aws/lambda/other"}});
+    let more = json!({
+        "LoggingConfig": {"LogFormat": "JSON", "LogGroup": "/aws/lambda/other"},
+        "Environment": {"Variables": {"SCRIPT": "log {\"level\":\"INFO\"}"}},
+    });
     let arn = world.function("f", more).await;
-    world.run(&arn, "log {\"level\":\"INFO\"}").await;
+    world.run(&arn, "").await;
     world
         .until("the report", |kept| kept.log().contains("platform.report"))
         .await;
