@@ -1,7 +1,7 @@
 //! The embedded local cloud. Knows nothing of the rest of the program, and is reached only over HTTP.
 //!
 //! [`daemon`] runs a [`Cloud`] behind its [`front`] door as a process of its own, with its files in a [`home`]. The
-//! cloud is the [`kinesis`] engine, the metrics of [`cloudwatch`] and the side [`services`].
+//! cloud is the [`kinesis`] engine, the functions of [`lambda`], the metrics of [`cloudwatch`] and the side [`services`].
 
 mod answer;
 pub mod clock;
@@ -12,6 +12,7 @@ pub mod front;
 pub mod home;
 pub mod invoke;
 pub mod kinesis;
+pub mod lambda;
 pub mod metrics;
 pub mod services;
 
@@ -29,9 +30,11 @@ use serde_json::Value;
 
 use clock::{Clock, SystemClock};
 use cloudwatch::CloudWatch;
-use front::{Backends, Kinesis};
+use deliver::{Deliver, LogSink, Nowhere};
+use front::{Backends, Kinesis, Rest};
 use kinesis::operation::Operation;
 use kinesis::service::{KeyLookup, Request, Service, ServiceConfig};
+use lambda::{Lambda, LambdaConfig, Pace, RoleLookup};
 use metrics::MetricSink;
 use services::{Services, TagSource, Tags};
 
@@ -87,31 +90,43 @@ pub enum KeyState {
 pub struct Cloud {
     kinesis: Arc<Service>,
     cloudwatch: Arc<CloudWatch>,
+    lambda: Arc<Lambda>,
     services: Arc<Services>,
 }
 
 impl Cloud {
-    /// Opens the services whose files are in `data`, recovering what a killed process left. Blocks; call it inside a
-    /// tokio runtime.
+    /// Opens the services whose files are in `data`, recovering what a killed process left. `endpoint` is the URL where
+    /// functions will find them. Blocks; call it inside a tokio runtime.
     ///
     /// # Errors
     /// When files cannot be made or read.
-    pub fn open(data: &Path, options: Options) -> io::Result<Self> {
+    pub fn open(data: &Path, options: Options, endpoint: &str) -> io::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let cloudwatch = CloudWatch::open(&data.join("cloudwatch"), Arc::clone(&clock))?;
         let services = Services::open(&data.join("services"))?;
         let kinesis = Service::open(ServiceConfig {
             data_dir: data.join("kinesis"),
-            clock,
+            clock: Arc::clone(&clock),
             metrics: Arc::clone(&cloudwatch) as Arc<dyn MetricSink>,
             kms: Arc::clone(&services) as Arc<dyn KeyLookup>,
             options,
         })?;
         let weak = Arc::downgrade(&kinesis);
         services.set_tag_source(weak);
+        let lambda = Lambda::open(LambdaConfig {
+            data_dir: data.join("lambda"),
+            endpoint: endpoint.to_owned(),
+            clock,
+            metrics: Arc::clone(&cloudwatch) as Arc<dyn MetricSink>,
+            logs: Arc::new(Nowhere) as Arc<dyn LogSink>,
+            deliver: Arc::new(Nowhere) as Arc<dyn Deliver>,
+            roles: Some(Arc::clone(&services) as Arc<dyn RoleLookup>),
+            pace: Pace::default(),
+        })?;
         Ok(Self {
             kinesis,
             cloudwatch,
+            lambda,
             services,
         })
     }
@@ -121,6 +136,7 @@ impl Cloud {
         Backends {
             kinesis: Arc::new(Engine(Arc::clone(&self.kinesis))),
             cloudwatch: Arc::clone(&self.cloudwatch),
+            lambda: vec![Arc::new(Functions(Arc::clone(&self.lambda))) as Arc<dyn Rest>],
             services: Arc::clone(&self.services),
         }
     }
@@ -134,6 +150,8 @@ impl Cloud {
 
     /// Writes everything that is not written yet. Blocks; nothing may be called after it.
     pub fn shutdown(&self) {
+        // First, since what functions do and say goes to the others.
+        self.lambda.shutdown();
         self.kinesis.shutdown();
         self.cloudwatch.shutdown();
         self.services.save();
@@ -197,6 +215,44 @@ impl TagSource for Service {
                 .unwrap_or_default();
             let text = |field: &str| error[field].as_str().unwrap_or_default().to_owned();
             Err((text("__type"), text("message")))
+        }
+        .boxed()
+    }
+}
+
+/// Lambda, as the front door sees it.
+struct Functions(Arc<Lambda>);
+
+impl Rest for Functions {
+    fn handle<'a>(
+        &'a self,
+        caller: &'a Caller,
+        parts: &'a http::request::Parts,
+        body: Bytes,
+    ) -> BoxFuture<'a, Option<http::Response<Body>>> {
+        self.0.handle(caller, parts, body).boxed()
+    }
+}
+
+/// The IAM of the side services, as Lambda sees it.
+impl RoleLookup for Services {
+    fn exists<'a>(&'a self, caller: &'a Caller, arn: &'a str) -> BoxFuture<'a, bool> {
+        async move {
+            let name = arn.rsplit('/').next().unwrap_or_default();
+            // Of the characters of a role's name, a form takes these two for others.
+            let name = name.replace('+', "%2B").replace('=', "%3D");
+            let form = format!("Action=GetRole&Version=2010-05-08&RoleName={name}");
+            let authorization = format!(
+                "AWS4-HMAC-SHA256 Credential=local/20260101/{}/iam/aws4_request",
+                caller.region
+            );
+            let request = http::Request::post("/")
+                .header("content-type", "application/x-www-form-urlencoded")
+                .header("authorization", authorization)
+                .body(());
+            let Ok(request) = request else { return false };
+            let (parts, ()) = request.into_parts();
+            self.call(caller, &parts, form.into()).await.status().is_success()
         }
         .boxed()
     }

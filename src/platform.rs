@@ -114,6 +114,95 @@ pub fn resident_bytes() -> Option<u64> {
     None
 }
 
+/// Gives `file` the permission bits `mode`, where files have them.
+///
+/// # Errors
+/// When the file is not this user's.
+pub fn set_mode(file: &std::fs::File, mode: u32) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        file.set_permissions(std::fs::Permissions::from_mode(mode))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (file, mode);
+        Ok(())
+    }
+}
+
+/// Makes the symbolic link `link` to `target`.
+///
+/// # Errors
+/// When it cannot be made, or where links need a privilege.
+pub fn symlink(target: &str, link: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::symlink(target, link);
+    #[cfg(not(unix))]
+    {
+        let _ = (target, link);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Kills all processes of the group that the process `leader` leads.
+pub fn kill_group(leader: u32) {
+    #[cfg(unix)]
+    if let Some(group) = i32::try_from(leader)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+    {
+        // Gone already is as good.
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+    #[cfg(not(unix))]
+    let _ = leader;
+}
+
+/// Resident memory in bytes of the process `pid` and its descendants: now, and the most that `pid` itself ever had.
+/// `None` where the platform does not tell, or the process has gone.
+pub fn memory_of(pid: u32) -> Option<(u64, u64)> {
+    #[cfg(target_os = "linux")]
+    {
+        let (resident, peak) = resident_and_peak(pid)?;
+        Some((resident + descendants_memory(pid, 4), peak))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = pid;
+        None
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn resident_and_peak(pid: u32) -> Option<(u64, u64)> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let of = |name: &str| -> Option<u64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+        Some(kibibytes * 1024)
+    };
+    Some((of("VmRSS:")?, of("VmHWM:")?))
+}
+
+#[cfg(target_os = "linux")]
+fn descendants_memory(pid: u32, depth: u32) -> u64 {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children
+        .split_whitespace()
+        .filter_map(|child| child.parse().ok())
+        .map(|child| {
+            let own = resident_and_peak(child).map_or(0, |(resident, _)| resident);
+            let below = if depth == 0 {
+                0
+            } else {
+                descendants_memory(child, depth - 1)
+            };
+            own + below
+        })
+        .sum()
+}
+
 /// Reads `length` bytes at `offset`, fewer at the end of the file, without moving a cursor.
 pub fn read_at(file: &std::fs::File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; length];

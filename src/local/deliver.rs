@@ -62,3 +62,58 @@ pub trait LogSink: Send + Sync + 'static {
         events: Vec<(i64, String)>,
     ) -> BoxFuture<'a, ()>;
 }
+
+/// Delivers nothing and keeps no logs.
+#[derive(Debug, Default)]
+pub struct Nowhere;
+
+impl Nowhere {
+    fn undelivered(arn: &str) -> Result<(), Undelivered> {
+        Err(Undelivered {
+            code: "ServiceUnavailable".to_owned(),
+            message: format!("nothing is delivered to {arn}"),
+        })
+    }
+}
+
+impl Deliver for Nowhere {
+    fn to_queue<'a>(
+        &'a self,
+        arn: &'a str,
+        _: &'a str,
+        _: &'a BTreeMap<String, String>,
+    ) -> BoxFuture<'a, Result<(), Undelivered>> {
+        Box::pin(async move { Self::undelivered(arn) })
+    }
+
+    fn to_topic<'a>(
+        &'a self,
+        arn: &'a str,
+        _: Option<&'a str>,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<(), Undelivered>> {
+        Box::pin(async move { Self::undelivered(arn) })
+    }
+
+    fn to_bucket<'a>(
+        &'a self,
+        _: &'a Caller,
+        bucket: &'a str,
+        _: &'a str,
+        _: Bytes,
+    ) -> BoxFuture<'a, Result<(), Undelivered>> {
+        Box::pin(async move { Self::undelivered(bucket) })
+    }
+}
+
+impl LogSink for Nowhere {
+    fn append<'a>(
+        &'a self,
+        _: &'a Caller,
+        _: &'a str,
+        _: &'a str,
+        _: Vec<(i64, String)>,
+    ) -> BoxFuture<'a, ()> {
+        Box::pin(async {})
+    }
+}

@@ -75,6 +75,17 @@ pub trait Kinesis: Send + Sync + 'static {
     fn end_subscriptions(&self);
 }
 
+/// A service with paths of its own, or a part of one.
+pub trait Rest: Send + Sync + 'static {
+    /// Answers a request; `None` where the path is not of this part.
+    fn handle<'a>(
+        &'a self,
+        caller: &'a Caller,
+        parts: &'a Parts,
+        body: Bytes,
+    ) -> BoxFuture<'a, Option<Response<Body>>>;
+}
+
 /// What is behind the door.
 #[derive(Clone)]
 pub struct Backends {
@@ -82,6 +93,8 @@ pub struct Backends {
     pub kinesis: Arc<dyn Kinesis>,
     /// CloudWatch's metrics.
     pub cloudwatch: Arc<CloudWatch>,
+    /// The parts of Lambda, asked in this order.
+    pub lambda: Vec<Arc<dyn Rest>>,
     /// All else.
     pub services: Arc<Services>,
 }
@@ -99,6 +112,7 @@ pub struct Front {
 enum Route {
     Kinesis { target: String },
     CloudWatch,
+    Lambda,
     Services,
 }
 
@@ -238,6 +252,13 @@ impl Front {
                 Some(response) => Ok(response),
                 None => self.call_service(&caller, parts, body).await,
             },
+            Route::Lambda => {
+                // An invocation may take minutes: others are not to wait for it.
+                let turn = turn.filter(|_| !parts.uri.path().ends_with("/invocations"));
+                let answer = self.call_lambda(&caller, parts, body).await;
+                drop(turn);
+                return Ok(answer);
+            }
             Route::Services => self.call_service(&caller, parts, body).await,
         };
         drop(turn);
@@ -253,6 +274,24 @@ impl Front {
         let mib = u32::try_from(held.div_ceil(1 << 20)).unwrap_or(BODIES_MIB);
         // The semaphore is never closed.
         self.bodies.acquire_many(mib.min(BODIES_MIB)).await.ok()
+    }
+
+    async fn call_lambda(&self, caller: &Caller, parts: &Parts, body: Bytes) -> Response<Body> {
+        for part in &self.backends.lambda {
+            if let Some(response) = part.handle(caller, parts, body.clone()).await {
+                return response;
+            }
+        }
+        Refusal::new(
+            404,
+            "UnknownOperationException",
+            format!(
+                "The local cloud does not offer {} {} of Lambda.",
+                parts.method,
+                parts.uri.path()
+            ),
+        )
+        .answer(parts)
     }
 
     async fn call_service(
@@ -299,6 +338,7 @@ fn route_of(parts: &Parts, credential: Option<&Credential>) -> Route {
             target: target.to_owned(),
         },
         (CLOUDWATCH, _) | (_, Some("monitoring")) => Route::CloudWatch,
+        (_, Some("lambda")) => Route::Lambda,
         _ => Route::Services,
     }
 }

@@ -54,17 +54,18 @@ pub async fn run(
     let lock = lock(&home).await?;
     home.prepare()?;
     let listener = listen(&home, options.port).await?;
-    let cloud = Arc::new(open(&home, options.options).await?);
+    let port = listener
+        .local_addr()
+        .map_err(|error| Error::failed("could not learn the port").cause(error))?
+        .port();
     let state = State {
         pid: std::process::id(),
-        port: listener
-            .local_addr()
-            .map_err(|error| Error::failed("could not learn the port").cause(error))?
-            .port(),
+        port,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_ms: SystemClock.now_ms(),
         token: format!("{:032x}", rand::random::<u128>()),
     };
+    let cloud = Arc::new(open(&home, options.options, state.endpoint()).await?);
     let identity = Identity {
         home: home.dir().to_string_lossy().into_owned(),
         started_ms: state.started_ms,
@@ -144,9 +145,9 @@ async fn listen(home: &LocalHome, port: Option<u16>) -> Result<TcpListener> {
     )
 }
 
-async fn open(home: &LocalHome, options: Options) -> Result<Cloud> {
+async fn open(home: &LocalHome, options: Options, endpoint: String) -> Result<Cloud> {
     let data = home.data_dir();
-    let opened = tokio::task::spawn_blocking(move || Cloud::open(&data, options)).await;
+    let opened = tokio::task::spawn_blocking(move || Cloud::open(&data, options, &endpoint)).await;
     let failed = |cause: Box<dyn std::error::Error + Send + Sync>| {
         Error::failed("could not open the data of the local cloud")
             .cause(cause)

@@ -4,6 +4,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 
 use super::refusal::Refusal;
+use crate::local::lambda::account_of_access_key;
 use crate::local::{ACCOUNT, Caller};
 
 /// The credential scope of a signed request.
@@ -52,11 +53,11 @@ impl Credential {
         if key.is_empty() || service.is_empty() || !region_is_sound {
             return None;
         }
-        // Emulators let an access key of 12 digits choose the account.
+        // Emulators let an access key of 12 digits choose the account. Functions act for their own.
         let account = if key.len() == 12 && key.bytes().all(|b| b.is_ascii_digit()) {
             key
         } else {
-            ACCOUNT
+            account_of_access_key(key).unwrap_or(ACCOUNT)
         };
         Some(Self {
             service: service.to_owned(),

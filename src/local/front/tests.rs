@@ -43,6 +43,7 @@ fn fixture() -> Fixture {
     let backends = Backends {
         kinesis: Arc::clone(&recorder) as Arc<dyn Kinesis>,
         cloudwatch: CloudWatch::open(&dir.path().join("cloudwatch"), Arc::new(ManualClock::new(0))).unwrap(),
+        lambda: Vec::new(),
         services: Services::open(&dir.path().join("services")).unwrap(),
     };
     let identity = Identity {

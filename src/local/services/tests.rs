@@ -39,7 +39,7 @@ impl Running {
             status_delay: std::time::Duration::ZERO,
             ..Options::default()
         };
-        let cloud = Cloud::open(dir, options).unwrap();
+        let cloud = Cloud::open(dir, options, "http://127.0.0.1:1").unwrap();
         let identity = Identity {
             home: String::new(),
             started_ms: 0,
