@@ -12,6 +12,7 @@ pub mod front;
 pub mod home;
 pub mod invoke;
 pub mod kinesis;
+pub mod mappings;
 pub mod metrics;
 pub mod services;
 
