@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn an_event_has_the_shape_of_lambdas() {
         let event = writer().event(&items(vec![record("1", b"Hello, this is a test.")]), None);
-        insta::assert_snapshot!(String::from_utf8(event.to_vec()).unwrap(), @r#"{"Records":[{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"1","sequenceNumber":"49646188014934147940089186590707622236967321287387480162","data":"SGVsbG8sIHRoaXMgaXMgYSB0ZXN0Lg==","approximateArrivalTimestamp":1700000000.987},"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":"shardId-000000000006:49646188014934147940089186590707622236967321287387480162","eventName":"aws:kinesis:record","invokeIdentityArn":"arn:aws:iam::123456789012:role/lambda-role","awsRegion":"us-east-2","eventSourceARN":"arn:aws:kinesis:us-east-2:123456789012:stream/lambda-stream"}]}"#);
+        insta::assert_snapshot!(String::from_utf8(event.to_vec()).unwrap(), @r#"{"Records":[{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"1","sequenceNumber":"49646437577242280888108060144676352661040934474485858402","data":"SGVsbG8sIHRoaXMgaXMgYSB0ZXN0Lg==","approximateArrivalTimestamp":1700000000.987},"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":"shardId-000000000006:49646437577242280888108060144676352661040934474485858402","eventName":"aws:kinesis:record","invokeIdentityArn":"arn:aws:iam::123456789012:role/lambda-role","awsRegion":"us-east-2","eventSourceARN":"arn:aws:kinesis:us-east-2:123456789012:stream/lambda-stream"}]}"#);
     }
 
     #[test]

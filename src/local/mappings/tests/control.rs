@@ -13,7 +13,30 @@ async fn a_new_mapping_is_answered_as_aws_answers_it() {
     let text = serde_json::to_string_pretty(&mapping)
         .unwrap()
         .replace(&uuid, "<uuid>");
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+    {
+      "UUID": "<uuid>",
+      "BatchSize": 100,
+      "BisectBatchOnFunctionError": false,
+      "DestinationConfig": {
+        "OnFailure": {}
+      },
+      "EventSourceArn": "arn:aws:kinesis:us-east-1:000000000000:stream/orders",
+      "EventSourceMappingArn": "arn:aws:lambda:us-east-1:000000000000:event-source-mapping:<uuid>",
+      "FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:work",
+      "FunctionResponseTypes": [],
+      "LastModified": 1767225600.0,
+      "LastProcessingResult": "No records processed",
+      "MaximumBatchingWindowInSeconds": 0,
+      "MaximumRecordAgeInSeconds": -1,
+      "MaximumRetryAttempts": -1,
+      "ParallelizationFactor": 1,
+      "StartingPosition": "LATEST",
+      "State": "Creating",
+      "StateTransitionReason": "User action",
+      "TumblingWindowInSeconds": 0
+    }
+    "#);
     world.sleep(10).await;
     let (status, mapping) = world.call("GET", &format!("{PATH}/{uuid}"), Value::Null).await;
     assert_eq!((status, &mapping["State"]), (200, &json!("Enabled")));
@@ -80,7 +103,32 @@ async fn what_aws_refuses_is_refused() {
             answer["message"].as_str().unwrap_or("?")
         ));
     }
-    insta::assert_snapshot!(refusals.join("\n"), @"");
+    insta::assert_snapshot!(refusals.join("\n"), @r#"
+    {"BatchSize":0} -> 400 1 validation error detected: Value '0' at 'batchSize' failed to satisfy constraint: Member must have value greater than or equal to 1
+    {"BatchSize":10001} -> 400 1 validation error detected: Value '10001' at 'batchSize' failed to satisfy constraint: Member must have value less than or equal to 10000
+    {"MaximumBatchingWindowInSeconds":301} -> 400 1 validation error detected: Value '301' at 'maximumBatchingWindowInSeconds' failed to satisfy constraint: Member must have value less than or equal to 300
+    {"ParallelizationFactor":11} -> 400 1 validation error detected: Value '11' at 'parallelizationFactor' failed to satisfy constraint: Member must have value less than or equal to 10
+    {"MaximumRetryAttempts":-2} -> 400 1 validation error detected: Value '-2' at 'maximumRetryAttempts' failed to satisfy constraint: Member must have value greater than or equal to -1
+    {"MaximumRecordAgeInSeconds":59} -> 400 MaximumRecordAgeInSeconds must be -1, or at least 60 and at most 604800.
+    {"TumblingWindowInSeconds":901} -> 400 1 validation error detected: Value '901' at 'tumblingWindowInSeconds' failed to satisfy constraint: Member must have value less than or equal to 900
+    {"FunctionResponseTypes":["X"]} -> 400 1 validation error detected: Value 'X' at 'functionResponseTypes' failed to satisfy constraint: Member must satisfy enum value set: [ReportBatchItemFailures]
+    {"StartingPosition":null} -> 400 1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: Member must not be null.
+    {"StartingPosition":"NOW"} -> 400 1 validation error detected: Value 'NOW' at 'startingPosition' failed to satisfy constraint: Member must satisfy enum value set: [LATEST, AT_TIMESTAMP, TRIM_HORIZON]
+    {"StartingPosition":"AT_TIMESTAMP"} -> 400 StartingPositionTimestamp is required with StartingPosition AT_TIMESTAMP.
+    {"StartingPosition":"AT_TIMESTAMP","StartingPositionTimestamp":9999999999.0} -> 400 StartingPositionTimestamp cannot be in the future.
+    {"FunctionName":"nobody"} -> 400 Function does not exist
+    {"FunctionName":"a b"} -> 400 1 validation error detected: Value 'a b' at 'functionName' failed to satisfy constraint: Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_\.]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?
+    {"FunctionName":null} -> 400 1 validation error detected: Value 'null' at 'functionName' failed to satisfy constraint: Member must not be null
+    {"EventSourceArn":"arn:aws:kinesis:us-east-1:000000000000:stream/none"} -> 400 Stream not found: arn:aws:kinesis:us-east-1:000000000000:stream/none
+    {"EventSourceArn":"arn:aws:kinesis:us-east-1:000000000000:stream/orders/consumer/none:1"} -> 400 Stream not found: arn:aws:kinesis:us-east-1:000000000000:stream/orders/consumer/none:1
+    {"EventSourceArn":"arn:aws:sqs:us-east-1:000000000000:q"} -> 400 Unrecognized event source: the local cloud reads Kinesis data streams only.
+    {"EventSourceArn":null} -> 400 Unrecognized event source.
+    {"DestinationConfig":{"OnFailure":{"Destination":"arn:aws:lambda:us-east-1:000000000000:x"}}} -> 400 The destination ARN arn:aws:lambda:us-east-1:000000000000:x is invalid.
+    {"DestinationConfig":{"OnSuccess":{}}} -> 400 Unsupported DestinationConfig parameter for given event source mapping type.
+    {"FilterCriteria":{"Filters":[{"Pattern":"no"}]}} -> 400 Invalid filter pattern definition.
+    {"ScalingConfig":{"MaximumConcurrency":2}} -> 400 Unsupported ScalingConfig parameter for given event source mapping type.
+    {"BatchSize":"ten"} -> 400 Could not parse request body into json: invalid type: string "ten", expected i64 at line 1 column 146
+    "#);
     let (_, list) = world.call("GET", PATH, Value::Null).await;
     assert_eq!(list, json!({"EventSourceMappings": []}));
 }

@@ -244,7 +244,7 @@ pub struct World {
     pub inbox: Arc<Inbox>,
     pub metrics: Arc<Recorded>,
     pub uuid: String,
-    clock: Arc<Virtual>,
+    pub clock: Arc<Virtual>,
     pub dir: TempDir,
 }
 
@@ -413,9 +413,9 @@ impl World {
         tokio::time::sleep(Duration::from_millis(ms)).await;
     }
 
-    /// Lets time pass until `done`; a virtual day at most.
+    /// Lets time pass until `done`; two virtual days at most.
     pub async fn until(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
-        let deadline = self.now_ms() + 86_400_000;
+        let deadline = self.now_ms() + 2 * 86_400_000;
         let mut step = 5;
         while !done(self) {
             assert!(
@@ -424,7 +424,7 @@ impl World {
                 self.texts()
             );
             self.sleep(step).await;
-            step = (step + step / 8).min(1_000);
+            step = (step + step / 8).min(30_000);
         }
     }
 
