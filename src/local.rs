@@ -13,6 +13,7 @@ pub mod home;
 pub mod invoke;
 pub mod kinesis;
 pub mod lambda;
+pub mod mappings;
 pub mod metrics;
 pub mod services;
 

@@ -47,4 +47,9 @@ pub trait Invoke: Send + Sync + 'static {
 
     /// The function's timeout in seconds, if there is such a function.
     fn timeout_seconds(&self, arn: &str) -> Option<u32>;
+
+    /// The ARN of the function's execution role, which events name as `invokeIdentityArn`.
+    fn role(&self, _arn: &str) -> Option<String> {
+        None
+    }
 }

@@ -1,0 +1,344 @@
+//! Each rule of failure: which batches arrive, in which order, how often, and what reaches the destination.
+
+use serde_json::{Value, json};
+
+use super::world::{Call, Reply, World, fine, queue};
+
+const REPORTS: &str = "ReportBatchItemFailures";
+
+fn poisoned(call: &Call) -> Reply {
+    if call.data().contains(&"bad") {
+        Reply::Throw
+    } else {
+        fine()
+    }
+}
+
+/// First and last record of each discarded batch, by the order they were put in.
+fn ranges(messages: &[(String, String, Value)], numbers: &[String]) -> Vec<(usize, usize)> {
+    let place = |number: &Value| {
+        numbers
+            .iter()
+            .position(|n| n == number.as_str().unwrap())
+            .unwrap()
+    };
+    let batch = |message: &Value| {
+        let info = &message["KinesisBatchInfo"];
+        (
+            place(&info["startSequenceNumber"]),
+            place(&info["endSequenceNumber"]),
+        )
+    };
+    messages.iter().map(|(_, _, message)| batch(message)).collect()
+}
+
+async fn put(world: &World, all: &[&str]) -> Vec<String> {
+    world.update(json!({"Enabled": false})).await;
+    world.sleep(20).await;
+    let numbers = all.iter().map(|data| world.put("k", data)).collect();
+    world.update(json!({"Enabled": true})).await;
+    numbers
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throwing_function_gets_the_whole_batch_again_until_its_attempts_are_spent() {
+    let world = World::new(
+        json!({"MaximumRetryAttempts": 2, "DestinationConfig": queue()}),
+        poisoned,
+    )
+    .await;
+    let numbers = put(&world, &["a", "bad", "c"]).await;
+    let messages = world.messages(1).await;
+    assert_eq!(world.texts(), ["a bad c", "a bad c", "a bad c"]);
+    let times = world.times();
+    assert_eq!([times[1] - times[0], times[2] - times[1]], [100, 200]);
+    assert_eq!(ranges(&messages, &numbers), [(0, 2)]);
+    world.put("k", "d");
+    assert_eq!(world.calls(4).await[3].text(), "d");
+    assert_eq!(world.get().await["LastProcessingResult"], "OK");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_destination_is_told_as_aws_tells_it() {
+    let world = World::new(
+        json!({"MaximumRetryAttempts": 0, "DestinationConfig": queue()}),
+        poisoned,
+    )
+    .await;
+    let numbers = put(&world, &["bad", "b"]).await;
+    let (to, _, message) = world.messages(1).await.remove(0);
+    assert_eq!(to, "arn:aws:sqs:us-east-1:000000000000:dead");
+    let text = serde_json::to_string_pretty(&message).unwrap();
+    let text = text
+        .replace(&numbers[0], "<first>")
+        .replace(&numbers[1], "<last>");
+    insta::assert_snapshot!(text, @r#"
+    {
+      "requestContext": {
+        "requestId": "8f507cfc-xmpl-4697-b07a-ac58fc914c95",
+        "functionArn": "arn:aws:lambda:us-east-1:000000000000:function:work",
+        "condition": "RetryAttemptsExhausted",
+        "approximateInvokeCount": 1
+      },
+      "responseContext": {
+        "statusCode": 200,
+        "executedVersion": "$LATEST",
+        "functionError": "Unhandled"
+      },
+      "version": "1.0",
+      "timestamp": "2026-01-01T00:00:00.020Z",
+      "KinesisBatchInfo": {
+        "shardId": "shardId-000000000000",
+        "startSequenceNumber": "<first>",
+        "endSequenceNumber": "<last>",
+        "approximateArrivalOfFirstRecord": "2026-01-01T00:00:00.020Z",
+        "approximateArrivalOfLastRecord": "2026-01-01T00:00:00.020Z",
+        "batchSize": 2,
+        "streamArn": "arn:aws:kinesis:us-east-1:000000000000:stream/orders"
+      }
+    }
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_gets_the_event_too() {
+    let bucket = json!({"OnFailure": {"Destination": "arn:aws:s3:::lost"}});
+    let world = World::new(
+        json!({"MaximumRetryAttempts": 0, "DestinationConfig": bucket}),
+        poisoned,
+    )
+    .await;
+    put(&world, &["bad"]).await;
+    let (to, key, message) = world.messages(1).await.remove(0);
+    assert_eq!(to, "lost");
+    let prefix = format!(
+        "aws/lambda/{}/shardId-000000000000/2026/01/01/2026-01-01T00.00.00-",
+        world.uuid
+    );
+    assert_eq!(key.strip_prefix(&prefix).map(str::len), Some(36), "{key}");
+    let event: Value = serde_json::from_str(message["payload"].as_str().unwrap()).unwrap();
+    assert_eq!(event, world.calls(1).await[0].event);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_takes_nothing_does_not_block_the_shard() {
+    let world = World::new(
+        json!({"MaximumRetryAttempts": 0, "DestinationConfig": queue()}),
+        poisoned,
+    )
+    .await;
+    *world.inbox.refuses.lock().unwrap() = true;
+    put(&world, &["bad"]).await;
+    world.calls(1).await;
+    world.put("k", "next");
+    assert_eq!(world.calls(2).await[1].text(), "next");
+    assert_eq!(*world.inbox.tries.lock().unwrap(), 3);
+    assert_eq!(world.metric("DestinationDeliveryFailures").0, 1.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_destination_a_batch_is_dropped() {
+    let world = World::new(json!({"MaximumRetryAttempts": 0}), poisoned).await;
+    put(&world, &["bad"]).await;
+    world.calls(1).await;
+    assert_eq!(
+        world.get().await["LastProcessingResult"],
+        "PROBLEM: Function call failed"
+    );
+    world.put("k", "next");
+    assert_eq!(world.calls(2).await[1].text(), "next");
+}
+
+#[tokio::test(start_paused = true)]
+async fn bisection_finds_the_poison_record_and_splitting_costs_no_attempt() {
+    let settings =
+        json!({"MaximumRetryAttempts": 1, "BisectBatchOnFunctionError": true, "DestinationConfig": queue()});
+    let world = World::new(settings, poisoned).await;
+    let numbers = put(&world, &["a", "b", "bad", "d", "e"]).await;
+    let messages = world.messages(1).await;
+    world
+        .until("the rest", |world| {
+            world.texts().last().is_some_and(|last| last == "d e")
+        })
+        .await;
+    assert_eq!(
+        world.texts(),
+        ["a b bad d e", "a b", "bad d e", "bad", "bad", "d e"]
+    );
+    assert_eq!(ranges(&messages, &numbers), [(2, 2)]);
+    assert_eq!(messages[0].2["requestContext"]["approximateInvokeCount"], 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partial_failure_is_retried_from_the_lowest_failed_record() {
+    let settings =
+        json!({"MaximumRetryAttempts": 1, "FunctionResponseTypes": [REPORTS], "DestinationConfig": queue()});
+    let world = World::new(settings, |call: &Call| call.report(&["bad", "d"])).await;
+    let numbers = put(&world, &["a", "bad", "c", "d"]).await;
+    let messages = world.messages(1).await;
+    assert_eq!(world.texts(), ["a bad c d", "bad c d"]);
+    assert_eq!(ranges(&messages, &numbers), [(1, 3)]);
+    assert_eq!(messages[0].2["responseContext"]["functionError"], Value::Null);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partial_failure_moves_the_checkpoint() {
+    let settings = json!({"FunctionResponseTypes": [REPORTS]});
+    let mut world = World::new(settings, |call: &Call| call.report(&["c"])).await;
+    put(&world, &["a", "b", "c"]).await;
+    world.calls(1).await;
+    world.restart();
+    world.script(|_| fine());
+    world.sleep(5_000).await;
+    let texts = world.texts();
+    assert!(
+        texts.len() > 1 && texts[1..].iter().all(|text| text == "c"),
+        "{texts:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_bisection_a_batch_is_split_at_the_reported_record() {
+    let settings = json!({
+        "MaximumRetryAttempts": 0, "FunctionResponseTypes": [REPORTS], "BisectBatchOnFunctionError": true,
+        "DestinationConfig": queue(),
+    });
+    let world = World::new(settings, |call: &Call| call.report(&["bad"])).await;
+    let numbers = put(&world, &["a", "bad", "c", "d"]).await;
+    let messages = world.messages(1).await;
+    world
+        .until("the rest", |world| {
+            world.texts().last().is_some_and(|last| last == "c d")
+        })
+        .await;
+    assert_eq!(world.texts(), ["a bad c d", "bad c d", "bad", "c d"]);
+    assert_eq!(ranges(&messages, &numbers), [(1, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn these_answers_are_complete_successes() {
+    for body in [
+        "",
+        "null",
+        "{}",
+        "[]",
+        "rubbish",
+        r#"{"batchItemFailures":[]}"#,
+        r#"{"batchItemFailures":null}"#,
+        r#"{"statusCode":500}"#,
+    ] {
+        let world = World::new(json!({"FunctionResponseTypes": [REPORTS]}), |_| {
+            Reply::Body(body.to_owned())
+        })
+        .await;
+        put(&world, &["a", "b"]).await;
+        assert_eq!(world.calls(1).await.len(), 1, "{body}");
+        world.sleep(10_000).await;
+        assert_eq!(world.texts(), ["a b"], "{body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn these_answers_fail_the_whole_batch() {
+    for body in [
+        r#"{"batchItemFailures":[{"itemIdentifier":""}]}"#,
+        r#"{"batchItemFailures":[{"itemIdentifier":null}]}"#,
+        r#"{"batchItemFailures":[{"itemIdentifier":"49590338271490256608559692538361571095921575989136588898"}]}"#,
+        r#"{"batchItemFailures":[{"itemIdentifier":123}]}"#,
+        r#"{"batchItemFailures":[{"sequenceNumber":"1"}]}"#,
+    ] {
+        let settings = json!({"MaximumRetryAttempts": 1, "FunctionResponseTypes": [REPORTS], "DestinationConfig": queue()});
+        let world = World::new(settings, |_| Reply::Body(body.to_owned())).await;
+        let numbers = put(&world, &["a", "b"]).await;
+        let messages = world.messages(1).await;
+        assert_eq!(world.texts(), ["a b", "a b"], "{body}");
+        assert_eq!(ranges(&messages, &numbers), [(0, 1)], "{body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_means_nothing_to_a_mapping_that_did_not_ask_for_it() {
+    let world = World::new(json!({}), |call: &Call| call.report(&["a"])).await;
+    put(&world, &["a", "b"]).await;
+    world.calls(1).await;
+    world.sleep(10_000).await;
+    assert_eq!(world.texts(), ["a b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_function_that_times_out_is_one_that_failed() {
+    let settings = json!({"MaximumRetryAttempts": 1, "DestinationConfig": queue()});
+    let world = World::new(settings, |_| Reply::After(3_000, Box::new(Reply::Throw))).await;
+    put(&world, &["a"]).await;
+    let messages = world.messages(1).await;
+    assert_eq!(world.texts(), ["a", "a"]);
+    let times = world.times();
+    assert_eq!(times[1] - times[0], 3_100);
+    assert_eq!(messages[0].2["requestContext"]["approximateInvokeCount"], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttles_and_a_missing_function_are_no_attempts() {
+    for reply in [Reply::Throttle, Reply::Gone] {
+        let settings = json!({"MaximumRetryAttempts": 0, "DestinationConfig": queue()});
+        let again = reply.clone();
+        let world = World::new(settings, move |_| again.clone()).await;
+        put(&world, &["a"]).await;
+        world.calls(20).await;
+        assert_eq!(
+            world.get().await["LastProcessingResult"],
+            "PROBLEM: Function call failed"
+        );
+        let times = world.times();
+        assert_eq!(times[19] - times[18], 1_000, "at most a second between tries");
+        world.script(|_| fine());
+        world.until("an end", |world| world.texts().len() > 20).await;
+        world.sleep(5_000).await;
+        assert_eq!(world.texts().len(), 21);
+        assert!(world.inbox.messages.lock().unwrap().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_grow_too_old_are_given_up_one_after_the_other() {
+    let settings = json!({"MaximumRecordAgeInSeconds": 60, "DestinationConfig": queue()});
+    let world = World::new(settings, |_| Reply::Throttle).await;
+    let first = world.put("k", "a");
+    world.sleep(30_000).await;
+    let second = world.put("k", "b");
+    let messages = world.messages(2).await;
+    assert_eq!(ranges(&messages, &[first, second]), [(0, 0), (1, 1)]);
+    assert_eq!(messages[0].2["requestContext"]["condition"], "RecordAgeExceeded");
+    assert_eq!(messages[0].2["requestContext"]["approximateInvokeCount"], 0);
+    assert!((90_000..105_000).contains(&world.now_ms()), "{}", world.now_ms());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_limits_a_batch_is_tried_until_it_expires_from_the_stream() {
+    let world = World::new(json!({"DestinationConfig": queue()}), poisoned).await;
+    put(&world, &["bad"]).await;
+    let messages = world.messages(1).await;
+    assert!(
+        (86_400_000..86_500_000).contains(&world.now_ms()),
+        "{}",
+        world.now_ms()
+    );
+    assert!(world.texts().len() > 1_000);
+    assert_eq!(messages[0].2["requestContext"]["condition"], "RecordAgeExceeded");
+    world.put("k", "next");
+    world
+        .until("the next", |world| {
+            world.texts().last().is_some_and(|text| text == "next")
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn fewer_attempts_count_at_once_also_for_a_batch_under_way() {
+    let world = World::new(json!({"DestinationConfig": queue()}), poisoned).await;
+    put(&world, &["bad"]).await;
+    world.calls(5).await;
+    world.update(json!({"MaximumRetryAttempts": 1})).await;
+    world.messages(1).await;
+    assert!(world.texts().len() < 8);
+}
