@@ -20,7 +20,9 @@ const BATCH: usize = 25;
 
 fn main() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let services = Services::open(dir.path())?;
         tables(&services).await?;
@@ -37,7 +39,9 @@ fn parts(method: &str, path: &str, target: Option<&str>) -> Result<Parts> {
         "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0",
     );
     if let Some(target) = target {
-        builder = builder.header("x-amz-target", target).header("content-type", "application/x-amz-json-1.0");
+        builder = builder
+            .header("x-amz-target", target)
+            .header("content-type", "application/x-amz-json-1.0");
     }
     Ok(builder.body(()).map_err(std::io::Error::other)?.into_parts().0)
 }
@@ -74,10 +78,16 @@ fn item(at: usize) -> Value {
 }
 
 async fn tables(services: &Arc<Services>) -> Result<()> {
-    for (table, indexes) in [("plain", json!(null)), ("indexed", json!([{
-        "IndexName": "by-customer", "Projection": {"ProjectionType": "ALL"},
-        "KeySchema": [{"AttributeName": "customer_id", "KeyType": "HASH"}, {"AttributeName": "timestamp", "KeyType": "RANGE"}],
-    }]))] {
+    for (table, indexes) in [
+        ("plain", json!(null)),
+        (
+            "indexed",
+            json!([{
+                "IndexName": "by-customer", "Projection": {"ProjectionType": "ALL"},
+                "KeySchema": [{"AttributeName": "customer_id", "KeyType": "HASH"}, {"AttributeName": "timestamp", "KeyType": "RANGE"}],
+            }]),
+        ),
+    ] {
         let mut definitions = vec![
             json!({"AttributeName": "event_id", "AttributeType": "S"}),
             json!({"AttributeName": "timestamp", "AttributeType": "N"}),
@@ -89,11 +99,18 @@ async fn tables(services: &Arc<Services>) -> Result<()> {
             "KeySchema": [{"AttributeName": "event_id", "KeyType": "HASH"}, {"AttributeName": "timestamp", "KeyType": "RANGE"}],
             "GlobalSecondaryIndexes": indexes});
         let target = |operation: &str| parts("POST", "/", Some(&format!("DynamoDB_20120810.{operation}")));
-        call(services, "dynamodb", &target("CreateTable")?, create.to_string().into()).await?;
+        call(
+            services,
+            "dynamodb",
+            &target("CreateTable")?,
+            create.to_string().into(),
+        )
+        .await?;
         let bodies: Vec<Bytes> = (0..ROUNDS)
             .map(|round| {
-                let puts: Vec<Value> =
-                    (0..BATCH).map(|at| json!({"PutRequest": {"Item": item(round * BATCH + at)}})).collect();
+                let puts: Vec<Value> = (0..BATCH)
+                    .map(|at| json!({"PutRequest": {"Item": item(round * BATCH + at)}}))
+                    .collect();
                 json!({"RequestItems": { table: puts }}).to_string().into()
             })
             .collect();
@@ -102,7 +119,11 @@ async fn tables(services: &Arc<Services>) -> Result<()> {
         for body in bodies {
             call(services, "dynamodb", &write, body).await?;
         }
-        report(&format!("BatchWriteItem of {BATCH}, table {table}: items"), ROUNDS * BATCH, since);
+        report(
+            &format!("BatchWriteItem of {BATCH}, table {table}: items"),
+            ROUNDS * BATCH,
+            since,
+        );
         let put = target("PutItem")?;
         let bodies: Vec<Bytes> = (0..2000)
             .map(|at| json!({"TableName": table, "Item": item(at)}).to_string().into())
@@ -121,18 +142,21 @@ async fn queues(services: &Arc<Services>) -> Result<()> {
     let create = json!({"QueueName": "orders"}).to_string();
     call(services, "sqs", &target("CreateQueue")?, create.into()).await?;
     let send = target("SendMessage")?;
-    let body: Bytes = json!({"QueueUrl": "http://localhost/000000000000/orders", "MessageBody": "x".repeat(500)})
-        .to_string()
-        .into();
+    let body: Bytes =
+        json!({"QueueUrl": "http://localhost/000000000000/orders", "MessageBody": "x".repeat(500)})
+            .to_string()
+            .into();
     let since = Instant::now();
     for _ in 0..2000 {
         call(services, "sqs", &send, body.clone()).await?;
     }
     report("SendMessage", 2000, since);
-    let entries: Vec<Value> =
-        (0..10).map(|at| json!({"Id": at.to_string(), "MessageBody": "x".repeat(500)})).collect();
-    let body: Bytes =
-        json!({"QueueUrl": "http://localhost/000000000000/orders", "Entries": entries}).to_string().into();
+    let entries: Vec<Value> = (0..10)
+        .map(|at| json!({"Id": at.to_string(), "MessageBody": "x".repeat(500)}))
+        .collect();
+    let body: Bytes = json!({"QueueUrl": "http://localhost/000000000000/orders", "Entries": entries})
+        .to_string()
+        .into();
     let send = target("SendMessageBatch")?;
     let since = Instant::now();
     for _ in 0..500 {
@@ -156,7 +180,13 @@ async fn objects(services: &Arc<Services>) -> Result<()> {
     let body = Bytes::from(vec![b'x'; 2000]);
     let since = Instant::now();
     for at in 0..2000 {
-        call(services, "s3", &parts("PUT", &format!("/orders/2026/{at}.json"), None)?, body.clone()).await?;
+        call(
+            services,
+            "s3",
+            &parts("PUT", &format!("/orders/2026/{at}.json"), None)?,
+            body.clone(),
+        )
+        .await?;
     }
     report("PutObject of 2 kB", 2000, since);
     let since = Instant::now();

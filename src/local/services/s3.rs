@@ -12,9 +12,10 @@ use awsim_core::{AwsError, Body, Protocol, RequestContext, RouteDefinition, S3Ob
 use awsim_s3::S3Service;
 use awsim_s3::state::{Bucket, BucketSnapshot, MultipartUpload, ObjectVersions};
 use rusqlite::{Connection, params};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::database::Database;
+use super::sqs::form_text;
 use super::tagging::Tags;
 use crate::local::answer::request_id;
 use crate::local::{Caller, deliver::Undelivered};
@@ -211,6 +212,22 @@ impl S3 {
         Ok(())
     }
 
+    /// Gives a new object the tags that were in a header, which awsim passes over.
+    fn tag(&self, account: &str, bucket: &str, key: &str, tags: &str) {
+        let state = self.inner.store().get(account, GLOBAL);
+        let Some(bucket) = state.buckets.get(bucket) else {
+            return;
+        };
+        if let Some(mut entry) = bucket.objects.get_mut(key)
+            && let Some(object) = entry.current_mut()
+        {
+            let pairs = tags.split('&').filter_map(|pair| pair.split_once('='));
+            object
+                .tags
+                .extend(pairs.map(|(key, value)| (form_text(key), form_text(value))));
+        }
+    }
+
     /// Deletes the files of what was overwritten or deleted before the last call: no one reads them any more. Blocks.
     pub fn sweep(&self) {
         if !self.database.exists() {
@@ -273,6 +290,24 @@ impl S3 {
                 (arn, bucket.tags.clone().into_iter().collect())
             })
             .collect()
+    }
+}
+
+/// awsim takes each byte of a name in path or query for a letter: puts the bytes together again.
+fn mend_text(input: &mut Value) {
+    for value in input
+        .as_object_mut()
+        .into_iter()
+        .flat_map(|fields| fields.values_mut())
+    {
+        let Some(text) = value.as_str() else { continue };
+        if text.is_ascii() {
+            continue;
+        }
+        let bytes: Result<Vec<u8>, _> = text.chars().map(|c| u8::try_from(u32::from(c))).collect();
+        if let Some(mended) = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok()) {
+            *value = Value::String(mended);
+        }
     }
 }
 
@@ -418,12 +453,30 @@ impl ServiceHandler for S3 {
         self.inner.routes()
     }
 
-    async fn handle(&self, operation: &str, input: Value, ctx: &RequestContext) -> Result<Value, AwsError> {
+    async fn handle(
+        &self,
+        operation: &str,
+        mut input: Value,
+        ctx: &RequestContext,
+    ) -> Result<Value, AwsError> {
+        mend_text(&mut input);
         self.open()
             .map_err(|error| AwsError::internal(error.to_string()))?;
         let touched = Touched::by(operation, &input);
         let bucket = input["Bucket"].as_str().unwrap_or_default().to_owned();
-        let output = self.inner.handle(operation, input, ctx).await?;
+        let tags = (operation == "PutObject")
+            .then(|| input["Tagging"].as_str().map(str::to_owned))
+            .flatten();
+        let mut output = self.inner.handle(operation, input, ctx).await?;
+        if operation == "GetBucketPolicy"
+            && let Some(policy) = output["Policy"].as_str()
+        {
+            let policy = base64_simd::STANDARD.encode_to_string(policy);
+            output = json!({"__raw_body": policy, "ContentType": "application/json"});
+        }
+        if let (Some(tags), Some(key)) = (tags, touched.as_ref().and_then(|touched| touched.keys.first())) {
+            self.tag(&ctx.account_id, &bucket, key, &tags);
+        }
         if let Some(mut touched) = touched {
             touched
                 .keys

@@ -70,6 +70,18 @@ impl Sns {
         }
     }
 
+    /// "PendingConfirmation" stands for the ARN of a subscription that nobody has confirmed.
+    fn hide_pending(&self, output: &mut Value, ctx: &RequestContext) {
+        let state = self.inner.store_handle().get(&ctx.account_id, &ctx.region);
+        let listed = output["Subscriptions"]["member"].as_array_mut();
+        for subscription in listed.into_iter().flatten() {
+            let arn = subscription["SubscriptionArn"].as_str().unwrap_or_default();
+            if state.subscriptions.get(arn).is_some_and(|known| !known.confirmed) {
+                subscription["SubscriptionArn"] = json!("PendingConfirmation");
+            }
+        }
+    }
+
     /// Hands a published message to a queue.
     fn deliver(&self, event: &Value) {
         if event["protocol"] != "sqs" {
@@ -85,6 +97,27 @@ impl Sns {
             tracing::warn!(queue, message = fault.message, "a topic could not deliver");
         }
     }
+}
+
+/// The query protocol spells message attributes as entries of `Name` and `Value`, where awsim expects a map.
+fn read_attributes(input: &mut Value) {
+    if let Some(attributes) = input.get_mut("MessageAttributes")
+        && let Some(entries) = attributes.get_mut("entry").and_then(Value::as_array_mut)
+    {
+        let map: Map<String, Value> = entries
+            .iter_mut()
+            .filter_map(|entry| Some((entry["Name"].as_str()?.to_owned(), entry.get_mut("Value")?.take())))
+            .collect();
+        *attributes = Value::Object(map);
+    }
+    let entries = input
+        .get_mut("PublishBatchRequestEntries")
+        .and_then(Value::as_array_mut);
+    entries
+        .into_iter()
+        .flatten()
+        .filter(|entry| entry.is_object())
+        .for_each(read_attributes);
 }
 
 /// Source: "Parsing Amazon SNS message formats", SNS developer guide.
@@ -148,7 +181,13 @@ impl ServiceHandler for Sns {
         Protocol::AwsQuery
     }
 
-    async fn handle(&self, operation: &str, input: Value, ctx: &RequestContext) -> Result<Value, AwsError> {
+    async fn handle(
+        &self,
+        operation: &str,
+        mut input: Value,
+        ctx: &RequestContext,
+    ) -> Result<Value, AwsError> {
+        read_attributes(&mut input);
         if operation == "Subscribe"
             && let Some(arn) = self.known_subscription(&input, ctx)
         {
@@ -168,6 +207,9 @@ impl ServiceHandler for Sns {
         }
         if let Some(wanted) = wanted {
             self.subscribe_state(&wanted, ctx, &mut output);
+        }
+        if operation.starts_with("ListSubscriptions") {
+            self.hide_pending(&mut output, ctx);
         }
         Ok(output)
     }

@@ -28,6 +28,7 @@ use crate::local::clock::Clock;
 use crate::local::{Body, Caller};
 use fault::{Fault, Outcome};
 use message::Wanted;
+pub(super) use query::decode as form_text;
 use queue::Queue;
 
 /// Begins the target of every SQS request in JSON.

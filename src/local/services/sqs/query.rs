@@ -37,7 +37,8 @@ const NUMBERS: &[&str] = &[
     "WaitTimeSeconds",
 ];
 
-fn decode(text: &str) -> String {
+/// What a form's text stands for.
+pub(in crate::local::services) fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
@@ -243,7 +244,7 @@ mod tests {
 
     #[test]
     fn answers_are_xml() {
-        let output = json!({"Messages": [{"Body": "<a>", "Attributes": {"SentTimestamp": "1"}}]});
+        let output = json!({"Messages": [{"Attributes": {"SentTimestamp": "1"}, "Body": "<a>"}]});
         let mut out = String::new();
         fields("ReceiveMessage", &output, &mut out);
         assert_eq!(
