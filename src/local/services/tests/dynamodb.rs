@@ -346,7 +346,7 @@ async fn updates_compute() {
             .update_expression(expression)
             .return_values(ReturnValue::AllNew)
     };
-    update("SET amount = if_not_exists(amount, :zero) + :price, names = :names ADD visits :one, tags :tags")
+    update("SET amount = if_not_exists(amount, :zero) + :price, readers = :names ADD visits :one, tags :tags")
         .expression_attribute_values(":zero", n("0"))
         .expression_attribute_values(":price", n("29.99"))
         .expression_attribute_values(":names", AttributeValue::L(vec![s("x")]))
@@ -356,7 +356,7 @@ async fn updates_compute() {
         .await
         .unwrap();
     let new = update(
-        "SET amount = amount + :price, names = list_append(names, :names) ADD visits :one DELETE tags :tags",
+        "SET amount = amount + :price, readers = list_append(readers, :names) ADD visits :one DELETE tags :tags",
     )
     .expression_attribute_values(":price", n("0.01"))
     .expression_attribute_values(":names", AttributeValue::L(vec![s("y")]))
@@ -369,7 +369,7 @@ async fn updates_compute() {
     .unwrap();
     assert_eq!(new["amount"], n("30"));
     assert_eq!(new["visits"], n("2"));
-    assert_eq!(new["names"], AttributeValue::L(vec![s("x"), s("y")]));
+    assert_eq!(new["readers"], AttributeValue::L(vec![s("x"), s("y")]));
     assert_eq!(new["tags"], AttributeValue::Ss(vec!["b".into()]));
     let key_change = update("SET sensor = :s")
         .expression_attribute_values(":s", s("b"))
