@@ -1,7 +1,8 @@
 //! The embedded local cloud. Knows nothing of the rest of the program, and is reached only over HTTP.
 //!
 //! [`daemon`] runs a [`Cloud`] behind its [`front`] door as a process of its own, with its files in a [`home`]. The
-//! cloud is the [`kinesis`] engine, the functions of [`lambda`], the metrics of [`cloudwatch`] and the side [`services`].
+//! cloud is the [`kinesis`] engine, the functions of [`lambda`] and the [`mappings`] that feed them, the metrics and
+//! alarms of [`cloudwatch`], and the side [`services`].
 
 mod answer;
 pub mod clock;
@@ -31,11 +32,13 @@ use serde_json::Value;
 
 use clock::{Clock, SystemClock};
 use cloudwatch::CloudWatch;
-use deliver::{Deliver, LogSink, Nowhere};
+use deliver::{Deliver, LogSink};
 use front::{Backends, Kinesis, Rest};
 use kinesis::operation::Operation;
 use kinesis::service::{KeyLookup, Request, Service, ServiceConfig};
+use invoke::Invoke;
 use lambda::{Lambda, LambdaConfig, Pace, RoleLookup};
+use mappings::{Mappings, MappingsConfig};
 use metrics::MetricSink;
 use services::{Services, TagSource, Tags};
 
@@ -92,7 +95,10 @@ pub struct Cloud {
     kinesis: Arc<Service>,
     cloudwatch: Arc<CloudWatch>,
     lambda: Arc<Lambda>,
+    mappings: Arc<Mappings>,
     services: Arc<Services>,
+    /// The watchman of the alarms.
+    watch: tokio::task::JoinHandle<()>,
 }
 
 impl Cloud {
@@ -114,21 +120,34 @@ impl Cloud {
         })?;
         let weak = Arc::downgrade(&kinesis);
         services.set_tag_source(weak);
+        let metrics = || Arc::clone(&cloudwatch) as Arc<dyn MetricSink>;
+        let deliver = || Arc::clone(&services) as Arc<dyn Deliver>;
         let lambda = Lambda::open(LambdaConfig {
             data_dir: data.join("lambda"),
             endpoint: endpoint.to_owned(),
-            clock,
-            metrics: Arc::clone(&cloudwatch) as Arc<dyn MetricSink>,
-            logs: Arc::new(Nowhere) as Arc<dyn LogSink>,
-            deliver: Arc::new(Nowhere) as Arc<dyn Deliver>,
+            clock: Arc::clone(&clock),
+            metrics: metrics(),
+            logs: Arc::clone(&services) as Arc<dyn LogSink>,
+            deliver: deliver(),
             roles: Some(Arc::clone(&services) as Arc<dyn RoleLookup>),
             pace: Pace::default(),
         })?;
+        let mappings = Mappings::open(MappingsConfig {
+            data_dir: data.join("mappings"),
+            clock,
+            kinesis: Arc::clone(&kinesis),
+            invoke: Arc::clone(&lambda) as Arc<dyn Invoke>,
+            deliver: deliver(),
+            metrics: metrics(),
+        })?;
+        let watch = tokio::spawn(cloudwatch::watch::run(Arc::clone(&cloudwatch), deliver()));
         Ok(Self {
             kinesis,
             cloudwatch,
             lambda,
+            mappings,
             services,
+            watch,
         })
     }
 
@@ -137,7 +156,10 @@ impl Cloud {
         Backends {
             kinesis: Arc::new(Engine(Arc::clone(&self.kinesis))),
             cloudwatch: Arc::clone(&self.cloudwatch),
-            lambda: vec![Arc::new(Functions(Arc::clone(&self.lambda))) as Arc<dyn Rest>],
+            lambda: vec![
+                Arc::new(Functions(Arc::clone(&self.lambda))),
+                Arc::new(Feeders(Arc::clone(&self.mappings))),
+            ],
             services: Arc::clone(&self.services),
         }
     }
@@ -151,7 +173,9 @@ impl Cloud {
 
     /// Writes everything that is not written yet. Blocks; nothing may be called after it.
     pub fn shutdown(&self) {
-        // First, since what functions do and say goes to the others.
+        self.watch.abort();
+        // Before the functions, whose end would count as a failure; and these before what they write to.
+        self.mappings.shutdown();
         self.lambda.shutdown();
         self.kinesis.shutdown();
         self.cloudwatch.shutdown();
@@ -235,6 +259,20 @@ impl Rest for Functions {
     }
 }
 
+/// The event source mappings, as the front door sees them.
+struct Feeders(Arc<Mappings>);
+
+impl Rest for Feeders {
+    fn handle<'a>(
+        &'a self,
+        caller: &'a Caller,
+        parts: &'a http::request::Parts,
+        body: Bytes,
+    ) -> BoxFuture<'a, Option<http::Response<Body>>> {
+        async move { self.0.handle(caller, parts, &body).await }.boxed()
+    }
+}
+
 /// The IAM of the side services, as Lambda sees it.
 impl RoleLookup for Services {
     fn exists<'a>(&'a self, caller: &'a Caller, arn: &'a str) -> BoxFuture<'a, bool> {
@@ -253,7 +291,7 @@ impl RoleLookup for Services {
                 .body(());
             let Ok(request) = request else { return false };
             let (parts, ()) = request.into_parts();
-            self.call(caller, &parts, form.into()).await.status().is_success()
+            self.call(caller, "iam", &parts, form.into()).await.status().is_success()
         }
         .boxed()
     }

@@ -62,6 +62,7 @@ impl PartArgs {
         let manifest = pipeline::template(name)?;
         let has_stream = manifest.parameters.contains_key("stream");
         let template = TemplateArgs {
+            file: None,
             template: name.to_owned(),
             stream: match has_stream {
                 true => self.stream.clone(),

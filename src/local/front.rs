@@ -227,10 +227,10 @@ impl Front {
         let body = tokio::time::timeout(BODY_TIME, read_body(parts, body, limit))
             .await
             .map_err(|_| Refusal::new(408, "RequestTimeout", "The body did not arrive in time."))??;
-        let caller = match credential {
-            Some(Credential { caller, .. }) => caller,
-            // These three are for callers that have no credentials yet.
-            None if is_unsigned_by_design(&body) => Caller::default(),
+        let (caller, service) = match credential {
+            Some(Credential { caller, service }) => (caller, service),
+            // These are for callers that have no credentials yet.
+            None if is_unsigned_by_design(&body) => (Caller::default(), "sts".to_owned()),
             None => {
                 return Err(Refusal::new(
                     403,
@@ -250,7 +250,7 @@ impl Front {
             }
             Route::CloudWatch => match self.backends.cloudwatch.handle(&caller, parts, &body) {
                 Some(response) => Ok(response),
-                None => self.call_service(&caller, parts, body).await,
+                None => self.call_service(&caller, &service, parts, body).await,
             },
             Route::Lambda => {
                 // An invocation may take minutes: others are not to wait for it.
@@ -259,7 +259,7 @@ impl Front {
                 drop(turn);
                 return Ok(answer);
             }
-            Route::Services => self.call_service(&caller, parts, body).await,
+            Route::Services => self.call_service(&caller, &service, parts, body).await,
         };
         drop(turn);
         answer
@@ -297,29 +297,28 @@ impl Front {
     async fn call_service(
         &self,
         caller: &Caller,
+        service: &str,
         parts: &Parts,
         body: Bytes,
     ) -> Result<Response<Body>, Refusal> {
-        if header(parts, CONTENT_TYPE.as_str()).contains("x-www-form-urlencoded") && !form::is_sound(&body) {
+        // An object may be of any type.
+        let is_form =
+            service != "s3" && header(parts, CONTENT_TYPE.as_str()).contains("x-www-form-urlencoded");
+        if is_form && !form::is_sound(&body) {
             return Err(Refusal::new(
                 400,
                 "MalformedQueryString",
                 "The request body holds a parameter that no AWS service knows.",
             ));
         }
-        if let Ok(Some(credential)) = Credential::read(parts)
-            && !self.backends.services.offers(&credential.service)
-        {
+        if !self.backends.services.offers(service) {
             return Err(Refusal::new(
                 400,
                 "UnknownOperationException",
-                format!(
-                    "The local cloud does not offer the service {}.",
-                    credential.service
-                ),
+                format!("The local cloud does not offer the service {service}."),
             ));
         }
-        Ok(self.backends.services.call(caller, parts, body).await)
+        Ok(self.backends.services.call(caller, service, parts, body).await)
     }
 }
 

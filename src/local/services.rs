@@ -1,12 +1,22 @@
-//! The side services: IAM, STS, KMS, Logs, and resource group tags.
+//! The side services: IAM, STS, KMS, S3, SQS, SNS, DynamoDB, Logs, and resource group tags.
 //!
-//! They are awsim's, each opened on its first request, with its state saved after each change ([`stored`]) and its
-//! faults mended where streamctl meets them ([`iam`], [`kms`], [`tagging`]).
+//! IAM, STS, KMS, S3 and SNS are awsim's, each opened on its first request, with their faults mended where streamctl
+//! meets them ([`iam`], [`kms`], [`s3`], [`sns`], [`tagging`]). What is small is saved as a whole
+//! after each change ([`stored`]). What grows is in a database ([`database`]), where a change costs what it changes:
+//! objects ([`s3`]), and all of [`dynamodb`], [`sqs`] and [`logs`], which are ours.
 
+mod database;
+mod deliver;
+mod dynamodb;
 mod iam;
 mod kms;
+mod logs;
+mod s3;
+mod sns;
+mod sqs;
 mod stored;
 mod tagging;
+mod virtual_host;
 
 #[cfg(test)]
 mod tests;
@@ -15,7 +25,6 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
-use awsim_cloudwatch_logs::CloudWatchLogsService;
 use awsim_core::{AppState, AuthzEngine, Protocol, RequestDetailStore, ServiceHandler};
 use awsim_sts::StsService;
 use bytes::Bytes;
@@ -23,9 +32,15 @@ use http::Response;
 use http::request::Parts;
 use http_body_util::BodyExt;
 
+use super::clock::{Clock, SystemClock};
 use super::{ACCOUNT, Body, Caller, KeyState, partition};
+use dynamodb::DynamoDb;
 use iam::Iam;
 use kms::Kms;
+use logs::Logs;
+use s3::S3;
+use sns::Sns;
+use sqs::Sqs;
 use stored::{Change, Save, Stored};
 use tagging::{Source, Tagging};
 
@@ -35,6 +50,11 @@ pub use tagging::{TagSource, Tags};
 pub struct Services {
     state: AppState,
     kms: Stored<Kms>,
+    sns: Stored<Sns>,
+    s3: Arc<S3>,
+    sqs: Arc<Sqs>,
+    dynamodb: Arc<DynamoDb>,
+    logs: Logs,
     tagged: Source,
     stored: Vec<Arc<dyn Save>>,
 }
@@ -45,9 +65,27 @@ impl Services {
     /// # Errors
     /// When `dir` cannot be made.
     pub fn open(dir: &Path) -> io::Result<Arc<Self>> {
+        Self::open_with_clock(dir, Arc::new(SystemClock))
+    }
+
+    /// The same, at the time that `clock` shows.
+    ///
+    /// # Errors
+    /// When `dir` cannot be made.
+    pub fn open_with_clock(dir: &Path, clock: Arc<dyn Clock>) -> io::Result<Arc<Self>> {
         crate::platform::create_private_dir(dir)?;
-        let logs_dir = dir.to_path_buf();
         let kms = Stored::new(dir, "kms", Protocol::AwsJson1_1, kms::change, Kms::default);
+        let s3 = Arc::new(S3::new(dir));
+        let sqs = Arc::new(Sqs::new(dir, Arc::clone(&clock)));
+        let queues = Arc::clone(&sqs);
+        let sns = Stored::new(dir, "sns", Protocol::AwsQuery, sns::change, move || {
+            Sns::new(Arc::clone(&queues))
+        });
+        let logs = Logs::new(dir, Arc::clone(&clock));
+        let keys = kms.clone();
+        let key_arn = move |caller: &Caller, key: &str| key_arn(&keys, caller, key);
+        let dynamodb = Arc::new(DynamoDb::new(dir, clock, Box::new(key_arn)));
+        let tagged = Source::default();
         let mut all = Registry::default();
         all.add(Stored::new(
             dir,
@@ -64,16 +102,31 @@ impl Services {
             StsService::new,
         ));
         all.add(kms.clone());
-        all.add(Stored::new(
-            dir,
-            "logs",
-            Protocol::AwsJson1_1,
-            logs_change,
-            move || CloudWatchLogsService::with_data_dir(&logs_dir),
-        ));
-        let tagged = Source::default();
+        all.add(sns.clone());
         let source = Arc::clone(&tagged);
-        let tagging = move || Tagging(Arc::clone(&source));
+        let tables = Arc::clone(&dynamodb);
+        let (buckets, queues, topics, groups) =
+            (Arc::clone(&s3), Arc::clone(&sqs), sns.clone(), logs.clone());
+        let tagging = move || {
+            let (tables, buckets, queues) = (Arc::clone(&tables), Arc::clone(&buckets), Arc::clone(&queues));
+            let (topics, groups) = (topics.clone(), groups.clone());
+            Tagging {
+                source: Arc::clone(&source),
+                others: Box::new(move |caller| {
+                    let mut all = tables.tagged(caller);
+                    all.extend(buckets.tagged(caller));
+                    all.extend(queues.tagged(caller));
+                    all.extend(groups.tagged(caller));
+                    all.extend(
+                        topics
+                            .get()
+                            .map(|topics| topics.tagged(caller))
+                            .unwrap_or_default(),
+                    );
+                    all
+                }),
+            }
+        };
         all.add(Stored::new(
             dir,
             "tagging",
@@ -89,9 +142,17 @@ impl Services {
         for handler in all.handlers {
             state.register(handler, Vec::new());
         }
+        let routes = s3.routes();
+        state.register(Arc::clone(&s3) as Arc<dyn ServiceHandler>, routes);
+        state.register(Arc::new(logs.clone()), Vec::new());
         Ok(Arc::new(Self {
             state,
             kms,
+            sns,
+            s3,
+            sqs,
+            dynamodb,
+            logs,
             tagged,
             stored: all.stored,
         }))
@@ -104,16 +165,33 @@ impl Services {
 
     /// Whether there is a service with the signing name `service`.
     pub fn offers(&self, service: &str) -> bool {
-        self.state.services.contains_key(service)
+        ["dynamodb", "sqs"].contains(&service) || self.state.services.contains_key(service)
     }
 
-    /// Answers a request to any of the services.
-    pub async fn call(&self, caller: &Caller, parts: &Parts, body: Bytes) -> Response<Body> {
+    /// Answers a request to any of the services; `service` is the signing name in its signature.
+    pub async fn call(&self, caller: &Caller, service: &str, parts: &Parts, body: Bytes) -> Response<Body> {
+        let target = parts
+            .headers
+            .get("x-amz-target")
+            .and_then(|target| target.to_str().ok());
+        match target.and_then(|target| target.split_once('.')) {
+            Some((dynamodb::TARGET, operation)) => {
+                return self.dynamodb.call(caller, operation, &body);
+            }
+            Some((sqs::TARGET, _)) => return self.sqs.call(caller, parts, &body).await,
+            _ if service == "sqs" => return self.sqs.call(caller, parts, &body).await,
+            _ if service == "dynamodb" => return self.dynamodb.call(caller, "", &body),
+            _ => {}
+        }
         let mut state = self.state.clone();
         state.default_account_id.clone_from(&caller.account);
         state.default_region.clone_from(&caller.region);
         partition(&caller.region).clone_into(&mut state.default_partition);
-        let (method, uri, headers) = (parts.method.clone(), parts.uri.clone(), parts.headers.clone());
+        let (method, mut uri, mut headers) = (parts.method.clone(), parts.uri.clone(), parts.headers.clone());
+        if service == "s3" {
+            uri = virtual_host::path_style(parts);
+            virtual_host::sign(&mut headers, caller, &uri);
+        }
         let (response, _id) = awsim_core::gateway::dispatch_request(&state, method, uri, headers, body).await;
         response.map(|body| body.map_err(io::Error::other).boxed_unsync())
     }
@@ -121,22 +199,38 @@ impl Services {
     /// What is known of a KMS key, named by id, ARN, alias or alias ARN. `alias/aws/…` always exists: AWS makes those
     /// keys on first use.
     pub fn key_state(&self, caller: &Caller, key_id: &str) -> KeyState {
-        let Ok(kms) = self.kms.get() else {
-            return KeyState::Missing;
-        };
-        let (state, made) = kms.key_state(caller, key_id);
-        if made && let Err(error) = self.kms.save() {
-            tracing::warn!(%error, "could not save the state of kms");
-        }
-        state
+        key_state(&self.kms, caller, key_id)
     }
 
-    /// Saves what has changed and was not saved at once. Blocks.
+    /// Saves what has changed and was not saved at once, and deletes what has expired. Blocks.
     pub fn save(&self) {
         for stored in &self.stored {
             stored.save_if_changed();
         }
+        self.dynamodb.sweep();
+        self.sqs.sweep();
+        self.logs.sweep();
+        self.s3.sweep();
     }
+}
+
+fn key_state(kms: &Stored<Kms>, caller: &Caller, key_id: &str) -> KeyState {
+    let Ok(open) = kms.get() else {
+        return KeyState::Missing;
+    };
+    let (state, made) = open.key_state(caller, key_id);
+    if made && let Err(error) = kms.save() {
+        tracing::warn!(%error, "could not save the state of kms");
+    }
+    state
+}
+
+/// The ARN of a key that is ready for use.
+fn key_arn(kms: &Stored<Kms>, caller: &Caller, key_id: &str) -> Option<String> {
+    if key_state(kms, caller, key_id) != KeyState::Enabled {
+        return None;
+    }
+    kms.get().ok()?.key_arn(caller, key_id)
 }
 
 #[derive(Default)]
@@ -163,14 +257,5 @@ fn change_by_name(operation: &str, _input: &serde_json::Value) -> Change {
         Change::None
     } else {
         Change::Now
-    }
-}
-
-fn logs_change(operation: &str, input: &serde_json::Value) -> Change {
-    match operation {
-        // The events themselves are in a database at once.
-        "PutLogEvents" => Change::Later,
-        "StartQuery" | "StopQuery" => Change::None,
-        _ => change_by_name(operation, input),
     }
 }

@@ -6,22 +6,22 @@ mod bucket;
 mod cloudwatch_tags;
 mod common;
 mod dashboard;
-mod managed_policy;
-mod queue;
-#[cfg(test)]
-mod scripted;
+mod event_source_mapping;
 mod function;
 mod log_group;
 mod managed_policy;
+mod queue;
 mod role;
+#[cfg(test)]
+mod scripted;
 pub(crate) mod shared;
 mod stream;
 mod subscription;
 mod table;
 mod test_record;
-mod topic;
 #[cfg(test)]
 mod test_support;
+mod topic;
 
 use super::resource::{Catalog, Place, Resource, Spec};
 use crate::context::Context;
@@ -35,12 +35,12 @@ pub fn properties(kind: &str) -> Option<&'static [&'static str]> {
         "alarm" => alarm::PROPERTIES,
         "bucket" => bucket::PROPERTIES,
         "dashboard" => dashboard::PROPERTIES,
+        "event_source_mapping" => event_source_mapping::PROPERTIES,
         "function" => function::PROPERTIES,
         "log_group" => log_group::PROPERTIES,
-        "role" => role::PROPERTIES,
-        "stream" => stream::PROPERTIES,
         "managed_policy" => managed_policy::PROPERTIES,
         "queue" => queue::PROPERTIES,
+        "role" => role::PROPERTIES,
         "stream" => stream::PROPERTIES,
         "subscription" => subscription::PROPERTIES,
         "table" => table::PROPERTIES,
@@ -81,16 +81,12 @@ impl Catalog for Kinds<'_> {
             "alarm" => Box::new(alarm::Alarm::new(self.context, &self.place, spec)?),
             "bucket" => Box::new(bucket::Bucket::new(self.context, &self.place, spec)?),
             "dashboard" => Box::new(dashboard::Dashboard::new(self.context, &self.place, spec)?),
+            "event_source_mapping" => Box::new(event_source_mapping::EventSourceMapping::new(self.context, &self.place, spec)?),
             "function" => Box::new(function::Function::new(self.context, &self.place, spec)?),
             "log_group" => Box::new(log_group::LogGroup::new(self.context, &self.place, spec)?),
-            "role" => Box::new(role::Role::new(self.context, &self.place, spec)?),
-            "stream" => Box::new(stream::Stream::new(self.context, &self.place, spec)?),
-            "managed_policy" => Box::new(managed_policy::ManagedPolicy::new(
-                self.context,
-                &self.place,
-                spec,
-            )?),
+            "managed_policy" => Box::new(managed_policy::ManagedPolicy::new(self.context, &self.place, spec)?),
             "queue" => Box::new(queue::Queue::new(self.context, &self.place, spec)?),
+            "role" => Box::new(role::Role::new(self.context, &self.place, spec)?),
             "stream" => Box::new(stream::Stream::new(self.context, &self.place, spec)?),
             "subscription" => Box::new(subscription::Subscription::new(self.context, &self.place, spec)?),
             "table" => Box::new(table::Table::new(self.context, &self.place, spec)?),

@@ -33,8 +33,21 @@ impl Credential {
         }
         match parts.uri.query().and_then(scope_of_query) {
             Some(scope) => Self::of_scope(&scope).map(Some).ok_or_else(incomplete),
-            None => Ok(None),
+            None => Ok(parts.uri.query().and_then(Self::of_old_query)),
         }
+    }
+
+    /// S3's URLs signed with Signature Version 2, which names neither service nor region: boto3 still makes them.
+    /// Source: "Signing and authenticating REST requests (AWS signature version 2)", S3 user guide.
+    fn of_old_query(query: &str) -> Option<Self> {
+        let has = |name: &str| query.split('&').any(|pair| pair.starts_with(name));
+        if !has("AWSAccessKeyId=") || !has("Signature=") {
+            return None;
+        }
+        let key = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("AWSAccessKeyId="))?;
+        Self::of_scope(&format!("{key}/0/{DEFAULT_REGION}/s3/aws4_request"))
     }
 
     /// Source: "Elements of an AWS API request signature", IAM user guide.

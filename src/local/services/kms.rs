@@ -83,6 +83,18 @@ impl Kms {
         (state, made)
     }
 
+    /// The ARN of a key that is there.
+    pub fn key_arn(&self, caller: &Caller, key_id: &str) -> Option<String> {
+        let mut ctx = RequestContext::new("kms", &caller.region);
+        ctx.account_id.clone_from(&caller.account);
+        partition(&caller.region).clone_into(&mut ctx.partition);
+        let described = self
+            .0
+            .handle("DescribeKey", json!({ "KeyId": key_id }), &ctx)
+            .now_or_never();
+        described?.ok()?["KeyMetadata"]["Arn"].as_str().map(str::to_owned)
+    }
+
     /// Makes the managed key that `input` names if it is not there; `true` when it did.
     ///
     /// AWS does the same: "If you specify a predefined AWS alias (an AWS alias with no key ID), KMS associates the

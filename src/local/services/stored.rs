@@ -17,8 +17,6 @@ pub(super) enum Change {
     None,
     /// Saved before the caller is answered.
     Now,
-    /// Saved with the next change, within a minute, or when the daemon stops.
-    Later,
 }
 
 type Classify = fn(&str, &Value) -> Change;
@@ -145,7 +143,7 @@ impl<H: ServiceHandler + 'static> ServiceHandler for Stored<H> {
         match (change, &outcome) {
             (Change::None, _) => {}
             // A refused operation may have done a part of its work.
-            (Change::Later, _) | (Change::Now, Err(_)) => self.0.unsaved.store(true, Ordering::SeqCst),
+            (Change::Now, Err(_)) => self.0.unsaved.store(true, Ordering::SeqCst),
             (Change::Now, Ok(_)) => {
                 let stored = self.clone();
                 let saved = tokio::task::spawn_blocking(move || stored.save()).await;

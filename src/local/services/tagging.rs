@@ -1,4 +1,5 @@
-//! Resource group tags. awsim's know of no resource: here they are those of the streams, read at each request.
+//! Resource group tags. awsim's know of no resource: here they are those of the streams, tables, buckets, queues,
+//! topics and log groups, read at each request. Only those of streams are changed here.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, Weak};
@@ -31,7 +32,11 @@ pub trait TagSource: Send + Sync + 'static {
 /// Set once the source is open. Weak, since the source holds the services.
 pub(super) type Source = Arc<OnceLock<Weak<dyn TagSource>>>;
 
-pub(super) struct Tagging(pub Source);
+pub(super) struct Tagging {
+    pub source: Source,
+    /// The tagged resources of all other services.
+    pub others: Box<dyn Fn(&Caller) -> BTreeMap<String, Tags> + Send + Sync>,
+}
 
 impl Tagging {
     async fn change(
@@ -59,7 +64,7 @@ impl Tagging {
     }
 
     fn source(&self) -> Result<Arc<dyn TagSource>, AwsError> {
-        self.0
+        self.source
             .get()
             .and_then(Weak::upgrade)
             .ok_or_else(|| AwsError::internal("the tagged resources are not open"))
@@ -94,7 +99,8 @@ impl ServiceHandler for Tagging {
             _ => {}
         }
         let service = ResourceGroupsTaggingService::new();
-        let resources = self.source()?.tagged(&caller);
+        let mut resources = self.source()?.tagged(&caller);
+        resources.extend((self.others)(&caller));
         let snapshot = json!([[caller.account, caller.region, { "resources": resources }]]);
         service
             .restore(snapshot.to_string().as_bytes())

@@ -1,5 +1,10 @@
 //! The side services through the SDK and the front door, over restarts.
 
+mod dynamodb;
+mod logs;
+mod messages;
+mod objects;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -65,6 +70,33 @@ impl Running {
 
     fn iam(&self) -> aws_sdk_iam::Client {
         aws_sdk_iam::Client::new(&self.sdk)
+    }
+
+    /// A GET as a browser sends it, and the body of the answer.
+    async fn get(&self, host: &str, path: &str) -> String {
+        let text = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        self.raw(&text).await
+    }
+
+    /// A call in the query protocol, and the body of the answer.
+    async fn form(&self, service: &str, path: &str, form: &str) -> String {
+        let text = format!(
+            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\
+             Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/eu-west-1/{service}/aws4_request\r\n\r\n{form}",
+            form.len()
+        );
+        self.raw(&text).await
+    }
+
+    async fn raw(&self, request: &str) -> String {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let address = self.endpoint.trim_start_matches("http://");
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
     }
 
     /// A call in JSON to a service that this program has no client of.
