@@ -5,19 +5,23 @@
 
 #[cfg(feature = "local")]
 mod demo;
+mod deploy;
 mod describe;
 mod destroy;
+mod handlers;
 mod list;
 #[cfg(feature = "local")]
 mod local;
 mod metrics;
 mod outputs;
 mod plan;
+mod policy;
 mod put;
 mod session;
 mod setup;
 mod tail;
 mod template;
+mod undeploy;
 mod verify;
 
 use std::io;
@@ -147,6 +151,10 @@ enum Command {
     Put(put::PutArgs),
     Tail(tail::TailArgs),
     Metrics(metrics::MetricsArgs),
+    Handlers(handlers::HandlersArgs),
+    Deploy(deploy::DeployArgs),
+    Undeploy(undeploy::UndeployArgs),
+    Policy(policy::PolicyArgs),
     #[cfg(feature = "local")]
     Local(local::LocalArgs),
     #[cfg(feature = "local")]
@@ -166,6 +174,10 @@ impl Command {
             Self::Put(args) => put::run(args, session).await,
             Self::Tail(args) => tail::run(args, session).await,
             Self::Metrics(args) => metrics::run(args, session).await,
+            Self::Handlers(args) => handlers::run(args, session).await,
+            Self::Deploy(args) => deploy::run(args, session).await,
+            Self::Undeploy(args) => undeploy::run(args, session).await,
+            Self::Policy(args) => policy::run(args, session).await,
             #[cfg(feature = "local")]
             Self::Local(args) => local::run(args, session).await,
             #[cfg(feature = "local")]
@@ -183,6 +195,8 @@ impl Command {
                 | Self::List(_)
                 | Self::Describe(_)
                 | Self::Metrics(_)
+                | Self::Handlers(_)
+                | Self::Policy(_)
         )
     }
 }

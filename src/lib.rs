@@ -5,7 +5,7 @@
 //! | layer | modules | owns |
 //! |---|---|---|
 //! | shell | [`cli`], [`ui`] | arguments, settings, what is printed |
-//! | domain | [`pipeline`], [`stream`], [`record`], [`produce`], [`consume`], [`observe`], [`cost`] | what streamctl does |
+//! | domain | [`pipeline`], [`stream`], [`record`], [`produce`], [`consume`], [`functions`], [`observe`], [`cost`] | what streamctl does |
 //! | ground | [`context`], [`settings`], [`error`], [`exit`], [`platform`], [`runtime_api`] | target, clients, failures |
 //! | local | [`local`] | the embedded cloud, reached by everything above only over HTTP |
 
@@ -15,6 +15,7 @@ pub mod context;
 pub mod cost;
 pub mod error;
 pub mod exit;
+pub mod functions;
 #[cfg(feature = "local")]
 pub mod local;
 pub mod observe;

@@ -50,6 +50,10 @@ pub struct Request {
     pub adopt: bool,
     /// Take in the resources whose `when` is not fulfilled too, as `destroy` does.
     pub everything: bool,
+    /// Only these resources, by id: `plan` and `apply` take in what they need too, `destroy` nothing else.
+    pub only: Option<BTreeSet<String>>,
+    /// Properties by resource id that stand above the template's; a table goes into the template's table.
+    pub properties: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
 }
 
 /// A template with its parameters settled and checked: made without any call.
@@ -107,7 +111,7 @@ impl Draft {
             identity,
             default_instance,
         } = self;
-        let included: BTreeSet<&str> = manifest
+        let mut included: BTreeSet<&str> = manifest
             .resources
             .iter()
             .filter(|declared| {
@@ -115,16 +119,24 @@ impl Draft {
             })
             .map(|declared| declared.id.as_str())
             .collect();
+        let mut needs: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        for declared in &manifest.resources {
+            let needed = declared.needs()?.into_iter();
+            let needed = needed.filter(|id| included.contains(id.as_str())).collect();
+            needs.insert(&declared.id, needed);
+        }
+        if let Some(only) = &request.only {
+            included = with_needs(&manifest, only, &needs, &included)?;
+        }
         let nodes = manifest
             .resources
             .iter()
             .filter(|declared| included.contains(declared.id.as_str()))
             .map(|declared| {
-                let needs = declared.needs()?.into_iter();
-                let needs = needs.filter(|id| included.contains(id.as_str())).collect();
-                Ok((declared.id.clone(), needs))
+                let needed = needs.get(declared.id.as_str()).cloned().unwrap_or_default();
+                (declared.id.clone(), needed)
             })
-            .collect::<Result<Vec<(String, BTreeSet<String>)>>>()?;
+            .collect();
         let graph = Graph::new(nodes)?;
         let suffix = suffix(&identity, default_instance, catalog.place());
         Ok(Pipeline {
@@ -138,6 +150,26 @@ impl Draft {
             outputs: Mutex::new(BTreeMap::new()),
         })
     }
+}
+
+/// The resources `only` and all that they need, of those that are `included`.
+fn with_needs<'m>(
+    manifest: &'m Manifest,
+    only: &BTreeSet<String>,
+    needs: &BTreeMap<&str, BTreeSet<String>>,
+    included: &BTreeSet<&str>,
+) -> Result<BTreeSet<&'m str>> {
+    let mut reached: BTreeSet<&'m str> = BTreeSet::new();
+    let mut left: Vec<&str> = only.iter().map(String::as_str).collect();
+    while let Some(id) = left.pop() {
+        let declared = manifest
+            .resource(id)
+            .ok_or_else(|| Error::usage(format!("template {} declares no resource {id}", manifest.name)))?;
+        if included.contains(id) && reached.insert(&declared.id) {
+            left.extend(needs.get(id).into_iter().flatten().map(String::as_str));
+        }
+    }
+    Ok(reached)
 }
 
 /// What names of account-wide resources (IAM) end in, so that two pipelines do not fight over one: nothing for the
@@ -207,6 +239,9 @@ impl<'c> Pipeline<'c> {
             if !filled.value.is_null() {
                 properties.set(key, filled.value, filled.origin.unwrap_or(Origin::Template));
             }
+        }
+        for (key, value) in self.request.properties.get(id).into_iter().flatten() {
+            properties.put(key, value.clone());
         }
         let mut tags = Tags::default();
         for (key, value) in &self.manifest.tags {
@@ -307,16 +342,40 @@ impl<'c> Pipeline<'c> {
     pub fn operator_policy(&self) -> Result<serde_json::Value> {
         let mut statements = vec![iam::Statement::new(&["sts:GetCallerIdentity"], ["*".to_owned()])];
         for id in self.graph.order() {
-            let (_, resource) = self.resource(id)?;
-            self.learn(id, resource.outputs(&Observed::Absent));
-            statements.extend(resource.iam());
+            statements.extend(self.foretell(id)?.iam());
         }
         Ok(iam::document(statements))
+    }
+
+    /// Every resource as it is to be, as far as that can be told without a call.
+    ///
+    /// # Errors
+    /// Exit 2 when a kind refuses its properties.
+    pub fn specs(&self) -> Result<Vec<Spec>> {
+        let order = self.graph.order();
+        order
+            .map(|id| self.foretell(id).and_then(|_| self.spec(id)))
+            .collect()
+    }
+
+    /// Learns what can be told of a resource before it is there.
+    fn foretell(&self, id: &str) -> Result<Box<dyn Resource + 'c>> {
+        let (_, resource) = self.resource(id)?;
+        self.learn(id, resource.outputs(&Observed::Absent));
+        Ok(resource)
+    }
+
+    /// Whether `destroy` may delete resource `id`, rather than only learn from it.
+    fn is_meant(&self, id: &str) -> bool {
+        self.request.only.as_ref().is_none_or(|only| only.contains(id))
     }
 }
 
 /// Templates that come with streamctl: name and manifest.
-const BUNDLED: &[(&str, &str)] = &[("stream", include_str!("../templates/stream/manifest.toml"))];
+const BUNDLED: &[(&str, &str)] = &[
+    ("stream", include_str!("../templates/stream/manifest.toml")),
+    ("function", include_str!("../templates/function/manifest.toml")),
+];
 
 /// The names of the bundled templates.
 pub fn bundled() -> impl Iterator<Item = &'static str> {

@@ -7,9 +7,9 @@ use super::setup::say_hints;
 use super::template::{TemplateArgs, stoppable};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
-use crate::pipeline::Stop;
 use crate::pipeline::destroy::Survey;
 use crate::pipeline::resources::Kinds;
+use crate::pipeline::{Pipeline, Stop};
 use crate::ui::Printer;
 use crate::ui::apply::ApplyProgress;
 
@@ -35,7 +35,6 @@ pub struct DestroyArgs {
 }
 
 pub(super) async fn run(args: DestroyArgs, session: &Session) -> Result<Exit> {
-    let printer = session.printer();
     let draft = args.template.draft(session, None, true)?;
     let context = if args.dry_run {
         session.context().await?
@@ -44,11 +43,25 @@ pub(super) async fn run(args: DestroyArgs, session: &Session) -> Result<Exit> {
     };
     let kinds = Kinds::new(context).await?;
     let pipeline = draft.bind(&kinds)?;
+    let name = pipeline.identity().to_string();
+    let confirm = pipeline.identity().instance().to_owned();
+    delete(session, &pipeline, (&name, &confirm), args.dry_run, args.yes).await
+}
+
+/// Deletes what is there of `pipeline`, with a question, progress and a report. Messages call it `identity`; `confirm`
+/// is what the user types.
+pub(super) async fn delete(
+    session: &Session,
+    pipeline: &Pipeline<'_>,
+    (identity, confirm): (&str, &str),
+    dry_run: bool,
+    yes: bool,
+) -> Result<Exit> {
+    let printer = session.printer();
     let survey = pipeline.survey().await?;
-    let identity = pipeline.identity().clone();
     say_what_stays(printer, &survey);
-    if args.dry_run {
-        printer.report(&survey.report(&pipeline))?;
+    if dry_run {
+        printer.report(&survey.report(pipeline))?;
         printer.note("Dry run: nothing was deleted");
         return Ok(Exit::Done);
     }
@@ -69,9 +82,7 @@ pub(super) async fn run(args: DestroyArgs, session: &Session) -> Result<Exit> {
         [one] => format!("delete {one}"),
         many => format!("delete {} resources and all their data", many.len()),
     };
-    session
-        .confirm_by_name(&action, identity.instance(), args.yes)
-        .await?;
+    session.confirm_by_name(&action, confirm, yes).await?;
     let kept = !survey.kept().is_empty();
     let progress = ApplyProgress::new(printer);
     let show = |event| progress.show(&event);

@@ -39,7 +39,6 @@ pub struct SetupArgs {
 }
 
 pub(super) async fn run(args: SetupArgs, session: &Session) -> Result<Exit> {
-    let printer = session.printer();
     let draft = args.template.draft(session, Some(&args.choice), false)?;
     let context = if args.dry_run {
         session.context().await?
@@ -48,19 +47,34 @@ pub(super) async fn run(args: SetupArgs, session: &Session) -> Result<Exit> {
     };
     let kinds = Kinds::new(context).await?;
     let pipeline = draft.bind(&kinds)?;
+    let Some(report) = apply(session, &pipeline, args.dry_run, args.yes).await? else {
+        return Ok(Exit::Done);
+    };
+    say_at_the_end(&args, session, &pipeline, &report);
+    Ok(report.exit)
+}
+
+/// Plans and applies `pipeline` with progress, and prints the report; `None` after a dry run, whose plan is printed.
+pub(super) async fn apply(
+    session: &Session,
+    pipeline: &Pipeline<'_>,
+    dry_run: bool,
+    yes: bool,
+) -> Result<Option<RunReport>> {
+    let printer = session.printer();
     let plan = pipeline.plan().await?;
-    if args.dry_run {
-        printer.report(&plan.report(&pipeline))?;
+    if dry_run {
+        printer.report(&plan.report(pipeline))?;
         plan.check()?;
         printer.note("Dry run: nothing was changed");
-        return Ok(Exit::Done);
+        return Ok(None);
     }
     plan.check()?;
     let losses = plan.losses();
     if !losses.is_empty() {
         losses.iter().for_each(|loss| printer.warn(loss));
         session
-            .confirm_by_name("lose data for good", pipeline.identity().instance(), args.yes)
+            .confirm_by_name("lose data for good", pipeline.identity().instance(), yes)
             .await?;
     }
     let progress = ApplyProgress::new(printer);
@@ -68,8 +82,7 @@ pub(super) async fn run(args: SetupArgs, session: &Session) -> Result<Exit> {
     let stop = Stop::default();
     let report = stoppable(session, &stop, pipeline.apply(plan, &show, &stop)).await?;
     printer.report(&report)?;
-    say_at_the_end(&args, session, &pipeline, &report);
-    Ok(report.exit)
+    Ok(Some(report))
 }
 
 fn say_at_the_end(args: &SetupArgs, session: &Session, pipeline: &Pipeline<'_>, report: &RunReport) {

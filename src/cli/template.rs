@@ -25,6 +25,51 @@ pub(super) struct TemplateArgs {
     adopt: bool,
 }
 
+/// Parts of a template by other arguments than `setup` has: what commands on functions share.
+#[derive(Debug, Clone, Args)]
+pub(super) struct PartArgs {
+    #[command(flatten)]
+    stream: StreamArg,
+    /// Give a parameter of the function's template a value
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
+    parameters: Vec<(String, String)>,
+    /// Take over what exists under the same name and was not made by streamctl for this
+    #[arg(long)]
+    adopt: bool,
+}
+
+impl PartArgs {
+    /// The stream that was named.
+    pub(super) fn stream(&self) -> Option<&str> {
+        self.stream.stream.as_deref()
+    }
+
+    /// What is asked of the template `name`, and the template.
+    ///
+    /// # Errors
+    /// As [`TemplateArgs::draft`].
+    pub(super) fn request(
+        &self,
+        session: &Session,
+        name: &str,
+        everything: bool,
+    ) -> Result<(Manifest, Request)> {
+        let manifest = pipeline::template(name)?;
+        let has_stream = manifest.parameters.contains_key("stream");
+        let template = TemplateArgs {
+            template: name.to_owned(),
+            stream: match has_stream {
+                true => self.stream.clone(),
+                false => StreamArg { stream: None },
+            },
+            parameters: self.parameters.clone(),
+            adopt: self.adopt,
+        };
+        let request = template.request(session, &manifest, None, everything)?;
+        Ok((manifest, request))
+    }
+}
+
 /// What the pipeline is to be. What is not named here, in the environment or in streamctl.toml takes the template's
 /// default when it is made, and stays as it is when it exists.
 #[derive(Debug, Clone, Args)]
@@ -75,7 +120,22 @@ impl TemplateArgs {
         everything: bool,
     ) -> Result<Draft> {
         let manifest = pipeline::template(&self.template)?;
-        let mut given = self.ambient(session, &manifest, choice)?;
+        let request = self.request(session, &manifest, choice, everything)?;
+        Draft::new(manifest, request)
+    }
+
+    /// What is asked of `manifest`.
+    ///
+    /// # Errors
+    /// Exit 2 when two flags contradict each other.
+    fn request(
+        &self,
+        session: &Session,
+        manifest: &Manifest,
+        choice: Option<&ChoiceArgs>,
+        everything: bool,
+    ) -> Result<Request> {
+        let mut given = self.ambient(session, manifest, choice)?;
         let mut request = Request {
             adopt: self.adopt,
             everything,
@@ -102,7 +162,7 @@ impl TemplateArgs {
         }
         given.extend(named);
         request.given = given;
-        Draft::new(manifest, request)
+        Ok(request)
     }
 
     /// What environment and files say about the parameters that the template has.

@@ -25,12 +25,19 @@ pub(super) struct Found<'c> {
     observed: Observed,
     /// Why it stays, if it does.
     kept: Option<String>,
+    /// Not meant to go: it only tells what others refer to.
+    aside: bool,
     dependents: Vec<String>,
 }
 
 impl Found<'_> {
     fn goes(&self) -> bool {
-        self.observed.present().is_some() && self.kept.is_none()
+        !self.aside && self.observed.present().is_some() && self.kept.is_none()
+    }
+
+    /// Whether reports speak of it. An act such as a test record leaves nothing to speak of.
+    fn is_told(&self) -> bool {
+        !self.aside && self.resource.stays()
     }
 
     fn title(&self) -> String {
@@ -61,6 +68,16 @@ impl<'c> Pipeline<'c> {
     }
 
     async fn find(&self, id: &str) -> Result<Found<'c>> {
+        if !self.is_meant(id) {
+            return Ok(Found {
+                resource: self.foretell(id)?,
+                spec: self.spec(id)?,
+                observed: Observed::Absent,
+                kept: None,
+                aside: true,
+                dependents: Vec::new(),
+            });
+        }
         let (spec, resource) = self.resource(id)?;
         let observed = resource.observe().await?;
         self.learn(id, resource.outputs(&observed));
@@ -80,6 +97,7 @@ impl<'c> Pipeline<'c> {
             resource,
             observed,
             kept,
+            aside: false,
             dependents,
         })
     }
@@ -119,8 +137,7 @@ impl<'c> Pipeline<'c> {
             .iter()
             .zip(errors)
             .zip(&reached)
-            // An act such as a test record leaves nothing to speak of.
-            .filter(|((found, _), _)| found.resource.stays())
+            .filter(|((found, _), _)| found.is_told())
             .map(|((found, error), reached)| self.deletion(found, error, reached))
             .collect();
         // What is left over is a fault even where every call went well.
@@ -236,7 +253,7 @@ impl Survey<'_> {
             .resources
             .iter()
             .rev()
-            .filter(|found| found.resource.stays())
+            .filter(|found| found.is_told())
             .map(|found| PlannedReport {
                 id: found.spec.id.clone(),
                 kind: found.spec.kind.clone(),

@@ -126,13 +126,17 @@ impl Identity {
 
     /// The instance in at most 60 characters, still different for different instances.
     pub fn short_instance(&self) -> String {
-        const LONGEST: usize = 60;
-        if self.instance.chars().count() <= LONGEST {
-            return self.instance.clone();
-        }
-        let head: String = self.instance.chars().take(LONGEST - 17).collect();
-        format!("{head}-{:016x}", fnv1a(&self.instance))
+        shortened(&self.instance, 60)
     }
+}
+
+/// `text` in at most `longest` characters (20 or more), still different for different texts.
+pub(super) fn shortened(text: &str, longest: usize) -> String {
+    if text.chars().count() <= longest {
+        return text.to_owned();
+    }
+    let head: String = text.chars().take(longest.saturating_sub(17)).collect();
+    format!("{head}-{:016x}", fnv1a(text))
 }
 
 /// FNV-1a, 64 bits: stable on every machine and version, unlike the standard library's hashers.
@@ -187,6 +191,22 @@ impl Properties {
     pub(super) fn set(&mut self, key: &str, value: Value, origin: Origin) {
         self.values.insert(key.to_owned(), value);
         self.origins.insert(key.to_owned(), origin);
+    }
+
+    /// Sets a property that the user named; a table adds to the one there is.
+    pub(super) fn put(&mut self, key: &str, value: Value) {
+        match (self.values.get_mut(key), value) {
+            (Some(Value::Object(there)), Value::Object(more)) => there.extend(more),
+            (_, value) => {
+                self.values.insert(key.to_owned(), value);
+            }
+        }
+        self.origins.insert(key.to_owned(), Origin::Given);
+    }
+
+    /// The value of property `key`.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.values.get(key)
     }
 
     /// Where property `key` comes from; [`Origin::Default`] where it is not set.

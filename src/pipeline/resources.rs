@@ -1,17 +1,28 @@
 //! The kinds of resources, one file each. A new kind: a file with its [`Resource`], a line in [`properties`], a line in
 //! [`Kinds::make`].
 
+mod function;
+mod log_group;
 mod managed_policy;
+mod role;
+pub(crate) mod shared;
 mod stream;
 mod test_record;
+#[cfg(test)]
+mod test_support;
 
 use super::resource::{Catalog, Place, Resource, Spec};
 use crate::context::Context;
 use crate::error::{Error, Result};
 
+pub use role::policy_of;
+
 /// The names of the properties that `kind` takes; `None` for an unknown kind.
 pub fn properties(kind: &str) -> Option<&'static [&'static str]> {
     Some(match kind {
+        "function" => function::PROPERTIES,
+        "log_group" => log_group::PROPERTIES,
+        "role" => role::PROPERTIES,
         "stream" => stream::PROPERTIES,
         "managed_policy" => managed_policy::PROPERTIES,
         "test_record" => test_record::PROPERTIES,
@@ -47,6 +58,9 @@ impl Catalog for Kinds<'_> {
 
     fn make<'c>(&'c self, spec: Spec) -> Result<Box<dyn Resource + 'c>> {
         Ok(match spec.kind.as_str() {
+            "function" => Box::new(function::Function::new(self.context, &self.place, spec)?),
+            "log_group" => Box::new(log_group::LogGroup::new(self.context, &self.place, spec)?),
+            "role" => Box::new(role::Role::new(self.context, &self.place, spec)?),
             "stream" => Box::new(stream::Stream::new(self.context, &self.place, spec)?),
             "managed_policy" => Box::new(managed_policy::ManagedPolicy::new(
                 self.context,

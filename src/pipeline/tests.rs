@@ -354,6 +354,90 @@ fn events_tell_each_resource_from_its_beginning_to_its_end() {
     });
 }
 
+fn only(ids: &[&str]) -> Request {
+    Request {
+        only: Some(ids.iter().map(|id| (*id).to_owned()).collect()),
+        ..request(&[])
+    }
+}
+
+#[test]
+fn a_part_is_applied_with_all_it_needs() {
+    block_on(async {
+        let cloud = Cloud::default();
+        let pipeline = Draft::new(row(), only(&["d"])).unwrap().bind(&cloud).unwrap();
+        let plan = pipeline.plan().await.unwrap();
+        let report = pipeline.apply(plan, SILENT, &Stop::default()).await.unwrap();
+        let made: Vec<&str> = results(&report).into_iter().map(|(id, _)| id).collect();
+        assert_eq!(made, ["a", "b", "d"]);
+        assert_eq!(report.outputs["serial"], "serial-box-d");
+        assert!(!cloud.state().boxes.contains_key("box-c"));
+        // What the part needs is as the whole makes it.
+        let whole = setup(&cloud, &[]).await;
+        let created: Vec<(&str, Outcome)> = results(&whole);
+        assert_eq!(created[2], ("c", Outcome::Created));
+        assert_eq!(
+            created
+                .iter()
+                .filter(|(_, result)| *result == Outcome::Unchanged)
+                .count(),
+            3
+        );
+    });
+}
+
+#[test]
+fn a_part_is_destroyed_and_nothing_else() {
+    block_on(async {
+        let cloud = Cloud::default();
+        setup(&cloud, &[("extra", "true")]).await;
+        cloud.state().calls.clear();
+        let request = Request {
+            everything: true,
+            ..only(&["b", "d"])
+        };
+        let pipeline = Draft::new(row(), request).unwrap().bind(&cloud).unwrap();
+        let survey = pipeline.survey().await.unwrap();
+        assert_eq!(survey.doomed(), ["box box-d", "box box-b"]);
+        assert_eq!(survey.report(&pipeline).resources.len(), 2);
+        let report = pipeline.destroy(survey, SILENT, &Stop::default()).await;
+        assert_eq!(
+            results(&report),
+            [("d", Outcome::Deleted), ("b", Outcome::Deleted)]
+        );
+        assert_eq!(report.exit, Exit::Done);
+        let left: Vec<String> = cloud.state().boxes.keys().cloned().collect();
+        assert_eq!(left, ["box-a", "box-c", "box-e"]);
+    });
+}
+
+#[test]
+fn a_part_that_there_is_not_is_refused() {
+    let cloud = Cloud::default();
+    let error = Draft::new(row(), only(&["z"]))
+        .unwrap()
+        .bind(&cloud)
+        .err()
+        .unwrap();
+    insta::assert_snapshot!(error, @"template boxes declares no resource z");
+}
+
+#[test]
+fn a_property_of_the_run_stands_above_the_templates() {
+    block_on(async {
+        let cloud = Cloud::default();
+        setup(&cloud, &[]).await;
+        let mut request = only(&["b"]);
+        let properties = BTreeMap::from([("size".to_owned(), serde_json::json!(9))]);
+        request.properties.insert("b".to_owned(), properties);
+        let pipeline = Draft::new(row(), request).unwrap().bind(&cloud).unwrap();
+        let plan = pipeline.plan().await.unwrap();
+        let report = pipeline.apply(plan, SILENT, &Stop::default()).await.unwrap();
+        assert_eq!(report.resources[1].detail, "size: 2 → 9");
+        assert_eq!(cloud.state().boxes["box-b"].size, 9);
+    });
+}
+
 #[test]
 fn names_of_account_wide_resources_differ_between_pipelines() {
     let place = |region: &str| Place {

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use aws_sdk_iam::types::{Policy, Tag};
+use aws_sdk_iam::types::Policy;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::shared::{iam_tags, present, while_iam_lags};
 use crate::context::Context;
 use crate::error::{self, Error, Result};
 use crate::pipeline::event::Step;
 use crate::pipeline::iam::{self, Statement};
-use crate::pipeline::resource::{Change, Observed, Outputs, Place, Present, Resource, Spec, Surroundings};
+use crate::pipeline::resource::{Change, Observed, Outputs, Place, Resource, Spec, Surroundings};
 use crate::pipeline::tags::{MANAGED_BY, PIPELINE};
 
 mod versions;
@@ -108,7 +109,7 @@ impl<'a> ManagedPolicy<'a> {
 
     async fn create(&self, step: &Step<'_>) -> Result<()> {
         step.doing("creating");
-        let tags = sdk_tags(&self.spec.tags.all())?;
+        let tags = iam_tags(&self.spec.tags.all())?;
         let call = self
             .context
             .iam()
@@ -179,7 +180,7 @@ impl<'a> ManagedPolicy<'a> {
         let (set, remove) = self.spec.tags.difference(there);
         if !set.is_empty() {
             let call = self.context.iam().tag_policy().policy_arn(arn);
-            let call = call.set_tags(Some(sdk_tags(&set)?)).send();
+            let call = call.set_tags(Some(iam_tags(&set)?)).send();
             call.await
                 .map_err(|error| error::aws::failed(self.what("tag"), error))?;
         }
@@ -222,11 +223,7 @@ impl Resource for ManagedPolicy<'_> {
             let marks = [MANAGED_BY, PIPELINE].into_iter().filter_map(mark);
             tags.extend(marks);
         }
-        Ok(Observed::Present(Present {
-            tags,
-            facts: serde_json::to_value(facts)
-                .map_err(|error| Error::failed("could not note what is there").cause(error))?,
-        }))
+        present(&facts, tags)
     }
 
     fn diff(&self, observed: &Observed, _around: &Surroundings) -> Result<Vec<Change>> {
@@ -276,7 +273,7 @@ impl Resource for ManagedPolicy<'_> {
         step.doing("deleting");
         self.delete_versions(&facts.arn, step).await?;
         step.go_on()?;
-        let deleted = versions::while_iam_lags("DeleteConflict", || {
+        let deleted = while_iam_lags("DeleteConflict", || {
             let call = self.context.iam().delete_policy().policy_arn(&facts.arn);
             call.send()
         });
@@ -349,16 +346,4 @@ fn check_name(name: &str) -> Result<()> {
     }
     Err(Error::usage(format!("{name:?} is not a policy name"))
         .hint("use 1 to 128 letters, digits or any of _ + = , . @ -"))
-}
-
-fn sdk_tags(tags: &BTreeMap<String, String>) -> Result<Vec<Tag>> {
-    tags.iter()
-        .map(|(key, value)| {
-            Tag::builder()
-                .key(key)
-                .value(value)
-                .build()
-                .map_err(|error| Error::failed(format!("tag {key} could not be written")).cause(error))
-        })
-        .collect()
 }

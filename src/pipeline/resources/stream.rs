@@ -7,15 +7,14 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use super::shared::present;
 use super::stream_arn;
 use crate::context::Context;
 use crate::error::{self, Error, Result};
 use crate::pipeline::event::Step;
 use crate::pipeline::iam::Statement;
 use crate::pipeline::parameter::Origin;
-use crate::pipeline::resource::{
-    Change, Check, Observed, Outputs, Place, Present, Resource, Spec, Surroundings,
-};
+use crate::pipeline::resource::{Change, Check, Observed, Outputs, Place, Resource, Spec, Surroundings};
 use crate::pipeline::tags::UNFINISHED;
 use crate::stream::{self, Capacity, Changer, Mode, NewStream, ShardMetric, Status, StreamState, reshard};
 
@@ -350,11 +349,7 @@ impl Resource for Stream<'_> {
     async fn observe(&self) -> Result<Observed> {
         Ok(match stream::observe(self.context, &self.declared.name).await? {
             None => Observed::Absent,
-            Some(state) => Observed::Present(Present {
-                facts: serde_json::to_value(Facts::of(&state))
-                    .map_err(|error| Error::failed("could not note what is there").cause(error))?,
-                tags: state.tags,
-            }),
+            Some(state) => present(&Facts::of(&state), state.tags)?,
         })
     }
 

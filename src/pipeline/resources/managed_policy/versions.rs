@@ -1,14 +1,10 @@
 //! The versions of a managed policy's document, and what it is attached to.
 
-use std::time::Duration;
-
 use aws_sdk_iam::types::PolicyVersion;
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
 
+use super::super::shared::{document, while_iam_lags};
 use super::ManagedPolicy;
 use crate::error::{self, Result};
 use crate::pipeline::event::Step;
@@ -26,9 +22,7 @@ impl ManagedPolicy<'_> {
         .await
         .map_err(|error| error::aws::failed(self.what("read the document of"), error))?;
         let text = answer.policy_version.and_then(|version| version.document);
-        let text = percent_decode(&text.unwrap_or_default());
-        // One that cannot be read is replaced like any other that is not ours.
-        Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
+        Ok(document(text.as_deref()))
     }
 
     /// Makes the declared document the default one; the oldest of five versions makes room.
@@ -132,79 +126,8 @@ impl ManagedPolicy<'_> {
     }
 }
 
-/// How long one part of IAM may not know yet what another one has accepted.
-/// Source: "Changes that I make are not always immediately visible", IAM user guide.
-const LAG: Duration = Duration::from_secs(10);
-
-/// Makes a call again as long as it is refused with `code`, which may only mean that IAM lags behind itself.
-pub(super) async fn while_iam_lags<T, E, Sending>(
-    code: &str,
-    mut send: impl FnMut() -> Sending,
-) -> Result<T, SdkError<E, HttpResponse>>
-where
-    E: ProvideErrorMetadata,
-    Sending: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-{
-    let deadline = Instant::now() + LAG;
-    loop {
-        match send().await {
-            Err(error) if error.code() == Some(code) && Instant::now() < deadline => {
-                sleep(Duration::from_millis(500)).await;
-            }
-            outcome => return outcome,
-        }
-    }
-}
-
 /// The number in a version id such as `v12`.
 fn number(version: &PolicyVersion) -> u64 {
     let digits = version.version_id.as_deref().map(|id| id.trim_start_matches('v'));
     digits.and_then(|digits| digits.parse().ok()).unwrap_or(u64::MAX)
-}
-
-/// Decodes `%XX` (RFC 3986); anything else stays as it is.
-fn percent_decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let decoded = match rest {
-            [b'%', high, low, ..] => std::str::from_utf8(&[*high, *low])
-                .ok()
-                .and_then(|hex| u8::from_str_radix(hex, 16).ok()),
-            _ => None,
-        };
-        match decoded {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &rest[3..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn documents_are_percent_decoded() {
-        assert_eq!(
-            percent_decode("%7B%22Version%22%3A%20%221%22%7D"),
-            r#"{"Version": "1"}"#
-        );
-        assert_eq!(percent_decode(r#"{"a":"100%"}"#), r#"{"a":"100%"}"#);
-        assert_eq!(percent_decode("%zz%4"), "%zz%4");
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_text_makes_decoding_panic(text in ".{0,20}|[%0-9a-f]{0,12}") {
-            percent_decode(&text);
-        }
-    }
 }

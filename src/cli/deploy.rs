@@ -1,0 +1,432 @@
+//! `streamctl deploy`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Session;
+use super::setup::{apply, say_hints};
+use super::template::PartArgs;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::functions::function::rules;
+use crate::functions::package::Architecture;
+use crate::functions::{Package, bundle};
+use crate::pipeline::apply::RunReport;
+use crate::pipeline::event::Outcome;
+use crate::pipeline::resources::Kinds;
+use crate::pipeline::{Draft, Given, Manifest, Request};
+
+/// The bundled template for a function of one's own.
+pub(super) const OWN: &str = "function";
+
+/// Deploy a bundled handler, or your own code, as a Lambda function
+///
+/// A bundled handler gets what its template declares for it: role, log group, tables, buckets and queues it writes to,
+/// and its stream. Your own code gets a role that may write its logs (and read --stream), a log group, and the
+/// function. What is not named here stays as it is on a function that exists; the code is replaced when its hash
+/// differs. Ends when the function is active. `attach` then gives it records.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  streamctl deploy retail-processor                    a bundled handler
+  streamctl deploy retail-processor --memory 512 --env LOG_LEVEL=debug
+  streamctl deploy scorer --bootstrap target/lambda/scorer/bootstrap --stream orders
+  streamctl deploy scorer --zip scorer.zip --timeout 30s
+  streamctl deploy prices --dry-run                    show what would be done
+  streamctl handlers                                   what is bundled")]
+pub struct DeployArgs {
+    /// A bundled handler, or the name of a function of your own
+    #[arg(value_name = "HANDLER|NAME")]
+    name: String,
+    /// Code: a zip with an executable `bootstrap` at its root
+    #[arg(long, value_name = "FILE", conflicts_with = "bootstrap")]
+    zip: Option<PathBuf>,
+    /// Code: an executable for Amazon Linux 2023, which is zipped for you
+    #[arg(long, value_name = "FILE")]
+    bootstrap: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingArgs,
+    #[command(flatten)]
+    part: PartArgs,
+    /// Show what would be done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask before a change that loses data
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// How a function is set up.
+#[derive(Debug, Clone, Args)]
+struct SettingArgs {
+    /// Memory in MB: 128 to 10240; processor time grows with it
+    #[arg(long, value_name = "MB")]
+    memory: Option<u32>,
+    /// How long one invocation may take: 30, 30s or 5m, at most 15m
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    timeout: Option<u32>,
+    /// Environment variable (repeatable)
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
+    environment: Vec<(String, String)>,
+    /// Take this environment variable away (repeatable)
+    #[arg(long, value_name = "NAME", value_parser = variable_name)]
+    unset_env: Vec<String>,
+    /// What it runs on: x86_64 or arm64 [default: what the code is for]
+    #[arg(long, value_name = "ARCHITECTURE", value_parser = architecture)]
+    architecture: Option<Architecture>,
+    /// Send X-Ray traces; `--tracing false` ends it
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    tracing: Option<bool>,
+    /// Concurrent executions set aside for it, and its limit; 0 stops it
+    #[arg(long, value_name = "N")]
+    reserved_concurrency: Option<u32>,
+}
+
+impl SettingArgs {
+    /// As properties of a resource of the kind `function`.
+    fn properties(&self) -> Result<BTreeMap<String, Value>> {
+        self.memory.map_or(Ok(()), rules::check_memory)?;
+        self.timeout.map_or(Ok(()), rules::check_timeout)?;
+        let mut properties = BTreeMap::new();
+        let mut set = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                properties.insert(name.to_owned(), value);
+            }
+        };
+        set("memory_mb", self.memory.map(Value::from));
+        set("timeout_seconds", self.timeout.map(Value::from));
+        set("architecture", self.architecture.map(|it| it.as_str().into()));
+        set("tracing", self.tracing.map(Value::from));
+        set("reserved_concurrency", self.reserved_concurrency.map(Value::from));
+        let removed = self.unset_env.iter().map(|name| (name.clone(), Value::Null));
+        let given = self
+            .environment
+            .iter()
+            .map(|(name, value)| (name.clone(), json!(value)));
+        let variables: serde_json::Map<String, Value> = removed.chain(given).collect();
+        set("environment", (!variables.is_empty()).then(|| variables.into()));
+        Ok(properties)
+    }
+}
+
+pub(super) async fn run(args: DeployArgs, session: &Session) -> Result<Exit> {
+    let code = args.code()?;
+    let bundled = bundle::find(&args.name);
+    if let Err(unknown) = &bundled
+        && (args.name.contains(['/', '.']) || rules::check_name(&args.name).is_err())
+    {
+        return Err(
+            Error::usage(unknown.to_string()).hint("give a file with --zip or --bootstrap, after a name")
+        );
+    }
+    let context = if args.dry_run {
+        session.context().await?
+    } else {
+        session.context_for_change().await?
+    };
+    let draft = match bundled {
+        Ok(handler) => args.bundled_draft(session, handler, code)?,
+        Err(_) => args.own_draft(session, context, code).await?,
+    };
+    let kinds = Kinds::new(context).await?;
+    let pipeline = draft.bind(&kinds)?;
+    let Some(report) = apply(session, &pipeline, args.dry_run, args.yes).await? else {
+        return Ok(Exit::Done);
+    };
+    say_at_the_end(&args, session, &report);
+    Ok(report.exit)
+}
+
+impl DeployArgs {
+    /// The file with the code, checked.
+    fn code(&self) -> Result<Option<String>> {
+        let path = match (&self.zip, &self.bootstrap) {
+            (Some(path), _) => {
+                Package::from_zip(path)?;
+                path
+            }
+            (None, Some(path)) => {
+                Package::from_bootstrap(path)?;
+                path
+            }
+            (None, None) => return Ok(None),
+        };
+        let text = path.to_str().ok_or_else(|| {
+            Error::usage(format!("the path {} is not UTF-8", path.display())).hint("rename the file")
+        })?;
+        // A bundled handler has no path: a file of the same name is told from it by its directory.
+        Ok(Some(match bundle::find(text) {
+            Ok(_) => format!("./{text}"),
+            Err(_) => text.to_owned(),
+        }))
+    }
+
+    fn bundled_draft(
+        &self,
+        session: &Session,
+        handler: &bundle::Handler,
+        code: Option<String>,
+    ) -> Result<Draft> {
+        let (manifest, mut request) = self.part.request(session, handler.template, false)?;
+        let part = FunctionPart::of(&manifest, handler.name)?;
+        self.restrict(&mut request, &part, code)?;
+        Draft::new(manifest, request)
+    }
+
+    async fn own_draft(&self, session: &Session, context: &Context, code: Option<String>) -> Result<Draft> {
+        let (manifest, mut request) = self.part.request(session, OWN, false)?;
+        name_own(&mut request, &self.name)?;
+        if let Some(stream) = self.part.stream() {
+            crate::stream::check_name(stream)?;
+            let arn = context.stream_arn(stream).await?;
+            let given = Given::flag("--stream", arn);
+            request.given.insert("stream_arn".to_owned(), given);
+        }
+        let part = FunctionPart {
+            function: "function".to_owned(),
+            roles: BTreeSet::from(["role".to_owned()]),
+            ..FunctionPart::default()
+        };
+        self.restrict(&mut request, &part, code)?;
+        Draft::new(manifest, request)
+    }
+
+    /// Restricts `request` to the function, with what was named on the command line.
+    fn restrict(&self, request: &mut Request, part: &FunctionPart, code: Option<String>) -> Result<()> {
+        let mut properties = self.settings.properties()?;
+        if let Some(tracing) = properties.get("tracing") {
+            // Only whoever may send traces sends them.
+            let allowed = BTreeMap::from([("tracing".to_owned(), tracing.clone())]);
+            for role in &part.roles {
+                request.properties.insert(role.clone(), allowed.clone());
+            }
+        }
+        properties.extend(code.map(|code| ("handler".to_owned(), Value::from(code))));
+        request.properties.insert(part.function.clone(), properties);
+        request.only = Some(BTreeSet::from([part.function.clone()]));
+        Ok(())
+    }
+}
+
+/// Says which function of the template [`OWN`] is meant.
+pub(super) fn name_own(request: &mut Request, name: &str) -> Result<()> {
+    rules::check_name(name)?;
+    let given = Given::flag("NAME", name);
+    match request.given.insert("name".to_owned(), given) {
+        Some(other) => Err(Error::usage(format!("{} and {name} are two names", other.source))),
+        None => Ok(()),
+    }
+}
+
+/// The resources of a template that make up one function, by id.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct FunctionPart {
+    /// The function.
+    pub(super) function: String,
+    /// The roles that it alone runs as.
+    pub(super) roles: BTreeSet<String>,
+    /// The log groups that it alone writes to.
+    pub(super) log_groups: BTreeSet<String>,
+    /// The event source mappings that invoke it.
+    pub(super) mappings: BTreeSet<String>,
+}
+
+impl FunctionPart {
+    /// The part of `manifest` whose code is the bundled handler `handler`.
+    ///
+    /// # Errors
+    /// Exit 1 where the template has no such function.
+    pub(super) fn of(manifest: &Manifest, handler: &str) -> Result<Self> {
+        let kind = |id: &str| {
+            manifest
+                .resource(id)
+                .map(|declared| declared.kind.get_ref().as_str())
+        };
+        let function = manifest.resources.iter().find(|declared| {
+            let code = declared.properties.get("handler").map(|value| value.get_ref());
+            declared.kind.get_ref() == "function" && code.and_then(Value::as_str) == Some(handler)
+        });
+        let function = function.ok_or_else(|| {
+            Error::failed(format!(
+                "template {} has no function of the handler {handler}",
+                manifest.name
+            ))
+        })?;
+        let mut part = Self {
+            function: function.id.clone(),
+            ..Self::default()
+        };
+        let mut shared = BTreeSet::new();
+        for declared in manifest.resources.iter().filter(|one| one.id != function.id) {
+            let needs = declared.needs()?;
+            let is = declared.kind.get_ref().as_str();
+            if is == "event_source_mapping" && needs.contains(&function.id) {
+                part.mappings.insert(declared.id.clone());
+            }
+            if is == "function" {
+                shared.extend(needs);
+            }
+        }
+        for need in function
+            .needs()?
+            .into_iter()
+            .filter(|need| !shared.contains(need))
+        {
+            match kind(&need) {
+                Some("role") => part.roles.insert(need),
+                Some("log_group") => part.log_groups.insert(need),
+                _ => continue,
+            };
+        }
+        Ok(part)
+    }
+
+    /// Everything of it.
+    pub(super) fn ids(&self) -> BTreeSet<String> {
+        let sets = [&self.roles, &self.log_groups, &self.mappings];
+        let all = sets.into_iter().flatten().chain([&self.function]);
+        all.cloned().collect()
+    }
+}
+
+fn say_at_the_end(args: &DeployArgs, session: &Session, report: &RunReport) {
+    let printer = session.printer();
+    say_hints(session, report);
+    match report.exit {
+        Exit::Done => {}
+        Exit::Interrupted => return printer.note("Stopped; the same command goes on from here"),
+        _ => {
+            let text =
+                "Not everything was done; once the cause is mended, the same command goes on from here";
+            return printer.note(text);
+        }
+    }
+    let function = report.resources.iter().find(|one| one.kind == "function");
+    let name = function.map_or(args.name.as_str(), |function| function.name.as_str());
+    let unchanged = |result| result == Outcome::Unchanged;
+    if report.resources.iter().all(|one| unchanged(one.result)) {
+        printer.note(&format!("Nothing to change: function {name} is as asked for"));
+        return;
+    }
+    printer.note(&format!("Function {name} is active"));
+    let (typed, place) = (&args.name, session.place_as_typed());
+    printer.note(&format!(
+        "Next:
+  streamctl attach {typed}{place}              give it the records of its stream
+  streamctl logs {typed}{place}                see what it logs
+  streamctl policy --function {typed}{place}   what it may do
+  streamctl undeploy {typed}{place}            delete it"
+    ));
+}
+
+/// `30`, `30s` or `5m`, in seconds.
+fn seconds(text: &str) -> Result<u32, String> {
+    let text = text.trim();
+    let (digits, unit) = match text.char_indices().next_back() {
+        Some((at, 's' | 'S')) => (&text[..at], 1),
+        Some((at, 'm' | 'M')) => (&text[..at], 60),
+        _ => (text, 1),
+    };
+    let number: Option<u32> = digits.trim().parse().ok();
+    number
+        .and_then(|number| number.checked_mul(unit))
+        .ok_or_else(|| "give seconds such as 30 or 30s, or minutes such as 5m".to_owned())
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("{text:?} is not of the form NAME=value"))?;
+    rules::check_variable(name)?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn variable_name(text: &str) -> Result<String, String> {
+    rules::check_variable(text).map(|()| text.to_owned())
+}
+
+fn architecture(text: &str) -> Result<Architecture, String> {
+    text.parse()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEMPLATE: &str = r#"
+        name = "shop"
+        description = "Two functions of one stream"
+        instance = "one"
+        [[resources]]
+        kind = "stream"
+        id = "stream"
+        properties = { name = "orders" }
+        [[resources]]
+        kind = "role"
+        id = "role"
+        properties = { name = "shop", statements = [] }
+        [[resources]]
+        kind = "role"
+        id = "common"
+        properties = { name = "common", statements = [] }
+        [[resources]]
+        kind = "log_group"
+        id = "logs"
+        properties = { name = "/aws/lambda/shop" }
+        [[resources]]
+        kind = "function"
+        id = "scorer"
+        depends_on = ["stream", "common"]
+        properties = { name = "shop", handler = "price-updater", role = "${role.arn}", log_group = "${logs.name}" }
+        [[resources]]
+        kind = "function"
+        id = "other"
+        properties = { name = "other", handler = "concert-data-processor", role = "${common.arn}" }
+    "#;
+
+    #[test]
+    fn the_part_of_a_function_is_what_is_its_alone() {
+        let manifest = Manifest::parse("shop", TEMPLATE, &crate::pipeline::resources::properties).unwrap();
+        let part = FunctionPart::of(&manifest, "price-updater").unwrap();
+        assert_eq!(part.function, "scorer");
+        assert_eq!(part.ids(), ["logs", "role", "scorer"].map(str::to_owned).into());
+        let error = FunctionPart::of(&manifest, "retail-event-processor").unwrap_err();
+        insta::assert_snapshot!(error, @"template shop has no function of the handler retail-event-processor");
+    }
+
+    #[test]
+    fn settings_are_properties_of_the_function() {
+        #[derive(Debug, clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            settings: SettingArgs,
+        }
+        let parse = |line: &str| <Line as clap::Parser>::try_parse_from(line.split(' '));
+        let line = "x --memory 512 --timeout 2m --env A_B=1=2 --env LOG_LEVEL= --unset-env OLD --architecture aarch64 --tracing";
+        let properties = parse(line).unwrap().settings.properties().unwrap();
+        insta::assert_snapshot!(json!(properties), @"");
+        insta::assert_snapshot!(parse("x --memory 64").unwrap().settings.properties().unwrap_err(), @"memory of 64 MB is out of range: Lambda takes 128 to 10240 MB");
+        for bad in [
+            "x --env AWS_REGION=eu",
+            "x --env A",
+            "x --timeout 1h",
+            "x --timeout -1",
+            "x --architecture riscv",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_in_seconds_and_minutes() {
+        assert_eq!(
+            ["30", "30s", "5m"].map(|text| seconds(text).unwrap()),
+            [30, 30, 300]
+        );
+        assert!(seconds("").is_err() && seconds("m").is_err() && seconds("99999999999s").is_err());
+    }
+}

@@ -1,0 +1,187 @@
+//! `streamctl handlers`.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::Session;
+use crate::error::Result;
+use crate::exit::Exit;
+use crate::functions::bundle;
+use crate::functions::package::{Architecture, Version};
+use crate::functions::{Handler, Need};
+use crate::ui::units::bytes;
+use crate::ui::{Report, Style, table};
+
+/// List the Lambda handlers that streamctl carries
+///
+/// With a name it shows what that handler does and which environment variables it reads; the template that it belongs
+/// to sets those it needs. `deploy` takes a handler by its name or an alias.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  streamctl handlers                        every bundled handler
+  streamctl handlers retail-processor       what it does and needs
+  streamctl handlers -o json                with the hash of its code")]
+pub struct HandlersArgs {
+    /// Only this handler, in full
+    #[arg(value_name = "HANDLER")]
+    handler: Option<String>,
+}
+
+pub(super) async fn run(args: HandlersArgs, session: &Session) -> Result<Exit> {
+    let in_full = args.handler.is_some();
+    let handlers: Vec<&Handler> = match &args.handler {
+        Some(name) => vec![bundle::find(name)?],
+        None => bundle::all().iter().collect(),
+    };
+    let entries: Vec<Entry> = handlers.into_iter().map(Entry::of).collect();
+    if entries.iter().all(|entry| entry.zip_bytes.is_none()) {
+        let text = "this streamctl was built without its handlers: `deploy` takes --zip and --bootstrap only";
+        session.printer().warn(text);
+    }
+    session.printer().report(&HandlersReport { entries, in_full })?;
+    Ok(Exit::Done)
+}
+
+/// The handlers; JSON is an array of them.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct HandlersReport {
+    entries: Vec<Entry>,
+    #[serde(skip)]
+    in_full: bool,
+}
+
+/// One handler. Sizes are in bytes, and missing where its code is not bundled.
+#[derive(Serialize)]
+struct Entry {
+    name: &'static str,
+    aliases: &'static [&'static str],
+    about: &'static str,
+    template: &'static str,
+    zip_bytes: Option<u64>,
+    unpacked_bytes: Option<u64>,
+    architecture: Option<Architecture>,
+    /// The newest version of the GNU C library that it needs.
+    glibc: Option<Version>,
+    /// SHA-256 of the zip in base64, as Lambda's CodeSha256.
+    code_sha256: Option<String>,
+    needs: &'static [Need],
+}
+
+impl Entry {
+    fn of(handler: &'static Handler) -> Self {
+        let package = handler.package().ok();
+        Self {
+            name: handler.name,
+            aliases: handler.aliases,
+            about: handler.about,
+            template: handler.template,
+            zip_bytes: package.as_ref().map(|package| package.bytes.len() as u64),
+            unpacked_bytes: package.as_ref().map(|package| package.unpacked_bytes),
+            architecture: package.as_ref().map(|package| package.architecture),
+            glibc: package.as_ref().and_then(|package| package.glibc),
+            code_sha256: package.map(|package| package.sha256),
+            needs: handler.needs,
+        }
+    }
+
+    fn cells(&self) -> [String; 6] {
+        let size = |size: Option<u64>| size.map_or_else(|| "-".to_owned(), bytes);
+        [
+            self.name.to_owned(),
+            self.template.to_owned(),
+            size(self.zip_bytes),
+            size(self.unpacked_bytes),
+            self.architecture
+                .map_or_else(|| "-".to_owned(), |it| it.to_string()),
+            self.glibc.map_or_else(|| "-".to_owned(), |it| it.to_string()),
+        ]
+    }
+
+    fn in_full(&self) -> String {
+        let [name, template, zip, unpacked, architecture, glibc] = self.cells();
+        let mut text = format!(
+            "{name}: {}\n  aliases       {}\n  template      {template}\n  code          {zip} zipped, {unpacked} \
+             unpacked, {architecture}, glibc {glibc}\n",
+            self.about,
+            self.aliases.join(", "),
+        );
+        text.push('\n');
+        let mut needs = table(["VARIABLE", "DEFAULT", "MEANING"]);
+        for need in self.needs {
+            needs.add_row([need.name, need.default.unwrap_or("required"), need.about]);
+        }
+        text + &needs.trim_fmt()
+    }
+}
+
+impl Report for HandlersReport {
+    fn table(&self, _style: &Style) -> String {
+        if self.in_full {
+            let texts: Vec<String> = self.entries.iter().map(Entry::in_full).collect();
+            return texts.join("\n");
+        }
+        let mut rows = table(["HANDLER", "TEMPLATE", "ZIP", "UNPACKED", "RUNS ON", "GLIBC"]);
+        for entry in &self.entries {
+            rows.add_row(entry.cells());
+        }
+        rows.trim_fmt()
+    }
+
+    fn text(&self) -> String {
+        let line = |entry: &Entry| {
+            let size = |size: Option<u64>| size.map_or_else(|| "-".to_owned(), |n| n.to_string());
+            let [name, template, _, _, architecture, glibc] = entry.cells();
+            let (zip, unpacked) = (size(entry.zip_bytes), size(entry.unpacked_bytes));
+            let needs: Vec<&str> = entry.needs.iter().map(|need| need.name).collect();
+            [
+                name,
+                template,
+                zip,
+                unpacked,
+                architecture,
+                glibc,
+                needs.join(","),
+            ]
+            .join("\t")
+        };
+        self.entries.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> Entry {
+        Entry {
+            zip_bytes: Some(2_300_000),
+            unpacked_bytes: Some(5_400_000),
+            architecture: Some(Architecture::Arm64),
+            glibc: Some(Version { major: 2, minor: 34 }),
+            code_sha256: Some("abc=".to_owned()),
+            ..Entry::of(bundle::find("prices").unwrap())
+        }
+    }
+
+    #[test]
+    fn people_get_a_table_or_one_handler_in_full() {
+        let report = |in_full| HandlersReport {
+            entries: vec![entry()],
+            in_full,
+        };
+        insta::assert_snapshot!(report(false).table(&Style::plain()), @"");
+        insta::assert_snapshot!(report(true).table(&Style::plain()), @"");
+    }
+
+    #[test]
+    fn scripts_get_bytes_and_names() {
+        let report = HandlersReport {
+            entries: vec![entry()],
+            in_full: true,
+        };
+        insta::assert_snapshot!(report.text().replace('\t', " | "), @"");
+        insta::assert_json_snapshot!(report, @"");
+    }
+}

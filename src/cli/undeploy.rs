@@ -1,0 +1,61 @@
+//! `streamctl undeploy`.
+
+use clap::Args;
+
+use super::Session;
+use super::deploy::{FunctionPart, OWN, name_own};
+use super::destroy::delete;
+use super::template::PartArgs;
+use crate::error::Result;
+use crate::exit::Exit;
+use crate::functions::bundle;
+use crate::pipeline::Draft;
+use crate::pipeline::resources::Kinds;
+
+/// Delete a function with its role, log group and event source mappings
+///
+/// Data stays: streams, tables, buckets and queues are deleted by `destroy` only. What streamctl did not make for this
+/// function is kept, unless --adopt is given.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  streamctl undeploy retail-processor          list what goes, ask, delete, check
+  streamctl undeploy scorer --yes              a function of your own
+  streamctl undeploy scorer --dry-run          only list what would go")]
+pub struct UndeployArgs {
+    /// A bundled handler, or the name of a function of your own
+    #[arg(value_name = "HANDLER|NAME")]
+    name: String,
+    #[command(flatten)]
+    part: PartArgs,
+    /// Only list what would be deleted
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+pub(super) async fn run(args: UndeployArgs, session: &Session) -> Result<Exit> {
+    let draft = match bundle::find(&args.name) {
+        Ok(handler) => {
+            let (manifest, mut request) = args.part.request(session, handler.template, true)?;
+            request.only = Some(FunctionPart::of(&manifest, handler.name)?.ids());
+            Draft::new(manifest, request)?
+        }
+        Err(_) => {
+            let (manifest, mut request) = args.part.request(session, OWN, true)?;
+            name_own(&mut request, &args.name)?;
+            Draft::new(manifest, request)?
+        }
+    };
+    let context = if args.dry_run {
+        session.context().await?
+    } else {
+        session.context_for_change().await?
+    };
+    let kinds = Kinds::new(context).await?;
+    let pipeline = draft.bind(&kinds)?;
+    let name = format!("the function of {}", args.name);
+    delete(session, &pipeline, (&name, &args.name), args.dry_run, args.yes).await
+}

@@ -1,0 +1,243 @@
+//! The Lambda handlers that streamctl carries: one zip each, built and packed by `build.rs`.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::package::Package;
+use crate::error::{Error, Result};
+
+/// The zips, by handler; empty in a streamctl that was built without the feature `bundle`.
+const ZIPS: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/bundle.rs"));
+
+/// A bundled handler. Its code is a zip with the one file `bootstrap`; Lambda's setting `Handler` is its name.
+#[derive(Debug, Serialize)]
+pub struct Handler {
+    /// Its name.
+    pub name: &'static str,
+    /// What it may be called on the command line too.
+    pub aliases: &'static [&'static str],
+    /// The bundled template that it belongs to.
+    pub template: &'static str,
+    /// What it does, in one line.
+    pub about: &'static str,
+    /// The environment variables that it reads. The template sets those it needs.
+    pub needs: &'static [Need],
+    #[serde(skip)]
+    package: &'static OnceLock<Package>,
+}
+
+/// An environment variable that a handler reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Need {
+    /// The variable.
+    pub name: &'static str,
+    /// What it says.
+    pub about: &'static str,
+    /// What it is taken for where it is not set; `None` where the handler does not start without it.
+    pub default: Option<&'static str>,
+}
+
+const fn required(name: &'static str, about: &'static str) -> Need {
+    Need {
+        name,
+        about,
+        default: None,
+    }
+}
+
+const fn optional(name: &'static str, about: &'static str, default: &'static str) -> Need {
+    Need {
+        name,
+        about,
+        default: Some(default),
+    }
+}
+
+const TABLE: Need = required("TABLE_NAME", "table that it writes to");
+const BUCKET: Need = required("BUCKET_NAME", "bucket that it writes to");
+const TTL: Need = optional("TTL_DAYS", "days after which an item expires", "30");
+const LOG_LEVEL: Need = optional("LOG_LEVEL", "error, warn, info or debug", "info");
+
+static PACKAGES: [OnceLock<Package>; 5] = [const { OnceLock::new() }; 5];
+
+static HANDLERS: [Handler; 5] = [
+    Handler {
+        name: "price-updater",
+        aliases: &["prices"],
+        template: "prices",
+        about: "Sets the price of existing products",
+        needs: &[
+            TABLE,
+            optional(
+                "PRICE_CACHE_ENTRIES",
+                "products whose price is remembered; 0 is off",
+                "0",
+            ),
+            LOG_LEVEL,
+        ],
+        package: &PACKAGES[0],
+    },
+    Handler {
+        name: "realtime-data-processor",
+        aliases: &["realtime", "realtime-processor"],
+        template: "realtime",
+        about: "Archives readings and keeps metrics of each partition key",
+        needs: &[
+            BUCKET,
+            TABLE,
+            TTL,
+            optional(
+                "WINDOW_SECONDS",
+                "seconds that one item of metrics spans",
+                "as the batches come",
+            ),
+            optional(
+                "READINGS",
+                "further fields that count as readings, with commas between them",
+                "none",
+            ),
+            LOG_LEVEL,
+        ],
+        package: &PACKAGES[1],
+    },
+    Handler {
+        name: "retail-event-processor",
+        aliases: &["retail", "retail-processor"],
+        template: "retail",
+        about: "Scores customer events and stores them",
+        needs: &[
+            TABLE,
+            required(
+                "QUEUE_URL",
+                "queue that takes the records that cannot be processed",
+            ),
+            required("ENVIRONMENT", "dimension of its metrics"),
+            TTL,
+            LOG_LEVEL,
+        ],
+        package: &PACKAGES[2],
+    },
+    Handler {
+        name: "concert-stream-processor",
+        aliases: &["concert", "concert-processor"],
+        template: "concert",
+        about: "Stores artists, venues, concerts and sales, raw and normalised",
+        needs: &[BUCKET, LOG_LEVEL],
+        package: &PACKAGES[3],
+    },
+    Handler {
+        name: "concert-data-processor",
+        aliases: &["concert-data"],
+        template: "concert",
+        about: "Logs what kind of record it sees",
+        needs: &[LOG_LEVEL],
+        package: &PACKAGES[4],
+    },
+];
+
+/// Every bundled handler.
+pub fn all() -> &'static [Handler] {
+    &HANDLERS
+}
+
+/// The bundled handler that is called `name`, or has it as an alias.
+///
+/// # Errors
+/// Exit 2 naming those there are.
+pub fn find(name: &str) -> Result<&'static Handler> {
+    let called = |handler: &&Handler| handler.name == name || handler.aliases.contains(&name);
+    all().iter().find(called).ok_or_else(|| {
+        let names: Vec<&str> = all().iter().map(|handler| handler.name).collect();
+        Error::usage(format!("there is no bundled handler {name:?}")).hint(format!(
+            "there are {}; `deploy NAME --zip FILE` or `--bootstrap FILE` takes one of your own",
+            names.join(", ")
+        ))
+    })
+}
+
+impl Handler {
+    /// Its code.
+    ///
+    /// # Errors
+    /// Exit 1 when this streamctl was built without its handlers.
+    pub fn package(&self) -> Result<Package> {
+        if let Some(package) = self.package.get() {
+            return Ok(package.clone());
+        }
+        let zip = ZIPS.iter().find(|(name, _)| *name == self.name);
+        let (_, zip) = zip.ok_or_else(|| {
+            Error::failed(format!(
+                "this streamctl was built without the handler {}",
+                self.name
+            ))
+            .hint(format!(
+                "build streamctl with the feature `bundle`, or the handler with \
+                 `cargo lambda build --release -p streamctl-handlers --bin {0}` \
+                 and give it with `--bootstrap target/lambda/{0}/bootstrap`",
+                self.name
+            ))
+        })?;
+        let package = Package::from_zip_bytes(self.name, Bytes::from_static(zip))?;
+        Ok(self.package.get_or_init(|| package).clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::functions::package::{NEWEST_GLIBC, pack};
+
+    #[test]
+    fn handlers_are_found_by_name_and_alias() {
+        for name in ["retail-event-processor", "retail-processor", "retail"] {
+            assert_eq!(find(name).unwrap().template, "retail");
+        }
+        let error = find("retial").unwrap_err();
+        insta::assert_snapshot!(error, @r#"there is no bundled handler "retial""#);
+        insta::assert_snapshot!(error.hint_text().unwrap(), @"there are price-updater, realtime-data-processor, retail-event-processor, concert-stream-processor, concert-data-processor; `deploy NAME --zip FILE` or `--bootstrap FILE` takes one of your own");
+    }
+
+    #[test]
+    fn no_name_means_two_handlers() {
+        let mut names: Vec<&str> = all()
+            .iter()
+            .flat_map(|handler| handler.aliases.iter().copied().chain([handler.name]))
+            .collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[cfg(feature = "bundle")]
+    #[test]
+    fn every_zip_is_what_lambda_runs() {
+        for handler in all() {
+            let package = handler.package().unwrap();
+            let mut zip = zip::ZipArchive::new(std::io::Cursor::new(package.bytes.clone())).unwrap();
+            assert_eq!(zip.len(), 1);
+            let mut content = Vec::new();
+            let mut bootstrap = zip.by_name("bootstrap").unwrap();
+            assert_eq!(bootstrap.unix_mode().map(|mode| mode & 0o777), Some(0o755));
+            std::io::copy(&mut bootstrap, &mut content).unwrap();
+            assert!(package.bytes.len() <= 4 << 20, "{} is too big", handler.name);
+            assert!(content.len() <= 10 << 20, "{} is too big", handler.name);
+            if cfg!(target_os = "linux") {
+                assert!(package.glibc.is_none_or(|version| version <= NEWEST_GLIBC));
+                package.check_for_aws(handler.name).unwrap();
+            }
+            // As build.rs packs, so does `deploy --bootstrap`.
+            drop(bootstrap);
+            assert!(pack(&content).unwrap() == package.bytes, "{}", handler.name);
+            // Nothing of the machine that built it.
+            for path in [env!("CARGO_MANIFEST_DIR"), "/.cargo/registry", "/rustlib/src/"] {
+                let found = content
+                    .windows(path.len())
+                    .any(|window| window == path.as_bytes());
+                assert!(!found, "{} holds {path}", handler.name);
+            }
+        }
+    }
+}

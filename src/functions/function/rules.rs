@@ -1,0 +1,186 @@
+//! What Lambda allows, checked before the first call; and what its refusals mean.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+
+/// Variables that Lambda sets itself and lets nobody else set.
+/// Source: "Defined runtime environment variables", AWS Lambda developer guide.
+const RESERVED: &[&str] = &[
+    "_HANDLER",
+    "_X_AMZN_TRACE_ID",
+    "AWS_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_DEFAULT_REGION",
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_LAMBDA_MAX_CONCURRENCY",
+    "AWS_LAMBDA_METADATA_API",
+    "AWS_LAMBDA_METADATA_TOKEN",
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
+];
+
+/// Bytes that all variables may have together. Source: "Lambda quotas", AWS Lambda developer guide.
+const LARGEST_ENVIRONMENT: usize = 4096;
+
+/// Refuses what cannot be the name of a function: 1 to 64 characters of `a-zA-Z0-9-_`.
+/// Source: CreateFunction, `FunctionName`, Lambda API reference.
+///
+/// # Errors
+/// Exit 2.
+pub fn check_name(name: &str) -> Result<()> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    if (1..=64).contains(&name.len()) && name.bytes().all(allowed) {
+        return Ok(());
+    }
+    Err(Error::usage(format!("{name:?} is not a function name"))
+        .hint("use 1 to 64 letters, digits, `_` or `-`"))
+}
+
+/// Refuses memory outside 128 to 10,240 MB. Source: "Lambda quotas", AWS Lambda developer guide.
+///
+/// # Errors
+/// Exit 2.
+pub fn check_memory(mb: u32) -> Result<()> {
+    in_range(mb, 128, 10_240, "memory", "MB")
+}
+
+/// Refuses a timeout outside 1 to 900 s. Source: "Lambda quotas", AWS Lambda developer guide.
+///
+/// # Errors
+/// Exit 2.
+pub fn check_timeout(seconds: u32) -> Result<()> {
+    in_range(seconds, 1, 900, "a timeout", "s")
+}
+
+fn in_range(value: u32, least: u32, most: u32, what: &str, unit: &str) -> Result<()> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "{what} of {value} {unit} is out of range: Lambda takes {least} to {most} {unit}"
+    )))
+}
+
+/// Refuses variables that Lambda would refuse.
+///
+/// # Errors
+/// Exit 2 naming the variable.
+pub fn check_environment(variables: &BTreeMap<String, String>) -> Result<()> {
+    for name in variables.keys() {
+        check_variable(name).map_err(Error::usage)?;
+    }
+    let bytes: usize = variables.iter().map(|(k, v)| k.len() + v.len()).sum();
+    if bytes > LARGEST_ENVIRONMENT {
+        return Err(Error::usage(format!(
+            "the environment variables have {bytes} bytes; Lambda takes {LARGEST_ENVIRONMENT} at most"
+        ))
+        .hint("keep large values in Parameter Store or a bucket, and their name in the variable"));
+    }
+    Ok(())
+}
+
+/// Refuses what cannot be a variable's name. Source: `EnvironmentVariableName`, Lambda API reference.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_variable(name: &str) -> Result<(), String> {
+    if RESERVED.contains(&name) {
+        return Err(format!(
+            "environment variable {name} is reserved: Lambda sets it itself"
+        ));
+    }
+    let mut bytes = name.bytes();
+    let begins = bytes.next().is_some_and(|b| b.is_ascii_alphabetic());
+    let goes_on = bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if begins && goes_on && name.len() >= 2 {
+        return Ok(());
+    }
+    Err(format!(
+        "{name:?} is not the name of an environment variable: use two or more letters, digits and `_`, a letter first"
+    ))
+}
+
+/// What to wait for where a refusal means "not yet"; `None` where it would be refused again.
+pub(super) fn patience(code: &str, message: &str) -> Option<&'static str> {
+    let says = |words: &str| message.to_ascii_lowercase().contains(words);
+    match code {
+        "ResourceConflictException" if says_exists(message) => None,
+        "ResourceConflictException" => Some("until another change of it is through"),
+        "InvalidParameterValueException" if says("cannot be assumed") => {
+            Some("until its role is known everywhere")
+        }
+        "InvalidParameterValueException" if says("role does not have permission") => {
+            Some("until its role's permissions are known everywhere")
+        }
+        "InvalidParameterValueException" | "KMSAccessDeniedException" if says("creategrant") => {
+            Some("until its role is known everywhere")
+        }
+        _ => None,
+    }
+}
+
+/// Whether a conflict is about the name: "Function already exist: orders".
+pub(super) fn says_exists(message: &str) -> bool {
+    message.to_ascii_lowercase().contains("already exist")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reserved_or_impossible_variable_is_refused() {
+        let refused = |name: &str| {
+            let variables = BTreeMap::from([(name.to_owned(), "x".to_owned())]);
+            check_environment(&variables).unwrap_err().to_string()
+        };
+        insta::assert_snapshot!(["AWS_REGION", "_HANDLER", "A", "1ST", "with-dash", ""].map(refused).join("\n"), @"");
+        assert!(check_environment(&BTreeMap::from([("TABLE_NAME".into(), String::new())])).is_ok());
+    }
+
+    #[test]
+    fn four_kilobytes_are_the_most() {
+        let sized = |bytes: usize| BTreeMap::from([("LARGE".to_owned(), "x".repeat(bytes - 5))]);
+        assert!(check_environment(&sized(4096)).is_ok());
+        insta::assert_snapshot!(check_environment(&sized(4097)).unwrap_err(), @"the environment variables have 4097 bytes; Lambda takes 4096 at most");
+    }
+
+    #[test]
+    fn numbers_are_kept_in_lambdas_ranges() {
+        assert!(check_memory(128).is_ok() && check_memory(10_240).is_ok());
+        insta::assert_snapshot!(check_memory(64).unwrap_err(), @"memory of 64 MB is out of range: Lambda takes 128 to 10240 MB");
+        insta::assert_snapshot!(check_timeout(901).unwrap_err(), @"a timeout of 901 s is out of range: Lambda takes 1 to 900 s");
+        assert!(check_name("a-b_C9").is_ok());
+        assert!(
+            check_name("a.b").is_err() && check_name("").is_err() && check_name(&"x".repeat(65)).is_err()
+        );
+    }
+
+    #[test]
+    fn only_what_passes_is_waited_for() {
+        let role = "The role defined for the function cannot be assumed by Lambda.";
+        assert!(patience("InvalidParameterValueException", role).is_some());
+        let busy = "The operation cannot be performed at this time. An update is in progress for resource";
+        assert!(patience("ResourceConflictException", busy).is_some());
+        assert_eq!(
+            patience("ResourceConflictException", "Function already exist: orders"),
+            None
+        );
+        assert_eq!(
+            patience("InvalidParameterValueException", "Unzipped size must be smaller"),
+            None
+        );
+        assert_eq!(patience("AccessDeniedException", role), None);
+    }
+}

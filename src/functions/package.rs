@@ -1,0 +1,408 @@
+//! A function's code as Lambda takes it: a zip with an executable `bootstrap` at its root, for the runtime
+//! `provided.al2023`. Read, checked and packed here; what AWS would not run is refused before anything is made.
+
+use std::fmt;
+use std::io::{Cursor, Read, Write};
+use std::path::Path;
+
+use bytes::Bytes;
+use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
+use object::{Endianness, FileKind, elf};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, System, ZipArchive, ZipWriter};
+
+use crate::error::{Error, Result};
+
+/// What a zip may weigh that is uploaded in the call itself, in bytes.
+/// Source: "Lambda quotas", AWS Lambda developer guide.
+pub const LARGEST_ZIP: u64 = 50 * 1024 * 1024;
+/// What it may unpack to, in bytes. Source: as above.
+pub const LARGEST_UNPACKED: u64 = 250 * 1024 * 1024;
+/// The C library of `provided.al2023`. Source: "Amazon Linux 2023", `glibc`, AL2023 release notes.
+pub const NEWEST_GLIBC: Version = Version { major: 2, minor: 34 };
+
+const CARGO_LAMBDA: &str = "build it with `cargo lambda build --release` (https://www.cargo-lambda.info)";
+
+/// A processor that Lambda runs functions on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Architecture {
+    /// 64-bit Intel and AMD.
+    #[serde(rename = "x86_64")]
+    X86_64,
+    /// 64-bit Arm (Graviton).
+    #[serde(rename = "arm64")]
+    Arm64,
+}
+
+impl Architecture {
+    /// The one of this machine, or the one that Lambda takes where none is named.
+    pub fn here() -> Self {
+        if cfg!(target_arch = "aarch64") {
+            Self::Arm64
+        } else {
+            Self::X86_64
+        }
+    }
+
+    /// As Lambda writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Arm64 => "arm64",
+        }
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for Architecture {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "x86_64" | "x86-64" | "amd64" => Ok(Self::X86_64),
+            "arm64" | "aarch64" => Ok(Self::Arm64),
+            other => Err(format!("{other:?} is neither x86_64 nor arm64")),
+        }
+    }
+}
+
+/// A version of the C library, such as 2.34.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// Before the point.
+    pub major: u32,
+    /// After the point.
+    pub minor: u32,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+impl Serialize for Version {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What kind of file a bootstrap is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A Linux program.
+    Elf,
+    /// A macOS program: only the local cloud on a Mac runs it.
+    MachO,
+    /// A script that names its interpreter in its first line.
+    Script,
+}
+
+/// A function's code, checked.
+#[derive(Debug, Clone)]
+pub struct Package {
+    /// The zip.
+    pub bytes: Bytes,
+    /// SHA-256 of the zip in base64, as Lambda's `CodeSha256`.
+    pub sha256: String,
+    /// What it runs on.
+    pub architecture: Architecture,
+    /// What kind of file its bootstrap is.
+    pub format: Format,
+    /// The newest version of the GNU C library that its bootstrap needs; `None` where it needs none.
+    pub glibc: Option<Version>,
+    /// Bytes of all its files, unpacked.
+    pub unpacked_bytes: u64,
+    /// The program that loads its bootstrap; empty for a static one.
+    loader: String,
+}
+
+impl Package {
+    /// Reads a zip.
+    ///
+    /// # Errors
+    /// Exit 2 saying why Lambda could not run it.
+    pub fn from_zip(path: &Path) -> Result<Self> {
+        let bytes = read(path, LARGEST_ZIP)?;
+        Self::from_zip_bytes(&path.display().to_string(), bytes.into())
+    }
+
+    /// Reads an executable, or the directory that holds it as `bootstrap`, and packs it.
+    ///
+    /// # Errors
+    /// Exit 2 saying why Lambda could not run it.
+    pub fn from_bootstrap(path: &Path) -> Result<Self> {
+        let inner = path.join("bootstrap");
+        let path = if path.is_dir() { inner.as_path() } else { path };
+        let what = path.display().to_string();
+        let content = read(path, LARGEST_UNPACKED)?;
+        if content.starts_with(b"PK\x03\x04") {
+            return Err(
+                Error::usage(format!("{what} is a zip, not an executable")).hint("give it with --zip")
+            );
+        }
+        let about = inspect(&what, &content)?;
+        Self::new(&what, pack(&content)?, about, content.len() as u64)
+    }
+
+    /// Reads a zip, or else an executable.
+    ///
+    /// # Errors
+    /// Exit 2 saying why Lambda could not run it.
+    pub fn from_path(path: &Path) -> Result<Self> {
+        let mut magic = [0; 4];
+        let begun = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+        let zipped = begun.is_ok() && magic == *b"PK\x03\x04";
+        if zipped || path.extension().is_some_and(|extension| extension == "zip") {
+            Self::from_zip(path)
+        } else {
+            Self::from_bootstrap(path)
+        }
+    }
+
+    /// Checks a zip; `what` names it in messages.
+    ///
+    /// # Errors
+    /// Exit 2 saying why Lambda could not run it.
+    pub fn from_zip_bytes(what: &str, bytes: Bytes) -> Result<Self> {
+        let unreadable = |error: zip::result::ZipError| {
+            Error::usage(format!("{what} is not a zip that can be read"))
+                .cause(error)
+                .hint("give an executable with --bootstrap: it is zipped for you")
+        };
+        let mut archive = ZipArchive::new(Cursor::new(bytes.clone())).map_err(unreadable)?;
+        let mut unpacked = 0u64;
+        for index in 0..archive.len() {
+            let entry = archive.by_index_raw(index).map_err(unreadable)?;
+            unpacked = unpacked.saturating_add(entry.size());
+        }
+        if unpacked > LARGEST_UNPACKED {
+            return Err(Error::usage(format!(
+                "{what} unpacks to {} MB; Lambda takes 250 MB at most",
+                unpacked >> 20
+            )));
+        }
+        let mut bootstrap = archive.by_name("bootstrap").map_err(|_| {
+            Error::usage(format!("{what} has no file `bootstrap` at its root"))
+                .hint(format!("give the executable with --bootstrap, or {CARGO_LAMBDA}"))
+        })?;
+        let mode = bootstrap.unix_mode().unwrap_or(0);
+        if !bootstrap.is_file() || mode & 0o001 == 0 {
+            return Err(Error::usage(format!(
+                "the `bootstrap` in {what} is not executable for everyone (mode {:04o})",
+                mode & 0o7777
+            ))
+            .hint("give the executable with --bootstrap, or `chmod 755 bootstrap` before zipping it"));
+        }
+        let mut content = Vec::new();
+        // What a zip says of its sizes may be wrong.
+        let mut limited = bootstrap.by_ref().take(LARGEST_UNPACKED + 1);
+        limited.read_to_end(&mut content).map_err(|error| {
+            Error::usage(format!("the `bootstrap` in {what} cannot be unpacked")).cause(error)
+        })?;
+        let about = inspect(&format!("the `bootstrap` in {what}"), &content)?;
+        Self::new(what, bytes, about, unpacked)
+    }
+
+    fn new(what: &str, bytes: Bytes, about: Inspection, unpacked_bytes: u64) -> Result<Self> {
+        if bytes.len() as u64 > LARGEST_ZIP {
+            return Err(too_large(what, bytes.len() as u64));
+        }
+        Ok(Self {
+            sha256: base64_simd::STANDARD.encode_to_string(Sha256::digest(&bytes)),
+            bytes,
+            architecture: about.architecture,
+            format: about.format,
+            glibc: about.glibc,
+            unpacked_bytes,
+            loader: about.loader,
+        })
+    }
+
+    /// Refuses what runs at most here, and not on AWS.
+    ///
+    /// # Errors
+    /// Exit 2 with the way to build one that does.
+    pub fn check_for_aws(&self, what: &str) -> Result<()> {
+        let refused =
+            |why: String| Err(Error::usage(format!("{what} does not run on AWS: {why}")).hint(CARGO_LAMBDA));
+        if self.format == Format::MachO {
+            return refused("it is a program for macOS".to_owned());
+        }
+        if self.loader.contains("musl") {
+            return refused("it needs the musl C library, which Lambda has not".to_owned());
+        }
+        match self.glibc {
+            Some(version) if version > NEWEST_GLIBC => refused(format!(
+                "it needs version {version} of the GNU C library, and provided.al2023 has {NEWEST_GLIBC}"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The start of the hash: enough to tell two apart.
+    pub fn short_hash(&self) -> &str {
+        short(&self.sha256)
+    }
+}
+
+/// The start of a hash as Lambda gives it.
+pub fn short(sha256: &str) -> &str {
+    sha256.get(..8).unwrap_or(sha256)
+}
+
+fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let unreadable =
+        |error: std::io::Error| Error::usage(format!("could not read {}", path.display())).cause(error);
+    let about = std::fs::metadata(path).map_err(unreadable)?;
+    if about.len() > most {
+        return Err(too_large(&path.display().to_string(), about.len()));
+    }
+    std::fs::read(path).map_err(unreadable)
+}
+
+fn too_large(what: &str, bytes: u64) -> Error {
+    Error::usage(format!(
+        "{what} has {} MB; Lambda takes a zip of 50 MB at most in the call itself",
+        bytes.div_ceil(1 << 20)
+    ))
+    .hint("strip the binary, or put the zip into a bucket and use `aws lambda update-function-code --s3-bucket … --s3-key …`")
+}
+
+/// A zip with `bootstrap` alone: the same bytes for the same content, and the same as `build.rs` makes.
+///
+/// # Errors
+/// When it cannot be packed.
+pub fn pack(bootstrap: &[u8]) -> Result<Bytes> {
+    let options = SimpleFileOptions::DEFAULT
+        .compression_method(CompressionMethod::Deflated)
+        .compression_level(Some(9))
+        .last_modified_time(DateTime::DEFAULT)
+        .system(System::Unix)
+        .unix_permissions(0o755);
+    let mut writer = ZipWriter::new(Cursor::new(Vec::with_capacity(bootstrap.len() / 2)));
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Error::failed("could not zip the executable").cause(error)
+    };
+    writer
+        .start_file("bootstrap", options)
+        .map_err(|error| failed(error.into()))?;
+    writer
+        .write_all(bootstrap)
+        .map_err(|error| failed(error.into()))?;
+    let zip = writer.finish().map_err(|error| failed(error.into()))?;
+    Ok(zip.into_inner().into())
+}
+
+/// What a bootstrap is.
+struct Inspection {
+    architecture: Architecture,
+    format: Format,
+    glibc: Option<Version>,
+    loader: String,
+}
+
+fn inspect(what: &str, content: &[u8]) -> Result<Inspection> {
+    if content.starts_with(b"#!") {
+        return Ok(Inspection {
+            architecture: Architecture::here(),
+            format: Format::Script,
+            glibc: None,
+            loader: String::new(),
+        });
+    }
+    let faulty = |why: &str| Error::usage(format!("{what} is {why}")).hint(CARGO_LAMBDA);
+    match FileKind::parse(content) {
+        Ok(FileKind::Elf64) => {}
+        Ok(FileKind::Elf32) => return Err(faulty("a 32-bit program, which Lambda does not run")),
+        Ok(FileKind::MachO64) => {
+            return inspect_mach(content).ok_or_else(|| faulty("for an unknown processor"));
+        }
+        Ok(FileKind::MachOFat32 | FileKind::MachOFat64) => {
+            return Err(faulty(
+                "a macOS program for several processors, of which Lambda runs none",
+            ));
+        }
+        _ => return Err(faulty("not a Linux program (ELF)")),
+    }
+    let broken = |error: object::Error| faulty("an ELF file that cannot be read").cause(error);
+    let file = ElfFile64::<Endianness>::parse(content).map_err(broken)?;
+    let endian = file.endian();
+    let header = file.elf_header();
+    let architecture = match header.e_machine(endian) {
+        elf::EM_X86_64 => Architecture::X86_64,
+        elf::EM_AARCH64 => Architecture::Arm64,
+        _ => {
+            return Err(faulty(
+                "for a processor that Lambda has not (x86_64 and arm64 it has)",
+            ));
+        }
+    };
+    if !matches!(header.e_type(endian), elf::ET_EXEC | elf::ET_DYN) {
+        return Err(faulty("an object file, not a program"));
+    }
+    let mut loader = String::new();
+    for segment in file.elf_program_headers() {
+        if let Some(name) = segment.interpreter(endian, content).map_err(broken)? {
+            loader = String::from_utf8_lossy(name).into_owned();
+        }
+    }
+    Ok(Inspection {
+        architecture,
+        format: Format::Elf,
+        glibc: newest_glibc(&file).map_err(broken)?,
+        loader,
+    })
+}
+
+fn inspect_mach(content: &[u8]) -> Option<Inspection> {
+    use object::Object;
+    let file = object::File::parse(content).ok()?;
+    let architecture = match file.architecture() {
+        object::Architecture::X86_64 => Architecture::X86_64,
+        object::Architecture::Aarch64 => Architecture::Arm64,
+        _ => return None,
+    };
+    Some(Inspection {
+        architecture,
+        format: Format::MachO,
+        glibc: None,
+        loader: String::new(),
+    })
+}
+
+/// The newest of the versions `GLIBC_x.y` that the file asks for.
+fn newest_glibc(file: &ElfFile64<'_, Endianness>) -> Result<Option<Version>, object::Error> {
+    let (endian, data, sections) = (file.endian(), file.data(), file.elf_section_table());
+    let Some((mut needed, link)) = sections.gnu_verneed(endian, data)? else {
+        return Ok(None);
+    };
+    let strings = sections.strings(endian, data, link)?;
+    let mut newest = None;
+    while let Some((_, mut versions)) = needed.next()? {
+        while let Some(version) = versions.next()? {
+            newest = newest.max(glibc(version.name(endian, strings)?));
+        }
+    }
+    Ok(newest)
+}
+
+/// Reads `GLIBC_2.34` and `GLIBC_2.2.5`.
+fn glibc(name: &[u8]) -> Option<Version> {
+    let numbers = std::str::from_utf8(name).ok()?.strip_prefix("GLIBC_")?;
+    let mut numbers = numbers.split('.').map(str::parse);
+    Some(Version {
+        major: numbers.next()?.ok()?,
+        minor: numbers.next()?.ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests;
