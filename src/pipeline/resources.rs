@@ -1,6 +1,7 @@
 //! The kinds of resources, one file each. A new kind: a file with its [`Resource`], a line in [`properties`], a line in
 //! [`Kinds::make`].
 
+mod event_source_mapping;
 mod function;
 mod log_group;
 mod managed_policy;
@@ -20,6 +21,7 @@ pub use role::policy_of;
 /// The names of the properties that `kind` takes; `None` for an unknown kind.
 pub fn properties(kind: &str) -> Option<&'static [&'static str]> {
     Some(match kind {
+        "event_source_mapping" => event_source_mapping::PROPERTIES,
         "function" => function::PROPERTIES,
         "log_group" => log_group::PROPERTIES,
         "role" => role::PROPERTIES,
@@ -58,6 +60,11 @@ impl Catalog for Kinds<'_> {
 
     fn make<'c>(&'c self, spec: Spec) -> Result<Box<dyn Resource + 'c>> {
         Ok(match spec.kind.as_str() {
+            "event_source_mapping" => Box::new(event_source_mapping::EventSourceMapping::new(
+                self.context,
+                &self.place,
+                spec,
+            )?),
             "function" => Box::new(function::Function::new(self.context, &self.place, spec)?),
             "log_group" => Box::new(log_group::LogGroup::new(self.context, &self.place, spec)?),
             "role" => Box::new(role::Role::new(self.context, &self.place, spec)?),
