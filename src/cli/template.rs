@@ -26,7 +26,7 @@ pub(super) struct TemplateArgs {
 }
 
 /// Parts of a template by other arguments than `setup` has: what commands on functions share.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct PartArgs {
     #[command(flatten)]
     stream: StreamArg,

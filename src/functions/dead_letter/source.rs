@@ -45,6 +45,19 @@ pub struct Held {
     pub sent_ms: Option<i64>,
 }
 
+#[cfg(test)]
+impl Held {
+    /// A message as tests need it.
+    pub(crate) fn sample(id: &str, body: &str, sent_ms: Option<i64>) -> Self {
+        Self {
+            id: id.to_owned(),
+            receipt: id.to_owned(),
+            body: body.to_owned(),
+            sent_ms,
+        }
+    }
+}
+
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

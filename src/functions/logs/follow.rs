@@ -13,7 +13,7 @@ const LATE_MS: i64 = 60_000;
 pub struct Follower {
     query: Query,
     /// How often each recent event was handed out, and its time.
-    seen: HashMap<String, (usize, i64)>,
+    pub(super) seen: HashMap<String, (usize, i64)>,
     newest_ms: i64,
 }
 
