@@ -101,7 +101,7 @@ fn build(root: &Path, out: &Path) -> Result<Vec<PathBuf>> {
             cargo.env_remove(name);
         }
     }
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", remapped(root)?.join("\u{1f}"));
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", remapped(root, &dir)?.join("\u{1f}"));
     let done = cargo
         .output()
         .map_err(|error| format!("could not start cargo for the Lambda handlers: {error}"))?;
@@ -173,7 +173,7 @@ fn leaks(name: &str) -> bool {
 }
 
 /// Flags that keep the paths of this machine out of the binaries. A later one wins.
-fn remapped(root: &Path) -> Result<Vec<String>> {
+fn remapped(root: &Path, target: &Path) -> Result<Vec<String>> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let ask = |args: &[&str]| -> Result<String> {
         let answer = Command::new(&rustc).args(args).output()?;
@@ -201,6 +201,7 @@ fn remapped(root: &Path) -> Result<Vec<String>> {
         }
     }
     remap(root, "/streamctl");
+    remap(target, "/target");
     // As in a toolchain without the component rust-src.
     let library = Path::new(sysroot.trim()).join("lib/rustlib/src/rust");
     remap(&library, &format!("/rustc/{}", commit.unwrap_or("unknown")));

@@ -408,7 +408,7 @@ mod tests {
         let parse = |line: &str| <Line as clap::Parser>::try_parse_from(line.split(' '));
         let line = "x --memory 512 --timeout 2m --env A_B=1=2 --env LOG_LEVEL= --unset-env OLD --architecture aarch64 --tracing";
         let properties = parse(line).unwrap().settings.properties().unwrap();
-        insta::assert_snapshot!(json!(properties), @"");
+        insta::assert_snapshot!(json!(properties), @r#"{"architecture":"arm64","environment":{"OLD":null,"A_B":"1=2","LOG_LEVEL":""},"memory_mb":512,"timeout_seconds":120,"tracing":true}"#);
         insta::assert_snapshot!(parse("x --memory 64").unwrap().settings.properties().unwrap_err(), @"memory of 64 MB is out of range: Lambda takes 128 to 10240 MB");
         for bad in [
             "x --env AWS_REGION=eu",

@@ -171,8 +171,21 @@ mod tests {
             entries: vec![entry()],
             in_full,
         };
-        insta::assert_snapshot!(report(false).table(&Style::plain()), @"");
-        insta::assert_snapshot!(report(true).table(&Style::plain()), @"");
+        insta::assert_snapshot!(report(false).table(&Style::plain()), @"
+        HANDLER        TEMPLATE  ZIP      UNPACKED  RUNS ON  GLIBC
+        price-updater  prices    2.2 MiB  5.1 MiB   arm64    2.34
+        ");
+        insta::assert_snapshot!(report(true).table(&Style::plain()), @"
+        price-updater: Sets the price of existing products
+          aliases       prices
+          template      prices
+          code          2.2 MiB zipped, 5.1 MiB unpacked, arm64, glibc 2.34
+
+        VARIABLE             DEFAULT   MEANING
+        TABLE_NAME           required  table that it writes to
+        PRICE_CACHE_ENTRIES  0         products whose price is remembered; 0 is off
+        LOG_LEVEL            info      error, warn, info or debug
+        ");
     }
 
     #[test]
@@ -181,7 +194,40 @@ mod tests {
             entries: vec![entry()],
             in_full: true,
         };
-        insta::assert_snapshot!(report.text().replace('\t', " | "), @"");
-        insta::assert_json_snapshot!(report, @"");
+        insta::assert_snapshot!(report.text().replace('\t', " | "), @"price-updater | prices | 2300000 | 5400000 | arm64 | 2.34 | TABLE_NAME,PRICE_CACHE_ENTRIES,LOG_LEVEL");
+        insta::assert_json_snapshot!(report, @r#"
+        [
+          {
+            "name": "price-updater",
+            "aliases": [
+              "prices"
+            ],
+            "about": "Sets the price of existing products",
+            "template": "prices",
+            "zip_bytes": 2300000,
+            "unpacked_bytes": 5400000,
+            "architecture": "arm64",
+            "glibc": "2.34",
+            "code_sha256": "abc=",
+            "needs": [
+              {
+                "name": "TABLE_NAME",
+                "about": "table that it writes to",
+                "default": null
+              },
+              {
+                "name": "PRICE_CACHE_ENTRIES",
+                "about": "products whose price is remembered; 0 is off",
+                "default": "0"
+              },
+              {
+                "name": "LOG_LEVEL",
+                "about": "error, warn, info or debug",
+                "default": "info"
+              }
+            ]
+          }
+        ]
+        "#);
     }
 }

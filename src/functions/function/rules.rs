@@ -145,7 +145,14 @@ mod tests {
             let variables = BTreeMap::from([(name.to_owned(), "x".to_owned())]);
             check_environment(&variables).unwrap_err().to_string()
         };
-        insta::assert_snapshot!(["AWS_REGION", "_HANDLER", "A", "1ST", "with-dash", ""].map(refused).join("\n"), @"");
+        insta::assert_snapshot!(["AWS_REGION", "_HANDLER", "A", "1ST", "with-dash", ""].map(refused).join("\n"), @r#"
+        environment variable AWS_REGION is reserved: Lambda sets it itself
+        environment variable _HANDLER is reserved: Lambda sets it itself
+        "A" is not the name of an environment variable: use two or more letters, digits and `_`, a letter first
+        "1ST" is not the name of an environment variable: use two or more letters, digits and `_`, a letter first
+        "with-dash" is not the name of an environment variable: use two or more letters, digits and `_`, a letter first
+        "" is not the name of an environment variable: use two or more letters, digits and `_`, a letter first
+        "#);
         assert!(check_environment(&BTreeMap::from([("TABLE_NAME".into(), String::new())])).is_ok());
     }
 

@@ -62,7 +62,20 @@ fn what_lambda_would_not_run_is_refused_with_a_way_out() {
         refusal(zip(&[("bootstrap", &elf(0x3e, 1, 2), 0o755)])),
         refusal(zip(&[("bootstrap", &elf(0xf3, 3, 2), 0o755)])),
     ];
-    insta::assert_snapshot!(refusals.join("\n"), @"");
+    insta::assert_snapshot!(refusals.join("\n"), @"
+    code.zip is not a zip that can be read
+      give an executable with --bootstrap: it is zipped for you
+    code.zip has no file `bootstrap` at its root
+      give the executable with --bootstrap, or build it with `cargo lambda build --release` (https://www.cargo-lambda.info)
+    the `bootstrap` in code.zip is not executable for everyone (mode 0644)
+      give the executable with --bootstrap, or `chmod 755 bootstrap` before zipping it
+    the `bootstrap` in code.zip is not a Linux program (ELF)
+      build it with `cargo lambda build --release` (https://www.cargo-lambda.info)
+    the `bootstrap` in code.zip is an object file, not a program
+      build it with `cargo lambda build --release` (https://www.cargo-lambda.info)
+    the `bootstrap` in code.zip is for a processor that Lambda has not (x86_64 and arm64 it has)
+      build it with `cargo lambda build --release` (https://www.cargo-lambda.info)
+    ");
 }
 
 #[test]

@@ -95,7 +95,13 @@ async fn settings_come_before_code_and_values_are_not_shown() {
     let mut changes = changes.await.unwrap();
     let code = changes.remove(4);
     assert!(code.starts_with("code: 01234567 → "), "{code}");
-    insta::assert_snapshot!(changes.join("\n"), @"");
+    insta::assert_snapshot!(changes.join("\n"), @"
+    role: r → new
+    timeout: 60 s → 30 s
+    environment: another → TABLE_NAME added, TTL_DAYS changed
+    tracing: off → on
+    reserved concurrency: none → 5
+    ");
 }
 
 #[tokio::test]
@@ -118,7 +124,16 @@ async fn what_lambda_would_refuse_is_refused_before_any_call() {
         });
         refusals.push(error.await.unwrap().to_string());
     }
-    insta::assert_snapshot!(refusals.join("\n"), @"");
+    insta::assert_snapshot!(refusals.join("\n"), @r#"
+    "a b" is not a function name
+    memory of 100 MB is out of range: Lambda takes 128 to 10240 MB
+    a timeout of 0 s is out of range: Lambda takes 1 to 900 s
+    environment variable AWS_REGION is reserved: Lambda sets it itself
+    "riscv" is neither x86_64 nor arm64
+    there is no bundled handler "nobody"
+    could not read ./nowhere.zip
+    function it is not there, and no code was given to make it of
+    "#);
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::pipeline::Present;
 
 use crate::pipeline::{Catalog, Draft, Given, Request, tags};
 
