@@ -3,16 +3,23 @@
 //! A subcommand's file holds its arguments and a `run` that resolves them, calls the domain and renders what comes
 //! back. Shared by all: [`GlobalArgs`] and [`Session`].
 
+mod attach;
 #[cfg(feature = "local")]
 mod demo;
 mod deploy;
 mod describe;
 mod destroy;
+mod detach;
+mod dlq;
+mod function;
 mod handlers;
 mod init;
+mod invoke;
 mod list;
 #[cfg(feature = "local")]
 mod local;
+mod logs;
+mod mappings;
 mod metrics;
 mod outputs;
 mod plan;
@@ -133,7 +140,7 @@ enum ColorArg {
 }
 
 /// Names a stream, or takes the default one.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct StreamArg {
     /// Stream to act on [default: STREAMCTL_STREAM, AWS_KINESIS_STREAM_NAME, streamctl.toml, concert-data-stream]
     #[arg(long, value_name = "NAME")]
@@ -157,6 +164,12 @@ enum Command {
     Deploy(deploy::DeployArgs),
     Undeploy(undeploy::UndeployArgs),
     Policy(policy::PolicyArgs),
+    Attach(Box<attach::AttachArgs>),
+    Detach(detach::DetachArgs),
+    Mappings(mappings::MappingsArgs),
+    Invoke(invoke::InvokeArgs),
+    Logs(logs::LogsArgs),
+    Dlq(dlq::DlqArgs),
     #[cfg(feature = "local")]
     Local(local::LocalArgs),
     #[cfg(feature = "local")]
@@ -181,6 +194,12 @@ impl Command {
             Self::Deploy(args) => deploy::run(args, session).await,
             Self::Undeploy(args) => undeploy::run(args, session).await,
             Self::Policy(args) => policy::run(args, session).await,
+            Self::Attach(args) => attach::run(*args, session).await,
+            Self::Detach(args) => detach::run(args, session).await,
+            Self::Mappings(args) => mappings::run(args, session).await,
+            Self::Invoke(args) => invoke::run(args, session).await,
+            Self::Logs(args) => logs::run(args, session).await,
+            Self::Dlq(args) => dlq::run(args, session).await,
             #[cfg(feature = "local")]
             Self::Local(args) => local::run(args, session).await,
             #[cfg(feature = "local")]
@@ -201,6 +220,7 @@ impl Command {
                 | Self::Metrics(_)
                 | Self::Handlers(_)
                 | Self::Policy(_)
+                | Self::Mappings(_)
         )
     }
 }

@@ -10,6 +10,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::ProvideCredentials;
 use aws_smithy_http_client::Builder as HttpBuilder;
 use aws_smithy_http_client::tls;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
@@ -126,6 +127,38 @@ impl Context {
     pub fn sns(&self) -> &aws_sdk_sns::Client {
         let make = || aws_sdk_sns::Client::new(&self.sdk);
         self.lazy.sns.get_or_init(make)
+    }
+
+    /// The environment with which an AWS SDK in another process reaches this target: region, endpoint and credentials.
+    ///
+    /// # Errors
+    /// Exit 4 when there are no credentials.
+    pub async fn environment(&self) -> Result<Vec<(&'static str, String)>> {
+        let mut variables = vec![
+            ("AWS_REGION", self.region().to_owned()),
+            ("AWS_DEFAULT_REGION", self.region().to_owned()),
+        ];
+        if let Some(endpoint) = &self.endpoint {
+            variables.push(("AWS_ENDPOINT_URL", endpoint.clone()));
+        }
+        let Some(provider) = self.sdk.credentials_provider() else {
+            return Err(Error::unreachable("there are no AWS credentials"));
+        };
+        let credentials = provider
+            .provide_credentials()
+            .await
+            .map_err(|e| Error::unreachable("the AWS credentials could not be loaded").cause(e))?;
+        variables.extend([
+            ("AWS_ACCESS_KEY_ID", credentials.access_key_id().to_owned()),
+            (
+                "AWS_SECRET_ACCESS_KEY",
+                credentials.secret_access_key().to_owned(),
+            ),
+        ]);
+        if let Some(token) = credentials.session_token() {
+            variables.push(("AWS_SESSION_TOKEN", token.to_owned()));
+        }
+        Ok(variables)
     }
 
     /// The region every call goes to.

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | shell | [`cli`], [`ui`] | arguments, settings, what is printed |
 //! | domain | [`pipeline`], [`stream`], [`record`], [`produce`], [`consume`], [`functions`], [`observe`], [`cost`] | what streamctl does |
-//! | ground | [`context`], [`settings`], [`error`], [`exit`], [`platform`] | target, clients, failures |
+//! | ground | [`context`], [`settings`], [`error`], [`exit`], [`platform`], [`runtime_api`] | target, clients, failures |
 //! | local | [`local`] | the embedded cloud, reached by everything above only over HTTP |
 
 pub mod cli;
@@ -23,6 +23,7 @@ pub mod pipeline;
 pub mod platform;
 pub mod produce;
 pub mod record;
+pub mod runtime_api;
 pub mod settings;
 pub mod stream;
 pub mod ui;

@@ -34,9 +34,9 @@ use clock::{Clock, SystemClock};
 use cloudwatch::CloudWatch;
 use deliver::{Deliver, LogSink};
 use front::{Backends, Kinesis, Rest};
+use invoke::Invoke;
 use kinesis::operation::Operation;
 use kinesis::service::{KeyLookup, Request, Service, ServiceConfig};
-use invoke::Invoke;
 use lambda::{Lambda, LambdaConfig, Pace, RoleLookup};
 use mappings::{Mappings, MappingsConfig};
 use metrics::MetricSink;
@@ -291,7 +291,10 @@ impl RoleLookup for Services {
                 .body(());
             let Ok(request) = request else { return false };
             let (parts, ()) = request.into_parts();
-            self.call(caller, "iam", &parts, form.into()).await.status().is_success()
+            self.call(caller, "iam", &parts, form.into())
+                .await
+                .status()
+                .is_success()
         }
         .boxed()
     }

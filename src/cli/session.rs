@@ -63,6 +63,11 @@ impl Session {
         &self.printer
     }
 
+    /// The way to the terminal, for those who speak from another task.
+    pub(super) fn shared_printer(&self) -> Arc<Printer> {
+        Arc::clone(&self.printer)
+    }
+
     /// Ctrl-C.
     pub fn interrupt(&self) -> &Interrupt {
         &self.interrupt

@@ -31,7 +31,7 @@ pub(super) struct TemplateArgs {
 }
 
 /// Parts of a template by other arguments than `setup` has: what commands on functions share.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct PartArgs {
     #[command(flatten)]
     stream: StreamArg,

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use super::event_source_mapping::readers_of;
 use super::shared::present;
 use super::stream_arn;
 use crate::context::Context;
@@ -419,10 +420,10 @@ impl Resource for Stream<'_> {
             return Ok(Vec::new());
         };
         let facts: Facts = present.read()?;
+        let mut names = readers_of(self.context, &facts.arn, &self.spec).await;
         if facts.consumers == 0 {
-            return Ok(Vec::new());
+            return Ok(names);
         }
-        let mut names = Vec::new();
         let mut token = None;
         loop {
             let call = self.context.kinesis().list_stream_consumers();
@@ -486,6 +487,7 @@ impl Resource for Stream<'_> {
                 &[
                     "kinesis:ListStreams",
                     "kinesis:DescribeLimits",
+                    "lambda:ListEventSourceMappings",
                     "cloudwatch:GetMetricStatistics",
                 ],
                 ["*".to_owned()],

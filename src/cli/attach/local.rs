@@ -1,0 +1,199 @@
+//! `streamctl attach --local`: code that runs here, on the records of a real stream.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::AttachArgs;
+use crate::cli::Session;
+use crate::consume::{KinesisShards, Start, Tail, TailEvent, TailOptions, TailRecord};
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::functions::consumer::{Event, Policy, Totals, consume};
+use crate::functions::event::Source;
+use crate::functions::mapping::{Settings, StartingPosition};
+use crate::platform;
+use crate::record::{Record, to_entry_json};
+use crate::ui::units;
+
+/// Runs until Ctrl-C.
+pub(super) async fn run(args: &AttachArgs, code: &str, session: &Session) -> Result<Exit> {
+    let refused = args.settings.only_of_the_service();
+    if !refused.is_empty() {
+        return Err(
+            Error::usage(format!("{} cannot be followed here", refused.join(", ")))
+                .hint("leave it out, or deploy the code and attach the function"),
+        );
+    }
+    let settings = args.settings.without_destination();
+    let stream = match args.part.stream() {
+        Some(name) => name.to_owned(),
+        None => session.settings().stream.clone(),
+    };
+    crate::stream::check_name(&stream)?;
+    let context = session.context().await?;
+    let (mut code, deployed) = args
+        .local
+        .function(session, context, code, args.function.as_deref(), true)
+        .await?;
+    let source = Source {
+        stream_arn: context.stream_arn(&stream).await?,
+        role_arn: deployed.role,
+        region: context.region().to_owned(),
+    };
+    let mut options = TailOptions::new(start(&settings), jiff::Timestamp::now().as_millisecond());
+    if context.is_local() {
+        options = options.local();
+    }
+    let shards = Arc::new(KinesisShards::new(context.kinesis_once(), &stream));
+    let tail = Tail::start(shards, options).await?;
+    let printer = session.printer();
+    printer.note(&format!(
+        "{} runs here on the records of {stream}; Ctrl-C stops it",
+        code.function.name()
+    ));
+    let mut failed = FailedFile::new(args.failed_file.clone());
+    let mut show = |event: Event<'_>| show(session, &mut failed, event);
+    let stop = session.interrupt().wait();
+    let totals = consume(
+        tail,
+        &mut code.function,
+        &source,
+        &policy(&settings),
+        stop,
+        &mut show,
+    )
+    .await?;
+    finish(session, &totals, &failed)
+}
+
+fn start(settings: &Settings) -> Start {
+    match settings.starting_position {
+        None | Some(StartingPosition::Latest) => Start::Latest,
+        Some(StartingPosition::TrimHorizon) => Start::TrimHorizon,
+        Some(StartingPosition::At(ms)) => Start::Timestamp(ms),
+    }
+}
+
+/// Settings are checked before: what does not fit is not there.
+fn policy(settings: &Settings) -> Policy {
+    let seconds = |value: i64| u64::try_from(value).ok().map(Duration::from_secs);
+    Policy {
+        batch_size: settings
+            .batch_size
+            .and_then(|n| usize::try_from(n).ok())
+            .unwrap_or(100),
+        window: settings.window_seconds.and_then(seconds).unwrap_or_default(),
+        retries: settings.retries.and_then(|retries| u32::try_from(retries).ok()),
+        max_age: settings.max_record_age_seconds.and_then(seconds),
+        bisect: settings.bisect.unwrap_or(false),
+        partial_failures: settings.partial_failures.unwrap_or(true),
+    }
+}
+
+fn show(session: &Session, failed: &mut FailedFile, event: Event<'_>) -> Result<()> {
+    let printer = session.printer();
+    match event {
+        Event::Processed {
+            shard_id,
+            records,
+            took,
+        } => printer.note(&format!(
+            "{shard_id}: {} in {}",
+            counted(records as u64),
+            units::milliseconds(took.as_secs_f64() * 1000.0)
+        )),
+        Event::Failed {
+            shard_id,
+            reason,
+            next,
+        } => printer.warn(&format!("{shard_id}: {reason}; {next}")),
+        Event::GivenUp { records, reason } => {
+            failed.keep(records)?;
+            printer.warn(&format!("{} given up: {reason}", counted(records.len() as u64)));
+        }
+        Event::Tail(TailEvent::Failing { reason, .. }) => printer.note(&format!("{reason}; trying again")),
+        Event::Tail(_) => {}
+    }
+    Ok(())
+}
+
+fn finish(session: &Session, totals: &Totals, failed: &FailedFile) -> Result<Exit> {
+    let printer = session.printer();
+    printer.note(&format!(
+        "{} processed in {} invocations",
+        counted(totals.processed),
+        units::count(totals.invocations)
+    ));
+    if totals.unbegun > 0 {
+        printer.note(&format!("{} read and not processed", counted(totals.unbegun)));
+    }
+    if let Some(path) = &failed.written {
+        printer.warn(&format!(
+            "{} given up: they are in {}, for `streamctl put --file`",
+            counted(totals.given_up),
+            path.display()
+        ));
+    }
+    Ok(match () {
+        () if session.interrupt().is_set() => Exit::Interrupted,
+        () if totals.given_up > 0 => Exit::Partial,
+        () => Exit::Done,
+    })
+}
+
+fn counted(records: u64) -> String {
+    match records {
+        1 => "1 record".to_owned(),
+        many => format!("{} records", units::count(many)),
+    }
+}
+
+/// The file of records given up, in the put-records shape; made only when there is one.
+struct FailedFile {
+    path: PathBuf,
+    open: Option<File>,
+    written: Option<PathBuf>,
+}
+
+impl FailedFile {
+    fn new(named: Option<PathBuf>) -> Self {
+        let made_up = || {
+            let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+            PathBuf::from(format!("attach-failed-{now}.ndjson"))
+        };
+        Self {
+            path: named.unwrap_or_else(made_up),
+            open: None,
+            written: None,
+        }
+    }
+
+    /// Keeps records; nothing goes on where they cannot be kept.
+    fn keep(&mut self, records: &[TailRecord]) -> Result<()> {
+        let what = || format!("could not keep the records given up in {}", self.path.display());
+        let mut file = match self.open.take() {
+            Some(file) => file,
+            None => platform::private_file()
+                .write(true)
+                .create_new(true)
+                .open(&self.path)
+                .map_err(|e| Error::failed(what()).cause(e))?,
+        };
+        for record in records {
+            let record = Record {
+                data: record.data.clone(),
+                partition_key: record.partition_key.clone(),
+                explicit_hash_key: None,
+                number: 1,
+                line: 1,
+            };
+            writeln!(file, "{}", to_entry_json(&record)).map_err(|e| Error::failed(what()).cause(e))?;
+        }
+        self.open = Some(file);
+        self.written = Some(self.path.clone());
+        Ok(())
+    }
+}

@@ -1,0 +1,234 @@
+//! A mapping's settings as flags.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::functions::mapping::{Settings, StartingPosition};
+
+/// What can be set of a mapping. What is not named stays as it is, or takes AWS's default on a new one.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Settings")]
+pub(super) struct SettingArgs {
+    /// Records of a batch at most: 1 to 10000 [AWS: 100]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    batch_size: Option<i64>,
+    /// How long a batch is gathered: 0s to 5m [AWS: 0s]
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    window: Option<i64>,
+    /// Batches of one shard at the same time: 1 to 10 [AWS: 1]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    parallelization: Option<i64>,
+    /// Retries of a failed batch: 0 to 10000, -1 without end [AWS: -1]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    retries: Option<i64>,
+    /// Give up records older than this: 1m to 7d, -1 never [AWS: -1]
+    #[arg(long, value_name = "TIME", value_parser = seconds, allow_negative_numbers = true)]
+    max_record_age: Option<i64>,
+    /// Split a failed batch in two
+    #[arg(long, overrides_with = "no_bisect")]
+    bisect: bool,
+    /// Do not split a failed batch
+    #[arg(long)]
+    no_bisect: bool,
+    /// Read the function's answer as a report of failed records
+    #[arg(long, overrides_with = "no_partial_failures")]
+    partial_failures: bool,
+    /// Take any answer as a success
+    #[arg(long)]
+    no_partial_failures: bool,
+    /// Length of a tumbling window: 0s (none) to 15m
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    tumbling_window: Option<i64>,
+    /// Where a new mapping begins: latest, trim or a time such as 2026-11-21T10:00:00Z [default: latest]
+    #[arg(long, value_name = "PLACE", value_parser = start)]
+    from: Option<StartingPosition>,
+    /// Who is told of records given up: an ARN, queue:NAME, topic:NAME, bucket:NAME or none
+    #[arg(long, value_name = "DESTINATION")]
+    on_failure: Option<String>,
+    /// Only records that match this pattern (repeatable); `none` takes all filters away
+    #[arg(long, value_name = "JSON")]
+    filter: Vec<String>,
+    /// Read no records until it is enabled
+    #[arg(long, overrides_with = "enabled")]
+    disabled: bool,
+    /// Read records (again)
+    #[arg(long)]
+    enabled: bool,
+}
+
+impl SettingArgs {
+    /// As settings, whose ranges are still to be checked.
+    ///
+    /// # Errors
+    /// Exit 2 for a destination that makes no sense.
+    pub(super) async fn settings(&self, context: &Context) -> Result<Settings> {
+        let mut settings = self.without_destination();
+        if let Some(text) = &self.on_failure {
+            settings.on_failure = Some(destination(context, text).await?);
+        }
+        Ok(settings)
+    }
+
+    /// Checks all that can be checked without a call.
+    ///
+    /// # Errors
+    /// Exit 2 with every bad value at once.
+    pub(super) fn check(&self) -> Result<()> {
+        self.without_destination().check()
+    }
+
+    /// Settings that only the service knows to follow.
+    pub(super) fn only_of_the_service(&self) -> Vec<&'static str> {
+        [
+            ("--parallelization", self.parallelization.is_some()),
+            ("--tumbling-window", self.tumbling_window.is_some()),
+            ("--filter", !self.filter.is_empty()),
+            ("--on-failure", self.on_failure.is_some()),
+            ("--disabled", self.disabled),
+        ]
+        .into_iter()
+        .filter_map(|(flag, named)| named.then_some(flag))
+        .collect()
+    }
+
+    pub(super) fn without_destination(&self) -> Settings {
+        let flag = |yes: bool, no: bool| match (yes, no) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            _ => None,
+        };
+        Settings {
+            batch_size: self.batch_size,
+            window_seconds: self.window,
+            parallelization: self.parallelization,
+            retries: self.retries,
+            max_record_age_seconds: self.max_record_age,
+            bisect: flag(self.bisect, self.no_bisect),
+            partial_failures: flag(self.partial_failures, self.no_partial_failures),
+            tumbling_window_seconds: self.tumbling_window,
+            on_failure: None,
+            filters: match self.filter.as_slice() {
+                [] => None,
+                [none] if none == "none" => Some(Vec::new()),
+                filters => Some(filters.to_vec()),
+            },
+            enabled: flag(self.enabled, self.disabled),
+            starting_position: self.from,
+        }
+    }
+}
+
+/// Settings as properties of a resource of the kind `event_source_mapping`.
+///
+/// # Errors
+/// When they cannot be written; no settings make it so.
+pub(super) fn properties(settings: &Settings) -> Result<BTreeMap<String, Value>> {
+    let value = serde_json::to_value(settings)
+        .map_err(|error| Error::failed("could not write the settings").cause(error))?;
+    let mut properties: BTreeMap<String, Value> = value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    if let Some(start) = settings.starting_position {
+        properties.insert("starting_position".to_owned(), start.to_string().into());
+    }
+    Ok(properties)
+}
+
+/// The ARN that a destination means; empty for `none`.
+async fn destination(context: &Context, text: &str) -> Result<String> {
+    if text == "none" || text.starts_with("arn:") {
+        return Ok(text.trim_start_matches("none").to_owned());
+    }
+    let (partition, region) = (context.partition(), context.region());
+    match text.split_once(':').filter(|(_, name)| !name.is_empty()) {
+        Some(("queue", name)) => Ok(format!(
+            "arn:{partition}:sqs:{region}:{}:{name}",
+            context.account().await?
+        )),
+        Some(("topic", name)) => Ok(format!(
+            "arn:{partition}:sns:{region}:{}:{name}",
+            context.account().await?
+        )),
+        Some(("bucket", name)) => Ok(format!("arn:{partition}:s3:::{name}")),
+        _ => Err(Error::usage(format!("{text:?} is no destination"))
+            .hint("use queue:NAME, topic:NAME, bucket:NAME, an ARN, or none")),
+    }
+}
+
+fn start(text: &str) -> Result<StartingPosition, String> {
+    text.parse()
+}
+
+/// `5s`, `10m`, `1h`, `7d`, seconds without a unit, or -1.
+fn seconds(text: &str) -> Result<i64, String> {
+    let wrong = || "write a time such as 30s, 5m, 1h or 7d".to_owned();
+    let text = text.trim();
+    let (digits, unit) = match text.char_indices().next_back() {
+        Some((at, 's')) => (&text[..at], 1),
+        Some((at, 'm')) => (&text[..at], 60),
+        Some((at, 'h')) => (&text[..at], 3_600),
+        Some((at, 'd')) => (&text[..at], 86_400),
+        _ => (text, 1),
+    };
+    let number: i64 = digits.parse().map_err(|_| wrong())?;
+    number.checked_mul(unit).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        settings: SettingArgs,
+    }
+
+    fn parse(line: &str) -> SettingArgs {
+        Line::try_parse_from(line.split(' ')).unwrap().settings
+    }
+
+    #[test]
+    fn flags_become_settings_and_properties() {
+        let args = parse(
+            "x --batch-size 500 --window 5s --retries -1 --max-record-age 1h --bisect --no-partial-failures \
+             --from trim --filter none --disabled",
+        );
+        let properties = properties(&args.without_destination()).unwrap();
+        insta::assert_snapshot!(serde_json::to_string(&properties).unwrap(), @r#"{"batch_size":500,"bisect":true,"enabled":false,"filters":[],"max_record_age_seconds":3600,"partial_failures":false,"retries":-1,"starting_position":"trim","window_seconds":5}"#);
+        assert!(args.check().is_ok());
+        assert!(parse("x --batch-size 0").check().is_err());
+    }
+
+    #[test]
+    fn the_last_of_two_opposite_flags_counts() {
+        assert_eq!(
+            parse("x --bisect --no-bisect --bisect")
+                .without_destination()
+                .bisect,
+            Some(true)
+        );
+        assert_eq!(parse("x").without_destination(), Settings::default());
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(
+            ["5s", "10m", "1h", "7d", "90", "-1"].map(|t| seconds(t).unwrap()),
+            [5, 600, 3_600, 604_800, 90, -1]
+        );
+        for bad in ["", "s", "1w", "soon", "99999999999999999999d"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! `streamctl detach`.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::Session;
+use super::attach::with_mapper;
+use super::function::function_name;
+use super::template::PartArgs;
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::functions::mapping;
+use crate::ui::{Report, Style};
+
+/// Take a function off a stream
+///
+/// Deletes the event source mapping and waits until it is gone. Where the function stopped reading is forgotten:
+/// attached again, it begins anew. Function and stream stay.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  streamctl detach retail-processor
+  streamctl detach scorer --stream orders      one of several streams")]
+pub struct DetachArgs {
+    /// A bundled handler, or the name of any function
+    #[arg(value_name = "FUNCTION")]
+    function: String,
+    #[command(flatten)]
+    part: PartArgs,
+}
+
+/// What is detached. A stable contract with scripts.
+#[derive(Debug, Serialize)]
+struct DetachReport {
+    function: String,
+    streams: Vec<String>,
+}
+
+impl Report for DetachReport {
+    fn table(&self, _style: &Style) -> String {
+        format!("{} no longer reads {}", self.function, self.streams.join(", "))
+    }
+
+    fn text(&self) -> String {
+        let lines = self
+            .streams
+            .iter()
+            .map(|stream| format!("{}\t{stream}", self.function));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+pub(super) async fn run(args: DetachArgs, session: &Session) -> Result<Exit> {
+    let context = session.context_for_change().await?;
+    let function = function_name(session, context, &args.function, &args.part).await?;
+    let stream_arn = match args.part.stream() {
+        Some(stream) => {
+            crate::stream::check_name(stream)?;
+            Some(context.stream_arn(stream).await?)
+        }
+        None => None,
+    };
+    let found = mapping::list(context, Some(&function), stream_arn.as_deref()).await?;
+    if found.is_empty() {
+        session.printer().note(&match args.part.stream() {
+            Some(stream) => format!("Nothing to do: {function} does not read {stream}"),
+            None => format!("Nothing to do: {function} reads no stream"),
+        });
+        return Ok(Exit::Done);
+    }
+    if found.len() > 1 && stream_arn.is_none() {
+        let streams: Vec<&str> = found.iter().map(mapping::Mapping::stream).collect();
+        return Err(Error::usage(format!("{function} reads {}", streams.join(", ")))
+            .hint("name one of them with --stream"));
+    }
+    let mut report = DetachReport {
+        function: function.clone(),
+        streams: Vec::new(),
+    };
+    for mapping in &found {
+        with_mapper(session, context, &function, async |mapper| {
+            mapper.delete(&mapping.id).await
+        })
+        .await?;
+        report.streams.push(mapping.stream().to_owned());
+    }
+    session.printer().report(&report)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,354 @@
+//! `streamctl dlq`.
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::Session;
+use super::function::function_name;
+use super::template::{PartArgs, stoppable};
+use crate::context::Context;
+use crate::error::Result;
+use crate::exit::Exit;
+use crate::functions::dead_letter::{Content, Fate, Held, Letter, Options, Place, Replay, Totals, resolve};
+use crate::functions::mapping::{function_name as bare_name, resource_name};
+use crate::pipeline::Stop;
+use crate::ui::{Report, Style, table, units, visible};
+
+/// Look at records that could not be processed, and put them back into their stream
+///
+/// Reads both kinds of messages: Lambda's own, of a mapping's on-failure destination (queue, topic's queue or bucket),
+/// whose records are fetched from the stream while it retains them, and those of the bundled handlers.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  streamctl dlq list retail-processor           what its queue or bucket holds
+  streamctl dlq replay failed-events --dry-run  what would be put back
+  streamctl dlq replay failed-events            put it back, delete the messages
+  streamctl dlq replay --bucket failed --to orders-copy --keep")]
+pub struct DlqArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    List(ListArgs),
+    Replay(ReplayArgs),
+}
+
+/// Show the messages, and leave them where they are
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  streamctl dlq list failed-events
+  streamctl dlq list retail-processor -n 20 -o json
+  streamctl dlq list --bucket failed-batches")]
+struct ListArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// Look at this many messages at most
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+}
+
+/// Put the records back into their stream; delete each message whose records it has all taken
+///
+/// Delivery is at least once: a message that cannot be deleted is there again. Lambda's own messages name a range of a
+/// shard, which may hold records beside the failed ones that were processed meanwhile: handlers must take them twice.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  streamctl dlq replay failed-events --dry-run
+  streamctl dlq replay retail-processor
+  streamctl dlq replay failed-events --to orders-copy --keep
+
+Exit codes: 0 all put back, 1 none, 3 some (each message is named), 4 target
+unreachable, 130 stopped with Ctrl-C.")]
+struct ReplayArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// Stream that takes the records [default: the one they came from]
+    #[arg(long, value_name = "STREAM")]
+    to: Option<String>,
+    /// Only show what would be put back
+    #[arg(long)]
+    dry_run: bool,
+    /// Leave the messages where they are
+    #[arg(long)]
+    keep: bool,
+    /// Delete messages too of which records have expired in the stream, once the others are put back
+    #[arg(long)]
+    discard_lost: bool,
+}
+
+#[derive(Debug, Args)]
+struct PlaceArgs {
+    /// A queue (name, URL or ARN), or a function or bundled handler
+    #[arg(value_name = "QUEUE|FUNCTION", required_unless_present = "bucket")]
+    source: Option<String>,
+    /// A bucket with Lambda's objects of failed batches
+    #[arg(long, value_name = "NAME", conflicts_with = "source")]
+    bucket: Option<String>,
+}
+
+impl PlaceArgs {
+    async fn resolve(&self, session: &Session, context: &Context) -> Result<Place> {
+        if let Some(bucket) = &self.bucket {
+            return Ok(Place::Bucket(bucket.clone()));
+        }
+        let name = self.source.as_deref().unwrap_or_default();
+        let function = function_name(session, context, name, &PartArgs::default()).await?;
+        resolve(context, &function).await
+    }
+}
+
+pub(super) async fn run(args: DlqArgs, session: &Session) -> Result<Exit> {
+    match args.action {
+        Action::List(args) => list(args, session).await,
+        Action::Replay(args) => replay(args, session).await,
+    }
+}
+
+async fn list(args: ListArgs, session: &Session) -> Result<Exit> {
+    let context = session.context().await?;
+    let place = args.place.resolve(session, context).await?;
+    let mut rows = Vec::new();
+    Replay::list(context, &place, args.limit as usize, |held, letter| {
+        rows.push(match &letter {
+            Ok(letter) => Row::new(held, Some(letter), letter.reason.clone()),
+            Err(problem) => Row::new(held, None, format!("unreadable: {problem}")),
+        });
+        Ok(())
+    })
+    .await?;
+    let printer = session.printer();
+    if rows.is_empty() {
+        printer.note(&format!("The {place} is empty"));
+    }
+    printer.report(&Messages { messages: rows })?;
+    Ok(Exit::Done)
+}
+
+async fn replay(args: ReplayArgs, session: &Session) -> Result<Exit> {
+    if let Some(to) = &args.to {
+        crate::stream::check_name(to)?;
+    }
+    let context = match args.dry_run {
+        true => session.context().await?,
+        false => session.context_for_change().await?,
+    };
+    let place = args.place.resolve(session, context).await?;
+    let options = Options {
+        to: args.to,
+        keep: args.keep,
+        dry_run: args.dry_run,
+        discard_lost: args.discard_lost,
+    };
+    let replay = Replay {
+        context,
+        place: &place,
+        options: &options,
+    };
+    let step = session.printer().progress().step(place.to_string());
+    let mut rows: Vec<Row> = Vec::new();
+    let mut note = |event: crate::functions::dead_letter::Event<'_>| {
+        let mut row = Row::new(event.held, event.letter, in_words(event.fate, &options));
+        row.deleted = Some(event.deleted);
+        rows.push(row);
+        step.message(format!("{} messages", rows.len()));
+    };
+    let stop = Stop::default();
+    let outcome = stoppable(session, &stop, replay.run(&stop, &mut note)).await;
+    step.clear();
+    let totals = match outcome {
+        Ok(totals) => totals,
+        Err(error) if rows.is_empty() => return Err(error),
+        Err(error) => {
+            session.printer().report(&Messages { messages: rows })?;
+            session.printer().error(&error);
+            return Ok(Exit::Partial);
+        }
+    };
+    session.printer().report(&Messages { messages: rows })?;
+    Ok(say_totals(session, &place, &options, &totals, stop.is_set()))
+}
+
+fn say_totals(session: &Session, place: &Place, options: &Options, totals: &Totals, stopped: bool) -> Exit {
+    let printer = session.printer();
+    if totals.messages == 0 && !stopped {
+        printer.note(&format!("The {place} is empty"));
+        return Exit::Done;
+    }
+    let (records, messages) = (
+        counted(totals.records, "record"),
+        counted(totals.messages, "message"),
+    );
+    printer.note(&match options.dry_run {
+        true => format!("Would put back {records} of {messages}; dry run: nothing was sent or deleted"),
+        false => format!(
+            "Put back {records} of {messages}; {} deleted",
+            counted(totals.deleted, "message")
+        ),
+    });
+    if totals.lost > 0 {
+        printer.warn(&format!(
+            "{} lost: older than the stream's retention",
+            counted(totals.lost, "record")
+        ));
+        if !options.discard_lost {
+            printer.note("Their messages are kept; --discard-lost deletes them once the rest is put back");
+        }
+    }
+    let missing = totals.failed > 0 || totals.lost > 0;
+    match () {
+        () if stopped => Exit::Interrupted,
+        () if !missing => Exit::Done,
+        () if totals.records > 0 => Exit::Partial,
+        () => Exit::Failed,
+    }
+}
+
+fn counted(number: u64, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        many => format!("{} {what}s", units::count(many)),
+    }
+}
+
+fn in_words(fate: &Fate, options: &Options) -> String {
+    let done = if options.dry_run { "there" } else { "put back" };
+    match fate {
+        Fate::Found(count) => format!("{} there", counted(*count, "record")),
+        Fate::Replayed(count) => format!("{} put back", counted(*count, "record")),
+        Fate::Lost { replayed, lost } => {
+            format!("{} {done}, {lost} lost by age", counted(*replayed, "record"))
+        }
+        Fate::Unreadable(problem) => format!("unreadable: {problem}"),
+        Fate::Failed(reason) => format!("failed: {reason}"),
+        Fate::Skipped => "stopped before its turn".to_owned(),
+    }
+}
+
+/// Messages; JSON is an array of them. A stable contract with scripts.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Messages {
+    messages: Vec<Row>,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    id: String,
+    sent: Option<String>,
+    function: Option<String>,
+    stream: Option<String>,
+    shard_id: Option<String>,
+    records: Option<u64>,
+    /// Whether the records are in the message itself.
+    holds_data: bool,
+    first_sequence_number: Option<String>,
+    last_sequence_number: Option<String>,
+    /// Why the records failed; of a replay what became of them.
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted: Option<bool>,
+}
+
+impl Row {
+    fn new(held: &Held, letter: Option<&Letter>, detail: String) -> Self {
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let range = letter.and_then(|letter| match &letter.content {
+            Content::Range(range) => Some(range),
+            Content::Data(_) => None,
+        });
+        let sent = held
+            .sent_ms
+            .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+            .map(|time| format!("{time:.0}"));
+        Self {
+            id: held.id.clone(),
+            sent,
+            function: letter.and_then(|letter| some(bare_name(&letter.function))),
+            stream: letter.and_then(|letter| some(resource_name(&letter.stream_arn))),
+            shard_id: letter.and_then(|letter| some(&letter.shard_id)),
+            records: letter.map(Letter::count),
+            holds_data: letter.is_some() && range.is_none(),
+            first_sequence_number: range.map(|range| range.first.clone()),
+            last_sequence_number: range.map(|range| range.last.clone()),
+            detail,
+            deleted: None,
+        }
+    }
+}
+
+impl Messages {
+    fn rows(&self) -> comfy_table::Table {
+        let mut rows = table(["SENT", "STREAM", "SHARD", "RECORDS", "DETAIL"]);
+        for row in &self.messages {
+            let or_dash = |text: Option<&str>| visible(text.unwrap_or("-"));
+            let shard = row
+                .shard_id
+                .as_deref()
+                .map(|id| id.trim_start_matches("shardId-").trim_start_matches('0'));
+            rows.add_row([
+                or_dash(row.sent.as_deref()),
+                or_dash(row.stream.as_deref()),
+                or_dash(shard.map(|digits| if digits.is_empty() { "0" } else { digits })),
+                row.records
+                    .map_or_else(|| "-".to_owned(), |count| count.to_string()),
+                visible(&row.detail),
+            ]);
+        }
+        rows
+    }
+}
+
+impl Report for Messages {
+    fn table(&self, _style: &Style) -> String {
+        match self.messages.is_empty() {
+            true => String::new(),
+            false => self.rows().trim_fmt(),
+        }
+    }
+
+    fn text(&self) -> String {
+        let line = |row: &Row| {
+            let or_dash = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), visible);
+            [
+                row.id.clone(),
+                or_dash(&row.sent),
+                or_dash(&row.stream),
+                or_dash(&row.shard_id),
+                row.records
+                    .map_or_else(|| "-".to_owned(), |count| count.to_string()),
+                visible(&row.detail),
+            ]
+            .join("\t")
+        };
+        self.messages.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::functions::dead_letter::read;
+
+    #[test]
+    fn people_see_what_failed_and_why() {
+        let body = r#"{"requestContext":{"functionArn":"arn:aws:lambda:us-east-1:000000000000:function:scorer","condition":"RetryAttemptsExhausted"},"timestamp":"2026-11-21T10:00:00Z","KinesisBatchInfo":{"shardId":"shardId-000000000012","startSequenceNumber":"1","endSequenceNumber":"9","batchSize":5,"streamArn":"arn:aws:kinesis:us-east-1:000000000000:stream/orders"}}"#;
+        let letter = read(body).unwrap();
+        let held = Held::sample("m1", body, Some(1_795_255_200_000));
+        let messages = Messages {
+            messages: vec![
+                Row::new(&held, Some(&letter), letter.reason.clone()),
+                Row::new(&held, None, "unreadable: it is not JSON".to_owned()),
+            ],
+        };
+        insta::assert_snapshot!(messages.rows().set_width(80).trim_fmt(), @r"
+        SENT                  STREAM  SHARD  RECORDS  DETAIL
+        2026-11-21T10:00:00Z  orders  12     5        RetryAttemptsExhausted
+        2026-11-21T10:00:00Z  -       -      -        unreadable: it is not JSON
+        ");
+    }
+}

@@ -1,0 +1,309 @@
+//! `streamctl invoke`.
+
+use std::io::Read;
+use std::path::Path;
+
+use bytes::Bytes;
+use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::Session;
+use super::function::{LocalArgs, function_name};
+use super::template::PartArgs;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::functions::answer::{FunctionError, Verdict, verdict};
+use crate::functions::event::{EventRecord, Source, event};
+use crate::functions::invoke::{Invoked, Request, deployed, invoke};
+use crate::functions::runtime::Outcome;
+use crate::record::{KeyRule, ReadOptions, RecordReader};
+use crate::ui::Format;
+
+/// The shard that the records of a sample event are said to be of.
+const SAMPLE_SHARD: &str = "shardId-000000000000";
+/// The first sequence number of a sample event; each record's is one higher.
+const SAMPLE_NUMBER: u128 = 962_559_608_559_692_538_361_571_095_921_575_989;
+const SAMPLE_PREFIX: &str = "49590338271490256608";
+
+/// Run a function once, on an event of your own or one made of records
+///
+/// Prints what the function returns on stdout, and the end of its log on stderr. With --records it gets the event that
+/// an event source mapping would make of them. With --local the code runs here, with the settings of FUNCTION if one is
+/// named.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  streamctl invoke scorer --payload '{\"test\":true}'
+  streamctl invoke retail-processor --records events.json
+  streamctl invoke scorer --payload event.json --async
+  streamctl invoke --local ./bootstrap --records events.ndjson --env TABLE_NAME=t
+  streamctl invoke retail-processor --local target/debug/retail-event-processor \\
+      --records events.json
+
+Exit codes: 0 done, 1 the function failed, 2 bad input, 4 target unreachable.")]
+pub struct InvokeArgs {
+    /// A bundled handler, or the name of any function
+    #[arg(value_name = "FUNCTION", required_unless_present = "local")]
+    function: Option<String>,
+    /// The event: JSON, a file of it, or `-` for stdin [default: {}]
+    #[arg(short, long, value_name = "JSON|FILE|-", conflicts_with = "records")]
+    payload: Option<String>,
+    /// Make a Kinesis event of the records in this file (`-` for stdin), as `put --file` reads them
+    #[arg(short, long, value_name = "FILE")]
+    records: Option<String>,
+    /// Take each record's partition key from this field, such as user.id
+    #[arg(long, value_name = "PATH", requires = "records")]
+    partition_key_field: Option<String>,
+    /// Only queue the event: the answer is not waited for
+    #[arg(long = "async", conflicts_with = "local")]
+    asynchronous: bool,
+    /// Show the end of the log (the default)
+    #[arg(long, overrides_with = "no_log")]
+    log: bool,
+    /// Show nothing of the log
+    #[arg(long)]
+    no_log: bool,
+    #[command(flatten)]
+    local: LocalArgs,
+}
+
+/// The result for scripts.
+#[derive(Debug, Serialize)]
+struct InvokeReport<'a> {
+    function: &'a str,
+    status: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+    error: Option<String>,
+    /// What the function returned, or its error object.
+    payload: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<&'a str>,
+}
+
+pub(super) async fn run(args: InvokeArgs, session: &Session) -> Result<Exit> {
+    let fixed = match (&args.records, &args.payload) {
+        (Some(_), _) => None,
+        (None, Some(text)) => Some(payload(text)?),
+        (None, None) => Some(Bytes::from_static(b"{}")),
+    };
+    let context = session.context().await?;
+    let function = match &args.function {
+        Some(name) => Some(function_name(session, context, name, &PartArgs::default()).await?),
+        None => None,
+    };
+    let (invoked, name, event) = match &args.local.local {
+        Some(code) => here(&args, session, context, code, function.as_deref(), fixed).await?,
+        None => {
+            let function = function.unwrap_or_default();
+            let event = match fixed {
+                Some(event) => event,
+                None => {
+                    let role = deployed(context, &function).await?.map(|found| found.role);
+                    sample(&args, session, context, role.unwrap_or_default()).await?
+                }
+            };
+            let request = Request {
+                function: function.clone(),
+                payload: event.clone(),
+                asynchronous: args.asynchronous,
+                log: args.log || !args.no_log,
+            };
+            (invoke(context, &request).await?, function, event)
+        }
+    };
+    show(session, &name, &invoked)?;
+    if let Some(error) = &invoked.error {
+        return Err(Error::failed(format!("function {name} failed: {error}"))
+            .hint(format!("`streamctl logs {name}` shows what it logged")));
+    }
+    note_failures(session, &invoked.payload, &event);
+    Ok(Exit::Done)
+}
+
+/// Runs code here.
+async fn here(
+    args: &InvokeArgs,
+    session: &Session,
+    context: &Context,
+    code: &str,
+    like: Option<&str>,
+    fixed: Option<Bytes>,
+) -> Result<(Invoked, String, Bytes)> {
+    let show_log = args.log || !args.no_log;
+    let (mut code, settings) = args
+        .local
+        .function(session, context, code, like, show_log)
+        .await?;
+    let event = match fixed {
+        Some(event) => event,
+        None => sample(args, session, context, settings.role).await?,
+    };
+    let outcome = tokio::select! {
+        outcome = code.function.invoke(event.clone()) => outcome?,
+        () = session.interrupt().wait() => {
+            return Err(Error::new(Exit::Interrupted, "stopped before the function answered"));
+        }
+    };
+    let (payload, error) = match outcome {
+        Outcome::Returned(payload) => (payload, None),
+        Outcome::Failed(error) => (error_object(&error), Some(error)),
+    };
+    let invoked = Invoked {
+        status: 200,
+        payload,
+        log: None,
+        version: None,
+        error,
+    };
+    Ok((invoked, settings.name, event))
+}
+
+fn error_object(error: &FunctionError) -> Bytes {
+    crate::runtime_api::error_object(&error.error_message, &error.error_type)
+}
+
+/// The event that `--payload` gives.
+fn payload(text: &str) -> Result<Bytes> {
+    let is_json = |bytes: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
+    if text != "-" && is_json(text.as_bytes()) {
+        return Ok(Bytes::from(text.to_owned()));
+    }
+    let (name, read) = match text {
+        "-" => ("stdin", {
+            let mut bytes = Vec::new();
+            std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+        }),
+        path if Path::new(path).exists() => (path, std::fs::read(path)),
+        _ => {
+            return Err(Error::usage("the payload is neither JSON nor a file")
+                .hint("give JSON such as '{\"test\":true}', the path of a file, or `-` for stdin"));
+        }
+    };
+    let bytes = read.map_err(|e| Error::usage(format!("{name} could not be read")).cause(e))?;
+    if !is_json(&bytes) {
+        return Err(Error::usage(format!("{name} is not JSON")).hint("--records takes files of records"));
+    }
+    Ok(Bytes::from(bytes))
+}
+
+/// The event of `--records`, as if they stood in the default stream.
+async fn sample(args: &InvokeArgs, session: &Session, context: &Context, role_arn: String) -> Result<Bytes> {
+    let source = Source {
+        stream_arn: context.stream_arn(&session.settings().stream).await?,
+        role_arn,
+        region: context.region().to_owned(),
+    };
+    let path = args.records.as_deref().unwrap_or("-");
+    let name = if path == "-" { "stdin" } else { path };
+    let input: Box<dyn Read> = match path {
+        "-" => Box::new(std::io::stdin()),
+        path => Box::new(
+            std::fs::File::open(path)
+                .map_err(|e| Error::usage(format!("{path} could not be read")).cause(e))?,
+        ),
+    };
+    let options = ReadOptions {
+        key: args
+            .partition_key_field
+            .as_deref()
+            .map_or(KeyRule::Random, KeyRule::field),
+        ..ReadOptions::default()
+    };
+    let mut reader = RecordReader::new(input, options);
+    let mut records = Vec::new();
+    while let Some(record) = reader.read().map_err(|fault| fault.into_error(name))? {
+        records.push(record);
+    }
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let numbers: Vec<String> = (0..records.len() as u128)
+        .map(|index| format!("{SAMPLE_PREFIX}{}", SAMPLE_NUMBER + index))
+        .collect();
+    let wired = records.iter().zip(&numbers).map(|(record, number)| EventRecord {
+        shard_id: SAMPLE_SHARD,
+        sequence_number: number,
+        partition_key: &record.partition_key,
+        arrival_ms: now_ms,
+        data: &record.data,
+    });
+    event(&source, wired).map(Bytes::from)
+}
+
+fn show(session: &Session, name: &str, invoked: &Invoked) -> Result<()> {
+    let printer = session.printer();
+    if matches!(printer.format(), Format::Json | Format::Yaml) {
+        let text = String::from_utf8_lossy(&invoked.payload);
+        // What is not JSON, such as nothing at all, is shown as text.
+        let payload = RawValue::from_string(text.into_owned())
+            .or_else(|_| serde_json::value::to_raw_value(&String::from_utf8_lossy(&invoked.payload)));
+        let report = InvokeReport {
+            function: name,
+            status: invoked.status,
+            version: invoked.version.as_deref(),
+            error: invoked.error.as_ref().map(ToString::to_string),
+            payload: payload.map_err(|e| Error::failed("could not write the answer").cause(e))?,
+            log: invoked.log.as_deref(),
+        };
+        printer.ndjson(&report)?;
+        return printer.flush();
+    }
+    if let Some(log) = &invoked.log {
+        printer.note(log.trim_end());
+    }
+    match invoked.status {
+        202 => printer.note(&format!("The event is queued for {name}")),
+        _ => printer.out_bytes(&invoked.payload, b"\n")?,
+    }
+    printer.flush()
+}
+
+/// Says so where the function reports records as failed: an event source mapping would send them again.
+fn note_failures(session: &Session, answer: &[u8], event: &[u8]) {
+    let event: Value = serde_json::from_slice(event).unwrap_or_default();
+    let Some(records) = event.get("Records").and_then(Value::as_array) else {
+        return;
+    };
+    let numbers: Vec<&str> = records
+        .iter()
+        .filter_map(|record| record.get("kinesis")?.get("sequenceNumber")?.as_str())
+        .collect();
+    let failed = match verdict(answer, &numbers) {
+        Verdict::Success => return,
+        Verdict::Failure => 0,
+        Verdict::From(place) => place,
+    };
+    session.printer().warn(&format!(
+        "the function reports failures: a mapping would send it again from record {} of {} on",
+        failed + 1,
+        numbers.len()
+    ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_is_json_or_a_file_of_it() {
+        assert_eq!(payload("{\"a\":1}").unwrap(), Bytes::from_static(b"{\"a\":1}"));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("event.json");
+        std::fs::write(&path, "[1]").unwrap();
+        assert_eq!(
+            payload(path.to_str().unwrap()).unwrap(),
+            Bytes::from_static(b"[1]")
+        );
+        std::fs::write(&path, "{").unwrap();
+        assert_eq!(payload(path.to_str().unwrap()).unwrap_err().exit(), Exit::Usage);
+        insta::assert_snapshot!(payload("missing.json").unwrap_err(), @"the payload is neither JSON nor a file");
+    }
+
+    #[test]
+    fn sample_numbers_have_the_form_of_real_ones() {
+        let number = format!("{SAMPLE_PREFIX}{SAMPLE_NUMBER}");
+        assert_eq!(number.len(), 56);
+    }
+}

@@ -1,0 +1,206 @@
+//! `streamctl logs`.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use tokio::time::sleep;
+
+use super::Session;
+use super::function::function_name;
+use super::template::PartArgs;
+use crate::consume::{Start, StartRule};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::functions::invoke::deployed;
+use crate::functions::logs::{CloudWatchLogs, Follower, LogLine, Query, read};
+use crate::ui::{Format, visible};
+
+/// Pause between two looks at what is new. FilterLogEvents takes 5 to 10 calls a second and account.
+const PAUSE: Duration = Duration::from_secs(2);
+const LOCAL_PAUSE: Duration = Duration::from_millis(300);
+
+/// Show what functions log
+///
+/// Several functions or groups, and all log streams of each, are shown as one, in the order of time. --follow shows
+/// each event once, also one that arrives late.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  streamctl logs retail-processor                the last 10 minutes
+  streamctl logs retail-processor --follow
+  streamctl logs scorer prices --since 1h --filter ERROR
+  streamctl logs scorer --filter '{ $.level = \"WARN\" }' -n 20
+  streamctl logs /aws/lambda/scorer -o json | jq -r .message")]
+pub struct LogsArgs {
+    /// Bundled handlers, functions, or log groups (anything with a `/`)
+    #[arg(value_name = "FUNCTION|GROUP", required = true)]
+    names: Vec<String>,
+    /// Go on with what is logged from now on
+    #[arg(short, long)]
+    follow: bool,
+    /// From when on: 10m, 2h, 1d, or a time such as 2026-11-21T10:00:00Z
+    #[arg(long, value_name = "TIME", default_value = "10m")]
+    since: String,
+    /// Only events that match this CloudWatch Logs pattern, such as ERROR or '{ $.level = "WARN" }'
+    #[arg(long, value_name = "PATTERN")]
+    filter: Option<String>,
+    /// Only the last N of what is there
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+}
+
+pub(super) async fn run(args: LogsArgs, session: &Session) -> Result<Exit> {
+    if session.printer().format() == Format::Yaml {
+        return Err(Error::usage("logs does not write YAML").hint("use -o json, -o text, or no -o at all"));
+    }
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let from_ms = match args.since.parse::<StartRule>()?.resolve(now_ms, &[])? {
+        Start::Timestamp(ms) => ms,
+        Start::Latest => now_ms,
+        Start::TrimHorizon => 0,
+        Start::Sequence { .. } => {
+            return Err(
+                Error::usage("--since takes a time, not a record").hint("use 10m or 2026-11-21T10:00:00Z")
+            );
+        }
+    };
+    let context = session.context().await?;
+    let mut groups = Vec::new();
+    for name in &args.names {
+        groups.push(group_of(session, context, name).await?);
+    }
+    groups.sort();
+    groups.dedup();
+    let show = Show {
+        session,
+        several: groups.len() > 1,
+    };
+    let query = Query {
+        groups,
+        from_ms,
+        pattern: args.filter.clone(),
+    };
+    let work = async {
+        match args.follow {
+            true => follow(&args, context, &show, query).await,
+            false => once(&args, context, &show, &query).await,
+        }
+    };
+    tokio::select! {
+        outcome = work => outcome,
+        () = session.interrupt().wait() => {
+            session.printer().flush()?;
+            Ok(Exit::Interrupted)
+        }
+    }
+}
+
+async fn once(args: &LogsArgs, context: &Context, show: &Show<'_>, query: &Query) -> Result<Exit> {
+    let source = CloudWatchLogs::new(context, false);
+    let mut last = VecDeque::new();
+    let mut count = 0_u64;
+    read(&source, query, |line| {
+        count += 1;
+        match args.limit {
+            None => show.line(&line)?,
+            Some(limit) => {
+                last.push_back(line);
+                if last.len() > limit as usize {
+                    last.pop_front();
+                }
+            }
+        }
+        Ok(true)
+    })
+    .await?;
+    last.iter().try_for_each(|line| show.line(line))?;
+    let printer = show.session.printer();
+    printer.flush()?;
+    if count == 0 {
+        printer.note(&format!("Nothing was logged since {}", args.since));
+    }
+    Ok(Exit::Done)
+}
+
+async fn follow(args: &LogsArgs, context: &Context, show: &Show<'_>, query: Query) -> Result<Exit> {
+    let source = CloudWatchLogs::new(context, true);
+    let pause = if context.is_local() { LOCAL_PAUSE } else { PAUSE };
+    let mut follower = Follower::new(query);
+    let mut first = true;
+    loop {
+        let lines = follower.poll(&source).await?;
+        let skip = match args.limit {
+            Some(limit) if first => lines.len().saturating_sub(limit as usize),
+            _ => 0,
+        };
+        first = false;
+        lines.iter().skip(skip).try_for_each(|line| show.line(line))?;
+        show.session.printer().flush()?;
+        sleep(pause).await;
+    }
+}
+
+/// The log group that a name means.
+async fn group_of(session: &Session, context: &Context, name: &str) -> Result<String> {
+    if name.contains('/') {
+        return Ok(name.to_owned());
+    }
+    let function = function_name(session, context, name, &PartArgs::default()).await?;
+    // Logs outlive the function: without it they are where Lambda puts them.
+    let found = deployed(context, &function).await?;
+    Ok(found.map_or_else(|| format!("/aws/lambda/{function}"), |found| found.log_group))
+}
+
+struct Show<'a> {
+    session: &'a Session,
+    several: bool,
+}
+
+/// The stable form of an event for scripts.
+#[derive(Serialize)]
+struct JsonLine<'a> {
+    time: String,
+    group: &'a str,
+    stream: &'a str,
+    message: &'a str,
+}
+
+impl Show<'_> {
+    fn line(&self, line: &LogLine) -> Result<()> {
+        let printer = self.session.printer();
+        match printer.format() {
+            Format::Json => printer.ndjson(&JsonLine {
+                time: time(line.at_ms),
+                group: &line.group,
+                stream: &line.stream,
+                message: &line.message,
+            }),
+            Format::Text => printer.out(&line.message),
+            Format::Table | Format::Yaml => {
+                let style = printer.style();
+                let group = match self.several {
+                    true => format!("{}  ", style.dim(&short(&line.group))),
+                    false => String::new(),
+                };
+                printer.out(&format!(
+                    "{}  {group}{}",
+                    style.dim(&time(line.at_ms)),
+                    visible(&line.message)
+                ))
+            }
+        }
+    }
+}
+
+/// The function's name where the group is Lambda's.
+fn short(group: &str) -> String {
+    visible(group.strip_prefix("/aws/lambda/").unwrap_or(group))
+}
+
+/// RFC 3339, UTC, with milliseconds.
+fn time(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"))
+}

@@ -1,0 +1,135 @@
+//! What a function's answer to a batch means, and a function's error in words.
+//!
+//! Source: "Configuring partial batch response with Kinesis Data Streams and Lambda", Lambda developer guide.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// How a batch came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// All of it is processed.
+    Success,
+    /// The records before this place are processed; it and what follows is to come again.
+    From(usize),
+    /// None of it is processed.
+    Failure,
+}
+
+/// What `answer` says of the records with these sequence numbers, where the mapping reads failure reports. An answer that
+/// is no report is a success, whatever it says; a report that names no record of the batch fails it all.
+pub fn verdict(answer: &[u8], sequence_numbers: &[&str]) -> Verdict {
+    let Ok(Value::Object(answer)) = serde_json::from_slice(answer) else {
+        return Verdict::Success;
+    };
+    let failures = match answer.get("batchItemFailures") {
+        None | Some(Value::Null) => return Verdict::Success,
+        Some(Value::Array(failures)) => failures,
+        Some(_) => return Verdict::Failure,
+    };
+    let mut lowest = sequence_numbers.len();
+    for failure in failures {
+        let place = failure
+            .get("itemIdentifier")
+            .and_then(Value::as_str)
+            .and_then(|id| sequence_numbers.iter().position(|number| *number == id));
+        match place {
+            Some(place) => lowest = lowest.min(place),
+            None => return Verdict::Failure,
+        }
+    }
+    match lowest {
+        _ if failures.is_empty() => Verdict::Success,
+        0 => Verdict::Failure,
+        lowest => Verdict::From(lowest),
+    }
+}
+
+/// A function's error, as it or Lambda reports it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FunctionError {
+    /// Its type, such as `Runtime.ExitError`.
+    #[serde(deserialize_with = "text")]
+    pub error_type: String,
+    /// In words.
+    #[serde(deserialize_with = "text")]
+    pub error_message: String,
+}
+
+fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Null => String::new(),
+        Value::String(text) => text,
+        other => other.to_string(),
+    })
+}
+
+impl FunctionError {
+    /// Reads the error object `payload`; anything else is taken as the message.
+    pub fn parse(payload: &[u8]) -> Self {
+        serde_json::from_slice(payload).unwrap_or_else(|_| Self {
+            error_type: String::new(),
+            error_message: String::from_utf8_lossy(payload).trim().to_owned(),
+        })
+    }
+}
+
+impl std::fmt::Display for FunctionError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.error_type.as_str(), self.error_message.as_str()) {
+            ("", "") => f.write_str("an error without a message"),
+            ("", message) => f.write_str(message),
+            (kind, "") => f.write_str(kind),
+            (kind, message) => write!(f, "{kind}: {message}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_mean_what_the_developer_guide_says() {
+        let judged = |answer: &str| verdict(answer.as_bytes(), &["10", "11", "12"]);
+        for success in [
+            "",
+            "null",
+            "{}",
+            "\"ok\"",
+            "[1]",
+            r#"{"statusCode":500}"#,
+            r#"{"batchItemFailures":[]}"#,
+            r#"{"batchItemFailures":null}"#,
+        ] {
+            assert_eq!(judged(success), Verdict::Success, "{success}");
+        }
+        for failure in [
+            r#"{"batchItemFailures":"all"}"#,
+            r#"{"batchItemFailures":[{"itemIdentifier":""}]}"#,
+            r#"{"batchItemFailures":[{"itemIdentifier":null}]}"#,
+            r#"{"batchItemFailures":[{"itemId":"11"}]}"#,
+            r#"{"batchItemFailures":[{"itemIdentifier":"12"},{"itemIdentifier":"99"}]}"#,
+            r#"{"batchItemFailures":[{"itemIdentifier":"10"}]}"#,
+        ] {
+            assert_eq!(judged(failure), Verdict::Failure, "{failure}");
+        }
+        let partial = r#"{"batchItemFailures":[{"itemIdentifier":"12"},{"itemIdentifier":"11"}]}"#;
+        assert_eq!(judged(partial), Verdict::From(1));
+    }
+
+    #[test]
+    fn errors_are_told_in_words() {
+        let told = |payload: &str| FunctionError::parse(payload.as_bytes()).to_string();
+        let crash =
+            r#"{"errorType":"Runtime.ExitError","errorMessage":"RequestId: 1 Error: Runtime exited"}"#;
+        assert_eq!(
+            told(crash),
+            "Runtime.ExitError: RequestId: 1 Error: Runtime exited"
+        );
+        assert_eq!(told(r#"{"errorMessage":{"a":1}}"#), r#"{"a":1}"#);
+        assert_eq!(told("rubbish"), "rubbish");
+        assert_eq!(told("{}"), "an error without a message");
+    }
+}

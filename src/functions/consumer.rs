@@ -1,0 +1,315 @@
+//! Feeds a function that runs here with the records of a real stream, as an event source mapping would.
+//!
+//! Follows the mapping's rules for batch size, window, payload size, retries, record age, bisection and failure reports.
+//! One batch at a time; no checkpoint outlives the process; filters, tumbling windows and parallelization are the
+//! service's. Records that are given up come out as [`Event::GivenUp`], never silently.
+
+mod batch;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::answer::FunctionError;
+use super::event::{EventRecord, MAX_PAYLOAD, Source, event, weight};
+use super::runtime::{LocalFunction, Outcome};
+use crate::consume::{ShardSource, Tail, TailEvent, TailRecord};
+use crate::error::Result;
+
+pub use batch::{Attempt, Next, Policy, next};
+
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Runs the function on a payload.
+pub trait Run: Send {
+    /// One invocation.
+    fn run(&mut self, payload: Bytes) -> impl Future<Output = Result<Outcome>> + Send;
+}
+
+impl Run for LocalFunction {
+    async fn run(&mut self, payload: Bytes) -> Result<Outcome> {
+        self.invoke(payload).await
+    }
+}
+
+/// What happens.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// An invocation was answered for: so many records of a shard are processed.
+    Processed {
+        /// The shard.
+        shard_id: &'a str,
+        /// How many records.
+        records: usize,
+        /// How long it took.
+        took: Duration,
+    },
+    /// The function failed, and is to be invoked again.
+    Failed {
+        /// The shard.
+        shard_id: &'a str,
+        /// Why.
+        reason: &'a str,
+        /// What comes next, in words.
+        next: &'a str,
+    },
+    /// Records are given up.
+    GivenUp {
+        /// The records, of one shard and in order.
+        records: &'a [TailRecord],
+        /// Why.
+        reason: &'a str,
+    },
+    /// Something else that the tail tells.
+    Tail(&'a TailEvent),
+}
+
+/// Where events go.
+pub type Events<'a> = &'a mut (dyn FnMut(Event<'_>) -> Result<()> + Send);
+
+/// Counts of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Records that are processed.
+    pub processed: u64,
+    /// Records that were given up.
+    pub given_up: u64,
+    /// Invocations.
+    pub invocations: u64,
+    /// Records that were read and whose batch was not begun when the run was stopped.
+    pub unbegun: u64,
+}
+
+/// Records of one shard that wait to be a batch.
+struct Gathering {
+    records: Vec<TailRecord>,
+    bytes: usize,
+    due: Instant,
+}
+
+/// Consumes `tail` until it ends or `stop` resolves; then the batch under way is finished, with its retries left off.
+///
+/// # Errors
+/// When the stream cannot be read, the function cannot be started, or an event is refused by its receiver.
+pub async fn consume<S: ShardSource, R: Run>(
+    mut tail: Tail<S>,
+    function: &mut R,
+    source: &Source,
+    policy: &Policy,
+    stop: impl Future<Output = ()>,
+    events: Events<'_>,
+) -> Result<Totals> {
+    let mut stop = std::pin::pin!(stop);
+    let mut gathering: HashMap<Arc<str>, Gathering> = HashMap::new();
+    let mut work = Work {
+        function,
+        source,
+        policy,
+        events,
+        totals: Totals::default(),
+        stopped: false,
+    };
+    let mut ended = false;
+    while !work.stopped {
+        let due = gathering
+            .iter()
+            .filter(|(_, one)| !one.records.is_empty())
+            .min_by_key(|(_, one)| one.due)
+            .map(|(shard, one)| (Arc::clone(shard), one.due));
+        if let Some((shard, at)) = &due
+            && (ended || *at <= Instant::now() || gathering.get(shard).is_some_and(|one| one.is_full(policy)))
+            && let Some(one) = gathering.get_mut(shard)
+        {
+            let batch = one.take(policy, source);
+            work.batch(batch, stop.as_mut()).await?;
+            continue;
+        }
+        if ended && due.is_none() {
+            break;
+        }
+        let wake = due.map(|(_, at)| at);
+        tokio::select! {
+            biased;
+            () = stop.as_mut() => work.stopped = true,
+            next = tail.next(), if !ended => match next.transpose()? {
+                None => ended = true,
+                Some(TailEvent::Records(batch)) => for record in &batch.records {
+                    gathering
+                        .entry(Arc::clone(&record.shard_id))
+                        .or_insert_with(Gathering::empty)
+                        .add(record, policy, source);
+                },
+                Some(event) => (work.events)(Event::Tail(&event))?,
+            },
+            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+        }
+    }
+    work.totals.unbegun += gathering
+        .values()
+        .map(|one| one.records.len() as u64)
+        .sum::<u64>();
+    Ok(work.totals)
+}
+
+impl Gathering {
+    fn empty() -> Self {
+        Self {
+            records: Vec::new(),
+            bytes: 0,
+            due: Instant::now(),
+        }
+    }
+
+    fn add(&mut self, record: &TailRecord, policy: &Policy, source: &Source) {
+        if self.records.is_empty() {
+            self.due = Instant::now() + policy.window;
+        }
+        self.bytes += weight(source, record.data.len(), record.partition_key.len());
+        self.records.push(record.clone());
+        // Whatever is full goes first.
+        if self.is_full(policy) {
+            self.due = Instant::now();
+        }
+    }
+
+    fn is_full(&self, policy: &Policy) -> bool {
+        self.records.len() >= policy.batch_size || self.bytes >= MAX_PAYLOAD
+    }
+
+    /// The records of one batch; at least one.
+    fn take(&mut self, policy: &Policy, source: &Source) -> Vec<TailRecord> {
+        let mut bytes = 0;
+        let mut count = 0;
+        for record in self.records.iter().take(policy.batch_size) {
+            bytes += weight(source, record.data.len(), record.partition_key.len());
+            if count > 0 && bytes > MAX_PAYLOAD {
+                break;
+            }
+            count += 1;
+        }
+        let rest = self.records.split_off(count);
+        self.bytes = rest
+            .iter()
+            .map(|record| weight(source, record.data.len(), record.partition_key.len()))
+            .sum();
+        std::mem::replace(&mut self.records, rest)
+    }
+}
+
+struct Work<'a, R> {
+    function: &'a mut R,
+    source: &'a Source,
+    policy: &'a Policy,
+    events: Events<'a>,
+    totals: Totals,
+    stopped: bool,
+}
+
+impl<R: Run> Work<'_, R> {
+    /// Sees one batch through: processed, or given up.
+    async fn batch(
+        &mut self,
+        records: Vec<TailRecord>,
+        mut stop: std::pin::Pin<&mut (impl Future<Output = ()> + ?Sized)>,
+    ) -> Result<()> {
+        let mut waiting = vec![Attempt { records, tries: 0 }];
+        while let Some(mut attempt) = waiting.pop() {
+            if self.stopped {
+                self.totals.unbegun += attempt.records.len() as u64;
+                continue;
+            }
+            self.drop_old(&mut attempt)?;
+            let Some(first) = attempt.records.first() else {
+                continue;
+            };
+            let shard = Arc::clone(&first.shard_id);
+            let started = Instant::now();
+            let outcome = self.function.run(self.payload(&attempt.records)?).await?;
+            self.totals.invocations += 1;
+            let next = next(self.policy, attempt, &outcome);
+            if next.processed > 0 {
+                self.totals.processed += next.processed as u64;
+                (self.events)(Event::Processed {
+                    shard_id: &shard,
+                    records: next.processed,
+                    took: started.elapsed(),
+                })?;
+            }
+            let reason = reason(&outcome);
+            if !next.given_up.is_empty() {
+                self.totals.given_up += next.given_up.len() as u64;
+                (self.events)(Event::GivenUp {
+                    records: &next.given_up,
+                    reason: &reason,
+                })?;
+            }
+            let Some(again) = next.again.first() else { continue };
+            let tries = again.tries;
+            (self.events)(Event::Failed {
+                shard_id: &shard,
+                reason: &reason,
+                next: &next.in_words(),
+            })?;
+            waiting.extend(next.again.into_iter().rev());
+            tokio::select! {
+                biased;
+                () = stop.as_mut() => self.stopped = true,
+                () = sleep(pause(tries)) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_old(&mut self, attempt: &mut Attempt) -> Result<()> {
+        let Some(oldest) = self.policy.max_age else {
+            return Ok(());
+        };
+        let now = jiff::Timestamp::now().as_millisecond();
+        let limit = now.saturating_sub(i64::try_from(oldest.as_millis()).unwrap_or(i64::MAX));
+        let is_young = |record: &TailRecord| record.arrival_ms.is_none_or(|arrival| arrival >= limit);
+        let young = attempt
+            .records
+            .iter()
+            .position(is_young)
+            .unwrap_or(attempt.records.len());
+        let rest = attempt.records.split_off(young);
+        let old = std::mem::replace(&mut attempt.records, rest);
+        if old.is_empty() {
+            return Ok(());
+        }
+        self.totals.given_up += old.len() as u64;
+        (self.events)(Event::GivenUp {
+            records: &old,
+            reason: "older than the maximum record age",
+        })
+    }
+
+    fn payload(&self, records: &[TailRecord]) -> Result<Bytes> {
+        let records = records.iter().map(|record| EventRecord {
+            shard_id: &record.shard_id,
+            sequence_number: &record.sequence_number,
+            partition_key: &record.partition_key,
+            arrival_ms: record.arrival_ms.unwrap_or_default(),
+            data: &record.data,
+        });
+        event(self.source, records).map(Bytes::from)
+    }
+}
+
+fn reason(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Returned(_) => "the function reports records as failed".to_owned(),
+        Outcome::Failed(error) => FunctionError::to_string(error),
+    }
+}
+
+/// Doubles from 100 ms.
+fn pause(tries: u32) -> Duration {
+    (Duration::from_millis(100) * 2_u32.saturating_pow(tries.min(10))).min(LONGEST_PAUSE)
+}

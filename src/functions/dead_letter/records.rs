@@ -1,0 +1,221 @@
+//! The records of a range, from its shard.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::Range;
+use crate::consume::{IteratorStart, Page, ReadError, ShardSource, TailRecord};
+use crate::error::{Error, Result};
+
+/// How long reads may fail one after another.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// 5 GetRecords a second and shard. Source: GetRecords, Kinesis API reference.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What was found of a range.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// Records that are there.
+    pub found: u64,
+    /// Records that the stream retains no more.
+    pub lost: u64,
+}
+
+/// Takes records as they are read; says no to end it.
+pub trait Puller: Send {
+    /// Takes one page.
+    fn take(&mut self, records: Vec<TailRecord>) -> impl Future<Output = bool> + Send;
+}
+
+/// Reads every record of `range` in `shard_id` and hands it to `puller`. Records of the range that have expired are
+/// counted as lost.
+///
+/// # Errors
+/// When the shard cannot be read.
+pub async fn fetch<S: ShardSource>(
+    source: &S,
+    shard_id: &str,
+    range: &Range,
+    puller: &mut impl Puller,
+) -> Result<Fetched> {
+    let shard: Arc<str> = shard_id.into();
+    let mut fetched = Fetched::default();
+    let mut first_is_there = false;
+    let mut start = IteratorStart::At(range.first.clone());
+    let mut iterator: Option<String> = None;
+    let mut failing_since: Option<Instant> = None;
+    loop {
+        let step = match iterator.take() {
+            None => source
+                .iterator(&shard, &start)
+                .await
+                .map(|found| (Some(found), None)),
+            Some(now) => source
+                .page(&shard, &now, 10_000)
+                .await
+                .map(|page| (Some(now), Some(page))),
+        };
+        let page: Page = match step {
+            Ok((found, None)) => {
+                iterator = found;
+                continue;
+            }
+            Ok((_, Some(page))) => page,
+            // An iterator lives five minutes; the place is known.
+            Err(ReadError::Expired) => continue,
+            Err(ReadError::Fatal(error)) if is_expired(&error) => break,
+            Err(ReadError::Fatal(error)) => return Err(error),
+            Err(ReadError::Throttled(error) | ReadError::Transient(error)) => {
+                let since = *failing_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > PATIENCE {
+                    return Err(error);
+                }
+                sleep(PAUSE * 2).await;
+                continue;
+            }
+        };
+        failing_since = None;
+        let tip = page.behind_ms == Some(0) && page.records.is_empty();
+        let mut wanted = page.records;
+        let past = wanted
+            .iter()
+            .any(|record| is_after(&record.sequence_number, &range.last));
+        wanted.retain(|record| {
+            !is_after(&record.sequence_number, &range.last)
+                && !is_after(&range.first, &record.sequence_number)
+        });
+        first_is_there |= wanted
+            .first()
+            .is_some_and(|record| record.sequence_number == range.first);
+        let done = past
+            || wanted
+                .last()
+                .is_some_and(|record| record.sequence_number == range.last);
+        if let Some(last) = wanted.last() {
+            start = IteratorStart::After(last.sequence_number.clone());
+            fetched.found += wanted.len() as u64;
+            if !puller.take(wanted).await {
+                return Ok(fetched);
+            }
+        }
+        match page.next {
+            Some(next) if !done && !tip => iterator = Some(next),
+            _ => break,
+        }
+        sleep(PAUSE).await;
+    }
+    fetched.lost = range.count.saturating_sub(fetched.found);
+    // A range may hold records beside the failed ones: with its first record gone, at least that one is lost.
+    if !first_is_there {
+        fetched.lost = fetched.lost.max(1);
+    }
+    Ok(fetched)
+}
+
+/// Whether a refusal means that the place or its shard is no more.
+fn is_expired(error: &Error) -> bool {
+    error.is("InvalidArgumentException")
+        || (error.is("ResourceNotFoundException")
+            && error
+                .chain()
+                .iter()
+                .any(|line| line.to_ascii_lowercase().contains("shard")))
+}
+
+/// Sequence numbers are decimal numbers without leading zeros, too long for any integer type.
+fn is_after(one: &str, other: &str) -> bool {
+    (one.len(), one) > (other.len(), other)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::consume::ShardInfo;
+
+    /// A shard with the sequence numbers `from..to`, in pages of three.
+    struct Shard {
+        from: u32,
+        to: u32,
+    }
+
+    impl ShardSource for Shard {
+        async fn shards(&self) -> Result<Vec<ShardInfo>, ReadError> {
+            Ok(Vec::new())
+        }
+
+        async fn iterator(&self, _: &str, start: &IteratorStart) -> Result<String, ReadError> {
+            Ok(match start {
+                IteratorStart::At(number) => number.clone(),
+                IteratorStart::After(number) => (number.parse::<u32>().unwrap() + 1).to_string(),
+                _ => "0".to_owned(),
+            })
+        }
+
+        async fn page(&self, shard_id: &Arc<str>, iterator: &str, _: i32) -> Result<Page, ReadError> {
+            let at = iterator.parse::<u32>().unwrap().max(self.from);
+            let end = (at + 3).min(self.to).max(at);
+            let record = |number: u32| TailRecord {
+                shard_id: Arc::clone(shard_id),
+                sequence_number: number.to_string(),
+                arrival_ms: None,
+                partition_key: "k".to_owned(),
+                data: Bytes::new(),
+                encryption: None,
+            };
+            Ok(Page {
+                records: (at..end).map(record).collect(),
+                next: Some(end.to_string()),
+                behind_ms: Some(i64::from(self.to - end)),
+                children: Vec::new(),
+            })
+        }
+    }
+
+    #[derive(Default)]
+    struct Taken(Vec<String>);
+
+    impl Puller for Taken {
+        async fn take(&mut self, records: Vec<TailRecord>) -> bool {
+            self.0
+                .extend(records.into_iter().map(|record| record.sequence_number));
+            true
+        }
+    }
+
+    async fn fetched(shard: Shard, first: u32, last: u32, count: u64) -> (Vec<String>, u64) {
+        let range = Range {
+            first: first.to_string(),
+            last: last.to_string(),
+            count,
+        };
+        let mut taken = Taken::default();
+        let fetched = fetch(&shard, "shardId-000000000000", &range, &mut taken)
+            .await
+            .unwrap();
+        assert_eq!(fetched.found, taken.0.len() as u64);
+        (taken.0, fetched.lost)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_range_is_read_from_its_first_to_its_last_record() {
+        let (taken, lost) = fetched(Shard { from: 1, to: 200 }, 98, 102, 5).await;
+        assert_eq!((taken.join(" ").as_str(), lost), ("98 99 100 101 102", 0));
+        let (taken, lost) = fetched(Shard { from: 1, to: 200 }, 7, 7, 1).await;
+        assert_eq!((taken.join(" ").as_str(), lost), ("7", 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_expired_is_counted_as_lost() {
+        let (taken, lost) = fetched(Shard { from: 100, to: 200 }, 98, 102, 5).await;
+        assert_eq!((taken.join(" ").as_str(), lost), ("100 101 102", 2));
+        let (taken, lost) = fetched(Shard { from: 150, to: 200 }, 98, 102, 5).await;
+        assert_eq!((taken.len(), lost), (0, 5));
+        // The batch had two of the three records: whatever the counts say, the first one is gone.
+        let (_, lost) = fetched(Shard { from: 11, to: 13 }, 10, 12, 2).await;
+        assert_eq!(lost, 1);
+    }
+}

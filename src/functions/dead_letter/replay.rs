@@ -1,0 +1,451 @@
+//! Putting failed records back into a stream. A message is deleted only once the stream has acknowledged every record of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::records::{Puller, fetch};
+use super::source::{Inbox, own_stream};
+use super::{Content, Held, Letter, Place, read};
+use crate::consume::{KinesisShards, TailRecord};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::functions::mapping::resource_name;
+use crate::pipeline::Stop;
+use crate::produce::{Input, KinesisTransport, PutEnd, PutEvent, PutOptions, Unsent, put};
+use crate::record::Record;
+
+/// How long taken messages are hidden, in seconds; renewed while they are worked on.
+const HIDDEN_SECONDS: i32 = 120;
+const RENEW_AFTER: Duration = Duration::from_secs(45);
+/// Pages of records between reading and sending.
+const PAGES: usize = 2;
+
+/// How to replay.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The stream that takes the records; `None` for the one they came from.
+    pub to: Option<String>,
+    /// Leave the messages where they are.
+    pub keep: bool,
+    /// Send and delete nothing.
+    pub dry_run: bool,
+    /// Delete messages too of which records have expired, once the others are acknowledged.
+    pub discard_lost: bool,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// Only looked at: so many records are there.
+    Found(u64),
+    /// All its records are acknowledged.
+    Replayed(u64),
+    /// Records of it have expired; the others are acknowledged.
+    Lost {
+        /// Acknowledged.
+        replayed: u64,
+        /// Expired.
+        lost: u64,
+    },
+    /// It is no letter.
+    Unreadable(String),
+    /// Not every record was acknowledged.
+    Failed(String),
+    /// The run was stopped before its turn.
+    Skipped,
+}
+
+/// What happens.
+#[derive(Debug)]
+pub struct Event<'a> {
+    /// The message.
+    pub held: &'a Held,
+    /// What it tells, where it could be read.
+    pub letter: Option<&'a Letter>,
+    /// What became of it.
+    pub fate: &'a Fate,
+    /// Whether it was deleted.
+    pub deleted: bool,
+}
+
+/// Where events go.
+pub type Events<'a> = &'a mut (dyn FnMut(Event<'_>) + Send);
+
+/// Counts of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Messages seen.
+    pub messages: u64,
+    /// Messages deleted.
+    pub deleted: u64,
+    /// Records acknowledged; in a dry run those that are there.
+    pub records: u64,
+    /// Records that have expired.
+    pub lost: u64,
+    /// Messages that could not be read, not be replayed in full, or not be deleted.
+    pub failed: u64,
+}
+
+/// A replay of one place.
+pub struct Replay<'a> {
+    /// The target.
+    pub context: &'a Context,
+    /// Where the messages are.
+    pub place: &'a Place,
+    /// How.
+    pub options: &'a Options,
+}
+
+/// A message on its way.
+struct Work {
+    held: Held,
+    letter: Option<Letter>,
+    fate: Fate,
+}
+
+/// What was sent of one message.
+#[derive(Default)]
+struct Sent {
+    /// Numbers of its records: from the first to before the last.
+    numbers: std::ops::Range<u64>,
+    lost: u64,
+    error: Option<Error>,
+}
+
+impl Replay<'_> {
+    /// Works until no message is left, or `stop` is set; what is being sent then is answered for.
+    ///
+    /// # Errors
+    /// When the messages cannot be read.
+    pub async fn run(&self, stop: &Stop, events: Events<'_>) -> Result<Totals> {
+        let mut inbox = Inbox::open(self.context, self.place);
+        let mut totals = Totals::default();
+        let mut kept: Vec<Held> = Vec::new();
+        let outcome = loop {
+            if stop.is_set() {
+                break Ok(());
+            }
+            let taken = match inbox.next(HIDDEN_SECONDS).await {
+                Ok(taken) if taken.is_empty() => break Ok(()),
+                Ok(taken) => taken,
+                Err(error) => break Err(error),
+            };
+            let held = taken.clone();
+            let works = tokio::select! {
+                works = self.round(taken, stop) => works,
+                () = self.keep_hidden(&held) => Vec::new(),
+            };
+            kept.extend(self.settle(works, &mut totals, events).await);
+        };
+        // What stays is shown to others again.
+        self.place.hide(self.context, &kept, 0).await;
+        outcome.map(|()| totals)
+    }
+
+    /// Looks at every message and leaves it where it is.
+    ///
+    /// # Errors
+    /// When the messages cannot be read, or `each` fails.
+    pub async fn list(
+        context: &Context,
+        place: &Place,
+        limit: usize,
+        mut each: impl FnMut(&Held, Result<Letter, String>) -> Result<()>,
+    ) -> Result<()> {
+        let mut inbox = Inbox::open(context, place);
+        let mut taken: Vec<Held> = Vec::new();
+        let mut outcome = Ok(());
+        while outcome.is_ok() && taken.len() < limit {
+            match inbox.next(HIDDEN_SECONDS).await {
+                Ok(more) if more.is_empty() => break,
+                Ok(more) => {
+                    let room = limit - taken.len();
+                    outcome = more
+                        .iter()
+                        .take(room)
+                        .try_for_each(|held| each(held, read(&held.body)));
+                    taken.extend(more);
+                }
+                Err(error) => outcome = Err(error),
+            }
+        }
+        place.hide(context, &taken, 0).await;
+        outcome
+    }
+
+    async fn keep_hidden(&self, held: &[Held]) {
+        loop {
+            sleep(RENEW_AFTER).await;
+            self.place.hide(self.context, held, HIDDEN_SECONDS).await;
+        }
+    }
+
+    /// Deletes what is done with, and tells; what stays.
+    async fn settle(&self, works: Vec<Work>, totals: &mut Totals, events: Events<'_>) -> Vec<Held> {
+        let done = |work: &Work| match work.fate {
+            Fate::Replayed(_) => !self.options.keep,
+            Fate::Lost { .. } => self.options.discard_lost && !self.options.keep,
+            _ => false,
+        };
+        let delete: Vec<Held> = works
+            .iter()
+            .filter(|work| done(work))
+            .map(|work| work.held.clone())
+            .collect();
+        let refused: BTreeMap<String, String> = if self.options.dry_run {
+            BTreeMap::new()
+        } else {
+            self.place
+                .delete(self.context, &delete)
+                .await
+                .into_iter()
+                .collect()
+        };
+        let mut kept = Vec::new();
+        for mut work in works {
+            let mut deleted = done(&work) && !self.options.dry_run;
+            totals.messages += 1;
+            match &work.fate {
+                Fate::Found(records) | Fate::Replayed(records) => totals.records += records,
+                Fate::Lost { replayed, lost } => {
+                    totals.records += replayed;
+                    totals.lost += lost;
+                }
+                Fate::Unreadable(_) | Fate::Failed(_) => totals.failed += 1,
+                Fate::Skipped => {}
+            }
+            if let Some(reason) = refused.get(&work.held.id) {
+                deleted = false;
+                totals.failed += 1;
+                work.fate = Fate::Failed(format!(
+                    "its records are replayed, but it is still there: {reason}"
+                ));
+            }
+            totals.deleted += u64::from(deleted);
+            events(Event {
+                held: &work.held,
+                letter: work.letter.as_ref(),
+                fate: &work.fate,
+                deleted,
+            });
+            if !deleted {
+                kept.push(work.held);
+            }
+        }
+        kept
+    }
+
+    async fn round(&self, taken: Vec<Held>, stop: &Stop) -> Vec<Work> {
+        let mut works: Vec<Work> = taken
+            .into_iter()
+            .map(|held| match read(&held.body) {
+                Ok(letter) => Work {
+                    held,
+                    letter: Some(letter),
+                    fate: Fate::Skipped,
+                },
+                Err(reason) => Work {
+                    held,
+                    letter: None,
+                    fate: Fate::Unreadable(reason),
+                },
+            })
+            .collect();
+        let mut streams: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (index, work) in works.iter_mut().enumerate() {
+            let Some(letter) = &work.letter else { continue };
+            match self.target(letter).await {
+                Ok(stream) => streams.entry(stream).or_default().push(index),
+                Err(error) => work.fate = Fate::Failed(in_words(&error)),
+            }
+        }
+        for (stream, indexes) in streams {
+            if stop.is_set() {
+                break;
+            }
+            let letters: Vec<&Letter> = indexes
+                .iter()
+                .filter_map(|index| works[*index].letter.as_ref())
+                .collect();
+            let fates = match self.options.dry_run {
+                true => self.look(&letters).await,
+                false => self.send(&stream, &letters, stop).await,
+            };
+            for (index, fate) in indexes.into_iter().zip(fates) {
+                works[index].fate = fate;
+            }
+        }
+        works
+    }
+
+    /// The stream that takes a letter's records.
+    async fn target(&self, letter: &Letter) -> Result<String> {
+        if let Some(to) = &self.options.to {
+            return Ok(to.clone());
+        }
+        let account = self.context.account().await?;
+        own_stream(self.context.region(), account, &letter.stream_arn).ok_or_else(|| {
+            Error::failed(match letter.stream_arn.as_str() {
+                "" => "it does not say which stream its records came from: name one with --to".to_owned(),
+                arn => format!("its stream {arn} is in another account or region: name one with --to"),
+            })
+        })
+    }
+
+    /// A dry run: counts what is there.
+    async fn look(&self, letters: &[&Letter]) -> Vec<Fate> {
+        let mut fates = Vec::with_capacity(letters.len());
+        for letter in letters {
+            let mut nowhere = Nowhere;
+            fates.push(match &letter.content {
+                Content::Data(records) => Fate::Found(records.len() as u64),
+                Content::Range(range) => {
+                    match fetch(&self.shards(letter), &letter.shard_id, range, &mut nowhere).await {
+                        Ok(fetched) if fetched.lost > 0 => Fate::Lost {
+                            replayed: fetched.found,
+                            lost: fetched.lost,
+                        },
+                        Ok(fetched) => Fate::Found(fetched.found),
+                        Err(error) => Fate::Failed(in_words(&error)),
+                    }
+                }
+            });
+        }
+        fates
+    }
+
+    fn shards(&self, letter: &Letter) -> KinesisShards {
+        KinesisShards::new(self.context.kinesis_once(), resource_name(&letter.stream_arn))
+    }
+
+    /// Sends the records of `letters` to `stream`.
+    async fn send(&self, stream: &str, letters: &[&Letter], stop: &Stop) -> Vec<Fate> {
+        let (sender, input) = mpsc::channel(PAGES);
+        let transport = Arc::new(KinesisTransport::new(self.context.kinesis_once(), stream));
+        let options = PutOptions::default();
+        let mut unsent: BTreeMap<u64, String> = BTreeMap::new();
+        let mut note = |event: PutEvent<'_>| {
+            if let PutEvent::Unsent { record, reason } = event {
+                let reason = match reason {
+                    Unsent::Failed(reason) => reason.clone(),
+                    Unsent::Stopped => "stopped before it was acknowledged".to_owned(),
+                };
+                unsent.insert(record.number, reason);
+            }
+        };
+        let sending = put(input, transport, &options, stop.wait(), &mut note);
+        let (outcome, sent) = tokio::join!(sending, self.feed(letters, sender));
+        let aborted = match outcome.end {
+            PutEnd::Aborted(error) => Some(in_words(&error)),
+            _ => None,
+        };
+        sent.into_iter()
+            .map(|sent| {
+                let missing = unsent
+                    .range(sent.numbers.clone())
+                    .next()
+                    .map(|(_, reason)| reason.clone());
+                let count = sent.numbers.end - sent.numbers.start;
+                match (sent.error, missing) {
+                    (Some(error), _) => Fate::Failed(in_words(&error)),
+                    (None, Some(reason)) => Fate::Failed(aborted.clone().unwrap_or(reason)),
+                    (None, None) if sent.lost > 0 => Fate::Lost {
+                        replayed: count,
+                        lost: sent.lost,
+                    },
+                    (None, None) => Fate::Replayed(count),
+                }
+            })
+            .collect()
+    }
+
+    async fn feed(&self, letters: &[&Letter], sender: mpsc::Sender<Input>) -> Vec<Sent> {
+        let mut feeder = Feeder {
+            sender,
+            number: 0,
+            refused: false,
+        };
+        let mut all = Vec::with_capacity(letters.len());
+        for letter in letters {
+            let start = feeder.number + 1;
+            let mut sent = Sent::default();
+            match &letter.content {
+                Content::Data(records) => {
+                    let records = records.iter().map(|(key, data)| (key.clone(), data.clone()));
+                    feeder.send(records.collect()).await;
+                }
+                Content::Range(range) => {
+                    match fetch(&self.shards(letter), &letter.shard_id, range, &mut feeder).await {
+                        Ok(fetched) => sent.lost = fetched.lost,
+                        Err(error) => sent.error = Some(error),
+                    }
+                }
+            }
+            if feeder.refused {
+                sent.error
+                    .get_or_insert_with(|| Error::failed("the stream takes no more records"));
+            }
+            sent.numbers = start..feeder.number + 1;
+            all.push(sent);
+        }
+        all
+    }
+}
+
+fn in_words(error: &Error) -> String {
+    error.chain().join(": ")
+}
+
+/// Passes records to the put engine.
+struct Feeder {
+    sender: mpsc::Sender<Input>,
+    /// The last number given out.
+    number: u64,
+    /// The engine takes nothing more.
+    refused: bool,
+}
+
+impl Feeder {
+    async fn send(&mut self, records: Vec<(String, bytes::Bytes)>) -> bool {
+        let records = records
+            .into_iter()
+            .map(|(partition_key, data)| {
+                self.number += 1;
+                Record {
+                    data,
+                    partition_key,
+                    explicit_hash_key: None,
+                    number: self.number,
+                    line: self.number,
+                }
+            })
+            .collect();
+        self.refused |= self.sender.send(Input::Records(records)).await.is_err();
+        !self.refused
+    }
+}
+
+impl Puller for Feeder {
+    async fn take(&mut self, records: Vec<TailRecord>) -> bool {
+        self.send(
+            records
+                .into_iter()
+                .map(|record| (record.partition_key, record.data))
+                .collect(),
+        )
+        .await
+    }
+}
+
+/// Takes records and keeps none.
+struct Nowhere;
+
+impl Puller for Nowhere {
+    async fn take(&mut self, _records: Vec<TailRecord>) -> bool {
+        true
+    }
+}

@@ -1,0 +1,107 @@
+//! Log events of one or several log groups, in the order of their time; and what is added to them.
+//!
+//! Works on any [`LogSource`]; CloudWatch Logs is [`CloudWatchLogs`].
+
+mod follow;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+pub use follow::Follower;
+pub use source::{CloudWatchLogs, LogSource, Page};
+
+use crate::error::Result;
+
+/// One log event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// The log group.
+    pub group: String,
+    /// The log stream within it.
+    pub stream: String,
+    /// When it happened, in milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// The service's id of it; empty where the endpoint gives none.
+    pub id: String,
+    /// What was logged.
+    pub message: String,
+}
+
+/// Which events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// Log groups.
+    pub groups: Vec<String>,
+    /// From this time on, in milliseconds since the Unix epoch.
+    pub from_ms: i64,
+    /// CloudWatch Logs' filter pattern.
+    pub pattern: Option<String>,
+}
+
+/// Hands every event of the query to `each`, in the order of time whatever the group; `each` says no to end it.
+///
+/// # Errors
+/// When a group cannot be read, or `each` fails.
+pub async fn read<S: LogSource>(
+    source: &S,
+    query: &Query,
+    mut each: impl FnMut(LogLine) -> Result<bool> + Send,
+) -> Result<()> {
+    let mut groups: Vec<Pager<'_>> = query.groups.iter().map(|group| Pager::new(group)).collect();
+    loop {
+        for pager in &mut groups {
+            pager.fill(source, query).await?;
+        }
+        let next = groups
+            .iter_mut()
+            .filter_map(|pager| Some((pager.lines.front()?.at_ms, pager)))
+            .min_by_key(|(at, _)| *at);
+        let Some(line) = next.and_then(|(_, pager)| pager.lines.pop_front()) else {
+            return Ok(());
+        };
+        if !each(line)? {
+            return Ok(());
+        }
+    }
+}
+
+/// The pages of one group.
+struct Pager<'a> {
+    group: &'a str,
+    lines: VecDeque<LogLine>,
+    token: Option<String>,
+    ended: bool,
+}
+
+impl<'a> Pager<'a> {
+    fn new(group: &'a str) -> Self {
+        Self {
+            group,
+            lines: VecDeque::new(),
+            token: None,
+            ended: false,
+        }
+    }
+
+    /// Reads on until there is a line or the end. Pages may be empty in between.
+    async fn fill<S: LogSource>(&mut self, source: &S, query: &Query) -> Result<()> {
+        while self.lines.is_empty() && !self.ended {
+            let page = source
+                .page(
+                    self.group,
+                    query.from_ms,
+                    query.pattern.as_deref(),
+                    self.token.take(),
+                )
+                .await?;
+            let mut lines = page.lines;
+            lines.sort_by_key(|line| line.at_ms);
+            self.lines.extend(lines);
+            self.ended = page.next.is_none();
+            self.token = page.next;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! An event source mapping: what can be set ([`Settings`]), what is there ([`Mapping`]), and the way from one to the other
+//! ([`Mapper`]).
+//!
+//! Source of settings, defaults and ranges: CreateEventSourceMapping, Lambda API reference, and "Lambda parameters for
+//! Amazon Kinesis Data Streams event source mappings", Lambda developer guide.
+
+mod lag;
+mod service;
+mod settings;
+
+use std::collections::BTreeMap;
+
+use aws_sdk_lambda::types::{EventSourceMappingConfiguration, EventSourcePosition, FunctionResponseType};
+use serde::{Deserialize, Serialize};
+
+pub use lag::iterator_ages;
+pub use service::{Event, Events, Mapper, find, list};
+pub use settings::{Difference, Settings, StartingPosition, duration};
+
+/// A mapping as the service shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mapping {
+    /// Its UUID.
+    pub id: String,
+    /// Its ARN; empty where the endpoint tells none.
+    pub arn: String,
+    /// The function's ARN, with a version or alias perhaps.
+    pub function_arn: String,
+    /// The stream's ARN.
+    pub stream_arn: String,
+    /// `Enabled`, `Disabled`, or on the way to one of them.
+    pub state: String,
+    /// Why it is in that state.
+    pub state_reason: String,
+    /// Of the last invocation: `OK`, `No records processed` or `PROBLEM: …`.
+    pub last_result: String,
+    /// All of its settings.
+    pub settings: Settings,
+}
+
+impl Mapping {
+    /// The name of the function, without a version or alias.
+    pub fn function(&self) -> &str {
+        function_name(&self.function_arn)
+    }
+
+    /// The name of the stream, or what else it reads.
+    pub fn stream(&self) -> &str {
+        resource_name(&self.stream_arn)
+    }
+
+    /// Whether its state will not change by itself.
+    pub fn is_settled(&self) -> bool {
+        matches!(self.state.as_str(), "Enabled" | "Disabled")
+    }
+
+    /// Whether it is being deleted.
+    pub fn is_going(&self) -> bool {
+        self.state == "Deleting"
+    }
+
+    /// Whether the last invocation failed.
+    pub fn has_problem(&self) -> bool {
+        self.last_result.starts_with("PROBLEM")
+    }
+
+    fn of(found: EventSourceMappingConfiguration) -> Self {
+        let flag = |set: Option<bool>| Some(set.unwrap_or(false));
+        let number = |set: Option<i32>, default: i64| Some(set.map_or(default, i64::from));
+        let state = found.state.unwrap_or_default();
+        let destination = found
+            .destination_config
+            .and_then(|config| config.on_failure)
+            .and_then(|on_failure| on_failure.destination);
+        let filters = found
+            .filter_criteria
+            .and_then(|criteria| criteria.filters)
+            .unwrap_or_default();
+        let partial = found
+            .function_response_types
+            .is_some_and(|types| types.contains(&FunctionResponseType::ReportBatchItemFailures));
+        Self {
+            settings: Settings {
+                batch_size: number(found.batch_size, 100),
+                window_seconds: number(found.maximum_batching_window_in_seconds, 0),
+                parallelization: number(found.parallelization_factor, 1),
+                retries: number(found.maximum_retry_attempts, -1),
+                max_record_age_seconds: number(found.maximum_record_age_in_seconds, -1),
+                bisect: flag(found.bisect_batch_on_function_error),
+                partial_failures: Some(partial),
+                tumbling_window_seconds: number(found.tumbling_window_in_seconds, 0),
+                on_failure: Some(destination.unwrap_or_default()),
+                filters: Some(filters.into_iter().filter_map(|filter| filter.pattern).collect()),
+                enabled: Some(!matches!(state.as_str(), "Disabled" | "Disabling")),
+                starting_position: found.starting_position.and_then(|position| {
+                    Some(match position {
+                        EventSourcePosition::Latest => StartingPosition::Latest,
+                        EventSourcePosition::TrimHorizon => StartingPosition::TrimHorizon,
+                        EventSourcePosition::AtTimestamp => {
+                            StartingPosition::At(found.starting_position_timestamp?.to_millis().ok()?)
+                        }
+                        _ => return None,
+                    })
+                }),
+            },
+            id: found.uuid.unwrap_or_default(),
+            arn: found.event_source_mapping_arn.unwrap_or_default(),
+            function_arn: found.function_arn.unwrap_or_default(),
+            stream_arn: found.event_source_arn.unwrap_or_default(),
+            state,
+            state_reason: found.state_transition_reason.unwrap_or_default(),
+            last_result: found.last_processing_result.unwrap_or_default(),
+        }
+    }
+}
+
+/// Tags in the SDK's own form.
+fn sdk_tags(tags: &BTreeMap<String, String>) -> std::collections::HashMap<String, String> {
+    tags.iter()
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+/// The name within a function's ARN, partial ARN or name, without a version or alias.
+pub fn function_name(function: &str) -> &str {
+    let rest = function
+        .split_once("function:")
+        .map_or(function, |(_, rest)| rest);
+    rest.split(':').next().unwrap_or(rest)
+}
+
+/// The last part of an ARN: `orders` of `arn:aws:kinesis:…:stream/orders`, and of a stream's consumer the stream.
+pub fn resource_name(arn: &str) -> &str {
+    let resource = arn.splitn(6, ':').nth(5).unwrap_or(arn);
+    match resource.strip_prefix("stream/") {
+        Some(rest) => rest.split('/').next().unwrap_or(rest),
+        None => resource,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_taken_from_arns() {
+        let arn = "arn:aws:lambda:us-east-1:000000000000:function:orders";
+        let aliased = format!("{arn}:live");
+        assert_eq!(
+            [arn, &aliased, "orders", "orders:live", "1:function:orders"].map(function_name),
+            ["orders"; 5]
+        );
+        let stream = "arn:aws:kinesis:us-east-1:000000000000:stream/clicks";
+        let consumer = format!("{stream}/consumer/app:1");
+        assert_eq!([stream, &consumer].map(resource_name), ["clicks"; 2]);
+        assert_eq!(
+            resource_name("arn:aws:sqs:us-east-1:000000000000:failed"),
+            "failed"
+        );
+    }
+
+    #[test]
+    fn what_the_service_leaves_out_has_its_default() {
+        let found = EventSourceMappingConfiguration::builder()
+            .uuid("1")
+            .state("Disabling")
+            .starting_position(EventSourcePosition::TrimHorizon)
+            .build();
+        let mapping = Mapping::of(found);
+        let settings = &mapping.settings;
+        assert_eq!((settings.batch_size, settings.retries), (Some(100), Some(-1)));
+        assert_eq!(settings.enabled, Some(false));
+        assert_eq!(settings.starting_position, Some(StartingPosition::TrimHorizon));
+        assert!(!mapping.is_settled());
+    }
+}

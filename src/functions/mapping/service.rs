@@ -1,0 +1,508 @@
+//! The calls: find, make, change, wait, delete.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use aws_sdk_lambda::types::{
+    DestinationConfig, EventSourcePosition, Filter, FilterCriteria, FunctionResponseType, OnFailure,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use tokio::time::{Instant, sleep};
+
+use super::{Mapping, Settings, StartingPosition, function_name, sdk_tags};
+use crate::context::Context;
+use crate::error::{self, Error, Result};
+
+/// How long a mapping may take to settle. AWS takes seconds, at times a minute or two.
+const SETTLES_WITHIN: Duration = Duration::from_secs(300);
+/// How long IAM may not know yet what a role was just allowed.
+/// Source: "Changes that I make are not always immediately visible", IAM user guide.
+const ROLE_LAG: Duration = Duration::from_secs(40);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+
+/// What happens meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A call is about to be made, in words.
+    Doing(&'static str),
+    /// The mapping is not settled yet.
+    Waiting(String),
+    /// The service said "not now", with this code.
+    Retrying(String),
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Doing(what) => f.write_str(what),
+            Self::Waiting(state) => write!(f, "is {state}"),
+            Self::Retrying(code) => write!(f, "{code}; trying again"),
+        }
+    }
+}
+
+/// Where events go; `false` asks to stop waiting.
+pub type Events<'a> = &'a (dyn Fn(Event) -> bool + Send + Sync);
+
+/// Every mapping of `function`, of the stream `stream_arn`, or of both; other event sources than Kinesis left out.
+/// A function that does not exist has none.
+///
+/// # Errors
+/// When the call fails.
+pub async fn list(
+    context: &Context,
+    function: Option<&str>,
+    stream_arn: Option<&str>,
+) -> Result<Vec<Mapping>> {
+    let mut pages = context
+        .lambda()
+        .list_event_source_mappings()
+        .set_function_name(function.map(str::to_owned))
+        .set_event_source_arn(stream_arn.map(str::to_owned))
+        .into_paginator()
+        .send();
+    let mut found = Vec::new();
+    while let Some(page) = pages.next().await {
+        match page {
+            Ok(page) => found.extend(page.event_source_mappings.unwrap_or_default()),
+            Err(error) if error.code() == Some("ResourceNotFoundException") => break,
+            Err(error) => {
+                return Err(error::aws::failed(
+                    "could not list the event source mappings",
+                    error,
+                ));
+            }
+        }
+    }
+    let mut found: Vec<Mapping> = found
+        .into_iter()
+        .map(Mapping::of)
+        .filter(|mapping| mapping.stream_arn.contains(":kinesis:"))
+        // Some endpoints do not filter.
+        .filter(|mapping| function.is_none_or(|name| mapping.function() == function_name(name)))
+        .filter(|mapping| stream_arn.is_none_or(|arn| mapping.stream_arn == arn))
+        .collect();
+    found.sort_by(|one, other| {
+        let key = |mapping: &Mapping| (mapping.function().to_owned(), mapping.stream_arn.clone());
+        key(one).cmp(&key(other))
+    });
+    Ok(found)
+}
+
+/// The mapping of `function` on the stream `stream_arn`. One that is being deleted counts only if there is no other.
+///
+/// # Errors
+/// When the call fails.
+pub async fn find(context: &Context, function: &str, stream_arn: &str) -> Result<Option<Mapping>> {
+    let found = list(context, Some(function), Some(stream_arn)).await?;
+    Ok(found.into_iter().min_by_key(Mapping::is_going))
+}
+
+/// Makes and changes mappings, waiting until each change is through.
+pub struct Mapper<'a> {
+    context: &'a Context,
+    events: Events<'a>,
+}
+
+impl<'a> Mapper<'a> {
+    /// Works on `context`'s target, telling `events`.
+    pub fn new(context: &'a Context, events: Events<'a>) -> Self {
+        Self { context, events }
+    }
+
+    /// Makes the mapping and waits until it is settled. One that is there already is found again.
+    ///
+    /// # Errors
+    /// When AWS refuses it, also for what the role is not allowed once IAM has had time to learn of it.
+    pub async fn create(
+        &self,
+        function: &str,
+        stream_arn: &str,
+        settings: &Settings,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<Mapping> {
+        self.tell(Event::Doing("attaching"))?;
+        let start = settings.starting_position.unwrap_or(StartingPosition::Latest);
+        let (position, time) = match start {
+            StartingPosition::Latest => (EventSourcePosition::Latest, None),
+            StartingPosition::TrimHorizon => (EventSourcePosition::TrimHorizon, None),
+            StartingPosition::At(ms) => (EventSourcePosition::AtTimestamp, Some(DateTime::from_millis(ms))),
+        };
+        let call = self
+            .context
+            .lambda()
+            .create_event_source_mapping()
+            .function_name(function)
+            .event_source_arn(stream_arn)
+            .starting_position(position)
+            .set_starting_position_timestamp(time)
+            .set_batch_size(narrow(settings.batch_size))
+            .set_maximum_batching_window_in_seconds(narrow(settings.window_seconds))
+            .set_parallelization_factor(narrow(settings.parallelization))
+            .set_maximum_retry_attempts(narrow(settings.retries))
+            .set_maximum_record_age_in_seconds(narrow(settings.max_record_age_seconds))
+            .set_bisect_batch_on_function_error(settings.bisect)
+            .set_function_response_types(response_types(settings))
+            .set_tumbling_window_in_seconds(narrow(settings.tumbling_window_seconds))
+            .set_destination_config(
+                settings
+                    .on_failure
+                    .as_deref()
+                    .filter(|arn| !arn.is_empty())
+                    .map(destination),
+            )
+            .set_filter_criteria(
+                settings
+                    .filters
+                    .as_deref()
+                    .filter(|list| !list.is_empty())
+                    .map(criteria),
+            )
+            .set_enabled(settings.enabled)
+            .set_tags(Some(sdk_tags(tags)).filter(|tags| !tags.is_empty()));
+        let made = match self.patiently(|| call.clone().send()).await {
+            Ok(made) => made.uuid.unwrap_or_default(),
+            Err(error) if error.code() == Some("ResourceConflictException") => {
+                match find(self.context, function, stream_arn).await? {
+                    Some(there) => there.id,
+                    None => return Err(refused(function, error)),
+                }
+            }
+            Err(error) => return Err(refused(function, error)),
+        };
+        self.settled(&made).await
+    }
+
+    /// Changes the settings that are asked for, and waits until it is settled again.
+    ///
+    /// # Errors
+    /// When AWS refuses it.
+    pub async fn update(&self, id: &str, settings: &Settings) -> Result<Mapping> {
+        self.tell(Event::Doing("changing"))?;
+        let call = self
+            .context
+            .lambda()
+            .update_event_source_mapping()
+            .uuid(id)
+            .set_batch_size(narrow(settings.batch_size))
+            .set_maximum_batching_window_in_seconds(narrow(settings.window_seconds))
+            .set_parallelization_factor(narrow(settings.parallelization))
+            .set_maximum_retry_attempts(narrow(settings.retries))
+            .set_maximum_record_age_in_seconds(narrow(settings.max_record_age_seconds))
+            .set_bisect_batch_on_function_error(settings.bisect)
+            .set_function_response_types(response_types(settings))
+            .set_tumbling_window_in_seconds(narrow(settings.tumbling_window_seconds))
+            // An empty destination, and an empty list of filters, take away what is there.
+            .set_destination_config(settings.on_failure.as_deref().map(destination))
+            .set_filter_criteria(settings.filters.as_deref().map(criteria))
+            .set_enabled(settings.enabled);
+        self.patiently(|| call.clone().send())
+            .await
+            .map_err(|error| refused("the function", error))?;
+        self.settled(id).await
+    }
+
+    /// Deletes it and waits until it is gone.
+    ///
+    /// # Errors
+    /// When AWS refuses it, or it does not go in time.
+    pub async fn delete(&self, id: &str) -> Result<()> {
+        self.tell(Event::Doing("detaching"))?;
+        let call = self.context.lambda().delete_event_source_mapping().uuid(id);
+        match self.patiently(|| call.clone().send()).await {
+            Ok(_) => {}
+            Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(()),
+            Err(error) => {
+                return Err(error::aws::failed(
+                    "could not delete the event source mapping",
+                    error,
+                ));
+            }
+        }
+        let mut pace = Pace::new();
+        while let Some(mapping) = self.get(id).await? {
+            self.tell(Event::Waiting(mapping.state.clone()))?;
+            pace.wait(&mapping).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the mapping is settled.
+    ///
+    /// # Errors
+    /// When it is gone, or does not settle in time.
+    pub async fn settled(&self, id: &str) -> Result<Mapping> {
+        let started = Instant::now();
+        let mut pace = Pace::new();
+        loop {
+            match self.get(id).await? {
+                Some(mapping) if mapping.is_settled() => return Ok(mapping),
+                Some(mapping) => {
+                    self.tell(Event::Waiting(mapping.state.clone()))?;
+                    pace.wait(&mapping).await?;
+                }
+                // What was just made may be unknown for a moment.
+                None if started.elapsed() < Duration::from_secs(10) => sleep(FIRST_PAUSE * 4).await,
+                None => return Err(Error::failed("the event source mapping is gone")),
+            }
+        }
+    }
+
+    /// Its tags. Endpoints without tags for mappings: those of its function, which say whose it is as well.
+    ///
+    /// # Errors
+    /// When neither can be read.
+    pub async fn tags(&self, mapping: &Mapping) -> Result<BTreeMap<String, String>> {
+        let list = |arn: &str| self.context.lambda().list_tags().resource(arn).send();
+        let answer = if mapping.arn.is_empty() {
+            list(&mapping.function_arn).await
+        } else {
+            match list(&mapping.arn).await {
+                Err(error) if is_unsupported(&error) => list(&mapping.function_arn).await,
+                answer => answer,
+            }
+        };
+        match answer {
+            Ok(answer) => Ok(answer.tags.unwrap_or_default().into_iter().collect()),
+            Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(BTreeMap::new()),
+            Err(error) => Err(error::aws::failed(
+                "could not read the tags of the mapping",
+                error,
+            )),
+        }
+    }
+
+    /// Sets and removes tags.
+    ///
+    /// # Errors
+    /// When AWS refuses it.
+    pub async fn change_tags(
+        &self,
+        mapping: &Mapping,
+        set: &BTreeMap<String, String>,
+        remove: &BTreeSet<String>,
+    ) -> Result<()> {
+        if mapping.arn.is_empty() {
+            return Ok(());
+        }
+        let what = "could not tag the event source mapping";
+        if !set.is_empty() {
+            let call = self.context.lambda().tag_resource().resource(&mapping.arn);
+            let call = call.set_tags(Some(sdk_tags(set))).send();
+            match call.await {
+                Ok(_) => {}
+                // Then the function's tags count.
+                Err(error) if is_unsupported(&error) => return Ok(()),
+                Err(error) => return Err(error::aws::failed(what, error)),
+            }
+        }
+        if !remove.is_empty() {
+            let call = self.context.lambda().untag_resource().resource(&mapping.arn);
+            let call = call.set_tag_keys(Some(remove.iter().cloned().collect())).send();
+            call.await.map_err(|error| error::aws::failed(what, error))?;
+        }
+        Ok(())
+    }
+
+    async fn get(&self, id: &str) -> Result<Option<Mapping>> {
+        let call = self.context.lambda().get_event_source_mapping().uuid(id);
+        match call.send().await {
+            Ok(found) => Ok(Some(Mapping::of(configuration(found)))),
+            Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
+            Err(error) => Err(error::aws::failed(
+                "could not read the event source mapping",
+                error,
+            )),
+        }
+    }
+
+    /// Calls until the refusal means something else than "not now".
+    async fn patiently<T, E, Sending>(
+        &self,
+        mut send: impl FnMut() -> Sending,
+    ) -> Result<T, SdkError<E, HttpResponse>>
+    where
+        E: ProvideErrorMetadata,
+        Sending: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        let started = Instant::now();
+        let mut pause = FIRST_PAUSE * 4;
+        loop {
+            let error = match send().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let patience = patience(
+                error.code().unwrap_or_default(),
+                error.message().unwrap_or_default(),
+            );
+            let code = error.code().unwrap_or_default().to_owned();
+            if started.elapsed() + pause > patience || !(self.events)(Event::Retrying(code)) {
+                return Err(error);
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn tell(&self, event: Event) -> Result<()> {
+        if (self.events)(event) {
+            return Ok(());
+        }
+        Err(Error::new(crate::exit::Exit::Interrupted, "stopped")
+            .hint("run the same command again to go on from here"))
+    }
+}
+
+/// How long a refusal is worth another try: a mapping that is being changed by another hand, and a role whose permissions
+/// are only minutes old. Source: "Errors" of CreateEventSourceMapping and UpdateEventSourceMapping, Lambda API reference.
+fn patience(code: &str, message: &str) -> Duration {
+    let message = message.to_ascii_lowercase();
+    let about_the_role = ["role", "permission", "not authorized", "ensure the"]
+        .iter()
+        .any(|word| message.contains(word));
+    match code {
+        "ResourceInUseException" => SETTLES_WITHIN,
+        "InvalidParameterValueException" if about_the_role => ROLE_LAG,
+        _ => Duration::ZERO,
+    }
+}
+
+fn refused<E>(function: &str, error: SdkError<E, HttpResponse>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let code = error.code().unwrap_or_default().to_owned();
+    let role = patience(&code, error.message().unwrap_or_default()) == ROLE_LAG;
+    let failed = error::aws::failed(format!("could not attach {function}"), error);
+    match code.as_str() {
+        "InvalidParameterValueException" if role => failed.hint(
+            "the function's role needs kinesis:GetRecords, GetShardIterator, DescribeStream, DescribeStreamSummary, \
+             ListShards on the stream, ListStreams on *, and leave to write to the on-failure destination",
+        ),
+        "ResourceNotFoundException" => {
+            failed.hint("`streamctl deploy` makes the function, `streamctl list` shows the streams")
+        }
+        _ => failed,
+    }
+}
+
+/// Whether the endpoint has no tags for mappings.
+fn is_unsupported<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    matches!(
+        error.code(),
+        None | Some(
+            "ResourceNotFoundException"
+                | "InvalidParameterValueException"
+                | "UnknownOperationException"
+                | "NotImplemented"
+                | "ValidationException"
+        )
+    ) && error.as_service_error().is_some()
+}
+
+struct Pace {
+    started: Instant,
+    pause: Duration,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            pause: FIRST_PAUSE,
+        }
+    }
+
+    async fn wait(&mut self, mapping: &Mapping) -> Result<()> {
+        if self.started.elapsed() > SETTLES_WITHIN {
+            return Err(Error::failed(format!(
+                "the event source mapping {} is still {}",
+                mapping.id, mapping.state
+            ))
+            .hint("`streamctl mappings` shows its state; run the same command again later"));
+        }
+        sleep(self.pause).await;
+        self.pause = (self.pause * 3 / 2).min(LONGEST_PAUSE);
+        Ok(())
+    }
+}
+
+fn response_types(settings: &Settings) -> Option<Vec<FunctionResponseType>> {
+    settings.partial_failures.map(|on| match on {
+        true => vec![FunctionResponseType::ReportBatchItemFailures],
+        false => Vec::new(),
+    })
+}
+
+fn destination(arn: &str) -> DestinationConfig {
+    let on_failure = match arn {
+        "" => OnFailure::builder().build(),
+        arn => OnFailure::builder().destination(arn).build(),
+    };
+    DestinationConfig::builder().on_failure(on_failure).build()
+}
+
+fn criteria(patterns: &[String]) -> FilterCriteria {
+    let filters = patterns
+        .iter()
+        .map(|pattern| Filter::builder().pattern(pattern).build());
+    FilterCriteria::builder()
+        .set_filters(Some(filters.collect()))
+        .build()
+}
+
+/// Settings are checked before: what does not fit is out of every range.
+fn narrow(value: Option<i64>) -> Option<i32> {
+    value.and_then(|value| i32::try_from(value).ok())
+}
+
+/// GetEventSourceMapping's answer has the shape of a list's entry, in a type of its own.
+fn configuration(
+    found: aws_sdk_lambda::operation::get_event_source_mapping::GetEventSourceMappingOutput,
+) -> aws_sdk_lambda::types::EventSourceMappingConfiguration {
+    aws_sdk_lambda::types::EventSourceMappingConfiguration::builder()
+        .set_uuid(found.uuid)
+        .set_starting_position(found.starting_position)
+        .set_starting_position_timestamp(found.starting_position_timestamp)
+        .set_batch_size(found.batch_size)
+        .set_maximum_batching_window_in_seconds(found.maximum_batching_window_in_seconds)
+        .set_parallelization_factor(found.parallelization_factor)
+        .set_event_source_arn(found.event_source_arn)
+        .set_filter_criteria(found.filter_criteria)
+        .set_function_arn(found.function_arn)
+        .set_last_processing_result(found.last_processing_result)
+        .set_state(found.state)
+        .set_state_transition_reason(found.state_transition_reason)
+        .set_destination_config(found.destination_config)
+        .set_maximum_record_age_in_seconds(found.maximum_record_age_in_seconds)
+        .set_bisect_batch_on_function_error(found.bisect_batch_on_function_error)
+        .set_maximum_retry_attempts(found.maximum_retry_attempts)
+        .set_tumbling_window_in_seconds(found.tumbling_window_in_seconds)
+        .set_function_response_types(found.function_response_types)
+        .set_event_source_mapping_arn(found.event_source_mapping_arn)
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_passes_is_tried_again() {
+        let role = "Cannot access stream arn:aws:kinesis:us-east-1:1:stream/a. Please ensure the role can perform \
+                    the GetRecords, GetShardIterator, DescribeStream, ListShards, and ListStreams Actions";
+        assert_eq!(patience("InvalidParameterValueException", role), ROLE_LAG);
+        let assume = "The role defined for the function cannot be assumed by Lambda.";
+        assert_eq!(patience("InvalidParameterValueException", assume), ROLE_LAG);
+        let other = "Batch size must be at most 10000";
+        assert_eq!(patience("InvalidParameterValueException", other), Duration::ZERO);
+        assert_eq!(patience("ResourceInUseException", ""), SETTLES_WITHIN);
+        assert_eq!(patience("ResourceNotFoundException", role), Duration::ZERO);
+    }
+}

@@ -1,0 +1,387 @@
+//! What can be set of a mapping, its ranges, and how two sets of settings differ.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Settings of a mapping; `None` leaves one as it is, or at AWS's default. Numbers are as the user wrote them until
+/// [`Settings::check`] has seen them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Records of a batch at most, 1 to 10,000. Default 100.
+    pub batch_size: Option<i64>,
+    /// How long a batch is gathered, 0 to 300 s. Default 0.
+    pub window_seconds: Option<i64>,
+    /// Batches of one shard at the same time, 1 to 10. Default 1.
+    pub parallelization: Option<i64>,
+    /// Retries of a failed batch, 0 to 10,000; -1 is without end. Default -1.
+    pub retries: Option<i64>,
+    /// Records older than this are given up, 60 to 604,800 s; -1 is never. Default -1.
+    pub max_record_age_seconds: Option<i64>,
+    /// Whether a failed batch is split in two. Default no.
+    pub bisect: Option<bool>,
+    /// Whether the function reports which records failed (`ReportBatchItemFailures`). Default no.
+    pub partial_failures: Option<bool>,
+    /// Length of a tumbling window, 0 (none) to 900 s. Default 0.
+    pub tumbling_window_seconds: Option<i64>,
+    /// ARN of the queue, topic or bucket that is told of records given up; empty for none.
+    pub on_failure: Option<String>,
+    /// Patterns of records that are let through; empty for all.
+    pub filters: Option<Vec<String>>,
+    /// Whether it reads. Default yes.
+    pub enabled: Option<bool>,
+    /// Where it began, or is to begin, to read.
+    pub starting_position: Option<StartingPosition>,
+}
+
+/// Where a mapping begins to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartingPosition {
+    /// What arrives from its making on.
+    Latest,
+    /// The oldest record.
+    TrimHorizon,
+    /// Records that arrived from this time on, in milliseconds since the Unix epoch.
+    At(i64),
+}
+
+impl std::str::FromStr for StartingPosition {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim().to_ascii_lowercase().replace('_', "-").as_str() {
+            "latest" => return Ok(Self::Latest),
+            "trim" | "trim-horizon" => return Ok(Self::TrimHorizon),
+            _ => {}
+        }
+        let time: Timestamp = text.trim().parse().map_err(|_| {
+            format!(
+                "{text:?} is no starting position: use latest, trim or a time such as 2026-11-21T10:00:00Z"
+            )
+        })?;
+        Ok(Self::At(time.as_millisecond()))
+    }
+}
+
+impl std::fmt::Display for StartingPosition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Latest => f.write_str("latest"),
+            Self::TrimHorizon => f.write_str("trim"),
+            Self::At(ms) => match Timestamp::from_millisecond(*ms) {
+                Ok(time) => write!(f, "{time}"),
+                Err(_) => write!(f, "{ms}"),
+            },
+        }
+    }
+}
+
+/// One setting that is to change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The setting, by the name of its field.
+    pub setting: &'static str,
+    /// What it is, in words.
+    pub from: String,
+    /// What it is to be, in words.
+    pub to: String,
+}
+
+/// Filter patterns of one mapping at most, with a raised quota. Source: "Lambda event filtering", Lambda developer guide.
+const MAX_FILTERS: usize = 10;
+/// Characters of a pattern at most. Source: `Filter`, Lambda API reference.
+const MAX_PATTERN: usize = 4096;
+
+impl Settings {
+    /// Refuses what AWS would refuse, every fault at once.
+    ///
+    /// # Errors
+    /// Exit 2.
+    pub fn check(&self) -> Result<()> {
+        let faults = self.faults();
+        if faults.is_empty() {
+            return Ok(());
+        }
+        let what = match faults.len() {
+            1 => faults.concat(),
+            count => format!("{count} settings of the mapping are wrong: {}", faults.join("; ")),
+        };
+        Err(Error::usage(what).hint("`streamctl attach --help` shows every range"))
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut range = |name: &str, value: Option<i64>, from: i64, to: i64, without_end: bool| {
+            let fine = |value: i64| (from..=to).contains(&value) || (without_end && value == -1);
+            if let Some(value) = value.filter(|value| !fine(*value)) {
+                let or = if without_end { ", or -1 for no limit" } else { "" };
+                faults.push(format!("{name} is {value}, not {from} to {to}{or}"));
+            }
+        };
+        range("the batch size", self.batch_size, 1, 10_000, false);
+        range("the window in seconds", self.window_seconds, 0, 300, false);
+        range("the parallelization", self.parallelization, 1, 10, false);
+        range("the number of retries", self.retries, 0, 10_000, true);
+        let age = self.max_record_age_seconds;
+        range("the record age in seconds", age, 60, 604_800, true);
+        let tumbling = self.tumbling_window_seconds;
+        range("the tumbling window in seconds", tumbling, 0, 900, false);
+        if let Some(arn) = self.on_failure.as_deref().filter(|arn| !arn.is_empty())
+            && !is_destination(arn)
+        {
+            faults.push(format!(
+                "the on-failure destination {arn:?} is not the ARN of a queue, topic or bucket"
+            ));
+        }
+        let filters = self.filters.as_deref().unwrap_or_default();
+        if filters.len() > MAX_FILTERS {
+            faults.push(format!(
+                "{} filters are too many: {MAX_FILTERS} at most",
+                filters.len()
+            ));
+        }
+        faults.extend(filters.iter().filter_map(|pattern| filter_fault(pattern)));
+        faults
+    }
+
+    /// What is to change of `there` to be as asked for here; the starting position aside, which never changes.
+    pub fn differences(&self, there: &Self) -> Vec<Difference> {
+        let mut differences = Vec::new();
+        for ((setting, wanted), (_, found)) in self.in_words().into_iter().zip(there.in_words()) {
+            let (Some(wanted), found) = (wanted, found.unwrap_or_default()) else {
+                continue;
+            };
+            if setting != "starting_position" && wanted != found {
+                differences.push(Difference {
+                    setting,
+                    from: found,
+                    to: wanted,
+                });
+            }
+        }
+        differences
+    }
+
+    /// Whether a starting position is asked for that `there` has not.
+    pub fn other_start(&self, there: &Self) -> Option<(StartingPosition, StartingPosition)> {
+        let (wanted, found) = (self.starting_position?, there.starting_position?);
+        // AWS keeps whole seconds of a time.
+        let same = match (wanted, found) {
+            (StartingPosition::At(one), StartingPosition::At(other)) => one / 1000 == other / 1000,
+            _ => wanted == found,
+        };
+        (!same).then_some((found, wanted))
+    }
+
+    /// Only those settings that `keep` says yes to, by the name of the field.
+    #[must_use]
+    pub fn only(mut self, keep: impl Fn(&str) -> bool) -> Self {
+        macro_rules! drop_others {
+            ($($field:ident),*) => { $(if !keep(stringify!($field)) { self.$field = None; })* };
+        }
+        drop_others!(
+            batch_size,
+            window_seconds,
+            parallelization,
+            retries,
+            max_record_age_seconds,
+            bisect,
+            partial_failures,
+            tumbling_window_seconds,
+            on_failure,
+            filters,
+            enabled,
+            starting_position
+        );
+        self
+    }
+
+    /// Each setting and what it says in words, in the order they are shown.
+    pub fn in_words(&self) -> Vec<(&'static str, Option<String>)> {
+        let number = |value: Option<i64>| value.map(|value| value.to_string());
+        let flag = |value: Option<bool>| value.map(|value| if value { "yes" } else { "no" }.to_owned());
+        let limit = |value: Option<i64>, words: fn(i64) -> String| {
+            value.map(|value| {
+                if value == -1 {
+                    "no limit".to_owned()
+                } else {
+                    words(value)
+                }
+            })
+        };
+        vec![
+            ("batch_size", number(self.batch_size)),
+            ("window_seconds", self.window_seconds.map(duration)),
+            ("parallelization", number(self.parallelization)),
+            ("retries", limit(self.retries, |value| value.to_string())),
+            (
+                "max_record_age_seconds",
+                limit(self.max_record_age_seconds, duration),
+            ),
+            ("bisect", flag(self.bisect)),
+            ("partial_failures", flag(self.partial_failures)),
+            (
+                "tumbling_window_seconds",
+                self.tumbling_window_seconds.map(|seconds| match seconds {
+                    0 => "none".to_owned(),
+                    seconds => duration(seconds),
+                }),
+            ),
+            ("on_failure", self.on_failure.as_deref().map(none_if_empty)),
+            (
+                "filters",
+                self.filters.as_ref().map(|list| none_if_empty(&list.join("  "))),
+            ),
+            ("enabled", flag(self.enabled)),
+            (
+                "starting_position",
+                self.starting_position.map(|start| start.to_string()),
+            ),
+        ]
+    }
+}
+
+fn none_if_empty(text: &str) -> String {
+    if text.is_empty() { "none" } else { text }.to_owned()
+}
+
+/// Seconds as people write them: `5s`, `10m`, `1h`, `7d`, `1h30m`.
+pub fn duration(seconds: i64) -> String {
+    let mut left = seconds;
+    let mut text = String::new();
+    for (length, unit) in [(86_400, 'd'), (3_600, 'h'), (60, 'm'), (1, 's')] {
+        let count = left / length;
+        left %= length;
+        if count != 0 {
+            text.push_str(&format!("{count}{unit}"));
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+fn is_destination(arn: &str) -> bool {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    matches!(parts.as_slice(), ["arn", _, "sqs" | "sns" | "s3", _, _, name] if !name.is_empty())
+}
+
+fn filter_fault(pattern: &str) -> Option<String> {
+    let shown: String = pattern.chars().take(60).collect();
+    if pattern.chars().count() > MAX_PATTERN {
+        return Some(format!(
+            "the filter {shown}… has more than {MAX_PATTERN} characters"
+        ));
+    }
+    match serde_json::from_str::<serde_json::Value>(pattern) {
+        Ok(serde_json::Value::Object(_)) => None,
+        Ok(_) => Some(format!("the filter {shown} is not a JSON object")),
+        Err(error) => Some(format!("the filter {shown} is not JSON ({error})")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bad_value_is_named_at_once() {
+        let settings = Settings {
+            batch_size: Some(10_001),
+            window_seconds: Some(301),
+            parallelization: Some(0),
+            retries: Some(-2),
+            max_record_age_seconds: Some(59),
+            tumbling_window_seconds: Some(901),
+            on_failure: Some("orders".to_owned()),
+            filters: Some(vec!["[]".to_owned(), "{".to_owned()]),
+            ..Settings::default()
+        };
+        let error = settings.check().unwrap_err();
+        assert_eq!(error.exit(), crate::exit::Exit::Usage);
+        insta::assert_snapshot!(error.to_string().replace("; ", "\n").replace(": the", "\nthe"), @r#"
+        9 settings of the mapping are wrong
+        the batch size is 10001, not 1 to 10000
+        the window in seconds is 301, not 0 to 300
+        the parallelization is 0, not 1 to 10
+        the number of retries is -2, not 0 to 10000, or -1 for no limit
+        the record age in seconds is 59, not 60 to 604800, or -1 for no limit
+        the tumbling window in seconds is 901, not 0 to 900
+        the on-failure destination "orders" is not the ARN of a queue, topic or bucket
+        the filter [] is not a JSON object
+        the filter { is not JSON (EOF while parsing an object at line 1 column 1)
+        "#);
+    }
+
+    #[test]
+    fn the_ends_of_every_range_are_fine() {
+        for (low, high) in [(true, false), (false, true)] {
+            let pick = |one: i64, other: i64| Some(if low && !high { one } else { other });
+            let settings = Settings {
+                batch_size: pick(1, 10_000),
+                window_seconds: pick(0, 300),
+                parallelization: pick(1, 10),
+                retries: pick(-1, 10_000),
+                max_record_age_seconds: pick(-1, 604_800),
+                tumbling_window_seconds: pick(0, 900),
+                on_failure: Some("arn:aws:sqs:us-east-1:000000000000:failed".to_owned()),
+                filters: Some(vec![r#"{"data":{"kind":["sale"]}}"#.to_owned()]),
+                ..Settings::default()
+            };
+            assert!(settings.check().is_ok());
+        }
+        let bucket = Settings {
+            on_failure: Some("arn:aws:s3:::failed".to_owned()),
+            ..Settings::default()
+        };
+        assert!(bucket.check().is_ok());
+    }
+
+    #[test]
+    fn only_what_is_asked_for_changes() {
+        let there = Settings {
+            batch_size: Some(100),
+            retries: Some(-1),
+            on_failure: Some("arn:aws:sqs:us-east-1:000000000000:failed".to_owned()),
+            filters: Some(Vec::new()),
+            starting_position: Some(StartingPosition::Latest),
+            ..Settings::default()
+        };
+        let wanted = Settings {
+            batch_size: Some(100),
+            retries: Some(3),
+            on_failure: Some(String::new()),
+            starting_position: Some(StartingPosition::TrimHorizon),
+            ..Settings::default()
+        };
+        let lines: Vec<String> = wanted
+            .differences(&there)
+            .iter()
+            .map(|one| format!("{}: {} → {}", one.setting, one.from, one.to))
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        retries: no limit → 3
+        on_failure: arn:aws:sqs:us-east-1:000000000000:failed → none
+        ");
+        let (found, asked) = wanted.other_start(&there).unwrap();
+        assert_eq!(
+            (found.to_string(), asked.to_string()),
+            ("latest".into(), "trim".into())
+        );
+        assert_eq!(there.differences(&there), []);
+    }
+
+    #[test]
+    fn positions_and_durations_are_read_and_written() {
+        assert_eq!("LATEST".parse(), Ok(StartingPosition::Latest));
+        assert_eq!("TRIM_HORIZON".parse(), Ok(StartingPosition::TrimHorizon));
+        let at: StartingPosition = "2026-11-21T10:00:00Z".parse().unwrap();
+        assert_eq!(at.to_string(), "2026-11-21T10:00:00Z");
+        assert!("tomorrow".parse::<StartingPosition>().is_err());
+        assert_eq!(
+            [0, 5, 90, 3_600, 604_800].map(duration),
+            ["0s", "5s", "1m30s", "1h", "7d"]
+        );
+    }
+}
