@@ -346,15 +346,17 @@ async fn updates_compute() {
             .update_expression(expression)
             .return_values(ReturnValue::AllNew)
     };
-    update("SET amount = if_not_exists(amount, :zero) + :price, readers = :names ADD visits :one, tags :tags")
-        .expression_attribute_values(":zero", n("0"))
-        .expression_attribute_values(":price", n("29.99"))
-        .expression_attribute_values(":names", AttributeValue::L(vec![s("x")]))
-        .expression_attribute_values(":one", n("1"))
-        .expression_attribute_values(":tags", AttributeValue::Ss(vec!["a".into(), "b".into()]))
-        .send()
-        .await
-        .unwrap();
+    update(
+        "SET amount = if_not_exists(amount, :zero) + :price, readers = :names ADD visits :one, tags :tags",
+    )
+    .expression_attribute_values(":zero", n("0"))
+    .expression_attribute_values(":price", n("29.99"))
+    .expression_attribute_values(":names", AttributeValue::L(vec![s("x")]))
+    .expression_attribute_values(":one", n("1"))
+    .expression_attribute_values(":tags", AttributeValue::Ss(vec!["a".into(), "b".into()]))
+    .send()
+    .await
+    .unwrap();
     let new = update(
         "SET amount = amount + :price, readers = list_append(readers, :names) ADD visits :one DELETE tags :tags",
     )
