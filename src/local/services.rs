@@ -191,6 +191,7 @@ impl Services {
         if service == "s3" {
             uri = virtual_host::path_style(parts);
             virtual_host::sign(&mut headers, caller, &uri);
+            virtual_host::hide_type(&mut headers);
         }
         let (response, _id) = awsim_core::gateway::dispatch_request(&state, method, uri, headers, body).await;
         response.map(|body| body.map_err(io::Error::other).boxed_unsync())

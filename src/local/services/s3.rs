@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::database::Database;
 use super::sqs::form_text;
 use super::tagging::Tags;
+use super::virtual_host;
 use crate::local::answer::request_id;
 use crate::local::{Caller, deliver::Undelivered};
 use crate::platform;
@@ -459,7 +460,12 @@ impl ServiceHandler for S3 {
         mut input: Value,
         ctx: &RequestContext,
     ) -> Result<Value, AwsError> {
+        virtual_host::show_type(&mut input);
         mend_text(&mut input);
+        if let Some(source) = input["CopySource"].as_str() {
+            // Only forms have pluses for spaces.
+            input["CopySource"] = json!(form_text(&source.replace('+', "%2B")));
+        }
         self.open()
             .map_err(|error| AwsError::internal(error.to_string()))?;
         let touched = Touched::by(operation, &input);

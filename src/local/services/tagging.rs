@@ -32,10 +32,13 @@ pub trait TagSource: Send + Sync + 'static {
 /// Set once the source is open. Weak, since the source holds the services.
 pub(super) type Source = Arc<OnceLock<Weak<dyn TagSource>>>;
 
+/// Tells the tagged resources of a caller, by ARN.
+pub(super) type Others = Box<dyn Fn(&Caller) -> BTreeMap<String, Tags> + Send + Sync>;
+
 pub(super) struct Tagging {
     pub source: Source,
     /// The tagged resources of all other services.
-    pub others: Box<dyn Fn(&Caller) -> BTreeMap<String, Tags> + Send + Sync>,
+    pub others: Others,
 }
 
 impl Tagging {

@@ -1,6 +1,6 @@
 //! S3 requests that name their bucket by the host: `bucket.localhost`, `bucket.s3.eu-west-1.localhost`.
 
-use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
 
@@ -51,6 +51,32 @@ pub(super) fn sign(headers: &mut HeaderMap, caller: &Caller, uri: &Uri) {
     );
     if let Ok(value) = HeaderValue::from_str(&text) {
         headers.insert(AUTHORIZATION, value);
+    }
+}
+
+/// The type of an object that awsim would take for the protocol of the request, until it is with S3.
+const REAL_TYPE: &str = "x-amz-streamctl-type";
+
+/// Hides a content type by which awsim would read the object as a request.
+pub(super) fn hide_type(headers: &mut HeaderMap) {
+    headers.remove("smithy-protocol");
+    let misleads = |given: &&HeaderValue| {
+        let given = given.to_str().unwrap_or_default();
+        given.contains("cbor") || given.contains("x-www-form-urlencoded")
+    };
+    if let Some(given) = headers.get(CONTENT_TYPE).filter(misleads).cloned() {
+        headers.insert(HeaderName::from_static(REAL_TYPE), given);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    }
+}
+
+/// What [`hide_type`] hid, in the parameters of an operation.
+pub(super) fn show_type(input: &mut serde_json::Value) {
+    let hidden = input
+        .as_object_mut()
+        .and_then(|fields| fields.remove("StreamctlType"));
+    if let Some(hidden) = hidden {
+        input["ContentType"] = hidden;
     }
 }
 

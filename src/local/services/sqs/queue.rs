@@ -47,9 +47,12 @@ pub(super) struct Queue {
     pub tags: BTreeMap<String, String>,
 }
 
+/// Name, range and default of an attribute.
+type Settable = (&'static str, Option<(u64, u64)>, &'static str);
+
 /// Attributes that can be set, their range if they are numbers, and their default.
 /// Source: SetQueueAttributes, SQS API reference.
-const SETTABLE: &[(&str, Option<(u64, u64)>, &str)] = &[
+const SETTABLE: &[Settable] = &[
     ("VisibilityTimeout", Some((0, 43_200)), "30"),
     ("MaximumMessageSize", Some((1_024, 1_048_576)), "1048576"),
     ("MessageRetentionPeriod", Some((60, 1_209_600)), "345600"),

@@ -77,6 +77,38 @@ async fn objects_survive_a_kill() {
         .send()
         .await
         .unwrap();
+    // What awsim would read as requests of other protocols.
+    for (key, kind) in [
+        ("form", "application/x-www-form-urlencoded"),
+        ("cbor", "application/cbor"),
+    ] {
+        let body = ByteStream::from_static(b"Action=x&Tags.member.0.Key=a");
+        s3.put_object()
+            .bucket("orders")
+            .key(key)
+            .content_type(kind)
+            .body(body)
+            .send()
+            .await
+            .unwrap();
+        let head = s3.head_object().bucket("orders").key(key).send().await.unwrap();
+        assert_eq!(head.content_type(), Some(kind));
+        s3.delete_object().bucket("orders").key(key).send().await.unwrap();
+    }
+    s3.copy_object()
+        .bucket("orders")
+        .key("copy")
+        .copy_source("orders/%C3%A4%20%C3%B6%2B%25")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(get(&s3, "copy").await, "body of ä ö+%");
+    s3.delete_object()
+        .bucket("orders")
+        .key("copy")
+        .send()
+        .await
+        .unwrap();
     drop(running);
     let running = Running::on(dir.path()).await;
     let s3 = client(&running);
@@ -117,7 +149,7 @@ async fn objects_survive_a_kill() {
             .unwrap()
             .count()
     };
-    assert_eq!(files(), 7);
+    assert_eq!(files(), 10);
     drop(running);
     Services::open(&dir.path().join("services")).unwrap().save();
     assert_eq!(files(), 6, "what was overwritten is gone");
