@@ -1,7 +1,7 @@
 //! IAM, with what awsim's leaves out: tags given at creation and shown by GetPolicy, documents in the URL encoding of
 //! the API, refusal to delete a policy with versions, `MaxItems`, `Scope`, and accounts that survive a restart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -25,9 +25,11 @@ impl Iam {
         Arc::clone(accounts.entry(account.to_owned()).or_default())
     }
 
-    async fn create_policy(
+    /// CreatePolicy and CreateRole: `kind` is what they make.
+    async fn create(
         &self,
         iam: &IamService,
+        kind: &str,
         input: Value,
         ctx: &RequestContext,
     ) -> Result<Value, AwsError> {
@@ -42,10 +44,12 @@ impl Iam {
                 format!("The number of tags has reached the maximum limit of {MAX_TAGS}."),
             ));
         }
-        let output = iam.handle("CreatePolicy", input, ctx).await?;
-        if let (Some(tags), Some(arn)) = (tags, output["Policy"]["Arn"].as_str()) {
-            let input = json!({"PolicyArn": arn, "Tags": tags});
-            iam.handle("TagPolicy", input, ctx).await?;
+        let output = iam.handle(&format!("Create{kind}"), input, ctx).await?;
+        if let Some(tags) = tags {
+            let made = &output[kind];
+            let mut input = json!({"PolicyArn": made["Arn"], "RoleName": made["RoleName"]});
+            input["Tags"] = tags;
+            iam.handle(&format!("Tag{kind}"), input, ctx).await?;
         }
         Ok(output)
     }
@@ -76,10 +80,28 @@ impl ServiceHandler for Iam {
             input["MaxItems"] = json!(number);
         }
         let policy = |input: &Value| input["PolicyArn"].as_str().and_then(|arn| policy(&iam, ctx, arn));
+        let role = |input: &Value| input["RoleName"].as_str().and_then(|name| role_tags(&iam, ctx, name));
         let mut output = match operation {
-            "CreatePolicy" => self.create_policy(&iam, input, ctx).await?,
+            "CreatePolicy" => self.create(&iam, "Policy", input, ctx).await?,
+            "CreateRole" => self.create(&iam, "Role", input, ctx).await?,
+            "GetRole" => {
+                let tags = role(&input);
+                let mut output = iam.handle(operation, input, ctx).await?;
+                if let (Some(tags), Some(role)) = (tags, output["Role"].as_object_mut()) {
+                    role.insert("Tags".to_owned(), tags);
+                }
+                output
+            }
+            "ListRoleTags" => {
+                let tags = role(&input);
+                let mut output = iam.handle(operation, input, ctx).await?;
+                if let Some(tags) = tags {
+                    output["Tags"] = tags;
+                }
+                output
+            }
             "GetPolicy" => {
-                let tags = policy(&input).map(|policy| tags(&policy));
+                let tags = policy(&input).map(|policy| members(&policy.tags));
                 let mut output = iam.handle(operation, input, ctx).await?;
                 if let (Some(tags), Some(policy)) = (tags, output["Policy"].as_object_mut()) {
                     policy.insert("Tags".to_owned(), tags);
@@ -87,7 +109,7 @@ impl ServiceHandler for Iam {
                 output
             }
             "ListPolicyTags" => {
-                let tags = policy(&input).map(|policy| tags(&policy));
+                let tags = policy(&input).map(|policy| members(&policy.tags));
                 let mut output = iam.handle(operation, input, ctx).await?;
                 if let Some(tags) = tags {
                     output["Tags"] = tags;
@@ -154,9 +176,14 @@ fn policy(iam: &IamService, ctx: &RequestContext, arn: &str) -> Option<Policy> {
     state.policies.get(arn).map(|policy| policy.clone())
 }
 
+fn role_tags(iam: &IamService, ctx: &RequestContext, name: &str) -> Option<Value> {
+    let state = iam.store().get(&ctx.account_id, IAM_REGION);
+    state.roles.get(name).map(|role| members(&role.tags))
+}
+
 /// Sorted, so that answers are the same each time.
-fn tags(policy: &Policy) -> Value {
-    let sorted: BTreeMap<_, _> = policy.tags.iter().collect();
+fn members(tags: &HashMap<String, String>) -> Value {
+    let sorted: BTreeMap<_, _> = tags.iter().collect();
     let members: Vec<Value> = sorted
         .into_iter()
         .map(|(key, value)| json!({"Key": key, "Value": value}))
