@@ -55,7 +55,8 @@ pub struct Request {
     pub adopt: bool,
     /// Take in the resources whose `when` is not fulfilled too, as `destroy` does.
     pub everything: bool,
-    /// Only these resources, by id: `plan` and `apply` take in what they need too, `destroy` nothing else.
+    /// Only these resources, by id, whether or not their `when` is fulfilled: `plan` and `apply` take in what they need
+    /// too, `destroy` nothing else.
     pub only: Option<BTreeSet<String>>,
     /// Properties by resource id that stand above the template's; a table goes into the template's table.
     pub properties: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
@@ -124,10 +125,11 @@ impl Draft {
             identity,
             default_instance,
         } = self;
+        let named = |id: &String| request.only.as_ref().is_some_and(|only| only.contains(id));
         let mut included: BTreeSet<&str> = manifest
             .resources
             .iter()
-            .filter(|declared| is_included(declared, &values, request.everything))
+            .filter(|declared| is_included(declared, &values, request.everything || named(&declared.id)))
             .map(|declared| declared.id.as_str())
             .collect();
         let mut needs: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();

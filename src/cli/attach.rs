@@ -114,7 +114,7 @@ async fn by_template(
             .properties
             .insert(id.clone(), settings::properties(settings)?);
     }
-    request.only = Some(part.mappings);
+    request.only = Some(part.ids());
     let kinds = Kinds::new(context).await?;
     let pipeline = Draft::new(manifest, request)?.bind(&kinds)?;
     let Some(report) = apply(session, &pipeline, args.dry_run, false).await? else {

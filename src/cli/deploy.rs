@@ -207,7 +207,7 @@ impl DeployArgs {
         }
         properties.extend(code.map(|code| ("handler".to_owned(), Value::from(code))));
         request.properties.insert(part.function.clone(), properties);
-        request.only = Some(BTreeSet::from([part.function.clone()]));
+        request.only = Some(part.without_mappings());
         Ok(())
     }
 }
@@ -283,6 +283,14 @@ impl FunctionPart {
             };
         }
         Ok(part)
+    }
+
+    /// The function, and what it alone runs as and writes to. Named, they are part of the pipeline even where the
+    /// template makes them on request only.
+    pub(super) fn without_mappings(&self) -> BTreeSet<String> {
+        let sets = [&self.roles, &self.log_groups];
+        let all = sets.into_iter().flatten().chain([&self.function]);
+        all.cloned().collect()
     }
 
     /// Everything of it.

@@ -39,7 +39,7 @@ pub(super) async fn function_name(
     }
     let (manifest, mut request) = part.request(session, handler.template, false)?;
     let part = FunctionPart::of(&manifest, handler.name)?;
-    request.only = Some([part.function.clone()].into());
+    request.only = Some(part.without_mappings());
     let kinds = Kinds::new(context).await?;
     let pipeline = Draft::new(manifest, request)?.bind(&kinds)?;
     let specs = pipeline.specs()?;

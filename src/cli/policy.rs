@@ -102,7 +102,7 @@ impl PolicyArgs {
     ) -> Result<PolicyReport> {
         let (manifest, mut request) = self.part.request(session, handler.template, false)?;
         let part = FunctionPart::of(&manifest, handler.name)?;
-        request.only = Some([part.function.clone()].into());
+        request.only = Some(part.without_mappings());
         let kinds = Kinds::new(context).await?;
         let pipeline = Draft::new(manifest, request)?.bind(&kinds)?;
         let specs = pipeline.specs()?;

@@ -387,6 +387,17 @@ fn a_part_is_applied_with_all_it_needs() {
 }
 
 #[test]
+fn a_part_that_is_named_needs_no_condition() {
+    block_on(async {
+        let cloud = Cloud::default();
+        let pipeline = Draft::new(row(), only(&["e"])).unwrap().bind(&cloud).unwrap();
+        let plan = pipeline.plan().await.unwrap();
+        let report = pipeline.apply(plan, SILENT, &Stop::default()).await.unwrap();
+        assert!(results(&report).contains(&("e", Outcome::Created)));
+    });
+}
+
+#[test]
 fn a_part_is_destroyed_and_nothing_else() {
     block_on(async {
         let cloud = Cloud::default();
