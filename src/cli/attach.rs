@@ -14,7 +14,7 @@ use super::template::PartArgs;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
-use crate::functions::mapping::{self, Event, Mapper, Mapping, Settings};
+use crate::functions::mapping::{self, Event, Mapper, Settings};
 use crate::functions::{Handler, bundle};
 use crate::pipeline::resources::Kinds;
 use crate::pipeline::tags::{MANAGED_BY, STREAMCTL};
@@ -190,10 +190,4 @@ fn say_next(session: &Session, function: &str) {
   streamctl logs {function}{place} --follow   what it logs
   streamctl detach {function}{place}          take it off again"
     ));
-}
-
-/// The mapping's settings, for those who show them.
-fn words(mapping: &Mapping) -> Vec<(&'static str, String)> {
-    let words = mapping.settings.in_words().into_iter();
-    words.filter_map(|(name, value)| Some((name, value?))).collect()
 }

@@ -80,7 +80,11 @@ impl ServiceHandler for Iam {
             input["MaxItems"] = json!(number);
         }
         let policy = |input: &Value| input["PolicyArn"].as_str().and_then(|arn| policy(&iam, ctx, arn));
-        let role = |input: &Value| input["RoleName"].as_str().and_then(|name| role_tags(&iam, ctx, name));
+        let role = |input: &Value| {
+            input["RoleName"]
+                .as_str()
+                .and_then(|name| role_tags(&iam, ctx, name))
+        };
         let mut output = match operation {
             "CreatePolicy" => self.create(&iam, "Policy", input, ctx).await?,
             "CreateRole" => self.create(&iam, "Role", input, ctx).await?,
