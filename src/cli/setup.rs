@@ -31,6 +31,7 @@ Examples:
 Templates:
   stream    one stream with encryption, monitoring and a policy (the default)
   concert   the same, and a function that stores the data of concerts
+  function  one function of your own (see `deploy`)
   prices    a stream and a function that sets prices in a table
   realtime  sums of readings in a table, the readings in a bucket, alarms
   retail    scored customer events in a table, alarms, a dashboard")]

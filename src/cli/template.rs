@@ -153,11 +153,11 @@ impl TemplateArgs {
         let mut named: BTreeMap<String, Given> = BTreeMap::new();
         if let Some(name) = &self.stream.stream {
             crate::stream::check_name(name)?;
-            named.insert(parameter_of(&manifest, "stream"), Given::flag("--stream", name));
+            named.insert(parameter_of(manifest, "stream"), Given::flag("--stream", name));
         }
         if let Some(choice) = choice {
             let choices = choice.named().into_iter();
-            named.extend(choices.map(|(name, given)| (parameter_of(&manifest, &name), given)));
+            named.extend(choices.map(|(name, given)| (parameter_of(manifest, &name), given)));
             request.tags = choice.tags.iter().cloned().collect();
             request.untag = choice.untag.iter().cloned().collect();
         }

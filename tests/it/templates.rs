@@ -79,7 +79,7 @@ fn init_overwrites_only_when_told() {
     assert!(machine.path().join("deep/er/pipeline.toml").exists());
     assert_snapshot!(machine.fails(2, ["init", "retial"]), @r#"
     error: there is no template "retial"
-    hint: use stream, concert, prices, realtime, retail, or the path of a manifest file; `streamctl init` says what each is
+    hint: use stream, concert, function, prices, realtime, retail, or the path of a manifest file; `streamctl init` says what each is
     "#);
 }
 
@@ -91,6 +91,7 @@ fn templates_are_listed() {
     stream    A data stream with encryption, monitoring, tags and an access policy
     concert   Concert data from APIs: the stream of `stream`, and the function that
               stores what comes, normalised
+    function  One Lambda function of your own, with its role and its logs
     prices    Product price updates: a stream, a table of products, and the
               function that sets their prices
     realtime  Sensor and clickstream metrics: a stream, an archive in a bucket, and

@@ -201,14 +201,14 @@ async fn a_fault_in_a_service_is_an_answer() {
 #[tokio::test]
 async fn what_is_not_offered_is_named() {
     let fixture = fixture();
-    let request = Request::get("/2015-03-31/functions")
+    let request = Request::get("/restapis")
         .header("host", "127.0.0.1")
-        .header("authorization", authorization("lambda"))
+        .header("authorization", authorization("apigateway"))
         .body("")
         .unwrap();
     let (status, body) = ask(&fixture.front, request).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    assert!(body.contains("does not offer the service lambda"), "{body}");
+    assert!(body.contains("does not offer the service apigateway"), "{body}");
 }
 
 #[tokio::test]

@@ -72,9 +72,12 @@ impl Shipper {
     }
 }
 
+/// Events by account, region, log group and log stream.
+type Gathered = BTreeMap<(String, String, String, String), Vec<(i64, String)>>;
+
 async fn ship(sink: Arc<dyn LogSink>, mut receiver: mpsc::UnboundedReceiver<Message>) {
     while let Some(first) = receiver.recv().await {
-        let mut gathered: BTreeMap<(String, String, String, String), Vec<(i64, String)>> = BTreeMap::new();
+        let mut gathered: Gathered = BTreeMap::new();
         let mut rooms = Vec::new();
         let mut flushed = Vec::new();
         let until = Instant::now() + GATHER;

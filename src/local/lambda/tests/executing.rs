@@ -17,6 +17,11 @@ async fn one_instance_serves_one_call_after_another() {
         assert_eq!(world.returned(&arn, "pid").await, first);
     }
     assert_eq!(world.returned(&arn, "echo").await, json!({"do": "echo"}));
+    // Logs are written behind the answers.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while world.kept.streams().is_empty() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     assert_eq!(world.kept.streams().len(), 1);
 }
 

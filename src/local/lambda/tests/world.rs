@@ -22,6 +22,9 @@ use crate::local::metrics::{MetricSink, Sample};
 pub(crate) const ROLE: &str = "arn:aws:iam::000000000000:role/fn";
 
 /// Keeps what it is handed.
+/// Where to, what, and with which attributes.
+pub(crate) type Delivered = (String, Value, BTreeMap<String, String>);
+
 #[derive(Default)]
 pub(crate) struct Kept {
     /// Log stream and text of each event, in order.
@@ -29,7 +32,7 @@ pub(crate) struct Kept {
     /// `namespace/name[dimensions]=value` of each measurement.
     pub metrics: Mutex<Vec<String>>,
     /// ARN or bucket, and body, of each delivery.
-    pub delivered: Mutex<Vec<(String, Value, BTreeMap<String, String>)>>,
+    pub delivered: Mutex<Vec<Delivered>>,
 }
 
 impl LogSink for Kept {
