@@ -1,5 +1,36 @@
 //! What the services of the local cloud measure, and where they hand it.
 
+/// What a measurement's unit may be. Source: MetricDatum, `Unit`.
+pub(super) const UNITS: &[&str] = &[
+    "Seconds",
+    "Microseconds",
+    "Milliseconds",
+    "Bytes",
+    "Kilobytes",
+    "Megabytes",
+    "Gigabytes",
+    "Terabytes",
+    "Bits",
+    "Kilobits",
+    "Megabits",
+    "Gigabits",
+    "Terabits",
+    "Percent",
+    "Count",
+    "Bytes/Second",
+    "Kilobytes/Second",
+    "Megabytes/Second",
+    "Gigabytes/Second",
+    "Terabytes/Second",
+    "Bits/Second",
+    "Kilobits/Second",
+    "Megabits/Second",
+    "Gigabits/Second",
+    "Terabits/Second",
+    "Count/Second",
+    "None",
+];
+
 /// A statistic set, as CloudWatch keeps one a minute for each metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sample {

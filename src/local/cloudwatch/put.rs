@@ -4,38 +4,8 @@
 
 use super::fault::Fault;
 use super::input::Fields;
-use crate::local::metrics::Sample;
+use crate::local::metrics::{Sample, UNITS};
 
-/// What a datum's unit may be. Source: MetricDatum, `Unit`.
-const UNITS: &[&str] = &[
-    "Seconds",
-    "Microseconds",
-    "Milliseconds",
-    "Bytes",
-    "Kilobytes",
-    "Megabytes",
-    "Gigabytes",
-    "Terabytes",
-    "Bits",
-    "Kilobits",
-    "Megabits",
-    "Gigabits",
-    "Terabits",
-    "Percent",
-    "Count",
-    "Bytes/Second",
-    "Kilobytes/Second",
-    "Megabytes/Second",
-    "Gigabytes/Second",
-    "Terabytes/Second",
-    "Bits/Second",
-    "Kilobits/Second",
-    "Megabits/Second",
-    "Gigabits/Second",
-    "Terabits/Second",
-    "Count/Second",
-    "None",
-];
 const MAX_METRICS: usize = 1000;
 const MAX_VALUES: usize = 150;
 const MAX_DIMENSIONS: usize = 30;

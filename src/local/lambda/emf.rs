@@ -5,41 +5,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::local::Caller;
-use crate::local::metrics::{MetricSink, Sample};
+use crate::local::metrics::{MetricSink, Sample, UNITS};
 
 /// Most metrics of a directive, and most values of one of them.
 const MOST: usize = 100;
 /// Most dimensions of a set.
 const MOST_DIMENSIONS: usize = 30;
-const UNITS: &[&str] = &[
-    "Seconds",
-    "Microseconds",
-    "Milliseconds",
-    "Bytes",
-    "Kilobytes",
-    "Megabytes",
-    "Gigabytes",
-    "Terabytes",
-    "Bits",
-    "Kilobits",
-    "Megabits",
-    "Gigabits",
-    "Terabits",
-    "Percent",
-    "Count",
-    "Bytes/Second",
-    "Kilobytes/Second",
-    "Megabytes/Second",
-    "Gigabytes/Second",
-    "Terabytes/Second",
-    "Bits/Second",
-    "Kilobits/Second",
-    "Megabits/Second",
-    "Gigabits/Second",
-    "Terabits/Second",
-    "Count/Second",
-    "None",
-];
 
 #[derive(Deserialize)]
 struct Document {
