@@ -14,11 +14,13 @@ use super::template::PartArgs;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
-use crate::functions::mapping::{self, Event, Mapper, Mapping, Settings};
+use crate::functions::mapping::{self, Event, Mapper, Settings};
 use crate::functions::{Handler, bundle};
+use crate::pipeline::event::Outcome;
 use crate::pipeline::resources::Kinds;
 use crate::pipeline::tags::{MANAGED_BY, STREAMCTL};
 use crate::pipeline::{self, Draft, Manifest, Request};
+use crate::ui::next_steps;
 
 use report::AttachReport;
 use settings::SettingArgs;
@@ -122,7 +124,17 @@ async fn by_template(
     };
     say_hints(session, &report);
     if report.exit == Exit::Done {
-        say_next(session, args.function.as_deref().unwrap_or_default());
+        let name = args.function.as_deref().unwrap_or_default();
+        match report
+            .resources
+            .iter()
+            .all(|one| one.result == Outcome::Unchanged)
+        {
+            true => session
+                .printer()
+                .note(&format!("Nothing to change: {name} is attached as asked for")),
+            false => say_next(session, name),
+        }
     }
     Ok(report.exit)
 }
@@ -184,16 +196,12 @@ pub(super) async fn with_mapper<T>(
 
 fn say_next(session: &Session, function: &str) {
     let place = session.place_as_typed();
-    session.printer().note(&format!(
-        "Next:
-  streamctl mappings {function}{place}        how it is doing
-  streamctl logs {function}{place} --follow   what it logs
-  streamctl detach {function}{place}          take it off again"
-    ));
-}
-
-/// The mapping's settings, for those who show them.
-fn words(mapping: &Mapping) -> Vec<(&'static str, String)> {
-    let words = mapping.settings.in_words().into_iter();
-    words.filter_map(|(name, value)| Some((name, value?))).collect()
+    session.printer().note(&next_steps(&[
+        (format!("streamctl mappings {function}{place}"), "how it is doing"),
+        (
+            format!("streamctl logs {function}{place} --follow"),
+            "what it logs",
+        ),
+        (format!("streamctl detach {function}{place}"), "take it off again"),
+    ]));
 }
