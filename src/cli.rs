@@ -44,7 +44,8 @@ use crate::exit::Exit;
 use crate::settings::TargetChoice;
 use crate::ui::{BrokenPipe, Format, Printer, UiOptions};
 
-/// Provision and operate Amazon Kinesis data streams, on AWS or on an embedded local cloud.
+/// Provision and operate Amazon Kinesis data streams and the functions that read them, on AWS or on an embedded local
+/// cloud.
 #[derive(Debug, Parser)]
 #[command(
     name = "streamctl",
@@ -59,6 +60,7 @@ Examples:
   streamctl put --file records.json   send records
   streamctl tail --from trim -n 10    read them back
   streamctl metrics                   see the last hour
+  streamctl setup retail              a pipeline: stream, function, table, alarms
   streamctl destroy                   delete what setup made")]
 pub struct Cli {
     #[command(flatten)]

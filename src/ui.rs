@@ -5,6 +5,7 @@ mod progress;
 mod report;
 mod safe;
 pub mod sparkline;
+mod steps;
 mod style;
 pub mod units;
 
@@ -16,6 +17,7 @@ use serde::Serialize;
 pub use progress::{Progress, Step};
 pub use report::{Format, Report, table, wrap};
 pub use safe::visible;
+pub use steps::next_steps;
 pub use style::Style;
 
 use crate::error::{Error, Result};

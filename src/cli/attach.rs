@@ -16,9 +16,11 @@ use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::functions::mapping::{self, Event, Mapper, Settings};
 use crate::functions::{Handler, bundle};
+use crate::pipeline::event::Outcome;
 use crate::pipeline::resources::Kinds;
 use crate::pipeline::tags::{MANAGED_BY, STREAMCTL};
 use crate::pipeline::{self, Draft, Manifest, Request};
+use crate::ui::next_steps;
 
 use report::AttachReport;
 use settings::SettingArgs;
@@ -114,7 +116,7 @@ async fn by_template(
             .properties
             .insert(id.clone(), settings::properties(settings)?);
     }
-    request.only = Some(part.ids());
+    request.only = Some(part.mappings);
     let kinds = Kinds::new(context).await?;
     let pipeline = Draft::new(manifest, request)?.bind(&kinds)?;
     let Some(report) = apply(session, &pipeline, args.dry_run, false).await? else {
@@ -122,7 +124,17 @@ async fn by_template(
     };
     say_hints(session, &report);
     if report.exit == Exit::Done {
-        say_next(session, args.function.as_deref().unwrap_or_default());
+        let name = args.function.as_deref().unwrap_or_default();
+        match report
+            .resources
+            .iter()
+            .all(|one| one.result == Outcome::Unchanged)
+        {
+            true => session
+                .printer()
+                .note(&format!("Nothing to change: {name} is attached as asked for")),
+            false => say_next(session, name),
+        }
     }
     Ok(report.exit)
 }
@@ -184,10 +196,12 @@ pub(super) async fn with_mapper<T>(
 
 fn say_next(session: &Session, function: &str) {
     let place = session.place_as_typed();
-    session.printer().note(&format!(
-        "Next:
-  streamctl mappings {function}{place}        how it is doing
-  streamctl logs {function}{place} --follow   what it logs
-  streamctl detach {function}{place}          take it off again"
-    ));
+    session.printer().note(&next_steps(&[
+        (format!("streamctl mappings {function}{place}"), "how it is doing"),
+        (
+            format!("streamctl logs {function}{place} --follow"),
+            "what it logs",
+        ),
+        (format!("streamctl detach {function}{place}"), "take it off again"),
+    ]));
 }

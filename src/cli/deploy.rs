@@ -19,6 +19,7 @@ use crate::pipeline::apply::RunReport;
 use crate::pipeline::event::Outcome;
 use crate::pipeline::resources::Kinds;
 use crate::pipeline::{Draft, Given, Manifest, Request};
+use crate::ui::next_steps;
 
 /// The bundled template for a function of one's own.
 pub(super) const OWN: &str = "function";
@@ -34,7 +35,7 @@ pub(super) const OWN: &str = "function";
 Examples:
   streamctl deploy retail-processor                    a bundled handler
   streamctl deploy retail-processor --memory 512 --env LOG_LEVEL=debug
-  streamctl deploy scorer --bootstrap target/lambda/scorer/bootstrap --stream orders
+  streamctl deploy scorer --bootstrap ./bootstrap --stream orders
   streamctl deploy scorer --zip scorer.zip --timeout 30s
   streamctl deploy prices --dry-run                    show what would be done
   streamctl handlers                                   what is bundled")]
@@ -322,13 +323,15 @@ fn say_at_the_end(args: &DeployArgs, session: &Session, report: &RunReport) {
     }
     printer.note(&format!("Function {name} is active"));
     let (typed, place) = (&args.name, session.place_as_typed());
-    printer.note(&format!(
-        "Next:
-  streamctl attach {typed}{place}              give it the records of its stream
-  streamctl logs {typed}{place}                see what it logs
-  streamctl policy --function {typed}{place}   what it may do
-  streamctl undeploy {typed}{place}            delete it"
-    ));
+    printer.note(&next_steps(&[
+        (format!("streamctl attach {typed}{place}"), "give it records"),
+        (format!("streamctl logs {typed}{place}"), "see what it logs"),
+        (
+            format!("streamctl policy --function {typed}{place}"),
+            "what it may do",
+        ),
+        (format!("streamctl undeploy {typed}{place}"), "delete it"),
+    ]));
 }
 
 /// `30`, `30s` or `5m`, in seconds.

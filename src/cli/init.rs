@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::pipeline::bundled;
 use crate::pipeline::source::{self, MANIFEST_FILE};
-use crate::ui::{Report, Style, table};
+use crate::ui::{Report, Style, next_steps, table};
 
 /// Write a template to edit, or list the templates
 ///
@@ -120,11 +120,10 @@ pub(super) async fn run(args: InitArgs, session: &Session) -> Result<Exit> {
         manifest: path.clone(),
         files: files.iter().map(|(path, _)| path.display().to_string()).collect(),
     })?;
-    printer.note(&format!(
-        "Next:
-  streamctl plan -f {path}     see what it makes
-  streamctl setup -f {path}    make it"
-    ));
+    printer.note(&next_steps(&[
+        (format!("streamctl plan -f {path}"), "see what it makes"),
+        (format!("streamctl setup -f {path}"), "make it"),
+    ]));
     Ok(Exit::Done)
 }
 

@@ -39,9 +39,8 @@ Examples:
   streamctl invoke scorer --payload '{\"test\":true}'
   streamctl invoke retail-processor --records events.json
   streamctl invoke scorer --payload event.json --async
-  streamctl invoke --local ./bootstrap --records events.ndjson --env TABLE_NAME=t
-  streamctl invoke retail-processor --local target/debug/retail-event-processor \\
-      --records events.json
+  streamctl invoke --local ./bootstrap --records events.json --env TABLE_NAME=t
+  streamctl invoke scorer --local ./bootstrap --records events.json
 
 Exit codes: 0 done, 1 the function failed, 2 bad input, 4 target unreachable.")]
 pub struct InvokeArgs {

@@ -188,7 +188,7 @@ impl Show<'_> {
                 printer.out(&format!(
                     "{}  {group}{}",
                     style.dim(&time(line.at_ms)),
-                    visible(&line.message)
+                    message(&line.message)
                 ))
             }
         }
@@ -198,6 +198,11 @@ impl Show<'_> {
 /// The function's name where the group is Lambda's.
 fn short(group: &str) -> String {
     visible(group.strip_prefix("/aws/lambda/").unwrap_or(group))
+}
+
+/// One line; the tabs between the fields of Lambda's own lines are blanks.
+fn message(text: &str) -> String {
+    visible(&text.trim_end().replace('\t', "  "))
 }
 
 /// RFC 3339, UTC, with milliseconds.

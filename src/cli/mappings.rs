@@ -11,7 +11,10 @@ use super::template::PartArgs;
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::functions::mapping::{self, Mapping, Settings};
-use crate::ui::{Format, Report, Style, table, units};
+use crate::ui::{Format, Report, Style, table, units, wrap};
+
+/// Width of the words before what stands below a mapping.
+const LABEL: usize = 13;
 
 /// Show which functions read which streams, and how they are doing
 ///
@@ -134,6 +137,18 @@ impl Row {
         format!("{kind} {}", mapping::resource_name(arn))
     }
 
+    /// What stands below the line of facts.
+    fn more(&self) -> Vec<(&'static str, String)> {
+        let mut more = vec![("reads", self.stream.clone())];
+        if !self.last_result.is_empty() {
+            more.push(("last result", self.last_result.clone()));
+        }
+        if self.on_failure() != "-" {
+            more.push(("on failure", self.on_failure()));
+        }
+        more
+    }
+
     fn last(&self) -> &str {
         match self.last_result.as_str() {
             "" => "-",
@@ -143,33 +158,64 @@ impl Row {
 }
 
 impl MappingsReport {
-    /// A line of facts a mapping, and one of settings: all of them do not fit 80 columns side by side.
-    fn rows(&self) -> comfy_table::Table {
-        let mut rows = table([
-            "FUNCTION / STREAM",
-            "STATE",
-            "BATCH",
-            "FROM",
-            "LAG",
-            "LAST RESULT / ON FAILURE",
-        ]);
-        for row in &self.mappings {
-            rows.add_row([
-                format!("{}\n  {}", row.function, row.stream),
+    /// A line for each mapping, and below it what it reads and what came of it: not all of it fits side by side. No name
+    /// is broken: one that is too long for its column has a line for itself.
+    fn lines(&self, width: usize) -> String {
+        let length = |text: &str| text.chars().count();
+        let headings = ["FUNCTION", "STATE", "BATCH", "WINDOW", "FROM", "LAG"].map(str::to_owned);
+        let facts = |row: &Row| {
+            [
+                row.function.clone(),
                 row.state.clone(),
-                format!("{}\n{}", row.word("batch_size"), row.word("window_seconds")),
+                row.word("batch_size"),
+                row.word("window_seconds"),
                 row.word("starting_position"),
                 row.lag(),
-                format!("{}\n{}", row.last(), row.on_failure()),
-            ]);
+            ]
+        };
+        let all: Vec<[String; 6]> = std::iter::once(headings)
+            .chain(self.mappings.iter().map(facts))
+            .collect();
+        let widest = |column: usize| all.iter().map(|row| length(&row[column])).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..6).map(widest).collect();
+        let others: usize = widths[1..].iter().map(|width| width + 2).sum();
+        let first = widths[0]
+            .min(width.saturating_sub(others))
+            .max(length("FUNCTION"));
+        let mut text = String::new();
+        for (index, row) in all.iter().enumerate() {
+            let mut line = row[0].clone();
+            if length(&line) > first {
+                text.push_str(&line);
+                text.push('\n');
+                line.clear();
+            }
+            line = format!("{line:first$}");
+            for (cell, width) in row.iter().zip(&widths).skip(1) {
+                line.push_str(&format!("  {cell:width$}"));
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+            let mapping = index.checked_sub(1).and_then(|index| self.mappings.get(index));
+            for (name, value) in mapping.map(Row::more).unwrap_or_default() {
+                let name = format!("  {name:LABEL$}");
+                let wrapped = wrap(&value, width.saturating_sub(length(&name)));
+                for (index, part) in wrapped.iter().enumerate() {
+                    let begin = if index == 0 { name.as_str() } else { "" };
+                    text.push_str(&format!("{begin:indent$}{part}\n", indent = length(&name)));
+                }
+            }
         }
-        rows
+        text
     }
 }
 
 impl Report for MappingsReport {
     fn table(&self, _style: &Style) -> String {
-        self.rows().trim_fmt()
+        if self.mappings.is_empty() {
+            return String::new();
+        }
+        self.lines(usize::from(table([""]).width().unwrap_or(80)))
     }
 
     fn text(&self) -> String {
@@ -222,8 +268,15 @@ mod tests {
         let report = MappingsReport {
             mappings: vec![Row::new(&mapping, &ages)],
         };
-        let shown = report.rows().set_width(80).trim_fmt();
-        assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+        insta::assert_snapshot!(report.lines(80), @r"
+        FUNCTION                    STATE    BATCH  WINDOW  FROM    LAG
+        retail-event-processor-dev  Enabled  100    5s      latest  1.2 s
+          reads        retail-events-stream-dev
+          last result  PROBLEM: Function call failed
+          on failure   queue failed-events-dlq-dev
+        ");
+        let narrow = report.lines(60);
+        assert!(narrow.lines().all(|line| line.chars().count() <= 60), "{narrow}");
         insta::assert_snapshot!(report.text().replace('\t', " | "), @"retail-event-processor-dev | retail-events-stream-dev | Enabled | 100 | 5s | latest | PROBLEM: Function call failed | 1250 | queue failed-events-dlq-dev | 1");
     }
 }

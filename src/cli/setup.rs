@@ -11,6 +11,7 @@ use crate::pipeline::event::Outcome;
 use crate::pipeline::resources::Kinds;
 use crate::pipeline::{Pipeline, Stop};
 use crate::ui::apply::ApplyProgress;
+use crate::ui::next_steps;
 
 /// Create a stream and what belongs to it, or bring what exists to what you ask for
 ///
@@ -116,41 +117,68 @@ fn say_at_the_end(args: &SetupArgs, session: &Session, pipeline: &Pipeline<'_>, 
         true => format!("Nothing to change: {identity} is as asked for"),
         false => format!("{identity} is ready"),
     });
-    let width = report.outputs.keys().map(String::len).max().unwrap_or(0).max(12);
+    let longest = report.outputs.keys().map(String::len).max().unwrap_or(0);
+    let width = (longest + 1).max(12);
     for (name, value) in &report.outputs {
         printer.note(&format!("  {name:<width$} {value}"));
     }
     if nothing_done {
         return;
     }
+    printer.note(&next_steps(&steps(args, session, pipeline, report)));
+}
+
+/// What one does next with a pipeline that is ready.
+fn steps(
+    args: &SetupArgs,
+    session: &Session,
+    pipeline: &Pipeline<'_>,
+    report: &RunReport,
+) -> Vec<(String, &'static str)> {
     let place = session.place_as_typed();
     let stream = match report.outputs.get("stream_name") {
         Some(name) if *name != session.settings().stream => format!("{place} --stream {name}"),
         _ => place.to_owned(),
     };
     let this = args.template.as_typed(session);
-    let put = sample_events(args, pipeline).unwrap_or_else(|| "records.json   ".to_owned());
-    printer.note(&format!(
-        "Next:
-  streamctl put{stream} --file {put}send records
-  streamctl tail{stream} --from trim          read them back
-  streamctl metrics{stream}                   see the last hour
-  streamctl destroy{this}                   delete what setup made"
+    let mut steps = Vec::new();
+    let events = pipeline.manifest().events.as_ref();
+    let records = match events {
+        Some(events) => {
+            // Those of a bundled template are where `init` writes them.
+            let bundled = pipeline.manifest().name.clone();
+            let dir = args.template.dir();
+            let path = dir
+                .clone()
+                .unwrap_or_else(|| bundled.clone().into())
+                .join(&events.file);
+            if dir.is_none() && !path.exists() {
+                steps.push((format!("streamctl init {bundled}"), "write sample events"));
+            }
+            path.display().to_string()
+        }
+        None => "records.json".to_owned(),
+    };
+    let key = events.and_then(|events| events.partition_key_field.as_ref());
+    let key = key.map_or_else(String::new, |field| format!(" --partition-key-field {field}"));
+    steps.push((
+        format!("streamctl put{stream} --file {records}{key}"),
+        "send records",
     ));
     if pipeline.manifest().verify.is_some() {
-        printer.note(&format!(
-            "  streamctl verify{this}                    follow an event through it"
+        steps.push((format!("streamctl verify{this}"), "follow an event"));
+    } else {
+        steps.push((format!("streamctl tail{stream} --from trim"), "read them back"));
+    }
+    if let Some(function) = report.outputs.get("function_name") {
+        steps.push((
+            format!("streamctl logs {function}{place}"),
+            "what the function logs",
         ));
     }
-}
-
-/// The events of a manifest of one's own, as arguments of `put`.
-fn sample_events(args: &SetupArgs, pipeline: &Pipeline<'_>) -> Option<String> {
-    let events = pipeline.manifest().events.as_ref()?;
-    let path = args.template.dir()?.join(&events.file);
-    let key = events.partition_key_field.as_ref();
-    let key = key.map_or_else(String::new, |field| format!(" --partition-key-field {field}"));
-    Some(format!("{}{key}   ", path.display()))
+    steps.push((format!("streamctl metrics{stream}"), "see the last hour"));
+    steps.push((format!("streamctl destroy{this}"), "delete what setup made"));
+    steps
 }
 
 /// Prints what the user can do about each failure, once.

@@ -33,8 +33,9 @@ pub(super) struct TemplateArgs {
 /// Parts of a template by other arguments than `setup` has: what commands on functions share.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct PartArgs {
-    #[command(flatten)]
-    stream: StreamArg,
+    /// The stream that the function reads [default: a bundled handler's own]
+    #[arg(long, value_name = "NAME")]
+    stream: Option<String>,
     /// Give a parameter of the function's template a value
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
@@ -46,7 +47,7 @@ pub(super) struct PartArgs {
 impl PartArgs {
     /// The stream that was named.
     pub(super) fn stream(&self) -> Option<&str> {
-        self.stream.stream.as_deref()
+        self.stream.as_deref()
     }
 
     /// What is asked of the template `name`, and the template.
@@ -64,9 +65,8 @@ impl PartArgs {
         let template = TemplateArgs {
             file: None,
             template: name.to_owned(),
-            stream: match has_stream {
-                true => self.stream.clone(),
-                false => StreamArg { stream: None },
+            stream: StreamArg {
+                stream: self.stream.clone().filter(|_| has_stream),
             },
             parameters: self.parameters.clone(),
             adopt: self.adopt,

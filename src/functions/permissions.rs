@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::error::{self, Error, Result};
-use crate::pipeline::resources::shared::document;
+use crate::pipeline::resources::common::document;
 
 /// A policy of a role.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -4,7 +4,7 @@
 mod alarm;
 mod bucket;
 mod cloudwatch_tags;
-mod common;
+pub(crate) mod common;
 mod dashboard;
 mod event_source_mapping;
 mod function;
@@ -14,7 +14,6 @@ mod queue;
 mod role;
 #[cfg(test)]
 mod scripted;
-pub(crate) mod shared;
 mod stream;
 mod subscription;
 mod table;

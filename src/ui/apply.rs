@@ -11,6 +11,9 @@ use crate::pipeline::event::{Event, Outcome, What};
 use crate::pipeline::plan::{Action, PlanReport, PlannedReport};
 use crate::pipeline::verify::VerifyReport;
 
+/// The longest title of a check that makes its column wider.
+const LONGEST_TITLE: usize = 16;
+
 /// Shows what happens to each resource: a moving line on a terminal, else a line for each step that begins and each failure.
 pub struct ApplyProgress<'a> {
     printer: &'a Printer,
@@ -130,18 +133,38 @@ impl Report for RunReport {
 }
 
 impl Report for VerifyReport {
+    /// Each resource as a heading and its checks below it, so that a long name takes no room from what was found.
     fn table(&self, _style: &Style) -> String {
-        let checks = self.resources.iter().flat_map(|resource| {
-            resource.checks.iter().enumerate().map(|(index, check)| {
-                // The name stands where the resource begins.
-                let (kind, detail) = match index {
-                    0 => (resource.kind.as_str(), named(&resource.name, &check.detail)),
-                    _ => ("", vec![check.detail.clone()]),
-                };
-                Row::new(kind, [check.check.as_str(), word(check.state)], detail)
-            })
-        });
-        rows(["RESOURCE", "CHECK", "STATE", "DETAIL"], checks)
+        let checks = || self.resources.iter().flat_map(|one| &one.checks);
+        let width = |text: &str| text.chars().count();
+        // A longer title has its line for itself.
+        let titles = checks().map(|check| width(&check.check));
+        let title = titles.filter(|&title| title <= LONGEST_TITLE).max().unwrap_or(0);
+        let states = checks().map(|check| width(word(check.state))).max().unwrap_or(0);
+        let before = 2 + states + 2 + title + 2;
+        let left = usize::from(table([""]).width().unwrap_or(80)).saturating_sub(before);
+        let mut text = String::new();
+        for resource in &self.resources {
+            text.push_str(&format!(
+                "{} {}\n",
+                resource.kind.replace('_', " "),
+                resource.name
+            ));
+            for check in &resource.checks {
+                let mut begin = format!("  {:states$}  {:title$}  ", word(check.state), check.check);
+                if width(&check.check) > title && !check.detail.is_empty() {
+                    text.push_str(begin.trim_end());
+                    text.push('\n');
+                    begin = " ".repeat(before);
+                }
+                for line in super::wrap(&check.detail, left) {
+                    text.push_str(format!("{begin}{line}").trim_end());
+                    text.push('\n');
+                    begin = " ".repeat(before);
+                }
+            }
+        }
+        text
     }
 
     fn text(&self) -> String {
@@ -311,10 +334,9 @@ mod tests {
             }],
         };
         insta::assert_snapshot!(report.table(&Style::plain()), @r#"
-        RESOURCE  CHECK    STATE    DETAIL
-        stream    exists   good     orders
-                  metrics  caution  no datapoints of IncomingRecords yet in the last 5
-                                    minutes
+        stream orders
+          good     exists
+          caution  metrics  no datapoints of IncomingRecords yet in the last 5 minutes
         "#);
         assert!(
             report

@@ -17,7 +17,7 @@ use crate::pipeline::resource::{
 };
 use crate::pipeline::tags::{self, Owner};
 
-use super::shared::present;
+use super::common::observed;
 
 /// What a manifest can say about an event source mapping.
 pub(super) const PROPERTIES: &[&str] = &[
@@ -187,7 +187,7 @@ impl Resource for EventSourceMapping<'_> {
         };
         let quiet = |_| true;
         let tags = Mapper::new(self.context, &quiet).tags(&mapping).await?;
-        present(&Facts { mapping }, tags)
+        observed(tags, &Facts { mapping })
     }
 
     fn diff(&self, observed: &Observed, _around: &Surroundings) -> Result<Vec<Change>> {

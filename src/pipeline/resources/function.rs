@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::shared::present;
+use super::common::observed;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::functions::bundle;
@@ -412,7 +412,7 @@ impl Resource for Function<'_> {
     async fn observe(&self) -> Result<Observed> {
         match function::observe(self.context, &self.declared.name).await? {
             None => Ok(Observed::Absent),
-            Some((state, tags)) => present(&state, tags),
+            Some((state, tags)) => observed(tags, &state),
         }
     }
 

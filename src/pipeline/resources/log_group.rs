@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::{Deserialize, Serialize};
 
-use super::shared::present;
+use super::common::observed;
 use crate::context::Context;
 use crate::error::{self, Error, Result};
 use crate::pipeline::event::Step;
@@ -201,7 +201,7 @@ impl Resource for LogGroup<'_> {
             return Ok(Observed::Absent);
         };
         match self.tags().await? {
-            Some(tags) => present(&facts, tags),
+            Some(tags) => observed(tags, &facts),
             // Gone in between.
             None => Ok(Observed::Absent),
         }

@@ -8,7 +8,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::shared::{iam_tags, present, while_iam_lags};
+use super::common::{iam_tags, observed, while_iam_lags};
 use crate::context::Context;
 use crate::error::{self, Error, Result};
 use crate::pipeline::event::Step;
@@ -223,7 +223,7 @@ impl Resource for ManagedPolicy<'_> {
             let marks = [MANAGED_BY, PIPELINE].into_iter().filter_map(mark);
             tags.extend(marks);
         }
-        present(&facts, tags)
+        observed(tags, &facts)
     }
 
     fn diff(&self, observed: &Observed, _around: &Surroundings) -> Result<Vec<Change>> {

@@ -8,7 +8,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::shared::{document, iam_tags, present, while_iam_lags};
+use super::common::{document, iam_tags, observed, while_iam_lags};
 use crate::context::Context;
 use crate::error::{self, Error, Result};
 use crate::pipeline::event::Step;
@@ -407,7 +407,7 @@ impl Resource for Role<'_> {
             description: role.description.unwrap_or_default(),
             arn: role.arn,
         };
-        present(&facts, tags)
+        observed(tags, &facts)
     }
 
     fn diff(&self, observed: &Observed, _around: &Surroundings) -> Result<Vec<Change>> {

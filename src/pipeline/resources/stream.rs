@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use super::common::observed;
 use super::event_source_mapping::readers_of;
-use super::shared::present;
 use super::stream_arn;
 use crate::context::Context;
 use crate::error::{self, Error, Result};
@@ -350,7 +350,7 @@ impl Resource for Stream<'_> {
     async fn observe(&self) -> Result<Observed> {
         Ok(match stream::observe(self.context, &self.declared.name).await? {
             None => Observed::Absent,
-            Some(state) => present(&Facts::of(&state), state.tags)?,
+            Some(state) => observed(state.tags.clone(), &Facts::of(&state))?,
         })
     }
 

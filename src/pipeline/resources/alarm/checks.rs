@@ -38,7 +38,8 @@ impl Alarm<'_> {
         let watched = format!("{} {}", self.wanted.namespace, self.wanted.metric);
         let samples = self.samples().await?;
         if samples > 0.0 {
-            let detail = format!("{watched}: {samples} values in the last 3 hours");
+            let word = if samples == 1.0 { "value" } else { "values" };
+            let detail = format!("{watched}: {samples} {word} in the last 3 hours");
             return Ok(Check::new(CheckState::Good, CHECK, detail));
         }
         let known = self.known_dimensions().await?;

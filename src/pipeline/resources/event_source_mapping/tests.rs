@@ -48,7 +48,7 @@ async fn changes(given: &[(&str, &str)], mapping: Mapping) -> Vec<String> {
     let (place, spec) = spec(HEAD, given);
     let context = context().await;
     let resource = EventSourceMapping::new(&context, &place, spec).unwrap();
-    let observed = present(&Facts { mapping }, resource.spec.tags.all()).unwrap();
+    let observed = observed(resource.spec.tags.all(), &Facts { mapping }).unwrap();
     let changes = resource.diff(&observed, &Surroundings::default()).unwrap();
     changes.iter().map(ToString::to_string).collect()
 }

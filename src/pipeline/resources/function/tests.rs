@@ -50,7 +50,7 @@ fn there(function: &Function<'_>, change: impl FnOnce(&mut FunctionState)) -> Ob
         ..FunctionState::default()
     };
     change(&mut state);
-    present(&state, function.spec.tags.all()).unwrap()
+    observed(function.spec.tags.all(), &state).unwrap()
 }
 
 fn words(function: &Function<'_>, observed: &Observed) -> Vec<String> {

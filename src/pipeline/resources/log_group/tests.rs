@@ -16,7 +16,7 @@ async fn changes(given: &[(&str, &str)], there: Option<u32>) -> Vec<Change> {
         arn: group.arn.clone(),
         retention_days: there,
     };
-    let observed = present(&facts, group.spec.tags.all()).unwrap();
+    let observed = observed(group.spec.tags.all(), &facts).unwrap();
     group.diff(&observed, &Surroundings::default()).unwrap()
 }
 

@@ -4,7 +4,7 @@ use aws_sdk_iam::types::PolicyVersion;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde_json::Value;
 
-use super::super::shared::{document, while_iam_lags};
+use super::super::common::{document, while_iam_lags};
 use super::ManagedPolicy;
 use crate::error::{self, Result};
 use crate::pipeline::event::Step;

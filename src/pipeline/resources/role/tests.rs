@@ -23,7 +23,7 @@ async fn changes(given: &[(&str, &str)], policy: Option<Value>) -> (Vec<String>,
         trust: role.declared.trust(),
         policy,
     };
-    let observed = present(&facts, role.spec.tags.all()).unwrap();
+    let observed = observed(role.spec.tags.all(), &facts).unwrap();
     let changes = role.diff(&observed, &Surroundings::default()).unwrap();
     let after = role.policy_over(&facts, observed.present().unwrap());
     (changes.iter().map(ToString::to_string).collect(), after)

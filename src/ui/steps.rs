@@ -1,0 +1,91 @@
+//! "Next:": command lines to copy, and what each does.
+
+/// How far a line may go.
+const WIDTH: usize = 80;
+const INDENT: usize = 2;
+/// The blank between a command and what it does.
+const GAP: usize = 3;
+
+/// `steps`, each a command line and what it does, with the words one below the other. A command that is too long goes
+/// on in the next line, as a shell reads it.
+pub fn next_steps(steps: &[(String, &str)]) -> String {
+    let broken: Vec<(Vec<String>, &str)> = steps
+        .iter()
+        .map(|(command, what)| (lines_of(command, what), *what))
+        .collect();
+    let length = |lines: &[String]| lines.last().map_or(0, |last| last.chars().count());
+    let column = broken.iter().map(|(lines, _)| length(lines)).max().unwrap_or(0);
+    let mut text = "Next:".to_owned();
+    for (lines, what) in &broken {
+        let (last, before) = lines.split_last().map_or(("", &[][..]), |(l, b)| (l.as_str(), b));
+        for line in before {
+            text.push_str(&format!("\n{:INDENT$}{line} \\", ""));
+        }
+        // The words of others must not push this one's over the edge.
+        let most = WIDTH.saturating_sub(INDENT + GAP + what.chars().count());
+        let column = column.min(most).max(last.chars().count());
+        text.push_str(&format!("\n{:INDENT$}{last:column$}{:GAP$}{what}", "", ""));
+    }
+    text
+}
+
+/// `command` in one line if it fits beside `what`, else broken before its flags.
+fn lines_of(command: &str, what: &str) -> Vec<String> {
+    let length = |text: &str| text.chars().count();
+    if INDENT + length(command) + GAP + length(what) <= WIDTH {
+        return vec![command.to_owned()];
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for (index, part) in command.split(" --").enumerate() {
+        let part = if index == 0 {
+            part.to_owned()
+        } else {
+            format!("--{part}")
+        };
+        match lines.last_mut() {
+            Some(line) if INDENT + length(line) + 1 + length(&part) + 2 <= WIDTH => {
+                line.push(' ');
+                line.push_str(&part);
+            }
+            Some(_) => lines.push(format!("    {part}")),
+            None => lines.push(part),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_commands_do_stands_in_one_column() {
+        let steps = [
+            ("streamctl put --file records.json".to_owned(), "send records"),
+            ("streamctl metrics".to_owned(), "see the last hour"),
+        ];
+        insta::assert_snapshot!(next_steps(&steps), @r"
+        Next:
+          streamctl put --file records.json   send records
+          streamctl metrics                   see the last hour
+        ");
+    }
+
+    #[test]
+    fn a_long_command_goes_on_in_the_next_line() {
+        let long = "streamctl put --stream retail-events-stream-dev --file retail/events.json \
+                    --partition-key-field userId";
+        let steps = [
+            (long.to_owned(), "send them"),
+            ("streamctl verify retail".to_owned(), "follow an event"),
+        ];
+        let text = next_steps(&steps);
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        insta::assert_snapshot!(text, @r"
+        Next:
+          streamctl put --stream retail-events-stream-dev --file retail/events.json \
+              --partition-key-field userId   send them
+          streamctl verify retail            follow an event
+        ");
+    }
+}
