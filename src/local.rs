@@ -5,6 +5,7 @@
 //! alarms of [`cloudwatch`], and the side [`services`].
 
 mod answer;
+mod authorise;
 pub mod clock;
 pub mod cloudwatch;
 pub mod daemon;
@@ -257,6 +258,12 @@ impl Rest for Functions {
     ) -> BoxFuture<'a, Option<http::Response<Body>>> {
         self.0.handle(caller, parts, body).boxed()
     }
+
+    fn user_of(&self, key: &str) -> Option<authorise::User> {
+        self.0
+            .user_of_access_key(key)
+            .map(|(role, function)| authorise::User { role, function })
+    }
 }
 
 /// The event source mappings, as the front door sees them.
@@ -297,6 +304,10 @@ impl RoleLookup for Services {
                 .is_success()
         }
         .boxed()
+    }
+
+    fn allows(&self, arn: &str, action: &str, resource: &str) -> bool {
+        self.decide(arn, action, resource) == authorise::Verdict::Allowed
     }
 }
 

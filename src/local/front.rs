@@ -34,6 +34,7 @@ use tokio::task::JoinSet;
 
 pub use control::{HEALTH_PATH, Health, Identity, STOP_PATH, TOKEN_HEADER};
 
+use super::authorise::{self, User, Verdict};
 use super::cloudwatch::CloudWatch;
 use super::kinesis::service as kinesis;
 use super::services::Services;
@@ -84,6 +85,11 @@ pub trait Rest: Send + Sync + 'static {
         parts: &'a Parts,
         body: Bytes,
     ) -> BoxFuture<'a, Option<Response<Body>>>;
+
+    /// The function whose access key `key` is.
+    fn user_of(&self, _key: &str) -> Option<User> {
+        None
+    }
 }
 
 /// What is behind the door.
@@ -228,7 +234,10 @@ impl Front {
             .await
             .map_err(|_| Refusal::new(408, "RequestTimeout", "The body did not arrive in time."))??;
         let (caller, service) = match credential {
-            Some(Credential { caller, service }) => (caller, service),
+            Some(Credential { caller, service, key }) => {
+                self.authorise(&key, &caller, &service, parts, &body)?;
+                (caller, service)
+            }
             // These are for callers that have no credentials yet.
             None if is_unsigned_by_design(&body) => (Caller::default(), "sts".to_owned()),
             None => {
@@ -263,6 +272,30 @@ impl Front {
         };
         drop(turn);
         answer
+    }
+
+    /// Refuses a function what its role does not allow. Whoever is no function may do all.
+    fn authorise(
+        &self,
+        key: &str,
+        caller: &Caller,
+        service: &str,
+        parts: &Parts,
+        body: &Bytes,
+    ) -> Result<(), Refusal> {
+        let mut lambda = self.backends.lambda.iter();
+        let Some(user) = lambda.find_map(|part| part.user_of(key)) else {
+            return Ok(());
+        };
+        let services = &self.backends.services;
+        for (action, resource) in authorise::request::needs(caller, service, parts, body) {
+            let verdict = services.decide(&user.role, &action, &resource);
+            if verdict != Verdict::Allowed {
+                let message = user.refused(caller, &action, &resource, verdict);
+                return Err(Refusal::denied(service, message));
+            }
+        }
+        Ok(())
     }
 
     /// Waits until a body of `length` bytes, or of up to `limit` if it does not tell, may be taken into memory.

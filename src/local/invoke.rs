@@ -48,6 +48,11 @@ pub trait Invoke: Send + Sync + 'static {
     /// The function's timeout in seconds, if there is such a function.
     fn timeout_seconds(&self, arn: &str) -> Option<u32>;
 
+    /// Whether the role of the function `arn` allows it the IAM action `action` on `resource`.
+    fn may(&self, _arn: &str, _action: &str, _resource: &str) -> bool {
+        true
+    }
+
     /// The ARN of the function's execution role, which events name as `invokeIdentityArn`.
     fn role(&self, _arn: &str) -> Option<String> {
         None

@@ -51,6 +51,11 @@ pub(super) use credentials::account_of_access_key;
 pub trait RoleLookup: Send + Sync + 'static {
     /// Whether there is the role `arn`, which belongs to `caller`'s account.
     fn exists<'a>(&'a self, caller: &'a Caller, arn: &'a str) -> BoxFuture<'a, bool>;
+
+    /// Whether the policies of the role `arn` allow `action` on `resource`. A role that is not there allows all.
+    fn allows(&self, _arn: &str, _action: &str, _resource: &str) -> bool {
+        true
+    }
 }
 
 /// How long things take. The default is AWS's pace, except for changes of functions, which need no time here.
@@ -131,6 +136,7 @@ impl Lambda {
             clock: Arc::clone(&config.clock),
             metrics: config.metrics,
             logs: config.logs,
+            roles: config.roles.clone(),
         });
         Ok(Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -183,13 +189,18 @@ impl Lambda {
 
     /// The role whose functions have the access key `key`.
     pub fn role_of_access_key(&self, key: &str) -> Option<String> {
+        self.user_of_access_key(key).map(|(role, _)| role)
+    }
+
+    /// The same, with the name of the first such function.
+    pub fn user_of_access_key(&self, key: &str) -> Option<(String, String)> {
         let account = account_of_access_key(key)?;
         let mut found = None;
         self.registry.any(|caller, function| {
             let mut roles = function.all().map(|version| &version.role);
             let role = roles.find(|role| credentials::access_key(account, role) == key);
-            if caller.account == account && role.is_some() {
-                found = role.cloned();
+            if let Some(role) = role.filter(|_| caller.account == account) {
+                found = Some((role.clone(), function.name.clone()));
             }
             found.is_some()
         });
@@ -230,5 +241,18 @@ impl Invoke for Lambda {
         let name = FunctionName::of_arn(arn)?;
         let function = self.registry.get(&name.caller, &name.name)?;
         Some(function.version(name.qualifier.as_deref())?.timeout_seconds)
+    }
+
+    fn may(&self, arn: &str, action: &str, resource: &str) -> bool {
+        let (Some(roles), Some(role)) = (&self.roles, self.role(arn)) else {
+            return true;
+        };
+        roles.allows(&role, action, resource)
+    }
+
+    fn role(&self, arn: &str) -> Option<String> {
+        let name = FunctionName::of_arn(arn)?;
+        let function = self.registry.get(&name.caller, &name.name)?;
+        Some(function.version(name.qualifier.as_deref())?.role.clone())
     }
 }

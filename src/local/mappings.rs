@@ -53,6 +53,29 @@ const OK: &str = "OK";
 /// The last result after a failure.
 const FAILED: &str = "PROBLEM: Function call failed";
 
+/// What a function's role must allow for its stream to be read. Source: "Configuring Lambda to process records from
+/// Amazon Kinesis Data Streams", AWS Lambda developer guide.
+const READING: [&str; 5] = [
+    "kinesis:GetRecords",
+    "kinesis:GetShardIterator",
+    "kinesis:DescribeStream",
+    "kinesis:DescribeStreamSummary",
+    "kinesis:ListShards",
+];
+
+/// Whether the function `arn` may read `stream`.
+fn may_read(invoke: &dyn Invoke, arn: &str, stream: &str) -> bool {
+    READING.iter().all(|action| invoke.may(arn, action, stream))
+}
+
+/// What AWS says where it may not.
+fn cannot_access(stream: &str) -> String {
+    format!(
+        "Cannot access stream {stream}. Please ensure the role can perform the GetRecords, GetShardIterator, \
+         DescribeStream, ListShards, and ListStreams Actions on your stream in IAM."
+    )
+}
+
 /// What the mappings are made of.
 pub struct MappingsConfig {
     /// Where their files lie; private to them.

@@ -32,6 +32,7 @@ use http::Response;
 use http::request::Parts;
 use http_body_util::BodyExt;
 
+use super::authorise::{self, Verdict};
 use super::clock::{Clock, SystemClock};
 use super::{ACCOUNT, Body, Caller, KeyState, partition};
 use dynamodb::DynamoDb;
@@ -51,6 +52,7 @@ pub struct Services {
     state: AppState,
     kms: Stored<Kms>,
     sns: Stored<Sns>,
+    iam: Stored<Iam>,
     s3: Arc<S3>,
     sqs: Arc<Sqs>,
     dynamodb: Arc<DynamoDb>,
@@ -87,13 +89,8 @@ impl Services {
         let dynamodb = Arc::new(DynamoDb::new(dir, clock, Box::new(key_arn)));
         let tagged = Source::default();
         let mut all = Registry::default();
-        all.add(Stored::new(
-            dir,
-            "iam",
-            Protocol::AwsQuery,
-            change_by_name,
-            Iam::default,
-        ));
+        let iam = Stored::new(dir, "iam", Protocol::AwsQuery, change_by_name, Iam::default);
+        all.add(iam.clone());
         all.add(Stored::new(
             dir,
             "sts",
@@ -149,6 +146,7 @@ impl Services {
             state,
             kms,
             sns,
+            iam,
             s3,
             sqs,
             dynamodb,
@@ -201,6 +199,24 @@ impl Services {
     /// keys on first use.
     pub fn key_state(&self, caller: &Caller, key_id: &str) -> KeyState {
         key_state(&self.kms, caller, key_id)
+    }
+
+    /// What the policies of the role `arn` say of `action` on `resource`.
+    pub(super) fn decide(&self, arn: &str, action: &str, resource: &str) -> Verdict {
+        match self.iam.get().map(|iam| iam.documents_of_role(arn)) {
+            Ok(Some(documents)) => authorise::decide(&documents, arn, action, resource),
+            // Nothing that could restrict.
+            Ok(None) => Verdict::Allowed,
+            Err(error) => {
+                tracing::warn!(%error, "the policies of a role cannot be read");
+                Verdict::NotAllowed
+            }
+        }
+    }
+
+    /// The URI of a request to S3, with the bucket in its path.
+    pub(super) fn s3_uri(parts: &Parts) -> http::Uri {
+        virtual_host::path_style(parts)
     }
 
     /// Saves what has changed and was not saved at once, and deletes what has expired. Blocks.

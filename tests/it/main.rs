@@ -11,6 +11,7 @@ mod failures;
 mod first_session;
 mod help;
 mod kinesis;
+mod least_privilege;
 mod list_describe;
 mod local;
 mod metrics;

@@ -12,6 +12,8 @@ use crate::local::{ACCOUNT, Caller};
 pub(super) struct Credential {
     /// The signing name of the service, such as `kinesis`.
     pub service: String,
+    /// The access key.
+    pub key: String,
     pub caller: Caller,
 }
 
@@ -74,6 +76,7 @@ impl Credential {
         };
         Some(Self {
             service: service.to_owned(),
+            key: key.to_owned(),
             caller: Caller {
                 account: account.to_owned(),
                 region: region.to_owned(),

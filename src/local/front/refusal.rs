@@ -13,6 +13,8 @@ pub(super) struct Refusal {
     status: StatusCode,
     code: &'static str,
     message: String,
+    /// Whether it is S3's, whatever the body of the request was.
+    is_s3: bool,
 }
 
 /// How an error is written.
@@ -25,6 +27,8 @@ enum Dialect {
     RpcCbor,
     /// XML
     Query,
+    /// XML without an envelope
+    S3,
 }
 
 impl Dialect {
@@ -54,6 +58,7 @@ impl Dialect {
             Self::AmzCbor => "application/x-amz-cbor-1.1",
             Self::RpcCbor => "application/cbor",
             Self::Query => "text/xml",
+            Self::S3 => "application/xml",
         }
     }
 }
@@ -68,15 +73,33 @@ impl Refusal {
                 .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             code,
             message: message.into(),
+            is_s3: false,
+        }
+    }
+
+    /// What the policies of the caller do not allow, as `service` says it.
+    pub fn denied(service: &str, message: String) -> Self {
+        let (status, code) = match service {
+            "s3" | "sqs" | "lambda" | "iam" | "sts" | "monitoring" => (403, "AccessDeniedException"),
+            "sns" => (403, "AuthorizationError"),
+            _ => (400, "AccessDeniedException"),
+        };
+        Self {
+            is_s3: service == "s3",
+            ..Self::new(status, code, message)
         }
     }
 
     /// The answer to the request with the head `parts`.
     pub fn answer(&self, parts: &Parts) -> Response<Body> {
-        let dialect = Dialect::of(parts);
+        let dialect = if self.is_s3 {
+            Dialect::S3
+        } else {
+            Dialect::of(parts)
+        };
         let id = request_id();
         let body = match dialect {
-            Dialect::Query => self.xml(&id).into_bytes(),
+            Dialect::Query | Dialect::S3 => self.xml(&id).into_bytes(),
             Dialect::Json => serde_json::json!({"__type": self.code, "message": self.message})
                 .to_string()
                 .into_bytes(),
@@ -84,7 +107,7 @@ impl Refusal {
         };
         let mut response = answer(self.status.as_u16(), dialect.content_type(), whole(body));
         identify(&mut response, &id);
-        if dialect != Dialect::Query {
+        if !matches!(dialect, Dialect::Query | Dialect::S3) {
             response
                 .headers_mut()
                 .insert("x-amzn-errortype", HeaderValue::from_static(self.code));
@@ -119,6 +142,11 @@ impl Refusal {
             .replace('&', "&amp;")
             .replace('<', "&lt;")
             .replace('>', "&gt;");
+        if self.is_s3 {
+            return format!(
+                "<Error><Code>{code}</Code><Message>{message}</Message><RequestId>{id}</RequestId></Error>"
+            );
+        }
         format!(
             "<ErrorResponse><Error><Type>{side}</Type><Code>{code}</Code><Message>{message}</Message></Error>\
              <RequestId>{id}</RequestId></ErrorResponse>"

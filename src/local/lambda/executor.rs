@@ -31,6 +31,7 @@ use crate::local::Caller;
 use crate::local::clock::Clock;
 use crate::local::deliver::LogSink;
 use crate::local::invoke::Outcome;
+use crate::local::lambda::RoleLookup;
 use crate::local::metrics::MetricSink;
 use failure::Failure;
 use guardian::Guardian;
@@ -90,6 +91,7 @@ pub(super) struct Parts {
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<dyn MetricSink>,
     pub logs: Arc<dyn LogSink>,
+    pub roles: Option<Arc<dyn RoleLookup>>,
 }
 
 pub(super) struct Executor {
@@ -117,7 +119,7 @@ impl Executor {
             init_timeout: parts.init_timeout,
             clock: parts.clock,
             metrics: parts.metrics,
-            shipper: Shipper::start(parts.logs),
+            shipper: Shipper::start(parts.logs, parts.roles),
             guardian: Arc::default(),
             limits: Limits::default(),
             running: Semaphore::new(RUNNING_PER_CORE * cores),

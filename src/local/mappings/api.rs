@@ -15,7 +15,7 @@ use super::fault::Fault;
 use super::files::Files;
 use super::mapping::{Mapping, first_places};
 use super::settings::{Input, function_arn, in_range};
-use super::{Mappings, NOTHING_YET};
+use super::{Mappings, NOTHING_YET, cannot_access, may_read};
 use crate::local::answer::{answer, identify, request_id, whole};
 use crate::local::kinesis::stream::locked;
 use crate::local::{Body, Caller};
@@ -92,6 +92,13 @@ impl Mappings {
             .stream_of_arn(caller, &settings.event_source_arn);
         let stream = stream
             .ok_or_else(|| Fault::invalid(format!("Stream not found: {}", settings.event_source_arn)))?;
+        if !may_read(
+            &*self.config.invoke,
+            &settings.function_arn,
+            &settings.event_source_arn,
+        ) {
+            return Err(Fault::invalid(cannot_access(&settings.event_source_arn)));
+        }
         // Held until the mapping is listed, so that of two like it only one is made.
         let _one = locked(&self.changing);
         let twin = self.all().into_iter().find(|mapping| {

@@ -15,6 +15,7 @@ use super::lane::{Batch, Condition};
 use super::settings::Settings;
 use crate::local::answer::request_id;
 use crate::local::deliver::{Deliver, Undelivered};
+use crate::local::invoke::Invoke;
 
 /// Pauses between tries. What cannot be delivered then is lost, as on AWS: a destination that is gone does not block a
 /// shard.
@@ -141,6 +142,30 @@ pub(super) fn is_bucket(arn: &str) -> bool {
 
 fn service(arn: &str) -> &str {
     arn.split(':').nth(2).unwrap_or_default()
+}
+
+/// Whether the function's role allows to send to the destination `arn`, where it is a bucket under `key`.
+///
+/// # Errors
+/// When it does not.
+pub(super) fn allowed(
+    invoke: &dyn Invoke,
+    settings: &Settings,
+    arn: &str,
+    key: &str,
+) -> Result<(), Undelivered> {
+    let (action, resource) = match service(arn) {
+        "sns" => ("sns:Publish", arn.to_owned()),
+        "s3" => ("s3:PutObject", format!("{arn}/{key}")),
+        _ => ("sqs:SendMessage", arn.to_owned()),
+    };
+    if invoke.may(&settings.function_arn, action, &resource) {
+        return Ok(());
+    }
+    Err(Undelivered {
+        code: "AccessDenied".to_owned(),
+        message: format!("the function's role does not allow {action} on {resource}"),
+    })
 }
 
 /// Sends `message` to `arn`, under the name `key` if it is a bucket; tries three times.

@@ -21,7 +21,7 @@ use super::mapping::{Control, Shared};
 use super::measure;
 use super::settings::Settings;
 use super::verdict::{Manner, Verdict, judge};
-use super::{FAILED, OK, files::Place};
+use super::{FAILED, OK, cannot_access, files::Place, may_read};
 use crate::local::deliver::Undelivered;
 use crate::local::invoke::{Invocation, Outcome};
 use crate::local::kinesis::hash_key::HashKey;
@@ -38,6 +38,9 @@ const LEAST_AHEAD: usize = 500;
 const LANE_BYTES: usize = super::event::MOST_BYTES;
 /// Pause after the log could not be read.
 const READ_PAUSE_MS: i64 = 1_000;
+
+/// How long an answer about the function's role counts.
+const ASK_AGAIN_MS: i64 = 50;
 
 /// How a worker ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +81,8 @@ pub(super) struct Worker {
     /// The lanes no longer fit the settings: they are made anew when nothing is under way.
     relane: bool,
     read_again_ms: i64,
+    /// When the function's role was last asked.
+    asked_ms: i64,
     saved: Place,
 }
 
@@ -109,6 +114,7 @@ impl Worker {
             starved: false,
             relane: false,
             read_again_ms: 0,
+            asked_ms: i64::MIN,
             saved: place,
             shard,
             shared,
@@ -213,6 +219,10 @@ impl Worker {
                 self.at_tip = false;
                 break;
             }
+            if !self.may_read(now_ms) {
+                self.at_tip = false;
+                break;
+            }
             if !self.share.reserve(bytes) {
                 self.starved = true;
                 self.at_tip = false;
@@ -238,6 +248,21 @@ impl Worker {
             }
         }
         self.share.keep(bytes);
+    }
+
+    /// Whether the function's role still allows to read the stream, as of the last 50 ms.
+    fn may_read(&mut self, now_ms: i64) -> bool {
+        if now_ms < self.asked_ms.saturating_add(ASK_AGAIN_MS) {
+            return true;
+        }
+        let stream = &self.settings.event_source_arn;
+        if may_read(&*self.shared.invoke, &self.settings.function_arn, stream) {
+            self.asked_ms = now_ms;
+            return true;
+        }
+        self.shared.report(&format!("PROBLEM: {}", cannot_access(stream)));
+        self.read_again_ms = now_ms + READ_PAUSE_MS;
+        false
     }
 
     fn unreadable(&mut self, error: &io::Error, now_ms: i64) {
@@ -414,6 +439,9 @@ impl Worker {
         };
         let (message, key) = (discarded.message(&self.settings), discarded.key(&self.settings));
         let (deliver, settings) = (Arc::clone(&self.shared.deliver), Arc::clone(&self.settings));
+        if let Err(refused) = destination::allowed(&*self.shared.invoke, &settings, &arn, &key) {
+            return Box::pin(async move { (at, Effect::Delivered(Err(refused))) });
+        }
         Box::pin(async move {
             let sent = destination::send(deliver, settings, arn, key, message).await;
             (at, Effect::Delivered(sent))

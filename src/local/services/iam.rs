@@ -25,6 +25,25 @@ impl Iam {
         Arc::clone(accounts.entry(account.to_owned()).or_default())
     }
 
+    /// The documents of the policies of the role `arn`, inline and attached; `None` where there is no such role, or one
+    /// has a policy of AWS's own, of which awsim knows no text.
+    pub fn documents_of_role(&self, arn: &str) -> Option<Vec<String>> {
+        let (account, name) = (arn.split(':').nth(4)?, arn.rsplit('/').next()?);
+        let state = self.account(account).store().get(account, IAM_REGION);
+        let role = state.roles.get(name).filter(|role| role.arn == arn)?;
+        if role
+            .attached_policies
+            .iter()
+            .any(|arn| arn.contains(":iam::aws:policy/"))
+        {
+            return None;
+        }
+        let mut documents: Vec<String> = role.inline_policies.values().cloned().collect();
+        let attached = role.attached_policies.iter();
+        documents.extend(attached.filter_map(|arn| Some(state.policies.get(arn)?.policy_document.clone())));
+        Some(documents)
+    }
+
     /// CreatePolicy and CreateRole: `kind` is what they make.
     async fn create(
         &self,

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::Call;
 use super::shipper::{Batch, Shipper};
-use crate::local::Caller;
 use crate::local::clock::Clock;
 use crate::local::lambda::emf;
 use crate::local::metrics::MetricSink;
+use crate::local::{Caller, partition};
 
 /// Bytes of a log event; longer lines are split.
 pub(super) const MAX_EVENT: usize = 256 * 1024;
@@ -21,6 +21,9 @@ pub(super) struct InstanceLog {
     caller: Caller,
     group: String,
     stream: String,
+    role: String,
+    /// Whether the log stream has been made.
+    made: bool,
     is_json: bool,
     shipper: Arc<Shipper>,
     metrics: Arc<dyn MetricSink>,
@@ -46,6 +49,8 @@ impl InstanceLog {
             caller: call.caller.clone(),
             group: call.version.logging.group.clone(),
             stream: format!("{day}/[{}]{:032x}", call.version.version, rand::random::<u128>()),
+            role: call.version.role.clone(),
+            made: false,
             is_json: call.version.logging.format == "JSON",
             shipper: Arc::clone(shipper),
             metrics: Arc::clone(metrics),
@@ -141,6 +146,10 @@ impl InstanceLog {
             return;
         }
         self.bytes = 0;
+        if !self.may_write() {
+            self.events.clear();
+            return;
+        }
         let batch = Batch {
             caller: self.caller.clone(),
             group: self.group.clone(),
@@ -148,5 +157,20 @@ impl InstanceLog {
             events: std::mem::take(&mut self.events),
         };
         self.shipper.send(batch).await;
+    }
+
+    /// Whether the function's role allows its log: to make the stream, and to write to it.
+    fn may_write(&mut self) -> bool {
+        let arn = format!(
+            "arn:{}:logs:{}:{}:log-group:{}:log-stream:{}",
+            partition(&self.caller.region),
+            self.caller.region,
+            self.caller.account,
+            self.group,
+            self.stream
+        );
+        let may = |action| self.shipper.may(&self.role, action, &arn);
+        self.made = self.made || may("logs:CreateLogStream");
+        self.made && may("logs:PutLogEvents")
     }
 }

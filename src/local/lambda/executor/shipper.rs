@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::local::Caller;
 use crate::local::deliver::LogSink;
+use crate::local::lambda::RoleLookup;
 
 /// How long events are gathered.
 const GATHER: Duration = Duration::from_millis(20);
@@ -34,17 +35,25 @@ enum Message {
 pub(super) struct Shipper {
     messages: mpsc::UnboundedSender<Message>,
     room: Arc<Semaphore>,
+    roles: Option<Arc<dyn RoleLookup>>,
 }
 
 impl Shipper {
     /// Must be called inside a tokio runtime.
-    pub fn start(sink: Arc<dyn LogSink>) -> Arc<Self> {
+    pub fn start(sink: Arc<dyn LogSink>, roles: Option<Arc<dyn RoleLookup>>) -> Arc<Self> {
         let (messages, receiver) = mpsc::unbounded_channel();
         tokio::spawn(ship(sink, receiver));
         Arc::new(Self {
             messages,
             room: Arc::new(Semaphore::new(ROOM_KIB as usize)),
+            roles,
         })
+    }
+
+    /// Whether `role` allows `action` on a log stream.
+    pub fn may(&self, role: &str, action: &str, resource: &str) -> bool {
+        let roles = self.roles.as_ref();
+        roles.is_none_or(|roles| roles.allows(role, action, resource))
     }
 
     /// Takes a batch, once there is room for it.
