@@ -424,7 +424,7 @@ impl World {
                 self.texts()
             );
             self.sleep(step).await;
-            step = (step + step / 8).min(30_000);
+            step = (step + step / 8 + 1).min(30_000);
         }
     }
 
