@@ -14,7 +14,7 @@ use super::template::PartArgs;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
-use crate::functions::mapping::{self, Event, Mapper, Mapping, Settings};
+use crate::functions::mapping::{self, Event, Mapper, Settings};
 use crate::functions::{Handler, bundle};
 use crate::pipeline::resources::Kinds;
 use crate::pipeline::tags::{MANAGED_BY, STREAMCTL};
@@ -192,8 +192,28 @@ fn say_next(session: &Session, function: &str) {
     ));
 }
 
-/// The mapping's settings, for those who show them.
-fn words(mapping: &Mapping) -> Vec<(&'static str, String)> {
-    let words = mapping.settings.in_words().into_iter();
-    words.filter_map(|(name, value)| Some((name, value?))).collect()
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use crate::cli::Cli;
+
+    #[test]
+    fn no_flag_of_the_command_line_means_two_things() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_help_line_of_these_commands_is_wider_than_80_columns() {
+        for name in ["attach", "detach", "mappings", "invoke", "logs", "dlq"] {
+            let mut cli = Cli::command().term_width(80);
+            cli.build();
+            let command = cli.find_subcommand_mut(name).unwrap();
+            let help = command.render_help().to_string();
+            assert!(help.contains("Examples:"), "{name}");
+            for line in help.lines() {
+                assert!(line.chars().count() <= 80, "{name}: {line}");
+            }
+        }
+    }
 }

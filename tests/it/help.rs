@@ -21,7 +21,7 @@ fn every_help_text() {
     assert_snapshot!("streamctl", help(&[]));
     for command in [
         "setup", "plan", "destroy", "verify", "outputs", "list", "describe", "put", "tail", "metrics",
-        "local", "demo",
+        "local", "demo", "attach", "detach", "mappings", "invoke", "logs", "dlq",
     ] {
         let text = help(&[command]);
         assert!(text.contains("Examples:"), "{command} has no examples");
