@@ -314,7 +314,6 @@ async fn records_that_grow_too_old_are_given_up_one_after_the_other() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "a day of virtual time takes minutes of processor time; run it with --ignored"]
 async fn without_limits_a_batch_is_tried_until_it_expires_from_the_stream() {
     let world = World::new(json!({"DestinationConfig": queue()}), poisoned).await;
     put(&world, &["bad"]).await;
