@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | shell | [`cli`], [`ui`] | arguments, settings, what is printed |
 //! | domain | [`pipeline`], [`stream`], [`record`], [`produce`], [`consume`], [`functions`], [`observe`], [`cost`] | what streamctl does |
-//! | ground | [`context`], [`settings`], [`error`], [`exit`], [`platform`], [`runtime_api`] | target, clients, failures |
+//! | ground | [`context`], [`settings`], [`error`], [`exit`], [`iam`], [`platform`], [`runtime_api`], [`stop`] | target, clients, failures |
 //! | local | [`local`] | the embedded cloud, reached by everything above only over HTTP |
 
 pub mod cli;
@@ -16,6 +16,7 @@ pub mod cost;
 pub mod error;
 pub mod exit;
 pub mod functions;
+pub mod iam;
 #[cfg(feature = "local")]
 pub mod local;
 pub mod observe;
@@ -25,5 +26,6 @@ pub mod produce;
 pub mod record;
 pub mod runtime_api;
 pub mod settings;
+pub mod stop;
 pub mod stream;
 pub mod ui;

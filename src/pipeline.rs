@@ -5,6 +5,7 @@
 //! carries the pipeline's [`Identity`], so that a run on another machine, or after a crash, finds its way.
 //! Kinds of resources live in [`resources`], one file each, behind the [`Resource`] trait; the engine knows none.
 
+pub mod access;
 pub mod apply;
 pub mod condition;
 pub mod destroy;
@@ -12,7 +13,6 @@ pub mod event;
 pub mod follow;
 mod formula;
 pub mod graph;
-pub mod iam;
 mod lag;
 pub mod manifest;
 pub mod parameter;
@@ -28,7 +28,7 @@ mod walk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-pub use event::{Event, Step, Stop};
+pub use event::{Event, Step};
 pub use graph::Graph;
 pub use manifest::Manifest;
 pub use parameter::{Given, Origin, Values};
@@ -40,6 +40,7 @@ pub use source::{Bundled, bundled, read_file, template};
 pub use tags::Tags;
 
 use crate::error::{Error, Result};
+use crate::iam;
 use crate::settings::DEFAULT_REGION;
 
 /// What the user asks of a template.

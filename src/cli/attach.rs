@@ -19,7 +19,7 @@ use crate::functions::{Handler, bundle};
 use crate::pipeline::event::Outcome;
 use crate::pipeline::resources::Kinds;
 use crate::pipeline::tags::{MANAGED_BY, STREAMCTL};
-use crate::pipeline::{self, Draft, Manifest, Request};
+use crate::pipeline::{self, Draft, Manifest, Request, access};
 use crate::ui::next_steps;
 
 use report::AttachReport;
@@ -116,7 +116,7 @@ async fn by_template(
             .properties
             .insert(id.clone(), settings::properties(settings)?);
     }
-    request.only = Some(part.mappings);
+    request.only = Some(part.ids());
     let kinds = Kinds::new(context).await?;
     let pipeline = Draft::new(manifest, request)?.bind(&kinds)?;
     let Some(report) = apply(session, &pipeline, args.dry_run, false).await? else {
@@ -152,10 +152,22 @@ async fn directly(
         .await?
         .filter(|one| !one.is_going());
     let mut report = AttachReport::new(function, stream_arn, there.as_ref(), settings)?;
+    let on_failure = settings.on_failure.as_deref();
+    let on_failure = on_failure.or(there
+        .as_ref()
+        .and_then(|there| there.settings.on_failure.as_deref()));
+    let lacking = access::lacking(context, function, stream_arn, on_failure).await?;
     if args.dry_run {
         session.printer().report(&report)?;
+        if let Some(lacking) = &lacking {
+            session.printer().note(&format!("For it, {lacking}"));
+        }
         session.printer().note("Dry run: nothing was changed");
         return Ok(Exit::Done);
+    }
+    if let Some(lacking) = &lacking {
+        lacking.give(context).await?;
+        session.printer().note(&format!("From now on, {lacking}"));
     }
     let settled = with_mapper(session, context, function, async |mapper| match &there {
         None => {

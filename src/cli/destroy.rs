@@ -7,9 +7,10 @@ use super::setup::say_hints;
 use super::template::{TemplateArgs, stoppable};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
+use crate::pipeline::Pipeline;
 use crate::pipeline::destroy::Survey;
 use crate::pipeline::resources::Kinds;
-use crate::pipeline::{Pipeline, Stop};
+use crate::stop::Stop;
 use crate::ui::Printer;
 use crate::ui::apply::ApplyProgress;
 

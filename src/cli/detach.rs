@@ -10,6 +10,7 @@ use super::template::PartArgs;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::functions::mapping;
+use crate::pipeline::access;
 use crate::ui::{Report, Style};
 
 /// Take a function off a stream
@@ -82,6 +83,7 @@ pub(super) async fn run(args: DetachArgs, session: &Session) -> Result<Exit> {
             mapper.delete(&mapping.id).await
         })
         .await?;
+        access::take_back(context, &function, &mapping.stream_arn).await?;
         report.streams.push(mapping.stream().to_owned());
     }
     session.printer().report(&report)?;

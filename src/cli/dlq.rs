@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::exit::Exit;
 use crate::functions::dead_letter::{Content, Fate, Held, Letter, Options, Place, Replay, Totals, resolve};
 use crate::functions::mapping::{function_name as bare_name, resource_name};
-use crate::pipeline::Stop;
+use crate::stop::Stop;
 use crate::ui::{Report, Style, table, units, visible};
 
 /// Look at records that could not be processed, and put them back into their stream

@@ -6,10 +6,11 @@ use super::Session;
 use super::template::{ChoiceArgs, TemplateArgs, stoppable};
 use crate::error::Result;
 use crate::exit::Exit;
+use crate::pipeline::Pipeline;
 use crate::pipeline::apply::{ResourceReport, RunReport};
 use crate::pipeline::event::Outcome;
 use crate::pipeline::resources::Kinds;
-use crate::pipeline::{Pipeline, Stop};
+use crate::stop::Stop;
 use crate::ui::apply::ApplyProgress;
 use crate::ui::next_steps;
 

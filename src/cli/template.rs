@@ -9,7 +9,8 @@ use clap::Args;
 use super::{Session, StreamArg};
 use crate::error::{Error, Result};
 use crate::pipeline::parameter::Setting;
-use crate::pipeline::{self, Draft, Given, Manifest, Request, Stop, tags};
+use crate::pipeline::{self, Draft, Given, Manifest, Request, tags};
+use crate::stop::Stop;
 
 /// Which pipeline.
 #[derive(Debug, Clone, Args)]

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::error::{self, Error, Result};
-use crate::pipeline::resources::common::document;
+use crate::iam::decoded;
 
 /// A policy of a role.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -24,15 +24,26 @@ pub struct Policy {
 /// # Errors
 /// When a call fails.
 pub async fn of_function(context: &Context, name: &str) -> Result<Option<(String, Vec<Policy>)>> {
+    let Some(role) = role_of(context, name).await? else {
+        return Ok(None);
+    };
+    let mut policies = inline(context, &role).await?;
+    policies.extend(attached(context, &role).await?);
+    Ok(Some((role, policies)))
+}
+
+/// The name of the role of the function `name`; `None` where there is no such function.
+///
+/// # Errors
+/// When the call fails.
+pub async fn role_of(context: &Context, name: &str) -> Result<Option<String>> {
     let call = context.lambda().get_function_configuration().function_name(name);
     let function = match call.send().await {
         Ok(function) => function,
         Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
         Err(error) => {
-            return Err(error::aws::failed(
-                format!("could not read function {name}"),
-                error,
-            ));
+            let what = format!("could not read function {name}");
+            return Err(error::aws::failed(what, error));
         }
     };
     let arn = function.role().unwrap_or_default();
@@ -40,9 +51,7 @@ pub async fn of_function(context: &Context, name: &str) -> Result<Option<(String
     if role.is_empty() {
         return Err(Error::failed(format!("function {name} tells no role")));
     }
-    let mut policies = inline(context, &role).await?;
-    policies.extend(attached(context, &role).await?);
-    Ok(Some((role, policies)))
+    Ok(Some(role))
 }
 
 async fn inline(context: &Context, role: &str) -> Result<Vec<Policy>> {
@@ -68,7 +77,7 @@ async fn inline(context: &Context, role: &str) -> Result<Vec<Policy>> {
             policies.push(Policy {
                 name,
                 arn: None,
-                document: document(Some(&answer.policy_document)),
+                document: decoded(Some(&answer.policy_document)),
             });
         }
         marker = page.marker.filter(|_| page.is_truncated);
@@ -113,5 +122,5 @@ async fn managed(context: &Context, arn: &str) -> Result<Value> {
         .await
         .map_err(|error| error::aws::failed(what(), error))?;
     let text = answer.policy_version.and_then(|version| version.document);
-    Ok(document(text.as_deref()))
+    Ok(decoded(text.as_deref()))
 }

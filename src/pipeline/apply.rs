@@ -5,13 +5,14 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::event::{Events, Outcome, Step, Stop};
+use super::event::{Events, Outcome, Step};
 use super::plan::{Plan, Planned};
 use super::resource::{Change, Present, Resource, Surroundings};
 use super::walk::{self, Reached, Way};
 use super::{Graph, Pipeline, lag};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
+use crate::stop::Stop;
 
 /// What a run did. A stable contract with scripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::apply::{self, ResourceReport, RunReport, title};
-use super::event::{Events, Outcome, Step, Stop};
+use super::event::{Events, Outcome, Step};
 use super::plan::{Action, PlanReport, PlannedReport};
 use super::resource::{Observed, Resource, Spec};
 use super::tags::Owner;
@@ -12,6 +12,7 @@ use super::walk::{self, Reached, Way};
 use super::{Pipeline, event, lag};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
+use crate::stop::Stop;
 
 /// What is there of a pipeline, before it is deleted.
 pub struct Survey<'c> {

@@ -1,14 +1,14 @@
-//! What happens while a pipeline is changed, for whoever renders it; and how it is asked to stop.
+//! What happens while a pipeline is changed, for whoever renders it.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::error::{Error, Result};
 use crate::exit::Exit;
+use crate::stop::Stop;
 
 /// Where events go. Called from async code: must not block.
 pub type Events<'a> = &'a (dyn Fn(Event) + Send + Sync);
@@ -80,36 +80,6 @@ impl Outcome {
     /// Whether something was changed.
     pub fn is_change(self) -> bool {
         matches!(self, Self::Created | Self::Updated | Self::Deleted)
-    }
-}
-
-/// The user's wish to stop. Clones share it.
-#[derive(Debug, Clone)]
-pub struct Stop(Arc<watch::Sender<bool>>);
-
-impl Default for Stop {
-    fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(false)))
-    }
-}
-
-impl Stop {
-    /// Asks to stop: what runs is finished, nothing more is begun.
-    pub fn set(&self) {
-        self.0.send_replace(true);
-    }
-
-    /// Whether to stop.
-    pub fn is_set(&self) -> bool {
-        *self.0.borrow()
-    }
-
-    /// Returns once it is set.
-    pub async fn wait(&self) {
-        let mut receiver = self.0.subscribe();
-        if receiver.wait_for(|set| *set).await.is_err() {
-            std::future::pending::<()>().await;
-        }
     }
 }
 

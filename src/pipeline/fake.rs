@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::event::Step;
-use super::iam::Statement;
 use super::resource::{Catalog, Change, Observed, Outputs, Place, Present, Resource, Spec, Surroundings};
 use super::tags::UNFINISHED;
 use super::{Draft, Given, Manifest, Request};
 use crate::error::{Error, Result};
+use crate::iam::Statement;
 
 pub(super) const PROPERTIES: &[&str] = &["name", "size", "colour", "beside"];
 

@@ -6,13 +6,13 @@ use std::sync::{Mutex, PoisonError};
 use serde::Serialize;
 
 use super::apply::title;
-use super::event::Stop;
 use super::resource::{Change, Observed, Present, Resource, Spec, Surroundings};
 use super::tags::Owner;
 use super::walk::{self, Reached, Way};
 use super::{Pipeline, event};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
+use crate::stop::Stop;
 
 /// The changes of a whole pipeline.
 pub struct Plan<'c> {

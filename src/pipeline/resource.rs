@@ -9,10 +9,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::event::Step;
-use super::iam::Statement;
 use super::parameter::Origin;
 use super::tags::{self, Owner, Tags};
 use crate::error::{Error, Result};
+use crate::iam::Statement;
 
 /// Stands for an output that is only known once the resource exists.
 pub const UNKNOWN: &str = "(known after setup)";

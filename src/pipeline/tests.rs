@@ -11,6 +11,7 @@ use super::fake::{Cloud, draft, manifest, request, row};
 use super::plan::Action;
 use super::*;
 use crate::exit::Exit;
+use crate::stop::Stop;
 
 const SILENT: event::Events<'static> = &|_| {};
 

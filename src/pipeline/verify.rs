@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 
-use super::event::{Events, Stop};
+use super::event::Events;
 use super::follow::World;
 use super::resource::{Change, Check, CheckState, Surroundings};
 use super::walk::{self, Reached, Way};
 use super::{Pipeline, event};
 use crate::error::Result;
+use crate::stop::Stop;
 
 /// The checks of a pipeline. A stable contract with scripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -4,17 +4,21 @@
 
 mod bad_input;
 mod cloudwatch;
+mod contents;
 mod demo;
 mod destroy;
 mod durability;
 mod failures;
 mod first_session;
+mod functions;
 mod help;
 mod kinesis;
 mod least_privilege;
 mod list_describe;
 mod local;
 mod metrics;
+mod nothing_lost;
+mod pipelines;
 mod plan;
 mod provision;
 mod put;

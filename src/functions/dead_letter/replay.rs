@@ -14,9 +14,9 @@ use crate::consume::{KinesisShards, TailRecord};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::functions::mapping::resource_name;
-use crate::pipeline::Stop;
 use crate::produce::{Input, KinesisTransport, PutEnd, PutEvent, PutOptions, Unsent, put};
 use crate::record::Record;
+use crate::stop::Stop;
 
 /// How long taken messages are hidden, in seconds; renewed while they are worked on.
 const HIDDEN_SECONDS: i32 = 120;

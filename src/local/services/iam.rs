@@ -55,7 +55,7 @@ impl Iam {
         let tags = input.get("Tags").cloned().filter(|tags| !tags.is_null());
         if tags
             .as_ref()
-            .and_then(Value::as_array)
+            .and_then(|tags| tags["member"].as_array())
             .is_some_and(|tags| tags.len() > MAX_TAGS)
         {
             return Err(AwsError::conflict(
@@ -97,6 +97,12 @@ impl ServiceHandler for Iam {
             .and_then(|text| text.parse::<u32>().ok())
         {
             input["MaxItems"] = json!(number);
+        }
+        // Some of awsim's operations know a list only in this form, others in both.
+        for list in ["Tags", "TagKeys"] {
+            if input[list].is_array() {
+                input[list] = json!({"member": input[list].take()});
+            }
         }
         let policy = |input: &Value| input["PolicyArn"].as_str().and_then(|arn| policy(&iam, ctx, arn));
         let role = |input: &Value| {

@@ -1,8 +1,8 @@
 //! The permissions that following an event needs.
 
-use super::super::iam::Statement;
 use super::super::resource::Place;
 use super::{Expectation, Follow};
+use crate::iam::Statement;
 
 impl Follow {
     /// What the operator needs to be allowed for it.

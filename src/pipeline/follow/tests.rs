@@ -262,7 +262,7 @@ fn the_needs_name_each_place() {
         region: "us-east-1".into(),
         partition: "aws".into(),
     };
-    let needs = super::super::iam::document(follow(vec![in_table("1"), in_bucket()]).iam(&place)).to_string();
+    let needs = crate::iam::document(follow(vec![in_table("1"), in_bucket()]).iam(&place)).to_string();
     for arn in [
         "stream/orders",
         "table/products",

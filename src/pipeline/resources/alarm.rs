@@ -12,8 +12,8 @@ use self::settings::Settings;
 use super::cloudwatch_tags;
 use crate::context::Context;
 use crate::error::{self, Error, Result};
+use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::iam::Statement;
 use crate::pipeline::resource::{
     Change, Check, Observed, Outputs, Place, Present, Resource, Spec, Surroundings,
 };

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::error::{Error, Result};
+use crate::iam;
 use crate::pipeline::event::Step;
-use crate::pipeline::iam;
 use crate::pipeline::resource::{Change, Observed, Outputs, Place, Present, UNKNOWN};
 
 /// What is there, from its tags and the kind's own form of it.
@@ -231,11 +231,6 @@ pub(super) fn iam_tags(tags: &BTreeMap<String, String>) -> Result<Vec<Tag>> {
         .collect()
 }
 
-/// A policy document as IAM gives it, percent-encoded. One that cannot be read is `Null`, and so like no other.
-pub(crate) fn document(text: Option<&str>) -> Value {
-    serde_json::from_str(&percent_decode(text.unwrap_or_default())).unwrap_or(Value::Null)
-}
-
 /// How long one part of IAM may not know yet what another one has accepted.
 /// Source: "Changes that I make are not always immediately visible", IAM user guide.
 const LAG: Duration = Duration::from_secs(10);
@@ -258,31 +253,6 @@ where
             outcome => return outcome,
         }
     }
-}
-
-/// Decodes `%XX` (RFC 3986); anything else stays as it is.
-fn percent_decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let decoded = match rest {
-            [b'%', high, low, ..] => std::str::from_utf8(&[*high, *low])
-                .ok()
-                .and_then(|hex| u8::from_str_radix(hex, 16).ok()),
-            _ => None,
-        };
-        match decoded {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &rest[3..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -341,22 +311,5 @@ mod tests {
         assert_eq!(policy(None), Value::Null);
         assert_eq!(policy(Some("")), Value::Null);
         assert_eq!(policy(Some("{")), Value::Null);
-    }
-
-    #[test]
-    fn documents_are_percent_decoded() {
-        assert_eq!(
-            percent_decode("%7B%22Version%22%3A%20%221%22%7D"),
-            r#"{"Version": "1"}"#
-        );
-        assert_eq!(percent_decode(r#"{"a":"100%"}"#), r#"{"a":"100%"}"#);
-        assert_eq!(percent_decode("%zz%4"), "%zz%4");
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_text_makes_decoding_panic(text in ".{0,20}|[%0-9a-f]{0,12}") {
-            percent_decode(&text);
-        }
     }
 }

@@ -17,8 +17,8 @@ use serde_json::Value;
 use super::cloudwatch_tags;
 use crate::context::Context;
 use crate::error::{self, Error, Result};
+use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::iam::Statement;
 use crate::pipeline::resource::{Change, Observed, Outputs, Place, Present, Resource, Spec, Surroundings};
 use crate::pipeline::tags::{MANAGED_BY, PIPELINE, STREAMCTL};
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::functions::mapping::{self, Mapper, Mapping, Settings, StartingPosition};
+use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::iam::Statement;
 use crate::pipeline::parameter::Origin;
 use crate::pipeline::resource::{
     Change, Check, CheckState, Observed, Outputs, Place, Present, Resource, Spec, Surroundings, UNKNOWN,

@@ -16,8 +16,8 @@ use crate::error::{Error, Result};
 use crate::functions::bundle;
 use crate::functions::function::{self, Changer, Configuration, FunctionState, rules};
 use crate::functions::package::{Architecture, Format, Package, short};
+use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::iam::Statement;
 use crate::pipeline::resource::{
     Change, Check, Observed, Outputs, Place, Present, Resource, Spec, Surroundings, UNKNOWN,
 };

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::common::observed;
 use crate::context::Context;
 use crate::error::{self, Error, Result};
+use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::iam::Statement;
 use crate::pipeline::resource::{
     Change, Check, CheckState, Observed, Outputs, Place, Resource, Spec, Surroundings,
 };

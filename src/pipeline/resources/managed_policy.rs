@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::common::{iam_tags, observed, while_iam_lags};
 use crate::context::Context;
 use crate::error::{self, Error, Result};
+use crate::iam::{self, Statement};
 use crate::pipeline::event::Step;
-use crate::pipeline::iam::{self, Statement};
 use crate::pipeline::resource::{Change, Observed, Outputs, Place, Resource, Spec, Surroundings};
 use crate::pipeline::tags::{MANAGED_BY, PIPELINE};
 

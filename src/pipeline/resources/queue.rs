@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::common::{self, Patience, costly, found, refused};
 use crate::context::Context;
 use crate::error::{self, Error, Result};
+use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::iam::Statement;
 use crate::pipeline::resource::{
     Change, Check, CheckState, Observed, Outputs, Place, Resource, Spec, Surroundings,
 };

@@ -8,11 +8,11 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::common::{document, iam_tags, observed, while_iam_lags};
+use super::common::{iam_tags, observed, while_iam_lags};
 use crate::context::Context;
 use crate::error::{self, Error, Result};
+use crate::iam::{self, Statement};
 use crate::pipeline::event::Step;
-use crate::pipeline::iam::{self, Statement};
 use crate::pipeline::resource::{
     Change, Check, CheckState, Observed, Outputs, Place, Present, Resource, Spec, Surroundings, shortened,
 };
@@ -180,7 +180,7 @@ impl<'a> Role<'a> {
         let call = self.context.iam().get_role_policy();
         let call = call.role_name(self.name()).policy_name(self.name());
         match call.send().await {
-            Ok(answer) => Ok(Some(document(Some(&answer.policy_document)))),
+            Ok(answer) => Ok(Some(iam::decoded(Some(&answer.policy_document)))),
             Err(error) if error.code() == Some("NoSuchEntity") => Ok(None),
             Err(error) => Err(error::aws::failed(self.what("read the policy of"), error)),
         }
@@ -402,7 +402,7 @@ impl Resource for Role<'_> {
             tags.extend([MANAGED_BY, PIPELINE].into_iter().filter_map(mark));
         }
         let facts = Facts {
-            trust: document(role.assume_role_policy_document.as_deref()),
+            trust: iam::decoded(role.assume_role_policy_document.as_deref()),
             policy: self.inline_policy().await?,
             description: role.description.unwrap_or_default(),
             arn: role.arn,

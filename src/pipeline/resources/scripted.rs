@@ -8,13 +8,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::context::Context;
-use crate::pipeline::event::{Event, Step, Stop, What};
+use crate::pipeline::event::{Event, Step, What};
 use crate::pipeline::parameter::Origin;
 use crate::pipeline::resource::{
     Identity, Observed, Place, Present, Properties, Resource, Spec, Surroundings,
 };
 use crate::pipeline::tags::Tags;
 use crate::settings::{Settings, Target, TargetReason};
+use crate::stop::Stop;
 
 pub(super) fn place() -> Place {
     Place {

@@ -13,8 +13,8 @@ use super::common::{self, found};
 use super::topic::NOT_FOUND;
 use crate::context::Context;
 use crate::error::{self, Error, Result};
+use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::iam::Statement;
 use crate::pipeline::resource::{
     Change, Check, CheckState, Observed, Outputs, Place, Resource, Spec, Surroundings,
 };

@@ -9,8 +9,8 @@ use serde_json::json;
 use super::stream_arn;
 use crate::context::Context;
 use crate::error::{self, Result};
+use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::iam::Statement;
 use crate::pipeline::resource::{Change, Observed, Outputs, Place, Resource, Spec, Surroundings};
 
 /// What a manifest can say about a test record.

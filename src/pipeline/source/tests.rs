@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::*;
+use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::iam::Statement;
 use crate::pipeline::parameter::Setting;
 use crate::pipeline::resource::{Catalog, Change, Observed, Outputs, Place, Resource, Spec, Surroundings};
 use crate::pipeline::{Draft, Given, Pipeline, Request};

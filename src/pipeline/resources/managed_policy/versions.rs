@@ -4,9 +4,10 @@ use aws_sdk_iam::types::PolicyVersion;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde_json::Value;
 
-use super::super::common::{document, while_iam_lags};
+use super::super::common::while_iam_lags;
 use super::ManagedPolicy;
 use crate::error::{self, Result};
+use crate::iam;
 use crate::pipeline::event::Step;
 
 /// Versions a policy can have. Source: "IAM and AWS STS quotas", IAM user guide.
@@ -22,7 +23,7 @@ impl ManagedPolicy<'_> {
         .await
         .map_err(|error| error::aws::failed(self.what("read the document of"), error))?;
         let text = answer.policy_version.and_then(|version| version.document);
-        Ok(document(text.as_deref()))
+        Ok(iam::decoded(text.as_deref()))
     }
 
     /// Makes the declared document the default one; the oldest of five versions makes room.

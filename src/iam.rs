@@ -1,4 +1,4 @@
-//! IAM policy documents: what an operator needs to be allowed, and whether two documents mean the same.
+//! IAM policy documents: what somebody needs to be allowed, whether two documents mean the same, and how IAM writes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -126,9 +126,87 @@ fn normal_list(value: &Value, case_matters: bool) -> Value {
     json!(items)
 }
 
+/// Whether a statement of `document` says all that `wanted` says, literally and without a condition.
+pub fn states(document: &Value, wanted: &Statement) -> bool {
+    let list = |value: &Value| match value {
+        Value::Array(items) => items
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
+        one => one
+            .as_str()
+            .map(str::to_owned)
+            .into_iter()
+            .collect::<BTreeSet<String>>(),
+    };
+    let says = |statement: &Value| {
+        statement["Effect"] == "Allow"
+            && statement["Condition"].is_null()
+            && wanted.actions.is_subset(&list(&statement["Action"]))
+            && wanted.resources.is_subset(&list(&statement["Resource"]))
+    };
+    match &document["Statement"] {
+        Value::Array(statements) => statements.iter().any(says),
+        one => says(one),
+    }
+}
+
+/// A policy document as IAM gives it, percent-encoded. One that cannot be read is `Null`, and so like no other.
+pub fn decoded(text: Option<&str>) -> Value {
+    serde_json::from_str(&percent_decode(text.unwrap_or_default())).unwrap_or(Value::Null)
+}
+
+/// Decodes `%XX` (RFC 3986); anything else stays as it is.
+fn percent_decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let decoded = match rest {
+            [b'%', high, low, ..] => std::str::from_utf8(&[*high, *low])
+                .ok()
+                .and_then(|hex| u8::from_str_radix(hex, 16).ok()),
+            _ => None,
+        };
+        match decoded {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &rest[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_statement_is_found_in_a_policy_that_says_more() {
+        let wanted = Statement::new(&["sqs:SendMessage"], ["arn:q".to_owned()]);
+        let says = |statement: Value| states(&json!({"Statement": statement}), &wanted);
+        assert!(says(
+            json!({"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": ["arn:q", "arn:r"]})
+        ));
+        assert!(says(
+            json!([{"Effect": "Allow", "Action": ["sqs:SendMessage", "sqs:ReceiveMessage"], "Resource": "arn:q"}])
+        ));
+        assert!(!says(
+            json!({"Effect": "Deny", "Action": "sqs:SendMessage", "Resource": "arn:q"})
+        ));
+        assert!(!says(
+            json!({"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "arn:r"})
+        ));
+        let condition = json!({"StringEquals": {"a:b": "c"}});
+        assert!(!says(
+            json!({"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "arn:q", "Condition": condition})
+        ));
+    }
 
     #[test]
     fn documents_are_compared_by_meaning() {
@@ -173,5 +251,22 @@ mod tests {
                 },
             ]})
         );
+    }
+
+    #[test]
+    fn documents_are_percent_decoded() {
+        assert_eq!(
+            percent_decode("%7B%22Version%22%3A%20%221%22%7D"),
+            r#"{"Version": "1"}"#
+        );
+        assert_eq!(percent_decode(r#"{"a":"100%"}"#), r#"{"a":"100%"}"#);
+        assert_eq!(percent_decode("%zz%4"), "%zz%4");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_decoding_panic(text in ".{0,20}|[%0-9a-f]{0,12}") {
+            percent_decode(&text);
+        }
     }
 }
