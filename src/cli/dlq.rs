@@ -143,6 +143,7 @@ async fn replay(args: ReplayArgs, session: &Session) -> Result<Exit> {
         keep: args.keep,
         dry_run: args.dry_run,
         discard_lost: args.discard_lost,
+        before_ms: jiff::Timestamp::now().as_millisecond(),
     };
     let replay = Replay {
         context,
@@ -175,7 +176,7 @@ async fn replay(args: ReplayArgs, session: &Session) -> Result<Exit> {
 
 fn say_totals(session: &Session, place: &Place, options: &Options, totals: &Totals, stopped: bool) -> Exit {
     let printer = session.printer();
-    if totals.messages == 0 && !stopped {
+    if totals.messages == 0 && totals.newer == 0 && !stopped {
         printer.note(&format!("The {place} is empty"));
         return Exit::Done;
     }
@@ -190,6 +191,12 @@ fn say_totals(session: &Session, place: &Place, options: &Options, totals: &Tota
             counted(totals.deleted, "message")
         ),
     });
+    if totals.newer > 0 {
+        let newer = counted(totals.newer, "message");
+        printer.warn(&format!(
+            "{newer} came meanwhile, and stay: records may have failed again"
+        ));
+    }
     if totals.lost > 0 {
         printer.warn(&format!(
             "{} lost: older than the stream's retention",

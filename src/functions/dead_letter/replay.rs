@@ -1,6 +1,6 @@
 //! Putting failed records back into a stream. A message is deleted only once the stream has acknowledged every record of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,11 +21,13 @@ use crate::stop::Stop;
 /// How long taken messages are hidden, in seconds; renewed while they are worked on.
 const HIDDEN_SECONDS: i32 = 120;
 const RENEW_AFTER: Duration = Duration::from_secs(45);
+/// Batches of nothing but new messages, after which no old one is looked for: a queue gives them in no order.
+const NEW_BATCHES: u32 = 3;
 /// Pages of records between reading and sending.
 const PAGES: usize = 2;
 
 /// How to replay.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// The stream that takes the records; `None` for the one they came from.
     pub to: Option<String>,
@@ -35,6 +37,9 @@ pub struct Options {
     pub dry_run: bool,
     /// Delete messages too of which records have expired, once the others are acknowledged.
     pub discard_lost: bool,
+    /// Milliseconds since the epoch: messages sent from then on stay. They may be about records that this very run put
+    /// back, and failed again; to replay those too would never end.
+    pub before_ms: i64,
 }
 
 /// What became of a message.
@@ -88,6 +93,8 @@ pub struct Totals {
     pub lost: u64,
     /// Messages that could not be read, not be replayed in full, or not be deleted.
     pub failed: u64,
+    /// Messages that came meanwhile, and stay.
+    pub newer: u64,
 }
 
 /// A replay of one place.
@@ -117,7 +124,7 @@ struct Sent {
 }
 
 impl Replay<'_> {
-    /// Works until no message is left, or `stop` is set; what is being sent then is answered for.
+    /// Works until no message from before the run is left, or `stop` is set; what is being sent then is answered for.
     ///
     /// # Errors
     /// When the messages cannot be read.
@@ -125,8 +132,10 @@ impl Replay<'_> {
         let mut inbox = Inbox::open(self.context, self.place);
         let mut totals = Totals::default();
         let mut kept: Vec<Held> = Vec::new();
+        let mut newer = BTreeSet::new();
+        let mut in_vain = 0;
         let outcome = loop {
-            if stop.is_set() {
+            if stop.is_set() || in_vain == NEW_BATCHES {
                 break Ok(());
             }
             let taken = match inbox.next(HIDDEN_SECONDS).await {
@@ -134,6 +143,14 @@ impl Replay<'_> {
                 Ok(taken) => taken,
                 Err(error) => break Err(error),
             };
+            let is_old = |held: &Held| held.sent_ms.is_none_or(|sent| sent < self.options.before_ms);
+            let (taken, new): (Vec<Held>, Vec<Held>) = taken.into_iter().partition(is_old);
+            newer.extend(new.iter().map(|held| held.id.clone()));
+            kept.extend(new);
+            in_vain = if taken.is_empty() { in_vain + 1 } else { 0 };
+            if taken.is_empty() {
+                continue;
+            }
             let held = taken.clone();
             let works = tokio::select! {
                 works = self.round(taken, stop) => works,
@@ -143,6 +160,7 @@ impl Replay<'_> {
         };
         // What stays is shown to others again.
         self.place.hide(self.context, &kept, 0).await;
+        totals.newer = newer.len() as u64;
         outcome.map(|()| totals)
     }
 
