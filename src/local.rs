@@ -168,6 +168,7 @@ impl Cloud {
     /// Housekeeping, once a minute. Blocks.
     pub fn tick(&self) {
         self.kinesis.sweep();
+        self.services.measure(&*self.cloudwatch);
         self.cloudwatch.tick();
         self.services.save();
     }

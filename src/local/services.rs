@@ -34,6 +34,7 @@ use http_body_util::BodyExt;
 
 use super::authorise::{self, Verdict};
 use super::clock::{Clock, SystemClock};
+use super::metrics::MetricSink;
 use super::{ACCOUNT, Body, Caller, KeyState, partition};
 use dynamodb::DynamoDb;
 use iam::Iam;
@@ -217,6 +218,11 @@ impl Services {
     /// The URI of a request to S3, with the bucket in its path.
     pub(super) fn s3_uri(parts: &Parts) -> http::Uri {
         virtual_host::path_style(parts)
+    }
+
+    /// Hands `sink` what the services measured in the last minute. Blocks.
+    pub fn measure(&self, sink: &dyn MetricSink) {
+        self.sqs.measure(sink);
     }
 
     /// Saves what has changed and was not saved at once, and deletes what has expired. Blocks.

@@ -174,7 +174,7 @@ fn s3(caller: &Caller, parts: &Parts) -> Vec<Need> {
         (&Method::PUT | &Method::POST, ..) => need(&format!("PutObject{tagging}"), &object),
         (&Method::DELETE, ..) if asks("versionId") => need("DeleteObjectVersion", &object),
         (&Method::DELETE, ..) => need(&format!("DeleteObject{tagging}"), &object),
-        (_, ..) if asks("versionId") => need("GetObjectVersion", &object),
+        _ if asks("versionId") => need("GetObjectVersion", &object),
         _ => need(&format!("GetObject{tagging}"), &object),
     }
 }

@@ -4,6 +4,7 @@
 //! JSON, and the older query protocol ([`query`]).
 
 mod fault;
+mod measure;
 mod message;
 mod query;
 mod queue;
@@ -25,8 +26,10 @@ use super::database::Database;
 use super::tagging::Tags;
 use crate::local::answer::{answer, identify, request_id, whole};
 use crate::local::clock::Clock;
+use crate::local::metrics::MetricSink;
 use crate::local::{Body, Caller};
 use fault::{Fault, Outcome};
+use measure::Traffic;
 use message::Wanted;
 pub(super) use query::decode as form_text;
 use queue::Queue;
@@ -43,6 +46,7 @@ pub(super) struct Sqs {
     clock: Arc<dyn Clock>,
     /// Told whenever a message may have become visible.
     arrivals: Notify,
+    traffic: Traffic,
 }
 
 impl Sqs {
@@ -52,6 +56,7 @@ impl Sqs {
             database: Database::new(&dir.join("sqs.db"), queue::SCHEMA),
             clock,
             arrivals: Notify::new(),
+            traffic: Traffic::default(),
         }
     }
 
@@ -75,17 +80,28 @@ impl Sqs {
     }
 
     async fn operate(&self, caller: &Caller, host: &str, operation: &str, input: Value) -> Outcome<Value> {
-        if operation == "ReceiveMessage" {
-            return self.receive(caller, input).await;
+        let arn = address(caller, &input).map(|(account, name)| queue::arn(account, &caller.region, name));
+        let output = if operation == "ReceiveMessage" {
+            self.receive(caller, input).await?
+        } else {
+            self.work(caller, host, operation, &input)?
+        };
+        if let Some(arn) = arn {
+            self.traffic.note(&arn, operation, &output, self.clock.now_ms());
         }
+        Ok(output)
+    }
+
+    /// Any operation that waits for nothing.
+    fn work(&self, caller: &Caller, host: &str, operation: &str, input: &Value) -> Outcome<Value> {
         let now = self.clock.now_ms();
         let url = |queue: &str| format!("http://{host}/{}/{queue}", caller.account);
         let with_queue = |work: &dyn Fn(&rusqlite::Connection, Queue) -> Outcome<Value>| {
-            self.database.write(|db| work(db, named(db, caller, &input)?))
+            self.database.write(|db| work(db, named(db, caller, input)?))
         };
         let output = match operation {
             "CreateQueue" => {
-                let name = self.database.write(|db| queue::create(db, caller, &input, now))?;
+                let name = self.database.write(|db| queue::create(db, caller, input, now))?;
                 json!({"QueueUrl": url(&name)})
             }
             "GetQueueUrl" => {
@@ -103,11 +119,11 @@ impl Sqs {
             }
             "ListQueues" => {
                 let queues = self.database.read(|db| queue::of_caller(db, caller))?;
-                list(queues.iter().map(|queue| queue.name.as_str()), &input, url)
+                list(queues.iter().map(|queue| queue.name.as_str()), input, url)
             }
             "ListDeadLetterSourceQueues" => {
                 let (target, queues) = self.database.read(|db| {
-                    Ok::<_, Fault>((named(db, caller, &input)?.arn(), queue::of_caller(db, caller)?))
+                    Ok::<_, Fault>((named(db, caller, input)?.arn(), queue::of_caller(db, caller)?))
                 })?;
                 let sources = queues
                     .iter()
@@ -119,9 +135,9 @@ impl Sqs {
                 db.execute("DELETE FROM messages WHERE queue_id = ?1", [queue.id])?;
                 Ok(json!({}))
             })?,
-            "GetQueueAttributes" => with_queue(&|db, queue| queue::get_attributes(db, &queue, &input, now))?,
-            "SetQueueAttributes" => with_queue(&|db, queue| queue::set_attributes(db, queue, &input, now))?,
-            "TagQueue" | "UntagQueue" => with_queue(&|db, queue| queue::change_tags(db, queue, &input))?,
+            "GetQueueAttributes" => with_queue(&|db, queue| queue::get_attributes(db, &queue, input, now))?,
+            "SetQueueAttributes" => with_queue(&|db, queue| queue::set_attributes(db, queue, input, now))?,
+            "TagQueue" | "UntagQueue" => with_queue(&|db, queue| queue::change_tags(db, queue, input))?,
             "ListQueueTags" => with_queue(&|_, queue| {
                 Ok(if queue.tags.is_empty() {
                     json!({})
@@ -129,23 +145,23 @@ impl Sqs {
                     json!({"Tags": queue.tags})
                 })
             })?,
-            "SendMessage" => with_queue(&|db, queue| message::send(db, &queue, &input, now))?,
+            "SendMessage" => with_queue(&|db, queue| message::send(db, &queue, input, now))?,
             "DeleteMessage" => {
-                with_queue(&|db, queue| message::delete(db, &queue, &input).map(|()| json!({})))?
+                with_queue(&|db, queue| message::delete(db, &queue, input).map(|()| json!({})))?
             }
             "ChangeMessageVisibility" => with_queue(&|db, queue| {
-                message::change_visibility(db, &queue, &input, now).map(|()| json!({}))
+                message::change_visibility(db, &queue, input, now).map(|()| json!({}))
             })?,
             "SendMessageBatch" => {
-                with_queue(&|db, queue| batch(&input, |entry| message::send(db, &queue, entry, now)))?
+                with_queue(&|db, queue| batch(input, |entry| message::send(db, &queue, entry, now)))?
             }
             "DeleteMessageBatch" => with_queue(&|db, queue| {
-                batch(&input, |entry| {
+                batch(input, |entry| {
                     message::delete(db, &queue, entry).map(|()| json!({}))
                 })
             })?,
             "ChangeMessageVisibilityBatch" => with_queue(&|db, queue| {
-                batch(&input, |entry| {
+                batch(input, |entry| {
                     message::change_visibility(db, &queue, entry, now).map(|()| json!({}))
                 })
             })?,
@@ -217,6 +233,7 @@ impl Sqs {
             let queue = queue::find_by_arn(db, arn)?.ok_or_else(Fault::no_queue)?;
             message::send(db, &queue, input, now)
         })?;
+        self.traffic.note(arn, "SendMessage", &Value::Null, now);
         self.arrivals.notify_waiters();
         Ok(())
     }
@@ -232,6 +249,23 @@ impl Sqs {
             .unwrap_or_default();
         let tagged = queues.into_iter().filter(|queue| !queue.tags.is_empty());
         tagged.map(|queue| (queue.arn(), queue.tags)).collect()
+    }
+
+    /// Hands `sink` the metrics of the last minute. Blocks.
+    pub fn measure(&self, sink: &dyn MetricSink) {
+        if !self.database.exists() {
+            return;
+        }
+        let now = self.clock.now_ms();
+        let told = self.database.read(|db| {
+            for queue in queue::all(db)? {
+                self.traffic.tell(&queue, &queue.holds(db, now)?, now, sink);
+            }
+            Ok::<_, Fault>(())
+        });
+        if let Err(fault) = told {
+            tracing::warn!(message = fault.message, "could not measure the queues");
+        }
     }
 
     /// Deletes messages that are older than their queue keeps them. Blocks.
@@ -258,16 +292,18 @@ impl Sqs {
 
 /// The queue that `QueueUrl` names: the last two parts of its path, in the caller's region.
 fn named(db: &rusqlite::Connection, caller: &Caller, input: &Value) -> Outcome<Queue> {
-    let url = input["QueueUrl"]
-        .as_str()
-        .ok_or_else(|| Fault::missing("QueueUrl"))?;
-    let mut parts = url.trim_end_matches('/').rsplit('/');
+    let (account, name) = address(caller, input).ok_or_else(|| Fault::missing("QueueUrl"))?;
+    queue::find(db, account, &caller.region, name)?.ok_or_else(Fault::no_queue)
+}
+
+/// Account and name of the queue that `QueueUrl` names.
+fn address<'a>(caller: &'a Caller, input: &'a Value) -> Option<(&'a str, &'a str)> {
+    let mut parts = input["QueueUrl"].as_str()?.trim_end_matches('/').rsplit('/');
     let name = parts.next().unwrap_or_default();
     let account = parts
         .next()
         .filter(|part| part.len() == 12 && part.bytes().all(|b| b.is_ascii_digit()));
-    let account = account.unwrap_or(&caller.account);
-    queue::find(db, account, &caller.region, name)?.ok_or_else(Fault::no_queue)
+    Some((account.unwrap_or(&caller.account), name))
 }
 
 fn list<'a>(names: impl Iterator<Item = &'a str>, input: &Value, url: impl Fn(&str) -> String) -> Value {

@@ -70,6 +70,14 @@ const SETTABLE: &[Settable] = &[
     ("FifoThroughputLimit", None, ""),
 ];
 
+/// Counts of messages, and when the oldest was sent.
+pub(super) struct Holds {
+    pub visible: i32,
+    pub delayed: i32,
+    pub hidden: i32,
+    pub oldest_ms: Option<i64>,
+}
+
 impl Queue {
     pub fn arn(&self) -> String {
         arn(&self.account, &self.region, &self.name)
@@ -111,15 +119,29 @@ impl Queue {
         now - self.number("MessageRetentionPeriod") * 1000
     }
 
-    fn describe(&self, db: &Connection, now: i64) -> Outcome<Map<String, Value>> {
-        let (visible, delayed, hidden): (i64, i64, i64) = db.query_row(
+    /// What is in it.
+    pub fn holds(&self, db: &Connection, now: i64) -> Outcome<Holds> {
+        let holds = db.query_row(
             "SELECT COUNT(*) FILTER (WHERE visible_ms <= ?2),
                     COUNT(*) FILTER (WHERE visible_ms > ?2 AND receives = 0),
-                    COUNT(*) FILTER (WHERE visible_ms > ?2 AND receives > 0)
+                    COUNT(*) FILTER (WHERE visible_ms > ?2 AND receives > 0),
+                    MIN(sent_ms)
              FROM messages WHERE queue_id = ?1 AND sent_ms > ?3",
             params![self.id, now, self.oldest(now)],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            |row| {
+                Ok(Holds {
+                    visible: row.get(0)?,
+                    delayed: row.get(1)?,
+                    hidden: row.get(2)?,
+                    oldest_ms: row.get(3)?,
+                })
+            },
         )?;
+        Ok(holds)
+    }
+
+    fn describe(&self, db: &Connection, now: i64) -> Outcome<Map<String, Value>> {
+        let holds = self.holds(db, now)?;
         let mut out = Map::new();
         let mut set = |name: &str, value: String| out.insert(name.to_owned(), Value::String(value));
         for (name, ..) in SETTABLE {
@@ -137,9 +159,9 @@ impl Queue {
         set("QueueArn", self.arn());
         set("CreatedTimestamp", (self.created_ms / 1000).to_string());
         set("LastModifiedTimestamp", (self.modified_ms / 1000).to_string());
-        set("ApproximateNumberOfMessages", visible.to_string());
-        set("ApproximateNumberOfMessagesDelayed", delayed.to_string());
-        set("ApproximateNumberOfMessagesNotVisible", hidden.to_string());
+        set("ApproximateNumberOfMessages", holds.visible.to_string());
+        set("ApproximateNumberOfMessagesDelayed", holds.delayed.to_string());
+        set("ApproximateNumberOfMessagesNotVisible", holds.hidden.to_string());
         Ok(out)
     }
 
