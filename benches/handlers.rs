@@ -69,7 +69,10 @@ async fn bench(records: usize) {
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/python/retail_event_processor.py"));
     let python = run(&cloud, &queue, "python", command, &batches).await;
     python.print("python");
-    println!("records per CPU-second, rust / python: {:.1}", rust.rate() / python.rate());
+    println!(
+        "records per CPU-second, rust / python: {:.1}",
+        rust.rate() / python.rate()
+    );
 }
 
 struct Outcome {
@@ -99,7 +102,13 @@ impl Outcome {
     }
 }
 
-async fn run(cloud: &Cloud, queue: &str, table: &str, command: Command, batches: &[(usize, Bytes)]) -> Outcome {
+async fn run(
+    cloud: &Cloud,
+    queue: &str,
+    table: &str,
+    command: Command,
+    batches: &[(usize, Bytes)],
+) -> Outcome {
     create_table(cloud, table).await;
     let api = RuntimeApi::start().await.unwrap();
     let started = Instant::now();
@@ -123,7 +132,11 @@ async fn run(cloud: &Cloud, queue: &str, table: &str, command: Command, batches:
     };
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(count(cloud, table).await, outcome.records, "every event is in {table}, once");
+    assert_eq!(
+        count(cloud, table).await,
+        outcome.records,
+        "every event is in {table}, once"
+    );
     outcome
 }
 
@@ -174,7 +187,10 @@ fn batches(records: usize) -> Vec<(usize, Bytes)> {
         .chunks(BATCH)
         .map(|chunk| {
             let records: Vec<_> = chunk.iter().map(|number| record(*number)).collect();
-            (chunk.len(), Bytes::from(json!({ "Records": records }).to_string()))
+            (
+                chunk.len(),
+                Bytes::from(json!({ "Records": records }).to_string()),
+            )
         })
         .collect()
 }
@@ -203,10 +219,18 @@ fn record(number: usize) -> serde_json::Value {
 
 async fn create_table(cloud: &Cloud, name: &str) {
     let attribute = |name: &str, kind| {
-        let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(kind);
+        let attribute = AttributeDefinition::builder()
+            .attribute_name(name)
+            .attribute_type(kind);
         attribute.build().unwrap()
     };
-    let key = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap();
+    let key = |name: &str, kind| {
+        KeySchemaElement::builder()
+            .attribute_name(name)
+            .key_type(kind)
+            .build()
+            .unwrap()
+    };
     let client = aws_sdk_dynamodb::Client::new(&cloud.sdk().await);
     let create = client
         .create_table()
@@ -241,8 +265,11 @@ async fn count(cloud: &Cloud, table: &str) -> usize {
     count
 }
 
-/// The bundled bootstrap as a file.
+/// The bundled bootstrap, or another that STREAMCTL_BENCH_BOOTSTRAP names.
 fn unpack(dir: &Path) -> PathBuf {
+    if let Some(other) = std::env::var_os("STREAMCTL_BENCH_BOOTSTRAP") {
+        return other.into();
+    }
     let package = bundle::find("retail-event-processor").unwrap().package().unwrap();
     println!("zip {:.1} MB", package.bytes.len() as f64 / 1e6);
     let mut zip = zip::ZipArchive::new(std::io::Cursor::new(package.bytes.to_vec())).unwrap();
@@ -253,6 +280,12 @@ fn unpack(dir: &Path) -> PathBuf {
 fn python() -> Option<String> {
     let python = std::env::var("STREAMCTL_BENCH_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let mut check = Command::new(&python);
-    check.args(["-c", "import boto3"]).stdout(Stdio::null()).stderr(Stdio::null());
-    check.status().is_ok_and(|status| status.success()).then_some(python)
+    check
+        .args(["-c", "import boto3"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    check
+        .status()
+        .is_ok_and(|status| status.success())
+        .then_some(python)
 }

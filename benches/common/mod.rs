@@ -22,7 +22,10 @@ impl Cloud {
         cloud.streamctl(&["local", "start", "--port", "0"]);
         let status = cloud.streamctl(&["local", "status", "-o", "json"]);
         let status: serde_json::Value = serde_json::from_slice(&status).unwrap();
-        status["endpoint"].as_str().unwrap().clone_into(&mut cloud.endpoint);
+        status["endpoint"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut cloud.endpoint);
         cloud.pid = status["pid"].to_string().parse().unwrap();
         cloud
     }
