@@ -29,7 +29,29 @@ impl Statement {
         self.condition = Some((operator.to_owned(), key.to_owned(), value.into()));
         self
     }
+
+    /// Only what it takes to look whether something is there and to delete it; `None` where nothing of that is in it.
+    #[must_use]
+    pub fn only_deleting(mut self) -> Option<Self> {
+        let deletes = |action: &String| {
+            let name = action.split_once(':').map_or(action.as_str(), |(_, name)| name);
+            DELETING.iter().any(|verb| name.starts_with(verb))
+        };
+        self.actions.retain(deletes);
+        (!self.actions.is_empty()).then_some(self)
+    }
 }
+
+/// What the names of actions begin with that look at something, empty it or delete it.
+const DELETING: &[&str] = &[
+    "Abort",
+    "Delete",
+    "Describe",
+    "Detach",
+    "Get",
+    "List",
+    "Unsubscribe",
+];
 
 /// Resources and condition: what statements that can be one have in common.
 type Target = (BTreeSet<String>, Option<(String, String, String)>);
@@ -185,6 +207,16 @@ fn percent_decode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn to_delete_something_it_need_not_be_made() {
+        let topic = ["sns:CreateTopic", "sns:DeleteTopic", "sns:GetTopicAttributes"];
+        let left = Statement::new(&topic, ["arn:t".to_owned()]).only_deleting();
+        let wanted = ["sns:DeleteTopic", "sns:GetTopicAttributes"];
+        assert_eq!(left, Some(Statement::new(&wanted, ["arn:t".to_owned()])));
+        let role = Statement::new(&["iam:PassRole"], ["arn:r".to_owned()]);
+        assert_eq!(role.only_deleting(), None);
+    }
 
     #[test]
     fn a_statement_is_found_in_a_policy_that_says_more() {

@@ -383,14 +383,24 @@ impl<'c> Pipeline<'c> {
         Ok(outputs)
     }
 
-    /// What an operator needs to be allowed to plan, apply, verify and destroy this pipeline.
+    /// What an operator needs to be allowed to plan, apply, verify and destroy this pipeline. `whole` is the same with
+    /// [`Request::everything`]: `destroy` looks for what is in it alone, and deletes it if an earlier setup made it.
     ///
     /// # Errors
     /// Exit 2 when a kind refuses its properties.
-    pub fn operator_policy(&self) -> Result<serde_json::Value> {
+    pub fn operator_policy(&self, whole: &Self) -> Result<serde_json::Value> {
         let mut statements = vec![iam::Statement::new(&["sts:GetCallerIdentity"], ["*".to_owned()])];
+        let mut ours = BTreeSet::new();
         for id in self.graph.order() {
             statements.extend(self.foretell(id)?.iam());
+            ours.insert(id);
+        }
+        for id in whole.graph.order() {
+            let resource = whole.foretell(id)?;
+            if !ours.contains(id) {
+                let needs = resource.iam().into_iter();
+                statements.extend(needs.filter_map(iam::Statement::only_deleting));
+            }
         }
         if let Some(follow) = self.follow()? {
             statements.extend(follow.iam(self.catalog.place()));

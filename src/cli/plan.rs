@@ -37,8 +37,9 @@ pub(super) async fn run(args: PlanArgs, session: &Session) -> Result<Exit> {
     let kinds = Kinds::new(session.context().await?).await?;
     let pipeline = draft.bind(&kinds)?;
     if args.iam {
+        let whole = args.template.draft(session, Some(&args.choice), true)?;
         // A policy is a JSON document, whatever the format of reports.
-        let policy = pipeline.operator_policy()?;
+        let policy = pipeline.operator_policy(&whole.bind(&kinds)?)?;
         printer.out(&format!("{policy:#}"))?;
         return Ok(Exit::Done);
     }

@@ -25,7 +25,13 @@ pub(super) fn sdk_tags(tags: &BTreeMap<String, String>) -> Vec<Tag> {
     tags.iter().map(tag).collect()
 }
 
-/// The tags of `arn`; `None` where the endpoint knows no tags of CloudWatch's resources.
+/// Whether an answer says that there are no tags to speak of: the operation is unknown; or the resource, where only alarms
+/// have tags, or after it was deleted meanwhile.
+fn knows_no_tags(code: &str) -> bool {
+    UNKNOWN_OPERATION.contains(&code) || code.starts_with("ResourceNotFound")
+}
+
+/// The tags of `arn`; `None` where the endpoint knows no tags of it.
 pub(super) async fn list(
     context: &Context,
     arn: &str,
@@ -38,15 +44,7 @@ pub(super) async fn list(
             let pair = |tag: Tag| Some((tag.key?, tag.value?));
             Ok(Some(tags.filter_map(pair).collect()))
         }
-        Err(error) if error.code().is_some_and(|code| UNKNOWN_OPERATION.contains(&code)) => Ok(None),
-        // Deleted meanwhile.
-        Err(error)
-            if error
-                .code()
-                .is_some_and(|code| code.starts_with("ResourceNotFound")) =>
-        {
-            Ok(Some(BTreeMap::new()))
-        }
+        Err(error) if error.code().is_some_and(knows_no_tags) => Ok(None),
         Err(error) => Err(error::aws::failed(
             format!("could not list the tags of {what}"),
             error,

@@ -191,8 +191,13 @@ impl<'a> Stream<'a> {
         let made = self
             .change(step, async |changer| changer.create(&new).await)
             .await?;
-        // Some AWS-compatible endpoints pass over the tags of CreateStream.
-        let (untagged, _) = self.spec.tags.difference(&made.tags);
+        // Some AWS-compatible endpoints pass over the tags of CreateStream. Set at once: a run that goes on after a failure
+        // would take the stream for somebody else's.
+        let mut untagged = new.tags;
+        untagged.retain(|key, value| made.tags.get(key) != Some(value));
+        if !untagged.is_empty() {
+            self.set_tags(&untagged, BTreeSet::new(), step).await?;
+        }
         if self.declared.retention_hours != a_day() {
             self.set_retention(step).await?;
         }
@@ -202,8 +207,8 @@ impl<'a> Stream<'a> {
         if self.key().is_some() {
             self.set_encryption(step).await?;
         }
-        self.set_tags(&untagged, BTreeSet::from([UNFINISHED.to_owned()]), step)
-            .await
+        let mark = BTreeSet::from([UNFINISHED.to_owned()]);
+        self.set_tags(&BTreeMap::new(), mark, step).await
     }
 
     async fn set_retention(&self, step: &Step<'_>) -> Result<()> {
