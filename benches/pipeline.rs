@@ -1,4 +1,5 @@
-//! The `retail` pipeline on a fresh local cloud: how soon it works, how soon an event is stored, how many go through.
+//! The `retail` pipeline on a fresh local cloud: how soon it works, how soon an event is stored, how many go through,
+//! and what an invocation costs beside the function itself.
 //!
 //! `cargo bench --bench pipeline [-- EVENTS]`. Everything is the real thing: the binary sets up the pipeline, the bundled
 //! handler runs behind an event source mapping, and the AWS SDK puts events and looks at the table.
@@ -17,10 +18,12 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
+use aws_sdk_lambda::types::LogType;
 use common::Cloud;
 use serde_json::json;
 
 const STREAM: &str = "retail-events-stream-dev";
+const FUNCTION: &str = "retail-event-processor-dev";
 const TABLE: &str = "retail-events-data-dev";
 const SAMPLES: usize = 100;
 
@@ -73,6 +76,48 @@ async fn bench(events: usize) {
     let middle = common::median(latencies).as_secs_f64() * 1e3;
     println!("put to stored: median {middle:.1} ms, worst of {SAMPLES} {worst:.1} ms");
     clients.through(&cloud, events).await;
+    executor(&aws_sdk_lambda::Client::new(&sdk)).await;
+}
+
+/// What an invocation costs beyond what its log says that the function took.
+async fn executor(lambda: &aws_sdk_lambda::Client) {
+    let mut warm = Vec::with_capacity(SAMPLES);
+    let mut cold = Vec::with_capacity(SAMPLES / 10);
+    overhead(lambda).await;
+    for _ in 0..SAMPLES {
+        warm.push(overhead(lambda).await);
+    }
+    for number in 0..SAMPLES / 10 {
+        // After a change the next invocation begins with a new process.
+        let change = lambda.update_function_configuration().function_name(FUNCTION);
+        change.description(number.to_string()).send().await.unwrap();
+        cold.push(overhead(lambda).await);
+    }
+    println!(
+        "an invocation beside the function itself: {:.2} ms warm, {:.2} ms cold (medians of {SAMPLES} and {})",
+        common::median(warm).as_secs_f64() * 1e3,
+        common::median(cold).as_secs_f64() * 1e3,
+        SAMPLES / 10
+    );
+}
+
+/// The time of one invocation without its duration and its initialisation.
+async fn overhead(lambda: &aws_sdk_lambda::Client) -> Duration {
+    let begun = Instant::now();
+    let call = lambda.invoke().function_name(FUNCTION).log_type(LogType::Tail);
+    let answer = call.payload(Blob::new(r#"{"Records":[]}"#)).send().await.unwrap();
+    let all = begun.elapsed();
+    assert_eq!(answer.function_error(), None);
+    let log = base64_simd::STANDARD
+        .decode_to_vec(answer.log_result().unwrap())
+        .unwrap();
+    let log = String::from_utf8(log).unwrap();
+    let milliseconds = |name: &str| {
+        let text = log.split(name).nth(1)?.split_whitespace().next()?;
+        text.parse::<f64>().ok()
+    };
+    let own = milliseconds("\tDuration: ").unwrap() + milliseconds("Init Duration: ").unwrap_or_default();
+    all.saturating_sub(Duration::from_secs_f64(own / 1e3))
 }
 
 impl Clients {

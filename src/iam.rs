@@ -174,6 +174,17 @@ pub fn states(document: &Value, wanted: &Statement) -> bool {
     }
 }
 
+/// Characters of a managed policy, white space left out; an inline one of a role may have 10,240.
+/// Source: "IAM and AWS STS quotas", IAM user guide.
+pub const LARGEST_MANAGED_POLICY: usize = 6_144;
+
+/// The size of `document` where it is larger than a managed policy may be.
+pub fn beyond_a_managed_policy(document: &Value) -> Option<usize> {
+    let text = document.to_string();
+    let size = text.chars().filter(|c| !c.is_whitespace()).count();
+    (size > LARGEST_MANAGED_POLICY).then_some(size)
+}
+
 /// A policy document as IAM gives it, percent-encoded. One that cannot be read is `Null`, and so like no other.
 pub fn decoded(text: Option<&str>) -> Value {
     serde_json::from_str(&percent_decode(text.unwrap_or_default())).unwrap_or(Value::Null)
@@ -216,6 +227,15 @@ mod tests {
         assert_eq!(left, Some(Statement::new(&wanted, ["arn:t".to_owned()])));
         let role = Statement::new(&["iam:PassRole"], ["arn:r".to_owned()]);
         assert_eq!(role.only_deleting(), None);
+    }
+
+    #[test]
+    fn white_space_does_not_count_in_the_size_of_a_policy() {
+        let of = |text: String| beyond_a_managed_policy(&json!({"Sid": text}));
+        let fits = LARGEST_MANAGED_POLICY - r#"{"Sid":""}"#.len();
+        assert_eq!(of("a".repeat(fits)), None);
+        assert_eq!(of("a ".repeat(fits)), None);
+        assert_eq!(of("a".repeat(fits + 1)), Some(LARGEST_MANAGED_POLICY + 1));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::Session;
 use super::template::{ChoiceArgs, TemplateArgs};
 use crate::error::Result;
 use crate::exit::Exit;
+use crate::iam;
 use crate::pipeline::resources::Kinds;
 
 /// Show what setup would change
@@ -41,6 +42,13 @@ pub(super) async fn run(args: PlanArgs, session: &Session) -> Result<Exit> {
         // A policy is a JSON document, whatever the format of reports.
         let policy = pipeline.operator_policy(&whole.bind(&kinds)?)?;
         printer.out(&format!("{policy:#}"))?;
+        if let Some(size) = iam::beyond_a_managed_policy(&policy) {
+            printer.warn(&format!(
+                "{size} characters are more than a managed policy takes ({}): make it an inline policy of a role, or \
+                 two policies",
+                iam::LARGEST_MANAGED_POLICY
+            ));
+        }
         return Ok(Exit::Done);
     }
     let plan = pipeline.plan().await?;

@@ -120,7 +120,8 @@ impl Follow {
                 }
                 Ok(None) => {
                     let detail = format!(
-                        "the event was not seen within {} s; `streamctl logs` and `streamctl dlq list` may say why",
+                        "the event was not seen within {} s; a new mapping may not read yet: then verify again; `streamctl logs` \
+                         and `streamctl dlq list` may say why",
                         self.timeout.as_secs()
                     );
                     return (Check::new(CheckState::Fault, &one.title(), detail), Trace::None);

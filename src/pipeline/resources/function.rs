@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::common::observed;
+use super::common::{self, observed};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::functions::bundle;
@@ -440,10 +440,8 @@ impl Resource for Function<'_> {
     }
 
     async fn apply(&self, change: &Change, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        let field = match change {
-            Change::Create => return self.create(step).await,
-            Change::Update { field, .. } => field.as_str(),
-            refusal => return Err(Error::failed(refusal.to_string())),
+        let Some(field) = common::field(change)? else {
+            return self.create(step).await;
         };
         let present = observed
             .present()
@@ -500,14 +498,8 @@ impl Resource for Function<'_> {
     }
 
     fn outputs(&self, observed: &Observed) -> Outputs {
-        let there = observed
-            .present()
-            .and_then(|present| present.read::<FunctionState>().ok());
-        let arn = there.map_or_else(|| self.arn.clone(), |there| there.arn);
-        Outputs::from([
-            ("name".to_owned(), self.declared.name.clone()),
-            ("arn".to_owned(), arn),
-        ])
+        let arn = common::facts(observed).map_or_else(|| self.arn.clone(), |there: FunctionState| there.arn);
+        common::outputs([("name", self.declared.name.clone()), ("arn", arn)])
     }
 
     /// Source: "Actions, resources, and condition keys for AWS Lambda", service authorization reference.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::{Deserialize, Serialize};
 
-use super::common::observed;
+use super::common::{self, observed};
 use crate::context::Context;
 use crate::error::{self, Error, Result};
 use crate::iam::Statement;
@@ -233,10 +233,8 @@ impl Resource for LogGroup<'_> {
     }
 
     async fn apply(&self, change: &Change, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        let field = match change {
-            Change::Create => return self.create(step).await,
-            Change::Update { field, .. } => field.as_str(),
-            refusal => return Err(Error::failed(refusal.to_string())),
+        let Some(field) = common::field(change)? else {
+            return self.create(step).await;
         };
         match field {
             "retention" => self.set_retention(step).await,

@@ -8,7 +8,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::common::{iam_tags, observed, while_iam_lags};
+use super::common::{self, iam_tags, observed, while_iam_lags};
 use crate::context::Context;
 use crate::error::{self, Error, Result};
 use crate::iam::{self, Statement};
@@ -240,10 +240,8 @@ impl Resource for ManagedPolicy<'_> {
     }
 
     async fn apply(&self, change: &Change, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        let field = match change {
-            Change::Create => return self.create(step).await,
-            Change::Update { field, .. } => field.as_str(),
-            refusal => return Err(Error::failed(refusal.to_string())),
+        let Some(field) = common::field(change)? else {
+            return self.create(step).await;
         };
         let present = observed
             .present()
@@ -300,14 +298,8 @@ impl Resource for ManagedPolicy<'_> {
     }
 
     fn outputs(&self, observed: &Observed) -> Outputs {
-        let facts = observed
-            .present()
-            .and_then(|present| present.read::<Facts>().ok());
-        let arn = facts.map_or_else(|| self.arn.clone(), |facts| facts.arn);
-        Outputs::from([
-            ("name".to_owned(), self.declared.name.clone()),
-            ("arn".to_owned(), arn),
-        ])
+        let arn = common::facts(observed).map_or_else(|| self.arn.clone(), |there: Facts| there.arn);
+        common::outputs([("name", self.declared.name.clone()), ("arn", arn)])
     }
 
     /// Source: "Actions, resources, and condition keys for AWS Identity and Access Management", service authorization

@@ -8,7 +8,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::common::{iam_tags, observed, while_iam_lags};
+use super::common::{self, iam_tags, observed, while_iam_lags};
 use crate::context::Context;
 use crate::error::{self, Error, Result};
 use crate::iam::{self, Statement};
@@ -443,10 +443,8 @@ impl Resource for Role<'_> {
     }
 
     async fn apply(&self, change: &Change, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        let field = match change {
-            Change::Create => return self.create(step).await,
-            Change::Update { field, .. } => field.as_str(),
-            refusal => return Err(Error::failed(refusal.to_string())),
+        let Some(field) = common::field(change)? else {
+            return self.create(step).await;
         };
         match field {
             "trust" => self.set_trust(step).await,
@@ -518,14 +516,8 @@ impl Resource for Role<'_> {
     }
 
     fn outputs(&self, observed: &Observed) -> Outputs {
-        let facts = observed
-            .present()
-            .and_then(|present| present.read::<Facts>().ok());
-        let arn = facts.map_or_else(|| self.arn.clone(), |facts| facts.arn);
-        Outputs::from([
-            ("name".to_owned(), self.declared.name.clone()),
-            ("arn".to_owned(), arn),
-        ])
+        let arn = common::facts(observed).map_or_else(|| self.arn.clone(), |there: Facts| there.arn);
+        common::outputs([("name", self.declared.name.clone()), ("arn", arn)])
     }
 
     /// Source: "Actions, resources, and condition keys for AWS Identity and Access Management", service authorization

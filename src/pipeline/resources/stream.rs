@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use super::common::observed;
+use super::common::{self, observed};
 use super::event_source_mapping::readers_of;
 use super::stream_arn;
 use crate::context::Context;
@@ -384,10 +384,8 @@ impl Resource for Stream<'_> {
     }
 
     async fn apply(&self, change: &Change, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        let field = match change {
-            Change::Create => return self.create(step).await,
-            Change::Update { field, .. } => field.as_str(),
-            refusal => return Err(Error::failed(refusal.to_string())),
+        let Some(field) = common::field(change)? else {
+            return self.create(step).await;
         };
         step.touched();
         match field {
@@ -454,14 +452,8 @@ impl Resource for Stream<'_> {
     }
 
     fn outputs(&self, observed: &Observed) -> Outputs {
-        let facts = observed
-            .present()
-            .and_then(|present| present.read::<Facts>().ok());
-        let arn = facts.map_or_else(|| self.arn.clone(), |facts| facts.arn);
-        Outputs::from([
-            ("name".to_owned(), self.declared.name.clone()),
-            ("arn".to_owned(), arn),
-        ])
+        let arn = common::facts(observed).map_or_else(|| self.arn.clone(), |there: Facts| there.arn);
+        common::outputs([("name", self.declared.name.clone()), ("arn", arn)])
     }
 
     /// Source: "Actions, resources, and condition keys for Amazon Kinesis Data Streams", service authorization reference.
