@@ -32,7 +32,13 @@ fn main() -> Result<()> {
     let root = path("CARGO_MANIFEST_DIR")?;
     let out = path("OUT_DIR")?;
     println!("cargo::rerun-if-env-changed={READY}");
-    for input in ["build.rs", "Cargo.toml", "Cargo.lock", "handlers"] {
+    for input in [
+        "build.rs",
+        "Cargo.toml",
+        "Cargo.lock",
+        "handlers/Cargo.toml",
+        "handlers/src",
+    ] {
         println!("cargo::rerun-if-changed={input}");
     }
     let bundled = std::env::var_os("CARGO_FEATURE_BUNDLE").is_some() && std::env::var_os("DOCS_RS").is_none();

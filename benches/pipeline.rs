@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
+use aws_sdk_lambda::client::Waiters;
 use aws_sdk_lambda::types::LogType;
 use common::Cloud;
 use serde_json::json;
@@ -91,6 +92,8 @@ async fn executor(lambda: &aws_sdk_lambda::Client) {
         // After a change the next invocation begins with a new process.
         let change = lambda.update_function_configuration().function_name(FUNCTION);
         change.description(number.to_string()).send().await.unwrap();
+        let settled = lambda.wait_until_function_updated_v2().function_name(FUNCTION);
+        settled.wait(Duration::from_secs(10)).await.unwrap();
         cold.push(overhead(lambda).await);
     }
     println!(
