@@ -107,7 +107,7 @@ fn build(root: &Path, out: &Path) -> Result<Vec<PathBuf>> {
             cargo.env_remove(name);
         }
     }
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", remapped(root, &dir)?.join("\u{1f}"));
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", remapped(&dir)?.join("\u{1f}"));
     let done = cargo
         .output()
         .map_err(|error| format!("could not start cargo for the Lambda handlers: {error}"))?;
@@ -179,7 +179,7 @@ fn leaks(name: &str) -> bool {
 }
 
 /// Flags that keep the paths of this machine out of the binaries. A later one wins.
-fn remapped(root: &Path, target: &Path) -> Result<Vec<String>> {
+fn remapped(target: &Path) -> Result<Vec<String>> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let ask = |args: &[&str]| -> Result<String> {
         let answer = Command::new(&rustc).args(args).output()?;
@@ -206,7 +206,7 @@ fn remapped(root: &Path, target: &Path) -> Result<Vec<String>> {
             remap(&source.path(), "/cargo/registry");
         }
     }
-    remap(root, "/streamctl");
+    // The checkout has none: cargo names its files relative to the workspace. So where it lies costs no build either.
     remap(target, "/target");
     // As in a toolchain without the component rust-src.
     let library = Path::new(sysroot.trim()).join("lib/rustlib/src/rust");

@@ -141,6 +141,7 @@ impl Cloud {
             deliver: deliver(),
             metrics: metrics(),
         })?;
+        lambda.resume();
         let watch = tokio::spawn(cloudwatch::watch::run(Arc::clone(&cloudwatch), deliver()));
         Ok(Self {
             kinesis,

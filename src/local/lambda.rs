@@ -18,6 +18,7 @@ mod name;
 mod registry;
 mod route;
 mod settings;
+mod spool;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -44,6 +45,7 @@ use executor::Executor;
 use name::FunctionName;
 use registry::Registry;
 use route::{Operation, Route};
+use spool::Spool;
 
 pub(super) use credentials::account_of_access_key;
 
@@ -118,6 +120,7 @@ pub struct Lambda {
     endpoint: String,
     /// KiB of events that wait for their invocation.
     events: Arc<Semaphore>,
+    spool: Spool,
 }
 
 impl Lambda {
@@ -129,6 +132,7 @@ impl Lambda {
         crate::platform::create_private_dir(&config.data_dir)?;
         let registry = Registry::open(&config.data_dir.join("functions"))?;
         let code = Arc::new(CodeStore::open(&config.data_dir)?);
+        let spool = Spool::open(&config.data_dir.join("events"))?;
         let executor = Executor::new(executor::Parts {
             code: Arc::clone(&code),
             endpoint: config.endpoint.clone(),
@@ -149,6 +153,7 @@ impl Lambda {
             pace: config.pace,
             endpoint: config.endpoint,
             events: Arc::new(Semaphore::new(asynchronous::ROOM_KIB as usize)),
+            spool,
         }))
     }
 

@@ -215,7 +215,17 @@ fn a_mapping_is_made_changed_in_place_stopped_and_taken_away() {
             .success();
         serde_json::from_slice(&output.get_output().stdout).unwrap()
     };
+    // The role of a function that reads nothing may read nothing: attach says what it adds, and adds it.
+    let dry = run(&cloud, ["attach", "scorer", "--stream", "orders", "--dry-run"]);
+    assert!(
+        dry.stderr
+            .contains("For it, role function-scorer may read orders\n"),
+        "{}",
+        dry.stderr
+    );
+    assert_eq!(policies(&cloud), ["function-scorer"]);
     let made = set(&["--from", "trim", "--batch-size", "10"]);
+    assert_eq!(policies(&cloud), ["function-scorer", "stream-orders"]);
     assert_eq!(
         (&made["action"], &made["state"]),
         (&json!("create"), &json!("Enabled"))
@@ -271,6 +281,7 @@ fn a_mapping_is_made_changed_in_place_stopped_and_taken_away() {
     }
     let detached = cloud.json(["detach", "scorer"]);
     assert_eq!(detached, json!({"function": "scorer", "streams": ["orders"]}));
+    assert_eq!(policies(&cloud), ["function-scorer"]);
     assert_eq!(cloud.json(["mappings"]), json!([]));
     assert_eq!(run(&cloud, ["detach", "scorer"]).code, 0);
 }
@@ -447,6 +458,17 @@ pub fn with_scorer(variables: &[&str]) -> Cloud {
     }
     command.assert().success();
     cloud
+}
+
+/// The names of the policies of scorer's role.
+fn policies(cloud: &Cloud) -> Vec<String> {
+    let printed = cloud.json(["policy", "--function", "scorer"]);
+    let policies = printed["policies"].as_array().unwrap().iter();
+    let mut names: Vec<String> = policies
+        .map(|one| one["name"].as_str().unwrap().to_owned())
+        .collect();
+    names.sort();
+    names
 }
 
 fn journal(cloud: &Cloud) -> PathBuf {

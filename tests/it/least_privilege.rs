@@ -1,12 +1,14 @@
 //! Least privilege: without any one action of its policy, a function fails at the step that the table names.
 
 use std::collections::BTreeSet;
+use std::io::{Cursor, Write};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_lambda::types::LastUpdateStatus;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
+use zip::write::{SimpleFileOptions, ZipWriter};
 
 use crate::running::until;
 use crate::support::{Cloud, block_on};
@@ -21,11 +23,13 @@ enum Fails {
     /// A batch that the function could not take is lost, since the queue does not get it. Without that action too the
     /// function cannot take it.
     DeadLetters(&'static str),
+    /// The same of a function that takes any batch: its code is replaced by one that takes none.
+    DeadLettersOfNone,
     /// Nothing is logged.
     Logging,
 }
 
-use Fails::{DeadLetters, Logging, Reading, Storing};
+use Fails::{DeadLetters, DeadLettersOfNone, Logging, Reading, Storing};
 
 /// What every function needs.
 const COMMON: [(&str, Fails); 7] = [
@@ -52,15 +56,12 @@ struct World {
 impl World {
     fn new(template: &str, handler: &str) -> Self {
         let cloud = Cloud::start();
+        let mut setup = cloud.streamctl(["setup", template, "--param", "batching_window=0"]);
+        if handler == "concert-data-processor" {
+            setup.args(["--param", "data_processor=true"]);
+        }
         // X-Ray, the only other thing functions may use, is nothing that a step waits for.
-        cloud.ok([
-            "setup",
-            template,
-            "--param",
-            "batching_window=0",
-            "--param",
-            "tracing=false",
-        ]);
+        setup.args(["--param", "tracing=false"]).assert().success();
         let printed: Value = serde_json::from_str(&cloud.ok(["policy", "--function", handler])).unwrap();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let function = text(&printed["function"]);
@@ -176,6 +177,23 @@ impl World {
             .update_function_configuration()
             .function_name(&self.function);
         block_on(change.description(description).send()).unwrap();
+        self.updated();
+    }
+
+    fn replace_code(&self, script: &str) {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        let options = SimpleFileOptions::default().unix_permissions(0o755);
+        zip.start_file("bootstrap", options).unwrap();
+        zip.write_all(script.as_bytes()).unwrap();
+        let zip = zip.finish().unwrap().into_inner();
+        let lambda = aws_sdk_lambda::Client::new(&self.cloud.sdk());
+        let change = lambda.update_function_code().function_name(&self.function);
+        block_on(change.zip_file(Blob::new(zip)).send()).unwrap();
+        self.updated();
+    }
+
+    fn updated(&self) {
+        let lambda = aws_sdk_lambda::Client::new(&self.cloud.sdk());
         until("the update", || {
             let call = lambda.get_function_configuration().function_name(&self.function);
             let status = block_on(call.send()).unwrap().last_update_status;
@@ -203,6 +221,17 @@ impl World {
                 self.allow_all_but(&[action, other]);
                 self.put(event);
                 self.result_is("PROBLEM: Function call failed");
+            }
+            DeadLettersOfNone => {
+                self.replace_code("#!/bin/sh\nexit 1\n");
+                self.allow_all_but(&[action]);
+                self.put(event);
+                self.result_is("PROBLEM: Function call failed");
+                self.allow_all_but(&[]);
+                self.put(event);
+                until(action, || (self.queued() > before).then_some(()));
+                assert_eq!(self.queued(), before + 1, "{action}");
+                return;
             }
             Logging => {
                 self.renew(action);
@@ -295,5 +324,15 @@ fn concert() {
             ("s3:PutObject", Storing),
             ("sqs:SendMessage", DeadLetters("s3:PutObject")),
         ],
+    );
+}
+
+#[test]
+fn concert_data() {
+    check(
+        "concert",
+        "concert-data-processor",
+        include_str!("../../templates/concert/events.json"),
+        &[("sqs:SendMessage", DeadLettersOfNone)],
     );
 }

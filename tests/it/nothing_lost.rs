@@ -49,6 +49,23 @@ fn a_batch_that_kill_9_interrupts_comes_again_whole() {
 }
 
 #[test]
+fn an_event_that_was_accepted_is_run_though_kill_9_came_between() {
+    let mut cloud = with_scorer(&["SCRIPT=first 1 sleep 60000;log it ran;return null"]);
+    let accepted = cloud.json(["invoke", "scorer", "--async", "--payload", r#"{"Records":[]}"#]);
+    until("the first try", || match batches(&cloud).len() {
+        0 => Err(String::new()),
+        _ => Ok(()),
+    });
+    cloud.kill();
+    cloud.restart_in_place();
+    until("the second try", || {
+        let log = cloud.ok(["logs", "scorer", "--filter", "\"it ran\"", "-o", "text"]);
+        if log.is_empty() { Err(log) } else { Ok(()) }
+    });
+    assert_eq!(batches(&cloud).len(), 2, "{accepted}");
+}
+
+#[test]
 fn retail_stores_each_event_once_through_three_kills() {
     let total = 1500;
     let mut cloud = Cloud::start();

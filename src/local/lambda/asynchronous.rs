@@ -1,10 +1,11 @@
 //! Asynchronous invocations: retried, and their outcome handed to destinations.
 //!
-//! Events wait in memory: a restart forgets those that have not been run yet.
+//! An event is accepted once it is in the [`super::spool`]; after a restart those in it are run, from their first try on.
 //! Source: "How Lambda handles errors and retries with asynchronous invocation", "Capturing records of Lambda
 //! asynchronous invocations", Lambda developer guide.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use super::fault::{Fault, Result};
 use super::invocation::MAX_ASYNCHRONOUS;
 use super::model::{EventConfig, timestamp};
 use super::name::{FunctionName, LATEST};
+use super::spool::Waiting;
 use crate::local::deliver::Undelivered;
 use crate::local::invoke::{Invoke, Outcome};
 
@@ -36,23 +38,79 @@ struct Ended {
 impl Lambda {
     /// Takes the call and runs it in its own time.
     pub(super) fn enqueue(&self, name: &FunctionName, call: Call) -> Result<()> {
-        let kib = u32::try_from(call.payload.len().div_ceil(1024).max(1)).unwrap_or(ROOM_KIB);
-        let room = std::sync::Arc::clone(&self.events)
-            .try_acquire_many_owned(kib)
+        let room = Arc::clone(&self.events)
+            .try_acquire_many_owned(kib(&call.payload))
             .map_err(|_| Fault::throttled("CallerRateLimitExceeded"))?;
         let this = self
             .me
             .upgrade()
             .ok_or_else(|| Fault::service("The local cloud is stopping."))?;
-        let name = name.clone();
+        let event = Waiting {
+            name: name.clone(),
+            request_id: call.request_id.clone(),
+            born_ms: self.clock.now_ms(),
+            payload: call.payload.clone(),
+        };
+        self.spool.keep(&event).map_err(|error| {
+            tracing::error!(%error, "an event could not be kept");
+            Fault::service("The event could not be kept.")
+        })?;
         tokio::spawn(async move {
-            this.run_event(&name, call).await;
+            this.run_event(&event, call).await;
             drop(room);
         });
         Ok(())
     }
 
-    async fn run_event(&self, name: &FunctionName, call: Call) {
+    /// Runs the events that an earlier process accepted and was not done with. Returns at once.
+    pub fn resume(self: &Arc<Self>) {
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            let ids = this.spool.ids().unwrap_or_else(|error| {
+                tracing::error!(%error, "the events of an earlier run cannot be read");
+                Vec::new()
+            });
+            for id in ids {
+                match this.spool.load(&id) {
+                    Ok(Some(event)) => this.resume_one(event).await,
+                    Ok(None) => this.spool.remove(&id),
+                    Err(error) => tracing::warn!(id, %error, "an event of an earlier run cannot be read"),
+                }
+            }
+        });
+    }
+
+    /// Returns once there is room for the event, which then runs.
+    async fn resume_one(self: &Arc<Self>, event: Waiting) {
+        let room = Arc::clone(&self.events)
+            .acquire_many_owned(kib(&event.payload))
+            .await;
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            loop {
+                let called = this.call(
+                    &event.name,
+                    &event.request_id,
+                    event.payload.clone(),
+                    MAX_ASYNCHRONOUS,
+                );
+                match called {
+                    Ok(call) => break this.run_event(&event, call).await,
+                    Err(fault) if fault.code == "ResourceConflictException" => {
+                        tokio::time::sleep(THROTTLED.0).await;
+                    }
+                    Err(fault) => {
+                        tracing::warn!(function = event.name.name, %fault.message, "an event of an earlier run is dropped");
+                        break this.spool.remove(&event.request_id);
+                    }
+                }
+            }
+            drop(room);
+        });
+    }
+
+    async fn run_event(&self, event: &Waiting, call: Call) {
+        let name = &event.name;
         let config = self
             .registry
             .get(&name.caller, &name.name)
@@ -61,7 +119,7 @@ impl Lambda {
                 function.event_configs.get(key).cloned()
             })
             .unwrap_or_default();
-        let ended = self.run_until_done(name, &call, &config).await;
+        let ended = self.run_until_done(name, &call, event.born_ms, &config).await;
         let destination = if ended.condition == "Success" {
             &config.on_success
         } else {
@@ -82,11 +140,17 @@ impl Lambda {
                 tracing::warn!(function = call.name, destination = arn, %error, "an outcome could not be delivered");
             }
         }
+        self.spool.remove(&event.request_id);
     }
 
     /// Runs the event, again if need be.
-    async fn run_until_done(&self, name: &FunctionName, call: &Call, config: &EventConfig) -> Ended {
-        let born = self.clock.now_ms();
+    async fn run_until_done(
+        &self,
+        name: &FunctionName,
+        call: &Call,
+        born: i64,
+        config: &EventConfig,
+    ) -> Ended {
         let max_age = i64::from(config.max_age_seconds.unwrap_or(MAX_AGE_SECONDS)) * 1000;
         let retries = config.retries.unwrap_or(2);
         let (mut throttled, mut runs, mut last) = (THROTTLED.0, 0, None);
@@ -218,6 +282,10 @@ impl Lambda {
             self.deliver.to_queue(arn, &body, &attributes).await
         }
     }
+}
+
+fn kib(payload: &Bytes) -> u32 {
+    u32::try_from(payload.len().div_ceil(1024).max(1)).unwrap_or(ROOM_KIB)
 }
 
 fn invocation_record(call: &Call, ended: &Ended, now_ms: i64) -> Value {
