@@ -181,18 +181,18 @@ fn say_totals(session: &Session, place: &Place, options: &Options, totals: &Tota
         return Exit::Done;
     }
     let (records, messages) = (
-        counted(totals.records, "record"),
-        counted(totals.messages, "message"),
+        units::counted(totals.records, "record"),
+        units::counted(totals.messages, "message"),
     );
     printer.note(&match options.dry_run {
         true => format!("Would put back {records} of {messages}; dry run: nothing was sent or deleted"),
         false => format!(
             "Put back {records} of {messages}; {} deleted",
-            counted(totals.deleted, "message")
+            units::counted(totals.deleted, "message")
         ),
     });
     if totals.newer > 0 {
-        let newer = counted(totals.newer, "message");
+        let newer = units::counted(totals.newer, "message");
         printer.warn(&format!(
             "{newer} came meanwhile, and stay: records may have failed again"
         ));
@@ -200,7 +200,7 @@ fn say_totals(session: &Session, place: &Place, options: &Options, totals: &Tota
     if totals.lost > 0 {
         printer.warn(&format!(
             "{} lost: older than the stream's retention",
-            counted(totals.lost, "record")
+            units::counted(totals.lost, "record")
         ));
         if !options.discard_lost {
             printer.note("Their messages are kept; --discard-lost deletes them once the rest is put back");
@@ -215,20 +215,16 @@ fn say_totals(session: &Session, place: &Place, options: &Options, totals: &Tota
     }
 }
 
-fn counted(number: u64, what: &str) -> String {
-    match number {
-        1 => format!("1 {what}"),
-        many => format!("{} {what}s", units::count(many)),
-    }
-}
-
 fn in_words(fate: &Fate, options: &Options) -> String {
     let done = if options.dry_run { "there" } else { "put back" };
     match fate {
-        Fate::Found(count) => format!("{} there", counted(*count, "record")),
-        Fate::Replayed(count) => format!("{} put back", counted(*count, "record")),
+        Fate::Found(count) => format!("{} there", units::counted(*count, "record")),
+        Fate::Replayed(count) => format!("{} put back", units::counted(*count, "record")),
         Fate::Lost { replayed, lost } => {
-            format!("{} {done}, {lost} lost by age", counted(*replayed, "record"))
+            format!(
+                "{} {done}, {lost} lost by age",
+                units::counted(*replayed, "record")
+            )
         }
         Fate::Unreadable(problem) => format!("unreadable: {problem}"),
         Fate::Failed(reason) => format!("failed: {reason}"),

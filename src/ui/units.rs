@@ -13,6 +13,14 @@ pub fn count(number: u64) -> String {
     text
 }
 
+/// `1 record`, `1,234 records`: `what` is the singular.
+pub fn counted(number: u64, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        many => format!("{} {what}s", count(many)),
+    }
+}
+
 /// Bytes in powers of 1,024: `512 B`, `1.5 KiB`, `20 MiB`.
 pub fn bytes(number: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];

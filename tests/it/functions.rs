@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::contents::{put, until};
 use crate::provision::run;
+use crate::running::Running;
 use crate::support::{Cloud, block_on};
 
 #[path = "../bootstrap/compiled.rs"]
@@ -145,6 +146,73 @@ fn invoke_gives_the_answer_the_error_and_the_log() {
     assert!(
         unknown.contains("nobody") && unknown.contains("hint: "),
         "{unknown}"
+    );
+}
+
+#[test]
+fn code_that_is_not_deployed_runs_here_on_a_real_stream() {
+    let cloud = Cloud::start();
+    let code = compiled::executable().to_str().unwrap();
+    let answer = run(&cloud, ["invoke", "--local", code, "--payload", r#"{"n":1}"#]);
+    assert_eq!((answer.code, answer.stdout.as_str()), (0, "{\"n\":1}\n"));
+
+    cloud.stream("orders", 1);
+    put(&cloud, "orders", [("k", "one"), ("k", "poison"), ("k", "three")]);
+    let script = "SCRIPT=fail-if poison";
+    let attached = Running::start(
+        &cloud.machine,
+        [
+            "attach",
+            "--local",
+            code,
+            "--stream",
+            "orders",
+            "--from",
+            "trim",
+            "--partial-failures",
+            "--bisect",
+            "--retries",
+            "0",
+            "--failed-file",
+            "failed.ndjson",
+            "--env",
+            script,
+        ],
+    );
+    attached.says("1 record given up");
+    put(&cloud, "orders", [("k", "four")]);
+    until("the three others", || {
+        let said = attached.said();
+        let processed = said
+            .lines()
+            .filter_map(|line| line.strip_prefix("shardId-000000000000: ")?.split_once(" record"))
+            .filter(|(_, rest)| rest.contains(" in "))
+            .map(|(number, _)| number.parse::<usize>().unwrap());
+        match processed.sum() {
+            3 => Ok(()),
+            _ => Err(said),
+        }
+    });
+    attached.signal("INT");
+    let ended = attached.end();
+    assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("3 records processed in "),
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        ended
+            .stderr
+            .contains("1 record given up: they are in failed.ndjson"),
+        "{}",
+        ended.stderr
+    );
+    let failed = std::fs::read_to_string(cloud.path().join("failed.ndjson")).unwrap();
+    let poison = base64_simd::STANDARD.encode_to_string("poison");
+    assert_eq!(
+        failed,
+        format!("{{\"Data\":\"{poison}\",\"PartitionKey\":\"k\"}}\n")
     );
 }
 

@@ -123,9 +123,9 @@ fn show(session: &Session, failed: &mut FailedFile, event: Event<'_>) -> Result<
 fn finish(session: &Session, totals: &Totals, failed: &FailedFile) -> Result<Exit> {
     let printer = session.printer();
     printer.note(&format!(
-        "{} processed in {} invocations",
+        "{} processed in {}",
         counted(totals.processed),
-        units::count(totals.invocations)
+        units::counted(totals.invocations, "invocation")
     ));
     if totals.unbegun > 0 {
         printer.note(&format!("{} read and not processed", counted(totals.unbegun)));
@@ -145,10 +145,7 @@ fn finish(session: &Session, totals: &Totals, failed: &FailedFile) -> Result<Exi
 }
 
 fn counted(records: u64) -> String {
-    match records {
-        1 => "1 record".to_owned(),
-        many => format!("{} records", units::count(many)),
-    }
+    units::counted(records, "record")
 }
 
 /// The file of records given up, in the put-records shape; made only when there is one.
