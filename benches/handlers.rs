@@ -30,16 +30,7 @@ const BATCH: usize = 100;
 const KINDS: [&str; 6] = ["view", "add_to_cart", "purchase", "wishlist", "share", "review"];
 
 fn main() {
-    let records = std::env::args()
-        .skip(1)
-        .find_map(|arg| arg.parse().ok())
-        .unwrap_or(20_000);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(bench(records));
+    common::run(20_000, bench);
 }
 
 async fn bench(records: usize) {

@@ -29,16 +29,7 @@ const TABLE: &str = "retail-events-data-dev";
 const SAMPLES: usize = 100;
 
 fn main() {
-    let events = std::env::args()
-        .skip(1)
-        .find_map(|arg| arg.parse().ok())
-        .unwrap_or(50_000);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(bench(events));
+    common::run(50_000, bench);
 }
 
 struct Clients {

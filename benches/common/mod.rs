@@ -72,6 +72,17 @@ impl Drop for Cloud {
     }
 }
 
+/// Runs `bench` with the first number of the command line, or `otherwise`, on two threads.
+pub fn run<Work: Future<Output = ()>>(otherwise: usize, bench: impl FnOnce(usize) -> Work) {
+    let number = std::env::args().skip(1).find_map(|arg| arg.parse().ok());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(bench(number.unwrap_or(otherwise)));
+}
+
 /// CPU time that the process `pid` has used so far. Linux only: elsewhere nothing.
 pub fn cpu_time(pid: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

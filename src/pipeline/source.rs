@@ -120,8 +120,11 @@ pub fn find(name: &str) -> Result<&'static Bundled> {
 /// Exit 2 when it cannot be read or is faulty.
 pub fn read_file(path: &Path) -> Result<Manifest> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Error::usage(format!("could not read template {name}")).cause(error))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Error::usage(format!("could not read template {name}"))
+            .cause(error)
+            .hint("give the path of a manifest, as `streamctl init` writes one")
+    })?;
     let dir = match path.parent() {
         Some(dir) if dir != Path::new("") => dir.to_owned(),
         _ => PathBuf::from("."),

@@ -338,6 +338,11 @@ fn a_mapping_is_made_changed_in_place_stopped_and_taken_away() {
     put(&cloud, "orders", [("k", "after")]);
     wait_for(&cloud, &["before", "meanwhile", "after"]);
 
+    let nobody = cloud.fails(1, ["attach", "nobody", "--stream", "orders"]);
+    assert!(
+        nobody.contains("hint: `streamctl deploy` makes the function"),
+        "{nobody}"
+    );
     for (bad, word) in [
         (["--batch-size", "0"], "10000"),
         (["--parallelization", "11"], "10"),

@@ -377,18 +377,23 @@ fn refused<E>(function: &str, error: SdkError<E, HttpResponse>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let code = error.code().unwrap_or_default().to_owned();
-    let role = patience(&code, error.message().unwrap_or_default()) == ROLE_LAG;
+    let (code, message) = (
+        error.code().unwrap_or_default(),
+        error.message().unwrap_or_default(),
+    );
+    let role = patience(code, message) == ROLE_LAG;
+    // CreateEventSourceMapping says it with either code.
+    let missing = code == "ResourceNotFoundException"
+        || message.starts_with("Function does not exist")
+        || message.starts_with("Stream not found");
     let failed = error::aws::failed(format!("could not attach {function}"), error);
-    match code.as_str() {
-        "InvalidParameterValueException" if role => failed.hint(
+    match () {
+        () if missing => failed.hint("`streamctl deploy` makes the function, `streamctl list` shows the streams"),
+        () if role => failed.hint(
             "the function's role needs kinesis:GetRecords, GetShardIterator, DescribeStream, DescribeStreamSummary, \
              ListShards on the stream, ListStreams on *, and leave to write to the on-failure destination",
         ),
-        "ResourceNotFoundException" => {
-            failed.hint("`streamctl deploy` makes the function, `streamctl list` shows the streams")
-        }
-        _ => failed,
+        () => failed,
     }
 }
 

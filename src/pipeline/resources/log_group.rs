@@ -239,8 +239,7 @@ impl Resource for LogGroup<'_> {
         match field {
             "retention" => self.set_retention(step).await,
             "tags" => {
-                let empty = BTreeMap::new();
-                let there = observed.present().map_or(&empty, |present| &present.tags);
+                let there = &common::there(observed, "log group")?.tags;
                 self.set_tags(there, step).await
             }
             other => Err(Error::failed(format!("a log group has no {other} to change"))),

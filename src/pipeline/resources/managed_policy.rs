@@ -332,10 +332,5 @@ impl Resource for ManagedPolicy<'_> {
 
 /// 1 to 128 characters. Source: CreatePolicy, `PolicyName`, IAM API reference.
 fn check_name(name: &str) -> Result<()> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
-    if !name.is_empty() && name.len() <= 128 && name.chars().all(allowed) {
-        return Ok(());
-    }
-    Err(Error::usage(format!("{name:?} is not a policy name"))
-        .hint("use 1 to 128 letters, digits or any of _ + = , . @ -"))
+    common::check_name("policy", name, (1, 128), "_+=,.@-")
 }

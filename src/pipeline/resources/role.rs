@@ -463,8 +463,7 @@ impl Resource for Role<'_> {
                     .map_err(|error| error::aws::failed(self.what("describe"), error))
             }
             "tags" => {
-                let empty = BTreeMap::new();
-                let there = observed.present().map_or(&empty, |present| &present.tags);
+                let there = &common::there(observed, "role")?.tags;
                 self.set_tags(there, step).await
             }
             other => Err(Error::failed(format!("a role has no {other} to change"))),
@@ -558,12 +557,7 @@ impl Resource for Role<'_> {
 
 /// Letters, digits and `_+=,.@-`. Source: CreateRole, `RoleName`, IAM API reference.
 fn check_name(name: &str) -> Result<()> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
-    if !name.is_empty() && name.chars().all(allowed) {
-        return Ok(());
-    }
-    Err(Error::usage(format!("{name:?} is not a role name"))
-        .hint("use 1 to 64 letters, digits or any of _ + = , . @ -"))
+    common::check_name("role", name, (1, 64), "_+=,.@-")
 }
 
 #[cfg(test)]

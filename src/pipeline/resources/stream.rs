@@ -403,8 +403,7 @@ impl Resource for Stream<'_> {
             "encryption" => self.set_encryption(step).await?,
             "monitoring" => self.set_monitoring(step).await?,
             "tags" => {
-                let empty = BTreeMap::new();
-                let there = observed.present().map_or(&empty, |present| &present.tags);
+                let there = &common::there(observed, "stream")?.tags;
                 let (set, remove) = self.spec.tags.difference(there);
                 self.set_tags(&set, remove, step).await?;
             }
