@@ -156,7 +156,8 @@ async fn directly(
     let on_failure = on_failure.or(there
         .as_ref()
         .and_then(|there| there.settings.on_failure.as_deref()));
-    let lacking = access::lacking(context, function, stream_arn, on_failure).await?;
+    let lacking = access::lacking(context, function, stream_arn, on_failure).await;
+    let lacking = lacking.unwrap_or_else(|error| not_known(session, function, &error));
     if args.dry_run {
         session.printer().report(&report)?;
         if let Some(lacking) = &lacking {
@@ -187,6 +188,13 @@ async fn directly(
         say_next(session, function);
     }
     Ok(Exit::Done)
+}
+
+/// Whoever may attach need not be allowed to look at roles: Lambda will say whether this one will do.
+fn not_known(session: &Session, function: &str, error: &Error) -> Option<access::Lacking> {
+    let warning = format!("what the role of {function} may do is not known: {error}");
+    session.printer().warn(&warning);
+    None
 }
 
 /// Runs `work` with progress; a Ctrl-C is heard while it only waits.

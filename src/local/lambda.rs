@@ -1,8 +1,8 @@
 //! AWS Lambda: the control plane with AWS's shapes, and an executor that runs the same `bootstrap` as AWS would.
 //!
 //! [`control`] keeps [`model`]s of functions in the [`registry`] and their [`code`]; [`invocation`] answers Invoke;
-//! [`asynchronous`] retries events and hands their outcome on; [`executor`] runs processes. It knows no other service:
-//! logs, metrics, deliveries and roles are handed in.
+//! [`asynchronous`] retries events, which wait in the [`spool`], and hands their outcome on; [`executor`] runs processes.
+//! It knows no other service: logs, metrics, deliveries and roles are handed in.
 
 mod asynchronous;
 mod code;
