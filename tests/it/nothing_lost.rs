@@ -66,6 +66,24 @@ fn an_event_that_was_accepted_is_run_though_kill_9_came_between() {
 }
 
 #[test]
+fn an_event_under_way_is_run_again_after_a_stop_that_is_no_failure_of_its_function() {
+    let mut cloud = with_scorer(&["SCRIPT=first 1 sleep 60000;log it ran;return null"]);
+    let once = cloud.lambda().put_function_event_invoke_config();
+    block_on(once.function_name("scorer").maximum_retry_attempts(0).send()).unwrap();
+    cloud.ok(["invoke", "scorer", "--async", "--payload", r#"{"Records":[]}"#]);
+    until("the first try", || match batches(&cloud).len() {
+        0 => Err(String::new()),
+        _ => Ok(()),
+    });
+    cloud.ok(["local", "stop"]);
+    cloud.restart_in_place();
+    until("the second try", || match batches(&cloud).len() {
+        2 => Ok(()),
+        found => Err(found.to_string()),
+    });
+}
+
+#[test]
 fn retail_stores_each_event_once_through_three_kills() {
     let total = 1500;
     let mut cloud = Cloud::start();
