@@ -10,10 +10,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::request::Parts;
 use http_body_util::BodyExt;
+use local_cloud::Caller;
+use local_cloud::deliver::{Deliver, LogSink};
+use local_cloud::services::Services;
 use serde_json::{Value, json};
-use streamctl::local::Caller;
-use streamctl::local::deliver::{Deliver, LogSink};
-use streamctl::local::services::Services;
 
 const ROUNDS: usize = 400;
 const BATCH: usize = 25;

@@ -7,11 +7,11 @@ use std::hint::black_box;
 use std::io::Result;
 use std::time::{Duration, Instant};
 
+use ground::platform;
+use local_cloud::kinesis::hash_key::HashKey;
+use local_cloud::kinesis::store::{NewRecord, Position, ShardStore, StoredRecord};
+use local_cloud::kinesis::wire::fast;
 use serde_json::{Value, json};
-use streamctl::local::kinesis::hash_key::HashKey;
-use streamctl::local::kinesis::store::{NewRecord, Position, ShardStore, StoredRecord};
-use streamctl::local::kinesis::wire::fast;
-use streamctl::platform;
 
 const RECORDS: usize = 500;
 const SIZE: usize = 1024;

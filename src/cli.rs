@@ -4,7 +4,6 @@
 //! back. Shared by all: [`GlobalArgs`] and [`Session`].
 
 mod attach;
-#[cfg(feature = "local")]
 mod demo;
 mod deploy;
 mod describe;
@@ -16,7 +15,6 @@ mod handlers;
 mod init;
 mod invoke;
 mod list;
-#[cfg(feature = "local")]
 mod local;
 mod logs;
 mod mappings;
@@ -39,10 +37,11 @@ use clap::{Args, Parser, Subcommand};
 
 pub use session::{Interrupt, Session};
 
-use crate::error::{Error, Result};
-use crate::exit::Exit;
+use crate::functions::bundle;
 use crate::settings::TargetChoice;
 use crate::ui::{BrokenPipe, Format, Printer, UiOptions};
+use ground::error::{Error, Result};
+use ground::exit::Exit;
 
 /// Provision and operate Amazon Kinesis data streams and the functions that read them, on AWS or on an embedded local
 /// cloud.
@@ -172,9 +171,7 @@ enum Command {
     Invoke(invoke::InvokeArgs),
     Logs(logs::LogsArgs),
     Dlq(dlq::DlqArgs),
-    #[cfg(feature = "local")]
     Local(local::LocalArgs),
-    #[cfg(feature = "local")]
     Demo(demo::DemoArgs),
 }
 
@@ -202,9 +199,7 @@ impl Command {
             Self::Invoke(args) => invoke::run(args, session).await,
             Self::Logs(args) => logs::run(args, session).await,
             Self::Dlq(args) => dlq::run(args, session).await,
-            #[cfg(feature = "local")]
             Self::Local(args) => local::run(args, session).await,
-            #[cfg(feature = "local")]
             Self::Demo(args) => demo::run(args, session).await,
         }
     }
@@ -227,8 +222,18 @@ impl Command {
     }
 }
 
+/// What `main` hands to the commands, so that this library depends on neither.
+#[derive(Clone, Copy)]
+pub struct Parts {
+    /// The bundled handlers; empty in a streamctl that was built without them.
+    pub handlers: bundle::Zips,
+    /// Runs the local cloud in this process; `None` in a streamctl that was built without it.
+    pub local_cloud: Option<daemon::Run>,
+}
+
 /// Runs the process: parse, settle, run, report.
-pub fn main() -> Exit {
+pub fn main(parts: Parts) -> Exit {
+    bundle::carry(parts.handlers);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return parse_failure(&error),
@@ -243,10 +248,7 @@ pub fn main() -> Exit {
             ColorArg::Never => Some(false),
         },
     });
-    #[cfg(feature = "local")]
     let is_daemon = matches!(&cli.command, Command::Local(args) if args.is_daemon());
-    #[cfg(not(feature = "local"))]
-    let is_daemon = false;
     log_to_stderr(cli.global.verbose, is_daemon);
     // Before any thread exists: variables are read by the SDK too.
     if let Err(error) = session::load_dotenv() {
@@ -260,15 +262,15 @@ pub fn main() -> Exit {
             return Exit::Failed;
         }
     };
-    let outcome = runtime.block_on(run(cli, printer));
+    let outcome = runtime.block_on(run(cli, printer, parts.local_cloud));
     // A blocking read of stdin must not hold the process up.
     runtime.shutdown_background();
     outcome
 }
 
-async fn run(cli: Cli, printer: Printer) -> Exit {
+async fn run(cli: Cli, printer: Printer, local_cloud: Option<daemon::Run>) -> Exit {
     let printer = Arc::new(printer);
-    let session = match Session::new(&cli.global, printer.clone()) {
+    let session = match Session::new(&cli.global, printer.clone(), local_cloud) {
         Ok(session) => session,
         Err(error) => {
             printer.error(&error);
@@ -307,10 +309,10 @@ fn parse_failure(error: &clap::Error) -> Exit {
 fn log_to_stderr(verbose: u8, is_daemon: bool) {
     use tracing_subscriber::EnvFilter;
     let default = match verbose {
-        0 if is_daemon => "streamctl=warn",
+        0 if is_daemon => "warn,hyper=error",
         0 => return,
-        1 => "streamctl=debug",
-        2 => "streamctl=trace,aws_smithy_runtime=debug,aws_config=debug",
+        1 => "streamctl=debug,daemon=debug,local_cloud=debug",
+        2 => "streamctl=trace,daemon=trace,local_cloud=trace,aws_smithy_runtime=debug,aws_config=debug",
         _ => "trace",
     };
     let filter = EnvFilter::try_from_env("STREAMCTL_LOG").unwrap_or_else(|_| EnvFilter::new(default));

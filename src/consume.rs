@@ -27,7 +27,7 @@ pub(crate) use start::full_shard_id;
 pub use start::{Start, StartRule};
 pub use tail::{Batch, Tail, TailEvent};
 
-use crate::error::Error;
+use ground::error::Error;
 
 /// One record as it stands in a shard.
 #[derive(Debug, Clone, PartialEq, Eq)]

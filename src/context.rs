@@ -16,8 +16,8 @@ use aws_smithy_http_client::tls;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use tokio::sync::OnceCell;
 
-use crate::error::{self, Error, Result};
 use crate::settings::{DEFAULT_REGION, Settings, Target, TargetReason};
+use ground::error::{self, Error, Result};
 
 /// A caller's way to reach the target.
 pub struct Context {
@@ -52,7 +52,7 @@ impl Context {
         let endpoint = match &settings.target {
             Target::Aws => None,
             Target::Endpoint(url) => Some(url.clone()),
-            Target::Local => Some(local_endpoint(&settings).await?),
+            Target::Local => Some(daemon::ensure_running(&settings.home).await?),
         };
         let sdk = sdk_config(&settings, endpoint.as_deref()).await;
         // A profile can name an endpoint too: messages say where calls really go.
@@ -311,17 +311,6 @@ fn is_loopback(url: &str) -> bool {
     ["127.0.0.1", "localhost", "[::1]"]
         .iter()
         .any(|name| host.starts_with(name))
-}
-
-#[cfg(feature = "local")]
-async fn local_endpoint(settings: &Settings) -> Result<String> {
-    crate::local::daemon::ensure_running(&settings.home).await
-}
-
-#[cfg(not(feature = "local"))]
-async fn local_endpoint(_settings: &Settings) -> Result<String> {
-    Err(Error::usage("this streamctl was built without the local cloud")
-        .hint("build with `--features local`, or use `--target aws`"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,17 @@
-//! Entry point: parse, run, exit code.
+//! Entry point: hands the local cloud and the bundled handlers to the commands.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    streamctl::cli::main().into()
+    let parts = streamctl::cli::Parts {
+        #[cfg(feature = "bundle")]
+        handlers: bundle::HANDLERS,
+        #[cfg(not(feature = "bundle"))]
+        handlers: &[],
+        #[cfg(feature = "local")]
+        local_cloud: Some(local_cloud::run),
+        #[cfg(not(feature = "local"))]
+        local_cloud: None,
+    };
+    streamctl::cli::main(parts).into()
 }

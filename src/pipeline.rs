@@ -39,9 +39,9 @@ pub use resource::{
 pub use source::{Bundled, bundled, read_file, template};
 pub use tags::Tags;
 
-use crate::error::{Error, Result};
 use crate::iam;
 use crate::settings::DEFAULT_REGION;
+use ground::error::{Error, Result};
 
 /// What the user asks of a template.
 #[derive(Debug, Clone, Default)]

@@ -31,8 +31,8 @@ pub use feed::{Feed, feed};
 pub use kinesis::{KinesisTransport, StreamLimits};
 pub use summary::{PutSummary, ShardSummary};
 
-use crate::error::Error;
 use crate::record::{Fault, Record};
+use ground::error::Error;
 
 /// The service, as the engine sees it.
 pub trait Transport: Send + Sync + 'static {

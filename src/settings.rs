@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub use file::ConfigFile;
 pub use target::{Target, TargetChoice, TargetReason};
 
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 /// The stream that commands use when none is named. Source: the concert pipeline's contract.
 pub const DEFAULT_STREAM: &str = "concert-data-stream";

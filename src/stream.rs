@@ -18,7 +18,7 @@ pub use shards::{Listing, Shard, ShardMap};
 pub use state::{Mode, ShardMetric, Status, StreamState, observe};
 pub use wait::{not_found, wait_until_active, wait_until_gone};
 
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 /// Refuses what cannot be the name of a stream: 1 to 128 characters of `a-zA-Z0-9_.-`.
 /// Source: CreateStream, `StreamName`, Kinesis API reference.

@@ -20,8 +20,8 @@ pub use safe::visible;
 pub use steps::next_steps;
 pub use style::Style;
 
-use crate::error::{Error, Result};
-use crate::exit::Exit;
+use ground::error::{Error, Result};
+use ground::exit::Exit;
 
 /// How much is said, and how.
 #[derive(Debug, Clone, Copy, Default)]

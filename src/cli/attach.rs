@@ -12,8 +12,6 @@ use super::function::{LocalArgs, function_name};
 use super::setup::{apply, say_hints};
 use super::template::PartArgs;
 use crate::context::Context;
-use crate::error::{Error, Result};
-use crate::exit::Exit;
 use crate::functions::mapping::{self, Event, Mapper, Settings};
 use crate::functions::{Handler, bundle};
 use crate::pipeline::event::Outcome;
@@ -21,6 +19,8 @@ use crate::pipeline::resources::Kinds;
 use crate::pipeline::tags::{MANAGED_BY, STREAMCTL};
 use crate::pipeline::{self, Draft, Manifest, Request, access};
 use crate::ui::next_steps;
+use ground::error::{Error, Result};
+use ground::exit::Exit;
 
 use report::AttachReport;
 use settings::SettingArgs;

@@ -10,11 +10,10 @@ use std::time::Instant;
 use clap::{Args, Parser};
 
 use super::{Cli, Session};
-use crate::error::{Error, Result};
-use crate::exit::Exit;
-use crate::local::daemon;
-use crate::platform;
 use crate::settings::{Settings, Target, TargetReason};
+use ground::error::{Error, Result};
+use ground::exit::Exit;
+use ground::platform;
 
 /// The stream of the demo: not the default one, which may hold something of the user's.
 const STREAM: &str = "streamctl-demo";

@@ -10,8 +10,6 @@ use super::Session;
 use super::setup::{apply, say_hints};
 use super::template::PartArgs;
 use crate::context::Context;
-use crate::error::{Error, Result};
-use crate::exit::Exit;
 use crate::functions::function::rules;
 use crate::functions::package::Architecture;
 use crate::functions::{Package, bundle};
@@ -20,6 +18,8 @@ use crate::pipeline::event::Outcome;
 use crate::pipeline::resources::Kinds;
 use crate::pipeline::{Draft, Given, Manifest, Request};
 use crate::ui::next_steps;
+use ground::error::{Error, Result};
+use ground::exit::Exit;
 
 /// The bundled template for a function of one's own.
 pub(super) const OWN: &str = "function";

@@ -5,11 +5,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Session, StreamArg};
-use crate::error::Result;
-use crate::exit::Exit;
 use crate::stream::{self, Listing, Mode, Shard, ShardMap, ShardMetric, Status, StreamState};
 use crate::ui::units::count as grouped;
 use crate::ui::{Report, Style, table, visible};
+use ground::error::Result;
+use ground::exit::Exit;
 
 /// Show a stream: status, shards, capacity, retention, encryption, monitoring, tags
 ///

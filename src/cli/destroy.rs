@@ -5,14 +5,14 @@ use clap::Args;
 use super::Session;
 use super::setup::say_hints;
 use super::template::{TemplateArgs, stoppable};
-use crate::error::{Error, Result};
-use crate::exit::Exit;
 use crate::pipeline::Pipeline;
 use crate::pipeline::destroy::Survey;
 use crate::pipeline::resources::Kinds;
-use crate::stop::Stop;
 use crate::ui::Printer;
 use crate::ui::apply::ApplyProgress;
+use ground::error::{Error, Result};
+use ground::exit::Exit;
+use ground::stop::Stop;
 
 /// Delete what setup made, and check that nothing is left
 ///

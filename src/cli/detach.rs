@@ -7,11 +7,11 @@ use super::Session;
 use super::attach::with_mapper;
 use super::function::function_name;
 use super::template::PartArgs;
-use crate::error::{Error, Result};
-use crate::exit::Exit;
 use crate::functions::mapping;
 use crate::pipeline::access;
 use crate::ui::{Report, Style};
+use ground::error::{Error, Result};
+use ground::exit::Exit;
 
 /// Take a function off a stream
 ///

@@ -7,12 +7,12 @@ use super::Session;
 use super::function::function_name;
 use super::template::{PartArgs, stoppable};
 use crate::context::Context;
-use crate::error::Result;
-use crate::exit::Exit;
 use crate::functions::dead_letter::{Content, Fate, Held, Letter, Options, Place, Replay, Totals, resolve};
 use crate::functions::mapping::{function_name as bare_name, resource_name};
-use crate::stop::Stop;
 use crate::ui::{Report, Style, table, units, visible};
+use ground::error::Result;
+use ground::exit::Exit;
+use ground::stop::Stop;
 
 /// Look at records that could not be processed, and put them back into their stream
 ///

@@ -13,13 +13,13 @@ use super::Session;
 use super::deploy::FunctionPart;
 use super::template::PartArgs;
 use crate::context::Context;
-use crate::error::{Error, Result};
 use crate::functions::invoke::{Deployed, deployed};
 use crate::functions::runtime::{LocalCode, LocalFunction, Log};
 use crate::functions::{Package, bundle};
 use crate::pipeline::resources::Kinds;
 use crate::pipeline::{self, Draft};
-use crate::platform;
+use ground::error::{Error, Result};
+use ground::platform;
 
 /// The function that `name` means: that of the template for a bundled handler, else the function of that name.
 ///

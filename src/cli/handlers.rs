@@ -4,13 +4,13 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Session;
-use crate::error::Result;
-use crate::exit::Exit;
 use crate::functions::bundle;
 use crate::functions::package::{Architecture, Version};
 use crate::functions::{Handler, Need};
 use crate::ui::units::bytes;
 use crate::ui::{Report, Style, table};
+use ground::error::Result;
+use ground::exit::Exit;
 
 /// List the Lambda handlers that streamctl carries
 ///

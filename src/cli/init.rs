@@ -6,11 +6,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Session;
-use crate::error::{Error, Result};
-use crate::exit::Exit;
 use crate::pipeline::bundled;
 use crate::pipeline::source::{self, MANIFEST_FILE};
 use crate::ui::{Report, Style, next_steps, table};
+use ground::error::{Error, Result};
+use ground::exit::Exit;
 
 /// Write a template to edit, or list the templates
 ///

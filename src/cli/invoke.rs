@@ -13,14 +13,14 @@ use super::Session;
 use super::function::{LocalArgs, function_name};
 use super::template::PartArgs;
 use crate::context::Context;
-use crate::error::{Error, Result};
-use crate::exit::Exit;
 use crate::functions::answer::{FunctionError, Verdict, verdict};
 use crate::functions::event::{EventRecord, Source, event};
 use crate::functions::invoke::{Invoked, Request, deployed, invoke};
 use crate::functions::runtime::Outcome;
 use crate::record::{KeyRule, ReadOptions, RecordReader};
 use crate::ui::Format;
+use ground::error::{Error, Result};
+use ground::exit::Exit;
 
 /// The shard that the records of a sample event are said to be of.
 const SAMPLE_SHARD: &str = "shardId-000000000000";

@@ -5,10 +5,10 @@ use serde::Serialize;
 
 use super::Session;
 use super::describe::time;
-use crate::error::Result;
-use crate::exit::Exit;
 use crate::stream::{self, StreamEntry};
 use crate::ui::{Format, Report, Style, table};
+use ground::error::Result;
+use ground::exit::Exit;
 
 /// List the streams of the target
 ///

@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use futures_util::FutureExt;
 use jiff::SignedDuration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Session;
-use crate::error::Result;
-use crate::exit::Exit;
-use crate::local::Options;
-use crate::local::daemon::{self, Reset, RunOptions, StartOptions, Status};
-use crate::local::home::LocalHome;
 use crate::settings::DEFAULT_REGION;
 use crate::ui::{Report, Style};
+use daemon::home::{LocalHome, State};
+use daemon::{Options, Reset, RunOptions, StartOptions, Status};
+use ground::error::Result;
+use ground::exit::Exit;
 
 /// Run the embedded local cloud: Kinesis, CloudWatch, IAM, STS, KMS and Logs on this machine
 ///
@@ -196,21 +196,26 @@ async fn foreground(args: &RunArgs, session: &Session) -> Result<Exit> {
         detached: args.detached,
     };
     let printer = session.printer();
-    daemon::run(
+    let detached = args.detached;
+    let ready = move |state: &State| {
+        printer.note(&format!(
+            "The local cloud is ready at {} (process {}, streamctl {})",
+            state.endpoint(),
+            state.pid,
+            state.version
+        ));
+        if !detached {
+            printer.note(
+                "Ctrl-C stops it; `eval \"$(streamctl local env)\"` in another terminal lets tools use it",
+            );
+        }
+    };
+    let run = session.local_cloud()?;
+    run(
         &session.settings().home,
         options,
-        |state| {
-            printer.note(&format!(
-                "The local cloud is ready at {} (process {}, streamctl {})",
-                state.endpoint(),
-                state.pid,
-                state.version
-            ));
-            if !args.detached {
-                printer.note("Ctrl-C stops it; `eval \"$(streamctl local env)\"` in another terminal lets tools use it");
-            }
-        },
-        session.interrupt().wait(),
+        Box::new(ready),
+        session.interrupt().wait().boxed(),
     )
     .await?;
     printer.note("The local cloud has stopped");

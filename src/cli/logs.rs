@@ -12,11 +12,11 @@ use super::function::function_name;
 use super::template::PartArgs;
 use crate::consume::{Start, StartRule};
 use crate::context::Context;
-use crate::error::{Error, Result};
-use crate::exit::Exit;
 use crate::functions::invoke::deployed;
 use crate::functions::logs::{CloudWatchLogs, Follower, LogLine, Query, read};
 use crate::ui::{Format, visible};
+use ground::error::{Error, Result};
+use ground::exit::Exit;
 
 /// Pause between two looks at what is new. FilterLogEvents takes 5 to 10 calls a second and account.
 const PAUSE: Duration = Duration::from_secs(2);

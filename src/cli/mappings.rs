@@ -8,10 +8,10 @@ use serde::Serialize;
 use super::Session;
 use super::function::function_name;
 use super::template::PartArgs;
-use crate::error::Result;
-use crate::exit::Exit;
 use crate::functions::mapping::{self, Mapping, Settings};
 use crate::ui::{Format, Report, Style, table, units, wrap};
+use ground::error::Result;
+use ground::exit::Exit;
 
 /// Width of the words before what stands below a mapping.
 const LABEL: usize = 13;

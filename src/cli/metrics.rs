@@ -8,10 +8,10 @@ use clap::Args;
 
 use super::{Session, StreamArg};
 use crate::context::Context;
-use crate::error::{Error, Result};
-use crate::exit::Exit;
 use crate::observe::metrics::{self, Window};
 use crate::ui::Format;
+use ground::error::{Error, Result};
+use ground::exit::Exit;
 pub(super) use report::MetricsReport;
 
 /// Show how a stream is doing: traffic, refusals, times, age of what is read

@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::Session;
 use super::template::TemplateArgs;
-use crate::error::{Error, Result};
-use crate::exit::Exit;
 use crate::pipeline::resources::Kinds;
 use crate::ui::{Report, Style, table};
+use ground::error::{Error, Result};
+use ground::exit::Exit;
 
 /// Print names and ARNs of what setup made
 #[derive(Debug, Args)]

@@ -4,10 +4,10 @@ use clap::Args;
 
 use super::Session;
 use super::template::{ChoiceArgs, TemplateArgs};
-use crate::error::Result;
-use crate::exit::Exit;
 use crate::iam;
 use crate::pipeline::resources::Kinds;
+use ground::error::Result;
+use ground::exit::Exit;
 
 /// Show what setup would change
 ///

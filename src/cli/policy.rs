@@ -8,12 +8,12 @@ use super::Session;
 use super::deploy::FunctionPart;
 use super::template::PartArgs;
 use crate::context::Context;
-use crate::error::{Error, Result};
-use crate::exit::Exit;
 use crate::functions::permissions::{self, Policy};
 use crate::functions::{Handler, bundle};
 use crate::pipeline::Draft;
 use crate::pipeline::resources::{Kinds, policy_of};
+use ground::error::{Error, Result};
+use ground::exit::Exit;
 
 /// Print what a function is allowed to do
 ///

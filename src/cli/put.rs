@@ -10,13 +10,13 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::{Session, StreamArg};
-use crate::error::Result;
-use crate::exit::Exit;
 use crate::produce::{
     KinesisTransport, PutEnd, PutEvent, PutOptions, PutOutcome, StreamLimits, Unsent, feed, put,
 };
 use crate::record::{InputFormat, KeyRule, ReadOptions};
 use crate::ui::Step;
+use ground::error::Result;
+use ground::exit::Exit;
 
 use failed::FailedFile;
 use input::PutInput;

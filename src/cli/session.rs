@@ -8,10 +8,10 @@ use tokio::sync::{OnceCell, watch};
 
 use super::{GlobalArgs, StreamArg, TargetArg};
 use crate::context::Context;
-use crate::error::{Error, Result};
-use crate::platform;
-use crate::settings::{ConfigFile, Flags, Settings, Sources};
+use crate::settings::{ConfigFile, Flags, Settings, Sources, Target};
 use crate::ui::Printer;
+use ground::error::{Error, Result};
+use ground::platform;
 
 /// What a subcommand is given besides its own arguments.
 pub struct Session {
@@ -21,11 +21,16 @@ pub struct Session {
     context: OnceCell<Context>,
     /// The flags that say where to act, as typed.
     place: String,
+    local_cloud: Option<daemon::Run>,
 }
 
 impl Session {
     /// Resolves the settings and starts to listen for Ctrl-C.
-    pub(super) fn new(global: &GlobalArgs, printer: Arc<Printer>) -> Result<Self> {
+    pub(super) fn new(
+        global: &GlobalArgs,
+        printer: Arc<Printer>,
+        local_cloud: Option<daemon::Run>,
+    ) -> Result<Self> {
         let settings = settings(global)?;
         Ok(Self {
             settings,
@@ -33,11 +38,11 @@ impl Session {
             interrupt: Interrupt::listen(),
             context: OnceCell::new(),
             place: place_as_typed(global),
+            local_cloud,
         })
     }
 
     /// The same terminal and the same Ctrl-C, with other settings: those of the demo.
-    #[cfg(feature = "local")]
     pub(super) fn with_settings(&self, settings: Settings) -> Self {
         Self {
             settings,
@@ -45,6 +50,7 @@ impl Session {
             interrupt: self.interrupt.clone(),
             context: OnceCell::new(),
             place: String::new(),
+            local_cloud: self.local_cloud,
         }
     }
 
@@ -73,6 +79,17 @@ impl Session {
         &self.interrupt
     }
 
+    /// Runs the local cloud in this process.
+    ///
+    /// # Errors
+    /// Exit 2 in a streamctl that was built without it.
+    pub(super) fn local_cloud(&self) -> Result<daemon::Run> {
+        self.local_cloud.ok_or_else(|| {
+            Error::usage("this streamctl was built without the local cloud")
+                .hint("build it with the feature `local`, or use `--target aws`")
+        })
+    }
+
     /// The target's clients, made on first use.
     ///
     /// # Errors
@@ -80,6 +97,9 @@ impl Session {
     pub async fn context(&self) -> Result<&Context> {
         self.context
             .get_or_try_init(|| async {
+                if self.settings.target == Target::Local {
+                    self.local_cloud()?;
+                }
                 let context = Context::connect(self.settings.clone()).await?;
                 if context.fell_to_local() {
                     self.printer

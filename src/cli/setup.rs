@@ -4,15 +4,15 @@ use clap::Args;
 
 use super::Session;
 use super::template::{ChoiceArgs, TemplateArgs, stoppable};
-use crate::error::Result;
-use crate::exit::Exit;
 use crate::pipeline::Pipeline;
 use crate::pipeline::apply::{ResourceReport, RunReport};
 use crate::pipeline::event::Outcome;
 use crate::pipeline::resources::Kinds;
-use crate::stop::Stop;
 use crate::ui::apply::ApplyProgress;
 use crate::ui::next_steps;
+use ground::error::Result;
+use ground::exit::Exit;
+use ground::stop::Stop;
 
 /// Create a stream and what belongs to it, or bring what exists to what you ask for
 ///

@@ -9,9 +9,9 @@ use clap::Args;
 
 use super::{Session, StreamArg};
 use crate::consume::{Batch, KinesisShards, Start, StartRule, Tail, TailEvent, TailOptions, full_shard_id};
-use crate::error::{Error, Result};
-use crate::exit::Exit;
 use crate::ui::Format;
+use ground::error::{Error, Result};
+use ground::exit::Exit;
 
 use line::LineFormat;
 

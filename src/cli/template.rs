@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Session, StreamArg};
-use crate::error::{Error, Result};
 use crate::pipeline::parameter::Setting;
 use crate::pipeline::{self, Draft, Given, Manifest, Request, tags};
-use crate::stop::Stop;
+use ground::error::{Error, Result};
+use ground::stop::Stop;
 
 /// Which pipeline.
 #[derive(Debug, Clone, Args)]

@@ -6,11 +6,11 @@ use super::Session;
 use super::deploy::{FunctionPart, OWN, name_own};
 use super::destroy::delete;
 use super::template::PartArgs;
-use crate::error::Result;
-use crate::exit::Exit;
 use crate::functions::bundle;
 use crate::pipeline::Draft;
 use crate::pipeline::resources::Kinds;
+use ground::error::Result;
+use ground::exit::Exit;
 
 /// Delete a function with its role, log group and event source mappings
 ///

@@ -4,12 +4,12 @@ use clap::Args;
 
 use super::Session;
 use super::template::TemplateArgs;
-use crate::error::Result;
-use crate::exit::Exit;
 use crate::pipeline::CheckState;
 use crate::pipeline::follow::Services;
 use crate::pipeline::resources::Kinds;
 use crate::ui::apply::ApplyProgress;
+use ground::error::Result;
+use ground::exit::Exit;
 
 /// Check that what setup made is there and works
 ///

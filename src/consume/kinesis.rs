@@ -11,7 +11,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use bytes::Bytes;
 
 use super::{IteratorStart, Page, ReadError, ShardInfo, ShardSource, TailRecord};
-use crate::error::{self, aws::Retry};
+use ground::error::{self, aws::Retry};
 
 /// The shards of one stream.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{IteratorStart, ShardInfo, Start};
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 /// The shards of a tail and how far each is.
 #[derive(Debug, Default)]

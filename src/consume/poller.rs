@@ -7,7 +7,7 @@ use tokio::time::{sleep, sleep_until};
 
 use super::pace::Pace;
 use super::{IteratorStart, Page, ReadError, ShardInfo, ShardSource, Start, TailOptions, TailRecord};
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 /// What a poller tells its tail.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use jiff::{Timestamp, civil, tz::TimeZone};
 
 use super::IteratorStart;
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 /// Where to start, resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]

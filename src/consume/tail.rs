@@ -10,7 +10,7 @@ use super::lineage::Lineage;
 use super::pace::Pace;
 use super::poller::{Message, Poller, Shared};
 use super::{ReadError, ShardInfo, ShardSource, TailOptions, TailRecord};
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 /// Messages from pollers that wait to be taken; what their records weigh is bounded apart from this.
 const MESSAGES: usize = 64;

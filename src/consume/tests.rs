@@ -160,7 +160,7 @@ impl ShardSource for FakeStream {
         sleep(Duration::from_millis(5)).await;
         let now = self.now_ms();
         let mut inner = self.inner.lock().unwrap();
-        let failure = |text: &str| crate::error::Error::failed(text);
+        let failure = |text: &str| ground::error::Error::failed(text);
         if inner.expire_next > 0 {
             inner.expire_next -= 1;
             return Err(ReadError::Expired);

@@ -1,4 +1,5 @@
-//! The Lambda handlers that streamctl carries: one zip each, built and packed by `build.rs`.
+//! The Lambda handlers that streamctl carries: one zip each. `main` hands them in with [`carry`], since the library does
+//! not wait for their build.
 
 use std::sync::OnceLock;
 
@@ -6,10 +7,17 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::package::Package;
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
-/// The zips, by handler; empty in a streamctl that was built without the feature `bundle`.
-const ZIPS: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/bundle.rs"));
+/// Name and zip of each handler.
+pub type Zips = &'static [(&'static str, &'static [u8])];
+
+static ZIPS: OnceLock<Zips> = OnceLock::new();
+
+/// Sets the zips of this process. Later calls change nothing.
+pub fn carry(zips: Zips) {
+    ZIPS.get_or_init(|| zips);
+}
 
 /// A bundled handler. Its code is a zip with the one file `bootstrap`; Lambda's setting `Handler` is its name.
 #[derive(Debug, Serialize)]
@@ -166,7 +174,8 @@ impl Handler {
         if let Some(package) = self.package.get() {
             return Ok(package.clone());
         }
-        let zip = ZIPS.iter().find(|(name, _)| *name == self.name);
+        let zips = ZIPS.get().copied().unwrap_or_default();
+        let zip = zips.iter().find(|(name, _)| *name == self.name);
         let (_, zip) = zip.ok_or_else(|| {
             Error::failed(format!(
                 "this streamctl was built without the handler {}",
@@ -187,7 +196,6 @@ impl Handler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::functions::package::{NEWEST_GLIBC, pack};
 
     #[test]
     fn handlers_are_found_by_name_and_alias() {
@@ -209,35 +217,5 @@ mod tests {
         let count = names.len();
         names.dedup();
         assert_eq!(names.len(), count);
-    }
-
-    #[cfg(feature = "bundle")]
-    #[test]
-    fn every_zip_is_what_lambda_runs() {
-        for handler in all() {
-            let package = handler.package().unwrap();
-            let mut zip = zip::ZipArchive::new(std::io::Cursor::new(package.bytes.clone())).unwrap();
-            assert_eq!(zip.len(), 1);
-            let mut content = Vec::new();
-            let mut bootstrap = zip.by_name("bootstrap").unwrap();
-            assert_eq!(bootstrap.unix_mode().map(|mode| mode & 0o777), Some(0o755));
-            std::io::copy(&mut bootstrap, &mut content).unwrap();
-            assert!(package.bytes.len() <= 4 << 20, "{} is too big", handler.name);
-            assert!(content.len() <= 10 << 20, "{} is too big", handler.name);
-            if cfg!(target_os = "linux") {
-                assert!(package.glibc.is_none_or(|version| version <= NEWEST_GLIBC));
-                package.check_for_aws(handler.name).unwrap();
-            }
-            // As build.rs packs, so does `deploy --bootstrap`.
-            drop(bootstrap);
-            assert!(pack(&content).unwrap() == package.bytes, "{}", handler.name);
-            // Nothing of the machine that built it.
-            for path in [env!("CARGO_MANIFEST_DIR"), "/.cargo/registry", "/rustlib/src/"] {
-                let found = content
-                    .windows(path.len())
-                    .any(|window| window == path.as_bytes());
-                assert!(!found, "{} holds {path}", handler.name);
-            }
-        }
     }
 }

@@ -19,7 +19,7 @@ use super::answer::FunctionError;
 use super::event::{EventRecord, MAX_PAYLOAD, Source, event, weight};
 use super::runtime::{LocalFunction, Outcome};
 use crate::consume::{ShardSource, Tail, TailEvent, TailRecord};
-use crate::error::Result;
+use ground::error::Result;
 
 pub use batch::{Attempt, Next, Policy, next};
 

@@ -5,7 +5,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 /// The largest payload of an invocation that is waited for, in bytes. Source: Invoke, `Payload`, Lambda API reference.
 pub const MAX_PAYLOAD: usize = 6 * 1024 * 1024;

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep};
 
 use super::package::{Architecture, Package};
 use crate::context::Context;
-use crate::error::{self, Error, Result};
+use ground::error::{self, Error, Result};
 
 pub mod rules;
 

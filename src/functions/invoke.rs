@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::answer::FunctionError;
 use super::event::{MAX_ASYNC_PAYLOAD, MAX_PAYLOAD};
 use crate::context::Context;
-use crate::error::{self, Error, Result};
+use ground::error::{self, Error, Result};
 
 /// A function runs 15 minutes at most. Source: "Lambda quotas", Lambda developer guide.
 const LONGEST_RUN: Duration = Duration::from_secs(15 * 60 + 5);

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 pub use follow::Follower;
 pub use source::{CloudWatchLogs, LogSource, Page};
 
-use crate::error::Result;
+use ground::error::Result;
 
 /// One log event.
 #[derive(Debug, Clone, PartialEq, Eq)]

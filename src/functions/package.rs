@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, System, ZipArchive, ZipWriter};
 
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 /// What a zip may weigh that is uploaded in the call itself, in bytes.
 /// Source: "Lambda quotas", AWS Lambda developer guide.

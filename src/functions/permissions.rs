@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::context::Context;
-use crate::error::{self, Error, Result};
 use crate::iam::decoded;
+use ground::error::{self, Error, Result};
 
 /// A policy of a role.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -16,8 +16,8 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::answer::FunctionError;
-use crate::error::{Error, Result};
 use crate::runtime_api::{Answer, Invocation, RuntimeApi};
+use ground::error::{Error, Result};
 
 /// How long a process may take to ask for its first invocation. Source: "Init phase", Lambda developer guide.
 const INIT_TIME: Duration = Duration::from_secs(10);

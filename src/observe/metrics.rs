@@ -13,8 +13,8 @@ pub use catalogue::{Level, Spec, Unit, specs};
 pub use window::{MAX_WINDOW_SECONDS, Window};
 
 use crate::context::Context;
-use crate::error::{self, Result};
 use crate::stream::{Listing, shards};
+use ground::error::{self, Result};
 
 /// What one shard takes a second. Source: "Quotas and limits", Kinesis developer guide.
 const SHARD_BYTES: f64 = 1024.0 * 1024.0;

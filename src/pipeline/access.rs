@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::resource::shortened;
 use super::tags::{MANAGED_BY, STREAMCTL};
 use crate::context::Context;
-use crate::error::{self, Result};
 use crate::functions::mapping::resource_name;
 use crate::functions::permissions;
 use crate::iam::{self, Statement};
+use ground::error::{self, Result};
 
 /// Source: "Required execution role permissions", "Process Amazon Kinesis Data Streams records with Lambda", Lambda
 /// developer guide. A mapping does not need ListStreams, which has no resources.

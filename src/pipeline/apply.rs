@@ -10,9 +10,9 @@ use super::plan::{Plan, Planned};
 use super::resource::{Change, Present, Resource, Surroundings};
 use super::walk::{self, Reached, Way};
 use super::{Graph, Pipeline, lag};
-use crate::error::{Error, Result};
-use crate::exit::Exit;
-use crate::stop::Stop;
+use ground::error::{Error, Result};
+use ground::exit::Exit;
+use ground::stop::Stop;
 
 /// What a run did. A stable contract with scripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -10,9 +10,9 @@ use super::resource::{Observed, Resource, Spec};
 use super::tags::Owner;
 use super::walk::{self, Reached, Way};
 use super::{Pipeline, event, lag};
-use crate::error::{Error, Result};
-use crate::exit::Exit;
-use crate::stop::Stop;
+use ground::error::{Error, Result};
+use ground::exit::Exit;
+use ground::stop::Stop;
 
 /// What is there of a pipeline, before it is deleted.
 pub struct Survey<'c> {

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 use tokio::sync::Notify;
 
-use crate::error::{Error, Result};
-use crate::exit::Exit;
-use crate::stop::Stop;
+use ground::error::{Error, Result};
+use ground::exit::Exit;
+use ground::stop::Stop;
 
 /// Where events go. Called from async code: must not block.
 pub type Events<'a> = &'a (dyn Fn(Event) + Send + Sync);

@@ -11,8 +11,8 @@ use super::event::Step;
 use super::resource::{Catalog, Change, Observed, Outputs, Place, Present, Resource, Spec, Surroundings};
 use super::tags::UNFINISHED;
 use super::{Draft, Given, Manifest, Request};
-use crate::error::{Error, Result};
 use crate::iam::Statement;
+use ground::error::{Error, Result};
 
 pub(super) const PROPERTIES: &[&str] = &["name", "size", "colour", "beside"];
 

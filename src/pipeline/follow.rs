@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use super::Pipeline;
 use super::condition::Condition;
 use super::substitute::{self, Filled};
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 pub use aws::Services;
 

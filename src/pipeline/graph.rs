@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 /// A graph without cycles. Nodes are numbered in a fixed topological order: 0 needs nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::resource::{Observed, Resource};
-use crate::error::Result;
+use ground::error::Result;
 
 /// How long a change may stay unseen. IAM says seconds, and gives no bound.
 /// Source: "Changes that I make are not always immediately visible", IAM user guide.

@@ -13,7 +13,7 @@ use super::graph::Graph;
 use super::parameter::{Parameter, Values};
 use super::source::Files;
 use super::substitute;
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 /// The names of the properties that a kind of resource takes; `None` for an unknown kind.
 pub type Schema<'a> = &'a dyn Fn(&str) -> Option<&'static [&'static str]>;

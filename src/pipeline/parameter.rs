@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::substitute::Filled;
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 /// What kind of value a parameter takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -387,7 +387,7 @@ mod tests {
             ]),
         )
         .unwrap_err();
-        assert_eq!(error.exit(), crate::exit::Exit::Usage);
+        assert_eq!(error.exit(), ground::exit::Exit::Usage);
         insta::assert_snapshot!(error.chain().join("\n"), @r#"
         5 values are refused
         --colour: template demo has no parameter colour

@@ -10,9 +10,9 @@ use super::resource::{Change, Observed, Present, Resource, Spec, Surroundings};
 use super::tags::Owner;
 use super::walk::{self, Reached, Way};
 use super::{Pipeline, event};
-use crate::error::{Error, Result};
-use crate::exit::Exit;
-use crate::stop::Stop;
+use ground::error::{Error, Result};
+use ground::exit::Exit;
+use ground::stop::Stop;
 
 /// The changes of a whole pipeline.
 pub struct Plan<'c> {

@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 use super::event::Step;
 use super::parameter::Origin;
 use super::tags::{self, Owner, Tags};
-use crate::error::{Error, Result};
 use crate::iam::Statement;
+use ground::error::{Error, Result};
 
 /// Stands for an output that is only known once the resource exists.
 pub const UNKNOWN: &str = "(known after setup)";

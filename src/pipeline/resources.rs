@@ -24,7 +24,7 @@ mod topic;
 
 use super::resource::{Catalog, Place, Resource, Spec};
 use crate::context::Context;
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 pub use role::policy_of;
 

@@ -10,7 +10,7 @@ use toml::Spanned;
 use super::manifest::{Declaration, Manifest};
 use super::parameter::Parameter;
 use super::resources;
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 /// A template that comes with streamctl.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::condition::Condition;
 use super::formula::Formula;
 use super::parameter::Origin;
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 /// What a name stands for, or a value with all names replaced.
 #[derive(Debug, Clone, PartialEq)]

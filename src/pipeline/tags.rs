@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::parameter::Origin;
 use super::resource::Identity;
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 /// The tag that says that streamctl made a resource.
 pub const MANAGED_BY: &str = "ManagedBy";

@@ -10,8 +10,8 @@ use super::event::{Event, Outcome, What};
 use super::fake::{Cloud, draft, manifest, request, row};
 use super::plan::Action;
 use super::*;
-use crate::exit::Exit;
-use crate::stop::Stop;
+use ground::exit::Exit;
+use ground::stop::Stop;
 
 const SILENT: event::Events<'static> = &|_| {};
 

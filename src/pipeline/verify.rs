@@ -7,8 +7,8 @@ use super::follow::World;
 use super::resource::{Change, Check, CheckState, Surroundings};
 use super::walk::{self, Reached, Way};
 use super::{Pipeline, event};
-use crate::error::Result;
-use crate::stop::Stop;
+use ground::error::Result;
+use ground::stop::Stop;
 
 /// The checks of a pipeline. A stable contract with scripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

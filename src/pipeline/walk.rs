@@ -6,8 +6,8 @@ use std::future::Future;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::graph::Graph;
-use crate::error::{Error, Result};
-use crate::stop::Stop;
+use ground::error::{Error, Result};
+use ground::stop::Stop;
 
 /// Resources worked on at once. More would run into the services' rates for control calls (Kinesis: 5 a second).
 pub(super) const AT_ONCE: usize = 8;

@@ -13,8 +13,8 @@ use super::{
     Batch, EntryOutcome, Input, PutEnd, PutError, PutEvent, PutOptions, PutOutcome, PutSummary, Transport,
     Unsent,
 };
-use crate::error::Error;
 use crate::record::Record;
+use ground::error::Error;
 
 /// What a record costs beside its data and key, in bytes.
 const OVERHEAD: usize = 160;

@@ -8,9 +8,9 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 
 use super::{EntryOutcome, PutError, Transport};
-use crate::error::aws::Retry;
-use crate::error::{self, Error, Result};
 use crate::record::{DEFAULT_MAX_RECORD_BYTES, Record};
+use ground::error::aws::Retry;
+use ground::error::{self, Error, Result};
 
 /// Sends to one stream.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::error::Error;
+use ground::error::Error;
 
 /// A fault of the input: what, in which record, and where.
 #[derive(Debug)]

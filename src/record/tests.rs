@@ -46,7 +46,7 @@ fn fault_with(text: impl AsRef<[u8]>, options: ReadOptions) -> String {
     let error = read_all(text.as_ref(), options)
         .unwrap_err()
         .into_error("in.json");
-    assert_eq!(error.exit(), crate::exit::Exit::Usage);
+    assert_eq!(error.exit(), ground::exit::Exit::Usage);
     match error.hint_text() {
         Some(hint) => format!("{error}\nhint: {hint}"),
         None => error.to_string(),

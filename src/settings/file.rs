@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::TargetChoice;
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 /// The contents of `streamctl.toml`. Every key is optional; an unknown key is an error, so that a typing mistake
 /// does not silently mean a default.

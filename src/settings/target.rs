@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{Flags, Sources};
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 /// A target by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -92,7 +92,7 @@ fn the_default_stream_follows_its_order() {
 
 #[test]
 fn nonsense_is_refused_with_the_right_exit_code() {
-    use crate::exit::Exit;
+    use ground::exit::Exit;
     let exit = |vars: &[(&str, &str)]| resolve(&Flags::default(), vars, &[], "").unwrap_err().exit();
     assert_eq!(exit(&[("AWS_KINESIS_SHARD_COUNT", "many")]), Exit::Usage);
     assert_eq!(exit(&[("STREAMCTL_TARGET", "azure")]), Exit::Usage);

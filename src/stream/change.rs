@@ -22,7 +22,7 @@ use super::event::{Event, Events};
 use super::state::{Mode, ShardMetric, Status, StreamState, observe, summary};
 use super::wait;
 use crate::context::Context;
-use crate::error::{self, Error, Result};
+use ground::error::{self, Error, Result};
 
 /// The key that Kinesis owns, used for encryption where the user names none.
 /// Source: StartStreamEncryption, Kinesis API reference.

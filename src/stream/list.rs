@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::state::{Mode, Status, summary, timestamp};
 use crate::context::Context;
-use crate::error::{self, Error, Result};
+use ground::error::{self, Error, Result};
 
 /// One line of the list: what ListStreams says, and the shard count where asked for.
 #[derive(Debug, Clone, PartialEq, Serialize)]

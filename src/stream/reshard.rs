@@ -12,7 +12,7 @@ use super::change::{Changer, as_i32, check_shards};
 use super::event::{Event, Events};
 use super::state::{Mode, StreamState};
 use crate::context::Context;
-use crate::error::{self, Error, Result};
+use ground::error::{self, Error, Result};
 
 /// UpdateShardCount calls per stream in a rolling 24 hours.
 pub const STEPS_A_DAY: usize = 10;

@@ -6,7 +6,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use jiff::Timestamp;
 
 use crate::context::Context;
-use crate::error::{self, Error, Result};
+use ground::error::{self, Error, Result};
 
 /// The number of hash keys as a float: keys are 0 to 2^128 − 1. Source: `HashKeyRange`, Kinesis API reference.
 const HASH_SPACE: f64 = 340_282_366_920_938_463_463_374_607_431_768_211_456.0;

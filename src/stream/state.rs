@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::error::{self, Error, Result};
+use ground::error::{self, Error, Result};
 
 /// Retention of a new stream in hours. Source: "Change the data retention period", Kinesis developer guide.
 pub const DEFAULT_RETENTION_HOURS: u32 = 24;

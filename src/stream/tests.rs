@@ -316,7 +316,7 @@ fn names_are_checked_as_the_service_does() {
     for name in ["", "a b", "ä", "a/b", &"x".repeat(129)] {
         assert_eq!(
             check_name(name).unwrap_err().exit(),
-            crate::exit::Exit::Usage,
+            ground::exit::Exit::Usage,
             "{name}"
         );
     }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::event::{Event, Events};
 use super::state::{Status, StreamState, observe, summary};
 use crate::context::Context;
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 /// A stream just created may be unknown for this long: descriptions lag behind changes.
 const CREATION_LAG: Duration = Duration::from_secs(20);

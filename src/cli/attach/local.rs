@@ -9,14 +9,14 @@ use std::time::Duration;
 use super::AttachArgs;
 use crate::cli::Session;
 use crate::consume::{KinesisShards, Start, Tail, TailEvent, TailOptions, TailRecord};
-use crate::error::{Error, Result};
-use crate::exit::Exit;
 use crate::functions::consumer::{Event, Policy, Totals, consume};
 use crate::functions::event::Source;
 use crate::functions::mapping::{Settings, StartingPosition};
-use crate::platform;
 use crate::record::{Record, to_entry_json};
 use crate::ui::units;
+use ground::error::{Error, Result};
+use ground::exit::Exit;
+use ground::platform;
 
 /// Runs until Ctrl-C.
 pub(super) async fn run(args: &AttachArgs, code: &str, session: &Session) -> Result<Exit> {

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use crate::error::{Error, Result};
 use crate::functions::mapping::{Difference, Mapping, Settings, resource_name};
 use crate::ui::{Report, Style, table};
+use ground::error::{Error, Result};
 
 /// The result. A stable contract with scripts.
 #[derive(Debug, Serialize)]

@@ -6,8 +6,8 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::context::Context;
-use crate::error::{Error, Result};
 use crate::functions::mapping::{Settings, StartingPosition};
+use ground::error::{Error, Result};
 
 /// What can be set of a mapping. What is not named stays as it is, or takes AWS's default on a new one.
 #[derive(Debug, Clone, Args)]

@@ -4,9 +4,9 @@ use serde_json::value::RawValue;
 
 use crate::cli::Session;
 use crate::cost::{self, Estimate, Mode, Usage};
-use crate::error::{Error, Result};
 use crate::stream;
 use crate::ui;
+use ground::error::{Error, Result};
 
 /// Prints the estimate for the demo's stream, to which `events` and the test record of `setup` were put.
 pub(super) async fn show(demo: &Session, events: &str) -> Result<()> {

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::input::PutInput;
 use super::is_failure;
-use crate::error::{Error, Result};
-use crate::platform;
 use crate::produce::{PutSummary, Unsent};
 use crate::record::{Record, to_entry_json};
+use ground::error::{Error, Result};
+use ground::platform;
 
 /// How many names are tried before giving up on one that is free.
 const NAMES: u32 = 1000;

@@ -5,10 +5,10 @@ use std::io::{self, Cursor, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
 use crate::produce::PutSummary;
 use crate::record::{Fault, FaultKind, InputFormat, ReadOptions, Record, RecordReader};
 use crate::ui::Progress;
+use ground::error::{Error, Result};
 
 /// A reader of any input.
 pub(super) type Reader = RecordReader<Box<dyn Read + Send>>;
@@ -200,7 +200,7 @@ mod tests {
     use insta::assert_snapshot;
 
     use super::*;
-    use crate::exit::Exit;
+    use ground::exit::Exit;
 
     #[test]
     fn files_that_cannot_be_sent_are_refused_by_name() {

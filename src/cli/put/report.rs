@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::failed::Kept;
 use super::input::PutInput;
-use crate::error::Result;
 use crate::produce::{Batch, BatchLimits, PutEnd, PutSummary};
 use crate::record::ReadOptions;
 use crate::ui::{Report, Style, table, units};
+use ground::error::Result;
 
 /// Distinct keys are counted up to here: the set must not grow with the input.
 const KEYS: usize = 100_000;

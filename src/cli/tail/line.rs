@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::consume::TailRecord;
-use crate::error::Result;
 use crate::ui::{Printer, visible};
+use ground::error::Result;
 
 /// How records are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

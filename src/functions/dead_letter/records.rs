@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Range;
 use crate::consume::{IteratorStart, Page, ReadError, ShardSource, TailRecord};
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 /// How long reads may fail one after another.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -12,11 +12,11 @@ use super::source::{Inbox, own_stream};
 use super::{Content, Held, Letter, Place, read};
 use crate::consume::{KinesisShards, TailRecord};
 use crate::context::Context;
-use crate::error::{Error, Result};
 use crate::functions::mapping::resource_name;
 use crate::produce::{Input, KinesisTransport, PutEnd, PutEvent, PutOptions, Unsent, put};
 use crate::record::Record;
-use crate::stop::Stop;
+use ground::error::{Error, Result};
+use ground::stop::Stop;
 
 /// How long taken messages are hidden, in seconds; renewed while they are worked on.
 const HIDDEN_SECONDS: i32 = 120;

@@ -9,9 +9,9 @@ use aws_sdk_sqs::types::{
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::context::Context;
-use crate::error::{self, Error, Result};
 use crate::functions::invoke;
 use crate::functions::mapping::{self, resource_name};
+use ground::error::{self, Error, Result};
 
 /// Where Lambda puts the objects of failed batches: `aws/lambda/<mapping>/<shard>/<time>-<UUID>`.
 /// Source: "Retain discarded batch records …", Lambda developer guide.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 /// Variables that Lambda sets itself and lets nobody else set.
 /// Source: "Defined runtime environment variables", AWS Lambda developer guide.

@@ -293,10 +293,10 @@ async fn a_failed_update_says_why_and_the_next_one_may_mend_it() {
 
 #[tokio::test]
 async fn a_wish_to_stop_ends_the_waiting() {
-    let pause = |_: &str| Err(Error::new(crate::exit::Exit::Interrupted, "stopped"));
+    let pause = |_: &str| Err(Error::new(ground::exit::Exit::Interrupted, "stopped"));
     let (context, _) = service(|it| it.busy = 9).await;
     let error = made_by(&changer(&context, &pause)).await.unwrap_err();
-    assert_eq!(error.exit(), crate::exit::Exit::Interrupted);
+    assert_eq!(error.exit(), ground::exit::Exit::Interrupted);
 }
 
 #[tokio::test]

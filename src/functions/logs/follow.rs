@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{LogLine, LogSource, Query, read};
-use crate::error::Result;
+use ground::error::Result;
 
 /// How late an event may arrive and still be seen, in milliseconds. CloudWatch Logs takes a few seconds, agents more.
 const LATE_MS: i64 = 60_000;

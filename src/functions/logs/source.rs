@@ -4,7 +4,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::LogLine;
 use crate::context::Context;
-use crate::error::{self, Result};
+use ground::error::{self, Result};
 
 /// A part of a group's events.
 #[derive(Debug, Default)]

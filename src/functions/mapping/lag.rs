@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat, ScanBy};
 
 use crate::context::Context;
-use crate::error::{self, Result};
+use ground::error::{self, Result};
 
 /// How far back a value is looked for: CloudWatch shows a minute a few minutes late.
 const WINDOW: Duration = Duration::from_secs(15 * 60);

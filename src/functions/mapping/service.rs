@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Mapping, Settings, StartingPosition, function_name, sdk_tags};
 use crate::context::Context;
-use crate::error::{self, Error, Result};
+use ground::error::{self, Error, Result};
 
 /// How long a mapping may take to settle. AWS takes seconds, at times a minute or two.
 const SETTLES_WITHIN: Duration = Duration::from_secs(300);
@@ -354,7 +354,7 @@ impl<'a> Mapper<'a> {
         if (self.events)(event) {
             return Ok(());
         }
-        Err(Error::new(crate::exit::Exit::Interrupted, "stopped")
+        Err(Error::new(ground::exit::Exit::Interrupted, "stopped")
             .hint("run the same command again to go on from here"))
     }
 }

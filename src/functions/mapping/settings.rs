@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 /// Settings of a mapping; `None` leaves one as it is, or at AWS's default. Numbers are as the user wrote them until
 /// [`Settings::check`] has seen them.
@@ -299,7 +299,7 @@ mod tests {
             ..Settings::default()
         };
         let error = settings.check().unwrap_err();
-        assert_eq!(error.exit(), crate::exit::Exit::Usage);
+        assert_eq!(error.exit(), ground::exit::Exit::Usage);
         insta::assert_snapshot!(error.to_string().replace("; ", "\n").replace(": the", "\nthe"), @r#"
         9 settings of the mapping are wrong
         the batch size is 10001, not 1 to 10000

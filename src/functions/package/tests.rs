@@ -27,7 +27,7 @@ fn zip(entries: &[(&str, &[u8], u32)]) -> Bytes {
 
 fn refusal(bytes: Bytes) -> String {
     let error = Package::from_zip_bytes("code.zip", bytes).unwrap_err();
-    assert_eq!(error.exit(), crate::exit::Exit::Usage);
+    assert_eq!(error.exit(), ground::exit::Exit::Usage);
     format!("{error}\n  {}", error.hint_text().unwrap_or_default())
 }
 

@@ -8,7 +8,7 @@ use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat, 
 
 use super::catalogue::{Level, Spec, specs};
 use super::{Point, Series, Statistic, Window};
-use crate::error::{self, Result};
+use ground::error::{self, Result};
 
 /// Source: GetMetricData, "as many as 500 MetricDataQuery structures".
 const BATCH: usize = 500;

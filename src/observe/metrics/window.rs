@@ -1,6 +1,6 @@
 //! From when to when, in which steps: AWS keeps minutes for 15 days, five minutes for 63, hours for 455.
 
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;

@@ -7,7 +7,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::{Attribute, Item, Listed, Object, World};
 use crate::context::Context;
-use crate::error::{self, Error, Result};
+use ground::error::{self, Error, Result};
 
 /// Objects looked at under one prefix.
 const MOST_OBJECTS: usize = 10_000;

@@ -12,7 +12,7 @@ use super::super::event::{Event, Events, Outcome, What};
 use super::super::resource::{Check, CheckState};
 use super::super::verify::VerifiedResource;
 use super::{Attribute, Expectation, Follow, Item, Listed, World};
-use crate::error::Result;
+use ground::error::Result;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);

@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use self::settings::Settings;
 use super::cloudwatch_tags;
 use crate::context::Context;
-use crate::error::{self, Error, Result};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{
     Change, Check, Observed, Outputs, Place, Present, Resource, Spec, Surroundings,
 };
+use ground::error::{self, Error, Result};
 
 /// What a manifest can say about an alarm.
 pub(super) const PROPERTIES: &[&str] = &[

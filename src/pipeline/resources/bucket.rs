@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use super::common::{self, costly};
 use crate::context::Context;
-use crate::error::{Error, Result};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{
     Change, Check, CheckState, Observed, Outputs, Place, Present, Resource, Spec, Surroundings,
 };
 use crate::stream::change::same_key;
+use ground::error::{Error, Result};
 
 mod calls;
 mod empty;

@@ -6,9 +6,9 @@ use aws_sdk_cloudwatch::types::Tag;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::context::Context;
-use crate::error::{self, Result};
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::Spec;
+use ground::error::{self, Result};
 
 /// What AWS-compatible endpoints say of an operation that they do not have.
 const UNKNOWN_OPERATION: &[&str] = &[

@@ -13,10 +13,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::error::{Error, Result};
 use crate::iam;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{Change, Observed, Outputs, Place, Present, UNKNOWN};
+use ground::error::{Error, Result};
 
 /// What is there, from its tags and the kind's own form of it.
 ///

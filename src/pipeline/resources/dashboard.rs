@@ -16,11 +16,11 @@ use serde_json::Value;
 
 use super::cloudwatch_tags;
 use crate::context::Context;
-use crate::error::{self, Error, Result};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{Change, Observed, Outputs, Place, Present, Resource, Spec, Surroundings};
 use crate::pipeline::tags::{MANAGED_BY, PIPELINE, STREAMCTL};
+use ground::error::{self, Error, Result};
 
 /// What a manifest can say about a dashboard.
 pub(super) const PROPERTIES: &[&str] = &["name", "body"];

@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
-use crate::error::{Error, Result};
 use crate::functions::mapping::{self, Mapper, Mapping, Settings, StartingPosition};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
@@ -16,6 +15,7 @@ use crate::pipeline::resource::{
     Change, Check, CheckState, Observed, Outputs, Place, Present, Resource, Spec, Surroundings, UNKNOWN,
 };
 use crate::pipeline::tags::{self, Owner};
+use ground::error::{Error, Result};
 
 use super::common::observed;
 

@@ -12,7 +12,6 @@ use serde_json::Value;
 
 use super::common::{self, observed};
 use crate::context::Context;
-use crate::error::{Error, Result};
 use crate::functions::bundle;
 use crate::functions::function::{self, Changer, Configuration, FunctionState, rules};
 use crate::functions::package::{Architecture, Format, Package, short};
@@ -24,6 +23,7 @@ use crate::pipeline::resource::{
 use crate::pipeline::substitute::plain;
 use crate::pipeline::tags::{Owner, UNFINISHED};
 use crate::settings::Target;
+use ground::error::{Error, Result};
 
 mod checks;
 

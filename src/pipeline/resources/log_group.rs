@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::common::{self, observed};
 use crate::context::Context;
-use crate::error::{self, Error, Result};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{
     Change, Check, CheckState, Observed, Outputs, Place, Resource, Spec, Surroundings,
 };
 use crate::pipeline::tags::{self, Owner};
+use ground::error::{self, Error, Result};
 
 /// What a manifest can say about a log group.
 pub(super) const PROPERTIES: &[&str] = &["name", "retention_days"];

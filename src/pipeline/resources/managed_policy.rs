@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 
 use super::common::{self, iam_tags, observed, while_iam_lags};
 use crate::context::Context;
-use crate::error::{self, Error, Result};
 use crate::iam::{self, Statement};
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{Change, Observed, Outputs, Place, Resource, Spec, Surroundings};
 use crate::pipeline::tags::{MANAGED_BY, PIPELINE};
+use ground::error::{self, Error, Result};
 
 mod versions;
 

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use super::common::{self, Patience, costly, found, refused};
 use crate::context::Context;
-use crate::error::{self, Error, Result};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{
     Change, Check, CheckState, Observed, Outputs, Place, Resource, Spec, Surroundings,
 };
 use crate::stream::change::same_key;
+use ground::error::{self, Error, Result};
 
 /// What a manifest can say about a queue.
 pub(super) const PROPERTIES: &[&str] = &[

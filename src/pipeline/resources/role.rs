@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use super::common::{self, iam_tags, observed, while_iam_lags};
 use crate::context::Context;
-use crate::error::{self, Error, Result};
 use crate::iam::{self, Statement};
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{
     Change, Check, CheckState, Observed, Outputs, Place, Present, Resource, Spec, Surroundings, shortened,
 };
 use crate::pipeline::tags::{MANAGED_BY, PIPELINE};
+use ground::error::{self, Error, Result};
 
 /// What a manifest can say about a role.
 pub(super) const PROPERTIES: &[&str] = &["name", "service", "description", "tracing", "statements"];

@@ -15,7 +15,7 @@ use crate::pipeline::resource::{
 };
 use crate::pipeline::tags::Tags;
 use crate::settings::{Settings, Target, TargetReason};
-use crate::stop::Stop;
+use ground::stop::Stop;
 
 pub(super) fn place() -> Place {
     Place {
@@ -89,7 +89,7 @@ pub(super) fn changes(resource: &dyn Resource, observed: &Observed) -> String {
 }
 
 /// The refusal of a declaration, with its hint.
-pub(super) fn refusal<T>(made: crate::error::Result<T>) -> String {
+pub(super) fn refusal<T>(made: ground::error::Result<T>) -> String {
     let error = made.err().unwrap();
     let hint = error.hint_text().map(|hint| format!("\nhint: {hint}"));
     error.chain().join(": ") + &hint.unwrap_or_default()

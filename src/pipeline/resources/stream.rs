@@ -11,13 +11,13 @@ use super::common::{self, observed};
 use super::event_source_mapping::readers_of;
 use super::stream_arn;
 use crate::context::Context;
-use crate::error::{self, Error, Result};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::parameter::Origin;
 use crate::pipeline::resource::{Change, Check, Observed, Outputs, Place, Resource, Spec, Surroundings};
 use crate::pipeline::tags::UNFINISHED;
 use crate::stream::{self, Capacity, Changer, Mode, NewStream, ShardMetric, Status, StreamState, reshard};
+use ground::error::{self, Error, Result};
 
 mod checks;
 

@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 use super::common::{self, found};
 use super::topic::NOT_FOUND;
 use crate::context::Context;
-use crate::error::{self, Error, Result};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{
     Change, Check, CheckState, Observed, Outputs, Place, Resource, Spec, Surroundings,
 };
 use crate::pipeline::tags::{self, Owner, PIPELINE};
+use ground::error::{self, Error, Result};
 
 /// What a manifest can say about a subscription.
 pub(super) const PROPERTIES: &[&str] = &["topic", "protocol", "endpoint"];

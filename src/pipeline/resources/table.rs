@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use super::common::{self, costly, on_off};
 use crate::context::Context;
-use crate::error::{Error, Result};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{
     Change, Check, CheckState, Observed, Outputs, Place, Present, Resource, Spec, Surroundings,
 };
+use ground::error::{Error, Result};
 
 mod calls;
 mod declared;

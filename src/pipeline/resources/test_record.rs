@@ -8,10 +8,10 @@ use serde_json::json;
 
 use super::stream_arn;
 use crate::context::Context;
-use crate::error::{self, Result};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{Change, Observed, Outputs, Place, Resource, Spec, Surroundings};
+use ground::error::{self, Result};
 
 /// What a manifest can say about a test record.
 pub(super) const PROPERTIES: &[&str] = &["stream", "partition_key", "message"];

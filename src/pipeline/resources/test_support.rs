@@ -1,10 +1,10 @@
 //! For tests of kinds: a spec out of a manifest's text, and a context that no call is made with.
 
 use crate::context::Context;
-use crate::error::{Error, Result};
 use crate::pipeline::resource::{Catalog, Place, Resource, Spec};
 use crate::pipeline::{Draft, Given, Manifest, Request};
 use crate::settings::{Settings, Target, TargetReason};
+use ground::error::{Error, Result};
 
 struct Specs(Place);
 

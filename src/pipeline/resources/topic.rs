@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use super::common::{self, found};
 use crate::context::Context;
-use crate::error::{self, Error, Result};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{
     Change, Check, CheckState, Observed, Outputs, Place, Resource, Spec, Surroundings,
 };
 use crate::stream::change::same_key;
+use ground::error::{self, Error, Result};
 
 /// What a manifest can say about a topic.
 pub(super) const PROPERTIES: &[&str] = &["name", "kms_key", "display_name"];

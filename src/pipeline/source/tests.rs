@@ -90,7 +90,7 @@ impl Catalog for Nothing {
         &self.0
     }
 
-    fn make<'c>(&'c self, spec: Spec) -> crate::error::Result<Box<dyn Resource + 'c>> {
+    fn make<'c>(&'c self, spec: Spec) -> ground::error::Result<Box<dyn Resource + 'c>> {
         Ok(Box::new(Absent(spec)))
     }
 }
@@ -111,19 +111,19 @@ impl Resource for Absent {
         name.unwrap_or_default().to_owned()
     }
 
-    async fn observe(&self) -> crate::error::Result<Observed> {
+    async fn observe(&self) -> ground::error::Result<Observed> {
         Ok(Observed::Absent)
     }
 
-    fn diff(&self, _: &Observed, _: &Surroundings) -> crate::error::Result<Vec<Change>> {
+    fn diff(&self, _: &Observed, _: &Surroundings) -> ground::error::Result<Vec<Change>> {
         Ok(vec![Change::Create])
     }
 
-    async fn apply(&self, _: &Change, _: &Observed, _: &Step<'_>) -> crate::error::Result<()> {
+    async fn apply(&self, _: &Change, _: &Observed, _: &Step<'_>) -> ground::error::Result<()> {
         unreachable!("nothing is applied here")
     }
 
-    async fn delete(&self, _: &Observed, _: &Step<'_>) -> crate::error::Result<()> {
+    async fn delete(&self, _: &Observed, _: &Step<'_>) -> ground::error::Result<()> {
         unreachable!("nothing is deleted here")
     }
 
@@ -150,7 +150,7 @@ fn nothing() -> Nothing {
     })
 }
 
-fn draft(manifest: Manifest, values: &[(&str, &str)], everything: bool) -> crate::error::Result<Draft> {
+fn draft(manifest: Manifest, values: &[(&str, &str)], everything: bool) -> ground::error::Result<Draft> {
     let given = values
         .iter()
         .map(|(name, text)| ((*name).to_owned(), Given::flag(&format!("--param {name}"), *text)))
@@ -287,7 +287,7 @@ fn bad_values_are_refused_all_at_once() {
         ("log_retention_days", "8"),
     ];
     let error = draft(read("retail"), &bad, false).unwrap_err();
-    assert_eq!(error.exit(), crate::exit::Exit::Usage);
+    assert_eq!(error.exit(), ground::exit::Exit::Usage);
     insta::assert_snapshot!(error.chain().join("\n"));
 }
 

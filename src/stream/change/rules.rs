@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_kinesis::types as sdk;
 
-use crate::error::{Error, Result};
 use crate::stream::state::ShardMetric;
+use ground::error::{Error, Result};
 
 /// Tags of one stream. Source: AddTagsToStream, Kinesis API reference.
 pub const MAX_TAGS: usize = 50;

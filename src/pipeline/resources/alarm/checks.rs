@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_cloudwatch::types::{Dimension, DimensionFilter, Metric, MetricDataQuery, MetricStat};
 
 use super::{Alarm, Facts};
-use crate::error::{self, Result};
 use crate::pipeline::resource::{Check, CheckState, Observed};
+use ground::error::{self, Result};
 
 /// How far back values are looked for. ListMetrics names what had a value within two weeks.
 const WINDOW: Duration = Duration::from_secs(3 * 3600);

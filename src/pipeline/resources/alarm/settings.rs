@@ -6,8 +6,8 @@ use aws_sdk_cloudwatch::operation::put_metric_alarm::builders::PutMetricAlarmFlu
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, MetricAlarm, Statistic};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
 use crate::pipeline::resource::{Change, Present, Spec};
+use ground::error::{Error, Result};
 
 /// The properties of an alarm but its name. Orders that mean nothing are gone: of dimensions, of actions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

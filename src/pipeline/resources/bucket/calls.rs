@@ -11,10 +11,10 @@ use serde_json::Value;
 use super::super::common::{self, Patience, found, refused};
 use super::lifecycle::{self, Rule};
 use super::{Bucket, Encryption, Facts, SID, Versioning};
-use crate::error::{self, Error, Result};
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::Observed;
 use crate::pipeline::tags::UNFINISHED;
+use ground::error::{self, Error, Result};
 
 /// How long S3 may be busy with an earlier call for a bucket of this name.
 pub(super) const BUSY: Duration = Duration::from_secs(3 * 60);

@@ -6,8 +6,8 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use super::super::common::{Patience, found, refused};
 use super::Bucket;
 use super::calls::{ABORTED, BUSY, NO_BUCKET, built, on};
-use crate::error::{self, Error, Result};
 use crate::pipeline::event::Step;
+use ground::error::{self, Error, Result};
 
 /// Objects that one call lists or deletes. Source: DeleteObjects and ListObjectVersions, S3 API reference.
 const PAGE: i32 = 1_000;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_s3::types as sdk;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 /// What the ids of our rules begin with.
 const OURS: &str = "streamctl-";

@@ -4,10 +4,10 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::super::log_group;
 use super::{Function, role_name};
-use crate::error::{self, Error, Result};
 use crate::functions::function::{FunctionState, Readiness};
 use crate::functions::package::short;
 use crate::pipeline::resource::{Check, CheckState, Observed};
+use ground::error::{self, Error, Result};
 
 impl Function<'_> {
     /// The checks of `verify`.

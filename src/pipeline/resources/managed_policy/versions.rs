@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::super::common::while_iam_lags;
 use super::ManagedPolicy;
-use crate::error::{self, Result};
 use crate::iam;
 use crate::pipeline::event::Step;
+use ground::error::{self, Result};
 
 /// Versions a policy can have. Source: "IAM and AWS STS quotas", IAM user guide.
 const VERSIONS: usize = 5;

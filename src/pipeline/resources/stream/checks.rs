@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Facts, Stream};
-use crate::error::{self, Error, Result};
 use crate::pipeline::resource::{Check, CheckState, Observed};
 use crate::stream;
+use ground::error::{self, Error, Result};
 
 /// Partition key of the record that `verify` puts. Source: the concert pipeline's contract.
 const PARTITION_KEY: &str = "verification-test";

@@ -16,10 +16,10 @@ use super::wire::{
     built, busy, facts_of, has_index, key_schema, projection, sdk_tags, specification, tag_map, throughput,
 };
 use super::{Facts, Table};
-use crate::error::{self, Error, Result};
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{Observed, Present};
 use crate::pipeline::tags::{self, Owner, UNFINISHED};
+use ground::error::{self, Error, Result};
 
 /// How long a new, changed or deleted table may take. Filling an index of a large one takes hours, and is waited for
 /// longer: whoever stops finds it building on the next run.

@@ -7,7 +7,7 @@ use aws_smithy_types::error::operation::BuildError;
 
 use super::declared::{Attribute, Capacity, Index, Keys, Projection, Sse};
 use super::{Facts, IndexFacts};
-use crate::error::{Error, Result};
+use ground::error::{Error, Result};
 
 /// Tags of one of DynamoDB's pages.
 pub(super) fn tag_map(tags: Vec<sdk::Tag>) -> BTreeMap<String, String> {

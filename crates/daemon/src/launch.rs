@@ -1,0 +1,239 @@
+//! Starts a daemon as a process of its own, once, however many commands want it at the same time.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::Options;
+use crate::find;
+use crate::home::{HomeLock, LocalHome};
+use ground::error::{Error, Result};
+use ground::platform;
+
+/// How long a daemon may take until it answers. It takes a few hundredths of a second where the machine is idle.
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often to look whether it does.
+const POLL: Duration = Duration::from_millis(2);
+/// A log larger than this is put aside at the next start.
+const MAX_LOG: u64 = 1 << 20;
+/// What glibc's allocator keeps: without these it takes each freed answer of 14 MiB as a sign to keep more, and four
+/// readers leave 160 MB behind rather than 40. Other allocators pass over them. Source: mallopt(3).
+const ALLOCATOR: [(&str, &str); 2] = [
+    ("MALLOC_MMAP_THRESHOLD_", "4194304"),
+    ("MALLOC_TRIM_THRESHOLD_", "8388608"),
+];
+/// Lines of the log that an error shows.
+const LOG_LINES: usize = 8;
+
+/// How a daemon is started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StartOptions {
+    /// The port; without one, 4566 or the next that is free.
+    pub port: Option<u16>,
+    /// How closely the cloud keeps to AWS.
+    pub options: Options,
+}
+
+/// A running daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// What SDKs are given as endpoint.
+    pub endpoint: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Whether this call started it; if not, its options are those it was started with.
+    pub fresh: bool,
+}
+
+/// Finds the daemon of `home`, or starts it and waits until it answers.
+///
+/// # Errors
+/// Exit 4 when it cannot be started, exit 1 when `home` cannot be written.
+pub async fn start(home: &Path, options: &StartOptions) -> Result<Started> {
+    let home = LocalHome::new(home);
+    let deadline = Instant::now() + READY_TIMEOUT;
+    let mut launched: Option<Launched> = None;
+    loop {
+        if let Some((state, health)) = find(&home).await? {
+            return Ok(Started {
+                endpoint: state.endpoint(),
+                pid: health.pid,
+                fresh: launched.is_some_and(|launched| launched.child.id() == health.pid),
+            });
+        }
+        match &mut launched {
+            None => {
+                if let Some(lock) = home.lock_start()? {
+                    // Whoever had the lock before may have started one since we looked.
+                    if find(&home).await?.is_none() {
+                        launched = Some(Launched::spawn(&home, options, lock)?);
+                    }
+                    continue;
+                }
+            }
+            Some(launched) => launched.check(&home).await?,
+        }
+        if Instant::now() >= deadline {
+            let seconds = READY_TIMEOUT.as_secs();
+            return Err(failed(
+                &home,
+                format!("it was not ready within {seconds} seconds"),
+                launched.as_ref(),
+            ));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+struct Launched {
+    child: Child,
+    /// Where this daemon's part of the log begins.
+    log_start: u64,
+    _lock: HomeLock,
+}
+
+impl Launched {
+    fn spawn(home: &LocalHome, options: &StartOptions, lock: HomeLock) -> Result<Self> {
+        let failed = |error: std::io::Error| {
+            Error::unreachable("could not start the local cloud")
+                .cause(error)
+                .hint("run `streamctl local run` to start it in the foreground")
+        };
+        let (log, log_start) = open_log(home).map_err(failed)?;
+        let mut command = Command::new(program().map_err(failed)?);
+        command
+            .args(arguments(options))
+            .current_dir(home.dir())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().map_err(failed)?)
+            .stderr(log);
+        // It reads neither settings nor credentials, and should not keep them.
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("AWS_") || text.starts_with("STREAMCTL_") {
+                command.env_remove(&name);
+            }
+        }
+        command.env("STREAMCTL_HOME", home.root());
+        command.envs(ALLOCATOR);
+        Ok(Self {
+            child: platform::detach(&mut command).spawn().map_err(failed)?,
+            log_start,
+            _lock: lock,
+        })
+    }
+
+    /// Fails once the process has ended without a daemon of this home answering.
+    async fn check(&mut self, home: &LocalHome) -> Result<()> {
+        let Ok(Some(status)) = self.child.try_wait() else {
+            return Ok(());
+        };
+        // `local run` in another terminal may have been faster.
+        if find(home).await?.is_some() {
+            return Ok(());
+        }
+        Err(failed(home, format!("its process ended ({status})"), Some(self)))
+    }
+}
+
+/// This program; on Linux also after the file was replaced by a new build.
+fn program() -> std::io::Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    let running = Path::new("/proc/self/exe");
+    if !path.exists() && running.exists() {
+        return Ok(running.to_path_buf());
+    }
+    Ok(path)
+}
+
+fn arguments(options: &StartOptions) -> Vec<String> {
+    let mut arguments: Vec<String> = ["local", "run", "--detached"].map(str::to_owned).to_vec();
+    if let Some(port) = options.port {
+        arguments.push(format!("--port={port}"));
+    }
+    let Options {
+        enforce_limits,
+        iterator_lifetime,
+        status_delay,
+    } = options.options;
+    if enforce_limits {
+        arguments.push("--enforce-limits".to_owned());
+    }
+    arguments.push(format!("--iterator-lifetime={}ms", iterator_lifetime.as_millis()));
+    arguments.push(format!("--status-delay={}ms", status_delay.as_millis()));
+    arguments
+}
+
+fn open_log(home: &LocalHome) -> std::io::Result<(File, u64)> {
+    let path = home.log_file();
+    if std::fs::metadata(&path).is_ok_and(|meta| meta.len() > MAX_LOG) {
+        std::fs::rename(&path, path.with_extension("log.old"))?;
+    }
+    let log = platform::private_file().append(true).create(true).open(&path)?;
+    let length = log.metadata()?.len();
+    Ok((log, length))
+}
+
+fn failed(home: &LocalHome, why: String, launched: Option<&Launched>) -> Error {
+    let said = launched
+        .map(|launched| log_tail(home, launched.log_start))
+        .unwrap_or_default();
+    let cause = if said.is_empty() {
+        why
+    } else {
+        format!("{why}:\n{said}")
+    };
+    Error::unreachable("could not start the local cloud")
+        .cause(cause)
+        .hint(format!(
+            "see {}, or run `streamctl local run` to start it in the foreground",
+            home.log_file().display()
+        ))
+}
+
+/// The last lines that the daemon wrote.
+fn log_tail(home: &LocalHome, start: u64) -> String {
+    let mut text = Vec::new();
+    let read = File::open(home.log_file()).and_then(|mut log| {
+        log.seek(SeekFrom::Start(start))?;
+        log.read_to_end(&mut text)
+    });
+    if read.is_err() {
+        return String::new();
+    }
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_travel_as_arguments() {
+        let options = StartOptions {
+            port: Some(0),
+            options: Options {
+                enforce_limits: true,
+                ..Options::default()
+            },
+        };
+        assert_eq!(
+            arguments(&options).join(" "),
+            "local run --detached --port=0 --enforce-limits --iterator-lifetime=300000ms --status-delay=20ms"
+        );
+    }
+
+    #[test]
+    fn the_tail_is_of_this_start_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = LocalHome::new(dir.path());
+        home.prepare().unwrap();
+        std::fs::write(home.log_file(), "old\nerror: one\nhint: two\n").unwrap();
+        assert_eq!(log_tail(&home, 4), "error: one\nhint: two");
+        assert_eq!(log_tail(&home, 400), "");
+    }
+}

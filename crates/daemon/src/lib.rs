@@ -1,0 +1,217 @@
+//! The process that runs the local cloud: found, started, asked for its status, stopped.
+//!
+//! Owns the home directory of the local cloud, the state file, and the few HTTP requests between two streamctl processes.
+//! Knows nothing of the services inside: the daemon itself is in the crate `local-cloud`.
+//!
+//! A daemon belongs to a home. It holds the home's lock for as long as it lives, so there is never a second one, and
+//! names its port in a state file. The file may outlive it (a kill): what it says counts only if the process it names
+//! answers there.
+
+mod client;
+pub mod home;
+mod launch;
+mod options;
+pub mod protocol;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+
+pub use launch::{StartOptions, Started, start};
+pub use options::{Options, RunOptions};
+
+use ground::error::{Error, Result};
+use home::{HomeLock, LocalHome, State};
+use protocol::{HEALTH_PATH, Health, STOP_PATH, TOKEN_HEADER};
+
+/// How long a daemon may take to answer that it is well: much, since the machine may be busy.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a daemon may take to stop: the requests under way and the writing of its files.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Runs the local cloud in this process until the future ends or it is told to over HTTP. The function is called once the
+/// cloud answers. `main` hands it to the commands, which do not depend on the crate `local-cloud`.
+pub type Run = for<'a> fn(
+    home: &'a Path,
+    options: RunOptions,
+    ready: Box<dyn FnOnce(&State) + Send + 'a>,
+    stop: BoxFuture<'a, ()>,
+) -> BoxFuture<'a, Result<()>>;
+
+/// The endpoint of the running local cloud of `home`, started if it is not running.
+///
+/// # Errors
+/// Exit 4 when it cannot be started, exit 1 when `home` cannot be written.
+pub async fn ensure_running(home: &Path) -> Result<String> {
+    let started = start(home, &StartOptions::default()).await?;
+    Ok(started.endpoint)
+}
+
+/// How the local cloud of a home is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// Whether it runs; if not, only `home` and `log` are known.
+    pub running: bool,
+    /// What SDKs are given as endpoint.
+    pub endpoint: Option<String>,
+    /// Its process id.
+    pub pid: Option<u32>,
+    /// The version of streamctl it runs.
+    pub version: Option<String>,
+    /// Seconds since it started.
+    pub uptime_seconds: Option<u64>,
+    /// Resident memory, where the platform tells.
+    pub resident_bytes: Option<u64>,
+    /// Streams of all accounts and regions.
+    pub streams: Option<u64>,
+    /// Requests answered since it started.
+    pub requests: Option<u64>,
+    /// The directory of its files.
+    pub home: String,
+    /// What it says.
+    pub log: String,
+}
+
+/// How the local cloud of `home` is. Starts nothing.
+///
+/// # Errors
+/// Exit 4 when there is a daemon that does not answer.
+pub async fn status(home: &Path) -> Result<Status> {
+    let home = LocalHome::new(home);
+    let found = find(&home).await?;
+    let (state, health) = found.unzip();
+    Ok(Status {
+        running: health.is_some(),
+        endpoint: state.as_ref().map(State::endpoint),
+        pid: health.as_ref().map(|health| health.pid),
+        version: health.as_ref().map(|health| health.version.clone()),
+        uptime_seconds: health.as_ref().map(|health| health.uptime_seconds),
+        resident_bytes: health.as_ref().and_then(|health| health.resident_bytes),
+        streams: health.as_ref().map(|health| health.streams),
+        requests: health.as_ref().map(|health| health.requests),
+        home: home.dir().display().to_string(),
+        log: home.log_file().display().to_string(),
+    })
+}
+
+/// Stops the daemon of `home` and waits until it has gone; gives its process id, or `None` when none was running.
+///
+/// # Errors
+/// Exit 1 when it does not stop, exit 4 when it does not answer.
+pub async fn stop(home: &Path) -> Result<Option<u32>> {
+    let home = LocalHome::new(home);
+    let Some((state, health)) = find(&home).await? else {
+        return Ok(None);
+    };
+    let hint = format!("end the process {} by hand", health.pid);
+    let request = client::Request {
+        method: "POST",
+        path: STOP_PATH,
+        headers: &[(TOKEN_HEADER, &state.token)],
+    };
+    let answer = client::send(state.port, &request, STOP_TIMEOUT).await;
+    match answer {
+        Ok(answer) if answer.status == 202 => {}
+        Ok(answer) => {
+            return Err(Error::failed("the local cloud refused to stop")
+                .cause(format!("HTTP {}", answer.status))
+                .hint(hint));
+        }
+        Err(error) => {
+            return Err(Error::failed("the local cloud could not be asked to stop")
+                .cause(error)
+                .hint(hint));
+        }
+    }
+    if lock_within(&home, STOP_TIMEOUT).await?.is_none() {
+        return Err(Error::failed(format!(
+            "the local cloud has not stopped within {} seconds",
+            STOP_TIMEOUT.as_secs()
+        ))
+        .hint(hint));
+    }
+    Ok(Some(health.pid))
+}
+
+/// What [`reset`] did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reset {
+    /// Whether a daemon was running, and was stopped.
+    pub stopped: bool,
+    /// Whether there was data, and it was deleted.
+    pub deleted: bool,
+    /// The directory of the data.
+    pub data: String,
+}
+
+/// Stops the daemon of `home` and deletes all data of its local cloud.
+///
+/// # Errors
+/// As [`stop`]; exit 1 when the data cannot be deleted, or is not ours.
+pub async fn reset(home: &Path) -> Result<Reset> {
+    let stopped = stop(home).await?.is_some();
+    let home = LocalHome::new(home);
+    let Some(lock) = lock_within(&home, STOP_TIMEOUT).await? else {
+        return Err(
+            Error::failed("another process is using the local cloud of this home")
+                .hint("run `streamctl local status`, then try again"),
+        );
+    };
+    home.remove_state();
+    Ok(Reset {
+        stopped,
+        deleted: home.delete_data(&lock)?,
+        data: home.data_dir().display().to_string(),
+    })
+}
+
+/// The running daemon of `home`.
+///
+/// # Errors
+/// Exit 4 when one runs and does not answer.
+pub async fn find(home: &LocalHome) -> Result<Option<(State, Health)>> {
+    let Some(state) = home.read_state() else {
+        return Ok(None);
+    };
+    let request = client::Request {
+        method: "GET",
+        path: HEALTH_PATH,
+        headers: &[],
+    };
+    let answer = client::send(state.port, &request, HEALTH_TIMEOUT).await;
+    let health: Option<Health> = match answer {
+        Ok(answer) => serde_json::from_slice(&answer.body).ok(),
+        // Hung, unless the port belongs to someone else by now.
+        Err(error) if error.kind() == std::io::ErrorKind::TimedOut && home.lock_daemon()?.is_none() => {
+            return Err(
+                Error::unreachable("the local cloud is running but does not answer")
+                    .cause(format!("process {}, port {}", state.pid, state.port))
+                    .hint(format!(
+                        "end the process {} by hand, then run the command again",
+                        state.pid
+                    )),
+            );
+        }
+        Err(_) => None,
+    };
+    // The port may be another's by now, even that of another home's daemon. Not told by the home's path: there may be
+    // more than one path to it.
+    let is_ours = |health: &Health| health.pid == state.pid && health.started_ms == state.started_ms;
+    Ok(health.filter(is_ours).map(|health| (state, health)))
+}
+
+/// The daemon's lock, as soon as no other process has it.
+pub async fn lock_within(home: &LocalHome, patience: Duration) -> Result<Option<HomeLock>> {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(lock) = home.lock_daemon()? {
+            return Ok(Some(lock));
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,8 @@
+//! What every crate of streamctl may use: errors, exit codes, platform code.
+//!
+//! Owns no feature and keeps no state. Knows none of the other crates, no terminal and no command line.
+
+pub mod error;
+pub mod exit;
+pub mod platform;
+pub mod stop;

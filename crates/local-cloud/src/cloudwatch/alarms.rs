@@ -1,0 +1,422 @@
+//! All alarms: their operations, their evaluation, and what they do when their state changes.
+//!
+//! Alarms are evaluated on the metrics of this store, each at least once a minute; a change of state is in the history
+//! and handed to the topics that the alarm names. Kept in one file, replaced with each change.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::alarm::{self, Alarm, MissingData, State};
+use super::evaluate;
+use super::fault::Fault;
+use super::input::Fields;
+use super::store::Store;
+use super::wire::Out;
+use crate::Caller;
+
+/// Source: DescribeAlarms, `MaxRecords`.
+const MAX_RECORDS: i64 = 100;
+/// Source: DeleteAlarms, "as many as 100 alarms"; DescribeAlarms, `AlarmNames`.
+const MAX_NAMES: usize = 100;
+/// Changes of state that are remembered, of all alarms.
+const HISTORY: usize = 1000;
+
+/// Account, region and name.
+type Key = (String, String, String);
+
+/// What an alarm has for a topic.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notification {
+    /// ARN of the topic.
+    pub topic: String,
+    /// The mail's subject.
+    pub subject: String,
+    /// The message: JSON, as CloudWatch sends it.
+    pub message: String,
+}
+
+/// One line of an alarm's history.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Past {
+    key: Key,
+    at_ms: i64,
+    kind: String,
+    summary: String,
+    data: String,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Kept {
+    alarms: Vec<(Key, Alarm)>,
+    history: VecDeque<Past>,
+}
+
+/// All alarms of all accounts and regions.
+#[derive(Debug, Default)]
+pub(super) struct Alarms {
+    file: PathBuf,
+    alarms: BTreeMap<Key, Alarm>,
+    history: VecDeque<Past>,
+    /// What changes of state have for topics, not yet taken.
+    outbox: Vec<Notification>,
+}
+
+impl Alarms {
+    /// The alarms kept in `dir`.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub(super) fn open(dir: &Path) -> std::io::Result<Self> {
+        let file = dir.join("alarms.json");
+        let kept: Kept = super::dashboards::read_file(&file)?;
+        Ok(Self {
+            file,
+            alarms: kept.alarms.into_iter().collect(),
+            history: kept.history,
+            outbox: Vec::new(),
+        })
+    }
+
+    /// Writes the file. A failure is logged: the answer to the change has its effect in memory all the same.
+    fn save(&self) {
+        let kept = Kept {
+            alarms: self
+                .alarms
+                .iter()
+                .map(|(key, alarm)| (key.clone(), alarm.clone()))
+                .collect(),
+            history: self.history.clone(),
+        };
+        super::dashboards::write_file(&self.file, &kept);
+    }
+
+    pub(super) fn put(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<(), Fault> {
+        let mut alarm = Alarm::read(input, now_ms)?;
+        let key = key(caller, &alarm.name);
+        let (word, past) = match self.alarms.get(&key) {
+            Some(before) => {
+                alarm = alarm.replacing(before);
+                ("updated", "ConfigurationUpdate")
+            }
+            None => ("created", "ConfigurationUpdate"),
+        };
+        let summary = format!("Alarm \"{}\" {word}", alarm.name);
+        self.remember(&key, now_ms, past, summary, String::from("{}"));
+        self.alarms.insert(key, alarm);
+        self.save();
+        Ok(())
+    }
+
+    pub(super) fn delete(&mut self, caller: &Caller, input: &Fields<'_>) -> Result<(), Fault> {
+        // One that does not exist is passed over. Source: DeleteAlarms: no error for it.
+        for name in input.words("AlarmNames", MAX_NAMES)? {
+            self.alarms.remove(&key(caller, name));
+        }
+        self.save();
+        Ok(())
+    }
+
+    pub(super) fn describe(&self, caller: &Caller, input: &Fields<'_>) -> Result<Out, Fault> {
+        let names = input.words("AlarmNames", MAX_NAMES)?;
+        let prefix = input.text("AlarmNamePrefix", 255)?;
+        if !names.is_empty() && prefix.is_some() {
+            return Err(Fault::combination(
+                "AlarmNames and AlarmNamePrefix must not be given together.",
+            ));
+        }
+        let state = match input.text("StateValue", 255)? {
+            Some(word) => Some(State::parse(word).ok_or_else(|| input.invalid("StateValue", word))?),
+            None => None,
+        };
+        let action = input.text("ActionPrefix", 1024)?;
+        let types = input.words("AlarmTypes", 3)?;
+        let metric_alarms = types.is_empty() || types.contains(&"MetricAlarm");
+        let wanted = |alarm: &&Alarm| {
+            metric_alarms
+                && (names.is_empty() || names.contains(&alarm.name.as_str()))
+                && prefix.is_none_or(|prefix| alarm.name.starts_with(prefix))
+                && state.is_none_or(|state| alarm.state == state)
+                && action.is_none_or(|action| all_actions(alarm).any(|arn| arn.starts_with(action)))
+        };
+        let max = input.integer("MaxRecords")?.unwrap_or(50);
+        if !(1..=MAX_RECORDS).contains(&max) {
+            return Err(input.invalid("MaxRecords", max));
+        }
+        let after = input.text("NextToken", 1024)?;
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
+        let mut page: Vec<&Alarm> = self
+            .of(caller)
+            .filter(|alarm| after.is_none_or(|after| alarm.name.as_str() > after))
+            .filter(wanted)
+            .take(max + 1)
+            .collect();
+        let more = page.len() > max;
+        page.truncate(max);
+        let next = page.last().filter(|_| more).map(|alarm| alarm.name.clone());
+        let mut out = vec![
+            (
+                "MetricAlarms",
+                Out::List(page.iter().map(|alarm| alarm.out(caller)).collect()),
+            ),
+            ("CompositeAlarms", Out::List(Vec::new())),
+        ];
+        out.extend(next.map(|next| ("NextToken", Out::Text(next))));
+        Ok(Out::Struct(out))
+    }
+
+    pub(super) fn describe_for_metric(&self, caller: &Caller, input: &Fields<'_>) -> Result<Out, Fault> {
+        let metric = input.need_text("MetricName", 255)?;
+        let namespace = super::put::namespace(input)?.ok_or_else(|| Fault::missing("Namespace"))?;
+        let mut dimensions = input.dimensions(30)?;
+        dimensions.sort();
+        let alarms = self.of(caller).filter(|alarm| {
+            let mut theirs = alarm.dimensions.clone();
+            theirs.sort();
+            alarm.metric == metric && alarm.namespace == namespace && theirs == dimensions
+        });
+        let alarms = alarms.map(|alarm| alarm.out(caller)).collect();
+        Ok(Out::Struct(vec![("MetricAlarms", Out::List(alarms))]))
+    }
+
+    pub(super) fn history(&self, caller: &Caller, input: &Fields<'_>) -> Result<Out, Fault> {
+        let name = input.text("AlarmName", 255)?;
+        let max = input
+            .integer("MaxRecords")?
+            .unwrap_or(MAX_RECORDS)
+            .clamp(1, MAX_RECORDS);
+        let items = self
+            .history
+            .iter()
+            .rev()
+            .filter(|past| past.key.0 == caller.account && past.key.1 == caller.region)
+            .filter(|past| name.is_none_or(|name| past.key.2 == name))
+            .take(usize::try_from(max).unwrap_or(usize::MAX))
+            .map(|past| {
+                Out::Struct(vec![
+                    ("AlarmName", Out::Text(past.key.2.clone())),
+                    ("AlarmType", Out::Text("MetricAlarm".to_owned())),
+                    ("Timestamp", Out::Time(past.at_ms)),
+                    ("HistoryItemType", Out::Text(past.kind.clone())),
+                    ("HistorySummary", Out::Text(past.summary.clone())),
+                    ("HistoryData", Out::Text(past.data.clone())),
+                ])
+            });
+        Ok(Out::Struct(vec![(
+            "AlarmHistoryItems",
+            Out::List(items.collect()),
+        )]))
+    }
+
+    pub(super) fn set_state(
+        &mut self,
+        caller: &Caller,
+        input: &Fields<'_>,
+        now_ms: i64,
+    ) -> Result<(), Fault> {
+        let name = input.need_text("AlarmName", 255)?;
+        let word = input.need_text("StateValue", 255)?;
+        let state = State::parse(word).ok_or_else(|| input.invalid("StateValue", word))?;
+        let verdict = evaluate::Verdict {
+            state,
+            reason: input.need_text("StateReason", 1023)?.to_owned(),
+            reason_data: input.text("StateReasonData", 4000)?.unwrap_or("{}").to_owned(),
+        };
+        let key = key(caller, name);
+        if !self.alarms.contains_key(&key) {
+            return Err(Fault::not_found(
+                "ResourceNotFound",
+                format!("Unknown alarm {name}"),
+            ));
+        }
+        self.settle(&key, verdict, now_ms);
+        self.save();
+        Ok(())
+    }
+
+    pub(super) fn enable(&mut self, caller: &Caller, input: &Fields<'_>, on: bool) -> Result<(), Fault> {
+        for name in input.words("AlarmNames", MAX_NAMES)? {
+            if let Some(alarm) = self.alarms.get_mut(&key(caller, name)) {
+                alarm.actions_enabled = on;
+            }
+        }
+        self.save();
+        Ok(())
+    }
+
+    /// Whether there is an alarm with this ARN.
+    pub(super) fn has_arn(&self, caller: &Caller, arn: &str) -> bool {
+        self.of(caller)
+            .any(|alarm| alarm::arn(caller, &alarm.name) == arn)
+    }
+
+    /// Evaluates every alarm.
+    pub(super) fn evaluate(&mut self, store: &Store, now_ms: i64) {
+        let verdicts: Vec<(Key, evaluate::Verdict)> = self
+            .alarms
+            .iter()
+            .map(|(key, alarm)| {
+                let caller = Caller {
+                    account: key.0.clone(),
+                    region: key.1.clone(),
+                };
+                (key.clone(), evaluate::evaluate(alarm, &caller, store, now_ms))
+            })
+            .collect();
+        let mut changed = false;
+        for (key, verdict) in verdicts {
+            if self
+                .alarms
+                .get(&key)
+                .is_some_and(|alarm| alarm.state != verdict.state)
+            {
+                self.settle(&key, verdict, now_ms);
+                changed = true;
+            }
+        }
+        if changed {
+            self.save();
+        }
+    }
+
+    /// What is to be published, once.
+    pub(super) fn take_outbox(&mut self) -> Vec<Notification> {
+        std::mem::take(&mut self.outbox)
+    }
+
+    fn settle(&mut self, key: &Key, verdict: evaluate::Verdict, now_ms: i64) {
+        let Some(alarm) = self.alarms.get_mut(key) else {
+            return;
+        };
+        let before = alarm.state;
+        alarm.state = verdict.state;
+        alarm.reason = verdict.reason;
+        alarm.reason_data = Some(verdict.reason_data);
+        alarm.state_updated_ms = now_ms;
+        if before == alarm.state {
+            return;
+        }
+        alarm.state_changed_ms = now_ms;
+        let alarm = alarm.clone();
+        let summary = format!("Alarm updated from {} to {}", before.word(), alarm.state.word());
+        let data = json!({
+            "version": "1.0",
+            "oldState": {"stateValue": before.word()},
+            "newState": {"stateValue": alarm.state.word(), "stateReason": alarm.reason},
+        });
+        self.remember(key, now_ms, "StateUpdate", summary, data.to_string());
+        if !alarm.actions_enabled {
+            return;
+        }
+        let caller = Caller {
+            account: key.0.clone(),
+            region: key.1.clone(),
+        };
+        for action in alarm.actions() {
+            let summary = format!("Successfully executed action {action}");
+            self.remember(key, now_ms, "Action", summary, String::from("{}"));
+            self.outbox
+                .push(notification(&alarm, &caller, before, action, now_ms));
+        }
+    }
+
+    fn remember(&mut self, key: &Key, at_ms: i64, kind: &str, summary: String, data: String) {
+        if self.history.len() >= HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back(Past {
+            key: key.clone(),
+            at_ms,
+            kind: kind.to_owned(),
+            summary,
+            data,
+        });
+    }
+
+    fn of<'a>(&'a self, caller: &'a Caller) -> impl Iterator<Item = &'a Alarm> {
+        self.alarms
+            .iter()
+            .filter(|(key, _)| key.0 == caller.account && key.1 == caller.region)
+            .map(|(_, alarm)| alarm)
+    }
+}
+
+fn all_actions(alarm: &Alarm) -> impl Iterator<Item = &String> {
+    alarm
+        .ok_actions
+        .iter()
+        .chain(&alarm.alarm_actions)
+        .chain(&alarm.insufficient_data_actions)
+}
+
+fn key(caller: &Caller, name: &str) -> Key {
+    (caller.account.clone(), caller.region.clone(), name.to_owned())
+}
+
+/// What CloudWatch publishes. Source: "Amazon SNS notifications" of alarms, CloudWatch user guide.
+fn notification(alarm: &Alarm, caller: &Caller, before: State, topic: &str, now_ms: i64) -> Notification {
+    let place = region_name(&caller.region);
+    let dimensions: Vec<_> = alarm
+        .dimensions
+        .iter()
+        .map(|(name, value)| json!({"name": name, "value": value}))
+        .collect();
+    let mut trigger = json!({
+        "MetricName": alarm.metric,
+        "Namespace": alarm.namespace,
+        "StatisticType": alarm.statistic_field(),
+        "Statistic": alarm.statistic.to_uppercase(),
+        "Unit": alarm.unit,
+        "Dimensions": dimensions,
+        "Period": alarm.period,
+        "EvaluationPeriods": alarm.evaluation_periods,
+        "ComparisonOperator": alarm.comparison.name(),
+        "Threshold": alarm.threshold,
+        "TreatMissingData": alarm.missing_data.unwrap_or(MissingData::Missing).name(),
+        "EvaluateLowSampleCountPercentile": "",
+    });
+    if let Some(needed) = alarm.datapoints_to_alarm {
+        trigger["DatapointsToAlarm"] = needed.into();
+    }
+    let message = json!({
+        "AlarmName": alarm.name,
+        "AlarmDescription": alarm.description,
+        "AWSAccountId": caller.account,
+        "AlarmConfigurationUpdatedTimestamp": evaluate::long_time(alarm.configured_ms),
+        "NewStateValue": alarm.state.word(),
+        "NewStateReason": alarm.reason,
+        "StateChangeTime": evaluate::long_time(now_ms),
+        "Region": place,
+        "AlarmArn": alarm::arn(caller, &alarm.name),
+        "OldStateValue": before.word(),
+        "OKActions": alarm.ok_actions,
+        "AlarmActions": alarm.alarm_actions,
+        "InsufficientDataActions": alarm.insufficient_data_actions,
+        "Trigger": trigger,
+    });
+    Notification {
+        topic: topic.to_owned(),
+        // Source: Publish, `Subject`: at most 100 characters.
+        subject: format!("{}: \"{}\" in {place}", alarm.state.word(), alarm.name)
+            .chars()
+            .take(100)
+            .collect(),
+        message: message.to_string(),
+    }
+}
+
+/// The region as CloudWatch writes it into mails, where it is known. Source: "AWS Regions", AWS general reference.
+fn region_name(region: &str) -> &str {
+    match region {
+        "us-east-1" => "US East (N. Virginia)",
+        "us-east-2" => "US East (Ohio)",
+        "us-west-1" => "US West (N. California)",
+        "us-west-2" => "US West (Oregon)",
+        "eu-west-1" => "EU (Ireland)",
+        "eu-central-1" => "EU (Frankfurt)",
+        "ap-northeast-1" => "Asia Pacific (Tokyo)",
+        other => other,
+    }
+}

@@ -1,0 +1,111 @@
+//! Smithy RPC v2 CBOR: times are tag 1, numbers come back as doubles.
+
+use ciborium::Value as Cbor;
+use serde_json::{Map, Value};
+
+use super::Out;
+use crate::cloudwatch::fault::Fault;
+
+/// How deep a request may nest.
+const MAX_DEPTH: usize = 32;
+
+pub(super) fn read(body: &[u8]) -> Result<Map<String, Value>, Fault> {
+    if body.is_empty() {
+        return Ok(Map::new());
+    }
+    let malformed = || Fault::malformed("The request body is not valid CBOR.");
+    let value: Cbor =
+        ciborium::de::from_reader_with_recursion_limit(body, MAX_DEPTH).map_err(|_| malformed())?;
+    match tree(value) {
+        Value::Object(map) => Ok(map),
+        _ => Err(malformed()),
+    }
+}
+
+fn tree(value: Cbor) -> Value {
+    match value {
+        Cbor::Integer(number) => {
+            let number = i128::from(number);
+            i64::try_from(number).map_or_else(
+                #[allow(clippy::cast_precision_loss, reason = "beyond what any field takes")]
+                |_| Value::from(number as f64),
+                Value::from,
+            )
+        }
+        // JSON has no NaN; as words they are refused where a number is read.
+        Cbor::Float(number) if !number.is_finite() => Value::String(number.to_string()),
+        Cbor::Float(number) => Value::from(number),
+        Cbor::Text(text) => Value::String(text),
+        Cbor::Bool(flag) => Value::Bool(flag),
+        Cbor::Tag(_, inner) => tree(*inner),
+        Cbor::Array(items) => Value::Array(items.into_iter().map(tree).collect()),
+        Cbor::Map(entries) => Value::Object(
+            entries
+                .into_iter()
+                .filter_map(|(key, value)| Some((key.into_text().ok()?, tree(value))))
+                .collect(),
+        ),
+        _ => Value::Null,
+    }
+}
+
+pub(super) fn write(out: Option<&Out>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1024);
+    let value = out.map_or_else(|| Cbor::Map(Vec::new()), value);
+    // A vector takes every byte, and every value here has a CBOR form.
+    let _ = ciborium::into_writer(&value, &mut bytes);
+    bytes
+}
+
+fn value(out: &Out) -> Cbor {
+    match out {
+        Out::Text(text) => Cbor::Text(text.clone()),
+        Out::Number(number) => Cbor::Float(*number),
+        Out::Whole(number) => Cbor::Integer((*number).into()),
+        Out::Flag(flag) => Cbor::Bool(*flag),
+        Out::Time(ms) => Cbor::Tag(1, Box::new(Cbor::Float(seconds(*ms)))),
+        Out::List(items) => Cbor::Array(items.iter().map(value).collect()),
+        Out::Struct(fields) => Cbor::Map(
+            fields
+                .iter()
+                .map(|(name, out)| (Cbor::from(*name), value(out)))
+                .collect(),
+        ),
+        Out::Map(entries) => Cbor::Map(
+            entries
+                .iter()
+                .map(|(key, out)| (Cbor::from(key.as_str()), value(out)))
+                .collect(),
+        ),
+    }
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "milliseconds of this age of the world are exact"
+)]
+pub(super) fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_not_believed() {
+        // Arrays, maps and texts that claim 2^56 entries.
+        for first in [0x9b, 0xbb, 0x7b] {
+            assert!(read(&[first, 1, 0, 0, 0, 0, 0, 0, 0]).is_err());
+        }
+        assert!(read(&[0x81; 10_000]).is_err());
+        assert!(read(&[0xc1; 10_000]).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(0u8.., 0..200)) {
+            let _ = read(&bytes);
+        }
+    }
+}

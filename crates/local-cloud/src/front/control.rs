@@ -1,0 +1,102 @@
+//! The daemon's own paths, below `/_streamctl/`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use http::header::HeaderValue;
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use daemon::protocol::{HEALTH_PATH, Health, STOP_PATH, TOKEN_HEADER};
+
+use crate::Body;
+use crate::answer::{answer, whole};
+use ground::platform;
+
+/// Who runs the front door.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The directory of the cloud's files, as shown to the user.
+    pub home: String,
+    /// When the daemon started, in milliseconds since the Unix epoch.
+    pub started_ms: i64,
+    /// What a request to stop must show.
+    pub token: String,
+}
+
+pub(super) struct Control {
+    identity: Identity,
+    started: Instant,
+    requests: AtomicU64,
+    stop: watch::Sender<bool>,
+}
+
+impl Control {
+    pub fn new(identity: Identity) -> Self {
+        Self {
+            identity,
+            started: Instant::now(),
+            requests: AtomicU64::new(0),
+            stop: watch::channel(false).0,
+        }
+    }
+
+    pub fn count_request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Ends once [`Control::stop`] is called, or was.
+    pub fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut stop = self.stop.subscribe();
+        async move {
+            // An error means that the front door itself is gone.
+            let _ = stop.wait_for(|stop| *stop).await;
+        }
+    }
+
+    pub fn answer(&self, parts: &Parts, streams: u64) -> Response<Body> {
+        match (&parts.method, parts.uri.path()) {
+            (&Method::GET, HEALTH_PATH) => json(StatusCode::OK, &self.health(streams)),
+            (&Method::POST, STOP_PATH) => self.answer_stop(parts),
+            (_, HEALTH_PATH | STOP_PATH) => say(StatusCode::METHOD_NOT_ALLOWED, "another method is needed"),
+            _ => say(StatusCode::NOT_FOUND, "no such path"),
+        }
+    }
+
+    fn answer_stop(&self, parts: &Parts) -> Response<Body> {
+        let shown = parts.headers.get(TOKEN_HEADER).map(HeaderValue::as_bytes);
+        if shown != Some(self.identity.token.as_bytes()) {
+            return say(StatusCode::FORBIDDEN, "the token is missing or wrong");
+        }
+        self.stop();
+        say(StatusCode::ACCEPTED, "stopping")
+    }
+
+    fn health(&self, streams: u64) -> Health {
+        Health {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started_ms: self.identity.started_ms,
+            uptime_seconds: self.started.elapsed().as_secs(),
+            home: self.identity.home.clone(),
+            requests: self.requests.load(Ordering::Relaxed),
+            streams,
+            resident_bytes: platform::resident_bytes(),
+        }
+    }
+}
+
+fn say(status: StatusCode, message: &str) -> Response<Body> {
+    json(status, &serde_json::json!({ "message": message }))
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
+    let body = serde_json::to_vec(value).unwrap_or_default();
+    answer(status.as_u16(), "application/json", whole(body))
+}

@@ -1,0 +1,156 @@
+//! CreateStream, DeleteStream.
+
+use std::collections::BTreeSet;
+
+use crate::kinesis::catalog::caller_of;
+use crate::kinesis::control::account::{ON_DEMAND_STREAM_LIMIT, shard_limit};
+use crate::kinesis::error::{ApiError, Result};
+use crate::kinesis::model::input::{self, text};
+use crate::kinesis::service::{Context, Service};
+use crate::kinesis::stream::lineage;
+use crate::kinesis::stream::meta::{Distribution, Encryption, Mode, Status, StreamMeta};
+
+/// Shards of a new on-demand stream. Source: "Choose the right mode", developer guide.
+pub const ON_DEMAND_SHARDS: u32 = 4;
+/// Most shards of one stream.
+pub const MAX_SHARDS: i64 = 10_000;
+/// Most streams in CREATING at once.
+const MAX_CREATING: usize = 5;
+
+/// CreateStream.
+///
+/// # Errors
+/// Those of the API.
+pub fn create_stream(service: &Service, context: &Context, input: input::CreateStream) -> Result<()> {
+    let meta = new_stream(service, context, &input)?;
+    let (mode, region) = (meta.mode, meta.region.clone());
+    let added = meta.shards.len() as i64;
+    service.catalog.create(meta, context.now_ms, |others| {
+        let views: Vec<_> = others.iter().map(|s| s.view(context.now_ms)).collect();
+        let creating = views.iter().filter(|v| v.meta.status == Status::Creating).count();
+        if service.options.enforce_limits && creating >= MAX_CREATING {
+            return Err(ApiError::limit_exceeded(format!(
+                "This request would exceed the limit of {MAX_CREATING} streams in CREATING state for the account {}.",
+                context.caller.account
+            )));
+        }
+        let of_mode = |mode| views.iter().filter(move |v| v.meta.mode == mode);
+        match mode {
+            Mode::Provisioned => {
+                let open = of_mode(Mode::Provisioned).map(|v| v.open_count() as i64).sum();
+                admit_shards(&context.caller.account, &region, open, added)
+            }
+            Mode::OnDemand if of_mode(Mode::OnDemand).count() as i64 >= ON_DEMAND_STREAM_LIMIT => {
+                Err(ApiError::limit_exceeded(format!(
+                    "This request would exceed the on-demand stream limit for the account {}. Limit: {}.",
+                    context.caller.account, ON_DEMAND_STREAM_LIMIT
+                )))
+            }
+            Mode::OnDemand => Ok(()),
+        }
+    })
+}
+
+/// Refuses shards beyond the account's quota.
+///
+/// # Errors
+/// `LimitExceededException`.
+pub fn admit_shards(account: &str, region: &str, open: i64, added: i64) -> Result<()> {
+    let limit = shard_limit(region);
+    if open + added <= limit {
+        return Ok(());
+    }
+    Err(ApiError::limit_exceeded(format!(
+        "This request would exceed the shard limit for the account {account} in {region}. Current shard count for the \
+         account: {open}. Limit: {limit}. Number of additional shards that would have resulted from this request: \
+         {added}. Refer to the AWS Service Limits page (http://docs.aws.amazon.com/general/latest/gr/\
+         aws_service_limits.html) for current limits and how to request higher limits."
+    )))
+}
+
+fn new_stream(service: &Service, context: &Context, input: &input::CreateStream) -> Result<StreamMeta> {
+    let mode = match &input.stream_mode_details {
+        Some(details) => Mode::parse(text(&details.stream_mode)).unwrap_or(Mode::Provisioned),
+        None => Mode::Provisioned,
+    };
+    let distribution = input.distribution.as_deref().and_then(Distribution::parse);
+    let shards = shard_count(context, mode, input.shard_count)?;
+    if mode == Mode::Provisioned && (input.warm_throughput.is_some() || distribution.is_some()) {
+        return Err(ApiError::validation(
+            "WarmThroughputMiBps and RecordDistributionStrategy are only supported for streams in ON_DEMAND mode.",
+        ));
+    }
+    if input.warm_throughput.is_some() {
+        super::capacity::require_commitment(service, context)?;
+        super::capacity::check_warm_throughput(input.warm_throughput)?;
+    }
+    let name = text(&input.stream_name);
+    let tags = super::tags::initial(input.tags.clone(), name, &context.caller.account)?;
+    Ok(StreamMeta {
+        version: StreamMeta::VERSION,
+        account: context.caller.account.clone(),
+        region: context.caller.region.clone(),
+        name: name.to_owned(),
+        id: rand::random(),
+        created_ms: context.now_ms,
+        status: Status::Creating,
+        due_ms: service.due(context.now_ms),
+        mode,
+        retention_hours: 24,
+        expired_before_ms: i64::MIN,
+        encryption: Encryption::None,
+        next_encryption: None,
+        monitoring: BTreeSet::new(),
+        tags,
+        policy: None,
+        consumers: Vec::new(),
+        shards: lineage::initial(shards, context.now_ms),
+        max_record_kib: input.max_record_size.unwrap_or(1024),
+        warm_throughput: input.warm_throughput,
+        distribution: distribution.unwrap_or(Distribution::UserPartitionKey),
+        reshards_ms: Vec::new(),
+        key_starts_ms: Vec::new(),
+        key_stops_ms: Vec::new(),
+        mode_switches_ms: Vec::new(),
+    })
+}
+
+/// How many shards a new stream has.
+fn shard_count(context: &Context, mode: Mode, wanted: Option<i64>) -> Result<u32> {
+    match (mode, wanted) {
+        (Mode::OnDemand, None) => Ok(ON_DEMAND_SHARDS),
+        (Mode::OnDemand, Some(_)) => Err(ApiError::validation(
+            "ShardCount must not be specified when the stream mode is ON_DEMAND.",
+        )),
+        (Mode::Provisioned, None) => Err(ApiError::validation(
+            "ShardCount must be specified when the stream mode is PROVISIONED.",
+        )),
+        (Mode::Provisioned, Some(count)) => {
+            // Before the shards are laid out: a number beyond the quota may be beyond memory.
+            admit_shards(&context.caller.account, &context.caller.region, 0, count)?;
+            Ok(u32::try_from(count).unwrap_or(u32::MAX))
+        }
+    }
+}
+
+/// DeleteStream.
+///
+/// # Errors
+/// Those of the API.
+pub fn delete_stream(service: &Service, context: &Context, input: input::DeleteStream) -> Result<()> {
+    let stream = service.find(context, &input)?;
+    let due_ms = service.due(context.now_ms);
+    stream.change_active(context.now_ms, |meta| {
+        if !meta.consumers.is_empty() && input.enforce_consumer_deletion != Some(true) {
+            return Err(ApiError::in_use(format!(
+                "Stream {} under account {} has registered consumers; set EnforceConsumerDeletion to delete it with \
+                 them.",
+                meta.name,
+                caller_of(meta).account
+            )));
+        }
+        meta.status = Status::Deleting;
+        meta.due_ms = due_ms;
+        Ok(())
+    })
+}

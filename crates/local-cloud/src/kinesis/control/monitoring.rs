@@ -1,0 +1,66 @@
+//! EnableEnhancedMonitoring, DisableEnhancedMonitoring.
+
+use std::collections::BTreeSet;
+
+use crate::kinesis::error::Result;
+use crate::kinesis::model::input;
+use crate::kinesis::model::output;
+use crate::kinesis::service::{Context, Service};
+use crate::kinesis::stream::meta::ShardMetric;
+
+/// EnableEnhancedMonitoring.
+///
+/// # Errors
+/// Those of the API.
+pub fn enable(
+    service: &Service,
+    context: &Context,
+    input: input::EnhancedMonitoring,
+) -> Result<output::EnhancedMonitoring> {
+    set(service, context, &input, |current, named| current | named)
+}
+
+/// DisableEnhancedMonitoring.
+///
+/// # Errors
+/// Those of the API.
+pub fn disable(
+    service: &Service,
+    context: &Context,
+    input: input::EnhancedMonitoring,
+) -> Result<output::EnhancedMonitoring> {
+    set(service, context, &input, |current, named| current - named)
+}
+
+type Metrics = BTreeSet<ShardMetric>;
+
+fn set(
+    service: &Service,
+    context: &Context,
+    input: &input::EnhancedMonitoring,
+    combine: impl FnOnce(&Metrics, &Metrics) -> Metrics,
+) -> Result<output::EnhancedMonitoring> {
+    let stream = service.find(context, input)?;
+    let named: &[String] = input.metrics.as_deref().unwrap_or_default();
+    let named: Metrics = if named.iter().any(|m| m == "ALL") {
+        ShardMetric::ALL.iter().copied().collect()
+    } else {
+        named.iter().filter_map(|m| ShardMetric::parse(m)).collect()
+    };
+    let due_ms = service.due(context.now_ms);
+    let words = |metrics: &Metrics| metrics.iter().copied().map(ShardMetric::as_str).collect();
+    stream.change_active(context.now_ms, |meta| {
+        let desired = combine(&meta.monitoring, &named);
+        let answer = output::EnhancedMonitoring {
+            name: meta.name.clone(),
+            current: words(&meta.monitoring),
+            desired: words(&desired),
+            arn: meta.arn(),
+        };
+        if desired != meta.monitoring {
+            meta.monitoring = desired;
+            meta.update_until(due_ms);
+        }
+        Ok(answer)
+    })
+}

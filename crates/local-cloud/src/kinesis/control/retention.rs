@@ -1,0 +1,74 @@
+//! IncreaseStreamRetentionPeriod, DecreaseStreamRetentionPeriod.
+
+use crate::kinesis::error::{ApiError, Result};
+use crate::kinesis::model::input;
+use crate::kinesis::service::{Context, Service};
+
+/// Shortest retention, hours.
+const MIN_HOURS: i64 = 24;
+/// Longest retention, hours: 365 days.
+const MAX_HOURS: i64 = 8760;
+
+/// IncreaseStreamRetentionPeriod. What has been trimmed does not come back.
+///
+/// # Errors
+/// Those of the API.
+pub fn increase(service: &Service, context: &Context, input: input::RetentionPeriod) -> Result<()> {
+    set(service, context, &input, |name, hours, existing| {
+        (hours < existing).then(|| {
+            format!(
+                "Requested retention period ({hours} hours) for stream {name} can not be shorter than existing \
+                 retention period ({existing} hours). Use DecreaseRetentionPeriod API."
+            )
+        })
+    })
+}
+
+/// DecreaseStreamRetentionPeriod. What is older than the new period is gone at once.
+///
+/// # Errors
+/// Those of the API.
+pub fn decrease(service: &Service, context: &Context, input: input::RetentionPeriod) -> Result<()> {
+    set(service, context, &input, |name, hours, existing| {
+        (hours > existing).then(|| {
+            format!(
+                "Requested retention period ({hours} hours) for stream {name} can not be longer than existing \
+                 retention period ({existing} hours). Use IncreaseRetentionPeriod API."
+            )
+        })
+    })
+}
+
+fn set(
+    service: &Service,
+    context: &Context,
+    input: &input::RetentionPeriod,
+    refused: impl FnOnce(&str, i64, i64) -> Option<String>,
+) -> Result<()> {
+    let hours = input.hours.unwrap_or_default();
+    let stream = service.find(context, input)?;
+    if hours < MIN_HOURS {
+        return Err(ApiError::invalid_argument(format!(
+            "Minimum allowed retention period is {MIN_HOURS} hours. Requested retention period ({hours} hours) is too \
+             short."
+        )));
+    }
+    if hours > MAX_HOURS {
+        return Err(ApiError::invalid_argument(format!(
+            "Maximum allowed retention period is {MAX_HOURS} hours. Requested retention period ({hours} hours) is too \
+             long."
+        )));
+    }
+    let due_ms = service.due(context.now_ms);
+    stream.change_active(context.now_ms, |meta| {
+        if let Some(text) = refused(&meta.name, hours, meta.retention_hours) {
+            return Err(ApiError::invalid_argument(text));
+        }
+        if meta.retention_hours != hours {
+            meta.expired_before_ms = meta.horizon_ms(context.now_ms);
+            meta.retention_hours = hours;
+            meta.update_until(due_ms);
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,184 @@
+//! Tags of streams and consumers, by the older operations on streams and the newer ones on resources.
+
+use super::consumers::{Resource, find_resource, no_consumer};
+use crate::kinesis::error::{ApiError, Result};
+use crate::kinesis::model::input::{self, Tags, text};
+use crate::kinesis::model::output;
+use crate::kinesis::service::{Context, Service};
+use crate::kinesis::stream::meta::StreamMeta;
+
+/// Tags of one resource. Source: AddTagsToStream.
+const MAX_TAGS: usize = 50;
+
+/// AddTagsToStream.
+///
+/// # Errors
+/// Those of the API.
+pub fn add(service: &Service, context: &Context, input: input::AddTagsToStream) -> Result<()> {
+    let stream = service.find(context, &input)?;
+    let new = input.tags.unwrap_or_default();
+    stream.change_active(context.now_ms, |meta| {
+        let (name, account) = (meta.name.clone(), meta.account.clone());
+        merge(&mut meta.tags, new, &name, &account)
+    })
+}
+
+/// RemoveTagsFromStream. Keys that are not there are passed over.
+///
+/// # Errors
+/// Those of the API.
+pub fn remove(service: &Service, context: &Context, input: input::RemoveTagsFromStream) -> Result<()> {
+    let stream = service.find(context, &input)?;
+    let keys = input.tag_keys.unwrap_or_default();
+    stream.change_active(context.now_ms, |meta| {
+        meta.tags.retain(|key, _| !keys.contains(key));
+        Ok(())
+    })
+}
+
+/// ListTagsForStream, in the order of keys.
+///
+/// # Errors
+/// Those of the API.
+pub fn list_for_stream(
+    service: &Service,
+    context: &Context,
+    input: input::ListTagsForStream,
+) -> Result<output::ListTagsForStream> {
+    let stream = service.find(context, &input)?;
+    let view = stream.view(context.now_ms);
+    let after = input.exclusive_start_tag_key.as_deref();
+    let mut rest = view
+        .meta
+        .tags
+        .iter()
+        .filter(|(key, _)| after.is_none_or(|after| key.as_str() > after));
+    let tags = rest
+        .by_ref()
+        .take(input.limit.map_or(MAX_TAGS, |limit| limit as usize))
+        .map(tag)
+        .collect();
+    Ok(output::ListTagsForStream {
+        tags,
+        has_more: rest.next().is_some(),
+    })
+}
+
+/// TagResource.
+///
+/// # Errors
+/// Those of the API.
+pub fn tag_resource(service: &Service, context: &Context, input: input::TagResource) -> Result<()> {
+    let new = input.tags.unwrap_or_default();
+    change(
+        service,
+        context,
+        text(&input.resource_arn),
+        |tags, name, account| merge(tags, new, name, account),
+    )
+}
+
+/// UntagResource.
+///
+/// # Errors
+/// Those of the API.
+pub fn untag_resource(service: &Service, context: &Context, input: input::UntagResource) -> Result<()> {
+    let keys = input.tag_keys.unwrap_or_default();
+    change(service, context, text(&input.resource_arn), |tags, _, _| {
+        tags.retain(|key, _| !keys.contains(key));
+        Ok(())
+    })
+}
+
+/// ListTagsForResource.
+///
+/// # Errors
+/// Those of the API.
+pub fn list_for_resource(
+    service: &Service,
+    context: &Context,
+    input: input::Resource,
+) -> Result<output::ListTagsForResource> {
+    let (stream, resource) = find_resource(service, context, text(&input.resource_arn))?;
+    let view = stream.view(context.now_ms);
+    let tags = match &resource {
+        Resource::Stream => Some(&view.meta.tags),
+        Resource::Consumer(name) => view.meta.consumer(name).map(|c| &c.tags),
+    };
+    Ok(output::ListTagsForResource {
+        tags: tags.into_iter().flatten().map(tag).collect(),
+    })
+}
+
+fn tag((key, value): (&String, &Option<String>)) -> output::Tag {
+    output::Tag {
+        key: key.clone(),
+        value: value.clone(),
+    }
+}
+
+fn change(
+    service: &Service,
+    context: &Context,
+    arn: &str,
+    edit: impl FnOnce(&mut Tags, &str, &str) -> Result<()>,
+) -> Result<()> {
+    let (stream, resource) = find_resource(service, context, arn)?;
+    let edit = |meta: &mut StreamMeta| {
+        let (name, account) = (meta.name.clone(), meta.account.clone());
+        match &resource {
+            Resource::Stream => {
+                meta.require_active()?;
+                edit(&mut meta.tags, &name, &account)
+            }
+            Resource::Consumer(consumer) => match meta.consumers.iter_mut().find(|c| c.name == *consumer) {
+                Some(found) => edit(&mut found.tags, consumer, &account),
+                None => Err(no_consumer(consumer, &account)),
+            },
+        }
+    };
+    stream.change(context.now_ms, edit)
+}
+
+/// The tags of a resource that is being made.
+///
+/// # Errors
+/// As [`merge`].
+pub fn initial(new: Option<Tags>, name: &str, account: &str) -> Result<Tags> {
+    let mut tags = Tags::new();
+    merge(&mut tags, new.unwrap_or_default(), name, account)?;
+    Ok(tags)
+}
+
+/// Adds `new` to `tags`, replacing values of the same key.
+///
+/// # Errors
+/// `InvalidArgumentException` for characters or keys that AWS does not take, or for more than 50 tags in all.
+fn merge(tags: &mut Tags, new: Tags, name: &str, account: &str) -> Result<()> {
+    let allowed = |c: char| c.is_alphanumeric() || c.is_whitespace() || "_.:/=+-@".contains(c);
+    let texts = new
+        .iter()
+        .flat_map(|(key, value)| std::iter::once(key).chain(value));
+    if !texts.into_iter().all(|text| text.chars().all(allowed)) {
+        return Err(ApiError::invalid_argument(
+            "Some tags contain invalid characters. Valid characters: Unicode letters, digits, white space, \
+             _ . / = + - @ :.",
+        ));
+    }
+    if let Some(key) = new
+        .keys()
+        .find(|key| key.to_ascii_lowercase().starts_with("aws:"))
+    {
+        let text = format!("Tag key {key} is not allowed: keys that start with aws: are reserved.");
+        return Err(ApiError::invalid_argument(text));
+    }
+    let added = new.keys().filter(|key| !tags.contains_key(*key)).count();
+    if tags.len() + added > MAX_TAGS {
+        return Err(ApiError::invalid_argument(format!(
+            "Failed to add tags to stream {name} under account {account} because a given stream cannot have more than \
+             {MAX_TAGS} tags associated with it."
+        )));
+    }
+    tags.extend(new);
+    Ok(())
+}

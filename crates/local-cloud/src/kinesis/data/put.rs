@@ -1,0 +1,525 @@
+//! PutRecord, PutRecords.
+//!
+//! A record goes to the shard that is open for its hash key when it is stored. A put that meets a shard closed by a
+//! reshard waits for the reshard to end, and goes to the child.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::measure::{self, Put};
+use crate::kinesis::control::encryption::check_key;
+use crate::kinesis::error::{ApiError, Code, Result};
+use crate::kinesis::hash_key::HashKey;
+use crate::kinesis::model::input::{self, Target, Targeted};
+use crate::kinesis::model::validate::{Check, place};
+use crate::kinesis::model::{output, rule};
+use crate::kinesis::sequence::SequenceNumber;
+use crate::kinesis::service::{Context, Service, dry_run};
+use crate::kinesis::store::{AppendError, NewRecord};
+use crate::kinesis::stream::meta::{Distribution, Encryption};
+use crate::kinesis::stream::{Shard, Stream, View, lineage, locked};
+use crate::kinesis::wire::{Format, fast};
+
+/// Most bytes of one request, partition keys included. Source: PutRecords.
+const MAX_REQUEST_BYTES: usize = 10 * 1_048_576;
+/// How many reshards in a row a put follows before it gives up.
+const MAX_ROUNDS: usize = 16;
+
+/// One record of a request, not yet checked.
+#[derive(Debug, Clone, Copy)]
+struct Entry<'a> {
+    partition_key: Option<&'a str>,
+    explicit_hash_key: Option<&'a str>,
+    data: Option<&'a [u8]>,
+}
+
+impl Entry<'_> {
+    fn bytes(&self) -> usize {
+        self.data.map_or(0, <[u8]>::len) + self.partition_key.map_or(0, str::len)
+    }
+
+    /// The model's constraints, as [`input::PutRecordsEntry`] has them, without copying.
+    fn check(&self, path: &str, key_required: bool, check: &mut Check) {
+        let place = |name| place(path, name);
+        match self.data {
+            None => check.fail(None, &place("Data"), "Member must not be null"),
+            Some(data) => check.blob(data.len(), &rule::DATA, &place("Data")),
+        }
+        match self.partition_key {
+            None if key_required => check.fail(None, &place("PartitionKey"), "Member must not be null"),
+            None => {}
+            Some(key) => check.text(key, &rule::PARTITION_KEY, &place("PartitionKey")),
+        }
+        if let Some(key) = self.explicit_hash_key {
+            check.text(key, &rule::HASH_KEY, &place("ExplicitHashKey"));
+        }
+    }
+}
+
+/// What became of one record.
+#[derive(Debug, Clone)]
+enum Outcome {
+    Stored(SequenceNumber, Arc<Shard>),
+    Throttled(String),
+    Failed,
+}
+
+/// PutRecords.
+///
+/// # Errors
+/// Those of the API.
+pub fn put_records(service: &Service, context: &Context, body: &[u8]) -> Result<Bytes> {
+    match context.format {
+        Format::Json => {
+            let parsed = fast::parse_put_records(body).map_err(malformed)?;
+            let entries: Option<Vec<Entry<'_>>> = parsed
+                .records
+                .as_ref()
+                .map(|records| records.iter().map(|e| fast_entry(&parsed, e)).collect());
+            let target = fast_target(parsed.stream_name.as_deref(), parsed.stream_arn.as_deref());
+            let (outcomes, view) = batch(service, context, target, entries.as_deref(), parsed.dry_run)?;
+            let refused: Vec<Option<(&str, String)>> = outcomes.iter().map(|o| refusal(o, &view)).collect();
+            let written: Vec<fast::PutOutcome<'_>> = outcomes
+                .iter()
+                .zip(&refused)
+                .map(|(outcome, refused)| match (outcome, refused) {
+                    (Outcome::Stored(number, shard), _) => fast::PutOutcome::Stored {
+                        sequence_number: *number,
+                        shard_id: &shard.id,
+                    },
+                    (_, Some((code, message))) => fast::PutOutcome::Refused { code, message },
+                    (_, None) => fast::PutOutcome::Refused {
+                        code: "InternalFailure",
+                        message: "",
+                    },
+                })
+                .collect();
+            let mut out = Vec::with_capacity(64 + written.len() * 128);
+            fast::write_put_records(&mut out, &written, encrypted(&view));
+            Ok(out.into())
+        }
+        Format::Cbor => {
+            let parsed: input::PutRecords = context.format.read(body)?;
+            let entries: Option<Vec<Entry<'_>>> = parsed
+                .records
+                .as_ref()
+                .map(|records| records.0.iter().map(plain_entry).collect());
+            let (outcomes, view) = batch(
+                service,
+                context,
+                parsed.target(),
+                entries.as_deref(),
+                parsed.dry_run,
+            )?;
+            let records: Vec<_> = outcomes.iter().map(|o| plain_result(o, &view)).collect();
+            let failed = records.iter().filter(|r| r.error_code.is_some()).count() as i64;
+            let encryption_type = encrypted(&view).then_some("KMS");
+            context.format.write(&output::PutRecords {
+                failed,
+                records,
+                encryption_type,
+            })
+        }
+    }
+}
+
+/// PutRecord.
+///
+/// # Errors
+/// Those of the API.
+pub fn put_record(service: &Service, context: &Context, body: &[u8]) -> Result<Bytes> {
+    match context.format {
+        Format::Json => {
+            let parsed = fast::parse_put_record(body).map_err(malformed)?;
+            let entry = Entry {
+                partition_key: parsed.partition_key.as_deref(),
+                explicit_hash_key: parsed.explicit_hash_key.as_deref(),
+                data: parsed.data.as_deref(),
+            };
+            let target = fast_target(parsed.stream_name.as_deref(), parsed.stream_arn.as_deref());
+            let ordering = parsed.sequence_number_for_ordering.as_deref();
+            let (number, shard, view) = single(service, context, target, entry, ordering, parsed.dry_run)?;
+            let mut out = Vec::with_capacity(160);
+            fast::write_put_record(&mut out, number, &shard.id, encrypted(&view));
+            Ok(out.into())
+        }
+        Format::Cbor => {
+            let parsed: input::PutRecord = context.format.read(body)?;
+            let entry = Entry {
+                partition_key: parsed.partition_key.as_deref(),
+                explicit_hash_key: parsed.explicit_hash_key.as_deref(),
+                data: parsed.data.as_ref().map(|d| &d.0[..]),
+            };
+            let ordering = parsed.sequence_number_for_ordering.as_deref();
+            let (number, shard, view) =
+                single(service, context, parsed.target(), entry, ordering, parsed.dry_run)?;
+            context.format.write(&output::PutRecord {
+                shard_id: shard.id.clone(),
+                sequence_number: number.to_string(),
+                encryption_type: encrypted(&view).then_some("KMS"),
+            })
+        }
+    }
+}
+
+fn malformed(error: fast::Malformed) -> ApiError {
+    ApiError::new(Code::SerializationException, error.message)
+}
+
+fn fast_entry<'a>(parsed: &'a fast::PutRecords<'_>, entry: &'a fast::PutEntry<'_>) -> Entry<'a> {
+    Entry {
+        partition_key: entry.partition_key.as_deref(),
+        explicit_hash_key: entry.explicit_hash_key.as_deref(),
+        data: parsed.data(entry),
+    }
+}
+
+fn plain_entry(entry: &input::PutRecordsEntry) -> Entry<'_> {
+    Entry {
+        partition_key: entry.partition_key.as_deref(),
+        explicit_hash_key: entry.explicit_hash_key.as_deref(),
+        data: entry.data.as_ref().map(|d| &d.0[..]),
+    }
+}
+
+fn fast_target<'a>(name: Option<&'a str>, arn: Option<&'a str>) -> Target<'a> {
+    Target { name, arn, id: None }
+}
+
+fn encrypted(view: &View) -> bool {
+    view.meta.encryption != Encryption::None
+}
+
+fn refusal(outcome: &Outcome, view: &View) -> Option<(&'static str, String)> {
+    match outcome {
+        Outcome::Stored(..) => None,
+        Outcome::Throttled(shard) => Some((
+            "ProvisionedThroughputExceededException",
+            measure::rate_exceeded(shard, &view.meta),
+        )),
+        Outcome::Failed => Some(("InternalFailure", "Internal service failure.".to_owned())),
+    }
+}
+
+fn plain_result(outcome: &Outcome, view: &View) -> output::PutRecordsResult {
+    let refused = refusal(outcome, view);
+    let stored = match outcome {
+        Outcome::Stored(number, shard) => Some((number.to_string(), shard.id.clone())),
+        Outcome::Throttled(_) | Outcome::Failed => None,
+    };
+    let (sequence_number, shard_id) = stored.unzip();
+    let (error_code, error_message) = refused.unzip();
+    output::PutRecordsResult {
+        sequence_number,
+        shard_id,
+        error_code,
+        error_message,
+    }
+}
+
+/// The checks and the work of PutRecords.
+fn batch(
+    service: &Service,
+    context: &Context,
+    target: Target<'_>,
+    entries: Option<&[Entry<'_>]>,
+    is_dry_run: Option<bool>,
+) -> Result<(Vec<Outcome>, Arc<View>)> {
+    let started = Instant::now();
+    let mut check = Check::default();
+    check.target(&target);
+    match entries {
+        None => check.fail(None, "records", "Member must not be null"),
+        Some(entries) => check.count(entries.len(), &rule::RECORDS, "records"),
+    }
+    // The members of a list of the wrong length say nothing new.
+    check.finish()?;
+    let entries = entries.unwrap_or_default();
+    let stream = service.catalog.find(&context.caller, target, context.now_ms)?;
+    let view = stream.view(context.now_ms);
+    check_entries(&view, entries)?;
+    let hash_keys = entries
+        .iter()
+        .map(|e| hash_key(service, &view, e))
+        .collect::<Result<Vec<_>>>()?;
+    view.meta.require_data()?;
+    if let Encryption::Kms(key) = &view.meta.encryption {
+        check_key(service, context, key)?;
+    }
+    dry_run(is_dry_run)?;
+    let (outcomes, view) = store(service, context, &stream, view, entries, &hash_keys);
+    let put = Put {
+        single: false,
+        latency: started.elapsed(),
+        entries: entries.len(),
+    };
+    let sizes = entries
+        .iter()
+        .zip(&outcomes)
+        .map(|(entry, outcome)| (entry.bytes(), kind(outcome)));
+    measure::put(service, &view.meta, &put, sizes);
+    Ok((outcomes, view))
+}
+
+/// The constraints on the records of a batch, each and together.
+fn check_entries(view: &View, entries: &[Entry<'_>]) -> Result<()> {
+    let key_required = view.meta.distribution == Distribution::UserPartitionKey;
+    let largest = largest(view);
+    let mut check = Check::default();
+    let mut total = 0_usize;
+    for (index, entry) in entries.iter().enumerate() {
+        // Building the path of every record would cost more than checking it.
+        let fits = entry.data.is_some()
+            && entry.bytes() <= largest
+            && entry
+                .partition_key
+                .is_some_and(|key| (1..=256).contains(&key.len()))
+            && entry.explicit_hash_key.is_none();
+        if !fits {
+            let path = format!("records.{}.member", index + 1);
+            entry.check(&path, key_required, &mut check);
+            check_size(entry, largest, &path, &mut check);
+        }
+        total += entry.bytes();
+    }
+    check.finish()?;
+    if total > MAX_REQUEST_BYTES {
+        return Err(ApiError::invalid_argument("Records size exceeds 10 MB limit"));
+    }
+    Ok(())
+}
+
+/// Most bytes of a record of the stream, key included.
+fn largest(view: &View) -> usize {
+    usize::try_from(view.meta.max_record_kib).unwrap_or(1024) * 1024
+}
+
+/// The checks and the work of PutRecord.
+fn single(
+    service: &Service,
+    context: &Context,
+    target: Target<'_>,
+    entry: Entry<'_>,
+    ordering: Option<&str>,
+    is_dry_run: Option<bool>,
+) -> Result<(SequenceNumber, Arc<Shard>, Arc<View>)> {
+    let started = Instant::now();
+    let mut check = Check::default();
+    check.target(&target);
+    entry.check("", false, &mut check);
+    if let Some(number) = ordering {
+        check.text(number, &rule::SEQUENCE_NUMBER, "sequenceNumberForOrdering");
+    }
+    check.finish()?;
+    let stream = service.catalog.find(&context.caller, target, context.now_ms)?;
+    let view = stream.view(context.now_ms);
+    let mut check = Check::default();
+    if view.meta.distribution == Distribution::UserPartitionKey && entry.partition_key.is_none() {
+        check.fail(None, "partitionKey", "Member must not be null");
+    }
+    check_size(&entry, largest(&view), "", &mut check);
+    check.finish()?;
+    let key = hash_key(service, &view, &entry)?;
+    check_ordering(context, &view, ordering)?;
+    view.meta.require_data()?;
+    if let Encryption::Kms(key) = &view.meta.encryption {
+        check_key(service, context, key)?;
+    }
+    dry_run(is_dry_run)?;
+    let (mut outcomes, view) = store(service, context, &stream, view, &[entry], &[key]);
+    let outcome = outcomes.pop().unwrap_or(Outcome::Failed);
+    let put = Put {
+        single: true,
+        latency: started.elapsed(),
+        entries: 1,
+    };
+    measure::put(
+        service,
+        &view.meta,
+        &put,
+        std::iter::once((entry.bytes(), kind(&outcome))),
+    );
+    match outcome {
+        Outcome::Stored(number, shard) => Ok((number, shard, view)),
+        Outcome::Throttled(shard) => Err(ApiError::new(
+            Code::ProvisionedThroughputExceededException,
+            measure::rate_exceeded(&shard, &view.meta),
+        )),
+        Outcome::Failed => Err(ApiError::new(
+            Code::InternalFailureException,
+            "Internal service failure.",
+        )),
+    }
+}
+
+fn kind(outcome: &Outcome) -> measure::Fate {
+    match outcome {
+        Outcome::Stored(_, shard) => measure::Fate::Stored(shard.index),
+        Outcome::Throttled(shard) => {
+            measure::Fate::Throttled(lineage::shard_index(shard).unwrap_or_default())
+        }
+        Outcome::Failed => measure::Fate::Failed,
+    }
+}
+
+fn check_size(entry: &Entry<'_>, largest: usize, path: &str, check: &mut Check) {
+    if entry.bytes() > largest {
+        check.oversized(&place(path, "Data"), largest);
+    }
+}
+
+fn hash_key(service: &Service, view: &View, entry: &Entry<'_>) -> Result<HashKey> {
+    if view.meta.distribution == Distribution::Auto {
+        // Evenly over the open shards, whatever the key.
+        let turn = service.turn.fetch_add(1, Ordering::Relaxed) % view.open_count().max(1);
+        return Ok(HashKey(view.open_start(turn)));
+    }
+    match entry.explicit_hash_key {
+        None => Ok(HashKey::of_partition_key(entry.partition_key.unwrap_or_default())),
+        Some(text) => HashKey::parse(text).ok_or_else(|| {
+            ApiError::invalid_argument(format!(
+                "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was {text}"
+            ))
+        }),
+    }
+}
+
+fn check_ordering(context: &Context, view: &View, ordering: Option<&str>) -> Result<()> {
+    let Some(ordering) = ordering else { return Ok(()) };
+    let now = u64::try_from(context.now_ms / 1000).unwrap_or_default();
+    let fits = SequenceNumber::parse(ordering).is_some_and(|number| number.arrival_seconds() <= now);
+    if fits {
+        return Ok(());
+    }
+    Err(ApiError::invalid_argument(format!(
+        "ExclusiveMinimumSequenceNumber {ordering} used in PutRecord on stream {} under account {} is invalid.",
+        view.meta.name, view.meta.account
+    )))
+}
+
+/// Stores checked records, each in the shard of its hash key.
+fn store(
+    service: &Service,
+    context: &Context,
+    stream: &Stream,
+    mut view: Arc<View>,
+    entries: &[Entry<'_>],
+    hash_keys: &[HashKey],
+) -> (Vec<Outcome>, Arc<View>) {
+    let mut outcomes = vec![Outcome::Failed; entries.len()];
+    let mut pending: Vec<usize> = (0..entries.len()).collect();
+    for _ in 0..MAX_ROUNDS {
+        let mut routed: Vec<(usize, usize)> =
+            pending.drain(..).map(|i| (view.route(hash_keys[i]), i)).collect();
+        // Stable: records of one shard keep their order.
+        routed.sort_by_key(|&(place, _)| place);
+        for group in routed.chunk_by(|a, b| a.0 == b.0) {
+            let Some(shard) = view.open_shard(group[0].0) else {
+                continue;
+            };
+            let closed = append(service, context, &view, shard, group, entries, &mut outcomes);
+            pending.extend(closed);
+        }
+        if pending.is_empty() {
+            break;
+        }
+        view = stream.after_change(context.now_ms);
+        pending.sort_unstable();
+    }
+    (outcomes, view)
+}
+
+/// Stores what goes to one shard. Returns the records that met it closed.
+fn append(
+    service: &Service,
+    context: &Context,
+    view: &View,
+    shard: &Arc<Shard>,
+    group: &[(usize, usize)],
+    entries: &[Entry<'_>],
+    outcomes: &mut [Outcome],
+) -> Vec<usize> {
+    let mut admitted: Vec<usize> = group.iter().map(|&(_, i)| i).collect();
+    if service.options.enforce_limits {
+        let mut limits = locked(&shard.limits);
+        admitted.retain(|&i| {
+            let fits = limits.put(entries[i].bytes(), context.now_ms);
+            if !fits {
+                outcomes[i] = Outcome::Throttled(shard.id.clone());
+            }
+            fits
+        });
+    }
+    if admitted.is_empty() {
+        return Vec::new();
+    }
+    let encrypted = encrypted(view);
+    let record = |&i: &usize| NewRecord {
+        partition_key: entries[i].partition_key.unwrap_or_default(),
+        data: entries[i].data.unwrap_or_default(),
+        encrypted,
+    };
+    let records: Vec<NewRecord<'_>> = admitted.iter().map(record).collect();
+    // Retention is not the producer's concern: a log that cannot be trimmed shows when it is read.
+    let _ = shard.trim(view.meta.horizon_ms(context.now_ms));
+    match shard.store.append(&records, context.now_ms) {
+        Ok(numbers) => {
+            for (&i, number) in admitted.iter().zip(numbers) {
+                outcomes[i] = Outcome::Stored(number, Arc::clone(shard));
+            }
+            Vec::new()
+        }
+        Err(AppendError::Closed) => admitted,
+        Err(AppendError::Io(error)) => {
+            tracing::error!(shard = shard.id, %error, "records could not be stored");
+            Vec::new()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinesis::model::input::text;
+    use crate::kinesis::model::value::Blob;
+
+    #[test]
+    fn the_quick_check_says_what_the_model_says() {
+        let long = "k".repeat(257);
+        for (key, hash) in [
+            (Some(""), None),
+            (Some(long.as_str()), Some("007")),
+            (Some("k"), Some("-1")),
+            (None, None),
+        ] {
+            let entry = Entry {
+                partition_key: key,
+                explicit_hash_key: hash,
+                data: None,
+            };
+            let mut quick = Check::default();
+            entry.check("", false, &mut quick);
+            let model = input::PutRecordsEntry {
+                data: None::<Blob>,
+                explicit_hash_key: hash.map(str::to_owned),
+                partition_key: key.map(str::to_owned),
+            };
+            let slow = Check::run(&model).unwrap_err().message;
+            let quick = quick.finish().unwrap_err().message;
+            let sorted = |text: &str| {
+                let list = text
+                    .split_once(": ")
+                    .map(|(_, list)| list.to_owned())
+                    .unwrap_or_default();
+                let mut parts: Vec<String> = list.split("; ").map(str::to_owned).collect();
+                parts.sort();
+                parts
+            };
+            assert_eq!(sorted(&quick), sorted(&slow));
+            assert_eq!(text(&model.partition_key), key.unwrap_or_default());
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! SubscribeToShard: records pushed for up to five minutes.
+//!
+//! A session is a state machine inside the answer's body: it does nothing unless it is polled, and ends when the body is
+//! dropped. It wakes for records, for changes of its stream, and every five seconds to say how far it is.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use tokio::sync::watch;
+
+use super::get::{children, millis_behind, record};
+use super::measure::{self, Read};
+use super::position::{Wanted, resolve, trim};
+use crate::Body;
+use crate::clock::Clock;
+use crate::kinesis::control::consumers::{Resource, find_resource, no_consumer};
+use crate::kinesis::error::{ApiError, Code, Result};
+use crate::kinesis::model::input::{self, text};
+use crate::kinesis::model::output;
+use crate::kinesis::model::validate::Check;
+use crate::kinesis::sequence::SequenceNumber;
+use crate::kinesis::service::{Context, Service, dry_run};
+use crate::kinesis::store::{Page, Position};
+use crate::kinesis::stream::meta::Status;
+use crate::kinesis::stream::{Shard, Stream, View, locked};
+use crate::kinesis::wire::{Format, event};
+use crate::metrics::MetricSink;
+
+/// How long a session lasts.
+const SESSION_MS: i64 = 300_000;
+/// How soon the same consumer may subscribe to the same shard again.
+const AGAIN_MS: i64 = 5_000;
+/// How often a quiet session says where it is.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Most records of one event.
+const MAX_RECORDS: usize = 10_000;
+/// Most bytes of one event: a second's worth of a consumer's own 2 MiB/s.
+const MAX_BYTES: usize = 2 * 1_048_576;
+
+/// Who is subscribed to what.
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    /// Consumer ARN and shard index → since when, and by which turn.
+    current: Mutex<HashMap<(String, u32), (i64, u64)>>,
+    /// The turns of all subscriptions so far: none is given twice.
+    turns: AtomicU64,
+}
+
+impl Subscriptions {
+    /// Takes over `consumer`'s subscription to `shard`.
+    fn start(&self, consumer: &str, shard: u32, now_ms: i64) -> Option<u64> {
+        let mut all = locked(&self.current);
+        // A start in the future is one before the clock went back: it blocks nobody.
+        all.retain(|_, (started, _)| (0..=SESSION_MS).contains(&(now_ms - *started)));
+        let key = (consumer.to_owned(), shard);
+        let last = all.get(&key);
+        if last.is_some_and(|(started, _)| now_ms - started < AGAIN_MS) {
+            return None;
+        }
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        all.insert(key, (now_ms, turn));
+        Some(turn)
+    }
+
+    fn is_current(&self, consumer: &str, shard: u32, turn: u64) -> bool {
+        let all = locked(&self.current);
+        all.get(&(consumer.to_owned(), shard))
+            .is_none_or(|&(_, current)| current == turn)
+    }
+}
+
+/// SubscribeToShard. The answer's body is the event stream.
+///
+/// # Errors
+/// Those of the API, before the stream begins; later ones are events.
+pub fn subscribe_to_shard(service: &Service, context: &Context, body: &[u8]) -> Result<Body> {
+    let input: input::SubscribeToShard = context.format.read(body)?;
+    Check::run(&input)?;
+    let arn = text(&input.consumer_arn);
+    let (stream, resource) = find_resource(service, context, arn)?;
+    let Resource::Consumer(consumer) = resource else {
+        return Err(no_consumer(arn, &context.caller.account));
+    };
+    let view = stream.view(context.now_ms);
+    view.meta.require_data()?;
+    require_active(&view, &consumer)?;
+    let shard = Arc::clone(view.shard(text(&input.shard_id), context.now_ms)?.1);
+    let start = input.starting_position.unwrap_or_default();
+    let wanted = Wanted {
+        kind: text(&start.position_type),
+        sequence_number: start.sequence_number.as_deref(),
+        timestamp: start.timestamp,
+        operation: "SubscribeToShard",
+    };
+    let position = resolve(&view, &shard, wanted, context.now_ms)?;
+    dry_run(input.dry_run)?;
+    let Some(turn) = service.subscriptions.start(arn, shard.index, context.now_ms) else {
+        measure::subscribed(service, &view.meta, &consumer, false);
+        return Err(ApiError::in_use(format!(
+            "Another active subscription exists for this consumer: {}:{}:{consumer}, shard {}",
+            view.meta.account, view.meta.name, shard.id
+        )));
+    };
+    measure::subscribed(service, &view.meta, &consumer, true);
+    let session = Session {
+        clock: Arc::clone(&service.clock),
+        metrics: Arc::clone(&service.metrics),
+        subscriptions: Arc::clone(&service.subscriptions),
+        closing: service.closing.subscribe(),
+        appended: shard.store.appended(),
+        changed: stream.changed(),
+        stream,
+        shard,
+        consumer,
+        arn: arn.to_owned(),
+        turn,
+        position,
+        deadline_ms: context.now_ms.saturating_add(SESSION_MS),
+        format: context.format,
+        stage: Stage::Greeting,
+    };
+    let events = stream::unfold(session, |mut session| async move {
+        let event = session.next().await?;
+        Some((Ok::<_, Infallible>(Frame::data(event)), session))
+    });
+    Ok(StreamBody::new(events.fuse())
+        .map_err(|never| -> io::Error { match never {} })
+        .boxed_unsync())
+}
+
+/// Refuses consumers that are not ACTIVE.
+fn require_active(view: &View, consumer: &str) -> Result<()> {
+    let status = view.meta.consumer(consumer).map(|c| c.status);
+    if status != Some(Status::Active) {
+        return Err(ApiError::in_use(format!(
+            "Consumer {consumer} under stream {} is not ACTIVE, instead in state {}",
+            view.meta.name,
+            status.map_or("DELETING", Status::as_str)
+        )));
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Greeting,
+    Reading,
+    Over,
+}
+
+struct Session {
+    clock: Arc<dyn Clock>,
+    metrics: Arc<dyn MetricSink>,
+    subscriptions: Arc<Subscriptions>,
+    closing: watch::Receiver<bool>,
+    appended: watch::Receiver<u64>,
+    changed: watch::Receiver<u64>,
+    stream: Arc<Stream>,
+    shard: Arc<Shard>,
+    consumer: String,
+    arn: String,
+    turn: u64,
+    position: Position,
+    deadline_ms: i64,
+    format: Format,
+    stage: Stage,
+}
+
+impl Session {
+    /// The next frame; `None` when the session is over.
+    async fn next(&mut self) -> Option<Bytes> {
+        match self.stage {
+            Stage::Over => None,
+            Stage::Greeting => {
+                self.stage = Stage::Reading;
+                let empty = self.format.write(&output::Nothing {}).ok()?;
+                event::event("initial-response", self.format, empty).ok()
+            }
+            Stage::Reading => match self.read().await {
+                Ok(frame) => frame,
+                Err(error) => {
+                    self.stage = Stage::Over;
+                    event::exception(self.format, &error).ok()
+                }
+            },
+        }
+    }
+
+    async fn read(&mut self) -> Result<Option<Bytes>> {
+        let mut quiet = false;
+        loop {
+            let now_ms = self.clock.now_ms();
+            // Seen before the state is looked at, so that a change in between wakes the wait below.
+            self.appended.mark_unchanged();
+            self.changed.mark_unchanged();
+            self.check(now_ms)?;
+            if now_ms >= self.deadline_ms || self.is_closing() {
+                self.stage = Stage::Over;
+                return Ok(None);
+            }
+            let started = Instant::now();
+            let view = self.stream.view(now_ms);
+            trim(&view, &self.shard, now_ms)?;
+            let page = self.shard.store.read(self.position, MAX_RECORDS, MAX_BYTES);
+            let page = page.map_err(|e| ApiError::internal("the shard could not be read", &e))?;
+            if !page.records.is_empty() || page.end_of_shard || quiet {
+                return self.event(&page, now_ms, started).map(Some);
+            }
+            self.position = page.next;
+            let left = Duration::from_millis(self.deadline_ms.saturating_sub(now_ms).unsigned_abs());
+            tokio::select! {
+                _ = self.appended.changed() => {}
+                _ = self.changed.changed() => {}
+                _ = self.closing.changed() => {}
+                () = tokio::time::sleep(left.min(HEARTBEAT)) => quiet = true,
+            }
+        }
+    }
+
+    /// Whether the engine is shutting down, or gone.
+    fn is_closing(&self) -> bool {
+        *self.closing.borrow() || self.closing.has_changed().is_err()
+    }
+
+    /// Whether the subscription still stands.
+    fn check(&self, now_ms: i64) -> Result<()> {
+        let view = self.stream.view(now_ms);
+        if view.meta.status == Status::Deleting {
+            return Err(ApiError::no_stream(&view.meta.name, &view.meta.account));
+        }
+        let consumer = view
+            .meta
+            .consumer(&self.consumer)
+            .filter(|c| c.status == Status::Active);
+        if consumer.is_none_or(|c| view.meta.consumer_arn(c) != self.arn) {
+            return Err(no_consumer(&self.consumer, &view.meta.account));
+        }
+        if self
+            .subscriptions
+            .is_current(&self.arn, self.shard.index, self.turn)
+        {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            Code::ResourceInUseException,
+            format!(
+                "Another subscription of consumer {} to shard {} took over.",
+                self.consumer, self.shard.id
+            ),
+        ))
+    }
+
+    fn event(&mut self, page: &Page, now_ms: i64, started: Instant) -> Result<Bytes> {
+        let behind = millis_behind(page, now_ms);
+        // After the closing of a shard its children are in the newest view.
+        let view = if page.end_of_shard {
+            self.stream.after_change(now_ms)
+        } else {
+            self.stream.view(now_ms)
+        };
+        let payload = output::SubscribeToShardEvent {
+            records: page.records.iter().map(record).collect(),
+            continuation: (!page.end_of_shard).then(|| self.continuation(page, now_ms)),
+            millis_behind: behind,
+            children: page.end_of_shard.then(|| children(&view, self.shard.index)),
+        };
+        let payload = self.format.write(&payload)?;
+        self.position = page.next;
+        if page.end_of_shard {
+            self.stage = Stage::Over;
+        }
+        let bytes = page
+            .records
+            .iter()
+            .map(|r| r.partition_key.len() + r.data.len())
+            .sum();
+        let read = Read {
+            shard: self.shard.index,
+            bytes,
+            records: page.records.len(),
+            age_ms: 0,
+            latency: started.elapsed(),
+            throttled: false,
+        };
+        measure::event(self.metrics.as_ref(), &view.meta, &self.consumer, &read, behind);
+        event::event("SubscribeToShardEvent", self.format, payload)
+    }
+
+    /// A sequence number after which the next session goes on: of the last record, or of the place where it would be.
+    fn continuation(&self, page: &Page, now_ms: i64) -> String {
+        if let Some(last) = page.records.last() {
+            return last.sequence_number.to_string();
+        }
+        let created_ms = i64::try_from(
+            self.shard
+                .store
+                .starting_sequence_number()
+                .shard_created_seconds(),
+        )
+        .unwrap_or_default()
+        .saturating_mul(1000);
+        let index = page.next.index.saturating_sub(1);
+        SequenceNumber::new(created_ms, self.shard.index, index, now_ms).to_string()
+    }
+}

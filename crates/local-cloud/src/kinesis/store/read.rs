@@ -1,0 +1,199 @@
+//! Reading a stretch of one file into a page.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::frame::{self, Frame};
+use super::segment::{Identity, Window, damaged};
+use super::{Page, Position, StoredRecord, pool};
+use crate::kinesis::sequence::SequenceNumber;
+
+/// Least and most bytes of one read: a page of many records is made of several.
+const MIN_READ: usize = 4 << 10;
+const MAX_READ: usize = pool::BUFFER;
+/// Read ahead while looking at headers only.
+const HEADERS: usize = 64 << 10;
+
+/// A stretch of a file that holds at least one record at or after `target`.
+#[derive(Debug)]
+pub(super) struct Extent {
+    pub file: Arc<File>,
+    /// A record known to start at `offset`, at or before `target`.
+    pub index: u64,
+    pub offset: u64,
+    /// The first record wanted.
+    pub target: u64,
+    /// Where the target may start.
+    pub hint: u32,
+    /// Where the stretch ends.
+    pub end: u64,
+    /// Index after the last record of the stretch.
+    pub after: u64,
+    /// Mean length of a frame, in bytes.
+    pub average: usize,
+}
+
+impl Extent {
+    /// Where to start: at the hint, if the target is there.
+    fn start(&self) -> io::Result<(u64, u64)> {
+        let hint = u64::from(self.hint);
+        if hint > self.offset && hint < self.end {
+            let found = Window::new(&self.file, self.end, 0).frame(hint)?;
+            if found.is_some_and(|frame| frame.index == self.target) {
+                return Ok((self.target, hint));
+            }
+        }
+        Ok((self.index, self.offset))
+    }
+
+    /// The first record from the target on that arrived at `since_ms` or later, and its arrival.
+    pub fn first_since(&self, since_ms: i64) -> io::Result<Option<(Position, i64)>> {
+        let mut window = Window::new(&self.file, self.end, HEADERS);
+        let (mut index, mut offset) = (self.index, self.offset);
+        while offset < self.end {
+            let frame = whole(window.frame(offset)?, index)?;
+            if frame.close {
+                break;
+            }
+            if frame.arrival_ms >= since_ms && index >= self.target {
+                return Ok(Some((position(index, offset), frame.arrival_ms)));
+            }
+            index += 1;
+            offset += frame.length() as u64;
+        }
+        Ok(None)
+    }
+}
+
+/// A page while it is put together.
+#[derive(Debug)]
+pub(super) struct Builder {
+    identity: Identity,
+    max_records: usize,
+    max_bytes: usize,
+    bytes: usize,
+    records: Vec<StoredRecord>,
+    next_arrival_ms: Option<i64>,
+}
+
+impl Builder {
+    pub fn new(identity: Identity, max_records: usize, max_bytes: usize) -> Self {
+        Self {
+            identity,
+            max_records,
+            max_bytes,
+            bytes: 0,
+            records: Vec::new(),
+            next_arrival_ms: None,
+        }
+    }
+
+    /// A record was left out: the page is done.
+    pub fn is_full(&self) -> bool {
+        self.next_arrival_ms.is_some()
+    }
+
+    pub fn finish(self, next: Position, end_of_shard: bool) -> Page {
+        Page {
+            records: self.records,
+            next,
+            end_of_shard,
+            next_arrival_ms: self.next_arrival_ms,
+        }
+    }
+
+    /// Takes records from `extent` until it ends or the page is full. Returns where the next read starts.
+    pub fn fill(&mut self, extent: &Extent) -> io::Result<Position> {
+        let (mut index, mut offset) = extent.start()?;
+        let mut need = frame::HEADER;
+        while offset < extent.end {
+            let left = usize::try_from(extent.end - offset).unwrap_or(usize::MAX);
+            let length = self.estimate(extent, index).max(need).min(left);
+            let start = offset;
+            let chunk = pool::read(&extent.file, start, length)?;
+            if chunk.len() < need {
+                return Err(damaged("a log file is shorter than what was written to it"));
+            }
+            need = frame::HEADER;
+            while let Some(rest) = usize::try_from(offset - start)
+                .ok()
+                .and_then(|at| chunk.get(at..))
+                .filter(|rest| rest.len() >= frame::HEADER)
+            {
+                let frame = whole(Frame::decode(rest), index)?;
+                if index >= extent.target {
+                    if frame.close || !self.has_room_for(&frame) {
+                        return Ok(position(index, offset));
+                    }
+                    if rest.len() < frame.length() {
+                        need = frame.length();
+                        break;
+                    }
+                    self.take(&frame, &chunk, (offset - start) as usize)?;
+                }
+                index += 1;
+                offset += frame.length() as u64;
+            }
+        }
+        Ok(position(index, offset))
+    }
+
+    /// About how many bytes the rest of the page takes.
+    fn estimate(&self, extent: &Extent, index: u64) -> usize {
+        let skipped = usize::try_from(extent.target.saturating_sub(index)).unwrap_or(usize::MAX);
+        let skipped = skipped.saturating_mul(extent.average);
+        let frames = (self.max_records - self.records.len()).saturating_add(1);
+        let wanted = frames
+            .saturating_mul(extent.average)
+            .min((self.max_bytes.saturating_sub(self.bytes)).saturating_add(MIN_READ));
+        wanted.saturating_add(skipped).clamp(MIN_READ, MAX_READ)
+    }
+
+    fn has_room_for(&mut self, frame: &Frame) -> bool {
+        let bytes = self.bytes + frame.key_length + frame.data_length;
+        let room =
+            self.records.len() < self.max_records && (self.records.is_empty() || bytes <= self.max_bytes);
+        if !room {
+            self.next_arrival_ms = Some(frame.arrival_ms);
+        }
+        room
+    }
+
+    fn take(&mut self, frame: &Frame, chunk: &Bytes, at: usize) -> io::Result<()> {
+        let end = at + frame.length();
+        if !frame.is_intact(&chunk[at..end]) {
+            return Err(damaged("a record in a log file is damaged"));
+        }
+        let key = at + frame::HEADER;
+        let data = key + frame.key_length;
+        let Identity {
+            shard_index,
+            created_ms,
+        } = self.identity;
+        self.bytes += frame.key_length + frame.data_length;
+        self.records.push(StoredRecord {
+            sequence_number: SequenceNumber::new(created_ms, shard_index, frame.index, frame.arrival_ms),
+            arrival_ms: frame.arrival_ms,
+            partition_key: chunk.slice(key..data),
+            data: chunk.slice(data..end),
+            encrypted: frame.encrypted,
+        });
+        Ok(())
+    }
+}
+
+fn position(index: u64, offset: u64) -> Position {
+    Position {
+        index,
+        hint: u32::try_from(offset).unwrap_or(0),
+    }
+}
+
+fn whole(frame: Option<Frame>, index: u64) -> io::Result<Frame> {
+    frame
+        .filter(|frame| frame.index == index)
+        .ok_or_else(|| damaged("a record in a log file is not where it was written"))
+}

@@ -1,0 +1,348 @@
+//! One stream: its metadata, its shards' logs, and how both change together.
+//!
+//! Readers take a [`View`], an immutable picture, and never wait for a change. A change holds `change`, makes a new
+//! picture, saves it, and only then shows it.
+//!
+//! Lock order, everywhere in the engine: `Catalog::create` → `Catalog::streams` → `Stream::change` → `Stream::view` →
+//! a shard's own locks. No lock is held across an `await`.
+
+pub mod lineage;
+pub mod meta;
+pub mod persist;
+pub mod throttle;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use tokio::sync::watch;
+
+use self::lineage::ShardMeta;
+use self::meta::StreamMeta;
+use self::throttle::ShardLimits;
+use crate::kinesis::error::{ApiError, Result};
+use crate::kinesis::hash_key::HashKey;
+use crate::kinesis::store::ShardStore;
+
+/// Takes a lock whether or not a holder panicked: what it guards is replaced whole, never half.
+pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A shard with its log.
+#[derive(Debug)]
+pub struct Shard {
+    /// Its number in the stream.
+    pub index: u32,
+    /// `shardId-000000000000`.
+    pub id: String,
+    /// Its records.
+    pub store: ShardStore,
+    /// What it may still take and give in this second.
+    pub limits: Mutex<ShardLimits>,
+    trimmed_ms: AtomicI64,
+}
+
+impl Shard {
+    fn new(index: u32, store: ShardStore) -> Self {
+        Self {
+            index,
+            id: lineage::shard_id(index),
+            store,
+            limits: Mutex::new(ShardLimits::default()),
+            trimmed_ms: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// Lets retention take what is older than `horizon_ms`; looks at most once a second.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn trim(&self, horizon_ms: i64) -> io::Result<()> {
+        let last = self.trimmed_ms.load(Ordering::Relaxed);
+        if horizon_ms >= last.saturating_add(1000) {
+            self.store.trim_before(horizon_ms)?;
+            self.trimmed_ms.store(horizon_ms, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// A stream at one moment.
+#[derive(Debug)]
+pub struct View {
+    /// Everything but the records.
+    pub meta: StreamMeta,
+    /// All shards, by index.
+    pub shards: Vec<Arc<Shard>>,
+    /// Open shards: last hash key and index, in the order of their ranges.
+    routes: Vec<(u128, u32)>,
+    settle_at: i64,
+}
+
+impl View {
+    fn new(meta: StreamMeta, shards: Vec<Arc<Shard>>) -> Self {
+        let routes = lineage::open_in_order(&meta.shards)
+            .iter()
+            .map(|s| (s.end, s.index))
+            .collect();
+        let settle_at = meta.settle_at();
+        Self {
+            meta,
+            shards,
+            routes,
+            settle_at,
+        }
+    }
+
+    /// The place among the open shards of the one that takes `key`.
+    pub fn route(&self, key: HashKey) -> usize {
+        self.routes
+            .partition_point(|&(end, _)| end < key.0)
+            .min(self.routes.len().saturating_sub(1))
+    }
+
+    /// The open shard at `place`.
+    pub fn open_shard(&self, place: usize) -> Option<&Arc<Shard>> {
+        self.routes
+            .get(place)
+            .and_then(|&(_, index)| self.shards.get(index as usize))
+    }
+
+    /// First hash key of the open shard at `place`.
+    pub fn open_start(&self, place: usize) -> u128 {
+        let before = place.checked_sub(1).and_then(|before| self.routes.get(before));
+        before.map_or(0, |&(end, _)| end.wrapping_add(1))
+    }
+
+    /// Number of open shards.
+    pub fn open_count(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// The shard with the id `id`, as long as it is listed.
+    ///
+    /// # Errors
+    /// `ResourceNotFoundException`.
+    pub fn shard(&self, id: &str, now_ms: i64) -> Result<(&ShardMeta, &Arc<Shard>)> {
+        lineage::shard_index(id)
+            .and_then(|index| {
+                self.meta
+                    .shards
+                    .get(index as usize)
+                    .zip(self.shards.get(index as usize))
+            })
+            .filter(|(meta, _)| !meta.expired(self.meta.horizon_ms(now_ms)))
+            .ok_or_else(|| {
+                let id = lineage::shard_index(id).map_or_else(|| id.to_owned(), lineage::shard_id);
+                ApiError::shard_does_not_exist(&id, &self.meta.name, &self.meta.account)
+            })
+    }
+
+    /// The shards that follow on `index`.
+    pub fn children(&self, index: u32) -> impl Iterator<Item = &ShardMeta> {
+        self.meta.shards.iter().filter(move |s| s.descends_from(index))
+    }
+}
+
+/// One stream.
+#[derive(Debug)]
+pub struct Stream {
+    /// This incarnation of the name.
+    pub id: u64,
+    dir: PathBuf,
+    change: Mutex<()>,
+    view: RwLock<Arc<View>>,
+    changed: watch::Sender<u64>,
+}
+
+impl Stream {
+    /// Makes a stream in `dir`, which must not hold one.
+    ///
+    /// # Errors
+    /// When the files cannot be written; nothing is left then.
+    pub fn create(dir: PathBuf, meta: StreamMeta) -> io::Result<Self> {
+        let made = make_shards(&dir, &meta.shards).and_then(|shards| {
+            persist::save(&dir, &meta)?;
+            Ok(shards)
+        });
+        match made {
+            Ok(shards) => Ok(Self::with(dir, meta, shards)),
+            Err(error) => {
+                // Best effort: what is left has no metadata, and is removed at the next start.
+                let _ = std::fs::remove_dir_all(&dir);
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the stream in `dir`, and completes what a crash interrupted.
+    ///
+    /// # Errors
+    /// When the files cannot be read, or are damaged: the error names the file.
+    pub fn open(dir: PathBuf, meta: StreamMeta) -> io::Result<Self> {
+        let mut shards = Vec::with_capacity(meta.shards.len());
+        for shard in &meta.shards {
+            let path = shard_dir(&dir, shard.index);
+            let store = ShardStore::open(&path, shard.index, shard.epoch_ms).map_err(|e| {
+                io::Error::new(
+                    e.kind(),
+                    format!("cannot open the shard in {}: {e}", path.display()),
+                )
+            })?;
+            if let Some(closed) = shard.closed_ms
+                && store.ending_sequence_number().is_none()
+            {
+                store.close(closed)?;
+            }
+            shards.push(Arc::new(Shard::new(shard.index, store)));
+        }
+        Ok(Self::with(dir, meta, shards))
+    }
+
+    /// Lets retention take what it may of every shard, also of those that nobody reads any more.
+    ///
+    /// # Errors
+    /// When a log cannot be read.
+    pub fn trim(&self, now_ms: i64) -> io::Result<()> {
+        let view = self.view(now_ms);
+        view.shards
+            .iter()
+            .try_for_each(|shard| shard.trim(view.meta.horizon_ms(now_ms)))
+    }
+
+    fn with(dir: PathBuf, meta: StreamMeta, shards: Vec<Arc<Shard>>) -> Self {
+        Self {
+            id: meta.id,
+            dir,
+            change: Mutex::new(()),
+            view: RwLock::new(Arc::new(View::new(meta, shards))),
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    /// Where its files are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The stream as it is now.
+    pub fn view(&self, now_ms: i64) -> Arc<View> {
+        let view = self.shown();
+        if now_ms < view.settle_at {
+            return view;
+        }
+        self.settled(&locked(&self.change), now_ms)
+    }
+
+    /// The stream with every transition made whose time has come. Nobody else changes it: `_change` is held.
+    fn settled(&self, _change: &MutexGuard<'_, ()>, now_ms: i64) -> Arc<View> {
+        let view = self.shown();
+        // A deletion that is due never settles: the catalogue removes the stream.
+        if now_ms < view.settle_at || view.meta.is_gone(now_ms) {
+            return view;
+        }
+        let mut meta = view.meta.clone();
+        meta.settle(now_ms);
+        self.show(meta, view.shards.clone())
+    }
+
+    /// Whether its deletion is complete.
+    pub fn is_gone(&self, now_ms: i64) -> bool {
+        self.view(now_ms).meta.is_gone(now_ms)
+    }
+
+    fn shown(&self) -> Arc<View> {
+        Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn show(&self, meta: StreamMeta, shards: Vec<Arc<Shard>>) -> Arc<View> {
+        let view = Arc::new(View::new(meta, shards));
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&view);
+        self.changed.send_modify(|count| *count += 1);
+        view
+    }
+
+    /// Waits for a change that is under way: whoever met a closed shard sees its children afterwards.
+    pub fn after_change(&self, now_ms: i64) -> Arc<View> {
+        drop(locked(&self.change));
+        self.view(now_ms)
+    }
+
+    /// Changes at every change of the stream: wakes subscriptions.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Changes the stream: `edit` works on a copy, which is saved before it is shown. Shards that `edit` adds get a
+    /// log, those that it closes are closed. When `edit` fails nothing changes.
+    ///
+    /// # Errors
+    /// Those of `edit`; `InternalFailureException` when the files cannot be written.
+    pub fn change<T>(&self, now_ms: i64, edit: impl FnOnce(&mut StreamMeta) -> Result<T>) -> Result<T> {
+        let guard = locked(&self.change);
+        // Shown first, so that no reader has to settle it and wait for what may take long.
+        let before = self.settled(&guard, now_ms);
+        let mut meta = before.meta.clone();
+        if meta.is_gone(now_ms) {
+            return Err(ApiError::no_stream(&meta.name, &meta.account));
+        }
+        let answer = edit(&mut meta)?;
+        let new = meta.shards.get(before.shards.len()..).unwrap_or_default();
+        let made =
+            make_shards(&self.dir, new).map_err(|e| ApiError::internal("a shard could not be made", &e))?;
+        persist::save(&self.dir, &meta)
+            .map_err(|e| ApiError::internal("the stream could not be saved", &e))?;
+
+        // From here on the change has happened: a restart would complete it.
+        let mut shards = before.shards.clone();
+        shards.extend(made);
+        let mut closing = Ok(());
+        for (shard, handle) in meta.shards.iter().zip(&shards) {
+            if let Some(closed) = shard.closed_ms
+                && handle.store.ending_sequence_number().is_none()
+                && let Err(error) = handle.store.close(closed)
+            {
+                closing = Err(ApiError::internal("a shard could not be closed", &error));
+            }
+        }
+        self.show(meta, shards);
+        drop(guard);
+        closing.map(|()| answer)
+    }
+
+    /// Like [`Stream::change`], refused unless the stream is ACTIVE.
+    ///
+    /// # Errors
+    /// `ResourceInUseException`, and those of [`Stream::change`].
+    pub fn change_active<T>(
+        &self,
+        now_ms: i64,
+        edit: impl FnOnce(&mut StreamMeta) -> Result<T>,
+    ) -> Result<T> {
+        self.change(now_ms, |meta| {
+            meta.require_active()?;
+            edit(meta)
+        })
+    }
+}
+
+fn shard_dir(dir: &Path, index: u32) -> PathBuf {
+    dir.join("shards").join(lineage::shard_id(index))
+}
+
+fn make_shards(dir: &Path, shards: &[ShardMeta]) -> io::Result<Vec<Arc<Shard>>> {
+    let mut made = Vec::with_capacity(shards.len());
+    for shard in shards {
+        let path = shard_dir(dir, shard.index);
+        // Left by a change that was never saved.
+        match std::fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let store = ShardStore::create(&path, shard.index, shard.epoch_ms)?;
+        made.push(Arc::new(Shard::new(shard.index, store)));
+    }
+    Ok(made)
+}

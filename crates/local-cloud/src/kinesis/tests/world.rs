@@ -1,0 +1,302 @@
+//! An engine of its own for each test.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::Response;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::clock::ManualClock;
+use crate::kinesis::service::{KeyLookup, Request, Service, ServiceConfig};
+use crate::metrics::{MetricSink, Sample};
+use crate::{ACCOUNT, Body, Caller, KeyState};
+use daemon::Options;
+
+/// 2026-01-01T00:00:00Z.
+pub const START_MS: i64 = 1_767_225_600_000;
+/// How long transitions take here.
+pub const DELAY_MS: i64 = 500;
+pub const HOUR_MS: i64 = 3_600_000;
+
+/// Knows three keys.
+struct Keys;
+
+impl KeyLookup for Keys {
+    fn exists(&self, _: &Caller, key_id: &str) -> KeyState {
+        match key_id {
+            "alias/mine" => KeyState::Enabled,
+            "alias/off" => KeyState::Disabled,
+            "alias/dying" => KeyState::Unusable,
+            _ => KeyState::Missing,
+        }
+    }
+}
+
+/// Remembers the sum and the number of samples by metric and dimensions.
+#[derive(Default)]
+pub struct Recorded(pub Mutex<HashMap<String, (f64, f64, String)>>);
+
+impl MetricSink for Recorded {
+    fn record(
+        &self,
+        _: &Caller,
+        namespace: &str,
+        name: &str,
+        dims: &[(&str, &str)],
+        unit: &str,
+        sample: Sample,
+    ) {
+        assert_eq!(namespace, "AWS/Kinesis");
+        let dims: Vec<String> = dims.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let mut all = self.0.lock().unwrap();
+        let entry = all
+            .entry(format!("{name} {}", dims.join(",")))
+            .or_insert((0.0, 0.0, unit.to_owned()));
+        entry.0 += sample.sum;
+        entry.1 += sample.count;
+    }
+}
+
+pub struct World {
+    pub service: Arc<Service>,
+    pub clock: Arc<ManualClock>,
+    pub metrics: Arc<Recorded>,
+    pub caller: Caller,
+    pub dir: Arc<TempDir>,
+    options: Options,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with(false)
+    }
+
+    /// With AWS's limits.
+    pub fn strict() -> Self {
+        Self::with(true)
+    }
+
+    fn with(enforce_limits: bool) -> Self {
+        let options = Options {
+            enforce_limits,
+            status_delay: Duration::from_millis(DELAY_MS as u64),
+            ..Options::default()
+        };
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let clock = Arc::new(ManualClock::new(START_MS));
+        let metrics = Arc::new(Recorded::default());
+        let service = open(&dir, &clock, &metrics, &options).unwrap();
+        let caller = Caller {
+            account: ACCOUNT.to_owned(),
+            region: "us-east-1".to_owned(),
+        };
+        Self {
+            service,
+            clock,
+            metrics,
+            caller,
+            dir,
+            options,
+        }
+    }
+
+    /// The same files after a restart.
+    pub fn restarted(self) -> Self {
+        let Self {
+            service,
+            clock,
+            metrics,
+            caller,
+            dir,
+            options,
+        } = self;
+        drop(service);
+        let service = open(&dir, &clock, &metrics, &options).unwrap();
+        Self {
+            service,
+            clock,
+            metrics,
+            caller,
+            dir,
+            options,
+        }
+    }
+
+    /// Why the files cannot be opened.
+    pub fn broken(self) -> String {
+        let Self {
+            service,
+            clock,
+            metrics,
+            dir,
+            options,
+            ..
+        } = self;
+        drop(service);
+        open(&dir, &clock, &metrics, &options).err().unwrap().to_string()
+    }
+
+    pub fn send(&self, operation: &str, content_type: &str, body: Bytes) -> Response<Body> {
+        let target = format!("Kinesis_20131202.{operation}");
+        let request = Request {
+            target,
+            content_type: content_type.to_owned(),
+            body,
+        };
+        self.service.call(self.caller.clone(), request)
+    }
+
+    pub fn call(&self, operation: &str, input: &Value) -> (u16, Value) {
+        let body = Bytes::from(serde_json::to_vec(input).unwrap());
+        let response = self.send(operation, "application/x-amz-json-1.1", body);
+        assert!(response.headers().contains_key("x-amzn-requestid"));
+        let status = response.status().as_u16();
+        let body = response
+            .into_body()
+            .collect()
+            .now_or_never()
+            .expect("whole")
+            .unwrap()
+            .to_bytes();
+        let value = if body.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&body).unwrap()
+        };
+        (status, value)
+    }
+
+    pub fn ok(&self, operation: &str, input: Value) -> Value {
+        let (status, value) = self.call(operation, &input);
+        assert_eq!(status, 200, "{operation} {input}: {value}");
+        value
+    }
+
+    /// The code and the message.
+    pub fn err(&self, operation: &str, input: Value) -> (String, String) {
+        let (status, value) = self.call(operation, &input);
+        assert_ne!(status, 200, "{operation} {input}: {value}");
+        let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+        (text("__type"), text("message"))
+    }
+
+    /// The code alone.
+    pub fn refused(&self, operation: &str, input: Value) -> String {
+        self.err(operation, input).0
+    }
+
+    pub fn settle(&self) {
+        self.clock.advance(DELAY_MS);
+    }
+
+    /// An ACTIVE stream.
+    pub fn stream(&self, name: &str, shards: u32) {
+        self.ok("CreateStream", json!({"StreamName": name, "ShardCount": shards}));
+        self.settle();
+    }
+
+    /// An ACTIVE on-demand stream.
+    pub fn on_demand(&self, name: &str) {
+        self.ok(
+            "CreateStream",
+            json!({"StreamName": name, "StreamModeDetails": {"StreamMode": "ON_DEMAND"}}),
+        );
+        self.settle();
+    }
+
+    pub fn summary(&self, name: &str) -> Value {
+        self.ok("DescribeStreamSummary", json!({"StreamName": name}))["StreamDescriptionSummary"].clone()
+    }
+
+    pub fn status(&self, name: &str) -> String {
+        self.summary(name)["StreamStatus"].as_str().unwrap().to_owned()
+    }
+
+    pub fn shards(&self, name: &str) -> Vec<Value> {
+        self.ok("ListShards", json!({"StreamName": name}))["Shards"]
+            .as_array()
+            .unwrap()
+            .clone()
+    }
+
+    pub fn put(&self, name: &str, key: &str, data: &str) -> Value {
+        let data = base64_simd::STANDARD.encode_to_string(data);
+        self.ok(
+            "PutRecord",
+            json!({"StreamName": name, "PartitionKey": key, "Data": data}),
+        )
+    }
+
+    pub fn iterator(&self, name: &str, shard: u32, kind: &str) -> String {
+        let shard = format!("shardId-{shard:012}");
+        let input = json!({"StreamName": name, "ShardId": shard, "ShardIteratorType": kind});
+        self.ok("GetShardIterator", input)["ShardIterator"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    pub fn get(&self, iterator: &str) -> Value {
+        self.ok("GetRecords", json!({"ShardIterator": iterator}))
+    }
+
+    /// All data of a shard, read to its tip or its end.
+    pub fn read_all(&self, name: &str, shard: u32) -> Vec<String> {
+        let mut iterator = self.iterator(name, shard, "TRIM_HORIZON");
+        let mut all = Vec::new();
+        loop {
+            let page = self.get(&iterator);
+            let records = page["Records"].as_array().unwrap();
+            all.extend(records.iter().map(data_of));
+            match page["NextShardIterator"].as_str() {
+                Some(next) if !records.is_empty() => next.clone_into(&mut iterator),
+                _ => return all,
+            }
+        }
+    }
+
+    pub fn arn(&self, name: &str) -> String {
+        format!("arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/{name}")
+    }
+
+    /// An ACTIVE consumer's ARN.
+    pub fn consumer(&self, stream: &str, name: &str) -> String {
+        let input = json!({"StreamARN": self.arn(stream), "ConsumerName": name});
+        let consumer = self.ok("RegisterStreamConsumer", input);
+        self.settle();
+        consumer["Consumer"]["ConsumerARN"].as_str().unwrap().to_owned()
+    }
+}
+
+fn open(
+    dir: &TempDir,
+    clock: &Arc<ManualClock>,
+    metrics: &Arc<Recorded>,
+    options: &Options,
+) -> std::io::Result<Arc<Service>> {
+    Service::open(ServiceConfig {
+        data_dir: dir.path().join("kinesis"),
+        clock: Arc::clone(clock) as _,
+        metrics: Arc::clone(metrics) as _,
+        kms: Arc::new(Keys),
+        options: options.clone(),
+    })
+}
+
+pub fn data_of(record: &Value) -> String {
+    String::from_utf8(
+        base64_simd::STANDARD
+            .decode_to_vec(record["Data"].as_str().unwrap())
+            .unwrap(),
+    )
+    .unwrap()
+}
+
+pub fn base64(text: &str) -> String {
+    base64_simd::STANDARD.encode_to_string(text)
+}

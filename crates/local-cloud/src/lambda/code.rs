@@ -1,0 +1,350 @@
+//! The code of functions: zips by hash, and what is in them laid out to be run.
+//!
+//! ```text
+//! code/<sha256>.zip   as it was uploaded
+//! run/<sha256>/       as it is run
+//! ```
+//! A zip is not trusted: nothing it holds is written outside of its directory, or beyond Lambda's size.
+
+use std::io::{self, Cursor, Read, Write};
+use std::path::{Component, Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use zip::ZipArchive;
+
+use super::fault::{Fault, Result};
+use ground::platform;
+
+/// Bytes of code unzipped. Source: "Lambda quotas", Lambda developer guide: 250 MB.
+const MAX_UNZIPPED: u64 = 262_144_000;
+/// Entries of a zip. Far above what code has.
+const MAX_ENTRIES: usize = 100_000;
+
+pub(super) struct CodeStore {
+    code: PathBuf,
+    run: PathBuf,
+}
+
+/// The code of a function, by what is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stored {
+    /// SHA-256, base64.
+    pub sha256: String,
+    pub size: u64,
+}
+
+impl CodeStore {
+    /// The store in `dir`.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        let this = Self {
+            code: dir.join("code"),
+            run: dir.join("run"),
+        };
+        platform::create_private_dir(&this.code)?;
+        platform::create_private_dir(&this.run)?;
+        Ok(this)
+    }
+
+    /// Checks that `zip` is one, without keeping it.
+    pub fn check(zip: &[u8]) -> Result<Stored> {
+        let archive = ZipArchive::new(Cursor::new(zip)).map_err(|_| not_a_zip())?;
+        if archive.is_empty() {
+            return Err(Fault::invalid("Uploaded file must be a non-empty zip"));
+        }
+        if archive
+            .decompressed_size()
+            .is_some_and(|size| size > u128::from(MAX_UNZIPPED))
+        {
+            return Err(too_large());
+        }
+        Ok(Stored {
+            sha256: base64_simd::STANDARD.encode_to_string(sha256(zip)),
+            size: zip.len() as u64,
+        })
+    }
+
+    /// Keeps `zip` and lays it out. Blocks.
+    pub fn put(&self, zip: &[u8]) -> Result<Stored> {
+        let stored = Self::check(zip)?;
+        let hex = hex(&stored.sha256).ok_or_else(not_a_zip)?;
+        self.unpack(&hex, zip)?;
+        let path = self.code.join(format!("{hex}.zip"));
+        if !path.exists() {
+            platform::replace_private_file(&path, zip).map_err(|error| failed(&error))?;
+        }
+        Ok(stored)
+    }
+
+    /// The zip with the hash `hex`.
+    pub fn zip(&self, hex: &str) -> Option<Vec<u8>> {
+        let is_hash = hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit());
+        is_hash
+            .then(|| std::fs::read(self.code.join(format!("{hex}.zip"))).ok())
+            .flatten()
+    }
+
+    /// Where the code with the hash `sha256` (base64) is laid out; done now if it is not. Blocks.
+    pub fn laid_out(&self, sha256: &str) -> io::Result<PathBuf> {
+        let gone = || io::Error::new(io::ErrorKind::NotFound, "the code is gone");
+        let hex = hex(sha256).ok_or_else(gone)?;
+        let dir = self.run.join(&hex);
+        if !dir.is_dir() {
+            let zip = self.zip(&hex).ok_or_else(gone)?;
+            self.unpack(&hex, &zip)
+                .map_err(|fault| io::Error::other(fault.message))?;
+        }
+        Ok(dir)
+    }
+
+    /// Forgets the code with the hash `sha256` (base64). Blocks.
+    pub fn remove(&self, sha256: &str) {
+        let Some(hex) = hex(sha256) else { return };
+        // What is left is in no one's way.
+        let _ = std::fs::remove_file(self.code.join(format!("{hex}.zip")));
+        let _ = std::fs::remove_dir_all(self.run.join(hex));
+    }
+
+    fn unpack(&self, hex: &str, zip: &[u8]) -> Result<()> {
+        let dir = self.run.join(hex);
+        if dir.is_dir() {
+            return Ok(());
+        }
+        // Under another name until it is whole.
+        let fresh = self.run.join(format!(".{hex}-{:016x}", rand::random::<u64>()));
+        let outcome = platform::create_private_dir(&fresh)
+            .map_err(|error| failed(&error))
+            .and_then(|()| extract(zip, &fresh))
+            .and_then(|()| match std::fs::rename(&fresh, &dir) {
+                // Another request laid out the same code.
+                Err(_) if dir.is_dir() => Ok(()),
+                other => other.map_err(|error| failed(&error)),
+            });
+        let _ = std::fs::remove_dir_all(&fresh);
+        outcome
+    }
+}
+
+/// SHA-256.
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+/// The name of the files of the code with the hash `sha256` (base64).
+pub(super) fn hex(sha256: &str) -> Option<String> {
+    let bytes = base64_simd::STANDARD.decode_to_vec(sha256).ok()?;
+    (bytes.len() == 32).then(|| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn extract(zip: &[u8], dir: &Path) -> Result<()> {
+    let mut archive = ZipArchive::new(Cursor::new(zip)).map_err(|_| not_a_zip())?;
+    if archive.len() > MAX_ENTRIES {
+        return Err(too_large());
+    }
+    let mut left = MAX_UNZIPPED;
+    let mut links = Vec::new();
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).map_err(|_| not_a_zip())?;
+        let name = entry.name().map_err(|_| not_a_zip())?.into_owned();
+        let inside = inside(&name).ok_or_else(|| escapes(&name))?;
+        let path = dir.join(&inside);
+        if entry.is_dir() {
+            std::fs::create_dir_all(&path).map_err(|_| not_a_zip())?;
+            continue;
+        }
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(|_| not_a_zip())?;
+        }
+        if entry.is_symlink() {
+            let mut target = String::new();
+            (&mut entry)
+                .take(4096)
+                .read_to_string(&mut target)
+                .map_err(|_| not_a_zip())?;
+            links.push((inside, target));
+            continue;
+        }
+        let mode = entry.unix_mode();
+        left = write_entry(&mut entry, &path, mode, left)?;
+    }
+    // Last, so that nothing is written through one.
+    for (inside, target) in links {
+        link(dir, &inside, &target)?;
+    }
+    Ok(())
+}
+
+/// Writes one file, at most `left` bytes; returns how many are left of them.
+fn write_entry(entry: &mut impl Read, path: &Path, mode: Option<u32>, left: u64) -> Result<u64> {
+    let mut file = platform::private_file()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .map_err(|_| not_a_zip())?;
+    let written = io::copy(&mut entry.take(left + 1), &mut file).map_err(|_| not_a_zip())?;
+    let left = left.checked_sub(written).ok_or_else(too_large)?;
+    file.flush().map_err(|error| failed(&error))?;
+    // Readable at least: there are zips without modes.
+    platform::set_mode(&file, mode.unwrap_or(0o644) & 0o755 | 0o400).map_err(|error| failed(&error))?;
+    Ok(left)
+}
+
+/// Makes the symbolic link `inside`. Its target may go up only as far as `dir`, and only at its beginning: behind
+/// another link, going up would lead elsewhere.
+fn link(dir: &Path, inside: &Path, target: &str) -> Result<()> {
+    let mut depth = inside.components().count().saturating_sub(1);
+    let mut going_up = true;
+    for component in Path::new(target).components() {
+        match component {
+            Component::ParentDir if going_up && depth > 0 => depth -= 1,
+            Component::CurDir => {}
+            Component::Normal(_) => going_up = false,
+            _ => return Err(escapes(&inside.to_string_lossy())),
+        }
+    }
+    platform::symlink(target, &dir.join(inside)).map_err(|_| not_a_zip())
+}
+
+/// The path of an entry, if it stays inside.
+fn inside(name: &str) -> Option<PathBuf> {
+    if name.contains('\0') || name.contains('\\') {
+        return None;
+    }
+    let mut path = PathBuf::new();
+    for component in Path::new(name).components() {
+        match component {
+            Component::Normal(part) => path.push(part),
+            Component::CurDir => {}
+            _ => return None,
+        }
+    }
+    (path.components().next().is_some()).then_some(path)
+}
+
+fn not_a_zip() -> Fault {
+    Fault::invalid("Could not unzip uploaded file. Please check your file, then try to upload again.")
+}
+
+fn too_large() -> Fault {
+    Fault::invalid(format!("Unzipped size must be smaller than {MAX_UNZIPPED} bytes"))
+}
+
+fn escapes(name: &str) -> Fault {
+    Fault::invalid(format!(
+        "Could not unzip uploaded file. The entry '{name}' leads out of the archive."
+    ))
+}
+
+fn failed(error: &io::Error) -> Fault {
+    Fault::service(format!("The code could not be kept: {error}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use zip::write::{SimpleFileOptions, ZipWriter};
+
+    use super::*;
+
+    fn zip(entries: &[(&str, &[u8], u32)]) -> Vec<u8> {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, bytes, mode) in entries {
+            let options = SimpleFileOptions::default().unix_permissions(*mode);
+            writer.start_file(*name, options).unwrap();
+            writer.write_all(bytes).unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    }
+
+    fn zip_with_link(name: &str, target: &str) -> Vec<u8> {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        let options = SimpleFileOptions::default();
+        writer.start_file("lib/real", options).unwrap();
+        writer.add_symlink(name, target, options).unwrap();
+        writer.finish().unwrap().into_inner()
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn code_is_laid_out_with_its_modes_and_again_when_lost() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let store = CodeStore::open(dir.path()).unwrap();
+        let bytes = zip(&[("bootstrap", b"#!/bin/sh\n", 0o755), ("conf/a.txt", b"a", 0o600)]);
+        let stored = store.put(&bytes).unwrap();
+        assert_eq!(store.put(&bytes).unwrap(), stored);
+        for _ in 0..2 {
+            let out = store.laid_out(&stored.sha256).unwrap();
+            let mode = out.join("bootstrap").metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o755);
+            assert_eq!(std::fs::read(out.join("conf/a.txt")).unwrap(), b"a");
+            std::fs::remove_dir_all(out).unwrap();
+        }
+        let hex = hex(&stored.sha256).unwrap();
+        assert_eq!(store.zip(&hex).unwrap(), bytes);
+        assert!(store.zip("../x").is_none());
+        store.remove(&stored.sha256);
+        assert!(store.laid_out(&stored.sha256).is_err());
+    }
+
+    #[test]
+    fn nothing_leaves_the_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = CodeStore::open(&dir.path().join("store")).unwrap();
+        for name in ["../evil", "/etc/evil", "a/../../evil", "a\\..\\evil", "..", "."] {
+            let fault = store.put(&zip(&[(name, b"x", 0o644)])).unwrap_err();
+            assert_eq!(fault.code, "InvalidParameterValueException", "{name}");
+        }
+        for (name, target) in [
+            ("out", "/etc/passwd"),
+            ("out", "../up"),
+            ("a/out", "../../up"),
+            ("a/out", "x/../../up"),
+        ] {
+            let fault = store.put(&zip_with_link(name, target)).unwrap_err();
+            assert!(
+                fault.message.contains("leads out"),
+                "{name} {target}: {}",
+                fault.message
+            );
+        }
+        assert!(!dir.path().join("evil").exists());
+        let left: Vec<_> = std::fs::read_dir(dir.path().join("store/run")).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_inside_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = CodeStore::open(dir.path()).unwrap();
+        let stored = store.put(&zip_with_link("bin/link", "../lib/real")).unwrap();
+        let out = store.laid_out(&stored.sha256).unwrap();
+        assert!(out.join("bin/link").is_file());
+    }
+
+    #[test]
+    fn what_is_no_zip_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = CodeStore::open(dir.path()).unwrap();
+        let whole = zip(&[("bootstrap", &[7; 1000], 0o755)]);
+        let mut torn = whole.clone();
+        torn[60] ^= 0xff;
+        for bytes in [&b""[..], b"PK", &whole[..whole.len() / 2], &zip(&[]), &torn] {
+            assert_eq!(
+                store.put(bytes).unwrap_err().code,
+                "InvalidParameterValueException"
+            );
+        }
+    }
+
+    #[test]
+    fn a_zip_bomb_is_stopped() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bomb");
+        let fault = write_entry(&mut io::repeat(0), &path, None, 1 << 20).unwrap_err();
+        assert_eq!(
+            fault.message,
+            "Unzipped size must be smaller than 262144000 bytes"
+        );
+        assert!(path.metadata().unwrap().len() <= (1 << 20) + 1);
+    }
+}

@@ -1,0 +1,172 @@
+//! All functions: in memory, and each in a file of its own.
+//!
+//! ```text
+//! functions/<account>/<region>/<name>.json
+//! ```
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use super::fault::{Fault, Result};
+use super::model::Function;
+use super::name::FunctionName;
+use crate::Caller;
+use ground::platform;
+
+type ByName = BTreeMap<String, Arc<Function>>;
+
+pub(super) struct Registry {
+    dir: PathBuf,
+    functions: RwLock<HashMap<Caller, ByName>>,
+    /// Held from reading what there is to writing what it becomes.
+    changing: Mutex<()>,
+}
+
+/// The right to change functions; one at a time.
+pub(super) struct Change<'a> {
+    registry: &'a Registry,
+    _one: MutexGuard<'a, ()>,
+}
+
+impl Registry {
+    /// Reads the functions in `dir`. A file that cannot be read is put aside.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        platform::create_private_dir(dir)?;
+        let mut functions: HashMap<Caller, ByName> = HashMap::new();
+        for (account, accounts) in directories(dir)? {
+            for (region, path) in directories(&accounts)? {
+                let caller = Caller {
+                    account: account.clone(),
+                    region,
+                };
+                let all = functions.entry(caller).or_default();
+                for entry in std::fs::read_dir(path)? {
+                    let path = entry?.path();
+                    if path.extension().is_none_or(|extension| extension != "json") {
+                        continue;
+                    }
+                    match read(&path) {
+                        Ok(function) => {
+                            all.insert(function.name.clone(), Arc::new(function));
+                        }
+                        Err(error) => {
+                            tracing::warn!(path = %path.display(), %error, "a function that cannot be read is put aside");
+                            std::fs::rename(&path, path.with_extension("unreadable"))?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            functions: RwLock::new(functions),
+            changing: Mutex::new(()),
+        })
+    }
+
+    /// The function `name` of `caller`.
+    pub fn get(&self, caller: &Caller, name: &str) -> Option<Arc<Function>> {
+        let functions = self.functions.read().unwrap_or_else(PoisonError::into_inner);
+        functions.get(caller)?.get(name).cloned()
+    }
+
+    /// The function, or what Lambda says when there is none.
+    pub fn find(&self, name: &FunctionName) -> Result<Arc<Function>> {
+        self.get(&name.caller, &name.name)
+            .ok_or_else(|| Fault::not_found(format!("Function not found: {}", name.qualified_arn())))
+    }
+
+    /// All functions of `caller`, by name.
+    pub fn list(&self, caller: &Caller) -> Vec<Arc<Function>> {
+        let functions = self.functions.read().unwrap_or_else(PoisonError::into_inner);
+        functions
+            .get(caller)
+            .map(|all| all.values().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// Whether any of the functions is as `wanted`; asked until one is.
+    pub fn any(&self, mut wanted: impl FnMut(&Caller, &Function) -> bool) -> bool {
+        let functions = self.functions.read().unwrap_or_else(PoisonError::into_inner);
+        functions
+            .iter()
+            .any(|(caller, all)| all.values().any(|function| wanted(caller, function)))
+    }
+
+    /// Begins a change. Blocks while another is made.
+    pub fn change(&self) -> Change<'_> {
+        Change {
+            registry: self,
+            _one: self.changing.lock().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
+    fn path(&self, caller: &Caller, name: &str) -> PathBuf {
+        // Account, region and name are checked where they come in.
+        self.dir
+            .join(&caller.account)
+            .join(&caller.region)
+            .join(format!("{name}.json"))
+    }
+}
+
+impl Change<'_> {
+    /// Writes the function, then shows it. Blocks.
+    pub fn put(&self, caller: &Caller, function: Function) -> Result<()> {
+        let path = self.registry.path(caller, &function.name);
+        let written = path
+            .parent()
+            .map_or(Ok(()), platform::create_private_dir)
+            .and_then(|()| Ok(serde_json::to_vec(&function)?))
+            .and_then(|bytes| platform::replace_private_file(&path, &bytes));
+        written.map_err(|error| Fault::service(format!("The function could not be written: {error}.")))?;
+        let mut functions = self
+            .registry
+            .functions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let all = functions.entry(caller.clone()).or_default();
+        all.insert(function.name.clone(), Arc::new(function));
+        Ok(())
+    }
+
+    /// Removes the function. Blocks.
+    pub fn remove(&self, caller: &Caller, name: &str) -> Result<()> {
+        match std::fs::remove_file(self.registry.path(caller, name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Fault::service(format!(
+                    "The function could not be removed: {error}."
+                )));
+            }
+            _ => {}
+        }
+        let mut functions = self
+            .registry
+            .functions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(all) = functions.get_mut(caller) {
+            all.remove(name);
+        }
+        Ok(())
+    }
+}
+
+fn directories(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir()
+            && let Ok(name) = entry.file_name().into_string()
+        {
+            found.push((name, entry.path()));
+        }
+    }
+    Ok(found)
+}
+
+fn read(path: &Path) -> io::Result<Function> {
+    Ok(serde_json::from_slice(&std::fs::read(path)?)?)
+}

@@ -1,0 +1,288 @@
+//! A Lambda of its own, with scripted functions and all that it hands out kept.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
+use super::scripted;
+use crate::Caller;
+use crate::clock::SystemClock;
+use crate::deliver::{Deliver, LogSink, Undelivered};
+use crate::invoke::{Invocation, Invoke, Outcome};
+use crate::lambda::{Lambda, LambdaConfig, Pace};
+use crate::metrics::{MetricSink, Sample};
+
+pub(crate) const ROLE: &str = "arn:aws:iam::000000000000:role/fn";
+
+/// Keeps what it is handed.
+/// Where to, what, and with which attributes.
+pub(crate) type Delivered = (String, Value, BTreeMap<String, String>);
+
+#[derive(Default)]
+pub(crate) struct Kept {
+    /// Log stream and text of each event, in order.
+    pub logs: Mutex<Vec<(String, String)>>,
+    /// `namespace/name[dimensions]=value` of each measurement.
+    pub metrics: Mutex<Vec<String>>,
+    /// ARN or bucket, and body, of each delivery.
+    pub delivered: Mutex<Vec<Delivered>>,
+}
+
+impl LogSink for Kept {
+    fn append<'a>(
+        &'a self,
+        _: &'a Caller,
+        group: &'a str,
+        stream: &'a str,
+        events: Vec<(i64, String)>,
+    ) -> BoxFuture<'a, ()> {
+        async move {
+            assert!(group.starts_with("/aws/lambda/"), "{group}");
+            let mut logs = self.logs.lock().unwrap();
+            logs.extend(events.into_iter().map(|(_, text)| (stream.to_owned(), text)));
+        }
+        .boxed()
+    }
+}
+
+impl MetricSink for Kept {
+    fn record(
+        &self,
+        _: &Caller,
+        namespace: &str,
+        name: &str,
+        dimensions: &[(&str, &str)],
+        _: &str,
+        s: Sample,
+    ) {
+        let dimensions: Vec<String> = dimensions
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let text = format!("{namespace}/{name}[{}]={}", dimensions.join(","), s.sum);
+        self.metrics.lock().unwrap().push(text);
+    }
+}
+
+impl Deliver for Kept {
+    fn to_queue<'a>(
+        &'a self,
+        arn: &'a str,
+        body: &'a str,
+        attributes: &'a BTreeMap<String, String>,
+    ) -> BoxFuture<'a, Result<(), Undelivered>> {
+        self.keep(arn, body, attributes.clone())
+    }
+
+    fn to_topic<'a>(
+        &'a self,
+        arn: &'a str,
+        _: Option<&'a str>,
+        message: &'a str,
+    ) -> BoxFuture<'a, Result<(), Undelivered>> {
+        self.keep(arn, message, BTreeMap::new())
+    }
+
+    fn to_bucket<'a>(
+        &'a self,
+        _: &'a Caller,
+        bucket: &'a str,
+        key: &'a str,
+        body: Bytes,
+    ) -> BoxFuture<'a, Result<(), Undelivered>> {
+        let text = String::from_utf8_lossy(&body).into_owned();
+        self.keep(&format!("{bucket}/{key}"), &text, BTreeMap::new())
+    }
+}
+
+impl Kept {
+    fn keep(
+        &self,
+        target: &str,
+        body: &str,
+        attributes: BTreeMap<String, String>,
+    ) -> BoxFuture<'static, Result<(), Undelivered>> {
+        let body = serde_json::from_str(body).unwrap();
+        self.delivered
+            .lock()
+            .unwrap()
+            .push((target.to_owned(), body, attributes));
+        async { Ok(()) }.boxed()
+    }
+
+    /// All log events, one a line, without the names of streams.
+    pub fn log(&self) -> String {
+        let logs = self.logs.lock().unwrap();
+        logs.iter().map(|(_, text)| format!("{text}\n")).collect()
+    }
+
+    pub fn streams(&self) -> Vec<String> {
+        let mut streams: Vec<String> = self
+            .logs
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|(stream, _)| stream.clone())
+            .collect();
+        streams.sort();
+        streams.dedup();
+        streams
+    }
+
+    pub fn has_metric(&self, text: &str) -> bool {
+        self.metrics.lock().unwrap().iter().any(|metric| metric == text)
+    }
+}
+
+pub(crate) struct World {
+    pub lambda: Arc<Lambda>,
+    pub kept: Arc<Kept>,
+    pub dir: tempfile::TempDir,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.lambda.shutdown();
+    }
+}
+
+pub(crate) fn pace() -> Pace {
+    Pace {
+        status_delay: Duration::ZERO,
+        init_timeout: Duration::from_secs(10),
+        retry_delays: [Duration::from_millis(5), Duration::from_millis(5)],
+    }
+}
+
+pub(crate) fn open(dir: &Path, pace: Pace, kept: &Arc<Kept>) -> Arc<Lambda> {
+    Lambda::open(LambdaConfig {
+        data_dir: dir.to_path_buf(),
+        endpoint: "http://127.0.0.1:9".to_owned(),
+        clock: Arc::new(SystemClock),
+        metrics: Arc::clone(kept) as Arc<dyn MetricSink>,
+        logs: Arc::clone(kept) as Arc<dyn LogSink>,
+        deliver: Arc::clone(kept) as Arc<dyn Deliver>,
+        roles: None,
+        pace,
+    })
+    .unwrap()
+}
+
+/// Status, error type and body of an answer.
+pub(crate) type Answered = (u16, String, Value);
+
+impl World {
+    pub fn new() -> Self {
+        Self::with_pace(pace())
+    }
+
+    pub fn with_pace(pace: Pace) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = Arc::new(Kept::default());
+        let lambda = open(dir.path(), pace, &kept);
+        Self { lambda, kept, dir }
+    }
+
+    pub async fn raw(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> http::Response<Bytes> {
+        let mut request = http::Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let response = self
+            .lambda
+            .handle(&Caller::default(), &parts, body.into())
+            .await
+            .unwrap();
+        let (parts, body) = response.into_parts();
+        http::Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
+    }
+
+    /// A request of the API.
+    pub async fn ask(&self, method: &str, path: &str, body: Value) -> Answered {
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        let response = self.raw(method, path, &[], body).await;
+        let kind = response.headers().get("x-amzn-errortype");
+        let kind = kind.map_or("", |kind| kind.to_str().unwrap()).to_owned();
+        let value = serde_json::from_slice(response.body()).unwrap_or(Value::Null);
+        (response.status().as_u16(), kind, value)
+    }
+
+    /// What CreateFunction is asked for a scripted function, `more` laid over it.
+    pub fn input(name: &str, more: &Value) -> Value {
+        let mut input = json!({
+            "FunctionName": name,
+            "Runtime": "provided.al2023",
+            "Role": ROLE,
+            "Handler": "scripted",
+            "Code": {"ZipFile": base64_simd::STANDARD.encode_to_string(scripted::zip(""))},
+        });
+        for (key, value) in more.as_object().into_iter().flatten() {
+            input[key] = value.clone();
+        }
+        input
+    }
+
+    /// Makes a scripted function; its ARN.
+    pub async fn function(&self, name: &str, more: Value) -> String {
+        let (status, kind, made) = self
+            .ask("POST", "/2015-03-31/functions", Self::input(name, &more))
+            .await;
+        assert_eq!((status, kind.as_str()), (201, ""), "{made}");
+        made["FunctionArn"].as_str().unwrap().to_owned()
+    }
+
+    /// Calls a function with a script.
+    pub async fn run(&self, arn: &str, script: &str) -> Invocation {
+        self.lambda
+            .invoke(arn, json!({"do": script}).to_string().into())
+            .await
+    }
+
+    /// What it returned, as JSON.
+    pub async fn returned(&self, arn: &str, script: &str) -> Value {
+        match self.run(arn, script).await.outcome {
+            Outcome::Returned(body) => serde_json::from_slice(&body).unwrap(),
+            other => panic!("{script}: {other:?}"),
+        }
+    }
+
+    /// How it failed, as JSON.
+    pub async fn failed(&self, arn: &str, script: &str) -> Value {
+        match self.run(arn, script).await.outcome {
+            Outcome::FunctionError { kind, payload } => {
+                assert_eq!(kind, "Unhandled");
+                serde_json::from_slice(&payload).unwrap()
+            }
+            other => panic!("{script}: {other:?}"),
+        }
+    }
+
+    /// Waits until `done`, as long as a test may.
+    pub async fn until(&self, what: &str, done: impl Fn(&Kept) -> bool) {
+        for _ in 0..2000 {
+            if done(&self.kept) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{what} did not happen; the log is\n{}", self.kept.log());
+    }
+}

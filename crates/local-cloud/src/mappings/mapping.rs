@@ -1,0 +1,350 @@
+//! One mapping: what its workers share, and the task that starts and stops them.
+//!
+//! A shard has a worker from when its parents are drained until it is drained itself, so that the order within a key
+//! survives splits and merges.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, Id, JoinSet};
+
+use super::budget::Budget;
+use super::files::{Files, Place, Places};
+use super::filter::Filters;
+use super::settings::Settings;
+use super::worker::{End, Worker};
+use super::{Mappings, NOTHING_YET};
+use crate::clock::Clock;
+use crate::deliver::Deliver;
+use crate::invoke::Invoke;
+use crate::kinesis::service::Service;
+use crate::kinesis::store::{PositionError, Start};
+use crate::kinesis::stream::meta::Status as StreamStatus;
+use crate::kinesis::stream::{Stream, View, locked};
+use crate::metrics::MetricSink;
+
+/// How often a stream that is not there is looked for.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What a mapping is told to do.
+#[derive(Debug)]
+pub(super) struct Control {
+    pub settings: Arc<Settings>,
+    pub filters: Arc<Filters>,
+    /// Whether it reads.
+    pub run: bool,
+    /// Whether it ends for good.
+    pub deleted: bool,
+}
+
+impl Control {
+    /// What follows from `settings`.
+    pub(super) fn of(settings: Settings) -> Arc<Self> {
+        // They were checked when they came.
+        let filters = Filters::compile(&settings.filters).unwrap_or_default();
+        Arc::new(Self {
+            run: settings.enabled,
+            settings: Arc::new(settings),
+            filters: Arc::new(filters),
+            deleted: false,
+        })
+    }
+}
+
+/// What a mapping says of itself.
+#[derive(Debug)]
+struct Status {
+    state: &'static str,
+    result: String,
+}
+
+/// What the workers of a mapping share.
+pub(super) struct Shared {
+    pub control: watch::Sender<Arc<Control>>,
+    pub clock: Arc<dyn Clock>,
+    pub invoke: Arc<dyn Invoke>,
+    pub deliver: Arc<dyn Deliver>,
+    pub metrics: Arc<dyn MetricSink>,
+    pub budget: Budget,
+    kinesis: Arc<Service>,
+    places: Mutex<Places>,
+    status: Mutex<Status>,
+}
+
+impl Shared {
+    /// Writes a place down; if that fails it is still known, and a restart delivers again what came after the old one.
+    pub(super) fn save(&self, shard: u32, place: &Place) {
+        if let Err(error) = locked(&self.places).set(shard, place.clone()) {
+            tracing::warn!(%error, "a mapping cannot write down how far it is");
+        }
+    }
+
+    /// The result of the last processing.
+    pub(super) fn report(&self, result: &str) {
+        let mut status = locked(&self.status);
+        if status.result != result {
+            result.clone_into(&mut status.result);
+        }
+    }
+
+    fn enter(&self, state: &'static str) {
+        locked(&self.status).state = state;
+    }
+}
+
+/// One mapping.
+pub(super) struct Mapping {
+    pub shared: Arc<Shared>,
+    pub files: Files,
+    task: Mutex<Option<AbortHandle>>,
+}
+
+impl Mapping {
+    /// A mapping whose files are there. It does nothing before [`Mapping::start`].
+    pub(super) fn new(
+        owner: &Mappings,
+        settings: Settings,
+        files: Files,
+        places: Places,
+        state: &'static str,
+    ) -> Self {
+        let config = &owner.config;
+        let shared = Shared {
+            control: watch::Sender::new(Control::of(settings)),
+            clock: Arc::clone(&config.clock),
+            invoke: Arc::clone(&config.invoke),
+            deliver: Arc::clone(&config.deliver),
+            metrics: Arc::clone(&config.metrics),
+            budget: owner.budget.clone(),
+            kinesis: Arc::clone(&config.kinesis),
+            places: Mutex::new(places),
+            status: Mutex::new(Status {
+                state,
+                result: NOTHING_YET.to_owned(),
+            }),
+        };
+        Self {
+            shared: Arc::new(shared),
+            files,
+            task: Mutex::new(None),
+        }
+    }
+
+    /// Starts the task; inside a tokio runtime.
+    pub(super) fn start(self: &Arc<Self>, owner: Weak<Mappings>) {
+        let task = tokio::spawn(supervise(Arc::clone(self), owner));
+        *locked(&self.task) = Some(task.abort_handle());
+    }
+
+    /// Ends the task at once. What is under way is delivered again after a restart.
+    pub(super) fn abort(&self) {
+        if let Some(task) = locked(&self.task).take() {
+            task.abort();
+        }
+    }
+
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.shared.control.borrow().settings)
+    }
+
+    /// State and last result.
+    pub(super) fn status(&self) -> (&'static str, String) {
+        let status = locked(&self.shared.status);
+        (status.state, status.result.clone())
+    }
+
+    /// Takes new settings over, which are saved already.
+    pub(super) fn change(&self, settings: Settings) {
+        let state = match (self.settings().enabled, settings.enabled) {
+            (false, true) => "Enabling",
+            (true, false) => "Disabling",
+            _ => "Updating",
+        };
+        self.shared.enter(state);
+        self.shared.control.send_replace(Control::of(settings));
+    }
+
+    /// Takes settings over that concern nobody but who asks for them.
+    pub(super) fn retag(&self, settings: Settings) {
+        let deleted = self.is_deleted();
+        let mut control = Control::of(settings);
+        if let Some(control) = Arc::get_mut(&mut control) {
+            control.deleted = deleted;
+            control.run &= !deleted;
+        }
+        self.shared.control.send_replace(control);
+    }
+
+    /// Stops, and forgets everything when nothing is under way any more.
+    pub(super) fn delete(&self) {
+        self.shared.enter("Deleting");
+        self.shared.control.send_modify(|control| {
+            *control = Arc::new(Control {
+                settings: Arc::clone(&control.settings),
+                filters: Arc::clone(&control.filters),
+                run: false,
+                deleted: true,
+            });
+        });
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        self.shared.control.borrow().deleted
+    }
+}
+
+/// Where a new mapping starts in each shard that is there; shards that come later are read from their beginning.
+///
+/// # Errors
+/// When a log cannot be read.
+pub(super) fn first_places(view: &View, settings: &Settings) -> std::io::Result<Vec<(u32, Place)>> {
+    let mut places = Vec::new();
+    for (meta, shard) in view.meta.shards.iter().zip(&view.shards) {
+        let start = match (
+            settings.starting_position.as_str(),
+            settings.starting_timestamp_ms,
+        ) {
+            ("LATEST", _) => Start::Latest,
+            ("AT_TIMESTAMP", Some(ms)) => Start::Timestamp(ms),
+            _ => continue,
+        };
+        let position = shard.store.position(start).map_err(|error| match error {
+            PositionError::Io(error) => error,
+            other => std::io::Error::other(other),
+        })?;
+        let place = Place {
+            next: position.index,
+            ended: start == Start::Latest && meta.closed_ms.is_some(),
+            window: None,
+        };
+        places.push((shard.index, place));
+    }
+    Ok(places)
+}
+
+/// The life of a mapping.
+async fn supervise(mapping: Arc<Mapping>, owner: Weak<Mappings>) {
+    let shared = &mapping.shared;
+    let mut control = shared.control.subscribe();
+    loop {
+        let current = Arc::clone(&control.borrow_and_update());
+        if current.deleted {
+            mapping.files.remove();
+            if let Some(owner) = owner.upgrade() {
+                owner.forget(&current.settings.uuid);
+            }
+            return;
+        }
+        if !current.run {
+            shared.enter("Disabled");
+            // The sender is in `shared`.
+            let _ = control.changed().await;
+            continue;
+        }
+        shared.enter("Enabled");
+        let settings = &current.settings;
+        match shared
+            .kinesis
+            .stream_of_arn(&settings.caller(), &settings.event_source_arn)
+        {
+            Some(stream) => read_stream(shared, &stream, &mut control).await,
+            None => {
+                shared.report(&format!(
+                    "PROBLEM: Stream not found: {}",
+                    settings.event_source_arn
+                ));
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK_AGAIN) => {}
+                    _ = control.changed() => {}
+                }
+            }
+        }
+    }
+}
+
+/// Keeps a worker for every shard that has something to read, until the mapping is told to stop or the stream goes.
+async fn read_stream(
+    shared: &Arc<Shared>,
+    stream: &Arc<Stream>,
+    control: &mut watch::Receiver<Arc<Control>>,
+) {
+    let (tell, stop) = watch::channel(false);
+    let mut workers = JoinSet::new();
+    let mut running: HashMap<Id, u32> = HashMap::new();
+    let mut changed = stream.changed();
+    if locked(&shared.places).stream() != Some(stream.id)
+        && let Err(error) = locked(&shared.places).reset(stream.id, [])
+    {
+        tracing::warn!(%error, "a mapping cannot write down how far it is");
+    }
+    loop {
+        changed.mark_unchanged();
+        let view = stream.view(shared.clock.now_ms());
+        if view.meta.status == StreamStatus::Deleting {
+            break;
+        }
+        for shard in startable(shared, &view, &running) {
+            let Some(handle) = view.shards.get(shard as usize) else {
+                continue;
+            };
+            let place = locked(&shared.places).get(shard).cloned().unwrap_or_default();
+            let worker = Worker::new(
+                Arc::clone(shared),
+                stop.clone(),
+                Arc::clone(stream),
+                Arc::clone(handle),
+                place,
+            );
+            running.insert(workers.spawn(worker.run()).id(), shard);
+        }
+        tokio::select! {
+            Some(ended) = workers.join_next_with_id(), if !workers.is_empty() => match ended {
+                Ok((id, End::Drained)) => {
+                    running.remove(&id);
+                    // Its children are in the newest picture.
+                    stream.after_change(shared.clock.now_ms());
+                }
+                Ok((id, End::Stopped)) => drop(running.remove(&id)),
+                Err(error) => {
+                    tracing::error!(%error, "a mapping's worker ended badly and starts again");
+                    running.remove(&error.id());
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+            },
+            _ = changed.changed() => {}
+            _ = control.changed() => {
+                if !control.borrow_and_update().run {
+                    break;
+                }
+                shared.enter("Enabled");
+            }
+        }
+    }
+    tell.send_replace(true);
+    while workers.join_next().await.is_some() {}
+}
+
+/// The shards that may be read now and are not yet: those whose parents are drained or gone.
+fn startable(shared: &Shared, view: &View, running: &HashMap<Id, u32>) -> Vec<u32> {
+    let horizon = view.meta.horizon_ms(shared.clock.now_ms());
+    let places = locked(&shared.places);
+    let over = |index: u32| {
+        places.get(index).is_some_and(|place| place.ended)
+            || view
+                .meta
+                .shards
+                .get(index as usize)
+                .is_none_or(|shard| shard.expired(horizon))
+    };
+    let busy: std::collections::HashSet<u32> = running.values().copied().collect();
+    let shards = view.meta.shards.iter().filter(|shard| {
+        let parents = [shard.parent, shard.adjacent_parent];
+        !busy.contains(&shard.index)
+            && !over(shard.index)
+            // Also while a worker still finishes what its shard held when it expired.
+            && parents.into_iter().flatten().all(|parent| over(parent) && !busy.contains(&parent))
+    });
+    shards.map(|shard| shard.index).collect()
+}

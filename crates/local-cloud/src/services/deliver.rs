@@ -1,0 +1,91 @@
+//! What other services hand to these.
+
+use std::collections::BTreeMap;
+
+use awsim_core::{RequestContext, ServiceHandler};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::{Map, Value, json};
+
+use super::Services;
+use crate::deliver::{Deliver, LogSink, Undelivered};
+use crate::{Caller, partition};
+
+fn undelivered(code: impl Into<String>, message: impl Into<String>) -> Undelivered {
+    Undelivered {
+        code: code.into(),
+        message: message.into(),
+    }
+}
+
+impl Deliver for Services {
+    fn to_queue<'a>(
+        &'a self,
+        arn: &'a str,
+        body: &'a str,
+        attributes: &'a BTreeMap<String, String>,
+    ) -> BoxFuture<'a, Result<(), Undelivered>> {
+        async move {
+            let attributes: Map<String, Value> = attributes
+                .iter()
+                .map(|(name, value)| (name.clone(), json!({"DataType": "String", "StringValue": value})))
+                .collect();
+            let input = json!({"MessageBody": body, "MessageAttributes": attributes});
+            self.sqs
+                .send(arn, &input)
+                .map_err(|fault| undelivered(fault.query_code(), fault.message))
+        }
+        .boxed()
+    }
+
+    fn to_topic<'a>(
+        &'a self,
+        arn: &'a str,
+        subject: Option<&'a str>,
+        message: &'a str,
+    ) -> BoxFuture<'a, Result<(), Undelivered>> {
+        async move {
+            let ["arn", _, "sns", region, account, _] = arn.split(':').collect::<Vec<_>>()[..] else {
+                return Err(undelivered(
+                    "InvalidParameter",
+                    format!("Invalid parameter: TopicArn: {arn}"),
+                ));
+            };
+            let mut ctx = RequestContext::new("sns", region);
+            account.clone_into(&mut ctx.account_id);
+            partition(region).clone_into(&mut ctx.partition);
+            let mut input = json!({"TopicArn": arn, "Message": message});
+            if let Some(subject) = subject {
+                input["Subject"] = json!(subject);
+            }
+            match self.sns.handle("Publish", input, &ctx).await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(undelivered(error.code, error.message)),
+            }
+        }
+        .boxed()
+    }
+
+    fn to_bucket<'a>(
+        &'a self,
+        caller: &'a Caller,
+        bucket: &'a str,
+        key: &'a str,
+        body: Bytes,
+    ) -> BoxFuture<'a, Result<(), Undelivered>> {
+        async move { self.s3.put(caller, bucket, key, &body) }.boxed()
+    }
+}
+
+impl LogSink for Services {
+    fn append<'a>(
+        &'a self,
+        caller: &'a Caller,
+        group: &'a str,
+        stream: &'a str,
+        events: Vec<(i64, String)>,
+    ) -> BoxFuture<'a, ()> {
+        async move { self.logs.append(caller, group, stream, &events) }.boxed()
+    }
+}

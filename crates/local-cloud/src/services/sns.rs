@@ -1,0 +1,224 @@
+//! SNS. awsim's, which tells of a message to whoever listens and forgets it: here it is in its queues before the
+//! publisher has his answer.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use awsim_core::events::EventBus;
+use awsim_core::{AwsError, Protocol, RequestContext, ServiceHandler};
+use awsim_sns::SnsService;
+use serde_json::{Map, Value, json};
+
+use super::change_by_name;
+use super::sqs::Sqs;
+use super::stored::Change;
+use super::tagging::Tags;
+use crate::Caller;
+
+pub(super) struct Sns {
+    inner: SnsService,
+    queues: Arc<Sqs>,
+}
+
+/// Publishing changes nothing that is kept here.
+pub(super) fn change(operation: &str, input: &Value) -> Change {
+    match operation {
+        "Publish" | "PublishBatch" => Change::None,
+        _ => change_by_name(operation, input),
+    }
+}
+
+impl Sns {
+    pub fn new(queues: Arc<Sqs>) -> Self {
+        Self {
+            inner: SnsService::new(),
+            queues,
+        }
+    }
+
+    /// The tagged topics of `caller`, by ARN.
+    pub fn tagged(&self, caller: &Caller) -> Vec<(String, Tags)> {
+        let state = self.inner.store_handle().get(&caller.account, &caller.region);
+        let tagged = state.topics.iter().filter(|topic| !topic.tags.is_empty());
+        tagged
+            .map(|topic| (topic.arn.clone(), topic.tags.clone().into_iter().collect()))
+            .collect()
+    }
+
+    /// The subscription that `input` asks for, if there is one: AWS makes no second.
+    /// Source: Subscribe, SNS API reference.
+    fn known_subscription(&self, input: &Value, ctx: &RequestContext) -> Option<String> {
+        let state = self.inner.store_handle().get(&ctx.account_id, &ctx.region);
+        let known = state.subscriptions.iter().find(|subscription| {
+            input["TopicArn"] == subscription.topic_arn.as_str()
+                && input["Protocol"] == subscription.protocol.as_str()
+                && input["Endpoint"] == subscription.endpoint.as_str()
+        })?;
+        let wants_arn = input["ReturnSubscriptionArn"] == true || input["ReturnSubscriptionArn"] == "true";
+        Some(if known.confirmed || wants_arn {
+            known.arn.clone()
+        } else {
+            "pending confirmation".to_owned()
+        })
+    }
+
+    fn subscribe_state(&self, input: &Value, ctx: &RequestContext, output: &mut Value) {
+        if output["SubscriptionArn"] == "pending confirmation"
+            && let Some(arn) = self.known_subscription(input, ctx)
+        {
+            output["SubscriptionArn"] = json!(arn);
+        }
+    }
+
+    /// "PendingConfirmation" stands for the ARN of a subscription that nobody has confirmed.
+    fn hide_pending(&self, output: &mut Value, ctx: &RequestContext) {
+        let state = self.inner.store_handle().get(&ctx.account_id, &ctx.region);
+        let listed = output["Subscriptions"]["member"].as_array_mut();
+        for subscription in listed.into_iter().flatten() {
+            let arn = subscription["SubscriptionArn"].as_str().unwrap_or_default();
+            if state.subscriptions.get(arn).is_some_and(|known| !known.confirmed) {
+                subscription["SubscriptionArn"] = json!("PendingConfirmation");
+            }
+        }
+    }
+
+    /// Hands a published message to a queue.
+    fn deliver(&self, event: &Value) {
+        if event["protocol"] != "sqs" {
+            return;
+        }
+        let queue = event["endpoint"].as_str().unwrap_or_default();
+        let input = if event["raw_message_delivery"] == true {
+            raw(event)
+        } else {
+            json!({"MessageBody": envelope(event).to_string()})
+        };
+        if let Err(fault) = self.queues.send(queue, &input) {
+            tracing::warn!(queue, message = fault.message, "a topic could not deliver");
+        }
+    }
+}
+
+/// The query protocol spells message attributes as entries of `Name` and `Value`, where awsim expects a map.
+fn read_attributes(input: &mut Value) {
+    if let Some(attributes) = input.get_mut("MessageAttributes")
+        && let Some(entries) = attributes.get_mut("entry").and_then(Value::as_array_mut)
+    {
+        let map: Map<String, Value> = entries
+            .iter_mut()
+            .filter_map(|entry| Some((entry["Name"].as_str()?.to_owned(), entry.get_mut("Value")?.take())))
+            .collect();
+        *attributes = Value::Object(map);
+    }
+    let entries = input
+        .get_mut("PublishBatchRequestEntries")
+        .and_then(Value::as_array_mut);
+    entries
+        .into_iter()
+        .flatten()
+        .filter(|entry| entry.is_object())
+        .for_each(read_attributes);
+}
+
+/// Source: "Parsing Amazon SNS message formats", SNS developer guide.
+fn envelope(event: &Value) -> Value {
+    let topic = event["topic_arn"].as_str().unwrap_or_default();
+    let subscription = event["subscription_arn"].as_str().unwrap_or_default();
+    let region = topic.split(':').nth(3).unwrap_or("us-east-1");
+    let mut out = json!({
+        "Type": "Notification",
+        "MessageId": event["message_id"],
+        "TopicArn": topic,
+        "Message": event["message"],
+        "Timestamp": format!("{:.3}", jiff::Timestamp::now()),
+        "SignatureVersion": "1",
+        "Signature": "bG9jYWw=",
+        "SigningCertURL":
+            format!("https://sns.{region}.amazonaws.com/SimpleNotificationService-00000000000000000000000000000000.pem"),
+        "UnsubscribeURL":
+            format!("https://sns.{region}.amazonaws.com/?Action=Unsubscribe&SubscriptionArn={subscription}"),
+    });
+    if event["subject"].is_string() {
+        out["Subject"] = event["subject"].clone();
+    }
+    if event["message_attributes"]
+        .as_object()
+        .is_some_and(|attributes| !attributes.is_empty())
+    {
+        out["MessageAttributes"] = event["message_attributes"].clone();
+    }
+    out
+}
+
+fn raw(event: &Value) -> Value {
+    let attributes: Map<String, Value> = event["message_attributes"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, attribute)| attribute["Value"] != "")
+        .map(|(name, attribute)| {
+            // SQS knows no lists.
+            let kind = attribute["Type"]
+                .as_str()
+                .filter(|kind| *kind != "String.Array")
+                .unwrap_or("String");
+            (
+                name.clone(),
+                json!({"DataType": kind, "StringValue": attribute["Value"]}),
+            )
+        })
+        .collect();
+    json!({"MessageBody": event["message"], "MessageAttributes": attributes})
+}
+
+#[async_trait]
+impl ServiceHandler for Sns {
+    fn service_name(&self) -> &str {
+        "sns"
+    }
+
+    fn protocol(&self) -> Protocol {
+        Protocol::AwsQuery
+    }
+
+    async fn handle(
+        &self,
+        operation: &str,
+        mut input: Value,
+        ctx: &RequestContext,
+    ) -> Result<Value, AwsError> {
+        read_attributes(&mut input);
+        if operation == "Subscribe"
+            && let Some(arn) = self.known_subscription(&input, ctx)
+        {
+            return Ok(json!({ "SubscriptionArn": arn }));
+        }
+        // One subscriber, which reads all there is after the call: nothing is lost, nothing waits.
+        let bus = EventBus::new();
+        let mut events = bus.subscribe();
+        let own = RequestContext {
+            event_bus: Some(bus),
+            ..ctx.clone()
+        };
+        let wanted = (operation == "Subscribe").then(|| input.clone());
+        let mut output = self.inner.handle(operation, input, &own).await?;
+        while let Ok(event) = events.try_recv() {
+            self.deliver(&event.detail);
+        }
+        if let Some(wanted) = wanted {
+            self.subscribe_state(&wanted, ctx, &mut output);
+        }
+        if operation.starts_with("ListSubscriptions") {
+            self.hide_pending(&mut output, ctx);
+        }
+        Ok(output)
+    }
+
+    fn snapshot(&self) -> Option<Vec<u8>> {
+        self.inner.snapshot()
+    }
+
+    fn restore(&self, data: &[u8]) -> Result<(), String> {
+        self.inner.restore(data)
+    }
+}

@@ -1,0 +1,111 @@
+//! S3 requests that name their bucket by the host: `bucket.localhost`, `bucket.s3.eu-west-1.localhost`.
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::uri::{PathAndQuery, Uri};
+
+use crate::Caller;
+
+/// The bucket in a host name; the front door has made sure that the host is this machine.
+fn bucket(host: &str) -> Option<&str> {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let below = ["localhost.localstack.cloud", "localhost"]
+        .iter()
+        .find_map(|root| name.strip_suffix(root)?.strip_suffix('.'))?;
+    let labels: Vec<&str> = below.split('.').collect();
+    let end = match labels.as_slice() {
+        [.., "s3"] => labels.len() - 1,
+        // A region follows.
+        [.., "s3", _] => labels.len() - 2,
+        _ => labels.len(),
+    };
+    let length = labels[..end].iter().map(|label| label.len() + 1).sum::<usize>();
+    length.checked_sub(1).and_then(|length| below.get(..length))
+}
+
+/// The URI with the bucket in its path, wherever the request names it.
+pub(super) fn path_style(parts: &Parts) -> Uri {
+    let host = match parts.headers.get(HOST) {
+        Some(host) => host.to_str().ok(),
+        None => parts.uri.authority().map(|authority| authority.as_str()),
+    };
+    let Some(bucket) = host.and_then(bucket) else {
+        return parts.uri.clone();
+    };
+    let rest = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    Uri::try_from(format!("/{bucket}{rest}")).unwrap_or_else(|_| parts.uri.clone())
+}
+
+/// Names service and region for awsim where the signature does not: in URLs of Signature Version 2.
+pub(super) fn sign(headers: &mut HeaderMap, caller: &Caller, uri: &Uri) {
+    let is_signed = headers.contains_key(AUTHORIZATION)
+        || uri
+            .query()
+            .is_some_and(|query| query.contains("X-Amz-Credential="));
+    if is_signed {
+        return;
+    }
+    let text = format!(
+        "AWS4-HMAC-SHA256 Credential={}/20260101/{}/s3/aws4_request, SignedHeaders=host, Signature=0",
+        caller.account, caller.region
+    );
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        headers.insert(AUTHORIZATION, value);
+    }
+}
+
+/// The type of an object that awsim would take for the protocol of the request, until it is with S3.
+const REAL_TYPE: &str = "x-amz-streamctl-type";
+
+/// Hides a content type by which awsim would read the object as a request.
+pub(super) fn hide_type(headers: &mut HeaderMap) {
+    headers.remove("smithy-protocol");
+    let misleads = |given: &&HeaderValue| {
+        let given = given.to_str().unwrap_or_default();
+        given.contains("cbor") || given.contains("x-www-form-urlencoded")
+    };
+    if let Some(given) = headers.get(CONTENT_TYPE).filter(misleads).cloned() {
+        headers.insert(HeaderName::from_static(REAL_TYPE), given);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    }
+}
+
+/// What [`hide_type`] hid, in the parameters of an operation.
+pub(super) fn show_type(input: &mut serde_json::Value) {
+    let hidden = input
+        .as_object_mut()
+        .and_then(|fields| fields.remove("StreamctlType"));
+    if let Some(hidden) = hidden {
+        input["ContentType"] = hidden;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_in_host_names() {
+        for (host, expected) in [
+            ("orders.localhost:4566", Some("orders")),
+            ("my.orders.s3.localhost:4566", Some("my.orders")),
+            ("orders.s3.eu-west-1.localhost.localstack.cloud", Some("orders")),
+            ("localhost:4566", None),
+            ("127.0.0.1:4566", None),
+            ("s3.localhost:4566", None),
+            ("s3.eu-west-1.localhost:4566", None),
+            ("localhost.localstack.cloud:4566", None),
+        ] {
+            assert_eq!(bucket(host), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn the_bucket_moves_into_the_path() {
+        let request = http::Request::get("/a%20b?x=1")
+            .header("host", "orders.localhost:1")
+            .body(())
+            .unwrap();
+        assert_eq!(path_style(&request.into_parts().0), "/orders/a%20b?x=1");
+    }
+}

@@ -1,0 +1,34 @@
+//! The zips that the binary carries are what Lambda runs.
+
+use streamctl::functions::bundle::{self, all};
+use streamctl::functions::package::{NEWEST_GLIBC, pack};
+
+#[test]
+fn every_zip_is_what_lambda_runs() {
+    bundle::carry(::bundle::HANDLERS);
+    for handler in all() {
+        let package = handler.package().unwrap();
+        let mut zip = zip::ZipArchive::new(std::io::Cursor::new(package.bytes.clone())).unwrap();
+        assert_eq!(zip.len(), 1);
+        let mut content = Vec::new();
+        let mut bootstrap = zip.by_name("bootstrap").unwrap();
+        assert_eq!(bootstrap.unix_mode().map(|mode| mode & 0o777), Some(0o755));
+        std::io::copy(&mut bootstrap, &mut content).unwrap();
+        assert!(package.bytes.len() <= 4 << 20, "{} is too big", handler.name);
+        assert!(content.len() <= 10 << 20, "{} is too big", handler.name);
+        if cfg!(target_os = "linux") {
+            assert!(package.glibc.is_none_or(|version| version <= NEWEST_GLIBC));
+            package.check_for_aws(handler.name).unwrap();
+        }
+        // As build.rs packs, so does `deploy --bootstrap`.
+        drop(bootstrap);
+        assert!(pack(&content).unwrap() == package.bytes, "{}", handler.name);
+        // Nothing of the machine that built it.
+        for path in [env!("CARGO_MANIFEST_DIR"), "/.cargo/registry", "/rustlib/src/"] {
+            let found = content
+                .windows(path.len())
+                .any(|window| window == path.as_bytes());
+            assert!(!found, "{} holds {path}", handler.name);
+        }
+    }
+}
