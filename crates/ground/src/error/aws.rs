@@ -3,6 +3,7 @@
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::ErrorMetadata;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::Error;
@@ -83,11 +84,15 @@ pub fn retry<E: ProvideErrorMetadata>(failure: &SdkError<E, HttpResponse>) -> Re
 }
 
 /// The failure of the AWS call that did `what` ("could not create stream orders").
-pub fn failed<E>(what: impl Into<String>, error: SdkError<E, HttpResponse>) -> Error
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    let what = what.into();
+pub fn failed<E: ProvideErrorMetadata>(what: impl Into<String>, error: SdkError<E, HttpResponse>) -> Error {
+    // Compiled once and not for each operation of each service: there are some two hundred.
+    describe(
+        what.into(),
+        error.map_service_error(|service| service.meta().clone()),
+    )
+}
+
+fn describe(what: String, error: SdkError<ErrorMetadata, HttpResponse>) -> Error {
     if let SdkError::ServiceError(service) = &error {
         return service_error(&what, service.err(), service.raw().status().as_u16());
     }
@@ -116,7 +121,7 @@ where
     }
 }
 
-fn service_error(what: &str, error: &(impl ProvideErrorMetadata + std::fmt::Display), status: u16) -> Error {
+fn service_error(what: &str, error: &ErrorMetadata, status: u16) -> Error {
     let code = error.code().unwrap_or("UnknownError");
     let message = error
         .message()
@@ -194,7 +199,6 @@ fn innermost(error: impl std::error::Error) -> String {
 mod tests {
     use aws_smithy_runtime_api::http::StatusCode;
     use aws_smithy_types::body::SdkBody;
-    use aws_smithy_types::error::ErrorMetadata;
 
     use super::*;
 
