@@ -37,7 +37,7 @@ use tokio::sync::Semaphore;
 
 use super::clock::Clock;
 use super::deliver::{Deliver, LogSink};
-use super::invoke::{Invocation, Invoke, Outcome};
+use super::invoke::{Invocation, Invoke, InvokeResult};
 use super::metrics::MetricSink;
 use super::{Body, Caller};
 use code::CodeStore;
@@ -222,18 +222,18 @@ impl Invoke for Lambda {
     fn invoke<'a>(&'a self, arn: &'a str, payload: Bytes) -> BoxFuture<'a, Invocation> {
         async move {
             let request_id = super::answer::request_id();
-            let refused = |fault: fault::Fault| Outcome::Refused {
+            let refused = |fault: fault::Fault| InvokeResult::Refused {
                 code: fault.code.to_owned(),
                 message: fault.message,
             };
             let called = FunctionName::of_arn(arn)
                 .ok_or_else(|| fault::Fault::not_found(format!("Function not found: {arn}")))
                 .and_then(|name| self.call(&name, &request_id, payload, invocation::MAX_SYNCHRONOUS));
-            let outcome = match called {
+            let result = match called {
                 Ok(call) => self.executor.run(call).await.outcome,
                 Err(fault) => refused(fault),
             };
-            Invocation { request_id, outcome }
+            Invocation { request_id, result }
         }
         .boxed()
     }

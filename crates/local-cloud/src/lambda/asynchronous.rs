@@ -19,7 +19,7 @@ use super::model::{EventConfig, timestamp};
 use super::name::{FunctionName, LATEST};
 use super::spool::Waiting;
 use crate::deliver::Undelivered;
-use crate::invoke::{Invoke, Outcome};
+use crate::invoke::{Invoke, InvokeResult};
 
 /// KiB of events that may wait at once.
 pub(super) const ROOM_KIB: u32 = 256 * 1024;
@@ -32,7 +32,7 @@ const THROTTLED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_
 struct Ended {
     condition: &'static str,
     runs: u32,
-    outcome: Option<Outcome>,
+    outcome: Option<InvokeResult>,
 }
 
 impl Lambda {
@@ -166,7 +166,7 @@ impl Lambda {
             let run = match self.call(name, &call.request_id, call.payload.clone(), MAX_ASYNCHRONOUS) {
                 Ok(call) => self.executor.run(call).await,
                 Err(fault) if fault.code == "ResourceConflictException" => Run {
-                    outcome: Outcome::Throttled,
+                    outcome: InvokeResult::Throttled,
                     tail: None,
                     throttle: None,
                 },
@@ -180,14 +180,14 @@ impl Lambda {
                 }
             };
             match run.outcome {
-                Outcome::Returned(_) => {
+                InvokeResult::Returned(_) => {
                     return Ended {
                         condition: "Success",
                         runs: runs + 1,
                         outcome: Some(run.outcome),
                     };
                 }
-                Outcome::FunctionError { .. } => {
+                InvokeResult::FunctionError { .. } => {
                     runs += 1;
                     last = Some(run.outcome);
                     if runs > retries {
@@ -200,14 +200,14 @@ impl Lambda {
                     let delay = self.pace.retry_delays[(runs as usize - 1).min(1)];
                     tokio::time::sleep(delay).await;
                 }
-                Outcome::Throttled if call.reserved == Some(0) => {
+                InvokeResult::Throttled if call.reserved == Some(0) => {
                     return Ended {
                         condition: "ZeroReservedConcurrency",
                         runs,
                         outcome: last,
                     };
                 }
-                Outcome::Throttled | Outcome::Refused { .. } => {
+                InvokeResult::Throttled | InvokeResult::Refused { .. } => {
                     tokio::time::sleep(throttled).await;
                     throttled = (throttled * 2).min(THROTTLED.1);
                 }
@@ -242,8 +242,8 @@ impl Lambda {
             }
             _ => {
                 let invoked = self.invoke(arn, Bytes::from(body)).await;
-                match invoked.outcome {
-                    Outcome::Refused { code, message } => Err(Undelivered { code, message }),
+                match invoked.result {
+                    InvokeResult::Refused { code, message } => Err(Undelivered { code, message }),
                     _ => Ok(()),
                 }
             }
@@ -258,7 +258,7 @@ impl Lambda {
         ended: &Ended,
     ) -> std::result::Result<(), Undelivered> {
         let message = match &ended.outcome {
-            Some(Outcome::FunctionError { payload, .. }) => serde_json::from_slice::<Value>(payload)
+            Some(InvokeResult::FunctionError { payload, .. }) => serde_json::from_slice::<Value>(payload)
                 .ok()
                 .and_then(|value| value["errorMessage"].as_str().map(str::to_owned)),
             _ => None,
@@ -290,8 +290,8 @@ fn kib(payload: &Bytes) -> u32 {
 
 fn invocation_record(call: &Call, ended: &Ended, now_ms: i64) -> Value {
     let (payload, error) = match &ended.outcome {
-        Some(Outcome::Returned(payload)) => (Some(payload), None),
-        Some(Outcome::FunctionError { kind, payload }) => (Some(payload), Some(*kind)),
+        Some(InvokeResult::Returned(payload)) => (Some(payload), None),
+        Some(InvokeResult::FunctionError { kind, payload }) => (Some(payload), Some(*kind)),
         _ => (None, None),
     };
     let mut record = json!({

@@ -15,7 +15,7 @@ use super::fault::{Fault, Result};
 use super::name::{FunctionName, LATEST};
 use super::route::Route;
 use crate::answer::{answer, identify, request_id, whole};
-use crate::invoke::Outcome;
+use crate::invoke::InvokeResult;
 use crate::{Body, Caller};
 
 /// Bytes of a payload that the caller waits with. Source: "Lambda quotas", Lambda developer guide: 6 MB.
@@ -152,14 +152,14 @@ impl Lambda {
 
 fn answer_run(run: Run, version: &str) -> Result<Response<Body>> {
     let (payload, error) = match run.outcome {
-        Outcome::Returned(payload) => (payload, None),
-        Outcome::FunctionError { kind, payload } => (payload, Some(kind)),
-        Outcome::Throttled => {
+        InvokeResult::Returned(payload) => (payload, None),
+        InvokeResult::FunctionError { kind, payload } => (payload, Some(kind)),
+        InvokeResult::Throttled => {
             return Err(Fault::throttled(
                 run.throttle.unwrap_or("ConcurrentInvocationLimitExceeded"),
             ));
         }
-        Outcome::Refused { message, .. } => return Err(Fault::service(message)),
+        InvokeResult::Refused { message, .. } => return Err(Fault::service(message)),
     };
     let mut response = answer(200, "application/json", whole(payload));
     let mut set = |name: &'static str, value: &str| {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::invoke::Outcome;
+use crate::invoke::InvokeResult;
 
 /// What a batch's invocation came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,11 +33,15 @@ pub(super) struct Manner {
 }
 
 /// Judges `outcome`; `place` finds a sequence number in the batch.
-pub(super) fn judge(outcome: &Outcome, manner: Manner, place: impl Fn(&str) -> Option<usize>) -> Verdict {
+pub(super) fn judge(
+    outcome: &InvokeResult,
+    manner: Manner,
+    place: impl Fn(&str) -> Option<usize>,
+) -> Verdict {
     let body = match outcome {
-        Outcome::Returned(body) => body,
-        Outcome::FunctionError { .. } => return Verdict::Failed,
-        Outcome::Throttled | Outcome::Refused { .. } => return Verdict::NotRun,
+        InvokeResult::Returned(body) => body,
+        InvokeResult::FunctionError { .. } => return Verdict::Failed,
+        InvokeResult::Throttled | InvokeResult::Refused { .. } => return Verdict::NotRun,
     };
     let state = if manner.windowed {
         // "If the response does not contain a state property, Lambda considers this a failed invocation."
@@ -102,7 +106,7 @@ mod tests {
     };
 
     fn judged(body: &str) -> Verdict {
-        let outcome = Outcome::Returned(Bytes::copy_from_slice(body.as_bytes()));
+        let outcome = InvokeResult::Returned(Bytes::copy_from_slice(body.as_bytes()));
         judge(&outcome, REPORTS, |id| {
             ["10", "11", "12"].iter().position(|known| *known == id)
         })
@@ -152,7 +156,7 @@ mod tests {
             reports: false,
             windowed: false,
         };
-        let outcome = Outcome::Returned(Bytes::from_static(body.as_bytes()));
+        let outcome = InvokeResult::Returned(Bytes::from_static(body.as_bytes()));
         assert_eq!(judge(&outcome, silent, |_| Some(0)), Verdict::Done(None));
     }
 
@@ -163,7 +167,7 @@ mod tests {
             windowed: true,
         };
         let judged = |body: &'static str| {
-            let outcome = Outcome::Returned(Bytes::from_static(body.as_bytes()));
+            let outcome = InvokeResult::Returned(Bytes::from_static(body.as_bytes()));
             judge(&outcome, manner, |_| Some(1))
         };
         assert_eq!(judged("{}"), Verdict::Failed);
@@ -176,13 +180,16 @@ mod tests {
 
     #[test]
     fn who_did_not_run_did_not_fail() {
-        assert_eq!(judge(&Outcome::Throttled, REPORTS, |_| None), Verdict::NotRun);
-        let refused = Outcome::Refused {
+        assert_eq!(
+            judge(&InvokeResult::Throttled, REPORTS, |_| None),
+            Verdict::NotRun
+        );
+        let refused = InvokeResult::Refused {
             code: "ResourceNotFoundException".to_owned(),
             message: String::new(),
         };
         assert_eq!(judge(&refused, REPORTS, |_| None), Verdict::NotRun);
-        let error = Outcome::FunctionError {
+        let error = InvokeResult::FunctionError {
             kind: "Unhandled",
             payload: Bytes::new(),
         };

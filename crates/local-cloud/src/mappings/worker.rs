@@ -23,7 +23,7 @@ use super::settings::Settings;
 use super::verdict::{Manner, Verdict, judge};
 use super::{FAILED, OK, cannot_access, files::Place, may_read};
 use crate::deliver::Undelivered;
-use crate::invoke::{Invocation, Outcome};
+use crate::invoke::{Invocation, InvokeResult};
 use crate::kinesis::hash_key::HashKey;
 use crate::kinesis::reader;
 use crate::kinesis::sequence::SequenceNumber;
@@ -487,7 +487,7 @@ impl Worker {
             reports: settings.report_failures && batch.is_some(),
             windowed: settings.tumbling_seconds > 0 && batch.is_some(),
         };
-        let verdict = judge(&invocation.outcome, manner, |id| {
+        let verdict = judge(&invocation.result, manner, |id| {
             let number = SequenceNumber::parse(id)?;
             items
                 .binary_search_by_key(&number, |item| item.record.sequence_number)
@@ -575,11 +575,11 @@ fn writer(shared: &Shared, settings: &Settings, shard: &Shard) -> Writer {
 }
 
 fn answered(invocation: &Invocation) -> Answered {
-    let (status, function_error) = match &invocation.outcome {
-        Outcome::Returned(_) => (200, None),
-        Outcome::FunctionError { kind, .. } => (200, Some((*kind).to_owned())),
-        Outcome::Throttled => (429, None),
-        Outcome::Refused { code, .. } => match code.as_str() {
+    let (status, function_error) = match &invocation.result {
+        InvokeResult::Returned(_) => (200, None),
+        InvokeResult::FunctionError { kind, .. } => (200, Some((*kind).to_owned())),
+        InvokeResult::Throttled => (429, None),
+        InvokeResult::Refused { code, .. } => match code.as_str() {
             "ResourceNotFoundException" => (404, None),
             "RequestTooLargeException" => (413, None),
             _ => (500, None),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::world::{World, open, pace};
-use crate::invoke::{Invoke, Outcome};
+use crate::invoke::{Invoke, InvokeResult};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_instance_serves_one_call_after_another() {
@@ -300,10 +300,13 @@ async fn functions_survive_a_restart_even_without_their_laid_out_code() {
     let again = open(world.dir.path(), pace(), &world.kept);
     assert_eq!(again.timeout_seconds(&arn), Some(7));
     let run = again.invoke(&arn, r#"{"do":"return 1"}"#.into()).await;
-    assert_eq!(run.outcome, Outcome::Returned("1".into()));
+    assert_eq!(run.result, InvokeResult::Returned("1".into()));
     again.shutdown();
     let stopped = again.invoke(&arn, r#"{}"#.into()).await;
-    assert!(matches!(stopped.outcome, Outcome::Refused { .. }), "{stopped:?}");
+    assert!(
+        matches!(stopped.result, InvokeResult::Refused { .. }),
+        "{stopped:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -322,7 +325,7 @@ async fn shutting_down_ends_what_runs_with_its_children() {
             .unwrap();
     };
     let (run, ()) = tokio::join!(world.run(&arn, &script), stop);
-    assert!(matches!(run.outcome, Outcome::Refused { .. }), "{run:?}");
+    assert!(matches!(run.result, InvokeResult::Refused { .. }), "{run:?}");
     assert_gone(&file).await;
 }
 

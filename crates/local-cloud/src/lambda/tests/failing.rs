@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::executing::assert_gone;
 use super::world::{World, pace};
-use crate::invoke::{Invoke, Outcome};
+use crate::invoke::{Invoke, InvokeResult};
 use crate::lambda::Pace;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,7 +34,7 @@ async fn a_timeout_kills_the_process_and_its_children() {
             &format!("log before; fork 600 {}; sleep 60000", file.display()),
         )
         .await;
-    let Outcome::FunctionError { payload, .. } = &run.outcome else {
+    let InvokeResult::FunctionError { payload, .. } = &run.result else {
         panic!("{run:?}")
     };
     let error: serde_json::Value = serde_json::from_slice(payload).unwrap();
@@ -74,7 +74,7 @@ async fn a_crash_is_told_with_how_it_ended() {
         ("abort", "Runtime exited with error: signal: aborted"),
     ] {
         let run = world.run(&arn, script).await;
-        let Outcome::FunctionError { payload, .. } = &run.outcome else {
+        let InvokeResult::FunctionError { payload, .. } = &run.result else {
             panic!("{run:?}")
         };
         let error: serde_json::Value = serde_json::from_slice(payload).unwrap();
@@ -244,9 +244,9 @@ async fn payloads_have_their_limits() {
     let most = 6 * 1024 * 1024;
     let payload = |length: usize| format!("\"{}\"", "p".repeat(length - 2));
     let run = world.lambda.invoke(&arn, payload(most).into()).await;
-    assert_eq!(run.outcome, Outcome::Returned(payload(most).into()));
+    assert_eq!(run.result, InvokeResult::Returned(payload(most).into()));
     let run = world.lambda.invoke(&arn, payload(most + 1).into()).await;
-    let Outcome::Refused { code, message } = run.outcome else {
+    let InvokeResult::Refused { code, message } = run.result else {
         panic!()
     };
     assert_eq!(code, "RequestTooLargeException");
@@ -264,7 +264,7 @@ async fn payloads_have_their_limits() {
     );
     // What is answered is not looked into.
     let run = world.run(&arn, "return not json").await;
-    assert_eq!(run.outcome, Outcome::Returned("not json".into()));
+    assert_eq!(run.result, InvokeResult::Returned("not json".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -280,7 +280,7 @@ async fn reserved_concurrency_throttles() {
         while !file.exists() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        assert_eq!(world.run(&arn, "return 2").await.outcome, Outcome::Throttled);
+        assert_eq!(world.run(&arn, "return 2").await.result, InvokeResult::Throttled);
         world
             .ask("POST", "/2015-03-31/functions/f/invocations", json!({}))
             .await
@@ -304,7 +304,7 @@ async fn what_is_not_there_is_refused() {
         .lambda
         .invoke("arn:aws:lambda:us-east-1:000000000000:function:gone", "{}".into())
         .await;
-    let Outcome::Refused { code, message } = run.outcome else {
+    let InvokeResult::Refused { code, message } = run.result else {
         panic!()
     };
     assert_eq!(code, "ResourceNotFoundException");
@@ -337,10 +337,7 @@ fn nothing_outlives_a_kill() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("child");
     let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "lambda::tests::failing::nothing_outlives_a_kill",
-        ])
+        .args(["--exact", "lambda::tests::failing::nothing_outlives_a_kill"])
         .env(DIR, dir.path())
         .stdout(std::process::Stdio::null())
         .spawn()

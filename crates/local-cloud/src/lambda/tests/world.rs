@@ -15,7 +15,7 @@ use super::scripted;
 use crate::Caller;
 use crate::clock::SystemClock;
 use crate::deliver::{Deliver, LogSink, Undelivered};
-use crate::invoke::{Invocation, Invoke, Outcome};
+use crate::invoke::{Invocation, Invoke, InvokeResult};
 use crate::lambda::{Lambda, LambdaConfig, Pace};
 use crate::metrics::{MetricSink, Sample};
 
@@ -258,16 +258,16 @@ impl World {
 
     /// What it returned, as JSON.
     pub async fn returned(&self, arn: &str, script: &str) -> Value {
-        match self.run(arn, script).await.outcome {
-            Outcome::Returned(body) => serde_json::from_slice(&body).unwrap(),
+        match self.run(arn, script).await.result {
+            InvokeResult::Returned(body) => serde_json::from_slice(&body).unwrap(),
             other => panic!("{script}: {other:?}"),
         }
     }
 
     /// How it failed, as JSON.
     pub async fn failed(&self, arn: &str, script: &str) -> Value {
-        match self.run(arn, script).await.outcome {
-            Outcome::FunctionError { kind, payload } => {
+        match self.run(arn, script).await.result {
+            InvokeResult::FunctionError { kind, payload } => {
                 assert_eq!(kind, "Unhandled");
                 serde_json::from_slice(&payload).unwrap()
             }

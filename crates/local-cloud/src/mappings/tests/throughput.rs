@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::world::{World, arn, fine};
 use crate::Caller;
-use crate::invoke::{Invocation, Invoke, Outcome};
+use crate::invoke::{Invocation, Invoke, InvokeResult};
 use crate::mappings::{Mappings, MappingsConfig};
 use crate::metrics::NoMetrics;
 
@@ -23,8 +23,8 @@ impl Invoke for Counter {
         let records = payload.windows(9).filter(|bytes| bytes == b"\"eventID\"").count();
         self.0.fetch_add(records, Ordering::Relaxed);
         let request_id = String::new();
-        let outcome = Outcome::Returned(Bytes::from_static(b"null"));
-        async move { Invocation { request_id, outcome } }.boxed()
+        let result = InvokeResult::Returned(Bytes::from_static(b"null"));
+        async move { Invocation { request_id, result } }.boxed()
     }
 
     fn exists(&self, _: &str) -> bool {

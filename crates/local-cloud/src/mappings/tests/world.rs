@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::clock::Clock;
 use crate::deliver::{Deliver, Undelivered};
-use crate::invoke::{Invocation, Invoke, Outcome};
+use crate::invoke::{Invocation, Invoke, InvokeResult};
 use crate::kinesis::service::{KeyLookup, Request, Service, ServiceConfig};
 use crate::mappings::{Mappings, MappingsConfig};
 use crate::metrics::{MetricSink, Sample};
@@ -142,20 +142,20 @@ impl Invoke for Function {
                 reply = *then;
             }
             self.running.lock().unwrap().0 -= 1;
-            let outcome = match reply {
-                Reply::Body(body) => Outcome::Returned(body.into()),
-                Reply::Throw => Outcome::FunctionError {
+            let result = match reply {
+                Reply::Body(body) => InvokeResult::Returned(body.into()),
+                Reply::Throw => InvokeResult::FunctionError {
                     kind: "Unhandled",
                     payload: Bytes::from_static(br#"{"errorMessage":"boom","errorType":"Error"}"#),
                 },
-                Reply::Throttle => Outcome::Throttled,
-                Reply::Gone | Reply::After(..) => Outcome::Refused {
+                Reply::Throttle => InvokeResult::Throttled,
+                Reply::Gone | Reply::After(..) => InvokeResult::Refused {
                     code: "ResourceNotFoundException".to_owned(),
                     message: "Function not found".to_owned(),
                 },
             };
             let request_id = "8f507cfc-xmpl-4697-b07a-ac58fc914c95".to_owned();
-            Invocation { request_id, outcome }
+            Invocation { request_id, result }
         }
         .boxed()
     }
