@@ -19,8 +19,7 @@ impl HashKey {
     }
 
     /// Parses a decimal number up to 2^128 − 1: `0`, or digits without a leading zero (the API's pattern
-    /// `0
-    /// ([1-9]\d{0,38})`).
+    /// `0|([1-9]\d{0,38})`).
     pub fn parse(text: &str) -> Option<Self> {
         let canonical =
             text == "0" || (!text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit()));

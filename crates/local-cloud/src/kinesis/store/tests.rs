@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 
 const CREATED: i64 = 1_700_000_000_000;
-/// Small files, so that a few records make several.
+/// Small files, so that few records fill several.
 const SMALL: u64 = 2_000;
 
 fn record<'a>(key: &'a str, data: &'a [u8]) -> NewRecord<'a> {
@@ -27,7 +27,7 @@ fn reopen(dir: &TempDir) -> ShardStore {
     ShardStore::open_sized(dir.path(), 3, CREATED, SMALL).unwrap()
 }
 
-/// Everything from `from` on, by pages of `max_records`.
+/// All records from `from`, in pages of `max_records`.
 fn drain(store: &ShardStore, from: Position, max_records: usize) -> Vec<StoredRecord> {
     let (mut all, mut next) = (Vec::new(), from);
     loop {

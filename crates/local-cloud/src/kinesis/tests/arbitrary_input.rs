@@ -28,7 +28,7 @@ fn send(world: &World, operation: Operation, format: &str, body: impl Into<Bytes
     }
 }
 
-/// Values near what operations take, and far from it.
+/// Values near valid input, and arbitrary values.
 fn value() -> impl Strategy<Value = Value> {
     let words = prop::sample::select(vec![
         "a",

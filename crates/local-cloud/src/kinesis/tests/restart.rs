@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::world::World;
 
-/// The file of the only stream's metadata.
+/// Metadata file of the only stream.
 fn metadata(world: &World) -> PathBuf {
     let mut streams = fs::read_dir(world.dir.path().join("kinesis/streams")).unwrap();
     streams.next().unwrap().unwrap().path().join("stream.json")
@@ -79,7 +79,7 @@ fn transitions_continue_after_a_restart() {
     );
 }
 
-/// A copy of a directory with files only.
+/// Copies a directory that contains only files.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -88,7 +88,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Splits the only shard, then puts the parent's log back as it was before: open.
+/// Splits the only shard, then restores the parent's open log.
 fn split_without_closing(world: &World) {
     let parent = metadata(world)
         .with_file_name("shards")

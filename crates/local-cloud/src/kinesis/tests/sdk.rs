@@ -25,7 +25,7 @@ use super::world::World;
 use crate::Caller;
 use crate::kinesis::service::{Request, Service};
 
-/// Hands requests straight to the engine.
+/// Passes requests directly to the engine.
 #[derive(Clone)]
 struct InProcess(Arc<Service>, Caller);
 

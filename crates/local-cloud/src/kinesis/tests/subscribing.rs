@@ -30,7 +30,7 @@ impl World {
     }
 }
 
-/// The next event: its kind and its payload.
+/// The next event: type and payload.
 async fn next(body: &mut Body) -> Option<(String, Value)> {
     let frame = body.frame().await?.unwrap().into_data().unwrap();
     let message = read_message_from(frame).unwrap();

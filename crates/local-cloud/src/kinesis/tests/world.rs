@@ -19,11 +19,11 @@ use daemon::Options;
 
 /// 2026-01-01T00:00:00Z.
 pub const START_MS: i64 = 1_767_225_600_000;
-/// How long transitions take here.
+/// Duration of transitions in the tests.
 pub const DELAY_MS: i64 = 500;
 pub const HOUR_MS: i64 = 3_600_000;
 
-/// Knows three keys.
+/// A lookup with three keys.
 struct Keys;
 
 impl KeyLookup for Keys {
@@ -37,7 +37,7 @@ impl KeyLookup for Keys {
     }
 }
 
-/// Remembers the sum and the number of samples by metric and dimensions.
+/// Sum and number of samples by metric and dimensions.
 #[derive(Default)]
 pub struct Recorded(pub Mutex<HashMap<String, (f64, f64, String)>>);
 

@@ -33,7 +33,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the log must say, as plainly as possible: records by index − 1, and the first that may be read.
+/// A simple model of the log: records by index − 1, and the first readable one.
 #[derive(Default)]
 struct Model {
     records: Vec<(i64, Vec<u8>)>,
