@@ -169,17 +169,7 @@ impl Alarm {
                 "DatapointsToAlarm must be less than or equal to EvaluationPeriods.",
             ));
         }
-        let span = period.saturating_mul(i64::try_from(evaluation_periods).unwrap_or(i64::MAX));
-        let longest = if period >= 3600 {
-            7 * DAY_SECONDS
-        } else {
-            DAY_SECONDS
-        };
-        if span > longest {
-            return Err(ApiError::validation(format!(
-                "Metrics cannot be checked across more than {longest} seconds (EvaluationPeriods * Period must be <= {longest})"
-            )));
-        }
+        check_span(period, evaluation_periods)?;
         let words = |name: &str| -> Result<Vec<String>, ApiError> {
             let words = input.words(name, MAX_ACTIONS)?;
             Ok(words.into_iter().map(str::to_owned).collect())
@@ -205,13 +195,7 @@ impl Alarm {
             threshold: input
                 .number("Threshold")?
                 .ok_or_else(|| ApiError::missing("Threshold"))?,
-            comparison: Comparison::parse(comparison).ok_or_else(|| {
-                let all: Vec<&str> = Comparison::ALL.iter().map(|(name, ..)| *name).collect();
-                ApiError::invalid(format!(
-                    "The parameter ComparisonOperator must be a value in the set [ {} ].",
-                    all.join(", ")
-                ))
-            })?,
+            comparison: parse_comparison(comparison)?,
             missing_data: missing_data(input)?,
             configured_ms: now_ms,
             state: State::InsufficientData,
@@ -337,6 +321,31 @@ fn count(input: &Fields<'_>, name: &str) -> Result<Option<usize>, ApiError> {
             input.path(name)
         ))),
     }
+}
+
+fn check_span(period: i64, evaluation_periods: usize) -> Result<(), ApiError> {
+    let span = period.saturating_mul(i64::try_from(evaluation_periods).unwrap_or(i64::MAX));
+    let longest = if period >= 3600 {
+        7 * DAY_SECONDS
+    } else {
+        DAY_SECONDS
+    };
+    if span > longest {
+        return Err(ApiError::validation(format!(
+            "Metrics cannot be checked across more than {longest} seconds (EvaluationPeriods * Period must be <= {longest})"
+        )));
+    }
+    Ok(())
+}
+
+fn parse_comparison(text: &str) -> Result<Comparison, ApiError> {
+    Comparison::parse(text).ok_or_else(|| {
+        let all: Vec<&str> = Comparison::ALL.iter().map(|(name, ..)| *name).collect();
+        ApiError::invalid(format!(
+            "The parameter ComparisonOperator must be a value in the set [ {} ].",
+            all.join(", ")
+        ))
+    })
 }
 
 fn statistic<'a>(input: &Fields<'a>) -> Result<&'a str, ApiError> {

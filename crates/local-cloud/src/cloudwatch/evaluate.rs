@@ -77,7 +77,7 @@ fn decide(alarm: &Alarm, points: &[Datapoint]) -> State {
     }
 }
 
-/// The reason in AWS's wording.
+/// The evaluation with its reason.
 fn explain(alarm: &Alarm, points: &[Datapoint], state: State, now_ms: i64) -> Evaluation {
     let real: Vec<(i64, f64)> = points
         .iter()
@@ -85,65 +85,10 @@ fn explain(alarm: &Alarm, points: &[Datapoint], state: State, now_ms: i64) -> Ev
         .filter_map(|(at, value)| Some((*at, (*value)?)))
         .take(alarm.evaluation_periods)
         .collect();
-    let breaching = |value: f64| alarm.comparison.breaches(value, alarm.threshold);
-    let breaching_count = real.iter().filter(|(_, value)| breaching(*value)).count();
-    let named = |points: &[(i64, f64)]| {
-        let each = points
-            .iter()
-            .map(|(at, value)| format!("{value:?} ({})", short_time(*at)));
-        each.collect::<Vec<_>>().join(", ")
-    };
-    let plural = |count: usize| if count == 1 { "" } else { "s" };
-    let periods = alarm.evaluation_periods;
-    let minimum = if state == State::Alarm {
-        "OK -> ALARM"
-    } else {
-        "ALARM -> OK"
-    };
     let reason = if real.is_empty() {
-        let missing = match alarm.missing_data.unwrap_or(MissingData::Missing) {
-            MissingData::Breaching => Some("Breaching"),
-            MissingData::NotBreaching => Some("NonBreaching"),
-            MissingData::Ignore | MissingData::Missing => None,
-        };
-        let none = format!(
-            "no datapoints were received for {periods} period{}",
-            plural(periods)
-        );
-        match missing {
-            Some(treated) => format!(
-                "Threshold Crossed: {none} and {periods} missing datapoint{} {} treated as [{treated}].",
-                plural(periods),
-                if periods == 1 { "was" } else { "were" }
-            ),
-            None => format!("Insufficient Data: {none}."),
-        }
+        reason_without_data(alarm)
     } else {
-        let (count, shown, not) = if state == State::Alarm {
-            let shown: Vec<_> = real
-                .iter()
-                .copied()
-                .filter(|(_, value)| breaching(*value))
-                .collect();
-            (breaching_count, shown, "")
-        } else {
-            let shown: Vec<_> = real
-                .iter()
-                .copied()
-                .filter(|(_, value)| !breaching(*value))
-                .collect();
-            (shown.len(), shown, "not ")
-        };
-        let was = if count == 1 { "was" } else { "were" };
-        format!(
-            "Threshold Crossed: {count} out of the last {periods} datapoints [{}] {was} {not}{} the threshold ({:?}) \
-             (minimum {} datapoint{} for {minimum} transition).",
-            named(&shown),
-            alarm.comparison.words(),
-            alarm.threshold,
-            alarm.needed(),
-            plural(alarm.needed()),
-        )
+        reason_with_data(alarm, &real, state)
     };
     let recent: Vec<f64> = real.iter().rev().map(|(_, value)| *value).collect();
     let reason_data = json!({
@@ -160,6 +105,60 @@ fn explain(alarm: &Alarm, points: &[Datapoint], state: State, now_ms: i64) -> Ev
         reason,
         reason_data: reason_data.to_string(),
     }
+}
+
+/// The reason in AWS's wording.
+fn reason_without_data(alarm: &Alarm) -> String {
+    let periods = alarm.evaluation_periods;
+    let none = format!(
+        "no datapoints were received for {periods} period{}",
+        plural(periods)
+    );
+    let treated = match alarm.missing_data.unwrap_or(MissingData::Missing) {
+        MissingData::Breaching => "Breaching",
+        MissingData::NotBreaching => "NonBreaching",
+        MissingData::Ignore | MissingData::Missing => return format!("Insufficient Data: {none}."),
+    };
+    format!(
+        "Threshold Crossed: {none} and {periods} missing datapoint{} {} treated as [{treated}].",
+        plural(periods),
+        was(periods)
+    )
+}
+
+/// The reason in AWS's wording. `real` has the datapoints that are not missing, newest first.
+fn reason_with_data(alarm: &Alarm, real: &[(i64, f64)], state: State) -> String {
+    let in_alarm = state == State::Alarm;
+    let shown: Vec<String> = real
+        .iter()
+        .filter(|(_, value)| alarm.comparison.breaches(*value, alarm.threshold) == in_alarm)
+        .map(|(at, value)| format!("{value:?} ({})", short_time(*at)))
+        .collect();
+    let (not, transition) = if in_alarm {
+        ("", "OK -> ALARM")
+    } else {
+        ("not ", "ALARM -> OK")
+    };
+    format!(
+        "Threshold Crossed: {} out of the last {} datapoints [{}] {} {not}{} the threshold ({:?}) (minimum {} \
+         datapoint{} for {transition} transition).",
+        shown.len(),
+        alarm.evaluation_periods,
+        shown.join(", "),
+        was(shown.len()),
+        alarm.comparison.words(),
+        alarm.threshold,
+        alarm.needed(),
+        plural(alarm.needed()),
+    )
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+fn was(count: usize) -> &'static str {
+    if count == 1 { "was" } else { "were" }
 }
 
 fn short_time(ms: i64) -> String {

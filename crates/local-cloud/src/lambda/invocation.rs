@@ -78,7 +78,7 @@ impl Lambda {
         body: Bytes,
     ) -> Response<Body> {
         let id = request_id();
-        let mut response = match self.invoke_as_asked(caller, name, route, parts, body, &id).await {
+        let mut response = match self.invoke_by_type(caller, name, route, parts, body, &id).await {
             Ok(response) => response,
             Err(error) => error.answer(),
         };
@@ -86,7 +86,7 @@ impl Lambda {
         response
     }
 
-    async fn invoke_as_asked(
+    async fn invoke_by_type(
         &self,
         caller: &Caller,
         name: &str,

@@ -70,6 +70,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    fn checkpoint(&self, shard: u32) -> Checkpoint {
+        locked(&self.checkpoints).get(shard).cloned().unwrap_or_default()
+    }
+
     /// Writes a checkpoint. If that fails, it stays in memory, and a restart delivers again from the old one.
     pub(super) fn save(&self, shard: u32, checkpoint: &Checkpoint) {
         if let Err(error) = locked(&self.checkpoints).set(shard, checkpoint.clone()) {
@@ -287,10 +291,7 @@ async fn read_stream(
             let Some(handle) = view.shards.get(shard as usize) else {
                 continue;
             };
-            let checkpoint = locked(&shared.checkpoints)
-                .get(shard)
-                .cloned()
-                .unwrap_or_default();
+            let checkpoint = shared.checkpoint(shard);
             let worker = Worker::new(
                 Arc::clone(shared),
                 stop.clone(),

@@ -145,10 +145,13 @@ pub fn put(
     writer.bytes("IncomingBytes", stream.bytes);
     writer.count("IncomingRecords", stream.records);
     writer.count("WriteProvisionedThroughputExceeded", stream.throttled);
-    if meta.monitoring.is_empty() {
-        return;
+    if !meta.monitoring.is_empty() {
+        put_per_shard(&writer, meta, &shards);
     }
-    for (index, sums) in shards {
+}
+
+fn put_per_shard(writer: &Writer<'_>, meta: &StreamMeta, shards: &BTreeMap<u32, Sums>) {
+    for (&index, sums) in shards {
         let id = lineage::shard_id(index);
         let shard = writer.with("ShardId", &id);
         let on = |metric: ShardMetric| meta.monitoring.contains(&metric);

@@ -61,6 +61,29 @@ impl Code {
     }
 }
 
+impl Create {
+    /// Checks required settings, and rejects members that the local cloud does not support.
+    fn check(&self, settings: &Settings) -> Result<()> {
+        if settings.role.is_none() {
+            return Err(ApiError::missing("role"));
+        }
+        if settings.runtime.is_none() || settings.handler.is_none() {
+            return Err(ApiError::invalid(
+                "Runtime and Handler are mandatory parameters for functions created with deployment packages.",
+            ));
+        }
+        if self.package_type.as_deref().is_some_and(|kind| kind != "Zip") {
+            return Err(ApiError::invalid(
+                "The local cloud does not run container images: upload a zip.",
+            ));
+        }
+        if self.code_signing_config_arn.is_some() {
+            return Err(ApiError::invalid("The local cloud does not offer code signing."));
+        }
+        Ok(())
+    }
+}
+
 impl Request<'_> {
     pub(super) fn create_function(&self) -> Answer {
         let input: Create = settings::read(self.body)?;
@@ -70,28 +93,7 @@ impl Request<'_> {
             .as_deref()
             .ok_or_else(|| ApiError::missing("functionName"))?;
         let name = self.unqualified(name)?;
-        for (value, field) in [
-            (&settings.role, "role"),
-            (&settings.runtime, "runtime"),
-            (&settings.handler, "handler"),
-        ] {
-            if value.is_none() && field == "role" {
-                return Err(ApiError::missing(field));
-            }
-            if value.is_none() {
-                return Err(ApiError::invalid(
-                    "Runtime and Handler are mandatory parameters for functions created with deployment packages.",
-                ));
-            }
-        }
-        if input.package_type.as_deref().is_some_and(|kind| kind != "Zip") {
-            return Err(ApiError::invalid(
-                "The local cloud does not run container images: upload a zip.",
-            ));
-        }
-        if input.code_signing_config_arn.is_some() {
-            return Err(ApiError::invalid("The local cloud does not offer code signing."));
-        }
+        input.check(&settings)?;
         let tags = input.tags.unwrap_or_default();
         settings::check_tags(&tags)?;
         let mut version = self.fresh_version(&name.name);

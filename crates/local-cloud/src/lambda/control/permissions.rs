@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Answer, Request, check_revision, created, no_content, ok, version_of};
 use crate::answer::request_id;
-use crate::lambda::error::ApiError;
+use crate::lambda::error::{ApiError, Result};
 use crate::lambda::name::LATEST;
 use crate::lambda::settings;
 
@@ -27,7 +27,37 @@ struct Add {
     revision_id: Option<String>,
 }
 
+fn need<'a>(member: Option<&'a str>, name: &str) -> Result<&'a str> {
+    member.ok_or_else(|| ApiError::missing(name))
+}
+
 impl Add {
+    /// Statement id, action and principal, validated.
+    fn required(&self) -> Result<(&str, &str, &str)> {
+        let sid = need(self.statement_id.as_deref(), "statementId")?;
+        let action = need(self.action.as_deref(), "action")?;
+        let principal = need(self.principal.as_deref(), "principal")?;
+        let is_sid = (1..=100).contains(&sid.len())
+            && sid
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if !is_sid {
+            return Err(ApiError::constraint(
+                sid,
+                "statementId",
+                "Member must satisfy regular expression pattern: ([a-zA-Z0-9-_]+)",
+            ));
+        }
+        if action != "*" && !action.starts_with("lambda:") {
+            return Err(ApiError::constraint(
+                action,
+                "action",
+                "Member must satisfy regular expression pattern: (lambda:[*]|lambda:[a-zA-Z]+|[*])",
+            ));
+        }
+        Ok((sid, action, principal))
+    }
+
     fn statement(&self, arn: &str, sid: &str, action: &str, principal: &str) -> Value {
         let principal = match principal {
             "*" => json!("*"),
@@ -73,36 +103,7 @@ impl Request<'_> {
     pub(super) fn add_permission(&self, text: &str) -> Answer {
         let name = self.name(text)?;
         let input: Add = settings::read(self.body)?;
-        let sid = input
-            .statement_id
-            .as_deref()
-            .ok_or_else(|| ApiError::missing("statementId"))?;
-        let action = input
-            .action
-            .as_deref()
-            .ok_or_else(|| ApiError::missing("action"))?;
-        let principal = input
-            .principal
-            .as_deref()
-            .ok_or_else(|| ApiError::missing("principal"))?;
-        let is_sid = (1..=100).contains(&sid.len())
-            && sid
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if !is_sid {
-            return Err(ApiError::constraint(
-                sid,
-                "statementId",
-                "Member must satisfy regular expression pattern: ([a-zA-Z0-9-_]+)",
-            ));
-        }
-        if action != "*" && !action.starts_with("lambda:") {
-            return Err(ApiError::constraint(
-                action,
-                "action",
-                "Member must satisfy regular expression pattern: (lambda:[*]|lambda:[a-zA-Z]+|[*])",
-            ));
-        }
+        let (sid, action, principal) = input.required()?;
         if name.qualifier.as_deref() == Some(LATEST) {
             return Err(ApiError::invalid(
                 "We currently do not support adding policies for $LATEST.",

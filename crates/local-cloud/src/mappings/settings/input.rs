@@ -207,6 +207,40 @@ impl Input {
                 "Unrecognized event source: the local cloud reads Kinesis data streams only.",
             ));
         }
+        let (starting_position, starting_timestamp_ms) = self.starting_position(now_ms)?;
+        let function_arn = self
+            .function(caller)?
+            .ok_or_else(|| ApiError::constraint("functionName", "null", "Member must not be null"))?;
+        let mut settings = Settings {
+            uuid,
+            account: caller.account.clone(),
+            region: caller.region.clone(),
+            function_arn,
+            event_source_arn,
+            starting_position,
+            starting_timestamp_ms,
+            enabled: true,
+            batch_size: 100,
+            window_seconds: 0,
+            parallelization: 1,
+            retries: -1,
+            max_age_seconds: -1,
+            bisect: false,
+            tumbling_seconds: 0,
+            report_failures: false,
+            on_failure: None,
+            filters: Vec::new(),
+            metrics: Vec::new(),
+            kms_key: None,
+            tags: self.tags.clone().unwrap_or_default(),
+            last_modified_ms: now_ms,
+        };
+        self.apply(&mut settings);
+        Ok(settings)
+    }
+
+    /// The starting position, and its timestamp in milliseconds for AT_TIMESTAMP.
+    fn starting_position(&self, now_ms: i64) -> Result<(String, Option<i64>), ApiError> {
         let starting_position = self.starting_position.clone().ok_or_else(|| {
             ApiError::invalid(
                 "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: Member \
@@ -242,35 +276,7 @@ impl Input {
             }
             _ => {}
         }
-        let function_arn = self
-            .function(caller)?
-            .ok_or_else(|| ApiError::constraint("functionName", "null", "Member must not be null"))?;
-        let mut settings = Settings {
-            uuid,
-            account: caller.account.clone(),
-            region: caller.region.clone(),
-            function_arn,
-            event_source_arn,
-            starting_position,
-            starting_timestamp_ms: timestamp_ms,
-            enabled: true,
-            batch_size: 100,
-            window_seconds: 0,
-            parallelization: 1,
-            retries: -1,
-            max_age_seconds: -1,
-            bisect: false,
-            tumbling_seconds: 0,
-            report_failures: false,
-            on_failure: None,
-            filters: Vec::new(),
-            metrics: Vec::new(),
-            kms_key: None,
-            tags: self.tags.clone().unwrap_or_default(),
-            last_modified_ms: now_ms,
-        };
-        self.apply(&mut settings);
-        Ok(settings)
+        Ok((starting_position, timestamp_ms))
     }
 
     /// `settings` with the changes of this request.
