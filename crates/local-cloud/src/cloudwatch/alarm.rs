@@ -157,7 +157,7 @@ impl Alarm {
     pub(super) fn read(input: &Fields<'_>, now_ms: i64) -> Result<Self, ApiError> {
         if input.has("Metrics") || input.has("ThresholdMetricId") {
             return Err(ApiError::validation(
-                "The local cloud evaluates alarms on one metric; alarms on metric math are not offered.",
+                "The local cloud evaluates alarms on one metric; alarms on metric math are not supported.",
             ));
         }
         let period = stat::period(input)?.ok_or_else(|| ApiError::missing("Period"))?;

@@ -171,7 +171,7 @@ impl Settings {
     fn refuse_unsupported(&self) -> Result<()> {
         let refuse = |what: &str| {
             Err(ApiError::invalid(format!(
-                "The local cloud does not offer {what}."
+                "The local cloud does not support {what}."
             )))
         };
         let is_set = |value: &Option<Value>| value.as_ref().is_some_and(|value| !is_empty(value));

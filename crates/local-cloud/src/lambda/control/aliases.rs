@@ -34,7 +34,7 @@ impl Input {
             .is_some_and(|weights| !weights.is_empty())
         {
             return Err(ApiError::invalid(
-                "The local cloud does not offer weighted aliases: an alias means one version.",
+                "The local cloud does not support weighted aliases: an alias refers to one version.",
             ));
         }
         let Some(version) = self.function_version.as_deref() else {
