@@ -15,7 +15,6 @@ mod data;
 mod datapoints;
 mod error;
 mod evaluate;
-
 mod files;
 mod input;
 mod list;

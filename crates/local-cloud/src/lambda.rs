@@ -12,7 +12,6 @@ mod credentials;
 mod emf;
 mod error;
 mod executor;
-
 mod invocation;
 mod measure;
 mod model;

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | operations | [`api`], [`settings`], [`error`] | the operations on mappings |
 //! | tasks | [`mapping`], [`worker`] | one task for each mapping, and one for each shard with records to read |
-//! | rules | [`lane`], [`batch_result`], [`filter`], [`event`], [`destination`] | batches, failures, events, destinations |
+//! | rules | [`lane`], [`batch_result`], [`filter`], [`event`], [`destination`] | batches, failures, events, targets |
 //! | state | [`files`], [`budget`], [`measure`] | settings and checkpoints on disk, memory limit, metrics |
 //!
 //! Unlike AWS, which polls a shard once a second, a mapping wakes as soon as records are put: with a batching window of
@@ -21,7 +21,6 @@ mod budget;
 mod destination;
 mod error;
 mod event;
-
 mod files;
 mod filter;
 mod lane;
@@ -30,7 +29,6 @@ mod measure;
 mod settings;
 #[cfg(test)]
 mod tests;
-
 mod worker;
 
 use std::collections::BTreeMap;

@@ -78,7 +78,9 @@ impl Create {
             ));
         }
         if self.code_signing_config_arn.is_some() {
-            return Err(ApiError::invalid("The local cloud does not support code signing."));
+            return Err(ApiError::invalid(
+                "The local cloud does not support code signing.",
+            ));
         }
         Ok(())
     }
