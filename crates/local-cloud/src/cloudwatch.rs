@@ -1,19 +1,20 @@
-//! CloudWatch metrics of the local cloud: what its services measure and what clients put, in one store.
+//! CloudWatch for the local cloud: one store for the metrics of its services and of clients, with alarms and
+//! dashboards.
 //!
-//! Owns the operations on metrics, [`alarms`] and [`dashboards`] in CloudWatch's three protocols. Kept are statistic
-//! sets a minute wide, for 15 days and within a bound of memory, written to one file a day.
+//! Owns the operations on metrics, [`alarms`] and [`dashboards`] in CloudWatch's three protocols. Stores one statistic
+//! set per minute, for 15 days and up to a memory limit, in one file per day.
 //!
-//! Known limits: no resolution below a minute; percentiles are exact for up to 128 distinct values a minute and
-//! rounded above; of metric math the part in [`math`]; no Metrics Insights, trimmed means or cross-account reads;
-//! alarms on one metric only, no composite ones.
+//! Known limits: no resolution below a minute; percentiles are exact for up to 128 distinct values per minute and
+//! approximate above; the metric math described in [`math`]; no Metrics Insights, trimmed means or cross-account reads;
+//! alarms on one metric only, no composite alarms.
 
 mod alarm;
 mod alarms;
 mod dashboards;
 mod data;
 mod datapoints;
+mod error;
 mod evaluate;
-mod fault;
 mod files;
 mod input;
 mod list;
@@ -37,7 +38,7 @@ pub use self::alarms::Notification;
 
 use self::alarms::Alarms;
 use self::dashboards::Dashboards;
-use self::fault::Fault;
+use self::error::ApiError as Fault;
 use self::input::Fields;
 use self::store::Store;
 use self::tags::Tags;
@@ -46,31 +47,30 @@ use super::clock::Clock;
 use super::metrics::{MetricSink, Sample};
 use super::{Body, Caller};
 
-/// What watches the metrics.
+/// State besides the metrics.
 struct Watch {
     alarms: Alarms,
     dashboards: Dashboards,
     tags: Tags,
 }
 
-/// The metrics, alarms and dashboards of the local cloud.
 pub struct CloudWatch {
     clock: Arc<dyn Clock>,
     dir: PathBuf,
     store: Mutex<Store>,
-    /// Locked before the store where both are.
+    /// Lock order: this before the store.
     watch: Mutex<Watch>,
-    /// Tells that an alarm has something for a topic.
+    /// Signals that an alarm may have notifications.
     notify: Notify,
     /// Held while files are written: one writer at a time.
     writing: Mutex<()>,
 }
 
 impl CloudWatch {
-    /// Opens the metrics kept in `dir`, which is made if it does not exist.
+    /// Opens the metrics in `dir`. Creates `dir` if it does not exist.
     ///
     /// # Errors
-    /// When `dir` cannot be made or read.
+    /// If `dir` cannot be created or read.
     pub fn open(dir: &Path, clock: Arc<dyn Clock>) -> io::Result<Arc<Self>> {
         ground::platform::create_private_dir(dir)?;
         let mut store = Store::default();
@@ -92,9 +92,9 @@ impl CloudWatch {
         }))
     }
 
-    /// Answers a request in any of CloudWatch's protocols. `None`: the request is for another operation.
+    /// Handles a request in any of CloudWatch's protocols. `None` if it is for another operation.
     ///
-    /// `body` is as received; gzip is undone here.
+    /// `body` is as received. It may be compressed with gzip.
     pub fn handle(
         &self,
         caller: &Caller,
@@ -129,18 +129,18 @@ impl CloudWatch {
         }
     }
 
-    /// Evaluates every alarm on the minutes that have ended.
+    /// Evaluates all alarms on complete minutes.
     pub fn evaluate_alarms(&self) {
         let mut watch = self.watch();
         watch.alarms.evaluate(&self.store(), self.clock.now_ms());
     }
 
-    /// What alarms have for topics since the last call.
+    /// The notifications of alarms since the last call.
     pub fn take_notifications(&self) -> Vec<Notification> {
         self.watch().alarms.take_outbox()
     }
 
-    /// Ends when an alarm may have something for a topic.
+    /// Waits until an alarm may have notifications.
     pub async fn notified(&self) {
         self.notify.notified().await;
     }
@@ -153,7 +153,7 @@ impl CloudWatch {
                 .iter()
                 .map(|(n, v)| (n.as_str(), v.as_str()))
                 .collect();
-            let metric = store::Place {
+            let metric = store::MetricRef {
                 caller,
                 namespace: &put.namespace,
                 name: &datum.name,
@@ -167,8 +167,8 @@ impl CloudWatch {
         }
     }
 
-    /// Writes the days that changed since the last call and drops what is too old. Call it once a minute, where
-    /// blocking is allowed.
+    /// Writes the days that changed since the last call, and removes expired data. Call it once a minute, in a context
+    /// that may block.
     pub fn tick(&self) {
         let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let days: Vec<_> = {
@@ -185,7 +185,7 @@ impl CloudWatch {
         }
     }
 
-    /// Writes everything. Call it last.
+    /// Writes all data. Call it last.
     pub fn shutdown(&self) {
         self.tick();
     }
@@ -234,7 +234,7 @@ impl Watch {
             Operation::TagResource | Operation::UntagResource | Operation::ListTagsForResource => {
                 self.tag(caller, operation, input).map(Some)
             }
-            // These do not come here.
+            // Handled by the caller.
             Operation::PutMetricData
             | Operation::ListMetrics
             | Operation::GetMetricStatistics
@@ -246,7 +246,7 @@ impl Watch {
         let arn = alarm::arn(caller, input.need_text("AlarmName", 255)?);
         let new = !self.alarms.has_arn(caller, &arn);
         self.alarms.put(caller, input, now_ms)?;
-        // Source: PutMetricAlarm, `Tags`: those of an existing alarm are changed by TagResource only.
+        // Source: PutMetricAlarm, `Tags`: tags of an existing alarm are changed only by TagResource.
         if new { self.tags.add(&arn, input) } else { Ok(()) }
     }
 
@@ -288,7 +288,7 @@ impl MetricSink for CloudWatch {
         sample: Sample,
     ) {
         let now_ms = self.clock.now_ms();
-        let metric = store::Place {
+        let metric = store::MetricRef {
             caller,
             namespace,
             name,

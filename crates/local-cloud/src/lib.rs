@@ -38,7 +38,7 @@ use front::{Backends, Kinesis, Rest};
 use invoke::Invoke;
 use kinesis::operation::Operation;
 use kinesis::service::{KeyLookup, Request, Service, ServiceConfig};
-use lambda::{Lambda, LambdaConfig, Pace, RoleLookup};
+use lambda::{Lambda, LambdaConfig, RoleLookup, Timings};
 use mappings::{Mappings, MappingsConfig};
 use metrics::MetricSink;
 use services::{Services, TagSource, Tags};
@@ -132,7 +132,7 @@ impl Cloud {
             logs: Arc::clone(&services) as Arc<dyn LogSink>,
             deliver: deliver(),
             roles: Some(Arc::clone(&services) as Arc<dyn RoleLookup>),
-            pace: Pace::default(),
+            timings: Timings::default(),
         })?;
         let mappings = Mappings::open(MappingsConfig {
             data_dir: data.join("mappings"),
