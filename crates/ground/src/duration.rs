@@ -114,8 +114,16 @@ impl Parser {
             return Err(format!("must be a whole number of {}", self.whole.name()));
         }
         let length = Duration::from_millis(ms);
+        self.check(length).map(|()| length)
+    }
+
+    /// Refuses a length outside the range of [`Parser::between`].
+    ///
+    /// # Errors
+    /// "must be between 1m and 7d".
+    pub fn check(&self, length: Duration) -> Result<(), String> {
         if (self.least..=self.most).contains(&length) {
-            return Ok(length);
+            return Ok(());
         }
         Err(if self.most == Duration::MAX {
             format!("must be at least {}", format(self.least))
@@ -210,8 +218,8 @@ pub fn measured(length: Duration) -> String {
     format(Duration::from_secs(u64::try_from(shown).unwrap_or(u64::MAX)))
 }
 
-/// One decimal below ten, unless it is a zero; none above.
-fn decimal(value: f64) -> String {
+/// A number with one decimal below ten, unless it is a zero, and none above.
+pub fn decimal(value: f64) -> String {
     let text = if value < 9.95 {
         format!("{value:.1}")
     } else {
