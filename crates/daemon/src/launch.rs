@@ -4,18 +4,22 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::Options;
 use crate::find;
 use crate::home::{HomeLock, LocalHome};
+use ground::backoff::Backoff;
+use ground::duration;
 use ground::error::{Error, Result};
 use ground::platform;
 
 /// How long a daemon may take until it answers. It takes a few hundredths of a second where the machine is idle.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often to look whether it does.
-const POLL: Duration = Duration::from_millis(2);
+const POLL: Backoff = Backoff::constant(Duration::from_millis(2));
 /// A log larger than this is put aside at the next start.
 const MAX_LOG: u64 = 1 << 20;
 /// What glibc's allocator keeps: without these it takes each freed answer of 14 MiB as a sign to keep more, and four
@@ -54,6 +58,7 @@ pub struct Started {
 pub async fn start(home: &Path, options: &StartOptions) -> Result<Started> {
     let home = LocalHome::new(home);
     let deadline = Instant::now() + READY_TIMEOUT;
+    let mut pauses = POLL.pauses();
     let mut launched: Option<Launched> = None;
     loop {
         if let Some((state, health)) = find(&home).await? {
@@ -75,15 +80,12 @@ pub async fn start(home: &Path, options: &StartOptions) -> Result<Started> {
             }
             Some(launched) => launched.check(&home).await?,
         }
-        if Instant::now() >= deadline {
-            let seconds = READY_TIMEOUT.as_secs();
-            return Err(failed(
-                &home,
-                format!("it was not ready within {seconds} seconds"),
-                launched.as_ref(),
-            ));
-        }
-        tokio::time::sleep(POLL).await;
+        let Some(pause) = pauses.advance_until(deadline) else {
+            let limit = duration::format(READY_TIMEOUT);
+            let why = format!("it was not ready within {limit}");
+            return Err(failed(&home, why, launched.as_ref()));
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -1,8 +1,7 @@
-//! Waiting between tries: pauses that grow, and the loop that looks again until something is so.
+//! Waiting between tries: pauses that grow, and the loops that look or call again.
 //!
 //! Time is tokio's, so that tests can stop it.
 
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -86,11 +85,6 @@ pub struct Pauses {
 }
 
 impl Pauses {
-    /// Starts again with the first pause.
-    pub fn reset(&mut self) {
-        self.failures = 0;
-    }
-
     /// The next pause.
     pub fn advance(&mut self) -> Duration {
         let pause = self.backoff.pause(self.failures);
@@ -105,43 +99,66 @@ impl Pauses {
     }
 }
 
-/// What a look says about a wait.
+/// What one look says about a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look<T, Why> {
-    /// The wait is over.
+pub enum Look<T, State> {
+    /// What was waited for.
     Done(T),
-    /// Worth another look, at the latest at that time.
-    NotYet(Why, Instant),
+    /// What there is in its place.
+    NotYet(State),
 }
 
-/// Looks until a look is done; `Err` with the last reason once its time is over.
-///
-/// Before each pause, `before_pause` is told why and how long; it may end the wait. The last look is at the deadline,
-/// and there is at least one.
+/// Looks until a look is done, the last time at `deadline`, and at least once. `before_pause` may end the wait with an
+/// error, as where the user wants to stop.
 ///
 /// # Errors
-/// The last reason.
-pub async fn poll<T, Why, Looking>(
+/// The first error of a look or of `before_pause`.
+pub async fn wait_until<T, State, E, Looking>(
     backoff: Backoff,
+    deadline: Instant,
     mut look: impl FnMut() -> Looking,
-    mut before_pause: impl FnMut(Why, Duration) -> ControlFlow<T>,
-) -> Result<T, Why>
+    mut before_pause: impl FnMut(&State, Duration) -> Result<(), E>,
+) -> Result<Look<T, State>, E>
 where
-    Looking: Future<Output = Look<T, Why>>,
+    Looking: Future<Output = Result<Look<T, State>, E>>,
 {
     let mut pauses = backoff.pauses();
     loop {
-        let (why, deadline) = match look().await {
-            Look::Done(value) => return Ok(value),
-            Look::NotYet(why, deadline) => (why, deadline),
+        let state = match look().await? {
+            Look::NotYet(state) => state,
+            done => return Ok(done),
         };
         let Some(pause) = pauses.advance_until(deadline) else {
-            return Err(why);
+            return Ok(Look::NotYet(state));
         };
-        if let ControlFlow::Break(value) = before_pause(why, pause) {
-            return Ok(value);
-        }
+        before_pause(&state, pause)?;
         sleep(pause).await;
+    }
+}
+
+/// Makes a call again while `until` gives its error more time. `before_pause` may say no to another try.
+///
+/// # Errors
+/// The last error of the call.
+pub async fn retry<T, E, Sending>(
+    backoff: Backoff,
+    mut send: impl FnMut() -> Sending,
+    until: impl Fn(&E) -> Option<Instant>,
+    mut before_pause: impl FnMut(&E, Duration) -> bool,
+) -> Result<T, E>
+where
+    Sending: Future<Output = Result<T, E>>,
+{
+    let mut pauses = backoff.pauses();
+    loop {
+        let error = match send().await {
+            Err(error) => error,
+            done => return done,
+        };
+        match until(&error).and_then(|deadline| pauses.advance_until(deadline)) {
+            Some(pause) if before_pause(&error, pause) => sleep(pause).await,
+            _ => return Err(error),
+        }
     }
 }
 
@@ -177,58 +194,62 @@ mod tests {
         assert!((0..100).all(|_| (7_500..=12_500).contains(&spread.pause(0).as_micros())));
     }
 
-    #[test]
-    fn a_reset_starts_with_the_first_pause() {
-        let mut pauses = BACKOFF.pauses();
-        pauses.advance();
-        pauses.advance();
-        pauses.reset();
-        assert_eq!(pauses.advance().as_millis(), 10);
-    }
-
     /// Looks until there were `looks` of them, or `patience` is over; how many there were.
-    async fn looks(looks: u32, patience: Duration) -> (Result<u32, u32>, u32) {
-        let deadline = Instant::now() + patience;
+    async fn looks(looks: u32, patience: Duration) -> (Look<u32, u32>, u32) {
         let (mut count, mut paused) = (0, 0);
-        let outcome = poll(
-            BACKOFF,
-            || {
-                count += 1;
-                std::future::ready(match count {
-                    done if done == looks => Look::Done(count),
-                    _ => Look::NotYet(count, deadline),
-                })
-            },
-            |_, _| {
-                paused += 1;
-                ControlFlow::Continue(())
-            },
-        )
-        .await;
-        (outcome, paused)
+        let look = || {
+            count += 1;
+            std::future::ready(Ok::<_, ()>(match count {
+                done if done == looks => Look::Done(count),
+                _ => Look::NotYet(count),
+            }))
+        };
+        let waited = wait_until(BACKOFF, Instant::now() + patience, look, |_, _| {
+            paused += 1;
+            Ok(())
+        });
+        (waited.await.unwrap(), paused)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_poll_ends_with_the_look_that_is_done() {
+    async fn a_wait_ends_with_the_look_that_is_done() {
         let started = Instant::now();
-        assert_eq!(looks(4, SECOND).await, (Ok(4), 3));
+        assert_eq!(looks(4, SECOND).await, (Look::Done(4), 3));
         assert_eq!(started.elapsed().as_millis(), 10 + 20 + 40);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_poll_looks_at_its_deadline_for_the_last_time() {
+    async fn a_wait_looks_at_its_deadline_for_the_last_time() {
         let started = Instant::now();
-        assert_eq!(looks(u32::MAX, SECOND).await, (Err(8), 7));
+        assert_eq!(looks(u32::MAX, SECOND).await, (Look::NotYet(8), 7));
         assert_eq!(started.elapsed(), SECOND);
-        assert_eq!(looks(u32::MAX, Duration::ZERO).await, (Err(1), 0));
+        assert_eq!(looks(u32::MAX, Duration::ZERO).await, (Look::NotYet(1), 0));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_poll_ends_where_it_is_told_to() {
-        let deadline = Instant::now() + SECOND;
-        let look = || std::future::ready(Look::NotYet("busy", deadline));
-        let outcome = poll(BACKOFF, look, |why, _| ControlFlow::Break(why)).await;
-        assert_eq!(outcome, Ok("busy"));
-        assert_eq!(Instant::now() + SECOND, deadline);
+    async fn a_wait_ends_where_it_is_told_to() {
+        let started = Instant::now();
+        let look = || std::future::ready(Ok(Look::<(), _>::NotYet("busy")));
+        let waited = wait_until(BACKOFF, started + SECOND, look, |_, _| Err("stopped"));
+        assert_eq!(waited.await, Err("stopped"));
+        assert!(started.elapsed().is_zero());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_made_again_while_its_error_is_given_time() {
+        let started = Instant::now();
+        let mut calls = 0;
+        let mut call = async |patience: Option<Duration>, tries: u32| {
+            let send = || {
+                calls += 1;
+                std::future::ready(Err::<(), _>(calls))
+            };
+            let until = |_: &u32| patience.map(|patience| started + patience);
+            let error = retry(BACKOFF, send, until, |error, _| *error < tries).await;
+            (error.unwrap_err(), started.elapsed().as_millis())
+        };
+        assert_eq!(call(None, 10).await, (1, 0));
+        assert_eq!(call(Some(2 * SECOND), 4).await, (4, 30));
+        assert_eq!(call(Some(SECOND), u32::MAX).await.1, 1000);
     }
 }

@@ -20,13 +20,14 @@ use super::name::{FunctionName, LATEST};
 use super::spool::Waiting;
 use crate::deliver::Undelivered;
 use crate::invoke::{Invoke, Outcome};
+use ground::backoff::Backoff;
 
 /// KiB of events that may wait at once.
 pub(super) const ROOM_KIB: u32 = 256 * 1024;
 /// How old an event may become.
 const MAX_AGE_SECONDS: u32 = 6 * 3600;
-/// How long an event that was throttled waits, at first and at most.
-const THROTTLED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// How long an event that was throttled waits.
+const THROTTLED: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(300));
 
 /// How an event came out in the end.
 struct Ended {
@@ -97,7 +98,7 @@ impl Lambda {
                 match called {
                     Ok(call) => break this.run_event(&event, call).await,
                     Err(fault) if fault.code == "ResourceConflictException" => {
-                        tokio::time::sleep(THROTTLED.0).await;
+                        tokio::time::sleep(THROTTLED.pause(0)).await;
                     }
                     Err(fault) => {
                         tracing::warn!(function = event.name.name, %fault.message, "an event of an earlier run is dropped");
@@ -153,7 +154,7 @@ impl Lambda {
     ) -> Ended {
         let max_age = i64::from(config.max_age_seconds.unwrap_or(MAX_AGE_SECONDS)) * 1000;
         let retries = config.retries.unwrap_or(2);
-        let (mut throttled, mut runs, mut last) = (THROTTLED.0, 0, None);
+        let (mut throttled, mut runs, mut last) = (THROTTLED.pauses(), 0, None);
         loop {
             if self.clock.now_ms() - born > max_age {
                 return Ended {
@@ -208,8 +209,7 @@ impl Lambda {
                     };
                 }
                 Outcome::Throttled | Outcome::Refused { .. } => {
-                    tokio::time::sleep(throttled).await;
-                    throttled = (throttled * 2).min(THROTTLED.1);
+                    tokio::time::sleep(throttled.advance()).await;
                 }
             }
         }

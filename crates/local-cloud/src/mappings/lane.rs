@@ -5,6 +5,7 @@
 //! a lane does one thing at a time, so that the order within a key is kept.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -13,18 +14,18 @@ use super::event::MOST_BYTES;
 use super::settings::Settings;
 use super::verdict::Verdict;
 use crate::kinesis::store::StoredRecord;
+use ground::backoff::Backoff;
 
 /// The largest state of a window: 1 MB.
 /// Source: "Implementing stateful Kinesis Data Streams processing in Lambda", AWS Lambda developer guide.
 pub(super) const MOST_STATE: usize = 1024 * 1024;
 
-/// Pause before the first retry after a failure of the function; doubles with each. AWS backs off exponentially and
-/// publishes no numbers.
-const FIRST_PAUSE_MS: i64 = 100;
-/// The longest pause between retries of a function that fails.
-const LONGEST_PAUSE_MS: i64 = 60_000;
-/// The longest pause between tries of a function that does not run: throttled, or not there.
-const LONGEST_WAIT_MS: i64 = 1_000;
+/// Pause before the first retry; doubles with each. AWS backs off exponentially and publishes no numbers.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Between tries of a function that fails.
+const FAILED: Backoff = Backoff::new(FIRST_PAUSE, Duration::from_secs(60));
+/// Between tries of a function that does not run: throttled, or not there.
+const NOT_RUN: Backoff = Backoff::new(FIRST_PAUSE, Duration::from_secs(1));
 
 /// A record, and the bytes it takes in an event.
 #[derive(Debug, Clone)]
@@ -239,7 +240,7 @@ impl Lane {
                 _ => self.work.push_front(Work::Close {
                     early,
                     tries: tries.saturating_add(1),
-                    not_before_ms: now_ms + pause_ms(i64::from(tries) + 1, LONGEST_PAUSE_MS),
+                    not_before_ms: now_ms + pause_ms(i64::from(tries) + 1, FAILED),
                 }),
             },
             Some(other) => self.work.push_front(other),
@@ -250,7 +251,7 @@ impl Lane {
     fn settle_batch(&mut self, verdict: Verdict, mut batch: Batch, settings: &Settings, now_ms: i64) {
         if verdict == Verdict::NotRun {
             batch.waits = batch.waits.saturating_add(1);
-            batch.not_before_ms = now_ms + pause_ms(i64::from(batch.waits), LONGEST_WAIT_MS);
+            batch.not_before_ms = now_ms + pause_ms(i64::from(batch.waits), NOT_RUN);
             self.work.push_front(Work::Run(batch));
             return;
         }
@@ -292,7 +293,7 @@ impl Lane {
                 .push_front(Work::Discard(batch, Condition::RetryAttemptsExhausted));
             return;
         }
-        batch.not_before_ms = now_ms + pause_ms(batch.attempts, LONGEST_PAUSE_MS);
+        batch.not_before_ms = now_ms + pause_ms(batch.attempts, FAILED);
         self.work.push_front(Work::Run(batch));
     }
 
@@ -336,24 +337,24 @@ impl Work {
 }
 
 /// The pause before try number `failures` + 1.
-fn pause_ms(failures: i64, longest: i64) -> i64 {
-    let doublings = u32::try_from(failures.saturating_sub(1)).unwrap_or(0).min(20);
-    (FIRST_PAUSE_MS << doublings).min(longest)
+fn pause_ms(failures: i64, backoff: Backoff) -> i64 {
+    let pause = backoff.pause(u32::try_from(failures.saturating_sub(1)).unwrap_or(0));
+    i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST_PAUSE_MS, LONGEST_WAIT_MS, pause_ms};
+    use super::{FAILED, NOT_RUN, pause_ms};
 
     #[test]
     fn pauses_double_up_to_a_limit() {
-        let pauses: Vec<i64> = (1..=12).map(|n| pause_ms(n, LONGEST_PAUSE_MS)).collect();
+        let pauses: Vec<i64> = (1..=12).map(|n| pause_ms(n, FAILED)).collect();
         assert_eq!(
             pauses,
             [
                 100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 51_200, 60_000, 60_000
             ]
         );
-        assert_eq!(pause_ms(10_000, LONGEST_WAIT_MS), 1_000);
+        assert_eq!(pause_ms(10_000, NOT_RUN), 1_000);
     }
 }
