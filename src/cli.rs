@@ -10,6 +10,7 @@ mod describe;
 mod destroy;
 mod detach;
 mod dlq;
+mod duration;
 mod function;
 mod handlers;
 mod init;

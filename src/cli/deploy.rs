@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Session;
+use super::duration::seconds;
 use super::setup::{apply, say_hints};
 use super::template::PartArgs;
 use crate::context::Context;
@@ -67,8 +68,8 @@ struct SettingArgs {
     /// Memory in MB: 128 to 10240; processor time grows with it
     #[arg(long, value_name = "MB")]
     memory: Option<u32>,
-    /// How long one invocation may take: 30, 30s or 5m, at most 15m
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    /// How long one invocation may take: 1s to 15m
+    #[arg(long, value_name = "TIME", value_parser = seconds::<u32>(rules::TIMEOUT))]
     timeout: Option<u32>,
     /// Environment variable (repeatable)
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
@@ -91,7 +92,6 @@ impl SettingArgs {
     /// As properties of a resource of the kind `function`.
     fn properties(&self) -> Result<BTreeMap<String, Value>> {
         self.memory.map_or(Ok(()), rules::check_memory)?;
-        self.timeout.map_or(Ok(()), rules::check_timeout)?;
         let mut properties = BTreeMap::new();
         let mut set = |name: &str, value: Option<Value>| {
             if let Some(value) = value {
@@ -334,20 +334,6 @@ fn say_at_the_end(args: &DeployArgs, session: &Session, report: &RunReport) {
     ]));
 }
 
-/// `30`, `30s` or `5m`, in seconds.
-fn seconds(text: &str) -> Result<u32, String> {
-    let text = text.trim();
-    let (digits, unit) = match text.char_indices().next_back() {
-        Some((at, 's' | 'S')) => (&text[..at], 1),
-        Some((at, 'm' | 'M')) => (&text[..at], 60),
-        _ => (text, 1),
-    };
-    let number: Option<u32> = digits.trim().parse().ok();
-    number
-        .and_then(|number| number.checked_mul(unit))
-        .ok_or_else(|| "give seconds such as 30 or 30s, or minutes such as 5m".to_owned())
-}
-
 fn variable(text: &str) -> Result<(String, String), String> {
     let (name, value) = text
         .split_once('=')
@@ -430,14 +416,5 @@ mod tests {
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn times_are_read_in_seconds_and_minutes() {
-        assert_eq!(
-            ["30", "30s", "5m"].map(|text| seconds(text).unwrap()),
-            [30, 30, 300]
-        );
-        assert!(seconds("").is_err() && seconds("m").is_err() && seconds("99999999999s").is_err());
     }
 }

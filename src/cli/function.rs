@@ -11,8 +11,10 @@ use serde_json::Value;
 
 use super::Session;
 use super::deploy::FunctionPart;
+use super::duration::seconds;
 use super::template::PartArgs;
 use crate::context::Context;
+use crate::functions::function::rules;
 use crate::functions::invoke::{Deployed, deployed};
 use crate::functions::runtime::{LocalCode, LocalFunction, Log};
 use crate::functions::{Package, bundle};
@@ -59,8 +61,8 @@ pub(super) struct LocalArgs {
     /// Environment variable of the code that runs here (repeatable)
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable, requires = "local")]
     environment: Vec<(String, String)>,
-    /// Seconds that one invocation may take here [default: the function's, or 60]
-    #[arg(long, value_name = "SECONDS", requires = "local", value_parser = clap::value_parser!(u32).range(1..=900))]
+    /// How long one invocation may take here: 1s to 15m [default: the function's, or 1m]
+    #[arg(long, value_name = "TIME", requires = "local", value_parser = seconds::<u32>(rules::TIMEOUT))]
     timeout: Option<u32>,
 }
 

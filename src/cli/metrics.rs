@@ -6,11 +6,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
+use super::duration::{SECONDS, seconds};
 use super::{Session, StreamArg};
 use crate::context::Context;
 use crate::observe::metrics::{self, Window};
 use crate::ui::Format;
-use ground::error::{Error, Result};
+use ground::duration::{Parser, Unit};
+use ground::error::Result;
 use ground::exit::Exit;
 pub(super) use report::MetricsReport;
 
@@ -27,10 +29,10 @@ pub struct MetricsArgs {
     #[command(flatten)]
     stream: StreamArg,
     /// How far back to look, such as 10m, 6h or 15d
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = seconds)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = seconds::<i64>(Parser::whole(Unit::Second)))]
     since: i64,
     /// Width of one point, such as 1m or 1h [default: 1m up to three hours, then longer]
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    #[arg(long, value_name = "TIME", value_parser = seconds::<i64>(SECONDS))]
     period: Option<i64>,
     /// Also each shard's figures (`setup --monitoring`; paid)
     #[arg(long)]
@@ -81,48 +83,9 @@ fn now() -> i64 {
     i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// A length of time in whole seconds, days counted as 24 hours.
-fn seconds(text: &str) -> Result<i64, Error> {
-    let wrong = || Error::usage("not a length of time: write 10m, 6h or 15d");
-    let span: jiff::Span = text.trim().parse().map_err(|_| wrong())?;
-    let length = span
-        .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
-        .map_err(|_| wrong())?;
-    if length.subsec_nanos() == 0 && length.as_secs() > 0 {
-        return Ok(length.as_secs());
-    }
-    Err(Error::usage("must be whole seconds, and more than none"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lengths_of_time_are_read() {
-        for (text, expected) in [
-            ("90s", 90),
-            ("10m", 600),
-            ("6h", 21_600),
-            ("1h 30m", 5_400),
-            ("15d", 1_296_000),
-        ] {
-            assert_eq!(seconds(text).unwrap(), expected, "{text}");
-        }
-        for text in [
-            "",
-            "10",
-            "-1h",
-            "0s",
-            "1.5",
-            "1ms",
-            "1mo",
-            "soon",
-            "99999999999999999999h",
-        ] {
-            assert!(seconds(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn help_fits_eighty_columns() {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::duration::{SECONDS, length};
 use super::{Session, StreamArg};
 use crate::produce::{
     KinesisTransport, PutEnd, PutEvent, PutOptions, PutOutcome, StreamLimits, Unsent, feed, put,
@@ -21,6 +22,9 @@ use ground::exit::Exit;
 use failed::FailedFile;
 use input::PutInput;
 use report::{DryRunReport, PutReport, sentence};
+
+/// The longest that a refused record is tried again.
+const LONGEST_RETRY: Duration = Duration::from_secs(3_600);
 
 /// Both forms of the help end with the examples.
 macro_rules! examples {
@@ -98,9 +102,9 @@ pub struct PutArgs {
     /// Requests in flight at the same time
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
     in_flight: u8,
-    /// Seconds to try a refused record again
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(0..=3600))]
-    retry_for: u32,
+    /// How long a refused record is tried again: 0s to 1h
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = length(SECONDS.between(Duration::ZERO, LONGEST_RETRY)))]
+    retry_for: Duration,
     /// Check the input and show what would be sent, without any call
     #[arg(long)]
     dry_run: bool,
@@ -166,7 +170,7 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
     let transport = Arc::new(KinesisTransport::new(context.kinesis_once(), &stream));
     let put_options = PutOptions {
         in_flight: usize::from(args.in_flight),
-        retry_for: Duration::from_secs(u64::from(args.retry_for)),
+        retry_for: args.retry_for,
         ..PutOptions::default()
     };
     let records = feed(input.open(&options)?);

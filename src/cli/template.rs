@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::{Session, StreamArg};
 use crate::pipeline::parameter::Setting;
 use crate::pipeline::{self, Draft, Given, Manifest, Request, tags};
+use ground::duration::{Parser, Unit};
 use ground::error::{Error, Result};
 use ground::stop::Stop;
 
@@ -329,19 +331,14 @@ fn tag_key(text: &str) -> Result<String, String> {
     tags::check_key(text).map(|()| text.to_owned())
 }
 
-/// `24h`, `7d` or hours without a unit, in hours. The range is the template's to check.
+/// In hours. Source of the range: IncreaseStreamRetentionPeriod, Kinesis API reference.
 fn retention_hours(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    let (digits, hours) = match text.char_indices().next_back() {
-        Some((at, 'h' | 'H')) => (&text[..at], 1),
-        Some((at, 'd' | 'D')) => (&text[..at], 24),
-        _ => (text, 1),
-    };
-    let number: Option<u64> = digits.trim().parse().ok();
-    number
-        .and_then(|number| number.checked_mul(hours))
-        .map(|hours| hours.to_string())
-        .ok_or_else(|| "give hours such as 24h, or days such as 7d".to_owned())
+    const HOUR: Duration = Duration::from_secs(3_600);
+    const RETENTION: Parser = Parser::whole(Unit::Hour)
+        .or_bare()
+        .between(HOUR.saturating_mul(24), HOUR.saturating_mul(8_760));
+    let length = RETENTION.parse(text)?;
+    Ok((length.as_secs() / HOUR.as_secs()).to_string())
 }
 
 #[cfg(test)]
@@ -353,7 +350,7 @@ mod tests {
         assert_eq!(retention_hours("24h").unwrap(), "24");
         assert_eq!(retention_hours("7d").unwrap(), "168");
         assert_eq!(retention_hours("168").unwrap(), "168");
-        for bad in ["", "h", "90m", "-1d", "1.5d", "€", "99999999999999999999d"] {
+        for bad in ["", "h", "23h", "8761h", "24h30m", "-1d"] {
             assert!(retention_hours(bad).is_err(), "{bad}");
         }
     }

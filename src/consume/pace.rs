@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use rand::Rng as _;
 use tokio::time::Instant;
 
 use super::{TailOptions, TailRecord};
+use ground::backoff::{Backoff, Pauses};
 
 /// A page is asked to be about this large: what a shard gives out in a second.
 /// Source: "Quotas and limits", Kinesis Data Streams developer guide. A page of 10 MiB would cost a pause of five
@@ -15,16 +15,16 @@ const PAGE_BYTES: usize = 2 * 1024 * 1024;
 const MAX_RECORDS: usize = 10_000;
 /// The first page of a shard, whose records' size is not known.
 const FIRST_RECORDS: usize = 1000;
-const FIRST_BACKOFF: Duration = Duration::from_millis(200);
-const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// Never without a pause: a reader that shares the shard's five calls a second needs a gap.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5)).jitter(0.25, 1.0);
 
 /// The pace of one shard.
 #[derive(Debug)]
 pub(super) struct Pace {
     min_interval: Duration,
     idle_interval: Duration,
-    /// Failed reads in a row.
-    failures: u32,
+    /// Of failed reads in a row.
+    pauses: Pauses,
     /// When the run of failures began.
     failing_since: Option<Instant>,
     last_read: Instant,
@@ -36,7 +36,7 @@ impl Pace {
         Self {
             min_interval: options.min_interval,
             idle_interval: options.idle_interval.max(options.min_interval),
-            failures: 0,
+            pauses: BACKOFF.pauses(),
             failing_since: None,
             last_read: Instant::now(),
             limit: FIRST_RECORDS,
@@ -55,7 +55,7 @@ impl Pace {
 
     /// A read went well.
     pub(super) fn succeeded(&mut self, records: &[TailRecord]) {
-        self.failures = 0;
+        self.pauses = BACKOFF.pauses();
         self.failing_since = None;
         if !records.is_empty() {
             let average = records.iter().map(TailRecord::size).sum::<usize>() / records.len();
@@ -63,16 +63,10 @@ impl Pace {
         }
     }
 
-    /// A read failed: how long to wait (full jitter), and since when reads have been failing.
+    /// A read failed: how long to wait, and since when reads have been failing.
     pub(super) fn failed(&mut self) -> (Duration, Instant) {
         let since = *self.failing_since.get_or_insert_with(Instant::now);
-        let ceiling = FIRST_BACKOFF
-            .saturating_mul(1 << self.failures.min(10))
-            .min(MAX_BACKOFF);
-        self.failures += 1;
-        // Never at once: a reader that shares the shard's five calls a second needs a gap.
-        let wait = ceiling.mul_f64(rand::rng().random_range(0.25..=1.0));
-        (wait, since)
+        (self.pauses.advance(), since)
     }
 
     /// When to read again; at the tip there is no hurry.

@@ -3,6 +3,7 @@
 use jiff::{Timestamp, civil, tz::TimeZone};
 
 use super::IteratorStart;
+use ground::duration;
 use ground::error::{Error, Result};
 
 /// Where to start, resolved.
@@ -71,7 +72,8 @@ impl std::str::FromStr for StartRule {
         if let Some(rest) = text.strip_prefix('@') {
             return epoch_ms(rest).map(Self::At).ok_or_else(|| unknown(text));
         }
-        duration_ms(text)
+        duration::parse(text)
+            .and_then(|ago| i64::try_from(ago.as_millis()).ok())
             .map(Self::Ago)
             .or_else(|| instant_ms(text).map(Self::At))
             .ok_or_else(|| unknown(text))
@@ -113,7 +115,7 @@ impl StartRule {
 }
 
 fn unknown(text: &str) -> Error {
-    Error::usage(format!("{text:?} is no place to start from"))
+    Error::usage(format!("{text:?} is not a valid start position"))
         .hint("use trim, latest, 10m, 2026-11-21T10:00:00Z, @1795255200 (epoch seconds) or seq:SHARD:NUMBER")
 }
 
@@ -152,30 +154,6 @@ fn epoch_ms(text: &str) -> Option<i64> {
     }
     let millis: i64 = format!("{fraction:0<3}")[..3].parse().ok()?;
     Some(number * 1000 + millis)
-}
-
-/// `90s`, `10m`, `1h30m`, `2d`.
-fn duration_ms(text: &str) -> Option<i64> {
-    let mut rest = text;
-    let mut total: i64 = 0;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: i64 = rest[..digits].parse().ok()?;
-        let unit_end = rest[digits..]
-            .find(|c: char| c.is_ascii_digit())
-            .map_or(rest.len(), |end| digits + end);
-        let unit = match &rest[digits..unit_end] {
-            "ms" => 1,
-            "s" => 1000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return None,
-        };
-        total = total.checked_add(number.checked_mul(unit)?)?;
-        rest = &rest[unit_end..];
-    }
-    (!text.is_empty()).then_some(total)
 }
 
 /// A date and time; without a zone it is UTC, without a time it is midnight.

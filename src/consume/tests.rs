@@ -473,11 +473,11 @@ fn places_that_make_no_sense() {
         Ok(rule) => rule.resolve(EPOCH_MS, &[]).unwrap_err().to_string(),
         Err(error) => error.to_string(),
     };
-    assert_snapshot!(refused("yesterday"), @r#""yesterday" is no place to start from"#);
-    assert_snapshot!(refused("10"), @r#""10" is no place to start from"#);
-    assert_snapshot!(refused("10m5"), @r#""10m5" is no place to start from"#);
-    assert_snapshot!(refused("@12x"), @r#""@12x" is no place to start from"#);
-    assert_snapshot!(refused("seq:3:x"), @r#""seq:3:x" is no place to start from"#);
+    assert_snapshot!(refused("yesterday"), @r#""yesterday" is not a valid start position"#);
+    assert_snapshot!(refused("10"), @r#""10" is not a valid start position"#);
+    assert_snapshot!(refused("10m5"), @r#""10m5" is not a valid start position"#);
+    assert_snapshot!(refused("@12x"), @r#""@12x" is not a valid start position"#);
+    assert_snapshot!(refused("seq:3:x"), @r#""seq:3:x" is not a valid start position"#);
     assert_snapshot!(refused("seq:495"), @"a sequence number belongs to one shard");
     assert_snapshot!(refused("2030-01-01"), @"the time to start from is still to come");
 }

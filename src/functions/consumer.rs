@@ -19,12 +19,13 @@ use super::answer::FunctionError;
 use super::event::{EventRecord, MAX_PAYLOAD, Source, event, weight};
 use super::runtime::{LocalFunction, Outcome};
 use crate::consume::{ShardSource, Tail, TailEvent, TailRecord};
+use ground::backoff::Backoff;
 use ground::error::Result;
 
 pub use batch::{Attempt, Next, Policy, next};
 
-/// The longest pause between two tries.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Between two tries of a failed batch.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
 /// Runs the function on a payload.
 pub trait Run: Send {
@@ -260,7 +261,7 @@ impl<R: Run> Work<'_, R> {
             tokio::select! {
                 biased;
                 () = stop.as_mut() => self.stopped = true,
-                () = sleep(pause(tries)) => {}
+                () = sleep(BACKOFF.pause(tries)) => {}
             }
         }
         Ok(())
@@ -307,9 +308,4 @@ fn reason(outcome: &Outcome) -> String {
         Outcome::Returned(_) => "the function reports records as failed".to_owned(),
         Outcome::Failed(error) => FunctionError::to_string(error),
     }
-}
-
-/// Doubles from 100 ms.
-fn pause(tries: u32) -> Duration {
-    (Duration::from_millis(100) * 2_u32.saturating_pow(tries.min(10))).min(LONGEST_PAUSE)
 }

@@ -16,12 +16,13 @@ use aws_sdk_lambda::types::{
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use rand::Rng;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::package::{Architecture, Package};
 use crate::context::Context;
+use ground::backoff::{self, Backoff, Look};
+use ground::duration;
 use ground::error::{self, Error, Result};
 
 pub mod rules;
@@ -32,8 +33,9 @@ pub type Pause<'a> = &'a (dyn Fn(&str) -> Result<()> + Send + Sync);
 /// How long one change may be refused, or take, before it is given up. A role is known everywhere within seconds; Lambda
 /// gives no bound for a function's update.
 const LONGEST: Duration = Duration::from_secs(180);
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(4))
+    .factor(1.5)
+    .jitter(0.75, 1.25);
 
 /// How a function is set up; `None` leaves a setting as it is, or to Lambda's default.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -209,7 +211,7 @@ pub struct Changer<'a> {
     context: &'a Context,
     name: &'a str,
     pause: Pause<'a>,
-    first_pause: Duration,
+    backoff: Backoff,
 }
 
 impl<'a> Changer<'a> {
@@ -219,7 +221,7 @@ impl<'a> Changer<'a> {
             context,
             name,
             pause,
-            first_pause: FIRST_PAUSE,
+            backoff: BACKOFF,
         }
     }
 
@@ -425,45 +427,48 @@ impl<'a> Changer<'a> {
 
     /// As [`Changer::wait_until_ready`]; unless `strict`, a failure ends the waiting too: the next change may mend it.
     async fn wait(&self, strict: bool) -> Result<()> {
-        let mut pace = self.pace();
-        loop {
-            let call = self.context.lambda().get_function_configuration();
-            let call = call.function_name(self.name);
-            // What was just made may not be shown yet.
-            let answer = self
-                .repeat(
-                    |code, _| (code == "ResourceNotFoundException").then_some("until it is shown"),
-                    || call.clone().send(),
-                )
-                .await
-                .map_err(|error| error::aws::failed(self.what("read"), error))?;
-            let seen = FunctionConfiguration::builder()
-                .set_function_name(answer.function_name)
-                .set_function_arn(answer.function_arn)
-                .set_state(answer.state)
-                .set_state_reason(answer.state_reason)
-                .set_last_update_status(answer.last_update_status)
-                .set_last_update_status_reason(answer.last_update_status_reason)
-                .build();
-            let state = FunctionState::of(&seen);
-            match state.readiness() {
-                Ok(Readiness::Ready) => return Ok(()),
-                Err(_) if !strict => return Ok(()),
-                Ok(Readiness::Wait(what)) => {
-                    if !pace.wait(self.pause, what).await? {
-                        return Err(Error::failed(format!(
-                            "function {} is not ready: {what}, {} s were not enough",
-                            self.name,
-                            LONGEST.as_secs()
-                        ))
-                        .hint("run the same command again: it goes on from there"));
-                    }
-                }
-                Err(trouble) => {
-                    return Err(Error::failed(format!("function {}: {trouble}", self.name)));
-                }
+        let look = || async {
+            match self.readiness().await? {
+                Ok(Readiness::Ready) => Ok(Look::Done(())),
+                Err(_) if !strict => Ok(Look::Done(())),
+                Ok(Readiness::Wait(what)) => Ok(Look::NotYet(what)),
+                Err(trouble) => Err(Error::failed(format!("function {}: {trouble}", self.name))),
             }
+        };
+        let tell = |what: &&str, _: Duration| (self.pause)(what);
+        let deadline = Instant::now() + LONGEST;
+        match backoff::wait_until(self.backoff, deadline, look, tell).await? {
+            Look::Done(()) => Ok(()),
+            Look::NotYet(what) => Err(Error::failed(format!(
+                "function {} is not ready after {}: {what}",
+                self.name,
+                duration::format(LONGEST)
+            ))
+            .hint("run the same command again: it goes on from there")),
         }
+    }
+
+    /// Whether it is ready, or what is wrong with it.
+    async fn readiness(&self) -> Result<Result<Readiness, String>> {
+        let call = self.context.lambda().get_function_configuration();
+        let call = call.function_name(self.name);
+        // What was just made may not be shown yet.
+        let answer = self
+            .repeat(
+                |code, _| (code == "ResourceNotFoundException").then_some("until it is shown"),
+                || call.clone().send(),
+            )
+            .await
+            .map_err(|error| error::aws::failed(self.what("read"), error))?;
+        let seen = FunctionConfiguration::builder()
+            .set_function_name(answer.function_name)
+            .set_function_arn(answer.function_arn)
+            .set_state(answer.state)
+            .set_state_reason(answer.state_reason)
+            .set_last_update_status(answer.last_update_status)
+            .set_last_update_status_reason(answer.last_update_status_reason)
+            .build();
+        Ok(FunctionState::of(&seen).readiness())
     }
 
     /// Makes a call again while its refusal means "not yet".
@@ -481,59 +486,30 @@ impl<'a> Changer<'a> {
     async fn repeat<T, E, Sending>(
         &self,
         judge: impl Fn(&str, &str) -> Option<&'static str>,
-        mut send: impl FnMut() -> Sending,
+        send: impl FnMut() -> Sending,
     ) -> Result<T, SdkError<E, HttpResponse>>
     where
         E: ProvideErrorMetadata,
         Sending: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
-        let mut pace = self.pace();
-        loop {
-            let refusal = match send().await {
-                Err(refusal) => refusal,
-                done => return done,
-            };
-            let code = refusal.code().unwrap_or_default();
-            let Some(what) = judge(code, refusal.message().unwrap_or_default()) else {
-                return Err(refusal);
-            };
-            // Whoever wants to stop, or has waited long enough, gets the refusal itself.
-            if !matches!(pace.wait(self.pause, what).await, Ok(true)) {
-                return Err(refusal);
-            }
-        }
-    }
-
-    fn pace(&self) -> Pace {
-        Pace {
-            next: self.first_pause,
-            deadline: Instant::now() + LONGEST,
-        }
+        let deadline = Instant::now() + LONGEST;
+        let what = |refusal: &SdkError<E, HttpResponse>| {
+            judge(
+                refusal.code().unwrap_or_default(),
+                refusal.message().unwrap_or_default(),
+            )
+        };
+        let until = |refusal: &SdkError<E, HttpResponse>| what(refusal).map(|_| deadline);
+        // Where the user wants to stop, the refusal itself is the error.
+        let tell = |refusal: &SdkError<E, HttpResponse>, _: Duration| {
+            what(refusal).is_some_and(|what| (self.pause)(what).is_ok())
+        };
+        backoff::retry(self.backoff, send, until, tell).await
     }
 
     /// The group that a function writes to by itself need not be named when it is made.
     fn logging(&self, group: &str) -> Option<LoggingConfig> {
         (group != default_log_group(self.name)).then(|| logging_to(group))
-    }
-}
-
-/// Pauses that grow, with jitter, up to a deadline.
-struct Pace {
-    next: Duration,
-    deadline: Instant,
-}
-
-impl Pace {
-    /// Pauses once; `false` where the time is up.
-    async fn wait(&mut self, pause: Pause<'_>, what: &str) -> Result<bool> {
-        if Instant::now() + self.next > self.deadline {
-            return Ok(false);
-        }
-        pause(what)?;
-        let jitter = rand::rng().random_range(0.75..1.25);
-        sleep(self.next.mul_f64(jitter)).await;
-        self.next = self.next.mul_f64(1.5).min(LONGEST_PAUSE);
-        Ok(true)
     }
 }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use lag::iterator_ages;
 pub use service::{Event, Events, Mapper, find, list};
-pub use settings::{Difference, Settings, StartingPosition, duration};
+pub use settings::{Difference, Settings, StartingPosition};
 
 /// A mapping as the service shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,28 +3,29 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::resource::{Observed, Resource};
+use ground::backoff::{self, Backoff, Look};
 use ground::error::Result;
 
 /// How long a change may stay unseen. IAM says seconds, and gives no bound.
 /// Source: "Changes that I make are not always immediately visible", IAM user guide.
 const LONGEST: Duration = Duration::from_secs(20);
 
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 
 /// Looks at `resource` until it is there, or until it is not; what the last look saw, which may be neither in the end.
 pub(super) async fn observe_until(resource: &dyn Resource, present: bool) -> Result<Observed> {
-    let deadline = Instant::now() + LONGEST;
-    let mut pause = FIRST_PAUSE;
-    loop {
+    let look = || async {
         let observed = resource.observe().await?;
-        if observed.present().is_some() == present || Instant::now() + pause > deadline {
-            return Ok(observed);
-        }
-        sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
+        Ok(match observed.present().is_some() == present {
+            true => Look::Done(observed),
+            false => Look::NotYet(observed),
+        })
+    };
+    let deadline = Instant::now() + LONGEST;
+    let (Look::Done(observed) | Look::NotYet(observed)) =
+        backoff::wait_until(BACKOFF, deadline, look, |_, _| Ok(())).await?;
+    Ok(observed)
 }

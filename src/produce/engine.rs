@@ -8,12 +8,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::pace::{ShardPaces, Window, jitter, shard_in};
+use super::pace::{ShardPaces, Window, shard_in};
 use super::{
     Batch, EntryOutcome, Input, PutEnd, PutError, PutEvent, PutOptions, PutOutcome, PutSummary, Transport,
     Unsent,
 };
 use crate::record::Record;
+use ground::backoff::Backoff;
 use ground::error::Error;
 
 /// What a record costs beside its data and key, in bytes.
@@ -326,10 +327,10 @@ impl<'a, T: Transport> Engine<'a, T> {
                     let due = if code.starts_with("ProvisionedThroughputExceeded") {
                         let shard = shard_in(&message).unwrap_or_default();
                         *throttled.entry(shard.to_owned()).or_default() += 1;
-                        self.shards
-                            .throttled(shard, now, self.options.backoff, self.options.max_backoff)
+                        let backoff = self.backoff();
+                        self.shards.throttled(shard, now, &backoff)
                     } else {
-                        now + self.backoff(pending.tries)
+                        now + self.backoff().pause(pending.tries)
                     };
                     self.again(pending, due, || format!("{code}: {message}"));
                 }
@@ -355,7 +356,7 @@ impl<'a, T: Transport> Engine<'a, T> {
         let now = Instant::now();
         let failed = self.summary.failed;
         let tries = pending.iter().map(|p| p.tries).max().unwrap_or(0);
-        let due = now + self.backoff(tries);
+        let due = now + self.backoff().pause(tries);
         self.window.narrow();
         if throttled {
             (self.events)(PutEvent::Throttled {
@@ -372,8 +373,9 @@ impl<'a, T: Transport> Engine<'a, T> {
         }
     }
 
-    fn backoff(&self, tries: u32) -> std::time::Duration {
-        jitter(self.options.backoff, self.options.max_backoff, tries)
+    /// With full jitter.
+    fn backoff(&self) -> Backoff {
+        Backoff::new(self.options.backoff, self.options.max_backoff).jitter(0.0, 1.0)
     }
 
     /// Sends a record again at `due`, or gives it up where that is too late.

@@ -3,19 +3,13 @@
 //! Source of full jitter: "Exponential Backoff And Jitter", AWS Architecture Blog.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use rand::Rng as _;
 use tokio::time::Instant;
 
-/// Doubling stops here: 2^16 times any sensible first backoff is beyond any sensible longest one.
-const MAX_LEVEL: u32 = 16;
+use ground::backoff::Backoff;
 
-/// A wait of up to `first` · 2^`level`, at most `longest`.
-pub(super) fn jitter(first: Duration, longest: Duration, level: u32) -> Duration {
-    let ceiling = first.saturating_mul(1 << level.min(MAX_LEVEL)).min(longest);
-    ceiling.mul_f64(rand::rng().random_range(0.0..=1.0))
-}
+/// A shard that has throttled for long has so many levels to go down again.
+const MAX_LEVEL: u32 = 16;
 
 /// Backoff of throttled shards.
 #[derive(Debug, Default)]
@@ -32,19 +26,13 @@ struct ShardPace {
 impl ShardPaces {
     /// `shard` throttled: when to try its records again. Responses of requests that were already in flight when it
     /// first did say nothing new, and do not double the wait again.
-    pub(super) fn throttled(
-        &mut self,
-        shard: &str,
-        now: Instant,
-        first: Duration,
-        longest: Duration,
-    ) -> Instant {
+    pub(super) fn throttled(&mut self, shard: &str, now: Instant, backoff: &Backoff) -> Instant {
         let pace = self
             .shards
             .entry(shard.to_owned())
             .or_insert(ShardPace { level: 0, until: now });
         if now >= pace.until {
-            pace.until = now + jitter(first, longest, pace.level);
+            pace.until = now + backoff.pause(pace.level);
             pace.level = (pace.level + 1).min(MAX_LEVEL);
         }
         pace.until

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::state::Status;
+use ground::duration;
 
 /// Where events go. Called from async code: must not block.
 pub type Events<'a> = &'a (dyn Fn(Event) + Send + Sync);
@@ -47,9 +48,12 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Step { what } => f.write_str(what),
-            Self::Waiting { status, elapsed } => write!(f, "{status} for {} s", elapsed.as_secs()),
+            Self::Waiting { status, elapsed } => {
+                let whole = Duration::from_secs(elapsed.as_secs());
+                write!(f, "{status} for {}", duration::format(whole))
+            }
             Self::Retrying { code, after } => {
-                write!(f, "{code}; trying again in {:.1} s", after.as_secs_f64())
+                write!(f, "{code}; trying again in {}", duration::measured(*after))
             }
             Self::Resharding { from, to, step, of } => {
                 write!(f, "resharding {from} → {to} (step {step} of {of})")

@@ -305,7 +305,7 @@ async fn patience_ends() {
     let (ctx, _service) = service(|s| s.busy = u32::MAX).await;
     let changer = Changer::new(&ctx, "orders", &|_| {}).patience(Duration::from_millis(30));
     let error = changer.set_retention(48).await.unwrap_err();
-    assert_eq!(error.to_string(), "stream orders is still UPDATING after 0 s");
+    assert_eq!(error.to_string(), "stream orders is still UPDATING after 0s");
 }
 
 #[test]

@@ -10,11 +10,13 @@ use aws_sdk_kinesis::types as sdk;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::event::{Event, Events};
 use super::state::{Status, StreamState, observe, summary};
 use crate::context::Context;
+use ground::backoff::{self, Backoff};
+use ground::duration;
 use ground::error::{Error, Result};
 
 /// A stream just created may be unknown for this long: descriptions lag behind changes.
@@ -24,6 +26,9 @@ const CHANGE_LAG: Duration = Duration::from_secs(60);
 /// How long a call refused with LimitExceededException is tried again. It stands for a rate (over in a second) as
 /// well as for a quota (not over today), and the two look alike.
 const LIMIT_PATIENCE: Duration = Duration::from_secs(30);
+/// Short pauses at first because the local cloud is through in milliseconds, long ones in the end because an account has
+/// 20 DescribeStreamSummary calls a second for all of its programs (Kinesis API reference).
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(2)).jitter(0.75, 1.25);
 
 /// Waits until stream `name` is ACTIVE, at the latest until `deadline`.
 ///
@@ -151,36 +156,47 @@ where
     Looking: Future<Output = Result<Look<T>>>,
 {
     let started = Instant::now();
-    let mut intervals = Intervals::new(rand::random::<f64>);
-    loop {
-        let looked = match look().await {
-            Ok(Look::Done(value)) => return Ok(value),
-            Ok(Look::Never(error)) => return Err(error),
-            Ok(Look::NotYet(status)) => Ok(status),
-            // All programs of the account share the rate of descriptions: no answer is no news.
-            Err(error) if error.is("LimitExceededException") || error.is("ThrottlingException") => Err(error),
-            Err(error) => return Err(error),
-        };
-        let elapsed = started.elapsed();
-        let left = deadline.saturating_duration_since(Instant::now());
-        let after = intervals.advance().min(left);
-        events(match looked {
-            Ok(status) if left.is_zero() => {
-                return Err(Error::failed(format!(
-                    "stream {name} is still {status} after {} s",
-                    elapsed.as_secs()
-                ))
-                .hint("run the command again: it goes on from there"));
+    let attempt = || {
+        let looking = look();
+        async move {
+            match looking.await {
+                Ok(Look::Done(value)) => Ok(backoff::Look::Done(value)),
+                Ok(Look::NotYet(status)) => Ok(backoff::Look::NotYet(Ok(status))),
+                // All programs of the account share the rate of descriptions: a refused one says nothing.
+                Err(error) if error.is("LimitExceededException") || error.is("ThrottlingException") => {
+                    Ok(backoff::Look::NotYet(Err(error)))
+                }
+                Ok(Look::Never(error)) | Err(error) => Err(error),
             }
-            Err(error) if left.is_zero() => return Err(error),
-            Ok(status) => Event::Waiting { status, elapsed },
-            Err(error) => Event::Retrying {
-                code: error.code().unwrap_or_default().to_owned(),
-                after,
+        }
+    };
+    let tell = |looked: &Result<Status>, after: Duration| {
+        events(match looked {
+            Ok(status) => Event::Waiting {
+                status: status.clone(),
+                elapsed: started.elapsed(),
             },
+            Err(error) => retrying(error.code(), after),
         });
-        sleep(after).await;
+        Ok(())
+    };
+    match backoff::wait_until(BACKOFF, deadline, attempt, tell).await? {
+        backoff::Look::Done(value) => Ok(value),
+        backoff::Look::NotYet(Err(error)) => Err(error),
+        backoff::Look::NotYet(Ok(status)) => {
+            let waited = Duration::from_secs(started.elapsed().as_secs());
+            Err(Error::failed(format!(
+                "stream {name} is still {status} after {}",
+                duration::format(waited)
+            ))
+            .hint("run the command again: it goes on from there"))
+        }
     }
+}
+
+fn retrying(code: Option<&str>, after: Duration) -> Event {
+    let code = code.unwrap_or_default().to_owned();
+    Event::Retrying { code, after }
 }
 
 /// Calls the service until it accepts, refuses for good, or time is up.
@@ -190,32 +206,23 @@ where
 pub(super) async fn retry<T, E, Sending>(
     deadline: Instant,
     events: Events<'_>,
-    mut send: impl FnMut() -> Sending,
+    send: impl FnMut() -> Sending,
 ) -> Result<T, SdkError<E, HttpResponse>>
 where
     E: ProvideErrorMetadata,
     Sending: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
 {
     let started = Instant::now();
-    let mut intervals = Intervals::new(rand::random::<f64>);
-    loop {
-        let error = match send().await {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        let last = match refusal(error.code(), error.message()) {
-            Refusal::Busy => deadline,
-            Refusal::Limit => deadline.min(started + LIMIT_PATIENCE),
-            Refusal::Final => return Err(error),
-        };
-        let after = intervals.advance();
-        if Instant::now() + after > last {
-            return Err(error);
-        }
-        let code = error.code().unwrap_or_default().to_owned();
-        events(Event::Retrying { code, after });
-        sleep(after).await;
-    }
+    let until = |error: &SdkError<E, HttpResponse>| match refusal(error.code(), error.message()) {
+        Refusal::Busy => Some(deadline),
+        Refusal::Limit => Some(deadline.min(started + LIMIT_PATIENCE)),
+        Refusal::Final => None,
+    };
+    let tell = |error: &SdkError<E, HttpResponse>, after: Duration| {
+        events(retrying(error.code(), after));
+        true
+    };
+    backoff::retry(BACKOFF, send, until, tell).await
 }
 
 /// What a refused call means for the next attempt.
@@ -247,34 +254,6 @@ fn refusal(code: Option<&str>, message: Option<&str>) -> Refusal {
         }
         Some("LimitExceededException" | "KMSThrottlingException") => Refusal::Limit,
         _ => Refusal::Final,
-    }
-}
-
-/// Pauses that double from 10 ms to 2 s. Short at first because the local cloud is through in milliseconds, spread by
-/// a quarter so that several waits do not fall into step, and long in the end because an account has 20
-/// DescribeStreamSummary calls a second for all of its programs (Kinesis API reference).
-struct Intervals<Random> {
-    next: Duration,
-    random: Random,
-}
-
-const FIRST_INTERVAL: Duration = Duration::from_millis(10);
-const LONGEST_INTERVAL: Duration = Duration::from_secs(2);
-
-impl<Random: FnMut() -> f64> Intervals<Random> {
-    /// `random` gives numbers from 0 to 1.
-    fn new(random: Random) -> Self {
-        Self {
-            next: FIRST_INTERVAL,
-            random,
-        }
-    }
-
-    fn advance(&mut self) -> Duration {
-        let spread = 0.75 + 0.5 * (self.random)().clamp(0.0, 1.0);
-        let interval = self.next.mul_f64(spread);
-        self.next = (self.next * 2).min(LONGEST_INTERVAL);
-        interval
     }
 }
 

@@ -1,5 +1,9 @@
 //! Numbers as people read them.
 
+use std::time::Duration;
+
+use ground::duration::{self, decimal};
+
 /// `1,234,567`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -35,49 +39,16 @@ pub fn bytes(number: u64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    format!("{} {}", short(value), UNITS[unit])
+    format!("{} {}", decimal(value), UNITS[unit])
 }
 
-/// A measured duration: `0.42 ms`, `3.2 ms`, `1.5 s`, `2 min 5 s`, `3 h 20 min`, `4 d 2 h`.
+/// A measured number of milliseconds: `0.42 ms`, then as [`duration::measured`] shows it.
 pub fn milliseconds(ms: f64) -> String {
-    let seconds = ms / 1000.0;
-    if !ms.is_finite() || ms < 0.0 {
-        return "–".to_owned();
+    match Duration::try_from_secs_f64(ms / 1000.0) {
+        Ok(_) if ms < 0.995 => format!("{ms:.2} ms"),
+        Ok(length) => duration::measured(length),
+        Err(_) => "–".to_owned(),
     }
-    if ms < 0.995 {
-        return format!("{ms:.2} ms");
-    }
-    if ms < 999.5 {
-        return format!("{} ms", short(ms));
-    }
-    if seconds < 59.95 {
-        return format!("{} s", short(seconds));
-    }
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "positive; saturates"
-    )]
-    let whole = seconds.round() as u64;
-    let pair = |large: u64, one: &str, small: u64, other: &str| match small {
-        0 => format!("{large} {one}"),
-        _ => format!("{large} {one} {small} {other}"),
-    };
-    match whole {
-        0..3_600 => pair(whole / 60, "min", whole % 60, "s"),
-        3_600..86_400 => pair(whole / 3_600, "h", whole % 3_600 / 60, "min"),
-        _ => pair(whole / 86_400, "d", whole % 86_400 / 3_600, "h"),
-    }
-}
-
-/// One decimal below ten, unless it is a zero; none above.
-fn short(value: f64) -> String {
-    let text = if value < 9.95 {
-        format!("{value:.1}")
-    } else {
-        format!("{value:.0}")
-    };
-    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
 #[cfg(test)]
@@ -100,30 +71,22 @@ mod tests {
     }
 
     #[test]
-    fn durations_have_at_most_two_parts() {
+    fn short_times_have_two_decimals() {
         let shown = [
             0.0,
             0.42,
+            0.996,
             3.21,
-            250.0,
-            999.9,
             1_500.0,
             125_000.0,
-            12_000_000.0,
-            352_800_000.0,
+            -1.0,
+            f64::NAN,
+            f64::INFINITY,
         ];
         assert_eq!(
             shown.map(milliseconds),
             [
-                "0.00 ms",
-                "0.42 ms",
-                "3.2 ms",
-                "250 ms",
-                "1 s",
-                "1.5 s",
-                "2 min 5 s",
-                "3 h 20 min",
-                "4 d 2 h"
+                "0.00 ms", "0.42 ms", "1 ms", "3.2 ms", "1.5 s", "2m5s", "–", "–", "–"
             ]
         );
     }

@@ -4,17 +4,21 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::Options;
 use crate::find;
 use crate::home::{HomeLock, LocalHome};
+use ground::backoff::Backoff;
+use ground::duration;
 use ground::error::{Error, Result};
 use ground::platform;
 
 /// Maximum time until a daemon answers. It takes a few hundredths of a second on an idle machine.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
-const POLL: Duration = Duration::from_millis(2);
+const POLL: Backoff = Backoff::constant(Duration::from_millis(2));
 /// A larger log is renamed at the next start.
 const MAX_LOG: u64 = 1 << 20;
 /// Settings of glibc's allocator. Without them it raises its thresholds after each freed answer of 14 MiB, and four
@@ -49,6 +53,7 @@ pub struct Started {
 pub async fn start(home: &Path, options: &StartOptions) -> Result<Started> {
     let home = LocalHome::new(home);
     let deadline = Instant::now() + READY_TIMEOUT;
+    let mut pauses = POLL.pauses();
     let mut launched: Option<Launched> = None;
     loop {
         if let Some((state, health)) = find(&home).await? {
@@ -70,15 +75,12 @@ pub async fn start(home: &Path, options: &StartOptions) -> Result<Started> {
             }
             Some(launched) => launched.check(&home).await?,
         }
-        if Instant::now() >= deadline {
-            let seconds = READY_TIMEOUT.as_secs();
-            return Err(failed(
-                &home,
-                format!("it was not ready within {seconds} seconds"),
-                launched.as_ref(),
-            ));
-        }
-        tokio::time::sleep(POLL).await;
+        let Some(pause) = pauses.advance_until(deadline) else {
+            let limit = duration::format(READY_TIMEOUT);
+            let why = format!("it was not ready within {limit}");
+            return Err(failed(&home, why, launched.as_ref()));
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -13,14 +13,17 @@ mod options;
 pub mod protocol;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde::Serialize;
+use tokio::time::Instant;
 
 pub use launch::{StartOptions, Started, start};
 pub use options::{Options, RunOptions};
 
+use ground::backoff::{self, Backoff, Look};
+use ground::duration;
 use ground::error::{Error, Result};
 use home::{HomeLock, LocalHome, State};
 use protocol::{HEALTH_PATH, Health, STOP_PATH, TOKEN_HEADER};
@@ -123,8 +126,8 @@ pub async fn stop(home: &Path) -> Result<Option<u32>> {
     }
     if lock_within(&home, STOP_TIMEOUT).await?.is_none() {
         return Err(Error::failed(format!(
-            "the local cloud has not stopped within {} seconds",
-            STOP_TIMEOUT.as_secs()
+            "the local cloud has not stopped within {}",
+            duration::format(STOP_TIMEOUT)
         ))
         .hint(hint));
     }
@@ -199,14 +202,13 @@ pub async fn find(home: &LocalHome) -> Result<Option<(State, Health)>> {
 
 /// Waits for the daemon's lock. `None` after `timeout`.
 pub async fn lock_within(home: &LocalHome, timeout: Duration) -> Result<Option<HomeLock>> {
-    let deadline = Instant::now() + timeout;
-    loop {
-        if let Some(lock) = home.lock_daemon()? {
-            return Ok(Some(lock));
-        }
-        if Instant::now() >= deadline {
-            return Ok(None);
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    let look = || {
+        let lock = home.lock_daemon();
+        std::future::ready(lock.map(|lock| lock.map_or(Look::NotYet(()), Look::Done)))
+    };
+    let pauses = Backoff::constant(Duration::from_millis(5));
+    match backoff::wait_until(pauses, Instant::now() + timeout, look, |(), _| Ok(())).await? {
+        Look::Done(lock) => Ok(Some(lock)),
+        Look::NotYet(()) => Ok(None),
     }
 }

@@ -1,7 +1,10 @@
-//! What every crate of streamctl may use: errors, exit codes, platform code.
+//! What every crate of streamctl may use: errors, exit codes, platform code, lengths of time and
+//! waiting.
 //!
 //! Owns no feature and keeps no state. Knows none of the other crates, no terminal and no command line.
 
+pub mod backoff;
+pub mod duration;
 pub mod error;
 pub mod exit;
 pub mod platform;

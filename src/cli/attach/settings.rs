@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde_json::Value;
 
+use crate::cli::duration::{SECONDS, seconds};
 use crate::context::Context;
 use crate::functions::mapping::{Settings, StartingPosition};
 use ground::error::{Error, Result};
@@ -17,7 +18,7 @@ pub(super) struct SettingArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     batch_size: Option<i64>,
     /// How long a batch is gathered: 0s to 5m [AWS: 0s]
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    #[arg(long, value_name = "TIME", value_parser = seconds::<i64>(SECONDS))]
     window: Option<i64>,
     /// Batches of one shard at the same time: 1 to 10 [AWS: 1]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -26,7 +27,7 @@ pub(super) struct SettingArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     retries: Option<i64>,
     /// Give up records older than this: 1m to 7d, -1 never [AWS: -1]
-    #[arg(long, value_name = "TIME", value_parser = seconds, allow_negative_numbers = true)]
+    #[arg(long, value_name = "TIME", value_parser = age, allow_negative_numbers = true)]
     max_record_age: Option<i64>,
     /// Split a failed batch in two
     #[arg(long, overrides_with = "no_bisect")]
@@ -41,7 +42,7 @@ pub(super) struct SettingArgs {
     #[arg(long)]
     no_partial_failures: bool,
     /// Length of a tumbling window: 0s (none) to 15m
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    #[arg(long, value_name = "TIME", value_parser = seconds::<i64>(SECONDS))]
     tumbling_window: Option<i64>,
     /// Where a new mapping begins: latest, trim or a time such as 2026-11-21T10:00:00Z [default: latest]
     #[arg(long, value_name = "PLACE", value_parser = start)]
@@ -167,19 +168,12 @@ fn start(text: &str) -> Result<StartingPosition, String> {
     text.parse()
 }
 
-/// `5s`, `10m`, `1h`, `7d`, seconds without a unit, or -1.
-fn seconds(text: &str) -> Result<i64, String> {
-    let wrong = || "write a time such as 30s, 5m, 1h or 7d".to_owned();
-    let text = text.trim();
-    let (digits, unit) = match text.char_indices().next_back() {
-        Some((at, 's')) => (&text[..at], 1),
-        Some((at, 'm')) => (&text[..at], 60),
-        Some((at, 'h')) => (&text[..at], 3_600),
-        Some((at, 'd')) => (&text[..at], 86_400),
-        _ => (text, 1),
-    };
-    let number: i64 = digits.parse().map_err(|_| wrong())?;
-    number.checked_mul(unit).ok_or_else(wrong)
+/// In seconds; -1 for no limit.
+fn age(text: &str) -> Result<i64, String> {
+    if text.trim() == "-1" {
+        return Ok(-1);
+    }
+    seconds(SECONDS)(text).map_err(|error| format!("{error}, or -1 for no limit"))
 }
 
 #[cfg(test)]
@@ -222,13 +216,11 @@ mod tests {
     }
 
     #[test]
-    fn times_have_units() {
+    fn an_age_may_be_without_limit() {
         assert_eq!(
-            ["5s", "10m", "1h", "7d", "90", "-1"].map(|t| seconds(t).unwrap()),
-            [5, 600, 3_600, 604_800, 90, -1]
+            ["90", "1h30m", "-1"].map(|text| age(text).unwrap()),
+            [90, 5_400, -1]
         );
-        for bad in ["", "s", "1w", "soon", "99999999999999999999d"] {
-            assert!(seconds(bad).is_err(), "{bad}");
-        }
+        assert!(age("-2").is_err() && age("-1s").is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! The figures as a table with bars, as JSON and as lines.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment};
 use serde::{Serialize, Serializer};
@@ -8,6 +9,7 @@ use serde::{Serialize, Serializer};
 use crate::observe::metrics::{Series, Statistic, StreamMetrics, Unit, Utilisation, Window};
 use crate::ui::sparkline::{Glyphs, sparkline, values_per_mark};
 use crate::ui::{Report, Style, table, units};
+use ground::duration;
 
 /// What `streamctl metrics` prints.
 pub(in crate::cli) struct MetricsReport {
@@ -115,11 +117,10 @@ impl MetricsReport {
         let used = columns[0].max(shard.unwrap_or(0)) + columns[1] + columns[2] + 4 * 2;
         let room = width.saturating_sub(used).clamp(8, 240);
         let per_mark = values_per_mark(metrics.window.periods(), room);
-        let step = i64::try_from(per_mark)
-            .unwrap_or(1)
-            .saturating_mul(metrics.window.period);
+        let period = Duration::from_secs(metrics.window.period.unsigned_abs());
+        let step = period.saturating_mul(u32::try_from(per_mark).unwrap_or(u32::MAX));
 
-        let bars = format!("EVERY {}", duration(step).to_uppercase());
+        let bars = format!("EVERY {}", duration::format(step));
         let right = |text: &str| Cell::new(text).set_alignment(CellAlignment::Right);
         let mut table = table([
             Cell::new("METRIC"),
@@ -292,11 +293,6 @@ pub(super) fn span(window: &Window) -> String {
     )
 }
 
-fn duration(seconds: i64) -> String {
-    #[allow(clippy::cast_precision_loss, reason = "at most days")]
-    units::milliseconds(seconds as f64 * 1000.0)
-}
-
 fn timestamp(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds)
         .unwrap_or_default()
@@ -373,7 +369,7 @@ mod tests {
         insta::assert_snapshot!(text, @r#"
         orders in us-east-1, 2026-11-21 09:00 to 10:00 UTC
 
-        METRIC                VALUE       PEAK  EVERY 2 MIN
+        METRIC                VALUE       PEAK  EVERY 2m
         records in          395,000      246/s            ▄▄▄▅▅▅▅▆▆▆▆▇▇▇▇█████
         bytes in            386 MiB  246 KiB/s            ▄▄▄▅▅▅▅▆▆▆▆▇▇▇▇█████
         puts accepted             –

@@ -1,7 +1,9 @@
 //! What Lambda allows, checked before the first call; and what its refusals mean.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use ground::duration::{self, Parser, Unit};
 use ground::error::{Error, Result};
 
 /// Variables that Lambda sets itself and lets nobody else set.
@@ -52,24 +54,28 @@ pub fn check_name(name: &str) -> Result<()> {
 /// # Errors
 /// Exit 2.
 pub fn check_memory(mb: u32) -> Result<()> {
-    in_range(mb, 128, 10_240, "memory", "MB")
+    if (128..=10_240).contains(&mb) {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "memory of {mb} MB is out of range: Lambda takes 128 to 10240 MB"
+    )))
 }
 
-/// Refuses a timeout outside 1 to 900 s. Source: "Lambda quotas", AWS Lambda developer guide.
+/// The timeouts of a function. Source: "Lambda quotas", AWS Lambda developer guide.
+pub const TIMEOUT: Parser = Parser::whole(Unit::Second)
+    .or_bare()
+    .between(Duration::from_secs(1), Duration::from_secs(900));
+
+/// Refuses a timeout that Lambda would refuse.
 ///
 /// # Errors
 /// Exit 2.
 pub fn check_timeout(seconds: u32) -> Result<()> {
-    in_range(seconds, 1, 900, "a timeout", "s")
-}
-
-fn in_range(value: u32, least: u32, most: u32, what: &str, unit: &str) -> Result<()> {
-    if (least..=most).contains(&value) {
-        return Ok(());
-    }
-    Err(Error::usage(format!(
-        "{what} of {value} {unit} is out of range: Lambda takes {least} to {most} {unit}"
-    )))
+    let timeout = Duration::from_secs(u64::from(seconds));
+    TIMEOUT
+        .check(timeout)
+        .map_err(|must| Error::usage(format!("the timeout is {}: it {must}", duration::format(timeout))))
 }
 
 /// Refuses variables that Lambda would refuse.
@@ -167,7 +173,7 @@ mod tests {
     fn numbers_are_kept_in_lambdas_ranges() {
         assert!(check_memory(128).is_ok() && check_memory(10_240).is_ok());
         insta::assert_snapshot!(check_memory(64).unwrap_err(), @"memory of 64 MB is out of range: Lambda takes 128 to 10240 MB");
-        insta::assert_snapshot!(check_timeout(901).unwrap_err(), @"a timeout of 901 s is out of range: Lambda takes 1 to 900 s");
+        insta::assert_snapshot!(check_timeout(901).unwrap_err(), @"the timeout is 15m1s: it must be between 1s and 15m");
         assert!(check_name("a-b_C9").is_ok());
         assert!(
             check_name("a.b").is_err() && check_name("").is_err() && check_name(&"x".repeat(65)).is_err()

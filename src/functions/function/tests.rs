@@ -180,7 +180,7 @@ async fn service(change: impl FnOnce(&mut Service)) -> (Context, Arc<Mutex<Servi
 
 fn changer<'a>(context: &'a Context, pause: Pause<'a>) -> Changer<'a> {
     Changer {
-        first_pause: Duration::from_millis(1),
+        backoff: Backoff::new(Duration::from_millis(1), Duration::from_secs(4)),
         ..Changer::new(context, "scorer", pause)
     }
 }

@@ -11,10 +11,11 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{Mapping, Settings, StartingPosition, function_name, sdk_tags};
 use crate::context::Context;
+use ground::backoff::{self, Backoff, Look};
 use ground::error::{self, Error, Result};
 
 /// How long a mapping may take to settle. AWS takes seconds, at times a minute or two.
@@ -22,8 +23,11 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(300);
 /// How long IAM may not know yet what a role was just allowed.
 /// Source: "Changes that I make are not always immediately visible", IAM user guide.
 const ROLE_LAG: Duration = Duration::from_secs(40);
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// How long a mapping just made may be unknown.
+const CREATION_LAG: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+const SETTLING: Backoff = Backoff::new(Duration::from_millis(50), LONGEST_PAUSE).factor(1.5);
+const RETRYING: Backoff = Backoff::new(Duration::from_millis(200), LONGEST_PAUSE);
 
 /// What happens meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -224,12 +228,13 @@ impl<'a> Mapper<'a> {
                 ));
             }
         }
-        let mut pace = Pace::new();
-        while let Some(mapping) = self.get(id).await? {
-            self.tell(Event::Waiting(mapping.state.clone()))?;
-            pace.wait(&mapping).await?;
-        }
-        Ok(())
+        let judge = |found: Option<Mapping>| {
+            Ok(match found {
+                None => Look::Done(()),
+                there => Look::NotYet(there),
+            })
+        };
+        self.wait(id, judge).await
     }
 
     /// Waits until the mapping is settled.
@@ -238,18 +243,36 @@ impl<'a> Mapper<'a> {
     /// When it is gone, or does not settle in time.
     pub async fn settled(&self, id: &str) -> Result<Mapping> {
         let started = Instant::now();
-        let mut pace = Pace::new();
-        loop {
-            match self.get(id).await? {
-                Some(mapping) if mapping.is_settled() => return Ok(mapping),
-                Some(mapping) => {
-                    self.tell(Event::Waiting(mapping.state.clone()))?;
-                    pace.wait(&mapping).await?;
-                }
-                // What was just made may be unknown for a moment.
-                None if started.elapsed() < Duration::from_secs(10) => sleep(FIRST_PAUSE * 4).await,
-                None => return Err(Error::failed("the event source mapping is gone")),
+        let judge = |found: Option<Mapping>| match found {
+            Some(mapping) if mapping.is_settled() => Ok(Look::Done(mapping)),
+            None if started.elapsed() >= CREATION_LAG => {
+                Err(Error::failed("the event source mapping is gone"))
             }
+            found => Ok(Look::NotYet(found)),
+        };
+        self.wait(id, judge).await
+    }
+
+    /// Looks at the mapping until `judge` has what is waited for.
+    async fn wait<T>(
+        &self,
+        id: &str,
+        judge: impl Fn(Option<Mapping>) -> Result<Look<T, Option<Mapping>>>,
+    ) -> Result<T> {
+        let look = || async { judge(self.get(id).await?) };
+        let state = |found: &Option<Mapping>| {
+            let state = found.as_ref().map(|mapping| mapping.state.clone());
+            state.unwrap_or_else(|| "unknown".to_owned())
+        };
+        let tell = |found: &Option<Mapping>, _: Duration| self.tell(Event::Waiting(state(found)));
+        let deadline = Instant::now() + SETTLES_WITHIN;
+        match backoff::wait_until(SETTLING, deadline, look, tell).await? {
+            Look::Done(value) => Ok(value),
+            Look::NotYet(found) => Err(Error::failed(format!(
+                "the event source mapping {id} is still {}",
+                state(&found)
+            ))
+            .hint("`streamctl mappings` shows its state; run the same command again later")),
         }
     }
 
@@ -324,30 +347,20 @@ impl<'a> Mapper<'a> {
     /// Calls until the refusal means something else than "not now".
     async fn patiently<T, E, Sending>(
         &self,
-        mut send: impl FnMut() -> Sending,
+        send: impl FnMut() -> Sending,
     ) -> Result<T, SdkError<E, HttpResponse>>
     where
         E: ProvideErrorMetadata,
         Sending: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
         let started = Instant::now();
-        let mut pause = FIRST_PAUSE * 4;
-        loop {
-            let error = match send().await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            let patience = patience(
-                error.code().unwrap_or_default(),
-                error.message().unwrap_or_default(),
-            );
-            let code = error.code().unwrap_or_default().to_owned();
-            if started.elapsed() + pause > patience || !(self.events)(Event::Retrying(code)) {
-                return Err(error);
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
+        let code = |error: &SdkError<E, HttpResponse>| error.code().unwrap_or_default().to_owned();
+        let until = |error: &SdkError<E, HttpResponse>| {
+            Some(started + patience(&code(error), error.message().unwrap_or_default()))
+        };
+        let tell =
+            |error: &SdkError<E, HttpResponse>, _: Duration| (self.events)(Event::Retrying(code(error)));
+        backoff::retry(RETRYING, send, until, tell).await
     }
 
     fn tell(&self, event: Event) -> Result<()> {
@@ -409,33 +422,6 @@ fn is_unsupported<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) ->
                 | "ValidationException"
         )
     ) && error.as_service_error().is_some()
-}
-
-struct Pace {
-    started: Instant,
-    pause: Duration,
-}
-
-impl Pace {
-    fn new() -> Self {
-        Self {
-            started: Instant::now(),
-            pause: FIRST_PAUSE,
-        }
-    }
-
-    async fn wait(&mut self, mapping: &Mapping) -> Result<()> {
-        if self.started.elapsed() > SETTLES_WITHIN {
-            return Err(Error::failed(format!(
-                "the event source mapping {} is still {}",
-                mapping.id, mapping.state
-            ))
-            .hint("`streamctl mappings` shows its state; run the same command again later"));
-        }
-        sleep(self.pause).await;
-        self.pause = (self.pause * 3 / 2).min(LONGEST_PAUSE);
-        Ok(())
-    }
 }
 
 fn response_types(settings: &Settings) -> Option<Vec<FunctionResponseType>> {

@@ -1,8 +1,11 @@
 //! What can be set of a mapping, its ranges, and how two sets of settings differ.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use ground::duration;
 use ground::error::{Error, Result};
 
 /// Settings of a mapping; `None` leaves one as it is, or at AWS's default. Numbers are as the user wrote them until
@@ -114,21 +117,28 @@ impl Settings {
 
     fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        let mut range = |name: &str, value: Option<i64>, from: i64, to: i64, without_end: bool| {
-            let fine = |value: i64| (from..=to).contains(&value) || (without_end && value == -1);
-            if let Some(value) = value.filter(|value| !fine(*value)) {
-                let or = if without_end { ", or -1 for no limit" } else { "" };
-                faults.push(format!("{name} is {value}, not {from} to {to}{or}"));
-            }
-        };
-        range("the batch size", self.batch_size, 1, 10_000, false);
-        range("the window in seconds", self.window_seconds, 0, 300, false);
-        range("the parallelization", self.parallelization, 1, 10, false);
-        range("the number of retries", self.retries, 0, 10_000, true);
-        let age = self.max_record_age_seconds;
-        range("the record age in seconds", age, 60, 604_800, true);
-        let tumbling = self.tumbling_window_seconds;
-        range("the tumbling window in seconds", tumbling, 0, 900, false);
+        let mut range =
+            |name: &str, value: Option<i64>, (from, to): (i64, i64), no_limit: bool, show: Show| {
+                let fine = |value: i64| (from..=to).contains(&value) || (no_limit && value == -1);
+                if let Some(value) = value.filter(|value| !fine(*value)) {
+                    let or = if no_limit { ", or -1 for no limit" } else { "" };
+                    let [value, from, to] = [value, from, to].map(show);
+                    faults.push(format!("{name} is {value}, not {from} to {to}{or}"));
+                }
+            };
+        let (age, tumbling) = (self.max_record_age_seconds, self.tumbling_window_seconds);
+        range("the batch size", self.batch_size, (1, 10_000), false, number);
+        range("the window", self.window_seconds, (0, 300), false, length);
+        range(
+            "the parallelization",
+            self.parallelization,
+            (1, 10),
+            false,
+            number,
+        );
+        range("the number of retries", self.retries, (0, 10_000), true, number);
+        range("the record age", age, (60, 604_800), true, length);
+        range("the tumbling window", tumbling, (0, 900), false, length);
         if let Some(arn) = self.on_failure.as_deref().filter(|arn| !arn.is_empty())
             && !is_destination(arn)
         {
@@ -201,25 +211,24 @@ impl Settings {
 
     /// Each setting and what it says in words, in the order they are shown.
     pub fn in_words(&self) -> Vec<(&'static str, Option<String>)> {
-        let number = |value: Option<i64>| value.map(|value| value.to_string());
         let flag = |value: Option<bool>| value.map(|value| if value { "yes" } else { "no" }.to_owned());
-        let limit = |value: Option<i64>, words: fn(i64) -> String| {
+        let limit = |value: Option<i64>, show: Show| {
             value.map(|value| {
                 if value == -1 {
                     "no limit".to_owned()
                 } else {
-                    words(value)
+                    show(value)
                 }
             })
         };
         vec![
-            ("batch_size", number(self.batch_size)),
-            ("window_seconds", self.window_seconds.map(duration)),
-            ("parallelization", number(self.parallelization)),
-            ("retries", limit(self.retries, |value| value.to_string())),
+            ("batch_size", self.batch_size.map(number)),
+            ("window_seconds", self.window_seconds.map(length)),
+            ("parallelization", self.parallelization.map(number)),
+            ("retries", limit(self.retries, number)),
             (
                 "max_record_age_seconds",
-                limit(self.max_record_age_seconds, duration),
+                limit(self.max_record_age_seconds, length),
             ),
             ("bisect", flag(self.bisect)),
             ("partial_failures", flag(self.partial_failures)),
@@ -227,7 +236,7 @@ impl Settings {
                 "tumbling_window_seconds",
                 self.tumbling_window_seconds.map(|seconds| match seconds {
                     0 => "none".to_owned(),
-                    seconds => duration(seconds),
+                    seconds => length(seconds),
                 }),
             ),
             ("on_failure", self.on_failure.as_deref().map(none_if_empty)),
@@ -248,18 +257,16 @@ fn none_if_empty(text: &str) -> String {
     if text.is_empty() { "none" } else { text }.to_owned()
 }
 
-/// Seconds as people write them: `5s`, `10m`, `1h`, `7d`, `1h30m`.
-pub fn duration(seconds: i64) -> String {
-    let mut left = seconds;
-    let mut text = String::new();
-    for (length, unit) in [(86_400, 'd'), (3_600, 'h'), (60, 'm'), (1, 's')] {
-        let count = left / length;
-        left %= length;
-        if count != 0 {
-            text.push_str(&format!("{count}{unit}"));
-        }
-    }
-    if text.is_empty() { "0s".to_owned() } else { text }
+/// How a number is shown.
+type Show = fn(i64) -> String;
+
+fn number(value: i64) -> String {
+    value.to_string()
+}
+
+/// Seconds as a length of time.
+fn length(seconds: i64) -> String {
+    duration::format(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
 }
 
 fn is_destination(arn: &str) -> bool {
@@ -303,11 +310,11 @@ mod tests {
         insta::assert_snapshot!(error.to_string().replace("; ", "\n").replace(": the", "\nthe"), @r#"
         9 settings of the mapping are wrong
         the batch size is 10001, not 1 to 10000
-        the window in seconds is 301, not 0 to 300
+        the window is 5m1s, not 0s to 5m
         the parallelization is 0, not 1 to 10
         the number of retries is -2, not 0 to 10000, or -1 for no limit
-        the record age in seconds is 59, not 60 to 604800, or -1 for no limit
-        the tumbling window in seconds is 901, not 0 to 900
+        the record age is 59s, not 1m to 7d, or -1 for no limit
+        the tumbling window is 15m1s, not 0s to 15m
         the on-failure destination "orders" is not the ARN of a queue, topic or bucket
         the filter [] is not a JSON object
         the filter { is not JSON (EOF while parsing an object at line 1 column 1)
@@ -373,15 +380,11 @@ mod tests {
     }
 
     #[test]
-    fn positions_and_durations_are_read_and_written() {
+    fn positions_are_read_and_written() {
         assert_eq!("LATEST".parse(), Ok(StartingPosition::Latest));
         assert_eq!("TRIM_HORIZON".parse(), Ok(StartingPosition::TrimHorizon));
         let at: StartingPosition = "2026-11-21T10:00:00Z".parse().unwrap();
         assert_eq!(at.to_string(), "2026-11-21T10:00:00Z");
         assert!("tomorrow".parse::<StartingPosition>().is_err());
-        assert_eq!(
-            [0, 5, 90, 3_600, 604_800].map(duration),
-            ["0s", "5s", "1m30s", "1h", "7d"]
-        );
     }
 }

@@ -12,10 +12,11 @@ use super::super::event::{Event, Events, Outcome, What};
 use super::super::resource::{Check, CheckState};
 use super::super::verify::VerifiedResource;
 use super::{Attribute, Expectation, Follow, Item, Listed, World};
+use ground::backoff::Backoff;
+use ground::duration;
 use ground::error::Result;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2)).factor(1.6);
 
 /// Larger objects are not looked into.
 const LARGEST_OBJECT: u64 = 32 << 20;
@@ -105,24 +106,24 @@ impl Follow {
     }
 
     async fn wait_for(&self, one: &Expectation, world: &dyn World, begun: Instant) -> (Check, Trace) {
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = BACKOFF.pauses();
         // Objects that were looked into and do not have it, by what they were then.
         let mut read = BTreeMap::new();
         loop {
             match self.look(one, world, &mut read).await {
                 Ok(Some(seen)) => {
-                    let detail = format!("{}, after {}", seen.detail, in_words(begun.elapsed()));
+                    let detail = format!("{}, after {}", seen.detail, duration::measured(begun.elapsed()));
                     return (Check::new(CheckState::Good, &one.title(), detail), seen.trace);
                 }
-                Ok(None) if begun.elapsed() + pause < self.timeout => {
-                    sleep(pause).await;
-                    pause = (pause * 8 / 5).min(LONGEST_PAUSE);
-                }
                 Ok(None) => {
+                    if let Some(pause) = pauses.advance_until(begun + self.timeout) {
+                        sleep(pause).await;
+                        continue;
+                    }
                     let detail = format!(
-                        "the event was not seen within {} s; a new mapping may not read yet: then verify again; `streamctl logs` \
+                        "the event was not seen within {}; a new mapping may not read yet: then verify again; `streamctl logs` \
                          and `streamctl dlq list` may say why",
-                        self.timeout.as_secs()
+                        duration::format(self.timeout)
                     );
                     return (Check::new(CheckState::Fault, &one.title(), detail), Trace::None);
                 }
@@ -292,11 +293,4 @@ async fn clean_up(world: &dyn World, traces: Vec<Trace>) -> Option<Check> {
         return Some(Check::new(CheckState::Caution, "clean-up", detail));
     }
     deleted.then(|| Check::new(CheckState::Good, "clean-up", "what the event made is deleted"))
-}
-
-fn in_words(elapsed: Duration) -> String {
-    if elapsed < Duration::from_secs(1) {
-        return format!("{} ms", elapsed.as_millis());
-    }
-    format!("{:.1} s", elapsed.as_secs_f64())
 }

@@ -206,8 +206,8 @@ fn an_event_that_does_not_arrive_is_a_fault_after_the_time() {
     };
     insta::assert_snapshot!(run(&follow(vec![in_table("29.99"), in_bucket()]), &world), @r#"
     Good put: shardId-000000000000 took it, partition key k
-    Fault table products: the event was not seen within 30 s; a new mapping may not read yet: then verify again; `streamctl logs` and `streamctl dlq list` may say why
-    Fault bucket archive: the event was not seen within 30 s; a new mapping may not read yet: then verify again; `streamctl logs` and `streamctl dlq list` may say why
+    Fault table products: the event was not seen within 30s; a new mapping may not read yet: then verify again; `streamctl logs` and `streamctl dlq list` may say why
+    Fault bucket archive: the event was not seen within 30s; a new mapping may not read yet: then verify again; `streamctl logs` and `streamctl dlq list` may say why
       put orders k
     "#);
 }

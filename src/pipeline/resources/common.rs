@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use crate::iam;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{Change, Observed, Outputs, Place, Present, UNKNOWN};
+use ground::backoff::{self, Backoff, Pauses};
 use ground::error::{Error, Result};
 
 /// What is there, from its tags and the kind's own form of it.
@@ -133,18 +134,20 @@ pub(super) fn found<T, E: ProvideErrorMetadata>(
 /// How long something is waited for, in growing pauses with jitter.
 pub(super) struct Patience {
     deadline: Instant,
-    pause: Duration,
+    pauses: Pauses,
 }
 
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// With jitter, so that resources that began together do not fall into step.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5))
+    .factor(1.5)
+    .jitter(0.8, 1.0);
 
 impl Patience {
     /// Waits for `longest` at most.
     pub(super) fn new(longest: Duration) -> Self {
         Self {
             deadline: Instant::now() + longest,
-            pause: FIRST_PAUSE,
+            pauses: BACKOFF.pauses(),
         }
     }
 
@@ -154,14 +157,12 @@ impl Patience {
     /// Exit 130 once the user wants to stop.
     pub(super) async fn pause(&mut self, step: &Step<'_>, what: &str) -> Result<bool> {
         step.go_on()?;
-        if Instant::now() + self.pause > self.deadline {
+        let Some(pause) = self.pauses.advance_until(self.deadline) else {
             return Ok(false);
-        }
+        };
         step.waiting(what);
-        // Several resources that began together do not look together for ever.
-        sleep(self.pause.mul_f64(rand::random_range(0.8..1.0))).await;
+        sleep(pause).await;
         step.go_on()?;
-        self.pause = (self.pause * 3 / 2).min(LONGEST_PAUSE);
         Ok(true)
     }
 }
@@ -238,21 +239,16 @@ const LAG: Duration = Duration::from_secs(10);
 /// Makes a call again as long as it is refused with `code`, which may only mean that IAM lags behind itself.
 pub(super) async fn while_iam_lags<T, E, Sending>(
     code: &str,
-    mut send: impl FnMut() -> Sending,
+    send: impl FnMut() -> Sending,
 ) -> Result<T, SdkError<E, HttpResponse>>
 where
     E: ProvideErrorMetadata,
     Sending: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
 {
     let deadline = Instant::now() + LAG;
-    loop {
-        match send().await {
-            Err(error) if error.code() == Some(code) && Instant::now() < deadline => {
-                sleep(Duration::from_millis(500)).await;
-            }
-            outcome => return outcome,
-        }
-    }
+    let until = |error: &SdkError<E, HttpResponse>| (error.code() == Some(code)).then_some(deadline);
+    let pauses = Backoff::constant(Duration::from_millis(500));
+    backoff::retry(pauses, send, until, |_, _| true).await
 }
 
 #[cfg(test)]

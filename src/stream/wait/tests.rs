@@ -63,7 +63,7 @@ async fn a_wait_ends_at_its_deadline() {
     assert_eq!(started.elapsed().as_secs(), 90);
     assert_eq!(
         outcome.unwrap_err().to_string(),
-        "stream orders is still UPDATING after 90 s"
+        "stream orders is still UPDATING after 1m30s"
     );
 }
 
@@ -100,13 +100,12 @@ async fn a_refused_look_is_looked_again() {
 }
 
 #[test]
-fn intervals_grow_from_10_ms_to_2_s() {
-    let mut middle = Intervals::new(|| 0.5);
-    let seen: Vec<u128> = (0..10).map(|_| middle.advance().as_millis()).collect();
+fn pauses_grow_from_10_ms_to_2_s() {
+    let middle = BACKOFF.random(|| 0.5);
+    let seen: Vec<u128> = (0..10).map(|n| middle.pause(n).as_millis()).collect();
     assert_eq!(seen, [10, 20, 40, 80, 160, 320, 640, 1280, 2000, 2000]);
-    let (mut low, mut high) = (Intervals::new(|| 0.0), Intervals::new(|| 1.0));
-    assert_eq!(low.advance().as_micros(), 7_500);
-    assert_eq!(high.advance().as_micros(), 12_500);
+    assert_eq!(BACKOFF.random(|| 0.0).pause(0).as_micros(), 7_500);
+    assert_eq!(BACKOFF.random(|| 1.0).pause(0).as_micros(), 12_500);
 }
 
 #[test]

@@ -20,13 +20,14 @@ use super::name::{FunctionName, LATEST};
 use super::spool::QueuedEvent;
 use crate::deliver::Undelivered;
 use crate::invoke::{Invoke, InvokeResult};
+use ground::backoff::Backoff;
 
 /// Maximum KiB of waiting events.
 pub(super) const MAX_QUEUED_KIB: u32 = 256 * 1024;
 /// Maximum age of an event.
 const MAX_AGE_SECONDS: u32 = 6 * 3600;
-/// Backoff of a throttled event: first and maximum.
-const THROTTLE_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// Backoff of a throttled event.
+const THROTTLED: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(300));
 
 /// Final result of an event.
 struct EventResult {
@@ -98,7 +99,7 @@ impl Lambda {
                 match called {
                     Ok(call) => break this.run_event(&event, call).await,
                     Err(error) if error.code == "ResourceConflictException" => {
-                        tokio::time::sleep(THROTTLE_BACKOFF.0).await;
+                        tokio::time::sleep(THROTTLED.pause(0)).await;
                     }
                     Err(error) => {
                         tracing::warn!(function = event.name.name, %error.message, "discarded an event of an earlier run");
@@ -154,7 +155,7 @@ impl Lambda {
     ) -> EventResult {
         let max_age = i64::from(config.max_age_seconds.unwrap_or(MAX_AGE_SECONDS)) * 1000;
         let retries = config.retries.unwrap_or(2);
-        let (mut backoff, mut runs, mut last) = (THROTTLE_BACKOFF.0, 0, None);
+        let (mut backoff, mut runs, mut last) = (THROTTLED.pauses(), 0, None);
         let condition = loop {
             if self.clock.now_ms() - accepted_ms > max_age {
                 break "EventAgeExceeded";
@@ -187,8 +188,7 @@ impl Lambda {
                 }
                 InvokeResult::Throttled if call.reserved == Some(0) => break "ZeroReservedConcurrency",
                 InvokeResult::Throttled | InvokeResult::Refused { .. } => {
-                    tokio::time::sleep(backoff).await;
-                    backoff = (backoff * 2).min(THROTTLE_BACKOFF.1);
+                    tokio::time::sleep(backoff.advance()).await;
                 }
             }
         };

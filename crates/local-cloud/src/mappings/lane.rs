@@ -5,6 +5,7 @@
 //! thing at a time. This keeps the order within a key.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -13,18 +14,18 @@ use super::batch_result::BatchResult;
 use super::event::MAX_BYTES;
 use super::settings::Settings;
 use crate::kinesis::store::StoredRecord;
+use ground::backoff::Backoff;
 
 /// Maximum size of a window's state: 1 MB.
 /// Source: "Implementing stateful Kinesis Data Streams processing in Lambda", AWS Lambda developer guide.
 pub(super) const MAX_STATE: usize = 1024 * 1024;
 
-/// Backoff before the first retry after a function error. It doubles with each retry. AWS backs off exponentially and
-/// publishes no numbers.
-const MIN_BACKOFF_MS: i64 = 100;
-/// Maximum backoff after a function error.
-const MAX_BACKOFF_MS: i64 = 60_000;
-/// Maximum backoff while the function does not run: throttled or missing.
-const MAX_NOT_RUN_BACKOFF_MS: i64 = 1_000;
+/// Backoff before the first retry. It doubles with each retry. AWS backs off exponentially and publishes no numbers.
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+/// Backoff after a function error.
+const FAILED: Backoff = Backoff::new(FIRST_BACKOFF, Duration::from_secs(60));
+/// Backoff while the function does not run: throttled or missing.
+const NOT_RUN: Backoff = Backoff::new(FIRST_BACKOFF, Duration::from_secs(1));
 
 /// A record and its bytes in an event.
 #[derive(Debug, Clone)]
@@ -242,7 +243,7 @@ impl Lane {
                 _ => self.work.push_front(Work::Close {
                     early,
                     tries: tries.saturating_add(1),
-                    not_before_ms: now_ms + backoff_ms(i64::from(tries) + 1, MAX_BACKOFF_MS),
+                    not_before_ms: now_ms + backoff_ms(i64::from(tries) + 1, FAILED),
                 }),
             },
             Some(other) => self.work.push_front(other),
@@ -253,7 +254,7 @@ impl Lane {
     fn settle_batch(&mut self, result: BatchResult, mut batch: Batch, settings: &Settings, now_ms: i64) {
         if result == BatchResult::NotRun {
             batch.waits = batch.waits.saturating_add(1);
-            batch.not_before_ms = now_ms + backoff_ms(i64::from(batch.waits), MAX_NOT_RUN_BACKOFF_MS);
+            batch.not_before_ms = now_ms + backoff_ms(i64::from(batch.waits), NOT_RUN);
             self.work.push_front(Work::Run(batch));
             return;
         }
@@ -295,7 +296,7 @@ impl Lane {
                 .push_front(Work::Discard(batch, Condition::RetryAttemptsExhausted));
             return;
         }
-        batch.not_before_ms = now_ms + backoff_ms(batch.attempts, MAX_BACKOFF_MS);
+        batch.not_before_ms = now_ms + backoff_ms(batch.attempts, FAILED);
         self.work.push_front(Work::Run(batch));
     }
 
@@ -339,24 +340,24 @@ impl Work {
 }
 
 /// The backoff before try number `failures` + 1.
-fn backoff_ms(failures: i64, longest: i64) -> i64 {
-    let doublings = u32::try_from(failures.saturating_sub(1)).unwrap_or(0).min(20);
-    (MIN_BACKOFF_MS << doublings).min(longest)
+fn backoff_ms(failures: i64, backoff: Backoff) -> i64 {
+    let pause = backoff.pause(u32::try_from(failures.saturating_sub(1)).unwrap_or(0));
+    i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_BACKOFF_MS, MAX_NOT_RUN_BACKOFF_MS, backoff_ms};
+    use super::{FAILED, NOT_RUN, backoff_ms};
 
     #[test]
     fn backoff_doubles_up_to_a_limit() {
-        let backoffs: Vec<i64> = (1..=12).map(|n| backoff_ms(n, MAX_BACKOFF_MS)).collect();
+        let backoffs: Vec<i64> = (1..=12).map(|n| backoff_ms(n, FAILED)).collect();
         assert_eq!(
             backoffs,
             [
                 100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 51_200, 60_000, 60_000
             ]
         );
-        assert_eq!(backoff_ms(10_000, MAX_NOT_RUN_BACKOFF_MS), 1_000);
+        assert_eq!(backoff_ms(10_000, NOT_RUN), 1_000);
     }
 }

@@ -127,7 +127,7 @@ async fn what_lambda_would_refuse_is_refused_before_any_call() {
     insta::assert_snapshot!(refusals.join("\n"), @r#"
     "a b" is not a function name
     memory of 100 MB is out of range: Lambda takes 128 to 10240 MB
-    a timeout of 0 s is out of range: Lambda takes 1 to 900 s
+    the timeout is 0s: it must be between 1s and 15m
     environment variable AWS_REGION is reserved: Lambda sets it itself
     "riscv" is neither x86_64 nor arm64
     there is no bundled handler "nobody"
