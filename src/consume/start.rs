@@ -1,11 +1,11 @@
-//! `--from`: where a tail starts.
+//! `--from`: the start position of a tail.
 
 use jiff::{Timestamp, civil, tz::TimeZone};
 
 use super::IteratorStart;
 use ground::error::{Error, Result};
 
-/// Where to start, resolved.
+/// A resolved start position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
     /// The oldest record of every shard.
@@ -14,7 +14,7 @@ pub enum Start {
     Latest,
     /// Records that arrived from this time on, in milliseconds since the Unix epoch.
     Timestamp(i64),
-    /// One record of one shard, and what follows it there.
+    /// One record of one shard, and the records after it.
     Sequence {
         /// The shard's full id.
         shard_id: String,
@@ -23,28 +23,27 @@ pub enum Start {
     },
 }
 
-/// Where to start, as the user writes it; times are relative to a "now" given later.
+/// A start position as the user writes it; times are relative to a "now" given later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StartRule {
     /// `trim`.
     TrimHorizon,
     /// `latest`.
     Latest,
-    /// `10m`: so many milliseconds ago.
+    /// `10m`: milliseconds before now.
     Ago(i64),
     /// A date, a time or `@` and an epoch, in milliseconds since the Unix epoch.
     At(i64),
     /// `seq:[SHARD:]NUMBER`.
     Sequence {
-        /// The shard, where it is named here.
+        /// The shard, if named here.
         shard_id: Option<String>,
-        /// The record's sequence number.
         number: String,
     },
 }
 
 impl Start {
-    /// How the iterator of a shard that exists at the start is asked for.
+    /// The iterator position for a shard that exists at the start.
     pub(super) fn iterator(&self) -> IteratorStart {
         match self {
             Self::TrimHorizon => IteratorStart::TrimHorizon,
@@ -79,10 +78,10 @@ impl std::str::FromStr for StartRule {
 }
 
 impl StartRule {
-    /// Settles the rule at the time `now_ms`; `shards` are those the user names.
+    /// Resolves the position at the time `now_ms`; `shards` are those the user names.
     ///
     /// # Errors
-    /// Exit 2 for a time to come, or a sequence number without one shard it belongs to.
+    /// Exit 2 for a time in the future, or a sequence number without exactly one shard.
     pub fn resolve(self, now_ms: i64, shards: &[String]) -> Result<Start> {
         Ok(match self {
             Self::TrimHorizon => Start::TrimHorizon,
@@ -139,7 +138,7 @@ pub(crate) fn full_shard_id(text: &str) -> Option<String> {
     (!text.is_empty() && text.len() <= 128 && text.bytes().all(allowed)).then(|| text.to_owned())
 }
 
-/// Seconds since the epoch, with a fraction perhaps; from 12 digits on, milliseconds.
+/// Seconds since the epoch, optionally with a fraction; from 12 digits on, milliseconds.
 fn epoch_ms(text: &str) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
@@ -178,7 +177,7 @@ fn duration_ms(text: &str) -> Option<i64> {
     (!text.is_empty()).then_some(total)
 }
 
-/// A date and time; without a zone it is UTC, without a time it is midnight.
+/// A date and time. The default zone is UTC, the default time midnight.
 fn instant_ms(text: &str) -> Option<i64> {
     if let Ok(instant) = text.parse::<Timestamp>() {
         return Some(instant.as_millisecond());
