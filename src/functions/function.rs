@@ -497,7 +497,7 @@ impl<'a> Changer<'a> {
             let Some(what) = judge(code, refusal.message().unwrap_or_default()) else {
                 return Err(refusal);
             };
-            // Whoever wants to stop, or has waited long enough, gets the refusal itself.
+            // On a stop or a timeout, return the refusal itself.
             if !matches!(pace.wait(self.pause, what).await, Ok(true)) {
                 return Err(refusal);
             }

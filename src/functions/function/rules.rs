@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ground::error::{Error, Result};
 
-/// Variables that Lambda sets itself and lets nobody else set.
+/// Reserved variables, which Lambda sets itself.
 /// Source: "Defined runtime environment variables", AWS Lambda developer guide.
 const RESERVED: &[&str] = &[
     "_HANDLER",
