@@ -1,12 +1,10 @@
-//! The tail engine: every record of a stream's shards, each once, in order within a shard and parents before
-//! children.
+//! The tail engine: reads every record of a stream's shards once, in order within a shard, parents before children.
 //!
-//! A [`Tail`] runs one poller a shard. A poller reads pages, waits out throttles, replaces expired iterators, and
-//! ends when its shard is closed and drained; then the shard's children start from their beginning. What was read
-//! and is not yet taken is bounded in bytes.
+//! A [`Tail`] runs one poller per shard. A poller reads pages, backs off when throttled, replaces expired iterators,
+//! and ends when its shard is closed and read to its end; then the children are read from their beginning. Records that
+//! were read and not yet taken are bounded in bytes.
 //!
-//! Knows neither the terminal nor the SDK: the service is a [`ShardSource`], what happens comes out of
-//! [`Tail::next`].
+//! Knows neither the terminal nor the SDK: the service is a [`ShardSource`], and [`Tail::next`] returns what happens.
 
 mod kinesis;
 mod lineage;
@@ -29,47 +27,43 @@ pub use tail::{Batch, Tail, TailEvent};
 
 use ground::error::Error;
 
-/// One record as it stands in a shard.
+/// A record read from a shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TailRecord {
-    /// The shard it was read from.
     pub shard_id: Arc<str>,
-    /// Its place in the shard.
+    /// Its position in the shard.
     pub sequence_number: String,
     /// When the stream stored it, in milliseconds since the Unix epoch.
     pub arrival_ms: Option<i64>,
-    /// The producer's key.
     pub partition_key: String,
-    /// What the producer sent.
     pub data: Bytes,
     /// `KMS` where the record is encrypted at rest.
     pub encryption: Option<String>,
 }
 
 impl TailRecord {
-    /// What it weighs in memory, in bytes.
+    /// Its size in memory, in bytes.
     pub fn size(&self) -> usize {
         self.data.len() + self.partition_key.len() + self.sequence_number.len() + 128
     }
 }
 
-/// A shard's place in the stream.
+/// A shard and its parents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardInfo {
-    /// Shard id.
     pub id: String,
-    /// The one or two shards it came from; they may be trimmed away by now.
+    /// The one or two parents; they may have expired.
     pub parents: Vec<String>,
-    /// Whether it takes records.
+    /// Whether the shard is open.
     pub open: bool,
 }
 
-/// Where an iterator starts.
+/// Start position of an iterator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IteratorStart {
     /// The oldest record.
     TrimHorizon,
-    /// After the newest record, as of the call.
+    /// After the newest record at the time of the call.
     Latest,
     /// The first record from this time on, in milliseconds since the Unix epoch.
     AtTimestamp(i64),
@@ -79,33 +73,32 @@ pub enum IteratorStart {
     After(String),
 }
 
-/// An answer of GetRecords.
+/// Response of GetRecords.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
     /// The records, in order.
     pub records: Vec<TailRecord>,
-    /// Where to read on; `None` when the shard is closed and drained.
+    /// The next iterator; `None` when the shard is closed and read to its end.
     pub next: Option<String>,
-    /// How far the end of this page is from the newest record, in milliseconds; 0 at the tip.
+    /// How far the end of this page is behind the newest record, in milliseconds; 0 at the tip.
     pub behind_ms: Option<i64>,
-    /// The shards that follow a drained one.
+    /// The children of a shard that was read to its end.
     pub children: Vec<ShardInfo>,
 }
 
-/// A read that failed.
 #[derive(Debug)]
 pub enum ReadError {
-    /// The shard or the account is at its limit.
+    /// The read was throttled, by the shard's or the account's limit.
     Throttled(Error),
     /// The iterator is older than five minutes.
     Expired,
-    /// Worth another try: the service or the network failed.
+    /// Can be retried: a failure of the service or the network.
     Transient(Error),
-    /// Would fail again.
+    /// Not retryable.
     Fatal(Error),
 }
 
-/// The service, as the engine sees it.
+/// The service, as used by the engine.
 pub trait ShardSource: Send + Sync + 'static {
     /// All shards of the stream, closed ones included.
     fn shards(&self) -> impl Future<Output = Result<Vec<ShardInfo>, ReadError>> + Send;
@@ -126,31 +119,30 @@ pub trait ShardSource: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Page, ReadError>> + Send;
 }
 
-/// How to tail.
+/// Options of a tail.
 #[derive(Debug, Clone)]
 pub struct TailOptions {
-    /// Where to start.
     pub start: Start,
-    /// Only these shards, by full id; empty for all of them. Children of a named shard are not read.
+    /// Only these shards, by full id; empty for all. Children of a named shard are not read.
     pub shards: Vec<String>,
-    /// Read on for ever, rather than end at each shard's tip as of the start.
+    /// Read on forever, rather than end at each shard's tip as of the start.
     pub follow: bool,
-    /// The time now, in milliseconds since the Unix epoch: what "latest" means once its iterator has expired.
+    /// The current time, in milliseconds since the Unix epoch: what "latest" means once its iterator has expired.
     pub now_ms: i64,
-    /// Time between two reads of one shard at least. AWS allows 5 a second.
+    /// Minimum time between two reads of a shard. AWS allows 5 per second.
     pub min_interval: Duration,
-    /// Time between two reads of one shard that has nothing new.
+    /// Time between two reads of a shard without new records.
     pub idle_interval: Duration,
-    /// Shards read at the same time at most.
+    /// Maximum number of shards read at once.
     pub concurrency: usize,
-    /// Records read and not yet taken at most, in bytes.
+    /// Maximum size of records read and not yet taken, in bytes.
     pub held_bytes: usize,
-    /// How long a shard's reads may fail one after another.
+    /// How long consecutive reads of a shard may fail.
     pub retry_for: Duration,
 }
 
 impl TailOptions {
-    /// The pace that AWS's limits ask for: 5 GetRecords a second and shard.
+    /// The pace that AWS allows: 5 GetRecords calls per second and shard.
     /// Source: GetRecords, Kinesis API reference.
     pub fn new(start: Start, now_ms: i64) -> Self {
         Self {
@@ -166,7 +158,7 @@ impl TailOptions {
         }
     }
 
-    /// The pace for the local cloud, which has no such limits unless told to enforce them.
+    /// The pace for the local cloud, which enforces limits only on request.
     #[must_use]
     pub fn local(mut self) -> Self {
         self.min_interval = Duration::ZERO;

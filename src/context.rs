@@ -1,7 +1,7 @@
-//! The resolved target and its clients: what every domain function is given.
+//! The resolved target and its clients, passed to every domain function.
 //!
-//! Knows nothing of arguments or the terminal. The local cloud is an endpoint like any other; it is started here
-//! when it is the target and not running.
+//! Knows nothing of arguments or the terminal. The local cloud is treated as any other endpoint; it is started here if
+//! it is the target and not running.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use tokio::sync::OnceCell;
 use crate::settings::{DEFAULT_REGION, Settings, Target, TargetReason};
 use ground::error::{self, Error, Result};
 
-/// A caller's way to reach the target.
+/// Access to the target.
 pub struct Context {
     settings: Settings,
     sdk: SdkConfig,
@@ -32,7 +32,7 @@ pub struct Context {
     lazy: Lazy,
 }
 
-/// Clients that few commands need, made when they are asked for.
+/// Clients that few commands need, created on first use.
 #[derive(Default)]
 struct Lazy {
     lambda: OnceLock<aws_sdk_lambda::Client>,
@@ -44,10 +44,10 @@ struct Lazy {
 }
 
 impl Context {
-    /// Resolves credentials and region, and starts the local cloud if that is the target.
+    /// Resolves credentials and region. Starts the local cloud if it is the target.
     ///
     /// # Errors
-    /// Exit 4 when the local cloud cannot be started or the region makes no sense.
+    /// Exit 4 when the local cloud cannot be started or the region is invalid.
     pub async fn connect(settings: Settings) -> Result<Self> {
         let endpoint = match &settings.target {
             Target::Aws => None,
@@ -55,7 +55,7 @@ impl Context {
             Target::Local => Some(daemon::ensure_running(&settings.home).await?),
         };
         let sdk = sdk_config(&settings, endpoint.as_deref()).await;
-        // A profile can name an endpoint too: messages say where calls really go.
+        // A profile can also set an endpoint: messages name the endpoint that is used.
         let endpoint = sdk.endpoint_url().map(str::to_owned);
         Ok(Self {
             kinesis: aws_sdk_kinesis::Client::new(&sdk),
@@ -70,45 +70,39 @@ impl Context {
         })
     }
 
-    /// The settings this context was made from.
+    /// The settings of this context.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Kinesis client.
     pub fn kinesis(&self) -> &aws_sdk_kinesis::Client {
         &self.kinesis
     }
 
-    /// CloudWatch client.
     pub fn cloudwatch(&self) -> &aws_sdk_cloudwatch::Client {
         &self.cloudwatch
     }
 
-    /// IAM client.
     pub fn iam(&self) -> &aws_sdk_iam::Client {
         &self.iam
     }
 
-    /// Lambda client.
     pub fn lambda(&self) -> &aws_sdk_lambda::Client {
         let make = || aws_sdk_lambda::Client::new(&self.sdk);
         self.lazy.lambda.get_or_init(make)
     }
 
-    /// CloudWatch Logs client.
     pub fn logs(&self) -> &aws_sdk_cloudwatchlogs::Client {
         let make = || aws_sdk_cloudwatchlogs::Client::new(&self.sdk);
         self.lazy.logs.get_or_init(make)
     }
 
-    /// DynamoDB client.
     pub fn dynamodb(&self) -> &aws_sdk_dynamodb::Client {
         let make = || aws_sdk_dynamodb::Client::new(&self.sdk);
         self.lazy.dynamodb.get_or_init(make)
     }
 
-    /// S3 client. An endpoint other than AWS's has no names for buckets: they are part of the path there.
+    /// S3 client. Endpoints other than AWS's use path-style bucket addresses.
     pub fn s3(&self) -> &aws_sdk_s3::Client {
         self.lazy.s3.get_or_init(|| {
             let config =
@@ -117,19 +111,18 @@ impl Context {
         })
     }
 
-    /// SQS client.
     pub fn sqs(&self) -> &aws_sdk_sqs::Client {
         let make = || aws_sdk_sqs::Client::new(&self.sdk);
         self.lazy.sqs.get_or_init(make)
     }
 
-    /// SNS client.
     pub fn sns(&self) -> &aws_sdk_sns::Client {
         let make = || aws_sdk_sns::Client::new(&self.sdk);
         self.lazy.sns.get_or_init(make)
     }
 
-    /// The environment with which an AWS SDK in another process reaches this target: region, endpoint and credentials.
+    /// Environment variables with which an AWS SDK in another process reaches this target: region, endpoint and
+    /// credentials.
     ///
     /// # Errors
     /// Exit 4 when there are no credentials.
@@ -161,7 +154,7 @@ impl Context {
         Ok(variables)
     }
 
-    /// The region every call goes to.
+    /// The region of all calls.
     pub fn region(&self) -> &str {
         self.sdk.region().map_or(DEFAULT_REGION, Region::as_ref)
     }
@@ -171,16 +164,16 @@ impl Context {
         partition_of(self.region())
     }
 
-    /// A Kinesis client that makes each call once: for those that retry in their own way.
+    /// A Kinesis client without retries, for callers with their own.
     pub fn kinesis_once(&self) -> aws_sdk_kinesis::Client {
         let config = self.kinesis.config().to_builder();
         aws_sdk_kinesis::Client::from_conf(config.retry_config(RetryConfig::disabled()).build())
     }
 
-    /// The account the credentials belong to (STS GetCallerIdentity, asked once).
+    /// The account of the credentials (STS GetCallerIdentity, called once).
     ///
     /// # Errors
-    /// Exit 4 when the target is out of reach or refuses the credentials.
+    /// Exit 4 when the target cannot be reached or rejects the credentials.
     pub async fn account(&self) -> Result<&str> {
         let account = self.account.get_or_try_init(|| async {
             let identity = self
@@ -209,7 +202,7 @@ impl Context {
         ))
     }
 
-    /// The target in words, as in "local cloud 127.0.0.1:4566" or "AWS".
+    /// The target's display name, as in "local cloud 127.0.0.1:4566" or "AWS".
     pub fn target_name(&self) -> String {
         match (&self.settings.target, &self.endpoint) {
             (Target::Local, Some(url)) => format!("local cloud {}", url.trim_start_matches("http://")),
@@ -223,7 +216,7 @@ impl Context {
         self.settings.target == Target::Local
     }
 
-    /// Whether the local cloud was chosen because nothing points to AWS.
+    /// Whether the local cloud was chosen because nothing indicates AWS.
     pub fn fell_to_local(&self) -> bool {
         self.settings.target_reason == TargetReason::NoSignOfAws
     }
@@ -250,7 +243,7 @@ async fn sdk_config(settings: &Settings, endpoint: Option<&str>) -> SdkConfig {
     if let Some(endpoint) = endpoint {
         loader = loader.endpoint_url(endpoint);
     }
-    // The local cloud accepts any key; an emulator on this machine does too, unless the user has real ones.
+    // The local cloud accepts any key, and so does an emulator on this machine, unless the user has credentials.
     let placeholder = settings.target == Target::Local
         || (endpoint.is_some_and(is_loopback)
             && settings.profile.is_none()
@@ -260,7 +253,7 @@ async fn sdk_config(settings: &Settings, endpoint: Option<&str>) -> SdkConfig {
     }
     match &settings.region {
         Some(region) => loader = loader.region(Region::new(region.clone())),
-        // Probing profile and instance metadata for a region costs seconds where neither exists.
+        // Looking up a region in the profile and the instance metadata takes seconds if neither exists.
         None if placeholder => loader = loader.region(Region::from_static(DEFAULT_REGION)),
         None => {}
     }
@@ -274,8 +267,8 @@ async fn sdk_config(settings: &Settings, endpoint: Option<&str>) -> SdkConfig {
     config.build()
 }
 
-/// Where calls go, of what the SDK `found` in the environment and the profile: who asks for AWS by name gets AWS, also
-/// in a shell whose AWS_ENDPOINT_URL points to the local cloud.
+/// The endpoint, given the one that the SDK `found` in the environment and the profile. A target set to AWS by name
+/// means AWS, even if AWS_ENDPOINT_URL points to the local cloud.
 fn endpoint_in_use(settings: &Settings, found: Option<&str>) -> Option<String> {
     let aws_by_name = settings.target == Target::Aws && settings.target_reason == TargetReason::Asked;
     found.filter(|_| !aws_by_name).map(str::to_owned)
@@ -296,7 +289,7 @@ fn partition_of(region: &str) -> &'static str {
     found.map_or("aws", |(_, partition)| partition)
 }
 
-/// A plain client for plain endpoints: reading the system's root certificates takes tens of milliseconds.
+/// An HTTP client without TLS for `http` endpoints: reading the system's root certificates takes tens of milliseconds.
 fn http_client(endpoint: Option<&str>) -> SharedHttpClient {
     match endpoint {
         Some(url) if url.starts_with("http://") => HttpBuilder::new().build_http(),

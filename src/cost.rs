@@ -1,6 +1,6 @@
-//! What a stream costs: prices with their date and source, and estimates in exact arithmetic.
+//! Cost of a stream: prices with date and source, and exact estimates.
 //!
-//! Knows no network and no terminal. A region without a sourced price has no estimate, never a guessed one.
+//! Knows no network and no terminal. A region without a sourced price has no estimate.
 
 mod estimate;
 mod money;

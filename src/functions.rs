@@ -1,6 +1,6 @@
-//! Lambda functions: the code that streamctl carries ([`bundle`]), what can be deployed ([`package`]), and how a function
-//! at the service is made and changed ([`function`]); how it is fed ([`mapping`]), run ([`invoke`], [`runtime`], [`consumer`])
-//! and watched ([`logs`]), and what becomes of records that it could not process ([`dead_letter`]).
+//! Lambda functions: bundled code ([`bundle`]), deployment packages ([`package`]), creating and changing a function
+//! ([`function`]), its event source mappings ([`mapping`]), running it ([`invoke`], [`runtime`], [`consumer`]), its
+//! logs ([`logs`]), and records that it could not process ([`dead_letter`]).
 //!
 //! Works only through [`crate::context::Context`].
 

@@ -1,3 +1,3 @@
-//! How a stream is doing: its figures from CloudWatch.
+//! A stream's CloudWatch metrics.
 
 pub mod metrics;

@@ -1,17 +1,17 @@
-//! The put engine: records in, acknowledgements out.
+//! The put engine: sends records and counts acknowledgements.
 //!
-//! Records become batches within PutRecords' limits, several requests are in flight, and only the entries that a
-//! response refuses are sent again, with exponential backoff and full jitter, until their time is over. Nothing
-//! counts as acknowledged before a response names its sequence number.
+//! Records are batched within PutRecords' limits, and several requests are in flight at once. Only the entries that a
+//! response rejects are sent again, with exponential backoff and full jitter, until the retry time is over. A record is
+//! acknowledged only when a response gives its sequence number.
 //!
-//! Memory is bounded in bytes: input is read only while there is room. Throttling narrows the number of requests in
-//! flight and delays the throttled shard's records, so that a slow stream slows the reading down.
+//! Memory is bounded in bytes: input is read only while there is room. Throttling reduces the number of requests in
+//! flight and delays the throttled shard's records, so a slow stream slows reading.
 //!
-//! Delivery is at least once and unordered: PutRecords keeps no order itself ("PutRecords doesn't guarantee the
-//! ordering of records", Kinesis API reference), and a request that timed out may have been stored before it is
-//! sent again.
+//! Delivery is at least once and unordered: PutRecords does not preserve order ("PutRecords doesn't guarantee the
+//! ordering of records", Kinesis API reference), and a request that timed out may have been stored before it is sent
+//! again.
 //!
-//! Knows neither the clock on the wall nor the terminal: events go to a callback, and the service is a
+//! Knows neither the wall clock nor the terminal: events go to a callback, and the service is a
 //! [`Transport`].
 
 mod batch;
@@ -34,26 +34,25 @@ pub use summary::{PutSummary, ShardSummary};
 use crate::record::{Fault, Record};
 use ground::error::Error;
 
-/// The service, as the engine sees it.
+/// The service, as used by the engine.
 pub trait Transport: Send + Sync + 'static {
-    /// Sends `records` in one request; one outcome a record, in the same order.
+    /// Sends `records` in one request; returns one result per record, in the same order.
     fn put(
         &self,
         records: &[Record],
     ) -> impl Future<Output = std::result::Result<Vec<EntryOutcome>, PutError>> + Send;
 }
 
-/// What became of one record of a request.
+/// Result of one record of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntryOutcome {
     /// Stored durably.
     Stored {
-        /// The shard that took it.
         shard_id: String,
-        /// Its place in the shard.
+        /// Its position in the shard.
         sequence_number: String,
     },
-    /// Not stored; worth another try.
+    /// Not stored; can be retried.
     Refused {
         /// `ProvisionedThroughputExceededException` or `InternalFailure`.
         code: String,
@@ -65,33 +64,30 @@ pub enum EntryOutcome {
 /// A request that failed as a whole.
 #[derive(Debug)]
 pub enum PutError {
-    /// Worth another try: throttled, timed out, the service or the network failed.
+    /// Can be retried: throttled, timed out, or a failure of the service or the network.
     Transient {
-        /// Whether the target said that there were too many requests.
+        /// Whether the request was throttled.
         throttled: bool,
-        /// The failure.
         error: Error,
     },
-    /// Would fail again: no such stream, no permission.
+    /// Not retryable: no such stream, or no permission.
     Fatal(Error),
 }
 
-/// How the engine works.
 #[derive(Debug, Clone)]
 pub struct PutOptions {
     /// Limits of one request.
     pub limits: BatchLimits,
-    /// Requests in flight at most.
+    /// Maximum number of requests in flight.
     pub in_flight: usize,
-    /// Records held at most, in bytes: read, waiting, in flight.
+    /// Maximum size of the records in memory, in bytes: read, waiting or in flight.
     pub held_bytes: usize,
-    /// How long one record is tried again after its first try.
+    /// How long a record is retried after its first attempt.
     pub retry_for: Duration,
-    /// The first backoff; it doubles with every further try up to [`PutOptions::max_backoff`].
+    /// The first backoff; it doubles with every retry up to [`PutOptions::max_backoff`].
     pub backoff: Duration,
-    /// The longest backoff.
     pub max_backoff: Duration,
-    /// How long a batch that is not full waits for more input.
+    /// How long an incomplete batch waits for more input.
     pub linger: Duration,
 }
 
@@ -109,65 +105,57 @@ impl Default for PutOptions {
     }
 }
 
-/// What happens while records are sent.
+/// Progress of sending.
 #[derive(Debug)]
 pub enum PutEvent<'a> {
-    /// A response was counted.
+    /// A response was processed.
     Progress(&'a PutSummary),
-    /// The stream is at its limit: these records will be sent again.
+    /// Records were throttled and will be sent again.
     Throttled {
         /// The shard, where the response names one.
         shard_id: Option<&'a str>,
-        /// How many records.
+        /// Number of records.
         records: u64,
     },
-    /// A record was read and is not acknowledged, and will not be sent again.
-    Unsent {
-        /// The record.
-        record: &'a Record,
-        /// Why.
-        reason: &'a Unsent,
-    },
+    /// A record was read but not acknowledged, and will not be sent again.
+    Unsent { record: &'a Record, reason: &'a Unsent },
 }
 
-/// Why a record was given up.
+/// Why a record was not sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unsent {
-    /// It was refused until its time was over.
+    /// It was rejected until its retry time was over.
     Failed(String),
-    /// The run ended before it was its turn, or before an answer came.
+    /// The run ended before the record was sent or acknowledged.
     Stopped,
 }
 
-/// How sending ended, and what it did.
+/// Result of sending all input.
 #[derive(Debug)]
 pub struct PutOutcome {
-    /// The counts.
     pub summary: PutSummary,
-    /// Why it ended.
     pub end: PutEnd,
     /// Whether the input was read to its end.
     pub input_ended: bool,
 }
 
-/// Why sending ended.
 #[derive(Debug)]
 pub enum PutEnd {
-    /// All input was read and answered for.
+    /// All input was read and settled.
     Complete,
-    /// The user asked to stop; what was in flight is answered for.
+    /// The user stopped the run; requests in flight were completed.
     Interrupted,
-    /// The input is faulty at some place; what stands before it was sent.
+    /// The input has an error; the records before it were sent.
     BadInput(Fault),
-    /// The target refuses everything: no such stream, no permission.
+    /// The target rejects every request: no such stream, or no permission.
     Aborted(Error),
 }
 
-/// What the engine is fed with.
+/// Input of the engine.
 #[derive(Debug)]
 pub enum Input {
     /// The next records.
     Records(Vec<Record>),
-    /// The input cannot be read on.
+    /// The input cannot be read any further.
     Fault(Fault),
 }

@@ -1,6 +1,6 @@
-//! Record formats in: what `put` reads, how a record gets its partition key, and the faults of both.
+//! Input formats of `put`: how records are read, how each gets its partition key, and the errors of both.
 //!
-//! Everything streams: a file of any size is read in a window, and no more than one record is held. The text of a
+//! Input is streamed: a file of any size is read through a buffer, with at most one record in memory. The text of a
 //! JSON value becomes the record's data byte for byte. Knows nothing of Kinesis clients, arguments or the terminal.
 //!
 //! | format | a record is | found by |
@@ -31,30 +31,29 @@ pub use fault::{Fault, FaultKind};
 pub use key::KeyRule;
 pub use reader::RecordReader;
 
-/// The largest record a stream takes unless told otherwise, data and partition key together: 1 MiB.
+/// The default maximum record size, data and partition key together: 1 MiB.
 /// Source: "Quotas and limits", Kinesis Data Streams developer guide.
 pub const DEFAULT_MAX_RECORD_BYTES: usize = 1024 * 1024;
 
 /// The longest partition key, in characters. Source: PutRecordsRequestEntry, Kinesis API reference.
 pub const MAX_PARTITION_KEY_CHARS: usize = 256;
 
-/// One record on its way to a stream.
+/// A record to be sent to a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// What the consumer will get.
     pub data: Bytes,
     /// 1 to 256 characters.
     pub partition_key: String,
-    /// A decimal number below 2^128 that chooses the shard in place of the partition key.
+    /// A decimal number below 2^128. It selects the shard instead of the partition key.
     pub explicit_hash_key: Option<String>,
-    /// Its place in the input, from 1.
+    /// Number of the record in the input, from 1.
     pub number: u64,
     /// The line of the input it starts on, from 1.
     pub line: u64,
 }
 
 impl Record {
-    /// What counts against Kinesis's limits: data and partition key, in bytes.
+    /// The size that counts against Kinesis's limits: data and partition key, in bytes.
     pub fn size(&self) -> usize {
         self.data.len() + self.partition_key.len()
     }
@@ -63,31 +62,30 @@ impl Record {
 /// How an input is split into records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum InputFormat {
-    /// Look at the input.
+    /// Detect the format from the input.
     #[default]
     Auto,
     /// One JSON array.
     Array,
     /// JSON values one after another.
     Values,
-    /// The AWS CLI's put-records shape.
+    /// The put-records shape of the AWS CLI.
     PutRecords,
-    /// Lines of anything.
+    /// One record per line, whatever the line holds.
     Lines,
     /// The whole input is one record.
     Text,
 }
 
-/// What a [`RecordReader`] does with what it reads.
+/// Options of a [`RecordReader`].
 #[derive(Debug, Clone)]
 pub struct ReadOptions {
-    /// How the input is split.
     pub format: InputFormat,
-    /// Where partition keys come from, for formats that bring none.
+    /// Source of partition keys for formats without keys.
     pub key: KeyRule,
-    /// The largest record, data and partition key together, in bytes.
+    /// Maximum size of a record, data and partition key together, in bytes.
     pub max_record_bytes: usize,
-    /// Records at the start that are checked and not handed out.
+    /// Number of records at the start that are checked but not returned.
     pub skip: u64,
 }
 

@@ -1,7 +1,7 @@
 //! Flags, environment, `.env` and `streamctl.toml` resolved into plain values.
 //!
-//! Precedence, highest first: flag, environment variable, `.env` (loaded into the environment at start, where an
-//! existing variable wins), `streamctl.toml`, default. Pure: everything read comes in through [`Sources`].
+//! Precedence, highest first: flag, environment variable, `.env` (loaded into the environment at start; existing
+//! variables win), `streamctl.toml`, default. Pure: all input comes from [`Sources`].
 
 mod file;
 mod target;
@@ -13,13 +13,13 @@ pub use target::{Target, TargetChoice, TargetReason};
 
 use ground::error::{Error, Result};
 
-/// The stream that commands use when none is named. Source: the concert pipeline's contract.
+/// The default stream. Source: the concert pipeline's contract.
 pub const DEFAULT_STREAM: &str = "concert-data-stream";
 
-/// The region used when nothing names one.
+/// The default region.
 pub const DEFAULT_REGION: &str = "us-east-1";
 
-/// What the command line says, before the environment is consulted.
+/// Values of command-line flags.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
     /// `--target`.
@@ -32,39 +32,37 @@ pub struct Flags {
     pub profile: Option<String>,
 }
 
-/// Where settings are read from.
+/// Sources of settings.
 pub struct Sources<'a> {
-    /// Looks up an environment variable; empty values count as unset.
+    /// Reads an environment variable; empty values count as unset.
     pub env: &'a dyn Fn(&str) -> Option<String>,
     /// `streamctl.toml`, or its defaults.
     pub file: ConfigFile,
-    /// Whether the file exists (the shared AWS config files are probed through this).
+    /// Whether the file exists (used to find the shared AWS config files).
     pub exists: &'a dyn Fn(&std::path::Path) -> bool,
-    /// Whether this machine is an EC2 instance; asked only when nothing else decides the target.
+    /// Whether this machine is an EC2 instance; called only when nothing else decides the target.
     pub is_ec2: &'a dyn Fn() -> bool,
     /// The user's home directory.
     pub home_dir: Option<PathBuf>,
-    /// The platform's data directory, without streamctl's own part.
+    /// The platform's data directory, without streamctl's subdirectory.
     pub data_dir: Option<PathBuf>,
 }
 
-/// Everything resolved.
+/// Resolved settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Where commands go.
     pub target: Target,
     /// Why that target was chosen.
     pub target_reason: TargetReason,
-    /// The region, where a flag, variable or `streamctl.toml` names one; else the profile's, else
-    /// [`DEFAULT_REGION`].
+    /// The region, if a flag, variable or `streamctl.toml` sets one; else the profile's, else [`DEFAULT_REGION`].
     pub region: Option<String>,
-    /// The AWS profile, where one is named.
+    /// The AWS profile, if set.
     pub profile: Option<String>,
     /// The default stream.
     pub stream: String,
     /// `AWS_KINESIS_SHARD_COUNT`, the default of `setup --shard-count`.
     pub shard_count: Option<u32>,
-    /// `APP_ENVIRONMENT`, the value of the `Environment` tag, where one is named.
+    /// `APP_ENVIRONMENT`, the value of the `Environment` tag, if set.
     pub environment: Option<String>,
     /// Directory of the local cloud (`STREAMCTL_HOME`).
     pub home: PathBuf,
@@ -74,7 +72,7 @@ impl Settings {
     /// Resolves all settings.
     ///
     /// # Errors
-    /// Exit 2 when a variable or the file holds a value that makes no sense.
+    /// Exit 2 when a variable or the file has an invalid value.
     pub fn resolve(flags: &Flags, sources: &Sources<'_>) -> Result<Self> {
         let env = |name: &str| (sources.env)(name).filter(|value| !value.trim().is_empty());
         let (target, target_reason) = target::resolve(flags, sources)?;
@@ -124,7 +122,7 @@ impl Settings {
     }
 }
 
-/// Refuses what cannot be a region name before it becomes part of a host name.
+/// Rejects an invalid region name before it becomes part of a host name.
 fn check_region(region: &str) -> Result<()> {
     let well_formed = region.len() <= 32
         && region.split('-').count() >= 3

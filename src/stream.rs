@@ -1,7 +1,7 @@
-//! Control plane of one stream: what it is ([`state`], [`shards`]), how it changes ([`change`], [`reshard`]) and
-//! when a change is through ([`wait`]).
+//! Control plane of one stream: its description ([`state`], [`shards`]), changes to it ([`change`], [`reshard`]) and
+//! waiting for a change to complete ([`wait`]).
 //!
-//! Works only through [`crate::context::Context`]; what happens meanwhile is told as [`event::Event`]s.
+//! Works only through [`crate::context::Context`]. Reports progress as [`event::Event`]s.
 
 pub mod change;
 pub mod event;
@@ -20,7 +20,7 @@ pub use wait::{not_found, wait_until_active, wait_until_gone};
 
 use ground::error::{Error, Result};
 
-/// Refuses what cannot be the name of a stream: 1 to 128 characters of `a-zA-Z0-9_.-`.
+/// Checks a stream name: 1 to 128 characters of `a-zA-Z0-9_.-`.
 /// Source: CreateStream, `StreamName`, Kinesis API reference.
 ///
 /// # Errors

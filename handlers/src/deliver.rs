@@ -34,7 +34,7 @@ impl Backoff {
         Self { pause: Self::FIRST }
     }
 
-    /// Waits; says no if there is no time left to wait and try again.
+    /// Waits; `false` if there is not enough time left for another attempt.
     async fn wait(&mut self, deadline: Instant) -> bool {
         let random = RandomState::new().build_hasher().finish() % 1000;
         let pause = self.pause.mul_f64(0.5 + random as f64 / 2000.0);
@@ -124,7 +124,7 @@ async fn put_chunk<T: Table>(
     failed
 }
 
-/// Puts `left` until nothing is left, or there is a fault that retrying does not mend.
+/// Puts `left` until all items are stored, or an error is not retryable.
 async fn put_until<T: Table>(
     table: &T,
     puts: &Puts<'_>,

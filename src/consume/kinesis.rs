@@ -13,7 +13,6 @@ use bytes::Bytes;
 use super::{IteratorStart, Page, ReadError, ShardInfo, ShardSource, TailRecord};
 use ground::error::{self, aws::Retry};
 
-/// The shards of one stream.
 #[derive(Debug, Clone)]
 pub struct KinesisShards {
     client: Client,
@@ -21,7 +20,7 @@ pub struct KinesisShards {
 }
 
 impl KinesisShards {
-    /// Reads `stream` with `client`, which tries each call once: the engine retries by shard.
+    /// Reads `stream` with `client`, which must not retry: the engine retries by shard.
     pub fn new(client: Client, stream: impl Into<String>) -> Self {
         Self {
             client,
@@ -37,7 +36,7 @@ impl KinesisShards {
         if code == Some("ExpiredIteratorException") {
             return ReadError::Expired;
         }
-        // A list of shards that outlives its token is begun again.
+        // A listing that outlives its token starts again.
         let retry = match code {
             Some("ExpiredNextTokenException") => Retry::Transient,
             _ => error::aws::retry(&failure),

@@ -1,20 +1,19 @@
-//! Which shards to read, and when: a child starts once every parent that is read has been drained.
+//! Which shards to read, and when: a child starts once every parent that is read has been read to its end.
 
 use std::collections::{HashMap, HashSet};
 
 use super::{IteratorStart, ShardInfo, Start};
 use ground::error::{Error, Result};
 
-/// The shards of a tail and how far each is.
+/// The shards of a tail and their progress.
 #[derive(Debug, Default)]
 pub(super) struct Lineage {
     shards: HashMap<String, Member>,
-    /// Shard ids in the order they became known.
+    /// Shard ids in the order of discovery.
     order: Vec<String>,
-    /// Whether children that come up later are read.
+    /// Whether children found later are read.
     descends: bool,
-    /// Whether every shard that takes records from the start on is read, so that a parent that is not known yet will
-    /// come up.
+    /// Whether every open shard is read from the start, so that unknown parents will be found.
     whole: bool,
 }
 
@@ -23,7 +22,7 @@ struct Member {
     parents: Vec<String>,
     start: IteratorStart,
     state: State,
-    /// Known from the beginning: parents that are not known are trimmed away, or were closed before.
+    /// Known from the beginning: unknown parents have expired, or were closed before.
     initial: bool,
 }
 
@@ -35,10 +34,10 @@ enum State {
 }
 
 impl Lineage {
-    /// Plans a tail of `shards` from `start`; `only` names the shards to read, or none for all.
+    /// Plans a tail of `shards` from `start`; `only` names the shards to read, none for all.
     ///
-    /// From a time, every shard is asked for the records since then: those closed before it have none. The newest
-    /// records are in the open shards only.
+    /// From a time, every shard is read: those closed before it have no such records. The newest records are in open
+    /// shards only.
     pub(super) fn plan(shards: &[ShardInfo], start: &Start, only: &[String]) -> Result<Self> {
         let sequence_shard: Vec<String> = match start {
             Start::Sequence { shard_id, .. } => vec![shard_id.clone()],
@@ -61,7 +60,8 @@ impl Lineage {
                 lineage.add(shard, start.iterator(), true);
             }
         }
-        // A reshard while the shards were listed: the child has to wait, and must not skip what comes meanwhile.
+        // The stream was resharded while the shards were listed: the child waits for its parents, and must not skip
+        // records.
         if *start == Start::Latest {
             let known: HashSet<String> = lineage.shards.keys().cloned().collect();
             for member in lineage.shards.values_mut() {
@@ -87,7 +87,8 @@ impl Lineage {
         self.shards.insert(shard.id.clone(), member);
     }
 
-    /// `shard_id` is drained and `children` (or further descendants) follow it; returns those that were not known and will be read.
+    /// Marks `shard_id` as read to its end, followed by `children` (or further descendants). Returns the new shards to
+    /// be read.
     pub(super) fn drained(&mut self, shard_id: &str, children: &[ShardInfo]) -> Vec<String> {
         if let Some(member) = self.shards.get_mut(shard_id) {
             member.state = State::Drained;
@@ -99,14 +100,14 @@ impl Lineage {
             .iter()
             .filter(|child| !self.shards.contains_key(&child.id))
             .collect();
-        // A child's records all came after the parent's last one.
+        // All of a child's records come after the parent's last one.
         for child in &new {
             self.add(child, IteratorStart::TrimHorizon, false);
         }
         new.into_iter().map(|child| child.id.clone()).collect()
     }
 
-    /// Takes the shards that may be read now.
+    /// Takes the shards that can be read now.
     pub(super) fn take_ready(&mut self) -> Vec<(String, IteratorStart)> {
         let mut ready = Vec::new();
         for id in &self.order {
@@ -117,7 +118,7 @@ impl Lineage {
                 parent != id
                     && match self.shards.get(parent) {
                         Some(parent) => parent.state != State::Drained,
-                        // The other parent of a merge may not have come up yet: its own parent is still being read.
+                        // The other parent of a merge may be unknown yet: its own parent is still being read.
                         None => self.whole && !member.initial,
                     }
             });
@@ -133,7 +134,7 @@ impl Lineage {
         ready
     }
 
-    /// How many shards the plan holds.
+    /// Number of shards in the plan.
     pub(super) fn len(&self) -> usize {
         self.shards.len()
     }

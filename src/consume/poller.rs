@@ -1,4 +1,4 @@
-//! Reads one shard until it is drained, or for ever.
+//! Reads one shard until its end, or forever.
 
 use std::sync::Arc;
 
@@ -9,57 +9,56 @@ use super::pace::Pace;
 use super::{IteratorStart, Page, ReadError, ShardInfo, ShardSource, Start, TailOptions, TailRecord};
 use ground::error::{Error, Result};
 
-/// What a poller tells its tail.
+/// Messages of a poller to its tail.
 #[derive(Debug)]
 pub(super) enum Message {
     /// The shard's first page was read.
     Positioned,
-    /// Records, in order, and the memory they hold.
+    /// Records, in order, and the memory permits they hold.
     Records(Vec<TailRecord>, OwnedSemaphorePermit),
     /// The shard is closed and has been read to its end.
     Drained {
         shard_id: Arc<str>,
         children: Vec<ShardInfo>,
     },
-    /// The shard has been read up to where it was at the start.
+    /// The shard has been read to its tip as of the start.
     AtTip,
-    /// Reads are being refused for their number.
+    /// Reads are throttled.
     Throttled(Arc<str>),
-    /// The iterator had expired and was replaced.
+    /// The iterator expired and was replaced.
     Expired(Arc<str>),
-    /// Reads fail; they are tried again.
+    /// Reads fail and are retried.
     Failing(Arc<str>, String),
-    /// Reads go well again.
+    /// Reads succeed again.
     Recovered(Arc<str>),
     /// The shard cannot be read.
     Failed(Error),
 }
 
-/// What all pollers of a tail share.
+/// State shared by all pollers of a tail.
 pub(super) struct Shared<S> {
     pub(super) source: Arc<S>,
     pub(super) options: TailOptions,
-    /// One permit a read in progress.
+    /// One permit per read in progress.
     pub(super) reads: Semaphore,
-    /// One permit a KiB that is read and not taken.
+    /// One permit per KiB that is read and not taken.
     pub(super) memory: Arc<Semaphore>,
     pub(super) memory_kib: u32,
     pub(super) messages: mpsc::Sender<Message>,
 }
 
-/// One shard's reader.
 pub(super) struct Poller<S> {
     shared: Arc<Shared<S>>,
     shard_id: Arc<str>,
-    /// Where a new iterator starts: after the last record seen, or where reading began.
+    /// Start position of a new iterator: after the last record read, or where reading began.
     resume: IteratorStart,
     iterator: Option<String>,
     pace: Pace,
     throttled: bool,
     failing: bool,
-    /// Whether a first page was read, so that the start is fixed.
+    /// Whether the first page was read, so that the start is fixed.
     positioned: bool,
-    /// The service's time at the start, as far as this shard's pages tell, in milliseconds since the Unix epoch.
+    /// The service's time at the start, as known from this shard's pages, in milliseconds since the Unix epoch.
     tip_ms: Option<i64>,
 }
 
@@ -79,7 +78,7 @@ impl<S: ShardSource> Poller<S> {
         }
     }
 
-    /// Reads until the shard is drained, its tip is reached, or it cannot be read.
+    /// Reads until the end of the shard, its tip, or a permanent failure.
     pub(super) async fn run(mut self) {
         let last = match self.read_all().await {
             Ok(last) => last,
@@ -95,7 +94,7 @@ impl<S: ShardSource> Poller<S> {
                 self.say(Message::Positioned).await;
             }
             let Some(next) = page.next.take() else {
-                // One shard and what becomes of it: only the list tells which parents of a merge belong to it.
+                // Only the list of shards names all parents of a merged shard.
                 let one = matches!(self.shared.options.start, Start::Sequence { .. });
                 let children = match one || page.children.is_empty() {
                     true => self.descendants().await?,
@@ -115,13 +114,13 @@ impl<S: ShardSource> Poller<S> {
         }
     }
 
-    /// The next page, its records already handed on.
+    /// Reads the next page and sends its records.
     ///
-    /// The permit to read is held until the page has found room: what is in memory is bounded by both.
+    /// The read permit is held until the page fits in memory, so that both limits bound the memory used.
     async fn page(&mut self) -> Result<PageEnd> {
         loop {
             let shared = Arc::clone(&self.shared);
-            // The semaphores are never closed while a poller lives.
+            // The semaphores are not closed while a poller runs.
             let _read = shared.reads.acquire().await.ok();
             self.pace.reads();
             match self.try_page().await {
@@ -135,7 +134,7 @@ impl<S: ShardSource> Poller<S> {
                 }
                 Err(ReadError::Expired) => {
                     self.iterator = None;
-                    // "Latest" would skip what has arrived since.
+                    // "Latest" would skip records that have arrived since.
                     if self.resume == IteratorStart::Latest {
                         self.resume = IteratorStart::AtTimestamp(shared.options.now_ms);
                     }
@@ -205,10 +204,10 @@ impl<S: ShardSource> Poller<S> {
         end
     }
 
-    /// Whether everything that was there at the start has been read.
+    /// Whether all records present at the start have been read.
     ///
-    /// Measured by the service's clock alone: a page's last record and the page's distance to the tip tell the time
-    /// at which it was read, and the first such time is no earlier than the start.
+    /// Uses only the service's clock: the time of a page's last record plus the page's distance to the tip is the time
+    /// of the read, and the first such time is no earlier than the start.
     fn is_past_start(&mut self, page: &PageEnd) -> bool {
         let (Some(arrival), Some(behind)) = (page.last_arrival_ms, page.behind_ms) else {
             return false;
@@ -216,7 +215,7 @@ impl<S: ShardSource> Poller<S> {
         arrival > *self.tip_ms.get_or_insert(arrival.saturating_add(behind))
     }
 
-    /// The shards that came of this one, as the list of shards has them.
+    /// The descendants of this shard, from the list of shards.
     async fn descendants(&mut self) -> Result<Vec<ShardInfo>> {
         loop {
             match self.shared.source.shards().await {
@@ -237,12 +236,12 @@ impl<S: ShardSource> Poller<S> {
     }
 
     async fn say(&self, message: Message) {
-        // Only fails where the tail was dropped, and this task with it.
+        // Fails only where the tail was dropped, and this task with it.
         let _ = self.shared.messages.send(message).await;
     }
 }
 
-/// The shards of `shards` that came of `shard_id`, however indirectly.
+/// The shards of `shards` that descend from `shard_id`.
 fn descendants_of(shard_id: &str, mut shards: Vec<ShardInfo>) -> Vec<ShardInfo> {
     let mut found: Vec<ShardInfo> = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! `--from`: where a tail starts.
+//! `--from`: the start position of a tail.
 
 use jiff::{Timestamp, civil, tz::TimeZone};
 
@@ -6,7 +6,7 @@ use super::IteratorStart;
 use ground::duration;
 use ground::error::{Error, Result};
 
-/// Where to start, resolved.
+/// A resolved start position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
     /// The oldest record of every shard.
@@ -15,7 +15,7 @@ pub enum Start {
     Latest,
     /// Records that arrived from this time on, in milliseconds since the Unix epoch.
     Timestamp(i64),
-    /// One record of one shard, and what follows it there.
+    /// One record of one shard, and the records after it.
     Sequence {
         /// The shard's full id.
         shard_id: String,
@@ -24,28 +24,27 @@ pub enum Start {
     },
 }
 
-/// Where to start, as the user writes it; times are relative to a "now" given later.
+/// A start position as the user writes it; times are relative to a "now" given later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StartRule {
     /// `trim`.
     TrimHorizon,
     /// `latest`.
     Latest,
-    /// `10m`: so many milliseconds ago.
+    /// `10m`: milliseconds before now.
     Ago(i64),
     /// A date, a time or `@` and an epoch, in milliseconds since the Unix epoch.
     At(i64),
     /// `seq:[SHARD:]NUMBER`.
     Sequence {
-        /// The shard, where it is named here.
+        /// The shard, if named here.
         shard_id: Option<String>,
-        /// The record's sequence number.
         number: String,
     },
 }
 
 impl Start {
-    /// How the iterator of a shard that exists at the start is asked for.
+    /// The iterator position for a shard that exists at the start.
     pub(super) fn iterator(&self) -> IteratorStart {
         match self {
             Self::TrimHorizon => IteratorStart::TrimHorizon,
@@ -81,10 +80,10 @@ impl std::str::FromStr for StartRule {
 }
 
 impl StartRule {
-    /// Settles the rule at the time `now_ms`; `shards` are those the user names.
+    /// Resolves the position at the time `now_ms`; `shards` are those the user names.
     ///
     /// # Errors
-    /// Exit 2 for a time to come, or a sequence number without one shard it belongs to.
+    /// Exit 2 for a time in the future, or a sequence number without exactly one shard.
     pub fn resolve(self, now_ms: i64, shards: &[String]) -> Result<Start> {
         Ok(match self {
             Self::TrimHorizon => Start::TrimHorizon,
@@ -141,7 +140,7 @@ pub(crate) fn full_shard_id(text: &str) -> Option<String> {
     (!text.is_empty() && text.len() <= 128 && text.bytes().all(allowed)).then(|| text.to_owned())
 }
 
-/// Seconds since the epoch, with a fraction perhaps; from 12 digits on, milliseconds.
+/// Seconds since the epoch, optionally with a fraction; from 12 digits on, milliseconds.
 fn epoch_ms(text: &str) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
@@ -156,7 +155,7 @@ fn epoch_ms(text: &str) -> Option<i64> {
     Some(number * 1000 + millis)
 }
 
-/// A date and time; without a zone it is UTC, without a time it is midnight.
+/// A date and time. The default zone is UTC, the default time midnight.
 fn instant_ms(text: &str) -> Option<i64> {
     if let Ok(instant) = text.parse::<Timestamp>() {
         return Some(instant.as_millisecond());

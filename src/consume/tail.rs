@@ -1,4 +1,4 @@
-//! Runs the pollers and puts what they say in order.
+//! Runs the pollers and orders their messages.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use super::poller::{Message, Poller, Shared};
 use super::{ReadError, ShardInfo, ShardSource, TailOptions, TailRecord};
 use ground::error::{Error, Result};
 
-/// Messages from pollers that wait to be taken; what their records weigh is bounded apart from this.
+/// Capacity of the channel from the pollers; the size of their records is bounded separately.
 const MESSAGES: usize = 64;
 
-/// Tries of the first call while the target fails or cannot be reached.
+/// Attempts of the first call while the target fails or cannot be reached.
 const FIRST_TRIES: u32 = 4;
 
-/// A stream being read. Dropping it ends all reading.
+/// A stream being read. Dropping it ends all reads.
 pub struct Tail<S> {
     pub(super) shared: Arc<Shared<S>>,
     messages: mpsc::Receiver<Message>,
@@ -30,50 +30,34 @@ pub struct Tail<S> {
     unpositioned: usize,
 }
 
-/// What comes out of a tail.
+/// Events of a tail.
 #[derive(Debug)]
 pub enum TailEvent {
-    /// Reading has begun on every shard it begins with: from now on, "latest" misses nothing.
+    /// Reading has begun on every initial shard: from now on, "latest" misses nothing.
     Started,
     /// Records of one shard.
     Records(Batch),
     /// A closed shard has been read to its end.
     Drained {
-        /// The shard.
         shard_id: Arc<str>,
-        /// The shards that took its place.
+        /// The children that replaced it.
         children: Vec<String>,
-        /// Those of them that the tail had not known and reads now.
+        /// The children that are new to the tail and are read now.
         followed: Vec<String>,
     },
-    /// A shard refuses reads for their number; reading it has slowed down.
-    Throttled {
-        /// The shard.
-        shard_id: Arc<str>,
-    },
-    /// Reads of a shard fail, and are tried again for [`TailOptions::retry_for`].
-    Failing {
-        /// The shard.
-        shard_id: Arc<str>,
-        /// Why.
-        reason: String,
-    },
-    /// A failing shard is read again, from where it was.
-    Recovered {
-        /// The shard.
-        shard_id: Arc<str>,
-    },
-    /// A shard's iterator had expired and was replaced without loss.
-    Expired {
-        /// The shard.
-        shard_id: Arc<str>,
-    },
+    /// Reads of a shard are throttled and have slowed down.
+    Throttled { shard_id: Arc<str> },
+    /// Reads of a shard fail and are retried for [`TailOptions::retry_for`].
+    Failing { shard_id: Arc<str>, reason: String },
+    /// Reads of a shard succeed again, from the same position.
+    Recovered { shard_id: Arc<str> },
+    /// A shard's iterator expired and was replaced without loss.
+    Expired { shard_id: Arc<str> },
 }
 
-/// Records of one shard, in order. Gives its memory back to the tail when dropped.
+/// Records of one shard, in order. Releases its memory permits when dropped.
 #[derive(Debug)]
 pub struct Batch {
-    /// The records.
     pub records: Vec<TailRecord>,
     _memory: OwnedSemaphorePermit,
 }
@@ -82,7 +66,7 @@ impl<S: ShardSource> Tail<S> {
     /// Lists the shards and starts to read.
     ///
     /// # Errors
-    /// Exit 2 for a shard that the stream does not have; else what ListShards says.
+    /// Exit 2 for an unknown shard; else the error of ListShards.
     pub async fn start(source: Arc<S>, options: TailOptions) -> Result<Self> {
         let shards = first_list(&*source, &options).await?;
         let lineage = Lineage::plan(&shards, &options.start, &options.shards)?;
@@ -111,12 +95,12 @@ impl<S: ShardSource> Tail<S> {
         Ok(tail)
     }
 
-    /// How many shards the tail reads or will read, as far as known.
+    /// Number of shards the tail reads or will read, as far as known.
     pub fn shard_count(&self) -> usize {
         self.lineage.len()
     }
 
-    /// What happens next; `None` once every shard has been read to its end. May be cancelled without loss.
+    /// The next event; `None` once every shard has been read to its end. Cancel safe.
     pub async fn next(&mut self) -> Option<Result<TailEvent>> {
         loop {
             if self.active == 0 {
@@ -155,7 +139,7 @@ impl<S: ShardSource> Tail<S> {
                 }
             }
             Message::Positioned => {
-                // Shards that come up later count no more.
+                // Shards found later do not count.
                 let last = self.unpositioned == 1;
                 self.unpositioned = self.unpositioned.saturating_sub(1);
                 return last.then_some(Ok(TailEvent::Started));
@@ -185,7 +169,7 @@ impl<S: ShardSource> Tail<S> {
     }
 }
 
-/// Lists the shards at the start: patient with a busy service, less so with one that is not there.
+/// Lists the shards at the start. Retries a busy service longer than one that cannot be reached.
 async fn first_list(source: &impl ShardSource, options: &TailOptions) -> Result<Vec<ShardInfo>> {
     let mut pace = Pace::new(options);
     let mut failures = 0;

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 
-/// A stream in memory: shards split and merge, iterators expire, reads are throttled, pages come empty.
+/// A stream in memory: shards split and merge, iterators expire, reads are throttled, pages can be empty.
 struct FakeStream {
     inner: Mutex<Inner>,
     started: Instant,
@@ -20,9 +20,9 @@ struct Inner {
     shards: Vec<FakeShard>,
     sequence: u64,
     rng: StdRng,
-    /// Per cent of reads that go wrong, each in a way of its own.
+    /// Percentage of reads that fail, each in a different way.
     trouble: u32,
-    /// How many times the next reads of pages find their iterator expired.
+    /// Number of next reads that find their iterator expired.
     expire_next: u32,
 }
 
@@ -227,7 +227,7 @@ fn no_follow(start: Start) -> TailOptions {
     }
 }
 
-/// Reads until the tail ends, or `count` records came.
+/// Reads until the tail ends, or `count` records were read.
 async fn collect(tail: &mut Tail<FakeStream>, count: usize) -> Vec<TailRecord> {
     let mut seen = Vec::new();
     while seen.len() < count {
@@ -251,7 +251,7 @@ fn sequences(records: &[TailRecord]) -> Vec<u64> {
         .collect()
 }
 
-/// Each of `expected` once, and rising for each key: keys move from parents to children only.
+/// Checks that each of `expected` was read once, in rising order per key: keys move from parents to children only.
 fn check_once_in_order(records: &[TailRecord], expected: impl Iterator<Item = u64>) {
     let seen = sequences(records);
     let set: HashSet<u64> = seen.iter().copied().collect();
@@ -570,7 +570,7 @@ proptest! {
             };
             let left = (last + 1 - first) as usize - seen.len();
             seen.extend(collect(&mut tail, left).await);
-            // Nothing more may come.
+            // No further records may follow.
             let more = timeout(Duration::from_secs(20), collect(&mut tail, 1)).await;
             assert!(more.is_err(), "more records than there are");
             check_once_in_order(&seen, first..=last);

@@ -1,4 +1,4 @@
-//! Itemised estimates of what was used.
+//! Itemised cost estimates.
 
 use serde::Serialize;
 
@@ -6,29 +6,23 @@ use super::{Money, Price, price_book};
 
 /// Bytes of a PUT payload unit. Source: "PUT payload unit", Kinesis Data Streams pricing.
 const PAYLOAD_UNIT: u64 = 25 * 1024;
-/// What on-demand ingestion rounds each record up to. Source: as above.
+/// On-demand ingestion rounds each record up to this size. Source: as above.
 const KB: u64 = 1024;
 
-/// Capacity mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// So many open shards.
-    Provisioned {
-        /// Number of open shards.
-        shards: u64,
-    },
+    /// A fixed number of open shards.
+    Provisioned { shards: u64 },
     /// Billed by use.
     OnDemand,
 }
 
-/// What was used of one stream.
+/// Usage of one stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
-    /// Where.
     pub region: String,
-    /// How it is billed.
     pub mode: Mode,
-    /// Hours the stream existed. Count a begun hour as a whole one: that is an upper bound.
+    /// Hours the stream existed. Round up: the result is an upper bound.
     pub hours: u64,
     /// The sum of [`payload_units`] of all records put.
     pub put_units: u64,
@@ -36,49 +30,46 @@ pub struct Usage {
     pub bytes_in: u64,
     /// Bytes read with GetRecords by all readers.
     pub bytes_out: u64,
-    /// Shard-level metrics that are on, times open shards.
+    /// Enabled shard-level metrics, times open shards.
     pub shard_level_metrics: u64,
 }
 
 /// One item of an estimate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Line {
-    /// What is billed, as on AWS's bill: `shard hours`.
+    /// Name on AWS's bill: `shard hours`.
     pub item: &'static str,
-    /// How many of it.
     pub quantity: u64,
     /// The unit of `quantity`: `shard-hours`, `units`, `bytes`.
     pub unit: &'static str,
-    /// What it costs.
     pub amount: Money,
 }
 
-/// What something costs, item by item.
+/// An itemised estimate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Estimate {
-    /// The region.
     pub region: String,
-    /// When the prices were checked; `None` where no prices are known for the region.
+    /// When the prices were checked; `None` if the region has no prices.
     pub as_of: Option<&'static str>,
-    /// Where the prices were found.
+    /// Source of the prices.
     pub source: Option<&'static str>,
-    /// The items; empty where no prices are known.
+    /// The items; empty without prices.
     pub lines: Vec<Line>,
-    /// The sum; `None` where no prices are known.
+    /// The total; `None` without prices.
     pub total: Option<Money>,
 }
 
-/// PUT payload units of one record of `bytes` bytes of data: 25 KB chunks, at least one.
+/// PUT payload units of a record with `bytes` bytes of data: 25 KB chunks, at least one.
 pub fn payload_units(bytes: u64) -> u64 {
     bytes.div_ceil(PAYLOAD_UNIT).max(1)
 }
 
-/// Bytes that on-demand ingestion bills for one record of `bytes` bytes of data: rounded up to 1 KB, at least that.
+/// Bytes billed on demand for a record with `bytes` bytes of data: rounded up to 1 KB, at least 1 KB.
 pub fn billed_bytes(bytes: u64) -> u64 {
     bytes.div_ceil(KB).max(1).saturating_mul(KB)
 }
 
-/// What `usage` costs on AWS.
+/// Cost of `usage` on AWS.
 pub fn so_far(usage: &Usage) -> Estimate {
     let Some(book) = price_book(&usage.region) else {
         return Estimate {

@@ -1,4 +1,4 @@
-//! Amounts of money, exact to a billionth of a dollar.
+//! Amounts in US dollars, exact to a billionth.
 
 use std::fmt;
 use std::iter::Sum;
@@ -23,7 +23,7 @@ impl Money {
         self.0
     }
 
-    /// The amount with `decimals` digits (at most 9) after the point, halves rounded up: `11.38`.
+    /// The amount with `decimals` digits (at most 9) after the decimal point, rounded half up: `11.38`.
     pub fn rounded(self, decimals: u32) -> String {
         let decimals = decimals.min(9);
         let unit = 10i128.pow(9 - decimals);
@@ -38,7 +38,7 @@ impl Money {
     }
 }
 
-/// `$11.38`; below a dollar with four decimals, so that small things show.
+/// `$11.38`; amounts below a dollar have four decimals.
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
@@ -50,7 +50,7 @@ impl fmt::Display for Money {
     }
 }
 
-/// As a decimal number in a string: JSON's numbers would round it.
+/// A decimal number in a string: a JSON number could be rounded.
 impl Serialize for Money {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let text = self.rounded(9);

@@ -1,17 +1,16 @@
-//! Prices with their source. Regions without a row here have no known price.
+//! Prices with their source. Only the regions listed here have prices.
 
 use super::Money;
 
-/// Bytes of what AWS bills as a gigabyte.
+/// Bytes of a gigabyte as AWS bills it.
 const GB: u64 = 1 << 30;
 
-/// Hours of the month that AWS's monthly prices are divided by.
+/// Hours of a month in AWS's monthly prices.
 const HOURS_A_MONTH: u64 = 730;
 
-/// A price: so much for so many units.
+/// A price for a number of units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Price {
-    /// The amount for `per` units.
     pub amount: Money,
     /// Number of units, such as 1,000,000 payload units or the bytes of a GB.
     pub per: u64,
@@ -25,7 +24,7 @@ impl Price {
         }
     }
 
-    /// What `quantity` units cost, to the billionth of a dollar, halves rounded up.
+    /// Price of `quantity` units, to the billionth of a dollar, rounded half up.
     pub fn of(&self, quantity: u64) -> Money {
         let per = i128::from(self.per.max(1));
         let exact = self.amount.nanos().saturating_mul(i128::from(quantity));
@@ -61,20 +60,16 @@ pub struct OnDemand {
     pub consumer_bytes: Price,
 }
 
-/// The prices of one region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PriceBook {
-    /// The region these prices are for.
     pub region: &'static str,
     /// When they were last checked.
     pub as_of: &'static str,
-    /// Where they were found.
+    /// Source of the prices.
     pub source: &'static str,
-    /// Provisioned mode.
     pub provisioned: Provisioned,
-    /// On-demand mode.
     pub on_demand: OnDemand,
-    /// An hour of one shard-level metric: billed as a CloudWatch custom metric, by the hour.
+    /// An hour of one shard-level metric, billed hourly as a CloudWatch custom metric.
     /// Source: https://aws.amazon.com/cloudwatch/pricing/.
     pub metric_hour: Price,
 }
@@ -99,7 +94,7 @@ static BOOKS: &[PriceBook] = &[PriceBook {
     metric_hour: Price::new(300_000_000, HOURS_A_MONTH),
 }];
 
-/// The prices of `region`; `None` where none are known.
+/// The prices of `region`; `None` if unknown.
 pub fn price_book(region: &str) -> Option<&'static PriceBook> {
     BOOKS.iter().find(|book| book.region == region)
 }

@@ -500,7 +500,7 @@ impl<'a> Changer<'a> {
             )
         };
         let until = |refusal: &SdkError<E, HttpResponse>| what(refusal).map(|_| deadline);
-        // Where the user wants to stop, the refusal itself is the error.
+        // On a stop or a timeout, return the refusal itself.
         let tell = |refusal: &SdkError<E, HttpResponse>, _: Duration| {
             what(refusal).is_some_and(|what| (self.pause)(what).is_ok())
         };

@@ -1,4 +1,4 @@
-//! A stream's figures over a window of time, read with GetMetricData.
+//! A stream's metrics over a time range, read with GetMetricData.
 //!
 //! Source of names and statistics: "Monitoring the Amazon Kinesis Data Streams Service with Amazon CloudWatch",
 //! Kinesis developer guide.
@@ -16,18 +16,15 @@ use crate::context::Context;
 use crate::stream::{Listing, shards};
 use ground::error::{self, Result};
 
-/// What one shard takes a second. Source: "Quotas and limits", Kinesis developer guide.
+/// Write limits of a shard per second. Source: "Quotas and limits", Kinesis developer guide.
 const SHARD_BYTES: f64 = 1024.0 * 1024.0;
 const SHARD_RECORDS: f64 = 1000.0;
 
-/// What is taken of each period.
+/// Statistic of each period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Statistic {
-    /// The sum of all values.
     Sum,
-    /// The average of all values.
     Average,
-    /// The largest value.
     Maximum,
 }
 
@@ -47,25 +44,23 @@ impl Statistic {
 pub struct Point {
     /// Start of the period, in seconds since the epoch.
     pub at: i64,
-    /// Value of the period.
     pub value: f64,
-    /// Number of values behind an average; 1 where that is not known.
+    /// Number of values in an average; 1 if unknown.
     pub weight: f64,
 }
 
-/// One metric over the window.
+/// One metric over the time range.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// What is measured.
     pub spec: &'static Spec,
-    /// The shard, for metrics of shards.
+    /// The shard, for shard-level metrics.
     pub shard: Option<String>,
     /// Periods with data, oldest first.
     pub points: Vec<Point>,
 }
 
 impl Series {
-    /// The window's total, average or maximum, as the statistic asks; `None` without data.
+    /// The total, average or maximum over the time range, by statistic; `None` without data.
     pub fn figure(&self) -> Option<f64> {
         if self.points.is_empty() {
             return None;
@@ -87,7 +82,7 @@ impl Series {
         self.points.iter().map(|point| point.value).reduce(f64::max)
     }
 
-    /// A value for each period of the window; `None` where there is no data.
+    /// A value for each period of the time range; `None` where there is no data.
     pub fn slots(&self, window: &Window) -> Vec<Option<f64>> {
         let mut slots = vec![None; window.periods()];
         for point in &self.points {
@@ -100,40 +95,37 @@ impl Series {
     }
 }
 
-/// How much of the write capacity the busiest period used, in percent.
+/// Share of the write capacity used in the busiest period, in percent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Utilisation {
     /// Open shards now.
     pub shards: i32,
-    /// Of 1 MiB/s a shard; `None` without data.
+    /// Of 1 MiB/s per shard; `None` without data.
     pub bytes: Option<f64>,
-    /// Of 1,000 records/s a shard; `None` without data.
+    /// Of 1,000 records/s per shard; `None` without data.
     pub records: Option<f64>,
 }
 
-/// All figures of a stream.
+/// All metrics of a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StreamMetrics {
-    /// The stream's name.
     pub stream: String,
-    /// Its region.
     pub region: String,
-    /// From when to when, in which steps.
     pub window: Window,
-    /// The metrics, in the order they are shown; of the stream first, then shard by shard.
+    /// The metrics, in display order: of the stream first, then shard by shard.
     pub series: Vec<Series>,
-    /// For provisioned streams.
+    /// For provisioned streams only.
     pub utilisation: Option<Utilisation>,
 }
 
 impl StreamMetrics {
-    /// Whether nothing was measured at all.
+    /// Whether there is no data at all.
     pub fn is_empty(&self) -> bool {
         self.series.iter().all(|series| series.points.is_empty())
     }
 }
 
-/// Reads the figures of `stream` over `window`; with `shard_level` also those of each shard.
+/// Reads the metrics of `stream` over `window`; with `shard_level` also those of each shard.
 ///
 /// # Errors
 /// When the stream does not exist or a call fails.
@@ -152,7 +144,7 @@ pub async fn read(
         .await
         .map_err(|e| error::aws::failed(what(), e))?;
     let ids = if shard_level {
-        // Closed ones too: they may have figures within the window.
+        // Closed shards too: they may have data in the time range.
         let all = shards::list(context, stream, &Listing::All).await?;
         all.all().iter().map(|shard| shard.id.clone()).collect()
     } else {

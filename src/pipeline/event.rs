@@ -1,4 +1,4 @@
-//! What happens while a pipeline is changed, for whoever renders it.
+//! Progress of changes to a pipeline, for display.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use ground::error::{Error, Result};
 use ground::exit::Exit;
 use ground::stop::Stop;
 
-/// Where events go. Called from async code: must not block.
+/// Receives events. Called from async code: must not block.
 pub type Events<'a> = &'a (dyn Fn(Event) + Send + Sync);
 
 /// One thing that happened to one resource.
@@ -83,7 +83,7 @@ impl Outcome {
     }
 }
 
-/// One resource's part of a run: a voice, and an ear for the wish to stop.
+/// One resource's part of a run: reports events, and checks whether the user stopped the run.
 pub struct Step<'a> {
     id: &'a str,
     kind: &'a str,
@@ -105,7 +105,7 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// Notes that a call was made that may have had its effect, even if what it belongs to fails later.
+    /// Records that a call was made that may have taken effect, even if the change fails later.
     pub fn touched(&self) {
         self.touched.store(true, Ordering::Relaxed);
     }
@@ -119,7 +119,7 @@ impl<'a> Step<'a> {
         self.say(What::Doing(what.into()));
     }
 
-    /// Says that something takes its time.
+    /// Reports that a step takes time.
     pub fn waiting(&self, what: impl Into<String>) {
         self.say(What::Waiting(what.into()));
     }
@@ -137,7 +137,7 @@ impl<'a> Step<'a> {
         });
     }
 
-    /// Refuses to begin anything more once the user wants to stop.
+    /// Fails once the user has stopped the run, before a new change begins.
     ///
     /// # Errors
     /// Exit 130.
@@ -154,8 +154,8 @@ impl<'a> Step<'a> {
         self.stop.is_set()
     }
 
-    /// Runs a change that says on `pause` when it is about to do nothing but wait. Only there it is left off once the user
-    /// wants to stop, so that no changing call is cut off in the middle.
+    /// Runs a change that announces on `pause` when it only waits. A stop cancels it only there, so that no changing
+    /// call is cut off.
     ///
     /// # Errors
     /// As the change; exit 130 when stopped.

@@ -1,4 +1,4 @@
-//! Walks a graph: what needs nothing of each other runs at once, what needs something waits for it.
+//! Walks a graph in parallel: a node starts once the nodes it depends on are done.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -21,7 +21,7 @@ pub(super) enum Way {
     Backward,
 }
 
-/// What became of a node.
+/// Result of a node.
 #[derive(Debug)]
 pub(super) enum Reached<T> {
     /// Its work came to its end.
@@ -34,8 +34,8 @@ pub(super) enum Reached<T> {
     Stopped,
 }
 
-/// Does `work` for every node. A failure keeps back the nodes behind it, not the others; once `stop` is set no node is
-/// begun and those that run are waited for.
+/// Does `work` for every node. A failure skips the nodes that depend on it, not the others; once `stop` is set, no node
+/// begins and running ones are completed.
 pub(super) async fn walk<T, F, Fut>(graph: &Graph, way: Way, stop: &Stop, work: F) -> Vec<Reached<T>>
 where
     F: Fn(usize) -> Fut,

@@ -1,12 +1,12 @@
-//! Records gathered up to the limits of one PutRecords request.
+//! Batches of records within the limits of one PutRecords request.
 
 /// Limits of one request. The default is PutRecords' own: 500 records, 10 MiB with partition keys.
 /// Source: PutRecords, Kinesis API reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchLimits {
-    /// Records at most.
+    /// Maximum number of records.
     pub records: usize,
-    /// Data and partition keys at most, in bytes.
+    /// Maximum size of data and partition keys, in bytes.
     pub bytes: usize,
 }
 
@@ -28,7 +28,6 @@ pub struct Batch<T> {
 }
 
 impl<T> Batch<T> {
-    /// An empty batch.
     pub fn new(limits: BatchLimits) -> Self {
         Self {
             items: Vec::new(),
@@ -37,35 +36,34 @@ impl<T> Batch<T> {
         }
     }
 
-    /// Whether an item of `size` bytes may still come in. An empty batch takes any item: a record that alone is
-    /// over the limit is for the service to refuse, not to be lost here.
+    /// Whether an item of `size` bytes fits. An empty batch accepts any item: the service must reject a record that is
+    /// too large on its own, so that it is reported.
     pub fn fits(&self, size: usize) -> bool {
         self.items.is_empty()
             || (self.items.len() < self.limits.records && self.bytes + size <= self.limits.bytes)
     }
 
-    /// Takes `item`. The caller has asked [`Batch::fits`].
+    /// Adds `item`. The caller must check [`Batch::fits`] first.
     pub fn push(&mut self, item: T, size: usize) {
         self.items.push(item);
         self.bytes += size;
     }
 
-    /// How many items it holds.
+    /// Number of items.
     pub fn len(&self) -> usize {
         self.items.len()
     }
 
-    /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// The sum of the sizes, in bytes.
+    /// Total size, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The items, in the order they came.
+    /// The items, in the order they were added.
     pub fn into_items(self) -> Vec<T> {
         self.items
     }

@@ -1,4 +1,4 @@
-//! The loop that reads, sends, counts and sends again.
+//! The loop that reads, sends, counts and retries.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -17,17 +17,17 @@ use crate::record::Record;
 use ground::backoff::Backoff;
 use ground::error::Error;
 
-/// What a record costs beside its data and key, in bytes.
+/// Overhead of a record in memory besides its data and key, in bytes.
 const OVERHEAD: usize = 160;
-/// While so many batches wait to be sent again, nothing new is read.
+/// Reading pauses while this many batches wait to be retried.
 const WAITING_BATCHES: usize = 4;
 
 type Events<'a> = &'a mut (dyn FnMut(PutEvent<'_>) + Send);
 
-/// Sends everything that comes through `input`, until it ends, `stop` resolves, or the target refuses it all.
+/// Sends all records from `input`, until it ends, `stop` resolves, or the target rejects every request.
 ///
-/// After `stop`, nothing new is sent; what is in flight is waited for, and every record that was read and is not
-/// acknowledged comes back as [`PutEvent::Unsent`].
+/// After `stop`, no new request is sent, requests in flight are completed, and every record that was read but not
+/// acknowledged is reported as [`PutEvent::Unsent`].
 pub async fn put<T: Transport>(
     mut input: mpsc::Receiver<Input>,
     transport: Arc<T>,
@@ -52,7 +52,7 @@ pub async fn put<T: Transport>(
             () = sleep_until(wake.unwrap_or(started)), if wake.is_some() => {}
         }
     }
-    // Whoever feeds it is done: what is left in the channel is all there is.
+    // The input is closed: only the records already in the channel remain.
     let input_ended = engine.drained || input.sender_strong_count() == 0;
     input.close();
     while let Some(next) = input.recv().await {
@@ -68,17 +68,17 @@ pub async fn put<T: Transport>(
     }
 }
 
-/// A record and its history.
+/// A record and its attempts.
 #[derive(Debug)]
 struct Pending {
     record: Record,
-    /// Failed tries so far.
+    /// Failed attempts so far.
     tries: u32,
     /// When it was first sent.
     since: Option<Instant>,
 }
 
-/// A record to be sent again at `due`; the earliest is the greatest, as the heap wants it.
+/// A record to retry at `due`. The earliest compares greatest, because the heap is a max-heap.
 #[derive(Debug)]
 struct Waiting {
     due: Instant,
@@ -106,10 +106,10 @@ impl PartialEq for Waiting {
 
 impl Eq for Waiting {}
 
-/// A request and its answer.
+/// A request and its response.
 struct Flight {
     records: Vec<Record>,
-    /// Tries and first try of each record.
+    /// Attempts and first attempt of each record.
     history: Vec<(u32, Instant)>,
     answer: Result<Vec<EntryOutcome>, PutError>,
 }
@@ -121,20 +121,20 @@ struct Engine<'a, T> {
     /// Read, not yet sent.
     fresh: VecDeque<Record>,
     fresh_bytes: usize,
-    /// When a batch that is not full is sent anyway.
+    /// When an incomplete batch is sent.
     linger_until: Option<Instant>,
     waiting: BinaryHeap<Waiting>,
     flying: JoinSet<Flight>,
     window: Window,
     shards: ShardPaces,
-    /// Bytes of everything read and not settled.
+    /// Size of all records that are read and not settled, in bytes.
     held: usize,
-    /// The input has ended by itself.
+    /// The end of the input was reached.
     drained: bool,
-    /// Set when nothing new may be sent, or once the input is faulty.
+    /// Set when nothing new may be sent, or once the input has an error.
     end: Option<PutEnd>,
     summary: PutSummary,
-    /// When the target last answered a request, or the start.
+    /// When the target last responded, or the start.
     last_success: Instant,
 }
 
@@ -159,7 +159,7 @@ impl<'a, T: Transport> Engine<'a, T> {
         }
     }
 
-    /// Whether nothing new may be sent. A fault of the input lets what stands before it be sent.
+    /// Whether nothing new may be sent. After an input error, the records before it are still sent.
     fn is_stopping(&self) -> bool {
         matches!(self.end, Some(PutEnd::Interrupted | PutEnd::Aborted(_)))
     }
@@ -178,7 +178,7 @@ impl<'a, T: Transport> Engine<'a, T> {
             && self.waiting.len() < self.options.limits.records * WAITING_BATCHES
     }
 
-    /// Takes what the input gives; `None` is its end.
+    /// Handles one input message; `None` is the end of the input.
     fn take(&mut self, next: Option<Input>) {
         match next {
             Some(Input::Records(records)) => {
@@ -205,7 +205,7 @@ impl<'a, T: Transport> Engine<'a, T> {
         !self.is_stopping() && self.window.allows(self.flying.len())
     }
 
-    /// When to look again although nothing happened.
+    /// The next time at which work is due without a new event.
     fn wake_at(&self) -> Option<Instant> {
         if !self.may_send() {
             return None;
@@ -222,7 +222,7 @@ impl<'a, T: Transport> Engine<'a, T> {
         }
     }
 
-    /// Whether a batch is worth sending: full, or no longer worth waiting for.
+    /// Whether to send a batch: it is full, or has waited long enough.
     fn is_ready(&self, now: Instant) -> bool {
         let retry = self.waiting.peek().is_some_and(|waiting| waiting.due <= now);
         let limits = self.options.limits;
@@ -231,7 +231,7 @@ impl<'a, T: Transport> Engine<'a, T> {
         retry || full || (!self.fresh.is_empty() && lingered)
     }
 
-    /// Sends one batch: what is due again first, then what is new.
+    /// Sends one batch: retries that are due first, then new records.
     fn send(&mut self, now: Instant) {
         let mut batch = Batch::new(self.options.limits);
         while let Some(waiting) = self.waiting.peek() {
@@ -294,7 +294,7 @@ impl<'a, T: Transport> Engine<'a, T> {
                 self.settle_failure(pending.collect(), throttled, error);
             }
             Err(PutError::Fatal(error)) => {
-                // Handed back at the end, as never sent.
+                // Reported at the end as never sent.
                 for pending in pending {
                     self.fresh.push_back(pending.record);
                 }
@@ -307,7 +307,7 @@ impl<'a, T: Transport> Engine<'a, T> {
     fn settle_entries(&mut self, pending: impl Iterator<Item = Pending>, outcomes: Vec<EntryOutcome>) {
         let now = Instant::now();
         self.last_success = now;
-        // Records throttled by shard ("" where the message names none).
+        // Throttled records by shard ("" where the message names none).
         let mut throttled: BTreeMap<String, u64> = BTreeMap::new();
         let mut took = std::collections::BTreeSet::new();
         for (pending, outcome) in pending.zip(outcomes) {
@@ -351,7 +351,7 @@ impl<'a, T: Transport> Engine<'a, T> {
         }
     }
 
-    /// A whole request failed, perhaps after it was stored: sent again all the same.
+    /// Handles the failure of a whole request. It may have been stored; it is sent again all the same.
     fn settle_failure(&mut self, pending: Vec<Pending>, throttled: bool, error: Error) {
         let now = Instant::now();
         let failed = self.summary.failed;
@@ -367,7 +367,7 @@ impl<'a, T: Transport> Engine<'a, T> {
         for pending in pending {
             self.again(pending, due, || error.chain().join(": "));
         }
-        // Nothing gets through at all: the rest of a long input would only wait its turn to fail.
+        // No request succeeds: the rest of a long input would fail as well.
         if self.summary.failed > failed && now.duration_since(self.last_success) >= self.options.retry_for {
             self.abort(error);
         }
@@ -378,7 +378,7 @@ impl<'a, T: Transport> Engine<'a, T> {
         Backoff::new(self.options.backoff, self.options.max_backoff).jitter(0.0, 1.0)
     }
 
-    /// Sends a record again at `due`, or gives it up where that is too late.
+    /// Retries a record at `due`, or gives up where that is too late.
     fn again(&mut self, mut pending: Pending, due: Instant, reason: impl Fn() -> String) {
         let since = pending.since.unwrap_or(due);
         if due.duration_since(since) < self.options.retry_for || self.is_stopping() {
@@ -400,7 +400,7 @@ impl<'a, T: Transport> Engine<'a, T> {
         }
     }
 
-    /// Hands back what will not be sent, in the order of the input.
+    /// Reports all records that will not be sent, in the order of the input.
     fn give_up(&mut self) {
         let fresh = std::mem::take(&mut self.fresh);
         let waiting = std::mem::take(&mut self.waiting);

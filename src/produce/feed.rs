@@ -1,4 +1,4 @@
-//! Reads records on a thread of its own and hands them to the engine in small bundles.
+//! Reads records on a separate thread and sends them to the engine in small bundles.
 
 use std::io::Read;
 
@@ -7,16 +7,16 @@ use tokio::sync::mpsc;
 use super::Input;
 use crate::record::{Record, RecordReader};
 
-/// A bundle is handed on at this many records or bytes.
+/// A bundle is sent at this many records or bytes.
 const BUNDLE_RECORDS: usize = 500;
 const BUNDLE_BYTES: usize = 1024 * 1024;
-/// Bundles waiting for the engine. With records of 10 MiB, the most a stream can be set to, 22 MiB.
+/// Bundles waiting for the engine. With records of 10 MiB, the maximum of a stream, 22 MiB.
 const BUNDLES: usize = 2;
 
-/// What the engine reads from; it ends when the input does.
+/// The engine's input; it ends when the input does.
 pub type Feed = mpsc::Receiver<Input>;
 
-/// Starts to read `reader`. Stops by itself once the feed is dropped, unless the input makes it wait for ever.
+/// Starts reading `reader`. Ends once the feed is dropped, unless the input blocks forever.
 ///
 /// Must be called within a tokio runtime.
 pub fn feed<R: Read + Send + 'static>(mut reader: RecordReader<R>) -> Feed {
@@ -26,7 +26,7 @@ pub fn feed<R: Read + Send + 'static>(mut reader: RecordReader<R>) -> Feed {
         let mut bytes = 0;
         loop {
             let full = bundle.len() >= BUNDLE_RECORDS || bytes >= BUNDLE_BYTES;
-            // Nothing that is complete waits for a writer that pauses.
+            // Complete records are sent before waiting for a writer that pauses.
             if (full || (!bundle.is_empty() && reader.may_wait())) && !hand_on(&sender, &mut bundle) {
                 return;
             } else if bundle.is_empty() {
@@ -43,7 +43,7 @@ pub fn feed<R: Read + Send + 'static>(mut reader: RecordReader<R>) -> Feed {
                 }
                 Err(fault) => {
                     if hand_on(&sender, &mut bundle) {
-                        // Only fails where nobody listens any more.
+                        // Fails only where the receiver was dropped.
                         let _ = sender.blocking_send(Input::Fault(fault));
                     }
                     return;
@@ -54,7 +54,7 @@ pub fn feed<R: Read + Send + 'static>(mut reader: RecordReader<R>) -> Feed {
     feed
 }
 
-/// Hands on what was gathered; `false` when nobody takes it.
+/// Sends the gathered records; `false` when the receiver was dropped.
 fn hand_on(sender: &mpsc::Sender<Input>, bundle: &mut Vec<Record>) -> bool {
     bundle.is_empty()
         || sender

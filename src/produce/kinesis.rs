@@ -12,22 +12,21 @@ use crate::record::{DEFAULT_MAX_RECORD_BYTES, Record};
 use ground::error::aws::Retry;
 use ground::error::{self, Error, Result};
 
-/// Sends to one stream.
 #[derive(Debug, Clone)]
 pub struct KinesisTransport {
     client: Client,
     stream: String,
 }
 
-/// What the stream says about itself that `put` must know.
+/// Properties of the stream that `put` needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamLimits {
-    /// The largest record, data and partition key together, in bytes.
+    /// Maximum record size, data and partition key together, in bytes.
     pub max_record_bytes: usize,
 }
 
 impl KinesisTransport {
-    /// Sends to `stream` with `client`, which tries each request once: the engine retries by record.
+    /// Sends to `stream` with `client`, which must not retry: the engine retries by record.
     pub fn new(client: Client, stream: impl Into<String>) -> Self {
         Self {
             client,
@@ -37,7 +36,7 @@ impl KinesisTransport {
 }
 
 impl StreamLimits {
-    /// Asks the stream (DescribeStreamSummary).
+    /// Describes the stream (DescribeStreamSummary).
     ///
     /// # Errors
     /// When there is no such stream, it cannot take records yet, or the call fails.

@@ -1,4 +1,4 @@
-//! What was sent, counted honestly.
+//! Counts of what was sent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,11 +8,10 @@ use crate::record::Record;
 /// The counts of one run. Once it is over, `read` = `acknowledged` + `failed` + `stopped`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PutSummary {
-    /// Records taken from the input.
     pub read: u64,
-    /// Records the stream has stored.
+    /// Records stored by the stream.
     pub acknowledged: u64,
-    /// Records given up after their time was over.
+    /// Records given up after their retry time.
     pub failed: u64,
     /// Records read but not acknowledged when the run was stopped.
     pub stopped: u64,
@@ -20,20 +19,18 @@ pub struct PutSummary {
     pub retries: u64,
     /// Data and partition keys acknowledged, in bytes.
     pub bytes: u64,
-    /// What each shard took, by shard id.
+    /// Counts of each shard, by shard id.
     pub shards: BTreeMap<String, ShardSummary>,
-    /// The last record taken from the input: its number, from 1.
+    /// Number of the last record taken from the input, from 1.
     pub last_number: u64,
     /// The line that record starts on, from 1.
     pub last_line: u64,
-    /// How long it took.
     pub elapsed: Duration,
 }
 
-/// What one shard took.
+/// Counts of one shard.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ShardSummary {
-    /// Records.
     pub records: u64,
     /// Data and partition keys, in bytes.
     pub bytes: u64,

@@ -12,24 +12,24 @@ use tokio::time::sleep;
 use super::*;
 use crate::record::{FaultKind, ReadOptions, RecordReader};
 
-/// What the fake does with one request.
+/// Response of the fake to one request.
 #[derive(Debug, Clone, Copy)]
 enum Act {
-    /// Stores everything.
+    /// Stores all records.
     Store,
-    /// Throttles about this share of the records (per cent).
+    /// Throttles about this percentage of the records.
     Throttle(u32),
-    /// Fails about this share of the records inside the service.
+    /// Fails about this percentage of the records with an internal error.
     Internal(u32),
     /// Fails without storing anything.
     Lose,
-    /// Stores everything, but the answer never comes.
+    /// Stores all records, but the response is lost.
     StoreAndLose,
-    /// Refuses for good.
+    /// Fails permanently.
     Deny,
 }
 
-/// Follows a script, then stores everything.
+/// Follows a script, then stores all records.
 struct Fake {
     script: Mutex<std::collections::VecDeque<Act>>,
     /// Partition keys as stored.
@@ -39,7 +39,7 @@ struct Fake {
     limits: BatchLimits,
     flying: AtomicUsize,
     most_flying: AtomicUsize,
-    /// What the script's last act is repeated for, once it is over.
+    /// Number of times the last step is repeated.
     for_ever: Option<Act>,
 }
 
@@ -132,7 +132,7 @@ fn record(number: u64, size: usize) -> Record {
     }
 }
 
-/// A run: its outcome, and the numbers of the records that came back unsent.
+/// A run: its result, and the numbers of the records reported as unsent.
 struct Run {
     outcome: PutOutcome,
     unsent: HashMap<u64, Unsent>,
@@ -140,7 +140,7 @@ struct Run {
 }
 
 impl Run {
-    /// Every record read is acknowledged or came back, and nothing both.
+    /// Every record read is either acknowledged or reported as unsent, never both.
     fn check_counts(&self) {
         let summary = &self.outcome.summary;
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Entries of the AWS CLI's put-records shape, in and out.
+//! Reads and writes entries of the AWS CLI's put-records shape.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,7 @@ struct Entry<'a> {
     explicit_hash_key: Option<String>,
 }
 
-/// Whether `text` is an object with just the members of an entry.
+/// Whether `text` is an object with only the members of an entry.
 pub(super) fn is_entry(text: &[u8]) -> bool {
     serde_json::from_slice::<Entry<'_>>(text).is_ok()
 }
@@ -47,7 +47,7 @@ pub(super) fn parse(text: &str, number: u64, line: u64) -> Result<Record, FaultK
     })
 }
 
-/// The record as one line of the put-records shape, which [`super::RecordReader`] takes again.
+/// Writes the record as one line of the put-records shape, which [`super::RecordReader`] reads.
 pub fn to_entry_json(record: &Record) -> String {
     let entry = Entry {
         data: Cow::Owned(base64_simd::STANDARD.encode_to_string(&record.data)),

@@ -1,64 +1,59 @@
-//! What can be wrong with an input, and where.
+//! Errors of an input, and where they are.
 
 use std::io;
 
 use ground::error::Error;
 
-/// A fault of the input: what, in which record, and where.
+/// An error in the input: its kind and where it is.
 #[derive(Debug)]
 pub struct Fault {
-    /// What is wrong.
     pub kind: FaultKind,
-    /// The record it was found in, from 1; 0 where it is a fault of the whole input.
+    /// The record with the error, from 1; 0 for an error of the whole input.
     pub record: u64,
-    /// The line of the fault, from 1.
+    /// The line of the error, from 1.
     pub line: u64,
-    /// The column of the fault in bytes, from 1, where it is known that exactly.
+    /// The column of the error in bytes, from 1, where known.
     pub column: Option<u64>,
-    /// The line on which the value begins that the fault is in.
+    /// The line on which the value with the error starts.
     pub started: Option<u64>,
 }
 
-/// The kinds of faults.
 #[derive(Debug, thiserror::Error)]
 pub enum FaultKind {
     /// The input could not be read.
     #[error("could not be read")]
     Io(#[source] io::Error),
-    /// There is not a single record.
+    /// There are no records.
     #[error("holds no records")]
     Empty,
-    /// Bytes that are no text.
+    /// Binary data.
     #[error("is a binary file, not JSON")]
     Binary,
-    /// Text in two-byte units.
+    /// UTF-16 text.
     #[error("is UTF-16 text; records are read as UTF-8")]
     Utf16,
-    /// Text that does not start like JSON.
+    /// Text that does not start as JSON.
     #[error("is not JSON: it starts with {0:?}")]
     Unknown(String),
-    /// Not the grammar of JSON.
+    /// Invalid JSON.
     #[error("{0}")]
     Syntax(&'static str),
-    /// Bytes that are no UTF-8 inside JSON.
+    /// Invalid UTF-8 inside JSON.
     #[error("these bytes are not UTF-8")]
     NotUtf8,
-    /// More bytes than the stream takes in a record.
+    /// The record exceeds the stream's limit.
     #[error("larger than the stream takes ({limit} bytes, partition key included)")]
-    TooLarge {
-        /// The limit in bytes.
-        limit: usize,
-    },
-    /// A partition key of no characters.
+    TooLarge { limit: usize },
+    /// The partition key is empty.
     #[error("its partition key is empty")]
     KeyEmpty,
-    /// A partition key of more than 256 characters.
+    /// The partition key exceeds 256 characters.
     #[error("its partition key has {0} characters; 256 are allowed")]
     KeyTooLong(usize),
-    /// The field that holds the partition key is absent, or holds no text, number or boolean.
+    /// The partition key field is missing, or is not a string, number or boolean.
     #[error("it has no text or number in the field {0:?}")]
     NoKeyField(String),
-    /// The records bring their own keys.
+    /// The records have their own partition keys.
     #[error("brings its own partition keys")]
     OwnKeys,
     /// Not an entry of the put-records shape.
@@ -73,7 +68,7 @@ pub enum FaultKind {
 }
 
 impl Fault {
-    /// The fault as the user reads it; `input` names the input, such as its path. Exit 2.
+    /// The message for the user; `input` names the input, such as its path. Exit 2.
     pub fn into_error(self, input: &str) -> Error {
         use FaultKind as K;
         let Self {
@@ -88,7 +83,8 @@ impl Fault {
                 format!("{input} {}", self.kind)
             }
             (K::Syntax(what), Some(column)) => {
-                // In NDJSON the line that broke off says more than the one where that shows.
+                // In NDJSON, the line where the incomplete value starts is more useful than the line where parsing
+                // fails.
                 let begun = match started {
                     Some(started) if started < line => {
                         format!(", in the value that starts at line {started}")

@@ -1,7 +1,7 @@
-//! A JSON grammar checker that is fed piece by piece, so that a value's end and a fault's exact place are known
-//! without holding the value. Source of the grammar: RFC 8259.
+//! An incremental JSON syntax checker. It finds the end of a value and the exact position of an error without holding
+//! the value in memory. Source of the grammar: RFC 8259.
 
-/// Where in the grammar the next byte stands.
+/// State of the grammar before the next byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Value,
@@ -33,7 +33,7 @@ enum Container {
     Object,
 }
 
-/// What the grammar says is wrong.
+/// A syntax error.
 pub(super) type Complaint = &'static str;
 
 /// Checks one value.
@@ -75,7 +75,7 @@ impl Scanner {
         Ok(None)
     }
 
-    /// The input has ended: is the value whole?
+    /// Whether the value is complete at the end of the input.
     pub(super) fn finish(&mut self) -> Result<(), Complaint> {
         let number_ends = matches!(
             self.state,
@@ -87,7 +87,7 @@ impl Scanner {
         Err("the input ends too early")
     }
 
-    /// Takes one byte; `false` when it belongs to what comes after (a number has no end of its own).
+    /// Takes one byte; `false` when it belongs to what follows (only the next byte ends a number).
     fn step(&mut self, byte: u8) -> Result<bool, Complaint> {
         if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') && self.between_tokens() {
             return Ok(true);
@@ -259,18 +259,18 @@ impl Scanner {
     }
 }
 
-/// What stands at the start of a text.
+/// What a text starts with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ahead {
-    /// A whole value of this many bytes.
+    /// A complete value of this many bytes.
     Whole(usize),
-    /// The start of one.
+    /// The start of a value.
     Partial,
     /// No value.
     Broken,
 }
 
-/// The value that `text` starts with. A number at the very end counts as partial: more digits may follow.
+/// The value at the start of `text`. A number at the very end counts as partial: more digits may follow.
 pub(super) fn value_ahead(text: &[u8]) -> Ahead {
     match Scanner::new().feed(text) {
         Ok(Some(length)) => Ahead::Whole(length),

@@ -9,12 +9,12 @@ use serde_json::value::RawValue;
 
 use super::FaultKind;
 
-/// The rule for records whose format brings no key.
+/// Source of the partition key for formats without keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyRule {
-    /// A random key a record (128 bits in hexadecimal), so that shards fill evenly.
+    /// A random key per record (128 bits in hexadecimal), so that records spread evenly over shards.
     Random,
-    /// The same key for every record: one shard takes them all.
+    /// The same key for every record, so that all go to one shard.
     Constant(String),
     /// The text, number or boolean at this path of each JSON record.
     Field(Vec<String>),
@@ -50,7 +50,7 @@ fn text_at(text: &str, path: &[String]) -> Option<String> {
     }
 }
 
-/// The member `name` of the JSON object `text`; the last one where there are several, as most parsers take it.
+/// The member `name` of the JSON object `text`; the last one of several, as in most parsers.
 fn member<'a>(text: &'a str, name: &str) -> Option<&'a RawValue> {
     struct Find<'n>(&'n str);
     impl<'a> Visitor<'a> for Find<'_> {
@@ -72,7 +72,7 @@ fn member<'a>(text: &'a str, name: &str) -> Option<&'a RawValue> {
             Ok(found)
         }
     }
-    /// Borrows where nothing is escaped.
+    /// Borrows unless a character is escaped.
     #[derive(serde::Deserialize)]
     struct Key<'k>(#[serde(borrow)] Cow<'k, str>);
 

@@ -10,10 +10,10 @@ use super::source::Source;
 use super::{Fault, FaultKind, InputFormat, KeyRule, MAX_PARTITION_KEY_CHARS, ReadOptions, Record};
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
-/// How much of the input is looked at to tell text from binary.
+/// Number of bytes inspected to tell text from binary.
 const SAMPLE: usize = 4096;
 
-/// Reads records one at a time. After a fault or the end it only says the end again.
+/// Reads records one at a time. After an error or the end it returns the end again.
 #[derive(Debug)]
 pub struct RecordReader<R> {
     source: Source<R>,
@@ -37,12 +37,12 @@ enum Layout {
     Lines,
     /// One record.
     Text,
-    /// Nothing is left.
+    /// The end was reached.
     Over,
 }
 
 impl<R: Read> RecordReader<R> {
-    /// A reader of `input`. Reads in pieces of its own: `input` needs no buffer.
+    /// A reader of `input`, which needs no buffer of its own.
     pub fn new(input: R, options: ReadOptions) -> Self {
         Self {
             source: Source::new(input),
@@ -58,12 +58,12 @@ impl<R: Read> RecordReader<R> {
         self.source.taken
     }
 
-    /// Whether partition keys are random ones, made up while reading.
+    /// Whether partition keys are generated at random while reading.
     pub fn makes_up_keys(&self) -> bool {
         !self.entries && self.options.key == KeyRule::Random
     }
 
-    /// Whether the next record may have to wait for more input, as from a pipe whose writer pauses.
+    /// Whether reading the next record may block on more input, as from a pipe whose writer pauses.
     pub fn may_wait(&self) -> bool {
         self.source.available().iter().all(u8::is_ascii_whitespace)
     }
@@ -71,7 +71,7 @@ impl<R: Read> RecordReader<R> {
     /// The next record, `None` at the end.
     ///
     /// # Errors
-    /// The first fault of the input. An input without any record is a fault.
+    /// The first error of the input. An input without records is an error.
     pub fn read(&mut self) -> Result<Option<Record>, Fault> {
         let mut outcome = self.read_next();
         while matches!(outcome, Ok(Some(_))) && self.number <= self.options.skip {
@@ -103,13 +103,13 @@ impl<R: Read> RecordReader<R> {
         Ok(None)
     }
 
-    /// Finds out the layout from the start of the input, without taking more than its opening.
+    /// Detects the layout from the start of the input, reading no more than needed.
     fn detect(&mut self) -> Result<(), Fault> {
         if self.options.format == InputFormat::Text {
             self.layout = Layout::Text;
             return Ok(());
         }
-        // No more than a byte order mark needs: a pipe's writer may pause after its first record.
+        // Read only enough for a byte order mark: a pipe's writer may pause after its first record.
         while self.source.available().len() < BOM.len() && self.fill()? {}
         let sample = self.source.available();
         if sample.starts_with(BOM) {
@@ -155,7 +155,7 @@ impl<R: Read> RecordReader<R> {
         Ok(())
     }
 
-    /// An object opens the input: the AWS CLI's envelope, an entry, or a plain value.
+    /// Detects what an input that starts with an object is: the AWS CLI's envelope, an entry, or a plain value.
     fn detect_object(&mut self, format: InputFormat) -> Result<(), Fault> {
         let asked = format == InputFormat::PutRecords;
         let opening = loop {
@@ -177,7 +177,7 @@ impl<R: Read> RecordReader<R> {
         Ok(())
     }
 
-    /// Whether a whole entry stands `offset` bytes ahead, white space aside.
+    /// Whether a complete entry starts `offset` bytes ahead, after white space.
     fn starts_with_entry(&mut self, offset: usize) -> Result<bool, Fault> {
         loop {
             let ahead = self.source.available()[offset..].trim_ascii_start();
@@ -195,7 +195,7 @@ impl<R: Read> RecordReader<R> {
         }
     }
 
-    /// Reads on without taking anything; `false` at the end, or when more than a record can need was looked at.
+    /// Reads more without taking anything; `false` at the end, or beyond the maximum size of a record.
     fn look_further(&mut self) -> Result<bool, Fault> {
         if self.source.available().len() > self.text_limit(true) {
             return Ok(false);
@@ -211,7 +211,7 @@ impl<R: Read> RecordReader<R> {
         };
     }
 
-    /// Moves to the next element of the array; `false` when the array and the input are over.
+    /// Moves to the next element of the array; `false` at the end of the array and the input.
     fn next_element(&mut self, first: bool, envelope: bool) -> Result<bool, Fault> {
         match (self.skip_space()?, first) {
             (Some(b']'), _) => {
@@ -243,7 +243,7 @@ impl<R: Read> RecordReader<R> {
         Ok(true)
     }
 
-    /// Takes what may follow `Records` in the envelope: the stream's name, and the closing brace.
+    /// Reads what may follow `Records` in the envelope: the stream's name, and the closing brace.
     fn envelope_end(&mut self) -> Result<(), Fault> {
         loop {
             match self.skip_space()? {
@@ -339,7 +339,7 @@ impl<R: Read> RecordReader<R> {
         }
     }
 
-    /// Everything that is left, as one record.
+    /// The rest of the input as one record.
     fn whole(&mut self) -> Result<Option<Record>, Fault> {
         if self.number > 0 {
             return Ok(None);
@@ -383,7 +383,7 @@ impl<R: Read> RecordReader<R> {
         }
     }
 
-    /// A line without its end; `None` when the input is over.
+    /// A line without its line break; `None` at the end of the input.
     fn line_text(&mut self) -> Result<Option<Vec<u8>>, Fault> {
         let mut text = Vec::new();
         let line = self.source.line;
@@ -397,7 +397,7 @@ impl<R: Read> RecordReader<R> {
             }
             let end = available.iter().position(|&b| b == b'\n');
             let used = end.unwrap_or(available.len());
-            // One byte more, for the carriage return that is no part of the record.
+            // One byte more, for the carriage return, which is not part of the record.
             if text.len() + used > self.options.max_record_bytes + 1 {
                 self.number += 1;
                 let limit = self.options.max_record_bytes;
@@ -432,8 +432,8 @@ impl<R: Read> RecordReader<R> {
         }
     }
 
-    /// The longest JSON text that can still be a record. An entry's is longer than its data: base64, escaped
-    /// slashes, a key of 256 escaped characters, white space.
+    /// Maximum length of a record's JSON text. An entry's text is longer than its data: base64, escaped slashes, a key
+    /// of 256 escaped characters, white space.
     fn text_limit(&self, entry: bool) -> usize {
         let limit = self.options.max_record_bytes;
         if entry { limit * 2 + MEMBER_LIMIT } else { limit }
@@ -473,7 +473,7 @@ impl<R: Read> RecordReader<R> {
     }
 }
 
-/// The longest member of an envelope, and the room an entry needs beside its data.
+/// Maximum length of an envelope's member, and the overhead of an entry besides its data.
 const MEMBER_LIMIT: usize = 16 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -482,11 +482,11 @@ enum Opening {
     Envelope(usize),
     /// Another object.
     Plain,
-    /// Cannot be told yet.
+    /// Not known yet.
     Unclear,
 }
 
-/// Whether an object opens `text` whose first member an entry has; also where that cannot be told yet.
+/// Whether `text` opens an object whose first member is one of an entry; also where that is not known yet.
 fn may_be_entry(text: &[u8]) -> bool {
     let Some((brace, rest)) = text.split_first() else {
         return true;
@@ -548,7 +548,7 @@ fn envelope_opening(text: &[u8]) -> Opening {
     }
 }
 
-/// Whether there are control characters that no text has.
+/// Whether there are control characters that do not occur in text.
 fn is_binary(sample: &[u8]) -> bool {
     sample
         .iter()

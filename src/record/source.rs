@@ -1,19 +1,19 @@
-//! A window over the input that knows its line and column.
+//! A buffered input that tracks its line and column.
 
 use std::io::{ErrorKind, Read, Result};
 
 const WINDOW: usize = 64 * 1024;
 
-/// Reads `input` in pieces of at most [`WINDOW`] bytes, more only while the caller asks to look further ahead.
+/// Reads `input` in pieces of at most [`WINDOW`] bytes; more only when the caller needs to look further ahead.
 #[derive(Debug)]
 pub(super) struct Source<R> {
     input: R,
     window: Vec<u8>,
     start: usize,
     end: usize,
-    /// Of the first unread byte, from 1.
+    /// Line of the first unread byte, from 1.
     pub(super) line: u64,
-    /// Of the first unread byte, in bytes, from 1.
+    /// Column of the first unread byte, in bytes, from 1.
     pub(super) column: u64,
     /// Bytes taken so far.
     pub(super) taken: u64,
@@ -32,12 +32,12 @@ impl<R: Read> Source<R> {
         }
     }
 
-    /// What is read and not taken.
+    /// Bytes read and not taken.
     pub(super) fn available(&self) -> &[u8] {
         &self.window[self.start..self.end]
     }
 
-    /// Reads on, keeping what is not taken; `false` at the end of the input.
+    /// Reads more, keeping what is not taken; `false` at the end of the input.
     pub(super) fn fill(&mut self) -> Result<bool> {
         if self.start > 0 {
             self.window.copy_within(self.start..self.end, 0);
@@ -59,7 +59,7 @@ impl<R: Read> Source<R> {
         }
     }
 
-    /// The next byte, read if need be.
+    /// The next byte; reads more if needed.
     pub(super) fn peek(&mut self) -> Result<Option<u8>> {
         if self.start == self.end && !self.fill()? {
             return Ok(None);
@@ -81,13 +81,13 @@ impl<R: Read> Source<R> {
         self.taken += count as u64;
     }
 
-    /// Moves past bytes that are no part of the text, such as a byte order mark.
+    /// Skips bytes that are not part of the text, such as a byte order mark.
     pub(super) fn skip_unseen(&mut self, count: usize) {
         self.start += count;
         self.taken += count as u64;
     }
 
-    /// Moves past white space; the byte after it, if any.
+    /// Skips white space; returns the byte after it, if any.
     pub(super) fn skip_space(&mut self) -> Result<Option<u8>> {
         loop {
             let Some(_) = self.peek()? else { return Ok(None) };

@@ -37,7 +37,7 @@ fn data_of(text: &[u8], options: ReadOptions) -> Vec<String> {
         .collect()
 }
 
-/// The message of the fault in `text`, and the hint.
+/// The message of the error in `text`, and the hint.
 fn fault(text: impl AsRef<[u8]>) -> String {
     fault_with(text, ReadOptions::default())
 }
@@ -250,7 +250,7 @@ fn faulty_entries_are_refused_not_sent_as_they_are() {
     ");
 }
 
-/// Gives out `chunk` bytes at a time, as a slow pipe does.
+/// Reads `chunk` bytes at a time, like a slow pipe.
 struct Dribble<'a>(&'a [u8], usize);
 
 impl Read for Dribble<'_> {

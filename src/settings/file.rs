@@ -1,4 +1,4 @@
-//! `streamctl.toml`: a project's own defaults.
+//! `streamctl.toml`: the defaults of a project.
 
 use std::path::Path;
 
@@ -7,8 +7,7 @@ use serde::Deserialize;
 use super::TargetChoice;
 use ground::error::{Error, Result};
 
-/// The contents of `streamctl.toml`. Every key is optional; an unknown key is an error, so that a typing mistake
-/// does not silently mean a default.
+/// The contents of `streamctl.toml`. Every key is optional; an unknown key is an error, so that a typo is not ignored.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigFile {
@@ -29,7 +28,7 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Reads `path`; a file that is not there is the same as an empty one unless it was asked for by name.
+    /// Reads `path`; a missing file counts as empty unless the user named it.
     ///
     /// # Errors
     /// Exit 2 when the file cannot be read or parsed.

@@ -1,7 +1,7 @@
-//! Which cloud a command talks to.
+//! Selects the target.
 //!
-//! Order: `--target` › `--endpoint-url` › `AWS_ENDPOINT_URL` › `STREAMCTL_TARGET` › `streamctl.toml` › AWS if there
-//! is any sign of it › the local cloud.
+//! Order: `--target` › `--endpoint-url` › `AWS_ENDPOINT_URL` › `STREAMCTL_TARGET` › `streamctl.toml` › AWS if this
+//! machine is set up for it › the local cloud.
 
 use std::path::Path;
 
@@ -20,7 +20,6 @@ pub enum TargetChoice {
     Local,
 }
 
-/// Where commands go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// Amazon Web Services.
@@ -36,13 +35,13 @@ pub enum Target {
 pub enum TargetReason {
     /// A flag, variable or file names it.
     Asked,
-    /// This machine shows a sign of AWS: credentials, a profile, a role.
+    /// This machine is set up for AWS: credentials, a profile or a role.
     SignOfAws,
-    /// Nothing points to AWS.
+    /// Nothing indicates AWS.
     NoSignOfAws,
 }
 
-/// Variables that mean "this shell is set up for AWS".
+/// Variables that indicate AWS.
 /// Source: "Environment variables support" and "Standardized credential providers", AWS SDKs and Tools guide.
 const AWS_SIGNS: &[&str] = &[
     "AWS_ACCESS_KEY_ID",

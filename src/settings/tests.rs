@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
-/// A machine described by its variables and shared AWS files.
+/// A machine with these variables and shared AWS files.
 fn resolve(flags: &Flags, vars: &[(&str, &str)], files: &[&str], toml: &str) -> Result<Settings> {
     let vars: HashMap<String, String> = vars.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
     let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();

@@ -1,5 +1,5 @@
-//! Changes to one stream. Each waits for the stream to be ACTIVE before and after: the service takes one change at a
-//! time and refuses the others.
+//! Changes to one stream. Each waits for the stream to be ACTIVE before and after, because the service accepts one
+//! change at a time.
 
 mod rules;
 
@@ -24,35 +24,31 @@ use super::wait;
 use crate::context::Context;
 use ground::error::{self, Error, Result};
 
-/// The key that Kinesis owns, used for encryption where the user names none.
+/// The AWS managed key, the default for encryption.
 /// Source: StartStreamEncryption, Kinesis API reference.
 pub const AWS_MANAGED_KEY: &str = "alias/aws/kinesis";
 
-/// How much a stream is to take.
+/// The capacity of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Capacity {
-    /// This many shards, 1 to 10,000.
-    Provisioned {
-        /// Open shards.
-        shards: u32,
-    },
-    /// As much as comes.
+    /// A fixed number of shards, 1 to 10,000.
+    Provisioned { shards: u32 },
+    /// On demand.
     OnDemand,
 }
 
-/// A stream to be made.
+/// A stream to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewStream {
-    /// How much it is to take.
     pub capacity: Capacity,
-    /// Tags it carries from its first moment, at most 50.
+    /// Tags set at creation, at most 50.
     pub tags: BTreeMap<String, String>,
-    /// Largest record in KiB, 1,024 to 10,240; `None` for the service's default.
+    /// Maximum record size in KiB, 1,024 to 10,240; `None` for the service's default.
     pub max_record_size_kib: Option<u32>,
 }
 
-/// Changes one stream. Every method waits for ACTIVE, makes its change, waits for ACTIVE again and returns what the
-/// stream is then; where the stream is as wanted already, no changing call is made.
+/// Changes one stream. Every method waits for ACTIVE, makes its change, waits for ACTIVE again and returns the new
+/// state. If the stream already is as requested, no changing call is made.
 #[derive(Clone, Copy)]
 pub struct Changer<'a> {
     pub(super) ctx: &'a Context,
@@ -62,7 +58,7 @@ pub struct Changer<'a> {
 }
 
 impl<'a> Changer<'a> {
-    /// Changes the stream `name`, telling `events` what happens.
+    /// Changes the stream `name` and reports progress to `events`.
     pub fn new(ctx: &'a Context, name: &'a str, events: Events<'a>) -> Self {
         Self {
             ctx,
@@ -72,19 +68,18 @@ impl<'a> Changer<'a> {
         }
     }
 
-    /// Gives each change this long (15 minutes unless told, 30 days at most).
+    /// Sets the timeout of each change (default 15 minutes, at most 30 days).
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience.min(Duration::from_secs(30 * 24 * 60 * 60));
         self
     }
 
-    /// Creates the stream. A stream of that name that already carries all of `new.tags` (and there are some) is taken
-    /// for ours: an earlier attempt whose answer was lost.
+    /// Creates the stream. An existing stream of that name that has all of `new.tags` (at least one) counts as created
+    /// by an earlier attempt whose response was lost.
     ///
     /// # Errors
-    /// Exit 2 when `new` is out of range; exit 1 when there is another stream of that name, or a limit of the account
-    /// is in the way.
+    /// Exit 2 when `new` is out of range; exit 1 when another stream has that name, or an account limit is reached.
     pub async fn create(&self, new: &NewStream) -> Result<StreamState> {
         super::check_name(self.name)?;
         check_tags(&new.tags)?;
@@ -99,7 +94,7 @@ impl<'a> Changer<'a> {
             check_max_record_size(kib)?;
         }
         let deadline = self.deadline();
-        // The name of a stream on its way out is not free yet.
+        // The name of a stream that is being deleted is not free yet.
         let before = summary(self.ctx, self.name).await?;
         if before.is_some_and(|found| found.stream_status == sdk::StreamStatus::Deleting) {
             wait::wait_until_gone(self.ctx, self.name, deadline, self.events).await?;
@@ -120,7 +115,7 @@ impl<'a> Changer<'a> {
                 .fold(request, |request, (k, v)| request.tags(k, v));
             async move {
                 match request.send().await {
-                    // Here it means "exists", which no patience changes.
+                    // In this case the error means "exists": retrying does not help.
                     Err(e) if e.code() == Some("ResourceInUseException") => Ok(Err(e)),
                     other => other.map(Ok),
                 }
@@ -141,8 +136,8 @@ impl<'a> Changer<'a> {
         wait::wait_until_created(self.ctx, self.name, deadline, self.events).await
     }
 
-    /// Deletes the stream and waits until it is gone; fine where there is none. `with_consumers` deletes its registered
-    /// consumers too.
+    /// Deletes the stream and waits until it is gone. Succeeds if there is none. `with_consumers` also deletes its
+    /// registered consumers.
     ///
     /// # Errors
     /// Exit 1 when it has consumers and `with_consumers` is false.
@@ -182,7 +177,7 @@ impl<'a> Changer<'a> {
         wait::wait_until_gone(self.ctx, self.name, deadline, self.events).await
     }
 
-    /// Keeps records for `hours`, 24 to 8,760. A shorter time makes older records unreadable.
+    /// Sets the retention to `hours`, 24 to 8,760. A shorter retention makes older records unreadable.
     ///
     /// # Errors
     /// Exit 2 when out of range, exit 1 when the call fails.
@@ -225,7 +220,7 @@ impl<'a> Changer<'a> {
         }
     }
 
-    /// Encrypts new records with the KMS key `key` (alias, id or ARN), or no longer (`None`).
+    /// Encrypts new records with the KMS key `key` (alias, id or ARN), or stops encrypting (`None`).
     ///
     /// # Errors
     /// Exit 1 when the key cannot be used or the call fails.
@@ -260,14 +255,14 @@ impl<'a> Changer<'a> {
                 .await?;
             }
         }
-        // The service may show the key in another form than it was given.
+        // The service may return the key in another form.
         self.shown(deadline, "the encryption", &|s| {
             s.encryption.is_some() == key.is_some()
         })
         .await
     }
 
-    /// Turns exactly these shard-level metrics on, and the others off.
+    /// Enables exactly these shard-level metrics and disables the others.
     ///
     /// # Errors
     /// Exit 1 when a call fails.
@@ -329,7 +324,7 @@ impl<'a> Changer<'a> {
             return Ok(now);
         }
         let kinesis = self.ctx.kinesis();
-        // Removed first: there is room for 50 only. Neither call is given more than the 50 that it takes.
+        // Remove first: a stream has at most 50 tags. Each call takes at most 50.
         if !change.remove.is_empty() {
             self.step(format!("removing {}", counted(change.remove.len(), "tag")));
             self.call(deadline, "remove tags of", || {
@@ -407,7 +402,7 @@ impl<'a> Changer<'a> {
     }
 }
 
-/// What every change is made of.
+/// Steps shared by all changes.
 impl Changer<'_> {
     pub(super) fn deadline(&self) -> Instant {
         Instant::now() + self.patience
@@ -417,12 +412,12 @@ impl Changer<'_> {
         (self.events)(Event::Step { what: what.into() });
     }
 
-    /// The stream once it takes changes.
+    /// Waits until the stream accepts changes.
     pub(super) async fn ready(&self, deadline: Instant) -> Result<StreamState> {
         wait::wait_until_active(self.ctx, self.name, deadline, self.events).await
     }
 
-    /// The stream once it shows the change `what`.
+    /// Waits until the stream shows the change `what`.
     pub(super) async fn shown(
         &self,
         deadline: Instant,
@@ -432,7 +427,7 @@ impl Changer<'_> {
         wait::wait_until_shown(self.ctx, self.name, deadline, self.events, what, shown).await
     }
 
-    /// Makes a changing call until it is accepted; `what` completes "could not … stream NAME".
+    /// Repeats a changing call until it is accepted; `what` completes "could not … stream NAME".
     pub(super) async fn call<T, E, Sending>(
         &self,
         deadline: Instant,
@@ -448,9 +443,9 @@ impl Changer<'_> {
             .map_err(|e| self.failed(what, e))
     }
 
-    /// As [`Changer::call`], then waits until the stream shows the change `of` it. A refusal of what the stream shows
-    /// already is none: an earlier attempt was accepted and its answer lost, and the service refuses to change what is
-    /// as wanted.
+    /// As [`Changer::call`], then waits until the stream shows the change `of` it. If the call is rejected but the
+    /// stream already shows the change, an earlier attempt was accepted and its response lost: the service rejects a
+    /// change to the current value.
     pub(super) async fn call_until<T, E, Sending>(
         &self,
         deadline: Instant,
@@ -488,7 +483,7 @@ fn counted(number: impl ToString, thing: &str) -> String {
     format!("{number} {thing}{plural}")
 }
 
-/// Counts of the API are signed; ours are checked against limits far below the sign.
+/// The API's counts are signed; ours are checked against much smaller limits.
 pub(super) fn as_i32(n: u32) -> i32 {
     i32::try_from(n).unwrap_or(i32::MAX)
 }
@@ -513,7 +508,7 @@ fn key_hint(error: Error) -> Error {
 mod tests {
     use super::*;
 
-    /// Changes run in spawned tasks: this compiles only while their futures can be sent to one.
+    /// Changes run in spawned tasks: this compiles only while their futures are `Send`.
     #[allow(dead_code, reason = "checked by the compiler")]
     fn futures_can_be_spawned(ctx: &Context, events: Events<'_>, new: &NewStream) {
         fn sendable(_: impl Send) {}

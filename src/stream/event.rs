@@ -1,4 +1,4 @@
-//! What is happening to a stream while it is changed, for whoever renders it.
+//! Progress of changes to a stream, for display.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,10 +6,9 @@ use std::time::Duration;
 use super::state::Status;
 use ground::duration;
 
-/// Where events go. Called from async code: must not block.
+/// Receives events. Called from async code: must not block.
 pub type Events<'a> = &'a (dyn Fn(Event) + Send + Sync);
 
-/// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A change begins, such as "setting retention to 48 h".
@@ -17,21 +16,21 @@ pub enum Event {
         /// What is done, in words.
         what: String,
     },
-    /// The stream is not yet what is waited for.
+    /// The stream does not have the awaited state yet.
     Waiting {
-        /// Its status at the moment.
+        /// Its current status.
         status: Status,
-        /// How long this wait has taken so far.
+        /// Duration of this wait so far.
         elapsed: Duration,
     },
-    /// The service said "not now"; the call is made again.
+    /// The service rejected the call for now; it is retried.
     Retrying {
         /// The service's error code.
         code: String,
-        /// The pause before the next attempt.
+        /// Backoff before the next attempt.
         after: Duration,
     },
-    /// One step of a reshard begins.
+    /// A step of a reshard begins.
     Resharding {
         /// Open shards before the step.
         from: u32,
@@ -39,7 +38,7 @@ pub enum Event {
         to: u32,
         /// Number of the step, from 1.
         step: usize,
-        /// Steps of the whole plan.
+        /// Number of steps of the plan.
         of: usize,
     },
 }

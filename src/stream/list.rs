@@ -1,4 +1,4 @@
-//! The streams of an account and region.
+//! Lists the streams of an account and region.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,39 +13,33 @@ use super::state::{Mode, Status, summary, timestamp};
 use crate::context::Context;
 use ground::error::{self, Error, Result};
 
-/// One line of the list: what ListStreams says, and the shard count where asked for.
+/// One stream of ListStreams, with the shard count if requested.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StreamEntry {
-    /// Name, unique in account and region.
     pub name: String,
-    /// Where it is in its life.
     pub status: Status,
-    /// Who decides on the number of shards.
     pub mode: Mode,
-    /// Shards that take records; `None` where not asked for.
+    /// Number of open shards; `None` if not requested.
     pub open_shards: Option<u32>,
-    /// When it was created.
     pub created: Option<Timestamp>,
-    /// Amazon Resource Name.
     pub arn: String,
 }
 
 /// DescribeStreamSummary calls in flight.
 const DESCRIPTIONS_IN_FLIGHT: usize = 8;
-/// An account has 20 DescribeStreamSummary calls a second (Kinesis API reference): the first ones at once, the others
-/// one by one, so that other programs get theirs too.
+/// An account has 20 DescribeStreamSummary calls per second (Kinesis API reference): the first calls go out at once,
+/// the others at a rate that leaves room for other programs.
 const DESCRIPTIONS_AT_ONCE: u32 = 3;
 const DESCRIPTION_INTERVAL: Duration = Duration::from_millis(60);
 
-/// All streams whose names begin with `prefix`, by name. `with_shards` asks for the open shards of each, one call a
-/// stream.
+/// All streams whose names begin with `prefix`, by name. `with_shards` also reads the open shards, one call per stream.
 ///
 /// # Errors
-/// Exit 4 when the target is out of reach or refuses, exit 1 for other failures of the calls.
+/// Exit 4 when the target cannot be reached or denies access, exit 1 for other failures.
 pub async fn list(ctx: &Context, prefix: &str, with_shards: bool) -> Result<Vec<StreamEntry>> {
     let mut entries: Vec<StreamEntry> = pages(ctx).await?.into_values().collect();
     entries.retain(|entry| entry.name.starts_with(prefix));
-    // Endpoints without StreamSummaries give names only.
+    // Endpoints without StreamSummaries return names only.
     if !with_shards && entries.iter().all(|entry| !entry.arn.is_empty()) {
         return Ok(entries);
     }
@@ -61,7 +55,7 @@ pub async fn list(ctx: &Context, prefix: &str, with_shards: bool) -> Result<Vec<
         .buffered(DESCRIPTIONS_IN_FLIGHT)
         .try_collect()
         .await?;
-    // One that is gone by now is left out.
+    // Streams deleted meanwhile are left out.
     Ok(described.into_iter().flatten().collect())
 }
 
@@ -71,7 +65,7 @@ async fn pages(ctx: &Context) -> Result<BTreeMap<String, StreamEntry>> {
     let mut token: Option<String> = None;
     let mut last: Option<String> = None;
     loop {
-        // Older endpoints know no token but the last name, as AWS itself once did.
+        // Older endpoints continue after the last name instead of a token, as AWS itself once did.
         let after = if token.is_none() { last.clone() } else { None };
         let page = ctx
             .kinesis()
@@ -92,7 +86,7 @@ async fn pages(ctx: &Context) -> Result<BTreeMap<String, StreamEntry>> {
                 .map(|s| (s.stream_name.clone(), StreamEntry::from(s))),
         );
         let reached = page.stream_names.last().cloned();
-        // A page without progress would be asked for for ever.
+        // An empty page would repeat forever.
         if !page.has_more_streams || reached.is_none() || reached == last {
             return Ok(entries);
         }
@@ -101,13 +95,13 @@ async fn pages(ctx: &Context) -> Result<BTreeMap<String, StreamEntry>> {
     }
 }
 
-/// When the description number `index` may be asked for, counted from the first.
+/// The time at which description number `index` may be requested, from the first.
 fn pause_before(index: u32) -> Duration {
     DESCRIPTION_INTERVAL * index.saturating_sub(DESCRIPTIONS_AT_ONCE)
 }
 
 impl StreamEntry {
-    /// A stream of which only the name is known yet.
+    /// A stream of which only the name is known.
     fn named(name: String) -> Self {
         Self {
             name,

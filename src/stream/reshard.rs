@@ -1,4 +1,4 @@
-//! Getting from one shard count to another within the API's step rule.
+//! Changes the shard count within the API's limits for one step.
 //!
 //! UpdateShardCount at most doubles and at least halves the number of open shards, and is accepted ten times in a
 //! rolling 24 hours (UpdateShardCount, Kinesis API reference).
@@ -17,11 +17,11 @@ use ground::error::{self, Error, Result};
 /// UpdateShardCount calls per stream in a rolling 24 hours.
 pub const STEPS_A_DAY: usize = 10;
 
-/// What a step is given beyond the usual patience for each shard it adds or takes away.
+/// Additional timeout of a step for each shard it adds or removes.
 const PATIENCE_PER_SHARD: Duration = Duration::from_secs(10);
 
-/// The shard counts to pass through from `from` to `to`, the last being `to`; empty where they are equal.
-/// Each step at most doubles and at least halves, and no plan has fewer steps. Counts of 0 are taken for 1.
+/// The shard counts to pass through from `from` to `to`, ending with `to`; empty if they are equal. Each step at most
+/// doubles or halves, and the number of steps is minimal. A count of 0 is treated as 1.
 pub fn plan(from: u32, to: u32) -> Vec<u32> {
     let (mut at, to) = (from.max(1), to.max(1));
     let mut steps = Vec::new();
@@ -36,7 +36,7 @@ pub fn plan(from: u32, to: u32) -> Vec<u32> {
     steps
 }
 
-/// As [`plan`], refused where it cannot be carried out.
+/// As [`plan`], but an error if it cannot be carried out.
 ///
 /// # Errors
 /// Exit 2 when `to` is out of range or needs more than [`STEPS_A_DAY`] steps.
@@ -56,7 +56,7 @@ pub fn checked_plan(from: u32, to: u32) -> Result<Vec<u32>> {
     )))
 }
 
-/// Refuses a plan that would take the account over its shard limit.
+/// Rejects a plan that would exceed the account's shard limit.
 fn check_account_limit(from: u32, steps: &[u32], open_in_account: u32, limit: u32) -> Result<()> {
     let peak = steps.iter().copied().max().unwrap_or(from);
     let added = peak.saturating_sub(from);
@@ -70,12 +70,12 @@ fn check_account_limit(from: u32, steps: &[u32], open_in_account: u32, limit: u3
 }
 
 impl Changer<'_> {
-    /// Changes the number of open shards to `to`, step by step; nothing is done where it is that already. Each step
-    /// has the whole patience, and more the more shards it changes.
+    /// Changes the number of open shards to `to`, step by step; does nothing if it is equal. Each step has the full
+    /// timeout, and more for each shard it changes.
     ///
     /// # Errors
-    /// Exit 2 for an on-demand stream or an impossible plan, exit 1 when the account's shard limit is in the way or a
-    /// step fails. Running it again goes on from where it stopped.
+    /// Exit 2 for an on-demand stream or an impossible plan, exit 1 when the account's shard limit is reached or a step
+    /// fails. A second run continues where the first stopped.
     pub async fn set_shard_count(&self, to: u32) -> Result<StreamState> {
         check_shards(to)?;
         let mut now = self.ready(self.deadline()).await?;
@@ -118,12 +118,12 @@ impl Changer<'_> {
         Ok(now)
     }
 
-    /// Asks DescribeLimits before the first step, so that a plan does not stop half way.
+    /// Calls DescribeLimits before the first step, so that a plan does not stop half way.
     async fn check_limits(&self, from: u32, steps: &[u32]) -> Result<()> {
         let limits = match self.ctx.kinesis().describe_limits().send().await {
             Ok(limits) => limits,
-            // Few policies allow it, and an account has one such call a second; without it, the service itself refuses
-            // what is too much.
+            // Few policies allow this call, and an account has one per second. Without it, the service itself enforces
+            // the limit.
             Err(e) if matches!(e.code(), Some("AccessDeniedException" | "LimitExceededException")) => {
                 return Ok(());
             }
@@ -192,7 +192,7 @@ mod tests {
     fn the_limit_of_the_account_counts_what_is_added() {
         check_account_limit(4, &[8, 10], 494, 500).unwrap();
         assert!(check_account_limit(4, &[8, 10], 495, 500).is_err());
-        // Fewer shards are fine even over the limit.
+        // A decrease is fine even over the limit.
         check_account_limit(4, &[2], 600, 500).unwrap();
     }
 
@@ -200,7 +200,7 @@ mod tests {
         to >= 1 && to <= from * 2 && to * 2 >= from
     }
 
-    /// The fewest legal steps, by trying all.
+    /// The minimal number of steps, by trying all.
     fn fewest(from: u32, to: u32) -> usize {
         let mut seen = vec![false; 600];
         let mut queue = VecDeque::from([(from, 0)]);

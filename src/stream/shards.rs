@@ -14,9 +14,9 @@ const HASH_SPACE: f64 = 340_282_366_920_938_463_463_374_607_431_768_211_456.0;
 /// A shard of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shard {
-    /// Such as `shardId-000000000000`; ids rise with time of creation.
+    /// Such as `shardId-000000000000`; ids increase with creation time.
     pub id: String,
-    /// The shard this one was split from, or the first of two it was merged from. Names an expired shard too.
+    /// The shard this one was split from, or the first of two it was merged from. It may have expired.
     pub parent: Option<String>,
     /// The second of two shards this one was merged from.
     pub adjacent_parent: Option<String>,
@@ -31,23 +31,23 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Whether the shard takes records. A closed one can be read until its last record expires.
+    /// Whether the shard is open. A closed shard can be read until its last record expires.
     pub fn is_open(&self) -> bool {
         self.last_sequence.is_none()
     }
 
-    /// Its part of the hash space, 0 to 1.
+    /// Its share of the hash key space, 0 to 1.
     pub fn share(&self) -> f64 {
         // Precise enough for a percentage; the range is inclusive.
         (self.last_hash.saturating_sub(self.first_hash) as f64 + 1.0) / HASH_SPACE
     }
 
-    /// Whether records with the hash key `hash` belong to its range.
+    /// Whether its range contains the hash key `hash`.
     pub fn covers(&self, hash: u128) -> bool {
         (self.first_hash..=self.last_hash).contains(&hash)
     }
 
-    /// The one or two shards it came from, listed or expired.
+    /// The one or two parents, whether listed or expired.
     pub fn parents(&self) -> impl Iterator<Item = &str> {
         self.parent
             .as_deref()
@@ -61,13 +61,13 @@ impl Shard {
 pub enum Listing {
     /// Every shard that has not expired.
     All,
-    /// Those open now.
+    /// The open shards.
     Open,
-    /// Those that hold records not yet expired, and those open now.
+    /// The open shards, and closed ones whose records have not expired.
     FromTrimHorizon,
-    /// Those open at this time or later.
+    /// The shards open at this time or later.
     FromTimestamp(Timestamp),
-    /// Those with an id after this one.
+    /// The shards with an id after this one.
     After(String),
 }
 
@@ -84,19 +84,19 @@ impl Listing {
                 .timestamp(DateTime::from_millis(time.as_millisecond())),
             Self::After(id) => builder.r#type(Type::AfterShardId).shard_id(id),
         };
-        // Only fails without a type, and each arm sets one.
+        // Fails only without a type, and each arm sets one.
         builder.build().ok()
     }
 }
 
-/// The shards of one stream at one moment, by id.
+/// The shards of a stream at one moment, by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ShardMap {
     shards: Vec<Shard>,
 }
 
 impl ShardMap {
-    /// A map of `shards`, sorted by id; of two with one id the first counts.
+    /// A map of `shards`, sorted by id; the first of two with the same id counts.
     pub fn new(mut shards: Vec<Shard>) -> Self {
         shards.sort_by(|a, b| a.id.cmp(&b.id));
         shards.dedup_by(|later, earlier| later.id == earlier.id);
@@ -117,51 +117,52 @@ impl ShardMap {
         self.shards.get(at)
     }
 
-    /// Shards that take records.
+    /// The open shards.
     pub fn open(&self) -> impl Iterator<Item = &Shard> {
         self.shards.iter().filter(|shard| shard.is_open())
     }
 
-    /// Shards that a reshard has closed and that can still be read.
+    /// The closed shards that can still be read.
     pub fn closed(&self) -> impl Iterator<Item = &Shard> {
         self.shards.iter().filter(|shard| !shard.is_open())
     }
 
-    /// Shards that came out of `id` by a split or a merge.
+    /// The children of `id`, after a split or a merge.
     pub fn children_of<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a Shard> {
         self.shards
             .iter()
             .filter(move |shard| shard.parents().any(|parent| parent == id))
     }
 
-    /// Shards none of whose parents is listed: where reading begins.
+    /// Shards without a listed parent: where reading begins.
     pub fn roots(&self) -> impl Iterator<Item = &Shard> {
         self.shards
             .iter()
             .filter(|shard| shard.parents().all(|parent| self.get(parent).is_none()))
     }
 
-    /// The open shard that takes records with the hash key `hash`.
+    /// The open shard for the hash key `hash`.
     pub fn for_hash(&self, hash: u128) -> Option<&Shard> {
         self.open().find(|shard| shard.covers(hash))
     }
 }
 
-/// ListShards tokens live 300 seconds (Kinesis API reference); a list that outlives them is begun again this often.
+/// ListShards tokens expire after 300 seconds (Kinesis API reference); a list that takes longer starts again this
+/// often.
 const RESTARTS: u32 = 3;
 
-/// Lists the shards of stream `name`, every page.
+/// Lists all shards of stream `name`.
 ///
 /// # Errors
-/// Exit 1 when there is no such stream or an answer makes no sense, exit 4 when the target is out of reach or
-/// refuses.
+/// Exit 1 when the stream does not exist or a response is invalid, exit 4 when the target cannot be reached or denies
+/// access.
 pub async fn list(ctx: &Context, name: &str, listing: &Listing) -> Result<ShardMap> {
     let mut restarts = 0;
     let mut shards = Vec::new();
     let mut token: Option<String> = None;
     loop {
         let request = ctx.kinesis().list_shards();
-        // A token stands for the stream and the filter too, and excludes both.
+        // A token excludes the stream's name and the filter.
         let request = match &token {
             Some(token) => request.next_token(token),
             None => request.stream_name(name).set_shard_filter(listing.filter()),
@@ -191,7 +192,7 @@ pub async fn list(ctx: &Context, name: &str, listing: &Listing) -> Result<ShardM
     }
 }
 
-/// A shard of the API as ours.
+/// Converts a shard of the API.
 fn parse(shard: sdk::Shard) -> Result<Shard> {
     let hash = |text: Option<&str>| text.and_then(|text| text.parse::<u128>().ok());
     let range = shard.hash_key_range.as_ref();

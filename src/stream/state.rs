@@ -1,4 +1,4 @@
-//! A stream as the service describes it now. Observed state is the truth: nothing is remembered between runs.
+//! A stream's current description. Nothing is remembered between runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,22 +12,21 @@ use serde::Serialize;
 use crate::context::Context;
 use ground::error::{self, Error, Result};
 
-/// Retention of a new stream in hours. Source: "Change the data retention period", Kinesis developer guide.
+/// Default retention in hours. Source: "Change the data retention period", Kinesis developer guide.
 pub const DEFAULT_RETENTION_HOURS: u32 = 24;
-/// Largest record of a new stream in KiB. Source: UpdateMaxRecordSize, Kinesis API reference.
+/// Default maximum record size in KiB. Source: UpdateMaxRecordSize, Kinesis API reference.
 pub const DEFAULT_MAX_RECORD_SIZE_KIB: u32 = 1024;
 
-/// Where a stream is in its life.
+/// Status of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Status {
-    /// Being made; cannot be read, written or changed yet.
+    /// Being created; cannot be read, written or changed yet.
     Creating,
-    /// Ready, and the only status in which a change is accepted.
+    /// Ready; the only status in which changes are accepted.
     Active,
-    /// A change is under way; reading and writing work.
+    /// Being changed; reads and writes work.
     Updating,
-    /// On its way out.
     Deleting,
     /// A status this version of streamctl does not know.
     #[serde(untagged)]
@@ -58,13 +57,13 @@ impl From<&sdk::StreamStatus> for Status {
     }
 }
 
-/// Who decides on the number of shards.
+/// Capacity mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Mode {
-    /// The user, by shard count.
+    /// Provisioned: the user sets the shard count.
     Provisioned,
-    /// Kinesis, by traffic.
+    /// On demand: Kinesis sets it by traffic.
     OnDemand,
 }
 
@@ -78,7 +77,7 @@ impl fmt::Display for Mode {
 }
 
 impl From<Option<&sdk::StreamModeDetails>> for Mode {
-    /// Streams from before on-demand mode carry no details: they are provisioned.
+    /// Streams created before on-demand mode have no details and are provisioned.
     fn from(details: Option<&sdk::StreamModeDetails>) -> Self {
         match details.map(sdk::StreamModeDetails::stream_mode) {
             Some(sdk::StreamMode::OnDemand) => Self::OnDemand,
@@ -91,9 +90,9 @@ impl From<Option<&sdk::StreamModeDetails>> for Mode {
 /// Source: EnableEnhancedMonitoring, Kinesis API reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum ShardMetric {
-    /// Bytes put to the shard.
+    /// Bytes written to the shard.
     IncomingBytes,
-    /// Records put to the shard.
+    /// Records written to the shard.
     IncomingRecords,
     /// Age of the last record read.
     IteratorAgeMilliseconds,
@@ -101,9 +100,9 @@ pub enum ShardMetric {
     OutgoingBytes,
     /// Records read from the shard.
     OutgoingRecords,
-    /// Reads refused at the shard's limit.
+    /// Throttled reads.
     ReadProvisionedThroughputExceeded,
-    /// Writes refused at the shard's limit.
+    /// Throttled writes.
     WriteProvisionedThroughputExceeded,
 }
 
@@ -132,7 +131,6 @@ impl ShardMetric {
         }
     }
 
-    /// All seven as a set.
     pub fn all() -> BTreeSet<Self> {
         Self::ALL.into_iter().collect()
     }
@@ -162,56 +160,52 @@ impl FromStr for ShardMetric {
     }
 }
 
-/// Everything DescribeStreamSummary and ListTagsForStream say about a stream.
+/// A stream as returned by DescribeStreamSummary and ListTagsForStream.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StreamState {
-    /// Name, unique in account and region.
+    /// Name, unique within the account and region.
     pub name: String,
-    /// Amazon Resource Name.
     pub arn: String,
-    /// Where it is in its life.
     pub status: Status,
-    /// Who decides on the number of shards.
     pub mode: Mode,
-    /// Shards that take records; closed ones are not counted.
+    /// Number of open shards.
     pub open_shards: u32,
-    /// How long records are kept, 24 to 8,760 hours.
+    /// Retention, 24 to 8,760 hours.
     pub retention_hours: u32,
-    /// The KMS key of server-side encryption as it was given (alias, id or ARN); `None` where it is off.
+    /// The KMS key of server-side encryption as given (alias, id or ARN); `None` when disabled.
     pub encryption: Option<String>,
-    /// The shard-level metrics that are on.
+    /// The enabled shard-level metrics.
     pub monitoring: BTreeSet<ShardMetric>,
     /// Up to 50 tags.
     pub tags: BTreeMap<String, String>,
-    /// Registered enhanced fan-out consumers.
+    /// Number of registered enhanced fan-out consumers.
     pub consumer_count: u32,
-    /// When it was created.
     pub created: Option<Timestamp>,
-    /// Largest record accepted, 1,024 to 10,240 KiB.
+    /// Maximum record size, 1,024 to 10,240 KiB.
     pub max_record_size_kib: u32,
-    /// Write throughput in MiB/s the stream is ready for now (On-demand Advantage only).
+    /// Warm write throughput in MiB/s (On-demand Advantage only).
     pub warm_throughput_mibps: Option<u32>,
-    /// How records are spread over shards (on-demand only): `AUTO` ignores partition keys, `USER_PARTITION_KEY`
-    /// follows them.
+    /// How records are distributed over shards (on-demand only): `AUTO` ignores partition keys, `USER_PARTITION_KEY`
+    /// uses them.
     pub record_distribution: Option<String>,
 }
 
-/// Describes the stream `name` with its tags; `None` where there is none.
+/// Describes the stream `name` with its tags; `None` if it does not exist.
 ///
 /// # Errors
-/// Exit 4 when the target is out of reach or refuses, exit 1 for other failures of the calls.
+/// Exit 4 when the target cannot be reached or denies access, exit 1 for other failures.
 pub async fn observe(ctx: &Context, name: &str) -> Result<Option<StreamState>> {
     let Some(summary) = summary(ctx, name).await? else {
         return Ok(None);
     };
-    // A stream can go away between the two calls.
+    // A stream can be deleted between the two calls.
     let Some(tags) = tags(ctx, name).await? else {
         return Ok(None);
     };
     Ok(Some(StreamState::from_summary(&summary, tags)))
 }
 
-/// DescribeStreamSummary; `None` where there is no such stream.
+/// DescribeStreamSummary; `None` if the stream does not exist.
 pub(super) async fn summary(ctx: &Context, name: &str) -> Result<Option<sdk::StreamDescriptionSummary>> {
     let call = ctx.kinesis().describe_stream_summary().stream_name(name).send();
     match call.await {
@@ -224,7 +218,7 @@ pub(super) async fn summary(ctx: &Context, name: &str) -> Result<Option<sdk::Str
     }
 }
 
-/// All pages of ListTagsForStream; `None` where there is no such stream.
+/// All pages of ListTagsForStream; `None` if the stream does not exist.
 async fn tags(ctx: &Context, name: &str) -> Result<Option<BTreeMap<String, String>>> {
     let mut tags = BTreeMap::new();
     let mut after: Option<String> = None;
@@ -251,7 +245,7 @@ async fn tags(ctx: &Context, name: &str) -> Result<Option<BTreeMap<String, Strin
                 .into_iter()
                 .map(|tag| (tag.key, tag.value.unwrap_or_default())),
         );
-        // A page without progress would be asked for for ever.
+        // An empty page would repeat forever.
         if !page.has_more_tags || last.is_none() || last == after {
             return Ok(Some(tags));
         }
@@ -275,7 +269,7 @@ impl StreamState {
             mode: Mode::from(summary.stream_mode_details.as_ref()),
             open_shards: count(summary.open_shard_count),
             retention_hours: count(summary.retention_period_hours),
-            // A key id can be left over on a stream whose encryption is NONE.
+            // A stream whose encryption is NONE can still have a key id.
             encryption: encrypted.then(|| {
                 let key = summary.key_id.clone();
                 key.unwrap_or_else(|| super::change::AWS_MANAGED_KEY.to_owned())
@@ -299,12 +293,12 @@ impl StreamState {
         }
     }
 
-    /// Whether the stream accepts a change now.
+    /// Whether the stream accepts changes now.
     pub fn is_active(&self) -> bool {
         self.status == Status::Active
     }
 
-    /// Whether records land on shards without regard to their partition keys.
+    /// Whether records are distributed without regard to their partition keys.
     pub fn ignores_partition_keys(&self) -> bool {
         self.record_distribution.as_deref() == Some("AUTO")
     }
@@ -321,8 +315,7 @@ fn metric_set<'a>(metrics: impl Iterator<Item = &'a sdk::MetricsName>) -> BTreeS
     set
 }
 
-/// The service's time as ours, to the millisecond: it comes as a float, and what is below is noise. `None` where it
-/// is out of range.
+/// Converts the service's time, a float, to milliseconds; the rest is imprecise. `None` if out of range.
 pub(super) fn timestamp(time: &aws_smithy_types::DateTime) -> Option<Timestamp> {
     Timestamp::from_millisecond(time.to_millis().ok()?).ok()
 }

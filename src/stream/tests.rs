@@ -1,4 +1,4 @@
-//! Whole changes, against a small service that holds one stream and is slow to become ACTIVE.
+//! Complete changes, against a fake service that has one stream, which becomes ACTIVE slowly.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,24 +12,24 @@ use super::*;
 use crate::context::Context;
 use crate::settings::{Settings, Target, TargetReason};
 
-/// One stream, as the service sees it.
+/// The stream of the fake service.
 struct Service {
     exists: bool,
     shards: u64,
     consumers: u64,
     tags: BTreeMap<String, String>,
-    /// Descriptions that still say UPDATING.
+    /// Number of descriptions that still say UPDATING.
     busy: u32,
-    /// Changing calls refused with ResourceInUseException although the stream is ACTIVE.
+    /// Number of changing calls rejected with ResourceInUseException although the stream is ACTIVE.
     refusals: u32,
-    /// Changing calls that are carried out and answered for with a failure of the service.
+    /// Number of changing calls that take effect but return a server error.
     lost_answers: u32,
-    /// Every call but descriptions and lists of tags.
+    /// All calls except descriptions and lists of tags.
     calls: Vec<String>,
 }
 
 impl Service {
-    /// The answer to a call: HTTP status and body.
+    /// The response to a call: HTTP status and body.
     fn answer(&mut self, operation: &str, body: &Value) -> (u16, Value) {
         let error = |code: &str| (400, json!({"__type": code, "message": "refused"}));
         match operation {
@@ -131,7 +131,7 @@ async fn serve(service: Arc<Mutex<Service>>, stream: TcpStream) -> Option<()> {
     }
 }
 
-/// A context for a stream `orders`, after `change` was made to it.
+/// A context with the stream `orders`, modified by `change`.
 async fn service(change: impl FnOnce(&mut Service)) -> (Context, Arc<Mutex<Service>>) {
     let mut state = Service {
         exists: true,

@@ -18,7 +18,7 @@ use crate::store::{AggregateKey, Fault, FaultKind, Item};
 pub(super) struct Contribution {
     /// Within a lane, records come in order.
     lane: String,
-    /// The place in the stream, as sortable text.
+    /// The position in the stream, as sortable text.
     pub(super) position: String,
     /// Readings by their place in the settings.
     readings: Vec<(usize, Decimal)>,

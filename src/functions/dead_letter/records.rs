@@ -9,21 +9,21 @@ use super::Range;
 use crate::consume::{IteratorStart, Page, ReadError, ShardSource, TailRecord};
 use ground::error::{Error, Result};
 
-/// How long reads may fail one after another.
+/// How long consecutive reads may fail.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// 5 GetRecords a second and shard. Source: GetRecords, Kinesis API reference.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What was found of a range.
+/// Records found for a range.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Fetched {
     /// Records that are there.
     pub found: u64,
-    /// Records that the stream retains no more.
+    /// Records that have expired.
     pub lost: u64,
 }
 
-/// Takes records as they are read; says no to end it.
+/// Receives records as they are read; `false` ends the reading.
 pub trait Puller: Send {
     /// Takes one page.
     fn take(&mut self, records: Vec<TailRecord>) -> impl Future<Output = bool> + Send;
@@ -63,7 +63,7 @@ pub async fn fetch<S: ShardSource>(
                 continue;
             }
             Ok((_, Some(page))) => page,
-            // An iterator lives five minutes; the place is known.
+            // An iterator expires after five minutes; the position is known.
             Err(ReadError::Expired) => continue,
             Err(ReadError::Fatal(error)) if is_expired(&error) => break,
             Err(ReadError::Fatal(error)) => return Err(error),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ground::duration::{self, Parser, Unit};
 use ground::error::{Error, Result};
 
-/// Variables that Lambda sets itself and lets nobody else set.
+/// Reserved variables, which Lambda sets itself.
 /// Source: "Defined runtime environment variables", AWS Lambda developer guide.
 const RESERVED: &[&str] = &[
     "_HANDLER",

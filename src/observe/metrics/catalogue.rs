@@ -1,11 +1,11 @@
-//! The metrics that are read, in the order they are shown.
+//! The metrics that are read, in display order.
 
 use super::Statistic;
 
-/// What a metric counts.
+/// Unit of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Things.
+    /// A count.
     Count,
     /// Bytes.
     Bytes,
@@ -14,7 +14,6 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// CloudWatch's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Count => "Count",
@@ -24,25 +23,22 @@ impl Unit {
     }
 }
 
-/// Whose metric it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// The stream's: free.
+    /// A metric of the stream: free.
     Stream,
-    /// A shard's: enhanced monitoring, paid.
+    /// A metric of a shard: enhanced monitoring, charged.
     Shard,
 }
 
-/// A metric and how it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spec {
     /// CloudWatch's name.
     pub name: &'static str,
-    /// A short name for people.
+    /// Short name for display.
     pub label: &'static str,
-    /// What it counts.
     pub unit: Unit,
-    /// What is taken of each period.
+    /// Statistic of each period.
     pub statistic: Statistic,
 }
 
@@ -115,7 +111,6 @@ static SHARD: &[Spec] = &[
     age("IteratorAgeMilliseconds", "iterator age"),
 ];
 
-/// The metrics of a level.
 pub fn specs(level: Level) -> &'static [Spec] {
     match level {
         Level::Stream => STREAM,

@@ -14,15 +14,15 @@ use ground::error::{self, Result};
 const BATCH: usize = 500;
 const NAMESPACE: &str = "AWS/Kinesis";
 
-/// What one query is for.
+/// What a query returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Value,
-    /// How many values are behind an average.
+    /// The number of values in an average.
     Weight,
 }
 
-/// Values by time of one series.
+/// Values of one series by time.
 type Values = Vec<(i64, f64)>;
 
 pub(super) async fn fetch(
@@ -133,7 +133,7 @@ async fn read_batch(
     Ok(())
 }
 
-/// Values oldest first, each time once.
+/// Values, oldest first, one per time.
 fn points(mut values: Values, weights: &HashMap<i64, f64>) -> Vec<Point> {
     values.sort_by_key(|(at, _)| *at);
     values.dedup_by_key(|(at, _)| *at);

@@ -1,4 +1,4 @@
-//! What a stream may be changed to, decided without a call.
+//! Limits of a stream's settings, checked without a call.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,12 +7,12 @@ use aws_sdk_kinesis::types as sdk;
 use crate::stream::state::ShardMetric;
 use ground::error::{Error, Result};
 
-/// Tags of one stream. Source: AddTagsToStream, Kinesis API reference.
+/// Maximum number of tags. Source: AddTagsToStream, Kinesis API reference.
 pub const MAX_TAGS: usize = 50;
-/// Shards that UpdateShardCount takes. Source: UpdateShardCount, Kinesis API reference.
+/// Shard counts of UpdateShardCount. Source: UpdateShardCount, Kinesis API reference.
 pub const MAX_SHARDS: u32 = 10_000;
 
-/// Refuses a shard count outside 1 to 10,000.
+/// Checks that a shard count is 1 to 10,000.
 ///
 /// # Errors
 /// Exit 2.
@@ -23,7 +23,7 @@ pub fn check_shards(shards: u32) -> Result<()> {
     Err(Error::usage(format!("{shards} is not a possible shard count")).hint("use 1 to 10000 shards"))
 }
 
-/// Refuses a retention outside 24 to 8,760 hours (a year).
+/// Checks that a retention is 24 to 8,760 hours (a year).
 /// Source: IncreaseStreamRetentionPeriod and DecreaseStreamRetentionPeriod, Kinesis API reference.
 ///
 /// # Errors
@@ -36,7 +36,7 @@ pub fn check_retention(hours: u32) -> Result<()> {
         .hint("use 24 to 8760 hours (1 to 365 days)"))
 }
 
-/// Refuses a record size outside 1,024 to 10,240 KiB. Source: UpdateMaxRecordSize, Kinesis API reference.
+/// Checks that a record size is 1,024 to 10,240 KiB. Source: UpdateMaxRecordSize, Kinesis API reference.
 ///
 /// # Errors
 /// Exit 2.
@@ -47,8 +47,8 @@ pub fn check_max_record_size(kib: u32) -> Result<()> {
     Err(Error::usage(format!("{kib} KiB is not a possible record size")).hint("use 1024 to 10240 KiB"))
 }
 
-/// Refuses tags that the service refuses: more than 50, keys outside 1 to 128 characters or beginning with `aws:`,
-/// values over 256 characters. Source: "Tag restrictions", Kinesis developer guide.
+/// Checks tags against the service's limits: at most 50, keys of 1 to 128 characters without the prefix `aws:`, values
+/// of at most 256 characters. Source: "Tag restrictions", Kinesis developer guide.
 ///
 /// # Errors
 /// Exit 2.
@@ -78,23 +78,23 @@ pub fn check_tags(tags: &BTreeMap<String, String>) -> Result<()> {
     Ok(())
 }
 
-/// The calls that get tags to where they should be.
+/// Differences between the current and the requested tags.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TagChange {
-    /// Tags that are missing or have another value.
+    /// Tags to set.
     pub set: BTreeMap<String, String>,
-    /// Keys that are there and should not be.
+    /// Keys to remove.
     pub remove: Vec<String>,
 }
 
 impl TagChange {
-    /// Whether the tags are as they should be.
+    /// Whether nothing has to change.
     pub fn is_empty(&self) -> bool {
         self.set.is_empty() && self.remove.is_empty()
     }
 }
 
-/// What to do so that the tags `now` contain `set` and none of the keys `remove`; a key in both is set.
+/// The changes after which the tags `now` contain `set` and none of the keys `remove`; a key in both is set.
 ///
 /// # Errors
 /// Exit 2 when a tag of `set` is malformed or there would be more than 50.
@@ -125,7 +125,7 @@ pub fn tag_change(
     Ok(change)
 }
 
-/// Whether two names of a KMS key are one: an id and an alias are the last part of their ARNs.
+/// Whether two names refer to the same KMS key: an id and an alias are the last part of their ARNs.
 pub fn same_key(a: &str, b: &str) -> bool {
     fn last_part(key: &str) -> &str {
         let part = if key.starts_with("arn:") {
@@ -143,7 +143,7 @@ pub fn same_key(a: &str, b: &str) -> bool {
     }
 }
 
-/// The metrics as the API takes them: all seven are `ALL`.
+/// The metrics as the API expects them: all seven are `ALL`.
 pub(super) fn api_metrics(metrics: &BTreeSet<ShardMetric>) -> Vec<sdk::MetricsName> {
     if metrics.len() == ShardMetric::ALL.len() {
         return vec![sdk::MetricsName::All];
