@@ -6,18 +6,17 @@ mod settings;
 
 use clap::Args;
 
-use super::Session;
-use super::deploy::FunctionPart;
-use super::function::{LocalArgs, function_name};
-use super::setup::{apply, say_hints};
-use super::template::PartArgs;
+use super::shared::Session;
+use super::shared::function::{LocalCodeArgs, function_name, with_mapper};
+use super::shared::pipeline::{apply, print_hints};
+use super::shared::template::PartArgs;
 use crate::context::Context;
-use crate::functions::mapping::{self, Event, Mapper, Settings};
+use crate::functions::mapping::{self, Settings};
 use crate::functions::{Handler, bundle};
 use crate::pipeline::event::Outcome;
 use crate::pipeline::resources::Kinds;
 use crate::pipeline::tags::{MANAGED_BY, STREAMCTL};
-use crate::pipeline::{self, Draft, Manifest, Request, access};
+use crate::pipeline::{self, Draft, FunctionPart, Manifest, Request, access};
 use crate::ui::next_steps;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
@@ -47,7 +46,7 @@ pub struct AttachArgs {
     #[command(flatten)]
     part: PartArgs,
     #[command(flatten)]
-    local: LocalArgs,
+    local: LocalCodeArgs,
     /// Where records go that the code run here gives up [default: attach-failed-TIME.ndjson]
     #[arg(long, value_name = "FILE", requires = "local")]
     failed_file: Option<std::path::PathBuf>,
@@ -64,11 +63,7 @@ pub(super) async fn run(args: AttachArgs, session: &Session) -> Result<Exit> {
         return local::run(&args, &code, session).await;
     }
     let name = args.function.clone().unwrap_or_default();
-    let context = if args.dry_run {
-        session.context().await?
-    } else {
-        session.context_for_change().await?
-    };
+    let context = session.context_for_change_unless(args.dry_run).await?;
     let settings = args.settings.settings(context).await?;
     settings.check()?;
     if let Ok(handler) = bundle::find(&name)
@@ -122,7 +117,7 @@ async fn by_template(
     let Some(report) = apply(session, &pipeline, args.dry_run, false).await? else {
         return Ok(Exit::Done);
     };
-    say_hints(session, &report);
+    print_hints(session, &report);
     if report.exit == Exit::Done {
         let name = args.function.as_deref().unwrap_or_default();
         match report
@@ -197,25 +192,8 @@ fn not_known(session: &Session, function: &str, error: &Error) -> Option<access:
     None
 }
 
-/// Runs `work` with progress; a Ctrl-C is heard while it only waits.
-pub(super) async fn with_mapper<T>(
-    session: &Session,
-    context: &Context,
-    function: &str,
-    work: impl AsyncFnOnce(Mapper<'_>) -> Result<T>,
-) -> Result<T> {
-    let step = session.printer().progress().step(format!("function {function}"));
-    let tell = |event: Event| {
-        step.message(event.to_string());
-        !session.interrupt().is_set()
-    };
-    let outcome = work(Mapper::new(context, &tell)).await;
-    step.clear();
-    outcome
-}
-
 fn say_next(session: &Session, function: &str) {
-    let place = session.place_as_typed();
+    let place = session.target_flags();
     session.printer().note(&next_steps(&[
         (format!("streamctl mappings {function}{place}"), "how it is doing"),
         (

@@ -7,9 +7,10 @@ mod cost;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use clap::{Args, Parser};
+use clap::Args;
 
-use super::{Cli, Session};
+use super::Cli;
+use super::shared::Session;
 use crate::settings::{Settings, Target, TargetReason};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
@@ -143,7 +144,7 @@ async fn step(demo: &Session, words: &[&str]) -> Result<Exit> {
     }
     demo.printer().flush()?;
     demo.printer().note(&format!("\n$ streamctl {}", words.join(" ")));
-    let cli = Cli::try_parse_from(std::iter::once("streamctl").chain(words.iter().copied()))
+    let cli = Cli::parse_words(std::iter::once("streamctl").chain(words.iter().copied()))
         .map_err(|e| Error::failed(format!("the demo's own command is wrong: {e}")))?;
     let exit = Box::pin(cli.command.run(demo)).await?;
     demo.printer().flush()?;

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::Session;
-use super::setup::{apply, say_hints};
-use super::template::PartArgs;
+use super::shared::Session;
+use super::shared::function::{OWN, name_own};
+use super::shared::pipeline::{apply, print_hints};
+use super::shared::template::PartArgs;
 use crate::context::Context;
 use crate::functions::function::rules;
 use crate::functions::package::Architecture;
@@ -16,13 +17,10 @@ use crate::functions::{Package, bundle};
 use crate::pipeline::apply::RunReport;
 use crate::pipeline::event::Outcome;
 use crate::pipeline::resources::Kinds;
-use crate::pipeline::{Draft, Given, Manifest, Request};
+use crate::pipeline::{Draft, FunctionPart, Given, Request};
 use crate::ui::next_steps;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
-
-/// The bundled template for a function of one's own.
-pub(super) const OWN: &str = "function";
 
 /// Deploy a bundled handler, or your own code, as a Lambda function
 ///
@@ -124,11 +122,7 @@ pub(super) async fn run(args: DeployArgs, session: &Session) -> Result<Exit> {
             Error::usage(unknown.to_string()).hint("give a file with --zip or --bootstrap, after a name")
         );
     }
-    let context = if args.dry_run {
-        session.context().await?
-    } else {
-        session.context_for_change().await?
-    };
+    let context = session.context_for_change_unless(args.dry_run).await?;
     let draft = match bundled {
         Ok(handler) => args.bundled_draft(session, handler, code)?,
         Err(_) => args.own_draft(session, context, code).await?,
@@ -213,98 +207,9 @@ impl DeployArgs {
     }
 }
 
-/// Says which function of the template [`OWN`] is meant.
-pub(super) fn name_own(request: &mut Request, name: &str) -> Result<()> {
-    rules::check_name(name)?;
-    let given = Given::flag("NAME", name);
-    match request.given.insert("name".to_owned(), given) {
-        Some(other) => Err(Error::usage(format!("{} and {name} are two names", other.source))),
-        None => Ok(()),
-    }
-}
-
-/// The resources of a template that make up one function, by id.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct FunctionPart {
-    /// The function.
-    pub(super) function: String,
-    /// The roles that it alone runs as.
-    pub(super) roles: BTreeSet<String>,
-    /// The log groups that it alone writes to.
-    pub(super) log_groups: BTreeSet<String>,
-    /// The event source mappings that invoke it.
-    pub(super) mappings: BTreeSet<String>,
-}
-
-impl FunctionPart {
-    /// The part of `manifest` whose code is the bundled handler `handler`.
-    ///
-    /// # Errors
-    /// Exit 1 where the template has no such function.
-    pub(super) fn of(manifest: &Manifest, handler: &str) -> Result<Self> {
-        let kind = |id: &str| {
-            manifest
-                .resource(id)
-                .map(|declared| declared.kind.get_ref().as_str())
-        };
-        let function = manifest.resources.iter().find(|declared| {
-            let code = declared.properties.get("handler").map(|value| value.get_ref());
-            declared.kind.get_ref() == "function" && code.and_then(Value::as_str) == Some(handler)
-        });
-        let function = function.ok_or_else(|| {
-            Error::failed(format!(
-                "template {} has no function of the handler {handler}",
-                manifest.name
-            ))
-        })?;
-        let mut part = Self {
-            function: function.id.clone(),
-            ..Self::default()
-        };
-        let mut shared = BTreeSet::new();
-        for declared in manifest.resources.iter().filter(|one| one.id != function.id) {
-            let needs = declared.needs()?;
-            let is = declared.kind.get_ref().as_str();
-            if is == "event_source_mapping" && needs.contains(&function.id) {
-                part.mappings.insert(declared.id.clone());
-            }
-            if is == "function" {
-                shared.extend(needs);
-            }
-        }
-        for need in function
-            .needs()?
-            .into_iter()
-            .filter(|need| !shared.contains(need))
-        {
-            match kind(&need) {
-                Some("role") => part.roles.insert(need),
-                Some("log_group") => part.log_groups.insert(need),
-                _ => continue,
-            };
-        }
-        Ok(part)
-    }
-
-    /// The function, and what it alone runs as and writes to. Named, they are part of the pipeline even where the
-    /// template makes them on request only.
-    pub(super) fn without_mappings(&self) -> BTreeSet<String> {
-        let sets = [&self.roles, &self.log_groups];
-        let all = sets.into_iter().flatten().chain([&self.function]);
-        all.cloned().collect()
-    }
-
-    /// Everything of it.
-    pub(super) fn ids(&self) -> BTreeSet<String> {
-        let sets = [&self.roles, &self.log_groups, &self.mappings];
-        let all = sets.into_iter().flatten().chain([&self.function]);
-        all.cloned().collect()
-    }
-}
-
 fn say_at_the_end(args: &DeployArgs, session: &Session, report: &RunReport) {
     let printer = session.printer();
-    say_hints(session, report);
+    print_hints(session, report);
     match report.exit {
         Exit::Done => {}
         Exit::Interrupted => return printer.note("Stopped; the same command goes on from here"),
@@ -322,7 +227,7 @@ fn say_at_the_end(args: &DeployArgs, session: &Session, report: &RunReport) {
         return;
     }
     printer.note(&format!("Function {name} is active"));
-    let (typed, place) = (&args.name, session.place_as_typed());
+    let (typed, place) = (&args.name, session.target_flags());
     printer.note(&next_steps(&[
         (format!("streamctl attach {typed}{place}"), "give it records"),
         (format!("streamctl logs {typed}{place}"), "see what it logs"),
@@ -368,47 +273,6 @@ fn architecture(text: &str) -> Result<Architecture, String> {
 mod tests {
     use super::*;
 
-    const TEMPLATE: &str = r#"
-        name = "shop"
-        description = "Two functions of one stream"
-        instance = "one"
-        [[resources]]
-        kind = "stream"
-        id = "stream"
-        properties = { name = "orders" }
-        [[resources]]
-        kind = "role"
-        id = "role"
-        properties = { name = "shop", statements = [] }
-        [[resources]]
-        kind = "role"
-        id = "common"
-        properties = { name = "common", statements = [] }
-        [[resources]]
-        kind = "log_group"
-        id = "logs"
-        properties = { name = "/aws/lambda/shop" }
-        [[resources]]
-        kind = "function"
-        id = "scorer"
-        depends_on = ["stream", "common"]
-        properties = { name = "shop", handler = "price-updater", role = "${role.arn}", log_group = "${logs.name}" }
-        [[resources]]
-        kind = "function"
-        id = "other"
-        properties = { name = "other", handler = "concert-data-processor", role = "${common.arn}" }
-    "#;
-
-    #[test]
-    fn the_part_of_a_function_is_what_is_its_alone() {
-        let manifest = Manifest::parse("shop", TEMPLATE, &crate::pipeline::resources::properties).unwrap();
-        let part = FunctionPart::of(&manifest, "price-updater").unwrap();
-        assert_eq!(part.function, "scorer");
-        assert_eq!(part.ids(), ["logs", "role", "scorer"].map(str::to_owned).into());
-        let error = FunctionPart::of(&manifest, "retail-event-processor").unwrap_err();
-        insta::assert_snapshot!(error, @"template shop has no function of the handler retail-event-processor");
-    }
-
     #[test]
     fn settings_are_properties_of_the_function() {
         #[derive(Debug, clap::Parser)]
@@ -419,7 +283,14 @@ mod tests {
         let parse = |line: &str| <Line as clap::Parser>::try_parse_from(line.split(' '));
         let line = "x --memory 512 --timeout 2m --env A_B=1=2 --env LOG_LEVEL= --unset-env OLD --architecture aarch64 --tracing";
         let properties = parse(line).unwrap().settings.properties().unwrap();
-        insta::assert_snapshot!(json!(properties), @r#"{"architecture":"arm64","environment":{"OLD":null,"A_B":"1=2","LOG_LEVEL":""},"memory_mb":512,"timeout_seconds":120,"tracing":true}"#);
+        let expected = json!({
+            "architecture": "arm64",
+            "environment": { "OLD": null, "A_B": "1=2", "LOG_LEVEL": "" },
+            "memory_mb": 512,
+            "timeout_seconds": 120,
+            "tracing": true,
+        });
+        assert_eq!(json!(properties), expected);
         insta::assert_snapshot!(parse("x --memory 64").unwrap().settings.properties().unwrap_err(), @"memory of 64 MB is out of range: Lambda takes 128 to 10240 MB");
         for bad in [
             "x --env AWS_REGION=eu",

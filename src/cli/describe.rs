@@ -1,12 +1,11 @@
 //! `streamctl describe`.
 
 use clap::Args;
-use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Session, StreamArg};
+use super::shared::{Session, StreamArg};
 use crate::stream::{self, Listing, Mode, Shard, ShardMap, ShardMetric, Status, StreamState};
-use crate::ui::units::count as grouped;
+use crate::ui::units::{count as grouped, time};
 use crate::ui::{Report, Style, table, visible};
 use ground::error::Result;
 use ground::exit::Exit;
@@ -31,7 +30,7 @@ pub struct DescribeArgs {
 }
 
 pub(super) async fn run(args: DescribeArgs, session: &Session) -> Result<Exit> {
-    let name = session.stream(&args.stream)?;
+    let name = args.stream.resolve(session)?;
     let context = session.context().await?;
     let state = stream::observe(context, &name)
         .await?
@@ -293,14 +292,6 @@ fn retention(hours: u32) -> String {
         }
         hours => format!("{} h", grouped(hours.into())),
     }
-}
-
-/// A time to the second, in UTC.
-pub(super) fn time(time: Option<Timestamp>) -> String {
-    time.map_or_else(
-        || "-".to_owned(),
-        |t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-    )
 }
 
 #[cfg(test)]

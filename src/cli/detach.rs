@@ -3,10 +3,10 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::Session;
-use super::attach::with_mapper;
-use super::function::function_name;
-use super::template::PartArgs;
+use super::shared::Session;
+use super::shared::function::{function_name, with_mapper};
+use super::shared::stream::arn_of;
+use super::shared::template::PartArgs;
 use crate::functions::mapping;
 use crate::pipeline::access;
 use crate::ui::{Report, Style};
@@ -54,13 +54,7 @@ impl Report for DetachReport {
 pub(super) async fn run(args: DetachArgs, session: &Session) -> Result<Exit> {
     let context = session.context_for_change().await?;
     let function = function_name(session, context, &args.function, &args.part).await?;
-    let stream_arn = match args.part.stream() {
-        Some(stream) => {
-            crate::stream::check_name(stream)?;
-            Some(context.stream_arn(stream).await?)
-        }
-        None => None,
-    };
+    let stream_arn = arn_of(context, args.part.stream()).await?;
     let found = mapping::list(context, Some(&function), stream_arn.as_deref()).await?;
     if found.is_empty() {
         session.printer().note(&match args.part.stream() {

@@ -3,9 +3,9 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::Session;
-use super::function::function_name;
-use super::template::{PartArgs, stoppable};
+use super::shared::Session;
+use super::shared::function::function_name;
+use super::shared::template::PartArgs;
 use crate::context::Context;
 use crate::functions::dead_letter::{Content, Fate, Held, Letter, Options, Place, Replay, Totals, resolve};
 use crate::functions::mapping::{function_name as bare_name, resource_name};
@@ -133,10 +133,7 @@ async fn replay(args: ReplayArgs, session: &Session) -> Result<Exit> {
     if let Some(to) = &args.to {
         crate::stream::check_name(to)?;
     }
-    let context = match args.dry_run {
-        true => session.context().await?,
-        false => session.context_for_change().await?,
-    };
+    let context = session.context_for_change_unless(args.dry_run).await?;
     let place = args.place.resolve(session, context).await?;
     let options = Options {
         to: args.to,
@@ -159,7 +156,9 @@ async fn replay(args: ReplayArgs, session: &Session) -> Result<Exit> {
         step.message(format!("{} messages", rows.len()));
     };
     let stop = Stop::default();
-    let outcome = stoppable(session, &stop, replay.run(&stop, &mut note)).await;
+    let outcome = session
+        .run_until_stopped(&stop, replay.run(&stop, &mut note))
+        .await;
     step.clear();
     let totals = match outcome {
         Ok(totals) => totals,

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::Session;
+use super::shared::Session;
 use crate::functions::bundle;
 use crate::functions::package::{Architecture, Version};
 use crate::functions::{Handler, Need};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::Session;
+use super::shared::Session;
 use crate::pipeline::bundled;
 use crate::pipeline::source::{self, MANIFEST_FILE};
 use crate::ui::{Report, Style, next_steps, table};

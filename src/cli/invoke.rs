@@ -9,9 +9,9 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Session;
-use super::function::{LocalArgs, function_name};
-use super::template::PartArgs;
+use super::shared::Session;
+use super::shared::function::{LocalCodeArgs, function_name};
+use super::shared::template::PartArgs;
 use crate::context::Context;
 use crate::functions::answer::{FunctionError, Verdict, verdict};
 use crate::functions::event::{EventRecord, Source, event};
@@ -66,7 +66,7 @@ pub struct InvokeArgs {
     #[arg(long)]
     no_log: bool,
     #[command(flatten)]
-    local: LocalArgs,
+    local: LocalCodeArgs,
 }
 
 /// The result for scripts.

@@ -3,9 +3,9 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::Session;
-use super::describe::time;
+use super::shared::Session;
 use crate::stream::{self, StreamEntry};
+use crate::ui::units::time;
 use crate::ui::{Format, Report, Style, table};
 use ground::error::Result;
 use ground::exit::Exit;

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::Session;
+use super::shared::Session;
 use crate::settings::DEFAULT_REGION;
 use crate::ui::{Report, Style};
 use daemon::home::{LocalHome, State};

@@ -7,13 +7,14 @@ use clap::Args;
 use serde::Serialize;
 use tokio::time::sleep;
 
-use super::Session;
-use super::function::function_name;
-use super::template::PartArgs;
+use super::shared::Session;
+use super::shared::function::function_name;
+use super::shared::template::PartArgs;
 use crate::consume::{Start, StartRule};
 use crate::context::Context;
 use crate::functions::invoke::deployed;
 use crate::functions::logs::{CloudWatchLogs, Follower, LogLine, Query, read};
+use crate::ui::units::rfc3339;
 use crate::ui::{Format, visible};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
@@ -173,7 +174,7 @@ impl Show<'_> {
         let printer = self.session.printer();
         match printer.format() {
             Format::Json => printer.ndjson(&JsonLine {
-                time: time(line.at_ms),
+                time: rfc3339(line.at_ms),
                 group: &line.group,
                 stream: &line.stream,
                 message: &line.message,
@@ -187,7 +188,7 @@ impl Show<'_> {
                 };
                 printer.out(&format!(
                     "{}  {group}{}",
-                    style.dim(&time(line.at_ms)),
+                    style.dim(&rfc3339(line.at_ms)),
                     message(&line.message)
                 ))
             }
@@ -203,9 +204,4 @@ fn short(group: &str) -> String {
 /// One line; the tabs between the fields of Lambda's own lines are blanks.
 fn message(text: &str) -> String {
     visible(&text.trim_end().replace('\t', "  "))
-}
-
-/// RFC 3339, UTC, with milliseconds.
-fn time(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"))
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde::Serialize;
 
-use super::Session;
-use super::function::function_name;
-use super::template::PartArgs;
+use super::shared::Session;
+use super::shared::function::function_name;
+use super::shared::stream::arn_of;
+use super::shared::template::PartArgs;
 use crate::functions::mapping::{self, Mapping, Settings};
 use crate::ui::{Format, Report, Style, table, units, wrap};
 use ground::error::Result;
@@ -42,13 +43,7 @@ pub(super) async fn run(args: MappingsArgs, session: &Session) -> Result<Exit> {
         Some(name) => Some(function_name(session, context, name, &PartArgs::default()).await?),
         None => None,
     };
-    let stream_arn = match &args.stream {
-        Some(stream) => {
-            crate::stream::check_name(stream)?;
-            Some(context.stream_arn(stream).await?)
-        }
-        None => None,
-    };
+    let stream_arn = arn_of(context, args.stream.as_deref()).await?;
     let found = mapping::list(context, function.as_deref(), stream_arn.as_deref()).await?;
     let printer = session.printer();
     if found.is_empty() {

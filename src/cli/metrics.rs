@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
-use super::{Session, StreamArg};
+use super::shared::{Session, StreamArg};
 use crate::context::Context;
 use crate::observe::metrics::{self, Window};
 use crate::ui::Format;
@@ -38,7 +38,7 @@ pub struct MetricsArgs {
 }
 
 pub(super) async fn run(args: MetricsArgs, session: &Session) -> Result<Exit> {
-    let stream = session.stream(&args.stream)?;
+    let stream = args.stream.resolve(session)?;
     let window = Window::last(args.since, args.period, now())?;
     let context = session.context().await?;
     let found = metrics::read(context, &stream, window, args.shard_level).await?;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde::Serialize;
 
-use super::Session;
-use super::template::TemplateArgs;
+use super::shared::Session;
+use super::shared::template::TemplateArgs;
 use crate::pipeline::resources::Kinds;
 use crate::ui::{Report, Style, table};
 use ground::error::{Error, Result};

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use super::Session;
-use super::template::{ChoiceArgs, TemplateArgs};
+use super::shared::Session;
+use super::shared::template::{ChoiceArgs, TemplateArgs};
 use crate::iam;
 use crate::pipeline::resources::Kinds;
 use ground::error::Result;

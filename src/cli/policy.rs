@@ -4,14 +4,13 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Session;
-use super::deploy::FunctionPart;
-use super::template::PartArgs;
+use super::shared::Session;
+use super::shared::template::PartArgs;
 use crate::context::Context;
 use crate::functions::permissions::{self, Policy};
 use crate::functions::{Handler, bundle};
-use crate::pipeline::Draft;
 use crate::pipeline::resources::{Kinds, policy_of};
+use crate::pipeline::{Draft, FunctionPart};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 

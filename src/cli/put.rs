@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{Session, StreamArg};
+use super::shared::{Session, StreamArg};
 use crate::produce::{
     KinesisTransport, PutEnd, PutEvent, PutOptions, PutOutcome, StreamLimits, Unsent, feed, put,
 };
@@ -133,7 +133,7 @@ impl From<FormatArg> for InputFormat {
 }
 
 pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
-    let stream = session.stream(&args.stream)?;
+    let stream = args.stream.resolve(session)?;
     let input = PutInput::choose(args.file.as_deref(), args.data.clone())?;
     let mut options = ReadOptions {
         format: args.format.into(),

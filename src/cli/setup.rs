@@ -2,17 +2,16 @@
 
 use clap::Args;
 
-use super::Session;
-use super::template::{ChoiceArgs, TemplateArgs, stoppable};
+use super::shared::Session;
+use super::shared::pipeline::{apply, print_hints};
+use super::shared::template::{ChoiceArgs, TemplateArgs};
 use crate::pipeline::Pipeline;
 use crate::pipeline::apply::{ResourceReport, RunReport};
 use crate::pipeline::event::Outcome;
 use crate::pipeline::resources::Kinds;
-use crate::ui::apply::ApplyProgress;
 use crate::ui::next_steps;
 use ground::error::Result;
 use ground::exit::Exit;
-use ground::stop::Stop;
 
 /// Create a stream and what belongs to it, or bring what exists to what you ask for
 ///
@@ -52,11 +51,7 @@ pub struct SetupArgs {
 
 pub(super) async fn run(args: SetupArgs, session: &Session) -> Result<Exit> {
     let draft = args.template.draft(session, Some(&args.choice), false)?;
-    let context = if args.dry_run {
-        session.context().await?
-    } else {
-        session.context_for_change().await?
-    };
+    let context = session.context_for_change_unless(args.dry_run).await?;
     let kinds = Kinds::new(context).await?;
     let pipeline = draft.bind(&kinds)?;
     let Some(report) = apply(session, &pipeline, args.dry_run, args.yes).await? else {
@@ -66,41 +61,10 @@ pub(super) async fn run(args: SetupArgs, session: &Session) -> Result<Exit> {
     Ok(report.exit)
 }
 
-/// Plans and applies `pipeline` with progress, and prints the report; `None` after a dry run, whose plan is printed.
-pub(super) async fn apply(
-    session: &Session,
-    pipeline: &Pipeline<'_>,
-    dry_run: bool,
-    yes: bool,
-) -> Result<Option<RunReport>> {
-    let printer = session.printer();
-    let plan = pipeline.plan().await?;
-    if dry_run {
-        printer.report(&plan.report(pipeline))?;
-        plan.check()?;
-        printer.note("Dry run: nothing was changed");
-        return Ok(None);
-    }
-    plan.check()?;
-    let losses = plan.losses();
-    if !losses.is_empty() {
-        losses.iter().for_each(|loss| printer.warn(loss));
-        session
-            .confirm_by_name("lose data for good", pipeline.identity().instance(), yes)
-            .await?;
-    }
-    let progress = ApplyProgress::new(printer);
-    let show = |event| progress.show(&event);
-    let stop = Stop::default();
-    let report = stoppable(session, &stop, pipeline.apply(plan, &show, &stop)).await?;
-    printer.report(&report)?;
-    Ok(Some(report))
-}
-
 fn say_at_the_end(args: &SetupArgs, session: &Session, pipeline: &Pipeline<'_>, report: &RunReport) {
     let printer = session.printer();
     let identity = pipeline.identity();
-    say_hints(session, report);
+    print_hints(session, report);
     match report.exit {
         Exit::Done => {}
         Exit::Interrupted => {
@@ -136,7 +100,7 @@ fn steps(
     pipeline: &Pipeline<'_>,
     report: &RunReport,
 ) -> Vec<(String, &'static str)> {
-    let place = session.place_as_typed();
+    let place = session.target_flags();
     let stream = match report.outputs.get("stream_name") {
         Some(name) if *name != session.settings().stream => format!("{place} --stream {name}"),
         _ => place.to_owned(),
@@ -180,15 +144,4 @@ fn steps(
     steps.push((format!("streamctl metrics{stream}"), "see the last hour"));
     steps.push((format!("streamctl destroy{this}"), "delete what setup made"));
     steps
-}
-
-/// Prints what the user can do about each failure, once.
-pub(super) fn say_hints(session: &Session, report: &RunReport) {
-    let mut said: Vec<&str> = Vec::new();
-    for hint in report.resources.iter().filter_map(|one| one.hint.as_deref()) {
-        if !said.contains(&hint) && report.exit != Exit::Interrupted {
-            session.printer().note(&format!("hint: {hint}"));
-            said.push(hint);
-        }
-    }
 }

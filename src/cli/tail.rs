@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Session, StreamArg};
+use super::shared::{Session, StreamArg};
 use crate::consume::{Batch, KinesisShards, Start, StartRule, Tail, TailEvent, TailOptions, full_shard_id};
 use crate::ui::Format;
 use ground::error::{Error, Result};
@@ -71,7 +71,7 @@ pub struct TailArgs {
 }
 
 pub(super) async fn run(args: TailArgs, session: &Session) -> Result<Exit> {
-    let stream = session.stream(&args.stream)?;
+    let stream = args.stream.resolve(session)?;
     let format = match session.printer().format() {
         Format::Table => LineFormat::People,
         Format::Json => LineFormat::Json,

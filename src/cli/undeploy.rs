@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-use super::Session;
-use super::deploy::{FunctionPart, OWN, name_own};
-use super::destroy::delete;
-use super::template::PartArgs;
+use super::shared::Session;
+use super::shared::function::{OWN, name_own};
+use super::shared::pipeline::delete;
+use super::shared::template::PartArgs;
 use crate::functions::bundle;
-use crate::pipeline::Draft;
 use crate::pipeline::resources::Kinds;
+use crate::pipeline::{Draft, FunctionPart};
 use ground::error::Result;
 use ground::exit::Exit;
 
@@ -49,11 +49,7 @@ pub(super) async fn run(args: UndeployArgs, session: &Session) -> Result<Exit> {
             Draft::new(manifest, request)?
         }
     };
-    let context = if args.dry_run {
-        session.context().await?
-    } else {
-        session.context_for_change().await?
-    };
+    let context = session.context_for_change_unless(args.dry_run).await?;
     let kinds = Kinds::new(context).await?;
     let pipeline = draft.bind(&kinds)?;
     let name = format!("the function of {}", args.name);

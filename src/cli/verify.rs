@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use super::Session;
-use super::template::TemplateArgs;
+use super::shared::Session;
+use super::shared::template::TemplateArgs;
 use crate::pipeline::CheckState;
 use crate::pipeline::follow::Services;
 use crate::pipeline::resources::Kinds;
@@ -36,11 +36,7 @@ pub(super) async fn run(args: VerifyArgs, session: &Session) -> Result<Exit> {
     let draft = args.template.draft(session, None, false)?;
     // What puts a record says where; what only looks does not.
     let follows = draft.manifest().verify.is_some() && !args.no_put;
-    let context = if follows {
-        session.context_for_change().await?
-    } else {
-        session.context().await?
-    };
+    let context = session.context_for_change_unless(!follows).await?;
     let kinds = Kinds::new(context).await?;
     let pipeline = draft.bind(&kinds)?;
     let report = if follows {

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::Style;
 
-/// `-o`: the shape of reports.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+/// The format of reports.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Format {
     /// For people: tables and sentences.
     #[default]

@@ -1,4 +1,6 @@
-//! Numbers as people read them.
+//! Numbers and times as people read them.
+
+use jiff::Timestamp;
 
 /// `1,234,567`.
 pub fn count(number: u64) -> String {
@@ -68,6 +70,19 @@ pub fn milliseconds(ms: f64) -> String {
         3_600..86_400 => pair(whole / 3_600, "h", whole % 3_600 / 60, "min"),
         _ => pair(whole / 86_400, "d", whole % 86_400 / 3_600, "h"),
     }
+}
+
+/// A time to the second: `2026-01-01 12:30:00 UTC`.
+pub fn time(time: Option<Timestamp>) -> String {
+    time.map_or_else(
+        || "-".to_owned(),
+        |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    )
+}
+
+/// Milliseconds since the epoch in RFC 3339: `2026-01-01T12:30:00.000Z`.
+pub fn rfc3339(ms: i64) -> String {
+    Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"))
 }
 
 /// One decimal below ten, unless it is a zero; none above.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::AttachArgs;
-use crate::cli::Session;
+use crate::cli::shared::Session;
 use crate::consume::{KinesisShards, Start, Tail, TailEvent, TailOptions, TailRecord};
 use crate::functions::consumer::{Event, Policy, Totals, consume};
 use crate::functions::event::Source;

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::cli::Session;
+use crate::cli::shared::Session;
 use crate::cost::{self, Estimate, Mode, Usage};
 use crate::stream;
 use crate::ui;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::consume::TailRecord;
+use crate::ui::units::rfc3339;
 use crate::ui::{Printer, visible};
 use ground::error::Result;
 
@@ -58,7 +59,7 @@ impl<'a> JsonLine<'a> {
         Self {
             shard_id: &record.shard_id,
             sequence_number: &record.sequence_number,
-            approximate_arrival_timestamp: record.arrival_ms.map(time),
+            approximate_arrival_timestamp: record.arrival_ms.map(rfc3339),
             partition_key: &record.partition_key,
             encryption_type: record.encryption.as_deref(),
             data: text,
@@ -77,7 +78,7 @@ fn fields(record: &TailRecord) -> [String; 4] {
         Err(_) => format!("base64:{}", base64_simd::STANDARD.encode_to_string(&record.data)),
     };
     [
-        record.arrival_ms.map_or_else(|| "-".to_owned(), time),
+        record.arrival_ms.map_or_else(|| "-".to_owned(), rfc3339),
         short_shard(&record.shard_id),
         visible(&record.partition_key),
         data,
@@ -90,11 +91,6 @@ fn short_shard(id: &str) -> String {
         .strip_prefix("shardId-")
         .and_then(|digits| digits.parse::<u64>().ok());
     number.map_or_else(|| visible(id), |number| format!("shard-{number}"))
-}
-
-/// RFC 3339, UTC, with milliseconds.
-fn time(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"))
 }
 
 /// Pretty-printed JSON without its line ends and indents; anything else as it is.

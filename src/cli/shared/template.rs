@@ -1,7 +1,6 @@
 //! Arguments that `setup`, `plan`, `destroy`, `verify` and `outputs` share, and what they are made into.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -10,11 +9,10 @@ use super::{Session, StreamArg};
 use crate::pipeline::parameter::Setting;
 use crate::pipeline::{self, Draft, Given, Manifest, Request, tags};
 use ground::error::{Error, Result};
-use ground::stop::Stop;
 
 /// Which pipeline.
 #[derive(Debug, Clone, Args)]
-pub(super) struct TemplateArgs {
+pub(crate) struct TemplateArgs {
     /// Template: stream, concert, prices, realtime or retail (`streamctl init` says what each is)
     #[arg(default_value = "stream", value_name = "TEMPLATE", conflicts_with = "file")]
     template: String,
@@ -33,7 +31,7 @@ pub(super) struct TemplateArgs {
 
 /// Parts of a template by other arguments than `setup` has: what commands on functions share.
 #[derive(Debug, Clone, Default, Args)]
-pub(super) struct PartArgs {
+pub(crate) struct PartArgs {
     /// The stream that the function reads [default: a bundled handler's own]
     #[arg(long, value_name = "NAME")]
     stream: Option<String>,
@@ -47,7 +45,7 @@ pub(super) struct PartArgs {
 
 impl PartArgs {
     /// The stream that was named.
-    pub(super) fn stream(&self) -> Option<&str> {
+    pub(crate) fn stream(&self) -> Option<&str> {
         self.stream.as_deref()
     }
 
@@ -55,7 +53,7 @@ impl PartArgs {
     ///
     /// # Errors
     /// As [`TemplateArgs::draft`].
-    pub(super) fn request(
+    pub(crate) fn request(
         &self,
         session: &Session,
         name: &str,
@@ -80,7 +78,7 @@ impl PartArgs {
 /// What the pipeline is to be. What is not named here, in the environment or in streamctl.toml takes the template's
 /// default when it is made, and stays as it is when it exists.
 #[derive(Debug, Clone, Args)]
-pub(super) struct ChoiceArgs {
+pub(crate) struct ChoiceArgs {
     /// Number of shards; each takes 1 MB/s and 1,000 records/s [default: AWS_KINESIS_SHARD_COUNT, streamctl.toml, 1]
     #[arg(
         long,
@@ -120,7 +118,7 @@ impl TemplateArgs {
     ///
     /// # Errors
     /// Exit 2 with every bad value at once.
-    pub(super) fn draft(
+    pub(crate) fn draft(
         &self,
         session: &Session,
         choice: Option<&ChoiceArgs>,
@@ -189,7 +187,7 @@ impl TemplateArgs {
             let given = match parameter.setting {
                 Some(Setting::Stream) => Some(Given::environment(
                     "AWS_KINESIS_STREAM_NAME",
-                    session.stream(&self.stream)?,
+                    self.stream.resolve(session)?,
                 )),
                 Some(Setting::Environment) => settings
                     .environment
@@ -208,7 +206,7 @@ impl TemplateArgs {
     }
 
     /// As [`TemplateArgs::as_typed`], with the parameters too: what makes `setup` ask for the same.
-    pub(super) fn as_typed_in_full(&self, session: &Session) -> String {
+    pub(crate) fn as_typed_in_full(&self, session: &Session) -> String {
         let mut typed = self.as_typed(session);
         for (name, value) in &self.parameters {
             // Quoted for a shell where it needs it.
@@ -228,7 +226,7 @@ impl TemplateArgs {
     }
 
     /// This pipeline as arguments of another command, for a line to copy.
-    pub(super) fn as_typed(&self, session: &Session) -> String {
+    pub(crate) fn as_typed(&self, session: &Session) -> String {
         let mut typed = String::new();
         if let Some(path) = &self.file {
             typed.push_str(&format!(" -f {}", path.display()));
@@ -240,7 +238,7 @@ impl TemplateArgs {
     }
 
     /// Where the files of the template are: beside the manifest, or nowhere yet.
-    pub(super) fn dir(&self) -> Option<PathBuf> {
+    pub(crate) fn dir(&self) -> Option<PathBuf> {
         let path = match &self.file {
             Some(path) => path.clone(),
             None if self.template.contains(['/', '\\']) || self.template.ends_with(".toml") => {
@@ -252,8 +250,8 @@ impl TemplateArgs {
     }
 
     /// Where to act and on which stream, as arguments of another command; empty where both are the default.
-    pub(super) fn stream_as_typed(&self, session: &Session) -> String {
-        let place = session.place_as_typed();
+    pub(crate) fn stream_as_typed(&self, session: &Session) -> String {
+        let place = session.target_flags();
         match &self.stream.stream {
             Some(name) if *name != session.settings().stream => format!("{place} --stream {name}"),
             _ => place.to_owned(),
@@ -291,21 +289,6 @@ impl ChoiceArgs {
         }
         named
     }
-}
-
-/// Runs `work`, passing on a Ctrl-C as the wish to stop.
-pub(super) async fn stoppable<T>(session: &Session, stop: &Stop, work: impl Future<Output = T>) -> T {
-    tokio::pin!(work);
-    tokio::select! {
-        biased;
-        outcome = &mut work => return outcome,
-        () = session.interrupt().wait() => {
-            stop.set();
-            let text = "Stopping: what runs is finished, nothing more is begun (Ctrl-C again ends at once)";
-            session.printer().warn(text);
-        }
-    }
-    work.await
 }
 
 /// The parameter that the flag for `name` is for: the one of that name, else one that takes the setting of that name.

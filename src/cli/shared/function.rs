@@ -1,4 +1,4 @@
-//! What commands on functions share: which function a name means, and code that runs here.
+//! What the commands on functions share: the function that a name means, changes of a mapping, code that runs here.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -10,14 +10,15 @@ use clap::Args;
 use serde_json::Value;
 
 use super::Session;
-use super::deploy::FunctionPart;
 use super::template::PartArgs;
 use crate::context::Context;
+use crate::functions::function::rules;
 use crate::functions::invoke::{Deployed, deployed};
+use crate::functions::mapping::{Event, Mapper};
 use crate::functions::runtime::{LocalCode, LocalFunction, Log};
 use crate::functions::{Package, bundle};
 use crate::pipeline::resources::Kinds;
-use crate::pipeline::{self, Draft};
+use crate::pipeline::{self, Draft, FunctionPart, Given, Request};
 use ground::error::{Error, Result};
 use ground::platform;
 
@@ -25,7 +26,7 @@ use ground::platform;
 ///
 /// # Errors
 /// When the template refuses the parameters.
-pub(super) async fn function_name(
+pub(crate) async fn function_name(
     session: &Session,
     context: &Context,
     name: &str,
@@ -50,12 +51,42 @@ pub(super) async fn function_name(
     Ok(found.unwrap_or(name).to_owned())
 }
 
+/// The bundled template for a function of your own.
+pub(crate) const OWN: &str = "function";
+
+/// Sets the name of the function of the template [`OWN`].
+pub(crate) fn name_own(request: &mut Request, name: &str) -> Result<()> {
+    rules::check_name(name)?;
+    let given = Given::flag("NAME", name);
+    match request.given.insert("name".to_owned(), given) {
+        Some(other) => Err(Error::usage(format!("{} and {name} are two names", other.source))),
+        None => Ok(()),
+    }
+}
+
+/// Runs `work` with progress. Ctrl-C ends it while it waits.
+pub(crate) async fn with_mapper<T>(
+    session: &Session,
+    context: &Context,
+    function: &str,
+    work: impl AsyncFnOnce(Mapper<'_>) -> Result<T>,
+) -> Result<T> {
+    let step = session.printer().progress().step(format!("function {function}"));
+    let tell = |event: Event| {
+        step.message(event.to_string());
+        !session.interrupt().is_set()
+    };
+    let outcome = work(Mapper::new(context, &tell)).await;
+    step.clear();
+    outcome
+}
+
 /// Code that runs here in place of a deployed function.
 #[derive(Debug, Clone, Args)]
-pub(super) struct LocalArgs {
+pub(crate) struct LocalCodeArgs {
     /// Run this code here: a bundled handler, or the path of a bootstrap or zip
     #[arg(long, value_name = "HANDLER|PATH")]
-    pub(super) local: Option<String>,
+    pub(crate) local: Option<String>,
     /// Environment variable of the code that runs here (repeatable)
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable, requires = "local")]
     environment: Vec<(String, String)>,
@@ -65,8 +96,8 @@ pub(super) struct LocalArgs {
 }
 
 /// Code unpacked into a directory of its own, which goes with it.
-pub(super) struct Unpacked {
-    pub(super) function: LocalFunction,
+pub(crate) struct Unpacked {
+    pub(crate) function: LocalFunction,
     _dir: Dir,
 }
 
@@ -79,13 +110,13 @@ impl Drop for Dir {
     }
 }
 
-impl LocalArgs {
+impl LocalCodeArgs {
     /// The code of `--local` with the settings of the deployed function `like`, if one is named. What it logs goes to
     /// stderr.
     ///
     /// # Errors
     /// Exit 2 for code that cannot run, or a function that does not exist.
-    pub(super) async fn function(
+    pub(crate) async fn function(
         &self,
         session: &Session,
         context: &Context,
