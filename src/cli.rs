@@ -30,6 +30,8 @@ mod outputs;
 mod plan;
 mod policy;
 mod put;
+#[cfg(test)]
+mod reference;
 mod setup;
 mod shared;
 mod tail;

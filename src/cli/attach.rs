@@ -24,33 +24,34 @@ use ground::exit::Exit;
 use report::AttachReport;
 use settings::SettingArgs;
 
-/// Give a function the records of a stream, or change how it gets them
+/// Attach a function to a stream, or change its event source mapping
 ///
-/// A bundled handler is attached as its template says, with its stream, function and on-failure queue made where they
-/// are missing. Any other function is attached to --stream. What is not named stays as it is; a change is made in place,
-/// and shown before → after. The stream and the place where reading began cannot change. Ends when the mapping is settled.
+/// A bundled handler is attached as its template declares; its stream, function and on-failure queue are created if they do
+/// not exist. Any other function is attached to --stream. Settings that are not given do not change. Changes are made in
+/// place, and shown as before → after. The stream and the starting position cannot change. Waits until the mapping is
+/// enabled or disabled.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  streamctl attach retail-processor             as its template says
+  streamctl attach retail-processor             as its template declares
   streamctl attach scorer --stream orders --batch-size 500 --window 2s
   streamctl attach scorer --stream orders --retries 3 --bisect \\
       --partial-failures --on-failure queue:failed
   streamctl attach scorer --stream orders --filter '{\"data\":{\"kind\":[\"sale\"]}}'
   streamctl attach scorer --stream orders --disabled
-  streamctl attach --local ./bootstrap --stream orders   run it here instead")]
+  streamctl attach --local ./bootstrap --stream orders   run the code here")]
 pub struct AttachArgs {
-    /// A bundled handler, or the name of any function; with --local the function whose settings the code gets
+    /// A bundled handler, or the name of a function; with --local, the function whose settings are used
     #[arg(value_name = "FUNCTION", required_unless_present = "local")]
     function: Option<String>,
     #[command(flatten)]
     part: PartArgs,
     #[command(flatten)]
     local: LocalCodeArgs,
-    /// Where records go that the code run here gives up [default: attach-failed-TIME.ndjson]
+    /// File for the records that failed with --local [default: attach-failed-TIME.ndjson]
     #[arg(long, value_name = "FILE", requires = "local")]
     failed_file: Option<std::path::PathBuf>,
-    /// Show what would be done, and change nothing
+    /// Show what would be done and change nothing
     #[arg(long, conflicts_with = "local")]
     dry_run: bool,
     #[command(flatten)]
@@ -70,14 +71,14 @@ pub(super) async fn run(args: AttachArgs, session: &Session) -> Result<Exit> {
         && pipeline::bundled().any(|template| template.name == handler.template)
     {
         let (manifest, request) = args.part.request(session, handler.template, false)?;
-        // A stream that the template knows how to take is the template's business too.
+        // With --stream, only a template that has a stream parameter applies.
         if args.part.stream().is_none() || manifest.parameters.contains_key("stream") {
             return by_template(&args, session, context, handler, (manifest, request), &settings).await;
         }
     }
     let Some(stream) = args.part.stream() else {
         return Err(
-            Error::usage(format!("{name} is attached to which stream?")).hint(format!(
+            Error::usage(format!("no stream to attach {name} to")).hint(format!(
                 "add --stream NAME, as in `streamctl attach {name} --stream orders`"
             )),
         );
@@ -88,7 +89,7 @@ pub(super) async fn run(args: AttachArgs, session: &Session) -> Result<Exit> {
     directly(&args, session, context, &function, &stream_arn, &settings).await
 }
 
-/// A bundled handler: its template, restricted to its mapping and what that needs.
+/// Applies the template of a bundled handler, restricted to its mappings and what they need.
 async fn by_template(
     args: &AttachArgs,
     session: &Session,
@@ -127,14 +128,14 @@ async fn by_template(
         {
             true => session
                 .printer()
-                .note(&format!("Nothing to change: {name} is attached as asked for")),
-            false => say_next(session, name),
+                .note(&format!("Nothing to change: the mapping of {name} is up to date")),
+            false => print_next_steps(session, name),
         }
     }
     Ok(report.exit)
 }
 
-/// Any function: one mapping, made or changed in place.
+/// Creates or updates the mapping of any function.
 async fn directly(
     args: &AttachArgs,
     session: &Session,
@@ -152,11 +153,11 @@ async fn directly(
         .as_ref()
         .and_then(|there| there.settings.on_failure.as_deref()));
     let lacking = access::lacking(context, function, stream_arn, on_failure).await;
-    let lacking = lacking.unwrap_or_else(|error| not_known(session, function, &error));
+    let lacking = lacking.unwrap_or_else(|error| warn_unknown(session, function, &error));
     if args.dry_run {
         session.printer().report(&report)?;
         if let Some(lacking) = &lacking {
-            session.printer().note(&format!("For it, {lacking}"));
+            session.printer().note(&format!("For this, {lacking}"));
         }
         session.printer().note("Dry run: nothing was changed");
         return Ok(Exit::Done);
@@ -180,26 +181,32 @@ async fn directly(
     report.settle(&settled);
     session.printer().report(&report)?;
     if report.is_change() {
-        say_next(session, function);
+        print_next_steps(session, function);
     }
     Ok(Exit::Done)
 }
 
-/// Whoever may attach need not be allowed to look at roles: Lambda will say whether this one will do.
-fn not_known(session: &Session, function: &str, error: &Error) -> Option<access::Lacking> {
-    let warning = format!("what the role of {function} may do is not known: {error}");
+/// The caller may not be allowed to read roles. Lambda refuses the mapping if the role lacks a permission.
+fn warn_unknown(session: &Session, function: &str, error: &Error) -> Option<access::Lacking> {
+    let warning = format!("the permissions of the role of {function} are not known: {error}");
     session.printer().warn(&warning);
     None
 }
 
-fn say_next(session: &Session, function: &str) {
-    let place = session.target_flags();
+fn print_next_steps(session: &Session, function: &str) {
+    let flags = session.target_flags();
     session.printer().note(&next_steps(&[
-        (format!("streamctl mappings {function}{place}"), "how it is doing"),
         (
-            format!("streamctl logs {function}{place} --follow"),
-            "what it logs",
+            format!("streamctl mappings {function}{flags}"),
+            "show its state and lag",
         ),
-        (format!("streamctl detach {function}{place}"), "take it off again"),
+        (
+            format!("streamctl logs {function}{flags} --follow"),
+            "show its logs",
+        ),
+        (
+            format!("streamctl detach {function}{flags}"),
+            "delete the mapping",
+        ),
     ]));
 }

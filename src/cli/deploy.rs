@@ -22,12 +22,12 @@ use crate::ui::next_steps;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
-/// Deploy a bundled handler, or your own code, as a Lambda function
+/// Deploy a bundled handler or your own code as a Lambda function
 ///
-/// A bundled handler gets what its template declares for it: role, log group, tables, buckets and queues it writes to,
-/// and its stream. Your own code gets a role that may write its logs (and read --stream), a log group, and the
-/// function. What is not named here stays as it is on a function that exists; the code is replaced when its hash
-/// differs. Ends when the function is active. `attach` then gives it records.
+/// For a bundled handler it creates what the template declares: function, role, log group, the tables, buckets and queues
+/// that it writes to, and its stream. For your own code it creates the function, a log group, and a role that can write to
+/// the log group and read --stream. On an existing function, settings that are not given do not change, and the code is
+/// replaced if its hash differs. Waits until the function is active. Use `attach` to connect it to a stream.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -36,7 +36,7 @@ Examples:
   streamctl deploy scorer --bootstrap ./bootstrap --stream orders
   streamctl deploy scorer --zip scorer.zip --timeout 30s
   streamctl deploy prices --dry-run                    show what would be done
-  streamctl handlers                                   what is bundled")]
+  streamctl handlers                                   list the bundled handlers")]
 pub struct DeployArgs {
     /// A bundled handler, or the name of a function of your own
     #[arg(value_name = "HANDLER|NAME")]
@@ -44,14 +44,14 @@ pub struct DeployArgs {
     /// Code: a zip with an executable `bootstrap` at its root
     #[arg(long, value_name = "FILE", conflicts_with = "bootstrap")]
     zip: Option<PathBuf>,
-    /// Code: an executable for Amazon Linux 2023, which is zipped for you
+    /// Code: an executable for Amazon Linux 2023; streamctl makes the zip
     #[arg(long, value_name = "FILE")]
     bootstrap: Option<PathBuf>,
     #[command(flatten)]
     settings: SettingArgs,
     #[command(flatten)]
     part: PartArgs,
-    /// Show what would be done, and change nothing
+    /// Show what would be done and change nothing
     #[arg(long)]
     dry_run: bool,
     /// Do not ask before a change that loses data
@@ -59,10 +59,10 @@ pub struct DeployArgs {
     yes: bool,
 }
 
-/// How a function is set up.
+/// Settings of a function.
 #[derive(Debug, Clone, Args)]
 struct SettingArgs {
-    /// Memory in MB: 128 to 10240; processor time grows with it
+    /// Memory in MB: 128 to 10240; CPU power is in proportion to it
     #[arg(long, value_name = "MB")]
     memory: Option<u32>,
     /// How long one invocation may take: 30, 30s or 5m, at most 15m
@@ -71,16 +71,16 @@ struct SettingArgs {
     /// Environment variable (repeatable)
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     environment: Vec<(String, String)>,
-    /// Take this environment variable away (repeatable)
+    /// Remove this environment variable (repeatable)
     #[arg(long, value_name = "NAME", value_parser = variable_name)]
     unset_env: Vec<String>,
-    /// What it runs on: x86_64 or arm64 [default: what the code is for]
+    /// Architecture: x86_64 or arm64 [default: that of the code]
     #[arg(long, value_name = "ARCHITECTURE", value_parser = architecture)]
     architecture: Option<Architecture>,
-    /// Send X-Ray traces; `--tracing false` ends it
+    /// Send X-Ray traces; `--tracing false` turns them off
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     tracing: Option<bool>,
-    /// Concurrent executions set aside for it, and its limit; 0 stops it
+    /// Reserved concurrency; 0 stops the function
     #[arg(long, value_name = "N")]
     reserved_concurrency: Option<u32>,
 }
@@ -119,7 +119,7 @@ pub(super) async fn run(args: DeployArgs, session: &Session) -> Result<Exit> {
         && (args.name.contains(['/', '.']) || rules::check_name(&args.name).is_err())
     {
         return Err(
-            Error::usage(unknown.to_string()).hint("give a file with --zip or --bootstrap, after a name")
+            Error::usage(unknown.to_string()).hint("give a name, and the file with --zip or --bootstrap")
         );
     }
     let context = session.context_for_change_unless(args.dry_run).await?;
@@ -132,7 +132,7 @@ pub(super) async fn run(args: DeployArgs, session: &Session) -> Result<Exit> {
     let Some(report) = apply(session, &pipeline, args.dry_run, args.yes).await? else {
         return Ok(Exit::Done);
     };
-    say_at_the_end(&args, session, &report);
+    print_result(&args, session, &report);
     Ok(report.exit)
 }
 
@@ -153,7 +153,7 @@ impl DeployArgs {
         let text = path.to_str().ok_or_else(|| {
             Error::usage(format!("the path {} is not UTF-8", path.display())).hint("rename the file")
         })?;
-        // A bundled handler has no path: a file of the same name is told from it by its directory.
+        // A file with the name of a bundled handler needs a directory, to be taken for a path.
         Ok(Some(match bundle::find(text) {
             Ok(_) => format!("./{text}"),
             Err(_) => text.to_owned(),
@@ -194,7 +194,7 @@ impl DeployArgs {
     fn restrict(&self, request: &mut Request, part: &FunctionPart, code: Option<String>) -> Result<()> {
         let mut properties = self.settings.properties()?;
         if let Some(tracing) = properties.get("tracing") {
-            // Only whoever may send traces sends them.
+            // The role must allow traces too.
             let allowed = BTreeMap::from([("tracing".to_owned(), tracing.clone())]);
             for role in &part.roles {
                 request.properties.insert(role.clone(), allowed.clone());
@@ -207,15 +207,14 @@ impl DeployArgs {
     }
 }
 
-fn say_at_the_end(args: &DeployArgs, session: &Session, report: &RunReport) {
+fn print_result(args: &DeployArgs, session: &Session, report: &RunReport) {
     let printer = session.printer();
     print_hints(session, report);
     match report.exit {
         Exit::Done => {}
-        Exit::Interrupted => return printer.note("Stopped; the same command goes on from here"),
+        Exit::Interrupted => return printer.note("Stopped. Run the same command again to continue"),
         _ => {
-            let text =
-                "Not everything was done; once the cause is mended, the same command goes on from here";
+            let text = "Not everything was done. Fix the cause, then run the same command again to continue";
             return printer.note(text);
         }
     }
@@ -223,19 +222,22 @@ fn say_at_the_end(args: &DeployArgs, session: &Session, report: &RunReport) {
     let name = function.map_or(args.name.as_str(), |function| function.name.as_str());
     let unchanged = |result| result == Outcome::Unchanged;
     if report.resources.iter().all(|one| unchanged(one.result)) {
-        printer.note(&format!("Nothing to change: function {name} is as asked for"));
+        printer.note(&format!("Nothing to change: function {name} is up to date"));
         return;
     }
     printer.note(&format!("Function {name} is active"));
-    let (typed, place) = (&args.name, session.target_flags());
+    let (typed, flags) = (&args.name, session.target_flags());
     printer.note(&next_steps(&[
-        (format!("streamctl attach {typed}{place}"), "give it records"),
-        (format!("streamctl logs {typed}{place}"), "see what it logs"),
         (
-            format!("streamctl policy --function {typed}{place}"),
-            "what it may do",
+            format!("streamctl attach {typed}{flags}"),
+            "connect it to a stream",
         ),
-        (format!("streamctl undeploy {typed}{place}"), "delete it"),
+        (format!("streamctl logs {typed}{flags}"), "show its logs"),
+        (
+            format!("streamctl policy --function {typed}{flags}"),
+            "show its permissions",
+        ),
+        (format!("streamctl undeploy {typed}{flags}"), "delete it"),
     ]));
 }
 

@@ -10,10 +10,9 @@ use crate::ui::{Report, Style, table, visible};
 use ground::error::Result;
 use ground::exit::Exit;
 
-/// Show a stream: status, shards, capacity, retention, encryption, monitoring, tags
+/// Show a stream: status, shards, capacity, retention, encryption, tags
 ///
-/// With --shards it lists every shard too, open and closed: its part of the hash key space, and the shards it came
-/// from.
+/// With --shards it also lists each shard, open or closed, with its share of the hash key space and its parents.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -24,7 +23,7 @@ Examples:
 pub struct DescribeArgs {
     #[command(flatten)]
     stream: StreamArg,
-    /// List the shards too
+    /// Also list the shards
     #[arg(long)]
     shards: bool,
 }
@@ -45,7 +44,6 @@ pub(super) async fn run(args: DescribeArgs, session: &Session) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// A stream, and its shards where asked for.
 #[derive(Serialize)]
 struct DescribeReport {
     #[serde(flatten)]
@@ -58,7 +56,7 @@ struct DescribeReport {
     shards: Option<Vec<ShardRow>>,
 }
 
-/// What the open shards take together.
+/// Capacity of all open shards.
 /// Source: CreateStream, Kinesis API reference: 1 MiB and 1,000 records a second in, 2 MiB a second out, each shard.
 #[derive(Serialize)]
 struct StreamCapacity {
@@ -71,9 +69,9 @@ struct StreamCapacity {
 struct ShardRow {
     id: String,
     open: bool,
-    /// Part of the hash key space, 0 to 1.
+    /// Share of the hash key space, 0 to 1.
     hash_key_share: f64,
-    /// As text: JSON readers lose digits of numbers this long.
+    /// Text, since many JSON readers round numbers this long.
     first_hash_key: String,
     last_hash_key: String,
     parents: Vec<String>,
@@ -121,7 +119,7 @@ impl DescribeReport {
         }
     }
 
-    /// What there is to say, as label and value, in the order of the screen.
+    /// Labels and values, in the order of the output.
     fn fields(&self) -> Vec<(&'static str, String)> {
         let state = &self.state;
         let shards = match self.closed_shards {
@@ -262,7 +260,7 @@ impl Report for DescribeReport {
     }
 }
 
-/// Columns of the screen, and of the labels at its left. An ARN is never broken: it is there to be copied.
+/// Width of the output and of the labels. An ARN is copied and therefore never broken.
 const SCREEN: usize = 80;
 const LABEL: usize = 12;
 

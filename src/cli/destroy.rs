@@ -9,23 +9,23 @@ use crate::pipeline::resources::Kinds;
 use ground::error::Result;
 use ground::exit::Exit;
 
-/// Delete what setup made, and check that nothing is left
+/// Delete what setup created, and check that nothing is left
 ///
-/// Works from any machine and after a crash: what belongs to the pipeline is found by its name and its tags. What was
-/// not made by this pipeline is kept, unless --adopt is given.
+/// Works from any machine and after a crash: the resources of the pipeline are found by their names and tags. A resource
+/// that this pipeline did not create is kept, unless --adopt is given.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  streamctl destroy                    list what goes, ask, delete, check
+  streamctl destroy                    list, confirm, delete, check
   streamctl destroy --stream orders --yes
-  streamctl destroy --dry-run          only list what would go")]
+  streamctl destroy --dry-run          only list what would be deleted")]
 pub struct DestroyArgs {
     #[command(flatten)]
     template: TemplateArgs,
     /// Only list what would be deleted
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
 }

@@ -13,15 +13,15 @@ use crate::ui::{Report, Style};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
-/// Take a function off a stream
+/// Detach a function from a stream
 ///
-/// Deletes the event source mapping and waits until it is gone. Where the function stopped reading is forgotten:
-/// attached again, it begins anew. Function and stream stay.
+/// Deletes the event source mapping and waits until it is deleted. Its position in the stream is lost: a new mapping starts
+/// at its starting position. The function and the stream are kept.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   streamctl detach retail-processor
-  streamctl detach scorer --stream orders      one of several streams")]
+  streamctl detach scorer --stream orders      if it reads several streams")]
 pub struct DetachArgs {
     /// A bundled handler, or the name of any function
     #[arg(value_name = "FUNCTION")]
@@ -30,7 +30,7 @@ pub struct DetachArgs {
     part: PartArgs,
 }
 
-/// What is detached. A stable contract with scripts.
+/// A stable contract with scripts.
 #[derive(Debug, Serialize)]
 struct DetachReport {
     function: String,

@@ -14,16 +14,16 @@ use ground::error::Result;
 use ground::exit::Exit;
 use ground::stop::Stop;
 
-/// Look at records that could not be processed, and put them back into their stream
+/// List records that could not be processed, or put them back
 ///
-/// Reads both kinds of messages: Lambda's own, of a mapping's on-failure destination (queue, topic's queue or bucket),
-/// whose records are fetched from the stream while it retains them, and those of the bundled handlers.
+/// Reads the messages of a mapping's on-failure destination (a queue, a bucket, or a queue that is subscribed to a topic)
+/// and those of the bundled handlers. Messages of a mapping name records, which are read from the stream.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  streamctl dlq list retail-processor           what its queue or bucket holds
+  streamctl dlq list retail-processor           messages of its queue or bucket
   streamctl dlq replay failed-events --dry-run  what would be put back
-  streamctl dlq replay failed-events            put it back, delete the messages
+  streamctl dlq replay failed-events            put them back, delete the messages
   streamctl dlq replay --bucket failed --to orders-copy --keep")]
 pub struct DlqArgs {
     #[command(subcommand)]
@@ -36,7 +36,7 @@ enum Action {
     Replay(ReplayArgs),
 }
 
-/// Show the messages, and leave them where they are
+/// List the messages and keep them
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -46,15 +46,15 @@ Examples:
 struct ListArgs {
     #[command(flatten)]
     place: PlaceArgs,
-    /// Look at this many messages at most
+    /// Maximum number of messages
     #[arg(short = 'n', long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
 }
 
-/// Put the records back into their stream; delete each message whose records it has all taken
+/// Put the records back into their stream
 ///
-/// Delivery is at least once: a message that cannot be deleted is there again. Lambda's own messages name a range of a
-/// shard, which may hold records beside the failed ones that were processed meanwhile: handlers must take them twice.
+/// A message is deleted when the stream has acknowledged all its records. Delivery is at least once. A message of a mapping
+/// names a range of a shard, which may also contain records that were processed: functions must accept them twice.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -67,16 +67,16 @@ unreachable, 130 stopped with Ctrl-C.")]
 struct ReplayArgs {
     #[command(flatten)]
     place: PlaceArgs,
-    /// Stream that takes the records [default: the one they came from]
+    /// Stream to put the records to [default: the one they came from]
     #[arg(long, value_name = "STREAM")]
     to: Option<String>,
     /// Only show what would be put back
     #[arg(long)]
     dry_run: bool,
-    /// Leave the messages where they are
+    /// Keep the messages
     #[arg(long)]
     keep: bool,
-    /// Delete messages too of which records have expired in the stream, once the others are put back
+    /// Also delete messages whose records have partly expired, once the others are put back
     #[arg(long)]
     discard_lost: bool,
 }
@@ -86,7 +86,7 @@ struct PlaceArgs {
     /// A queue (name, URL or ARN), or a function or bundled handler
     #[arg(value_name = "QUEUE|FUNCTION", required_unless_present = "bucket")]
     source: Option<String>,
-    /// A bucket with Lambda's objects of failed batches
+    /// A bucket that is an on-failure destination
     #[arg(long, value_name = "NAME", conflicts_with = "source")]
     bucket: Option<String>,
 }
@@ -170,10 +170,10 @@ async fn replay(args: ReplayArgs, session: &Session) -> Result<Exit> {
         }
     };
     session.printer().report(&Messages { messages: rows })?;
-    Ok(say_totals(session, &place, &options, &totals, stop.is_set()))
+    Ok(print_totals(session, &place, &options, &totals, stop.is_set()))
 }
 
-fn say_totals(session: &Session, place: &Place, options: &Options, totals: &Totals, stopped: bool) -> Exit {
+fn print_totals(session: &Session, place: &Place, options: &Options, totals: &Totals, stopped: bool) -> Exit {
     let printer = session.printer();
     if totals.messages == 0 && totals.newer == 0 && !stopped {
         printer.note(&format!("The {place} is empty"));
@@ -193,12 +193,12 @@ fn say_totals(session: &Session, place: &Place, options: &Options, totals: &Tota
     if totals.newer > 0 {
         let newer = units::counted(totals.newer, "message");
         printer.warn(&format!(
-            "{newer} came meanwhile, and stay: records may have failed again"
+            "{newer} arrived meanwhile and are kept: records may have failed again"
         ));
     }
     if totals.lost > 0 {
         printer.warn(&format!(
-            "{} lost: older than the stream's retention",
+            "{} lost: older than the retention period of the stream",
             units::counted(totals.lost, "record")
         ));
         if !options.discard_lost {
@@ -227,11 +227,11 @@ fn in_words(fate: &Fate, options: &Options) -> String {
         }
         Fate::Unreadable(problem) => format!("unreadable: {problem}"),
         Fate::Failed(reason) => format!("failed: {reason}"),
-        Fate::Skipped => "stopped before its turn".to_owned(),
+        Fate::Skipped => "not reached before the stop".to_owned(),
     }
 }
 
-/// Messages; JSON is an array of them. A stable contract with scripts.
+/// JSON is an array of messages, a stable contract with scripts.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 struct Messages {
@@ -250,7 +250,7 @@ struct Row {
     holds_data: bool,
     first_sequence_number: Option<String>,
     last_sequence_number: Option<String>,
-    /// Why the records failed; of a replay what became of them.
+    /// Why the records failed, or the result of their replay.
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted: Option<bool>,

@@ -12,18 +12,18 @@ use crate::ui::{Report, Style, table};
 use ground::error::Result;
 use ground::exit::Exit;
 
-/// List the Lambda handlers that streamctl carries
+/// List the bundled Lambda handlers
 ///
-/// With a name it shows what that handler does and which environment variables it reads; the template that it belongs
-/// to sets those it needs. `deploy` takes a handler by its name or an alias.
+/// With a name, shows what the handler does and which environment variables it reads. Its template sets the required
+/// ones. `deploy` accepts the name or an alias of a handler.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   streamctl handlers                        every bundled handler
-  streamctl handlers retail-processor       what it does and needs
-  streamctl handlers -o json                with the hash of its code")]
+  streamctl handlers retail-processor       one handler, with its variables
+  streamctl handlers -o json                with the hash of the code")]
 pub struct HandlersArgs {
-    /// Only this handler, in full
+    /// Show this handler in full
     #[arg(value_name = "HANDLER")]
     handler: Option<String>,
 }
@@ -36,14 +36,14 @@ pub(super) async fn run(args: HandlersArgs, session: &Session) -> Result<Exit> {
     };
     let entries: Vec<Entry> = handlers.into_iter().map(Entry::of).collect();
     if entries.iter().all(|entry| entry.zip_bytes.is_none()) {
-        let text = "this streamctl was built without its handlers: `deploy` takes --zip and --bootstrap only";
+        let text = "this streamctl was built without handlers: `deploy` needs --zip or --bootstrap";
         session.printer().warn(text);
     }
     session.printer().report(&HandlersReport { entries, in_full })?;
     Ok(Exit::Done)
 }
 
-/// The handlers; JSON is an array of them.
+/// JSON is an array of handlers.
 #[derive(Serialize)]
 #[serde(transparent)]
 struct HandlersReport {
@@ -52,7 +52,7 @@ struct HandlersReport {
     in_full: bool,
 }
 
-/// One handler. Sizes are in bytes, and missing where its code is not bundled.
+/// One handler. Sizes are in bytes; `None` if the code is not bundled.
 #[derive(Serialize)]
 struct Entry {
     name: &'static str,

@@ -12,20 +12,20 @@ use ground::exit::Exit;
 
 /// List the streams of the target
 ///
-/// Shows name, status, mode and time of creation of every stream in the account and region, sorted by name. With
-/// --long it asks each stream for its open shards too, one call a stream, at most 20 a second as the API allows.
+/// Shows name, status, mode and creation time of each stream in the account and region, sorted by name. With --long it
+/// also shows the number of open shards, which takes one call for each stream, at most 20 a second.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   streamctl list                      every stream of the target
-  streamctl list --prefix concert-    those whose names begin so
+  streamctl list --prefix concert-    names that begin with concert-
   streamctl list --long               with the number of open shards
   streamctl list -o text | cut -f1    names only")]
 pub struct ListArgs {
-    /// Only streams whose names begin with this
+    /// Only streams whose names begin with this text
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     prefix: String,
-    /// Show the number of open shards too
+    /// Also show the number of open shards
     #[arg(short, long)]
     long: bool,
 }
@@ -40,7 +40,7 @@ pub(super) async fn run(args: ListArgs, session: &Session) -> Result<Exit> {
     if report.streams.is_empty() {
         let place = format!("here ({}, region {})", context.target_name(), context.region());
         printer.note(&match args.prefix.as_str() {
-            "" => format!("There are no streams {place}; `streamctl setup` makes one"),
+            "" => format!("There are no streams {place}; `streamctl setup` creates one"),
             prefix => format!("No stream {place} has a name beginning with {prefix:?}"),
         });
         if matches!(printer.format(), Format::Table | Format::Text) {
@@ -51,7 +51,7 @@ pub(super) async fn run(args: ListArgs, session: &Session) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The streams; JSON is an array of them.
+/// JSON is an array of streams.
 #[derive(Serialize)]
 #[serde(transparent)]
 struct ListReport {

@@ -16,31 +16,43 @@ use daemon::{Options, Reset, RunOptions, StartOptions, Status};
 use ground::error::Result;
 use ground::exit::Exit;
 
-/// Run the embedded local cloud: Kinesis, CloudWatch, IAM, STS, KMS and Logs on this machine
-///
-/// Commands with the target `local` start it when they need it. It keeps its data in STREAMCTL_HOME and runs until it
-/// is stopped; any AWS SDK or tool can use it.
+/// Run the embedded local cloud
 #[derive(Debug, Args)]
+#[command(long_about = format!("\
+Run the embedded local cloud
+
+It serves {} on 127.0.0.1. Commands with the target `local` start it when they need it. It keeps its data in \
+STREAMCTL_HOME and runs until it is stopped. Any AWS SDK or tool can use it.", services()))]
 #[command(after_help = "\
 Examples:
   streamctl local start               start it in the background
-  eval \"$(streamctl local env)\"       let any AWS SDK or tool of this shell use it
-  streamctl local status -o json      see how it is
-  streamctl local reset               delete all it holds")]
+  eval \"$(streamctl local env)\"       use it from any SDK or tool
+  streamctl local status -o json      show its state
+  streamctl local reset               delete all its data")]
 pub struct LocalArgs {
     #[command(subcommand)]
     command: LocalCommand,
+}
+
+/// `A, B and C`.
+fn services() -> String {
+    match daemon::SERVICES {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        services => services.join(", "),
+    }
 }
 
 #[derive(Debug, Subcommand)]
 enum LocalCommand {
     /// Start the local cloud in the background
     Start(CloudArgs),
-    /// Stop the local cloud; its data stays
+    /// Stop the local cloud and keep its data
     Stop,
-    /// Show whether the local cloud runs, and how it is
+    /// Show the state of the local cloud
     Status,
-    /// Print the environment that points AWS SDKs and tools to the local cloud, starting it if need be
+    /// Print the environment variables for AWS SDKs and tools
+    ///
+    /// Starts the local cloud if it does not run.
     Env(EnvArgs),
     /// Stop the local cloud and delete all its data
     Reset(ResetArgs),
@@ -48,19 +60,19 @@ enum LocalCommand {
     Run(RunArgs),
 }
 
-/// How the cloud behaves: tools to test consumers and producers with.
+/// Settings to test producers and consumers with.
 #[derive(Debug, Args)]
 struct CloudArgs {
     /// Port to listen on, 0 for any [default: 4566 or the next free one]
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
-    /// Refuse what is over AWS's limits of shards and operations, to see how a program takes throttling
+    /// Enforce the quotas of AWS, to test how a program handles throttling
     #[arg(long)]
     enforce_limits: bool,
-    /// How long a shard iterator is good; make it short to see how a consumer takes its expiry
+    /// Lifetime of a shard iterator; a short one tests how a consumer handles expiry
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
     iterator_lifetime: Duration,
-    /// How long a stream stays CREATING, UPDATING or DELETING; AWS takes some 10s
+    /// How long a stream stays CREATING, UPDATING or DELETING; about 10s on AWS
     #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = duration)]
     status_delay: Duration,
 }
@@ -69,27 +81,27 @@ struct CloudArgs {
 struct RunArgs {
     #[command(flatten)]
     cloud: CloudArgs,
-    /// Leave the terminal: how `local start` runs it
+    /// Detach from the terminal, as `local start` does
     #[arg(long, hide = true)]
     detached: bool,
 }
 
 #[derive(Debug, Args)]
 struct EnvArgs {
-    /// Print what undoes it instead
+    /// Print the command that unsets the variables
     #[arg(long)]
     unset: bool,
 }
 
 #[derive(Debug, Args)]
 struct ResetArgs {
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
 }
 
 impl LocalArgs {
-    /// Whether this process is the daemon, whose warnings belong in its log.
+    /// Whether this process is the daemon: it writes warnings to its log.
     pub(super) fn is_daemon(&self) -> bool {
         matches!(self.command, LocalCommand::Run(_))
     }
@@ -133,9 +145,9 @@ async fn start(args: &CloudArgs, session: &Session) -> Result<()> {
     let home = &session.settings().home;
     let started = daemon::start(home, &options).await?;
     if !started.fresh && options != StartOptions::default() {
-        session.printer().warn(
-            "the local cloud was running already, with the options it was started with; stop it first to change them",
-        );
+        session
+            .printer()
+            .warn("the local cloud is running already; to change its options, stop it first");
     }
     status(session).await
 }
@@ -143,7 +155,7 @@ async fn start(args: &CloudArgs, session: &Session) -> Result<()> {
 async fn stop(session: &Session) -> Result<()> {
     match daemon::stop(&session.settings().home).await? {
         Some(pid) => session.printer().note(&format!(
-            "Stopped the local cloud (process {pid}); its data stays"
+            "Stopped the local cloud (process {pid}); its data is kept"
         )),
         None => session.printer().note("The local cloud is not running"),
     }
@@ -156,8 +168,8 @@ async fn status(session: &Session) -> Result<()> {
         && version != env!("CARGO_PKG_VERSION")
     {
         session.printer().warn(&format!(
-            "the local cloud runs streamctl {version}, this is {}; `streamctl local stop` lets the next command start \
-             this one",
+            "the local cloud runs streamctl {version}, this is {}; after `streamctl local stop`, the next command starts \
+             this version",
             env!("CARGO_PKG_VERSION")
         ));
     }
@@ -206,7 +218,7 @@ async fn foreground(args: &RunArgs, session: &Session) -> Result<Exit> {
         ));
         if !detached {
             printer.note(
-                "Ctrl-C stops it; `eval \"$(streamctl local env)\"` in another terminal lets tools use it",
+                "Press Ctrl-C to stop it. To use it in another terminal: eval \"$(streamctl local env)\"",
             );
         }
     };
@@ -222,7 +234,7 @@ async fn foreground(args: &RunArgs, session: &Session) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// What AWS SDKs and tools read. Source: "Environment variables support", AWS SDKs and Tools reference guide.
+/// The variables that AWS SDKs and tools read. Source: "Environment variables support", AWS SDKs and Tools reference guide.
 fn variables(endpoint: &str, region: &str) -> Vec<(&'static str, String)> {
     vec![
         ("AWS_ENDPOINT_URL", endpoint.to_owned()),
@@ -288,7 +300,7 @@ impl Report for Environment {
     }
 }
 
-/// As a word of a POSIX shell.
+/// Quotes `text` for a POSIX shell.
 fn shell_quoted(text: &str) -> String {
     let plain = !text.is_empty()
         && text
@@ -387,7 +399,7 @@ impl Report for ResetReport {
             lines.push("Stopped the local cloud".to_owned());
         }
         lines.push(if *deleted {
-            format!("Deleted {data}; the next command begins with an empty cloud")
+            format!("Deleted {data}; the next command starts with an empty local cloud")
         } else {
             "There was no data to delete".to_owned()
         });

@@ -14,7 +14,7 @@ use ground::error::{Error, Result};
 use ground::exit::Exit;
 pub(super) use report::MetricsReport;
 
-/// Show how a stream is doing: traffic, refusals, times, age of what is read
+/// Show the metrics of a stream: traffic, throttling, latency, lag
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -32,7 +32,7 @@ pub struct MetricsArgs {
     /// Width of one point, such as 1m or 1h [default: 1m up to three hours, then longer]
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     period: Option<i64>,
-    /// Also each shard's figures (`setup --monitoring`; paid)
+    /// Also show the metrics of each shard (`setup --monitoring`; paid)
     #[arg(long)]
     shard_level: bool,
 }
@@ -45,14 +45,14 @@ pub(super) async fn run(args: MetricsArgs, session: &Session) -> Result<Exit> {
     if let Some(reason) = nothing(context, &found, args.shard_level) {
         session.printer().note(&reason);
     }
-    // An empty table says less than the sentence above.
+    // The message above says more than an empty table.
     if !(found.is_empty() && session.printer().format() == Format::Table) {
         session.printer().report(&MetricsReport::new(found))?;
     }
     Ok(Exit::Done)
 }
 
-/// Why there is nothing to show, where that is so.
+/// Why there are no figures to show; `None` if there are.
 fn nothing(context: &Context, found: &metrics::StreamMetrics, shard_level: bool) -> Option<String> {
     let stream = &found.stream;
     if found.is_empty() {
@@ -60,7 +60,7 @@ fn nothing(context: &Context, found: &metrics::StreamMetrics, shard_level: bool)
         let reason = if context.is_local() {
             "nothing was put or read"
         } else {
-            "nothing was put or read, or it just was: CloudWatch shows figures 1 to 2 minutes later"
+            "nothing was put or read, or it is too recent: CloudWatch metrics are 1 to 2 minutes late"
         };
         return Some(format!("No figures for {stream} {span}: {reason}"));
     }
@@ -131,7 +131,7 @@ mod tests {
             .disable_help_flag(true);
         let help = MetricsArgs::augment_args(command).render_help().to_string();
         insta::assert_snapshot!(help, @r"
-        Show how a stream is doing: traffic, refusals, times, age of what is read
+        Show the metrics of a stream: traffic, throttling, latency, lag
 
         Usage: metrics [OPTIONS]
 
@@ -143,7 +143,8 @@ mod tests {
                                1h]
               --period <TIME>  Width of one point, such as 1m or 1h [default: 1m up to
                                three hours, then longer]
-              --shard-level    Also each shard's figures (`setup --monitoring`; paid)
+              --shard-level    Also show the metrics of each shard (`setup
+                               --monitoring`; paid)
 
         Examples:
           streamctl metrics                          the default stream, the last hour

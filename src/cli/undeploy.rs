@@ -12,16 +12,16 @@ use crate::pipeline::{Draft, FunctionPart};
 use ground::error::Result;
 use ground::exit::Exit;
 
-/// Delete a function with its role, log group and event source mappings
+/// Delete a function, its role, log group and event source mappings
 ///
-/// Data stays: streams, tables, buckets and queues are deleted by `destroy` only. What streamctl did not make for this
-/// function is kept, unless --adopt is given.
+/// Data is kept: only `destroy` deletes streams, tables, buckets and queues. A resource that streamctl did not create for
+/// this function is kept, unless --adopt is given.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  streamctl undeploy retail-processor          list what goes, ask, delete, check
+  streamctl undeploy retail-processor          list, confirm, delete, check
   streamctl undeploy scorer --yes              a function of your own
-  streamctl undeploy scorer --dry-run          only list what would go")]
+  streamctl undeploy scorer --dry-run          only list what would be deleted")]
 pub struct UndeployArgs {
     /// A bundled handler, or the name of a function of your own
     #[arg(value_name = "HANDLER|NAME")]
@@ -31,7 +31,7 @@ pub struct UndeployArgs {
     /// Only list what would be deleted
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
 }

@@ -1,13 +1,13 @@
-//! "Next:": command lines to copy, and what each does.
+//! The list "Next:" of suggested commands.
 
-/// How far a line may go.
+/// Maximum width of a line.
 const WIDTH: usize = 80;
 const INDENT: usize = 2;
-/// The blank between a command and what it does.
+/// Spaces between a command and its description.
 const GAP: usize = 3;
 
-/// `steps`, each a command line and what it does, with the words one below the other. A command that is too long goes
-/// on in the next line, as a shell reads it.
+/// Formats `steps` (command line and description) in two columns. A command that is too long continues on the next line
+/// after a backslash.
 pub fn next_steps(steps: &[(String, &str)]) -> String {
     let broken: Vec<(Vec<String>, &str)> = steps
         .iter()
@@ -21,7 +21,7 @@ pub fn next_steps(steps: &[(String, &str)]) -> String {
         for line in before {
             text.push_str(&format!("\n{:INDENT$}{line} \\", ""));
         }
-        // The words of others must not push this one's over the edge.
+        // Longer commands must not push this description past the width.
         let most = WIDTH.saturating_sub(INDENT + GAP + what.chars().count());
         let column = column.min(most).max(last.chars().count());
         text.push_str(&format!("\n{:INDENT$}{last:column$}{:GAP$}{what}", "", ""));

@@ -1,4 +1,4 @@
-//! What the tour would have cost so far, had it been on AWS.
+//! An estimate of what the demo would cost on AWS.
 
 use serde_json::value::RawValue;
 

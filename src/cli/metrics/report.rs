@@ -1,4 +1,4 @@
-//! The figures as a table with bars, as JSON and as lines.
+//! Metrics as a table with bars, as JSON and as lines.
 
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ pub(in crate::cli) struct MetricsReport {
     glyphs: Glyphs,
 }
 
-/// The JSON form.
+/// The JSON form, a stable contract with scripts.
 #[derive(Serialize)]
 struct Shape<'a> {
     stream: &'a str,
@@ -63,7 +63,6 @@ struct PointShape {
 }
 
 impl MetricsReport {
-    /// A report drawn with what the terminal allows.
     pub(in crate::cli) fn new(metrics: StreamMetrics) -> Self {
         Self {
             metrics,

@@ -1,4 +1,4 @@
-//! What `put` says at its end.
+//! The results of `put`.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use crate::record::ReadOptions;
 use crate::ui::{Report, Style, table, units};
 use ground::error::Result;
 
-/// Distinct keys are counted up to here: the set must not grow with the input.
+/// Limit of the set of distinct keys, so that memory does not grow with the input.
 const KEYS: usize = 100_000;
 
 /// The result of a run. Its JSON form: counts, `end` (`complete`, `interrupted`, `bad-input`, `aborted`), the file of
@@ -106,7 +106,7 @@ impl Report for PutReport {
     }
 }
 
-/// The run in a sentence.
+/// The result as a sentence.
 pub(super) fn sentence(stream: &str, summary: &PutSummary) -> String {
     let counted = match summary.acknowledged == summary.read {
         true => records(summary.read),
@@ -156,7 +156,7 @@ fn bytes(count: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
-/// What a run would send. `partition_keys` counts the distinct ones, and is null where they are random or more than
+/// What a run would send. `partition_keys` is the number of distinct keys, or null if they are random or more than
 /// 100,000.
 #[derive(Debug, Serialize)]
 pub(super) struct DryRunReport {
@@ -170,7 +170,6 @@ pub(super) struct DryRunReport {
     first_partition_key: Option<String>,
 }
 
-/// The running count of a dry run.
 #[derive(Debug, Clone, Default)]
 struct Counts {
     records: u64,
@@ -179,12 +178,12 @@ struct Counts {
     requests: u64,
     keys: HashSet<String>,
     first_key: Option<String>,
-    /// The keys are made up while reading: another run makes others.
+    /// The keys are random: another run has other keys.
     random: bool,
 }
 
 impl DryRunReport {
-    /// Reads the whole input. The stream is not asked: records are held against the default size of 1 MiB.
+    /// Reads the whole input. Makes no call: records are checked against the default maximum of 1 MiB.
     pub(super) async fn read(stream: &str, input: &PutInput, options: &ReadOptions) -> Result<Self> {
         let counts = Arc::new(Mutex::new(Counts::default()));
         let mut batch = Batch::new(BatchLimits::default());

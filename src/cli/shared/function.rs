@@ -22,10 +22,10 @@ use crate::pipeline::{self, Draft, FunctionPart, Given, Request};
 use ground::error::{Error, Result};
 use ground::platform;
 
-/// The function that `name` means: that of the template for a bundled handler, else the function of that name.
+/// The name of a function: for a bundled handler the name in its template, else `name`.
 ///
 /// # Errors
-/// When the template refuses the parameters.
+/// Exit 2 for parameters that are not valid.
 pub(crate) async fn function_name(
     session: &Session,
     context: &Context,
@@ -81,21 +81,21 @@ pub(crate) async fn with_mapper<T>(
     outcome
 }
 
-/// Code that runs here in place of a deployed function.
+/// Code that runs on this machine instead of a deployed function.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LocalCodeArgs {
-    /// Run this code here: a bundled handler, or the path of a bootstrap or zip
+    /// Run this code on this machine: a bundled handler, or the path of a bootstrap or zip
     #[arg(long, value_name = "HANDLER|PATH")]
     pub(crate) local: Option<String>,
-    /// Environment variable of the code that runs here (repeatable)
+    /// Environment variable of the code (repeatable)
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable, requires = "local")]
     environment: Vec<(String, String)>,
-    /// Seconds that one invocation may take here [default: the function's, or 60]
+    /// Timeout of an invocation in seconds [default: that of FUNCTION, or 60]
     #[arg(long, value_name = "SECONDS", requires = "local", value_parser = clap::value_parser!(u32).range(1..=900))]
     timeout: Option<u32>,
 }
 
-/// Code unpacked into a directory of its own, which goes with it.
+/// Code in a temporary directory, which is deleted on drop.
 pub(crate) struct Unpacked {
     pub(crate) function: LocalFunction,
     _dir: Dir,
@@ -105,17 +105,16 @@ struct Dir(PathBuf);
 
 impl Drop for Dir {
     fn drop(&mut self) {
-        // What stays behind lies in the directory for temporary files.
+        // A failure leaves a temporary file.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
 impl LocalCodeArgs {
-    /// The code of `--local` with the settings of the deployed function `like`, if one is named. What it logs goes to
-    /// stderr.
+    /// The code of `--local` with the settings of the deployed function `like`, if it is given. The log goes to stderr.
     ///
     /// # Errors
-    /// Exit 2 for code that cannot run, or a function that does not exist.
+    /// Exit 2 for code that cannot run or a function that does not exist.
     pub(crate) async fn function(
         &self,
         session: &Session,
@@ -133,7 +132,7 @@ impl LocalCodeArgs {
                 Error::usage(format!("there is no function {name}"))
                     .hint("leave it out, and give the environment with --env")
             })?,
-            None => alone(context, code).await?,
+            None => default_settings(context, code).await?,
         };
         let dir = unpack(&package)?;
         let mut environment: BTreeMap<String, String> = context
@@ -165,8 +164,8 @@ impl LocalCodeArgs {
     }
 }
 
-/// Settings of code that stands for no deployed function.
-async fn alone(context: &Context, code: &str) -> Result<Deployed> {
+/// Settings of code without a deployed function.
+async fn default_settings(context: &Context, code: &str) -> Result<Deployed> {
     let bundled = bundle::find(code).map(|handler| handler.name).ok();
     let stem = Path::new(code).file_stem().and_then(|stem| stem.to_str());
     let name = bundled.or(stem).unwrap_or("function").to_owned();
@@ -187,7 +186,7 @@ fn unpack(package: &Package) -> Result<Dir> {
     let name = format!("streamctl-code-{:016x}", rand::random::<u64>());
     let dir = Dir(std::env::temp_dir().join(name));
     platform::create_private_dir(&dir.0).map_err(|e| Error::failed(what).cause(e))?;
-    // Refuses names that lead out of the directory.
+    // `extract` refuses paths outside the directory.
     zip::ZipArchive::new(Cursor::new(package.bytes.clone()))
         .and_then(|mut zip| zip.extract(&dir.0))
         .map_err(|e| Error::failed(what).cause(e))?;

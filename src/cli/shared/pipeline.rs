@@ -10,7 +10,7 @@ use ground::error::{Error, Result};
 use ground::exit::Exit;
 use ground::stop::Stop;
 
-/// Plans and applies `pipeline` with progress, and prints the report; `None` after a dry run, whose plan is printed.
+/// Plans and applies `pipeline` with progress, and prints the report. A dry run prints the plan and returns `None`.
 pub(crate) async fn apply(
     session: &Session,
     pipeline: &Pipeline<'_>,
@@ -43,8 +43,8 @@ pub(crate) async fn apply(
     Ok(Some(report))
 }
 
-/// Deletes what is there of `pipeline`, with a question, progress and a report. Messages call it `identity`; `confirm`
-/// is what the user types.
+/// Deletes the resources of `pipeline` that exist, with confirmation, progress and report. Messages call the pipeline
+/// `identity`; the user types `confirm`.
 pub(crate) async fn delete(
     session: &Session,
     pipeline: &Pipeline<'_>,
@@ -63,8 +63,8 @@ pub(crate) async fn delete(
     if survey.is_empty() {
         if !survey.kept().is_empty() {
             return Err(
-                Error::failed(format!("nothing of {identity} is streamctl's to delete"))
-                    .hint("add --adopt to delete it all the same"),
+                Error::failed(format!("nothing of {identity} was created by streamctl"))
+                    .hint("add --adopt to delete it anyway"),
             );
         }
         printer.note(&format!("Nothing to delete: nothing of {identity} is there"));
@@ -90,7 +90,7 @@ pub(crate) async fn delete(
     match report.exit {
         Exit::Done if kept => printer.note(&format!("Nothing of {identity} is left but what is kept")),
         Exit::Done => printer.note(&format!("Nothing of {identity} is left")),
-        Exit::Interrupted => printer.note("Stopped; the same command goes on from here"),
+        Exit::Interrupted => printer.note("Stopped. Run the same command again to continue"),
         _ => printer.warn(&format!(
             "not everything of {identity} is gone; the table names what is left"
         )),
@@ -107,7 +107,7 @@ fn warn_of_what_stays(printer: &Printer, survey: &Survey<'_>) {
     }
 }
 
-/// Prints what the user can do about each failure, once.
+/// Prints each hint of the failed resources once.
 pub(crate) fn print_hints(session: &Session, report: &RunReport) {
     let mut said: Vec<&str> = Vec::new();
     for hint in report.resources.iter().filter_map(|one| one.hint.as_deref()) {

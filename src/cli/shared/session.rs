@@ -11,7 +11,7 @@ use crate::ui::Printer;
 use ground::error::{Error, Result};
 use ground::stop::Stop;
 
-/// What a subcommand is given besides its own arguments.
+/// What a command is given besides its own arguments.
 pub struct Session {
     settings: Settings,
     printer: Arc<Printer>,

@@ -1,4 +1,4 @@
-//! Arguments that `setup`, `plan`, `destroy`, `verify` and `outputs` share, and what they are made into.
+//! Arguments that select a template and its parameters, and the [`Draft`] that they give.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,46 +10,56 @@ use crate::pipeline::parameter::Setting;
 use crate::pipeline::{self, Draft, Given, Manifest, Request, tags};
 use ground::error::{Error, Result};
 
-/// Which pipeline.
+/// One line for each bundled template, for the end of a help text.
+pub(crate) fn template_list() -> String {
+    let width = pipeline::bundled().map(|one| one.name.len()).max().unwrap_or(0);
+    let lines = pipeline::bundled().map(|one| format!("\n  {:width$}  {}", one.name, one.description()));
+    format!("Templates:{}", lines.collect::<String>())
+}
+
+fn template_help() -> String {
+    let names: Vec<&str> = pipeline::bundled().map(|one| one.name).collect();
+    format!("Template: {} (`streamctl init` describes them)", names.join(", "))
+}
+
+/// Selects a pipeline.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TemplateArgs {
-    /// Template: stream, concert, prices, realtime or retail (`streamctl init` says what each is)
-    #[arg(default_value = "stream", value_name = "TEMPLATE", conflicts_with = "file")]
+    #[arg(help = template_help(), default_value = "stream", value_name = "TEMPLATE", conflicts_with = "file")]
     template: String,
-    /// Manifest of your own, such as one that `streamctl init` wrote
+    /// Manifest file, such as one that `streamctl init` wrote
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
     #[command(flatten)]
     stream: StreamArg,
-    /// Give a parameter of the template a value
+    /// Set a parameter of the template (repeatable)
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
-    /// Take over what exists under the same name and was not made by this pipeline
+    /// Take over existing resources that this pipeline did not create
     #[arg(long)]
     adopt: bool,
 }
 
-/// Parts of a template by other arguments than `setup` has: what commands on functions share.
+/// Selects the template of a function, for the commands on functions.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct PartArgs {
-    /// The stream that the function reads [default: a bundled handler's own]
+    /// Stream that the function reads [default: that of the bundled handler]
     #[arg(long, value_name = "NAME")]
     stream: Option<String>,
-    /// Give a parameter of the function's template a value
+    /// Set a parameter of the template of the function (repeatable)
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
-    /// Take over what exists under the same name and was not made by streamctl for this
+    /// Take over existing resources that streamctl did not create for this function
     #[arg(long)]
     adopt: bool,
 }
 
 impl PartArgs {
-    /// The stream that was named.
     pub(crate) fn stream(&self) -> Option<&str> {
         self.stream.as_deref()
     }
 
-    /// What is asked of the template `name`, and the template.
+    /// The template `name` and the request for it.
     ///
     /// # Errors
     /// As [`TemplateArgs::draft`].
@@ -75,8 +85,8 @@ impl PartArgs {
     }
 }
 
-/// What the pipeline is to be. What is not named here, in the environment or in streamctl.toml takes the template's
-/// default when it is made, and stays as it is when it exists.
+/// Settings of the stream. A setting that is not given here, in the environment or in streamctl.toml takes the default of
+/// the template when the stream is created, and is not changed when it exists.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ChoiceArgs {
     /// Number of shards; each takes 1 MB/s and 1,000 records/s [default: AWS_KINESIS_SHARD_COUNT, streamctl.toml, 1]
@@ -87,10 +97,10 @@ pub(crate) struct ChoiceArgs {
         conflicts_with = "on_demand"
     )]
     shard_count: Option<String>,
-    /// Let Kinesis decide on the number of shards
+    /// On-demand mode: Kinesis manages the number of shards
     #[arg(long, conflicts_with = "provisioned")]
     on_demand: bool,
-    /// Decide on the number of shards yourself: switches an on-demand stream over
+    /// Provisioned mode: you manage the number of shards
     #[arg(long)]
     provisioned: bool,
     /// How long records are kept: 24h to 8760h, or 1d to 365d [default: 24h]
@@ -102,22 +112,22 @@ pub(crate) struct ChoiceArgs {
     /// Encrypt with this KMS key: alias, id or ARN [default: alias/aws/kinesis]
     #[arg(long, value_name = "KEY")]
     kms_key: Option<String>,
-    /// Shard-level metrics: all, none, or names with commas between them [default: all]
+    /// Shard-level metrics: all, none, or a comma-separated list [default: all]
     #[arg(long, value_name = "METRICS")]
     monitoring: Option<String>,
-    /// Tag for everything that is made (repeatable)
+    /// Tag for all resources (repeatable)
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tags::parse)]
     tags: Vec<(String, String)>,
-    /// Take this tag away (repeatable)
+    /// Remove this tag (repeatable)
     #[arg(long, value_name = "KEY", value_parser = tag_key)]
     untag: Vec<String>,
 }
 
 impl TemplateArgs {
-    /// The template with its parameters settled.
+    /// The template with the values of its parameters.
     ///
     /// # Errors
-    /// Exit 2 with every bad value at once.
+    /// Exit 2; the error names all values that are not valid.
     pub(crate) fn draft(
         &self,
         session: &Session,
@@ -132,7 +142,7 @@ impl TemplateArgs {
         Draft::new(manifest, request)
     }
 
-    /// What is asked of `manifest`.
+    /// The request for `manifest`.
     ///
     /// # Errors
     /// Exit 2 when two flags contradict each other.
@@ -164,8 +174,8 @@ impl TemplateArgs {
             let source = format!("--param {name}");
             if let Some(other) = named.insert(name.clone(), Given::flag(&source, value)) {
                 return Err(
-                    Error::usage(format!("{} and {source} say the same thing", other.source))
-                        .hint("give one of them"),
+                    Error::usage(format!("{} and {source} set the same parameter", other.source))
+                        .hint("use one of them"),
                 );
             }
         }
@@ -174,7 +184,7 @@ impl TemplateArgs {
         Ok(request)
     }
 
-    /// What environment and files say about the parameters that ask for it.
+    /// Values from the environment and files, for the parameters that take one.
     fn ambient(
         &self,
         session: &Session,
@@ -193,7 +203,7 @@ impl TemplateArgs {
                     .environment
                     .as_ref()
                     .map(|text| Given::environment("APP_ENVIRONMENT", text)),
-                // Whoever asks for on-demand has no use for a shard count.
+                // An on-demand stream has no shard count.
                 Some(Setting::ShardCount) => settings
                     .shard_count
                     .filter(|_| choice.is_some_and(|choice| !choice.on_demand))
@@ -205,9 +215,9 @@ impl TemplateArgs {
         Ok(ambient)
     }
 
-    /// As [`TemplateArgs::as_typed`], with the parameters too: what makes `setup` ask for the same.
-    pub(crate) fn as_typed_in_full(&self, session: &Session) -> String {
-        let mut typed = self.as_typed(session);
+    /// [`TemplateArgs::command_args`] with the parameters.
+    pub(crate) fn command_args_with_parameters(&self, session: &Session) -> String {
+        let mut typed = self.command_args(session);
         for (name, value) in &self.parameters {
             // Quoted for a shell where it needs it.
             let pair = format!("{name}={value}");
@@ -225,8 +235,8 @@ impl TemplateArgs {
         typed
     }
 
-    /// This pipeline as arguments of another command, for a line to copy.
-    pub(crate) fn as_typed(&self, session: &Session) -> String {
+    /// The arguments that select this pipeline, for a command line to copy.
+    pub(crate) fn command_args(&self, session: &Session) -> String {
         let mut typed = String::new();
         if let Some(path) = &self.file {
             typed.push_str(&format!(" -f {}", path.display()));
@@ -234,10 +244,10 @@ impl TemplateArgs {
             typed.push(' ');
             typed.push_str(&self.template);
         }
-        typed + &self.stream_as_typed(session)
+        typed + &self.stream_flags(session)
     }
 
-    /// Where the files of the template are: beside the manifest, or nowhere yet.
+    /// The directory of the manifest; `None` for a bundled template.
     pub(crate) fn dir(&self) -> Option<PathBuf> {
         let path = match &self.file {
             Some(path) => path.clone(),
@@ -249,12 +259,12 @@ impl TemplateArgs {
         Some(path.parent().map_or_else(PathBuf::new, PathBuf::from))
     }
 
-    /// Where to act and on which stream, as arguments of another command; empty where both are the default.
-    pub(crate) fn stream_as_typed(&self, session: &Session) -> String {
-        let place = session.target_flags();
+    /// The flags that select target and stream, for a command line to copy. Empty if both are the default.
+    pub(crate) fn stream_flags(&self, session: &Session) -> String {
+        let flags = session.target_flags();
         match &self.stream.stream {
-            Some(name) if *name != session.settings().stream => format!("{place} --stream {name}"),
-            _ => place.to_owned(),
+            Some(name) if *name != session.settings().stream => format!("{flags} --stream {name}"),
+            _ => flags.to_owned(),
         }
     }
 }
@@ -291,7 +301,7 @@ impl ChoiceArgs {
     }
 }
 
-/// The parameter that the flag for `name` is for: the one of that name, else one that takes the setting of that name.
+/// The parameter that a flag sets: the one called `name`, else the one with the setting `name`.
 fn parameter_of(manifest: &Manifest, name: &str) -> String {
     if manifest.parameters.contains_key(name) {
         return name.to_owned();
@@ -312,7 +322,7 @@ fn tag_key(text: &str) -> Result<String, String> {
     tags::check_key(text).map(|()| text.to_owned())
 }
 
-/// `24h`, `7d` or hours without a unit, in hours. The range is the template's to check.
+/// `24h`, `7d` or hours without a unit, in hours. The template checks the range.
 fn retention_hours(text: &str) -> Result<String, String> {
     let text = text.trim();
     let (digits, hours) = match text.char_indices().next_back() {

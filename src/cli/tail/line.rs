@@ -1,4 +1,4 @@
-//! A record as a line.
+//! A record as a line of output.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ pub(super) enum LineFormat {
     People,
     /// A JSON object a line.
     Json,
-    /// The data as it is, and a line end.
+    /// The data and a line end.
     Raw,
 }
 
@@ -38,7 +38,7 @@ impl LineFormat {
     }
 }
 
-/// The stable form of a record for scripts.
+/// The JSON form of a record, a stable contract with scripts.
 #[derive(Debug, Serialize)]
 struct JsonLine<'a> {
     shard_id: &'a str,
@@ -93,7 +93,7 @@ fn short_shard(id: &str) -> String {
     number.map_or_else(|| visible(id), |number| format!("shard-{number}"))
 }
 
-/// Pretty-printed JSON without its line ends and indents; anything else as it is.
+/// Removes line ends and indents of pretty-printed JSON; returns any other text unchanged.
 fn on_one_line(text: &str) -> Cow<'_, str> {
     if !text.contains('\n') || serde_json::from_str::<serde::de::IgnoredAny>(text).is_err() {
         return Cow::Borrowed(text);
