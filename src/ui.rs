@@ -15,9 +15,9 @@ use std::sync::Mutex;
 use serde::Serialize;
 
 pub use progress::{Progress, Step};
-pub use report::{Format, Report, table, wrap};
+pub use report::{Format, Report, lines, or_dash, table, wrap};
 pub use safe::visible;
-pub use steps::next_steps;
+pub use steps::{next_steps, shell_quoted};
 pub use style::Style;
 
 use ground::error::{Error, Result};

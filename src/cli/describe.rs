@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::shared::{Session, StreamArg};
 use crate::stream::{self, Listing, Mode, Shard, ShardMap, ShardMetric, Status, StreamState};
 use crate::ui::units::{count as grouped, time};
-use crate::ui::{Report, Style, table, visible};
+use crate::ui::{Report, Style, or_dash, table, visible};
 use ground::error::Result;
 use ground::exit::Exit;
 
@@ -221,7 +221,6 @@ impl Report for DescribeReport {
 
     fn text(&self) -> String {
         let state = &self.state;
-        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         let mut lines = vec![
             format!("name\t{}", state.name),
             format!("arn\t{}", state.arn),
@@ -232,7 +231,7 @@ impl Report for DescribeReport {
             format!("encryption\t{}", state.encryption.as_deref().unwrap_or("none")),
             format!("consumer_count\t{}", state.consumer_count),
             format!("max_record_size_kib\t{}", state.max_record_size_kib),
-            format!("created\t{}", or_dash(state.created.map(|t| t.to_string()))),
+            format!("created\t{}", or_dash(state.created)),
         ];
         lines.extend(
             state

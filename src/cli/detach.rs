@@ -9,7 +9,7 @@ use super::shared::stream::arn_of;
 use super::shared::template::PartArgs;
 use crate::functions::mapping;
 use crate::pipeline::access;
-use crate::ui::{Report, Style};
+use crate::ui::{Report, Style, lines};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
@@ -43,11 +43,11 @@ impl Report for DetachReport {
     }
 
     fn text(&self) -> String {
-        let lines = self
-            .streams
-            .iter()
-            .map(|stream| format!("{}\t{stream}", self.function));
-        lines.collect::<Vec<_>>().join("\n")
+        lines(
+            self.streams
+                .iter()
+                .map(|stream| [self.function.clone(), stream.clone()]),
+        )
     }
 }
 

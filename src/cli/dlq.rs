@@ -9,7 +9,7 @@ use super::shared::template::PartArgs;
 use crate::context::Context;
 use crate::functions::dead_letter::{Content, Fate, Held, Letter, Options, Place, Replay, Totals, resolve};
 use crate::functions::mapping::{function_name as bare_name, resource_name};
-use crate::ui::{Report, Style, table, units, visible};
+use crate::ui::{Report, Style, lines, or_dash, table, units, visible};
 use ground::error::Result;
 use ground::exit::Exit;
 use ground::stop::Stop;
@@ -45,7 +45,7 @@ Examples:
   streamctl dlq list --bucket failed-batches")]
 struct ListArgs {
     #[command(flatten)]
-    place: PlaceArgs,
+    source: SourceArgs,
     /// Maximum number of messages
     #[arg(short = 'n', long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
@@ -66,7 +66,7 @@ Exit codes: 0 all put back, 1 none, 3 some (each message is named), 4 target
 unreachable, 130 stopped with Ctrl-C.")]
 struct ReplayArgs {
     #[command(flatten)]
-    place: PlaceArgs,
+    source: SourceArgs,
     /// Stream to put the records to [default: the one they came from]
     #[arg(long, value_name = "STREAM")]
     to: Option<String>,
@@ -82,7 +82,7 @@ struct ReplayArgs {
 }
 
 #[derive(Debug, Args)]
-struct PlaceArgs {
+struct SourceArgs {
     /// A queue (name, URL or ARN), or a function or bundled handler
     #[arg(value_name = "QUEUE|FUNCTION", required_unless_present = "bucket")]
     source: Option<String>,
@@ -91,7 +91,7 @@ struct PlaceArgs {
     bucket: Option<String>,
 }
 
-impl PlaceArgs {
+impl SourceArgs {
     async fn resolve(&self, session: &Session, context: &Context) -> Result<Place> {
         if let Some(bucket) = &self.bucket {
             return Ok(Place::Bucket(bucket.clone()));
@@ -111,9 +111,9 @@ pub(super) async fn run(args: DlqArgs, session: &Session) -> Result<Exit> {
 
 async fn list(args: ListArgs, session: &Session) -> Result<Exit> {
     let context = session.context().await?;
-    let place = args.place.resolve(session, context).await?;
+    let source = args.source.resolve(session, context).await?;
     let mut rows = Vec::new();
-    Replay::list(context, &place, args.limit as usize, |held, letter| {
+    Replay::list(context, &source, args.limit as usize, |held, letter| {
         rows.push(match &letter {
             Ok(letter) => Row::new(held, Some(letter), letter.reason.clone()),
             Err(problem) => Row::new(held, None, format!("unreadable: {problem}")),
@@ -123,7 +123,7 @@ async fn list(args: ListArgs, session: &Session) -> Result<Exit> {
     .await?;
     let printer = session.printer();
     if rows.is_empty() {
-        printer.note(&format!("The {place} is empty"));
+        printer.note(&format!("The {source} is empty"));
     }
     printer.report(&Messages { messages: rows })?;
     Ok(Exit::Done)
@@ -134,7 +134,7 @@ async fn replay(args: ReplayArgs, session: &Session) -> Result<Exit> {
         crate::stream::check_name(to)?;
     }
     let context = session.context_for_change_unless(args.dry_run).await?;
-    let place = args.place.resolve(session, context).await?;
+    let source = args.source.resolve(session, context).await?;
     let options = Options {
         to: args.to,
         keep: args.keep,
@@ -144,10 +144,10 @@ async fn replay(args: ReplayArgs, session: &Session) -> Result<Exit> {
     };
     let replay = Replay {
         context,
-        place: &place,
+        place: &source,
         options: &options,
     };
-    let step = session.printer().progress().step(place.to_string());
+    let step = session.printer().progress().step(source.to_string());
     let mut rows: Vec<Row> = Vec::new();
     let mut note = |event: crate::functions::dead_letter::Event<'_>| {
         let mut row = Row::new(event.held, event.letter, in_words(event.fate, &options));
@@ -170,13 +170,19 @@ async fn replay(args: ReplayArgs, session: &Session) -> Result<Exit> {
         }
     };
     session.printer().report(&Messages { messages: rows })?;
-    Ok(print_totals(session, &place, &options, &totals, stop.is_set()))
+    Ok(print_totals(session, &source, &options, &totals, stop.is_set()))
 }
 
-fn print_totals(session: &Session, place: &Place, options: &Options, totals: &Totals, stopped: bool) -> Exit {
+fn print_totals(
+    session: &Session,
+    source: &Place,
+    options: &Options,
+    totals: &Totals,
+    stopped: bool,
+) -> Exit {
     let printer = session.printer();
     if totals.messages == 0 && totals.newer == 0 && !stopped {
-        printer.note(&format!("The {place} is empty"));
+        printer.note(&format!("The {source} is empty"));
         return Exit::Done;
     }
     let (records, messages) = (
@@ -287,17 +293,16 @@ impl Messages {
     fn rows(&self) -> comfy_table::Table {
         let mut rows = table(["SENT", "STREAM", "SHARD", "RECORDS", "DETAIL"]);
         for row in &self.messages {
-            let or_dash = |text: Option<&str>| visible(text.unwrap_or("-"));
+            let shown = |text: Option<&str>| or_dash(text.map(visible));
             let shard = row
                 .shard_id
                 .as_deref()
                 .map(|id| id.trim_start_matches("shardId-").trim_start_matches('0'));
             rows.add_row([
-                or_dash(row.sent.as_deref()),
-                or_dash(row.stream.as_deref()),
-                or_dash(shard.map(|digits| if digits.is_empty() { "0" } else { digits })),
-                row.records
-                    .map_or_else(|| "-".to_owned(), |count| count.to_string()),
+                shown(row.sent.as_deref()),
+                shown(row.stream.as_deref()),
+                shown(shard.map(|digits| if digits.is_empty() { "0" } else { digits })),
+                or_dash(row.records),
                 visible(&row.detail),
             ]);
         }
@@ -314,20 +319,17 @@ impl Report for Messages {
     }
 
     fn text(&self) -> String {
-        let line = |row: &Row| {
-            let or_dash = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), visible);
+        lines(self.messages.iter().map(|row| {
+            let shown = |text: &Option<String>| or_dash(text.as_deref().map(visible));
             [
                 row.id.clone(),
-                or_dash(&row.sent),
-                or_dash(&row.stream),
-                or_dash(&row.shard_id),
-                row.records
-                    .map_or_else(|| "-".to_owned(), |count| count.to_string()),
+                shown(&row.sent),
+                shown(&row.stream),
+                shown(&row.shard_id),
+                or_dash(row.records),
                 visible(&row.detail),
             ]
-            .join("\t")
-        };
-        self.messages.iter().map(line).collect::<Vec<_>>().join("\n")
+        }))
     }
 }
 

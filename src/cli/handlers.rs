@@ -8,7 +8,7 @@ use crate::functions::bundle;
 use crate::functions::package::{Architecture, Version};
 use crate::functions::{Handler, Need};
 use crate::ui::units::bytes;
-use crate::ui::{Report, Style, table};
+use crate::ui::{Report, Style, lines, or_dash, table};
 use ground::error::Result;
 use ground::exit::Exit;
 
@@ -87,15 +87,13 @@ impl Entry {
     }
 
     fn cells(&self) -> [String; 6] {
-        let size = |size: Option<u64>| size.map_or_else(|| "-".to_owned(), bytes);
         [
             self.name.to_owned(),
             self.template.to_owned(),
-            size(self.zip_bytes),
-            size(self.unpacked_bytes),
-            self.architecture
-                .map_or_else(|| "-".to_owned(), |it| it.to_string()),
-            self.glibc.map_or_else(|| "-".to_owned(), |it| it.to_string()),
+            or_dash(self.zip_bytes.map(bytes)),
+            or_dash(self.unpacked_bytes.map(bytes)),
+            or_dash(self.architecture),
+            or_dash(self.glibc),
         ]
     }
 
@@ -130,10 +128,9 @@ impl Report for HandlersReport {
     }
 
     fn text(&self) -> String {
-        let line = |entry: &Entry| {
-            let size = |size: Option<u64>| size.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        lines(self.entries.iter().map(|entry| {
             let [name, template, _, _, architecture, glibc] = entry.cells();
-            let (zip, unpacked) = (size(entry.zip_bytes), size(entry.unpacked_bytes));
+            let (zip, unpacked) = (or_dash(entry.zip_bytes), or_dash(entry.unpacked_bytes));
             let needs: Vec<&str> = entry.needs.iter().map(|need| need.name).collect();
             [
                 name,
@@ -144,9 +141,7 @@ impl Report for HandlersReport {
                 glibc,
                 needs.join(","),
             ]
-            .join("\t")
-        };
-        self.entries.iter().map(line).collect::<Vec<_>>().join("\n")
+        }))
     }
 }
 

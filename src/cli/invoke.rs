@@ -271,7 +271,7 @@ fn note_failures(session: &Session, answer: &[u8], event: &[u8]) {
     let failed = match verdict(answer, &numbers) {
         Verdict::Success => return,
         Verdict::Failure => 0,
-        Verdict::From(place) => place,
+        Verdict::From(first) => first,
     };
     session.printer().warn(&format!(
         "the function reports failures: a mapping would send records {} to {} again",

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::shared::Session;
 use crate::stream::{self, StreamEntry};
 use crate::ui::units::time;
-use crate::ui::{Format, Report, Style, table};
+use crate::ui::{Format, Report, Style, lines, or_dash, table};
 use ground::error::Result;
 use ground::exit::Exit;
 
@@ -38,10 +38,10 @@ pub(super) async fn run(args: ListArgs, session: &Session) -> Result<Exit> {
     };
     let printer = session.printer();
     if report.streams.is_empty() {
-        let place = format!("here ({}, region {})", context.target_name(), context.region());
+        let location = format!("here ({}, region {})", context.target_name(), context.region());
         printer.note(&match args.prefix.as_str() {
-            "" => format!("There are no streams {place}; `streamctl setup` creates one"),
-            prefix => format!("No stream {place} has a name beginning with {prefix:?}"),
+            "" => format!("There are no streams {location}; `streamctl setup` creates one"),
+            prefix => format!("No stream {location} has a name beginning with {prefix:?}"),
         });
         if matches!(printer.format(), Format::Table | Format::Text) {
             return Ok(Exit::Done);
@@ -66,7 +66,7 @@ impl ListReport {
         let headings = ["NAME", "STATUS", "MODE"].into_iter().chain(shards);
         let mut rows = table(headings.chain(["CREATED"]));
         for entry in &self.streams {
-            let shards = self.long.then(|| count(entry.open_shards));
+            let shards = self.long.then(|| or_dash(entry.open_shards));
             let cells = [
                 entry.name.clone(),
                 entry.status.to_string(),
@@ -84,23 +84,17 @@ impl Report for ListReport {
     }
 
     fn text(&self) -> String {
-        let line = |entry: &StreamEntry| {
+        lines(self.streams.iter().map(|entry| {
             [
                 entry.name.clone(),
                 entry.status.to_string(),
                 entry.mode.to_string(),
-                count(entry.open_shards),
-                entry.created.map_or_else(|| "-".to_owned(), |t| t.to_string()),
+                or_dash(entry.open_shards),
+                or_dash(entry.created),
                 entry.arn.clone(),
             ]
-            .join("\t")
-        };
-        self.streams.iter().map(line).collect::<Vec<_>>().join("\n")
+        }))
     }
-}
-
-fn count(shards: Option<u32>) -> String {
-    shards.map_or_else(|| "-".to_owned(), |n| n.to_string())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::shared::Session;
 use crate::settings::DEFAULT_REGION;
-use crate::ui::{Report, Style};
+use crate::ui::{Report, Style, lines, shell_quoted, units};
 use daemon::home::{LocalHome, State};
 use daemon::{Options, Reset, RunOptions, StartOptions, Status};
 use ground::error::Result;
@@ -284,32 +284,13 @@ impl Report for Environment {
     }
 
     fn text(&self) -> String {
-        let value = |value: &'_ str| {
-            if self.unset {
-                String::new()
-            } else {
-                value.to_owned()
-            }
-        };
-        let lines: Vec<String> = self
-            .variables
-            .iter()
-            .map(|(name, text)| format!("{name}\t{}", value(text)))
-            .collect();
-        lines.join("\n")
+        let value = |value: &String| if self.unset { String::new() } else { value.clone() };
+        lines(
+            self.variables
+                .iter()
+                .map(|(name, text)| [(*name).to_owned(), value(text)]),
+        )
     }
-}
-
-/// Quotes `text` for a POSIX shell.
-fn shell_quoted(text: &str) -> String {
-    let plain = !text.is_empty()
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_./:@%+=,".contains(&b));
-    if plain {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[derive(Serialize)]
@@ -343,10 +324,7 @@ impl StatusReport {
             ("Process", pid.map(|pid| pid.to_string())),
             ("Version", version.clone()),
             ("Uptime", uptime),
-            (
-                "Memory",
-                resident_bytes.map(|bytes| format!("{:.1} MiB", mebibytes(bytes))),
-            ),
+            ("Memory", resident_bytes.map(units::bytes)),
             ("Streams", text(*streams)),
             ("Requests", text(*requests)),
             ("Home", Some(home.clone())),
@@ -356,11 +334,6 @@ impl StatusReport {
             .filter_map(|(name, value)| value.map(|value| (name, value)))
             .collect()
     }
-}
-
-#[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
-fn mebibytes(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }
 
 impl Report for StatusReport {
@@ -374,12 +347,11 @@ impl Report for StatusReport {
     }
 
     fn text(&self) -> String {
-        let lines: Vec<String> = self
-            .rows()
-            .iter()
-            .map(|(name, value)| format!("{name}\t{value}"))
-            .collect();
-        lines.join("\n")
+        lines(
+            self.rows()
+                .into_iter()
+                .map(|(name, value)| [name.to_owned(), value]),
+        )
     }
 }
 
@@ -438,7 +410,7 @@ mod tests {
         Process      4711
         Version      0.1.0
         Uptime       2h 3m 5s
-        Memory       43.0 MiB
+        Memory       43 MiB
         Streams      3
         Requests     1200
         Home         /home/ada/.local/share/streamctl/local
@@ -476,14 +448,6 @@ mod tests {
             report.table(&Style::plain()),
             @"unset AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_REGION AWS_DEFAULT_REGION"
         );
-    }
-
-    #[test]
-    fn what_a_shell_would_read_is_quoted() {
-        assert_eq!(shell_quoted("http://127.0.0.1:4566"), "http://127.0.0.1:4566");
-        assert_eq!(shell_quoted(""), "''");
-        assert_eq!(shell_quoted("a b"), "'a b'");
-        assert_eq!(shell_quoted("it's $HOME"), r"'it'\''s $HOME'");
     }
 
     #[test]

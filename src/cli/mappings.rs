@@ -10,7 +10,7 @@ use super::shared::function::function_name;
 use super::shared::stream::arn_of;
 use super::shared::template::PartArgs;
 use crate::functions::mapping::{self, Mapping, Settings};
-use crate::ui::{Format, Report, Style, table, units, wrap};
+use crate::ui::{Format, Report, Style, lines, or_dash, table, units, wrap};
 use ground::error::Result;
 use ground::exit::Exit;
 
@@ -110,14 +110,11 @@ impl Row {
     fn word(&self, name: &str) -> String {
         let words = self.settings.in_words();
         let found = words.into_iter().find(|(known, _)| *known == name);
-        found
-            .and_then(|(_, value)| value)
-            .unwrap_or_else(|| "-".to_owned())
+        or_dash(found.and_then(|(_, value)| value))
     }
 
     fn lag(&self) -> String {
-        self.iterator_age_ms
-            .map_or_else(|| "-".to_owned(), units::milliseconds)
+        or_dash(self.iterator_age_ms.map(units::milliseconds))
     }
 
     /// `queue failed` instead of the ARN.
@@ -214,10 +211,7 @@ impl Report for MappingsReport {
     }
 
     fn text(&self) -> String {
-        let line = |row: &Row| {
-            let age = row
-                .iterator_age_ms
-                .map_or_else(|| "-".to_owned(), |age| age.to_string());
+        lines(self.mappings.iter().map(|row| {
             [
                 row.function.clone(),
                 row.stream.clone(),
@@ -226,13 +220,11 @@ impl Report for MappingsReport {
                 row.word("window_seconds"),
                 row.word("starting_position"),
                 row.last().to_owned(),
-                age,
+                or_dash(row.iterator_age_ms),
                 row.on_failure(),
                 row.id.clone(),
             ]
-            .join("\t")
-        };
-        self.mappings.iter().map(line).collect::<Vec<_>>().join("\n")
+        }))
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::shared::Session;
 use super::shared::template::TemplateArgs;
 use crate::pipeline::resources::Kinds;
-use crate::ui::{Report, Style, table};
+use crate::ui::{Report, Style, lines, table};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
@@ -43,8 +43,7 @@ impl Report for Outputs {
     }
 
     fn text(&self) -> String {
-        let lines = self.0.iter().map(|(name, value)| format!("{name}\t{value}"));
-        lines.collect::<Vec<_>>().join("\n")
+        lines(self.0.iter().map(|(name, value)| [name.clone(), value.clone()]))
     }
 }
 

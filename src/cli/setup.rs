@@ -138,6 +138,6 @@ fn commands_after(
         ));
     }
     steps.push((format!("streamctl metrics{stream}"), "see the last hour"));
-    steps.push((format!("streamctl destroy{this}"), "delete what setup created"));
+    steps.push((format!("streamctl destroy{this}"), "delete the resources"));
     steps
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::report::{Report, table};
+use super::report::{Report, lines, table};
 use super::{Printer, Step, Style};
 use crate::pipeline::CheckState;
 use crate::pipeline::apply::RunReport;
@@ -247,10 +247,6 @@ fn word(state: CheckState) -> &'static str {
         CheckState::Caution => "caution",
         CheckState::Fault => "FAULT",
     }
-}
-
-fn lines(rows: impl Iterator<Item = Vec<String>>) -> String {
-    rows.map(|row| row.join("\t")).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

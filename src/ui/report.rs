@@ -49,6 +49,17 @@ pub fn table<H: Into<comfy_table::Cell>>(headings: impl IntoIterator<Item = H>) 
     table
 }
 
+/// Tab-separated values, one line for each row: the form of [`Report::text`].
+pub fn lines<R: AsRef<[String]>>(rows: impl IntoIterator<Item = R>) -> String {
+    let lines = rows.into_iter().map(|row| row.as_ref().join("\t"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// `value`, or `-` if there is none.
+pub fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
 /// Breaks `text` at spaces into lines of at most `width` characters. A longer word has its own line.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];

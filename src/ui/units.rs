@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use super::or_dash;
+
 /// `1,234,567`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -74,10 +76,7 @@ pub fn milliseconds(ms: f64) -> String {
 
 /// A time to the second: `2026-01-01 12:30:00 UTC`.
 pub fn time(time: Option<Timestamp>) -> String {
-    time.map_or_else(
-        || "-".to_owned(),
-        |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-    )
+    or_dash(time.map(|time| time.strftime("%Y-%m-%d %H:%M:%S UTC")))
 }
 
 /// Milliseconds since the epoch in RFC 3339: `2026-01-01T12:30:00.000Z`.

@@ -8,6 +8,7 @@ use clap::Args;
 use super::{Session, StreamArg};
 use crate::pipeline::parameter::Setting;
 use crate::pipeline::{self, Draft, Given, Manifest, Request, tags};
+use crate::ui::shell_quoted;
 use ground::error::{Error, Result};
 
 /// One line for each bundled template, for the end of a help text.
@@ -219,15 +220,8 @@ impl TemplateArgs {
     pub(crate) fn command_args_with_parameters(&self, session: &Session) -> String {
         let mut typed = self.command_args(session);
         for (name, value) in &self.parameters {
-            // Quoted for a shell where it needs it.
-            let pair = format!("{name}={value}");
-            let plain = |c: char| c.is_ascii_alphanumeric() || "=_.:/+@%,-".contains(c);
             typed.push_str(" --param ");
-            if pair.chars().all(plain) {
-                typed.push_str(&pair);
-            } else {
-                typed.push_str(&format!("'{}'", pair.replace('\'', r"'\''")));
-            }
+            typed.push_str(&shell_quoted(&format!("{name}={value}")));
         }
         if self.adopt {
             typed.push_str(" --adopt");
