@@ -23,7 +23,7 @@ use ground::stop::Stop;
 Examples:
   streamctl dlq list retail-processor           messages of its queue or bucket
   streamctl dlq replay failed-events --dry-run  what would be put back
-  streamctl dlq replay failed-events            put them back, delete the messages
+  streamctl dlq replay failed-events            put it back, delete the messages
   streamctl dlq replay --bucket failed --to orders-copy --keep")]
 pub struct DlqArgs {
     #[command(subcommand)]

@@ -26,7 +26,7 @@ pub(super) fn groups(cli: &Command) -> Vec<Group<'_>> {
     GROUPS.iter().map(group).collect()
 }
 
-/// The summary of a command, which is one line of at most [`SUMMARY`] characters.
+/// The summary of a command. It is not wrapped: it must fit beside the names in 80 columns.
 pub(super) fn summary(command: &Command) -> String {
     command.get_about().map(ToString::to_string).unwrap_or_default()
 }

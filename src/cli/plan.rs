@@ -18,7 +18,7 @@ Examples:
   streamctl plan                       what setup would change
   streamctl plan --shard-count 4       with another shard count
   streamctl plan --check               exit 5 if there are changes
-  streamctl plan --iam                 the IAM policy that setup and destroy need")]
+  streamctl plan --iam                 the IAM policy for setup and destroy")]
 pub struct PlanArgs {
     #[command(flatten)]
     template: TemplateArgs,

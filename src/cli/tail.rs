@@ -23,7 +23,7 @@ Examples:
   streamctl tail
   streamctl tail --from trim -n 10
   streamctl tail --from 10m --no-follow -o json | jq .data
-  streamctl tail --from seq:3:49590338271490256608559692538361571095921575989136588898 -n 1"
+  streamctl tail --from seq:3:NUMBER -n 1      one record of shard 3"
     };
 }
 

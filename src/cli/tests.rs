@@ -2,27 +2,19 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
-/// Widest summary that fits beside the longest command name in 80 columns.
-const SUMMARY: usize = 68;
-
 #[test]
 fn clap_accepts_the_definition() {
     Cli::definition().debug_assert();
 }
 
 #[test]
-fn each_command_has_a_group_and_a_summary_of_one_line() {
+fn each_command_has_a_group_and_a_summary() {
     let cli = Cli::definition();
     let in_groups: usize = GROUPS.iter().map(|(_, count)| count).sum();
     assert_eq!(in_groups, cli.get_subcommands().count());
     for command in cli.get_subcommands() {
         let summary = help::summary(command);
-        let length = summary.chars().count();
-        assert!(
-            (1..=SUMMARY).contains(&length),
-            "{}: {length} characters",
-            command.get_name()
-        );
+        assert!(!summary.is_empty(), "{} has no summary", command.get_name());
         assert!(!summary.ends_with('.'), "{summary}");
     }
 }
@@ -34,7 +26,10 @@ fn the_help_has_the_groups_and_no_wide_line() {
     for (heading, _) in GROUPS {
         assert!(help.contains(&format!("\n{heading}:\n")), "{heading}: {help}");
     }
-    assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+    for line in help.lines() {
+        let width = line.chars().count();
+        assert!(width <= 80, "{width} columns, shorten the summary: {line}");
+    }
 }
 
 #[test]
