@@ -1,7 +1,14 @@
 //! The command line: one file per subcommand. The only place that knows clap.
 //!
-//! A subcommand's file holds its arguments and a `run` that resolves them, calls the domain and renders what comes
-//! back. Shared by all: [`GlobalArgs`] and [`Session`].
+//! A subcommand's file holds its arguments and a `run` that resolves them, calls the domain and renders the result. What
+//! several subcommands need is in [`shared`]; a subcommand never imports another.
+//!
+//! To add a command:
+//! 1. Write `src/cli/NAME.rs` with `NameArgs` (clap, with examples in `after_help`) and
+//!    `pub(super) async fn run(args: NameArgs, session: &Session) -> Result<Exit>`.
+//! 2. Add `mod name;` and one line to the table in `commands!` below: its group, and what Ctrl-C does.
+//! 3. Run the tests with `STREAMCTL_WRITE_DOCS=1 INSTA_UPDATE=always`: they write `docs/commands.md`, the table in
+//!    `README.md` and the snapshot of the help.
 
 mod attach;
 mod demo;
@@ -10,9 +17,8 @@ mod describe;
 mod destroy;
 mod detach;
 mod dlq;
-mod duration;
-mod function;
 mod handlers;
+mod help;
 mod init;
 mod invoke;
 mod list;
@@ -24,25 +30,101 @@ mod outputs;
 mod plan;
 mod policy;
 mod put;
-mod session;
+#[cfg(test)]
+mod reference;
 mod setup;
+mod shared;
 mod tail;
-mod template;
 mod undeploy;
 mod verify;
 
+use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
 
-use clap::{Args, Parser, Subcommand};
-
-pub use session::{Interrupt, Session};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::functions::bundle;
-use crate::settings::TargetChoice;
-use crate::ui::{BrokenPipe, Format, Printer, UiOptions};
+use crate::ui::{BrokenPipe, Printer};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
+use shared::Session;
+use shared::global::GlobalArgs;
+
+/// Declares the commands: the enum that clap parses, the call of each, and the headings of the help. The order is that
+/// of the help.
+macro_rules! commands {
+    ($($heading:literal { $($name:ident($module:ident::$args:ident, $ctrl_c:ident)),* $(,)? })*) => {
+        #[derive(Debug, Subcommand)]
+        enum Command {
+            $($($name(Box<$module::$args>),)*)*
+        }
+
+        impl Command {
+            async fn run(self, session: &Session) -> Result<Exit> {
+                match self {
+                    $($(Self::$name(args) => $module::run(*args, session).await,)*)*
+                }
+            }
+
+            fn ctrl_c(&self) -> CtrlC {
+                match self {
+                    $($(Self::$name(_) => CtrlC::$ctrl_c,)*)*
+                }
+            }
+        }
+
+        /// The headings, each with the number of commands below it.
+        const GROUPS: &[(&str, usize)] = &[$(($heading, [$(stringify!($name)),*].len())),*];
+    };
+}
+
+/// What Ctrl-C does to a command. A second Ctrl-C ends any command at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CtrlC {
+    /// Ends it at once: it changes nothing.
+    Ends,
+    /// The command waits for it (see [`Session::interrupt`]), stops cleanly and reports what was done.
+    Handled,
+}
+
+commands! {
+    "Provision" {
+        Setup(setup::SetupArgs, Handled),
+        Plan(plan::PlanArgs, Ends),
+        Destroy(destroy::DestroyArgs, Handled),
+        Verify(verify::VerifyArgs, Ends),
+        Outputs(outputs::OutputsArgs, Ends),
+        Init(init::InitArgs, Ends),
+    }
+    "Streams" {
+        List(list::ListArgs, Ends),
+        Describe(describe::DescribeArgs, Ends),
+    }
+    "Data" {
+        Put(put::PutArgs, Handled),
+        Tail(tail::TailArgs, Handled),
+    }
+    "Functions" {
+        Handlers(handlers::HandlersArgs, Ends),
+        Deploy(deploy::DeployArgs, Handled),
+        Undeploy(undeploy::UndeployArgs, Handled),
+        Attach(attach::AttachArgs, Handled),
+        Detach(detach::DetachArgs, Handled),
+        Mappings(mappings::MappingsArgs, Ends),
+        Invoke(invoke::InvokeArgs, Handled),
+        Logs(logs::LogsArgs, Handled),
+        Dlq(dlq::DlqArgs, Handled),
+        Policy(policy::PolicyArgs, Ends),
+    }
+    "Operate" {
+        Metrics(metrics::MetricsArgs, Ends),
+    }
+    "Local" {
+        Local(local::LocalArgs, Handled),
+        Demo(demo::DemoArgs, Handled),
+    }
+}
 
 /// Provision and operate Amazon Kinesis data streams and the functions that read them, on AWS or on an embedded local
 /// cloud.
@@ -55,171 +137,34 @@ use ground::exit::Exit;
 )]
 #[command(after_help = "\
 Examples:
-  streamctl demo                      the whole tour on the local cloud
+  streamctl demo                      try it on the local cloud
   streamctl setup --shard-count 1     create the default stream
   streamctl put --file records.json   send records
   streamctl tail --from trim -n 10    read them back
   streamctl metrics                   see the last hour
-  streamctl setup retail              a pipeline: stream, function, table, alarms
-  streamctl destroy                   delete what setup made")]
-pub struct Cli {
+  streamctl setup retail              create a pipeline from a template
+  streamctl destroy                   delete what setup created")]
+struct Cli {
     #[command(flatten)]
     global: GlobalArgs,
     #[command(subcommand)]
     command: Command,
 }
 
-/// Options every command takes.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Global options")]
-pub struct GlobalArgs {
-    /// Where to act: aws or local [default: aws if this machine shows any sign of it]
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        value_name = "TARGET",
-        hide_possible_values = true
-    )]
-    target: Option<TargetArg>,
-    /// Endpoint of an AWS-compatible service
-    #[arg(long, global = true, value_name = "URL")]
-    endpoint_url: Option<String>,
-    /// AWS region
-    #[arg(long, global = true, value_name = "REGION")]
-    region: Option<String>,
-    /// Profile of the shared AWS configuration
-    #[arg(long, global = true, value_name = "NAME")]
-    profile: Option<String>,
-    /// Shape of the output: table, json, yaml or text
-    #[arg(
-        short,
-        long,
-        global = true,
-        value_enum,
-        value_name = "FORMAT",
-        hide_possible_values = true
-    )]
-    output: Option<Format>,
-    /// Say only warnings and errors on stderr
-    #[arg(short, long, global = true)]
-    quiet: bool,
-    /// Log what happens inside, on stderr (-vv for more)
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    verbose: u8,
-    /// When to use colour: auto, always or never
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto")]
-    #[arg(hide_possible_values = true, hide_default_value = true)]
-    color: ColorArg,
-    /// Show no progress bars
-    #[arg(long, global = true)]
-    no_progress: bool,
-    /// Read this file instead of ./streamctl.toml
-    #[arg(long, global = true, value_name = "FILE")]
-    config: Option<std::path::PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum TargetArg {
-    Aws,
-    Local,
-}
-
-impl From<TargetArg> for TargetChoice {
-    fn from(arg: TargetArg) -> Self {
-        match arg {
-            TargetArg::Aws => Self::Aws,
-            TargetArg::Local => Self::Local,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum ColorArg {
-    Auto,
-    Always,
-    Never,
-}
-
-/// Names a stream, or takes the default one.
-#[derive(Debug, Clone, Default, Args)]
-pub struct StreamArg {
-    /// Stream to act on [default: STREAMCTL_STREAM, AWS_KINESIS_STREAM_NAME, streamctl.toml, concert-data-stream]
-    #[arg(long, value_name = "NAME")]
-    stream: Option<String>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    Setup(setup::SetupArgs),
-    Plan(plan::PlanArgs),
-    Destroy(destroy::DestroyArgs),
-    Verify(verify::VerifyArgs),
-    Outputs(outputs::OutputsArgs),
-    Init(init::InitArgs),
-    List(list::ListArgs),
-    Describe(describe::DescribeArgs),
-    Put(put::PutArgs),
-    Tail(tail::TailArgs),
-    Metrics(metrics::MetricsArgs),
-    Handlers(handlers::HandlersArgs),
-    Deploy(deploy::DeployArgs),
-    Undeploy(undeploy::UndeployArgs),
-    Policy(policy::PolicyArgs),
-    Attach(Box<attach::AttachArgs>),
-    Detach(detach::DetachArgs),
-    Mappings(mappings::MappingsArgs),
-    Invoke(invoke::InvokeArgs),
-    Logs(logs::LogsArgs),
-    Dlq(dlq::DlqArgs),
-    Local(local::LocalArgs),
-    Demo(demo::DemoArgs),
-}
-
-impl Command {
-    async fn run(self, session: &Session) -> Result<Exit> {
-        match self {
-            Self::Setup(args) => setup::run(args, session).await,
-            Self::Plan(args) => plan::run(args, session).await,
-            Self::Destroy(args) => destroy::run(args, session).await,
-            Self::Verify(args) => verify::run(args, session).await,
-            Self::Outputs(args) => outputs::run(args, session).await,
-            Self::Init(args) => init::run(args, session).await,
-            Self::List(args) => list::run(args, session).await,
-            Self::Describe(args) => describe::run(args, session).await,
-            Self::Put(args) => put::run(args, session).await,
-            Self::Tail(args) => tail::run(args, session).await,
-            Self::Metrics(args) => metrics::run(args, session).await,
-            Self::Handlers(args) => handlers::run(args, session).await,
-            Self::Deploy(args) => deploy::run(args, session).await,
-            Self::Undeploy(args) => undeploy::run(args, session).await,
-            Self::Policy(args) => policy::run(args, session).await,
-            Self::Attach(args) => attach::run(*args, session).await,
-            Self::Detach(args) => detach::run(args, session).await,
-            Self::Mappings(args) => mappings::run(args, session).await,
-            Self::Invoke(args) => invoke::run(args, session).await,
-            Self::Logs(args) => logs::run(args, session).await,
-            Self::Dlq(args) => dlq::run(args, session).await,
-            Self::Local(args) => local::run(args, session).await,
-            Self::Demo(args) => demo::run(args, session).await,
-        }
+impl Cli {
+    /// The definition of the command line, with the commands in groups in its help.
+    fn definition() -> clap::Command {
+        let command = Self::command();
+        let template = help::template(&command);
+        command.help_template(template)
     }
 
-    /// Commands that hear Ctrl-C themselves, to report what was done; the others are simply ended.
-    fn stops_by_itself(&self) -> bool {
-        !matches!(
-            self,
-            Self::Plan(_)
-                | Self::Verify(_)
-                | Self::Outputs(_)
-                | Self::Init(_)
-                | Self::List(_)
-                | Self::Describe(_)
-                | Self::Metrics(_)
-                | Self::Handlers(_)
-                | Self::Policy(_)
-                | Self::Mappings(_)
-        )
+    fn parse_words(
+        words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> clap::error::Result<Self> {
+        let mut command = Self::definition();
+        let matches = command.try_get_matches_from_mut(words)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
     }
 }
 
@@ -232,27 +177,18 @@ pub struct Parts {
     pub local_cloud: Option<daemon::Run>,
 }
 
-/// Runs the process: parse, settle, run, report.
+/// Runs the process: parses the command line, runs the command, reports errors.
 pub fn main(parts: Parts) -> Exit {
     bundle::carry(parts.handlers);
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::parse_words(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return parse_failure(&error),
     };
-    let printer = Printer::new(UiOptions {
-        format: cli.global.output,
-        quiet: cli.global.quiet,
-        no_progress: cli.global.no_progress,
-        color: match cli.global.color {
-            ColorArg::Auto => None,
-            ColorArg::Always => Some(true),
-            ColorArg::Never => Some(false),
-        },
-    });
+    let printer = Printer::new(cli.global.ui_options());
     let is_daemon = matches!(&cli.command, Command::Local(args) if args.is_daemon());
     log_to_stderr(cli.global.verbose, is_daemon);
-    // Before any thread exists: variables are read by the SDK too.
-    if let Err(error) = session::load_dotenv() {
+    // Before any thread is started: the SDK reads variables too.
+    if let Err(error) = shared::session::load_dotenv() {
         printer.error(&error);
         return error.exit();
     }
@@ -264,7 +200,7 @@ pub fn main(parts: Parts) -> Exit {
         }
     };
     let outcome = runtime.block_on(run(cli, printer, parts.local_cloud));
-    // A blocking read of stdin must not hold the process up.
+    // Do not wait for a thread that still reads stdin.
     runtime.shutdown_background();
     outcome
 }
@@ -278,18 +214,19 @@ async fn run(cli: Cli, printer: Printer, local_cloud: Option<daemon::Run>) -> Ex
             return error.exit();
         }
     };
-    let by_itself = cli.command.stops_by_itself();
+    let ends_at_once = cli.command.ctrl_c() == CtrlC::Ends;
     let command = cli.command.run(&session);
     let outcome = tokio::select! {
         outcome = command => outcome,
-        () = session.interrupt().wait(), if !by_itself => Ok(Exit::Interrupted),
+        () = session.interrupt().wait(), if ends_at_once => Ok(Exit::Interrupted),
         () = session.interrupt().wait_again() => Ok(Exit::Interrupted),
     };
     match outcome.and_then(|exit| session.printer().flush().map(|()| exit)) {
         Ok(exit) => exit,
         Err(error) => {
-            let quiet_end = std::error::Error::source(&error).is_some_and(|source| source.is::<BrokenPipe>());
-            if !quiet_end {
+            let is_broken_pipe =
+                std::error::Error::source(&error).is_some_and(|source| source.is::<BrokenPipe>());
+            if !is_broken_pipe {
                 session.printer().error(&error);
             }
             error.exit()
@@ -297,7 +234,7 @@ async fn run(cli: Cli, printer: Printer, local_cloud: Option<daemon::Run>) -> Ex
     }
 }
 
-/// Help and version end well; everything else is bad usage.
+/// Prints what clap answers: exit 0 for help and version, exit 2 for bad usage.
 fn parse_failure(error: &clap::Error) -> Exit {
     let printed = error.print();
     match printed {
@@ -323,3 +260,6 @@ fn log_to_stderr(verbose: u8, is_daemon: bool) {
         .with_writer(io::stderr)
         .try_init();
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ pub mod destroy;
 pub mod event;
 pub mod follow;
 mod formula;
+mod function_part;
 pub mod graph;
 mod lag;
 pub mod manifest;
@@ -29,6 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 pub use event::{Event, Step};
+pub(crate) use function_part::FunctionPart;
 pub use graph::Graph;
 pub use manifest::Manifest;
 pub use parameter::{Given, Origin, Values};

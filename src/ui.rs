@@ -15,18 +15,18 @@ use std::sync::Mutex;
 use serde::Serialize;
 
 pub use progress::{Progress, Step};
-pub use report::{Format, Report, table, wrap};
+pub use report::{Format, Report, lines, or_dash, table, wrap};
 pub use safe::visible;
-pub use steps::next_steps;
+pub use steps::{next_steps, shell_quoted};
 pub use style::Style;
 
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
-/// How much is said, and how.
+/// Options of the output.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct UiOptions {
-    /// Shape of reports; `None` takes [`Format::Table`].
+    /// Format of reports; `None` is [`Format::Table`].
     pub format: Option<Format>,
     /// No notes and no progress: only data, warnings and errors.
     pub quiet: bool,
@@ -44,13 +44,12 @@ pub struct Printer {
     progress: Progress,
 }
 
-/// Marks the error that means "the reader of our pipe has gone": a quiet end, exit 0.
+/// Cause of an error that means that the reader of stdout has closed the pipe. The command ends with exit 0 and no message.
 #[derive(Debug, thiserror::Error)]
 #[error("the reader of the output has gone")]
 pub struct BrokenPipe;
 
 impl Printer {
-    /// A printer for this process's streams.
     pub fn new(options: UiOptions) -> Self {
         let color = |stream_is_terminal: bool| {
             options.color.unwrap_or_else(|| {
@@ -69,17 +68,15 @@ impl Printer {
         }
     }
 
-    /// The shape reports are printed in.
     pub fn format(&self) -> Format {
         self.options.format.unwrap_or_default()
     }
 
-    /// Colours for text on stdout.
     pub fn style(&self) -> &Style {
         &self.style
     }
 
-    /// Progress on stderr; silent where stderr is no terminal.
+    /// Progress on stderr. Hidden if stderr is not a terminal.
     pub fn progress(&self) -> &Progress {
         &self.progress
     }
@@ -97,7 +94,7 @@ impl Printer {
                 .map_err(|e| Error::failed("could not write the report as YAML").cause(e.to_string()))?,
         };
         let text = text.trim_end_matches('\n');
-        // No rows are no line, rather than an empty one.
+        // Print nothing for an empty report, not an empty line.
         if !text.is_empty() {
             self.out(text)?;
         }
@@ -135,7 +132,7 @@ impl Printer {
             .map_err(stdout_error)
     }
 
-    /// Hands what was written to stdout to its reader.
+    /// Flushes stdout.
     ///
     /// # Errors
     /// When stdout cannot be written.
@@ -155,12 +152,12 @@ impl Printer {
         }
     }
 
-    /// Something the user should know even with `--quiet`.
+    /// A warning on stderr, also with `--quiet`.
     pub fn warn(&self, text: &str) {
         self.stderr_line(&format!("{} {text}", self.style.stderr_warning("warning:")));
     }
 
-    /// A failure: its sentence, its causes, its hint.
+    /// An error with its causes and its hint.
     pub fn error(&self, error: &Error) {
         let chain = error.chain();
         let mut lines = vec![format!("{} {}", self.style.stderr_error("error:"), chain[0])];
@@ -175,11 +172,11 @@ impl Printer {
         self.stderr_line(&lines.join("\n"));
     }
 
-    /// Asks the user to type `name` before `action` ("delete the stream orders"); `yes` skips the question. The answer
-    /// is waited for until `interrupted` resolves.
+    /// Asks the user to type `name` before `action` ("delete the stream orders"); `yes` skips the question. Stops waiting
+    /// when `interrupted` resolves.
     ///
     /// # Errors
-    /// Exit 2 without a terminal, exit 1 when the answer is another, exit 130 when interrupted.
+    /// Exit 2 without a terminal, exit 1 for another answer, exit 130 when interrupted.
     pub async fn confirm_by_name(
         &self,
         action: &str,
@@ -197,7 +194,7 @@ impl Printer {
             );
         }
         self.prompt(&format!("This will {action}. Type {name} to confirm: "));
-        // Reading blocks: on this thread it would keep Ctrl-C from being heard.
+        // Read on another thread: it blocks, and Ctrl-C must be handled meanwhile.
         let reading = tokio::task::spawn_blocking(|| {
             let mut answer = String::new();
             io::stdin().read_line(&mut answer).map(|_| answer)
@@ -219,14 +216,14 @@ impl Printer {
 
     fn prompt(&self, text: &str) {
         let mut stderr = anstream::stderr().lock();
-        // A message that cannot be shown is no reason to fail what it is about.
+        // The command does not fail because a message cannot be printed.
         let _ = write!(stderr, "{}", safe::harmless(text)).and_then(|()| stderr.flush());
     }
 
     fn stderr_line(&self, text: &str) {
         self.progress.suspend(|| {
             let mut stderr = io::stderr().lock();
-            // A message that cannot be shown is no reason to fail what it is about.
+            // The command does not fail because a message cannot be printed.
             let _ = writeln!(stderr, "{}", safe::harmless(text));
         });
     }

@@ -6,18 +6,17 @@ mod settings;
 
 use clap::Args;
 
-use super::Session;
-use super::deploy::FunctionPart;
-use super::function::{LocalArgs, function_name};
-use super::setup::{apply, say_hints};
-use super::template::PartArgs;
+use super::shared::Session;
+use super::shared::function::{LocalCodeArgs, function_name, with_mapper};
+use super::shared::pipeline::{apply, print_hints};
+use super::shared::template::PartArgs;
 use crate::context::Context;
-use crate::functions::mapping::{self, Event, Mapper, Settings};
+use crate::functions::mapping::{self, Settings};
 use crate::functions::{Handler, bundle};
 use crate::pipeline::event::Outcome;
 use crate::pipeline::resources::Kinds;
 use crate::pipeline::tags::{MANAGED_BY, STREAMCTL};
-use crate::pipeline::{self, Draft, Manifest, Request, access};
+use crate::pipeline::{self, Draft, FunctionPart, Manifest, Request, access};
 use crate::ui::next_steps;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
@@ -25,33 +24,34 @@ use ground::exit::Exit;
 use report::AttachReport;
 use settings::SettingArgs;
 
-/// Give a function the records of a stream, or change how it gets them
+/// Attach a function to a stream, or change its event source mapping
 ///
-/// A bundled handler is attached as its template says, with its stream, function and on-failure queue made where they
-/// are missing. Any other function is attached to --stream. What is not named stays as it is; a change is made in place,
-/// and shown before → after. The stream and the place where reading began cannot change. Ends when the mapping is settled.
+/// A bundled handler is attached as its template declares; its stream, function and on-failure queue are created if they do
+/// not exist. Any other function is attached to --stream. Settings that are not given do not change. Changes are made in
+/// place, and shown as before → after. The stream and the starting position cannot change. Waits until the mapping is
+/// enabled or disabled.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  streamctl attach retail-processor             as its template says
+  streamctl attach retail-processor             as its template declares
   streamctl attach scorer --stream orders --batch-size 500 --window 2s
   streamctl attach scorer --stream orders --retries 3 --bisect \\
       --partial-failures --on-failure queue:failed
   streamctl attach scorer --stream orders --filter '{\"data\":{\"kind\":[\"sale\"]}}'
   streamctl attach scorer --stream orders --disabled
-  streamctl attach --local ./bootstrap --stream orders   run it here instead")]
+  streamctl attach --local ./bootstrap --stream orders   run the code here")]
 pub struct AttachArgs {
-    /// A bundled handler, or the name of any function; with --local the function whose settings the code gets
+    /// A bundled handler, or the name of a function; with --local, the function whose settings are used
     #[arg(value_name = "FUNCTION", required_unless_present = "local")]
     function: Option<String>,
     #[command(flatten)]
     part: PartArgs,
     #[command(flatten)]
-    local: LocalArgs,
-    /// Where records go that the code run here gives up [default: attach-failed-TIME.ndjson]
+    local: LocalCodeArgs,
+    /// File for the records that failed with --local [default: attach-failed-TIME.ndjson]
     #[arg(long, value_name = "FILE", requires = "local")]
     failed_file: Option<std::path::PathBuf>,
-    /// Show what would be done, and change nothing
+    /// Show what would be done and change nothing
     #[arg(long, conflicts_with = "local")]
     dry_run: bool,
     #[command(flatten)]
@@ -64,25 +64,21 @@ pub(super) async fn run(args: AttachArgs, session: &Session) -> Result<Exit> {
         return local::run(&args, &code, session).await;
     }
     let name = args.function.clone().unwrap_or_default();
-    let context = if args.dry_run {
-        session.context().await?
-    } else {
-        session.context_for_change().await?
-    };
+    let context = session.context_for_change_unless(args.dry_run).await?;
     let settings = args.settings.settings(context).await?;
     settings.check()?;
     if let Ok(handler) = bundle::find(&name)
         && pipeline::bundled().any(|template| template.name == handler.template)
     {
         let (manifest, request) = args.part.request(session, handler.template, false)?;
-        // A stream that the template knows how to take is the template's business too.
+        // With --stream, only a template that has a stream parameter applies.
         if args.part.stream().is_none() || manifest.parameters.contains_key("stream") {
             return by_template(&args, session, context, handler, (manifest, request), &settings).await;
         }
     }
     let Some(stream) = args.part.stream() else {
         return Err(
-            Error::usage(format!("{name} is attached to which stream?")).hint(format!(
+            Error::usage(format!("no stream to attach {name} to")).hint(format!(
                 "add --stream NAME, as in `streamctl attach {name} --stream orders`"
             )),
         );
@@ -93,7 +89,7 @@ pub(super) async fn run(args: AttachArgs, session: &Session) -> Result<Exit> {
     directly(&args, session, context, &function, &stream_arn, &settings).await
 }
 
-/// A bundled handler: its template, restricted to its mapping and what that needs.
+/// Applies the template of a bundled handler, restricted to its mappings and what they need.
 async fn by_template(
     args: &AttachArgs,
     session: &Session,
@@ -122,7 +118,7 @@ async fn by_template(
     let Some(report) = apply(session, &pipeline, args.dry_run, false).await? else {
         return Ok(Exit::Done);
     };
-    say_hints(session, &report);
+    print_hints(session, &report);
     if report.exit == Exit::Done {
         let name = args.function.as_deref().unwrap_or_default();
         match report
@@ -132,14 +128,14 @@ async fn by_template(
         {
             true => session
                 .printer()
-                .note(&format!("Nothing to change: {name} is attached as asked for")),
-            false => say_next(session, name),
+                .note(&format!("Nothing to change: the mapping of {name} is up to date")),
+            false => print_next_steps(session, name),
         }
     }
     Ok(report.exit)
 }
 
-/// Any function: one mapping, made or changed in place.
+/// Creates or updates the mapping of any function.
 async fn directly(
     args: &AttachArgs,
     session: &Session,
@@ -157,11 +153,11 @@ async fn directly(
         .as_ref()
         .and_then(|there| there.settings.on_failure.as_deref()));
     let lacking = access::lacking(context, function, stream_arn, on_failure).await;
-    let lacking = lacking.unwrap_or_else(|error| not_known(session, function, &error));
+    let lacking = lacking.unwrap_or_else(|error| warn_unknown(session, function, &error));
     if args.dry_run {
         session.printer().report(&report)?;
         if let Some(lacking) = &lacking {
-            session.printer().note(&format!("For it, {lacking}"));
+            session.printer().note(&format!("For this, {lacking}"));
         }
         session.printer().note("Dry run: nothing was changed");
         return Ok(Exit::Done);
@@ -185,43 +181,32 @@ async fn directly(
     report.settle(&settled);
     session.printer().report(&report)?;
     if report.is_change() {
-        say_next(session, function);
+        print_next_steps(session, function);
     }
     Ok(Exit::Done)
 }
 
-/// Whoever may attach need not be allowed to look at roles: Lambda will say whether this one will do.
-fn not_known(session: &Session, function: &str, error: &Error) -> Option<access::Lacking> {
-    let warning = format!("what the role of {function} may do is not known: {error}");
+/// The caller may not be allowed to read roles. Lambda refuses the mapping if the role lacks a permission.
+fn warn_unknown(session: &Session, function: &str, error: &Error) -> Option<access::Lacking> {
+    let warning = format!("the permissions of the role of {function} are not known: {error}");
     session.printer().warn(&warning);
     None
 }
 
-/// Runs `work` with progress; a Ctrl-C is heard while it only waits.
-pub(super) async fn with_mapper<T>(
-    session: &Session,
-    context: &Context,
-    function: &str,
-    work: impl AsyncFnOnce(Mapper<'_>) -> Result<T>,
-) -> Result<T> {
-    let step = session.printer().progress().step(format!("function {function}"));
-    let tell = |event: Event| {
-        step.message(event.to_string());
-        !session.interrupt().is_set()
-    };
-    let outcome = work(Mapper::new(context, &tell)).await;
-    step.clear();
-    outcome
-}
-
-fn say_next(session: &Session, function: &str) {
-    let place = session.place_as_typed();
+fn print_next_steps(session: &Session, function: &str) {
+    let flags = session.target_flags();
     session.printer().note(&next_steps(&[
-        (format!("streamctl mappings {function}{place}"), "how it is doing"),
         (
-            format!("streamctl logs {function}{place} --follow"),
-            "what it logs",
+            format!("streamctl mappings {function}{flags}"),
+            "show its state and lag",
         ),
-        (format!("streamctl detach {function}{place}"), "take it off again"),
+        (
+            format!("streamctl logs {function}{flags} --follow"),
+            "show its logs",
+        ),
+        (
+            format!("streamctl detach {function}{flags}"),
+            "delete the mapping",
+        ),
     ]));
 }

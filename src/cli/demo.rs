@@ -1,39 +1,40 @@
-//! `streamctl demo`: the whole tour on the local cloud, typed as a user would type it.
+//! `streamctl demo`: a tour on the local cloud.
 //!
-//! Each step is a command line of this program, parsed and run like any other, on a stream of the demo's own.
+//! Each step is a command line, parsed and run like any other, on a separate stream.
 
 mod cost;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use clap::{Args, Parser};
+use clap::Args;
 
-use super::{Cli, Session};
+use super::Cli;
+use super::shared::Session;
 use crate::settings::{Settings, Target, TargetReason};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 use ground::platform;
 
-/// The stream of the demo: not the default one, which may hold something of the user's.
+/// Not the default stream: that one may have data of the user.
 const STREAM: &str = "streamctl-demo";
 
-/// The file in the demo's home that holds them.
+/// Name of the file with [`EVENTS`], in the home of the demo.
 const EVENTS_FILE: &str = "events.json";
 
-/// The events it sends: the sample of the `stream` template.
+/// The sample events of the template `stream`.
 const EVENTS: &str = include_str!("../../templates/stream/events.json");
 
-/// Take the whole tour on the local cloud: set up, put, tail, metrics, destroy
+/// Try streamctl on the local cloud: setup, put, tail, metrics, destroy
 ///
-/// Needs no AWS account and touches none, whatever this machine is configured for.
+/// Needs no AWS account and never uses one, however this machine is configured.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  streamctl demo           the tour; nothing is left afterwards
-  streamctl demo --keep    leave the stream and the local cloud running")]
+  streamctl demo           run the tour and delete everything
+  streamctl demo --keep    keep the stream and the local cloud")]
 pub struct DemoArgs {
-    /// Leave the stream and the local cloud as they are at the end
+    /// Keep the stream and the local cloud at the end
     #[arg(long)]
     keep: bool,
 }
@@ -41,7 +42,7 @@ pub struct DemoArgs {
 pub(super) async fn run(args: DemoArgs, session: &Session) -> Result<Exit> {
     let started = Instant::now();
     let users_home = &session.settings().home;
-    // A cloud of its own, so that nothing the user has in theirs shows up here, or is lost.
+    // A separate local cloud: the demo neither shows nor deletes data of the user.
     let home = if args.keep {
         users_home.clone()
     } else {
@@ -68,10 +69,10 @@ pub(super) async fn run(args: DemoArgs, session: &Session) -> Result<Exit> {
         ));
         return Ok(exit);
     }
-    // What a killed demo left goes first.
+    // Delete what a killed demo left.
     remove(&demo.settings().home).await?;
     let outcome = tour(&demo, true).await;
-    // Also after a failure or Ctrl-C: the demo leaves nothing behind.
+    // Also after a failure or Ctrl-C.
     let removed = remove(&demo.settings().home).await;
     let exit = outcome?;
     removed?;
@@ -112,38 +113,37 @@ async fn tour(demo: &Session, destroy: bool) -> Result<Exit> {
     if !destroy {
         return Ok(Exit::Done);
     }
-    // Destroys what setup made, and verifies that nothing of it is left.
     step(demo, &["destroy", "--stream", STREAM, "--yes"]).await
 }
 
-/// Stops the demo's cloud and deletes its directory.
+/// Stops the local cloud of the demo and deletes its directory.
 async fn remove(home: &Path) -> Result<()> {
     if !home.exists() {
         return Ok(());
     }
     daemon::reset(home).await?;
-    // Only what the demo makes: a directory that holds anything else is not ours to delete.
+    // Delete only files that the demo created.
     for entry in std::fs::read_dir(home).map_err(|e| cannot_write(home, e))? {
         let name = entry.map_err(|e| cannot_write(home, e))?.file_name();
         if name != EVENTS_FILE && name != "local" {
             return Err(Error::failed(format!(
-                "{} holds something that is not the demo's",
+                "{} contains files that the demo did not create",
                 home.display()
             ))
-            .hint("move it away, then run the demo again"));
+            .hint("move them away, then run the demo again"));
         }
     }
     std::fs::remove_dir_all(home).map_err(|e| cannot_write(home, e))
 }
 
-/// Shows a command line and runs it.
+/// Prints a command line and runs it.
 async fn step(demo: &Session, words: &[&str]) -> Result<Exit> {
     if demo.interrupt().is_set() {
         return Ok(Exit::Interrupted);
     }
     demo.printer().flush()?;
     demo.printer().note(&format!("\n$ streamctl {}", words.join(" ")));
-    let cli = Cli::try_parse_from(std::iter::once("streamctl").chain(words.iter().copied()))
+    let cli = Cli::parse_words(std::iter::once("streamctl").chain(words.iter().copied()))
         .map_err(|e| Error::failed(format!("the demo's own command is wrong: {e}")))?;
     let exit = Box::pin(cli.command.run(demo)).await?;
     demo.printer().flush()?;
@@ -173,7 +173,7 @@ fn summary(demo: &Session, started: Instant) {
     }
 }
 
-/// Where this program is, if typing its name does not find it.
+/// The path of this program, if it is not on the PATH.
 fn not_on_path() -> Option<PathBuf> {
     let program = std::env::current_exe().ok()?;
     let path = std::env::var_os("PATH").unwrap_or_default();

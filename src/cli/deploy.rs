@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::Session;
-use super::duration::seconds;
-use super::setup::{apply, say_hints};
-use super::template::PartArgs;
+use super::shared::Session;
+use super::shared::duration::seconds;
+use super::shared::function::{OWN, name_own};
+use super::shared::pipeline::{apply, print_hints};
+use super::shared::template::PartArgs;
 use crate::context::Context;
 use crate::functions::function::rules;
 use crate::functions::package::Architecture;
@@ -17,20 +18,17 @@ use crate::functions::{Package, bundle};
 use crate::pipeline::apply::RunReport;
 use crate::pipeline::event::Outcome;
 use crate::pipeline::resources::Kinds;
-use crate::pipeline::{Draft, Given, Manifest, Request};
+use crate::pipeline::{Draft, FunctionPart, Given, Request};
 use crate::ui::next_steps;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
-/// The bundled template for a function of one's own.
-pub(super) const OWN: &str = "function";
-
-/// Deploy a bundled handler, or your own code, as a Lambda function
+/// Deploy a bundled handler or your own code as a Lambda function
 ///
-/// A bundled handler gets what its template declares for it: role, log group, tables, buckets and queues it writes to,
-/// and its stream. Your own code gets a role that may write its logs (and read --stream), a log group, and the
-/// function. What is not named here stays as it is on a function that exists; the code is replaced when its hash
-/// differs. Ends when the function is active. `attach` then gives it records.
+/// For a bundled handler it creates what the template declares: function, role, log group, the tables, buckets and queues
+/// that it writes to, and its stream. For your own code it creates the function, a log group, and a role that can write to
+/// the log group and read --stream. On an existing function, settings that are not given do not change, and the code is
+/// replaced if its hash differs. Waits until the function is active. Use `attach` to connect it to a stream.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -39,7 +37,7 @@ Examples:
   streamctl deploy scorer --bootstrap ./bootstrap --stream orders
   streamctl deploy scorer --zip scorer.zip --timeout 30s
   streamctl deploy prices --dry-run                    show what would be done
-  streamctl handlers                                   what is bundled")]
+  streamctl handlers                                   list the bundled handlers")]
 pub struct DeployArgs {
     /// A bundled handler, or the name of a function of your own
     #[arg(value_name = "HANDLER|NAME")]
@@ -47,14 +45,14 @@ pub struct DeployArgs {
     /// Code: a zip with an executable `bootstrap` at its root
     #[arg(long, value_name = "FILE", conflicts_with = "bootstrap")]
     zip: Option<PathBuf>,
-    /// Code: an executable for Amazon Linux 2023, which is zipped for you
+    /// Code: an executable for Amazon Linux 2023; streamctl makes the zip
     #[arg(long, value_name = "FILE")]
     bootstrap: Option<PathBuf>,
     #[command(flatten)]
     settings: SettingArgs,
     #[command(flatten)]
     part: PartArgs,
-    /// Show what would be done, and change nothing
+    /// Show what would be done and change nothing
     #[arg(long)]
     dry_run: bool,
     /// Do not ask before a change that loses data
@@ -62,10 +60,10 @@ pub struct DeployArgs {
     yes: bool,
 }
 
-/// How a function is set up.
+/// Settings of a function.
 #[derive(Debug, Clone, Args)]
 struct SettingArgs {
-    /// Memory in MB: 128 to 10240; processor time grows with it
+    /// Memory in MB: 128 to 10240; CPU power is in proportion to it
     #[arg(long, value_name = "MB")]
     memory: Option<u32>,
     /// How long one invocation may take: 1s to 15m
@@ -74,16 +72,16 @@ struct SettingArgs {
     /// Environment variable (repeatable)
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     environment: Vec<(String, String)>,
-    /// Take this environment variable away (repeatable)
+    /// Remove this environment variable (repeatable)
     #[arg(long, value_name = "NAME", value_parser = variable_name)]
     unset_env: Vec<String>,
-    /// What it runs on: x86_64 or arm64 [default: what the code is for]
+    /// Architecture: x86_64 or arm64 [default: that of the code]
     #[arg(long, value_name = "ARCHITECTURE", value_parser = architecture)]
     architecture: Option<Architecture>,
-    /// Send X-Ray traces; `--tracing false` ends it
+    /// Send X-Ray traces; `--tracing false` turns them off
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     tracing: Option<bool>,
-    /// Concurrent executions set aside for it, and its limit; 0 stops it
+    /// Reserved concurrency; 0 stops the function
     #[arg(long, value_name = "N")]
     reserved_concurrency: Option<u32>,
 }
@@ -121,14 +119,10 @@ pub(super) async fn run(args: DeployArgs, session: &Session) -> Result<Exit> {
         && (args.name.contains(['/', '.']) || rules::check_name(&args.name).is_err())
     {
         return Err(
-            Error::usage(unknown.to_string()).hint("give a file with --zip or --bootstrap, after a name")
+            Error::usage(unknown.to_string()).hint("give a name, and the file with --zip or --bootstrap")
         );
     }
-    let context = if args.dry_run {
-        session.context().await?
-    } else {
-        session.context_for_change().await?
-    };
+    let context = session.context_for_change_unless(args.dry_run).await?;
     let draft = match bundled {
         Ok(handler) => args.bundled_draft(session, handler, code)?,
         Err(_) => args.own_draft(session, context, code).await?,
@@ -138,7 +132,7 @@ pub(super) async fn run(args: DeployArgs, session: &Session) -> Result<Exit> {
     let Some(report) = apply(session, &pipeline, args.dry_run, args.yes).await? else {
         return Ok(Exit::Done);
     };
-    say_at_the_end(&args, session, &report);
+    print_result(&args, session, &report);
     Ok(report.exit)
 }
 
@@ -159,7 +153,7 @@ impl DeployArgs {
         let text = path.to_str().ok_or_else(|| {
             Error::usage(format!("the path {} is not UTF-8", path.display())).hint("rename the file")
         })?;
-        // A bundled handler has no path: a file of the same name is told from it by its directory.
+        // A file with the name of a bundled handler needs a directory, to be taken for a path.
         Ok(Some(match bundle::find(text) {
             Ok(_) => format!("./{text}"),
             Err(_) => text.to_owned(),
@@ -200,7 +194,7 @@ impl DeployArgs {
     fn restrict(&self, request: &mut Request, part: &FunctionPart, code: Option<String>) -> Result<()> {
         let mut properties = self.settings.properties()?;
         if let Some(tracing) = properties.get("tracing") {
-            // Only whoever may send traces sends them.
+            // The role must allow traces too.
             let allowed = BTreeMap::from([("tracing".to_owned(), tracing.clone())]);
             for role in &part.roles {
                 request.properties.insert(role.clone(), allowed.clone());
@@ -213,104 +207,14 @@ impl DeployArgs {
     }
 }
 
-/// Says which function of the template [`OWN`] is meant.
-pub(super) fn name_own(request: &mut Request, name: &str) -> Result<()> {
-    rules::check_name(name)?;
-    let given = Given::flag("NAME", name);
-    match request.given.insert("name".to_owned(), given) {
-        Some(other) => Err(Error::usage(format!("{} and {name} are two names", other.source))),
-        None => Ok(()),
-    }
-}
-
-/// The resources of a template that make up one function, by id.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct FunctionPart {
-    /// The function.
-    pub(super) function: String,
-    /// The roles that it alone runs as.
-    pub(super) roles: BTreeSet<String>,
-    /// The log groups that it alone writes to.
-    pub(super) log_groups: BTreeSet<String>,
-    /// The event source mappings that invoke it.
-    pub(super) mappings: BTreeSet<String>,
-}
-
-impl FunctionPart {
-    /// The part of `manifest` whose code is the bundled handler `handler`.
-    ///
-    /// # Errors
-    /// Exit 1 where the template has no such function.
-    pub(super) fn of(manifest: &Manifest, handler: &str) -> Result<Self> {
-        let kind = |id: &str| {
-            manifest
-                .resource(id)
-                .map(|declared| declared.kind.get_ref().as_str())
-        };
-        let function = manifest.resources.iter().find(|declared| {
-            let code = declared.properties.get("handler").map(|value| value.get_ref());
-            declared.kind.get_ref() == "function" && code.and_then(Value::as_str) == Some(handler)
-        });
-        let function = function.ok_or_else(|| {
-            Error::failed(format!(
-                "template {} has no function of the handler {handler}",
-                manifest.name
-            ))
-        })?;
-        let mut part = Self {
-            function: function.id.clone(),
-            ..Self::default()
-        };
-        let mut shared = BTreeSet::new();
-        for declared in manifest.resources.iter().filter(|one| one.id != function.id) {
-            let needs = declared.needs()?;
-            let is = declared.kind.get_ref().as_str();
-            if is == "event_source_mapping" && needs.contains(&function.id) {
-                part.mappings.insert(declared.id.clone());
-            }
-            if is == "function" {
-                shared.extend(needs);
-            }
-        }
-        for need in function
-            .needs()?
-            .into_iter()
-            .filter(|need| !shared.contains(need))
-        {
-            match kind(&need) {
-                Some("role") => part.roles.insert(need),
-                Some("log_group") => part.log_groups.insert(need),
-                _ => continue,
-            };
-        }
-        Ok(part)
-    }
-
-    /// The function, and what it alone runs as and writes to. Named, they are part of the pipeline even where the
-    /// template makes them on request only.
-    pub(super) fn without_mappings(&self) -> BTreeSet<String> {
-        let sets = [&self.roles, &self.log_groups];
-        let all = sets.into_iter().flatten().chain([&self.function]);
-        all.cloned().collect()
-    }
-
-    /// Everything of it.
-    pub(super) fn ids(&self) -> BTreeSet<String> {
-        let sets = [&self.roles, &self.log_groups, &self.mappings];
-        let all = sets.into_iter().flatten().chain([&self.function]);
-        all.cloned().collect()
-    }
-}
-
-fn say_at_the_end(args: &DeployArgs, session: &Session, report: &RunReport) {
+fn print_result(args: &DeployArgs, session: &Session, report: &RunReport) {
     let printer = session.printer();
-    say_hints(session, report);
+    print_hints(session, report);
     match report.exit {
         Exit::Done => {}
-        Exit::Interrupted => return printer.note("Stopped; the same command goes on from here"),
+        Exit::Interrupted => return printer.note("Stopped. Run the same command again to continue"),
         _ => {
-            let text =
-                "Not everything was done; once the cause is mended, the same command goes on from here";
+            let text = "Not everything was done. Fix the cause, then run the same command again to continue";
             return printer.note(text);
         }
     }
@@ -318,19 +222,22 @@ fn say_at_the_end(args: &DeployArgs, session: &Session, report: &RunReport) {
     let name = function.map_or(args.name.as_str(), |function| function.name.as_str());
     let unchanged = |result| result == Outcome::Unchanged;
     if report.resources.iter().all(|one| unchanged(one.result)) {
-        printer.note(&format!("Nothing to change: function {name} is as asked for"));
+        printer.note(&format!("Nothing to change: function {name} is up to date"));
         return;
     }
     printer.note(&format!("Function {name} is active"));
-    let (typed, place) = (&args.name, session.place_as_typed());
+    let (typed, flags) = (&args.name, session.target_flags());
     printer.note(&next_steps(&[
-        (format!("streamctl attach {typed}{place}"), "give it records"),
-        (format!("streamctl logs {typed}{place}"), "see what it logs"),
         (
-            format!("streamctl policy --function {typed}{place}"),
-            "what it may do",
+            format!("streamctl attach {typed}{flags}"),
+            "connect it to a stream",
         ),
-        (format!("streamctl undeploy {typed}{place}"), "delete it"),
+        (format!("streamctl logs {typed}{flags}"), "show its logs"),
+        (
+            format!("streamctl policy --function {typed}{flags}"),
+            "show its permissions",
+        ),
+        (format!("streamctl undeploy {typed}{flags}"), "delete it"),
     ]));
 }
 
@@ -354,47 +261,6 @@ fn architecture(text: &str) -> Result<Architecture, String> {
 mod tests {
     use super::*;
 
-    const TEMPLATE: &str = r#"
-        name = "shop"
-        description = "Two functions of one stream"
-        instance = "one"
-        [[resources]]
-        kind = "stream"
-        id = "stream"
-        properties = { name = "orders" }
-        [[resources]]
-        kind = "role"
-        id = "role"
-        properties = { name = "shop", statements = [] }
-        [[resources]]
-        kind = "role"
-        id = "common"
-        properties = { name = "common", statements = [] }
-        [[resources]]
-        kind = "log_group"
-        id = "logs"
-        properties = { name = "/aws/lambda/shop" }
-        [[resources]]
-        kind = "function"
-        id = "scorer"
-        depends_on = ["stream", "common"]
-        properties = { name = "shop", handler = "price-updater", role = "${role.arn}", log_group = "${logs.name}" }
-        [[resources]]
-        kind = "function"
-        id = "other"
-        properties = { name = "other", handler = "concert-data-processor", role = "${common.arn}" }
-    "#;
-
-    #[test]
-    fn the_part_of_a_function_is_what_is_its_alone() {
-        let manifest = Manifest::parse("shop", TEMPLATE, &crate::pipeline::resources::properties).unwrap();
-        let part = FunctionPart::of(&manifest, "price-updater").unwrap();
-        assert_eq!(part.function, "scorer");
-        assert_eq!(part.ids(), ["logs", "role", "scorer"].map(str::to_owned).into());
-        let error = FunctionPart::of(&manifest, "retail-event-processor").unwrap_err();
-        insta::assert_snapshot!(error, @"template shop has no function of the handler retail-event-processor");
-    }
-
     #[test]
     fn settings_are_properties_of_the_function() {
         #[derive(Debug, clap::Parser)]
@@ -405,7 +271,14 @@ mod tests {
         let parse = |line: &str| <Line as clap::Parser>::try_parse_from(line.split(' '));
         let line = "x --memory 512 --timeout 2m --env A_B=1=2 --env LOG_LEVEL= --unset-env OLD --architecture aarch64 --tracing";
         let properties = parse(line).unwrap().settings.properties().unwrap();
-        insta::assert_snapshot!(json!(properties), @r#"{"architecture":"arm64","environment":{"OLD":null,"A_B":"1=2","LOG_LEVEL":""},"memory_mb":512,"timeout_seconds":120,"tracing":true}"#);
+        let expected = json!({
+            "architecture": "arm64",
+            "environment": { "OLD": null, "A_B": "1=2", "LOG_LEVEL": "" },
+            "memory_mb": 512,
+            "timeout_seconds": 120,
+            "tracing": true,
+        });
+        assert_eq!(json!(properties), expected);
         insta::assert_snapshot!(parse("x --memory 64").unwrap().settings.properties().unwrap_err(), @"memory of 64 MB is out of range: Lambda takes 128 to 10240 MB");
         for bad in [
             "x --env AWS_REGION=eu",

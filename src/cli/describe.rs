@@ -1,20 +1,18 @@
 //! `streamctl describe`.
 
 use clap::Args;
-use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Session, StreamArg};
+use super::shared::{Session, StreamArg};
 use crate::stream::{self, Listing, Mode, Shard, ShardMap, ShardMetric, Status, StreamState};
-use crate::ui::units::count as grouped;
-use crate::ui::{Report, Style, table, visible};
+use crate::ui::units::{count as grouped, time};
+use crate::ui::{Report, Style, or_dash, table, visible};
 use ground::error::Result;
 use ground::exit::Exit;
 
-/// Show a stream: status, shards, capacity, retention, encryption, monitoring, tags
+/// Show a stream: status, shards, capacity, retention, encryption, tags
 ///
-/// With --shards it lists every shard too, open and closed: its part of the hash key space, and the shards it came
-/// from.
+/// With --shards it also lists each shard, open or closed, with its share of the hash key space and its parents.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -25,13 +23,13 @@ Examples:
 pub struct DescribeArgs {
     #[command(flatten)]
     stream: StreamArg,
-    /// List the shards too
+    /// Also list the shards
     #[arg(long)]
     shards: bool,
 }
 
 pub(super) async fn run(args: DescribeArgs, session: &Session) -> Result<Exit> {
-    let name = session.stream(&args.stream)?;
+    let name = args.stream.resolve(session)?;
     let context = session.context().await?;
     let state = stream::observe(context, &name)
         .await?
@@ -46,7 +44,6 @@ pub(super) async fn run(args: DescribeArgs, session: &Session) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// A stream, and its shards where asked for.
 #[derive(Serialize)]
 struct DescribeReport {
     #[serde(flatten)]
@@ -59,7 +56,7 @@ struct DescribeReport {
     shards: Option<Vec<ShardRow>>,
 }
 
-/// What the open shards take together.
+/// Capacity of all open shards.
 /// Source: CreateStream, Kinesis API reference: 1 MiB and 1,000 records a second in, 2 MiB a second out, each shard.
 #[derive(Serialize)]
 struct StreamCapacity {
@@ -72,9 +69,9 @@ struct StreamCapacity {
 struct ShardRow {
     id: String,
     open: bool,
-    /// Part of the hash key space, 0 to 1.
+    /// Share of the hash key space, 0 to 1.
     hash_key_share: f64,
-    /// As text: JSON readers lose digits of numbers this long.
+    /// Text, since many JSON readers round numbers this long.
     first_hash_key: String,
     last_hash_key: String,
     parents: Vec<String>,
@@ -122,7 +119,7 @@ impl DescribeReport {
         }
     }
 
-    /// What there is to say, as label and value, in the order of the screen.
+    /// Labels and values, in the order of the output.
     fn fields(&self) -> Vec<(&'static str, String)> {
         let state = &self.state;
         let shards = match self.closed_shards {
@@ -224,7 +221,6 @@ impl Report for DescribeReport {
 
     fn text(&self) -> String {
         let state = &self.state;
-        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         let mut lines = vec![
             format!("name\t{}", state.name),
             format!("arn\t{}", state.arn),
@@ -235,7 +231,7 @@ impl Report for DescribeReport {
             format!("encryption\t{}", state.encryption.as_deref().unwrap_or("none")),
             format!("consumer_count\t{}", state.consumer_count),
             format!("max_record_size_kib\t{}", state.max_record_size_kib),
-            format!("created\t{}", or_dash(state.created.map(|t| t.to_string()))),
+            format!("created\t{}", or_dash(state.created)),
         ];
         lines.extend(
             state
@@ -263,7 +259,7 @@ impl Report for DescribeReport {
     }
 }
 
-/// Columns of the screen, and of the labels at its left. An ARN is never broken: it is there to be copied.
+/// Width of the output and of the labels. An ARN is copied and therefore never broken.
 const SCREEN: usize = 80;
 const LABEL: usize = 12;
 
@@ -293,14 +289,6 @@ fn retention(hours: u32) -> String {
         }
         hours => format!("{} h", grouped(hours.into())),
     }
-}
-
-/// A time to the second, in UTC.
-pub(super) fn time(time: Option<Timestamp>) -> String {
-    time.map_or_else(
-        || "-".to_owned(),
-        |t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-    )
 }
 
 #[cfg(test)]

@@ -3,25 +3,25 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::Session;
-use super::attach::with_mapper;
-use super::function::function_name;
-use super::template::PartArgs;
+use super::shared::Session;
+use super::shared::function::{function_name, with_mapper};
+use super::shared::stream::arn_of;
+use super::shared::template::PartArgs;
 use crate::functions::mapping;
 use crate::pipeline::access;
-use crate::ui::{Report, Style};
+use crate::ui::{Report, Style, lines};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
-/// Take a function off a stream
+/// Detach a function from a stream
 ///
-/// Deletes the event source mapping and waits until it is gone. Where the function stopped reading is forgotten:
-/// attached again, it begins anew. Function and stream stay.
+/// Deletes the event source mapping and waits until it is deleted. Its position in the stream is lost: a new mapping starts
+/// at its starting position. The function and the stream are kept.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   streamctl detach retail-processor
-  streamctl detach scorer --stream orders      one of several streams")]
+  streamctl detach scorer --stream orders      if it reads several streams")]
 pub struct DetachArgs {
     /// A bundled handler, or the name of any function
     #[arg(value_name = "FUNCTION")]
@@ -30,7 +30,7 @@ pub struct DetachArgs {
     part: PartArgs,
 }
 
-/// What is detached. A stable contract with scripts.
+/// A stable contract with scripts.
 #[derive(Debug, Serialize)]
 struct DetachReport {
     function: String,
@@ -43,24 +43,18 @@ impl Report for DetachReport {
     }
 
     fn text(&self) -> String {
-        let lines = self
-            .streams
-            .iter()
-            .map(|stream| format!("{}\t{stream}", self.function));
-        lines.collect::<Vec<_>>().join("\n")
+        lines(
+            self.streams
+                .iter()
+                .map(|stream| [self.function.clone(), stream.clone()]),
+        )
     }
 }
 
 pub(super) async fn run(args: DetachArgs, session: &Session) -> Result<Exit> {
     let context = session.context_for_change().await?;
     let function = function_name(session, context, &args.function, &args.part).await?;
-    let stream_arn = match args.part.stream() {
-        Some(stream) => {
-            crate::stream::check_name(stream)?;
-            Some(context.stream_arn(stream).await?)
-        }
-        None => None,
-    };
+    let stream_arn = arn_of(context, args.part.stream()).await?;
     let found = mapping::list(context, Some(&function), stream_arn.as_deref()).await?;
     if found.is_empty() {
         session.printer().note(&match args.part.stream() {

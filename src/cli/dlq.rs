@@ -3,25 +3,25 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::Session;
-use super::function::function_name;
-use super::template::{PartArgs, stoppable};
+use super::shared::Session;
+use super::shared::function::function_name;
+use super::shared::template::PartArgs;
 use crate::context::Context;
 use crate::functions::dead_letter::{Content, Fate, Held, Letter, Options, Place, Replay, Totals, resolve};
 use crate::functions::mapping::{function_name as bare_name, resource_name};
-use crate::ui::{Report, Style, table, units, visible};
+use crate::ui::{Report, Style, lines, or_dash, table, units, visible};
 use ground::error::Result;
 use ground::exit::Exit;
 use ground::stop::Stop;
 
-/// Look at records that could not be processed, and put them back into their stream
+/// List records that could not be processed, or put them back
 ///
-/// Reads both kinds of messages: Lambda's own, of a mapping's on-failure destination (queue, topic's queue or bucket),
-/// whose records are fetched from the stream while it retains them, and those of the bundled handlers.
+/// Reads the messages of a mapping's on-failure destination (a queue, a bucket, or a queue that is subscribed to a topic)
+/// and those of the bundled handlers. Messages of a mapping name records, which are read from the stream.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  streamctl dlq list retail-processor           what its queue or bucket holds
+  streamctl dlq list retail-processor           messages of its queue or bucket
   streamctl dlq replay failed-events --dry-run  what would be put back
   streamctl dlq replay failed-events            put it back, delete the messages
   streamctl dlq replay --bucket failed --to orders-copy --keep")]
@@ -36,7 +36,7 @@ enum Action {
     Replay(ReplayArgs),
 }
 
-/// Show the messages, and leave them where they are
+/// List the messages and keep them
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -45,16 +45,16 @@ Examples:
   streamctl dlq list --bucket failed-batches")]
 struct ListArgs {
     #[command(flatten)]
-    place: PlaceArgs,
-    /// Look at this many messages at most
+    source: SourceArgs,
+    /// Maximum number of messages
     #[arg(short = 'n', long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
 }
 
-/// Put the records back into their stream; delete each message whose records it has all taken
+/// Put the records back into their stream
 ///
-/// Delivery is at least once: a message that cannot be deleted is there again. Lambda's own messages name a range of a
-/// shard, which may hold records beside the failed ones that were processed meanwhile: handlers must take them twice.
+/// A message is deleted when the stream has acknowledged all its records. Delivery is at least once. A message of a mapping
+/// names a range of a shard, which may also contain records that were processed: functions must accept them twice.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -66,32 +66,32 @@ Exit codes: 0 all put back, 1 none, 3 some (each message is named), 4 target
 unreachable, 130 stopped with Ctrl-C.")]
 struct ReplayArgs {
     #[command(flatten)]
-    place: PlaceArgs,
-    /// Stream that takes the records [default: the one they came from]
+    source: SourceArgs,
+    /// Stream to put the records to [default: the one they came from]
     #[arg(long, value_name = "STREAM")]
     to: Option<String>,
     /// Only show what would be put back
     #[arg(long)]
     dry_run: bool,
-    /// Leave the messages where they are
+    /// Keep the messages
     #[arg(long)]
     keep: bool,
-    /// Delete messages too of which records have expired in the stream, once the others are put back
+    /// Also delete messages whose records have partly expired, once the others are put back
     #[arg(long)]
     discard_lost: bool,
 }
 
 #[derive(Debug, Args)]
-struct PlaceArgs {
+struct SourceArgs {
     /// A queue (name, URL or ARN), or a function or bundled handler
     #[arg(value_name = "QUEUE|FUNCTION", required_unless_present = "bucket")]
     source: Option<String>,
-    /// A bucket with Lambda's objects of failed batches
+    /// A bucket that is an on-failure destination
     #[arg(long, value_name = "NAME", conflicts_with = "source")]
     bucket: Option<String>,
 }
 
-impl PlaceArgs {
+impl SourceArgs {
     async fn resolve(&self, session: &Session, context: &Context) -> Result<Place> {
         if let Some(bucket) = &self.bucket {
             return Ok(Place::Bucket(bucket.clone()));
@@ -111,9 +111,9 @@ pub(super) async fn run(args: DlqArgs, session: &Session) -> Result<Exit> {
 
 async fn list(args: ListArgs, session: &Session) -> Result<Exit> {
     let context = session.context().await?;
-    let place = args.place.resolve(session, context).await?;
+    let source = args.source.resolve(session, context).await?;
     let mut rows = Vec::new();
-    Replay::list(context, &place, args.limit as usize, |held, letter| {
+    Replay::list(context, &source, args.limit as usize, |held, letter| {
         rows.push(match &letter {
             Ok(letter) => Row::new(held, Some(letter), letter.reason.clone()),
             Err(problem) => Row::new(held, None, format!("unreadable: {problem}")),
@@ -123,7 +123,7 @@ async fn list(args: ListArgs, session: &Session) -> Result<Exit> {
     .await?;
     let printer = session.printer();
     if rows.is_empty() {
-        printer.note(&format!("The {place} is empty"));
+        printer.note(&format!("The {source} is empty"));
     }
     printer.report(&Messages { messages: rows })?;
     Ok(Exit::Done)
@@ -133,11 +133,8 @@ async fn replay(args: ReplayArgs, session: &Session) -> Result<Exit> {
     if let Some(to) = &args.to {
         crate::stream::check_name(to)?;
     }
-    let context = match args.dry_run {
-        true => session.context().await?,
-        false => session.context_for_change().await?,
-    };
-    let place = args.place.resolve(session, context).await?;
+    let context = session.context_for_change_unless(args.dry_run).await?;
+    let source = args.source.resolve(session, context).await?;
     let options = Options {
         to: args.to,
         keep: args.keep,
@@ -147,10 +144,10 @@ async fn replay(args: ReplayArgs, session: &Session) -> Result<Exit> {
     };
     let replay = Replay {
         context,
-        place: &place,
+        place: &source,
         options: &options,
     };
-    let step = session.printer().progress().step(place.to_string());
+    let step = session.printer().progress().step(source.to_string());
     let mut rows: Vec<Row> = Vec::new();
     let mut note = |event: crate::functions::dead_letter::Event<'_>| {
         let mut row = Row::new(event.held, event.letter, in_words(event.fate, &options));
@@ -159,7 +156,9 @@ async fn replay(args: ReplayArgs, session: &Session) -> Result<Exit> {
         step.message(format!("{} messages", rows.len()));
     };
     let stop = Stop::default();
-    let outcome = stoppable(session, &stop, replay.run(&stop, &mut note)).await;
+    let outcome = session
+        .run_until_stopped(&stop, replay.run(&stop, &mut note))
+        .await;
     step.clear();
     let totals = match outcome {
         Ok(totals) => totals,
@@ -171,13 +170,19 @@ async fn replay(args: ReplayArgs, session: &Session) -> Result<Exit> {
         }
     };
     session.printer().report(&Messages { messages: rows })?;
-    Ok(say_totals(session, &place, &options, &totals, stop.is_set()))
+    Ok(print_totals(session, &source, &options, &totals, stop.is_set()))
 }
 
-fn say_totals(session: &Session, place: &Place, options: &Options, totals: &Totals, stopped: bool) -> Exit {
+fn print_totals(
+    session: &Session,
+    source: &Place,
+    options: &Options,
+    totals: &Totals,
+    stopped: bool,
+) -> Exit {
     let printer = session.printer();
     if totals.messages == 0 && totals.newer == 0 && !stopped {
-        printer.note(&format!("The {place} is empty"));
+        printer.note(&format!("The {source} is empty"));
         return Exit::Done;
     }
     let (records, messages) = (
@@ -194,12 +199,12 @@ fn say_totals(session: &Session, place: &Place, options: &Options, totals: &Tota
     if totals.newer > 0 {
         let newer = units::counted(totals.newer, "message");
         printer.warn(&format!(
-            "{newer} came meanwhile, and stay: records may have failed again"
+            "{newer} arrived meanwhile and are kept: records may have failed again"
         ));
     }
     if totals.lost > 0 {
         printer.warn(&format!(
-            "{} lost: older than the stream's retention",
+            "{} lost: older than the retention period of the stream",
             units::counted(totals.lost, "record")
         ));
         if !options.discard_lost {
@@ -228,11 +233,11 @@ fn in_words(fate: &Fate, options: &Options) -> String {
         }
         Fate::Unreadable(problem) => format!("unreadable: {problem}"),
         Fate::Failed(reason) => format!("failed: {reason}"),
-        Fate::Skipped => "stopped before its turn".to_owned(),
+        Fate::Skipped => "not reached before the stop".to_owned(),
     }
 }
 
-/// Messages; JSON is an array of them. A stable contract with scripts.
+/// JSON is an array of messages, a stable contract with scripts.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 struct Messages {
@@ -251,7 +256,7 @@ struct Row {
     holds_data: bool,
     first_sequence_number: Option<String>,
     last_sequence_number: Option<String>,
-    /// Why the records failed; of a replay what became of them.
+    /// Why the records failed, or the result of their replay.
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted: Option<bool>,
@@ -288,17 +293,16 @@ impl Messages {
     fn rows(&self) -> comfy_table::Table {
         let mut rows = table(["SENT", "STREAM", "SHARD", "RECORDS", "DETAIL"]);
         for row in &self.messages {
-            let or_dash = |text: Option<&str>| visible(text.unwrap_or("-"));
+            let shown = |text: Option<&str>| or_dash(text.map(visible));
             let shard = row
                 .shard_id
                 .as_deref()
                 .map(|id| id.trim_start_matches("shardId-").trim_start_matches('0'));
             rows.add_row([
-                or_dash(row.sent.as_deref()),
-                or_dash(row.stream.as_deref()),
-                or_dash(shard.map(|digits| if digits.is_empty() { "0" } else { digits })),
-                row.records
-                    .map_or_else(|| "-".to_owned(), |count| count.to_string()),
+                shown(row.sent.as_deref()),
+                shown(row.stream.as_deref()),
+                shown(shard.map(|digits| if digits.is_empty() { "0" } else { digits })),
+                or_dash(row.records),
                 visible(&row.detail),
             ]);
         }
@@ -315,20 +319,17 @@ impl Report for Messages {
     }
 
     fn text(&self) -> String {
-        let line = |row: &Row| {
-            let or_dash = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), visible);
+        lines(self.messages.iter().map(|row| {
+            let shown = |text: &Option<String>| or_dash(text.as_deref().map(visible));
             [
                 row.id.clone(),
-                or_dash(&row.sent),
-                or_dash(&row.stream),
-                or_dash(&row.shard_id),
-                row.records
-                    .map_or_else(|| "-".to_owned(), |count| count.to_string()),
+                shown(&row.sent),
+                shown(&row.stream),
+                shown(&row.shard_id),
+                or_dash(row.records),
                 visible(&row.detail),
             ]
-            .join("\t")
-        };
-        self.messages.iter().map(line).collect::<Vec<_>>().join("\n")
+        }))
     }
 }
 

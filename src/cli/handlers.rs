@@ -3,27 +3,27 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::Session;
+use super::shared::Session;
 use crate::functions::bundle;
 use crate::functions::package::{Architecture, Version};
 use crate::functions::{Handler, Need};
 use crate::ui::units::bytes;
-use crate::ui::{Report, Style, table};
+use crate::ui::{Report, Style, lines, or_dash, table};
 use ground::error::Result;
 use ground::exit::Exit;
 
-/// List the Lambda handlers that streamctl carries
+/// List the bundled Lambda handlers
 ///
-/// With a name it shows what that handler does and which environment variables it reads; the template that it belongs
-/// to sets those it needs. `deploy` takes a handler by its name or an alias.
+/// With a name, shows what the handler does and which environment variables it reads. Its template sets the required
+/// ones. `deploy` accepts the name or an alias of a handler.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   streamctl handlers                        every bundled handler
-  streamctl handlers retail-processor       what it does and needs
-  streamctl handlers -o json                with the hash of its code")]
+  streamctl handlers retail-processor       one handler, with its variables
+  streamctl handlers -o json                with the hash of the code")]
 pub struct HandlersArgs {
-    /// Only this handler, in full
+    /// Show this handler in full
     #[arg(value_name = "HANDLER")]
     handler: Option<String>,
 }
@@ -36,14 +36,14 @@ pub(super) async fn run(args: HandlersArgs, session: &Session) -> Result<Exit> {
     };
     let entries: Vec<Entry> = handlers.into_iter().map(Entry::of).collect();
     if entries.iter().all(|entry| entry.zip_bytes.is_none()) {
-        let text = "this streamctl was built without its handlers: `deploy` takes --zip and --bootstrap only";
+        let text = "this streamctl was built without handlers: `deploy` needs --zip or --bootstrap";
         session.printer().warn(text);
     }
     session.printer().report(&HandlersReport { entries, in_full })?;
     Ok(Exit::Done)
 }
 
-/// The handlers; JSON is an array of them.
+/// JSON is an array of handlers.
 #[derive(Serialize)]
 #[serde(transparent)]
 struct HandlersReport {
@@ -52,7 +52,7 @@ struct HandlersReport {
     in_full: bool,
 }
 
-/// One handler. Sizes are in bytes, and missing where its code is not bundled.
+/// One handler. Sizes are in bytes; `None` if the code is not bundled.
 #[derive(Serialize)]
 struct Entry {
     name: &'static str,
@@ -87,15 +87,13 @@ impl Entry {
     }
 
     fn cells(&self) -> [String; 6] {
-        let size = |size: Option<u64>| size.map_or_else(|| "-".to_owned(), bytes);
         [
             self.name.to_owned(),
             self.template.to_owned(),
-            size(self.zip_bytes),
-            size(self.unpacked_bytes),
-            self.architecture
-                .map_or_else(|| "-".to_owned(), |it| it.to_string()),
-            self.glibc.map_or_else(|| "-".to_owned(), |it| it.to_string()),
+            or_dash(self.zip_bytes.map(bytes)),
+            or_dash(self.unpacked_bytes.map(bytes)),
+            or_dash(self.architecture),
+            or_dash(self.glibc),
         ]
     }
 
@@ -130,10 +128,9 @@ impl Report for HandlersReport {
     }
 
     fn text(&self) -> String {
-        let line = |entry: &Entry| {
-            let size = |size: Option<u64>| size.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        lines(self.entries.iter().map(|entry| {
             let [name, template, _, _, architecture, glibc] = entry.cells();
-            let (zip, unpacked) = (size(entry.zip_bytes), size(entry.unpacked_bytes));
+            let (zip, unpacked) = (or_dash(entry.zip_bytes), or_dash(entry.unpacked_bytes));
             let needs: Vec<&str> = entry.needs.iter().map(|need| need.name).collect();
             [
                 name,
@@ -144,9 +141,7 @@ impl Report for HandlersReport {
                 glibc,
                 needs.join(","),
             ]
-            .join("\t")
-        };
-        self.entries.iter().map(line).collect::<Vec<_>>().join("\n")
+        }))
     }
 }
 

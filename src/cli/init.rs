@@ -5,46 +5,43 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::Session;
+use super::shared::Session;
 use crate::pipeline::bundled;
 use crate::pipeline::source::{self, MANIFEST_FILE};
 use crate::ui::{Report, Style, next_steps, table};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
-/// Write a template to edit, or list the templates
+/// List the templates, or write one to edit
 ///
-/// Writes the manifest with its comments, and the files beside it: sample events, a dashboard. Paths in the manifest are
-/// relative to it. What is written sets up the same as the template itself until it is changed.
+/// Writes the manifest with its comments and its files, such as sample events and a dashboard. Paths in the manifest are
+/// relative to it. Until you change it, the manifest creates the same as the template.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   streamctl init                             list the templates
   streamctl init retail                      write retail/pipeline.toml
   streamctl setup -f retail/pipeline.toml    apply it
-  streamctl init prices --to shop.toml       another name, files beside it")]
+  streamctl init prices --to shop.toml       another path")]
 pub struct InitArgs {
-    /// The template to write; without it, the templates are listed
+    /// Template to write [default: list the templates]
     template: Option<String>,
     /// Directory to write to, or the manifest's path (ending in .toml) [default: the template's name]
     #[arg(long, value_name = "DIR|FILE", requires = "template")]
     to: Option<PathBuf>,
-    /// Overwrite files that are there
+    /// Overwrite files that exist
     #[arg(long, requires = "template")]
     force: bool,
 }
 
-/// The templates.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 struct Templates(Vec<Template>);
 
-/// One of them.
 #[derive(Debug, Serialize)]
 struct Template {
     name: String,
     description: String,
-    /// Names of its parameters.
     parameters: Vec<String>,
 }
 
@@ -89,7 +86,7 @@ pub(super) async fn run(args: InitArgs, session: &Session) -> Result<Exit> {
     let Some(name) = &args.template else {
         printer.report(&templates()?)?;
         printer.note(
-            "Set one up with `streamctl setup TEMPLATE`, or write it to edit with `streamctl init TEMPLATE`",
+            "Create one with `streamctl setup TEMPLATE`, or write it to edit with `streamctl init TEMPLATE`",
         );
         return Ok(Exit::Done);
     };
@@ -109,8 +106,8 @@ pub(super) async fn run(args: InitArgs, session: &Session) -> Result<Exit> {
             .map(|(path, _)| path.display().to_string())
             .collect();
         if !there.is_empty() {
-            return Err(Error::usage(format!("{} is there already", there.join(", ")))
-                .hint("nothing was written; choose another place with --to, or overwrite with --force"));
+            return Err(Error::usage(format!("{} exists already", there.join(", ")))
+                .hint("nothing was written; choose another path with --to, or overwrite with --force"));
         }
     }
     write_all(&dir, &files, args.force)?;
@@ -121,8 +118,8 @@ pub(super) async fn run(args: InitArgs, session: &Session) -> Result<Exit> {
         files: files.iter().map(|(path, _)| path.display().to_string()).collect(),
     })?;
     printer.note(&next_steps(&[
-        (format!("streamctl plan -f {path}"), "see what it makes"),
-        (format!("streamctl setup -f {path}"), "make it"),
+        (format!("streamctl plan -f {path}"), "show what it creates"),
+        (format!("streamctl setup -f {path}"), "create it"),
     ]));
     Ok(Exit::Done)
 }
@@ -149,7 +146,7 @@ fn write_all(dir: &Path, files: &[(PathBuf, &str)], force: bool) -> Result<()> {
     for (path, text) in files {
         let mut options = std::fs::OpenOptions::new();
         options.write(true);
-        // Between the look and the writing another could have made it.
+        // Another process may have created the file since the check.
         match force {
             true => options.create(true).truncate(true),
             false => options.create_new(true),

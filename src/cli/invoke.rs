@@ -9,9 +9,9 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Session;
-use super::function::{LocalArgs, function_name};
-use super::template::PartArgs;
+use super::shared::Session;
+use super::shared::function::{LocalCodeArgs, function_name};
+use super::shared::template::PartArgs;
 use crate::context::Context;
 use crate::functions::answer::{FunctionError, Verdict, verdict};
 use crate::functions::event::{EventRecord, Source, event};
@@ -22,17 +22,16 @@ use crate::ui::Format;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
-/// The shard that the records of a sample event are said to be of.
+/// The shard id in a sample event.
 const SAMPLE_SHARD: &str = "shardId-000000000000";
 /// The first sequence number of a sample event; each record's is one higher.
 const SAMPLE_NUMBER: u128 = 962_559_608_559_692_538_361_571_095_921_575_989;
 const SAMPLE_PREFIX: &str = "49590338271490256608";
 
-/// Run a function once, on an event of your own or one made of records
+/// Invoke a function once, with an event or with records
 ///
-/// Prints what the function returns on stdout, and the end of its log on stderr. With --records it gets the event that
-/// an event source mapping would make of them. With --local the code runs here, with the settings of FUNCTION if one is
-/// named.
+/// Prints the response on stdout and the end of the log on stderr. With --records the event is the one that an event source
+/// mapping would send. With --local the code runs on this machine, with the settings of FUNCTION if it is given.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -44,32 +43,32 @@ Examples:
 
 Exit codes: 0 done, 1 the function failed, 2 bad input, 4 target unreachable.")]
 pub struct InvokeArgs {
-    /// A bundled handler, or the name of any function
+    /// A bundled handler, or the name of a function
     #[arg(value_name = "FUNCTION", required_unless_present = "local")]
     function: Option<String>,
-    /// The event: JSON, a file of it, or `-` for stdin [default: {}]
+    /// The event: JSON, a JSON file, or `-` for stdin [default: {}]
     #[arg(short, long, value_name = "JSON|FILE|-", conflicts_with = "records")]
     payload: Option<String>,
-    /// Make a Kinesis event of the records in this file (`-` for stdin), as `put --file` reads them
+    /// Send a Kinesis event with the records of this file (`-` for stdin), in a format of `put --file`
     #[arg(short, long, value_name = "FILE")]
     records: Option<String>,
     /// Take each record's partition key from this field, such as user.id
     #[arg(long, value_name = "PATH", requires = "records")]
     partition_key_field: Option<String>,
-    /// Only queue the event: the answer is not waited for
+    /// Only queue the event; do not wait for the response
     #[arg(long = "async", conflicts_with = "local")]
     asynchronous: bool,
-    /// Show the end of the log (the default)
+    /// Show the end of the log (default)
     #[arg(long, overrides_with = "no_log")]
     log: bool,
-    /// Show nothing of the log
+    /// Do not show the log
     #[arg(long)]
     no_log: bool,
     #[command(flatten)]
-    local: LocalArgs,
+    local: LocalCodeArgs,
 }
 
-/// The result for scripts.
+/// A stable contract with scripts.
 #[derive(Debug, Serialize)]
 struct InvokeReport<'a> {
     function: &'a str,
@@ -77,7 +76,7 @@ struct InvokeReport<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'a str>,
     error: Option<String>,
-    /// What the function returned, or its error object.
+    /// The response of the function, or its error object.
     payload: Box<RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<&'a str>,
@@ -123,7 +122,7 @@ pub(super) async fn run(args: InvokeArgs, session: &Session) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Runs code here.
+/// Runs the code of `--local`.
 async fn here(
     args: &InvokeArgs,
     session: &Session,
@@ -165,7 +164,7 @@ fn error_object(error: &FunctionError) -> Bytes {
     crate::runtime_api::error_object(&error.error_message, &error.error_type)
 }
 
-/// The event that `--payload` gives.
+/// The event of `--payload`.
 fn payload(text: &str) -> Result<Bytes> {
     let is_json = |bytes: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
     if text != "-" && is_json(text.as_bytes()) {
@@ -184,12 +183,12 @@ fn payload(text: &str) -> Result<Bytes> {
     };
     let bytes = read.map_err(|e| Error::usage(format!("{name} could not be read")).cause(e))?;
     if !is_json(&bytes) {
-        return Err(Error::usage(format!("{name} is not JSON")).hint("--records takes files of records"));
+        return Err(Error::usage(format!("{name} is not JSON")).hint("use --records for a file of records"));
     }
     Ok(Bytes::from(bytes))
 }
 
-/// The event of `--records`, as if they stood in the default stream.
+/// The event of `--records`, as if the default stream had the records.
 async fn sample(args: &InvokeArgs, session: &Session, context: &Context, role_arn: String) -> Result<Bytes> {
     let source = Source {
         stream_arn: context.stream_arn(&session.settings().stream).await?,
@@ -235,7 +234,7 @@ fn show(session: &Session, name: &str, invoked: &Invoked) -> Result<()> {
     let printer = session.printer();
     if matches!(printer.format(), Format::Json | Format::Yaml) {
         let text = String::from_utf8_lossy(&invoked.payload);
-        // What is not JSON, such as nothing at all, is shown as text.
+        // A response that is not JSON, such as an empty one, becomes a string.
         let payload = RawValue::from_string(text.into_owned())
             .or_else(|_| serde_json::value::to_raw_value(&String::from_utf8_lossy(&invoked.payload)));
         let report = InvokeReport {
@@ -259,7 +258,7 @@ fn show(session: &Session, name: &str, invoked: &Invoked) -> Result<()> {
     printer.flush()
 }
 
-/// Says so where the function reports records as failed: an event source mapping would send them again.
+/// Warns if the function reports failed records: an event source mapping would send them again.
 fn note_failures(session: &Session, answer: &[u8], event: &[u8]) {
     let event: Value = serde_json::from_slice(event).unwrap_or_default();
     let Some(records) = event.get("Records").and_then(Value::as_array) else {
@@ -272,10 +271,10 @@ fn note_failures(session: &Session, answer: &[u8], event: &[u8]) {
     let failed = match verdict(answer, &numbers) {
         Verdict::Success => return,
         Verdict::Failure => 0,
-        Verdict::From(place) => place,
+        Verdict::From(first) => first,
     };
     session.printer().warn(&format!(
-        "the function reports failures: a mapping would send it again from record {} of {} on",
+        "the function reports failures: a mapping would send records {} to {} again",
         failed + 1,
         numbers.len()
     ));

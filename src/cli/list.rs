@@ -3,29 +3,29 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::Session;
-use super::describe::time;
+use super::shared::Session;
 use crate::stream::{self, StreamEntry};
-use crate::ui::{Format, Report, Style, table};
+use crate::ui::units::time;
+use crate::ui::{Format, Report, Style, lines, or_dash, table};
 use ground::error::Result;
 use ground::exit::Exit;
 
 /// List the streams of the target
 ///
-/// Shows name, status, mode and time of creation of every stream in the account and region, sorted by name. With
-/// --long it asks each stream for its open shards too, one call a stream, at most 20 a second as the API allows.
+/// Shows name, status, mode and creation time of each stream in the account and region, sorted by name. With --long it
+/// also shows the number of open shards, which takes one call for each stream, at most 20 a second.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   streamctl list                      every stream of the target
-  streamctl list --prefix concert-    those whose names begin so
+  streamctl list --prefix concert-    names that begin with concert-
   streamctl list --long               with the number of open shards
   streamctl list -o text | cut -f1    names only")]
 pub struct ListArgs {
-    /// Only streams whose names begin with this
+    /// Only streams whose names begin with this text
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     prefix: String,
-    /// Show the number of open shards too
+    /// Also show the number of open shards
     #[arg(short, long)]
     long: bool,
 }
@@ -38,10 +38,10 @@ pub(super) async fn run(args: ListArgs, session: &Session) -> Result<Exit> {
     };
     let printer = session.printer();
     if report.streams.is_empty() {
-        let place = format!("here ({}, region {})", context.target_name(), context.region());
+        let location = format!("here ({}, region {})", context.target_name(), context.region());
         printer.note(&match args.prefix.as_str() {
-            "" => format!("There are no streams {place}; `streamctl setup` makes one"),
-            prefix => format!("No stream {place} has a name beginning with {prefix:?}"),
+            "" => format!("There are no streams {location}; `streamctl setup` creates one"),
+            prefix => format!("No stream {location} has a name beginning with {prefix:?}"),
         });
         if matches!(printer.format(), Format::Table | Format::Text) {
             return Ok(Exit::Done);
@@ -51,7 +51,7 @@ pub(super) async fn run(args: ListArgs, session: &Session) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The streams; JSON is an array of them.
+/// JSON is an array of streams.
 #[derive(Serialize)]
 #[serde(transparent)]
 struct ListReport {
@@ -66,7 +66,7 @@ impl ListReport {
         let headings = ["NAME", "STATUS", "MODE"].into_iter().chain(shards);
         let mut rows = table(headings.chain(["CREATED"]));
         for entry in &self.streams {
-            let shards = self.long.then(|| count(entry.open_shards));
+            let shards = self.long.then(|| or_dash(entry.open_shards));
             let cells = [
                 entry.name.clone(),
                 entry.status.to_string(),
@@ -84,23 +84,17 @@ impl Report for ListReport {
     }
 
     fn text(&self) -> String {
-        let line = |entry: &StreamEntry| {
+        lines(self.streams.iter().map(|entry| {
             [
                 entry.name.clone(),
                 entry.status.to_string(),
                 entry.mode.to_string(),
-                count(entry.open_shards),
-                entry.created.map_or_else(|| "-".to_owned(), |t| t.to_string()),
+                or_dash(entry.open_shards),
+                or_dash(entry.created),
                 entry.arn.clone(),
             ]
-            .join("\t")
-        };
-        self.streams.iter().map(line).collect::<Vec<_>>().join("\n")
+        }))
     }
-}
-
-fn count(shards: Option<u32>) -> String {
-    shards.map_or_else(|| "-".to_owned(), |n| n.to_string())
 }
 
 #[cfg(test)]

@@ -7,41 +7,53 @@ use futures_util::FutureExt;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::Session;
-use super::duration::length;
+use super::shared::Session;
+use super::shared::duration::length;
 use crate::settings::DEFAULT_REGION;
-use crate::ui::{Report, Style};
+use crate::ui::{Report, Style, lines, shell_quoted, units};
 use daemon::home::{LocalHome, State};
 use daemon::{Options, Reset, RunOptions, StartOptions, Status};
 use ground::duration::{self, Parser, Unit};
 use ground::error::Result;
 use ground::exit::Exit;
 
-/// Run the embedded local cloud: Kinesis, CloudWatch, IAM, STS, KMS and Logs on this machine
-///
-/// Commands with the target `local` start it when they need it. It keeps its data in STREAMCTL_HOME and runs until it
-/// is stopped; any AWS SDK or tool can use it.
+/// Run the embedded local cloud
 #[derive(Debug, Args)]
+#[command(long_about = format!("\
+Run the embedded local cloud
+
+It serves {} on 127.0.0.1. Commands with the target `local` start it when they need it. It keeps its data in \
+STREAMCTL_HOME and runs until it is stopped. Any AWS SDK or tool can use it.", services()))]
 #[command(after_help = "\
 Examples:
   streamctl local start               start it in the background
-  eval \"$(streamctl local env)\"       let any AWS SDK or tool of this shell use it
-  streamctl local status -o json      see how it is
-  streamctl local reset               delete all it holds")]
+  eval \"$(streamctl local env)\"       use it from any SDK or tool
+  streamctl local status -o json      show its state
+  streamctl local reset               delete all its data")]
 pub struct LocalArgs {
     #[command(subcommand)]
     command: LocalCommand,
+}
+
+/// `A, B and C`.
+fn services() -> String {
+    match daemon::SERVICES {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        services => services.join(", "),
+    }
 }
 
 #[derive(Debug, Subcommand)]
 enum LocalCommand {
     /// Start the local cloud in the background
     Start(CloudArgs),
-    /// Stop the local cloud; its data stays
+    /// Stop the local cloud and keep its data
     Stop,
-    /// Show whether the local cloud runs, and how it is
+    /// Show the state of the local cloud
     Status,
-    /// Print the environment that points AWS SDKs and tools to the local cloud, starting it if need be
+    /// Print the environment variables for AWS SDKs and tools
+    ///
+    /// Starts the local cloud if it does not run.
     Env(EnvArgs),
     /// Stop the local cloud and delete all its data
     Reset(ResetArgs),
@@ -49,19 +61,19 @@ enum LocalCommand {
     Run(RunArgs),
 }
 
-/// How the cloud behaves: tools to test consumers and producers with.
+/// Settings to test producers and consumers with.
 #[derive(Debug, Args)]
 struct CloudArgs {
     /// Port to listen on, 0 for any [default: 4566 or the next free one]
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
-    /// Refuse what is over AWS's limits of shards and operations, to see how a program takes throttling
+    /// Enforce the quotas of AWS, to test how a program handles throttling
     #[arg(long)]
     enforce_limits: bool,
-    /// How long a shard iterator is good; make it short to see how a consumer takes its expiry
+    /// Lifetime of a shard iterator; a short one tests how a consumer handles expiry
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = length(Parser::whole(Unit::Millisecond)))]
     iterator_lifetime: Duration,
-    /// How long a stream stays CREATING, UPDATING or DELETING; AWS takes some 10s
+    /// How long a stream stays CREATING, UPDATING or DELETING; about 10s on AWS
     #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = length(Parser::whole(Unit::Millisecond)))]
     status_delay: Duration,
 }
@@ -70,27 +82,27 @@ struct CloudArgs {
 struct RunArgs {
     #[command(flatten)]
     cloud: CloudArgs,
-    /// Leave the terminal: how `local start` runs it
+    /// Detach from the terminal, as `local start` does
     #[arg(long, hide = true)]
     detached: bool,
 }
 
 #[derive(Debug, Args)]
 struct EnvArgs {
-    /// Print what undoes it instead
+    /// Print the command that unsets the variables
     #[arg(long)]
     unset: bool,
 }
 
 #[derive(Debug, Args)]
 struct ResetArgs {
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
 }
 
 impl LocalArgs {
-    /// Whether this process is the daemon, whose warnings belong in its log.
+    /// Whether this process is the daemon: it writes warnings to its log.
     pub(super) fn is_daemon(&self) -> bool {
         matches!(self.command, LocalCommand::Run(_))
     }
@@ -126,9 +138,9 @@ async fn start(args: &CloudArgs, session: &Session) -> Result<()> {
     let home = &session.settings().home;
     let started = daemon::start(home, &options).await?;
     if !started.fresh && options != StartOptions::default() {
-        session.printer().warn(
-            "the local cloud was running already, with the options it was started with; stop it first to change them",
-        );
+        session
+            .printer()
+            .warn("the local cloud is running already; to change its options, stop it first");
     }
     status(session).await
 }
@@ -136,7 +148,7 @@ async fn start(args: &CloudArgs, session: &Session) -> Result<()> {
 async fn stop(session: &Session) -> Result<()> {
     match daemon::stop(&session.settings().home).await? {
         Some(pid) => session.printer().note(&format!(
-            "Stopped the local cloud (process {pid}); its data stays"
+            "Stopped the local cloud (process {pid}); its data is kept"
         )),
         None => session.printer().note("The local cloud is not running"),
     }
@@ -149,8 +161,8 @@ async fn status(session: &Session) -> Result<()> {
         && version != env!("CARGO_PKG_VERSION")
     {
         session.printer().warn(&format!(
-            "the local cloud runs streamctl {version}, this is {}; `streamctl local stop` lets the next command start \
-             this one",
+            "the local cloud runs streamctl {version}, this is {}; after `streamctl local stop`, the next command starts \
+             this version",
             env!("CARGO_PKG_VERSION")
         ));
     }
@@ -199,7 +211,7 @@ async fn foreground(args: &RunArgs, session: &Session) -> Result<Exit> {
         ));
         if !detached {
             printer.note(
-                "Ctrl-C stops it; `eval \"$(streamctl local env)\"` in another terminal lets tools use it",
+                "Press Ctrl-C to stop it. To use it in another terminal: eval \"$(streamctl local env)\"",
             );
         }
     };
@@ -215,7 +227,7 @@ async fn foreground(args: &RunArgs, session: &Session) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// What AWS SDKs and tools read. Source: "Environment variables support", AWS SDKs and Tools reference guide.
+/// The variables that AWS SDKs and tools read. Source: "Environment variables support", AWS SDKs and Tools reference guide.
 fn variables(endpoint: &str, region: &str) -> Vec<(&'static str, String)> {
     vec![
         ("AWS_ENDPOINT_URL", endpoint.to_owned()),
@@ -265,32 +277,13 @@ impl Report for Environment {
     }
 
     fn text(&self) -> String {
-        let value = |value: &'_ str| {
-            if self.unset {
-                String::new()
-            } else {
-                value.to_owned()
-            }
-        };
-        let lines: Vec<String> = self
-            .variables
-            .iter()
-            .map(|(name, text)| format!("{name}\t{}", value(text)))
-            .collect();
-        lines.join("\n")
+        let value = |value: &String| if self.unset { String::new() } else { value.clone() };
+        lines(
+            self.variables
+                .iter()
+                .map(|(name, text)| [(*name).to_owned(), value(text)]),
+        )
     }
-}
-
-/// As a word of a POSIX shell.
-fn shell_quoted(text: &str) -> String {
-    let plain = !text.is_empty()
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_./:@%+=,".contains(&b));
-    if plain {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[derive(Serialize)]
@@ -322,10 +315,7 @@ impl StatusReport {
             ("Process", pid.map(|pid| pid.to_string())),
             ("Version", version.clone()),
             ("Uptime", uptime),
-            (
-                "Memory",
-                resident_bytes.map(|bytes| format!("{:.1} MiB", mebibytes(bytes))),
-            ),
+            ("Memory", resident_bytes.map(units::bytes)),
             ("Streams", text(*streams)),
             ("Requests", text(*requests)),
             ("Home", Some(home.clone())),
@@ -335,11 +325,6 @@ impl StatusReport {
             .filter_map(|(name, value)| value.map(|value| (name, value)))
             .collect()
     }
-}
-
-#[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
-fn mebibytes(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }
 
 impl Report for StatusReport {
@@ -353,12 +338,11 @@ impl Report for StatusReport {
     }
 
     fn text(&self) -> String {
-        let lines: Vec<String> = self
-            .rows()
-            .iter()
-            .map(|(name, value)| format!("{name}\t{value}"))
-            .collect();
-        lines.join("\n")
+        lines(
+            self.rows()
+                .into_iter()
+                .map(|(name, value)| [name.to_owned(), value]),
+        )
     }
 }
 
@@ -378,7 +362,7 @@ impl Report for ResetReport {
             lines.push("Stopped the local cloud".to_owned());
         }
         lines.push(if *deleted {
-            format!("Deleted {data}; the next command begins with an empty cloud")
+            format!("Deleted {data}; the next command starts with an empty local cloud")
         } else {
             "There was no data to delete".to_owned()
         });
@@ -417,7 +401,7 @@ mod tests {
         Process      4711
         Version      0.1.0
         Uptime       2h3m5s
-        Memory       43.0 MiB
+        Memory       43 MiB
         Streams      3
         Requests     1200
         Home         /home/ada/.local/share/streamctl/local
@@ -455,13 +439,5 @@ mod tests {
             report.table(&Style::plain()),
             @"unset AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_REGION AWS_DEFAULT_REGION"
         );
-    }
-
-    #[test]
-    fn what_a_shell_would_read_is_quoted() {
-        assert_eq!(shell_quoted("http://127.0.0.1:4566"), "http://127.0.0.1:4566");
-        assert_eq!(shell_quoted(""), "''");
-        assert_eq!(shell_quoted("a b"), "'a b'");
-        assert_eq!(shell_quoted("it's $HOME"), r"'it'\''s $HOME'");
     }
 }

@@ -7,25 +7,26 @@ use clap::Args;
 use serde::Serialize;
 use tokio::time::sleep;
 
-use super::Session;
-use super::function::function_name;
-use super::template::PartArgs;
+use super::shared::Session;
+use super::shared::function::function_name;
+use super::shared::template::PartArgs;
 use crate::consume::{Start, StartRule};
 use crate::context::Context;
 use crate::functions::invoke::deployed;
 use crate::functions::logs::{CloudWatchLogs, Follower, LogLine, Query, read};
+use crate::ui::units::rfc3339;
 use crate::ui::{Format, visible};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
-/// Pause between two looks at what is new. FilterLogEvents takes 5 to 10 calls a second and account.
+/// Pause between two polls. The quota of FilterLogEvents is 5 to 10 calls a second for an account.
 const PAUSE: Duration = Duration::from_secs(2);
 const LOCAL_PAUSE: Duration = Duration::from_millis(300);
 
-/// Show what functions log
+/// Show the logs of functions
 ///
-/// Several functions or groups, and all log streams of each, are shown as one, in the order of time. --follow shows
-/// each event once, also one that arrives late.
+/// The events of all functions, log groups and log streams are merged in order of time. --follow shows each event once, even
+/// if it arrives late.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -38,16 +39,16 @@ pub struct LogsArgs {
     /// Bundled handlers, functions, or log groups (anything with a `/`)
     #[arg(value_name = "FUNCTION|GROUP", required = true)]
     names: Vec<String>,
-    /// Go on with what is logged from now on
+    /// Show new events as they arrive
     #[arg(short, long)]
     follow: bool,
-    /// From when on: 10m, 2h, 1d, or a time such as 2026-11-21T10:00:00Z
+    /// Start: 10m, 2h, 1d, or a time such as 2026-11-21T10:00:00Z
     #[arg(long, value_name = "TIME", default_value = "10m")]
     since: String,
     /// Only events that match this CloudWatch Logs pattern, such as ERROR or '{ $.level = "WARN" }'
     #[arg(long, value_name = "PATTERN")]
     filter: Option<String>,
-    /// Only the last N of what is there
+    /// Only the last N events
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
 }
@@ -143,13 +144,13 @@ async fn follow(args: &LogsArgs, context: &Context, show: &Show<'_>, query: Quer
     }
 }
 
-/// The log group that a name means.
+/// The log group of a function or a bundled handler; a name with a `/` is a log group.
 async fn group_of(session: &Session, context: &Context, name: &str) -> Result<String> {
     if name.contains('/') {
         return Ok(name.to_owned());
     }
     let function = function_name(session, context, name, &PartArgs::default()).await?;
-    // Logs outlive the function: without it they are where Lambda puts them.
+    // Logs remain after the function is deleted: use Lambda's default log group.
     let found = deployed(context, &function).await?;
     Ok(found.map_or_else(|| format!("/aws/lambda/{function}"), |found| found.log_group))
 }
@@ -159,7 +160,7 @@ struct Show<'a> {
     several: bool,
 }
 
-/// The stable form of an event for scripts.
+/// The JSON form of an event, a stable contract with scripts.
 #[derive(Serialize)]
 struct JsonLine<'a> {
     time: String,
@@ -173,7 +174,7 @@ impl Show<'_> {
         let printer = self.session.printer();
         match printer.format() {
             Format::Json => printer.ndjson(&JsonLine {
-                time: time(line.at_ms),
+                time: rfc3339(line.at_ms),
                 group: &line.group,
                 stream: &line.stream,
                 message: &line.message,
@@ -187,7 +188,7 @@ impl Show<'_> {
                 };
                 printer.out(&format!(
                     "{}  {group}{}",
-                    style.dim(&time(line.at_ms)),
+                    style.dim(&rfc3339(line.at_ms)),
                     message(&line.message)
                 ))
             }
@@ -195,17 +196,12 @@ impl Show<'_> {
     }
 }
 
-/// The function's name where the group is Lambda's.
+/// The name of the function, for a log group of Lambda.
 fn short(group: &str) -> String {
     visible(group.strip_prefix("/aws/lambda/").unwrap_or(group))
 }
 
-/// One line; the tabs between the fields of Lambda's own lines are blanks.
+/// The message on one line. Lambda separates the fields of its own lines with tabs, which become spaces.
 fn message(text: &str) -> String {
     visible(&text.trim_end().replace('\t', "  "))
-}
-
-/// RFC 3339, UTC, with milliseconds.
-fn time(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"))
 }

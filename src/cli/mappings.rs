@@ -5,28 +5,29 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde::Serialize;
 
-use super::Session;
-use super::function::function_name;
-use super::template::PartArgs;
+use super::shared::Session;
+use super::shared::function::function_name;
+use super::shared::stream::arn_of;
+use super::shared::template::PartArgs;
 use crate::functions::mapping::{self, Mapping, Settings};
-use crate::ui::{Format, Report, Style, table, units, wrap};
+use crate::ui::{Format, Report, Style, lines, or_dash, table, units, wrap};
 use ground::error::Result;
 use ground::exit::Exit;
 
-/// Width of the words before what stands below a mapping.
+/// Width of the labels below a mapping.
 const LABEL: usize = 13;
 
-/// Show which functions read which streams, and how they are doing
+/// List event source mappings with their state and lag
 ///
-/// LAG is the age of the last record of the newest batches (the metric IteratorAge), shared by all mappings of a
-/// function; CloudWatch shows it a minute or two late.
+/// LAG is the metric IteratorAge: the age of the last record of the latest batches. All mappings of a function share it, and
+/// CloudWatch shows it 1 to 2 minutes late.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  streamctl mappings                    every mapping of the target
-  streamctl mappings retail-processor   those of one function
-  streamctl mappings --stream orders    those that read one stream
-  streamctl mappings -o json            with every setting")]
+  streamctl mappings                    all mappings
+  streamctl mappings retail-processor   mappings of one function
+  streamctl mappings --stream orders    mappings of one stream
+  streamctl mappings -o json            with all settings")]
 pub struct MappingsArgs {
     /// A bundled handler, or the name of any function
     #[arg(value_name = "FUNCTION")]
@@ -42,19 +43,13 @@ pub(super) async fn run(args: MappingsArgs, session: &Session) -> Result<Exit> {
         Some(name) => Some(function_name(session, context, name, &PartArgs::default()).await?),
         None => None,
     };
-    let stream_arn = match &args.stream {
-        Some(stream) => {
-            crate::stream::check_name(stream)?;
-            Some(context.stream_arn(stream).await?)
-        }
-        None => None,
-    };
+    let stream_arn = arn_of(context, args.stream.as_deref()).await?;
     let found = mapping::list(context, function.as_deref(), stream_arn.as_deref()).await?;
     let printer = session.printer();
     if found.is_empty() {
         printer.note(match args.function.is_some() || args.stream.is_some() {
-            true => "There is no such event source mapping; `streamctl attach` makes one",
-            false => "There are no event source mappings here; `streamctl attach` makes one",
+            true => "There is no such event source mapping; `streamctl attach` creates one",
+            false => "There are no event source mappings here; `streamctl attach` creates one",
         });
         if matches!(printer.format(), Format::Table | Format::Text) {
             return Ok(Exit::Done);
@@ -62,7 +57,7 @@ pub(super) async fn run(args: MappingsArgs, session: &Session) -> Result<Exit> {
     }
     let mut functions: Vec<&str> = found.iter().map(Mapping::function).collect();
     functions.dedup();
-    // Figures are no reason to show nothing.
+    // Without metrics the mappings are still of use.
     let ages = match mapping::iterator_ages(context, &functions).await {
         Ok(ages) => ages,
         Err(error) => {
@@ -75,7 +70,7 @@ pub(super) async fn run(args: MappingsArgs, session: &Session) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The mappings; JSON is an array of them. A stable contract with scripts.
+/// JSON is an array of mappings, a stable contract with scripts.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 struct MappingsReport {
@@ -115,17 +110,14 @@ impl Row {
     fn word(&self, name: &str) -> String {
         let words = self.settings.in_words();
         let found = words.into_iter().find(|(known, _)| *known == name);
-        found
-            .and_then(|(_, value)| value)
-            .unwrap_or_else(|| "-".to_owned())
+        or_dash(found.and_then(|(_, value)| value))
     }
 
     fn lag(&self) -> String {
-        self.iterator_age_ms
-            .map_or_else(|| "-".to_owned(), units::milliseconds)
+        or_dash(self.iterator_age_ms.map(units::milliseconds))
     }
 
-    /// `queue failed`, not the whole ARN.
+    /// `queue failed` instead of the ARN.
     fn on_failure(&self) -> String {
         let arn = self.settings.on_failure.as_deref().unwrap_or_default();
         let kind = match arn.split(':').nth(2) {
@@ -137,7 +129,7 @@ impl Row {
         format!("{kind} {}", mapping::resource_name(arn))
     }
 
-    /// What stands below the line of facts.
+    /// The lines below the first one.
     fn more(&self) -> Vec<(&'static str, String)> {
         let mut more = vec![("reads", self.stream.clone())];
         if !self.last_result.is_empty() {
@@ -158,8 +150,8 @@ impl Row {
 }
 
 impl MappingsReport {
-    /// A line for each mapping, and below it what it reads and what came of it: not all of it fits side by side. No name
-    /// is broken: one that is too long for its column has a line for itself.
+    /// One line for each mapping, and below it stream, last result and on-failure destination. Names are not broken: a name
+    /// that is too long for its column has its own line.
     fn lines(&self, width: usize) -> String {
         let length = |text: &str| text.chars().count();
         let headings = ["FUNCTION", "STATE", "BATCH", "WINDOW", "FROM", "LAG"].map(str::to_owned);
@@ -219,10 +211,7 @@ impl Report for MappingsReport {
     }
 
     fn text(&self) -> String {
-        let line = |row: &Row| {
-            let age = row
-                .iterator_age_ms
-                .map_or_else(|| "-".to_owned(), |age| age.to_string());
+        lines(self.mappings.iter().map(|row| {
             [
                 row.function.clone(),
                 row.stream.clone(),
@@ -231,13 +220,11 @@ impl Report for MappingsReport {
                 row.word("window_seconds"),
                 row.word("starting_position"),
                 row.last().to_owned(),
-                age,
+                or_dash(row.iterator_age_ms),
                 row.on_failure(),
                 row.id.clone(),
             ]
-            .join("\t")
-        };
-        self.mappings.iter().map(line).collect::<Vec<_>>().join("\n")
+        }))
     }
 }
 

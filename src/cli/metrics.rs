@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
-use super::duration::{SECONDS, seconds};
-use super::{Session, StreamArg};
+use super::shared::duration::{SECONDS, seconds};
+use super::shared::{Session, StreamArg};
 use crate::context::Context;
 use crate::observe::metrics::{self, Window};
 use crate::ui::Format;
@@ -16,7 +16,7 @@ use ground::error::Result;
 use ground::exit::Exit;
 pub(super) use report::MetricsReport;
 
-/// Show how a stream is doing: traffic, refusals, times, age of what is read
+/// Show the metrics of a stream: traffic, throttling, latency, lag
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -34,27 +34,27 @@ pub struct MetricsArgs {
     /// Width of one point, such as 1m or 1h [default: 1m up to three hours, then longer]
     #[arg(long, value_name = "TIME", value_parser = seconds::<i64>(SECONDS))]
     period: Option<i64>,
-    /// Also each shard's figures (`setup --monitoring`; paid)
+    /// Also show the metrics of each shard (`setup --monitoring`; paid)
     #[arg(long)]
     shard_level: bool,
 }
 
 pub(super) async fn run(args: MetricsArgs, session: &Session) -> Result<Exit> {
-    let stream = session.stream(&args.stream)?;
+    let stream = args.stream.resolve(session)?;
     let window = Window::last(args.since, args.period, now())?;
     let context = session.context().await?;
     let found = metrics::read(context, &stream, window, args.shard_level).await?;
     if let Some(reason) = nothing(context, &found, args.shard_level) {
         session.printer().note(&reason);
     }
-    // An empty table says less than the sentence above.
+    // The message above says more than an empty table.
     if !(found.is_empty() && session.printer().format() == Format::Table) {
         session.printer().report(&MetricsReport::new(found))?;
     }
     Ok(Exit::Done)
 }
 
-/// Why there is nothing to show, where that is so.
+/// Why there are no figures to show; `None` if there are.
 fn nothing(context: &Context, found: &metrics::StreamMetrics, shard_level: bool) -> Option<String> {
     let stream = &found.stream;
     if found.is_empty() {
@@ -62,7 +62,7 @@ fn nothing(context: &Context, found: &metrics::StreamMetrics, shard_level: bool)
         let reason = if context.is_local() {
             "nothing was put or read"
         } else {
-            "nothing was put or read, or it just was: CloudWatch shows figures 1 to 2 minutes later"
+            "nothing was put or read, or it is too recent: CloudWatch metrics are 1 to 2 minutes late"
         };
         return Some(format!("No figures for {stream} {span}: {reason}"));
     }
@@ -94,7 +94,7 @@ mod tests {
             .disable_help_flag(true);
         let help = MetricsArgs::augment_args(command).render_help().to_string();
         insta::assert_snapshot!(help, @r"
-        Show how a stream is doing: traffic, refusals, times, age of what is read
+        Show the metrics of a stream: traffic, throttling, latency, lag
 
         Usage: metrics [OPTIONS]
 
@@ -106,7 +106,8 @@ mod tests {
                                1h]
               --period <TIME>  Width of one point, such as 1m or 1h [default: 1m up to
                                three hours, then longer]
-              --shard-level    Also each shard's figures (`setup --monitoring`; paid)
+              --shard-level    Also show the metrics of each shard (`setup
+                               --monitoring`; paid)
 
         Examples:
           streamctl metrics                          the default stream, the last hour

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde::Serialize;
 
-use super::Session;
-use super::template::TemplateArgs;
+use super::shared::Session;
+use super::shared::template::TemplateArgs;
 use crate::pipeline::resources::Kinds;
-use crate::ui::{Report, Style, table};
+use crate::ui::{Report, Style, lines, table};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
-/// Print names and ARNs of what setup made
+/// Print the names and ARNs of what setup created
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -35,7 +35,7 @@ impl Report for Outputs {
         for (name, value) in &self.0 {
             table.add_row([name, value]);
         }
-        // A value is there to be copied: it is never broken.
+        // Values are copied: never break one.
         for column in table.column_iter_mut() {
             column.set_constraint(comfy_table::ColumnConstraint::ContentWidth);
         }
@@ -43,8 +43,7 @@ impl Report for Outputs {
     }
 
     fn text(&self) -> String {
-        let lines = self.0.iter().map(|(name, value)| format!("{name}\t{value}"));
-        lines.collect::<Vec<_>>().join("\n")
+        lines(self.0.iter().map(|(name, value)| [name.clone(), value.clone()]))
     }
 }
 
@@ -56,13 +55,13 @@ pub(super) async fn run(args: OutputsArgs, session: &Session) -> Result<Exit> {
     if plan.is_all_missing() {
         return Err(
             Error::failed(format!("{} is not set up", pipeline.identity())).hint(format!(
-                "make it with `streamctl setup{}`",
-                args.template.as_typed(session)
+                "create it with `streamctl setup{}`",
+                args.template.command_args(session)
             )),
         );
     }
     for missing in plan.missing() {
-        session.printer().warn(&format!("{missing} is not there"));
+        session.printer().warn(&format!("{missing} does not exist"));
     }
     session.printer().report(&Outputs(pipeline.outputs()?))?;
     Ok(Exit::Done)

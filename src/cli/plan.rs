@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use super::Session;
-use super::template::{ChoiceArgs, TemplateArgs};
+use super::shared::Session;
+use super::shared::template::{ChoiceArgs, TemplateArgs};
 use crate::iam;
 use crate::pipeline::resources::Kinds;
 use ground::error::Result;
@@ -11,14 +11,14 @@ use ground::exit::Exit;
 
 /// Show what setup would change
 ///
-/// Makes no changing call. Takes the same arguments as setup.
+/// Changes nothing. Takes the same arguments as setup.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  streamctl plan                       what would setup do?
-  streamctl plan --shard-count 4       and with another shard count?
-  streamctl plan --check               exit 5 if there is anything to change
-  streamctl plan --iam                 the permissions that setup, verify and destroy need")]
+  streamctl plan                       what setup would change
+  streamctl plan --shard-count 4       with another shard count
+  streamctl plan --check               exit 5 if there are changes
+  streamctl plan --iam                 the IAM policy for setup and destroy")]
 pub struct PlanArgs {
     #[command(flatten)]
     template: TemplateArgs,
@@ -27,7 +27,7 @@ pub struct PlanArgs {
     /// Exit 5 when there are changes
     #[arg(long)]
     check: bool,
-    /// Print the least-privilege IAM policy for whoever runs setup, verify and destroy
+    /// Print the least-privilege IAM policy for setup, verify and destroy
     #[arg(long, conflicts_with = "check")]
     iam: bool,
 }
@@ -39,13 +39,13 @@ pub(super) async fn run(args: PlanArgs, session: &Session) -> Result<Exit> {
     let pipeline = draft.bind(&kinds)?;
     if args.iam {
         let whole = args.template.draft(session, Some(&args.choice), true)?;
-        // A policy is a JSON document, whatever the format of reports.
+        // A policy is always a JSON document, whatever -o says.
         let policy = pipeline.operator_policy(&whole.bind(&kinds)?)?;
         printer.out(&format!("{policy:#}"))?;
         if let Some(size) = iam::beyond_a_managed_policy(&policy) {
             printer.warn(&format!(
-                "{size} characters are more than a managed policy takes ({}): make it an inline policy of a role, or \
-                 two policies",
+                "{size} characters are more than a managed policy may have ({}): use an inline policy of a role, or split \
+                 it into two policies",
                 iam::LARGEST_MANAGED_POLICY
             ));
         }
@@ -57,7 +57,7 @@ pub(super) async fn run(args: PlanArgs, session: &Session) -> Result<Exit> {
     plan.check()?;
     if plan.is_empty() {
         printer.note(&format!(
-            "Nothing to change: {} is as asked for",
+            "Nothing to change: {} is up to date",
             pipeline.identity()
         ));
         return Ok(Exit::Done);

@@ -4,45 +4,43 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Session;
-use super::deploy::FunctionPart;
-use super::template::PartArgs;
+use super::shared::Session;
+use super::shared::template::PartArgs;
 use crate::context::Context;
 use crate::functions::permissions::{self, Policy};
 use crate::functions::{Handler, bundle};
-use crate::pipeline::Draft;
 use crate::pipeline::resources::{Kinds, policy_of};
+use crate::pipeline::{Draft, FunctionPart};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
 /// Print what a function is allowed to do
 ///
-/// Prints the policy documents of the function's role, inline and attached, as one JSON document. For a bundled handler
-/// that is not deployed it prints what its template would give it.
+/// Prints the inline and attached policies of the function's role as one JSON document. For a bundled handler that is not
+/// deployed, prints the policies of its template.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  streamctl policy --function retail-processor            what its role allows
-  streamctl policy --function retail-processor --template what it would be given
+  streamctl policy --function retail-processor            policies of its role
+  streamctl policy --function retail-processor --template those of its template
   streamctl policy --function scorer | jq '.policies[].document'")]
 pub struct PolicyArgs {
-    /// A bundled handler, or the name of any Lambda function
+    /// A bundled handler, or the name of a function
     #[arg(long, value_name = "HANDLER|NAME")]
     function: String,
-    /// What the bundled template would give it, whatever is deployed
+    /// Print the policies of the template, even if the function is deployed
     #[arg(long)]
     template: bool,
     #[command(flatten)]
     part: PartArgs,
 }
 
-/// What a function may do. A stable contract with scripts.
+/// A stable contract with scripts.
 #[derive(Debug, Serialize)]
 struct PolicyReport {
     function: String,
-    /// Name of its role.
     role: String,
-    /// Whether it was read from the service, rather than from the template.
+    /// Whether the policies are those of the service, not of the template.
     deployed: bool,
     policies: Vec<Policy>,
 }
@@ -51,20 +49,17 @@ pub(super) async fn run(args: PolicyArgs, session: &Session) -> Result<Exit> {
     let printer = session.printer();
     let bundled = bundle::find(&args.function).ok();
     if args.template && bundled.is_none() {
-        let what = format!(
-            "{} is no bundled handler: no template speaks of it",
-            args.function
-        );
+        let what = format!("{} is not a bundled handler and has no template", args.function);
         return Err(Error::usage(what).hint("leave --template out"));
     }
     let context = session.context().await?;
-    let foretold = match bundled {
-        Some(handler) => Some(args.foretold(session, context, handler).await?),
+    let declared = match bundled {
+        Some(handler) => Some(args.declared(session, context, handler).await?),
         None => None,
     };
-    let name = foretold.as_ref().map_or(&args.function, |told| &told.function);
+    let name = declared.as_ref().map_or(&args.function, |told| &told.function);
     let report = match permissions::of_function(context, name).await {
-        _ if args.template => foretold,
+        _ if args.template => declared,
         Ok(Some((role, policies))) => Some(PolicyReport {
             function: name.clone(),
             role,
@@ -72,12 +67,12 @@ pub(super) async fn run(args: PolicyArgs, session: &Session) -> Result<Exit> {
             policies,
         }),
         Ok(None) => {
-            if foretold.is_some() {
+            if declared.is_some() {
                 printer.note(&format!(
-                    "Function {name} is not deployed: this is what its template gives it"
+                    "Function {name} is not deployed: these are the policies of its template"
                 ));
             }
-            foretold
+            declared
         }
         Err(error) => return Err(error),
     };
@@ -85,7 +80,7 @@ pub(super) async fn run(args: PolicyArgs, session: &Session) -> Result<Exit> {
         return Err(Error::failed(format!("there is no function {}", args.function))
             .hint("`streamctl handlers` lists what is bundled"));
     };
-    // A policy is a JSON document, whatever the format of reports.
+    // Policies are always a JSON document, whatever -o says.
     let text = serde_json::to_string_pretty(&report)
         .map_err(|error| Error::failed("could not write the policies").cause(error))?;
     printer.out(&text)?;
@@ -93,8 +88,8 @@ pub(super) async fn run(args: PolicyArgs, session: &Session) -> Result<Exit> {
 }
 
 impl PolicyArgs {
-    /// What the template of `handler` would give its function.
-    async fn foretold(
+    /// The policies that the template of `handler` declares.
+    async fn declared(
         &self,
         session: &Session,
         context: &Context,

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::duration::{SECONDS, length};
-use super::{Session, StreamArg};
+use super::shared::duration::{SECONDS, length};
+use super::shared::{Session, StreamArg};
 use crate::produce::{
     KinesisTransport, PutEnd, PutEvent, PutOptions, PutOutcome, StreamLimits, Unsent, feed, put,
 };
@@ -23,10 +23,10 @@ use failed::FailedFile;
 use input::PutInput;
 use report::{DryRunReport, PutReport, sentence};
 
-/// The longest that a refused record is tried again.
+/// Maximum time to retry a refused record.
 const LONGEST_RETRY: Duration = Duration::from_secs(3_600);
 
-/// Both forms of the help end with the examples.
+/// The short and the long help end with the same examples.
 macro_rules! examples {
     () => {
         "\
@@ -41,23 +41,23 @@ Examples:
 
 /// Send records from a file, a pipe or the command line
 ///
-/// A file is checked whole before the first record is sent. Only what the stream refuses is sent again, for a minute
-/// at most. What still failed goes to a file that `put --file` takes again. Delivery is at least once, in no
-/// guaranteed order.
+/// A file is checked completely before the first record is sent. Records that the stream refuses are sent again, by
+/// default for a minute. Records that still fail are written to a file that `put --file` reads. Delivery is at least once,
+/// and the order is not guaranteed.
 #[derive(Debug, Args)]
 #[command(after_help = examples!())]
 #[command(after_long_help = concat!("\
-Formats, told apart by the first record:
+Formats, detected from the first record:
   a JSON array   each element is a record
-  JSON values    one a line (NDJSON) or pretty-printed, each a record
-  put-records    what `aws kinesis put-records` takes:
+  JSON values    one on each line (NDJSON) or pretty-printed, each a record
+  put-records    the input of `aws kinesis put-records`:
                  [{\"Data\": base64, \"PartitionKey\": …}, …], alone, in
-                 {\"Records\": …}, or an entry a line; Data is decoded
+                 {\"Records\": …}, or one entry on each line; Data is decoded
 The text of a JSON value is sent byte for byte.
-Lines of anything else: --format lines.
+For lines of any other text: --format lines.
 
 Partition keys: random unless --partition-key or --partition-key-field is
-given, so that shards fill evenly; the put-records shape brings its own.
+given, so that shards fill evenly. put-records entries have their own.
 
 Exit codes: 0 all sent, 1 none sent, 2 bad input (nothing sent), 3 some not
 sent (the report names them), 4 target unreachable, 130 interrupted.
@@ -87,10 +87,10 @@ pub struct PutArgs {
     /// Take each record's partition key from this field, such as user.id
     #[arg(long, value_name = "PATH")]
     partition_key_field: Option<String>,
-    /// Where records go that failed for good [default: FILE.failed.ndjson]
+    /// File for the records that failed [default: FILE.failed.ndjson]
     #[arg(long, value_name = "FILE")]
     failed_file: Option<std::path::PathBuf>,
-    /// Leave out the first N records, which an earlier run has read
+    /// Skip the first N records, which an earlier run has read
     #[arg(
         long,
         value_name = "N",
@@ -102,25 +102,25 @@ pub struct PutArgs {
     /// Requests in flight at the same time
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
     in_flight: u8,
-    /// How long a refused record is tried again: 0s to 1h
+    /// How long to retry a refused record: 0s to 1h
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = length(SECONDS.between(Duration::ZERO, LONGEST_RETRY)))]
     retry_for: Duration,
-    /// Check the input and show what would be sent, without any call
+    /// Check the input and show what would be sent, without a call to AWS
     #[arg(long)]
     dry_run: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum FormatArg {
-    /// Told by the input's start
+    /// Detected from the first record
     Auto,
     /// One JSON array
     Array,
-    /// JSON values, one a line or over several
+    /// JSON values, one on each line or pretty-printed
     Values,
     /// The AWS CLI's put-records shape
     PutRecords,
-    /// Each line, whatever it holds
+    /// Each line is a record
     Lines,
 }
 
@@ -137,7 +137,7 @@ impl From<FormatArg> for InputFormat {
 }
 
 pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
-    let stream = session.stream(&args.stream)?;
+    let stream = args.stream.resolve(session)?;
     let input = PutInput::choose(args.file.as_deref(), args.data.clone())?;
     let mut options = ReadOptions {
         format: args.format.into(),
@@ -151,7 +151,7 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let mut failed = FailedFile::new(&input, args.failed_file.clone())?;
-    // All that can be wrong with a file is told before the target is asked for anything.
+    // Report a bad file before the first call.
     let checked = tokio::select! {
         checked = input.check(&options, session.printer().progress()) => checked?,
         () = session.interrupt().wait() => {
@@ -185,16 +185,16 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
     })
     .await;
     follow.end(session);
-    // A command that is proposed must mean the same stream.
+    // The suggested command must name the same stream.
     let named = args.stream.stream.is_some().then_some(stream.as_str());
     finish(session, &stream, named, &input, outcome, failed)
 }
 
-/// What is done with events while records are sent.
+/// Handles the events of a run.
 struct Follow<'a> {
     step: Step,
     failed: &'a mut FailedFile,
-    /// The stream has taken nothing yet.
+    /// No record was acknowledged yet.
     untouched: bool,
     throttled: bool,
 }
@@ -228,7 +228,7 @@ impl<'a> Follow<'a> {
         self.step.clear();
         if self.throttled {
             session.printer().note(
-                "The stream was at its limit at times: more shards, or on-demand mode, take more records a second",
+                "The stream reached its limit at times. More shards or on-demand mode allow more records a second",
             );
         }
     }
@@ -242,7 +242,7 @@ fn key_rule(args: &PutArgs) -> KeyRule {
     }
 }
 
-/// Says how it ended and chooses the exit code.
+/// Prints the result and returns the exit code.
 fn finish(
     session: &Session,
     stream: &str,
@@ -260,7 +260,7 @@ fn finish(
     let kept = failed.close();
     let some = summary.acknowledged > 0;
     match end {
-        // The failure says it all: nothing was sent.
+        // Nothing was sent: the error is enough.
         PutEnd::Aborted(error) if !some && kept.records == 0 => return Err(error),
         PutEnd::BadInput(fault) if summary.read == 0 => return Err(fault.into_error(&input.name())),
         _ => {}
@@ -270,7 +270,7 @@ fn finish(
         printer.warn(&line);
     }
     printer.report(&PutReport::new(stream, &summary, &end, &kept))?;
-    // Nothing is to be left out when it is sent again where nothing was sent.
+    // Suggest --skip only if something was sent.
     let begun = some || kept.records + kept.lost > 0;
     let rest = input.rest(&summary, input_ended).filter(|_| begun);
     let missing = summary.failed + summary.stopped;
@@ -301,7 +301,7 @@ fn finish(
     })
 }
 
-/// Whether a record was given up rather than not reached.
+/// Whether the record failed, as opposed to not being sent.
 fn is_failure(reason: &Unsent) -> bool {
     matches!(reason, Unsent::Failed(_))
 }

@@ -2,47 +2,41 @@
 
 use clap::Args;
 
-use super::Session;
-use super::template::{ChoiceArgs, TemplateArgs, stoppable};
+use super::shared::Session;
+use super::shared::pipeline::{apply, print_hints};
+use super::shared::template::{ChoiceArgs, TemplateArgs, template_list};
 use crate::pipeline::Pipeline;
 use crate::pipeline::apply::{ResourceReport, RunReport};
 use crate::pipeline::event::Outcome;
 use crate::pipeline::resources::Kinds;
-use crate::ui::apply::ApplyProgress;
 use crate::ui::next_steps;
 use ground::error::Result;
 use ground::exit::Exit;
-use ground::stop::Stop;
 
-/// Create a stream and what belongs to it, or bring what exists to what you ask for
-///
-/// What is not asked for here, in the environment or in streamctl.toml takes the template's default when it is made,
-/// and stays as it is when it exists. Running it again changes nothing; after a crash or Ctrl-C it goes on from there.
-#[derive(Debug, Args)]
-#[command(after_help = "\
+const EXAMPLES: &str = "\
 Examples:
   streamctl setup                              the default stream
-  streamctl setup --shard-count 4              make it with, or bring it to, 4
+  streamctl setup --shard-count 4              with 4 shards
   streamctl setup --stream orders --on-demand  a stream that scales by itself
   streamctl setup retail --param alarm_email=me@example.com
   streamctl setup -f pipeline.toml             a manifest of your own
   streamctl setup --retention 7d --monitoring none
   streamctl setup --tag \"Cost Centre=Live Music\"
-  streamctl setup --dry-run                    show what would be done
+  streamctl setup --dry-run                    show what would be done";
 
-Templates:
-  stream    one stream with encryption, monitoring and a policy (the default)
-  concert   the same, and a function that stores the data of concerts
-  function  one function of your own (see `deploy`)
-  prices    a stream and a function that sets prices in a table
-  realtime  sums of readings in a table, the readings in a bucket, alarms
-  retail    scored customer events in a table, alarms, a dashboard")]
+/// Create or update a stream, or the pipeline of a template
+///
+/// A setting that is not given here, in the environment or in streamctl.toml takes the template's default when its
+/// resource is created, and is not changed when the resource exists. Running setup again changes nothing. After a crash or
+/// Ctrl-C the same command continues.
+#[derive(Debug, Args)]
+#[command(after_help = format!("{EXAMPLES}\n\n{}", template_list()))]
 pub struct SetupArgs {
     #[command(flatten)]
     template: TemplateArgs,
     #[command(flatten)]
     choice: ChoiceArgs,
-    /// Show what would be done, and change nothing
+    /// Show what would be done and change nothing
     #[arg(long)]
     dry_run: bool,
     /// Do not ask before a change that loses data, such as a shorter retention
@@ -52,70 +46,36 @@ pub struct SetupArgs {
 
 pub(super) async fn run(args: SetupArgs, session: &Session) -> Result<Exit> {
     let draft = args.template.draft(session, Some(&args.choice), false)?;
-    let context = if args.dry_run {
-        session.context().await?
-    } else {
-        session.context_for_change().await?
-    };
+    let context = session.context_for_change_unless(args.dry_run).await?;
     let kinds = Kinds::new(context).await?;
     let pipeline = draft.bind(&kinds)?;
     let Some(report) = apply(session, &pipeline, args.dry_run, args.yes).await? else {
         return Ok(Exit::Done);
     };
-    say_at_the_end(&args, session, &pipeline, &report);
+    print_result(&args, session, &pipeline, &report);
     Ok(report.exit)
 }
 
-/// Plans and applies `pipeline` with progress, and prints the report; `None` after a dry run, whose plan is printed.
-pub(super) async fn apply(
-    session: &Session,
-    pipeline: &Pipeline<'_>,
-    dry_run: bool,
-    yes: bool,
-) -> Result<Option<RunReport>> {
-    let printer = session.printer();
-    let plan = pipeline.plan().await?;
-    if dry_run {
-        printer.report(&plan.report(pipeline))?;
-        plan.check()?;
-        printer.note("Dry run: nothing was changed");
-        return Ok(None);
-    }
-    plan.check()?;
-    let losses = plan.losses();
-    if !losses.is_empty() {
-        losses.iter().for_each(|loss| printer.warn(loss));
-        session
-            .confirm_by_name("lose data for good", pipeline.identity().instance(), yes)
-            .await?;
-    }
-    let progress = ApplyProgress::new(printer);
-    let show = |event| progress.show(&event);
-    let stop = Stop::default();
-    let report = stoppable(session, &stop, pipeline.apply(plan, &show, &stop)).await?;
-    printer.report(&report)?;
-    Ok(Some(report))
-}
-
-fn say_at_the_end(args: &SetupArgs, session: &Session, pipeline: &Pipeline<'_>, report: &RunReport) {
+fn print_result(args: &SetupArgs, session: &Session, pipeline: &Pipeline<'_>, report: &RunReport) {
     let printer = session.printer();
     let identity = pipeline.identity();
-    say_hints(session, report);
+    print_hints(session, report);
     match report.exit {
         Exit::Done => {}
         Exit::Interrupted => {
-            printer.note("Stopped; the same command goes on from here");
+            printer.note("Stopped. Run the same command again to continue");
             return;
         }
         _ => {
-            printer.note("Not everything was done; once the cause is mended, setup goes on from here");
+            printer
+                .note("Not everything was done. Fix the cause, then run the same command again to continue");
             return;
         }
     }
     let unchanged = |one: &ResourceReport| one.result == Outcome::Unchanged;
     let nothing_done = report.resources.iter().all(unchanged);
     printer.note(&match nothing_done {
-        true => format!("Nothing to change: {identity} is as asked for"),
+        true => format!("Nothing to change: {identity} is up to date"),
         false => format!("{identity} is ready"),
     });
     let longest = report.outputs.keys().map(String::len).max().unwrap_or(0);
@@ -126,27 +86,27 @@ fn say_at_the_end(args: &SetupArgs, session: &Session, pipeline: &Pipeline<'_>, 
     if nothing_done {
         return;
     }
-    printer.note(&next_steps(&steps(args, session, pipeline, report)));
+    printer.note(&next_steps(&commands_after(args, session, pipeline, report)));
 }
 
-/// What one does next with a pipeline that is ready.
-fn steps(
+/// The next commands for a pipeline that is ready.
+fn commands_after(
     args: &SetupArgs,
     session: &Session,
     pipeline: &Pipeline<'_>,
     report: &RunReport,
 ) -> Vec<(String, &'static str)> {
-    let place = session.place_as_typed();
+    let flags = session.target_flags();
     let stream = match report.outputs.get("stream_name") {
-        Some(name) if *name != session.settings().stream => format!("{place} --stream {name}"),
-        _ => place.to_owned(),
+        Some(name) if *name != session.settings().stream => format!("{flags} --stream {name}"),
+        _ => flags.to_owned(),
     };
-    let this = args.template.as_typed(session);
+    let this = args.template.command_args(session);
     let mut steps = Vec::new();
     let events = pipeline.manifest().events.as_ref();
     let records = match events {
         Some(events) => {
-            // Those of a bundled template are where `init` writes them.
+            // `init` writes the events of a bundled template to a directory with its name.
             let bundled = pipeline.manifest().name.clone();
             let dir = args.template.dir();
             let path = dir
@@ -173,22 +133,11 @@ fn steps(
     }
     if let Some(function) = report.outputs.get("function_name") {
         steps.push((
-            format!("streamctl logs {function}{place}"),
+            format!("streamctl logs {function}{flags}"),
             "what the function logs",
         ));
     }
     steps.push((format!("streamctl metrics{stream}"), "see the last hour"));
-    steps.push((format!("streamctl destroy{this}"), "delete what setup made"));
+    steps.push((format!("streamctl destroy{this}"), "delete the resources"));
     steps
-}
-
-/// Prints what the user can do about each failure, once.
-pub(super) fn say_hints(session: &Session, report: &RunReport) {
-    let mut said: Vec<&str> = Vec::new();
-    for hint in report.resources.iter().filter_map(|one| one.hint.as_deref()) {
-        if !said.contains(&hint) && report.exit != Exit::Interrupted {
-            session.printer().note(&format!("hint: {hint}"));
-            said.push(hint);
-        }
-    }
 }

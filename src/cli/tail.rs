@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Session, StreamArg};
+use super::shared::{Session, StreamArg};
 use crate::consume::{Batch, KinesisShards, Start, StartRule, Tail, TailEvent, TailOptions, full_shard_id};
 use crate::ui::Format;
 use ground::error::{Error, Result};
@@ -15,7 +15,7 @@ use ground::exit::Exit;
 
 use line::LineFormat;
 
-/// Both forms of the help end with the examples.
+/// The short and the long help end with the same examples.
 macro_rules! examples {
     () => {
         "\
@@ -23,32 +23,32 @@ Examples:
   streamctl tail
   streamctl tail --from trim -n 10
   streamctl tail --from 10m --no-follow -o json | jq .data
-  streamctl tail --from seq:3:49590338271490256608559692538361571095921575989136588898 -n 1"
+  streamctl tail --from seq:3:NUMBER -n 1      one record of shard 3"
     };
 }
 
-/// Read records as they arrive, or from any earlier place
+/// Read records as they arrive, or from an earlier position
 ///
-/// Reads every shard, each record once, in order within a shard and parents before children after a reshard.
+/// Reads all shards, and each record once: in order within a shard, and parents before children after a reshard.
 #[derive(Debug, Args)]
 #[command(after_help = examples!())]
 #[command(after_long_help = concat!("\
 Where to start (--from):
-  latest                      what arrives from now on
-  trim                        the oldest record there is
-  90s, 10m, 1h30m, 2d         so long ago
-  2026-11-21T10:00:00Z        at a time; without a zone it is UTC, without a time midnight
-  @1795255200                 at an epoch in seconds; with 12 digits or more, in milliseconds
-  seq:SHARD:NUMBER            at a record of one shard; seq:NUMBER with --shard
+  latest                      records that arrive from now on
+  trim                        the oldest record
+  90s, 10m, 1h30m, 2d         this long ago
+  2026-11-21T10:00:00Z        a time, in UTC unless it has a zone
+  @1795255200                 Unix time in seconds, or in ms (12 digits or more)
+  seq:SHARD:NUMBER            a record of one shard; seq:NUMBER with --shard
 
 Output:
-  (none)    a line a record: arrival (UTC), shard, partition key, data. JSON
-            stays on one line, control characters are escaped, data that is
-            no text is shown as base64:…
-  -o json   a JSON object a line: shard_id, sequence_number,
+  (none)    one line for each record: arrival (UTC), shard, partition key,
+            data. Control characters are escaped; binary data is shown as
+            base64:…
+  -o json   one JSON object for each record: shard_id, sequence_number,
             approximate_arrival_timestamp, partition_key, encryption_type (if
             encrypted), and data (text) or data_base64 (anything else)
-  -o text   each record's bytes as they are, and a line end
+  -o text   the bytes of each record and a line end
 
 Exit codes: 0 done, 1 failed, 4 target unreachable, 130 stopped with Ctrl-C.
 
@@ -57,21 +57,21 @@ pub struct TailArgs {
     #[command(flatten)]
     stream: StreamArg,
     /// Where to start: latest, trim, 10m, a time, @EPOCH or seq:SHARD:NUMBER
-    #[arg(long, value_name = "PLACE", default_value = "latest")]
+    #[arg(long, value_name = "POSITION", default_value = "latest")]
     from: String,
-    /// Read only this shard, by id or number (may be given several times)
+    /// Read only this shard, by id or number (repeatable)
     #[arg(long, value_name = "ID")]
     shard: Vec<String>,
     /// Stop after this many records
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Stop once everything is read that is there now
+    /// Stop at the end of the stream as it is now
     #[arg(long)]
     no_follow: bool,
 }
 
 pub(super) async fn run(args: TailArgs, session: &Session) -> Result<Exit> {
-    let stream = session.stream(&args.stream)?;
+    let stream = args.stream.resolve(session)?;
     let format = match session.printer().format() {
         Format::Table => LineFormat::People,
         Format::Json => LineFormat::Json,
@@ -131,14 +131,14 @@ fn shard_ids(named: &[String]) -> Result<Vec<String>> {
 struct Show<'a> {
     session: &'a Session,
     format: LineFormat,
-    /// Say when the tail is ready, for those who wait for something new.
+    /// Whether to print that the tail waits for new records.
     waiting: bool,
     /// Records still to be shown; `None` for all.
     left: Option<u64>,
     shown: u64,
-    /// Shards whose limit was already told of: they reach it again and again.
+    /// Shards whose throttling was reported: it is reported once.
     throttled: HashSet<Arc<str>>,
-    /// Shards that cannot be read at the moment; the first and the last of them are worth a sentence.
+    /// Shards that cannot be read at the moment. Only the first failure and the last recovery are reported.
     failing: HashSet<Arc<str>>,
 }
 
@@ -193,7 +193,7 @@ impl Show<'_> {
         let text = match event {
             TailEvent::Records(_) => return,
             TailEvent::Started if self.waiting => {
-                "Waiting for new records (--from trim shows those already there; Ctrl-C stops)".to_owned()
+                "Waiting for new records (--from trim shows the existing ones; Ctrl-C stops)".to_owned()
             }
             TailEvent::Started => return,
             TailEvent::Drained {
@@ -205,16 +205,14 @@ impl Show<'_> {
                     return;
                 }
                 format!(
-                    "{shard_id} is closed and read to its end; it goes on in {}",
+                    "{shard_id} is closed and read to its end; it continues in {}",
                     children.join(", ")
                 )
             }
             TailEvent::Drained { .. } => return,
             TailEvent::Throttled { shard_id } if !self.throttled.insert(Arc::clone(shard_id)) => return,
             TailEvent::Throttled { shard_id } => {
-                format!(
-                    "{shard_id} is at its limit of reads (5 a second for all readers): reading more slowly"
-                )
+                format!("{shard_id} is at its limit of 5 reads a second for all readers: reading more slowly")
             }
             TailEvent::Failing { shard_id, reason } => {
                 let first = self.failing.is_empty();
@@ -229,10 +227,10 @@ impl Show<'_> {
                 if !self.failing.is_empty() {
                     return;
                 }
-                "Reading again, from where it was".to_owned()
+                "Reading again from the last position".to_owned()
             }
             TailEvent::Expired { shard_id } => {
-                format!("{shard_id}: the iterator had expired; reading on where it was")
+                format!("{shard_id}: the iterator expired; reading on from the last position")
             }
         };
         self.session.printer().note(&text);

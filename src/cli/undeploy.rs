@@ -2,26 +2,26 @@
 
 use clap::Args;
 
-use super::Session;
-use super::deploy::{FunctionPart, OWN, name_own};
-use super::destroy::delete;
-use super::template::PartArgs;
+use super::shared::Session;
+use super::shared::function::{OWN, name_own};
+use super::shared::pipeline::delete;
+use super::shared::template::PartArgs;
 use crate::functions::bundle;
-use crate::pipeline::Draft;
 use crate::pipeline::resources::Kinds;
+use crate::pipeline::{Draft, FunctionPart};
 use ground::error::Result;
 use ground::exit::Exit;
 
-/// Delete a function with its role, log group and event source mappings
+/// Delete a function, its role, log group and event source mappings
 ///
-/// Data stays: streams, tables, buckets and queues are deleted by `destroy` only. What streamctl did not make for this
-/// function is kept, unless --adopt is given.
+/// Data is kept: only `destroy` deletes streams, tables, buckets and queues. A resource that streamctl did not create for
+/// this function is kept, unless --adopt is given.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  streamctl undeploy retail-processor          list what goes, ask, delete, check
+  streamctl undeploy retail-processor          list, confirm, delete, check
   streamctl undeploy scorer --yes              a function of your own
-  streamctl undeploy scorer --dry-run          only list what would go")]
+  streamctl undeploy scorer --dry-run          only list what would be deleted")]
 pub struct UndeployArgs {
     /// A bundled handler, or the name of a function of your own
     #[arg(value_name = "HANDLER|NAME")]
@@ -31,7 +31,7 @@ pub struct UndeployArgs {
     /// Only list what would be deleted
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
 }
@@ -49,11 +49,7 @@ pub(super) async fn run(args: UndeployArgs, session: &Session) -> Result<Exit> {
             Draft::new(manifest, request)?
         }
     };
-    let context = if args.dry_run {
-        session.context().await?
-    } else {
-        session.context_for_change().await?
-    };
+    let context = session.context_for_change_unless(args.dry_run).await?;
     let kinds = Kinds::new(context).await?;
     let pipeline = draft.bind(&kinds)?;
     let name = format!("the function of {}", args.name);

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use super::Session;
-use super::template::TemplateArgs;
+use super::shared::Session;
+use super::shared::template::TemplateArgs;
 use crate::pipeline::CheckState;
 use crate::pipeline::follow::Services;
 use crate::pipeline::resources::Kinds;
@@ -11,18 +11,17 @@ use crate::ui::apply::ApplyProgress;
 use ground::error::Result;
 use ground::exit::Exit;
 
-/// Check that what setup made is there and works
+/// Check that what setup created exists and works
 ///
-/// Puts one record, unless --no-put is given: with the partition key verification-test, or, where the template has a
-/// function, a marked event that is followed to its table, bucket and log and deleted there. Exit 5 when a check finds
-/// a fault.
+/// Puts one record, unless --no-put is given. Where the template has a function, the record is a marked event: verify
+/// waits until it is in the table, bucket and log, and deletes it there. Exits with 5 when a check finds a fault.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   streamctl verify
   streamctl verify --stream orders --no-put
   streamctl verify retail              follow an event through the pipeline
-  streamctl verify -o json             for a script; exit 5 means a fault")]
+  streamctl verify -o json             for scripts; exit 5 means a fault")]
 pub struct VerifyArgs {
     #[command(flatten)]
     template: TemplateArgs,
@@ -34,13 +33,9 @@ pub struct VerifyArgs {
 pub(super) async fn run(args: VerifyArgs, session: &Session) -> Result<Exit> {
     let printer = session.printer();
     let draft = args.template.draft(session, None, false)?;
-    // What puts a record says where; what only looks does not.
+    // Only a run that puts a record changes something.
     let follows = draft.manifest().verify.is_some() && !args.no_put;
-    let context = if follows {
-        session.context_for_change().await?
-    } else {
-        session.context().await?
-    };
+    let context = session.context_for_change_unless(!follows).await?;
     let kinds = Kinds::new(context).await?;
     let pipeline = draft.bind(&kinds)?;
     let report = if follows {
@@ -70,9 +65,9 @@ pub(super) async fn run(args: VerifyArgs, session: &Session) -> Result<Exit> {
     }
     let word = if faults == 1 { "fault" } else { "faults" };
     printer.warn(&format!(
-        "{}: {faults} {word}; `streamctl setup{}` mends what is missing or changed",
+        "{}: {faults} {word}; `streamctl setup{}` repairs what is missing or changed",
         report.pipeline,
-        args.template.as_typed_in_full(session)
+        args.template.command_args_with_parameters(session)
     ));
     Ok(Exit::Faults)
 }

@@ -36,7 +36,6 @@ macro_rules! bundle {
     };
 }
 
-/// The default one first.
 const BUNDLED: &[Bundled] = &[
     bundle!("stream": "events.json"),
     bundle!("concert": "events.json"),
@@ -46,7 +45,7 @@ const BUNDLED: &[Bundled] = &[
     bundle!("retail": "events.json", "dashboard.json"),
 ];
 
-/// The bundled templates.
+/// The bundled templates, the default one first.
 pub fn bundled() -> impl Iterator<Item = &'static Bundled> {
     BUNDLED.iter()
 }
@@ -64,6 +63,13 @@ pub struct Head {
 }
 
 impl Bundled {
+    /// What it makes, in one line. Reads that line of the manifest and no more: help texts are made at each start.
+    pub fn description(&self) -> &'static str {
+        let mut lines = self.manifest.lines();
+        let line = lines.find_map(|line| line.strip_prefix("description = \""));
+        line.and_then(|line| line.strip_suffix('"')).unwrap_or_default()
+    }
+
     /// What it says of itself.
     ///
     /// # Errors

@@ -1,9 +1,9 @@
-//! How a pipeline's plan, its run and its checks look; and its progress, one line for each resource.
+//! Output of a pipeline's plan, run and checks, and its progress with one line for each resource.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::report::{Report, table};
+use super::report::{Report, lines, table};
 use super::{Printer, Step, Style};
 use crate::pipeline::CheckState;
 use crate::pipeline::apply::RunReport;
@@ -14,14 +14,13 @@ use crate::pipeline::verify::VerifyReport;
 /// The longest title of a check that makes its column wider.
 const LONGEST_TITLE: usize = 16;
 
-/// Shows what happens to each resource: a moving line on a terminal, else a line for each step that begins and each failure.
+/// Shows the progress of each resource: a spinner on a terminal, else a line for each step and each failure.
 pub struct ApplyProgress<'a> {
     printer: &'a Printer,
     lines: Mutex<HashMap<String, Step>>,
 }
 
 impl<'a> ApplyProgress<'a> {
-    /// Progress on `printer`'s stderr.
     pub fn new(printer: &'a Printer) -> Self {
         Self {
             printer,
@@ -29,7 +28,6 @@ impl<'a> ApplyProgress<'a> {
         }
     }
 
-    /// Shows `event`.
     pub fn show(&self, event: &Event) {
         let title = format!("{} {}", event.kind.replace('_', " "), event.name);
         if self.printer.progress().is_hidden() {
@@ -40,7 +38,7 @@ impl<'a> ApplyProgress<'a> {
         }
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         match &event.what {
-            // What needs nothing does not flash by.
+            // No line for a resource that needs no change.
             What::Finished(Outcome::Unchanged | Outcome::Absent, _) if !lines.contains_key(&event.id) => {}
             What::Doing(text) | What::Waiting(text) => {
                 let line = lines
@@ -58,7 +56,7 @@ impl<'a> ApplyProgress<'a> {
     }
 }
 
-/// The event as a line of its own. Waiting is not worth one, and what went well is in the table that follows.
+/// The event as a line. `None` for waiting and success: the final table shows successes.
 fn in_words(what: &What) -> Option<String> {
     match what {
         What::Doing(text) => Some(text.clone()),
@@ -76,7 +74,7 @@ fn finished(outcome: Outcome, detail: &str) -> String {
     }
 }
 
-/// The changes of one resource, a line each.
+/// The changes of one resource, one on each line.
 fn changes(resource: &PlannedReport) -> String {
     if resource.action == Action::Create || resource.changes.is_empty() {
         return resource.detail.clone();
@@ -133,11 +131,11 @@ impl Report for RunReport {
 }
 
 impl Report for VerifyReport {
-    /// Each resource as a heading and its checks below it, so that a long name takes no room from what was found.
+    /// Each resource is a heading with its checks below, so that long names do not narrow the details.
     fn table(&self, _style: &Style) -> String {
         let checks = || self.resources.iter().flat_map(|one| &one.checks);
         let width = |text: &str| text.chars().count();
-        // A longer title has its line for itself.
+        // A longer title has its own line.
         let titles = checks().map(|check| width(&check.check));
         let title = titles.filter(|&title| title <= LONGEST_TITLE).max().unwrap_or(0);
         let states = checks().map(|check| width(word(check.state))).max().unwrap_or(0);
@@ -181,7 +179,7 @@ impl Report for VerifyReport {
     }
 }
 
-/// A row of a table whose last column takes what the narrow ones before it leave.
+/// A row of a table whose last column takes the remaining width.
 struct Row {
     narrow: Vec<String>,
     /// Lines of the last column, of any length.
@@ -200,13 +198,13 @@ impl Row {
     }
 }
 
-/// A resource's name, and beneath it what there is to say of it.
+/// The name of a resource and the details below it.
 fn named(name: &str, detail: &str) -> Vec<String> {
     let detail = detail.lines().map(str::to_owned);
     std::iter::once(name.to_owned()).chain(detail).collect()
 }
 
-/// A table that breaks its last column between words only: names and ARNs stay in one piece, to be copied.
+/// A table that breaks its last column at spaces only, so that names and ARNs can be copied.
 fn rows<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = Row>) -> String {
     let heading = Row {
         narrow: headings[..N - 1].iter().map(|&word| word.to_owned()).collect(),
@@ -249,10 +247,6 @@ fn word(state: CheckState) -> &'static str {
         CheckState::Caution => "caution",
         CheckState::Fault => "FAULT",
     }
-}
-
-fn lines(rows: impl Iterator<Item = Vec<String>>) -> String {
-    rows.map(|row| row.join("\t")).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Progress on stderr with indicatif; nothing at all where stderr is no terminal.
+//! Progress on stderr with indicatif. Hidden if stderr is not a terminal.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,13 +29,11 @@ impl Progress {
         }
     }
 
-    /// Whether progress is shown to anyone.
     pub fn is_hidden(&self) -> bool {
         self.hidden
     }
 
-    /// Leaves the lines drawn so far to the terminal: what follows on stdout stands below them and stays there.
-    /// Without it, the next message would be drawn over what stdout wrote.
+    /// Ends the lines drawn so far. Otherwise the next progress update would overwrite output on stdout.
     pub(super) fn settle(&self) {
         if !self.hidden {
             *self.lock() = on_stderr(false);
@@ -71,7 +69,7 @@ impl Progress {
         Step { bar, name }
     }
 
-    /// Runs `print` with the lines out of the way.
+    /// Runs `print` with the lines hidden.
     pub fn suspend<R>(&self, print: impl FnOnce() -> R) -> R {
         let lines = self.lock().clone();
         lines.suspend(print)
@@ -79,28 +77,26 @@ impl Progress {
 }
 
 impl Step {
-    /// The name it was made with.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Says what is being done now.
+    /// Shows what is being done.
     pub fn message(&self, text: impl Into<String>) {
         self.bar.set_message(harmless(&text.into()).into_owned());
     }
 
-    /// Moves a counting line to `position`.
     pub fn position(&self, position: u64) {
         self.bar.set_position(position);
     }
 
-    /// Leaves the line with its last word, such as "created".
+    /// Ends the line with a final message, such as "created".
     pub fn finish(&self, text: impl Into<String>) {
         self.bar.set_style(template("  {prefix}  {wide_msg}"));
         self.bar.finish_with_message(harmless(&text.into()).into_owned());
     }
 
-    /// Takes the line away.
+    /// Removes the line.
     pub fn clear(&self) {
         self.bar.finish_and_clear();
     }
@@ -115,6 +111,6 @@ fn on_stderr(hidden: bool) -> MultiProgress {
 }
 
 fn template(text: &str) -> ProgressStyle {
-    // The templates are literals of this file; a mistake in one shows as the default style, not as a panic.
+    // The templates are literals of this file. A wrong one shows as the default style.
     ProgressStyle::with_template(text).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

@@ -1,12 +1,12 @@
-//! What a command has to say at its end, in every output format.
+//! The result of a command, in all output formats.
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use super::Style;
 
-/// `-o`: the shape of reports.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+/// The format of reports.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Format {
     /// For people: tables and sentences.
     #[default]
@@ -19,7 +19,7 @@ pub enum Format {
     Text,
 }
 
-/// A command's result. Its `Serialize` form is a stable contract with scripts.
+/// The result of a command. Its `Serialize` form is a stable contract with scripts.
 pub trait Report: Serialize {
     /// The form for people.
     fn table(&self, style: &Style) -> String;
@@ -28,7 +28,7 @@ pub trait Report: Serialize {
     fn text(&self) -> String;
 }
 
-/// A table in the house style: no lines at all, wrapped to the terminal's width (80 where there is none).
+/// A table without borders, as wide as the terminal, or 80 columns.
 pub fn table<H: Into<comfy_table::Cell>>(headings: impl IntoIterator<Item = H>) -> Table {
     let mut table = Table::new();
     table
@@ -49,7 +49,18 @@ pub fn table<H: Into<comfy_table::Cell>>(headings: impl IntoIterator<Item = H>) 
     table
 }
 
-/// Breaks `text` at spaces into lines of at most `width` characters; a longer word has a line for itself.
+/// Tab-separated values, one line for each row: the form of [`Report::text`].
+pub fn lines<R: AsRef<[String]>>(rows: impl IntoIterator<Item = R>) -> String {
+    let lines = rows.into_iter().map(|row| row.as_ref().join("\t"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// `value`, or `-` if there is none.
+pub fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// Breaks `text` at spaces into lines of at most `width` characters. A longer word has its own line.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {

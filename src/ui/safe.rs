@@ -1,11 +1,9 @@
-//! Text of others made safe to show: names, tags, messages and records come from a service, and a terminal obeys what
-//! it is given.
+//! Escapes text that comes from a service (names, tags, messages, records): terminals act on control characters.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// `text` on one line, without anything that a terminal would obey or that would make it read as another: control
-/// characters, line separators, and marks that change the direction of writing are escaped.
+/// `text` on one line. Control characters, line separators and marks that change the direction of writing are escaped.
 pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -20,7 +18,7 @@ pub fn visible(text: &str) -> String {
     shown
 }
 
-/// `text` of several lines and columns with all else escaped as by [`visible`]; our own colours stay.
+/// [`visible`] for text with lines, tabs and colours, which are kept.
 pub(super) fn harmless(text: &str) -> Cow<'_, str> {
     let stays = |c: char| matches!(c, '\n' | '\t') || !is_harmful(c);
     if text.chars().all(stays) {

@@ -1,16 +1,16 @@
 //! A row of numbers as a row of bars.
 
-/// What bars are drawn with.
+/// Characters of the bars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Glyphs {
     /// `▁▂▃▄▅▆▇█`.
     Blocks,
-    /// `_.:-=+*#`, where the terminal may not know more than ASCII.
+    /// `_.:-=+*#`, for terminals without UTF-8.
     Ascii,
 }
 
 impl Glyphs {
-    /// What this process's locale and terminal allow.
+    /// The characters for the locale and terminal of this process.
     pub fn detect() -> Self {
         Self::from_env(&|name| std::env::var(name).ok())
     }
@@ -31,7 +31,7 @@ impl Glyphs {
         if utf8 { Self::Blocks } else { Self::Ascii }
     }
 
-    /// What stands for "no data".
+    /// The mark for "no data".
     pub fn nothing(self) -> &'static str {
         match self {
             Self::Blocks => "–",
@@ -52,8 +52,8 @@ pub fn values_per_mark(values: usize, width: usize) -> usize {
     values.div_ceil(width.max(1)).max(1)
 }
 
-/// `values` in at most `width` marks, from zero to the largest; a mark shows the largest value it stands for, and a
-/// gap where there is none.
+/// `values` in at most `width` marks, scaled from zero to the largest. A mark shows the largest of its values, or a gap if
+/// it has none.
 pub fn sparkline(values: &[Option<f64>], width: usize, glyphs: Glyphs) -> String {
     let known = values.iter().flatten().copied();
     let largest = known.fold(0.0, f64::max);
@@ -65,7 +65,7 @@ pub fn sparkline(values: &[Option<f64>], width: usize, glyphs: Glyphs) -> String
         if largest <= 0.0 || value <= 0.0 {
             return bars[0];
         }
-        // What is there at all is told from nothing.
+        // A small value must differ from zero.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 7")]
         let height = (value / largest * 7.0).ceil() as usize;
         bars[height.clamp(1, 7)]

@@ -1,13 +1,13 @@
-//! "Next:": command lines to copy, and what each does.
+//! Command lines to copy: the list "Next:" of suggested commands, and quoting for a shell.
 
-/// How far a line may go.
+/// Maximum width of a line.
 const WIDTH: usize = 80;
 const INDENT: usize = 2;
-/// The blank between a command and what it does.
+/// Spaces between a command and its description.
 const GAP: usize = 3;
 
-/// `steps`, each a command line and what it does, with the words one below the other. A command that is too long goes
-/// on in the next line, as a shell reads it.
+/// Formats `steps` (command line and description) in two columns. A command that is too long continues on the next line
+/// after a backslash.
 pub fn next_steps(steps: &[(String, &str)]) -> String {
     let broken: Vec<(Vec<String>, &str)> = steps
         .iter()
@@ -21,12 +21,24 @@ pub fn next_steps(steps: &[(String, &str)]) -> String {
         for line in before {
             text.push_str(&format!("\n{:INDENT$}{line} \\", ""));
         }
-        // The words of others must not push this one's over the edge.
+        // Longer commands must not push this description past the width.
         let most = WIDTH.saturating_sub(INDENT + GAP + what.chars().count());
         let column = column.min(most).max(last.chars().count());
         text.push_str(&format!("\n{:INDENT$}{last:column$}{:GAP$}{what}", "", ""));
     }
     text
+}
+
+/// Quotes `text` for a POSIX shell.
+pub fn shell_quoted(text: &str) -> String {
+    let plain = !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_./:@%+=,".contains(&b));
+    if plain {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// `command` in one line if it fits beside `what`, else broken before its flags.
@@ -87,5 +99,13 @@ mod tests {
               --partition-key-field userId   send them
           streamctl verify retail            follow an event
         ");
+    }
+
+    #[test]
+    fn what_a_shell_would_read_is_quoted() {
+        assert_eq!(shell_quoted("http://127.0.0.1:4566"), "http://127.0.0.1:4566");
+        assert_eq!(shell_quoted(""), "''");
+        assert_eq!(shell_quoted("a b"), "'a b'");
+        assert_eq!(shell_quoted("it's $HOME"), r"'it'\''s $HOME'");
     }
 }

@@ -1,8 +1,8 @@
-//! Colours, and whether to use them. Nothing may depend on colour to be understood.
+//! Colours. Output must be understandable without them.
 
 use anstyle::{AnsiColor, Effects, Style as Ansi};
 
-/// Colours for both streams; each is off where the stream is no terminal or the user says so.
+/// Colours for stdout and stderr. Each can be off.
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
     stdout: bool,
@@ -10,12 +10,11 @@ pub struct Style {
 }
 
 impl Style {
-    /// `stdout` and `stderr` say whether the stream takes colour.
+    /// `stdout` and `stderr` tell whether the stream has colours.
     pub fn new(stdout: bool, stderr: bool) -> Self {
         Self { stdout, stderr }
     }
 
-    /// No colour at all.
     pub fn plain() -> Self {
         Self::new(false, false)
     }

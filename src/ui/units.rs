@@ -1,4 +1,8 @@
-//! Numbers as people read them.
+//! Numbers and times as people read them.
+
+use jiff::Timestamp;
+
+use super::or_dash;
 
 use std::time::Duration;
 
@@ -49,6 +53,16 @@ pub fn milliseconds(ms: f64) -> String {
         Ok(length) => duration::measured(length),
         Err(_) => "–".to_owned(),
     }
+}
+
+/// A time to the second: `2026-01-01 12:30:00 UTC`.
+pub fn time(time: Option<Timestamp>) -> String {
+    or_dash(time.map(|time| time.strftime("%Y-%m-%d %H:%M:%S UTC")))
+}
+
+/// Milliseconds since the epoch in RFC 3339: `2026-01-01T12:30:00.000Z`.
+pub fn rfc3339(ms: i64) -> String {
+    Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"))
 }
 
 #[cfg(test)]

@@ -287,7 +287,7 @@ fn a_mapping_is_made_changed_in_place_stopped_and_taken_away() {
     let dry = run(&cloud, ["attach", "scorer", "--stream", "orders", "--dry-run"]);
     assert!(
         dry.stderr
-            .contains("For it, role function-scorer may read orders\n"),
+            .contains("For this, role function-scorer may read orders\n"),
         "{}",
         dry.stderr
     );

@@ -202,7 +202,7 @@ fn everything_twice() {
     home.run(&["local", "start", "--port", "0"]);
     let again = home.run(&["local", "start", "--port", "0", "--enforce-limits"]);
     assert!(again.status.success(), "{again:?}");
-    assert!(text(&again.stderr).contains("was running already"), "{again:?}");
+    assert!(text(&again.stderr).contains("is running already"), "{again:?}");
     let env = || home.run(&["local", "env"]);
     assert_eq!(env().stdout, env().stdout);
     for _ in 0..2 {

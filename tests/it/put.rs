@@ -267,7 +267,7 @@ fn over_the_limit_of_a_shard_nothing_is_lost() {
     // 1,000 records a second.
     assert!(answer["elapsed_seconds"].as_f64().unwrap() > 2.0, "{answer}");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("The stream was at its limit at times"), "{said}");
+    assert!(said.contains("The stream reached its limit at times"), "{said}");
     assert_eq!(sorted(cloud.records(STREAM)), all);
     assert!(!cloud.path().join("many.ndjson.failed.ndjson").exists());
 }

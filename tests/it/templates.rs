@@ -63,8 +63,8 @@ fn init_overwrites_only_when_told() {
     std::fs::write(machine.path().join("shop.toml"), "mine").unwrap();
     let refusal = machine.fails(2, ["init", "stream", "--to", "shop.toml"]);
     assert_snapshot!(refusal, @r#"
-    error: shop.toml, events.json is there already
-    hint: nothing was written; choose another place with --to, or overwrite with --force
+    error: shop.toml, events.json exists already
+    hint: nothing was written; choose another path with --to, or overwrite with --force
     "#);
     let mine = std::fs::read_to_string(machine.path().join("shop.toml")).unwrap();
     assert_eq!(mine, "mine");
@@ -88,16 +88,12 @@ fn templates_are_listed() {
     let machine = Machine::new();
     assert_snapshot!(machine.ok(["init"]), @r#"
     TEMPLATE  WHAT IT MAKES
-    stream    A data stream with encryption, monitoring, tags and an access policy
-    concert   Concert data from APIs: the stream of `stream`, and the function that
-              stores what comes, normalised
+    stream    A stream with encryption, monitoring, tags and an access policy
+    concert   A stream, and a function that stores concert data in a bucket
     function  One Lambda function of your own, with its role and its logs
-    prices    Product price updates: a stream, a table of products, and the
-              function that sets their prices
-    realtime  Sensor and clickstream metrics: a stream, an archive in a bucket, and
-              sums in a table
-    retail    Scored customer events: a stream, a table, metrics, alarms and a
-              dashboard
+    prices    A stream, a table of products, and a function that sets their prices
+    realtime  A stream of readings, archived in a bucket, summed up in a table
+    retail    A stream of customer events, scored in a table; alarms, dashboard
     "#);
     let listed = machine.json(["init"]);
     let names: Vec<&str> = listed

@@ -41,7 +41,9 @@ fn a_deleted_stream_is_a_fault() {
     let outputs = run(&cloud, ["outputs"]);
     assert_eq!(outputs.code, 0);
     assert!(
-        outputs.stderr.contains("stream concert-data-stream is not there"),
+        outputs
+            .stderr
+            .contains("stream concert-data-stream does not exist"),
         "{}",
         outputs.stderr
     );

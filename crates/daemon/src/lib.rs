@@ -11,6 +11,7 @@ pub mod home;
 mod launch;
 mod options;
 pub mod protocol;
+mod services;
 
 use std::path::Path;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 
 pub use launch::{StartOptions, Started, start};
 pub use options::{Options, RunOptions};
+pub use services::SERVICES;
 
 use ground::backoff::{self, Backoff, Look};
 use ground::duration;

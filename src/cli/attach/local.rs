@@ -1,4 +1,4 @@
-//! `streamctl attach --local`: code that runs here, on the records of a real stream.
+//! `streamctl attach --local`: runs code on this machine, on the records of a stream.
 
 use std::fs::File;
 use std::io::Write;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::AttachArgs;
-use crate::cli::Session;
+use crate::cli::shared::Session;
 use crate::consume::{KinesisShards, Start, Tail, TailEvent, TailOptions, TailRecord};
 use crate::functions::consumer::{Event, Policy, Totals, consume};
 use crate::functions::event::Source;
@@ -20,10 +20,10 @@ use ground::platform;
 
 /// Runs until Ctrl-C.
 pub(super) async fn run(args: &AttachArgs, code: &str, session: &Session) -> Result<Exit> {
-    let refused = args.settings.only_of_the_service();
+    let refused = args.settings.unsupported_here();
     if !refused.is_empty() {
         return Err(
-            Error::usage(format!("{} cannot be followed here", refused.join(", ")))
+            Error::usage(format!("--local does not support {}", refused.join(", ")))
                 .hint("leave it out, or deploy the code and attach the function"),
         );
     }
@@ -77,7 +77,7 @@ fn start(settings: &Settings) -> Start {
     }
 }
 
-/// Settings are checked before: what does not fit is not there.
+/// The settings were checked before: values out of range do not occur.
 fn policy(settings: &Settings) -> Policy {
     let seconds = |value: i64| u64::try_from(value).ok().map(Duration::from_secs);
     Policy {
@@ -148,7 +148,7 @@ fn counted(records: u64) -> String {
     units::counted(records, "record")
 }
 
-/// The file of records given up, in the put-records shape; made only when there is one.
+/// The file of failed records, in the put-records format. It is created with the first record.
 struct FailedFile {
     path: PathBuf,
     open: Option<File>,
@@ -168,9 +168,9 @@ impl FailedFile {
         }
     }
 
-    /// Keeps records; nothing goes on where they cannot be kept.
+    /// Writes records. The run ends if they cannot be written.
     fn keep(&mut self, records: &[TailRecord]) -> Result<()> {
-        let what = || format!("could not keep the records given up in {}", self.path.display());
+        let what = || format!("could not write the failed records to {}", self.path.display());
         let mut file = match self.open.take() {
             Some(file) => file,
             None => platform::private_file()

@@ -1,4 +1,4 @@
-//! What `attach` did to a mapping.
+//! The result of `attach`.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use crate::functions::mapping::{Difference, Mapping, Settings, resource_name};
 use crate::ui::{Report, Style, table};
 use ground::error::{Error, Result};
 
-/// The result. A stable contract with scripts.
+/// A stable contract with scripts.
 #[derive(Debug, Serialize)]
 pub(super) struct AttachReport {
     function: String,
@@ -20,10 +20,10 @@ pub(super) struct AttachReport {
 }
 
 impl AttachReport {
-    /// What is to be done where `there` is.
+    /// The planned change, where `there` is the existing mapping.
     ///
     /// # Errors
-    /// Exit 2 for a starting position that cannot change any more.
+    /// Exit 2 for another starting position: it cannot change.
     pub(super) fn new(
         function: &str,
         stream_arn: &str,
@@ -33,10 +33,10 @@ impl AttachReport {
         let stream = resource_name(stream_arn).to_owned();
         if let Some((found, asked)) = there.and_then(|there| wanted.other_start(&there.settings)) {
             return Err(Error::usage(format!(
-                "{function} began to read {stream} at {found}, and cannot begin at {asked} any more"
+                "{function} started to read {stream} at {found}; the starting position cannot change to {asked}"
             ))
             .hint(format!(
-                "`streamctl detach {function} --stream {stream}` first: attached again, it begins anew"
+                "run `streamctl detach {function} --stream {stream}` first, then attach it again"
             )));
         }
         let changes = there
@@ -57,7 +57,7 @@ impl AttachReport {
         })
     }
 
-    /// Takes in what came of it.
+    /// Takes over the state after the change.
     pub(super) fn settle(&mut self, settled: &Mapping) {
         self.id = Some(settled.id.clone());
         self.state = Some(settled.state.clone());
@@ -75,8 +75,8 @@ impl Report for AttachReport {
         let state = self.state.as_deref().unwrap_or("not made").to_lowercase();
         let head = match self.action {
             "create" => format!("{function} reads {stream} ({state})"),
-            "update" => format!("{function} reads {stream} with other settings ({state})"),
-            _ => format!("{function} reads {stream} as asked for ({state})"),
+            "update" => format!("{function} reads {stream} with new settings ({state})"),
+            _ => format!("{function} reads {stream}, nothing changed ({state})"),
         };
         let mut rows = table(["SETTING", "VALUE"]);
         for (name, value) in self.settings.in_words() {
@@ -129,7 +129,7 @@ mod tests {
         };
         let report = AttachReport::new("scorer", STREAM, Some(&there()), &wanted).unwrap();
         insta::assert_snapshot!(report.table(&Style::new(false, false)), @r"
-        scorer reads orders with other settings (enabled)
+        scorer reads orders with new settings (enabled)
 
         SETTING            VALUE
         batch size         100
@@ -148,7 +148,7 @@ mod tests {
             ..Settings::default()
         };
         let error = AttachReport::new("scorer", STREAM, Some(&there()), &wanted).unwrap_err();
-        insta::assert_snapshot!(error, @"scorer began to read orders at latest, and cannot begin at trim any more");
+        insta::assert_snapshot!(error, @"scorer started to read orders at latest; the starting position cannot change to trim");
         let report = AttachReport::new("scorer", STREAM, None, &wanted).unwrap();
         assert_eq!(report.text(), "scorer\torders\tcreate\t-\t-");
     }

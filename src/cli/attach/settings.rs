@@ -5,22 +5,22 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde_json::Value;
 
-use crate::cli::duration::{SECONDS, seconds};
+use crate::cli::shared::duration::{SECONDS, seconds};
 use crate::context::Context;
 use crate::functions::mapping::{Settings, StartingPosition};
 use ground::error::{Error, Result};
 
-/// What can be set of a mapping. What is not named stays as it is, or takes AWS's default on a new one.
+/// Settings of a mapping. A setting that is not given does not change; a new mapping takes AWS's default.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Settings")]
 pub(super) struct SettingArgs {
-    /// Records of a batch at most: 1 to 10000 [AWS: 100]
+    /// Maximum number of records in a batch: 1 to 10000 [AWS: 100]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     batch_size: Option<i64>,
     /// How long a batch is gathered: 0s to 5m [AWS: 0s]
     #[arg(long, value_name = "TIME", value_parser = seconds::<i64>(SECONDS))]
     window: Option<i64>,
-    /// Batches of one shard at the same time: 1 to 10 [AWS: 1]
+    /// Concurrent batches of one shard: 1 to 10 [AWS: 1]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     parallelization: Option<i64>,
     /// Retries of a failed batch: 0 to 10000, -1 without end [AWS: -1]
@@ -35,34 +35,34 @@ pub(super) struct SettingArgs {
     /// Do not split a failed batch
     #[arg(long)]
     no_bisect: bool,
-    /// Read the function's answer as a report of failed records
+    /// Read the function's response as a report of failed records
     #[arg(long, overrides_with = "no_partial_failures")]
     partial_failures: bool,
-    /// Take any answer as a success
+    /// Any response of the function is a success
     #[arg(long)]
     no_partial_failures: bool,
     /// Length of a tumbling window: 0s (none) to 15m
     #[arg(long, value_name = "TIME", value_parser = seconds::<i64>(SECONDS))]
     tumbling_window: Option<i64>,
     /// Where a new mapping begins: latest, trim or a time such as 2026-11-21T10:00:00Z [default: latest]
-    #[arg(long, value_name = "PLACE", value_parser = start)]
+    #[arg(long, value_name = "POSITION", value_parser = start)]
     from: Option<StartingPosition>,
-    /// Who is told of records given up: an ARN, queue:NAME, topic:NAME, bucket:NAME or none
+    /// Destination of discarded batches: an ARN, queue:NAME, topic:NAME, bucket:NAME or none
     #[arg(long, value_name = "DESTINATION")]
     on_failure: Option<String>,
-    /// Only records that match this pattern (repeatable); `none` takes all filters away
+    /// Only records that match this pattern (repeatable); `none` removes all filters
     #[arg(long, value_name = "JSON")]
     filter: Vec<String>,
-    /// Read no records until it is enabled
+    /// Disable the mapping
     #[arg(long, overrides_with = "enabled")]
     disabled: bool,
-    /// Read records (again)
+    /// Enable the mapping
     #[arg(long)]
     enabled: bool,
 }
 
 impl SettingArgs {
-    /// As settings, whose ranges are still to be checked.
+    /// The settings. Their ranges are not checked.
     ///
     /// # Errors
     /// Exit 2 for a destination that makes no sense.
@@ -74,7 +74,7 @@ impl SettingArgs {
         Ok(settings)
     }
 
-    /// Checks all that can be checked without a call.
+    /// Checks what can be checked without a call.
     ///
     /// # Errors
     /// Exit 2 with every bad value at once.
@@ -82,8 +82,8 @@ impl SettingArgs {
         self.without_destination().check()
     }
 
-    /// Settings that only the service knows to follow.
-    pub(super) fn only_of_the_service(&self) -> Vec<&'static str> {
+    /// The flags that are given and that only Lambda supports, not `--local`.
+    pub(super) fn unsupported_here(&self) -> Vec<&'static str> {
         [
             ("--parallelization", self.parallelization.is_some()),
             ("--tumbling-window", self.tumbling_window.is_some()),
@@ -126,7 +126,7 @@ impl SettingArgs {
 /// Settings as properties of a resource of the kind `event_source_mapping`.
 ///
 /// # Errors
-/// When they cannot be written; no settings make it so.
+/// When they cannot be serialised, which does not happen.
 pub(super) fn properties(settings: &Settings) -> Result<BTreeMap<String, Value>> {
     let value = serde_json::to_value(settings)
         .map_err(|error| Error::failed("could not write the settings").cause(error))?;
@@ -143,7 +143,7 @@ pub(super) fn properties(settings: &Settings) -> Result<BTreeMap<String, Value>>
     Ok(properties)
 }
 
-/// The ARN that a destination means; empty for `none`.
+/// The ARN of a destination; empty for `none`.
 async fn destination(context: &Context, text: &str) -> Result<String> {
     if text == "none" || text.starts_with("arn:") {
         return Ok(text.trim_start_matches("none").to_owned());
@@ -159,7 +159,7 @@ async fn destination(context: &Context, text: &str) -> Result<String> {
             context.account().await?
         )),
         Some(("bucket", name)) => Ok(format!("arn:{partition}:s3:::{name}")),
-        _ => Err(Error::usage(format!("{text:?} is no destination"))
+        _ => Err(Error::usage(format!("{text:?} is not a valid destination"))
             .hint("use queue:NAME, topic:NAME, bucket:NAME, an ARN, or none")),
     }
 }

@@ -1,8 +1,8 @@
-//! What the tour would have cost so far, had it been on AWS.
+//! An estimate of what the demo would cost on AWS.
 
 use serde_json::value::RawValue;
 
-use crate::cli::Session;
+use crate::cli::shared::Session;
 use crate::cost::{self, Estimate, Mode, Usage};
 use crate::stream;
 use crate::ui;

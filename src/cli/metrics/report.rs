@@ -1,4 +1,4 @@
-//! The figures as a table with bars, as JSON and as lines.
+//! Metrics as a table with bars, as JSON and as lines.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub(in crate::cli) struct MetricsReport {
     glyphs: Glyphs,
 }
 
-/// The JSON form.
+/// The JSON form, a stable contract with scripts.
 #[derive(Serialize)]
 struct Shape<'a> {
     stream: &'a str,
@@ -65,7 +65,6 @@ struct PointShape {
 }
 
 impl MetricsReport {
-    /// A report drawn with what the terminal allows.
     pub(in crate::cli) fn new(metrics: StreamMetrics) -> Self {
         Self {
             metrics,
@@ -90,20 +89,24 @@ impl MetricsReport {
         }
     }
 
+    /// Label, value and peak of each series that is shown.
+    fn rows(&self) -> Vec<(&Series, [String; 3])> {
+        let cells = |series: &Series| {
+            let nothing = self.glyphs.nothing();
+            [
+                series.spec.label.to_owned(),
+                value(series).unwrap_or_else(|| nothing.to_owned()),
+                peak(series, &self.metrics.window).unwrap_or_default(),
+            ]
+        };
+        let series = shown(&self.metrics.series);
+        series.map(|series| (series, cells(series))).collect()
+    }
+
     /// The table, `width` columns wide at most.
     fn draw(&self, style: &Style, width: usize) -> String {
         let metrics = &self.metrics;
-        let nothing = self.glyphs.nothing();
-        let rows: Vec<(&Series, [String; 3])> = shown(&metrics.series)
-            .map(|series| {
-                let label = series.spec.label.to_owned();
-                let value = value(series).unwrap_or_else(|| nothing.to_owned());
-                (
-                    series,
-                    [label, value, peak(series, &metrics.window).unwrap_or_default()],
-                )
-            })
-            .collect();
+        let rows = self.rows();
         // Each column has a margin of two.
         let columns = [0, 1, 2].map(|column| {
             let widths = rows.iter().map(|(_, cells)| cells[column].chars().count());

@@ -1,4 +1,4 @@
-//! The file of records that were read but not acknowledged, made only when there is one.
+//! The file of records that were read but not acknowledged. It is created with the first such record.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -11,38 +11,39 @@ use crate::record::{Record, to_entry_json};
 use ground::error::{Error, Result};
 use ground::platform;
 
-/// How many names are tried before giving up on one that is free.
+/// How many file names are tried.
 const NAMES: u32 = 1000;
 
 /// Writes failed records as lines of the put-records shape.
 pub(super) struct FailedFile {
-    /// The first name to try, and whether the user chose it.
+    /// The first path to try.
     path: PathBuf,
+    /// Whether the user chose the path.
     named: bool,
-    /// Whether records that were never sent are safe in the input itself.
+    /// Whether the input can be read again.
     repeatable: bool,
     open: Option<(PathBuf, BufWriter<File>)>,
     kept: Kept,
     trouble: Option<io::Error>,
 }
 
-/// What became of the records that were not acknowledged.
+/// The records that were not acknowledged.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    /// Where they are.
+    /// The file they are in.
     pub(super) path: Option<PathBuf>,
-    /// How many are there.
+    /// How many the file has.
     pub(super) records: u64,
     /// How many could not be written.
     pub(super) lost: u64,
-    /// What the first failed record was refused for.
+    /// Why the first failed record was refused.
     pub(super) reason: Option<String>,
-    /// Why the first of the lost could not be written.
+    /// Why the first lost record could not be written.
     pub(super) trouble: Option<String>,
 }
 
 impl FailedFile {
-    /// Chooses the name: `named`, else one beside the input, else one in the current directory.
+    /// Chooses the path: `named`, else beside the input, else in the current directory.
     pub(super) fn new(input: &PutInput, named: Option<PathBuf>) -> Result<Self> {
         if let Some(path) = &named
             && path.exists()
@@ -67,8 +68,8 @@ impl FailedFile {
         })
     }
 
-    /// Keeps one record. `untouched` says that the stream took nothing at all: then what stopped before its turn is
-    /// safe in an input that can be read again.
+    /// Writes one record. `untouched` means that no record was acknowledged: then an input that can be read again still has
+    /// the records that were not sent, and they are not written.
     pub(super) fn keep(&mut self, record: &Record, reason: &Unsent, untouched: bool) {
         if self.repeatable && untouched && self.open.is_none() && !is_failure(reason) {
             return;
@@ -94,7 +95,7 @@ impl FailedFile {
         writeln!(writer, "{}", to_entry_json(record))
     }
 
-    /// Never writes over a file: it may hold the failed records of an earlier run.
+    /// Never overwrites a file: it may have the failed records of an earlier run.
     fn create(&self) -> io::Result<(PathBuf, BufWriter<File>)> {
         for number in 1..=NAMES {
             let path = match number {
@@ -111,7 +112,6 @@ impl FailedFile {
         Err(io::Error::other("too many files of failed records"))
     }
 
-    /// Finishes the file.
     pub(super) fn close(mut self) -> Kept {
         if let Some((path, mut writer)) = self.open.take() {
             if let Err(error) = writer.flush() {
@@ -126,7 +126,7 @@ impl FailedFile {
 }
 
 impl Kept {
-    /// What the user must know about them.
+    /// Messages to the user.
     pub(super) fn lines(&self, summary: &PutSummary, stream: Option<&str>) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some(reason) = &self.reason {

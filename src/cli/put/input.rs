@@ -10,14 +10,13 @@ use crate::record::{Fault, FaultKind, InputFormat, ReadOptions, Record, RecordRe
 use crate::ui::Progress;
 use ground::error::{Error, Result};
 
-/// A reader of any input.
 pub(super) type Reader = RecordReader<Box<dyn Read + Send>>;
 
-/// The most that any stream can be set to take in a record: 10,240 KiB.
+/// The largest maximum record size that a stream can have: 10,240 KiB.
 /// Source: UpdateMaxRecordSize, Kinesis API reference.
 const LARGEST_RECORD_BYTES: usize = 10_240 * 1024;
 
-/// What checking an input found.
+/// Result of the check of an input.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Checked {
     /// Data and partition keys of all records, in bytes.
@@ -28,7 +27,7 @@ pub(super) struct Checked {
 }
 
 impl Checked {
-    /// Refuses an input whose largest record is over the stream's `limit`, in bytes.
+    /// Refuses an input whose largest record is larger than `limit` bytes.
     pub(super) fn fits(&self, limit: usize, input: &PutInput) -> Result<()> {
         if self.largest <= limit {
             return Ok(());
@@ -47,7 +46,7 @@ impl Checked {
 /// The input of one `put`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PutInput {
-    /// A regular file: can be read twice, so that it is checked before anything is sent.
+    /// A regular file. It is read twice: first to check it.
     File(PathBuf),
     /// A named pipe or device.
     Stream(PathBuf),
@@ -58,7 +57,7 @@ pub(super) enum PutInput {
 }
 
 impl PutInput {
-    /// What `--file` and `--data` ask for.
+    /// The input that `--file` and `--data` select.
     pub(super) fn choose(file: Option<&str>, data: Option<String>) -> Result<Self> {
         match (file, data) {
             (_, Some(text)) => Ok(Self::Text(text)),
@@ -89,7 +88,7 @@ impl PutInput {
         Ok(Self::File(path.to_owned()))
     }
 
-    /// How messages call it.
+    /// The name in messages.
     pub(super) fn name(&self) -> String {
         match self {
             Self::File(path) | Self::Stream(path) => path.display().to_string(),
@@ -98,7 +97,7 @@ impl PutInput {
         }
     }
 
-    /// Whether the same command reads the same again.
+    /// Whether it can be read again.
     pub(super) fn is_repeatable(&self) -> bool {
         matches!(self, Self::File(_) | Self::Text(_))
     }
@@ -119,8 +118,8 @@ impl PutInput {
         Ok(RecordReader::new(input, options))
     }
 
-    /// Reads a repeatable input to its end, so that a fault is known before anything is sent; `None` for an input that
-    /// can be read only once.
+    /// Reads a repeatable input to its end, so that an error is known before anything is sent. `None` for an input that can
+    /// be read only once.
     pub(super) async fn check(&self, options: &ReadOptions, progress: &Progress) -> Result<Option<Checked>> {
         if !self.is_repeatable() {
             return Ok(None);
@@ -154,7 +153,7 @@ impl PutInput {
         outcome
     }
 
-    /// Calls `each` with every record, on a thread of its own; the last answer.
+    /// Calls `each` with every record, on another thread. Returns the last result.
     pub(super) async fn visit<T: Send + 'static>(
         &self,
         options: &ReadOptions,
@@ -177,7 +176,7 @@ impl PutInput {
             .map_err(|e| Error::failed("reading the input ended unexpectedly").cause(e))?
     }
 
-    /// What was not read, once sending has stopped early; `None` when all was.
+    /// A message about what was not read; `None` when the whole input was read.
     pub(super) fn rest(&self, summary: &PutSummary, input_ended: bool) -> Option<String> {
         let name = self.name();
         match summary.last_number {

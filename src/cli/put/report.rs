@@ -1,4 +1,4 @@
-//! What `put` says at its end.
+//! The results of `put`.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,10 +9,11 @@ use super::failed::Kept;
 use super::input::PutInput;
 use crate::produce::{Batch, BatchLimits, PutEnd, PutSummary};
 use crate::record::ReadOptions;
-use crate::ui::{Report, Style, table, units};
+use crate::ui::units::{bytes, count, counted, milliseconds};
+use crate::ui::{Report, Style, lines, table};
 use ground::error::Result;
 
-/// Distinct keys are counted up to here: the set must not grow with the input.
+/// Limit of the set of distinct keys, so that memory does not grow with the input.
 const KEYS: usize = 100_000;
 
 /// The result of a run. Its JSON form: counts, `end` (`complete`, `interrupted`, `bad-input`, `aborted`), the file of
@@ -81,82 +82,49 @@ impl Report for PutReport {
         }
         let mut rows = table(["SHARD", "RECORDS", "BYTES"]);
         for shard in &self.shards {
-            rows.add_row([
-                shard.shard_id.clone(),
-                shard.records.to_string(),
-                bytes(shard.bytes),
-            ]);
+            rows.add_row([shard.shard_id.clone(), count(shard.records), bytes(shard.bytes)]);
         }
         let lines: Vec<String> = rows.lines().map(|line| line.trim_end().to_owned()).collect();
         lines.join("\n")
     }
 
     fn text(&self) -> String {
-        let lines: Vec<String> = self
-            .shards
-            .iter()
-            .map(|s| {
-                format!(
-                    "{}\t{}\t{}\t{}\t{}",
-                    s.shard_id, s.records, s.bytes, s.first_sequence_number, s.last_sequence_number
-                )
-            })
-            .collect();
-        lines.join("\n")
+        lines(self.shards.iter().map(|shard| {
+            [
+                shard.shard_id.clone(),
+                shard.records.to_string(),
+                shard.bytes.to_string(),
+                shard.first_sequence_number.clone(),
+                shard.last_sequence_number.clone(),
+            ]
+        }))
     }
 }
 
-/// The run in a sentence.
+/// The result as a sentence.
 pub(super) fn sentence(stream: &str, summary: &PutSummary) -> String {
-    let counted = match summary.acknowledged == summary.read {
-        true => records(summary.read),
-        false => format!("{} of {} read", summary.acknowledged, records(summary.read)),
+    let sent = match summary.acknowledged == summary.read {
+        true => counted(summary.read, "record"),
+        false => format!(
+            "{} of {} read",
+            count(summary.acknowledged),
+            counted(summary.read, "record")
+        ),
     };
     let mut text = format!(
-        "Sent {counted} ({}) to {stream} in {}",
+        "Sent {sent} ({}) to {stream} in {}",
         bytes(summary.bytes),
-        units::milliseconds(summary.elapsed.as_secs_f64() * 1000.0)
+        milliseconds(summary.elapsed.as_secs_f64() * 1000.0)
     );
-    if summary.retries > 0 {
-        text.push_str(&format!(", {}", retries(summary.retries)));
+    match summary.retries {
+        0 => {}
+        1 => text.push_str(", 1 retry"),
+        many => text.push_str(&format!(", {} retries", count(many))),
     }
     text
 }
 
-fn retries(count: u64) -> String {
-    match count {
-        1 => "1 retry".to_owned(),
-        _ => format!("{count} retries"),
-    }
-}
-
-fn records(count: u64) -> String {
-    counted(count, "record")
-}
-
-fn counted(count: u64, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
-    }
-}
-
-/// A size for people.
-fn bytes(count: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if count < 1024 {
-        return format!("{count} B");
-    }
-    let mut value = count as f64 / 1024.0;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
-
-/// What a run would send. `partition_keys` counts the distinct ones, and is null where they are random or more than
+/// What a run would send. `partition_keys` is the number of distinct keys, or null if they are random or more than
 /// 100,000.
 #[derive(Debug, Serialize)]
 pub(super) struct DryRunReport {
@@ -170,7 +138,6 @@ pub(super) struct DryRunReport {
     first_partition_key: Option<String>,
 }
 
-/// The running count of a dry run.
 #[derive(Debug, Clone, Default)]
 struct Counts {
     records: u64,
@@ -179,12 +146,12 @@ struct Counts {
     requests: u64,
     keys: HashSet<String>,
     first_key: Option<String>,
-    /// The keys are made up while reading: another run makes others.
+    /// The keys are random: another run has other keys.
     random: bool,
 }
 
 impl DryRunReport {
-    /// Reads the whole input. The stream is not asked: records are held against the default size of 1 MiB.
+    /// Reads the whole input. Makes no call: records are checked against the default maximum of 1 MiB.
     pub(super) async fn read(stream: &str, input: &PutInput, options: &ReadOptions) -> Result<Self> {
         let counts = Arc::new(Mutex::new(Counts::default()));
         let mut batch = Batch::new(BatchLimits::default());
@@ -235,7 +202,7 @@ impl Report for DryRunReport {
         };
         format!(
             "Would send {} ({}) to {} in {} or more\nLargest record: {}\nPartition keys: {keys}",
-            records(self.records),
+            counted(self.records, "record"),
             bytes(self.bytes),
             self.stream,
             counted(self.requests, "request"),

@@ -1,10 +1,11 @@
-//! A record as a line.
+//! A record as a line of output.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 
 use crate::consume::TailRecord;
+use crate::ui::units::rfc3339;
 use crate::ui::{Printer, visible};
 use ground::error::Result;
 
@@ -15,7 +16,7 @@ pub(super) enum LineFormat {
     People,
     /// A JSON object a line.
     Json,
-    /// The data as it is, and a line end.
+    /// The data and a line end.
     Raw,
 }
 
@@ -37,7 +38,7 @@ impl LineFormat {
     }
 }
 
-/// The stable form of a record for scripts.
+/// The JSON form of a record, a stable contract with scripts.
 #[derive(Debug, Serialize)]
 struct JsonLine<'a> {
     shard_id: &'a str,
@@ -58,7 +59,7 @@ impl<'a> JsonLine<'a> {
         Self {
             shard_id: &record.shard_id,
             sequence_number: &record.sequence_number,
-            approximate_arrival_timestamp: record.arrival_ms.map(time),
+            approximate_arrival_timestamp: record.arrival_ms.map(rfc3339),
             partition_key: &record.partition_key,
             encryption_type: record.encryption.as_deref(),
             data: text,
@@ -77,7 +78,7 @@ fn fields(record: &TailRecord) -> [String; 4] {
         Err(_) => format!("base64:{}", base64_simd::STANDARD.encode_to_string(&record.data)),
     };
     [
-        record.arrival_ms.map_or_else(|| "-".to_owned(), time),
+        record.arrival_ms.map_or_else(|| "-".to_owned(), rfc3339),
         short_shard(&record.shard_id),
         visible(&record.partition_key),
         data,
@@ -92,12 +93,7 @@ fn short_shard(id: &str) -> String {
     number.map_or_else(|| visible(id), |number| format!("shard-{number}"))
 }
 
-/// RFC 3339, UTC, with milliseconds.
-fn time(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"))
-}
-
-/// Pretty-printed JSON without its line ends and indents; anything else as it is.
+/// Removes line ends and indents of pretty-printed JSON; returns any other text unchanged.
 fn on_one_line(text: &str) -> Cow<'_, str> {
     if !text.contains('\n') || serde_json::from_str::<serde::de::IgnoredAny>(text).is_err() {
         return Cow::Borrowed(text);

@@ -231,7 +231,7 @@ fn ctrl_c_in_the_middle_of_a_pipe_reports() {
     stored(&cloud, 1000);
     put.signal("INT");
     // The pipe is still open.
-    put.says("Sent 1000 records");
+    put.says("Sent 1,000 records");
     let ended = put.end();
     assert_eq!(ended.code, Some(130), "{}", ended.stderr);
     let answer: Value = serde_json::from_str(&ended.lines.join("\n")).unwrap();

@@ -30,7 +30,7 @@ fn summary() -> PutSummary {
 
 #[test]
 fn a_run_in_a_sentence() {
-    assert_snapshot!(sentence("orders", &summary()), @"Sent 990 of 1000 records read (1.5 MiB) to orders in 1.2 s, 42 retries");
+    assert_snapshot!(sentence("orders", &summary()), @"Sent 990 of 1,000 records read (1.5 MiB) to orders in 1.2 s, 42 retries");
     let one = PutSummary {
         read: 1,
         acknowledged: 1,
@@ -52,8 +52,8 @@ fn a_run_in_a_table_and_as_json() {
     let lines: Vec<_> = table.lines().map(str::trim_end).collect();
     assert_snapshot!(lines.join("\n"), @r"
     SHARD                 RECORDS  BYTES
-    shardId-000000000000  500      750.0 KiB
-    shardId-000000000001  490      750.0 KiB
+    shardId-000000000000  500      750 KiB
+    shardId-000000000001  490      750 KiB
     ");
     assert_json_snapshot!(report, @r#"
     {

@@ -1,4 +1,4 @@
-//! What commands on functions share: which function a name means, and code that runs here.
+//! What the commands on functions share: the function that a name means, changes of a mapping, code that runs here.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -10,24 +10,24 @@ use clap::Args;
 use serde_json::Value;
 
 use super::Session;
-use super::deploy::FunctionPart;
 use super::duration::seconds;
 use super::template::PartArgs;
 use crate::context::Context;
 use crate::functions::function::rules;
 use crate::functions::invoke::{Deployed, deployed};
+use crate::functions::mapping::{Event, Mapper};
 use crate::functions::runtime::{LocalCode, LocalFunction, Log};
 use crate::functions::{Package, bundle};
 use crate::pipeline::resources::Kinds;
-use crate::pipeline::{self, Draft};
+use crate::pipeline::{self, Draft, FunctionPart, Given, Request};
 use ground::error::{Error, Result};
 use ground::platform;
 
-/// The function that `name` means: that of the template for a bundled handler, else the function of that name.
+/// The name of a function: for a bundled handler the name in its template, else `name`.
 ///
 /// # Errors
-/// When the template refuses the parameters.
-pub(super) async fn function_name(
+/// Exit 2 for parameters that are not valid.
+pub(crate) async fn function_name(
     session: &Session,
     context: &Context,
     name: &str,
@@ -52,23 +52,53 @@ pub(super) async fn function_name(
     Ok(found.unwrap_or(name).to_owned())
 }
 
-/// Code that runs here in place of a deployed function.
+/// The bundled template for a function of your own.
+pub(crate) const OWN: &str = "function";
+
+/// Sets the name of the function of the template [`OWN`].
+pub(crate) fn name_own(request: &mut Request, name: &str) -> Result<()> {
+    rules::check_name(name)?;
+    let given = Given::flag("NAME", name);
+    match request.given.insert("name".to_owned(), given) {
+        Some(other) => Err(Error::usage(format!("{} and {name} are two names", other.source))),
+        None => Ok(()),
+    }
+}
+
+/// Runs `work` with progress. Ctrl-C ends it while it waits.
+pub(crate) async fn with_mapper<T>(
+    session: &Session,
+    context: &Context,
+    function: &str,
+    work: impl AsyncFnOnce(Mapper<'_>) -> Result<T>,
+) -> Result<T> {
+    let step = session.printer().progress().step(format!("function {function}"));
+    let tell = |event: Event| {
+        step.message(event.to_string());
+        !session.interrupt().is_set()
+    };
+    let outcome = work(Mapper::new(context, &tell)).await;
+    step.clear();
+    outcome
+}
+
+/// Code that runs on this machine instead of a deployed function.
 #[derive(Debug, Clone, Args)]
-pub(super) struct LocalArgs {
-    /// Run this code here: a bundled handler, or the path of a bootstrap or zip
+pub(crate) struct LocalCodeArgs {
+    /// Run this code on this machine: a bundled handler, or the path of a bootstrap or zip
     #[arg(long, value_name = "HANDLER|PATH")]
-    pub(super) local: Option<String>,
-    /// Environment variable of the code that runs here (repeatable)
+    pub(crate) local: Option<String>,
+    /// Environment variable of the code (repeatable)
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable, requires = "local")]
     environment: Vec<(String, String)>,
-    /// How long one invocation may take here: 1s to 15m [default: the function's, or 1m]
+    /// Timeout of an invocation: 1s to 15m [default: that of FUNCTION, or 1m]
     #[arg(long, value_name = "TIME", requires = "local", value_parser = seconds::<u32>(rules::TIMEOUT))]
     timeout: Option<u32>,
 }
 
-/// Code unpacked into a directory of its own, which goes with it.
-pub(super) struct Unpacked {
-    pub(super) function: LocalFunction,
+/// Code in a temporary directory, which is deleted on drop.
+pub(crate) struct Unpacked {
+    pub(crate) function: LocalFunction,
     _dir: Dir,
 }
 
@@ -76,18 +106,17 @@ struct Dir(PathBuf);
 
 impl Drop for Dir {
     fn drop(&mut self) {
-        // What stays behind lies in the directory for temporary files.
+        // A failure leaves a temporary file.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-impl LocalArgs {
-    /// The code of `--local` with the settings of the deployed function `like`, if one is named. What it logs goes to
-    /// stderr.
+impl LocalCodeArgs {
+    /// The code of `--local` with the settings of the deployed function `like`, if it is given. The log goes to stderr.
     ///
     /// # Errors
-    /// Exit 2 for code that cannot run, or a function that does not exist.
-    pub(super) async fn function(
+    /// Exit 2 for code that cannot run or a function that does not exist.
+    pub(crate) async fn function(
         &self,
         session: &Session,
         context: &Context,
@@ -104,7 +133,7 @@ impl LocalArgs {
                 Error::usage(format!("there is no function {name}"))
                     .hint("leave it out, and give the environment with --env")
             })?,
-            None => alone(context, code).await?,
+            None => default_settings(context, code).await?,
         };
         let dir = unpack(&package)?;
         let mut environment: BTreeMap<String, String> = context
@@ -136,8 +165,8 @@ impl LocalArgs {
     }
 }
 
-/// Settings of code that stands for no deployed function.
-async fn alone(context: &Context, code: &str) -> Result<Deployed> {
+/// Settings of code without a deployed function.
+async fn default_settings(context: &Context, code: &str) -> Result<Deployed> {
     let bundled = bundle::find(code).map(|handler| handler.name).ok();
     let stem = Path::new(code).file_stem().and_then(|stem| stem.to_str());
     let name = bundled.or(stem).unwrap_or("function").to_owned();
@@ -158,7 +187,7 @@ fn unpack(package: &Package) -> Result<Dir> {
     let name = format!("streamctl-code-{:016x}", rand::random::<u64>());
     let dir = Dir(std::env::temp_dir().join(name));
     platform::create_private_dir(&dir.0).map_err(|e| Error::failed(what).cause(e))?;
-    // Refuses names that lead out of the directory.
+    // `extract` refuses paths outside the directory.
     zip::ZipArchive::new(Cursor::new(package.bytes.clone()))
         .and_then(|mut zip| zip.extract(&dir.0))
         .map_err(|e| Error::failed(what).cause(e))?;

@@ -1,7 +1,6 @@
-//! Arguments that `setup`, `plan`, `destroy`, `verify` and `outputs` share, and what they are made into.
+//! Arguments that select a template and its parameters, and the [`Draft`] that they give.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,54 +9,64 @@ use clap::Args;
 use super::{Session, StreamArg};
 use crate::pipeline::parameter::Setting;
 use crate::pipeline::{self, Draft, Given, Manifest, Request, tags};
+use crate::ui::shell_quoted;
 use ground::duration::{Parser, Unit};
 use ground::error::{Error, Result};
-use ground::stop::Stop;
 
-/// Which pipeline.
+/// One line for each bundled template, for the end of a help text.
+pub(crate) fn template_list() -> String {
+    let width = pipeline::bundled().map(|one| one.name.len()).max().unwrap_or(0);
+    let lines = pipeline::bundled().map(|one| format!("\n  {:width$}  {}", one.name, one.description()));
+    format!("Templates:{}", lines.collect::<String>())
+}
+
+fn template_help() -> String {
+    let names: Vec<&str> = pipeline::bundled().map(|one| one.name).collect();
+    format!("Template: {} (`streamctl init` describes them)", names.join(", "))
+}
+
+/// Selects a pipeline.
 #[derive(Debug, Clone, Args)]
-pub(super) struct TemplateArgs {
-    /// Template: stream, concert, prices, realtime or retail (`streamctl init` says what each is)
-    #[arg(default_value = "stream", value_name = "TEMPLATE", conflicts_with = "file")]
+pub(crate) struct TemplateArgs {
+    #[arg(help = template_help(), default_value = "stream", value_name = "TEMPLATE", conflicts_with = "file")]
     template: String,
-    /// Manifest of your own, such as one that `streamctl init` wrote
+    /// Manifest file, such as one that `streamctl init` wrote
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
     #[command(flatten)]
     stream: StreamArg,
-    /// Give a parameter of the template a value
+    /// Set a parameter of the template (repeatable)
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
-    /// Take over what exists under the same name and was not made by this pipeline
+    /// Take over existing resources that this pipeline did not create
     #[arg(long)]
     adopt: bool,
 }
 
-/// Parts of a template by other arguments than `setup` has: what commands on functions share.
+/// Selects the template of a function, for the commands on functions.
 #[derive(Debug, Clone, Default, Args)]
-pub(super) struct PartArgs {
-    /// The stream that the function reads [default: a bundled handler's own]
+pub(crate) struct PartArgs {
+    /// Stream that the function reads [default: that of the bundled handler]
     #[arg(long, value_name = "NAME")]
     stream: Option<String>,
-    /// Give a parameter of the function's template a value
+    /// Set a parameter of the template of the function (repeatable)
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
-    /// Take over what exists under the same name and was not made by streamctl for this
+    /// Take over existing resources that streamctl did not create for this function
     #[arg(long)]
     adopt: bool,
 }
 
 impl PartArgs {
-    /// The stream that was named.
-    pub(super) fn stream(&self) -> Option<&str> {
+    pub(crate) fn stream(&self) -> Option<&str> {
         self.stream.as_deref()
     }
 
-    /// What is asked of the template `name`, and the template.
+    /// The template `name` and the request for it.
     ///
     /// # Errors
     /// As [`TemplateArgs::draft`].
-    pub(super) fn request(
+    pub(crate) fn request(
         &self,
         session: &Session,
         name: &str,
@@ -79,10 +88,10 @@ impl PartArgs {
     }
 }
 
-/// What the pipeline is to be. What is not named here, in the environment or in streamctl.toml takes the template's
-/// default when it is made, and stays as it is when it exists.
+/// Settings of the stream. A setting that is not given here, in the environment or in streamctl.toml takes the default of
+/// the template when the stream is created, and is not changed when it exists.
 #[derive(Debug, Clone, Args)]
-pub(super) struct ChoiceArgs {
+pub(crate) struct ChoiceArgs {
     /// Number of shards; each takes 1 MB/s and 1,000 records/s [default: AWS_KINESIS_SHARD_COUNT, streamctl.toml, 1]
     #[arg(
         long,
@@ -91,10 +100,10 @@ pub(super) struct ChoiceArgs {
         conflicts_with = "on_demand"
     )]
     shard_count: Option<String>,
-    /// Let Kinesis decide on the number of shards
+    /// On-demand mode: Kinesis manages the number of shards
     #[arg(long, conflicts_with = "provisioned")]
     on_demand: bool,
-    /// Decide on the number of shards yourself: switches an on-demand stream over
+    /// Provisioned mode: you manage the number of shards
     #[arg(long)]
     provisioned: bool,
     /// How long records are kept: 24h to 8760h, or 1d to 365d [default: 24h]
@@ -106,23 +115,23 @@ pub(super) struct ChoiceArgs {
     /// Encrypt with this KMS key: alias, id or ARN [default: alias/aws/kinesis]
     #[arg(long, value_name = "KEY")]
     kms_key: Option<String>,
-    /// Shard-level metrics: all, none, or names with commas between them [default: all]
+    /// Shard-level metrics: all, none, or a comma-separated list [default: all]
     #[arg(long, value_name = "METRICS")]
     monitoring: Option<String>,
-    /// Tag for everything that is made (repeatable)
+    /// Tag for all resources (repeatable)
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tags::parse)]
     tags: Vec<(String, String)>,
-    /// Take this tag away (repeatable)
+    /// Remove this tag (repeatable)
     #[arg(long, value_name = "KEY", value_parser = tag_key)]
     untag: Vec<String>,
 }
 
 impl TemplateArgs {
-    /// The template with its parameters settled.
+    /// The template with the values of its parameters.
     ///
     /// # Errors
-    /// Exit 2 with every bad value at once.
-    pub(super) fn draft(
+    /// Exit 2; the error names all values that are not valid.
+    pub(crate) fn draft(
         &self,
         session: &Session,
         choice: Option<&ChoiceArgs>,
@@ -136,7 +145,7 @@ impl TemplateArgs {
         Draft::new(manifest, request)
     }
 
-    /// What is asked of `manifest`.
+    /// The request for `manifest`.
     ///
     /// # Errors
     /// Exit 2 when two flags contradict each other.
@@ -168,8 +177,8 @@ impl TemplateArgs {
             let source = format!("--param {name}");
             if let Some(other) = named.insert(name.clone(), Given::flag(&source, value)) {
                 return Err(
-                    Error::usage(format!("{} and {source} say the same thing", other.source))
-                        .hint("give one of them"),
+                    Error::usage(format!("{} and {source} set the same parameter", other.source))
+                        .hint("use one of them"),
                 );
             }
         }
@@ -178,7 +187,7 @@ impl TemplateArgs {
         Ok(request)
     }
 
-    /// What environment and files say about the parameters that ask for it.
+    /// Values from the environment and files, for the parameters that take one.
     fn ambient(
         &self,
         session: &Session,
@@ -191,13 +200,13 @@ impl TemplateArgs {
             let given = match parameter.setting {
                 Some(Setting::Stream) => Some(Given::environment(
                     "AWS_KINESIS_STREAM_NAME",
-                    session.stream(&self.stream)?,
+                    self.stream.resolve(session)?,
                 )),
                 Some(Setting::Environment) => settings
                     .environment
                     .as_ref()
                     .map(|text| Given::environment("APP_ENVIRONMENT", text)),
-                // Whoever asks for on-demand has no use for a shard count.
+                // An on-demand stream has no shard count.
                 Some(Setting::ShardCount) => settings
                     .shard_count
                     .filter(|_| choice.is_some_and(|choice| !choice.on_demand))
@@ -209,19 +218,12 @@ impl TemplateArgs {
         Ok(ambient)
     }
 
-    /// As [`TemplateArgs::as_typed`], with the parameters too: what makes `setup` ask for the same.
-    pub(super) fn as_typed_in_full(&self, session: &Session) -> String {
-        let mut typed = self.as_typed(session);
+    /// [`TemplateArgs::command_args`] with the parameters.
+    pub(crate) fn command_args_with_parameters(&self, session: &Session) -> String {
+        let mut typed = self.command_args(session);
         for (name, value) in &self.parameters {
-            // Quoted for a shell where it needs it.
-            let pair = format!("{name}={value}");
-            let plain = |c: char| c.is_ascii_alphanumeric() || "=_.:/+@%,-".contains(c);
             typed.push_str(" --param ");
-            if pair.chars().all(plain) {
-                typed.push_str(&pair);
-            } else {
-                typed.push_str(&format!("'{}'", pair.replace('\'', r"'\''")));
-            }
+            typed.push_str(&shell_quoted(&format!("{name}={value}")));
         }
         if self.adopt {
             typed.push_str(" --adopt");
@@ -229,8 +231,8 @@ impl TemplateArgs {
         typed
     }
 
-    /// This pipeline as arguments of another command, for a line to copy.
-    pub(super) fn as_typed(&self, session: &Session) -> String {
+    /// The arguments that select this pipeline, for a command line to copy.
+    pub(crate) fn command_args(&self, session: &Session) -> String {
         let mut typed = String::new();
         if let Some(path) = &self.file {
             typed.push_str(&format!(" -f {}", path.display()));
@@ -238,11 +240,11 @@ impl TemplateArgs {
             typed.push(' ');
             typed.push_str(&self.template);
         }
-        typed + &self.stream_as_typed(session)
+        typed + &self.stream_flags(session)
     }
 
-    /// Where the files of the template are: beside the manifest, or nowhere yet.
-    pub(super) fn dir(&self) -> Option<PathBuf> {
+    /// The directory of the manifest; `None` for a bundled template.
+    pub(crate) fn dir(&self) -> Option<PathBuf> {
         let path = match &self.file {
             Some(path) => path.clone(),
             None if self.template.contains(['/', '\\']) || self.template.ends_with(".toml") => {
@@ -253,12 +255,12 @@ impl TemplateArgs {
         Some(path.parent().map_or_else(PathBuf::new, PathBuf::from))
     }
 
-    /// Where to act and on which stream, as arguments of another command; empty where both are the default.
-    pub(super) fn stream_as_typed(&self, session: &Session) -> String {
-        let place = session.place_as_typed();
+    /// The flags that select target and stream, for a command line to copy. Empty if both are the default.
+    pub(crate) fn stream_flags(&self, session: &Session) -> String {
+        let flags = session.target_flags();
         match &self.stream.stream {
-            Some(name) if *name != session.settings().stream => format!("{place} --stream {name}"),
-            _ => place.to_owned(),
+            Some(name) if *name != session.settings().stream => format!("{flags} --stream {name}"),
+            _ => flags.to_owned(),
         }
     }
 }
@@ -295,22 +297,7 @@ impl ChoiceArgs {
     }
 }
 
-/// Runs `work`, passing on a Ctrl-C as the wish to stop.
-pub(super) async fn stoppable<T>(session: &Session, stop: &Stop, work: impl Future<Output = T>) -> T {
-    tokio::pin!(work);
-    tokio::select! {
-        biased;
-        outcome = &mut work => return outcome,
-        () = session.interrupt().wait() => {
-            stop.set();
-            let text = "Stopping: what runs is finished, nothing more is begun (Ctrl-C again ends at once)";
-            session.printer().warn(text);
-        }
-    }
-    work.await
-}
-
-/// The parameter that the flag for `name` is for: the one of that name, else one that takes the setting of that name.
+/// The parameter that a flag sets: the one called `name`, else the one with the setting `name`.
 fn parameter_of(manifest: &Manifest, name: &str) -> String {
     if manifest.parameters.contains_key(name) {
         return name.to_owned();

@@ -1,80 +1,73 @@
-//! One run of the program: settings, printer, interruption, and the context made on demand.
+//! One run of the program: settings, printer, Ctrl-C, and a context that is made on first use.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use etcetera::BaseStrategy;
 use tokio::sync::{OnceCell, watch};
 
-use super::{GlobalArgs, StreamArg, TargetArg};
+use super::global::GlobalArgs;
 use crate::context::Context;
-use crate::settings::{ConfigFile, Flags, Settings, Sources, Target};
+use crate::settings::{Settings, Target};
 use crate::ui::Printer;
 use ground::error::{Error, Result};
-use ground::platform;
+use ground::stop::Stop;
 
-/// What a subcommand is given besides its own arguments.
+/// What a command is given besides its own arguments.
 pub struct Session {
     settings: Settings,
     printer: Arc<Printer>,
     interrupt: Interrupt,
     context: OnceCell<Context>,
-    /// The flags that say where to act, as typed.
-    place: String,
+    target_flags: String,
     local_cloud: Option<daemon::Run>,
 }
 
 impl Session {
     /// Resolves the settings and starts to listen for Ctrl-C.
-    pub(super) fn new(
+    pub(crate) fn new(
         global: &GlobalArgs,
         printer: Arc<Printer>,
         local_cloud: Option<daemon::Run>,
     ) -> Result<Self> {
-        let settings = settings(global)?;
         Ok(Self {
-            settings,
+            settings: global.settings()?,
             printer,
             interrupt: Interrupt::listen(),
             context: OnceCell::new(),
-            place: place_as_typed(global),
+            target_flags: global.target_flags(),
             local_cloud,
         })
     }
 
-    /// The same terminal and the same Ctrl-C, with other settings: those of the demo.
-    pub(super) fn with_settings(&self, settings: Settings) -> Self {
+    /// A session with the same printer and the same Ctrl-C, and other settings.
+    pub(crate) fn with_settings(&self, settings: Settings) -> Self {
         Self {
             settings,
             printer: self.printer.clone(),
             interrupt: self.interrupt.clone(),
             context: OnceCell::new(),
-            place: String::new(),
+            target_flags: String::new(),
             local_cloud: self.local_cloud,
         }
     }
 
-    /// The flags that say where to act, for a command line to copy: ` --region eu-west-1`, or nothing.
-    pub(super) fn place_as_typed(&self) -> &str {
-        &self.place
+    /// The flags that choose the target, as typed, for a command line to copy: ` --region eu-west-1`, or nothing.
+    pub(crate) fn target_flags(&self) -> &str {
+        &self.target_flags
     }
 
-    /// What flags, environment and files resolve to.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// The way to the terminal.
     pub fn printer(&self) -> &Printer {
         &self.printer
     }
 
-    /// The way to the terminal, for those who speak from another task.
-    pub(super) fn shared_printer(&self) -> Arc<Printer> {
+    /// A printer handle for other tasks.
+    pub(crate) fn shared_printer(&self) -> Arc<Printer> {
         Arc::clone(&self.printer)
     }
 
-    /// Ctrl-C.
     pub fn interrupt(&self) -> &Interrupt {
         &self.interrupt
     }
@@ -83,7 +76,7 @@ impl Session {
     ///
     /// # Errors
     /// Exit 2 in a streamctl that was built without it.
-    pub(super) fn local_cloud(&self) -> Result<daemon::Run> {
+    pub(crate) fn local_cloud(&self) -> Result<daemon::Run> {
         self.local_cloud.ok_or_else(|| {
             Error::usage("this streamctl was built without the local cloud")
                 .hint("build it with the feature `local`, or use `--target aws`")
@@ -110,10 +103,10 @@ impl Session {
             .await
     }
 
-    /// The context for a command that changes something: target, account and region are named first, on stderr.
+    /// The context for a command that changes something. Prints target, account and region on stderr first.
     ///
     /// # Errors
-    /// Exit 4 when the target is out of reach or refuses the credentials.
+    /// Exit 4 when the target cannot be reached or refuses the credentials.
     pub async fn context_for_change(&self) -> Result<&Context> {
         let context = self.context().await?;
         let account = context.account().await?;
@@ -125,6 +118,32 @@ impl Session {
         Ok(context)
     }
 
+    /// [`Session::context`] for a dry run, else [`Session::context_for_change`].
+    ///
+    /// # Errors
+    /// As the one that is called.
+    pub(crate) async fn context_for_change_unless(&self, dry_run: bool) -> Result<&Context> {
+        match dry_run {
+            true => self.context().await,
+            false => self.context_for_change().await,
+        }
+    }
+
+    /// Runs `work`. Sets `stop` on Ctrl-C and lets `work` finish what it has begun.
+    pub(crate) async fn run_until_stopped<T>(&self, stop: &Stop, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        tokio::select! {
+            biased;
+            outcome = &mut work => return outcome,
+            () = self.interrupt().wait() => {
+                stop.set();
+                let text = "Stopping: what runs is finished, nothing more is begun (Ctrl-C again ends at once)";
+                self.printer().warn(text);
+            }
+        }
+        work.await
+    }
+
     /// Asks the user to type `name` before `action`; `yes` skips the question.
     ///
     /// # Errors
@@ -134,26 +153,15 @@ impl Session {
             .confirm_by_name(action, name, yes, self.interrupt.wait())
             .await
     }
-
-    /// The stream an argument names, or the default one.
-    ///
-    /// # Errors
-    /// Exit 2 when it cannot be the name of a stream.
-    pub fn stream(&self, arg: &StreamArg) -> Result<String> {
-        let name = arg.stream.as_deref().unwrap_or(&self.settings.stream);
-        crate::stream::check_name(name)?;
-        Ok(name.to_owned())
-    }
 }
 
-/// Loads `.env` of the current directory into the environment, where an existing variable wins.
-///
-/// Called before any thread is started.
-pub(super) fn load_dotenv() -> Result<()> {
+/// Loads `.env` of the current directory into the environment. A variable that exists already wins. Must be called before
+/// any thread is started.
+pub(crate) fn load_dotenv() -> Result<()> {
     match dotenvy::from_path(".env") {
         Ok(()) => Ok(()),
         Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        // Which line it is, never what it says: `.env` files hold secrets.
+        // Print the number of the line, never its text: `.env` files hold secrets.
         Err(dotenvy::Error::LineParse(line, _)) => {
             let text = std::fs::read_to_string(".env").unwrap_or_default();
             let number = text
@@ -169,46 +177,7 @@ pub(super) fn load_dotenv() -> Result<()> {
     }
 }
 
-fn place_as_typed(global: &GlobalArgs) -> String {
-    let target = global.target.map(|target| match target {
-        TargetArg::Aws => "aws",
-        TargetArg::Local => "local",
-    });
-    [
-        ("--target", target),
-        ("--endpoint-url", global.endpoint_url.as_deref()),
-        ("--region", global.region.as_deref()),
-        ("--profile", global.profile.as_deref()),
-    ]
-    .into_iter()
-    .filter_map(|(flag, value)| Some(format!(" {flag} {}", value?)))
-    .collect()
-}
-
-fn settings(global: &GlobalArgs) -> Result<Settings> {
-    let flags = Flags {
-        target: global.target.map(Into::into),
-        endpoint_url: global.endpoint_url.clone(),
-        region: global.region.clone(),
-        profile: global.profile.clone(),
-    };
-    let path = global.config.as_deref().unwrap_or(Path::new("streamctl.toml"));
-    let base = etcetera::choose_base_strategy().ok();
-    let home_dir: Option<PathBuf> = base.as_ref().map(|base| base.home_dir().to_path_buf());
-    Settings::resolve(
-        &flags,
-        &Sources {
-            env: &|name| std::env::var(name).ok(),
-            file: ConfigFile::read(path, global.config.is_some())?,
-            exists: &|path| path.exists(),
-            is_ec2: &platform::is_ec2,
-            home_dir,
-            data_dir: base.map(|base| base.data_dir()),
-        },
-    )
-}
-
-/// Ctrl-C as something to wait for: once to stop cleanly, twice to stop at once.
+/// Ctrl-C: once to stop cleanly, twice to stop at once.
 #[derive(Debug, Clone)]
 pub struct Interrupt {
     count: watch::Receiver<u8>,
@@ -260,7 +229,7 @@ impl Interrupt {
     }
 }
 
-/// Ctrl-C, or the request of a service manager to stop.
+/// Waits for Ctrl-C or, on Unix, SIGTERM.
 async fn stop_signal() -> std::io::Result<()> {
     #[cfg(unix)]
     {

@@ -5,15 +5,15 @@ use std::time::Duration;
 use ground::duration::{Parser, Unit};
 
 /// Whole seconds; a bare number is a number of them.
-pub(super) const SECONDS: Parser = Parser::whole(Unit::Second).or_bare();
+pub(crate) const SECONDS: Parser = Parser::whole(Unit::Second).or_bare();
 
 /// A flag that holds a [`Duration`].
-pub(super) fn length(parser: Parser) -> impl Fn(&str) -> Result<Duration, String> + Clone + Send + Sync {
+pub(crate) fn length(parser: Parser) -> impl Fn(&str) -> Result<Duration, String> + Clone + Send + Sync {
     move |text| parser.parse(text)
 }
 
 /// A flag that holds a number of seconds.
-pub(super) fn seconds<T: TryFrom<u64>>(
+pub(crate) fn seconds<T: TryFrom<u64>>(
     parser: Parser,
 ) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync {
     move |text| {
@@ -26,7 +26,7 @@ pub(super) fn seconds<T: TryFrom<u64>>(
 mod tests {
     use clap::Parser as _;
 
-    use super::super::Cli;
+    use crate::cli::Cli;
 
     const FLAGS: [&str; 11] = [
         "attach scorer --window",

@@ -1,0 +1,17 @@
+//! The services of the local cloud, as help and documentation list them.
+
+/// Display names, in the order of the documentation.
+pub const SERVICES: &[&str] = &[
+    "Kinesis",
+    "Lambda",
+    "DynamoDB",
+    "SQS",
+    "SNS",
+    "S3",
+    "CloudWatch",
+    "CloudWatch Logs",
+    "IAM",
+    "STS",
+    "KMS",
+    "Resource Groups Tagging",
+];

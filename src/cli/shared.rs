@@ -1,0 +1,12 @@
+//! What several commands need. Commands import from here, never from one another.
+
+pub(crate) mod duration;
+pub(crate) mod function;
+pub(crate) mod global;
+pub(crate) mod pipeline;
+pub(crate) mod session;
+pub(crate) mod stream;
+pub(crate) mod template;
+
+pub(crate) use session::Session;
+pub(crate) use stream::StreamArg;

@@ -1,0 +1,161 @@
+//! The options that every command takes.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use etcetera::BaseStrategy;
+
+use crate::settings::{ConfigFile, Flags, Settings, Sources, TargetChoice};
+use crate::ui::{Format, UiOptions};
+use ground::error::Result;
+use ground::platform;
+
+/// Options every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArgs {
+    /// Where to act: aws or local [default: aws if this machine is configured for AWS]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "TARGET",
+        hide_possible_values = true
+    )]
+    target: Option<TargetArg>,
+    /// Endpoint of an AWS-compatible service
+    #[arg(long, global = true, value_name = "URL")]
+    endpoint_url: Option<String>,
+    /// AWS region
+    #[arg(long, global = true, value_name = "REGION")]
+    region: Option<String>,
+    /// Profile of the shared AWS configuration
+    #[arg(long, global = true, value_name = "NAME")]
+    profile: Option<String>,
+    /// Output format: table, json, yaml or text
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        hide_possible_values = true
+    )]
+    output: Option<OutputArg>,
+    /// Print only warnings and errors on stderr
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Print log messages on stderr (-vv for more)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// When to use colour: auto, always or never
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto")]
+    #[arg(hide_possible_values = true, hide_default_value = true)]
+    color: ColorArg,
+    /// Show no progress bars
+    #[arg(long, global = true)]
+    no_progress: bool,
+    /// Read this file instead of ./streamctl.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum TargetArg {
+    Aws,
+    Local,
+}
+
+impl From<TargetArg> for TargetChoice {
+    fn from(arg: TargetArg) -> Self {
+        match arg {
+            TargetArg::Aws => Self::Aws,
+            TargetArg::Local => Self::Local,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OutputArg {
+    Table,
+    Json,
+    Yaml,
+    Text,
+}
+
+impl From<OutputArg> for Format {
+    fn from(arg: OutputArg) -> Self {
+        match arg {
+            OutputArg::Table => Self::Table,
+            OutputArg::Json => Self::Json,
+            OutputArg::Yaml => Self::Yaml,
+            OutputArg::Text => Self::Text,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ColorArg {
+    Auto,
+    Always,
+    Never,
+}
+
+impl GlobalArgs {
+    pub(crate) fn ui_options(&self) -> UiOptions {
+        UiOptions {
+            format: self.output.map(Into::into),
+            quiet: self.quiet,
+            no_progress: self.no_progress,
+            color: match self.color {
+                ColorArg::Auto => None,
+                ColorArg::Always => Some(true),
+                ColorArg::Never => Some(false),
+            },
+        }
+    }
+
+    /// The settings that flags, environment and files resolve to.
+    ///
+    /// # Errors
+    /// Exit 2 for a value that is not valid or a file that cannot be read.
+    pub(crate) fn settings(&self) -> Result<Settings> {
+        let flags = Flags {
+            target: self.target.map(Into::into),
+            endpoint_url: self.endpoint_url.clone(),
+            region: self.region.clone(),
+            profile: self.profile.clone(),
+        };
+        let path = self.config.as_deref().unwrap_or(Path::new("streamctl.toml"));
+        let base = etcetera::choose_base_strategy().ok();
+        let home_dir: Option<PathBuf> = base.as_ref().map(|base| base.home_dir().to_path_buf());
+        Settings::resolve(
+            &flags,
+            &Sources {
+                env: &|name| std::env::var(name).ok(),
+                file: ConfigFile::read(path, self.config.is_some())?,
+                exists: &|path| path.exists(),
+                is_ec2: &platform::is_ec2,
+                home_dir,
+                data_dir: base.map(|base| base.data_dir()),
+            },
+        )
+    }
+
+    /// The flags that choose the target, as typed, for a command line to copy: ` --region eu-west-1`, or nothing.
+    pub(crate) fn target_flags(&self) -> String {
+        let target = self.target.map(|target| match target {
+            TargetArg::Aws => "aws",
+            TargetArg::Local => "local",
+        });
+        [
+            ("--target", target),
+            ("--endpoint-url", self.endpoint_url.as_deref()),
+            ("--region", self.region.as_deref()),
+            ("--profile", self.profile.as_deref()),
+        ]
+        .into_iter()
+        .filter_map(|(flag, value)| Some(format!(" {flag} {}", value?)))
+        .collect()
+    }
+}

@@ -1,0 +1,119 @@
+//! Applying and deleting a pipeline: plan, confirmation, progress and report.
+
+use super::Session;
+use crate::pipeline::Pipeline;
+use crate::pipeline::apply::RunReport;
+use crate::pipeline::destroy::Survey;
+use crate::ui::Printer;
+use crate::ui::apply::ApplyProgress;
+use ground::error::{Error, Result};
+use ground::exit::Exit;
+use ground::stop::Stop;
+
+/// Plans and applies `pipeline` with progress, and prints the report. A dry run prints the plan and returns `None`.
+pub(crate) async fn apply(
+    session: &Session,
+    pipeline: &Pipeline<'_>,
+    dry_run: bool,
+    yes: bool,
+) -> Result<Option<RunReport>> {
+    let printer = session.printer();
+    let plan = pipeline.plan().await?;
+    if dry_run {
+        printer.report(&plan.report(pipeline))?;
+        plan.check()?;
+        printer.note("Dry run: nothing was changed");
+        return Ok(None);
+    }
+    plan.check()?;
+    let losses = plan.losses();
+    if !losses.is_empty() {
+        losses.iter().for_each(|loss| printer.warn(loss));
+        session
+            .confirm_by_name("lose data for good", pipeline.identity().instance(), yes)
+            .await?;
+    }
+    let progress = ApplyProgress::new(printer);
+    let show = |event| progress.show(&event);
+    let stop = Stop::default();
+    let report = session
+        .run_until_stopped(&stop, pipeline.apply(plan, &show, &stop))
+        .await?;
+    printer.report(&report)?;
+    Ok(Some(report))
+}
+
+/// Deletes the resources of `pipeline` that exist, with confirmation, progress and report. Messages call the pipeline
+/// `identity`; the user types `confirm`.
+pub(crate) async fn delete(
+    session: &Session,
+    pipeline: &Pipeline<'_>,
+    (identity, confirm): (&str, &str),
+    dry_run: bool,
+    yes: bool,
+) -> Result<Exit> {
+    let printer = session.printer();
+    let survey = pipeline.survey().await?;
+    warn_of_what_stays(printer, &survey);
+    if dry_run {
+        printer.report(&survey.report(pipeline))?;
+        printer.note("Dry run: nothing was deleted");
+        return Ok(Exit::Done);
+    }
+    if survey.is_empty() {
+        if !survey.kept().is_empty() {
+            return Err(
+                Error::failed(format!("nothing of {identity} was created by streamctl"))
+                    .hint("add --adopt to delete it anyway"),
+            );
+        }
+        printer.note(&format!("Nothing to delete: nothing of {identity} is there"));
+        printer.report(&pipeline.destroy(survey, &|_| {}, &Stop::default()).await)?;
+        return Ok(Exit::Done);
+    }
+    let doomed = survey.doomed();
+    printer.note(&format!("To be deleted:\n  {}", doomed.join("\n  ")));
+    let action = match doomed.as_slice() {
+        [one] => format!("delete {one}"),
+        many => format!("delete {} resources and all their data", many.len()),
+    };
+    session.confirm_by_name(&action, confirm, yes).await?;
+    let kept = !survey.kept().is_empty();
+    let progress = ApplyProgress::new(printer);
+    let show = |event| progress.show(&event);
+    let stop = Stop::default();
+    let report = session
+        .run_until_stopped(&stop, pipeline.destroy(survey, &show, &stop))
+        .await;
+    printer.report(&report)?;
+    print_hints(session, &report);
+    match report.exit {
+        Exit::Done if kept => printer.note(&format!("Nothing of {identity} is left but what is kept")),
+        Exit::Done => printer.note(&format!("Nothing of {identity} is left")),
+        Exit::Interrupted => printer.note("Stopped. Run the same command again to continue"),
+        _ => printer.warn(&format!(
+            "not everything of {identity} is gone; the table names what is left"
+        )),
+    }
+    Ok(report.exit)
+}
+
+fn warn_of_what_stays(printer: &Printer, survey: &Survey<'_>) {
+    for kept in survey.kept() {
+        printer.warn(&format!("{kept}: it is kept"));
+    }
+    for dependent in survey.dependents() {
+        printer.warn(&dependent);
+    }
+}
+
+/// Prints each hint of the failed resources once.
+pub(crate) fn print_hints(session: &Session, report: &RunReport) {
+    let mut said: Vec<&str> = Vec::new();
+    for hint in report.resources.iter().filter_map(|one| one.hint.as_deref()) {
+        if !said.contains(&hint) && report.exit != Exit::Interrupted {
+            session.printer().note(&format!("hint: {hint}"));
+            said.push(hint);
+        }
+    }
+}
