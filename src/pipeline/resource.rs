@@ -73,7 +73,7 @@ pub trait Resource: Send + Sync {
 /// Makes resources: the bridge between the engine and the kinds.
 pub trait Catalog: Send + Sync {
     /// Where the resources are.
-    fn place(&self) -> &Place;
+    fn location(&self) -> &Location;
 
     /// The resource that `spec` declares.
     ///
@@ -84,7 +84,7 @@ pub trait Catalog: Send + Sync {
 
 /// Account and region.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     /// 12-digit account id.
     pub account: String,
     /// Region, such as `us-east-1`.

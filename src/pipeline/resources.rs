@@ -22,7 +22,7 @@ mod test_record;
 mod test_support;
 mod topic;
 
-use super::resource::{Catalog, Place, Resource, Spec};
+use super::resource::{Catalog, Location, Resource, Spec};
 use crate::context::Context;
 use ground::error::{Error, Result};
 
@@ -52,7 +52,7 @@ pub fn properties(kind: &str) -> Option<&'static [&'static str]> {
 /// All kinds, on one target.
 pub struct Kinds<'a> {
     context: &'a Context,
-    place: Place,
+    location: Location,
 }
 
 impl<'a> Kinds<'a> {
@@ -61,55 +61,59 @@ impl<'a> Kinds<'a> {
     /// # Errors
     /// Exit 4 when the target is out of reach or refuses the credentials.
     pub async fn new(context: &'a Context) -> Result<Self> {
-        let place = Place {
+        let location = Location {
             account: context.account().await?.to_owned(),
             region: context.region().to_owned(),
             partition: context.partition().to_owned(),
         };
-        Ok(Self { context, place })
+        Ok(Self { context, location })
     }
 }
 
 impl Catalog for Kinds<'_> {
-    fn place(&self) -> &Place {
-        &self.place
+    fn location(&self) -> &Location {
+        &self.location
     }
 
     fn make<'c>(&'c self, spec: Spec) -> Result<Box<dyn Resource + 'c>> {
         Ok(match spec.kind.as_str() {
-            "alarm" => Box::new(alarm::Alarm::new(self.context, &self.place, spec)?),
-            "bucket" => Box::new(bucket::Bucket::new(self.context, &self.place, spec)?),
-            "dashboard" => Box::new(dashboard::Dashboard::new(self.context, &self.place, spec)?),
+            "alarm" => Box::new(alarm::Alarm::new(self.context, &self.location, spec)?),
+            "bucket" => Box::new(bucket::Bucket::new(self.context, &self.location, spec)?),
+            "dashboard" => Box::new(dashboard::Dashboard::new(self.context, &self.location, spec)?),
             "event_source_mapping" => Box::new(event_source_mapping::EventSourceMapping::new(
                 self.context,
-                &self.place,
+                &self.location,
                 spec,
             )?),
-            "function" => Box::new(function::Function::new(self.context, &self.place, spec)?),
-            "log_group" => Box::new(log_group::LogGroup::new(self.context, &self.place, spec)?),
+            "function" => Box::new(function::Function::new(self.context, &self.location, spec)?),
+            "log_group" => Box::new(log_group::LogGroup::new(self.context, &self.location, spec)?),
             "managed_policy" => Box::new(managed_policy::ManagedPolicy::new(
                 self.context,
-                &self.place,
+                &self.location,
                 spec,
             )?),
-            "queue" => Box::new(queue::Queue::new(self.context, &self.place, spec)?),
-            "role" => Box::new(role::Role::new(self.context, &self.place, spec)?),
-            "stream" => Box::new(stream::Stream::new(self.context, &self.place, spec)?),
-            "subscription" => Box::new(subscription::Subscription::new(self.context, &self.place, spec)?),
-            "table" => Box::new(table::Table::new(self.context, &self.place, spec)?),
-            "test_record" => Box::new(test_record::TestRecord::new(self.context, &self.place, spec)?),
-            "topic" => Box::new(topic::Topic::new(self.context, &self.place, spec)?),
+            "queue" => Box::new(queue::Queue::new(self.context, &self.location, spec)?),
+            "role" => Box::new(role::Role::new(self.context, &self.location, spec)?),
+            "stream" => Box::new(stream::Stream::new(self.context, &self.location, spec)?),
+            "subscription" => Box::new(subscription::Subscription::new(
+                self.context,
+                &self.location,
+                spec,
+            )?),
+            "table" => Box::new(table::Table::new(self.context, &self.location, spec)?),
+            "test_record" => Box::new(test_record::TestRecord::new(self.context, &self.location, spec)?),
+            "topic" => Box::new(topic::Topic::new(self.context, &self.location, spec)?),
             other => return Err(Error::usage(format!("there is no kind of resource {other:?}"))),
         })
     }
 }
 
 /// The ARN of the stream `name` at `place`.
-fn stream_arn(place: &Place, name: &str) -> String {
-    let Place {
+fn stream_arn(location: &Location, name: &str) -> String {
+    let Location {
         account,
         region,
         partition,
-    } = place;
+    } = location;
     format!("arn:{partition}:kinesis:{region}:{account}:stream/{name}")
 }

@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{
-    Change, Check, Observed, Outputs, Place, Present, Resource, Spec, Surroundings,
+    Change, Check, Location, Observed, Outputs, Present, Resource, Spec, Surroundings,
 };
 use ground::error::{self, Error, Result};
 
@@ -56,13 +56,13 @@ pub(super) struct Alarm<'a> {
 }
 
 impl<'a> Alarm<'a> {
-    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
+    pub(super) fn new(context: &'a Context, location: &Location, spec: Spec) -> Result<Self> {
         let (name, wanted) = Settings::read(&spec)?;
-        let Place {
+        let Location {
             account,
             region,
             partition,
-        } = place;
+        } = location;
         Ok(Self {
             context,
             arn: format!("arn:{partition}:cloudwatch:{region}:{account}:alarm:{name}"),

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{
-    Change, Check, CheckState, Observed, Outputs, Place, Present, Resource, Spec, Surroundings,
+    Change, Check, CheckState, Location, Observed, Outputs, Present, Resource, Spec, Surroundings,
 };
 use crate::stream::change::same_key;
 use ground::error::{Error, Result};
@@ -112,7 +112,7 @@ pub(super) struct Bucket<'a> {
 }
 
 impl<'a> Bucket<'a> {
-    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
+    pub(super) fn new(context: &'a Context, location: &Location, spec: Spec) -> Result<Self> {
         let declared: Declared = spec.read()?;
         check_name(&declared.name)?;
         let fault = |problem: String| Error::usage(format!("bucket {}: {problem}", declared.name));
@@ -122,8 +122,8 @@ impl<'a> Bucket<'a> {
         lifecycle::check(declared.lifecycle.as_deref().unwrap_or_default()).map_err(fault)?;
         Ok(Self {
             context,
-            arn: format!("arn:{}:s3:::{}", place.partition, declared.name),
-            account: place.account.clone(),
+            arn: format!("arn:{}:s3:::{}", location.partition, declared.name),
+            account: location.account.clone(),
             declared,
             spec,
         })

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::iam;
 use crate::pipeline::event::Step;
-use crate::pipeline::resource::{Change, Observed, Outputs, Place, Present, UNKNOWN};
+use crate::pipeline::resource::{Change, Location, Observed, Outputs, Present, UNKNOWN};
 use ground::error::{Error, Result};
 
 /// What is there, from its tags and the kind's own form of it.
@@ -71,12 +71,12 @@ pub(super) fn outputs<const N: usize>(pairs: [(&str, String); N]) -> Outputs {
 }
 
 /// The ARN of `resource` of `service` at `place`.
-pub(super) fn arn(place: &Place, service: &str, resource: &str) -> String {
-    let Place {
+pub(super) fn arn(location: &Location, service: &str, resource: &str) -> String {
+    let Location {
         account,
         region,
         partition,
-    } = place;
+    } = location;
     format!("arn:{partition}:{service}:{region}:{account}:{resource}")
 }
 

@@ -18,7 +18,7 @@ use super::cloudwatch_tags;
 use crate::context::Context;
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::resource::{Change, Observed, Outputs, Place, Present, Resource, Spec, Surroundings};
+use crate::pipeline::resource::{Change, Location, Observed, Outputs, Present, Resource, Spec, Surroundings};
 use crate::pipeline::tags::{MANAGED_BY, PIPELINE, STREAMCTL};
 use ground::error::{self, Error, Result};
 
@@ -50,7 +50,7 @@ pub(super) struct Dashboard<'a> {
 }
 
 impl<'a> Dashboard<'a> {
-    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
+    pub(super) fn new(context: &'a Context, location: &Location, spec: Spec) -> Result<Self> {
         let declared: Declared = spec.read()?;
         let problem =
             |problem: String| Error::usage(format!("line {}: resource {}: {problem}", spec.line, spec.id));
@@ -66,7 +66,7 @@ impl<'a> Dashboard<'a> {
             // Source: "Resource types defined by Amazon CloudWatch", service authorization reference: no region in it.
             arn: format!(
                 "arn:{}:cloudwatch::{}:dashboard/{}",
-                place.partition, place.account, declared.name
+                location.partition, location.account, declared.name
             ),
             name: declared.name,
             body,

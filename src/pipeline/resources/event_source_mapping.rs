@@ -12,7 +12,7 @@ use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::parameter::Origin;
 use crate::pipeline::resource::{
-    Change, Check, CheckState, Observed, Outputs, Place, Present, Resource, Spec, Surroundings, UNKNOWN,
+    Change, Check, CheckState, Location, Observed, Outputs, Present, Resource, Spec, Surroundings, UNKNOWN,
 };
 use crate::pipeline::tags::{self, Owner};
 use ground::error::{Error, Result};
@@ -88,7 +88,7 @@ struct Facts {
 
 pub(super) struct EventSourceMapping<'a> {
     context: &'a Context,
-    place: &'a Place,
+    location: &'a Location,
     spec: Spec,
     declared: Declared,
     settings: Settings,
@@ -97,7 +97,7 @@ pub(super) struct EventSourceMapping<'a> {
 }
 
 impl<'a> EventSourceMapping<'a> {
-    pub(super) fn new(context: &'a Context, place: &'a Place, spec: Spec) -> Result<Self> {
+    pub(super) fn new(context: &'a Context, location: &'a Location, spec: Spec) -> Result<Self> {
         let declared: Declared = spec.read()?;
         let settings = declared.settings()?;
         // A destination that is still to be made has no ARN to check.
@@ -105,7 +105,7 @@ impl<'a> EventSourceMapping<'a> {
         settings.clone().only(known).check()?;
         Ok(Self {
             context,
-            place,
+            location,
             spec,
             declared,
             settings,
@@ -312,11 +312,11 @@ impl Resource for EventSourceMapping<'_> {
 
     /// Source: "Actions, resources, and condition keys for AWS Lambda", service authorization reference.
     fn iam(&self) -> Vec<Statement> {
-        let Place {
+        let Location {
             account,
             region,
             partition,
-        } = self.place;
+        } = self.location;
         let lambda = format!("arn:{partition}:lambda:{region}:{account}");
         let function = format!(
             "{lambda}:function:{}",

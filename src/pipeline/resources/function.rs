@@ -18,7 +18,7 @@ use crate::functions::package::{Architecture, Format, Package, short};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{
-    Change, Check, Observed, Outputs, Place, Present, Resource, Spec, Surroundings, UNKNOWN,
+    Change, Check, Location, Observed, Outputs, Present, Resource, Spec, Surroundings, UNKNOWN,
 };
 use crate::pipeline::substitute::plain;
 use crate::pipeline::tags::{Owner, UNFINISHED};
@@ -75,7 +75,7 @@ pub(super) struct Function<'a> {
 }
 
 impl<'a> Function<'a> {
-    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
+    pub(super) fn new(context: &'a Context, location: &Location, spec: Spec) -> Result<Self> {
         let declared: Declared = spec.read()?;
         rules::check_name(&declared.name)?;
         declared.memory_mb.map_or(Ok(()), rules::check_memory)?;
@@ -84,11 +84,11 @@ impl<'a> Function<'a> {
             Some(text) => Some(text.parse().map_err(Error::usage)?),
             None => None,
         };
-        let Place {
+        let Location {
             account,
             region,
             partition,
-        } = place;
+        } = location;
         let function = Self {
             context,
             architecture,

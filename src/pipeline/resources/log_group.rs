@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{
-    Change, Check, CheckState, Observed, Outputs, Place, Resource, Spec, Surroundings,
+    Change, Check, CheckState, Location, Observed, Outputs, Resource, Spec, Surroundings,
 };
 use crate::pipeline::tags::{self, Owner};
 use ground::error::{self, Error, Result};
@@ -47,17 +47,17 @@ pub(super) struct LogGroup<'a> {
 }
 
 impl<'a> LogGroup<'a> {
-    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
+    pub(super) fn new(context: &'a Context, location: &Location, spec: Spec) -> Result<Self> {
         let declared: Declared = spec.read()?;
         check_name(&declared.name)?;
         if let Some(days) = declared.retention_days {
             check_retention(days)?;
         }
-        let Place {
+        let Location {
             account,
             region,
             partition,
-        } = place;
+        } = location;
         Ok(Self {
             context,
             arn: format!(

@@ -12,7 +12,7 @@ use super::common::{self, iam_tags, observed, while_iam_lags};
 use crate::context::Context;
 use crate::iam::{self, Statement};
 use crate::pipeline::event::Step;
-use crate::pipeline::resource::{Change, Observed, Outputs, Place, Resource, Spec, Surroundings};
+use crate::pipeline::resource::{Change, Location, Observed, Outputs, Resource, Spec, Surroundings};
 use crate::pipeline::tags::{MANAGED_BY, PIPELINE};
 use ground::error::{self, Error, Result};
 
@@ -58,14 +58,14 @@ pub(super) struct ManagedPolicy<'a> {
 }
 
 impl<'a> ManagedPolicy<'a> {
-    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
+    pub(super) fn new(context: &'a Context, location: &Location, spec: Spec) -> Result<Self> {
         let declared: Declared = spec.read()?;
         check_name(&declared.name)?;
         let path = spec.identity.iam_path();
         let arn = |path: &str| {
             format!(
                 "arn:{}:iam::{}:policy{path}{}",
-                place.partition, place.account, declared.name
+                location.partition, location.account, declared.name
             )
         };
         Ok(Self {

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{
-    Change, Check, CheckState, Observed, Outputs, Place, Resource, Spec, Surroundings,
+    Change, Check, CheckState, Location, Observed, Outputs, Resource, Spec, Surroundings,
 };
 use crate::stream::change::same_key;
 use ground::error::{self, Error, Result};
@@ -93,12 +93,12 @@ pub(super) struct Queue<'a> {
 }
 
 impl<'a> Queue<'a> {
-    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
+    pub(super) fn new(context: &'a Context, location: &Location, spec: Spec) -> Result<Self> {
         let declared: Declared = spec.read()?;
         declared.check()?;
         Ok(Self {
             context,
-            arn: common::arn(place, "sqs", &declared.name),
+            arn: common::arn(location, "sqs", &declared.name),
             declared,
             spec,
         })
@@ -117,7 +117,7 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// Lets the topics send, and nobody in their place.
+    /// Lets the topics send, and nobody in their location.
     fn statement(&self) -> Option<Value> {
         (!self.declared.topics.is_empty()).then(|| {
             json!({

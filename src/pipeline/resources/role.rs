@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::iam::{self, Statement};
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{
-    Change, Check, CheckState, Observed, Outputs, Place, Present, Resource, Spec, Surroundings, shortened,
+    Change, Check, CheckState, Location, Observed, Outputs, Present, Resource, Spec, Surroundings, shortened,
 };
 use crate::pipeline::tags::{MANAGED_BY, PIPELINE};
 use ground::error::{self, Error, Result};
@@ -140,14 +140,14 @@ pub(super) struct Role<'a> {
 }
 
 impl<'a> Role<'a> {
-    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
+    pub(super) fn new(context: &'a Context, location: &Location, spec: Spec) -> Result<Self> {
         let declared = Declared::read(&spec)?;
         check_name(&declared.name)?;
         let path = spec.identity.iam_path();
         let arn = |path: &str| {
-            let Place {
+            let Location {
                 account, partition, ..
-            } = place;
+            } = location;
             format!("arn:{partition}:iam::{account}:role{path}{}", declared.name)
         };
         Ok(Self {

@@ -11,14 +11,14 @@ use crate::context::Context;
 use crate::pipeline::event::{Event, Step, What};
 use crate::pipeline::parameter::Origin;
 use crate::pipeline::resource::{
-    Identity, Observed, Place, Present, Properties, Resource, Spec, Surroundings,
+    Identity, Location, Observed, Present, Properties, Resource, Spec, Surroundings,
 };
 use crate::pipeline::tags::Tags;
 use crate::settings::{Settings, Target, TargetReason};
 use ground::stop::Stop;
 
-pub(super) fn place() -> Place {
-    Place {
+pub(super) fn location() -> Location {
+    Location {
         account: "000000000000".into(),
         region: "us-east-1".into(),
         partition: "aws".into(),

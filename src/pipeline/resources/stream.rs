@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::parameter::Origin;
-use crate::pipeline::resource::{Change, Check, Observed, Outputs, Place, Resource, Spec, Surroundings};
+use crate::pipeline::resource::{Change, Check, Location, Observed, Outputs, Resource, Spec, Surroundings};
 use crate::pipeline::tags::UNFINISHED;
 use crate::stream::{self, Capacity, Changer, Mode, NewStream, ShardMetric, Status, StreamState, reshard};
 use ground::error::{self, Error, Result};
@@ -120,12 +120,12 @@ pub(super) struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
+    pub(super) fn new(context: &'a Context, location: &Location, spec: Spec) -> Result<Self> {
         let declared: Declared = spec.read()?;
         stream::check_name(&declared.name)?;
         Ok(Self {
             context,
-            arn: stream_arn(place, &declared.name),
+            arn: stream_arn(location, &declared.name),
             mode: match declared.mode {
                 DeclaredMode::Provisioned => Mode::Provisioned,
                 DeclaredMode::OnDemand => Mode::OnDemand,

@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{
-    Change, Check, CheckState, Observed, Outputs, Place, Resource, Spec, Surroundings,
+    Change, Check, CheckState, Location, Observed, Outputs, Resource, Spec, Surroundings,
 };
 use crate::pipeline::tags::{self, Owner, PIPELINE};
 use ground::error::{self, Error, Result};
@@ -105,7 +105,7 @@ pub(super) struct Subscription<'a> {
 }
 
 impl<'a> Subscription<'a> {
-    pub(super) fn new(context: &'a Context, _place: &Place, spec: Spec) -> Result<Self> {
+    pub(super) fn new(context: &'a Context, _place: &Location, spec: Spec) -> Result<Self> {
         let declared: Declared = spec.read()?;
         declared.protocol.check(&declared.endpoint)?;
         Ok(Self {

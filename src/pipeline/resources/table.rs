@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{
-    Change, Check, CheckState, Observed, Outputs, Place, Present, Resource, Spec, Surroundings,
+    Change, Check, CheckState, Location, Observed, Outputs, Present, Resource, Spec, Surroundings,
 };
 use ground::error::{Error, Result};
 
@@ -74,14 +74,14 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
+    pub(super) fn new(context: &'a Context, location: &Location, spec: Spec) -> Result<Self> {
         let declared: Declared = spec.read()?;
         declared
             .check()
             .map_err(|error| Error::usage(format!("table {}: {error}", declared.name)))?;
         Ok(Self {
             context,
-            arn: common::arn(place, "dynamodb", &format!("table/{}", declared.name)),
+            arn: common::arn(location, "dynamodb", &format!("table/{}", declared.name)),
             declared,
             spec,
         })

@@ -10,7 +10,7 @@ use super::stream_arn;
 use crate::context::Context;
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::resource::{Change, Observed, Outputs, Place, Resource, Spec, Surroundings};
+use crate::pipeline::resource::{Change, Location, Observed, Outputs, Resource, Spec, Surroundings};
 use ground::error::{self, Result};
 
 /// What a manifest can say about a test record.
@@ -31,11 +31,11 @@ pub(super) struct TestRecord<'a> {
 }
 
 impl<'a> TestRecord<'a> {
-    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
+    pub(super) fn new(context: &'a Context, location: &Location, spec: Spec) -> Result<Self> {
         let declared: Declared = spec.read()?;
         Ok(Self {
             context,
-            arn: stream_arn(place, &declared.stream),
+            arn: stream_arn(location, &declared.stream),
             declared,
         })
     }

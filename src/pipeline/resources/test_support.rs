@@ -1,15 +1,15 @@
 //! For tests of kinds: a spec out of a manifest's text, and a context that no call is made with.
 
 use crate::context::Context;
-use crate::pipeline::resource::{Catalog, Place, Resource, Spec};
+use crate::pipeline::resource::{Catalog, Location, Resource, Spec};
 use crate::pipeline::{Draft, Given, Manifest, Request};
 use crate::settings::{Settings, Target, TargetReason};
 use ground::error::{Error, Result};
 
-struct Specs(Place);
+struct Specs(Location);
 
 impl Catalog for Specs {
-    fn place(&self) -> &Place {
+    fn location(&self) -> &Location {
         &self.0
     }
 
@@ -19,8 +19,8 @@ impl Catalog for Specs {
 }
 
 /// The resource `it` of the manifest `text`, with values for parameters.
-pub(super) fn spec(text: &str, given: &[(&str, &str)]) -> (Place, Spec) {
-    let place = Place {
+pub(super) fn spec(text: &str, given: &[(&str, &str)]) -> (Location, Spec) {
+    let location = Location {
         account: "000000000000".into(),
         region: "us-east-1".into(),
         partition: "aws".into(),
@@ -34,9 +34,9 @@ pub(super) fn spec(text: &str, given: &[(&str, &str)]) -> (Place, Spec) {
         ..Request::default()
     };
     let manifest = Manifest::parse("test", text, &super::properties).unwrap();
-    let specs = Specs(place.clone());
+    let specs = Specs(location.clone());
     let pipeline = Draft::new(manifest, request).unwrap().bind(&specs).unwrap();
-    (place, pipeline.spec("it").unwrap())
+    (location, pipeline.spec("it").unwrap())
 }
 
 /// A context that no call is made with.

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{
-    Change, Check, CheckState, Observed, Outputs, Place, Resource, Spec, Surroundings,
+    Change, Check, CheckState, Location, Observed, Outputs, Resource, Spec, Surroundings,
 };
 use crate::stream::change::same_key;
 use ground::error::{self, Error, Result};
@@ -54,7 +54,7 @@ pub(super) struct Topic<'a> {
 }
 
 impl<'a> Topic<'a> {
-    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
+    pub(super) fn new(context: &'a Context, location: &Location, spec: Spec) -> Result<Self> {
         let declared: Declared = spec.read()?;
         // Source: CreateTopic, SNS API reference. A FIFO topic takes neither alarms nor email.
         common::check_name("topic", &declared.name, (1, 256), "_-")?;
@@ -70,8 +70,8 @@ impl<'a> Topic<'a> {
         }
         Ok(Self {
             context,
-            arn: common::arn(place, "sns", &declared.name),
-            account: place.account.clone(),
+            arn: common::arn(location, "sns", &declared.name),
+            account: location.account.clone(),
             declared,
             spec,
         })

@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use super::super::scripted::{Endpoint, changes, context, place, refusal, spec, there, with_step};
+use super::super::scripted::{Endpoint, changes, context, location, refusal, spec, there, with_step};
 use super::*;
 use crate::pipeline::tags::UNFINISHED;
 
@@ -13,7 +13,7 @@ lifecycle = [{ id = "archive", prefix = "raw/", glacier_days = 30, deep_archive_
 
 async fn made<T>(declared: &str, by_default: &[&str], look: impl FnOnce(&Bucket<'_>) -> T) -> T {
     let context = context().await;
-    look(&Bucket::new(&context, &place(), spec("bucket", declared, by_default)).unwrap())
+    look(&Bucket::new(&context, &location(), spec("bucket", declared, by_default)).unwrap())
 }
 
 async fn differences(declared: &str, by_default: &[&str], observed: &Observed) -> String {
@@ -135,7 +135,7 @@ async fn names_are_checked_as_s3_does() {
     let context = context().await;
     let made = |name: &str| {
         let declared = format!("name = \"{name}\"");
-        Bucket::new(&context, &place(), spec("bucket", &declared, &[])).map(drop)
+        Bucket::new(&context, &location(), spec("bucket", &declared, &[])).map(drop)
     };
     let refusals = [
         "ab",
@@ -206,7 +206,7 @@ async fn a_bucket_is_emptied_page_by_page_and_again_while_somebody_writes() {
         other => panic!("{other}"),
     })
     .await;
-    let bucket = Bucket::new(&endpoint.context, &place(), spec("bucket", DECLARED, &[])).unwrap();
+    let bucket = Bucket::new(&endpoint.context, &location(), spec("bucket", DECLARED, &[])).unwrap();
     let (gone, said) = with_step(async |step| bucket.remove(step).await).await;
     gone.unwrap();
     insta::assert_snapshot!(said.join("\n"), @r#"
@@ -234,7 +234,7 @@ async fn objects_that_cannot_be_deleted_are_named() {
         (200, format!("<DeleteResult>{errors}</DeleteResult>"))
     })
     .await;
-    let bucket = Bucket::new(&endpoint.context, &place(), spec("bucket", DECLARED, &[])).unwrap();
+    let bucket = Bucket::new(&endpoint.context, &location(), spec("bucket", DECLARED, &[])).unwrap();
     insta::assert_snapshot!(bucket.contents().await.unwrap().unwrap(), @"bucket archive holds 3 objects and versions, deleted with it");
     let (gone, _) = with_step(async |step| bucket.remove(step).await).await;
     insta::assert_snapshot!(refusal(gone), @r#"
@@ -254,7 +254,7 @@ async fn a_name_of_another_account_is_refused_in_words() {
     })
     .await;
     let spec = spec("bucket", DECLARED, &[]);
-    let bucket = Bucket::new(&endpoint.context, &place(), spec.clone()).unwrap();
+    let bucket = Bucket::new(&endpoint.context, &location(), spec.clone()).unwrap();
     let observed = bucket.observe().await.unwrap();
     assert_eq!(
         observed.owner(&spec.identity),

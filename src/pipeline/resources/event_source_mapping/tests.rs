@@ -45,9 +45,9 @@ fn there() -> Mapping {
 }
 
 async fn changes(given: &[(&str, &str)], mapping: Mapping) -> Vec<String> {
-    let (place, spec) = spec(HEAD, given);
+    let (location, spec) = spec(HEAD, given);
     let context = context().await;
-    let resource = EventSourceMapping::new(&context, &place, spec).unwrap();
+    let resource = EventSourceMapping::new(&context, &location, spec).unwrap();
     let observed = observed(resource.spec.tags.all(), &Facts { mapping }).unwrap();
     let changes = resource.diff(&observed, &Surroundings::default()).unwrap();
     changes.iter().map(ToString::to_string).collect()
@@ -84,17 +84,17 @@ async fn one_that_is_going_is_made_again() {
 
 #[tokio::test]
 async fn bad_values_are_refused_before_any_call() {
-    let (place, spec) = spec(HEAD, &[("batch_size", "0")]);
+    let (location, spec) = spec(HEAD, &[("batch_size", "0")]);
     let context = context().await;
-    let error = EventSourceMapping::new(&context, &place, spec).err().unwrap();
+    let error = EventSourceMapping::new(&context, &location, spec).err().unwrap();
     insta::assert_snapshot!(error, @"the batch size is 0, not 1 to 10000");
 }
 
 #[tokio::test]
 async fn it_names_itself_and_what_it_is_to_be() {
-    let (place, spec) = spec(HEAD, &[]);
+    let (location, spec) = spec(HEAD, &[]);
     let context = context().await;
-    let resource = EventSourceMapping::new(&context, &place, spec).unwrap();
+    let resource = EventSourceMapping::new(&context, &location, spec).unwrap();
     assert_eq!(resource.name(), "scorer ← orders");
     assert_eq!(resource.summary(), "batches of 100, retries 3, from latest");
 }

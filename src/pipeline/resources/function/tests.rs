@@ -15,9 +15,9 @@ async fn with<T>(
     let text = format!(
         "{HEAD}[[resources]]\nkind = \"function\"\nid = \"it\"\n[resources.properties]\n{properties}\n"
     );
-    let (place, spec) = spec(&text, given);
+    let (location, spec) = spec(&text, given);
     let context = context().await;
-    let function = Function::new(&context, &place, spec)?;
+    let function = Function::new(&context, &location, spec)?;
     Ok(work(&function))
 }
 

@@ -9,9 +9,9 @@ const HEAD: &str = "name = \"demo\"\ndescription = \"x\"\ninstance = \"one\"\n\
     properties = { name = \"/aws/lambda/it\", retention_days = \"${days}\" }\n";
 
 async fn changes(given: &[(&str, &str)], there: Option<u32>) -> Vec<Change> {
-    let (place, spec) = spec(HEAD, given);
+    let (location, spec) = spec(HEAD, given);
     let context = context().await;
-    let group = LogGroup::new(&context, &place, spec).unwrap();
+    let group = LogGroup::new(&context, &location, spec).unwrap();
     let facts = Facts {
         arn: group.arn.clone(),
         retention_days: there,
@@ -37,9 +37,9 @@ async fn a_retention_is_set_once_and_changed_when_it_is_named() {
 
 #[tokio::test]
 async fn only_allowed_retentions_are_taken() {
-    let (place, spec) = spec(HEAD, &[("days", "10")]);
+    let (location, spec) = spec(HEAD, &[("days", "10")]);
     let context = context().await;
-    let error = LogGroup::new(&context, &place, spec).err().unwrap();
+    let error = LogGroup::new(&context, &location, spec).err().unwrap();
     insta::assert_snapshot!(error, @"logs cannot be kept for 10 days");
     insta::assert_snapshot!(error.hint_text().unwrap(), @"take 14; CloudWatch Logs allows 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653");
     assert!(

@@ -14,9 +14,9 @@ const STATEMENTS: &str = "name = \"demo\"\ndescription = \"x\"\ninstance = \"one
 const ARN: &str = "arn:aws:kinesis:us-east-1:000000000000:stream/orders";
 
 async fn changes(given: &[(&str, &str)], policy: Option<Value>) -> (Vec<String>, Option<Value>) {
-    let (place, spec) = spec(STATEMENTS, given);
+    let (location, spec) = spec(STATEMENTS, given);
     let context = context().await;
-    let role = Role::new(&context, &place, spec).unwrap();
+    let role = Role::new(&context, &location, spec).unwrap();
     let facts = Facts {
         arn: role.arn.clone(),
         description: String::new(),

@@ -4,10 +4,10 @@ use crate::pipeline::Present;
 use crate::pipeline::{Catalog, Draft, Given, Request, tags};
 
 /// Makes specs without making resources: enough for differences, which need no target.
-struct Specs(Place);
+struct Specs(Location);
 
 impl Catalog for Specs {
-    fn place(&self) -> &Place {
+    fn location(&self) -> &Location {
         &self.0
     }
 
@@ -18,7 +18,7 @@ impl Catalog for Specs {
 
 /// The stream of the bundled template, as flags make it.
 async fn differences(flags: &[(&str, &str)], observed: &Observed) -> Vec<String> {
-    let place = Place {
+    let location = Location {
         account: "000000000000".into(),
         region: "us-east-1".into(),
         partition: "aws".into(),
@@ -29,10 +29,10 @@ async fn differences(flags: &[(&str, &str)], observed: &Observed) -> Vec<String>
         ..Request::default()
     };
     let draft = Draft::new(crate::pipeline::template("stream").unwrap(), request).unwrap();
-    let specs = Specs(place.clone());
+    let specs = Specs(location.clone());
     let spec = draft.bind(&specs).unwrap().spec("stream").unwrap();
     let context = context().await;
-    let stream = Stream::new(&context, &place, spec).unwrap();
+    let stream = Stream::new(&context, &location, spec).unwrap();
     let changes = stream.diff(observed, &Surroundings::default()).unwrap();
     changes.iter().map(ToString::to_string).collect()
 }

@@ -1,4 +1,4 @@
-use super::super::scripted::{Endpoint, context, place, refusal, spec, with_step};
+use super::super::scripted::{Endpoint, context, location, refusal, spec, with_step};
 use super::*;
 use crate::pipeline::tags::Owner;
 
@@ -47,7 +47,7 @@ async fn endpoint(pipeline: &'static str) -> Endpoint {
 async fn one_that_nobody_confirmed_is_worth_a_look_and_goes_with_its_topic() {
     let endpoint = endpoint("demo/one").await;
     let spec = spec("subscription", EMAIL, &[]);
-    let subscription = Subscription::new(&endpoint.context, &place(), spec.clone()).unwrap();
+    let subscription = Subscription::new(&endpoint.context, &location(), spec.clone()).unwrap();
     let observed = subscription.observe().await.unwrap();
     assert_eq!(observed.owner(&spec.identity), Some(Owner::Us));
     assert_eq!(subscription.outputs(&observed)["arn"], "pending confirmation");
@@ -69,7 +69,7 @@ async fn one_that_nobody_confirmed_is_worth_a_look_and_goes_with_its_topic() {
 async fn one_of_another_pipelines_topic_is_that_pipelines() {
     let endpoint = endpoint("demo/two").await;
     let spec = spec("subscription", EMAIL, &[]);
-    let subscription = Subscription::new(&endpoint.context, &place(), spec.clone()).unwrap();
+    let subscription = Subscription::new(&endpoint.context, &location(), spec.clone()).unwrap();
     let observed = subscription.observe().await.unwrap();
     assert_eq!(
         observed.owner(&spec.identity),
@@ -82,7 +82,7 @@ async fn endpoints_fit_their_protocol() {
     let context = context().await;
     let made = |protocol: &str, endpoint: &str| {
         let declared = format!("topic = \"arn:x\"\nprotocol = \"{protocol}\"\nendpoint = \"{endpoint}\"");
-        Subscription::new(&context, &place(), spec("subscription", &declared, &[])).map(drop)
+        Subscription::new(&context, &location(), spec("subscription", &declared, &[])).map(drop)
     };
     let refusals = [
         ("email", "me"),

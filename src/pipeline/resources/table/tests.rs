@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::super::scripted::{changes, context, place, refusal, spec, there};
+use super::super::scripted::{changes, context, location, refusal, spec, there};
 use super::*;
 use crate::pipeline::tags::UNFINISHED;
 
@@ -49,7 +49,7 @@ fn with(patch: Value) -> Value {
 
 async fn differences(declared: &str, by_default: &[&str], observed: &Observed) -> String {
     let context = context().await;
-    let table = Table::new(&context, &place(), spec("table", declared, by_default)).unwrap();
+    let table = Table::new(&context, &location(), spec("table", declared, by_default)).unwrap();
     changes(&table, observed)
 }
 
@@ -142,7 +142,7 @@ async fn keys_are_compared_as_far_as_dynamodb_tells() {
 #[tokio::test]
 async fn bad_declarations_are_refused_before_any_call() {
     let context = context().await;
-    let made = |declared: &str| Table::new(&context, &place(), spec("table", declared, &[])).map(drop);
+    let made = |declared: &str| Table::new(&context, &location(), spec("table", declared, &[])).map(drop);
     let refusals = [
         "name = \"ev\"\nkey = \"id:S\"",
         "name = \"events\"\nkey = \"id\"",
@@ -169,7 +169,7 @@ async fn bad_declarations_are_refused_before_any_call() {
 async fn verify_tells_of_what_is_off_and_what_is_being_built() {
     let context = context().await;
     let spec = spec("table", DECLARED, &["encryption", "ttl"]);
-    let table = Table::new(&context, &place(), spec).unwrap();
+    let table = Table::new(&context, &location(), spec).unwrap();
     let observed = there(
         with(json!({"kms_key": null, "indexes": [index("ByType", "eventType:S", "CREATING")]})),
         &[],
