@@ -33,8 +33,8 @@ pub use graph::Graph;
 pub use manifest::Manifest;
 pub use parameter::{Given, Origin, Values};
 pub use resource::{
-    Catalog, Change, Check, CheckState, Identity, Location, Observed, Outputs, Present, Properties, Resource,
-    Spec, Surroundings, UNKNOWN,
+    Catalog, Change, Check, CheckState, Dependencies, Identity, Location, Observed, Outputs, Present,
+    Properties, Resource, Spec, UNKNOWN,
 };
 pub use source::{Bundled, bundled, read_file, template};
 pub use tags::Tags;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::event::Step;
-use super::resource::{Catalog, Change, Location, Observed, Outputs, Present, Resource, Spec, Surroundings};
+use super::resource::{Catalog, Change, Dependencies, Location, Observed, Outputs, Present, Resource, Spec};
 use super::tags::UNFINISHED;
 use super::{Draft, Given, Manifest, Request};
 use crate::iam::Statement;
@@ -148,7 +148,7 @@ impl Resource for FakeBox<'_> {
         })
     }
 
-    fn diff(&self, observed: &Observed, _around: &Surroundings) -> Result<Vec<Change>> {
+    fn diff(&self, observed: &Observed, _dependencies: &Dependencies) -> Result<Vec<Change>> {
         let Some(present) = observed.present() else {
             return Ok(vec![Change::Create]);
         };

@@ -35,7 +35,7 @@ impl Alarm<'_> {
             .alarm_name(&self.declared.name)
             .actions_enabled(true)
             .set_tags(tags.map(|tags| sdk_tags(&tags)));
-        self.answered("set", call.send().await).map(drop)
+        self.response("set", call.send().await).map(drop)
     }
 }
 
@@ -72,7 +72,7 @@ impl Kind for Alarm<'_> {
             .alarm_names(&self.declared.name)
             .alarm_types(AlarmType::MetricAlarm)
             .alarm_types(AlarmType::CompositeAlarm);
-        let answer = self.answered("describe", call.send().await)?;
+        let answer = self.response("describe", call.send().await)?;
         let is_named = |name: Option<&str>| name == Some(&self.declared.name);
         let arn = |arn: Option<&str>| arn.map_or_else(|| self.arn(), str::to_owned);
         let metric = answer.metric_alarms().iter();
@@ -102,7 +102,7 @@ impl Kind for Alarm<'_> {
         Ok(Some((tags.unwrap_or_default(), facts)))
     }
 
-    fn instead(&self, facts: &Facts) -> Option<Change> {
+    fn only_change(&self, facts: &Facts) -> Option<Change> {
         facts.settings.is_none().then(|| Change::Refused {
             reason: "is there as an alarm of another kind".to_owned(),
             hint: "delete it, or choose another name".to_owned(),
@@ -132,7 +132,7 @@ impl Kind for Alarm<'_> {
 
     async fn update(&self, field: &str, existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
         let there = existing.facts.settings.as_ref();
-        let there = there.ok_or_else(|| Error::failed(self.what("change")))?;
+        let there = there.ok_or_else(|| Error::failed(self.failure("change")))?;
         step.doing(format!("setting {field}"));
         let wanted = self
             .declared
@@ -155,7 +155,7 @@ impl Kind for Alarm<'_> {
     async fn delete(&self, _existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
         step.doing("deleting");
         let call = self.context.cloudwatch().delete_alarms();
-        self.found("delete", call.alarm_names(&self.declared.name).send().await)
+        self.response_if_exists("delete", call.alarm_names(&self.declared.name).send().await)
             .map(drop)
     }
 

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::common::{self, costly};
+use super::common::{self, lossy_update};
 use super::kind::{Existing, Kind, Managed, TagChanges, TagMap};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
@@ -179,7 +179,7 @@ impl Bucket<'_> {
             return None;
         }
         let (from, to) = (lifecycle::words(&facts.rules), lifecycle::words(&wanted));
-        Some(costly(
+        Some(lossy_update(
             "lifecycle",
             from,
             to,
@@ -225,10 +225,10 @@ impl Kind for Bucket<'_> {
     }
 
     async fn observe(&self) -> Result<Option<(TagMap, Facts)>> {
-        self.look().await
+        self.observe_bucket().await
     }
 
-    fn instead(&self, facts: &Facts) -> Option<Change> {
+    fn only_change(&self, facts: &Facts) -> Option<Change> {
         facts.elsewhere.then(|| Change::Refused {
             reason: "is another account's or in another region, or you may not look at it".to_owned(),
             hint: "choose another bucket name: all accounts share them".to_owned(),
@@ -276,7 +276,7 @@ impl Kind for Bucket<'_> {
             "versioning" => self.set_versioning(self.declared.versioning == Some(true)).await,
             "encryption" => self.set_encryption().await,
             "lifecycle" => self.set_lifecycle(&self.rules(Some(existing))).await,
-            other => Err(self.no_field(other)),
+            other => Err(self.unknown_field(other)),
         }
     }
 

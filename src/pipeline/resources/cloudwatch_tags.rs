@@ -38,7 +38,7 @@ where
         match call.resource_arn(arn).send().await {
             Err(error) if error.code().is_some_and(means_no_tags) => Ok(None),
             answer => {
-                let tags = self.answered("list the tags of", answer)?.tags;
+                let tags = self.response("list the tags of", answer)?.tags;
                 let pair = |tag: Tag| Some((tag.key?, tag.value?));
                 Ok(Some(
                     tags.unwrap_or_default().into_iter().filter_map(pair).collect(),
@@ -50,12 +50,12 @@ where
     pub(super) async fn cloudwatch_tag(&self, arn: &str, tags: &TagMap) -> Result<()> {
         let call = self.context.cloudwatch().tag_resource().resource_arn(arn);
         let call = call.set_tags(Some(sdk_tags(tags)));
-        self.answered("tag", call.send().await).map(drop)
+        self.response("tag", call.send().await).map(drop)
     }
 
     pub(super) async fn cloudwatch_untag(&self, arn: &str, keys: Vec<String>) -> Result<()> {
         let call = self.context.cloudwatch().untag_resource().resource_arn(arn);
-        self.answered("untag", call.set_tag_keys(Some(keys)).send().await)
+        self.response("untag", call.set_tag_keys(Some(keys)).send().await)
             .map(drop)
     }
 

@@ -16,7 +16,12 @@ use crate::pipeline::resource::{Change, Outputs, UNKNOWN};
 use ground::error::{Error, Result};
 
 /// The update of `field` that loses `loses` for good.
-pub(super) fn costly(field: &str, from: impl ToString, to: impl ToString, loses: Option<String>) -> Change {
+pub(super) fn lossy_update(
+    field: &str,
+    from: impl ToString,
+    to: impl ToString,
+    loses: Option<String>,
+) -> Change {
     Change::Update {
         field: field.to_owned(),
         from: Some(from.to_string()),
@@ -40,7 +45,7 @@ pub(super) fn on_off(on: bool) -> &'static str {
     if on { "on" } else { "off" }
 }
 
-/// Refuses a name that is too short or too long (`lengths`), or has other characters than ASCII letters, digits and `more`.
+/// Refuses a name that is too short or too long (`lengths`), or has characters other than ASCII letters, digits and `more`.
 ///
 /// # Errors
 /// Exit 2 naming the rule.
@@ -83,7 +88,7 @@ macro_rules! sdk_tags {
 pub(super) use sdk_tags;
 
 /// Backoff between looks at something that takes its time: growing pauses with jitter, up to a deadline.
-pub(super) struct Patience {
+pub(super) struct Backoff {
     deadline: Instant,
     pause: Duration,
 }
@@ -91,7 +96,7 @@ pub(super) struct Patience {
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-impl Patience {
+impl Backoff {
     /// Waits at most `longest`.
     pub(super) fn new(longest: Duration) -> Self {
         Self {
@@ -133,10 +138,10 @@ where
     E: ProvideErrorMetadata,
     Sending: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
 {
-    let mut patience = Patience::new(longest);
+    let mut backoff = Backoff::new(longest);
     loop {
         match send().await {
-            Err(error) if refused(&error, codes) && patience.pause(step, waiting).await? => {}
+            Err(error) if refused(&error, codes) && backoff.pause(step, waiting).await? => {}
             answer => return Ok(answer),
         }
     }

@@ -1,8 +1,8 @@
 //! `dashboard`: a CloudWatch dashboard.
 //!
 //! A dashboard belongs to an account, not to a region: dashboards in two regions need two names. Its tags tell the owner
-//! (PutDashboard, Tags). Some endpoints have no tags of dashboards: there the note tells it that every dashboard of
-//! streamctl ends with, a text widget with the origin, as the reference of PutDashboard advises for programs.
+//! (PutDashboard, Tags). Some endpoints have no tags of dashboards: there the note tells it that ends every dashboard of
+//! streamctl, a text widget with the origin, as the reference of PutDashboard advises for programs.
 
 mod body;
 
@@ -25,7 +25,7 @@ use ground::error::{Error, Result};
 #[serde(deny_unknown_fields)]
 pub(super) struct Declared {
     name: String,
-    /// A table, or JSON in a string; then the table, with the note.
+    /// In the manifest, a table or JSON in a string. Checking the properties replaces it with the table and the note.
     body: Value,
 }
 
@@ -51,7 +51,7 @@ impl Dashboard<'_> {
             let what = format!("CloudWatch refuses the body of {}", self.label());
             return Err(invalid_body(&what, invalid.dashboard_validation_messages()));
         }
-        let answer = self.answered("put", answer)?;
+        let answer = self.response("put", answer)?;
         // With warnings, CloudWatch stores the dashboard, and shows a part of it empty.
         match answer.dashboard_validation_messages() {
             [] => Ok(()),
@@ -66,7 +66,7 @@ impl Dashboard<'_> {
 fn invalid_body(what: &str, messages: &[DashboardValidationMessage]) -> Error {
     Error::failed(what)
         .cause(in_words(messages))
-        .hint("mend the body in the manifest, then run the same command again")
+        .hint("correct the body in the manifest, then run the same command again")
 }
 
 fn in_words(messages: &[DashboardValidationMessage]) -> String {
@@ -127,7 +127,7 @@ impl Kind for Dashboard<'_> {
     async fn observe(&self) -> Result<Option<(TagMap, Facts)>> {
         let call = self.context.cloudwatch().get_dashboard();
         let call = call.dashboard_name(&self.declared.name);
-        let Some(answer) = self.found("read", call.send().await)? else {
+        let Some(answer) = self.response_if_exists("read", call.send().await)? else {
             return Ok(None);
         };
         let text = answer.dashboard_body().unwrap_or_default();
@@ -157,8 +157,8 @@ impl Kind for Dashboard<'_> {
         Ok(vec![Change::update("body", from, to)])
     }
 
-    /// Only with other tags than those that the note stands for.
-    fn has_tags(&self, existing: &Existing<'_, Facts>) -> bool {
+    /// Not where the tags are only those that the note stands for.
+    fn is_tagged(&self, existing: &Existing<'_, Facts>) -> bool {
         let mut keys = existing.tags().keys();
         !(existing.tags().len() == 2 && keys.all(|key| key == MANAGED_BY || key == PIPELINE))
     }
@@ -187,7 +187,7 @@ impl Kind for Dashboard<'_> {
         step.doing("deleting");
         let call = self.context.cloudwatch().delete_dashboards();
         let call = call.dashboard_names(&self.declared.name);
-        self.found("delete", call.send().await).map(drop)
+        self.response_if_exists("delete", call.send().await).map(drop)
     }
 
     /// Source: "Actions, resources, and condition keys for Amazon CloudWatch", service authorization reference.

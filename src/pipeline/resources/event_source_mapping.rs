@@ -156,7 +156,7 @@ impl Kind for EventSourceMapping<'_> {
         Ok(Some((tags, Facts { mapping })))
     }
 
-    fn instead(&self, facts: &Facts) -> Option<Change> {
+    fn only_change(&self, facts: &Facts) -> Option<Change> {
         facts.mapping.is_going().then_some(Change::Create)
     }
 
@@ -194,12 +194,12 @@ impl Kind for EventSourceMapping<'_> {
         } = &self.declared;
         let tags = self.spec.tags.all();
         let made = mapper.create(function, stream, settings, &tags).await?;
-        // It may be an earlier one whose response was lost, or of an endpoint that ignores tags.
+        // The tags may be missing: the mapping is an earlier one whose response was lost, or the endpoint ignores tags.
         let (missing, _) = self.spec.tags.difference(&mapper.tags(&made).await?);
         mapper.change_tags(&made, &missing, &BTreeSet::new()).await
     }
 
-    async fn create_again(&self, deleting: &Facts, step: &Step<'_>) -> Result<()> {
+    async fn recreate(&self, deleting: &Facts, step: &Step<'_>) -> Result<()> {
         let tell = Self::tell(step);
         let mapper = Mapper::new(self.context, &tell);
         mapper.delete(&deleting.mapping.id).await?;

@@ -17,7 +17,7 @@ use crate::functions::function::{self, Changer, Configuration, FunctionState, ru
 use crate::functions::package::{Architecture, Format, Package, short};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::resource::{Change, Check, Outputs, Resource, Surroundings, UNKNOWN};
+use crate::pipeline::resource::{Change, Check, Dependencies, Outputs, Resource, UNKNOWN};
 use crate::pipeline::substitute::plain;
 use crate::pipeline::tags::{Owner, UNFINISHED};
 use crate::settings::Target;
@@ -144,7 +144,7 @@ impl Function<'_> {
         }
         self.change(step, async |changer| changer.wait_until_ready().await)
             .await?;
-        for change in self.diff(&observed, &Surroundings::default())? {
+        for change in self.diff(&observed, &Dependencies::default())? {
             step.go_on()?;
             self.apply(&change, &observed, step).await?;
         }
@@ -325,7 +325,7 @@ impl Kind for Function<'_> {
         Ok(found.map(|(state, tags)| (tags, state)))
     }
 
-    fn missing(&self, _around: &Surroundings) -> Result<Vec<Change>> {
+    fn changes_if_absent(&self, _dependencies: &Dependencies) -> Result<Vec<Change>> {
         match self.package()? {
             Some(_) => Ok(vec![Change::Create]),
             None => Err(no_code(&self.declared.name)),

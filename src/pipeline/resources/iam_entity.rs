@@ -34,7 +34,7 @@ where
     }
 
     /// Adds the tags of ownership to `tags`: the pipeline's path shows the owner as well as they do.
-    pub(super) fn own_by_path(&self, tags: &mut TagMap) {
+    pub(super) fn add_owner_tags(&self, tags: &mut TagMap) {
         let mut wanted = self.spec.tags.all();
         tags.extend(
             [MANAGED_BY, PIPELINE]
@@ -54,7 +54,7 @@ where
     }
 
     /// What a listing of entities or tags found.
-    pub(super) fn all_of<T, E>(
+    pub(super) fn listing<T, E>(
         &self,
         action: &str,
         listing: Result<Vec<T>, SdkError<E, HttpResponse>>,
@@ -62,7 +62,8 @@ where
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        self.found(action, listing).map(Option::unwrap_or_default)
+        self.response_if_exists(action, listing)
+            .map(Option::unwrap_or_default)
     }
 }
 
@@ -71,7 +72,7 @@ where
 const LAG: Duration = Duration::from_secs(10);
 
 /// Makes a call again while it is refused with `code`, which may only mean that an earlier change is not visible yet.
-pub(super) async fn while_iam_lags<T, E, Sending>(
+pub(super) async fn until_consistent<T, E, Sending>(
     code: &str,
     mut send: impl FnMut() -> Sending,
 ) -> Result<T, SdkError<E, HttpResponse>>

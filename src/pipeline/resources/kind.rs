@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{
-    Change, Check, Location, Observed, Outputs, Present, Resource, Spec, Surroundings, UNKNOWN,
+    Change, Check, Dependencies, Location, Observed, Outputs, Present, Resource, Spec, UNKNOWN,
 };
 use ground::error::{self, Error, Result};
 
@@ -94,13 +94,13 @@ pub(super) trait Kind: Send + Sync + Sized {
     async fn observe(&self) -> Result<Option<(TagMap, Self::Facts)>>;
 
     /// What to do where there is no such resource.
-    fn missing(&self, _around: &Surroundings) -> Result<Vec<Change>> {
+    fn changes_if_absent(&self, _dependencies: &Dependencies) -> Result<Vec<Change>> {
         Ok(vec![Change::Create])
     }
 
     /// The one change where a comparison makes no sense: `Create` for a resource that is being deleted, a refusal for one
     /// that cannot become what is declared.
-    fn instead(&self, _facts: &Self::Facts) -> Option<Change> {
+    fn only_change(&self, _facts: &Self::Facts) -> Option<Change> {
         None
     }
 
@@ -108,7 +108,7 @@ pub(super) trait Kind: Send + Sync + Sized {
     fn changes(&self, existing: &Existing<'_, Self::Facts>) -> Result<Vec<Change>>;
 
     /// Whether the service keeps tags for `existing`.
-    fn has_tags(&self, _existing: &Existing<'_, Self::Facts>) -> bool {
+    fn is_tagged(&self, _existing: &Existing<'_, Self::Facts>) -> bool {
         true
     }
 
@@ -116,7 +116,7 @@ pub(super) trait Kind: Send + Sync + Sized {
     async fn create(&self, step: &Step<'_>) -> Result<()>;
 
     /// Creates it where one of that name is being deleted.
-    async fn create_again(&self, _deleting: &Self::Facts, step: &Step<'_>) -> Result<()> {
+    async fn recreate(&self, _deleting: &Self::Facts, step: &Step<'_>) -> Result<()> {
         self.create(step).await
     }
 
@@ -130,12 +130,12 @@ pub(super) trait Kind: Send + Sync + Sized {
 
     /// Sets tags on `target`.
     async fn tag(&self, _target: &str, _tags: TagMap) -> Result<()> {
-        Err(no_field::<Self>("tags"))
+        Err(unknown_field::<Self>("tags"))
     }
 
     /// Removes the tags `keys` from `target`.
     async fn untag(&self, _target: &str, _keys: Vec<String>) -> Result<()> {
-        Err(no_field::<Self>("tags"))
+        Err(unknown_field::<Self>("tags"))
     }
 
     /// Makes `changes` of its tags.
@@ -175,7 +175,7 @@ pub(super) trait Kind: Send + Sync + Sized {
     }
 }
 
-fn no_field<K: Kind>(field: &str) -> Error {
+fn unknown_field<K: Kind>(field: &str) -> Error {
     Error::failed(format!("a {} has no {field} to change", K::NOUN))
 }
 
@@ -231,12 +231,12 @@ where
     }
 
     /// What an error message says of a call that failed.
-    pub(super) fn what(&self, action: &str) -> String {
+    pub(super) fn failure(&self, action: &str) -> String {
         format!("could not {action} {}", self.label())
     }
 
     /// The answer of the call that did `action`.
-    pub(super) fn answered<T, E>(
+    pub(super) fn response<T, E>(
         &self,
         action: &str,
         answer: Result<T, SdkError<E, HttpResponse>>,
@@ -244,11 +244,11 @@ where
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        answer.map_err(|error| error::aws::failed(self.what(action), error))
+        answer.map_err(|error| error::aws::failed(self.failure(action), error))
     }
 
     /// The answer of the call that did `action`; `None` where the service knows no such resource.
-    pub(super) fn found<T, E>(
+    pub(super) fn response_if_exists<T, E>(
         &self,
         action: &str,
         answer: Result<T, SdkError<E, HttpResponse>>,
@@ -256,11 +256,11 @@ where
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        self.found_or(action, Self::NOT_FOUND, answer)
+        self.response_unless(action, Self::NOT_FOUND, answer)
     }
 
     /// The answer of the call that did `action`; `None` where the service refused it with one of `codes`.
-    pub(super) fn found_or<T, E>(
+    pub(super) fn response_unless<T, E>(
         &self,
         action: &str,
         codes: &[&str],
@@ -271,7 +271,7 @@ where
     {
         match answer {
             Err(error) if refused(&error, codes) => Ok(None),
-            answer => self.answered(action, answer).map(Some),
+            answer => self.response(action, answer).map(Some),
         }
     }
 
@@ -296,8 +296,8 @@ where
     }
 
     /// The error for a change of a field that this kind does not have.
-    pub(super) fn no_field(&self, field: &str) -> Error {
-        no_field::<Self>(field)
+    pub(super) fn unknown_field(&self, field: &str) -> Error {
+        unknown_field::<Self>(field)
     }
 
     /// Changes the tags of `target` from `there` to the declared ones.
@@ -328,16 +328,16 @@ where
         Ok(Observed::Present(Present { tags, facts }))
     }
 
-    fn diff(&self, observed: &Observed, around: &Surroundings) -> Result<Vec<Change>> {
+    fn diff(&self, observed: &Observed, dependencies: &Dependencies) -> Result<Vec<Change>> {
         let Some(existing) = existing(observed)? else {
-            return self.missing(around);
+            return self.changes_if_absent(dependencies);
         };
-        if let Some(change) = self.instead(&existing.facts) {
+        if let Some(change) = self.only_change(&existing.facts) {
             return Ok(vec![change]);
         }
         let mut changes = self.changes(&existing)?;
         // Last, since this removes the tag of an unfinished resource.
-        if self.has_tags(&existing) {
+        if self.is_tagged(&existing) {
             changes.extend(self.spec.tags.change(existing.tags()));
         }
         Ok(changes)
@@ -347,7 +347,7 @@ where
         let existing = existing(observed)?;
         let field = match (change, &existing) {
             (Change::Create, None) => return self.create(step).await,
-            (Change::Create, Some(existing)) => return self.create_again(&existing.facts, step).await,
+            (Change::Create, Some(existing)) => return self.recreate(&existing.facts, step).await,
             (Change::Update { field, .. }, _) => field.as_str(),
             (refusal, _) => return Err(Error::failed(refusal.to_string())),
         };

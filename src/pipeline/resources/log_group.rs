@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::common::{check_name, costly};
+use super::common::{check_name, lossy_update};
 use super::kind::{Existing, Kind, Managed, TagMap};
 use crate::context::Context;
 use crate::iam::Statement;
@@ -21,7 +21,7 @@ const RETENTIONS: &[u32] = &[
 #[serde(deny_unknown_fields)]
 pub(super) struct Declared {
     name: String,
-    /// `None`: for ever, or as it is.
+    /// `None`: the retention of a group stays as it is; a new one keeps its events for ever.
     retention_days: Option<u32>,
 }
 
@@ -35,7 +35,8 @@ type LogGroup<'a> = Managed<'a, Declared>;
 impl LogGroup<'_> {
     async fn tags(&self) -> Result<Option<TagMap>> {
         let call = self.context.logs().list_tags_for_resource();
-        let answer = self.found("list the tags of", call.resource_arn(self.arn()).send().await)?;
+        let answer =
+            self.response_if_exists("list the tags of", call.resource_arn(self.arn()).send().await)?;
         Ok(answer.map(|answer| answer.tags.unwrap_or_default().into_iter().collect()))
     }
 
@@ -48,7 +49,7 @@ impl LogGroup<'_> {
         let call = call
             .log_group_name(&self.declared.name)
             .retention_in_days(i32::try_from(days).unwrap_or(i32::MAX));
-        self.answered("set the retention of", call.send().await).map(drop)
+        self.response("set the retention of", call.send().await).map(drop)
     }
 }
 
@@ -92,11 +93,11 @@ impl Kind for LogGroup<'_> {
             there.is_none_or(|there| there != *wanted && self.enforced("retention_days", existing))
         });
         let change = wanted.map(|wanted| {
-            // Keeping everything for ever is nobody's choice: ending it is no loss.
+            // CloudWatch keeps events for ever by default: nobody chose that, so a shorter retention is not a loss.
             let loses = there
                 .filter(|there| wanted < *there)
                 .map(|_| format!("logs older than {} are deleted", days(Some(wanted))));
-            costly("retention", days(there), days(Some(wanted)), loses)
+            lossy_update("retention", days(there), days(Some(wanted)), loses)
         });
         Ok(change.into_iter().collect())
     }
@@ -107,9 +108,10 @@ impl Kind for LogGroup<'_> {
         let call = call
             .log_group_name(&self.declared.name)
             .set_tags(Some(self.spec.tags.all().into_iter().collect()));
-        let created = self.found_or("create", &["ResourceAlreadyExistsException"], call.send().await)?;
+        let created =
+            self.response_unless("create", &["ResourceAlreadyExistsException"], call.send().await)?;
         if created.is_none() {
-            // IAM and Logs may show a new group late, and a response can be lost: only a group of this pipeline is finished.
+            // Logs may show a new group late, and a response can be lost. Finish only a group of this pipeline.
             let tags = self.tags().await?.unwrap_or_default();
             if tags::owner(&tags, &self.spec.identity) != Owner::Us {
                 let what = format!("there is another log group {}", self.declared.name);
@@ -127,19 +129,19 @@ impl Kind for LogGroup<'_> {
     async fn update(&self, field: &str, _existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
         match field {
             "retention" => self.set_retention(step).await,
-            other => Err(self.no_field(other)),
+            other => Err(self.unknown_field(other)),
         }
     }
 
     async fn tag(&self, target: &str, tags: TagMap) -> Result<()> {
         let call = self.context.logs().tag_resource().resource_arn(target);
         let call = call.set_tags(Some(tags.into_iter().collect()));
-        self.answered("tag", call.send().await).map(drop)
+        self.response("tag", call.send().await).map(drop)
     }
 
     async fn untag(&self, target: &str, keys: Vec<String>) -> Result<()> {
         let call = self.context.logs().untag_resource().resource_arn(target);
-        self.answered("untag", call.set_tag_keys(Some(keys)).send().await)
+        self.response("untag", call.set_tag_keys(Some(keys)).send().await)
             .map(drop)
     }
 
@@ -147,7 +149,7 @@ impl Kind for LogGroup<'_> {
         step.doing("deleting");
         let call = self.context.logs().delete_log_group();
         let call = call.log_group_name(&self.declared.name);
-        self.found("delete", call.send().await).map(drop)
+        self.response_if_exists("delete", call.send().await).map(drop)
     }
 
     async fn verify(&self, existing: &Existing<'_, Facts>, _probe: bool) -> Vec<Check> {

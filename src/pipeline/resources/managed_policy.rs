@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::common::{self, sdk_tags};
-use super::iam_entity::{EXISTS, NOT_FOUND, while_iam_lags};
+use super::iam_entity::{EXISTS, NOT_FOUND, until_consistent};
 use super::kind::{Existing, Kind, Managed, TagMap};
 use crate::iam::{self, Statement};
 use crate::pipeline::event::Step;
@@ -56,7 +56,7 @@ impl ManagedPolicy<'_> {
 
     async fn get(&self, arn: &str) -> Result<Option<Policy>> {
         let call = self.context.iam().get_policy().policy_arn(arn);
-        let answer = self.found("read", call.send().await)?;
+        let answer = self.response_if_exists("read", call.send().await)?;
         Ok(answer.and_then(|answer| answer.policy))
     }
 
@@ -80,7 +80,7 @@ impl ManagedPolicy<'_> {
         if tags.is_empty() {
             let call = self.context.iam().list_policy_tags().policy_arn(arn);
             let listing = call.into_paginator().items().send().collect().await;
-            tags = self.all_of("list the tags of", listing)?;
+            tags = self.listing("list the tags of", listing)?;
         }
         Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
     }
@@ -119,7 +119,7 @@ impl Kind for ManagedPolicy<'_> {
         let arn = policy.arn.clone().unwrap_or_else(|| ours.clone());
         let mut tags = self.tags(&policy, &arn).await?;
         if arn == ours {
-            self.own_by_path(&mut tags);
+            self.add_owner_tags(&mut tags);
         }
         let facts = Facts {
             document: self.default_document(&policy, &arn).await?,
@@ -144,7 +144,7 @@ impl Kind for ManagedPolicy<'_> {
             .description(&self.declared.description)
             .policy_document(self.document().to_string())
             .set_tags(Some(sdk_tags!(Tag, self.spec.tags.all())?));
-        let Some(answer) = self.found_or("create", EXISTS, call.send().await)? else {
+        let Some(answer) = self.response_unless("create", EXISTS, call.send().await)? else {
             return self.complete(step).await;
         };
         step.touched();
@@ -158,7 +158,7 @@ impl Kind for ManagedPolicy<'_> {
     async fn update(&self, field: &str, existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
         match field {
             "document" => self.replace_document(&existing.facts.arn, step).await,
-            other => Err(self.no_field(other)),
+            other => Err(self.unknown_field(other)),
         }
     }
 
@@ -169,12 +169,12 @@ impl Kind for ManagedPolicy<'_> {
     async fn tag(&self, target: &str, tags: TagMap) -> Result<()> {
         let call = self.context.iam().tag_policy().policy_arn(target);
         let call = call.set_tags(Some(sdk_tags!(Tag, tags)?));
-        self.answered("tag", call.send().await).map(drop)
+        self.response("tag", call.send().await).map(drop)
     }
 
     async fn untag(&self, target: &str, keys: Vec<String>) -> Result<()> {
         let call = self.context.iam().untag_policy().policy_arn(target);
-        self.answered("untag", call.set_tag_keys(Some(keys)).send().await)
+        self.response("untag", call.set_tag_keys(Some(keys)).send().await)
             .map(drop)
     }
 
@@ -192,10 +192,10 @@ impl Kind for ManagedPolicy<'_> {
         step.doing("deleting");
         self.delete_versions(arn, step).await?;
         step.go_on()?;
-        let deleted = while_iam_lags("DeleteConflict", || {
+        let deleted = until_consistent("DeleteConflict", || {
             self.context.iam().delete_policy().policy_arn(arn).send()
         });
-        self.found("delete", deleted.await).map(drop)
+        self.response_if_exists("delete", deleted.await).map(drop)
     }
 
     async fn dependents(&self, facts: &Facts) -> Result<Vec<String>> {

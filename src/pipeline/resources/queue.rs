@@ -1,4 +1,4 @@
-//! `queue`: a standard SQS queue that the topics named may send to.
+//! `queue`: a standard SQS queue that the declared topics may send to.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use aws_sdk_sqs::types::QueueAttributeName as Name;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::common::{self, Patience, costly};
+use super::common::{self, Backoff, lossy_update};
 use super::kind::{Existing, Kind, Managed, TagMap};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
@@ -20,7 +20,7 @@ use ground::error::{Error, Result};
 const SID: &str = "StreamctlTopics";
 /// The key that AWS manages for SQS in an account.
 const AWS_MANAGED_KEY: &str = "alias/aws/sqs";
-/// A queue's name is taken for 60 seconds after its deletion, which itself takes up to 60 seconds.
+/// SQS keeps the name of a queue for 60 seconds after its deletion, which itself takes up to 60 seconds.
 /// Source: DeleteQueue, SQS API reference.
 const DELETED_RECENTLY: &[&str] = &[
     "AWS.SimpleQueueService.QueueDeletedRecently",
@@ -83,7 +83,7 @@ impl Queue<'_> {
         }
     }
 
-    /// Lets the topics send, and nobody in their location.
+    /// Allows these topics to send; the condition prevents a confused deputy.
     fn statement(&self) -> Option<Value> {
         (!self.declared.topics.is_empty()).then(|| {
             json!({
@@ -106,19 +106,19 @@ impl Queue<'_> {
 
     async fn url(&self) -> Result<Option<String>> {
         let call = self.context.sqs().get_queue_url();
-        let answer = self.found("find", call.queue_name(&self.declared.name).send().await)?;
+        let answer = self.response_if_exists("find", call.queue_name(&self.declared.name).send().await)?;
         Ok(answer.and_then(|answer| answer.queue_url))
     }
 
     async fn attributes(&self, url: &str) -> Result<Option<HashMap<Name, String>>> {
         let call = self.context.sqs().get_queue_attributes().queue_url(url);
-        let answer = self.found("read", call.attribute_names(Name::All).send().await)?;
+        let answer = self.response_if_exists("read", call.attribute_names(Name::All).send().await)?;
         Ok(answer.map(|answer| answer.attributes.unwrap_or_default()))
     }
 
     async fn tags(&self, url: &str) -> Result<Option<TagMap>> {
         let call = self.context.sqs().list_queue_tags().queue_url(url);
-        let answer = self.found("list the tags of", call.send().await)?;
+        let answer = self.response_if_exists("list the tags of", call.send().await)?;
         Ok(answer.map(|answer| answer.tags.unwrap_or_default().into_iter().collect()))
     }
 
@@ -145,7 +145,7 @@ impl Queue<'_> {
     async fn set(&self, url: &str, attributes: impl IntoIterator<Item = (Name, String)>) -> Result<()> {
         let call = self.context.sqs().set_queue_attributes().queue_url(url);
         let call = call.set_attributes(Some(attributes.into_iter().collect()));
-        self.answered("change", call.send().await).map(drop)
+        self.response("change", call.send().await).map(drop)
     }
 
     fn policy_change(&self, facts: &Facts) -> Option<Change> {
@@ -171,7 +171,7 @@ impl Queue<'_> {
         let (wanted, there) = (self.declared.retention_seconds?, facts.retention_seconds);
         let loses = (wanted < there && facts.messages > 0)
             .then(|| format!("messages older than {} are deleted", time(wanted)));
-        (wanted != there).then(|| costly("retention", time(there), time(wanted), loses))
+        (wanted != there).then(|| lossy_update("retention", time(there), time(wanted), loses))
     }
 
     fn encryption_change(&self, facts: &Facts) -> Option<Change> {
@@ -186,7 +186,7 @@ impl Queue<'_> {
 
 impl Declared {
     fn check(&self) -> Result<()> {
-        // Source: CreateQueue, SQS API reference. A FIFO queue takes neither topics nor failures of a mapping.
+        // Source: CreateQueue, SQS API reference. Neither topics nor mappings can send to a FIFO queue.
         common::check_name("queue", &self.name, (1, 80), "_-")?;
         let range = |name: &str, value: Option<u32>, least: u32, most: u32| match value {
             Some(value) if !(least..=most).contains(&value) => Err(Error::usage(format!(
@@ -312,7 +312,7 @@ impl Kind for Queue<'_> {
                 .set_tags(Some(self.spec.tags.all().into_iter().collect()))
                 .send()
         });
-        let answer = self.answered("create", created.await?)?;
+        let answer = self.response("create", created.await?)?;
         step.touched();
         let Some(url) = answer.queue_url else {
             return Ok(());
@@ -344,7 +344,7 @@ impl Kind for Queue<'_> {
                 let policy = common::policy(there.get(&Name::Policy).map(String::as_str));
                 self.set(url, [(Name::Policy, self.policy_text(&policy))]).await
             }
-            other => Err(self.no_field(other)),
+            other => Err(self.unknown_field(other)),
         }
     }
 
@@ -355,22 +355,22 @@ impl Kind for Queue<'_> {
     async fn tag(&self, target: &str, tags: TagMap) -> Result<()> {
         let call = self.context.sqs().tag_queue().queue_url(target);
         let call = call.set_tags(Some(tags.into_iter().collect()));
-        self.answered("tag", call.send().await).map(drop)
+        self.response("tag", call.send().await).map(drop)
     }
 
     async fn untag(&self, target: &str, keys: Vec<String>) -> Result<()> {
         let call = self.context.sqs().untag_queue().queue_url(target);
-        self.answered("untag", call.set_tag_keys(Some(keys)).send().await)
+        self.response("untag", call.set_tag_keys(Some(keys)).send().await)
             .map(drop)
     }
 
     async fn delete(&self, existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
         step.doing("deleting");
         let call = self.context.sqs().delete_queue().queue_url(&existing.facts.url);
-        self.found("delete", call.send().await)?;
-        let mut patience = Patience::new(DELETION);
+        self.response_if_exists("delete", call.send().await)?;
+        let mut backoff = Backoff::new(DELETION);
         while self.url().await?.is_some()
-            && patience
+            && backoff
                 .pause(step, "SQS takes up to 60 seconds to delete a queue")
                 .await?
         {}
@@ -437,7 +437,7 @@ fn sse_attributes(sse: &Sse) -> Vec<(Name, String)> {
     ]
 }
 
-/// Seconds as people say them.
+/// As in "4 days".
 fn time(seconds: u32) -> String {
     match seconds {
         86_400 => "1 day".to_owned(),

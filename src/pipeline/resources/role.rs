@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::common::{self, sdk_tags};
-use super::iam_entity::{EXISTS, NOT_FOUND, while_iam_lags};
+use super::iam_entity::{EXISTS, NOT_FOUND, until_consistent};
 use super::kind::{Existing, Kind, Managed, TagMap};
 use crate::iam::{self, Statement};
 use crate::pipeline::event::Step;
@@ -128,14 +128,14 @@ impl Role<'_> {
 
     async fn get(&self) -> Result<Option<SdkRole>> {
         let call = self.context.iam().get_role().role_name(self.role_name());
-        let answer = self.found("read", call.send().await)?;
+        let answer = self.response_if_exists("read", call.send().await)?;
         Ok(answer.and_then(|answer| answer.role))
     }
 
     async fn inline_policy(&self) -> Result<Option<Value>> {
         let call = self.context.iam().get_role_policy();
         let call = call.role_name(self.role_name()).policy_name(self.role_name());
-        let answer = self.found("read the policy of", call.send().await)?;
+        let answer = self.response_if_exists("read the policy of", call.send().await)?;
         Ok(answer.map(|answer| iam::decoded(Some(&answer.policy_document))))
     }
 
@@ -145,7 +145,7 @@ impl Role<'_> {
         if tags.is_empty() {
             let call = self.context.iam().list_role_tags().role_name(self.role_name());
             let listing = call.into_paginator().items().send().collect().await;
-            tags = self.all_of("list the tags of", listing)?;
+            tags = self.listing("list the tags of", listing)?;
         }
         Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
     }
@@ -164,18 +164,18 @@ impl Role<'_> {
     }
 
     async fn set_trust(&self, step: &Step<'_>) -> Result<()> {
-        step.doing("saying who may take it on");
+        step.doing("setting its trust policy");
         let call = self.context.iam().update_assume_role_policy();
         let call = call
             .role_name(self.role_name())
             .policy_document(self.declared.trust().to_string());
-        self.answered("change who may take on", call.send().await)
+        self.response("change the trust policy of", call.send().await)
             .map(drop)
     }
 
     /// The permissions of a role that exists: statements and tracing that are only a default stay as they are. A role
     /// without a policy was not finished, and gets the declared one.
-    fn policy_for(&self, existing: &Existing<'_, Facts>) -> Option<Value> {
+    fn effective_policy(&self, existing: &Existing<'_, Facts>) -> Option<Value> {
         let policy_there = existing.facts.policy.as_ref();
         let Some(there) = policy_there.and_then(|policy| policy["Statement"].as_array()) else {
             return self.declared.policy();
@@ -198,18 +198,18 @@ impl Role<'_> {
             return self.delete_inline(self.role_name()).await;
         };
         step.doing("setting its permissions");
-        let set = while_iam_lags("NoSuchEntity", || {
+        let set = until_consistent("NoSuchEntity", || {
             let call = self.context.iam().put_role_policy();
             let call = call.role_name(self.role_name()).policy_name(self.role_name());
             call.policy_document(policy.to_string()).send()
         });
-        self.answered("set the permissions of", set.await).map(drop)
+        self.response("set the permissions of", set.await).map(drop)
     }
 
     async fn delete_inline(&self, policy: &str) -> Result<()> {
         let call = self.context.iam().delete_role_policy();
         let call = call.role_name(self.role_name()).policy_name(policy);
-        self.found(&format!("delete the policy {policy} of"), call.send().await)
+        self.response_if_exists(&format!("delete the policy {policy} of"), call.send().await)
             .map(drop)
     }
 
@@ -219,18 +219,18 @@ impl Role<'_> {
         let iam = self.context.iam();
         let attached = iam.list_attached_role_policies().role_name(self.role_name());
         let attached = attached.into_paginator().items().send().collect().await;
-        for policy in self.all_of::<AttachedPolicy, _>(LIST, attached)? {
+        for policy in self.listing::<AttachedPolicy, _>(LIST, attached)? {
             step.go_on()?;
             let arn = policy.policy_arn.unwrap_or_default();
             let call = iam.detach_role_policy().role_name(self.role_name());
-            self.found(
+            self.response_if_exists(
                 &format!("detach policy {arn} from"),
                 call.policy_arn(&arn).send().await,
             )?;
         }
         let inline = iam.list_role_policies().role_name(self.role_name());
         let inline = inline.into_paginator().items().send().collect().await;
-        for policy in self.all_of::<String, _>(LIST, inline)? {
+        for policy in self.listing::<String, _>(LIST, inline)? {
             step.go_on()?;
             self.delete_inline(&policy).await?;
         }
@@ -274,7 +274,7 @@ impl Kind for Role<'_> {
         };
         let mut tags = self.tags(&role).await?;
         if role.path == self.spec.identity.iam_path() {
-            self.own_by_path(&mut tags);
+            self.add_owner_tags(&mut tags);
         }
         let facts = Facts {
             trust: iam::decoded(role.assume_role_policy_document.as_deref()),
@@ -291,7 +291,7 @@ impl Kind for Role<'_> {
         if !iam::same(&facts.trust, &self.declared.trust()) {
             changes.push(Change::update("trust", "another", &self.declared.service));
         }
-        match (&facts.policy, self.policy_for(existing)) {
+        match (&facts.policy, self.effective_policy(existing)) {
             (None, Some(_)) => changes.push(Change::Update {
                 field: "permissions".to_owned(),
                 from: None,
@@ -321,7 +321,7 @@ impl Kind for Role<'_> {
             .set_description(self.declared.description.clone())
             .assume_role_policy_document(self.declared.trust().to_string())
             .set_tags(Some(sdk_tags!(Tag, self.spec.tags.all())?));
-        let Some(answer) = self.found_or("create", EXISTS, call.send().await)? else {
+        let Some(answer) = self.response_unless("create", EXISTS, call.send().await)? else {
             return self.complete(step).await;
         };
         step.touched();
@@ -337,14 +337,14 @@ impl Kind for Role<'_> {
     async fn update(&self, field: &str, existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
         match field {
             "trust" => self.set_trust(step).await,
-            "permissions" => self.set_policy(self.policy_for(existing), step).await,
+            "permissions" => self.set_policy(self.effective_policy(existing), step).await,
             "description" => {
                 step.doing("setting the description");
                 let call = self.context.iam().update_role().role_name(self.role_name());
                 let call = call.set_description(self.declared.description.clone());
-                self.answered("describe", call.send().await).map(drop)
+                self.response("describe", call.send().await).map(drop)
             }
-            other => Err(self.no_field(other)),
+            other => Err(self.unknown_field(other)),
         }
     }
 
@@ -355,12 +355,12 @@ impl Kind for Role<'_> {
     async fn tag(&self, target: &str, tags: TagMap) -> Result<()> {
         let call = self.context.iam().tag_role().role_name(target);
         let call = call.set_tags(Some(sdk_tags!(Tag, tags)?));
-        self.answered("tag", call.send().await).map(drop)
+        self.response("tag", call.send().await).map(drop)
     }
 
     async fn untag(&self, target: &str, keys: Vec<String>) -> Result<()> {
         let call = self.context.iam().untag_role().role_name(target);
-        self.answered("untag", call.set_tag_keys(Some(keys)).send().await)
+        self.response("untag", call.set_tag_keys(Some(keys)).send().await)
             .map(drop)
     }
 
@@ -368,14 +368,14 @@ impl Kind for Role<'_> {
         step.doing("deleting");
         self.remove_policies(step).await?;
         step.go_on()?;
-        let deleted = while_iam_lags("DeleteConflict", || {
+        let deleted = until_consistent("DeleteConflict", || {
             self.context
                 .iam()
                 .delete_role()
                 .role_name(self.role_name())
                 .send()
         });
-        self.found("delete", deleted.await).map(drop)
+        self.response_if_exists("delete", deleted.await).map(drop)
     }
 
     /// Least privilege: no template uses a wildcard in an action.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use super::common::costly;
+use super::common::lossy_update;
 use super::event_source_mapping::readers_of;
 use super::kind::{Existing, Kind, Managed, TagChanges, TagMap};
 use crate::iam::Statement;
@@ -230,7 +230,7 @@ impl Stream<'_> {
         let hours = self.declared.retention_hours;
         let there = facts.retention_hours;
         let loses = (hours < there).then(|| format!("records older than {hours} h become unreadable"));
-        (there != hours).then(|| costly("retention", format!("{there} h"), format!("{hours} h"), loses))
+        (there != hours).then(|| lossy_update("retention", format!("{there} h"), format!("{hours} h"), loses))
     }
 
     fn encryption_change(&self, facts: &Facts) -> Option<Change> {
@@ -298,7 +298,7 @@ impl Kind for Stream<'_> {
         Ok(state.map(|state| (state.tags.clone(), Facts::of(&state))))
     }
 
-    fn instead(&self, facts: &Facts) -> Option<Change> {
+    fn only_change(&self, facts: &Facts) -> Option<Change> {
         facts.is_being_deleted().then_some(Change::Create)
     }
 
@@ -371,7 +371,7 @@ impl Kind for Stream<'_> {
             "retention" => self.set_retention(step).await,
             "encryption" => self.set_encryption(step).await,
             "monitoring" => self.set_monitoring(step).await,
-            other => Err(self.no_field(other)),
+            other => Err(self.unknown_field(other)),
         }
     }
 
@@ -397,7 +397,7 @@ impl Kind for Stream<'_> {
         let call = self.context.kinesis().list_stream_consumers();
         let mut pages = call.stream_arn(&facts.arn).into_paginator().send();
         while let Some(page) = pages.next().await {
-            let page = self.answered("list the consumers of", page)?;
+            let page = self.response("list the consumers of", page)?;
             names.extend(page.consumers().iter().map(|consumer| {
                 let (name, stream) = (consumer.consumer_name(), &self.declared.name);
                 format!("consumer {name} reads stream {stream} (enhanced fan-out)")

@@ -78,7 +78,7 @@ impl Protocol {
             return Ok(());
         }
         Err(
-            Error::usage(format!("{endpoint:?} is no endpoint for {}", self.word()))
+            Error::usage(format!("{endpoint:?} is not an endpoint for {}", self.word()))
                 .hint(format!("give {form}")),
         )
     }
@@ -127,7 +127,7 @@ impl Subscription<'_> {
         Ok(None)
     }
 
-    /// The tags that stand for the subscription's: those of its pipeline, which is the topic's where that has one.
+    /// The tags that a subscription would have: ours, with the owner of its topic where that is another pipeline.
     async fn tags(&self) -> Result<TagMap> {
         let call = self.context.sns().list_tags_for_resource();
         let answer = call.resource_arn(&self.declared.topic).send().await;
@@ -152,7 +152,7 @@ impl Subscription<'_> {
             return Ok(false);
         }
         let call = self.context.sns().get_subscription_attributes();
-        let answer = self.found("read", call.subscription_arn(arn).send().await)?;
+        let answer = self.response_if_exists("read", call.subscription_arn(arn).send().await)?;
         let attributes = answer.and_then(|answer| answer.attributes);
         Ok(attributes.is_some_and(|all| {
             all.get("RawMessageDelivery")
@@ -212,7 +212,7 @@ impl Kind for Subscription<'_> {
         Ok(raw.into_iter().collect())
     }
 
-    fn has_tags(&self, _existing: &Existing<'_, Facts>) -> bool {
+    fn is_tagged(&self, _existing: &Existing<'_, Facts>) -> bool {
         false
     }
 
@@ -228,7 +228,7 @@ impl Kind for Subscription<'_> {
             Protocol::Sqs => call.attributes("RawMessageDelivery", "false"),
             _ => call,
         };
-        self.answered("make", call.send().await)?;
+        self.response("make", call.send().await)?;
         step.touched();
         if self.declared.protocol == Protocol::Email {
             step.doing("an email asks to confirm it");
@@ -238,14 +238,14 @@ impl Kind for Subscription<'_> {
 
     async fn update(&self, field: &str, existing: &Existing<'_, Facts>, _step: &Step<'_>) -> Result<()> {
         let Some(arn) = existing.facts.arn.as_ref().filter(|_| field == "raw delivery") else {
-            return Err(self.no_field(field));
+            return Err(self.unknown_field(field));
         };
         let call = self.context.sns().set_subscription_attributes();
         let call = call
             .subscription_arn(arn)
             .attribute_name("RawMessageDelivery")
             .attribute_value("false");
-        self.answered("change", call.send().await).map(drop)
+        self.response("change", call.send().await).map(drop)
     }
 
     async fn delete(&self, existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
@@ -257,7 +257,7 @@ impl Kind for Subscription<'_> {
         };
         step.doing("unsubscribing");
         let call = self.context.sns().unsubscribe().subscription_arn(arn);
-        self.found("delete", call.send().await).map(drop)
+        self.response_if_exists("delete", call.send().await).map(drop)
     }
 
     async fn verify(&self, existing: &Existing<'_, Facts>, _probe: bool) -> Vec<Check> {
@@ -282,7 +282,7 @@ impl Kind for Subscription<'_> {
         common::outputs([("arn", facts.arn.unwrap_or_else(|| PENDING.to_owned()))])
     }
 
-    /// Source: "Actions, resources, and condition keys for Amazon SNS", service authorization reference, by which calls on
+    /// Source: "Actions, resources, and condition keys for Amazon SNS", service authorization reference: calls on
     /// a subscription cannot be limited to one.
     fn iam(&self) -> Vec<Statement> {
         vec![

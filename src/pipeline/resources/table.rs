@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::common::{costly, on_off, sdk_tags};
+use super::common::{lossy_update, on_off, sdk_tags};
 use super::kind::{Existing, Kind, Managed, TagChanges, TagMap, change_tags};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
@@ -109,7 +109,7 @@ impl Table<'_> {
                 let loses = wanted
                     .filter(|_| !unfinished)
                     .map(|wanted| format!("items whose {wanted} is in the past are deleted"));
-                Some(costly("time to live", word(there), word(wanted), loses))
+                Some(lossy_update("time to live", word(there), word(wanted), loses))
             }
         }
     }
@@ -118,7 +118,7 @@ impl Table<'_> {
         let wanted = self.declared.point_in_time_recovery?;
         let loses = (!wanted).then(|| "its backups of the last days are deleted".to_owned());
         (wanted != facts.point_in_time_recovery).then(|| {
-            costly(
+            lossy_update(
                 "point-in-time recovery",
                 on_off(facts.point_in_time_recovery),
                 on_off(wanted),
@@ -219,10 +219,10 @@ impl Kind for Table<'_> {
     }
 
     async fn observe(&self) -> Result<Option<(TagMap, Facts)>> {
-        self.look().await
+        self.observe_table().await
     }
 
-    fn instead(&self, facts: &Facts) -> Option<Change> {
+    fn only_change(&self, facts: &Facts) -> Option<Change> {
         if facts.is_being_deleted() {
             return Some(Change::Create);
         }
@@ -264,7 +264,7 @@ impl Kind for Table<'_> {
     }
 
     async fn update(&self, field: &str, existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
-        self.ready_if_unfinished(existing, step).await?;
+        self.wait_if_unfinished(existing, step).await?;
         match field {
             "billing mode" | "capacity" => self.set_capacity(step).await,
             "time to live" => self.set_ttl(existing.facts.ttl.as_deref(), step).await,
@@ -276,7 +276,7 @@ impl Kind for Table<'_> {
             }
             other => match other.strip_prefix(indexes::FIELD) {
                 Some(index) => self.set_index(index, step).await,
-                None => Err(self.no_field(other)),
+                None => Err(self.unknown_field(other)),
             },
         }
     }
@@ -287,19 +287,19 @@ impl Kind for Table<'_> {
         changes: TagChanges,
         step: &Step<'_>,
     ) -> Result<()> {
-        self.ready_if_unfinished(existing, step).await?;
+        self.wait_if_unfinished(existing, step).await?;
         change_tags(self, &self.arn(), changes, step).await
     }
 
     async fn tag(&self, target: &str, tags: TagMap) -> Result<()> {
         let call = self.context.dynamodb().tag_resource().resource_arn(target);
         let call = call.set_tags(Some(sdk_tags!(aws_sdk_dynamodb::types::Tag, tags)?));
-        self.answered("tag", call.send().await).map(drop)
+        self.response("tag", call.send().await).map(drop)
     }
 
     async fn untag(&self, target: &str, keys: Vec<String>) -> Result<()> {
         let call = self.context.dynamodb().untag_resource().resource_arn(target);
-        self.answered("untag", call.set_tag_keys(Some(keys)).send().await)
+        self.response("untag", call.set_tag_keys(Some(keys)).send().await)
             .map(drop)
     }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::kind::{Existing, Kind, Managed, TagMap};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::resource::{Change, Outputs, Surroundings};
+use crate::pipeline::resource::{Change, Dependencies, Outputs};
 use ground::error::Result;
 
 #[derive(Debug, Deserialize)]
@@ -46,8 +46,8 @@ impl Kind for TestRecord<'_> {
         Ok(None)
     }
 
-    fn missing(&self, around: &Surroundings) -> Result<Vec<Change>> {
-        let create = around.dependency_created.then_some(Change::Create);
+    fn changes_if_absent(&self, dependencies: &Dependencies) -> Result<Vec<Change>> {
+        let create = dependencies.created.then_some(Change::Create);
         Ok(create.into_iter().collect())
     }
 
@@ -67,11 +67,11 @@ impl Kind for TestRecord<'_> {
             .stream_name(&self.declared.stream)
             .partition_key(&self.declared.partition_key)
             .data(Blob::new(record.to_string()));
-        self.answered("put", call.send().await).map(drop)
+        self.response("put", call.send().await).map(drop)
     }
 
     async fn update(&self, field: &str, _existing: &Existing<'_, ()>, _step: &Step<'_>) -> Result<()> {
-        Err(self.no_field(field))
+        Err(self.unknown_field(field))
     }
 
     async fn delete(&self, _existing: &Existing<'_, ()>, _step: &Step<'_>) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::pipeline::event::{Event, Step, What};
 use crate::pipeline::parameter::Origin;
 use crate::pipeline::resource::{
-    Catalog, Change, Identity, Location, Observed, Present, Properties, Resource, Spec, Surroundings,
+    Catalog, Change, Dependencies, Identity, Location, Observed, Present, Properties, Resource, Spec,
 };
 use crate::pipeline::tags::Tags;
 use crate::pipeline::{Draft, Given, Manifest, Request};
@@ -121,7 +121,7 @@ pub(super) fn observed(spec: &Spec, facts: impl Serialize, tags: &[(&str, &str)]
 
 /// The differences, a line each; losses in brackets.
 pub(super) fn changes(resource: &dyn Resource, observed: &Observed) -> String {
-    let changes = resource.diff(observed, &Surroundings::default()).unwrap();
+    let changes = resource.diff(observed, &Dependencies::default()).unwrap();
     let line = |change: &Change| match change {
         Change::Update {
             loses: Some(loses), ..

@@ -19,7 +19,7 @@ use ground::error::{Error, Result};
 const SID: &str = "StreamctlAlarms";
 /// The key that AWS manages for SNS in an account.
 const AWS_MANAGED_KEY: &str = "alias/aws/sns";
-/// Error codes for a missing topic or subscription; the second is that of ListTagsForResource.
+/// Error codes for a missing topic or subscription. ListTagsForResource has its own.
 pub(super) const NOT_FOUND: &[&str] = &[
     "NotFound",
     "NotFoundException",
@@ -62,13 +62,14 @@ impl Topic<'_> {
 
     async fn attributes(&self) -> Result<Option<HashMap<String, String>>> {
         let call = self.context.sns().get_topic_attributes();
-        let answer = self.found("read", call.topic_arn(self.arn()).send().await)?;
+        let answer = self.response_if_exists("read", call.topic_arn(self.arn()).send().await)?;
         Ok(answer.map(|answer| answer.attributes.unwrap_or_default()))
     }
 
     async fn tags(&self) -> Result<Option<TagMap>> {
         let call = self.context.sns().list_tags_for_resource();
-        let answer = self.found("list the tags of", call.resource_arn(self.arn()).send().await)?;
+        let answer =
+            self.response_if_exists("list the tags of", call.resource_arn(self.arn()).send().await)?;
         Ok(answer.map(|answer| tag_map(answer.tags.unwrap_or_default())))
     }
 
@@ -88,7 +89,7 @@ impl Topic<'_> {
             .topic_arn(self.arn())
             .attribute_name(attribute)
             .attribute_value(value);
-        self.answered(&format!("set {attribute} of"), call.send().await)
+        self.response(&format!("set {attribute} of"), call.send().await)
             .map(drop)
     }
 
@@ -101,7 +102,7 @@ impl Topic<'_> {
                 CheckState::Caution,
                 CHECK,
                 format!(
-                    "is encrypted with {AWS_MANAGED_KEY}, which CloudWatch may not use: no alarm gets through"
+                    "is encrypted with {AWS_MANAGED_KEY}, which CloudWatch may not use: no alarm is delivered"
                 ),
             );
         }
@@ -128,7 +129,7 @@ impl Kind for Topic<'_> {
         let Declared {
             name, display_name, ..
         } = &self.declared;
-        // Source: CreateTopic, SNS API reference. A FIFO topic takes neither alarms nor email.
+        // Source: CreateTopic, SNS API reference. A FIFO topic delivers neither alarms nor email.
         common::check_name("topic", name, (1, 256), "_-")?;
         if display_name.as_ref().is_some_and(|name| name.len() > 100) {
             return Err(Error::usage(format!(
@@ -215,7 +216,7 @@ impl Kind for Topic<'_> {
         let call = call
             .set_attributes(Some(attributes.collect()))
             .set_tags(Some(sdk_tags!(Tag, self.spec.tags.all())?));
-        self.answered("create", call.send().await)?;
+        self.response("create", call.send().await)?;
         step.touched();
         self.set_policy(step).await?;
         // Some AWS-compatible endpoints ignore the tags of CreateTopic.
@@ -229,19 +230,19 @@ impl Kind for Topic<'_> {
             "policy" => self.set_policy(step).await,
             "encryption" => self.set("KmsMasterKeyId", &text(&self.declared.kms_key)).await,
             "display name" => self.set("DisplayName", &text(&self.declared.display_name)).await,
-            other => Err(self.no_field(other)),
+            other => Err(self.unknown_field(other)),
         }
     }
 
     async fn tag(&self, target: &str, tags: TagMap) -> Result<()> {
         let call = self.context.sns().tag_resource().resource_arn(target);
         let call = call.set_tags(Some(sdk_tags!(Tag, tags)?));
-        self.answered("tag", call.send().await).map(drop)
+        self.response("tag", call.send().await).map(drop)
     }
 
     async fn untag(&self, target: &str, keys: Vec<String>) -> Result<()> {
         let call = self.context.sns().untag_resource().resource_arn(target);
-        self.answered("untag", call.set_tag_keys(Some(keys)).send().await)
+        self.response("untag", call.set_tag_keys(Some(keys)).send().await)
             .map(drop)
     }
 
@@ -249,7 +250,7 @@ impl Kind for Topic<'_> {
     async fn delete(&self, _existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
         step.doing("deleting");
         let call = self.context.sns().delete_topic().topic_arn(self.arn());
-        self.found("delete", call.send().await).map(drop)
+        self.response_if_exists("delete", call.send().await).map(drop)
     }
 
     async fn verify(&self, existing: &Existing<'_, Facts>, _probe: bool) -> Vec<Check> {

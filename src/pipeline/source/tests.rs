@@ -9,7 +9,7 @@ use super::*;
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::parameter::Setting;
-use crate::pipeline::resource::{Catalog, Change, Location, Observed, Outputs, Resource, Spec, Surroundings};
+use crate::pipeline::resource::{Catalog, Change, Dependencies, Location, Observed, Outputs, Resource, Spec};
 use crate::pipeline::{Draft, Given, Pipeline, Request};
 
 /// What a kind takes: as it says itself, or as the parts of the program have agreed on it.
@@ -115,7 +115,7 @@ impl Resource for Absent {
         Ok(Observed::Absent)
     }
 
-    fn diff(&self, _: &Observed, _: &Surroundings) -> ground::error::Result<Vec<Change>> {
+    fn diff(&self, _: &Observed, _: &Dependencies) -> ground::error::Result<Vec<Change>> {
         Ok(vec![Change::Create])
     }
 

@@ -42,7 +42,7 @@ pub(super) use on;
 
 impl Bucket<'_> {
     /// Tags and facts; `None` where there is no such bucket.
-    pub(super) async fn look(&self) -> Result<Option<(TagMap, Facts)>> {
+    pub(super) async fn observe_bucket(&self) -> Result<Option<(TagMap, Facts)>> {
         match self.head().await? {
             Name::Free => return Ok(None),
             Name::Ours => {}
@@ -95,12 +95,12 @@ impl Bucket<'_> {
         match error.raw_response().map(|answer| answer.status().as_u16()) {
             Some(404) => Ok(Name::Free),
             Some(301 | 400 | 403) => Ok(Name::Elsewhere),
-            _ => Err(error::aws::failed(self.what("look at"), error)),
+            _ => Err(error::aws::failed(self.failure("look at"), error)),
         }
     }
 
     async fn tags(&self) -> Result<TagMap> {
-        let answer = self.found_or(
+        let answer = self.response_unless(
             "read the tags of",
             &["NoSuchTagSet"],
             on!(self, get_bucket_tagging).send().await,
@@ -111,7 +111,7 @@ impl Bucket<'_> {
 
     async fn versioning(&self) -> Result<Versioning> {
         let answer = on!(self, get_bucket_versioning).send().await;
-        let answer = self.answered("read the versioning of", answer)?;
+        let answer = self.response("read the versioning of", answer)?;
         Ok(match answer.status {
             Some(sdk::BucketVersioningStatus::Enabled) => Versioning::On,
             Some(_) => Versioning::Suspended,
@@ -121,7 +121,7 @@ impl Bucket<'_> {
 
     async fn default_encryption(&self) -> Result<Option<Encryption>> {
         let none = &["ServerSideEncryptionConfigurationNotFoundError"];
-        let answer = self.found_or(
+        let answer = self.response_unless(
             "read the encryption of",
             none,
             on!(self, get_bucket_encryption).send().await,
@@ -141,7 +141,7 @@ impl Bucket<'_> {
 
     async fn public_blocked(&self) -> Result<bool> {
         let none = &["NoSuchPublicAccessBlockConfiguration"];
-        let answer = self.found_or(
+        let answer = self.response_unless(
             "read the public access of",
             none,
             on!(self, get_public_access_block).send().await,
@@ -160,7 +160,7 @@ impl Bucket<'_> {
 
     async fn owner_enforced(&self) -> Result<bool> {
         let none = &["OwnershipControlsNotFoundError"];
-        let answer = self.found_or(
+        let answer = self.response_unless(
             "read the ownership of",
             none,
             on!(self, get_bucket_ownership_controls).send().await,
@@ -173,7 +173,7 @@ impl Bucket<'_> {
     }
 
     async fn policy(&self) -> Result<Value> {
-        let answer = self.found_or(
+        let answer = self.response_unless(
             "read the policy of",
             &["NoSuchBucketPolicy"],
             on!(self, get_bucket_policy).send().await,
@@ -189,7 +189,7 @@ impl Bucket<'_> {
         Option<sdk::TransitionDefaultMinimumObjectSize>,
     )> {
         let none = &["NoSuchLifecycleConfiguration"];
-        let answer = self.found_or(
+        let answer = self.response_unless(
             "read the lifecycle of",
             none,
             on!(self, get_bucket_lifecycle_configuration).send().await,
@@ -206,7 +206,7 @@ impl Bucket<'_> {
         let mut tags = self.spec.tags.all();
         // Removed at the end: a run that finds the tag knows that the rest is still to be done.
         tags.insert(UNFINISHED.to_owned(), "setup".to_owned());
-        self.create_bare(&tags, step).await?;
+        self.create_bucket(&tags, step).await?;
         if self.tags().await? != tags {
             // Some AWS-compatible endpoints ignore the tags of CreateBucket.
             self.put_tags(&tags).await?;
@@ -227,7 +227,7 @@ impl Bucket<'_> {
         self.finish_tags().await
     }
 
-    async fn create_bare(&self, tags: &TagMap, step: &Step<'_>) -> Result<()> {
+    async fn create_bucket(&self, tags: &TagMap, step: &Step<'_>) -> Result<()> {
         let mut configuration =
             sdk::CreateBucketConfiguration::builder().set_tags(Some(sdk_tags!(sdk::Tag, tags)?));
         let region = self.context.region();
@@ -250,7 +250,7 @@ impl Bucket<'_> {
             ))
             .hint("choose another bucket name: all accounts share them")),
             created => self
-                .found_or("create", &["BucketAlreadyOwnedByYou"], created)
+                .response_unless("create", &["BucketAlreadyOwnedByYou"], created)
                 .map(drop),
         }
     }
@@ -263,7 +263,7 @@ impl Bucket<'_> {
             .restrict_public_buckets(true)
             .build();
         let call = on!(self, put_public_access_block).public_access_block_configuration(block);
-        self.answered("block public access to", call.send().await)
+        self.response("block public access to", call.send().await)
             .map(drop)
     }
 
@@ -273,14 +273,14 @@ impl Bucket<'_> {
             .build();
         let controls = sdk::OwnershipControls::builder().rules(built(rule)?).build();
         let call = on!(self, put_bucket_ownership_controls).ownership_controls(built(controls)?);
-        self.answered("set the ownership of", call.send().await).map(drop)
+        self.response("set the ownership of", call.send().await).map(drop)
     }
 
     /// Adds our statement to the policy that the bucket has now.
     pub(super) async fn set_policy(&self) -> Result<()> {
         let policy = common::with_statement(&self.policy().await?, SID, Some(&self.statement()));
         let call = on!(self, put_bucket_policy).policy(policy.to_string());
-        self.answered("set the policy of", call.send().await).map(drop)
+        self.response("set the policy of", call.send().await).map(drop)
     }
 
     pub(super) async fn set_versioning(&self, on: bool) -> Result<()> {
@@ -290,7 +290,7 @@ impl Bucket<'_> {
         };
         let configuration = sdk::VersioningConfiguration::builder().status(status).build();
         let call = on!(self, put_bucket_versioning).versioning_configuration(configuration);
-        self.answered("set the versioning of", call.send().await)
+        self.response("set the versioning of", call.send().await)
             .map(drop)
     }
 
@@ -306,7 +306,7 @@ impl Bucket<'_> {
         let configuration = sdk::ServerSideEncryptionConfiguration::builder().rules(rule);
         let call = on!(self, put_bucket_encryption)
             .server_side_encryption_configuration(built(configuration.build())?);
-        self.answered("set the encryption of", call.send().await)
+        self.response("set the encryption of", call.send().await)
             .map(drop)
     }
 
@@ -321,7 +321,7 @@ impl Bucket<'_> {
         let call = on!(self, put_bucket_lifecycle_configuration)
             .lifecycle_configuration(built(configuration.build())?)
             .set_transition_default_minimum_object_size(size);
-        self.answered("set the lifecycle of", call.send().await).map(drop)
+        self.response("set the lifecycle of", call.send().await).map(drop)
     }
 
     /// Changes the tags to the declared ones, without the `unfinished` tag.
@@ -340,6 +340,6 @@ impl Bucket<'_> {
     async fn put_tags(&self, tags: &TagMap) -> Result<()> {
         let tagging = sdk::Tagging::builder().set_tag_set(Some(sdk_tags!(sdk::Tag, tags)?));
         let call = on!(self, put_bucket_tagging).tagging(built(tagging.build())?);
-        self.answered("tag", call.send().await).map(drop)
+        self.response("tag", call.send().await).map(drop)
     }
 }

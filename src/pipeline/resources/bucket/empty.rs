@@ -3,7 +3,7 @@
 use aws_sdk_s3::types as sdk;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::super::common::{Patience, built, refused};
+use super::super::common::{Backoff, built, refused};
 use super::Bucket;
 use super::calls::{ABORTED, BUSY, NO_BUCKET, on};
 use crate::pipeline::event::Step;
@@ -46,7 +46,7 @@ impl Bucket<'_> {
 
     /// Empties the bucket and deletes it.
     pub(super) async fn remove(&self, step: &Step<'_>) -> Result<()> {
-        let mut patience = Patience::new(BUSY);
+        let mut backoff = Backoff::new(BUSY);
         let mut rounds = 0;
         let mut deleted = 0;
         loop {
@@ -62,14 +62,14 @@ impl Bucket<'_> {
             }
             rounds += 1;
             let again = (refused(&error, &["BucketNotEmpty"]) && rounds < ROUNDS || refused(&error, ABORTED))
-                && patience.pause(step, "S3 still sees something in it").await?;
+                && backoff.pause(step, "S3 still sees something in it").await?;
             if again {
                 continue;
             }
             let full = refused(&error, &["BucketNotEmpty"]);
-            let failed = error::aws::failed(self.what("delete"), error);
+            let failed = error::aws::failed(self.failure("delete"), error);
             return Err(match full {
-                true => failed.hint("stop whoever writes to it, then run the same command again"),
+                true => failed.hint("stop what writes to it, then run the same command again"),
                 false => failed,
             });
         }
@@ -109,7 +109,7 @@ impl Bucket<'_> {
             .max_keys(PAGE)
             .set_key_marker(key)
             .set_version_id_marker(version);
-        let answer = self.answered("list the objects of", call.send().await)?;
+        let answer = self.response("list the objects of", call.send().await)?;
         let versions = answer.versions.unwrap_or_default().into_iter();
         let markers = answer.delete_markers.unwrap_or_default().into_iter();
         let all = versions
@@ -137,7 +137,7 @@ impl Bucket<'_> {
                 .set_objects(Some(versions.to_vec()))
                 .quiet(true);
             let call = on!(self, delete_objects).delete(built(delete.build())?);
-            let answer = self.answered("delete the objects of", call.send().await)?;
+            let answer = self.response("delete the objects of", call.send().await)?;
             let errors = answer.errors.unwrap_or_default();
             gone += versions.len().saturating_sub(errors.len());
             let lasting: Vec<&sdk::Error> = errors.iter().filter(|error| is_lasting(error)).collect();
@@ -182,13 +182,13 @@ impl Bucket<'_> {
                 .max_uploads(PAGE)
                 .set_key_marker(key)
                 .set_upload_id_marker(upload);
-            let page = self.answered("list the uploads to", call.send().await)?;
+            let page = self.response("list the uploads to", call.send().await)?;
             let uploads = page.uploads.unwrap_or_default();
             let aborting = uploads.into_iter().map(|upload| async move {
                 let call = on!(self, abort_multipart_upload)
                     .set_key(upload.key)
                     .set_upload_id(upload.upload_id);
-                self.found_or("abort an upload to", &["NoSuchUpload"], call.send().await)
+                self.response_unless("abort an upload to", &["NoSuchUpload"], call.send().await)
                     .map(drop)
             });
             stream::iter(aborting)

@@ -11,7 +11,7 @@ use ground::error::Result;
 
 /// Prefix of the ids of our rules.
 const OURS: &str = "streamctl-";
-/// The rule that all our buckets have: parts of unfinished uploads are invisible, and cost.
+/// The rule that all our buckets have: parts of unfinished uploads are invisible and cost money.
 const ABORT: &str = "abort-uploads";
 const ABORT_DAYS: i32 = 7;
 
@@ -40,7 +40,7 @@ pub(super) struct Rule {
     noncurrent_expire_days: Option<i32>,
     abort_days: Option<i32>,
     /// Somebody has changed it to something that a manifest cannot declare, or has turned it off.
-    altered: bool,
+    changed_outside: bool,
 }
 
 impl From<&DeclaredRule> for Rule {
@@ -53,7 +53,7 @@ impl From<&DeclaredRule> for Rule {
             expire_days: declared.expire_days,
             noncurrent_expire_days: declared.noncurrent_expire_days,
             abort_days: None,
-            altered: false,
+            changed_outside: false,
         }
     }
 }
@@ -135,7 +135,9 @@ pub(super) fn loses(there: &[Rule], wanted: &[Rule]) -> Option<String> {
     let there: BTreeMap<&str, &Rule> = there.iter().map(|rule| (rule.id.as_str(), rule)).collect();
     let mut losses = Vec::new();
     for rule in wanted {
-        let before = there.get(rule.id.as_str()).filter(|before| !before.altered);
+        let before = there
+            .get(rule.id.as_str())
+            .filter(|before| !before.changed_outside);
         let mut look = |what: &str, days: Option<i32>, before_days: Option<i32>| {
             let Some(days) = days else { return };
             let same_objects = before.is_some_and(|before| before.prefix == rule.prefix);
@@ -169,8 +171,8 @@ impl Rule {
         say("deleted", self.expire_days);
         say("old versions deleted", self.noncurrent_expire_days);
         say("unfinished uploads deleted", self.abort_days);
-        if self.altered {
-            words.push("altered by another hand".to_owned());
+        if self.changed_outside {
+            words.push("changed outside streamctl".to_owned());
         }
         let words = words.join(" and ");
         match self.prefix.as_str() {
@@ -240,7 +242,7 @@ impl Rule {
             abort_days: rule
                 .abort_incomplete_multipart_upload()
                 .and_then(|abort| abort.days_after_initiation()),
-            altered: false,
+            changed_outside: false,
         };
         let known = i32::from(read.glacier_days.is_some()) + i32::from(read.deep_archive_days.is_some());
         let more = i32::try_from(rule.transitions().len()).ok() != Some(known)
@@ -251,7 +253,7 @@ impl Rule {
                     || filter.object_size_greater_than().is_some()
                     || filter.object_size_less_than().is_some()
             });
-        read.altered = more || *rule.status() != sdk::ExpirationStatus::Enabled;
+        read.changed_outside = more || *rule.status() != sdk::ExpirationStatus::Enabled;
         Some(read)
     }
 }
@@ -295,13 +297,13 @@ mod tests {
         let mut theirs = rule("x").to_sdk().unwrap();
         assert!(!is_foreign(&theirs));
         theirs.status = sdk::ExpirationStatus::Disabled;
-        assert!(Rule::of_sdk(&theirs).unwrap().altered);
+        assert!(Rule::of_sdk(&theirs).unwrap().changed_outside);
         theirs.id = Some("theirs".to_owned());
         assert!(is_foreign(&theirs) && Rule::of_sdk(&theirs).is_none());
     }
 
     #[test]
-    fn what_goes_earlier_is_a_loss() {
+    fn earlier_deletion_is_a_loss() {
         let expiring = |days| Rule {
             expire_days: Some(days),
             ..rule("tidy")

@@ -124,7 +124,7 @@ async fn what_lambda_would_refuse_is_refused_before_any_call() {
     for handler in ["nobody", "./nowhere.zip", ""] {
         let properties = format!("name = \"it\"\n{role}\nhandler = \"{handler}\"");
         let error = with(&properties, &[], |it| {
-            it.diff(&Observed::Absent, &Surroundings::default()).unwrap_err()
+            it.diff(&Observed::Absent, &Dependencies::default()).unwrap_err()
         });
         refusals.push(error.await.unwrap().to_string());
     }

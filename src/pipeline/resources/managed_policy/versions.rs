@@ -3,7 +3,7 @@
 use aws_sdk_iam::types::{Policy, PolicyVersion};
 use serde_json::Value;
 
-use super::super::iam_entity::while_iam_lags;
+use super::super::iam_entity::until_consistent;
 use super::ManagedPolicy;
 use crate::iam;
 use crate::pipeline::event::Step;
@@ -16,11 +16,11 @@ impl ManagedPolicy<'_> {
     /// The document of the default version.
     pub(super) async fn default_document(&self, policy: &Policy, arn: &str) -> Result<Value> {
         let version = policy.default_version_id.as_deref().unwrap_or("v1");
-        let answer = while_iam_lags("NoSuchEntity", || {
+        let answer = until_consistent("NoSuchEntity", || {
             let call = self.context.iam().get_policy_version().policy_arn(arn);
             call.version_id(version).send()
         });
-        let answer = self.answered("read the document of", answer.await)?;
+        let answer = self.response("read the document of", answer.await)?;
         let text = answer.policy_version.and_then(|version| version.document);
         Ok(iam::decoded(text.as_deref()))
     }
@@ -41,7 +41,7 @@ impl ManagedPolicy<'_> {
         let call = call
             .policy_document(self.document().to_string())
             .set_as_default(true);
-        self.answered("replace the document of", call.send().await)
+        self.response("replace the document of", call.send().await)
             .map(drop)
     }
 
@@ -60,14 +60,14 @@ impl ManagedPolicy<'_> {
         let id = version.version_id().unwrap_or_default();
         let call = self.context.iam().delete_policy_version().policy_arn(arn);
         let call = call.version_id(id);
-        self.found(&format!("delete version {id} of"), call.send().await)
+        self.response_if_exists(&format!("delete version {id} of"), call.send().await)
             .map(drop)
     }
 
     async fn versions(&self, arn: &str) -> Result<Vec<PolicyVersion>> {
         let call = self.context.iam().list_policy_versions().policy_arn(arn);
         let listing = call.into_paginator().items().send().collect().await;
-        self.all_of("list the versions of", listing)
+        self.listing("list the versions of", listing)
     }
 
     /// Roles, users and groups that the policy is attached to.
@@ -76,7 +76,7 @@ impl ManagedPolicy<'_> {
         let mut pages = call.into_paginator().send();
         let mut names = Vec::new();
         while let Some(page) = pages.next().await {
-            let page = self.answered("list what is attached to", page)?;
+            let page = self.response("list what is attached to", page)?;
             let named = |kind: &str, name: Option<&str>| format!("{kind} {}", name.unwrap_or("?"));
             let roles = page.policy_roles().iter();
             names.extend(roles.map(|role| named("role", role.role_name())));

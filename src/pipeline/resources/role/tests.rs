@@ -27,7 +27,7 @@ async fn changes(given: &[(&str, &str)], policy: Option<Value>) -> (Vec<String>,
     };
     let observed = observed(&role.spec, facts, &[]);
     let changes = test_support::changes(&role, &observed);
-    let after = role.policy_for(&existing(&observed).unwrap().unwrap());
+    let after = role.effective_policy(&existing(&observed).unwrap().unwrap());
     (changes.lines().map(str::to_owned).collect(), after)
 }
 

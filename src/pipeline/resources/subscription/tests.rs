@@ -1,6 +1,6 @@
 use super::super::test_support::{Endpoint, context, location, refusal, spec, with_step};
 use super::*;
-use crate::pipeline::resource::{Observed, Resource, Surroundings};
+use crate::pipeline::resource::{Dependencies, Observed, Resource};
 use crate::pipeline::tags::Owner;
 
 const EMAIL: &str = r#"
@@ -55,8 +55,8 @@ async fn one_that_nobody_confirmed_is_worth_a_look_and_goes_with_its_topic() {
         Resource::outputs(&subscription, &observed)["arn"],
         "pending confirmation"
     );
-    let around = Surroundings::default();
-    assert_eq!(subscription.diff(&observed, &around).unwrap(), []);
+    let dependencies = Dependencies::default();
+    assert_eq!(subscription.diff(&observed, &dependencies).unwrap(), []);
     let checks = Resource::verify(&subscription, &observed, false).await;
     assert_eq!(checks[0].state, CheckState::Caution);
     insta::assert_snapshot!(checks[0].detail, @"me@example.com has not confirmed it: nothing is sent there until the link in the message from AWS is opened");
@@ -98,13 +98,13 @@ async fn endpoints_fit_their_protocol() {
     .map(|(protocol, endpoint)| refusal(made(protocol, endpoint)))
     .join("\n");
     insta::assert_snapshot!(refusals, @r#"
-    "me" is no endpoint for email
+    "me" is not an endpoint for email
     hint: give an email address
-    "http://x" is no endpoint for https
+    "http://x" is not an endpoint for https
     hint: give a URL that begins with https://
-    "https://sqs/q" is no endpoint for sqs
+    "https://sqs/q" is not an endpoint for sqs
     hint: give the ARN of a queue
-    "f" is no endpoint for lambda
+    "f" is not an endpoint for lambda
     hint: give the ARN of a function
     line 1: resource it: unknown variant `sms`, expected one of `email`, `sqs`, `https`, `lambda`
     "#);

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types as sdk;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::error::operation::BuildError;
 
-use super::super::common::{Patience, built, on_off, retry, sdk_tags};
+use super::super::common::{Backoff, built, on_off, retry, sdk_tags};
 use super::super::kind::{Existing, Kind, TagMap};
 use super::declared::{Attribute, Billing, Index, Sse};
 use super::wire::{busy, facts_of, key_schema, projection, specification, throughput};
@@ -30,7 +30,7 @@ const WAITING: &str = "DynamoDB is busy with another change";
 
 impl Table<'_> {
     /// Tags and facts; `None` where there is no such table.
-    pub(super) async fn look(&self) -> Result<Option<(TagMap, Facts)>> {
+    pub(super) async fn observe_table(&self) -> Result<Option<(TagMap, Facts)>> {
         let Some(table) = self.describe().await? else {
             return Ok(None);
         };
@@ -49,14 +49,14 @@ impl Table<'_> {
     pub(super) async fn describe(&self) -> Result<Option<sdk::TableDescription>> {
         let call = self.context.dynamodb().describe_table();
         let answer = call.table_name(&self.declared.name).send().await;
-        let answer = self.found("read", answer)?;
+        let answer = self.response_if_exists("read", answer)?;
         Ok(answer.and_then(|answer| answer.table))
     }
 
     async fn ttl(&self) -> Result<Option<Option<String>>> {
         let call = self.context.dynamodb().describe_time_to_live();
         let answer = call.table_name(&self.declared.name).send().await;
-        let answer = self.found("read the time to live of", answer)?;
+        let answer = self.response_if_exists("read the time to live of", answer)?;
         Ok(answer.map(|answer| {
             let ttl = answer.time_to_live_description?;
             let on = matches!(
@@ -70,7 +70,7 @@ impl Table<'_> {
     async fn recovery(&self) -> Result<Option<bool>> {
         let call = self.context.dynamodb().describe_continuous_backups();
         let answer = call.table_name(&self.declared.name).send().await;
-        let answer = self.found("read the backups of", answer)?;
+        let answer = self.response_if_exists("read the backups of", answer)?;
         Ok(answer.map(|answer| {
             let backups = answer.continuous_backups_description;
             let recovery = backups.and_then(|backups| backups.point_in_time_recovery_description);
@@ -85,7 +85,7 @@ impl Table<'_> {
         loop {
             let call = self.context.dynamodb().list_tags_of_resource();
             let call = call.resource_arn(arn).set_next_token(token);
-            let Some(page) = self.found("list the tags of", call.send().await)? else {
+            let Some(page) = self.response_if_exists("list the tags of", call.send().await)? else {
                 return Ok(None);
             };
             tags.extend(
@@ -102,16 +102,16 @@ impl Table<'_> {
     }
 
     /// Waits until the table is ACTIVE with all its indexes, and `shown` holds.
-    pub(super) async fn settled(
+    pub(super) async fn wait_until_active(
         &self,
         step: &Step<'_>,
         longest: Duration,
         shown: impl Fn(&sdk::TableDescription) -> bool,
     ) -> Result<()> {
-        let mut patience = Patience::new(longest);
+        let mut backoff = Backoff::new(longest);
         loop {
             let Some(table) = self.describe().await? else {
-                if patience.pause(step, "waiting until it is shown").await? {
+                if backoff.pause(step, "waiting until it is shown").await? {
                     continue;
                 }
                 return Err(Error::failed(format!("there is no table {}", self.declared.name)));
@@ -121,7 +121,7 @@ impl Table<'_> {
                 return Ok(());
             }
             let what = busy.unwrap_or_else(|| "the change is not shown yet".to_owned());
-            if !patience.pause(step, &what).await? {
+            if !backoff.pause(step, &what).await? {
                 return Err(
                     Error::failed(format!("table {} is not ready: {what}", self.declared.name))
                         .hint("run the same command again: it goes on from there"),
@@ -131,22 +131,22 @@ impl Table<'_> {
     }
 
     /// Waits for a table whose creation did not finish: the run may have been stopped before the table was ACTIVE.
-    pub(super) async fn ready_if_unfinished(
+    pub(super) async fn wait_if_unfinished(
         &self,
         existing: &Existing<'_, Facts>,
         step: &Step<'_>,
     ) -> Result<()> {
         match existing.unfinished() {
-            true => self.settled(step, TABLE, |_| true).await,
+            true => self.wait_until_active(step, TABLE, |_| true).await,
             false => Ok(()),
         }
     }
 
     /// Waits until there is no such table.
-    async fn gone(&self, step: &Step<'_>) -> Result<()> {
-        let mut patience = Patience::new(TABLE);
+    async fn wait_until_deleted(&self, step: &Step<'_>) -> Result<()> {
+        let mut backoff = Backoff::new(TABLE);
         while self.describe().await?.is_some() {
-            if !patience.pause(step, "waiting until it is gone").await? {
+            if !backoff.pause(step, "waiting until it is gone").await? {
                 return Err(
                     Error::failed(format!("table {} is still being deleted", self.declared.name))
                         .hint("run the same command again later"),
@@ -163,20 +163,20 @@ impl Table<'_> {
         doing: &str,
         change: impl Fn(UpdateTableFluentBuilder) -> UpdateTableFluentBuilder,
     ) -> Result<()> {
-        self.settled(step, INDEX, |_| true).await?;
+        self.wait_until_active(step, INDEX, |_| true).await?;
         step.go_on()?;
         step.doing(doing);
         let changed = retry(BUSY, REFUSALS, step, WAITING, || {
             let call = self.context.dynamodb().update_table();
             change(call.table_name(&self.declared.name)).send()
         });
-        self.answered("change", changed.await?)?;
-        self.settled(step, INDEX, |_| true).await
+        self.response("change", changed.await?)?;
+        self.wait_until_active(step, INDEX, |_| true).await
     }
 
     pub(super) async fn create_and_wait(&self, step: &Step<'_>) -> Result<()> {
-        // A table of this name may be being deleted.
-        self.gone(step).await?;
+        // A table of this name may still be in deletion.
+        self.wait_until_deleted(step).await?;
         step.doing("creating");
         step.touched();
         let mut tags = self.spec.tags.all();
@@ -205,8 +205,8 @@ impl Table<'_> {
             Some(sse @ Sse::Kms(_)) => call.sse_specification(specification(&sse)),
             _ => call,
         };
-        self.answered("create", call.send().await)?;
-        self.settled(step, TABLE, |_| true).await?;
+        self.response("create", call.send().await)?;
+        self.wait_until_active(step, TABLE, |_| true).await?;
         self.finish(step).await
     }
 
@@ -295,7 +295,7 @@ impl Table<'_> {
         if message.contains("already enabled") || message.contains("already disabled") {
             return Ok(());
         }
-        let failed = error::aws::failed(self.what("set the time to live of"), error);
+        let failed = error::aws::failed(self.failure("set the time to live of"), error);
         // Source: UpdateTimeToLive, DynamoDB API reference.
         Err(match message.contains("multiple times") {
             true => failed
@@ -320,13 +320,13 @@ impl Table<'_> {
                 .point_in_time_recovery_specification(specification.clone())
                 .send()
         });
-        self.answered("set the point-in-time recovery of", set.await?)
+        self.response("set the point-in-time recovery of", set.await?)
             .map(drop)
     }
 
     pub(super) async fn remove(&self, existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
         if existing.facts.is_being_deleted() {
-            return self.gone(step).await;
+            return self.wait_until_deleted(step).await;
         }
         if existing.facts.deletion_protection {
             if tags::owner(existing.tags(), &self.spec.identity) != Owner::Us {
@@ -344,8 +344,8 @@ impl Table<'_> {
             let call = self.context.dynamodb().delete_table();
             call.table_name(&self.declared.name).send()
         });
-        match self.found("delete", deleted.await?)? {
-            Some(_) => self.gone(step).await,
+        match self.response_if_exists("delete", deleted.await?)? {
+            Some(_) => self.wait_until_deleted(step).await,
             None => Ok(()),
         }
     }

@@ -38,7 +38,7 @@ impl Table<'_> {
             updates.push(update.update(built(action)?).build());
         }
         let updates = (!updates.is_empty()).then_some(updates);
-        // DynamoDB refuses capacity that is what it was.
+        // DynamoDB refuses a capacity that does not change.
         let units = (facts.capacity != wanted).then_some(units);
         self.change(step, &format!("setting {wanted}"), |call| {
             call.set_billing_mode(facts.on_demand.then_some(sdk::BillingMode::Provisioned))

@@ -62,7 +62,7 @@ impl TryFrom<String> for Attribute {
                 kind: kind.to_owned(),
             }),
             _ => Err(format!(
-                "{text:?} is no key attribute; write its name and type, as in \"id:S\" (S string, N number, B binary)"
+                "{text:?} is not a key attribute; write its name and type, as in \"id:S\" (S string, N number, B binary)"
             )),
         }
     }
@@ -142,7 +142,7 @@ impl TryFrom<WrittenProjection> for Projection {
             WrittenProjection::Word(word) if word.eq_ignore_ascii_case("all") => Ok(Self::All),
             WrittenProjection::Word(word) if word.eq_ignore_ascii_case("keys_only") => Ok(Self::KeysOnly),
             WrittenProjection::Word(word) => Err(format!(
-                "{word:?} is no projection; there are ALL, KEYS_ONLY and a list of attribute names"
+                "{word:?} is not a projection; use ALL, KEYS_ONLY or a list of attribute names"
             )),
             WrittenProjection::Names(names) if names.is_empty() => Ok(Self::KeysOnly),
             WrittenProjection::Names(names) => Ok(Self::Include(names)),
@@ -262,7 +262,7 @@ impl fmt::Display for Capacity {
 }
 
 impl Declared {
-    /// What is wrong with it, if anything.
+    /// Refuses what DynamoDB would refuse.
     pub(super) fn check(&self) -> Result<(), String> {
         check_name(&self.name)?;
         if self.ttl == Some(Ttl::Switch(true)) {

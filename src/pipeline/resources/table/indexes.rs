@@ -67,7 +67,7 @@ pub(super) fn check(indexes: &[IndexFacts]) -> Option<Check> {
 impl Table<'_> {
     /// Creates index `name` as it is declared, or deletes it where it is not declared.
     pub(super) async fn set_index(&self, name: &str, step: &Step<'_>) -> Result<()> {
-        self.settled(step, INDEX, |_| true).await?;
+        self.wait_until_active(step, INDEX, |_| true).await?;
         let table = self.describe().await?;
         let facts = table.map(|table| facts_of(&table, self.arn()));
         let (there, on_demand) = facts.map_or((None, true), |facts| {
@@ -98,7 +98,8 @@ impl Table<'_> {
             call.global_secondary_index_updates(update.clone())
         })
         .await?;
-        self.settled(step, INDEX, |table| !has_index(table, name)).await
+        self.wait_until_active(step, INDEX, |table| !has_index(table, name))
+            .await
     }
 
     async fn create_index(&self, wanted: &Index, on_demand: bool, step: &Step<'_>) -> Result<()> {
@@ -121,6 +122,7 @@ impl Table<'_> {
                 .global_secondary_index_updates(update.clone())
         })
         .await?;
-        self.settled(step, INDEX, |table| has_index(table, name)).await
+        self.wait_until_active(step, INDEX, |table| has_index(table, name))
+            .await
     }
 }

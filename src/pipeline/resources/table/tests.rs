@@ -158,10 +158,10 @@ async fn bad_declarations_are_refused_before_any_call() {
     .join("\n");
     insta::assert_snapshot!(refusals, @r#"
     table ev: "ev" is not a name of a table or index; use 3 to 255 letters, digits or any of _ . -
-    line 1: resource it: "id" is no key attribute; write its name and type, as in "id:S" (S string, N number, B binary)
+    line 1: resource it: "id" is not a key attribute; write its name and type, as in "id:S" (S string, N number, B binary)
     table events: attribute id has two types
     table events: ttl is the name of an attribute, or false
-    line 1: resource it: "SOME" is no projection; there are ALL, KEYS_ONLY and a list of attribute names
+    line 1: resource it: "SOME" is not a projection; use ALL, KEYS_ONLY or a list of attribute names
     table events: index ByX is declared twice
     table events: capacity is at least 1 unit
     "#);

@@ -70,7 +70,7 @@ async fn a_key_that_cloudwatch_may_not_use_is_worth_a_look() {
     };
     let check = Topic::described(&facts);
     assert_eq!(check.state, CheckState::Caution);
-    insta::assert_snapshot!(check.detail, @"is encrypted with alias/aws/sns, which CloudWatch may not use: no alarm gets through");
+    insta::assert_snapshot!(check.detail, @"is encrypted with alias/aws/sns, which CloudWatch may not use: no alarm is delivered");
 }
 
 #[tokio::test]
