@@ -1,10 +1,10 @@
 //! The kinds of resources that a template can declare, one file each.
 //!
-//! To add a kind:
+//! Adding a kind takes one file and one line:
 //! 1. Write `resources/<kind>.rs`. It holds a `struct Declared`, which derives `Deserialize` with `deny_unknown_fields`:
-//!    its fields are the properties that a manifest can set. Implement [`kind::Kind`] for `Managed<'_, Declared>`. `topic.rs`
+//!    its fields are the properties that a manifest can set. Implement `kind::Kind` for `Managed<'_, Declared>`. `topic.rs`
 //!    is a short example; `common.rs` and `kind.rs` have what kinds share, `test_support.rs` what their tests share.
-//! 2. Add its name to the table [`kinds!`] below.
+//! 2. Add its name to the table `kinds!` below.
 //!
 //! `cargo fmt` does not follow modules that a macro declares: `.ci/run` formats these files by name.
 
