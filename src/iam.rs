@@ -1,4 +1,4 @@
-//! IAM policy documents: what somebody needs to be allowed, whether two documents mean the same, and how IAM writes them.
+//! IAM policy documents: writes them, compares them by meaning, and reads them as IAM encodes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 pub struct Statement {
     actions: BTreeSet<String>,
     resources: BTreeSet<String>,
-    /// Operator, key and value of a condition.
+    /// Operator, key and value.
     condition: Option<(String, String, String)>,
 }
 
@@ -23,14 +23,14 @@ impl Statement {
         }
     }
 
-    /// Only where `operator` holds for `key` and `value`, as in `StringEquals`, `kms:ViaService`, a service.
+    /// Adds a condition, such as `StringEquals`, `kms:ViaService` and a service.
     #[must_use]
     pub fn only_if(mut self, operator: &str, key: &str, value: impl Into<String>) -> Self {
         self.condition = Some((operator.to_owned(), key.to_owned(), value.into()));
         self
     }
 
-    /// Only what it takes to look whether something is there and to delete it; `None` where nothing of that is in it.
+    /// Keeps only the actions that observe and delete; `None` where there are none.
     #[must_use]
     pub fn only_deleting(mut self) -> Option<Self> {
         let deletes = |action: &String| {
@@ -42,7 +42,7 @@ impl Statement {
     }
 }
 
-/// What the names of actions begin with that look at something, empty it or delete it.
+/// Prefixes of the actions that observe, empty or delete a resource.
 const DELETING: &[&str] = &[
     "Abort",
     "Delete",
@@ -53,10 +53,10 @@ const DELETING: &[&str] = &[
     "Unsubscribe",
 ];
 
-/// Resources and condition: what statements that can be one have in common.
+/// Resources and condition. Statements that share both are merged.
 type Target = (BTreeSet<String>, Option<(String, String, String)>);
 
-/// A policy document that allows all of `statements`, those on the same resources made one.
+/// A policy document that allows all of `statements`. Those on the same resources are merged.
 pub fn document(statements: impl IntoIterator<Item = Statement>) -> Value {
     let mut merged: BTreeMap<Target, BTreeSet<String>> = BTreeMap::new();
     for statement in statements {
@@ -78,7 +78,7 @@ pub fn document(statements: impl IntoIterator<Item = Statement>) -> Value {
     json!({"Version": "2012-10-17", "Statement": statements})
 }
 
-/// Whether two policy documents allow the same: order, case of actions, and one value in place of a list of one do not
+/// Whether two policy documents mean the same. Order, case of actions, and a value instead of a list of one value do not
 /// matter. Source: "Grammar of the IAM JSON policy language", IAM user guide.
 pub fn same(one: &Value, other: &Value) -> bool {
     normal(one) == normal(other)
@@ -118,7 +118,7 @@ fn normal_statement(mut statement: Value) -> Value {
     statement
 }
 
-/// The same value with its keys in order, whatever order the map keeps.
+/// The same value with its keys sorted, whatever order the map keeps.
 fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(entries) => {
@@ -148,7 +148,7 @@ fn normal_list(value: &Value, case_matters: bool) -> Value {
     json!(items)
 }
 
-/// Whether a statement of `document` says all that `wanted` says, literally and without a condition.
+/// Whether one statement of `document` contains all that `wanted` has, literally and without a condition.
 pub fn states(document: &Value, wanted: &Statement) -> bool {
     let list = |value: &Value| match value {
         Value::Array(items) => items
@@ -174,7 +174,7 @@ pub fn states(document: &Value, wanted: &Statement) -> bool {
     }
 }
 
-/// Characters of a managed policy, white space left out; an inline one of a role may have 10,240.
+/// Largest managed policy in characters, without white space. All inline policies of a role together may have 10,240.
 /// Source: "IAM and AWS STS quotas", IAM user guide.
 pub const LARGEST_MANAGED_POLICY: usize = 6_144;
 
@@ -185,7 +185,7 @@ pub fn beyond_a_managed_policy(document: &Value) -> Option<usize> {
     (size > LARGEST_MANAGED_POLICY).then_some(size)
 }
 
-/// A policy document as IAM gives it, percent-encoded. One that cannot be read is `Null`, and so like no other.
+/// A policy document that IAM has percent-encoded. One that cannot be read is `Null`, which differs from all others.
 pub fn decoded(text: Option<&str>) -> Value {
     serde_json::from_str(&percent_decode(text.unwrap_or_default())).unwrap_or(Value::Null)
 }
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn to_delete_something_it_need_not_be_made() {
+    fn deleting_needs_no_permission_to_create() {
         let topic = ["sns:CreateTopic", "sns:DeleteTopic", "sns:GetTopicAttributes"];
         let left = Statement::new(&topic, ["arn:t".to_owned()]).only_deleting();
         let wanted = ["sns:DeleteTopic", "sns:GetTopicAttributes"];

@@ -35,8 +35,8 @@ pub use graph::Graph;
 pub use manifest::Manifest;
 pub use parameter::{Given, Origin, Values};
 pub use resource::{
-    Catalog, Change, Check, CheckState, Identity, Observed, Outputs, Place, Present, Properties, Resource,
-    Spec, Surroundings, UNKNOWN,
+    Catalog, Change, Check, CheckState, Dependencies, Identity, Location, Observed, Outputs, Present,
+    Properties, Resource, Spec, UNKNOWN,
 };
 pub use source::{Bundled, bundled, read_file, template};
 pub use tags::Tags;
@@ -154,7 +154,7 @@ impl Draft {
             })
             .collect();
         let graph = Graph::new(nodes)?;
-        let suffix = suffix(&identity, default_instance, catalog.place());
+        let suffix = suffix(&identity, default_instance, catalog.location());
         Ok(Pipeline {
             manifest,
             values,
@@ -204,15 +204,15 @@ fn with_needs<'m>(
 
 /// What names of account-wide resources (IAM) end in, so that two pipelines do not fight over one: nothing for the
 /// template's default instance in the default region, else instance and region as far as they differ.
-fn suffix(identity: &Identity, default_instance: bool, place: &Place) -> String {
+fn suffix(identity: &Identity, default_instance: bool, location: &Location) -> String {
     let mut suffix = String::new();
     if !default_instance {
         suffix.push('-');
         suffix.push_str(&identity.short_instance());
     }
-    if place.region != DEFAULT_REGION {
+    if location.region != DEFAULT_REGION {
         suffix.push('-');
-        suffix.push_str(&place.region);
+        suffix.push_str(&location.region);
     }
     suffix
 }
@@ -332,16 +332,16 @@ impl<'c> Pipeline<'c> {
         let Some((id, output)) = name.split_once('.') else {
             return self.values.lookup(name);
         };
-        let place = self.catalog.place();
+        let location = self.catalog.location();
         let text = match (id, output) {
             ("pipeline", "template") => self.identity.template().to_owned(),
             ("pipeline", "instance") => self.identity.instance().to_owned(),
             ("pipeline", "instance_suffix") => self.unless_default(|identity| identity.shortened(24)),
             ("pipeline", "instance_hash") => self.unless_default(Identity::hash),
             ("pipeline", "suffix") => self.suffix.clone(),
-            ("pipeline", "account") => place.account.clone(),
-            ("pipeline", "region") => place.region.clone(),
-            ("pipeline", "partition") => place.partition.clone(),
+            ("pipeline", "account") => location.account.clone(),
+            ("pipeline", "region") => location.region.clone(),
+            ("pipeline", "partition") => location.partition.clone(),
             ("pipeline", _) => return None,
             _ if self.graph.index(id).is_none() => {
                 // Declared, but left out by its `when`: as if it were an optional parameter without a value.
@@ -405,7 +405,7 @@ impl<'c> Pipeline<'c> {
             }
         }
         if let Some(follow) = self.follow()? {
-            statements.extend(follow.iam(self.catalog.place()));
+            statements.extend(follow.iam(self.catalog.location()));
         }
         Ok(iam::document(statements))
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::event::{Events, Outcome, Step};
 use super::plan::{Plan, Planned};
-use super::resource::{Change, Present, Resource, Surroundings};
+use super::resource::{Change, Dependencies, Present, Resource};
 use super::walk::{self, Reached, Way};
 use super::{Graph, Pipeline, lag};
 use ground::error::{Error, Result};
@@ -68,13 +68,13 @@ impl<'c> Pipeline<'c> {
         let reached = walk::walk(self.graph(), Way::Forward, stop, |node| {
             let (created, work, planned) = (&created, &works[node], &plan.resources[node]);
             async move {
-                let around = Surroundings {
-                    dependency_created: {
+                let dependencies = Dependencies {
+                    created: {
                         let created = created.lock().unwrap_or_else(PoisonError::into_inner);
                         self.graph().needs(node).iter().any(|need| created.contains(need))
                     },
                 };
-                let done = self.apply_one(planned, &around, events, stop).await;
+                let done = self.apply_one(planned, &dependencies, events, stop).await;
                 // One whose making was begun by an earlier run is made in this one.
                 let begun = planned.observed.present().is_some_and(Present::unfinished);
                 if begun || done.done.contains(&Change::Create) {
@@ -117,14 +117,14 @@ impl<'c> Pipeline<'c> {
     async fn apply_one(
         &self,
         planned: &Planned<'c>,
-        around: &Surroundings,
+        dependencies: &Dependencies,
         events: Events<'_>,
         stop: &Stop,
     ) -> Work {
         let (id, kind) = (planned.spec.id.as_str(), planned.spec.kind.as_str());
         let step = Step::new(id, kind, planned.resource.name(), events, stop);
         let mut done = Vec::new();
-        let outcome = self.try_apply(planned, around, &step, &mut done).await;
+        let outcome = self.try_apply(planned, dependencies, &step, &mut done).await;
         let error = outcome.err();
         match &error {
             Some(error) => finish_failed(&step, error),
@@ -140,7 +140,7 @@ impl<'c> Pipeline<'c> {
     async fn try_apply(
         &self,
         planned: &Planned<'c>,
-        around: &Surroundings,
+        dependencies: &Dependencies,
         step: &Step<'_>,
         done: &mut Vec<Change>,
     ) -> Result<()> {
@@ -149,7 +149,7 @@ impl<'c> Pipeline<'c> {
         let fresh = if self.spec(id)? == planned.spec {
             None
         } else {
-            Some(self.plan_one(id, around).await?)
+            Some(self.plan_one(id, dependencies).await?)
         };
         let current = fresh.as_ref().unwrap_or(planned);
         if let Some(refusal) = current.changes.iter().find(|change| change.is_refusal()) {

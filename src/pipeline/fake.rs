@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::event::Step;
-use super::resource::{Catalog, Change, Observed, Outputs, Place, Present, Resource, Spec, Surroundings};
+use super::resource::{Catalog, Change, Dependencies, Location, Observed, Outputs, Present, Resource, Spec};
 use super::tags::UNFINISHED;
 use super::{Draft, Given, Manifest, Request};
 use crate::iam::Statement;
@@ -47,14 +47,14 @@ pub(super) struct State {
 #[derive(Debug)]
 pub(super) struct Cloud {
     state: Mutex<State>,
-    place: Place,
+    location: Location,
 }
 
 impl Default for Cloud {
     fn default() -> Self {
         Self {
             state: Mutex::default(),
-            place: Place {
+            location: Location {
                 account: "000000000000".into(),
                 region: "us-east-1".into(),
                 partition: "aws".into(),
@@ -89,8 +89,8 @@ impl Cloud {
 }
 
 impl Catalog for Cloud {
-    fn place(&self) -> &Place {
-        &self.place
+    fn location(&self) -> &Location {
+        &self.location
     }
 
     fn make<'c>(&'c self, spec: Spec) -> Result<Box<dyn Resource + 'c>> {
@@ -148,7 +148,7 @@ impl Resource for FakeBox<'_> {
         })
     }
 
-    fn diff(&self, observed: &Observed, _around: &Surroundings) -> Result<Vec<Change>> {
+    fn diff(&self, observed: &Observed, _dependencies: &Dependencies) -> Result<Vec<Change>> {
         let Some(present) = observed.present() else {
             return Ok(vec![Change::Create]);
         };

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::Serialize;
 
 use super::apply::title;
-use super::resource::{Change, Observed, Present, Resource, Spec, Surroundings};
+use super::resource::{Change, Dependencies, Observed, Present, Resource, Spec};
 use super::tags::Owner;
 use super::walk::{self, Reached, Way};
 use super::{Pipeline, event};
@@ -100,13 +100,13 @@ impl<'c> Pipeline<'c> {
         let reached = walk::walk(self.graph(), Way::Forward, &Stop::default(), |node| {
             let created = &created;
             async move {
-                let around = Surroundings {
-                    dependency_created: {
+                let dependencies = Dependencies {
+                    created: {
                         let created = created.lock().unwrap_or_else(PoisonError::into_inner);
                         self.graph().needs(node).iter().any(|need| created.contains(need))
                     },
                 };
-                let planned = self.plan_one(self.graph().id(node), &around).await?;
+                let planned = self.plan_one(self.graph().id(node), &dependencies).await?;
                 // One whose making was begun by an earlier run is made in this one.
                 let begun = planned.observed.present().is_some_and(Present::unfinished);
                 if begun || planned.changes.contains(&Change::Create) {
@@ -132,14 +132,14 @@ impl<'c> Pipeline<'c> {
         Ok(Plan { resources })
     }
 
-    pub(super) async fn plan_one(&self, id: &str, around: &Surroundings) -> Result<Planned<'c>> {
+    pub(super) async fn plan_one(&self, id: &str, dependencies: &Dependencies) -> Result<Planned<'c>> {
         let (spec, resource) = self.resource(id)?;
         let observed = resource.observe().await?;
         self.learn(id, resource.outputs(&observed));
         let changes = match observed.owner(self.identity()) {
             Some(Owner::Pipeline(owner)) if !self.adopts() => vec![Change::Foreign { owner: Some(owner) }],
             Some(Owner::Stranger) if !self.adopts() => vec![Change::Foreign { owner: None }],
-            _ => resource.diff(&observed, around)?,
+            _ => resource.diff(&observed, dependencies)?,
         };
         Ok(Planned {
             spec,

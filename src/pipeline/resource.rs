@@ -1,4 +1,5 @@
-//! What the engine asks of a kind of resource, and the values they speak in.
+//! The interface between the engine and the kinds of resources, and the values that they exchange. Knows neither the
+//! kinds nor the services.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,66 +15,66 @@ use super::tags::{self, Owner, Tags};
 use crate::iam::Statement;
 use ground::error::{Error, Result};
 
-/// Stands for an output that is only known once the resource exists.
+/// Stands for an output that is not known before the resource exists.
 pub const UNKNOWN: &str = "(known after setup)";
 
-/// What a resource offers to those that refer to it, by name.
+/// Values that other resources can refer to, by name.
 pub type Outputs = BTreeMap<String, String>;
 
-/// One resource of a pipeline, as its kind makes it of a [`Spec`].
+/// One resource of a pipeline. Its kind makes it from a [`Spec`].
 ///
-/// Every method may be called again after a crash at any point: `apply` and `delete` start from what is there.
+/// Every method may be called again after a crash at any point: `apply` and `delete` start from what exists.
 #[async_trait]
 pub trait Resource: Send + Sync {
     /// Its name at the service, as the user knows it.
     fn name(&self) -> String;
 
-    /// What it is to be, in a few words.
+    /// What is declared, in a few words.
     fn summary(&self) -> String {
         String::new()
     }
 
-    /// What is there now.
+    /// What exists now.
     async fn observe(&self) -> Result<Observed>;
 
-    /// What is to be changed, in the order in which it is to be done. Asked only for what is absent, ours, or adopted.
+    /// The changes to make, in their order. Called only for a resource that is absent, ours, or adopted.
     ///
     /// # Errors
     /// When `observed` is not what this kind observes.
-    fn diff(&self, observed: &Observed, around: &Surroundings) -> Result<Vec<Change>>;
+    fn diff(&self, observed: &Observed, dependencies: &Dependencies) -> Result<Vec<Change>>;
 
-    /// Makes one change of [`Resource::diff`] and returns when it is through.
+    /// Makes one change of [`Resource::diff`], and waits until it is complete.
     async fn apply(&self, change: &Change, observed: &Observed, step: &Step<'_>) -> Result<()>;
 
-    /// Deletes it and returns when it is gone.
+    /// Deletes it, and waits until it is gone.
     async fn delete(&self, observed: &Observed, step: &Step<'_>) -> Result<()>;
 
-    /// What outside the pipeline depends on it and suffers from its deletion, in words.
+    /// What its deletion affects outside the pipeline, in words.
     async fn dependents(&self, _observed: &Observed) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
 
-    /// Whether it works, beyond being there as declared. `probe` allows checks that leave a trace, such as a record.
+    /// Checks whether it works. `probe` allows checks that leave something behind, such as a record.
     async fn verify(&self, _observed: &Observed, _probe: bool) -> Vec<Check> {
         Vec::new()
     }
 
-    /// What it offers to those that refer to it: everything where it is present, else what can be told beforehand.
+    /// Its outputs: all where it exists, else those that are known before.
     fn outputs(&self, observed: &Observed) -> Outputs;
 
-    /// What the operator needs to be allowed for it.
+    /// The permissions that the operator needs for it.
     fn iam(&self) -> Vec<Statement>;
 
-    /// Whether it is a thing that stays, and not an act such as a test record.
+    /// Whether it exists after its creation; false for an action, such as putting a test record.
     fn stays(&self) -> bool {
         true
     }
 }
 
-/// Makes resources: the bridge between the engine and the kinds.
+/// Makes resources from their specs.
 pub trait Catalog: Send + Sync {
     /// Where the resources are.
-    fn place(&self) -> &Place;
+    fn location(&self) -> &Location;
 
     /// The resource that `spec` declares.
     ///
@@ -82,18 +83,18 @@ pub trait Catalog: Send + Sync {
     fn make<'c>(&'c self, spec: Spec) -> Result<Box<dyn Resource + 'c>>;
 }
 
-/// Account and region.
+/// Account, region and partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// 12-digit account id.
+pub struct Location {
+    /// 12 digits.
     pub account: String,
-    /// Region, such as `us-east-1`.
+    /// Such as `us-east-1`.
     pub region: String,
-    /// Partition, such as `aws`.
+    /// Such as `aws`.
     pub partition: String,
 }
 
-/// Which pipeline something belongs to: template and instance, written `stream/orders`.
+/// The identity of a pipeline: template and instance, written `stream/orders`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     template: String,
@@ -101,7 +102,6 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The pipeline `instance` of `template`.
     pub fn new(template: &str, instance: &str) -> Self {
         Self {
             template: template.to_owned(),
@@ -109,12 +109,11 @@ impl Identity {
         }
     }
 
-    /// The template's name.
     pub fn template(&self) -> &str {
         &self.template
     }
 
-    /// What tells it from other pipelines of the template.
+    /// What distinguishes it from other pipelines of the template.
     pub fn instance(&self) -> &str {
         &self.instance
     }
@@ -162,20 +161,18 @@ impl fmt::Display for Identity {
     }
 }
 
-/// Everything a resource is to be.
+/// What a manifest declares for one resource.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spec {
-    /// What the manifest calls it.
+    /// Its name in the manifest.
     pub id: String,
-    /// Its kind.
     pub kind: String,
     /// The line of the manifest that declares it.
     pub line: usize,
     /// Its properties, with all references filled in.
     pub properties: Properties,
-    /// The tags it is to carry.
+    /// The tags to set.
     pub tags: Tags,
-    /// The pipeline it belongs to.
     pub identity: Identity,
 }
 
@@ -190,7 +187,7 @@ impl Spec {
     }
 }
 
-/// Properties and where each comes from.
+/// Properties, and the origin of each.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Properties {
     values: Map<String, Value>,
@@ -203,7 +200,7 @@ impl Properties {
         self.origins.insert(key.to_owned(), origin);
     }
 
-    /// Sets a property that the user named; a table adds to the one there is.
+    /// Sets a property that the user gave. A table is merged into the declared one.
     pub(super) fn put(&mut self, key: &str, value: Value) {
         match (self.values.get_mut(key), value) {
             (Some(Value::Object(there)), Value::Object(more)) => there.extend(more),
@@ -214,59 +211,54 @@ impl Properties {
         self.origins.insert(key.to_owned(), Origin::Given);
     }
 
-    /// The value of property `key`.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.values.get(key)
     }
 
-    /// Where property `key` comes from; [`Origin::Default`] where it is not set.
+    /// The origin of property `key`; [`Origin::Default`] where it is not set.
     pub fn origin(&self, key: &str) -> Origin {
         self.origins.get(key).copied().unwrap_or(Origin::Default)
     }
 
-    /// Whether property `key` is to be enforced on a resource that exists: a default is not, unless the resource's making
-    /// was never finished.
+    /// Whether property `key` is enforced on a resource that exists. A default is not, unless the resource is unfinished.
     pub fn enforced(&self, key: &str, present: &Present) -> bool {
         self.origin(key) > Origin::Default || present.unfinished()
     }
 }
 
-/// What is there of a resource.
+/// What exists of a resource.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Observed {
-    /// Nothing.
     Absent,
-    /// Something of its name.
+    /// A resource of its name.
     Present(Present),
 }
 
-/// Something that exists.
+/// A resource that exists.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Present {
-    /// Its tags.
     pub tags: BTreeMap<String, String>,
-    /// What the kind knows of it, in the kind's own form.
+    /// What its kind has observed, in the kind's own form.
     pub facts: Value,
 }
 
 impl Present {
-    /// Whether its making was begun and not finished.
+    /// Whether a run started to create it and did not finish.
     pub fn unfinished(&self) -> bool {
         self.tags.contains_key(tags::UNFINISHED)
     }
 
-    /// The kind's own form of what is there.
+    /// The facts in the kind's own type.
     ///
     /// # Errors
     /// When another kind observed it.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_value(self.facts.clone())
-            .map_err(|error| Error::failed("what is there could not be understood").cause(error))
+            .map_err(|error| Error::failed("what was observed could not be read").cause(error))
     }
 }
 
 impl Observed {
-    /// What is there, if anything.
     pub fn present(&self) -> Option<&Present> {
         match self {
             Self::Absent => None,
@@ -274,53 +266,52 @@ impl Observed {
         }
     }
 
-    /// Whose it is, if it is there.
+    /// Its owner, if it exists.
     pub fn owner(&self, identity: &Identity) -> Option<Owner> {
         self.present().map(|present| tags::owner(&present.tags, identity))
     }
 }
 
-/// What happens around a resource in this run.
+/// What this run does to the resources that a resource needs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Surroundings {
-    /// Something it needs is made in this run.
-    pub dependency_created: bool,
+pub struct Dependencies {
+    /// Whether the run creates one of them.
+    pub created: bool,
 }
 
-/// One thing to change.
+/// One change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Change {
-    /// Make it, complete with all its properties.
+    /// Create it with all its properties.
     Create,
     /// Change one property.
     Update {
-        /// The property.
         field: String,
-        /// What it is; `None` where it is not set.
+        /// The current value; `None` where it is not set.
         from: Option<String>,
-        /// What it is to be; `None` where it is to be unset.
+        /// The new value; `None` to remove it.
         to: Option<String>,
-        /// What is lost by it for good, in words. Such a change asks for a confirmation.
+        /// What the change loses for good, in words. Such a change needs a confirmation.
         #[serde(skip_serializing_if = "Option::is_none")]
         loses: Option<String>,
     },
-    /// Cannot be done without replacing it, or without a decision of the user's.
+    /// Impossible without replacing the resource or without a decision of the user.
     Refused {
-        /// Why, as one sentence.
+        /// The reason, as one sentence.
         reason: String,
         /// What the user can do.
         hint: String,
     },
-    /// It exists and is not ours.
+    /// The resource exists and is not ours.
     Foreign {
-        /// The pipeline it belongs to, if streamctl made it.
+        /// The pipeline that it belongs to, if streamctl created it.
         owner: Option<String>,
     },
 }
 
 impl Change {
-    /// Whether it stands in the way of applying anything.
+    /// Whether it prevents the run from changing anything.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused { .. } | Self::Foreign { .. })
     }
@@ -353,13 +344,13 @@ impl fmt::Display for Change {
     }
 }
 
-/// How a check came out.
+/// Result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckState {
-    /// As it is to be.
+    /// As expected.
     Good,
-    /// Nothing wrong, but worth a look.
+    /// Not wrong, but worth a look.
     Caution,
     /// Wrong.
     Fault,
@@ -370,14 +361,11 @@ pub enum CheckState {
 pub struct Check {
     /// What was checked, such as `put`.
     pub check: String,
-    /// How it came out.
     pub state: CheckState,
-    /// What was found.
     pub detail: String,
 }
 
 impl Check {
-    /// A check that came out as `state`.
     pub fn new(state: CheckState, check: &str, detail: impl Into<String>) -> Self {
         Self {
             check: check.to_owned(),
@@ -386,7 +374,7 @@ impl Check {
         }
     }
 
-    /// The check `check`, good with `Ok`'s words, a fault with the error's.
+    /// The check `check`: good with the words of `Ok`, a fault with those of the error.
     pub fn of(check: &str, outcome: Result<String>) -> Self {
         match outcome {
             Ok(detail) => Self::new(CheckState::Good, check, detail),

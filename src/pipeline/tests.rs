@@ -452,15 +452,18 @@ fn a_property_of_the_run_stands_above_the_templates() {
 
 #[test]
 fn names_of_account_wide_resources_differ_between_pipelines() {
-    let place = |region: &str| Place {
+    let location = |region: &str| Location {
         account: "1".into(),
         region: region.into(),
         partition: "aws".into(),
     };
     let orders = Identity::new("stream", "orders");
-    assert_eq!(suffix(&orders, true, &place("us-east-1")), "");
-    assert_eq!(suffix(&orders, false, &place("us-east-1")), "-orders");
-    assert_eq!(suffix(&orders, false, &place("eu-west-1")), "-orders-eu-west-1");
+    assert_eq!(suffix(&orders, true, &location("us-east-1")), "");
+    assert_eq!(suffix(&orders, false, &location("us-east-1")), "-orders");
+    assert_eq!(
+        suffix(&orders, false, &location("eu-west-1")),
+        "-orders-eu-west-1"
+    );
 }
 
 proptest! {

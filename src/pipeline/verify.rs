@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::event::Events;
 use super::follow::World;
-use super::resource::{Change, Check, CheckState, Surroundings};
+use super::resource::{Change, Check, CheckState, Dependencies};
 use super::walk::{self, Reached, Way};
 use super::{Pipeline, event};
 use ground::error::Result;
@@ -98,7 +98,7 @@ impl Pipeline<'_> {
     }
 
     async fn verify_one(&self, id: &str, probe: bool) -> Result<Option<VerifiedResource>> {
-        let planned = self.plan_one(id, &Surroundings::default()).await?;
+        let planned = self.plan_one(id, &Dependencies::default()).await?;
         if !planned.resource.stays() {
             return Ok(None);
         }

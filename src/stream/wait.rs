@@ -180,7 +180,8 @@ where
         });
         Ok(())
     };
-    match backoff::wait_until(BACKOFF, deadline, attempt, tell).await? {
+    // Boxed: futures of callers nest deeply.
+    match Box::pin(backoff::wait_until(BACKOFF, deadline, attempt, tell)).await? {
         backoff::Look::Done(value) => Ok(value),
         backoff::Look::NotYet(Err(error)) => Err(error),
         backoff::Look::NotYet(Ok(status)) => {
@@ -222,7 +223,7 @@ where
         events(retrying(error.code(), after));
         true
     };
-    backoff::retry(BACKOFF, send, until, tell).await
+    Box::pin(backoff::retry(BACKOFF, send, until, tell)).await
 }
 
 /// What a refused call means for the next attempt.

@@ -1,6 +1,6 @@
 //! The permissions that following an event needs.
 
-use super::super::resource::Place;
+use super::super::resource::Location;
 use super::{Expectation, Follow};
 use crate::iam::Statement;
 
@@ -9,12 +9,12 @@ impl Follow {
     ///
     /// Source: "Actions, resources, and condition keys" of Kinesis Data Streams, DynamoDB, S3 and CloudWatch Logs,
     /// service authorization reference.
-    pub(in super::super) fn iam(&self, place: &Place) -> Vec<Statement> {
-        let Place {
+    pub(in super::super) fn iam(&self, location: &Location) -> Vec<Statement> {
+        let Location {
             account,
             region,
             partition,
-        } = place;
+        } = location;
         let table = |name: &str| format!("arn:{partition}:dynamodb:{region}:{account}:table/{name}");
         let mut needs = vec![Statement::new(
             &["kinesis:PutRecord"],

@@ -257,12 +257,12 @@ fn numbers_are_equal_by_value() {
 
 #[test]
 fn the_needs_name_each_place() {
-    let place = super::super::Place {
+    let location = super::super::Location {
         account: "1".into(),
         region: "us-east-1".into(),
         partition: "aws".into(),
     };
-    let needs = crate::iam::document(follow(vec![in_table("1"), in_bucket()]).iam(&place)).to_string();
+    let needs = crate::iam::document(follow(vec![in_table("1"), in_bucket()]).iam(&location)).to_string();
     for arn in [
         "stream/orders",
         "table/products",

@@ -3,213 +3,168 @@
 mod checks;
 mod settings;
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
+use aws_sdk_cloudwatch::types::AlarmType;
 use serde::{Deserialize, Serialize};
 
-use self::settings::Settings;
-use super::cloudwatch_tags;
-use crate::context::Context;
+use super::cloudwatch_tags::sdk_tags;
+use super::kind::{Existing, Kind, Managed, TagMap};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::resource::{
-    Change, Check, Observed, Outputs, Place, Present, Resource, Spec, Surroundings,
-};
-use ground::error::{self, Error, Result};
+use crate::pipeline::resource::{Change, Check, Outputs};
+use ground::error::{Error, Result};
 
-/// What a manifest can say about an alarm.
-pub(super) const PROPERTIES: &[&str] = &[
-    "name",
-    "description",
-    "namespace",
-    "metric",
-    "dimensions",
-    "statistic",
-    "period_seconds",
-    "evaluation_periods",
-    "datapoints_to_alarm",
-    "threshold",
-    "comparison",
-    "missing_data",
-    "actions",
-    "ok_actions",
-];
+pub(super) use settings::Settings as Declared;
 
-/// What is there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Facts {
+pub(super) struct Facts {
     arn: String,
     /// OK, ALARM or INSUFFICIENT_DATA.
     state: String,
     actions_enabled: bool,
-    /// `None`: it is of another kind, such as one on an expression or on other alarms.
-    settings: Option<Settings>,
+    /// `None` for an alarm of another type, such as one on an expression or on other alarms.
+    settings: Option<Declared>,
 }
 
-pub(super) struct Alarm<'a> {
-    context: &'a Context,
-    spec: Spec,
-    name: String,
-    wanted: Settings,
-    arn: String,
-}
+type Alarm<'a> = Managed<'a, Declared>;
 
-impl<'a> Alarm<'a> {
-    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
-        let (name, wanted) = Settings::read(&spec)?;
-        let Place {
-            account,
-            region,
-            partition,
-        } = place;
-        Ok(Self {
-            context,
-            arn: format!("arn:{partition}:cloudwatch:{region}:{account}:alarm:{name}"),
-            name,
-            wanted,
-            spec,
-        })
-    }
-
-    fn what(&self, action: &str) -> String {
-        format!("could not {action} alarm {}", self.name)
-    }
-
-    async fn put(&self, settings: &Settings, tags: Option<BTreeMap<String, String>>) -> Result<()> {
-        let call = self.context.cloudwatch().put_metric_alarm();
-        let call = settings
-            .fill(call.alarm_name(&self.name))
+impl Alarm<'_> {
+    async fn put(&self, settings: &Declared, tags: Option<TagMap>) -> Result<()> {
+        let call = settings.put(self.context.cloudwatch().put_metric_alarm());
+        let call = call
+            .alarm_name(&self.declared.name)
             .actions_enabled(true)
-            .set_tags(tags.map(|tags| cloudwatch_tags::sdk_tags(&tags)));
-        call.send()
-            .await
-            .map(drop)
-            .map_err(|error| error::aws::failed(self.what("set"), error))
+            .set_tags(tags.map(|tags| sdk_tags(&tags)));
+        self.response("set", call.send().await).map(drop)
     }
 }
 
 #[async_trait]
-impl Resource for Alarm<'_> {
+impl Kind for Alarm<'_> {
+    const NOUN: &'static str = "alarm";
+    const NOT_FOUND: &'static [&'static str] = &["ResourceNotFound", "ResourceNotFoundException"];
+    type Facts = Facts;
+
+    fn check(&mut self) -> Result<()> {
+        match self.declared.problem() {
+            Some(problem) => return Err(self.bad_property(&problem)),
+            None => self.declared.complete(),
+        }
+        Ok(())
+    }
+
     fn name(&self) -> String {
-        self.name.clone()
+        self.declared.name.clone()
+    }
+
+    fn arn(&self) -> String {
+        self.arn_of("cloudwatch", &format!("alarm:{}", self.declared.name))
     }
 
     fn summary(&self) -> String {
-        self.wanted.in_words()
+        self.declared.in_words()
     }
 
-    async fn observe(&self) -> Result<Observed> {
+    async fn observe(&self) -> Result<Option<(TagMap, Facts)>> {
         let call = self.context.cloudwatch().describe_alarms();
-        let call = call.alarm_names(&self.name);
-        // Names are shared by both kinds: PutMetricAlarm would replace a composite alarm of this name.
+        // Both types share their names: PutMetricAlarm would replace a composite alarm of this name.
         let call = call
-            .alarm_types(aws_sdk_cloudwatch::types::AlarmType::MetricAlarm)
-            .alarm_types(aws_sdk_cloudwatch::types::AlarmType::CompositeAlarm);
-        let answer = call
-            .send()
-            .await
-            .map_err(|error| error::aws::failed(self.what("describe"), error))?;
-        let named = |name: Option<&str>| name == Some(&self.name);
-        let mut metric = answer.metric_alarms.unwrap_or_default().into_iter();
-        let metric = metric.find(|alarm| named(alarm.alarm_name()));
-        let mut composite = answer.composite_alarms.unwrap_or_default().into_iter();
-        let composite = composite.find(|alarm| named(alarm.alarm_name()));
-        let facts = match (metric, composite) {
-            (None, None) => return Ok(Observed::Absent),
-            (Some(alarm), _) => Facts {
-                arn: alarm.alarm_arn().unwrap_or(&self.arn).to_owned(),
+            .alarm_names(&self.declared.name)
+            .alarm_types(AlarmType::MetricAlarm)
+            .alarm_types(AlarmType::CompositeAlarm);
+        let answer = self.response("describe", call.send().await)?;
+        let is_named = |name: Option<&str>| name == Some(&self.declared.name);
+        let arn = |arn: Option<&str>| arn.map_or_else(|| self.arn(), str::to_owned);
+        let metric = answer.metric_alarms().iter();
+        let metric = metric
+            .filter(|alarm| is_named(alarm.alarm_name()))
+            .map(|alarm| Facts {
+                arn: arn(alarm.alarm_arn()),
                 state: alarm
                     .state_value()
                     .map_or_else(String::new, |state| state.as_str().to_owned()),
                 actions_enabled: alarm.actions_enabled().unwrap_or(true),
-                settings: Settings::of(&alarm),
-            },
-            (None, Some(alarm)) => Facts {
-                arn: alarm.alarm_arn().unwrap_or(&self.arn).to_owned(),
+                settings: Declared::of(alarm),
+            });
+        let composite = answer.composite_alarms().iter();
+        let composite = composite
+            .filter(|alarm| is_named(alarm.alarm_name()))
+            .map(|alarm| Facts {
+                arn: arn(alarm.alarm_arn()),
                 state: String::new(),
                 actions_enabled: alarm.actions_enabled().unwrap_or(true),
                 settings: None,
-            },
+            });
+        let Some(facts) = metric.chain(composite).next() else {
+            return Ok(None);
         };
-        let what = format!("alarm {}", self.name);
-        let tags = cloudwatch_tags::list(self.context, &facts.arn, &what).await?;
-        Ok(Observed::Present(Present {
-            tags: tags.unwrap_or_default(),
-            facts: serde_json::to_value(facts)
-                .map_err(|error| Error::failed("could not note what is there").cause(error))?,
-        }))
+        let tags = self.cloudwatch_tags(&facts.arn).await?;
+        Ok(Some((tags.unwrap_or_default(), facts)))
     }
 
-    fn diff(&self, observed: &Observed, _around: &Surroundings) -> Result<Vec<Change>> {
-        let Some(present) = observed.present() else {
-            return Ok(vec![Change::Create]);
-        };
-        let facts: Facts = present.read()?;
-        let Some(there) = facts.settings else {
-            return Ok(vec![Change::Refused {
-                reason: "is there as an alarm of another kind".to_owned(),
-                hint: "delete it, or choose another name".to_owned(),
-            }]);
-        };
-        let wanted = self.wanted.enforced_over(&there, &self.spec, present);
-        let mut changes = wanted.changes_from(&there);
-        if !facts.actions_enabled {
+    fn only_change(&self, facts: &Facts) -> Option<Change> {
+        facts.settings.is_none().then(|| Change::Refused {
+            reason: "is there as an alarm of another kind".to_owned(),
+            hint: "delete it, or choose another name".to_owned(),
+        })
+    }
+
+    fn changes(&self, existing: &Existing<'_, Facts>) -> Result<Vec<Change>> {
+        let there = existing.facts.settings.as_ref();
+        let mut changes = there.map_or_else(Vec::new, |there| {
+            let wanted = self
+                .declared
+                .enforced_over(there, |key| self.enforced(key, existing));
+            wanted.changes_from(there)
+        });
+        if !existing.facts.actions_enabled {
             changes.push(Change::update("actions", "disabled", "enabled"));
         }
-        changes.extend(self.spec.tags.change(&present.tags));
         Ok(changes)
     }
 
-    async fn apply(&self, change: &Change, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        let field = match change {
-            Change::Create => {
-                step.doing("creating");
-                step.touched();
-                self.put(&self.wanted, Some(self.spec.tags.all())).await?;
-                return cloudwatch_tags::complete(self.context, &self.arn, &self.spec, &self.name, step)
-                    .await;
-            }
-            Change::Update { field, .. } => field.as_str(),
-            refusal => return Err(Error::failed(refusal.to_string())),
-        };
-        let present = observed
-            .present()
-            .ok_or_else(|| Error::failed(self.what("change")))?;
-        let facts: Facts = present.read()?;
+    async fn create(&self, step: &Step<'_>) -> Result<()> {
+        step.doing("creating");
         step.touched();
-        if field == "tags" {
-            return cloudwatch_tags::set(self.context, &facts.arn, &self.spec, &present.tags, step).await;
-        }
-        let there = facts.settings.ok_or_else(|| Error::failed(self.what("change")))?;
+        self.put(&self.declared, Some(self.spec.tags.all())).await?;
+        self.complete_cloudwatch_tags(step).await
+    }
+
+    async fn update(&self, field: &str, existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
+        let there = existing.facts.settings.as_ref();
+        let there = there.ok_or_else(|| Error::failed(self.failure("change")))?;
         step.doing(format!("setting {field}"));
-        let wanted = self.wanted.enforced_over(&there, &self.spec, present);
+        let wanted = self
+            .declared
+            .enforced_over(there, |key| self.enforced(key, existing));
         self.put(&wanted, None).await
     }
 
-    async fn delete(&self, _observed: &Observed, step: &Step<'_>) -> Result<()> {
+    fn tag_target(&self, facts: &Facts) -> String {
+        facts.arn.clone()
+    }
+
+    async fn tag(&self, target: &str, tags: TagMap) -> Result<()> {
+        self.cloudwatch_tag(target, &tags).await
+    }
+
+    async fn untag(&self, target: &str, keys: Vec<String>) -> Result<()> {
+        self.cloudwatch_untag(target, keys).await
+    }
+
+    async fn delete(&self, _existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
         step.doing("deleting");
         let call = self.context.cloudwatch().delete_alarms();
-        match call.alarm_names(&self.name).send().await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let error = error::aws::failed(self.what("delete"), error);
-                let gone = error.is("ResourceNotFound") || error.is("ResourceNotFoundException");
-                if gone { Ok(()) } else { Err(error) }
-            }
-        }
+        self.response_if_exists("delete", call.alarm_names(&self.declared.name).send().await)
+            .map(drop)
     }
 
-    async fn verify(&self, observed: &Observed, _probe: bool) -> Vec<Check> {
-        self.checks(observed).await
+    async fn verify(&self, existing: &Existing<'_, Facts>, _probe: bool) -> Vec<Check> {
+        self.checks(&existing.facts).await
     }
 
-    fn outputs(&self, observed: &Observed) -> Outputs {
-        let facts = observed
-            .present()
-            .and_then(|present| present.read::<Facts>().ok());
-        let arn = facts.map_or_else(|| self.arn.clone(), |facts| facts.arn);
-        Outputs::from([("name".to_owned(), self.name.clone()), ("arn".to_owned(), arn)])
+    fn outputs(&self, facts: Option<Facts>) -> Outputs {
+        self.name_and_arn(facts.map(|facts| facts.arn))
     }
 
     /// Source: "Actions, resources, and condition keys for Amazon CloudWatch", service authorization reference.
@@ -224,7 +179,7 @@ impl Resource for Alarm<'_> {
                     "cloudwatch:TagResource",
                     "cloudwatch:UntagResource",
                 ],
-                [self.arn.clone()],
+                [self.arn()],
             ),
             Statement::new(
                 &["cloudwatch:GetMetricData", "cloudwatch:ListMetrics"],

@@ -1,17 +1,15 @@
-//! `bucket`: an S3 bucket that is never public and takes no unencrypted connection, with its versions, encryption and
+//! `bucket`: an S3 bucket that is never public and refuses unencrypted connections, with its versioning, encryption and
 //! lifecycle.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::common::{self, costly};
-use crate::context::Context;
+use super::common::{self, lossy_update};
+use super::kind::{Existing, Kind, Managed, TagChanges, TagMap};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::resource::{
-    Change, Check, CheckState, Observed, Outputs, Place, Present, Resource, Spec, Surroundings,
-};
+use crate::pipeline::resource::{Change, Check, CheckState};
 use crate::stream::change::same_key;
 use ground::error::{Error, Result};
 
@@ -19,17 +17,15 @@ mod calls;
 mod empty;
 mod lifecycle;
 
+use calls::NO_BUCKET;
 use lifecycle::{DeclaredRule, Rule};
-
-/// What a manifest can say about a bucket.
-pub(super) const PROPERTIES: &[&str] = &["name", "versioning", "encryption", "kms_key", "lifecycle"];
 
 /// The statement of the bucket's policy that is streamctl's.
 const SID: &str = "StreamctlTlsOnly";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Declared {
+pub(super) struct Declared {
     name: String,
     versioning: Option<bool>,
     encryption: Option<Algorithm>,
@@ -74,7 +70,7 @@ impl std::fmt::Display for Encryption {
 enum Versioning {
     Off,
     On,
-    /// Off again: the versions that are there stay.
+    /// Off again: existing versions stay.
     Suspended,
 }
 
@@ -88,10 +84,9 @@ impl std::fmt::Display for Versioning {
     }
 }
 
-/// What is there, as far as the differences matter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Facts {
-    /// Whether the name is another account's or another region's, so that nothing more can be told.
+pub(super) struct Facts {
+    /// Whether the bucket is another account's or in another region, so that nothing more can be observed.
     elsewhere: bool,
     versioning: Versioning,
     encryption: Option<Encryption>,
@@ -103,37 +98,10 @@ struct Facts {
     rules: Vec<Rule>,
 }
 
-pub(super) struct Bucket<'a> {
-    context: &'a Context,
-    spec: Spec,
-    declared: Declared,
-    arn: String,
-    account: String,
-}
+type Bucket<'a> = Managed<'a, Declared>;
 
-impl<'a> Bucket<'a> {
-    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
-        let declared: Declared = spec.read()?;
-        check_name(&declared.name)?;
-        let fault = |problem: String| Error::usage(format!("bucket {}: {problem}", declared.name));
-        if declared.kms_key.is_some() && declared.encryption == Some(Algorithm::S3) {
-            return Err(fault("kms_key goes with the encryption aws:kms".to_owned()));
-        }
-        lifecycle::check(declared.lifecycle.as_deref().unwrap_or_default()).map_err(fault)?;
-        Ok(Self {
-            context,
-            arn: format!("arn:{}:s3:::{}", place.partition, declared.name),
-            account: place.account.clone(),
-            declared,
-            spec,
-        })
-    }
-
-    fn what(&self, action: &str) -> String {
-        format!("could not {action} bucket {}", self.declared.name)
-    }
-
-    /// Refuses whoever comes without TLS.
+impl Bucket<'_> {
+    /// Denies requests without TLS.
     /// Source: "Security best practices for Amazon S3", user guide.
     fn statement(&self) -> Value {
         json!({
@@ -141,7 +109,7 @@ impl<'a> Bucket<'a> {
             "Effect": "Deny",
             "Principal": "*",
             "Action": "s3:*",
-            "Resource": [self.arn, format!("{}/*", self.arn)],
+            "Resource": [self.arn(), format!("{}/*", self.arn())],
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
         })
     }
@@ -166,13 +134,12 @@ impl<'a> Bucket<'a> {
         }
     }
 
-    /// The rules that the bucket is to have of ours. Those declared by a default do not replace what is there.
-    fn rules(&self, there: Option<&Present>) -> Vec<Rule> {
-        let facts = there.and_then(|present| present.read::<Facts>().ok());
-        let enforced = there.is_none_or(|present| self.spec.properties.enforced("lifecycle", present));
-        match (&self.declared.lifecycle, facts) {
+    /// The rules of ours that the bucket needs. Those that are only a default do not replace existing ones.
+    fn rules(&self, existing: Option<&Existing<'_, Facts>>) -> Vec<Rule> {
+        let enforced = existing.is_none_or(|existing| self.enforced("lifecycle", existing));
+        match (&self.declared.lifecycle, existing) {
             (Some(declared), _) if enforced => lifecycle::wanted(declared),
-            (_, Some(facts)) => lifecycle::with_abort(facts.rules),
+            (_, Some(existing)) => lifecycle::with_abort(existing.facts.rules.clone()),
             (declared, None) => lifecycle::wanted(declared.as_deref().unwrap_or_default()),
         }
     }
@@ -205,13 +172,14 @@ impl<'a> Bucket<'a> {
         (!same).then(|| Change::update("encryption", there, wanted))
     }
 
-    fn lifecycle_change(&self, present: &Present, facts: &Facts) -> Option<Change> {
-        let wanted = self.rules(Some(present));
+    fn lifecycle_change(&self, existing: &Existing<'_, Facts>) -> Option<Change> {
+        let facts = &existing.facts;
+        let wanted = self.rules(Some(existing));
         if lifecycle::same(&facts.rules, &wanted) {
             return None;
         }
         let (from, to) = (lifecycle::words(&facts.rules), lifecycle::words(&wanted));
-        Some(costly(
+        Some(lossy_update(
             "lifecycle",
             from,
             to,
@@ -221,9 +189,27 @@ impl<'a> Bucket<'a> {
 }
 
 #[async_trait]
-impl Resource for Bucket<'_> {
+impl Kind for Bucket<'_> {
+    const NOUN: &'static str = "bucket";
+    const NOT_FOUND: &'static [&'static str] = &[NO_BUCKET];
+    type Facts = Facts;
+
+    fn check(&mut self) -> Result<()> {
+        let declared = &self.declared;
+        check_name(&declared.name)?;
+        let refuse = |problem: String| Error::usage(format!("bucket {}: {problem}", declared.name));
+        if declared.kms_key.is_some() && declared.encryption == Some(Algorithm::S3) {
+            return Err(refuse("kms_key goes with the encryption aws:kms".to_owned()));
+        }
+        lifecycle::check(declared.lifecycle.as_deref().unwrap_or_default()).map_err(refuse)
+    }
+
     fn name(&self) -> String {
         self.declared.name.clone()
+    }
+
+    fn arn(&self) -> String {
+        format!("arn:{}:s3:::{}", self.location.partition, self.declared.name)
     }
 
     fn summary(&self) -> String {
@@ -238,22 +224,20 @@ impl Resource for Bucket<'_> {
         words.join(", ")
     }
 
-    async fn observe(&self) -> Result<Observed> {
-        self.look().await
+    async fn observe(&self) -> Result<Option<(TagMap, Facts)>> {
+        self.observe_bucket().await
     }
 
-    fn diff(&self, observed: &Observed, _around: &Surroundings) -> Result<Vec<Change>> {
-        let Some(present) = observed.present() else {
-            return Ok(vec![Change::Create]);
-        };
-        let facts: Facts = present.read()?;
-        if facts.elsewhere {
-            return Ok(vec![Change::Refused {
-                reason: "is another account's or in another region, or you may not look at it".to_owned(),
-                hint: "choose another bucket name: all accounts share them".to_owned(),
-            }]);
-        }
-        let enforced = |key: &str| self.spec.properties.enforced(key, present);
+    fn only_change(&self, facts: &Facts) -> Option<Change> {
+        facts.elsewhere.then(|| Change::Refused {
+            reason: "is another account's or in another region, or you may not look at it".to_owned(),
+            hint: "choose another bucket name: all accounts share them".to_owned(),
+        })
+    }
+
+    fn changes(&self, existing: &Existing<'_, Facts>) -> Result<Vec<Change>> {
+        let facts = &existing.facts;
+        let enforced = |key: &str| self.enforced(key, existing);
         let mut changes = Vec::new();
         if !facts.public_blocked {
             changes.push(Change::update("public access", "possible", "blocked"));
@@ -269,24 +253,21 @@ impl Resource for Bucket<'_> {
             changes.push(Change::update("policy", "another", "TLS only"));
         }
         if enforced("versioning") {
-            changes.extend(self.versioning_change(&facts));
+            changes.extend(self.versioning_change(facts));
         }
         let declared = self.declared.encryption.is_some() || self.declared.kms_key.is_some();
-        if present.unfinished() || (declared && (enforced("encryption") || enforced("kms_key"))) {
-            changes.extend(self.encryption_change(&facts));
+        if existing.unfinished() || (declared && (enforced("encryption") || enforced("kms_key"))) {
+            changes.extend(self.encryption_change(facts));
         }
-        changes.extend(self.lifecycle_change(present, &facts));
-        // Last, since this takes the mark of an unfinished bucket away.
-        changes.extend(self.spec.tags.change(&present.tags));
+        changes.extend(self.lifecycle_change(existing));
         Ok(changes)
     }
 
-    async fn apply(&self, change: &Change, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        let Some(field) = common::field(change)? else {
-            return self.create(step).await;
-        };
-        let present = common::there(observed, "bucket")?;
-        step.touched();
+    async fn create(&self, step: &Step<'_>) -> Result<()> {
+        self.create_with_settings(step).await
+    }
+
+    async fn update(&self, field: &str, existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
         step.doing(format!("setting {field}"));
         match field {
             "public access" => self.block_public().await,
@@ -294,30 +275,31 @@ impl Resource for Bucket<'_> {
             "policy" => self.set_policy().await,
             "versioning" => self.set_versioning(self.declared.versioning == Some(true)).await,
             "encryption" => self.set_encryption().await,
-            "lifecycle" => self.set_lifecycle(&self.rules(Some(present))).await,
-            "tags" => self.finish_tags().await,
-            other => Err(Error::failed(format!("a bucket has no {other} to change"))),
+            "lifecycle" => self.set_lifecycle(&self.rules(Some(existing))).await,
+            other => Err(self.unknown_field(other)),
         }
     }
 
-    async fn delete(&self, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        match observed {
-            Observed::Absent => Ok(()),
-            Observed::Present(_) => self.remove(step).await,
-        }
+    async fn update_tags(
+        &self,
+        _existing: &Existing<'_, Facts>,
+        _changes: TagChanges,
+        step: &Step<'_>,
+    ) -> Result<()> {
+        step.doing("setting tags");
+        self.finish_tags().await
     }
 
-    async fn dependents(&self, observed: &Observed) -> Result<Vec<String>> {
-        match observed {
-            Observed::Absent => Ok(Vec::new()),
-            Observed::Present(_) => Ok(self.contents().await?.into_iter().collect()),
-        }
+    async fn delete(&self, _existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
+        self.remove(step).await
     }
 
-    async fn verify(&self, observed: &Observed, _probe: bool) -> Vec<Check> {
-        let Some(facts) = common::facts::<Facts>(observed) else {
-            return Vec::new();
-        };
+    async fn dependents(&self, _facts: &Facts) -> Result<Vec<String>> {
+        Ok(self.contents().await?.into_iter().collect())
+    }
+
+    async fn verify(&self, existing: &Existing<'_, Facts>, _probe: bool) -> Vec<Check> {
+        let facts = &existing.facts;
         let tls = common::has_statement(&facts.policy, &self.statement());
         let safe = facts.public_blocked && tls;
         let words = [
@@ -337,10 +319,6 @@ impl Resource for Bucket<'_> {
         ];
         let state = if safe { CheckState::Good } else { CheckState::Fault };
         vec![Check::new(state, "described", words.join(", "))]
-    }
-
-    fn outputs(&self, _observed: &Observed) -> Outputs {
-        common::outputs([("name", self.declared.name.clone()), ("arn", self.arn.clone())])
     }
 
     /// Source: "Actions, resources, and condition keys for Amazon S3", service authorization reference.
@@ -370,7 +348,7 @@ impl Resource for Bucket<'_> {
                     "s3:PutLifecycleConfiguration",
                     "s3:TagResource",
                 ],
-                [self.arn.clone()],
+                [self.arn()],
             ),
             Statement::new(
                 &[
@@ -378,7 +356,7 @@ impl Resource for Bucket<'_> {
                     "s3:DeleteObject",
                     "s3:DeleteObjectVersion",
                 ],
-                [format!("{}/*", self.arn)],
+                [format!("{}/*", self.arn())],
             ),
         ]
     }

@@ -1,16 +1,13 @@
-//! Tags of CloudWatch's resources: alarms and dashboards have them in the same way.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! Tags of alarms and dashboards, which CloudWatch keeps in the same way.
 
 use aws_sdk_cloudwatch::types::Tag;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use crate::context::Context;
+use super::kind::{Kind, Managed, TagMap};
 use crate::pipeline::event::Step;
-use crate::pipeline::resource::Spec;
-use ground::error::{self, Result};
+use ground::error::Result;
 
-/// What AWS-compatible endpoints say of an operation that they do not have.
+/// Codes of AWS-compatible endpoints for an operation that they do not have.
 const UNKNOWN_OPERATION: &[&str] = &[
     "InvalidAction",
     "NotImplemented",
@@ -20,78 +17,58 @@ const UNKNOWN_OPERATION: &[&str] = &[
 ];
 
 /// Tags in the form of calls.
-pub(super) fn sdk_tags(tags: &BTreeMap<String, String>) -> Vec<Tag> {
+pub(super) fn sdk_tags(tags: &TagMap) -> Vec<Tag> {
     let tag = |(key, value): (&String, &String)| Tag::builder().key(key).value(value).build();
     tags.iter().map(tag).collect()
 }
 
-/// Whether an answer says that there are no tags to speak of: the operation is unknown; or the resource, where only alarms
-/// have tags, or after it was deleted meanwhile.
-fn knows_no_tags(code: &str) -> bool {
+/// Whether an error code means that there are no tags: the endpoint has no such operation, keeps tags of alarms only, or
+/// the resource was deleted meanwhile.
+fn means_no_tags(code: &str) -> bool {
     UNKNOWN_OPERATION.contains(&code) || code.starts_with("ResourceNotFound")
 }
 
-/// The tags of `arn`; `None` where the endpoint knows no tags of it.
-pub(super) async fn list(
-    context: &Context,
-    arn: &str,
-    what: &str,
-) -> Result<Option<BTreeMap<String, String>>> {
-    let call = context.cloudwatch().list_tags_for_resource().resource_arn(arn);
-    match call.send().await {
-        Ok(answer) => {
-            let tags = answer.tags.unwrap_or_default().into_iter();
-            let pair = |tag: Tag| Some((tag.key?, tag.value?));
-            Ok(Some(tags.filter_map(pair).collect()))
+impl<D: Send + Sync> Managed<'_, D>
+where
+    Self: Kind,
+{
+    /// The tags of `arn`; `None` where the endpoint keeps no tags for it.
+    pub(super) async fn cloudwatch_tags(&self, arn: &str) -> Result<Option<TagMap>> {
+        let call = self.context.cloudwatch().list_tags_for_resource();
+        match call.resource_arn(arn).send().await {
+            Err(error) if error.code().is_some_and(means_no_tags) => Ok(None),
+            answer => {
+                let tags = self.response("list the tags of", answer)?.tags;
+                let pair = |tag: Tag| Some((tag.key?, tag.value?));
+                Ok(Some(
+                    tags.unwrap_or_default().into_iter().filter_map(pair).collect(),
+                ))
+            }
         }
-        Err(error) if error.code().is_some_and(knows_no_tags) => Ok(None),
-        Err(error) => Err(error::aws::failed(
-            format!("could not list the tags of {what}"),
-            error,
-        )),
     }
-}
 
-/// Brings the tags of `arn` from `there` to those of `spec`.
-pub(super) async fn set(
-    context: &Context,
-    arn: &str,
-    spec: &Spec,
-    there: &BTreeMap<String, String>,
-    step: &Step<'_>,
-) -> Result<()> {
-    step.doing("setting tags");
-    let (set, remove): (_, BTreeSet<String>) = spec.tags.difference(there);
-    if !set.is_empty() {
-        let call = context.cloudwatch().tag_resource().resource_arn(arn);
-        let call = call.set_tags(Some(sdk_tags(&set))).send();
-        call.await
-            .map_err(|error| error::aws::failed(format!("could not tag {}", spec.id), error))?;
+    pub(super) async fn cloudwatch_tag(&self, arn: &str, tags: &TagMap) -> Result<()> {
+        let call = self.context.cloudwatch().tag_resource().resource_arn(arn);
+        let call = call.set_tags(Some(sdk_tags(tags)));
+        self.response("tag", call.send().await).map(drop)
     }
-    if !remove.is_empty() {
-        step.go_on()?;
-        let call = context.cloudwatch().untag_resource().resource_arn(arn);
-        let call = call.set_tag_keys(Some(remove.into_iter().collect())).send();
-        call.await
-            .map_err(|error| error::aws::failed(format!("could not untag {}", spec.id), error))?;
-    }
-    Ok(())
-}
 
-/// Sets what an endpoint passed over of the tags that something was made with.
-pub(super) async fn complete(
-    context: &Context,
-    arn: &str,
-    spec: &Spec,
-    what: &str,
-    step: &Step<'_>,
-) -> Result<()> {
-    let Some(there) = list(context, arn, what).await? else {
-        return Ok(());
-    };
-    let (missing, _) = spec.tags.difference(&there);
-    if missing.is_empty() {
-        return Ok(());
+    pub(super) async fn cloudwatch_untag(&self, arn: &str, keys: Vec<String>) -> Result<()> {
+        let call = self.context.cloudwatch().untag_resource().resource_arn(arn);
+        self.response("untag", call.set_tag_keys(Some(keys)).send().await)
+            .map(drop)
     }
-    set(context, arn, spec, &there, step).await
+
+    /// Sets the tags that the endpoint ignored when it created the resource.
+    pub(super) async fn complete_cloudwatch_tags(&self, step: &Step<'_>) -> Result<()> {
+        let arn = self.arn();
+        let Some(there) = self.cloudwatch_tags(&arn).await? else {
+            return Ok(());
+        };
+        let (missing, _) = self.spec.tags.difference(&there);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.set_tags(&arn, &there, step).await
+    }
 }

@@ -1,63 +1,28 @@
-//! What several kinds have in common: the way from facts to what is observed, ARNs, statements in policies that other
-//! hands write to as well, IAM's own forms, and waiting.
+//! Helpers of several kinds: changes, names, refusals of calls, statements in policies that others write to as well, and
+//! waiting.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aws_sdk_iam::types::Tag;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use aws_smithy_types::error::operation::BuildError;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::iam;
 use crate::pipeline::event::Step;
-use crate::pipeline::resource::{Change, Observed, Outputs, Place, Present, UNKNOWN};
-use ground::backoff::{self, Backoff, Pauses};
+use crate::pipeline::resource::{Change, Outputs, UNKNOWN};
+use ground::backoff::{Backoff, Pauses};
 use ground::error::{Error, Result};
 
-/// What is there, from its tags and the kind's own form of it.
-///
-/// # Errors
-/// When `facts` have no JSON form.
-pub(super) fn observed(tags: BTreeMap<String, String>, facts: &impl Serialize) -> Result<Observed> {
-    let facts = serde_json::to_value(facts)
-        .map_err(|error| Error::failed("could not note what is there").cause(error))?;
-    Ok(Observed::Present(Present { tags, facts }))
-}
-
-/// The kind's own form of what is there; `None` where nothing is.
-pub(super) fn facts<T: DeserializeOwned>(observed: &Observed) -> Option<T> {
-    observed.present().and_then(|present| present.read().ok())
-}
-
-/// What is there; an error where nothing is, since then there is nothing to change.
-///
-/// # Errors
-/// When nothing is there.
-pub(super) fn there<'o>(observed: &'o Observed, what: &str) -> Result<&'o Present> {
-    observed
-        .present()
-        .ok_or_else(|| Error::failed(format!("there is no {what} to change")))
-}
-
-/// The field that `change` updates; `None` for a creation.
-///
-/// # Errors
-/// When it cannot be done at all.
-pub(super) fn field(change: &Change) -> Result<Option<&str>> {
-    match change {
-        Change::Create => Ok(None),
-        Change::Update { field, .. } => Ok(Some(field)),
-        refusal => Err(Error::failed(refusal.to_string())),
-    }
-}
-
-/// The update of `field` by which `loses` is lost for good.
-pub(super) fn costly(field: &str, from: impl ToString, to: impl ToString, loses: Option<String>) -> Change {
+/// The update of `field` that loses `loses` for good.
+pub(super) fn lossy_update(
+    field: &str,
+    from: impl ToString,
+    to: impl ToString,
+    loses: Option<String>,
+) -> Change {
     Change::Update {
         field: field.to_owned(),
         from: Some(from.to_string()),
@@ -71,17 +36,7 @@ pub(super) fn outputs<const N: usize>(pairs: [(&str, String); N]) -> Outputs {
     pairs.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
-/// The ARN of `resource` of `service` at `place`.
-pub(super) fn arn(place: &Place, service: &str, resource: &str) -> String {
-    let Place {
-        account,
-        region,
-        partition,
-    } = place;
-    format!("arn:{partition}:{service}:{region}:{account}:{resource}")
-}
-
-/// Whether a property's value is only known once another resource is made.
+/// Whether a property's value is known before another resource is created.
 pub(super) fn is_known(value: &str) -> bool {
     !value.contains(UNKNOWN)
 }
@@ -91,7 +46,7 @@ pub(super) fn on_off(on: bool) -> &'static str {
     if on { "on" } else { "off" }
 }
 
-/// Refuses a name that is not `longest` characters at most of ASCII letters, digits and `more`.
+/// Refuses a name that is too short or too long (`lengths`), or has characters other than ASCII letters, digits and `more`.
 ///
 /// # Errors
 /// Exit 2 naming the rule.
@@ -115,35 +70,37 @@ pub(super) fn refused<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>
     error.code().is_some_and(|code| codes.contains(&code))
 }
 
-/// What a call found; `None` where it was refused with one of `codes`, which mean that there is none.
-///
-/// # Errors
-/// Any other failure.
-#[expect(clippy::result_large_err, reason = "the SDK's own error, passed on")]
-pub(super) fn found<T, E: ProvideErrorMetadata>(
-    answer: Result<T, SdkError<E, HttpResponse>>,
-    codes: &[&str],
-) -> Result<Option<T>, SdkError<E, HttpResponse>> {
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(error) if refused(&error, codes) => Ok(None),
-        Err(error) => Err(error),
-    }
+/// Part of a request. The builders fail only where a required member is missing, and all are set where they are built.
+pub(super) fn built<T>(part: Result<T, BuildError>) -> Result<T> {
+    part.map_err(|error| Error::failed("a request could not be written").cause(error))
 }
 
-/// How long something is waited for, in growing pauses with jitter.
-pub(super) struct Patience {
+/// Tags in the form of a service's SDK, whose type of a tag is `$tag`.
+macro_rules! sdk_tags {
+    ($tag:ty, $tags:expr) => {
+        $crate::pipeline::resources::common::built(
+            $tags
+                .iter()
+                .map(|(key, value)| <$tag>::builder().key(key).value(value).build())
+                .collect::<Result<Vec<$tag>, _>>(),
+        )
+    };
+}
+pub(super) use sdk_tags;
+
+/// Waits between looks at something that takes its time: growing pauses with jitter, up to a deadline.
+pub(super) struct Wait {
     deadline: Instant,
     pauses: Pauses,
 }
 
-/// With jitter, so that resources that began together do not fall into step.
+/// The jitter keeps resources that started together from calling together each time.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5))
     .factor(1.5)
     .jitter(0.8, 1.0);
 
-impl Patience {
-    /// Waits for `longest` at most.
+impl Wait {
+    /// Waits at most `longest`.
     pub(super) fn new(longest: Duration) -> Self {
         Self {
             deadline: Instant::now() + longest,
@@ -151,7 +108,7 @@ impl Patience {
         }
     }
 
-    /// Pauses before another look, saying `what` is waited for. False, without a pause, once time is up.
+    /// Pauses before another look, and tells that `what` is waited for. False, without a pause, once time is up.
     ///
     /// # Errors
     /// Exit 130 once the user wants to stop.
@@ -167,7 +124,31 @@ impl Patience {
     }
 }
 
-/// The policy that `text` holds; `Null` for none. One that cannot be read is as good as none.
+/// Makes a call, and makes it again while the service refuses it with one of `codes`, for at most `longest`.
+///
+/// # Errors
+/// Exit 130 once the user wants to stop.
+pub(super) async fn retry<T, E, Sending>(
+    codes: &[&str],
+    longest: Duration,
+    step: &Step<'_>,
+    waiting: &str,
+    mut send: impl FnMut() -> Sending,
+) -> Result<Result<T, SdkError<E, HttpResponse>>>
+where
+    E: ProvideErrorMetadata,
+    Sending: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+{
+    let mut wait = Wait::new(longest);
+    loop {
+        match send().await {
+            Err(error) if refused(&error, codes) && wait.pause(step, waiting).await? => {}
+            answer => return Ok(answer),
+        }
+    }
+}
+
+/// The policy that `text` holds; `Null` for none, and for one that cannot be read.
 pub(super) fn policy(text: Option<&str>) -> Value {
     text.filter(|text| !text.is_empty())
         .and_then(|text| serde_json::from_str(text).ok())
@@ -182,7 +163,7 @@ fn statements(policy: &Value) -> Vec<Value> {
     }
 }
 
-/// Whether `policy` has a statement that means what `statement` means, whatever its Sid.
+/// Whether `policy` has a statement that means the same as `statement`; their Sids may differ.
 pub(super) fn has_statement(policy: &Value, statement: &Value) -> bool {
     let alone = |statement: &Value| {
         let mut statement = statement.clone();
@@ -202,7 +183,7 @@ pub(super) fn has_sid(policy: &Value, sid: &str) -> bool {
     statements(policy).iter().any(|one| one["Sid"] == sid)
 }
 
-/// `policy` with `statement` as its only one called `sid`, or with none of that name. Statements of other hands stay;
+/// `policy` with `statement` as its only one called `sid`, or with none of that name. It keeps the statements of others;
 /// `Null` where none is left.
 pub(super) fn with_statement(policy: &Value, sid: &str, statement: Option<&Value>) -> Value {
     let mut kept = statements(policy);
@@ -219,44 +200,12 @@ pub(super) fn with_statement(policy: &Value, sid: &str, statement: Option<&Value
     policy
 }
 
-/// Tags in IAM's own type.
-pub(super) fn iam_tags(tags: &BTreeMap<String, String>) -> Result<Vec<Tag>> {
-    tags.iter()
-        .map(|(key, value)| {
-            Tag::builder()
-                .key(key)
-                .value(value)
-                .build()
-                .map_err(|error| Error::failed(format!("tag {key} could not be written")).cause(error))
-        })
-        .collect()
-}
-
-/// How long one part of IAM may not know yet what another one has accepted.
-/// Source: "Changes that I make are not always immediately visible", IAM user guide.
-const LAG: Duration = Duration::from_secs(10);
-
-/// Makes a call again as long as it is refused with `code`, which may only mean that IAM lags behind itself.
-pub(super) async fn while_iam_lags<T, E, Sending>(
-    code: &str,
-    send: impl FnMut() -> Sending,
-) -> Result<T, SdkError<E, HttpResponse>>
-where
-    E: ProvideErrorMetadata,
-    Sending: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-{
-    let deadline = Instant::now() + LAG;
-    let until = |error: &SdkError<E, HttpResponse>| (error.code() == Some(code)).then_some(deadline);
-    let pauses = Backoff::constant(Duration::from_millis(500));
-    backoff::retry(pauses, send, until, |_, _| true).await
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn statements_of_other_hands_stay() {
+    fn statements_of_others_stay() {
         let theirs = json!({"Version": "2008-10-17", "Id": "theirs", "Statement":
             {"Sid": "Theirs", "Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:x/*"}});
         let ours = json!({"Sid": "Ours", "Effect": "Deny", "Principal": "*", "Action": ["s3:*"], "Resource": "arn:x"});
@@ -294,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_statement_of_another_name_that_means_the_same_will_do() {
+    fn a_statement_of_another_name_that_means_the_same_counts() {
         let ours = json!({"Sid": "Ours", "Effect": "Deny", "Action": ["s3:*"], "Resource": ["arn:x"]});
         let theirs =
             json!({"Statement": [{"Sid": "T", "Effect": "Deny", "Action": "S3:*", "Resource": "arn:x"}]});

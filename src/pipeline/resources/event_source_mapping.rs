@@ -1,4 +1,4 @@
-//! `event_source_mapping`: what makes a function process the records of a stream.
+//! `event_source_mapping`: makes a function process the records of a stream.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,43 +6,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::common::{is_known, outputs};
+use super::kind::{Existing, Kind, Managed, TagChanges, TagMap};
 use crate::context::Context;
 use crate::functions::mapping::{self, Mapper, Mapping, Settings, StartingPosition};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::parameter::Origin;
-use crate::pipeline::resource::{
-    Change, Check, CheckState, Observed, Outputs, Place, Present, Resource, Spec, Surroundings, UNKNOWN,
-};
+use crate::pipeline::resource::{Change, Check, CheckState, Outputs, Spec, UNKNOWN};
 use crate::pipeline::tags::{self, Owner};
 use ground::error::{Error, Result};
 
-use super::common::observed;
-
-/// What a manifest can say about an event source mapping.
-pub(super) const PROPERTIES: &[&str] = &[
-    "function",
-    "stream",
-    "batch_size",
-    "window_seconds",
-    "parallelization",
-    "starting_position",
-    "retries",
-    "max_record_age_seconds",
-    "bisect",
-    "partial_failures",
-    "tumbling_window_seconds",
-    "on_failure",
-    "filters",
-    "enabled",
-];
-
-/// An iterator age from which `verify` asks for a look, in milliseconds.
+/// Iterator age above which `verify` cautions, in milliseconds.
 const BEHIND_MS: f64 = 60_000.0;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Declared {
+pub(super) struct Declared {
     function: String,
     stream: String,
     batch_size: Option<i64>,
@@ -57,10 +37,16 @@ struct Declared {
     on_failure: Option<String>,
     filters: Option<Vec<String>>,
     enabled: Option<bool>,
+    /// What the properties above say.
+    #[serde(skip)]
+    settings: Settings,
+    /// Whether this run has changed the settings: one call changes them all, since each takes seconds.
+    #[serde(skip)]
+    changed: AtomicBool,
 }
 
 impl Declared {
-    fn settings(&self) -> Result<Settings> {
+    fn read_settings(&self) -> Result<Settings> {
         let start = self.starting_position.as_deref();
         let start: Option<StartingPosition> = start.map(str::parse).transpose().map_err(Error::usage)?;
         Ok(Settings {
@@ -80,46 +66,21 @@ impl Declared {
     }
 }
 
-/// What is there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Facts {
+pub(super) struct Facts {
     mapping: Mapping,
 }
 
-pub(super) struct EventSourceMapping<'a> {
-    context: &'a Context,
-    place: &'a Place,
-    spec: Spec,
-    declared: Declared,
-    settings: Settings,
-    /// All settings go in one call, since each change of a mapping takes seconds: whether it was made.
-    changed: AtomicBool,
-}
+type EventSourceMapping<'a> = Managed<'a, Declared>;
 
-impl<'a> EventSourceMapping<'a> {
-    pub(super) fn new(context: &'a Context, place: &'a Place, spec: Spec) -> Result<Self> {
-        let declared: Declared = spec.read()?;
-        let settings = declared.settings()?;
-        // A destination that is still to be made has no ARN to check.
-        let known = |key: &str| key != "on_failure" || settings.on_failure.as_deref() != Some(UNKNOWN);
-        settings.clone().only(known).check()?;
-        Ok(Self {
-            context,
-            place,
-            spec,
-            declared,
-            settings,
-            changed: AtomicBool::new(false),
-        })
+impl EventSourceMapping<'_> {
+    /// The settings to enforce on `existing`.
+    fn enforced_settings(&self, existing: &Existing<'_, Facts>) -> Settings {
+        let settings = self.declared.settings.clone();
+        settings.only(|key| self.enforced(key, existing))
     }
 
-    /// The settings that are to hold, whatever is there.
-    fn enforced(&self, present: &Present) -> Settings {
-        let enforced = |key: &str| self.spec.properties.enforced(key, present);
-        self.settings.clone().only(enforced)
-    }
-
-    /// Runs calls on mappings, telling `step`; a wish to stop is heard where one only waits.
+    /// Passes the events of calls on mappings to `step`. A stop takes effect where a call only waits.
     fn tell<'s>(step: &'s Step<'_>) -> impl Fn(mapping::Event) -> bool + Send + Sync + 's {
         move |event| {
             match &event {
@@ -130,33 +91,38 @@ impl<'a> EventSourceMapping<'a> {
         }
     }
 
-    async fn create(&self, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        let tell = Self::tell(step);
-        let mapper = Mapper::new(self.context, &tell);
-        if let Some(present) = observed.present() {
-            let facts: Facts = present.read()?;
-            if facts.mapping.is_going() {
-                mapper.delete(&facts.mapping.id).await?;
-            }
-        }
-        step.touched();
-        let tags = self.spec.tags.all();
-        let (function, stream) = (&self.declared.function, &self.declared.stream);
-        let made = mapper.create(function, stream, &self.settings, &tags).await?;
-        // Found again after an answer that was lost, or made by an endpoint that passes over tags.
-        let (missing, _) = self.spec.tags.difference(&mapper.tags(&made).await?);
-        mapper.change_tags(&made, &missing, &BTreeSet::new()).await
-    }
-
-    fn is_known(&self) -> bool {
-        ![&self.declared.function, &self.declared.stream]
-            .iter()
-            .any(|text| text.contains(UNKNOWN))
+    async fn lag(&self, mapping: &Mapping) -> Check {
+        const CHECK: &str = "lag";
+        let ages = match mapping::iterator_ages(self.context, &[mapping.function()]).await {
+            Ok(ages) => ages,
+            Err(error) => return Check::new(CheckState::Caution, CHECK, error.chain().join(": ")),
+        };
+        let Some(age) = ages.values().next() else {
+            return Check::new(CheckState::Good, CHECK, "not measured yet");
+        };
+        let state = match *age > BEHIND_MS {
+            true => CheckState::Caution,
+            false => CheckState::Good,
+        };
+        Check::new(state, CHECK, format!("{age:.0} ms behind the stream"))
     }
 }
 
 #[async_trait]
-impl Resource for EventSourceMapping<'_> {
+impl Kind for EventSourceMapping<'_> {
+    const NOUN: &'static str = "event source mapping";
+    const NOT_FOUND: &'static [&'static str] = &["ResourceNotFoundException"];
+    type Facts = Facts;
+
+    fn check(&mut self) -> Result<()> {
+        let settings = self.declared.read_settings()?;
+        // A destination that does not exist yet has no ARN to check.
+        let known = |key: &str| key != "on_failure" || settings.on_failure.as_deref() != Some(UNKNOWN);
+        settings.clone().only(known).check()?;
+        self.declared.settings = settings;
+        Ok(())
+    }
+
     fn name(&self) -> String {
         format!(
             "{} ← {}",
@@ -166,7 +132,7 @@ impl Resource for EventSourceMapping<'_> {
     }
 
     fn summary(&self) -> String {
-        let words = self.settings.in_words();
+        let words = self.declared.settings.in_words();
         let told = words.into_iter().filter_map(|(name, value)| match name {
             "batch_size" => Some(format!("batches of {}", value?)),
             "window_seconds" => Some(format!("window {}", value?)),
@@ -177,36 +143,33 @@ impl Resource for EventSourceMapping<'_> {
         told.collect::<Vec<_>>().join(", ")
     }
 
-    async fn observe(&self) -> Result<Observed> {
-        if !self.is_known() {
-            return Ok(Observed::Absent);
+    async fn observe(&self) -> Result<Option<(TagMap, Facts)>> {
+        let Declared { function, stream, .. } = &self.declared;
+        if !is_known(function) || !is_known(stream) {
+            return Ok(None);
         }
-        let found = mapping::find(self.context, &self.declared.function, &self.declared.stream).await?;
-        let Some(mapping) = found else {
-            return Ok(Observed::Absent);
+        let Some(mapping) = mapping::find(self.context, function, stream).await? else {
+            return Ok(None);
         };
         let quiet = |_| true;
         let tags = Mapper::new(self.context, &quiet).tags(&mapping).await?;
-        observed(tags, &Facts { mapping })
+        Ok(Some((tags, Facts { mapping })))
     }
 
-    fn diff(&self, observed: &Observed, _around: &Surroundings) -> Result<Vec<Change>> {
-        let Some(present) = observed.present() else {
-            return Ok(vec![Change::Create]);
-        };
-        let facts: Facts = present.read()?;
-        if facts.mapping.is_going() {
-            return Ok(vec![Change::Create]);
-        }
-        let there = &facts.mapping.settings;
+    fn only_change(&self, facts: &Facts) -> Option<Change> {
+        facts.mapping.is_going().then_some(Change::Create)
+    }
+
+    fn changes(&self, existing: &Existing<'_, Facts>) -> Result<Vec<Change>> {
+        let there = &existing.facts.mapping.settings;
         let mut changes: Vec<Change> = self
-            .enforced(present)
+            .enforced_settings(existing)
             .differences(there)
             .into_iter()
             .map(|one| Change::update(one.setting, one.from, one.to))
             .collect();
         if self.spec.properties.origin("starting_position") == Origin::Given
-            && let Some((found, wanted)) = self.settings.other_start(there)
+            && let Some((found, wanted)) = self.declared.settings.other_start(there)
         {
             changes.push(Change::Refused {
                 reason: format!("began to read at {found}, and cannot begin at {wanted} any more"),
@@ -216,55 +179,70 @@ impl Resource for EventSourceMapping<'_> {
                 ),
             });
         }
-        changes.extend(self.spec.tags.change(&present.tags));
         Ok(changes)
     }
 
-    async fn apply(&self, change: &Change, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        let field = match change {
-            Change::Create => return self.create(observed, step).await,
-            Change::Update { field, .. } => field.as_str(),
-            refusal => return Err(Error::failed(refusal.to_string())),
-        };
-        let nothing = || Error::failed("there is no event source mapping to change");
-        let present = observed.present().ok_or_else(nothing)?;
-        let facts: Facts = present.read()?;
+    async fn create(&self, step: &Step<'_>) -> Result<()> {
         let tell = Self::tell(step);
         let mapper = Mapper::new(self.context, &tell);
         step.touched();
-        if field == "tags" {
-            let (set, remove) = self.spec.tags.difference(&present.tags);
-            return mapper.change_tags(&facts.mapping, &set, &remove).await;
-        }
-        if self.changed.load(Ordering::Relaxed) {
+        let Declared {
+            function,
+            stream,
+            settings,
+            ..
+        } = &self.declared;
+        let tags = self.spec.tags.all();
+        let made = mapper.create(function, stream, settings, &tags).await?;
+        // The tags may be missing: the mapping is an earlier one whose response was lost, or the endpoint ignores tags.
+        let (missing, _) = self.spec.tags.difference(&mapper.tags(&made).await?);
+        mapper.change_tags(&made, &missing, &BTreeSet::new()).await
+    }
+
+    async fn recreate(&self, deleting: &Facts, step: &Step<'_>) -> Result<()> {
+        let tell = Self::tell(step);
+        let mapper = Mapper::new(self.context, &tell);
+        mapper.delete(&deleting.mapping.id).await?;
+        self.create(step).await
+    }
+
+    async fn update(&self, _field: &str, existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
+        if self.declared.changed.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let enforced = self.enforced(present);
-        let different = enforced.differences(&facts.mapping.settings);
+        let mapping = &existing.facts.mapping;
+        let enforced = self.enforced_settings(existing);
+        let different = enforced.differences(&mapping.settings);
         let settings = enforced.only(|key| different.iter().any(|one| one.setting == key));
-        mapper.update(&facts.mapping.id, &settings).await?;
-        self.changed.store(true, Ordering::Relaxed);
+        let tell = Self::tell(step);
+        let mapper = Mapper::new(self.context, &tell);
+        mapper.update(&mapping.id, &settings).await?;
+        self.declared.changed.store(true, Ordering::Relaxed);
         Ok(())
     }
 
-    async fn delete(&self, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        let Some(present) = observed.present() else {
-            return Ok(());
-        };
-        let facts: Facts = present.read()?;
+    async fn update_tags(
+        &self,
+        existing: &Existing<'_, Facts>,
+        (set, remove): TagChanges,
+        step: &Step<'_>,
+    ) -> Result<()> {
         let tell = Self::tell(step);
-        Mapper::new(self.context, &tell).delete(&facts.mapping.id).await
+        let mapper = Mapper::new(self.context, &tell);
+        mapper.change_tags(&existing.facts.mapping, &set, &remove).await
     }
 
-    async fn verify(&self, observed: &Observed, _probe: bool) -> Vec<Check> {
-        let mapping = match observed.present().map(|present| present.read::<Facts>()) {
-            Some(Ok(facts)) => facts.mapping,
-            Some(Err(error)) => return vec![Check::of("state", Err(error))],
-            None => return vec![Check::new(CheckState::Fault, "state", "there is none")],
-        };
+    async fn delete(&self, existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
+        let tell = Self::tell(step);
+        let mapper = Mapper::new(self.context, &tell);
+        mapper.delete(&existing.facts.mapping.id).await
+    }
+
+    async fn verify(&self, existing: &Existing<'_, Facts>, _probe: bool) -> Vec<Check> {
+        let mapping = &existing.facts.mapping;
         let state = match mapping.state.as_str() {
             "Enabled" => CheckState::Good,
-            "Disabled" if self.settings.enabled == Some(false) => CheckState::Good,
+            "Disabled" if self.declared.settings.enabled == Some(false) => CheckState::Good,
             _ => CheckState::Fault,
         };
         let result = match mapping.last_result.as_str() {
@@ -276,52 +254,23 @@ impl Resource for EventSourceMapping<'_> {
         } else {
             CheckState::Good
         };
-        let lag = match mapping::iterator_ages(self.context, &[mapping.function()]).await {
-            Err(error) => Check::new(CheckState::Caution, "lag", error.chain().join(": ")),
-            Ok(ages) => match ages.values().next() {
-                None => Check::new(CheckState::Good, "lag", "not measured yet"),
-                Some(age) => Check::new(
-                    if *age > BEHIND_MS {
-                        CheckState::Caution
-                    } else {
-                        CheckState::Good
-                    },
-                    "lag",
-                    format!("{age:.0} ms behind the stream"),
-                ),
-            },
-        };
         vec![
             Check::new(state, "state", mapping.state.clone()),
             Check::new(problem, "last result", result),
-            lag,
+            self.lag(mapping).await,
         ]
     }
 
-    fn outputs(&self, observed: &Observed) -> Outputs {
-        let facts = observed
-            .present()
-            .and_then(|present| present.read::<Facts>().ok());
-        match facts {
-            Some(Facts { mapping }) => {
-                Outputs::from([("id".to_owned(), mapping.id), ("arn".to_owned(), mapping.arn)])
-            }
-            None => Outputs::new(),
-        }
+    fn outputs(&self, facts: Option<Facts>) -> Outputs {
+        facts.map_or_else(Outputs::new, |Facts { mapping }| {
+            outputs([("id", mapping.id), ("arn", mapping.arn)])
+        })
     }
 
     /// Source: "Actions, resources, and condition keys for AWS Lambda", service authorization reference.
     fn iam(&self) -> Vec<Statement> {
-        let Place {
-            account,
-            region,
-            partition,
-        } = self.place;
-        let lambda = format!("arn:{partition}:lambda:{region}:{account}");
-        let function = format!(
-            "{lambda}:function:{}",
-            mapping::function_name(&self.declared.function)
-        );
+        let function = mapping::function_name(&self.declared.function);
+        let function = self.arn_of("lambda", &format!("function:{function}"));
         vec![
             Statement::new(&["lambda:CreateEventSourceMapping"], ["*".to_owned()]).only_if(
                 "ArnLike",
@@ -341,14 +290,14 @@ impl Resource for EventSourceMapping<'_> {
                     "lambda:UntagResource",
                     "lambda:UpdateEventSourceMapping",
                 ],
-                [format!("{lambda}:event-source-mapping:*")],
+                [self.arn_of("lambda", "event-source-mapping:*")],
             ),
         ]
     }
 }
 
-/// The mappings that read the stream `stream_arn` and are not `spec`'s pipeline's, in words: what its deletion starves.
-/// A target without Lambda has none; where asking is not allowed, that is said.
+/// The mappings of others than `spec`'s pipeline that read the stream `stream_arn`, in words: its deletion affects them. A
+/// target without Lambda has none; where listing them is not allowed, the words say so.
 pub(super) async fn readers_of(context: &Context, stream_arn: &str, spec: &Spec) -> Vec<String> {
     let mappings = match mapping::list(context, None, Some(stream_arn)).await {
         Ok(mappings) => mappings,

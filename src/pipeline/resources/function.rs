@@ -1,5 +1,5 @@
 //! `function`: a Lambda function of the runtime `provided.al2023`, with its code, settings, concurrency and tags. What a
-//! template does not speak of, such as a VPC or layers, stays as it is.
+//! template does not declare, such as a VPC or layers, stays as it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,16 +10,14 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::common::{self, observed};
-use crate::context::Context;
+use super::common::on_off;
+use super::kind::{Existing, Kind, Managed, TagChanges, TagMap};
 use crate::functions::bundle;
 use crate::functions::function::{self, Changer, Configuration, FunctionState, rules};
 use crate::functions::package::{Architecture, Format, Package, short};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::resource::{
-    Change, Check, Observed, Outputs, Place, Present, Resource, Spec, Surroundings, UNKNOWN,
-};
+use crate::pipeline::resource::{Change, Check, Dependencies, Outputs, Resource, UNKNOWN};
 use crate::pipeline::substitute::plain;
 use crate::pipeline::tags::{Owner, UNFINISHED};
 use crate::settings::Target;
@@ -27,24 +25,9 @@ use ground::error::{Error, Result};
 
 mod checks;
 
-/// What a manifest can say about a function.
-pub(super) const PROPERTIES: &[&str] = &[
-    "name",
-    "handler",
-    "role",
-    "memory_mb",
-    "timeout_seconds",
-    "environment",
-    "architecture",
-    "tracing",
-    "reserved_concurrency",
-    "description",
-    "log_group",
-];
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Declared {
+pub(super) struct Declared {
     name: String,
     /// A bundled handler, or the path of a zip or an executable; empty: the code stays as it is.
     #[serde(default)]
@@ -52,7 +35,7 @@ struct Declared {
     role: String,
     memory_mb: Option<u32>,
     timeout_seconds: Option<u32>,
-    /// `Null` takes a variable away.
+    /// `Null` removes a variable.
     #[serde(default)]
     environment: BTreeMap<String, Value>,
     architecture: Option<String>,
@@ -60,58 +43,27 @@ struct Declared {
     reserved_concurrency: Option<u32>,
     description: Option<String>,
     log_group: Option<String>,
-}
-
-pub(super) struct Function<'a> {
-    context: &'a Context,
-    spec: Spec,
-    declared: Declared,
-    architecture: Option<Architecture>,
-    arn: String,
     /// Read when it is needed: a function is deleted without its code.
+    #[serde(skip)]
     package: OnceLock<Package>,
-    /// Whether the settings were changed in this run: one call changes them all.
+    /// `architecture`, parsed.
+    #[serde(skip)]
+    processor: Option<Architecture>,
+    /// Whether this run has changed the settings: one call changes them all.
+    #[serde(skip)]
     configured: AtomicBool,
 }
 
-impl<'a> Function<'a> {
-    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
-        let declared: Declared = spec.read()?;
-        rules::check_name(&declared.name)?;
-        declared.memory_mb.map_or(Ok(()), rules::check_memory)?;
-        declared.timeout_seconds.map_or(Ok(()), rules::check_timeout)?;
-        let architecture = match &declared.architecture {
-            Some(text) => Some(text.parse().map_err(Error::usage)?),
-            None => None,
-        };
-        let Place {
-            account,
-            region,
-            partition,
-        } = place;
-        let function = Self {
-            context,
-            architecture,
-            arn: format!(
-                "arn:{partition}:lambda:{region}:{account}:function:{}",
-                declared.name
-            ),
-            declared,
-            spec,
-            package: OnceLock::new(),
-            configured: AtomicBool::new(false),
-        };
-        rules::check_environment(&function.environment(&BTreeMap::new()))?;
-        Ok(function)
-    }
+type Function<'a> = Managed<'a, Declared>;
 
-    /// The code; `None` where it is to stay as it is.
+impl Function<'_> {
+    /// The code; `None` where it stays as it is.
     fn package(&self) -> Result<Option<&Package>> {
         let handler = self.declared.handler.as_str();
         if handler.is_empty() {
             return Ok(None);
         }
-        if let Some(package) = self.package.get() {
+        if let Some(package) = self.declared.package.get() {
             return Ok(Some(package));
         }
         let package = match bundle::find(handler) {
@@ -122,8 +74,8 @@ impl<'a> Function<'a> {
         if self.context.settings().target == Target::Aws {
             package.check_for_aws(handler)?;
         }
-        // A script runs on any.
-        if let Some(wanted) = self.architecture
+        // A script runs on any processor.
+        if let Some(wanted) = self.declared.processor
             && wanted != package.architecture
             && package.format != Format::Script
         {
@@ -135,10 +87,10 @@ impl<'a> Function<'a> {
                 "leave the architecture out, or build the code for {wanted} and give it with --bootstrap"
             )));
         }
-        Ok(Some(self.package.get_or_init(|| package)))
+        Ok(Some(self.declared.package.get_or_init(|| package)))
     }
 
-    /// Lambda's setting `Handler`: what a bundled handler is called, else the file that is run.
+    /// Lambda's setting `Handler`: the name of a bundled handler, else the file that is run.
     fn handler_name(&self) -> Option<String> {
         match self.declared.handler.as_str() {
             "" => None,
@@ -150,7 +102,7 @@ impl<'a> Function<'a> {
         }
     }
 
-    /// All variables, where `there` are some: those of other hands stay.
+    /// All variables of a function that has `there`: those that the manifest does not declare stay.
     fn environment(&self, there: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         let mut variables = there.clone();
         for (name, value) in &self.declared.environment {
@@ -162,16 +114,12 @@ impl<'a> Function<'a> {
         variables
     }
 
-    fn what(&self, action: &str) -> String {
-        format!("could not {action} function {}", self.declared.name)
-    }
-
     async fn change<T>(
         &self,
         step: &Step<'_>,
         change: impl AsyncFnOnce(Changer<'_>) -> Result<T>,
     ) -> Result<T> {
-        // A wish to stop is heard while it waits, so that no call is cut off in the middle.
+        // A stop takes effect while this waits, so that no call is cut off in the middle.
         let pause = |what: &str| {
             step.go_on()?;
             step.waiting(format!("waiting {what}"));
@@ -180,155 +128,94 @@ impl<'a> Function<'a> {
         change(Changer::new(self.context, &self.declared.name, &pause)).await
     }
 
-    async fn create(&self, step: &Step<'_>) -> Result<()> {
-        let Some(package) = self.package()? else {
-            return Err(no_code(&self.declared.name));
-        };
-        step.doing("creating");
-        let wanted = Configuration {
-            role: Some(self.declared.role.clone()),
-            handler: self.handler_name(),
-            memory_mb: self.declared.memory_mb,
-            timeout_seconds: self.declared.timeout_seconds,
-            environment: Some(self.environment(&BTreeMap::new())),
-            tracing: self.declared.tracing,
-            description: self.declared.description.clone(),
-            log_group: self.declared.log_group.clone(),
-        };
-        let architecture = self.architecture.unwrap_or(package.architecture);
+    async fn reserve_concurrency(&self, step: &Step<'_>) -> Result<()> {
+        step.doing("reserving concurrency");
         let reserved = self.declared.reserved_concurrency;
-        let mut tags = self.spec.tags.all();
-        if reserved.is_some() {
-            // Taken away at the end: a run that finds it knows that the rest is still to be done.
-            tags.insert(UNFINISHED.to_owned(), "setup".to_owned());
-        }
-        step.touched();
-        let made = self
-            .change(step, async |changer| {
-                changer.create(&wanted, package, architecture, &tags).await
-            })
-            .await?;
-        if !made {
-            return self.complete(step).await;
-        }
-        if reserved.is_some() {
-            step.go_on()?;
-            step.doing("reserving concurrency");
-            self.change(step, async |changer| changer.set_concurrency(reserved).await)
-                .await?;
-            let mark = BTreeSet::from([UNFINISHED.to_owned()]);
-            self.change(step, async |changer| {
-                changer.change_tags(&self.arn, &BTreeMap::new(), &mark).await
-            })
-            .await?;
-        }
-        Ok(())
+        self.change(step, async |changer| changer.set_concurrency(reserved).await)
+            .await
     }
 
-    /// Brings a function to what is declared that is there although it was not seen: an answer can be lost.
+    /// Finishes a function that was not seen although it exists: a response can be lost.
     async fn complete(&self, step: &Step<'_>) -> Result<()> {
-        let observed = self.observe().await?;
+        let observed = Resource::observe(self).await?;
         if observed.owner(&self.spec.identity) != Some(Owner::Us) {
             let what = format!("there is another function {}", self.declared.name);
             return Err(Error::failed(what).hint("add --adopt to take it over, or delete it"));
         }
         self.change(step, async |changer| changer.wait_until_ready().await)
             .await?;
-        for change in self.diff(&observed, &Surroundings::default())? {
+        for change in self.diff(&observed, &Dependencies::default())? {
             step.go_on()?;
             self.apply(&change, &observed, step).await?;
         }
         Ok(())
     }
 
-    /// The settings that differ, and in which words.
-    fn differences(&self, there: &FunctionState, present: &Present) -> (Configuration, Vec<Change>) {
-        let declared = &self.declared;
-        let enforced = |key: &str| self.spec.properties.enforced(key, present);
-        let mut wanted = Configuration::default();
-        let mut changes = Vec::new();
-        if there.role != declared.role && enforced("role") {
-            changes.push(Change::update(
-                "role",
-                role_name(&there.role),
-                role_name(&declared.role),
-            ));
-            wanted.role = Some(declared.role.clone());
-        }
-        if let Some(handler) = self.handler_name()
-            && handler != there.handler
-        {
-            changes.push(Change::update("handler", &there.handler, &handler));
-            wanted.handler = Some(handler);
-        }
-        if there.runtime != RUNTIME && !declared.handler.is_empty() {
-            changes.push(Change::update("runtime", &there.runtime, RUNTIME));
-        }
-        if let Some(mb) = declared.memory_mb
-            && mb != there.memory_mb
-            && enforced("memory_mb")
-        {
-            changes.push(Change::update(
-                "memory",
-                format!("{} MB", there.memory_mb),
-                format!("{mb} MB"),
-            ));
-            wanted.memory_mb = Some(mb);
-        }
-        if let Some(seconds) = declared.timeout_seconds
-            && seconds != there.timeout_seconds
-            && enforced("timeout_seconds")
-        {
-            let from = format!("{} s", there.timeout_seconds);
-            changes.push(Change::update("timeout", from, format!("{seconds} s")));
-            wanted.timeout_seconds = Some(seconds);
-        }
+    /// The settings that differ, and the changes of them in words.
+    fn differences(&self, existing: &Existing<'_, FunctionState>) -> (Configuration, Vec<Change>) {
+        let (declared, there) = (&self.declared, &existing.facts);
+        let enforced = |key: &str| self.enforced(key, existing);
+        let text = |key: &str, wanted: &Option<String>, there: &String| {
+            let wanted = wanted.clone();
+            wanted.filter(|wanted| wanted != there && enforced(key))
+        };
+        let number = |key: &str, wanted: Option<u32>, there: u32| {
+            wanted.filter(|wanted| *wanted != there && enforced(key))
+        };
         let variables = self.environment(&there.environment);
-        if variables != there.environment && enforced("environment") {
-            changes.push(Change::update(
-                "environment",
-                "another",
-                changed_names(&there.environment, &variables),
-            ));
-            wanted.environment = Some(variables);
-        }
-        if let Some(tracing) = declared.tracing
-            && tracing != there.tracing
-            && enforced("tracing")
-        {
-            let word = |on: bool| if on { "on" } else { "off" };
-            changes.push(Change::update("tracing", word(there.tracing), word(tracing)));
-            wanted.tracing = Some(tracing);
-        }
-        if let Some(text) = &declared.description
-            && *text != there.description
-            && enforced("description")
-        {
-            changes.push(Change::update("description", &there.description, text));
-            wanted.description = Some(text.clone());
-        }
-        if let Some(group) = &declared.log_group
-            && *group != there.log_group
-            && enforced("log_group")
-        {
-            changes.push(Change::update("log group", &there.log_group, group));
-            wanted.log_group = Some(group.clone());
-        }
+        let wanted = Configuration {
+            role: text("role", &Some(declared.role.clone()), &there.role),
+            handler: self.handler_name().filter(|handler| *handler != there.handler),
+            memory_mb: number("memory_mb", declared.memory_mb, there.memory_mb),
+            timeout_seconds: number("timeout_seconds", declared.timeout_seconds, there.timeout_seconds),
+            environment: Some(variables)
+                .filter(|variables| *variables != there.environment && enforced("environment")),
+            tracing: declared
+                .tracing
+                .filter(|tracing| *tracing != there.tracing && enforced("tracing")),
+            description: text("description", &declared.description, &there.description),
+            log_group: text("log_group", &declared.log_group, &there.log_group),
+        };
+        let mut changes = Vec::new();
+        let mut add = |field: &str, from: &str, to: Option<String>| {
+            changes.extend(to.map(|to| Change::update(field, from, to)));
+        };
+        let role = wanted.role.as_deref().map(|role| role_name(role).to_owned());
+        add("role", role_name(&there.role), role);
+        add("handler", &there.handler, wanted.handler.clone());
+        let runs_code = !declared.handler.is_empty() && there.runtime != RUNTIME;
+        add("runtime", &there.runtime, runs_code.then(|| RUNTIME.to_owned()));
+        let memory = |mb: u32| format!("{mb} MB");
+        add("memory", &memory(there.memory_mb), wanted.memory_mb.map(memory));
+        let timeout = |seconds: u32| format!("{seconds} s");
+        add(
+            "timeout",
+            &timeout(there.timeout_seconds),
+            wanted.timeout_seconds.map(timeout),
+        );
+        let changed = wanted.environment.as_ref();
+        let changed = changed.map(|variables| changed_names(&there.environment, variables));
+        add("environment", "another", changed);
+        let tracing = wanted.tracing.map(|tracing| on_off(tracing).to_owned());
+        add("tracing", on_off(there.tracing), tracing);
+        add("description", &there.description, wanted.description.clone());
+        add("log group", &there.log_group, wanted.log_group.clone());
         (wanted, changes)
     }
 
-    /// What is to be done about the code; the architecture changes with it.
+    /// The change of the code; the architecture changes with it.
     fn code_change(&self, there: &FunctionState) -> Result<Option<Change>> {
         let Some(package) = self.package()? else {
             let moved = self
-                .architecture
+                .declared
+                .processor
                 .filter(|wanted| there.architecture != Some(*wanted));
             return Ok(moved.map(|wanted| Change::Refused {
                 reason: format!("cannot be moved to {wanted} without code for it"),
                 hint: "give the code with --zip or --bootstrap".to_owned(),
             }));
         };
-        let wanted = self.architecture.unwrap_or(package.architecture);
+        let wanted = self.declared.processor.unwrap_or(package.architecture);
         let moves = there.architecture != Some(wanted) && self.moves(package);
         if there.code_sha256 == package.sha256 && !moves {
             return Ok(None);
@@ -344,15 +231,16 @@ impl<'a> Function<'a> {
         )))
     }
 
-    /// Whether the code says what it runs on. A script does not: it stays where it is unless told otherwise.
+    /// Whether the function moves to the architecture of its code. A script has none: its function stays where it is unless
+    /// the manifest declares one.
     fn moves(&self, package: &Package) -> bool {
-        self.architecture.is_some() || package.format != Format::Script
+        self.declared.processor.is_some() || package.format != Format::Script
     }
 }
 
 const RUNTIME: &str = "provided.al2023";
 
-/// Whether `handler` can only be meant as a file.
+/// Whether `handler` is the path of a file, not the name of a bundled handler.
 fn is_file(handler: &str) -> bool {
     handler.contains(['/', '\\', '.']) || Path::new(handler).exists()
 }
@@ -387,9 +275,27 @@ fn reserved_words(reserved: Option<u32>) -> String {
 }
 
 #[async_trait]
-impl Resource for Function<'_> {
+impl Kind for Function<'_> {
+    const NOUN: &'static str = "function";
+    const NOT_FOUND: &'static [&'static str] = &["ResourceNotFoundException"];
+    type Facts = FunctionState;
+
+    fn check(&mut self) -> Result<()> {
+        let declared = &mut self.declared;
+        rules::check_name(&declared.name)?;
+        declared.memory_mb.map_or(Ok(()), rules::check_memory)?;
+        declared.timeout_seconds.map_or(Ok(()), rules::check_timeout)?;
+        let architecture = declared.architecture.as_deref();
+        declared.processor = architecture.map(str::parse).transpose().map_err(Error::usage)?;
+        rules::check_environment(&self.environment(&BTreeMap::new()))
+    }
+
     fn name(&self) -> String {
         self.declared.name.clone()
+    }
+
+    fn arn(&self) -> String {
+        self.arn_of("lambda", &format!("function:{}", self.declared.name))
     }
 
     fn summary(&self) -> String {
@@ -398,7 +304,12 @@ impl Resource for Function<'_> {
             words.push(handler);
         }
         if let Ok(Some(package)) = self.package() {
-            words.push(self.architecture.unwrap_or(package.architecture).to_string());
+            words.push(
+                self.declared
+                    .processor
+                    .unwrap_or(package.architecture)
+                    .to_string(),
+            );
         }
         words.extend(self.declared.memory_mb.map(|mb| format!("{mb} MB")));
         words.extend(
@@ -409,97 +320,133 @@ impl Resource for Function<'_> {
         words.join(", ")
     }
 
-    async fn observe(&self) -> Result<Observed> {
-        match function::observe(self.context, &self.declared.name).await? {
-            None => Ok(Observed::Absent),
-            Some((state, tags)) => observed(tags, &state),
+    async fn observe(&self) -> Result<Option<(TagMap, FunctionState)>> {
+        let found = function::observe(self.context, &self.declared.name).await?;
+        Ok(found.map(|(state, tags)| (tags, state)))
+    }
+
+    fn changes_if_absent(&self, _dependencies: &Dependencies) -> Result<Vec<Change>> {
+        match self.package()? {
+            Some(_) => Ok(vec![Change::Create]),
+            None => Err(no_code(&self.declared.name)),
         }
     }
 
-    fn diff(&self, observed: &Observed, _around: &Surroundings) -> Result<Vec<Change>> {
-        let Some(present) = observed.present() else {
-            if self.package()?.is_none() {
-                return Err(no_code(&self.declared.name));
-            }
-            return Ok(vec![Change::Create]);
-        };
-        let there: FunctionState = present.read()?;
-        // New code finds the settings it needs: they come first.
-        let (_, mut changes) = self.differences(&there, present);
-        changes.extend(self.code_change(&there)?);
+    fn changes(&self, existing: &Existing<'_, FunctionState>) -> Result<Vec<Change>> {
+        let there = &existing.facts;
+        // Settings come first, so that new code finds those that it needs.
+        let (_, mut changes) = self.differences(existing);
+        changes.extend(self.code_change(there)?);
         let wanted = self.declared.reserved_concurrency;
         if wanted.is_some()
             && wanted != there.reserved_concurrency
-            && self.spec.properties.enforced("reserved_concurrency", present)
+            && self.enforced("reserved_concurrency", existing)
         {
             let (from, to) = (reserved_words(there.reserved_concurrency), reserved_words(wanted));
             changes.push(Change::update("reserved concurrency", from, to));
         }
-        changes.extend(self.spec.tags.change(&present.tags));
         Ok(changes)
     }
 
-    async fn apply(&self, change: &Change, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        let Some(field) = common::field(change)? else {
-            return self.create(step).await;
+    async fn create(&self, step: &Step<'_>) -> Result<()> {
+        let Some(package) = self.package()? else {
+            return Err(no_code(&self.declared.name));
         };
-        let present = observed
-            .present()
-            .ok_or_else(|| Error::failed(self.what("change")))?;
-        let there: FunctionState = present.read()?;
+        step.doing("creating");
+        let wanted = Configuration {
+            role: Some(self.declared.role.clone()),
+            handler: self.handler_name(),
+            memory_mb: self.declared.memory_mb,
+            timeout_seconds: self.declared.timeout_seconds,
+            environment: Some(self.environment(&BTreeMap::new())),
+            tracing: self.declared.tracing,
+            description: self.declared.description.clone(),
+            log_group: self.declared.log_group.clone(),
+        };
+        let architecture = self.declared.processor.unwrap_or(package.architecture);
+        let reserved = self.declared.reserved_concurrency;
+        let mut tags = self.spec.tags.all();
+        if reserved.is_some() {
+            // Removed at the end: a run that finds the tag knows that the rest is still to be done.
+            tags.insert(UNFINISHED.to_owned(), "setup".to_owned());
+        }
         step.touched();
+        let made = self
+            .change(step, async |changer| {
+                changer.create(&wanted, package, architecture, &tags).await
+            })
+            .await?;
+        if !made {
+            return self.complete(step).await;
+        }
+        if reserved.is_some() {
+            step.go_on()?;
+            self.reserve_concurrency(step).await?;
+            let unfinished = BTreeSet::from([UNFINISHED.to_owned()]);
+            self.change(step, async |changer| {
+                let none = BTreeMap::new();
+                changer.change_tags(&self.arn(), &none, &unfinished).await
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn update(
+        &self,
+        field: &str,
+        existing: &Existing<'_, FunctionState>,
+        step: &Step<'_>,
+    ) -> Result<()> {
         match field {
             "code" => {
                 let Some(package) = self.package()? else {
                     return Err(no_code(&self.declared.name));
                 };
-                let there = there.architecture.filter(|_| !self.moves(package));
-                let architecture = self.architecture.or(there).unwrap_or(package.architecture);
+                let there = existing.facts.architecture.filter(|_| !self.moves(package));
+                let wanted = self.declared.processor.or(there);
+                let architecture = wanted.unwrap_or(package.architecture);
                 step.doing("replacing the code");
                 self.change(step, async |changer| {
                     changer.set_code(package, architecture).await
                 })
                 .await
             }
-            "reserved concurrency" => {
-                step.doing("reserving concurrency");
-                let reserved = self.declared.reserved_concurrency;
-                self.change(step, async |changer| changer.set_concurrency(reserved).await)
-                    .await
-            }
-            "tags" => {
-                let (set, remove) = self.spec.tags.difference(&present.tags);
-                self.change(step, async |changer| {
-                    changer.change_tags(&there.arn, &set, &remove).await
-                })
-                .await
-            }
+            "reserved concurrency" => self.reserve_concurrency(step).await,
             // One call for all settings.
-            _ if self.configured.swap(true, Ordering::Relaxed) => Ok(()),
+            _ if self.declared.configured.swap(true, Ordering::Relaxed) => Ok(()),
             _ => {
                 step.doing("changing its settings");
-                let (wanted, _) = self.differences(&there, present);
+                let (wanted, _) = self.differences(existing);
                 self.change(step, async |changer| changer.configure(&wanted).await)
                     .await
             }
         }
     }
 
-    async fn delete(&self, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        if observed.present().is_none() {
-            return Ok(());
-        }
+    async fn update_tags(
+        &self,
+        existing: &Existing<'_, FunctionState>,
+        (set, remove): TagChanges,
+        step: &Step<'_>,
+    ) -> Result<()> {
+        self.change(step, async |changer| {
+            changer.change_tags(&existing.facts.arn, &set, &remove).await
+        })
+        .await
+    }
+
+    async fn delete(&self, _existing: &Existing<'_, FunctionState>, step: &Step<'_>) -> Result<()> {
         step.doing("deleting");
         self.change(step, async |changer| changer.delete().await).await
     }
 
-    async fn verify(&self, observed: &Observed, _probe: bool) -> Vec<Check> {
-        self.checks(observed).await
+    async fn verify(&self, existing: &Existing<'_, FunctionState>, _probe: bool) -> Vec<Check> {
+        self.checks(&existing.facts).await
     }
 
-    fn outputs(&self, observed: &Observed) -> Outputs {
-        let arn = common::facts(observed).map_or_else(|| self.arn.clone(), |there: FunctionState| there.arn);
-        common::outputs([("name", self.declared.name.clone()), ("arn", arn)])
+    fn outputs(&self, facts: Option<FunctionState>) -> Outputs {
+        self.name_and_arn(facts.map(|facts| facts.arn))
     }
 
     /// Source: "Actions, resources, and condition keys for AWS Lambda", service authorization reference.
@@ -523,13 +470,13 @@ impl Resource for Function<'_> {
                     "lambda:UpdateFunctionCode",
                     "lambda:UpdateFunctionConfiguration",
                 ],
-                [self.arn.clone()],
+                [self.arn()],
             ),
             Statement::new(&["lambda:ListEventSourceMappings"], ["*".to_owned()]),
             Statement::new(&["lambda:DeleteEventSourceMapping"], ["*".to_owned()]).only_if(
                 "ArnLike",
                 "lambda:FunctionArn",
-                &self.arn,
+                self.arn(),
             ),
             Statement::new(&["iam:GetRole"], [role.to_owned()]),
             Statement::new(&["iam:PassRole"], [role.to_owned()]).only_if(

@@ -1,23 +1,16 @@
 //! `log_group`: a CloudWatch log group with a retention.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::{Deserialize, Serialize};
 
-use super::common::{self, observed};
+use super::common::{check_name, lossy_update};
+use super::kind::{Existing, Kind, Managed, TagMap};
 use crate::context::Context;
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::resource::{
-    Change, Check, CheckState, Observed, Outputs, Place, Resource, Spec, Surroundings,
-};
+use crate::pipeline::resource::{Change, Check, CheckState};
 use crate::pipeline::tags::{self, Owner};
 use ground::error::{self, Error, Result};
-
-/// What a manifest can say about a log group.
-pub(super) const PROPERTIES: &[&str] = &["name", "retention_days"];
 
 /// Days that log events can be kept. Source: PutRetentionPolicy, `retentionInDays`, CloudWatch Logs API reference.
 const RETENTIONS: &[u32] = &[
@@ -26,94 +19,25 @@ const RETENTIONS: &[u32] = &[
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Declared {
+pub(super) struct Declared {
     name: String,
-    /// `None`: for ever, or as it is.
+    /// `None`: the retention of a group stays as it is; a new one keeps its events for ever.
     retention_days: Option<u32>,
 }
 
-/// What is there, as far as the differences matter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Facts {
-    arn: String,
+pub(super) struct Facts {
     retention_days: Option<u32>,
 }
 
-pub(super) struct LogGroup<'a> {
-    context: &'a Context,
-    spec: Spec,
-    declared: Declared,
-    arn: String,
-}
+type LogGroup<'a> = Managed<'a, Declared>;
 
-impl<'a> LogGroup<'a> {
-    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
-        let declared: Declared = spec.read()?;
-        check_name(&declared.name)?;
-        if let Some(days) = declared.retention_days {
-            check_retention(days)?;
-        }
-        let Place {
-            account,
-            region,
-            partition,
-        } = place;
-        Ok(Self {
-            context,
-            arn: format!(
-                "arn:{partition}:logs:{region}:{account}:log-group:{}",
-                declared.name
-            ),
-            declared,
-            spec,
-        })
-    }
-
-    fn what(&self, action: &str) -> String {
-        format!("could not {action} log group {}", self.declared.name)
-    }
-
-    async fn facts(&self) -> Result<Option<Facts>> {
-        let retention = retention(self.context, &self.declared.name).await?;
-        Ok(retention.map(|retention_days| Facts {
-            arn: self.arn.clone(),
-            retention_days,
-        }))
-    }
-
-    async fn tags(&self) -> Result<Option<BTreeMap<String, String>>> {
+impl LogGroup<'_> {
+    async fn tags(&self) -> Result<Option<TagMap>> {
         let call = self.context.logs().list_tags_for_resource();
-        match call.resource_arn(&self.arn).send().await {
-            Ok(answer) => Ok(Some(answer.tags.unwrap_or_default().into_iter().collect())),
-            Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
-            Err(error) => Err(error::aws::failed(self.what("list the tags of"), error)),
-        }
-    }
-
-    async fn create(&self, step: &Step<'_>) -> Result<()> {
-        step.doing("creating");
-        let call = self.context.logs().create_log_group();
-        let call = call
-            .log_group_name(&self.declared.name)
-            .set_tags(Some(self.spec.tags.all().into_iter().collect()));
-        match call.send().await {
-            Ok(_) => {}
-            // Seen late, or made by an attempt whose answer was lost: only ours is finished.
-            Err(error) if error.code() == Some("ResourceAlreadyExistsException") => {
-                let tags = self.tags().await?.unwrap_or_default();
-                if tags::owner(&tags, &self.spec.identity) != Owner::Us {
-                    let what = format!("there is another log group {}", self.declared.name);
-                    return Err(Error::failed(what).hint("add --adopt to take it over, or delete it"));
-                }
-            }
-            Err(error) => return Err(error::aws::failed(self.what("create"), error)),
-        }
-        step.touched();
-        step.go_on()?;
-        self.set_retention(step).await?;
-        // Some AWS-compatible endpoints pass over the tags of CreateLogGroup.
-        let there = self.tags().await?.unwrap_or_default();
-        self.set_tags(&there, step).await
+        let answer =
+            self.response_if_exists("list the tags of", call.resource_arn(self.arn()).send().await)?;
+        Ok(answer.map(|answer| answer.tags.unwrap_or_default().into_iter().collect()))
     }
 
     async fn set_retention(&self, step: &Step<'_>) -> Result<()> {
@@ -125,158 +49,116 @@ impl<'a> LogGroup<'a> {
         let call = call
             .log_group_name(&self.declared.name)
             .retention_in_days(i32::try_from(days).unwrap_or(i32::MAX));
-        let done = call.send().await;
-        done.map(drop)
-            .map_err(|error| error::aws::failed(self.what("set the retention of"), error))
-    }
-
-    async fn set_tags(&self, there: &BTreeMap<String, String>, step: &Step<'_>) -> Result<()> {
-        let (set, remove) = self.spec.tags.difference(there);
-        if !set.is_empty() {
-            step.doing("setting tags");
-            let call = self.context.logs().tag_resource().resource_arn(&self.arn);
-            let call = call.set_tags(Some(set.into_iter().collect())).send();
-            call.await
-                .map_err(|error| error::aws::failed(self.what("tag"), error))?;
-        }
-        if !remove.is_empty() {
-            step.go_on()?;
-            let call = self.context.logs().untag_resource().resource_arn(&self.arn);
-            let call = call.set_tag_keys(Some(remove.into_iter().collect())).send();
-            call.await
-                .map_err(|error| error::aws::failed(self.what("untag"), error))?;
-        }
-        Ok(())
-    }
-}
-
-/// How many days the log group `name` keeps its events, `Some(None)` for ever; `None` where there is no such group.
-pub(super) async fn retention(context: &Context, name: &str) -> Result<Option<Option<u32>>> {
-    let mut token = None;
-    loop {
-        let call = context.logs().describe_log_groups().log_group_name_prefix(name);
-        let page = match call.set_next_token(token).send().await {
-            Ok(page) => page,
-            Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
-            Err(error) => {
-                return Err(error::aws::failed(
-                    format!("could not read log group {name}"),
-                    error,
-                ));
-            }
-        };
-        let groups = page.log_groups.unwrap_or_default();
-        if let Some(group) = groups.iter().find(|group| group.log_group_name() == Some(name)) {
-            return Ok(Some(
-                group.retention_in_days.and_then(|days| u32::try_from(days).ok()),
-            ));
-        }
-        token = page.next_token;
-        if token.is_none() {
-            return Ok(None);
-        }
-    }
-}
-
-fn days(days: Option<u32>) -> String {
-    match days {
-        None => "for ever".to_owned(),
-        Some(1) => "1 day".to_owned(),
-        Some(days) => format!("{days} days"),
+        self.response("set the retention of", call.send().await).map(drop)
     }
 }
 
 #[async_trait]
-impl Resource for LogGroup<'_> {
+impl Kind for LogGroup<'_> {
+    const NOUN: &'static str = "log group";
+    const NOT_FOUND: &'static [&'static str] = &["ResourceNotFoundException"];
+    type Facts = Facts;
+
+    fn check(&mut self) -> Result<()> {
+        // Source: CreateLogGroup, `logGroupName`, CloudWatch Logs API reference.
+        check_name("log group", &self.declared.name, (1, 512), "._-/#")?;
+        self.declared.retention_days.map_or(Ok(()), check_retention)
+    }
+
     fn name(&self) -> String {
         self.declared.name.clone()
+    }
+
+    /// Without the `:*` that stands for its streams in policies.
+    fn arn(&self) -> String {
+        self.arn_of("logs", &format!("log-group:{}", self.declared.name))
     }
 
     fn summary(&self) -> String {
         days(self.declared.retention_days)
     }
 
-    async fn observe(&self) -> Result<Observed> {
-        let Some(facts) = self.facts().await? else {
-            return Ok(Observed::Absent);
+    async fn observe(&self) -> Result<Option<(TagMap, Facts)>> {
+        let Some(retention_days) = retention(self.context, &self.declared.name).await? else {
+            return Ok(None);
         };
-        match self.tags().await? {
-            Some(tags) => observed(tags, &facts),
-            // Gone in between.
-            None => Ok(Observed::Absent),
-        }
+        let tags = self.tags().await?;
+        Ok(tags.map(|tags| (tags, Facts { retention_days })))
     }
 
-    fn diff(&self, observed: &Observed, _around: &Surroundings) -> Result<Vec<Change>> {
-        let Some(present) = observed.present() else {
-            return Ok(vec![Change::Create]);
-        };
-        let facts: Facts = present.read()?;
-        let mut changes = Vec::new();
-        if let Some(wanted) = self.declared.retention_days
-            && facts.retention_days != Some(wanted)
-            // One without a retention was not finished.
-            && (facts.retention_days.is_none() || self.spec.properties.enforced("retention_days", present))
-        {
-            let shorter = facts.retention_days.is_none_or(|there| wanted < there);
-            changes.push(Change::Update {
-                field: "retention".to_owned(),
-                from: Some(days(facts.retention_days)),
-                to: Some(days(Some(wanted))),
-                // Nobody chose to keep everything for ever.
-                loses: (shorter && facts.retention_days.is_some())
-                    .then(|| format!("logs older than {} are deleted", days(Some(wanted)))),
-            });
-        }
-        changes.extend(self.spec.tags.change(&present.tags));
-        Ok(changes)
+    fn changes(&self, existing: &Existing<'_, Facts>) -> Result<Vec<Change>> {
+        let there = existing.facts.retention_days;
+        let wanted = self.declared.retention_days.filter(|wanted| {
+            // A group without a retention was not finished.
+            there.is_none_or(|there| there != *wanted && self.enforced("retention_days", existing))
+        });
+        let change = wanted.map(|wanted| {
+            // CloudWatch keeps events for ever by default: nobody chose that, so a shorter retention is not a loss.
+            let loses = there
+                .filter(|there| wanted < *there)
+                .map(|_| format!("logs older than {} are deleted", days(Some(wanted))));
+            lossy_update("retention", days(there), days(Some(wanted)), loses)
+        });
+        Ok(change.into_iter().collect())
     }
 
-    async fn apply(&self, change: &Change, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        let Some(field) = common::field(change)? else {
-            return self.create(step).await;
-        };
+    async fn create(&self, step: &Step<'_>) -> Result<()> {
+        step.doing("creating");
+        let call = self.context.logs().create_log_group();
+        let call = call
+            .log_group_name(&self.declared.name)
+            .set_tags(Some(self.spec.tags.all().into_iter().collect()));
+        let created =
+            self.response_unless("create", &["ResourceAlreadyExistsException"], call.send().await)?;
+        if created.is_none() {
+            // Logs may show a new group late, and a response can be lost. Finish only a group of this pipeline.
+            let tags = self.tags().await?.unwrap_or_default();
+            if tags::owner(&tags, &self.spec.identity) != Owner::Us {
+                let what = format!("there is another log group {}", self.declared.name);
+                return Err(Error::failed(what).hint("add --adopt to take it over, or delete it"));
+            }
+        }
+        step.touched();
+        step.go_on()?;
+        self.set_retention(step).await?;
+        // Some AWS-compatible endpoints ignore the tags of CreateLogGroup.
+        let there = self.tags().await?.unwrap_or_default();
+        self.set_tags(&self.arn(), &there, step).await
+    }
+
+    async fn update(&self, field: &str, _existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
         match field {
             "retention" => self.set_retention(step).await,
-            "tags" => {
-                let there = &common::there(observed, "log group")?.tags;
-                self.set_tags(there, step).await
-            }
-            other => Err(Error::failed(format!("a log group has no {other} to change"))),
+            other => Err(self.unknown_field(other)),
         }
     }
 
-    async fn delete(&self, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        if observed.present().is_none() {
-            return Ok(());
-        }
+    async fn tag(&self, target: &str, tags: TagMap) -> Result<()> {
+        let call = self.context.logs().tag_resource().resource_arn(target);
+        let call = call.set_tags(Some(tags.into_iter().collect()));
+        self.response("tag", call.send().await).map(drop)
+    }
+
+    async fn untag(&self, target: &str, keys: Vec<String>) -> Result<()> {
+        let call = self.context.logs().untag_resource().resource_arn(target);
+        self.response("untag", call.set_tag_keys(Some(keys)).send().await)
+            .map(drop)
+    }
+
+    async fn delete(&self, _existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
         step.doing("deleting");
         let call = self.context.logs().delete_log_group();
-        match call.log_group_name(&self.declared.name).send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(()),
-            Err(error) => Err(error::aws::failed(self.what("delete"), error)),
-        }
+        let call = call.log_group_name(&self.declared.name);
+        self.response_if_exists("delete", call.send().await).map(drop)
     }
 
-    async fn verify(&self, observed: &Observed, _probe: bool) -> Vec<Check> {
-        let facts = observed
-            .present()
-            .and_then(|present| present.read::<Facts>().ok());
-        let kept = facts.and_then(|facts| facts.retention_days);
+    async fn verify(&self, existing: &Existing<'_, Facts>, _probe: bool) -> Vec<Check> {
+        let kept = existing.facts.retention_days;
         let state = match kept {
             Some(_) => CheckState::Good,
             None => CheckState::Caution,
         };
         vec![Check::new(state, "retention", days(kept))]
-    }
-
-    fn outputs(&self, _observed: &Observed) -> Outputs {
-        Outputs::from([
-            ("name".to_owned(), self.declared.name.clone()),
-            // Without the `:*` that stands for its streams in policies.
-            ("arn".to_owned(), self.arn.clone()),
-        ])
     }
 
     /// Source: "Actions, resources, and condition keys for Amazon CloudWatch Logs", service authorization reference.
@@ -291,21 +173,43 @@ impl Resource for LogGroup<'_> {
                     "logs:TagResource",
                     "logs:UntagResource",
                 ],
-                [self.arn.clone(), format!("{}:*", self.arn)],
+                [self.arn(), format!("{}:*", self.arn())],
             ),
             Statement::new(&["logs:DescribeLogGroups"], ["*".to_owned()]),
         ]
     }
 }
 
-/// 1 to 512 characters. Source: CreateLogGroup, `logGroupName`, CloudWatch Logs API reference.
-fn check_name(name: &str) -> Result<()> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-/#".contains(c);
-    if (1..=512).contains(&name.len()) && name.chars().all(allowed) {
-        return Ok(());
+/// How many days the log group `name` keeps its events, `Some(None)` for ever; `None` where there is no such group.
+pub(super) async fn retention(context: &Context, name: &str) -> Result<Option<Option<u32>>> {
+    let call = context.logs().describe_log_groups().log_group_name_prefix(name);
+    let mut pages = call.into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => {
+                let error = error::aws::failed(format!("could not read log group {name}"), error);
+                return match error.is("ResourceNotFoundException") {
+                    true => Ok(None),
+                    false => Err(error),
+                };
+            }
+        };
+        let groups = page.log_groups();
+        if let Some(group) = groups.iter().find(|group| group.log_group_name() == Some(name)) {
+            let days = group.retention_in_days.and_then(|days| u32::try_from(days).ok());
+            return Ok(Some(days));
+        }
     }
-    Err(Error::usage(format!("{name:?} is not the name of a log group"))
-        .hint("use 1 to 512 letters, digits or any of . _ - / #"))
+    Ok(None)
+}
+
+fn days(days: Option<u32>) -> String {
+    match days {
+        None => "for ever".to_owned(),
+        Some(1) => "1 day".to_owned(),
+        Some(days) => format!("{days} days"),
+    }
 }
 
 fn check_retention(days: u32) -> Result<()> {

@@ -1,6 +1,6 @@
-//! `queue`: a standard SQS queue that the topics named may send to.
+//! `queue`: a standard SQS queue that the declared topics may send to.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,32 +8,19 @@ use aws_sdk_sqs::types::QueueAttributeName as Name;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::common::{self, Patience, costly, found, refused};
-use crate::context::Context;
+use super::common::{self, Wait, lossy_update};
+use super::kind::{Existing, Kind, Managed, TagMap};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::resource::{
-    Change, Check, CheckState, Observed, Outputs, Place, Resource, Spec, Surroundings,
-};
+use crate::pipeline::resource::{Change, Check, CheckState, Outputs};
 use crate::stream::change::same_key;
-use ground::error::{self, Error, Result};
-
-/// What a manifest can say about a queue.
-pub(super) const PROPERTIES: &[&str] = &[
-    "name",
-    "retention_seconds",
-    "visibility_seconds",
-    "encryption",
-    "kms_key",
-    "topics",
-];
+use ground::error::{Error, Result};
 
 /// The statement of the queue's policy that is streamctl's.
 const SID: &str = "StreamctlTopics";
 /// The key that AWS manages for SQS in an account.
 const AWS_MANAGED_KEY: &str = "alias/aws/sqs";
-const NOT_FOUND: &[&str] = &["AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"];
-/// A queue's name is taken for 60 seconds after its deletion, which itself takes up to 60 seconds.
+/// SQS keeps the name of a queue for 60 seconds after its deletion, which itself takes up to 60 seconds.
 /// Source: DeleteQueue, SQS API reference.
 const DELETED_RECENTLY: &[&str] = &[
     "AWS.SimpleQueueService.QueueDeletedRecently",
@@ -43,7 +30,7 @@ const DELETION: Duration = Duration::from_secs(90);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Declared {
+pub(super) struct Declared {
     name: String,
     retention_seconds: Option<u32>,
     visibility_seconds: Option<u32>,
@@ -72,42 +59,21 @@ impl std::fmt::Display for Sse {
     }
 }
 
-/// What is there, as far as the differences matter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Facts {
+pub(super) struct Facts {
     url: String,
     arn: String,
     retention_seconds: u32,
     visibility_seconds: u32,
     encryption: Sse,
     policy: Value,
-    /// About how many there are, hidden and delayed ones too.
+    /// Approximate number of messages, with those in flight and delayed ones.
     messages: u64,
 }
 
-pub(super) struct Queue<'a> {
-    context: &'a Context,
-    spec: Spec,
-    declared: Declared,
-    arn: String,
-}
+type Queue<'a> = Managed<'a, Declared>;
 
-impl<'a> Queue<'a> {
-    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
-        let declared: Declared = spec.read()?;
-        declared.check()?;
-        Ok(Self {
-            context,
-            arn: common::arn(place, "sqs", &declared.name),
-            declared,
-            spec,
-        })
-    }
-
-    fn what(&self, action: &str) -> String {
-        format!("could not {action} queue {}", self.declared.name)
-    }
-
+impl Queue<'_> {
     fn sse(&self) -> Option<Sse> {
         match (&self.declared.kms_key, self.declared.encryption) {
             (_, Some(false)) => Some(Sse::Off),
@@ -117,7 +83,7 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// Lets the topics send, and nobody in their place.
+    /// Allows these topics to send; the condition prevents a confused deputy.
     fn statement(&self) -> Option<Value> {
         (!self.declared.topics.is_empty()).then(|| {
             json!({
@@ -125,7 +91,7 @@ impl<'a> Queue<'a> {
                 "Effect": "Allow",
                 "Principal": {"Service": "sns.amazonaws.com"},
                 "Action": "sqs:SendMessage",
-                "Resource": self.arn,
+                "Resource": self.arn(),
                 "Condition": {"ArnEquals": {"aws:SourceArn": self.declared.topics}},
             })
         })
@@ -140,104 +106,46 @@ impl<'a> Queue<'a> {
 
     async fn url(&self) -> Result<Option<String>> {
         let call = self.context.sqs().get_queue_url();
-        let answer = call.queue_name(&self.declared.name).send().await;
-        let answer =
-            found(answer, NOT_FOUND).map_err(|error| error::aws::failed(self.what("find"), error))?;
+        let answer = self.response_if_exists("find", call.queue_name(&self.declared.name).send().await)?;
         Ok(answer.and_then(|answer| answer.queue_url))
     }
 
     async fn attributes(&self, url: &str) -> Result<Option<HashMap<Name, String>>> {
-        let call = self.context.sqs().get_queue_attributes();
-        let answer = call.queue_url(url).attribute_names(Name::All).send().await;
-        let answer =
-            found(answer, NOT_FOUND).map_err(|error| error::aws::failed(self.what("read"), error))?;
+        let call = self.context.sqs().get_queue_attributes().queue_url(url);
+        let answer = self.response_if_exists("read", call.attribute_names(Name::All).send().await)?;
         Ok(answer.map(|answer| answer.attributes.unwrap_or_default()))
     }
 
-    async fn tags(&self, url: &str) -> Result<Option<BTreeMap<String, String>>> {
+    async fn tags(&self, url: &str) -> Result<Option<TagMap>> {
         let call = self.context.sqs().list_queue_tags().queue_url(url);
-        let answer = found(call.send().await, NOT_FOUND)
-            .map_err(|error| error::aws::failed(self.what("list the tags of"), error))?;
+        let answer = self.response_if_exists("list the tags of", call.send().await)?;
         Ok(answer.map(|answer| answer.tags.unwrap_or_default().into_iter().collect()))
     }
 
-    async fn create(&self, step: &Step<'_>) -> Result<()> {
-        step.doing("creating");
-        let mut attributes = HashMap::new();
-        let mut set = |name: Name, value: Option<String>| {
-            attributes.extend(value.map(|value| (name, value)));
-        };
+    /// The attributes of a new queue.
+    fn new_attributes(&self) -> HashMap<Name, String> {
         let seconds = |seconds: Option<u32>| seconds.map(|seconds| seconds.to_string());
-        set(
-            Name::MessageRetentionPeriod,
-            seconds(self.declared.retention_seconds),
-        );
-        set(Name::VisibilityTimeout, seconds(self.declared.visibility_seconds));
-        set(
-            Name::Policy,
-            Some(self.policy_text(&Value::Null)).filter(|text| !text.is_empty()),
-        );
-        for (name, value) in self.sse().iter().flat_map(sse_attributes) {
-            set(name, Some(value).filter(|value| !value.is_empty()));
-        }
-        let mut patience = Patience::new(DELETION);
-        let url = loop {
-            let call = self.context.sqs().create_queue();
-            let call = call
-                .queue_name(&self.declared.name)
-                .set_attributes(Some(attributes.clone()))
-                .set_tags(Some(self.spec.tags.all().into_iter().collect()));
-            let error = match call.send().await {
-                Ok(answer) => break answer.queue_url,
-                Err(error) => error,
-            };
-            let again = refused(&error, DELETED_RECENTLY)
-                && patience
-                    .pause(step, "SQS keeps the name of a deleted queue for 60 seconds")
-                    .await?;
-            if !again {
-                return Err(error::aws::failed(self.what("create"), error));
-            }
-        };
-        step.touched();
-        let Some(url) = url else { return Ok(()) };
-        // Some AWS-compatible endpoints pass over the tags of CreateQueue.
-        let there = self.tags(&url).await?.unwrap_or_default();
-        let (set, remove) = self.spec.tags.difference(&there);
-        self.set_tags(&url, &set, remove, step).await
+        let mut attributes = vec![
+            (
+                Name::MessageRetentionPeriod,
+                seconds(self.declared.retention_seconds),
+            ),
+            (Name::VisibilityTimeout, seconds(self.declared.visibility_seconds)),
+            (Name::Policy, Some(self.policy_text(&Value::Null))),
+        ];
+        let sse = self.sse();
+        let sse = sse.iter().flat_map(sse_attributes);
+        attributes.extend(sse.map(|(name, value)| (name, Some(value))));
+        attributes
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?)))
+            .collect()
     }
 
     async fn set(&self, url: &str, attributes: impl IntoIterator<Item = (Name, String)>) -> Result<()> {
         let call = self.context.sqs().set_queue_attributes().queue_url(url);
         let call = call.set_attributes(Some(attributes.into_iter().collect()));
-        call.send()
-            .await
-            .map(drop)
-            .map_err(|error| error::aws::failed(self.what("change"), error))
-    }
-
-    async fn set_tags(
-        &self,
-        url: &str,
-        set: &BTreeMap<String, String>,
-        remove: BTreeSet<String>,
-        step: &Step<'_>,
-    ) -> Result<()> {
-        step.go_on()?;
-        if !set.is_empty() {
-            step.doing("setting tags");
-            let call = self.context.sqs().tag_queue().queue_url(url);
-            let call = call.set_tags(Some(set.clone().into_iter().collect())).send();
-            call.await
-                .map_err(|error| error::aws::failed(self.what("tag"), error))?;
-        }
-        if !remove.is_empty() {
-            let call = self.context.sqs().untag_queue().queue_url(url);
-            let call = call.set_tag_keys(Some(remove.into_iter().collect())).send();
-            call.await
-                .map_err(|error| error::aws::failed(self.what("untag"), error))?;
-        }
-        Ok(())
+        self.response("change", call.send().await).map(drop)
     }
 
     fn policy_change(&self, facts: &Facts) -> Option<Change> {
@@ -263,7 +171,7 @@ impl<'a> Queue<'a> {
         let (wanted, there) = (self.declared.retention_seconds?, facts.retention_seconds);
         let loses = (wanted < there && facts.messages > 0)
             .then(|| format!("messages older than {} are deleted", time(wanted)));
-        (wanted != there).then(|| costly("retention", time(there), time(wanted), loses))
+        (wanted != there).then(|| lossy_update("retention", time(there), time(wanted), loses))
     }
 
     fn encryption_change(&self, facts: &Facts) -> Option<Change> {
@@ -278,7 +186,7 @@ impl<'a> Queue<'a> {
 
 impl Declared {
     fn check(&self) -> Result<()> {
-        // Source: CreateQueue, SQS API reference. A FIFO queue takes neither topics nor failures of a mapping.
+        // Source: CreateQueue, SQS API reference. Neither topics nor mappings can send to a FIFO queue.
         common::check_name("queue", &self.name, (1, 80), "_-")?;
         let range = |name: &str, value: Option<u32>, least: u32, most: u32| match value {
             Some(value) if !(least..=most).contains(&value) => Err(Error::usage(format!(
@@ -306,9 +214,22 @@ impl Declared {
 }
 
 #[async_trait]
-impl Resource for Queue<'_> {
+impl Kind for Queue<'_> {
+    const NOUN: &'static str = "queue";
+    const NOT_FOUND: &'static [&'static str] =
+        &["AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"];
+    type Facts = Facts;
+
+    fn check(&mut self) -> Result<()> {
+        self.declared.check()
+    }
+
     fn name(&self) -> String {
         self.declared.name.clone()
+    }
+
+    fn arn(&self) -> String {
+        self.arn_of("sqs", &self.declared.name)
     }
 
     fn summary(&self) -> String {
@@ -327,21 +248,20 @@ impl Resource for Queue<'_> {
         words.join(", ")
     }
 
-    async fn observe(&self) -> Result<Observed> {
+    async fn observe(&self) -> Result<Option<(TagMap, Facts)>> {
         let Some(url) = self.url().await? else {
-            return Ok(Observed::Absent);
+            return Ok(None);
         };
-        // Deleted in between.
-        let looked = tokio::try_join!(self.attributes(&url), self.tags(&url))?;
-        let (Some(attributes), Some(tags)) = looked else {
-            return Ok(Observed::Absent);
+        // The queue may be deleted between these calls.
+        let (Some(attributes), Some(tags)) = tokio::try_join!(self.attributes(&url), self.tags(&url))? else {
+            return Ok(None);
         };
         let text = |name: Name| attributes.get(&name).filter(|text| !text.is_empty());
         let count = |name: Name| text(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
         let seconds = |name: Name| u32::try_from(count(name)).unwrap_or(u32::MAX);
         let managed = text(Name::SqsManagedSseEnabled).is_some_and(|on| on.eq_ignore_ascii_case("true"));
         let facts = Facts {
-            arn: text(Name::QueueArn).unwrap_or(&self.arn).clone(),
+            arn: text(Name::QueueArn).cloned().unwrap_or_else(|| self.arn()),
             retention_seconds: seconds(Name::MessageRetentionPeriod),
             visibility_seconds: seconds(Name::VisibilityTimeout),
             encryption: match text(Name::KmsMasterKeyId) {
@@ -355,18 +275,15 @@ impl Resource for Queue<'_> {
                 + count(Name::ApproximateNumberOfMessagesDelayed),
             url,
         };
-        common::observed(tags, &facts)
+        Ok(Some((tags, facts)))
     }
 
-    fn diff(&self, observed: &Observed, _around: &Surroundings) -> Result<Vec<Change>> {
-        let Some(present) = observed.present() else {
-            return Ok(vec![Change::Create]);
-        };
-        let facts: Facts = present.read()?;
-        let enforced = |key: &str| self.spec.properties.enforced(key, present);
+    fn changes(&self, existing: &Existing<'_, Facts>) -> Result<Vec<Change>> {
+        let facts = &existing.facts;
+        let enforced = |key: &str| self.enforced(key, existing);
         let mut changes = Vec::new();
         if enforced("retention_seconds") {
-            changes.extend(self.retention_change(&facts));
+            changes.extend(self.retention_change(facts));
         }
         let visibility = self.declared.visibility_seconds;
         if let Some(wanted) = visibility.filter(|_| enforced("visibility_seconds"))
@@ -376,23 +293,37 @@ impl Resource for Queue<'_> {
             changes.push(Change::update("visibility timeout", there, time(wanted)));
         }
         if enforced("encryption") || enforced("kms_key") {
-            changes.extend(self.encryption_change(&facts));
+            changes.extend(self.encryption_change(facts));
         }
         if enforced("topics") {
-            changes.extend(self.policy_change(&facts));
+            changes.extend(self.policy_change(facts));
         }
-        changes.extend(self.spec.tags.change(&present.tags));
         Ok(changes)
     }
 
-    async fn apply(&self, change: &Change, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        let Some(field) = common::field(change)? else {
-            return self.create(step).await;
-        };
-        let present = common::there(observed, "queue")?;
-        let facts: Facts = present.read()?;
-        let url = &facts.url;
+    async fn create(&self, step: &Step<'_>) -> Result<()> {
+        step.doing("creating");
+        let attributes = self.new_attributes();
+        let waiting = "SQS keeps the name of a deleted queue for 60 seconds";
+        let created = common::retry(DELETED_RECENTLY, DELETION, step, waiting, || {
+            let call = self.context.sqs().create_queue();
+            call.queue_name(&self.declared.name)
+                .set_attributes(Some(attributes.clone()))
+                .set_tags(Some(self.spec.tags.all().into_iter().collect()))
+                .send()
+        });
+        let answer = self.response("create", created.await?)?;
         step.touched();
+        let Some(url) = answer.queue_url else {
+            return Ok(());
+        };
+        // Some AWS-compatible endpoints ignore the tags of CreateQueue.
+        let there = self.tags(&url).await?.unwrap_or_default();
+        self.set_tags(&url, &there, step).await
+    }
+
+    async fn update(&self, field: &str, existing: &Existing<'_, Facts>, _step: &Step<'_>) -> Result<()> {
+        let url = &existing.facts.url;
         let seconds = |seconds: Option<u32>| seconds.unwrap_or_default().to_string();
         match field {
             "retention" => {
@@ -408,52 +339,52 @@ impl Resource for Queue<'_> {
                 self.set(url, attributes).await
             }
             "policy" => {
-                // As it is now: other hands may have written to it since.
+                // Read again: others may have changed the policy since.
                 let there = self.attributes(url).await?.unwrap_or_default();
                 let policy = common::policy(there.get(&Name::Policy).map(String::as_str));
                 self.set(url, [(Name::Policy, self.policy_text(&policy))]).await
             }
-            "tags" => {
-                let (set, remove) = self.spec.tags.difference(&present.tags);
-                self.set_tags(url, &set, remove, step).await
-            }
-            other => Err(Error::failed(format!("a queue has no {other} to change"))),
+            other => Err(self.unknown_field(other)),
         }
     }
 
-    async fn delete(&self, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        let Some(facts) = common::facts::<Facts>(observed) else {
-            return Ok(());
-        };
+    fn tag_target(&self, facts: &Facts) -> String {
+        facts.url.clone()
+    }
+
+    async fn tag(&self, target: &str, tags: TagMap) -> Result<()> {
+        let call = self.context.sqs().tag_queue().queue_url(target);
+        let call = call.set_tags(Some(tags.into_iter().collect()));
+        self.response("tag", call.send().await).map(drop)
+    }
+
+    async fn untag(&self, target: &str, keys: Vec<String>) -> Result<()> {
+        let call = self.context.sqs().untag_queue().queue_url(target);
+        self.response("untag", call.set_tag_keys(Some(keys)).send().await)
+            .map(drop)
+    }
+
+    async fn delete(&self, existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
         step.doing("deleting");
-        let call = self.context.sqs().delete_queue().queue_url(&facts.url);
-        found(call.send().await, NOT_FOUND)
-            .map_err(|error| error::aws::failed(self.what("delete"), error))?;
-        let mut patience = Patience::new(DELETION);
-        while self.url().await?.is_some() {
-            if !patience
+        let call = self.context.sqs().delete_queue().queue_url(&existing.facts.url);
+        self.response_if_exists("delete", call.send().await)?;
+        let mut wait = Wait::new(DELETION);
+        while self.url().await?.is_some()
+            && wait
                 .pause(step, "SQS takes up to 60 seconds to delete a queue")
                 .await?
-            {
-                break;
-            }
-        }
+        {}
         Ok(())
     }
 
-    async fn dependents(&self, observed: &Observed) -> Result<Vec<String>> {
-        let messages = common::facts::<Facts>(observed).map_or(0, |facts| facts.messages);
-        let name = &self.declared.name;
-        Ok((messages > 0)
-            .then(|| format!("queue {name} holds {}, deleted with it", about(messages)))
-            .into_iter()
-            .collect())
+    async fn dependents(&self, facts: &Facts) -> Result<Vec<String>> {
+        let (name, messages) = (&self.declared.name, facts.messages);
+        let lost = (messages > 0).then(|| format!("queue {name} holds {}, deleted with it", about(messages)));
+        Ok(lost.into_iter().collect())
     }
 
-    async fn verify(&self, observed: &Observed, _probe: bool) -> Vec<Check> {
-        let Some(facts) = common::facts::<Facts>(observed) else {
-            return Vec::new();
-        };
+    async fn verify(&self, existing: &Existing<'_, Facts>, _probe: bool) -> Vec<Check> {
+        let facts = &existing.facts;
         let state = match facts.encryption {
             Sse::Off => CheckState::Caution,
             _ => CheckState::Good,
@@ -467,13 +398,12 @@ impl Resource for Queue<'_> {
         vec![Check::new(state, "described", detail)]
     }
 
-    /// The URL is only known once the queue is there: each endpoint has its own form of it.
-    fn outputs(&self, observed: &Observed) -> Outputs {
-        let name = self.declared.name.clone();
-        match common::facts::<Facts>(observed) {
-            Some(facts) => common::outputs([("name", name), ("arn", facts.arn), ("url", facts.url)]),
-            None => common::outputs([("name", name), ("arn", self.arn.clone())]),
-        }
+    /// The URL is only known once the queue exists: each endpoint has its own form of it.
+    fn outputs(&self, facts: Option<Facts>) -> Outputs {
+        let url = facts.as_ref().map(|facts| ("url".to_owned(), facts.url.clone()));
+        let mut outputs = self.name_and_arn(facts.map(|facts| facts.arn));
+        outputs.extend(url);
+        outputs
     }
 
     /// Source: "Actions, resources, and condition keys for Amazon SQS", service authorization reference.
@@ -489,12 +419,12 @@ impl Resource for Queue<'_> {
                 "sqs:TagQueue",
                 "sqs:UntagQueue",
             ],
-            [self.arn.clone()],
+            [self.arn()],
         )]
     }
 }
 
-/// The attributes that make the encryption what it is to be. The other way of encrypting is turned off.
+/// The attributes for `sse`. They turn the other kinds of encryption off.
 fn sse_attributes(sse: &Sse) -> Vec<(Name, String)> {
     let (key, managed) = match sse {
         Sse::Off => ("", "false"),
@@ -507,7 +437,7 @@ fn sse_attributes(sse: &Sse) -> Vec<(Name, String)> {
     ]
 }
 
-/// Seconds as people say them.
+/// As in "4 days".
 fn time(seconds: u32) -> String {
     match seconds {
         86_400 => "1 day".to_owned(),

@@ -1,36 +1,29 @@
-//! `role`: an IAM role that a service may take on, under the pipeline's own path, with one inline policy.
+//! `role`: an IAM role that a service may assume, under the pipeline's own path, with one inline policy.
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use aws_sdk_iam::types::Role as SdkRole;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_sdk_iam::types::{AttachedPolicy, Role as SdkRole, Tag};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::common::{self, iam_tags, observed, while_iam_lags};
-use crate::context::Context;
+use super::common::{self, sdk_tags};
+use super::iam_entity::{EXISTS, NOT_FOUND, until_consistent};
+use super::kind::{Existing, Kind, Managed, TagMap};
 use crate::iam::{self, Statement};
 use crate::pipeline::event::Step;
-use crate::pipeline::resource::{
-    Change, Check, CheckState, Observed, Outputs, Place, Present, Resource, Spec, Surroundings, shortened,
-};
-use crate::pipeline::tags::{MANAGED_BY, PIPELINE};
-use ground::error::{self, Error, Result};
-
-/// What a manifest can say about a role.
-pub(super) const PROPERTIES: &[&str] = &["name", "service", "description", "tracing", "statements"];
+use crate::pipeline::resource::{Change, Check, CheckState, Outputs, Spec, shortened};
+use ground::error::Result;
 
 /// Characters of a role's name. Source: CreateRole, `RoleName`, IAM API reference.
 const LONGEST_NAME: usize = 64;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Declared {
+pub(super) struct Declared {
     name: String,
     #[serde(default = "lambda")]
     service: String,
-    #[serde(default)]
     description: Option<String>,
     /// Whether it may send X-Ray traces.
     #[serde(default)]
@@ -44,10 +37,9 @@ struct Declared {
 struct DeclaredStatement {
     sid: String,
     actions: Vec<String>,
-    /// None left, since what they refer to is not there: then the statement is left out.
+    /// Empty where the resources that they refer to are left out: then the statement is left out too.
     resources: Vec<String>,
     /// Operator, key, value.
-    #[serde(default)]
     condition: Option<BTreeMap<String, BTreeMap<String, Value>>>,
 }
 
@@ -56,13 +48,11 @@ fn lambda() -> String {
 }
 
 impl Declared {
-    fn read(spec: &Spec) -> Result<Self> {
-        let mut declared: Self = spec.read()?;
-        declared.name = shortened(&declared.name, LONGEST_NAME);
-        Ok(declared)
+    fn shorten_name(&mut self) {
+        self.name = shortened(&self.name, LONGEST_NAME);
     }
 
-    /// Who may take the role on.
+    /// Who may assume the role.
     fn trust(&self) -> Value {
         json!({"Version": "2012-10-17", "Statement": [{
             "Effect": "Allow",
@@ -96,12 +86,12 @@ impl Declared {
     }
 }
 
-/// The statement that lets a function send traces.
+/// The statement that allows a function to send traces.
 const TRACING: &str = "Tracing";
 
 fn policy(mut statements: Vec<Value>, tracing: bool) -> Option<Value> {
     if tracing {
-        // X-Ray knows no resources for these. Source: "Actions, resources, and condition keys for AWS X-Ray".
+        // These actions have no resources. Source: "Actions, resources, and condition keys for AWS X-Ray".
         statements.push(json!({
             "Sid": TRACING,
             "Effect": "Allow",
@@ -112,17 +102,16 @@ fn policy(mut statements: Vec<Value>, tracing: bool) -> Option<Value> {
     (!statements.is_empty()).then(|| json!({"Version": "2012-10-17", "Statement": statements}))
 }
 
-/// The policy document that a role of `spec` gets; `None` where it gets none. Makes no call.
+/// The policy document of the role that `spec` declares; `None` where it has none. Makes no call.
 ///
 /// # Errors
-/// Exit 2 when `spec` is not that of a role.
+/// Exit 2 when `spec` does not declare a role.
 pub fn policy_of(spec: &Spec) -> Result<Option<Value>> {
-    Declared::read(spec).map(|declared| declared.policy())
+    spec.read().map(|declared: Declared| declared.policy())
 }
 
-/// What is there, as far as the differences matter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Facts {
+pub(super) struct Facts {
     arn: String,
     description: String,
     trust: Value,
@@ -130,151 +119,74 @@ struct Facts {
     policy: Option<Value>,
 }
 
-pub(super) struct Role<'a> {
-    context: &'a Context,
-    spec: Spec,
-    declared: Declared,
-    path: String,
-    arn: String,
-    arn_by_hand: String,
-}
+type Role<'a> = Managed<'a, Declared>;
 
-impl<'a> Role<'a> {
-    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
-        let declared = Declared::read(&spec)?;
-        check_name(&declared.name)?;
-        let path = spec.identity.iam_path();
-        let arn = |path: &str| {
-            let Place {
-                account, partition, ..
-            } = place;
-            format!("arn:{partition}:iam::{account}:role{path}{}", declared.name)
-        };
-        Ok(Self {
-            context,
-            arn: arn(&path),
-            arn_by_hand: arn("/"),
-            path,
-            declared,
-            spec,
-        })
-    }
-
-    fn name(&self) -> &str {
+impl Role<'_> {
+    fn role_name(&self) -> &str {
         &self.declared.name
     }
 
-    fn what(&self, action: &str) -> String {
-        format!("could not {action} role {}", self.name())
-    }
-
     async fn get(&self) -> Result<Option<SdkRole>> {
-        match self.context.iam().get_role().role_name(self.name()).send().await {
-            Ok(answer) => Ok(answer.role),
-            Err(error) if error.code() == Some("NoSuchEntity") => Ok(None),
-            Err(error) => Err(error::aws::failed(self.what("read"), error)),
-        }
+        let call = self.context.iam().get_role().role_name(self.role_name());
+        let answer = self.response_if_exists("read", call.send().await)?;
+        Ok(answer.and_then(|answer| answer.role))
     }
 
     async fn inline_policy(&self) -> Result<Option<Value>> {
         let call = self.context.iam().get_role_policy();
-        let call = call.role_name(self.name()).policy_name(self.name());
-        match call.send().await {
-            Ok(answer) => Ok(Some(iam::decoded(Some(&answer.policy_document)))),
-            Err(error) if error.code() == Some("NoSuchEntity") => Ok(None),
-            Err(error) => Err(error::aws::failed(self.what("read the policy of"), error)),
-        }
+        let call = call.role_name(self.role_name()).policy_name(self.role_name());
+        let answer = self.response_if_exists("read the policy of", call.send().await)?;
+        Ok(answer.map(|answer| iam::decoded(Some(&answer.policy_document))))
     }
 
-    /// The role's tags, where GetRole does not tell them already.
-    async fn tags(&self, role: &SdkRole) -> Result<BTreeMap<String, String>> {
+    /// The role's tags; some endpoints leave them out of GetRole's response.
+    async fn tags(&self, role: &SdkRole) -> Result<TagMap> {
         let mut tags = role.tags().to_vec();
-        let mut marker = None;
-        while tags.is_empty() || marker.is_some() {
-            let call = self.context.iam().list_role_tags().role_name(self.name());
-            let page = call
-                .set_marker(marker)
-                .send()
-                .await
-                .map_err(|error| error::aws::failed(self.what("list the tags of"), error))?;
-            tags.extend(page.tags);
-            marker = page.marker.filter(|_| page.is_truncated);
-            if marker.is_none() {
-                break;
-            }
+        if tags.is_empty() {
+            let call = self.context.iam().list_role_tags().role_name(self.role_name());
+            let listing = call.into_paginator().items().send().collect().await;
+            tags = self.listing("list the tags of", listing)?;
         }
         Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
     }
 
-    async fn create(&self, step: &Step<'_>) -> Result<()> {
-        step.doing("creating");
-        let call = self.context.iam().create_role().role_name(self.name());
-        let call = call
-            .path(&self.path)
-            .set_description(self.declared.description.clone())
-            .assume_role_policy_document(self.declared.trust().to_string())
-            .set_tags(Some(iam_tags(&self.spec.tags.all())?));
-        let answer = match call.send().await {
-            Ok(answer) => answer,
-            Err(error) if error.code() == Some("EntityAlreadyExists") => return self.complete(step).await,
-            Err(error) => return Err(error::aws::failed(self.what("create"), error)),
-        };
-        step.touched();
-        step.go_on()?;
-        self.set_policy(self.declared.policy(), step).await?;
-        // Some AWS-compatible endpoints pass over the tags of CreateRole; setting them again does no harm.
-        if answer.role.as_ref().is_some_and(|role| !role.tags().is_empty()) {
-            return Ok(());
-        }
-        self.set_tags(&BTreeMap::new(), step).await
-    }
-
-    /// Finishes a role that is there although it was not seen: IAM shows changes late, and an answer can be lost.
+    /// Finishes a role that was not seen although it exists: IAM shows changes late, and a response can be lost.
     async fn complete(&self, step: &Step<'_>) -> Result<()> {
         let role = self.get().await?;
-        let Some(role) = role.filter(|role| role.path == self.path) else {
-            return Err(Error::failed(format!(
-                "there is another role named {} in this account",
-                self.name()
-            ))
-            .hint("delete or rename it, then run the same command again"));
+        let Some(role) = role.filter(|role| role.path == self.spec.identity.iam_path()) else {
+            return Err(self.name_taken());
         };
         step.touched();
         self.set_trust(step).await?;
         self.set_policy(self.declared.policy(), step).await?;
         let there = self.tags(&role).await?;
-        self.set_tags(&there, step).await
+        self.set_tags(self.role_name(), &there, step).await
     }
 
     async fn set_trust(&self, step: &Step<'_>) -> Result<()> {
-        step.doing("saying who may take it on");
+        step.doing("setting its trust policy");
         let call = self.context.iam().update_assume_role_policy();
         let call = call
-            .role_name(self.name())
+            .role_name(self.role_name())
             .policy_document(self.declared.trust().to_string());
-        let done = call.send().await;
-        done.map(drop)
-            .map_err(|error| error::aws::failed(self.what("change who may take on"), error))
+        self.response("change the trust policy of", call.send().await)
+            .map(drop)
     }
 
-    /// What the role is to be allowed where it has a policy: statements and tracing that depend on a mere default stay as
-    /// they are. A role without a policy was not finished, and gets the declared one.
-    fn policy_over(&self, facts: &Facts, present: &Present) -> Option<Value> {
-        let Some(there) = facts
-            .policy
-            .as_ref()
-            .and_then(|policy| policy["Statement"].as_array())
-        else {
+    /// The permissions of a role that exists: statements and tracing that are only a default stay as they are. A role
+    /// without a policy was not finished, and gets the declared one.
+    fn effective_policy(&self, existing: &Existing<'_, Facts>) -> Option<Value> {
+        let policy_there = existing.facts.policy.as_ref();
+        let Some(there) = policy_there.and_then(|policy| policy["Statement"].as_array()) else {
             return self.declared.policy();
         };
         let (traces, others): (Vec<&Value>, Vec<&Value>) =
             there.iter().partition(|statement| statement["Sid"] == TRACING);
-        let enforced = |key: &str| self.spec.properties.enforced(key, present);
-        let statements = match enforced("statements") {
+        let statements = match self.enforced("statements", existing) {
             true => self.declared.allowed(),
             false => others.into_iter().cloned().collect(),
         };
-        let tracing = match enforced("tracing") {
+        let tracing = match self.enforced("tracing", existing) {
             true => self.declared.tracing,
             false => !traces.is_empty(),
         };
@@ -283,102 +195,67 @@ impl<'a> Role<'a> {
 
     async fn set_policy(&self, policy: Option<Value>, step: &Step<'_>) -> Result<()> {
         let Some(policy) = policy else {
-            return self.delete_inline(self.name()).await;
+            return self.delete_inline(self.role_name()).await;
         };
         step.doing("setting its permissions");
-        let set = while_iam_lags("NoSuchEntity", || {
+        let set = until_consistent("NoSuchEntity", || {
             let call = self.context.iam().put_role_policy();
-            let call = call.role_name(self.name()).policy_name(self.name());
+            let call = call.role_name(self.role_name()).policy_name(self.role_name());
             call.policy_document(policy.to_string()).send()
         });
-        set.await
-            .map(drop)
-            .map_err(|error| error::aws::failed(self.what("set the permissions of"), error))
+        self.response("set the permissions of", set.await).map(drop)
     }
 
     async fn delete_inline(&self, policy: &str) -> Result<()> {
         let call = self.context.iam().delete_role_policy();
-        match call.role_name(self.name()).policy_name(policy).send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error.code() == Some("NoSuchEntity") => Ok(()),
-            Err(error) => Err(error::aws::failed(
-                self.what(&format!("delete the policy {policy} of")),
-                error,
-            )),
-        }
+        let call = call.role_name(self.role_name()).policy_name(policy);
+        self.response_if_exists(&format!("delete the policy {policy} of"), call.send().await)
+            .map(drop)
     }
 
-    async fn set_tags(&self, there: &BTreeMap<String, String>, step: &Step<'_>) -> Result<()> {
-        let (set, remove) = self.spec.tags.difference(there);
-        if !set.is_empty() {
-            step.doing("setting tags");
-            let call = self.context.iam().tag_role().role_name(self.name());
-            let call = call.set_tags(Some(iam_tags(&set)?)).send();
-            call.await
-                .map_err(|error| error::aws::failed(self.what("tag"), error))?;
-        }
-        if !remove.is_empty() {
+    /// Detaches and deletes all policies of the role, whoever attached them: IAM deletes no role that has any.
+    async fn remove_policies(&self, step: &Step<'_>) -> Result<()> {
+        const LIST: &str = "list the policies of";
+        let iam = self.context.iam();
+        let attached = iam.list_attached_role_policies().role_name(self.role_name());
+        let attached = attached.into_paginator().items().send().collect().await;
+        for policy in self.listing::<AttachedPolicy, _>(LIST, attached)? {
             step.go_on()?;
-            let call = self.context.iam().untag_role().role_name(self.name());
-            let call = call.set_tag_keys(Some(remove.into_iter().collect())).send();
-            call.await
-                .map_err(|error| error::aws::failed(self.what("untag"), error))?;
+            let arn = policy.policy_arn.unwrap_or_default();
+            let call = iam.detach_role_policy().role_name(self.role_name());
+            self.response_if_exists(
+                &format!("detach policy {arn} from"),
+                call.policy_arn(&arn).send().await,
+            )?;
+        }
+        let inline = iam.list_role_policies().role_name(self.role_name());
+        let inline = inline.into_paginator().items().send().collect().await;
+        for policy in self.listing::<String, _>(LIST, inline)? {
+            step.go_on()?;
+            self.delete_inline(&policy).await?;
         }
         Ok(())
-    }
-
-    /// Takes away what IAM wants gone before a role goes: attached and inline policies, whoever put them there.
-    async fn strip(&self, step: &Step<'_>) -> Result<()> {
-        let mut marker = None;
-        loop {
-            let call = self.context.iam().list_attached_role_policies();
-            let call = call.role_name(self.name()).set_marker(marker);
-            let page = match call.send().await {
-                Ok(page) => page,
-                Err(error) if error.code() == Some("NoSuchEntity") => return Ok(()),
-                Err(error) => return Err(error::aws::failed(self.what("list the policies of"), error)),
-            };
-            for policy in page.attached_policies() {
-                step.go_on()?;
-                let arn = policy.policy_arn().unwrap_or_default();
-                let call = self.context.iam().detach_role_policy().role_name(self.name());
-                match call.policy_arn(arn).send().await {
-                    Ok(_) => {}
-                    Err(error) if error.code() == Some("NoSuchEntity") => {}
-                    Err(error) => {
-                        let what = self.what(&format!("detach policy {arn} from"));
-                        return Err(error::aws::failed(what, error));
-                    }
-                }
-            }
-            marker = page.marker.filter(|_| page.is_truncated);
-            if marker.is_none() {
-                break;
-            }
-        }
-        loop {
-            let call = self.context.iam().list_role_policies().role_name(self.name());
-            let page = call
-                .set_marker(marker)
-                .send()
-                .await
-                .map_err(|error| error::aws::failed(self.what("list the policies of"), error))?;
-            for policy in &page.policy_names {
-                step.go_on()?;
-                self.delete_inline(policy).await?;
-            }
-            marker = page.marker.filter(|_| page.is_truncated);
-            if marker.is_none() {
-                return Ok(());
-            }
-        }
     }
 }
 
 #[async_trait]
-impl Resource for Role<'_> {
+impl Kind for Role<'_> {
+    const NOUN: &'static str = "role";
+    const NOT_FOUND: &'static [&'static str] = NOT_FOUND;
+    type Facts = Facts;
+
+    fn check(&mut self) -> Result<()> {
+        self.declared.shorten_name();
+        // Source: CreateRole, `RoleName`, IAM API reference.
+        common::check_name("role", self.role_name(), (1, LONGEST_NAME), "_+=,.@-")
+    }
+
     fn name(&self) -> String {
         self.declared.name.clone()
+    }
+
+    fn arn(&self) -> String {
+        self.entity_arn(&self.spec.identity.iam_path())
     }
 
     fn summary(&self) -> String {
@@ -391,15 +268,13 @@ impl Resource for Role<'_> {
         }
     }
 
-    async fn observe(&self) -> Result<Observed> {
+    async fn observe(&self) -> Result<Option<(TagMap, Facts)>> {
         let Some(role) = self.get().await? else {
-            return Ok(Observed::Absent);
+            return Ok(None);
         };
         let mut tags = self.tags(&role).await?;
-        if role.path == self.path {
-            // Nobody else's role is under this path: the path says whose it is as well as tags do.
-            let mark = |key: &str| Some((key.to_owned(), self.spec.tags.all().remove(key)?));
-            tags.extend([MANAGED_BY, PIPELINE].into_iter().filter_map(mark));
+        if role.path == self.spec.identity.iam_path() {
+            self.add_owner_tags(&mut tags);
         }
         let facts = Facts {
             trust: iam::decoded(role.assume_role_policy_document.as_deref()),
@@ -407,19 +282,16 @@ impl Resource for Role<'_> {
             description: role.description.unwrap_or_default(),
             arn: role.arn,
         };
-        observed(tags, &facts)
+        Ok(Some((tags, facts)))
     }
 
-    fn diff(&self, observed: &Observed, _around: &Surroundings) -> Result<Vec<Change>> {
-        let Some(present) = observed.present() else {
-            return Ok(vec![Change::Create]);
-        };
-        let facts: Facts = present.read()?;
+    fn changes(&self, existing: &Existing<'_, Facts>) -> Result<Vec<Change>> {
+        let facts = &existing.facts;
         let mut changes = Vec::new();
         if !iam::same(&facts.trust, &self.declared.trust()) {
             changes.push(Change::update("trust", "another", &self.declared.service));
         }
-        match (&facts.policy, self.policy_over(&facts, present)) {
+        match (&facts.policy, self.effective_policy(existing)) {
             (None, Some(_)) => changes.push(Change::Update {
                 field: "permissions".to_owned(),
                 from: None,
@@ -434,89 +306,101 @@ impl Resource for Role<'_> {
         }
         if let Some(wanted) = &self.declared.description
             && *wanted != facts.description
-            && self.spec.properties.enforced("description", present)
+            && self.enforced("description", existing)
         {
             changes.push(Change::update("description", &facts.description, wanted));
         }
-        changes.extend(self.spec.tags.change(&present.tags));
         Ok(changes)
     }
 
-    async fn apply(&self, change: &Change, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        let Some(field) = common::field(change)? else {
-            return self.create(step).await;
+    async fn create(&self, step: &Step<'_>) -> Result<()> {
+        step.doing("creating");
+        let call = self.context.iam().create_role().role_name(self.role_name());
+        let call = call
+            .path(self.spec.identity.iam_path())
+            .set_description(self.declared.description.clone())
+            .assume_role_policy_document(self.declared.trust().to_string())
+            .set_tags(Some(sdk_tags!(Tag, self.spec.tags.all())?));
+        let Some(answer) = self.response_unless("create", EXISTS, call.send().await)? else {
+            return self.complete(step).await;
         };
-        match field {
-            "trust" => self.set_trust(step).await,
-            "permissions" => {
-                let present = observed.present();
-                let present = present.ok_or_else(|| Error::failed(self.what("change")))?;
-                let policy = self.policy_over(&present.read()?, present);
-                self.set_policy(policy, step).await
-            }
-            "description" => {
-                step.doing("setting the description");
-                let call = self.context.iam().update_role().role_name(self.name());
-                let done = call.set_description(self.declared.description.clone()).send();
-                done.await
-                    .map(drop)
-                    .map_err(|error| error::aws::failed(self.what("describe"), error))
-            }
-            "tags" => {
-                let there = &common::there(observed, "role")?.tags;
-                self.set_tags(there, step).await
-            }
-            other => Err(Error::failed(format!("a role has no {other} to change"))),
-        }
-    }
-
-    async fn delete(&self, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        if observed.present().is_none() {
+        step.touched();
+        step.go_on()?;
+        self.set_policy(self.declared.policy(), step).await?;
+        // Some AWS-compatible endpoints ignore the tags of CreateRole; setting them again does no harm.
+        if answer.role.as_ref().is_some_and(|role| !role.tags().is_empty()) {
             return Ok(());
         }
-        step.doing("deleting");
-        self.strip(step).await?;
-        step.go_on()?;
-        let deleted = while_iam_lags("DeleteConflict", || {
-            self.context.iam().delete_role().role_name(self.name()).send()
-        });
-        match deleted.await {
-            Ok(_) => Ok(()),
-            Err(error) if error.code() == Some("NoSuchEntity") => Ok(()),
-            Err(error) => Err(error::aws::failed(self.what("delete"), error)),
+        self.set_tags(self.role_name(), &TagMap::new(), step).await
+    }
+
+    async fn update(&self, field: &str, existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
+        match field {
+            "trust" => self.set_trust(step).await,
+            "permissions" => self.set_policy(self.effective_policy(existing), step).await,
+            "description" => {
+                step.doing("setting the description");
+                let call = self.context.iam().update_role().role_name(self.role_name());
+                let call = call.set_description(self.declared.description.clone());
+                self.response("describe", call.send().await).map(drop)
+            }
+            other => Err(self.unknown_field(other)),
         }
     }
 
-    async fn verify(&self, observed: &Observed, _probe: bool) -> Vec<Check> {
-        let facts = observed
-            .present()
-            .and_then(|present| present.read::<Facts>().ok());
-        let Some(policy) = facts.and_then(|facts| facts.policy) else {
-            return Vec::new();
-        };
-        // Least privilege: a wildcard in an action is never the template's.
-        let statements = policy["Statement"].as_array().cloned().unwrap_or_default();
-        let wide = statements.iter().any(|statement| match &statement["Action"] {
-            Value::Array(actions) => actions
-                .iter()
-                .any(|action| action.as_str().is_some_and(|a| a.contains('*'))),
-            action => action.as_str().is_some_and(|action| action.contains('*')),
-        });
-        let state = if wide {
-            CheckState::Caution
-        } else {
-            CheckState::Good
-        };
-        let detail = match wide {
-            true => "an action has a wildcard".to_owned(),
-            false => format!("{} statements without wildcard actions", statements.len()),
-        };
-        vec![Check::new(state, "permissions", detail)]
+    fn tag_target(&self, _facts: &Facts) -> String {
+        self.declared.name.clone()
     }
 
-    fn outputs(&self, observed: &Observed) -> Outputs {
-        let arn = common::facts(observed).map_or_else(|| self.arn.clone(), |there: Facts| there.arn);
-        common::outputs([("name", self.declared.name.clone()), ("arn", arn)])
+    async fn tag(&self, target: &str, tags: TagMap) -> Result<()> {
+        let call = self.context.iam().tag_role().role_name(target);
+        let call = call.set_tags(Some(sdk_tags!(Tag, tags)?));
+        self.response("tag", call.send().await).map(drop)
+    }
+
+    async fn untag(&self, target: &str, keys: Vec<String>) -> Result<()> {
+        let call = self.context.iam().untag_role().role_name(target);
+        self.response("untag", call.set_tag_keys(Some(keys)).send().await)
+            .map(drop)
+    }
+
+    async fn delete(&self, _existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
+        step.doing("deleting");
+        self.remove_policies(step).await?;
+        step.go_on()?;
+        let deleted = until_consistent("DeleteConflict", || {
+            self.context
+                .iam()
+                .delete_role()
+                .role_name(self.role_name())
+                .send()
+        });
+        self.response_if_exists("delete", deleted.await).map(drop)
+    }
+
+    /// Least privilege: no template uses a wildcard in an action.
+    async fn verify(&self, existing: &Existing<'_, Facts>, _probe: bool) -> Vec<Check> {
+        const CHECK: &str = "permissions";
+        let Some(policy) = &existing.facts.policy else {
+            return Vec::new();
+        };
+        let has_wildcard = |action: &Value| action.as_str().is_some_and(|action| action.contains('*'));
+        let statements = policy["Statement"].as_array().map_or(&[][..], Vec::as_slice);
+        let wide = statements.iter().any(|statement| match &statement["Action"] {
+            Value::Array(actions) => actions.iter().any(has_wildcard),
+            action => has_wildcard(action),
+        });
+        vec![match wide {
+            true => Check::new(CheckState::Caution, CHECK, "an action has a wildcard"),
+            false => {
+                let detail = format!("{} statements without wildcard actions", statements.len());
+                Check::new(CheckState::Good, CHECK, detail)
+            }
+        }]
+    }
+
+    fn outputs(&self, facts: Option<Facts>) -> Outputs {
+        self.name_and_arn(facts.map(|facts| facts.arn))
     }
 
     /// Source: "Actions, resources, and condition keys for AWS Identity and Access Management", service authorization
@@ -540,24 +424,19 @@ impl Resource for Role<'_> {
                     "iam:UpdateAssumeRolePolicy",
                     "iam:UpdateRole",
                 ],
-                [self.arn.clone()],
+                [self.arn()],
             ),
             Statement::new(
                 &["iam:GetRole", "iam:GetRolePolicy", "iam:ListRoleTags"],
-                [self.arn_by_hand.clone()],
+                [self.entity_arn("/")],
             ),
-            Statement::new(&["iam:PassRole"], [self.arn.clone()]).only_if(
+            Statement::new(&["iam:PassRole"], [self.arn()]).only_if(
                 "StringEquals",
                 "iam:PassedToService",
                 &self.declared.service,
             ),
         ]
     }
-}
-
-/// Letters, digits and `_+=,.@-`. Source: CreateRole, `RoleName`, IAM API reference.
-fn check_name(name: &str) -> Result<()> {
-    common::check_name("role", name, (1, 64), "_+=,.@-")
 }
 
 #[cfg(test)]

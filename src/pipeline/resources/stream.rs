@@ -7,34 +7,22 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use super::common::{self, observed};
+use super::common::lossy_update;
 use super::event_source_mapping::readers_of;
-use super::stream_arn;
-use crate::context::Context;
+use super::kind::{Existing, Kind, Managed, TagChanges, TagMap};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::parameter::Origin;
-use crate::pipeline::resource::{Change, Check, Observed, Outputs, Place, Resource, Spec, Surroundings};
+use crate::pipeline::resource::{Change, Check, Outputs};
 use crate::pipeline::tags::UNFINISHED;
 use crate::stream::{self, Capacity, Changer, Mode, NewStream, ShardMetric, Status, StreamState, reshard};
-use ground::error::{self, Error, Result};
+use ground::error::{Error, Result};
 
 mod checks;
 
-/// What a manifest can say about a stream.
-pub(super) const PROPERTIES: &[&str] = &[
-    "name",
-    "mode",
-    "shards",
-    "retention_hours",
-    "encryption",
-    "kms_key",
-    "monitoring",
-];
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Declared {
+pub(super) struct Declared {
     name: String,
     #[serde(default)]
     mode: DeclaredMode,
@@ -48,6 +36,9 @@ struct Declared {
     kms_key: String,
     #[serde(default)]
     monitoring: Vec<String>,
+    /// What `monitoring` means.
+    #[serde(skip)]
+    metrics: BTreeSet<ShardMetric>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -70,9 +61,8 @@ fn aws_managed_key() -> String {
     stream::change::AWS_MANAGED_KEY.to_owned()
 }
 
-/// What is there, as far as the differences matter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Facts {
+pub(super) struct Facts {
     arn: String,
     status: String,
     on_demand: bool,
@@ -97,7 +87,7 @@ impl Facts {
         }
     }
 
-    fn is_going(&self) -> bool {
+    fn is_being_deleted(&self) -> bool {
         self.status == Status::Deleting.to_string()
     }
 
@@ -110,48 +100,32 @@ impl Facts {
     }
 }
 
-pub(super) struct Stream<'a> {
-    context: &'a Context,
-    spec: Spec,
-    arn: String,
-    declared: Declared,
-    mode: Mode,
-    monitoring: BTreeSet<ShardMetric>,
-}
+type Stream<'a> = Managed<'a, Declared>;
 
-impl<'a> Stream<'a> {
-    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
-        let declared: Declared = spec.read()?;
-        stream::check_name(&declared.name)?;
-        Ok(Self {
-            context,
-            arn: stream_arn(place, &declared.name),
-            mode: match declared.mode {
-                DeclaredMode::Provisioned => Mode::Provisioned,
-                DeclaredMode::OnDemand => Mode::OnDemand,
-            },
-            monitoring: metrics(&declared.monitoring)?,
-            declared,
-            spec,
-        })
+impl Stream<'_> {
+    fn mode(&self) -> Mode {
+        match self.declared.mode {
+            DeclaredMode::Provisioned => Mode::Provisioned,
+            DeclaredMode::OnDemand => Mode::OnDemand,
+        }
     }
 
-    /// The KMS key that records are to be encrypted with.
+    /// The KMS key for encryption; `None` for no encryption.
     fn key(&self) -> Option<&str> {
         self.declared.encryption.then_some(self.declared.kms_key.as_str())
     }
 
-    /// Makes a change of the stream, passing on what it tells. A wish to stop is heard while it waits.
+    /// Makes a change of the stream, passing its events to `step`. A stop takes effect while the change waits.
     async fn change<T>(
         &self,
         step: &Step<'_>,
         change: impl AsyncFnOnce(Changer<'_>) -> Result<T>,
     ) -> Result<T> {
-        self.change_telling(step, true, change).await
+        self.change_reporting(step, true, change).await
     }
 
-    /// As [`Stream::change`]; without `steps` it says nothing of what it does, only what it waits for.
-    async fn change_telling<T>(
+    /// As `change`; without `steps` it reports only what it waits for.
+    async fn change_reporting<T>(
         &self,
         step: &Step<'_>,
         steps: bool,
@@ -173,44 +147,6 @@ impl<'a> Stream<'a> {
         step.pausable(&pause, change(changer)).await
     }
 
-    async fn create(&self, step: &Step<'_>) -> Result<()> {
-        let mut tags = self.spec.tags.all();
-        // Taken away at the end: a run that finds it knows that the rest is still to be done.
-        tags.insert(UNFINISHED.to_owned(), "setup".to_owned());
-        let new = NewStream {
-            capacity: match self.mode {
-                Mode::Provisioned => Capacity::Provisioned {
-                    shards: self.declared.shards,
-                },
-                Mode::OnDemand => Capacity::OnDemand,
-            },
-            tags,
-            max_record_size_kib: None,
-        };
-        step.touched();
-        let made = self
-            .change(step, async |changer| changer.create(&new).await)
-            .await?;
-        // Some AWS-compatible endpoints pass over the tags of CreateStream. Set at once: a run that goes on after a failure
-        // would take the stream for somebody else's.
-        let mut untagged = new.tags;
-        untagged.retain(|key, value| made.tags.get(key) != Some(value));
-        if !untagged.is_empty() {
-            self.set_tags(&untagged, BTreeSet::new(), step).await?;
-        }
-        if self.declared.retention_hours != a_day() {
-            self.set_retention(step).await?;
-        }
-        if !self.monitoring.is_empty() {
-            self.set_monitoring(step).await?;
-        }
-        if self.key().is_some() {
-            self.set_encryption(step).await?;
-        }
-        let mark = BTreeSet::from([UNFINISHED.to_owned()]);
-        self.set_tags(&BTreeMap::new(), mark, step).await
-    }
-
     async fn set_retention(&self, step: &Step<'_>) -> Result<()> {
         step.go_on()?;
         let hours = self.declared.retention_hours;
@@ -222,7 +158,7 @@ impl<'a> Stream<'a> {
     async fn set_monitoring(&self, step: &Step<'_>) -> Result<()> {
         step.go_on()?;
         self.change(step, async |changer| {
-            changer.set_monitoring(&self.monitoring).await
+            changer.set_monitoring(&self.declared.metrics).await
         })
         .await
         .map(drop)
@@ -235,23 +171,18 @@ impl<'a> Stream<'a> {
             .map(drop)
     }
 
-    async fn set_tags(
-        &self,
-        set: &BTreeMap<String, String>,
-        mut remove: BTreeSet<String>,
-        step: &Step<'_>,
-    ) -> Result<()> {
+    async fn apply_tags(&self, (set, mut remove): TagChanges, step: &Step<'_>) -> Result<()> {
         step.go_on()?;
-        // The mark of an unfinished stream goes last, and is nobody's business.
-        let mark: BTreeSet<String> = remove.take(UNFINISHED).into_iter().collect();
+        // Remove the `unfinished` tag last. It is internal and never shown.
+        let unfinished: BTreeSet<String> = remove.take(UNFINISHED).into_iter().collect();
         if !set.is_empty() || !remove.is_empty() {
-            self.change(step, async |changer| changer.change_tags(set, &remove).await)
+            self.change(step, async |changer| changer.change_tags(&set, &remove).await)
                 .await?;
         }
-        if !mark.is_empty() {
+        if !unfinished.is_empty() {
             let none = BTreeMap::new();
-            self.change_telling(step, false, async |changer| {
-                changer.change_tags(&none, &mark).await
+            self.change_reporting(step, false, async |changer| {
+                changer.change_tags(&none, &unfinished).await
             })
             .await?;
         }
@@ -262,9 +193,9 @@ impl<'a> Stream<'a> {
     fn capacity_changes(&self, facts: &Facts) -> Vec<Change> {
         let origin = |key| self.spec.properties.origin(key);
         let mut changes = Vec::new();
-        // Both were settled when the stream was made, even if the rest was not: a default does not undo them.
+        // Creation sets both, even if it did not finish: a default does not undo them.
         let mode = if origin("mode") > Origin::Default {
-            self.mode
+            self.mode()
         } else {
             facts.mode()
         };
@@ -297,13 +228,9 @@ impl<'a> Stream<'a> {
 
     fn retention_change(&self, facts: &Facts) -> Option<Change> {
         let hours = self.declared.retention_hours;
-        (facts.retention_hours != hours).then(|| Change::Update {
-            field: "retention".to_owned(),
-            from: Some(format!("{} h", facts.retention_hours)),
-            to: Some(format!("{hours} h")),
-            loses: (hours < facts.retention_hours)
-                .then(|| format!("records older than {hours} h become unreadable")),
-        })
+        let there = facts.retention_hours;
+        let loses = (hours < there).then(|| format!("records older than {hours} h become unreadable"));
+        (there != hours).then(|| lossy_update("retention", format!("{there} h"), format!("{hours} h"), loses))
     }
 
     fn encryption_change(&self, facts: &Facts) -> Option<Change> {
@@ -320,7 +247,7 @@ impl<'a> Stream<'a> {
     }
 
     fn monitoring_change(&self, facts: &Facts) -> Option<Change> {
-        let wanted: BTreeSet<String> = self.monitoring.iter().map(ToString::to_string).collect();
+        let wanted: BTreeSet<String> = self.declared.metrics.iter().map(ToString::to_string).collect();
         (wanted != facts.monitoring).then(|| {
             Change::update(
                 "monitoring",
@@ -332,18 +259,32 @@ impl<'a> Stream<'a> {
 }
 
 #[async_trait]
-impl Resource for Stream<'_> {
+impl Kind for Stream<'_> {
+    const NOUN: &'static str = "stream";
+    const NOT_FOUND: &'static [&'static str] = &["ResourceNotFoundException"];
+    type Facts = Facts;
+
+    fn check(&mut self) -> Result<()> {
+        stream::check_name(&self.declared.name)?;
+        self.declared.metrics = metrics(&self.declared.monitoring)?;
+        Ok(())
+    }
+
     fn name(&self) -> String {
         self.declared.name.clone()
     }
 
+    fn arn(&self) -> String {
+        self.arn_of("kinesis", &format!("stream/{}", self.declared.name))
+    }
+
     fn summary(&self) -> String {
-        let capacity = match (self.mode, self.declared.shards) {
+        let capacity = match (self.mode(), self.declared.shards) {
             (Mode::OnDemand, _) => "on-demand".to_owned(),
             (Mode::Provisioned, 1) => "1 shard".to_owned(),
             (Mode::Provisioned, shards) => format!("{shards} shards"),
         };
-        let metrics: BTreeSet<String> = self.monitoring.iter().map(ToString::to_string).collect();
+        let metrics: BTreeSet<String> = self.declared.metrics.iter().map(ToString::to_string).collect();
         format!(
             "{capacity}, {} h, encryption {}, shard metrics {}",
             self.declared.retention_hours,
@@ -352,107 +293,125 @@ impl Resource for Stream<'_> {
         )
     }
 
-    async fn observe(&self) -> Result<Observed> {
-        Ok(match stream::observe(self.context, &self.declared.name).await? {
-            None => Observed::Absent,
-            Some(state) => observed(state.tags.clone(), &Facts::of(&state))?,
-        })
+    async fn observe(&self) -> Result<Option<(TagMap, Facts)>> {
+        let state = stream::observe(self.context, &self.declared.name).await?;
+        Ok(state.map(|state| (state.tags.clone(), Facts::of(&state))))
     }
 
-    fn diff(&self, observed: &Observed, _around: &Surroundings) -> Result<Vec<Change>> {
-        let Some(present) = observed.present() else {
-            return Ok(vec![Change::Create]);
-        };
-        let facts: Facts = present.read()?;
-        if facts.is_going() {
-            return Ok(vec![Change::Create]);
-        }
-        let enforced = |key: &str| self.spec.properties.enforced(key, present);
-        let mut changes = self.capacity_changes(&facts);
+    fn only_change(&self, facts: &Facts) -> Option<Change> {
+        facts.is_being_deleted().then_some(Change::Create)
+    }
+
+    fn changes(&self, existing: &Existing<'_, Facts>) -> Result<Vec<Change>> {
+        let facts = &existing.facts;
+        let enforced = |key: &str| self.enforced(key, existing);
+        let mut changes = self.capacity_changes(facts);
         if enforced("retention_hours") {
-            changes.extend(self.retention_change(&facts));
+            changes.extend(self.retention_change(facts));
         }
         if enforced("encryption") || enforced("kms_key") {
-            changes.extend(self.encryption_change(&facts));
+            changes.extend(self.encryption_change(facts));
         }
         if enforced("monitoring") {
-            changes.extend(self.monitoring_change(&facts));
+            changes.extend(self.monitoring_change(facts));
         }
-        // Last, since this takes the mark of an unfinished stream away.
-        changes.extend(self.spec.tags.change(&present.tags));
         Ok(changes)
     }
 
-    async fn apply(&self, change: &Change, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        let Some(field) = common::field(change)? else {
-            return self.create(step).await;
+    async fn create(&self, step: &Step<'_>) -> Result<()> {
+        let mut tags = self.spec.tags.all();
+        // Removed at the end: a run that finds the tag knows that the rest is still to be done.
+        tags.insert(UNFINISHED.to_owned(), "setup".to_owned());
+        let new = NewStream {
+            capacity: match self.mode() {
+                Mode::Provisioned => Capacity::Provisioned {
+                    shards: self.declared.shards,
+                },
+                Mode::OnDemand => Capacity::OnDemand,
+            },
+            tags,
+            max_record_size_kib: None,
         };
         step.touched();
+        let made = self
+            .change(step, async |changer| changer.create(&new).await)
+            .await?;
+        // Some AWS-compatible endpoints ignore the tags of CreateStream. They are set at once: without them, a run after a
+        // failure would refuse the stream as not ours.
+        let mut untagged = new.tags;
+        untagged.retain(|key, value| made.tags.get(key) != Some(value));
+        if !untagged.is_empty() {
+            self.apply_tags((untagged, BTreeSet::new()), step).await?;
+        }
+        if self.declared.retention_hours != a_day() {
+            self.set_retention(step).await?;
+        }
+        if !self.declared.metrics.is_empty() {
+            self.set_monitoring(step).await?;
+        }
+        if self.key().is_some() {
+            self.set_encryption(step).await?;
+        }
+        let unfinished = BTreeSet::from([UNFINISHED.to_owned()]);
+        self.apply_tags((TagMap::new(), unfinished), step).await
+    }
+
+    async fn update(&self, field: &str, _existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
         match field {
             "mode" => {
-                let mode = self.mode;
-                self.change(step, async |changer| changer.set_mode(mode).await)
-                    .await?;
+                let mode = self.mode();
+                let done = self.change(step, async |changer| changer.set_mode(mode).await);
+                done.await.map(drop)
             }
             "shards" => {
                 let shards = self.declared.shards;
-                self.change(step, async |changer| changer.set_shard_count(shards).await)
-                    .await?;
+                let done = self.change(step, async |changer| changer.set_shard_count(shards).await);
+                done.await.map(drop)
             }
-            "retention" => self.set_retention(step).await?,
-            "encryption" => self.set_encryption(step).await?,
-            "monitoring" => self.set_monitoring(step).await?,
-            "tags" => {
-                let there = &common::there(observed, "stream")?.tags;
-                let (set, remove) = self.spec.tags.difference(there);
-                self.set_tags(&set, remove, step).await?;
-            }
-            other => return Err(Error::failed(format!("a stream has no {other} to change"))),
+            "retention" => self.set_retention(step).await,
+            "encryption" => self.set_encryption(step).await,
+            "monitoring" => self.set_monitoring(step).await,
+            other => Err(self.unknown_field(other)),
         }
-        Ok(())
     }
 
-    async fn delete(&self, _observed: &Observed, step: &Step<'_>) -> Result<()> {
+    async fn update_tags(
+        &self,
+        _existing: &Existing<'_, Facts>,
+        changes: TagChanges,
+        step: &Step<'_>,
+    ) -> Result<()> {
+        self.apply_tags(changes, step).await
+    }
+
+    async fn delete(&self, _existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
         self.change(step, async |changer| changer.delete(true).await)
             .await
     }
 
-    async fn dependents(&self, observed: &Observed) -> Result<Vec<String>> {
-        let Some(present) = observed.present() else {
-            return Ok(Vec::new());
-        };
-        let facts: Facts = present.read()?;
+    async fn dependents(&self, facts: &Facts) -> Result<Vec<String>> {
         let mut names = readers_of(self.context, &facts.arn, &self.spec).await;
         if facts.consumers == 0 {
             return Ok(names);
         }
-        let mut token = None;
-        loop {
-            let call = self.context.kinesis().list_stream_consumers();
-            let call = call.stream_arn(&facts.arn).set_next_token(token).send();
-            let page = call.await.map_err(|error| {
-                let what = format!("could not list the consumers of stream {}", self.declared.name);
-                error::aws::failed(what, error)
-            })?;
-            let consumers = page.consumers.unwrap_or_default();
-            names.extend(consumers.into_iter().map(|consumer| {
-                let (name, stream) = (consumer.consumer_name, &self.declared.name);
+        let call = self.context.kinesis().list_stream_consumers();
+        let mut pages = call.stream_arn(&facts.arn).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = self.response("list the consumers of", page)?;
+            names.extend(page.consumers().iter().map(|consumer| {
+                let (name, stream) = (consumer.consumer_name(), &self.declared.name);
                 format!("consumer {name} reads stream {stream} (enhanced fan-out)")
             }));
-            token = page.next_token;
-            if token.is_none() {
-                return Ok(names);
-            }
         }
+        Ok(names)
     }
 
-    async fn verify(&self, observed: &Observed, probe: bool) -> Vec<Check> {
-        self.checks(observed, probe).await
+    async fn verify(&self, existing: &Existing<'_, Facts>, probe: bool) -> Vec<Check> {
+        self.checks(existing, probe).await
     }
 
-    fn outputs(&self, observed: &Observed) -> Outputs {
-        let arn = common::facts(observed).map_or_else(|| self.arn.clone(), |there: Facts| there.arn);
-        common::outputs([("name", self.declared.name.clone()), ("arn", arn)])
+    fn outputs(&self, facts: Option<Facts>) -> Outputs {
+        self.name_and_arn(facts.map(|facts| facts.arn))
     }
 
     /// Source: "Actions, resources, and condition keys for Amazon Kinesis Data Streams", service authorization reference.
@@ -477,7 +436,7 @@ impl Resource for Stream<'_> {
                     "kinesis:ListStreamConsumers",
                     "kinesis:PutRecord",
                 ],
-                [self.arn.clone()],
+                [self.arn()],
             ),
             Statement::new(
                 &[
@@ -489,7 +448,7 @@ impl Resource for Stream<'_> {
                 ["*".to_owned()],
             ),
         ];
-        // The key that AWS manages needs no permission of the caller's.
+        // The caller needs no permission for the key that AWS manages.
         if let Some(key) = self.key().filter(|key| *key != stream::change::AWS_MANAGED_KEY) {
             let resource = if key.starts_with("arn:") { key } else { "*" };
             let via = format!("kinesis.{}.amazonaws.com", self.context.region());
@@ -505,7 +464,7 @@ impl Resource for Stream<'_> {
     }
 }
 
-/// The metrics that a list such as `all`, `none` or names means.
+/// The metrics in a list of names, which may be `all` or `none`.
 fn metrics(names: &[String]) -> Result<BTreeSet<ShardMetric>> {
     let is = |word: &str| names.iter().any(|name| name.eq_ignore_ascii_case(word));
     if is("all") {

@@ -1,37 +1,34 @@
-//! `subscription`: what a topic sends its messages to. SNS has no tags for subscriptions: one is known by topic, protocol
-//! and endpoint, which is all there is to it, and is as much another pipeline's as its topic is. To keep one on a topic of
-//! another pipeline therefore takes `--adopt`; that on a topic that streamctl did not make is ours.
+//! `subscription`: an endpoint that a topic sends its messages to. SNS has no tags for subscriptions: topic, protocol and
+//! endpoint identify one, and it belongs to the pipeline that its topic belongs to. A subscription to the topic of another
+//! pipeline therefore takes `--adopt`; one to a topic that streamctl did not create is ours.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use aws_sdk_sns::types::Subscription as Found;
 use serde::{Deserialize, Serialize};
 
-use super::common::{self, found};
-use super::topic::NOT_FOUND;
-use crate::context::Context;
+use super::common;
+use super::kind::{Existing, Kind, Managed, TagMap};
+use super::topic::{NOT_FOUND, tag_map};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::resource::{
-    Change, Check, CheckState, Observed, Outputs, Place, Resource, Spec, Surroundings,
-};
+use crate::pipeline::resource::{Change, Check, CheckState, Outputs};
 use crate::pipeline::tags::{self, Owner, PIPELINE};
 use ground::error::{self, Error, Result};
 
-/// What a manifest can say about a subscription.
-pub(super) const PROPERTIES: &[&str] = &["topic", "protocol", "endpoint"];
-
-/// What stands for the ARN of a subscription that nobody has confirmed.
+/// Stands for the ARN of a subscription that is not confirmed.
 const PENDING: &str = "pending confirmation";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Declared {
+pub(super) struct Declared {
     topic: String,
     protocol: Protocol,
     endpoint: String,
+    /// Set once the subscription was left to SNS, which still shows it: one that is not confirmed cannot be deleted.
+    #[serde(skip)]
+    abandoned: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -81,118 +78,145 @@ impl Protocol {
             return Ok(());
         }
         Err(
-            Error::usage(format!("{endpoint:?} is no endpoint for {}", self.word()))
+            Error::usage(format!("{endpoint:?} is not an endpoint for {}", self.word()))
                 .hint(format!("give {form}")),
         )
     }
 }
 
-/// What is there, as far as the differences matter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Facts {
-    /// `None` until somebody has confirmed it.
+pub(super) struct Facts {
+    /// `None` until it is confirmed.
     arn: Option<String>,
     /// Whether messages arrive without SNS's envelope.
     raw: bool,
 }
 
-pub(super) struct Subscription<'a> {
-    context: &'a Context,
-    spec: Spec,
-    declared: Declared,
-    /// Set once it was given up although SNS still shows it: one that nobody confirmed cannot be deleted.
-    given_up: AtomicBool,
-}
+type Subscription<'a> = Managed<'a, Declared>;
 
-impl<'a> Subscription<'a> {
-    pub(super) fn new(context: &'a Context, _place: &Place, spec: Spec) -> Result<Self> {
-        let declared: Declared = spec.read()?;
-        declared.protocol.check(&declared.endpoint)?;
-        Ok(Self {
-            context,
-            declared,
-            spec,
-            given_up: AtomicBool::new(false),
-        })
-    }
-
-    fn what(&self, action: &str) -> String {
-        format!(
-            "could not {action} the subscription of {}",
-            self.declared.endpoint
-        )
-    }
-
+impl Subscription<'_> {
     fn is_ours(&self, found: &Found) -> bool {
         let endpoint = found.endpoint().unwrap_or_default();
         let same = match self.declared.protocol {
             Protocol::Email => endpoint.eq_ignore_ascii_case(&self.declared.endpoint),
             _ => endpoint == self.declared.endpoint,
         };
-        // An unsubscribed one is shown for a while.
+        // SNS shows a deleted subscription for a while.
         same && found.protocol() == Some(self.declared.protocol.word())
             && found.subscription_arn() != Some("Deleted")
     }
 
     async fn find(&self) -> Result<Option<Found>> {
-        let mut token = None;
-        loop {
-            let call = self.context.sns().list_subscriptions_by_topic();
-            let call = call.topic_arn(&self.declared.topic).set_next_token(token);
-            let page = found(call.send().await, NOT_FOUND).map_err(|error| {
-                let what = format!("could not list the subscriptions of {}", self.declared.topic);
-                error::aws::failed(what, error)
-            })?;
-            // Without a topic there are none.
-            let Some(page) = page else { return Ok(None) };
+        let call = self.context.sns().list_subscriptions_by_topic();
+        let mut pages = call.topic_arn(&self.declared.topic).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = match page {
+                Ok(page) => page,
+                // A topic that does not exist has no subscriptions.
+                Err(error) if common::refused(&error, NOT_FOUND) => return Ok(None),
+                Err(error) => {
+                    let what = format!("could not list the subscriptions of {}", self.declared.topic);
+                    return Err(error::aws::failed(what, error));
+                }
+            };
             let mut subscriptions = page.subscriptions.unwrap_or_default().into_iter();
             if let Some(ours) = subscriptions.find(|one| self.is_ours(one)) {
                 return Ok(Some(ours));
             }
-            token = page.next_token;
-            if token.is_none() {
-                return Ok(None);
-            }
         }
+        Ok(None)
     }
 
-    /// The marks of the subscription's owner: those of the topic, where that is a pipeline's.
-    async fn marks(&self) -> Result<BTreeMap<String, String>> {
+    /// The tags that a subscription would have: ours, with the owner of its topic where that is another pipeline.
+    async fn tags(&self) -> Result<TagMap> {
         let call = self.context.sns().list_tags_for_resource();
-        let call = call.resource_arn(&self.declared.topic).send().await;
-        let answer = found(
-            call,
-            &["ResourceNotFound", "ResourceNotFoundException", "NotFound"],
-        )
-        .map_err(|error| {
-            let what = format!("could not list the tags of {}", self.declared.topic);
-            error::aws::failed(what, error)
-        })?;
-        let tags = answer.and_then(|answer| answer.tags).unwrap_or_default();
-        let topic = tags.into_iter().map(|tag| (tag.key, tag.value)).collect();
-        let mut marks = self.spec.tags.all();
+        let answer = call.resource_arn(&self.declared.topic).send().await;
+        let topic = match answer {
+            Ok(answer) => tag_map(answer.tags.unwrap_or_default()),
+            Err(error) if common::refused(&error, NOT_FOUND) => TagMap::new(),
+            Err(error) => {
+                let what = format!("could not list the tags of {}", self.declared.topic);
+                return Err(error::aws::failed(what, error));
+            }
+        };
+        let mut tags = self.spec.tags.all();
         if let Owner::Pipeline(owner) = tags::owner(&topic, &self.spec.identity) {
-            marks.insert(PIPELINE.to_owned(), owner);
+            tags.insert(PIPELINE.to_owned(), owner);
         }
-        Ok(marks)
+        Ok(tags)
     }
 
-    /// Whether the queue gets messages without SNS's envelope, which nothing of ours reads.
+    /// Whether the queue gets messages without SNS's envelope, which none of our readers expects.
     async fn is_raw(&self, arn: &str) -> Result<bool> {
         if self.declared.protocol != Protocol::Sqs {
             return Ok(false);
         }
         let call = self.context.sns().get_subscription_attributes();
-        let answer = found(call.subscription_arn(arn).send().await, NOT_FOUND)
-            .map_err(|error| error::aws::failed(self.what("read"), error))?;
+        let answer = self.response_if_exists("read", call.subscription_arn(arn).send().await)?;
         let attributes = answer.and_then(|answer| answer.attributes);
         Ok(attributes.is_some_and(|all| {
             all.get("RawMessageDelivery")
                 .is_some_and(|raw| raw.eq_ignore_ascii_case("true"))
         }))
     }
+}
 
-    async fn subscribe(&self, step: &Step<'_>) -> Result<()> {
+#[async_trait]
+impl Kind for Subscription<'_> {
+    const NOUN: &'static str = "subscription";
+    const NOT_FOUND: &'static [&'static str] = NOT_FOUND;
+    type Facts = Facts;
+
+    fn check(&mut self) -> Result<()> {
+        self.declared.protocol.check(&self.declared.endpoint)
+    }
+
+    /// The endpoint; of an ARN, its last part.
+    fn name(&self) -> String {
+        let endpoint = &self.declared.endpoint;
+        match endpoint.starts_with("arn:") {
+            true => endpoint.rsplit(':').next().unwrap_or(endpoint).to_owned(),
+            false => endpoint.clone(),
+        }
+    }
+
+    fn label(&self) -> String {
+        format!("the subscription of {}", self.declared.endpoint)
+    }
+
+    fn summary(&self) -> String {
+        match self.declared.protocol {
+            Protocol::Email => "email, to be confirmed by its receiver".to_owned(),
+            other => other.word().to_owned(),
+        }
+    }
+
+    async fn observe(&self) -> Result<Option<(TagMap, Facts)>> {
+        if !common::is_known(&self.declared.topic) || self.declared.abandoned.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let Some(there) = self.find().await? else {
+            return Ok(None);
+        };
+        let arn = there.subscription_arn.filter(|arn| arn.starts_with("arn:"));
+        let raw = match &arn {
+            Some(arn) => self.is_raw(arn).await?,
+            None => false,
+        };
+        Ok(Some((self.tags().await?, Facts { arn, raw })))
+    }
+
+    fn changes(&self, existing: &Existing<'_, Facts>) -> Result<Vec<Change>> {
+        let raw = existing.facts.raw;
+        let raw = raw.then(|| Change::update("raw delivery", "on", "off"));
+        Ok(raw.into_iter().collect())
+    }
+
+    fn is_tagged(&self, _existing: &Existing<'_, Facts>) -> bool {
+        false
+    }
+
+    async fn create(&self, step: &Step<'_>) -> Result<()> {
         step.doing("subscribing");
         let call = self.context.sns().subscribe();
         let call = call
@@ -204,102 +228,41 @@ impl<'a> Subscription<'a> {
             Protocol::Sqs => call.attributes("RawMessageDelivery", "false"),
             _ => call,
         };
-        call.send()
-            .await
-            .map_err(|error| error::aws::failed(self.what("make"), error))?;
+        self.response("make", call.send().await)?;
         step.touched();
         if self.declared.protocol == Protocol::Email {
             step.doing("an email asks to confirm it");
         }
         Ok(())
     }
-}
 
-#[async_trait]
-impl Resource for Subscription<'_> {
-    /// The endpoint; of an ARN, what it ends in.
-    fn name(&self) -> String {
-        let endpoint = &self.declared.endpoint;
-        match endpoint.starts_with("arn:") {
-            true => endpoint.rsplit(':').next().unwrap_or(endpoint).to_owned(),
-            false => endpoint.clone(),
-        }
-    }
-
-    fn summary(&self) -> String {
-        match self.declared.protocol {
-            Protocol::Email => "email, to be confirmed by its receiver".to_owned(),
-            other => other.word().to_owned(),
-        }
-    }
-
-    async fn observe(&self) -> Result<Observed> {
-        if !common::is_known(&self.declared.topic) || self.given_up.load(Ordering::Relaxed) {
-            return Ok(Observed::Absent);
-        }
-        let Some(there) = self.find().await? else {
-            return Ok(Observed::Absent);
+    async fn update(&self, field: &str, existing: &Existing<'_, Facts>, _step: &Step<'_>) -> Result<()> {
+        let Some(arn) = existing.facts.arn.as_ref().filter(|_| field == "raw delivery") else {
+            return Err(self.unknown_field(field));
         };
-        let arn = there.subscription_arn.filter(|arn| arn.starts_with("arn:"));
-        let raw = match &arn {
-            Some(arn) => self.is_raw(arn).await?,
-            None => false,
-        };
-        common::observed(self.marks().await?, &Facts { arn, raw })
-    }
-
-    fn diff(&self, observed: &Observed, _around: &Surroundings) -> Result<Vec<Change>> {
-        let Some(present) = observed.present() else {
-            return Ok(vec![Change::Create]);
-        };
-        let facts: Facts = present.read()?;
-        let raw = facts.raw.then(|| Change::update("raw delivery", "on", "off"));
-        Ok(raw.into_iter().collect())
-    }
-
-    async fn apply(&self, change: &Change, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        let Some(field) = common::field(change)? else {
-            return self.subscribe(step).await;
-        };
-        let facts: Facts = common::there(observed, "subscription")?.read()?;
-        let Some(arn) = facts.arn.filter(|_| field == "raw delivery") else {
-            return Err(Error::failed(format!("a subscription has no {field} to change")));
-        };
-        step.touched();
         let call = self.context.sns().set_subscription_attributes();
         let call = call
             .subscription_arn(arn)
             .attribute_name("RawMessageDelivery")
             .attribute_value("false");
-        call.send()
-            .await
-            .map(drop)
-            .map_err(|error| error::aws::failed(self.what("change"), error))
+        self.response("change", call.send().await).map(drop)
     }
 
-    async fn delete(&self, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        let Some(facts) = common::facts::<Facts>(observed) else {
-            return Ok(());
-        };
-        let Some(arn) = facts.arn else {
+    async fn delete(&self, existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
+        let Some(arn) = &existing.facts.arn else {
             // Source: Unsubscribe, SNS API reference, and "Deleting an Amazon SNS subscription", developer guide.
             step.doing("was never confirmed: AWS removes it with its topic, or after 48 hours");
-            self.given_up.store(true, Ordering::Relaxed);
+            self.declared.abandoned.store(true, Ordering::Relaxed);
             return Ok(());
         };
         step.doing("unsubscribing");
         let call = self.context.sns().unsubscribe().subscription_arn(arn);
-        found(call.send().await, NOT_FOUND)
-            .map(drop)
-            .map_err(|error| error::aws::failed(self.what("delete"), error))
+        self.response_if_exists("delete", call.send().await).map(drop)
     }
 
-    async fn verify(&self, observed: &Observed, _probe: bool) -> Vec<Check> {
+    async fn verify(&self, existing: &Existing<'_, Facts>, _probe: bool) -> Vec<Check> {
         const CHECK: &str = "confirmed";
-        let Some(facts) = common::facts::<Facts>(observed) else {
-            return Vec::new();
-        };
-        vec![match facts.arn {
+        vec![match existing.facts.arn {
             Some(_) => Check::new(CheckState::Good, CHECK, ""),
             None => Check::new(
                 CheckState::Caution,
@@ -312,14 +275,14 @@ impl Resource for Subscription<'_> {
         }]
     }
 
-    fn outputs(&self, observed: &Observed) -> Outputs {
-        let Some(facts) = common::facts::<Facts>(observed) else {
+    fn outputs(&self, facts: Option<Facts>) -> Outputs {
+        let Some(facts) = facts else {
             return Outputs::new();
         };
         common::outputs([("arn", facts.arn.unwrap_or_else(|| PENDING.to_owned()))])
     }
 
-    /// Source: "Actions, resources, and condition keys for Amazon SNS", service authorization reference, by which calls on
+    /// Source: "Actions, resources, and condition keys for Amazon SNS", service authorization reference: calls on
     /// a subscription cannot be limited to one.
     fn iam(&self) -> Vec<Statement> {
         vec![

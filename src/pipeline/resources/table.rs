@@ -3,27 +3,25 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::common::{self, costly, on_off};
-use crate::context::Context;
+use super::common::{lossy_update, on_off, sdk_tags};
+use super::kind::{Existing, Kind, Managed, TagChanges, TagMap, change_tags};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::resource::{
-    Change, Check, CheckState, Observed, Outputs, Place, Present, Resource, Spec, Surroundings,
-};
+use crate::pipeline::parameter::Origin;
+use crate::pipeline::resource::{Change, Check, CheckState, Outputs};
 use ground::error::{Error, Result};
 
 mod calls;
+mod capacity;
 mod declared;
 mod indexes;
 mod wire;
 
-use declared::{Billing, Capacity, Declared, Index, Keys, Sse};
+pub(super) use declared::Declared;
+use declared::{Billing, Capacity, Index, Keys, Sse};
 
-pub(super) use declared::PROPERTIES;
-
-/// What is there, as far as the differences matter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Facts {
+pub(super) struct Facts {
     arn: String,
     status: String,
     keys: Keys,
@@ -46,7 +44,7 @@ struct IndexFacts {
 }
 
 impl Facts {
-    fn is_going(&self) -> bool {
+    fn is_being_deleted(&self) -> bool {
         self.status == "DELETING"
     }
 
@@ -66,34 +64,12 @@ impl Facts {
     }
 }
 
-pub(super) struct Table<'a> {
-    context: &'a Context,
-    spec: Spec,
-    declared: Declared,
-    arn: String,
-}
+type Table<'a> = Managed<'a, Declared>;
 
-impl<'a> Table<'a> {
-    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
-        let declared: Declared = spec.read()?;
-        declared
-            .check()
-            .map_err(|error| Error::usage(format!("table {}: {error}", declared.name)))?;
-        Ok(Self {
-            context,
-            arn: common::arn(place, "dynamodb", &format!("table/{}", declared.name)),
-            declared,
-            spec,
-        })
-    }
-
-    fn what(&self, action: &str) -> String {
-        format!("could not {action} table {}", self.declared.name)
-    }
-
-    /// Changes of billing mode and capacity. Both are settled when the table is made: a default does not undo them.
+impl Table<'_> {
+    /// Changes of billing mode and capacity. Creation sets both: a default does not undo them.
     fn capacity_changes(&self, facts: &Facts) -> Vec<Change> {
-        let explicit = |key| self.spec.properties.enforced(key, &Present::default());
+        let explicit = |key| self.spec.properties.origin(key) > Origin::Default;
         let billing = match self.declared.billing_mode {
             Some(billing) if explicit("billing_mode") => billing,
             _ => facts.billing(),
@@ -133,7 +109,7 @@ impl<'a> Table<'a> {
                 let loses = wanted
                     .filter(|_| !unfinished)
                     .map(|wanted| format!("items whose {wanted} is in the past are deleted"));
-                Some(costly("time to live", word(there), word(wanted), loses))
+                Some(lossy_update("time to live", word(there), word(wanted), loses))
             }
         }
     }
@@ -142,7 +118,7 @@ impl<'a> Table<'a> {
         let wanted = self.declared.point_in_time_recovery?;
         let loses = (!wanted).then(|| "its backups of the last days are deleted".to_owned());
         (wanted != facts.point_in_time_recovery).then(|| {
-            costly(
+            lossy_update(
                 "point-in-time recovery",
                 on_off(facts.point_in_time_recovery),
                 on_off(wanted),
@@ -180,9 +156,10 @@ impl<'a> Table<'a> {
         Ok(words.join(", "))
     }
 
-    /// What is off, on by default, and not asked for: chosen once, or turned off by another hand.
-    fn left_off(&self, present: &Present, facts: &Facts) -> Vec<Check> {
-        let by_default = |key: &str| !self.spec.properties.enforced(key, present);
+    /// What differs from the template's defaults: an earlier run or another tool changed it.
+    fn differs_from_defaults(&self, existing: &Existing<'_, Facts>) -> Vec<Check> {
+        let facts = &existing.facts;
+        let by_default = |key: &str| !self.enforced(key, existing);
         let mut checks = Vec::new();
         let mut caution = |key: &str, name: &str, change: Option<Change>| {
             if let Some(change) = change.filter(|_| by_default(key)) {
@@ -201,9 +178,22 @@ impl<'a> Table<'a> {
 }
 
 #[async_trait]
-impl Resource for Table<'_> {
+impl Kind for Table<'_> {
+    const NOUN: &'static str = "table";
+    const NOT_FOUND: &'static [&'static str] = &["ResourceNotFoundException", "TableNotFoundException"];
+    type Facts = Facts;
+
+    fn check(&mut self) -> Result<()> {
+        let refuse = |problem| Error::usage(format!("table {}: {problem}", self.declared.name));
+        self.declared.check().map_err(refuse)
+    }
+
     fn name(&self) -> String {
         self.declared.name.clone()
+    }
+
+    fn arn(&self) -> String {
+        self.arn_of("dynamodb", &format!("table/{}", self.declared.name))
     }
 
     fn summary(&self) -> String {
@@ -228,112 +218,113 @@ impl Resource for Table<'_> {
         words.join(", ")
     }
 
-    async fn observe(&self) -> Result<Observed> {
-        self.look().await
+    async fn observe(&self) -> Result<Option<(TagMap, Facts)>> {
+        self.observe_table().await
     }
 
-    fn diff(&self, observed: &Observed, _around: &Surroundings) -> Result<Vec<Change>> {
-        let Some(present) = observed.present() else {
-            return Ok(vec![Change::Create]);
-        };
-        let facts: Facts = present.read()?;
-        if facts.is_going() {
-            return Ok(vec![Change::Create]);
+    fn only_change(&self, facts: &Facts) -> Option<Change> {
+        if facts.is_being_deleted() {
+            return Some(Change::Create);
         }
         let wanted = self.declared.keys();
-        if facts.keys != wanted {
-            return Ok(vec![Change::Refused {
-                reason: format!(
-                    "has the key {}, not {wanted}, and a key cannot be changed",
-                    facts.keys
-                ),
-                hint: "choose another table name, or export the items and delete the table".to_owned(),
-            }]);
-        }
-        let enforced = |key: &str| self.spec.properties.enforced(key, present);
+        (facts.keys != wanted).then(|| Change::Refused {
+            reason: format!(
+                "has the key {}, not {wanted}, and a key cannot be changed",
+                facts.keys
+            ),
+            hint: "choose another table name, or export the items and delete the table".to_owned(),
+        })
+    }
+
+    fn changes(&self, existing: &Existing<'_, Facts>) -> Result<Vec<Change>> {
+        let facts = &existing.facts;
+        let enforced = |key: &str| self.enforced(key, existing);
         let mut changes = Vec::new();
         if enforced("deletion_protection") {
-            changes.extend(self.protection_change(&facts));
+            changes.extend(self.protection_change(facts));
         }
-        changes.extend(self.capacity_changes(&facts));
+        changes.extend(self.capacity_changes(facts));
         if enforced("indexes") {
             changes.extend(indexes::changes(&facts.indexes, self.declared.indexes()));
         }
         if enforced("ttl") {
-            changes.extend(self.ttl_change(&facts, present.unfinished()));
+            changes.extend(self.ttl_change(facts, existing.unfinished()));
         }
         if enforced("point_in_time_recovery") {
-            changes.extend(self.recovery_change(&facts));
+            changes.extend(self.recovery_change(facts));
         }
         if enforced("encryption") {
-            changes.extend(self.encryption_change(&facts));
+            changes.extend(self.encryption_change(facts));
         }
-        // Last, since this takes the mark of an unfinished table away.
-        changes.extend(self.spec.tags.change(&present.tags));
         Ok(changes)
     }
 
-    async fn apply(&self, change: &Change, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        let Some(field) = common::field(change)? else {
-            return self.create(step).await;
-        };
-        let present = common::there(observed, "table")?;
-        step.touched();
-        if present.unfinished() {
-            // The run that began it may have been stopped before it was there.
-            self.ready(step).await?;
-        }
+    async fn create(&self, step: &Step<'_>) -> Result<()> {
+        self.create_and_wait(step).await
+    }
+
+    async fn update(&self, field: &str, existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
+        self.wait_if_unfinished(existing, step).await?;
         match field {
             "billing mode" | "capacity" => self.set_capacity(step).await,
-            "time to live" => self.set_ttl(&present.read()?, step).await,
+            "time to live" => self.set_ttl(existing.facts.ttl.as_deref(), step).await,
             "point-in-time recovery" => self.set_recovery(step).await,
             "encryption" => self.set_encryption(step).await,
             "deletion protection" => {
                 let on = self.declared.deletion_protection == Some(true);
                 self.set_protection(on, step).await
             }
-            "tags" => {
-                let (set, remove) = self.spec.tags.difference(&present.tags);
-                self.set_tags(&set, remove, step).await
-            }
             other => match other.strip_prefix(indexes::FIELD) {
                 Some(index) => self.set_index(index, step).await,
-                None => Err(Error::failed(format!("a table has no {other} to change"))),
+                None => Err(self.unknown_field(other)),
             },
         }
     }
 
-    async fn delete(&self, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        match observed.present() {
-            Some(present) => self.remove(present, step).await,
-            None => Ok(()),
-        }
+    async fn update_tags(
+        &self,
+        existing: &Existing<'_, Facts>,
+        changes: TagChanges,
+        step: &Step<'_>,
+    ) -> Result<()> {
+        self.wait_if_unfinished(existing, step).await?;
+        change_tags(self, &self.arn(), changes, step).await
     }
 
-    async fn dependents(&self, observed: &Observed) -> Result<Vec<String>> {
-        let protected = common::facts::<Facts>(observed).is_some_and(|facts| facts.deletion_protection);
+    async fn tag(&self, target: &str, tags: TagMap) -> Result<()> {
+        let call = self.context.dynamodb().tag_resource().resource_arn(target);
+        let call = call.set_tags(Some(sdk_tags!(aws_sdk_dynamodb::types::Tag, tags)?));
+        self.response("tag", call.send().await).map(drop)
+    }
+
+    async fn untag(&self, target: &str, keys: Vec<String>) -> Result<()> {
+        let call = self.context.dynamodb().untag_resource().resource_arn(target);
+        self.response("untag", call.set_tag_keys(Some(keys)).send().await)
+            .map(drop)
+    }
+
+    async fn delete(&self, existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
+        self.remove(existing, step).await
+    }
+
+    async fn dependents(&self, facts: &Facts) -> Result<Vec<String>> {
         let name = &self.declared.name;
-        Ok(protected
-            .then(|| {
-                format!("table {name} is protected from deletion: the protection is taken off where streamctl made the table")
-            })
-            .into_iter()
-            .collect())
+        let protected = facts.deletion_protection.then(|| {
+            format!("table {name} is protected from deletion: the protection is taken off where streamctl made the table")
+        });
+        Ok(protected.into_iter().collect())
     }
 
-    async fn verify(&self, observed: &Observed, _probe: bool) -> Vec<Check> {
-        let (Some(present), Some(facts)) = (observed.present(), common::facts::<Facts>(observed)) else {
-            return Vec::new();
-        };
-        let mut checks = vec![Check::of("described", self.described(&facts))];
+    async fn verify(&self, existing: &Existing<'_, Facts>, _probe: bool) -> Vec<Check> {
+        let facts = &existing.facts;
+        let mut checks = vec![Check::of("described", self.described(facts))];
         checks.extend(indexes::check(&facts.indexes));
-        checks.extend(self.left_off(present, &facts));
+        checks.extend(self.differs_from_defaults(existing));
         checks
     }
 
-    fn outputs(&self, observed: &Observed) -> Outputs {
-        let arn = common::facts(observed).map_or_else(|| self.arn.clone(), |facts: Facts| facts.arn);
-        common::outputs([("name", self.declared.name.clone()), ("arn", arn)])
+    fn outputs(&self, facts: Option<Facts>) -> Outputs {
+        self.name_and_arn(facts.map(|facts| facts.arn))
     }
 
     /// Source: "Actions, resources, and condition keys for Amazon DynamoDB", service authorization reference.
@@ -352,7 +343,7 @@ impl Resource for Table<'_> {
                 "dynamodb:UpdateTable",
                 "dynamodb:UpdateTimeToLive",
             ],
-            [self.arn.clone()],
+            [self.arn()],
         )];
         if let Some(Sse::Kms(key)) = self.declared.sse() {
             // Source: "DynamoDB encryption at rest: usage notes": DynamoDB uses the key on the caller's behalf.

@@ -1,4 +1,5 @@
-//! `test_record`: one record put to a stream that this run made, as a proof that it takes records. A later run puts none.
+//! `test_record`: one record that a run puts to a stream which it has created, to prove that the stream takes records. A
+//! later run puts none.
 
 use async_trait::async_trait;
 use aws_sdk_kinesis::primitives::Blob;
@@ -6,95 +7,87 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::stream_arn;
-use crate::context::Context;
+use super::kind::{Existing, Kind, Managed, TagMap};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::resource::{Change, Observed, Outputs, Place, Resource, Spec, Surroundings};
-use ground::error::{self, Result};
-
-/// What a manifest can say about a test record.
-pub(super) const PROPERTIES: &[&str] = &["stream", "partition_key", "message"];
+use crate::pipeline::resource::{Change, Dependencies, Outputs};
+use ground::error::Result;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Declared {
+pub(super) struct Declared {
     stream: String,
     partition_key: String,
     message: String,
 }
 
-pub(super) struct TestRecord<'a> {
-    context: &'a Context,
-    arn: String,
-    declared: Declared,
-}
-
-impl<'a> TestRecord<'a> {
-    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
-        let declared: Declared = spec.read()?;
-        Ok(Self {
-            context,
-            arn: stream_arn(place, &declared.stream),
-            declared,
-        })
-    }
-}
+type TestRecord<'a> = Managed<'a, Declared>;
 
 #[async_trait]
-impl Resource for TestRecord<'_> {
+impl Kind for TestRecord<'_> {
+    const NOUN: &'static str = "test record";
+    const NOT_FOUND: &'static [&'static str] = &[];
+    type Facts = ();
+
     fn name(&self) -> String {
         self.declared.stream.clone()
+    }
+
+    fn label(&self) -> String {
+        format!("a test record to stream {}", self.declared.stream)
     }
 
     fn summary(&self) -> String {
         format!("put with partition key {}", self.declared.partition_key)
     }
 
-    /// A record is not looked for: whether one is put depends on the stream alone.
-    async fn observe(&self) -> Result<Observed> {
-        Ok(Observed::Absent)
+    /// Looks for no record: whether one is put depends on the stream alone.
+    async fn observe(&self) -> Result<Option<(TagMap, ())>> {
+        Ok(None)
     }
 
-    fn diff(&self, _observed: &Observed, around: &Surroundings) -> Result<Vec<Change>> {
-        Ok(around
-            .dependency_created
-            .then_some(Change::Create)
-            .into_iter()
-            .collect())
+    fn changes_if_absent(&self, dependencies: &Dependencies) -> Result<Vec<Change>> {
+        let create = dependencies.created.then_some(Change::Create);
+        Ok(create.into_iter().collect())
     }
 
-    async fn apply(&self, _change: &Change, _observed: &Observed, step: &Step<'_>) -> Result<()> {
+    fn changes(&self, _existing: &Existing<'_, ()>) -> Result<Vec<Change>> {
+        Ok(Vec::new())
+    }
+
+    async fn create(&self, step: &Step<'_>) -> Result<()> {
         step.doing("putting a test record");
         let record = json!({
             "test": true,
             "timestamp": Timestamp::now().to_string(),
             "message": self.declared.message,
         });
-        let call = self
-            .context
-            .kinesis()
-            .put_record()
-            .stream_name(&self.declared.stream);
+        let call = self.context.kinesis().put_record();
         let call = call
+            .stream_name(&self.declared.stream)
             .partition_key(&self.declared.partition_key)
             .data(Blob::new(record.to_string()));
-        call.send().await.map(drop).map_err(|error| {
-            let what = format!("could not put a test record to stream {}", self.declared.stream);
-            error::aws::failed(what, error)
-        })
+        self.response("put", call.send().await).map(drop)
     }
 
-    async fn delete(&self, _observed: &Observed, _step: &Step<'_>) -> Result<()> {
+    async fn update(&self, field: &str, _existing: &Existing<'_, ()>, _step: &Step<'_>) -> Result<()> {
+        Err(self.unknown_field(field))
+    }
+
+    async fn delete(&self, _existing: &Existing<'_, ()>, _step: &Step<'_>) -> Result<()> {
         Ok(())
     }
 
-    fn outputs(&self, _observed: &Observed) -> Outputs {
+    fn outputs(&self, _facts: Option<()>) -> Outputs {
         Outputs::new()
     }
 
     fn iam(&self) -> Vec<Statement> {
-        vec![Statement::new(&["kinesis:PutRecord"], [self.arn.clone()])]
+        let stream = format!("stream/{}", self.declared.stream);
+        vec![Statement::new(
+            &["kinesis:PutRecord"],
+            [self.arn_of("kinesis", &stream)],
+        )]
     }
 
     fn stays(&self) -> bool {

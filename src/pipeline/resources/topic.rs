@@ -1,42 +1,42 @@
 //! `topic`: an SNS topic that this account's CloudWatch alarms may publish to.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use async_trait::async_trait;
 use aws_sdk_sns::types::Tag;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::common::{self, found};
-use crate::context::Context;
+use super::common::{self, sdk_tags};
+use super::kind::{Existing, Kind, Managed, TagMap};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::resource::{
-    Change, Check, CheckState, Observed, Outputs, Place, Resource, Spec, Surroundings,
-};
+use crate::pipeline::resource::{Change, Check, CheckState, Outputs};
 use crate::stream::change::same_key;
-use ground::error::{self, Error, Result};
-
-/// What a manifest can say about a topic.
-pub(super) const PROPERTIES: &[&str] = &["name", "kms_key", "display_name"];
+use ground::error::{Error, Result};
 
 /// The statement of the topic's policy that is streamctl's.
 const SID: &str = "StreamctlAlarms";
 /// The key that AWS manages for SNS in an account.
 const AWS_MANAGED_KEY: &str = "alias/aws/sns";
-pub(super) const NOT_FOUND: &[&str] = &["NotFound", "NotFoundException"];
+/// Error codes for a missing topic or subscription. ListTagsForResource has its own.
+pub(super) const NOT_FOUND: &[&str] = &[
+    "NotFound",
+    "NotFoundException",
+    "ResourceNotFound",
+    "ResourceNotFoundException",
+];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Declared {
+pub(super) struct Declared {
     name: String,
     kms_key: Option<String>,
     display_name: Option<String>,
 }
 
-/// What is there, as far as the differences matter.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Facts {
+pub(super) struct Facts {
     arn: String,
     kms_key: Option<String>,
     display_name: String,
@@ -45,101 +45,35 @@ struct Facts {
     pending: u64,
 }
 
-pub(super) struct Topic<'a> {
-    context: &'a Context,
-    spec: Spec,
-    declared: Declared,
-    arn: String,
-    account: String,
-}
+type Topic<'a> = Managed<'a, Declared>;
 
-impl<'a> Topic<'a> {
-    pub(super) fn new(context: &'a Context, place: &Place, spec: Spec) -> Result<Self> {
-        let declared: Declared = spec.read()?;
-        // Source: CreateTopic, SNS API reference. A FIFO topic takes neither alarms nor email.
-        common::check_name("topic", &declared.name, (1, 256), "_-")?;
-        if declared
-            .display_name
-            .as_ref()
-            .is_some_and(|name| name.len() > 100)
-        {
-            return Err(Error::usage(format!(
-                "the display name of topic {} is longer than 100 characters",
-                declared.name
-            )));
-        }
-        Ok(Self {
-            context,
-            arn: common::arn(place, "sns", &declared.name),
-            account: place.account.clone(),
-            declared,
-            spec,
-        })
-    }
-
-    fn what(&self, action: &str) -> String {
-        format!("could not {action} topic {}", self.declared.name)
-    }
-
-    /// Lets the alarms of this account publish, and those of no other.
+impl Topic<'_> {
+    /// Allows the alarms of this account to publish; the condition prevents a confused deputy.
     fn statement(&self) -> Value {
         json!({
             "Sid": SID,
             "Effect": "Allow",
             "Principal": {"Service": "cloudwatch.amazonaws.com"},
             "Action": "sns:Publish",
-            "Resource": self.arn,
-            "Condition": {"StringEquals": {"aws:SourceAccount": self.account}},
+            "Resource": self.arn(),
+            "Condition": {"StringEquals": {"aws:SourceAccount": self.location.account}},
         })
     }
 
     async fn attributes(&self) -> Result<Option<HashMap<String, String>>> {
         let call = self.context.sns().get_topic_attributes();
-        let answer = call.topic_arn(&self.arn).send().await;
-        let answer =
-            found(answer, NOT_FOUND).map_err(|error| error::aws::failed(self.what("read"), error))?;
+        let answer = self.response_if_exists("read", call.topic_arn(self.arn()).send().await)?;
         Ok(answer.map(|answer| answer.attributes.unwrap_or_default()))
     }
 
-    async fn tags(&self) -> Result<Option<BTreeMap<String, String>>> {
+    async fn tags(&self) -> Result<Option<TagMap>> {
         let call = self.context.sns().list_tags_for_resource();
-        let answer = call.resource_arn(&self.arn).send().await;
-        let answer = found(
-            answer,
-            &["ResourceNotFound", "ResourceNotFoundException", "NotFound"],
-        )
-        .map_err(|error| error::aws::failed(self.what("list the tags of"), error))?;
-        Ok(answer.map(|answer| {
-            let tags = answer.tags.unwrap_or_default();
-            tags.into_iter().map(|tag| (tag.key, tag.value)).collect()
-        }))
+        let answer =
+            self.response_if_exists("list the tags of", call.resource_arn(self.arn()).send().await)?;
+        Ok(answer.map(|answer| tag_map(answer.tags.unwrap_or_default())))
     }
 
-    async fn create(&self, step: &Step<'_>) -> Result<()> {
-        step.doing("creating");
-        let call = self.context.sns().create_topic().name(&self.declared.name);
-        let mut attributes = HashMap::new();
-        if let Some(key) = &self.declared.kms_key {
-            attributes.insert("KmsMasterKeyId".to_owned(), key.clone());
-        }
-        if let Some(name) = &self.declared.display_name {
-            attributes.insert("DisplayName".to_owned(), name.clone());
-        }
-        let call = call
-            .set_attributes(Some(attributes))
-            .set_tags(Some(sdk_tags(&self.spec.tags.all())?));
-        call.send()
-            .await
-            .map_err(|error| error::aws::failed(self.what("create"), error))?;
-        step.touched();
-        self.set_policy(step).await?;
-        // Some AWS-compatible endpoints pass over the tags of CreateTopic.
-        let there = self.tags().await?.unwrap_or_default();
-        let (set, remove) = self.spec.tags.difference(&there);
-        self.set_tags(&set, remove, step).await
-    }
-
-    /// Adds our statement to the policy that is there now: SNS gives each new topic one for its owner.
+    /// Adds our statement to the policy that the topic has now: SNS gives each new topic one for its owner.
     async fn set_policy(&self, step: &Step<'_>) -> Result<()> {
         step.go_on()?;
         step.doing("letting alarms publish");
@@ -152,36 +86,11 @@ impl<'a> Topic<'a> {
     async fn set(&self, attribute: &str, value: &str) -> Result<()> {
         let call = self.context.sns().set_topic_attributes();
         let call = call
-            .topic_arn(&self.arn)
+            .topic_arn(self.arn())
             .attribute_name(attribute)
             .attribute_value(value);
-        call.send()
-            .await
+        self.response(&format!("set {attribute} of"), call.send().await)
             .map(drop)
-            .map_err(|error| error::aws::failed(self.what(&format!("set {attribute} of")), error))
-    }
-
-    async fn set_tags(
-        &self,
-        set: &BTreeMap<String, String>,
-        remove: BTreeSet<String>,
-        step: &Step<'_>,
-    ) -> Result<()> {
-        step.go_on()?;
-        if !set.is_empty() {
-            step.doing("setting tags");
-            let call = self.context.sns().tag_resource().resource_arn(&self.arn);
-            let call = call.set_tags(Some(sdk_tags(set)?)).send();
-            call.await
-                .map_err(|error| error::aws::failed(self.what("tag"), error))?;
-        }
-        if !remove.is_empty() {
-            let call = self.context.sns().untag_resource().resource_arn(&self.arn);
-            let call = call.set_tag_keys(Some(remove.into_iter().collect())).send();
-            call.await
-                .map_err(|error| error::aws::failed(self.what("untag"), error))?;
-        }
-        Ok(())
     }
 
     fn described(facts: &Facts) -> Check {
@@ -193,7 +102,7 @@ impl<'a> Topic<'a> {
                 CheckState::Caution,
                 CHECK,
                 format!(
-                    "is encrypted with {AWS_MANAGED_KEY}, which CloudWatch may not use: no alarm gets through"
+                    "is encrypted with {AWS_MANAGED_KEY}, which CloudWatch may not use: no alarm is delivered"
                 ),
             );
         }
@@ -211,9 +120,31 @@ impl<'a> Topic<'a> {
 }
 
 #[async_trait]
-impl Resource for Topic<'_> {
+impl Kind for Topic<'_> {
+    const NOUN: &'static str = "topic";
+    const NOT_FOUND: &'static [&'static str] = NOT_FOUND;
+    type Facts = Facts;
+
+    fn check(&mut self) -> Result<()> {
+        let Declared {
+            name, display_name, ..
+        } = &self.declared;
+        // Source: CreateTopic, SNS API reference. A FIFO topic delivers neither alarms nor email.
+        common::check_name("topic", name, (1, 256), "_-")?;
+        if display_name.as_ref().is_some_and(|name| name.len() > 100) {
+            return Err(Error::usage(format!(
+                "the display name of topic {name} is longer than 100 characters"
+            )));
+        }
+        Ok(())
+    }
+
     fn name(&self) -> String {
         self.declared.name.clone()
+    }
+
+    fn arn(&self) -> String {
+        self.arn_of("sns", &self.declared.name)
     }
 
     fn summary(&self) -> String {
@@ -223,32 +154,29 @@ impl Resource for Topic<'_> {
         }
     }
 
-    async fn observe(&self) -> Result<Observed> {
+    async fn observe(&self) -> Result<Option<(TagMap, Facts)>> {
         let Some(attributes) = self.attributes().await? else {
-            return Ok(Observed::Absent);
+            return Ok(None);
         };
         let Some(tags) = self.tags().await? else {
-            return Ok(Observed::Absent);
+            return Ok(None);
         };
         let text = |name: &str| attributes.get(name).filter(|text| !text.is_empty());
         let count = |name: &str| text(name).and_then(|text| text.parse().ok()).unwrap_or(0);
         let facts = Facts {
-            arn: text("TopicArn").unwrap_or(&self.arn).clone(),
+            arn: text("TopicArn").cloned().unwrap_or_else(|| self.arn()),
             kms_key: text("KmsMasterKeyId").cloned(),
             display_name: text("DisplayName").cloned().unwrap_or_default(),
             policy: common::policy(text("Policy").map(String::as_str)),
             confirmed: count("SubscriptionsConfirmed"),
             pending: count("SubscriptionsPending"),
         };
-        common::observed(tags, &facts)
+        Ok(Some((tags, facts)))
     }
 
-    fn diff(&self, observed: &Observed, _around: &Surroundings) -> Result<Vec<Change>> {
-        let Some(present) = observed.present() else {
-            return Ok(vec![Change::Create]);
-        };
-        let facts: Facts = present.read()?;
-        let enforced = |key: &str| self.spec.properties.enforced(key, present);
+    fn changes(&self, existing: &Existing<'_, Facts>) -> Result<Vec<Change>> {
+        let facts = &existing.facts;
+        let enforced = |key: &str| self.enforced(key, existing);
         let mut changes = Vec::new();
         if !common::has_statement(&facts.policy, &self.statement()) {
             changes.push(Change::update("policy", "another", "alarms may publish"));
@@ -264,50 +192,73 @@ impl Resource for Topic<'_> {
         }
         let name = self.declared.display_name.as_ref();
         if let Some(name) = name.filter(|name| enforced("display_name") && **name != facts.display_name) {
-            let none = || "none".to_owned();
-            let there = Some(facts.display_name.clone()).filter(|name| !name.is_empty());
-            changes.push(Change::update("display name", there.unwrap_or_else(none), name));
+            let there = match facts.display_name.as_str() {
+                "" => "none",
+                there => there,
+            };
+            changes.push(Change::update("display name", there, name));
         }
-        changes.extend(self.spec.tags.change(&present.tags));
         Ok(changes)
     }
 
-    async fn apply(&self, change: &Change, observed: &Observed, step: &Step<'_>) -> Result<()> {
-        let Some(field) = common::field(change)? else {
-            return self.create(step).await;
-        };
-        let present = common::there(observed, "topic")?;
+    async fn create(&self, step: &Step<'_>) -> Result<()> {
+        step.doing("creating");
+        let call = self.context.sns().create_topic().name(&self.declared.name);
+        let Declared {
+            kms_key,
+            display_name,
+            ..
+        } = &self.declared;
+        let attributes = [("KmsMasterKeyId", kms_key), ("DisplayName", display_name)];
+        let attributes = attributes
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
+        let call = call
+            .set_attributes(Some(attributes.collect()))
+            .set_tags(Some(sdk_tags!(Tag, self.spec.tags.all())?));
+        self.response("create", call.send().await)?;
         step.touched();
+        self.set_policy(step).await?;
+        // Some AWS-compatible endpoints ignore the tags of CreateTopic.
+        let there = self.tags().await?.unwrap_or_default();
+        self.set_tags(&self.arn(), &there, step).await
+    }
+
+    async fn update(&self, field: &str, _existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         match field {
             "policy" => self.set_policy(step).await,
             "encryption" => self.set("KmsMasterKeyId", &text(&self.declared.kms_key)).await,
             "display name" => self.set("DisplayName", &text(&self.declared.display_name)).await,
-            "tags" => {
-                let (set, remove) = self.spec.tags.difference(&present.tags);
-                self.set_tags(&set, remove, step).await
-            }
-            other => Err(Error::failed(format!("a topic has no {other} to change"))),
+            other => Err(self.unknown_field(other)),
         }
     }
 
-    /// Deletes the topic; its subscriptions go with it.
-    async fn delete(&self, _observed: &Observed, step: &Step<'_>) -> Result<()> {
-        step.doing("deleting");
-        let call = self.context.sns().delete_topic().topic_arn(&self.arn);
-        found(call.send().await, NOT_FOUND)
+    async fn tag(&self, target: &str, tags: TagMap) -> Result<()> {
+        let call = self.context.sns().tag_resource().resource_arn(target);
+        let call = call.set_tags(Some(sdk_tags!(Tag, tags)?));
+        self.response("tag", call.send().await).map(drop)
+    }
+
+    async fn untag(&self, target: &str, keys: Vec<String>) -> Result<()> {
+        let call = self.context.sns().untag_resource().resource_arn(target);
+        self.response("untag", call.set_tag_keys(Some(keys)).send().await)
             .map(drop)
-            .map_err(|error| error::aws::failed(self.what("delete"), error))
     }
 
-    async fn verify(&self, observed: &Observed, _probe: bool) -> Vec<Check> {
-        let facts = common::facts::<Facts>(observed);
-        facts.iter().map(Self::described).collect()
+    /// Deletes the topic; SNS deletes its subscriptions with it.
+    async fn delete(&self, _existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
+        step.doing("deleting");
+        let call = self.context.sns().delete_topic().topic_arn(self.arn());
+        self.response_if_exists("delete", call.send().await).map(drop)
     }
 
-    fn outputs(&self, observed: &Observed) -> Outputs {
-        let arn = common::facts(observed).map_or_else(|| self.arn.clone(), |facts: Facts| facts.arn);
-        common::outputs([("name", self.declared.name.clone()), ("arn", arn)])
+    async fn verify(&self, existing: &Existing<'_, Facts>, _probe: bool) -> Vec<Check> {
+        vec![Self::described(&existing.facts)]
+    }
+
+    fn outputs(&self, facts: Option<Facts>) -> Outputs {
+        self.name_and_arn(facts.map(|facts| facts.arn))
     }
 
     /// Source: "Actions, resources, and condition keys for Amazon SNS", service authorization reference.
@@ -322,21 +273,14 @@ impl Resource for Topic<'_> {
                 "sns:TagResource",
                 "sns:UntagResource",
             ],
-            [self.arn.clone()],
+            [self.arn()],
         )]
     }
 }
 
-fn sdk_tags(tags: &BTreeMap<String, String>) -> Result<Vec<Tag>> {
-    tags.iter()
-        .map(|(key, value)| {
-            Tag::builder()
-                .key(key)
-                .value(value)
-                .build()
-                .map_err(|error| Error::failed(format!("tag {key} could not be written")).cause(error))
-        })
-        .collect()
+/// SNS's tags by key.
+pub(super) fn tag_map(tags: Vec<Tag>) -> TagMap {
+    tags.into_iter().map(|tag| (tag.key, tag.value)).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::*;
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::parameter::Setting;
-use crate::pipeline::resource::{Catalog, Change, Observed, Outputs, Place, Resource, Spec, Surroundings};
+use crate::pipeline::resource::{Catalog, Change, Dependencies, Location, Observed, Outputs, Resource, Spec};
 use crate::pipeline::{Draft, Given, Pipeline, Request};
 
 /// What a kind takes: as it says itself, or as the parts of the program have agreed on it.
@@ -81,12 +81,12 @@ fn read(name: &str) -> Manifest {
 }
 
 /// A cloud in which nothing is: whatever a template declares would be made.
-struct Nothing(Place);
+struct Nothing(Location);
 
 struct Absent(Spec);
 
 impl Catalog for Nothing {
-    fn place(&self) -> &Place {
+    fn location(&self) -> &Location {
         &self.0
     }
 
@@ -115,7 +115,7 @@ impl Resource for Absent {
         Ok(Observed::Absent)
     }
 
-    fn diff(&self, _: &Observed, _: &Surroundings) -> ground::error::Result<Vec<Change>> {
+    fn diff(&self, _: &Observed, _: &Dependencies) -> ground::error::Result<Vec<Change>> {
         Ok(vec![Change::Create])
     }
 
@@ -143,7 +143,7 @@ impl Resource for Absent {
 }
 
 fn nothing() -> Nothing {
-    Nothing(Place {
+    Nothing(Location {
         account: "123456789012".into(),
         region: "us-east-1".into(),
         partition: "aws".into(),

@@ -1,5 +1,5 @@
-//! What `verify` looks at in an alarm: whether it acts, and whether what it watches is ever emitted. An alarm on a metric
-//! that nobody emits looks healthy for ever.
+//! What `verify` checks in an alarm: whether it acts, and whether anything emits its metric. An alarm on a metric without
+//! values looks healthy for ever.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -7,25 +7,19 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_cloudwatch::types::{Dimension, DimensionFilter, Metric, MetricDataQuery, MetricStat};
 
 use super::{Alarm, Facts};
-use crate::pipeline::resource::{Check, CheckState, Observed};
+use crate::pipeline::resource::{Check, CheckState};
 use ground::error::{self, Result};
 
 /// How far back values are looked for. ListMetrics names what had a value within two weeks.
 const WINDOW: Duration = Duration::from_secs(3 * 3600);
 
 impl Alarm<'_> {
-    pub(super) async fn checks(&self, observed: &Observed) -> Vec<Check> {
-        let mut checks = Vec::new();
-        let facts = observed
-            .present()
-            .and_then(|present| present.read::<Facts>().ok());
-        if let Some(facts) = facts {
-            checks.push(match (facts.actions_enabled, facts.state.as_str()) {
-                (false, _) => Check::new(CheckState::Fault, "acts", "its actions are disabled"),
-                (true, "ALARM") => Check::new(CheckState::Caution, "state", "ALARM"),
-                (true, state) => Check::new(CheckState::Good, "state", state),
-            });
-        }
+    pub(super) async fn checks(&self, facts: &Facts) -> Vec<Check> {
+        let mut checks = vec![match (facts.actions_enabled, facts.state.as_str()) {
+            (false, _) => Check::new(CheckState::Fault, "acts", "its actions are disabled"),
+            (true, "ALARM") => Check::new(CheckState::Caution, "state", "ALARM"),
+            (true, state) => Check::new(CheckState::Good, "state", state),
+        }];
         checks.push(match self.emitted().await {
             Ok(check) => check,
             Err(error) => Check::of("metric", Err(error)),
@@ -35,7 +29,7 @@ impl Alarm<'_> {
 
     async fn emitted(&self) -> Result<Check> {
         const CHECK: &str = "metric";
-        let watched = format!("{} {}", self.wanted.namespace, self.wanted.metric);
+        let watched = format!("{} {}", self.declared.namespace, self.declared.metric);
         let samples = self.samples().await?;
         if samples > 0.0 {
             let word = if samples == 1.0 { "value" } else { "values" };
@@ -43,18 +37,18 @@ impl Alarm<'_> {
             return Ok(Check::new(CheckState::Good, CHECK, detail));
         }
         let known = self.known_dimensions().await?;
-        let names: BTreeSet<&str> = self.wanted.dimensions.keys().map(String::as_str).collect();
+        let names: BTreeSet<&str> = self.declared.dimensions.keys().map(String::as_str).collect();
         let same = |set: &&BTreeSet<(String, String)>| {
             set.iter().map(|(name, _)| name.as_str()).collect::<BTreeSet<_>>() == names
         };
-        let wanted: BTreeSet<(String, String)> = self.wanted.dimensions.clone().into_iter().collect();
+        let wanted: BTreeSet<(String, String)> = self.declared.dimensions.clone().into_iter().collect();
         if known.contains(&wanted) {
             let detail = format!("{watched}: emitted within two weeks, not in the last 3 hours");
             return Ok(Check::new(CheckState::Good, CHECK, detail));
         }
-        // AWS's own metrics come with many sets of dimensions, each from the first value on; one's own with those that
-        // the code names.
-        let own = !self.wanted.namespace.starts_with("AWS/");
+        // AWS's own metrics have many sets of dimensions, each from its first value on. Those of an application have the
+        // dimensions that its code names.
+        let own = !self.declared.namespace.starts_with("AWS/");
         if let Some(other) = known
             .iter()
             .next()
@@ -71,18 +65,18 @@ impl Alarm<'_> {
         let detail = format!(
             "{watched} ({}) was not emitted yet; CloudWatch shows a new metric some minutes after its first value: put \
              records, then verify again",
-            self.wanted.dimension_words()
+            self.declared.dimension_words()
         );
         Ok(Check::new(CheckState::Caution, CHECK, detail))
     }
 
-    /// How many values there were of late.
+    /// The number of recent values.
     async fn samples(&self) -> Result<f64> {
         let now = SystemTime::now();
         let metric = Metric::builder()
-            .namespace(&self.wanted.namespace)
-            .metric_name(&self.wanted.metric)
-            .set_dimensions(Some(self.wanted.sdk_dimensions()))
+            .namespace(&self.declared.namespace)
+            .metric_name(&self.declared.metric)
+            .set_dimensions(Some(self.declared.sdk_dimensions()))
             .build();
         let stat = MetricStat::builder()
             .metric(metric)
@@ -104,20 +98,20 @@ impl Alarm<'_> {
         Ok(results.iter().flat_map(|result| result.values()).sum())
     }
 
-    /// The dimensions that the metric is known with.
+    /// The sets of dimensions that the metric has.
     async fn known_dimensions(&self) -> Result<BTreeSet<BTreeSet<(String, String)>>> {
         let pair = |one: &Dimension| Some((one.name()?.to_owned(), one.value()?.to_owned()));
         let mut known = BTreeSet::new();
-        // AWS's own namespaces hold the metrics of everything there is: only those of this resource are asked for.
-        let filters = match self.wanted.namespace.starts_with("AWS/") {
-            true => self.wanted.dimensions.iter(),
+        // AWS's own namespaces hold the metrics of all resources: ask only for those of this one.
+        let filters = match self.declared.namespace.starts_with("AWS/") {
+            true => self.declared.dimensions.iter(),
             false => Default::default(),
         };
         let filters = filters.map(|(name, value)| DimensionFilter::builder().name(name).value(value).build());
         let call = self.context.cloudwatch().list_metrics();
         let mut pages = call
-            .namespace(&self.wanted.namespace)
-            .metric_name(&self.wanted.metric)
+            .namespace(&self.declared.namespace)
+            .metric_name(&self.declared.metric)
             .set_dimensions(Some(filters.collect()))
             .into_paginator()
             .send();

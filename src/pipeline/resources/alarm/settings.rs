@@ -1,4 +1,4 @@
-//! What an alarm watches and when it goes off: as a manifest says it and as CloudWatch does, made the same.
+//! What an alarm watches and when it goes off, declared by a manifest or observed in CloudWatch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,52 +6,34 @@ use aws_sdk_cloudwatch::operation::put_metric_alarm::builders::PutMetricAlarmFlu
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, MetricAlarm, Statistic};
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::resource::{Change, Present, Spec};
-use ground::error::{Error, Result};
+use crate::pipeline::resource::Change;
 
-/// The properties of an alarm but its name. Orders that mean nothing are gone: of dimensions, of actions.
+/// The properties of an alarm. Sets and maps, since the order of dimensions and of actions means nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Settings {
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct Settings {
+    pub(super) name: String,
+    #[serde(default)]
     pub(super) description: String,
     pub(super) namespace: String,
     pub(super) metric: String,
+    #[serde(default)]
     pub(super) dimensions: BTreeMap<String, String>,
     /// `Sum` and its like, or a percentile such as `p99`.
     pub(super) statistic: String,
     pub(super) period_seconds: i32,
+    #[serde(default = "one")]
     pub(super) evaluation_periods: i32,
-    pub(super) datapoints_to_alarm: i32,
+    pub(super) datapoints_to_alarm: Option<i32>,
     pub(super) threshold: f64,
     /// `>`, `>=`, `<` or `<=`; else CloudWatch's own word.
     pub(super) comparison: String,
-    pub(super) missing_data: String,
-    pub(super) actions: BTreeSet<String>,
-    pub(super) ok_actions: BTreeSet<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Declared {
-    name: String,
-    #[serde(default)]
-    description: String,
-    namespace: String,
-    metric: String,
-    #[serde(default)]
-    dimensions: BTreeMap<String, String>,
-    statistic: String,
-    period_seconds: i32,
-    #[serde(default = "one")]
-    evaluation_periods: i32,
-    datapoints_to_alarm: Option<i32>,
-    threshold: f64,
-    comparison: String,
     #[serde(default = "missing")]
-    missing_data: String,
+    pub(super) missing_data: String,
     #[serde(default)]
-    actions: BTreeSet<String>,
+    pub(super) actions: BTreeSet<String>,
     #[serde(default)]
-    ok_actions: BTreeSet<String>,
+    pub(super) ok_actions: BTreeSet<String>,
 }
 
 fn one() -> i32 {
@@ -79,44 +61,12 @@ const MISSING_DATA: &[&str] = &["breaching", "ignore", "missing", "notBreaching"
 const DAY: i64 = 86_400;
 
 impl Settings {
-    /// The name, and what the manifest says.
-    ///
-    /// # Errors
-    /// Exit 2 naming the line, for what CloudWatch would refuse.
-    pub(super) fn read(spec: &Spec) -> Result<(String, Self)> {
-        let declared: Declared = spec.read()?;
-        let problem = declared.problem();
-        let Declared {
-            name,
-            datapoints_to_alarm,
-            evaluation_periods,
-            ..
-        } = declared;
-        if let Some(problem) = problem {
-            return Err(Error::usage(format!(
-                "line {}: resource {}: {problem}",
-                spec.line, spec.id
-            )));
-        }
-        let settings = Self {
-            description: declared.description,
-            namespace: declared.namespace,
-            metric: declared.metric,
-            dimensions: declared.dimensions,
-            statistic: declared.statistic,
-            period_seconds: declared.period_seconds,
-            evaluation_periods,
-            datapoints_to_alarm: datapoints_to_alarm.unwrap_or(evaluation_periods),
-            threshold: declared.threshold,
-            comparison: declared.comparison,
-            missing_data: declared.missing_data,
-            actions: declared.actions,
-            ok_actions: declared.ok_actions,
-        };
-        Ok((name, settings))
+    /// Sets what follows from other properties.
+    pub(super) fn complete(&mut self) {
+        self.datapoints_to_alarm.get_or_insert(self.evaluation_periods);
     }
 
-    /// What CloudWatch says; `None` for an alarm on an expression.
+    /// The settings of an alarm that exists; `None` for one on an expression.
     pub(super) fn of(alarm: &MetricAlarm) -> Option<Self> {
         let statistic = match (alarm.statistic(), alarm.extended_statistic()) {
             (Some(statistic), _) => statistic.as_str().to_owned(),
@@ -127,6 +77,7 @@ impl Settings {
         let dimensions = alarm.dimensions().iter();
         let list = |actions: &[String]| actions.iter().cloned().collect();
         Some(Self {
+            name: alarm.alarm_name().unwrap_or_default().to_owned(),
             description: alarm.alarm_description().unwrap_or_default().to_owned(),
             namespace: alarm.namespace()?.to_owned(),
             metric: alarm.metric_name()?.to_owned(),
@@ -136,7 +87,7 @@ impl Settings {
             statistic,
             period_seconds: alarm.period().unwrap_or(60),
             evaluation_periods,
-            datapoints_to_alarm: alarm.datapoints_to_alarm().unwrap_or(evaluation_periods),
+            datapoints_to_alarm: alarm.datapoints_to_alarm().or(Some(evaluation_periods)),
             threshold: alarm.threshold().unwrap_or_default(),
             comparison: alarm
                 .comparison_operator()
@@ -147,19 +98,19 @@ impl Settings {
         })
     }
 
-    /// These, but what is there where a property is only a default.
-    pub(super) fn enforced_over(&self, there: &Self, spec: &Spec, present: &Present) -> Self {
-        let enforced = |key: &str| spec.properties.enforced(key, present);
+    /// These settings, but those of `there` where a property is not enforced.
+    pub(super) fn enforced_over(&self, there: &Self, enforced: impl Fn(&str) -> bool) -> Self {
         macro_rules! pick {
             ($($field:ident),*) => {
                 Self {
                     $($field: if enforced(stringify!($field)) { &self.$field } else { &there.$field }.clone(),)*
-                    // What is watched is one thing.
+                    // The watched metric is always enforced.
+                    name: self.name.clone(),
                     namespace: self.namespace.clone(),
                     metric: self.metric.clone(),
                     dimensions: self.dimensions.clone(),
                     statistic: self.statistic.clone(),
-                    // What is not declared follows the periods.
+                    // By default, all evaluation periods.
                     datapoints_to_alarm: self.datapoints_to_alarm,
                 }
             };
@@ -171,13 +122,13 @@ impl Settings {
             threshold,
             comparison,
             missing_data,
-            // Left out where what they refer to is left out, and then not enforced.
+            // Where the topic that they refer to is left out, they are left out too, and not enforced.
             actions,
             ok_actions
         )
     }
 
-    /// What is to be changed of `there`.
+    /// The changes that make these settings of `there`.
     pub(super) fn changes_from(&self, there: &Self) -> Vec<Change> {
         let mut changes = Vec::new();
         let mut compare = |field: &str, from: String, to: String| {
@@ -243,7 +194,8 @@ impl Settings {
     fn evaluation(&self) -> String {
         format!(
             "{} of {} periods",
-            self.datapoints_to_alarm, self.evaluation_periods
+            self.datapoints_to_alarm.unwrap_or(self.evaluation_periods),
+            self.evaluation_periods
         )
     }
 
@@ -254,8 +206,8 @@ impl Settings {
         self.dimensions.iter().map(dimension).collect()
     }
 
-    /// `call` with all of these.
-    pub(super) fn fill(&self, call: PutMetricAlarmFluentBuilder) -> PutMetricAlarmFluentBuilder {
+    /// `call` with all of these settings.
+    pub(super) fn put(&self, call: PutMetricAlarmFluentBuilder) -> PutMetricAlarmFluentBuilder {
         let list = |actions: &BTreeSet<String>| Some(actions.iter().cloned().collect());
         let call = if STATISTICS.contains(&self.statistic.as_str()) {
             call.statistic(Statistic::from(self.statistic.as_str()))
@@ -268,18 +220,16 @@ impl Settings {
             .set_dimensions(Some(self.sdk_dimensions()))
             .period(self.period_seconds)
             .evaluation_periods(self.evaluation_periods)
-            .datapoints_to_alarm(self.datapoints_to_alarm)
+            .set_datapoints_to_alarm(self.datapoints_to_alarm)
             .threshold(self.threshold)
             .comparison_operator(long(&self.comparison))
             .treat_missing_data(&self.missing_data)
             .set_alarm_actions(list(&self.actions))
             .set_ok_actions(list(&self.ok_actions))
     }
-}
 
-impl Declared {
     /// What CloudWatch would refuse. Source: PutMetricAlarm, CloudWatch API reference.
-    fn problem(&self) -> Option<String> {
+    pub(super) fn problem(&self) -> Option<String> {
         if self.name.is_empty() || self.name.chars().count() > 255 {
             return Some("the name of an alarm has 1 to 255 characters".to_owned());
         }

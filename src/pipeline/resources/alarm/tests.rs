@@ -1,38 +1,27 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, MetricAlarm, Statistic};
+use serde_json::{Value, json};
 
-use std::collections::BTreeSet;
-
+use super::super::test_support::{changes, context, location, observed, spec_with};
 use super::*;
-use crate::pipeline::resource::{Identity, Properties};
-use crate::pipeline::{Origin, Tags};
+use crate::pipeline::resource::Spec;
+
+type Settings = Declared;
 
 /// An alarm as a manifest declares it, the values of `defaults` being defaults.
-fn spec(change: impl FnOnce(&mut serde_json::Value), defaults: &[&str]) -> Spec {
-    let mut declared = serde_json::json!({
+fn spec(change: impl FnOnce(&mut Value), defaults: &[&str]) -> Spec {
+    let mut declared = json!({
         "name": "duration", "namespace": "AWS/Lambda", "metric": "Duration",
         "dimensions": {"FunctionName": "f", "Resource": "f"}, "statistic": "Average", "period_seconds": 300,
         "evaluation_periods": 2, "threshold": 96000, "comparison": ">", "missing_data": "notBreaching",
         "actions": ["arn:topic"],
     });
     change(&mut declared);
-    let mut properties = Properties::default();
-    for (key, value) in declared.as_object().unwrap() {
-        let is_default = defaults.contains(&key.as_str());
-        let origin = if is_default {
-            Origin::Default
-        } else {
-            Origin::Template
-        };
-        properties.set(key, value.clone(), origin);
-    }
-    Spec {
-        id: "duration_alarm".into(),
-        kind: "alarm".into(),
-        line: 7,
-        properties,
-        tags: Tags::default(),
-        identity: Identity::new("retail", "dev"),
-    }
+    let Value::Object(declared) = declared else {
+        unreachable!()
+    };
+    spec_with("alarm", declared, defaults)
 }
 
 fn there(change: impl FnOnce(Settings) -> Settings) -> Settings {
@@ -53,23 +42,25 @@ fn there(change: impl FnOnce(Settings) -> Settings) -> Settings {
     change(Settings::of(&alarm.build()).unwrap())
 }
 
-fn changes(spec: &Spec, there: &Settings) -> Vec<String> {
-    let (_, wanted) = Settings::read(spec).unwrap();
-    let wanted = wanted.enforced_over(there, spec, &Present::default());
-    wanted
-        .changes_from(there)
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+async fn differences(spec: Spec, there: Settings) -> String {
+    let facts = Facts {
+        arn: "arn:alarm".into(),
+        state: "OK".into(),
+        actions_enabled: true,
+        settings: Some(there),
+    };
+    let observed = observed(&spec, facts, &[]);
+    let context = context().await;
+    changes(&Alarm::new(&context, location(), spec).unwrap(), &observed)
 }
 
-#[test]
-fn what_means_the_same_is_no_change() {
-    assert!(changes(&spec(|_| {}, &[]), &there(|one| one)).is_empty());
+#[tokio::test]
+async fn what_means_the_same_is_no_change() {
+    assert_eq!(differences(spec(|_| {}, &[]), there(|one| one)).await, "");
 }
 
-#[test]
-fn each_difference_is_named() {
+#[tokio::test]
+async fn each_difference_is_named() {
     let there = there(|one| Settings {
         threshold: 5.0,
         period_seconds: 60,
@@ -78,7 +69,7 @@ fn each_difference_is_named() {
         dimensions: BTreeMap::new(),
         ..one
     });
-    insta::assert_snapshot!(changes(&spec(|_| {}, &[]), &there).join("\n"), @r#"
+    insta::assert_snapshot!(differences(spec(|_| {}, &[]), there).await, @r#"
     dimensions: add FunctionName = f, Resource = f
     period: 60 s → 300 s
     comparison: >= → >
@@ -87,26 +78,24 @@ fn each_difference_is_named() {
     "#);
 }
 
-#[test]
-fn a_default_replaces_nothing() {
+#[tokio::test]
+async fn a_default_replaces_nothing() {
     let there = there(|one| Settings {
         threshold: 5.0,
         ..one
     });
-    assert!(changes(&spec(|_| {}, &["threshold"]), &there).is_empty());
+    assert_eq!(differences(spec(|_| {}, &["threshold"]), there.clone()).await, "");
     // A topic that is left out this time does not silence the alarm.
-    let silent = spec(
-        |one| one["actions"] = serde_json::json!([]),
-        &["threshold", "actions"],
-    );
-    assert!(changes(&silent, &there).is_empty());
+    let silent = spec(|one| one["actions"] = json!([]), &["threshold", "actions"]);
+    assert_eq!(differences(silent, there).await, "");
 }
 
-#[test]
-fn what_cloudwatch_would_refuse_is_refused_before() {
-    let problem = |key: &str, value: serde_json::Value| {
+#[tokio::test]
+async fn what_cloudwatch_would_refuse_is_refused_before() {
+    let context = context().await;
+    let problem = |key: &str, value: Value| {
         let spec = spec(|one| one[key] = value, &[]);
-        Settings::read(&spec).unwrap_err().to_string()
+        Alarm::new(&context, location(), spec).err().unwrap().to_string()
     };
     let problems = [
         problem("comparison", "=>".into()),
@@ -119,24 +108,25 @@ fn what_cloudwatch_would_refuse_is_refused_before() {
         problem("treshold", 3.into()),
     ];
     insta::assert_snapshot!(problems.join("\n"), @r#"
-    line 7: resource duration_alarm: comparison is "=>"; use >, >=, < or <=
-    line 7: resource duration_alarm: statistic is "Mean"; use Average, Maximum, Minimum, SampleCount, Sum, or a percentile such as p99
-    line 7: resource duration_alarm: missing_data is "ignored"; use breaching, ignore, missing, notBreaching
-    line 7: resource duration_alarm: period_seconds is 10, 20, 30 or a multiple of 60
-    line 7: resource duration_alarm: its periods together are at most 86400 s long
-    line 7: resource duration_alarm: datapoints_to_alarm is from 1 to evaluation_periods
-    line 7: resource duration_alarm: the name of an alarm has 1 to 255 characters
-    line 7: resource duration_alarm: unknown field `treshold`, expected one of `name`, `description`, `namespace`, `metric`, `dimensions`, `statistic`, `period_seconds`, `evaluation_periods`, `datapoints_to_alarm`, `threshold`, `comparison`, `missing_data`, `actions`, `ok_actions`
+    line 1: resource it: comparison is "=>"; use >, >=, < or <=
+    line 1: resource it: statistic is "Mean"; use Average, Maximum, Minimum, SampleCount, Sum, or a percentile such as p99
+    line 1: resource it: missing_data is "ignored"; use breaching, ignore, missing, notBreaching
+    line 1: resource it: period_seconds is 10, 20, 30 or a multiple of 60
+    line 1: resource it: its periods together are at most 86400 s long
+    line 1: resource it: datapoints_to_alarm is from 1 to evaluation_periods
+    line 1: resource it: the name of an alarm has 1 to 255 characters
+    line 1: resource it: unknown field `treshold`, expected one of `name`, `description`, `namespace`, `metric`, `dimensions`, `statistic`, `period_seconds`, `evaluation_periods`, `datapoints_to_alarm`, `threshold`, `comparison`, `missing_data`, `actions`, `ok_actions`
     "#);
     let percentile = spec(|one| one["statistic"] = "p99.9".into(), &[]);
-    assert!(Settings::read(&percentile).is_ok());
+    assert!(Alarm::new(&context, location(), percentile).is_ok());
 }
 
-#[test]
-fn an_alarm_in_words() {
-    let (_, settings) = Settings::read(&spec(|_| {}, &[])).unwrap();
+#[tokio::test]
+async fn an_alarm_in_words() {
+    let context = context().await;
+    let alarm = Alarm::new(&context, location(), spec(|_| {}, &[])).unwrap();
     assert_eq!(
-        settings.in_words(),
+        alarm.summary(),
         "Average of AWS/Lambda Duration > 96000 over 2 × 300 s"
     );
 }

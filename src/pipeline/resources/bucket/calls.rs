@@ -1,18 +1,16 @@
-//! The calls that look at a bucket, make it and change it. Each names the account that must own the bucket: names are
-//! shared by all accounts, and a deleted bucket's can be another's the next moment.
+//! The calls that observe, create and change a bucket. Each names the account that must own the bucket: all accounts share
+//! the names, and a deleted bucket's name can be another's a moment later.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_s3::types as sdk;
-use aws_smithy_types::error::operation::BuildError;
 use serde_json::Value;
 
-use super::super::common::{self, Patience, found, refused};
+use super::super::common::{self, built, refused, retry, sdk_tags};
+use super::super::kind::TagMap;
 use super::lifecycle::{self, Rule};
 use super::{Bucket, Encryption, Facts, SID, Versioning};
 use crate::pipeline::event::Step;
-use crate::pipeline::resource::Observed;
 use crate::pipeline::tags::UNFINISHED;
 use ground::error::{self, Error, Result};
 
@@ -21,15 +19,15 @@ pub(super) const BUSY: Duration = Duration::from_secs(3 * 60);
 pub(super) const ABORTED: &[&str] = &["OperationAborted"];
 pub(super) const NO_BUCKET: &str = "NoSuchBucket";
 
-/// What HEAD tells of a name.
+/// What HeadBucket says of a name.
 enum Name {
     Free,
     Ours,
-    /// Another account's or another region's, or one we may not look at.
+    /// Another account's, in another region, or not readable for us.
     Elsewhere,
 }
 
-/// A call on this bucket, with what belongs into each.
+/// A call on this bucket, with name and owner.
 macro_rules! on {
     ($bucket:expr, $operation:ident) => {
         $bucket
@@ -37,16 +35,16 @@ macro_rules! on {
             .s3()
             .$operation()
             .bucket(&$bucket.declared.name)
-            .expected_bucket_owner(&$bucket.account)
+            .expected_bucket_owner(&$bucket.location.account)
     };
 }
 pub(super) use on;
 
 impl Bucket<'_> {
-    /// What is there now.
-    pub(super) async fn look(&self) -> Result<Observed> {
+    /// Tags and facts; `None` where there is no such bucket.
+    pub(super) async fn observe_bucket(&self) -> Result<Option<(TagMap, Facts)>> {
         match self.head().await? {
-            Name::Free => return Ok(Observed::Absent),
+            Name::Free => return Ok(None),
             Name::Ours => {}
             Name::Elsewhere => {
                 let facts = Facts {
@@ -58,7 +56,7 @@ impl Bucket<'_> {
                     policy: Value::Null,
                     rules: Vec::new(),
                 };
-                return common::observed(BTreeMap::new(), &facts);
+                return Ok(Some((TagMap::new(), facts)));
             }
         }
         let looked = tokio::try_join!(
@@ -72,8 +70,8 @@ impl Bucket<'_> {
         );
         let (tags, versioning, encryption, public_blocked, owner_enforced, policy, lifecycle) = match looked {
             Ok(looked) => looked,
-            // Deleted in between.
-            Err(error) if error.is(NO_BUCKET) => return Ok(Observed::Absent),
+            // Deleted between these calls.
+            Err(error) if error.is(NO_BUCKET) => return Ok(None),
             Err(error) => return Err(error),
         };
         let (rules, _) = lifecycle;
@@ -86,32 +84,34 @@ impl Bucket<'_> {
             policy,
             rules: rules.iter().filter_map(Rule::of_sdk).collect(),
         };
-        common::observed(tags, &facts)
+        Ok(Some((tags, facts)))
     }
 
     async fn head(&self) -> Result<Name> {
         let Err(error) = on!(self, head_bucket).send().await else {
             return Ok(Name::Ours);
         };
-        // An answer to HEAD has no body, hence no code.
+        // A response to HEAD has no body, hence no code.
         match error.raw_response().map(|answer| answer.status().as_u16()) {
             Some(404) => Ok(Name::Free),
             Some(301 | 400 | 403) => Ok(Name::Elsewhere),
-            _ => Err(error::aws::failed(self.what("look at"), error)),
+            _ => Err(error::aws::failed(self.failure("look at"), error)),
         }
     }
 
-    async fn tags(&self) -> Result<BTreeMap<String, String>> {
-        let answer = found(on!(self, get_bucket_tagging).send().await, &["NoSuchTagSet"])
-            .map_err(|error| error::aws::failed(self.what("read the tags of"), error))?;
+    async fn tags(&self) -> Result<TagMap> {
+        let answer = self.response_unless(
+            "read the tags of",
+            &["NoSuchTagSet"],
+            on!(self, get_bucket_tagging).send().await,
+        )?;
         let tags = answer.map(|answer| answer.tag_set).unwrap_or_default();
         Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
     }
 
     async fn versioning(&self) -> Result<Versioning> {
         let answer = on!(self, get_bucket_versioning).send().await;
-        let answer =
-            answer.map_err(|error| error::aws::failed(self.what("read the versioning of"), error))?;
+        let answer = self.response("read the versioning of", answer)?;
         Ok(match answer.status {
             Some(sdk::BucketVersioningStatus::Enabled) => Versioning::On,
             Some(_) => Versioning::Suspended,
@@ -121,8 +121,11 @@ impl Bucket<'_> {
 
     async fn default_encryption(&self) -> Result<Option<Encryption>> {
         let none = &["ServerSideEncryptionConfigurationNotFoundError"];
-        let answer = found(on!(self, get_bucket_encryption).send().await, none)
-            .map_err(|error| error::aws::failed(self.what("read the encryption of"), error))?;
+        let answer = self.response_unless(
+            "read the encryption of",
+            none,
+            on!(self, get_bucket_encryption).send().await,
+        )?;
         let configuration = answer.and_then(|answer| answer.server_side_encryption_configuration);
         let rule = configuration.and_then(|configuration| configuration.rules.into_iter().next());
         Ok(rule.and_then(|rule| {
@@ -138,8 +141,11 @@ impl Bucket<'_> {
 
     async fn public_blocked(&self) -> Result<bool> {
         let none = &["NoSuchPublicAccessBlockConfiguration"];
-        let answer = found(on!(self, get_public_access_block).send().await, none)
-            .map_err(|error| error::aws::failed(self.what("read the public access of"), error))?;
+        let answer = self.response_unless(
+            "read the public access of",
+            none,
+            on!(self, get_public_access_block).send().await,
+        )?;
         let block = answer.and_then(|answer| answer.public_access_block_configuration);
         Ok(block.is_some_and(|block| {
             let all = [
@@ -154,8 +160,11 @@ impl Bucket<'_> {
 
     async fn owner_enforced(&self) -> Result<bool> {
         let none = &["OwnershipControlsNotFoundError"];
-        let answer = found(on!(self, get_bucket_ownership_controls).send().await, none)
-            .map_err(|error| error::aws::failed(self.what("read the ownership of"), error))?;
+        let answer = self.response_unless(
+            "read the ownership of",
+            none,
+            on!(self, get_bucket_ownership_controls).send().await,
+        )?;
         let controls = answer.and_then(|answer| answer.ownership_controls);
         Ok(controls.is_some_and(|controls| {
             let mut rules = controls.rules().iter();
@@ -164,12 +173,15 @@ impl Bucket<'_> {
     }
 
     async fn policy(&self) -> Result<Value> {
-        let answer = found(on!(self, get_bucket_policy).send().await, &["NoSuchBucketPolicy"])
-            .map_err(|error| error::aws::failed(self.what("read the policy of"), error))?;
+        let answer = self.response_unless(
+            "read the policy of",
+            &["NoSuchBucketPolicy"],
+            on!(self, get_bucket_policy).send().await,
+        )?;
         Ok(common::policy(answer.and_then(|answer| answer.policy).as_deref()))
     }
 
-    /// All rules, and from which size on objects move.
+    /// All rules, and the size above which objects are moved.
     async fn lifecycle(
         &self,
     ) -> Result<(
@@ -177,23 +189,26 @@ impl Bucket<'_> {
         Option<sdk::TransitionDefaultMinimumObjectSize>,
     )> {
         let none = &["NoSuchLifecycleConfiguration"];
-        let answer = found(on!(self, get_bucket_lifecycle_configuration).send().await, none)
-            .map_err(|error| error::aws::failed(self.what("read the lifecycle of"), error))?;
+        let answer = self.response_unless(
+            "read the lifecycle of",
+            none,
+            on!(self, get_bucket_lifecycle_configuration).send().await,
+        )?;
         Ok(answer.map_or_else(Default::default, |answer| {
             let size = answer.transition_default_minimum_object_size;
             (answer.rules.unwrap_or_default(), size)
         }))
     }
 
-    pub(super) async fn create(&self, step: &Step<'_>) -> Result<()> {
+    pub(super) async fn create_with_settings(&self, step: &Step<'_>) -> Result<()> {
         step.doing("creating");
         step.touched();
         let mut tags = self.spec.tags.all();
-        // Taken away at the end: a run that finds it knows that the rest is still to be done.
+        // Removed at the end: a run that finds the tag knows that the rest is still to be done.
         tags.insert(UNFINISHED.to_owned(), "setup".to_owned());
-        self.create_bare(&tags, step).await?;
+        self.create_bucket(&tags, step).await?;
         if self.tags().await? != tags {
-            // Some AWS-compatible endpoints pass over the tags of CreateBucket.
+            // Some AWS-compatible endpoints ignore the tags of CreateBucket.
             self.put_tags(&tags).await?;
         }
         self.block_public().await?;
@@ -212,41 +227,31 @@ impl Bucket<'_> {
         self.finish_tags().await
     }
 
-    async fn create_bare(&self, tags: &BTreeMap<String, String>, step: &Step<'_>) -> Result<()> {
+    async fn create_bucket(&self, tags: &TagMap, step: &Step<'_>) -> Result<()> {
         let mut configuration =
-            sdk::CreateBucketConfiguration::builder().set_tags(Some(built(sdk_tags(tags))?));
+            sdk::CreateBucketConfiguration::builder().set_tags(Some(sdk_tags!(sdk::Tag, tags)?));
         let region = self.context.region();
-        // us-east-1 is what S3 takes for no location, and refuses as one.
+        // S3 refuses us-east-1 as a location constraint: it is the region without one.
         if region != "us-east-1" {
             configuration = configuration.location_constraint(sdk::BucketLocationConstraint::from(region));
         }
         let configuration = configuration.build();
-        let mut patience = Patience::new(BUSY);
-        loop {
+        let waiting = "S3 is busy with an earlier bucket of this name";
+        let created = retry(ABORTED, BUSY, step, waiting, || {
             let call = self.context.s3().create_bucket().bucket(&self.declared.name);
-            let call = call
-                .create_bucket_configuration(configuration.clone())
-                .object_ownership(sdk::ObjectOwnership::BucketOwnerEnforced);
-            let Err(error) = call.send().await else {
-                return Ok(());
-            };
-            if refused(&error, &["BucketAlreadyOwnedByYou"]) {
-                return Ok(());
-            }
-            if refused(&error, &["BucketAlreadyExists"]) {
-                return Err(Error::failed(format!(
-                    "the bucket name {} is taken by another account",
-                    self.declared.name
-                ))
-                .hint("choose another bucket name: all accounts share them"));
-            }
-            let again = refused(&error, ABORTED)
-                && patience
-                    .pause(step, "S3 is busy with an earlier bucket of this name")
-                    .await?;
-            if !again {
-                return Err(error::aws::failed(self.what("create"), error));
-            }
+            call.create_bucket_configuration(configuration.clone())
+                .object_ownership(sdk::ObjectOwnership::BucketOwnerEnforced)
+                .send()
+        });
+        match created.await? {
+            Err(error) if refused(&error, &["BucketAlreadyExists"]) => Err(Error::failed(format!(
+                "the bucket name {} is taken by another account",
+                self.declared.name
+            ))
+            .hint("choose another bucket name: all accounts share them")),
+            created => self
+                .response_unless("create", &["BucketAlreadyOwnedByYou"], created)
+                .map(drop),
         }
     }
 
@@ -258,10 +263,8 @@ impl Bucket<'_> {
             .restrict_public_buckets(true)
             .build();
         let call = on!(self, put_public_access_block).public_access_block_configuration(block);
-        call.send()
-            .await
+        self.response("block public access to", call.send().await)
             .map(drop)
-            .map_err(|error| error::aws::failed(self.what("block public access to"), error))
     }
 
     pub(super) async fn enforce_owner(&self) -> Result<()> {
@@ -270,20 +273,14 @@ impl Bucket<'_> {
             .build();
         let controls = sdk::OwnershipControls::builder().rules(built(rule)?).build();
         let call = on!(self, put_bucket_ownership_controls).ownership_controls(built(controls)?);
-        call.send()
-            .await
-            .map(drop)
-            .map_err(|error| error::aws::failed(self.what("set the ownership of"), error))
+        self.response("set the ownership of", call.send().await).map(drop)
     }
 
-    /// Adds our statement to the policy that is there now.
+    /// Adds our statement to the policy that the bucket has now.
     pub(super) async fn set_policy(&self) -> Result<()> {
         let policy = common::with_statement(&self.policy().await?, SID, Some(&self.statement()));
         let call = on!(self, put_bucket_policy).policy(policy.to_string());
-        call.send()
-            .await
-            .map(drop)
-            .map_err(|error| error::aws::failed(self.what("set the policy of"), error))
+        self.response("set the policy of", call.send().await).map(drop)
     }
 
     pub(super) async fn set_versioning(&self, on: bool) -> Result<()> {
@@ -293,10 +290,8 @@ impl Bucket<'_> {
         };
         let configuration = sdk::VersioningConfiguration::builder().status(status).build();
         let call = on!(self, put_bucket_versioning).versioning_configuration(configuration);
-        call.send()
-            .await
+        self.response("set the versioning of", call.send().await)
             .map(drop)
-            .map_err(|error| error::aws::failed(self.what("set the versioning of"), error))
     }
 
     pub(super) async fn set_encryption(&self) -> Result<()> {
@@ -311,13 +306,11 @@ impl Bucket<'_> {
         let configuration = sdk::ServerSideEncryptionConfiguration::builder().rules(rule);
         let call = on!(self, put_bucket_encryption)
             .server_side_encryption_configuration(built(configuration.build())?);
-        call.send()
-            .await
+        self.response("set the encryption of", call.send().await)
             .map(drop)
-            .map_err(|error| error::aws::failed(self.what("set the encryption of"), error))
     }
 
-    /// Puts `ours` in place of our rules; those of other hands stay.
+    /// Replaces our rules with `ours`; those of others stay.
     pub(super) async fn set_lifecycle(&self, ours: &[Rule]) -> Result<()> {
         let (mut rules, size) = self.lifecycle().await?;
         rules.retain(lifecycle::is_foreign);
@@ -328,13 +321,10 @@ impl Bucket<'_> {
         let call = on!(self, put_bucket_lifecycle_configuration)
             .lifecycle_configuration(built(configuration.build())?)
             .set_transition_default_minimum_object_size(size);
-        call.send()
-            .await
-            .map(drop)
-            .map_err(|error| error::aws::failed(self.what("set the lifecycle of"), error))
+        self.response("set the lifecycle of", call.send().await).map(drop)
     }
 
-    /// Makes the tags what they are to be, without the mark of an unfinished bucket.
+    /// Changes the tags to the declared ones, without the `unfinished` tag.
     pub(super) async fn finish_tags(&self) -> Result<()> {
         let mut tags = self.tags().await?;
         let (set, remove) = self.spec.tags.difference(&tags);
@@ -346,24 +336,10 @@ impl Bucket<'_> {
         self.put_tags(&tags).await
     }
 
-    /// Puts `tags` in place of all there are.
-    async fn put_tags(&self, tags: &BTreeMap<String, String>) -> Result<()> {
-        let tagging = sdk::Tagging::builder().set_tag_set(Some(built(sdk_tags(tags))?));
+    /// Replaces all tags with `tags`.
+    async fn put_tags(&self, tags: &TagMap) -> Result<()> {
+        let tagging = sdk::Tagging::builder().set_tag_set(Some(sdk_tags!(sdk::Tag, tags)?));
         let call = on!(self, put_bucket_tagging).tagging(built(tagging.build())?);
-        call.send()
-            .await
-            .map(drop)
-            .map_err(|error| error::aws::failed(self.what("tag"), error))
+        self.response("tag", call.send().await).map(drop)
     }
-}
-
-fn sdk_tags(tags: &BTreeMap<String, String>) -> Result<Vec<sdk::Tag>, BuildError> {
-    tags.iter()
-        .map(|(key, value)| sdk::Tag::builder().key(key).value(value).build())
-        .collect()
-}
-
-/// A request's part. All its members are set where it is built, so this fails only by a fault of ours.
-pub(super) fn built<T>(part: Result<T, BuildError>) -> Result<T> {
-    part.map_err(|error| Error::failed("a request to S3 could not be written").cause(error))
 }

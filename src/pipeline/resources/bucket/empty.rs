@@ -1,17 +1,17 @@
-//! Emptying a bucket and deleting it. Nothing is remembered: whoever stops it begins the next time with what is left.
+//! Empties a bucket and deletes it. It keeps no state: after a stop, the next run starts with what is left.
 
 use aws_sdk_s3::types as sdk;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::super::common::{Patience, found, refused};
+use super::super::common::{Wait, built, refused};
 use super::Bucket;
-use super::calls::{ABORTED, BUSY, NO_BUCKET, built, on};
+use super::calls::{ABORTED, BUSY, NO_BUCKET, on};
 use crate::pipeline::event::Step;
 use ground::error::{self, Error, Result};
 
 /// Objects that one call lists or deletes. Source: DeleteObjects and ListObjectVersions, S3 API reference.
 const PAGE: i32 = 1_000;
-/// How often a bucket is emptied again because somebody still writes to it, or S3 asked for patience.
+/// How often a bucket is emptied again because something still writes to it, or S3 asked to slow down.
 const ROUNDS: usize = 5;
 /// Uploads aborted at once.
 const AT_ONCE: usize = 8;
@@ -46,7 +46,7 @@ impl Bucket<'_> {
 
     /// Empties the bucket and deletes it.
     pub(super) async fn remove(&self, step: &Step<'_>) -> Result<()> {
-        let mut patience = Patience::new(BUSY);
+        let mut wait = Wait::new(BUSY);
         let mut rounds = 0;
         let mut deleted = 0;
         loop {
@@ -62,14 +62,14 @@ impl Bucket<'_> {
             }
             rounds += 1;
             let again = (refused(&error, &["BucketNotEmpty"]) && rounds < ROUNDS || refused(&error, ABORTED))
-                && patience.pause(step, "S3 still sees something in it").await?;
+                && wait.pause(step, "S3 still sees something in it").await?;
             if again {
                 continue;
             }
             let full = refused(&error, &["BucketNotEmpty"]);
-            let failed = error::aws::failed(self.what("delete"), error);
+            let failed = error::aws::failed(self.failure("delete"), error);
             return Err(match full {
-                true => failed.hint("stop whoever writes to it, then run the same command again"),
+                true => failed.hint("stop what writes to it, then run the same command again"),
                 false => failed,
             });
         }
@@ -109,10 +109,7 @@ impl Bucket<'_> {
             .max_keys(PAGE)
             .set_key_marker(key)
             .set_version_id_marker(version);
-        let answer = call
-            .send()
-            .await
-            .map_err(|error| error::aws::failed(self.what("list the objects of"), error))?;
+        let answer = self.response("list the objects of", call.send().await)?;
         let versions = answer.versions.unwrap_or_default().into_iter();
         let markers = answer.delete_markers.unwrap_or_default().into_iter();
         let all = versions
@@ -126,12 +123,12 @@ impl Bucket<'_> {
             .collect::<Result<Vec<_>>>()?;
         let next = (answer.is_truncated == Some(true))
             .then_some((answer.next_key_marker, answer.next_version_id_marker))
-            // Without a place to go on from, the next round does.
+            // Without a marker there is no next page; the next round lists again.
             .filter(|(key, _)| key.is_some());
         Ok(Page { versions, next })
     }
 
-    /// Deletes `versions`; how many are gone. What S3 asks to try again later is left to the next round.
+    /// Deletes `versions`, and returns how many. The next round deletes what S3 asks to retry later.
     async fn delete_versions(&self, versions: Vec<sdk::ObjectIdentifier>) -> Result<usize> {
         let mut gone = 0;
         let limit = usize::try_from(PAGE).unwrap_or(1_000);
@@ -140,10 +137,7 @@ impl Bucket<'_> {
                 .set_objects(Some(versions.to_vec()))
                 .quiet(true);
             let call = on!(self, delete_objects).delete(built(delete.build())?);
-            let answer = call
-                .send()
-                .await
-                .map_err(|error| error::aws::failed(self.what("delete the objects of"), error))?;
+            let answer = self.response("delete the objects of", call.send().await)?;
             let errors = answer.errors.unwrap_or_default();
             gone += versions.len().saturating_sub(errors.len());
             let lasting: Vec<&sdk::Error> = errors.iter().filter(|error| is_lasting(error)).collect();
@@ -188,18 +182,14 @@ impl Bucket<'_> {
                 .max_uploads(PAGE)
                 .set_key_marker(key)
                 .set_upload_id_marker(upload);
-            let page = call
-                .send()
-                .await
-                .map_err(|error| error::aws::failed(self.what("list the uploads to"), error))?;
+            let page = self.response("list the uploads to", call.send().await)?;
             let uploads = page.uploads.unwrap_or_default();
             let aborting = uploads.into_iter().map(|upload| async move {
                 let call = on!(self, abort_multipart_upload)
                     .set_key(upload.key)
                     .set_upload_id(upload.upload_id);
-                found(call.send().await, &["NoSuchUpload"])
+                self.response_unless("abort an upload to", &["NoSuchUpload"], call.send().await)
                     .map(drop)
-                    .map_err(|error| error::aws::failed(self.what("abort an upload to"), error))
             });
             stream::iter(aborting)
                 .buffer_unordered(AT_ONCE)
@@ -213,7 +203,7 @@ impl Bucket<'_> {
     }
 }
 
-/// Whether the failure of one object would come again. Source: "List of error codes", S3 API reference.
+/// Whether deleting the object again would fail again. Source: "List of error codes", S3 API reference.
 fn is_lasting(error: &sdk::Error) -> bool {
     !matches!(
         error.code(),

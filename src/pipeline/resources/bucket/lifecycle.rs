@@ -1,16 +1,17 @@
-//! Lifecycle rules. PutBucketLifecycleConfiguration replaces all of a bucket's: ours are known by how their ids begin, and
-//! those of other hands are written back as they are.
+//! Lifecycle rules. PutBucketLifecycleConfiguration replaces all rules of a bucket: a prefix of their ids marks ours, and
+//! those of others are written back unchanged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_s3::types as sdk;
 use serde::{Deserialize, Serialize};
 
-use ground::error::{Error, Result};
+use super::super::common::built;
+use ground::error::Result;
 
-/// What the ids of our rules begin with.
+/// Prefix of the ids of our rules.
 const OURS: &str = "streamctl-";
-/// The rule that every bucket of ours has: parts of uploads that were never finished are invisible, and cost.
+/// The rule that all our buckets have: parts of unfinished uploads are invisible and cost money.
 const ABORT: &str = "abort-uploads";
 const ABORT_DAYS: i32 = 7;
 
@@ -30,7 +31,7 @@ pub(super) struct DeclaredRule {
 /// A rule of ours.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Rule {
-    /// Without the beginning that marks it as ours.
+    /// Without the prefix that marks it as ours.
     id: String,
     prefix: String,
     glacier_days: Option<i32>,
@@ -38,8 +39,8 @@ pub(super) struct Rule {
     expire_days: Option<i32>,
     noncurrent_expire_days: Option<i32>,
     abort_days: Option<i32>,
-    /// Another hand has changed it into something that a manifest cannot say, or has turned it off.
-    altered: bool,
+    /// Somebody has changed it to something that a manifest cannot declare, or has turned it off.
+    changed_outside: bool,
 }
 
 impl From<&DeclaredRule> for Rule {
@@ -52,12 +53,12 @@ impl From<&DeclaredRule> for Rule {
             expire_days: declared.expire_days,
             noncurrent_expire_days: declared.noncurrent_expire_days,
             abort_days: None,
-            altered: false,
+            changed_outside: false,
         }
     }
 }
 
-/// What S3 would refuse, in words.
+/// Refuses what S3 would refuse.
 pub(super) fn check(rules: &[DeclaredRule]) -> Result<(), String> {
     let mut ids = BTreeSet::new();
     for rule in rules {
@@ -99,12 +100,12 @@ pub(super) fn check(rules: &[DeclaredRule]) -> Result<(), String> {
     Ok(())
 }
 
-/// The declared rules and the one that every bucket has.
+/// The declared rules and the rule that all our buckets have.
 pub(super) fn wanted(declared: &[DeclaredRule]) -> Vec<Rule> {
     with_abort(declared.iter().map(Rule::from).collect())
 }
 
-/// `rules` and the one that every bucket has.
+/// `rules` and the rule that all our buckets have.
 pub(super) fn with_abort(mut rules: Vec<Rule>) -> Vec<Rule> {
     rules.retain(|rule| rule.id != ABORT);
     rules.push(Rule {
@@ -115,7 +116,7 @@ pub(super) fn with_abort(mut rules: Vec<Rule>) -> Vec<Rule> {
     rules
 }
 
-/// Whether two lists are the same rules, in whatever order.
+/// Whether two lists have the same rules, in any order.
 pub(super) fn same(one: &[Rule], other: &[Rule]) -> bool {
     one.len() == other.len() && one.iter().all(|rule| other.contains(rule))
 }
@@ -129,12 +130,14 @@ pub(super) fn words(rules: &[Rule]) -> String {
     }
 }
 
-/// What is lost for good when `there` becomes `wanted`: objects that go, or go earlier.
+/// What is lost for good when `there` becomes `wanted`: objects that are deleted, or deleted earlier.
 pub(super) fn loses(there: &[Rule], wanted: &[Rule]) -> Option<String> {
     let there: BTreeMap<&str, &Rule> = there.iter().map(|rule| (rule.id.as_str(), rule)).collect();
     let mut losses = Vec::new();
     for rule in wanted {
-        let before = there.get(rule.id.as_str()).filter(|before| !before.altered);
+        let before = there
+            .get(rule.id.as_str())
+            .filter(|before| !before.changed_outside);
         let mut look = |what: &str, days: Option<i32>, before_days: Option<i32>| {
             let Some(days) = days else { return };
             let same_objects = before.is_some_and(|before| before.prefix == rule.prefix);
@@ -168,8 +171,8 @@ impl Rule {
         say("deleted", self.expire_days);
         say("old versions deleted", self.noncurrent_expire_days);
         say("unfinished uploads deleted", self.abort_days);
-        if self.altered {
-            words.push("altered by another hand".to_owned());
+        if self.changed_outside {
+            words.push("changed outside streamctl".to_owned());
         }
         let words = words.join(" and ");
         match self.prefix.as_str() {
@@ -203,7 +206,7 @@ impl Rule {
             let abort = sdk::AbortIncompleteMultipartUpload::builder();
             abort.days_after_initiation(days).build()
         });
-        sdk::LifecycleRule::builder()
+        let rule = sdk::LifecycleRule::builder()
             .id(format!("{OURS}{}", self.id))
             .filter(sdk::LifecycleRuleFilter::builder().prefix(&self.prefix).build())
             .status(sdk::ExpirationStatus::Enabled)
@@ -211,11 +214,11 @@ impl Rule {
             .set_expiration(expiration)
             .set_noncurrent_version_expiration(noncurrent)
             .set_abort_incomplete_multipart_upload(abort)
-            .build()
-            .map_err(|error| Error::failed("a lifecycle rule could not be written").cause(error))
+            .build();
+        built(rule)
     }
 
-    /// The rule of ours that `rule` is; `None` for one of another hand.
+    /// `rule` as one of ours; `None` for a rule of others.
     pub(super) fn of_sdk(rule: &sdk::LifecycleRule) -> Option<Self> {
         let id = rule.id()?.strip_prefix(OURS)?.to_owned();
         let filter = rule.filter();
@@ -239,7 +242,7 @@ impl Rule {
             abort_days: rule
                 .abort_incomplete_multipart_upload()
                 .and_then(|abort| abort.days_after_initiation()),
-            altered: false,
+            changed_outside: false,
         };
         let known = i32::from(read.glacier_days.is_some()) + i32::from(read.deep_archive_days.is_some());
         let more = i32::try_from(rule.transitions().len()).ok() != Some(known)
@@ -250,12 +253,12 @@ impl Rule {
                     || filter.object_size_greater_than().is_some()
                     || filter.object_size_less_than().is_some()
             });
-        read.altered = more || *rule.status() != sdk::ExpirationStatus::Enabled;
+        read.changed_outside = more || *rule.status() != sdk::ExpirationStatus::Enabled;
         Some(read)
     }
 }
 
-/// Whether `rule` is of another hand.
+/// Whether `rule` is not ours.
 pub(super) fn is_foreign(rule: &sdk::LifecycleRule) -> bool {
     !rule.id().is_some_and(|id| id.starts_with(OURS))
 }
@@ -290,17 +293,17 @@ mod tests {
     }
 
     #[test]
-    fn rules_of_other_hands_are_not_ours() {
+    fn rules_of_others_are_not_ours() {
         let mut theirs = rule("x").to_sdk().unwrap();
         assert!(!is_foreign(&theirs));
         theirs.status = sdk::ExpirationStatus::Disabled;
-        assert!(Rule::of_sdk(&theirs).unwrap().altered);
+        assert!(Rule::of_sdk(&theirs).unwrap().changed_outside);
         theirs.id = Some("theirs".to_owned());
         assert!(is_foreign(&theirs) && Rule::of_sdk(&theirs).is_none());
     }
 
     #[test]
-    fn what_goes_earlier_is_a_loss() {
+    fn earlier_deletion_is_a_loss() {
         let expiring = |days| Rule {
             expire_days: Some(days),
             ..rule("tidy")

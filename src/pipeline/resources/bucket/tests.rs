@@ -1,7 +1,9 @@
 use serde_json::json;
 
-use super::super::scripted::{Endpoint, changes, context, place, refusal, spec, there, with_step};
+use super::super::kind::property_names;
+use super::super::test_support::{Endpoint, changes, context, location, refusal, spec, there, with_step};
 use super::*;
+use crate::pipeline::resource::{Observed, Resource};
 use crate::pipeline::tags::UNFINISHED;
 
 const DECLARED: &str = r#"
@@ -13,7 +15,7 @@ lifecycle = [{ id = "archive", prefix = "raw/", glacier_days = 30, deep_archive_
 
 async fn made<T>(declared: &str, by_default: &[&str], look: impl FnOnce(&Bucket<'_>) -> T) -> T {
     let context = context().await;
-    look(&Bucket::new(&context, &place(), spec("bucket", declared, by_default)).unwrap())
+    look(&Bucket::new(&context, location(), spec("bucket", declared, by_default)).unwrap())
 }
 
 async fn differences(declared: &str, by_default: &[&str], observed: &Observed) -> String {
@@ -35,7 +37,7 @@ async fn facts() -> Facts {
 }
 
 fn seen(facts: &Facts, tags: &[(&str, &str)]) -> Observed {
-    there(serde_json::to_value(facts).unwrap(), tags)
+    there(facts, tags)
 }
 
 /// As CreateBucket leaves it.
@@ -94,7 +96,7 @@ async fn a_bucket_as_declared_needs_nothing() {
 
 #[tokio::test]
 async fn what_keeps_a_bucket_safe_is_always_enforced() {
-    let all = PROPERTIES;
+    let all = property_names::<Declared>();
     let bare = bare().await;
     insta::assert_snapshot!(differences(DECLARED, all, &seen(&bare, &[])).await, @r#"
     public access: possible → blocked
@@ -135,7 +137,7 @@ async fn names_are_checked_as_s3_does() {
     let context = context().await;
     let made = |name: &str| {
         let declared = format!("name = \"{name}\"");
-        Bucket::new(&context, &place(), spec("bucket", &declared, &[])).map(drop)
+        Bucket::new(&context, location(), spec("bucket", &declared, &[])).map(drop)
     };
     let refusals = [
         "ab",
@@ -206,7 +208,7 @@ async fn a_bucket_is_emptied_page_by_page_and_again_while_somebody_writes() {
         other => panic!("{other}"),
     })
     .await;
-    let bucket = Bucket::new(&endpoint.context, &place(), spec("bucket", DECLARED, &[])).unwrap();
+    let bucket = Bucket::new(&endpoint.context, location(), spec("bucket", DECLARED, &[])).unwrap();
     let (gone, said) = with_step(async |step| bucket.remove(step).await).await;
     gone.unwrap();
     insta::assert_snapshot!(said.join("\n"), @r#"
@@ -234,7 +236,7 @@ async fn objects_that_cannot_be_deleted_are_named() {
         (200, format!("<DeleteResult>{errors}</DeleteResult>"))
     })
     .await;
-    let bucket = Bucket::new(&endpoint.context, &place(), spec("bucket", DECLARED, &[])).unwrap();
+    let bucket = Bucket::new(&endpoint.context, location(), spec("bucket", DECLARED, &[])).unwrap();
     insta::assert_snapshot!(bucket.contents().await.unwrap().unwrap(), @"bucket archive holds 3 objects and versions, deleted with it");
     let (gone, _) = with_step(async |step| bucket.remove(step).await).await;
     insta::assert_snapshot!(refusal(gone), @r#"
@@ -254,8 +256,8 @@ async fn a_name_of_another_account_is_refused_in_words() {
     })
     .await;
     let spec = spec("bucket", DECLARED, &[]);
-    let bucket = Bucket::new(&endpoint.context, &place(), spec.clone()).unwrap();
-    let observed = bucket.observe().await.unwrap();
+    let bucket = Bucket::new(&endpoint.context, location(), spec.clone()).unwrap();
+    let observed = Resource::observe(&bucket).await.unwrap();
     assert_eq!(
         observed.owner(&spec.identity),
         Some(crate::pipeline::tags::Owner::Stranger)

@@ -1,10 +1,10 @@
-//! The body of a dashboard: compared by meaning, and ended with a note that says where it comes from.
+//! The body of a dashboard: its comparison by meaning, and the note with its origin.
 
 use serde_json::{Value, json};
 
 use crate::pipeline::resource::Identity;
 
-/// What the note begins with; the pipeline follows.
+/// Prefix of the note; the pipeline follows.
 const NOTE: &str = "Made by streamctl, pipeline `";
 
 /// The widgets of a body.

@@ -1,5 +1,6 @@
 use serde_json::json;
 
+use super::super::test_support::{context, location, refusal, spec};
 use super::*;
 use crate::pipeline::resource::Identity;
 
@@ -59,9 +60,17 @@ fn messages_name_their_place() {
     "#);
 }
 
-#[test]
-fn names_are_checked() {
-    assert!(check_name("retail-analytics-dev_1").is_ok());
-    assert!(check_name("").is_err());
-    assert!(check_name("two words").is_err());
+#[tokio::test]
+async fn names_are_checked() {
+    let context = context().await;
+    let made = |name: &str| {
+        let declared = format!("name = \"{name}\"\nbody = {{ widgets = [] }}");
+        Dashboard::new(&context, location(), spec("dashboard", &declared, &[])).map(drop)
+    };
+    assert!(made("retail-analytics-dev_1").is_ok());
+    assert!(made("").is_err());
+    insta::assert_snapshot!(refusal(made("two words")), @r#"
+    "two words" is not a dashboard name
+    hint: use 1 to 255 letters, digits or any of - _
+    "#);
 }

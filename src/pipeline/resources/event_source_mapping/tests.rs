@@ -1,6 +1,6 @@
 //! What changes of a mapping, and what cannot.
 
-use super::super::test_support::{context, spec};
+use super::super::test_support::{changes, context, location, observed, spec_of};
 use super::*;
 
 const HEAD: &str = r#"
@@ -44,31 +44,30 @@ fn there() -> Mapping {
     }
 }
 
-async fn changes(given: &[(&str, &str)], mapping: Mapping) -> Vec<String> {
-    let (place, spec) = spec(HEAD, given);
+async fn differences(given: &[(&str, &str)], mapping: Mapping) -> Vec<String> {
+    let spec = spec_of(HEAD, given);
+    let observed = observed(&spec, Facts { mapping }, &[]);
     let context = context().await;
-    let resource = EventSourceMapping::new(&context, &place, spec).unwrap();
-    let observed = observed(resource.spec.tags.all(), &Facts { mapping }).unwrap();
-    let changes = resource.diff(&observed, &Surroundings::default()).unwrap();
-    changes.iter().map(ToString::to_string).collect()
+    let resource = EventSourceMapping::new(&context, location(), spec).unwrap();
+    changes(&resource, &observed).lines().map(str::to_owned).collect()
 }
 
 #[tokio::test]
 async fn the_templates_word_holds_and_a_default_undoes_nothing() {
     assert_eq!(
-        changes(&[], there()).await,
+        differences(&[], there()).await,
         [
             "retries: no limit → 3",
             "on_failure: arn:aws:sqs:us-east-1:000000000000:failed → none"
         ]
     );
-    let given = changes(&[("batch_size", "10")], there()).await;
+    let given = differences(&[("batch_size", "10")], there()).await;
     assert_eq!(given.first().map(String::as_str), Some("batch_size: 500 → 10"));
 }
 
 #[tokio::test]
 async fn a_start_cannot_change() {
-    let changes = changes(&[("start", "TRIM_HORIZON")], there()).await;
+    let changes = differences(&[("start", "TRIM_HORIZON")], there()).await;
     assert_eq!(
         changes.last().map(String::as_str),
         Some("began to read at latest, and cannot begin at trim any more")
@@ -79,22 +78,22 @@ async fn a_start_cannot_change() {
 async fn one_that_is_going_is_made_again() {
     let mut going = there();
     going.state = "Deleting".to_owned();
-    assert_eq!(changes(&[], going).await, ["create"]);
+    assert_eq!(differences(&[], going).await, ["create"]);
 }
 
 #[tokio::test]
 async fn bad_values_are_refused_before_any_call() {
-    let (place, spec) = spec(HEAD, &[("batch_size", "0")]);
+    let spec = spec_of(HEAD, &[("batch_size", "0")]);
     let context = context().await;
-    let error = EventSourceMapping::new(&context, &place, spec).err().unwrap();
+    let error = EventSourceMapping::new(&context, location(), spec).err().unwrap();
     insta::assert_snapshot!(error, @"the batch size is 0, not 1 to 10000");
 }
 
 #[tokio::test]
 async fn it_names_itself_and_what_it_is_to_be() {
-    let (place, spec) = spec(HEAD, &[]);
+    let spec = spec_of(HEAD, &[]);
     let context = context().await;
-    let resource = EventSourceMapping::new(&context, &place, spec).unwrap();
+    let resource = EventSourceMapping::new(&context, location(), spec).unwrap();
     assert_eq!(resource.name(), "scorer ← orders");
     assert_eq!(resource.summary(), "batches of 100, retries 3, from latest");
 }

@@ -6,18 +6,12 @@ use super::super::log_group;
 use super::{Function, role_name};
 use crate::functions::function::{FunctionState, Readiness};
 use crate::functions::package::short;
-use crate::pipeline::resource::{Check, CheckState, Observed};
+use crate::pipeline::resource::{Check, CheckState};
 use ground::error::{self, Error, Result};
 
 impl Function<'_> {
     /// The checks of `verify`.
-    pub(super) async fn checks(&self, observed: &Observed) -> Vec<Check> {
-        let there = observed
-            .present()
-            .and_then(|present| present.read::<FunctionState>().ok());
-        let Some(there) = there else {
-            return Vec::new();
-        };
+    pub(super) async fn checks(&self, there: &FunctionState) -> Vec<Check> {
         let mut checks = vec![Check::of(
             "active",
             match there.readiness() {

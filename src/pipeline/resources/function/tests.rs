@@ -1,7 +1,8 @@
 //! What is changed of a function, and what is refused before anything is.
 
-use super::super::test_support::{context, spec};
+use super::super::test_support::{self, changes, context, location, spec_of};
 use super::*;
+use crate::pipeline::resource::Observed;
 
 const HEAD: &str = "name = \"demo\"\ndescription = \"x\"\ninstance = \"one\"\n\
     [parameters.memory]\ntype = \"integer\"\ndescription = \"x\"\ndefault = 256\n";
@@ -15,9 +16,9 @@ async fn with<T>(
     let text = format!(
         "{HEAD}[[resources]]\nkind = \"function\"\nid = \"it\"\n[resources.properties]\n{properties}\n"
     );
-    let (place, spec) = spec(&text, given);
+    let spec = spec_of(&text, given);
     let context = context().await;
-    let function = Function::new(&context, &place, spec)?;
+    let function = Function::new(&context, location(), spec)?;
     Ok(work(&function))
 }
 
@@ -31,7 +32,7 @@ fn script() -> (tempfile::TempDir, String) {
 
 fn there(function: &Function<'_>, change: impl FnOnce(&mut FunctionState)) -> Observed {
     let mut state = FunctionState {
-        arn: function.arn.clone(),
+        arn: function.arn(),
         role: "arn:aws:iam::000000000000:role/r".into(),
         handler: "bootstrap".into(),
         runtime: RUNTIME.into(),
@@ -50,12 +51,11 @@ fn there(function: &Function<'_>, change: impl FnOnce(&mut FunctionState)) -> Ob
         ..FunctionState::default()
     };
     change(&mut state);
-    observed(function.spec.tags.all(), &state).unwrap()
+    test_support::observed(&function.spec, state, &[])
 }
 
 fn words(function: &Function<'_>, observed: &Observed) -> Vec<String> {
-    let changes = function.diff(observed, &Surroundings::default()).unwrap();
-    changes.iter().map(ToString::to_string).collect()
+    changes(function, observed).lines().map(str::to_owned).collect()
 }
 
 #[tokio::test]
@@ -67,7 +67,11 @@ async fn nothing_changes_where_all_is_as_declared() {
     let none = with(&properties, &[], |it| {
         // A default changes nothing that exists.
         let observed = there(it, |state| state.memory_mb = 1024);
-        (words(it, &Observed::Absent), words(it, &observed), it.summary())
+        (
+            words(it, &Observed::Absent),
+            words(it, &observed),
+            Kind::summary(it),
+        )
     });
     let (create, none, summary) = none.await.unwrap();
     assert_eq!((create, none), (vec!["create".to_owned()], vec![]));
@@ -120,7 +124,7 @@ async fn what_lambda_would_refuse_is_refused_before_any_call() {
     for handler in ["nobody", "./nowhere.zip", ""] {
         let properties = format!("name = \"it\"\n{role}\nhandler = \"{handler}\"");
         let error = with(&properties, &[], |it| {
-            it.diff(&Observed::Absent, &Surroundings::default()).unwrap_err()
+            it.diff(&Observed::Absent, &Dependencies::default()).unwrap_err()
         });
         refusals.push(error.await.unwrap().to_string());
     }

@@ -1,55 +1,51 @@
-//! The versions of a managed policy's document, and what it is attached to.
+//! The versions of a managed policy's document, and what the policy is attached to.
 
-use aws_sdk_iam::types::PolicyVersion;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_sdk_iam::types::{Policy, PolicyVersion};
 use serde_json::Value;
 
-use super::super::common::while_iam_lags;
+use super::super::iam_entity::until_consistent;
 use super::ManagedPolicy;
 use crate::iam;
 use crate::pipeline::event::Step;
-use ground::error::{self, Result};
+use ground::error::Result;
 
 /// Versions a policy can have. Source: "IAM and AWS STS quotas", IAM user guide.
 const VERSIONS: usize = 5;
 
 impl ManagedPolicy<'_> {
-    /// The document of `version`. IAM gives it percent-encoded.
-    pub(super) async fn document_of(&self, arn: &str, version: &str) -> Result<Value> {
-        let answer = while_iam_lags("NoSuchEntity", || {
+    /// The document of the default version.
+    pub(super) async fn default_document(&self, policy: &Policy, arn: &str) -> Result<Value> {
+        let version = policy.default_version_id.as_deref().unwrap_or("v1");
+        let answer = until_consistent("NoSuchEntity", || {
             let call = self.context.iam().get_policy_version().policy_arn(arn);
             call.version_id(version).send()
-        })
-        .await
-        .map_err(|error| error::aws::failed(self.what("read the document of"), error))?;
+        });
+        let answer = self.response("read the document of", answer.await)?;
         let text = answer.policy_version.and_then(|version| version.document);
         Ok(iam::decoded(text.as_deref()))
     }
 
-    /// Makes the declared document the default one; the oldest of five versions makes room.
+    /// Makes the declared document the default version. Where the policy has all the versions that IAM allows, the oldest
+    /// one is deleted first.
     pub(super) async fn replace_document(&self, arn: &str, step: &Step<'_>) -> Result<()> {
         step.doing("replacing the document");
         let versions = self.versions(arn).await?;
-        if versions.len() >= VERSIONS
-            && let Some(oldest) = versions
-                .iter()
-                .filter(|version| !version.is_default_version)
-                .min_by_key(|version| number(version))
-        {
-            self.delete_version(arn, oldest).await?;
-            step.go_on()?;
+        if versions.len() >= VERSIONS {
+            let others = versions.iter().filter(|version| !version.is_default_version);
+            if let Some(oldest) = others.min_by_key(|version| number(version)) {
+                self.delete_version(arn, oldest).await?;
+                step.go_on()?;
+            }
         }
         let call = self.context.iam().create_policy_version().policy_arn(arn);
         let call = call
             .policy_document(self.document().to_string())
             .set_as_default(true);
-        call.send()
-            .await
+        self.response("replace the document of", call.send().await)
             .map(drop)
-            .map_err(|error| error::aws::failed(self.what("replace the document of"), error))
     }
 
-    /// Deletes every version but the default one, which goes with the policy.
+    /// Deletes every version but the default one, which IAM deletes with the policy.
     pub(super) async fn delete_versions(&self, arn: &str, step: &Step<'_>) -> Result<()> {
         for version in self.versions(arn).await? {
             if !version.is_default_version {
@@ -61,74 +57,40 @@ impl ManagedPolicy<'_> {
     }
 
     async fn delete_version(&self, arn: &str, version: &PolicyVersion) -> Result<()> {
-        let id = version.version_id.clone().unwrap_or_default();
+        let id = version.version_id().unwrap_or_default();
         let call = self.context.iam().delete_policy_version().policy_arn(arn);
-        match call.version_id(&id).send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error.code() == Some("NoSuchEntity") => Ok(()),
-            Err(error) => Err(error::aws::failed(
-                self.what(&format!("delete version {id} of")),
-                error,
-            )),
-        }
+        let call = call.version_id(id);
+        self.response_if_exists(&format!("delete version {id} of"), call.send().await)
+            .map(drop)
     }
 
     async fn versions(&self, arn: &str) -> Result<Vec<PolicyVersion>> {
-        let mut versions = Vec::new();
-        let mut marker = None;
-        loop {
-            let call = self.context.iam().list_policy_versions().policy_arn(arn);
-            let page = call
-                .set_marker(marker)
-                .send()
-                .await
-                .map_err(|error| error::aws::failed(self.what("list the versions of"), error))?;
-            versions.extend(page.versions.unwrap_or_default());
-            marker = page.marker.filter(|_| page.is_truncated);
-            if marker.is_none() {
-                return Ok(versions);
-            }
-        }
+        let call = self.context.iam().list_policy_versions().policy_arn(arn);
+        let listing = call.into_paginator().items().send().collect().await;
+        self.listing("list the versions of", listing)
     }
 
-    /// Roles, users and groups it is attached to.
+    /// Roles, users and groups that the policy is attached to.
     pub(super) async fn attached(&self, arn: &str) -> Result<Vec<String>> {
+        let call = self.context.iam().list_entities_for_policy().policy_arn(arn);
+        let mut pages = call.into_paginator().send();
         let mut names = Vec::new();
-        let mut marker = None;
-        loop {
-            let call = self.context.iam().list_entities_for_policy().policy_arn(arn);
-            let page = call
-                .set_marker(marker)
-                .send()
-                .await
-                .map_err(|error| error::aws::failed(self.what("list what is attached to"), error))?;
-            let named =
-                |kind: &str, name: &Option<String>| format!("{kind} {}", name.as_deref().unwrap_or("?"));
-            names.extend(
-                page.policy_roles()
-                    .iter()
-                    .map(|role| named("role", &role.role_name)),
-            );
-            names.extend(
-                page.policy_users()
-                    .iter()
-                    .map(|user| named("user", &user.user_name)),
-            );
-            names.extend(
-                page.policy_groups()
-                    .iter()
-                    .map(|group| named("group", &group.group_name)),
-            );
-            marker = page.marker.filter(|_| page.is_truncated);
-            if marker.is_none() {
-                return Ok(names);
-            }
+        while let Some(page) = pages.next().await {
+            let page = self.response("list what is attached to", page)?;
+            let named = |kind: &str, name: Option<&str>| format!("{kind} {}", name.unwrap_or("?"));
+            let roles = page.policy_roles().iter();
+            names.extend(roles.map(|role| named("role", role.role_name())));
+            let users = page.policy_users().iter();
+            names.extend(users.map(|user| named("user", user.user_name())));
+            let groups = page.policy_groups().iter();
+            names.extend(groups.map(|group| named("group", group.group_name())));
         }
+        Ok(names)
     }
 }
 
 /// The number in a version id such as `v12`.
 fn number(version: &PolicyVersion) -> u64 {
-    let digits = version.version_id.as_deref().map(|id| id.trim_start_matches('v'));
+    let digits = version.version_id().map(|id| id.trim_start_matches('v'));
     digits.and_then(|digits| digits.parse().ok()).unwrap_or(u64::MAX)
 }

@@ -1,5 +1,7 @@
-use super::super::scripted::{Endpoint, changes, context, place, refusal, spec, there, with_step};
+use super::super::kind::property_names;
+use super::super::test_support::{Endpoint, changes, context, location, refusal, spec, there, with_step};
 use super::*;
+use crate::pipeline::resource::{Observed, Resource};
 
 const DECLARED: &str = r#"
 name = "failed"
@@ -11,8 +13,8 @@ topics = ["arn:aws:sns:us-east-1:000000000000:alerts"]
 
 async fn differences(declared: &str, by_default: &[&str], facts: &Facts) -> String {
     let context = context().await;
-    let queue = Queue::new(&context, &place(), spec("queue", declared, by_default)).unwrap();
-    changes(&queue, &there(serde_json::to_value(facts).unwrap(), &[]))
+    let queue = Queue::new(&context, location(), spec("queue", declared, by_default)).unwrap();
+    changes(&queue, &there(facts, &[]))
 }
 
 fn facts() -> Facts {
@@ -29,7 +31,7 @@ fn facts() -> Facts {
 
 async fn policy() -> Value {
     let context = context().await;
-    let queue = Queue::new(&context, &place(), spec("queue", DECLARED, &[])).unwrap();
+    let queue = Queue::new(&context, location(), spec("queue", DECLARED, &[])).unwrap();
     common::with_statement(&Value::Null, SID, queue.statement().as_ref())
 }
 
@@ -81,7 +83,10 @@ async fn what_differs_is_changed() {
     encryption: KMS key alias/mine → SSE-SQS
     policy: another → the topics may send
     "#);
-    assert_eq!(differences(DECLARED, PROPERTIES, &other).await, "");
+    assert_eq!(
+        differences(DECLARED, property_names::<Declared>(), &other).await,
+        ""
+    );
     let shorter = "name = \"failed\"\nretention_seconds = 60\nencryption = false\ntopics = []";
     let full = Facts { messages: 3, ..same };
     insta::assert_snapshot!(differences(shorter, &[], &full).await, @r#"
@@ -95,7 +100,7 @@ async fn what_differs_is_changed() {
 #[tokio::test]
 async fn bad_declarations_are_refused_before_any_call() {
     let context = context().await;
-    let made = |declared: &str| Queue::new(&context, &place(), spec("queue", declared, &[])).map(drop);
+    let made = |declared: &str| Queue::new(&context, location(), spec("queue", declared, &[])).map(drop);
     let refusals = [
         "name = \"failed.fifo\"",
         "name = \"failed\"\nretention_seconds = 59",
@@ -139,7 +144,7 @@ async fn a_name_that_was_just_given_up_is_waited_for() {
         other => panic!("{other}"),
     })
     .await;
-    let queue = Queue::new(&endpoint.context, &place(), spec("queue", DECLARED, &[])).unwrap();
+    let queue = Queue::new(&endpoint.context, location(), spec("queue", DECLARED, &[])).unwrap();
     let (made, said) =
         with_step(async |step| queue.apply(&Change::Create, &Observed::Absent, step).await).await;
     made.unwrap();
@@ -161,8 +166,8 @@ async fn a_queue_that_is_not_there_is_absent() {
         (400, body.into())
     })
     .await;
-    let queue = Queue::new(&endpoint.context, &place(), spec("queue", DECLARED, &[])).unwrap();
-    assert_eq!(queue.observe().await.unwrap(), Observed::Absent);
-    let outputs = queue.outputs(&Observed::Absent);
+    let queue = Queue::new(&endpoint.context, location(), spec("queue", DECLARED, &[])).unwrap();
+    assert_eq!(Resource::observe(&queue).await.unwrap(), Observed::Absent);
+    let outputs = Resource::outputs(&queue, &Observed::Absent);
     assert!(outputs.contains_key("arn") && !outputs.contains_key("url"));
 }

@@ -1,6 +1,7 @@
 //! What a role may do, and when that changes.
 
-use super::super::test_support::{context, spec};
+use super::super::kind::existing;
+use super::super::test_support::{self, context, location, observed, spec_of};
 use super::*;
 use crate::pipeline::template;
 
@@ -13,25 +14,25 @@ const STATEMENTS: &str = "name = \"demo\"\ndescription = \"x\"\ninstance = \"one
     [[resources.properties.statements]]\nsid = \"Read\"\nactions = [\"kinesis:GetRecords\"]\nresources = [\"${stream_arn}\"]\n";
 const ARN: &str = "arn:aws:kinesis:us-east-1:000000000000:stream/orders";
 
+/// The changes of a role with `policy`, and the policy after them.
 async fn changes(given: &[(&str, &str)], policy: Option<Value>) -> (Vec<String>, Option<Value>) {
-    let (place, spec) = spec(STATEMENTS, given);
+    let spec = spec_of(STATEMENTS, given);
     let context = context().await;
-    let role = Role::new(&context, &place, spec).unwrap();
+    let role = Role::new(&context, location(), spec).unwrap();
     let facts = Facts {
-        arn: role.arn.clone(),
+        arn: role.arn(),
         description: String::new(),
         trust: role.declared.trust(),
         policy,
     };
-    let observed = observed(role.spec.tags.all(), &facts).unwrap();
-    let changes = role.diff(&observed, &Surroundings::default()).unwrap();
-    let after = role.policy_over(&facts, observed.present().unwrap());
-    (changes.iter().map(ToString::to_string).collect(), after)
+    let observed = observed(&role.spec, facts, &[]);
+    let changes = test_support::changes(&role, &observed);
+    let after = role.effective_policy(&existing(&observed).unwrap().unwrap());
+    (changes.lines().map(str::to_owned).collect(), after)
 }
 
 fn declared(given: &[(&str, &str)]) -> Value {
-    let (_, spec) = spec(STATEMENTS, given);
-    policy_of(&spec).unwrap().unwrap()
+    policy_of(&spec_of(STATEMENTS, given)).unwrap().unwrap()
 }
 
 fn sids(policy: &Value) -> Vec<&str> {
@@ -76,8 +77,9 @@ async fn a_long_name_is_shortened_and_stays_its_own() {
             "name = \"demo\"\ntracing",
             &format!("name = \"{}{last}\"\ntracing", "x".repeat(80)),
         );
-        let (_, spec) = spec(&text, &[]);
-        Declared::read(&spec).unwrap().name
+        let mut declared: Declared = spec_of(&text, &[]).read().unwrap();
+        declared.shorten_name();
+        declared.name
     };
     assert_eq!(long('a').len(), 64);
     assert_ne!(long('a'), long('b'));

@@ -1,4 +1,4 @@
-//! What `verify` looks at in a stream beyond its being there as declared.
+//! What `verify` checks in a stream beyond the declared properties.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,8 +7,9 @@ use aws_sdk_kinesis::primitives::Blob;
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::super::kind::Existing;
 use super::{Facts, Stream};
-use crate::pipeline::resource::{Check, CheckState, Observed};
+use crate::pipeline::resource::{Check, CheckState};
 use crate::stream;
 use ground::error::{self, Error, Result};
 
@@ -19,12 +20,12 @@ const PARTITION_KEY: &str = "verification-test";
 const WINDOW: Duration = Duration::from_secs(5 * 60);
 
 impl Stream<'_> {
-    pub(super) async fn checks(&self, observed: &Observed, probe: bool) -> Vec<Check> {
+    pub(super) async fn checks(&self, existing: &Existing<'_, Facts>, probe: bool) -> Vec<Check> {
         let mut checks = vec![
             Check::of("listed", self.listed().await),
-            Check::of("described", self.described(observed)),
+            Check::of("described", described(&existing.facts)),
         ];
-        checks.extend(self.unencrypted(observed));
+        checks.extend(self.unencrypted(existing));
         if probe {
             checks.push(Check::of("put", self.probe().await));
         }
@@ -41,34 +42,10 @@ impl Stream<'_> {
         Err(Error::failed("ListStreams does not name it"))
     }
 
-    fn described(&self, observed: &Observed) -> Result<String> {
-        let present = observed.present().ok_or_else(|| Error::failed("there is none"))?;
-        let facts: Facts = present.read()?;
-        if facts.status != "ACTIVE" {
-            return Err(Error::failed(format!("is {}, not ACTIVE", facts.status)));
-        }
-        let shards = match facts.shards {
-            1 => "1 open shard".to_owned(),
-            n => format!("{n} open shards"),
-        };
-        let encryption = match &facts.encryption {
-            Some(key) => format!("encrypted with {key}"),
-            None => "not encrypted".to_owned(),
-        };
-        Ok(format!(
-            "ACTIVE, {}, {shards}, {} h, {encryption}",
-            facts.mode(),
-            facts.retention_hours
-        ))
-    }
-
-    /// Encryption that is on by default, not asked for, and off: chosen once, or turned off by another hand.
-    fn unencrypted(&self, observed: &Observed) -> Option<Check> {
-        let present = observed.present()?;
-        let facts: Facts = present.read().ok()?;
-        let by_default = !self.spec.properties.enforced("encryption", present)
-            && !self.spec.properties.enforced("kms_key", present);
-        let off = by_default && self.key().is_some() && facts.encryption.is_none();
+    /// Encryption that is off although the template's default is on: an earlier run or another tool turned it off.
+    fn unencrypted(&self, existing: &Existing<'_, Facts>) -> Option<Check> {
+        let by_default = !self.enforced("encryption", existing) && !self.enforced("kms_key", existing);
+        let off = by_default && self.key().is_some() && existing.facts.encryption.is_none();
         off.then(|| {
             Check::new(
                 CheckState::Caution,
@@ -148,4 +125,23 @@ impl Stream<'_> {
             },
         )
     }
+}
+
+fn described(facts: &Facts) -> Result<String> {
+    if facts.status != "ACTIVE" {
+        return Err(Error::failed(format!("is {}, not ACTIVE", facts.status)));
+    }
+    let shards = match facts.shards {
+        1 => "1 open shard".to_owned(),
+        n => format!("{n} open shards"),
+    };
+    let encryption = match &facts.encryption {
+        Some(key) => format!("encrypted with {key}"),
+        None => "not encrypted".to_owned(),
+    };
+    Ok(format!(
+        "ACTIVE, {}, {shards}, {} h, {encryption}",
+        facts.mode(),
+        facts.retention_hours
+    ))
 }

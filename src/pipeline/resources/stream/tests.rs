@@ -1,56 +1,16 @@
+use super::super::test_support::{changes, context, location, observed, spec_in};
 use super::*;
-use crate::pipeline::Present;
+use crate::pipeline::resource::Observed;
+use crate::pipeline::resource::Spec;
 
-use crate::pipeline::{Catalog, Draft, Given, Request, tags};
-
-/// Makes specs without making resources: enough for differences, which need no target.
-struct Specs(Place);
-
-impl Catalog for Specs {
-    fn place(&self) -> &Place {
-        &self.0
-    }
-
-    fn make<'c>(&'c self, _spec: Spec) -> Result<Box<dyn Resource + 'c>> {
-        Err(Error::failed("only specs here"))
-    }
+fn spec(flags: &[(&str, &str)]) -> Spec {
+    spec_in(crate::pipeline::template("stream").unwrap(), "stream", flags)
 }
 
-/// The stream of the bundled template, as flags make it.
-async fn differences(flags: &[(&str, &str)], observed: &Observed) -> Vec<String> {
-    let place = Place {
-        account: "000000000000".into(),
-        region: "us-east-1".into(),
-        partition: "aws".into(),
-    };
-    let given = |(name, text): &(&str, &str)| ((*name).to_owned(), Given::flag(&format!("--{name}"), *text));
-    let request = Request {
-        given: flags.iter().map(given).collect(),
-        ..Request::default()
-    };
-    let draft = Draft::new(crate::pipeline::template("stream").unwrap(), request).unwrap();
-    let specs = Specs(place.clone());
-    let spec = draft.bind(&specs).unwrap().spec("stream").unwrap();
+/// The changes of the bundled template's stream with `flags`.
+async fn differences(flags: &[(&str, &str)], observed: &Observed) -> String {
     let context = context().await;
-    let stream = Stream::new(&context, &place, spec).unwrap();
-    let changes = stream.diff(observed, &Surroundings::default()).unwrap();
-    changes.iter().map(ToString::to_string).collect()
-}
-
-/// A context that no call is made with.
-async fn context() -> Context {
-    use crate::settings::{Settings, Target, TargetReason};
-    let settings = Settings {
-        target: Target::Endpoint("http://127.0.0.1:9".into()),
-        target_reason: TargetReason::Asked,
-        region: Some("us-east-1".into()),
-        profile: None,
-        stream: "concert-data-stream".into(),
-        shard_count: None,
-        environment: None,
-        home: "/nowhere".into(),
-    };
-    Context::connect(settings).await.unwrap()
+    changes(&Stream::new(&context, location(), spec(flags)).unwrap(), observed)
 }
 
 fn facts() -> Facts {
@@ -67,29 +27,12 @@ fn facts() -> Facts {
 }
 
 fn there(facts: &Facts, more_tags: &[(&str, &str)]) -> Observed {
-    let mut tags: BTreeMap<String, String> = [
-        ("Project", "ConcertDataPlatform"),
-        ("Environment", "development"),
-        ("Purpose", "APIDataIngestion"),
-        (tags::MANAGED_BY, tags::STREAMCTL),
-        (tags::PIPELINE, "stream/concert-data-stream"),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .into();
-    tags.extend(
-        more_tags
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned())),
-    );
-    Observed::Present(Present {
-        tags,
-        facts: serde_json::to_value(facts).unwrap(),
-    })
+    observed(&spec(&[]), facts, more_tags)
 }
 
 #[tokio::test]
 async fn a_stream_as_asked_for_needs_nothing() {
-    assert_eq!(differences(&[], &Observed::Absent).await, ["create"]);
+    assert_eq!(differences(&[], &Observed::Absent).await, "create");
     assert!(differences(&[], &there(&facts(), &[])).await.is_empty());
     assert!(
         differences(&[], &there(&facts(), &[("Theirs", "1")]))
@@ -123,7 +66,7 @@ async fn what_is_asked_for_is_changed() {
         ("monitoring", "none"),
         ("environment", "test"),
     ];
-    insta::assert_snapshot!(differences(&flags, &there(&facts(), &[])).await.join("\n"), @r#"
+    insta::assert_snapshot!(differences(&flags, &there(&facts(), &[])).await, @r#"
     shards: 1 → 5
     retention: 24 h → 168 h
     encryption: alias/aws/kinesis → none
@@ -141,7 +84,7 @@ async fn an_unfinished_stream_gets_its_defaults() {
         ..facts()
     };
     let changes = differences(&[], &there(&bare, &[(UNFINISHED, "setup")])).await;
-    insta::assert_snapshot!(changes.join("\n"), @r#"
+    insta::assert_snapshot!(changes, @r#"
     encryption: none → alias/aws/kinesis
     monitoring: none → all
     tags: remove the mark of an unfinished setup
@@ -156,9 +99,9 @@ async fn an_on_demand_stream_takes_no_shard_count() {
         ..facts()
     };
     let changes = differences(&[("shard_count", "2")], &there(&on_demand, &[])).await;
-    insta::assert_snapshot!(changes.join("\n"), @r#"is on-demand: Kinesis decides on its shards"#);
+    insta::assert_snapshot!(changes, @r#"is on-demand: Kinesis decides on its shards"#);
     let both = [("shard_count", "2"), ("mode", "provisioned")];
-    insta::assert_snapshot!(differences(&both, &there(&on_demand, &[])).await.join("\n"), @r#"
+    insta::assert_snapshot!(differences(&both, &there(&on_demand, &[])).await, @r#"
     mode: on-demand → provisioned
     shards: 4 → 2
     "#);
@@ -170,7 +113,7 @@ async fn a_stream_on_its_way_out_is_made_anew() {
         status: "DELETING".into(),
         ..facts()
     };
-    assert_eq!(differences(&[], &there(&going, &[])).await, ["create"]);
+    assert_eq!(differences(&[], &there(&going, &[])).await, "create");
 }
 
 #[test]

@@ -1,5 +1,6 @@
-use super::super::scripted::{Endpoint, context, place, refusal, spec, with_step};
+use super::super::test_support::{Endpoint, context, location, refusal, spec, with_step};
 use super::*;
+use crate::pipeline::resource::{Dependencies, Observed, Resource};
 use crate::pipeline::tags::Owner;
 
 const EMAIL: &str = r#"
@@ -47,30 +48,33 @@ async fn endpoint(pipeline: &'static str) -> Endpoint {
 async fn one_that_nobody_confirmed_is_worth_a_look_and_goes_with_its_topic() {
     let endpoint = endpoint("demo/one").await;
     let spec = spec("subscription", EMAIL, &[]);
-    let subscription = Subscription::new(&endpoint.context, &place(), spec.clone()).unwrap();
-    let observed = subscription.observe().await.unwrap();
+    let subscription = Subscription::new(&endpoint.context, location(), spec.clone()).unwrap();
+    let observed = Resource::observe(&subscription).await.unwrap();
     assert_eq!(observed.owner(&spec.identity), Some(Owner::Us));
-    assert_eq!(subscription.outputs(&observed)["arn"], "pending confirmation");
-    let around = Surroundings::default();
-    assert_eq!(subscription.diff(&observed, &around).unwrap(), []);
-    let checks = subscription.verify(&observed, false).await;
+    assert_eq!(
+        Resource::outputs(&subscription, &observed)["arn"],
+        "pending confirmation"
+    );
+    let dependencies = Dependencies::default();
+    assert_eq!(subscription.diff(&observed, &dependencies).unwrap(), []);
+    let checks = Resource::verify(&subscription, &observed, false).await;
     assert_eq!(checks[0].state, CheckState::Caution);
     insta::assert_snapshot!(checks[0].detail, @"me@example.com has not confirmed it: nothing is sent there until the link in the message from AWS is opened");
 
     let calls = endpoint.calls().len();
-    let (gone, said) = with_step(async |step| subscription.delete(&observed, step).await).await;
+    let (gone, said) = with_step(async |step| Resource::delete(&subscription, &observed, step).await).await;
     gone.unwrap();
     assert_eq!(endpoint.calls().len(), calls);
     insta::assert_snapshot!(said.join("\n"), @"was never confirmed: AWS removes it with its topic, or after 48 hours");
-    assert_eq!(subscription.observe().await.unwrap(), Observed::Absent);
+    assert_eq!(Resource::observe(&subscription).await.unwrap(), Observed::Absent);
 }
 
 #[tokio::test]
 async fn one_of_another_pipelines_topic_is_that_pipelines() {
     let endpoint = endpoint("demo/two").await;
     let spec = spec("subscription", EMAIL, &[]);
-    let subscription = Subscription::new(&endpoint.context, &place(), spec.clone()).unwrap();
-    let observed = subscription.observe().await.unwrap();
+    let subscription = Subscription::new(&endpoint.context, location(), spec.clone()).unwrap();
+    let observed = Resource::observe(&subscription).await.unwrap();
     assert_eq!(
         observed.owner(&spec.identity),
         Some(Owner::Pipeline("demo/two".into()))
@@ -82,7 +86,7 @@ async fn endpoints_fit_their_protocol() {
     let context = context().await;
     let made = |protocol: &str, endpoint: &str| {
         let declared = format!("topic = \"arn:x\"\nprotocol = \"{protocol}\"\nendpoint = \"{endpoint}\"");
-        Subscription::new(&context, &place(), spec("subscription", &declared, &[])).map(drop)
+        Subscription::new(&context, location(), spec("subscription", &declared, &[])).map(drop)
     };
     let refusals = [
         ("email", "me"),
@@ -94,13 +98,13 @@ async fn endpoints_fit_their_protocol() {
     .map(|(protocol, endpoint)| refusal(made(protocol, endpoint)))
     .join("\n");
     insta::assert_snapshot!(refusals, @r#"
-    "me" is no endpoint for email
+    "me" is not an endpoint for email
     hint: give an email address
-    "http://x" is no endpoint for https
+    "http://x" is not an endpoint for https
     hint: give a URL that begins with https://
-    "https://sqs/q" is no endpoint for sqs
+    "https://sqs/q" is not an endpoint for sqs
     hint: give the ARN of a queue
-    "f" is no endpoint for lambda
+    "f" is not an endpoint for lambda
     hint: give the ARN of a function
     line 1: resource it: unknown variant `sms`, expected one of `email`, `sqs`, `https`, `lambda`
     "#);

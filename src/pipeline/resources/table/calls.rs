@@ -1,7 +1,7 @@
-//! The calls that make, change and delete a table. DynamoDB takes one change of a table at a time: each waits until the
-//! table and its indexes are ACTIVE, before and after.
+//! The calls that observe, create, change and delete a table. DynamoDB takes one change of a table at a time: each waits
+//! until the table and its indexes are ACTIVE, before and after.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::update_table::builders::UpdateTableFluentBuilder;
@@ -9,59 +9,54 @@ use aws_sdk_dynamodb::types as sdk;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::error::operation::BuildError;
 
-use super::super::common::{self, Patience, found, refused};
+use super::super::common::{Wait, built, on_off, retry, sdk_tags};
+use super::super::kind::{Existing, Kind, TagMap};
 use super::declared::{Attribute, Billing, Index, Sse};
-use super::indexes;
-use super::wire::{
-    built, busy, facts_of, has_index, key_schema, projection, sdk_tags, specification, tag_map, throughput,
-};
+use super::wire::{busy, facts_of, key_schema, projection, specification, throughput};
 use super::{Facts, Table};
 use crate::pipeline::event::Step;
-use crate::pipeline::resource::{Observed, Present};
 use crate::pipeline::tags::{self, Owner, UNFINISHED};
 use ground::error::{self, Error, Result};
 
-/// How long a new, changed or deleted table may take. Filling an index of a large one takes hours, and is waited for
-/// longer: whoever stops finds it building on the next run.
+/// How long a new, changed or deleted table may take. Filling an index of a large table takes hours; after a stop, the next
+/// run waits on.
 const TABLE: Duration = Duration::from_secs(10 * 60);
-const INDEX: Duration = Duration::from_secs(6 * 60 * 60);
-/// How long a refusal that means "not now" is tried again.
+pub(super) const INDEX: Duration = Duration::from_secs(6 * 60 * 60);
+/// How long a call is retried while DynamoDB is busy with another change.
 const REFUSALS: Duration = Duration::from_secs(2 * 60);
 
-const NOT_FOUND: &[&str] = &["ResourceNotFoundException", "TableNotFoundException"];
-const NOT_NOW: &[&str] = &["ResourceInUseException", "LimitExceededException"];
+const BUSY: &[&str] = &["ResourceInUseException", "LimitExceededException"];
+const WAITING: &str = "DynamoDB is busy with another change";
 
 impl Table<'_> {
-    /// What is there now.
-    pub(super) async fn look(&self) -> Result<Observed> {
+    /// Tags and facts; `None` where there is no such table.
+    pub(super) async fn observe_table(&self) -> Result<Option<(TagMap, Facts)>> {
         let Some(table) = self.describe().await? else {
-            return Ok(Observed::Absent);
+            return Ok(None);
         };
-        let arn = table.table_arn().unwrap_or(&self.arn).to_owned();
+        let arn = table.table_arn().map_or_else(|| self.arn(), str::to_owned);
         let looked = tokio::try_join!(self.ttl(), self.recovery(), self.tags(&arn))?;
-        // Deleted in between.
+        // Deleted between these calls.
         let (Some(ttl), Some(recovery), Some(tags)) = looked else {
-            return Ok(Observed::Absent);
+            return Ok(None);
         };
         let mut facts = facts_of(&table, arn);
         facts.ttl = ttl;
         facts.point_in_time_recovery = recovery;
-        common::observed(tags, &facts)
+        Ok(Some((tags, facts)))
     }
 
-    async fn describe(&self) -> Result<Option<sdk::TableDescription>> {
+    pub(super) async fn describe(&self) -> Result<Option<sdk::TableDescription>> {
         let call = self.context.dynamodb().describe_table();
         let answer = call.table_name(&self.declared.name).send().await;
-        let answer =
-            found(answer, NOT_FOUND).map_err(|error| error::aws::failed(self.what("read"), error))?;
+        let answer = self.response_if_exists("read", answer)?;
         Ok(answer.and_then(|answer| answer.table))
     }
 
     async fn ttl(&self) -> Result<Option<Option<String>>> {
         let call = self.context.dynamodb().describe_time_to_live();
         let answer = call.table_name(&self.declared.name).send().await;
-        let answer = found(answer, NOT_FOUND)
-            .map_err(|error| error::aws::failed(self.what("read the time to live of"), error))?;
+        let answer = self.response_if_exists("read the time to live of", answer)?;
         Ok(answer.map(|answer| {
             let ttl = answer.time_to_live_description?;
             let on = matches!(
@@ -75,8 +70,7 @@ impl Table<'_> {
     async fn recovery(&self) -> Result<Option<bool>> {
         let call = self.context.dynamodb().describe_continuous_backups();
         let answer = call.table_name(&self.declared.name).send().await;
-        let answer = found(answer, NOT_FOUND)
-            .map_err(|error| error::aws::failed(self.what("read the backups of"), error))?;
+        let answer = self.response_if_exists("read the backups of", answer)?;
         Ok(answer.map(|answer| {
             let backups = answer.continuous_backups_description;
             let recovery = backups.and_then(|backups| backups.point_in_time_recovery_description);
@@ -85,16 +79,21 @@ impl Table<'_> {
         }))
     }
 
-    async fn tags(&self, arn: &str) -> Result<Option<BTreeMap<String, String>>> {
-        let mut tags = BTreeMap::new();
+    async fn tags(&self, arn: &str) -> Result<Option<TagMap>> {
+        let mut tags = TagMap::new();
         let mut token = None;
         loop {
             let call = self.context.dynamodb().list_tags_of_resource();
-            let answer = call.resource_arn(arn).set_next_token(token).send().await;
-            let page = found(answer, NOT_FOUND)
-                .map_err(|error| error::aws::failed(self.what("list the tags of"), error))?;
-            let Some(page) = page else { return Ok(None) };
-            tags.extend(tag_map(page.tags.unwrap_or_default()));
+            let call = call.resource_arn(arn).set_next_token(token);
+            let Some(page) = self.response_if_exists("list the tags of", call.send().await)? else {
+                return Ok(None);
+            };
+            tags.extend(
+                page.tags
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|tag| (tag.key, tag.value)),
+            );
             token = page.next_token;
             if token.is_none() {
                 return Ok(Some(tags));
@@ -103,16 +102,16 @@ impl Table<'_> {
     }
 
     /// Waits until the table is ACTIVE with all its indexes, and `shown` holds.
-    async fn settled(
+    pub(super) async fn wait_until_active(
         &self,
         step: &Step<'_>,
         longest: Duration,
         shown: impl Fn(&sdk::TableDescription) -> bool,
     ) -> Result<()> {
-        let mut patience = Patience::new(longest);
+        let mut wait = Wait::new(longest);
         loop {
             let Some(table) = self.describe().await? else {
-                if patience.pause(step, "waiting until it is shown").await? {
+                if wait.pause(step, "waiting until it is shown").await? {
                     continue;
                 }
                 return Err(Error::failed(format!("there is no table {}", self.declared.name)));
@@ -122,7 +121,7 @@ impl Table<'_> {
                 return Ok(());
             }
             let what = busy.unwrap_or_else(|| "the change is not shown yet".to_owned());
-            if !patience.pause(step, &what).await? {
+            if !wait.pause(step, &what).await? {
                 return Err(
                     Error::failed(format!("table {} is not ready: {what}", self.declared.name))
                         .hint("run the same command again: it goes on from there"),
@@ -131,16 +130,23 @@ impl Table<'_> {
         }
     }
 
-    /// Waits until a new table is there.
-    pub(super) async fn ready(&self, step: &Step<'_>) -> Result<()> {
-        self.settled(step, TABLE, |_| true).await
+    /// Waits for a table whose creation did not finish: the run may have been stopped before the table was ACTIVE.
+    pub(super) async fn wait_if_unfinished(
+        &self,
+        existing: &Existing<'_, Facts>,
+        step: &Step<'_>,
+    ) -> Result<()> {
+        match existing.unfinished() {
+            true => self.wait_until_active(step, TABLE, |_| true).await,
+            false => Ok(()),
+        }
     }
 
     /// Waits until there is no such table.
-    async fn gone(&self, step: &Step<'_>) -> Result<()> {
-        let mut patience = Patience::new(TABLE);
+    async fn wait_until_deleted(&self, step: &Step<'_>) -> Result<()> {
+        let mut wait = Wait::new(TABLE);
         while self.describe().await?.is_some() {
-            if !patience.pause(step, "waiting until it is gone").await? {
+            if !wait.pause(step, "waiting until it is gone").await? {
                 return Err(
                     Error::failed(format!("table {} is still being deleted", self.declared.name))
                         .hint("run the same command again later"),
@@ -150,47 +156,38 @@ impl Table<'_> {
         Ok(())
     }
 
-    /// Changes the table, trying again while DynamoDB is busy with another change.
-    async fn update(
+    /// Changes the table, and retries while DynamoDB is busy with another change.
+    pub(super) async fn change(
         &self,
         step: &Step<'_>,
         doing: &str,
         change: impl Fn(UpdateTableFluentBuilder) -> UpdateTableFluentBuilder,
     ) -> Result<()> {
-        let mut patience = Patience::new(REFUSALS);
-        self.settled(step, INDEX, |_| true).await?;
+        self.wait_until_active(step, INDEX, |_| true).await?;
         step.go_on()?;
         step.doing(doing);
-        loop {
+        let changed = retry(BUSY, REFUSALS, step, WAITING, || {
             let call = self.context.dynamodb().update_table();
-            let Err(error) = change(call.table_name(&self.declared.name)).send().await else {
-                break;
-            };
-            let again = refused(&error, NOT_NOW)
-                && patience
-                    .pause(step, "DynamoDB is busy with another change")
-                    .await?;
-            if !again {
-                return Err(error::aws::failed(self.what("change"), error));
-            }
-        }
-        self.settled(step, INDEX, |_| true).await
+            change(call.table_name(&self.declared.name)).send()
+        });
+        self.response("change", changed.await?)?;
+        self.wait_until_active(step, INDEX, |_| true).await
     }
 
-    pub(super) async fn create(&self, step: &Step<'_>) -> Result<()> {
-        // One of that name may be on its way out.
-        self.gone(step).await?;
+    pub(super) async fn create_and_wait(&self, step: &Step<'_>) -> Result<()> {
+        // A table of this name may still be in deletion.
+        self.wait_until_deleted(step).await?;
         step.doing("creating");
         step.touched();
         let mut tags = self.spec.tags.all();
-        // Taken away at the end: a run that finds it knows that the rest is still to be done.
+        // Removed at the end: a run that finds the tag knows that the rest is still to be done.
         tags.insert(UNFINISHED.to_owned(), "setup".to_owned());
         let call = self.context.dynamodb().create_table();
         let call = call
             .table_name(&self.declared.name)
             .set_attribute_definitions(Some(built(self.definitions(&self.declared.indexes()))?))
             .set_key_schema(Some(built(key_schema(&self.declared.keys()))?))
-            .set_tags(Some(built(sdk_tags(&tags))?))
+            .set_tags(Some(sdk_tags!(sdk::Tag, tags)?))
             .set_deletion_protection_enabled(self.declared.deletion_protection);
         let call = match self.declared.billing() {
             Billing::OnDemand => call.billing_mode(sdk::BillingMode::PayPerRequest),
@@ -208,35 +205,26 @@ impl Table<'_> {
             Some(sse @ Sse::Kms(_)) => call.sse_specification(specification(&sse)),
             _ => call,
         };
-        call.send()
-            .await
-            .map_err(|error| error::aws::failed(self.what("create"), error))?;
-        self.ready(step).await?;
+        self.response("create", call.send().await)?;
+        self.wait_until_active(step, TABLE, |_| true).await?;
         self.finish(step).await
     }
 
-    /// What cannot be said to CreateTable.
+    /// Sets what CreateTable does not take.
     async fn finish(&self, step: &Step<'_>) -> Result<()> {
-        if self
-            .declared
-            .ttl
-            .as_ref()
-            .is_some_and(|ttl| ttl.attribute().is_some())
-        {
-            self.switch_ttl(None, step).await?;
-        }
+        self.set_ttl(None, step).await?;
         if self.declared.point_in_time_recovery == Some(true) {
             self.set_recovery(step).await?;
         }
-        // Some AWS-compatible endpoints pass over the tags of CreateTable.
-        let there = self.tags(&self.arn).await?.unwrap_or_default();
-        let (set, mut remove) = self.spec.tags.difference(&there);
-        remove.insert(UNFINISHED.to_owned());
-        self.set_tags(&set, remove, step).await
+        // Some AWS-compatible endpoints ignore the tags of CreateTable.
+        let mut there = self.tags(&self.arn()).await?.unwrap_or_default();
+        // A response may not show the tag yet; it is removed all the same.
+        there.insert(UNFINISHED.to_owned(), "setup".to_owned());
+        self.set_tags(&self.arn(), &there, step).await
     }
 
     /// Definitions of all key attributes of the table and `indexes`, each once.
-    fn definitions(&self, indexes: &[Index]) -> Result<Vec<sdk::AttributeDefinition>, BuildError> {
+    pub(super) fn definitions(&self, indexes: &[Index]) -> Result<Vec<sdk::AttributeDefinition>, BuildError> {
         let keys = self.declared.keys();
         let all = keys
             .attributes()
@@ -267,228 +255,81 @@ impl Table<'_> {
             .build()
     }
 
-    /// Makes index `name` as it is declared, or takes it away where it is not declared.
-    pub(super) async fn set_index(&self, name: &str, step: &Step<'_>) -> Result<()> {
-        self.settled(step, INDEX, |_| true).await?;
-        let table = self.describe().await?;
-        let facts = table.map(|table| facts_of(&table, self.arn.clone()));
-        let (there, on_demand) = facts.map_or((None, true), |facts| {
-            let mut found = facts.indexes.into_iter();
-            (found.find(|one| one.index.name == name), facts.on_demand)
-        });
-        let wanted = self
-            .declared
-            .indexes()
-            .into_iter()
-            .find(|index| index.name == name);
-        let there = there.map(|facts| (facts.index, facts.capacity));
-        if there.as_ref().map(|(index, _)| index) == wanted.as_ref() {
-            return Ok(());
-        }
-        if there.is_some() {
-            let delete = sdk::DeleteGlobalSecondaryIndexAction::builder().index_name(name);
-            let update = sdk::GlobalSecondaryIndexUpdate::builder()
-                .delete(built(delete.build())?)
-                .build();
-            let doing = format!("deleting {}{name}", indexes::FIELD);
-            self.update(step, &doing, |call| {
-                call.global_secondary_index_updates(update.clone())
-            })
-            .await?;
-            self.settled(step, INDEX, |table| !has_index(table, name)).await?;
-        }
-        let Some(wanted) = wanted else { return Ok(()) };
-        let definitions = built(self.definitions(std::slice::from_ref(&wanted)))?;
-        let throughput = match on_demand {
-            true => None,
-            false => Some(built(throughput(self.declared.capacity()))?),
-        };
-        let create = sdk::CreateGlobalSecondaryIndexAction::builder()
-            .index_name(name)
-            .set_key_schema(Some(built(key_schema(&wanted.keys))?))
-            .projection(projection(&wanted.projection))
-            .set_provisioned_throughput(throughput);
-        let update = sdk::GlobalSecondaryIndexUpdate::builder()
-            .create(built(create.build())?)
-            .build();
-        let doing = format!("building {}{name}", indexes::FIELD);
-        self.update(step, &doing, |call| {
-            call.set_attribute_definitions(Some(definitions.clone()))
-                .global_secondary_index_updates(update.clone())
-        })
-        .await?;
-        self.settled(step, INDEX, |table| has_index(table, name)).await
-    }
-
-    /// Switches the billing mode to the declared one, or the capacity of a provisioned table and its indexes.
-    pub(super) async fn set_capacity(&self, step: &Step<'_>) -> Result<()> {
-        let Some(table) = self.describe().await? else {
-            return Err(Error::failed(format!("there is no table {}", self.declared.name)));
-        };
-        let facts = facts_of(&table, self.arn.clone());
-        let wanted = self.declared.capacity();
-        let billing = self.declared.billing_mode.unwrap_or(facts.billing());
-        if billing == Billing::OnDemand {
-            let doing = "switching to on-demand";
-            return self
-                .update(step, doing, |call| {
-                    call.billing_mode(sdk::BillingMode::PayPerRequest)
-                })
-                .await;
-        }
-        let units = built(throughput(wanted))?;
-        let mut updates = Vec::new();
-        for index in facts.indexes.iter().filter(|index| index.capacity != wanted) {
-            let action = sdk::UpdateGlobalSecondaryIndexAction::builder()
-                .index_name(&index.index.name)
-                .provisioned_throughput(units.clone())
-                .build();
-            let update = sdk::GlobalSecondaryIndexUpdate::builder();
-            updates.push(update.update(built(action)?).build());
-        }
-        let updates = (!updates.is_empty()).then_some(updates);
-        // DynamoDB refuses capacity that is what it was.
-        let units = (facts.capacity != wanted).then_some(units);
-        self.update(step, &format!("setting {wanted}"), |call| {
-            call.set_billing_mode(facts.on_demand.then_some(sdk::BillingMode::Provisioned))
-                .set_provisioned_throughput(units.clone())
-                .set_global_secondary_index_updates(updates.clone())
-        })
-        .await
-    }
-
     pub(super) async fn set_encryption(&self, step: &Step<'_>) -> Result<()> {
         let Some(sse) = self.declared.sse() else {
             return Ok(());
         };
         let specification = specification(&sse);
-        self.update(step, &format!("encrypting with {sse}"), |call| {
+        self.change(step, &format!("encrypting with {sse}"), |call| {
             call.sse_specification(specification.clone())
         })
         .await
     }
 
     pub(super) async fn set_protection(&self, on: bool, step: &Step<'_>) -> Result<()> {
-        let doing = format!("turning deletion protection {}", common::on_off(on));
-        self.update(step, &doing, |call| call.deletion_protection_enabled(on))
+        let doing = format!("turning deletion protection {}", on_off(on));
+        self.change(step, &doing, |call| call.deletion_protection_enabled(on))
             .await
     }
 
-    pub(super) async fn set_ttl(&self, there: &Facts, step: &Step<'_>) -> Result<()> {
-        self.switch_ttl(there.ttl.as_deref(), step).await
-    }
-
     /// Turns time to live on for the declared attribute, or off where it is on `there`.
-    async fn switch_ttl(&self, there: Option<&str>, step: &Step<'_>) -> Result<()> {
+    pub(super) async fn set_ttl(&self, there: Option<&str>, step: &Step<'_>) -> Result<()> {
         let wanted = self.declared.ttl.as_ref().and_then(|ttl| ttl.attribute());
         let Some(attribute) = wanted.or(there) else {
             return Ok(());
         };
         step.go_on()?;
-        step.doing(format!(
-            "turning time to live on {attribute} {}",
-            common::on_off(wanted.is_some())
-        ));
-        let specification = sdk::TimeToLiveSpecification::builder()
-            .attribute_name(attribute)
-            .enabled(wanted.is_some());
-        let specification = built(specification.build())?;
-        let mut patience = Patience::new(REFUSALS);
-        loop {
+        let on = wanted.is_some();
+        step.doing(format!("turning time to live on {attribute} {}", on_off(on)));
+        let specification = sdk::TimeToLiveSpecification::builder();
+        let specification = built(specification.attribute_name(attribute).enabled(on).build())?;
+        let set = retry(BUSY, REFUSALS, step, WAITING, || {
             let call = self.context.dynamodb().update_time_to_live();
-            let call = call
-                .table_name(&self.declared.name)
-                .time_to_live_specification(specification.clone());
-            let Err(error) = call.send().await else {
-                return Ok(());
-            };
-            let message = error.message().unwrap_or_default().to_ascii_lowercase();
-            // An earlier attempt was accepted, and its answer lost.
-            if message.contains("already enabled") || message.contains("already disabled") {
-                return Ok(());
-            }
-            let again = refused(&error, NOT_NOW)
-                && patience
-                    .pause(step, "DynamoDB is busy with another change")
-                    .await?;
-            if !again {
-                let failed = error::aws::failed(self.what("set the time to live of"), error);
-                // Source: UpdateTimeToLive, DynamoDB API reference.
-                return Err(match message.contains("multiple times") {
-                    true => failed.hint(
-                        "DynamoDB takes one change of time to live an hour: run the same command again later",
-                    ),
-                    false => failed,
-                });
-            }
+            call.table_name(&self.declared.name)
+                .time_to_live_specification(specification.clone())
+                .send()
+        });
+        let Err(error) = set.await? else { return Ok(()) };
+        let message = error.message().unwrap_or_default().to_ascii_lowercase();
+        // An earlier call succeeded, and its response was lost.
+        if message.contains("already enabled") || message.contains("already disabled") {
+            return Ok(());
         }
+        let failed = error::aws::failed(self.failure("set the time to live of"), error);
+        // Source: UpdateTimeToLive, DynamoDB API reference.
+        Err(match message.contains("multiple times") {
+            true => failed
+                .hint("DynamoDB takes one change of time to live an hour: run the same command again later"),
+            false => failed,
+        })
     }
 
     pub(super) async fn set_recovery(&self, step: &Step<'_>) -> Result<()> {
         step.go_on()?;
         let on = self.declared.point_in_time_recovery == Some(true);
-        step.doing(format!("turning point-in-time recovery {}", common::on_off(on)));
+        step.doing(format!("turning point-in-time recovery {}", on_off(on)));
         let specification =
             sdk::PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(on);
         let specification = built(specification.build())?;
-        let mut patience = Patience::new(TABLE);
-        loop {
+        // A new table takes no backups for its first seconds.
+        let unavailable = &["ContinuousBackupsUnavailableException"];
+        let waiting = "waiting until backups can be turned on";
+        let set = retry(unavailable, TABLE, step, waiting, || {
             let call = self.context.dynamodb().update_continuous_backups();
-            let call = call
-                .table_name(&self.declared.name)
-                .point_in_time_recovery_specification(specification.clone());
-            let Err(error) = call.send().await else {
-                return Ok(());
-            };
-            // A new table takes no backups for its first seconds.
-            let again = refused(&error, &["ContinuousBackupsUnavailableException"])
-                && patience
-                    .pause(step, "waiting until backups can be turned on")
-                    .await?;
-            if !again {
-                return Err(error::aws::failed(
-                    self.what("set the point-in-time recovery of"),
-                    error,
-                ));
-            }
-        }
+            call.table_name(&self.declared.name)
+                .point_in_time_recovery_specification(specification.clone())
+                .send()
+        });
+        self.response("set the point-in-time recovery of", set.await?)
+            .map(drop)
     }
 
-    /// Sets and removes tags; the mark of an unfinished table goes last.
-    pub(super) async fn set_tags(
-        &self,
-        set: &BTreeMap<String, String>,
-        remove: BTreeSet<String>,
-        step: &Step<'_>,
-    ) -> Result<()> {
-        step.go_on()?;
-        if !set.is_empty() {
-            step.doing("setting tags");
-            let call = self.context.dynamodb().tag_resource();
-            let call = call.resource_arn(&self.arn).set_tags(Some(built(sdk_tags(set))?));
-            call.send()
-                .await
-                .map_err(|error| error::aws::failed(self.what("tag"), error))?;
+    pub(super) async fn remove(&self, existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
+        if existing.facts.is_being_deleted() {
+            return self.wait_until_deleted(step).await;
         }
-        if !remove.is_empty() {
-            let call = self.context.dynamodb().untag_resource();
-            let call = call
-                .resource_arn(&self.arn)
-                .set_tag_keys(Some(remove.into_iter().collect()));
-            call.send()
-                .await
-                .map_err(|error| error::aws::failed(self.what("untag"), error))?;
-        }
-        Ok(())
-    }
-
-    pub(super) async fn remove(&self, present: &Present, step: &Step<'_>) -> Result<()> {
-        let facts: Facts = present.read()?;
-        if facts.is_going() {
-            return self.gone(step).await;
-        }
-        if facts.deletion_protection {
-            if tags::owner(&present.tags, &self.spec.identity) != Owner::Us {
+        if existing.facts.deletion_protection {
+            if tags::owner(existing.tags(), &self.spec.identity) != Owner::Us {
                 return Err(Error::failed(format!(
                     "table {} is protected from deletion",
                     self.declared.name
@@ -499,23 +340,13 @@ impl Table<'_> {
         }
         step.go_on()?;
         step.doing("deleting");
-        let mut patience = Patience::new(REFUSALS);
-        loop {
+        let deleted = retry(BUSY, REFUSALS, step, WAITING, || {
             let call = self.context.dynamodb().delete_table();
-            let Err(error) = call.table_name(&self.declared.name).send().await else {
-                break;
-            };
-            if refused(&error, NOT_FOUND) {
-                return Ok(());
-            }
-            let again = refused(&error, NOT_NOW)
-                && patience
-                    .pause(step, "DynamoDB is busy with another change")
-                    .await?;
-            if !again {
-                return Err(error::aws::failed(self.what("delete"), error));
-            }
+            call.table_name(&self.declared.name).send()
+        });
+        match self.response_if_exists("delete", deleted.await?)? {
+            Some(_) => self.wait_until_deleted(step).await,
+            None => Ok(()),
         }
-        self.gone(step).await
     }
 }

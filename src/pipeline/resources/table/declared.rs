@@ -1,4 +1,4 @@
-//! What a manifest says about a table.
+//! What a manifest declares of a table.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,22 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::super::common;
 use crate::stream::change::same_key;
 
-/// What a manifest can say about a table.
-pub(in super::super) const PROPERTIES: &[&str] = &[
-    "name",
-    "key",
-    "sort_key",
-    "indexes",
-    "ttl",
-    "point_in_time_recovery",
-    "encryption",
-    "billing_mode",
-    "read_capacity",
-    "write_capacity",
-    "deletion_protection",
-];
-
-/// Units where a provisioned table is declared without them: what DynamoDB's console proposes.
+/// Capacity units of a provisioned table that declares none: the default of DynamoDB's console.
 const DEFAULT_UNITS: i64 = 5;
 /// Global secondary indexes of a table. Source: "Quotas in Amazon DynamoDB", developer guide.
 const MOST_INDEXES: usize = 20;
@@ -32,7 +17,7 @@ const AWS_MANAGED_KEY: &str = "alias/aws/dynamodb";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Declared {
+pub(in super::super) struct Declared {
     pub(super) name: String,
     key: Attribute,
     sort_key: Option<Attribute>,
@@ -77,7 +62,7 @@ impl TryFrom<String> for Attribute {
                 kind: kind.to_owned(),
             }),
             _ => Err(format!(
-                "{text:?} is no key attribute; write its name and type, as in \"id:S\" (S string, N number, B binary)"
+                "{text:?} is not a key attribute; write its name and type, as in \"id:S\" (S string, N number, B binary)"
             )),
         }
     }
@@ -157,7 +142,7 @@ impl TryFrom<WrittenProjection> for Projection {
             WrittenProjection::Word(word) if word.eq_ignore_ascii_case("all") => Ok(Self::All),
             WrittenProjection::Word(word) if word.eq_ignore_ascii_case("keys_only") => Ok(Self::KeysOnly),
             WrittenProjection::Word(word) => Err(format!(
-                "{word:?} is no projection; there are ALL, KEYS_ONLY and a list of attribute names"
+                "{word:?} is not a projection; use ALL, KEYS_ONLY or a list of attribute names"
             )),
             WrittenProjection::Names(names) if names.is_empty() => Ok(Self::KeysOnly),
             WrittenProjection::Names(names) => Ok(Self::Include(names)),
@@ -213,13 +198,13 @@ enum Encryption {
 pub(super) enum Sse {
     /// DynamoDB's own.
     Owned,
-    /// One of KMS: that which AWS manages where none is named.
+    /// A key of KMS: the one that AWS manages where none is named.
     Kms(Option<String>),
 }
 
 impl Sse {
-    /// Whether a table encrypted with `key` is as declared. DynamoDB tells a key's ARN only: an alias is taken for the key
-    /// that is there, whichever that is.
+    /// Whether a table encrypted with `key` is as declared. DynamoDB tells a key's ARN only: an alias is taken to name the
+    /// table's key, whichever that is.
     pub(super) fn is_met_by(&self, key: Option<&str>) -> bool {
         match (self, key) {
             (Self::Owned, key) => key.is_none(),
@@ -277,7 +262,7 @@ impl fmt::Display for Capacity {
 }
 
 impl Declared {
-    /// What is wrong with it, if anything.
+    /// Refuses what DynamoDB would refuse.
     pub(super) fn check(&self) -> Result<(), String> {
         check_name(&self.name)?;
         if self.ttl == Some(Ttl::Switch(true)) {

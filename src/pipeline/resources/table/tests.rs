@@ -1,7 +1,9 @@
 use serde_json::{Value, json};
 
-use super::super::scripted::{changes, context, place, refusal, spec, there};
+use super::super::kind::property_names;
+use super::super::test_support::{changes, context, location, refusal, spec, there};
 use super::*;
+use crate::pipeline::resource::{Observed, Resource};
 use crate::pipeline::tags::UNFINISHED;
 
 const DECLARED: &str = r#"
@@ -49,7 +51,7 @@ fn with(patch: Value) -> Value {
 
 async fn differences(declared: &str, by_default: &[&str], observed: &Observed) -> String {
     let context = context().await;
-    let table = Table::new(&context, &place(), spec("table", declared, by_default)).unwrap();
+    let table = Table::new(&context, location(), spec("table", declared, by_default)).unwrap();
     changes(&table, observed)
 }
 
@@ -85,9 +87,9 @@ async fn what_differs_is_changed_one_at_a_time() {
     encryption: DynamoDB's own key → KMS key alias/aws/dynamodb
     "#);
     // Defaults change nothing, unless the making of the table was never finished.
-    let all: Vec<&str> = PROPERTIES.to_vec();
-    assert_eq!(differences(DECLARED, &all, &there(other.clone(), &[])).await, "");
-    insta::assert_snapshot!(differences(DECLARED, &all, &there(other, &[(UNFINISHED, "setup")])).await, @r#"
+    let all = property_names::<Declared>();
+    assert_eq!(differences(DECLARED, all, &there(other.clone(), &[])).await, "");
+    insta::assert_snapshot!(differences(DECLARED, all, &there(other, &[(UNFINISHED, "setup")])).await, @r#"
     deletion protection: off → on
     index Old: remove x:S + eventTimestamp:N with all attributes (queries of index Old fail)
     index ByType: type:S + eventTimestamp:N with all attributes → eventType:S + eventTimestamp:N with all attributes (queries of index ByType fail until it is built anew)
@@ -142,7 +144,7 @@ async fn keys_are_compared_as_far_as_dynamodb_tells() {
 #[tokio::test]
 async fn bad_declarations_are_refused_before_any_call() {
     let context = context().await;
-    let made = |declared: &str| Table::new(&context, &place(), spec("table", declared, &[])).map(drop);
+    let made = |declared: &str| Table::new(&context, location(), spec("table", declared, &[])).map(drop);
     let refusals = [
         "name = \"ev\"\nkey = \"id:S\"",
         "name = \"events\"\nkey = \"id\"",
@@ -156,10 +158,10 @@ async fn bad_declarations_are_refused_before_any_call() {
     .join("\n");
     insta::assert_snapshot!(refusals, @r#"
     table ev: "ev" is not a name of a table or index; use 3 to 255 letters, digits or any of _ . -
-    line 1: resource it: "id" is no key attribute; write its name and type, as in "id:S" (S string, N number, B binary)
+    line 1: resource it: "id" is not a key attribute; write its name and type, as in "id:S" (S string, N number, B binary)
     table events: attribute id has two types
     table events: ttl is the name of an attribute, or false
-    line 1: resource it: "SOME" is no projection; there are ALL, KEYS_ONLY and a list of attribute names
+    line 1: resource it: "SOME" is not a projection; use ALL, KEYS_ONLY or a list of attribute names
     table events: index ByX is declared twice
     table events: capacity is at least 1 unit
     "#);
@@ -169,12 +171,12 @@ async fn bad_declarations_are_refused_before_any_call() {
 async fn verify_tells_of_what_is_off_and_what_is_being_built() {
     let context = context().await;
     let spec = spec("table", DECLARED, &["encryption", "ttl"]);
-    let table = Table::new(&context, &place(), spec).unwrap();
+    let table = Table::new(&context, location(), spec).unwrap();
     let observed = there(
         with(json!({"kms_key": null, "indexes": [index("ByType", "eventType:S", "CREATING")]})),
         &[],
     );
-    let checks = table.verify(&observed, false).await;
+    let checks = Resource::verify(&table, &observed, false).await;
     let lines: Vec<String> = checks
         .iter()
         .map(|check| format!("{:?} {}: {}", check.state, check.check, check.detail))

@@ -1,18 +1,10 @@
-//! Between DynamoDB's form of a table and ours.
-
-use std::collections::BTreeMap;
+//! Converts between DynamoDB's types of a table and ours.
 
 use aws_sdk_dynamodb::types as sdk;
 use aws_smithy_types::error::operation::BuildError;
 
 use super::declared::{Attribute, Capacity, Index, Keys, Projection, Sse};
 use super::{Facts, IndexFacts};
-use ground::error::{Error, Result};
-
-/// Tags of one of DynamoDB's pages.
-pub(super) fn tag_map(tags: Vec<sdk::Tag>) -> BTreeMap<String, String> {
-    tags.into_iter().map(|tag| (tag.key, tag.value)).collect()
-}
 
 /// What `table` is still busy with; `None` where it and all its indexes are ACTIVE.
 pub(super) fn busy(table: &sdk::TableDescription) -> Option<String> {
@@ -32,7 +24,7 @@ pub(super) fn has_index(table: &sdk::TableDescription, name: &str) -> bool {
     indexes.iter().any(|index| index.index_name() == Some(name))
 }
 
-/// The facts that DescribeTable tells.
+/// The facts in a response of DescribeTable.
 pub(super) fn facts_of(table: &sdk::TableDescription, arn: String) -> Facts {
     let definitions = table.attribute_definitions();
     let index = |index: &sdk::GlobalSecondaryIndexDescription| IndexFacts {
@@ -160,15 +152,4 @@ pub(super) fn specification(sse: &Sse) -> sdk::SseSpecification {
             .set_kms_master_key_id(key.clone()),
     }
     .build()
-}
-
-pub(super) fn sdk_tags(tags: &BTreeMap<String, String>) -> Result<Vec<sdk::Tag>, BuildError> {
-    tags.iter()
-        .map(|(key, value)| sdk::Tag::builder().key(key).value(value).build())
-        .collect()
-}
-
-/// A request's part. All its members are set where it is built, so this fails only by a fault of ours.
-pub(super) fn built<T>(part: Result<T, BuildError>) -> Result<T> {
-    part.map_err(|error| Error::failed("a request to DynamoDB could not be written").cause(error))
 }

@@ -1,17 +1,17 @@
-use super::super::scripted::{changes, context, place, refusal, spec, there};
+use super::super::test_support::{changes, context, location, refusal, spec, there};
 use super::*;
 
 async fn differences(declared: &str, facts: &Facts) -> String {
     let context = context().await;
-    let topic = Topic::new(&context, &place(), spec("topic", declared, &[])).unwrap();
-    changes(&topic, &there(serde_json::to_value(facts).unwrap(), &[]))
+    let topic = Topic::new(&context, location(), spec("topic", declared, &[])).unwrap();
+    changes(&topic, &there(facts, &[]))
 }
 
 async fn facts() -> Facts {
     let context = context().await;
-    let topic = Topic::new(&context, &place(), spec("topic", "name = \"alerts\"", &[])).unwrap();
+    let topic = Topic::new(&context, location(), spec("topic", "name = \"alerts\"", &[])).unwrap();
     Facts {
-        arn: topic.arn.clone(),
+        arn: topic.arn(),
         policy: common::with_statement(&Value::Null, SID, Some(&topic.statement())),
         ..Facts::default()
     }
@@ -70,13 +70,13 @@ async fn a_key_that_cloudwatch_may_not_use_is_worth_a_look() {
     };
     let check = Topic::described(&facts);
     assert_eq!(check.state, CheckState::Caution);
-    insta::assert_snapshot!(check.detail, @"is encrypted with alias/aws/sns, which CloudWatch may not use: no alarm gets through");
+    insta::assert_snapshot!(check.detail, @"is encrypted with alias/aws/sns, which CloudWatch may not use: no alarm is delivered");
 }
 
 #[tokio::test]
 async fn fifo_topics_are_refused() {
     let context = context().await;
-    let made = Topic::new(&context, &place(), spec("topic", "name = \"alerts.fifo\"", &[]));
+    let made = Topic::new(&context, location(), spec("topic", "name = \"alerts.fifo\"", &[]));
     insta::assert_snapshot!(refusal(made.map(drop)), @r#"
     "alerts.fifo" is not a topic name
     hint: use 1 to 256 letters, digits or any of _ -
