@@ -1,4 +1,4 @@
-//! The scripted bootstrap (`main.rs` beside this), compiled once and zipped. Included by path where it is needed.
+//! Compiles and zips the scripted bootstrap (`main.rs` in this directory). Tests include this module by path.
 
 use std::io::{Cursor, Write};
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use zip::write::{SimpleFileOptions, ZipWriter};
 
 const SOURCE: &str = include_str!("main.rs");
 
-/// The executable. Compiled when it is first wanted, and kept beside the tests for the next run.
+/// The path of the executable. The first call compiles it next to the test binary, and later runs use it again.
 pub(crate) fn executable() -> &'static PathBuf {
     static EXECUTABLE: OnceLock<PathBuf> = OnceLock::new();
     EXECUTABLE.get_or_init(|| {
@@ -19,7 +19,7 @@ pub(crate) fn executable() -> &'static PathBuf {
         let dir = std::env::current_exe().unwrap();
         let path = dir.with_file_name(format!("scripted-bootstrap-{hash:016x}"));
         if !path.exists() {
-            // Another test process may do the same: each under a name of its own.
+            // Another test process may compile it at the same time, so use a unique name first.
             let fresh = path.with_extension(std::process::id().to_string());
             let source = fresh.with_extension("rs");
             std::fs::write(&source, SOURCE).unwrap();
@@ -50,7 +50,7 @@ pub(crate) fn executable() -> &'static PathBuf {
     })
 }
 
-/// The zip of a function: the executable as `bootstrap`. `variant` makes other code of it, with another hash.
+/// The zip of a function, with the executable as `bootstrap`. A different `variant` gives a different hash.
 pub(crate) fn zip(variant: &str) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default();

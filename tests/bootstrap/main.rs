@@ -1,33 +1,33 @@
-//! A scripted Lambda runtime for tests: does what it is told, for better or worse. Needs the standard library only.
+//! A scripted Lambda runtime for tests. It can respond, fail, hang or crash. It uses only the standard library.
 //!
-//! A script is a list of commands, separated by `;`. It comes from the variable SCRIPT, or else from the payload's
-//! first `"do":"…"`. Without one the payload is returned. Further variables:
-//! - INIT: a script that runs before the first invocation is asked for.
+//! A script is a list of commands, separated by `;`. It is the value of the variable SCRIPT, or of the first
+//! `"do":"…"` in the payload. Without a script, the response is the payload. Other variables:
+//! - INIT: a script that runs before the first invocation is requested.
 //! - JOURNAL: a file to which each invocation appends its payload as a line, before the script runs.
 //!
-//! | command | does |
+//! | command | effect |
 //! |---|---|
 //! | `log TEXT`, `err TEXT` | prints a line to standard output, standard error |
 //! | `print TEXT` | prints without ending the line |
 //! | `spam N BYTES` | prints N lines of BYTES bytes |
 //! | `sleep MS` | waits |
-//! | `return TEXT` | answers TEXT, JSON or not |
-//! | `echo` | answers the payload |
-//! | `env NAME` | answers the variable as a JSON string, or null |
-//! | `pid`, `header NAME` | answers the process id, a header of the invocation |
-//! | `big BYTES` | answers a JSON string of BYTES bytes in all |
+//! | `return TEXT` | responds with TEXT, which does not have to be JSON |
+//! | `echo` | responds with the payload |
+//! | `env NAME` | responds with the variable as a JSON string, or null |
+//! | `pid`, `header NAME` | responds with the process id, or a header of the invocation |
+//! | `big BYTES` | responds with a JSON string of BYTES bytes, including the quotes |
 //! | `throw TYPE MESSAGE` | reports an error |
 //! | `exit CODE`, `abort` | ends the process |
-//! | `late MS` | answers null, then waits before it asks for the next invocation |
-//! | `leave CODE` | answers null, then ends the process |
-//! | `twice` | answers null two times |
-//! | `alloc MIB` | takes memory and keeps it |
-//! | `fork SECONDS FILE` | starts a child that lives on, its process id in FILE |
-//! | `failed A B …` | answers with these batch item failures |
-//! | `fail-if TEXT` | answers with the records whose data holds TEXT as batch item failures |
-//! | `if TEXT COMMAND` | runs COMMAND if any record's data, or the payload, holds TEXT |
+//! | `late MS` | responds with null, then waits before it requests the next invocation |
+//! | `leave CODE` | responds with null, then ends the process |
+//! | `twice` | responds with null twice |
+//! | `alloc MIB` | allocates memory and keeps it |
+//! | `fork SECONDS FILE` | starts a child process that keeps running, and writes its process id to FILE |
+//! | `failed A B …` | responds with these batch item failures |
+//! | `fail-if TEXT` | responds with a batch item failure for each record whose data contains TEXT |
+//! | `if TEXT COMMAND` | runs COMMAND if the payload or the data of a record contains TEXT |
 //! | `first N COMMAND` | runs COMMAND in the first N invocations of the journal only |
-//! | `init-error TYPE MESSAGE` | (INIT) reports that it could not start, and ends |
+//! | `init-error TYPE MESSAGE` | (INIT) reports an init error and ends the process |
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -47,9 +47,9 @@ struct Invocation {
 }
 
 enum Done {
-    Answered,
-    Answer(String),
-    No,
+    Responded,
+    Response(String),
+    Continue,
 }
 
 fn main() {
@@ -71,9 +71,9 @@ fn main() {
         let script = var("SCRIPT").or_else(|| quoted(&invocation.payload, "\"do\":\"").next());
         let answer = match script {
             Some(script) => match run(&script, &invocation, &mut api, &mut kept) {
-                Done::Answered => continue,
-                Done::Answer(text) => text,
-                Done::No => "null".to_owned(),
+                Done::Responded => continue,
+                Done::Response(text) => text,
+                Done::Continue => "null".to_owned(),
             },
             None => invocation.payload.clone(),
         };
@@ -84,11 +84,11 @@ fn main() {
 fn run(script: &str, invocation: &Invocation, api: &mut Api, kept: &mut Vec<Vec<u8>>) -> Done {
     for command in script.split(';').map(str::trim).filter(|command| !command.is_empty()) {
         match step(command, invocation, api, kept) {
-            Done::No => {}
+            Done::Continue => {}
             done => return done,
         }
     }
-    Done::No
+    Done::Continue
 }
 
 fn step(command: &str, invocation: &Invocation, api: &mut Api, kept: &mut Vec<Vec<u8>>) -> Done {
@@ -109,25 +109,25 @@ fn step(command: &str, invocation: &Invocation, api: &mut Api, kept: &mut Vec<Ve
             }
         }
         "sleep" => std::thread::sleep(Duration::from_millis(number())),
-        "return" => return Done::Answer(rest.to_owned()),
-        "echo" => return Done::Answer(invocation.payload.clone()),
-        "env" => return Done::Answer(var(rest).map_or("null".to_owned(), |value| format!("{value:?}"))),
-        "pid" => return Done::Answer(std::process::id().to_string()),
+        "return" => return Done::Response(rest.to_owned()),
+        "echo" => return Done::Response(invocation.payload.clone()),
+        "env" => return Done::Response(var(rest).map_or("null".to_owned(), |value| format!("{value:?}"))),
+        "pid" => return Done::Response(std::process::id().to_string()),
         "header" => {
             let value = header(&invocation.headers, rest);
-            return Done::Answer(value.map_or("null".to_owned(), |value| format!("{value:?}")));
+            return Done::Response(value.map_or("null".to_owned(), |value| format!("{value:?}")));
         }
-        "big" => return Done::Answer(format!("\"{}\"", "b".repeat(number().saturating_sub(2) as usize))),
+        "big" => return Done::Response(format!("\"{}\"", "b".repeat(number().saturating_sub(2) as usize))),
         "throw" => {
             api.throw(&invocation.id, rest);
-            return Done::Answered;
+            return Done::Responded;
         }
         "exit" => exit(number() as i32),
         "abort" => std::process::abort(),
         "late" => {
             api.respond(&invocation.id, "null");
             std::thread::sleep(Duration::from_millis(number()));
-            return Done::Answered;
+            return Done::Responded;
         }
         "leave" => {
             api.respond(&invocation.id, "null");
@@ -136,7 +136,7 @@ fn step(command: &str, invocation: &Invocation, api: &mut Api, kept: &mut Vec<Ve
         "twice" => {
             api.respond(&invocation.id, "null");
             api.respond(&invocation.id, "null");
-            return Done::Answered;
+            return Done::Responded;
         }
         "alloc" => kept.push(vec![1; number() as usize * 1024 * 1024]),
         "fork" => {
@@ -145,11 +145,11 @@ fn step(command: &str, invocation: &Invocation, api: &mut Api, kept: &mut Vec<Ve
                 let _ = std::fs::write(second(), child.id().to_string());
             }
         }
-        "failed" => return Done::Answer(failures(rest.split(' '))),
+        "failed" => return Done::Response(failures(rest.split(' '))),
         "fail-if" => {
             let all = records(&invocation.payload);
             let failed = all.iter().filter(|(_, data)| data.contains(rest));
-            return Done::Answer(failures(failed.map(|(sequence, _)| sequence.as_str())));
+            return Done::Response(failures(failed.map(|(sequence, _)| sequence.as_str())));
         }
         "if" => {
             let (text, command) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -170,7 +170,7 @@ fn step(command: &str, invocation: &Invocation, api: &mut Api, kept: &mut Vec<Ve
         }
         _ => exit(93),
     }
-    Done::No
+    Done::Continue
 }
 
 impl Api {
@@ -222,7 +222,7 @@ impl Api {
     }
 }
 
-/// The type, and the whole error object, of `TYPE MESSAGE`.
+/// Parses `TYPE MESSAGE`. Returns the type and the error object.
 fn error(text: &str) -> (&str, String) {
     let (kind, message) = text.split_once(' ').unwrap_or((text, ""));
     (kind, format!("{{\"errorType\":{kind:?},\"errorMessage\":{message:?}}}"))
@@ -236,7 +236,7 @@ fn failures<'a>(ids: impl Iterator<Item = &'a str>) -> String {
     format!("{{\"batchItemFailures\":[{}]}}", items.join(","))
 }
 
-/// Appends to the journal; how many invocations it holds then.
+/// Appends the payload to the journal. Returns the number of invocations in it.
 fn journal(payload: &str) -> usize {
     let Some(path) = var("JOURNAL") else { return 0 };
     let line = format!("{}\n", payload.replace('\n', " "));
@@ -245,7 +245,7 @@ fn journal(payload: &str) -> usize {
     std::fs::read_to_string(&path).map_or(0, |text| text.lines().count())
 }
 
-/// Sequence number and decoded data of each record of a Kinesis event.
+/// The sequence number and the decoded data of each record in a Kinesis event.
 fn records(payload: &str) -> Vec<(String, String)> {
     let compact: String = payload.to_owned();
     let sequences = quoted(&compact, "\"sequenceNumber\":\"");
@@ -253,7 +253,7 @@ fn records(payload: &str) -> Vec<(String, String)> {
     sequences.zip(data.map(|text| decode(&text)).collect::<Vec<_>>()).collect()
 }
 
-/// What stands between `before` and the next quote, each time.
+/// The text from each `before` to the next quote.
 fn quoted<'a>(text: &'a str, before: &'a str) -> impl Iterator<Item = String> + 'a {
     text.split(before).skip(1).map(|rest| rest.split('"').next().unwrap_or_default().to_owned())
 }

@@ -1,7 +1,7 @@
-"""Drives the local cloud's Kinesis with boto3, an independent client that knows nothing of streamctl.
+"""Tests Kinesis on the local cloud with boto3, a client that is independent of streamctl.
 
 Run by tests/conformance/run, which starts the local cloud and sets the environment. Every operation on data streams is
-called at least once (channels and queues are not served); what is asserted is what AWS documents.
+called at least once (channels and queues are not supported). The tests assert what AWS documents.
 """
 
 import base64
@@ -26,12 +26,12 @@ MAX_HASH = 2**128 - 1
 
 
 def code(call, **kwargs):
-    """The error code with which `call` is refused."""
+    """Returns the error code of `call`, which must fail."""
     try:
         call(**kwargs)
     except ClientError as error:
         return error.response["Error"]["Code"]
-    raise AssertionError(f"{call} was not refused")
+    raise AssertionError(f"{call} succeeded")
 
 
 def wait_active(name):
@@ -57,7 +57,7 @@ def open_shards(name):
 
 
 def read_shard(name, shard_id, kind="TRIM_HORIZON", **kwargs):
-    """All records of a shard until its tip or end, and the child shards if it ended."""
+    """Returns all records of a shard up to its current end, and the child shards if it is closed."""
     iterator = kinesis.get_shard_iterator(
         StreamName=name, ShardId=shard_id, ShardIteratorType=kind, **kwargs
     )["ShardIterator"]
@@ -74,7 +74,7 @@ def read_shard(name, shard_id, kind="TRIM_HORIZON", **kwargs):
 
 
 class Stream:
-    """A stream of its own for each test."""
+    """A stream for one test. It is deleted afterwards."""
 
     def __init__(self, shards=1, **kwargs):
         self.name = f"conformance-{uuid.uuid4().hex[:12]}"
@@ -185,7 +185,7 @@ class ControlPlane(unittest.TestCase):
             )["Shards"]
             self.assertEqual([x["ShardId"][-1] for x in after], ["5", "6"])
 
-    def test_errors_have_awss_codes(self):
+    def test_error_codes(self):
         self.assertEqual(code(kinesis.describe_stream, StreamName="absent"), "ResourceNotFoundException")
         self.assertEqual(code(kinesis.put_record, StreamName="absent", Data=b"", PartitionKey="k"),
                          "ResourceNotFoundException")
@@ -239,7 +239,7 @@ class ControlPlane(unittest.TestCase):
                 code(kinesis.update_shard_count, StreamName=s.name, TargetShardCount=8, ScalingType="UNIFORM_SCALING"),
                 "ValidationException")
 
-    def test_encryption_shows_on_answers(self):
+    def test_responses_have_the_encryption_type(self):
         with Stream() as s:
             kinesis.put_record(StreamName=s.name, Data=b"plain", PartitionKey="k")
             kinesis.start_stream_encryption(StreamName=s.name, EncryptionType="KMS", KeyId="alias/aws/kinesis")
@@ -338,7 +338,7 @@ class DataPlane(unittest.TestCase):
             shard = "shardId-000000000000"
             first = [kinesis.put_record(StreamName=s.name, Data=str(n).encode(), PartitionKey="k")["SequenceNumber"]
                      for n in range(3)]
-            # boto3 sends whole seconds: the next one lies between what is before and what comes.
+            # boto3 sends timestamps in whole seconds, so wait until the next second.
             between = int(time.time()) + 1
             while time.time() <= between:
                 time.sleep(0.01)
@@ -468,7 +468,7 @@ class Consumers(unittest.TestCase):
 
 
 class CommandLine(unittest.TestCase):
-    """The AWS CLI, as a user types it."""
+    """Tests the local cloud with the AWS CLI."""
 
     def aws(self, *args):
         done = subprocess.run(["aws", "kinesis", *args, "--output", "json"], capture_output=True, text=True)
@@ -516,7 +516,7 @@ class SideServices(unittest.TestCase):
 
 
 def tearDownModule():
-    """Proves the first sentence of this file."""
+    """Checks that every operation was called."""
     names = kinesis.meta.service_model.operation_names
     missing = {name for name in names if "Channel" not in name and "Queue" not in name} - called
     assert not missing, f"operations that were never called: {sorted(missing)}"

@@ -1,17 +1,16 @@
-"""Takes every bundled pipeline through its life: planned, set up, fed, checked, destroyed, by the real binary.
+"""Tests every bundled pipeline with the real binary: plan, setup, events, verify, destroy.
 
-Run by tests/emulator/run, which starts the emulator. What the pipelines made is looked at with boto3, which knows
-nothing of streamctl, and what comes of the events is worked out here once more. Functions may do only what the policies
-of their roles allow: the emulator refuses the rest.
+Run by tests/emulator/run, which starts the emulator. The tests read the created resources with boto3, which is independent
+of streamctl, and compute the expected results again. The emulator enforces the policies of the functions' roles.
 
-Left out is what the emulator (ministack 1.5) is known to get wrong:
-- batchItemFailures, bisect, destinations and batch windows: settings are looked at, not what they do;
+These are left out, because the emulator (ministack 1.5) is known to get them wrong:
+- batchItemFailures, bisect, destinations and batch windows: only the settings are checked, not their effect;
 - data after UpdateShardCount, and the shard count of on-demand streams;
-- shard-level metrics: it takes EnableEnhancedMonitoring, and shows none in DescribeStreamSummary or DescribeStream;
-- tags of dashboards: to TagResource and ListTagsForResource only alarms are known;
+- shard-level metrics: EnableEnhancedMonitoring succeeds, but DescribeStreamSummary and DescribeStream do not show them;
+- tags of dashboards: TagResource and ListTagsForResource support only alarms;
 - SendMessageBatch, which the permission for SendMessage covers ("Amazon SQS API permissions" in its developer guide);
-- resources of permissions: it drops paths of roles, and does not know what some calls act on;
-- metrics: it makes none of its own and none of the embedded metric format, so alarms stay without data.
+- resources of permissions: the paths of roles are dropped, and the resource of some calls is not determined;
+- metrics: neither service metrics nor the embedded metric format, so alarms have no data.
 """
 
 import collections
@@ -31,7 +30,7 @@ import boto3
 
 STREAMCTL = os.environ["STREAMCTL"]
 TEMPLATES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "templates")
-KNOCK = "knock"
+WARM_UP = "warm-up"
 PATIENCE = 30  # Seconds.
 
 
@@ -41,7 +40,7 @@ def client(service):
 
 
 def streamctl(*arguments, code=0, caller=None):
-    """Runs streamctl, which must end with `code`, and returns what it prints, as JSON if it is."""
+    """Runs streamctl, which must end with `code`. Returns its output, parsed if it is JSON."""
     command = [STREAMCTL, "--endpoint-url", os.environ["AWS_ENDPOINT_URL"], *arguments, "--output", "json"]
     environment = os.environ | (caller or {})
     done = subprocess.run(
@@ -53,7 +52,7 @@ def streamctl(*arguments, code=0, caller=None):
 
 
 def eventually(look, what):
-    """What `look` returns, once it is something."""
+    """Calls `look` until it returns a true value. Returns this value."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if found := look():
@@ -88,9 +87,9 @@ def template(name, file):
         return json.load(opened)
 
 
-# What the emulator does not know the resource of; nor the condition key lambda:FunctionArn, nor that the permission
-# for a log group, other than one to tag it, ends with `:*`.
-UNPLACED = {
+# Actions whose resource the emulator does not determine, or whose policy it does not support: it does not know the
+# condition key lambda:FunctionArn, nor the suffix `:*` in ARNs of log groups.
+ANY_RESOURCE = {
     "dynamodb:ListTagsOfResource",
     "dynamodb:TagResource",
     "dynamodb:UntagResource",
@@ -100,9 +99,9 @@ UNPLACED = {
 }
 
 
-def hire(name, policy):
-    """Makes a user who may do what `policy` allows, and returns what to put into the environment to be him."""
-    policy["Statement"].append({"Effect": "Allow", "Action": sorted(UNPLACED), "Resource": "*"})
+def create_user(name, policy):
+    """Creates a user with this policy. Returns the environment variables with its credentials."""
+    policy["Statement"].append({"Effect": "Allow", "Action": sorted(ANY_RESOURCE), "Resource": "*"})
     for statement in policy["Statement"]:
         if statement["Action"][0].startswith("iam:"):
             statement["Resource"] = [re.sub(":role/.*/", ":role/", resource) for resource in statement["Resource"]]
@@ -115,7 +114,7 @@ def hire(name, policy):
 
 
 def inventory():
-    """All that is there of what pipelines make."""
+    """Returns all existing resources of the kinds that pipelines create."""
     names = {
         "streams": client("kinesis").list_streams()["StreamNames"],
         "tables": client("dynamodb").list_tables()["TableNames"],
@@ -133,8 +132,8 @@ def inventory():
     return {kind: sorted(some) for kind, some in names.items()}
 
 
-class Life:
-    """The life of one pipeline. What differs between them is in the subclasses."""
+class Pipeline:
+    """Tests one pipeline. The subclasses have what differs between pipelines."""
 
     maxDiff = None
     template = None
@@ -145,15 +144,15 @@ class Life:
     parallelization = 1
     record_age = 3600
     alarms = {}
-    # Whether streamctl acts as a user who may do no more than `plan --iam` says; else as the account's root.
+    # Whether streamctl runs as a user with only the permissions of `plan --iam`, or as the root user.
     has_own_caller = False
     caller = None
-    # Resources that were changed by another hand, and the checks that tell so.
-    spoilt = {}
+    # Resources that the test changed itself, and the checks that report it.
+    changed = {}
 
-    def test_life(self):
+    def test_pipeline(self):
         if self.has_own_caller:
-            self.caller = hire(self.template, self.streamctl("plan", "--iam"))
+            self.caller = create_user(self.template, self.streamctl("plan", "--iam"))
         before = inventory()
         planned = self.streamctl("plan")
         self.assertEqual({one["action"] for one in planned["resources"]}, {"create"}, planned)
@@ -167,16 +166,16 @@ class Life:
             planned = self.streamctl("plan")
             self.assertEqual({one["action"] for one in planned["resources"]}, {"none"}, planned)
             self.assertEqual(self.streamctl("outputs"), self.outputs)
-            self.look_at_what_was_made()
-            self.seed()
-            self.knock()
+            self.check_resources()
+            self.prepare()
+            self.warm_up()
             self.put()
             self.processed()
-            self.look_at_the_function()
+            self.check_the_function()
             self.verify()
-            self.mend()
+            self.repair()
         finally:
-            # Without the parameters: what they made goes too.
+            # destroy also deletes the resources that a parameter added.
             gone = streamctl("destroy", self.template, "--yes", caller=self.caller)
         self.assertLessEqual({one["result"] for one in gone["resources"]}, {"deleted", "absent"}, gone)
         self.assertEqual(inventory(), before)
@@ -188,10 +187,10 @@ class Life:
         return streamctl(command, self.template, *options, *given, code=code, caller=self.caller)
 
     def assertHas(self, found, expected):
-        """`found` has all that is expected, and perhaps more."""
+        """Asserts that `found` contains all that is expected. It may contain more."""
         self.assertEqual({key: found.get(key) for key in expected}, expected)
 
-    def look_at_what_was_made(self):
+    def check_resources(self):
         name = self.outputs["function_name"]
         queue = client("sqs").get_queue_attributes(QueueUrl=self.outputs["queue_url"], AttributeNames=["All"])[
             "Attributes"
@@ -242,12 +241,12 @@ class Life:
         self.assertEqual(mapping.get("ParallelizationFactor", 1), self.parallelization)
         [group] = pages("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=f"/aws/lambda/{name}")
         self.assertEqual(group["retentionInDays"], 14)
-        self.look_at_the_role(function["Role"].rsplit("/", 1)[1], queue["QueueArn"])
+        self.check_the_role(function["Role"].rsplit("/", 1)[1], queue["QueueArn"])
         alarms = pages("cloudwatch", "describe_alarms", "MetricAlarms")
         fields = ("MetricName", "ComparisonOperator", "Threshold", "Period", "EvaluationPeriods")
         self.assertEqual({one["AlarmName"]: tuple(one[field] for field in fields) for one in alarms}, self.alarms)
 
-    def look_at_the_role(self, role, queue):
+    def check_the_role(self, role, queue):
         trust = client("iam").get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]["Statement"]
         self.assertEqual([one["Principal"] for one in trust], [{"Service": "lambda.amazonaws.com"}])
         allowed = {}
@@ -261,7 +260,7 @@ class Life:
         self.assertIn(queue, json.dumps(allowed["sqs:SendMessage"]))
         self.assertFalse([action for action in allowed if "*" in action])
 
-    def look_at_bucket(self, versioning, rules):
+    def check_bucket(self, versioning, rules):
         bucket, s3 = self.outputs["bucket_name"], client("s3")
         blocked = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
         self.assertEqual(set(blocked.values()), {True}, blocked)
@@ -273,11 +272,11 @@ class Life:
         found = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
         moves = [(move["Days"], move["StorageClass"]) for rule in found for move in rule.get("Transitions", [])]
         self.assertEqual(sorted(moves), rules)
-        # It denies what comes without TLS, as all does here.
+        # The policy denies requests without TLS, and the emulator has no TLS.
         s3.delete_bucket_policy(Bucket=bucket)
-        self.spoilt = {bucket: {"as declared", "described"}}
+        self.changed = {bucket: {"as declared", "described"}}
 
-    def look_at_table(self, keys, indexes, ttl, recovery):
+    def check_table(self, keys, indexes, ttl, recovery):
         table = client("dynamodb").describe_table(TableName=self.outputs["table_name"])["Table"]
         self.assertEqual([key["AttributeName"] for key in table["KeySchema"]], keys)
         found = {
@@ -297,19 +296,19 @@ class Life:
     def functions(self):
         return [self.outputs["function_name"]]
 
-    def seed(self):
-        """Makes what the events need besides what the pipeline makes."""
+    def prepare(self):
+        """Creates what the events need in addition to the pipeline."""
 
-    def knock(self):
-        """Puts an event that counts for nothing, until each function was run.
+    def warm_up(self):
+        """Puts events that the results ignore until each function has run.
 
-        LATEST is where the emulator looks first, some time after the mapping was made: what is put before is never read.
-        So it is with AWS, by "Polling and stream starting positions" in Lambda's developer guide.
+        With LATEST, a mapping starts to read some time after it was created, and never reads earlier records. This is
+        the same on AWS: see "Polling and stream starting positions" in Lambda's developer guide.
         """
 
         def answered():
             client("kinesis").put_record(
-                StreamName=self.outputs["stream_name"], PartitionKey=KNOCK, Data=json.dumps(self.knocking())
+                StreamName=self.outputs["stream_name"], PartitionKey=WARM_UP, Data=json.dumps(self.warm_up_event())
             )
             time.sleep(0.3)
             return all(self.reported(function) for function in self.functions())
@@ -332,8 +331,8 @@ class Life:
         sent = streamctl("put", *arguments)
         self.assertHas(sent, {"end": "complete", "acknowledged": len(self.events), "failed": 0})
 
-    def becomes(self, look, expected, what):
-        """`look` returns `expected` in the end."""
+    def wait_for(self, look, expected, what):
+        """Waits until `look` returns `expected`."""
         found = look()
         deadline = time.monotonic() + PATIENCE
         while found != expected and time.monotonic() < deadline:
@@ -341,36 +340,36 @@ class Life:
             found = look()
         self.assertEqual(found, expected, f"{what}, {PATIENCE} s later")
 
-    def look_at_the_function(self):
+    def check_the_function(self):
         for function in self.functions():
             [mapping] = streamctl("mappings", function)
             self.assertHas(mapping, {"stream": self.outputs["stream_name"], "state": "Enabled"})
             self.assertRegex(mapping["last_result"], "^OK")
-            # JSON, a line each.
+            # One JSON object per line.
             lines = [json.loads(line)["message"] for line in streamctl("logs", function).splitlines()]
             self.assertEqual([line for line in lines if line.startswith("REPORT")], self.reported(function))
 
     def verify(self):
-        checked = self.streamctl("verify", code=5 if self.spoilt else 0)
+        checked = self.streamctl("verify", code=5 if self.changed else 0)
         found = {"fault": {}, "caution": {}}
         for resource in checked["resources"]:
             for check in resource["checks"]:
                 found.get(check["state"], {}).setdefault(resource["name"], set()).add(check["check"])
-        self.assertEqual(found["fault"], self.spoilt, checked)
-        # Metrics, which the emulator has none of, are all that a caution is given for.
+        self.assertEqual(found["fault"], self.changed, checked)
+        # Only metrics have cautions, because the emulator has no metrics.
         self.assertLessEqual(set().union(*found["caution"].values()), {"metric", "metrics"}, checked)
         [event] = [resource for resource in checked["resources"] if resource["kind"] == "event"]
         self.assertIn("clean-up", [check["check"] for check in event["checks"]])
 
-    def mend(self):
+    def repair(self):
         made = self.streamctl("setup")
-        changed = [one for one in made["resources"] if one["result"] != "unchanged"]
-        self.assertEqual({one["name"]: one["result"] for one in changed}, dict.fromkeys(self.spoilt, "updated"))
+        updated = [one for one in made["resources"] if one["result"] != "unchanged"]
+        self.assertEqual({one["name"]: one["result"] for one in updated}, dict.fromkeys(self.changed, "updated"))
         planned = self.streamctl("plan")
         self.assertEqual({one["action"] for one in planned["resources"]}, {"none"}, planned)
 
 
-class Retail(Life, unittest.TestCase):
+class Retail(Pipeline, unittest.TestCase):
     template = "retail"
     has_own_caller = True
     partition_key_field = "userId"
@@ -385,23 +384,23 @@ class Retail(Life, unittest.TestCase):
         lambda: 1, {"view": 1, "add_to_cart": 5, "purchase": 10, "wishlist": 3, "share": 2, "review": 8}
     )
 
-    def look_at_what_was_made(self):
-        super().look_at_what_was_made()
+    def check_resources(self):
+        super().check_resources()
         indexes = {"EventTypeIndex": ["eventType", "eventTimestamp"], "ProductIndex": ["productId", "eventTimestamp"]}
-        self.look_at_table(["userId", "eventTimestamp"], indexes, "ttl", True)
+        self.check_table(["userId", "eventTimestamp"], indexes, "ttl", True)
         body = client("cloudwatch").get_dashboard(DashboardName=self.outputs["dashboard_name"])["DashboardBody"]
         widgets = json.dumps(json.loads(body)["widgets"])
         for watched in ("stream_name", "table_name", "function_name"):
             self.assertIn(self.outputs[watched], widgets)
 
-    def knocking(self):
-        return {"userId": KNOCK, "eventType": "view"}
+    def warm_up_event(self):
+        return {"userId": WARM_UP, "eventType": "view"}
 
-    def seed(self):
+    def prepare(self):
         document = {"Effect": "Allow", "Action": "sqs:SendMessageBatch", "Resource": "*"}
         client("iam").put_role_policy(
             RoleName=self.role(),
-            PolicyName=KNOCK,
+            PolicyName=WARM_UP,
             PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [document]}),
         )
 
@@ -424,10 +423,10 @@ class Retail(Life, unittest.TestCase):
         def stored():
             names = ("userId", "eventTimestamp", "eventType", "productId", "eventScore", "engagementLevel")
             rows = [[next(iter(item[name].values())) for name in names] for item in items(self.outputs["table_name"])]
-            # What is behind the point tells events of one millisecond apart.
-            return sorted((u, int(t.split(".")[0]), e, p, int(s), level) for u, t, e, p, s, level in rows if u != KNOCK)
+            # The fraction distinguishes events of the same millisecond.
+            return sorted((u, int(t.split(".")[0]), e, p, int(s), level) for u, t, e, p, s, level in rows if u != WARM_UP)
 
-        self.becomes(stored, sorted(map(expected, self.events)), "the table with every event")
+        self.wait_for(stored, sorted(map(expected, self.events)), "the table with every event")
 
         def dead_letters():
             found = client("sqs").receive_message(QueueUrl=self.outputs["queue_url"], WaitTimeSeconds=1)
@@ -436,10 +435,10 @@ class Retail(Life, unittest.TestCase):
         [letter] = eventually(dead_letters, "the bad event in the queue")
         self.assertIn("MISSING_FIELD", letter["Body"])
         client("sqs").delete_message(QueueUrl=self.outputs["queue_url"], ReceiptHandle=letter["ReceiptHandle"])
-        client("iam").delete_role_policy(RoleName=self.role(), PolicyName=KNOCK)
+        client("iam").delete_role_policy(RoleName=self.role(), PolicyName=WARM_UP)
 
 
-class Realtime(Life, unittest.TestCase):
+class Realtime(Pipeline, unittest.TestCase):
     template = "realtime"
     partition_key_field = "sensorId"
     shards, memory, timeout, window, parallelization, record_age = 2, 512, 60, 5, 2, None
@@ -448,18 +447,18 @@ class Realtime(Life, unittest.TestCase):
         "realtime-data-processor-throttles": ("Throttles", "GreaterThanOrEqualToThreshold", 1, 300, 1),
     }
 
-    def look_at_what_was_made(self):
-        super().look_at_what_was_made()
-        self.look_at_table(["partition_key", "timestamp"], {}, "ttl", False)
-        self.look_at_bucket("Enabled", [(30, "GLACIER"), (120, "DEEP_ARCHIVE")])
+    def check_resources(self):
+        super().check_resources()
+        self.check_table(["partition_key", "timestamp"], {}, "ttl", False)
+        self.check_bucket("Enabled", [(30, "GLACIER"), (120, "DEEP_ARCHIVE")])
         alarms = pages("cloudwatch", "describe_alarms", "MetricAlarms")
         self.assertEqual({action for one in alarms for action in one["AlarmActions"]}, {self.outputs["topic_arn"]})
 
-    def knocking(self):
-        return {"sensorId": KNOCK, "value": 1}
+    def warm_up_event(self):
+        return {"sensorId": WARM_UP, "value": 1}
 
     def processed(self):
-        # Reading: what its number and sum are called in the table.
+        # Maps a reading to the names of its count and its sum in the table.
         names = {reading: (f"{reading}_count", f"{reading}_total") for reading in ("temperature", "humidity")}
         names["value"] = ("count", "total_value")
         expected = collections.Counter()
@@ -471,13 +470,13 @@ class Realtime(Life, unittest.TestCase):
 
         def stored():
             sums = collections.Counter()
-            # An item for each period.
+            # The table has an item for each period.
             for item in items(self.outputs["table_name"]):
                 for name in {name for both in names.values() for name in both} & item.keys():
                     sums[item["partition_key"]["S"], name] += decimal.Decimal(item[name]["N"])
-            return {key: value for key, value in sums.items() if key[0] != KNOCK}
+            return {key: value for key, value in sums.items() if key[0] != WARM_UP}
 
-        self.becomes(stored, expected, "the table with the sums of every sensor")
+        self.wait_for(stored, expected, "the table with the sums of every sensor")
 
         def archived():
             lines = [
@@ -485,38 +484,38 @@ class Realtime(Life, unittest.TestCase):
                 for key in objects(self.outputs["bucket_name"], "raw/")
                 for line in gzip.decompress(read(self.outputs["bucket_name"], key)).splitlines()
             ]
-            return sorted(json.dumps(line["data"], sort_keys=True) for line in lines if line["partition_key"] != KNOCK)
+            return sorted(json.dumps(line["data"], sort_keys=True) for line in lines if line["partition_key"] != WARM_UP)
 
-        self.becomes(
+        self.wait_for(
             archived, sorted(json.dumps(event, sort_keys=True) for event in self.events), "the archive of every event"
         )
 
 
-class Concert(Life, unittest.TestCase):
+class Concert(Pipeline, unittest.TestCase):
     template = "concert"
     # The emulator does not show shard-level metrics.
     parameters = {"monitoring": "none", "data_processor": "true"}
     memory, timeout, window = 512, 300, 5
 
-    def look_at_what_was_made(self):
-        super().look_at_what_was_made()
-        self.look_at_bucket(None, [])
+    def check_resources(self):
+        super().check_resources()
+        self.check_bucket(None, [])
 
     def functions(self):
         return [self.outputs["function_name"], self.outputs["data_function_name"]]
 
-    def knocking(self):
+    def warm_up_event(self):
         return {
-            "record_id": KNOCK,
-            "source": KNOCK,
+            "record_id": WARM_UP,
+            "source": WARM_UP,
             "data_type": "venues",
             "ingestion_timestamp": "2026-06-01T18:00:00Z",
-            "payload": {"venue_id": KNOCK, "name": KNOCK},
+            "payload": {"venue_id": WARM_UP, "name": WARM_UP},
         }
 
     def processed(self):
         bucket = self.outputs["bucket_name"]
-        # Both names mean the same kind of data.
+        # `events` and `concerts` are the same kind of data.
         kinds = [event["data_type"].replace("events", "concerts") for event in self.events]
         wanted = sorted((kind, event["record_id"]) for kind, event in zip(kinds, self.events))
 
@@ -524,15 +523,15 @@ class Concert(Life, unittest.TestCase):
             found = [
                 (key.split("/")[1], os.path.basename(key).removesuffix(".json")) for key in objects(bucket, "raw/")
             ]
-            return sorted(one for one in found if one[1] != KNOCK)
+            return sorted(one for one in found if one[1] != WARM_UP)
 
-        self.becomes(raw, wanted, "a raw object of every record")
+        self.wait_for(raw, wanted, "a raw object of every record")
 
         def processed():
             every = [one for key in objects(bucket, "processed/") for one in json.loads(read(bucket, key))]
-            return len([one for one in every if KNOCK not in json.dumps(one)])
+            return len([one for one in every if WARM_UP not in json.dumps(one)])
 
-        self.becomes(processed, len(self.events), "the processed batches with every record")
+        self.wait_for(processed, len(self.events), "the processed batches with every record")
 
         names = [event["payload"]["name"] for event in self.events if event["data_type"] == "artists"]
 
@@ -540,38 +539,38 @@ class Concert(Life, unittest.TestCase):
             log = logged(f"/aws/lambda/{self.outputs['data_function_name']}")
             return sorted(name for name in names if any(f"Processing artists: {name}" in line for line in log))
 
-        self.becomes(mentioned, sorted(names), "the log of the second function with every artist")
+        self.wait_for(mentioned, sorted(names), "the log of the second function with every artist")
 
 
-class Prices(Life, unittest.TestCase):
+class Prices(Pipeline, unittest.TestCase):
     template = "prices"
     has_own_caller = True
     partition_key_field = "product_id"
     memory, timeout = 256, 60
 
-    def look_at_what_was_made(self):
-        super().look_at_what_was_made()
-        self.look_at_table(["id"], {"category-index": ["category"]}, None, False)
+    def check_resources(self):
+        super().check_resources()
+        self.check_table(["id"], {"category-index": ["category"]}, None, False)
 
-    def seed(self):
+    def prepare(self):
         requests = template("prices", "products.json")["products"]
         for start in range(0, len(requests), 25):
             page = {self.outputs["table_name"]: requests[start : start + 25]}
             client("dynamodb").batch_write_item(RequestItems=page)
         self.products = [request["PutRequest"]["Item"] for request in requests]
 
-    def knocking(self):
+    def warm_up_event(self):
         return {"product_id": self.products[0]["id"]["S"], "price": 1}
 
     def processed(self):
         prices = {item["id"]["S"]: decimal.Decimal(item["price"]["N"]) for item in self.products}
-        # One shard, and one request: the last price of each product holds.
+        # There is one shard and one request, so the last price of each product is stored.
         prices |= {event["product_id"]: decimal.Decimal(str(event["price"])) for event in self.events}
 
         def stored():
             return {item["id"]["S"]: decimal.Decimal(item["price"]["N"]) for item in items(self.outputs["table_name"])}
 
-        self.becomes(stored, prices, "the last price of each product")
+        self.wait_for(stored, prices, "the last price of each product")
         names = {item["id"]["S"]: item["name"] for item in items(self.outputs["table_name"])}
         self.assertEqual(names, {item["id"]["S"]: item["name"] for item in self.products})
 

@@ -1,16 +1,16 @@
-//! Bad input: one clear error, the right exit code, nothing half done.
+//! Bad input: one clear error, the documented exit code, and no partial change.
 
 use insta::assert_snapshot;
 
 use crate::support::{Cloud, Machine};
 
-/// What `streamctl put --file FILE` says to a file of that content, and that nothing was put.
+/// Puts a file with this content, which must be refused, and checks that nothing was stored. Returns the error.
 fn refused(cloud: &Cloud, name: &str, content: impl AsRef<[u8]>) -> String {
     cloud.file(name, content);
     let said = cloud.fails(2, ["put", "--file", name]);
     let tail = cloud.ok(["tail", "--from", "trim", "--no-follow", "-o", "text"]);
     assert_eq!(tail.lines().count(), 1, "only the test record of setup: {tail}");
-    // Target, account and region are on the first line.
+    // The first line has the target, account and region.
     said.lines()
         .filter(|line| !line.starts_with("Target: "))
         .collect::<Vec<_>>()
@@ -18,7 +18,7 @@ fn refused(cloud: &Cloud, name: &str, content: impl AsRef<[u8]>) -> String {
 }
 
 #[test]
-fn files_that_cannot_be_records() {
+fn invalid_files_are_refused() {
     let cloud = Cloud::start();
     cloud.ok(["setup"]);
     assert_snapshot!(refused(&cloud, "empty.json", ""));
@@ -40,7 +40,7 @@ fn files_that_cannot_be_records() {
 }
 
 #[test]
-fn files_that_are_not_there() {
+fn missing_files() {
     let cloud = Cloud::start();
     cloud.ok(["setup"]);
     let said = |name: &str| {
@@ -64,12 +64,12 @@ fn flags_and_names_are_refused_before_any_call() {
     assert_snapshot!(machine.fails(2, ["setup", "--retention", "1h"]));
     assert_snapshot!(machine.fails(2, ["setup", "--tag", "novalue"]));
     assert_snapshot!(machine.fails(2, ["tail", "--from", "yesterdayish"]));
-    // No local cloud was started for any of it.
+    // No local cloud was started.
     assert!(!machine.path().join("streamctl-home").exists());
 }
 
 #[test]
-fn a_broken_env_file_or_configuration_says_so() {
+fn an_invalid_env_file_or_configuration_is_an_error() {
     let machine = Machine::new();
     machine.file("streamctl.toml", "shard_count = \"many\"\n");
     assert_snapshot!(machine.fails(2, ["list"]));

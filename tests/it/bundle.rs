@@ -1,10 +1,10 @@
-//! The zips that the binary carries are what Lambda runs.
+//! The zips in the binary: Lambda can run them.
 
 use streamctl::functions::bundle::{self, all};
 use streamctl::functions::package::{NEWEST_GLIBC, pack};
 
 #[test]
-fn every_zip_is_what_lambda_runs() {
+fn lambda_can_run_every_zip() {
     bundle::carry(::bundle::HANDLERS);
     for handler in all() {
         let package = handler.package().unwrap();
@@ -20,10 +20,10 @@ fn every_zip_is_what_lambda_runs() {
             assert!(package.glibc.is_none_or(|version| version <= NEWEST_GLIBC));
             package.check_for_aws(handler.name).unwrap();
         }
-        // As build.rs packs, so does `deploy --bootstrap`.
+        // `deploy --bootstrap` makes the same zip as build.rs.
         drop(bootstrap);
         assert!(pack(&content).unwrap() == package.bytes, "{}", handler.name);
-        // Nothing of the machine that built it.
+        // No paths of the build machine.
         for path in [env!("CARGO_MANIFEST_DIR"), "/.cargo/registry", "/rustlib/src/"] {
             let found = content
                 .windows(path.len())

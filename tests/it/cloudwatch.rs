@@ -1,4 +1,4 @@
-//! The services beside Kinesis, as the AWS SDK for Rust uses them: CloudWatch, IAM, STS.
+//! CloudWatch, IAM and STS of the local cloud, used through the AWS SDK for Rust.
 
 use std::time::{Duration, SystemTime};
 
@@ -21,7 +21,7 @@ async fn create(client: &aws_sdk_kinesis::Client, name: &str) {
         .await
         .unwrap();
     let deadline = SystemTime::now() + Duration::from_secs(10);
-    // Until the stream is ACTIVE it takes no records.
+    // The stream accepts records once it is ACTIVE.
     loop {
         let put = client
             .put_record()
@@ -36,7 +36,7 @@ async fn create(client: &aws_sdk_kinesis::Client, name: &str) {
 }
 
 #[test]
-fn what_is_put_shows_in_the_metrics_at_once() {
+fn puts_appear_in_the_metrics_immediately() {
     let cloud = Cloud::start();
     block_on(async {
         let kinesis = cloud.kinesis();
@@ -69,7 +69,7 @@ fn what_is_put_shows_in_the_metrics_at_once() {
             answer.datapoints().iter().filter_map(|p| p.sum()).sum::<f64>()
         };
         assert_eq!(sum("IncomingRecords", "s").await, 7.0);
-        // Keys count: seven records of eleven bytes.
+        // Partition keys are included: seven records of eleven bytes.
         assert_eq!(sum("IncomingBytes", "s").await, 77.0);
         assert_eq!(sum("PutRecords.SuccessfulRecords", "s").await, 6.0);
         assert_eq!(sum("IncomingRecords", "another").await, 0.0);
@@ -101,7 +101,7 @@ fn what_is_put_shows_in_the_metrics_at_once() {
     });
 }
 
-/// Five minutes ago to a minute from now.
+/// From five minutes ago to one minute from now.
 fn window() -> (
     aws_sdk_cloudwatch::primitives::DateTime,
     aws_sdk_cloudwatch::primitives::DateTime,
@@ -112,7 +112,7 @@ fn window() -> (
 }
 
 #[test]
-fn a_policy_of_iam_is_made_read_listed_and_deleted() {
+fn an_iam_policy_is_created_read_listed_and_deleted() {
     let cloud = Cloud::start();
     block_on(async {
         let iam = aws_sdk_iam::Client::new(&cloud.sdk());
@@ -170,7 +170,7 @@ fn a_policy_of_iam_is_made_read_listed_and_deleted() {
 }
 
 #[test]
-fn sts_says_who_asks() {
+fn sts_returns_the_caller_identity() {
     let cloud = Cloud::start();
     block_on(async {
         let sts = aws_sdk_sts::Client::new(&cloud.sdk());
@@ -181,7 +181,7 @@ fn sts_says_who_asks() {
             "{account}"
         );
         assert!(identity.arn().unwrap().contains(account));
-        // The streams of this caller are in the same account.
+        // The caller's streams are in the same account.
         let kinesis = cloud.kinesis();
         create(&kinesis, "s").await;
         let summary = kinesis

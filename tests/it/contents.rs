@@ -1,4 +1,4 @@
-//! What tables, buckets and queues of a local cloud hold, read with the AWS SDK, and waiting for it.
+//! Reads the contents of tables, buckets and queues of a local cloud with the AWS SDK, and waits for them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -10,13 +10,12 @@ use serde_json::Value;
 
 use crate::support::{Cloud, block_on};
 
-/// How long something may take that is done in the background, on a machine with much else to do.
+/// Time limit for work in the background, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// An item of a table.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// Tries `look` until it finds what it wants. It says what it sees in place of it.
+/// Calls `look` until it succeeds. Its error describes what it found instead.
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -28,14 +27,14 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
     }
 }
 
-/// The sample events of a bundled template, as a file and as values.
+/// The sample events of a bundled template: the path of the file, and the events.
 pub fn sample_events(template: &str) -> (PathBuf, Vec<Value>) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("templates/{template}/events.json"));
     let events = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     (path, events)
 }
 
-/// The text of a string or a number.
+/// An attribute as text: a string or a number.
 pub fn plain(item: &Item, name: &str) -> String {
     match item.get(name) {
         Some(AttributeValue::S(text) | AttributeValue::N(text)) => text.clone(),
@@ -43,7 +42,7 @@ pub fn plain(item: &Item, name: &str) -> String {
     }
 }
 
-/// Puts records one after another: each as partition key and data.
+/// Puts records one at a time. Each record is a partition key and data.
 pub fn put<'a>(cloud: &Cloud, stream: &str, records: impl IntoIterator<Item = (&'a str, &'a str)>) {
     block_on(async {
         let client = cloud.kinesis();
@@ -72,7 +71,7 @@ impl Cloud {
         aws_sdk_lambda::Client::new(&self.sdk())
     }
 
-    /// Every item of a table.
+    /// All items of a table.
     pub fn items(&self, table: &str) -> Vec<Item> {
         block_on(async {
             let pages = self.dynamodb().scan().table_name(table).into_paginator();
@@ -81,7 +80,7 @@ impl Cloud {
         })
     }
 
-    /// Every item of a table, once it has as many as that.
+    /// All items of a table, as soon as it has at least `count`.
     pub fn items_once_there(&self, table: &str, count: usize) -> Vec<Item> {
         until(&format!("{count} items in {table}"), || {
             let items = self.items(table);
@@ -92,7 +91,7 @@ impl Cloud {
         })
     }
 
-    /// Every object of a bucket by its key.
+    /// All objects of a bucket, by key.
     pub fn objects(&self, bucket: &str) -> BTreeMap<String, Vec<u8>> {
         block_on(async {
             let client = self.s3();
@@ -109,13 +108,13 @@ impl Cloud {
         })
     }
 
-    /// Makes a queue; its URL.
+    /// Creates a queue and returns its URL.
     pub fn queue(&self, name: &str) -> String {
         let made = block_on(self.sqs().create_queue().queue_name(name).send()).unwrap();
         made.queue_url.unwrap()
     }
 
-    /// Takes the messages that a queue holds, as JSON, once there are as many as that.
+    /// Receives and deletes messages until there are at least `count`. Returns their bodies as JSON.
     pub fn messages(&self, queue_url: &str, count: usize) -> Vec<Value> {
         let mut taken = Vec::new();
         until(&format!("{count} messages"), || {
@@ -136,7 +135,7 @@ impl Cloud {
         taken
     }
 
-    /// What is there of all that a pipeline is made of, each as `kind name`.
+    /// All existing resources of the kinds that pipelines use, each as `kind name`.
     pub fn everything(&self) -> Vec<String> {
         block_on(async {
             let sdk = self.sdk();

@@ -1,11 +1,11 @@
-//! The first command of the README.
+//! `streamctl demo`, the first command in the README.
 
 use serde_json::json;
 
 use crate::support::{Cloud, Machine};
 
 #[test]
-fn the_tour_runs_and_leaves_nothing() {
+fn the_demo_runs_and_leaves_nothing() {
     let machine = Machine::new();
     for _ in 0..2 {
         let output = machine
@@ -26,7 +26,7 @@ fn the_tour_runs_and_leaves_nothing() {
                 .unwrap_or_default()
                 .to_owned()
         };
-        // 100 sample events and the test record of setup, on the second run too.
+        // 100 sample events and the test record of setup. The second run gives the same.
         assert!(total("records in").contains(" 101 "), "{data}");
         assert!(total("total").contains("us-east-1"), "{data}");
         assert_eq!(machine.json(["local", "status"])["running"], false);
@@ -35,7 +35,7 @@ fn the_tour_runs_and_leaves_nothing() {
 }
 
 #[test]
-fn the_tour_leaves_the_users_own_cloud_alone() {
+fn the_demo_does_not_touch_the_users_local_cloud() {
     let cloud = Cloud::start();
     cloud.ok(["setup", "--stream", "streamctl-demo", "--shard-count", "3"]);
     cloud.ok(["demo"]);
@@ -46,9 +46,9 @@ fn the_tour_leaves_the_users_own_cloud_alone() {
 }
 
 #[test]
-fn the_tour_never_touches_aws() {
+fn the_demo_never_uses_aws() {
     let machine = Machine::new();
-    // Configured for AWS, at an endpoint where nobody listens.
+    // Configured for AWS, at an endpoint where nothing listens.
     machine
         .streamctl(["demo", "--quiet"])
         .env_remove("STREAMCTL_TARGET")
@@ -60,7 +60,7 @@ fn the_tour_never_touches_aws() {
 }
 
 #[test]
-fn what_is_kept_can_be_destroyed_by_hand() {
+fn resources_kept_by_the_demo_can_be_destroyed_later() {
     let machine = Machine::new();
     machine.ok(["demo", "--keep"]);
     assert_eq!(machine.json(["list"])[0]["name"], "streamctl-demo");

@@ -1,4 +1,4 @@
-//! `destroy`: everything of ours goes, nothing else does.
+//! `destroy` deletes every resource of the pipeline and nothing else.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::provision::{
 use crate::support::{Cloud, block_on};
 
 #[test]
-fn without_a_terminal_it_wants_yes() {
+fn without_a_terminal_yes_is_required() {
     let cloud = Cloud::start();
     cloud.ok(["setup"]);
     redacted(|| assert_snapshot!("destroy_unconfirmed", transcript(&cloud, ["destroy"])));
@@ -23,7 +23,7 @@ fn without_a_terminal_it_wants_yes() {
 }
 
 #[test]
-fn all_of_ours_goes_and_nothing_else() {
+fn only_the_pipelines_resources_are_deleted() {
     let cloud = Cloud::start();
     foreign_stream(&cloud, "theirs");
     cloud.ok(["setup"]);
@@ -44,7 +44,7 @@ fn all_of_ours_goes_and_nothing_else() {
 }
 
 #[test]
-fn a_stream_of_another_hand_stays() {
+fn a_stream_without_our_tags_is_not_deleted() {
     let cloud = Cloud::start();
     foreign_stream(&cloud, "theirs");
     redacted(|| {
@@ -65,7 +65,7 @@ fn a_stream_of_another_hand_stays() {
 }
 
 #[test]
-fn consumers_are_named_and_go_with_their_stream() {
+fn consumers_are_listed_and_deleted_with_their_stream() {
     let cloud = Cloud::start();
     cloud.ok(["setup"]);
     let arn = summary(&cloud, "concert-data-stream").unwrap().stream_arn;
@@ -82,7 +82,7 @@ fn consumers_are_named_and_go_with_their_stream() {
 }
 
 #[test]
-fn a_policy_in_use_stays_and_is_named() {
+fn a_policy_in_use_is_reported_and_not_deleted() {
     let cloud = Cloud::start();
     cloud.ok(["setup"]);
     let arn = policies(&cloud).remove(0);
@@ -114,7 +114,7 @@ fn a_policy_in_use_stays_and_is_named() {
 }
 
 #[test]
-fn from_another_directory_without_its_configuration() {
+fn destroy_works_from_another_directory() {
     let cloud = Cloud::start();
     cloud.file("streamctl.toml", "stream = \"orders\"\n");
     cloud.ok(["setup", "--tag", "Team=Blue", "--param", "project=Tour"]);
@@ -129,7 +129,7 @@ fn from_another_directory_without_its_configuration() {
 }
 
 #[test]
-fn killed_at_any_moment_the_next_run_finishes() {
+fn a_run_after_a_kill_finishes() {
     let cloud = Cloud::start_with(["--status-delay", "150ms"]);
     for delay in [30, 100, 200, 350] {
         cloud.ok(["setup"]);
@@ -141,7 +141,7 @@ fn killed_at_any_moment_the_next_run_finishes() {
 }
 
 #[test]
-fn ctrl_c_says_what_is_left_and_the_next_run_finishes() {
+fn ctrl_c_reports_what_is_left_and_the_next_run_finishes() {
     let cloud = Cloud::start_with(["--status-delay", "1500ms"]);
     cloud.ok(["setup"]);
     let stopped = interrupted(&cloud, &["destroy", "--yes"], "deleting the stream");
@@ -158,7 +158,7 @@ fn ctrl_c_says_what_is_left_and_the_next_run_finishes() {
 }
 
 #[test]
-fn what_a_killed_setup_left_goes_too() {
+fn resources_of_a_killed_setup_are_deleted() {
     let cloud = Cloud::start_with(["--status-delay", "150ms"]);
     for delay in [60, 200, 400] {
         killed(&cloud, &["setup"], Duration::from_millis(delay));

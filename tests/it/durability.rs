@@ -1,7 +1,7 @@
-//! Nothing acknowledged is ever lost, nothing is read twice: under concurrent writers and readers, across a reshard,
-//! and across a `kill -9`.
+//! No acknowledged record is lost or read twice: with concurrent writers and readers, during a reshard, and after a
+//! `kill -9`.
 //!
-//! `STREAMCTL_SOAK_RECORDS=1000000 cargo test --release --test it durability` runs the same with more records.
+//! `STREAMCTL_SOAK_RECORDS=1000000 cargo test --release --test it durability` runs this with more records.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ const WRITERS: u32 = 8;
 const BATCH: u32 = 500;
 
 #[test]
-fn eight_writers_and_a_reshard_lose_and_repeat_nothing() {
+fn no_record_is_lost_or_repeated_with_eight_writers_and_a_reshard() {
     let wanted: u32 = std::env::var("STREAMCTL_SOAK_RECORDS").map_or(40_000, |n| n.parse().unwrap());
     let batches = wanted.div_ceil(WRITERS * BATCH);
     let cloud = Cloud::start();
@@ -43,7 +43,7 @@ fn eight_writers_and_a_reshard_lose_and_repeat_nothing() {
                 }
             }));
         }
-        // While they write, the shards under them change.
+        // Reshard while they write.
         for target in [4, 3] {
             wait_active(&client).await;
             client
@@ -71,7 +71,7 @@ fn eight_writers_and_a_reshard_lose_and_repeat_nothing() {
 }
 
 #[test]
-fn what_was_acknowledged_survives_kill_9() {
+fn acknowledged_records_survive_kill_9() {
     let mut cloud = Cloud::start();
     let acknowledged = block_on(async {
         let client = cloud.kinesis();
@@ -124,7 +124,7 @@ fn what_was_acknowledged_survives_kill_9() {
     assert_eq!(lost, 0, "of {} acknowledged records", acknowledged.len());
 }
 
-/// Puts one full batch, again and again the entries that were refused; the sequence numbers.
+/// Puts one full batch and retries the refused entries. Returns the sequence numbers.
 async fn put_batch(client: &Client, writer: u32, batch: u32) -> Result<Vec<String>, ()> {
     let entries = (0..BATCH)
         .map(|n| {
@@ -155,7 +155,7 @@ async fn read_everything(client: Client, written: Arc<AtomicBool>) -> Vec<String
     all.into_iter().map(|(_, data)| data).collect()
 }
 
-/// Reads every shard and its children until `written` is set and every open shard is at its tip.
+/// Reads every shard and its children until `written` is set and the end of every open shard is reached.
 async fn read_everything_with_sequence_numbers(
     client: Client,
     written: Arc<AtomicBool>,
@@ -185,7 +185,7 @@ async fn read_everything_with_sequence_numbers(
         let (records, children) = done.unwrap();
         read.extend(records);
         for (child, count) in children {
-            // A merged child starts once both its parents are drained.
+            // A merged child starts after both its parents have been read.
             let left = parents.entry(child.clone()).or_insert(count);
             *left -= 1;
             if *left == 0 {
@@ -214,7 +214,7 @@ async fn read_shard(client: Client, shard: String, written: Arc<AtomicBool>) -> 
         let all_written = written.load(Ordering::SeqCst);
         let page = client.get_records().shard_iterator(current).send().await.unwrap();
         for record in page.records() {
-            // Sequence numbers have one length, so that text order is number order.
+            // All sequence numbers have the same length, so text order is numeric order.
             assert!(
                 record.sequence_number() > last.as_str(),
                 "sequence numbers rise in {shard}"

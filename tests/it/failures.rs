@@ -1,4 +1,4 @@
-//! How trouble with the target reads: one sentence, a hint, exit 4.
+//! Errors of the target: one sentence, a hint, and exit code 4.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -7,7 +7,7 @@ use insta::assert_snapshot;
 
 use crate::support::Machine;
 
-/// An endpoint that gives every request the same answer.
+/// Starts an endpoint that responds to every request in the same way. Returns its URL.
 fn endpoint(status: &'static str, body: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -26,7 +26,7 @@ fn endpoint(status: &'static str, body: &'static str) -> String {
     format!("http://{address}")
 }
 
-/// What `streamctl list` says against an endpoint that answers so.
+/// The error of `streamctl list` against such an endpoint.
 fn list_against(status: &'static str, body: &'static str) -> String {
     Machine::new().fails(4, ["list", "--endpoint-url", &endpoint(status, body)])
 }
@@ -56,8 +56,8 @@ fn a_refused_permission() {
 }
 
 #[test]
-fn an_endpoint_that_is_not_there() {
-    // Bound and closed again, so that nobody listens.
+fn an_unreachable_endpoint() {
+    // Bind a port and close it, so that nothing listens there.
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -83,12 +83,12 @@ fn no_credentials() {
 }
 
 #[test]
-fn a_region_that_is_none() {
+fn an_invalid_region() {
     assert_snapshot!(Machine::new().fails(4, ["list", "--region", "us-esat"]));
 }
 
 #[test]
-fn something_that_is_not_aws() {
+fn an_endpoint_that_is_not_aws() {
     let url = endpoint("200 OK", "<html>hello</html>");
     let said = Machine::new().fails(1, ["list", "--endpoint-url", &url]);
     assert!(said.starts_with("error: "), "{said}");

@@ -1,11 +1,11 @@
-//! The first minute of a new user: the commands as typed, no flag, no configuration.
+//! The first session of a new user: the commands of the README, without configuration.
 
 use serde_json::json;
 
 use crate::support::Cloud;
 
 #[test]
-fn setup_put_tail_metrics_destroy_as_typed() {
+fn setup_put_tail_metrics_destroy() {
     let cloud = Cloud::start();
     let events: Vec<_> = (0..25)
         .map(|n| json!({"record_id": n, "price": 29.99, "name": "Zoë\n"}))
@@ -22,7 +22,7 @@ fn setup_put_tail_metrics_destroy_as_typed() {
     assert_eq!(put["acknowledged"], 25);
     assert_eq!(put["failed"], 0);
 
-    // 25 of ours and the test record of setup; every byte as it was in the file.
+    // 25 records, byte for byte as in the file, and the test record of setup.
     let tail = cloud.ok(["tail", "--from", "trim", "--no-follow", "-o", "json"]);
     let read: Vec<serde_json::Value> = tail
         .lines()
@@ -52,7 +52,7 @@ fn setup_put_tail_metrics_destroy_as_typed() {
 }
 
 #[test]
-fn setup_twice_changes_nothing_and_says_so() {
+fn a_second_setup_reports_no_changes() {
     let cloud = Cloud::start();
     cloud.ok(["setup", "--shard-count", "2"]);
     let before = cloud.json(["describe", "--shards"]);
@@ -68,7 +68,7 @@ fn setup_twice_changes_nothing_and_says_so() {
 }
 
 #[test]
-fn setup_with_another_shard_count_converges_in_steps() {
+fn setup_with_another_shard_count_reshards_in_steps() {
     let cloud = Cloud::start();
     cloud.ok(["setup", "--shard-count", "1"]);
     cloud.ok(["setup", "--shard-count", "5"]);
@@ -78,10 +78,10 @@ fn setup_with_another_shard_count_converges_in_steps() {
 }
 
 #[test]
-fn a_second_machine_can_destroy_what_the_first_one_made() {
+fn resources_can_be_destroyed_from_another_machine() {
     let cloud = Cloud::start();
     cloud.ok(["setup"]);
-    // No state file: another working directory, the same cloud.
+    // There is no state file: another working directory, the same cloud.
     let elsewhere = tempfile::tempdir().unwrap();
     cloud
         .streamctl(["destroy", "--yes"])
@@ -92,7 +92,7 @@ fn a_second_machine_can_destroy_what_the_first_one_made() {
 }
 
 #[test]
-fn a_pipe_that_closes_early_ends_quietly() {
+fn a_pipe_that_closes_early_is_not_an_error() {
     let cloud = Cloud::start();
     cloud.ok(["setup"]);
     let lines: String = (0..3000)

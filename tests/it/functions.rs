@@ -1,4 +1,4 @@
-//! A function of one's own, from its first deployment to the records that it could not take.
+//! The commands for functions: deploy, invoke, logs, attach, dlq, handlers and policy.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::support::{Cloud, block_on};
 pub mod compiled;
 
 #[test]
-fn code_is_replaced_by_its_hash_and_settings_in_place() {
+fn deploy_uploads_only_changed_code_and_updates_settings_in_place() {
     let cloud = Cloud::start();
     let bootstrap = compiled::executable().to_str().unwrap();
     let made = cloud.json(["deploy", "scorer", "--bootstrap", bootstrap, "--env", "ONE=1"]);
@@ -46,7 +46,7 @@ fn code_is_replaced_by_its_hash_and_settings_in_place() {
     let third = configuration(&cloud, "scorer");
     assert_ne!(third.code_sha256, first.code_sha256);
     assert_eq!(third.memory_size, Some(512));
-    // The same code under another name and path is the same code.
+    // A copy of the code at another path has the same hash.
     cloud.file("copy.zip", compiled::zip("two"));
     let same = cloud.json(["deploy", "scorer", "--zip", "copy.zip"]);
     assert_eq!(results(&same), ["unchanged", "unchanged", "unchanged"]);
@@ -60,7 +60,7 @@ fn code_is_replaced_by_its_hash_and_settings_in_place() {
 }
 
 #[test]
-fn code_that_lambda_could_not_run_is_refused() {
+fn code_that_lambda_cannot_run_is_refused() {
     let cloud = Cloud::start();
     cloud.file("text", "Dear Lambda,\n");
     let said = cloud.fails(2, ["deploy", "scorer", "--bootstrap", "text"]);
@@ -80,7 +80,7 @@ fn code_that_lambda_could_not_run_is_refused() {
 }
 
 #[test]
-fn invoke_gives_the_answer_the_error_and_the_log() {
+fn invoke_prints_the_response_the_error_and_the_log() {
     let cloud = with_scorer(&[]);
     let answer = run(&cloud, ["invoke", "scorer", "--payload", r#"{"n":[1,2.50]}"#]);
     assert_eq!((answer.code, answer.stdout.as_str()), (0, "{\"n\":[1,2.50]}\n"));
@@ -150,7 +150,7 @@ fn invoke_gives_the_answer_the_error_and_the_log() {
 }
 
 #[test]
-fn code_that_is_not_deployed_runs_here_on_a_real_stream() {
+fn local_code_runs_on_records_of_a_stream() {
     let cloud = Cloud::start();
     let code = compiled::executable().to_str().unwrap();
     let answer = run(&cloud, ["invoke", "--local", code, "--payload", r#"{"n":1}"#]);
@@ -217,7 +217,7 @@ fn code_that_is_not_deployed_runs_here_on_a_real_stream() {
 }
 
 #[test]
-fn logs_of_an_invocation_nobody_waits_for() {
+fn logs_of_an_asynchronous_invocation() {
     let cloud = with_scorer(&[]);
     let event = r#"{"do":"log first line;err second line;log {level:WARN}"}"#;
     cloud.ok(["invoke", "scorer", "--payload", event, "--async"]);
@@ -269,7 +269,7 @@ fn logs_of_an_invocation_nobody_waits_for() {
 }
 
 #[test]
-fn a_mapping_is_made_changed_in_place_stopped_and_taken_away() {
+fn a_mapping_is_created_changed_disabled_and_deleted() {
     let cloud = with_scorer(&["SCRIPT=return null"]);
     cloud.stream("orders", 1);
     put(&cloud, "orders", [("k", "before")]);
@@ -283,7 +283,7 @@ fn a_mapping_is_made_changed_in_place_stopped_and_taken_away() {
             .success();
         serde_json::from_slice(&output.get_output().stdout).unwrap()
     };
-    // The role of a function that reads nothing may read nothing: attach says what it adds, and adds it.
+    // The role cannot read the stream yet. attach shows the permissions that it adds, and adds them.
     let dry = run(&cloud, ["attach", "scorer", "--stream", "orders", "--dry-run"]);
     assert!(
         dry.stderr
@@ -331,7 +331,7 @@ fn a_mapping_is_made_changed_in_place_stopped_and_taken_away() {
     let table = cloud.ok(["mappings", "scorer"]);
     assert!(table.contains("orders") && table.contains("scorer"), "{table}");
 
-    // While it is disabled records wait; where it stopped is where it goes on.
+    // While the mapping is disabled, records wait. It then continues from its checkpoint.
     assert_eq!(set(&["--disabled"])["state"], "Disabled");
     put(&cloud, "orders", [("k", "meanwhile")]);
     assert_eq!(set(&["--enabled"])["state"], "Enabled");
@@ -360,7 +360,7 @@ fn a_mapping_is_made_changed_in_place_stopped_and_taken_away() {
 }
 
 #[test]
-fn a_poison_record_goes_to_the_queue_and_once_mended_through_the_stream() {
+fn a_failing_record_goes_to_the_queue_and_can_be_replayed() {
     let cloud = with_scorer(&["SCRIPT=fail-if poison"]);
     cloud.stream("orders", 1);
     let queue = cloud.queue("failed");
@@ -407,7 +407,7 @@ fn a_poison_record_goes_to_the_queue_and_once_mended_through_the_stream() {
     );
     assert_eq!(letter["first_sequence_number"], letter["last_sequence_number"]);
     assert_eq!(letter["shard_id"], "shardId-000000000000");
-    // To look at it takes nothing away.
+    // dlq list deletes no message.
     assert_eq!(cloud.json(["dlq", "list", "failed"])[0]["id"], letter["id"]);
     let dry = cloud.json(["dlq", "replay", "failed", "--dry-run"]);
     assert_eq!(
@@ -416,7 +416,7 @@ fn a_poison_record_goes_to_the_queue_and_once_mended_through_the_stream() {
     );
     assert_eq!(cloud.records("orders").len(), 3);
 
-    // The function is mended; the record comes again, and only that.
+    // After the function is fixed, only the failed record is replayed.
     cloud.ok(["deploy", "scorer", "--env", "SCRIPT=return null"]);
     let replayed = cloud.json(["dlq", "replay", "scorer"]);
     assert_eq!(
@@ -446,7 +446,7 @@ fn a_poison_record_goes_to_the_queue_and_once_mended_through_the_stream() {
 }
 
 #[test]
-fn handlers_are_small_and_run_on_what_lambda_has() {
+fn handlers_are_small_and_run_on_lambda() {
     let cloud = Cloud::start();
     let handlers = cloud.json(["handlers"]);
     let handlers = handlers.as_array().unwrap();
@@ -462,7 +462,7 @@ fn handlers_are_small_and_run_on_what_lambda_has() {
         let minor: u32 = glibc.strip_prefix("2.").unwrap().parse().unwrap();
         assert!(minor <= 34, "{name} needs glibc {glibc}");
     }
-    // What is listed is what is deployed.
+    // The listed code is the deployed code.
     cloud.ok(["deploy", "prices"]);
     let deployed = configuration(&cloud, "price-updater");
     let listed = handlers
@@ -473,15 +473,15 @@ fn handlers_are_small_and_run_on_what_lambda_has() {
 }
 
 #[test]
-fn a_policy_allows_what_the_template_says_and_no_more() {
+fn the_printed_policy_is_that_of_the_role() {
     let cloud = Cloud::start();
-    let foretold = cloud.json(["policy", "--function", "realtime"]);
-    assert_eq!(foretold["deployed"], false);
+    let predicted = cloud.json(["policy", "--function", "realtime"]);
+    assert_eq!(predicted["deployed"], false);
     cloud.ok(["deploy", "realtime"]);
     let found = cloud.json(["policy", "--function", "realtime"]);
     assert_eq!(found["deployed"], true);
-    assert_eq!(found["role"], foretold["role"]);
-    assert_eq!(found["policies"], foretold["policies"]);
+    assert_eq!(found["role"], predicted["role"]);
+    assert_eq!(found["policies"], predicted["policies"]);
     let statements = found["policies"][0]["document"]["Statement"]
         .as_array()
         .unwrap()
@@ -518,7 +518,7 @@ fn a_policy_allows_what_the_template_says_and_no_more() {
     );
 }
 
-/// A cloud with the scripted function, which writes what it gets into a journal.
+/// A cloud with the scripted function, which writes its payloads to a journal.
 pub fn with_scorer(variables: &[&str]) -> Cloud {
     let cloud = Cloud::start();
     let mut command = cloud.streamctl(["deploy", "scorer", "--bootstrap"]);
@@ -548,10 +548,10 @@ fn journal(cloud: &Cloud) -> PathBuf {
     cloud.path().join("journal")
 }
 
-/// The data of the records of each batch that the scripted function got, in order.
+/// The data of the records in each batch that the scripted function received, in order.
 pub fn batches(cloud: &Cloud) -> Vec<Vec<String>> {
     let text = std::fs::read_to_string(journal(cloud)).unwrap_or_default();
-    // The last line may still be being written.
+    // The last line may be incomplete.
     let events = text
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -565,7 +565,7 @@ pub fn batches(cloud: &Cloud) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// Waits until the function got these, and nothing else, each perhaps more than once.
+/// Waits until the function has received exactly these records, each at least once.
 fn wait_for(cloud: &Cloud, wanted: &[&str]) {
     until(&format!("{wanted:?}"), || {
         let mut got: Vec<String> = Vec::new();

@@ -1,4 +1,4 @@
-//! The help of every command, as a user reads it at 80 columns.
+//! The help of every command, at 80 columns.
 
 use insta::assert_snapshot;
 

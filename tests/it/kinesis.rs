@@ -1,5 +1,5 @@
-//! Every operation of Kinesis Data Streams as an application meets it: the AWS SDK for Rust over HTTP against the
-//! running local cloud. What is asserted is what AWS documents.
+//! Every operation of Kinesis Data Streams, called with the AWS SDK for Rust over HTTP on a running local cloud. The tests
+//! assert what AWS documents.
 
 mod cbor;
 mod consumers;
@@ -40,7 +40,7 @@ const MIDDLE: &str = "170141183460469231731687303715884105728";
 /// The last hash key: 2^128 - 1.
 const LAST: &str = "340282366920938463463374607431768211455";
 
-/// Sends a request that must be refused with the SDK's typed error; what AWS says about it.
+/// Sends a request that must be refused with this typed error of the SDK. Returns the message.
 macro_rules! refused {
     ($request:expr, $is:ident) => {{
         let error = $request.send().await.unwrap_err().into_service_error();
@@ -50,12 +50,12 @@ macro_rules! refused {
 }
 pub(crate) use refused;
 
-/// What AWS says about a refusal.
+/// The message of an error.
 fn message(error: &impl ProvideErrorMetadata) -> String {
     error.message().unwrap_or_default().to_owned()
 }
 
-/// The SDK, told to try once: a refusal is an answer here.
+/// A client that does not retry, since many tests expect errors.
 fn client(cloud: &Cloud) -> Client {
     client_in(cloud, "us-east-1")
 }
@@ -69,13 +69,13 @@ fn client_in(cloud: &Cloud, region: &'static str) -> Client {
     Client::new(&config.build())
 }
 
-/// The error code of a refusal that the SDK has no type for.
+/// The code of an error for which the SDK has no type.
 fn code<T: Debug, E: ProvideErrorMetadata + Debug, R: Debug>(outcome: Result<T, SdkError<E, R>>) -> String {
     let error = outcome.unwrap_err();
     error.code().unwrap_or_default().to_owned()
 }
 
-/// Asks again until there is an answer, for at most ten seconds.
+/// Calls `ask` until it returns a value, for at most ten seconds.
 async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
@@ -93,12 +93,12 @@ fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap()
 }
 
-/// Lets the clock pass `ms`, so that what comes next is later.
+/// Waits until the clock has passed `ms`, so that the next record is later.
 async fn after(ms: i64) {
     until("a later time", || async { (now_ms() > ms).then_some(()) }).await;
 }
 
-/// Creates a provisioned stream and waits for it; its ARN.
+/// Creates a provisioned stream, waits until it is ACTIVE, and returns its ARN.
 async fn create(client: &Client, name: &str, shards: i32) -> String {
     let request = client.create_stream().stream_name(name).shard_count(shards);
     request.send().await.unwrap();
@@ -153,7 +153,7 @@ async fn iterator(client: &Client, name: &str, shard: &str, kind: ShardIteratorT
     answer.shard_iterator.unwrap()
 }
 
-/// Everything from `iterator` to the tip or the end of its shard, and the shards that follow on.
+/// All records from `iterator` to the current end of its shard, and the child shards if the shard is closed.
 async fn drain(client: &Client, iterator: String) -> (Vec<Record>, Vec<ChildShard>) {
     let mut records = Vec::new();
     let mut iterator = iterator;
@@ -173,7 +173,7 @@ async fn drain(client: &Client, iterator: String) -> (Vec<Record>, Vec<ChildShar
     }
 }
 
-/// Every record of a shard.
+/// All records of a shard.
 async fn read(client: &Client, name: &str, shard: &str) -> Vec<Record> {
     let start = iterator(client, name, shard, ShardIteratorType::TrimHorizon).await;
     drain(client, start).await.0

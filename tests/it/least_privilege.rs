@@ -1,4 +1,5 @@
-//! Least privilege: without any one action of its policy, a function fails at the step that the table names.
+//! Least privilege: every action in a function's policy is needed. The test removes one action at a time and checks which
+//! step then fails.
 
 use std::collections::BTreeSet;
 use std::io::{Cursor, Write};
@@ -13,17 +14,16 @@ use zip::write::{SimpleFileOptions, ZipWriter};
 use crate::running::until;
 use crate::support::{Cloud, block_on};
 
-/// What fails without an action.
+/// The step that fails without an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fails {
     /// The mapping cannot read the stream.
     Reading,
     /// The function stores nothing: its batch ends in the dead-letter queue.
     Storing,
-    /// A batch that the function could not take is lost, since the queue does not get it. Without that action too the
-    /// function cannot take it.
+    /// A failed batch does not reach the dead-letter queue. The batch fails because this other action is removed too.
     DeadLetters(&'static str),
-    /// The same of a function that takes any batch: its code is replaced by one that takes none.
+    /// The same for a function that never fails: its code is replaced by code that always fails.
     DeadLettersOfNone,
     /// Nothing is logged.
     Logging,
@@ -31,7 +31,7 @@ enum Fails {
 
 use Fails::{DeadLetters, DeadLettersOfNone, Logging, Reading, Storing};
 
-/// What every function needs.
+/// The actions that every function needs.
 const COMMON: [(&str, Fails); 7] = [
     ("kinesis:GetRecords", Reading),
     ("kinesis:GetShardIterator", Reading),
@@ -60,7 +60,7 @@ impl World {
         if handler == "concert-data-processor" {
             setup.args(["--param", "data_processor=true"]);
         }
-        // X-Ray, the only other thing functions may use, is nothing that a step waits for.
+        // No step depends on X-Ray, the only other permission of functions.
         setup.args(["--param", "tracing=false"]).assert().success();
         let printed: Value = serde_json::from_str(&cloud.ok(["policy", "--function", handler])).unwrap();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -106,7 +106,7 @@ impl World {
             .collect()
     }
 
-    /// Gives the role its policy without `removed`.
+    /// Replaces the policy of the role with one without the actions `removed`.
     fn allow_all_but(&self, removed: &[&str]) {
         let mut document = self.document.clone();
         let statements = document["Statement"].as_array_mut().unwrap();
@@ -153,7 +153,7 @@ impl World {
         attributes[&name].parse().unwrap()
     }
 
-    /// Invocations that the log tells of.
+    /// The number of invocations in the log.
     fn logged(&self) -> usize {
         let logs = aws_sdk_cloudwatchlogs::Client::new(&self.cloud.sdk());
         let group = format!("/aws/lambda/{}", self.function);
@@ -170,7 +170,7 @@ impl World {
         block_on(call.payload(Blob::new(r#"{"Records":[]}"#)).send()).unwrap();
     }
 
-    /// The next invocation is that of a new instance.
+    /// Changes the configuration, so that the next invocation uses a new instance.
     fn renew(&self, description: &str) {
         let lambda = aws_sdk_lambda::Client::new(&self.cloud.sdk());
         let change = lambda
@@ -207,7 +207,7 @@ impl World {
         match fails {
             Reading => {
                 self.allow_all_but(&[action]);
-                // What the worker knows of the role counts for 50 ms.
+                // The worker caches the role's permissions for 50 ms.
                 std::thread::sleep(std::time::Duration::from_millis(60));
                 self.put(event);
                 self.result_is("PROBLEM: Cannot access stream");
@@ -247,7 +247,7 @@ impl World {
         }
         self.allow_all_but(&[]);
         self.put(event);
-        // A shard is handled in order: whatever was to happen to the first event has happened.
+        // A shard is processed in order, so the first event has been fully processed by now.
         self.result_is("OK");
         if matches!(fails, DeadLetters(_)) {
             assert_eq!(self.queued(), before, "{action}");
@@ -259,7 +259,7 @@ fn check(template: &str, handler: &str, events: &str, own: &[(&str, Fails)]) {
     let events: Value = serde_json::from_str(events).unwrap();
     let world = World::new(template, handler);
     if template == "prices" {
-        // A price is changed only of a product that is there.
+        // The function changes only the prices of existing products.
         let id = AttributeValue::S(events[0]["product_id"].as_str().unwrap().to_owned());
         let dynamodb = aws_sdk_dynamodb::Client::new(&world.cloud.sdk());
         let put = dynamodb.put_item().table_name("products").item("id", id);

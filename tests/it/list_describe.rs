@@ -6,7 +6,7 @@ use crate::provision::{foreign_stream, redacted, run, transcript};
 use crate::support::Cloud;
 
 #[test]
-fn list_in_every_shape() {
+fn list_in_every_format() {
     let cloud = Cloud::start();
     redacted(|| assert_snapshot!("list_empty", transcript(&cloud, ["list"])));
     redacted(|| assert_snapshot!("list_empty_json", transcript(&cloud, ["list", "-o", "json"])));
@@ -28,7 +28,7 @@ fn list_in_every_shape() {
 }
 
 #[test]
-fn many_streams_are_all_listed() {
+fn list_reads_all_pages() {
     let cloud = Cloud::start();
     // More than a page of ListStreams, 100 by default.
     let kinesis = cloud.kinesis();
@@ -53,7 +53,7 @@ fn many_streams_are_all_listed() {
 }
 
 #[test]
-fn describe_in_every_shape() {
+fn describe_in_every_format() {
     let cloud = Cloud::start();
     cloud.ok(["setup", "--retention", "7d", "--tag", "Cost Centre=Live Music"]);
     redacted(|| assert_snapshot!("describe", cloud.ok(["describe"])));

@@ -1,4 +1,4 @@
-//! `streamctl local`: the life of the daemon, each test in a home of its own.
+//! `streamctl local`: start, status, stop and reset. Each test has its own home directory.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// A home that takes its daemon with it.
+/// A home directory. Dropping it stops its local cloud.
 struct Home(tempfile::TempDir);
 
 impl Home {
@@ -126,9 +126,9 @@ fn ten_commands_at_once_start_one_daemon() {
 
 #[test]
 #[cfg(unix)]
-fn a_killed_daemon_is_replaced_at_the_same_port() {
+fn a_killed_daemon_is_replaced_on_the_same_port() {
     let home = Home::new();
-    // Not the default port: another test's daemon would take it as soon as it is free.
+    // Not the default port: the local cloud of another test could take it.
     home.run(&["local", "start", "--port", "0"]);
     let before = home.run(&["local", "env"]);
     home.kill();
@@ -139,7 +139,7 @@ fn a_killed_daemon_is_replaced_at_the_same_port() {
 
 #[test]
 #[cfg(unix)]
-fn the_foreground_daemon_stops_cleanly_when_asked() {
+fn stop_ends_a_foreground_daemon_cleanly() {
     let home = Home::new();
     let child = home
         .command(&["local", "run", "--port", "0"])
@@ -182,7 +182,7 @@ fn reset_deletes_the_data_and_asks_first() {
 }
 
 #[test]
-fn a_port_in_use_says_so() {
+fn a_port_in_use_is_an_error() {
     let home = Home::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -197,7 +197,7 @@ fn a_port_in_use_says_so() {
 }
 
 #[test]
-fn everything_twice() {
+fn every_command_can_be_repeated() {
     let home = Home::new();
     home.run(&["local", "start", "--port", "0"]);
     let again = home.run(&["local", "start", "--port", "0", "--enforce-limits"]);
@@ -214,13 +214,13 @@ fn everything_twice() {
         assert!(reset.status.success(), "{reset:?}");
         assert!(text(&reset.stdout).contains(expected), "{reset:?}");
     }
-    // Without data there is nothing to ask for.
+    // Without data, reset does not ask.
     let reset = home.run(&["local", "reset"]);
     assert!(reset.status.success(), "{reset:?}");
 }
 
 #[test]
-fn two_homes_are_two_clouds() {
+fn two_homes_have_separate_clouds() {
     let (one, other) = (Home::new(), Home::new());
     for home in [&one, &other] {
         let started = home.run(&["local", "start", "--port", "0"]);
@@ -236,8 +236,8 @@ fn two_homes_are_two_clouds() {
 }
 
 #[test]
-fn the_default_port_may_be_taken() {
-    // Whoever has 4566, this test or another program: the next free port is taken.
+fn start_uses_the_next_free_port() {
+    // Another test or program may use 4566. The next free port is used.
     let _taken = std::net::TcpListener::bind("127.0.0.1:4566");
     let home = Home::new();
     let started = home.run(&["local", "start", "-o", "json"]);
@@ -248,7 +248,7 @@ fn the_default_port_may_be_taken() {
 
 #[test]
 #[cfg(unix)]
-fn the_shell_can_use_the_environment_it_is_given() {
+fn the_output_of_env_works_in_a_shell() {
     let home = Home::new();
     home.run(&["local", "start", "--port", "0"]);
     home.run(&["setup", "--target", "local"]);
@@ -277,19 +277,19 @@ fn the_shell_can_use_the_environment_it_is_given() {
         "{said}"
     );
     assert!(said.ends_with("left: nothing nothing\n"), "{said}");
-    // The variables point other commands to the endpoint, so the first eval made `list` use it as any SDK would.
+    // After the first eval, `list` uses the endpoint from the environment, as any SDK would.
     assert!(!text(&output.stderr).contains("error"), "{output:?}");
 }
 
 #[test]
-fn reset_deletes_only_what_is_ours() {
+fn reset_deletes_only_data_of_the_local_cloud() {
     let home = Home::new();
     home.run(&["local", "start", "--port", "0"]);
     let mine = home.path().join("mine.txt");
     std::fs::write(&mine, "precious").unwrap();
     assert!(home.run(&["local", "reset", "--yes"]).status.success());
     assert_eq!(std::fs::read_to_string(&mine).unwrap(), "precious");
-    // A directory in the place of the data that the cloud did not make.
+    // A data directory that the local cloud did not create.
     let data = home.path().join("local/data");
     std::fs::create_dir_all(&data).unwrap();
     std::fs::write(data.join("thesis.tex"), "precious").unwrap();
@@ -324,7 +324,7 @@ fn ctrl_c_ends_the_foreground_daemon_cleanly() {
     while home.status()["running"] == false {
         assert!(Instant::now() < deadline, "it does not start");
     }
-    // What was put before is there after the next start.
+    // The records are still there after the next start.
     assert!(home.run(&["setup", "--target", "local"]).status.success());
     let pid = child.id().to_string();
     Command::new("kill").args(["-INT", &pid]).status().unwrap();
@@ -336,7 +336,7 @@ fn ctrl_c_ends_the_foreground_daemon_cleanly() {
     );
     home.run(&["local", "start", "--port", "0"]);
     assert_eq!(home.status()["streams"], 1);
-    // A second one of the same home is refused.
+    // A second local cloud with the same home is refused.
     let second = home.run(&["local", "run", "--port", "0"]);
     assert!(!second.status.success());
     let said = text(&second.stderr);
@@ -345,7 +345,7 @@ fn ctrl_c_ends_the_foreground_daemon_cleanly() {
 
 #[test]
 #[cfg(unix)]
-fn a_state_file_of_a_process_that_is_gone_is_ignored() {
+fn a_state_file_of_an_ended_process_is_ignored() {
     let home = Home::new();
     home.run(&["local", "start", "--port", "0"]);
     home.kill();
@@ -369,7 +369,7 @@ fn a_state_file_of_a_process_that_is_gone_is_ignored() {
 }
 
 #[test]
-fn damaged_metadata_names_its_file() {
+fn the_error_for_damaged_metadata_names_the_file() {
     let home = Home::new();
     home.run(&["local", "start", "--port", "0"]);
     home.run(&["setup", "--target", "local"]);
@@ -384,15 +384,15 @@ fn damaged_metadata_names_its_file() {
         "{said}"
     );
     let said = said.replace(&*home.path().to_string_lossy(), "HOME");
-    let said = regex_free(&said);
+    let said = redacted(&said);
     insta::assert_snapshot!("damaged-metadata", said);
-    // And the way out that it names works.
+    // The hint works.
     assert!(home.run(&["local", "reset", "--yes"]).status.success());
     assert!(home.run(&["local", "start", "--port", "0"]).status.success());
 }
 
-/// Without what differs from run to run: the generated names of streams' directories.
-fn regex_free(said: &str) -> String {
+/// Replaces the generated names of stream directories, which differ from run to run.
+fn redacted(said: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     for line in said.lines() {
         let words: Vec<&str> = line.split(' ').collect();
@@ -408,7 +408,7 @@ fn regex_free(said: &str) -> String {
     lines.join("\n")
 }
 
-/// The first file of that name below `dir`.
+/// The first file with this name below `dir`.
 fn find(dir: &Path, name: &str) -> Option<std::path::PathBuf> {
     std::fs::read_dir(dir).ok()?.find_map(|entry| {
         let path = entry.ok()?.path();
@@ -420,9 +420,9 @@ fn find(dir: &Path, name: &str) -> Option<std::path::PathBuf> {
 }
 
 #[test]
-fn a_home_that_cannot_be_written_says_so() {
+fn a_home_that_cannot_be_written_is_an_error() {
     let home = Home::new();
-    // A file where the directory should be: it cannot be written by root either.
+    // A file in place of the directory. Root cannot write to it either.
     std::fs::write(home.path().join("local"), "").unwrap();
     for command in ["start", "env", "reset"] {
         let mut arguments = vec!["local", command];
@@ -434,7 +434,7 @@ fn a_home_that_cannot_be_written_says_so() {
     }
     let failed = home.run(&["list", "--target", "local"]);
     assert_eq!(failed.status.code(), Some(1), "{failed:?}");
-    // Nothing can run there, and that is no error.
+    // No local cloud can run there. `local status` reports this and succeeds.
     assert_eq!(home.status()["running"], false);
     std::fs::remove_file(home.path().join("local")).unwrap();
 }

@@ -1,4 +1,4 @@
-//! The real binary, end to end. Each test has a local cloud of its own: a free port, a temporary home.
+//! End-to-end tests of the binary. Each test has its own local cloud, with a free port and a temporary home directory.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

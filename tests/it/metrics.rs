@@ -1,4 +1,4 @@
-//! `streamctl metrics`, end to end: the figures of what was just put and read, exactly.
+//! `streamctl metrics`: exact figures for the records that the test has put and read.
 
 use aws_sdk_kinesis::types::MetricsName;
 use insta::assert_snapshot;
@@ -8,7 +8,7 @@ use crate::support::{Cloud, block_on, is_active};
 
 const STREAM: &str = "concert-data-stream";
 
-/// 100 records of 10 bytes of data and 2 of partition key.
+/// Puts 100 records, each with 10 bytes of data and a partition key of 2 bytes.
 fn put(cloud: &Cloud) {
     let lines: String = (0..100)
         .map(|n| format!("{{\"n\":{n:04}}}\n").replace(":0", ":1"))
@@ -25,7 +25,7 @@ fn total(document: &Value, name: &str) -> Value {
     metric.unwrap()["total"].clone()
 }
 
-/// Takes away what differs from run to run: times, rates (a run may cross a minute's turn), the columns' widths.
+/// Removes what differs from run to run: times, rates (a run may span two minutes) and column widths.
 fn filters() -> Vec<(&'static str, &'static str)> {
     vec![
         (
@@ -40,7 +40,7 @@ fn filters() -> Vec<(&'static str, &'static str)> {
     ]
 }
 
-/// A stream of two shards that tells the figures of each.
+/// Sets up a stream of two shards with shard-level metrics.
 fn monitored(cloud: &Cloud) {
     cloud.stream(STREAM, 2);
     block_on(async {
@@ -54,7 +54,7 @@ fn monitored(cloud: &Cloud) {
 }
 
 #[test]
-fn right_after_a_put_the_sums_are_exact() {
+fn sums_are_exact_immediately_after_a_put() {
     let cloud = Cloud::start();
     cloud.stream(STREAM, 1);
     put(&cloud);
@@ -84,7 +84,7 @@ fn right_after_a_put_the_sums_are_exact() {
     assert_eq!(found["region"], "us-east-1");
     assert_eq!(found["period_seconds"], 60);
     assert_eq!(found["utilisation"]["open_shards"], 1);
-    // Lines for scripts: time, name, value.
+    // The text format: time, name, value.
     let text = cloud.ok(["metrics", "-o", "text"]);
     let sum: f64 = text
         .lines()
@@ -119,13 +119,13 @@ fn the_table_fits_80_columns() {
             assert!(line.chars().count() <= 80, "{line}");
             assert_eq!(line, line.trim_end());
         }
-        // A run over the turn of a minute has two bars.
+        // A run that spans two minutes has two bars.
         insta::with_settings!({filters => filters()}, { assert_snapshot!(name, shown); });
     }
 }
 
 #[test]
-fn figures_of_each_shard() {
+fn shard_level_metrics() {
     let cloud = Cloud::start();
     monitored(&cloud);
     let lines: String = (0..100).map(|n| format!("{n}\n")).collect();
@@ -147,7 +147,7 @@ fn figures_of_each_shard() {
 }
 
 #[test]
-fn streams_without_figures_and_without_shard_level_monitoring() {
+fn streams_without_metrics_or_shard_level_monitoring() {
     let cloud = Cloud::start();
     cloud.stream(STREAM, 1);
     let output = cloud.streamctl(["metrics"]).assert().success();

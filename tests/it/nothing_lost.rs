@@ -1,5 +1,5 @@
-//! Functions miss no record and end with the right state, whatever happens meanwhile: the cloud dies in the middle of a
-//! batch, the stream's shards change under the mapping.
+//! Functions process every record and end with the correct state, even if the local cloud is killed during a batch or the
+//! stream is resharded.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -15,7 +15,7 @@ const TABLE: &str = "retail-events-data-dev";
 const USERS: usize = 7;
 
 #[test]
-fn a_batch_that_kill_9_interrupts_comes_again_whole() {
+fn a_batch_interrupted_by_kill_9_is_retried_complete() {
     let mut cloud = with_scorer(&["SCRIPT=first 1 sleep 60000;return null"]);
     cloud.stream("orders", 1);
     cloud.ok([
@@ -30,7 +30,7 @@ fn a_batch_that_kill_9_interrupts_comes_again_whole() {
     ]);
     let names: Vec<String> = (0..10).map(|n| format!("order {n}")).collect();
     put(&cloud, "orders", names.iter().map(|name| ("k", name.as_str())));
-    // It has the batch, and will not answer.
+    // The function has the batch and does not respond.
     let first = until("a batch", || {
         batches(&cloud).into_iter().next().ok_or_else(String::new)
     });
@@ -49,7 +49,7 @@ fn a_batch_that_kill_9_interrupts_comes_again_whole() {
 }
 
 #[test]
-fn an_event_that_was_accepted_is_run_though_kill_9_came_between() {
+fn an_accepted_event_is_processed_after_kill_9() {
     let mut cloud = with_scorer(&["SCRIPT=first 1 sleep 60000;log it ran;return null"]);
     let accepted = cloud.json(["invoke", "scorer", "--async", "--payload", r#"{"Records":[]}"#]);
     until("the first try", || match batches(&cloud).len() {
@@ -66,7 +66,7 @@ fn an_event_that_was_accepted_is_run_though_kill_9_came_between() {
 }
 
 #[test]
-fn an_event_under_way_is_run_again_after_a_stop_that_is_no_failure_of_its_function() {
+fn a_stop_during_an_event_is_not_counted_as_a_failure() {
     let mut cloud = with_scorer(&["SCRIPT=first 1 sleep 60000;log it ran;return null"]);
     let once = cloud.lambda().put_function_event_invoke_config();
     block_on(once.function_name("scorer").maximum_retry_attempts(0).send()).unwrap();
@@ -84,7 +84,7 @@ fn an_event_under_way_is_run_again_after_a_stop_that_is_no_failure_of_its_functi
 }
 
 #[test]
-fn retail_stores_each_event_once_through_three_kills() {
+fn retail_stores_each_event_once_despite_three_kills() {
     let total = 1500;
     let mut cloud = Cloud::start();
     cloud.ok([
@@ -97,7 +97,7 @@ fn retail_stores_each_event_once_through_three_kills() {
     ]);
     block_on(put_events(&cloud, 0..total));
     for kill in 1..=3 {
-        // Some are stored and some are not: it dies while it works.
+        // Some events are stored and some are not: kill it now.
         until("events stored", || match cloud.items(TABLE).len() {
             found if found >= kill * total / 5 => Ok(()),
             found => Err(found.to_string()),
@@ -106,7 +106,7 @@ fn retail_stores_each_event_once_through_three_kills() {
         cloud.restart_in_place();
     }
     all_stored_once(&cloud, total);
-    // It goes on as before.
+    // It continues to work.
     block_on(put_events(&cloud, total..total + 100));
     all_stored_once(&cloud, total + 100);
 }
@@ -136,7 +136,7 @@ fn retail_stores_each_event_once_while_shards_split_and_merge() {
                 .send()
                 .await
                 .unwrap();
-            // Records come in while the stream is changed.
+            // Put records while the stream is resharded.
             put_events(&cloud, put + 250..put + 500).await;
             put += 500;
             while !is_active(&client, STREAM).await {
@@ -146,12 +146,12 @@ fn retail_stores_each_event_once_while_shards_split_and_merge() {
         put_events(&cloud, put..total).await;
     });
     all_stored_once(&cloud, total);
-    // Nothing was given up on the way.
+    // No record was discarded.
     assert_eq!(cloud.json(["dlq", "list", "retail"]), serde_json::json!([]));
 }
 
 #[test]
-fn the_records_of_a_key_keep_their_order_through_a_split_and_a_merge() {
+fn records_of_a_key_stay_in_order_across_a_split_and_a_merge() {
     let cloud = with_scorer(&["SCRIPT=return null"]);
     cloud.stream("orders", 1);
     cloud.ok(["attach", "scorer", "--stream", "orders", "--from", "trim"]);
@@ -200,7 +200,7 @@ fn the_records_of_a_key_keep_their_order_through_a_split_and_a_merge() {
     }
 }
 
-/// Puts numbered events, again and again those that are refused.
+/// Puts numbered events and retries the refused ones.
 async fn put_events(cloud: &Cloud, numbers: std::ops::Range<usize>) {
     let client = cloud.kinesis();
     let numbers: Vec<usize> = numbers.collect();
@@ -227,7 +227,7 @@ async fn put_events(cloud: &Cloud, numbers: std::ops::Range<usize>) {
 
 fn entry(number: usize) -> PutRecordsRequestEntry {
     let user = format!("user-{}", number % USERS);
-    // Many have one user and one millisecond.
+    // Many events share a user and a millisecond.
     let event = serde_json::json!({
         "userId": user, "eventType": "review", "productId": "P1", "sessionId": format!("s{number}"),
         "timestamp": 1_780_336_807_000_u64 + (number / 50) as u64,
@@ -236,7 +236,7 @@ fn entry(number: usize) -> PutRecordsRequestEntry {
     entry.data(Blob::new(event.to_string())).build().unwrap()
 }
 
-/// Waits until events 0 to `total` are in the table: each once, with the right state.
+/// Waits until events 0 to `total` are in the table, each once and with the correct state.
 fn all_stored_once(cloud: &Cloud, total: usize) {
     let items = cloud.items_once_there(TABLE, total);
     let sessions: HashSet<String> = items.iter().map(|item| plain(item, "sessionId")).collect();

@@ -1,4 +1,4 @@
-//! The bundled pipelines with their real functions: set up, fed with their sample events, verified and destroyed.
+//! The bundled pipelines with their bundled functions: setup, sample events, verify and destroy.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -48,7 +48,7 @@ fn retail_scores_and_stores_every_event() {
 }
 
 #[test]
-fn events_that_retail_cannot_store_are_in_its_queue() {
+fn invalid_retail_events_go_to_the_dead_letter_queue() {
     let cloud = Cloud::start();
     let made = set_up(&cloud, "retail");
     let (stream, table) = (output(&made, "stream_name"), output(&made, "table_name"));
@@ -74,7 +74,7 @@ fn events_that_retail_cannot_store_are_in_its_queue() {
     assert_eq!(listed[0]["records"], 1);
     assert_eq!(listed[0]["holds_data"], true);
 
-    // Replayed as they are, they come back.
+    // Unchanged events fail again after a replay.
     let replayed = cloud.json(["dlq", "replay", "retail"]);
     assert_eq!(replayed.as_array().unwrap().len(), 3);
     let queue = output(&made, "queue_url");
@@ -116,7 +116,7 @@ fn realtime_archives_and_aggregates_every_reading() {
     let (stream, table) = (output(&made, "stream_name"), output(&made, "table_name"));
     let bucket = output(&made, "bucket_name");
     let events = put_samples(&cloud, "realtime", &stream, Some("sensorId"));
-    // These change no number.
+    // These events do not change the aggregates.
     put(
         &cloud,
         &stream,
@@ -173,7 +173,7 @@ fn realtime_archives_and_aggregates_every_reading() {
             found => Err(format!("{found}")),
         }
     });
-    // A batch that is split after a failure is archived in other objects too: a record is told by its id.
+    // A batch that is bisected after a failure is archived again in other objects. The id identifies a record.
     for event in &events {
         let mut same = archived.values().filter(|line| line["data"] == *event);
         let line = same.next().unwrap_or_else(|| panic!("{event} is archived"));
@@ -181,7 +181,7 @@ fn realtime_archives_and_aggregates_every_reading() {
     }
     assert_eq!(archived.len(), events.len());
 
-    // What is no reading is given up, and can be found.
+    // Invalid readings are discarded and sent to the dead-letter queue.
     let given_up = until("two bad records given up", || {
         let listed = cloud.json(["dlq", "list", "realtime"]);
         let records = listed
@@ -199,7 +199,7 @@ fn realtime_archives_and_aggregates_every_reading() {
     destroyed(&cloud, "realtime");
 }
 
-/// The lines of the archive, by the ids of their records.
+/// The lines of the archive, by record id.
 fn archived(cloud: &Cloud, bucket: &str) -> BTreeMap<String, Value> {
     let mut lines = BTreeMap::new();
     for (key, body) in cloud.objects(bucket) {
@@ -217,7 +217,7 @@ fn archived(cloud: &Cloud, bucket: &str) -> BTreeMap<String, Value> {
 }
 
 #[test]
-fn prices_changes_products_that_exist_and_gives_up_the_others() {
+fn prices_changes_existing_products_and_discards_others() {
     let cloud = Cloud::start();
     let made = set_up(&cloud, "prices");
     let (stream, table) = (output(&made, "stream_name"), output(&made, "table_name"));
@@ -282,7 +282,7 @@ fn prices_changes_products_that_exist_and_gives_up_the_others() {
 }
 
 #[test]
-fn concert_normalises_and_stores_what_apis_give() {
+fn concert_normalises_and_stores_api_data() {
     let cloud = Cloud::start();
     let made = cloud.json([
         "setup",
@@ -349,7 +349,7 @@ fn concert_normalises_and_stores_what_apis_give() {
     assert_eq!(one("concert-0018")["status"], "cancelled");
     assert_eq!(one("concert-0020")["quantity"], 1);
 
-    // The second consumer only logs.
+    // The second function only logs.
     logged(&cloud);
     let checked = run(&cloud, ["verify", "concert", "--param", "data_processor=true"]);
     assert_eq!(checked.code, 0, "{}{}", checked.stdout, checked.stderr);
@@ -359,7 +359,7 @@ fn concert_normalises_and_stores_what_apis_give() {
 }
 
 #[test]
-fn deploy_and_attach_give_the_data_path_without_alarms() {
+fn deploy_and_attach_create_the_data_path_without_alarms() {
     let cloud = Cloud::start();
     let deployed = cloud.json(["deploy", "retail-processor"]);
     assert_results(&deployed, "created");
@@ -391,7 +391,7 @@ fn deploy_and_attach_give_the_data_path_without_alarms() {
     ]);
     assert!(log.contains("REPORT RequestId"), "{log}");
 
-    // What the function is made of goes; data stays.
+    // undeploy deletes the function's resources and keeps the data.
     let undeployed = cloud.json(["undeploy", "retail-processor", "--yes"]);
     let expected = ["event_source_mapping", "function", "log_group", "role"];
     assert_eq!(kinds(&undeployed), expected.map(str::to_owned).into());
@@ -405,13 +405,13 @@ fn deploy_and_attach_give_the_data_path_without_alarms() {
     assert_eq!(left, ["stream", "table", "queue"]);
     assert_eq!(cloud.items(table).len(), events.len());
 
-    // And the rest with the pipeline.
+    // destroy deletes the rest.
     cloud.ok(["destroy", "retail", "--yes"]);
     assert_eq!(cloud.everything(), Vec::<String>::new());
 }
 
 #[test]
-fn a_consumer_that_is_made_on_request_is_deployed_by_its_name() {
+fn an_optional_function_is_deployed_by_its_name() {
     let cloud = Cloud::start();
     let deployed = cloud.json(["deploy", "concert-data"]);
     assert_results(&deployed, "created");
@@ -433,7 +433,7 @@ fn a_consumer_that_is_made_on_request_is_deployed_by_its_name() {
     assert_eq!(cloud.json(["mappings"]), json!([]));
 }
 
-/// Waits until the minimal consumer of concerts has logged its lines.
+/// Waits until concert-data-processor has logged its lines.
 fn logged(cloud: &Cloud) {
     let line = "Processing artists: Vega Trio";
     until("the minimal consumer's lines", || {
@@ -446,7 +446,7 @@ fn logged(cloud: &Cloud) {
     });
 }
 
-/// Sets a pipeline up twice: the second time nothing is to be done.
+/// Sets up a pipeline twice. The second setup changes nothing.
 fn set_up(cloud: &Cloud, template: &str) -> Value {
     let made = cloud.json(["setup", template, "--param", "batching_window=0"]);
     assert_results(&made, "created");
@@ -475,18 +475,18 @@ fn verified(cloud: &Cloud, template: &str) {
     assert_ne!(report["state"], "fault");
 }
 
-/// Destroys a pipeline: nothing of anything is left, and there is nothing to destroy a second time.
+/// Destroys a pipeline twice. Nothing is left after the first time.
 fn destroyed(cloud: &Cloud, template: &str) {
     let report = cloud.json(["destroy", template, "--yes"]);
     for one in report["resources"].as_array().unwrap() {
-        // What a parameter leaves out was never there.
+        // Resources that a parameter left out never existed.
         assert!(one["result"] == "deleted" || one["result"] == "absent", "{one}");
     }
     assert_eq!(cloud.everything(), Vec::<String>::new());
     assert_results(&cloud.json(["destroy", template, "--yes"]), "absent");
 }
 
-/// All resources of a run came out as that.
+/// Asserts the result of every resource in a report.
 fn assert_results(report: &Value, result: &str) {
     for one in report["resources"].as_array().unwrap() {
         assert_eq!(one["result"], result, "{one}");
@@ -500,7 +500,7 @@ fn output(report: &Value, name: &str) -> String {
         .to_owned()
 }
 
-/// Score, verb and engagement of an event type, as the pipeline's description has them.
+/// The score, verb and engagement of an event type.
 fn judged(event_type: &str) -> (u32, &'static str, &'static str) {
     match event_type {
         "view" => (1, "viewed", "low"),

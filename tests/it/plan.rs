@@ -1,4 +1,4 @@
-//! `plan`: what it shows, and its exit code in a script.
+//! `plan`: its output, and its exit code in scripts.
 
 use insta::assert_snapshot;
 
@@ -46,19 +46,19 @@ fn before_and_after_setup() {
             cloud.ok(["plan", "--shard-count", "4", "-o", "text"])
         )
     });
-    // Nothing was changed by any of it.
+    // plan has changed nothing.
     assert_eq!(run(&cloud, ["plan", "--check"]).code, 0);
 }
 
 #[test]
-fn a_refusal_is_shown_and_is_an_error() {
+fn a_refused_change_is_shown_and_is_an_error() {
     let cloud = Cloud::start();
     cloud.ok(["setup", "--on-demand"]);
     redacted(|| assert_snapshot!("plan_refused", transcript(&cloud, ["plan", "--shard-count", "2"])));
 }
 
 #[test]
-fn the_permissions_an_operator_needs() {
+fn iam_permissions_of_the_operator() {
     let cloud = Cloud::start();
     let policy: serde_json::Value = serde_json::from_str(&cloud.ok(["plan", "--iam"])).unwrap();
     insta::assert_json_snapshot!("plan_iam", policy);

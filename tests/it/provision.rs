@@ -1,4 +1,4 @@
-//! What the tests of provisioning share: runs as transcripts, and a look at what is really there.
+//! Helpers of the provisioning tests: transcripts of runs, and the existing resources, read with the AWS SDK.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -9,14 +9,14 @@ use aws_sdk_kinesis::types::StreamDescriptionSummary;
 
 use crate::support::{Cloud, block_on};
 
-/// How a run came out.
+/// The outcome of a run.
 pub struct Run {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
 }
 
-/// Runs a command to its end, whatever that is.
+/// Runs a command to its end. It may fail.
 pub fn run<const N: usize>(cloud: &Cloud, args: [&str; N]) -> Run {
     let output = cloud.streamctl(args).output().unwrap();
     Run {
@@ -38,7 +38,7 @@ pub fn transcript<const N: usize>(cloud: &Cloud, args: [&str; N]) -> String {
     )
 }
 
-/// Kills `streamctl ARGS` as a power cut would, after `delay`.
+/// Kills `streamctl ARGS` with SIGKILL after `delay`.
 pub fn killed(cloud: &Cloud, args: &[&str], delay: Duration) {
     let mut child = spawn(cloud, args);
     std::thread::sleep(delay);
@@ -46,7 +46,7 @@ pub fn killed(cloud: &Cloud, args: &[&str], delay: Duration) {
     child.wait().unwrap();
 }
 
-/// Sends `streamctl ARGS` a Ctrl-C once it says `word` on stderr, and waits for its end.
+/// Sends SIGINT to `streamctl ARGS` once it prints `word` on stderr, and waits for its end.
 pub fn interrupted(cloud: &Cloud, args: &[&str], word: &str) -> Run {
     let mut child = spawn(cloud, args);
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -89,7 +89,7 @@ fn spawn(cloud: &Cloud, args: &[&str]) -> Child {
         .unwrap()
 }
 
-/// What differs from run to run, made the same.
+/// Snapshot filters for what differs from run to run.
 pub fn redacted(check: impl FnOnce()) {
     insta::with_settings!({filters => vec![
         (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
@@ -98,13 +98,13 @@ pub fn redacted(check: impl FnOnce()) {
     ]}, { check() });
 }
 
-/// What DescribeStreamSummary says.
+/// The output of DescribeStreamSummary.
 pub fn summary(cloud: &Cloud, stream: &str) -> Option<StreamDescriptionSummary> {
     let call = cloud.kinesis().describe_stream_summary().stream_name(stream);
     block_on(call.send()).ok()?.stream_description_summary
 }
 
-/// What ListTagsForStream says.
+/// The output of ListTagsForStream.
 pub fn tags(cloud: &Cloud, stream: &str) -> BTreeMap<String, String> {
     let call = cloud.kinesis().list_tags_for_stream().stream_name(stream);
     let answer = block_on(call.send()).unwrap();
@@ -125,7 +125,7 @@ pub fn iam(cloud: &Cloud) -> aws_sdk_iam::Client {
     aws_sdk_iam::Client::from_conf(config)
 }
 
-/// ARNs of all policies made here.
+/// The ARNs of all customer managed policies.
 pub fn policies(cloud: &Cloud) -> Vec<String> {
     let call = iam(cloud)
         .list_policies()
@@ -165,7 +165,7 @@ pub fn document(cloud: &Cloud, arn: &str) -> serde_json::Value {
     })
 }
 
-/// Makes a stream behind streamctl's back.
+/// Creates a stream without streamctl.
 pub fn foreign_stream(cloud: &Cloud, name: &str) {
     let kinesis = cloud.kinesis();
     block_on(async {

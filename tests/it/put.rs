@@ -1,4 +1,4 @@
-//! `streamctl put`, end to end: every input becomes exactly its records, and what is not acknowledged is named.
+//! `streamctl put`: the records of each input format, keys, dry runs and output.
 
 mod fake;
 mod trouble;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Cloud, Machine};
 
-/// The default stream, so that commands need not name one.
+/// The default stream, so that commands do not have to name it.
 pub const STREAM: &str = "concert-data-stream";
 
 /// The data of all records, sorted.
@@ -42,11 +42,11 @@ fn put(cloud: &Cloud, name: &str, input: &str, args: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn every_shape_of_input_becomes_its_records() {
+fn every_input_format() {
     let cloud = Cloud::start();
     let two = [r#"{"a": 1}"#, r#"{"a":"é"}"#];
     let [one, other] = two;
-    // The text of a value is kept byte for byte, spaces within it too.
+    // The text of a value is kept byte for byte, including spaces.
     for (name, input) in [
         ("array.json", format!("[{one}, {other}]")),
         ("lines.ndjson", format!("{one}\n{other}\n")),
@@ -68,13 +68,13 @@ fn every_shape_of_input_becomes_its_records() {
     );
     let lines = put(&cloud, "log.txt", "b\n\n a \r\n[", &["--format", "lines"]);
     assert_eq!(lines, [" a ", "[", "b"]);
-    // An array that is itself a record.
+    // With `--format values`, an array is a record.
     let values = put(&cloud, "arrays", "[1]\n[2]\n", &["--format", "values"]);
     assert_eq!(values, ["[1]", "[2]"]);
 }
 
 #[test]
-fn the_put_records_shape_keeps_keys_and_decodes_data() {
+fn the_put_records_format_keeps_keys_and_decodes_data() {
     let cloud = Cloud::start();
     let entries = [
         r#"{"Data": "AP8=", "PartitionKey": "one"}"#,
@@ -122,7 +122,7 @@ fn stdin_and_data_are_inputs() {
 }
 
 #[test]
-fn nothing_to_send_is_an_error() {
+fn empty_input_is_an_error() {
     let cloud = Cloud::start();
     cloud.stream(STREAM, 1);
     cloud.file("none.json", "[]");
@@ -138,7 +138,7 @@ fn nothing_to_send_is_an_error() {
 }
 
 #[test]
-fn partition_keys_are_random_constant_or_a_field() {
+fn partition_keys_are_random_constant_or_from_a_field() {
     let cloud = Cloud::start();
     let input = "{\"user\":{\"id\":7}}\n{\"user\":{\"id\":\"é\"}}\n";
     cloud.file("in.ndjson", input);
@@ -154,7 +154,7 @@ fn partition_keys_are_random_constant_or_a_field() {
     assert_eq!(keys("constant", &["--partition-key", "k k"]), ["k k", "k k"]);
     let random = keys("random", &[]);
     assert_ne!(random[0], random[1]);
-    // A field that is not there is told before anything is sent.
+    // A missing field is reported before anything is sent.
     cloud.stream("absent", 1);
     let said = cloud.fails(
         2,
@@ -192,12 +192,12 @@ fn a_dry_run_makes_no_call() {
     );
     machine.file("bad.json", "[1,]");
     machine.fails(2, ["put", "--file", "bad.json", "--dry-run"]);
-    // No local cloud was started for any of it.
+    // No local cloud was started.
     assert!(!machine.path().join("streamctl-home").exists());
 }
 
 #[test]
-fn what_put_says_and_its_json() {
+fn output_as_table_and_json() {
     let cloud = Cloud::start();
     cloud.stream(STREAM, 1);
     cloud.file("in.ndjson", "1\n2\n3\n");
@@ -226,7 +226,7 @@ fn what_put_says_and_its_json() {
 }
 
 #[test]
-fn no_stream_points_to_setup() {
+fn a_missing_stream_hints_at_setup() {
     let cloud = Cloud::start();
     let said = cloud.fails(1, ["put", "--data", "x"]);
     assert!(said.contains("`streamctl setup`"), "{said}");
@@ -250,7 +250,7 @@ fn a_hundred_thousand_records() {
 }
 
 #[test]
-fn over_the_limit_of_a_shard_nothing_is_lost() {
+fn no_record_is_lost_above_the_shard_limit() {
     let cloud = Cloud::start_with(["--enforce-limits"]);
     cloud.stream(STREAM, 1);
     let all: Vec<String> = (0..5_000).map(|n| format!("{{\"n\":\"{n:06}\"}}")).collect();

@@ -1,4 +1,4 @@
-//! A command that is still running: its lines as they come, signals, and how it ends.
+//! Runs a command in the background: reads its output line by line, sends signals and waits for its end.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -9,22 +9,22 @@ use std::time::{Duration, Instant};
 
 use crate::support::Machine;
 
-/// How long anything may take before a test has failed.
+/// Time limit for any single step of a test.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Polls `ready` until it gives something.
+/// Polls `ready` until it returns a value.
 pub fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = ready() {
             return found;
         }
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        assert!(Instant::now() < deadline, "timed out: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// A started `streamctl`.
+/// A running `streamctl`.
 pub struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -33,16 +33,16 @@ pub struct Running {
     reader: Option<JoinHandle<()>>,
 }
 
-/// How it ended.
+/// The result of a process that has ended.
 pub struct Ended {
     pub code: Option<i32>,
-    /// Lines of stdout that nobody took before.
+    /// Lines of stdout that were not read before.
     pub lines: Vec<String>,
     pub stderr: String,
 }
 
 impl Running {
-    /// Starts `streamctl ARGS` on `machine`, all its streams piped.
+    /// Starts `streamctl ARGS` on `machine`, with stdin, stdout and stderr piped.
     pub fn start<const N: usize>(machine: &Machine, args: [&str; N]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_streamctl"))
             .args(args)
@@ -91,7 +91,7 @@ impl Running {
         self.child.id()
     }
 
-    /// Writes to its stdin; `false` when it reads no more.
+    /// Writes to its stdin. Returns `false` if stdin is closed.
     pub fn write(&mut self, text: &str) -> bool {
         let stdin = self.stdin.as_mut().unwrap();
         stdin
@@ -111,12 +111,12 @@ impl Running {
             .unwrap_or_else(|_| panic!("no line came; it said: {}", self.said()))
     }
 
-    /// What it has written to stderr so far.
+    /// The content of stderr so far.
     pub fn said(&self) -> String {
         self.stderr.lock().unwrap().clone()
     }
 
-    /// Waits until stderr holds `text`.
+    /// Waits until stderr contains `text`.
     pub fn says(&self, text: &str) {
         until(text, || self.said().contains(text).then_some(()));
     }
@@ -140,7 +140,7 @@ impl Running {
             status.map(|status| status.code())
         });
         let lines = self.lines.iter().collect();
-        // Everything has been read once the pipe is closed.
+        // When the pipe is closed, all of it has been read.
         self.reader.take().unwrap().join().unwrap();
         let stderr = said.lock().unwrap().clone();
         Ended { code, lines, stderr }

@@ -1,4 +1,4 @@
-//! `setup`: what is there afterwards, seen with the AWS SDK; and what a second run finds.
+//! `setup`: the created resources, read with the AWS SDK, and repeated, interrupted and concurrent runs.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn nothing_to_change<const N: usize>(cloud: &Cloud, args: [&str; N]) {
 }
 
 #[test]
-fn the_defaults_are_what_the_contract_says() {
+fn the_default_settings() {
     let cloud = Cloud::start();
     cloud.ok(["setup"]);
     let stream = summary(&cloud, "concert-data-stream").unwrap();
@@ -88,7 +88,7 @@ fn every_flag_has_its_effect() {
     assert_eq!(there.len(), 6, "{there:?}");
     assert!(policies(&cloud)[0].ends_with("/ConcertDataIngestionKinesisPolicy-orders"));
     nothing_to_change(&cloud, args);
-    // What was chosen once stays without being named again.
+    // A setting that is not given again does not change.
     nothing_to_change(&cloud, ["setup", "--stream", "orders"]);
 
     let args = [
@@ -114,10 +114,10 @@ fn every_flag_has_its_effect() {
 }
 
 #[test]
-fn what_a_run_says() {
+fn the_output_of_a_run() {
     let cloud = Cloud::start();
     let first = run(&cloud, ["setup", "--shard-count", "2"]);
-    // Policy and test record are made at the same time: their lines come in any order.
+    // The policy and the test record are created at the same time, so their lines are in any order.
     let stderr: Vec<&str> = first
         .stderr
         .lines()
@@ -151,7 +151,7 @@ fn what_a_run_says() {
 }
 
 #[test]
-fn the_next_commands_name_what_was_set_up() {
+fn the_suggested_commands_name_the_stream() {
     let cloud = Cloud::start();
     let said = run(&cloud, ["setup", "--stream", "orders", "--region", "eu-west-1"]).stderr;
     for command in ["put", "tail", "metrics", "destroy"] {
@@ -169,7 +169,7 @@ fn a_dry_run_changes_nothing() {
 }
 
 #[test]
-fn environment_and_files_name_the_defaults() {
+fn defaults_from_environment_and_files() {
     let cloud = Cloud::start();
     cloud.file(
         "streamctl.toml",
@@ -187,7 +187,7 @@ fn environment_and_files_name_the_defaults() {
     assert_eq!(summary(&cloud, "from-dotenv").unwrap().open_shard_count, 3);
     assert_eq!(tags(&cloud, "from-dotenv")["Environment"], "test lab");
 
-    // An existing variable wins over .env, a flag over both.
+    // An environment variable takes precedence over .env, and a flag over both.
     cloud
         .streamctl(["setup", "--shard-count", "1"])
         .env("AWS_KINESIS_STREAM_NAME", "from-env")
@@ -197,7 +197,7 @@ fn environment_and_files_name_the_defaults() {
     assert_eq!(summary(&cloud, "from-env").unwrap().open_shard_count, 1);
     assert_eq!(tags(&cloud, "from-env")["Environment"], "production");
 
-    // A bad value is refused before anything is made.
+    // An invalid value is refused before anything is created.
     let refused = cloud
         .streamctl(["setup", "--stream", "never"])
         .env("AWS_KINESIS_SHARD_COUNT", "0")
@@ -211,7 +211,7 @@ fn environment_and_files_name_the_defaults() {
 }
 
 #[test]
-fn killed_at_any_moment_the_next_run_finishes() {
+fn a_run_after_a_kill_finishes() {
     let cloud = Cloud::start_with(["--status-delay", "150ms"]);
     for delay in [40, 120, 250, 400, 600, 900, 1200] {
         let name = format!("killed-{delay}");
@@ -245,7 +245,7 @@ fn killed_at_any_moment_the_next_run_finishes() {
 }
 
 #[test]
-fn killed_while_resharding_the_next_run_finishes() {
+fn a_run_after_a_kill_during_a_reshard_finishes() {
     let cloud = Cloud::start_with(["--status-delay", "150ms"]);
     cloud.ok(["setup"]);
     for (delay, shards) in [(100, "5"), (300, "2"), (500, "7")] {
@@ -259,7 +259,7 @@ fn killed_while_resharding_the_next_run_finishes() {
 }
 
 #[test]
-fn ctrl_c_says_what_was_done_and_the_next_run_finishes() {
+fn ctrl_c_reports_what_was_done_and_the_next_run_finishes() {
     let cloud = Cloud::start_with(["--status-delay", "1500ms"]);
     let args = ["setup", "--retention", "48h"];
     let stopped = interrupted(&cloud, &args, "creating the stream");
@@ -285,7 +285,7 @@ fn ctrl_c_says_what_was_done_and_the_next_run_finishes() {
 }
 
 #[test]
-fn ctrl_c_while_resharding_names_what_is_left() {
+fn ctrl_c_during_a_reshard_reports_what_is_left() {
     let cloud = Cloud::start_with(["--status-delay", "1500ms"]);
     cloud.ok(["setup"]);
     let args = ["setup", "--shard-count", "8", "--tag", "Team=Blue"];
@@ -297,7 +297,7 @@ fn ctrl_c_while_resharding_names_what_is_left() {
 }
 
 #[test]
-fn two_runs_at_the_same_time_end_well() {
+fn two_concurrent_runs_succeed() {
     let cloud = Cloud::start_with(["--status-delay", "100ms"]);
     std::thread::scope(|scope| {
         let runs: Vec<_> = (0..2).map(|_| scope.spawn(|| run(&cloud, ["setup"]))).collect();
@@ -310,7 +310,7 @@ fn two_runs_at_the_same_time_end_well() {
 }
 
 #[test]
-fn a_stream_of_another_hand_is_left_alone_until_adopted() {
+fn a_stream_without_our_tags_is_not_changed_until_adopted() {
     let cloud = Cloud::start();
     foreign_stream(&cloud, "theirs");
     redacted(|| {
@@ -325,14 +325,14 @@ fn a_stream_of_another_hand_is_left_alone_until_adopted() {
     cloud.ok(["setup", "--stream", "theirs", "--adopt"]);
     assert_eq!(tags(&cloud, "theirs")["ManagedBy"], "streamctl");
     assert_eq!(policies(&cloud).len(), 1);
-    // It is ours from now on.
+    // It now belongs to the pipeline.
     nothing_to_change(&cloud, ["setup", "--stream", "theirs"]);
     cloud.ok(["destroy", "--stream", "theirs", "--yes"]);
     assert!(summary(&cloud, "theirs").is_none());
 }
 
 #[test]
-fn shard_counts_converge_in_steps_or_are_refused_before_any_call() {
+fn shard_counts_are_reached_in_steps_or_refused_before_any_call() {
     let cloud = Cloud::start();
     cloud.ok(["setup"]);
     let up = run(&cloud, ["setup", "--shard-count", "5"]).stderr;
@@ -358,7 +358,7 @@ fn shard_counts_converge_in_steps_or_are_refused_before_any_call() {
 }
 
 #[test]
-fn a_shorter_retention_wants_a_confirmation() {
+fn a_shorter_retention_needs_confirmation() {
     let cloud = Cloud::start();
     cloud.ok(["setup", "--retention", "7d"]);
     redacted(|| {
@@ -383,7 +383,7 @@ fn a_shorter_retention_wants_a_confirmation() {
 }
 
 #[test]
-fn capacity_modes_are_switched_only_when_asked() {
+fn the_capacity_mode_changes_only_on_request() {
     let cloud = Cloud::start();
     let mode = || {
         let stream = summary(&cloud, "concert-data-stream").unwrap();
@@ -412,13 +412,13 @@ fn capacity_modes_are_switched_only_when_asked() {
 }
 
 #[test]
-fn a_policy_changed_by_hand_is_put_right() {
+fn a_policy_changed_elsewhere_is_restored() {
     let cloud = Cloud::start();
     cloud.ok(["setup"]);
     let arn = policies(&cloud).remove(0);
     let before = document(&cloud, &arn);
     let iam = crate::provision::iam(&cloud);
-    // More often than a policy has room for versions.
+    // More changes than a policy can have versions.
     for round in 0..7 {
         let text = json!({"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Action": "s3:*", "Resource": format!("*{round}")}
@@ -426,7 +426,7 @@ fn a_policy_changed_by_hand_is_put_right() {
         block_on(async {
             let call = iam.list_policy_versions().policy_arn(&arn);
             let versions = call.send().await.unwrap().versions.unwrap();
-            // The hand makes room for its own version, and leaves setup none.
+            // If there are five versions, delete one for this change. setup then has no free version.
             if let Some(old) = versions
                 .iter()
                 .find(|v| versions.len() == 5 && !v.is_default_version)
@@ -444,7 +444,7 @@ fn a_policy_changed_by_hand_is_put_right() {
 }
 
 #[test]
-fn a_policy_of_another_hand_is_left_alone_until_adopted() {
+fn a_policy_without_our_tags_is_not_changed_until_adopted() {
     let cloud = Cloud::start();
     let iam = crate::provision::iam(&cloud);
     let text = json!({"Version": "2012-10-17", "Statement": [
@@ -455,7 +455,7 @@ fn a_policy_of_another_hand_is_left_alone_until_adopted() {
         .policy_name("ConcertDataIngestionKinesisPolicy");
     block_on(call.policy_document(text.to_string()).send()).unwrap();
     redacted(|| assert_snapshot!("setup_foreign_policy", transcript(&cloud, ["setup"])));
-    // Nothing was begun, not even what stands in nobody's way.
+    // No resource was created, not even one without a conflict.
     assert_eq!(cloud.json(["list"]), json!([]));
     cloud.ok(["setup", "--adopt"]);
     nothing_to_change(&cloud, ["setup"]);
@@ -466,7 +466,7 @@ fn a_policy_of_another_hand_is_left_alone_until_adopted() {
 }
 
 #[test]
-fn a_key_that_cannot_be_used_is_named_and_can_be_put_right() {
+fn an_unusable_key_is_reported_and_can_be_replaced() {
     let cloud = Cloud::start();
     redacted(|| {
         assert_snapshot!(
@@ -483,7 +483,7 @@ fn a_key_that_cannot_be_used_is_named_and_can_be_put_right() {
 }
 
 #[test]
-fn regions_are_apart() {
+fn regions_are_independent() {
     let cloud = Cloud::start();
     cloud.ok(["setup", "--region", "eu-west-1"]);
     assert_eq!(cloud.json(["list"]), json!([]));
@@ -492,7 +492,7 @@ fn regions_are_apart() {
         "concert-data-stream"
     );
     cloud.ok(["setup"]);
-    // IAM knows no regions: each has a policy of its own.
+    // IAM has no regions, so each region has its own policy.
     let mut names: Vec<String> = policies(&cloud);
     names.sort();
     assert_eq!(names.len(), 2, "{names:?}");
@@ -505,7 +505,7 @@ fn regions_are_apart() {
 }
 
 #[test]
-fn a_stream_on_its_way_out_is_waited_for_and_made_again() {
+fn a_deleting_stream_is_created_again_after_it_is_gone() {
     let cloud = Cloud::start_with(["--status-delay", "300ms"]);
     cloud.ok(["setup"]);
     let call = cloud.kinesis().delete_stream().stream_name("concert-data-stream");

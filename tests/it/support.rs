@@ -1,4 +1,4 @@
-//! A local cloud for one test, and the binary pointed at it.
+//! A temporary machine and a local cloud for one test, and commands that run on them.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kinesis::types::ShardIteratorType;
 use tempfile::TempDir;
 
-/// A machine with nothing of AWS on it: an empty home, no variables.
+/// A machine without any AWS configuration: an empty home directory and no variables.
 pub struct Machine {
     dir: TempDir,
 }
@@ -22,7 +22,7 @@ impl Machine {
         }
     }
 
-    /// The user's home and the working directory of commands.
+    /// The home directory of the user and the working directory of commands.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -42,7 +42,7 @@ impl Machine {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.path())
             .env("STREAMCTL_HOME", self.path().join("streamctl-home"))
-            // The machine the tests run on may itself be in AWS.
+            // The tests may run on a machine in AWS.
             .env("STREAMCTL_TARGET", "local")
             .current_dir(self.path())
             .timeout(Duration::from_secs(60))
@@ -50,19 +50,19 @@ impl Machine {
         command
     }
 
-    /// Runs a command that must succeed; its stdout.
+    /// Runs a command that must succeed. Returns its stdout.
     pub fn ok<const N: usize>(&self, args: [&str; N]) -> String {
         let output = self.streamctl(args).assert().success().get_output().clone();
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Runs a command that must end with `code`; its stderr.
+    /// Runs a command that must end with `code`. Returns its stderr.
     pub fn fails<const N: usize>(&self, code: i32, args: [&str; N]) -> String {
         let output = self.streamctl(args).assert().code(code).get_output().clone();
         String::from_utf8(output.stderr).unwrap()
     }
 
-    /// Runs a command with `-o json` that must succeed; the document.
+    /// Runs a command with `-o json` that must succeed. Returns the document.
     pub fn json<const N: usize>(&self, args: [&str; N]) -> serde_json::Value {
         let output = self
             .streamctl(args)
@@ -91,12 +91,12 @@ impl std::ops::Deref for Cloud {
 }
 
 impl Cloud {
-    /// Starts one on a free port.
+    /// Starts a local cloud on a free port.
     pub fn start() -> Self {
         Self::start_with([])
     }
 
-    /// Starts one with further arguments of `local start`.
+    /// Starts a local cloud with these arguments of `local start`.
     pub fn start_with<const N: usize>(args: [&str; N]) -> Self {
         let machine = Machine::new();
         let (endpoint, pid) = start(&machine, &args);
@@ -107,18 +107,18 @@ impl Cloud {
         }
     }
 
-    /// `kill -9`, as a power cut would.
+    /// Kills the local cloud with `kill -9`.
     pub fn kill(&mut self) {
         kill(self.pid);
         wait_until_gone(&self.endpoint);
     }
 
-    /// Starts it again on the same data, at a new port.
+    /// Starts it again with the same data, on a new port.
     pub fn restart(&mut self) {
         (self.endpoint, self.pid) = start(&self.machine, &[]);
     }
 
-    /// Starts it again on the same data, where programs that had found it look for it.
+    /// Starts it again with the same data, on the same port.
     pub fn restart_in_place(&mut self) {
         let port = self.endpoint.rsplit(':').next().unwrap().to_owned();
         self.machine
@@ -128,7 +128,7 @@ impl Cloud {
         self.pid = pid(&self.machine.json(["local", "status"]));
     }
 
-    /// Makes a stream and waits until it is ACTIVE.
+    /// Creates a stream and waits until it is ACTIVE.
     pub fn stream(&self, name: &str, shards: i32) {
         block_on(async {
             let client = self.kinesis();
@@ -140,7 +140,7 @@ impl Cloud {
         });
     }
 
-    /// Partition key and data of every record of a stream's shards, oldest shard first, read with the AWS SDK.
+    /// The partition key and data of every record in a stream, oldest shard first, read with the AWS SDK.
     pub fn records(&self, name: &str) -> Vec<(String, Vec<u8>)> {
         block_on(async {
             let client = self.kinesis();
@@ -165,12 +165,12 @@ impl Cloud {
         })
     }
 
-    /// The AWS SDK pointed at it.
+    /// A client of the AWS SDK for this cloud.
     pub fn kinesis(&self) -> aws_sdk_kinesis::Client {
         aws_sdk_kinesis::Client::new(&self.sdk())
     }
 
-    /// What every client of the AWS SDK starts from; change it with `into_builder`.
+    /// The configuration of AWS SDK clients for this cloud. Change it with `into_builder`.
     pub fn sdk(&self) -> SdkConfig {
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -227,7 +227,7 @@ fn wait_until_gone(endpoint: &str) {
     }
 }
 
-/// Runs `future` on a runtime of its own.
+/// Runs `future` on a new runtime.
 pub fn block_on<F: std::future::Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

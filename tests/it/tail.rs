@@ -1,4 +1,4 @@
-//! `streamctl tail`, end to end: every record once, in its shard's order, whatever happens meanwhile.
+//! `streamctl tail`: start positions, shards, formats and limits. Every record is read once, in the order of its shard.
 
 mod following;
 
@@ -9,10 +9,10 @@ use serde_json::Value;
 use crate::running::Running;
 use crate::support::{Cloud, block_on};
 
-/// The default stream, so that commands need not name one.
+/// The default stream, so that commands do not have to name it.
 pub const STREAM: &str = "concert-data-stream";
 
-/// Puts one record with the AWS SDK; its shard and sequence number.
+/// Puts one record with the AWS SDK. Returns its shard and sequence number.
 pub fn put(cloud: &Cloud, key: &str, data: &[u8]) -> (String, String) {
     block_on(async {
         let put = cloud
@@ -45,11 +45,11 @@ fn read<const N: usize>(cloud: &Cloud, args: [&str; N]) -> Vec<String> {
 }
 
 #[test]
-fn every_place_to_start_from() {
+fn every_start_position() {
     let cloud = Cloud::start();
     cloud.stream(STREAM, 1);
     put(&cloud, "k", b"one");
-    // A millisecond at least lies between the records, so that a time tells them apart.
+    // At least a millisecond lies between the records, so that a time distinguishes them.
     std::thread::sleep(std::time::Duration::from_millis(3));
     let (_, second) = put(&cloud, "k", b"two");
     std::thread::sleep(std::time::Duration::from_millis(3));
@@ -76,7 +76,7 @@ fn every_place_to_start_from() {
     assert_eq!(read(&cloud, ["--from", &by_id]), all[1..]);
     let in_shard = format!("seq:{second}");
     assert_eq!(read(&cloud, ["--from", &in_shard, "--shard", "0"]), all[1..]);
-    // Times of arrival are exact to the millisecond, both ways.
+    // Arrival times have millisecond precision, in output and as start positions.
     let first: Value = serde_json::from_str(
         cloud
             .ok(["tail", "--from", &by_number, "-n", "1", "-o", "json"])
@@ -91,7 +91,7 @@ fn every_place_to_start_from() {
 }
 
 #[test]
-fn places_that_are_none() {
+fn invalid_start_positions() {
     let cloud = Cloud::start();
     cloud.stream(STREAM, 1);
     assert_snapshot!("future", cloud.fails(2, ["tail", "--from", "2999-01-01"]));
@@ -111,7 +111,7 @@ fn places_that_are_none() {
 }
 
 #[test]
-fn awkward_data_is_shown_safely_and_kept_exactly() {
+fn binary_data_is_shown_safely_and_kept_exactly() {
     let cloud = Cloud::start();
     cloud.stream(STREAM, 1);
     let awkward: [(&str, &[u8]); 8] = [
@@ -152,7 +152,7 @@ fn awkward_data_is_shown_safely_and_kept_exactly() {
 }
 
 #[test]
-fn a_record_of_a_mebibyte() {
+fn a_record_of_one_mebibyte() {
     let cloud = Cloud::start();
     cloud.stream(STREAM, 1);
     let big: String = ('a'..='z').cycle().take(1_048_575).collect();
@@ -174,7 +174,7 @@ fn a_record_of_a_mebibyte() {
 }
 
 #[test]
-fn an_empty_stream_and_no_follow() {
+fn an_empty_stream_without_follow() {
     let cloud = Cloud::start();
     cloud.stream(STREAM, 3);
     let output = cloud
@@ -206,7 +206,7 @@ fn one_shard_of_several() {
 }
 
 #[test]
-fn a_pipe_that_takes_a_part_ends_it_quietly() {
+fn a_pipe_that_closes_early_is_not_an_error() {
     let cloud = Cloud::start();
     cloud.stream(STREAM, 1);
     let lines: String = (0..5000).map(|n| format!("{n}\n")).collect();
@@ -231,7 +231,7 @@ fn a_pipe_that_takes_a_part_ends_it_quietly() {
     let (out, said) = sh("\"$STREAMCTL\" tail --from trim -n 5 -o text | head -n 3");
     assert_eq!(out.lines().count(), 3);
     assert!(!said.contains("error"), "{said}");
-    // A tail that follows ends as well, once it has something to write.
+    // A tail that follows also ends, with the next record.
     let (out, said) = sh("\"$STREAMCTL\" tail --from trim -o text | head -n 3");
     assert_eq!(out.lines().count(), 3);
     assert!(!said.contains("error"), "{said}");

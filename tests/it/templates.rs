@@ -1,4 +1,4 @@
-//! Templates to edit, and manifests of one's own.
+//! `init`, edited templates and the user's own manifests.
 
 use insta::assert_snapshot;
 use predicates::prelude::*;
@@ -6,7 +6,7 @@ use predicates::prelude::*;
 use crate::provision::{redacted, run, transcript};
 use crate::support::{Cloud, Machine};
 
-/// A stream whose parameter has another name than the flag, and takes no setting.
+/// A stream whose parameter is not named like the flag and has no `setting`.
 const OWN: &str = r#"
 name = "own"
 description = "One stream"
@@ -25,7 +25,7 @@ stream_name = "${stream.name}"
 "#;
 
 #[test]
-fn init_writes_what_makes_the_same() {
+fn a_written_template_sets_up_the_same_pipeline() {
     let cloud = Cloud::start();
     let written = cloud.ok(["init", "stream"]);
     assert_eq!(written, "stream/pipeline.toml\nstream/events.json\n");
@@ -42,7 +42,7 @@ fn init_writes_what_makes_the_same() {
         plan(&["plan", "-f", "stream/pipeline.toml", "-o", "json"]),
         plan(&["plan", "-o", "json"])
     );
-    // It is the same pipeline: what one has made the other knows.
+    // It is the same pipeline, so setup finds its resources.
     cloud.ok(["setup"]);
     assert_eq!(
         run(&cloud, ["plan", "--check", "--file", "stream/pipeline.toml"]).code,
@@ -57,7 +57,7 @@ fn init_writes_what_makes_the_same() {
 }
 
 #[test]
-fn init_overwrites_only_when_told() {
+fn init_overwrites_only_with_force() {
     let machine = Machine::new();
     machine.ok(["init", "stream", "--to", "shop.toml"]);
     std::fs::write(machine.path().join("shop.toml"), "mine").unwrap();
@@ -102,7 +102,7 @@ fn templates_are_listed() {
         .iter()
         .filter_map(|one| one["name"].as_str())
         .collect();
-    // The help of setup names each of them.
+    // The help of setup lists each template.
     let help = machine.ok(["setup", "--help"]);
     assert!(
         names.iter().all(|name| help.contains(&format!("\n  {name} "))),
@@ -111,7 +111,7 @@ fn templates_are_listed() {
 }
 
 #[test]
-fn a_manifest_of_ones_own_is_set_up_from_anywhere() {
+fn an_own_manifest_works_from_any_directory() {
     let cloud = Cloud::start();
     std::fs::create_dir(cloud.path().join("mine")).unwrap();
     cloud.file("mine/pipeline.toml", OWN);
@@ -121,7 +121,7 @@ fn a_manifest_of_ones_own_is_set_up_from_anywhere() {
             transcript(&cloud, ["setup", "-f", "mine/pipeline.toml"])
         )
     });
-    // The environment renames no stream that does not ask for it.
+    // Without `setting`, the environment does not change the name of the stream.
     cloud
         .streamctl(["plan", "--check", "-f", "mine/pipeline.toml"])
         .env("AWS_KINESIS_STREAM_NAME", "another")
@@ -143,7 +143,7 @@ fn a_manifest_of_ones_own_is_set_up_from_anywhere() {
         .stderr(predicate::str::contains(
             "--no-encryption: template own has no parameter encryption",
         ));
-    // With the setting, the flag and the environment are its too.
+    // With `setting`, the flag and the environment apply.
     cloud.file(
         "mine/pipeline.toml",
         OWN.replace("default = \"own-stream\"", "setting = \"stream\""),
@@ -166,7 +166,7 @@ fn a_manifest_of_ones_own_is_set_up_from_anywhere() {
 }
 
 #[test]
-fn both_a_template_and_a_file_are_too_many() {
+fn a_template_and_a_file_exclude_each_other() {
     let machine = Machine::new();
     machine.fails(2, ["setup", "stream", "-f", "x.toml"]);
     let refusal = machine.fails(2, ["setup", "-f", "x.toml"]);

@@ -10,7 +10,7 @@ use crate::support::{Cloud, block_on};
 const STREAM: &str = "concert-data-stream";
 
 #[test]
-fn all_is_well() {
+fn a_complete_pipeline_has_no_faults() {
     let cloud = Cloud::start();
     cloud.ok(["setup"]);
     redacted(|| assert_snapshot!("verify_ok", transcript(&cloud, ["verify"])));
@@ -24,7 +24,7 @@ fn all_is_well() {
 }
 
 #[test]
-fn nothing_is_there() {
+fn a_missing_pipeline() {
     let cloud = Cloud::start();
     redacted(|| assert_snapshot!("verify_nothing", transcript(&cloud, ["verify"])));
 }
@@ -50,7 +50,7 @@ fn a_deleted_stream_is_a_fault() {
 }
 
 #[test]
-fn a_policy_changed_by_hand_is_a_fault() {
+fn a_changed_policy_is_a_fault() {
     let cloud = Cloud::start();
     cloud.ok(["setup"]);
     let arn = policies(&cloud).remove(0);
@@ -71,7 +71,7 @@ fn a_policy_changed_by_hand_is_a_fault() {
 }
 
 #[test]
-fn encryption_that_was_turned_off_is_told() {
+fn disabled_encryption_is_reported() {
     let cloud = Cloud::start();
     cloud.ok(["setup"]);
     let call = cloud.kinesis().stop_stream_encryption().stream_name(STREAM);
@@ -82,7 +82,7 @@ fn encryption_that_was_turned_off_is_told() {
     )
     .unwrap();
     settled(&cloud, STREAM);
-    // A choice may have turned it off, so it is worth a look; where it is asked for, it is a fault.
+    // Encryption may be off on purpose, so this is a caution. If it was requested, it is a fault.
     redacted(|| assert_snapshot!("verify_unencrypted", transcript(&cloud, ["verify", "--no-put"])));
     redacted(|| {
         assert_snapshot!(
@@ -90,13 +90,13 @@ fn encryption_that_was_turned_off_is_told() {
             transcript(&cloud, ["verify", "--no-put", "--param", "encryption=true"])
         );
     });
-    // The command that verify names does mend it.
+    // The command that verify suggests fixes it.
     cloud.ok(["setup", "--param", "encryption=true"]);
     assert_eq!(run(&cloud, ["verify", "--param", "encryption=true"]).code, 0);
 }
 
 #[test]
-fn outputs_in_every_shape() {
+fn outputs_in_every_format() {
     let cloud = Cloud::start();
     redacted(|| assert_snapshot!("outputs_nothing", transcript(&cloud, ["outputs"])));
     cloud.ok(["setup"]);

@@ -1,4 +1,4 @@
-//! The binary protocol that the Java SDK speaks: `application/x-amz-cbor-1.1`.
+//! The CBOR protocol that the Java SDK uses: `application/x-amz-cbor-1.1`.
 
 use ciborium::Value;
 
@@ -46,7 +46,7 @@ fn ok(cloud: &Cloud, operation: &str, input: &Value) -> Value {
 }
 
 #[test]
-fn records_go_in_and_out_as_bytes() {
+fn records_are_byte_strings() {
     let cloud = Cloud::start();
     let client = client(&cloud);
     block_on(create(&client, "s", 1));
@@ -93,7 +93,7 @@ fn records_go_in_and_out_as_bytes() {
         text(&records[0], "SequenceNumber"),
         text(&stored, "SequenceNumber")
     );
-    // Times are tagged as such and count milliseconds.
+    // Timestamps have the CBOR tag of a time and are in milliseconds.
     let (tag, arrival) = member(&records[0], "ApproximateArrivalTimestamp")
         .as_tag()
         .unwrap();
@@ -101,7 +101,7 @@ fn records_go_in_and_out_as_bytes() {
     let arrival = i64::try_from(arrival.as_integer().unwrap()).unwrap();
     assert!((now_ms() - arrival).abs() < 60_000, "{arrival}");
 
-    // Both protocols see the same records, and a time goes in as it came out.
+    // Both protocols return the same records. A returned timestamp is accepted as input.
     let records = block_on(read(&client, "s", &shard_id(0)));
     assert_eq!(records[2].data().as_ref(), [0, 1, 0xff]);
     let since = map([
@@ -120,7 +120,7 @@ fn records_go_in_and_out_as_bytes() {
 }
 
 #[test]
-fn streams_are_made_and_described() {
+fn streams_are_created_and_described() {
     let cloud = Cloud::start();
     let client = client(&cloud);
     let tags = map([("team", Value::from("data"))]);
@@ -150,7 +150,7 @@ fn streams_are_made_and_described() {
 }
 
 #[test]
-fn errors_are_cbor_too() {
+fn errors_are_in_cbor() {
     let cloud = Cloud::start();
     let (answer, error) = call(
         &cloud,

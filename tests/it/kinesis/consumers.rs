@@ -6,7 +6,7 @@ use aws_sdk_kinesis::types::{ConsumerDescription, ConsumerStatus};
 use super::{client, code, create, refused, summary, until};
 use crate::support::{Cloud, block_on};
 
-/// Registers a consumer and waits for it; its ARN.
+/// Registers a consumer, waits until it is ACTIVE, and returns its ARN.
 pub(super) async fn register(client: &Client, stream_arn: &str, name: &str) -> String {
     let request = client.register_stream_consumer().stream_arn(stream_arn);
     let consumer = request
@@ -63,7 +63,7 @@ fn a_consumer_is_registered_described_and_deregistered() {
         assert_eq!(tags.tags()[0].key(), "team");
         assert_eq!(summary(&client, "s").await.consumer_count(), Some(1));
 
-        // It may also be named by its stream and its name.
+        // A consumer can also be named by its stream's ARN and its own name.
         let named = client
             .describe_stream_consumer()
             .stream_arn(&stream)
@@ -78,7 +78,7 @@ fn a_consumer_is_registered_described_and_deregistered() {
             .stream_arn(format!("{stream}-absent"));
         refused!(absent.consumer_name("reader"), is_resource_not_found_exception);
 
-        // A stream with consumers is not deleted by mistake.
+        // A stream with consumers is deleted only with EnforceConsumerDeletion.
         refused!(
             client.delete_stream().stream_name("s"),
             is_resource_in_use_exception
@@ -134,7 +134,7 @@ fn consumers_are_listed_in_pages() {
             .stream_arn(format!("{stream}-absent"));
         refused!(absent, is_resource_not_found_exception);
 
-        // A consumer that is named twice, by an ARN and by a name that is another's.
+        // The request has the ARN of one consumer and the name of another.
         let arn = first.consumers()[0].consumer_arn();
         let two = client
             .describe_stream_consumer()
@@ -159,7 +159,7 @@ fn consumers_are_listed_in_pages() {
 }
 
 #[test]
-fn a_stream_has_at_most_twenty_consumers_and_takes_them_along() {
+fn a_stream_has_at_most_twenty_consumers_and_is_deleted_with_them() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);

@@ -1,4 +1,4 @@
-//! PutRecord, PutRecords, GetRecords: bytes, routing, limits, trial runs.
+//! PutRecord, PutRecords, GetRecords: bytes, routing, limits, dry runs.
 
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardIteratorType};
@@ -11,7 +11,7 @@ use crate::support::{Cloud, block_on};
 const MIB: usize = 1024 * 1024;
 
 #[test]
-fn bytes_and_keys_come_back_as_they_went_in() {
+fn data_and_keys_are_returned_unchanged() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
@@ -37,13 +37,13 @@ fn bytes_and_keys_come_back_as_they_went_in() {
 }
 
 #[test]
-fn the_hash_of_the_key_chooses_the_shard() {
+fn the_hash_of_the_key_selects_the_shard() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
         create(&client, "s", 4).await;
         for n in 0..4_u32 {
-            // A quarter of the hash keys belongs to each shard: n × 2^126 is the first of shard n.
+            // Each shard has a quarter of the hash keys: n × 2^126 is the first one of shard n.
             let first = (u128::from(n) << 126).to_string();
             let request = client
                 .put_record()
@@ -77,7 +77,7 @@ fn the_hash_of_the_key_chooses_the_shard() {
 }
 
 #[test]
-fn many_records_are_answered_one_by_one_in_their_order() {
+fn put_records_returns_results_in_request_order() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
@@ -103,7 +103,7 @@ fn many_records_are_answered_one_by_one_in_their_order() {
 }
 
 #[test]
-fn what_is_too_large_or_malformed_is_refused_as_a_whole() {
+fn requests_that_are_too_large_or_malformed_are_refused() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
@@ -124,7 +124,7 @@ fn what_is_too_large_or_malformed_is_refused_as_a_whole() {
             "ValidationException"
         );
         assert_eq!(code(many(Vec::new()).await), "ValidationException");
-        // A record may have 1 MiB, its key included.
+        // A record has up to 1 MiB, including its key.
         assert_eq!(code(one("k", MIB).await), "ValidationException");
         let oversized = vec![entry("k", "fits"), entry("k", vec![b'x'; MIB])];
         assert_eq!(code(many(oversized).await), "ValidationException");
@@ -149,7 +149,7 @@ fn what_is_too_large_or_malformed_is_refused_as_a_whole() {
             "nothing was half done"
         );
 
-        // At the limits: the largest record, and the longest key in characters.
+        // Within the limits: the largest record, and the longest key in characters.
         one("k", MIB - 1).await.unwrap();
         one(&"é".repeat(256), 1).await.unwrap();
         assert_eq!(read(&client, "s", &shard_id(0)).await.len(), 2);
@@ -157,7 +157,7 @@ fn what_is_too_large_or_malformed_is_refused_as_a_whole() {
 }
 
 #[test]
-fn records_of_one_writer_can_be_chained() {
+fn sequence_number_for_ordering_chains_records() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
@@ -180,7 +180,7 @@ fn records_of_one_writer_can_be_chained() {
 }
 
 #[test]
-fn a_page_has_at_most_ten_mebibytes_and_limit_records() {
+fn get_records_returns_at_most_10_mib_and_limit_records() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
@@ -212,7 +212,7 @@ fn a_page_has_at_most_ten_mebibytes_and_limit_records() {
 }
 
 #[test]
-fn a_reader_learns_how_far_behind_it_is() {
+fn millis_behind_latest() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
@@ -248,7 +248,7 @@ fn a_reader_learns_how_far_behind_it_is() {
 }
 
 #[test]
-fn a_trial_run_changes_nothing_and_says_what_would_have_happened() {
+fn a_dry_run_changes_nothing_and_reports_the_result() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
@@ -269,7 +269,7 @@ fn a_trial_run_changes_nothing_and_says_what_would_have_happened() {
         refused!(get, is_dry_run_operation_exception);
         assert!(drain(&client, start).await.0.is_empty());
 
-        // Without a trial it is done.
+        // The same request without the dry run is carried out.
         one("s").dry_run(false).send().await.unwrap();
         assert_eq!(read(&client, "s", &shard_id(0)).await.len(), 1);
     });

@@ -1,4 +1,4 @@
-//! StartStreamEncryption, StopStreamEncryption, and what they change of answers.
+//! StartStreamEncryption, StopStreamEncryption, and their effect on responses.
 
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::EncryptionType;
@@ -9,7 +9,7 @@ use crate::support::{Cloud, block_on};
 
 const OWN_KEY: &str = "alias/aws/kinesis";
 
-/// One call of KMS, which the tests have no SDK for.
+/// Calls KMS. The tests have no SDK for it.
 fn kms(cloud: &Cloud, operation: &str, body: &str) -> serde_json::Value {
     let target = format!("TrentService.{operation}");
     let answer = post(
@@ -28,7 +28,7 @@ fn kms(cloud: &Cloud, operation: &str, body: &str) -> serde_json::Value {
 }
 
 #[test]
-fn answers_say_whether_records_are_encrypted() {
+fn responses_have_the_encryption_type() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
@@ -51,7 +51,7 @@ fn answers_say_whether_records_are_encrypted() {
             .await
             .unwrap();
         assert_eq!(many.encryption_type(), Some(&EncryptionType::Kms));
-        // Each record says how it was written, not how its stream is now.
+        // Each record has the encryption type with which it was written, not the current one of its stream.
         let encrypted = async || {
             let records = read(&client, "s", &shard_id(0)).await;
             let types = records
@@ -72,7 +72,7 @@ fn answers_say_whether_records_are_encrypted() {
 }
 
 #[test]
-fn a_key_must_be_there_and_be_usable() {
+fn a_key_must_exist_and_be_enabled() {
     let cloud = Cloud::start();
     let created = kms(&cloud, "CreateKey", "{}");
     let key = created["KeyMetadata"]["KeyId"].as_str().unwrap().to_owned();
@@ -112,7 +112,7 @@ fn a_key_must_be_there_and_be_usable() {
         start(&arn).send().await.unwrap();
         assert_eq!(wait_active(&client, "s").await.key_id(), Some(arn.as_str()));
         put(&client, "s", "k", "x").await;
-        // Without its key the stream takes nothing.
+        // A stream whose key is not usable refuses records.
         tokio::task::block_in_place(|| kms(&cloud, "DisableKey", &format!(r#"{{"KeyId": "{key}"}}"#)));
         let put = client
             .put_record()

@@ -1,4 +1,4 @@
-//! What is refused before it reaches an operation, on the wire.
+//! Requests that are refused before they reach an operation, and the format of errors.
 
 use super::raw::{post, post_json};
 use super::{client, create};
@@ -18,14 +18,14 @@ fn an_error_has_a_type_a_message_and_a_request_id() {
     let account = account.strip_suffix(" not found.").unwrap();
     assert_eq!(account.len(), 12);
 
-    // An operation without an output answers with nothing.
+    // The response of an operation without output is empty.
     let answer = post_json(&cloud, "CreateStream", r#"{"StreamName": "s", "ShardCount": 1}"#);
     assert_eq!(answer.status, 200);
     assert!(answer.body.is_empty());
 }
 
 #[test]
-fn what_is_no_request_is_refused() {
+fn malformed_requests_are_refused() {
     let cloud = Cloud::start();
     block_on(async { create(&client(&cloud), "s", 1).await });
     let kind = |operation: &str, body: &str| {
@@ -67,7 +67,7 @@ fn what_is_no_request_is_refused() {
 }
 
 #[test]
-fn every_broken_constraint_is_named() {
+fn every_violated_constraint_is_listed() {
     let cloud = Cloud::start();
     let answer = post_json(
         &cloud,
@@ -89,7 +89,7 @@ fn every_broken_constraint_is_named() {
 }
 
 #[test]
-fn members_that_are_not_known_are_passed_over() {
+fn unknown_members_are_ignored() {
     let cloud = Cloud::start();
     let answer = post_json(
         &cloud,

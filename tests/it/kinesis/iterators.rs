@@ -1,4 +1,4 @@
-//! GetShardIterator, and what becomes of iterators.
+//! GetShardIterator, and the lifetime of iterators.
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::DateTime;
@@ -25,7 +25,7 @@ async fn read_by_number(client: &Client, kind: ShardIteratorType, number: &str) 
 }
 
 #[test]
-fn reading_starts_where_the_iterator_says() {
+fn every_iterator_type_starts_at_its_position() {
     use ShardIteratorType::{AfterSequenceNumber, AtSequenceNumber, Latest};
     let cloud = Cloud::start();
     block_on(async {
@@ -42,7 +42,7 @@ fn reading_starts_where_the_iterator_says() {
         }
         let all = read(&client, "s", &shard_id(0)).await;
         assert_eq!(texts(&all), ["0", "1", "2", "3", "4", "5"]);
-        // LATEST is fixed when the iterator is made, not when it is used.
+        // LATEST is resolved when the iterator is created, not when it is used.
         assert_eq!(texts(&drain(&client, latest).await.0), ["3", "4", "5"]);
         let second = all[1].sequence_number();
         assert_eq!(
@@ -73,7 +73,7 @@ fn reading_starts_where_the_iterator_says() {
 }
 
 #[test]
-fn a_place_that_is_none_is_refused() {
+fn invalid_positions_are_refused() {
     use ShardIteratorType::{AfterSequenceNumber, AtSequenceNumber, AtTimestamp, Latest, TrimHorizon};
     let cloud = Cloud::start();
     block_on(async {
@@ -119,7 +119,7 @@ fn a_place_that_is_none_is_refused() {
             "ValidationException"
         );
 
-        // A number of another shard is not one of this shard.
+        // A sequence number of another shard is refused.
         let elsewhere = client.put_record().stream_name("s").partition_key("k");
         let elsewhere = elsewhere
             .data(aws_sdk_kinesis::primitives::Blob::new("x"))
@@ -138,7 +138,7 @@ fn a_place_that_is_none_is_refused() {
 }
 
 #[test]
-fn an_iterator_gives_the_same_again() {
+fn an_iterator_can_be_used_again() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
@@ -153,7 +153,7 @@ fn an_iterator_gives_the_same_again() {
 }
 
 #[test]
-fn the_end_of_a_closed_shard_is_the_end() {
+fn a_closed_shard_ends_without_an_iterator() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
@@ -169,7 +169,7 @@ fn the_end_of_a_closed_shard_is_the_end() {
         assert_eq!(page.next_shard_iterator(), None);
         assert_eq!(page.millis_behind_latest(), Some(0));
         assert_eq!(page.child_shards().len(), 2);
-        // The children start where nothing of the parent is repeated.
+        // The children repeat no record of the parent.
         let (records, _) = drain(
             &client,
             iterator(&client, "s", &shard_id(1), ShardIteratorType::TrimHorizon).await,
@@ -195,7 +195,7 @@ fn an_iterator_expires() {
         })
         .await;
         assert!(message.starts_with("Iterator expired."), "{message}");
-        // A fresh one goes on.
+        // A new iterator continues.
         assert_eq!(read(&client, "s", &shard_id(0)).await.len(), 1);
     });
 }

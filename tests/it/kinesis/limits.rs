@@ -1,4 +1,4 @@
-//! `--enforce-limits`: what AWS throttles.
+//! `--enforce-limits`: requests are throttled as on AWS.
 
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsResultEntry, ShardIteratorType};
@@ -7,12 +7,12 @@ use super::{MIDDLE, client, create, entry, iterator, shard_id, until};
 use crate::support::{Cloud, block_on};
 
 #[test]
-fn each_shard_takes_a_thousand_records_a_second() {
+fn a_shard_accepts_1000_records_per_second() {
     let cloud = Cloud::start_with(["--enforce-limits"]);
     block_on(async {
         let client = client(&cloud);
         create(&client, "s", 2).await;
-        // "a" goes to the lower shard, "b" to the upper one.
+        // "a" is routed to the lower shard, "b" to the upper one.
         let put = |key: &str| {
             let request = client.put_records().stream_name("s");
             request.set_records(Some(vec![entry(key, "x"); 500]))
@@ -39,7 +39,7 @@ fn each_shard_takes_a_thousand_records_a_second() {
             "{message}"
         );
 
-        // The other shard has an allowance of its own, and the first one has one again in a while.
+        // The other shard has its own limit. The first shard accepts records again after a while.
         assert_eq!(put("b").send().await.unwrap().failed_record_count(), Some(0));
         until("the shard takes records again", || async {
             let one = client
@@ -54,7 +54,7 @@ fn each_shard_takes_a_thousand_records_a_second() {
 }
 
 #[test]
-fn each_shard_takes_a_mebibyte_a_second() {
+fn a_shard_accepts_1_mib_per_second() {
     let cloud = Cloud::start_with(["--enforce-limits"]);
     block_on(async {
         let client = client(&cloud);
@@ -75,7 +75,7 @@ fn each_shard_takes_a_mebibyte_a_second() {
 }
 
 #[test]
-fn each_shard_is_read_five_times_a_second() {
+fn a_shard_allows_5_reads_per_second() {
     let cloud = Cloud::start_with(["--enforce-limits"]);
     block_on(async {
         let client = client(&cloud);
@@ -104,13 +104,13 @@ fn each_shard_is_read_five_times_a_second() {
 }
 
 #[test]
-fn two_mebibytes_are_read_a_second() {
+fn a_shard_allows_reads_of_2_mib_per_second() {
     let cloud = Cloud::start_with(["--enforce-limits"]);
     block_on(async {
         let client = client(&cloud);
         create(&client, "s", 1).await;
         for _ in 0..4 {
-            // A whole second's worth goes in when the shard has had its pause.
+            // After a pause, the shard accepts the records of a full second.
             until("the shard takes a record", || async {
                 let request = client.put_record().stream_name("s").partition_key("k");
                 request.data(Blob::new(vec![b'x'; 1_000_000])).send().await.ok()
@@ -120,7 +120,7 @@ fn two_mebibytes_are_read_a_second() {
         let start = iterator(&client, "s", &shard_id(0), ShardIteratorType::TrimHorizon).await;
         let page = client.get_records().shard_iterator(&start).send().await.unwrap();
         assert_eq!(page.records().len(), 4);
-        // 4 MB are two seconds' worth of 2 MiB/s.
+        // 4 MB take two seconds at 2 MiB/s.
         let again = client
             .get_records()
             .shard_iterator(&start)
@@ -136,7 +136,7 @@ fn two_mebibytes_are_read_a_second() {
 }
 
 #[test]
-fn the_control_plane_has_rates() {
+fn control_plane_operations_have_rate_limits() {
     let cloud = Cloud::start_with(["--enforce-limits"]);
     block_on(async {
         let client = client(&cloud);

@@ -39,7 +39,7 @@ async fn commit(client: &Client, wanted: Wanted) {
 }
 
 #[test]
-fn an_on_demand_stream_has_four_shards_and_keeps_them_to_itself() {
+fn an_on_demand_stream_has_four_shards_that_cannot_be_changed() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
@@ -52,7 +52,7 @@ fn an_on_demand_stream_has_four_shards_and_keeps_them_to_itself() {
             StreamMode::OnDemand
         );
 
-        // Its shards are not the user's to change.
+        // Users cannot change its shards.
         let update = client.update_shard_count().stream_name("s").target_shard_count(8);
         refused!(
             update.scaling_type(ScalingType::UniformScaling),
@@ -69,7 +69,7 @@ fn an_on_demand_stream_has_four_shards_and_keeps_them_to_itself() {
 }
 
 #[test]
-fn a_stream_changes_its_mode_twice_a_day() {
+fn the_mode_can_change_twice_in_24_hours() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
@@ -92,7 +92,7 @@ fn a_stream_changes_its_mode_twice_a_day() {
             *changed.stream_mode_details().unwrap().stream_mode(),
             StreamMode::Provisioned
         );
-        // The shards stay as they were.
+        // The shards do not change.
         assert_eq!(changed.open_shard_count(), 2);
         refused!(switch(StreamMode::OnDemand), is_limit_exceeded_exception);
 
@@ -103,7 +103,7 @@ fn a_stream_changes_its_mode_twice_a_day() {
 }
 
 #[test]
-fn records_are_spread_evenly_where_the_stream_is_told_to() {
+fn record_distribution_auto_spreads_records_evenly() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
@@ -182,7 +182,7 @@ fn warm_throughput_needs_the_billing_commitment() {
         refused!(warm("p", 100), is_validation_exception);
         refused!(warm("absent", 100), is_resource_not_found_exception);
 
-        // A stream can begin with it.
+        // A stream can be created with it.
         let request = client.create_stream().stream_name("w").warm_throughput_mibps(50);
         request
             .stream_mode_details(mode(StreamMode::OnDemand))
@@ -213,11 +213,11 @@ fn the_billing_commitment_lasts_a_day() {
         let least = during.earliest_allowed_end_at().unwrap().secs() - during.started_at().unwrap().secs();
         assert_eq!(least, 24 * 3600);
 
-        // Switched off before its time, it ends when it may.
+        // A commitment that is disabled early ends at its earliest end time.
         commit(&client, Wanted::Disabled).await;
         assert_eq!(*read().await.status(), Status::EnabledUntilEarliestAllowedEnd);
 
-        // Each region is committed on its own.
+        // Each region has its own commitment.
         let there = client_in(&cloud, "eu-west-1");
         let settings = there.describe_account_settings().send().await.unwrap();
         let commitment = settings.minimum_throughput_billing_commitment.unwrap();
@@ -234,7 +234,7 @@ fn the_billing_commitment_lasts_a_day() {
 }
 
 #[test]
-fn limits_count_what_is_in_use() {
+fn describe_limits_counts_open_shards_and_on_demand_streams() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
@@ -244,7 +244,7 @@ fn limits_count_what_is_in_use() {
         split.new_starting_hash_key("1000").send().await.unwrap();
         wait_active(&client, "p").await;
         let limits = client.describe_limits().send().await.unwrap();
-        // On-demand streams have a quota of their own; a closed shard is in nobody's way.
+        // On-demand streams have a separate quota. Closed shards do not count.
         assert_eq!(limits.open_shard_count(), 4);
         assert_eq!(limits.on_demand_stream_count(), 1);
         assert_eq!(limits.shard_limit(), 20_000);

@@ -1,4 +1,4 @@
-//! Requests that no SDK sends: any body to any operation, over a plain socket.
+//! Sends requests that an SDK does not send: any body to any operation, over a plain socket.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -6,7 +6,7 @@ use std::net::TcpStream;
 
 use crate::support::Cloud;
 
-/// An answer, headers in small letters.
+/// A response, with header names in lower case.
 pub(super) struct Answer {
     pub status: u16,
     pub headers: HashMap<String, String>,

@@ -1,4 +1,4 @@
-//! SplitShard, MergeShards, UpdateShardCount, and reading across them.
+//! SplitShard, MergeShards, UpdateShardCount, and reading during a reshard.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -42,7 +42,7 @@ fn a_shard_is_split_and_its_halves_are_merged() {
             (MIDDLE, LAST)
         );
 
-        // What was there before the split is still there, and its reader is told where to go on.
+        // The records from before the split are kept, and the response names the child shards.
         let start = iterator(&client, "s", &shard_id(0), ShardIteratorType::TrimHorizon).await;
         let (records, next) = drain(&client, start).await;
         assert_eq!(texts(&records), ["before"]);
@@ -73,7 +73,7 @@ fn a_shard_is_split_and_its_halves_are_merged() {
 }
 
 #[test]
-fn splits_and_merges_that_make_no_sense_are_refused() {
+fn invalid_splits_and_merges_are_refused() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
@@ -90,7 +90,7 @@ fn splits_and_merges_that_make_no_sense_are_refused() {
         refused!(split("absent", &zero, "5"), is_resource_not_found_exception);
         refused!(split("s", &shard_id(9), "5"), is_resource_not_found_exception);
         refused!(split("s", "nonsense", "5"), is_resource_not_found_exception);
-        // A split leaves something on both sides.
+        // Both children of a split need at least one hash key.
         refused!(split("s", &zero, LAST), is_invalid_argument_exception);
         refused!(split("s", &zero, "0"), is_invalid_argument_exception);
         refused!(split("s", &zero, "five"), is_validation_exception);
@@ -151,7 +151,7 @@ fn the_shard_count_goes_up_to_double_and_down_to_half() {
         }
         refused!(to(4), is_limit_exceeded_exception);
 
-        // Whatever the way there, the open shards divide all hash keys among them.
+        // The open shards always cover all hash keys without overlap.
         let mut ranges: Vec<(u128, u128)> = open_shards(&client, "s")
             .await
             .iter()
@@ -172,7 +172,7 @@ fn the_shard_count_goes_up_to_double_and_down_to_half() {
 const KEYS: usize = 40;
 const ROUNDS: usize = 10;
 
-/// Puts ten records of every key, numbered.
+/// Puts ten numbered records of every key.
 async fn send(client: &Client, generation: usize) {
     let numbers = (0..ROUNDS).flat_map(|n| (0..KEYS).map(move |key| (key, n)));
     let entries = numbers
@@ -182,7 +182,7 @@ async fn send(client: &Client, generation: usize) {
     assert_eq!(request.send().await.unwrap().failed_record_count(), Some(0));
 }
 
-/// Reads every shard from its start, each only after its parents, as a consumer of a resharded stream does.
+/// Reads every shard from its start, parents before children.
 async fn read_parents_first(client: &Client) -> Vec<Record> {
     let shards = all_shards(client, "s").await;
     let known: BTreeSet<String> = shards.iter().map(|s| s.shard_id().to_owned()).collect();
@@ -216,7 +216,7 @@ async fn read_parents_first(client: &Client) -> Vec<Record> {
 }
 
 #[test]
-fn every_record_is_read_in_order_through_two_four_and_three_shards() {
+fn records_are_read_in_order_across_reshards_from_two_to_four_to_three() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);

@@ -1,4 +1,4 @@
-//! What the local cloud knows outlives it, also when it is killed.
+//! The state of the local cloud survives a restart, also after a kill.
 
 use aws_sdk_kinesis::types::{EncryptionType, MetricsName, ShardIteratorType};
 
@@ -9,7 +9,7 @@ use super::{
 use crate::support::{Cloud, block_on};
 
 #[test]
-fn everything_is_there_after_a_kill() {
+fn all_state_survives_a_kill() {
     let mut cloud = Cloud::start();
     let (before, shards, consumer, unread) = block_on(async {
         let client = client(&cloud);
@@ -61,7 +61,7 @@ fn everything_is_there_after_a_kill() {
     cloud.restart();
     block_on(async {
         let client = client(&cloud);
-        // The description and the lineage are the same to the last member.
+        // The description and the lineage are identical.
         assert_eq!(wait_active(&client, "s").await, before);
         assert_eq!(all_shards(&client, "s").await, shards);
         let tags = client
@@ -83,7 +83,7 @@ fn everything_is_there_after_a_kill() {
         );
         wait_active(&client_in(&cloud, "eu-west-1"), "there").await;
 
-        // An iterator from before is still good, and leads over the reshards to the newest record.
+        // An earlier iterator is still valid, and reads across the reshards to the newest record.
         let (records, children) = drain(&client, unread).await;
         assert_eq!(texts(&records), ["1", "2"]);
         assert_eq!(children.len(), 2);
@@ -97,7 +97,7 @@ fn everything_is_there_after_a_kill() {
 }
 
 #[test]
-fn a_change_that_was_under_way_is_completed() {
+fn a_change_in_progress_is_completed() {
     let mut cloud = Cloud::start_with(["--status-delay", "1s"]);
     block_on(async {
         let client = client(&cloud);
@@ -123,7 +123,7 @@ fn a_change_that_was_under_way_is_completed() {
 }
 
 #[test]
-fn what_was_deleted_stays_so() {
+fn deleted_streams_stay_deleted() {
     let mut cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);

@@ -1,4 +1,4 @@
-//! What can be changed of a stream that stays: IncreaseStreamRetentionPeriod, DecreaseStreamRetentionPeriod,
+//! Operations that change a stream's settings: IncreaseStreamRetentionPeriod, DecreaseStreamRetentionPeriod,
 //! EnableEnhancedMonitoring, DisableEnhancedMonitoring, UpdateMaxRecordSize.
 
 use aws_sdk_kinesis::primitives::Blob;
@@ -8,7 +8,7 @@ use super::{client, code, create, put, refused, summary, wait_active};
 use crate::support::{Cloud, block_on};
 
 #[test]
-fn retention_goes_up_and_down_between_a_day_and_a_year() {
+fn retention_is_increased_and_decreased_between_a_day_and_a_year() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
@@ -29,7 +29,7 @@ fn retention_goes_up_and_down_between_a_day_and_a_year() {
         up(8760).send().await.unwrap();
         assert_eq!(wait_active(&client, "s").await.retention_period_hours(), 8760);
         refused!(up(8761), is_invalid_argument_exception);
-        // Each direction has its own operation.
+        // Increase and decrease are separate operations.
         refused!(up(48), is_invalid_argument_exception);
         down(48).send().await.unwrap();
         assert_eq!(wait_active(&client, "s").await.retention_period_hours(), 48);
@@ -46,7 +46,7 @@ fn retention_goes_up_and_down_between_a_day_and_a_year() {
 }
 
 #[test]
-fn shard_level_metrics_are_switched_on_and_off() {
+fn shard_level_metrics_are_enabled_and_disabled() {
     use MetricsName::{All, IncomingBytes, IteratorAgeMilliseconds, OutgoingBytes};
     let cloud = Cloud::start();
     block_on(async {
@@ -100,7 +100,7 @@ fn shard_level_metrics_are_switched_on_and_off() {
 }
 
 #[test]
-fn larger_records_are_taken_once_the_stream_allows_them() {
+fn larger_records_are_accepted_after_update_max_record_size() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
@@ -133,7 +133,7 @@ fn larger_records_are_taken_once_the_stream_allows_them() {
             is_resource_not_found_exception
         );
 
-        // The largest there is: 10 MiB, key included.
+        // The maximum: 10 MiB, including the key.
         allow(10_240).send().await.unwrap();
         wait_active(&client, "s").await;
         put(&client, "s", "k", vec![b'x'; 10 * 1024 * 1024 - 1]).await;

@@ -54,7 +54,7 @@ fn shards_are_listed_in_pages() {
         let after = after.send().await.unwrap();
         assert_eq!(ids(after.shards()), [shard_id(5), shard_id(6)]);
 
-        // The token says which stream; a name beside it might say another one.
+        // The token identifies the stream, so a request with a token must not name a stream.
         let both = client.list_shards().stream_name("s").next_token(token);
         refused!(both, is_invalid_argument_exception);
         refused!(
@@ -71,7 +71,7 @@ fn shards_are_listed_in_pages() {
 }
 
 #[test]
-fn filters_choose_shards_by_the_time_they_were_open() {
+fn filters_select_shards_by_the_time_they_were_open() {
     use ShardFilterType::{
         AfterShardId, AtLatest, AtTimestamp, AtTrimHorizon, FromTimestamp, FromTrimHorizon,
     };
@@ -112,7 +112,7 @@ fn filters_choose_shards_by_the_time_they_were_open() {
             code(wrong(filter(ShardFilterType::from("AT_NOON"))).send().await),
             "ValidationException"
         );
-        // A filter goes on over the pages.
+        // The filter applies to all pages.
         let page = wrong(filter(AtLatest)).max_results(1).send().await.unwrap();
         let rest = client
             .list_shards()
@@ -125,7 +125,7 @@ fn filters_choose_shards_by_the_time_they_were_open() {
 }
 
 #[test]
-fn two_streams_of_one_name_are_told_apart_by_their_creation() {
+fn the_creation_time_distinguishes_streams_of_the_same_name() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);

@@ -1,4 +1,4 @@
-//! The states a stream goes through, made long enough to be seen with `--status-delay`.
+//! The statuses of a stream. `--status-delay` makes each last long enough for the tests to observe it.
 
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{ConsumerStatus, ScalingType, ShardIteratorType, StreamStatus};
@@ -6,11 +6,11 @@ use aws_sdk_kinesis::types::{ConsumerStatus, ScalingType, ShardIteratorType, Str
 use super::{client, create, refused, shard_id, summary, until, wait_active};
 use crate::support::{Cloud, block_on};
 
-/// Long enough for a few calls at once on a busy machine.
+/// Long enough for a few concurrent calls on a busy machine.
 const DELAY: [&str; 2] = ["--status-delay", "800ms"];
 
 #[test]
-fn a_stream_that_is_creating_takes_no_records_and_no_changes() {
+fn a_creating_stream_refuses_records_and_changes() {
     let cloud = Cloud::start_with(DELAY);
     block_on(async {
         let client = client(&cloud);
@@ -67,13 +67,13 @@ fn a_stream_that_is_creating_takes_no_records_and_no_changes() {
                 .into_service_error()
                 .is_resource_in_use_exception()
         );
-        // In its time it is ACTIVE, with nothing of what was refused.
+        // It becomes ACTIVE. The refused requests had no effect.
         assert_eq!(wait_active(&client, "s").await.retention_period_hours(), 24);
     });
 }
 
 #[test]
-fn a_stream_that_is_updating_takes_records_but_no_changes() {
+fn an_updating_stream_accepts_records_and_refuses_changes() {
     let cloud = Cloud::start_with(DELAY);
     block_on(async {
         let client = client(&cloud);
@@ -129,7 +129,7 @@ fn a_stream_that_is_updating_takes_records_but_no_changes() {
 }
 
 #[test]
-fn a_stream_that_is_deleting_is_seen_until_it_is_gone() {
+fn a_deleting_stream_is_visible_until_it_is_deleted() {
     let cloud = Cloud::start_with(DELAY);
     block_on(async {
         let client = client(&cloud);
@@ -172,7 +172,7 @@ fn a_stream_that_is_deleting_is_seen_until_it_is_gone() {
 }
 
 #[test]
-fn a_consumer_that_is_creating_cannot_subscribe() {
+fn a_creating_consumer_cannot_subscribe() {
     let cloud = Cloud::start_with(DELAY);
     block_on(async {
         let client = client(&cloud);

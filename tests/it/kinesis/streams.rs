@@ -76,7 +76,7 @@ fn a_stream_is_created_with_tags_and_described() {
 }
 
 #[test]
-fn a_stream_that_cannot_be_created_is_refused() {
+fn invalid_create_stream_requests_are_refused() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
@@ -98,11 +98,11 @@ fn a_stream_that_cannot_be_created_is_refused() {
             is_invalid_argument_exception
         );
 
-        // Nothing of it was left behind.
+        // The refused requests created nothing.
         let streams = client.list_streams().send().await.unwrap();
         assert_eq!(streams.stream_names(), ["taken"]);
 
-        // The longest name, and every kind of character that a name may have.
+        // The longest name, with every kind of character that is allowed.
         create(&client, &"n".repeat(128), 1).await;
         create(&client, "A_z.0-9", 1).await;
     });
@@ -148,7 +148,7 @@ fn streams_are_listed_in_pages() {
         let summary = &after.stream_summaries()[0];
         assert_eq!(*summary.stream_status(), StreamStatus::Active);
         assert!(summary.stream_arn().ends_with(":stream/d"));
-        // A name that no stream has is a place in the order all the same.
+        // ExclusiveStartStreamName does not have to be the name of an existing stream.
         let after = client
             .list_streams()
             .exclusive_start_stream_name("cc")
@@ -203,7 +203,7 @@ fn shards_are_described_in_pages() {
 }
 
 #[test]
-fn an_arn_does_where_a_name_does() {
+fn operations_accept_an_arn_in_place_of_a_name() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
@@ -264,7 +264,7 @@ fn an_arn_does_where_a_name_does() {
             .unwrap();
         client.delete_stream().stream_arn(&arn).send().await.unwrap();
 
-        // An ARN is of one region.
+        // An ARN of another region is refused.
         let elsewhere = arn.replace("us-east-1", "eu-west-1");
         let request = client.describe_stream_summary().stream_arn(elsewhere);
         refused!(request, is_resource_not_found_exception);
@@ -274,7 +274,7 @@ fn an_arn_does_where_a_name_does() {
 }
 
 #[test]
-fn a_deleted_stream_is_gone_with_its_records() {
+fn deleting_a_stream_deletes_its_records() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
@@ -296,7 +296,7 @@ fn a_deleted_stream_is_gone_with_its_records() {
             is_resource_not_found_exception
         );
 
-        // Its name is free, and what bore it is forgotten.
+        // The name can be used again. The new stream has no data or settings of the old one.
         create(&client, "s", 1).await;
         assert!(read(&client, "s", &shard_id(0)).await.is_empty());
         refused!(
@@ -307,7 +307,7 @@ fn a_deleted_stream_is_gone_with_its_records() {
 }
 
 #[test]
-fn regions_know_nothing_of_each_other() {
+fn regions_are_independent() {
     let cloud = Cloud::start();
     block_on(async {
         let (here, there) = (client(&cloud), client_in(&cloud, "ap-northeast-1"));
@@ -326,7 +326,7 @@ fn regions_know_nothing_of_each_other() {
                 .stream_names()
                 .is_empty()
         );
-        // The name is free there, and the two streams are two.
+        // The same name is available in another region, for a separate stream.
         let arn = create(&there, "s", 2).await;
         assert!(arn.starts_with("arn:aws:kinesis:ap-northeast-1:"), "{arn}");
         assert!(read(&there, "s", &shard_id(0)).await.is_empty());

@@ -35,7 +35,7 @@ async fn subscribe(
     request(client, consumer, start).send().await.unwrap()
 }
 
-/// The next event; `None` at the end of the subscription.
+/// The next event, or `None` at the end of the subscription.
 async fn next(subscription: &mut SubscribeToShardOutput) -> Option<SubscribeToShardEvent> {
     let event = tokio::time::timeout(Duration::from_secs(10), subscription.event_stream.recv());
     match event.await.unwrap().unwrap()? {
@@ -44,7 +44,7 @@ async fn next(subscription: &mut SubscribeToShardOutput) -> Option<SubscribeToSh
     }
 }
 
-/// The next event that has records. Quiet times have events too, which say how far the reader is.
+/// The next event that has records. Events without records only report how far the reader is.
 async fn next_records(subscription: &mut SubscribeToShardOutput) -> SubscribeToShardEvent {
     loop {
         let event = next(subscription).await.unwrap();
@@ -76,7 +76,7 @@ fn records_are_pushed_as_they_arrive() {
         put(&client, "s", "k", "3").await;
         assert_eq!(texts(next_records(&mut subscription).await.records()), ["3"]);
 
-        // "Use this as SequenceNumber in the next call to SubscribeToShard": nothing is lost, nothing comes twice.
+        // "Use this as SequenceNumber in the next call to SubscribeToShard": no record is lost or repeated.
         let other = register(&client, &stream, "other").await;
         let after = from(ShardIteratorType::AfterSequenceNumber);
         let after = after.sequence_number(event.continuation_sequence_number());
@@ -86,7 +86,7 @@ fn records_are_pushed_as_they_arrive() {
 }
 
 #[test]
-fn a_subscription_starts_where_it_says() {
+fn a_subscription_starts_at_its_starting_position() {
     use ShardIteratorType::{AtSequenceNumber, AtTimestamp, Latest};
     let cloud = Cloud::start();
     block_on(async {
@@ -136,7 +136,7 @@ fn the_last_event_of_a_closed_shard_names_its_children() {
             "the subscription ends with its shard"
         );
 
-        // The child can be subscribed to at once.
+        // A subscription to the child is possible immediately.
         wait_active(&client, "s").await;
         let child = request(&client, &consumer, from(ShardIteratorType::TrimHorizon)).shard_id(shard_id(2));
         let mut child = child.send().await.unwrap();
@@ -152,7 +152,7 @@ fn the_last_event_of_a_closed_shard_names_its_children() {
 }
 
 #[test]
-fn a_subscription_that_cannot_be_is_refused() {
+fn invalid_subscriptions_are_refused() {
     use ShardIteratorType::{AtSequenceNumber, AtTimestamp, Latest};
     let cloud = Cloud::start();
     block_on(async {
@@ -171,16 +171,16 @@ fn a_subscription_that_cannot_be_is_refused() {
         );
         refused!(start(from(AtSequenceNumber)), is_invalid_argument_exception);
         refused!(start(from(AtTimestamp)), is_invalid_argument_exception);
-        // A trial neither subscribes nor stands in the way of a subscription.
+        // A dry run does not subscribe and does not block a later subscription.
         refused!(start(from(Latest)).dry_run(true), is_dry_run_operation_exception);
 
         let subscription = start(from(Latest)).send().await.unwrap();
         // "If you call SubscribeToShard again … within 5 seconds of a successful call, you'll get a
-        // ResourceInUseException", whether or not the first one is still listening.
+        // ResourceInUseException", even if the first subscription has ended.
         refused!(start(from(Latest)), is_resource_in_use_exception);
         drop(subscription);
         refused!(start(from(Latest)), is_resource_in_use_exception);
-        // Each shard and each consumer has a subscription of its own.
+        // Each pair of shard and consumer has its own subscription.
         start(from(Latest)).shard_id(shard_id(1)).send().await.unwrap();
     });
 }

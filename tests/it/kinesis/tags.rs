@@ -43,7 +43,7 @@ fn a_stream_is_tagged_and_untagged() {
             .send()
             .await
             .unwrap();
-        // The value of a key that is there is replaced.
+        // The value of an existing key is replaced.
         add("stage", "live").send().await.unwrap();
         let list = || client.list_tags_for_stream().stream_name("s");
         let all = list().send().await.unwrap();
@@ -55,7 +55,7 @@ fn a_stream_is_tagged_and_untagged() {
         let rest = list().exclusive_start_tag_key(last).send().await.unwrap();
         assert_eq!(pairs(rest.tags()), [("stage", "live")]);
 
-        // A key that is not there is passed over.
+        // A key that does not exist is ignored.
         let remove = client
             .remove_tags_from_stream()
             .stream_name("s")
@@ -110,7 +110,7 @@ fn tags_have_limits() {
         let fifty: HashMap<String, String> = (0..50).map(|n| (format!("k{n}"), "v".repeat(256))).collect();
         add().set_tags(Some(fifty)).send().await.unwrap();
         refused!(add().tags("k50", "v"), is_invalid_argument_exception);
-        // A key that is there already makes it no more.
+        // Replacing an existing key does not increase the number of tags.
         add().tags("k49", "new").send().await.unwrap();
         let all = client
             .list_tags_for_stream()
@@ -123,7 +123,7 @@ fn tags_have_limits() {
 }
 
 #[test]
-fn streams_and_consumers_are_tagged_by_their_arns() {
+fn streams_and_consumers_are_tagged_by_arn() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
@@ -149,7 +149,7 @@ fn streams_and_consumers_are_tagged_by_their_arns() {
             .await
             .unwrap();
         assert_eq!(pairs(&tags_of(&client, &consumer).await), [("owner", "me")]);
-        // Those of the stream are its own, whichever operation shows them.
+        // Both operations return the tags of the stream and not those of its consumer.
         assert_eq!(
             pairs(&tags_of(&client, &stream).await),
             [("kind", "x"), ("owner", "me")]
@@ -184,7 +184,7 @@ fn streams_and_consumers_are_tagged_by_their_arns() {
 }
 
 #[test]
-fn policies_are_kept_and_given_back() {
+fn resource_policies_are_stored_and_returned() {
     let cloud = Cloud::start();
     block_on(async {
         let client = client(&cloud);
@@ -207,7 +207,7 @@ fn policies_are_kept_and_given_back() {
             put.send().await.unwrap();
             assert_eq!(get(arn).send().await.unwrap().policy(), document);
         }
-        // A second one takes the place of the first.
+        // A second policy replaces the first.
         let document = policy("kinesis:ListShards", &stream);
         client
             .put_resource_policy()

@@ -1,4 +1,4 @@
-//! An endpoint that says of each entry of PutRecords what a test wants.
+//! A fake endpoint: a test decides the result of each PutRecords entry.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-/// The verdict on an entry: `None` stores it, else its error code.
+/// Decides the result of an entry: `None` if it is stored, otherwise its error code.
 type Verdict = dyn Fn(&Value) -> Option<&'static str> + Send + Sync;
 
-/// Starts it; its URL.
+/// Starts the endpoint and returns its URL.
 pub fn kinesis(verdict: impl Fn(&Value) -> Option<&'static str> + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -66,7 +66,7 @@ fn entry_answer(code: Option<&str>) -> Value {
     }
 }
 
-/// Head and body of one request.
+/// Reads the head and body of one request.
 fn request(socket: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 64 * 1024];

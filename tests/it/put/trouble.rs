@@ -1,4 +1,4 @@
-//! What goes wrong while records are sent: nothing is claimed that is not so, and nothing is left without a name.
+//! Failures while records are sent: reports are correct, and every record that was not acknowledged is accounted for.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -55,7 +55,7 @@ fn stored(cloud: &Cloud, count: usize) {
 }
 
 #[test]
-fn a_stream_deleted_in_the_middle() {
+fn the_stream_is_deleted_during_a_put() {
     let cloud = Cloud::start();
     cloud.stream(STREAM, 1);
     let mut put = Running::start(&cloud, ["put", "-o", "json"]);
@@ -95,7 +95,7 @@ fn a_stream_deleted_in_the_middle() {
 }
 
 #[test]
-fn a_target_that_dies_under_a_pipe() {
+fn the_target_is_killed_while_a_pipe_is_sent() {
     let mut cloud = Cloud::start();
     cloud.stream(STREAM, 2);
     let mut put = Running::start(&cloud, ["put", "--retry-for", "1", "-o", "json"]);
@@ -124,7 +124,7 @@ fn a_target_that_dies_under_a_pipe() {
 }
 
 #[test]
-fn a_target_that_dies_under_a_file_that_is_then_sent_to_its_end() {
+fn the_rest_of_a_file_is_sent_after_the_target_was_killed() {
     let mut cloud = Cloud::start();
     cloud.stream(STREAM, 2);
     cloud.file("many.ndjson", lines(0..300_000));
@@ -156,7 +156,7 @@ fn a_target_that_dies_under_a_file_that_is_then_sent_to_its_end() {
     let failed = failed_file(&cloud);
     let unacknowledged = failed_data(&failed);
     assert_eq!(unacknowledged.len() as u64, number("failed") + number("stopped"));
-    // The report names both commands that send the rest.
+    // The report names the two commands that send the rest.
     let skip = number("read").to_string();
     let rest = format!("the same command with `--skip {skip}` sends the rest");
     assert!(ended.stderr.contains(&rest), "{}", ended.stderr);
@@ -165,14 +165,14 @@ fn a_target_that_dies_under_a_file_that_is_then_sent_to_its_end() {
     cloud.ok(["put", "--file", "many.ndjson", "--skip", &skip]);
     let all = sorted(cloud.records(STREAM));
     assert_eq!(set(all.clone()), data(0..300_000));
-    // What was in flight when it died may have been stored, but nothing else is there twice.
+    // Only records that were in flight at the kill may be stored twice.
     assert!(all.len() <= 300_000 + unacknowledged.len());
 }
 
 #[test]
-fn entries_refused_for_ever_go_to_the_failed_file() {
+fn permanently_refused_entries_go_to_the_file_of_failed_records() {
     let machine = Machine::new();
-    // Of every ten records, one is never taken.
+    // One of every ten records is always refused.
     let url = fake::kinesis(|entry| {
         let data = STANDARD.decode_to_vec(entry["Data"].as_str().unwrap()).unwrap();
         data.ends_with(b"3\"}").then_some("InternalFailure")
@@ -207,7 +207,7 @@ fn entries_refused_for_ever_go_to_the_failed_file() {
 }
 
 #[test]
-fn one_refused_record_alone_is_a_failure() {
+fn a_single_refused_record_is_a_failure() {
     let machine = Machine::new();
     let url = fake::kinesis(|_| Some("InternalFailure"));
     let output = machine
@@ -223,7 +223,7 @@ fn one_refused_record_alone_is_a_failure() {
 }
 
 #[test]
-fn ctrl_c_in_the_middle_of_a_pipe_reports() {
+fn ctrl_c_during_a_pipe_prints_a_report() {
     let cloud = Cloud::start();
     cloud.stream(STREAM, 1);
     let mut put = Running::start(&cloud, ["put", "-o", "json"]);
@@ -247,7 +247,7 @@ fn ctrl_c_in_the_middle_of_a_pipe_reports() {
 }
 
 #[test]
-fn bad_input_in_the_middle_of_a_pipe_sends_what_stands_before_it() {
+fn records_before_bad_input_in_a_pipe_are_sent() {
     let cloud = Cloud::start();
     cloud.stream(STREAM, 1);
     let mut put = Running::start(&cloud, ["put"]);

@@ -1,4 +1,4 @@
-//! A tail that follows while the stream changes, slows down, goes and comes back.
+//! `tail` that follows: reshards, expired iterators, throttling, restarts and deleted streams.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,10 +9,10 @@ use super::{STREAM, put};
 use crate::running::{PATIENCE, Running};
 use crate::support::{Cloud, block_on, is_active};
 
-/// Keys, each with its own count.
+/// Partition keys. The records of each key are numbered.
 const KEYS: usize = 16;
 
-/// Puts the records `numbers` of every key, in order, with the AWS SDK.
+/// Puts the records `numbers` of every key in order, with the AWS SDK.
 async fn write(client: &aws_sdk_kinesis::Client, numbers: std::ops::Range<u32>) {
     for n in numbers {
         let entries = (0..KEYS)
@@ -30,7 +30,7 @@ async fn write(client: &aws_sdk_kinesis::Client, numbers: std::ops::Range<u32>) 
     }
 }
 
-/// Asserts that `lines` hold each key's numbers up to `count`, each once and in order.
+/// Asserts that `lines` contain the numbers of each key up to `count`, each once and in order.
 fn assert_whole(lines: &[String], count: u32) {
     let mut next: HashMap<&str, u32> = HashMap::new();
     for line in lines {
@@ -44,7 +44,7 @@ fn assert_whole(lines: &[String], count: u32) {
 }
 
 #[test]
-fn reshards_lose_and_repeat_nothing_and_keep_each_keys_order() {
+fn no_record_is_lost_repeated_or_reordered_by_reshards() {
     const ROUNDS: u32 = 200;
     let cloud = Cloud::start();
     cloud.stream(STREAM, 1);
@@ -81,7 +81,7 @@ fn reshards_lose_and_repeat_nothing_and_keep_each_keys_order() {
         "{}",
         ended.stderr
     );
-    // And once more from the beginning, through the whole lineage.
+    // Read again from the beginning, across the whole lineage.
     let again = cloud.ok(["tail", "--from", "trim", "--no-follow", "-o", "text"]);
     let again: Vec<String> = again.lines().map(str::to_owned).collect();
     assert_whole(&again, ROUNDS + 1);
@@ -101,7 +101,7 @@ fn an_iterator_that_expires_is_replaced_without_loss() {
         let before = if from == "trim" { 0 } else { 32 };
         block_on(write(&cloud.kinesis(), before / 16..before / 16 + 1));
         let mut lines: Vec<String> = (0..KEYS).map(|_| tail.line()).collect();
-        // Stopped for longer than an iterator lives, as a laptop that sleeps.
+        // Suspend it for longer than the iterator lifetime, like a laptop that sleeps.
         tail.signal("STOP");
         std::thread::sleep(std::time::Duration::from_millis(500));
         block_on(write(&cloud.kinesis(), before / 16 + 1..before / 16 + 2));
@@ -115,7 +115,7 @@ fn an_iterator_that_expires_is_replaced_without_loss() {
 }
 
 #[test]
-fn reading_too_often_slows_down_and_loses_nothing() {
+fn no_record_is_lost_if_reads_are_throttled() {
     let cloud = Cloud::start_with(["--enforce-limits"]);
     cloud.stream(STREAM, 1);
     block_on(write(&cloud.kinesis(), 0..20));
@@ -134,7 +134,7 @@ fn reading_too_often_slows_down_and_loses_nothing() {
 }
 
 #[test]
-fn a_target_that_restarts_is_waited_for() {
+fn tail_continues_after_a_restart_of_the_target() {
     let mut cloud = Cloud::start();
     cloud.stream(STREAM, 2);
     let mut tail = Running::start(&cloud, ["tail", "-o", "text"]);
@@ -153,7 +153,7 @@ fn a_target_that_restarts_is_waited_for() {
 }
 
 #[test]
-fn a_stream_deleted_under_a_tail() {
+fn the_stream_is_deleted_during_a_tail() {
     let cloud = Cloud::start();
     cloud.stream(STREAM, 2);
     put(&cloud, "k", b"one");
@@ -165,14 +165,14 @@ fn a_stream_deleted_under_a_tail() {
     });
     let ended = tail.end();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    // While the stream is DELETING it is the stream that is not found, afterwards the iterator's shard.
+    // While the stream is DELETING, the error names the stream. Afterwards it names the shard of the iterator.
     insta::with_settings!({filters => vec![(r"(ResourceNotFoundException): .*", "$1: …")]}, {
         insta::assert_snapshot!(ended.stderr);
     });
 }
 
 #[test]
-fn sigterm_ends_it_as_ctrl_c_does() {
+fn sigterm_has_the_effect_of_ctrl_c() {
     let cloud = Cloud::start();
     cloud.stream(STREAM, 1);
     put(&cloud, "k", b"one");
@@ -189,7 +189,7 @@ fn sigterm_ends_it_as_ctrl_c_does() {
 }
 
 #[test]
-fn a_tail_without_a_reader_ends_with_its_next_record() {
+fn tail_ends_at_the_next_record_if_its_pipe_is_closed() {
     let cloud = Cloud::start();
     cloud.stream(STREAM, 1);
     let tail = std::process::Command::new(env!("CARGO_BIN_EXE_streamctl"))
