@@ -1,7 +1,8 @@
 """Tests every bundled pipeline with the real binary: plan, setup, events, verify, destroy.
 
-Run by tests/emulator/run, which starts the emulator. The tests read the created resources with boto3, which is independent
-of streamctl, and compute the expected results again. The emulator enforces the policies of the functions' roles.
+Run by tests/emulator/run, which starts the emulator. The tests read the created resources with boto3, which is
+independent of streamctl, and compute the expected results again. The emulator enforces the policies of the functions'
+roles.
 
 These are left out, because the emulator (ministack 1.5) is known to get them wrong:
 - batchItemFailures, bisect, destinations and batch windows: only the settings are checked, not their effect;
@@ -424,7 +425,9 @@ class Retail(Pipeline, unittest.TestCase):
             names = ("userId", "eventTimestamp", "eventType", "productId", "eventScore", "engagementLevel")
             rows = [[next(iter(item[name].values())) for name in names] for item in items(self.outputs["table_name"])]
             # The fraction distinguishes events of the same millisecond.
-            return sorted((u, int(t.split(".")[0]), e, p, int(s), level) for u, t, e, p, s, level in rows if u != WARM_UP)
+            return sorted(
+                (u, int(t.split(".")[0]), e, p, int(s), level) for u, t, e, p, s, level in rows if u != WARM_UP
+            )
 
         self.wait_for(stored, sorted(map(expected, self.events)), "the table with every event")
 
@@ -484,7 +487,9 @@ class Realtime(Pipeline, unittest.TestCase):
                 for key in objects(self.outputs["bucket_name"], "raw/")
                 for line in gzip.decompress(read(self.outputs["bucket_name"], key)).splitlines()
             ]
-            return sorted(json.dumps(line["data"], sort_keys=True) for line in lines if line["partition_key"] != WARM_UP)
+            return sorted(
+                json.dumps(line["data"], sort_keys=True) for line in lines if line["partition_key"] != WARM_UP
+            )
 
         self.wait_for(
             archived, sorted(json.dumps(event, sort_keys=True) for event in self.events), "the archive of every event"

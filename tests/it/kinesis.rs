@@ -1,5 +1,5 @@
-//! Every operation of Kinesis Data Streams, called with the AWS SDK for Rust over HTTP on a running local cloud. The tests
-//! assert what AWS documents.
+//! Every operation of Kinesis Data Streams, called with the AWS SDK for Rust over HTTP on a running local cloud. The
+//! tests assert what AWS documents.
 
 mod cbor;
 mod consumers;

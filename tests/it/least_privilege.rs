@@ -1,5 +1,5 @@
-//! Least privilege: every action in a function's policy is needed. The test removes one action at a time and checks which
-//! step then fails.
+//! Least privilege: every action in a function's policy is needed. The test removes one action at a time and checks
+//! which step then fails.
 
 use std::collections::BTreeSet;
 use std::io::{Cursor, Write};

@@ -1,5 +1,5 @@
-//! Functions process every record and end with the correct state, even if the local cloud is killed during a batch or the
-//! stream is resharded.
+//! Functions process every record and end with the correct state, even if the local cloud is killed during a batch or
+//! the stream is resharded.
 
 use std::collections::{BTreeMap, HashSet};
 
