@@ -12,6 +12,7 @@ pub mod home;
 mod launch;
 mod options;
 pub mod protocol;
+mod services;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use serde::Serialize;
 
 pub use launch::{StartOptions, Started, start};
 pub use options::{Options, RunOptions};
+pub use services::SERVICES;
 
 use ground::error::{Error, Result};
 use home::{HomeLock, LocalHome, State};
