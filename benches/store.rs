@@ -8,9 +8,7 @@ use std::io::Result;
 use std::time::{Duration, Instant};
 
 use ground::platform;
-use local_cloud::kinesis::hash_key::HashKey;
-use local_cloud::kinesis::store::{NewRecord, Position, ShardStore, StoredRecord};
-use local_cloud::kinesis::wire::fast;
+use local_cloud::bench::{HashKey, NewRecord, Position, ShardStore, StoredRecord, fast};
 use serde_json::{Value, json};
 
 const RECORDS: usize = 500;

@@ -31,6 +31,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::Response;
 use tokio::sync::Notify;
 
 pub use self::alarms::Notification;
@@ -42,11 +45,14 @@ use self::input::Fields;
 use self::store::Store;
 use self::tags::Tags;
 use self::wire::{Operation, Out};
-use super::clock::Clock;
-use super::metrics::{MetricSink, Sample};
-use super::{Body, Caller};
+use crate::authorise::Permission;
+use crate::clock::Clock;
+use crate::error::{ApiError, ErrorFormat};
+use crate::metrics::{MetricSink, Sample};
+use crate::service::{Request, Service};
+use crate::types::{Body, Caller};
 
-/// What watches the metrics.
+/// Alarms and dashboards, and their tags.
 struct Watch {
     alarms: Alarms,
     dashboards: Dashboards,
@@ -60,7 +66,7 @@ pub struct CloudWatch {
     store: Mutex<Store>,
     /// Locked before the store where both are.
     watch: Mutex<Watch>,
-    /// Tells that an alarm has something for a topic.
+    /// Notified when an alarm may have a notification.
     notify: Notify,
     /// Held while files are written: one writer at a time.
     writing: Mutex<()>,
@@ -92,9 +98,7 @@ impl CloudWatch {
         }))
     }
 
-    /// Answers a request in any of CloudWatch's protocols. `None`: the request is for another operation.
-    ///
-    /// `body` is as received; gzip is undone here.
+    /// Answers a request in any of CloudWatch's protocols; `None` for an operation that is not offered.
     pub fn handle(
         &self,
         caller: &Caller,
@@ -110,6 +114,7 @@ impl CloudWatch {
 
     fn run(&self, caller: &Caller, operation: Operation, input: &Fields<'_>) -> Result<Option<Out>, Fault> {
         let now_ms = self.clock.now_ms();
+        let nothing = |()| None;
         match operation {
             Operation::PutMetricData => {
                 let put = put::read(input, now_ms)?;
@@ -119,12 +124,37 @@ impl CloudWatch {
             Operation::ListMetrics => list::run(&self.store(), caller, input, now_ms).map(Some),
             Operation::GetMetricStatistics => datapoints::run(&self.store(), caller, input).map(Some),
             Operation::GetMetricData => data::run(&self.store(), caller, input).map(Some),
-            other => {
-                let answer = self.watch().run(caller, other, input, now_ms);
-                if other == Operation::SetAlarmState {
-                    self.notify.notify_one();
-                }
-                answer
+            Operation::PutMetricAlarm => self.watch().put_alarm(caller, input, now_ms).map(nothing),
+            Operation::DescribeAlarms => self.watch().alarms.describe(caller, input).map(Some),
+            Operation::DescribeAlarmsForMetric => {
+                self.watch().alarms.describe_for_metric(caller, input).map(Some)
+            }
+            Operation::DescribeAlarmHistory => self.watch().alarms.history(caller, input).map(Some),
+            Operation::DeleteAlarms => self.watch().delete_alarms(caller, input).map(nothing),
+            Operation::SetAlarmState => {
+                let set = self.watch().alarms.set_state(caller, input, now_ms);
+                self.notify.notify_one();
+                set.map(nothing)
+            }
+            Operation::EnableAlarmActions => self.watch().alarms.enable(caller, input, true).map(nothing),
+            Operation::DisableAlarmActions => self.watch().alarms.enable(caller, input, false).map(nothing),
+            Operation::PutDashboard => self.watch().put_dashboard(caller, input, now_ms).map(Some),
+            Operation::GetDashboard => self.watch().dashboards.get(caller, input).map(Some),
+            Operation::ListDashboards => self.watch().dashboards.list(caller, input).map(Some),
+            Operation::DeleteDashboards => self.watch().delete_dashboards(caller, input).map(Some),
+            Operation::TagResource => {
+                let change = |tags: &mut Tags, arn: &str| tags.add(arn, input);
+                self.watch().change_tags(caller, input, change).map(Some)
+            }
+            Operation::UntagResource => {
+                let change = |tags: &mut Tags, arn: &str| tags.remove(arn, input);
+                self.watch().change_tags(caller, input, change).map(Some)
+            }
+            Operation::ListTagsForResource => {
+                let watch = self.watch();
+                watch
+                    .tagged_arn(caller, input)
+                    .map(|arn| Some(watch.tags.list(arn)))
             }
         }
     }
@@ -135,12 +165,12 @@ impl CloudWatch {
         watch.alarms.evaluate(&self.store(), self.clock.now_ms());
     }
 
-    /// What alarms have for topics since the last call.
+    /// The notifications of alarms since the last call.
     pub fn take_notifications(&self) -> Vec<Notification> {
         self.watch().alarms.take_outbox()
     }
 
-    /// Ends when an alarm may have something for a topic.
+    /// Completes when an alarm may have a notification.
     pub async fn notified(&self) {
         self.notify.notified().await;
     }
@@ -167,9 +197,8 @@ impl CloudWatch {
         }
     }
 
-    /// Writes the days that changed since the last call and drops what is too old. Call it once a minute, where
-    /// blocking is allowed.
-    pub fn tick(&self) {
+    /// Writes the days that changed since the last call and drops those past the retention. Blocks.
+    fn write(&self) {
         let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let days: Vec<_> = {
             let mut store = self.store();
@@ -185,11 +214,6 @@ impl CloudWatch {
         }
     }
 
-    /// Writes everything. Call it last.
-    pub fn shutdown(&self) {
-        self.tick();
-    }
-
     fn watch(&self) -> MutexGuard<'_, Watch> {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -200,46 +224,19 @@ impl CloudWatch {
 }
 
 impl Watch {
-    fn run(
-        &mut self,
-        caller: &Caller,
-        operation: Operation,
-        input: &Fields<'_>,
-        now_ms: i64,
-    ) -> Result<Option<Out>, Fault> {
-        match operation {
-            Operation::PutMetricAlarm => self.put_alarm(caller, input, now_ms).map(|()| None),
-            Operation::DescribeAlarms => self.alarms.describe(caller, input).map(Some),
-            Operation::DescribeAlarmsForMetric => self.alarms.describe_for_metric(caller, input).map(Some),
-            Operation::DescribeAlarmHistory => self.alarms.history(caller, input).map(Some),
-            Operation::DeleteAlarms => {
-                for name in input.words("AlarmNames", usize::MAX)? {
-                    self.tags.forget(&alarm::arn(caller, name));
-                }
-                self.alarms.delete(caller, input).map(|()| None)
-            }
-            Operation::SetAlarmState => self.alarms.set_state(caller, input, now_ms).map(|()| None),
-            Operation::EnableAlarmActions => self.alarms.enable(caller, input, true).map(|()| None),
-            Operation::DisableAlarmActions => self.alarms.enable(caller, input, false).map(|()| None),
-            Operation::PutDashboard => self.put_dashboard(caller, input, now_ms).map(Some),
-            Operation::GetDashboard => self.dashboards.get(caller, input).map(Some),
-            Operation::ListDashboards => self.dashboards.list(caller, input).map(Some),
-            Operation::DeleteDashboards => {
-                self.dashboards.delete(caller, input)?;
-                for name in input.words("DashboardNames", usize::MAX)? {
-                    self.tags.forget(&dashboards::arn(caller, name));
-                }
-                Ok(Some(Out::Struct(Vec::new())))
-            }
-            Operation::TagResource | Operation::UntagResource | Operation::ListTagsForResource => {
-                self.tag(caller, operation, input).map(Some)
-            }
-            // These do not come here.
-            Operation::PutMetricData
-            | Operation::ListMetrics
-            | Operation::GetMetricStatistics
-            | Operation::GetMetricData => Ok(None),
+    fn delete_alarms(&mut self, caller: &Caller, input: &Fields<'_>) -> Result<(), Fault> {
+        for name in input.words("AlarmNames", usize::MAX)? {
+            self.tags.forget(&alarm::arn(caller, name));
         }
+        self.alarms.delete(caller, input)
+    }
+
+    fn delete_dashboards(&mut self, caller: &Caller, input: &Fields<'_>) -> Result<Out, Fault> {
+        self.dashboards.delete(caller, input)?;
+        for name in input.words("DashboardNames", usize::MAX)? {
+            self.tags.forget(&dashboards::arn(caller, name));
+        }
+        Ok(Out::Struct(Vec::new()))
     }
 
     fn put_alarm(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<(), Fault> {
@@ -260,20 +257,27 @@ impl Watch {
         Ok(out)
     }
 
-    fn tag(&mut self, caller: &Caller, operation: Operation, input: &Fields<'_>) -> Result<Out, Fault> {
-        let arn = input.need_text("ResourceARN", 1024)?;
-        if !self.alarms.has_arn(caller, arn) && !self.dashboards.has_arn(caller, arn) {
-            return Err(Fault::not_found(
-                "ResourceNotFoundException",
-                format!("{arn} does not exist"),
-            ));
-        }
-        match operation {
-            Operation::TagResource => self.tags.add(arn, input)?,
-            Operation::UntagResource => self.tags.remove(arn, input)?,
-            _ => return Ok(self.tags.list(arn)),
-        }
+    fn change_tags(
+        &mut self,
+        caller: &Caller,
+        input: &Fields<'_>,
+        change: impl FnOnce(&mut Tags, &str) -> Result<(), Fault>,
+    ) -> Result<Out, Fault> {
+        let arn = self.tagged_arn(caller, input)?;
+        change(&mut self.tags, arn)?;
         Ok(Out::Struct(Vec::new()))
+    }
+
+    /// `ResourceARN`, if the alarm or dashboard exists.
+    fn tagged_arn<'a>(&self, caller: &Caller, input: &'a Fields<'_>) -> Result<&'a str, Fault> {
+        let arn = input.need_text("ResourceARN", 1024)?;
+        if self.alarms.has_arn(caller, arn) || self.dashboards.has_arn(caller, arn) {
+            return Ok(arn);
+        }
+        Err(Fault::not_found(
+            "ResourceNotFoundException",
+            format!("{arn} does not exist"),
+        ))
     }
 }
 
@@ -297,6 +301,39 @@ impl MetricSink for CloudWatch {
         };
         let mut store = self.store();
         store.add(&metric, now_ms, now_ms, &[sample]);
+    }
+}
+
+impl Service for CloudWatch {
+    fn call(self: Arc<Self>, request: Request) -> BoxFuture<'static, Response<Body>> {
+        async move {
+            let Request { caller, parts, body } = request;
+            self.handle(&caller, &parts, &body).unwrap_or_else(|| {
+                ApiError::new(
+                    400,
+                    "UnknownOperationException",
+                    "The local cloud does not offer this operation of CloudWatch.",
+                )
+                .respond(ErrorFormat::of(&parts))
+            })
+        }
+        .boxed()
+    }
+
+    fn permissions(&self, request: &Request) -> Vec<Permission> {
+        Permission::of_operation("cloudwatch", request, |_, _| None)
+    }
+
+    fn access_denied(&self) -> (u16, &'static str) {
+        (403, "AccessDeniedException")
+    }
+
+    fn tick(&self) {
+        self.write();
+    }
+
+    fn shutdown(&self) {
+        self.write();
     }
 }
 

@@ -1,5 +1,4 @@
-//! How the services of the local cloud run a Lambda function: what the executor offers to event source mappings and all
-//! else that invokes.
+//! The interface by which services invoke Lambda functions.
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -32,7 +31,6 @@ pub enum Outcome {
     Refused {
         /// AWS's error code, such as `ResourceNotFoundException`.
         code: String,
-        /// In words.
         message: String,
     },
 }

@@ -47,7 +47,7 @@ use registry::Registry;
 use route::{Operation, Route};
 use spool::Spool;
 
-pub(super) use credentials::account_of_access_key;
+pub(crate) use credentials::account_of_access_key;
 
 /// Knows the roles of IAM.
 pub trait RoleLookup: Send + Sync + 'static {
@@ -192,13 +192,8 @@ impl Lambda {
         }
     }
 
-    /// The role whose functions have the access key `key`.
-    pub fn role_of_access_key(&self, key: &str) -> Option<String> {
-        self.user_of_access_key(key).map(|(role, _)| role)
-    }
-
-    /// The same, with the name of the first such function.
-    pub fn user_of_access_key(&self, key: &str) -> Option<(String, String)> {
+    /// The ARN of the role whose functions have this access key, and the name of the first such function.
+    pub fn role_of_access_key(&self, key: &str) -> Option<(String, String)> {
         let account = account_of_access_key(key)?;
         let mut found = None;
         self.registry.any(|caller, function| {

@@ -9,8 +9,6 @@ pub type Result<T> = std::result::Result<T, ApiError>;
 /// The error codes of the Kinesis Data Streams API, named as on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
-    /// The caller may not do this.
-    AccessDeniedException,
     /// `DryRun` was set, and the request would have succeeded.
     DryRunOperationException,
     /// The shard iterator is older than five minutes.
@@ -47,7 +45,6 @@ impl Code {
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::AccessDeniedException => "AccessDeniedException",
             Self::DryRunOperationException => "DryRunOperationException",
             Self::ExpiredIteratorException => "ExpiredIteratorException",
             Self::ExpiredNextTokenException => "ExpiredNextTokenException",

@@ -7,10 +7,14 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::Response;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http_body_util::BodyExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::watch;
 
 use daemon::Options;
@@ -31,9 +35,10 @@ use super::stream::throttle::Bucket;
 use super::stream::{Shard, Stream, locked};
 use super::wire::{Format, event};
 use crate::answer::{answer, identify, request_id, whole};
+use crate::authorise::{Permission, arn_of};
 use crate::clock::Clock;
 use crate::metrics::MetricSink;
-use crate::{Body, Caller, KeyState};
+use crate::types::{Body, Caller, KeyState, Tags};
 
 /// Looks KMS keys up. `alias/aws/kinesis` is never asked for: it always exists.
 pub trait KeyLookup: Send + Sync + 'static {
@@ -390,4 +395,96 @@ fn respond(format: Format, reply: Result<Reply>) -> Response<Body> {
         );
     }
     response
+}
+
+/// The engine as a service of the local cloud.
+pub(crate) struct Kinesis(pub Arc<Service>);
+
+impl crate::service::Service for Kinesis {
+    fn call(self: Arc<Self>, request: crate::service::Request) -> BoxFuture<'static, Response<Body>> {
+        async move {
+            // The body goes to the engine as it came: one buffer.
+            let target = match request.header("x-amz-target") {
+                "" => request.target().map_or("", |(_, operation)| operation),
+                target => target,
+            };
+            let (engine, long) = (
+                Arc::clone(&self.0),
+                Operation::parse(target).is_some_and(Operation::may_take_long),
+            );
+            let engine_request = Request {
+                target: target.to_owned(),
+                content_type: request.header(CONTENT_TYPE.as_str()).to_owned(),
+                body: request.body,
+            };
+            let caller = request.caller;
+            if !long {
+                return engine.call(caller, engine_request);
+            }
+            let answered = tokio::task::spawn_blocking(move || engine.call(caller, engine_request)).await;
+            // A panic there is one here: the front door answers it.
+            answered.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        }
+        .boxed()
+    }
+
+    fn permissions(&self, request: &crate::service::Request) -> Vec<Permission> {
+        Permission::of_operation("kinesis", request, |_, input| {
+            let arn = ["ConsumerARN", "StreamARN", "ResourceARN"]
+                .iter()
+                .find_map(|field| input[field].as_str());
+            arn.map(str::to_owned).or_else(|| {
+                let name = input["StreamName"].as_str()?;
+                Some(arn_of(&request.caller, "kinesis", "stream/", name))
+            })
+        })
+    }
+
+    /// PutRecords takes 10 MiB of data and keys (Kinesis API reference). Base64 makes that 13.4 MiB, and JSON adds to it.
+    fn max_body(&self) -> usize {
+        16 << 20
+    }
+
+    fn tagged(&self, caller: &Caller) -> BTreeMap<String, Tags> {
+        self.0.tagged_streams(caller)
+    }
+
+    fn change_tags(
+        self: Arc<Self>,
+        caller: Caller,
+        operation: &'static str,
+        input: Value,
+    ) -> BoxFuture<'static, std::result::Result<(), (String, String)>> {
+        let request = Request {
+            target: operation.to_owned(),
+            content_type: "application/x-amz-json-1.1".to_owned(),
+            body: input.to_string().into(),
+        };
+        async move {
+            let response = self.0.call(caller, request);
+            if response.status().is_success() {
+                return Ok(());
+            }
+            let body = response.into_body().collect().await.map(|body| body.to_bytes());
+            let error: Value = body
+                .ok()
+                .and_then(|body| serde_json::from_slice(&body).ok())
+                .unwrap_or_default();
+            let text = |field: &str| error[field].as_str().unwrap_or_default().to_owned();
+            Err((text("__type"), text("message")))
+        }
+        .boxed()
+    }
+
+    fn tick(&self) {
+        self.0.sweep();
+    }
+
+    fn end_streams(&self) {
+        self.0.end_subscriptions();
+    }
+
+    fn shutdown(&self) {
+        self.0.shutdown();
+    }
 }

@@ -19,6 +19,7 @@ macro_rules! words {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum $name { $($(#[$vdoc])* #[serde(rename = $wire)] $variant),* }
 
+        #[allow(dead_code, reason = "not every enum needs all of these")]
         impl $name {
             /// All values.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];

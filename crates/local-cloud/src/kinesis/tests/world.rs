@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::clock::ManualClock;
 use crate::kinesis::service::{KeyLookup, Request, Service, ServiceConfig};
 use crate::metrics::{MetricSink, Sample};
-use crate::{ACCOUNT, Body, Caller, KeyState};
+use crate::types::{ACCOUNT, Body, Caller, KeyState};
 use daemon::Options;
 
 /// 2026-01-01T00:00:00Z.

@@ -18,7 +18,7 @@ use crate::invoke::{Invocation, Invoke, Outcome};
 use crate::kinesis::service::{KeyLookup, Request, Service, ServiceConfig};
 use crate::mappings::{Mappings, MappingsConfig};
 use crate::metrics::{MetricSink, Sample};
-use crate::{ACCOUNT, Caller, KeyState};
+use crate::types::{ACCOUNT, Caller, KeyState};
 use daemon::Options;
 
 /// 2026-01-01T00:00:00Z.
