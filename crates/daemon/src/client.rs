@@ -1,4 +1,4 @@
-//! The few HTTP requests one streamctl makes to another: too few, and too hurried, for a real client.
+//! A minimal HTTP client for the requests between two streamctl processes. A full client would slow the start.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// More than any answer of our own paths.
+/// Above the size of any answer of the daemon's own paths.
 const MAX_ANSWER: u64 = 64 * 1024;
 
 pub(super) struct Request<'a> {
@@ -24,7 +24,7 @@ pub(super) struct Answer {
 /// Sends a request without a body to 127.0.0.1.
 ///
 /// # Errors
-/// `TimedOut` after `timeout`, `InvalidData` when the answer is not HTTP, else what the network says.
+/// `TimedOut` after `timeout`, `InvalidData` if the answer is not HTTP, otherwise network errors.
 pub(super) async fn send(port: u16, request: &Request<'_>, timeout: Duration) -> io::Result<Answer> {
     tokio::time::timeout(timeout, exchange(port, request))
         .await
@@ -51,7 +51,7 @@ async fn exchange(port: u16, request: &Request<'_>) -> io::Result<Answer> {
     parse(&bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Our own server tells the length of such answers and closes after them: all after the head is the body.
+/// The server closes the connection after the answer, so everything after the head is the body.
 fn parse(bytes: &[u8]) -> Option<Answer> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).ok()?;
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_taken_apart() {
+    fn answers_are_parsed() {
         let answer = parse(b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n{}").unwrap();
         assert_eq!((answer.status, answer.body.as_slice()), (202, b"{}".as_slice()));
         for bad in [

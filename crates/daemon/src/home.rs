@@ -1,12 +1,12 @@
-//! Where the local cloud of one home keeps its files, and who runs it.
+//! The files of the local cloud in a home, and the process that runs it.
 //!
 //! ```text
 //! $home/local/
 //!   daemon.json   the running daemon: process, port, token (private; removed when it stops)
-//!   daemon.lock   locked by the daemon for as long as it lives
+//!   daemon.lock   locked by the daemon while it runs
 //!   start.lock    locked by a command while it starts the daemon
-//!   daemon.log    what the daemon says
-//!   data/         what the cloud keeps; carries a marker, and only a marked directory is ever deleted
+//!   daemon.log    output of the daemon
+//!   data/         data of the cloud; contains a marker, and only a marked directory is ever deleted
 //! ```
 
 use std::fs::{File, TryLockError};
@@ -18,47 +18,45 @@ use serde::{Deserialize, Serialize};
 use ground::error::{Error, Result};
 use ground::platform;
 
-/// Names the directory as ours to delete.
+/// Marks a directory that may be deleted.
 const MARKER: &str = ".streamctl-local-cloud";
 const MARKER_TEXT: &str =
     "Data of streamctl's local cloud. `streamctl local reset` deletes this directory and all in it.\n";
 
-/// The part of a home that the local cloud owns.
+/// The local cloud's part of a home.
 #[derive(Debug, Clone)]
 pub struct LocalHome {
     dir: PathBuf,
 }
 
-/// What the running daemon says of itself to other processes of this user.
+/// State file of the running daemon, for other processes of this user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
-    /// Its process id.
     pub pid: u32,
-    /// The port it listens on, at 127.0.0.1.
+    /// The port at 127.0.0.1.
     pub port: u16,
-    /// The version of streamctl it runs.
+    /// Version of streamctl.
     pub version: String,
-    /// When it started, in milliseconds since the Unix epoch.
+    /// Start time, milliseconds since the Unix epoch.
     pub started_ms: i64,
-    /// What a request to stop must show.
+    /// Token that a stop request must contain.
     pub token: String,
 }
 
 impl State {
-    /// The endpoint SDKs are given.
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 }
 
-/// A lock on a home, given back when dropped or when the process ends, however it ends.
+/// A lock on a home. It is released when it is dropped or the process ends.
 #[derive(Debug)]
 pub struct HomeLock {
     _file: File,
 }
 
 impl LocalHome {
-    /// The local cloud's part of `home` (`STREAMCTL_HOME`). Touches no file.
+    /// The local cloud's part of `home` (`STREAMCTL_HOME`). Accesses no file.
     pub fn new(home: &Path) -> Self {
         let home = std::path::absolute(home).unwrap_or_else(|_| home.to_path_buf());
         Self {
@@ -66,22 +64,19 @@ impl LocalHome {
         }
     }
 
-    /// The home it is a part of, as an absolute path.
+    /// The absolute path of the home.
     pub fn root(&self) -> &Path {
         self.dir.parent().unwrap_or(&self.dir)
     }
 
-    /// The directory of all that follows.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// What the cloud keeps.
     pub fn data_dir(&self) -> PathBuf {
         self.dir.join("data")
     }
 
-    /// What the daemon says.
     pub fn log_file(&self) -> PathBuf {
         self.dir.join("daemon.log")
     }
@@ -90,14 +85,14 @@ impl LocalHome {
         self.dir.join("daemon.json")
     }
 
-    /// Makes the directories, private to the user.
+    /// Creates the directories, private to the user.
     ///
     /// # Errors
-    /// Exit 1 when they cannot be made, or when a directory of another origin is in the place of the data.
+    /// Exit 1 if they cannot be created, or if the data directory contains files of another origin.
     pub fn prepare(&self) -> Result<()> {
         let data = self.data_dir();
         let failed = |error| {
-            Error::failed(format!("could not make the directory {}", data.display()))
+            Error::failed(format!("could not create the directory {}", data.display()))
                 .cause(error)
                 .hint("set STREAMCTL_HOME to a directory that can be written")
         };
@@ -116,38 +111,34 @@ impl LocalHome {
         platform::replace_private_file(&marker, MARKER_TEXT.as_bytes()).map_err(failed)
     }
 
-    /// The daemon that last wrote its state; it may be dead. A file that cannot be read counts as none.
+    /// The last daemon that wrote its state. It may have ended. `None` if the file cannot be read.
     pub fn read_state(&self) -> Option<State> {
         let bytes = std::fs::read(self.state_file()).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Makes this daemon known.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
     pub fn write_state(&self, state: &State) -> io::Result<()> {
         platform::replace_private_file(&self.state_file(), &serde_json::to_vec_pretty(state)?)
     }
 
-    /// Forgets the daemon. The holder of the daemon's lock calls it.
+    /// Call it only with the daemon's lock.
     pub fn remove_state(&self) {
-        // One that stays behind names a process that no longer answers: the next start ignores it.
+        // A remaining file names a process that does not answer. The next start ignores it.
         let _ = std::fs::remove_file(self.state_file());
     }
 
-    /// The lock of the one daemon of this home; `None` while another process has it.
+    /// The lock of the home's daemon. `None` while another process holds it.
     ///
     /// # Errors
-    /// Exit 1 when the lock file cannot be made.
+    /// Exit 1 if the lock file cannot be created.
     pub fn lock_daemon(&self) -> Result<Option<HomeLock>> {
         self.lock("daemon.lock")
     }
 
-    /// The lock of the one command that starts the daemon; `None` while another process has it.
+    /// The lock of the command that starts the daemon. `None` while another process holds it.
     ///
     /// # Errors
-    /// Exit 1 when the lock file cannot be made.
+    /// Exit 1 if the lock file cannot be created.
     pub fn lock_start(&self) -> Result<Option<HomeLock>> {
         self.lock("start.lock")
     }
@@ -173,10 +164,10 @@ impl LocalHome {
         }
     }
 
-    /// Deletes the data; `false` when there is none. The lock proves that no daemon uses it.
+    /// Deletes the data. `false` if there is none. The lock proves that no daemon uses it.
     ///
     /// # Errors
-    /// Exit 1 when the directory does not carry our marker, or cannot be deleted.
+    /// Exit 1 if the directory has no marker or cannot be deleted.
     pub fn delete_data(&self, _lock: &HomeLock) -> Result<bool> {
         let data = self.data_dir();
         if !data.exists() {
@@ -189,8 +180,8 @@ impl LocalHome {
                 ),
             );
         }
-        // The marker goes last: a reset that was cut short can be repeated.
-        let outcome = std::fs::read_dir(&data).and_then(|entries| {
+        // Delete the marker last: an interrupted reset can then be repeated.
+        let result = std::fs::read_dir(&data).and_then(|entries| {
             for entry in entries {
                 let entry = entry?;
                 if entry.file_name() == MARKER {
@@ -204,7 +195,7 @@ impl LocalHome {
             }
             std::fs::remove_dir_all(&data)
         });
-        match outcome {
+        match result {
             Ok(()) => Ok(true),
             Err(error) => {
                 Err(Error::failed(format!("could not delete all of {}", data.display())).cause(error))
@@ -234,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn state_is_read_back_and_private() {
+    fn state_is_saved_and_private() {
         let (_dir, home) = home();
         assert_eq!(home.read_state(), None);
         home.prepare().unwrap();
@@ -253,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_state_file_counts_as_none() {
+    fn an_incomplete_state_file_is_ignored() {
         let (_dir, home) = home();
         home.prepare().unwrap();
         std::fs::write(home.state_file(), b"{\"pid\": 7,").unwrap();

@@ -1,4 +1,4 @@
-//! Starts a daemon as a process of its own, once, however many commands want it at the same time.
+//! Starts a daemon as a separate process, once, even if several commands do so at the same time.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -12,45 +12,40 @@ use crate::home::{HomeLock, LocalHome};
 use ground::error::{Error, Result};
 use ground::platform;
 
-/// How long a daemon may take until it answers. It takes a few hundredths of a second where the machine is idle.
+/// Maximum time until a daemon answers. It takes a few hundredths of a second on an idle machine.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often to look whether it does.
 const POLL: Duration = Duration::from_millis(2);
-/// A log larger than this is put aside at the next start.
+/// A larger log is renamed at the next start.
 const MAX_LOG: u64 = 1 << 20;
-/// What glibc's allocator keeps: without these it takes each freed answer of 14 MiB as a sign to keep more, and four
-/// readers leave 160 MB behind rather than 40. Other allocators pass over them. Source: mallopt(3).
+/// Settings of glibc's allocator. Without them it raises its thresholds after each freed answer of 14 MiB, and four
+/// readers leave 160 MB allocated instead of 40. Other allocators ignore them. Source: mallopt(3).
 const ALLOCATOR: [(&str, &str); 2] = [
     ("MALLOC_MMAP_THRESHOLD_", "4194304"),
     ("MALLOC_TRIM_THRESHOLD_", "8388608"),
 ];
-/// Lines of the log that an error shows.
+/// Lines of the log in an error.
 const LOG_LINES: usize = 8;
 
-/// How a daemon is started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StartOptions {
-    /// The port; without one, 4566 or the next that is free.
+    /// Default: 4566 or the next free port.
     pub port: Option<u16>,
-    /// How closely the cloud keeps to AWS.
     pub options: Options,
 }
 
 /// A running daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Started {
-    /// What SDKs are given as endpoint.
     pub endpoint: String,
-    /// Its process id.
     pub pid: u32,
-    /// Whether this call started it; if not, its options are those it was started with.
+    /// Whether this call started it. If not, it runs with the options of its start.
     pub fresh: bool,
 }
 
 /// Finds the daemon of `home`, or starts it and waits until it answers.
 ///
 /// # Errors
-/// Exit 4 when it cannot be started, exit 1 when `home` cannot be written.
+/// Exit 4 if it cannot be started, exit 1 if `home` cannot be written.
 pub async fn start(home: &Path, options: &StartOptions) -> Result<Started> {
     let home = LocalHome::new(home);
     let deadline = Instant::now() + READY_TIMEOUT;
@@ -66,7 +61,7 @@ pub async fn start(home: &Path, options: &StartOptions) -> Result<Started> {
         match &mut launched {
             None => {
                 if let Some(lock) = home.lock_start()? {
-                    // Whoever had the lock before may have started one since we looked.
+                    // The previous holder of the lock may have started a daemon.
                     if find(&home).await?.is_none() {
                         launched = Some(Launched::spawn(&home, options, lock)?);
                     }
@@ -89,7 +84,7 @@ pub async fn start(home: &Path, options: &StartOptions) -> Result<Started> {
 
 struct Launched {
     child: Child,
-    /// Where this daemon's part of the log begins.
+    /// Offset of this daemon's output in the log.
     log_start: u64,
     _lock: HomeLock,
 }
@@ -109,7 +104,7 @@ impl Launched {
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(failed)?)
             .stderr(log);
-        // It reads neither settings nor credentials, and should not keep them.
+        // The daemon uses neither settings nor credentials, and should not store them.
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             if text.starts_with("AWS_") || text.starts_with("STREAMCTL_") {
@@ -125,12 +120,12 @@ impl Launched {
         })
     }
 
-    /// Fails once the process has ended without a daemon of this home answering.
+    /// Fails if the process has ended and no daemon of this home answers.
     async fn check(&mut self, home: &LocalHome) -> Result<()> {
         let Ok(Some(status)) = self.child.try_wait() else {
             return Ok(());
         };
-        // `local run` in another terminal may have been faster.
+        // `local run` in another terminal may have started first.
         if find(home).await?.is_some() {
             return Ok(());
         }
@@ -138,7 +133,7 @@ impl Launched {
     }
 }
 
-/// This program; on Linux also after the file was replaced by a new build.
+/// The path of this program. On Linux it works even after a new build replaced the file.
 fn program() -> std::io::Result<PathBuf> {
     let path = std::env::current_exe()?;
     let running = Path::new("/proc/self/exe");
@@ -177,13 +172,13 @@ fn open_log(home: &LocalHome) -> std::io::Result<(File, u64)> {
 }
 
 fn failed(home: &LocalHome, why: String, launched: Option<&Launched>) -> Error {
-    let said = launched
+    let output = launched
         .map(|launched| log_tail(home, launched.log_start))
         .unwrap_or_default();
-    let cause = if said.is_empty() {
+    let cause = if output.is_empty() {
         why
     } else {
-        format!("{why}:\n{said}")
+        format!("{why}:\n{output}")
     };
     Error::unreachable("could not start the local cloud")
         .cause(cause)
@@ -193,7 +188,7 @@ fn failed(home: &LocalHome, why: String, launched: Option<&Launched>) -> Error {
         ))
 }
 
-/// The last lines that the daemon wrote.
+/// The last lines of the daemon's output.
 fn log_tail(home: &LocalHome, start: u64) -> String {
     let mut text = Vec::new();
     let read = File::open(home.log_file()).and_then(|mut log| {
@@ -213,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_travel_as_arguments() {
+    fn options_are_passed_as_arguments() {
         let options = StartOptions {
             port: Some(0),
             options: Options {
@@ -228,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_is_of_this_start_only() {
+    fn the_tail_has_only_output_of_this_start() {
         let dir = tempfile::tempdir().unwrap();
         let home = LocalHome::new(dir.path());
         home.prepare().unwrap();

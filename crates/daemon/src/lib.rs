@@ -1,11 +1,10 @@
-//! The process that runs the local cloud: found, started, asked for its status, stopped.
+//! The process of the local cloud: finds it, starts it, queries its status, stops it.
 //!
-//! Owns the home directory of the local cloud, the state file, and the few HTTP requests between two streamctl processes.
-//! Knows nothing of the services inside: the daemon itself is in the crate `local-cloud`.
+//! Owns the home directory of the local cloud, the state file, and the few HTTP requests between two streamctl
+//! processes. Knows nothing of the services inside: the daemon itself is in the crate `local-cloud`.
 //!
-//! A daemon belongs to a home. It holds the home's lock for as long as it lives, so there is never a second one, and
-//! names its port in a state file. The file may outlive it (a kill): what it says counts only if the process it names
-//! answers there.
+//! A daemon belongs to a home. It holds the home's lock while it runs, so there is never a second one. It writes its
+//! port to a state file. After a kill the file remains, so it counts only if its process answers on that port.
 
 mod client;
 pub mod home;
@@ -28,13 +27,13 @@ use ground::error::{Error, Result};
 use home::{HomeLock, LocalHome, State};
 use protocol::{HEALTH_PATH, Health, STOP_PATH, TOKEN_HEADER};
 
-/// How long a daemon may take to answer that it is well: much, since the machine may be busy.
+/// Maximum time for a health check. Long, because the machine may be busy.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a daemon may take to stop: the requests under way and the writing of its files.
+/// Maximum time to stop: for requests in progress and for writing files.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs the local cloud in this process until the future ends or it is told to over HTTP. The function is called once the
-/// cloud answers. `main` hands it to the commands, which do not depend on the crate `local-cloud`.
+/// Runs the local cloud in this process until the future ends or an HTTP request stops it. Calls `ready` when the cloud
+/// answers. `main` passes this function to the commands, which do not depend on the crate `local-cloud`.
 pub type Run = for<'a> fn(
     home: &'a Path,
     options: RunOptions,
@@ -42,44 +41,41 @@ pub type Run = for<'a> fn(
     stop: BoxFuture<'a, ()>,
 ) -> BoxFuture<'a, Result<()>>;
 
-/// The endpoint of the running local cloud of `home`, started if it is not running.
+/// The endpoint of the local cloud of `home`. Starts it if it is not running.
 ///
 /// # Errors
-/// Exit 4 when it cannot be started, exit 1 when `home` cannot be written.
+/// Exit 4 if it cannot be started, exit 1 if `home` cannot be written.
 pub async fn ensure_running(home: &Path) -> Result<String> {
     let started = start(home, &StartOptions::default()).await?;
     Ok(started.endpoint)
 }
 
-/// How the local cloud of a home is.
+/// Status of the local cloud of a home.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Status {
-    /// Whether it runs; if not, only `home` and `log` are known.
+    /// If false, only `home` and `log` are known.
     pub running: bool,
-    /// What SDKs are given as endpoint.
     pub endpoint: Option<String>,
-    /// Its process id.
     pub pid: Option<u32>,
-    /// The version of streamctl it runs.
+    /// Version of streamctl.
     pub version: Option<String>,
-    /// Seconds since it started.
     pub uptime_seconds: Option<u64>,
-    /// Resident memory, where the platform tells.
+    /// Resident memory, if the platform reports it.
     pub resident_bytes: Option<u64>,
     /// Streams of all accounts and regions.
     pub streams: Option<u64>,
-    /// Requests answered since it started.
+    /// Requests since the start.
     pub requests: Option<u64>,
-    /// The directory of its files.
+    /// Directory of its files.
     pub home: String,
-    /// What it says.
+    /// Path of the log.
     pub log: String,
 }
 
-/// How the local cloud of `home` is. Starts nothing.
+/// The status of the local cloud of `home`. Starts nothing.
 ///
 /// # Errors
-/// Exit 4 when there is a daemon that does not answer.
+/// Exit 4 if the daemon runs but does not answer.
 pub async fn status(home: &Path) -> Result<Status> {
     let home = LocalHome::new(home);
     let found = find(&home).await?;
@@ -98,10 +94,10 @@ pub async fn status(home: &Path) -> Result<Status> {
     })
 }
 
-/// Stops the daemon of `home` and waits until it has gone; gives its process id, or `None` when none was running.
+/// Stops the daemon of `home` and waits until it has ended. Returns its process id, or `None` if none was running.
 ///
 /// # Errors
-/// Exit 1 when it does not stop, exit 4 when it does not answer.
+/// Exit 1 if it does not stop, exit 4 if it does not answer.
 pub async fn stop(home: &Path) -> Result<Option<u32>> {
     let home = LocalHome::new(home);
     let Some((state, health)) = find(&home).await? else {
@@ -122,7 +118,7 @@ pub async fn stop(home: &Path) -> Result<Option<u32>> {
                 .hint(hint));
         }
         Err(error) => {
-            return Err(Error::failed("the local cloud could not be asked to stop")
+            return Err(Error::failed("the local cloud could not be reached to stop it")
                 .cause(error)
                 .hint(hint));
         }
@@ -137,21 +133,20 @@ pub async fn stop(home: &Path) -> Result<Option<u32>> {
     Ok(Some(health.pid))
 }
 
-/// What [`reset`] did.
+/// Result of [`reset`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reset {
-    /// Whether a daemon was running, and was stopped.
+    /// Whether a daemon was running.
     pub stopped: bool,
-    /// Whether there was data, and it was deleted.
+    /// Whether data existed.
     pub deleted: bool,
-    /// The directory of the data.
     pub data: String,
 }
 
 /// Stops the daemon of `home` and deletes all data of its local cloud.
 ///
 /// # Errors
-/// As [`stop`]; exit 1 when the data cannot be deleted, or is not ours.
+/// As [`stop`]; exit 1 if the data cannot be deleted or has no marker.
 pub async fn reset(home: &Path) -> Result<Reset> {
     let stopped = stop(home).await?.is_some();
     let home = LocalHome::new(home);
@@ -172,7 +167,7 @@ pub async fn reset(home: &Path) -> Result<Reset> {
 /// The running daemon of `home`.
 ///
 /// # Errors
-/// Exit 4 when one runs and does not answer.
+/// Exit 4 if it runs but does not answer.
 pub async fn find(home: &LocalHome) -> Result<Option<(State, Health)>> {
     let Some(state) = home.read_state() else {
         return Ok(None);
@@ -185,7 +180,7 @@ pub async fn find(home: &LocalHome) -> Result<Option<(State, Health)>> {
     let answer = client::send(state.port, &request, HEALTH_TIMEOUT).await;
     let health: Option<Health> = match answer {
         Ok(answer) => serde_json::from_slice(&answer.body).ok(),
-        // Hung, unless the port belongs to someone else by now.
+        // It hangs, unless another process uses the port.
         Err(error) if error.kind() == std::io::ErrorKind::TimedOut && home.lock_daemon()?.is_none() => {
             return Err(
                 Error::unreachable("the local cloud is running but does not answer")
@@ -198,15 +193,15 @@ pub async fn find(home: &LocalHome) -> Result<Option<(State, Health)>> {
         }
         Err(_) => None,
     };
-    // The port may be another's by now, even that of another home's daemon. Not told by the home's path: there may be
-    // more than one path to it.
+    // Another process may use the port, even the daemon of another home. Do not compare the path of the home: several
+    // paths can lead to it.
     let is_ours = |health: &Health| health.pid == state.pid && health.started_ms == state.started_ms;
     Ok(health.filter(is_ours).map(|health| (state, health)))
 }
 
-/// The daemon's lock, as soon as no other process has it.
-pub async fn lock_within(home: &LocalHome, patience: Duration) -> Result<Option<HomeLock>> {
-    let deadline = Instant::now() + patience;
+/// Waits for the daemon's lock. `None` after `timeout`.
+pub async fn lock_within(home: &LocalHome, timeout: Duration) -> Result<Option<HomeLock>> {
+    let deadline = Instant::now() + timeout;
     loop {
         if let Some(lock) = home.lock_daemon()? {
             return Ok(Some(lock));

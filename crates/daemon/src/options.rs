@@ -1,15 +1,15 @@
-//! How the local cloud and its process behave.
+//! Options of the local cloud and its process.
 
 use std::time::Duration;
 
-/// How strict and how quick the engine is.
+/// Limits and delays of the local cloud.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Throttle as AWS does: shard throughput and control-plane rates.
     pub enforce_limits: bool,
-    /// How long a shard iterator can be used; 5 minutes on AWS.
+    /// How long a shard iterator is valid; 5 minutes on AWS.
     pub iterator_lifetime: Duration,
-    /// How long a stream or consumer is CREATING, UPDATING or DELETING. No caller waits for it.
+    /// How long a stream or consumer is CREATING, UPDATING or DELETING. Calls do not wait for it.
     pub status_delay: Duration,
 }
 
@@ -23,13 +23,11 @@ impl Default for Options {
     }
 }
 
-/// How the daemon runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunOptions {
-    /// The port; without one, 4566 or the next that is free. 0 takes any.
+    /// Default: 4566 or the next free port. 0 for any free port.
     pub port: Option<u16>,
-    /// How closely the cloud keeps to AWS.
     pub options: Options,
-    /// Leave the terminal first.
+    /// Whether to detach from the terminal.
     pub detached: bool,
 }

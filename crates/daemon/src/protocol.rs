@@ -2,32 +2,30 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Where all of these paths begin; no AWS service has such a path.
+/// Prefix of these paths. No AWS service has such a path.
 pub const PREFIX: &str = "/_streamctl/";
 /// GET: [`Health`].
 pub const HEALTH_PATH: &str = "/_streamctl/health";
-/// POST with [`TOKEN_HEADER`]: stop.
+/// POST with [`TOKEN_HEADER`]: stops the daemon.
 pub const STOP_PATH: &str = "/_streamctl/stop";
-/// The header that carries the token of the private state file: proof that the sender is this user.
+/// Header with the token of the private state file. It proves that the sender is this user.
 pub const TOKEN_HEADER: &str = "x-streamctl-token";
 
-/// How a running local cloud is.
+/// Health of a running local cloud.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
-    /// The version of streamctl it runs.
+    /// Version of streamctl.
     pub version: String,
-    /// Its process id.
     pub pid: u32,
-    /// When it started, in milliseconds since the Unix epoch.
+    /// Start time, milliseconds since the Unix epoch.
     pub started_ms: i64,
-    /// Seconds since it started.
     pub uptime_seconds: u64,
-    /// The directory it keeps its files in.
+    /// Directory of its files.
     pub home: String,
-    /// Requests answered since it started, those to `/_streamctl/` not counted.
+    /// Requests since the start, without those to `/_streamctl/`.
     pub requests: u64,
     /// Streams of all accounts and regions.
     pub streams: u64,
-    /// Resident memory, where the platform tells.
+    /// Resident memory, if the platform reports it.
     pub resident_bytes: Option<u64>,
 }

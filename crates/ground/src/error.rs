@@ -1,7 +1,6 @@
-//! The error type of the whole program: one sentence, its cause, a hint, an exit code.
+//! The error type of the program: one sentence, its cause, a hint, an exit code.
 //!
-//! Domain modules build one where a failure has a meaning for the user; `main` prints it. Failures of AWS
-//! calls become one in [`aws`].
+//! Domain modules create one where a failure concerns the user. `main` prints it. [`aws`] converts errors of AWS calls.
 
 pub mod aws;
 
@@ -9,22 +8,21 @@ use std::fmt;
 
 use crate::exit::Exit;
 
-/// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A failure as the user reads it.
+/// An error as shown to the user.
 #[derive(Debug)]
 pub struct Error {
     exit: Exit,
     message: String,
     hint: Option<String>,
-    /// The service's error code, where the failure came from an AWS call.
+    /// The service's error code, if an AWS call failed.
     code: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
-    /// A failure with the exit code `exit`. `message` is one sentence without a full stop.
+    /// `message` is one sentence without a full stop.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self {
             exit,
@@ -50,14 +48,13 @@ impl Error {
         Self::new(Exit::Unreachable, message)
     }
 
-    /// Adds what to do next.
+    /// Adds the next step for the user.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Adds what caused it.
     #[must_use]
     pub fn cause(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
@@ -71,7 +68,6 @@ impl Error {
         self
     }
 
-    /// The exit code this failure asks for.
     pub fn exit(&self) -> Exit {
         self.exit
     }
@@ -86,12 +82,11 @@ impl Error {
         self.code.as_deref() == Some(code)
     }
 
-    /// What to do next, if known.
     pub fn hint_text(&self) -> Option<&str> {
         self.hint.as_deref()
     }
 
-    /// The sentence and the causes below it, each once, outermost first.
+    /// The message and its causes without repetitions, outermost first.
     pub fn chain(&self) -> Vec<String> {
         let mut lines = vec![self.message.clone()];
         let mut next = self
@@ -100,7 +95,7 @@ impl Error {
             .map(|e| e as &(dyn std::error::Error + 'static));
         while let Some(error) = next {
             let text = error.to_string();
-            // Wrappers often repeat what they wrap.
+            // Wrappers often repeat the text of what they wrap.
             if !lines.iter().any(|line| line.contains(&text)) {
                 lines.push(text);
             }
@@ -127,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chain_says_each_cause_once() {
+    fn chain_lists_each_cause_once() {
         let inner = std::io::Error::other("disk is full");
         let error = Error::failed("could not write the log: disk is full").cause(inner);
         assert_eq!(error.chain(), ["could not write the log: disk is full"]);

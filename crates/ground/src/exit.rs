@@ -1,18 +1,18 @@
-//! Exit codes, the one thing a script can rely on. Documented in README.md.
+//! Exit codes: the stable interface for scripts. Documented in README.md.
 
 /// How the process ends. The discriminant is the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Everything asked for was done.
+    /// Everything was done.
     Done = 0,
     /// The operation failed.
     Failed = 1,
-    /// Bad usage or bad input; nothing was changed.
+    /// Invalid usage or input. Nothing was changed.
     Usage = 2,
-    /// Some records or resources failed; the report names them.
+    /// Some records or resources failed. The report names them.
     Partial = 3,
-    /// The target could not be reached, or refused the credentials.
+    /// The target could not be reached or refused the credentials.
     Unreachable = 4,
     /// A check ran and found faults.
     Faults = 5,

@@ -1,10 +1,10 @@
-//! The one place with platform code: files private to the user, detached processes, EC2 detection.
+//! All platform-specific code: private files, detached processes, EC2 detection.
 
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
 
-/// Creates `dir` and its parents, readable by this user only.
+/// Creates `dir` and its parents, accessible only to this user.
 pub fn create_private_dir(dir: &Path) -> io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
@@ -13,7 +13,7 @@ pub fn create_private_dir(dir: &Path) -> io::Result<()> {
     builder.create(dir)
 }
 
-/// Options that create a file readable and writable by this user only.
+/// Options that create a file accessible only to this user.
 pub fn private_file() -> std::fs::OpenOptions {
     #[allow(unused_mut, reason = "only mutated where files have modes")]
     let mut options = std::fs::OpenOptions::new();
@@ -22,11 +22,11 @@ pub fn private_file() -> std::fs::OpenOptions {
     options
 }
 
-/// Puts `bytes` in the place of the file `path` at one stroke: a reader, also one after a crash of this process, sees
-/// the old file or the new one, never a part; so does one after a power failure. Readable by this user only.
+/// Replaces the file `path` with `bytes` atomically: also after a crash or power failure, readers see either the old or
+/// the new content. Only this user can read it.
 ///
 /// # Errors
-/// When the directory of `path` cannot be written.
+/// If the directory of `path` cannot be written.
 pub fn replace_private_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let name = path
         .file_name()
@@ -39,19 +39,19 @@ pub fn replace_private_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .create(true)
         .truncate(true)
         .open(&fresh)?;
-    // Unsynced, the new name may outlive a power failure and the bytes not.
-    let outcome = file
+    // Without the sync, a power failure could preserve the new name but not the content.
+    let result = file
         .write_all(bytes)
         .and_then(|()| file.sync_data())
         .and_then(|()| std::fs::rename(&fresh, path));
-    if outcome.is_err() {
-        // What matters is why the file could not be replaced.
+    if result.is_err() {
+        // Report the first error, not this one.
         let _ = std::fs::remove_file(&fresh);
     }
-    outcome
+    result
 }
 
-/// Prepares `command` to outlive this process. The started process completes it with [`leave_terminal`].
+/// Prepares `command` to outlive this process. The started process completes this with [`leave_terminal`].
 pub fn detach(command: &mut Command) -> &mut Command {
     #[cfg(windows)]
     {
@@ -66,22 +66,21 @@ pub fn detach(command: &mut Command) -> &mut Command {
     command
 }
 
-/// Leaves the session of the terminal, so that neither its end nor its Ctrl-C reaches this process.
+/// Leaves the terminal's session, so that neither its end nor Ctrl-C affects this process.
 ///
 /// # Errors
 /// Never in a process that [`detach`] prepared.
 pub fn leave_terminal() -> io::Result<()> {
     #[cfg(unix)]
     match rustix::process::setsid() {
-        // Not permitted: it leads a session already.
+        // Not permitted: the process already leads a session.
         Ok(_) | Err(rustix::io::Errno::PERM) => {}
         Err(error) => return Err(error.into()),
     }
     Ok(())
 }
 
-/// Lets this process have up to `wanted` files open at once, as far as the system allows. Systems begin with as few as
-/// 256.
+/// Raises the limit of open files to `wanted`, as far as the system allows. Some systems start with 256.
 pub fn raise_file_limit(wanted: u64) {
     #[cfg(unix)]
     {
@@ -93,7 +92,7 @@ pub fn raise_file_limit(wanted: u64) {
                 current: Some(most),
                 ..limit
             };
-            // Without it fewer connections are taken at once.
+            // Best effort: with fewer files the process accepts fewer connections.
             let _ = setrlimit(Resource::Nofile, raised);
         }
     }
@@ -101,7 +100,7 @@ pub fn raise_file_limit(wanted: u64) {
     let _ = wanted;
 }
 
-/// Resident memory of this process in bytes, where the platform tells.
+/// Resident memory of this process in bytes, if the platform reports it.
 pub fn resident_bytes() -> Option<u64> {
     #[cfg(target_os = "linux")]
     {
@@ -114,10 +113,10 @@ pub fn resident_bytes() -> Option<u64> {
     None
 }
 
-/// Gives `file` the permission bits `mode`, where files have them.
+/// Sets the permission bits of `file` to `mode`, if the platform has them.
 ///
 /// # Errors
-/// When the file is not this user's.
+/// If the file belongs to another user.
 pub fn set_mode(file: &std::fs::File, mode: u32) -> io::Result<()> {
     #[cfg(unix)]
     {
@@ -131,10 +130,10 @@ pub fn set_mode(file: &std::fs::File, mode: u32) -> io::Result<()> {
     }
 }
 
-/// Makes the symbolic link `link` to `target`.
+/// Creates the symbolic link `link` to `target`.
 ///
 /// # Errors
-/// When it cannot be made, or where links need a privilege.
+/// If it cannot be created, or if links require a privilege.
 pub fn symlink(target: &str, link: &Path) -> io::Result<()> {
     #[cfg(unix)]
     return std::os::unix::fs::symlink(target, link);
@@ -145,22 +144,22 @@ pub fn symlink(target: &str, link: &Path) -> io::Result<()> {
     }
 }
 
-/// Kills all processes of the group that the process `leader` leads.
+/// Kills all processes of the group led by `leader`.
 pub fn kill_group(leader: u32) {
     #[cfg(unix)]
     if let Some(group) = i32::try_from(leader)
         .ok()
         .and_then(rustix::process::Pid::from_raw)
     {
-        // Gone already is as good.
+        // The group may have ended already.
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
     }
     #[cfg(not(unix))]
     let _ = leader;
 }
 
-/// Resident memory in bytes of the process `pid` and its descendants: now, and the most that `pid` itself ever had.
-/// `None` where the platform does not tell, or the process has gone.
+/// Resident memory in bytes: the current total of the process `pid` and its descendants, and the peak of `pid` itself.
+/// `None` if the platform does not report it or the process has ended.
 pub fn memory_of(pid: u32) -> Option<(u64, u64)> {
     #[cfg(target_os = "linux")]
     {
@@ -203,7 +202,7 @@ fn descendants_memory(pid: u32, depth: u32) -> u64 {
         .sum()
 }
 
-/// Reads `length` bytes at `offset`, fewer at the end of the file, without moving a cursor.
+/// Reads `length` bytes at `offset`, fewer at the end of the file. Does not move the cursor.
 pub fn read_at(file: &std::fs::File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; length];
     let read = read_into(file, offset, &mut bytes)?;
@@ -211,7 +210,7 @@ pub fn read_at(file: &std::fs::File, offset: u64, length: usize) -> io::Result<V
     Ok(bytes)
 }
 
-/// Fills `bytes` from `offset` on, without moving a cursor. Returns how many there were before the file's end.
+/// Fills `bytes` from `offset`. Returns the number of bytes read before the end of the file. Does not move the cursor.
 pub fn read_into(file: &std::fs::File, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
     #[cfg(unix)]
     let read_at = std::os::unix::fs::FileExt::read_at;
@@ -229,7 +228,7 @@ pub fn read_into(file: &std::fs::File, offset: u64, bytes: &mut [u8]) -> io::Res
     Ok(done)
 }
 
-/// Writes all of `bytes` at `offset`, without moving a cursor.
+/// Writes all of `bytes` at `offset`. Does not move the cursor.
 pub fn write_all_at(file: &std::fs::File, bytes: &[u8], offset: u64) -> io::Result<()> {
     #[cfg(unix)]
     return std::os::unix::fs::FileExt::write_all_at(file, bytes, offset);
@@ -248,7 +247,7 @@ pub fn write_all_at(file: &std::fs::File, bytes: &[u8], offset: u64) -> io::Resu
     }
 }
 
-/// Whether this machine is an EC2 instance, by its board vendor.
+/// Whether this machine is an EC2 instance, determined by its board vendor.
 /// Source: "Detect whether a host is an EC2 instance", Amazon EC2 user guide.
 pub fn is_ec2() -> bool {
     #[cfg(target_os = "linux")]

@@ -1,10 +1,10 @@
-//! The wish to stop, heard by whatever works in steps.
+//! A stop signal for work that runs in steps.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// The user's wish to stop. Clones share it.
+/// The user's stop signal. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Stop(Arc<watch::Sender<bool>>);
 
@@ -15,17 +15,16 @@ impl Default for Stop {
 }
 
 impl Stop {
-    /// Asks to stop: what runs is finished, nothing more is begun.
+    /// Signals a stop: current work is completed, no new work starts.
     pub fn set(&self) {
         self.0.send_replace(true);
     }
 
-    /// Whether to stop.
     pub fn is_set(&self) -> bool {
         *self.0.borrow()
     }
 
-    /// Returns once it is set.
+    /// Waits until it is set.
     pub async fn wait(&self) {
         let mut receiver = self.0.subscribe();
         if receiver.wait_for(|set| *set).await.is_err() {

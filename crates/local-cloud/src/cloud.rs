@@ -23,7 +23,7 @@ use crate::dynamodb::DynamoDb;
 use crate::front::Backends;
 use crate::invoke::Invoke;
 use crate::kinesis::service::{KeyLookup, Kinesis, Service as Engine, ServiceConfig as EngineConfig};
-use crate::lambda::{self, Lambda, LambdaConfig, Pace, RoleLookup};
+use crate::lambda::{self, Lambda, LambdaConfig, RoleLookup, Timings};
 use crate::logs::Logs;
 use crate::mappings::{Mappings, MappingsConfig};
 use crate::metrics::MetricSink;
@@ -88,7 +88,7 @@ impl Cloud {
             logs: Arc::clone(&logs) as Arc<dyn LogSink>,
             deliver: deliver(),
             roles: Some(Arc::new(iam.clone()) as Arc<dyn RoleLookup>),
-            pace: Pace::default(),
+            timings: Timings::default(),
         })?;
         let mappings = Mappings::open(MappingsConfig {
             data_dir: data.join("mappings"),

@@ -1,19 +1,21 @@
-//! CloudWatch metrics of the local cloud: what its services measure and what clients put, in one store.
+//! CloudWatch for the local cloud: one store for the metrics of its services and of clients, with alarms and
+//! dashboards.
 //!
-//! Owns the operations on metrics, [`alarms`] and [`dashboards`] in CloudWatch's three protocols. Kept are statistic
-//! sets a minute wide, for 15 days and within a bound of memory, written to one file a day.
+//! Owns the operations on metrics, [`alarms`] and [`dashboards`] in CloudWatch's three protocols. Stores one statistic
+//! set per minute, for 15 days and up to a memory limit, in one file per day.
 //!
-//! Known limits: no resolution below a minute; percentiles are exact for up to 128 distinct values a minute and
-//! rounded above; of metric math the part in [`math`]; no Metrics Insights, trimmed means or cross-account reads;
-//! alarms on one metric only, no composite ones.
+//! Known limits: no resolution below a minute; percentiles are exact for up to 128 distinct values per minute and
+//! approximate above; the metric math described in [`math`]; no Metrics Insights, trimmed means or cross-account reads;
+//! alarms on one metric only, no composite alarms.
 
 mod alarm;
 mod alarms;
 mod dashboards;
 mod data;
 mod datapoints;
+mod error;
 mod evaluate;
-mod fault;
+
 mod files;
 mod input;
 mod list;
@@ -40,43 +42,42 @@ pub use self::alarms::Notification;
 
 use self::alarms::Alarms;
 use self::dashboards::Dashboards;
-use self::fault::Fault;
+use self::error::ApiError;
 use self::input::Fields;
 use self::store::Store;
 use self::tags::Tags;
 use self::wire::{Operation, Out};
 use crate::authorise::Permission;
 use crate::clock::Clock;
-use crate::error::{ApiError, ErrorFormat};
+use crate::error::ErrorFormat;
 use crate::metrics::{MetricSink, Sample};
 use crate::service::{Request, Service};
 use crate::types::{Body, Caller};
 
-/// Alarms and dashboards, and their tags.
+/// State besides the metrics.
 struct Watch {
     alarms: Alarms,
     dashboards: Dashboards,
     tags: Tags,
 }
 
-/// The metrics, alarms and dashboards of the local cloud.
 pub struct CloudWatch {
     clock: Arc<dyn Clock>,
     dir: PathBuf,
     store: Mutex<Store>,
-    /// Locked before the store where both are.
+    /// Lock order: this before the store.
     watch: Mutex<Watch>,
-    /// Notified when an alarm may have a notification.
+    /// Signals that an alarm may have notifications.
     notify: Notify,
     /// Held while files are written: one writer at a time.
     writing: Mutex<()>,
 }
 
 impl CloudWatch {
-    /// Opens the metrics kept in `dir`, which is made if it does not exist.
+    /// Opens the metrics in `dir`. Creates `dir` if it does not exist.
     ///
     /// # Errors
-    /// When `dir` cannot be made or read.
+    /// If `dir` cannot be created or read.
     pub fn open(dir: &Path, clock: Arc<dyn Clock>) -> io::Result<Arc<Self>> {
         ground::platform::create_private_dir(dir)?;
         let mut store = Store::default();
@@ -112,7 +113,12 @@ impl CloudWatch {
         Some(wire::write(request.protocol, request.operation, outcome))
     }
 
-    fn run(&self, caller: &Caller, operation: Operation, input: &Fields<'_>) -> Result<Option<Out>, Fault> {
+    fn run(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        input: &Fields<'_>,
+    ) -> Result<Option<Out>, ApiError> {
         let now_ms = self.clock.now_ms();
         let nothing = |()| None;
         match operation {
@@ -159,7 +165,7 @@ impl CloudWatch {
         }
     }
 
-    /// Evaluates every alarm on the minutes that have ended.
+    /// Evaluates all alarms on complete minutes.
     pub fn evaluate_alarms(&self) {
         let mut watch = self.watch();
         watch.alarms.evaluate(&self.store(), self.clock.now_ms());
@@ -170,7 +176,7 @@ impl CloudWatch {
         self.watch().alarms.take_outbox()
     }
 
-    /// Completes when an alarm may have a notification.
+    /// Waits until an alarm may have notifications.
     pub async fn notified(&self) {
         self.notify.notified().await;
     }
@@ -183,7 +189,7 @@ impl CloudWatch {
                 .iter()
                 .map(|(n, v)| (n.as_str(), v.as_str()))
                 .collect();
-            let metric = store::Place {
+            let metric = store::MetricRef {
                 caller,
                 namespace: &put.namespace,
                 name: &datum.name,
@@ -224,14 +230,14 @@ impl CloudWatch {
 }
 
 impl Watch {
-    fn delete_alarms(&mut self, caller: &Caller, input: &Fields<'_>) -> Result<(), Fault> {
+    fn delete_alarms(&mut self, caller: &Caller, input: &Fields<'_>) -> Result<(), ApiError> {
         for name in input.words("AlarmNames", usize::MAX)? {
             self.tags.forget(&alarm::arn(caller, name));
         }
         self.alarms.delete(caller, input)
     }
 
-    fn delete_dashboards(&mut self, caller: &Caller, input: &Fields<'_>) -> Result<Out, Fault> {
+    fn delete_dashboards(&mut self, caller: &Caller, input: &Fields<'_>) -> Result<Out, ApiError> {
         self.dashboards.delete(caller, input)?;
         for name in input.words("DashboardNames", usize::MAX)? {
             self.tags.forget(&dashboards::arn(caller, name));
@@ -239,15 +245,15 @@ impl Watch {
         Ok(Out::Struct(Vec::new()))
     }
 
-    fn put_alarm(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<(), Fault> {
+    fn put_alarm(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<(), ApiError> {
         let arn = alarm::arn(caller, input.need_text("AlarmName", 255)?);
         let new = !self.alarms.has_arn(caller, &arn);
         self.alarms.put(caller, input, now_ms)?;
-        // Source: PutMetricAlarm, `Tags`: those of an existing alarm are changed by TagResource only.
+        // Source: PutMetricAlarm, `Tags`: tags of an existing alarm are changed only by TagResource.
         if new { self.tags.add(&arn, input) } else { Ok(()) }
     }
 
-    fn put_dashboard(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<Out, Fault> {
+    fn put_dashboard(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<Out, ApiError> {
         let arn = dashboards::arn(caller, input.need_text("DashboardName", 255)?);
         let new = !self.dashboards.has_arn(caller, &arn);
         let out = self.dashboards.put(caller, input, now_ms)?;
@@ -261,20 +267,20 @@ impl Watch {
         &mut self,
         caller: &Caller,
         input: &Fields<'_>,
-        change: impl FnOnce(&mut Tags, &str) -> Result<(), Fault>,
-    ) -> Result<Out, Fault> {
+        change: impl FnOnce(&mut Tags, &str) -> Result<(), ApiError>,
+    ) -> Result<Out, ApiError> {
         let arn = self.tagged_arn(caller, input)?;
         change(&mut self.tags, arn)?;
         Ok(Out::Struct(Vec::new()))
     }
 
     /// `ResourceARN`, if the alarm or dashboard exists.
-    fn tagged_arn<'a>(&self, caller: &Caller, input: &'a Fields<'_>) -> Result<&'a str, Fault> {
+    fn tagged_arn<'a>(&self, caller: &Caller, input: &'a Fields<'_>) -> Result<&'a str, ApiError> {
         let arn = input.need_text("ResourceARN", 1024)?;
         if self.alarms.has_arn(caller, arn) || self.dashboards.has_arn(caller, arn) {
             return Ok(arn);
         }
-        Err(Fault::not_found(
+        Err(ApiError::not_found(
             "ResourceNotFoundException",
             format!("{arn} does not exist"),
         ))
@@ -292,7 +298,7 @@ impl MetricSink for CloudWatch {
         sample: Sample,
     ) {
         let now_ms = self.clock.now_ms();
-        let metric = store::Place {
+        let metric = store::MetricRef {
             caller,
             namespace,
             name,
@@ -309,7 +315,7 @@ impl Service for CloudWatch {
         async move {
             let Request { caller, parts, body } = request;
             self.handle(&caller, &parts, &body).unwrap_or_else(|| {
-                ApiError::new(
+                crate::error::ApiError::new(
                     400,
                     "UnknownOperationException",
                     "The local cloud does not offer this operation of CloudWatch.",

@@ -1,21 +1,21 @@
-//! The interface by which services invoke Lambda functions.
+//! How the services of the local cloud run a Lambda function. The executor implements it; event source mappings and other
+//! services call it.
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-/// How a synchronous invocation came out.
+/// A synchronous invocation that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invocation {
     /// The invocation's request id, a UUID.
     pub request_id: String,
-    /// What came back.
-    pub outcome: Outcome,
+    pub result: InvokeResult,
 }
 
-/// What came back of an invocation.
+/// Result of an invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// The function returned this.
+pub enum InvokeResult {
+    /// The function returned this payload.
     Returned(Bytes),
     /// The function threw, crashed, timed out or did not start.
     /// Source: `FunctionError`, Invoke, Lambda API reference.
@@ -25,9 +25,9 @@ pub enum Outcome {
         /// The error object, `{"errorMessage":…,"errorType":…}`.
         payload: Bytes,
     },
-    /// No instance was free within the concurrency limits. Did not run; try again later.
+    /// Did not run: the concurrency limit is reached. The caller may retry.
     Throttled,
-    /// Could not run at all: unknown function, payload too large, not Active.
+    /// Did not run: the function is unknown or not Active, or the payload is too large.
     Refused {
         /// AWS's error code, such as `ResourceNotFoundException`.
         code: String,
@@ -37,16 +37,16 @@ pub enum Outcome {
 
 /// Runs functions.
 pub trait Invoke: Send + Sync + 'static {
-    /// Runs the function `arn` (unqualified or qualified) on `payload` and waits for it to end, also by its timeout.
+    /// Runs the function `arn` (unqualified or qualified) on `payload` and waits until it returns or times out.
     fn invoke<'a>(&'a self, arn: &'a str, payload: Bytes) -> BoxFuture<'a, Invocation>;
 
-    /// Whether there is a function `arn`.
+    /// Whether the function `arn` exists.
     fn exists(&self, arn: &str) -> bool;
 
-    /// The function's timeout in seconds, if there is such a function.
+    /// The function's timeout in seconds. `None` if it does not exist.
     fn timeout_seconds(&self, arn: &str) -> Option<u32>;
 
-    /// Whether the role of the function `arn` allows it the IAM action `action` on `resource`.
+    /// Whether the execution role of the function `arn` allows the IAM action `action` on `resource`.
     fn may(&self, _arn: &str, _action: &str, _resource: &str) -> bool {
         true
     }

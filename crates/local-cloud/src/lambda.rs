@@ -1,16 +1,18 @@
-//! AWS Lambda: the control plane with AWS's shapes, and an executor that runs the same `bootstrap` as AWS would.
+//! AWS Lambda: the control plane with AWS's shapes, and an executor that runs the same `bootstrap` as AWS.
 //!
-//! [`control`] keeps [`model`]s of functions in the [`registry`] and their [`code`]; [`invocation`] answers Invoke;
-//! [`asynchronous`] retries events, which wait in the [`spool`], and hands their outcome on; [`executor`] runs processes.
-//! It knows no other service: logs, metrics, deliveries and roles are handed in.
+//! [`control`] manages the [`model`]s of functions in the [`registry`] and their [`code`]. [`invocation`] handles
+//! Invoke. [`asynchronous`] runs and retries events, which are stored in the [`spool`], and sends results to
+//! destinations. [`executor`] runs processes. This module knows no other service: logs, metrics, deliveries and roles
+//! are passed in.
 
 mod asynchronous;
 mod code;
 mod control;
 mod credentials;
 mod emf;
+mod error;
 mod executor;
-mod fault;
+
 mod invocation;
 mod measure;
 mod model;
@@ -37,7 +39,7 @@ use tokio::sync::Semaphore;
 
 use super::clock::Clock;
 use super::deliver::{Deliver, LogSink};
-use super::invoke::{Invocation, Invoke, Outcome};
+use super::invoke::{Invocation, Invoke, InvokeResult};
 use super::metrics::MetricSink;
 use super::{Body, Caller};
 use code::CodeStore;
@@ -49,29 +51,29 @@ use spool::Spool;
 
 pub(crate) use credentials::account_of_access_key;
 
-/// Knows the roles of IAM.
+/// Access to IAM roles.
 pub trait RoleLookup: Send + Sync + 'static {
-    /// Whether there is the role `arn`, which belongs to `caller`'s account.
+    /// Whether the role `arn` exists. It belongs to `caller`'s account.
     fn exists<'a>(&'a self, caller: &'a Caller, arn: &'a str) -> BoxFuture<'a, bool>;
 
-    /// Whether the policies of the role `arn` allow `action` on `resource`. A role that is not there allows all.
+    /// Whether the policies of the role `arn` allow `action` on `resource`. True if the role does not exist.
     fn allows(&self, _arn: &str, _action: &str, _resource: &str) -> bool {
         true
     }
 }
 
-/// How long things take. The default is AWS's pace, except for changes of functions, which need no time here.
+/// Delays and timeouts. The defaults are AWS's, except that changes of functions take no time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pace {
+pub struct Timings {
     /// How long a function is Pending, or its update in progress.
     pub status_delay: Duration,
-    /// How long a runtime may take to start. 10 seconds on AWS.
+    /// Maximum time for a runtime to start. 10 seconds on AWS.
     pub init_timeout: Duration,
-    /// How long a failed asynchronous invocation waits for its first and its second retry. 1 and 2 minutes on AWS.
+    /// Delays before the first and second retry of an asynchronous invocation. 1 and 2 minutes on AWS.
     pub retry_delays: [Duration; 2],
 }
 
-impl Default for Pace {
+impl Default for Timings {
     fn default() -> Self {
         Self {
             status_delay: Duration::from_millis(20),
@@ -81,33 +83,28 @@ impl Default for Pace {
     }
 }
 
-impl Pace {
+impl Timings {
     fn status_delay_ms(&self) -> i64 {
         i64::try_from(self.status_delay.as_millis()).unwrap_or(i64::MAX / 2)
     }
 }
 
-/// What [`Lambda`] needs.
 pub struct LambdaConfig {
-    /// Where it keeps functions and their code.
+    /// Directory of functions and their code.
     pub data_dir: PathBuf,
-    /// The URL that functions get as AWS_ENDPOINT_URL.
+    /// The value of AWS_ENDPOINT_URL for functions.
     pub endpoint: String,
-    /// Tells the time.
     pub clock: Arc<dyn Clock>,
-    /// Takes AWS/Lambda metrics, and those in logs.
+    /// Receives AWS/Lambda metrics, and metrics in logs.
     pub metrics: Arc<dyn MetricSink>,
-    /// Takes logs.
     pub logs: Arc<dyn LogSink>,
-    /// Takes what goes to destinations.
+    /// Sends to destinations.
     pub deliver: Arc<dyn Deliver>,
-    /// Knows roles; without it any role will do.
+    /// Without it, every role is accepted.
     pub roles: Option<Arc<dyn RoleLookup>>,
-    /// How long things take.
-    pub pace: Pace,
+    pub timings: Timings,
 }
 
-/// AWS Lambda.
 pub struct Lambda {
     me: Weak<Self>,
     registry: Registry,
@@ -116,18 +113,18 @@ pub struct Lambda {
     clock: Arc<dyn Clock>,
     deliver: Arc<dyn Deliver>,
     roles: Option<Arc<dyn RoleLookup>>,
-    pace: Pace,
+    timings: Timings,
     endpoint: String,
-    /// KiB of events that wait for their invocation.
+    /// Permits for stored events, in KiB.
     events: Arc<Semaphore>,
     spool: Spool,
 }
 
 impl Lambda {
-    /// Opens the functions in `config.data_dir`. Blocks; must be called inside a tokio runtime.
+    /// Opens the functions in `config.data_dir`. Blocks. Call it inside a tokio runtime.
     ///
     /// # Errors
-    /// When files cannot be made or read.
+    /// If files cannot be created or read.
     pub fn open(config: LambdaConfig) -> io::Result<Arc<Self>> {
         ground::platform::create_private_dir(&config.data_dir)?;
         let registry = Registry::open(&config.data_dir.join("functions"))?;
@@ -136,7 +133,7 @@ impl Lambda {
         let executor = Executor::new(executor::Parts {
             code: Arc::clone(&code),
             endpoint: config.endpoint.clone(),
-            init_timeout: config.pace.init_timeout,
+            init_timeout: config.timings.init_timeout,
             clock: Arc::clone(&config.clock),
             metrics: config.metrics,
             logs: config.logs,
@@ -150,14 +147,14 @@ impl Lambda {
             clock: config.clock,
             deliver: config.deliver,
             roles: config.roles,
-            pace: config.pace,
+            timings: config.timings,
             endpoint: config.endpoint,
-            events: Arc::new(Semaphore::new(asynchronous::ROOM_KIB as usize)),
+            events: Arc::new(Semaphore::new(asynchronous::MAX_QUEUED_KIB as usize)),
             spool,
         }))
     }
 
-    /// Answers a request to Lambda's API; `None` for a path it does not know.
+    /// Handles a request to Lambda's API. `None` for an unknown path.
     pub async fn handle(
         self: &Arc<Self>,
         caller: &Caller,
@@ -179,13 +176,13 @@ impl Lambda {
                     };
                     request.answer()
                 });
-                // A panic there is one here: the front door answers for it.
+                // Pass on a panic: the front handles it.
                 Some(
                     answered
                         .await
                         .unwrap_or_else(|error| match error.try_into_panic() {
                             Ok(panic) => std::panic::resume_unwind(panic),
-                            Err(_) => fault::Fault::service("The local cloud is stopping.").answer(),
+                            Err(_) => error::ApiError::service("The local cloud is stopping.").answer(),
                         }),
                 )
             }
@@ -207,7 +204,7 @@ impl Lambda {
         found
     }
 
-    /// Kills all instances and hands their logs on. Blocks for some seconds at most; nothing runs after it.
+    /// Stops all instances and writes their logs. Blocks for some seconds at most. Nothing runs afterwards.
     pub fn shutdown(&self) {
         self.executor.shutdown();
     }
@@ -217,18 +214,18 @@ impl Invoke for Lambda {
     fn invoke<'a>(&'a self, arn: &'a str, payload: Bytes) -> BoxFuture<'a, Invocation> {
         async move {
             let request_id = super::answer::request_id();
-            let refused = |fault: fault::Fault| Outcome::Refused {
-                code: fault.code.to_owned(),
-                message: fault.message,
+            let refused = |error: error::ApiError| InvokeResult::Refused {
+                code: error.code.to_owned(),
+                message: error.message,
             };
             let called = FunctionName::of_arn(arn)
-                .ok_or_else(|| fault::Fault::not_found(format!("Function not found: {arn}")))
+                .ok_or_else(|| error::ApiError::not_found(format!("Function not found: {arn}")))
                 .and_then(|name| self.call(&name, &request_id, payload, invocation::MAX_SYNCHRONOUS));
-            let outcome = match called {
+            let result = match called {
                 Ok(call) => self.executor.run(call).await.outcome,
-                Err(fault) => refused(fault),
+                Err(error) => refused(error),
             };
-            Invocation { request_id, outcome }
+            Invocation { request_id, result }
         }
         .boxed()
     }

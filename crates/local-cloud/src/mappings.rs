@@ -1,25 +1,27 @@
-//! Event source mappings: Kinesis streams read for functions, with AWS's rules of batching and failure.
+//! Event source mappings: they read Kinesis streams for functions, with AWS's rules for batches and failures.
 //!
 //! | layer | modules | owns |
 //! |---|---|---|
-//! | door | [`api`], [`settings`], [`fault`] | the operations on mappings |
-//! | tasks | [`mapping`], [`worker`] | a task for each mapping, and one for each shard that has something to read |
-//! | rules | [`lane`], [`verdict`], [`filter`], [`event`], [`destination`] | batches, what failure makes of them, what functions and destinations get |
-//! | state | [`files`], [`budget`], [`measure`] | settings and places on disk, memory in bytes, metrics |
+//! | operations | [`api`], [`settings`], [`error`] | the operations on mappings |
+//! | tasks | [`mapping`], [`worker`] | one task for each mapping, and one for each shard with records to read |
+//! | rules | [`lane`], [`batch_result`], [`filter`], [`event`], [`destination`] | batches, failures, events, destinations |
+//! | state | [`files`], [`budget`], [`measure`] | settings and checkpoints on disk, memory limit, metrics |
 //!
-//! Unlike AWS, which polls a shard once a second, a mapping is woken by what is put: with a batching window of 0 a record
-//! is on its way to the function at once. Everything else is as on AWS, where AWS says how it is. What it leaves open:
-//! retries pause 100 ms, doubling up to a minute (a second, as long as the function does not run at all); a split batch
-//! goes on at once; a partial failure that reports the first record of a batch is a failure of the whole batch, also for
-//! bisection; with tumbling windows one batch of a shard is under way at a time.
+//! Unlike AWS, which polls a shard once a second, a mapping wakes as soon as records are put: with a batching window of
+//! 0 a record goes to the function immediately. Otherwise the behaviour follows AWS's documentation. Where that is
+//! silent: the backoff between retries starts at 100 ms and doubles up to a minute (up to a second while the function
+//! does not run); a split batch continues immediately; a partial failure that reports the first record of a batch is a
+//! failure of the whole batch, also for bisection; with tumbling windows a shard has one batch in progress at a time.
 //!
-//! Times come from the [`Clock`]; pauses are tokio's, so that a test can let both pass.
+//! Times come from the [`Clock`], pauses from tokio, so that a test can control both.
 
 mod api;
+mod batch_result;
 mod budget;
 mod destination;
+mod error;
 mod event;
-mod fault;
+
 mod files;
 mod filter;
 mod lane;
@@ -28,7 +30,7 @@ mod measure;
 mod settings;
 #[cfg(test)]
 mod tests;
-mod verdict;
+
 mod worker;
 
 use std::collections::BTreeMap;
@@ -46,14 +48,12 @@ use super::kinesis::service::Service;
 use super::metrics::MetricSink;
 use ground::platform;
 
-/// The last result of a mapping that has done nothing.
+/// Last result of a mapping that has processed nothing.
 const NOTHING_YET: &str = "No records processed";
-/// The last result after a success.
 const OK: &str = "OK";
-/// The last result after a failure.
 const FAILED: &str = "PROBLEM: Function call failed";
 
-/// What a function's role must allow for its stream to be read. Source: "Configuring Lambda to process records from
+/// Permissions that a function's role needs to read its stream. Source: "Configuring Lambda to process records from
 /// Amazon Kinesis Data Streams", AWS Lambda developer guide.
 const READING: [&str; 5] = [
     "kinesis:GetRecords",
@@ -68,7 +68,7 @@ fn may_read(invoke: &dyn Invoke, arn: &str, stream: &str) -> bool {
     READING.iter().all(|action| invoke.may(arn, action, stream))
 }
 
-/// What AWS says where it may not.
+/// AWS's message if it may not.
 fn cannot_access(stream: &str) -> String {
     format!(
         "Cannot access stream {stream}. Please ensure the role can perform the GetRecords, GetShardIterator, \
@@ -76,37 +76,31 @@ fn cannot_access(stream: &str) -> String {
     )
 }
 
-/// What the mappings are made of.
 pub struct MappingsConfig {
-    /// Where their files lie; private to them.
+    /// Directory of the mappings' files. Nothing else uses it.
     pub data_dir: PathBuf,
-    /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Where records come from.
     pub kinesis: Arc<Service>,
-    /// What runs functions.
     pub invoke: Arc<dyn Invoke>,
-    /// What takes discarded batches.
+    /// Receives discarded batches.
     pub deliver: Arc<dyn Deliver>,
-    /// Where their metrics go.
     pub metrics: Arc<dyn MetricSink>,
 }
 
-/// All event source mappings.
 pub struct Mappings {
     config: MappingsConfig,
     budget: Budget,
     all: RwLock<BTreeMap<String, Arc<Mapping>>>,
-    /// One change at a time.
+    /// Held during a change: one change at a time.
     changing: Mutex<()>,
 }
 
 impl Mappings {
-    /// Opens the mappings, and goes on where an earlier process stopped. Call it inside a tokio runtime, when
-    /// functions can be invoked already.
+    /// Opens the mappings and continues where an earlier process stopped. Call it inside a tokio runtime, and only when
+    /// functions can be invoked.
     ///
     /// # Errors
-    /// When a file cannot be read or is damaged; the error names it.
+    /// If a file cannot be read or is damaged. The error names it.
     pub fn open(config: MappingsConfig) -> io::Result<Arc<Self>> {
         platform::create_private_dir(&config.data_dir)?;
         let mappings = Arc::new(Self {
@@ -117,20 +111,20 @@ impl Mappings {
         });
         for settings in Files::list(&mappings.config.data_dir)? {
             let files = Files::new(&mappings.config.data_dir, &settings.uuid);
-            let places = files.places()?;
+            let checkpoints = files.checkpoints()?;
             let (uuid, state) = (
                 settings.uuid.clone(),
                 if settings.enabled { "Enabled" } else { "Disabled" },
             );
-            let mapping = Arc::new(Mapping::new(&mappings, settings, files, places, state));
+            let mapping = Arc::new(Mapping::new(&mappings, settings, files, checkpoints, state));
             mappings.insert(uuid, &mapping);
             mapping.start(Arc::downgrade(&mappings));
         }
         Ok(mappings)
     }
 
-    /// Stops at once: what is under way is left, and delivered again after a restart. Call it before functions are
-    /// stopped, or their end counts as a failure.
+    /// Stops immediately. Batches in progress are delivered again after a restart. Call it before functions are
+    /// stopped: otherwise the end of an invocation counts as a failure.
     pub fn shutdown(&self) {
         for mapping in self.all() {
             mapping.abort();

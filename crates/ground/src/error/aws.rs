@@ -1,4 +1,4 @@
-//! Turns a failed AWS call into one sentence, a cause, a hint and an exit code.
+//! Converts a failed AWS call into an error with a sentence, a cause, a hint and an exit code.
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -8,7 +8,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use super::Error;
 use crate::exit::Exit;
 
-/// Codes with which AWS refuses who is asking (exit 4), not what is asked.
+/// Codes that reject the caller (exit 4), not the request.
 /// Source: "Common errors" pages of the Kinesis, IAM, STS and CloudWatch API references.
 const REFUSED: &[(&str, &str)] = &[
     ("ExpiredToken", EXPIRED),
@@ -39,7 +39,7 @@ const MISSING: &str =
     "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use `--target local`";
 const DENIED: &str = "ask for the permission named above, or use another profile with --profile";
 
-/// Codes with which a service asks for patience. Source: "Errors" of PutRecords, GetRecords and ListShards, Kinesis API
+/// Throttling codes. Source: "Errors" of PutRecords, GetRecords and ListShards, Kinesis API
 /// reference, and "Common errors".
 const THROTTLES: &[&str] = &[
     "ProvisionedThroughputExceededException",
@@ -51,18 +51,18 @@ const THROTTLES: &[&str] = &[
     "TooManyRequestsException",
 ];
 
-/// What a failed call says about another try.
+/// Whether a failed call can be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
-    /// Too many requests: later, and more slowly.
+    /// Too many requests. Retry later and at a lower rate.
     Throttled,
-    /// The service or the network failed: later.
+    /// The service or the network failed. Retry later.
     Transient,
-    /// It would fail again.
+    /// A retry would fail too.
     Never,
 }
 
-/// Judges the failure of a call that the SDK itself does not retry.
+/// Classifies the failure of a call that the SDK itself does not retry.
 pub fn retry<E: ProvideErrorMetadata>(failure: &SdkError<E, HttpResponse>) -> Retry {
     let code = failure.as_service_error().and_then(ProvideErrorMetadata::code);
     if code.is_some_and(|code| THROTTLES.contains(&code)) {
@@ -72,7 +72,7 @@ pub fn retry<E: ProvideErrorMetadata>(failure: &SdkError<E, HttpResponse>) -> Re
     let service = status.is_some_and(|status| status >= 500 || status == 429);
     let network = match failure {
         SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
-        // Wrong credentials fail to dispatch too, and stay wrong.
+        // Wrong credentials also fail to dispatch. Do not retry them.
         SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
         _ => false,
     };
@@ -82,7 +82,7 @@ pub fn retry<E: ProvideErrorMetadata>(failure: &SdkError<E, HttpResponse>) -> Re
     }
 }
 
-/// The failure of the AWS call that did `what` ("could not create stream orders").
+/// The error for the AWS call `what` ("could not create stream orders").
 pub fn failed<E>(what: impl Into<String>, error: SdkError<E, HttpResponse>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -131,7 +131,7 @@ fn service_error(what: &str, error: &(impl ProvideErrorMetadata + std::fmt::Disp
         .cause(format!("{code}: {message}"))
         .with_code(code);
     match refused {
-        // A signature that is too old or not valid yet says nothing about the key.
+        // An expired or not yet valid signature does not indicate a wrong key.
         Some(_) if code.contains("Signature") && is_about_time(&message) => built.hint(WRONG_CLOCK),
         Some((_, hint)) => built.hint(*hint),
         None => match hint_for(code) {
@@ -146,7 +146,7 @@ fn is_about_time(message: &str) -> bool {
     message.contains("Signature expired") || message.contains("Signature not yet current")
 }
 
-/// The next step for faults of the request, where one is known.
+/// The next step after a failed request, if known.
 fn hint_for(code: &str) -> Option<&'static str> {
     Some(match code {
         "ResourceNotFoundException" => "`streamctl list` shows the streams here; `streamctl setup` makes one",
@@ -179,7 +179,7 @@ fn find_credentials_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> O
     None
 }
 
-/// The innermost cause: the sentence that says what really happened.
+/// The innermost cause, which is the most specific sentence.
 fn innermost(error: impl std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_out_of_time_is_the_clocks_fault() {
+    fn an_expired_signature_hints_at_the_clock() {
         let code = "InvalidSignatureException";
         let hint = |message| {
             let error = failed("could not list the streams", refused(400, code, message));
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_judged_by_code_and_status() {
+    fn failures_are_classified_by_code_and_status() {
         for (status, code, expected) in [
             (400, "ProvisionedThroughputExceededException", Retry::Throttled),
             (400, "LimitExceededException", Retry::Throttled),

@@ -1,10 +1,10 @@
-//! One alarm: how it is declared, read from a request, and shown in an answer.
+//! An alarm: its configuration and state, read from a request and written to an answer.
 //!
 //! Source: PutMetricAlarm, DescribeAlarms and the type MetricAlarm, CloudWatch API reference.
 
 use serde::{Deserialize, Serialize};
 
-use super::fault::Fault;
+use super::error::ApiError;
 use super::input::Fields;
 use super::put;
 use super::stat::{self, Stat};
@@ -12,15 +12,14 @@ use super::store::MINUTE_MS;
 use super::wire::Out;
 use crate::{Caller, partition};
 
-/// Actions an alarm may have for each state. Source: PutMetricAlarm, `AlarmActions`.
+/// Actions per state. Source: PutMetricAlarm, `AlarmActions`.
 const MAX_ACTIONS: usize = 5;
 /// Source: PutMetricAlarm, `Dimensions`.
 const MAX_DIMENSIONS: usize = 30;
-/// Longest time that periods times evaluation periods may span: a week for periods of an hour and more, else a day.
+/// Maximum of period times evaluation periods: a week if the period is at least an hour, otherwise a day.
 /// Source: PutMetricAlarm, `EvaluationPeriods`.
 const DAY_SECONDS: i64 = 86_400;
 
-/// What an alarm says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum State {
     #[serde(rename = "OK")]
@@ -82,7 +81,7 @@ impl Comparison {
         known.map_or("", |(name, ..)| name)
     }
 
-    /// As AWS says it in a state's reason.
+    /// In AWS's wording for a state's reason.
     pub(super) fn words(self) -> &'static str {
         let known = Self::ALL.into_iter().find(|(_, one, _)| *one == self);
         known.map_or("", |(.., words)| words)
@@ -98,7 +97,7 @@ impl Comparison {
     }
 }
 
-/// What stands for a period without data.
+/// Treatment of periods without data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum MissingData {
     Breaching,
@@ -121,7 +120,6 @@ impl MissingData {
     }
 }
 
-/// What an alarm watches and when it goes off.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Alarm {
     pub(super) name: String,
@@ -133,19 +131,19 @@ pub(super) struct Alarm {
     pub(super) namespace: String,
     pub(super) metric: String,
     pub(super) dimensions: Vec<(String, String)>,
-    /// As given: `Sum`, `p99`.
+    /// As given, such as `Sum` or `p99`.
     pub(super) statistic: String,
     pub(super) unit: Option<String>,
     /// Seconds.
     pub(super) period: i64,
     pub(super) evaluation_periods: usize,
-    /// As given; without it, all evaluation periods.
+    /// As given. Default: all evaluation periods.
     pub(super) datapoints_to_alarm: Option<usize>,
     pub(super) threshold: f64,
     pub(super) comparison: Comparison,
-    /// As given; without it, `missing`.
+    /// As given. Default: `missing`.
     pub(super) missing_data: Option<MissingData>,
-    /// Milliseconds since the epoch, as are the others.
+    /// Milliseconds since the Unix epoch, like the other times.
     pub(super) configured_ms: i64,
     pub(super) state: State,
     pub(super) reason: String,
@@ -155,19 +153,19 @@ pub(super) struct Alarm {
 }
 
 impl Alarm {
-    /// Reads PutMetricAlarm.
-    pub(super) fn read(input: &Fields<'_>, now_ms: i64) -> Result<Self, Fault> {
+    /// Parses PutMetricAlarm.
+    pub(super) fn read(input: &Fields<'_>, now_ms: i64) -> Result<Self, ApiError> {
         if input.has("Metrics") || input.has("ThresholdMetricId") {
-            return Err(Fault::validation(
+            return Err(ApiError::validation(
                 "The local cloud evaluates alarms on one metric; alarms on metric math are not offered.",
             ));
         }
-        let period = stat::period(input)?.ok_or_else(|| Fault::missing("Period"))?;
+        let period = stat::period(input)?.ok_or_else(|| ApiError::missing("Period"))?;
         let evaluation_periods =
-            count(input, "EvaluationPeriods")?.ok_or_else(|| Fault::missing("EvaluationPeriods"))?;
+            count(input, "EvaluationPeriods")?.ok_or_else(|| ApiError::missing("EvaluationPeriods"))?;
         let datapoints_to_alarm = count(input, "DatapointsToAlarm")?;
         if datapoints_to_alarm.is_some_and(|needed| needed > evaluation_periods) {
-            return Err(Fault::validation(
+            return Err(ApiError::validation(
                 "DatapointsToAlarm must be less than or equal to EvaluationPeriods.",
             ));
         }
@@ -178,11 +176,11 @@ impl Alarm {
             DAY_SECONDS
         };
         if span > longest {
-            return Err(Fault::validation(format!(
+            return Err(ApiError::validation(format!(
                 "Metrics cannot be checked across more than {longest} seconds (EvaluationPeriods * Period must be <= {longest})"
             )));
         }
-        let words = |name: &str| -> Result<Vec<String>, Fault> {
+        let words = |name: &str| -> Result<Vec<String>, ApiError> {
             let words = input.words(name, MAX_ACTIONS)?;
             Ok(words.into_iter().map(str::to_owned).collect())
         };
@@ -195,7 +193,7 @@ impl Alarm {
             alarm_actions: words("AlarmActions")?,
             insufficient_data_actions: words("InsufficientDataActions")?,
             namespace: put::namespace(input)?
-                .ok_or_else(|| Fault::missing("Namespace"))?
+                .ok_or_else(|| ApiError::missing("Namespace"))?
                 .to_owned(),
             metric: input.need_text("MetricName", 255)?.to_owned(),
             dimensions: input.dimensions(MAX_DIMENSIONS)?,
@@ -206,10 +204,10 @@ impl Alarm {
             datapoints_to_alarm,
             threshold: input
                 .number("Threshold")?
-                .ok_or_else(|| Fault::missing("Threshold"))?,
+                .ok_or_else(|| ApiError::missing("Threshold"))?,
             comparison: Comparison::parse(comparison).ok_or_else(|| {
                 let all: Vec<&str> = Comparison::ALL.iter().map(|(name, ..)| *name).collect();
-                Fault::invalid(format!(
+                ApiError::invalid(format!(
                     "The parameter ComparisonOperator must be a value in the set [ {} ].",
                     all.join(", ")
                 ))
@@ -224,7 +222,7 @@ impl Alarm {
         })
     }
 
-    /// The alarm with the state of the one it replaces. Source: PutMetricAlarm: "its state is left unchanged".
+    /// Takes over the state of the replaced alarm. Source: PutMetricAlarm: "its state is left unchanged".
     pub(super) fn replacing(mut self, before: &Self) -> Self {
         self.state = before.state;
         self.reason.clone_from(&before.reason);
@@ -234,23 +232,21 @@ impl Alarm {
         self
     }
 
-    /// Breaching datapoints that set it off.
+    /// Number of breaching datapoints for ALARM.
     pub(super) fn needed(&self) -> usize {
         self.datapoints_to_alarm.unwrap_or(self.evaluation_periods)
     }
 
-    /// What it computes of each period.
     pub(super) fn stat(&self) -> Stat {
-        // Checked when it was made.
+        // Validated when the alarm was created.
         Stat::parse(&self.statistic).unwrap_or(Stat::Average)
     }
 
-    /// The width of its periods in milliseconds.
     pub(super) fn period_ms(&self) -> i64 {
         stat::period_ms(self.period).max(MINUTE_MS)
     }
 
-    /// What is done when it reaches its present state.
+    /// The actions for the current state.
     pub(super) fn actions(&self) -> &[String] {
         match self.state {
             State::Ok => &self.ok_actions,
@@ -259,7 +255,7 @@ impl Alarm {
         }
     }
 
-    /// As DescribeAlarms shows it.
+    /// The alarm as DescribeAlarms returns it.
     pub(super) fn out(&self, caller: &Caller) -> Out {
         let text = |text: &str| Out::Text(text.to_owned());
         let list = |words: &[String]| Out::List(words.iter().map(|word| text(word)).collect());
@@ -321,7 +317,6 @@ fn whole(number: usize) -> Out {
     Out::Whole(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
-/// The ARN of the alarm `name`.
 pub(super) fn arn(caller: &Caller, name: &str) -> String {
     let Caller { account, region } = caller;
     format!(
@@ -330,29 +325,29 @@ pub(super) fn arn(caller: &Caller, name: &str) -> String {
     )
 }
 
-/// A count from 1.
-fn count(input: &Fields<'_>, name: &str) -> Result<Option<usize>, Fault> {
+/// An integer of at least 1.
+fn count(input: &Fields<'_>, name: &str) -> Result<Option<usize>, ApiError> {
     let Some(number) = input.integer(name)? else {
         return Ok(None);
     };
     match usize::try_from(number) {
         Ok(number) if number >= 1 => Ok(Some(number)),
-        _ => Err(Fault::invalid(format!(
+        _ => Err(ApiError::invalid(format!(
             "The parameter {} must be greater than or equal to 1.",
             input.path(name)
         ))),
     }
 }
 
-fn statistic<'a>(input: &Fields<'a>) -> Result<&'a str, Fault> {
+fn statistic<'a>(input: &Fields<'a>) -> Result<&'a str, ApiError> {
     let plain = input.text("Statistic", 255)?;
     let extended = input.text("ExtendedStatistic", 255)?;
     let (field, word, percentile) = match (plain, extended) {
         (Some(word), None) => ("Statistic", word, false),
         (None, Some(word)) => ("ExtendedStatistic", word, true),
-        (None, None) => return Err(Fault::missing("Statistic")),
+        (None, None) => return Err(ApiError::missing("Statistic")),
         (Some(_), Some(_)) => {
-            return Err(Fault::combination(
+            return Err(ApiError::combination(
                 "The parameters Statistic and ExtendedStatistic are mutually exclusive and you have specified both.",
             ));
         }
@@ -364,7 +359,7 @@ fn statistic<'a>(input: &Fields<'a>) -> Result<&'a str, Fault> {
     }
 }
 
-fn missing_data(input: &Fields<'_>) -> Result<Option<MissingData>, Fault> {
+fn missing_data(input: &Fields<'_>) -> Result<Option<MissingData>, ApiError> {
     let Some(word) = input.text("TreatMissingData", 255)? else {
         return Ok(None);
     };

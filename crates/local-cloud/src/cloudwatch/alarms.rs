@@ -1,7 +1,7 @@
-//! All alarms: their operations, their evaluation, and what they do when their state changes.
+//! All alarms: their operations, evaluation, and actions on state changes.
 //!
-//! Alarms are evaluated on the metrics of this store, each at least once a minute; a change of state is in the history
-//! and handed to the topics that the alarm names. Kept in one file, replaced with each change.
+//! Alarms are evaluated at least once a minute on the metrics of this store. A state change is added to the history and
+//! sent to the topics of the alarm. Stored in one file, replaced with each change.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::alarm::{self, Alarm, MissingData, State};
+use super::error::ApiError;
 use super::evaluate;
-use super::fault::Fault;
 use super::input::Fields;
 use super::store::Store;
 use super::wire::Out;
@@ -21,26 +21,25 @@ use crate::Caller;
 const MAX_RECORDS: i64 = 100;
 /// Source: DeleteAlarms, "as many as 100 alarms"; DescribeAlarms, `AlarmNames`.
 const MAX_NAMES: usize = 100;
-/// Changes of state that are remembered, of all alarms.
+/// Maximum history items of all alarms.
 const HISTORY: usize = 1000;
 
 /// Account, region and name.
 type Key = (String, String, String);
 
-/// What an alarm has for a topic.
+/// A notification of an alarm to a topic.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Notification {
-    /// ARN of the topic.
     pub topic: String,
-    /// The mail's subject.
+    /// Subject of the email.
     pub subject: String,
-    /// The message: JSON, as CloudWatch sends it.
+    /// JSON, as CloudWatch sends it.
     pub message: String,
 }
 
-/// One line of an alarm's history.
+/// A history item.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Past {
+struct HistoryItem {
     key: Key,
     at_ms: i64,
     kind: String,
@@ -49,29 +48,28 @@ struct Past {
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Kept {
+struct AlarmsFile {
     alarms: Vec<(Key, Alarm)>,
-    history: VecDeque<Past>,
+    history: VecDeque<HistoryItem>,
 }
 
-/// All alarms of all accounts and regions.
 #[derive(Debug, Default)]
 pub(super) struct Alarms {
     file: PathBuf,
     alarms: BTreeMap<Key, Alarm>,
-    history: VecDeque<Past>,
-    /// What changes of state have for topics, not yet taken.
+    history: VecDeque<HistoryItem>,
+    /// Notifications that have not been taken yet.
     outbox: Vec<Notification>,
 }
 
 impl Alarms {
-    /// The alarms kept in `dir`.
+    /// Opens the alarms stored in `dir`.
     ///
     /// # Errors
-    /// When the file is there and cannot be read.
+    /// If the file exists and cannot be read.
     pub(super) fn open(dir: &Path) -> std::io::Result<Self> {
         let file = dir.join("alarms.json");
-        let kept: Kept = super::dashboards::read_file(&file)?;
+        let kept: AlarmsFile = super::dashboards::read_file(&file)?;
         Ok(Self {
             file,
             alarms: kept.alarms.into_iter().collect(),
@@ -80,9 +78,9 @@ impl Alarms {
         })
     }
 
-    /// Writes the file. A failure is logged: the answer to the change has its effect in memory all the same.
+    /// Writes the file. An error is only logged: the change is effective in memory.
     fn save(&self) {
-        let kept = Kept {
+        let kept = AlarmsFile {
             alarms: self
                 .alarms
                 .iter()
@@ -93,7 +91,7 @@ impl Alarms {
         super::dashboards::write_file(&self.file, &kept);
     }
 
-    pub(super) fn put(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<(), Fault> {
+    pub(super) fn put(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<(), ApiError> {
         let mut alarm = Alarm::read(input, now_ms)?;
         let key = key(caller, &alarm.name);
         let (word, past) = match self.alarms.get(&key) {
@@ -110,8 +108,8 @@ impl Alarms {
         Ok(())
     }
 
-    pub(super) fn delete(&mut self, caller: &Caller, input: &Fields<'_>) -> Result<(), Fault> {
-        // One that does not exist is passed over. Source: DeleteAlarms: no error for it.
+    pub(super) fn delete(&mut self, caller: &Caller, input: &Fields<'_>) -> Result<(), ApiError> {
+        // Unknown names are ignored. Source: DeleteAlarms defines no error for them.
         for name in input.words("AlarmNames", MAX_NAMES)? {
             self.alarms.remove(&key(caller, name));
         }
@@ -119,11 +117,11 @@ impl Alarms {
         Ok(())
     }
 
-    pub(super) fn describe(&self, caller: &Caller, input: &Fields<'_>) -> Result<Out, Fault> {
+    pub(super) fn describe(&self, caller: &Caller, input: &Fields<'_>) -> Result<Out, ApiError> {
         let names = input.words("AlarmNames", MAX_NAMES)?;
         let prefix = input.text("AlarmNamePrefix", 255)?;
         if !names.is_empty() && prefix.is_some() {
-            return Err(Fault::combination(
+            return Err(ApiError::combination(
                 "AlarmNames and AlarmNamePrefix must not be given together.",
             ));
         }
@@ -167,9 +165,9 @@ impl Alarms {
         Ok(Out::Struct(out))
     }
 
-    pub(super) fn describe_for_metric(&self, caller: &Caller, input: &Fields<'_>) -> Result<Out, Fault> {
+    pub(super) fn describe_for_metric(&self, caller: &Caller, input: &Fields<'_>) -> Result<Out, ApiError> {
         let metric = input.need_text("MetricName", 255)?;
-        let namespace = super::put::namespace(input)?.ok_or_else(|| Fault::missing("Namespace"))?;
+        let namespace = super::put::namespace(input)?.ok_or_else(|| ApiError::missing("Namespace"))?;
         let mut dimensions = input.dimensions(30)?;
         dimensions.sort();
         let alarms = self.of(caller).filter(|alarm| {
@@ -181,7 +179,7 @@ impl Alarms {
         Ok(Out::Struct(vec![("MetricAlarms", Out::List(alarms))]))
     }
 
-    pub(super) fn history(&self, caller: &Caller, input: &Fields<'_>) -> Result<Out, Fault> {
+    pub(super) fn history(&self, caller: &Caller, input: &Fields<'_>) -> Result<Out, ApiError> {
         let name = input.text("AlarmName", 255)?;
         let max = input
             .integer("MaxRecords")?
@@ -215,28 +213,28 @@ impl Alarms {
         caller: &Caller,
         input: &Fields<'_>,
         now_ms: i64,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), ApiError> {
         let name = input.need_text("AlarmName", 255)?;
         let word = input.need_text("StateValue", 255)?;
         let state = State::parse(word).ok_or_else(|| input.invalid("StateValue", word))?;
-        let verdict = evaluate::Verdict {
+        let evaluation = evaluate::Evaluation {
             state,
             reason: input.need_text("StateReason", 1023)?.to_owned(),
             reason_data: input.text("StateReasonData", 4000)?.unwrap_or("{}").to_owned(),
         };
         let key = key(caller, name);
         if !self.alarms.contains_key(&key) {
-            return Err(Fault::not_found(
+            return Err(ApiError::not_found(
                 "ResourceNotFound",
                 format!("Unknown alarm {name}"),
             ));
         }
-        self.settle(&key, verdict, now_ms);
+        self.apply(&key, evaluation, now_ms);
         self.save();
         Ok(())
     }
 
-    pub(super) fn enable(&mut self, caller: &Caller, input: &Fields<'_>, on: bool) -> Result<(), Fault> {
+    pub(super) fn enable(&mut self, caller: &Caller, input: &Fields<'_>, on: bool) -> Result<(), ApiError> {
         for name in input.words("AlarmNames", MAX_NAMES)? {
             if let Some(alarm) = self.alarms.get_mut(&key(caller, name)) {
                 alarm.actions_enabled = on;
@@ -246,15 +244,14 @@ impl Alarms {
         Ok(())
     }
 
-    /// Whether there is an alarm with this ARN.
+    /// Whether an alarm with this ARN exists.
     pub(super) fn has_arn(&self, caller: &Caller, arn: &str) -> bool {
         self.of(caller)
             .any(|alarm| alarm::arn(caller, &alarm.name) == arn)
     }
 
-    /// Evaluates every alarm.
     pub(super) fn evaluate(&mut self, store: &Store, now_ms: i64) {
-        let verdicts: Vec<(Key, evaluate::Verdict)> = self
+        let evaluations: Vec<(Key, evaluate::Evaluation)> = self
             .alarms
             .iter()
             .map(|(key, alarm)| {
@@ -266,13 +263,13 @@ impl Alarms {
             })
             .collect();
         let mut changed = false;
-        for (key, verdict) in verdicts {
+        for (key, evaluation) in evaluations {
             if self
                 .alarms
                 .get(&key)
-                .is_some_and(|alarm| alarm.state != verdict.state)
+                .is_some_and(|alarm| alarm.state != evaluation.state)
             {
-                self.settle(&key, verdict, now_ms);
+                self.apply(&key, evaluation, now_ms);
                 changed = true;
             }
         }
@@ -281,19 +278,19 @@ impl Alarms {
         }
     }
 
-    /// What is to be published, once.
+    /// Takes the notifications to publish.
     pub(super) fn take_outbox(&mut self) -> Vec<Notification> {
         std::mem::take(&mut self.outbox)
     }
 
-    fn settle(&mut self, key: &Key, verdict: evaluate::Verdict, now_ms: i64) {
+    fn apply(&mut self, key: &Key, evaluation: evaluate::Evaluation, now_ms: i64) {
         let Some(alarm) = self.alarms.get_mut(key) else {
             return;
         };
         let before = alarm.state;
-        alarm.state = verdict.state;
-        alarm.reason = verdict.reason;
-        alarm.reason_data = Some(verdict.reason_data);
+        alarm.state = evaluation.state;
+        alarm.reason = evaluation.reason;
+        alarm.reason_data = Some(evaluation.reason_data);
         alarm.state_updated_ms = now_ms;
         if before == alarm.state {
             return;
@@ -326,7 +323,7 @@ impl Alarms {
         if self.history.len() >= HISTORY {
             self.history.pop_front();
         }
-        self.history.push_back(Past {
+        self.history.push_back(HistoryItem {
             key: key.clone(),
             at_ms,
             kind: kind.to_owned(),
@@ -355,9 +352,9 @@ fn key(caller: &Caller, name: &str) -> Key {
     (caller.account.clone(), caller.region.clone(), name.to_owned())
 }
 
-/// What CloudWatch publishes. Source: "Amazon SNS notifications" of alarms, CloudWatch user guide.
+/// The message that CloudWatch publishes. Source: "Amazon SNS notifications" of alarms, CloudWatch user guide.
 fn notification(alarm: &Alarm, caller: &Caller, before: State, topic: &str, now_ms: i64) -> Notification {
-    let place = region_name(&caller.region);
+    let region = region_name(&caller.region);
     let dimensions: Vec<_> = alarm
         .dimensions
         .iter()
@@ -388,7 +385,7 @@ fn notification(alarm: &Alarm, caller: &Caller, before: State, topic: &str, now_
         "NewStateValue": alarm.state.word(),
         "NewStateReason": alarm.reason,
         "StateChangeTime": evaluate::long_time(now_ms),
-        "Region": place,
+        "Region": region,
         "AlarmArn": alarm::arn(caller, &alarm.name),
         "OldStateValue": before.word(),
         "OKActions": alarm.ok_actions,
@@ -399,7 +396,7 @@ fn notification(alarm: &Alarm, caller: &Caller, before: State, topic: &str, now_
     Notification {
         topic: topic.to_owned(),
         // Source: Publish, `Subject`: at most 100 characters.
-        subject: format!("{}: \"{}\" in {place}", alarm.state.word(), alarm.name)
+        subject: format!("{}: \"{}\" in {region}", alarm.state.word(), alarm.name)
             .chars()
             .take(100)
             .collect(),
@@ -407,7 +404,8 @@ fn notification(alarm: &Alarm, caller: &Caller, before: State, topic: &str, now_
     }
 }
 
-/// The region as CloudWatch writes it into mails, where it is known. Source: "AWS Regions", AWS general reference.
+/// The region's name in CloudWatch's messages. The region itself if unknown. Source: "AWS Regions", AWS general
+/// reference.
 fn region_name(region: &str) -> &str {
     match region {
         "us-east-1" => "US East (N. Virginia)",

@@ -1,4 +1,4 @@
-//! Dashboards: named JSON documents, kept as they were put.
+//! Dashboards: named JSON documents, stored unchanged.
 //!
 //! Source: PutDashboard, GetDashboard, ListDashboards and DeleteDashboards, CloudWatch API reference.
 
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::fault::Fault;
+use super::error::ApiError;
 use super::input::Fields;
 use super::wire::Out;
 use crate::{Caller, partition};
@@ -18,7 +18,7 @@ use crate::{Caller, partition};
 /// Source: ListDashboards: "as many as 1000".
 const PAGE: usize = 1000;
 
-/// Account and name: dashboards belong to no region.
+/// Account and name: dashboards are not regional.
 type Key = (String, String);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,7 +27,6 @@ struct Dashboard {
     changed_ms: i64,
 }
 
-/// All dashboards of all accounts.
 #[derive(Debug, Default)]
 pub(super) struct Dashboards {
     file: PathBuf,
@@ -35,10 +34,10 @@ pub(super) struct Dashboards {
 }
 
 impl Dashboards {
-    /// The dashboards kept in `dir`.
+    /// Opens the dashboards stored in `dir`.
     ///
     /// # Errors
-    /// When the file is there and cannot be read.
+    /// If the file exists and cannot be read.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         let file = dir.join("dashboards.json");
         let kept: Vec<(Key, Dashboard)> = read_file(&file)?;
@@ -52,7 +51,7 @@ impl Dashboards {
         write_file(&self.file, &self.all.iter().collect::<Vec<_>>());
     }
 
-    pub(super) fn put(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<Out, Fault> {
+    pub(super) fn put(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<Out, ApiError> {
         let name = input.need_text("DashboardName", 255)?;
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if !name.chars().all(allowed) {
@@ -73,7 +72,7 @@ impl Dashboards {
         )]))
     }
 
-    pub(super) fn get(&self, caller: &Caller, input: &Fields<'_>) -> Result<Out, Fault> {
+    pub(super) fn get(&self, caller: &Caller, input: &Fields<'_>) -> Result<Out, ApiError> {
         let name = input.need_text("DashboardName", 255)?;
         let key = (caller.account.clone(), name.to_owned());
         let dashboard = self.all.get(&key).ok_or_else(|| not_found(name))?;
@@ -84,7 +83,7 @@ impl Dashboards {
         ]))
     }
 
-    pub(super) fn list(&self, caller: &Caller, input: &Fields<'_>) -> Result<Out, Fault> {
+    pub(super) fn list(&self, caller: &Caller, input: &Fields<'_>) -> Result<Out, ApiError> {
         let prefix = input.text("DashboardNamePrefix", 255)?.unwrap_or_default();
         let after = input.text("NextToken", 255)?;
         let mut page: Vec<_> = self
@@ -113,13 +112,13 @@ impl Dashboards {
         Ok(Out::Struct(out))
     }
 
-    /// Whether there is a dashboard with this ARN.
+    /// Whether a dashboard with this ARN exists.
     pub(super) fn has_arn(&self, caller: &Caller, wanted: &str) -> bool {
         let mut of_account = self.all.keys().filter(|(account, _)| *account == caller.account);
         of_account.any(|(_, name)| arn(caller, name) == wanted)
     }
 
-    pub(super) fn delete(&mut self, caller: &Caller, input: &Fields<'_>) -> Result<(), Fault> {
+    pub(super) fn delete(&mut self, caller: &Caller, input: &Fields<'_>) -> Result<(), ApiError> {
         let names = input.words("DashboardNames", PAGE)?;
         let key = |name: &str| (caller.account.clone(), name.to_owned());
         // All or none. Source: DeleteDashboards: "If there is an error during this call, no dashboards are deleted".
@@ -134,10 +133,10 @@ impl Dashboards {
     }
 }
 
-/// Whether a body can be a dashboard: an object, with its widgets in a list.
-fn check(body: &str) -> Result<(), Fault> {
+/// Checks that a body is an object with its widgets in a list.
+fn check(body: &str) -> Result<(), ApiError> {
     let bad = |what: &str| {
-        Fault::dashboard(format!(
+        ApiError::dashboard(format!(
             "The field DashboardBody must be a valid JSON object: {what}"
         ))
     };
@@ -150,14 +149,13 @@ fn check(body: &str) -> Result<(), Fault> {
     }
 }
 
-fn not_found(name: &str) -> Fault {
-    Fault::not_found(
+fn not_found(name: &str) -> ApiError {
+    ApiError::not_found(
         "DashboardNotFoundError",
         format!("Dashboard {name} does not exist"),
     )
 }
 
-/// The ARN of the dashboard `name`.
 pub(super) fn arn(caller: &Caller, name: &str) -> String {
     format!(
         "arn:{}:cloudwatch::{}:dashboard/{name}",
@@ -166,10 +164,10 @@ pub(super) fn arn(caller: &Caller, name: &str) -> String {
     )
 }
 
-/// What a JSON file of this module holds; the default where there is none.
+/// Reads a JSON file of this module. The default if it does not exist.
 ///
 /// # Errors
-/// When it is there and cannot be read: beginning anew would overwrite it.
+/// If it exists and cannot be read: the default would overwrite it.
 pub(super) fn read_file<T: DeserializeOwned + Default>(file: &Path) -> io::Result<T> {
     match std::fs::read(file) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
@@ -183,12 +181,12 @@ pub(super) fn read_file<T: DeserializeOwned + Default>(file: &Path) -> io::Resul
     }
 }
 
-/// Replaces a JSON file of this module. A failure is logged.
+/// Replaces a JSON file of this module. An error is only logged.
 pub(super) fn write_file(file: &Path, value: &impl Serialize) {
     let written = serde_json::to_vec(value)
         .map_err(io::Error::other)
         .and_then(|bytes| ground::platform::replace_private_file(file, &bytes));
     if let Err(error) = written {
-        tracing::warn!(file = %file.display(), %error, "could not be written");
+        tracing::warn!(file = %file.display(), %error, "could not write the file");
     }
 }

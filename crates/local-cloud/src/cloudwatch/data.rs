@@ -1,9 +1,9 @@
-//! GetMetricData: many queries and expressions in one call, paged by time.
+//! GetMetricData: several queries and expressions in one call, paginated by time.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::fault::Fault;
+use super::error::ApiError;
 use super::input::Fields;
 use super::math::{self, Scope, Series, Value};
 use super::put;
@@ -16,8 +16,8 @@ use crate::Caller;
 const MAX_QUERIES: usize = 500;
 /// Source: GetMetricData, `MaxDatapoints`.
 const MAX_DATAPOINTS: i64 = 100_800;
-/// Points of all queries and expressions together that one call reads or makes: it holds them in memory, about 32 bytes
-/// each, while others wait for the store.
+/// Maximum points of all queries and expressions in one call. It holds them in memory, about 32 bytes each, and blocks
+/// the store meanwhile.
 const MAX_POINTS: i64 = 2_000_000;
 
 struct Query<'a> {
@@ -39,17 +39,17 @@ enum Kind<'a> {
     Expression(&'a str),
 }
 
-pub(super) fn run(store: &Store, caller: &Caller, input: &Fields<'_>) -> Result<Out, Fault> {
-    let (start, end) = stat::window(input).map_err(as_validation)?;
+pub(super) fn run(store: &Store, caller: &Caller, input: &Fields<'_>) -> Result<Out, ApiError> {
+    let (start, end) = stat::time_range(input).map_err(as_validation)?;
     let queries = read_queries(input).map_err(as_validation)?;
     let descending = match input.text("ScanBy", 255)? {
         None | Some("TimestampDescending") => true,
         Some("TimestampAscending") => false,
-        Some(other) => return Err(Fault::validation(format!("ScanBy {other} is not supported."))),
+        Some(other) => return Err(ApiError::validation(format!("ScanBy {other} is not supported."))),
     };
     let max = input.integer("MaxDatapoints")?.unwrap_or(MAX_DATAPOINTS);
     if !(1..=MAX_DATAPOINTS).contains(&max) {
-        return Err(Fault::validation(format!(
+        return Err(ApiError::validation(format!(
             "MaxDatapoints must be between 1 and {MAX_DATAPOINTS}."
         )));
     }
@@ -71,17 +71,17 @@ pub(super) fn run(store: &Store, caller: &Caller, input: &Fields<'_>) -> Result<
     Ok(Out::Struct(out))
 }
 
-/// This operation's only error for bad parameters.
-fn as_validation(fault: Fault) -> Fault {
-    Fault::validation(fault.message())
+/// The operation reports invalid parameters only with this error.
+fn as_validation(error: ApiError) -> ApiError {
+    ApiError::validation(error.message())
 }
 
-fn read_queries<'a>(input: &Fields<'a>) -> Result<Vec<Query<'a>>, Fault> {
+fn read_queries<'a>(input: &Fields<'a>) -> Result<Vec<Query<'a>>, ApiError> {
     let mut queries: Vec<Query<'a>> = Vec::new();
     for fields in input.list("MetricDataQueries", MAX_QUERIES)? {
         let query = read_query(&fields)?;
         if queries.iter().any(|known| known.id == query.id) {
-            return Err(Fault::validation(format!(
+            return Err(ApiError::validation(format!(
                 "The id {} is used by two queries.",
                 query.id
             )));
@@ -89,22 +89,22 @@ fn read_queries<'a>(input: &Fields<'a>) -> Result<Vec<Query<'a>>, Fault> {
         queries.push(query);
     }
     if queries.is_empty() {
-        return Err(Fault::missing("MetricDataQueries"));
+        return Err(ApiError::missing("MetricDataQueries"));
     }
     if !queries.iter().any(|query| query.returned) {
-        return Err(Fault::validation(
+        return Err(ApiError::validation(
             "At least one query must return data (ReturnData).",
         ));
     }
     Ok(queries)
 }
 
-fn read_query<'a>(fields: &Fields<'a>) -> Result<Query<'a>, Fault> {
+fn read_query<'a>(fields: &Fields<'a>) -> Result<Query<'a>, ApiError> {
     let id = fields.need_text("Id", 255)?;
     let well_formed = id.starts_with(|c: char| c.is_ascii_lowercase())
         && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !well_formed {
-        return Err(Fault::validation(format!(
+        return Err(ApiError::validation(format!(
             "The id {id} must start with a lowercase letter and hold only letters, digits and underscores."
         )));
     }
@@ -112,16 +112,16 @@ fn read_query<'a>(fields: &Fields<'a>) -> Result<Query<'a>, Fault> {
         (Some(wanted), None) => {
             let metric = wanted
                 .structure("Metric")?
-                .ok_or_else(|| Fault::missing(&wanted.path("Metric")))?;
+                .ok_or_else(|| ApiError::missing(&wanted.path("Metric")))?;
             let named = wanted.need_text("Stat", 255)?;
             Kind::Metric {
                 namespace: put::namespace(&metric)?
-                    .ok_or_else(|| Fault::missing(&metric.path("Namespace")))?,
+                    .ok_or_else(|| ApiError::missing(&metric.path("Namespace")))?,
                 name: metric.need_text("MetricName", 255)?,
                 dimensions: metric.dimensions(30)?,
-                period: stat::period(&wanted)?.ok_or_else(|| Fault::missing(&wanted.path("Period")))?,
+                period: stat::period(&wanted)?.ok_or_else(|| ApiError::missing(&wanted.path("Period")))?,
                 stat: Stat::parse(named).ok_or_else(|| {
-                    Fault::validation(format!(
+                    ApiError::validation(format!(
                         "The statistic {named} is not supported by the local cloud."
                     ))
                 })?,
@@ -130,7 +130,7 @@ fn read_query<'a>(fields: &Fields<'a>) -> Result<Query<'a>, Fault> {
         }
         (None, Some(expression)) => Kind::Expression(expression),
         _ => {
-            return Err(Fault::validation(format!(
+            return Err(ApiError::validation(format!(
                 "The query {id} must have either MetricStat or Expression."
             )));
         }
@@ -150,13 +150,13 @@ fn evaluate_all<'q, 'a>(
     store: &Store,
     caller: &Caller,
     queries: &'q [Query<'a>],
-    window: (i64, i64),
-) -> Result<Vec<(&'q Query<'a>, Points)>, Fault> {
-    let mut work = Work {
+    range: (i64, i64),
+) -> Result<Vec<(&'q Query<'a>, Points)>, ApiError> {
+    let mut work = Evaluator {
         store,
         caller,
         queries,
-        window,
+        range,
         done: BTreeMap::new(),
         open: Vec::new(),
         points: 0,
@@ -165,9 +165,9 @@ fn evaluate_all<'q, 'a>(
     for query in queries.iter().filter(|query| query.returned) {
         let value = work
             .value(query)
-            .map_err(|text| Fault::validation(format!("Error in the query {}: {text}.", query.id)))?;
+            .map_err(|text| ApiError::validation(format!("Error in the query {}: {text}.", query.id)))?;
         let Value::Series(series) = value else {
-            return Err(Fault::validation(format!(
+            return Err(ApiError::validation(format!(
                 "The query {} must yield one time series, not a number or a list.",
                 query.id
             )));
@@ -177,18 +177,18 @@ fn evaluate_all<'q, 'a>(
     Ok(results)
 }
 
-struct Work<'w> {
+struct Evaluator<'w> {
     store: &'w Store,
     caller: &'w Caller,
     queries: &'w [Query<'w>],
-    window: (i64, i64),
+    range: (i64, i64),
     done: BTreeMap<&'w str, Value>,
-    /// Expressions being computed, to find circles.
+    /// Expressions in progress, to detect cycles.
     open: Vec<&'w str>,
     points: i64,
 }
 
-impl<'w> Work<'w> {
+impl<'w> Evaluator<'w> {
     fn value(&mut self, query: &'w Query<'w>) -> Result<Value, String> {
         if let Some(value) = self.done.get(query.id) {
             return Ok(value.clone());
@@ -221,7 +221,7 @@ impl<'w> Work<'w> {
         else {
             return Err("not a metric".to_owned());
         };
-        let (start, end) = self.window;
+        let (start, end) = self.range;
         let metric = self.store.find(self.caller, namespace, name, dimensions);
         let units = metric.iter().flat_map(|metric| &metric.units);
         let wanted = units.filter(|(known, _)| unit.is_none_or(|unit| unit == known.as_str()));
@@ -242,7 +242,7 @@ impl<'w> Work<'w> {
     }
 }
 
-impl Scope for Work<'_> {
+impl Scope for Evaluator<'_> {
     fn lookup(&mut self, id: &str) -> Result<Value, String> {
         let queries = self.queries;
         let query = queries
@@ -274,16 +274,16 @@ impl Scope for Work<'_> {
             .collect()
     }
 
-    fn window(&self) -> (i64, i64) {
-        // Filling is bounded by what is kept.
-        let (start, end) = self.window;
+    fn range(&self) -> (i64, i64) {
+        // Filling is limited to the retained time.
+        let (start, end) = self.range;
         (start, end.min(start.saturating_add(60 * 24 * 3_600_000)))
     }
 }
 
-/// Which part of the results a call returns: all queries over a stretch of time.
+/// The part of the results that a call returns: all queries for a range of time.
 struct Page {
-    /// The last time of the page before.
+    /// Last time of the previous page.
     after: Option<i64>,
     points: usize,
     descending: bool,
@@ -291,7 +291,7 @@ struct Page {
 }
 
 impl Page {
-    fn new(input: &Fields<'_>, queries: &[Query<'_>], max: i64, descending: bool) -> Result<Self, Fault> {
+    fn new(input: &Fields<'_>, queries: &[Query<'_>], max: i64, descending: bool) -> Result<Self, ApiError> {
         let mut hasher = DefaultHasher::new();
         for query in queries {
             query.id.hash(&mut hasher);
@@ -301,9 +301,9 @@ impl Page {
         let after = input
             .text("NextToken", 1024)?
             .map(|token| {
-                let (at, request) = token.split_once('-').ok_or_else(Fault::next_token)?;
+                let (at, request) = token.split_once('-').ok_or_else(ApiError::next_token)?;
                 let same = u64::from_str_radix(request, 16).is_ok_and(|request| request == fingerprint);
-                at.parse().ok().filter(|_| same).ok_or_else(Fault::next_token)
+                at.parse().ok().filter(|_| same).ok_or_else(ApiError::next_token)
             })
             .transpose()?;
         Ok(Self {
@@ -314,7 +314,7 @@ impl Page {
         })
     }
 
-    /// The results of this page, and the token of the next.
+    /// The results of this page, and the token for the next.
     fn cut<'q, 'a>(
         &self,
         mut results: Vec<(&'q Query<'a>, Points)>,
@@ -336,7 +336,7 @@ impl Page {
         if self.descending {
             times.reverse();
         }
-        // A time's points stay together; where they alone exceed the page, they are one.
+        // Points of the same time stay together. If they exceed the page size, they form a page.
         let first_left = times[self.points];
         let last = times[..self.points]
             .iter()

@@ -1,6 +1,6 @@
 //! GetMetricStatistics.
 
-use super::fault::Fault;
+use super::error::ApiError;
 use super::input::Fields;
 use super::put;
 use super::stat::{self, Stat};
@@ -12,18 +12,18 @@ use crate::Caller;
 /// Source: GetMetricStatistics, "The maximum number of data points returned from a single call is 1,440".
 const MAX_DATAPOINTS: i64 = 1440;
 
-pub(super) fn run(store: &Store, caller: &Caller, input: &Fields<'_>) -> Result<Out, Fault> {
-    let namespace = put::namespace(input)?.ok_or_else(|| Fault::missing("Namespace"))?;
+pub(super) fn run(store: &Store, caller: &Caller, input: &Fields<'_>) -> Result<Out, ApiError> {
+    let namespace = put::namespace(input)?.ok_or_else(|| ApiError::missing("Namespace"))?;
     let name = input.need_text("MetricName", 255)?;
     let dimensions = input.dimensions(30)?;
-    let (start, end) = stat::window(input)?;
-    let seconds = stat::period(input)?.ok_or_else(|| Fault::missing("Period"))?;
+    let (start, end) = stat::time_range(input)?;
+    let seconds = stat::period(input)?.ok_or_else(|| ApiError::missing("Period"))?;
     let unit = put::unit(input)?;
     let (plain, extended) = statistics(input)?;
-    let asked = (end - start + seconds * 1000 - 1) / (seconds * 1000);
-    if asked > MAX_DATAPOINTS {
-        return Err(Fault::combination(format!(
-            "You have requested up to {asked} datapoints, which exceeds the limit of {MAX_DATAPOINTS}. \
+    let requested = (end - start + seconds * 1000 - 1) / (seconds * 1000);
+    if requested > MAX_DATAPOINTS {
+        return Err(ApiError::combination(format!(
+            "You have requested up to {requested} datapoints, which exceeds the limit of {MAX_DATAPOINTS}. \
              You may reduce the datapoints requested by increasing Period, or decreasing the time range."
         )));
     }
@@ -42,9 +42,9 @@ pub(super) fn run(store: &Store, caller: &Caller, input: &Fields<'_>) -> Result<
     ]))
 }
 
-type Asked = Vec<(&'static str, Stat)>;
+type Requested = Vec<(&'static str, Stat)>;
 
-fn statistics(input: &Fields<'_>) -> Result<(Asked, Vec<(String, Stat)>), Fault> {
+fn statistics(input: &Fields<'_>) -> Result<(Requested, Vec<(String, Stat)>), ApiError> {
     let mut plain = Vec::new();
     for word in input.words("Statistics", 5)? {
         let known = ["SampleCount", "Average", "Sum", "Minimum", "Maximum"]
@@ -61,17 +61,17 @@ fn statistics(input: &Fields<'_>) -> Result<(Asked, Vec<(String, Stat)>), Fault>
         }
     }
     match (plain.is_empty(), extended.is_empty()) {
-        (true, true) => Err(Fault::combination(
+        (true, true) => Err(ApiError::combination(
             "At least one of the parameters Statistics and ExtendedStatistics must be specified.",
         )),
-        (false, false) => Err(Fault::combination(
+        (false, false) => Err(ApiError::combination(
             "The parameters Statistics and ExtendedStatistics are mutually exclusive and you have specified both.",
         )),
         _ => Ok((plain, extended)),
     }
 }
 
-/// One point; `None` where nothing that was asked for is known.
+/// One datapoint. `None` if no requested statistic is known.
 fn datapoint(
     at: i64,
     statistics: &Statistics,

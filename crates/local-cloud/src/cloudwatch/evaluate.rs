@@ -1,7 +1,7 @@
-//! What an alarm makes of its datapoints.
+//! Evaluation of an alarm on its datapoints.
 //!
-//! Source: "Using Amazon CloudWatch alarms": "Evaluating an alarm" and "Configuring how CloudWatch alarms treat
-//! missing data", with its tables of examples, which are tests here.
+//! Source: "Using Amazon CloudWatch alarms": "Evaluating an alarm" and "Configuring how CloudWatch alarms treat missing
+//! data". The examples in its tables are tests here.
 
 use serde_json::json;
 
@@ -9,31 +9,31 @@ use super::alarm::{Alarm, MissingData, State};
 use super::store::{MINUTE_MS, Store, periods};
 use crate::Caller;
 
-/// Periods looked at beyond the evaluation periods, in search of real datapoints. CloudWatch says that it retrieves more
-/// than the evaluation periods, and shows five for three.
-const BEYOND: usize = 2;
+/// Periods before the evaluation periods to search for datapoints. CloudWatch documents that it retrieves more than the
+/// evaluation periods, and shows five for three.
+const EXTRA_PERIODS: usize = 2;
 
-/// A period's value, if it has one, and its start in milliseconds.
+/// A period's start in milliseconds, and its value if there is one.
 type Datapoint = (i64, Option<f64>);
 
-/// What an evaluation came to.
+/// Result of an evaluation.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Verdict {
+pub(super) struct Evaluation {
     pub(super) state: State,
     pub(super) reason: String,
     pub(super) reason_data: String,
 }
 
-/// Evaluates `alarm` on the minutes that have ended by `now_ms`.
-pub(super) fn evaluate(alarm: &Alarm, caller: &Caller, store: &Store, now_ms: i64) -> Verdict {
+/// Evaluates `alarm` on the minutes that are complete at `now_ms`.
+pub(super) fn evaluate(alarm: &Alarm, caller: &Caller, store: &Store, now_ms: i64) -> Evaluation {
     let points = datapoints(alarm, caller, store, now_ms);
     let state = decide(alarm, &points);
     explain(alarm, &points, state, now_ms)
 }
 
-/// The periods of the evaluation range, oldest first. They slide by the minute, as CloudWatch's do.
+/// The periods of the evaluation range, oldest first. As in CloudWatch, they move by minutes.
 fn datapoints(alarm: &Alarm, caller: &Caller, store: &Store, now_ms: i64) -> Vec<Datapoint> {
-    let range = i64::try_from(alarm.evaluation_periods + BEYOND).unwrap_or(i64::MAX);
+    let range = i64::try_from(alarm.evaluation_periods + EXTRA_PERIODS).unwrap_or(i64::MAX);
     let period = alarm.period_ms();
     let end = now_ms.div_euclid(MINUTE_MS) * MINUTE_MS;
     let start = end.saturating_sub(period.saturating_mul(range));
@@ -77,8 +77,8 @@ fn decide(alarm: &Alarm, points: &[Datapoint]) -> State {
     }
 }
 
-/// The reason in AWS's words.
-fn explain(alarm: &Alarm, points: &[Datapoint], state: State, now_ms: i64) -> Verdict {
+/// The reason in AWS's wording.
+fn explain(alarm: &Alarm, points: &[Datapoint], state: State, now_ms: i64) -> Evaluation {
     let real: Vec<(i64, f64)> = points
         .iter()
         .rev()
@@ -155,7 +155,7 @@ fn explain(alarm: &Alarm, points: &[Datapoint], state: State, now_ms: i64) -> Ve
         "recentDatapoints": recent,
         "threshold": alarm.threshold,
     });
-    Verdict {
+    Evaluation {
         state,
         reason,
         reason_data: reason_data.to_string(),
@@ -166,7 +166,7 @@ fn short_time(ms: i64) -> String {
     formatted(ms, "%d/%m/%y %H:%M:%S")
 }
 
-/// As in `2026-11-21T09:00:00.000+0000`.
+/// Example: `2026-11-21T09:00:00.000+0000`.
 pub(super) fn long_time(ms: i64) -> String {
     formatted(ms, "%Y-%m-%dT%H:%M:%S%.3f+0000")
 }
@@ -192,7 +192,7 @@ mod tests {
         alarm
     }
 
-    /// `0` is fine, `X` breaches, `-` is missing.
+    /// `0` is within the threshold, `X` breaches it, `-` is missing.
     fn points(text: &str) -> Vec<Datapoint> {
         let value = |c: &str| match c {
             "0" => Some(0.0),
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_data_is_treated_as_the_user_guide_shows() {
+    fn missing_data_is_treated_as_in_the_user_guide() {
         // Three of three.
         assert_eq!(decided("0 - X - X", 3, 3), ["OK", "OK", "OK", "OK"]);
         assert_eq!(decided("0 - - - -", 3, 3), ["OK", "OK", "OK", "OK"]);
@@ -233,15 +233,15 @@ mod tests {
     }
 
     #[test]
-    fn reasons_are_in_the_words_of_cloudwatch() {
-        let verdict = |text: &str, missing: &str| {
+    fn reasons_have_the_wording_of_cloudwatch() {
+        let reason = |text: &str, missing: &str| {
             let alarm = alarm(1, 1, missing, State::Ok);
             let points = points(text);
             explain(&alarm, &points, decide(&alarm, &points), 0).reason
         };
-        insta::assert_snapshot!(verdict("- - X", "missing"), @"Threshold Crossed: 1 out of the last 1 datapoints [1.0 (01/01/70 00:00:00)] was greater than or equal to the threshold (1.0) (minimum 1 datapoint for OK -> ALARM transition).");
-        insta::assert_snapshot!(verdict("- - 0", "missing"), @"Threshold Crossed: 1 out of the last 1 datapoints [0.0 (01/01/70 00:00:00)] was not greater than or equal to the threshold (1.0) (minimum 1 datapoint for ALARM -> OK transition).");
-        insta::assert_snapshot!(verdict("- - -", "notBreaching"), @"Threshold Crossed: no datapoints were received for 1 period and 1 missing datapoint was treated as [NonBreaching].");
-        insta::assert_snapshot!(verdict("- - -", "missing"), @"Insufficient Data: no datapoints were received for 1 period.");
+        insta::assert_snapshot!(reason("- - X", "missing"), @"Threshold Crossed: 1 out of the last 1 datapoints [1.0 (01/01/70 00:00:00)] was greater than or equal to the threshold (1.0) (minimum 1 datapoint for OK -> ALARM transition).");
+        insta::assert_snapshot!(reason("- - 0", "missing"), @"Threshold Crossed: 1 out of the last 1 datapoints [0.0 (01/01/70 00:00:00)] was not greater than or equal to the threshold (1.0) (minimum 1 datapoint for ALARM -> OK transition).");
+        insta::assert_snapshot!(reason("- - -", "notBreaching"), @"Threshold Crossed: no datapoints were received for 1 period and 1 missing datapoint was treated as [NonBreaching].");
+        insta::assert_snapshot!(reason("- - -", "missing"), @"Insufficient Data: no datapoints were received for 1 period.");
     }
 }

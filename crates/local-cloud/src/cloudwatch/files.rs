@@ -1,4 +1,4 @@
-//! Metrics on disk: one file a day, replaced whole.
+//! Metrics on disk: one file per day, replaced as a whole.
 
 use std::fs;
 use std::io;
@@ -16,10 +16,10 @@ struct DayFile {
     series: Vec<DaySeries>,
 }
 
-/// Everything in `dir`. A file that cannot be read is put aside, so that it is neither lost nor in the way.
+/// All data in `dir`. An unreadable file is renamed, so that it is neither lost nor read again.
 ///
 /// # Errors
-/// When `dir` cannot be listed.
+/// If `dir` cannot be listed.
 pub(super) fn read_all(dir: &Path) -> io::Result<Vec<DaySeries>> {
     let mut all = Vec::new();
     for entry in fs::read_dir(dir)? {
@@ -28,7 +28,7 @@ pub(super) fn read_all(dir: &Path) -> io::Result<Vec<DaySeries>> {
             match read(&path) {
                 Ok(series) => all.extend(series),
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "metrics that cannot be read are put aside");
+                    tracing::warn!(path = %path.display(), %error, "unreadable metrics file was renamed");
                     fs::rename(&path, path.with_extension("unreadable"))?;
                 }
             }
@@ -46,10 +46,10 @@ fn read(path: &Path) -> io::Result<Vec<DaySeries>> {
     Ok(file.series)
 }
 
-/// Writes one day, or removes its file where nothing is left of it.
+/// Writes one day. Removes its file if it has no data.
 ///
 /// # Errors
-/// When the file cannot be written; the one before is then still there.
+/// If the file cannot be written. The old one is then intact.
 pub(super) fn write(dir: &Path, day: i64, series: Vec<DaySeries>) -> io::Result<()> {
     let path = path(dir, day);
     if series.is_empty() {

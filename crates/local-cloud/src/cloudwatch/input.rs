@@ -1,10 +1,10 @@
-//! Typed reading of a request's tree. The query protocol knows only text, so text stands for every type.
+//! Typed access to a request's members. The query protocol has only text, so text is accepted for every type.
 
 use serde_json::{Map, Value};
 
-use super::fault::Fault;
+use super::error::ApiError;
 
-/// The fields of one structure, and where it is: `MetricData.member.1.`.
+/// The members of one structure, and its path, such as `MetricData.member.1.`.
 pub(super) struct Fields<'a> {
     map: &'a Map<String, Value>,
     path: String,
@@ -18,7 +18,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The whole name of the field `name`.
+    /// The full path of the member `name`.
     pub(super) fn path(&self, name: &str) -> String {
         format!("{}{name}", self.path)
     }
@@ -31,28 +31,28 @@ impl<'a> Fields<'a> {
         self.get(name).is_some()
     }
 
-    pub(super) fn invalid(&self, name: &str, value: impl std::fmt::Display) -> Fault {
-        Fault::invalid(format!(
+    pub(super) fn invalid(&self, name: &str, value: impl std::fmt::Display) -> ApiError {
+        ApiError::invalid(format!(
             "The value {value} for parameter {} is invalid.",
             self.path(name)
         ))
     }
 
-    /// Text of at most `max` characters, none of them a control character.
-    pub(super) fn text(&self, name: &str, max: usize) -> Result<Option<&'a str>, Fault> {
+    /// Text of at most `max` characters, without control characters.
+    pub(super) fn text(&self, name: &str, max: usize) -> Result<Option<&'a str>, ApiError> {
         let Some(value) = self.get(name) else {
             return Ok(None);
         };
         let text = value.as_str().ok_or_else(|| self.invalid(name, value))?;
         if text.is_empty() {
-            return Err(Fault::invalid(format!(
+            return Err(ApiError::invalid(format!(
                 "The parameter {} must not be empty.",
                 self.path(name)
             )));
         }
         if text.chars().count() > max {
             let path = self.path(name);
-            return Err(Fault::invalid(format!(
+            return Err(ApiError::invalid(format!(
                 "The parameter {path} must be shorter than {} characters.",
                 max + 1
             )));
@@ -63,30 +63,32 @@ impl<'a> Fields<'a> {
         Ok(Some(text))
     }
 
-    pub(super) fn need_text(&self, name: &str, max: usize) -> Result<&'a str, Fault> {
+    pub(super) fn need_text(&self, name: &str, max: usize) -> Result<&'a str, ApiError> {
         self.text(name, max)?
-            .ok_or_else(|| Fault::missing(&self.path(name)))
+            .ok_or_else(|| ApiError::missing(&self.path(name)))
     }
 
-    /// Text of any length, with any characters.
-    pub(super) fn need_body(&self, name: &str) -> Result<&'a str, Fault> {
-        let value = self.get(name).ok_or_else(|| Fault::missing(&self.path(name)))?;
+    /// Text of any length with any characters.
+    pub(super) fn need_body(&self, name: &str) -> Result<&'a str, ApiError> {
+        let value = self
+            .get(name)
+            .ok_or_else(|| ApiError::missing(&self.path(name)))?;
         value.as_str().ok_or_else(|| self.invalid(name, value))
     }
 
-    /// Whether the field is there and empty.
+    /// Whether the member is present and empty.
     pub(super) fn is_empty_text(&self, name: &str) -> bool {
         self.get(name).and_then(Value::as_str) == Some("")
     }
 
-    pub(super) fn number(&self, name: &str) -> Result<Option<f64>, Fault> {
+    pub(super) fn number(&self, name: &str) -> Result<Option<f64>, ApiError> {
         self.get(name)
             .map(|value| number(value).ok_or_else(|| self.invalid(name, value)))
             .transpose()
     }
 
-    /// A whole number.
-    pub(super) fn integer(&self, name: &str) -> Result<Option<i64>, Fault> {
+    /// An integer.
+    pub(super) fn integer(&self, name: &str) -> Result<Option<i64>, ApiError> {
         let Some(number) = self.number(name)? else {
             return Ok(None);
         };
@@ -97,8 +99,8 @@ impl<'a> Fields<'a> {
         Ok(Some(number as i64))
     }
 
-    /// A point in time, in milliseconds since the epoch: seconds, or ISO 8601.
-    pub(super) fn time(&self, name: &str) -> Result<Option<i64>, Fault> {
+    /// A time in milliseconds since the Unix epoch, from seconds or ISO 8601.
+    pub(super) fn time(&self, name: &str) -> Result<Option<i64>, ApiError> {
         let Some(value) = self.get(name) else {
             return Ok(None);
         };
@@ -114,7 +116,7 @@ impl<'a> Fields<'a> {
             .and_then(|text| text.parse::<jiff::Timestamp>().ok());
         parsed.map_or_else(
             || {
-                Err(Fault::invalid(format!(
+                Err(ApiError::invalid(format!(
                     "The parameter {} must be an ISO 8601 time.",
                     self.path(name)
                 )))
@@ -123,11 +125,12 @@ impl<'a> Fields<'a> {
         )
     }
 
-    pub(super) fn need_time(&self, name: &str) -> Result<i64, Fault> {
-        self.time(name)?.ok_or_else(|| Fault::missing(&self.path(name)))
+    pub(super) fn need_time(&self, name: &str) -> Result<i64, ApiError> {
+        self.time(name)?
+            .ok_or_else(|| ApiError::missing(&self.path(name)))
     }
 
-    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, Fault> {
+    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
         self.get(name)
             .map(|value| match value {
                 Value::Bool(flag) => Ok(*flag),
@@ -138,18 +141,18 @@ impl<'a> Fields<'a> {
             .transpose()
     }
 
-    fn items(&self, name: &str) -> Result<&'a [Value], Fault> {
+    fn items(&self, name: &str) -> Result<&'a [Value], ApiError> {
         match self.get(name) {
             None => Ok(&[]),
             Some(Value::Array(items)) => Ok(items),
-            // How the query protocol writes an empty list.
+            // The query protocol writes an empty list like this.
             Some(Value::String(text)) if text.is_empty() => Ok(&[]),
             Some(other) => Err(self.invalid(name, other)),
         }
     }
 
-    /// A list of structures, at most `max` of them.
-    pub(super) fn list(&self, name: &str, max: usize) -> Result<Vec<Fields<'a>>, Fault> {
+    /// A list of at most `max` structures.
+    pub(super) fn list(&self, name: &str, max: usize) -> Result<Vec<Fields<'a>>, ApiError> {
         let items = self.items(name)?;
         self.bound(name, items, max)?;
         let fields = items.iter().enumerate().map(|(index, item)| {
@@ -159,7 +162,7 @@ impl<'a> Fields<'a> {
                     map,
                     path: format!("{path}."),
                 }),
-                other => Err(Fault::invalid(format!(
+                other => Err(ApiError::invalid(format!(
                     "The value {other} for parameter {path} is invalid."
                 ))),
             }
@@ -167,8 +170,7 @@ impl<'a> Fields<'a> {
         fields.collect()
     }
 
-    /// A structure.
-    pub(super) fn structure(&self, name: &str) -> Result<Option<Fields<'a>>, Fault> {
+    pub(super) fn structure(&self, name: &str) -> Result<Option<Fields<'a>>, ApiError> {
         match self.get(name) {
             None => Ok(None),
             Some(Value::Object(map)) => Ok(Some(Fields {
@@ -179,8 +181,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A list of numbers, at most `max` of them.
-    pub(super) fn numbers(&self, name: &str, max: usize) -> Result<Vec<f64>, Fault> {
+    /// A list of at most `max` numbers.
+    pub(super) fn numbers(&self, name: &str, max: usize) -> Result<Vec<f64>, ApiError> {
         let items = self.items(name)?;
         self.bound(name, items, max)?;
         items
@@ -189,8 +191,8 @@ impl<'a> Fields<'a> {
             .collect()
     }
 
-    /// A list of words, at most `max` of them.
-    pub(super) fn words(&self, name: &str, max: usize) -> Result<Vec<&'a str>, Fault> {
+    /// A list of at most `max` strings.
+    pub(super) fn words(&self, name: &str, max: usize) -> Result<Vec<&'a str>, ApiError> {
         let items = self.items(name)?;
         self.bound(name, items, max)?;
         items
@@ -199,18 +201,17 @@ impl<'a> Fields<'a> {
             .collect()
     }
 
-    fn bound(&self, name: &str, items: &[Value], max: usize) -> Result<(), Fault> {
+    fn bound(&self, name: &str, items: &[Value], max: usize) -> Result<(), ApiError> {
         if items.len() > max {
             let path = self.path(name);
-            return Err(Fault::invalid(format!(
+            return Err(ApiError::invalid(format!(
                 "The collection {path} must not have a size greater than {max}."
             )));
         }
         Ok(())
     }
 
-    /// `Dimensions`: names and values.
-    pub(super) fn dimensions(&self, max: usize) -> Result<Vec<(String, String)>, Fault> {
+    pub(super) fn dimensions(&self, max: usize) -> Result<Vec<(String, String)>, ApiError> {
         let mut all: Vec<(String, String)> = Vec::new();
         for dimension in self.list("Dimensions", max)? {
             let (name, value) = (

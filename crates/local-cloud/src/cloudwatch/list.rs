@@ -2,18 +2,18 @@
 
 use base64_simd::URL_SAFE_NO_PAD as BASE64;
 
-use super::fault::Fault;
+use super::error::ApiError;
 use super::input::Fields;
 use super::put;
 use super::store::{Metric, MetricName, Store};
 use super::wire::Out;
 use crate::Caller;
 
-/// Metrics a page. Source: ListMetrics, "Up to 500 results are returned for any one call".
+/// Metrics per page. Source: ListMetrics, "Up to 500 results are returned for any one call".
 const PAGE: usize = 500;
 const RECENT_MS: i64 = 3 * 3_600_000;
 
-pub(super) fn run(store: &Store, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<Out, Fault> {
+pub(super) fn run(store: &Store, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<Out, ApiError> {
     let namespace = put::namespace(input)?;
     let name = input.text("MetricName", 255)?;
     let recent = match input.text("RecentlyActive", 255)? {

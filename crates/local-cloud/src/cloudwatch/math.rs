@@ -1,23 +1,23 @@
-//! Metric math, the part of it that small tools use: numbers, ids, `+ - * / ^`, parentheses and a few functions.
+//! Metric math, limited to the common part: numbers, ids, `+ - * / ^`, parentheses and a few functions.
 //!
-//! Source: "Using math expressions with CloudWatch metrics", CloudWatch user guide. What is not known is refused by
-//! name, never computed wrongly.
+//! Source: "Using math expressions with CloudWatch metrics", CloudWatch user guide. Unsupported elements are rejected
+//! with an error that names them.
 
 use std::collections::BTreeMap;
 
-/// How deep an expression may nest.
+/// Maximum nesting of an expression.
 const MAX_DEPTH: usize = 32;
 
-/// A value over time.
+/// A time series.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Series {
-    /// Value by the period's start in milliseconds.
+    /// Value by start of the period in milliseconds.
     pub(super) points: BTreeMap<i64, f64>,
     /// Seconds.
     pub(super) period: i64,
 }
 
-/// What an expression yields.
+/// Result of an expression.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
     Scalar(f64),
@@ -25,25 +25,25 @@ pub(super) enum Value {
     Many(Vec<Series>),
 }
 
-/// What the names in an expression stand for.
+/// Access to the queries of a request.
 pub(super) trait Scope {
     /// The query with this id.
     fn lookup(&mut self, id: &str) -> Result<Value, String>;
-    /// All queries for metrics (not those that are expressions), by id.
+    /// All queries for metrics (not expressions), by id.
     fn metrics(&mut self) -> Result<Vec<(String, Series)>, String>;
     /// Accounts for work on `points` points.
     ///
     /// # Errors
-    /// When the request takes too much.
+    /// If the request exceeds its limit.
     fn spend(&mut self, points: i64) -> Result<(), String>;
-    /// Start and end of the request, in milliseconds.
-    fn window(&self) -> (i64, i64);
+    /// Start and end of the request in milliseconds.
+    fn range(&self) -> (i64, i64);
 }
 
-/// Computes `text`.
+/// Evaluates the expression `text`.
 ///
 /// # Errors
-/// A sentence that names what is wrong or not supported.
+/// A sentence that names what is invalid or unsupported.
 pub(super) fn evaluate(text: &str, scope: &mut dyn Scope) -> Result<Value, String> {
     let tokens = tokens(text)?;
     let mut parser = Parser {
@@ -218,7 +218,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The only argument of a function.
+    /// The single argument of a function.
     fn only(&mut self) -> Result<Value, String> {
         let value = self.sum()?;
         self.need(')')?;
@@ -257,7 +257,7 @@ impl Parser<'_> {
             },
         };
         self.need(')')?;
-        let window = self.scope.window();
+        let range = self.scope.range();
         let series = match &value {
             Value::Series(series) => std::slice::from_ref(series),
             Value::Many(all) => all,
@@ -265,13 +265,13 @@ impl Parser<'_> {
         };
         for series in series {
             self.scope
-                .spend((window.1 - window.0) / super::stat::period_ms(series.period))?;
+                .spend((range.1 - range.0) / super::stat::period_ms(series.period))?;
         }
         match value {
-            Value::Series(series) => Ok(Value::Series(filled(series, filler, window))),
+            Value::Series(series) => Ok(Value::Series(filled(series, filler, range))),
             Value::Many(all) => Ok(Value::Many(
                 all.into_iter()
-                    .map(|series| filled(series, filler, window))
+                    .map(|series| filled(series, filler, range))
                     .collect(),
             )),
             Value::Scalar(_) => Err("FILL takes a metric".to_owned()),
@@ -296,14 +296,14 @@ fn filled(mut series: Series, filler: Option<f64>, (start, end): (i64, i64)) -> 
     series
 }
 
-/// Two values by an operator. Of two series, only times that both have a value for.
+/// Combines two values with an operator. Of two series, uses only the times that both have.
 fn combine(left: Value, right: Value, operate: impl Fn(f64, f64) -> f64 + Copy) -> Result<Value, String> {
     let map = |mut series: Series, operate: &dyn Fn(f64) -> f64| {
         series
             .points
             .values_mut()
             .for_each(|value| *value = operate(*value));
-        // A division by zero has no data point.
+        // A division by zero gives no datapoint.
         series.points.retain(|_, value| value.is_finite());
         series
     };
@@ -337,7 +337,7 @@ fn combine(left: Value, right: Value, operate: impl Fn(f64, f64) -> f64 + Copy) 
     })
 }
 
-/// A series to one number, or many series to one series.
+/// Reduces a series to one number, or several series to one.
 fn reduce(name: &str, value: Value, reduce: impl Fn(&[f64]) -> f64) -> Result<Value, String> {
     match value {
         Value::Scalar(_) => Err(format!("{name} takes metrics, not a number")),
@@ -391,7 +391,7 @@ mod tests {
             Ok(())
         }
 
-        fn window(&self) -> (i64, i64) {
+        fn range(&self) -> (i64, i64) {
             (0, 3 * 60_000)
         }
     }
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_is_named() {
+    fn unsupported_elements_are_reported() {
         for (text, says) in [
             ("ANOMALY_DETECTION_BAND(a)", "ANOMALY_DETECTION_BAND"),
             ("a >", "'>'"),
@@ -441,12 +441,12 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_text_is_computed_or_refused(text in "[ab0-9+*/^(),. \\-SUMETRICFLPOD\"]{0,60}") {
+        fn parsing_arbitrary_text_does_not_panic(text in "[ab0-9+*/^(),. \\-SUMETRICFLPOD\"]{0,60}") {
             let _ = evaluate(&text, &mut Two);
         }
 
         #[test]
-        fn nesting_has_a_bound(depth in 0usize..3000) {
+        fn nesting_is_limited(depth in 0usize..3000) {
             let _ = evaluate(&"(".repeat(depth), &mut Two);
         }
     }

@@ -1,8 +1,8 @@
-//! PutMetricData: everything is checked before anything is kept.
+//! PutMetricData. Validates everything before it stores anything.
 //!
 //! Source of limits: PutMetricData and MetricDatum, CloudWatch API reference.
 
-use super::fault::Fault;
+use super::error::ApiError;
 use super::input::Fields;
 use crate::metrics::{Sample, UNITS};
 
@@ -11,7 +11,7 @@ const MAX_VALUES: usize = 150;
 const MAX_DIMENSIONS: usize = 30;
 const HOUR_MS: i64 = 3_600_000;
 
-/// One metric's part of a request.
+/// One datum of a request.
 #[derive(Debug, PartialEq)]
 pub(super) struct Datum {
     pub(super) name: String,
@@ -21,15 +21,14 @@ pub(super) struct Datum {
     pub(super) samples: Vec<Sample>,
 }
 
-/// A whole request.
 #[derive(Debug, PartialEq)]
 pub(super) struct Put {
     pub(super) namespace: String,
     pub(super) data: Vec<Datum>,
 }
 
-pub(super) fn read(input: &Fields<'_>, now_ms: i64) -> Result<Put, Fault> {
-    let namespace = namespace(input)?.ok_or_else(|| Fault::missing("Namespace"))?;
+pub(super) fn read(input: &Fields<'_>, now_ms: i64) -> Result<Put, ApiError> {
+    let namespace = namespace(input)?.ok_or_else(|| ApiError::missing("Namespace"))?;
     if namespace.starts_with("AWS/") {
         return Err(input.invalid("Namespace", namespace));
     }
@@ -44,12 +43,12 @@ pub(super) fn read(input: &Fields<'_>, now_ms: i64) -> Result<Put, Fault> {
         }
     }
     if data.len() > MAX_METRICS {
-        return Err(Fault::invalid(format!(
+        return Err(ApiError::invalid(format!(
             "The collection MetricData must not have a size greater than {MAX_METRICS}."
         )));
     }
     if data.is_empty() && !input.has("MetricData") && entities.is_empty() {
-        return Err(Fault::missing("MetricData"));
+        return Err(ApiError::missing("MetricData"));
     }
     Ok(Put {
         namespace: namespace.to_owned(),
@@ -57,8 +56,8 @@ pub(super) fn read(input: &Fields<'_>, now_ms: i64) -> Result<Put, Fault> {
     })
 }
 
-/// `Namespace`, where one is given.
-pub(super) fn namespace<'a>(input: &Fields<'a>) -> Result<Option<&'a str>, Fault> {
+/// The `Namespace` if given.
+pub(super) fn namespace<'a>(input: &Fields<'a>) -> Result<Option<&'a str>, ApiError> {
     let namespace = input.text("Namespace", 255)?;
     match namespace {
         Some(text) if text.starts_with(':') => Err(input.invalid("Namespace", text)),
@@ -66,11 +65,11 @@ pub(super) fn namespace<'a>(input: &Fields<'a>) -> Result<Option<&'a str>, Fault
     }
 }
 
-/// `Unit`, where one is given.
-pub(super) fn unit<'a>(input: &Fields<'a>) -> Result<Option<&'a str>, Fault> {
+/// The `Unit` if given.
+pub(super) fn unit<'a>(input: &Fields<'a>) -> Result<Option<&'a str>, ApiError> {
     let unit = input.text("Unit", 255)?;
     match unit {
-        Some(text) if !UNITS.contains(&text) => Err(Fault::invalid(format!(
+        Some(text) if !UNITS.contains(&text) => Err(ApiError::invalid(format!(
             "The parameter {} must be a value in the set [ {} ].",
             input.path("Unit"),
             UNITS.join(", ")
@@ -79,10 +78,10 @@ pub(super) fn unit<'a>(input: &Fields<'a>) -> Result<Option<&'a str>, Fault> {
     }
 }
 
-fn read_datum(datum: &Fields<'_>, now_ms: i64) -> Result<Datum, Fault> {
+fn read_datum(datum: &Fields<'_>, now_ms: i64) -> Result<Datum, ApiError> {
     let at_ms = datum.time("Timestamp")?.unwrap_or(now_ms);
     let wrong_time = |rule: &str| {
-        Fault::invalid(format!(
+        ApiError::invalid(format!(
             "The parameter {} must specify a time {rule}.",
             datum.path("Timestamp")
         ))
@@ -97,7 +96,7 @@ fn read_datum(datum: &Fields<'_>, now_ms: i64) -> Result<Datum, Fault> {
         .integer("StorageResolution")?
         .is_some_and(|seconds| seconds != 1 && seconds != 60)
     {
-        return Err(Fault::invalid(format!(
+        return Err(ApiError::invalid(format!(
             "The parameter {} must be 1 or 60.",
             datum.path("StorageResolution")
         )));
@@ -111,7 +110,7 @@ fn read_datum(datum: &Fields<'_>, now_ms: i64) -> Result<Datum, Fault> {
     })
 }
 
-fn samples(datum: &Fields<'_>) -> Result<Vec<Sample>, Fault> {
+fn samples(datum: &Fields<'_>) -> Result<Vec<Sample>, ApiError> {
     let forms = ["Value", "StatisticValues", "Values"];
     let given: Vec<&str> = forms.into_iter().filter(|name| datum.has(name)).collect();
     match given[..] {
@@ -121,21 +120,23 @@ fn samples(datum: &Fields<'_>) -> Result<Vec<Sample>, Fault> {
         }
         ["StatisticValues"] => statistic_set(datum),
         ["Values"] => values_and_counts(datum),
-        [first, second, ..] => Err(Fault::combination(format!(
+        [first, second, ..] => Err(ApiError::combination(format!(
             "The parameters {} and {} are mutually exclusive and you have specified both.",
             datum.path(first),
             datum.path(second)
         ))),
-        _ => Err(Fault::missing(&datum.path("Value"))),
+        _ => Err(ApiError::missing(&datum.path("Value"))),
     }
 }
 
-fn statistic_set(datum: &Fields<'_>) -> Result<Vec<Sample>, Fault> {
+fn statistic_set(datum: &Fields<'_>) -> Result<Vec<Sample>, ApiError> {
     let Some(set) = datum.structure("StatisticValues")? else {
         return Ok(Vec::new());
     };
-    let need = |name: &str| -> Result<f64, Fault> {
-        let value = set.number(name)?.ok_or_else(|| Fault::missing(&set.path(name)))?;
+    let need = |name: &str| -> Result<f64, ApiError> {
+        let value = set
+            .number(name)?
+            .ok_or_else(|| ApiError::missing(&set.path(name)))?;
         in_range(&set, name, value)
     };
     let sample = Sample {
@@ -148,7 +149,7 @@ fn statistic_set(datum: &Fields<'_>) -> Result<Vec<Sample>, Fault> {
         return Err(set.invalid("SampleCount", sample.count));
     }
     if sample.min > sample.max {
-        return Err(Fault::combination(format!(
+        return Err(ApiError::combination(format!(
             "The parameter {} must be less than or equal to {}.",
             set.path("Minimum"),
             set.path("Maximum")
@@ -157,14 +158,14 @@ fn statistic_set(datum: &Fields<'_>) -> Result<Vec<Sample>, Fault> {
     Ok(vec![sample])
 }
 
-fn values_and_counts(datum: &Fields<'_>) -> Result<Vec<Sample>, Fault> {
+fn values_and_counts(datum: &Fields<'_>) -> Result<Vec<Sample>, ApiError> {
     let values = datum.numbers("Values", MAX_VALUES)?;
     let counts = datum.numbers("Counts", MAX_VALUES)?;
     if values.is_empty() {
-        return Err(Fault::missing(&datum.path("Values")));
+        return Err(ApiError::missing(&datum.path("Values")));
     }
     if !counts.is_empty() && counts.len() != values.len() {
-        return Err(Fault::combination(format!(
+        return Err(ApiError::combination(format!(
             "The parameters {} and {} must be of the same size.",
             datum.path("Values"),
             datum.path("Counts")
@@ -184,14 +185,14 @@ fn values_and_counts(datum: &Fields<'_>) -> Result<Vec<Sample>, Fault> {
             max: value,
         })
     });
-    // A value that never came says nothing about the smallest and the largest.
+    // A value with the count 0 does not affect minimum and maximum.
     samples
         .filter(|sample| sample.as_ref().map_or(true, |s| s.count > 0.0))
         .collect()
 }
 
-/// Values from -2^360 to 2^360; NaN and infinities are not among them.
-fn in_range(fields: &Fields<'_>, name: &str, value: f64) -> Result<f64, Fault> {
+/// Values from -2^360 to 2^360, without NaN and infinities.
+fn in_range(fields: &Fields<'_>, name: &str, value: f64) -> Result<f64, ApiError> {
     if value.is_finite() && value.abs() <= 2f64.powi(360) {
         return Ok(value);
     }

@@ -1,11 +1,11 @@
-//! Names of statistics, periods and time windows, as both read operations take them.
+//! Statistics, periods and time ranges, as both read operations accept them.
 
-use super::fault::Fault;
+use super::error::ApiError;
 use super::input::Fields;
 use super::statistics::Statistics;
 use super::store::MINUTE_MS;
 
-/// What is asked of a period.
+/// A statistic of a period.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Stat {
     SampleCount,
@@ -18,7 +18,7 @@ pub(super) enum Stat {
 }
 
 impl Stat {
-    /// Reads `Sum`, `p99.9` and the like; trimmed means and their kin are not kept.
+    /// Parses `Sum`, `p99.9` and so on. Trimmed statistics are not supported.
     pub(super) fn parse(text: &str) -> Option<Self> {
         Some(match text {
             "SampleCount" => Self::SampleCount,
@@ -35,7 +35,7 @@ impl Stat {
         })
     }
 
-    /// `None` where the values are not known (percentiles only).
+    /// `None` if the values are not known (percentiles only).
     pub(super) fn of(self, statistics: &Statistics) -> Option<f64> {
         Some(match self {
             Self::SampleCount => statistics.count,
@@ -50,14 +50,14 @@ impl Stat {
 
 /// `Period` in seconds: 1, 5, 10, 20, 30 or a multiple of 60, at most a day.
 ///
-/// Below a minute the answer has a point a minute, since that is what is kept.
-pub(super) fn period(fields: &Fields<'_>) -> Result<Option<i64>, Fault> {
+/// Below 60 the answer still has one point per minute, the stored resolution.
+pub(super) fn period(fields: &Fields<'_>) -> Result<Option<i64>, ApiError> {
     let Some(seconds) = fields.integer("Period")? else {
         return Ok(None);
     };
     let known = matches!(seconds, 1 | 5 | 10 | 20 | 30) || (seconds > 0 && seconds % 60 == 0);
     if !known || seconds > 366 * 86_400 {
-        return Err(Fault::invalid(format!(
+        return Err(ApiError::invalid(format!(
             "The parameter {} must be 1, 5, 10, 20, 30, or a multiple of 60.",
             fields.path("Period")
         )));
@@ -66,22 +66,22 @@ pub(super) fn period(fields: &Fields<'_>) -> Result<Option<i64>, Fault> {
 }
 
 /// `StartTime` (rounded down to the minute) and `EndTime`, in milliseconds.
-pub(super) fn window(fields: &Fields<'_>) -> Result<(i64, i64), Fault> {
+pub(super) fn time_range(fields: &Fields<'_>) -> Result<(i64, i64), ApiError> {
     let (start, end) = (fields.need_time("StartTime")?, fields.need_time("EndTime")?);
     if start == end {
-        return Err(Fault::invalid(
+        return Err(ApiError::invalid(
             "The parameter StartTime must not equal parameter EndTime.",
         ));
     }
     if start > end {
-        return Err(Fault::invalid(
+        return Err(ApiError::invalid(
             "The parameter StartTime must be less than the parameter EndTime.",
         ));
     }
     Ok((start.div_euclid(MINUTE_MS) * MINUTE_MS, end))
 }
 
-/// A period as wide as what is kept.
+/// A period in milliseconds, at least the stored resolution.
 pub(super) fn period_ms(seconds: i64) -> i64 {
     (seconds * 1000).max(MINUTE_MS)
 }

@@ -1,33 +1,33 @@
-//! One statistic set, and the values below it as far as they are known.
+//! A statistic set, with its values if they are known.
 
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::Sample;
 
-/// Distinct values kept exactly; above it, values are rounded until they fit.
+/// Maximum distinct values that are stored exactly. Above it, values are rounded until they fit.
 const MAX_DISTINCT: usize = 128;
 
-/// What was measured in one minute, or in several minutes taken together.
+/// Measurements of one or several minutes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Statistics {
     pub(super) count: f64,
     pub(super) sum: f64,
     pub(super) min: f64,
     pub(super) max: f64,
-    /// The values by size; `None` once a statistic set came in whose values nobody knows, or when dropped for space.
+    /// The values, ordered. `None` after a statistic set without values was added, or after they were dropped to save
+    /// memory.
     values: Option<Box<Values>>,
 }
 
-/// Values and how often each came, by size.
+/// Values and their counts, ordered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Values {
-    /// Significant bits of the values' mantissas: 52 is exact, 7 an error below 1 %.
+    /// Significant bits of the mantissas: 52 is exact, 7 gives an error below 1 %.
     bits: u32,
     counts: Vec<(f64, f64)>,
 }
 
 impl Statistics {
-    /// Nothing yet.
     pub(super) fn new() -> Self {
         Self {
             count: 0.0,
@@ -41,7 +41,7 @@ impl Statistics {
         }
     }
 
-    /// Adds `sample`. Its values are known where all of them are equal.
+    /// Adds `sample`. Its values are known only if all of them are equal.
     ///
     /// Source: PutMetricData, "CloudWatch needs raw data points to calculate percentile statistics".
     pub(super) fn add(&mut self, sample: &Sample) {
@@ -54,7 +54,6 @@ impl Statistics {
         }
     }
 
-    /// Adds what was measured elsewhere.
     pub(super) fn merge(&mut self, other: &Self) {
         self.add_totals(other.count, other.sum, other.min, other.max);
         match (&mut self.values, &other.values) {
@@ -76,7 +75,7 @@ impl Statistics {
         self.max = self.max.max(max);
     }
 
-    /// The average; 0 where nothing was counted.
+    /// The average. 0 without values.
     pub(super) fn average(&self) -> f64 {
         if self.count > 0.0 {
             self.sum / self.count
@@ -85,7 +84,7 @@ impl Statistics {
         }
     }
 
-    /// The value below which `percent` of all lie; `None` where the values are not known.
+    /// The value below which `percent` of all values lie. `None` if the values are not known.
     pub(super) fn percentile(&self, percent: f64) -> Option<f64> {
         let values = self.values.as_ref()?;
         let rank = percent / 100.0 * self.count;
@@ -98,7 +97,7 @@ impl Statistics {
         Some(value.clamp(self.min, self.max))
     }
 
-    /// Gives the values up, and percentiles with them.
+    /// Drops the values. Percentiles are then not available.
     pub(super) fn forget_values(&mut self) {
         self.values = None;
     }
@@ -112,14 +111,14 @@ impl Statistics {
 
 impl Values {
     fn add(&mut self, value: f64, count: f64) {
-        // Adding zero makes one of the two zeros.
+        // Maps -0.0 to 0.0.
         let value = round(value + 0.0, self.bits);
         match self.counts.binary_search_by(|(known, _)| known.total_cmp(&value)) {
             Ok(at) => self.counts[at].1 += count,
             Err(at) => self.counts.insert(at, (value, count)),
         }
         while self.counts.len() > MAX_DISTINCT && self.bits > 0 {
-            // The first step already goes to where measurements repeat.
+            // Start with a resolution at which measurements repeat.
             self.coarsen(if self.bits > 8 { 8 } else { self.bits - 1 });
         }
     }
@@ -142,7 +141,7 @@ impl Values {
     }
 }
 
-/// `value` with its mantissa cut to `bits`: keeps the order of values.
+/// `value` with its mantissa cut to `bits`. Keeps the order of values.
 fn round(value: f64, bits: u32) -> f64 {
     f64::from_bits(value.to_bits() & (u64::MAX << (52 - bits.min(52))))
 }
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn many_values_stay_small_and_near() {
+    fn many_values_use_little_memory_and_stay_accurate() {
         let statistics = of((1..=10_000).map(f64::from));
         assert!(statistics.size() < 5_000);
         let median = statistics.percentile(50.0).unwrap();
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_need_values() {
+    fn percentiles_require_values() {
         let mut statistics = of([1.0, 2.0]);
         statistics.add(&Sample {
             count: 2.0,
@@ -193,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn minutes_add_up() {
+    fn minutes_are_combined() {
         let mut hour = of([1.0, 9.0]);
         hour.merge(&of([5.0, 5.0, 5.0]));
         assert_eq!((hour.count, hour.sum), (5.0, 25.0));
@@ -203,7 +202,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_values_stay_ordered_and_bounded(values in proptest::collection::vec(-1e300f64..1e300, 1..500)) {
+        fn arbitrary_values_stay_ordered_and_limited(values in proptest::collection::vec(-1e300f64..1e300, 1..500)) {
             let statistics = of(values);
             let inner = statistics.values.as_ref().unwrap();
             proptest::prop_assert!(inner.counts.windows(2).all(|w| w[0].0 < w[1].0));

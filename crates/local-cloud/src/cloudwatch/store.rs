@@ -1,4 +1,4 @@
-//! All metrics in memory: one statistic set a minute for each metric and unit, bounded in age and bytes.
+//! All metrics in memory: one statistic set per minute for each metric and unit, limited in age and size.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,45 +8,43 @@ use super::statistics::Statistics;
 use crate::Caller;
 use crate::metrics::Sample;
 
-/// Milliseconds of a minute.
 pub(super) const MINUTE_MS: i64 = 60_000;
-/// Minutes of a day: what one file holds.
+/// Minutes of a day, the content of one file.
 pub(super) const DAY_MINUTES: i64 = 24 * 60;
-/// How long minutes are kept. Source: "Metrics retention", CloudWatch user guide.
+/// Source: "Metrics retention", CloudWatch user guide.
 const RETENTION_MINUTES: i64 = 15 * DAY_MINUTES;
-/// How long percentiles stay available where space is short.
+/// How long percentiles stay available when memory is short.
 const VALUES_MINUTES: i64 = 3 * 60;
-/// Bound of everything in memory.
+/// Maximum memory of the store.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
-/// What a metric costs besides its minutes and the text of its names.
+/// Memory per metric, besides its minutes and names.
 const METRIC_BYTES: usize = 512;
-/// Separates the parts of a key; control characters are refused in every part.
+/// Separates the parts of a key. No part can contain control characters.
 const SEPARATOR: char = '\u{1f}';
 
-/// What names a metric.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct MetricName {
     pub(super) account: String,
     pub(super) region: String,
     pub(super) namespace: String,
     pub(super) name: String,
-    /// By name.
+    /// Sorted by name.
     pub(super) dimensions: Vec<(String, String)>,
 }
 
-/// A metric and its minutes.
+/// A metric and its statistics.
 #[derive(Debug, Clone)]
 pub(super) struct Metric {
     pub(super) name: MetricName,
-    /// By unit, then by minute since the epoch.
+    /// By unit, then by minute since the Unix epoch.
     pub(super) units: BTreeMap<String, BTreeMap<i64, Statistics>>,
-    /// When something was last published, in milliseconds since the epoch.
+    /// Time of the last publication, milliseconds since the Unix epoch.
     pub(super) published_ms: i64,
 }
 
-/// Where a measurement goes.
+/// A metric and unit, borrowed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct MetricRef<'a> {
     pub(super) caller: &'a Caller,
     pub(super) namespace: &'a str,
     pub(super) name: &'a str,
@@ -54,16 +52,15 @@ pub(super) struct Place<'a> {
     pub(super) unit: &'a str,
 }
 
-/// All metrics of all accounts and regions.
 #[derive(Debug, Default)]
 pub(super) struct Store {
     metrics: BTreeMap<String, Metric>,
-    /// Days (since the epoch) that changed since they were last written.
+    /// Days (since the Unix epoch) that changed since they were last written.
     dirty: BTreeSet<i64>,
     bytes: usize,
 }
 
-/// The minutes of one metric and unit within one day, as kept in a file.
+/// The minutes of one metric and unit in one day, as stored in a file.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct DaySeries {
     pub(super) name: MetricName,
@@ -73,14 +70,14 @@ pub(super) struct DaySeries {
 
 impl Store {
     /// Adds `samples` to the minute of `at_ms`.
-    pub(super) fn add(&mut self, place: &Place<'_>, at_ms: i64, now_ms: i64, samples: &[Sample]) {
-        let Place {
+    pub(super) fn add(&mut self, metric_ref: &MetricRef<'_>, at_ms: i64, now_ms: i64, samples: &[Sample]) {
+        let MetricRef {
             caller,
             namespace,
             name,
             dimensions,
             unit,
-        } = *place;
+        } = *metric_ref;
         let key = key(caller, namespace, name, dimensions);
         let minute = at_ms.div_euclid(MINUTE_MS);
         if !self.metrics.contains_key(&key) {
@@ -118,7 +115,7 @@ impl Store {
         self.dirty.insert(minute.div_euclid(DAY_MINUTES));
     }
 
-    /// Puts back what a file holds.
+    /// Adds the content of a file.
     pub(super) fn load(&mut self, series: DaySeries) {
         let borrowed: Vec<(&str, &str)> = borrowed(&series.name.dimensions);
         let caller = Caller {
@@ -152,7 +149,7 @@ impl Store {
             .get(&key(caller, namespace, name, &borrowed(dimensions)))
     }
 
-    /// The metrics of one account and region with their keys, after the key `after` where one is given.
+    /// The metrics of one account and region with their keys, after the key `after` if given.
     pub(super) fn list<'a>(
         &'a self,
         caller: &Caller,
@@ -169,15 +166,15 @@ impl Store {
             .map(|(key, metric)| (key.as_str(), metric))
     }
 
-    /// Whether memory is above its bound.
+    /// Whether the store exceeds its memory limit.
     pub(super) fn is_full(&self) -> bool {
         self.bytes > MAX_BYTES
     }
 
-    /// Drops what is too old and, where space is short, what is oldest.
+    /// Drops expired minutes, and the oldest ones when memory is short.
     pub(super) fn trim(&mut self, now_ms: i64) {
         let now = now_ms.div_euclid(MINUTE_MS);
-        self.keep_from(now - RETENTION_MINUTES);
+        self.drop_before(now - RETENTION_MINUTES);
         if self.is_full() {
             self.forget_values_before(now - VALUES_MINUTES);
         }
@@ -195,11 +192,11 @@ impl Store {
             if !self.is_full() {
                 break;
             }
-            self.keep_from(now - keep);
+            self.drop_before(now - keep);
         }
     }
 
-    fn keep_from(&mut self, first: i64) {
+    fn drop_before(&mut self, first: i64) {
         let (mut bytes, dirty) = (0, &mut self.dirty);
         self.metrics.retain(|_, metric| {
             metric.units.retain(|_, minutes| {
@@ -243,7 +240,7 @@ impl Store {
         self.dirty.insert(day);
     }
 
-    /// Everything of one day.
+    /// All data of one day.
     pub(super) fn day(&self, day: i64) -> Vec<DaySeries> {
         let range = day * DAY_MINUTES..(day + 1) * DAY_MINUTES;
         let mut all = Vec::new();
@@ -275,7 +272,7 @@ impl Metric {
         }
     }
 
-    /// Bytes in memory besides the minutes. All text is there twice: dimensions have up to 38 KiB of it.
+    /// Memory besides the minutes. All text is stored twice; dimensions have up to 38 KiB of it.
     fn overhead(&self) -> usize {
         let name = &self.name;
         let dimensions: usize = name.dimensions.iter().map(|(n, v)| n.len() + v.len()).sum();
@@ -287,14 +284,14 @@ impl Metric {
                 + dimensions)
     }
 
-    /// Whether a minute holds data.
+    /// Whether a minute contains data.
     pub(super) fn has_data(&self) -> bool {
         self.units.values().any(|minutes| !minutes.is_empty())
     }
 }
 
-/// Minutes of `from_ms..to_ms` taken together in periods that start at `from_ms`, by the start of the period in
-/// milliseconds.
+/// Statistics of the minutes in `from_ms..to_ms`, combined into periods that start at `from_ms`. The keys are the start
+/// of each period in milliseconds.
 pub(super) fn periods<'a>(
     units: impl Iterator<Item = &'a BTreeMap<i64, Statistics>>,
     from_ms: i64,
@@ -302,7 +299,7 @@ pub(super) fn periods<'a>(
     period_ms: i64,
 ) -> BTreeMap<i64, Statistics> {
     let mut found: BTreeMap<i64, Statistics> = BTreeMap::new();
-    // A minute that has begun before the end counts.
+    // Includes the minute in which the range ends.
     let last = to_ms.saturating_add(MINUTE_MS - 1).div_euclid(MINUTE_MS);
     let first = from_ms.div_euclid(MINUTE_MS);
     if first >= last {
@@ -362,18 +359,18 @@ mod tests {
     }
 
     fn put(store: &mut Store, name: &str, dimensions: &[(&str, &str)], at_ms: i64, value: f64) {
-        let place = Place {
+        let metric_ref = MetricRef {
             caller: &caller(),
             namespace: "App",
             name,
             dimensions,
             unit: "Count",
         };
-        store.add(&place, at_ms, at_ms, &[Sample::of(value)]);
+        store.add(&metric_ref, at_ms, at_ms, &[Sample::of(value)]);
     }
 
     #[test]
-    fn old_minutes_go_and_their_day_is_written_again() {
+    fn old_minutes_are_dropped_and_their_day_is_rewritten() {
         let mut store = Store::default();
         add(&mut store, "Old", 0, 1.0);
         add(&mut store, "New", 15 * DAY_MINUTES * MINUTE_MS + MINUTE_MS, 1.0);
@@ -389,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn long_names_count() {
+    fn long_names_count_towards_the_memory_limit() {
         let mut store = Store::default();
         let value = "v".repeat(1024);
         let names: Vec<String> = (0..30).map(|n| n.to_string()).collect();
@@ -414,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_has_a_bound() {
+    fn memory_is_limited() {
         let mut store = Store::default();
         for i in 0..100_000 {
             add(&mut store, &format!("m{i}"), 0, 1.0);

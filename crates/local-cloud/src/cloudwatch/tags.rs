@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::fault::Fault;
+use super::error::ApiError;
 use super::input::Fields;
 use super::wire::Out;
 
 /// Source: TagResource: "as many as 50 tags".
 const MAX_TAGS: usize = 50;
 
-/// The tags of each resource, by its ARN.
+/// Tags by resource ARN.
 #[derive(Debug, Default)]
 pub(super) struct Tags {
     file: PathBuf,
@@ -20,10 +20,10 @@ pub(super) struct Tags {
 }
 
 impl Tags {
-    /// The tags kept in `dir`.
+    /// Opens the tags stored in `dir`.
     ///
     /// # Errors
-    /// When the file is there and cannot be read.
+    /// If the file exists and cannot be read.
     pub(super) fn open(dir: &Path) -> std::io::Result<Self> {
         let file = dir.join("tags.json");
         let all = super::dashboards::read_file(&file)?;
@@ -31,12 +31,12 @@ impl Tags {
     }
 
     /// Adds the `Tags` of a request.
-    pub(super) fn add(&mut self, arn: &str, input: &Fields<'_>) -> Result<(), Fault> {
+    pub(super) fn add(&mut self, arn: &str, input: &Fields<'_>) -> Result<(), ApiError> {
         let mut tags = self.all.get(arn).cloned().unwrap_or_default();
         for tag in input.list("Tags", MAX_TAGS)? {
-            let value = tag.text("Value", 256).or_else(|fault| {
-                // An empty value is allowed here.
-                tag.is_empty_text("Value").then_some(None).ok_or(fault)
+            let value = tag.text("Value", 256).or_else(|error| {
+                // An empty value is valid here.
+                tag.is_empty_text("Value").then_some(None).ok_or(error)
             })?;
             tags.insert(
                 tag.need_text("Key", 128)?.to_owned(),
@@ -44,7 +44,7 @@ impl Tags {
             );
         }
         if tags.len() > MAX_TAGS {
-            return Err(Fault::invalid(format!(
+            return Err(ApiError::invalid(format!(
                 "A resource takes at most {MAX_TAGS} tags."
             )));
         }
@@ -55,7 +55,7 @@ impl Tags {
         Ok(())
     }
 
-    pub(super) fn remove(&mut self, arn: &str, input: &Fields<'_>) -> Result<(), Fault> {
+    pub(super) fn remove(&mut self, arn: &str, input: &Fields<'_>) -> Result<(), ApiError> {
         for key in input.words("TagKeys", MAX_TAGS)? {
             if let Some(tags) = self.all.get_mut(arn) {
                 tags.remove(key);
@@ -75,7 +75,7 @@ impl Tags {
         Out::Struct(vec![("Tags", Out::List(tags.collect()))])
     }
 
-    /// Forgets what was deleted.
+    /// Removes the tags of a deleted resource.
     pub(super) fn forget(&mut self, arn: &str) {
         if self.all.remove(arn).is_some() {
             self.save();

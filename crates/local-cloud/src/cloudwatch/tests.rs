@@ -1,4 +1,4 @@
-//! Each operation in each protocol, and the AWS SDK against a server on this machine.
+//! Each operation in each protocol, and the AWS SDK with a local server.
 
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -53,7 +53,7 @@ impl Cloud {
     fn json(&self, operation: &str, input: &Value) -> Result<Value, (String, String)> {
         let request = http::Request::post("/").header("x-amz-target", format!("{TARGET}.{operation}"));
         let (parts, body) = self.send(request, input.to_string().into_bytes()).unwrap();
-        outcome(&parts, serde_json::from_slice(&body).unwrap())
+        result(&parts, serde_json::from_slice(&body).unwrap())
     }
 
     fn cbor(&self, operation: &str, input: &Value) -> Result<Value, (String, String)> {
@@ -64,7 +64,7 @@ impl Cloud {
         let (parts, body) = self.send(request, body).unwrap();
         assert_eq!(parts.headers["smithy-protocol"], "rpc-v2-cbor");
         let tree: ciborium::Value = ciborium::from_reader(&body[..]).unwrap();
-        outcome(&parts, untagged(tree))
+        result(&parts, untagged(tree))
     }
 
     fn query(&self, form: &str) -> (u16, String) {
@@ -87,12 +87,12 @@ impl Cloud {
     fn data(&self, queries: Value, minutes: i64) -> Result<Value, (String, String)> {
         self.json(
             "GetMetricData",
-            &window(json!({"MetricDataQueries": queries}), minutes),
+            &over_minutes(json!({"MetricDataQueries": queries}), minutes),
         )
     }
 }
 
-fn outcome(parts: &http::response::Parts, body: Value) -> Result<Value, (String, String)> {
+fn result(parts: &http::response::Parts, body: Value) -> Result<Value, (String, String)> {
     if parts.status.is_success() {
         return Ok(body);
     }
@@ -112,8 +112,8 @@ fn untagged(tree: ciborium::Value) -> Value {
     }
 }
 
-/// `input` with a window of `minutes` from noon.
-fn window(mut input: Value, minutes: i64) -> Value {
+/// `input` with a time range of `minutes` from noon.
+fn over_minutes(mut input: Value, minutes: i64) -> Value {
     input["StartTime"] = json!(NOON / 1000);
     input["EndTime"] = json!(NOON / 1000 + minutes * 60);
     input
@@ -125,7 +125,7 @@ fn query(id: &str, name: &str, period: i64, stat: &str) -> Value {
 }
 
 #[test]
-fn the_three_protocols_say_the_same() {
+fn the_three_protocols_have_the_same_results() {
     let cloud = cloud();
     let datum = json!([{"MetricName": "Requests", "Value": 2.0, "Unit": "Count",
         "Dimensions": [{"Name": "Path", "Value": "/a"}]}]);
@@ -140,7 +140,7 @@ fn the_three_protocols_say_the_same() {
     );
     assert_eq!(status, 200);
 
-    let ask = window(
+    let ask = over_minutes(
         json!({"Namespace": "App", "MetricName": "Requests", "Period": 60, "Statistics": ["Sum", "Average", "SampleCount"],
             "Dimensions": [{"Name": "Path", "Value": "/a"}]}),
         1,
@@ -161,7 +161,7 @@ fn the_three_protocols_say_the_same() {
 }
 
 #[test]
-fn faults_have_the_codes_of_every_protocol() {
+fn errors_have_the_codes_of_each_protocol() {
     let cloud = cloud();
     let input = json!({"MetricData": []});
     let missing = (
@@ -176,7 +176,7 @@ fn faults_have_the_codes_of_every_protocol() {
 }
 
 #[test]
-fn other_operations_and_services_are_left_alone() {
+fn other_operations_and_services_are_not_handled() {
     let cloud = cloud();
     let ask = |request: http::request::Builder, body: &str| cloud.send(request, body.into()).is_none();
     let post = || http::Request::post("/");
@@ -201,7 +201,7 @@ fn other_operations_and_services_are_left_alone() {
 }
 
 #[test]
-fn compressed_bodies_are_read() {
+fn compressed_bodies_are_decompressed() {
     use std::io::Write;
     let cloud = cloud();
     let input = json!({"Namespace": "App", "MetricData": [{"MetricName": "A", "Value": 1}]});
@@ -223,7 +223,7 @@ fn compressed_bodies_are_read() {
 }
 
 #[test]
-fn put_refuses_what_aws_refuses() {
+fn put_rejects_invalid_input_as_aws_does() {
     let cloud = cloud();
     let refused = |datum: Value| cloud.put(json!([datum])).unwrap_err();
     let says = |datum: Value, code: &str, text: &str| {
@@ -324,7 +324,7 @@ fn put_refuses_what_aws_refuses() {
             .1
             .contains("AWS/Kinesis")
     );
-    // One bad datum, and nothing of the request is kept.
+    // One invalid datum rejects the whole request.
     cloud
         .put(json!([{"MetricName": "Good", "Value": 1}, {"MetricName": "Bad"}]))
         .unwrap_err();
@@ -335,7 +335,7 @@ fn put_refuses_what_aws_refuses() {
 }
 
 #[test]
-fn what_services_measure_is_seen_at_once_and_by_its_region_only() {
+fn metrics_of_services_are_visible_immediately_in_their_region_only() {
     let cloud = cloud();
     let dimensions = [("StreamName", "orders")];
     for count in [3.0, 5.0] {
@@ -348,7 +348,7 @@ fn what_services_measure_is_seen_at_once_and_by_its_region_only() {
             Sample::of(count),
         );
     }
-    let ask = window(
+    let ask = over_minutes(
         json!({"Namespace": "AWS/Kinesis", "MetricName": "IncomingRecords", "Period": 60, "Statistics": ["Sum"],
             "Dimensions": [{"Name": "StreamName", "Value": "orders"}]}),
         1,
@@ -363,7 +363,7 @@ fn what_services_measure_is_seen_at_once_and_by_its_region_only() {
 }
 
 #[test]
-fn metrics_survive_a_restart_and_damage() {
+fn metrics_survive_a_restart_and_a_damaged_file() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::new(NOON));
     let latency = |watch: &CloudWatch| {

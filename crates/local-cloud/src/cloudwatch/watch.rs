@@ -1,4 +1,4 @@
-//! The watchman: has the alarms evaluated, and hands what they have to say to their topics.
+//! Evaluates the alarms periodically, and sends their notifications to their topics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,24 +6,28 @@ use std::time::Duration;
 use super::CloudWatch;
 use crate::deliver::Deliver;
 
-/// How often alarms are evaluated. They look at whole minutes; this is how soon after a minute's end they do.
-const EVERY: Duration = Duration::from_secs(5);
+/// How often alarms are evaluated. They use complete minutes; this is the maximum delay after the end of a minute.
+const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Watches for as long as it is let.
+/// Runs until it is dropped.
 pub async fn run(cloudwatch: Arc<CloudWatch>, deliver: Arc<dyn Deliver>) {
-    let mut beat = tokio::time::interval(EVERY);
-    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut interval = tokio::time::interval(INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = beat.tick() => cloudwatch.evaluate_alarms(),
+            _ = interval.tick() => cloudwatch.evaluate_alarms(),
             () = cloudwatch.notified() => {}
         }
-        for told in cloudwatch.take_notifications() {
+        for notification in cloudwatch.take_notifications() {
             let sent = deliver
-                .to_topic(&told.topic, Some(&told.subject), &told.message)
+                .to_topic(
+                    &notification.topic,
+                    Some(&notification.subject),
+                    &notification.message,
+                )
                 .await;
             if let Err(error) = sent {
-                tracing::warn!(topic = told.topic, %error, "an alarm could not reach its topic");
+                tracing::warn!(topic = notification.topic, %error, "could not send the notification of an alarm");
             }
         }
     }

@@ -1,6 +1,7 @@
 //! CloudWatch's three protocols: smithy RPC v2 CBOR, AWS JSON 1.0 and AWS query.
 //!
-//! A request of any of them becomes a tree of JSON values, an answer is a tree of [`Out`]; operations know no protocol.
+//! A request in any protocol becomes a tree of JSON values, and an answer is a tree of [`Out`]. Operations know no
+//! protocol.
 //! Source: the service model ("protocols": smithy-rpc-v2-cbor, json, query; awsQueryCompatible).
 
 mod cbor;
@@ -15,26 +16,26 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::request::Parts;
 use serde_json::{Map, Value};
 
-use super::fault::Fault;
+use super::error::ApiError;
 use crate::Body;
 use crate::answer::{answer, identify, request_id, whole};
 use crate::operation::operations;
 
-/// The service's name in paths and targets.
+/// Service name in paths and targets.
 const SERVICE: &str = "GraniteServiceVersion20100801";
 /// API version of the query protocol.
 const VERSION: &str = "2010-08-01";
-/// Bound of a request after decompression: 1,000 metrics of 150 values fit.
+/// Maximum size of a request after decompression: 1,000 metrics with 150 values fit.
 const MAX_BODY: u64 = 16 * 1024 * 1024;
 
-/// How a client speaks.
+/// Protocol of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protocol {
-    /// `POST /service/GraniteServiceVersion20100801/operation/Name`, CBOR: the AWS SDK for Rust.
+    /// `POST /service/GraniteServiceVersion20100801/operation/Name`, CBOR. Used by the AWS SDK for Rust.
     Cbor,
-    /// `X-Amz-Target: GraniteServiceVersion20100801.Name`, JSON: boto3 and the AWS CLI.
+    /// `X-Amz-Target: GraniteServiceVersion20100801.Name`, JSON. Used by boto3 and the AWS CLI.
     Json,
-    /// `Action=Name&...`, answered in XML: older SDKs.
+    /// `Action=Name&...`, answered in XML. Used by older SDKs.
     Query,
 }
 
@@ -63,29 +64,28 @@ operations! {
     }
 }
 
-/// A value of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Out {
     Text(String),
     Number(f64),
     Whole(i64),
     Flag(bool),
-    /// Milliseconds since the epoch.
+    /// Milliseconds since the Unix epoch.
     Time(i64),
     List(Vec<Out>),
     Struct(Vec<(&'static str, Out)>),
-    /// Keys that are data.
+    /// A map with arbitrary keys.
     Map(Vec<(String, Out)>),
 }
 
-/// What a request turns out to be.
+/// A parsed request.
 pub(super) struct Request {
     pub(super) protocol: Protocol,
     pub(super) operation: Operation,
-    pub(super) input: Result<Map<String, Value>, Fault>,
+    pub(super) input: Result<Map<String, Value>, ApiError>,
 }
 
-/// Reads a request; `None` where it is for another operation or service.
+/// Parses a request. `None` if it is for another operation or service.
 pub(super) fn read(parts: &Parts, body: &Bytes) -> Option<Request> {
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(rest) = parts.uri.path().strip_prefix("/service/") {
@@ -109,7 +109,7 @@ pub(super) fn read(parts: &Parts, body: &Bytes) -> Option<Request> {
     }
     let form = header(CONTENT_TYPE.as_str())
         .is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"));
-    // The signature names the service: no other service's form is looked into.
+    // The signature names the service. Do not parse the form of other services.
     let signed_for_other = header("authorization")
         .and_then(|value| value.split("Credential=").nth(1)?.split('/').nth(3))
         .is_some_and(|service| service != "monitoring");
@@ -143,40 +143,39 @@ pub(super) fn read(parts: &Parts, body: &Bytes) -> Option<Request> {
     })
 }
 
-/// The body, decompressed where the client compressed it (SDKs do so above 10 KiB).
-fn plain(parts: &Parts, body: &Bytes) -> Result<Bytes, Fault> {
+/// The body, decompressed if necessary. SDKs compress bodies above 10 KiB.
+fn plain(parts: &Parts, body: &Bytes) -> Result<Bytes, ApiError> {
     let encoding = parts
         .headers
         .get(CONTENT_ENCODING)
         .map_or(&b""[..], HeaderValue::as_bytes);
     match encoding {
-        // `aws-chunked` of unsigned uploads is not used by this service.
+        // This service does not use `aws-chunked`.
         b"" | b"identity" => Ok(body.clone()),
         b"gzip" => {
             let mut text = Vec::new();
             flate2::read::MultiGzDecoder::new(&body[..])
                 .take(MAX_BODY + 1)
                 .read_to_end(&mut text)
-                .map_err(|_| Fault::malformed("The request body is not valid gzip data."))?;
+                .map_err(|_| ApiError::malformed("The request body is not valid gzip data."))?;
             if text.len() as u64 > MAX_BODY {
-                return Err(Fault::too_large());
+                return Err(ApiError::too_large());
             }
             Ok(text.into())
         }
-        _ => Err(Fault::malformed(
+        _ => Err(ApiError::malformed(
             "The Content-Encoding of the request is not supported.",
         )),
     }
 }
 
-/// The HTTP answer to a request.
 pub(super) fn write(
     protocol: Protocol,
     operation: Operation,
-    outcome: Result<Option<Out>, Fault>,
+    result: Result<Option<Out>, ApiError>,
 ) -> Response<Body> {
     let request_id = request_id();
-    let (status, content_type, body) = match (&outcome, protocol) {
+    let (status, content_type, body) = match (&result, protocol) {
         (Ok(out), Protocol::Cbor) => (200, "application/cbor", cbor::write(out.as_ref())),
         (Ok(out), Protocol::Json) => (200, "application/x-amz-json-1.0", json::write(out.as_ref())),
         (Ok(out), Protocol::Query) => (
@@ -184,17 +183,17 @@ pub(super) fn write(
             "text/xml",
             query::write(operation.as_str(), out.as_ref(), &request_id),
         ),
-        (Err(fault), Protocol::Cbor) => (
-            fault.status(),
+        (Err(error), Protocol::Cbor) => (
+            error.status(),
             "application/cbor",
-            cbor::write(Some(&fault.out())),
+            cbor::write(Some(&error.out())),
         ),
-        (Err(fault), Protocol::Json) => (
-            fault.status(),
+        (Err(error), Protocol::Json) => (
+            error.status(),
             "application/x-amz-json-1.0",
-            json::write(Some(&fault.out())),
+            json::write(Some(&error.out())),
         ),
-        (Err(fault), Protocol::Query) => (fault.status(), "text/xml", query::write_fault(fault, &request_id)),
+        (Err(error), Protocol::Query) => (error.status(), "text/xml", query::write_fault(error, &request_id)),
     };
     let mut response = answer(status, content_type, whole(body));
     identify(&mut response, &request_id);
@@ -205,10 +204,10 @@ pub(super) fn write(
             HeaderValue::from_static("rpc-v2-cbor"),
         );
     }
-    if let (Err(fault), true) = (&outcome, protocol != Protocol::Query) {
+    if let (Err(error), true) = (&result, protocol != Protocol::Query) {
         headers.insert(
             HeaderName::from_static("x-amzn-query-error"),
-            HeaderValue::from_static(fault.query_error()),
+            HeaderValue::from_static(error.query_error()),
         );
     }
     response

@@ -1,4 +1,4 @@
-//! All streams of all accounts and regions, and what belongs to an account rather than to a stream.
+//! All streams of all accounts and regions, and the settings of an account.
 
 use std::collections::HashMap;
 use std::fs;
@@ -15,21 +15,20 @@ use crate::kinesis::stream::{Stream, locked, persist};
 use crate::{Caller, partition};
 use ground::platform;
 
-/// What a directory is called while it is being deleted: a restart deletes the rest.
+/// Suffix of a directory that is being deleted. A restart deletes the rest.
 const DELETED: &str = "deleted";
 
-/// The settings of an account in a region.
+/// Settings of an account in a region.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Account {
     /// 12-digit account id.
     pub account: String,
-    /// Region.
     pub region: String,
     /// Whether the minimum throughput billing commitment is on.
     pub commitment: bool,
-    /// When it was last switched on.
+    /// When it was last enabled.
     pub started_ms: Option<i64>,
-    /// When it was, or will be, switched off.
+    /// When it was, or will be, disabled.
     pub ended_ms: Option<i64>,
 }
 
@@ -39,7 +38,6 @@ struct Streams {
     by_id: HashMap<u64, Arc<Stream>>,
 }
 
-/// All streams.
 #[derive(Debug)]
 pub struct Catalog {
     dir: PathBuf,
@@ -49,7 +47,7 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Opens what is in `dir`, completing deletions and changes that were interrupted. Private to the user.
+    /// Opens the catalog in `dir`, which is private to the user. Completes interrupted changes and deletions.
     ///
     /// # Errors
     /// When a file cannot be read or is damaged; the error names it.
@@ -74,7 +72,8 @@ impl Catalog {
                     streams.by_id.insert(stream.id, Arc::clone(&stream));
                     streams.by_name.insert(key, stream);
                 }
-                // Half created, half deleted, or told to go: nothing that anybody was promised.
+                // A stream that is half created, half deleted or marked for deletion: no caller was told that it
+                // exists.
                 _ => {
                     if let Err(error) = fs::remove_dir_all(&path) {
                         tracing::warn!(path = %path.display(), %error, "the rest of a deleted stream stays");
@@ -91,8 +90,8 @@ impl Catalog {
         })
     }
 
-    /// The stream `name` of `caller`, whatever its status. Looking for one that is gone does not delete its files: that
-    /// may take long, and who puts records looks here.
+    /// The stream `name` of `caller`, in any status. Does not delete the files of a stream that is gone: deletion may
+    /// take long, and put operations call this.
     ///
     /// # Errors
     /// `ResourceNotFoundException`.
@@ -103,7 +102,7 @@ impl Catalog {
             .ok_or_else(|| ApiError::no_stream(name, &caller.account))
     }
 
-    /// The stream with this incarnation's number, if it is `caller`'s.
+    /// The stream with this id, if it belongs to `caller`.
     pub fn by_id(&self, caller: &Caller, id: u64, now_ms: i64) -> Option<Arc<Stream>> {
         let found = self.read(|s| s.by_id.get(&id).cloned());
         found
@@ -111,10 +110,11 @@ impl Catalog {
             .filter(|s| caller_of(&s.view(now_ms).meta) == *caller)
     }
 
-    /// The stream that a request names: by ARN, by name, or by identifier.
+    /// The stream that a request identifies: by ARN, name or id.
     ///
     /// # Errors
-    /// `InvalidArgumentException` when nothing is named or the names contradict; `ResourceNotFoundException`.
+    /// `InvalidArgumentException` if nothing identifies a stream or the identifiers differ;
+    /// `ResourceNotFoundException`.
     pub fn find(&self, caller: &Caller, target: Target<'_>, now_ms: i64) -> Result<Arc<Stream>> {
         let from_arn = target
             .arn
@@ -141,13 +141,13 @@ impl Catalog {
         }
     }
 
-    /// Streams of all callers, those being deleted among them.
+    /// Number of streams of all callers, including those being deleted.
     pub fn count(&self, now_ms: i64) -> u64 {
         let all: Vec<Arc<Stream>> = self.read(|s| s.by_id.values().cloned().collect());
         all.iter().filter(|s| !s.is_gone(now_ms)).count() as u64
     }
 
-    /// All streams of `caller`, by name. Deleted ones are swept away.
+    /// All streams of `caller` by name. Removes streams whose deletion is complete.
     pub fn list(&self, caller: &Caller, now_ms: i64) -> Vec<Arc<Stream>> {
         let mut all: Vec<(String, Arc<Stream>)> = self.read(|s| {
             let own = s.by_name.iter().filter(|((owner, _), _)| owner == caller);
@@ -159,10 +159,10 @@ impl Catalog {
         all.into_iter().map(|(_, s)| s).collect()
     }
 
-    /// Makes a stream, once `admit` has agreed to it in view of the caller's other streams.
+    /// Creates a stream after `admit` has accepted it, given the caller's other streams.
     ///
     /// # Errors
-    /// `ResourceInUseException` when the name is taken; those of `admit`; `InternalFailureException`.
+    /// `ResourceInUseException` if the name is taken; errors of `admit`; `InternalFailureException`.
     pub fn create(
         &self,
         meta: StreamMeta,
@@ -193,7 +193,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Removes every stream whose deletion is complete, or, with `now_ms` at its maximum, under way.
+    /// Removes each stream whose deletion is complete. With `now_ms` at its maximum, also those being deleted.
     pub fn sweep(&self, now_ms: i64) {
         let all: Vec<Arc<Stream>> = self.read(|s| s.by_id.values().cloned().collect());
         for stream in all {
@@ -201,7 +201,7 @@ impl Catalog {
         }
     }
 
-    /// Lets retention take what it may of every stream.
+    /// Applies retention to all streams.
     pub fn trim(&self, now_ms: i64) {
         let all: Vec<Arc<Stream>> = self.read(|s| s.by_id.values().cloned().collect());
         for stream in all {
@@ -211,7 +211,7 @@ impl Catalog {
         }
     }
 
-    /// Whether `stream` still exists; removes it if its deletion is complete.
+    /// Whether `stream` still exists. Removes it if its deletion is complete.
     fn keep(&self, stream: &Arc<Stream>, now_ms: i64) -> bool {
         let view = stream.view(now_ms);
         if !view.meta.is_gone(now_ms) {
@@ -235,15 +235,15 @@ impl Catalog {
         look(&self.streams.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The settings of `caller`'s account in its region.
+    /// Settings of `caller`'s account in its region.
     pub fn account(&self, caller: &Caller) -> Account {
         own_account(&locked(&self.accounts), caller)
     }
 
-    /// Changes the settings of `caller`'s account, and saves them.
+    /// Changes and saves the settings of `caller`'s account.
     ///
     /// # Errors
-    /// Those of `edit`; `InternalFailureException`.
+    /// Errors of `edit`; `InternalFailureException`.
     pub fn change_account(
         &self,
         caller: &Caller,
@@ -273,8 +273,8 @@ fn own_account(accounts: &[Account], caller: &Caller) -> Account {
     })
 }
 
-/// Renamed first, so that a crash in the middle cannot leave a stream with half its shards. What cannot be removed now
-/// is removed at the next start.
+/// Renames the directory first, so that an interrupted deletion does not leave a stream with some of its shards. The
+/// next start removes what remains.
 fn remove_dir(dir: &Path) {
     let doomed = dir.with_extension(DELETED);
     let doomed = if fs::rename(dir, &doomed).is_ok() {
@@ -285,7 +285,7 @@ fn remove_dir(dir: &Path) {
     let _ = fs::remove_dir_all(doomed);
 }
 
-/// Whose stream it is.
+/// The account and region of a stream.
 pub fn caller_of(meta: &StreamMeta) -> Caller {
     Caller {
         account: meta.account.clone(),
@@ -293,19 +293,18 @@ pub fn caller_of(meta: &StreamMeta) -> Caller {
     }
 }
 
-/// What an ARN names.
+/// The resource that an ARN identifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arn<'a> {
-    /// The stream's name.
     pub stream: &'a str,
-    /// The consumer's name and the second of its registration.
+    /// Consumer name and creation time in seconds.
     pub consumer: Option<(&'a str, &'a str)>,
 }
 
-/// Takes an ARN of a stream or consumer apart.
+/// Parses the ARN of a stream or consumer.
 ///
 /// # Errors
-/// `ResourceNotFoundException` when it lies in another account or region.
+/// `ResourceNotFoundException` if it belongs to another account or region.
 pub fn parse_arn<'a>(caller: &Caller, arn: &'a str) -> Result<Arn<'a>> {
     let mut parts = arn.splitn(6, ':');
     let _ = parts.next();

@@ -1,4 +1,4 @@
-//! The control plane: everything but putting and reading records.
+//! The control plane: all operations except writing and reading records.
 
 pub mod account;
 pub mod capacity;

@@ -1,4 +1,4 @@
-//! The data plane: putting and reading records.
+//! The data plane: writing and reading records.
 
 pub mod get;
 pub mod measure;

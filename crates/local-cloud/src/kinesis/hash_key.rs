@@ -1,15 +1,14 @@
-//! Hash keys: where in the ring of 2^128 values a partition key falls.
+//! Hash keys: the position of a partition key in the range of 2^128 values.
 
 use std::fmt;
 
 use md5::{Digest, Md5};
 
-/// A point in the hash-key space, 0 to 2^128 − 1.
+/// A hash key, 0 to 2^128 − 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HashKey(pub u128);
 
 impl HashKey {
-    /// The largest hash key, 2^128 − 1.
     pub const MAX: Self = Self(u128::MAX);
 
     /// The MD5 of the key's UTF-8 bytes, as a big-endian number.
@@ -19,8 +18,8 @@ impl HashKey {
         Self(u128::from_be_bytes(digest))
     }
 
-    /// Reads a decimal number: `0`, or digits without a leading zero, up to 2^128 − 1 (the API's pattern
-    /// `0|([1-9]\d{0,38})`). Anything else is `None`.
+    /// Parses a decimal number up to 2^128 − 1: `0`, or digits without a leading zero (the API's pattern
+    /// `0|([1-9]\d{0,38})`).
     pub fn parse(text: &str) -> Option<Self> {
         let canonical =
             text == "0" || (!text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit()));

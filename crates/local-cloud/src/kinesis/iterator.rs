@@ -1,26 +1,25 @@
-//! Shard iterators: opaque tokens that hold everything a read needs, so that they survive a restart.
+//! Shard iterators: opaque tokens that contain everything a read needs. They stay valid across restarts.
 
 use md5::{Digest, Md5};
 
 use super::store::Position;
 
-/// AWS's tokens start so too.
+/// AWS's tokens start with these bytes too.
 const PREFIX: [u8; 8] = [0, 0, 0, 0, 0, 0, 0, 1];
-/// With a token length that is a multiple of 3, base64 has no padding and no spare bits: one text per token.
+/// A multiple of 3: base64 then has no padding and no spare bits, so each token has exactly one text.
 const LENGTH: usize = 57;
 const VERSION: u8 = 1;
 const CONTENT: usize = LENGTH - 16;
 
-/// What a shard iterator stands for. The engine judges its age and whether the stream still exists.
+/// A decoded shard iterator. The engine checks its age and whether the stream still exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShardIterator {
-    /// Incarnation of the stream: a stream of the same name made later has another.
+    /// The incarnation: a later stream of the same name has another id.
     pub stream_id: u64,
-    /// Index of the shard.
     pub shard_index: u32,
     /// Where the next read starts.
     pub position: Position,
-    /// When it was handed out, milliseconds since the Unix epoch.
+    /// Milliseconds since the Unix epoch.
     pub issued_ms: i64,
 }
 
@@ -39,7 +38,7 @@ impl ShardIterator {
         base64_simd::STANDARD.encode_to_string(&bytes)
     }
 
-    /// Reads a token. Anything that [`Self::encode`] did not write is `None`.
+    /// Decodes a token. `None` for anything that [`Self::encode`] did not write.
     pub fn decode(token: &str) -> Option<Self> {
         let bytes = base64_simd::STANDARD.decode_to_vec(token).ok()?;
         let bytes: &[u8; LENGTH] = bytes.as_slice().try_into().ok()?;
@@ -65,8 +64,8 @@ impl ShardIterator {
     }
 }
 
-/// Tells a damaged or made-up token from ours. It guards against mistakes, not against an attacker: whoever
-/// reaches the local cloud may read everything in it.
+/// Detects damaged or invented tokens. It protects against mistakes, not attackers: any caller of the local cloud can
+/// read all of its data.
 fn seal(content: &[u8]) -> [u8; 16] {
     Md5::new()
         .chain_update(b"streamctl shard iterator")
@@ -94,7 +93,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_token_stands_for_its_iterator(iterator in iterator()) {
+        fn an_iterator_round_trips_through_its_token(iterator in iterator()) {
             let token = iterator.encode();
             prop_assert_eq!(token.len(), 76);
             let decoded = ShardIterator::decode(&token).unwrap();
@@ -118,7 +117,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics(text in ".*|[A-Za-z0-9+/]{76}") {
+        fn parsing_arbitrary_text_does_not_panic(text in ".*|[A-Za-z0-9+/]{76}") {
             prop_assert_eq!(ShardIterator::decode(&text), None);
         }
     }

@@ -1,6 +1,6 @@
-//! What goes in and out of each operation, as the API's model has it.
+//! Inputs and outputs of the operations, as the API's model defines them.
 //!
-//! Inputs carry their own constraints ([`validate`]); both directions serialise to JSON and to CBOR alike.
+//! Inputs carry their constraints ([`validate`]). Inputs and outputs work with JSON and CBOR.
 
 pub mod input;
 pub mod output;

@@ -1,4 +1,4 @@
-//! Reading streams from inside the local cloud: no HTTP, no limits, no GetRecords metrics.
+//! Reads streams from inside the local cloud: no HTTP, no limits, no GetRecords metrics.
 
 use std::io;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use super::stream::{Shard, Stream};
 use crate::Caller;
 
 impl Service {
-    /// The stream that `arn` names, its own ARN or that of one of its consumers; `None` when there is no such stream
-    /// or consumer, or it is being deleted.
+    /// The stream that `arn` (of a stream or consumer) identifies. `None` if the stream or consumer does not exist or
+    /// is being deleted.
     pub fn stream_of_arn(&self, caller: &Caller, arn: &str) -> Option<Arc<Stream>> {
         let now_ms = self.clock.now_ms();
         let parsed = parse_arn(caller, arn).ok()?;
@@ -26,8 +26,8 @@ impl Service {
     }
 }
 
-/// Reads on from `from`, after retention has taken its share: at most `max_records` and `max_bytes` of keys and data,
-/// but at least one record if there is one.
+/// Applies retention, then reads from `from`: at most `max_records` and `max_bytes` of keys and data, but at least one
+/// record if there is one.
 ///
 /// # Errors
 /// When the log cannot be read or is damaged.

@@ -1,6 +1,6 @@
-//! Sequence numbers: 186-bit numbers, written as 56 decimal digits, strictly rising within a shard.
+//! Sequence numbers: 186-bit numbers, written as 56 decimal digits, strictly increasing within a shard.
 //!
-//! The bits, highest first, are those that tools which take AWS's numbers apart expect (version 2):
+//! The layout is the one that tools for AWS's sequence numbers expect (version 2), highest bits first:
 //!
 //! | bits | content |
 //! |---|---|
@@ -15,10 +15,9 @@
 
 use std::fmt;
 
-/// Number of decimal digits of every sequence number.
 pub const DIGITS: usize = 56;
 
-/// The index of a closed shard's ending sequence number: above that of every record, as on AWS.
+/// Index of a closed shard's ending sequence number. As on AWS, it is above that of every record.
 pub const LAST_INDEX: u64 = i64::MAX as u64;
 
 /// 10^19, the largest power of ten in 64 bits.
@@ -30,8 +29,8 @@ const SECONDS: u64 = (1 << 36) - 1;
 pub struct SequenceNumber([u64; 3]); // Highest limb first, so that the derived order is the numbers' order.
 
 impl SequenceNumber {
-    /// Puts a number together. Times are milliseconds since the Unix epoch, held as whole seconds below 2^36;
-    /// `shard_index` and `index` lose their top bit.
+    /// Builds a number. Times are milliseconds since the Unix epoch, stored as whole seconds below 2^36. The top bits
+    /// of `shard_index` and `index` are dropped.
     pub fn new(shard_created_ms: i64, shard_index: u32, index: u64, arrival_ms: i64) -> Self {
         Self::build(seconds(shard_created_ms), shard_index, index, seconds(arrival_ms))
     }
@@ -46,7 +45,7 @@ impl SequenceNumber {
         ])
     }
 
-    /// Reads a decimal number of version 2. Anything else, also an older version, is `None`.
+    /// Parses a decimal number of version 2. `None` for anything else, including older versions.
     pub fn parse(text: &str) -> Option<Self> {
         let digits: &[u8; DIGITS] = text.as_bytes().try_into().ok()?;
         let (first, rest) = digits.split_at(DIGITS - 2 * 19);
@@ -80,23 +79,22 @@ impl SequenceNumber {
         (self.0[0] & 0xffff) << 48 | self.0[1] >> 16
     }
 
-    /// The index of the shard.
     pub fn shard_index(&self) -> u32 {
         (self.0[2] >> 4) as u32
     }
 
-    /// When the shard was made, seconds since the Unix epoch.
+    /// When the shard was created, seconds since the Unix epoch.
     pub fn shard_created_seconds(&self) -> u64 {
         self.0[0] >> 20 & SECONDS
     }
 
-    /// When the record arrived, seconds since the Unix epoch.
+    /// Arrival of the record, seconds since the Unix epoch.
     pub fn arrival_seconds(&self) -> u64 {
         (self.0[1] & 0xff) << 28 | self.0[2] >> 36
     }
 
-    /// Each limb's share of the three groups of 19, 19 and 18 digits, lowest first: two wide divisions are
-    /// all that is left.
+    /// Adds up each limb's share of the three groups of 19, 19 and 18 digits, lowest first. This needs only two wide
+    /// divisions.
     fn digits(&self) -> [u8; DIGITS] {
         // 2^64 and 2^128 in groups of 19 digits.
         const LIMB: u128 = 8_446_744_073_709_551_616;
@@ -132,7 +130,6 @@ fn seconds(milliseconds: i64) -> u64 {
     u64::try_from(milliseconds / 1000).unwrap_or(0).min(SECONDS)
 }
 
-/// Up to 19 digits.
 fn decimal(digits: &[u8]) -> Option<u64> {
     digits.iter().try_fold(0_u64, |value, byte| {
         byte.is_ascii_digit().then(|| value * 10 + u64::from(byte - b'0'))
@@ -183,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn rubbish_does_not_parse() {
+    fn invalid_numbers_do_not_parse() {
         let good = SequenceNumber::new(1_700_000_000_000, 0, 1, 1_700_000_000_000).to_string();
         assert!(SequenceNumber::parse(&good).is_some());
         let nines = "9".repeat(56);
@@ -209,7 +206,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_parses(created in 0..1_i64 << 36, shard in 0..1_u32 << 31, index in 0..=LAST_INDEX, arrival in 0..1_i64 << 36) {
+        fn written_numbers_parse(created in 0..1_i64 << 36, shard in 0..1_u32 << 31, index in 0..=LAST_INDEX, arrival in 0..1_i64 << 36) {
             let number = SequenceNumber::new(created * 1000, shard, index, arrival * 1000 + 999);
             let text = number.to_string();
             prop_assert_eq!(text.len(), 56);
@@ -224,13 +221,13 @@ mod tests {
         }
 
         #[test]
-        fn digits_order_as_numbers_do(a in any::<(u32, u64, u32)>(), b in any::<(u32, u64, u32)>()) {
+        fn digits_have_the_order_of_the_numbers(a in any::<(u32, u64, u32)>(), b in any::<(u32, u64, u32)>()) {
             let [a, b] = [a, b].map(|(created, index, arrival)| SequenceNumber::new(i64::from(created) * 1000, 7, index, i64::from(arrival) * 1000));
             prop_assert_eq!(a.cmp(&b), a.to_string().cmp(&b.to_string()));
         }
 
         #[test]
-        fn no_text_panics(text in "[0-9a-z]{50,60}|[0-9]{56}|.*") {
+        fn parsing_arbitrary_text_does_not_panic(text in "[0-9a-z]{50,60}|[0-9]{56}|.*") {
             if let Some(number) = SequenceNumber::parse(&text) {
                 prop_assert_eq!(number.to_string(), text);
             }

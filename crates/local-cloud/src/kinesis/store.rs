@@ -1,16 +1,16 @@
 //! The durable log of one shard.
 //!
-//! Owns sequence numbers, the records on disk, retention and where a read starts. Knows nothing of streams,
-//! limits or the wire.
+//! Owns sequence numbers, the records on disk, retention and start positions. Knows nothing of streams, limits or the
+//! wire.
 //!
-//! One lock per shard covers allocating numbers, writing and making visible, so that a reader never sees a
-//! number before all smaller ones. A batch is one write at the known end of the newest file; readers copy the
-//! end under the lock and read without it. Files are append-only and of about 64 MiB: memory holds a place in
-//! the file for one record in many, and retention deletes whole files.
+//! One lock per shard covers number allocation, the write and the publication, so that a reader never sees a number
+//! before all smaller ones. A batch is one write at the known end of the newest file. Readers copy the end under the
+//! lock and read without it. Files are append-only, about 64 MiB each. Memory holds the file offset of a few records
+//! only, and retention deletes whole files.
 //!
-//! What was acknowledged has been handed to the operating system: it survives the end of the process, not a
-//! power failure (nothing is synced). After a power failure whole records before the damage are kept, and
-//! counting goes on after them.
+//! Acknowledged records are handed to the operating system: they survive the end of the process, not a power failure
+//! (nothing is synced). After a power failure the whole records before the damage remain, and new numbers continue
+//! after the lost ones.
 
 mod frame;
 mod handle;
@@ -32,18 +32,18 @@ use tokio::sync::watch;
 
 use self::handle::Handle;
 use self::read::{Builder, Extent};
-use self::segment::{Identity, Place, Segment};
+use self::segment::{Identity, IndexEntry, Segment};
 pub use self::types::{AppendError, NewRecord, Page, Position, PositionError, Start, StoredRecord};
 use super::sequence::{LAST_INDEX, SequenceNumber};
 use ground::platform;
 
-/// A file that has grown to this is followed by another.
+/// A file of this size is followed by a new one.
 const SEGMENT_BYTES: u64 = 64 << 20;
-/// The newest file is replaced by an empty one when all in it has expired and it is this long.
+/// If all of the newest file has expired and it is at least this long, an empty file replaces it.
 const RECLAIM_BYTES: u64 = 1 << 20;
-/// A batch's bytes are put together in a buffer that the thread keeps, up to this size.
+/// Each thread keeps a buffer up to this size to build batches in.
 const BUFFER_BYTES: usize = 1 << 20;
-/// The most bytes of one batch.
+/// Maximum bytes of a batch.
 const MAX_BATCH: usize = 1 << 30;
 /// The index of a shard's first record.
 const FIRST_INDEX: u64 = 1;
@@ -57,7 +57,7 @@ thread_local! {
 pub struct ShardStore {
     dir: PathBuf,
     identity: Identity,
-    /// Bytes after which a file is followed by another.
+    /// Size from which a file is followed by a new one.
     segment_bytes: u64,
     state: Mutex<State>,
     appended: watch::Sender<u64>,
@@ -65,35 +65,36 @@ pub struct ShardStore {
 
 #[derive(Debug)]
 struct State {
-    /// Oldest first, never empty; the last one is written.
+    /// Oldest first, never empty. The last one is written to.
     segments: VecDeque<Segment>,
     active: Option<Handle>,
-    /// The sealed file that was read last, by its first index.
+    /// The sealed file that was read last, with its first index.
     opened: Option<(u64, Handle)>,
     /// Index of the next record.
     next: u64,
     closed_ms: Option<i64>,
     last_ms: Option<i64>,
-    /// Oldest record that may be read, and its arrival if known.
+    /// Oldest readable record, and its arrival if known.
     trim: u64,
     trim_ms: Option<i64>,
-    /// The end of the newest file is in doubt: the next append starts another.
+    /// The end of the newest file is unknown: the next append starts a new file.
     must_roll: bool,
 }
 
-/// What is at a position.
 enum Found {
-    /// Nothing yet.
-    Tip { position: Position, closed: bool },
-    /// Records.
+    /// No record yet.
+    Tip {
+        position: Position,
+        closed: bool,
+    },
     Stretch(Extent),
 }
 
 impl ShardStore {
-    /// Makes the log of a new shard in `dir`, which is made too. `created_ms`: milliseconds since the Unix epoch.
+    /// Creates `dir` and the log of a new shard in it. `created_ms`: milliseconds since the Unix epoch.
     ///
     /// # Errors
-    /// When `dir` cannot be written or already holds a log.
+    /// If `dir` cannot be written or already contains a log.
     pub fn create(dir: &Path, shard_index: u32, created_ms: i64) -> io::Result<Self> {
         Self::create_sized(dir, shard_index, created_ms, SEGMENT_BYTES)
     }
@@ -116,12 +117,12 @@ impl ShardStore {
         ))
     }
 
-    /// Opens the log in `dir` and recovers what a crash left: a torn tail is cut. `shard_index` and `created_ms`
-    /// are those of [`Self::create`]. Call [`Self::trim_before`] next: what retention hid is not remembered.
+    /// Opens the log in `dir` and repairs it after a crash: an incomplete record at the end is cut off. `shard_index`
+    /// and `created_ms` as in [`Self::create`]. Call [`Self::trim_before`] next: the log does not store what retention
+    /// hid.
     ///
     /// # Errors
-    /// `NotFound` when `dir` holds no log, `InvalidData` when it is that of another shard, else when it cannot
-    /// be read.
+    /// `NotFound` if `dir` contains no log, `InvalidData` if the log belongs to another shard, otherwise I/O errors.
     pub fn open(dir: &Path, shard_index: u32, created_ms: i64) -> io::Result<Self> {
         Self::open_sized(dir, shard_index, created_ms, SEGMENT_BYTES)
     }
@@ -164,7 +165,7 @@ impl ShardStore {
         }
     }
 
-    /// A panic elsewhere leaves the state as it was before: it is changed only after everything that can fail.
+    /// Ignores poisoning: the state changes only after everything that can fail.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -178,13 +179,13 @@ impl ShardStore {
         )
     }
 
-    /// Below that of every record.
+    /// Lower than the number of every record.
     pub fn starting_sequence_number(&self) -> SequenceNumber {
         self.number(0, self.identity.created_ms)
     }
 
-    /// Stores `records` in order, all or none, arrived at `now_ms` (milliseconds since the Unix epoch). When it returns,
-    /// readers see them and the operating system has them: they survive the end of the process, not a power
+    /// Stores `records` in order, all or none. They arrived at `now_ms` (milliseconds since the Unix epoch). After it
+    /// returns, readers see them and the operating system has them: they survive the end of the process, not a power
     /// failure.
     ///
     /// # Errors
@@ -219,7 +220,7 @@ impl ShardStore {
         })
     }
 
-    /// Writes `bytes` at the end of the log, or leaves the log as it was.
+    /// Writes `bytes` at the end of the log. On failure the log is unchanged.
     fn write(&self, state: &mut State, bytes: &[u8]) -> io::Result<()> {
         let full = state.active().is_some_and(|active| {
             active.next > active.base && active.length + bytes.len() as u64 > self.segment_bytes
@@ -231,19 +232,19 @@ impl ShardStore {
         let file = state.file(state.segments.len() - 1)?;
         let written = platform::write_all_at(&file, bytes, end);
         if written.is_err() && file.set_len(end).is_err() {
-            // What is there now could be taken for records after a crash: nothing may follow it.
+            // After a crash the bytes there could be read as records: append nothing after them.
             state.must_roll = true;
         }
         written
     }
 
-    /// Starts another file.
+    /// Starts a new file.
     fn roll(&self, state: &mut State) -> io::Result<()> {
         let created = Segment::create(&self.dir, self.identity, state.next, state.closed_ms);
         let (fresh, file) = created.inspect_err(|_| {
             let active = state.active().map(|active| active.base);
             if active != Some(state.next) && Segment::remove(&self.dir, state.next).is_err() {
-                // A file that begins here stays: the one before it must not grow past its beginning.
+                // The file with this first index stays: the one before it must not grow past its beginning.
                 state.must_roll = true;
             }
         })?;
@@ -252,7 +253,7 @@ impl ShardStore {
             .back()
             .is_some_and(|active| active.base == fresh.base)
         {
-            // It held nothing, and had the same name.
+            // It was empty and had the same name.
             state.segments.pop_back();
         }
         if let Some(active) = state.segments.back_mut() {
@@ -265,11 +266,11 @@ impl ShardStore {
         Ok(())
     }
 
-    /// Takes no more records, from now on and for ever. Returns the ending sequence number, above that of
-    /// every record. Closing again returns the same.
+    /// Closes the shard for new records. Returns the ending sequence number, above that of every record. Closing again
+    /// returns the same number.
     ///
     /// # Errors
-    /// When that cannot be written; the shard then stays open.
+    /// If the log cannot be written. The shard then stays open.
     pub fn close(&self, now_ms: i64) -> io::Result<SequenceNumber> {
         let mut state = self.lock();
         if let Some(closed_ms) = state.closed_ms {
@@ -287,17 +288,17 @@ impl ShardStore {
         Ok(self.number(LAST_INDEX, now_ms))
     }
 
-    /// The ending sequence number of a closed shard.
+    /// The ending sequence number. `None` while the shard is open.
     pub fn ending_sequence_number(&self) -> Option<SequenceNumber> {
         let closed_ms = self.lock().closed_ms?;
         Some(self.number(LAST_INDEX, closed_ms))
     }
 
-    /// Reads on from `from`: at most `max_records`, and at most `max_bytes` of keys and data, but at least one
-    /// record if there is one and `max_records` is not 0.
+    /// Reads from `from`: at most `max_records` records and `max_bytes` of keys and data, but at least one record if
+    /// there is one and `max_records` is not 0.
     ///
     /// # Errors
-    /// When the log cannot be read or is damaged.
+    /// If the log cannot be read or is damaged.
     pub fn read(&self, from: Position, max_records: usize, max_bytes: usize) -> io::Result<Page> {
         let mut page = Builder::new(self.identity, max_records, max_bytes);
         let mut next = from;
@@ -312,7 +313,7 @@ impl ShardStore {
         }
     }
 
-    /// Finds a place. Numbers older than the oldest record kept are taken as that one.
+    /// Resolves a start position. Numbers older than the oldest record kept resolve to that record.
     ///
     /// # Errors
     /// [`PositionError`].
@@ -341,7 +342,7 @@ impl ShardStore {
         written.then_some(number.index()).ok_or(PositionError::NotWritten)
     }
 
-    /// The first record that may be read and arrived at `since_ms` or later, with its arrival; or the tip.
+    /// The first readable record that arrived at `since_ms` or later, with its arrival; otherwise the tip.
     fn first_since(&self, since_ms: i64) -> io::Result<(Position, Option<i64>)> {
         let mut from = 0;
         loop {
@@ -359,11 +360,11 @@ impl ShardStore {
         }
     }
 
-    /// Retention: hides what arrived before `arrival_ms` (milliseconds since the Unix epoch) and deletes files with
-    /// nothing else in them. Cheap when there is nothing to do.
+    /// Retention: hides records that arrived before `arrival_ms` (milliseconds since the Unix epoch) and deletes files
+    /// that contain nothing else. Cheap if nothing expired.
     ///
     /// # Errors
-    /// When the log cannot be read or a file cannot be deleted.
+    /// If the log cannot be read or a file cannot be deleted.
     pub fn trim_before(&self, arrival_ms: i64) -> io::Result<()> {
         {
             let state = self.lock();
@@ -392,7 +393,7 @@ impl ShardStore {
                 oldest.delete()?;
             }
             state.segments.pop_front();
-            // An open file would keep its space on the disk.
+            // An open file would keep its disk space.
             state.opened = None;
         }
         Ok(())
@@ -403,18 +404,18 @@ impl ShardStore {
         self.lock().last_ms
     }
 
-    /// Bytes on disk.
+    /// Size on disk.
     pub fn bytes(&self) -> u64 {
         self.lock().segments.iter().map(|segment| segment.length).sum()
     }
 
-    /// Number of records that can be read, about.
+    /// Approximate number of readable records.
     pub fn record_count_hint(&self) -> u64 {
         let state = self.lock();
         state.next.saturating_sub(state.trim)
     }
 
-    /// Changes at every append and at the close: wakes who waits for records.
+    /// Changes with each append and with the close. Wakes readers that wait for records.
     pub fn appended(&self) -> watch::Receiver<u64> {
         self.appended.subscribe()
     }
@@ -425,7 +426,7 @@ impl State {
         self.segments.back()
     }
 
-    /// Whether a file holds only what has expired.
+    /// Whether a file contains only expired records.
     fn has_garbage(&self) -> bool {
         let expired = |segment: &Segment| segment.next <= self.trim;
         match self.segments.len() {
@@ -436,7 +437,7 @@ impl State {
         }
     }
 
-    /// Makes what was written visible.
+    /// Makes the written records visible.
     fn commit(&mut self, records: &[NewRecord<'_>], now_ms: i64) {
         if let Some(active) = self.segments.back_mut() {
             for record in records {
@@ -447,7 +448,7 @@ impl State {
         self.last_ms = Some(now_ms);
     }
 
-    /// What is at `position`, brought within what may be read.
+    /// What is at `position`, limited to readable records.
     fn find(&mut self, position: Position) -> io::Result<Found> {
         let index = position.index.clamp(self.trim, self.next);
         let at = self.segments.partition_point(|segment| segment.next <= index);
@@ -461,15 +462,15 @@ impl State {
             });
         };
         let target = Position {
-            // Between two files an index can be missing: what a power failure took.
+            // A power failure can leave a gap of indexes between two files.
             index: index.max(segment.base),
             hint: position.hint,
         };
-        let place = segment.place_of(target.index);
-        self.stretch(at, place, target).map(Found::Stretch)
+        let entry = segment.entry_at(target.index);
+        self.stretch(at, entry, target).map(Found::Stretch)
     }
 
-    /// Where to look for the first record from `from` on that arrived at `since_ms` or later.
+    /// Where to look for the first record at or after `from` that arrived at `since_ms` or later.
     fn since(&mut self, since_ms: i64, from: u64) -> io::Result<Option<Extent>> {
         let from = from.max(self.trim);
         let Some(at) = self.segments.iter().position(|segment| {
@@ -478,18 +479,18 @@ impl State {
             return Ok(None);
         };
         let segment = &self.segments[at];
-        let places = [segment.place_of(from), segment.place_since(since_ms)];
-        let place = places[usize::from(places[1].index > places[0].index)];
-        self.stretch(at, place, Position::at(from)).map(Some)
+        let entries = [segment.entry_at(from), segment.entry_since(since_ms)];
+        let entry = entries[usize::from(entries[1].index > entries[0].index)];
+        self.stretch(at, entry, Position::at(from)).map(Some)
     }
 
-    fn stretch(&mut self, at: usize, place: Place, target: Position) -> io::Result<Extent> {
+    fn stretch(&mut self, at: usize, entry: IndexEntry, target: Position) -> io::Result<Extent> {
         let file = self.file(at)?;
         let segment = &self.segments[at];
         Ok(Extent {
             file,
-            index: place.index,
-            offset: place.offset,
+            index: entry.index,
+            offset: entry.offset,
             target: target.index,
             hint: target.hint,
             end: segment.length,
@@ -498,8 +499,7 @@ impl State {
         })
     }
 
-    /// The file of a segment, open. Kept are the newest and the sealed one that was read last, if there is
-    /// room.
+    /// The open file of a segment. The newest one stays open, and the sealed one read last if the limit allows.
     fn file(&mut self, at: usize) -> io::Result<Arc<File>> {
         let segment = &self.segments[at];
         if at + 1 == self.segments.len() {
@@ -526,7 +526,7 @@ impl State {
     }
 }
 
-/// The batch's length in the log, if it fits there.
+/// The batch's length in the log. Fails if it is too large.
 fn check(records: &[NewRecord<'_>]) -> io::Result<usize> {
     let fits = |record: &NewRecord<'_>| {
         record.partition_key.len() <= usize::from(u16::MAX) && record.data.len() <= frame::MAX_DATA

@@ -1,10 +1,10 @@
-//! One stream: its metadata, its shards' logs, and how both change together.
+//! A stream: its metadata, the logs of its shards, and consistent changes of both.
 //!
-//! Readers take a [`View`], an immutable picture, and never wait for a change. A change holds `change`, makes a new
-//! picture, saves it, and only then shows it.
+//! Readers take a [`View`], an immutable snapshot, and never wait for a change. A change holds `change`, makes a new
+//! snapshot, saves it, and then publishes it.
 //!
-//! Lock order, everywhere in the engine: `Catalog::create` → `Catalog::streams` → `Stream::change` → `Stream::view` →
-//! a shard's own locks. No lock is held across an `await`.
+//! Lock order in the engine: `Catalog::create` → `Catalog::streams` → `Stream::change` → `Stream::view` → a shard's
+//! locks. No lock is held across an `await`.
 
 pub mod lineage;
 pub mod meta;
@@ -25,21 +25,18 @@ use crate::kinesis::error::{ApiError, Result};
 use crate::kinesis::hash_key::HashKey;
 use crate::kinesis::store::ShardStore;
 
-/// Takes a lock whether or not a holder panicked: what it guards is replaced whole, never half.
+/// Takes a lock and ignores poisoning: guarded values are replaced as a whole.
 pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A shard with its log.
 #[derive(Debug)]
 pub struct Shard {
-    /// Its number in the stream.
+    /// Number in the stream.
     pub index: u32,
     /// `shardId-000000000000`.
     pub id: String,
-    /// Its records.
     pub store: ShardStore,
-    /// What it may still take and give in this second.
     pub limits: Mutex<ShardLimits>,
     trimmed_ms: AtomicI64,
 }
@@ -55,10 +52,10 @@ impl Shard {
         }
     }
 
-    /// Lets retention take what is older than `horizon_ms`; looks at most once a second.
+    /// Applies retention for records older than `horizon_ms`, at most once a second.
     ///
     /// # Errors
-    /// When the log cannot be read.
+    /// If the log cannot be read.
     pub fn trim(&self, horizon_ms: i64) -> io::Result<()> {
         let last = self.trimmed_ms.load(Ordering::Relaxed);
         if horizon_ms >= last.saturating_add(1000) {
@@ -69,14 +66,13 @@ impl Shard {
     }
 }
 
-/// A stream at one moment.
+/// A snapshot of a stream.
 #[derive(Debug)]
 pub struct View {
-    /// Everything but the records.
     pub meta: StreamMeta,
     /// All shards, by index.
     pub shards: Vec<Arc<Shard>>,
-    /// Open shards: last hash key and index, in the order of their ranges.
+    /// Open shards: last hash key and index, ordered by range.
     routes: Vec<(u128, u32)>,
     settle_at: i64,
 }
@@ -96,32 +92,29 @@ impl View {
         }
     }
 
-    /// The place among the open shards of the one that takes `key`.
+    /// The index, among the open shards, of the one for `key`.
     pub fn route(&self, key: HashKey) -> usize {
         self.routes
             .partition_point(|&(end, _)| end < key.0)
             .min(self.routes.len().saturating_sub(1))
     }
 
-    /// The open shard at `place`.
-    pub fn open_shard(&self, place: usize) -> Option<&Arc<Shard>> {
+    pub fn open_shard(&self, route: usize) -> Option<&Arc<Shard>> {
         self.routes
-            .get(place)
+            .get(route)
             .and_then(|&(_, index)| self.shards.get(index as usize))
     }
 
-    /// First hash key of the open shard at `place`.
-    pub fn open_start(&self, place: usize) -> u128 {
-        let before = place.checked_sub(1).and_then(|before| self.routes.get(before));
+    pub fn open_start(&self, route: usize) -> u128 {
+        let before = route.checked_sub(1).and_then(|before| self.routes.get(before));
         before.map_or(0, |&(end, _)| end.wrapping_add(1))
     }
 
-    /// Number of open shards.
     pub fn open_count(&self) -> usize {
         self.routes.len()
     }
 
-    /// The shard with the id `id`, as long as it is listed.
+    /// The listed shard with this id.
     ///
     /// # Errors
     /// `ResourceNotFoundException`.
@@ -140,16 +133,15 @@ impl View {
             })
     }
 
-    /// The shards that follow on `index`.
+    /// The child shards of `index`.
     pub fn children(&self, index: u32) -> impl Iterator<Item = &ShardMeta> {
         self.meta.shards.iter().filter(move |s| s.descends_from(index))
     }
 }
 
-/// One stream.
 #[derive(Debug)]
 pub struct Stream {
-    /// This incarnation of the name.
+    /// Id of this incarnation of the name.
     pub id: u64,
     dir: PathBuf,
     change: Mutex<()>,
@@ -158,10 +150,10 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Makes a stream in `dir`, which must not hold one.
+    /// Creates a stream in `dir`, which must not contain one.
     ///
     /// # Errors
-    /// When the files cannot be written; nothing is left then.
+    /// If the files cannot be written. Nothing remains then.
     pub fn create(dir: PathBuf, meta: StreamMeta) -> io::Result<Self> {
         let made = make_shards(&dir, &meta.shards).and_then(|shards| {
             persist::save(&dir, &meta)?;
@@ -170,7 +162,7 @@ impl Stream {
         match made {
             Ok(shards) => Ok(Self::with(dir, meta, shards)),
             Err(error) => {
-                // Best effort: what is left has no metadata, and is removed at the next start.
+                // Best effort: without metadata, the next start removes the rest.
                 let _ = std::fs::remove_dir_all(&dir);
                 Err(error)
             }
@@ -180,7 +172,7 @@ impl Stream {
     /// Opens the stream in `dir`, and completes what a crash interrupted.
     ///
     /// # Errors
-    /// When the files cannot be read, or are damaged: the error names the file.
+    /// If files cannot be read or are damaged. The error names the file.
     pub fn open(dir: PathBuf, meta: StreamMeta) -> io::Result<Self> {
         let mut shards = Vec::with_capacity(meta.shards.len());
         for shard in &meta.shards {
@@ -201,10 +193,10 @@ impl Stream {
         Ok(Self::with(dir, meta, shards))
     }
 
-    /// Lets retention take what it may of every shard, also of those that nobody reads any more.
+    /// Applies retention to all shards, including those without readers.
     ///
     /// # Errors
-    /// When a log cannot be read.
+    /// If a log cannot be read.
     pub fn trim(&self, now_ms: i64) -> io::Result<()> {
         let view = self.view(now_ms);
         view.shards
@@ -222,12 +214,11 @@ impl Stream {
         }
     }
 
-    /// Where its files are.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The stream as it is now.
+    /// The current snapshot.
     pub fn view(&self, now_ms: i64) -> Arc<View> {
         let view = self.shown();
         if now_ms < view.settle_at {
@@ -236,10 +227,10 @@ impl Stream {
         self.settled(&locked(&self.change), now_ms)
     }
 
-    /// The stream with every transition made whose time has come. Nobody else changes it: `_change` is held.
+    /// The stream after every transition that is due. `_change` excludes other changes.
     fn settled(&self, _change: &MutexGuard<'_, ()>, now_ms: i64) -> Arc<View> {
         let view = self.shown();
-        // A deletion that is due never settles: the catalogue removes the stream.
+        // A deletion that is due never settles: the catalog removes the stream.
         if now_ms < view.settle_at || view.meta.is_gone(now_ms) {
             return view;
         }
@@ -248,7 +239,6 @@ impl Stream {
         self.show(meta, view.shards.clone())
     }
 
-    /// Whether its deletion is complete.
     pub fn is_gone(&self, now_ms: i64) -> bool {
         self.view(now_ms).meta.is_gone(now_ms)
     }
@@ -264,25 +254,25 @@ impl Stream {
         view
     }
 
-    /// Waits for a change that is under way: whoever met a closed shard sees its children afterwards.
+    /// Waits for a change in progress. A caller that found a shard closed then sees its children.
     pub fn after_change(&self, now_ms: i64) -> Arc<View> {
         drop(locked(&self.change));
         self.view(now_ms)
     }
 
-    /// Changes at every change of the stream: wakes subscriptions.
+    /// Changes with each change of the stream. Wakes subscriptions.
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 
-    /// Changes the stream: `edit` works on a copy, which is saved before it is shown. Shards that `edit` adds get a
-    /// log, those that it closes are closed. When `edit` fails nothing changes.
+    /// Changes the stream. `edit` works on a copy, which is saved before it is published. Shards that `edit` adds get a
+    /// log, and shards that it closes are closed. If `edit` fails, nothing changes.
     ///
     /// # Errors
-    /// Those of `edit`; `InternalFailureException` when the files cannot be written.
+    /// Errors of `edit`; `InternalFailureException` if the files cannot be written.
     pub fn change<T>(&self, now_ms: i64, edit: impl FnOnce(&mut StreamMeta) -> Result<T>) -> Result<T> {
         let guard = locked(&self.change);
-        // Shown first, so that no reader has to settle it and wait for what may take long.
+        // Publish first: no reader then has to settle the stream and wait for a slow change.
         let before = self.settled(&guard, now_ms);
         let mut meta = before.meta.clone();
         if meta.is_gone(now_ms) {
@@ -295,7 +285,7 @@ impl Stream {
         persist::save(&self.dir, &meta)
             .map_err(|e| ApiError::internal("the stream could not be saved", &e))?;
 
-        // From here on the change has happened: a restart would complete it.
+        // The change is saved from here on: a restart would complete it.
         let mut shards = before.shards.clone();
         shards.extend(made);
         let mut closing = Ok(());
@@ -312,10 +302,10 @@ impl Stream {
         closing.map(|()| answer)
     }
 
-    /// Like [`Stream::change`], refused unless the stream is ACTIVE.
+    /// Like [`Stream::change`], but requires an ACTIVE stream.
     ///
     /// # Errors
-    /// `ResourceInUseException`, and those of [`Stream::change`].
+    /// `ResourceInUseException`, and errors of [`Stream::change`].
     pub fn change_active<T>(
         &self,
         now_ms: i64,
@@ -336,7 +326,7 @@ fn make_shards(dir: &Path, shards: &[ShardMeta]) -> io::Result<Vec<Arc<Shard>>> 
     let mut made = Vec::with_capacity(shards.len());
     for shard in shards {
         let path = shard_dir(dir, shard.index);
-        // Left by a change that was never saved.
+        // Left over from a change that was not saved.
         match std::fs::remove_dir_all(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -1,5 +1,6 @@
-//! The engine driven as a caller drives it, on a clock that stands still until told.
+//! The engine, driven as by a caller, with a clock that the test controls.
 
+mod arbitrary_input;
 mod capacity;
 mod concurrency;
 mod consumers;
@@ -10,7 +11,6 @@ mod policies;
 mod reading;
 mod resharding;
 mod restart;
-mod rubbish;
 mod sdk;
 mod streams;
 mod subscribing;

@@ -1,4 +1,4 @@
-//! Wire formats of the Kinesis API: which one a request speaks, and reading and writing it.
+//! Wire formats of the Kinesis API: selection, decoding and encoding.
 
 pub mod event;
 pub mod fast;
@@ -10,17 +10,17 @@ use serde::de::DeserializeOwned;
 
 use crate::kinesis::error::{ApiError, Code, Result};
 
-/// How bodies are written.
+/// Format of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// `application/x-amz-json-1.1`.
     Json,
-    /// `application/x-amz-cbor-1.1`, which the AWS SDKs for Java speak.
+    /// `application/x-amz-cbor-1.1`, used by the AWS SDKs for Java.
     Cbor,
 }
 
 impl Format {
-    /// The format of a `Content-Type`; JSON unless it says CBOR.
+    /// The format for a `Content-Type`. JSON unless it names CBOR.
     pub fn of(content_type: &str) -> Self {
         let essence = content_type.split(';').next().unwrap_or_default().trim();
         if essence.eq_ignore_ascii_case("application/x-amz-cbor-1.1")
@@ -32,7 +32,6 @@ impl Format {
         }
     }
 
-    /// The `Content-Type` of answers.
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/x-amz-json-1.1",
@@ -40,7 +39,7 @@ impl Format {
         }
     }
 
-    /// Reads an input. An empty body is an input without members.
+    /// Decodes an input. An empty body is an input without members.
     ///
     /// # Errors
     /// `SerializationException`.
@@ -48,7 +47,7 @@ impl Format {
         let failed = |e: String| ApiError::new(Code::SerializationException, e);
         match self {
             _ if body.is_empty() => Ok(T::default()),
-            // serde would read a list as a structure, too.
+            // serde would also accept a list as a structure.
             Self::Json if body.trim_ascii_start().first() != Some(&b'{') => {
                 Err(failed("Start of structure expected.".to_owned()))
             }
@@ -57,10 +56,8 @@ impl Format {
         }
     }
 
-    /// Writes an output.
-    ///
     /// # Errors
-    /// `InternalFailureException`; no output of this engine causes it.
+    /// `InternalFailureException`. No output of this engine causes it.
     pub fn write(self, output: &impl Serialize) -> Result<Bytes> {
         let failed = |e: String| ApiError::new(Code::InternalFailureException, e);
         match self {

@@ -1,6 +1,6 @@
-//! Asynchronous invocations: retried, and their outcome handed to destinations.
+//! Asynchronous invocations: retries and destinations.
 //!
-//! An event is accepted once it is in the [`super::spool`]; after a restart those in it are run, from their first try on.
+//! An event is accepted when it is in the [`super::spool`]. After a restart its events run again from the first try.
 //! Source: "How Lambda handles errors and retries with asynchronous invocation", "Capturing records of Lambda
 //! asynchronous invocations", Lambda developer guide.
 
@@ -12,48 +12,49 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::Lambda;
+use super::error::{ApiError, Result};
 use super::executor::{Call, Run};
-use super::fault::{Fault, Result};
 use super::invocation::MAX_ASYNCHRONOUS;
 use super::model::{EventConfig, timestamp};
 use super::name::{FunctionName, LATEST};
-use super::spool::Waiting;
+use super::spool::QueuedEvent;
 use crate::deliver::Undelivered;
-use crate::invoke::{Invoke, Outcome};
+use crate::invoke::{Invoke, InvokeResult};
 
-/// KiB of events that may wait at once.
-pub(super) const ROOM_KIB: u32 = 256 * 1024;
-/// How old an event may become.
+/// Maximum KiB of waiting events.
+pub(super) const MAX_QUEUED_KIB: u32 = 256 * 1024;
+/// Maximum age of an event.
 const MAX_AGE_SECONDS: u32 = 6 * 3600;
-/// How long an event that was throttled waits, at first and at most.
-const THROTTLED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// Backoff of a throttled event: first and maximum.
+const THROTTLE_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 
-/// How an event came out in the end.
-struct Ended {
+/// Final result of an event.
+struct EventResult {
     condition: &'static str,
     runs: u32,
-    outcome: Option<Outcome>,
+    /// Result of the last invocation.
+    last: Option<InvokeResult>,
 }
 
 impl Lambda {
-    /// Takes the call and runs it in its own time.
+    /// Stores the call and runs it in the background.
     pub(super) fn enqueue(&self, name: &FunctionName, call: Call) -> Result<()> {
         let room = Arc::clone(&self.events)
             .try_acquire_many_owned(kib(&call.payload))
-            .map_err(|_| Fault::throttled("CallerRateLimitExceeded"))?;
+            .map_err(|_| ApiError::throttled("CallerRateLimitExceeded"))?;
         let this = self
             .me
             .upgrade()
-            .ok_or_else(|| Fault::service("The local cloud is stopping."))?;
-        let event = Waiting {
+            .ok_or_else(|| ApiError::service("The local cloud is stopping."))?;
+        let event = QueuedEvent {
             name: name.clone(),
             request_id: call.request_id.clone(),
-            born_ms: self.clock.now_ms(),
+            accepted_ms: self.clock.now_ms(),
             payload: call.payload.clone(),
         };
         self.spool.keep(&event).map_err(|error| {
-            tracing::error!(%error, "an event could not be kept");
-            Fault::service("The event could not be kept.")
+            tracing::error!(%error, "could not store an event");
+            ApiError::service("The event could not be stored.")
         })?;
         tokio::spawn(async move {
             this.run_event(&event, call).await;
@@ -62,26 +63,26 @@ impl Lambda {
         Ok(())
     }
 
-    /// Runs the events that an earlier process accepted and was not done with. Returns at once.
+    /// Runs the unfinished events of an earlier process. Returns immediately.
     pub fn resume(self: &Arc<Self>) {
         let this = Arc::clone(self);
         tokio::spawn(async move {
             let ids = this.spool.ids().unwrap_or_else(|error| {
-                tracing::error!(%error, "the events of an earlier run cannot be read");
+                tracing::error!(%error, "could not read the events of an earlier run");
                 Vec::new()
             });
             for id in ids {
                 match this.spool.load(&id) {
                     Ok(Some(event)) => this.resume_one(event).await,
                     Ok(None) => this.spool.remove(&id),
-                    Err(error) => tracing::warn!(id, %error, "an event of an earlier run cannot be read"),
+                    Err(error) => tracing::warn!(id, %error, "could not read an event of an earlier run"),
                 }
             }
         });
     }
 
-    /// Returns once there is room for the event, which then runs.
-    async fn resume_one(self: &Arc<Self>, event: Waiting) {
+    /// Waits for room for the event, then starts it.
+    async fn resume_one(self: &Arc<Self>, event: QueuedEvent) {
         let room = Arc::clone(&self.events)
             .acquire_many_owned(kib(&event.payload))
             .await;
@@ -96,11 +97,11 @@ impl Lambda {
                 );
                 match called {
                     Ok(call) => break this.run_event(&event, call).await,
-                    Err(fault) if fault.code == "ResourceConflictException" => {
-                        tokio::time::sleep(THROTTLED.0).await;
+                    Err(error) if error.code == "ResourceConflictException" => {
+                        tokio::time::sleep(THROTTLE_BACKOFF.0).await;
                     }
-                    Err(fault) => {
-                        tracing::warn!(function = event.name.name, %fault.message, "an event of an earlier run is dropped");
+                    Err(error) => {
+                        tracing::warn!(function = event.name.name, %error.message, "discarded an event of an earlier run");
                         break this.spool.remove(&event.request_id);
                     }
                 }
@@ -109,7 +110,7 @@ impl Lambda {
         });
     }
 
-    async fn run_event(&self, event: &Waiting, call: Call) {
+    async fn run_event(&self, event: &QueuedEvent, call: Call) {
         let name = &event.name;
         let config = self
             .registry
@@ -119,103 +120,86 @@ impl Lambda {
                 function.event_configs.get(key).cloned()
             })
             .unwrap_or_default();
-        let ended = self.run_until_done(name, &call, event.born_ms, &config).await;
-        let destination = if ended.condition == "Success" {
+        let result = self.run_until_done(name, &call, event.accepted_ms, &config).await;
+        let destination = if result.condition == "Success" {
             &config.on_success
         } else {
             &config.on_failure
         };
-        let mut outcomes = Vec::new();
+        let mut deliveries = Vec::new();
         if let Some(arn) = destination {
-            let record = invocation_record(&call, &ended, self.clock.now_ms());
-            outcomes.push((arn.clone(), self.hand_over(&call, arn, &record).await));
+            let record = invocation_record(&call, &result, self.clock.now_ms());
+            deliveries.push((arn.clone(), self.send_to_destination(&call, arn, &record).await));
         }
         if let Some(arn) = &call.version.dead_letter
-            && ended.condition != "Success"
+            && result.condition != "Success"
         {
-            outcomes.push((arn.clone(), self.to_dead_letter(&call, arn, &ended).await));
+            deliveries.push((arn.clone(), self.send_to_dead_letter(&call, arn, &result).await));
         }
-        for (arn, outcome) in outcomes {
-            if let Err(error) = outcome {
-                tracing::warn!(function = call.name, destination = arn, %error, "an outcome could not be delivered");
+        for (arn, delivery) in deliveries {
+            if let Err(error) = delivery {
+                tracing::warn!(function = call.name, destination = arn, %error, "could not send the result of an event to its destination");
             }
         }
         self.spool.remove(&event.request_id);
     }
 
-    /// Runs the event, again if need be.
+    /// Runs the event, with retries.
     async fn run_until_done(
         &self,
         name: &FunctionName,
         call: &Call,
-        born: i64,
+        accepted_ms: i64,
         config: &EventConfig,
-    ) -> Ended {
+    ) -> EventResult {
         let max_age = i64::from(config.max_age_seconds.unwrap_or(MAX_AGE_SECONDS)) * 1000;
         let retries = config.retries.unwrap_or(2);
-        let (mut throttled, mut runs, mut last) = (THROTTLED.0, 0, None);
-        loop {
-            if self.clock.now_ms() - born > max_age {
-                return Ended {
-                    condition: "EventAgeExceeded",
-                    runs,
-                    outcome: last,
-                };
+        let (mut backoff, mut runs, mut last) = (THROTTLE_BACKOFF.0, 0, None);
+        let condition = loop {
+            if self.clock.now_ms() - accepted_ms > max_age {
+                break "EventAgeExceeded";
             }
-            // As the function is by now.
+            // With the current state of the function.
             let run = match self.call(name, &call.request_id, call.payload.clone(), MAX_ASYNCHRONOUS) {
                 Ok(call) => self.executor.run(call).await,
-                Err(fault) if fault.code == "ResourceConflictException" => Run {
-                    outcome: Outcome::Throttled,
+                Err(error) if error.code == "ResourceConflictException" => Run {
+                    outcome: InvokeResult::Throttled,
                     tail: None,
                     throttle: None,
                 },
-                // The function is gone.
-                Err(_) => {
-                    return Ended {
-                        condition: "RetriesExhausted",
-                        runs,
-                        outcome: last,
-                    };
-                }
+                // The function was deleted.
+                Err(_) => break "RetriesExhausted",
             };
             match run.outcome {
-                Outcome::Returned(_) => {
-                    return Ended {
-                        condition: "Success",
-                        runs: runs + 1,
-                        outcome: Some(run.outcome),
-                    };
+                InvokeResult::Returned(_) => {
+                    runs += 1;
+                    last = Some(run.outcome);
+                    break "Success";
                 }
-                Outcome::FunctionError { .. } => {
+                InvokeResult::FunctionError { .. } => {
                     runs += 1;
                     last = Some(run.outcome);
                     if runs > retries {
-                        return Ended {
-                            condition: "RetriesExhausted",
-                            runs,
-                            outcome: last,
-                        };
+                        break "RetriesExhausted";
                     }
-                    let delay = self.pace.retry_delays[(runs as usize - 1).min(1)];
+                    let delay = self.timings.retry_delays[(runs as usize - 1).min(1)];
                     tokio::time::sleep(delay).await;
                 }
-                Outcome::Throttled if call.reserved == Some(0) => {
-                    return Ended {
-                        condition: "ZeroReservedConcurrency",
-                        runs,
-                        outcome: last,
-                    };
-                }
-                Outcome::Throttled | Outcome::Refused { .. } => {
-                    tokio::time::sleep(throttled).await;
-                    throttled = (throttled * 2).min(THROTTLED.1);
+                InvokeResult::Throttled if call.reserved == Some(0) => break "ZeroReservedConcurrency",
+                InvokeResult::Throttled | InvokeResult::Refused { .. } => {
+                    tokio::time::sleep(backoff).await;
+                    backoff = (backoff * 2).min(THROTTLE_BACKOFF.1);
                 }
             }
+        };
+        EventResult {
+            condition,
+            runs,
+            last,
         }
     }
 
-    async fn hand_over(
+    async fn send_to_destination(
         &self,
         call: &Call,
         arn: &str,
@@ -242,23 +226,23 @@ impl Lambda {
             }
             _ => {
                 let invoked = self.invoke(arn, Bytes::from(body)).await;
-                match invoked.outcome {
-                    Outcome::Refused { code, message } => Err(Undelivered { code, message }),
+                match invoked.result {
+                    InvokeResult::Refused { code, message } => Err(Undelivered { code, message }),
                     _ => Ok(()),
                 }
             }
         }
     }
 
-    /// Hands the event itself to the dead-letter target.
-    async fn to_dead_letter(
+    /// Sends the event to the dead-letter target.
+    async fn send_to_dead_letter(
         &self,
         call: &Call,
         arn: &str,
-        ended: &Ended,
+        result: &EventResult,
     ) -> std::result::Result<(), Undelivered> {
-        let message = match &ended.outcome {
-            Some(Outcome::FunctionError { payload, .. }) => serde_json::from_slice::<Value>(payload)
+        let message = match &result.last {
+            Some(InvokeResult::FunctionError { payload, .. }) => serde_json::from_slice::<Value>(payload)
                 .ok()
                 .and_then(|value| value["errorMessage"].as_str().map(str::to_owned)),
             _ => None,
@@ -269,7 +253,7 @@ impl Lambda {
             (
                 "ErrorMessage".to_owned(),
                 message
-                    .unwrap_or_else(|| ended.condition.to_owned())
+                    .unwrap_or_else(|| result.condition.to_owned())
                     .chars()
                     .take(1024)
                     .collect(),
@@ -285,13 +269,13 @@ impl Lambda {
 }
 
 fn kib(payload: &Bytes) -> u32 {
-    u32::try_from(payload.len().div_ceil(1024).max(1)).unwrap_or(ROOM_KIB)
+    u32::try_from(payload.len().div_ceil(1024).max(1)).unwrap_or(MAX_QUEUED_KIB)
 }
 
-fn invocation_record(call: &Call, ended: &Ended, now_ms: i64) -> Value {
-    let (payload, error) = match &ended.outcome {
-        Some(Outcome::Returned(payload)) => (Some(payload), None),
-        Some(Outcome::FunctionError { kind, payload }) => (Some(payload), Some(*kind)),
+fn invocation_record(call: &Call, result: &EventResult, now_ms: i64) -> Value {
+    let (payload, error) = match &result.last {
+        Some(InvokeResult::Returned(payload)) => (Some(payload), None),
+        Some(InvokeResult::FunctionError { kind, payload }) => (Some(payload), Some(*kind)),
         _ => (None, None),
     };
     let mut record = json!({
@@ -300,8 +284,8 @@ fn invocation_record(call: &Call, ended: &Ended, now_ms: i64) -> Value {
         "requestContext": {
             "requestId": call.request_id,
             "functionArn": format!("{}:{}", call.function_arn, call.version.version),
-            "condition": ended.condition,
-            "approximateInvokeCount": ended.runs,
+            "condition": result.condition,
+            "approximateInvokeCount": result.runs,
         },
         "requestPayload": json_of(&call.payload),
     });
@@ -315,7 +299,7 @@ fn invocation_record(call: &Call, ended: &Ended, now_ms: i64) -> Value {
     record
 }
 
-/// The payload as JSON; as a text if it is none.
+/// The payload as JSON, or as text if it is not JSON.
 fn json_of(payload: &[u8]) -> Value {
     serde_json::from_slice(payload)
         .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(payload).into_owned()))

@@ -1,10 +1,10 @@
-//! The code of functions: zips by hash, and what is in them laid out to be run.
+//! Code of functions: zips by hash, and their unpacked content.
 //!
 //! ```text
-//! code/<sha256>.zip   as it was uploaded
-//! run/<sha256>/       as it is run
+//! code/<sha256>.zip   as uploaded
+//! run/<sha256>/       unpacked
 //! ```
-//! A zip is not trusted: nothing it holds is written outside of its directory, or beyond Lambda's size.
+//! A zip is not trusted: nothing is written outside its directory or above Lambda's size limit.
 
 use std::io::{self, Cursor, Read, Write};
 use std::path::{Component, Path, PathBuf};
@@ -12,12 +12,12 @@ use std::path::{Component, Path, PathBuf};
 use sha2::{Digest, Sha256};
 use zip::ZipArchive;
 
-use super::fault::{Fault, Result};
+use super::error::{ApiError, Result};
 use ground::platform;
 
-/// Bytes of code unzipped. Source: "Lambda quotas", Lambda developer guide: 250 MB.
+/// Maximum bytes of unzipped code. Source: "Lambda quotas", Lambda developer guide: 250 MB.
 const MAX_UNZIPPED: u64 = 262_144_000;
-/// Entries of a zip. Far above what code has.
+/// Maximum entries of a zip, far above real code.
 const MAX_ENTRIES: usize = 100_000;
 
 pub(super) struct CodeStore {
@@ -25,7 +25,7 @@ pub(super) struct CodeStore {
     run: PathBuf,
 }
 
-/// The code of a function, by what is in it.
+/// Hash and size of stored code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stored {
     /// SHA-256, base64.
@@ -34,7 +34,7 @@ pub(super) struct Stored {
 }
 
 impl CodeStore {
-    /// The store in `dir`.
+    /// Opens the store in `dir`.
     pub fn open(dir: &Path) -> io::Result<Self> {
         let this = Self {
             code: dir.join("code"),
@@ -45,11 +45,11 @@ impl CodeStore {
         Ok(this)
     }
 
-    /// Checks that `zip` is one, without keeping it.
+    /// Checks that `zip` is valid, without storing it.
     pub fn check(zip: &[u8]) -> Result<Stored> {
         let archive = ZipArchive::new(Cursor::new(zip)).map_err(|_| not_a_zip())?;
         if archive.is_empty() {
-            return Err(Fault::invalid("Uploaded file must be a non-empty zip"));
+            return Err(ApiError::invalid("Uploaded file must be a non-empty zip"));
         }
         if archive
             .decompressed_size()
@@ -63,7 +63,7 @@ impl CodeStore {
         })
     }
 
-    /// Keeps `zip` and lays it out. Blocks.
+    /// Stores and unpacks `zip`. Blocks.
     pub fn put(&self, zip: &[u8]) -> Result<Stored> {
         let stored = Self::check(zip)?;
         let hex = hex(&stored.sha256).ok_or_else(not_a_zip)?;
@@ -83,7 +83,7 @@ impl CodeStore {
             .flatten()
     }
 
-    /// Where the code with the hash `sha256` (base64) is laid out; done now if it is not. Blocks.
+    /// Directory of the code with the hash `sha256` (base64). Unpacks it if necessary. Blocks.
     pub fn laid_out(&self, sha256: &str) -> io::Result<PathBuf> {
         let gone = || io::Error::new(io::ErrorKind::NotFound, "the code is gone");
         let hex = hex(sha256).ok_or_else(gone)?;
@@ -91,15 +91,15 @@ impl CodeStore {
         if !dir.is_dir() {
             let zip = self.zip(&hex).ok_or_else(gone)?;
             self.unpack(&hex, &zip)
-                .map_err(|fault| io::Error::other(fault.message))?;
+                .map_err(|error| io::Error::other(error.message))?;
         }
         Ok(dir)
     }
 
-    /// Forgets the code with the hash `sha256` (base64). Blocks.
+    /// Deletes the code with the hash `sha256` (base64). Blocks.
     pub fn remove(&self, sha256: &str) {
         let Some(hex) = hex(sha256) else { return };
-        // What is left is in no one's way.
+        // Remaining files do no harm.
         let _ = std::fs::remove_file(self.code.join(format!("{hex}.zip")));
         let _ = std::fs::remove_dir_all(self.run.join(hex));
     }
@@ -109,27 +109,26 @@ impl CodeStore {
         if dir.is_dir() {
             return Ok(());
         }
-        // Under another name until it is whole.
+        // Under a temporary name until it is complete.
         let fresh = self.run.join(format!(".{hex}-{:016x}", rand::random::<u64>()));
-        let outcome = platform::create_private_dir(&fresh)
+        let result = platform::create_private_dir(&fresh)
             .map_err(|error| failed(&error))
             .and_then(|()| extract(zip, &fresh))
             .and_then(|()| match std::fs::rename(&fresh, &dir) {
-                // Another request laid out the same code.
+                // Another request unpacked the same code.
                 Err(_) if dir.is_dir() => Ok(()),
                 other => other.map_err(|error| failed(&error)),
             });
         let _ = std::fs::remove_dir_all(&fresh);
-        outcome
+        result
     }
 }
 
-/// SHA-256.
 pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// The name of the files of the code with the hash `sha256` (base64).
+/// File name for the code with the hash `sha256` (base64).
 pub(super) fn hex(sha256: &str) -> Option<String> {
     let bytes = base64_simd::STANDARD.decode_to_vec(sha256).ok()?;
     (bytes.len() == 32).then(|| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
@@ -166,14 +165,14 @@ fn extract(zip: &[u8], dir: &Path) -> Result<()> {
         let mode = entry.unix_mode();
         left = write_entry(&mut entry, &path, mode, left)?;
     }
-    // Last, so that nothing is written through one.
+    // Links last, so that no file is written through a link.
     for (inside, target) in links {
         link(dir, &inside, &target)?;
     }
     Ok(())
 }
 
-/// Writes one file, at most `left` bytes; returns how many are left of them.
+/// Writes one file of at most `left` bytes. Returns the remaining limit.
 fn write_entry(entry: &mut impl Read, path: &Path, mode: Option<u32>, left: u64) -> Result<u64> {
     let mut file = platform::private_file()
         .write(true)
@@ -183,13 +182,13 @@ fn write_entry(entry: &mut impl Read, path: &Path, mode: Option<u32>, left: u64)
     let written = io::copy(&mut entry.take(left + 1), &mut file).map_err(|_| not_a_zip())?;
     let left = left.checked_sub(written).ok_or_else(too_large)?;
     file.flush().map_err(|error| failed(&error))?;
-    // Readable at least: there are zips without modes.
+    // Always readable for the owner: some zips contain no modes.
     platform::set_mode(&file, mode.unwrap_or(0o644) & 0o755 | 0o400).map_err(|error| failed(&error))?;
     Ok(left)
 }
 
-/// Makes the symbolic link `inside`. Its target may go up only as far as `dir`, and only at its beginning: behind
-/// another link, going up would lead elsewhere.
+/// Creates the symbolic link `inside`. `..` is allowed only at the start of the target and only up to `dir`: after
+/// another link it could lead elsewhere.
 fn link(dir: &Path, inside: &Path, target: &str) -> Result<()> {
     let mut depth = inside.components().count().saturating_sub(1);
     let mut going_up = true;
@@ -204,7 +203,7 @@ fn link(dir: &Path, inside: &Path, target: &str) -> Result<()> {
     platform::symlink(target, &dir.join(inside)).map_err(|_| not_a_zip())
 }
 
-/// The path of an entry, if it stays inside.
+/// The path of an entry. `None` if it leads outside.
 fn inside(name: &str) -> Option<PathBuf> {
     if name.contains('\0') || name.contains('\\') {
         return None;
@@ -220,22 +219,22 @@ fn inside(name: &str) -> Option<PathBuf> {
     (path.components().next().is_some()).then_some(path)
 }
 
-fn not_a_zip() -> Fault {
-    Fault::invalid("Could not unzip uploaded file. Please check your file, then try to upload again.")
+fn not_a_zip() -> ApiError {
+    ApiError::invalid("Could not unzip uploaded file. Please check your file, then try to upload again.")
 }
 
-fn too_large() -> Fault {
-    Fault::invalid(format!("Unzipped size must be smaller than {MAX_UNZIPPED} bytes"))
+fn too_large() -> ApiError {
+    ApiError::invalid(format!("Unzipped size must be smaller than {MAX_UNZIPPED} bytes"))
 }
 
-fn escapes(name: &str) -> Fault {
-    Fault::invalid(format!(
+fn escapes(name: &str) -> ApiError {
+    ApiError::invalid(format!(
         "Could not unzip uploaded file. The entry '{name}' leads out of the archive."
     ))
 }
 
-fn failed(error: &io::Error) -> Fault {
-    Fault::service(format!("The code could not be kept: {error}."))
+fn failed(error: &io::Error) -> ApiError {
+    ApiError::service(format!("The code could not be stored: {error}."))
 }
 
 #[cfg(test)]
@@ -264,7 +263,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn code_is_laid_out_with_its_modes_and_again_when_lost() {
+    fn code_is_unpacked_with_its_modes_and_again_when_lost() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let store = CodeStore::open(dir.path()).unwrap();
@@ -286,12 +285,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_leaves_the_directory() {
+    fn nothing_is_written_outside_the_directory() {
         let dir = tempfile::tempdir().unwrap();
         let store = CodeStore::open(&dir.path().join("store")).unwrap();
         for name in ["../evil", "/etc/evil", "a/../../evil", "a\\..\\evil", "..", "."] {
-            let fault = store.put(&zip(&[(name, b"x", 0o644)])).unwrap_err();
-            assert_eq!(fault.code, "InvalidParameterValueException", "{name}");
+            let error = store.put(&zip(&[(name, b"x", 0o644)])).unwrap_err();
+            assert_eq!(error.code, "InvalidParameterValueException", "{name}");
         }
         for (name, target) in [
             ("out", "/etc/passwd"),
@@ -299,11 +298,11 @@ mod tests {
             ("a/out", "../../up"),
             ("a/out", "x/../../up"),
         ] {
-            let fault = store.put(&zip_with_link(name, target)).unwrap_err();
+            let error = store.put(&zip_with_link(name, target)).unwrap_err();
             assert!(
-                fault.message.contains("leads out"),
+                error.message.contains("leads out"),
                 "{name} {target}: {}",
-                fault.message
+                error.message
             );
         }
         assert!(!dir.path().join("evil").exists());
@@ -313,7 +312,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_inside_are_kept() {
+    fn links_within_the_directory_are_created() {
         let dir = tempfile::tempdir().unwrap();
         let store = CodeStore::open(dir.path()).unwrap();
         let stored = store.put(&zip_with_link("bin/link", "../lib/real")).unwrap();
@@ -322,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_zip_is_refused() {
+    fn invalid_zips_are_rejected() {
         let dir = tempfile::tempdir().unwrap();
         let store = CodeStore::open(dir.path()).unwrap();
         let whole = zip(&[("bootstrap", &[7; 1000], 0o755)]);
@@ -337,12 +336,12 @@ mod tests {
     }
 
     #[test]
-    fn a_zip_bomb_is_stopped() {
+    fn a_zip_bomb_is_rejected() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("bomb");
-        let fault = write_entry(&mut io::repeat(0), &path, None, 1 << 20).unwrap_err();
+        let error = write_entry(&mut io::repeat(0), &path, None, 1 << 20).unwrap_err();
         assert_eq!(
-            fault.message,
+            error.message,
             "Unzipped size must be smaller than 262144000 bytes"
         );
         assert!(path.metadata().unwrap().len() <= (1 << 20) + 1);

@@ -1,6 +1,6 @@
-//! The control plane: what functions there are.
+//! The control plane.
 //!
-//! Changes are made one at a time and are on disk before they are answered for.
+//! One change is made at a time. It is saved before it is answered.
 
 mod account;
 mod aliases;
@@ -17,17 +17,16 @@ use http::Response;
 use serde_json::Value;
 
 use super::Lambda;
-use super::fault::{Fault, Result};
+use super::error::{ApiError, Result};
 use super::model::{Function, Version};
 use super::name::FunctionName;
 use super::route::{Operation, Route};
 use crate::answer::{answer, identify, request_id, whole};
 use crate::{Body, Caller};
 
-/// Most items of a page. Source: ListFunctions, Lambda API reference.
+/// Maximum page size. Source: ListFunctions, Lambda API reference.
 const PAGE: usize = 50;
 
-/// A request for the control plane.
 pub(super) struct Request<'a> {
     pub lambda: &'a Lambda,
     pub caller: &'a Caller,
@@ -35,7 +34,7 @@ pub(super) struct Request<'a> {
     pub body: &'a Bytes,
 }
 
-/// What is answered: status and body; none for no content.
+/// Status and body. No body for 204.
 pub(super) type Answer = Result<(u16, Option<Value>)>;
 
 fn ok(value: Value) -> Answer {
@@ -51,7 +50,7 @@ fn no_content() -> Answer {
 }
 
 impl Request<'_> {
-    /// Answers it. Blocks.
+    /// Answers the request. Blocks.
     pub fn answer(&self) -> Response<Body> {
         if let Operation::DownloadCode(hash) = &self.route.operation {
             return self.download(hash);
@@ -63,7 +62,7 @@ impl Request<'_> {
                 identify(&mut response, &request_id());
                 response
             }
-            Err(fault) => fault.answer(),
+            Err(error) => error.answer(),
         }
     }
 
@@ -103,7 +102,7 @@ impl Request<'_> {
             O::UntagResource(arn) => self.untag_resource(arn),
             O::GetAccountSettings => self.get_account_settings(),
             O::Invoke(_) | O::InvokeAsync(_) | O::DownloadCode(_) => {
-                Err(Fault::service("This is not a request of the control plane."))
+                Err(ApiError::service("This is not a request of the control plane."))
             }
         }
     }
@@ -117,7 +116,7 @@ impl Request<'_> {
         FunctionName::read(self.caller, text, self.route.parameter("Qualifier"))
     }
 
-    /// The function in the path, where a qualifier makes no sense.
+    /// The function in the path. A qualifier is an error.
     fn unqualified(&self, text: &str) -> Result<FunctionName> {
         let name = FunctionName::read(self.caller, text, None)?;
         match name.qualifier.as_deref() {
@@ -125,20 +124,20 @@ impl Request<'_> {
                 qualifier: None,
                 ..name
             }),
-            Some(_) => Err(Fault::invalid(
+            Some(_) => Err(ApiError::invalid(
                 "This operation is permitted on Lambda functions only. Aliases and versions do not support this \
                  operation. Please specify either a function name or an unqualified function ARN.",
             )),
         }
     }
 
-    /// The page that the request asks for: it begins behind `Marker`.
+    /// The requested page. It starts after `Marker`.
     fn page<T>(&self, all: Vec<T>, key: impl Fn(&T) -> String) -> Result<(Vec<T>, Option<String>)> {
         let size = match self.route.parameter("MaxItems") {
             None => PAGE,
             Some(text) => {
                 let items = text.parse::<i64>().map_err(|_| {
-                    Fault::serialization(format!("'{text}' can not be converted to an Integer"))
+                    ApiError::serialization(format!("'{text}' can not be converted to an Integer"))
                 })?;
                 super::settings::ranged(items, "maxItems", 1, 10_000)? as usize
             }
@@ -151,7 +150,7 @@ impl Request<'_> {
                     .decode_to_vec(marker)
                     .ok()
                     .and_then(|bytes| String::from_utf8(bytes).ok())
-                    .ok_or_else(|| Fault::invalid("Invalid pagination token."))?;
+                    .ok_or_else(|| ApiError::invalid("Invalid pagination token."))?;
                 all.into_iter().filter(|item| key(item) > last).collect()
             }
         };
@@ -165,16 +164,16 @@ impl Request<'_> {
     }
 }
 
-/// The version the name means, or what Lambda says when there is none.
+/// The version of the name, or Lambda's error if it does not exist.
 fn version_of<'a>(function: &'a Function, name: &FunctionName) -> Result<&'a Version> {
     function
         .version(name.qualifier.as_deref())
-        .ok_or_else(|| Fault::not_found(format!("Function not found: {}", name.qualified_arn())))
+        .ok_or_else(|| ApiError::not_found(format!("Function not found: {}", name.qualified_arn())))
 }
 
 fn check_revision(given: Option<&str>, revision: &str) -> Result<()> {
     match given {
-        Some(given) if given != revision => Err(Fault::precondition()),
+        Some(given) if given != revision => Err(ApiError::precondition()),
         _ => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! The placeholder credentials of functions. They tell whose they are: the account by their form, the role by a hash.
+//! Placeholder credentials of functions. The access key contains the account and a hash of the role.
 
 use super::code::sha256;
 
@@ -12,7 +12,7 @@ pub(super) fn access_key(account: &str, role: &str) -> String {
     format!("FN{account}{hash}")
 }
 
-/// The account that an access key made by [`access_key`] belongs to.
+/// The account of an access key from [`access_key`].
 pub(crate) fn account_of_access_key(key: &str) -> Option<&str> {
     let rest = key.strip_prefix("FN")?;
     let (account, hash) = (rest.get(..12)?, rest.get(12..)?);
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_tells_its_account() {
+    fn a_key_contains_its_account() {
         let key = access_key("123456789012", "arn:aws:iam::123456789012:role/a");
         assert_eq!(account_of_access_key(&key), Some("123456789012"));
         assert_ne!(

@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 use crate::Caller;
 use crate::metrics::{MetricSink, Sample, UNITS};
 
-/// Most metrics of a directive, and most values of one of them.
-const MOST: usize = 100;
-/// Most dimensions of a set.
-const MOST_DIMENSIONS: usize = 30;
+/// Maximum metrics of a directive, and maximum values of a metric.
+const MAX_METRICS: usize = 100;
+/// Maximum dimensions of a set.
+const MAX_DIMENSIONS: usize = 30;
 
 #[derive(Deserialize)]
 struct Document {
@@ -41,10 +41,10 @@ struct Definition {
     unit: Option<String>,
 }
 
-/// Hands the metrics in `line` to `sink`. What is not of the format, or not valid, is a log line and no more.
+/// Sends the metrics in `line` to `sink`. Ignores lines and parts that are not valid in the format.
 pub(super) fn record(line: &str, caller: &Caller, sink: &dyn MetricSink) {
     let line = line.trim();
-    // Most lines are no metrics: told without reading them.
+    // Fast check: most lines contain no metrics.
     if !line.starts_with('{') || !line.contains("\"_aws\"") {
         return;
     }
@@ -60,7 +60,7 @@ pub(super) fn record(line: &str, caller: &Caller, sink: &dyn MetricSink) {
 
 impl Directive {
     fn record(&self, members: &Map<String, Value>, caller: &Caller, sink: &dyn MetricSink) {
-        if !(1..=1024).contains(&self.namespace.len()) || self.metrics.len() > MOST {
+        if !(1..=1024).contains(&self.namespace.len()) || self.metrics.len() > MAX_METRICS {
             return;
         }
         let sets: Vec<Vec<(&str, &str)>> = self
@@ -86,9 +86,9 @@ impl Directive {
     }
 }
 
-/// The dimensions with their values, all of which must be there as text.
+/// The dimensions with their values. `None` unless all values are present as text.
 fn resolve<'a>(set: &'a [String], members: &'a Map<String, Value>) -> Option<Vec<(&'a str, &'a str)>> {
-    if set.len() > MOST_DIMENSIONS {
+    if set.len() > MAX_DIMENSIONS {
         return None;
     }
     set.iter()
@@ -106,7 +106,7 @@ fn sample(value: &Value) -> Option<Sample> {
     let Value::Array(values) = value else {
         return number(value).map(Sample::of);
     };
-    if values.len() > MOST {
+    if values.len() > MAX_METRICS {
         return None;
     }
     let mut all: Option<Sample> = None;
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn each_dimension_set_is_a_metric_of_its_own() {
+    fn each_dimension_set_is_a_separate_metric() {
         let line = r#"{"_aws":{"Timestamp":1,"CloudWatchMetrics":[{"Namespace":"Retail",
             "Dimensions":[["Environment"],["Environment","Function"],[]],
             "Metrics":[{"Name":"Events","Unit":"Count"},{"Name":"Latency","Unit":"Milliseconds","StorageResolution":60}]}]},
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_valid_is_ignored_and_the_rest_counts() {
+    fn invalid_parts_are_ignored_and_the_rest_is_recorded() {
         let line = r#"{"_aws":{"CloudWatchMetrics":["no directive",{"Namespace":"N","Dimensions":[["Missing"],["D"]],
             "Metrics":[{"Name":"A"},{"Name":"B","Unit":"Apples"},{"Name":"Text"},{"Name":"Absent"},{"Name":"Mixed"},7]}]},
             "D":"d","A":1,"B":1,"Text":"1","Mixed":[1,"2"]}"#;
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn other_lines_are_only_lines() {
+    fn other_lines_are_not_metrics() {
         for line in [
             "",
             "hello",
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_dimensions_are_texts() {
+    fn dimension_values_are_strings() {
         let line = r#"{"_aws":{"CloudWatchMetrics":[{"Namespace":"N","Dimensions":[["D"]],"Metrics":[{"Name":"A"}]}]},"D":5,"A":1}"#;
         assert!(seen(line).is_empty());
     }

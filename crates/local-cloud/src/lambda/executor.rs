@@ -30,7 +30,7 @@ use super::model::Version;
 use crate::Caller;
 use crate::clock::Clock;
 use crate::deliver::LogSink;
-use crate::invoke::Outcome;
+use crate::invoke::InvokeResult;
 use crate::lambda::RoleLookup;
 use crate::metrics::MetricSink;
 use failure::Failure;
@@ -76,7 +76,7 @@ pub(super) struct Call {
 /// How a call came out.
 #[derive(Debug)]
 pub(super) struct Run {
-    pub outcome: Outcome,
+    pub outcome: InvokeResult,
     /// The last 4 KiB of the log, if wanted.
     pub tail: Option<Vec<u8>>,
     /// AWS's reason, of a throttled call.
@@ -178,7 +178,7 @@ impl Executor {
             Ok(admitted) => admitted,
             Err(reason) => {
                 measure.throttled();
-                return answer(reply, Outcome::Throttled, None, Some(reason));
+                return answer(reply, InvokeResult::Throttled, None, Some(reason));
             }
         };
         let patience = Duration::from_secs(u64::from(call.version.timeout_seconds));
@@ -189,7 +189,7 @@ impl Executor {
                 measure.throttled();
                 return answer(
                     reply,
-                    Outcome::Throttled,
+                    InvokeResult::Throttled,
                     None,
                     Some("ConcurrentInvocationLimitExceeded"),
                 );
@@ -226,7 +226,7 @@ impl Executor {
         let outcome = instance.answer_of(call, deadline, &*self.clock).await;
         report.answered();
         let (outcome, failure) = match outcome {
-            Ok(body) => (Outcome::Returned(body), None),
+            Ok(body) => (InvokeResult::Returned(body), None),
             Err(failure) => (self.error(&failure), Some(failure)),
         };
         let mut reply = Some(reply);
@@ -257,7 +257,7 @@ impl Executor {
         } else {
             self.pool.discard(instance);
         }
-        let failed = matches!(outcome, Outcome::FunctionError { .. });
+        let failed = matches!(outcome, InvokeResult::FunctionError { .. });
         measure.invoked(&report, failed, &admitted);
         drop((admitted, turn));
         if let Some(reply) = reply {
@@ -348,7 +348,7 @@ impl Executor {
     }
 
     /// What the caller is told of a failure. One of this process is not the function's.
-    fn error(&self, failure: &Failure) -> Outcome {
+    fn error(&self, failure: &Failure) -> InvokeResult {
         if self.closed.load(Ordering::SeqCst) {
             return stopping();
         }
@@ -360,8 +360,8 @@ fn pool_key(function_arn: &str, version: &Version) -> String {
     format!("{function_arn}:{}:{}", version.version, version.generation)
 }
 
-fn stopping() -> Outcome {
-    Outcome::Refused {
+fn stopping() -> InvokeResult {
+    InvokeResult::Refused {
         code: "ServiceException".to_owned(),
         message: "The local cloud is stopping.".to_owned(),
     }
@@ -369,7 +369,7 @@ fn stopping() -> Outcome {
 
 fn answer(
     reply: oneshot::Sender<Run>,
-    outcome: Outcome,
+    outcome: InvokeResult,
     tail: Option<Vec<u8>>,
     throttle: Option<&'static str>,
 ) {

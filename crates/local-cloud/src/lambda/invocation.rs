@@ -1,4 +1,4 @@
-//! Invoke, as the API has it.
+//! The Invoke operation.
 //! Source: Invoke, Lambda API reference.
 
 use std::sync::Arc;
@@ -10,23 +10,23 @@ use http::request::Parts;
 use serde::de::IgnoredAny;
 
 use super::Lambda;
+use super::error::{ApiError, Result};
 use super::executor::{Call, Run};
-use super::fault::{Fault, Result};
 use super::name::{FunctionName, LATEST};
 use super::route::Route;
 use crate::answer::{answer, identify, request_id, whole};
-use crate::invoke::Outcome;
+use crate::invoke::InvokeResult;
 use crate::{Body, Caller};
 
-/// Bytes of a payload that the caller waits with. Source: "Lambda quotas", Lambda developer guide: 6 MB.
+/// Maximum payload of a synchronous invocation. Source: "Lambda quotas", Lambda developer guide: 6 MB.
 pub(super) const MAX_SYNCHRONOUS: usize = 6 * 1024 * 1024;
-/// Bytes of a payload that the caller does not wait with: 1 MB.
+/// Maximum payload of an asynchronous invocation: 1 MB.
 pub(super) const MAX_ASYNCHRONOUS: usize = 1024 * 1024;
-/// Bytes of a client context, base64.
+/// Maximum bytes of a client context in base64.
 const MAX_CONTEXT: usize = 3583;
 
 impl Lambda {
-    /// The call of the function `name`, if it can be called now.
+    /// A call of the function `name`, if it can be invoked now.
     pub(super) fn call(
         &self,
         name: &FunctionName,
@@ -37,15 +37,15 @@ impl Lambda {
         let function = self.registry.find(name)?;
         let version = function
             .version(name.qualifier.as_deref())
-            .ok_or_else(|| Fault::not_found(format!("Function not found: {}", name.qualified_arn())))?;
+            .ok_or_else(|| ApiError::not_found(format!("Function not found: {}", name.qualified_arn())))?;
         if version.is_pending(self.clock.now_ms()) {
-            return Err(Fault::conflict(
+            return Err(ApiError::conflict(
                 "The operation cannot be performed at this time. The function is currently in the following state: \
                  Pending",
             ));
         }
         if payload.len() > limit {
-            return Err(Fault::new(
+            return Err(ApiError::new(
                 413,
                 "RequestTooLargeException",
                 format!("Request must be smaller than {limit} bytes for the InvokeFunction operation"),
@@ -80,7 +80,7 @@ impl Lambda {
         let id = request_id();
         let mut response = match self.invoke_as_asked(caller, name, route, parts, body, &id).await {
             Ok(response) => response,
-            Err(fault) => fault.answer(),
+            Err(error) => error.answer(),
         };
         identify(&mut response, &id);
         response
@@ -105,7 +105,7 @@ impl Lambda {
                     "None" => false,
                     "Tail" => true,
                     other => {
-                        return Err(Fault::constraint(
+                        return Err(ApiError::constraint(
                             other,
                             "logType",
                             "Member must satisfy enum value set: [None, Tail]",
@@ -126,7 +126,7 @@ impl Lambda {
                 self.call(&name, id, body, MAX_SYNCHRONOUS)?;
                 Ok(answer(204, "application/json", whole(Bytes::new())))
             }
-            other => Err(Fault::constraint(
+            other => Err(ApiError::constraint(
                 other,
                 "invocationType",
                 "Member must satisfy enum value set: [Event, RequestResponse, DryRun]",
@@ -143,7 +143,7 @@ impl Lambda {
         });
         let mut response = match queued {
             Ok(()) => answer(202, "application/json", whole(r#"{"Status":202}"#)),
-            Err(fault) => fault.answer(),
+            Err(error) => error.answer(),
         };
         identify(&mut response, &id);
         response
@@ -152,14 +152,14 @@ impl Lambda {
 
 fn answer_run(run: Run, version: &str) -> Result<Response<Body>> {
     let (payload, error) = match run.outcome {
-        Outcome::Returned(payload) => (payload, None),
-        Outcome::FunctionError { kind, payload } => (payload, Some(kind)),
-        Outcome::Throttled => {
-            return Err(Fault::throttled(
+        InvokeResult::Returned(payload) => (payload, None),
+        InvokeResult::FunctionError { kind, payload } => (payload, Some(kind)),
+        InvokeResult::Throttled => {
+            return Err(ApiError::throttled(
                 run.throttle.unwrap_or("ConcurrentInvocationLimitExceeded"),
             ));
         }
-        Outcome::Refused { message, .. } => return Err(Fault::service(message)),
+        InvokeResult::Refused { message, .. } => return Err(ApiError::service(message)),
     };
     let mut response = answer(200, "application/json", whole(payload));
     let mut set = |name: &'static str, value: &str| {
@@ -186,7 +186,7 @@ fn check_json(payload: &[u8]) -> Result<()> {
     serde_json::from_slice::<IgnoredAny>(payload)
         .map(drop)
         .map_err(|error| {
-            Fault::new(
+            ApiError::new(
                 400,
                 "InvalidRequestContentException",
                 format!("Could not parse request body into json: {error}"),
@@ -194,7 +194,7 @@ fn check_json(payload: &[u8]) -> Result<()> {
         })
 }
 
-/// A client context, decoded.
+/// Decodes a client context.
 fn client_context(text: &str) -> Result<String> {
     let decoded = (text.len() <= MAX_CONTEXT)
         .then(|| base64_simd::STANDARD.decode_to_vec(text).ok())
@@ -202,7 +202,7 @@ fn client_context(text: &str) -> Result<String> {
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .filter(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
     decoded.ok_or_else(|| {
-        Fault::new(
+        ApiError::new(
             400,
             "InvalidRequestContentException",
             format!(

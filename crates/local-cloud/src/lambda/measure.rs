@@ -1,11 +1,11 @@
-//! The metrics of invocations.
+//! Metrics of invocations.
 //! Source: "Types of metrics for Lambda functions", Lambda developer guide.
 
 use super::executor::{Admission, Reported};
 use crate::Caller;
 use crate::metrics::{MetricSink, Sample};
 
-/// Where one call's metrics go.
+/// Destination of the metrics of one call.
 pub(super) struct Measure<'a> {
     pub caller: &'a Caller,
     pub name: &'a str,
@@ -14,12 +14,12 @@ pub(super) struct Measure<'a> {
 }
 
 impl Measure<'_> {
-    /// The call was not let in.
+    /// A throttled call.
     pub fn throttled(&self) {
         self.record("Throttles", "Count", 1.0);
     }
 
-    /// The function was run.
+    /// A completed call.
     pub fn invoked(&self, report: &Reported, failed: bool, admitted: &Admission<'_>) {
         self.record("Invocations", "Count", 1.0);
         self.record("Errors", "Count", if failed { 1.0 } else { 0.0 });

@@ -1,4 +1,4 @@
-//! What is kept of a function.
+//! The stored state of a function.
 
 use std::collections::BTreeMap;
 
@@ -8,31 +8,30 @@ use serde_json::{Value, json};
 use super::name::{self, LATEST};
 use crate::Caller;
 
-/// A function with all its versions.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Function {
     pub name: String,
     pub latest: Version,
     pub versions: BTreeMap<u64, Version>,
-    /// The number of the last version published; numbers are never used twice.
+    /// Number of the last published version. Numbers are never reused.
     pub last_version: u64,
     pub aliases: BTreeMap<String, Alias>,
-    /// By qualifier; that of the unqualified function is empty.
+    /// By qualifier; empty for the unqualified function.
     pub policies: BTreeMap<String, Policy>,
-    /// By qualifier, `$LATEST` where there was none.
+    /// By qualifier; `$LATEST` for the unqualified function.
     pub event_configs: BTreeMap<String, EventConfig>,
     pub tags: BTreeMap<String, String>,
     pub reserved: Option<u32>,
 }
 
-/// One version: code and configuration.
+/// The code and configuration of one version.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Version {
     /// `$LATEST` or a number.
     pub version: String,
-    /// Changes with code and configuration, and with nothing else: instances are of a generation.
+    /// Changes only with code and configuration. Instances belong to a generation.
     pub generation: String,
-    /// Changes with every change.
+    /// Changes with each change.
     pub revision: String,
     pub modified_ms: i64,
     pub runtime: String,
@@ -52,13 +51,12 @@ pub(super) struct Version {
     pub code_sha256: String,
     /// Size of the zip in bytes.
     pub code_size: u64,
-    /// Until then it is Pending, or its update in progress.
+    /// Until this time the version is Pending or its update is in progress.
     pub settled_ms: i64,
-    /// Whether what is in progress is the creation.
+    /// Whether the creation is in progress, not an update.
     pub creating: bool,
 }
 
-/// LoggingConfig.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Logging {
     /// `Text` or `JSON`.
@@ -81,7 +79,7 @@ pub(super) struct Policy {
     pub statements: Vec<Value>,
 }
 
-/// What becomes of asynchronous invocations.
+/// Configuration of asynchronous invocations.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct EventConfig {
     pub modified_ms: i64,
@@ -92,7 +90,7 @@ pub(super) struct EventConfig {
 }
 
 impl Function {
-    /// The version that `qualifier` means.
+    /// The version for `qualifier`.
     pub fn version(&self, qualifier: Option<&str>) -> Option<&Version> {
         match qualifier {
             None | Some(LATEST) => Some(&self.latest),
@@ -109,24 +107,24 @@ impl Function {
         }
     }
 
-    /// All versions, the unpublished one first.
+    /// All versions, `$LATEST` first.
     pub fn all(&self) -> impl Iterator<Item = &Version> {
         std::iter::once(&self.latest).chain(self.versions.values())
     }
 }
 
 impl Version {
-    /// Whether it can neither be invoked nor changed yet.
+    /// Whether the function is Pending: it cannot be invoked or changed.
     pub fn is_pending(&self, now_ms: i64) -> bool {
         self.creating && now_ms < self.settled_ms
     }
 
-    /// Whether a change is under way.
+    /// Whether a change is in progress.
     pub fn is_changing(&self, now_ms: i64) -> bool {
         now_ms < self.settled_ms
     }
 
-    /// FunctionConfiguration, with the ARN qualified by `qualifier`.
+    /// FunctionConfiguration, with `qualifier` in the ARN.
     pub fn describe(&self, caller: &Caller, name: &str, qualifier: Option<&str>, now_ms: i64) -> Value {
         let arn = name::arn(caller, name);
         let mut value = json!({
@@ -237,7 +235,7 @@ impl EventConfig {
     }
 }
 
-/// A time as Lambda writes it: `2026-11-21T12:40:39.123+0000`.
+/// A time in Lambda's format: `2026-11-21T12:40:39.123+0000`.
 pub(super) fn timestamp(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms)
         .unwrap_or_default()
@@ -245,7 +243,7 @@ pub(super) fn timestamp(ms: i64) -> String {
         .to_string()
 }
 
-/// The ARN that names a version of a runtime; there is but one here.
+/// ARN of a runtime version. Each runtime has only one here.
 pub(super) fn runtime_version(region: &str, runtime: &str) -> String {
     let mut hash = String::new();
     for byte in super::code::sha256(runtime.as_bytes()) {
@@ -267,7 +265,7 @@ mod tests {
     use super::timestamp;
 
     #[test]
-    fn times_are_written_as_lambda_does() {
+    fn times_have_the_format_of_lambda() {
         assert_eq!(timestamp(1_763_728_839_007), "2025-11-21T12:40:39.007+0000");
     }
 }

@@ -1,7 +1,7 @@
-//! What means a function: its name, its ARN or a part of that, with or without a qualifier.
+//! References to a function: name, ARN or partial ARN, with or without qualifier.
 //! Source: `FunctionName`, Lambda API reference.
 
-use super::fault::{Fault, Result};
+use super::error::{ApiError, Result};
 use crate::{Caller, partition};
 
 const PATTERN: &str = "Member must satisfy regular expression pattern: \
@@ -11,10 +11,10 @@ const PATTERN: &str = "Member must satisfy regular expression pattern: \
 /// The unpublished version.
 pub(super) const LATEST: &str = "$LATEST";
 
-/// A function and maybe one of its versions or aliases.
+/// A function, and optionally a version or alias.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FunctionName {
-    /// Owner and region: of the ARN where one was given.
+    /// Account and region, from the ARN if given.
     pub caller: Caller,
     pub name: String,
     /// A version number, an alias, or `$LATEST`.
@@ -22,18 +22,18 @@ pub(super) struct FunctionName {
 }
 
 impl FunctionName {
-    /// Reads what `caller` wrote, with the qualifier given beside it.
+    /// Parses a reference by `caller`, with a separate qualifier if given.
     pub fn read(caller: &Caller, text: &str, qualifier: Option<&str>) -> Result<Self> {
         let mut this =
-            Self::parse(caller, text).ok_or_else(|| Fault::constraint(text, "functionName", PATTERN))?;
+            Self::parse(caller, text).ok_or_else(|| ApiError::constraint(text, "functionName", PATTERN))?;
         if this.caller.region != caller.region {
-            return Err(Fault::not_found(format!(
+            return Err(ApiError::not_found(format!(
                 "Functions from '{}' are not reachable in this region ('{}')",
                 this.caller.region, caller.region
             )));
         }
         if this.caller.account != caller.account {
-            return Err(Fault::new(
+            return Err(ApiError::new(
                 403,
                 "AccessDeniedException",
                 format!(
@@ -45,12 +45,12 @@ impl FunctionName {
         }
         match (qualifier.filter(|text| !text.is_empty()), &this.qualifier) {
             (Some(given), Some(inline)) if given != inline => {
-                return Err(Fault::invalid(
+                return Err(ApiError::invalid(
                     "The derived qualifier from the function name does not match the specified qualifier.",
                 ));
             }
             (Some(given), _) if !is_qualifier(given) => {
-                return Err(Fault::constraint(
+                return Err(ApiError::constraint(
                     given,
                     "qualifier",
                     "Member must satisfy regular expression pattern: (|[a-zA-Z0-9$_-]+)",
@@ -62,7 +62,7 @@ impl FunctionName {
         Ok(this)
     }
 
-    /// Reads a whole ARN, whoever asks.
+    /// Parses a full ARN of any account.
     pub fn of_arn(arn: &str) -> Option<Self> {
         if arn.starts_with("arn:") {
             Self::parse(&Caller::default(), arn)
@@ -110,12 +110,12 @@ impl FunctionName {
         })
     }
 
-    /// The ARN without qualifier.
+    /// The unqualified ARN.
     pub fn arn(&self) -> String {
         arn(&self.caller, &self.name)
     }
 
-    /// The ARN, with the qualifier where there is one.
+    /// The ARN with the qualifier if there is one.
     pub fn qualified_arn(&self) -> String {
         match &self.qualifier {
             Some(qualifier) => format!("{}:{qualifier}", self.arn()),
@@ -124,7 +124,6 @@ impl FunctionName {
     }
 }
 
-/// The ARN of the function `name`.
 pub(super) fn arn(caller: &Caller, name: &str) -> String {
     format!(
         "arn:{}:lambda:{}:{}:function:{name}",
@@ -167,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_means_the_same_function() {
+    fn all_forms_refer_to_the_same_function() {
         let caller = Caller::default();
         for text in [
             "orders",
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_or_out_of_reach_is_refused() {
+    fn invalid_names_and_other_accounts_are_rejected() {
         let caller = Caller::default();
         let code = |text: &str, qualifier| FunctionName::read(&caller, text, qualifier).unwrap_err().code;
         for text in [

@@ -1,4 +1,4 @@
-//! All functions: in memory, and each in a file of its own.
+//! All functions, in memory and in one file each.
 //!
 //! ```text
 //! functions/<account>/<region>/<name>.json
@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::fault::{Fault, Result};
+use super::error::{ApiError, Result};
 use super::model::Function;
 use super::name::FunctionName;
 use crate::Caller;
@@ -20,18 +20,18 @@ type ByName = BTreeMap<String, Arc<Function>>;
 pub(super) struct Registry {
     dir: PathBuf,
     functions: RwLock<HashMap<Caller, ByName>>,
-    /// Held from reading what there is to writing what it becomes.
+    /// Held from reading the old state until the new state is written.
     changing: Mutex<()>,
 }
 
-/// The right to change functions; one at a time.
+/// Exclusive permission to change functions.
 pub(super) struct Change<'a> {
     registry: &'a Registry,
     _one: MutexGuard<'a, ()>,
 }
 
 impl Registry {
-    /// Reads the functions in `dir`. A file that cannot be read is put aside.
+    /// Reads the functions in `dir`. An unreadable file is renamed.
     pub fn open(dir: &Path) -> io::Result<Self> {
         platform::create_private_dir(dir)?;
         let mut functions: HashMap<Caller, ByName> = HashMap::new();
@@ -52,7 +52,7 @@ impl Registry {
                             all.insert(function.name.clone(), Arc::new(function));
                         }
                         Err(error) => {
-                            tracing::warn!(path = %path.display(), %error, "a function that cannot be read is put aside");
+                            tracing::warn!(path = %path.display(), %error, "unreadable function file was renamed");
                             std::fs::rename(&path, path.with_extension("unreadable"))?;
                         }
                     }
@@ -66,16 +66,15 @@ impl Registry {
         })
     }
 
-    /// The function `name` of `caller`.
     pub fn get(&self, caller: &Caller, name: &str) -> Option<Arc<Function>> {
         let functions = self.functions.read().unwrap_or_else(PoisonError::into_inner);
         functions.get(caller)?.get(name).cloned()
     }
 
-    /// The function, or what Lambda says when there is none.
+    /// The function, or Lambda's error if it does not exist.
     pub fn find(&self, name: &FunctionName) -> Result<Arc<Function>> {
         self.get(&name.caller, &name.name)
-            .ok_or_else(|| Fault::not_found(format!("Function not found: {}", name.qualified_arn())))
+            .ok_or_else(|| ApiError::not_found(format!("Function not found: {}", name.qualified_arn())))
     }
 
     /// All functions of `caller`, by name.
@@ -87,7 +86,7 @@ impl Registry {
             .unwrap_or_default()
     }
 
-    /// Whether any of the functions is as `wanted`; asked until one is.
+    /// Whether `wanted` is true for any function.
     pub fn any(&self, mut wanted: impl FnMut(&Caller, &Function) -> bool) -> bool {
         let functions = self.functions.read().unwrap_or_else(PoisonError::into_inner);
         functions
@@ -95,7 +94,7 @@ impl Registry {
             .any(|(caller, all)| all.values().any(|function| wanted(caller, function)))
     }
 
-    /// Begins a change. Blocks while another is made.
+    /// Starts a change. Blocks while another one is in progress.
     pub fn change(&self) -> Change<'_> {
         Change {
             registry: self,
@@ -104,7 +103,7 @@ impl Registry {
     }
 
     fn path(&self, caller: &Caller, name: &str) -> PathBuf {
-        // Account, region and name are checked where they come in.
+        // Safe: account, region and name are validated in requests.
         self.dir
             .join(&caller.account)
             .join(&caller.region)
@@ -113,7 +112,7 @@ impl Registry {
 }
 
 impl Change<'_> {
-    /// Writes the function, then shows it. Blocks.
+    /// Saves the function, then publishes it. Blocks.
     pub fn put(&self, caller: &Caller, function: Function) -> Result<()> {
         let path = self.registry.path(caller, &function.name);
         let written = path
@@ -121,7 +120,7 @@ impl Change<'_> {
             .map_or(Ok(()), platform::create_private_dir)
             .and_then(|()| Ok(serde_json::to_vec(&function)?))
             .and_then(|bytes| platform::replace_private_file(&path, &bytes));
-        written.map_err(|error| Fault::service(format!("The function could not be written: {error}.")))?;
+        written.map_err(|error| ApiError::service(format!("The function could not be written: {error}.")))?;
         let mut functions = self
             .registry
             .functions
@@ -132,11 +131,11 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Removes the function. Blocks.
+    /// Blocks.
     pub fn remove(&self, caller: &Caller, name: &str) -> Result<()> {
         match std::fs::remove_file(self.registry.path(caller, name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Fault::service(format!(
+                return Err(ApiError::service(format!(
                     "The function could not be removed: {error}."
                 )));
             }

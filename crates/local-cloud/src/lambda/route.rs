@@ -1,9 +1,9 @@
-//! From a method and a path to an operation.
+//! Maps method and path to an operation.
 
 use http::Method;
 use http::request::Parts;
 
-/// Everything Lambda's API can be asked here. The text is the function, or the resource, as written in the path.
+/// The supported operations. The text is the function or resource as written in the path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Operation {
     CreateFunction,
@@ -40,21 +40,21 @@ pub(super) enum Operation {
     TagResource(String),
     UntagResource(String),
     GetAccountSettings,
-    /// Ours: where `Code.Location` leads.
+    /// Not an AWS operation: the target of `Code.Location`.
     DownloadCode(String),
 }
 
 /// The path of [`Operation::DownloadCode`].
 pub(super) const DOWNLOAD: &str = "_streamctl_code";
 
-/// A request that was read: its operation and its query.
+/// A parsed request: operation and query.
 pub(super) struct Route {
     pub operation: Operation,
     query: Vec<(String, String)>,
 }
 
 impl Route {
-    /// The operation of the request; `None` for a path that is not of these.
+    /// The operation of a request. `None` for an unknown path.
     pub fn of(parts: &Parts) -> Option<Self> {
         let operation = operation(&parts.method, parts.uri.path())?;
         let query = parts
@@ -71,7 +71,6 @@ impl Route {
         Some(Self { operation, query })
     }
 
-    /// A parameter of the query.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let mut pairs = self.query.iter();
         pairs
@@ -79,7 +78,7 @@ impl Route {
             .map(|(_, value)| value.as_str())
     }
 
-    /// All values of a parameter of the query.
+    /// All values of a query parameter.
     pub fn parameters<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.query
             .iter()
@@ -151,7 +150,7 @@ fn operation(method: &Method, path: &str) -> Option<Operation> {
     })
 }
 
-/// Undoes percent-encoding. What is not encoded well stays as it is.
+/// Decodes percent encoding. Invalid sequences stay unchanged.
 fn decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
@@ -201,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn event_source_mappings_are_for_another() {
+    fn event_source_mappings_are_not_routed() {
         assert!(route("GET", "/2015-03-31/event-source-mappings/").is_none());
         assert!(route("GET", "/2015-03-31/functions/").is_some());
         assert!(route("PATCH", "/2015-03-31/functions/").is_none());

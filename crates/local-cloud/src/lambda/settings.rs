@@ -1,4 +1,4 @@
-//! What a function can be set to, and within which ranges.
+//! Settings of a function and their valid ranges.
 //! Source: CreateFunction and UpdateFunctionConfiguration, Lambda API reference; "Lambda quotas", developer guide.
 
 use std::collections::BTreeMap;
@@ -7,12 +7,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::fault::{Fault, Result};
+use super::error::{ApiError, Result};
 use super::model::{Logging, Version};
 
-/// What the local cloud can run.
+/// Supported runtimes.
 const RUNTIMES: &[&str] = &["provided.al2023", "provided.al2"];
-/// All the environment variables together, in bytes.
+/// Maximum total bytes of the environment variables.
 const MAX_ENVIRONMENT: usize = 4096;
 /// Source: "Reserved environment variables", Lambda developer guide.
 const RESERVED: &[&str] = &[
@@ -39,7 +39,7 @@ const RESERVED: &[&str] = &[
     "LAMBDA_TASK_ROOT",
 ];
 
-/// The settings that CreateFunction and UpdateFunctionConfiguration share.
+/// The settings common to CreateFunction and UpdateFunctionConfiguration.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Settings {
@@ -106,15 +106,15 @@ pub(super) struct LoggingConfig {
     log_group: Option<String>,
 }
 
-/// Reads the body of a request; an empty one is an empty object.
+/// Parses a request body. An empty body is an empty object.
 pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body)
-        .map_err(|error| Fault::serialization(format!("The request could not be read: {error}")))
+        .map_err(|error| ApiError::serialization(format!("The request could not be read: {error}")))
 }
 
 impl Settings {
-    /// Checks everything, and applies it to `version`.
+    /// Validates all settings, then applies them to `version`.
     pub fn apply(&self, version: &mut Version) -> Result<()> {
         self.refuse_unsupported()?;
         if let Some(runtime) = &self.runtime {
@@ -167,9 +167,13 @@ impl Settings {
         Ok(())
     }
 
-    /// What AWS has and the local cloud does not: refused, so that no one relies on it.
+    /// Rejects settings that the local cloud does not support, so that no caller relies on them.
     fn refuse_unsupported(&self) -> Result<()> {
-        let refuse = |what: &str| Err(Fault::invalid(format!("The local cloud does not offer {what}.")));
+        let refuse = |what: &str| {
+            Err(ApiError::invalid(format!(
+                "The local cloud does not offer {what}."
+            )))
+        };
         let is_set = |value: &Option<Value>| value.as_ref().is_some_and(|value| !is_empty(value));
         if self.layers.as_ref().is_some_and(|layers| !layers.is_empty()) {
             return refuse("layers: put everything the function needs into its zip");
@@ -198,8 +202,8 @@ impl Settings {
         }
         let apply_on = self.snap_start.as_ref().and_then(|snap| snap.apply_on.as_deref());
         if apply_on.is_some_and(|apply_on| apply_on != "None") {
-            // What AWS says of these runtimes too.
-            return Err(Fault::invalid(
+            // AWS has the same message for these runtimes.
+            return Err(ApiError::invalid(
                 "The runtime provided is not supported for SnapStart enabled functions.",
             ));
         }
@@ -215,7 +219,7 @@ impl LoggingConfig {
         if logging.format == "Text"
             && (self.application_log_level.is_some() || self.system_log_level.is_some())
         {
-            return Err(Fault::invalid(
+            return Err(ApiError::invalid(
                 "Log level configuration is only supported for JSON log format.",
             ));
         }
@@ -244,7 +248,7 @@ impl LoggingConfig {
                     .bytes()
                     .all(|b| b.is_ascii_alphanumeric() || b".-_/#".contains(&b));
             if !is_group {
-                return Err(Fault::constraint(
+                return Err(ApiError::constraint(
                     group,
                     "loggingConfig.logGroup",
                     "Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+",
@@ -256,23 +260,23 @@ impl LoggingConfig {
     }
 }
 
-/// Refuses all runtimes but those of native code.
+/// Rejects all runtimes except those for native code.
 pub(super) fn check_runtime(runtime: &str) -> Result<()> {
     if RUNTIMES.contains(&runtime) {
         return Ok(());
     }
-    Err(Fault::invalid(format!(
+    Err(ApiError::invalid(format!(
         "The local cloud runs the runtimes provided.al2023 and provided.al2 only, not {runtime}: functions are \
          native executables named bootstrap."
     )))
 }
 
-/// A list of architectures, of which there may be one.
+/// The architecture. AWS allows a list of one.
 pub(super) fn architecture(given: Option<&[String]>) -> Result<String> {
     match given {
         None | Some([]) => Ok("x86_64".to_owned()),
         Some([one]) => one_of(one, "architectures", &["x86_64", "arm64"]),
-        Some(_) => Err(Fault::constraint(
+        Some(_) => Err(ApiError::constraint(
             "[x86_64, arm64]",
             "architectures",
             "Member must have length less than or equal to 1",
@@ -280,30 +284,31 @@ pub(super) fn architecture(given: Option<&[String]>) -> Result<String> {
     }
 }
 
-/// A description.
 pub(super) fn check_description(text: &str) -> Result<()> {
     if text.chars().count() <= 256 {
         return Ok(());
     }
-    Err(Fault::constraint(
+    Err(ApiError::constraint(
         text,
         "description",
         "Member must have length less than or equal to 256",
     ))
 }
 
-/// Tags to be on one resource.
+/// Validates the tags of a resource.
 /// Source: "Tag requirements", Lambda developer guide.
 pub(super) fn check_tags(tags: &BTreeMap<String, String>) -> Result<()> {
     if tags.len() > 50 {
-        return Err(Fault::invalid("Number of tags exceeds function tag limit of 50."));
+        return Err(ApiError::invalid(
+            "Number of tags exceeds function tag limit of 50.",
+        ));
     }
     for (key, value) in tags {
         let is_sound = (1..=128).contains(&key.chars().count())
             && value.chars().count() <= 256
             && !key.to_ascii_lowercase().starts_with("aws:");
         if !is_sound {
-            return Err(Fault::invalid(format!(
+            return Err(ApiError::invalid(format!(
                 "The tag '{key}' is not valid: a key has 1 to 128 characters and does not begin with aws:, a value has \
                  up to 256."
             )));
@@ -312,10 +317,10 @@ pub(super) fn check_tags(tags: &BTreeMap<String, String>) -> Result<()> {
     Ok(())
 }
 
-/// `value` if it lies from `least` to `most`.
+/// Checks that `value` is in `least..=most`.
 pub(super) fn ranged(value: i64, field: &str, least: u32, most: u32) -> Result<u32> {
     if value < i64::from(least) {
-        return Err(Fault::constraint(
+        return Err(ApiError::constraint(
             value,
             field,
             &format!("Member must have value greater than or equal to {least}"),
@@ -325,7 +330,7 @@ pub(super) fn ranged(value: i64, field: &str, least: u32, most: u32) -> Result<u
         .ok()
         .filter(|value| *value <= most)
         .ok_or_else(|| {
-            Fault::constraint(
+            ApiError::constraint(
                 value,
                 field,
                 &format!("Member must have value less than or equal to {most}"),
@@ -334,10 +339,10 @@ pub(super) fn ranged(value: i64, field: &str, least: u32, most: u32) -> Result<u
 }
 
 fn memory(mb: i64) -> Result<u32> {
-    // The model's range is wider than the quota.
+    // The model's range is larger than the quota.
     let mb = ranged(mb, "memorySize", 128, 32_768)?;
     if mb > 10_240 {
-        return Err(Fault::invalid(
+        return Err(ApiError::invalid(
             "'MemorySize' value failed to satisfy constraint: Member must have value less than or equal to 10240",
         ));
     }
@@ -348,7 +353,7 @@ fn one_of(value: &str, field: &str, values: &[&str]) -> Result<String> {
     if values.contains(&value) {
         return Ok(value.to_owned());
     }
-    Err(Fault::constraint(
+    Err(ApiError::constraint(
         value,
         field,
         &format!("Member must satisfy enum value set: [{}]", values.join(", ")),
@@ -372,7 +377,7 @@ fn check_role(role: &str) -> Result<()> {
     if is_role {
         return Ok(());
     }
-    Err(Fault::constraint(
+    Err(ApiError::constraint(
         role,
         "role",
         "Member must satisfy regular expression pattern: \
@@ -384,7 +389,7 @@ fn check_handler(handler: &str) -> Result<()> {
     if !handler.is_empty() && handler.len() <= 128 && !handler.chars().any(char::is_whitespace) {
         return Ok(());
     }
-    Err(Fault::constraint(
+    Err(ApiError::constraint(
         handler,
         "handler",
         "Member must satisfy regular expression pattern: [^\\s]+",
@@ -398,7 +403,7 @@ fn check_environment(variables: &BTreeMap<String, String>) -> Result<()> {
         .filter(|name| RESERVED.contains(name))
         .collect();
     if !reserved.is_empty() {
-        return Err(Fault::invalid(format!(
+        return Err(ApiError::invalid(format!(
             "Lambda was unable to configure your environment variables because the environment variables you have \
              provided contains reserved keys that are currently not supported for modification. Reserved keys used \
              in this request: {}",
@@ -409,7 +414,7 @@ fn check_environment(variables: &BTreeMap<String, String>) -> Result<()> {
         let begins = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic());
         let rest = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         if !begins || !rest || name.len() < 2 {
-            return Err(Fault::constraint(
+            return Err(ApiError::constraint(
                 format!("{{{name}=***}}"),
                 "environment.variables",
                 "Map keys must satisfy constraint: [Member must satisfy regular expression pattern: \
@@ -417,7 +422,7 @@ fn check_environment(variables: &BTreeMap<String, String>) -> Result<()> {
             ));
         }
         if value.contains('\0') {
-            return Err(Fault::invalid(format!(
+            return Err(ApiError::invalid(format!(
                 "The environment variable {name} holds a zero byte."
             )));
         }
@@ -428,7 +433,7 @@ fn check_environment(variables: &BTreeMap<String, String>) -> Result<()> {
         .sum();
     if size > MAX_ENVIRONMENT {
         let measured = serde_json::to_string(variables).unwrap_or_default();
-        return Err(Fault::invalid(format!(
+        return Err(ApiError::invalid(format!(
             "Lambda was unable to configure your environment variables because the environment variables you have \
              provided exceeded the 4KB limit. String measured: {measured}"
         )));
@@ -440,12 +445,12 @@ fn check_dead_letter(arn: &str) -> Result<()> {
     if arn.is_empty() || arn.contains(":sqs:") || arn.contains(":sns:") {
         return Ok(());
     }
-    Err(Fault::invalid(format!(
+    Err(ApiError::invalid(format!(
         "The dead letter target {arn} must be an SQS queue or an SNS topic."
     )))
 }
 
-/// Terraform and others send what they leave out as an object of empty lists.
+/// Terraform and other clients send unset members as an object of empty lists.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,

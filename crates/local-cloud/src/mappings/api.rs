@@ -11,9 +11,9 @@ use http::{Method, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::fault::Fault;
+use super::error::ApiError as Fault;
 use super::files::Files;
-use super::mapping::{Mapping, first_places};
+use super::mapping::{Mapping, initial_checkpoints};
 use super::settings::{Input, function_arn, in_range};
 use super::{Mappings, NOTHING_YET, cannot_access, may_read};
 use crate::answer::{answer, identify, request_id, whole};
@@ -22,9 +22,9 @@ use crate::{Body, Caller};
 
 const PATH: &str = "/2015-03-31/event-source-mappings";
 const TAGS: &str = "/2017-03-31/tags/";
-/// Most mappings of a page, whatever is asked for.
+/// Maximum page size.
 const PAGE: usize = 100;
-/// Most tags of a mapping.
+/// Maximum tags of a mapping.
 const MOST_TAGS: usize = 50;
 
 type Answer = Result<(u16, Value), Fault>;
@@ -36,7 +36,7 @@ struct TagInput {
 }
 
 impl Mappings {
-    /// Answers a request about mappings; `None` when it is about something else.
+    /// Handles a request about mappings. `None` if it is about something else.
     pub async fn handle(
         self: &Arc<Self>,
         caller: &Caller,
@@ -99,7 +99,7 @@ impl Mappings {
         ) {
             return Err(Fault::invalid(cannot_access(&settings.event_source_arn)));
         }
-        // Held until the mapping is listed, so that of two like it only one is made.
+        // Held until the mapping is listed, so that only one of two identical mappings is created.
         let _one = locked(&self.changing);
         let twin = self.all().into_iter().find(|mapping| {
             let other = mapping.settings();
@@ -117,8 +117,8 @@ impl Mappings {
         let failed =
             |error: std::io::Error| Fault::internal(format!("The mapping could not be saved: {error}"));
         let files = Files::new(&self.config.data_dir, &settings.uuid);
-        let mut places = files.places().map_err(failed)?;
-        let first = first_places(&stream.view(now_ms), &settings).map_err(failed)?;
+        let mut places = files.checkpoints().map_err(failed)?;
+        let first = initial_checkpoints(&stream.view(now_ms), &settings).map_err(failed)?;
         places.reset(stream.id, first).map_err(failed)?;
         files.save(&settings).map_err(failed)?;
         let value = settings.render("Creating", NOTHING_YET);
@@ -184,7 +184,7 @@ impl Mappings {
         save(&mapping, &settings)?;
         mapping.change(settings);
         let (state, result) = mapping.status();
-        // "Updated settings are applied asynchronously": the task may have taken them over already.
+        // "Updated settings are applied asynchronously": the task may have applied them already.
         let state = if state == "Enabled" || state == "Disabled" {
             "Updating"
         } else {
@@ -267,7 +267,7 @@ fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), Fault> {
     }
 }
 
-/// The parameters of a request, decoded.
+/// The decoded query parameters.
 struct Query(Vec<(String, String)>);
 
 impl Query {
@@ -286,7 +286,7 @@ impl Query {
     }
 }
 
-/// Undoes percent encoding; what is not encoded properly stays as it is.
+/// Decodes percent encoding. Invalid sequences stay unchanged.
 fn decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());

@@ -1,16 +1,16 @@
-//! How much all mappings together may read ahead, in bytes.
+//! Memory limit for the records that all mappings read ahead.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes of records, as they stand in events, that all shards of all mappings hold at a time.
+/// Bytes of events that all shards of all mappings may hold at the same time.
 const BYTES: usize = 256 << 20;
-/// What a shard asks for before it reads: a page in base64, with what surrounds each record.
+/// Reservation before a read: a page in base64, with the event's members for each record.
 const PAGE: usize = 2 << 20;
 const UNIT: usize = 1024;
 
-/// The bytes that all shards share.
+/// The bytes shared by all shards.
 #[derive(Debug, Clone)]
 pub(super) struct Budget(Arc<Semaphore>);
 
@@ -20,7 +20,7 @@ impl Default for Budget {
     }
 }
 
-/// One shard's part of the budget.
+/// Part of the budget that a shard holds.
 #[derive(Debug)]
 pub(super) struct Share {
     budget: Budget,
@@ -46,7 +46,7 @@ impl Share {
         }
     }
 
-    /// Whether there is room for another page beside the `bytes` that are held already.
+    /// Reserves another page besides the `bytes` already held. Returns whether there was room.
     pub(super) fn reserve(&mut self, bytes: usize) -> bool {
         let missing = units(bytes + PAGE).saturating_sub(self.held());
         let Ok(missing) = u32::try_from(missing) else {
@@ -68,7 +68,7 @@ impl Share {
     pub(super) async fn wait(&mut self) {
         let missing = units(PAGE).saturating_sub(self.held());
         let budget = Arc::clone(&self.budget.0);
-        // It is never closed.
+        // The semaphore is never closed.
         if let Ok(permit) = budget
             .acquire_many_owned(u32::try_from(missing).unwrap_or(1))
             .await
@@ -77,7 +77,7 @@ impl Share {
         }
     }
 
-    /// Gives back what is more than `bytes`.
+    /// Returns everything above `bytes`.
     pub(super) fn keep(&mut self, bytes: usize) {
         let surplus = self.held().saturating_sub(units(bytes));
         if surplus > 0

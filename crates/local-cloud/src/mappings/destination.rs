@@ -1,7 +1,7 @@
-//! Where discarded batches go, and what is said there of them.
+//! Delivery of discarded batches to destinations.
 //!
 //! Source: "Retain discarded batch records for a Kinesis Data Streams event source in Lambda", AWS Lambda developer
-//! guide. A queue or topic gets the description of the batch, a bucket gets the event as well.
+//! guide. A queue or topic receives a description of the batch, a bucket also the event.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use crate::answer::request_id;
 use crate::deliver::{Deliver, Undelivered};
 use crate::invoke::Invoke;
 
-/// Pauses between tries. What cannot be delivered then is lost, as on AWS: a destination that is gone does not block a
+/// Backoff between tries. After them the description is lost, as on AWS: an unavailable destination does not block a
 /// shard.
-const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
+const BACKOFF: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 
 const ISO: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
 
@@ -66,21 +66,21 @@ struct BatchInfo<'a> {
     stream_arn: &'a str,
 }
 
-/// A batch that is given up.
+/// A discarded batch.
 pub(super) struct Discarded<'a> {
     pub batch: &'a Batch,
     pub condition: Condition,
     pub shard_id: &'a str,
     pub stream_arn: &'a str,
-    /// Its event, for a bucket.
+    /// The event, for a bucket.
     pub payload: Option<Bytes>,
     pub now_ms: i64,
 }
 
 impl Discarded<'_> {
-    /// The message. Never invoked, a batch has no `responseContext`.
+    /// The message. A batch that was never invoked has no `responseContext`.
     pub(super) fn message(&self, settings: &Settings) -> String {
-        let answered = self.batch.answered.as_ref();
+        let response = self.batch.response.as_ref();
         let version = settings
             .qualifier()
             .filter(|qualifier| qualifier.bytes().all(|byte| byte.is_ascii_digit()));
@@ -93,15 +93,15 @@ impl Discarded<'_> {
             |item: Option<&super::lane::Item>| instant(item.map_or(0, |item| item.record.arrival_ms), ISO);
         let message = Message {
             request_context: RequestContext {
-                request_id: answered.map_or_else(request_id, |answered| answered.request_id.clone()),
+                request_id: response.map_or_else(request_id, |response| response.request_id.clone()),
                 function_arn: &settings.function_arn,
                 condition: self.condition,
                 approximate_invoke_count: self.batch.invocations,
             },
-            response_context: answered.map(|answered| ResponseContext {
-                status_code: answered.status,
+            response_context: response.map(|response| ResponseContext {
+                status_code: response.status,
                 executed_version: version.unwrap_or("$LATEST"),
-                function_error: answered.function_error.as_deref(),
+                function_error: response.function_error.as_deref(),
             }),
             version: "1.0",
             timestamp: instant(self.now_ms, ISO),
@@ -119,11 +119,11 @@ impl Discarded<'_> {
                 .as_ref()
                 .and_then(|payload| std::str::from_utf8(payload).ok()),
         };
-        // Plain data of this module: it can be written.
+        // This data is always serializable.
         serde_json::to_string(&message).unwrap_or_default()
     }
 
-    /// The object's name in a bucket: `aws/lambda/<mapping>/<shard>/YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS-<random>`.
+    /// The object key in a bucket: `aws/lambda/<mapping>/<shard>/YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS-<random>`.
     pub(super) fn key(&self, settings: &Settings) -> String {
         format!(
             "aws/lambda/{}/{}/{}-{}",
@@ -135,7 +135,7 @@ impl Discarded<'_> {
     }
 }
 
-/// Whether the destination is a bucket, which gets the event too.
+/// Whether the destination is a bucket, which also receives the event.
 pub(super) fn is_bucket(arn: &str) -> bool {
     service(arn) == "s3"
 }
@@ -144,10 +144,10 @@ fn service(arn: &str) -> &str {
     arn.split(':').nth(2).unwrap_or_default()
 }
 
-/// Whether the function's role allows to send to the destination `arn`, where it is a bucket under `key`.
+/// Checks that the function's role allows sending to the destination `arn`. `key` is the object key for a bucket.
 ///
 /// # Errors
-/// When it does not.
+/// If the role does not allow it.
 pub(super) fn allowed(
     invoke: &dyn Invoke,
     settings: &Settings,
@@ -168,10 +168,10 @@ pub(super) fn allowed(
     })
 }
 
-/// Sends `message` to `arn`, under the name `key` if it is a bucket; tries three times.
+/// Sends `message` to `arn`, with the object key `key` for a bucket. Tries three times.
 ///
 /// # Errors
-/// What the destination said last.
+/// The last error of the destination.
 pub(super) async fn send(
     deliver: Arc<dyn Deliver>,
     settings: Arc<Settings>,
@@ -181,7 +181,7 @@ pub(super) async fn send(
 ) -> Result<(), Undelivered> {
     let caller = settings.caller();
     let attributes = BTreeMap::new();
-    let mut pauses = PAUSES.iter();
+    let mut pauses = BACKOFF.iter();
     loop {
         let sent = match service(&arn) {
             "sns" => deliver.to_topic(&arn, None, &message).await,

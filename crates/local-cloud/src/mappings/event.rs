@@ -1,4 +1,4 @@
-//! The event a function gets, written by hand: no value tree, one buffer.
+//! The event for a function, written directly into one buffer without a value tree.
 //!
 //! Source: "Using Lambda to process records from Amazon Kinesis Data Streams" and "Implementing stateful Kinesis Data
 //! Streams processing in Lambda", AWS Lambda developer guide.
@@ -11,9 +11,9 @@ use super::lane::{Item, Window};
 use crate::kinesis::sequence::DIGITS;
 use crate::kinesis::store::StoredRecord;
 
-/// Most bytes of a synchronous invocation's payload: 6 MB.
+/// Maximum payload of a synchronous invocation: 6 MB.
 /// Source: "Lambda quotas", AWS Lambda developer guide.
-pub(super) const MOST_BYTES: usize = 6 * 1024 * 1024;
+pub(super) const MAX_BYTES: usize = 6 * 1024 * 1024;
 
 const START: &[u8] = br#"{"Records":["#;
 const KEY: &[u8] = br#"{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"#;
@@ -21,7 +21,7 @@ const NUMBER: &[u8] = br#","sequenceNumber":""#;
 const DATA: &[u8] = br#"","data":""#;
 const ARRIVAL: &[u8] = br#"","approximateArrivalTimestamp":"#;
 const ID: &[u8] = br#"},"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":""#;
-/// Seconds with milliseconds, as long as they have ten digits.
+/// Length of seconds with milliseconds, while they have ten digits.
 const TIME: usize = 14;
 
 /// Writes events for one shard of one mapping.
@@ -31,7 +31,7 @@ pub(super) struct Writer {
     role: String,
     region: String,
     source_arn: String,
-    /// What follows a record's sequence number in its `eventID`.
+    /// The part after the sequence number in a record's `eventID`.
     tail: Vec<u8>,
 }
 
@@ -53,14 +53,14 @@ impl Writer {
         }
     }
 
-    /// The bytes that a record takes in an event, with the comma after it.
+    /// The bytes of a record in an event, with the comma after it.
     pub(super) fn length(&self, record: &StoredRecord) -> usize {
         let fixed = KEY.len() + NUMBER.len() + DATA.len() + ARRIVAL.len() + TIME + ID.len() + 2 * DIGITS;
         let key = quoted_length(record.partition_key());
         fixed + key + record.data.len().div_ceil(3) * 4 + self.shard_id.len() + 1 + self.tail.len() + 1
     }
 
-    /// The bytes of an event besides its records. `state` is as long as a window's state.
+    /// The bytes of an event without its records. They depend on the state of the window.
     pub(super) fn envelope(&self, window: Option<&Window>) -> usize {
         let around = START.len() + 2;
         window.map_or(around, |window| {
@@ -68,8 +68,8 @@ impl Writer {
         })
     }
 
-    /// The event for `items`, in a window if there is one.
-    pub(super) fn event(&self, items: &[Item], window: Option<(&Window, Last)>) -> Bytes {
+    /// The event for `items`, with the window if there is one.
+    pub(super) fn event(&self, items: &[Item], window: Option<(&Window, FinalInvoke)>) -> Bytes {
         let length: usize = items.iter().map(|item| item.size).sum();
         let mut out = Vec::with_capacity(length + self.envelope(window.map(|(window, _)| window)));
         out.extend_from_slice(START);
@@ -104,7 +104,7 @@ impl Writer {
         out.extend_from_slice(&self.tail);
     }
 
-    fn window(&self, out: &mut Vec<u8>, window: &Window, last: Last) {
+    fn window(&self, out: &mut Vec<u8>, window: &Window, last: FinalInvoke) {
         out.extend_from_slice(br#","window":{"start":"#);
         quote(out, &instant(window.start_ms, "%Y-%m-%dT%H:%M:%SZ"));
         out.extend_from_slice(br#","end":"#);
@@ -116,16 +116,16 @@ impl Writer {
         out.extend_from_slice(br#","eventSourceARN":"#);
         quote(out, &self.source_arn);
         let (is_final, early) = match last {
-            Last::No => (false, false),
-            Last::Over => (true, false),
-            Last::Early => (true, true),
+            FinalInvoke::No => (false, false),
+            FinalInvoke::WindowEnded => (true, false),
+            FinalInvoke::Early => (true, true),
         };
         out.extend_from_slice(
             format!(r#","isFinalInvokeForWindow":{is_final},"isWindowTerminatedEarly":{early}"#).as_bytes(),
         );
     }
 
-    /// What a record's event says besides its data, for filters: the fields of the record and of its `kinesis` object.
+    /// The fields of a record's event except its data, for filters: those of the record and of its `kinesis` object.
     pub(super) fn metadata(&self, record: &StoredRecord) -> Map<String, Value> {
         let number = record.sequence_number.to_string();
         let kinesis = json!({
@@ -153,18 +153,17 @@ impl Writer {
     }
 }
 
-/// Whether an event is the last of its window.
+/// Whether an event is the final invocation of its window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Last {
-    /// More may follow.
+pub(super) enum FinalInvoke {
     No,
-    /// The window is over.
-    Over,
-    /// The state outgrew its limit.
+    /// The window has ended.
+    WindowEnded,
+    /// The state exceeds its limit.
     Early,
 }
 
-/// A point in time in UTC.
+/// A formatted UTC time.
 pub(super) fn instant(ms: i64, format: &str) -> String {
     let moment = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH);
     moment.strftime(format).to_string()
@@ -181,7 +180,7 @@ fn needs_escape(byte: u8) -> bool {
 
 fn quote(out: &mut Vec<u8>, text: &str) {
     if text.bytes().any(needs_escape) {
-        // Writing to memory does not fail.
+        // Writing to memory cannot fail.
         let _ = serde_json::to_writer(out, text);
         return;
     }
@@ -237,25 +236,25 @@ mod tests {
     }
 
     #[test]
-    fn an_event_has_the_shape_of_lambdas() {
+    fn an_event_has_the_format_of_lambda() {
         let event = writer().event(&items(vec![record("1", b"Hello, this is a test.")]), None);
         insta::assert_snapshot!(String::from_utf8(event.to_vec()).unwrap(), @r#"{"Records":[{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"1","sequenceNumber":"49646437577242280888108060144676352661040934474485858402","data":"SGVsbG8sIHRoaXMgaXMgYSB0ZXN0Lg==","approximateArrivalTimestamp":1700000000.987},"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":"shardId-000000000006:49646437577242280888108060144676352661040934474485858402","eventName":"aws:kinesis:record","invokeIdentityArn":"arn:aws:iam::123456789012:role/lambda-role","awsRegion":"us-east-2","eventSourceARN":"arn:aws:kinesis:us-east-2:123456789012:stream/lambda-stream"}]}"#);
     }
 
     #[test]
-    fn a_window_event_carries_its_state() {
+    fn a_window_event_contains_its_state() {
         let window = Window {
             start_ms: 1_607_497_440_000,
             end_ms: 1_607_497_560_000,
             state: Bytes::from_static(br#"{"1":282}"#),
         };
-        let event = writer().event(&[], Some((&window, Last::Early)));
+        let event = writer().event(&[], Some((&window, FinalInvoke::Early)));
         insta::assert_snapshot!(String::from_utf8(event.to_vec()).unwrap(), @r#"{"Records":[],"window":{"start":"2020-12-09T07:04:00Z","end":"2020-12-09T07:06:00Z"},"state":{"1":282},"shardId":"shardId-000000000006","eventSourceARN":"arn:aws:kinesis:us-east-2:123456789012:stream/lambda-stream","isFinalInvokeForWindow":true,"isWindowTerminatedEarly":true}"#);
     }
 
     proptest! {
         #[test]
-        fn lengths_are_exact_and_bytes_come_back(records in prop::collection::vec((".{0,20}", any::<Vec<u8>>()), 0..5)) {
+        fn lengths_are_exact_and_data_is_unchanged(records in prop::collection::vec((".{0,20}", any::<Vec<u8>>()), 0..5)) {
             let stored: Vec<_> = records.iter().map(|(key, data)| record(key, data)).collect();
             let items = items(stored);
             let event = writer().event(&items, None);

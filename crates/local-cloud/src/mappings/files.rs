@@ -1,8 +1,8 @@
-//! What of a mapping outlives the process: its settings, and how far each shard is done.
+//! Persistent state of a mapping: its settings and checkpoints.
 //!
-//! Settings are a file that is replaced whole. Places are lines appended to a log, one write per batch that is done, and
-//! written anew when most of it is out of date. Nothing is synced: what was written survives the end of the process. A
-//! place is written after its batch is done, so a killed process delivers again what it was at, and loses nothing.
+//! Settings are one file, replaced as a whole. Checkpoints are lines appended to a log, one write per completed batch.
+//! The log is rewritten when most of it is outdated. Nothing is synced: written data survives the end of the process. A
+//! checkpoint is written after its batch is done, so a killed process delivers its batches again and loses nothing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,23 +17,23 @@ use super::lane::Window;
 use super::settings::Settings;
 use ground::platform;
 
-/// A log shorter than this is not worth writing anew.
-const LEAST_REWRITTEN: u64 = 1 << 20;
+/// A shorter log is not rewritten.
+const MIN_REWRITE_BYTES: u64 = 1 << 20;
 
-/// How far a shard is done.
+/// How far a shard has been processed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Checkpoint {
     /// Index of the first record that is not done.
     pub next: u64,
-    /// Closed, and nothing is left.
+    /// The shard is closed and processed to its end.
     pub ended: bool,
-    /// The window that is open, with its state.
+    /// The open window with its state.
     pub window: Option<Window>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Line {
-    /// The stream that the lines after this one are about: a name can be given again.
+    /// The stream of the following lines. It changes when a stream is created again under the same name.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     stream: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -53,21 +53,21 @@ struct WindowLine {
     state: Box<RawValue>,
 }
 
-/// The places of all shards of a mapping, on disk.
+/// The checkpoints of all shards of a mapping, on disk.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct Checkpoints {
     path: PathBuf,
     file: Option<fs::File>,
     length: u64,
     stream: Option<u64>,
-    shards: BTreeMap<u32, Place>,
+    shards: BTreeMap<u32, Checkpoint>,
 }
 
-impl Places {
-    /// Opens the log at `path`; a torn last line is cut off.
+impl Checkpoints {
+    /// Opens the log at `path`. Cuts off an incomplete last line.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// If it cannot be read.
     pub(super) fn open(path: PathBuf) -> io::Result<Self> {
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
@@ -78,7 +78,7 @@ impl Places {
             .iter()
             .rposition(|byte| *byte == b'\n')
             .map_or(0, |at| at + 1);
-        let mut places = Self {
+        let mut checkpoints = Self {
             path,
             file: None,
             length: whole as u64,
@@ -87,14 +87,14 @@ impl Places {
         };
         for line in bytes[..whole].split(|byte| *byte == b'\n') {
             if let Ok(line) = serde_json::from_slice::<Line>(line) {
-                places.take(line);
+                checkpoints.take(line);
             }
         }
         if whole < bytes.len() {
-            let file = fs::OpenOptions::new().write(true).open(&places.path)?;
+            let file = fs::OpenOptions::new().write(true).open(&checkpoints.path)?;
             file.set_len(whole as u64)?;
         }
-        Ok(places)
+        Ok(checkpoints)
     }
 
     fn take(&mut self, line: Line) {
@@ -103,7 +103,7 @@ impl Places {
             self.shards.clear();
         }
         if let Some(shard) = line.shard {
-            let place = Place {
+            let checkpoint = Checkpoint {
                 next: line.next,
                 ended: line.ended,
                 window: line.window.map(|window| Window {
@@ -112,35 +112,35 @@ impl Places {
                     state: Bytes::copy_from_slice(window.state.get().as_bytes()),
                 }),
             };
-            self.shards.insert(shard, place);
+            self.shards.insert(shard, checkpoint);
         }
     }
 
-    /// The stream that the places belong to.
+    /// The stream that the checkpoints belong to.
     pub(super) fn stream(&self) -> Option<u64> {
         self.stream
     }
 
-    /// The place in a shard, if one was ever set.
-    pub(super) fn get(&self, shard: u32) -> Option<&Place> {
+    /// The checkpoint of a shard, if one was ever set.
+    pub(super) fn get(&self, shard: u32) -> Option<&Checkpoint> {
         self.shards.get(&shard)
     }
 
-    /// Forgets everything, and starts with these places in the stream `stream`.
+    /// Replaces all checkpoints with `shards` of the stream `stream`.
     pub(super) fn reset(
         &mut self,
         stream: u64,
-        shards: impl IntoIterator<Item = (u32, Place)>,
+        shards: impl IntoIterator<Item = (u32, Checkpoint)>,
     ) -> io::Result<()> {
         self.stream = Some(stream);
         self.shards = shards.into_iter().collect();
         self.rewrite()
     }
 
-    /// Writes the place in a shard down.
-    pub(super) fn set(&mut self, shard: u32, place: Place) -> io::Result<()> {
-        let bytes = line(Some(shard), None, &place)?;
-        self.shards.insert(shard, place);
+    /// Writes the checkpoint of a shard.
+    pub(super) fn set(&mut self, shard: u32, checkpoint: Checkpoint) -> io::Result<()> {
+        let bytes = line(Some(shard), None, &checkpoint)?;
+        self.shards.insert(shard, checkpoint);
         if self.file.is_none() {
             let mut options = platform::private_file();
             self.file = Some(options.append(true).create(true).open(&self.path)?);
@@ -148,28 +148,31 @@ impl Places {
         if let Some(file) = &mut self.file
             && let Err(error) = file.write_all(&bytes)
         {
-            // Half a line must not run into the next one.
+            // An incomplete line must not merge with the next one.
             let _ = file.set_len(self.length);
             return Err(error);
         }
         self.length += bytes.len() as u64;
-        if self.length > LEAST_REWRITTEN && self.length > 4 * self.live_bytes() {
+        if self.length > MIN_REWRITE_BYTES && self.length > 4 * self.live_bytes() {
             self.rewrite()?;
         }
         Ok(())
     }
 
-    /// About as long as the log is when it is fresh.
+    /// Approximate length of the log after a rewrite.
     fn live_bytes(&self) -> u64 {
-        let states = self.shards.values().filter_map(|place| place.window.as_ref());
+        let states = self
+            .shards
+            .values()
+            .filter_map(|checkpoint| checkpoint.window.as_ref());
         let states: usize = states.map(|window| window.state.len()).sum();
         (states + 64 * self.shards.len()) as u64
     }
 
     fn rewrite(&mut self) -> io::Result<()> {
-        let mut bytes = line(None, self.stream, &Place::default())?;
-        for (shard, place) in &self.shards {
-            bytes.extend(line(Some(*shard), None, place)?);
+        let mut bytes = line(None, self.stream, &Checkpoint::default())?;
+        for (shard, checkpoint) in &self.shards {
+            bytes.extend(line(Some(*shard), None, checkpoint)?);
         }
         self.file = None;
         platform::replace_private_file(&self.path, &bytes)?;
@@ -178,8 +181,8 @@ impl Places {
     }
 }
 
-fn line(shard: Option<u32>, stream: Option<u64>, place: &Place) -> io::Result<Vec<u8>> {
-    let window = match &place.window {
+fn line(shard: Option<u32>, stream: Option<u64>, checkpoint: &Checkpoint) -> io::Result<Vec<u8>> {
+    let window = match &checkpoint.window {
         Some(window) => {
             let state = String::from_utf8_lossy(&window.state).into_owned();
             Some(WindowLine {
@@ -193,12 +196,12 @@ fn line(shard: Option<u32>, stream: Option<u64>, place: &Place) -> io::Result<Ve
     let line = Line {
         stream,
         shard,
-        next: place.next,
-        ended: place.ended,
+        next: checkpoint.next,
+        ended: checkpoint.ended,
         window,
     };
     let mut bytes = serde_json::to_vec(&line)?;
-    // A state may hold line breaks between its values; inside JSON they only ever stand there.
+    // A state may contain line breaks. Inside JSON they occur only between values.
     bytes
         .iter_mut()
         .filter(|byte| **byte == b'\n' || **byte == b'\r')
@@ -207,23 +210,20 @@ fn line(shard: Option<u32>, stream: Option<u64>, place: &Place) -> io::Result<Ve
     Ok(bytes)
 }
 
-/// The files of one mapping.
 #[derive(Debug, Clone)]
 pub(super) struct Files {
     settings: PathBuf,
-    places: PathBuf,
+    checkpoints: PathBuf,
 }
 
 impl Files {
     pub(super) fn new(dir: &Path, uuid: &str) -> Self {
         Self {
             settings: dir.join(format!("{uuid}.json")),
-            places: dir.join(format!("{uuid}.places")),
+            checkpoints: dir.join(format!("{uuid}.places")),
         }
     }
 
-    /// All mappings in `dir`.
-    ///
     /// # Errors
     /// When a file cannot be read or understood; the error names it.
     pub(super) fn list(dir: &Path) -> io::Result<Vec<Settings>> {
@@ -246,17 +246,17 @@ impl Files {
         platform::replace_private_file(&self.settings, &serde_json::to_vec_pretty(settings)?)
     }
 
-    pub(super) fn places(&self) -> io::Result<Places> {
-        Places::open(self.places.clone())
+    pub(super) fn checkpoints(&self) -> io::Result<Checkpoints> {
+        Checkpoints::open(self.checkpoints.clone())
     }
 
-    /// Forgets the mapping; its settings first, so that a half-deleted one does not come back.
+    /// Deletes the mapping's files. The settings go first, so that an interrupted deletion does not leave a mapping.
     pub(super) fn remove(&self) {
-        for path in [&self.settings, &self.places] {
+        for path in [&self.settings, &self.checkpoints] {
             if let Err(error) = fs::remove_file(path)
                 && error.kind() != io::ErrorKind::NotFound
             {
-                tracing::warn!(path = %path.display(), %error, "a file of a deleted mapping stays");
+                tracing::warn!(path = %path.display(), %error, "could not delete a file of a mapping");
             }
         }
     }
@@ -267,61 +267,61 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_survive_and_a_torn_line_does_not() {
+    fn checkpoints_survive_and_an_incomplete_line_does_not() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("m.places");
+        let path = dir.path().join("m.checkpoints");
         let window = Window {
             start_ms: 0,
             end_ms: 60_000,
             state: Bytes::from_static(b"{\"n\":\n1}"),
         };
-        let mut places = Places::open(path.clone()).unwrap();
-        places.reset(7, [(0, Place::default())]).unwrap();
-        let place = |next| Place {
+        let mut checkpoints = Checkpoints::open(path.clone()).unwrap();
+        checkpoints.reset(7, [(0, Checkpoint::default())]).unwrap();
+        let checkpoint = |next| Checkpoint {
             next,
-            ..Place::default()
+            ..Checkpoint::default()
         };
-        places.set(0, place(5)).unwrap();
-        places
+        checkpoints.set(0, checkpoint(5)).unwrap();
+        checkpoints
             .set(
                 1,
-                Place {
+                Checkpoint {
                     window: Some(window.clone()),
-                    ..place(9)
+                    ..checkpoint(9)
                 },
             )
             .unwrap();
-        drop(places);
+        drop(checkpoints);
         fs::OpenOptions::new()
             .append(true)
             .open(&path)
             .unwrap()
             .write_all(b"{\"shard\":0,\"next\":99")
             .unwrap();
-        let mut places = Places::open(path.clone()).unwrap();
-        assert_eq!(places.stream(), Some(7));
-        assert_eq!(places.get(0), Some(&place(5)));
-        let kept = places.get(1).unwrap().window.clone().unwrap();
+        let mut checkpoints = Checkpoints::open(path.clone()).unwrap();
+        assert_eq!(checkpoints.stream(), Some(7));
+        assert_eq!(checkpoints.get(0), Some(&checkpoint(5)));
+        let kept = checkpoints.get(1).unwrap().window.clone().unwrap();
         assert_eq!(kept.state, Bytes::from_static(b"{\"n\": 1}"));
-        places.set(0, place(6)).unwrap();
-        let places = Places::open(path).unwrap();
-        assert_eq!(places.get(0), Some(&place(6)));
+        checkpoints.set(0, checkpoint(6)).unwrap();
+        let checkpoints = Checkpoints::open(path).unwrap();
+        assert_eq!(checkpoints.get(0), Some(&checkpoint(6)));
     }
 
     #[test]
-    fn a_long_log_is_written_anew() {
+    fn a_long_log_is_rewritten() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("m.places");
-        let mut places = Places::open(path.clone()).unwrap();
-        places.reset(1, []).unwrap();
+        let path = dir.path().join("m.checkpoints");
+        let mut checkpoints = Checkpoints::open(path.clone()).unwrap();
+        checkpoints.reset(1, []).unwrap();
         for next in 0..60_000 {
-            let place = Place {
+            let checkpoint = Checkpoint {
                 next,
-                ..Place::default()
+                ..Checkpoint::default()
             };
-            places.set(0, place).unwrap();
+            checkpoints.set(0, checkpoint).unwrap();
         }
-        assert!(fs::metadata(&path).unwrap().len() <= LEAST_REWRITTEN + 100);
-        assert_eq!(Places::open(path).unwrap().get(0).unwrap().next, 59_999);
+        assert!(fs::metadata(&path).unwrap().len() <= MIN_REWRITE_BYTES + 100);
+        assert_eq!(Checkpoints::open(path).unwrap().get(0).unwrap().next, 59_999);
     }
 }

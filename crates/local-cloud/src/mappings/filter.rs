@@ -1,7 +1,7 @@
-//! Filter criteria: which records a function gets to see.
+//! Filter criteria: which records a function receives.
 //!
-//! Patterns are those of EventBridge, as far as Lambda takes them. A pattern's `data` is matched against the record's
-//! data as JSON; the other fields are those of the event's record, or of its `kinesis` object.
+//! Patterns are EventBridge patterns, limited to what Lambda supports. A pattern's `data` is matched against the
+//! record's data as JSON. Other fields are matched against the record of the event or its `kinesis` object.
 //! Source: "Control which events Lambda sends to your function" and "Using event filtering with a Kinesis event
 //! source", AWS Lambda developer guide.
 
@@ -10,27 +10,27 @@ mod tests;
 
 use serde_json::{Map, Value};
 
-/// AWS's answer to every pattern it does not understand.
+/// AWS's message for each pattern that is not valid.
 const INVALID: &str = "Invalid filter pattern definition.";
-/// Most characters of a pattern.
+/// Maximum characters of a pattern.
 const LONGEST: usize = 4096;
 
-/// The compiled filters of a mapping; a record goes through when one of them matches, or when there is none.
+/// The compiled filters of a mapping. A record passes if one of them matches, or if there are none.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Filters(Vec<Node>);
 
-/// What a pattern asks of a value.
+/// A compiled pattern.
 #[derive(Debug, Clone, PartialEq)]
 enum Node {
-    /// An object whose fields match, all of them.
+    /// An object: all fields must match.
     Fields(Vec<(String, Node)>),
-    /// One of these (`$or`).
+    /// One of these must match (`$or`).
     Either(Vec<Node>),
-    /// A value that one of these rules takes.
+    /// A value that one of these rules must match.
     Leaf(Vec<Rule>),
 }
 
-/// What a pattern asks of a leaf.
+/// A condition on a leaf value.
 #[derive(Debug, Clone, PartialEq)]
 enum Rule {
     Equals(Value),
@@ -40,7 +40,7 @@ enum Rule {
     Exists(bool),
 }
 
-/// What a rule asks of a text.
+/// A condition on a string.
 #[derive(Debug, Clone, PartialEq)]
 enum Text {
     Same(String),
@@ -58,10 +58,10 @@ enum Comparison {
 }
 
 impl Filters {
-    /// Reads the patterns of a mapping.
+    /// Compiles the patterns of a mapping.
     ///
     /// # Errors
-    /// AWS's message, when one of them is not a pattern.
+    /// AWS's message, if one of them is not valid.
     pub(super) fn compile(patterns: &[String]) -> Result<Self, String> {
         let nodes = patterns.iter().map(|pattern| {
             let invalid = || INVALID.to_owned();
@@ -69,7 +69,7 @@ impl Filters {
                 return Err(invalid());
             }
             let value: Value = serde_json::from_str(pattern).map_err(|_| invalid())?;
-            // "The filter pattern for data properties must be in a valid JSON format": it describes an object.
+            // "The filter pattern for data properties must be in a valid JSON format": it must be an object.
             if value.get("data").is_some_and(|data| !data.is_object()) {
                 return Err(invalid());
             }
@@ -81,12 +81,12 @@ impl Filters {
         nodes.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether every record goes through.
+    /// Whether every record passes.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a record goes through. `metadata` is what its event says besides the data; asked for only if needed.
+    /// Whether a record passes. `metadata` gives the fields of its event except the data. It is called only if needed.
     pub(super) fn matches(&self, data: &[u8], metadata: impl FnOnce() -> Map<String, Value>) -> bool {
         if self.0.is_empty() {
             return true;
@@ -96,7 +96,7 @@ impl Filters {
         } else {
             Map::new()
         };
-        // Data that is not JSON is left out: a pattern for it then matches nothing.
+        // If the data is not JSON, it is omitted: a pattern for it then does not match.
         match serde_json::from_slice::<Value>(data) {
             Ok(data @ (Value::Object(_) | Value::Array(_))) => {
                 record.insert("data".to_owned(), data);
@@ -149,12 +149,12 @@ impl Rule {
     fn matches(&self, value: Option<&Value>) -> bool {
         let value = match (self, value) {
             (Self::Exists(wanted), _) => {
-                // Of leaves only, as with EventBridge.
+                // Only leaves count, as in EventBridge.
                 let there = value.is_some_and(|value| !value.is_object());
                 return there == *wanted;
             }
             (_, None) => return false,
-            // One of several values is enough; for "anything but", none may be among the refused.
+            // One matching value is enough. For "anything but", no value may be excluded.
             (Self::Not(rules), Some(Value::Array(values))) => {
                 return values
                     .iter()
@@ -247,7 +247,7 @@ fn rule(value: &Value) -> Option<Rule> {
     }
 }
 
-/// Rules on texts, which also stand inside `anything-but`.
+/// Rules for strings, which can also be nested in `anything-but`.
 fn text(name: &str, operand: &Value) -> Option<Text> {
     let (folded, operand) = match operand {
         Value::Object(inner) if inner.len() == 1 && name != "equals-ignore-case" => {

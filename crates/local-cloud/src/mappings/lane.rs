@@ -1,88 +1,86 @@
-//! One line of batches of a shard: what is gathered, what is under way, and what failure makes of it. No effects: the
-//! worker reads, waits and invokes.
+//! A sequence of batches of a shard: waiting records, work in progress, and failure handling. No effects: the worker
+//! reads, waits and invokes.
 //!
-//! A shard has as many lanes as batches may be under way at once. A partition key always falls into the same lane, and
-//! a lane does one thing at a time, so that the order within a key is kept.
+//! A shard has one lane for each concurrent batch. A partition key always maps to the same lane, and a lane does one
+//! thing at a time. This keeps the order within a key.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::event::MOST_BYTES;
+use super::batch_result::BatchResult;
+use super::event::MAX_BYTES;
 use super::settings::Settings;
-use super::verdict::Verdict;
 use crate::kinesis::store::StoredRecord;
 
-/// The largest state of a window: 1 MB.
+/// Maximum size of a window's state: 1 MB.
 /// Source: "Implementing stateful Kinesis Data Streams processing in Lambda", AWS Lambda developer guide.
-pub(super) const MOST_STATE: usize = 1024 * 1024;
+pub(super) const MAX_STATE: usize = 1024 * 1024;
 
-/// Pause before the first retry after a failure of the function; doubles with each. AWS backs off exponentially and
+/// Backoff before the first retry after a function error. It doubles with each retry. AWS backs off exponentially and
 /// publishes no numbers.
-const FIRST_PAUSE_MS: i64 = 100;
-/// The longest pause between retries of a function that fails.
-const LONGEST_PAUSE_MS: i64 = 60_000;
-/// The longest pause between tries of a function that does not run: throttled, or not there.
-const LONGEST_WAIT_MS: i64 = 1_000;
+const MIN_BACKOFF_MS: i64 = 100;
+/// Maximum backoff after a function error.
+const MAX_BACKOFF_MS: i64 = 60_000;
+/// Maximum backoff while the function does not run: throttled or missing.
+const MAX_NOT_RUN_BACKOFF_MS: i64 = 1_000;
 
-/// A record, and the bytes it takes in an event.
+/// A record and its bytes in an event.
 #[derive(Debug, Clone)]
 pub(super) struct Item {
     pub record: StoredRecord,
     pub size: usize,
 }
 
-/// A tumbling window that is open.
+/// An open tumbling window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Window {
     /// Milliseconds since the Unix epoch, a multiple of the window's length.
     pub start_ms: i64,
-    /// Where the next one starts.
+    /// Start of the next window.
     pub end_ms: i64,
-    /// What the function returned last, JSON.
+    /// The last state that the function returned, JSON.
     pub state: Bytes,
 }
 
-/// Why records are given up, as the destination is told.
+/// Why records are discarded, in the destination's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) enum Condition {
-    /// The function failed too often.
     RetryAttemptsExhausted,
-    /// The records are too old.
     RecordAgeExceeded,
 }
 
-/// What the last invocation of a batch answered.
+/// Response to the last invocation of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answered {
+pub(super) struct FunctionResponse {
     pub request_id: String,
     pub status: u16,
     pub function_error: Option<String>,
 }
 
-/// Records that go to the function together. Never empty.
+/// Records for one invocation. Never empty.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Batch {
     pub items: Vec<Item>,
-    /// Failures that count as attempts.
+    /// Failures that count as retry attempts.
     pub attempts: i64,
-    /// Invocations so far, also of the batches it was split from.
+    /// Invocations so far, including those of the batches it was split from.
     pub invocations: u32,
-    /// Tries in a row in which the function did not run.
+    /// Successive tries in which the function did not run.
     waits: u32,
     pub not_before_ms: i64,
-    pub answered: Option<Answered>,
+    pub response: Option<FunctionResponse>,
 }
 
-/// One thing that a lane does after the other.
+/// A work item of a lane.
 #[derive(Debug, Clone)]
 pub(super) enum Work {
-    /// Hand records to the function.
+    /// Invoke the function.
     Run(Batch),
-    /// Give records up.
+    /// Discard records.
     Discard(Batch, Condition),
-    /// Tell the function that the window is over.
+    /// Invoke the function for the end of the window.
     Close {
         early: bool,
         tries: u32,
@@ -90,16 +88,15 @@ pub(super) enum Work {
     },
 }
 
-/// One line of batches.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     queue: VecDeque<Item>,
     /// Bytes of the queue in an event.
     queued: usize,
-    /// When the first of the queue was read.
+    /// When the first record in the queue was read.
     since_ms: i64,
     pub work: VecDeque<Work>,
-    /// Whether the first work is under way.
+    /// Whether the first work item is in progress.
     pub busy: bool,
     pub window: Option<Window>,
 }
@@ -113,12 +110,12 @@ impl Lane {
         self.queue.push_back(item);
     }
 
-    /// Records that wait for a batch.
+    /// Number of records not yet in a batch.
     pub(super) fn waiting(&self) -> usize {
         self.queue.len()
     }
 
-    /// Bytes of all its records in events.
+    /// Bytes of all records in events.
     pub(super) fn bytes(&self) -> usize {
         let under_way = self
             .work
@@ -132,7 +129,7 @@ impl Lane {
         self.queue.is_empty() && self.work.is_empty() && !self.busy
     }
 
-    /// The index of the first record that is not done.
+    /// Index of the first record that is not done.
     pub(super) fn lowest(&self) -> Option<u64> {
         let under_way = self
             .work
@@ -143,24 +140,24 @@ impl Lane {
         first.map(|item| item.record.sequence_number.index())
     }
 
-    /// The first waiting record's arrival.
+    /// Arrival of the first waiting record.
     pub(super) fn next_arrival_ms(&self) -> Option<i64> {
         self.queue.front().map(|item| item.record.arrival_ms)
     }
 
-    /// When the batch that is gathered goes without being full.
+    /// When the waiting records form a batch even if it is not full.
     pub(super) fn due_ms(&self, settings: &Settings) -> Option<i64> {
         let wait = i64::from(settings.window_seconds) * 1000;
         (!self.queue.is_empty()).then(|| self.since_ms.saturating_add(wait))
     }
 
-    /// Whether a batch goes even if its window is not over.
+    /// Whether the waiting records form a batch before the batching window ends.
     pub(super) fn is_full(&self, settings: &Settings) -> bool {
-        self.queue.len() >= settings.batch_size || self.queued >= MOST_BYTES
+        self.queue.len() >= settings.batch_size || self.queued >= MAX_BYTES
     }
 
-    /// Takes the next batch from the queue: as many records as fit, in one tumbling window. A record that fits into no
-    /// event is given up alone.
+    /// Forms the next batch from the queue: as many records as fit, all in one tumbling window. A record too large for
+    /// any event is discarded alone.
     pub(super) fn form(&mut self, settings: &Settings, envelope: usize, now_ms: i64) {
         let length_ms = i64::from(settings.tumbling_seconds) * 1000;
         let window = |item: &Item| {
@@ -173,7 +170,7 @@ impl Lane {
         let Some(first) = self.queue.front().map(window) else {
             return;
         };
-        let mut room = MOST_BYTES.saturating_sub(envelope);
+        let mut room = MAX_BYTES.saturating_sub(envelope);
         let mut count = 0;
         for item in self.queue.iter().take(settings.batch_size) {
             if item.size > room || window(item) != first {
@@ -196,7 +193,7 @@ impl Lane {
         });
     }
 
-    /// Gives up what is too old of the batch that comes next: `limit_ms` is the oldest arrival that is not.
+    /// Discards the expired records of the next batch. `limit_ms` is the oldest arrival that is not expired.
     pub(super) fn expire(&mut self, limit_ms: i64) {
         let Some(Work::Run(batch)) = self.work.front_mut() else {
             return;
@@ -216,7 +213,7 @@ impl Lane {
             invocations: expired.invocations,
             waits: expired.waits,
             not_before_ms,
-            answered: expired.answered.clone(),
+            response: expired.response.clone(),
         };
         self.work.pop_front();
         if !rest.items.is_empty() {
@@ -226,20 +223,26 @@ impl Lane {
             .push_front(Work::Discard(expired, Condition::RecordAgeExceeded));
     }
 
-    /// What comes after the first work, which was invoked with this result.
-    pub(super) fn settle(&mut self, verdict: Verdict, answered: Answered, settings: &Settings, now_ms: i64) {
+    /// Applies the result of the invocation for the first work item.
+    pub(super) fn settle(
+        &mut self,
+        result: BatchResult,
+        response: FunctionResponse,
+        settings: &Settings,
+        now_ms: i64,
+    ) {
         match self.work.pop_front() {
             Some(Work::Run(mut batch)) => {
-                batch.answered = Some(answered);
-                self.settle_batch(verdict, batch, settings, now_ms);
+                batch.response = Some(response);
+                self.settle_batch(result, batch, settings, now_ms);
             }
-            Some(Work::Close { early, tries, .. }) => match verdict {
-                Verdict::Done(_) => self.window = None,
+            Some(Work::Close { early, tries, .. }) => match result {
+                BatchResult::Done(_) => self.window = None,
                 // "Your function suspends further processing until a successful invocation."
                 _ => self.work.push_front(Work::Close {
                     early,
                     tries: tries.saturating_add(1),
-                    not_before_ms: now_ms + pause_ms(i64::from(tries) + 1, LONGEST_PAUSE_MS),
+                    not_before_ms: now_ms + backoff_ms(i64::from(tries) + 1, MAX_BACKOFF_MS),
                 }),
             },
             Some(other) => self.work.push_front(other),
@@ -247,23 +250,23 @@ impl Lane {
         }
     }
 
-    fn settle_batch(&mut self, verdict: Verdict, mut batch: Batch, settings: &Settings, now_ms: i64) {
-        if verdict == Verdict::NotRun {
+    fn settle_batch(&mut self, result: BatchResult, mut batch: Batch, settings: &Settings, now_ms: i64) {
+        if result == BatchResult::NotRun {
             batch.waits = batch.waits.saturating_add(1);
-            batch.not_before_ms = now_ms + pause_ms(i64::from(batch.waits), LONGEST_WAIT_MS);
+            batch.not_before_ms = now_ms + backoff_ms(i64::from(batch.waits), MAX_NOT_RUN_BACKOFF_MS);
             self.work.push_front(Work::Run(batch));
             return;
         }
         batch.waits = 0;
         batch.not_before_ms = now_ms;
         batch.invocations = batch.invocations.saturating_add(1);
-        match verdict {
-            Verdict::Done(state) => self.keep(state),
-            Verdict::FailedFrom(from, state) if from > 0 => {
+        match result {
+            BatchResult::Done(state) => self.keep(state),
+            BatchResult::FailedFrom(from, state) if from > 0 => {
                 self.keep(state);
                 batch.items.drain(..from);
                 if settings.bisect {
-                    // The batch was split at the failed record, and splitting is no attempt.
+                    // The batch was split at the failed record. Splitting is not an attempt.
                     self.work.push_front(Work::Run(batch));
                 } else {
                     self.retry(batch, settings, now_ms);
@@ -278,7 +281,7 @@ impl Lane {
     fn halve(&mut self, mut batch: Batch) {
         let second = Batch {
             items: batch.items.split_off(batch.items.len() / 2),
-            answered: batch.answered.clone(),
+            response: batch.response.clone(),
             ..batch
         };
         self.work.push_front(Work::Run(second));
@@ -292,7 +295,7 @@ impl Lane {
                 .push_front(Work::Discard(batch, Condition::RetryAttemptsExhausted));
             return;
         }
-        batch.not_before_ms = now_ms + pause_ms(batch.attempts, LONGEST_PAUSE_MS);
+        batch.not_before_ms = now_ms + backoff_ms(batch.attempts, MAX_BACKOFF_MS);
         self.work.push_front(Work::Run(batch));
     }
 
@@ -300,14 +303,14 @@ impl Lane {
         let (Some(window), Some(state)) = (&mut self.window, state) else {
             return;
         };
-        let early = state.len() > MOST_STATE;
+        let early = state.len() > MAX_STATE;
         window.state = state;
         if early {
             self.close(true);
         }
     }
 
-    /// Puts the end of the window before everything else.
+    /// Queues the end of the window before all other work.
     pub(super) fn close(&mut self, early: bool) {
         self.work.push_front(Work::Close {
             early,
@@ -325,7 +328,7 @@ impl Work {
         }
     }
 
-    /// When it may start.
+    /// Earliest start.
     pub(super) fn not_before_ms(&self) -> i64 {
         match self {
             Self::Run(batch) => batch.not_before_ms,
@@ -335,25 +338,25 @@ impl Work {
     }
 }
 
-/// The pause before try number `failures` + 1.
-fn pause_ms(failures: i64, longest: i64) -> i64 {
+/// The backoff before try number `failures` + 1.
+fn backoff_ms(failures: i64, longest: i64) -> i64 {
     let doublings = u32::try_from(failures.saturating_sub(1)).unwrap_or(0).min(20);
-    (FIRST_PAUSE_MS << doublings).min(longest)
+    (MIN_BACKOFF_MS << doublings).min(longest)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST_PAUSE_MS, LONGEST_WAIT_MS, pause_ms};
+    use super::{MAX_BACKOFF_MS, MAX_NOT_RUN_BACKOFF_MS, backoff_ms};
 
     #[test]
-    fn pauses_double_up_to_a_limit() {
-        let pauses: Vec<i64> = (1..=12).map(|n| pause_ms(n, LONGEST_PAUSE_MS)).collect();
+    fn backoff_doubles_up_to_a_limit() {
+        let backoffs: Vec<i64> = (1..=12).map(|n| backoff_ms(n, MAX_BACKOFF_MS)).collect();
         assert_eq!(
-            pauses,
+            backoffs,
             [
                 100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 51_200, 60_000, 60_000
             ]
         );
-        assert_eq!(pause_ms(10_000, LONGEST_WAIT_MS), 1_000);
+        assert_eq!(backoff_ms(10_000, MAX_NOT_RUN_BACKOFF_MS), 1_000);
     }
 }

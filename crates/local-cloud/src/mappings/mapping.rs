@@ -1,7 +1,7 @@
-//! One mapping: what its workers share, and the task that starts and stops them.
+//! A mapping: the state shared by its workers, and the task that starts and stops them.
 //!
-//! A shard has a worker from when its parents are drained until it is drained itself, so that the order within a key
-//! survives splits and merges.
+//! A shard has a worker from the time its parents are drained until it is drained itself. This keeps the order within a
+//! key across splits and merges.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, Id, JoinSet};
 
 use super::budget::Budget;
-use super::files::{Files, Place, Places};
+use super::files::{Checkpoint, Checkpoints, Files};
 use super::filter::Filters;
 use super::settings::Settings;
 use super::worker::{End, Worker};
@@ -25,24 +25,21 @@ use crate::kinesis::stream::meta::Status as StreamStatus;
 use crate::kinesis::stream::{Stream, View, locked};
 use crate::metrics::MetricSink;
 
-/// How often a stream that is not there is looked for.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How often a missing stream is looked up.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a mapping is told to do.
+/// The desired state of a mapping.
 #[derive(Debug)]
 pub(super) struct Control {
     pub settings: Arc<Settings>,
     pub filters: Arc<Filters>,
-    /// Whether it reads.
     pub run: bool,
-    /// Whether it ends for good.
     pub deleted: bool,
 }
 
 impl Control {
-    /// What follows from `settings`.
     pub(super) fn of(settings: Settings) -> Arc<Self> {
-        // They were checked when they came.
+        // They were checked when they were set.
         let filters = Filters::compile(&settings.filters).unwrap_or_default();
         Arc::new(Self {
             run: settings.enabled,
@@ -53,14 +50,13 @@ impl Control {
     }
 }
 
-/// What a mapping says of itself.
 #[derive(Debug)]
 struct Status {
     state: &'static str,
     result: String,
 }
 
-/// What the workers of a mapping share.
+/// State shared by the workers of a mapping.
 pub(super) struct Shared {
     pub control: watch::Sender<Arc<Control>>,
     pub clock: Arc<dyn Clock>,
@@ -69,19 +65,19 @@ pub(super) struct Shared {
     pub metrics: Arc<dyn MetricSink>,
     pub budget: Budget,
     kinesis: Arc<Service>,
-    places: Mutex<Places>,
+    checkpoints: Mutex<Checkpoints>,
     status: Mutex<Status>,
 }
 
 impl Shared {
-    /// Writes a place down; if that fails it is still known, and a restart delivers again what came after the old one.
-    pub(super) fn save(&self, shard: u32, place: &Place) {
-        if let Err(error) = locked(&self.places).set(shard, place.clone()) {
-            tracing::warn!(%error, "a mapping cannot write down how far it is");
+    /// Writes a checkpoint. If that fails, it stays in memory, and a restart delivers again from the old one.
+    pub(super) fn save(&self, shard: u32, checkpoint: &Checkpoint) {
+        if let Err(error) = locked(&self.checkpoints).set(shard, checkpoint.clone()) {
+            tracing::warn!(%error, "a mapping cannot save its checkpoint");
         }
     }
 
-    /// The result of the last processing.
+    /// Sets the last processing result.
     pub(super) fn report(&self, result: &str) {
         let mut status = locked(&self.status);
         if status.result != result {
@@ -89,12 +85,11 @@ impl Shared {
         }
     }
 
-    fn enter(&self, state: &'static str) {
+    fn set_state(&self, state: &'static str) {
         locked(&self.status).state = state;
     }
 }
 
-/// One mapping.
 pub(super) struct Mapping {
     pub shared: Arc<Shared>,
     pub files: Files,
@@ -102,12 +97,12 @@ pub(super) struct Mapping {
 }
 
 impl Mapping {
-    /// A mapping whose files are there. It does nothing before [`Mapping::start`].
+    /// A mapping whose files exist. It does nothing before [`Mapping::start`].
     pub(super) fn new(
         owner: &Mappings,
         settings: Settings,
         files: Files,
-        places: Places,
+        checkpoints: Checkpoints,
         state: &'static str,
     ) -> Self {
         let config = &owner.config;
@@ -119,7 +114,7 @@ impl Mapping {
             metrics: Arc::clone(&config.metrics),
             budget: owner.budget.clone(),
             kinesis: Arc::clone(&config.kinesis),
-            places: Mutex::new(places),
+            checkpoints: Mutex::new(checkpoints),
             status: Mutex::new(Status {
                 state,
                 result: NOTHING_YET.to_owned(),
@@ -132,13 +127,13 @@ impl Mapping {
         }
     }
 
-    /// Starts the task; inside a tokio runtime.
+    /// Starts the task. Call it inside a tokio runtime.
     pub(super) fn start(self: &Arc<Self>, owner: Weak<Mappings>) {
         let task = tokio::spawn(supervise(Arc::clone(self), owner));
         *locked(&self.task) = Some(task.abort_handle());
     }
 
-    /// Ends the task at once. What is under way is delivered again after a restart.
+    /// Aborts the task. Batches in progress are delivered again after a restart.
     pub(super) fn abort(&self) {
         if let Some(task) = locked(&self.task).take() {
             task.abort();
@@ -149,24 +144,24 @@ impl Mapping {
         Arc::clone(&self.shared.control.borrow().settings)
     }
 
-    /// State and last result.
+    /// State and last processing result.
     pub(super) fn status(&self) -> (&'static str, String) {
         let status = locked(&self.shared.status);
         (status.state, status.result.clone())
     }
 
-    /// Takes new settings over, which are saved already.
+    /// Applies new settings, which are already saved.
     pub(super) fn change(&self, settings: Settings) {
         let state = match (self.settings().enabled, settings.enabled) {
             (false, true) => "Enabling",
             (true, false) => "Disabling",
             _ => "Updating",
         };
-        self.shared.enter(state);
+        self.shared.set_state(state);
         self.shared.control.send_replace(Control::of(settings));
     }
 
-    /// Takes settings over that concern nobody but who asks for them.
+    /// Applies settings that differ only in what is returned to callers.
     pub(super) fn retag(&self, settings: Settings) {
         let deleted = self.is_deleted();
         let mut control = Control::of(settings);
@@ -177,9 +172,9 @@ impl Mapping {
         self.shared.control.send_replace(control);
     }
 
-    /// Stops, and forgets everything when nothing is under way any more.
+    /// Stops the mapping, and deletes it when nothing is in progress.
     pub(super) fn delete(&self) {
-        self.shared.enter("Deleting");
+        self.shared.set_state("Deleting");
         self.shared.control.send_modify(|control| {
             *control = Arc::new(Control {
                 settings: Arc::clone(&control.settings),
@@ -195,12 +190,15 @@ impl Mapping {
     }
 }
 
-/// Where a new mapping starts in each shard that is there; shards that come later are read from their beginning.
+/// The checkpoints of a new mapping in each existing shard. Later shards are read from their beginning.
 ///
 /// # Errors
-/// When a log cannot be read.
-pub(super) fn first_places(view: &View, settings: &Settings) -> std::io::Result<Vec<(u32, Place)>> {
-    let mut places = Vec::new();
+/// If a log cannot be read.
+pub(super) fn initial_checkpoints(
+    view: &View,
+    settings: &Settings,
+) -> std::io::Result<Vec<(u32, Checkpoint)>> {
+    let mut checkpoints = Vec::new();
     for (meta, shard) in view.meta.shards.iter().zip(&view.shards) {
         let start = match (
             settings.starting_position.as_str(),
@@ -214,17 +212,17 @@ pub(super) fn first_places(view: &View, settings: &Settings) -> std::io::Result<
             PositionError::Io(error) => error,
             other => std::io::Error::other(other),
         })?;
-        let place = Place {
+        let checkpoint = Checkpoint {
             next: position.index,
             ended: start == Start::Latest && meta.closed_ms.is_some(),
             window: None,
         };
-        places.push((shard.index, place));
+        checkpoints.push((shard.index, checkpoint));
     }
-    Ok(places)
+    Ok(checkpoints)
 }
 
-/// The life of a mapping.
+/// Task of a mapping.
 async fn supervise(mapping: Arc<Mapping>, owner: Weak<Mappings>) {
     let shared = &mapping.shared;
     let mut control = shared.control.subscribe();
@@ -238,12 +236,12 @@ async fn supervise(mapping: Arc<Mapping>, owner: Weak<Mappings>) {
             return;
         }
         if !current.run {
-            shared.enter("Disabled");
-            // The sender is in `shared`.
+            shared.set_state("Disabled");
+            // Cannot fail: the sender is in `shared`.
             let _ = control.changed().await;
             continue;
         }
-        shared.enter("Enabled");
+        shared.set_state("Enabled");
         let settings = &current.settings;
         match shared
             .kinesis
@@ -256,7 +254,7 @@ async fn supervise(mapping: Arc<Mapping>, owner: Weak<Mappings>) {
                     settings.event_source_arn
                 ));
                 tokio::select! {
-                    () = tokio::time::sleep(LOOK_AGAIN) => {}
+                    () = tokio::time::sleep(RETRY_INTERVAL) => {}
                     _ = control.changed() => {}
                 }
             }
@@ -264,20 +262,20 @@ async fn supervise(mapping: Arc<Mapping>, owner: Weak<Mappings>) {
     }
 }
 
-/// Keeps a worker for every shard that has something to read, until the mapping is told to stop or the stream goes.
+/// Runs a worker for each shard with records to read, until the mapping is stopped or the stream is deleted.
 async fn read_stream(
     shared: &Arc<Shared>,
     stream: &Arc<Stream>,
     control: &mut watch::Receiver<Arc<Control>>,
 ) {
-    let (tell, stop) = watch::channel(false);
+    let (stop_workers, stop) = watch::channel(false);
     let mut workers = JoinSet::new();
     let mut running: HashMap<Id, u32> = HashMap::new();
     let mut changed = stream.changed();
-    if locked(&shared.places).stream() != Some(stream.id)
-        && let Err(error) = locked(&shared.places).reset(stream.id, [])
+    if locked(&shared.checkpoints).stream() != Some(stream.id)
+        && let Err(error) = locked(&shared.checkpoints).reset(stream.id, [])
     {
-        tracing::warn!(%error, "a mapping cannot write down how far it is");
+        tracing::warn!(%error, "a mapping cannot save its checkpoint");
     }
     loop {
         changed.mark_unchanged();
@@ -289,13 +287,16 @@ async fn read_stream(
             let Some(handle) = view.shards.get(shard as usize) else {
                 continue;
             };
-            let place = locked(&shared.places).get(shard).cloned().unwrap_or_default();
+            let checkpoint = locked(&shared.checkpoints)
+                .get(shard)
+                .cloned()
+                .unwrap_or_default();
             let worker = Worker::new(
                 Arc::clone(shared),
                 stop.clone(),
                 Arc::clone(stream),
                 Arc::clone(handle),
-                place,
+                checkpoint,
             );
             running.insert(workers.spawn(worker.run()).id(), shard);
         }
@@ -303,14 +304,14 @@ async fn read_stream(
             Some(ended) = workers.join_next_with_id(), if !workers.is_empty() => match ended {
                 Ok((id, End::Drained)) => {
                     running.remove(&id);
-                    // Its children are in the newest picture.
+                    // Its children are in the newest snapshot.
                     stream.after_change(shared.clock.now_ms());
                 }
                 Ok((id, End::Stopped)) => drop(running.remove(&id)),
                 Err(error) => {
-                    tracing::error!(%error, "a mapping's worker ended badly and starts again");
+                    tracing::error!(%error, "a mapping's worker failed and is restarted");
                     running.remove(&error.id());
-                    tokio::time::sleep(LOOK_AGAIN).await;
+                    tokio::time::sleep(RETRY_INTERVAL).await;
                 }
             },
             _ = changed.changed() => {}
@@ -318,20 +319,20 @@ async fn read_stream(
                 if !control.borrow_and_update().run {
                     break;
                 }
-                shared.enter("Enabled");
+                shared.set_state("Enabled");
             }
         }
     }
-    tell.send_replace(true);
+    stop_workers.send_replace(true);
     while workers.join_next().await.is_some() {}
 }
 
-/// The shards that may be read now and are not yet: those whose parents are drained or gone.
+/// The shards without a worker that may be read now: those whose parents are drained or gone.
 fn startable(shared: &Shared, view: &View, running: &HashMap<Id, u32>) -> Vec<u32> {
     let horizon = view.meta.horizon_ms(shared.clock.now_ms());
-    let places = locked(&shared.places);
+    let checkpoints = locked(&shared.checkpoints);
     let over = |index: u32| {
-        places.get(index).is_some_and(|place| place.ended)
+        checkpoints.get(index).is_some_and(|checkpoint| checkpoint.ended)
             || view
                 .meta
                 .shards
@@ -343,7 +344,7 @@ fn startable(shared: &Shared, view: &View, running: &HashMap<Id, u32>) -> Vec<u3
         let parents = [shard.parent, shard.adjacent_parent];
         !busy.contains(&shard.index)
             && !over(shard.index)
-            // Also while a worker still finishes what its shard held when it expired.
+            // A worker may still be processing records of an expired shard.
             && parents.into_iter().flatten().all(|parent| over(parent) && !busy.contains(&parent))
     });
     shards.map(|shard| shard.index).collect()

@@ -13,7 +13,7 @@ pub(super) fn iterator_age(metrics: &dyn MetricSink, settings: &Settings, age_ms
     function(metrics, settings, "IteratorAge", "Milliseconds", sample);
 }
 
-/// A discarded batch that its destination did not take.
+/// A discarded batch that could not be delivered to its destination.
 pub(super) fn delivery_failure(metrics: &dyn MetricSink, settings: &Settings) {
     function(
         metrics,
@@ -24,7 +24,7 @@ pub(super) fn delivery_failure(metrics: &dyn MetricSink, settings: &Settings) {
     );
 }
 
-/// One of the `EventCount` metrics, if they are switched on.
+/// One of the `EventCount` metrics, if enabled.
 pub(super) fn events(metrics: &dyn MetricSink, settings: &Settings, name: &str, count: usize) {
     if count > 0 && settings.metrics.iter().any(|metric| metric == "EventCount") {
         let dimensions = [("EventSourceMappingUUID", settings.uuid.as_str())];
@@ -33,7 +33,7 @@ pub(super) fn events(metrics: &dyn MetricSink, settings: &Settings, name: &str, 
     }
 }
 
-/// By function, and by version or alias too if the mapping names one.
+/// Records by function, and by version or alias if the mapping names one.
 fn function(metrics: &dyn MetricSink, settings: &Settings, name: &str, unit: &str, sample: Sample) {
     let caller = settings.caller();
     let function = settings.function_name();

@@ -1,4 +1,4 @@
-//! The settings of a mapping: what a request may say, and what is kept of it.
+//! The settings of a mapping: what a request may contain, and what is stored.
 
 mod input;
 
@@ -10,57 +10,52 @@ use serde_json::{Value, json};
 pub(super) use self::input::{Input, function_arn, in_range};
 use crate::{Caller, partition};
 
-/// Everything a mapping was told. Saved as one file.
+/// Settings of a mapping, saved as one file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Settings {
-    /// Its identifier.
     pub uuid: String,
     /// 12-digit account id.
     pub account: String,
-    /// Region.
     pub region: String,
-    /// The function, with version or alias if one was named.
+    /// The function, with version or alias if given.
     pub function_arn: String,
-    /// The stream or one of its consumers.
+    /// The stream, or one of its consumers.
     pub event_source_arn: String,
     /// `TRIM_HORIZON`, `LATEST` or `AT_TIMESTAMP`.
     pub starting_position: String,
     /// For `AT_TIMESTAMP`, milliseconds since the Unix epoch.
     pub starting_timestamp_ms: Option<i64>,
-    /// Whether it reads.
     pub enabled: bool,
-    /// Most records of a batch, 1 to 10,000.
+    /// Maximum records per batch, 1 to 10,000.
     pub batch_size: usize,
-    /// How long a batch is gathered, 0 to 300 seconds.
+    /// Batching window, 0 to 300 seconds.
     pub window_seconds: u32,
-    /// Batches of a shard at a time, 1 to 10.
+    /// Concurrent batches per shard, 1 to 10.
     pub parallelization: usize,
-    /// How often a batch is tried again, 0 to 10,000; -1 for ever.
+    /// Maximum retries of a batch, 0 to 10,000; -1 for no limit.
     pub retries: i64,
-    /// Age at which a record is given up, 60 to 604,800 seconds; -1 never.
+    /// Maximum age of a record, 60 to 604,800 seconds; -1 for no limit.
     pub max_age_seconds: i64,
-    /// Whether a failed batch is halved.
+    /// Whether a failed batch is split in two.
     pub bisect: bool,
-    /// Length of a tumbling window, 0 (none) to 900 seconds.
+    /// Tumbling window, 1 to 900 seconds; 0 for none.
     pub tumbling_seconds: u32,
-    /// Whether the function reports which records failed.
+    /// Whether the response reports failed records.
     pub report_failures: bool,
     /// ARN of the queue, topic or bucket for discarded batches.
     pub on_failure: Option<String>,
-    /// Patterns, of which one must match; none: everything matches.
+    /// Patterns, of which one must match. Without patterns all records match.
     pub filters: Vec<String>,
-    /// Metrics switched on: `EventCount`.
+    /// Enabled metrics: `EventCount`.
     pub metrics: Vec<String>,
-    /// KMS key that AWS would encrypt the filters with.
+    /// KMS key that AWS would use to encrypt the filters.
     pub kms_key: Option<String>,
-    /// Tags.
     pub tags: BTreeMap<String, String>,
-    /// When they were changed last, milliseconds since the Unix epoch.
+    /// Milliseconds since the Unix epoch.
     pub last_modified_ms: i64,
 }
 
 impl Settings {
-    /// Whose mapping it is.
     pub(super) fn caller(&self) -> Caller {
         Caller {
             account: self.account.clone(),
@@ -68,7 +63,6 @@ impl Settings {
         }
     }
 
-    /// The mapping's ARN.
     pub(super) fn arn(&self) -> String {
         format!(
             "arn:{}:lambda:{}:{}:event-source-mapping:{}",
@@ -79,17 +73,17 @@ impl Settings {
         )
     }
 
-    /// The function's name, without version or alias.
+    /// The function's name without version or alias.
     pub(super) fn function_name(&self) -> &str {
         self.function_arn.split(':').nth(6).unwrap_or_default()
     }
 
-    /// Version or alias of the function, if one was named.
+    /// Version or alias of the function, if given.
     pub(super) fn qualifier(&self) -> Option<&str> {
         self.function_arn.split(':').nth(7)
     }
 
-    /// Batches of a shard at a time. A window's state is passed from batch to batch, so there is one then.
+    /// Concurrent batches per shard. With tumbling windows 1: the state passes from batch to batch.
     pub(super) fn lanes(&self) -> usize {
         if self.tumbling_seconds > 0 {
             1
@@ -98,7 +92,7 @@ impl Settings {
         }
     }
 
-    /// The mapping as every operation answers it.
+    /// The mapping, as all operations return it.
     /// Source: `EventSourceMappingConfiguration`, Lambda API reference.
     pub(super) fn render(&self, state: &str, last_result: &str) -> Value {
         let mut out = json!({
@@ -144,7 +138,7 @@ impl Settings {
     }
 }
 
-/// A point in time as Lambda writes it: seconds with a fraction.
+/// A time in Lambda's format: seconds with a fraction.
 fn seconds(ms: i64) -> Value {
     json!(ms as f64 / 1000.0)
 }

@@ -1,4 +1,4 @@
-//! The mappings, with functions that do as each test tells them and time that passes when nothing else happens.
+//! The mappings with scripted functions, and with time that advances when nothing else happens.
 
 mod batching;
 mod control;

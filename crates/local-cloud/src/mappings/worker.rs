@@ -1,7 +1,7 @@
-//! Reads one shard for one mapping, and hands its records to the function.
+//! Reads one shard for one mapping, and sends its records to the function.
 //!
-//! A worker is one task. It sleeps until there are records, an invocation has ended, a pause or window is over, or it is
-//! told something; an idle shard costs nothing. All that is decided about batches is in [`super::lane`].
+//! A worker is one task. It wakes when records arrive, an invocation ends, a backoff or window ends, or its control
+//! changes. An idle shard needs no CPU. [`super::lane`] decides about batches.
 
 use std::io;
 use std::sync::Arc;
@@ -12,52 +12,49 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
+use super::batch_result::{BatchResult, ResponseMode, evaluate};
 use super::budget::Share;
 use super::destination::{self, Discarded};
-use super::event::{Last, Writer};
+use super::event::{FinalInvoke, Writer};
 use super::filter::Filters;
-use super::lane::{Answered, Batch, Condition, Item, Lane, Window, Work};
+use super::lane::{Batch, Condition, FunctionResponse, Item, Lane, Window, Work};
 use super::mapping::{Control, Shared};
 use super::measure;
 use super::settings::Settings;
-use super::verdict::{Manner, Verdict, judge};
-use super::{FAILED, OK, cannot_access, files::Place, may_read};
+use super::{FAILED, OK, cannot_access, files::Checkpoint, may_read};
 use crate::deliver::Undelivered;
-use crate::invoke::{Invocation, Outcome};
+use crate::invoke::{Invocation, InvokeResult};
 use crate::kinesis::hash_key::HashKey;
 use crate::kinesis::reader;
 use crate::kinesis::sequence::SequenceNumber;
 use crate::kinesis::store::{Page, Position};
 use crate::kinesis::stream::{Shard, Stream};
 
-/// Most bytes of one read of the log.
+/// Maximum bytes of one read of the log.
 const PAGE_BYTES: usize = 1 << 20;
-/// Records read ahead for each lane, if its batches are smaller.
-const LEAST_AHEAD: usize = 500;
-/// A lane holds at most this many bytes of events besides the batch it is at.
-const LANE_BYTES: usize = super::event::MOST_BYTES;
-/// Pause after the log could not be read.
-const READ_PAUSE_MS: i64 = 1_000;
+/// Records to read ahead for each lane if its batches are smaller.
+const MIN_AHEAD: usize = 500;
+/// Maximum bytes of events in a lane, besides the batch in progress.
+const LANE_BYTES: usize = super::event::MAX_BYTES;
+/// Backoff after the log could not be read.
+const READ_BACKOFF_MS: i64 = 1_000;
 
-/// How long an answer about the function's role counts.
-const ASK_AGAIN_MS: i64 = 50;
+/// How long a positive permission check of the function's role is valid.
+const PERMISSION_TTL_MS: i64 = 50;
 
-/// How a worker ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// The shard is closed and everything in it is done: its children may start.
+    /// The shard is closed and processed to its end: its children may start.
     Drained,
-    /// It was told to stop.
     Stopped,
 }
 
-/// What a lane's effect came to.
-enum Effect {
+/// Result of an asynchronous operation of a lane.
+enum Completion {
     Invoked(Invocation),
     Delivered(Result<(), Undelivered>),
 }
 
-/// Reads one shard.
 pub(super) struct Worker {
     shared: Arc<Shared>,
     control: watch::Receiver<Arc<Control>>,
@@ -69,31 +66,31 @@ pub(super) struct Worker {
     filters: Arc<Filters>,
     writer: Writer,
     lanes: Vec<Lane>,
-    effects: FuturesUnordered<BoxFuture<'static, (usize, Effect)>>,
+    pending: FuturesUnordered<BoxFuture<'static, (usize, Completion)>>,
     share: Share,
     next: Position,
     /// The shard is closed and read to its end.
     ended: bool,
-    /// Everything there is has been read.
+    /// All available records have been read.
     at_tip: bool,
-    /// There was no room to read more.
-    starved: bool,
-    /// The lanes no longer fit the settings: they are made anew when nothing is under way.
-    relane: bool,
+    /// The memory budget did not allow more reads.
+    budget_exhausted: bool,
+    /// The lanes do not match the settings. They are rebuilt when nothing is in progress.
+    must_rebuild: bool,
     read_again_ms: i64,
-    /// When the function's role was last asked.
-    asked_ms: i64,
-    saved: Place,
+    /// When the role was last checked.
+    permission_checked_ms: i64,
+    saved: Checkpoint,
 }
 
 impl Worker {
-    /// A worker that goes on from `place`.
+    /// A worker that continues from `checkpoint`.
     pub(super) fn new(
         shared: Arc<Shared>,
         stop: watch::Receiver<bool>,
         stream: Arc<Stream>,
         shard: Arc<Shard>,
-        place: Place,
+        checkpoint: Checkpoint,
     ) -> Self {
         let control = shared.control.subscribe();
         let current = Arc::clone(&control.borrow());
@@ -106,38 +103,38 @@ impl Worker {
             filters: Arc::clone(&current.filters),
             writer: writer(&shared, &current.settings, &shard),
             lanes: Vec::new(),
-            effects: FuturesUnordered::new(),
+            pending: FuturesUnordered::new(),
             share: Share::of(&shared.budget),
-            next: Position::at(place.next),
+            next: Position::at(checkpoint.next),
             ended: false,
             at_tip: false,
-            starved: false,
-            relane: false,
+            budget_exhausted: false,
+            must_rebuild: false,
             read_again_ms: 0,
-            asked_ms: i64::MIN,
-            saved: place,
+            permission_checked_ms: i64::MIN,
+            saved: checkpoint,
             shard,
             shared,
         };
-        worker.make_lanes();
+        worker.build_lanes();
         worker
     }
 
-    /// Works until the shard is drained or the worker is told to stop; what is under way then is waited for.
+    /// Runs until the shard is drained or the worker must stop. Waits for operations in progress.
     pub(super) async fn run(mut self) -> End {
         loop {
             self.appended.mark_unchanged();
-            self.adopt();
+            self.apply_settings();
             let stopping = self.is_stopping();
-            if stopping && self.effects.is_empty() {
+            if stopping && self.pending.is_empty() {
                 self.save(false);
                 return End::Stopped;
             }
             let now_ms = self.shared.clock.now_ms();
-            if self.relane && self.effects.is_empty() {
-                self.relane();
+            if self.must_rebuild && self.pending.is_empty() {
+                self.rebuild_lanes();
             }
-            if !stopping && !self.relane {
+            if !stopping && !self.must_rebuild {
                 self.read(now_ms);
                 self.dispatch(now_ms);
             }
@@ -162,36 +159,35 @@ impl Worker {
                 .all(|lane| lane.is_idle() && lane.window.is_none())
     }
 
-    /// Takes new settings over.
-    fn adopt(&mut self) {
+    fn apply_settings(&mut self) {
         let current = Arc::clone(&self.control.borrow_and_update());
         if Arc::ptr_eq(&current.settings, &self.settings) {
             return;
         }
         let before = std::mem::replace(&mut self.settings, Arc::clone(&current.settings));
-        self.relane |= before.lanes() != self.settings.lanes()
+        self.must_rebuild |= before.lanes() != self.settings.lanes()
             || before.tumbling_seconds != self.settings.tumbling_seconds
             || before.filters != self.settings.filters;
         self.filters = Arc::clone(&current.filters);
         self.writer = writer(&self.shared, &self.settings, &self.shard);
     }
 
-    fn make_lanes(&mut self) {
+    fn build_lanes(&mut self) {
         self.lanes = (0..self.settings.lanes()).map(|_| Lane::default()).collect();
         if let (Some(window), Some(lane)) = (&self.saved.window, self.lanes.first_mut()) {
             let length_ms = i64::from(self.settings.tumbling_seconds) * 1000;
-            // A window of another length is not one of these.
+            // Discard a window of another length.
             lane.window = Some(window.clone()).filter(|window| window.end_ms - window.start_ms == length_ms);
         }
     }
 
-    /// Starts again from what is not done, in lanes as the settings want them now.
-    fn relane(&mut self) {
+    /// Restarts from the first unprocessed record, with lanes that match the settings.
+    fn rebuild_lanes(&mut self) {
         self.save(false);
         self.next = Position::at(self.saved.next);
         self.ended = false;
-        self.relane = false;
-        self.make_lanes();
+        self.must_rebuild = false;
+        self.build_lanes();
         self.share.keep(0);
     }
 
@@ -199,21 +195,21 @@ impl Worker {
         self.lanes.iter().map(Lane::bytes).sum()
     }
 
-    /// Reads on while there is something to read and room for it.
+    /// Reads while there are records and memory budget.
     fn read(&mut self, now_ms: i64) {
-        self.starved = false;
+        self.budget_exhausted = false;
         if self.ended || now_ms < self.read_again_ms {
             return;
         }
         let most = self
             .settings
             .batch_size
-            .max(LEAST_AHEAD)
+            .max(MIN_AHEAD)
             .saturating_mul(self.lanes.len());
         let mut bytes = self.bytes();
         loop {
             let waiting: usize = self.lanes.iter().map(Lane::waiting).sum();
-            // With small batches, many are read at a time.
+            // With small batches, one read covers many of them.
             let plenty = waiting >= most / 2 && waiting >= 2 * self.settings.batch_size * self.lanes.len();
             if plenty || waiting >= most || bytes >= 2 * LANE_BYTES * self.lanes.len() {
                 self.at_tip = false;
@@ -224,7 +220,7 @@ impl Worker {
                 break;
             }
             if !self.share.reserve(bytes) {
-                self.starved = true;
+                self.budget_exhausted = true;
                 self.at_tip = false;
                 break;
             }
@@ -250,18 +246,18 @@ impl Worker {
         self.share.keep(bytes);
     }
 
-    /// Whether the function's role still allows to read the stream, as of the last 50 ms.
+    /// Whether the function's role allows reading the stream. Checked every 50 ms.
     fn may_read(&mut self, now_ms: i64) -> bool {
-        if now_ms < self.asked_ms.saturating_add(ASK_AGAIN_MS) {
+        if now_ms < self.permission_checked_ms.saturating_add(PERMISSION_TTL_MS) {
             return true;
         }
         let stream = &self.settings.event_source_arn;
         if may_read(&*self.shared.invoke, &self.settings.function_arn, stream) {
-            self.asked_ms = now_ms;
+            self.permission_checked_ms = now_ms;
             return true;
         }
         self.shared.report(&format!("PROBLEM: {}", cannot_access(stream)));
-        self.read_again_ms = now_ms + READ_PAUSE_MS;
+        self.read_again_ms = now_ms + READ_BACKOFF_MS;
         false
     }
 
@@ -269,11 +265,11 @@ impl Worker {
         tracing::warn!(shard = %self.shard.id, %error, "a mapping cannot read its shard");
         self.shared
             .report(&format!("PROBLEM: Cannot read {}: {error}", self.shard.id));
-        self.read_again_ms = now_ms + READ_PAUSE_MS;
+        self.read_again_ms = now_ms + READ_BACKOFF_MS;
         self.at_tip = false;
     }
 
-    /// Sorts a page's records into the lanes; returns how many bytes of events they are.
+    /// Distributes the records of a page to the lanes. Returns the bytes of their events.
     fn take(&mut self, page: Page, now_ms: i64) -> usize {
         if let Some(first) = page.records.first() {
             let index = first.sequence_number.index();
@@ -298,7 +294,7 @@ impl Worker {
             let size = self.writer.length(&record);
             let lanes = self.lanes.len();
             let lane = if lanes > 1 {
-                // The low bits: a shard's keys share the high ones.
+                // Use the low bits: the keys of a shard have the high bits in common.
                 (HashKey::of_partition_key(record.partition_key()).0 % lanes as u128) as usize
             } else {
                 0
@@ -321,12 +317,12 @@ impl Worker {
         measure::events(self.shared.metrics.as_ref(), &self.settings, name, count);
     }
 
-    /// Starts whatever may start now.
+    /// Starts everything that is due.
     fn dispatch(&mut self, now_ms: i64) {
         for at in 0..self.lanes.len() {
-            self.windows(at, now_ms);
+            self.update_window(at, now_ms);
             let settings = Arc::clone(&self.settings);
-            let ready = self.ended || self.starved;
+            let ready = self.ended || self.budget_exhausted;
             let Some(lane) = self.lanes.get_mut(at) else {
                 continue;
             };
@@ -355,9 +351,9 @@ impl Worker {
         }
     }
 
-    /// Opens a tumbling window before its first batch, and closes it when it is over: when a later record has come, or
-    /// its time has passed and everything has been read, or the shard has ended.
-    fn windows(&mut self, at: usize, now_ms: i64) {
+    /// Opens a tumbling window before its first batch. Closes it when a later record has arrived, when its time has
+    /// passed and everything has been read, or when the shard has ended.
+    fn update_window(&mut self, at: usize, now_ms: i64) {
         let length_ms = i64::from(self.settings.tumbling_seconds) * 1000;
         let Some(lane) = self.lanes.get_mut(at).filter(|_| length_ms > 0) else {
             return;
@@ -381,7 +377,7 @@ impl Worker {
         }
     }
 
-    /// Starts the lane's first work.
+    /// Starts the first work item of the lane.
     fn start(&mut self, at: usize, now_ms: i64) {
         let Some(lane) = self.lanes.get(at) else {
             return;
@@ -391,41 +387,45 @@ impl Worker {
             Some(Work::Run(batch)) => {
                 self.count("InvokedEventCount", batch.items.len());
                 self.writer
-                    .event(&batch.items, window.map(|window| (window, Last::No)))
+                    .event(&batch.items, window.map(|window| (window, FinalInvoke::No)))
             }
             Some(Work::Close { early, .. }) => {
-                let last = if *early { Last::Early } else { Last::Over };
+                let last = if *early {
+                    FinalInvoke::Early
+                } else {
+                    FinalInvoke::WindowEnded
+                };
                 self.writer.event(&[], window.map(|window| (window, last)))
             }
             Some(Work::Discard(batch, condition)) => {
-                self.effects.push(self.discard(at, batch, *condition, now_ms));
+                self.pending.push(self.discard(at, batch, *condition, now_ms));
                 return;
             }
             None => return,
         };
         let invoke = Arc::clone(&self.shared.invoke);
         let settings = Arc::clone(&self.settings);
-        self.effects.push(Box::pin(async move {
+        self.pending.push(Box::pin(async move {
             let invocation = invoke.invoke(&settings.function_arn, payload).await;
-            (at, Effect::Invoked(invocation))
+            (at, Completion::Invoked(invocation))
         }));
     }
 
-    /// Tells the destination of a batch that is given up.
+    /// Sends a discarded batch to the destination.
     fn discard(
         &self,
         at: usize,
         batch: &Batch,
         condition: Condition,
         now_ms: i64,
-    ) -> BoxFuture<'static, (usize, Effect)> {
+    ) -> BoxFuture<'static, (usize, Completion)> {
         tracing::warn!(
             shard = %self.shard.id, records = batch.items.len(), ?condition,
-            function = %self.settings.function_arn, "a batch is given up"
+            function = %self.settings.function_arn, "a batch was discarded"
         );
         self.count("DroppedEventCount", batch.items.len());
         let Some(arn) = self.settings.on_failure.clone() else {
-            return Box::pin(async move { (at, Effect::Delivered(Ok(()))) });
+            return Box::pin(async move { (at, Completion::Delivered(Ok(()))) });
         };
         let bucket = destination::is_bucket(&arn);
         let stream_arn = self.stream.view(now_ms).meta.arn();
@@ -440,31 +440,31 @@ impl Worker {
         let (message, key) = (discarded.message(&self.settings), discarded.key(&self.settings));
         let (deliver, settings) = (Arc::clone(&self.shared.deliver), Arc::clone(&self.settings));
         if let Err(refused) = destination::allowed(&*self.shared.invoke, &settings, &arn, &key) {
-            return Box::pin(async move { (at, Effect::Delivered(Err(refused))) });
+            return Box::pin(async move { (at, Completion::Delivered(Err(refused))) });
         }
         Box::pin(async move {
             let sent = destination::send(deliver, settings, arn, key, message).await;
-            (at, Effect::Delivered(sent))
+            (at, Completion::Delivered(sent))
         })
     }
 
-    /// What an effect's end means for its lane.
-    fn settle(&mut self, at: usize, effect: Effect) {
+    /// Applies the result of an operation to its lane.
+    fn complete(&mut self, at: usize, completion: Completion) {
         let now_ms = self.shared.clock.now_ms();
         let settings = Arc::clone(&self.settings);
         let Some(lane) = self.lanes.get_mut(at) else {
             return;
         };
         lane.busy = false;
-        match effect {
-            Effect::Invoked(invocation) => self.invoked(at, &invocation, now_ms),
-            Effect::Delivered(sent) => {
-                let given_up = lane.work.pop_front();
+        match completion {
+            Completion::Invoked(invocation) => self.complete_invocation(at, &invocation, now_ms),
+            Completion::Delivered(sent) => {
+                let discarded = lane.work.pop_front();
                 if let Err(error) = sent {
-                    tracing::warn!(%error, "the on-failure destination did not take a batch");
+                    tracing::warn!(%error, "the on-failure destination rejected a batch");
                     measure::delivery_failure(self.shared.metrics.as_ref(), &settings);
                 } else if settings.on_failure.is_some() {
-                    let records = given_up
+                    let records = discarded
                         .as_ref()
                         .and_then(Work::batch)
                         .map_or(0, |batch| batch.items.len());
@@ -476,24 +476,24 @@ impl Worker {
         self.share.keep(bytes);
     }
 
-    fn invoked(&mut self, at: usize, invocation: &Invocation, now_ms: i64) {
+    fn complete_invocation(&mut self, at: usize, invocation: &Invocation, now_ms: i64) {
         let settings = Arc::clone(&self.settings);
         let Some(lane) = self.lanes.get_mut(at) else {
             return;
         };
         let batch = lane.work.front().and_then(Work::batch);
         let items = batch.map_or(&[][..], |batch| &batch.items);
-        let manner = Manner {
-            reports: settings.report_failures && batch.is_some(),
-            windowed: settings.tumbling_seconds > 0 && batch.is_some(),
+        let mode = ResponseMode {
+            reports_failures: settings.report_failures && batch.is_some(),
+            needs_state: settings.tumbling_seconds > 0 && batch.is_some(),
         };
-        let verdict = judge(&invocation.outcome, manner, |id| {
+        let result = evaluate(&invocation.result, mode, |id| {
             let number = SequenceNumber::parse(id)?;
             items
                 .binary_search_by_key(&number, |item| item.record.sequence_number)
                 .ok()
         });
-        if verdict != Verdict::NotRun
+        if result != BatchResult::NotRun
             && let Some(last) = items.last()
         {
             measure::iterator_age(
@@ -502,32 +502,32 @@ impl Worker {
                 now_ms - last.record.arrival_ms,
             );
         }
-        let failed = match &verdict {
-            Verdict::Done(_) => 0,
-            Verdict::FailedFrom(from, _) => items.len() - from,
-            Verdict::Failed | Verdict::NotRun => items.len(),
+        let failed = match &result {
+            BatchResult::Done(_) => 0,
+            BatchResult::FailedFrom(from, _) => items.len() - from,
+            BatchResult::Failed | BatchResult::NotRun => items.len(),
         };
-        let fine = matches!(verdict, Verdict::Done(_));
-        lane.settle(verdict, answered(invocation), &settings, now_ms);
+        let succeeded = matches!(result, BatchResult::Done(_));
+        lane.settle(result, response(invocation), &settings, now_ms);
         self.count("FailedInvokeEventCount", failed);
-        self.shared.report(if fine { OK } else { FAILED });
+        self.shared.report(if succeeded { OK } else { FAILED });
     }
 
-    /// Writes down how far the shard is done, if that has changed.
+    /// Writes the checkpoint if it has changed.
     fn save(&mut self, ended: bool) {
         let lowest = self.lanes.iter().filter_map(Lane::lowest).min();
-        let place = Place {
+        let checkpoint = Checkpoint {
             next: lowest.unwrap_or(self.next.index),
             ended,
             window: self.lanes.first().and_then(|lane| lane.window.clone()),
         };
-        if place != self.saved {
-            self.shared.save(self.shard.index, &place);
-            self.saved = place;
+        if checkpoint != self.saved {
+            self.shared.save(self.shard.index, &checkpoint);
+            self.saved = checkpoint;
         }
     }
 
-    /// When something starts of itself.
+    /// When the next time-based action is due.
     fn deadline_ms(&self, now_ms: i64) -> Option<i64> {
         let lanes = self.lanes.iter().filter(|lane| !lane.busy).filter_map(|lane| {
             let window = lane.window.as_ref().map(|window| window.end_ms);
@@ -546,22 +546,22 @@ impl Worker {
         lanes.chain(read).min()
     }
 
-    /// Sleeps until there is something to do.
+    /// Waits until there is something to do.
     async fn wait(&mut self, stopping: bool, now_ms: i64) {
-        let held = stopping || self.relane;
+        let held = stopping || self.must_rebuild;
         let pause = self
             .deadline_ms(now_ms)
             .filter(|_| !held)
             .map(|deadline| Duration::from_millis(deadline.saturating_sub(now_ms).max(1).unsigned_abs()));
-        let hungry = self.starved && !held && self.bytes() == 0;
+        let wants_budget = self.budget_exhausted && !held && self.bytes() == 0;
         let listens = !held && !self.ended;
         tokio::select! {
             biased;
-            Some((at, effect)) = self.effects.next(), if !self.effects.is_empty() => self.settle(at, effect),
+            Some((at, completion)) = self.pending.next(), if !self.pending.is_empty() => self.complete(at, completion),
             _ = self.control.changed(), if !stopping => {}
             _ = self.stop.changed(), if !stopping => {}
             _ = self.appended.changed(), if listens => {}
-            () = self.share.wait(), if hungry => {}
+            () = self.share.wait(), if wants_budget => {}
             () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
             else => {}
         }
@@ -574,18 +574,18 @@ fn writer(shared: &Shared, settings: &Settings, shard: &Shard) -> Writer {
     Writer::new(&shard.id, &role, &settings.region, &settings.event_source_arn)
 }
 
-fn answered(invocation: &Invocation) -> Answered {
-    let (status, function_error) = match &invocation.outcome {
-        Outcome::Returned(_) => (200, None),
-        Outcome::FunctionError { kind, .. } => (200, Some((*kind).to_owned())),
-        Outcome::Throttled => (429, None),
-        Outcome::Refused { code, .. } => match code.as_str() {
+fn response(invocation: &Invocation) -> FunctionResponse {
+    let (status, function_error) = match &invocation.result {
+        InvokeResult::Returned(_) => (200, None),
+        InvokeResult::FunctionError { kind, .. } => (200, Some((*kind).to_owned())),
+        InvokeResult::Throttled => (429, None),
+        InvokeResult::Refused { code, .. } => match code.as_str() {
             "ResourceNotFoundException" => (404, None),
             "RequestTooLargeException" => (413, None),
             _ => (500, None),
         },
     };
-    Answered {
+    FunctionResponse {
         request_id: invocation.request_id.clone(),
         status,
         function_error,

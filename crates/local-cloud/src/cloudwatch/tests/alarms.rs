@@ -1,4 +1,4 @@
-//! Alarms and dashboards: made, seen by every protocol, evaluated, kept.
+//! Alarms and dashboards: creation, all protocols, evaluation, persistence.
 
 use super::*;
 use crate::metrics::Sample;
@@ -28,7 +28,7 @@ impl super::Cloud {
         );
     }
 
-    /// Lets a minute pass and evaluates.
+    /// Advances a minute and evaluates.
     fn minute(&self) -> (String, Vec<Notification>) {
         self.clock.advance(60_000);
         self.watch.evaluate_alarms();
@@ -42,18 +42,21 @@ impl super::Cloud {
 }
 
 #[test]
-fn an_alarm_goes_off_tells_its_topic_once_and_recovers() {
+fn an_alarm_notifies_its_topic_once_and_recovers() {
     let cloud = cloud();
     cloud.json("PutMetricAlarm", &too_many_errors()).unwrap();
     assert_eq!(cloud.minute(), ("OK".to_owned(), Vec::new()));
     cloud.errors(6.0);
     assert_eq!(cloud.minute().0, "OK", "one breaching period of two");
     cloud.errors(7.0);
-    let (state, told) = cloud.minute();
-    assert_eq!((state.as_str(), told.len()), ("ALARM", 1));
-    assert_eq!(told[0].topic, TOPIC);
-    assert_eq!(told[0].subject, "ALARM: \"errors\" in US East (N. Virginia)");
-    let message: Value = serde_json::from_str(&told[0].message).unwrap();
+    let (state, notifications) = cloud.minute();
+    assert_eq!((state.as_str(), notifications.len()), ("ALARM", 1));
+    assert_eq!(notifications[0].topic, TOPIC);
+    assert_eq!(
+        notifications[0].subject,
+        "ALARM: \"errors\" in US East (N. Virginia)"
+    );
+    let message: Value = serde_json::from_str(&notifications[0].message).unwrap();
     assert_eq!(message["NewStateValue"], "ALARM");
     assert_eq!(message["OldStateValue"], "OK");
     assert_eq!(
@@ -61,7 +64,7 @@ fn an_alarm_goes_off_tells_its_topic_once_and_recovers() {
         json!({"name": "FunctionName", "value": "f"})
     );
     cloud.errors(8.0);
-    assert_eq!(cloud.minute(), ("ALARM".to_owned(), Vec::new()), "told once");
+    assert_eq!(cloud.minute(), ("ALARM".to_owned(), Vec::new()), "notified once");
     let states: Vec<String> = (0..4).map(|_| cloud.minute().0).collect();
     assert_eq!(states.last().unwrap(), "OK");
     let history = cloud
@@ -87,7 +90,7 @@ fn an_alarm_goes_off_tells_its_topic_once_and_recovers() {
 }
 
 #[test]
-fn every_field_comes_back_in_every_protocol() {
+fn all_fields_are_returned_in_all_protocols() {
     let cloud = cloud();
     cloud.json("PutMetricAlarm", &too_many_errors()).unwrap();
     for described in [
@@ -115,7 +118,7 @@ fn every_field_comes_back_in_every_protocol() {
 }
 
 #[test]
-fn alarms_that_make_no_sense_are_refused() {
+fn invalid_alarms_are_rejected() {
     let refused = |field: &str, value: Value| {
         let mut alarm = too_many_errors();
         alarm[field] = value;
@@ -142,7 +145,7 @@ fn alarms_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn set_alarm_state_acts_at_once_and_evaluation_puts_it_right() {
+fn set_alarm_state_acts_immediately_and_evaluation_corrects_it() {
     let cloud = cloud();
     cloud.json("PutMetricAlarm", &too_many_errors()).unwrap();
     let set = json!({"AlarmName": "errors", "StateValue": "ALARM", "StateReason": "a drill"});
@@ -157,7 +160,7 @@ fn set_alarm_state_acts_at_once_and_evaluation_puts_it_right() {
 }
 
 #[test]
-fn dashboards_are_kept_as_they_were_put_and_all_survives_a_restart() {
+fn dashboards_are_stored_unchanged_and_survive_a_restart() {
     let Cloud { watch, clock, _dir } = cloud();
     let cloud = Cloud { watch, clock, _dir };
     let body = "{ \"widgets\": [] }";

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn get_metric_data_knows_dimensions_periods_and_statistics() {
+fn get_metric_data_supports_dimensions_periods_and_statistics() {
     let cloud = cloud();
     for (minute, value) in [(0, 1.0), (0, 3.0), (1, 10.0), (4, 7.0), (5, 100.0)] {
         cloud.requests(minute, value);
@@ -29,7 +29,7 @@ fn get_metric_data_knows_dimensions_periods_and_statistics() {
         json!({"MetricDataQueries": [query("q", "Requests", 300, "Sum")], "ScanBy": "TimestampAscending"});
     let result = json!({"Id": "q", "Label": "Requests", "StatusCode": "Complete",
         "Timestamps": [NOON / 1000, NOON / 1000 + 300], "Values": [21.0, 100.0]});
-    let found = cloud.json("GetMetricData", &window(ask, 10)).unwrap();
+    let found = cloud.json("GetMetricData", &over_minutes(ask, 10)).unwrap();
     assert_eq!(found, json!({"MetricDataResults": [result], "Messages": []}));
 }
 
@@ -83,7 +83,7 @@ fn get_metric_data_pages_lose_and_repeat_nothing() {
             query("a", "Requests", 60, "Sum"),
             query("b", "Requests", 300, "Sum")
         ]);
-        let mut ask = window(
+        let mut ask = over_minutes(
             json!({"MetricDataQueries": queries, "MaxDatapoints": 5, "ScanBy": order}),
             10,
         );
@@ -126,11 +126,11 @@ fn get_metric_data_pages_lose_and_repeat_nothing() {
 }
 
 #[test]
-fn get_metric_statistics_checks_its_window() {
+fn get_metric_statistics_validates_its_time_range() {
     let cloud = cloud();
     let base = json!({"Namespace": "App", "MetricName": "A", "Period": 60, "Statistics": ["Sum"]});
     let ask = |change: &dyn Fn(&mut Value), minutes| {
-        let mut input = window(base.clone(), minutes);
+        let mut input = over_minutes(base.clone(), minutes);
         change(&mut input);
         cloud.json("GetMetricStatistics", &input)
     };
@@ -155,7 +155,7 @@ fn percentiles_come_from_values_and_counts() {
     cloud
         .put(json!([{"MetricName": "Latency", "Unit": "Milliseconds", "Values": [1, 5, 100], "Counts": [50, 49, 1]}]))
         .unwrap();
-    let mut ask = window(
+    let mut ask = over_minutes(
         json!({"Namespace": "App", "MetricName": "Latency", "Period": 60, "ExtendedStatistics": ["p50", "p99", "p100"]}),
         1,
     );
@@ -215,7 +215,7 @@ fn list_metrics_filters_and_pages() {
 }
 
 #[test]
-fn an_expression_makes_no_more_points_than_memory_allows() {
+fn an_expression_is_limited_in_points() {
     let cloud = cloud();
     let mut ask: Vec<Value> = (0..100)
         .map(|n| query(&format!("m{n}"), "Requests", 60, "Sum"))

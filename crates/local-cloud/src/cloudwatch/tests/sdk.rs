@@ -1,4 +1,4 @@
-//! The AWS SDK for Rust over HTTP: proves the wire.
+//! The AWS SDK for Rust over HTTP, to verify the wire format.
 
 use std::convert::Infallible;
 
@@ -51,7 +51,7 @@ fn path(value: &str) -> Dimension {
 async fn the_sdk_writes_and_reads_metrics() {
     let cloud = cloud();
     let client = client(Arc::clone(&cloud.watch)).await;
-    // More than 10 KiB: the SDK compresses it.
+    // More than 10 KiB, so that the SDK compresses it.
     for chunk in 0..2 {
         let data = (0..500).map(|i| {
             MetricDatum::builder()
@@ -132,7 +132,7 @@ async fn the_sdk_writes_and_reads_metrics() {
 }
 
 #[tokio::test]
-async fn the_sdk_understands_faults() {
+async fn the_sdk_understands_errors() {
     let cloud = cloud();
     let client = client(Arc::clone(&cloud.watch)).await;
     let datum = MetricDatum::builder().metric_name("A").value(f64::NAN).build();

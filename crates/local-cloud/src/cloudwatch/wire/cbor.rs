@@ -1,19 +1,19 @@
-//! Smithy RPC v2 CBOR: times are tag 1, numbers come back as doubles.
+//! Smithy RPC v2 CBOR: times have tag 1, numbers are written as doubles.
 
 use ciborium::Value as Cbor;
 use serde_json::{Map, Value};
 
 use super::Out;
-use crate::cloudwatch::fault::Fault;
+use crate::cloudwatch::error::ApiError;
 
-/// How deep a request may nest.
+/// Maximum nesting of a request.
 const MAX_DEPTH: usize = 32;
 
-pub(super) fn read(body: &[u8]) -> Result<Map<String, Value>, Fault> {
+pub(super) fn read(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     if body.is_empty() {
         return Ok(Map::new());
     }
-    let malformed = || Fault::malformed("The request body is not valid CBOR.");
+    let malformed = || ApiError::malformed("The request body is not valid CBOR.");
     let value: Cbor =
         ciborium::de::from_reader_with_recursion_limit(body, MAX_DEPTH).map_err(|_| malformed())?;
     match tree(value) {
@@ -32,7 +32,7 @@ fn tree(value: Cbor) -> Value {
                 Value::from,
             )
         }
-        // JSON has no NaN; as words they are refused where a number is read.
+        // JSON has no NaN. As strings these values are rejected where a number is expected.
         Cbor::Float(number) if !number.is_finite() => Value::String(number.to_string()),
         Cbor::Float(number) => Value::from(number),
         Cbor::Text(text) => Value::String(text),
@@ -52,7 +52,7 @@ fn tree(value: Cbor) -> Value {
 pub(super) fn write(out: Option<&Out>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1024);
     let value = out.map_or_else(|| Cbor::Map(Vec::new()), value);
-    // A vector takes every byte, and every value here has a CBOR form.
+    // Cannot fail: a vector accepts every byte, and every value here has a CBOR form.
     let _ = ciborium::into_writer(&value, &mut bytes);
     bytes
 }
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_are_not_believed() {
+    fn claimed_lengths_allocate_no_memory() {
         // Arrays, maps and texts that claim 2^56 entries.
         for first in [0x9b, 0xbb, 0x7b] {
             assert!(read(&[first, 1, 0, 0, 0, 0, 0, 0, 0]).is_err());
@@ -104,7 +104,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(0u8.., 0..200)) {
+        fn parsing_arbitrary_bytes_does_not_panic(bytes in proptest::collection::vec(0u8.., 0..200)) {
             let _ = read(&bytes);
         }
     }

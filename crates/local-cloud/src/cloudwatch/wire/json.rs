@@ -4,13 +4,13 @@ use serde_json::{Map, Value};
 
 use super::Out;
 use super::cbor::seconds;
-use crate::cloudwatch::fault::Fault;
+use crate::cloudwatch::error::ApiError;
 
-pub(super) fn read(body: &[u8]) -> Result<Map<String, Value>, Fault> {
+pub(super) fn read(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     if body.is_empty() {
         return Ok(Map::new());
     }
-    serde_json::from_slice(body).map_err(|_| Fault::malformed("The request body is not a JSON object."))
+    serde_json::from_slice(body).map_err(|_| ApiError::malformed("The request body is not a JSON object."))
 }
 
 pub(super) fn write(out: Option<&Out>) -> Vec<u8> {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use super::Out;
-use crate::cloudwatch::fault::Fault;
+use crate::cloudwatch::error::ApiError as Fault;
 
 const NAMESPACE: &str = "http://monitoring.amazonaws.com/doc/2010-08-01/";
 /// How deep a field's name may nest.

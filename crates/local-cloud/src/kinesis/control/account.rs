@@ -8,11 +8,11 @@ use crate::kinesis::model::value::Timestamp;
 use crate::kinesis::service::{Context, Service};
 use crate::kinesis::stream::meta::{DAY_MS, Mode};
 
-/// Most on-demand streams of an account in a region.
+/// On-demand streams per account and region.
 pub const ON_DEMAND_STREAM_LIMIT: i64 = 50;
 
-/// Most shards of an account in a region. Source: "Quotas and limits", developer guide; the regions with 6,000 are not
-/// told apart.
+/// Shards per account and region. Source: "Quotas and limits", developer guide. The regions with a quota of 6,000 are
+/// not distinguished.
 pub fn shard_limit(region: &str) -> i64 {
     match region {
         "us-east-1" | "us-west-2" | "eu-west-1" => 20_000,
@@ -20,10 +20,6 @@ pub fn shard_limit(region: &str) -> i64 {
     }
 }
 
-/// DescribeLimits.
-///
-/// # Errors
-/// None of its own.
 pub fn describe_limits(
     service: &Service,
     context: &Context,
@@ -44,10 +40,6 @@ pub fn describe_limits(
     })
 }
 
-/// DescribeAccountSettings.
-///
-/// # Errors
-/// None of its own.
 pub fn describe_account_settings(
     service: &Service,
     context: &Context,
@@ -56,10 +48,7 @@ pub fn describe_account_settings(
     Ok(shown(&service.catalog.account(&context.caller), context.now_ms))
 }
 
-/// UpdateAccountSettings. The commitment lasts at least 24 hours: switched off earlier, it ends then.
-///
-/// # Errors
-/// Those of the API.
+/// UpdateAccountSettings. The commitment lasts at least 24 hours: if disabled earlier, it ends then.
 pub fn update_account_settings(
     service: &Service,
     context: &Context,
@@ -105,7 +94,7 @@ fn earliest_end(account: &Account, now_ms: i64) -> i64 {
         .map_or(now_ms, |started| (started + DAY_MS).max(now_ms))
 }
 
-/// Whether the commitment is in force.
+/// Whether the commitment is active.
 pub fn is_on(account: &Account, now_ms: i64) -> bool {
     account.commitment && account.ended_ms.is_none_or(|ended| ended > now_ms)
 }

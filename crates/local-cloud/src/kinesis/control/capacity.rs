@@ -10,13 +10,10 @@ use crate::kinesis::stream::meta::{Distribution, Mode, count_in_day};
 
 /// Mode switches allowed in 24 hours.
 const SWITCHES_PER_DAY: usize = 2;
-/// Most warm throughput: 10 GiB/s.
+/// Maximum warm throughput: 10 GiB/s.
 const MAX_WARM_THROUGHPUT: i64 = 10_240;
 
-/// UpdateStreamMode. Shards stay as they are.
-///
-/// # Errors
-/// Those of the API.
+/// UpdateStreamMode. The shards do not change.
 pub fn update_stream_mode(
     service: &Service,
     context: &Context,
@@ -62,9 +59,6 @@ pub fn update_stream_mode(
 }
 
 /// UpdateStreamWarmThroughput.
-///
-/// # Errors
-/// Those of the API.
 pub fn update_warm_throughput(
     service: &Service,
     context: &Context,
@@ -89,7 +83,7 @@ pub fn update_warm_throughput(
     })
 }
 
-/// Refuses warm throughput to accounts without the billing commitment.
+/// Rejects warm throughput for accounts without the billing commitment.
 ///
 /// # Errors
 /// `ValidationException`.
@@ -103,7 +97,7 @@ pub fn require_commitment(service: &Service, context: &Context) -> Result<()> {
     )))
 }
 
-/// Refuses more warm throughput than AWS gives.
+/// Rejects warm throughput above AWS's maximum.
 ///
 /// # Errors
 /// `LimitExceededException`.
@@ -116,10 +110,6 @@ pub fn check_warm_throughput(wanted: Option<i64>) -> Result<()> {
     }
 }
 
-/// UpdateMaxRecordSize.
-///
-/// # Errors
-/// Those of the API.
 pub fn update_max_record_size(
     service: &Service,
     context: &Context,
@@ -138,9 +128,6 @@ pub fn update_max_record_size(
 }
 
 /// UpdateStreamRecordDistributionStrategy.
-///
-/// # Errors
-/// Those of the API.
 pub fn update_distribution(
     service: &Service,
     context: &Context,

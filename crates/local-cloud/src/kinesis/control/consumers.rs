@@ -17,25 +17,24 @@ use crate::kinesis::stream::Stream;
 use crate::kinesis::stream::meta::{ConsumerMeta, Status, StreamMeta};
 use crate::kinesis::wire::token;
 
-/// Consumers of a stream.
+/// Consumers per stream.
 const MAX_CONSUMERS: usize = 20;
-/// Consumers of a stream with On-demand Advantage.
+/// Consumers per stream with On-demand Advantage.
 const MAX_CONSUMERS_ADVANTAGE: usize = 50;
-/// Consumers of a stream in CREATING at once.
+/// Consumers of a stream in CREATING at the same time.
 const MAX_CREATING: usize = 5;
-/// Most consumers of one page, and the default.
+/// Maximum and default page size.
 const MAX_PAGE: i64 = 100;
 
-/// What a resource's ARN stands for, within its stream.
+/// The resource within a stream that an ARN identifies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resource {
-    /// The stream itself.
     Stream,
-    /// Its consumer of this name.
+    /// The consumer with this name.
     Consumer(String),
 }
 
-/// The stream of `arn`, and what of it is meant.
+/// The stream and the resource that `arn` identifies.
 ///
 /// # Errors
 /// `ResourceNotFoundException`.
@@ -58,15 +57,12 @@ pub fn find_resource(service: &Service, context: &Context, arn: &str) -> Result<
     }
 }
 
-/// There is no consumer `name`.
+/// `ResourceNotFoundException` for the consumer `name`.
 pub fn no_consumer(name: &str, account: &str) -> ApiError {
     ApiError::not_found(format!("Consumer {name}, account {account} not found."))
 }
 
 /// RegisterStreamConsumer.
-///
-/// # Errors
-/// Those of the API.
 pub fn register(
     service: &Service,
     context: &Context,
@@ -120,7 +116,7 @@ fn shown(meta: &StreamMeta, consumer: &ConsumerMeta) -> output::Consumer {
     }
 }
 
-/// The stream and the name of the consumer that a request names, by its ARN or by its stream's ARN and its name.
+/// The stream and consumer name of a request: by consumer ARN, or by stream ARN and consumer name.
 fn find(
     service: &Service,
     context: &Context,
@@ -159,9 +155,6 @@ fn find(
 }
 
 /// DescribeStreamConsumer.
-///
-/// # Errors
-/// Those of the API.
 pub fn describe(
     service: &Service,
     context: &Context,
@@ -185,9 +178,6 @@ pub fn describe(
 }
 
 /// DeregisterStreamConsumer.
-///
-/// # Errors
-/// Those of the API.
 pub fn deregister(service: &Service, context: &Context, input: input::ConsumerReference) -> Result<()> {
     let (stream, name) = find(service, context, &input)?;
     let meta = &stream.view(context.now_ms).meta;
@@ -203,17 +193,14 @@ pub fn deregister(service: &Service, context: &Context, input: input::ConsumerRe
     })
 }
 
-/// Where a listing of consumers goes on.
+/// Where the next page of ListStreamConsumers starts.
 #[derive(Debug, Serialize, Deserialize)]
 struct Next {
     stream: u64,
     after: String,
 }
 
-/// ListStreamConsumers, in the order of names.
-///
-/// # Errors
-/// Those of the API.
+/// ListStreamConsumers, ordered by name.
 pub fn list(
     service: &Service,
     context: &Context,

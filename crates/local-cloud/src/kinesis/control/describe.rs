@@ -1,4 +1,4 @@
-//! DescribeStream, DescribeStreamSummary, and how a stream and its shards are shown.
+//! DescribeStream, DescribeStreamSummary, and the output for a stream and its shards.
 
 use crate::kinesis::error::{ApiError, Result};
 use crate::kinesis::model::input;
@@ -9,13 +9,9 @@ use crate::kinesis::stream::View;
 use crate::kinesis::stream::lineage::{self, ShardMeta};
 use crate::kinesis::stream::meta::{Mode, ShardMetric, Status, StreamMeta};
 
-/// Most shards of one page of DescribeStream, and the default.
+/// Maximum and default page size of DescribeStream.
 const MAX_PAGE: i64 = 100;
 
-/// DescribeStream.
-///
-/// # Errors
-/// Those of the API.
 pub fn describe_stream(
     service: &Service,
     context: &Context,
@@ -46,10 +42,6 @@ pub fn describe_stream(
     Ok(output::DescribeStream { description })
 }
 
-/// DescribeStreamSummary.
-///
-/// # Errors
-/// Those of the API.
 pub fn describe_stream_summary(
     service: &Service,
     context: &Context,
@@ -84,14 +76,12 @@ pub fn describe_stream_summary(
     Ok(output::DescribeStreamSummary { summary })
 }
 
-/// The capacity mode on the wire.
 pub fn mode(meta: &StreamMeta) -> output::StreamModeDetails {
     output::StreamModeDetails {
         mode: meta.mode.as_str(),
     }
 }
 
-/// Warm throughput on the wire, where the stream has one.
 pub fn warm_throughput(meta: &StreamMeta) -> Option<output::WarmThroughput> {
     let target = meta.warm_throughput?;
     let current = if meta.status == Status::Active { target } else { 0 };
@@ -103,7 +93,7 @@ fn monitoring(meta: &StreamMeta) -> Vec<output::EnhancedMetrics> {
     vec![output::EnhancedMetrics { metrics }]
 }
 
-/// The shards that are shown: none while the stream is CREATING, and none whose records have all expired.
+/// The listed shards: none while the stream is CREATING, and none whose records have all expired.
 pub fn listed_shards(view: &View, now_ms: i64) -> impl Iterator<Item = &ShardMeta> {
     let horizon = view.meta.horizon_ms(now_ms);
     let shown = view.meta.status != Status::Creating;
@@ -113,10 +103,10 @@ pub fn listed_shards(view: &View, now_ms: i64) -> impl Iterator<Item = &ShardMet
         .filter(move |s| shown && !s.expired(horizon))
 }
 
-/// The index after which a listing starts.
+/// The shard index after which a listing starts.
 ///
 /// # Errors
-/// `InvalidArgumentException` when `id` is no shard's id.
+/// `InvalidArgumentException` if `id` is not a shard id.
 pub fn after_shard(id: Option<&str>) -> Result<Option<u32>> {
     let index = |id: &str| {
         lineage::shard_index(id)
@@ -125,7 +115,6 @@ pub fn after_shard(id: Option<&str>) -> Result<Option<u32>> {
     id.map(index).transpose()
 }
 
-/// A shard on the wire.
 pub fn shard(view: &View, meta: &ShardMeta) -> output::Shard {
     let store = view.shards.get(meta.index as usize).map(|s| &s.store);
     output::Shard {
@@ -144,7 +133,6 @@ pub fn shard(view: &View, meta: &ShardMeta) -> output::Shard {
     }
 }
 
-/// A shard's range on the wire.
 pub fn hash_keys(meta: &ShardMeta) -> output::HashKeyRange {
     output::HashKeyRange {
         start: meta.start.to_string(),

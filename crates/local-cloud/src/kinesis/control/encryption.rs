@@ -6,13 +6,10 @@ use crate::kinesis::model::input::{self, text};
 use crate::kinesis::service::{Context, Service};
 use crate::kinesis::stream::meta::{Encryption, count_in_day};
 
-/// How often a key can be applied, and how often encryption can be stopped, in 24 hours.
+/// How often a key can be applied, and encryption be stopped, in 24 hours.
 const CHANGES_PER_DAY: usize = 25;
 
-/// StartStreamEncryption. It is in force once the stream is ACTIVE again.
-///
-/// # Errors
-/// Those of the API.
+/// StartStreamEncryption. It takes effect when the stream is ACTIVE again.
 pub fn start(service: &Service, context: &Context, input: input::StreamEncryption) -> Result<()> {
     let stream = service.find(context, &input)?;
     require_kms(&input)?;
@@ -34,10 +31,7 @@ pub fn start(service: &Service, context: &Context, input: input::StreamEncryptio
     })
 }
 
-/// StopStreamEncryption. Records already put keep what they are.
-///
-/// # Errors
-/// Those of the API.
+/// StopStreamEncryption. Stored records keep their encryption type.
 pub fn stop(service: &Service, context: &Context, input: input::StreamEncryption) -> Result<()> {
     let stream = service.find(context, &input)?;
     require_kms(&input)?;
@@ -72,7 +66,7 @@ fn require_kms(input: &input::StreamEncryption) -> Result<()> {
     ))
 }
 
-/// Refuses a KMS key that cannot be used. The key that Kinesis owns always can.
+/// Rejects a KMS key that cannot be used. The key owned by Kinesis is always usable.
 ///
 /// # Errors
 /// `KMSNotFoundException`, `KMSDisabledException`, `KMSInvalidStateException`.

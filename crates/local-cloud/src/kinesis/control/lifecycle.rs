@@ -12,15 +12,11 @@ use crate::kinesis::stream::meta::{Distribution, Encryption, Mode, Status, Strea
 
 /// Shards of a new on-demand stream. Source: "Choose the right mode", developer guide.
 pub const ON_DEMAND_SHARDS: u32 = 4;
-/// Most shards of one stream.
+/// Shards per stream.
 pub const MAX_SHARDS: i64 = 10_000;
-/// Most streams in CREATING at once.
+/// Streams in CREATING at the same time.
 const MAX_CREATING: usize = 5;
 
-/// CreateStream.
-///
-/// # Errors
-/// Those of the API.
 pub fn create_stream(service: &Service, context: &Context, input: input::CreateStream) -> Result<()> {
     let meta = new_stream(service, context, &input)?;
     let (mode, region) = (meta.mode, meta.region.clone());
@@ -51,7 +47,7 @@ pub fn create_stream(service: &Service, context: &Context, input: input::CreateS
     })
 }
 
-/// Refuses shards beyond the account's quota.
+/// Rejects shards above the account's quota.
 ///
 /// # Errors
 /// `LimitExceededException`.
@@ -115,7 +111,7 @@ fn new_stream(service: &Service, context: &Context, input: &input::CreateStream)
     })
 }
 
-/// How many shards a new stream has.
+/// Number of shards of a new stream.
 fn shard_count(context: &Context, mode: Mode, wanted: Option<i64>) -> Result<u32> {
     match (mode, wanted) {
         (Mode::OnDemand, None) => Ok(ON_DEMAND_SHARDS),
@@ -126,17 +122,13 @@ fn shard_count(context: &Context, mode: Mode, wanted: Option<i64>) -> Result<u32
             "ShardCount must be specified when the stream mode is PROVISIONED.",
         )),
         (Mode::Provisioned, Some(count)) => {
-            // Before the shards are laid out: a number beyond the quota may be beyond memory.
+            // Check before creating the shards: a count above the quota could exhaust memory.
             admit_shards(&context.caller.account, &context.caller.region, 0, count)?;
             Ok(u32::try_from(count).unwrap_or(u32::MAX))
         }
     }
 }
 
-/// DeleteStream.
-///
-/// # Errors
-/// Those of the API.
 pub fn delete_stream(service: &Service, context: &Context, input: input::DeleteStream) -> Result<()> {
     let stream = service.find(context, &input)?;
     let due_ms = service.due(context.now_ms);

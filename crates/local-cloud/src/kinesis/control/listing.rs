@@ -14,15 +14,12 @@ use crate::kinesis::stream::lineage::ShardMeta;
 use crate::kinesis::stream::meta::{Status, StreamMeta};
 use crate::kinesis::wire::token;
 
-/// Most streams of one page, and the default.
+/// Maximum and default page size of ListStreams.
 const MAX_STREAMS_PAGE: i64 = 100;
-/// Most shards of one page, and the default.
+/// Maximum and default page size of ListShards.
 const MAX_SHARDS_PAGE: i64 = 1000;
 
-/// ListStreams, in the order of names.
-///
-/// # Errors
-/// Those of the API.
+/// ListStreams, ordered by name.
 pub fn list_streams(
     service: &Service,
     context: &Context,
@@ -58,7 +55,7 @@ pub fn list_streams(
     })
 }
 
-/// Which shards ListShards gives.
+/// Which shards ListShards returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Filter {
     AfterShardId(u32),
@@ -86,7 +83,7 @@ impl Filter {
                     "The timestamp of the shard filter must not be in the future.",
                 ));
             }
-            // What has been trimmed is as if it began at the horizon.
+            // A time before the trim horizon counts as the trim horizon.
             Ok(at.0.max(meta.horizon_ms(now_ms)).max(meta.created_ms))
         };
         match kind {
@@ -121,7 +118,7 @@ impl Filter {
     }
 }
 
-/// Where a listing of shards goes on.
+/// Where the next page of ListShards starts.
 #[derive(Debug, Serialize, Deserialize)]
 struct Next {
     stream: u64,
@@ -129,10 +126,6 @@ struct Next {
     filter: Filter,
 }
 
-/// ListShards.
-///
-/// # Errors
-/// Those of the API.
 pub fn list_shards(
     service: &Service,
     context: &Context,
@@ -200,10 +193,10 @@ fn refuse_beside_token(input: &input::ListShards) -> Result<()> {
     }
 }
 
-/// Two streams of one name are told apart by the second of their creation.
+/// `StreamCreationTimestamp` distinguishes two streams of the same name, in seconds.
 ///
 /// # Errors
-/// `ResourceNotFoundException` when another one is meant.
+/// `ResourceNotFoundException` if the request means another stream.
 pub fn check_creation(view: &View, wanted: Option<Timestamp>) -> Result<()> {
     let other =
         wanted.is_some_and(|wanted| wanted.0.div_euclid(1000) != view.meta.created_ms.div_euclid(1000));

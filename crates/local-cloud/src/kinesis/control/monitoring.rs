@@ -9,9 +9,6 @@ use crate::kinesis::service::{Context, Service};
 use crate::kinesis::stream::meta::ShardMetric;
 
 /// EnableEnhancedMonitoring.
-///
-/// # Errors
-/// Those of the API.
 pub fn enable(
     service: &Service,
     context: &Context,
@@ -21,9 +18,6 @@ pub fn enable(
 }
 
 /// DisableEnhancedMonitoring.
-///
-/// # Errors
-/// Those of the API.
 pub fn disable(
     service: &Service,
     context: &Context,

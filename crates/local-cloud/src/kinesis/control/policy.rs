@@ -1,4 +1,4 @@
-//! PutResourcePolicy, GetResourcePolicy, DeleteResourcePolicy. Policies are kept and given back, not enforced.
+//! PutResourcePolicy, GetResourcePolicy, DeleteResourcePolicy. Policies are stored and returned, not enforced.
 
 use super::consumers::{Resource, find_resource, no_consumer};
 use crate::kinesis::error::{ApiError, Result};
@@ -7,13 +7,10 @@ use crate::kinesis::model::output;
 use crate::kinesis::service::{Context, Service};
 use crate::kinesis::stream::meta::StreamMeta;
 
-/// Largest policy, bytes: that of resource-based policies elsewhere on AWS.
+/// Largest policy, bytes: the limit of resource-based policies in other AWS services.
 const MAX_POLICY_BYTES: usize = 20_480;
 
 /// PutResourcePolicy.
-///
-/// # Errors
-/// Those of the API.
 pub fn put(service: &Service, context: &Context, input: input::PutResourcePolicy) -> Result<()> {
     let (stream, resource) = find_resource(service, context, text(&input.resource_arn))?;
     let policy = text(&input.policy);
@@ -35,9 +32,6 @@ pub fn put(service: &Service, context: &Context, input: input::PutResourcePolicy
 }
 
 /// GetResourcePolicy.
-///
-/// # Errors
-/// Those of the API.
 pub fn get(
     service: &Service,
     context: &Context,
@@ -53,9 +47,6 @@ pub fn get(
 }
 
 /// DeleteResourcePolicy.
-///
-/// # Errors
-/// Those of the API.
 pub fn delete(service: &Service, context: &Context, input: input::Resource) -> Result<()> {
     let arn = text(&input.resource_arn);
     let (stream, resource) = find_resource(service, context, arn)?;

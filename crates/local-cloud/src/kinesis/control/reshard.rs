@@ -1,7 +1,7 @@
 //! SplitShard, MergeShards, UpdateShardCount.
 //!
-//! The children exist, and the parents are closed, when the call is answered; the stream shows UPDATING until its time
-//! is over.
+//! When the call returns, the children exist and the parents are closed. The stream then stays UPDATING for the
+//! configured time.
 
 use std::sync::Arc;
 
@@ -18,10 +18,6 @@ use crate::kinesis::stream::meta::{Mode, StreamMeta, count_in_day};
 /// UpdateShardCount calls allowed in 24 hours.
 const UPDATES_PER_DAY: usize = 10;
 
-/// SplitShard.
-///
-/// # Errors
-/// Those of the API.
 pub fn split_shard(service: &Service, context: &Context, input: input::SplitShard) -> Result<()> {
     let (stream, open) = find(service, context, input.target())?;
     let due_ms = service.due(context.now_ms);
@@ -49,10 +45,6 @@ pub fn split_shard(service: &Service, context: &Context, input: input::SplitShar
     })
 }
 
-/// MergeShards.
-///
-/// # Errors
-/// Those of the API.
 pub fn merge_shards(service: &Service, context: &Context, input: input::MergeShards) -> Result<()> {
     let (stream, _) = find(service, context, input.target())?;
     let due_ms = service.due(context.now_ms);
@@ -63,7 +55,7 @@ pub fn merge_shards(service: &Service, context: &Context, input: input::MergeSha
         let merged = if left.end.checked_add(1) == Some(right.start) {
             lineage::merge(&mut meta.shards, left.index, right.index, context.now_ms)
         } else {
-            // The two may be named in either order; the first is the parent, the second the adjacent parent.
+            // A request may name the shards in either order. The first is the parent, the second the adjacent parent.
             lineage::merge(&mut meta.shards, right.index, left.index, context.now_ms) && {
                 if let Some(child) = meta.shards.last_mut() {
                     child.parent = Some(left.index);
@@ -86,10 +78,6 @@ pub fn merge_shards(service: &Service, context: &Context, input: input::MergeSha
     })
 }
 
-/// UpdateShardCount.
-///
-/// # Errors
-/// Those of the API.
 pub fn update_shard_count(
     service: &Service,
     context: &Context,
@@ -116,8 +104,8 @@ pub fn update_shard_count(
     })
 }
 
-/// The default limits of UpdateShardCount. Source: UpdateShardCount, Kinesis API reference; the wording is what AWS was
-/// seen to answer.
+/// Default limits of UpdateShardCount. Source: UpdateShardCount, Kinesis API reference. The wording is an observed
+/// answer of AWS.
 fn check_step(current: i64, target: i64) -> Result<()> {
     let refuse = |bound: &str| {
         Err(ApiError::limit_exceeded(format!(
@@ -136,7 +124,7 @@ fn check_step(current: i64, target: i64) -> Result<()> {
     Ok(())
 }
 
-/// The stream, and the account's open shards in provisioned streams.
+/// The stream, and the number of open shards in the account's provisioned streams.
 fn find(service: &Service, context: &Context, target: Target<'_>) -> Result<(Arc<Stream>, i64)> {
     let stream = service.catalog.find(&context.caller, target, context.now_ms)?;
     let all = service.catalog.list(&context.caller, context.now_ms);

@@ -9,10 +9,7 @@ const MIN_HOURS: i64 = 24;
 /// Longest retention, hours: 365 days.
 const MAX_HOURS: i64 = 8760;
 
-/// IncreaseStreamRetentionPeriod. What has been trimmed does not come back.
-///
-/// # Errors
-/// Those of the API.
+/// IncreaseStreamRetentionPeriod. Expired records do not come back.
 pub fn increase(service: &Service, context: &Context, input: input::RetentionPeriod) -> Result<()> {
     set(service, context, &input, |name, hours, existing| {
         (hours < existing).then(|| {
@@ -24,10 +21,7 @@ pub fn increase(service: &Service, context: &Context, input: input::RetentionPer
     })
 }
 
-/// DecreaseStreamRetentionPeriod. What is older than the new period is gone at once.
-///
-/// # Errors
-/// Those of the API.
+/// DecreaseStreamRetentionPeriod. Records older than the new period expire immediately.
 pub fn decrease(service: &Service, context: &Context, input: input::RetentionPeriod) -> Result<()> {
     set(service, context, &input, |name, hours, existing| {
         (hours > existing).then(|| {

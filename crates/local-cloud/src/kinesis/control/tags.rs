@@ -1,4 +1,4 @@
-//! Tags of streams and consumers, by the older operations on streams and the newer ones on resources.
+//! Tags of streams and consumers: the older operations on streams and the newer operations on resources.
 
 use super::consumers::{Resource, find_resource, no_consumer};
 use crate::kinesis::error::{ApiError, Result};
@@ -7,13 +7,10 @@ use crate::kinesis::model::output;
 use crate::kinesis::service::{Context, Service};
 use crate::kinesis::stream::meta::StreamMeta;
 
-/// Tags of one resource. Source: AddTagsToStream.
+/// Tags per resource. Source: AddTagsToStream.
 const MAX_TAGS: usize = 50;
 
 /// AddTagsToStream.
-///
-/// # Errors
-/// Those of the API.
 pub fn add(service: &Service, context: &Context, input: input::AddTagsToStream) -> Result<()> {
     let stream = service.find(context, &input)?;
     let new = input.tags.unwrap_or_default();
@@ -23,10 +20,7 @@ pub fn add(service: &Service, context: &Context, input: input::AddTagsToStream) 
     })
 }
 
-/// RemoveTagsFromStream. Keys that are not there are passed over.
-///
-/// # Errors
-/// Those of the API.
+/// RemoveTagsFromStream. Ignores unknown keys.
 pub fn remove(service: &Service, context: &Context, input: input::RemoveTagsFromStream) -> Result<()> {
     let stream = service.find(context, &input)?;
     let keys = input.tag_keys.unwrap_or_default();
@@ -36,10 +30,7 @@ pub fn remove(service: &Service, context: &Context, input: input::RemoveTagsFrom
     })
 }
 
-/// ListTagsForStream, in the order of keys.
-///
-/// # Errors
-/// Those of the API.
+/// ListTagsForStream, ordered by key.
 pub fn list_for_stream(
     service: &Service,
     context: &Context,
@@ -64,10 +55,6 @@ pub fn list_for_stream(
     })
 }
 
-/// TagResource.
-///
-/// # Errors
-/// Those of the API.
 pub fn tag_resource(service: &Service, context: &Context, input: input::TagResource) -> Result<()> {
     let new = input.tags.unwrap_or_default();
     change(
@@ -78,10 +65,6 @@ pub fn tag_resource(service: &Service, context: &Context, input: input::TagResou
     )
 }
 
-/// UntagResource.
-///
-/// # Errors
-/// Those of the API.
 pub fn untag_resource(service: &Service, context: &Context, input: input::UntagResource) -> Result<()> {
     let keys = input.tag_keys.unwrap_or_default();
     change(service, context, text(&input.resource_arn), |tags, _, _| {
@@ -91,9 +74,6 @@ pub fn untag_resource(service: &Service, context: &Context, input: input::UntagR
 }
 
 /// ListTagsForResource.
-///
-/// # Errors
-/// Those of the API.
 pub fn list_for_resource(
     service: &Service,
     context: &Context,
@@ -140,7 +120,7 @@ fn change(
     stream.change(context.now_ms, edit)
 }
 
-/// The tags of a resource that is being made.
+/// Tags of a new resource.
 ///
 /// # Errors
 /// As [`merge`].
@@ -150,10 +130,10 @@ pub fn initial(new: Option<Tags>, name: &str, account: &str) -> Result<Tags> {
     Ok(tags)
 }
 
-/// Adds `new` to `tags`, replacing values of the same key.
+/// Adds `new` to `tags`. Replaces values of existing keys.
 ///
 /// # Errors
-/// `InvalidArgumentException` for characters or keys that AWS does not take, or for more than 50 tags in all.
+/// `InvalidArgumentException` for characters or keys that AWS does not accept, or for more than 50 tags in total.
 fn merge(tags: &mut Tags, new: Tags, name: &str, account: &str) -> Result<()> {
     let allowed = |c: char| c.is_alphanumeric() || c.is_whitespace() || "_.:/=+-@".contains(c);
     let texts = new

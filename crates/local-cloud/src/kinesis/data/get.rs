@@ -24,15 +24,11 @@ use crate::kinesis::stream::meta::Encryption;
 use crate::kinesis::stream::{Shard, View, locked};
 use crate::kinesis::wire::{Format, fast};
 
-/// Most records of one call.
+/// Maximum records per call.
 const MAX_RECORDS: usize = 10_000;
-/// Most bytes of one call.
+/// Maximum bytes per call.
 const MAX_BYTES: usize = 10 * 1_048_576;
 
-/// GetRecords.
-///
-/// # Errors
-/// Those of the API.
 pub fn get_records(service: &Service, context: &Context, body: &[u8]) -> Result<Bytes> {
     let input: input::GetRecords = context.format.read(body)?;
     Check::run(&input)?;
@@ -59,7 +55,7 @@ pub fn get_records(service: &Service, context: &Context, body: &[u8]) -> Result<
         .unwrap_or(MAX_RECORDS);
     let page = shard.store.read(iterator.position, limit, MAX_BYTES);
     let page = page.map_err(|e| ApiError::internal("the shard could not be read", &e))?;
-    // A reshard may have closed the shard since `view` was taken; its children are in the newest one.
+    // A reshard may have closed the shard since `view` was taken. The newest view contains its children.
     let view = if page.end_of_shard {
         newest(service, context, &view)
     } else {
@@ -147,7 +143,7 @@ fn summary(shard: &Shard, records: &[StoredRecord], now_ms: i64, started: Instan
     }
 }
 
-/// How far a page leaves its reader behind the tip: 0 where nothing is unread.
+/// How far the reader is behind the tip after this page: 0 if nothing is unread.
 pub fn millis_behind(page: &Page, now_ms: i64) -> i64 {
     page.next_arrival_ms
         .map_or(0, |arrival| (now_ms - arrival).max(0))
@@ -203,7 +199,7 @@ fn write(
     }
 }
 
-/// The shards that follow on `index`, on the wire.
+/// The child shards of `index`.
 pub fn children(view: &View, index: u32) -> Vec<output::ChildShard> {
     let child = |meta: &lineage::ShardMeta| output::ChildShard {
         shard_id: meta.id(),
@@ -213,7 +209,6 @@ pub fn children(view: &View, index: u32) -> Vec<output::ChildShard> {
     view.children(index).map(child).collect()
 }
 
-/// A record on the wire.
 pub fn record(stored: &StoredRecord) -> output::Record {
     let key = stored.partition_key();
     output::Record {

@@ -1,4 +1,4 @@
-//! What a request adds to the `AWS/Kinesis` metrics. Names, units and dimensions: "Monitoring the Amazon Kinesis Data
+//! `AWS/Kinesis` metrics of a request. Source of names, units and dimensions: "Monitoring the Amazon Kinesis Data
 //! Streams Service with Amazon CloudWatch", developer guide.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use crate::metrics::Sample;
 
 const NAMESPACE: &str = "AWS/Kinesis";
 
-/// AWS's words for a shard that is at its limit.
+/// AWS's message for a shard that has reached its limit.
 pub fn rate_exceeded(shard: &str, meta: &StreamMeta) -> String {
     format!(
         "Rate exceeded for shard {shard} in stream {} under account {}.",
@@ -20,25 +20,22 @@ pub fn rate_exceeded(shard: &str, meta: &StreamMeta) -> String {
     )
 }
 
-/// One put request.
 #[derive(Debug, Clone, Copy)]
 pub struct Put {
-    /// PutRecord rather than PutRecords.
+    /// PutRecord, not PutRecords.
     pub single: bool,
-    /// How long it took.
     pub latency: Duration,
-    /// How many records it had.
+    /// Number of records.
     pub entries: usize,
 }
 
-/// What became of one record.
+/// Result of one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum RecordResult {
     /// In the shard with this index.
     Stored(u32),
-    /// Over the limit of the shard with this index.
+    /// The shard with this index has reached its limit.
     Throttled(u32),
-    /// Not written.
     Failed,
 }
 
@@ -49,7 +46,7 @@ struct Sums {
     throttled: f64,
 }
 
-/// Writes samples with the dimensions of one stream, shard or consumer.
+/// Writes samples with the dimensions of a stream, shard or consumer.
 struct Writer<'a> {
     service: &'a Service,
     caller: crate::Caller,
@@ -103,11 +100,16 @@ fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-/// PutRecord or PutRecords: `fates` has the size and the fate of every record.
-pub fn put(service: &Service, meta: &StreamMeta, put: &Put, fates: impl Iterator<Item = (usize, Fate)>) {
+/// PutRecord or PutRecords. `results` has the size and result of each record.
+pub fn put(
+    service: &Service,
+    meta: &StreamMeta,
+    put: &Put,
+    results: impl Iterator<Item = (usize, RecordResult)>,
+) {
     let mut stream = Sums::default();
     let mut shards: BTreeMap<u32, Sums> = BTreeMap::new();
-    for (bytes, fate) in fates {
+    for (bytes, result) in results {
         let mut add = |index: u32, bytes: f64, records: f64, throttled: f64| {
             for sums in [&mut stream, shards.entry(index).or_default()] {
                 sums.bytes += bytes;
@@ -115,10 +117,10 @@ pub fn put(service: &Service, meta: &StreamMeta, put: &Put, fates: impl Iterator
                 sums.throttled += throttled;
             }
         };
-        match fate {
-            Fate::Stored(index) => add(index, bytes as f64, 1.0, 0.0),
-            Fate::Throttled(index) => add(index, 0.0, 0.0, 1.0),
-            Fate::Failed => {}
+        match result {
+            RecordResult::Stored(index) => add(index, bytes as f64, 1.0, 0.0),
+            RecordResult::Throttled(index) => add(index, 0.0, 0.0, 1.0),
+            RecordResult::Failed => {}
         }
     }
     let writer = Writer::stream(service, meta);
@@ -162,24 +164,21 @@ pub fn put(service: &Service, meta: &StreamMeta, put: &Put, fates: impl Iterator
     }
 }
 
-/// One read of a shard, by GetRecords or for a subscription.
+/// A read of a shard, by GetRecords or for a subscription.
 #[derive(Debug, Clone, Copy)]
 pub struct Read {
-    /// The shard's index.
+    /// Shard index.
     pub shard: u32,
     /// Keys and data.
     pub bytes: usize,
-    /// Records.
     pub records: usize,
-    /// Age of the last record read, 0 where there was none.
+    /// Age of the last record read, 0 if none was read.
     pub age_ms: i64,
-    /// How long it took.
     pub latency: Duration,
-    /// Whether it was refused for its rate.
+    /// Whether the call was throttled.
     pub throttled: bool,
 }
 
-/// GetRecords.
 pub fn get(service: &Service, meta: &StreamMeta, read: &Read) {
     let writer = Writer::stream(service, meta);
     let throttled = f64::from(u8::from(read.throttled));

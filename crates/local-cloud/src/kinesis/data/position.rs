@@ -1,4 +1,4 @@
-//! GetShardIterator, and where a subscription starts.
+//! GetShardIterator, and the start of a subscription.
 
 use crate::kinesis::error::{ApiError, Code, Result};
 use crate::kinesis::iterator::ShardIterator;
@@ -12,23 +12,19 @@ use crate::kinesis::stream::lineage;
 use crate::kinesis::stream::meta::StreamMeta;
 use crate::kinesis::stream::{Shard, View};
 
-/// Where a caller wants to read from, in its own words.
+/// A start position as a request gives it.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct StartRequest<'a> {
     /// One of the five iterator types.
     pub kind: &'a str,
-    /// For the types with a sequence number.
+    /// For the types that take a sequence number.
     pub sequence_number: Option<&'a str>,
     /// For AT_TIMESTAMP.
     pub timestamp: Option<Timestamp>,
-    /// The operation, as AWS names it in its messages.
+    /// The operation's name in AWS's messages.
     pub operation: &'static str,
 }
 
-/// GetShardIterator.
-///
-/// # Errors
-/// Those of the API.
 pub fn get_shard_iterator(
     service: &Service,
     context: &Context,
@@ -39,13 +35,13 @@ pub fn get_shard_iterator(
     view.meta.require_data()?;
     let (_, shard) = view.shard(text(&input.shard_id), context.now_ms)?;
     service.admit_iterator(&view.meta, shard, context.now_ms)?;
-    let wanted = Wanted {
+    let start = StartRequest {
         kind: text(&input.iterator_type),
         sequence_number: input.starting_sequence_number.as_deref(),
         timestamp: input.timestamp,
         operation: "GetShardIterator",
     };
-    let position = resolve(&view, shard, wanted, context.now_ms)?;
+    let position = resolve(&view, shard, start, context.now_ms)?;
     dry_run(input.dry_run)?;
     let iterator = ShardIterator {
         stream_id: stream.id,
@@ -58,15 +54,15 @@ pub fn get_shard_iterator(
     })
 }
 
-/// The place that `wanted` means in `shard`.
+/// The position in `shard` that `request` describes.
 ///
 /// # Errors
 /// `InvalidArgumentException`, `InternalFailureException`.
-pub fn resolve(view: &View, shard: &Shard, wanted: Wanted<'_>, now_ms: i64) -> Result<Position> {
+pub fn resolve(view: &View, shard: &Shard, request: StartRequest<'_>, now_ms: i64) -> Result<Position> {
     trim(view, shard, now_ms)?;
-    let start = start(&view.meta, shard, wanted, now_ms)?;
+    let start = start(&view.meta, shard, request, now_ms)?;
     shard.store.position(start).map_err(|error| {
-        let number = wanted.sequence_number.unwrap_or_default();
+        let number = request.sequence_number.unwrap_or_default();
         match error {
             PositionError::OtherShard(index) => ApiError::invalid_argument(format!(
                 "Invalid StartingSequenceNumber. It encodes {}, while it was used in a call to a shard with {}",
@@ -74,15 +70,15 @@ pub fn resolve(view: &View, shard: &Shard, wanted: Wanted<'_>, now_ms: i64) -> R
                 shard.id
             )),
             PositionError::OtherStream => {
-                bad_number(&view.meta, shard, number, wanted.operation, " because it did not come from this stream")
+                bad_number(&view.meta, shard, number, request.operation, " because it did not come from this stream")
             }
-            PositionError::NotWritten => bad_number(&view.meta, shard, number, wanted.operation, ""),
+            PositionError::NotWritten => bad_number(&view.meta, shard, number, request.operation, ""),
             PositionError::Io(error) => ApiError::internal("the shard could not be read", &error),
         }
     })
 }
 
-/// Lets retention take its share before a read.
+/// Applies retention before a read.
 ///
 /// # Errors
 /// `InternalFailureException`.
@@ -93,16 +89,16 @@ pub fn trim(view: &View, shard: &Shard, now_ms: i64) -> Result<()> {
         .map_err(|e| ApiError::internal("the shard could not be trimmed", &e))
 }
 
-fn start(meta: &StreamMeta, shard: &Shard, wanted: Wanted<'_>, now_ms: i64) -> Result<Start> {
+fn start(meta: &StreamMeta, shard: &Shard, request: StartRequest<'_>, now_ms: i64) -> Result<Start> {
     let mismatch = |what: &str| {
         Err(ApiError::invalid_argument(format!(
             "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or \
              (2) TRIM_HORIZON or LATEST and no StartingSequenceNumber or (3) AT_TIMESTAMP and a Timestamp. Request \
              specified {} and {what}.",
-            wanted.kind
+            request.kind
         )))
     };
-    match (wanted.kind, wanted.sequence_number, wanted.timestamp) {
+    match (request.kind, request.sequence_number, request.timestamp) {
         ("TRIM_HORIZON" | "LATEST" | "AT_TIMESTAMP", Some(_), _) => mismatch("also a StartingSequenceNumber"),
         ("TRIM_HORIZON", ..) => Ok(Start::TrimHorizon),
         ("LATEST", ..) => Ok(Start::Latest),
@@ -116,7 +112,7 @@ fn start(meta: &StreamMeta, shard: &Shard, wanted: Wanted<'_>, now_ms: i64) -> R
         (_, None, _) => mismatch("no StartingSequenceNumber"),
         (kind, Some(number), _) => {
             let parsed = SequenceNumber::parse(number);
-            let parsed = parsed.ok_or_else(|| bad_number(meta, shard, number, wanted.operation, ""))?;
+            let parsed = parsed.ok_or_else(|| bad_number(meta, shard, number, request.operation, ""))?;
             Ok(if kind == "AT_SEQUENCE_NUMBER" {
                 Start::At(parsed)
             } else {

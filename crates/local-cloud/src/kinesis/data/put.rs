@@ -1,7 +1,7 @@
 //! PutRecord, PutRecords.
 //!
-//! A record goes to the shard that is open for its hash key when it is stored. A put that meets a shard closed by a
-//! reshard waits for the reshard to end, and goes to the child.
+//! A record is stored in the shard that is open for its hash key. If a reshard closes the shard meanwhile, the put
+//! waits for the reshard to end and uses the child.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,7 +14,7 @@ use crate::kinesis::control::encryption::check_key;
 use crate::kinesis::error::{ApiError, Code, Result};
 use crate::kinesis::hash_key::HashKey;
 use crate::kinesis::model::input::{self, Target, Targeted};
-use crate::kinesis::model::validate::{Check, place};
+use crate::kinesis::model::validate::{Check, member_path};
 use crate::kinesis::model::{output, rule};
 use crate::kinesis::sequence::SequenceNumber;
 use crate::kinesis::service::{Context, Service, dry_run};
@@ -23,12 +23,12 @@ use crate::kinesis::stream::meta::{Distribution, Encryption};
 use crate::kinesis::stream::{Shard, Stream, View, lineage, locked};
 use crate::kinesis::wire::{Format, fast};
 
-/// Most bytes of one request, partition keys included. Source: PutRecords.
+/// Maximum bytes of a request, including partition keys. Source: PutRecords.
 const MAX_REQUEST_BYTES: usize = 10 * 1_048_576;
-/// How many reshards in a row a put follows before it gives up.
+/// How many successive reshards a put follows before it fails.
 const MAX_ROUNDS: usize = 16;
 
-/// One record of a request, not yet checked.
+/// One record of a request, not yet validated.
 #[derive(Debug, Clone, Copy)]
 struct Entry<'a> {
     partition_key: Option<&'a str>,
@@ -41,36 +41,32 @@ impl Entry<'_> {
         self.data.map_or(0, <[u8]>::len) + self.partition_key.map_or(0, str::len)
     }
 
-    /// The model's constraints, as [`input::PutRecordsEntry`] has them, without copying.
+    /// The constraints of [`input::PutRecordsEntry`], checked without copying.
     fn check(&self, path: &str, key_required: bool, check: &mut Check) {
-        let place = |name| place(path, name);
+        let member = |name| member_path(path, name);
         match self.data {
-            None => check.fail(None, &place("Data"), "Member must not be null"),
-            Some(data) => check.blob(data.len(), &rule::DATA, &place("Data")),
+            None => check.fail(None, &member("Data"), "Member must not be null"),
+            Some(data) => check.blob(data.len(), &rule::DATA, &member("Data")),
         }
         match self.partition_key {
-            None if key_required => check.fail(None, &place("PartitionKey"), "Member must not be null"),
+            None if key_required => check.fail(None, &member("PartitionKey"), "Member must not be null"),
             None => {}
-            Some(key) => check.text(key, &rule::PARTITION_KEY, &place("PartitionKey")),
+            Some(key) => check.text(key, &rule::PARTITION_KEY, &member("PartitionKey")),
         }
         if let Some(key) = self.explicit_hash_key {
-            check.text(key, &rule::HASH_KEY, &place("ExplicitHashKey"));
+            check.text(key, &rule::HASH_KEY, &member("ExplicitHashKey"));
         }
     }
 }
 
-/// What became of one record.
+/// Result of one record.
 #[derive(Debug, Clone)]
-enum Outcome {
+enum RecordResult {
     Stored(SequenceNumber, Arc<Shard>),
     Throttled(String),
     Failed,
 }
 
-/// PutRecords.
-///
-/// # Errors
-/// Those of the API.
 pub fn put_records(service: &Service, context: &Context, body: &[u8]) -> Result<Bytes> {
     match context.format {
         Format::Json => {
@@ -80,18 +76,18 @@ pub fn put_records(service: &Service, context: &Context, body: &[u8]) -> Result<
                 .as_ref()
                 .map(|records| records.iter().map(|e| fast_entry(&parsed, e)).collect());
             let target = fast_target(parsed.stream_name.as_deref(), parsed.stream_arn.as_deref());
-            let (outcomes, view) = batch(service, context, target, entries.as_deref(), parsed.dry_run)?;
-            let refused: Vec<Option<(&str, String)>> = outcomes.iter().map(|o| refusal(o, &view)).collect();
-            let written: Vec<fast::PutOutcome<'_>> = outcomes
+            let (results, view) = batch(service, context, target, entries.as_deref(), parsed.dry_run)?;
+            let refused: Vec<Option<(&str, String)>> = results.iter().map(|o| refusal(o, &view)).collect();
+            let written: Vec<fast::PutResult<'_>> = results
                 .iter()
                 .zip(&refused)
-                .map(|(outcome, refused)| match (outcome, refused) {
-                    (Outcome::Stored(number, shard), _) => fast::PutOutcome::Stored {
+                .map(|(result, refused)| match (result, refused) {
+                    (RecordResult::Stored(number, shard), _) => fast::PutResult::Stored {
                         sequence_number: *number,
                         shard_id: &shard.id,
                     },
-                    (_, Some((code, message))) => fast::PutOutcome::Refused { code, message },
-                    (_, None) => fast::PutOutcome::Refused {
+                    (_, Some((code, message))) => fast::PutResult::Refused { code, message },
+                    (_, None) => fast::PutResult::Refused {
                         code: "InternalFailure",
                         message: "",
                     },
@@ -107,14 +103,14 @@ pub fn put_records(service: &Service, context: &Context, body: &[u8]) -> Result<
                 .records
                 .as_ref()
                 .map(|records| records.0.iter().map(plain_entry).collect());
-            let (outcomes, view) = batch(
+            let (results, view) = batch(
                 service,
                 context,
                 parsed.target(),
                 entries.as_deref(),
                 parsed.dry_run,
             )?;
-            let records: Vec<_> = outcomes.iter().map(|o| plain_result(o, &view)).collect();
+            let records: Vec<_> = results.iter().map(|o| plain_result(o, &view)).collect();
             let failed = records.iter().filter(|r| r.error_code.is_some()).count() as i64;
             let encryption_type = encrypted(&view).then_some("KMS");
             context.format.write(&output::PutRecords {
@@ -126,10 +122,6 @@ pub fn put_records(service: &Service, context: &Context, body: &[u8]) -> Result<
     }
 }
 
-/// PutRecord.
-///
-/// # Errors
-/// Those of the API.
 pub fn put_record(service: &Service, context: &Context, body: &[u8]) -> Result<Bytes> {
     match context.format {
         Format::Json => {
@@ -193,22 +185,22 @@ fn encrypted(view: &View) -> bool {
     view.meta.encryption != Encryption::None
 }
 
-fn refusal(outcome: &Outcome, view: &View) -> Option<(&'static str, String)> {
-    match outcome {
-        Outcome::Stored(..) => None,
-        Outcome::Throttled(shard) => Some((
+fn refusal(result: &RecordResult, view: &View) -> Option<(&'static str, String)> {
+    match result {
+        RecordResult::Stored(..) => None,
+        RecordResult::Throttled(shard) => Some((
             "ProvisionedThroughputExceededException",
             measure::rate_exceeded(shard, &view.meta),
         )),
-        Outcome::Failed => Some(("InternalFailure", "Internal service failure.".to_owned())),
+        RecordResult::Failed => Some(("InternalFailure", "Internal service failure.".to_owned())),
     }
 }
 
-fn plain_result(outcome: &Outcome, view: &View) -> output::PutRecordsResult {
-    let refused = refusal(outcome, view);
-    let stored = match outcome {
-        Outcome::Stored(number, shard) => Some((number.to_string(), shard.id.clone())),
-        Outcome::Throttled(_) | Outcome::Failed => None,
+fn plain_result(result: &RecordResult, view: &View) -> output::PutRecordsResult {
+    let refused = refusal(result, view);
+    let stored = match result {
+        RecordResult::Stored(number, shard) => Some((number.to_string(), shard.id.clone())),
+        RecordResult::Throttled(_) | RecordResult::Failed => None,
     };
     let (sequence_number, shard_id) = stored.unzip();
     let (error_code, error_message) = refused.unzip();
@@ -220,14 +212,14 @@ fn plain_result(outcome: &Outcome, view: &View) -> output::PutRecordsResult {
     }
 }
 
-/// The checks and the work of PutRecords.
+/// Validates and executes PutRecords.
 fn batch(
     service: &Service,
     context: &Context,
     target: Target<'_>,
     entries: Option<&[Entry<'_>]>,
     is_dry_run: Option<bool>,
-) -> Result<(Vec<Outcome>, Arc<View>)> {
+) -> Result<(Vec<RecordResult>, Arc<View>)> {
     let started = Instant::now();
     let mut check = Check::default();
     check.target(&target);
@@ -235,7 +227,7 @@ fn batch(
         None => check.fail(None, "records", "Member must not be null"),
         Some(entries) => check.count(entries.len(), &rule::RECORDS, "records"),
     }
-    // The members of a list of the wrong length say nothing new.
+    // If the list has the wrong length, errors of its members add nothing.
     check.finish()?;
     let entries = entries.unwrap_or_default();
     let stream = service.catalog.find(&context.caller, target, context.now_ms)?;
@@ -250,7 +242,7 @@ fn batch(
         check_key(service, context, key)?;
     }
     dry_run(is_dry_run)?;
-    let (outcomes, view) = store(service, context, &stream, view, entries, &hash_keys);
+    let (results, view) = store(service, context, &stream, view, entries, &hash_keys);
     let put = Put {
         single: false,
         latency: started.elapsed(),
@@ -258,20 +250,20 @@ fn batch(
     };
     let sizes = entries
         .iter()
-        .zip(&outcomes)
-        .map(|(entry, outcome)| (entry.bytes(), kind(outcome)));
+        .zip(&results)
+        .map(|(entry, result)| (entry.bytes(), kind(result)));
     measure::put(service, &view.meta, &put, sizes);
-    Ok((outcomes, view))
+    Ok((results, view))
 }
 
-/// The constraints on the records of a batch, each and together.
+/// Checks each record of a batch, and their total size.
 fn check_entries(view: &View, entries: &[Entry<'_>]) -> Result<()> {
     let key_required = view.meta.distribution == Distribution::UserPartitionKey;
     let largest = largest(view);
     let mut check = Check::default();
     let mut total = 0_usize;
     for (index, entry) in entries.iter().enumerate() {
-        // Building the path of every record would cost more than checking it.
+        // Building the path of each record would cost more than the check.
         let fits = entry.data.is_some()
             && entry.bytes() <= largest
             && entry
@@ -292,12 +284,12 @@ fn check_entries(view: &View, entries: &[Entry<'_>]) -> Result<()> {
     Ok(())
 }
 
-/// Most bytes of a record of the stream, key included.
+/// Maximum bytes of a record of the stream, including its key.
 fn largest(view: &View) -> usize {
     usize::try_from(view.meta.max_record_kib).unwrap_or(1024) * 1024
 }
 
-/// The checks and the work of PutRecord.
+/// Validates and executes PutRecord.
 fn single(
     service: &Service,
     context: &Context,
@@ -329,8 +321,8 @@ fn single(
         check_key(service, context, key)?;
     }
     dry_run(is_dry_run)?;
-    let (mut outcomes, view) = store(service, context, &stream, view, &[entry], &[key]);
-    let outcome = outcomes.pop().unwrap_or(Outcome::Failed);
+    let (mut results, view) = store(service, context, &stream, view, &[entry], &[key]);
+    let result = results.pop().unwrap_or(RecordResult::Failed);
     let put = Put {
         single: true,
         latency: started.elapsed(),
@@ -340,40 +332,40 @@ fn single(
         service,
         &view.meta,
         &put,
-        std::iter::once((entry.bytes(), kind(&outcome))),
+        std::iter::once((entry.bytes(), kind(&result))),
     );
-    match outcome {
-        Outcome::Stored(number, shard) => Ok((number, shard, view)),
-        Outcome::Throttled(shard) => Err(ApiError::new(
+    match result {
+        RecordResult::Stored(number, shard) => Ok((number, shard, view)),
+        RecordResult::Throttled(shard) => Err(ApiError::new(
             Code::ProvisionedThroughputExceededException,
             measure::rate_exceeded(&shard, &view.meta),
         )),
-        Outcome::Failed => Err(ApiError::new(
+        RecordResult::Failed => Err(ApiError::new(
             Code::InternalFailureException,
             "Internal service failure.",
         )),
     }
 }
 
-fn kind(outcome: &Outcome) -> measure::Fate {
-    match outcome {
-        Outcome::Stored(_, shard) => measure::Fate::Stored(shard.index),
-        Outcome::Throttled(shard) => {
-            measure::Fate::Throttled(lineage::shard_index(shard).unwrap_or_default())
+fn kind(result: &RecordResult) -> measure::RecordResult {
+    match result {
+        RecordResult::Stored(_, shard) => measure::RecordResult::Stored(shard.index),
+        RecordResult::Throttled(shard) => {
+            measure::RecordResult::Throttled(lineage::shard_index(shard).unwrap_or_default())
         }
-        Outcome::Failed => measure::Fate::Failed,
+        RecordResult::Failed => measure::RecordResult::Failed,
     }
 }
 
 fn check_size(entry: &Entry<'_>, largest: usize, path: &str, check: &mut Check) {
     if entry.bytes() > largest {
-        check.oversized(&place(path, "Data"), largest);
+        check.oversized(&member_path(path, "Data"), largest);
     }
 }
 
 fn hash_key(service: &Service, view: &View, entry: &Entry<'_>) -> Result<HashKey> {
     if view.meta.distribution == Distribution::Auto {
-        // Evenly over the open shards, whatever the key.
+        // Distribute evenly over the open shards, independent of the key.
         let turn = service.turn.fetch_add(1, Ordering::Relaxed) % view.open_count().max(1);
         return Ok(HashKey(view.open_start(turn)));
     }
@@ -400,7 +392,7 @@ fn check_ordering(context: &Context, view: &View, ordering: Option<&str>) -> Res
     )))
 }
 
-/// Stores checked records, each in the shard of its hash key.
+/// Stores validated records, each in the shard of its hash key.
 fn store(
     service: &Service,
     context: &Context,
@@ -408,19 +400,19 @@ fn store(
     mut view: Arc<View>,
     entries: &[Entry<'_>],
     hash_keys: &[HashKey],
-) -> (Vec<Outcome>, Arc<View>) {
-    let mut outcomes = vec![Outcome::Failed; entries.len()];
+) -> (Vec<RecordResult>, Arc<View>) {
+    let mut results = vec![RecordResult::Failed; entries.len()];
     let mut pending: Vec<usize> = (0..entries.len()).collect();
     for _ in 0..MAX_ROUNDS {
         let mut routed: Vec<(usize, usize)> =
             pending.drain(..).map(|i| (view.route(hash_keys[i]), i)).collect();
-        // Stable: records of one shard keep their order.
-        routed.sort_by_key(|&(place, _)| place);
+        // Stable: the records of a shard keep their order.
+        routed.sort_by_key(|&(shard, _)| shard);
         for group in routed.chunk_by(|a, b| a.0 == b.0) {
             let Some(shard) = view.open_shard(group[0].0) else {
                 continue;
             };
-            let closed = append(service, context, &view, shard, group, entries, &mut outcomes);
+            let closed = append(service, context, &view, shard, group, entries, &mut results);
             pending.extend(closed);
         }
         if pending.is_empty() {
@@ -429,10 +421,10 @@ fn store(
         view = stream.after_change(context.now_ms);
         pending.sort_unstable();
     }
-    (outcomes, view)
+    (results, view)
 }
 
-/// Stores what goes to one shard. Returns the records that met it closed.
+/// Stores the records of one shard. Returns the records that found it closed.
 fn append(
     service: &Service,
     context: &Context,
@@ -440,7 +432,7 @@ fn append(
     shard: &Arc<Shard>,
     group: &[(usize, usize)],
     entries: &[Entry<'_>],
-    outcomes: &mut [Outcome],
+    results: &mut [RecordResult],
 ) -> Vec<usize> {
     let mut admitted: Vec<usize> = group.iter().map(|&(_, i)| i).collect();
     if service.options.enforce_limits {
@@ -448,7 +440,7 @@ fn append(
         admitted.retain(|&i| {
             let fits = limits.put(entries[i].bytes(), context.now_ms);
             if !fits {
-                outcomes[i] = Outcome::Throttled(shard.id.clone());
+                results[i] = RecordResult::Throttled(shard.id.clone());
             }
             fits
         });
@@ -463,12 +455,12 @@ fn append(
         encrypted,
     };
     let records: Vec<NewRecord<'_>> = admitted.iter().map(record).collect();
-    // Retention is not the producer's concern: a log that cannot be trimmed shows when it is read.
+    // Ignore trim errors: a put does not depend on retention, and reads report a damaged log.
     let _ = shard.trim(view.meta.horizon_ms(context.now_ms));
     match shard.store.append(&records, context.now_ms) {
         Ok(numbers) => {
             for (&i, number) in admitted.iter().zip(numbers) {
-                outcomes[i] = Outcome::Stored(number, Arc::clone(shard));
+                results[i] = RecordResult::Stored(number, Arc::clone(shard));
             }
             Vec::new()
         }
@@ -487,7 +479,7 @@ mod tests {
     use crate::kinesis::model::value::Blob;
 
     #[test]
-    fn the_quick_check_says_what_the_model_says() {
+    fn the_fast_check_matches_the_model() {
         let long = "k".repeat(257);
         for (key, hash) in [
             (Some(""), None),

@@ -1,7 +1,7 @@
 //! SubscribeToShard: records pushed for up to five minutes.
 //!
-//! A session is a state machine inside the answer's body: it does nothing unless it is polled, and ends when the body is
-//! dropped. It wakes for records, for changes of its stream, and every five seconds to say how far it is.
+//! A session is a state machine in the answer's body: it works only when polled, and ends when the body is dropped. It
+//! wakes for new records, for changes of its stream, and every five seconds to report its position.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::get::{children, millis_behind, record};
 use super::measure::{self, Read};
-use super::position::{Wanted, resolve, trim};
+use super::position::{StartRequest, resolve, trim};
 use crate::Body;
 use crate::clock::Clock;
 use crate::kinesis::control::consumers::{Resource, find_resource, no_consumer};
@@ -34,31 +34,30 @@ use crate::kinesis::stream::{Shard, Stream, View, locked};
 use crate::kinesis::wire::{Format, event};
 use crate::metrics::MetricSink;
 
-/// How long a session lasts.
 const SESSION_MS: i64 = 300_000;
-/// How soon the same consumer may subscribe to the same shard again.
+/// Minimum time before the same consumer may subscribe to the same shard again.
 const AGAIN_MS: i64 = 5_000;
-/// How often a quiet session says where it is.
+/// How often a session without records reports its position.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// Most records of one event.
+/// Maximum records per event.
 const MAX_RECORDS: usize = 10_000;
-/// Most bytes of one event: a second's worth of a consumer's own 2 MiB/s.
+/// Maximum bytes per event: one second of the consumer's 2 MiB/s.
 const MAX_BYTES: usize = 2 * 1_048_576;
 
-/// Who is subscribed to what.
+/// The active subscriptions.
 #[derive(Debug, Default)]
 pub struct Subscriptions {
-    /// Consumer ARN and shard index → since when, and by which turn.
+    /// Consumer ARN and shard index → start time and subscription id.
     current: Mutex<HashMap<(String, u32), (i64, u64)>>,
-    /// The turns of all subscriptions so far: none is given twice.
+    /// The last subscription id. Ids are never reused.
     turns: AtomicU64,
 }
 
 impl Subscriptions {
-    /// Takes over `consumer`'s subscription to `shard`.
+    /// Replaces `consumer`'s subscription to `shard`. `None` if the last one started less than [`AGAIN_MS`] ago.
     fn start(&self, consumer: &str, shard: u32, now_ms: i64) -> Option<u64> {
         let mut all = locked(&self.current);
-        // A start in the future is one before the clock went back: it blocks nobody.
+        // A start time in the future is from before the clock went back. Ignore it.
         all.retain(|_, (started, _)| (0..=SESSION_MS).contains(&(now_ms - *started)));
         let key = (consumer.to_owned(), shard);
         let last = all.get(&key);
@@ -77,10 +76,10 @@ impl Subscriptions {
     }
 }
 
-/// SubscribeToShard. The answer's body is the event stream.
+/// SubscribeToShard. The body of the answer is the event stream.
 ///
 /// # Errors
-/// Those of the API, before the stream begins; later ones are events.
+/// Those of the API before the stream begins. Later errors are events.
 pub fn subscribe_to_shard(service: &Service, context: &Context, body: &[u8]) -> Result<Body> {
     let input: input::SubscribeToShard = context.format.read(body)?;
     Check::run(&input)?;
@@ -94,13 +93,13 @@ pub fn subscribe_to_shard(service: &Service, context: &Context, body: &[u8]) -> 
     require_active(&view, &consumer)?;
     let shard = Arc::clone(view.shard(text(&input.shard_id), context.now_ms)?.1);
     let start = input.starting_position.unwrap_or_default();
-    let wanted = Wanted {
+    let start = StartRequest {
         kind: text(&start.position_type),
         sequence_number: start.sequence_number.as_deref(),
         timestamp: start.timestamp,
         operation: "SubscribeToShard",
     };
-    let position = resolve(&view, &shard, wanted, context.now_ms)?;
+    let position = resolve(&view, &shard, start, context.now_ms)?;
     dry_run(input.dry_run)?;
     let Some(turn) = service.subscriptions.start(arn, shard.index, context.now_ms) else {
         measure::subscribed(service, &view.meta, &consumer, false);
@@ -136,7 +135,7 @@ pub fn subscribe_to_shard(service: &Service, context: &Context, body: &[u8]) -> 
         .boxed_unsync())
 }
 
-/// Refuses consumers that are not ACTIVE.
+/// Rejects a consumer that is not ACTIVE.
 fn require_active(view: &View, consumer: &str) -> Result<()> {
     let status = view.meta.consumer(consumer).map(|c| c.status);
     if status != Some(Status::Active) {
@@ -175,7 +174,7 @@ struct Session {
 }
 
 impl Session {
-    /// The next frame; `None` when the session is over.
+    /// The next frame. `None` when the session has ended.
     async fn next(&mut self) -> Option<Bytes> {
         match self.stage {
             Stage::Over => None,
@@ -198,7 +197,7 @@ impl Session {
         let mut quiet = false;
         loop {
             let now_ms = self.clock.now_ms();
-            // Seen before the state is looked at, so that a change in between wakes the wait below.
+            // Mark before looking at the state, so that a later change wakes the wait below.
             self.appended.mark_unchanged();
             self.changed.mark_unchanged();
             self.check(now_ms)?;
@@ -225,12 +224,12 @@ impl Session {
         }
     }
 
-    /// Whether the engine is shutting down, or gone.
+    /// Whether the engine is shutting down.
     fn is_closing(&self) -> bool {
         *self.closing.borrow() || self.closing.has_changed().is_err()
     }
 
-    /// Whether the subscription still stands.
+    /// Checks that the subscription is still valid.
     fn check(&self, now_ms: i64) -> Result<()> {
         let view = self.stream.view(now_ms);
         if view.meta.status == Status::Deleting {
@@ -260,7 +259,7 @@ impl Session {
 
     fn event(&mut self, page: &Page, now_ms: i64, started: Instant) -> Result<Bytes> {
         let behind = millis_behind(page, now_ms);
-        // After the closing of a shard its children are in the newest view.
+        // If the shard was closed, the newest view contains its children.
         let view = if page.end_of_shard {
             self.stream.after_change(now_ms)
         } else {
@@ -294,7 +293,7 @@ impl Session {
         event::event("SubscribeToShardEvent", self.format, payload)
     }
 
-    /// A sequence number after which the next session goes on: of the last record, or of the place where it would be.
+    /// The continuation sequence number: of the last record, or of the position where it would be.
     fn continuation(&self, page: &Page, now_ms: i64) -> String {
         if let Some(last) = page.records.last() {
             return last.sequence_number.to_string();

@@ -1,6 +1,7 @@
-//! The input of every operation, each member with its constraint.
+//! Inputs of the operations, each member with its constraint.
 //!
-//! Every member is optional to the parser; what is `required` is missed by [`Check`], which names all faults at once.
+//! Every member is optional for the parser. [`Check`] reports missing `required` members, together with all other
+//! errors.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use super::rule;
 use super::validate::{Check, Input, Items};
 use super::value::{Blob, Timestamp};
 
-/// Tags as a request has them: a value may be left out.
+/// Tags as a request gives them: a value is optional.
 pub type Tags = BTreeMap<String, Option<String>>;
 
 macro_rules! inputs {
@@ -34,20 +35,15 @@ macro_rules! inputs {
     (@optional) => { false };
 }
 
-/// How a request names a stream.
+/// How a request identifies a stream.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Target<'a> {
-    /// By name.
     pub name: Option<&'a str>,
-    /// By ARN.
     pub arn: Option<&'a str>,
-    /// By identifier.
     pub id: Option<&'a str>,
 }
 
-/// An input that names a stream.
 pub trait Targeted {
-    /// The stream it names.
     fn target(&self) -> Target<'_>;
 }
 
@@ -67,18 +63,15 @@ macro_rules! targeted {
 inputs! {
     /// Input of `DescribeLimits`, `DescribeAccountSettings`.
     Empty {}
-    /// Input of `AddTagsToStream`.
     AddTagsToStream {
         "StreamName" stream_name: String = optional NAME;
         "Tags" tags: Tags = required TAGS;
         "StreamARN" stream_arn: String = optional STREAM_ARN;
         "StreamId" stream_id: String = optional STREAM_ID;
     }
-    /// A capacity mode.
     StreamModeDetails {
         "StreamMode" stream_mode: String = required STREAM_MODE;
     }
-    /// Input of `CreateStream`.
     CreateStream {
         "StreamName" stream_name: String = required NAME;
         "ShardCount" shard_count: i64 = optional POSITIVE;
@@ -100,13 +93,11 @@ inputs! {
         "ResourceARN" resource_arn: String = required RESOURCE_ARN;
         "StreamId" stream_id: String = optional STREAM_ID;
     }
-    /// Input of `PutResourcePolicy`.
     PutResourcePolicy {
         "ResourceARN" resource_arn: String = required RESOURCE_ARN;
         "StreamId" stream_id: String = optional STREAM_ID;
         "Policy" policy: String = required ANY;
     }
-    /// Input of `DeleteStream`.
     DeleteStream {
         "StreamName" stream_name: String = optional NAME;
         "EnforceConsumerDeletion" enforce_consumer_deletion: bool = optional ANY;
@@ -120,7 +111,6 @@ inputs! {
         "ConsumerARN" consumer_arn: String = optional CONSUMER_ARN;
         "StreamId" stream_id: String = optional STREAM_ID;
     }
-    /// Input of `DescribeStream`.
     DescribeStream {
         "StreamName" stream_name: String = optional NAME;
         "Limit" limit: i64 = optional PAGE;
@@ -128,7 +118,6 @@ inputs! {
         "StreamARN" stream_arn: String = optional STREAM_ARN;
         "StreamId" stream_id: String = optional STREAM_ID;
     }
-    /// Input of `DescribeStreamSummary`.
     DescribeStreamSummary {
         "StreamName" stream_name: String = optional NAME;
         "StreamARN" stream_arn: String = optional STREAM_ARN;
@@ -141,7 +130,6 @@ inputs! {
         "StreamARN" stream_arn: String = optional STREAM_ARN;
         "StreamId" stream_id: String = optional STREAM_ID;
     }
-    /// Input of `GetRecords`.
     GetRecords {
         "ShardIterator" shard_iterator: String = required SHARD_ITERATOR;
         "Limit" limit: i64 = optional PAGE;
@@ -149,7 +137,6 @@ inputs! {
         "StreamId" stream_id: String = optional STREAM_ID;
         "DryRun" dry_run: bool = optional ANY;
     }
-    /// Input of `GetShardIterator`.
     GetShardIterator {
         "StreamName" stream_name: String = optional NAME;
         "ShardId" shard_id: String = required NAME;
@@ -160,13 +147,12 @@ inputs! {
         "StreamId" stream_id: String = optional STREAM_ID;
         "DryRun" dry_run: bool = optional ANY;
     }
-    /// Which shards `ListShards` gives.
+    /// Which shards `ListShards` returns.
     ShardFilter {
         "Type" filter_type: String = required FILTER_TYPE;
         "ShardId" shard_id: String = optional NAME;
         "Timestamp" timestamp: Timestamp = optional ANY;
     }
-    /// Input of `ListShards`.
     ListShards {
         "StreamName" stream_name: String = optional NAME;
         "NextToken" next_token: String = optional NEXT_TOKEN;
@@ -177,7 +163,6 @@ inputs! {
         "StreamARN" stream_arn: String = optional STREAM_ARN;
         "StreamId" stream_id: String = optional STREAM_ID;
     }
-    /// Input of `ListStreamConsumers`.
     ListStreamConsumers {
         "StreamARN" stream_arn: String = required STREAM_ARN;
         "NextToken" next_token: String = optional NEXT_TOKEN;
@@ -185,13 +170,11 @@ inputs! {
         "StreamCreationTimestamp" stream_creation_timestamp: Timestamp = optional ANY;
         "StreamId" stream_id: String = optional STREAM_ID;
     }
-    /// Input of `ListStreams`.
     ListStreams {
         "Limit" limit: i64 = optional PAGE;
         "ExclusiveStartStreamName" exclusive_start_stream_name: String = optional NAME;
         "NextToken" next_token: String = optional NEXT_TOKEN;
     }
-    /// Input of `ListTagsForStream`.
     ListTagsForStream {
         "StreamName" stream_name: String = optional NAME;
         "ExclusiveStartTagKey" exclusive_start_tag_key: String = optional TAG_KEY;
@@ -199,7 +182,6 @@ inputs! {
         "StreamARN" stream_arn: String = optional STREAM_ARN;
         "StreamId" stream_id: String = optional STREAM_ID;
     }
-    /// Input of `MergeShards`.
     MergeShards {
         "StreamName" stream_name: String = optional NAME;
         "ShardToMerge" shard_to_merge: String = required NAME;
@@ -207,7 +189,7 @@ inputs! {
         "StreamARN" stream_arn: String = optional STREAM_ARN;
         "StreamId" stream_id: String = optional STREAM_ID;
     }
-    /// Input of `PutRecord`. `PartitionKey` may be missing on a stream that distributes by itself.
+    /// Input of `PutRecord`. `PartitionKey` is optional for a stream that distributes records itself.
     PutRecord {
         "StreamName" stream_name: String = optional NAME;
         "Data" data: Blob = required DATA;
@@ -218,13 +200,11 @@ inputs! {
         "StreamId" stream_id: String = optional STREAM_ID;
         "DryRun" dry_run: bool = optional ANY;
     }
-    /// One record of `PutRecords`.
     PutRecordsEntry {
         "Data" data: Blob = required DATA;
         "ExplicitHashKey" explicit_hash_key: String = optional HASH_KEY;
         "PartitionKey" partition_key: String = optional PARTITION_KEY;
     }
-    /// Input of `PutRecords`.
     PutRecords {
         "Records" records: Items<PutRecordsEntry> = required RECORDS;
         "StreamName" stream_name: String = optional NAME;
@@ -232,21 +212,18 @@ inputs! {
         "StreamId" stream_id: String = optional STREAM_ID;
         "DryRun" dry_run: bool = optional ANY;
     }
-    /// Input of `RegisterStreamConsumer`.
     RegisterStreamConsumer {
         "StreamARN" stream_arn: String = required STREAM_ARN;
         "ConsumerName" consumer_name: String = required NAME;
         "StreamId" stream_id: String = optional STREAM_ID;
         "Tags" tags: Tags = optional TAGS;
     }
-    /// Input of `RemoveTagsFromStream`.
     RemoveTagsFromStream {
         "StreamName" stream_name: String = optional NAME;
         "TagKeys" tag_keys: Vec<String> = required TAG_KEYS;
         "StreamARN" stream_arn: String = optional STREAM_ARN;
         "StreamId" stream_id: String = optional STREAM_ID;
     }
-    /// Input of `SplitShard`.
     SplitShard {
         "StreamName" stream_name: String = optional NAME;
         "ShardToSplit" shard_to_split: String = required NAME;
@@ -268,7 +245,6 @@ inputs! {
         "SequenceNumber" sequence_number: String = optional SEQUENCE_NUMBER;
         "Timestamp" timestamp: Timestamp = optional ANY;
     }
-    /// Input of `SubscribeToShard`.
     SubscribeToShard {
         "ConsumerARN" consumer_arn: String = required CONSUMER_ARN;
         "StreamId" stream_id: String = optional STREAM_ID;
@@ -276,33 +252,27 @@ inputs! {
         "StartingPosition" starting_position: StartingPosition = required ANY;
         "DryRun" dry_run: bool = optional ANY;
     }
-    /// Input of `TagResource`.
     TagResource {
         "Tags" tags: Tags = required TAGS;
         "ResourceARN" resource_arn: String = required RESOURCE_ARN;
         "StreamId" stream_id: String = optional STREAM_ID;
     }
-    /// Input of `UntagResource`.
     UntagResource {
         "TagKeys" tag_keys: Vec<String> = required TAG_KEYS;
         "ResourceARN" resource_arn: String = required RESOURCE_ARN;
         "StreamId" stream_id: String = optional STREAM_ID;
     }
-    /// The billing commitment asked for.
     BillingCommitment {
         "Status" status: String = required COMMITMENT;
     }
-    /// Input of `UpdateAccountSettings`.
     UpdateAccountSettings {
         "MinimumThroughputBillingCommitment" commitment: BillingCommitment = required ANY;
     }
-    /// Input of `UpdateMaxRecordSize`.
     UpdateMaxRecordSize {
         "StreamARN" stream_arn: String = optional STREAM_ARN;
         "StreamId" stream_id: String = optional STREAM_ID;
         "MaxRecordSizeInKiB" max_record_size: i64 = required MAX_RECORD_SIZE;
     }
-    /// Input of `UpdateShardCount`.
     UpdateShardCount {
         "StreamName" stream_name: String = optional NAME;
         "TargetShardCount" target_shard_count: i64 = required POSITIVE;
@@ -310,20 +280,17 @@ inputs! {
         "StreamARN" stream_arn: String = optional STREAM_ARN;
         "StreamId" stream_id: String = optional STREAM_ID;
     }
-    /// Input of `UpdateStreamMode`.
     UpdateStreamMode {
         "StreamARN" stream_arn: String = required STREAM_ARN;
         "StreamId" stream_id: String = optional STREAM_ID;
         "StreamModeDetails" stream_mode_details: StreamModeDetails = required ANY;
         "WarmThroughputMiBps" warm_throughput: i64 = optional NATURAL;
     }
-    /// Input of `UpdateStreamRecordDistributionStrategy`.
     UpdateDistribution {
         "StreamARN" stream_arn: String = optional STREAM_ARN;
         "StreamId" stream_id: String = optional STREAM_ID;
         "RecordDistributionStrategy" distribution: String = required DISTRIBUTION;
     }
-    /// Input of `UpdateStreamWarmThroughput`.
     UpdateWarmThroughput {
         "StreamARN" stream_arn: String = optional STREAM_ARN;
         "StreamName" stream_name: String = optional NAME;
@@ -342,7 +309,7 @@ targeted! {
     UpdateDistribution, UpdateWarmThroughput [stream_name],
 }
 
-/// The text of a required member; [`Check`] has seen that it is there.
+/// The text of a required member. [`Check`] has already verified that it is present.
 pub fn text(member: &Option<String>) -> &str {
     member.as_deref().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The output of every operation. Members that are `None` are left out.
+//! Outputs of the operations. A member that is `None` is omitted.
 
 use serde::Serialize;
 
@@ -17,7 +17,6 @@ macro_rules! outputs {
     };
 }
 
-/// Whether a member is left out of the answer.
 trait Absent {
     fn absent(&self) -> bool {
         false
@@ -46,11 +45,10 @@ present!(ConsumerDescription, StreamDescription, StreamDescriptionSummary);
 impl<T> Absent for Vec<T> {}
 
 outputs! {
-    /// A range of hash keys, both ends included.
+    /// Both ends are inclusive.
     HashKeyRange { "StartingHashKey" start: String; "EndingHashKey" end: String; }
-    /// A range of sequence numbers; open while the shard is.
+    /// `end` is absent while the shard is open.
     SequenceNumberRange { "StartingSequenceNumber" start: String; "EndingSequenceNumber" end: Option<String>; }
-    /// A shard.
     Shard {
         "ShardId" shard_id: String;
         "ParentShardId" parent: Option<String>;
@@ -58,19 +56,15 @@ outputs! {
         "HashKeyRange" hash_keys: HashKeyRange;
         "SequenceNumberRange" sequence_numbers: SequenceNumberRange;
     }
-    /// A shard that follows on one that has ended.
+    /// A child of a closed shard.
     ChildShard {
         "ShardId" shard_id: String;
         "ParentShards" parents: Vec<String>;
         "HashKeyRange" hash_keys: HashKeyRange;
     }
-    /// A capacity mode.
     StreamModeDetails { "StreamMode" mode: &'static str; }
-    /// Shard-level metrics.
     EnhancedMetrics { "ShardLevelMetrics" metrics: Vec<&'static str>; }
-    /// Write throughput held ready.
     WarmThroughput { "TargetMiBps" target: i64; "CurrentMiBps" current: i64; }
-    /// Output of `DescribeStream`.
     DescribeStream { "StreamDescription" description: StreamDescription; }
     /// A stream with its shards.
     StreamDescription {
@@ -86,7 +80,6 @@ outputs! {
         "EncryptionType" encryption_type: &'static str;
         "KeyId" key_id: Option<String>;
     }
-    /// Output of `DescribeStreamSummary`.
     DescribeStreamSummary { "StreamDescriptionSummary" summary: StreamDescriptionSummary; }
     /// A stream without its shards.
     StreamDescriptionSummary {
@@ -107,14 +100,12 @@ outputs! {
         "ChannelCount" channels: i64;
         "RecordDistributionStrategy" distribution: Option<&'static str>;
     }
-    /// Output of `DescribeLimits`.
     DescribeLimits {
         "ShardLimit" shard_limit: i64;
         "OpenShardCount" open_shards: i64;
         "OnDemandStreamCount" on_demand_streams: i64;
         "OnDemandStreamCountLimit" on_demand_limit: i64;
     }
-    /// The account's billing commitment.
     Commitment {
         "Status" status: &'static str;
         "StartedAt" started: Option<Timestamp>;
@@ -123,14 +114,12 @@ outputs! {
     }
     /// Output of `DescribeAccountSettings` and `UpdateAccountSettings`.
     AccountSettings { "MinimumThroughputBillingCommitment" commitment: Option<Commitment>; }
-    /// Output of `ListStreams`.
     ListStreams {
         "StreamNames" names: Vec<String>;
         "HasMoreStreams" has_more: bool;
         "NextToken" next_token: Option<String>;
         "StreamSummaries" summaries: Vec<StreamSummary>;
     }
-    /// A stream in a list.
     StreamSummary {
         "StreamName" name: String;
         "StreamARN" arn: String;
@@ -138,16 +127,13 @@ outputs! {
         "StreamModeDetails" mode: StreamModeDetails;
         "StreamCreationTimestamp" created: Timestamp;
     }
-    /// Output of `ListShards`.
     ListShards { "Shards" shards: Vec<Shard>; "NextToken" next_token: Option<String>; }
-    /// A registered consumer.
     Consumer {
         "ConsumerName" name: String;
         "ConsumerARN" arn: String;
         "ConsumerStatus" status: &'static str;
         "ConsumerCreationTimestamp" created: Timestamp;
     }
-    /// A registered consumer with its stream.
     ConsumerDescription {
         "ConsumerName" name: String;
         "ConsumerARN" arn: String;
@@ -155,19 +141,12 @@ outputs! {
         "ConsumerCreationTimestamp" created: Timestamp;
         "StreamARN" stream_arn: String;
     }
-    /// Output of `RegisterStreamConsumer`.
     RegisterStreamConsumer { "Consumer" consumer: Option<Consumer>; }
-    /// Output of `DescribeStreamConsumer`.
     DescribeStreamConsumer { "ConsumerDescription" description: ConsumerDescription; }
-    /// Output of `ListStreamConsumers`.
     ListStreamConsumers { "Consumers" consumers: Vec<Consumer>; "NextToken" next_token: Option<String>; }
-    /// One tag.
     Tag { "Key" key: String; "Value" value: Option<String>; }
-    /// Output of `ListTagsForStream`.
     ListTagsForStream { "Tags" tags: Vec<Tag>; "HasMoreTags" has_more: bool; }
-    /// Output of `ListTagsForResource`.
     ListTagsForResource { "Tags" tags: Vec<Tag>; }
-    /// Output of `GetResourcePolicy`.
     GetResourcePolicy { "Policy" policy: String; }
     /// Output of `EnableEnhancedMonitoring` and `DisableEnhancedMonitoring`.
     EnhancedMonitoring {
@@ -176,41 +155,35 @@ outputs! {
         "DesiredShardLevelMetrics" desired: Vec<&'static str>;
         "StreamARN" arn: String;
     }
-    /// Output of `UpdateShardCount`.
     UpdateShardCount {
         "StreamName" name: String;
         "CurrentShardCount" current: i64;
         "TargetShardCount" target: i64;
         "StreamARN" arn: String;
     }
-    /// Output of `UpdateStreamWarmThroughput`.
     UpdateWarmThroughput {
         "StreamARN" arn: String;
         "StreamName" name: String;
         "WarmThroughput" warm_throughput: Option<WarmThroughput>;
     }
-    /// Output of `GetShardIterator`.
     GetShardIterator { "ShardIterator" iterator: String; }
-    /// Output of `PutRecord`.
     PutRecord {
         "ShardId" shard_id: String;
         "SequenceNumber" sequence_number: String;
         "EncryptionType" encryption_type: Option<&'static str>;
     }
-    /// Output of `PutRecords`.
     PutRecords {
         "FailedRecordCount" failed: i64;
         "Records" records: Vec<PutRecordsResult>;
         "EncryptionType" encryption_type: Option<&'static str>;
     }
-    /// What became of one record.
+    /// Result of one record.
     PutRecordsResult {
         "SequenceNumber" sequence_number: Option<String>;
         "ShardId" shard_id: Option<String>;
         "ErrorCode" error_code: Option<&'static str>;
         "ErrorMessage" error_message: Option<String>;
     }
-    /// A record read.
     Record {
         "SequenceNumber" sequence_number: String;
         "ApproximateArrivalTimestamp" arrival: Timestamp;
@@ -218,14 +191,13 @@ outputs! {
         "PartitionKey" partition_key: Option<String>;
         "EncryptionType" encryption_type: Option<&'static str>;
     }
-    /// Output of `GetRecords`.
     GetRecords {
         "Records" records: Vec<Record>;
         "NextShardIterator" next_iterator: Option<String>;
         "MillisBehindLatest" millis_behind: i64;
         "ChildShards" children: Option<Vec<ChildShard>>;
     }
-    /// One event of `SubscribeToShard`. The continuation is left out at the end of a shard, as AWS does.
+    /// One event of `SubscribeToShard`. At the end of a shard AWS omits the continuation sequence number.
     SubscribeToShardEvent {
         "Records" records: Vec<Record>;
         "ContinuationSequenceNumber" continuation: Option<String>;
@@ -234,6 +206,6 @@ outputs! {
     }
 }
 
-/// Output of an operation that answers nothing.
+/// Output of an operation without output members.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Nothing {}

@@ -1,54 +1,40 @@
-//! The constraints of the model, one constant per shape. Source: `service-2.json` of the Kinesis API 2013-12-02.
+//! The constraints of the model, one constant for each shape. Source: `service-2.json` of the Kinesis API 2013-12-02.
 
-/// What a value must satisfy.
+/// A constraint on a value.
 #[derive(Debug, Clone, Copy)]
 pub enum Rule {
-    /// Nothing beyond its type.
+    /// Only the type.
     Any,
-    /// A length in characters (text), items (list, map) or bytes (blob), and a pattern.
+    /// Length in characters (text), items (list, map) or bytes (blob), and a pattern.
     Length {
-        /// The least length.
         min: usize,
-        /// The greatest length.
         max: usize,
-        /// What the whole text must match.
+        /// Must match the whole text.
         pattern: Option<Pattern>,
     },
-    /// An integer's range, both ends included.
-    Range {
-        /// The least value.
-        min: i64,
-        /// The greatest value, if there is one.
-        max: Option<i64>,
-    },
-    /// One of a set of words.
+    /// Both ends are inclusive.
+    Range { min: i64, max: Option<i64> },
+    /// One of these values.
     OneOf(&'static [&'static str]),
-    /// A list whose length and members are constrained.
     List {
-        /// The least number of members.
         min: usize,
-        /// The greatest number of members.
         max: usize,
-        /// What each member must satisfy.
         member: &'static Rule,
     },
-    /// A map whose size, keys and values are constrained.
     Map {
-        /// The least number of entries.
         min: usize,
-        /// The greatest number of entries.
         max: usize,
-        /// Lengths of a key.
+        /// Minimum and maximum length of a key.
         key: (usize, usize),
-        /// Lengths of a value.
+        /// Minimum and maximum length of a value.
         value: (usize, usize),
     },
 }
 
-/// A regular expression of the model, with a matcher of its own.
+/// A regular expression of the model and a function that implements it.
 #[derive(Debug, Clone, Copy)]
 pub struct Pattern {
-    /// The expression as the model (and AWS's message) writes it.
+    /// The expression as the model and AWS's messages write it.
     pub text: &'static str,
     /// Whether the whole value matches.
     pub matches: fn(&str) -> bool,
@@ -70,85 +56,66 @@ const fn pattern(min: usize, max: usize, text: &'static str, matches: fn(&str) -
     }
 }
 
-/// Anything of the right type.
 pub const ANY: Rule = Rule::Any;
-/// A stream's, consumer's or shard's name.
+/// Name of a stream, consumer or shard.
 pub const NAME: Rule = pattern(1, 128, "[a-zA-Z0-9_.-]+", is_name);
-/// The ARN of a stream.
 pub const STREAM_ARN: Rule = pattern(1, 2048, r"arn:aws.*:kinesis:.*:\d{12}:stream/\S+", is_stream_arn);
-/// The ARN of a stream or of a consumer.
+/// ARN of a stream or consumer.
 pub const RESOURCE_ARN: Rule = pattern(
     1,
     2048,
     r"arn:aws.*:kinesis:.*:\d{12}:.*stream/\S+",
     is_resource_arn,
 );
-/// The ARN of a consumer.
 pub const CONSUMER_ARN: Rule = pattern(
     1,
     2048,
     r"^(arn):aws.*:kinesis:.*:\d{12}:.*stream\/[a-zA-Z0-9_.-]+\/consumer\/[a-zA-Z0-9_.-]+:[0-9]+",
     is_consumer_arn,
 );
-/// The identifier of a stream.
 pub const STREAM_ID: Rule = pattern(1, 24, "[a-z0-9]{20}-[a-z0-9]{3}", is_stream_id);
 /// A hash key, decimal.
 pub const HASH_KEY: Rule = pattern(0, usize::MAX, r"0|([1-9]\d{0,38})", is_hash_key);
 /// A sequence number, decimal.
 pub const SEQUENCE_NUMBER: Rule = pattern(0, usize::MAX, r"0|([1-9]\d{0,128})", is_sequence_number);
-/// A partition key.
 pub const PARTITION_KEY: Rule = length(1, 256);
-/// A record's data: 10 MiB, the largest that any stream may take.
+/// 10 MiB: the largest limit that a stream can have.
 pub const DATA: Rule = length(0, 10_485_760);
-/// A pagination token.
 pub const NEXT_TOKEN: Rule = length(1, 1_048_576);
-/// A shard iterator.
 pub const SHARD_ITERATOR: Rule = length(1, 512);
-/// A KMS key.
 pub const KEY_ID: Rule = length(1, 2048);
-/// The size of a page.
 pub const PAGE: Rule = Rule::Range {
     min: 1,
     max: Some(10_000),
 };
-/// The size of a page of tags.
 pub const TAG_PAGE: Rule = Rule::Range {
     min: 1,
     max: Some(50),
 };
-/// A number of shards.
 pub const POSITIVE: Rule = Rule::Range { min: 1, max: None };
-/// A throughput in MiB/s.
+/// Throughput in MiB/s.
 pub const NATURAL: Rule = Rule::Range { min: 0, max: None };
-/// The largest record that a stream takes, in KiB.
+/// KiB.
 pub const MAX_RECORD_SIZE: Rule = Rule::Range {
     min: 1024,
     max: Some(10_240),
 };
-/// One tag key.
 pub const TAG_KEY: Rule = length(1, 128);
-/// Tag keys.
 pub const TAG_KEYS: Rule = Rule::List {
     min: 1,
     max: 50,
     member: &TAG_KEY,
 };
-/// Tags.
 pub const TAGS: Rule = Rule::Map {
     min: 1,
     max: 200,
     key: (1, 128),
     value: (0, 256),
 };
-/// The words of `EncryptionType`.
 pub const ENCRYPTION_TYPE: Rule = Rule::OneOf(&["NONE", "KMS"]);
-/// The words of `ScalingType`.
 pub const SCALING_TYPE: Rule = Rule::OneOf(&["UNIFORM_SCALING"]);
-/// The words of `StreamMode`.
 pub const STREAM_MODE: Rule = Rule::OneOf(&["PROVISIONED", "ON_DEMAND"]);
-/// The words of `RecordDistributionStrategy`.
 pub const DISTRIBUTION: Rule = Rule::OneOf(&["AUTO", "USER_PARTITION_KEY"]);
-/// The words of `ShardIteratorType`.
 pub const ITERATOR_TYPE: Rule = Rule::OneOf(&[
     "AFTER_SEQUENCE_NUMBER",
     "LATEST",
@@ -156,7 +123,6 @@ pub const ITERATOR_TYPE: Rule = Rule::OneOf(&[
     "AT_SEQUENCE_NUMBER",
     "TRIM_HORIZON",
 ]);
-/// The words of `ShardFilterType`.
 pub const FILTER_TYPE: Rule = Rule::OneOf(&[
     "AFTER_SHARD_ID",
     "AT_TRIM_HORIZON",
@@ -165,7 +131,6 @@ pub const FILTER_TYPE: Rule = Rule::OneOf(&[
     "AT_TIMESTAMP",
     "FROM_TIMESTAMP",
 ]);
-/// The words of `MetricsName`.
 pub const METRIC: Rule = Rule::OneOf(&[
     "IncomingBytes",
     "IncomingRecords",
@@ -176,15 +141,12 @@ pub const METRIC: Rule = Rule::OneOf(&[
     "IteratorAgeMilliseconds",
     "ALL",
 ]);
-/// A choice of shard-level metrics.
 pub const METRICS: Rule = Rule::List {
     min: 1,
     max: 7,
     member: &METRIC,
 };
-/// The words of the billing commitment.
 pub const COMMITMENT: Rule = Rule::OneOf(&["ENABLED", "DISABLED"]);
-/// The records of one PutRecords call.
 pub const RECORDS: Rule = Rule::List {
     min: 1,
     max: 500,

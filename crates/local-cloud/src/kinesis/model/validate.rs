@@ -1,4 +1,4 @@
-//! Checks an input against its constraints and words the failures as AWS does, all of them at once.
+//! Checks an input against its constraints and reports all failures in AWS's wording.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,13 @@ use super::rule::{self, Rule};
 use super::value::{Blob, Timestamp};
 use crate::kinesis::error::{ApiError, Result};
 
-/// AWS names at most this many failures in one answer.
+/// AWS reports at most this many failures in one answer.
 const MOST_FAILURES: usize = 10;
-/// The longest value that a message repeats, in characters: a body may be one value of 16 MiB.
+/// The longest value that a message repeats, in characters. A value may be 16 MiB long.
 const MOST_SHOWN: usize = 4096;
 
-/// An operation's input: knows its fields and their rules.
 pub trait Input {
-    /// Adds every broken constraint to `check`. `path` is where the value sits, empty at the top.
+    /// Adds each broken constraint to `check`. `path` is the path of this value, empty for the input itself.
     fn check(&self, path: &str, check: &mut Check);
 }
 
@@ -25,20 +24,16 @@ pub struct Check {
 }
 
 impl Check {
-    /// Checks `input`.
-    ///
     /// # Errors
-    /// `ValidationException`, naming every broken constraint.
+    /// `ValidationException`, naming each broken constraint.
     pub fn run(input: &impl Input) -> Result<()> {
         let mut check = Self::default();
         input.check("", &mut check);
         check.finish()
     }
 
-    /// The outcome of all checks so far.
-    ///
     /// # Errors
-    /// `ValidationException`, naming every broken constraint.
+    /// `ValidationException`, naming each broken constraint.
     pub fn finish(self) -> Result<()> {
         if self.failures.is_empty() {
             return Ok(());
@@ -51,7 +46,7 @@ impl Check {
         )))
     }
 
-    /// Checks one field. `name` is the member's name on the wire.
+    /// Checks one field. `name` is its name on the wire.
     pub fn field<T: Checked>(
         &mut self,
         path: &str,
@@ -60,16 +55,16 @@ impl Check {
         required: bool,
         rule: &Rule,
     ) {
-        let place = place(path, name);
+        let path = member_path(path, name);
         match value {
-            Some(value) => value.check(&place, rule, self),
-            None if required => self.fail(None, &place, "Member must not be null"),
+            Some(value) => value.check(&path, rule, self),
+            None if required => self.fail(None, &path, "Member must not be null"),
             None => {}
         }
     }
 
-    /// Adds a failure of the value shown as `value` at `place`.
-    pub fn fail(&mut self, value: Option<&str>, place: &str, constraint: &str) {
+    /// Adds a failure at `path`. `value` is shown in the message.
+    pub fn fail(&mut self, value: Option<&str>, path: &str, constraint: &str) {
         if self.failures.len() == MOST_FAILURES {
             return;
         }
@@ -81,12 +76,11 @@ impl Check {
             },
         );
         self.failures.push(format!(
-            "Value {shown} at '{place}' failed to satisfy constraint: {constraint}"
+            "Value {shown} at '{path}' failed to satisfy constraint: {constraint}"
         ));
     }
 
-    /// Checks text that is only borrowed.
-    pub fn text(&mut self, text: &str, rule: &Rule, place: &str) {
+    pub fn text(&mut self, text: &str, rule: &Rule, path: &str) {
         let Rule::Length { min, max, pattern } = rule else {
             return;
         };
@@ -94,84 +88,83 @@ impl Check {
             && !(pattern.matches)(text)
         {
             let constraint = format!("Member must satisfy regular expression pattern: {}", pattern.text);
-            self.fail(Some(text), place, &constraint);
+            self.fail(Some(text), path, &constraint);
         }
-        self.length(text.chars().count(), *min, *max, &|| text.to_owned(), place);
+        self.length(text.chars().count(), *min, *max, &|| text.to_owned(), path);
     }
 
-    /// Checks the length of a blob.
-    pub fn blob(&mut self, len: usize, rule: &Rule, place: &str) {
+    pub fn blob(&mut self, len: usize, rule: &Rule, path: &str) {
         if let Rule::Length { min, max, .. } = rule {
             self.length(
                 len,
                 *min,
                 *max,
                 &|| format!("java.nio.HeapByteBuffer[pos=0 lim={len} cap={len}]"),
-                place,
+                path,
             );
         }
     }
 
-    /// Checks the number of a list's members. The list itself is not shown: it may be long.
-    pub fn count(&mut self, len: usize, rule: &Rule, place: &str) {
+    /// Checks the number of members. The message does not show the list: it may be long.
+    pub fn count(&mut self, len: usize, rule: &Rule, path: &str) {
         let Rule::List { min, max, .. } = rule else { return };
         if len < *min {
             self.fail_unseen(
-                place,
+                path,
                 &format!("Member must have length greater than or equal to {min}"),
             );
         } else if len > *max {
             self.fail_unseen(
-                place,
+                path,
                 &format!("Member must have length less than or equal to {max}"),
             );
         }
     }
 
-    /// A record that the stream's own limit refuses.
-    pub fn oversized(&mut self, place: &str, largest: usize) {
+    /// Adds a failure for a record above the stream's size limit.
+    pub fn oversized(&mut self, path: &str, largest: usize) {
         self.fail_unseen(
-            place,
+            path,
             &format!("Member must have length less than or equal to {largest}"),
         );
     }
 
-    /// Adds a failure of a value that is too large to be shown, as AWS leaves it out.
-    fn fail_unseen(&mut self, place: &str, constraint: &str) {
+    /// Adds a failure whose value is too large to show. AWS omits it too.
+    fn fail_unseen(&mut self, path: &str, constraint: &str) {
         if self.failures.len() < MOST_FAILURES {
             self.failures.push(format!(
-                "Value at '{place}' failed to satisfy constraint: {constraint}"
+                "Value at '{path}' failed to satisfy constraint: {constraint}"
             ));
         }
     }
 
-    /// Checks how a request names its stream.
+    /// Checks how a request identifies its stream.
     pub fn target(&mut self, target: &Target<'_>) {
         let named = [
             (target.name, &rule::NAME, "streamName"),
             (target.arn, &rule::STREAM_ARN, "streamARN"),
             (target.id, &rule::STREAM_ID, "streamId"),
         ];
-        for (value, rule, place) in named {
+        for (value, rule, path) in named {
             if let Some(value) = value {
-                self.text(value, rule, place);
+                self.text(value, rule, path);
             }
         }
     }
 
-    fn length(&mut self, len: usize, min: usize, max: usize, shown: &dyn Fn() -> String, place: &str) {
+    fn length(&mut self, len: usize, min: usize, max: usize, shown: &dyn Fn() -> String, path: &str) {
         if len < min {
             let text = format!("Member must have length greater than or equal to {min}");
-            self.fail(Some(&shown()), place, &text);
+            self.fail(Some(&shown()), path, &text);
         } else if len > max {
             let text = format!("Member must have length less than or equal to {max}");
-            self.fail(Some(&shown()), place, &text);
+            self.fail(Some(&shown()), path, &text);
         }
     }
 }
 
-/// The dotted place of the member `name` under `path`, its first letter lowered as AWS does.
-pub fn place(path: &str, name: &str) -> String {
+/// The dotted path of the member `name` under `path`. AWS lowers its first letter.
+pub fn member_path(path: &str, name: &str) -> String {
     let mut chars = name.chars();
     let first = chars.next().map(|c| c.to_ascii_lowercase());
     let lowered: String = first.into_iter().chain(chars).collect();
@@ -182,19 +175,19 @@ pub fn place(path: &str, name: &str) -> String {
     }
 }
 
-/// A value that can be held against a rule.
+/// A value that a rule can check.
 pub trait Checked {
-    /// Adds what `self` breaks of `rule`.
-    fn check(&self, place: &str, rule: &Rule, check: &mut Check);
+    /// Adds each failure of `self` against `rule`.
+    fn check(&self, path: &str, rule: &Rule, check: &mut Check);
 }
 
 impl Checked for String {
-    fn check(&self, place: &str, rule: &Rule, check: &mut Check) {
+    fn check(&self, path: &str, rule: &Rule, check: &mut Check) {
         match rule {
-            Rule::Length { .. } => check.text(self, rule, place),
+            Rule::Length { .. } => check.text(self, rule, path),
             Rule::OneOf(words) if !words.contains(&self.as_str()) => {
                 let text = format!("Member must satisfy enum value set: [{}]", words.join(", "));
-                check.fail(Some(self), place, &text);
+                check.fail(Some(self), path, &text);
             }
             _ => {}
         }
@@ -202,14 +195,14 @@ impl Checked for String {
 }
 
 impl Checked for i64 {
-    fn check(&self, place: &str, rule: &Rule, check: &mut Check) {
+    fn check(&self, path: &str, rule: &Rule, check: &mut Check) {
         let Rule::Range { min, max } = rule else { return };
         if self < min {
             let text = format!("Member must have value greater than or equal to {min}");
-            check.fail(Some(&self.to_string()), place, &text);
+            check.fail(Some(&self.to_string()), path, &text);
         } else if let Some(max) = max.filter(|max| self > max) {
             let text = format!("Member must have value less than or equal to {max}");
-            check.fail(Some(&self.to_string()), place, &text);
+            check.fail(Some(&self.to_string()), path, &text);
         }
     }
 }
@@ -223,31 +216,25 @@ impl Checked for Timestamp {
 }
 
 impl Checked for Blob {
-    fn check(&self, place: &str, rule: &Rule, check: &mut Check) {
-        check.blob(self.0.len(), rule, place);
+    fn check(&self, path: &str, rule: &Rule, check: &mut Check) {
+        check.blob(self.0.len(), rule, path);
     }
 }
 
 impl Checked for Vec<String> {
-    fn check(&self, place: &str, rule: &Rule, check: &mut Check) {
+    fn check(&self, path: &str, rule: &Rule, check: &mut Check) {
         let Rule::List { min, max, member } = rule else {
             return;
         };
-        check.length(
-            self.len(),
-            *min,
-            *max,
-            &|| format!("[{}]", self.join(", ")),
-            place,
-        );
+        check.length(self.len(), *min, *max, &|| format!("[{}]", self.join(", ")), path);
         for (index, item) in self.iter().enumerate() {
-            item.check(&format!("{place}.{}.member", index + 1), member, check);
+            item.check(&format!("{path}.{}.member", index + 1), member, check);
         }
     }
 }
 
 impl Checked for BTreeMap<String, Option<String>> {
-    fn check(&self, place: &str, rule: &Rule, check: &mut Check) {
+    fn check(&self, path: &str, rule: &Rule, check: &mut Check) {
         let Rule::Map { min, max, key, value } = rule else {
             return;
         };
@@ -258,19 +245,19 @@ impl Checked for BTreeMap<String, Option<String>> {
                 .collect();
             format!("{{{}}}", pairs.join(", "))
         };
-        check.length(self.len(), *min, *max, &shown, place);
+        check.length(self.len(), *min, *max, &shown, path);
         let fits = |text: &str, (min, max): (usize, usize)| (min..=max).contains(&text.chars().count());
         if !self.keys().all(|k| fits(k, *key)) {
             check.fail(
                 Some(&shown()),
-                place,
+                path,
                 &format!("Map keys must satisfy constraint: {}", lengths(*key)),
             );
         }
         if !self.values().flatten().all(|v| fits(v, *value)) {
             check.fail(
                 Some(&shown()),
-                place,
+                path,
                 &format!("Map value must satisfy constraint: {}", lengths(*value)),
             );
         }
@@ -283,23 +270,21 @@ fn lengths((min, max): (usize, usize)) -> String {
     )
 }
 
-/// A structure inside an input.
 impl<T: Input> Checked for T {
-    fn check(&self, place: &str, _: &Rule, check: &mut Check) {
-        Input::check(self, place, check);
+    fn check(&self, path: &str, _: &Rule, check: &mut Check) {
+        Input::check(self, path, check);
     }
 }
 
-/// A list of structures.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Items<T>(pub Vec<T>);
 
 impl<T: Input> Checked for Items<T> {
-    fn check(&self, place: &str, rule: &Rule, check: &mut Check) {
-        check.count(self.0.len(), rule, place);
+    fn check(&self, path: &str, rule: &Rule, check: &mut Check) {
+        check.count(self.0.len(), rule, path);
         for (index, item) in self.0.iter().enumerate() {
-            Input::check(item, &format!("{place}.{}.member", index + 1), check);
+            Input::check(item, &format!("{path}.{}.member", index + 1), check);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Values whose form differs between JSON and CBOR.
+//! Values that JSON and CBOR encode differently.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use ciborium::tag::{Accepted, Required};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A moment: seconds with a fraction in JSON; in CBOR the epoch **milliseconds** under tag 1, as the AWS SDKs for Java
-/// write `application/x-amz-cbor-1.1` (RFC 8949 has seconds there).
+/// A timestamp. In JSON: seconds with a fraction. In CBOR: epoch **milliseconds** under tag 1, as the AWS SDKs for Java
+/// write `application/x-amz-cbor-1.1` (RFC 8949 specifies seconds).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub i64);
 
@@ -34,7 +34,6 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// A number of any width.
 struct Number(f64);
 
 impl<'de> Deserialize<'de> for Number {

@@ -15,21 +15,19 @@
 
 use super::NewRecord;
 
-/// Bytes before the partition key.
 pub(super) const HEADER: usize = 28;
-/// More data than any record may have; what claims more is damage.
+/// Above the size limit of any record. A larger length indicates damage.
 pub(super) const MAX_DATA: usize = 64 << 20;
 
 const MARKER: u8 = 0xd5;
 const ENCRYPTED: u8 = 1;
 const CLOSE: u8 = 2;
 
-/// The header of a frame.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frame {
     pub crc: u32,
     pub encrypted: bool,
-    /// Not a record: the shard takes no more.
+    /// Marks the end of the log. Not a record.
     pub close: bool,
     pub key_length: usize,
     pub data_length: usize,
@@ -63,7 +61,7 @@ impl Frame {
         HEADER + self.key_length + self.data_length
     }
 
-    /// Whether `bytes`, the whole frame, are those that were written.
+    /// Whether the checksum of `bytes`, the whole frame, matches.
     pub fn is_intact(&self, bytes: &[u8]) -> bool {
         bytes.len() == self.length() && crc32fast::hash(&bytes[4..]) == self.crc
     }
@@ -74,7 +72,7 @@ pub(super) fn length(record: &NewRecord<'_>) -> usize {
     HEADER + record.partition_key.len() + record.data.len()
 }
 
-/// Appends the frame of `record`, whose key and data fit the header's fields.
+/// Appends the frame of `record`. Key and data must fit the header's fields.
 pub(super) fn encode(out: &mut Vec<u8>, index: u64, arrival_ms: i64, record: &NewRecord<'_>) {
     let flags = if record.encrypted { ENCRYPTED } else { 0 };
     write(

@@ -1,21 +1,20 @@
-//! Files kept open between calls, few enough in all that thousands of shards do not use up the process's files.
-//! A file that finds no room is opened for each call, some microseconds each.
+//! Open files, limited in number so that thousands of shards do not exhaust the process's file descriptors. Files above
+//! the limit are opened for each call, which takes some microseconds.
 
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Files kept open in all; systems allow a process 256 and more.
+/// Open files in total. Systems allow a process 256 or more.
 const KEPT: usize = 128;
 
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
-/// A file that is kept open.
 #[derive(Debug)]
 pub(super) struct Handle(Arc<File>);
 
 impl Handle {
-    /// Keeps `file` open if there is room.
+    /// Keeps `file` open if the limit allows.
     pub fn keep(file: &Arc<File>) -> Option<Self> {
         if OPEN.fetch_add(1, Ordering::Relaxed) < KEPT {
             return Some(Self(Arc::clone(file)));
@@ -24,14 +23,13 @@ impl Handle {
         None
     }
 
-    /// Keeps `file` open whether there is room or not.
+    /// Keeps `file` open regardless of the limit.
     #[cfg(test)]
     pub fn force(file: File) -> Self {
         OPEN.fetch_add(1, Ordering::Relaxed);
         Self(Arc::new(file))
     }
 
-    /// The file.
     pub fn file(&self) -> Arc<File> {
         Arc::clone(&self.0)
     }

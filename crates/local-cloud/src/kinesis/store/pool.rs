@@ -1,4 +1,4 @@
-//! Buffers that large reads use again: asking the system for fresh memory costs several times the copy.
+//! Reused buffers for large reads: allocating new memory costs several times the copy.
 
 use std::fs::File;
 use std::io;
@@ -8,16 +8,16 @@ use bytes::Bytes;
 
 use ground::platform;
 
-/// Bytes of a pooled buffer, the most that one read takes ahead.
+/// Bytes of a pooled buffer, and the maximum of one read.
 pub(super) const BUFFER: usize = 1 << 20;
-/// Reads shorter than this are not pooled: their records would hold on to far more than their own bytes.
+/// Smaller reads are not pooled: their records would retain much more than their own bytes.
 const SMALLEST: usize = BUFFER / 4;
-/// Idle buffers kept in all.
+/// Maximum number of idle buffers.
 const KEPT: usize = 24;
 
 static POOL: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
 
-/// A buffer that goes back when the last slice of it is dropped.
+/// A buffer that returns to the pool when its last slice is dropped.
 struct Pooled {
     buffer: Box<[u8]>,
     length: usize,
@@ -38,7 +38,7 @@ impl Drop for Pooled {
     }
 }
 
-/// Reads `length` bytes at `offset`, fewer at the end of the file.
+/// Reads up to `length` bytes at `offset`. Fewer at the end of the file.
 pub(super) fn read(file: &File, offset: u64, length: usize) -> io::Result<Bytes> {
     if !(SMALLEST..=BUFFER).contains(&length) {
         return platform::read_at(file, offset, length).map(Bytes::from);

@@ -1,4 +1,4 @@
-//! Reading a stretch of one file into a page.
+//! Reads an extent of one file into a page.
 
 use std::fs::File;
 use std::io;
@@ -7,41 +7,41 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::frame::{self, Frame};
-use super::segment::{Identity, Window, damaged};
+use super::segment::{FrameReader, Identity, damaged};
 use super::{Page, Position, StoredRecord, pool};
 use crate::kinesis::sequence::SequenceNumber;
 
-/// Least and most bytes of one read: a page of many records is made of several.
+/// Minimum and maximum bytes of one read. A large page takes several reads.
 const MIN_READ: usize = 4 << 10;
 const MAX_READ: usize = pool::BUFFER;
-/// Read ahead while looking at headers only.
+/// Read-ahead while only headers are read.
 const HEADERS: usize = 64 << 10;
 
-/// A stretch of a file that holds at least one record at or after `target`.
+/// A range of a file that contains at least one record at or after `target`.
 #[derive(Debug)]
 pub(super) struct Extent {
     pub file: Arc<File>,
-    /// A record known to start at `offset`, at or before `target`.
+    /// The record that starts at `offset`. It is at or before `target`.
     pub index: u64,
     pub offset: u64,
-    /// The first record wanted.
+    /// First record to return.
     pub target: u64,
-    /// Where the target may start.
+    /// Offset where the target may start.
     pub hint: u32,
-    /// Where the stretch ends.
+    /// End offset.
     pub end: u64,
-    /// Index after the last record of the stretch.
+    /// Index after its last record.
     pub after: u64,
     /// Mean length of a frame, in bytes.
     pub average: usize,
 }
 
 impl Extent {
-    /// Where to start: at the hint, if the target is there.
+    /// Where to start: at the hint if the target is there.
     fn start(&self) -> io::Result<(u64, u64)> {
         let hint = u64::from(self.hint);
         if hint > self.offset && hint < self.end {
-            let found = Window::new(&self.file, self.end, 0).frame(hint)?;
+            let found = FrameReader::new(&self.file, self.end, 0).frame(hint)?;
             if found.is_some_and(|frame| frame.index == self.target) {
                 return Ok((self.target, hint));
             }
@@ -49,12 +49,12 @@ impl Extent {
         Ok((self.index, self.offset))
     }
 
-    /// The first record from the target on that arrived at `since_ms` or later, and its arrival.
+    /// The first record at or after the target that arrived at `since_ms` or later, with its arrival.
     pub fn first_since(&self, since_ms: i64) -> io::Result<Option<(Position, i64)>> {
-        let mut window = Window::new(&self.file, self.end, HEADERS);
+        let mut reader = FrameReader::new(&self.file, self.end, HEADERS);
         let (mut index, mut offset) = (self.index, self.offset);
         while offset < self.end {
-            let frame = whole(window.frame(offset)?, index)?;
+            let frame = whole(reader.frame(offset)?, index)?;
             if frame.close {
                 break;
             }
@@ -68,7 +68,7 @@ impl Extent {
     }
 }
 
-/// A page while it is put together.
+/// A page under construction.
 #[derive(Debug)]
 pub(super) struct Builder {
     identity: Identity,
@@ -91,7 +91,7 @@ impl Builder {
         }
     }
 
-    /// A record was left out: the page is done.
+    /// Whether a record did not fit: the page is complete.
     pub fn is_full(&self) -> bool {
         self.next_arrival_ms.is_some()
     }
@@ -105,7 +105,7 @@ impl Builder {
         }
     }
 
-    /// Takes records from `extent` until it ends or the page is full. Returns where the next read starts.
+    /// Adds records from `extent` until it ends or the page is full. Returns where the next read starts.
     pub fn fill(&mut self, extent: &Extent) -> io::Result<Position> {
         let (mut index, mut offset) = extent.start()?;
         let mut need = frame::HEADER;
@@ -141,7 +141,7 @@ impl Builder {
         Ok(position(index, offset))
     }
 
-    /// About how many bytes the rest of the page takes.
+    /// Estimated bytes of the rest of the page.
     fn estimate(&self, extent: &Extent, index: u64) -> usize {
         let skipped = usize::try_from(extent.target.saturating_sub(index)).unwrap_or(usize::MAX);
         let skipped = skipped.saturating_mul(extent.average);

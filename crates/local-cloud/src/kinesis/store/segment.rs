@@ -1,8 +1,8 @@
 //! One file of a shard's log: a header, then frames.
 //!
-//! The header, all numbers little endian: 8 bytes of magic, the index of the first record (8), creation of the shard
-//! in milliseconds (8), index of the shard (4), CRC-32 of these (4). A file that is full is sealed: its place
-//! index is thinned and written beside it (`.idx`), so that opening a long log does not read all of it.
+//! The header, all numbers little endian: 8 bytes of magic, the index of the first record (8), creation of the shard in
+//! milliseconds (8), index of the shard (4), CRC-32 of these (4). A full file is sealed: its sparse index is thinned
+//! and stored beside it (`.idx`), so that opening a long log does not read all of it.
 
 use std::fs::File;
 use std::io;
@@ -11,54 +11,53 @@ use std::path::{Path, PathBuf};
 use super::frame::{self, Frame};
 use ground::platform;
 
-/// Bytes of the file's header.
 pub(super) const HEADER: usize = 32;
 
 const MAGIC: [u8; 8] = *b"kinseg\0\x01";
 const INDEX_MAGIC: [u8; 8] = *b"kinidx\0\x01";
-/// Bytes of log per place in memory: while written, and once sealed.
+/// Bytes of log per index entry in memory: while the file is written, and after it is sealed.
 const SPACING: u64 = 64 << 10;
 const SEALED_SPACING: u64 = 1 << 20;
-/// Bytes read at a time by a scan.
+/// Bytes per read of a scan.
 const CHUNK: usize = 1 << 20;
 
-/// Which shard a file belongs to.
+/// The shard that a file belongs to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Identity {
     pub shard_index: u32,
     pub created_ms: i64,
 }
 
-/// Where a record starts, kept for one record in many.
+/// Offset of a record. Only a few records of a file have an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct IndexEntry {
     pub index: u64,
     pub offset: u64,
-    /// The latest arrival of the file's records before it. Clocks go backwards: arrivals alone are not ordered.
+    /// Latest arrival of the records before it in the file. The clock can go back, so arrivals are not ordered.
     pub newest_before_ms: i64,
 }
 
-/// What is known of one file.
+/// Metadata of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Segment {
     pub path: PathBuf,
-    /// Index of the first record.
+    /// Index of its first record.
     pub base: u64,
-    /// Index after the last record.
+    /// Index after its last record.
     pub next: u64,
-    /// Bytes that count: what is after them was never acknowledged.
+    /// Length of the valid part. Bytes after it were never acknowledged.
     pub length: u64,
-    /// Latest arrival, `i64::MIN` without records.
+    /// Latest arrival. `i64::MIN` without records.
     pub newest_ms: i64,
-    /// Arrival of the last record.
+    /// Arrival of its last record.
     pub last_ms: Option<i64>,
-    /// When the shard was closed, if the file says so.
+    /// When the shard was closed, if the file records that.
     pub closed_ms: Option<i64>,
-    places: Vec<Place>,
+    entries: Vec<IndexEntry>,
 }
 
 impl Segment {
-    /// Makes the file whose first record will have the index `base`.
+    /// Creates the file whose first record will have the index `base`.
     pub fn create(
         dir: &Path,
         identity: Identity,
@@ -82,13 +81,13 @@ impl Segment {
         Ok((segment, file))
     }
 
-    /// Takes back what a failed [`Self::create`] left.
+    /// Removes the file of a failed [`Self::create`].
     pub fn remove(dir: &Path, base: u64) -> io::Result<()> {
         remove(&path(dir, base))
     }
 
     fn empty(path: PathBuf, base: u64) -> Self {
-        let first = Place {
+        let first = IndexEntry {
             index: base,
             offset: HEADER as u64,
             newest_before_ms: i64::MIN,
@@ -101,11 +100,11 @@ impl Segment {
             newest_ms: i64::MIN,
             last_ms: None,
             closed_ms: None,
-            places: vec![first],
+            entries: vec![first],
         }
     }
 
-    /// The files of `dir`, oldest first, with the index of their first record.
+    /// The files in `dir`, oldest first, with the index of their first record.
     pub fn list(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
         let mut found = Vec::new();
         for entry in std::fs::read_dir(dir)? {
@@ -123,12 +122,12 @@ impl Segment {
         Ok(found)
     }
 
-    /// Opens the file that is written next: what is torn at its end is cut.
+    /// Opens the newest file. Cuts off an incomplete record at its end.
     pub fn open_active(path: PathBuf, base: u64, identity: Identity) -> io::Result<Self> {
         let file = platform::private_file().read(true).write(true).open(&path)?;
         let head = platform::read_at(&file, 0, HEADER)?;
         if head.len() < HEADER || head.iter().all(|byte| *byte == 0) {
-            // The process or the machine ended while the file was made; no record was in it yet.
+            // The process or machine stopped while it created the file, which contains no record yet.
             platform::write_all_at(&file, &header(identity, base), 0)?;
         }
         let segment = Self::scan(&file, path, base, identity, u64::MAX)?;
@@ -138,7 +137,7 @@ impl Segment {
         Ok(segment)
     }
 
-    /// Opens a file that is not written any more. `limit`: the first index of the next file.
+    /// Opens a sealed file. `limit`: first index of the next file.
     pub fn open_sealed(path: PathBuf, base: u64, identity: Identity, limit: u64) -> io::Result<Self> {
         let file = File::open(&path)?;
         let length = file.metadata()?.len();
@@ -155,19 +154,19 @@ impl Segment {
         Ok(segment)
     }
 
-    /// Reads all frames up to the first that is not whole.
+    /// Reads all frames up to the first incomplete one.
     fn scan(file: &File, path: PathBuf, base: u64, identity: Identity, limit: u64) -> io::Result<Self> {
         check_header(file, base, identity)?;
-        let mut window = Window::new(file, file.metadata()?.len(), CHUNK);
+        let mut reader = FrameReader::new(file, file.metadata()?.len(), CHUNK);
         let mut segment = Self::empty(path, base);
         while segment.next < limit && segment.closed_ms.is_none() {
-            let Some(frame) = window.frame(segment.length)? else {
+            let Some(frame) = reader.frame(segment.length)? else {
                 break;
             };
             if frame.index != segment.next {
                 break;
             }
-            match window.bytes(segment.length, frame.length())? {
+            match reader.bytes(segment.length, frame.length())? {
                 Some(bytes) if frame.is_intact(bytes) => {}
                 _ => break,
             }
@@ -181,11 +180,11 @@ impl Segment {
         Ok(segment)
     }
 
-    /// Takes note of one more record at the end.
+    /// Accounts for one more record at the end.
     pub fn add(&mut self, frame_length: usize, arrival_ms: i64) {
-        let last = self.places.last().map_or(0, |place| place.offset);
+        let last = self.entries.last().map_or(0, |entry| entry.offset);
         if self.length >= last + SPACING {
-            self.places.push(Place {
+            self.entries.push(IndexEntry {
                 index: self.next,
                 offset: self.length,
                 newest_before_ms: self.newest_ms,
@@ -197,18 +196,18 @@ impl Segment {
         self.last_ms = Some(arrival_ms);
     }
 
-    /// The last known place at or before the record with `index`.
-    pub fn place_of(&self, index: u64) -> Place {
-        let after = self.places.partition_point(|place| place.index <= index);
-        self.places[after.saturating_sub(1)]
+    /// The last entry at or before the record with `index`.
+    pub fn entry_at(&self, index: u64) -> IndexEntry {
+        let after = self.entries.partition_point(|entry| entry.index <= index);
+        self.entries[after.saturating_sub(1)]
     }
 
-    /// The last known place before which nothing arrived at `since_ms` or later.
-    pub fn place_since(&self, since_ms: i64) -> Place {
+    /// The last entry before which no record arrived at `since_ms` or later.
+    pub fn entry_since(&self, since_ms: i64) -> IndexEntry {
         let after = self
-            .places
-            .partition_point(|place| place.newest_before_ms < since_ms);
-        self.places[after.saturating_sub(1)]
+            .entries
+            .partition_point(|entry| entry.newest_before_ms < since_ms);
+        self.entries[after.saturating_sub(1)]
     }
 
     /// Mean length of a frame, at least that of an empty one.
@@ -218,24 +217,24 @@ impl Segment {
         usize::try_from(average).unwrap_or(usize::MAX).max(frame::HEADER)
     }
 
-    /// Nothing more is written: keeps fewer places, and leaves them beside the file.
+    /// Ends writing: keeps fewer entries, and stores them beside the file.
     pub fn seal(&mut self) {
         let mut next = 0;
-        self.places.retain(|place| {
-            let keep = place.offset >= next;
+        self.entries.retain(|entry| {
+            let keep = entry.offset >= next;
             if keep {
-                next = place.offset + SEALED_SPACING;
+                next = entry.offset + SEALED_SPACING;
             }
             keep
         });
-        self.places.shrink_to_fit();
-        // Only a shortcut for the next start: without it the file is scanned.
+        self.entries.shrink_to_fit();
+        // Only an optimization: without it the next start scans the file.
         if let Err(error) = self.write_index() {
             tracing::debug!(path = %self.path.display(), %error, "could not write the index of a log file");
         }
     }
 
-    /// Deletes the file and what is beside it.
+    /// Deletes the file and its index.
     pub fn delete(&self) -> io::Result<()> {
         remove(&self.path.with_extension("idx"))?;
         remove(&self.path)
@@ -253,10 +252,10 @@ impl Segment {
         ] {
             bytes.extend_from_slice(&time.to_le_bytes());
         }
-        for place in &self.places {
-            bytes.extend_from_slice(&place.index.to_le_bytes());
-            bytes.extend_from_slice(&place.offset.to_le_bytes());
-            bytes.extend_from_slice(&place.newest_before_ms.to_le_bytes());
+        for entry in &self.entries {
+            bytes.extend_from_slice(&entry.index.to_le_bytes());
+            bytes.extend_from_slice(&entry.offset.to_le_bytes());
+            bytes.extend_from_slice(&entry.newest_before_ms.to_le_bytes());
         }
         bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
         let file = platform::private_file()
@@ -274,14 +273,14 @@ impl Segment {
             return None;
         }
         let (numbers, rest) = content.strip_prefix(&INDEX_MAGIC)?.as_chunks::<8>();
-        let (fixed, places) = numbers.split_first_chunk::<6>()?;
+        let (fixed, entries) = numbers.split_first_chunk::<6>()?;
         let [base, next, length] = [0, 1, 2].map(|at| u64::from_le_bytes(fixed[at]));
         let [newest_ms, last_ms, closed_ms] = [3, 4, 5].map(|at| i64::from_le_bytes(fixed[at]));
-        let (places, left) = places.as_chunks::<3>();
-        if places.is_empty() || !left.is_empty() || !rest.is_empty() {
+        let (entries, left) = entries.as_chunks::<3>();
+        if entries.is_empty() || !left.is_empty() || !rest.is_empty() {
             return None;
         }
-        let places = places.iter().map(|[index, offset, newest]| Place {
+        let entries = entries.iter().map(|[index, offset, newest]| IndexEntry {
             index: u64::from_le_bytes(*index),
             offset: u64::from_le_bytes(*offset),
             newest_before_ms: i64::from_le_bytes(*newest),
@@ -294,7 +293,7 @@ impl Segment {
             newest_ms,
             last_ms: (last_ms != i64::MIN).then_some(last_ms),
             closed_ms: (closed_ms != i64::MIN).then_some(closed_ms),
-            places: places.collect(),
+            entries: entries.collect(),
         })
     }
 }
@@ -327,13 +326,13 @@ fn check_header(file: &File, base: u64, identity: Identity) -> io::Result<()> {
     }
 }
 
-/// The error for what is on disk but was never written so.
+/// The error for content that the log never writes.
 pub(super) fn damaged(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }
 
-/// Reads a file front to back, some way ahead.
-pub(super) struct Window<'a> {
+/// Reads a file sequentially, with read-ahead.
+pub(super) struct FrameReader<'a> {
     file: &'a File,
     end: u64,
     ahead: usize,
@@ -341,8 +340,8 @@ pub(super) struct Window<'a> {
     buffer: Vec<u8>,
 }
 
-impl<'a> Window<'a> {
-    /// Over the first `end` bytes of `file`, reading `ahead` bytes at a time.
+impl<'a> FrameReader<'a> {
+    /// Covers the first `end` bytes of `file` and reads `ahead` bytes at a time.
     pub fn new(file: &'a File, end: u64, ahead: usize) -> Self {
         Self {
             file,
@@ -353,7 +352,7 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// `length` bytes at `offset`; `None` when they reach over the end.
+    /// `length` bytes at `offset`. `None` if they exceed the end.
     pub fn bytes(&mut self, offset: u64, length: usize) -> io::Result<Option<&[u8]>> {
         let left = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX);
         if length > left {
@@ -368,7 +367,7 @@ impl<'a> Window<'a> {
         Ok(self.buffer.get(from..from + length))
     }
 
-    /// The header of the frame at `offset`, if the frame may be whole.
+    /// The header of the frame at `offset`. `None` if the frame is incomplete.
     pub fn frame(&mut self, offset: u64) -> io::Result<Option<Frame>> {
         let frame = self.bytes(offset, frame::HEADER)?.and_then(Frame::decode);
         Ok(frame.filter(|frame| offset + frame.length() as u64 <= self.end))

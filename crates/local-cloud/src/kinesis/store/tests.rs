@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 
 const CREATED: i64 = 1_700_000_000_000;
-/// Small files, so that a few records make several.
+/// Small files, so that few records fill several.
 const SMALL: u64 = 2_000;
 
 fn record<'a>(key: &'a str, data: &'a [u8]) -> NewRecord<'a> {
@@ -27,7 +27,7 @@ fn reopen(dir: &TempDir) -> ShardStore {
     ShardStore::open_sized(dir.path(), 3, CREATED, SMALL).unwrap()
 }
 
-/// Everything from `from` on, by pages of `max_records`.
+/// All records from `from`, in pages of `max_records`.
 fn drain(store: &ShardStore, from: Position, max_records: usize) -> Vec<StoredRecord> {
     let (mut all, mut next) = (Vec::new(), from);
     loop {
@@ -60,7 +60,7 @@ fn log_files(dir: &TempDir) -> Vec<PathBuf> {
 }
 
 #[test]
-fn what_is_appended_is_read_in_order() {
+fn appended_records_are_read_in_order() {
     let dir = TempDir::new().unwrap();
     let store = ShardStore::create(dir.path(), 3, CREATED).unwrap();
     let mut secret = record("k2", b"two");
@@ -100,7 +100,7 @@ fn what_is_appended_is_read_in_order() {
 }
 
 #[test]
-fn a_page_holds_at_most_the_bytes_asked_for_but_one_record() {
+fn a_page_is_limited_in_bytes_but_has_at_least_one_record() {
     let dir = TempDir::new().unwrap();
     let store = ShardStore::create(dir.path(), 3, CREATED).unwrap();
     let large = vec![7; 10 << 20];
@@ -150,14 +150,14 @@ fn a_closed_shard_ends_and_stays_closed() {
         let page = store.read(Position::at(0), 1, 100).unwrap();
         assert_eq!((page.records.len(), page.end_of_shard), (1, true));
         assert_eq!(store.position(Start::After(end)).unwrap(), page.next);
-        // Even when all has expired.
+        // Even if all records have expired.
         store.trim_before(i64::MAX).unwrap();
         assert!(store.read(Position::at(0), 1, 100).unwrap().end_of_shard);
     }
 }
 
 #[test]
-fn a_log_is_made_once_and_opened_by_its_shard_only() {
+fn a_log_is_created_once_and_opened_only_for_its_shard() {
     let dir = TempDir::new().unwrap();
     let missing = ShardStore::open(dir.path(), 3, CREATED).unwrap_err();
     assert_eq!(missing.kind(), io::ErrorKind::NotFound);
@@ -176,7 +176,7 @@ fn a_log_is_made_once_and_opened_by_its_shard_only() {
 }
 
 #[test]
-fn places_are_found() {
+fn start_positions_are_resolved() {
     let dir = TempDir::new().unwrap();
     let store = small(&dir);
     let latest = store.position(Start::Latest).unwrap();
@@ -249,7 +249,7 @@ fn places_are_found() {
 }
 
 #[test]
-fn counting_goes_on_after_a_restart_and_when_the_clock_goes_back() {
+fn numbers_continue_after_a_restart_and_when_the_clock_goes_back() {
     let dir = TempDir::new().unwrap();
     let mut last = small(&dir).starting_sequence_number();
     for at in 0..20 {
@@ -291,7 +291,7 @@ fn retention_deletes_whole_files_and_hides_the_rest() {
 }
 
 #[test]
-fn a_large_file_that_has_expired_is_given_back() {
+fn a_large_expired_file_is_deleted() {
     let dir = TempDir::new().unwrap();
     let store = ShardStore::create(dir.path(), 3, CREATED).unwrap();
     store.append(&[record("k", &vec![0; 2 << 20])], CREATED).unwrap();
@@ -305,7 +305,7 @@ fn a_large_file_that_has_expired_is_given_back() {
 }
 
 #[test]
-fn a_torn_tail_is_cut_at_every_byte() {
+fn an_incomplete_tail_of_any_length_is_cut_off() {
     let dir = TempDir::new().unwrap();
     let store = ShardStore::create(dir.path(), 3, CREATED).unwrap();
     store
@@ -328,7 +328,7 @@ fn a_torn_tail_is_cut_at_every_byte() {
     let whole_at = usize::try_from(whole).unwrap();
     for cut in whole_at..bytes.len() {
         check(&bytes[..cut]);
-        // The file may have grown before its content arrived, or hold something else.
+        // The file may have grown before its content was written, or contain other data.
         check(&[&bytes[..cut], &vec![0; bytes.len() - cut + 50]].concat());
         let mut bent = bytes.clone();
         bent[cut] ^= 0x10;
@@ -337,7 +337,7 @@ fn a_torn_tail_is_cut_at_every_byte() {
 }
 
 #[test]
-fn a_file_that_was_only_begun_is_finished() {
+fn a_file_without_a_whole_header_is_completed() {
     let dir = TempDir::new().unwrap();
     let store = small(&dir);
     store.append(&[record("k", b"x")], CREATED).unwrap();
@@ -399,7 +399,7 @@ fn a_sealed_file_opens_the_same_with_and_without_its_index() {
 }
 
 #[test]
-fn what_a_power_failure_took_is_passed_over() {
+fn records_lost_in_a_power_failure_are_skipped() {
     let dir = TempDir::new().unwrap();
     let store = small(&dir);
     for at in 0..30 {
@@ -424,7 +424,7 @@ fn what_a_power_failure_took_is_passed_over() {
 }
 
 #[test]
-fn what_a_failed_write_left_behind_never_becomes_records() {
+fn remains_of_a_failed_write_are_never_read_as_records() {
     let dir = TempDir::new().unwrap();
     let store = small(&dir);
     store.append(&[record("k", b"before")], CREATED).unwrap();
@@ -473,7 +473,7 @@ fn damage_is_reported_not_skipped() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_fails_the_batch_and_nothing_else() {
+fn a_full_disk_fails_only_the_batch() {
     let dir = TempDir::new().unwrap();
     let store = small(&dir);
     store.append(&[record("k", b"before")], CREATED).unwrap();
@@ -481,7 +481,7 @@ fn a_full_disk_fails_the_batch_and_nothing_else() {
     let active = store.lock().active.replace(Handle::force(full));
     let failed = store.append(&[record("k", b"lost"), record("k", b"lost")], CREATED);
     assert!(matches!(failed, Err(AppendError::Io(error)) if error.kind() == io::ErrorKind::StorageFull));
-    // The device cannot be cut back either, so the log goes on in another file.
+    // The device cannot be truncated either, so the log continues in another file.
     let number = store.append(&[record("k", b"after")], CREATED).unwrap()[0];
     assert_eq!(number.index(), 2);
     assert_eq!(log_files(&dir).len(), 2);
@@ -494,7 +494,7 @@ fn a_full_disk_fails_the_batch_and_nothing_else() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_that_cannot_be_made_loses_nothing() {
+fn failing_to_create_a_file_loses_no_records() {
     let dir = TempDir::new().unwrap();
     let store = small(&dir);
     let data = [0; 1_500];
@@ -553,7 +553,7 @@ fn readers_see_every_record_once_while_writers_write() {
                         let records: Vec<_> = data.iter().map(|data| record(&key, data)).collect();
                         let numbers = store.append(&records, CREATED).unwrap();
                         assert!(numbers.is_sorted());
-                        // What was acknowledged is there.
+                        // Acknowledged records are readable.
                         let at = store.position(Start::At(numbers[0])).unwrap();
                         assert_eq!(store.read(at, 1, 100).unwrap().records[0].data[..], data[0]);
                     }

@@ -1,4 +1,4 @@
-//! What goes into a log and comes out of it.
+//! Input and output types of a log.
 
 use std::io;
 
@@ -6,50 +6,45 @@ use bytes::Bytes;
 
 use crate::kinesis::sequence::SequenceNumber;
 
-/// A record to be stored.
 #[derive(Debug, Clone, Copy)]
 pub struct NewRecord<'a> {
     /// Partition key, at most 256 characters (up to 65,535 bytes are stored).
     pub partition_key: &'a str,
-    /// The data blob, as the producer sent it (after base64), at most 10 MiB.
+    /// The data blob after base64 decoding, at most 10 MiB.
     pub data: &'a [u8],
     /// Whether the stream was encrypted when the record arrived.
     pub encrypted: bool,
 }
 
-/// A record as it was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRecord {
-    /// Its sequence number.
     pub sequence_number: SequenceNumber,
-    /// When it arrived, milliseconds since the Unix epoch.
+    /// Arrival, milliseconds since the Unix epoch.
     pub arrival_ms: i64,
-    /// Partition key, UTF-8.
+    /// UTF-8.
     pub partition_key: Bytes,
-    /// The data blob.
     pub data: Bytes,
     /// Whether the stream was encrypted when the record arrived.
     pub encrypted: bool,
 }
 
 impl StoredRecord {
-    /// The partition key as text.
     pub fn partition_key(&self) -> &str {
         std::str::from_utf8(&self.partition_key).unwrap_or_default()
     }
 }
 
-/// A place in the log of a shard: before the record with this index, whether it is written yet or not.
+/// A position in a shard: before the record with this index, whether it exists yet or not.
 #[derive(Debug, Clone, Copy)]
 pub struct Position {
     /// Index of the next record, see [`SequenceNumber::index`].
     pub index: u64,
-    /// Where that record starts in its file, if known: a shortcut that reads check before they trust it.
+    /// Where that record starts in its file, if known. Reads verify it before they use it.
     pub hint: u32,
 }
 
 impl Position {
-    /// The place before the record with `index`.
+    /// The position before the record with `index`.
     pub fn at(index: u64) -> Self {
         Self { index, hint: 0 }
     }
@@ -63,7 +58,7 @@ impl PartialEq for Position {
 
 impl Eq for Position {}
 
-/// Where to start reading.
+/// A start position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
     /// The oldest record still kept.
@@ -74,17 +69,18 @@ pub enum Start {
     At(SequenceNumber),
     /// After the record with this number.
     After(SequenceNumber),
-    /// At the first record that arrived then or later, milliseconds since the Unix epoch; else as `Latest`.
+    /// At the first record that arrived at or after this time, milliseconds since the Unix epoch; without one, as
+    /// `Latest`.
     Timestamp(i64),
 }
 
-/// Why a place cannot be found.
+/// Why a start position cannot be resolved.
 #[derive(Debug, thiserror::Error)]
 pub enum PositionError {
     /// The number belongs to the shard with this index.
     #[error("the sequence number belongs to the shard with index {0}")]
     OtherShard(u32),
-    /// The number has the index of this shard, but was not made by it.
+    /// The number has the index of this shard, but was not written by it.
     #[error("the sequence number belongs to another stream")]
     OtherStream,
     /// No record with this number has been written.
@@ -95,26 +91,24 @@ pub enum PositionError {
     Io(#[from] io::Error),
 }
 
-/// Why records were not stored. None of the batch is.
+/// Why records were not stored. The whole batch is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// The shard takes no more records.
     #[error("the shard is closed")]
     Closed,
-    /// The log cannot be written.
     #[error("the log of the shard cannot be written")]
     Io(#[from] io::Error),
 }
 
-/// What one read returns.
+/// Result of one read.
 #[derive(Debug)]
 pub struct Page {
-    /// The records, in order, without a gap.
+    /// In order, without gaps.
     pub records: Vec<StoredRecord>,
     /// Where the next read starts.
     pub next: Position,
     /// The shard is closed and nothing comes after `next`.
     pub end_of_shard: bool,
-    /// Arrival of the record at `next`, milliseconds since the Unix epoch; `None` at the tip.
+    /// Arrival of the record at `next`, milliseconds since the Unix epoch. `None` at the tip.
     pub next_arrival_ms: Option<i64>,
 }

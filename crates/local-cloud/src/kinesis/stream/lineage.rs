@@ -1,29 +1,24 @@
-//! Shards and their descent: pure data, so that resharding can be reasoned about and tested without files.
+//! Shards and their lineage: pure data, testable without files.
 //!
 //! Invariant: the ranges of the open shards partition `[0, 2^128)`.
 
 use serde::{Deserialize, Serialize};
 
-/// One shard, open or closed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardMeta {
-    /// Its number in the stream, from 0; also its place in the list.
+    /// Number in the stream, from 0. Also the position in the list.
     pub index: u32,
-    /// First hash key.
     #[serde(with = "decimal")]
     pub start: u128,
-    /// Last hash key.
     #[serde(with = "decimal")]
     pub end: u128,
-    /// The shard it came from.
+    /// The parent.
     pub parent: Option<u32>,
-    /// The other shard it came from, after a merge.
+    /// The second parent, after a merge.
     pub adjacent_parent: Option<u32>,
-    /// When it was opened.
     pub created_ms: i64,
-    /// When it was closed.
     pub closed_ms: Option<i64>,
-    /// The time in its sequence numbers: at least a second after its parents', so that a child's are greater.
+    /// Creation time in its sequence numbers. At least a second after its parents', so that its numbers are greater.
     pub epoch_ms: i64,
 }
 
@@ -43,7 +38,7 @@ impl ShardMeta {
         self.created_ms <= ms && self.closed_ms.is_none_or(|closed| closed >= ms)
     }
 
-    /// Whether all its records are older than `horizon_ms`, so that it is no longer listed.
+    /// Whether all its records are older than `horizon_ms`. It is then no longer listed.
     pub fn expired(&self, horizon_ms: i64) -> bool {
         self.closed_ms.is_some_and(|closed| closed < horizon_ms)
     }
@@ -52,18 +47,16 @@ impl ShardMeta {
         [self.parent, self.adjacent_parent].into_iter().flatten()
     }
 
-    /// The ids of its parents.
     pub fn parent_ids(&self) -> Vec<String> {
         self.parents().map(shard_id).collect()
     }
 }
 
-/// `shardId-000000000000`.
 pub fn shard_id(index: u32) -> String {
     format!("shardId-{index:012}")
 }
 
-/// The index in `shardId-000000000007`. AWS reads any prefix and a bare number too.
+/// The index of a shard id. As on AWS, the id may have another prefix or none.
 pub fn shard_index(id: &str) -> Option<u32> {
     let digits = id.rsplit_once('-').map_or(id, |(_, digits)| digits);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -75,10 +68,10 @@ pub fn shard_index(id: &str) -> Option<u32> {
         .filter(|&index| index <= i32::MAX as u32)
 }
 
-/// The first hash keys of `count` equal ranges. `count` is at least 1.
+/// First hash keys of `count` equal ranges. `count` is at least 1.
 pub fn boundaries(count: u32) -> Vec<u128> {
     let count = u128::from(count.max(1));
-    // 2^128 itself does not fit; (2^128 - 1) / n differs from 2^128 / n only where n divides 2^128.
+    // 2^128 does not fit. (2^128 - 1) / n differs from 2^128 / n only if n divides 2^128.
     let width = if count.is_power_of_two() && count > 1 {
         u128::MAX / count + 1
     } else {
@@ -103,8 +96,8 @@ pub fn initial(count: u32, now_ms: i64) -> Vec<ShardMeta> {
     starts.iter().enumerate().map(shard).collect()
 }
 
-/// Splits the open shard `index` so that its second child starts at `at`, which lies inside its range and is not its
-/// first key. Returns whether it could.
+/// Splits the open shard `index` so that its second child starts at `at`, which must lie inside its range and not be
+/// its first key. Returns whether it succeeded.
 pub fn split(shards: &mut Vec<ShardMeta>, index: u32, at: u128, now_ms: i64) -> bool {
     let next = shards.len() as u32;
     let Some(parent) = shards.get_mut(index as usize) else {
@@ -129,7 +122,7 @@ pub fn split(shards: &mut Vec<ShardMeta>, index: u32, at: u128, now_ms: i64) -> 
     true
 }
 
-/// Merges two open shards, `left` ending where `right` starts. Returns whether it could.
+/// Merges two open shards: `left` ends where `right` starts. Returns whether it succeeded.
 pub fn merge(shards: &mut Vec<ShardMeta>, left: u32, right: u32, now_ms: i64) -> bool {
     let (Some(a), Some(b)) = (shards.get(left as usize), shards.get(right as usize)) else {
         return false;
@@ -155,16 +148,16 @@ pub fn merge(shards: &mut Vec<ShardMeta>, left: u32, right: u32, now_ms: i64) ->
     true
 }
 
-/// The open shards in the order of their ranges.
+/// The open shards ordered by range.
 pub fn open_in_order(shards: &[ShardMeta]) -> Vec<&ShardMeta> {
     let mut open: Vec<&ShardMeta> = shards.iter().filter(|s| s.closed_ms.is_none()).collect();
     open.sort_unstable_by_key(|s| s.start);
     open
 }
 
-/// Reshards to `target` equal ranges by splits and merges, as UpdateShardCount does: first every shard that crosses a
-/// new boundary is split there, then what lies between two boundaries is merged. Shards made and closed on the way are
-/// short-lived, and stay in the lineage.
+/// Reshards to `target` equal ranges by splits and merges, as UpdateShardCount does. First splits each shard that
+/// crosses a new boundary, then merges the shards between two boundaries. Intermediate shards stay in the lineage,
+/// closed.
 pub fn rescale(shards: &mut Vec<ShardMeta>, target: u32, now_ms: i64) {
     let starts = snapped(shards, target);
     for &start in &starts {
@@ -191,7 +184,8 @@ pub fn rescale(shards: &mut Vec<ShardMeta>, target: u32, now_ms: i64) {
     }
 }
 
-/// The new boundaries, each moved to an existing one that differs only by rounding: no shard of a handful of keys.
+/// The new boundaries. A boundary that differs from an existing one only by rounding is moved to it, which avoids tiny
+/// shards.
 fn snapped(shards: &[ShardMeta], target: u32) -> Vec<u128> {
     let existing: Vec<u128> = open_in_order(shards).iter().map(|s| s.start).collect();
     let tolerance = u128::from(target).max(existing.len() as u128) * 2;
@@ -209,14 +203,14 @@ fn snapped(shards: &[ShardMeta], target: u32) -> Vec<u128> {
 }
 
 fn open_containing(shards: &[ShardMeta], key: u128) -> Option<&ShardMeta> {
-    // The newest are the likeliest.
+    // The newest shard is the most likely.
     shards
         .iter()
         .rev()
         .find(|s| s.closed_ms.is_none() && s.start <= key && key <= s.end)
 }
 
-/// 128 bits as a decimal string, since JSON numbers of other readers hold 53.
+/// 128 bits as a decimal string: other JSON readers support 53 bits.
 mod decimal {
     use serde::{Deserialize, Deserializer, Serializer, de};
 

@@ -1,4 +1,4 @@
-//! What is known of a stream besides its records: the part that is saved as one file.
+//! Metadata of a stream: everything except its records, saved as one file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,9 +8,8 @@ use super::lineage::ShardMeta;
 use crate::kinesis::error::{ApiError, Code, Result};
 use crate::partition;
 
-/// Milliseconds of an hour.
 pub const HOUR_MS: i64 = 3_600_000;
-/// Milliseconds of the rolling day over which AWS counts reshards, key changes and mode switches.
+/// The rolling day in which AWS counts reshards, key changes and mode switches.
 pub const DAY_MS: i64 = 24 * HOUR_MS;
 
 macro_rules! words {
@@ -21,15 +20,12 @@ macro_rules! words {
 
         #[allow(dead_code, reason = "not every enum needs all of these")]
         impl $name {
-            /// All values.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
-            /// The word on the wire.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $wire),* }
             }
 
-            /// The value of a word on the wire.
             pub fn parse(word: &str) -> Option<Self> {
                 match word { $($wire => Some(Self::$variant),)* _ => None }
             }
@@ -38,33 +34,26 @@ macro_rules! words {
 }
 
 words! {
-    /// Where a stream is in its life.
     Status {
-        /// Not usable yet.
         Creating = "CREATING",
-        /// Usable.
         Active = "ACTIVE",
-        /// A change is under way; data flows.
+        /// A change is in progress. Records can be written and read.
         Updating = "UPDATING",
-        /// Going away.
         Deleting = "DELETING",
     }
 }
 
 words! {
-    /// How capacity is managed.
     Mode {
-        /// By shards.
         Provisioned = "PROVISIONED",
-        /// By AWS.
         OnDemand = "ON_DEMAND",
     }
 }
 
 words! {
-    /// How records find their shard.
+    /// How records are distributed to shards.
     Distribution {
-        /// By the engine, whatever the key.
+        /// By the engine, independent of the key.
         Auto = "AUTO",
         /// By the partition key's hash.
         UserPartitionKey = "USER_PARTITION_KEY",
@@ -72,36 +61,28 @@ words! {
 }
 
 words! {
-    /// The shard-level metrics that can be switched on.
     ShardMetric {
-        /// Bytes put.
         IncomingBytes = "IncomingBytes",
-        /// Records put.
         IncomingRecords = "IncomingRecords",
-        /// Bytes read.
         OutgoingBytes = "OutgoingBytes",
-        /// Records read.
         OutgoingRecords = "OutgoingRecords",
-        /// Puts throttled.
+        /// Throttled puts.
         WriteProvisionedThroughputExceeded = "WriteProvisionedThroughputExceeded",
-        /// Reads throttled.
+        /// Throttled reads.
         ReadProvisionedThroughputExceeded = "ReadProvisionedThroughputExceeded",
         /// Age of the last record read.
         IteratorAgeMilliseconds = "IteratorAgeMilliseconds",
     }
 }
 
-/// Whether and with what the records are encrypted. Nothing is really encrypted here; the answers say so as AWS's do.
+/// Encryption of the records. Nothing is really encrypted here; only the answers say so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Encryption {
-    /// Not.
     None,
-    /// With this KMS key.
     Kms(String),
 }
 
 impl Encryption {
-    /// The word on the wire.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::None => "NONE",
@@ -109,7 +90,6 @@ impl Encryption {
         }
     }
 
-    /// The key, if there is one.
     pub fn key_id(&self) -> Option<String> {
         match self {
             Self::None => None,
@@ -118,83 +98,70 @@ impl Encryption {
     }
 }
 
-/// A registered enhanced fan-out consumer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsumerMeta {
-    /// Its name, unique in the stream.
+    /// Unique in the stream.
     pub name: String,
-    /// When it was registered.
     pub created_ms: i64,
     /// CREATING, ACTIVE or DELETING.
     pub status: Status,
     /// When CREATING or DELETING ends.
     pub due_ms: i64,
-    /// Its tags.
     pub tags: BTreeMap<String, Option<String>>,
-    /// Its resource policy.
     pub policy: Option<String>,
 }
 
-/// Everything about a stream but its records.
+/// Metadata of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamMeta {
-    /// Version of this file's form.
+    /// Version of the file format.
     pub version: u32,
     /// 12-digit account id.
     pub account: String,
-    /// Region.
     pub region: String,
-    /// Name, unique in account and region.
+    /// Unique in account and region.
     pub name: String,
-    /// This incarnation of the name; never used again.
+    /// Id of this incarnation. Never reused.
     pub id: u64,
-    /// When it was created.
     pub created_ms: i64,
-    /// Status as of the last change; [`StreamMeta::settle`] brings it up to date.
+    /// Status as of the last change. [`StreamMeta::settle`] updates it.
     pub status: Status,
     /// When a status other than ACTIVE ends.
     pub due_ms: i64,
-    /// Capacity mode.
     pub mode: Mode,
-    /// How long records are kept.
     pub retention_hours: i64,
-    /// What arrived before this had expired when the retention was made longer, and does not come back.
+    /// Records that arrived before this expired before the retention was increased. They do not come back.
     pub expired_before_ms: i64,
-    /// Encryption in force.
+    /// Current encryption.
     pub encryption: Encryption,
-    /// Encryption that comes into force when UPDATING ends.
+    /// Encryption from the end of UPDATING.
     pub next_encryption: Option<Encryption>,
-    /// Shard-level metrics switched on.
+    /// Enabled shard-level metrics.
     pub monitoring: BTreeSet<ShardMetric>,
-    /// Tags.
     pub tags: BTreeMap<String, Option<String>>,
-    /// Resource policy.
     pub policy: Option<String>,
-    /// Consumers.
     pub consumers: Vec<ConsumerMeta>,
-    /// All shards ever, by index.
+    /// All shards ever created, by index.
     pub shards: Vec<ShardMeta>,
-    /// Largest record, KiB, key included.
+    /// Largest record including its key, KiB.
     pub max_record_kib: i64,
     /// Warm throughput, MiB/s.
     pub warm_throughput: Option<i64>,
-    /// How records find their shard.
     pub distribution: Distribution,
-    /// When UpdateShardCount was called, within the last day.
+    /// Times of UpdateShardCount calls in the last day.
     pub reshards_ms: Vec<i64>,
-    /// When a key was applied, within the last day.
+    /// Times when a key was applied in the last day.
     pub key_starts_ms: Vec<i64>,
-    /// When encryption was stopped, within the last day.
+    /// Times when encryption was stopped in the last day.
     pub key_stops_ms: Vec<i64>,
-    /// When the mode was switched, within the last day.
+    /// Times when the mode was switched in the last day.
     pub mode_switches_ms: Vec<i64>,
 }
 
 impl StreamMeta {
-    /// Version of the file's form that this program writes.
+    /// Version of the file format that this program writes.
     pub const VERSION: u32 = 1;
 
-    /// The stream's ARN.
     pub fn arn(&self) -> String {
         format!(
             "arn:{}:kinesis:{}:{}:stream/{}",
@@ -205,7 +172,7 @@ impl StreamMeta {
         )
     }
 
-    /// The identifier of this incarnation, in the model's form: 20 characters, a hyphen, 3 characters.
+    /// The stream's id in the model's format: 20 characters, a hyphen, 3 characters.
     pub fn stream_id(&self) -> String {
         let mut digits = [b'0'; 23];
         let mut rest = self.id;
@@ -217,7 +184,7 @@ impl StreamMeta {
         format!("{}-{}", &text[..20], &text[20..])
     }
 
-    /// A consumer's ARN: the moment of registration tells two of the same name apart.
+    /// A consumer's ARN. The registration time distinguishes two consumers of the same name.
     pub fn consumer_arn(&self, consumer: &ConsumerMeta) -> String {
         format!(
             "{}/consumer/{}:{}",
@@ -227,13 +194,13 @@ impl StreamMeta {
         )
     }
 
-    /// The earliest arrival that is still kept.
+    /// The earliest arrival that is retained.
     pub fn horizon_ms(&self, now_ms: i64) -> i64 {
         let horizon = now_ms.saturating_sub(self.retention_hours.saturating_mul(HOUR_MS));
         horizon.max(self.expired_before_ms)
     }
 
-    /// When [`StreamMeta::settle`] next has something to do.
+    /// When [`StreamMeta::settle`] next has an effect.
     pub fn settle_at(&self) -> i64 {
         let own = if self.status == Status::Active {
             i64::MAX
@@ -248,7 +215,7 @@ impl StreamMeta {
         consumers.fold(own, i64::min)
     }
 
-    /// Lets every transition happen whose time has come. A deleted stream stays DELETING; see [`StreamMeta::is_gone`].
+    /// Applies every transition that is due. A deleted stream stays DELETING; see [`StreamMeta::is_gone`].
     pub fn settle(&mut self, now_ms: i64) {
         if matches!(self.status, Status::Creating | Status::Updating) && now_ms >= self.due_ms {
             self.status = Status::Active;
@@ -270,8 +237,6 @@ impl StreamMeta {
         self.status == Status::Deleting && now_ms >= self.due_ms
     }
 
-    /// Refuses unless the stream is ACTIVE.
-    ///
     /// # Errors
     /// `ResourceInUseException`.
     pub fn require_active(&self) -> Result<()> {
@@ -286,10 +251,10 @@ impl StreamMeta {
         )))
     }
 
-    /// Refuses unless records can be put and read: ACTIVE or UPDATING.
+    /// Requires that records can be written and read: ACTIVE or UPDATING.
     ///
     /// # Errors
-    /// `ResourceNotFoundException`, as AWS answers for a stream that is not there yet or any more.
+    /// `ResourceNotFoundException`, as AWS answers for a stream that is being created or deleted.
     pub fn require_data(&self) -> Result<()> {
         match self.status {
             Status::Active | Status::Updating => Ok(()),
@@ -297,8 +262,6 @@ impl StreamMeta {
         }
     }
 
-    /// Refuses what only a provisioned stream can do.
-    ///
     /// # Errors
     /// `ValidationException`.
     pub fn require_provisioned(&self) -> Result<()> {
@@ -311,8 +274,6 @@ impl StreamMeta {
         }
     }
 
-    /// Refuses what only an on-demand stream can do.
-    ///
     /// # Errors
     /// `ValidationException`.
     pub fn require_on_demand(&self) -> Result<()> {
@@ -325,27 +286,25 @@ impl StreamMeta {
         }
     }
 
-    /// Puts the stream into UPDATING until `due_ms`.
+    /// Sets the status to UPDATING until `due_ms`.
     pub fn update_until(&mut self, due_ms: i64) {
         self.status = Status::Updating;
         self.due_ms = due_ms;
     }
 
-    /// The consumer called `name`.
     pub fn consumer(&self, name: &str) -> Option<&ConsumerMeta> {
         self.consumers.iter().find(|c| c.name == name)
     }
 
-    /// Open shards.
     pub fn open_shards(&self) -> impl Iterator<Item = &ShardMeta> {
         self.shards.iter().filter(|s| s.closed_ms.is_none())
     }
 }
 
-/// Counts an event against a daily allowance.
+/// Counts an event against a daily quota.
 ///
 /// # Errors
-/// `LimitExceededException` with `message` when `most` have happened in the last 24 hours.
+/// `LimitExceededException` with `message` if `most` events happened in the last 24 hours.
 pub fn count_in_day(
     events: &mut Vec<i64>,
     now_ms: i64,

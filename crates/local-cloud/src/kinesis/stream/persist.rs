@@ -1,4 +1,4 @@
-//! Metadata on disk: written whole to a temporary file, then renamed over the old.
+//! Metadata on disk: written to a temporary file, which then replaces the old one.
 
 use std::fs;
 use std::io;
@@ -10,22 +10,19 @@ use serde::de::DeserializeOwned;
 use super::meta::StreamMeta;
 use ground::platform;
 
-/// The metadata's file in a stream's directory.
 pub const FILE: &str = "stream.json";
 
-/// Saves a stream's metadata in `dir`.
-///
 /// # Errors
-/// When the file cannot be written; the old one is then intact.
+/// If the file cannot be written. The old one is then intact.
 pub fn save(dir: &Path, meta: &StreamMeta) -> io::Result<()> {
     platform::create_private_dir(dir)?;
     save_json(&dir.join(FILE), meta)
 }
 
-/// Loads a stream's metadata from `dir`; `None` if there is none.
+/// Loads a stream's metadata from `dir`. `None` if there is none.
 ///
 /// # Errors
-/// When it cannot be read or understood; the error names the file.
+/// If it cannot be read or parsed. The error names the file.
 pub fn load(dir: &Path) -> io::Result<Option<StreamMeta>> {
     let path = dir.join(FILE);
     let Some(meta) = load_json::<StreamMeta>(&path)? else {
@@ -44,25 +41,25 @@ pub fn load(dir: &Path) -> io::Result<Option<StreamMeta>> {
         .shards
         .iter()
         .enumerate()
-        .all(|(place, shard)| shard.index as usize == place);
+        .all(|(index, shard)| shard.index as usize == index);
     if !in_order || meta.open_shards().next().is_none() {
         return Err(named("its list of shards is damaged"));
     }
     Ok(Some(meta))
 }
 
-/// Saves any value as JSON, whole or not at all.
+/// Saves a value as JSON, atomically.
 ///
 /// # Errors
-/// When the file cannot be written; the old one is then intact.
+/// If the file cannot be written. The old one is then intact.
 pub fn save_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
     platform::replace_private_file(path, &serde_json::to_vec_pretty(value)?)
 }
 
-/// Loads a JSON value; `None` if there is no such file.
+/// Loads a JSON value. `None` if the file does not exist.
 ///
 /// # Errors
-/// When it cannot be read or understood; the error names the file.
+/// If it cannot be read or parsed. The error names the file.
 pub fn load_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     let named = |kind, what: String| io::Error::new(kind, format!("{}: {what}", path.display()));
     match fs::read(path) {

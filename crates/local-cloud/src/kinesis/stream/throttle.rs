@@ -1,9 +1,8 @@
-//! Token buckets on the injected clock. They fill continuously and hold one second's worth.
+//! Token buckets on the injected clock. They refill continuously and hold the tokens of one second.
 
-/// Bytes of a MiB.
 pub const MIB: f64 = 1_048_576.0;
 
-/// An allowance a second.
+/// A rate limit.
 #[derive(Debug, Clone, Copy)]
 pub struct Bucket {
     per_second: f64,
@@ -24,27 +23,27 @@ impl Bucket {
     fn refill(&mut self, now_ms: i64) {
         let elapsed = self.at_ms.map_or(0, |at| now_ms.saturating_sub(at)).max(0) as f64;
         self.level = (self.level + elapsed * self.per_second / 1000.0).min(self.per_second);
-        // Also when the clock went back: waiting for it to catch up could take hours.
+        // Also if the clock went back: waiting for it to catch up could take hours.
         self.at_ms = Some(now_ms);
     }
 
-    /// Whether `amount` is there now. An amount above a whole second's worth needs a full bucket.
+    /// Whether `amount` is available. An amount above one second's tokens needs a full bucket.
     pub fn has(&mut self, amount: f64, now_ms: i64) -> bool {
         self.refill(now_ms);
         self.level + 1e-6 >= amount.min(self.per_second)
     }
 
-    /// Whether nothing is missing: a new bucket would be the same.
+    /// Whether it is full, and so equal to a new bucket.
     pub fn is_full(&mut self, now_ms: i64) -> bool {
         self.has(self.per_second, now_ms)
     }
 
-    /// Takes `amount`; the level may fall below zero, and is then paid back by waiting.
+    /// Takes `amount`. The level may fall below zero; later calls then wait.
     pub fn take(&mut self, amount: f64) {
         self.level -= amount;
     }
 
-    /// Takes `amount` if it is there.
+    /// Takes `amount` if available.
     pub fn try_take(&mut self, amount: f64, now_ms: i64) -> bool {
         let there = self.has(amount, now_ms);
         if there {
@@ -54,7 +53,7 @@ impl Bucket {
     }
 }
 
-/// The limits of one shard. Source: "Quotas and limits", Amazon Kinesis Data Streams developer guide.
+/// Limits of one shard. Source: "Quotas and limits", Amazon Kinesis Data Streams developer guide.
 #[derive(Debug)]
 pub struct ShardLimits {
     put_bytes: Bucket,
@@ -75,7 +74,7 @@ impl Default for ShardLimits {
 }
 
 impl ShardLimits {
-    /// Takes one record of `bytes` (key included) into the shard, if 1 MiB/s and 1,000 records/s allow.
+    /// Takes one record of `bytes` (including its key), if 1 MiB/s and 1,000 records/s allow.
     pub fn put(&mut self, bytes: usize, now_ms: i64) -> bool {
         let bytes = bytes as f64;
         let fits = self.put_bytes.has(bytes, now_ms) && self.put_records.has(1.0, now_ms);
@@ -86,13 +85,13 @@ impl ShardLimits {
         fits
     }
 
-    /// Lets one GetRecords call in, if 5 calls/s allow and what earlier calls read has been paid back at 2 MiB/s.
+    /// Admits a GetRecords call, if 5 calls/s allow and the bytes of earlier reads have been paid back at 2 MiB/s.
     pub fn start_read(&mut self, now_ms: i64) -> bool {
         self.read_bytes.has(0.0, now_ms) && self.read_calls.try_take(1.0, now_ms)
     }
 
-    /// Accounts for what a call has read. More than a second's worth is paid back in full, without the credit of a quiet
-    /// second: after 10 MiB the shard gives nothing for 5 seconds, as the page of GetRecords says.
+    /// Accounts for the bytes of a read. More than one second's tokens is paid back in full: as the GetRecords
+    /// reference says, after 10 MiB the shard returns nothing for 5 seconds.
     pub fn end_read(&mut self, bytes: usize) {
         let bytes = bytes as f64;
         if bytes > self.read_bytes.per_second {
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_does_not_stop_the_refill() {
+    fn a_bucket_refills_after_the_clock_goes_back() {
         let mut bucket = Bucket::new(1.0);
         assert!(bucket.try_take(1.0, 3_600_000));
         assert!(!bucket.try_take(1.0, 0));
@@ -126,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_mebibytes_read_pause_the_shard() {
+    fn reading_ten_mebibytes_pauses_the_shard() {
         let mut limits = ShardLimits::default();
         assert!(limits.start_read(0));
         limits.end_read(10 * 1_048_576);

@@ -55,7 +55,7 @@ fn the_mode_switches_twice_a_day() {
 }
 
 #[test]
-fn the_largest_record_is_a_setting_of_the_stream() {
+fn the_maximum_record_size_is_a_setting_of_the_stream() {
     let world = World::new();
     world.stream("orders", 1);
     let record = json!({"StreamName": "orders", "PartitionKey": "k", "Data": base64(&"x".repeat(2_000_000))});
@@ -73,7 +73,7 @@ fn the_largest_record_is_a_setting_of_the_stream() {
 }
 
 #[test]
-fn a_stream_that_distributes_by_itself_needs_no_partition_key() {
+fn automatic_distribution_needs_no_partition_key() {
     let world = World::new();
     world.on_demand("orders");
     let keyless = json!({"StreamName": "orders", "Data": base64("x")});
@@ -97,7 +97,7 @@ fn a_stream_that_distributes_by_itself_needs_no_partition_key() {
 }
 
 #[test]
-fn warm_throughput_needs_the_billing_commitment_which_lasts_a_day() {
+fn warm_throughput_requires_the_billing_commitment_which_lasts_a_day() {
     let world = World::new();
     world.on_demand("orders");
     let warm = json!({"StreamName": "orders", "WarmThroughputMiBps": 100});

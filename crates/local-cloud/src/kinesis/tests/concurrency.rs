@@ -1,4 +1,4 @@
-//! Many callers at once: nothing deadlocks, nothing fails for the engine's own reasons.
+//! Concurrent calls do not deadlock and cause no internal failures.
 
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::kinesis::stream::meta::Status;
 
 #[test]
-fn callers_that_create_change_and_delete_the_same_streams_get_out_again() {
+fn concurrent_changes_of_the_same_streams_do_not_deadlock() {
     let world = World::new();
     std::thread::scope(|scope| {
         for thread in 0..4_usize {
@@ -48,10 +48,10 @@ fn callers_that_create_change_and_delete_the_same_streams_get_out_again() {
 }
 
 #[test]
-fn nobody_waits_for_a_change_that_takes_long() {
+fn readers_do_not_wait_for_a_slow_change() {
     let world = World::new();
     world.ok("CreateStream", json!({"StreamName": "orders", "ShardCount": 1}));
-    // The transition to ACTIVE is due, and nobody has looked since.
+    // The transition to ACTIVE is due but not yet observed.
     world.clock.advance(super::world::DELAY_MS);
     let now_ms = world.clock.now_ms();
     let streams = world.service.catalog.list(&world.caller, i64::MIN);

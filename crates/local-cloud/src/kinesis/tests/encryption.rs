@@ -1,4 +1,4 @@
-//! Server-side encryption as far as a caller can see it.
+//! Server-side encryption, as visible to a caller.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ fn with(key: &str) -> Value {
 }
 
 #[test]
-fn records_say_how_the_stream_was_encrypted_when_they_arrived() {
+fn records_have_the_encryption_type_of_their_arrival() {
     let world = World::new();
     world.stream("orders", 1);
     world.put("orders", "k", "plain");

@@ -92,7 +92,7 @@ fn a_token_of_another_operation_or_stream_is_refused() {
 }
 
 #[test]
-fn filters_look_at_shards_in_time() {
+fn filters_select_shards_by_time() {
     let world = World::new();
     world.stream("orders", 1);
     world.clock.advance(HOUR_MS);
@@ -162,7 +162,7 @@ fn filters_look_at_shards_in_time() {
 }
 
 #[test]
-fn the_creation_tells_streams_of_one_name_apart() {
+fn the_creation_timestamp_distinguishes_streams_of_the_same_name() {
     let world = World::new();
     world.stream("orders", 1);
     let created = world.summary("orders")["StreamCreationTimestamp"].clone();

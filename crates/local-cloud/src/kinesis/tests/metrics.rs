@@ -1,4 +1,4 @@
-//! What CloudWatch hears.
+//! Metrics sent to CloudWatch.
 
 use serde_json::json;
 
@@ -21,7 +21,7 @@ impl World {
 }
 
 #[test]
-fn puts_and_gets_are_measured_per_stream() {
+fn puts_and_gets_are_recorded_per_stream() {
     let world = World::new();
     world.stream("orders", 2);
     let records = vec![json!({"PartitionKey": "k", "Data": base64("1234")}); 3];
@@ -72,7 +72,7 @@ fn puts_and_gets_are_measured_per_stream() {
 }
 
 #[test]
-fn shards_are_measured_when_switched_on() {
+fn shard_metrics_are_recorded_when_enabled() {
     let world = World::new();
     world.stream("orders", 1);
     world.ok(
@@ -88,7 +88,7 @@ fn shards_are_measured_when_switched_on() {
 }
 
 #[test]
-fn throttling_is_measured() {
+fn throttling_is_recorded() {
     let world = World::strict();
     world.stream("orders", 1);
     for _ in 0..3 {

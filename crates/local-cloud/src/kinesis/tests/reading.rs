@@ -101,7 +101,7 @@ fn latest_is_fixed_when_the_iterator_is_made() {
 }
 
 #[test]
-fn bad_starts_are_refused_with_aws_words() {
+fn invalid_start_positions_are_rejected_with_the_messages_of_aws() {
     let world = World::new();
     world.stream("orders", 2);
     let other = world.ok("PutRecord", json!({"StreamName": "orders", "PartitionKey": "k", "ExplicitHashKey": "340282366920938463463374607431768211455", "Data": ""}));
@@ -167,7 +167,7 @@ fn an_iterator_lives_five_minutes() {
 }
 
 #[test]
-fn pages_are_capped_and_say_how_far_behind_they_leave_the_reader() {
+fn pages_are_capped_and_report_millis_behind_latest() {
     let world = World::new();
     world.stream("orders", 1);
     let large = base64(&"x".repeat(1_000_000));
@@ -195,7 +195,7 @@ fn pages_are_capped_and_say_how_far_behind_they_leave_the_reader() {
 }
 
 #[test]
-fn what_is_older_than_the_retention_is_gone() {
+fn records_older_than_the_retention_are_gone() {
     let world = World::new();
     world.stream("orders", 1);
     world.put("orders", "k", "old");
@@ -219,7 +219,7 @@ fn what_is_older_than_the_retention_is_gone() {
 }
 
 #[test]
-fn a_longer_retention_brings_nothing_back() {
+fn increasing_the_retention_does_not_restore_records() {
     let world = World::new();
     world.stream("orders", 1);
     world.put("orders", "k", "expired, but nobody has looked");

@@ -33,7 +33,7 @@ fn a_split_makes_two_children_of_one_parent() {
 }
 
 #[test]
-fn bad_splits_change_nothing() {
+fn rejected_splits_change_nothing() {
     let world = World::new();
     world.stream("orders", 2);
     let split = |shard: &str, at: &str| {
@@ -72,7 +72,7 @@ fn bad_splits_change_nothing() {
 }
 
 #[test]
-fn a_merge_has_two_parents_and_takes_only_neighbours() {
+fn a_merge_has_two_parents_and_requires_adjacent_shards() {
     let world = World::new();
     world.stream("orders", 3);
     let merge = |a: u32, b: u32| json!({"StreamName": "orders", "ShardToMerge": format!("shardId-{a:012}"), "AdjacentShardToMerge": format!("shardId-{b:012}")});
@@ -224,7 +224,7 @@ fn the_end_of_a_shard_names_its_children() {
 }
 
 #[test]
-fn writers_lose_nothing_while_shards_are_split_and_merged() {
+fn no_records_are_lost_while_shards_are_split_and_merged() {
     let world = World::new();
     world.stream("orders", 2);
     let (writers, batches) = (4, 40);

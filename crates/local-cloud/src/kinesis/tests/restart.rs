@@ -1,4 +1,4 @@
-//! What survives the end of the process.
+//! Restarts and interrupted changes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 use super::world::World;
 
-/// The file of the only stream's metadata.
+/// Metadata file of the only stream.
 fn metadata(world: &World) -> PathBuf {
     let mut streams = fs::read_dir(world.dir.path().join("kinesis/streams")).unwrap();
     streams.next().unwrap().unwrap().path().join("stream.json")
 }
 
 #[test]
-fn everything_answered_for_is_there_after_a_restart() {
+fn acknowledged_changes_survive_a_restart() {
     let world = World::new();
     world.stream("orders", 2);
     world.ok(
@@ -49,7 +49,7 @@ fn everything_answered_for_is_there_after_a_restart() {
 }
 
 #[test]
-fn transitions_go_on_after_a_restart() {
+fn transitions_continue_after_a_restart() {
     let world = World::new();
     world.ok("CreateStream", json!({"StreamName": "orders", "ShardCount": 1}));
     let world = world.restarted();
@@ -79,7 +79,7 @@ fn transitions_go_on_after_a_restart() {
     );
 }
 
-/// A copy of a directory with files only.
+/// Copies a directory that contains only files.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -88,7 +88,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Splits the only shard, then puts the parent's log back as it was before: open.
+/// Splits the only shard, then restores the parent's open log.
 fn split_without_closing(world: &World) {
     let parent = metadata(world)
         .with_file_name("shards")
@@ -105,7 +105,7 @@ fn split() -> Value {
 }
 
 #[test]
-fn a_reshard_that_ended_before_it_was_saved_has_not_happened() {
+fn a_reshard_interrupted_before_the_save_is_undone() {
     let world = World::new();
     world.stream("orders", 1);
     world.put("orders", "a", "kept");
@@ -122,7 +122,7 @@ fn a_reshard_that_ended_before_it_was_saved_has_not_happened() {
 }
 
 #[test]
-fn a_reshard_that_ended_after_it_was_saved_is_completed() {
+fn a_reshard_interrupted_after_the_save_is_completed() {
     let world = World::new();
     world.stream("orders", 1);
     world.put("orders", "a", "parent");
@@ -141,7 +141,7 @@ fn a_reshard_that_ended_after_it_was_saved_is_completed() {
 }
 
 #[test]
-fn half_made_streams_are_cleared_away() {
+fn incomplete_streams_are_removed() {
     let world = World::new();
     let streams = world.dir.path().join("kinesis/streams");
     fs::create_dir_all(streams.join("00ff/shards/shardId-000000000000")).unwrap();
@@ -152,7 +152,7 @@ fn half_made_streams_are_cleared_away() {
 }
 
 #[test]
-fn damaged_metadata_is_named_not_guessed() {
+fn damaged_metadata_is_reported() {
     for damage in ["", "{", "{}", r#"{"version": 99}"#] {
         let world = World::new();
         world.stream("orders", 1);

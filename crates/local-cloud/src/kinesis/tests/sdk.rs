@@ -1,4 +1,4 @@
-//! The AWS SDK for Rust against the engine: what it cannot read shows here.
+//! The AWS SDK for Rust against the engine: the SDK must be able to parse all answers.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use super::world::World;
 use crate::Caller;
 use crate::kinesis::service::{Request, Service};
 
-/// Hands requests straight to the engine.
+/// Passes requests directly to the engine.
 #[derive(Clone)]
 struct InProcess(Arc<Service>, Caller);
 
@@ -47,7 +47,7 @@ impl HttpConnector for InProcess {
                 body,
             };
             let (parts, mut body) = service.call(caller, request).into_parts();
-            // The SDK wants a body that threads can share; a channel is one.
+            // The SDK requires a `Sync` body. A channel provides one.
             let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
             tokio::spawn(async move {
                 while let Some(frame) = body.frame().await {

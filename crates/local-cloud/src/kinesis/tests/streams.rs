@@ -1,4 +1,4 @@
-//! The life of a stream: creation, status, limits, tags, retention, deletion.
+//! Streams: creation, status, limits, tags, retention, deletion.
 
 use serde_json::json;
 
@@ -74,7 +74,7 @@ fn a_description_has_shards_in_pages() {
 }
 
 #[test]
-fn a_stream_is_found_by_name_arn_and_id_alike() {
+fn a_stream_is_found_by_name_arn_or_id() {
     let world = World::new();
     world.stream("orders", 1);
     let id = world.summary("orders")["StreamId"].clone();
@@ -130,7 +130,7 @@ fn accounts_and_regions_do_not_see_each_other() {
 }
 
 #[test]
-fn a_name_is_taken_until_its_stream_is_gone() {
+fn a_name_is_in_use_until_its_stream_is_gone() {
     let world = World::new();
     world.stream("orders", 1);
     assert_eq!(
@@ -182,7 +182,7 @@ fn an_iterator_does_not_outlive_its_stream() {
 }
 
 #[test]
-fn a_stream_with_consumers_is_deleted_only_when_told() {
+fn a_stream_with_consumers_is_deleted_only_when_enforced() {
     let world = World::new();
     world.stream("orders", 1);
     world.consumer("orders", "app");
@@ -227,7 +227,7 @@ fn changes_wait_for_active() {
 }
 
 #[test]
-fn retention_is_24_to_8760_hours_and_goes_the_way_its_operation_says() {
+fn retention_is_24_to_8760_hours_and_changes_in_the_direction_of_its_operation() {
     let world = World::new();
     world.stream("orders", 1);
     for (operation, hours, says) in [
@@ -273,7 +273,7 @@ fn retention_is_24_to_8760_hours_and_goes_the_way_its_operation_says() {
 }
 
 #[test]
-fn monitoring_is_switched_by_metric_or_all_at_once() {
+fn monitoring_is_enabled_for_single_metrics_or_all() {
     let world = World::new();
     world.stream("orders", 1);
     let on = world.ok(

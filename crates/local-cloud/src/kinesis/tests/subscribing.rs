@@ -1,4 +1,4 @@
-//! SubscribeToShard: events over time, through a reshard, and how a session ends.
+//! SubscribeToShard: events, resharding, and the end of a session.
 
 use aws_smithy_eventstream::frame::read_message_from;
 use bytes::Bytes;
@@ -30,7 +30,7 @@ impl World {
     }
 }
 
-/// The next event: its kind and its payload.
+/// The next event: type and payload.
 async fn next(body: &mut Body) -> Option<(String, Value)> {
     let frame = body.frame().await?.unwrap().into_data().unwrap();
     let message = read_message_from(frame).unwrap();
@@ -78,7 +78,7 @@ async fn records_are_pushed_as_they_arrive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_continuation_of_a_quiet_session_loses_and_repeats_nothing() {
+async fn continuing_an_idle_session_loses_and_repeats_nothing() {
     let world = World::new();
     world.stream("orders", 1);
     let consumer = world.consumer("orders", "app");
@@ -104,7 +104,7 @@ async fn the_continuation_of_a_quiet_session_loses_and_repeats_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_ends_with_its_shard_and_names_the_children() {
+async fn a_session_ends_with_its_shard_and_returns_the_children() {
     let world = World::new();
     world.stream("orders", 1);
     let consumer = world.consumer("orders", "app");
@@ -143,7 +143,7 @@ async fn a_session_lasts_five_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_call_is_refused_for_five_seconds_and_then_takes_over() {
+async fn a_second_call_is_rejected_for_five_seconds_and_then_takes_over() {
     let world = World::new();
     world.stream("orders", 1);
     let consumer = world.consumer("orders", "app");
@@ -160,7 +160,7 @@ async fn a_second_call_is_refused_for_five_seconds_and_then_takes_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_goes_back_locks_nobody_out() {
+async fn subscribing_works_after_the_clock_goes_back() {
     let world = World::new();
     world.stream("orders", 1);
     let consumer = world.consumer("orders", "app");
@@ -223,7 +223,7 @@ async fn a_session_does_not_outlive_its_engine() {
 }
 
 #[test]
-fn bad_subscriptions_are_refused_before_they_begin() {
+fn invalid_subscriptions_are_rejected_before_they_begin() {
     let world = World::new();
     world.stream("orders", 1);
     let consumer = world.consumer("orders", "app");

@@ -1,4 +1,4 @@
-//! AWS's limits, where they are enforced.
+//! AWS's limits, when enforced.
 
 use serde_json::{Value, json};
 
@@ -66,7 +66,7 @@ fn a_shard_is_read_five_times_a_second() {
 }
 
 #[test]
-fn ten_mebibytes_read_cost_five_seconds() {
+fn reading_ten_mebibytes_costs_five_seconds() {
     let world = World::strict();
     world.stream("orders", 1);
     let large = base64(&"x".repeat(1_000_000));
@@ -87,7 +87,7 @@ fn ten_mebibytes_read_cost_five_seconds() {
 }
 
 #[test]
-fn control_plane_calls_have_rates() {
+fn control_plane_calls_are_rate_limited() {
     let world = World::strict();
     world.stream("orders", 1);
     for _ in 0..10 {
@@ -150,7 +150,7 @@ fn at_most_five_streams_are_creating() {
 }
 
 #[test]
-fn nothing_is_throttled_unless_asked_for() {
+fn nothing_is_throttled_by_default() {
     let world = World::new();
     world.stream("orders", 1);
     for _ in 0..5 {

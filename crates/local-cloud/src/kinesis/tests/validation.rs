@@ -1,4 +1,4 @@
-//! What AWS says to input that breaks the model.
+//! AWS's messages for input that violates the model.
 
 use bytes::Bytes;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::world::World;
 
 #[test]
-fn every_broken_constraint_is_named() {
+fn every_broken_constraint_is_reported() {
     let world = World::new();
     let (code, message) = world.err("CreateStream", json!({"StreamName": "a b", "ShardCount": 0}));
     assert_eq!(code, "ValidationException");
@@ -19,7 +19,7 @@ fn every_broken_constraint_is_named() {
 }
 
 #[test]
-fn one_broken_constraint_each() {
+fn each_broken_constraint_has_its_message() {
     let world = World::new();
     let long = "x".repeat(129);
     let cases = [
@@ -74,7 +74,7 @@ fn bodies_that_are_not_the_input_are_serialization_errors() {
 }
 
 #[test]
-fn unknown_operations_and_unknown_members() {
+fn unknown_operations_are_rejected_and_unknown_members_ignored() {
     let world = World::new();
     assert_eq!(
         world.refused("CreateChannel", json!({})),
@@ -84,7 +84,7 @@ fn unknown_operations_and_unknown_members() {
 }
 
 #[test]
-fn no_operation_panics_on_an_empty_or_odd_body() {
+fn no_operation_panics_on_an_empty_or_unusual_body() {
     let world = World::new();
     for operation in crate::kinesis::operation::Operation::ALL {
         for body in [

@@ -1,4 +1,4 @@
-//! CBOR, as the AWS SDKs for Java speak it.
+//! CBOR, as the AWS SDKs for Java use it.
 
 use bytes::Bytes;
 use ciborium::{Value, cbor};
@@ -104,7 +104,7 @@ fn errors_are_cbor_too() {
 }
 
 #[test]
-fn byte_strings_in_pieces_and_maps_without_length_are_read() {
+fn chunked_byte_strings_and_maps_of_unknown_length_are_decoded() {
     let world = World::new();
     world.stream("orders", 1);
     let mut body = vec![0xbf];

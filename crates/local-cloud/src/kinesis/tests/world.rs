@@ -1,4 +1,4 @@
-//! An engine of its own for each test.
+//! A separate engine for each test.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -19,11 +19,11 @@ use daemon::Options;
 
 /// 2026-01-01T00:00:00Z.
 pub const START_MS: i64 = 1_767_225_600_000;
-/// How long transitions take here.
+/// Duration of transitions in the tests.
 pub const DELAY_MS: i64 = 500;
 pub const HOUR_MS: i64 = 3_600_000;
 
-/// Knows three keys.
+/// A lookup with three keys.
 struct Keys;
 
 impl KeyLookup for Keys {
@@ -37,7 +37,7 @@ impl KeyLookup for Keys {
     }
 }
 
-/// Remembers the sum and the number of samples by metric and dimensions.
+/// Sum and number of samples by metric and dimensions.
 #[derive(Default)]
 pub struct Recorded(pub Mutex<HashMap<String, (f64, f64, String)>>);
 
@@ -76,7 +76,7 @@ impl World {
         Self::with(false)
     }
 
-    /// With AWS's limits.
+    /// With AWS's limits enforced.
     pub fn strict() -> Self {
         Self::with(true)
     }
@@ -127,7 +127,7 @@ impl World {
         }
     }
 
-    /// Why the files cannot be opened.
+    /// The error of opening the files.
     pub fn broken(self) -> String {
         let Self {
             service,
@@ -177,7 +177,7 @@ impl World {
         value
     }
 
-    /// The code and the message.
+    /// Error code and message.
     pub fn err(&self, operation: &str, input: Value) -> (String, String) {
         let (status, value) = self.call(operation, &input);
         assert_ne!(status, 200, "{operation} {input}: {value}");
@@ -185,7 +185,7 @@ impl World {
         (text("__type"), text("message"))
     }
 
-    /// The code alone.
+    /// Error code.
     pub fn refused(&self, operation: &str, input: Value) -> String {
         self.err(operation, input).0
     }
@@ -194,13 +194,11 @@ impl World {
         self.clock.advance(DELAY_MS);
     }
 
-    /// An ACTIVE stream.
     pub fn stream(&self, name: &str, shards: u32) {
         self.ok("CreateStream", json!({"StreamName": name, "ShardCount": shards}));
         self.settle();
     }
 
-    /// An ACTIVE on-demand stream.
     pub fn on_demand(&self, name: &str) {
         self.ok(
             "CreateStream",
@@ -245,7 +243,7 @@ impl World {
         self.ok("GetRecords", json!({"ShardIterator": iterator}))
     }
 
-    /// All data of a shard, read to its tip or its end.
+    /// All data of a shard, read to its tip or end.
     pub fn read_all(&self, name: &str, shard: u32) -> Vec<String> {
         let mut iterator = self.iterator(name, shard, "TRIM_HORIZON");
         let mut all = Vec::new();

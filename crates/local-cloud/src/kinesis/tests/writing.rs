@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::world::{World, base64};
 
 #[test]
-fn a_partition_key_decides_the_shard_and_an_explicit_hash_key_overrides_it() {
+fn a_partition_key_selects_the_shard_unless_an_explicit_hash_key_is_given() {
     let world = World::new();
     world.stream("orders", 2);
     // MD5("a") starts with 0x0c, MD5("b") with 0x92.
@@ -24,7 +24,7 @@ fn a_partition_key_decides_the_shard_and_an_explicit_hash_key_overrides_it() {
 }
 
 #[test]
-fn sequence_numbers_rise_within_a_shard() {
+fn sequence_numbers_increase_within_a_shard() {
     let world = World::new();
     world.stream("orders", 1);
     let mut last = String::new();
@@ -71,7 +71,7 @@ fn a_batch_answers_in_the_order_of_its_records() {
 }
 
 #[test]
-fn too_many_too_large_and_nothing_at_all_are_refused_whole() {
+fn too_many_too_large_or_no_records_reject_the_whole_request() {
     let world = World::new();
     world.stream("orders", 1);
     let records = |n: usize, data: &str| vec![json!({"PartitionKey": "k", "Data": data}); n];
@@ -138,7 +138,7 @@ fn data_must_be_base64_and_may_be_empty() {
 }
 
 #[test]
-fn a_dry_run_stores_nothing_and_says_what_would_fail() {
+fn a_dry_run_stores_nothing_and_reports_errors() {
     let world = World::new();
     world.stream("orders", 1);
     let dry = |name: &str| json!({"StreamName": name, "PartitionKey": "k", "Data": "", "DryRun": true});

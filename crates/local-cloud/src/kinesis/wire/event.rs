@@ -1,4 +1,4 @@
-//! The frames of an event stream, `application/vnd.amazon.eventstream`.
+//! Frames of an event stream, `application/vnd.amazon.eventstream`.
 
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
@@ -7,13 +7,12 @@ use bytes::Bytes;
 use super::Format;
 use crate::kinesis::error::{ApiError, Code, Result};
 
-/// The `Content-Type` of the whole answer.
 pub const CONTENT_TYPE: &str = "application/vnd.amazon.eventstream";
 
-/// One event of the kind `name`, its payload written in `format`.
+/// An event of type `name` with its payload in `format`.
 ///
 /// # Errors
-/// `InternalFailureException` when the payload is too large for a frame.
+/// `InternalFailureException` if the payload is too large for a frame.
 pub fn event(name: &'static str, format: Format, payload: Bytes) -> Result<Bytes> {
     let headers = [
         (":message-type", "event"),
@@ -23,7 +22,7 @@ pub fn event(name: &'static str, format: Format, payload: Bytes) -> Result<Bytes
     frame(&headers, payload)
 }
 
-/// An error, which ends the stream.
+/// An error event. It ends the stream.
 ///
 /// # Errors
 /// As [`event`].

@@ -1,11 +1,11 @@
-//! Pagination tokens: opaque to callers, valid for 300 seconds where AWS says so.
+//! Pagination tokens, opaque to callers. They expire after 300 seconds where AWS specifies that.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::kinesis::error::{ApiError, Code, Result};
 
-/// How long a token can be used. Source: `NextToken` of ListShards.
+/// Source: `NextToken` of ListShards.
 pub const LIFETIME_MS: i64 = 300_000;
 
 #[derive(Serialize, Deserialize)]
@@ -15,10 +15,8 @@ struct Token<T> {
     next: T,
 }
 
-/// A token of `operation` that stands for `next`.
-///
 /// # Errors
-/// `InternalFailureException`; no token of this engine causes it.
+/// `InternalFailureException`. No token of this engine causes it.
 pub fn encode<T: Serialize>(operation: &str, now_ms: i64, next: T) -> Result<String> {
     let token = Token {
         operation: operation.to_owned(),
@@ -30,10 +28,10 @@ pub fn encode<T: Serialize>(operation: &str, now_ms: i64, next: T) -> Result<Str
     Ok(base64_simd::STANDARD.encode_to_string(text))
 }
 
-/// What `token` stands for.
+/// Decodes the token of `operation`.
 ///
 /// # Errors
-/// `InvalidArgumentException` when it is not a token of `operation`; `ExpiredNextTokenException`.
+/// `InvalidArgumentException` if it is not a token of `operation`; `ExpiredNextTokenException`.
 pub fn decode<T: DeserializeOwned>(operation: &str, now_ms: i64, token: &str) -> Result<T> {
     let invalid = || ApiError::invalid_argument("Invalid NextToken.");
     let text = base64_simd::STANDARD

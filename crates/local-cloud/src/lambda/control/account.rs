@@ -1,4 +1,4 @@
-//! The account's limits, and what functions have that the local cloud does not offer: as unset.
+//! The account's limits, and function settings that the local cloud does not support: shown as unset.
 
 use serde_json::json;
 

@@ -1,11 +1,11 @@
-//! Aliases: names for versions. Each means one; AWS can also split calls between two.
+//! Aliases of versions. Weighted aliases are not supported.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Answer, Request, check_revision, created, no_content, ok};
 use crate::answer::request_id;
-use crate::lambda::fault::{Fault, Result};
+use crate::lambda::error::{ApiError, Result};
 use crate::lambda::model::{Alias, Function};
 use crate::lambda::name::{FunctionName, LATEST};
 use crate::lambda::settings;
@@ -33,7 +33,7 @@ impl Input {
             .and_then(Value::as_object)
             .is_some_and(|weights| !weights.is_empty())
         {
-            return Err(Fault::invalid(
+            return Err(ApiError::invalid(
                 "The local cloud does not offer weighted aliases: an alias means one version.",
             ));
         }
@@ -47,7 +47,7 @@ impl Input {
         if is_version {
             return Ok(());
         }
-        Err(Fault::not_found(format!(
+        Err(ApiError::not_found(format!(
             "Function not found: {}:{version}",
             name.arn()
         )))
@@ -58,18 +58,18 @@ impl Request<'_> {
     pub(super) fn create_alias(&self, text: &str) -> Answer {
         let name = self.unqualified(text)?;
         let input: Input = settings::read(self.body)?;
-        let alias = input.name.clone().ok_or_else(|| Fault::missing("name"))?;
+        let alias = input.name.clone().ok_or_else(|| ApiError::missing("name"))?;
         let version = input
             .function_version
             .clone()
-            .ok_or_else(|| Fault::missing("functionVersion"))?;
+            .ok_or_else(|| ApiError::missing("functionVersion"))?;
         let is_alias = (1..=128).contains(&alias.len())
             && alias
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
             && !alias.bytes().all(|b| b.is_ascii_digit());
         if !is_alias {
-            return Err(Fault::constraint(
+            return Err(ApiError::constraint(
                 alias,
                 "name",
                 "Member must satisfy regular expression pattern: (?!^[0-9]+$)([a-zA-Z0-9-_]+)",
@@ -79,7 +79,7 @@ impl Request<'_> {
         let mut function = (*self.lambda.registry.find(&name)?).clone();
         input.check(&function, &name)?;
         if function.aliases.contains_key(&alias) {
-            return Err(Fault::conflict(format!(
+            return Err(ApiError::conflict(format!(
                 "Alias already exists: {}:{alias}",
                 name.arn()
             )));
@@ -158,6 +158,6 @@ impl Request<'_> {
     }
 }
 
-fn no_alias(name: &FunctionName, alias: &str) -> Fault {
-    Fault::not_found(format!("Cannot find alias arn: {}:{alias}", name.arn()))
+fn no_alias(name: &FunctionName, alias: &str) -> ApiError {
+    ApiError::not_found(format!("Cannot find alias arn: {}:{alias}", name.arn()))
 }

@@ -4,11 +4,11 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Answer, Request, no_content, ok};
+use crate::lambda::error::ApiError;
 use crate::lambda::executor::ACCOUNT_CONCURRENCY;
-use crate::lambda::fault::Fault;
 use crate::lambda::settings;
 
-/// What reservations must leave for other functions. Source: "Configuring reserved concurrency", developer guide.
+/// Concurrency that must remain unreserved. Source: "Configuring reserved concurrency", developer guide.
 const UNRESERVED: u32 = 100;
 
 #[derive(Debug, Default, Deserialize)]
@@ -23,7 +23,7 @@ impl Request<'_> {
         let input: Put = settings::read(self.body)?;
         let wanted = input
             .reserved_concurrent_executions
-            .ok_or_else(|| Fault::missing("reservedConcurrentExecutions"))?;
+            .ok_or_else(|| ApiError::missing("reservedConcurrentExecutions"))?;
         let wanted = settings::ranged(wanted, "reservedConcurrentExecutions", 0, u32::MAX)?;
         let change = self.lambda.registry.change();
         let mut function = (*self.lambda.registry.find(&name)?).clone();
@@ -36,7 +36,7 @@ impl Request<'_> {
             .filter_map(|other| other.reserved)
             .sum();
         if wanted > (ACCOUNT_CONCURRENCY - UNRESERVED).saturating_sub(others) {
-            return Err(Fault::invalid(format!(
+            return Err(ApiError::invalid(format!(
                 "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution \
                  below its minimum value of [{UNRESERVED}]."
             )));

@@ -1,10 +1,10 @@
-//! What becomes of asynchronous invocations: retries, age, destinations.
+//! Configuration of asynchronous invocations: retries, age, destinations.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Answer, Request, no_content, ok, version_of};
-use crate::lambda::fault::{Fault, Result};
+use crate::lambda::error::{ApiError, Result};
 use crate::lambda::model::EventConfig;
 use crate::lambda::name::{FunctionName, LATEST};
 use crate::lambda::settings;
@@ -58,15 +58,15 @@ fn arn(destination: &Destination, services: &[&str]) -> Result<Option<String>> {
     if arn.starts_with("arn:") && services.contains(&service) {
         return Ok(Some(arn.clone()));
     }
-    Err(Fault::invalid(format!(
+    Err(ApiError::invalid(format!(
         "The provided destination config DestinationConfig is invalid: {arn} is not of {}.",
         services.join(", ")
     )))
 }
 
 impl Request<'_> {
-    /// Sets the configuration anew, or, unless `anew`, what is given of it.
-    pub(super) fn put_event_config(&self, text: &str, anew: bool) -> Answer {
+    /// Replaces the configuration, or only the given members unless `replace`.
+    pub(super) fn put_event_config(&self, text: &str, replace: bool) -> Answer {
         let name = self.name(text)?;
         let input: Put = settings::read(self.body)?;
         let change = self.lambda.registry.change();
@@ -74,8 +74,8 @@ impl Request<'_> {
         version_of(&function, &name)?;
         let key = key(&name);
         let mut config = match function.event_configs.get(&key) {
-            Some(before) if !anew => before.clone(),
-            None if !anew => return Err(none(&name)),
+            Some(before) if !replace => before.clone(),
+            None if !replace => return Err(none(&name)),
             _ => EventConfig::default(),
         };
         input.apply(&mut config)?;
@@ -125,8 +125,8 @@ fn arn_of(name: &FunctionName, key: &str) -> String {
     format!("{}:{key}", name.arn())
 }
 
-fn none(name: &FunctionName) -> Fault {
-    Fault::not_found(format!(
+fn none(name: &FunctionName) -> ApiError {
+    ApiError::not_found(format!(
         "The function {} doesn't have an EventInvokeConfig",
         name.qualified_arn()
     ))

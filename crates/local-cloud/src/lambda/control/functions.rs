@@ -10,13 +10,13 @@ use super::{Answer, Request, created, no_content, ok, version_of};
 use crate::Body;
 use crate::answer::{answer, request_id, whole};
 use crate::lambda::code::{self, CodeStore};
-use crate::lambda::fault::{Fault, Result};
+use crate::lambda::error::{ApiError, Result};
 use crate::lambda::model::{Function, Logging, Version};
 use crate::lambda::name::{FunctionName, LATEST};
 use crate::lambda::route::DOWNLOAD;
 use crate::lambda::settings::{self, Settings};
 
-/// What CreateFunction takes beyond [`Settings`].
+/// Members of CreateFunction besides [`Settings`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Create {
@@ -29,7 +29,7 @@ struct Create {
     code_signing_config_arn: Option<String>,
 }
 
-/// Where code comes from.
+/// Source of code.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Code {
@@ -39,25 +39,25 @@ pub(super) struct Code {
 }
 
 impl Code {
-    /// The zip, decoded.
+    /// The decoded zip.
     pub fn zip(&self) -> Result<Vec<u8>> {
         if self.image_uri.is_some() {
-            return Err(Fault::invalid(
+            return Err(ApiError::invalid(
                 "The local cloud does not run container images: upload a zip.",
             ));
         }
         if self.s3_bucket.is_some() {
-            return Err(Fault::invalid(
+            return Err(ApiError::invalid(
                 "The local cloud takes code as ZipFile only, not from S3.",
             ));
         }
         let text = self
             .zip_file
             .as_ref()
-            .ok_or_else(|| Fault::invalid("Please provide a source for function code."))?;
+            .ok_or_else(|| ApiError::invalid("Please provide a source for function code."))?;
         base64_simd::STANDARD
             .decode_to_vec(text)
-            .map_err(|_| Fault::serialization("ZipFile is not valid base64"))
+            .map_err(|_| ApiError::serialization("ZipFile is not valid base64"))
     }
 }
 
@@ -68,7 +68,7 @@ impl Request<'_> {
         let name = input
             .function_name
             .as_deref()
-            .ok_or_else(|| Fault::missing("functionName"))?;
+            .ok_or_else(|| ApiError::missing("functionName"))?;
         let name = self.unqualified(name)?;
         for (value, field) in [
             (&settings.role, "role"),
@@ -76,33 +76,36 @@ impl Request<'_> {
             (&settings.handler, "handler"),
         ] {
             if value.is_none() && field == "role" {
-                return Err(Fault::missing(field));
+                return Err(ApiError::missing(field));
             }
             if value.is_none() {
-                return Err(Fault::invalid(
+                return Err(ApiError::invalid(
                     "Runtime and Handler are mandatory parameters for functions created with deployment packages.",
                 ));
             }
         }
         if input.package_type.as_deref().is_some_and(|kind| kind != "Zip") {
-            return Err(Fault::invalid(
+            return Err(ApiError::invalid(
                 "The local cloud does not run container images: upload a zip.",
             ));
         }
         if input.code_signing_config_arn.is_some() {
-            return Err(Fault::invalid("The local cloud does not offer code signing."));
+            return Err(ApiError::invalid("The local cloud does not offer code signing."));
         }
         let tags = input.tags.unwrap_or_default();
         settings::check_tags(&tags)?;
         let mut version = self.fresh_version(&name.name);
         version.architecture = settings::architecture(input.architectures.as_deref())?;
         settings.apply(&mut version)?;
-        let zip = input.code.ok_or_else(|| Fault::missing("code"))?.zip()?;
+        let zip = input.code.ok_or_else(|| ApiError::missing("code"))?.zip()?;
         self.check_role(&version.role)?;
 
         let change = self.lambda.registry.change();
         if self.lambda.registry.get(self.caller, &name.name).is_some() {
-            return Err(Fault::conflict(format!("Function already exist: {}", name.name)));
+            return Err(ApiError::conflict(format!(
+                "Function already exist: {}",
+                name.name
+            )));
         }
         let stored = self.lambda.code.put(&zip)?;
         (version.code_sha256, version.code_size) = (stored.sha256, stored.size);
@@ -127,7 +130,7 @@ impl Request<'_> {
         created(shown.describe(self.caller, &name.name, qualifier, self.now()))
     }
 
-    /// Refuses a role of this account that is not there.
+    /// Rejects a role of this account that does not exist.
     pub(super) fn check_role(&self, role: &str) -> Result<()> {
         let Some(roles) = &self.lambda.roles else {
             return Ok(());
@@ -135,7 +138,7 @@ impl Request<'_> {
         let is_own = role.split(':').nth(4) == Some(self.caller.account.as_str());
         let runtime = tokio::runtime::Handle::current();
         if is_own && !runtime.block_on(roles.exists(self.caller, role)) {
-            return Err(Fault::invalid(
+            return Err(ApiError::invalid(
                 "The role defined for the function cannot be assumed by Lambda.",
             ));
         }
@@ -170,7 +173,7 @@ impl Request<'_> {
             },
             code_sha256: String::new(),
             code_size: 0,
-            settled_ms: now + self.lambda.pace.status_delay_ms(),
+            settled_ms: now + self.lambda.timings.status_delay_ms(),
             creating: true,
         }
     }
@@ -192,7 +195,7 @@ impl Request<'_> {
         ok(value)
     }
 
-    /// A URL of the code that needs no credentials, like the presigned one that AWS gives.
+    /// A URL for the code that needs no credentials, like AWS's presigned URL.
     fn location(&self, version: &Version) -> String {
         format!(
             "{}/{DOWNLOAD}/{}?X-Amz-Credential=local%2F20260101%2F{}%2Flambda%2Faws4_request",
@@ -205,7 +208,7 @@ impl Request<'_> {
     pub(super) fn download(&self, hash: &str) -> Response<Body> {
         match self.lambda.code.zip(hash) {
             Some(zip) => answer(200, "application/zip", whole(zip)),
-            None => Fault::not_found("The resource you requested does not exist.").answer(),
+            None => ApiError::not_found("The resource you requested does not exist.").answer(),
         }
     }
 
@@ -223,7 +226,7 @@ impl Request<'_> {
             None => false,
             Some("ALL") => true,
             Some(other) => {
-                return Err(Fault::constraint(
+                return Err(ApiError::constraint(
                     other,
                     "functionVersion",
                     "Member must satisfy enum value set: [ALL]",
@@ -273,19 +276,19 @@ impl Request<'_> {
         qualifier: &str,
     ) -> Answer {
         if qualifier == LATEST {
-            return Err(Fault::invalid(
+            return Err(ApiError::invalid(
                 "$LATEST version cannot be deleted without deleting the function.",
             ));
         }
         if function.aliases.contains_key(qualifier) {
-            return Err(Fault::invalid(
+            return Err(ApiError::invalid(
                 "Use DeleteAlias to delete an alias of a function.",
             ));
         }
         let mut function = function.clone();
         let number = qualifier.parse().ok();
         let Some(version) = number.and_then(|number: u64| function.versions.remove(&number)) else {
-            // A version that is not there is as good as deleted.
+            // Deleting a missing version succeeds.
             return no_content();
         };
         if let Some((alias, _)) = function
@@ -293,7 +296,7 @@ impl Request<'_> {
             .iter()
             .find(|(_, alias)| alias.version == qualifier)
         {
-            return Err(Fault::conflict(format!(
+            return Err(ApiError::conflict(format!(
                 "Version {qualifier} is referenced by alias {alias}"
             )));
         }
@@ -303,7 +306,7 @@ impl Request<'_> {
         no_content()
     }
 
-    /// Deletes code that no version has any more. Only within a change.
+    /// Deletes code that no version uses. Call it only within a change.
     pub(super) fn release_code(&self, sha256: &str) {
         let is_used = self
             .lambda
@@ -314,7 +317,7 @@ impl Request<'_> {
         }
     }
 
-    /// What a zip would be as code, without keeping it.
+    /// Calculates hash and size of a zip without storing it.
     pub(super) fn dry_run_code(zip: &[u8], version: &mut Version) -> Result<()> {
         let stored = CodeStore::check(zip)?;
         (version.code_sha256, version.code_size) = (stored.sha256, stored.size);

@@ -1,15 +1,15 @@
-//! Resource policies: who may use a function. Kept and shown; the local cloud lets everyone.
+//! Resource policies of functions. They are stored and returned, not enforced.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Request, check_revision, created, no_content, ok, version_of};
 use crate::answer::request_id;
-use crate::lambda::fault::Fault;
+use crate::lambda::error::ApiError;
 use crate::lambda::name::LATEST;
 use crate::lambda::settings;
 
-/// Bytes of a policy. Source: "Lambda quotas", Lambda developer guide.
+/// Maximum bytes of a policy. Source: "Lambda quotas", Lambda developer guide.
 const MAX_POLICY: usize = 20 * 1024;
 
 #[derive(Debug, Default, Deserialize)]
@@ -76,32 +76,35 @@ impl Request<'_> {
         let sid = input
             .statement_id
             .as_deref()
-            .ok_or_else(|| Fault::missing("statementId"))?;
-        let action = input.action.as_deref().ok_or_else(|| Fault::missing("action"))?;
+            .ok_or_else(|| ApiError::missing("statementId"))?;
+        let action = input
+            .action
+            .as_deref()
+            .ok_or_else(|| ApiError::missing("action"))?;
         let principal = input
             .principal
             .as_deref()
-            .ok_or_else(|| Fault::missing("principal"))?;
+            .ok_or_else(|| ApiError::missing("principal"))?;
         let is_sid = (1..=100).contains(&sid.len())
             && sid
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         if !is_sid {
-            return Err(Fault::constraint(
+            return Err(ApiError::constraint(
                 sid,
                 "statementId",
                 "Member must satisfy regular expression pattern: ([a-zA-Z0-9-_]+)",
             ));
         }
         if action != "*" && !action.starts_with("lambda:") {
-            return Err(Fault::constraint(
+            return Err(ApiError::constraint(
                 action,
                 "action",
                 "Member must satisfy regular expression pattern: (lambda:[*]|lambda:[a-zA-Z]+|[*])",
             ));
         }
         if name.qualifier.as_deref() == Some(LATEST) {
-            return Err(Fault::invalid(
+            return Err(ApiError::invalid(
                 "We currently do not support adding policies for $LATEST.",
             ));
         }
@@ -112,7 +115,7 @@ impl Request<'_> {
         let policy = function.policies.entry(key).or_default();
         check_revision(input.revision_id.as_deref(), &policy.revision)?;
         if policy.statements.iter().any(|statement| statement["Sid"] == *sid) {
-            return Err(Fault::conflict(format!(
+            return Err(ApiError::conflict(format!(
                 "The statement id ({sid}) provided already exists. Please provide a new statement id, or remove the \
                  existing statement."
             )));
@@ -121,7 +124,7 @@ impl Request<'_> {
         policy.statements.push(statement.clone());
         policy.revision = request_id();
         if document(&policy.statements).len() > MAX_POLICY {
-            return Err(Fault::new(
+            return Err(ApiError::new(
                 400,
                 "PolicyLengthExceededException",
                 format!("The final policy size is bigger than the limit ({MAX_POLICY})."),
@@ -138,7 +141,7 @@ impl Request<'_> {
             .policies
             .get(name.qualifier.as_deref().unwrap_or_default())
             .filter(|policy| !policy.statements.is_empty())
-            .ok_or_else(|| Fault::not_found("The resource you requested does not exist."))?;
+            .ok_or_else(|| ApiError::not_found("The resource you requested does not exist."))?;
         ok(json!({"Policy": document(&policy.statements), "RevisionId": policy.revision}))
     }
 
@@ -146,7 +149,7 @@ impl Request<'_> {
         let name = self.name(text)?;
         let change = self.lambda.registry.change();
         let mut function = (*self.lambda.registry.find(&name)?).clone();
-        let gone = || Fault::not_found(format!("Statement {sid} is not found in resource policy."));
+        let gone = || ApiError::not_found(format!("Statement {sid} is not found in resource policy."));
         let policy = function
             .policies
             .get_mut(name.qualifier.as_deref().unwrap_or_default())

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Answer, Request, no_content, ok};
-use crate::lambda::fault::{Fault, Result};
+use crate::lambda::error::{ApiError, Result};
 use crate::lambda::name::FunctionName;
 use crate::lambda::settings;
 
@@ -19,7 +19,7 @@ struct Tag {
 impl Request<'_> {
     fn tagged(&self, arn: &str) -> Result<FunctionName> {
         if arn.starts_with("arn:") && arn.split(':').nth(5) != Some("function") {
-            return Err(Fault::not_found("The resource you requested does not exist."));
+            return Err(ApiError::not_found("The resource you requested does not exist."));
         }
         self.unqualified(arn)
     }
@@ -32,7 +32,7 @@ impl Request<'_> {
     pub(super) fn tag_resource(&self, arn: &str) -> Answer {
         let name = self.tagged(arn)?;
         let input: Tag = settings::read(self.body)?;
-        let tags = input.tags.ok_or_else(|| Fault::missing("tags"))?;
+        let tags = input.tags.ok_or_else(|| ApiError::missing("tags"))?;
         let change = self.lambda.registry.change();
         let mut function = (*self.lambda.registry.find(&name)?).clone();
         function.tags.extend(tags);
@@ -44,7 +44,7 @@ impl Request<'_> {
     pub(super) fn untag_resource(&self, arn: &str) -> Answer {
         let name = self.tagged(arn)?;
         if self.route.parameter("tagKeys").is_none() {
-            return Err(Fault::missing("tagKeys"));
+            return Err(ApiError::missing("tagKeys"));
         }
         let change = self.lambda.registry.change();
         let mut function = (*self.lambda.registry.find(&name)?).clone();

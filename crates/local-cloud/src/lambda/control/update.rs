@@ -5,12 +5,12 @@ use serde::Deserialize;
 use super::functions::Code;
 use super::{Answer, Request, check_revision, ok};
 use crate::answer::request_id;
-use crate::lambda::fault::{Fault, Result};
+use crate::lambda::error::{ApiError, Result};
 use crate::lambda::model::Version;
 use crate::lambda::name::FunctionName;
 use crate::lambda::settings::{self, Settings};
 
-/// What UpdateFunctionCode takes beyond the code.
+/// Members of UpdateFunctionCode besides the code.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct UpdateCode {
@@ -76,24 +76,24 @@ impl Request<'_> {
         ok(shown.describe(self.caller, &name.name, qualifier.as_deref(), self.now()))
     }
 
-    /// Makes a version another: new instances, a new revision, an update in progress for a moment.
+    /// Marks a version as changed: new instances, a new revision, and an update in progress.
     fn renew(&self, version: &mut Version) {
         version.generation = request_id();
         version.revision = request_id();
         version.modified_ms = self.now();
-        version.settled_ms = self.now() + self.lambda.pace.status_delay_ms();
+        version.settled_ms = self.now() + self.lambda.timings.status_delay_ms();
         version.creating = false;
     }
 
     fn check_settled(&self, version: &Version, name: &FunctionName) -> Result<()> {
         if version.is_pending(self.now()) {
-            return Err(Fault::conflict(
+            return Err(ApiError::conflict(
                 "The operation cannot be performed at this time. The function is currently in the following state: \
                  Pending",
             ));
         }
         if version.is_changing(self.now()) {
-            return Err(Fault::conflict(format!(
+            return Err(ApiError::conflict(format!(
                 "The operation cannot be performed at this time. An update is in progress for resource: {}",
                 name.arn()
             )));

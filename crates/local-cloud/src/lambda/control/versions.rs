@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Answer, Request, check_revision, created, ok};
 use crate::answer::request_id;
-use crate::lambda::fault::Fault;
+use crate::lambda::error::ApiError;
 use crate::lambda::model::{Function, Version};
 use crate::lambda::settings;
 
@@ -17,7 +17,7 @@ struct Publish {
     revision_id: Option<String>,
 }
 
-/// Publishes what the function is now. Where nothing has changed since, the last version stays the last.
+/// Publishes the current version. If nothing changed, returns the last published version.
 pub(super) fn publish(function: &mut Function, description: Option<String>) -> Version {
     if let Some(last) = function.versions.get(&function.last_version)
         && last.generation == function.latest.generation
@@ -50,7 +50,7 @@ impl Request<'_> {
             .as_ref()
             .is_some_and(|sha256| *sha256 != function.latest.code_sha256)
         {
-            return Err(Fault::invalid(format!(
+            return Err(ApiError::invalid(format!(
                 "CodeSHA256 ({}) is different from current CodeSHA256 in $LATEST ({}). Please try again with the \
                  CodeSHA256 in $LATEST.",
                 input.code_sha256.unwrap_or_default(),

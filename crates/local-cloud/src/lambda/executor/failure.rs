@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::invoke::Outcome;
+use crate::invoke::InvokeResult;
 
 /// Bytes of a function's answer.
 pub(super) const MAX_RESPONSE: usize = 6 * 1024 * 1024 + 100;
@@ -147,14 +147,14 @@ impl Failure {
     }
 
     /// What the caller is told.
-    pub fn outcome(&self) -> Outcome {
+    pub fn outcome(&self) -> InvokeResult {
         if self.is_ours {
-            return Outcome::Refused {
+            return InvokeResult::Refused {
                 code: "ServiceException".to_owned(),
                 message: self.line.clone().unwrap_or_default().replace('\n', " "),
             };
         }
-        Outcome::FunctionError {
+        InvokeResult::FunctionError {
             kind: "Unhandled",
             payload: self.payload.clone(),
         }

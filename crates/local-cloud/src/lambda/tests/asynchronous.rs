@@ -1,4 +1,4 @@
-//! Events: retries and destinations.
+//! Asynchronous invocations: retries and destinations.
 
 use serde_json::{Value, json};
 
@@ -25,12 +25,12 @@ fn destinations() -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_event_is_tried_three_times_and_handed_on() {
+async fn a_failed_event_is_tried_three_times_and_sent_to_the_destination() {
     let world = World::new();
     let more = json!({"DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:000000000000:dead"}});
     world.function("f", more).await;
     configure(&world, "f", json!({"DestinationConfig": destinations()})).await;
-    event(&world, "f", json!({"do": "throw Fault it broke"})).await;
+    event(&world, "f", json!({"do": "throw ApiError it broke"})).await;
     world
         .until("deliveries", |kept| kept.delivered.lock().unwrap().len() == 2)
         .await;
@@ -53,14 +53,14 @@ async fn a_failed_event_is_tried_three_times_and_handed_on() {
                 "condition": "RetriesExhausted",
                 "approximateInvokeCount": 3,
             },
-            "requestPayload": {"do": "throw Fault it broke"},
+            "requestPayload": {"do": "throw ApiError it broke"},
             "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
-            "responsePayload": {"errorType": "Fault", "errorMessage": "it broke"},
+            "responsePayload": {"errorType": "ApiError", "errorMessage": "it broke"},
         })
     );
     let (target, body, attributes) = &delivered[1];
     assert!(target.ends_with(":dead"));
-    assert_eq!(body, &json!({"do": "throw Fault it broke"}));
+    assert_eq!(body, &json!({"do": "throw ApiError it broke"}));
     assert_eq!(attributes["ErrorMessage"], "it broke");
     assert_eq!(attributes["ErrorCode"], "200");
 }
@@ -69,7 +69,7 @@ async fn a_failed_event_is_tried_three_times_and_handed_on() {
 async fn a_retry_that_succeeds_is_a_success() {
     let world = World::new();
     let journal = world.dir.path().join("journal");
-    let variables = json!({"SCRIPT": "first 2 throw Fault m; return 5", "JOURNAL": journal});
+    let variables = json!({"SCRIPT": "first 2 throw ApiError m; return 5", "JOURNAL": journal});
     world
         .function("f", json!({"Environment": {"Variables": variables}}))
         .await;
@@ -87,7 +87,7 @@ async fn a_retry_that_succeeds_is_a_success() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn retries_can_be_left_out_and_go_to_a_bucket_or_a_function() {
+async fn retries_can_be_disabled_and_destinations_can_be_buckets_or_functions() {
     let world = World::new();
     let journal = world.dir.path().join("journal");
     world.function("f", json!({})).await;
@@ -100,7 +100,7 @@ async fn retries_can_be_left_out_and_go_to_a_bucket_or_a_function() {
         "DestinationConfig": {"OnFailure": {"Destination": "arn:aws:s3:::bucket"}, "OnSuccess": {"Destination": other}},
     });
     configure(&world, "f", config).await;
-    event(&world, "f", json!({"do": "throw Fault m"})).await;
+    event(&world, "f", json!({"do": "throw ApiError m"})).await;
     world
         .until("the object", |kept| !kept.delivered.lock().unwrap().is_empty())
         .await;
@@ -120,7 +120,7 @@ async fn retries_can_be_left_out_and_go_to_a_bucket_or_a_function() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_function_that_may_not_run_hands_its_events_on_at_once() {
+async fn zero_reserved_concurrency_sends_events_to_the_destination() {
     let world = World::new();
     world.function("f", json!({})).await;
     configure(&world, "f", json!({"DestinationConfig": destinations()})).await;

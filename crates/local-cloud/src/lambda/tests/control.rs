@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::world::{World, pace};
-use crate::lambda::Pace;
+use super::world::{World, timings};
+use crate::lambda::Timings;
 
 const FUNCTIONS: &str = "/2015-03-31/functions";
 
@@ -19,7 +19,7 @@ async fn refusal(world: &World, more: Value) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_out_of_range_is_refused() {
+async fn values_out_of_range_are_rejected() {
     let world = World::new();
     for (more, kind, message) in [
         (
@@ -134,7 +134,7 @@ async fn what_is_out_of_range_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn errors_have_lambdas_shape() {
+async fn errors_have_the_format_of_lambda() {
     let world = World::new();
     let (status, kind, body) = world.ask("GET", "/2015-03-31/functions/gone", Value::Null).await;
     assert_eq!((status, kind.as_str()), (404, "ResourceNotFoundException"));
@@ -152,10 +152,10 @@ async fn errors_have_lambdas_shape() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn states_change_in_front_of_the_caller() {
-    let world = World::with_pace(Pace {
+async fn states_are_visible_to_the_caller() {
+    let world = World::with_timings(Timings {
         status_delay: Duration::from_millis(300),
-        ..pace()
+        ..timings()
     });
     let (_, _, made) = world.ask("POST", FUNCTIONS, World::input("f", &json!({}))).await;
     assert_eq!(
@@ -193,7 +193,7 @@ async fn states_change_in_front_of_the_caller() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn code_is_changed_by_hash_and_kept_as_long_as_it_is_used() {
+async fn code_is_stored_by_hash_while_it_is_in_use() {
     let world = World::new();
     world.function("f", json!({})).await;
     let zip = super::scripted::zip("second");
@@ -270,7 +270,7 @@ async fn functions_are_listed_in_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn terraforms_empty_settings_are_as_none() {
+async fn empty_settings_of_terraform_count_as_unset() {
     let world = World::new();
     let more = json!({
         "VpcConfig": {"SubnetIds": [], "SecurityGroupIds": [], "Ipv6AllowedForDualStack": false},

@@ -1,15 +1,15 @@
-//! Functions that do well.
+//! Successful functions.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::world::{World, open, pace};
-use crate::invoke::{Invoke, Outcome};
+use super::world::{World, open, timings};
+use crate::invoke::{Invoke, InvokeResult};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_instance_serves_one_call_after_another() {
+async fn sequential_calls_share_an_instance() {
     let world = World::new();
     let arn = world.function("f", json!({})).await;
     let first = world.returned(&arn, "pid").await;
@@ -17,7 +17,7 @@ async fn one_instance_serves_one_call_after_another() {
         assert_eq!(world.returned(&arn, "pid").await, first);
     }
     assert_eq!(world.returned(&arn, "echo").await, json!({"do": "echo"}));
-    // Logs are written behind the answers.
+    // Logs are written after the responses.
     let deadline = Instant::now() + Duration::from_secs(10);
     while world.kept.streams().is_empty() && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -26,7 +26,7 @@ async fn one_instance_serves_one_call_after_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_at_once_have_an_instance_each() {
+async fn concurrent_calls_use_separate_instances() {
     let world = World::new();
     let arn = world.function("f", json!({"Timeout": 60})).await;
     let calls = (0..4).map(|_| world.returned(&arn, "sleep 200; pid"));
@@ -36,14 +36,14 @@ async fn calls_at_once_have_an_instance_each() {
         .map(Value::to_string)
         .collect();
     assert_eq!(pids.len(), 4);
-    // The one used last is used next.
+    // The most recently used instance is used next.
     let next = world.returned(&arn, "pid").await.to_string();
     assert!(pids.contains(&next));
     assert_eq!(world.returned(&arn, "pid").await.to_string(), next);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_function_sees_its_own_environment_and_no_other() {
+async fn a_function_sees_only_its_own_environment() {
     let world = World::new();
     let more = json!({
         "Environment": {"Variables": {"TABLE_NAME": "orders", "TZ": "Europe/Berlin"}},
@@ -90,7 +90,7 @@ async fn a_function_sees_its_own_environment_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_tells_of_each_invocation() {
+async fn the_log_has_lines_for_each_invocation() {
     let world = World::new();
     let arn = world.function("f", json!({})).await;
     let run = world.run(&arn, "log hello; err there; print open").await;
@@ -148,7 +148,7 @@ async fn json_logs_have_platform_events() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_tail_is_the_end_of_this_calls_log() {
+async fn the_tail_is_the_end_of_the_log_of_the_call() {
     let world = World::new();
     world.function("f", json!({})).await;
     let path = "/2015-03-31/functions/f/invocations";
@@ -173,7 +173,7 @@ async fn the_tail_is_the_end_of_this_calls_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn much_output_is_kept_whole_and_long_lines_are_split() {
+async fn large_output_is_complete_and_long_lines_are_split() {
     let world = World::new();
     let arn = world.function("f", json!({"Timeout": 60})).await;
     world.run(&arn, "spam 20000 99; log done").await;
@@ -194,7 +194,7 @@ async fn much_output_is_kept_whole_and_long_lines_are_split() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metrics_are_counted_and_read_from_the_log() {
+async fn metrics_are_recorded_and_extracted_from_the_log() {
     let world = World::new();
     let arn = world.function("f", json!({})).await;
     let metric = r#"{"_aws":{"CloudWatchMetrics":[{"Namespace":"Retail","Dimensions":[["S"]],"Metrics":[{"Name":"Events"}]}]},"S":"a","Events":4}"#;
@@ -227,7 +227,7 @@ async fn metrics_are_counted_and_read_from_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn new_code_and_configuration_get_new_instances_and_old_ones_finish() {
+async fn changed_code_and_configuration_use_new_instances_and_old_ones_finish() {
     let world = World::new();
     let arn = world.function("f", json!({"Timeout": 60})).await;
     let before = world.returned(&arn, "pid").await;
@@ -255,7 +255,7 @@ async fn new_code_and_configuration_get_new_instances_and_old_ones_finish() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn aliases_and_versions_run_what_they_mean() {
+async fn aliases_and_versions_run_their_version() {
     let world = World::new();
     let arn = world
         .function("f", json!({"Environment": {"Variables": {"KEY": "one"}}}))
@@ -291,23 +291,26 @@ async fn aliases_and_versions_run_what_they_mean() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn functions_survive_a_restart_even_without_their_laid_out_code() {
+async fn functions_survive_a_restart_and_loss_of_their_unpacked_code() {
     let world = World::new();
     let arn = world
         .function("f", json!({"Timeout": 7, "Tags": {"a": "b"}}))
         .await;
     std::fs::remove_dir_all(world.dir.path().join("run")).unwrap();
-    let again = open(world.dir.path(), pace(), &world.kept);
+    let again = open(world.dir.path(), timings(), &world.kept);
     assert_eq!(again.timeout_seconds(&arn), Some(7));
     let run = again.invoke(&arn, r#"{"do":"return 1"}"#.into()).await;
-    assert_eq!(run.outcome, Outcome::Returned("1".into()));
+    assert_eq!(run.result, InvokeResult::Returned("1".into()));
     again.shutdown();
     let stopped = again.invoke(&arn, r#"{}"#.into()).await;
-    assert!(matches!(stopped.outcome, Outcome::Refused { .. }), "{stopped:?}");
+    assert!(
+        matches!(stopped.result, InvokeResult::Refused { .. }),
+        "{stopped:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shutting_down_ends_what_runs_with_its_children() {
+async fn shutting_down_ends_functions_and_their_children() {
     let world = World::new();
     let arn = world.function("f", json!({"Timeout": 60})).await;
     let file = world.dir.path().join("child");
@@ -322,11 +325,11 @@ async fn shutting_down_ends_what_runs_with_its_children() {
             .unwrap();
     };
     let (run, ()) = tokio::join!(world.run(&arn, &script), stop);
-    assert!(matches!(run.outcome, Outcome::Refused { .. }), "{run:?}");
+    assert!(matches!(run.result, InvokeResult::Refused { .. }), "{run:?}");
     assert_gone(&file).await;
 }
 
-/// The process whose id is in `file` ends soon.
+/// Waits until the process with the id in `file` has ended.
 pub(super) async fn assert_gone(file: &std::path::Path) {
     let pid = std::fs::read_to_string(file).unwrap();
     for _ in 0..200 {
@@ -339,7 +342,7 @@ pub(super) async fn assert_gone(file: &std::path::Path) {
     panic!("{pid} lives on");
 }
 
-/// Not a limit, since tests run beside others: the figures are printed.
+/// Prints the figures. They are not asserted because tests run concurrently.
 #[tokio::test(flavor = "multi_thread")]
 async fn overhead() {
     let world = World::new();

@@ -1,22 +1,22 @@
-//! Functions that fail, in every way, and what Lambda makes of it.
+//! Failing functions, and Lambda's responses.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::executing::assert_gone;
-use super::world::{World, pace};
-use crate::invoke::{Invoke, Outcome};
-use crate::lambda::Pace;
+use super::world::{World, timings};
+use crate::invoke::{Invoke, InvokeResult};
+use crate::lambda::Timings;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_is_passed_on_and_the_instance_goes_on() {
+async fn an_error_is_returned_and_the_instance_is_reused() {
     let world = World::new();
     let arn = world.function("f", json!({})).await;
     let pid = world.returned(&arn, "pid").await;
     assert_eq!(
-        world.failed(&arn, "throw Fault it broke").await,
-        json!({"errorType": "Fault", "errorMessage": "it broke"})
+        world.failed(&arn, "throw ApiError it broke").await,
+        json!({"errorType": "ApiError", "errorMessage": "it broke"})
     );
     assert_eq!(world.returned(&arn, "pid").await, pid);
     assert!(!world.kept.log().contains("Status:"), "{}", world.kept.log());
@@ -34,7 +34,7 @@ async fn a_timeout_kills_the_process_and_its_children() {
             &format!("log before; fork 600 {}; sleep 60000", file.display()),
         )
         .await;
-    let Outcome::FunctionError { payload, .. } = &run.outcome else {
+    let InvokeResult::FunctionError { payload, .. } = &run.result else {
         panic!("{run:?}")
     };
     let error: serde_json::Value = serde_json::from_slice(payload).unwrap();
@@ -65,7 +65,7 @@ async fn a_timeout_kills_the_process_and_its_children() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_is_told_with_how_it_ended() {
+async fn a_crash_is_reported_with_its_cause() {
     let world = World::new();
     let arn = world.function("f", json!({})).await;
     for (script, how) in [
@@ -74,7 +74,7 @@ async fn a_crash_is_told_with_how_it_ended() {
         ("abort", "Runtime exited with error: signal: aborted"),
     ] {
         let run = world.run(&arn, script).await;
-        let Outcome::FunctionError { payload, .. } = &run.outcome else {
+        let InvokeResult::FunctionError { payload, .. } = &run.result else {
             panic!("{run:?}")
         };
         let error: serde_json::Value = serde_json::from_slice(payload).unwrap();
@@ -82,7 +82,7 @@ async fn a_crash_is_told_with_how_it_ended() {
         let message = format!("RequestId: {} Error: {how}", run.request_id);
         assert_eq!(error["errorMessage"], message.as_str(), "{script}");
     }
-    // Another process takes over.
+    // A new process takes over.
     assert_eq!(world.returned(&arn, "return 1").await, 1);
     world
         .until("three reports", |kept| {
@@ -106,7 +106,7 @@ async fn a_process_that_ends_between_invocations_is_not_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_does_not_wait_for_the_runtime_to_be_ready() {
+async fn a_response_does_not_wait_for_the_runtime_to_be_ready() {
     let world = World::new();
     let arn = world.function("f", json!({"Timeout": 5})).await;
     let pid = world.returned(&arn, "pid").await;
@@ -117,13 +117,13 @@ async fn an_answer_does_not_wait_for_the_runtime_to_be_ready() {
         "{:?}",
         began.elapsed()
     );
-    // The instance is busy still.
+    // The instance is still busy.
     assert_ne!(world.returned(&arn, "pid").await, pid);
     assert_eq!(world.returned(&arn, "twice").await, json!(null));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_memory_than_allowed_ends_the_process() {
+async fn exceeding_the_memory_limit_ends_the_process() {
     let world = World::new();
     let arn = world.function("f", json!({"Timeout": 30})).await;
     assert_eq!(world.returned(&arn, "alloc 40; return 1").await, 1);
@@ -175,10 +175,10 @@ async fn init_is_tried_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_init_is_begun_again_on_the_functions_time() {
-    let world = World::with_pace(Pace {
+async fn a_slow_init_is_repeated_within_the_timeout() {
+    let world = World::with_timings(Timings {
         init_timeout: Duration::from_millis(200),
-        ..pace()
+        ..timings()
     });
     let slow = |ms: u32| json!({"Timeout": 1, "Environment": {"Variables": {"INIT": format!("sleep {ms}")}}});
     let arn = world.function("slow", slow(400)).await;
@@ -199,7 +199,7 @@ async fn a_slow_init_is_begun_again_on_the_functions_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn code_that_cannot_be_run_is_told() {
+async fn code_that_cannot_run_is_reported() {
     let world = World::new();
     for (name, file, mode, bytes, message) in [
         (
@@ -220,7 +220,7 @@ async fn code_that_cannot_be_run_is_told() {
             "form",
             "bootstrap",
             0o755,
-            b"\x7fELF rubbish",
+            b"\x7fELF garbage",
             "fork/exec /var/task/bootstrap: exec format error",
         ),
     ] {
@@ -238,15 +238,15 @@ async fn code_that_cannot_be_run_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn payloads_have_their_limits() {
+async fn payloads_are_limited() {
     let world = World::new();
     let arn = world.function("f", json!({"Timeout": 30})).await;
     let most = 6 * 1024 * 1024;
     let payload = |length: usize| format!("\"{}\"", "p".repeat(length - 2));
     let run = world.lambda.invoke(&arn, payload(most).into()).await;
-    assert_eq!(run.outcome, Outcome::Returned(payload(most).into()));
+    assert_eq!(run.result, InvokeResult::Returned(payload(most).into()));
     let run = world.lambda.invoke(&arn, payload(most + 1).into()).await;
-    let Outcome::Refused { code, message } = run.outcome else {
+    let InvokeResult::Refused { code, message } = run.result else {
         panic!()
     };
     assert_eq!(code, "RequestTooLargeException");
@@ -262,9 +262,9 @@ async fn payloads_have_their_limits() {
             "errorMessage": "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
         })
     );
-    // What is answered is not looked into.
+    // The response is not parsed.
     let run = world.run(&arn, "return not json").await;
-    assert_eq!(run.outcome, Outcome::Returned("not json".into()));
+    assert_eq!(run.result, InvokeResult::Returned("not json".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -280,7 +280,7 @@ async fn reserved_concurrency_throttles() {
         while !file.exists() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        assert_eq!(world.run(&arn, "return 2").await.outcome, Outcome::Throttled);
+        assert_eq!(world.run(&arn, "return 2").await.result, InvokeResult::Throttled);
         world
             .ask("POST", "/2015-03-31/functions/f/invocations", json!({}))
             .await
@@ -298,13 +298,13 @@ async fn reserved_concurrency_throttles() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_there_is_refused() {
+async fn missing_functions_and_versions_are_rejected() {
     let world = World::new();
     let run = world
         .lambda
         .invoke("arn:aws:lambda:us-east-1:000000000000:function:gone", "{}".into())
         .await;
-    let Outcome::Refused { code, message } = run.outcome else {
+    let InvokeResult::Refused { code, message } = run.result else {
         panic!()
     };
     assert_eq!(code, "ResourceNotFoundException");
@@ -314,10 +314,10 @@ async fn what_is_not_there_is_refused() {
     );
 }
 
-/// A local cloud that is killed takes its functions with it. The test runs itself once more as the victim.
+/// When the local cloud is killed, its functions end. The test runs itself again as the process to kill.
 #[cfg(target_os = "linux")]
 #[test]
-fn nothing_outlives_a_kill() {
+fn functions_end_when_the_local_cloud_is_killed() {
     const DIR: &str = "STREAMCTL_TEST_VICTIM";
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -337,7 +337,10 @@ fn nothing_outlives_a_kill() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("child");
     let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "lambda::tests::failing::nothing_outlives_a_kill"])
+        .args([
+            "--exact",
+            "lambda::tests::failing::functions_end_when_the_local_cloud_is_killed",
+        ])
         .env(DIR, dir.path())
         .stdout(std::process::Stdio::null())
         .spawn()

@@ -1,4 +1,4 @@
-//! The AWS SDK for Rust against the API: what it cannot read shows here.
+//! The AWS SDK for Rust against the API: the SDK must be able to parse all answers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use super::world::{ROLE, World};
 use crate::Caller;
 use crate::lambda::Lambda;
 
-/// Hands requests straight to Lambda.
+/// Passes requests directly to Lambda.
 #[derive(Clone)]
 struct InProcess(Arc<Lambda>);
 
@@ -92,7 +92,7 @@ async fn create(sdk: &Client, name: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_sdk_lives_a_functions_life() {
+async fn the_sdk_creates_updates_invokes_and_deletes_a_function() {
     let world = World::new();
     let sdk = client(&world);
     create(&sdk, "f").await;

@@ -1,4 +1,4 @@
-//! A Lambda of its own, with scripted functions and all that it hands out kept.
+//! A separate Lambda with scripted functions. Records logs, metrics and deliveries.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,21 +15,21 @@ use super::scripted;
 use crate::Caller;
 use crate::clock::SystemClock;
 use crate::deliver::{Deliver, LogSink, Undelivered};
-use crate::invoke::{Invocation, Invoke, Outcome};
-use crate::lambda::{Lambda, LambdaConfig, Pace};
+use crate::invoke::{Invocation, Invoke, InvokeResult};
+use crate::lambda::{Lambda, LambdaConfig, Timings};
 use crate::metrics::{MetricSink, Sample};
 
 pub(crate) const ROLE: &str = "arn:aws:iam::000000000000:role/fn";
 
-/// Keeps what it is handed.
-/// Where to, what, and with which attributes.
+/// Records logs, metrics and deliveries.
+/// Destination, content and attributes.
 pub(crate) type Delivered = (String, Value, BTreeMap<String, String>);
 
 #[derive(Default)]
 pub(crate) struct Kept {
     /// Log stream and text of each event, in order.
     pub logs: Mutex<Vec<(String, String)>>,
-    /// `namespace/name[dimensions]=value` of each measurement.
+    /// `namespace/name[dimensions]=value` of each sample.
     pub metrics: Mutex<Vec<String>>,
     /// ARN or bucket, and body, of each delivery.
     pub delivered: Mutex<Vec<Delivered>>,
@@ -117,7 +117,7 @@ impl Kept {
         async { Ok(()) }.boxed()
     }
 
-    /// All log events, one a line, without the names of streams.
+    /// All log events, one per line, without stream names.
     pub fn log(&self) -> String {
         let logs = self.logs.lock().unwrap();
         logs.iter().map(|(_, text)| format!("{text}\n")).collect()
@@ -153,15 +153,15 @@ impl Drop for World {
     }
 }
 
-pub(crate) fn pace() -> Pace {
-    Pace {
+pub(crate) fn timings() -> Timings {
+    Timings {
         status_delay: Duration::ZERO,
         init_timeout: Duration::from_secs(10),
         retry_delays: [Duration::from_millis(5), Duration::from_millis(5)],
     }
 }
 
-pub(crate) fn open(dir: &Path, pace: Pace, kept: &Arc<Kept>) -> Arc<Lambda> {
+pub(crate) fn open(dir: &Path, timings: Timings, kept: &Arc<Kept>) -> Arc<Lambda> {
     Lambda::open(LambdaConfig {
         data_dir: dir.to_path_buf(),
         endpoint: "http://127.0.0.1:9".to_owned(),
@@ -170,7 +170,7 @@ pub(crate) fn open(dir: &Path, pace: Pace, kept: &Arc<Kept>) -> Arc<Lambda> {
         logs: Arc::clone(kept) as Arc<dyn LogSink>,
         deliver: Arc::clone(kept) as Arc<dyn Deliver>,
         roles: None,
-        pace,
+        timings,
     })
     .unwrap()
 }
@@ -180,13 +180,13 @@ pub(crate) type Answered = (u16, String, Value);
 
 impl World {
     pub fn new() -> Self {
-        Self::with_pace(pace())
+        Self::with_timings(timings())
     }
 
-    pub fn with_pace(pace: Pace) -> Self {
+    pub fn with_timings(timings: Timings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let kept = Arc::new(Kept::default());
-        let lambda = open(dir.path(), pace, &kept);
+        let lambda = open(dir.path(), timings, &kept);
         Self { lambda, kept, dir }
     }
 
@@ -211,7 +211,6 @@ impl World {
         http::Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
     }
 
-    /// A request of the API.
     pub async fn ask(&self, method: &str, path: &str, body: Value) -> Answered {
         let body = if body.is_null() {
             String::new()
@@ -225,7 +224,7 @@ impl World {
         (response.status().as_u16(), kind, value)
     }
 
-    /// What CreateFunction is asked for a scripted function, `more` laid over it.
+    /// Input of CreateFunction for a scripted function, merged with `more`.
     pub fn input(name: &str, more: &Value) -> Value {
         let mut input = json!({
             "FunctionName": name,
@@ -240,7 +239,7 @@ impl World {
         input
     }
 
-    /// Makes a scripted function; its ARN.
+    /// Creates a scripted function. Returns its ARN.
     pub async fn function(&self, name: &str, more: Value) -> String {
         let (status, kind, made) = self
             .ask("POST", "/2015-03-31/functions", Self::input(name, &more))
@@ -249,25 +248,25 @@ impl World {
         made["FunctionArn"].as_str().unwrap().to_owned()
     }
 
-    /// Calls a function with a script.
+    /// Invokes a function with a script.
     pub async fn run(&self, arn: &str, script: &str) -> Invocation {
         self.lambda
             .invoke(arn, json!({"do": script}).to_string().into())
             .await
     }
 
-    /// What it returned, as JSON.
+    /// The returned value as JSON.
     pub async fn returned(&self, arn: &str, script: &str) -> Value {
-        match self.run(arn, script).await.outcome {
-            Outcome::Returned(body) => serde_json::from_slice(&body).unwrap(),
+        match self.run(arn, script).await.result {
+            InvokeResult::Returned(body) => serde_json::from_slice(&body).unwrap(),
             other => panic!("{script}: {other:?}"),
         }
     }
 
-    /// How it failed, as JSON.
+    /// The error as JSON.
     pub async fn failed(&self, arn: &str, script: &str) -> Value {
-        match self.run(arn, script).await.outcome {
-            Outcome::FunctionError { kind, payload } => {
+        match self.run(arn, script).await.result {
+            InvokeResult::FunctionError { kind, payload } => {
                 assert_eq!(kind, "Unhandled");
                 serde_json::from_slice(&payload).unwrap()
             }
@@ -275,7 +274,7 @@ impl World {
         }
     }
 
-    /// Waits until `done`, as long as a test may.
+    /// Waits until `done`, up to the timeout of a test.
     pub async fn until(&self, what: &str, done: impl Fn(&Kept) -> bool) {
         for _ in 0..2000 {
             if done(&self.kept) {

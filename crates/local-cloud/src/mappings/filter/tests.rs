@@ -74,7 +74,7 @@ fn operators_of_the_developer_guide() {
 }
 
 #[test]
-fn fields_are_and_or_is_or() {
+fn fields_must_all_match_and_or_needs_one_match() {
     let both = json!({"data": {"city": ["NY"], "day": ["Mon"]}});
     assert!(passes(both.clone(), r#"{"city":"NY","day":"Mon","else":1}"#));
     assert!(!passes(both, r#"{"city":"NY"}"#));
@@ -87,7 +87,7 @@ fn fields_are_and_or_is_or() {
 }
 
 #[test]
-fn data_that_is_not_json_is_dropped_only_by_patterns_for_data() {
+fn only_patterns_for_data_drop_data_that_is_not_json() {
     assert!(!passes(json!({"data": {"x": [{"exists": false}]}}), "not json"));
     assert!(passes(json!({"partitionKey": ["1"]}), "not json"));
     assert!(!passes(json!({"partitionKey": ["2"]}), "not json"));
@@ -95,7 +95,7 @@ fn data_that_is_not_json_is_dropped_only_by_patterns_for_data() {
         json!({"partitionKey": ["1"], "data": {"x": [1]}}),
         r#"{"x":1}"#
     ));
-    // One filter of several is enough.
+    // One matching filter is enough.
     let two = [
         json!({"data": {"x": [1]}}).to_string(),
         json!({"partitionKey": ["1"]}).to_string(),
@@ -105,7 +105,7 @@ fn data_that_is_not_json_is_dropped_only_by_patterns_for_data() {
 }
 
 #[test]
-fn what_is_not_a_pattern_is_refused() {
+fn invalid_patterns_are_rejected() {
     for bad in [
         "",
         "x",
@@ -131,7 +131,7 @@ fn what_is_not_a_pattern_is_refused() {
 
 proptest! {
     #[test]
-    fn no_pattern_and_no_data_panics(pattern in r#"[{}\[\]":,a-z$0-9]{0,40}"#, data in any::<Vec<u8>>()) {
+    fn arbitrary_patterns_and_data_do_not_panic(pattern in r#"[{}\[\]":,a-z$0-9]{0,40}"#, data in any::<Vec<u8>>()) {
         if let Ok(filters) = Filters::compile(&[pattern]) {
             filters.matches(&data, metadata);
         }

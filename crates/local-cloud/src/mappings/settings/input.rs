@@ -6,15 +6,15 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Settings;
-use crate::mappings::fault::Fault;
+use crate::mappings::error::ApiError;
 use crate::mappings::filter::Filters;
 use crate::{Caller, partition};
 
-/// Most filters of a mapping, with the quota raised as far as AWS raises it.
+/// Maximum filters of a mapping, at the highest quota that AWS grants.
 /// Source: "Control which events Lambda sends to your function", AWS Lambda developer guide.
-const MOST_FILTERS: usize = 10;
+const MAX_FILTERS: usize = 10;
 
-/// What a request says. Members that do not concern Kinesis are only known well enough to be refused.
+/// A request body. Members that do not apply to Kinesis are declared only to reject them.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(in crate::mappings) struct Input {
@@ -76,15 +76,15 @@ struct MetricsConfig {
 }
 
 impl Input {
-    pub fn parse(body: &[u8]) -> Result<Self, Fault> {
+    pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
         let input: Self = serde_json::from_slice(body)
-            .map_err(|error| Fault::content(format!("Could not parse request body into json: {error}")))?;
+            .map_err(|error| ApiError::content(format!("Could not parse request body into json: {error}")))?;
         input.check()?;
         Ok(input)
     }
 
-    /// The constraints of the API's model, and what Kinesis has nothing to do with.
-    fn check(&self) -> Result<(), Fault> {
+    /// Checks the constraints of the API's model, and rejects members that do not apply to Kinesis.
+    fn check(&self) -> Result<(), ApiError> {
         for (member, value, low, high) in [
             ("batchSize", self.batch_size, 1, 10_000),
             (
@@ -109,7 +109,7 @@ impl Input {
             .maximum_record_age_in_seconds
             .is_some_and(|age| (0..60).contains(&age))
         {
-            return Err(Fault::invalid(
+            return Err(ApiError::invalid(
                 "MaximumRecordAgeInSeconds must be -1, or at least 60 and at most 604800.",
             ));
         }
@@ -120,12 +120,12 @@ impl Input {
             .find(|t| *t != "ReportBatchItemFailures")
         {
             let enumeration = "Member must satisfy enum value set: [ReportBatchItemFailures]";
-            return Err(Fault::constraint("functionResponseTypes", bad, enumeration));
+            return Err(ApiError::constraint("functionResponseTypes", bad, enumeration));
         }
         let metrics = self.metrics().map(Vec::as_slice).unwrap_or_default();
         if let Some(bad) = metrics.iter().find(|metric| *metric != "EventCount") {
             let enumeration = "Member must satisfy enum value set: [EventCount]";
-            return Err(Fault::constraint("metricsConfig.metrics", bad, enumeration));
+            return Err(ApiError::constraint("metricsConfig.metrics", bad, enumeration));
         }
         let foreign = [
             ("Topics", &self.topics),
@@ -135,7 +135,7 @@ impl Input {
             ("ProvisionedPollerConfig", &self.provisioned_poller_config),
         ];
         if let Some((name, _)) = foreign.iter().find(|(_, value)| value.is_some()) {
-            return Err(Fault::invalid(format!(
+            return Err(ApiError::invalid(format!(
                 "Unsupported {name} parameter for given event source mapping type."
             )));
         }
@@ -143,12 +143,12 @@ impl Input {
         self.check_filters()
     }
 
-    fn check_destination(&self) -> Result<(), Fault> {
+    fn check_destination(&self) -> Result<(), ApiError> {
         let Some(config) = &self.destination_config else {
             return Ok(());
         };
         if config.on_success.is_some() {
-            return Err(Fault::invalid(
+            return Err(ApiError::invalid(
                 "Unsupported DestinationConfig parameter for given event source mapping type.",
             ));
         }
@@ -165,22 +165,24 @@ impl Input {
         if arn.is_empty() || takes {
             return Ok(());
         }
-        Err(Fault::invalid(format!("The destination ARN {arn} is invalid.")))
+        Err(ApiError::invalid(format!(
+            "The destination ARN {arn} is invalid."
+        )))
     }
 
-    fn check_filters(&self) -> Result<(), Fault> {
+    fn check_filters(&self) -> Result<(), ApiError> {
         let Some(patterns) = self.filters() else {
             return Ok(());
         };
-        if patterns.len() > MOST_FILTERS {
-            return Err(Fault::invalid(format!(
-                "The number of filters exceeds the maximum of {MOST_FILTERS}."
+        if patterns.len() > MAX_FILTERS {
+            return Err(ApiError::invalid(format!(
+                "The number of filters exceeds the maximum of {MAX_FILTERS}."
             )));
         }
-        Filters::compile(&patterns).map(|_| ()).map_err(Fault::invalid)
+        Filters::compile(&patterns).map(|_| ()).map_err(ApiError::invalid)
     }
 
-    /// The patterns, if filters are mentioned.
+    /// The patterns. `None` if the request has no filters.
     fn filters(&self) -> Option<Vec<String>> {
         let criteria = self.filter_criteria.as_ref()?;
         let filters = criteria.filters.iter().flatten();
@@ -195,25 +197,25 @@ impl Input {
         self.metrics_config.as_ref()?.metrics.as_ref()
     }
 
-    /// The settings of a new mapping, with AWS's defaults. Function and stream are not looked at.
-    pub fn create(&self, caller: &Caller, uuid: String, now_ms: i64) -> Result<Settings, Fault> {
+    /// The settings of a new mapping, with AWS's defaults. Does not check that function and stream exist.
+    pub fn create(&self, caller: &Caller, uuid: String, now_ms: i64) -> Result<Settings, ApiError> {
         let Some(event_source_arn) = self.event_source_arn.clone().filter(|arn| !arn.is_empty()) else {
-            return Err(Fault::invalid("Unrecognized event source."));
+            return Err(ApiError::invalid("Unrecognized event source."));
         };
         if event_source_arn.split(':').nth(2) != Some("kinesis") {
-            return Err(Fault::invalid(
+            return Err(ApiError::invalid(
                 "Unrecognized event source: the local cloud reads Kinesis data streams only.",
             ));
         }
         let starting_position = self.starting_position.clone().ok_or_else(|| {
-            Fault::invalid(
+            ApiError::invalid(
                 "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: Member \
                  must not be null.",
             )
         })?;
         if !["LATEST", "AT_TIMESTAMP", "TRIM_HORIZON"].contains(&starting_position.as_str()) {
             let enumeration = "Member must satisfy enum value set: [LATEST, AT_TIMESTAMP, TRIM_HORIZON]";
-            return Err(Fault::constraint(
+            return Err(ApiError::constraint(
                 "startingPosition",
                 starting_position,
                 enumeration,
@@ -224,17 +226,17 @@ impl Input {
             .map(|s| (s * 1000.0).round() as i64);
         match (starting_position.as_str(), timestamp_ms) {
             ("AT_TIMESTAMP", None) => {
-                return Err(Fault::invalid(
+                return Err(ApiError::invalid(
                     "StartingPositionTimestamp is required with StartingPosition AT_TIMESTAMP.",
                 ));
             }
             ("AT_TIMESTAMP", Some(at)) if at > now_ms => {
-                return Err(Fault::invalid(
+                return Err(ApiError::invalid(
                     "StartingPositionTimestamp cannot be in the future.",
                 ));
             }
             ("LATEST" | "TRIM_HORIZON", Some(_)) => {
-                return Err(Fault::invalid(
+                return Err(ApiError::invalid(
                     "StartingPositionTimestamp is only valid with StartingPosition AT_TIMESTAMP.",
                 ));
             }
@@ -242,7 +244,7 @@ impl Input {
         }
         let function_arn = self
             .function(caller)?
-            .ok_or_else(|| Fault::constraint("functionName", "null", "Member must not be null"))?;
+            .ok_or_else(|| ApiError::constraint("functionName", "null", "Member must not be null"))?;
         let mut settings = Settings {
             uuid,
             account: caller.account.clone(),
@@ -271,8 +273,8 @@ impl Input {
         Ok(settings)
     }
 
-    /// `settings` with what this request changes.
-    pub fn update(&self, caller: &Caller, settings: &Settings, now_ms: i64) -> Result<Settings, Fault> {
+    /// `settings` with the changes of this request.
+    pub fn update(&self, caller: &Caller, settings: &Settings, now_ms: i64) -> Result<Settings, ApiError> {
         let mut settings = settings.clone();
         if let Some(arn) = self.function(caller)? {
             settings.function_arn = arn;
@@ -282,17 +284,17 @@ impl Input {
         Ok(settings)
     }
 
-    /// The ARN that the function's name means.
-    fn function(&self, caller: &Caller) -> Result<Option<String>, Fault> {
+    /// The ARN of the function.
+    fn function(&self, caller: &Caller) -> Result<Option<String>, ApiError> {
         let Some(name) = self.function_name.as_deref() else {
             return Ok(None);
         };
         function_arn(caller, name)
             .map(Some)
-            .ok_or_else(|| Fault::constraint("functionName", name, "Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_\\.]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?"))
+            .ok_or_else(|| ApiError::constraint("functionName", name, "Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_\\.]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?"))
     }
 
-    /// Everything that create and update have in common; ranges are checked.
+    /// Applies the members common to create and update. Their ranges are already checked.
     fn apply(&self, settings: &mut Settings) {
         let small = |value: i64| u32::try_from(value).unwrap_or_default();
         let large = |value: i64| usize::try_from(value).unwrap_or(1);
@@ -337,28 +339,28 @@ fn set<T>(to: &mut T, value: Option<T>) {
     }
 }
 
-/// Refuses what is outside `low..=high`.
+/// Rejects values outside `low..=high`.
 pub(in crate::mappings) fn in_range(
     member: &str,
     value: Option<i64>,
     low: i64,
     high: i64,
-) -> Result<(), Fault> {
+) -> Result<(), ApiError> {
     match value {
         Some(value) if value < low => {
             let text = format!("Member must have value greater than or equal to {low}");
-            Err(Fault::constraint(member, value, &text))
+            Err(ApiError::constraint(member, value, &text))
         }
         Some(value) if value > high => {
             let text = format!("Member must have value less than or equal to {high}");
-            Err(Fault::constraint(member, value, &text))
+            Err(ApiError::constraint(member, value, &text))
         }
         _ => Ok(()),
     }
 }
 
-/// The ARN of the function that `name` means: a name, a partial ARN (`account:function:name`) or an ARN, each with
-/// version or alias or without. `None` when it is none of these.
+/// The ARN for a function's name: a name, a partial ARN (`account:function:name`) or an ARN, each with an optional
+/// version or alias. `None` if `name` is none of these.
 /// Source: `FunctionName`, CreateEventSourceMapping, Lambda API reference.
 pub(in crate::mappings) fn function_arn(caller: &Caller, name: &str) -> Option<String> {
     let parts: Vec<&str> = name.split(':').collect();

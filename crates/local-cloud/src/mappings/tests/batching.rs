@@ -1,12 +1,12 @@
-//! What goes together, and when.
+//! Forming of batches.
 
 use serde_json::json;
 
-use super::world::{Call, Reply, World, fine, queue};
+use super::world::{Call, Reply, World, queue, success};
 
 #[tokio::test(start_paused = true)]
-async fn without_a_window_a_record_goes_at_once() {
-    let world = World::new(json!({}), |_| fine()).await;
+async fn without_a_batching_window_a_record_is_sent_immediately() {
+    let world = World::new(json!({}), |_| success()).await;
     world.sleep(1_000).await;
     world.put("k", "a");
     world.sleep(1).await;
@@ -15,10 +15,10 @@ async fn without_a_window_a_record_goes_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_window_gathers_until_it_is_over_or_the_batch_is_full() {
+async fn a_batching_window_ends_after_its_time_or_with_a_full_batch() {
     let world = World::new(
         json!({"MaximumBatchingWindowInSeconds": 5, "BatchSize": 3}),
-        |_| fine(),
+        |_| success(),
     )
     .await;
     world.sleep(100).await;
@@ -40,8 +40,8 @@ async fn a_window_gathers_until_it_is_over_or_the_batch_is_full() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_arrives_during_an_invocation_is_the_next_batch() {
-    let world = World::new(json!({}), |_| Reply::After(500, Box::new(fine()))).await;
+async fn records_that_arrive_during_an_invocation_form_the_next_batch() {
+    let world = World::new(json!({}), |_| Reply::After(500, Box::new(success()))).await;
     world.sleep(10).await;
     world.put("k", "a");
     world.sleep(100).await;
@@ -54,8 +54,8 @@ async fn what_arrives_during_an_invocation_is_the_next_batch() {
 
 #[tokio::test(start_paused = true)]
 async fn a_payload_stays_within_6_mb() {
-    let world = World::bare(1, |_| fine());
-    // 700,000 bytes are 933,336 in base64: six of them fit into 6 MB.
+    let world = World::bare(1, |_| success());
+    // 700,000 bytes are 933,336 in base64: six records fit into 6 MB.
     let large = "x".repeat(700_000);
     for n in 0..14 {
         world.put("k", &format!("{n}{large}"));
@@ -79,7 +79,7 @@ async fn a_payload_stays_within_6_mb() {
 async fn parallel_batches_keep_the_order_of_each_key() {
     let world = World::bare(1, |call: &Call| {
         let slow = u64::from(call.records[0].data.len() as u32) * 10;
-        Reply::After(slow, Box::new(fine()))
+        Reply::After(slow, Box::new(success()))
     });
     for n in 0..200 {
         world.put(&format!("key{}", n % 17), &format!("{n}"));
@@ -107,12 +107,12 @@ async fn parallel_batches_keep_the_order_of_each_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_blocked_lane_holds_back_the_checkpoint_and_not_the_others() {
+async fn a_blocked_lane_blocks_the_checkpoint_but_no_other_lane() {
     let script = |call: &Call| {
         if call.text().contains("bad") {
             Reply::Throw
         } else {
-            fine()
+            success()
         }
     };
     let mut world = World::bare(1, script);
@@ -128,7 +128,7 @@ async fn a_blocked_lane_holds_back_the_checkpoint_and_not_the_others() {
         })
         .await;
     world.restart();
-    world.script(|_| fine());
+    world.script(|_| success());
     world
         .until("the blocked one", |world| {
             world.texts().iter().filter(|text| *text == "bad").count() >= 2
@@ -137,11 +137,11 @@ async fn a_blocked_lane_holds_back_the_checkpoint_and_not_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn records_that_match_no_filter_are_passed_over() {
+async fn records_that_match_no_filter_are_skipped() {
     let filter = json!({"Filters": [{"Pattern": json!({"data": {"kind": ["buy"]}}).to_string()}]});
     let settings = json!({"FilterCriteria": filter, "BatchSize": 2, "MaximumBatchingWindowInSeconds": 1,
         "MetricsConfig": {"Metrics": ["EventCount"]}});
-    let mut world = World::new(settings, |_| fine()).await;
+    let mut world = World::new(settings, |_| success()).await;
     for data in [
         r#"{"kind":"sell"}"#,
         r#"{"kind":"buy","n":1}"#,
@@ -166,8 +166,8 @@ async fn records_that_match_no_filter_are_passed_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn settings_change_in_place_without_loss() {
-    let world = World::bare(1, |_| Reply::After(50, Box::new(fine())));
+async fn changing_settings_loses_no_records() {
+    let world = World::bare(1, |_| Reply::After(50, Box::new(success())));
     let all: Vec<String> = (0..300).map(|n| format!("r{n}")).collect();
     all.iter().for_each(|data| drop(world.put(data, data)));
     let mut world = world;
@@ -195,9 +195,9 @@ async fn settings_change_in_place_without_loss() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_iterator_age_is_that_of_the_last_record() {
+async fn the_iterator_age_is_the_age_of_the_last_record() {
     let world = World::new(json!({"DestinationConfig": queue()}), |_| {
-        Reply::After(700, Box::new(fine()))
+        Reply::After(700, Box::new(success()))
     })
     .await;
     world.put("k", "a");
@@ -208,7 +208,10 @@ async fn the_iterator_age_is_that_of_the_last_record() {
 
 #[tokio::test(start_paused = true)]
 async fn expired_records_are_skipped() {
-    let mut world = World::new(json!({"MetricsConfig": {"Metrics": ["EventCount"]}}), |_| fine()).await;
+    let mut world = World::new(json!({"MetricsConfig": {"Metrics": ["EventCount"]}}), |_| {
+        success()
+    })
+    .await;
     world.put("k", "first");
     world.calls(1).await;
     world.update(json!({"Enabled": false})).await;

@@ -1,12 +1,12 @@
-//! The operations: what they take, answer and refuse.
+//! The operations: inputs, outputs and errors.
 
 use serde_json::{Value, json};
 
-use super::world::{PATH, STREAM, World, arn, fine, queue};
+use super::world::{PATH, STREAM, World, arn, queue, success};
 
 #[tokio::test(start_paused = true)]
-async fn a_new_mapping_is_answered_as_aws_answers_it() {
-    let world = World::bare(1, |_| fine());
+async fn a_new_mapping_has_the_output_of_aws() {
+    let world = World::bare(1, |_| success());
     let (status, mapping) = world.create(json!({"StartingPosition": "LATEST"})).await;
     assert_eq!(status, 202);
     let uuid = mapping["UUID"].as_str().unwrap().to_owned();
@@ -43,7 +43,7 @@ async fn a_new_mapping_is_answered_as_aws_answers_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_setting_comes_back() {
+async fn all_settings_are_returned() {
     let settings = json!({
         "BatchSize": 10_000, "MaximumBatchingWindowInSeconds": 300, "ParallelizationFactor": 10,
         "MaximumRetryAttempts": 10_000, "MaximumRecordAgeInSeconds": 604_800, "TumblingWindowInSeconds": 900,
@@ -51,7 +51,7 @@ async fn every_setting_comes_back() {
         "DestinationConfig": queue(), "MetricsConfig": {"Metrics": ["EventCount"]},
         "FilterCriteria": {"Filters": [{"Pattern": "{\"data\":{\"x\":[1]}}"}]},
     });
-    let mut world = World::bare(1, |_| fine());
+    let mut world = World::bare(1, |_| success());
     world.uuid = world.map(settings.clone()).await;
     let got = world.get().await;
     for (name, value) in settings.as_object().unwrap() {
@@ -68,8 +68,8 @@ async fn every_setting_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_aws_refuses_is_refused() {
-    let world = World::bare(1, |_| fine());
+async fn invalid_input_is_rejected_as_by_aws() {
+    let world = World::bare(1, |_| success());
     let mut refusals = Vec::new();
     for settings in [
         json!({"BatchSize": 0}),
@@ -134,8 +134,8 @@ async fn what_aws_refuses_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_mapping_of_the_same_pair_is_a_conflict_that_names_the_first() {
-    let world = World::new(json!({}), |_| fine()).await;
+async fn a_second_mapping_of_the_same_pair_is_a_conflict() {
+    let world = World::new(json!({}), |_| success()).await;
     let (status, answer) = world.create(json!({})).await;
     assert_eq!(status, 409);
     let expected = format!(
@@ -145,13 +145,13 @@ async fn a_second_mapping_of_the_same_pair_is_a_conflict_that_names_the_first() 
         world.uuid
     );
     assert_eq!(answer["message"], expected);
-    // Another version of the function is another function.
+    // Another version is a different function.
     assert_eq!(world.create(json!({"FunctionName": "work:live"})).await.0, 202);
 }
 
 #[tokio::test(start_paused = true)]
 async fn lists_are_filtered_and_paged() {
-    let world = World::bare(1, |_| fine());
+    let world = World::bare(1, |_| success());
     for n in 0..5 {
         world.map(json!({"FunctionName": format!("work{n}")})).await;
     }
@@ -184,7 +184,7 @@ async fn lists_are_filtered_and_paged() {
 
 #[tokio::test(start_paused = true)]
 async fn unknown_mappings_are_not_found() {
-    let world = World::bare(1, |_| fine());
+    let world = World::bare(1, |_| success());
     for method in ["GET", "PUT", "DELETE"] {
         let (status, answer) = world.call(method, &format!("{PATH}/none"), json!({})).await;
         assert_eq!(status, 404, "{method}");
@@ -193,8 +193,8 @@ async fn unknown_mappings_are_not_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tags_come_and_go() {
-    let world = World::new(json!({"Tags": {"a": "1"}}), |_| fine()).await;
+async fn tags_are_added_and_removed() {
+    let world = World::new(json!({"Tags": {"a": "1"}}), |_| success()).await;
     let mapping = world.get().await;
     let arn = mapping["EventSourceMappingArn"]
         .as_str()
@@ -218,7 +218,7 @@ async fn tags_come_and_go() {
 
 #[tokio::test(start_paused = true)]
 async fn a_consumer_of_the_stream_can_be_the_source() {
-    let world = World::bare(1, |_| fine());
+    let world = World::bare(1, |_| success());
     let consumer = world.kinesis(
         "RegisterStreamConsumer",
         json!({"StreamARN": arn(), "ConsumerName": "fast"}),

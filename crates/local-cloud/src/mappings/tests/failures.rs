@@ -1,22 +1,22 @@
-//! Each rule of failure: which batches arrive, in which order, how often, and what reaches the destination.
+//! Failure handling: the batches, their order and number, and the messages to the destination.
 
 use serde_json::{Value, json};
 
-use super::world::{Call, Reply, World, fine, queue};
+use super::world::{Call, Reply, World, queue, success};
 
 const REPORTS: &str = "ReportBatchItemFailures";
 
-fn poisoned(call: &Call) -> Reply {
+fn fail_poison(call: &Call) -> Reply {
     if call.data().contains(&"bad") {
         Reply::Throw
     } else {
-        fine()
+        success()
     }
 }
 
-/// First and last record of each discarded batch, by the order they were put in.
+/// First and last record of each discarded batch, by the order of the puts.
 fn ranges(messages: &[(String, String, Value)], numbers: &[String]) -> Vec<(usize, usize)> {
-    let place = |number: &Value| {
+    let index_of = |number: &Value| {
         numbers
             .iter()
             .position(|n| n == number.as_str().unwrap())
@@ -25,8 +25,8 @@ fn ranges(messages: &[(String, String, Value)], numbers: &[String]) -> Vec<(usiz
     let batch = |message: &Value| {
         let info = &message["KinesisBatchInfo"];
         (
-            place(&info["startSequenceNumber"]),
-            place(&info["endSequenceNumber"]),
+            index_of(&info["startSequenceNumber"]),
+            index_of(&info["endSequenceNumber"]),
         )
     };
     messages.iter().map(|(_, _, message)| batch(message)).collect()
@@ -41,10 +41,10 @@ async fn put(world: &World, all: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_throwing_function_gets_the_whole_batch_again_until_its_attempts_are_spent() {
+async fn a_failed_batch_is_retried_until_the_maximum_attempts() {
     let world = World::new(
         json!({"MaximumRetryAttempts": 2, "DestinationConfig": queue()}),
-        poisoned,
+        fail_poison,
     )
     .await;
     let numbers = put(&world, &["a", "bad", "c"]).await;
@@ -59,10 +59,10 @@ async fn a_throwing_function_gets_the_whole_batch_again_until_its_attempts_are_s
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_destination_is_told_as_aws_tells_it() {
+async fn the_destination_receives_the_message_of_aws() {
     let world = World::new(
         json!({"MaximumRetryAttempts": 0, "DestinationConfig": queue()}),
-        poisoned,
+        fail_poison,
     )
     .await;
     let numbers = put(&world, &["bad", "b"]).await;
@@ -101,11 +101,11 @@ async fn the_destination_is_told_as_aws_tells_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bucket_gets_the_event_too() {
+async fn a_bucket_also_receives_the_event() {
     let bucket = json!({"OnFailure": {"Destination": "arn:aws:s3:::lost"}});
     let world = World::new(
         json!({"MaximumRetryAttempts": 0, "DestinationConfig": bucket}),
-        poisoned,
+        fail_poison,
     )
     .await;
     put(&world, &["bad"]).await;
@@ -121,10 +121,10 @@ async fn a_bucket_gets_the_event_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_destination_that_takes_nothing_does_not_block_the_shard() {
+async fn a_failing_destination_does_not_block_the_shard() {
     let world = World::new(
         json!({"MaximumRetryAttempts": 0, "DestinationConfig": queue()}),
-        poisoned,
+        fail_poison,
     )
     .await;
     *world.inbox.refuses.lock().unwrap() = true;
@@ -138,7 +138,7 @@ async fn a_destination_that_takes_nothing_does_not_block_the_shard() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_destination_a_batch_is_dropped() {
-    let world = World::new(json!({"MaximumRetryAttempts": 0}), poisoned).await;
+    let world = World::new(json!({"MaximumRetryAttempts": 0}), fail_poison).await;
     put(&world, &["bad"]).await;
     world.calls(1).await;
     assert_eq!(
@@ -150,10 +150,10 @@ async fn without_a_destination_a_batch_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bisection_finds_the_poison_record_and_splitting_costs_no_attempt() {
+async fn bisection_isolates_the_failing_record_and_splitting_is_no_attempt() {
     let settings =
         json!({"MaximumRetryAttempts": 1, "BisectBatchOnFunctionError": true, "DestinationConfig": queue()});
-    let world = World::new(settings, poisoned).await;
+    let world = World::new(settings, fail_poison).await;
     let numbers = put(&world, &["a", "b", "bad", "d", "e"]).await;
     let messages = world.messages(1).await;
     world
@@ -188,7 +188,7 @@ async fn a_partial_failure_moves_the_checkpoint() {
     put(&world, &["a", "b", "c"]).await;
     world.calls(1).await;
     world.restart();
-    world.script(|_| fine());
+    world.script(|_| success());
     world.sleep(5_000).await;
     let texts = world.texts();
     assert!(
@@ -216,13 +216,13 @@ async fn with_bisection_a_batch_is_split_at_the_reported_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn these_answers_are_complete_successes() {
+async fn these_responses_are_complete_successes() {
     for body in [
         "",
         "null",
         "{}",
         "[]",
-        "rubbish",
+        "not json",
         r#"{"batchItemFailures":[]}"#,
         r#"{"batchItemFailures":null}"#,
         r#"{"statusCode":500}"#,
@@ -239,7 +239,7 @@ async fn these_answers_are_complete_successes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn these_answers_fail_the_whole_batch() {
+async fn these_responses_fail_the_whole_batch() {
     for body in [
         r#"{"batchItemFailures":[{"itemIdentifier":""}]}"#,
         r#"{"batchItemFailures":[{"itemIdentifier":null}]}"#,
@@ -257,7 +257,7 @@ async fn these_answers_fail_the_whole_batch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_report_means_nothing_to_a_mapping_that_did_not_ask_for_it() {
+async fn a_report_is_ignored_unless_it_is_enabled() {
     let world = World::new(json!({}), |call: &Call| call.report(&["a"])).await;
     put(&world, &["a", "b"]).await;
     world.calls(1).await;
@@ -266,7 +266,7 @@ async fn a_report_means_nothing_to_a_mapping_that_did_not_ask_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_function_that_times_out_is_one_that_failed() {
+async fn a_timeout_is_a_failure() {
     let settings = json!({"MaximumRetryAttempts": 1, "DestinationConfig": queue()});
     let world = World::new(settings, |_| Reply::After(3_000, Box::new(Reply::Throw))).await;
     put(&world, &["a"]).await;
@@ -278,7 +278,7 @@ async fn a_slow_function_that_times_out_is_one_that_failed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn throttles_and_a_missing_function_are_no_attempts() {
+async fn throttles_and_a_missing_function_are_not_attempts() {
     for reply in [Reply::Throttle, Reply::Gone] {
         let settings = json!({"MaximumRetryAttempts": 0, "DestinationConfig": queue()});
         let again = reply.clone();
@@ -291,7 +291,7 @@ async fn throttles_and_a_missing_function_are_no_attempts() {
         );
         let times = world.times();
         assert_eq!(times[19] - times[18], 1_000, "at most a second between tries");
-        world.script(|_| fine());
+        world.script(|_| success());
         world.until("an end", |world| world.texts().len() > 20).await;
         world.sleep(5_000).await;
         assert_eq!(world.texts().len(), 21);
@@ -300,7 +300,7 @@ async fn throttles_and_a_missing_function_are_no_attempts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn records_that_grow_too_old_are_given_up_one_after_the_other() {
+async fn records_above_the_maximum_age_are_discarded_one_by_one() {
     let settings = json!({"MaximumRecordAgeInSeconds": 60, "DestinationConfig": queue()});
     let world = World::new(settings, |_| Reply::Throttle).await;
     let first = world.put("k", "a");
@@ -314,8 +314,8 @@ async fn records_that_grow_too_old_are_given_up_one_after_the_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_limits_a_batch_is_tried_until_it_expires_from_the_stream() {
-    let world = World::new(json!({"DestinationConfig": queue()}), poisoned).await;
+async fn without_limits_a_batch_is_retried_until_its_records_expire() {
+    let world = World::new(json!({"DestinationConfig": queue()}), fail_poison).await;
     put(&world, &["bad"]).await;
     let messages = world.messages(1).await;
     assert!(
@@ -334,8 +334,8 @@ async fn without_limits_a_batch_is_tried_until_it_expires_from_the_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fewer_attempts_count_at_once_also_for_a_batch_under_way() {
-    let world = World::new(json!({"DestinationConfig": queue()}), poisoned).await;
+async fn a_lower_retry_limit_applies_to_the_batch_in_progress() {
+    let world = World::new(json!({"DestinationConfig": queue()}), fail_poison).await;
     put(&world, &["bad"]).await;
     world.calls(5).await;
     world.update(json!({"MaximumRetryAttempts": 1})).await;

@@ -1,4 +1,4 @@
-//! Whatever happens, each record is delivered or the destination is told of it, and each key stays in order.
+//! In every scenario each record is delivered or reported to the destination, and each key stays in order.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
-use super::world::{Call, Reply, STREAM, World, fine, queue};
+use super::world::{Call, Reply, STREAM, World, queue, success};
 use crate::kinesis::sequence::SequenceNumber;
 
 #[derive(Debug, Clone)]
@@ -71,9 +71,9 @@ fn setups() -> impl Strategy<Value = Setup> {
         )
 }
 
-/// A function in trouble: by chance it throws, is throttled, reports or answers rubbish; else it is done. What it has
-/// done it notes.
-fn troubled(
+/// A function that randomly throws, is throttled, reports failures, returns invalid responses, or succeeds. Adds the
+/// records that it processed to `done`.
+fn failing(
     setup: &Setup,
     done: std::sync::Arc<std::sync::Mutex<HashSet<String>>>,
 ) -> impl FnMut(&Call) -> Reply + Send + 'static {
@@ -85,7 +85,7 @@ fn troubled(
         let kind = random.random_range(0..4);
         let at = random.random_range(0..call.records.len());
         let reply = match kind {
-            _ if !bad => fine(),
+            _ if !bad => success(),
             0 => Reply::Throw,
             1 => Reply::Throttle,
             2 if reports => call.report(&[&call.records[at].data]),
@@ -167,15 +167,15 @@ async fn play(world: &mut World, steps: &[Step]) -> (Vec<(String, String)>, bool
     (put, quiet)
 }
 
-/// The places, in the order of putting, that each message to the destination covers.
+/// For each message to the destination: the indexes of its records, in the order of the puts.
 fn covered(world: &World, put: &[(String, String)], numbers: &[SequenceNumber]) -> Vec<Vec<usize>> {
     let messages = world.inbox.messages.lock().unwrap();
     let covers = |message: &Value| {
         let info = &message["KinesisBatchInfo"];
         let number = |name: &str| SequenceNumber::parse(info[name].as_str().unwrap()).unwrap();
         let (from, to) = (number("startSequenceNumber"), number("endSequenceNumber"));
-        let inside = (0..put.len()).filter(|place| {
-            numbers[*place].shard_index() == from.shard_index() && (from..=to).contains(&numbers[*place])
+        let inside = (0..put.len()).filter(|index| {
+            numbers[*index].shard_index() == from.shard_index() && (from..=to).contains(&numbers[*index])
         });
         inside.collect()
     };
@@ -190,32 +190,35 @@ async fn run(setup: Setup, steps: Vec<Step>) {
         "BisectBatchOnFunctionError": setup.bisect, "DestinationConfig": queue(),
         "FunctionResponseTypes": if setup.reports { json!(["ReportBatchItemFailures"]) } else { json!([]) },
     });
-    let mut world = World::with_shards(1, settings, troubled(&setup, std::sync::Arc::clone(&done))).await;
+    let mut world = World::with_shards(1, settings, failing(&setup, std::sync::Arc::clone(&done))).await;
     let (put, quiet) = play(&mut world, &steps).await;
     let numbers: Vec<_> = put
         .iter()
         .map(|(_, number)| SequenceNumber::parse(number).unwrap())
         .collect();
     world
-        .until("all delivered or given up", |world| {
+        .until("all delivered or discarded", |world| {
             let covered: HashSet<usize> = covered(world, &put, &numbers).into_iter().flatten().collect();
             let done = done.lock().unwrap();
             put.iter()
                 .enumerate()
-                .all(|(place, (_, number))| done.contains(number) || covered.contains(&place))
+                .all(|(index, (_, number))| done.contains(number) || covered.contains(&index))
         })
         .await;
-    // Nothing is both, if the same lanes did everything: what was done is not given up.
+    // With the same lanes throughout, no record is both processed and discarded.
     if quiet && setup.factor == 1 {
         let mut times = vec![0; put.len()];
-        for place in covered(&world, &put, &numbers).into_iter().flatten() {
-            times[place] += 1;
+        for index in covered(&world, &put, &numbers).into_iter().flatten() {
+            times[index] += 1;
             assert!(
-                !done.lock().unwrap().contains(&put[place].1),
-                "{place} was done and given up"
+                !done.lock().unwrap().contains(&put[index].1),
+                "{index} was processed and discarded"
             );
         }
-        assert!(times.iter().all(|times| *times <= 1), "given up twice: {times:?}");
+        assert!(
+            times.iter().all(|times| *times <= 1),
+            "discarded twice: {times:?}"
+        );
     }
     let mut order: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     let mut first = HashSet::new();
@@ -242,7 +245,7 @@ async fn run(setup: Setup, steps: Vec<Step>) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
     #[test]
-    fn every_record_is_delivered_or_accounted_for(setup in setups(), steps in steps()) {
+    fn every_record_is_delivered_or_discarded(setup in setups(), steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(run(setup, steps));
     }

@@ -1,10 +1,10 @@
-//! Splits and merges in mid-stream, and streams that go and come.
+//! Splits and merges while a mapping reads, and deleted and recreated streams.
 
 use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::world::{Call, Reply, STREAM, World, fine};
+use super::world::{Call, Reply, STREAM, World, success};
 
 const HALF: &str = "170141183460469231731687303715884105728";
 
@@ -40,10 +40,10 @@ fn delivered(world: &World) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_lost_and_no_order_is_broken_by_a_split_and_a_merge() {
+async fn a_split_and_a_merge_lose_no_record_and_keep_the_order() {
     for factor in [1, 4] {
         let settings = json!({"BatchSize": 4, "ParallelizationFactor": factor});
-        let world = World::new(settings, |_| Reply::After(20, Box::new(fine()))).await;
+        let world = World::new(settings, |_| Reply::After(20, Box::new(success()))).await;
         put_some(&world, 0);
         world.kinesis(
             "SplitShard",
@@ -71,7 +71,7 @@ async fn children_wait_for_the_retries_of_their_parent() {
             failures -= 1;
             return Reply::Throw;
         }
-        fine()
+        success()
     })
     .await;
     world.put("k", "parent");
@@ -85,8 +85,8 @@ async fn children_wait_for_the_retries_of_their_parent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mapping_from_the_latest_record_reads_new_shards_from_their_beginning() {
-    let world = World::bare(1, |_| fine());
+async fn a_mapping_from_latest_reads_new_shards_from_their_beginning() {
+    let world = World::bare(1, |_| success());
     world.put("k", "old");
     world.map(json!({"StartingPosition": "LATEST"})).await;
     world.put("k", "new");
@@ -100,8 +100,8 @@ async fn a_mapping_from_the_latest_record_reads_new_shards_from_their_beginning(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mapping_at_a_time_starts_there_in_every_shard() {
-    let world = World::bare(1, |_| fine());
+async fn a_mapping_from_a_timestamp_starts_there_in_every_shard() {
+    let world = World::bare(1, |_| success());
     world.put("k", "old");
     world.sleep(10_000).await;
     world.put("k", "new");
@@ -114,8 +114,8 @@ async fn a_mapping_at_a_time_starts_there_in_every_shard() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_stream_is_a_problem_until_it_is_there_again() {
-    let world = World::new(json!({"StartingPosition": "LATEST"}), |_| fine()).await;
+async fn a_deleted_stream_is_a_problem_until_it_is_recreated() {
+    let world = World::new(json!({"StartingPosition": "LATEST"}), |_| success()).await;
     world.put("k", "a");
     world.calls(1).await;
     world.kinesis("DeleteStream", json!({"StreamName": STREAM}));
@@ -134,10 +134,10 @@ async fn a_deleted_stream_is_a_problem_until_it_is_there_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_idle_shards_wake_nobody() {
-    let world = World::with_shards(1_000, json!({}), |_| fine()).await;
+async fn a_thousand_idle_shards_cause_no_wakeups() {
+    let world = World::with_shards(1_000, json!({}), |_| success()).await;
     world.sleep(100).await;
-    // Nothing is due: time passes in one step.
+    // Nothing is due: time advances in one step.
     let before = std::time::Instant::now();
     world.sleep(3_600_000).await;
     assert!(before.elapsed().as_millis() < 500, "{:?}", before.elapsed());

@@ -1,19 +1,19 @@
-//! A killed process delivers again what it was at, and loses nothing.
+//! A killed process delivers its batches in progress again and loses nothing.
 
 use serde_json::json;
 
-use super::world::{Reply, World, fine};
+use super::world::{Reply, World, success};
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_under_way_is_delivered_again() {
-    let mut world = World::new(json!({"BatchSize": 2}), |_| fine()).await;
+async fn a_batch_in_progress_is_delivered_again() {
+    let mut world = World::new(json!({"BatchSize": 2}), |_| success()).await;
     world.put("k", "a");
     world.calls(1).await;
-    world.script(|_| Reply::After(60_000, Box::new(fine())));
+    world.script(|_| Reply::After(60_000, Box::new(success())));
     world.put("k", "b");
     world.calls(2).await;
     world.restart();
-    world.script(|_| fine());
+    world.script(|_| success());
     world.put("k", "c");
     world
         .until("all", |world| world.texts().join(" ").contains('c'))
@@ -23,8 +23,8 @@ async fn a_batch_under_way_is_delivered_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_done_stays_done() {
-    let mut world = World::new(json!({}), |_| fine()).await;
+async fn processed_records_are_not_delivered_again() {
+    let mut world = World::new(json!({}), |_| success()).await;
     for n in 0..50 {
         world.put("k", &n.to_string());
         world.sleep(2).await;
@@ -42,8 +42,8 @@ async fn what_was_done_stays_done() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn settings_and_state_survive() {
-    let mut world = World::new(json!({"BatchSize": 7, "Tags": {"team": "a"}}), |_| fine()).await;
+async fn settings_and_state_survive_a_restart() {
+    let mut world = World::new(json!({"BatchSize": 7, "Tags": {"team": "a"}}), |_| success()).await;
     world.sleep(10).await;
     world.update(json!({"Enabled": false})).await;
     world.sleep(10).await;
@@ -59,8 +59,8 @@ async fn settings_and_state_survive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_mapping_does_not_come_back() {
-    let mut world = World::new(json!({}), |_| fine()).await;
+async fn a_deleted_mapping_stays_deleted() {
+    let mut world = World::new(json!({}), |_| success()).await;
     world.put("k", "a");
     world.calls(1).await;
     let path = format!("{}/{}", super::world::PATH, world.uuid);
@@ -74,7 +74,7 @@ async fn a_deleted_mapping_does_not_come_back() {
     world.put("k", "b");
     world.sleep(1_000).await;
     assert_eq!(world.texts(), ["a"]);
-    // The same again starts from the beginning.
+    // A new mapping of the same pair starts from the beginning.
     world.map(json!({})).await;
     assert_eq!(world.calls(2).await[1].text(), "a b");
 }

@@ -1,4 +1,4 @@
-//! What the mapping itself costs.
+//! Overhead of the mapping.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,9 +8,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::world::{World, arn, fine};
+use super::world::{World, arn, success};
 use crate::Caller;
-use crate::invoke::{Invocation, Invoke, Outcome};
+use crate::invoke::{Invocation, Invoke, InvokeResult};
 use crate::mappings::{Mappings, MappingsConfig};
 use crate::metrics::NoMetrics;
 
@@ -23,8 +23,8 @@ impl Invoke for Counter {
         let records = payload.windows(9).filter(|bytes| bytes == b"\"eventID\"").count();
         self.0.fetch_add(records, Ordering::Relaxed);
         let request_id = String::new();
-        let outcome = Outcome::Returned(Bytes::from_static(b"null"));
-        async move { Invocation { request_id, outcome } }.boxed()
+        let result = InvokeResult::Returned(Bytes::from_static(b"null"));
+        async move { Invocation { request_id, result } }.boxed()
     }
 
     fn exists(&self, _: &str) -> bool {
@@ -36,10 +36,10 @@ impl Invoke for Counter {
     }
 }
 
-/// 50,000 events through one shard. The mapping's part of it takes less than a second unoptimised.
+/// 50,000 events through one shard. The mapping takes less than a second of it in an unoptimized build.
 #[tokio::test]
 async fn a_shard_is_read_faster_than_it_can_be_written() {
-    let world = World::bare(1, |_| fine());
+    let world = World::bare(1, |_| success());
     let data: Vec<String> = (0..50_000)
         .map(|n| format!("{{\"n\":{n},\"pad\":\"{:0100}\"}}", n))
         .collect();

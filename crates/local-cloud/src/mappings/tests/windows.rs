@@ -1,4 +1,4 @@
-//! Tumbling windows: state from batch to batch, and the last word of each window.
+//! Tumbling windows: the state between batches, and the final invocation.
 
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ fn finals(calls: &[Call]) -> Vec<(Value, Value, Value)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn state_goes_from_batch_to_batch_and_to_the_final_invocation() {
+async fn state_is_passed_between_batches_and_to_the_final_invocation() {
     let world = World::new(json!({"TumblingWindowInSeconds": 60}), count).await;
     world.put("k", "a");
     world.sleep(10_000).await;
@@ -72,7 +72,7 @@ async fn a_batch_never_spans_two_windows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_without_state_is_a_failure_and_a_final_one_is_repeated() {
+async fn a_response_without_state_is_a_failure_and_the_final_invocation_is_retried() {
     let mut answers = vec!["{}", r#"{"state":{"n":7}}"#].into_iter();
     let mut failures = 3;
     let world = World::new(

@@ -1,4 +1,4 @@
-//! A stream, a scripted function and a mapping between them, in virtual time.
+//! A stream, a scripted function and a mapping, in virtual time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::clock::Clock;
 use crate::deliver::{Deliver, Undelivered};
-use crate::invoke::{Invocation, Invoke, Outcome};
+use crate::invoke::{Invocation, Invoke, InvokeResult};
 use crate::kinesis::service::{KeyLookup, Request, Service, ServiceConfig};
 use crate::mappings::{Mappings, MappingsConfig};
 use crate::metrics::{MetricSink, Sample};
@@ -26,7 +26,7 @@ pub const START_MS: i64 = 1_767_225_600_000;
 pub const STREAM: &str = "orders";
 pub const PATH: &str = "/2015-03-31/event-source-mappings";
 
-/// Shows the time of tokio, which tests let pass at will.
+/// Follows tokio's time, which the tests control.
 pub struct Virtual(tokio::time::Instant);
 
 impl Clock for Virtual {
@@ -50,10 +50,10 @@ pub struct Seen {
     pub number: String,
 }
 
-/// One invocation, as the function sees it.
+/// An invocation as seen by the function.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// Since the world began.
+    /// Since the start of the test.
     pub at_ms: i64,
     pub records: Vec<Seen>,
     pub event: Value,
@@ -69,7 +69,7 @@ impl Call {
         self.data().join(" ")
     }
 
-    /// A report of these records of the batch.
+    /// Reports these records of the batch as failed.
     pub fn report(&self, data: &[&str]) -> Reply {
         let failed = self
             .records
@@ -89,17 +89,16 @@ pub enum Reply {
     Throw,
     Throttle,
     Gone,
-    /// Answers this after so many milliseconds.
+    /// Returns this after so many milliseconds.
     After(u64, Box<Reply>),
 }
 
-pub fn fine() -> Reply {
+pub fn success() -> Reply {
     Reply::Body("null".to_owned())
 }
 
 type Script = Box<dyn FnMut(&Call) -> Reply + Send>;
 
-/// The function.
 pub struct Function {
     script: Mutex<Script>,
     pub calls: Mutex<Vec<Call>>,
@@ -142,20 +141,20 @@ impl Invoke for Function {
                 reply = *then;
             }
             self.running.lock().unwrap().0 -= 1;
-            let outcome = match reply {
-                Reply::Body(body) => Outcome::Returned(body.into()),
-                Reply::Throw => Outcome::FunctionError {
+            let result = match reply {
+                Reply::Body(body) => InvokeResult::Returned(body.into()),
+                Reply::Throw => InvokeResult::FunctionError {
                     kind: "Unhandled",
                     payload: Bytes::from_static(br#"{"errorMessage":"boom","errorType":"Error"}"#),
                 },
-                Reply::Throttle => Outcome::Throttled,
-                Reply::Gone | Reply::After(..) => Outcome::Refused {
+                Reply::Throttle => InvokeResult::Throttled,
+                Reply::Gone | Reply::After(..) => InvokeResult::Refused {
                     code: "ResourceNotFoundException".to_owned(),
                     message: "Function not found".to_owned(),
                 },
             };
             let request_id = "8f507cfc-xmpl-4697-b07a-ac58fc914c95".to_owned();
-            Invocation { request_id, outcome }
+            Invocation { request_id, result }
         }
         .boxed()
     }
@@ -169,7 +168,7 @@ impl Invoke for Function {
     }
 }
 
-/// Takes what is discarded.
+/// Receives discarded batches.
 #[derive(Default)]
 pub struct Inbox {
     /// Destination, object key if it is a bucket, message.
@@ -250,7 +249,7 @@ pub struct World {
 }
 
 impl World {
-    /// A stream with `shards` shards, and no mapping yet.
+    /// A stream with `shards` shards and no mapping.
     pub fn bare(shards: u32, script: impl FnMut(&Call) -> Reply + Send + 'static) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let start = tokio::time::Instant::now();
@@ -293,7 +292,7 @@ impl World {
         world
     }
 
-    /// A stream with one shard, and a mapping from its beginning with `settings` besides.
+    /// A stream with one shard and a mapping from its beginning, with additional `settings`.
     pub async fn new(settings: Value, script: impl FnMut(&Call) -> Reply + Send + 'static) -> Self {
         Self::with_shards(1, settings, script).await
     }
@@ -308,7 +307,7 @@ impl World {
         world
     }
 
-    /// Adds a mapping; returns its identifier.
+    /// Adds a mapping. Returns its UUID.
     pub async fn map(&self, settings: Value) -> String {
         let (status, answer) = self.create(settings).await;
         assert_eq!(status, 202, "{answer}");
@@ -355,7 +354,7 @@ impl World {
         *self.function.script.lock().unwrap() = Box::new(script);
     }
 
-    /// The same files in a process that was killed and started again.
+    /// The same files after the process was killed and restarted.
     pub fn restart(&mut self) {
         self.mappings.shutdown();
         self.mappings = open(
@@ -387,7 +386,7 @@ impl World {
         serde_json::from_slice(&body).unwrap_or_default()
     }
 
-    /// Puts a record; returns its sequence number.
+    /// Puts a record. Returns its sequence number.
     pub fn put(&self, key: &str, data: &str) -> String {
         let data = base64_simd::STANDARD.encode_to_string(data);
         let put = self.kinesis(
@@ -397,7 +396,7 @@ impl World {
         put["SequenceNumber"].as_str().unwrap().to_owned()
     }
 
-    /// Puts these as one batch, each with its own key.
+    /// Puts records in one request, each with its own key.
     pub fn put_all(&self, all: &[&str]) {
         let records: Vec<Value> = all
             .iter()
@@ -414,7 +413,7 @@ impl World {
         tokio::time::sleep(Duration::from_millis(ms)).await;
     }
 
-    /// Lets time pass until `done`; two virtual days at most.
+    /// Advances time until `done`, at most two virtual days.
     pub async fn until(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
         let deadline = self.now_ms() + 2 * 86_400_000;
         let mut step = 5;
@@ -434,7 +433,7 @@ impl World {
             world.function.calls.lock().unwrap().len() >= count
         })
         .await;
-        // Whatever else comes at once would be one too many.
+        // Detects additional calls.
         self.sleep(50).await;
         self.function.calls.lock().unwrap().clone()
     }

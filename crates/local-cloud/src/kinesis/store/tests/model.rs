@@ -1,4 +1,4 @@
-//! The log against the plainest model of one, under random steps.
+//! Random steps on the log, compared with a simple model.
 
 use proptest::prelude::*;
 
@@ -33,7 +33,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the log must say, as plainly as possible: records by index − 1, and the first that may be read.
+/// A simple model of the log: records by index − 1, and the first readable one.
 #[derive(Default)]
 struct Model {
     records: Vec<(i64, Vec<u8>)>,
@@ -74,7 +74,7 @@ impl Model {
             || next.is_some_and(|(_, data)| !page.records.is_empty() && bytes + 1 + data.len() > max_bytes);
         assert!(full || next.is_none(), "a page ends where it must");
         assert_eq!(page.end_of_shard, self.closed && next.is_none());
-        // The hint of a page leads to the same place.
+        // The hint of a page gives the same position.
         let hinted = store.read(page.next, 2, 5_000).unwrap();
         let plain = store.read(Position::at(page.next.index), 2, 5_000).unwrap();
         assert_eq!((hinted.records, hinted.next), (plain.records, plain.next));
@@ -115,7 +115,7 @@ impl Model {
             }
             Step::Reopen => {
                 *store = reopen(dir);
-                // What was hidden may come back until retention runs again; nothing else is lost.
+                // Hidden records may reappear until retention runs again. Nothing else is lost.
                 let oldest = store.position(Start::TrimHorizon).unwrap().index as usize - 1;
                 assert!(oldest <= self.trim);
                 self.trim = oldest;
@@ -128,7 +128,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn the_log_says_what_the_model_says(steps in prop::collection::vec(step(), 1..60)) {
+    fn the_log_matches_the_model(steps in prop::collection::vec(step(), 1..60)) {
         let dir = TempDir::new().unwrap();
         let mut store = small(&dir);
         let mut model = Model::default();

@@ -1,6 +1,6 @@
-//! Reading PutRecords and PutRecord: text is borrowed from the body, data is decoded into one buffer.
+//! Parses PutRecords and PutRecord. Text is borrowed from the body; data is decoded into one buffer.
 //!
-//! The messages are AWS's own. Source: the conformance tests of kinesalite, which were run against AWS.
+//! The messages are AWS's. Source: the conformance tests of kinesalite, which were run against AWS.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,10 +18,8 @@ const STRING: &str = "java.lang.String";
 const BOOLEAN: &str = "java.lang.Boolean";
 const NUMBER: &str = "java.math.BigDecimal";
 
-/// Reads the body of PutRecords.
-///
 /// # Errors
-/// [`Malformed`] when the body is not JSON, a member has another type, or data is not base64.
+/// [`Malformed`] if the body is not JSON, a member has a wrong type, or data is not base64.
 pub fn put_records(body: &[u8]) -> Result<PutRecords<'_>, Malformed> {
     let mut sink = Sink::for_body(body);
     let mut request: PutRecords<'_> = read(body, &mut sink)?;
@@ -29,10 +27,6 @@ pub fn put_records(body: &[u8]) -> Result<PutRecords<'_>, Malformed> {
     Ok(request)
 }
 
-/// Reads the body of PutRecord.
-///
-/// # Errors
-/// As [`put_records`].
 pub fn put_record(body: &[u8]) -> Result<PutRecord<'_>, Malformed> {
     let mut sink = Sink::for_body(body);
     let mut request: SingleRecord<'_> = read(body, &mut sink)?;
@@ -55,7 +49,7 @@ fn read<'de, T: Structure<'de>>(body: &'de [u8], sink: &mut Sink) -> Result<T, M
     }
 }
 
-/// What is gathered on the way.
+/// State of a parse.
 struct Sink {
     /// The decoded data of all records, one after another.
     blob: Vec<u8>,
@@ -76,12 +70,12 @@ impl Sink {
     }
 }
 
-/// A type of the API. What is not overridden is a value of another type.
+/// A type of the API. Methods that are not overridden reject the value's type.
 trait Kind<'de> {
-    /// What is read; a null is the default.
+    /// Output type. A null gives its default.
     type Out: Default;
 
-    /// AWS's words for a value of the Java type `class`.
+    /// AWS's message for a value of the Java type `class`.
     fn wrong(class: &str) -> String;
 
     fn text<E: Error>(sink: &mut Sink, _text: Cow<'de, str>) -> Result<Self::Out, E> {
@@ -134,7 +128,7 @@ impl<'de> Kind<'de> for Flag {
     }
 }
 
-/// Data: base64, decoded into the sink.
+/// Base64, decoded into the sink.
 struct Blob;
 
 impl<'de> Kind<'de> for Blob {
@@ -165,7 +159,7 @@ fn base64_fault(text: &str) -> String {
     format!("'{}' can not be converted to a Blob: {why}", echo(text))
 }
 
-/// The first character outside of the alphabet, or the first padding before the end.
+/// The first invalid character, or the first padding before the end.
 fn strange(text: &str) -> Option<char> {
     let padding = text.len() - text.trim_end_matches('=').len();
     let content = text.len() - padding.min(2);
@@ -180,7 +174,6 @@ fn echo(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The entries of PutRecords.
 struct Entries;
 
 impl<'de> Kind<'de> for Entries {
@@ -199,7 +192,7 @@ impl<'de> Kind<'de> for Entries {
     }
 }
 
-/// A structure, read member by member; of a member given twice the last counts.
+/// A structure. If a member occurs twice, the last value counts.
 trait Structure<'de>: Default {
     fn member<A: MapAccess<'de>>(&mut self, name: &str, sink: &mut Sink, map: &mut A)
     -> Result<(), A::Error>;
@@ -290,7 +283,7 @@ impl<'de> Structure<'de> for SingleRecord<'de> {
     }
 }
 
-/// Reads a value as a [`Kind`].
+/// Reads a value of the type `K`.
 struct Take<'s, K> {
     sink: &'s mut Sink,
     kind: PhantomData<K>,
@@ -357,7 +350,7 @@ impl<'de, K: Kind<'de>> Visitor<'de> for Take<'_, K> {
     }
 }
 
-/// The name of a member.
+/// Reads the name of a member.
 struct Name;
 
 impl<'de> DeserializeSeed<'de> for Name {

@@ -18,7 +18,7 @@ fn parsed(write: impl FnOnce(&mut Vec<u8>)) -> Value {
 }
 
 #[test]
-fn put_records_is_read_with_escapes_and_strangers() {
+fn put_records_is_parsed_with_escapes_and_unknown_members() {
     let body = br#" {"StreamName":"orders","Unknown":{"a":[1,{"b":null}]},"DryRun":false,
         "Records":[{"Data":"aGk=","PartitionKey":"k\u00e9\n\"","ExplicitHashKey":"12"},
                    {"PartitionKey":"p","Data":"\/\/8=","Extra":1},
@@ -39,7 +39,7 @@ fn put_records_is_read_with_escapes_and_strangers() {
 }
 
 #[test]
-fn put_record_is_read() {
+fn put_record_is_parsed() {
     let body = br#"{"StreamARN":"arn:x","Data":"bm9wZQ==","Data":"aGk=","PartitionKey":"k","SequenceNumberForOrdering":"49"}"#;
     let request = parse_put_record(body).unwrap();
     assert_eq!(request.stream_arn.as_deref(), Some("arn:x"));
@@ -57,7 +57,7 @@ fn put_record_is_read() {
 }
 
 #[test]
-fn what_has_another_type_is_answered_in_the_words_of_aws() {
+fn wrong_types_are_rejected_with_the_messages_of_aws() {
     let message = |body: &str| match parse_put_records(body.as_bytes()) {
         Ok(request) => panic!("{request:?}"),
         Err(malformed) if malformed.message.is_empty() => "not JSON".to_owned(),
@@ -108,19 +108,19 @@ fn what_has_another_type_is_answered_in_the_words_of_aws() {
 }
 
 #[test]
-fn answers_have_the_members_of_the_api() {
-    let outcomes = [
-        PutOutcome::Stored {
+fn answers_have_all_members_of_the_api() {
+    let results = [
+        PutResult::Stored {
             sequence_number: number(1),
             shard_id: "shardId-000000000003",
         },
-        PutOutcome::Refused {
+        PutResult::Refused {
             code: "InternalFailure",
             message: "Internal \"service\" failure.",
         },
     ];
     assert_eq!(
-        parsed(|out| write_put_records(out, &outcomes, true)),
+        parsed(|out| write_put_records(out, &results, true)),
         json!({
             "FailedRecordCount": 1,
             "EncryptionType": "KMS",
@@ -164,7 +164,7 @@ fn answers_have_the_members_of_the_api() {
 
 proptest! {
     #[test]
-    fn requests_are_read_as_a_value_tree_reads_them(
+    fn requests_parse_as_with_a_value_tree(
         records in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..200), "\\PC*|.*"), 0..20),
         pretty in any::<bool>(),
     ) {
@@ -181,7 +181,7 @@ proptest! {
     }
 
     #[test]
-    fn answers_are_what_a_value_tree_says(
+    fn answers_match_a_value_tree(
         records in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..200), "\\PC*|.*", 0..1_i64 << 45, any::<bool>()), 0..20),
         behind in any::<u64>(),
     ) {
@@ -221,7 +221,7 @@ proptest! {
     }
 
     #[test]
-    fn no_body_panics(body in prop::collection::vec(any::<u8>(), 0..200), text in r#"[\[\]{}":,a-zA-Z0-9=\\]*"#) {
+    fn parsing_arbitrary_bodies_does_not_panic(body in prop::collection::vec(any::<u8>(), 0..200), text in r#"[\[\]{}":,a-zA-Z0-9=\\]*"#) {
         let _ = parse_put_records(&body);
         let _ = parse_put_record(&body);
         let _ = parse_put_records(text.as_bytes());

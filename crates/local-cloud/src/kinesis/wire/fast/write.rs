@@ -1,24 +1,24 @@
-//! Writing answers straight into the buffer that is sent.
+//! Writes answers directly into the response buffer.
 
-use super::{ChildShard, GetRecords, PutOutcome};
+use super::{ChildShard, GetRecords, PutResult};
 use crate::kinesis::sequence::{DIGITS, SequenceNumber};
 use crate::kinesis::store::StoredRecord;
 
-/// About the bytes of a record's members without key and data.
+/// Approximate bytes of a record's members without key and data.
 const AROUND: usize = 192;
 
 /// Appends the answer of PutRecords. `encrypted` adds `"EncryptionType":"KMS"`.
-pub fn put_records(out: &mut Vec<u8>, outcomes: &[PutOutcome<'_>], encrypted: bool) {
-    let refused = outcomes
+pub fn put_records(out: &mut Vec<u8>, results: &[PutResult<'_>], encrypted: bool) {
+    let refused = results
         .iter()
-        .filter(|outcome| matches!(outcome, PutOutcome::Refused { .. }))
+        .filter(|result| matches!(result, PutResult::Refused { .. }))
         .count();
-    out.reserve(AROUND + outcomes.len() * (DIGITS + 64));
+    out.reserve(AROUND + results.len() * (DIGITS + 64));
     push(out, r#"{"FailedRecordCount":"#);
     number(out, refused as u64);
     push(out, r#","Records":["#);
-    list(out, outcomes, |out, outcome| match outcome {
-        PutOutcome::Stored {
+    list(out, results, |out, result| match result {
+        PutResult::Stored {
             sequence_number,
             shard_id,
         } => {
@@ -28,7 +28,7 @@ pub fn put_records(out: &mut Vec<u8>, outcomes: &[PutOutcome<'_>], encrypted: bo
             text(out, shard_id.as_bytes());
             out.push(b'}');
         }
-        PutOutcome::Refused { code, message } => {
+        PutResult::Refused { code, message } => {
             push(out, r#"{"ErrorCode":"#);
             text(out, code.as_bytes());
             push(out, r#","ErrorMessage":"#);
@@ -52,7 +52,7 @@ pub fn put_record(out: &mut Vec<u8>, sequence_number: SequenceNumber, shard_id: 
 }
 
 /// Appends the answer of GetRecords. A record that arrived while the stream was encrypted has
-/// `"EncryptionType":"KMS"`, the others leave it out, as AWS does.
+/// `"EncryptionType":"KMS"`. AWS omits the member for other records.
 pub fn get_records(out: &mut Vec<u8>, answer: &GetRecords<'_>) {
     let size =
         |record: &StoredRecord| AROUND + record.partition_key.len() + record.data.len().div_ceil(3) * 4;
@@ -142,7 +142,7 @@ fn text(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
 }
 
-/// Seconds since the Unix epoch with three decimals, as the JSON protocol has times.
+/// Seconds since the Unix epoch with three decimals, the JSON protocol's timestamp format.
 fn seconds(out: &mut Vec<u8>, milliseconds: i64) {
     if milliseconds < 0 {
         out.push(b'-');

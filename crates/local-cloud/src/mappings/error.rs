@@ -1,4 +1,4 @@
-//! What a request is refused with, in Lambda's codes and bodies.
+//! Error responses of Lambda's API.
 
 use http::Response;
 use http::header::{HeaderName, HeaderValue};
@@ -7,15 +7,14 @@ use serde_json::json;
 use crate::Body;
 use crate::answer::{answer, whole};
 
-/// A refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct ApiError {
     status: u16,
     code: &'static str,
     message: String,
 }
 
-impl Fault {
+impl ApiError {
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self::new(400, "InvalidParameterValueException", message)
     }
@@ -74,7 +73,7 @@ impl Fault {
 
     pub(super) fn respond(&self) -> Response<Body> {
         let kind = if self.status >= 500 { "Service" } else { "User" };
-        // Which of the two spellings a shape has differs in Lambda's model.
+        // Lambda's model spells the member differently for different errors.
         let field = match self.code {
             "ResourceNotFoundException" | "ResourceInUseException" | "ServiceException" => "Message",
             _ => "message",

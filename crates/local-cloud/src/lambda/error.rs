@@ -1,4 +1,4 @@
-//! Failures as Lambda answers them: a code in a header, and a message and who is to blame in the body.
+//! Errors as Lambda answers them: the code in a header; message and type in the body.
 
 use http::Response;
 use http::header::HeaderValue;
@@ -7,12 +7,11 @@ use serde_json::{Map, Value};
 use crate::Body;
 use crate::answer::{answer, identify, request_id, whole};
 
-/// The result of every operation.
-pub(super) type Result<T> = std::result::Result<T, Fault>;
+/// Result of an operation.
+pub(super) type Result<T> = std::result::Result<T, ApiError>;
 
-/// A request that is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct ApiError {
     pub status: u16,
     pub code: &'static str,
     pub message: String,
@@ -20,7 +19,7 @@ pub(super) struct Fault {
     pub reason: Option<&'static str>,
 }
 
-impl Fault {
+impl ApiError {
     pub fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -30,12 +29,12 @@ impl Fault {
         }
     }
 
-    /// A value that the API's model allows and Lambda does not.
+    /// A value that the API's model allows but Lambda does not.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(400, "InvalidParameterValueException", message)
     }
 
-    /// A value that the API's model does not allow. `field` as in the model, beginning with a small letter.
+    /// A value that violates the API's model. `field` is named as in the model, with a lower-case first letter.
     pub fn constraint(value: impl std::fmt::Display, field: &str, constraint: &str) -> Self {
         Self::new(
             400,
@@ -47,7 +46,7 @@ impl Fault {
         )
     }
 
-    /// A required value that is not there.
+    /// A required value is missing.
     pub fn missing(field: &str) -> Self {
         Self::new(
             400,
@@ -67,7 +66,7 @@ impl Fault {
         Self::new(409, "ResourceConflictException", message)
     }
 
-    /// The revision is not the one the caller has seen.
+    /// The revision id does not match.
     pub fn precondition() -> Self {
         Self::new(
             412,
@@ -77,7 +76,7 @@ impl Fault {
         )
     }
 
-    /// Nothing the caller can help.
+    /// An internal error.
     pub fn service(message: impl Into<String>) -> Self {
         Self::new(500, "ServiceException", message)
     }
@@ -93,7 +92,6 @@ impl Fault {
         }
     }
 
-    /// The answer.
     pub fn answer(&self) -> Response<Body> {
         let mut body = Map::new();
         if let Some(reason) = self.reason {
@@ -101,7 +99,7 @@ impl Fault {
         }
         let side = if self.status < 500 { "User" } else { "Service" };
         body.insert("Type".to_owned(), side.into());
-        // The model writes it with a capital for these, and small for the rest.
+        // The model spells the member with a capital for these errors.
         let message = match self.code {
             "ResourceNotFoundException" | "ServiceException" => "Message",
             _ => "message",

@@ -1,4 +1,4 @@
-//! Whatever is sent, the answer is a refusal in AWS's form: never a panic, never a failure of the engine's own.
+//! Arbitrary input is rejected with an AWS error: no panic and no internal failure.
 
 use base64_simd::STANDARD;
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use crate::kinesis::operation::Operation;
 const JSON: &str = "application/x-amz-json-1.1";
 const CBOR: &str = "application/x-amz-cbor-1.1";
 
-/// A world with a stream to hit.
+/// A world with a stream.
 fn world() -> World {
     let world = World::new();
     world.stream("a", 2);
@@ -28,7 +28,7 @@ fn send(world: &World, operation: Operation, format: &str, body: impl Into<Bytes
     }
 }
 
-/// Values near what operations take, and far from it.
+/// Values near valid input, and arbitrary values.
 fn value() -> impl Strategy<Value = Value> {
     let words = prop::sample::select(vec![
         "a",
@@ -145,7 +145,7 @@ proptest! {
 }
 
 #[test]
-fn a_token_from_the_end_of_time_is_no_token() {
+fn a_token_with_an_extreme_time_is_rejected() {
     let world = world();
     for issued_ms in [i64::MIN, i64::MAX, -1] {
         let token = json!({"operation": "ListStreams", "issued_ms": issued_ms, "next": "a"}).to_string();

@@ -1,4 +1,4 @@
-//! What a request is refused with, in CloudWatch's codes.
+//! CloudWatch's errors.
 
 use super::wire::Out;
 
@@ -12,19 +12,18 @@ enum Code {
     Validation,
     Malformed,
     TooLarge,
-    /// The query code of something that does not exist: each operation has its own.
+    /// Query protocol code for a missing resource. It differs between operations.
     NotFound(&'static str),
     Dashboard,
 }
 
-/// A refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct ApiError {
     code: Code,
     message: String,
 }
 
-impl Fault {
+impl ApiError {
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self::new(Code::InvalidParameterValue, message)
     }
@@ -59,12 +58,12 @@ impl Fault {
         Self::new(Code::TooLarge, "The request is larger than what is allowed.")
     }
 
-    /// `code` is that of the query protocol: `ResourceNotFound` or the like.
+    /// `code` is the query protocol code, such as `ResourceNotFound`.
     pub(super) fn not_found(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(Code::NotFound(code), message)
     }
 
-    /// A dashboard's body is not one.
+    /// The body of a dashboard is invalid.
     pub(super) fn dashboard(message: impl Into<String>) -> Self {
         Self::new(Code::Dashboard, message)
     }
@@ -76,7 +75,7 @@ impl Fault {
         }
     }
 
-    /// The code of the query protocol, which all clients show.
+    /// The query protocol code, which all clients show.
     pub(super) fn code(&self) -> &'static str {
         match self.code {
             Code::InvalidParameterValue => "InvalidParameterValue",
@@ -92,7 +91,7 @@ impl Fault {
         }
     }
 
-    /// The name of the error's shape.
+    /// The error's shape name.
     fn shape(&self) -> &'static str {
         match self.code {
             Code::InvalidParameterValue => "InvalidParameterValueException",
@@ -104,7 +103,7 @@ impl Fault {
         }
     }
 
-    /// `x-amzn-query-error`: the query code for clients of the newer protocols.
+    /// `x-amzn-query-error`: the query protocol code for clients of the newer protocols.
     pub(super) fn query_error(&self) -> &'static str {
         match self.code {
             Code::InvalidParameterValue => "InvalidParameterValue;Sender",
@@ -132,7 +131,7 @@ impl Fault {
         }
     }
 
-    /// The body of the newer protocols.
+    /// The body in the newer protocols.
     pub(super) fn out(&self) -> Out {
         Out::Struct(vec![
             ("__type", Out::Text(self.shape().to_owned())),
