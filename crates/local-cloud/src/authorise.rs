@@ -3,7 +3,6 @@
 //! Only functions are subject to policies: those of their roles, as IAM evaluates them. All other callers have all
 //! permissions. So has a function whose role does not exist, or has an AWS managed policy, whose text is not known here.
 
-mod permission;
 #[cfg(test)]
 mod tests;
 
@@ -11,8 +10,8 @@ use std::collections::HashMap;
 
 use awsim_iam_policy::{AuthzRequest, EvalContext, PolicyDocument};
 
+use crate::service::Permission;
 use crate::types::{Caller, partition};
-pub(crate) use permission::{Permission, arn, arn_of, decode, operation};
 
 /// Access keys and policies, which the front door looks up for each request.
 pub(crate) trait Policies: Send + Sync + 'static {

@@ -22,7 +22,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::Response;
 
-use crate::authorise::Permission;
+use crate::service::Permission;
 use crate::service::{Request, Service};
 use crate::types::{Body, Caller, Tags};
 use gateway::Gateway;

@@ -32,10 +32,10 @@ use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 
 use crate::answer::{answer, identify, request_id, whole};
-use crate::authorise::Permission;
 use crate::clock::Clock;
 use crate::database::Database;
 use crate::operation::operations;
+use crate::service::Permission;
 use crate::service::{Request, Service};
 use crate::types::{Body, Caller, Tags};
 use error::{ApiError, Result};

@@ -18,11 +18,11 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::answer::{answer, identify, request_id, whole};
-use crate::authorise::{Permission, arn};
 use crate::clock::Clock;
 use crate::database::Database;
 use crate::deliver::LogSink;
 use crate::operation::operations;
+use crate::service::{Permission, arn};
 use crate::service::{Request, Service};
 use crate::types::{Body, Caller, Tags};
 use group::Group;

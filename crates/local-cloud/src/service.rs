@@ -8,6 +8,8 @@
 //!
 //! The front door, the checks of policies, housekeeping, shutdown and resource group tags then include it.
 
+mod permission;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,8 +20,8 @@ use http::Response;
 use http::request::Parts;
 use serde_json::Value;
 
-use crate::authorise::Permission;
 use crate::types::{Body, Caller, Tags};
+pub(crate) use permission::{Permission, arn, arn_of, decode, operation};
 
 /// A signed request, after the front door has read its body.
 pub(crate) struct Request {

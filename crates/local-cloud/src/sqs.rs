@@ -25,12 +25,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::answer::{answer, identify, request_id, whole};
-use crate::authorise::{self, Permission};
 use crate::clock::Clock;
 use crate::database::Database;
 use crate::metrics::MetricSink;
 use crate::operation::operations;
-use crate::service::{Request, Service};
+use crate::service::{self, Permission, Request, Service};
 use crate::types::{Body, Caller, Tags};
 use error::{ApiError, Result};
 use measure::Traffic;
@@ -342,14 +341,14 @@ impl Service for Sqs {
     }
 
     fn permissions(&self, request: &Request) -> Vec<Permission> {
-        let Some((operation, input)) = authorise::operation(request) else {
+        let Some((operation, input)) = service::operation(request) else {
             return Vec::new();
         };
         let queue = input["QueueUrl"].as_str().or(input["QueueName"].as_str());
         let queue = queue.map(|queue| queue.rsplit('/').next().unwrap_or_default());
         // A batch needs the permission of its entries.
         let action = operation.strip_suffix("Batch").unwrap_or(&operation);
-        let resource = queue.map(|queue| authorise::arn(&request.caller, "sqs", queue));
+        let resource = queue.map(|queue| service::arn(&request.caller, "sqs", queue));
         vec![Permission::new("sqs", action, resource)]
     }
 

@@ -11,7 +11,7 @@ use awsim_iam::{IAM_REGION, IamService};
 use serde_json::{Value, json};
 
 use super::stored::Handler;
-use crate::authorise::Permission;
+use crate::service::Permission;
 use crate::service::Request;
 use crate::types::Caller;
 

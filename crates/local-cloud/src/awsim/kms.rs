@@ -8,8 +8,8 @@ use futures_util::FutureExt;
 use serde_json::{Value, json};
 
 use super::stored::{Handler, Stored, is_read};
-use crate::authorise::{Permission, arn};
 use crate::service::Request;
+use crate::service::{Permission, arn};
 use crate::types::{Caller, KeyState, partition};
 
 /// Services that have AWS managed keys.

@@ -10,8 +10,8 @@ use awsim_sns::SnsService;
 use serde_json::{Map, Value, json};
 
 use super::stored::{Handler, is_read};
-use crate::authorise::{Permission, operation};
 use crate::service::Request;
+use crate::service::{Permission, operation};
 use crate::sqs::Sqs;
 use crate::types::{Caller, Tags};
 

@@ -11,7 +11,7 @@ use awsim_core::{AwsError, Protocol, RequestContext, ServiceHandler};
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::authorise::Permission;
+use crate::service::Permission;
 use crate::service::Request;
 use crate::types::{Caller, Tags};
 use ground::platform;

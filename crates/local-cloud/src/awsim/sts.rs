@@ -6,8 +6,8 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::stored::Handler;
-use crate::authorise::{Permission, operation};
 use crate::service::Request;
+use crate::service::{Permission, operation};
 
 impl Handler for StsService {
     const NAME: &'static str = "sts";

@@ -8,7 +8,7 @@ use awsim_resourcegroupstagging::ResourceGroupsTaggingService;
 use serde_json::{Map, Value, json};
 
 use super::stored::Handler;
-use crate::authorise::Permission;
+use crate::service::Permission;
 use crate::service::Request;
 use crate::services::Services;
 use crate::types::Caller;

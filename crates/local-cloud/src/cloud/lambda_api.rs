@@ -6,10 +6,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::Response;
 
-use crate::authorise::{Permission, arn};
 use crate::error::{ApiError, ErrorFormat};
 use crate::lambda::Lambda;
 use crate::mappings::Mappings;
+use crate::service::{Permission, arn};
 use crate::service::{Protocol, Request, Service};
 use crate::types::Body;
 

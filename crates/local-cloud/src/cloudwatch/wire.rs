@@ -17,6 +17,7 @@ use http::request::Parts;
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
+pub(super) use super::out::Out;
 use crate::Body;
 use crate::answer::{answer, identify, request_id, whole};
 use crate::operation::operations;
@@ -62,20 +63,6 @@ operations! {
         UntagResource,
         ListTagsForResource,
     }
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Out {
-    Text(String),
-    Number(f64),
-    Whole(i64),
-    Flag(bool),
-    /// Milliseconds since the Unix epoch.
-    Time(i64),
-    List(Vec<Out>),
-    Struct(Vec<(&'static str, Out)>),
-    /// A map with arbitrary keys.
-    Map(Vec<(String, Out)>),
 }
 
 /// A parsed request.

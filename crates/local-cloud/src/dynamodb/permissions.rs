@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::authorise::{Permission, arn_of, operation};
 use crate::service::Request;
+use crate::service::{Permission, arn_of, operation};
 
 pub(super) fn of(request: &Request) -> Vec<Permission> {
     let Some((operation, input)) = operation(request) else {

@@ -8,10 +8,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::answer::whole;
-use crate::authorise::{Function, Permission};
+use crate::authorise::Function;
 use crate::awsim::{Awsim, Iam, Stored};
 use crate::clock::ManualClock;
 use crate::cloudwatch::CloudWatch;
+use crate::service::Permission;
 use awsim_sts::StsService;
 use daemon::protocol::{HEALTH_PATH, Health, STOP_PATH, TOKEN_HEADER};
 use futures_util::future::BoxFuture;

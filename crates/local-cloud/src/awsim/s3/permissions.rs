@@ -2,9 +2,9 @@
 
 use http::Method;
 
-use crate::authorise::{Permission, decode};
 use crate::awsim::virtual_host::path_style;
 use crate::service::Request;
+use crate::service::{Permission, decode};
 use crate::types::partition;
 
 /// Source: "Required permissions for Amazon S3 API operations", S3 user guide.

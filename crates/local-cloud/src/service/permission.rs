@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::service::Request;
+use super::Request;
 use crate::types::{Caller, partition};
 
 /// An IAM action on a resource.
