@@ -1,7 +1,8 @@
 //! Checks whether policies allow a request.
 //!
 //! Only functions are subject to policies: those of their roles, as IAM evaluates them. All other callers have all
-//! permissions. So has a function whose role does not exist, or has an AWS managed policy, whose text is not known here.
+//! permissions. So has a function whose role does not exist, or has an AWS managed policy, whose text is not known
+//! here.
 
 #[cfg(test)]
 mod tests;

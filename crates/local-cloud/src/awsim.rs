@@ -1,8 +1,8 @@
 //! The services that awsim provides: IAM, STS, KMS, SNS, S3 and resource group tags.
 //!
-//! Each is opened on its first request. The modules add what awsim lacks or does differently from AWS. State that is small
-//! is saved as a whole after each change ([`stored`]). Objects of [`s3`] are in a database, where a change costs what it
-//! changes.
+//! Each is opened on its first request. The modules add what awsim lacks or does differently from AWS. State that is
+//! small is saved as a whole after each change ([`stored`]). Objects of [`s3`] are in a database, where a change costs
+//! what it changes.
 
 mod gateway;
 mod iam;

@@ -48,8 +48,8 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// Opens the services whose files are in `data`, and recovers what a killed process left. `endpoint` is the URL that
-    /// functions get. Blocks; must be called inside a tokio runtime.
+    /// Opens the services whose files are in `data`, and recovers what a killed process left. `endpoint` is the URL
+    /// that functions get. Blocks; must be called inside a tokio runtime.
     ///
     /// # Errors
     /// When files cannot be made or read.
@@ -58,28 +58,18 @@ impl Cloud {
         let cloudwatch = CloudWatch::open(&data.join("cloudwatch"), Arc::clone(&clock))?;
         let metrics = Arc::clone(&cloudwatch) as Arc<dyn MetricSink>;
         let dir = data.join("services");
-        ground::platform::create_private_dir(&dir)?;
-        let iam = Stored::new(&dir, Iam::default);
-        let kms = Stored::new(&dir, Kms::default);
-        let s3 = Arc::new(S3::new(&dir));
-        let sqs = Arc::new(Sqs::new(&dir, Arc::clone(&clock), Arc::clone(&metrics)));
-        let queues = Arc::clone(&sqs);
-        let sns = Stored::new(&dir, move || Sns::new(Arc::clone(&queues)));
-        let logs = Arc::new(Logs::new(&dir, Arc::clone(&clock)));
-        let keys = kms.clone();
-        let key_arn = move |caller: &Caller, key: &str| keys.key_arn(caller, key);
-        let dynamodb = Arc::new(DynamoDb::new(&dir, Arc::clone(&clock), Box::new(key_arn)));
+        let stores = Stores::new(&dir, &clock, &metrics)?;
         let deliveries = Arc::new(Deliveries {
-            sqs: Arc::clone(&sqs),
-            sns: sns.clone(),
-            s3: Arc::clone(&s3),
+            sqs: Arc::clone(&stores.sqs),
+            sns: stores.sns.clone(),
+            s3: Arc::clone(&stores.s3),
         });
         let deliver = || Arc::clone(&deliveries) as Arc<dyn Deliver>;
         let kinesis = Engine::open(EngineConfig {
             data_dir: data.join("kinesis"),
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
-            kms: Arc::new(kms.clone()) as Arc<dyn KeyLookup>,
+            kms: Arc::new(stores.kms.clone()) as Arc<dyn KeyLookup>,
             options,
         })?;
         let lambda = Lambda::open(LambdaConfig {
@@ -87,9 +77,9 @@ impl Cloud {
             endpoint: endpoint.to_owned(),
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
-            logs: Arc::clone(&logs) as Arc<dyn LogSink>,
+            logs: Arc::clone(&stores.logs) as Arc<dyn LogSink>,
             deliver: deliver(),
-            roles: Some(Arc::new(iam.clone()) as Arc<dyn RoleLookup>),
+            roles: Some(Arc::new(stores.iam.clone()) as Arc<dyn RoleLookup>),
             timings: Timings::default(),
         })?;
         let mappings = Mappings::open(MappingsConfig {
@@ -104,48 +94,16 @@ impl Cloud {
         let alarms = tokio::spawn(cloudwatch::watch::run(Arc::clone(&cloudwatch), deliver()));
         let policies = Arc::new(FunctionPolicies {
             lambda: Arc::clone(&lambda),
-            iam: iam.clone(),
+            iam: stores.iam.clone(),
         });
-        let streams = Arc::clone(&kinesis);
+        let logs = Arc::clone(&stores.logs);
+        let lambda = LambdaApi { lambda, mappings };
+        let engine = Kinesis(Arc::clone(&kinesis));
         let services = Arc::new_cyclic(|table| {
             let tagging = table.clone();
             let tagging = Stored::new(&dir, move || Tagging::new(tagging.clone()));
-            let lambda = Arc::new(LambdaApi { lambda, mappings });
-            // Lambda first: at shutdown its functions still write to the others. CloudWatch last: it takes metrics of all.
-            Services::new(vec![
-                Entry::new("Lambda", "lambda", "", lambda),
-                Entry::new(
-                    "Kinesis",
-                    "kinesis",
-                    "Kinesis_20131202",
-                    Arc::new(Kinesis(streams)),
-                ),
-                Entry::new("DynamoDB", "dynamodb", "DynamoDB_20120810", dynamodb),
-                Entry::new("SQS", "sqs", "AmazonSQS", sqs),
-                Entry::new("SNS", "sns", "", Arc::new(Awsim::new(sns))),
-                Entry::new("S3", "s3", "", Arc::new(S3Api::new(s3))),
-                Entry::new("CloudWatch Logs", "logs", "Logs_20140328", Arc::clone(&logs)),
-                Entry::new("IAM", "iam", "", Arc::new(Awsim::new(iam))),
-                Entry::new(
-                    "STS",
-                    "sts",
-                    "",
-                    Arc::new(Awsim::new(Stored::new(&dir, StsService::new))),
-                ),
-                Entry::new("KMS", "kms", "TrentService", Arc::new(Awsim::new(kms))),
-                Entry::new(
-                    "Resource Groups Tagging",
-                    "tagging",
-                    "ResourceGroupsTaggingAPI_20170126",
-                    Arc::new(Awsim::new(tagging)),
-                ),
-                Entry::new(
-                    "CloudWatch",
-                    "monitoring",
-                    "GraniteServiceVersion20100801",
-                    cloudwatch,
-                ),
-            ])
+            let sts = Stored::new(&dir, StsService::new);
+            stores.table(lambda, engine, cloudwatch, sts, tagging)
         });
         Ok(Self {
             services,
@@ -176,6 +134,73 @@ impl Cloud {
     pub(crate) fn shutdown(&self) {
         self.alarms.abort();
         self.services.shutdown();
+    }
+}
+
+/// The services that only store.
+struct Stores {
+    iam: Stored<Iam>,
+    kms: Stored<Kms>,
+    sns: Stored<Sns>,
+    s3: Arc<S3>,
+    sqs: Arc<Sqs>,
+    dynamodb: Arc<DynamoDb>,
+    logs: Arc<Logs>,
+}
+
+impl Stores {
+    /// The services with files in `dir`. Opens none of them yet.
+    fn new(dir: &Path, clock: &Arc<dyn Clock>, metrics: &Arc<dyn MetricSink>) -> io::Result<Self> {
+        ground::platform::create_private_dir(dir)?;
+        let kms = Stored::new(dir, Kms::default);
+        let sqs = Arc::new(Sqs::new(dir, Arc::clone(clock), Arc::clone(metrics)));
+        let (keys, queues) = (kms.clone(), Arc::clone(&sqs));
+        let key_arn = move |caller: &Caller, key: &str| keys.key_arn(caller, key);
+        Ok(Self {
+            iam: Stored::new(dir, Iam::default),
+            kms,
+            sns: Stored::new(dir, move || Sns::new(Arc::clone(&queues))),
+            s3: Arc::new(S3::new(dir)),
+            sqs,
+            dynamodb: Arc::new(DynamoDb::new(dir, Arc::clone(clock), Box::new(key_arn))),
+            logs: Arc::new(Logs::new(dir, Arc::clone(clock))),
+        })
+    }
+
+    /// The table of all services.
+    fn table(
+        self,
+        lambda: LambdaApi,
+        kinesis: Kinesis,
+        cloudwatch: Arc<CloudWatch>,
+        sts: Stored<StsService>,
+        tagging: Stored<Tagging>,
+    ) -> Services {
+        // Lambda first: at shutdown its functions still write to the others. CloudWatch last: it takes metrics of all.
+        Services::new(vec![
+            Entry::new("Lambda", "lambda", "", Arc::new(lambda)),
+            Entry::new("Kinesis", "kinesis", "Kinesis_20131202", Arc::new(kinesis)),
+            Entry::new("DynamoDB", "dynamodb", "DynamoDB_20120810", self.dynamodb),
+            Entry::new("SQS", "sqs", "AmazonSQS", self.sqs),
+            Entry::new("SNS", "sns", "", Arc::new(Awsim::new(self.sns))),
+            Entry::new("S3", "s3", "", Arc::new(S3Api::new(self.s3))),
+            Entry::new("CloudWatch Logs", "logs", "Logs_20140328", self.logs),
+            Entry::new("IAM", "iam", "", Arc::new(Awsim::new(self.iam))),
+            Entry::new("STS", "sts", "", Arc::new(Awsim::new(sts))),
+            Entry::new("KMS", "kms", "TrentService", Arc::new(Awsim::new(self.kms))),
+            Entry::new(
+                "Resource Groups Tagging",
+                "tagging",
+                "ResourceGroupsTaggingAPI_20170126",
+                Arc::new(Awsim::new(tagging)),
+            ),
+            Entry::new(
+                "CloudWatch",
+                "monitoring",
+                "GraniteServiceVersion20100801",
+                cloudwatch,
+            ),
+        ])
     }
 }
 

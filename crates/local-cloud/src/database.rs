@@ -1,7 +1,7 @@
 //! The storage of DynamoDB, SQS, Logs and S3: one SQLite database each.
 //!
-//! A committed transaction has been written to the operating system (write-ahead log): it survives the end of the process.
-//! It costs what it changes, whatever the size of the database.
+//! A committed transaction has been written to the operating system (write-ahead log): it survives the end of the
+//! process. It costs what it changes, whatever the size of the database.
 
 use std::io;
 use std::path::{Path, PathBuf};

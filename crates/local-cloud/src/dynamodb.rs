@@ -1,5 +1,5 @@
-//! DynamoDB. (awsim's computes with 28 digits instead of 38, writes each item of a batch on its own, and reads and writes
-//! an item in two steps, between which another request may change it.)
+//! DynamoDB. (awsim's computes with 28 digits instead of 38, writes each item of a batch on its own, and reads and
+//! writes an item in two steps, between which another request may change it.)
 //!
 //! Items are in a [`crate::database`], under keys whose bytes sort as their values do ([`number`], [`value`]). Each
 //! operation is one transaction. Tables are also held in memory ([`table`]).

@@ -1,7 +1,7 @@
 //! The embedded local cloud: AWS's services in one process, on this machine.
 //!
-//! Knows nothing of commands, and is reached over HTTP only. [`run()`] opens the [`cloud`], serves it behind its [`front`]
-//! door and closes it, with its files in the home that the crate `daemon` owns.
+//! Knows nothing of commands, and is reached over HTTP only. [`run()`] opens the [`cloud`], serves it behind its
+//! [`front`] door and closes it, with its files in the home that the crate `daemon` owns.
 //!
 //! | layer | modules |
 //! |---|---|

@@ -225,7 +225,7 @@ impl Logs {
                 Some(group) => group.id,
                 None => group::create(db, caller, &json!({ "logGroupName": group }), now)?,
             };
-            let stream = match events::stream_id(db, group, stream)? {
+            let stream = match group::stream_id(db, group, stream)? {
                 Some(stream) => stream,
                 None => group::create_stream(db, group, stream, now)?,
             };

@@ -3,8 +3,8 @@
 //! To add a service:
 //! 1. Write a module with a type that implements [`Service`]. Declare its operations with
 //!    [`operations!`](crate::operation::operations) and match them without a `_` arm.
-//! 2. Add it to the table in [`Cloud::open`](crate::cloud::Cloud::open) with one [`Entry`](crate::services::Entry),
-//!    and its display name to `daemon::SERVICES`. A test checks that the two agree.
+//! 2. Open it in [`crate::cloud`], and add one line to the table there, an [`Entry`](crate::services::Entry). Add the
+//!    display name to `daemon::SERVICES`: a test checks that the two agree.
 //!
 //! The front door, the checks of policies, housekeeping, shutdown and resource group tags then include it.
 
@@ -51,8 +51,8 @@ pub(crate) fn header<'a>(parts: &'a Parts, name: &str) -> &'a str {
         .unwrap_or_default()
 }
 
-/// Service and operation of the header `X-Amz-Target` or of a Smithy RPC path. Requests in the query protocol and to REST
-/// services have neither.
+/// Service and operation of the header `X-Amz-Target` or of a Smithy RPC path. Requests in the query protocol and to
+/// REST services have neither.
 /// Source: "Smithy RPC v2 CBOR protocol" and "AWS JSON 1.0 protocol", Smithy documentation.
 pub(crate) fn target(parts: &Parts) -> Option<(&str, &str)> {
     header(parts, "x-amz-target").split_once('.').or_else(|| {

@@ -35,7 +35,8 @@ impl Entry {
     }
 }
 
-/// All services. Housekeeping and shutdown follow the order of the table: a service that writes to another comes before it.
+/// All services. Housekeeping and shutdown follow the order of the table: a service that writes to another comes before
+/// it.
 pub(crate) struct Services(Vec<Entry>);
 
 impl Services {
@@ -70,6 +71,7 @@ impl Services {
     /// Housekeeping, once a minute. Blocks.
     pub fn tick(&self) {
         for entry in self.iter() {
+            tracing::debug!(service = entry.name, "housekeeping");
             entry.service.tick();
         }
     }

@@ -1,7 +1,7 @@
 //! SQS. (awsim's state can only be saved as a whole, with every message, at every change.)
 //!
-//! Queues and messages are in a [`crate::database`]; each operation is one transaction. Serves both protocols: JSON, and
-//! the older query protocol ([`query`]).
+//! Queues and messages are in a [`crate::database`]; each operation is one transaction. Serves both protocols: JSON,
+//! and the older query protocol ([`query`]).
 
 mod error;
 mod measure;

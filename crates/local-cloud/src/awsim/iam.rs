@@ -1,5 +1,5 @@
-//! IAM. Adds to awsim: tags at creation and in GetPolicy, documents in the URL encoding of the API, DeleteConflict for a
-//! policy with versions, `MaxItems`, `Scope`, and accounts that survive a restart.
+//! IAM. Adds to awsim: tags at creation and in GetPolicy, documents in the URL encoding of the API, DeleteConflict for
+//! a policy with versions, `MaxItems`, `Scope`, and accounts that survive a restart.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,8 +40,8 @@ impl Iam {
         state.roles.contains_key(name)
     }
 
-    /// The documents of the policies of the role `arn`, inline and attached; `None` where the role does not exist, or has
-    /// an AWS managed policy, whose text awsim does not know.
+    /// The documents of the policies of the role `arn`, inline and attached; `None` where the role does not exist, or
+    /// has an AWS managed policy, whose text awsim does not know.
     pub fn documents_of_role(&self, arn: &str) -> Option<Vec<String>> {
         let (account, name) = (arn.split(':').nth(4)?, arn.rsplit('/').next()?);
         let state = self.account(account).store().get(account, IAM_REGION);

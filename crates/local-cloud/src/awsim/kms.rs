@@ -120,8 +120,8 @@ fn is_managed(state: &KmsState, key_id: &str) -> bool {
 }
 
 impl Stored<Kms> {
-    /// The state of a key, named by id, ARN, alias or alias ARN. AWS managed keys always exist: AWS creates them on first
-    /// use.
+    /// The state of a key, named by id, ARN, alias or alias ARN. AWS managed keys always exist: AWS creates them on
+    /// first use.
     pub fn key_state(&self, caller: &Caller, key_id: &str) -> KeyState {
         let Ok(kms) = self.get() else {
             return KeyState::Missing;

@@ -1,4 +1,5 @@
-//! Resource group tags. awsim's know of no resource: here they are those that the services report, read at each request.
+//! Resource group tags. awsim's know of no resource: here they are those that the services report, read at each
+//! request.
 
 use std::sync::{Arc, Weak};
 

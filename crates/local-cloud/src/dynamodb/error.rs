@@ -1,14 +1,13 @@
-//! What DynamoDB says no with.
+//! Errors of DynamoDB.
 
 use serde_json::{Map, Value, json};
 
-/// A refused request, with AWS's error code.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ApiError {
     pub status: u16,
     pub code: &'static str,
     pub message: String,
-    /// What else is in the answer: `Item`, `CancellationReasons`.
+    /// Further fields of the response: `Item`, `CancellationReasons`.
     pub extra: Map<String, Value>,
 }
 
@@ -28,7 +27,7 @@ impl ApiError {
         Self::new("ValidationException", message)
     }
 
-    /// "One or more parameter values were invalid: …", as AWS begins most of them.
+    /// "One or more parameter values were invalid: …", the usual beginning.
     pub fn invalid(message: impl std::fmt::Display) -> Self {
         Self::validation(format!("One or more parameter values were invalid: {message}"))
     }
@@ -58,7 +57,7 @@ impl ApiError {
         }
     }
 
-    /// The body of the answer.
+    /// The body of the response.
     pub fn body(&self) -> Value {
         let space = match self.code {
             "ValidationException" => "com.amazon.coral.validate",
@@ -67,7 +66,7 @@ impl ApiError {
         };
         let mut body = self.extra.clone();
         body.insert("__type".to_owned(), json!(format!("{space}#{}", self.code)));
-        // TransactionCanceledException spells it with a capital.
+        // In TransactionCanceledException the name has a capital letter.
         let field = if body.contains_key("CancellationReasons") {
             "Message"
         } else {

@@ -1,4 +1,4 @@
-//! What expressions say of an item.
+//! The evaluation of expressions on an item.
 
 use std::cmp::Ordering;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::expression::{Comparator, Condition, Operand, Path, Step};
 use super::value::{Item, binary, compare, equal, equal_members, typed};
 
-/// What is at `path`.
+/// The value at `path`.
 pub(super) fn at<'a>(item: &'a Item, path: &[Step]) -> Option<&'a Value> {
     let (first, rest) = path.split_first()?;
     let Step::Name(name) = first else { return None };
@@ -41,7 +41,7 @@ fn size(value: &Value) -> Option<usize> {
     }
 }
 
-/// Whether `item` meets `condition`. What is not there meets nothing but `attribute_not_exists` and `<>`.
+/// Whether `item` meets `condition`. A missing attribute meets only `attribute_not_exists` and `<>`.
 pub(super) fn meets(item: &Item, condition: &Condition) -> bool {
     match condition {
         Condition::And(a, b) => meets(item, a) && meets(item, b),
@@ -139,7 +139,7 @@ fn contains(value: &Value, part: &Value) -> bool {
     }
 }
 
-/// What `paths` leave of `item`.
+/// The projection of `item` on `paths`.
 pub(super) fn project(item: &Item, paths: &[Path]) -> Item {
     let mut out = Map::new();
     for path in paths {
@@ -150,7 +150,7 @@ pub(super) fn project(item: &Item, paths: &[Path]) -> Item {
     out
 }
 
-/// Puts `value` where it was, in what is being built up. Positions of a list close up.
+/// Inserts `value` at its path into the result. Elements of a list move up.
 fn put(out: &mut Item, path: &[Step], value: Value) {
     let Some((Step::Name(name), rest)) = path.split_first() else {
         return;
@@ -167,7 +167,7 @@ fn put(out: &mut Item, path: &[Step], value: Value) {
         }
         Some(Step::Index(_)) => {
             let mut value = value;
-            // What is below the position is wrapped as it was.
+            // Values below the position keep their structure.
             for step in rest[1..].iter().rev() {
                 value = match step {
                     Step::Name(name) => json!({"M": { name.as_str(): value }}),

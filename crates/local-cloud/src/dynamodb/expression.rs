@@ -24,7 +24,7 @@ pub(super) enum Step {
     Index(usize),
 }
 
-/// Where in an item something is. Begins with a name.
+/// The path of a value in an item. Begins with a name.
 pub(super) type Path = Vec<Step>;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -59,7 +59,7 @@ pub(super) enum Condition {
     Contains(Operand, Operand),
 }
 
-/// What SET assigns.
+/// The operand of SET.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Term {
     Operand(Operand),
@@ -168,7 +168,7 @@ enum Token {
     Sign(&'static str),
 }
 
-/// The field of a request that an expression was in.
+/// An expression and the field of its request.
 pub(super) struct Source<'a> {
     pub kind: &'static str,
     pub text: &'a str,
@@ -178,7 +178,7 @@ pub(super) struct Source<'a> {
 /// Reads a condition, filter or key condition.
 ///
 /// # Errors
-/// AWS's, when it is not one.
+/// `ValidationException`, when the text is not valid.
 pub(super) fn condition(source: &Source<'_>) -> Result<Condition> {
     let mut parser = Parser::new(source)?;
     let condition = parser.or(0)?;
@@ -189,7 +189,7 @@ pub(super) fn condition(source: &Source<'_>) -> Result<Condition> {
 /// Reads a projection.
 ///
 /// # Errors
-/// AWS's, when it is not one.
+/// `ValidationException`, when the text is not valid.
 pub(super) fn projection(source: &Source<'_>) -> Result<Vec<Path>> {
     let mut parser = Parser::new(source)?;
     let mut paths = vec![parser.path()?];
@@ -203,7 +203,7 @@ pub(super) fn projection(source: &Source<'_>) -> Result<Vec<Path>> {
 /// Reads an update.
 ///
 /// # Errors
-/// AWS's, when it is not one.
+/// `ValidationException`, when the text is not valid.
 pub(super) fn update(source: &Source<'_>) -> Result<Vec<Action>> {
     let mut parser = Parser::new(source)?;
     let mut actions = Vec::new();
@@ -349,7 +349,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The word before an opening parenthesis.
+    /// The name before an opening parenthesis.
     fn function_name(&self) -> Option<String> {
         match (self.peek(), self.tokens.get(self.at + 1)) {
             (Some(Token::Word(name)), Some(Token::Sign("("))) => Some(name.clone()),
@@ -521,7 +521,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// The tokens, or where there is something that belongs to none.
+/// The tokens, or the position of a character that belongs to none.
 fn tokens(text: &str) -> Result<Vec<Token>, usize> {
     const SIGNS: [&str; 15] = [
         "<>", "<=", ">=", "=", "<", ">", "(", ")", ",", ".", "[", "]", "+", "-", "*",

@@ -40,7 +40,7 @@ pub(super) fn text<'a>(input: &'a Input, field: &str) -> Option<&'a str> {
     input.get(field).and_then(Value::as_str)
 }
 
-/// Parameters of the time before expressions.
+/// Refuses legacy parameters, which expressions replaced.
 pub(super) fn refuse_legacy(input: &Input) -> Result<()> {
     const LEGACY: &[&str] = &[
         "AttributeUpdates",
@@ -104,7 +104,7 @@ pub(super) fn update_actions(input: &Input, placeholders: &Placeholders) -> Resu
     Ok(actions)
 }
 
-/// What a write does to one item; checked, but not yet held against the table.
+/// A change of one item. Checked, but not yet against the schema of the table.
 pub(super) enum Change {
     Put(Item, usize),
     Update(Item, Vec<Action>),
@@ -116,11 +116,11 @@ pub(super) struct Write {
     pub table: String,
     pub change: Change,
     pub condition: Option<Condition>,
-    /// A failed condition answers with the item.
+    /// Whether the error of a failed condition contains the item.
     pub show_item: bool,
 }
 
-/// What a write found and left.
+/// The result of a write.
 pub(super) struct Written {
     pub old: Option<Item>,
     pub new: Option<Item>,
@@ -128,7 +128,7 @@ pub(super) struct Written {
 }
 
 impl Write {
-    /// Reads the parameters that PutItem, UpdateItem, DeleteItem and the parts of TransactWriteItems have in common.
+    /// Reads the common parameters of PutItem, UpdateItem, DeleteItem and the actions of TransactWriteItems.
     pub fn read(kind: &str, input: &mut Input) -> Result<Self> {
         refuse_legacy(input)?;
         let table = name_of(input, "TableName")?;
@@ -159,7 +159,7 @@ impl Write {
         })
     }
 
-    /// Where it happens.
+    /// The key of the item.
     pub fn key(&self, table: &Table) -> Result<Key> {
         match &self.change {
             Change::Put(item, _) => table.key_of_item(item),
@@ -167,7 +167,7 @@ impl Write {
         }
     }
 
-    /// Carries it out. The old item is read only where something depends on it, or when `wants_old`.
+    /// Executes the write. Reads the old item only if the write depends on it, or if `wants_old`.
     pub fn apply(self, db: &Connection, table: &Table, wants_old: bool) -> Result<Written> {
         let key = self.key(table)?;
         let is_blind = matches!(self.change, Change::Put(..)) && self.condition.is_none() && !wants_old;
@@ -224,7 +224,7 @@ fn refuse_key_change(table: &Table, actions: &[Action]) -> Result<()> {
     Ok(())
 }
 
-/// What of an item an update was about.
+/// The attributes of an item that an update changed.
 fn touched(item: &Item, actions: &[Action]) -> Item {
     let paths: Vec<Path> = actions
         .iter()

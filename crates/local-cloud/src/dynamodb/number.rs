@@ -1,4 +1,4 @@
-//! DynamoDB's numbers: 38 decimal digits, exact, never a binary fraction.
+//! DynamoDB's numbers: 38 decimal digits, exact.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -7,7 +7,7 @@ use super::error::ApiError;
 
 /// Significant digits. Source: "Numbers", DynamoDB developer guide.
 const DIGITS: u32 = 38;
-/// The largest power of ten a number may begin with: 9.9…E+125.
+/// The largest exponent of the first digit: 9.9…E+125.
 const MAX_EXPONENT: i32 = 125;
 /// The smallest: 1E-130.
 const MIN_EXPONENT: i32 = -130;
@@ -26,7 +26,7 @@ impl Number {
     /// Reads `-12.50e3` and the like.
     ///
     /// # Errors
-    /// AWS's, when it is no number, or one that DynamoDB cannot hold.
+    /// `ValidationException`, when the text is no number, or out of DynamoDB's range.
     pub fn parse(text: &str) -> Result<Self, ApiError> {
         let malformed = || {
             ApiError::validation(format!(
@@ -47,7 +47,7 @@ impl Number {
         }
         let mut coefficient: u128 = 0;
         let mut digits = 0;
-        // Zeros that may yet turn out to be trailing.
+        // Zeros that may be trailing.
         let mut zeros: u32 = 0;
         for byte in whole.bytes().chain(fraction.bytes()) {
             match byte {
@@ -115,7 +115,7 @@ impl Number {
     }
 
     /// # Errors
-    /// AWS's, when the sum needs more digits than there are.
+    /// `ValidationException`, when the sum needs more than 38 digits.
     pub fn plus(&self, other: &Self) -> Result<Self, ApiError> {
         if self.coefficient == 0 {
             return Ok(*other);
@@ -142,7 +142,7 @@ impl Number {
         Self::of(negative, coefficient, exponent)
     }
 
-    /// The number with its sign turned.
+    /// The negated number.
     pub fn negated(&self) -> Self {
         Self {
             negative: !self.negative && self.coefficient != 0,
@@ -150,7 +150,7 @@ impl Number {
         }
     }
 
-    /// Bytes whose order is that of the numbers: class, power of ten, digits; turned over for negative numbers.
+    /// Bytes whose order is that of the numbers: class, power of ten, digits; inverted for negative numbers.
     pub fn sortable(&self) -> [u8; 19] {
         let mut bytes = [0; 19];
         if self.coefficient == 0 {
@@ -169,13 +169,13 @@ impl Number {
         bytes
     }
 
-    /// What the number counts for in the size of an item.
+    /// The size of the number in the size of an item.
     /// Source: "DynamoDB item sizes and formats": "approximately … 1 byte per two significant digits, plus 1 byte".
     pub fn size(&self) -> usize {
         (length(self.coefficient) as usize).div_ceil(2) + 1 + usize::from(self.negative)
     }
 
-    /// The whole number, when it is one that fits.
+    /// The value as an integer, if it is one and fits.
     pub fn to_i64(self) -> Option<i64> {
         let exponent = u32::try_from(self.exponent).ok()?;
         let value = self.coefficient.checked_mul(10u128.checked_pow(exponent)?)?;
@@ -224,7 +224,7 @@ fn length(coefficient: u128) -> u32 {
     coefficient.checked_ilog10().map_or(1, |log| log + 1)
 }
 
-/// `+5`, `-5`, `5`; what does not fit counts as far out of range.
+/// `+5`, `-5`, `5`; a value that does not fit is out of range.
 fn read_exponent(text: &str) -> Option<i32> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {

@@ -17,7 +17,7 @@ const MAX_PAGE: usize = 1 << 20;
 /// Source: Scan, DynamoDB API reference.
 const MAX_SEGMENTS: u64 = 1_000_000;
 
-/// What both operations take.
+/// The common parameters of both operations.
 struct Reading {
     paths: Option<Vec<Path>>,
     filter: Option<Condition>,
@@ -78,7 +78,7 @@ struct Bounds {
     upper: Option<(Vec<u8>, bool)>,
 }
 
-/// What follows everything that begins with `prefix`; `None` when nothing does.
+/// The first key after all keys that begin with `prefix`; `None` if there is none.
 fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
     let length = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
     let mut next = prefix[..=length].to_vec();
@@ -204,7 +204,7 @@ fn range_bounds(table: &Table, name: &str, part: &Condition, bounds: &mut Bounds
     Ok(())
 }
 
-/// Refuses a filter on the keys, which a query takes in its key condition only.
+/// Refuses a filter on key attributes, which a query allows in its key condition only.
 fn refuse_keys(condition: &Condition, schema: &KeySchema) -> Result<()> {
     let path = |path: &Path| match path.first() {
         Some(Step::Name(name)) if schema.names().any(|key| key == name) => {
@@ -338,7 +338,7 @@ fn page(
     let (mut found, mut count, mut scanned, mut bytes) = (Vec::new(), 0usize, 0usize, 0usize);
     let mut last = None;
     store::walk(db, table, range, |item, size| {
-        // One more than the page holds tells that there is more.
+        // One item more than the page shows that there are more.
         if bytes >= MAX_PAGE {
             return Ok(false);
         }

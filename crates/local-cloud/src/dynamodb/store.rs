@@ -41,7 +41,7 @@ pub(super) fn tables(db: &Connection) -> Result<Vec<Table>> {
     Ok(tables)
 }
 
-/// Keeps a table that is new (`id` 0) or changed, and returns its number.
+/// Stores a table that is new (`id` 0) or changed, and returns its number.
 pub(super) fn put_table(db: &Connection, table: &Table) -> Result<i64> {
     let description = serde_json::to_string(table).map_err(ApiError::internal)?;
     if table.id != 0 {
@@ -65,7 +65,7 @@ pub(super) fn delete_table(db: &Connection, table: &Table) -> Result<()> {
     Ok(())
 }
 
-/// Items and their bytes.
+/// Number of items, and their size in bytes.
 pub(super) fn totals(db: &Connection, table: &Table) -> Result<(u64, u64)> {
     let totals = db.query_row(
         "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM items WHERE table_id = ?1",
@@ -88,7 +88,7 @@ pub(super) fn get(db: &Connection, table: &Table, key: &Key) -> Result<Option<It
     text.as_deref().map(read).transpose()
 }
 
-/// Writes an item over the one that may be there.
+/// Writes an item, and replaces an existing one.
 pub(super) fn put(db: &Connection, table: &Table, key: &Key, item: &Item, size: usize) -> Result<()> {
     if !table.indexes.is_empty() {
         let old = get(db, table, key)?;
@@ -156,7 +156,7 @@ fn move_entry(
     Ok(())
 }
 
-/// Fills a new index from the items that are there. Items whose attributes are of another type stay out.
+/// Fills a new index from the existing items, except those whose attributes have another type.
 pub(super) fn fill_index(db: &Connection, table: &Table, index: &Index) -> Result<()> {
     let mut statement = db.prepare("SELECT hash, range, item FROM items WHERE table_id = ?1")?;
     let mut rows = statement.query([table.id])?;
@@ -181,7 +181,7 @@ pub(super) fn drop_index(db: &Connection, table: &Table, index: &Index) -> Resul
     Ok(())
 }
 
-/// Notes of each item anew when it expires, since the attribute that says so has changed.
+/// Updates the expiry of each item after a change of the TTL attribute.
 pub(super) fn refill_expiry(db: &Connection, table: &Table) -> Result<()> {
     let mut statement = db.prepare("SELECT id, item FROM items WHERE table_id = ?1")?;
     let mut rows = statement.query([table.id])?;
@@ -216,21 +216,21 @@ pub(super) fn expired(
     Ok(found)
 }
 
-/// What of a table or index is read, and from where on.
+/// The range of a table or index to read.
 #[derive(Debug, Default)]
 pub(super) struct Range<'a> {
     pub index: Option<&'a Index>,
-    /// All of the table when there is none.
+    /// The whole table if `None`.
     pub hash: Option<Vec<u8>>,
-    /// A bound of the sort key, and whether it is itself within.
+    /// A bound of the sort key, and whether it is inclusive.
     pub lower: Option<(Vec<u8>, bool)>,
     pub upper: Option<(Vec<u8>, bool)>,
     pub backward: bool,
-    /// Begin after this one: its key in the index, and its own.
+    /// Start after this item: its key in the index, and its own.
     pub after: Option<(Option<Key>, Key)>,
 }
 
-/// Reads items in order until `visit`, which gets each and its size, says `false`.
+/// Reads items in order until `visit` returns `false`. `visit` gets each item and its size.
 pub(super) fn walk(
     db: &Connection,
     table: &Table,
@@ -267,7 +267,7 @@ pub(super) fn walk(
     if let Some((value, inclusive)) = range.upper {
         clause("e.range", if inclusive { "<=" } else { "<" }, value);
     }
-    // Within one hash key the order is that of the rest.
+    // Within one hash key the order is that of the sort keys.
     let columns = &columns[usize::from(is_query)..];
     if let Some((in_index, key)) = range.after {
         let parts = in_index

@@ -1,4 +1,4 @@
-//! What a table is: its keys, indexes and settings.
+//! Tables: their keys, indexes and settings.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ impl KeySchema {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Index {
     pub name: String,
-    /// Its number in the database; never given twice within a table.
+    /// Number in the database. Never reused within a table.
     pub slot: i64,
     pub is_global: bool,
     pub schema: KeySchema,
@@ -51,7 +51,7 @@ pub(super) struct Encryption {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Table {
-    /// Its number in the database.
+    /// Number in the database.
     #[serde(skip)]
     pub id: i64,
     pub account: String,
@@ -76,7 +76,7 @@ pub(super) struct Table {
     pub tags: BTreeMap<String, String>,
 }
 
-/// The place of an item.
+/// The key of an item in the database.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Key {
     pub hash: Vec<u8>,
@@ -145,7 +145,7 @@ impl Table {
         })
     }
 
-    /// Where an item is in `index`; `None` when it lacks one of its keys.
+    /// The key of an item in `index`; `None` if the item lacks a key attribute of the index.
     pub fn key_in_index(&self, index: &Index, item: &Item) -> Result<Option<Key>> {
         let part = |name: &str, max| {
             item.get(name)
@@ -202,7 +202,7 @@ impl Table {
         super::number::Number::parse(text).ok()?.to_i64()
     }
 
-    /// What `index` holds of an item.
+    /// The projection of an item in `index`.
     pub fn projected(&self, index: &Index, mut item: Item) -> Item {
         if index.projection != "ALL" {
             item.retain(|name, _| {

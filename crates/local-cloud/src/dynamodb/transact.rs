@@ -1,4 +1,4 @@
-//! Transactions: all of it or nothing, and the same answer to the same token.
+//! Transactions, with idempotency by token.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::Caller;
 const MAX_ACTIONS: usize = 100;
 const TOKEN_LIFE: Duration = Duration::from_secs(600);
 
-/// A finished transaction, told by its token.
+/// A completed transaction, by its token.
 pub(super) struct Done {
     request: Value,
     at: Instant,
@@ -44,7 +44,7 @@ fn actions(input: &mut Input) -> Result<Vec<Input>> {
         .collect()
 }
 
-/// Refused because of the action at `at` of `count`.
+/// The cancellation because of the action at `at` of `count`.
 fn cancelled(error: ApiError, at: usize, count: usize) -> ApiError {
     let code = match error.code {
         "ConditionalCheckFailedException" => "ConditionalCheckFailed",

@@ -1,4 +1,4 @@
-//! Carries out update expressions.
+//! The execution of update expressions.
 
 use serde_json::{Value, json};
 
@@ -12,17 +12,17 @@ fn invalid(message: &str) -> ApiError {
     ApiError::validation(format!("Invalid UpdateExpression: {message}"))
 }
 
-/// Where an action changes something.
+/// The path that an action changes.
 pub(super) fn target(action: &Action) -> &Path {
     match action {
         Action::Set(path, _) | Action::Remove(path) | Action::Add(path, _) | Action::Delete(path, _) => path,
     }
 }
 
-/// Refuses actions that are about the same, or about one within another.
+/// Refuses actions whose paths are the same or overlap.
 ///
 /// # Errors
-/// AWS's.
+/// `ValidationException`.
 pub(super) fn check_overlap(actions: &[Action]) -> Result<()> {
     for (i, action) in actions.iter().enumerate() {
         for other in &actions[i + 1..] {
@@ -51,10 +51,10 @@ fn show(path: &Path) -> String {
     format!("[{}]", steps.join(", "))
 }
 
-/// The item that `actions` make of `old`. Every operand is one of `old`: actions do not see each other.
+/// The item after `actions`. All operands are those of `old`: actions do not see each other's results.
 ///
 /// # Errors
-/// AWS's, when an operand is missing or of the wrong type.
+/// `ValidationException`, when an operand is missing or of the wrong type.
 pub(super) fn apply(old: &Item, actions: &[Action]) -> Result<Item> {
     let mut new = old.clone();
     let mut removed_members: Vec<&Path> = Vec::new();
@@ -65,7 +65,7 @@ pub(super) fn apply(old: &Item, actions: &[Action]) -> Result<Item> {
                 set(&mut new, path, value)?;
             }
             Action::Remove(path) => match path.last() {
-                // Positions are those of the old list: later ones go first.
+                // Positions are those of the old list: remove the later ones first.
                 Some(Step::Index(_)) => removed_members.push(path),
                 _ => remove(&mut new, path),
             },
@@ -159,7 +159,7 @@ fn set(item: &mut Item, path: &Path, value: Value) -> Result<()> {
             let members = members.ok_or_else(bad_path)?;
             match members.get_mut(*index) {
                 Some(member) => *member = value,
-                // Beyond the end it is appended.
+                // Beyond the end the value is appended.
                 None => members.push(value),
             }
         }

@@ -1,4 +1,4 @@
-//! Attribute values in DynamoDB's JSON, `{"S": "text"}`: what they may be, their size, their order.
+//! Attribute values in DynamoDB's JSON, `{"S": "text"}`: validation, size, order.
 
 use std::cmp::Ordering;
 
@@ -22,10 +22,10 @@ pub(super) fn typed(value: &Value) -> Option<(&str, &Value)> {
     (fields.len() == 1).then_some((kind.as_str(), inner))
 }
 
-/// Checks an item and writes its numbers as DynamoDB does. The size is that of AWS's limit.
+/// Checks an item and normalizes its numbers. Returns the size for AWS's limit.
 ///
 /// # Errors
-/// What DynamoDB does not take.
+/// `ValidationException`, when a value is not valid.
 pub(super) fn check_item(item: &mut Item) -> Result<usize> {
     let size = check_attributes(item, 0)?;
     if size > MAX_ITEM {
@@ -47,10 +47,10 @@ fn check_attributes(attributes: &mut Item, depth: usize) -> Result<usize> {
     Ok(size)
 }
 
-/// Checks one value and writes its numbers as DynamoDB does.
+/// Checks one value and normalizes its numbers.
 ///
 /// # Errors
-/// What DynamoDB does not take.
+/// `ValidationException`, when a value is not valid.
 pub(super) fn check(value: &mut Value, depth: usize) -> Result<usize> {
     if depth > MAX_DEPTH {
         return Err(ApiError::validation(
@@ -110,14 +110,14 @@ pub(super) fn check(value: &mut Value, depth: usize) -> Result<usize> {
 fn check_number(inner: &mut Value) -> Result<usize> {
     let text = inner.as_str().ok_or_else(not_a_value)?;
     let number = Number::parse(text)?;
-    // Most numbers come as they are kept.
+    // Most numbers are in the stored form already.
     if !is_plain(text) {
         *inner = Value::String(number.to_string());
     }
     Ok(number.size())
 }
 
-/// Whether a number that parses is written as DynamoDB writes it, for the common forms.
+/// Whether a valid number is in normal form, for the common forms.
 fn is_plain(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
     digits.first().is_some_and(|b| (b'1'..=b'9').contains(b)) && digits.iter().all(u8::is_ascii_digit)
@@ -165,13 +165,13 @@ pub(super) fn binary(inner: &Value) -> Result<Vec<u8>> {
         .map_err(|_| ApiError::new("SerializationException", "A binary value is not base64"))
 }
 
-/// What an item counts for, without checking it.
+/// The size of an item, without checking it.
 pub(super) fn size_of(item: &Item) -> usize {
     let mut copy = item.clone();
     check_attributes(&mut copy, 0).unwrap_or(0)
 }
 
-/// How two values of the same type are ordered; `None` when they are of different types, or of one without order.
+/// The order of two values; `None` if their types differ or have no order.
 pub(super) fn compare(a: &Value, b: &Value) -> Option<Ordering> {
     let ((kind, a), (other, b)) = (typed(a)?, typed(b)?);
     if kind != other {
@@ -188,7 +188,7 @@ pub(super) fn compare(a: &Value, b: &Value) -> Option<Ordering> {
     }
 }
 
-/// Whether two values are the same: sets in any order, numbers by value.
+/// Whether two values are equal: sets in any order, numbers by value.
 pub(super) fn equal(a: &Value, b: &Value) -> bool {
     let (Some((kind, inner)), Some((other, other_inner))) = (typed(a), typed(b)) else {
         return false;
@@ -224,8 +224,8 @@ pub(super) fn equal(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Whether two members of sets of `element` (`S`, `N`, `B`) are the same. Members were checked: numbers are written
-/// in one way only.
+/// Whether two members of sets of `element` (`S`, `N`, `B`) are equal. Members were checked: numbers are in normal
+/// form.
 pub(super) fn equal_members(element: &str, a: &Value, b: &Value) -> bool {
     if element != "N" || a == b {
         return a == b;
@@ -234,7 +234,7 @@ pub(super) fn equal_members(element: &str, a: &Value, b: &Value) -> bool {
     number(a).is_some() && number(a) == number(b)
 }
 
-/// The bytes of a key attribute, in whose order the values sort.
+/// The bytes of a key attribute, which sort as the values do.
 ///
 /// # Errors
 /// When the value is not of the declared type `kind`.

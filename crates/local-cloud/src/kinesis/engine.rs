@@ -1,4 +1,5 @@
-//! The state of the engine, which the operations in [`super::control`] and [`super::data`] work on. It knows none of them.
+//! The state of the engine, which the operations in [`super::control`] and [`super::data`] work on. It knows none of
+//! them.
 
 use std::collections::HashMap;
 use std::io;

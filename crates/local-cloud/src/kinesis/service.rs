@@ -228,7 +228,8 @@ impl Service for Kinesis {
         })
     }
 
-    /// PutRecords takes 10 MiB of data and keys (Kinesis API reference). Base64 makes that 13.4 MiB, and JSON adds to it.
+    /// PutRecords takes 10 MiB of data and keys (Kinesis API reference). Base64 makes that 13.4 MiB, and JSON adds to
+    /// it.
     fn max_body(&self) -> usize {
         16 << 20
     }

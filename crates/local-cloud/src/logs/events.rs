@@ -1,8 +1,8 @@
-//! Log events: appending them, reading one stream, filtering a group.
+//! The operations on log events.
 
 use std::collections::HashMap;
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
+use rusqlite::{CachedStatement, Connection, Row, params};
 use serde_json::{Value, json};
 
 use super::pattern::Pattern;
@@ -18,16 +18,8 @@ const MAX_AHEAD_MS: i64 = 2 * 3_600_000;
 /// Source: GetLogEvents and FilterLogEvents, the same.
 const MAX_PAGE: usize = 10_000;
 const MAX_PAGE_BYTES: usize = 1 << 20;
-/// Events that one call of FilterLogEvents looks at before it answers with what it has.
+/// Maximum number of events that one call of FilterLogEvents reads.
 const MAX_LOOKED_AT: usize = 100_000;
-
-pub(super) fn stream_id(db: &Connection, group: i64, stream: &str) -> Result<Option<i64>> {
-    let id = db
-        .prepare_cached("SELECT id FROM streams WHERE group_id = ?1 AND name = ?2")?
-        .query_row(params![group, stream], |row| row.get(0))
-        .optional()?;
-    Ok(id)
-}
 
 /// Appends events to a stream.
 pub(super) fn append(
@@ -62,7 +54,7 @@ pub(super) fn append(
 pub(super) fn put(db: &Connection, caller: &Caller, input: &Value, now: i64) -> Result<Value> {
     let group = group::named(db, caller, input)?;
     let name = text(input, "logStreamName")?;
-    let stream = stream_id(db, group.id, name)?.ok_or_else(missing_stream)?;
+    let stream = group::stream_id(db, group.id, name)?.ok_or_else(missing_stream)?;
     let given = input["logEvents"]
         .as_array()
         .map(Vec::as_slice)
@@ -115,7 +107,7 @@ pub(super) fn put(db: &Connection, caller: &Caller, input: &Value, now: i64) -> 
     Ok(out)
 }
 
-/// A place between events: after (or before) the event with this time and number.
+/// A position between events: after (or before) the event with this time and number.
 type Place = (i64, i64);
 
 fn read_place(token: &str) -> Option<Place> {
@@ -133,10 +125,10 @@ fn limit(input: &Value) -> Result<usize> {
     }
 }
 
-/// GetLogEvents. Tokens are `f/` or `b/` and a place; when there is no more the same token comes back.
+/// GetLogEvents. Tokens are `f/` or `b/` and a position. At the end of the stream the same token is returned.
 pub(super) fn get(db: &Connection, caller: &Caller, input: &Value) -> Result<Value> {
     let group = group::named(db, caller, input)?;
-    let stream = stream_id(db, group.id, text(input, "logStreamName")?)?.ok_or_else(missing_stream)?;
+    let stream = group::stream_id(db, group.id, text(input, "logStreamName")?)?.ok_or_else(missing_stream)?;
     let (from, to) = (
         number(input, "startTime").unwrap_or(0),
         number(input, "endTime").unwrap_or(i64::MAX),
@@ -182,7 +174,7 @@ pub(super) fn get(db: &Connection, caller: &Caller, input: &Value) -> Result<Val
         events.reverse();
         places.reverse();
     }
-    // Without events, go on from where this call looked.
+    // Without events, continue at the position of this call.
     let nothing: Place = match token {
         Some((_, place)) => place,
         None => (from.max(0), 0),
@@ -252,7 +244,7 @@ pub(super) fn filter(db: &Connection, caller: &Caller, input: &Value) -> Result<
     Ok(out)
 }
 
-/// Number and name of the streams that are asked for.
+/// Number and name of the requested streams.
 fn wanted_streams(db: &Connection, group: i64, input: &Value) -> Result<HashMap<i64, String>> {
     let names: Option<Vec<&str>> = input["logStreamNames"]
         .as_array()

@@ -125,7 +125,7 @@ fn name_in(given: &str) -> &str {
     }
 }
 
-/// The group that a request is about.
+/// The group that a request names.
 pub(super) fn named(db: &Connection, caller: &Caller, input: &Value) -> Result<Group> {
     let given = ["logGroupName", "logGroupIdentifier", "resourceArn"]
         .iter()
@@ -290,7 +290,7 @@ pub(super) fn create_stream(db: &Connection, group: i64, name: &str, now: i64) -
              regular expression pattern: [^:*]*",
         ));
     }
-    if super::events::stream_id(db, group, name)?.is_some() {
+    if stream_id(db, group, name)?.is_some() {
         return Err(conflict("The specified log stream already exists"));
     }
     db.prepare_cached("INSERT INTO streams (group_id, name, created_ms) VALUES (?1, ?2, ?3)")?
@@ -299,7 +299,7 @@ pub(super) fn create_stream(db: &Connection, group: i64, name: &str, now: i64) -
 }
 
 pub(super) fn delete_stream(db: &Connection, group: &Group, name: &str) -> Result<Value> {
-    let id = super::events::stream_id(db, group.id, name)?.ok_or_else(missing_stream)?;
+    let id = stream_id(db, group.id, name)?.ok_or_else(missing_stream)?;
     db.execute("DELETE FROM events WHERE stream_id = ?1", [id])?;
     db.execute("DELETE FROM streams WHERE id = ?1", [id])?;
     Ok(json!({}))
@@ -353,4 +353,12 @@ pub(super) fn describe_streams(db: &Connection, group: &Group, input: &Value) ->
         found.push(stream);
     }
     Ok(show_page("logStreams", found, page(input)?))
+}
+
+pub(super) fn stream_id(db: &Connection, group: i64, stream: &str) -> Result<Option<i64>> {
+    let id = db
+        .prepare_cached("SELECT id FROM streams WHERE group_id = ?1 AND name = ?2")?
+        .query_row(params![group, stream], |row| row.get(0))
+        .optional()?;
+    Ok(id)
 }

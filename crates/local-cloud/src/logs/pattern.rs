@@ -1,11 +1,11 @@
 //! Filter patterns of CloudWatch Logs: terms, and conditions on JSON.
 //!
 //! Source: "Filter pattern syntax for metric filters, subscription filters, filter log events, and Live Tail",
-//! CloudWatch Logs user guide. Patterns for space-delimited events (`[a, b]`) and regular expressions are not known.
+//! CloudWatch Logs user guide. Patterns for space-delimited events (`[a, b]`) and regular expressions are not
+//! supported.
 
 use serde_json::Value;
 
-/// What events must be like.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Pattern {
     /// All events.
@@ -38,7 +38,7 @@ const MAX_DEPTH: usize = 50;
 
 impl Pattern {
     /// # Errors
-    /// In words, when the pattern is not one that is known here.
+    /// A message, when the pattern is not valid or not supported.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if text.is_empty() {
@@ -85,7 +85,7 @@ impl Pattern {
                 let has = |term: &String| message.contains(term.as_str());
                 all.iter().all(has)
                     && !none.iter().any(has)
-                    // "?" counts for nothing beside terms that must be there.
+                    // "?" has no effect beside required terms.
                     && (any.is_empty() || !all.is_empty() || any.iter().any(has))
             }
             Self::Json(condition) => serde_json::from_str(message)

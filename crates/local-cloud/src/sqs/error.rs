@@ -1,6 +1,5 @@
-//! What SQS says no with, in both of its protocols.
+//! Error codes of SQS, in both of its protocols.
 
-/// A refused request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApiError {
     pub status: u16,

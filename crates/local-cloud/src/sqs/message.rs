@@ -1,4 +1,4 @@
-//! Messages: sending, receiving, hiding and deleting them.
+//! The operations on messages.
 
 use md5::{Digest, Md5};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -76,7 +76,7 @@ fn check_attributes(attributes: &Map<String, Value>) -> Result<usize> {
     Ok(size)
 }
 
-/// Sends one message, and answers as SendMessage does. `input` is its request, or an entry of a batch.
+/// SendMessage. `input` is the request, or an entry of a batch.
 pub(super) fn send(db: &Connection, queue: &Queue, input: &Value, now: i64) -> Result<Value> {
     let body = input["MessageBody"]
         .as_str()
@@ -158,7 +158,7 @@ fn sequence_number(id: i64) -> String {
     )
 }
 
-/// Group and deduplication id, which a FIFO queue must have and another one need not.
+/// Group and deduplication id. A FIFO queue requires them.
 fn fifo(queue: &Queue, input: &Value, body: &str) -> Result<(Option<String>, Option<String>)> {
     let text = |field: &str| input[field].as_str().map(str::to_owned);
     let group = text("MessageGroupId");
@@ -187,7 +187,7 @@ fn fifo(queue: &Queue, input: &Value, body: &str) -> Result<(Option<String>, Opt
     Ok((group, Some(dedup)))
 }
 
-/// What a receive asks for.
+/// The parameters of ReceiveMessage.
 pub(super) struct Wanted {
     pub max: u32,
     pub timeout_ms: i64,
@@ -239,7 +239,7 @@ impl Wanted {
     }
 }
 
-/// Whether there is something to receive, without changing anything.
+/// Whether a message is visible. Changes nothing.
 pub(super) fn is_ready(db: &Connection, queue: &Queue, now: i64) -> Result<bool> {
     let found = db
         .prepare_cached("SELECT 1 FROM messages WHERE queue_id = ?1 AND visible_ms <= ?2 LIMIT 1")?
@@ -247,7 +247,7 @@ pub(super) fn is_ready(db: &Connection, queue: &Queue, now: i64) -> Result<bool>
     Ok(found)
 }
 
-/// When the next message becomes visible that is not yet.
+/// When the next hidden message becomes visible.
 pub(super) fn next_visible(db: &Connection, queue: &Queue, now: i64) -> Result<Option<i64>> {
     let next = db
         .prepare_cached("SELECT MIN(visible_ms) FROM messages WHERE queue_id = ?1 AND visible_ms > ?2")?
@@ -275,7 +275,7 @@ pub(super) fn receive(db: &Connection, queue: &Queue, wanted: &Wanted, now: i64)
         None => None,
     };
     let mut out = Vec::new();
-    // What goes to the dead-letter queue makes room for others.
+    // Messages that move to the dead-letter queue make room for others.
     loop {
         let room = i64::from(wanted.max).saturating_sub(i64::try_from(out.len()).unwrap_or(i64::MAX));
         let rows = visible(db, queue, now, room)?;
@@ -291,7 +291,7 @@ pub(super) fn receive(db: &Connection, queue: &Queue, wanted: &Wanted, now: i64)
                 continue;
             }
             let nonce = format!("{:032x}", rand::random::<u128>());
-            // A timeout of 0 shows the message again at once, but not within this answer.
+            // With a timeout of 0 the message is visible again at once, but not in this response.
             let visible = (now + wanted.timeout_ms).max(now + 1);
             db.prepare_cached(
                 "UPDATE messages SET visible_ms = ?2, receives = receives + 1, nonce = ?3,
@@ -306,7 +306,8 @@ pub(super) fn receive(db: &Connection, queue: &Queue, wanted: &Wanted, now: i64)
     }
 }
 
-/// The first visible messages; in a FIFO queue those before which no other of their group is still being processed.
+/// The first visible messages. In a FIFO queue, a message with an earlier message of its group in flight is not
+/// visible.
 fn visible(db: &Connection, queue: &Queue, now: i64, limit: i64) -> Result<Vec<Row>> {
     const COLUMNS: &str =
         "m.id, m.message_id, m.body, m.attributes, m.trace, m.group_id, m.dedup_id, m.sent_ms,
@@ -407,7 +408,7 @@ fn read_handle(input: &Value) -> Result<(i64, String)> {
     Ok((id, handle[16..].to_owned()))
 }
 
-/// Deletes a message, if the receipt is that of its last receive. It is no error if not.
+/// Deletes a message, if the receipt is that of its last receive. Otherwise does nothing: that is no error.
 pub(super) fn delete(db: &Connection, queue: &Queue, input: &Value) -> Result<()> {
     let (id, nonce) = read_handle(input)?;
     db.prepare_cached("DELETE FROM messages WHERE id = ?1 AND queue_id = ?2 AND nonce = ?3")?

@@ -42,7 +42,7 @@ pub(super) struct Queue {
     pub name: String,
     pub created_ms: i64,
     pub modified_ms: i64,
-    /// Those that were set.
+    /// The attributes that were set.
     pub attributes: BTreeMap<String, String>,
     pub tags: BTreeMap<String, String>,
 }
@@ -70,7 +70,7 @@ const SETTABLE: &[Settable] = &[
     ("FifoThroughputLimit", None, ""),
 ];
 
-/// Counts of messages, and when the oldest was sent.
+/// The messages in a queue.
 pub(super) struct Depth {
     pub visible: i32,
     pub delayed: i32,
@@ -95,7 +95,7 @@ impl Queue {
         set.or(Some(known.2)).filter(|value| !value.is_empty())
     }
 
-    /// An attribute that is a number; 0 for one that has none.
+    /// The value of a numeric attribute; 0 if it has no default.
     pub fn number(&self, name: &str) -> i64 {
         self.attribute(name)
             .and_then(|value| value.parse().ok())
@@ -106,7 +106,7 @@ impl Queue {
         self.attribute("ContentBasedDeduplication") == Some("true")
     }
 
-    /// Where messages go that were received too often, and how often that is.
+    /// ARN of the dead-letter queue, and the maximum number of receives.
     pub fn redrive(&self) -> Option<(String, i64)> {
         let policy: Value = serde_json::from_str(self.attribute("RedrivePolicy")?).ok()?;
         let count = &policy["maxReceiveCount"];
@@ -114,12 +114,11 @@ impl Queue {
         Some((policy["deadLetterTargetArn"].as_str()?.to_owned(), count))
     }
 
-    /// The oldest time at which a message may have been sent that is still kept.
+    /// Messages sent before this time have expired.
     pub fn oldest(&self, now: i64) -> i64 {
         now - self.number("MessageRetentionPeriod") * 1000
     }
 
-    /// What is in it.
     pub fn depth(&self, db: &Connection, now: i64) -> Result<Depth> {
         let depth = db.query_row(
             "SELECT COUNT(*) FILTER (WHERE visible_ms <= ?2),
@@ -187,7 +186,7 @@ impl Queue {
                     format!("Invalid value for the parameter {name}."),
                 ));
             }
-            // An empty text takes a policy or key away.
+            // An empty text removes a policy or key.
             if text.is_empty() {
                 self.attributes.remove(name);
             } else {
@@ -357,7 +356,7 @@ pub(super) fn set_attributes(db: &Connection, mut queue: Queue, input: &Value, n
     let given = input["Attributes"]
         .as_object()
         .ok_or_else(|| ApiError::missing("Attributes"))?;
-    // The two ways to encrypt exclude each other: the later one wins.
+    // The two kinds of encryption exclude each other: the later one replaces the other.
     if given.get("SqsManagedSseEnabled").is_some_and(|on| on == "true") {
         queue.attributes.remove("KmsMasterKeyId");
     } else if given.get("KmsMasterKeyId").is_some_and(|key| key != "") {

@@ -1,4 +1,4 @@
-//! What a request declares of a table: attribute definitions, keys, indexes, billing.
+//! The declarations of a request: attribute definitions, keys, indexes, billing.
 
 use std::collections::BTreeMap;
 
@@ -206,7 +206,7 @@ pub(super) fn key_names(table: &Table) -> impl Iterator<Item = &str> {
     table.schema.names().chain(of_indexes)
 }
 
-/// Each key attribute has a type, and nothing else has.
+/// Checks that exactly the key attributes have a definition.
 pub(super) fn check_definitions(table: &Table) -> Result<()> {
     if let Some(name) = key_names(table).find(|name| !table.attributes.contains_key(*name)) {
         return Err(ApiError::invalid(format!(
@@ -225,7 +225,7 @@ pub(super) fn check_definitions(table: &Table) -> Result<()> {
     Ok(())
 }
 
-/// After an index is gone, so are the types of its keys.
+/// Removes the definitions that only a deleted index used.
 pub(super) fn forget_definitions(table: &mut Table) {
     let used: Vec<String> = key_names(table).map(str::to_owned).collect();
     table.attributes.retain(|name, _| used.contains(name));

@@ -1,6 +1,6 @@
 //! PutResourcePolicy, GetResourcePolicy, DeleteResourcePolicy. Policies are stored and returned, not enforced.
 
-use super::consumers::{Resource, find_resource, no_consumer};
+use super::resource::{Resource, find_resource, no_consumer};
 use crate::kinesis::engine::{Context, Engine};
 use crate::kinesis::error::{ApiError, Result};
 use crate::kinesis::model::input::{self, text};

@@ -1,6 +1,6 @@
 //! Tags of streams and consumers: the older operations on streams and the newer operations on resources.
 
-use super::consumers::{Resource, find_resource, no_consumer};
+use super::resource::{Resource, find_resource, no_consumer};
 use crate::kinesis::engine::{Context, Engine};
 use crate::kinesis::error::{ApiError, Result};
 use crate::kinesis::model::input::{self, Tags, text};

@@ -19,7 +19,7 @@ use super::measure::{self, Read};
 use super::position::{StartRequest, resolve, trim};
 use crate::Body;
 use crate::clock::Clock;
-use crate::kinesis::control::consumers::{Resource, find_resource, no_consumer};
+use crate::kinesis::control::resource::{Resource, find_resource, no_consumer};
 use crate::kinesis::engine::{Context, Engine, dry_run};
 use crate::kinesis::error::{ApiError, Code, Result};
 use crate::kinesis::model::input::{self, text};
