@@ -8,6 +8,7 @@ pub type Result<T> = std::result::Result<T, ApiError>;
 
 /// Error codes of the Kinesis Data Streams API, named as on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::enum_variant_names, reason = "named as on the wire")]
 pub enum Code {
     /// `DryRun` was set, and the request would have succeeded.
     DryRunOperationException,
