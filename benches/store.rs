@@ -165,19 +165,19 @@ fn answers(records: &[StoredRecord]) {
         get,
         Some(tree),
     );
-    let outcomes: Vec<_> = records
+    let results: Vec<_> = records
         .iter()
-        .map(|record| fast::PutOutcome::Stored {
+        .map(|record| fast::PutResult::Stored {
             sequence_number: record.sequence_number,
             shard_id: "shardId-000000000000",
         })
         .collect();
     let put = best(|| {
         let mut out = Vec::new();
-        fast::write_put_records(&mut out, &outcomes, false);
+        fast::write_put_records(&mut out, &results, false);
         black_box(out);
     });
-    report("write PutRecords", outcomes.len(), put, None);
+    report("write PutRecords", results.len(), put, None);
 }
 
 fn best(mut work: impl FnMut()) -> Duration {
