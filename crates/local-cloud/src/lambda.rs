@@ -48,7 +48,7 @@ use registry::Registry;
 use route::{Operation, Route};
 use spool::Spool;
 
-pub(super) use credentials::account_of_access_key;
+pub(crate) use credentials::account_of_access_key;
 
 /// Access to IAM roles.
 pub trait RoleLookup: Send + Sync + 'static {
@@ -188,13 +188,8 @@ impl Lambda {
         }
     }
 
-    /// The role of the functions with the access key `key`.
-    pub fn role_of_access_key(&self, key: &str) -> Option<String> {
-        self.user_of_access_key(key).map(|(role, _)| role)
-    }
-
-    /// The role, and the name of the first function with it.
-    pub fn user_of_access_key(&self, key: &str) -> Option<(String, String)> {
+    /// The ARN of the role whose functions have this access key, and the name of the first such function.
+    pub fn role_of_access_key(&self, key: &str) -> Option<(String, String)> {
         let account = account_of_access_key(key)?;
         let mut found = None;
         self.registry.any(|caller, function| {

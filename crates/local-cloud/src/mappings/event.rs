@@ -11,10 +11,6 @@ use super::lane::{Item, Window};
 use crate::kinesis::sequence::DIGITS;
 use crate::kinesis::store::StoredRecord;
 
-/// Maximum payload of a synchronous invocation: 6 MB.
-/// Source: "Lambda quotas", AWS Lambda developer guide.
-pub(super) const MAX_BYTES: usize = 6 * 1024 * 1024;
-
 const START: &[u8] = br#"{"Records":["#;
 const KEY: &[u8] = br#"{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"#;
 const NUMBER: &[u8] = br#","sequenceNumber":""#;
