@@ -38,7 +38,7 @@ use super::authorise::{self, User, Verdict};
 use super::cloudwatch::CloudWatch;
 use super::kinesis::service as kinesis;
 use super::services::Services;
-use super::{Body, Caller};
+use super::{Body, Caller, query};
 use control::Control;
 use credential::Credential;
 use refusal::Refusal;
@@ -383,12 +383,8 @@ fn rpc_path(path: &str) -> Option<(&str, &str)> {
 
 /// Source: AWS Security Token Service API reference: "calling … does not require the use of AWS security credentials".
 fn is_unsigned_by_design(body: &[u8]) -> bool {
-    let form = std::str::from_utf8(body).unwrap_or_default();
-    form.split('&').any(|pair| {
-        matches!(
-            pair,
-            "Action=AssumeRoleWithSAML" | "Action=AssumeRoleWithWebIdentity"
-        )
+    query::pairs(body).any(|(name, value)| {
+        name == "Action" && matches!(value.as_str(), "AssumeRoleWithSAML" | "AssumeRoleWithWebIdentity")
     })
 }
 

@@ -16,6 +16,7 @@ pub mod kinesis;
 pub mod lambda;
 pub mod mappings;
 pub mod metrics;
+mod query;
 mod run;
 pub mod services;
 

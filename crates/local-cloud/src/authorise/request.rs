@@ -8,7 +8,7 @@ use http::request::Parts;
 use serde_json::Value;
 
 use crate::services::Services;
-use crate::{Caller, partition};
+use crate::{Caller, partition, query};
 
 /// An action and the ARN of what it is done to.
 pub type Need = (String, String);
@@ -31,7 +31,7 @@ pub fn needs(caller: &Caller, service: &str, parts: &Parts, body: &Bytes) -> Vec
             let name = name.and_then(|rest| rest.strip_suffix("/invocations"));
             return name
                 .map(|name| {
-                    let name = name.replace("%3A", ":");
+                    let name = query::percent_decode(name);
                     let name = name.rsplit(":function:").next().unwrap_or_default().to_owned();
                     (
                         "lambda:InvokeFunction".to_owned(),
@@ -51,7 +51,7 @@ pub fn needs(caller: &Caller, service: &str, parts: &Parts, body: &Bytes) -> Vec
             Err(_) => return Vec::new(),
         },
         None => {
-            let input = form(body);
+            let input = Value::from_iter(query::pairs(body));
             match input["Action"].as_str() {
                 Some(operation) => (operation.to_owned(), input),
                 None => return Vec::new(),
@@ -146,10 +146,10 @@ fn dynamodb(arn: &dyn Fn(&str, &str) -> String, operation: &str, input: &Value) 
 /// Source: "Required permissions for Amazon S3 API operations", S3 user guide.
 fn s3(caller: &Caller, parts: &Parts) -> Vec<Need> {
     let uri = Services::s3_uri(parts);
-    let path = decode(uri.path().trim_start_matches('/'));
+    let path = query::percent_decode(uri.path().trim_start_matches('/'));
     let (bucket, key) = path.split_once('/').unwrap_or((path.as_str(), ""));
     let query = uri.query().unwrap_or_default();
-    let asks = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
+    let asks = |name: &str| query::pairs(query.as_bytes()).any(|(asked, _)| asked == name);
     let bucket_arn = format!("arn:{}:s3:::{bucket}", partition(&caller.region));
     let object = format!("{bucket_arn}/{key}");
     let need = |action: &str, resource: &str| vec![(format!("s3:{action}"), resource.to_owned())];
@@ -183,35 +183,4 @@ fn camel(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|first| first.to_ascii_uppercase());
     first.into_iter().chain(letters).collect()
-}
-
-/// A form's fields.
-fn form(body: &[u8]) -> Value {
-    let text = String::from_utf8_lossy(body);
-    let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
-    pairs
-        .map(|(name, value)| (decode(name), Value::String(decode(&value.replace('+', " ")))))
-        .collect::<serde_json::Map<_, _>>()
-        .into()
-}
-
-/// Resolves `%XX`; leaves what is malformed as it is.
-fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let hex = text.get(at + 1..at + 3).filter(|_| byte == b'%');
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(escaped) => {
-                out.push(escaped);
-                at += 3;
-            }
-            None => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }

@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 use super::fault::Fault;
 use crate::Body;
 use crate::answer::{answer, identify, request_id, whole};
+use crate::query::pairs;
 
 /// The service's name in paths and targets.
 const SERVICE: &str = "GraniteServiceVersion20100801";
@@ -26,7 +27,7 @@ const VERSION: &str = "2010-08-01";
 /// Bound of a request after decompression: 1,000 metrics of 150 values fit.
 const MAX_BODY: u64 = 16 * 1024 * 1024;
 
-/// How a client speaks.
+/// The protocol of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protocol {
     /// `POST /service/GraniteServiceVersion20100801/operation/Name`, CBOR: the AWS SDK for Rust.
@@ -145,18 +146,17 @@ pub(super) fn read(parts: &Parts, body: &Bytes) -> Option<Request> {
         Ok(text) => text,
         Err(_) => return None,
     };
-    let fields = query::fields(parts.uri.query().unwrap_or_default(), &text);
+    let in_address = parts.uri.query().unwrap_or_default().as_bytes();
+    let fields: Vec<(String, String)> = pairs(in_address).chain(pairs(&text)).collect();
     let value = |name: &str| {
-        fields
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        let mut named = fields.iter().filter(|(key, _)| key == name);
+        named.next_back().map(|(_, value)| value.as_str())
     };
     if value("Version").is_some_and(|version| version != VERSION) {
         return None;
     }
     let operation = Operation::named(value("Action")?)?;
-    let input = query::read(&fields);
+    let input = crate::query::read(fields).map_err(|malformed| Fault::malformed(malformed.0));
     Some(Request {
         protocol: Protocol::Query,
         operation,

@@ -6,6 +6,7 @@ use http::{Response, StatusCode};
 
 use crate::Body;
 use crate::answer::{answer, identify, request_id, whole};
+use crate::query::{self, Xml};
 
 /// A refused request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +100,7 @@ impl Refusal {
         };
         let id = request_id();
         let body = match dialect {
-            Dialect::Query | Dialect::S3 => self.xml(&id).into_bytes(),
+            Dialect::Query | Dialect::S3 => self.xml(&id),
             Dialect::Json => serde_json::json!({"__type": self.code, "message": self.message})
                 .to_string()
                 .into_bytes(),
@@ -129,28 +130,19 @@ impl Refusal {
         bytes
     }
 
-    fn xml(&self, id: &str) -> String {
-        let side = if self.status.is_client_error() {
-            "Sender"
-        } else {
-            "Receiver"
-        };
+    fn xml(&self, id: &str) -> Vec<u8> {
         // The query services name their errors without the suffix that the JSON services use.
         let code = self.code.strip_suffix("Exception").unwrap_or(self.code);
-        let message = self
-            .message
-            .replace('&', "&amp;")
-            .replace('<', "&lt;")
-            .replace('>', "&gt;");
-        if self.is_s3 {
-            return format!(
-                "<Error><Code>{code}</Code><Message>{message}</Message><RequestId>{id}</RequestId></Error>"
-            );
+        if !self.is_s3 {
+            return query::error("", self.status.as_u16(), code, &self.message, id);
         }
-        format!(
-            "<ErrorResponse><Error><Type>{side}</Type><Code>{code}</Code><Message>{message}</Message></Error>\
-             <RequestId>{id}</RequestId></ErrorResponse>"
-        )
+        let mut xml = Xml::default();
+        xml.element("Error", |xml| {
+            xml.leaf("Code", code);
+            xml.leaf("Message", &self.message);
+            xml.leaf("RequestId", id);
+        });
+        xml.into_bytes()
     }
 }
 
@@ -161,7 +153,7 @@ mod tests {
     #[test]
     fn xml_is_escaped() {
         let refusal = Refusal::new(403, "MissingAuthenticationTokenException", "<a & b>");
-        let xml = refusal.xml("id");
+        let xml = String::from_utf8(refusal.xml("id")).unwrap();
         assert!(xml.contains("<Code>MissingAuthenticationToken</Code>"), "{xml}");
         assert!(xml.contains("&lt;a &amp; b&gt;"), "{xml}");
     }

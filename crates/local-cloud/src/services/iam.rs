@@ -10,6 +10,8 @@ use awsim_iam::state::Policy;
 use awsim_iam::{IAM_REGION, IamService};
 use serde_json::{Value, json};
 
+use crate::query;
+
 /// awsim restores all its accounts into one: each account has a service of its own.
 #[derive(Default)]
 pub(super) struct Iam {
@@ -244,7 +246,7 @@ fn encode_documents(value: &mut Value) {
             for (name, value) in fields.iter_mut() {
                 match (name.as_str(), &value) {
                     ("Document" | "PolicyDocument" | "AssumeRolePolicyDocument", Value::String(text)) => {
-                        *value = Value::String(percent_encode(text));
+                        *value = Value::String(query::percent_encode(text));
                     }
                     _ => encode_documents(value),
                 }
@@ -252,16 +254,4 @@ fn encode_documents(value: &mut Value) {
         }
         _ => {}
     }
-}
-
-fn percent_encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() * 2);
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }

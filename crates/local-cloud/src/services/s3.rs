@@ -15,11 +15,10 @@ use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 
 use super::database::Database;
-use super::sqs::form_text;
 use super::tagging::Tags;
 use super::virtual_host;
 use crate::answer::request_id;
-use crate::{Caller, deliver::Undelivered};
+use crate::{Caller, deliver::Undelivered, query};
 use ground::platform;
 
 const SCHEMA: &str = "
@@ -222,10 +221,7 @@ impl S3 {
         if let Some(mut entry) = bucket.objects.get_mut(key)
             && let Some(object) = entry.current_mut()
         {
-            let pairs = tags.split('&').filter_map(|pair| pair.split_once('='));
-            object
-                .tags
-                .extend(pairs.map(|(key, value)| (form_text(key), form_text(value))));
+            object.tags.extend(query::pairs(tags.as_bytes()));
         }
     }
 
@@ -463,8 +459,7 @@ impl ServiceHandler for S3 {
         virtual_host::show_type(&mut input);
         mend_text(&mut input);
         if let Some(source) = input["CopySource"].as_str() {
-            // Only forms have pluses for spaces.
-            input["CopySource"] = json!(form_text(&source.replace('+', "%2B")));
+            input["CopySource"] = json!(query::percent_decode(source));
         }
         self.open()
             .map_err(|error| AwsError::internal(error.to_string()))?;

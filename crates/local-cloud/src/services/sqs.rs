@@ -31,7 +31,6 @@ use crate::{Body, Caller};
 use fault::{Fault, Outcome};
 use measure::Traffic;
 use message::Wanted;
-pub(super) use query::decode as form_text;
 use queue::Queue;
 
 /// Begins the target of every SQS request in JSON.
@@ -74,9 +73,12 @@ impl Sqs {
             };
             return in_json(outcome, &id);
         }
-        let (operation, input) = query::read(body, parts.uri.path());
+        let (operation, input) = match query::read(body, parts.uri.path()) {
+            Ok(request) => request,
+            Err(fault) => return query::write("", Err(fault), &id),
+        };
         let outcome = self.operate(caller, &host, &operation, input).await;
-        query::show(&operation, outcome, &id)
+        query::write(&operation, outcome, &id)
     }
 
     async fn operate(&self, caller: &Caller, host: &str, operation: &str, input: Value) -> Outcome<Value> {
