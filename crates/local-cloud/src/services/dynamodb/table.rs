@@ -197,7 +197,7 @@ impl Table {
     /// When an item expires, in seconds since the Unix epoch.
     pub fn expiry(&self, item: &Item) -> Option<i64> {
         let text = item.get(self.ttl.as_deref()?)?.get("N")?.as_str()?;
-        super::number::Number::parse(text).ok()?.to_i64()
+        super::number::parse(text).ok()?.to_i64()
     }
 
     /// What `index` holds of an item.

@@ -1,11 +1,12 @@
 //! Carries out update expressions.
 
+use decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::evaluate::at;
 use super::expression::{Action, Operand, Path, Step, Term};
 use super::fault::{Fault, Outcome};
-use super::number::Number;
+use super::number;
 use super::value::{Item, equal_members, typed};
 
 fn invalid(message: &str) -> Fault {
@@ -119,9 +120,9 @@ fn incorrect_type(function: &str) -> Fault {
     ))
 }
 
-fn number(value: &Value) -> Outcome<Number> {
+fn number(value: &Value) -> Outcome<Decimal> {
     match typed(value) {
-        Some(("N", inner)) => Number::parse(inner.as_str().unwrap_or_default()),
+        Some(("N", inner)) => number::parse(inner.as_str().unwrap_or_default()),
         _ => Err(Fault::validation(
             "An operand in the update expression has an incorrect data type",
         )),
@@ -130,8 +131,8 @@ fn number(value: &Value) -> Outcome<Number> {
 
 fn sum(a: &Value, b: &Value, minus: bool) -> Outcome<Value> {
     let (a, b) = (number(a)?, number(b)?);
-    let b = if minus { b.negated() } else { b };
-    Ok(json!({"N": a.plus(&b)?.to_string()}))
+    let b = if minus { -b } else { b };
+    Ok(json!({"N": number::add(a, b)?.to_string()}))
 }
 
 fn bad_path() -> Fault {
