@@ -8,6 +8,7 @@ use serde_json::json;
 use super::alarm::{Alarm, MissingData, State};
 use super::store::{MINUTE_MS, Store, periods};
 use crate::Caller;
+use crate::clock::utc;
 
 /// Periods looked at beyond the evaluation periods, in search of real datapoints. CloudWatch says that it retrieves more
 /// than the evaluation periods, and shows five for three.
@@ -163,17 +164,12 @@ fn explain(alarm: &Alarm, points: &[Datapoint], state: State, now_ms: i64) -> Ve
 }
 
 fn short_time(ms: i64) -> String {
-    formatted(ms, "%d/%m/%y %H:%M:%S")
+    utc(ms, "%d/%m/%y %H:%M:%S")
 }
 
 /// As in `2026-11-21T09:00:00.000+0000`.
 pub(super) fn long_time(ms: i64) -> String {
-    formatted(ms, "%Y-%m-%dT%H:%M:%S%.3f+0000")
-}
-
-fn formatted(ms: i64, format: &str) -> String {
-    let time = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
-    time.strftime(format).to_string()
+    utc(ms, "%Y-%m-%dT%H:%M:%S%.3f+0000")
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::name::{self, LATEST};
 use crate::Caller;
+use crate::clock::utc;
 
 /// A function with all its versions.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -239,18 +240,12 @@ impl EventConfig {
 
 /// A time as Lambda writes it: `2026-11-21T12:40:39.123+0000`.
 pub(super) fn timestamp(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms)
-        .unwrap_or_default()
-        .strftime("%Y-%m-%dT%H:%M:%S%.3f+0000")
-        .to_string()
+    utc(ms, "%Y-%m-%dT%H:%M:%S%.3f+0000")
 }
 
 /// The ARN that names a version of a runtime; there is but one here.
 pub(super) fn runtime_version(region: &str, runtime: &str) -> String {
-    let mut hash = String::new();
-    for byte in super::code::sha256(runtime.as_bytes()) {
-        hash.push_str(&format!("{byte:02x}"));
-    }
+    let hash = hex::encode(super::code::sha256(runtime.as_bytes()));
     format!("arn:{}:lambda:{region}::runtime:{hash}", crate::partition(region))
 }
 
