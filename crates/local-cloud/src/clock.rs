@@ -20,6 +20,12 @@ impl Clock for SystemClock {
     }
 }
 
+/// A time in UTC, in a format of `strftime`. A time outside the calendar is the epoch.
+pub(crate) fn utc(ms: i64, format: &str) -> String {
+    let time = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
+    time.strftime(format).to_string()
+}
+
 /// A clock that stands still between calls of `advance`.
 #[cfg(test)]
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 
 use crate::answer::{answer, identify, request_id, whole};
+use crate::query::{self, Xml};
 use crate::service::{Protocol, header};
 use crate::types::Body;
 
@@ -84,8 +85,8 @@ impl ApiError {
         let format = self.format.unwrap_or(format);
         let id = request_id();
         let body = match format {
-            ErrorFormat::Query => self.xml(&id, true).into_bytes(),
-            ErrorFormat::S3 => self.xml(&id, false).into_bytes(),
+            ErrorFormat::Query => self.query_xml(&id),
+            ErrorFormat::S3 => self.s3_xml(&id),
             ErrorFormat::Json => serde_json::json!({"__type": self.code, "message": self.message})
                 .to_string()
                 .into_bytes(),
@@ -115,28 +116,23 @@ impl ApiError {
         bytes
     }
 
-    fn xml(&self, id: &str, envelope: bool) -> String {
-        let side = if self.status.is_client_error() {
-            "Sender"
-        } else {
-            "Receiver"
-        };
-        // The query services name their errors without the suffix that the JSON services use.
-        let code = self.code.strip_suffix("Exception").unwrap_or(self.code);
-        let message = self
-            .message
-            .replace('&', "&amp;")
-            .replace('<', "&lt;")
-            .replace('>', "&gt;");
-        if !envelope {
-            return format!(
-                "<Error><Code>{code}</Code><Message>{message}</Message><RequestId>{id}</RequestId></Error>"
-            );
-        }
-        format!(
-            "<ErrorResponse><Error><Type>{side}</Type><Code>{code}</Code><Message>{message}</Message></Error>\
-             <RequestId>{id}</RequestId></ErrorResponse>"
-        )
+    /// The query services name their errors without the suffix that the JSON services use.
+    fn xml_code(&self) -> &'static str {
+        self.code.strip_suffix("Exception").unwrap_or(self.code)
+    }
+
+    fn query_xml(&self, id: &str) -> Vec<u8> {
+        query::error("", self.status.as_u16(), self.xml_code(), &self.message, id)
+    }
+
+    fn s3_xml(&self, id: &str) -> Vec<u8> {
+        let mut xml = Xml::default();
+        xml.element("Error", |xml| {
+            xml.leaf("Code", self.xml_code());
+            xml.leaf("Message", &self.message);
+            xml.leaf("RequestId", id);
+        });
+        xml.into_bytes()
     }
 }
 
@@ -147,7 +143,7 @@ mod tests {
     #[test]
     fn xml_is_escaped() {
         let error = ApiError::new(403, "MissingAuthenticationTokenException", "<a & b>");
-        let xml = error.xml("id", true);
+        let xml = String::from_utf8(error.query_xml("id")).unwrap();
         assert!(xml.contains("<Code>MissingAuthenticationToken</Code>"), "{xml}");
         assert!(xml.contains("&lt;a &amp; b&gt;"), "{xml}");
     }

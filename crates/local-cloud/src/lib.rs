@@ -29,6 +29,7 @@ mod logs;
 mod mappings;
 mod metrics;
 mod operation;
+mod query;
 mod run;
 mod service;
 mod services;

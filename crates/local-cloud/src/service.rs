@@ -21,7 +21,7 @@ use http::request::Parts;
 use serde_json::Value;
 
 use crate::types::{Body, Caller, Tags};
-pub(crate) use permission::{Permission, arn, arn_of, decode, operation};
+pub(crate) use permission::{Permission, arn, arn_of, operation};
 
 /// A signed request, after the front door has read its body.
 pub(crate) struct Request {

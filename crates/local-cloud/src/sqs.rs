@@ -34,7 +34,6 @@ use crate::types::{Body, Caller, Tags};
 use error::{ApiError, Result};
 use measure::Traffic;
 use message::Wanted;
-pub(crate) use query::decode as form_text;
 use queue::Queue;
 
 operations! {
@@ -104,9 +103,12 @@ impl Sqs {
             };
             return in_json(result, &id);
         }
-        let (operation, input) = query::read(body, request.parts.uri.path());
+        let (operation, input) = match query::read(body, request.parts.uri.path()) {
+            Ok(request) => request,
+            Err(malformed) => return query::write("", Err(malformed), &id),
+        };
         let result = self.run(caller, host, &operation, input).await;
-        query::show(&operation, result, &id)
+        query::write(&operation, result, &id)
     }
 
     async fn run(&self, caller: &Caller, host: &str, operation: &str, input: Value) -> Result<Value> {

@@ -11,6 +11,7 @@ use awsim_iam::{IAM_REGION, IamService};
 use serde_json::{Value, json};
 
 use super::stored::Handler;
+use crate::query;
 use crate::service::Permission;
 use crate::service::Request;
 use crate::types::Caller;
@@ -269,7 +270,7 @@ fn encode_documents(value: &mut Value) {
             for (name, value) in fields.iter_mut() {
                 match (name.as_str(), &value) {
                     ("Document" | "PolicyDocument" | "AssumeRolePolicyDocument", Value::String(text)) => {
-                        *value = Value::String(percent_encode(text));
+                        *value = Value::String(query::percent_encode(text));
                     }
                     _ => encode_documents(value),
                 }
@@ -277,16 +278,4 @@ fn encode_documents(value: &mut Value) {
         }
         _ => {}
     }
-}
-
-fn percent_encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() * 2);
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }

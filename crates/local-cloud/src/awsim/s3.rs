@@ -26,9 +26,9 @@ use super::virtual_host;
 use crate::answer::request_id;
 use crate::database::Database;
 use crate::deliver::Undelivered;
+use crate::query;
 use crate::service::Permission;
 use crate::service::{self, Request, Service};
-use crate::sqs::form_text;
 use crate::types::{Body as HttpBody, Caller, Tags, partition};
 use ground::platform;
 
@@ -244,10 +244,7 @@ impl S3 {
         if let Some(mut entry) = bucket.objects.get_mut(key)
             && let Some(object) = entry.current_mut()
         {
-            let pairs = tags.split('&').filter_map(|pair| pair.split_once('='));
-            object
-                .tags
-                .extend(pairs.map(|(key, value)| (form_text(key), form_text(value))));
+            object.tags.extend(query::pairs(tags.as_bytes()));
         }
     }
 
@@ -486,8 +483,7 @@ impl ServiceHandler for S3 {
         virtual_host::show_type(&mut input);
         decode_utf8(&mut input);
         if let Some(source) = input["CopySource"].as_str() {
-            // Only in forms a plus is a space.
-            input["CopySource"] = json!(form_text(&source.replace('+', "%2B")));
+            input["CopySource"] = json!(query::percent_decode(source));
         }
         self.open()
             .map_err(|error| AwsError::internal(error.to_string()))?;

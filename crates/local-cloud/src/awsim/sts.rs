@@ -30,12 +30,8 @@ impl Handler for StsService {
     /// Source: AWS Security Token Service API reference: "calling ... does not require the use of AWS security
     /// credentials".
     fn accepts_unsigned(body: &Bytes) -> bool {
-        let form = std::str::from_utf8(body).unwrap_or_default();
-        form.split('&').any(|pair| {
-            matches!(
-                pair,
-                "Action=AssumeRoleWithSAML" | "Action=AssumeRoleWithWebIdentity"
-            )
+        crate::query::pairs(body).any(|(name, value)| {
+            name == "Action" && matches!(value.as_str(), "AssumeRoleWithSAML" | "AssumeRoleWithWebIdentity")
         })
     }
 }

@@ -21,6 +21,7 @@ pub(super) use super::out::Out;
 use crate::Body;
 use crate::answer::{answer, identify, request_id, whole};
 use crate::operation::operations;
+use crate::query::pairs;
 
 /// Service name in paths and targets.
 const SERVICE: &str = "GraniteServiceVersion20100801";
@@ -111,18 +112,17 @@ pub(super) fn read(parts: &Parts, body: &Bytes) -> Option<Request> {
         Ok(text) => text,
         Err(_) => return None,
     };
-    let fields = query::fields(parts.uri.query().unwrap_or_default(), &text);
+    let in_address = parts.uri.query().unwrap_or_default().as_bytes();
+    let fields: Vec<(String, String)> = pairs(in_address).chain(pairs(&text)).collect();
     let value = |name: &str| {
-        fields
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        let mut named = fields.iter().filter(|(key, _)| key == name);
+        named.next_back().map(|(_, value)| value.as_str())
     };
     if value("Version").is_some_and(|version| version != VERSION) {
         return None;
     }
     let operation = Operation::parse(value("Action")?)?;
-    let input = query::read(&fields);
+    let input = crate::query::read(fields).map_err(|malformed| ApiError::malformed(malformed.0));
     Some(Request {
         protocol: Protocol::Query,
         operation,

@@ -199,7 +199,7 @@ impl Table {
     /// When an item expires, in seconds since the Unix epoch.
     pub fn expiry(&self, item: &Item) -> Option<i64> {
         let text = item.get(self.ttl.as_deref()?)?.get("N")?.as_str()?;
-        super::number::Number::parse(text).ok()?.to_i64()
+        super::number::parse(text).ok()?.to_i64()
     }
 
     /// The projection of an item in `index`.

@@ -1,11 +1,12 @@
 //! The execution of update expressions.
 
+use decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::error::{ApiError, Result};
 use super::evaluate::at;
 use super::expression::{Action, Operand, Path, Step, Term};
-use super::number::Number;
+use super::number;
 use super::value::{Item, equal_members, typed};
 
 fn invalid(message: &str) -> ApiError {
@@ -119,9 +120,9 @@ fn incorrect_type(function: &str) -> ApiError {
     ))
 }
 
-fn number(value: &Value) -> Result<Number> {
+fn number(value: &Value) -> Result<Decimal> {
     match typed(value) {
-        Some(("N", inner)) => Number::parse(inner.as_str().unwrap_or_default()),
+        Some(("N", inner)) => number::parse(inner.as_str().unwrap_or_default()),
         _ => Err(ApiError::validation(
             "An operand in the update expression has an incorrect data type",
         )),
@@ -130,8 +131,8 @@ fn number(value: &Value) -> Result<Number> {
 
 fn sum(a: &Value, b: &Value, minus: bool) -> Result<Value> {
     let (a, b) = (number(a)?, number(b)?);
-    let b = if minus { b.negated() } else { b };
-    Ok(json!({"N": a.plus(&b)?.to_string()}))
+    let b = if minus { -b } else { b };
+    Ok(json!({"N": number::add(a, b)?.to_string()}))
 }
 
 fn bad_path() -> ApiError {

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use serde_json::{Map, Value};
 
 use super::error::{ApiError, Result};
-use super::number::Number;
+use super::number;
 
 /// An item: attribute names and values.
 pub(super) type Item = Map<String, Value>;
@@ -109,18 +109,12 @@ pub(super) fn check(value: &mut Value, depth: usize) -> Result<usize> {
 
 fn check_number(inner: &mut Value) -> Result<usize> {
     let text = inner.as_str().ok_or_else(not_a_value)?;
-    let number = Number::parse(text)?;
+    let number = number::parse(text)?;
     // Most numbers are in the stored form already.
-    if !is_plain(text) {
+    if !decimal::is_canonical(text) {
         *inner = Value::String(number.to_string());
     }
-    Ok(number.size())
-}
-
-/// Whether a valid number is in normal form, for the common forms.
-fn is_plain(text: &str) -> bool {
-    let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
-    digits.first().is_some_and(|b| (b'1'..=b'9').contains(b)) && digits.iter().all(u8::is_ascii_digit)
+    Ok(number::size(number))
 }
 
 fn check_set(kind: &str, inner: &mut Value) -> Result<usize> {
@@ -180,7 +174,7 @@ pub(super) fn compare(a: &Value, b: &Value) -> Option<Ordering> {
     match kind {
         "S" => Some(a.as_str()?.as_bytes().cmp(b.as_str()?.as_bytes())),
         "N" => {
-            let (a, b) = (Number::parse(a.as_str()?).ok()?, Number::parse(b.as_str()?).ok()?);
+            let (a, b) = (number::parse(a.as_str()?).ok()?, number::parse(b.as_str()?).ok()?);
             Some(a.cmp(&b))
         }
         "B" => Some(binary(a).ok()?.cmp(&binary(b).ok()?)),
@@ -230,7 +224,7 @@ pub(super) fn equal_members(element: &str, a: &Value, b: &Value) -> bool {
     if element != "N" || a == b {
         return a == b;
     }
-    let number = |value: &Value| value.as_str().and_then(|text| Number::parse(text).ok());
+    let number = |value: &Value| value.as_str().and_then(|text| number::parse(text).ok());
     number(a).is_some() && number(a) == number(b)
 }
 
@@ -256,7 +250,7 @@ pub(super) fn key_bytes(name: &str, kind: &str, value: &Value, of_index: bool) -
     }
     let text = inner.as_str().ok_or_else(not_a_value)?;
     let bytes = match kind {
-        "N" => return Ok(Number::parse(text)?.sortable().to_vec()),
+        "N" => return Ok(number::parse(text)?.sortable().to_vec()),
         "B" => binary(inner)?,
         _ => text.as_bytes().to_vec(),
     };

@@ -4,6 +4,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 
 use crate::error::ApiError;
+use crate::query::pairs;
 use crate::types::{ACCOUNT, Caller};
 
 /// The credential scope of a signed request.
@@ -40,13 +41,8 @@ impl Credential {
     /// S3's URLs signed with Signature Version 2, which names neither service nor region: boto3 still makes them.
     /// Source: "Signing and authenticating REST requests (AWS signature version 2)", S3 user guide.
     fn of_old_query(query: &str) -> Option<Self> {
-        let has = |name: &str| query.split('&').any(|pair| pair.starts_with(name));
-        if !has("AWSAccessKeyId=") || !has("Signature=") {
-            return None;
-        }
-        let key = query
-            .split('&')
-            .find_map(|pair| pair.strip_prefix("AWSAccessKeyId="))?;
+        parameter(query, "Signature")?;
+        let key = parameter(query, "AWSAccessKeyId")?;
         Self::of_scope(&format!("{key}/0/{DEFAULT_REGION}/s3/aws4_request"))
     }
 
@@ -91,10 +87,11 @@ fn scope_of_header(header: &str) -> Option<String> {
 }
 
 fn scope_of_query(query: &str) -> Option<String> {
-    let value = query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("X-Amz-Credential="))?;
-    Some(value.replace("%2F", "/").replace("%2f", "/"))
+    parameter(query, "X-Amz-Credential")
+}
+
+fn parameter(query: &str, name: &str) -> Option<String> {
+    pairs(query.as_bytes()).find_map(|(found, value)| (found == name).then_some(value))
 }
 
 fn incomplete() -> ApiError {

@@ -18,7 +18,7 @@ use super::settings::{Input, function_arn, in_range};
 use super::{Mappings, NOTHING_YET, cannot_access, may_read};
 use crate::answer::{answer, identify, request_id, whole};
 use crate::kinesis::stream::locked;
-use crate::{Body, Caller};
+use crate::{Body, Caller, query};
 
 const PATH: &str = "/2015-03-31/event-source-mappings";
 const TAGS: &str = "/2017-03-31/tags/";
@@ -65,7 +65,7 @@ impl Operation {
                 _ => Err(ApiError::method()),
             });
         }
-        let arn = decode(path.strip_prefix(TAGS)?);
+        let arn = crate::query::percent_decode(path.strip_prefix(TAGS)?);
         let uuid = arn.split_once(":event-source-mapping:")?.1.to_owned();
         Some(match *method {
             Method::GET => Ok(Self::ListTags(uuid)),
@@ -299,38 +299,11 @@ struct Query(Vec<(String, String)>);
 
 impl Query {
     fn parse(text: &str) -> Self {
-        let pairs = text.split('&').filter(|pair| !pair.is_empty());
-        let pairs = pairs.map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(name), decode(&value.replace('+', " ")))
-        });
-        Self(pairs.collect())
+        Self(query::pairs(text.as_bytes()).collect())
     }
 
     fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
     }
-}
-
-/// Decodes percent encoding. Invalid sequences stay unchanged.
-fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let hex = bytes.get(at + 1..at + 3).filter(|_| byte == b'%');
-        let hex = hex.and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(decoded) => {
-                out.push(decoded);
-                at += 3;
-            }
-            None => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }

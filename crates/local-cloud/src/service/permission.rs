@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::Request;
+use crate::query;
 use crate::types::{Caller, partition};
 
 /// An IAM action on a resource.
@@ -43,7 +44,7 @@ pub(crate) fn operation(request: &Request) -> Option<(String, Value)> {
         let input = serde_json::from_slice(&request.body).ok()?;
         return Some((operation.to_owned(), input));
     }
-    let input = form(&request.body);
+    let input = Value::from_iter(query::pairs(&request.body));
     let operation = input["Action"].as_str()?.to_owned();
     Some((operation, input))
 }
@@ -65,35 +66,4 @@ pub(crate) fn arn_of(caller: &Caller, service: &str, prefix: &str, name: &str) -
     } else {
         arn(caller, service, &format!("{prefix}{name}"))
     }
-}
-
-/// A form's fields.
-fn form(body: &[u8]) -> Value {
-    let text = String::from_utf8_lossy(body);
-    let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
-    pairs
-        .map(|(name, value)| (decode(name), Value::String(decode(&value.replace('+', " ")))))
-        .collect::<serde_json::Map<_, _>>()
-        .into()
-}
-
-/// Resolves `%XX`; leaves what is malformed as it is.
-pub(crate) fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let hex = text.get(at + 1..at + 3).filter(|_| byte == b'%');
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(escaped) => {
-                out.push(escaped);
-                at += 3;
-            }
-            None => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }

@@ -12,8 +12,7 @@ use crate::answer::request_id;
 const DEDUPLICATION_MS: i64 = 5 * 60_000;
 
 pub(super) fn md5_hex(bytes: &[u8]) -> String {
-    let digest = Md5::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Md5::digest(bytes))
 }
 
 /// Source: "Calculating the MD5 message digest for message attributes", SQS developer guide.
@@ -172,10 +171,7 @@ fn fifo(queue: &Queue, input: &Value, body: &str) -> Result<(Option<String>, Opt
         Some(dedup) => dedup,
         None if queue.deduplicates_by_content() => {
             use sha2::Digest as _;
-            sha2::Sha256::digest(body.as_bytes())
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect()
+            hex::encode(sha2::Sha256::digest(body.as_bytes()))
         }
         None => {
             return Err(ApiError::parameter(

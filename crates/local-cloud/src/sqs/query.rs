@@ -1,11 +1,14 @@
-//! The query protocol, which SDKs before 2024 speak: forms in, XML out.
+//! Requests and responses of the AWS Query protocol, which SDKs before 2024 use.
 
 use http::Response;
 use serde_json::{Map, Value, json};
 
-use super::error::Result;
+use super::error::{ApiError, Result};
 use crate::Body;
 use crate::answer::{answer, identify, whole};
+use crate::query::{Xml, error, response};
+
+const NAMESPACE: &str = "http://queue.amazonaws.com/doc/2012-11-05/";
 
 /// Lists in a form, and their names in JSON.
 const LISTS: &[(&str, &str)] = &[
@@ -37,89 +40,37 @@ const NUMBERS: &[&str] = &[
     "WaitTimeSeconds",
 ];
 
-/// What a form's text stands for.
-pub(crate) fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let escaped = (first == b'%')
-            .then(|| tail.get(..2))
-            .flatten()
-            .and_then(|hex| std::str::from_utf8(hex).ok())
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        rest = match escaped {
-            Some(byte) => {
-                bytes.push(byte);
-                &tail[2..]
-            }
-            None => {
-                bytes.push(if first == b'+' { b' ' } else { first });
-                tail
-            }
-        };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Operation and input of a form. The front door has checked the names of its parameters. A request without
-/// `QueueUrl` names its queue by its path.
-pub(super) fn read(body: &[u8], path: &str) -> (String, Value) {
-    let form = String::from_utf8_lossy(body);
-    let mut input = Map::new();
-    let mut operation = String::new();
-    for pair in form.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (name, value) = (decode(name), decode(value));
-        match name.as_str() {
-            "Action" => operation = value,
-            "Version" => {}
-            _ => put(&mut input, &name.split('.').collect::<Vec<_>>(), value),
-        }
-    }
-    let mut input = tidy(Value::Object(input));
+/// The operation and input of a form. A request without `QueueUrl` names its queue by its path.
+pub(super) fn read(body: &[u8], path: &str) -> Result<(String, Value)> {
+    let mut input = crate::query::read(crate::query::pairs(body))
+        .map_err(|malformed| ApiError::new("MalformedQueryString", malformed.0))?;
+    input.remove("Version");
+    let operation = input.remove("Action");
+    let operation = operation.as_ref().and_then(Value::as_str).unwrap_or_default();
+    let mut input = to_json(Value::Object(input));
     if input.get("QueueUrl").is_none() && path.len() > 1 {
         input["QueueUrl"] = json!(path);
     }
-    (operation, input)
+    Ok((operation.to_owned(), input))
 }
 
-/// Puts `a.1.b = value` into a tree of maps; the numbers stay keys for now.
-fn put(map: &mut Map<String, Value>, path: &[&str], value: String) {
-    let Some((first, rest)) = path.split_first() else {
-        return;
-    };
-    if rest.is_empty() {
-        map.insert((*first).to_owned(), Value::String(value));
-        return;
-    }
-    let inner = map.entry((*first).to_owned()).or_insert_with(|| json!({}));
-    if let Some(inner) = inner.as_object_mut() {
-        put(inner, rest, value);
-    }
-}
-
-/// The members of `{"1": …, "2": …}`, in order.
+/// The members of a list; empty for anything else.
 fn members(value: Value) -> Vec<Value> {
-    let Value::Object(fields) = value else {
-        return Vec::new();
-    };
-    let mut members: Vec<(usize, Value)> = fields
-        .into_iter()
-        .filter_map(|(number, value)| Some((number.parse().ok()?, value)))
-        .collect();
-    members.sort_by_key(|(number, _)| *number);
-    members.into_iter().map(|(_, value)| value).collect()
+    match value {
+        Value::Array(members) => members,
+        _ => Vec::new(),
+    }
 }
 
-/// Turns what a form calls things into what JSON calls them.
-fn tidy(value: Value) -> Value {
+/// Gives the fields of a form the names and types that they have in JSON.
+fn to_json(value: Value) -> Value {
     let Value::Object(fields) = value else {
         return value;
     };
     let mut out = Map::new();
     for (name, value) in fields {
         if let Some((_, plural)) = LISTS.iter().find(|(single, _)| *single == name) {
-            let members = members(value).into_iter().map(tidy);
+            let members = members(value).into_iter().map(to_json);
             out.insert((*plural).to_owned(), members.collect());
         } else if let Some((_, key, inner, plural)) = MAPS.iter().find(|(single, ..)| *single == name) {
             let entries = members(value)
@@ -139,44 +90,30 @@ fn tidy(value: Value) -> Value {
     Value::Object(out)
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('\r', "&#xD;")
-}
-
-/// The answer in XML.
-pub(super) fn show(operation: &str, outcome: Result<Value>, id: &str) -> Response<Body> {
+/// The response in XML.
+pub(super) fn write(operation: &str, outcome: Result<Value>, id: &str) -> Response<Body> {
     let (status, body) = match outcome {
         Ok(output) => {
-            let mut result = String::new();
-            fields(operation, &output, &mut result);
-            let body = format!(
-                "<?xml version=\"1.0\"?><{operation}Response xmlns=\"http://queue.amazonaws.com/doc/2012-11-05/\">\
-                 <{operation}Result>{result}</{operation}Result><ResponseMetadata><RequestId>{id}</RequestId>\
-                 </ResponseMetadata></{operation}Response>"
-            );
-            (200, body)
+            let result = Some(|xml: &mut Xml| fields(operation, &output, xml));
+            (200, response(operation, NAMESPACE, id, result))
         }
-        Err(error) => {
-            let side = if error.status < 500 { "Sender" } else { "Receiver" };
-            let body = format!(
-                "<?xml version=\"1.0\"?><ErrorResponse xmlns=\"http://queue.amazonaws.com/doc/2012-11-05/\"><Error>\
-                 <Type>{side}</Type><Code>{}</Code><Message>{}</Message><Detail/></Error><RequestId>{id}</RequestId>\
-                 </ErrorResponse>",
-                error.query_code(),
-                escape(&error.message)
+        Err(failed) => {
+            let body = error(
+                NAMESPACE,
+                failed.status,
+                &failed.query_code(),
+                &failed.message,
+                id,
             );
-            (error.status, body)
+            (failed.status, body)
         }
     };
-    let mut response = answer(status, "text/xml", whole(body.into_bytes()));
+    let mut response = answer(status, "text/xml", whole(body));
     identify(&mut response, id);
     response
 }
 
-fn fields(operation: &str, value: &Value, out: &mut String) {
+fn fields(operation: &str, value: &Value, xml: &mut Xml) {
     for (name, value) in value.as_object().into_iter().flatten() {
         let single = match name.as_str() {
             "QueueUrls" | "queueUrls" => "QueueUrl",
@@ -195,28 +132,26 @@ fn fields(operation: &str, value: &Value, out: &mut String) {
         match value {
             Value::Array(items) => {
                 for item in items {
-                    element(operation, single, item, out);
+                    element(operation, single, item, xml);
                 }
             }
             Value::Object(entries) if single != name => {
                 let key = if single == "Tag" { "Key" } else { "Name" };
                 for (entry, value) in entries {
-                    element(operation, single, &json!({ key: entry, "Value": value }), out);
+                    element(operation, single, &json!({ key: entry, "Value": value }), xml);
                 }
             }
-            _ => element(operation, single, value, out),
+            _ => element(operation, single, value, xml),
         }
     }
 }
 
-fn element(operation: &str, name: &str, value: &Value, out: &mut String) {
-    out.push_str(&format!("<{name}>"));
-    match value {
-        Value::Object(_) => fields(operation, value, out),
-        Value::String(text) => out.push_str(&escape(text)),
-        other => out.push_str(&other.to_string()),
-    }
-    out.push_str(&format!("</{name}>"));
+fn element(operation: &str, name: &str, value: &Value, xml: &mut Xml) {
+    xml.element(name, |xml| match value {
+        Value::Object(_) => fields(operation, value, xml),
+        Value::String(text) => xml.text(text),
+        other => xml.text(&other.to_string()),
+    });
 }
 
 #[cfg(test)]
@@ -230,7 +165,7 @@ mod tests {
             &SendMessageBatchRequestEntry.1.MessageAttribute.1.Name=n\
             &SendMessageBatchRequestEntry.1.MessageAttribute.1.Value.DataType=String\
             &SendMessageBatchRequestEntry.1.MessageAttribute.1.Value.StringValue=v";
-        let (operation, input) = read(form, "/000000000000/q");
+        let (operation, input) = read(form, "/000000000000/q").unwrap();
         assert_eq!(operation, "SendMessageBatch");
         assert_eq!(
             input,
@@ -245,10 +180,10 @@ mod tests {
     #[test]
     fn answers_are_xml() {
         let output = json!({"Messages": [{"Attributes": {"SentTimestamp": "1"}, "Body": "<a>"}]});
-        let mut out = String::new();
-        fields("ReceiveMessage", &output, &mut out);
+        let mut xml = Xml::default();
+        fields("ReceiveMessage", &output, &mut xml);
         assert_eq!(
-            out,
+            String::from_utf8(xml.into_bytes()).unwrap(),
             "<Message><Attribute><Name>SentTimestamp</Name><Value>1</Value></Attribute><Body>&lt;a&gt;</Body></Message>"
         );
     }

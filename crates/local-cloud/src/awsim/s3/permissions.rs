@@ -3,18 +3,19 @@
 use http::Method;
 
 use crate::awsim::virtual_host::path_style;
+use crate::query::{pairs, percent_decode};
+use crate::service::Permission;
 use crate::service::Request;
-use crate::service::{Permission, decode};
 use crate::types::partition;
 
 /// Source: "Required permissions for Amazon S3 API operations", S3 user guide.
 pub(super) fn of(request: &Request) -> Vec<Permission> {
     let (caller, parts) = (&request.caller, &request.parts);
     let uri = path_style(parts);
-    let path = decode(uri.path().trim_start_matches('/'));
+    let path = percent_decode(uri.path().trim_start_matches('/'));
     let (bucket, key) = path.split_once('/').unwrap_or((path.as_str(), ""));
     let query = uri.query().unwrap_or_default();
-    let asks = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
+    let asks = |name: &str| pairs(query.as_bytes()).any(|(asked, _)| asked == name);
     let bucket_arn = format!("arn:{}:s3:::{bucket}", partition(&caller.region));
     let object = format!("{bucket_arn}/{key}");
     let need = |action: &str, resource: &str| vec![Permission::new("s3", action, Some(resource.to_owned()))];

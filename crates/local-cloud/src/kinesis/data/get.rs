@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use jiff::Timestamp as Moment;
 
 use super::measure::{self, Read};
 use super::position;
+use crate::clock::utc;
 use crate::kinesis::control::describe;
 use crate::kinesis::control::encryption::check_key;
 use crate::kinesis::engine::{Context, Engine, dry_run};
@@ -97,8 +97,7 @@ fn decode(engine: &Engine, context: &Context, token: &str) -> Result<ShardIterat
 
 /// `Thu Jan 22 01:22:02 UTC 2015`, as in AWS's message.
 fn date(ms: i64) -> String {
-    let moment = Moment::from_millisecond(ms).unwrap_or(Moment::UNIX_EPOCH);
-    moment.strftime("%a %b %d %H:%M:%S UTC %Y").to_string()
+    utc(ms, "%a %b %d %H:%M:%S UTC %Y")
 }
 
 fn find(

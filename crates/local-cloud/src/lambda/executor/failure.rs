@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::json;
 
+use crate::clock::utc;
 use crate::invoke::InvokeResult;
 
 /// Bytes of a function's answer.
@@ -48,9 +49,7 @@ impl Failure {
     /// The function took longer than it may.
     pub fn timed_out(request_id: &str, timeout: Duration, now_ms: i64) -> Self {
         let message = format!("Task timed out after {:.2} seconds", timeout.as_secs_f64());
-        let at = jiff::Timestamp::from_millisecond(now_ms)
-            .unwrap_or_default()
-            .strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
+        let at = utc(now_ms, "%Y-%m-%dT%H:%M:%S%.3fZ");
         Self {
             line: Some(format!("{at} {request_id} {message}")),
             is_timeout: true,

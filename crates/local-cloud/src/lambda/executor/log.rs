@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Call;
 use super::shipper::{Batch, Shipper};
-use crate::clock::Clock;
+use crate::clock::{Clock, utc};
 use crate::lambda::emf;
 use crate::metrics::MetricSink;
 use crate::{Caller, partition};
@@ -42,9 +42,7 @@ impl InstanceLog {
         metrics: &Arc<dyn MetricSink>,
         clock: &Arc<dyn Clock>,
     ) -> Self {
-        let day = jiff::Timestamp::from_millisecond(clock.now_ms())
-            .unwrap_or_default()
-            .strftime("%Y/%m/%d");
+        let day = utc(clock.now_ms(), "%Y/%m/%d");
         Self {
             caller: call.caller.clone(),
             group: call.version.logging.group.clone(),

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::Call;
 use super::failure::Failure;
 use super::log::InstanceLog;
-use crate::clock::Clock;
+use crate::clock::{Clock, utc};
 
 /// One invocation, for the log and the metrics.
 pub(in crate::lambda) struct Report {
@@ -162,10 +162,7 @@ fn status(failure: &Failure) -> (&'static str, String) {
 
 fn write(log: &mut InstanceLog, clock: &dyn Clock, text: &str, kind: &str, record: &Value) {
     if log.is_json() {
-        let time = jiff::Timestamp::from_millisecond(clock.now_ms())
-            .unwrap_or_default()
-            .strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
-            .to_string();
+        let time = utc(clock.now_ms(), "%Y-%m-%dT%H:%M:%S%.3fZ");
         log.system_line(&json!({"time": time, "type": kind, "record": record}).to_string());
     } else {
         log.system_line(text);
