@@ -13,7 +13,7 @@ use super::Session;
 use super::function::{LocalArgs, function_name};
 use super::template::PartArgs;
 use crate::context::Context;
-use crate::functions::answer::{FunctionError, Verdict, verdict};
+use crate::functions::answer::{Verdict, verdict};
 use crate::functions::event::{EventRecord, Source, event};
 use crate::functions::invoke::{Invoked, Request, deployed, invoke};
 use crate::functions::runtime::Outcome;
@@ -149,7 +149,7 @@ async fn here(
     };
     let (payload, error) = match outcome {
         Outcome::Returned(payload) => (payload, None),
-        Outcome::Failed(error) => (error_object(&error), Some(error)),
+        Outcome::Failed(error) => (error.to_payload(), Some(error)),
     };
     let invoked = Invoked {
         status: 200,
@@ -159,10 +159,6 @@ async fn here(
         error,
     };
     Ok((invoked, settings.name, event))
-}
-
-fn error_object(error: &FunctionError) -> Bytes {
-    crate::runtime_api::error_object(&error.error_message, &error.error_type)
 }
 
 /// The event that `--payload` gives.

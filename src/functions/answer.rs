@@ -2,6 +2,7 @@
 //!
 //! Source: "Configuring partial batch response with Kinesis Data Streams and Lambda", Lambda developer guide.
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -72,6 +73,11 @@ impl FunctionError {
             error_type: String::new(),
             error_message: String::from_utf8_lossy(payload).trim().to_owned(),
         })
+    }
+
+    /// The error object that [`FunctionError::parse`] reads.
+    pub fn to_payload(&self) -> Bytes {
+        lambda_host::error_object(&self.error_type, &self.error_message)
     }
 }
 

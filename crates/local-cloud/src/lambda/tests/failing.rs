@@ -337,10 +337,7 @@ fn nothing_outlives_a_kill() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("child");
     let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "lambda::tests::failing::nothing_outlives_a_kill",
-        ])
+        .args(["--exact", "lambda::tests::failing::nothing_outlives_a_kill"])
         .env(DIR, dir.path())
         .stdout(std::process::Stdio::null())
         .spawn()
