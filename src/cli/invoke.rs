@@ -13,7 +13,7 @@ use super::Session;
 use super::function::{LocalArgs, function_name};
 use super::template::PartArgs;
 use crate::context::Context;
-use crate::functions::answer::{Verdict, verdict};
+use crate::functions::answer::{BatchResult, batch_result};
 use crate::functions::event::{EventRecord, Source, event};
 use crate::functions::invoke::{Invoked, Request, deployed, invoke};
 use crate::functions::runtime::Outcome;
@@ -265,10 +265,10 @@ fn note_failures(session: &Session, answer: &[u8], event: &[u8]) {
         .iter()
         .filter_map(|record| record.get("kinesis")?.get("sequenceNumber")?.as_str())
         .collect();
-    let failed = match verdict(answer, &numbers) {
-        Verdict::Success => return,
-        Verdict::Failure => 0,
-        Verdict::From(place) => place,
+    let failed = match batch_result(answer, &numbers) {
+        BatchResult::Success => return,
+        BatchResult::Failure => 0,
+        BatchResult::From(index) => index,
     };
     session.printer().warn(&format!(
         "the function reports failures: a mapping would send it again from record {} of {} on",
