@@ -7,6 +7,8 @@ use http_body_util::{BodyExt, Full};
 
 use crate::types::Body;
 
+pub(crate) use lambda_host::request_id;
+
 /// A response. `status` must be an HTTP status; any other value becomes 500.
 pub(crate) fn answer(status: u16, content_type: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
@@ -28,33 +30,5 @@ pub(crate) fn identify(response: &mut Response<Body>, id: &str) {
     if let Ok(id) = HeaderValue::from_str(id) {
         let name = HeaderName::from_static("x-amzn-requestid");
         response.headers_mut().insert(name, id);
-    }
-}
-
-/// A random identifier in the form of a version 4 UUID.
-pub(crate) fn request_id() -> String {
-    let bits = rand::random::<u128>();
-    let bits = bits & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
-    let hex = format!("{bits:032x}");
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::request_id;
-
-    #[test]
-    fn request_ids_are_uuids() {
-        let id = request_id();
-        assert_eq!(id.len(), 36);
-        assert_eq!(&id[14..15], "4");
-        assert!("89ab".contains(&id[19..20]), "{id}");
     }
 }

@@ -76,7 +76,7 @@ impl Default for Timings {
     fn default() -> Self {
         Self {
             status_delay: Duration::from_millis(20),
-            init_timeout: executor::INIT_TIMEOUT,
+            init_timeout: lambda_host::INIT_TIMEOUT,
             retry_delays: [Duration::from_secs(60), Duration::from_secs(120)],
         }
     }

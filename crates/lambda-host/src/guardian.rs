@@ -1,8 +1,8 @@
-//! Sees to it that no function outlives the local cloud, also when that is killed.
+//! Kills the processes of functions when this process ends, also when it is killed.
 //!
-//! Each instance leads a process group. A shell holds the list of the groups, told over a pipe; when the pipe closes,
-//! however this process ended, it kills what is left on the list. That covers children of functions too, on every
-//! Unix, and needs no code between fork and exec.
+//! Each process of a function leads a process group. A shell keeps a list of these groups, which it reads from a pipe. The
+//! pipe closes when this process ends, for whatever reason; the shell then kills the groups that are still on the list.
+//! This covers children of functions too, works on every Unix, and needs no code between fork and exec.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -22,9 +22,9 @@ done
 for group in $groups; do kill -9 -"$group" 2>/dev/null; done
 "#;
 
-/// Knows all process groups of functions.
+/// The process groups of functions.
 #[derive(Default)]
-pub(super) struct Guardian(Mutex<State>);
+pub(crate) struct Guardian(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -33,7 +33,7 @@ struct State {
 }
 
 /// A process group that is killed when this is dropped.
-pub(super) struct Group {
+pub(crate) struct Group {
     leader: u32,
     guardian: Arc<Guardian>,
 }
@@ -43,18 +43,18 @@ impl Guardian {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts to watch the group that the process `leader` leads.
+    /// Adds the group that the process `leader` leads.
     pub fn watch(self: &Arc<Self>, leader: u32) -> Group {
         let mut state = self.state();
         if state.shell.is_none() {
             state.shell = shell();
             let groups: Vec<u32> = state.groups.iter().copied().collect();
             for leader in groups {
-                state.tell('+', leader);
+                state.send('+', leader);
             }
         }
         state.groups.insert(leader);
-        state.tell('+', leader);
+        state.send('+', leader);
         drop(state);
         Group {
             leader,
@@ -70,20 +70,20 @@ impl Guardian {
         }
         if let Some((mut child, pipe)) = state.shell.take() {
             drop(pipe);
-            // It ends at once, having nothing left to do that is not done.
+            // The groups are gone already, so the shell ends at once.
             let _ = child.wait();
         }
     }
 }
 
 impl State {
-    fn tell(&mut self, change: char, leader: u32) {
-        let told = self
+    fn send(&mut self, change: char, leader: u32) {
+        let sent = self
             .shell
             .as_mut()
             .map(|(_, pipe)| writeln!(pipe, "{change} {leader}"));
-        if let Some(Err(error)) = told {
-            tracing::warn!(%error, "functions may outlive the local cloud if it is killed");
+        if let Some(Err(error)) = sent {
+            tracing::warn!(%error, "functions may outlive this process if it is killed");
             self.shell = None;
         }
     }
@@ -100,7 +100,7 @@ impl Drop for Group {
         let mut state = self.guardian.state();
         platform::kill_group(self.leader);
         state.groups.remove(&self.leader);
-        state.tell('-', self.leader);
+        state.send('-', self.leader);
     }
 }
 
@@ -122,7 +122,7 @@ fn shell() -> Option<(Child, ChildStdin)> {
     match started {
         Ok(started) => Some(started),
         Err(error) => {
-            tracing::warn!(%error, "functions may outlive the local cloud if it is killed");
+            tracing::warn!(%error, "functions may outlive this process if it is killed");
             None
         }
     }
