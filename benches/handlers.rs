@@ -1,8 +1,8 @@
 //! The bundled `retail-event-processor` against the same work in Python through boto3 (`benches/python`), on the same
 //! events and the same endpoint: records per second of the function's own CPU time, start-up and memory.
 //!
-//! `cargo bench --bench handlers [-- RECORDS]`. Python is `STREAMCTL_BENCH_PYTHON` or `python3`, with boto3; without it
-//! only the Rust handler is measured. CPU time and memory are read from /proc: Linux only.
+//! `cargo bench --bench handlers [-- RECORDS]`. Both run on the Lambda host of streamctl. Python is
+//! `STREAMCTL_BENCH_PYTHON` or `python3`, with boto3; without it only the Rust handler is measured. CPU time and memory are read from /proc: Linux only.
 
 #![allow(
     clippy::print_stdout,
@@ -12,8 +12,9 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::{
@@ -21,10 +22,11 @@ use aws_sdk_dynamodb::types::{
 };
 use bytes::Bytes;
 use common::Cloud;
+use lambda_host::{Bootstrap, Host, Invocation, Process};
 use serde_json::json;
 use streamctl::functions::bundle;
-use streamctl::runtime_api::{Answer, Invocation, RuntimeApi};
 
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// The mapping's default.
 const BATCH: usize = 100;
 const KINDS: [&str; 6] = ["view", "add_to_cart", "purchase", "wishlist", "share", "review"];
@@ -44,21 +46,24 @@ async fn bench(records: usize) {
         .unwrap();
     let queue = queue.queue_url.unwrap();
     let work = tempfile::tempdir().unwrap();
-    let bootstrap = unpack(work.path());
-    println!(
-        "bootstrap {:.1} MB",
-        std::fs::metadata(&bootstrap).unwrap().len() as f64 / 1e6
-    );
+    unpack(work.path());
+    let size = std::fs::metadata(work.path().join("bootstrap")).unwrap().len();
+    println!("bootstrap {:.1} MB", size as f64 / 1e6);
     let batches = batches(records);
-    let rust = run(&cloud, &queue, "rust", Command::new(&bootstrap), &batches).await;
+    let rust = run(&cloud, &queue, "rust", work.path(), &batches).await;
     rust.print("rust");
     let Some(python) = python() else {
         println!("no Python with boto3 here: set STREAMCTL_BENCH_PYTHON");
         return;
     };
-    let mut command = Command::new(python);
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/python/retail_event_processor.py"));
-    let python = run(&cloud, &queue, "python", command, &batches).await;
+    let work = tempfile::tempdir().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/python/retail_event_processor.py");
+    let text = format!("#!/bin/sh\nexec {python} {}\n", script.display());
+    let bootstrap = work.path().join("bootstrap");
+    std::fs::write(&bootstrap, text).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&bootstrap, executable).unwrap();
+    let python = run(&cloud, &queue, "python", work.path(), &batches).await;
     python.print("python");
     println!(
         "records per CPU-second, rust / python: {:.1}",
@@ -93,36 +98,32 @@ impl Outcome {
     }
 }
 
-async fn run(
-    cloud: &Cloud,
-    queue: &str,
-    table: &str,
-    command: Command,
-    batches: &[(usize, Bytes)],
-) -> Outcome {
+/// Runs the `bootstrap` in `code` on all batches.
+async fn run(cloud: &Cloud, queue: &str, table: &str, code: &Path, batches: &[(usize, Bytes)]) -> Outcome {
     create_table(cloud, table).await;
-    let api = RuntimeApi::start().await.unwrap();
+    let bootstrap = bootstrap(cloud, queue, table, code);
+    let host = Host::default();
     let started = Instant::now();
-    let mut child = spawn(command, cloud, queue, table, &api);
-    api.ready().await.unwrap();
+    let process = host.start(&bootstrap, |_: &str| {}, |_, _, _| ()).await;
+    let mut process = process.map_err(|(failure, _)| failure).unwrap();
     let init = started.elapsed();
+    let id = process.id().unwrap();
     let started = Instant::now();
-    invoke(&api, batches[0].1.clone()).await;
+    invoke(&mut process, batches[0].1.clone()).await;
     let first = started.elapsed();
-    let (cpu, wall) = (common::cpu_time(child.id()), Instant::now());
+    let (cpu, wall) = (common::cpu_time(id), Instant::now());
     for (_, payload) in batches {
-        invoke(&api, payload.clone()).await;
+        invoke(&mut process, payload.clone()).await;
     }
     let outcome = Outcome {
         records: batches.iter().map(|(count, _)| count).sum(),
         init,
         first,
-        cpu: common::cpu_time(child.id()) - cpu,
+        cpu: common::cpu_time(id) - cpu,
         wall: wall.elapsed(),
-        resident_kib: common::resident_kib(child.id()),
+        resident_kib: common::resident_kib(id),
     };
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(process);
     assert_eq!(
         count(cloud, table).await,
         outcome.records,
@@ -131,44 +132,53 @@ async fn run(
     outcome
 }
 
-fn spawn(mut command: Command, cloud: &Cloud, queue: &str, table: &str, api: &RuntimeApi) -> Child {
-    command
-        .env("AWS_LAMBDA_RUNTIME_API", api.address().to_string())
-        .env("AWS_LAMBDA_FUNCTION_NAME", "retail")
-        .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
-        .env("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/retail")
-        .env("AWS_LAMBDA_LOG_STREAM_NAME", "bench")
-        .env("AWS_ENDPOINT_URL", &cloud.endpoint)
-        .env("AWS_REGION", "us-east-1")
-        .env("AWS_DEFAULT_REGION", "us-east-1")
-        .env("AWS_ACCESS_KEY_ID", "bench")
-        .env("AWS_SECRET_ACCESS_KEY", "bench")
-        .env("TABLE_NAME", table)
-        .env("QUEUE_URL", queue)
-        .env("ENVIRONMENT", "dev")
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
+fn bootstrap(cloud: &Cloud, queue: &str, table: &str, code: &Path) -> Bootstrap {
+    let mut environment = BTreeMap::from(
+        [
+            ("AWS_ENDPOINT_URL", cloud.endpoint.as_str()),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_DEFAULT_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "bench"),
+            ("AWS_SECRET_ACCESS_KEY", "bench"),
+            ("TABLE_NAME", table),
+            ("QUEUE_URL", queue),
+            ("ENVIRONMENT", "dev"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned())),
+    );
+    // Where Python and its packages are.
+    environment.extend(
+        ["HOME", "PATH", "PYTHONPATH"]
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))),
+    );
+    Bootstrap {
+        directory: code.to_path_buf(),
+        function_name: "retail".to_owned(),
+        function_version: "$LATEST".to_owned(),
+        handler: "bootstrap".to_owned(),
+        memory_mb: 256,
+        timeout: TIMEOUT,
+        log_group: "/aws/lambda/retail".to_owned(),
+        log_stream: "bench".to_owned(),
+        environment,
+    }
 }
 
-async fn invoke(api: &RuntimeApi, payload: Bytes) {
-    let deadline = std::time::SystemTime::now() + Duration::from_secs(60);
+async fn invoke(process: &mut Process<impl FnMut(&str) + Send>, payload: Bytes) {
+    let deadline = std::time::SystemTime::now() + TIMEOUT;
     let deadline = deadline.duration_since(std::time::UNIX_EPOCH).unwrap();
     let invocation = Invocation {
-        request_id: format!("{:032x}", rand::random::<u128>()),
+        request_id: lambda_host::request_id(),
         function_arn: "arn:aws:lambda:us-east-1:000000000000:function:retail".to_owned(),
         deadline_ms: i64::try_from(deadline.as_millis()).unwrap(),
-        trace_id: None,
+        client_context: None,
         payload,
     };
-    match api.invoke(invocation).await.unwrap() {
-        Answer::Returned(answer) => {
-            let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
-            assert_eq!(answer["batchItemFailures"], json!([]));
-        }
-        Answer::Failed { payload, .. } => panic!("{}", String::from_utf8_lossy(&payload)),
-    }
+    let deadline = tokio::time::Instant::now() + TIMEOUT;
+    let answer = process.invoke(invocation, deadline).await.unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(answer["batchItemFailures"], json!([]));
 }
 
 /// Lambda events of `records` retail events altogether.
@@ -256,16 +266,16 @@ async fn count(cloud: &Cloud, table: &str) -> usize {
     count
 }
 
-/// The bundled bootstrap, or another that STREAMCTL_BENCH_BOOTSTRAP names.
-fn unpack(dir: &Path) -> PathBuf {
+/// Puts the bundled bootstrap into `dir`, or the one that STREAMCTL_BENCH_BOOTSTRAP names.
+fn unpack(dir: &Path) {
     if let Some(other) = std::env::var_os("STREAMCTL_BENCH_BOOTSTRAP") {
-        return other.into();
+        std::fs::copy(other, dir.join("bootstrap")).unwrap();
+        return;
     }
     let package = bundle::find("retail-event-processor").unwrap().package().unwrap();
     println!("zip {:.1} MB", package.bytes.len() as f64 / 1e6);
     let mut zip = zip::ZipArchive::new(std::io::Cursor::new(package.bytes.to_vec())).unwrap();
     zip.extract(dir).unwrap();
-    dir.join("bootstrap")
 }
 
 fn python() -> Option<String> {

@@ -1,18 +1,15 @@
-//! The data paths of the local cloud's side services, in process: `cargo bench --bench services`. Each line is what one
+//! The data paths of the local cloud's services, in process: `cargo bench --bench services`. Each line is what one
 //! caller gets who waits for each answer, kept on disk before it comes.
 
 #![allow(clippy::print_stdout, reason = "a benchmark reports to whoever started it")]
 
 use std::io::Result;
-use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::request::Parts;
 use http_body_util::BodyExt;
-use local_cloud::Caller;
-use local_cloud::deliver::{Deliver, LogSink};
-use local_cloud::services::Services;
+use local_cloud::bench::{Caller, Deliver, LogSink, Services};
 use serde_json::{Value, json};
 
 const ROUNDS: usize = 400;
@@ -46,8 +43,8 @@ fn parts(method: &str, path: &str, target: Option<&str>) -> Result<Parts> {
     Ok(builder.body(()).map_err(std::io::Error::other)?.into_parts().0)
 }
 
-async fn call(services: &Arc<Services>, service: &str, parts: &Parts, body: Bytes) -> Result<Bytes> {
-    let response = services.call(&Caller::default(), service, parts, body).await;
+async fn call(services: &Services, service: &str, parts: &Parts, body: Bytes) -> Result<Bytes> {
+    let response = services.call(service, parts, body).await?;
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();
     if !status.is_success() {
@@ -77,7 +74,7 @@ fn item(at: usize) -> Value {
     })
 }
 
-async fn tables(services: &Arc<Services>) -> Result<()> {
+async fn tables(services: &Services) -> Result<()> {
     for (table, indexes) in [
         ("plain", json!(null)),
         (
@@ -137,7 +134,7 @@ async fn tables(services: &Arc<Services>) -> Result<()> {
     Ok(())
 }
 
-async fn queues(services: &Arc<Services>) -> Result<()> {
+async fn queues(services: &Services) -> Result<()> {
     let target = |operation: &str| parts("POST", "/", Some(&format!("AmazonSQS.{operation}")));
     let create = json!({"QueueName": "orders"}).to_string();
     call(services, "sqs", &target("CreateQueue")?, create.into()).await?;
@@ -175,7 +172,7 @@ async fn queues(services: &Arc<Services>) -> Result<()> {
     Ok(())
 }
 
-async fn objects(services: &Arc<Services>) -> Result<()> {
+async fn objects(services: &Services) -> Result<()> {
     call(services, "s3", &parts("PUT", "/orders", None)?, Bytes::new()).await?;
     let body = Bytes::from(vec![b'x'; 2000]);
     let since = Instant::now();
@@ -193,25 +190,34 @@ async fn objects(services: &Arc<Services>) -> Result<()> {
     let caller = Caller::default();
     for at in 0..2000 {
         let key = format!("direct/{at}");
-        let put = services.to_bucket(&caller, "orders", &key, body.clone()).await;
+        let put = services
+            .deliver()
+            .to_bucket(&caller, "orders", &key, body.clone())
+            .await;
         put.map_err(|error| std::io::Error::other(error.to_string()))?;
     }
     report("an object handed over in process", 2000, since);
     Ok(())
 }
 
-async fn logs(services: &Arc<Services>) {
+async fn logs(services: &Services) {
     let caller = Caller::default();
     let since = Instant::now();
     for round in 0..1000_i64 {
         let events = (0..100).map(|at| (round * 100 + at, "x".repeat(150))).collect();
-        services.append(&caller, "/aws/lambda/f", "s", events).await;
+        services
+            .logs()
+            .append(&caller, "/aws/lambda/f", "s", events)
+            .await;
     }
     report("log events, by the hundred", 100_000, since);
     let since = Instant::now();
     for round in 0..100_i64 {
         let events = (0..100).map(|at| (round * 100 + at, "x".repeat(150))).collect();
-        services.append(&caller, "/aws/lambda/f", "s", events).await;
+        services
+            .logs()
+            .append(&caller, "/aws/lambda/f", "s", events)
+            .await;
     }
     report("log events, by the hundred, after 100,000", 10_000, since);
 }

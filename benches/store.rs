@@ -8,9 +8,7 @@ use std::io::Result;
 use std::time::{Duration, Instant};
 
 use ground::platform;
-use local_cloud::kinesis::hash_key::HashKey;
-use local_cloud::kinesis::store::{NewRecord, Position, ShardStore, StoredRecord};
-use local_cloud::kinesis::wire::fast;
+use local_cloud::bench::{HashKey, NewRecord, Position, ShardStore, StoredRecord, fast};
 use serde_json::{Value, json};
 
 const RECORDS: usize = 500;
@@ -167,19 +165,19 @@ fn answers(records: &[StoredRecord]) {
         get,
         Some(tree),
     );
-    let outcomes: Vec<_> = records
+    let results: Vec<_> = records
         .iter()
-        .map(|record| fast::PutOutcome::Stored {
+        .map(|record| fast::PutResult::Stored {
             sequence_number: record.sequence_number,
             shard_id: "shardId-000000000000",
         })
         .collect();
     let put = best(|| {
         let mut out = Vec::new();
-        fast::write_put_records(&mut out, &outcomes, false);
+        fast::write_put_records(&mut out, &results, false);
         black_box(out);
     });
-    report("write PutRecords", outcomes.len(), put, None);
+    report("write PutRecords", results.len(), put, None);
 }
 
 fn best(mut work: impl FnMut()) -> Duration {

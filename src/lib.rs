@@ -20,7 +20,6 @@ pub mod observe;
 pub mod pipeline;
 pub mod produce;
 pub mod record;
-pub mod runtime_api;
 pub mod settings;
 pub mod stream;
 pub mod ui;

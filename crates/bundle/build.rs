@@ -34,7 +34,16 @@ fn main() -> Result<()> {
     let out = path("OUT_DIR")?;
     println!("cargo::rerun-if-env-changed={READY}");
     println!("cargo::rerun-if-changed=build.rs");
-    for input in ["Cargo.toml", "Cargo.lock", "handlers/Cargo.toml", "handlers/src"] {
+    let inputs = [
+        "Cargo.toml",
+        "Cargo.lock",
+        "handlers/Cargo.toml",
+        "handlers/src",
+        // What the handlers depend on in this workspace.
+        "crates/decimal/Cargo.toml",
+        "crates/decimal/src",
+    ];
+    for input in inputs {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
     let bootstraps = match std::env::var_os(READY).filter(|dir| !dir.is_empty()) {

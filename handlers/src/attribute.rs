@@ -5,7 +5,6 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use crate::decimal;
 use crate::json::{Json, Object};
 
 /// DynamoDB nests 32 deep, the attribute itself counted.
@@ -43,7 +42,7 @@ fn check_value(value: &Json<'_>, depth: usize) -> Result<(), Cow<'static, str>> 
     match value {
         Json::Number(text) => match decimal::canonical(text) {
             Ok(_) => Ok(()),
-            Err(fault) => Err(format!("holds a number that {fault}").into()),
+            Err(error) => Err(format!("holds a number that {error}").into()),
         },
         Json::Array(elements) => elements
             .iter()

@@ -13,7 +13,6 @@ pub mod aws;
 pub mod clock;
 pub mod concert;
 pub mod concert_data;
-pub mod decimal;
 pub mod deliver;
 pub mod environment;
 pub mod event;

@@ -6,11 +6,11 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 
+use decimal::Decimal;
 use futures_util::StreamExt;
 use futures_util::stream::iter;
 
 use crate::aws::{Clients, DynamoTable};
-use crate::decimal::Decimal;
 use crate::deliver::{IN_FLIGHT, retried};
 use crate::environment::{Environment, Fault};
 use crate::event::{Entry, Event};
@@ -147,11 +147,11 @@ fn price_of(entry: &Entry<'_>) -> Result<(String, String), Invalid> {
     };
     let price = match object.get("price") {
         None => return Err(Invalid::missing("price")),
-        Some(Json::Number(text)) => Decimal::parse(text),
-        Some(Json::Text(text)) => Decimal::parse(text.trim()),
+        Some(Json::Number(text)) => Decimal::parse_json(text),
+        Some(Json::Text(text)) => Decimal::parse_json(text.trim()),
         Some(_) => return Err(Invalid::field("price", "is not a number")),
     };
-    let price = price.map_err(|fault| Invalid::field("price", fault))?;
+    let price = price.map_err(|error| Invalid::field("price", error))?;
     if price.is_negative() {
         return Err(Invalid::field("price", "is below zero"));
     }

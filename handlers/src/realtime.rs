@@ -8,13 +8,13 @@ mod archive;
 
 use std::collections::{BTreeMap, HashMap};
 
+use decimal::Decimal;
 use futures_util::StreamExt;
 use futures_util::stream::iter;
 use tokio::time::Instant;
 
 use crate::aws::{Clients, DynamoTable, S3Bucket};
 use crate::clock::{Clock, SystemClock, rfc3339};
-use crate::decimal::Decimal;
 use crate::deliver::{self, IN_FLIGHT, retried};
 use crate::environment::{Environment, Fault};
 use crate::event::{Entry, Event};
@@ -140,7 +140,7 @@ impl<B: Bucket, A: Aggregates, C: Clock> RealtimeProcessor<B, A, C> {
         let mut readings = Vec::new();
         for (field, name) in self.settings.readings.iter().enumerate() {
             if let Some(Json::Number(text)) = object.get(name) {
-                let number = Decimal::parse(text).map_err(|fault| Invalid::field(name, fault))?;
+                let number = Decimal::parse_json(text).map_err(|error| Invalid::field(name, error))?;
                 readings.push((field, number));
             }
         }

@@ -5,12 +5,12 @@ mod bad;
 use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use decimal::Decimal;
 use md5::{Digest, Md5};
 
 use crate::attribute::{self, number, text};
 use crate::aws::{Clients, DynamoTable, SqsQueue};
 use crate::clock::{Clock, SystemClock};
-use crate::decimal::Decimal;
 use crate::deliver::{self, Puts};
 use crate::environment::{Environment, Fault};
 use crate::event::{Entry, Event};
@@ -319,8 +319,8 @@ fn milliseconds(object: &Object<'_>) -> Result<Option<i64>, Invalid> {
         Some(Json::Text(text)) => text.trim(),
         Some(_) => return Err(Invalid::field("timestamp", "is not a number of milliseconds")),
     };
-    let number =
-        Decimal::parse(text).map_err(|_| Invalid::field("timestamp", "is not a number of milliseconds"))?;
+    let number = Decimal::parse_json(text)
+        .map_err(|_| Invalid::field("timestamp", "is not a number of milliseconds"))?;
     match number.to_i64() {
         Some(ms) if (0..END_OF_TIME_MS).contains(&ms) => Ok(Some(ms)),
         Some(_) => Err(Invalid::field(

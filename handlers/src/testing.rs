@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::decimal;
 use crate::log::{Level, Log, Output};
 use crate::runtime::{Handler, answer};
 use crate::store::{

@@ -13,7 +13,7 @@ use super::shared::Session;
 use super::shared::function::{LocalCodeArgs, function_name};
 use super::shared::template::PartArgs;
 use crate::context::Context;
-use crate::functions::answer::{FunctionError, Verdict, verdict};
+use crate::functions::answer::{BatchResult, batch_result};
 use crate::functions::event::{EventRecord, Source, event};
 use crate::functions::invoke::{Invoked, Request, deployed, invoke};
 use crate::functions::runtime::Outcome;
@@ -148,7 +148,7 @@ async fn here(
     };
     let (payload, error) = match outcome {
         Outcome::Returned(payload) => (payload, None),
-        Outcome::Failed(error) => (error_object(&error), Some(error)),
+        Outcome::Failed(error) => (error.to_payload(), Some(error)),
     };
     let invoked = Invoked {
         status: 200,
@@ -158,10 +158,6 @@ async fn here(
         error,
     };
     Ok((invoked, settings.name, event))
-}
-
-fn error_object(error: &FunctionError) -> Bytes {
-    crate::runtime_api::error_object(&error.error_message, &error.error_type)
 }
 
 /// The event of `--payload`.
@@ -268,10 +264,10 @@ fn note_failures(session: &Session, answer: &[u8], event: &[u8]) {
         .iter()
         .filter_map(|record| record.get("kinesis")?.get("sequenceNumber")?.as_str())
         .collect();
-    let failed = match verdict(answer, &numbers) {
-        Verdict::Success => return,
-        Verdict::Failure => 0,
-        Verdict::From(first) => first,
+    let failed = match batch_result(answer, &numbers) {
+        BatchResult::Success => return,
+        BatchResult::Failure => 0,
+        BatchResult::From(index) => index,
     };
     session.printer().warn(&format!(
         "the function reports failures: a mapping would send records {} to {} again",

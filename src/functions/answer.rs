@@ -1,31 +1,32 @@
-//! What a function's answer to a batch means, and a function's error in words.
+//! What a function's response to a batch means, and the text of a function's error.
 //!
 //! Source: "Configuring partial batch response with Kinesis Data Streams and Lambda", Lambda developer guide.
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// How a batch came out.
+/// Result of an invocation for its batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// All of it is processed.
+pub enum BatchResult {
+    /// All records are processed.
     Success,
-    /// The records before this place are processed; it and what follows is to come again.
+    /// The records before this index are processed. It and the following ones are retried.
     From(usize),
-    /// None of it is processed.
+    /// No record is processed.
     Failure,
 }
 
-/// What `answer` says of the records with these sequence numbers, where the mapping reads failure reports. An answer that
-/// is no report is a success, whatever it says; a report that names no record of the batch fails it all.
-pub fn verdict(answer: &[u8], sequence_numbers: &[&str]) -> Verdict {
+/// The result for the records with these sequence numbers, if the mapping reads failure reports. A response that is not a
+/// report is a success. If a report names a record that is not in the batch, the whole batch fails.
+pub fn batch_result(answer: &[u8], sequence_numbers: &[&str]) -> BatchResult {
     let Ok(Value::Object(answer)) = serde_json::from_slice(answer) else {
-        return Verdict::Success;
+        return BatchResult::Success;
     };
     let failures = match answer.get("batchItemFailures") {
-        None | Some(Value::Null) => return Verdict::Success,
+        None | Some(Value::Null) => return BatchResult::Success,
         Some(Value::Array(failures)) => failures,
-        Some(_) => return Verdict::Failure,
+        Some(_) => return BatchResult::Failure,
     };
     let mut lowest = sequence_numbers.len();
     for failure in failures {
@@ -35,24 +36,23 @@ pub fn verdict(answer: &[u8], sequence_numbers: &[&str]) -> Verdict {
             .and_then(|id| sequence_numbers.iter().position(|number| *number == id));
         match place {
             Some(place) => lowest = lowest.min(place),
-            None => return Verdict::Failure,
+            None => return BatchResult::Failure,
         }
     }
     match lowest {
-        _ if failures.is_empty() => Verdict::Success,
-        0 => Verdict::Failure,
-        lowest => Verdict::From(lowest),
+        _ if failures.is_empty() => BatchResult::Success,
+        0 => BatchResult::Failure,
+        lowest => BatchResult::From(lowest),
     }
 }
 
-/// A function's error, as it or Lambda reports it.
+/// A function's error, reported by the function or by Lambda.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FunctionError {
-    /// Its type, such as `Runtime.ExitError`.
+    /// Such as `Runtime.ExitError`.
     #[serde(deserialize_with = "text")]
     pub error_type: String,
-    /// In words.
     #[serde(deserialize_with = "text")]
     pub error_message: String,
 }
@@ -66,12 +66,17 @@ fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::
 }
 
 impl FunctionError {
-    /// Reads the error object `payload`; anything else is taken as the message.
+    /// Reads an error object. Any other payload becomes the message.
     pub fn parse(payload: &[u8]) -> Self {
         serde_json::from_slice(payload).unwrap_or_else(|_| Self {
             error_type: String::new(),
             error_message: String::from_utf8_lossy(payload).trim().to_owned(),
         })
+    }
+
+    /// The error object that [`FunctionError::parse`] reads.
+    pub fn to_payload(&self) -> Bytes {
+        lambda_host::error_object(&self.error_type, &self.error_message)
     }
 }
 
@@ -92,7 +97,7 @@ mod tests {
 
     #[test]
     fn answers_mean_what_the_developer_guide_says() {
-        let judged = |answer: &str| verdict(answer.as_bytes(), &["10", "11", "12"]);
+        let judged = |answer: &str| batch_result(answer.as_bytes(), &["10", "11", "12"]);
         for success in [
             "",
             "null",
@@ -103,7 +108,7 @@ mod tests {
             r#"{"batchItemFailures":[]}"#,
             r#"{"batchItemFailures":null}"#,
         ] {
-            assert_eq!(judged(success), Verdict::Success, "{success}");
+            assert_eq!(judged(success), BatchResult::Success, "{success}");
         }
         for failure in [
             r#"{"batchItemFailures":"all"}"#,
@@ -113,10 +118,10 @@ mod tests {
             r#"{"batchItemFailures":[{"itemIdentifier":"12"},{"itemIdentifier":"99"}]}"#,
             r#"{"batchItemFailures":[{"itemIdentifier":"10"}]}"#,
         ] {
-            assert_eq!(judged(failure), Verdict::Failure, "{failure}");
+            assert_eq!(judged(failure), BatchResult::Failure, "{failure}");
         }
         let partial = r#"{"batchItemFailures":[{"itemIdentifier":"12"},{"itemIdentifier":"11"}]}"#;
-        assert_eq!(judged(partial), Verdict::From(1));
+        assert_eq!(judged(partial), BatchResult::From(1));
     }
 
     #[test]

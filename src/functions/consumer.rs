@@ -1,8 +1,8 @@
-//! Feeds a function that runs here with the records of a real stream, as an event source mapping would.
+//! Invokes a function that runs here with the records of a stream, as an event source mapping would.
 //!
 //! Follows the mapping's rules for batch size, window, payload size, retries, record age, bisection and failure reports.
-//! One batch at a time; no checkpoint outlives the process; filters, tumbling windows and parallelization are the
-//! service's. Records that are given up come out as [`Event::GivenUp`], never silently.
+//! Runs one batch at a time and keeps no checkpoint. Does not support filters, tumbling windows and parallelization.
+//! Records that are given up are reported as [`Event::GivenUp`].
 
 mod batch;
 #[cfg(test)]
@@ -24,12 +24,11 @@ use ground::error::Result;
 
 pub use batch::{Attempt, Next, Policy, next};
 
-/// Between two tries of a failed batch.
+/// Backoff of a failed batch.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
 /// Runs the function on a payload.
 pub trait Run: Send {
-    /// One invocation.
     fn run(&mut self, payload: Bytes) -> impl Future<Output = Result<Outcome>> + Send;
 }
 
@@ -39,62 +38,54 @@ impl Run for LocalFunction {
     }
 }
 
-/// What happens.
+/// Progress of [`consume`].
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// An invocation was answered for: so many records of a shard are processed.
+    /// Records of a shard are processed.
     Processed {
-        /// The shard.
         shard_id: &'a str,
-        /// How many records.
         records: usize,
-        /// How long it took.
+        /// Duration of the invocation.
         took: Duration,
     },
-    /// The function failed, and is to be invoked again.
+    /// The function failed and will be invoked again.
     Failed {
-        /// The shard.
         shard_id: &'a str,
-        /// Why.
         reason: &'a str,
-        /// What comes next, in words.
+        /// The next invocation, as text.
         next: &'a str,
     },
     /// Records are given up.
     GivenUp {
         /// The records, of one shard and in order.
         records: &'a [TailRecord],
-        /// Why.
         reason: &'a str,
     },
-    /// Something else that the tail tells.
+    /// Another event of the tail.
     Tail(&'a TailEvent),
 }
 
-/// Where events go.
+/// Receives the events. Its error ends the run.
 pub type Events<'a> = &'a mut (dyn FnMut(Event<'_>) -> Result<()> + Send);
 
 /// Counts of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Records that are processed.
     pub processed: u64,
-    /// Records that were given up.
     pub given_up: u64,
-    /// Invocations.
     pub invocations: u64,
-    /// Records that were read and whose batch was not begun when the run was stopped.
-    pub unbegun: u64,
+    /// Records that were read, but not processed when the run was stopped.
+    pub unprocessed: u64,
 }
 
-/// Records of one shard that wait to be a batch.
-struct Gathering {
+/// Records of one shard that are collected for a batch.
+struct Collected {
     records: Vec<TailRecord>,
     bytes: usize,
     due: Instant,
 }
 
-/// Consumes `tail` until it ends or `stop` resolves; then the batch under way is finished, with its retries left off.
+/// Consumes `tail` until it ends or `stop` resolves. After `stop` the running invocation is finished, without retries.
 ///
 /// # Errors
 /// When the stream cannot be read, the function cannot be started, or an event is refused by its receiver.
@@ -107,7 +98,7 @@ pub async fn consume<S: ShardSource, R: Run>(
     events: Events<'_>,
 ) -> Result<Totals> {
     let mut stop = std::pin::pin!(stop);
-    let mut gathering: HashMap<Arc<str>, Gathering> = HashMap::new();
+    let mut collected: HashMap<Arc<str>, Collected> = HashMap::new();
     let mut work = Work {
         function,
         source,
@@ -118,14 +109,14 @@ pub async fn consume<S: ShardSource, R: Run>(
     };
     let mut ended = false;
     while !work.stopped {
-        let due = gathering
+        let due = collected
             .iter()
             .filter(|(_, one)| !one.records.is_empty())
             .min_by_key(|(_, one)| one.due)
             .map(|(shard, one)| (Arc::clone(shard), one.due));
         if let Some((shard, at)) = &due
-            && (ended || *at <= Instant::now() || gathering.get(shard).is_some_and(|one| one.is_full(policy)))
-            && let Some(one) = gathering.get_mut(shard)
+            && (ended || *at <= Instant::now() || collected.get(shard).is_some_and(|one| one.is_full(policy)))
+            && let Some(one) = collected.get_mut(shard)
         {
             let batch = one.take(policy, source);
             work.batch(batch, stop.as_mut()).await?;
@@ -141,9 +132,9 @@ pub async fn consume<S: ShardSource, R: Run>(
             next = tail.next(), if !ended => match next.transpose()? {
                 None => ended = true,
                 Some(TailEvent::Records(batch)) => for record in &batch.records {
-                    gathering
+                    collected
                         .entry(Arc::clone(&record.shard_id))
-                        .or_insert_with(Gathering::empty)
+                        .or_insert_with(Collected::empty)
                         .add(record, policy, source);
                 },
                 Some(event) => (work.events)(Event::Tail(&event))?,
@@ -151,14 +142,14 @@ pub async fn consume<S: ShardSource, R: Run>(
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
         }
     }
-    work.totals.unbegun += gathering
+    work.totals.unprocessed += collected
         .values()
         .map(|one| one.records.len() as u64)
         .sum::<u64>();
     Ok(work.totals)
 }
 
-impl Gathering {
+impl Collected {
     fn empty() -> Self {
         Self {
             records: Vec::new(),
@@ -173,7 +164,7 @@ impl Gathering {
         }
         self.bytes += weight(source, record.data.len(), record.partition_key.len());
         self.records.push(record.clone());
-        // Whatever is full goes first.
+        // A full batch runs first.
         if self.is_full(policy) {
             self.due = Instant::now();
         }
@@ -183,7 +174,7 @@ impl Gathering {
         self.records.len() >= policy.batch_size || self.bytes >= MAX_PAYLOAD
     }
 
-    /// The records of one batch; at least one.
+    /// Removes the records of one batch, at least one.
     fn take(&mut self, policy: &Policy, source: &Source) -> Vec<TailRecord> {
         let mut bytes = 0;
         let mut count = 0;
@@ -213,7 +204,7 @@ struct Work<'a, R> {
 }
 
 impl<R: Run> Work<'_, R> {
-    /// Sees one batch through: processed, or given up.
+    /// Runs a batch until each record is processed or given up.
     async fn batch(
         &mut self,
         records: Vec<TailRecord>,
@@ -222,7 +213,7 @@ impl<R: Run> Work<'_, R> {
         let mut waiting = vec![Attempt { records, tries: 0 }];
         while let Some(mut attempt) = waiting.pop() {
             if self.stopped {
-                self.totals.unbegun += attempt.records.len() as u64;
+                self.totals.unprocessed += attempt.records.len() as u64;
                 continue;
             }
             self.drop_old(&mut attempt)?;
@@ -255,7 +246,7 @@ impl<R: Run> Work<'_, R> {
             (self.events)(Event::Failed {
                 shard_id: &shard,
                 reason: &reason,
-                next: &next.in_words(),
+                next: &next.describe(),
             })?;
             waiting.extend(next.again.into_iter().rev());
             tokio::select! {

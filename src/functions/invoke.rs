@@ -15,41 +15,42 @@ use super::event::{MAX_ASYNC_PAYLOAD, MAX_PAYLOAD};
 use crate::context::Context;
 use ground::error::{self, Error, Result};
 
-/// A function runs 15 minutes at most. Source: "Lambda quotas", Lambda developer guide.
-const LONGEST_RUN: Duration = Duration::from_secs(15 * 60 + 5);
+/// The longest timeout of a function, 15 minutes, and some time for the call. Source: "Lambda quotas", Lambda developer
+/// guide.
+const CALL_TIMEOUT: Duration = Duration::from_secs(15 * 60 + 5);
 
-/// What is asked for.
+/// Parameters of an invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// Name or ARN, with a version or alias perhaps.
+    /// Name or ARN, optionally with a version or alias.
     pub function: String,
     /// The event, as JSON.
     pub payload: Bytes,
-    /// Whether only to queue the event, not to wait for the function.
+    /// Whether to queue the event and not to wait for the function.
     pub asynchronous: bool,
-    /// Whether to bring the last 4 KiB of the log.
+    /// Whether to return the last 4 KiB of the log.
     pub log: bool,
 }
 
-/// What came back.
+/// Result of an invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invoked {
-    /// HTTP status: 200, or 202 for an event that is queued.
+    /// HTTP status: 200, or 202 for a queued event.
     pub status: i32,
-    /// What the function returned, or its error object; empty for an event that is queued.
+    /// The function's response or its error object; empty for a queued event.
     pub payload: Bytes,
     /// The end of the log.
     pub log: Option<String>,
     /// The version that ran.
     pub version: Option<String>,
-    /// The function's error, where it failed.
+    /// The function's error, if it failed.
     pub error: Option<FunctionError>,
 }
 
-/// Invokes a function, once: an answer that is lost is not asked for again, since the function may have run.
+/// Invokes a function once. The call is not retried, since the function may have run before the response was lost.
 ///
 /// # Errors
-/// Exit 2 for a payload that is too large, else when Lambda refuses the call. A function's own error is none.
+/// Exit 2 for a payload that is too large, else when Lambda refuses the call. The function's own error is in [`Invoked`].
 pub async fn invoke(context: &Context, request: &Request) -> Result<Invoked> {
     let limit = if request.asynchronous {
         MAX_ASYNC_PAYLOAD
@@ -63,12 +64,12 @@ pub async fn invoke(context: &Context, request: &Request) -> Result<Invoked> {
         ))
         .hint("give fewer records"));
     }
-    let patient = aws_sdk_lambda::config::Builder::new()
+    let override_timeouts = aws_sdk_lambda::config::Builder::new()
         .retry_config(RetryConfig::disabled())
         .timeout_config(
             TimeoutConfig::builder()
-                .operation_attempt_timeout(LONGEST_RUN)
-                .operation_timeout(LONGEST_RUN)
+                .operation_attempt_timeout(CALL_TIMEOUT)
+                .operation_timeout(CALL_TIMEOUT)
                 .build(),
         );
     let call = context
@@ -86,7 +87,7 @@ pub async fn invoke(context: &Context, request: &Request) -> Result<Invoked> {
     };
     let answer = call
         .customize()
-        .config_override(patient)
+        .config_override(override_timeouts)
         .send()
         .await
         .map_err(|error| refused(&request.function, error))?;
@@ -123,28 +124,23 @@ fn decoded(base64: &str) -> String {
     String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
 }
 
-/// A deployed function's settings, as far as running its code elsewhere needs them.
+/// The settings of a deployed function that running its code here needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Deployed {
-    /// Its ARN.
     pub arn: String,
-    /// Its name.
     pub name: String,
     /// Lambda's setting `Handler`.
     pub handler: String,
     /// In MiB.
     pub memory_mb: u32,
-    /// In seconds.
     pub timeout_seconds: u32,
-    /// Its environment variables.
     pub environment: BTreeMap<String, String>,
-    /// ARN of its role.
+    /// ARN.
     pub role: String,
-    /// The log group it writes to.
     pub log_group: String,
 }
 
-/// What is deployed as `function`; `None` where there is nothing.
+/// The deployed function `function`; `None` if it does not exist.
 ///
 /// # Errors
 /// When the call fails.

@@ -17,6 +17,7 @@
 //! | `pid`, `header NAME` | responds with the process id, or a header of the invocation |
 //! | `big BYTES` | responds with a JSON string of BYTES bytes, including the quotes |
 //! | `throw TYPE MESSAGE` | reports an error |
+//! | `break TYPE MESSAGE` | streams a part of a response and then reports an error |
 //! | `exit CODE`, `abort` | ends the process |
 //! | `late MS` | responds with null, then waits before it requests the next invocation |
 //! | `leave CODE` | responds with null, then ends the process |
@@ -122,6 +123,10 @@ fn step(command: &str, invocation: &Invocation, api: &mut Api, kept: &mut Vec<Ve
             api.throw(&invocation.id, rest);
             return Done::Responded;
         }
+        "break" => {
+            api.break_off(&invocation.id, rest);
+            return Done::Responded;
+        }
         "exit" => exit(number() as i32),
         "abort" => std::process::abort(),
         "late" => {
@@ -184,6 +189,20 @@ impl Api {
         self.call("POST", &format!("invocation/{id}/error"), &headers, &body);
     }
 
+    /// Streams a part of a response and reports an error in the trailers.
+    fn break_off(&mut self, id: &str, text: &str) {
+        let (kind, body) = error(text);
+        let request = format!(
+            "POST /2018-06-01/runtime/invocation/{id}/response HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: chunked\r\n\
+             Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n\
+             5\r\n\"half\r\n0\r\nLambda-Runtime-Function-Error-Type: {kind}\r\n\
+             Lambda-Runtime-Function-Error-Body: {}\r\n\r\n",
+            self.address,
+            encode(body.as_bytes())
+        );
+        self.exchange(&request);
+    }
+
     fn call(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (Vec<(String, String)>, Vec<u8>) {
         let mut head = format!(
             "{method} /2018-06-01/runtime/{path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n",
@@ -195,7 +214,12 @@ impl Api {
         }
         head.push_str("\r\n");
         head.push_str(body);
-        if self.stream.get_mut().write_all(head.as_bytes()).is_err() {
+        self.exchange(&head)
+    }
+
+    /// Sends a request. Returns the headers and the body of the response.
+    fn exchange(&mut self, request: &str) -> (Vec<(String, String)>, Vec<u8>) {
+        if self.stream.get_mut().write_all(request.as_bytes()).is_err() {
             exit(94);
         }
         let mut headers = Vec::new();
@@ -256,6 +280,21 @@ fn records(payload: &str) -> Vec<(String, String)> {
 /// The text from each `before` to the next quote.
 fn quoted<'a>(text: &'a str, before: &'a str) -> impl Iterator<Item = String> + 'a {
     text.split(before).skip(1).map(|rest| rest.split('"').next().unwrap_or_default().to_owned())
+}
+
+fn encode(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let bits = chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for digit in 0..4 {
+            match digit <= chunk.len() {
+                true => text.push(char::from(DIGITS[(bits >> (18 - 6 * digit)) as usize & 63])),
+                false => text.push('='),
+            }
+        }
+    }
+    text
 }
 
 fn decode(base64: &str) -> String {

@@ -1,6 +1,6 @@
 //! The services of the local cloud, as help and documentation list them.
 
-/// Display names, in the order of the documentation.
+/// Display names, in the order of the documentation. A test of the crate `local-cloud` checks that it serves exactly these.
 pub const SERVICES: &[&str] = &[
     "Kinesis",
     "Lambda",

@@ -1,49 +1,61 @@
-//! What functions may do: the policies of their roles, as IAM evaluates them.
+//! Checks whether policies allow a request.
 //!
-//! Only functions are held to policies; whoever else asks the local cloud may do all. So may a function whose role is
-//! not there, or has policies of AWS itself, whose text is not known here.
+//! Only functions are subject to policies: those of their roles, as IAM evaluates them. All other callers have all
+//! permissions. So has a function whose role does not exist, or has an AWS managed policy, whose text is not known
+//! here.
 
-pub mod request;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 
-use awsim_iam_policy::{AuthzRequest, Decision, EvalContext, PolicyDocument};
+use awsim_iam_policy::{AuthzRequest, EvalContext, PolicyDocument};
 
-use super::{Caller, partition};
+use crate::service::Permission;
+use crate::types::{Caller, partition};
 
-/// What policies say of an action.
+/// Access keys and policies, which the front door looks up for each request.
+pub(crate) trait Policies: Send + Sync + 'static {
+    /// The account that an access key belongs to, where the key tells.
+    fn account<'a>(&self, access_key: &'a str) -> Option<&'a str>;
+
+    /// The function that has this access key.
+    fn function(&self, access_key: &str) -> Option<Function>;
+
+    /// The decision of the policies of the role `role_arn`.
+    fn decide(&self, role_arn: &str, permission: &Permission) -> Decision;
+}
+
+/// The result of the evaluation of policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// A statement allows it, and none denies it.
-    Allowed,
-    /// No statement speaks of it.
-    NotAllowed,
-    /// A statement denies it.
-    Denied,
+pub(crate) enum Decision {
+    /// A statement allows the action, and none denies it.
+    Allow,
+    /// No statement matches.
+    ImplicitDeny,
+    /// A statement denies the action.
+    ExplicitDeny,
 }
 
-/// A function that asks.
+/// A function that signed a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct User {
-    /// ARN of its role.
-    pub role: String,
-    /// Its name.
-    pub function: String,
+pub(crate) struct Function {
+    pub role_arn: String,
+    pub name: String,
 }
 
-impl User {
-    /// What AWS answers a caller that is not allowed `action` on `resource`.
+impl Function {
+    /// The message for a permission that the function does not have.
     /// Source: "Troubleshoot access denied error messages", IAM user guide.
-    pub fn refused(&self, caller: &Caller, action: &str, resource: &str, verdict: Verdict) -> String {
-        let role = self.role.rsplit('/').next().unwrap_or_default();
+    pub fn denied(&self, caller: &Caller, permission: &Permission, decision: Decision) -> String {
+        let Permission { action, resource } = permission;
+        let role = self.role_arn.rsplit('/').next().unwrap_or_default();
         // SQS writes its actions in lower case.
         let action = match action.strip_prefix("sqs:") {
             Some(_) => action.to_ascii_lowercase(),
-            None => action.to_owned(),
+            None => action.clone(),
         };
-        let reason = if verdict == Verdict::Denied {
+        let reason = if decision == Decision::ExplicitDeny {
             "with an explicit deny in an identity-based policy".to_owned()
         } else {
             format!("because no identity-based policy allows the {action} action")
@@ -53,24 +65,24 @@ impl User {
              {resource} {reason}",
             partition(&caller.region),
             caller.account,
-            self.function
+            self.name
         )
     }
 }
 
-/// What the policy documents `documents` of the role `arn` say of `action` on `resource`. Beside one that
-/// cannot be read, nothing is allowed: it might deny.
-pub fn decide(documents: &[String], arn: &str, action: &str, resource: &str) -> Verdict {
+/// The decision of the policy documents `documents` of the role `role_arn`. A document that cannot be read might deny:
+/// nothing is allowed then.
+pub(crate) fn decide(documents: &[String], role_arn: &str, permission: &Permission) -> Decision {
     let parsed = documents.iter().map(|document| awsim_iam_policy::parse(document));
     let Ok(policies) = parsed.collect::<Result<Vec<PolicyDocument>, _>>() else {
-        return Verdict::NotAllowed;
+        return Decision::ImplicitDeny;
     };
     let context = HashMap::new();
     let request = AuthzRequest {
-        principal_arn: arn,
-        principal_account: arn.split(':').nth(4).unwrap_or_default(),
-        action,
-        resource_arn: resource,
+        principal_arn: role_arn,
+        principal_account: role_arn.split(':').nth(4).unwrap_or_default(),
+        action: &permission.action,
+        resource_arn: &permission.resource,
         context: &context,
     };
     let policies = EvalContext {
@@ -78,8 +90,8 @@ pub fn decide(documents: &[String], arn: &str, action: &str, resource: &str) -> 
         ..EvalContext::default()
     };
     match awsim_iam_policy::evaluate(&request, &policies) {
-        Decision::Allow => Verdict::Allowed,
-        Decision::ExplicitDeny => Verdict::Denied,
-        Decision::ImplicitDeny => Verdict::NotAllowed,
+        awsim_iam_policy::Decision::Allow => Decision::Allow,
+        awsim_iam_policy::Decision::ImplicitDeny => Decision::ImplicitDeny,
+        awsim_iam_policy::Decision::ExplicitDeny => Decision::ExplicitDeny,
     }
 }

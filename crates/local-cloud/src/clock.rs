@@ -1,9 +1,9 @@
-//! Time as something that is handed in, so that a test can make an hour pass.
+//! The clock of the services. Tests replace it to let time pass.
 
+#[cfg(test)]
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Tells the time.
 pub trait Clock: Send + Sync + 'static {
     /// Milliseconds since the Unix epoch.
     fn now_ms(&self) -> i64;
@@ -20,22 +20,29 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until told.
+/// A time in UTC, in a format of `strftime`. A time outside the calendar is the epoch.
+pub(crate) fn utc(ms: i64, format: &str) -> String {
+    let time = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
+    time.strftime(format).to_string()
+}
+
+/// A clock that stands still between calls of `advance`.
+#[cfg(test)]
 #[derive(Debug)]
 pub struct ManualClock(AtomicI64);
 
+#[cfg(test)]
 impl ManualClock {
-    /// A clock that shows `now_ms`.
     pub fn new(now_ms: i64) -> Self {
         Self(AtomicI64::new(now_ms))
     }
 
-    /// Lets `ms` milliseconds pass.
     pub fn advance(&self, ms: i64) {
         self.0.fetch_add(ms, Ordering::SeqCst);
     }
 }
 
+#[cfg(test)]
 impl Clock for ManualClock {
     fn now_ms(&self) -> i64 {
         self.0.load(Ordering::SeqCst)

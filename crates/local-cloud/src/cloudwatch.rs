@@ -19,6 +19,7 @@ mod files;
 mod input;
 mod list;
 mod math;
+mod out;
 mod put;
 mod stat;
 mod statistics;
@@ -32,20 +33,26 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::Response;
 use tokio::sync::Notify;
 
 pub use self::alarms::Notification;
 
 use self::alarms::Alarms;
 use self::dashboards::Dashboards;
-use self::error::ApiError as Fault;
+use self::error::ApiError;
 use self::input::Fields;
 use self::store::Store;
 use self::tags::Tags;
 use self::wire::{Operation, Out};
-use super::clock::Clock;
-use super::metrics::{MetricSink, Sample};
-use super::{Body, Caller};
+use crate::clock::Clock;
+use crate::error::ErrorFormat;
+use crate::metrics::{MetricSink, Sample};
+use crate::service::Permission;
+use crate::service::{Request, Service};
+use crate::types::{Body, Caller};
 
 /// State besides the metrics.
 struct Watch {
@@ -92,9 +99,7 @@ impl CloudWatch {
         }))
     }
 
-    /// Handles a request in any of CloudWatch's protocols. `None` if it is for another operation.
-    ///
-    /// `body` is as received. It may be compressed with gzip.
+    /// Answers a request in any of CloudWatch's protocols; `None` for an operation that is not offered.
     pub fn handle(
         &self,
         caller: &Caller,
@@ -108,8 +113,14 @@ impl CloudWatch {
         Some(wire::write(request.protocol, request.operation, outcome))
     }
 
-    fn run(&self, caller: &Caller, operation: Operation, input: &Fields<'_>) -> Result<Option<Out>, Fault> {
+    fn run(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        input: &Fields<'_>,
+    ) -> Result<Option<Out>, ApiError> {
         let now_ms = self.clock.now_ms();
+        let nothing = |()| None;
         match operation {
             Operation::PutMetricData => {
                 let put = put::read(input, now_ms)?;
@@ -119,12 +130,37 @@ impl CloudWatch {
             Operation::ListMetrics => list::run(&self.store(), caller, input, now_ms).map(Some),
             Operation::GetMetricStatistics => datapoints::run(&self.store(), caller, input).map(Some),
             Operation::GetMetricData => data::run(&self.store(), caller, input).map(Some),
-            other => {
-                let answer = self.watch().run(caller, other, input, now_ms);
-                if other == Operation::SetAlarmState {
-                    self.notify.notify_one();
-                }
-                answer
+            Operation::PutMetricAlarm => self.watch().put_alarm(caller, input, now_ms).map(nothing),
+            Operation::DescribeAlarms => self.watch().alarms.describe(caller, input).map(Some),
+            Operation::DescribeAlarmsForMetric => {
+                self.watch().alarms.describe_for_metric(caller, input).map(Some)
+            }
+            Operation::DescribeAlarmHistory => self.watch().alarms.history(caller, input).map(Some),
+            Operation::DeleteAlarms => self.watch().delete_alarms(caller, input).map(nothing),
+            Operation::SetAlarmState => {
+                let set = self.watch().alarms.set_state(caller, input, now_ms);
+                self.notify.notify_one();
+                set.map(nothing)
+            }
+            Operation::EnableAlarmActions => self.watch().alarms.enable(caller, input, true).map(nothing),
+            Operation::DisableAlarmActions => self.watch().alarms.enable(caller, input, false).map(nothing),
+            Operation::PutDashboard => self.watch().put_dashboard(caller, input, now_ms).map(Some),
+            Operation::GetDashboard => self.watch().dashboards.get(caller, input).map(Some),
+            Operation::ListDashboards => self.watch().dashboards.list(caller, input).map(Some),
+            Operation::DeleteDashboards => self.watch().delete_dashboards(caller, input).map(Some),
+            Operation::TagResource => {
+                let change = |tags: &mut Tags, arn: &str| tags.add(arn, input);
+                self.watch().change_tags(caller, input, change).map(Some)
+            }
+            Operation::UntagResource => {
+                let change = |tags: &mut Tags, arn: &str| tags.remove(arn, input);
+                self.watch().change_tags(caller, input, change).map(Some)
+            }
+            Operation::ListTagsForResource => {
+                let watch = self.watch();
+                watch
+                    .tagged_arn(caller, input)
+                    .map(|arn| Some(watch.tags.list(arn)))
             }
         }
     }
@@ -167,9 +203,8 @@ impl CloudWatch {
         }
     }
 
-    /// Writes the days that changed since the last call, and removes expired data. Call it once a minute, in a context
-    /// that may block.
-    pub fn tick(&self) {
+    /// Writes the days that changed since the last call and drops those past the retention. Blocks.
+    fn write(&self) {
         let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let days: Vec<_> = {
             let mut store = self.store();
@@ -185,11 +220,6 @@ impl CloudWatch {
         }
     }
 
-    /// Writes all data. Call it last.
-    pub fn shutdown(&self) {
-        self.tick();
-    }
-
     fn watch(&self) -> MutexGuard<'_, Watch> {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -200,49 +230,22 @@ impl CloudWatch {
 }
 
 impl Watch {
-    fn run(
-        &mut self,
-        caller: &Caller,
-        operation: Operation,
-        input: &Fields<'_>,
-        now_ms: i64,
-    ) -> Result<Option<Out>, Fault> {
-        match operation {
-            Operation::PutMetricAlarm => self.put_alarm(caller, input, now_ms).map(|()| None),
-            Operation::DescribeAlarms => self.alarms.describe(caller, input).map(Some),
-            Operation::DescribeAlarmsForMetric => self.alarms.describe_for_metric(caller, input).map(Some),
-            Operation::DescribeAlarmHistory => self.alarms.history(caller, input).map(Some),
-            Operation::DeleteAlarms => {
-                for name in input.words("AlarmNames", usize::MAX)? {
-                    self.tags.forget(&alarm::arn(caller, name));
-                }
-                self.alarms.delete(caller, input).map(|()| None)
-            }
-            Operation::SetAlarmState => self.alarms.set_state(caller, input, now_ms).map(|()| None),
-            Operation::EnableAlarmActions => self.alarms.enable(caller, input, true).map(|()| None),
-            Operation::DisableAlarmActions => self.alarms.enable(caller, input, false).map(|()| None),
-            Operation::PutDashboard => self.put_dashboard(caller, input, now_ms).map(Some),
-            Operation::GetDashboard => self.dashboards.get(caller, input).map(Some),
-            Operation::ListDashboards => self.dashboards.list(caller, input).map(Some),
-            Operation::DeleteDashboards => {
-                self.dashboards.delete(caller, input)?;
-                for name in input.words("DashboardNames", usize::MAX)? {
-                    self.tags.forget(&dashboards::arn(caller, name));
-                }
-                Ok(Some(Out::Struct(Vec::new())))
-            }
-            Operation::TagResource | Operation::UntagResource | Operation::ListTagsForResource => {
-                self.tag(caller, operation, input).map(Some)
-            }
-            // Handled by the caller.
-            Operation::PutMetricData
-            | Operation::ListMetrics
-            | Operation::GetMetricStatistics
-            | Operation::GetMetricData => Ok(None),
+    fn delete_alarms(&mut self, caller: &Caller, input: &Fields<'_>) -> Result<(), ApiError> {
+        for name in input.words("AlarmNames", usize::MAX)? {
+            self.tags.forget(&alarm::arn(caller, name));
         }
+        self.alarms.delete(caller, input)
     }
 
-    fn put_alarm(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<(), Fault> {
+    fn delete_dashboards(&mut self, caller: &Caller, input: &Fields<'_>) -> Result<Out, ApiError> {
+        self.dashboards.delete(caller, input)?;
+        for name in input.words("DashboardNames", usize::MAX)? {
+            self.tags.forget(&dashboards::arn(caller, name));
+        }
+        Ok(Out::Struct(Vec::new()))
+    }
+
+    fn put_alarm(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<(), ApiError> {
         let arn = alarm::arn(caller, input.need_text("AlarmName", 255)?);
         let new = !self.alarms.has_arn(caller, &arn);
         self.alarms.put(caller, input, now_ms)?;
@@ -250,7 +253,7 @@ impl Watch {
         if new { self.tags.add(&arn, input) } else { Ok(()) }
     }
 
-    fn put_dashboard(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<Out, Fault> {
+    fn put_dashboard(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<Out, ApiError> {
         let arn = dashboards::arn(caller, input.need_text("DashboardName", 255)?);
         let new = !self.dashboards.has_arn(caller, &arn);
         let out = self.dashboards.put(caller, input, now_ms)?;
@@ -260,20 +263,27 @@ impl Watch {
         Ok(out)
     }
 
-    fn tag(&mut self, caller: &Caller, operation: Operation, input: &Fields<'_>) -> Result<Out, Fault> {
-        let arn = input.need_text("ResourceARN", 1024)?;
-        if !self.alarms.has_arn(caller, arn) && !self.dashboards.has_arn(caller, arn) {
-            return Err(Fault::not_found(
-                "ResourceNotFoundException",
-                format!("{arn} does not exist"),
-            ));
-        }
-        match operation {
-            Operation::TagResource => self.tags.add(arn, input)?,
-            Operation::UntagResource => self.tags.remove(arn, input)?,
-            _ => return Ok(self.tags.list(arn)),
-        }
+    fn change_tags(
+        &mut self,
+        caller: &Caller,
+        input: &Fields<'_>,
+        change: impl FnOnce(&mut Tags, &str) -> Result<(), ApiError>,
+    ) -> Result<Out, ApiError> {
+        let arn = self.tagged_arn(caller, input)?;
+        change(&mut self.tags, arn)?;
         Ok(Out::Struct(Vec::new()))
+    }
+
+    /// `ResourceARN`, if the alarm or dashboard exists.
+    fn tagged_arn<'a>(&self, caller: &Caller, input: &'a Fields<'_>) -> Result<&'a str, ApiError> {
+        let arn = input.need_text("ResourceARN", 1024)?;
+        if self.alarms.has_arn(caller, arn) || self.dashboards.has_arn(caller, arn) {
+            return Ok(arn);
+        }
+        Err(ApiError::not_found(
+            "ResourceNotFoundException",
+            format!("{arn} does not exist"),
+        ))
     }
 }
 
@@ -297,6 +307,39 @@ impl MetricSink for CloudWatch {
         };
         let mut store = self.store();
         store.add(&metric, now_ms, now_ms, &[sample]);
+    }
+}
+
+impl Service for CloudWatch {
+    fn call(self: Arc<Self>, request: Request) -> BoxFuture<'static, Response<Body>> {
+        async move {
+            let Request { caller, parts, body } = request;
+            self.handle(&caller, &parts, &body).unwrap_or_else(|| {
+                crate::error::ApiError::new(
+                    400,
+                    "UnknownOperationException",
+                    "The local cloud does not offer this operation of CloudWatch.",
+                )
+                .respond(ErrorFormat::of(&parts))
+            })
+        }
+        .boxed()
+    }
+
+    fn permissions(&self, request: &Request) -> Vec<Permission> {
+        Permission::of_operation("cloudwatch", request, |_, _| None)
+    }
+
+    fn access_denied(&self) -> (u16, &'static str) {
+        (403, "AccessDeniedException")
+    }
+
+    fn tick(&self) {
+        self.write();
+    }
+
+    fn shutdown(&self) {
+        self.write();
     }
 }
 

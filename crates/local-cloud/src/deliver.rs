@@ -1,4 +1,4 @@
-//! How the services of the local cloud hand something to each other: a message to a queue or topic, an object to a bucket.
+//! The interfaces by which services deliver to queues, topics, buckets and logs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,14 +6,13 @@ use std::fmt;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::Caller;
+use crate::types::Caller;
 
-/// Why something could not be delivered, with AWS's error code.
+/// The error of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undelivered {
     /// AWS's error code, such as `AWS.SimpleQueueService.NonExistentQueue`.
     pub code: String,
-    /// In words.
     pub message: String,
 }
 
@@ -23,7 +22,7 @@ impl fmt::Display for Undelivered {
     }
 }
 
-/// Takes what one service has for another, as if it had come through the front door.
+/// Delivers as a request through the front door does.
 pub trait Deliver: Send + Sync + 'static {
     /// Sends `body` to the SQS queue `arn`; `attributes` are string attributes of the message.
     fn to_queue<'a>(
@@ -33,7 +32,7 @@ pub trait Deliver: Send + Sync + 'static {
         attributes: &'a BTreeMap<String, String>,
     ) -> BoxFuture<'a, Result<(), Undelivered>>;
 
-    /// Publishes `message` to the SNS topic `arn`, which hands it to its subscribers.
+    /// Publishes `message` to the SNS topic `arn`.
     fn to_topic<'a>(
         &'a self,
         arn: &'a str,
@@ -51,7 +50,7 @@ pub trait Deliver: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<(), Undelivered>>;
 }
 
-/// Takes log events, as CloudWatch Logs does. Log group and log stream are made where they are missing.
+/// Takes log events, as CloudWatch Logs does. Creates a log group and a log stream that do not exist.
 pub trait LogSink: Send + Sync + 'static {
     /// Appends `events` (milliseconds since the Unix epoch, text without line break), oldest first.
     fn append<'a>(
@@ -61,59 +60,4 @@ pub trait LogSink: Send + Sync + 'static {
         stream: &'a str,
         events: Vec<(i64, String)>,
     ) -> BoxFuture<'a, ()>;
-}
-
-/// Delivers nothing and keeps no logs.
-#[derive(Debug, Default)]
-pub struct Nowhere;
-
-impl Nowhere {
-    fn undelivered(arn: &str) -> Result<(), Undelivered> {
-        Err(Undelivered {
-            code: "ServiceUnavailable".to_owned(),
-            message: format!("nothing is delivered to {arn}"),
-        })
-    }
-}
-
-impl Deliver for Nowhere {
-    fn to_queue<'a>(
-        &'a self,
-        arn: &'a str,
-        _: &'a str,
-        _: &'a BTreeMap<String, String>,
-    ) -> BoxFuture<'a, Result<(), Undelivered>> {
-        Box::pin(async move { Self::undelivered(arn) })
-    }
-
-    fn to_topic<'a>(
-        &'a self,
-        arn: &'a str,
-        _: Option<&'a str>,
-        _: &'a str,
-    ) -> BoxFuture<'a, Result<(), Undelivered>> {
-        Box::pin(async move { Self::undelivered(arn) })
-    }
-
-    fn to_bucket<'a>(
-        &'a self,
-        _: &'a Caller,
-        bucket: &'a str,
-        _: &'a str,
-        _: Bytes,
-    ) -> BoxFuture<'a, Result<(), Undelivered>> {
-        Box::pin(async move { Self::undelivered(bucket) })
-    }
-}
-
-impl LogSink for Nowhere {
-    fn append<'a>(
-        &'a self,
-        _: &'a Caller,
-        _: &'a str,
-        _: &'a str,
-        _: Vec<(i64, String)>,
-    ) -> BoxFuture<'a, ()> {
-        Box::pin(async {})
-    }
 }

@@ -1,5 +1,5 @@
-//! How the services of the local cloud run a Lambda function. The executor implements it; event source mappings and other
-//! services call it.
+//! How the services of the local cloud run a Lambda function. The executor implements it; event source mappings and
+//! other services call it.
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;

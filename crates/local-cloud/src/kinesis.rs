@@ -2,27 +2,31 @@
 //!
 //! | layer | modules | owns |
 //! |---|---|---|
-//! | door | [`service`], [`operation`], [`error`], [`wire`] | requests in, answers out |
-//! | operations | [`control`], [`data`], [`model`] | what each operation takes, checks, does and answers |
-//! | state | [`catalog`], [`stream`] | streams, shards and their lineage, saved before they are answered for |
+//! | dispatch | [`service`], [`operation`], [`error`], [`wire`] | requests and responses |
+//! | operations | [`control`], [`data`], [`model`] | input, checks, work and output of each operation |
+//! | state | [`engine`], [`catalog`], [`stream`], [`subscriptions`] | streams, shards and their lineage, saved before the response |
 //! | records | [`store`], [`sequence`], [`hash_key`], [`iterator`] | the durable log of each shard |
-//! | inside | [`reader`] | the way in for other services of the local cloud |
+//! | internal | [`reader`] | access for other services of the local cloud |
+//!
+//! Each layer imports the layers below it only.
 //!
 //! Specification: the Amazon Kinesis Data Streams API reference, version 2013-12-02.
 
-pub mod catalog;
-pub mod control;
-pub mod data;
-pub mod error;
+mod catalog;
+mod control;
+mod data;
+pub mod engine;
+mod error;
 pub mod hash_key;
-pub mod iterator;
-pub mod model;
-pub mod operation;
+mod iterator;
+mod model;
+mod operation;
 pub mod reader;
 pub mod sequence;
 pub mod service;
 pub mod store;
 pub mod stream;
+mod subscriptions;
 pub mod wire;
 
 #[cfg(test)]

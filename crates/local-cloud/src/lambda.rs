@@ -48,7 +48,7 @@ use registry::Registry;
 use route::{Operation, Route};
 use spool::Spool;
 
-pub(super) use credentials::account_of_access_key;
+pub(crate) use credentials::account_of_access_key;
 
 /// Access to IAM roles.
 pub trait RoleLookup: Send + Sync + 'static {
@@ -76,7 +76,7 @@ impl Default for Timings {
     fn default() -> Self {
         Self {
             status_delay: Duration::from_millis(20),
-            init_timeout: executor::INIT_TIMEOUT,
+            init_timeout: lambda_host::INIT_TIMEOUT,
             retry_delays: [Duration::from_secs(60), Duration::from_secs(120)],
         }
     }
@@ -188,13 +188,8 @@ impl Lambda {
         }
     }
 
-    /// The role of the functions with the access key `key`.
-    pub fn role_of_access_key(&self, key: &str) -> Option<String> {
-        self.user_of_access_key(key).map(|(role, _)| role)
-    }
-
-    /// The role, and the name of the first function with it.
-    pub fn user_of_access_key(&self, key: &str) -> Option<(String, String)> {
+    /// The ARN of the role whose functions have this access key, and the name of the first such function.
+    pub fn role_of_access_key(&self, key: &str) -> Option<(String, String)> {
         let account = account_of_access_key(key)?;
         let mut found = None;
         self.registry.any(|caller, function| {

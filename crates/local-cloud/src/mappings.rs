@@ -42,7 +42,7 @@ use self::mapping::Mapping;
 use super::clock::Clock;
 use super::deliver::Deliver;
 use super::invoke::Invoke;
-use super::kinesis::service::Service;
+use super::kinesis::engine::Engine;
 use super::metrics::MetricSink;
 use ground::platform;
 
@@ -78,7 +78,7 @@ pub struct MappingsConfig {
     /// Directory of the mappings' files. Nothing else uses it.
     pub data_dir: PathBuf,
     pub clock: Arc<dyn Clock>,
-    pub kinesis: Arc<Service>,
+    pub kinesis: Arc<Engine>,
     pub invoke: Arc<dyn Invoke>,
     /// Receives discarded batches.
     pub deliver: Arc<dyn Deliver>,

@@ -1,7 +1,9 @@
-//! What the services of the local cloud measure, and where they hand it.
+//! The interface by which services record metrics.
 
-/// What a measurement's unit may be. Source: MetricDatum, `Unit`.
-pub(super) const UNITS: &[&str] = &[
+use crate::types::Caller;
+
+/// The units of metrics. Source: MetricDatum, `Unit`.
+pub(crate) const UNITS: &[&str] = &[
     "Seconds",
     "Microseconds",
     "Milliseconds",
@@ -31,16 +33,12 @@ pub(super) const UNITS: &[&str] = &[
     "None",
 ];
 
-/// A statistic set, as CloudWatch keeps one a minute for each metric.
+/// A statistic set, of which CloudWatch keeps one a minute for each metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sample {
-    /// Number of values.
     pub count: f64,
-    /// Their sum.
     pub sum: f64,
-    /// The smallest.
     pub min: f64,
-    /// The largest.
     pub max: f64,
 }
 
@@ -56,12 +54,12 @@ impl Sample {
     }
 }
 
-/// Takes measurements. Called once a request, never once a record.
+/// Takes metrics. Called once a request, never once a record.
 pub trait MetricSink: Send + Sync + 'static {
     /// Adds `sample` to the running minute of the metric `name` with `dimensions` (name, value) in `namespace`.
     fn record(
         &self,
-        caller: &super::Caller,
+        caller: &Caller,
         namespace: &str,
         name: &str,
         dimensions: &[(&str, &str)],
@@ -70,10 +68,12 @@ pub trait MetricSink: Send + Sync + 'static {
     );
 }
 
-/// Forgets everything.
+/// Drops all metrics.
+#[cfg(test)]
 #[derive(Debug, Default)]
 pub struct NoMetrics;
 
+#[cfg(test)]
 impl MetricSink for NoMetrics {
-    fn record(&self, _: &super::Caller, _: &str, _: &str, _: &[(&str, &str)], _: &str, _: Sample) {}
+    fn record(&self, _: &Caller, _: &str, _: &str, _: &[(&str, &str)], _: &str, _: Sample) {}
 }

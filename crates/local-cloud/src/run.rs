@@ -1,4 +1,4 @@
-//! The daemon itself: opens the cloud, serves it, and closes it in order.
+//! The process of the local cloud: opens the cloud, serves it, and closes it in order.
 
 use std::path::Path;
 use std::pin::pin;
@@ -9,23 +9,24 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
 
-use crate::Cloud;
 use crate::clock::{Clock, SystemClock};
+use crate::cloud::Cloud;
 use crate::front::{self, Front, Identity};
 use daemon::home::{HomeLock, LocalHome, State};
 use daemon::{Options, RunOptions, STOP_TIMEOUT, find, lock_within};
 use ground::error::{Error, Result};
 use ground::platform;
 
-/// Where emulators of AWS listen.
+/// The usual port of emulators of AWS.
 const FIRST_PORT: u16 = 4566;
-/// The last port tried where none is asked for.
+/// The last port tried where none is given.
 const LAST_PORT: u16 = 4665;
-/// Files and connections open at once.
+/// Limit of open files and connections.
 const FILES: u64 = 8192;
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
-/// Runs the local cloud of `home` until `stop` ends or it is told to over HTTP. `ready` is called once it answers.
+/// Runs the local cloud of `home` until `stop` completes or a request over HTTP stops it. `ready` is called once it
+/// answers.
 ///
 /// # Errors
 /// Exit 1 when one runs already, the port is taken, or files cannot be made or read.
@@ -102,7 +103,7 @@ async fn serve(front: &Arc<Front>, listener: TcpListener, cloud: &Arc<Cloud>, mu
     }
 }
 
-/// The home's lock. One that is just stopping is given time to end.
+/// The home's lock. Waits for a process that is stopping.
 async fn lock(home: &LocalHome) -> Result<HomeLock> {
     if let Some(lock) = home.lock_daemon()? {
         return Ok(lock);
@@ -125,7 +126,7 @@ async fn listen(home: &LocalHome, port: Option<u16>) -> Result<TcpListener> {
                 .hint("choose another port, or leave --port out to take one that is free")
         });
     }
-    // A daemon that was killed had clients, which still look for it at its port.
+    // Clients of a process that was killed still use its port.
     let before = home.read_state().map(|state| state.port);
     for port in before.into_iter().chain(FIRST_PORT..=LAST_PORT) {
         if let Ok(listener) = front::bind(port).await {

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use super::DataType;
-use crate::decimal;
 use crate::json::{Json, Object};
 
 type Members<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
@@ -156,7 +155,7 @@ fn whole_number<'a>(value: Option<&Json<'a>>) -> Json<'a> {
         Some(Json::Text(Cow::Borrowed(text))) => text.trim(),
         _ => return Json::Null,
     };
-    match decimal::Decimal::parse(text)
+    match decimal::Decimal::parse_json(text)
         .ok()
         .and_then(decimal::Decimal::to_i64)
     {

@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use decimal::Decimal;
 
 use crate::attribute::{number, text};
 use crate::clock::rfc3339_ms;
-use crate::decimal::Decimal;
 use crate::event::Entry;
 use crate::store::{AggregateKey, Fault, FaultKind, Item};
 
@@ -63,7 +63,7 @@ impl Statistics {
         };
         Some(Self {
             count: known.count + 1,
-            total: known.total.checked_add(reading)?,
+            total: known.total.checked_add(reading).ok()?,
             min: known.min.min(reading),
             max: known.max.max(reading),
         })

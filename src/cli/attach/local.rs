@@ -127,8 +127,8 @@ fn finish(session: &Session, totals: &Totals, failed: &FailedFile) -> Result<Exi
         counted(totals.processed),
         units::counted(totals.invocations, "invocation")
     ));
-    if totals.unbegun > 0 {
-        printer.note(&format!("{} read and not processed", counted(totals.unbegun)));
+    if totals.unprocessed > 0 {
+        printer.note(&format!("{} read and not processed", counted(totals.unprocessed)));
     }
     if let Some(path) = &failed.written {
         printer.warn(&format!(

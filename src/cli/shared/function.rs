@@ -146,7 +146,7 @@ impl LocalCodeArgs {
         environment.extend(self.environment.iter().cloned());
         let timeout = self.timeout.unwrap_or(settings.timeout_seconds);
         let code = LocalCode {
-            bootstrap: dir.0.join("bootstrap"),
+            directory: dir.0.clone(),
             name: settings.name.clone(),
             handler: settings.handler.clone(),
             arn: settings.arn.clone(),

@@ -1,51 +1,51 @@
-//! What follows from the outcome of one invocation. Pure.
+//! What happens to the records of a batch after an invocation. Makes no call.
 
 use std::time::Duration;
 
 use crate::consume::TailRecord;
-use crate::functions::answer::{Verdict, verdict};
+use crate::functions::answer::{BatchResult, batch_result};
 use crate::functions::runtime::Outcome;
 
 /// The mapping's rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// Records of a batch at most.
+    /// Maximum number of records in a batch.
     pub batch_size: usize,
-    /// How long a batch is gathered.
+    /// How long records are collected for a batch.
     pub window: Duration,
-    /// Retries of a failed batch; `None` without end.
+    /// Retries of a failed batch; `None` for no limit.
     pub retries: Option<u32>,
     /// Records older than this are given up.
     pub max_age: Option<Duration>,
-    /// Whether a failed batch is split in two; splitting costs no retry.
+    /// Whether a failed batch is split in two. A split does not count as a retry.
     pub bisect: bool,
-    /// Whether the function's answer is read as a report of failures.
+    /// Whether the function's response is read as a report of failures.
     pub partial_failures: bool,
 }
 
-/// Records that are to be one invocation.
+/// The records of one invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// The records, of one shard and in order.
     pub records: Vec<TailRecord>,
-    /// Failed invocations so far that count.
+    /// Failed invocations that count as tries.
     pub tries: u32,
 }
 
-/// What follows.
+/// What happens to the records of an [`Attempt`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Next {
-    /// How many records, from the first, are processed.
+    /// How many records are processed, from the first on.
     pub processed: usize,
-    /// What is to be invoked again, in this order.
+    /// The next invocations, in this order.
     pub again: Vec<Attempt>,
-    /// What is given up.
+    /// Records that are not retried any more.
     pub given_up: Vec<TailRecord>,
 }
 
 impl Next {
-    /// What is to be invoked again, in words.
-    pub fn in_words(&self) -> String {
+    /// The next invocations, as text.
+    pub fn describe(&self) -> String {
         match self.again.as_slice() {
             [] => "nothing more".to_owned(),
             [one] => format!("{} again", counted(one.records.len())),
@@ -67,35 +67,35 @@ fn counted(records: usize) -> String {
     }
 }
 
-/// What follows from `outcome` of `attempt`.
+/// What happens to the records of `attempt` after `outcome`.
 pub fn next(policy: &Policy, attempt: Attempt, outcome: &Outcome) -> Next {
     let Attempt { mut records, tries } = attempt;
-    let judged = match outcome {
-        Outcome::Failed(_) => Verdict::Failure,
-        Outcome::Returned(_) if !policy.partial_failures => Verdict::Success,
+    let result = match outcome {
+        Outcome::Failed(_) => BatchResult::Failure,
+        Outcome::Returned(_) if !policy.partial_failures => BatchResult::Success,
         Outcome::Returned(answer) => {
             let numbers: Vec<&str> = records
                 .iter()
                 .map(|record| record.sequence_number.as_str())
                 .collect();
-            verdict(answer, &numbers)
+            batch_result(answer, &numbers)
         }
     };
     let mut next = Next::default();
-    match judged {
-        Verdict::Success => next.processed = records.len(),
-        // The batch is split where the report says, which costs no retry where splitting is on.
-        Verdict::From(place) => {
-            next.processed = place;
-            let rest = records.split_off(place);
+    match result {
+        BatchResult::Success => next.processed = records.len(),
+        // With bisect on, the batch is split at the reported record, which does not count as a retry.
+        BatchResult::From(index) => {
+            next.processed = index;
+            let rest = records.split_off(index);
             let tries = if policy.bisect { tries } else { tries + 1 };
             retry(policy, rest, tries, &mut next);
         }
-        Verdict::Failure if policy.bisect && records.len() > 1 => {
+        BatchResult::Failure if policy.bisect && records.len() > 1 => {
             let second = records.split_off(records.len() / 2);
             next.again = [records, second].map(|records| Attempt { records, tries }).into();
         }
-        Verdict::Failure => retry(policy, records, tries + 1, &mut next),
+        BatchResult::Failure => retry(policy, records, tries + 1, &mut next),
     }
     next
 }

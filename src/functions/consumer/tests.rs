@@ -147,19 +147,19 @@ fn retries_end_or_do_not() {
 async fn a_batch_is_what_fits_and_at_least_one_record() {
     let mut small = policy();
     small.batch_size = 2;
-    let mut gathering = Gathering::empty();
+    let mut collected = Collected::empty();
     for number in 1..=3 {
-        gathering.add(&record(number), &small, &source());
+        collected.add(&record(number), &small, &source());
     }
-    assert!(gathering.is_full(&small));
-    assert_eq!(gathering.take(&small, &source()).len(), 2);
-    assert!(!gathering.is_full(&small));
+    assert!(collected.is_full(&small));
+    assert_eq!(collected.take(&small, &source()).len(), 2);
+    assert!(!collected.is_full(&small));
     let mut big = record(9);
     big.data = Bytes::from(vec![b'x'; MAX_PAYLOAD]);
-    let mut gathering = Gathering::empty();
-    gathering.add(&big, &policy(), &source());
-    gathering.add(&big, &policy(), &source());
-    assert_eq!(gathering.take(&policy(), &source()).len(), 1);
+    let mut collected = Collected::empty();
+    collected.add(&big, &policy(), &source());
+    collected.add(&big, &policy(), &source());
+    assert_eq!(collected.take(&policy(), &source()).len(), 1);
 }
 
 proptest::proptest! {

@@ -6,32 +6,6 @@ use std::time::Duration;
 use ground::duration::{self, Parser, Unit};
 use ground::error::{Error, Result};
 
-/// Reserved variables, which Lambda sets itself.
-/// Source: "Defined runtime environment variables", AWS Lambda developer guide.
-const RESERVED: &[&str] = &[
-    "_HANDLER",
-    "_X_AMZN_TRACE_ID",
-    "AWS_ACCESS_KEY",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_DEFAULT_REGION",
-    "AWS_EXECUTION_ENV",
-    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-    "AWS_LAMBDA_FUNCTION_NAME",
-    "AWS_LAMBDA_FUNCTION_VERSION",
-    "AWS_LAMBDA_INITIALIZATION_TYPE",
-    "AWS_LAMBDA_LOG_GROUP_NAME",
-    "AWS_LAMBDA_LOG_STREAM_NAME",
-    "AWS_LAMBDA_MAX_CONCURRENCY",
-    "AWS_LAMBDA_METADATA_API",
-    "AWS_LAMBDA_METADATA_TOKEN",
-    "AWS_LAMBDA_RUNTIME_API",
-    "AWS_REGION",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "LAMBDA_RUNTIME_DIR",
-    "LAMBDA_TASK_ROOT",
-];
-
 /// Bytes that all variables may have together. Source: "Lambda quotas", AWS Lambda developer guide.
 const LARGEST_ENVIRONMENT: usize = 4096;
 
@@ -101,7 +75,7 @@ pub fn check_environment(variables: &BTreeMap<String, String>) -> Result<()> {
 /// # Errors
 /// What is wrong with it.
 pub fn check_variable(name: &str) -> Result<(), String> {
-    if RESERVED.contains(&name) {
+    if lambda_host::RESERVED_VARIABLES.contains(&name) {
         return Err(format!(
             "environment variable {name} is reserved: Lambda sets it itself"
         ));

@@ -1,6 +1,6 @@
 //! CloudWatch's errors.
 
-use super::wire::Out;
+use super::out::Out;
 
 /// Error codes of the operations, and those common to all services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::alarm::{Alarm, MissingData, State};
 use super::store::{MINUTE_MS, Store, periods};
 use crate::Caller;
+use crate::clock::utc;
 
 /// Periods before the evaluation periods to search for datapoints. CloudWatch documents that it retrieves more than the
 /// evaluation periods, and shows five for three.
@@ -162,17 +163,12 @@ fn was(count: usize) -> &'static str {
 }
 
 fn short_time(ms: i64) -> String {
-    formatted(ms, "%d/%m/%y %H:%M:%S")
+    utc(ms, "%d/%m/%y %H:%M:%S")
 }
 
 /// Example: `2026-11-21T09:00:00.000+0000`.
 pub(super) fn long_time(ms: i64) -> String {
-    formatted(ms, "%Y-%m-%dT%H:%M:%S%.3f+0000")
-}
-
-fn formatted(ms: i64, format: &str) -> String {
-    let time = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
-    time.strftime(format).to_string()
+    utc(ms, "%Y-%m-%dT%H:%M:%S%.3f+0000")
 }
 
 #[cfg(test)]

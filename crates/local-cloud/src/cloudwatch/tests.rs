@@ -22,7 +22,7 @@ struct Cloud {
 
 fn caller() -> Caller {
     Caller {
-        account: super::super::ACCOUNT.into(),
+        account: crate::types::ACCOUNT.into(),
         region: "us-east-1".into(),
     }
 }

@@ -17,8 +17,11 @@ use http::request::Parts;
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
+pub(super) use super::out::Out;
 use crate::Body;
 use crate::answer::{answer, identify, request_id, whole};
+use crate::operation::operations;
+use crate::query::pairs;
 
 /// Service name in paths and targets.
 const SERVICE: &str = "GraniteServiceVersion20100801";
@@ -38,65 +41,29 @@ pub(super) enum Protocol {
     Query,
 }
 
-macro_rules! operations {
-    ($($name:ident),+ $(,)?) => {
-        /// The supported operations.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(super) enum Operation {
-            $($name),+
-        }
-
-        impl Operation {
-            fn named(name: &str) -> Option<Self> {
-                match name {
-                    $(stringify!($name) => Some(Self::$name),)+
-                    _ => None,
-                }
-            }
-
-            fn name(self) -> &'static str {
-                match self {
-                    $(Self::$name => stringify!($name)),+
-                }
-            }
-        }
-    };
-}
-
 operations! {
-    PutMetricData,
-    ListMetrics,
-    GetMetricStatistics,
-    GetMetricData,
-    PutMetricAlarm,
-    DescribeAlarms,
-    DescribeAlarmsForMetric,
-    DescribeAlarmHistory,
-    DeleteAlarms,
-    SetAlarmState,
-    EnableAlarmActions,
-    DisableAlarmActions,
-    PutDashboard,
-    GetDashboard,
-    ListDashboards,
-    DeleteDashboards,
-    TagResource,
-    UntagResource,
-    ListTagsForResource,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Out {
-    Text(String),
-    Number(f64),
-    Whole(i64),
-    Flag(bool),
-    /// Milliseconds since the Unix epoch.
-    Time(i64),
-    List(Vec<Out>),
-    Struct(Vec<(&'static str, Out)>),
-    /// A map with arbitrary keys.
-    Map(Vec<(String, Out)>),
+    /// The operations answered here.
+    pub(super) enum Operation {
+        PutMetricData,
+        ListMetrics,
+        GetMetricStatistics,
+        GetMetricData,
+        PutMetricAlarm,
+        DescribeAlarms,
+        DescribeAlarmsForMetric,
+        DescribeAlarmHistory,
+        DeleteAlarms,
+        SetAlarmState,
+        EnableAlarmActions,
+        DisableAlarmActions,
+        PutDashboard,
+        GetDashboard,
+        ListDashboards,
+        DeleteDashboards,
+        TagResource,
+        UntagResource,
+        ListTagsForResource,
+    }
 }
 
 /// A parsed request.
@@ -111,7 +78,7 @@ pub(super) fn read(parts: &Parts, body: &Bytes) -> Option<Request> {
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(rest) = parts.uri.path().strip_prefix("/service/") {
         let name = rest.strip_prefix(SERVICE)?.strip_prefix("/operation/")?;
-        let operation = Operation::named(name)?;
+        let operation = Operation::parse(name)?;
         let input = plain(parts, body).and_then(|body| cbor::read(&body));
         return Some(Request {
             protocol: Protocol::Cbor,
@@ -120,7 +87,7 @@ pub(super) fn read(parts: &Parts, body: &Bytes) -> Option<Request> {
         });
     }
     if let Some(target) = header("x-amz-target") {
-        let operation = Operation::named(target.strip_prefix(SERVICE)?.strip_prefix('.')?)?;
+        let operation = Operation::parse(target.strip_prefix(SERVICE)?.strip_prefix('.')?)?;
         let input = plain(parts, body).and_then(|body| json::read(&body));
         return Some(Request {
             protocol: Protocol::Json,
@@ -145,18 +112,17 @@ pub(super) fn read(parts: &Parts, body: &Bytes) -> Option<Request> {
         Ok(text) => text,
         Err(_) => return None,
     };
-    let fields = query::fields(parts.uri.query().unwrap_or_default(), &text);
+    let in_address = parts.uri.query().unwrap_or_default().as_bytes();
+    let fields: Vec<(String, String)> = pairs(in_address).chain(pairs(&text)).collect();
     let value = |name: &str| {
-        fields
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        let mut named = fields.iter().filter(|(key, _)| key == name);
+        named.next_back().map(|(_, value)| value.as_str())
     };
     if value("Version").is_some_and(|version| version != VERSION) {
         return None;
     }
-    let operation = Operation::named(value("Action")?)?;
-    let input = query::read(&fields);
+    let operation = Operation::parse(value("Action")?)?;
+    let input = crate::query::read(fields).map_err(|malformed| ApiError::malformed(malformed.0));
     Some(Request {
         protocol: Protocol::Query,
         operation,
@@ -202,7 +168,7 @@ pub(super) fn write(
         (Ok(out), Protocol::Query) => (
             200,
             "text/xml",
-            query::write(operation.name(), out.as_ref(), &request_id),
+            query::write(operation.as_str(), out.as_ref(), &request_id),
         ),
         (Err(error), Protocol::Cbor) => (
             error.status(),

@@ -11,18 +11,18 @@ use tokio::sync::watch;
 
 use daemon::protocol::{HEALTH_PATH, Health, STOP_PATH, TOKEN_HEADER};
 
-use crate::Body;
 use crate::answer::{answer, whole};
+use crate::types::Body;
 use ground::platform;
 
-/// Who runs the front door.
+/// The process that runs the front door.
 #[derive(Debug, Clone)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// The directory of the cloud's files, as shown to the user.
     pub home: String,
     /// When the daemon started, in milliseconds since the Unix epoch.
     pub started_ms: i64,
-    /// What a request to stop must show.
+    /// The secret that a request to stop must carry.
     pub token: String,
 }
 

@@ -1,19 +1,18 @@
-//! Reads who asks from the signature of a request. Signatures are not verified: any key is good here.
+//! Reads account, region and service from the signature of a request. Signatures are not verified: any key is valid.
 
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 
-use super::refusal::Refusal;
-use crate::lambda::account_of_access_key;
-use crate::{ACCOUNT, Caller};
+use crate::error::ApiError;
+use crate::query::pairs;
+use crate::types::{ACCOUNT, Caller};
 
 /// The credential scope of a signed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Credential {
     /// The signing name of the service, such as `kinesis`.
     pub service: String,
-    /// The access key.
-    pub key: String,
+    pub access_key: String,
     pub caller: Caller,
 }
 
@@ -24,8 +23,8 @@ impl Credential {
     /// The credential of the request; `None` when it is not signed.
     ///
     /// # Errors
-    /// When there is a signature that cannot be read.
-    pub fn read(parts: &Parts) -> Result<Option<Self>, Refusal> {
+    /// When the signature cannot be read.
+    pub fn read(parts: &Parts) -> Result<Option<Self>, ApiError> {
         if let Some(header) = parts.headers.get(AUTHORIZATION) {
             let scope = header.to_str().ok().and_then(scope_of_header);
             return scope
@@ -42,13 +41,8 @@ impl Credential {
     /// S3's URLs signed with Signature Version 2, which names neither service nor region: boto3 still makes them.
     /// Source: "Signing and authenticating REST requests (AWS signature version 2)", S3 user guide.
     fn of_old_query(query: &str) -> Option<Self> {
-        let has = |name: &str| query.split('&').any(|pair| pair.starts_with(name));
-        if !has("AWSAccessKeyId=") || !has("Signature=") {
-            return None;
-        }
-        let key = query
-            .split('&')
-            .find_map(|pair| pair.strip_prefix("AWSAccessKeyId="))?;
+        parameter(query, "Signature")?;
+        let key = parameter(query, "AWSAccessKeyId")?;
         Self::of_scope(&format!("{key}/0/{DEFAULT_REGION}/s3/aws4_request"))
     }
 
@@ -68,15 +62,12 @@ impl Credential {
         if key.is_empty() || service.is_empty() || !region_is_sound {
             return None;
         }
-        // Emulators let an access key of 12 digits choose the account. Functions act for their own.
-        let account = if key.len() == 12 && key.bytes().all(|b| b.is_ascii_digit()) {
-            key
-        } else {
-            account_of_access_key(key).unwrap_or(ACCOUNT)
-        };
+        // As in other emulators, an access key of 12 digits chooses the account.
+        let is_account = key.len() == 12 && key.bytes().all(|b| b.is_ascii_digit());
+        let account = if is_account { key } else { ACCOUNT };
         Some(Self {
             service: service.to_owned(),
-            key: key.to_owned(),
+            access_key: key.to_owned(),
             caller: Caller {
                 account: account.to_owned(),
                 region: region.to_owned(),
@@ -96,14 +87,15 @@ fn scope_of_header(header: &str) -> Option<String> {
 }
 
 fn scope_of_query(query: &str) -> Option<String> {
-    let value = query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("X-Amz-Credential="))?;
-    Some(value.replace("%2F", "/").replace("%2f", "/"))
+    parameter(query, "X-Amz-Credential")
 }
 
-fn incomplete() -> Refusal {
-    Refusal::new(
+fn parameter(query: &str, name: &str) -> Option<String> {
+    pairs(query.as_bytes()).find_map(|(found, value)| (found == name).then_some(value))
+}
+
+fn incomplete() -> ApiError {
+    ApiError::new(
         400,
         "IncompleteSignatureException",
         "The Authorization header or the X-Amz-Credential parameter is not of the form \

@@ -1,5 +1,7 @@
-//! Guards the form parser of the side services, which trusts what it reads: in `Tags.member.<n>.Key` it makes a list
-//! of `<n>` entries, and for each dot it goes one call deeper.
+//! Checks forms before awsim parses them: it allocates `<n>` entries for `Tags.member.<n>.Key`, and recurses for each
+//! dot.
+
+use percent_encoding::percent_decode;
 
 /// More than any AWS query operation takes in one list.
 const MAX_INDEX: usize = 1_000;
@@ -9,7 +11,7 @@ const MAX_DEPTH: usize = 24;
 pub(super) fn is_sound(body: &[u8]) -> bool {
     body.split(|&b| b == b'&').all(|pair| {
         let name = pair.split(|&b| b == b'=').next().unwrap_or_default();
-        let name = decode(name);
+        let name: Vec<u8> = percent_decode(name).collect();
         let mut depth = 0;
         name.split(|&b| b == b'.').all(|segment| {
             depth += 1;
@@ -21,30 +23,6 @@ pub(super) fn is_sound(body: &[u8]) -> bool {
 
 fn index(segment: &[u8]) -> Option<usize> {
     std::str::from_utf8(segment).ok()?.parse().ok()
-}
-
-/// Resolves `%XX`; leaves what is malformed as it is.
-fn decode(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&first, tail)) = rest.split_first() {
-        let escaped = (first == b'%')
-            .then(|| tail.get(..2))
-            .flatten()
-            .and_then(|hex| std::str::from_utf8(hex).ok())
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match escaped {
-            Some(byte) => {
-                out.push(byte);
-                rest = &tail[2..];
-            }
-            None => {
-                out.push(first);
-                rest = tail;
-            }
-        }
-    }
-    out
 }
 
 #[cfg(test)]

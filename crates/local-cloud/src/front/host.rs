@@ -1,13 +1,12 @@
-//! Who may knock: programs on this machine, and no web page.
+//! Accepts requests of programs on this machine, and none of web pages.
 //!
-//! The server listens on the loopback interface only. A web page in the user's browser reaches it all the same, by a
-//! host name that it lets point to 127.0.0.1 (DNS rebinding) or by posting a form to it. The first shows in `Host`, the
-//! second in `Origin`.
+//! The server listens on the loopback interface only. A web page in the user's browser can still reach it: by a host
+//! name that resolves to 127.0.0.1 (DNS rebinding), or by posting a form. `Host` shows the first, `Origin` the second.
 
 use http::header::{HOST, ORIGIN};
 use http::request::Parts;
 
-/// Whether the request names this machine, and comes from no foreign page.
+/// Whether the request names this machine and is not from a foreign web page.
 pub(super) fn is_local(parts: &Parts) -> bool {
     // HTTP/2 names the host in the URI.
     let host = match parts.headers.get(HOST) {

@@ -7,29 +7,58 @@ use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::answer::whole;
+use crate::authorise::Function;
+use crate::awsim::{Awsim, Iam, Stored};
 use crate::clock::ManualClock;
+use crate::cloudwatch::CloudWatch;
+use crate::service::Permission;
+use awsim_sts::StsService;
 use daemon::protocol::{HEALTH_PATH, Health, STOP_PATH, TOKEN_HEADER};
+use futures_util::future::BoxFuture;
 
-/// Keeps what it was asked, and answers with the target.
+const KINESIS: &str = "Kinesis_20131202";
+const MAX_KINESIS_BODY: usize = 16 << 20;
+
+/// Keeps its requests, and answers with the operation.
 #[derive(Default)]
-struct Recorder(Mutex<Vec<(Caller, kinesis::Request)>>);
+struct Recorder(Mutex<Vec<service::Request>>);
 
-impl Kinesis for Recorder {
-    fn call(&self, caller: Caller, request: kinesis::Request) -> BoxFuture<'_, Response<Body>> {
+impl Service for Recorder {
+    fn call(self: Arc<Self>, request: service::Request) -> BoxFuture<'static, Response<Body>> {
         async move {
-            assert!(!request.target.ends_with("Panic"), "as asked");
-            let body = Bytes::from(request.target.clone());
-            self.0.lock().unwrap().push((caller, request));
-            Response::new(Full::new(body).map_err(|never| match never {}).boxed_unsync())
+            let operation = request.target().map_or("", |(_, operation)| operation).to_owned();
+            assert_ne!(operation, "Panic", "as asked");
+            self.0.lock().unwrap().push(request);
+            Response::new(whole(operation))
         }
         .boxed()
     }
 
-    fn stream_count(&self) -> u64 {
-        3
+    fn permissions(&self, _: &service::Request) -> Vec<Permission> {
+        Vec::new()
     }
 
-    fn end_subscriptions(&self) {}
+    fn max_body(&self) -> usize {
+        MAX_KINESIS_BODY
+    }
+}
+
+/// No functions.
+struct NoPolicies;
+
+impl Policies for NoPolicies {
+    fn account<'a>(&self, _: &'a str) -> Option<&'a str> {
+        None
+    }
+
+    fn function(&self, _: &str) -> Option<Function> {
+        None
+    }
+
+    fn decide(&self, _: &str, _: &Permission) -> Decision {
+        Decision::Allow
+    }
 }
 
 struct Fixture {
@@ -41,11 +70,24 @@ struct Fixture {
 fn fixture() -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let recorder = Arc::new(Recorder::default());
+    let clock = Arc::new(ManualClock::new(0));
+    let cloudwatch = CloudWatch::open(&dir.path().join("cloudwatch"), clock).unwrap();
+    let iam = Stored::new(dir.path(), Iam::default);
+    let sts = Stored::new(dir.path(), StsService::new);
     let backends = Backends {
-        kinesis: Arc::clone(&recorder) as Arc<dyn Kinesis>,
-        cloudwatch: CloudWatch::open(&dir.path().join("cloudwatch"), Arc::new(ManualClock::new(0))).unwrap(),
-        lambda: Vec::new(),
-        services: Services::open(&dir.path().join("services")).unwrap(),
+        services: Arc::new(Services::new(vec![
+            Entry::new("Kinesis", "kinesis", KINESIS, Arc::clone(&recorder)),
+            Entry::new(
+                "CloudWatch",
+                "monitoring",
+                "GraniteServiceVersion20100801",
+                cloudwatch,
+            ),
+            Entry::new("IAM", "iam", "", Arc::new(Awsim::new(iam))),
+            Entry::new("STS", "sts", "", Arc::new(Awsim::new(sts))),
+        ])),
+        policies: Arc::new(NoPolicies),
+        stream_count: Box::new(|| 3),
     };
     let identity = Identity {
         home: "/home".to_owned(),
@@ -82,15 +124,12 @@ async fn ask(front: &Front, request: Request<impl Into<Bytes>>) -> (StatusCode, 
 async fn kinesis_requests_reach_the_engine_as_they_came() {
     let fixture = fixture();
     let (status, body) = ask(&fixture.front, to_kinesis("ListStreams").body("{}").unwrap()).await;
-    assert_eq!(
-        (status, body.as_str()),
-        (StatusCode::OK, "Kinesis_20131202.ListStreams")
-    );
+    assert_eq!((status, body.as_str()), (StatusCode::OK, "ListStreams"));
     let asked = fixture.recorder.0.lock().unwrap();
-    let (caller, request) = &asked[0];
-    assert_eq!(caller.region, "eu-west-1");
-    assert_eq!(caller.account, "000000000000");
-    assert_eq!(request.content_type, "application/x-amz-json-1.1");
+    let request = &asked[0];
+    assert_eq!(request.caller.region, "eu-west-1");
+    assert_eq!(request.caller.account, "000000000000");
+    assert_eq!(request.header("content-type"), "application/x-amz-json-1.1");
     assert_eq!(request.body, "{}");
 }
 
@@ -104,7 +143,7 @@ async fn a_smithy_rpc_path_names_the_operation_too() {
         .body(vec![0xa0])
         .unwrap();
     let (_, body) = ask(&fixture.front, request).await;
-    assert_eq!(body, "Kinesis_20131202.ListShards");
+    assert_eq!(body, "ListShards");
 }
 
 #[tokio::test]
@@ -284,7 +323,7 @@ async fn one_connection_carries_many_requests_also_pipelined() {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(one.repeat(3).as_bytes()).await.unwrap();
     let mut text = String::new();
-    while text.matches("Kinesis_20131202.ListStreams").count() < 3 {
+    while text.matches("ListStreams").count() < 3 {
         let mut buffer = [0; 4096];
         let read = stream.read(&mut buffer).await.unwrap();
         assert!(read > 0, "closed after {text}");

@@ -10,5 +10,6 @@ pub mod listing;
 pub mod monitoring;
 pub mod policy;
 pub mod reshard;
+pub mod resource;
 pub mod retention;
 pub mod tags;

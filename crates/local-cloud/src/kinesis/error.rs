@@ -8,9 +8,9 @@ pub type Result<T> = std::result::Result<T, ApiError>;
 
 /// Error codes of the Kinesis Data Streams API, named as on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::enum_variant_names, reason = "named as on the wire")]
 pub enum Code {
-    AccessDeniedException,
-    /// `DryRun` was set and the request would have succeeded.
+    /// `DryRun` was set, and the request would have succeeded.
     DryRunOperationException,
     /// The shard iterator is older than five minutes.
     ExpiredIteratorException,
@@ -42,7 +42,6 @@ pub enum Code {
 impl Code {
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::AccessDeniedException => "AccessDeniedException",
             Self::DryRunOperationException => "DryRunOperationException",
             Self::ExpiredIteratorException => "ExpiredIteratorException",
             Self::ExpiredNextTokenException => "ExpiredNextTokenException",

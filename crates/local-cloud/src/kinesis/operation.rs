@@ -1,44 +1,110 @@
-//! The operations of the Kinesis Data Streams API, as one exhaustive list.
+//! The operations of the Kinesis Data Streams API, and their rates.
 
-use serde::{Deserialize, Serialize};
+use crate::operation::operations;
 
-macro_rules! operations {
-    ($($name:ident $scope:ident $rate:literal),* $(,)?) => {
-        /// Every operation of `aws-sdk-kinesis` 1.130 except those on channels.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[allow(missing_docs, reason = "each is documented by AWS under its own name")]
-        pub enum Operation { $($name),* }
-
-        impl Operation {
-            /// All of them, in the order of their names.
-            pub const ALL: &'static [Operation] = &[$(Operation::$name),*];
-
-            /// The name on the wire.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => stringify!($name)),* }
-            }
-
-            /// The operation of an `X-Amz-Target` value or of a bare name; `None` if there is no such operation.
-            pub fn parse(target: &str) -> Option<Self> {
-                let name = match target.split_once('.') {
-                    Some(("Kinesis_20131202", name)) => name,
-                    Some(_) => return None,
-                    None => target,
-                };
-                match name { $(stringify!($name) => Some(Self::$name),)* _ => None }
-            }
-
-            /// How many calls a second AWS allows, and over what they are counted.
-            pub const fn rate(self) -> Rate {
-                match self { $(Self::$name => Rate { scope: Scope::$scope, per_second: $rate }),* }
-            }
-        }
-    };
+operations! {
+    /// Every operation of `aws-sdk-kinesis` 1.130 except those on channels.
+    pub enum Operation {
+        AddTagsToStream,
+        CreateStream,
+        DecreaseStreamRetentionPeriod,
+        DeleteResourcePolicy,
+        DeleteStream,
+        DeregisterStreamConsumer,
+        DescribeAccountSettings,
+        DescribeLimits,
+        DescribeStream,
+        DescribeStreamConsumer,
+        DescribeStreamSummary,
+        DisableEnhancedMonitoring,
+        EnableEnhancedMonitoring,
+        GetRecords,
+        GetResourcePolicy,
+        GetShardIterator,
+        IncreaseStreamRetentionPeriod,
+        ListShards,
+        ListStreamConsumers,
+        ListStreams,
+        ListTagsForResource,
+        ListTagsForStream,
+        MergeShards,
+        PutRecord,
+        PutRecords,
+        PutResourcePolicy,
+        RegisterStreamConsumer,
+        RemoveTagsFromStream,
+        SplitShard,
+        StartStreamEncryption,
+        StopStreamEncryption,
+        SubscribeToShard,
+        TagResource,
+        UntagResource,
+        UpdateAccountSettings,
+        UpdateMaxRecordSize,
+        UpdateShardCount,
+        UpdateStreamMode,
+        UpdateStreamRecordDistributionStrategy,
+        UpdateStreamWarmThroughput,
+    }
 }
 
 impl Operation {
-    /// Whether it may make or delete thousands of files, or wait for one that does. What is called thousands of times a
-    /// second never does.
+    /// The operation of an `X-Amz-Target` value or of a name.
+    pub fn of_target(target: &str) -> Option<Self> {
+        match target.split_once('.') {
+            Some(("Kinesis_20131202", name)) => Self::parse(name),
+            Some(_) => None,
+            None => Self::parse(target),
+        }
+    }
+
+    /// How many calls a second AWS allows, and over what they are counted.
+    pub const fn rate(self) -> Rate {
+        let (scope, per_second) = match self {
+            Self::DescribeLimits => (Scope::Account, 1),
+            Self::AddTagsToStream
+            | Self::CreateStream
+            | Self::DecreaseStreamRetentionPeriod
+            | Self::DeleteResourcePolicy
+            | Self::DeleteStream
+            | Self::DescribeAccountSettings
+            | Self::DisableEnhancedMonitoring
+            | Self::EnableEnhancedMonitoring
+            | Self::GetResourcePolicy
+            | Self::IncreaseStreamRetentionPeriod
+            | Self::ListStreams
+            | Self::ListTagsForResource
+            | Self::ListTagsForStream
+            | Self::MergeShards
+            | Self::PutResourcePolicy
+            | Self::RegisterStreamConsumer
+            | Self::RemoveTagsFromStream
+            | Self::SplitShard
+            | Self::StartStreamEncryption
+            | Self::StopStreamEncryption
+            | Self::TagResource
+            | Self::UntagResource
+            | Self::UpdateAccountSettings
+            | Self::UpdateMaxRecordSize
+            | Self::UpdateStreamMode
+            | Self::UpdateStreamRecordDistributionStrategy
+            | Self::UpdateStreamWarmThroughput => (Scope::Account, 5),
+            Self::DescribeStream | Self::UpdateShardCount => (Scope::Account, 10),
+            Self::DescribeStreamSummary => (Scope::Account, 20),
+            Self::GetRecords | Self::PutRecord | Self::PutRecords | Self::SubscribeToShard => {
+                (Scope::Data, 0)
+            }
+            Self::DeregisterStreamConsumer | Self::GetShardIterator | Self::ListStreamConsumers => {
+                (Scope::Stream, 5)
+            }
+            Self::DescribeStreamConsumer => (Scope::Stream, 20),
+            Self::ListShards => (Scope::Stream, 1000),
+        };
+        Rate { scope, per_second }
+    }
+
+    /// Whether it may create or delete thousands of files, or wait for an operation that does. The operations that are
+    /// called thousands of times a second never do.
     pub const fn may_take_long(self) -> bool {
         !matches!(
             self,
@@ -54,64 +120,18 @@ impl Operation {
 /// A control-plane quota. Source: the API reference's page of each operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// What the calls are counted over.
     pub scope: Scope,
     /// Calls a second; 0 where the data plane's own limits apply.
     pub per_second: u32,
 }
 
-/// What calls are counted over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// An account in a region.
+    /// The account, in a region.
     Account,
-    /// One stream.
     Stream,
-    /// Not counted here.
+    /// Not counted by operation.
     Data,
-}
-
-operations! {
-    AddTagsToStream Account 5,
-    CreateStream Account 5,
-    DecreaseStreamRetentionPeriod Account 5,
-    DeleteResourcePolicy Account 5,
-    DeleteStream Account 5,
-    DeregisterStreamConsumer Stream 5,
-    DescribeAccountSettings Account 5,
-    DescribeLimits Account 1,
-    DescribeStream Account 10,
-    DescribeStreamConsumer Stream 20,
-    DescribeStreamSummary Account 20,
-    DisableEnhancedMonitoring Account 5,
-    EnableEnhancedMonitoring Account 5,
-    GetRecords Data 0,
-    GetResourcePolicy Account 5,
-    GetShardIterator Stream 5,
-    IncreaseStreamRetentionPeriod Account 5,
-    ListShards Stream 1000,
-    ListStreamConsumers Stream 5,
-    ListStreams Account 5,
-    ListTagsForResource Account 5,
-    ListTagsForStream Account 5,
-    MergeShards Account 5,
-    PutRecord Data 0,
-    PutRecords Data 0,
-    PutResourcePolicy Account 5,
-    RegisterStreamConsumer Account 5,
-    RemoveTagsFromStream Account 5,
-    SplitShard Account 5,
-    StartStreamEncryption Account 5,
-    StopStreamEncryption Account 5,
-    SubscribeToShard Data 0,
-    TagResource Account 5,
-    UntagResource Account 5,
-    UpdateAccountSettings Account 5,
-    UpdateMaxRecordSize Account 5,
-    UpdateShardCount Account 10,
-    UpdateStreamMode Account 5,
-    UpdateStreamRecordDistributionStrategy Account 5,
-    UpdateStreamWarmThroughput Account 5,
 }
 
 #[cfg(test)]
@@ -122,8 +142,8 @@ mod tests {
     fn every_operation_is_found_by_its_target_and_by_its_name() {
         for operation in Operation::ALL {
             let target = format!("Kinesis_20131202.{}", operation.as_str());
-            assert_eq!(Operation::parse(&target), Some(*operation));
-            assert_eq!(Operation::parse(operation.as_str()), Some(*operation));
+            assert_eq!(Operation::of_target(&target), Some(*operation));
+            assert_eq!(Operation::of_target(operation.as_str()), Some(*operation));
         }
         assert_eq!(Operation::ALL.len(), 40);
     }
@@ -137,7 +157,7 @@ mod tests {
             "",
             ".",
         ] {
-            assert_eq!(Operation::parse(target), None, "{target}");
+            assert_eq!(Operation::of_target(target), None, "{target}");
         }
     }
 }

@@ -4,13 +4,13 @@ use std::io;
 use std::sync::Arc;
 
 use super::catalog::parse_arn;
-use super::service::Service;
+use super::engine::Engine;
 use super::store::{Page, Position};
 use super::stream::meta::Status;
 use super::stream::{Shard, Stream};
 use crate::Caller;
 
-impl Service {
+impl Engine {
     /// The stream that `arn` (of a stream or consumer) identifies. `None` if the stream or consumer does not exist or
     /// is being deleted.
     pub fn stream_of_arn(&self, caller: &Caller, arn: &str) -> Option<Arc<Stream>> {

@@ -131,7 +131,7 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
 /// File name for the code with the hash `sha256` (base64).
 pub(super) fn hex(sha256: &str) -> Option<String> {
     let bytes = base64_simd::STANDARD.decode_to_vec(sha256).ok()?;
-    (bytes.len() == 32).then(|| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    (bytes.len() == 32).then(|| hex::encode(bytes))
 }
 
 fn extract(zip: &[u8], dir: &Path) -> Result<()> {

@@ -1,19 +1,13 @@
-//! Runs functions: their real `bootstrap` as a native process that speaks the Lambda Runtime API.
+//! Runs invocations of functions, within the limits of concurrency and of this machine.
 //!
-//! An [`instance`] is one process with a Runtime API of its own. It is owned by one invocation at a time and waits in the
-//! [`pool`] between them. What a function prints goes through its [`log`] to the [`shipper`]. A [`guardian`] sees to it
-//! that no process outlives this one.
+//! An [`instance`] is one process of [`lambda_host`]. It belongs to one invocation at a time and waits in the [`pool`]
+//! between them. What a function prints goes through its [`log`] to the [`shipper`].
 
-mod environment;
-mod failure;
-mod guardian;
 mod instance;
 mod limits;
 mod log;
-mod output;
 mod pool;
 mod report;
-mod runtime_api;
 mod shipper;
 
 use std::sync::Arc;
@@ -21,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use lambda_host::{Failure, Host, OutputSink};
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::time::Instant;
 
@@ -33,9 +28,7 @@ use crate::deliver::LogSink;
 use crate::invoke::InvokeResult;
 use crate::lambda::RoleLookup;
 use crate::metrics::MetricSink;
-use failure::Failure;
-use guardian::Guardian;
-use instance::{Instance, Start};
+use instance::Instance;
 use limits::{Admitted, Limits};
 use log::InstanceLog;
 use pool::Pool;
@@ -45,13 +38,11 @@ use shipper::Shipper;
 pub(super) use limits::{ACCOUNT_CONCURRENCY, Admitted as Admission};
 pub(super) use report::Report as Reported;
 
-/// How long the runtime has to ask for its first invocation. Source: "Init phase", Lambda developer guide.
-pub(super) const INIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Processes at work for each core: more wait for their turn.
+/// Invocations that run at the same time for each core. Others wait.
 const RUNNING_PER_CORE: usize = 16;
-/// Processes being started for each core.
+/// Processes that start at the same time for each core.
 const STARTING_PER_CORE: usize = 4;
-/// How long the caller of a function that has answered waits for it to be ready again.
+/// How long a response is held back until the runtime asks for the next invocation.
 const READY_WAIT: Duration = Duration::from_millis(20);
 
 /// One call of one version of a function.
@@ -69,21 +60,27 @@ pub(super) struct Call {
     pub payload: Bytes,
     /// JSON.
     pub client_context: Option<String>,
-    /// Whether the last of the log is wanted.
+    /// Whether the end of the log is wanted.
     pub tail: bool,
 }
 
-/// How a call came out.
+impl Call {
+    fn timeout(&self) -> Duration {
+        Duration::from_secs(u64::from(self.version.timeout_seconds))
+    }
+}
+
+/// Result of a call.
 #[derive(Debug)]
 pub(super) struct Run {
     pub outcome: InvokeResult,
-    /// The last 4 KiB of the log, if wanted.
+    /// The last 4 KiB of the log, if they are wanted.
     pub tail: Option<Vec<u8>>,
-    /// AWS's reason, of a throttled call.
+    /// AWS's reason for throttling the call.
     pub throttle: Option<&'static str>,
 }
 
-/// What the executor needs of the rest.
+/// What the executor needs.
 pub(super) struct Parts {
     pub code: Arc<CodeStore>,
     pub endpoint: String,
@@ -97,11 +94,10 @@ pub(super) struct Parts {
 pub(super) struct Executor {
     code: Arc<CodeStore>,
     endpoint: String,
-    init_timeout: Duration,
     clock: Arc<dyn Clock>,
     metrics: Arc<dyn MetricSink>,
     shipper: Arc<Shipper>,
-    guardian: Arc<Guardian>,
+    host: Host,
     limits: Limits,
     running: Semaphore,
     starting: Semaphore,
@@ -116,11 +112,10 @@ impl Executor {
         let this = Arc::new(Self {
             code: parts.code,
             endpoint: parts.endpoint,
-            init_timeout: parts.init_timeout,
             clock: parts.clock,
             metrics: parts.metrics,
             shipper: Shipper::start(parts.logs, parts.roles),
-            guardian: Arc::default(),
+            host: Host::new(parts.init_timeout),
             limits: Limits::default(),
             running: Semaphore::new(RUNNING_PER_CORE * cores),
             starting: Semaphore::new(STARTING_PER_CORE * cores),
@@ -140,7 +135,7 @@ impl Executor {
         this
     }
 
-    /// Runs the function to its end, also when the caller does not wait for it.
+    /// Runs the function to its end, also if the caller stops waiting.
     pub async fn run(self: &Arc<Self>, call: Call) -> Run {
         let (reply, answer) = oneshot::channel();
         tokio::spawn(Arc::clone(self).execute(call, reply));
@@ -151,19 +146,18 @@ impl Executor {
         })
     }
 
-    /// Lets no further call have an instance of this version of the function: idle ones end now, others when they have
-    /// done what they do.
+    /// Ends the instances of this version of the function: idle ones now, busy ones after their invocation.
     pub fn retire(&self, function_arn: &str, version: &Version) {
         self.pool.retire(&pool_key(function_arn, version));
     }
 
-    /// Kills all processes, and hands over what they said. Blocks for two seconds at most.
+    /// Kills all processes and sends their logs. Blocks for two seconds at most.
     pub fn shutdown(&self) {
         self.closed.store(true, Ordering::SeqCst);
         self.running.close();
         self.starting.close();
         self.pool.clear();
-        self.guardian.kill_all();
+        self.host.kill_all();
         self.shipper.flush(Duration::from_secs(2));
     }
 
@@ -181,9 +175,8 @@ impl Executor {
                 return answer(reply, InvokeResult::Throttled, None, Some(reason));
             }
         };
-        let patience = Duration::from_secs(u64::from(call.version.timeout_seconds));
-        let turn = match tokio::time::timeout(patience, self.running.acquire()).await {
-            Ok(Ok(turn)) => turn,
+        let permit = match tokio::time::timeout(call.timeout(), self.running.acquire()).await {
+            Ok(Ok(permit)) => permit,
             Ok(Err(_)) => return answer(reply, stopping(), None, None),
             Err(_) => {
                 measure.throttled();
@@ -198,7 +191,7 @@ impl Executor {
         let mut report = Report::new(&call);
         match self.ready_instance(&call, &mut report).await {
             Ok(instance) => {
-                self.invoke(instance, &call, report, (admitted, turn, measure), reply)
+                self.invoke(instance, &call, report, (admitted, permit, measure), reply)
                     .await
             }
             Err((failure, mut log)) => {
@@ -206,52 +199,52 @@ impl Executor {
                 let tail = log.take_tail();
                 log.flush().await;
                 measure.invoked(&report, true, &admitted);
-                drop((admitted, turn));
-                answer(reply, self.error(&failure), tail, None);
+                drop((admitted, permit));
+                answer(reply, self.error(&failure, &call), tail, None);
             }
         }
     }
 
-    /// Hands the call to the instance, answers as soon as there is an answer, and gives the instance back once it is
-    /// ready again.
+    /// Runs the call on the instance and returns the instance to the pool once its runtime asks for the next invocation.
     async fn invoke(
         &self,
         mut instance: Instance,
         call: &Call,
         mut report: Report,
-        (admitted, turn, measure): (Admitted<'_>, SemaphorePermit<'_>, Measure<'_>),
+        (admitted, permit, measure): (Admitted<'_>, SemaphorePermit<'_>, Measure<'_>),
         reply: oneshot::Sender<Run>,
     ) {
-        let deadline = report.start(&mut instance.log, &*self.clock);
-        let outcome = instance.answer_of(call, deadline, &*self.clock).await;
+        let process = &mut instance.process;
+        let deadline = report.start(&mut process.sink, &*self.clock);
+        let result = process.invoke(self.invocation(call, deadline), deadline).await;
         report.answered();
-        let (outcome, failure) = match outcome {
+        let (outcome, failure) = match result {
             Ok(body) => (InvokeResult::Returned(body), None),
-            Err(failure) => (self.error(&failure), Some(failure)),
+            Err(failure) => (self.error(&failure, call), Some(failure)),
         };
         let mut reply = Some(reply);
         let mut is_ready = false;
-        if failure.as_ref().is_none_or(|failure| failure.goes_on) {
-            is_ready = instance.ready(deadline.min(Instant::now() + READY_WAIT)).await;
+        if failure.as_ref().is_none_or(Failure::keeps_process) {
+            is_ready = process.ready(deadline.min(Instant::now() + READY_WAIT)).await;
             if !is_ready && !call.tail {
-                // It takes its time, and the answer is there.
+                // The caller does not wait longer for the runtime.
                 if let Some(reply) = reply.take() {
                     answer(reply, outcome.clone(), None, None);
                 }
             }
             if !is_ready {
-                is_ready = instance.ready(deadline).await;
+                is_ready = process.ready(deadline).await;
             }
         }
-        instance.measure_memory(failure.is_some());
-        report.memory(instance.peak());
+        report.memory(process.peak_memory(failure.is_some()));
+        let log = &mut process.sink;
         match &failure {
-            Some(failure) => report.failed(failure, &mut instance.log, &*self.clock),
-            None => report.succeeded(&mut instance.log, &*self.clock),
+            Some(failure) => report.failed(failure, log, &*self.clock),
+            None => report.succeeded(log, &*self.clock),
         }
-        let tail = instance.log.take_tail();
-        // Before the answer: the caller's next call is to find it.
-        instance.log.flush().await;
+        let tail = log.take_tail();
+        // Before the answer, so that the caller's next call finds the log.
+        log.flush().await;
         if is_ready && !self.closed.load(Ordering::SeqCst) {
             self.pool.give_back(instance);
         } else {
@@ -259,16 +252,28 @@ impl Executor {
         }
         let failed = matches!(outcome, InvokeResult::FunctionError { .. });
         measure.invoked(&report, failed, &admitted);
-        drop((admitted, turn));
+        drop((admitted, permit));
         if let Some(reply) = reply {
             answer(reply, outcome, tail, None);
         }
     }
 
-    /// An instance that waits for an invocation: a warm one, or else a new one.
-    ///
-    /// A new one that fails to start is started again, now on the function's own time.
-    /// Source: "Failures during the Init phase", Lambda developer guide.
+    /// What the runtime gets of the call.
+    fn invocation(&self, call: &Call, deadline: Instant) -> lambda_host::Invocation {
+        let left = deadline.saturating_duration_since(Instant::now()).as_millis();
+        lambda_host::Invocation {
+            request_id: call.request_id.clone(),
+            function_arn: call.invoked_arn.clone(),
+            deadline_ms: self
+                .clock
+                .now_ms()
+                .saturating_add(i64::try_from(left).unwrap_or(0)),
+            client_context: call.client_context.clone(),
+            payload: call.payload.clone(),
+        }
+    }
+
+    /// An idle instance, or else a new one.
     async fn ready_instance(
         &self,
         call: &Call,
@@ -276,68 +281,43 @@ impl Executor {
     ) -> Result<Instance, (Failure, InstanceLog)> {
         let key = pool_key(&call.function_arn, &call.version);
         if let Some(mut instance) = self.pool.take(&key) {
-            instance.log.begin(call.tail);
+            instance.process.sink.begin(call.tail);
             return Ok(instance);
         }
         let mut log = InstanceLog::new(call, &self.shipper, &self.metrics, &self.clock);
         log.begin(call.tail);
-        let Ok(_turn) = self.starting.acquire().await else {
-            return Err((
-                Failure::service(&call.request_id, "the local cloud is stopping"),
-                log,
-            ));
+        let Ok(_permit) = self.starting.acquire().await else {
+            return Err((Failure::Host("the local cloud is stopping".to_owned()), log));
         };
-        let dir = match self.code_dir(&call.version).await {
-            Ok(dir) => dir,
+        let directory = match self.code_dir(&call.version).await {
+            Ok(directory) => directory,
             Err(error) => {
-                let message = format!("the code cannot be read: {error}");
-                return Err((Failure::service(&call.request_id, &message), log));
+                return Err((Failure::Host(format!("the code cannot be read: {error}")), log));
             }
         };
         log.system_line(&format!("INIT_START Runtime Version: {}", call.version.runtime));
-        let start = Start {
-            call,
-            key: &key,
-            dir: &dir,
-            endpoint: &self.endpoint,
-            guardian: &self.guardian,
-        };
+        let bootstrap = instance::bootstrap(call, directory, &self.endpoint, log.stream());
         let began = Instant::now();
-        let (first, log) = match self.start(&start, log, began + self.init_timeout).await {
-            Ok(mut instance) => {
+        // Counted from now on, so that a change of the function in the meantime retires it.
+        self.pool.count(&key);
+        let init_failed = |failure: &Failure, took: Duration, log: &mut InstanceLog| {
+            report.init_failed(failure, took, log);
+        };
+        match self.host.start(&bootstrap, log, init_failed).await {
+            Ok(mut process) => {
                 report.initialised(began.elapsed());
-                instance.measure_memory(false);
-                return Ok(instance);
+                process.peak_memory(false);
+                Ok(Instance {
+                    key,
+                    process,
+                    idle_since: Instant::now(),
+                })
             }
-            Err(failed) => failed,
-        };
-        let mut log = log;
-        report::init_failed(&first, began.elapsed(), &mut log);
-        if first.is_final {
-            return Err((first, log));
+            Err(failed) => {
+                self.pool.uncount(&key);
+                Err(failed)
+            }
         }
-        report.restarted();
-        let timeout = Duration::from_secs(u64::from(call.version.timeout_seconds));
-        self.start(&start, log, Instant::now() + timeout).await
-    }
-
-    async fn start(
-        &self,
-        start: &Start<'_>,
-        log: InstanceLog,
-        deadline: Instant,
-    ) -> Result<Instance, (Failure, InstanceLog)> {
-        // Counted from now on, so that a change of the function in the meantime finds it.
-        self.pool.count(start.key);
-        let (failure, log) = match Instance::start(start, log).await {
-            Ok(mut instance) => match instance.initialise(start.call, deadline).await {
-                Ok(()) => return Ok(instance),
-                Err(failure) => (failure, instance.into_log()),
-            },
-            Err(failed) => failed,
-        };
-        self.pool.uncount(start.key);
-        Err((failure, log))
     }
 
     async fn code_dir(&self, version: &Arc<Version>) -> std::io::Result<std::path::PathBuf> {
@@ -347,12 +327,21 @@ impl Executor {
             .map_err(std::io::Error::other)?
     }
 
-    /// What the caller is told of a failure. One of this process is not the function's.
-    fn error(&self, failure: &Failure) -> InvokeResult {
+    /// What the caller gets for a failure.
+    fn error(&self, failure: &Failure, call: &Call) -> InvokeResult {
         if self.closed.load(Ordering::SeqCst) {
             return stopping();
         }
-        failure.outcome()
+        match failure {
+            Failure::Host(_) => InvokeResult::Refused {
+                code: failure.error_type().to_owned(),
+                message: failure.message(&call.request_id),
+            },
+            _ => InvokeResult::FunctionError {
+                kind: "Unhandled",
+                payload: failure.payload(&call.request_id),
+            },
+        }
     }
 }
 
@@ -373,7 +362,7 @@ fn answer(
     tail: Option<Vec<u8>>,
     throttle: Option<&'static str>,
 ) {
-    // No one may be waiting any more.
+    // The caller may have stopped waiting.
     let _ = reply.send(Run {
         outcome,
         tail,

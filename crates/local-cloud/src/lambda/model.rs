@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::name::{self, LATEST};
 use crate::Caller;
+use crate::clock::utc;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Function {
@@ -237,18 +238,12 @@ impl EventConfig {
 
 /// A time in Lambda's format: `2026-11-21T12:40:39.123+0000`.
 pub(super) fn timestamp(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms)
-        .unwrap_or_default()
-        .strftime("%Y-%m-%dT%H:%M:%S%.3f+0000")
-        .to_string()
+    utc(ms, "%Y-%m-%dT%H:%M:%S%.3f+0000")
 }
 
 /// ARN of a runtime version. Each runtime has only one here.
 pub(super) fn runtime_version(region: &str, runtime: &str) -> String {
-    let mut hash = String::new();
-    for byte in super::code::sha256(runtime.as_bytes()) {
-        hash.push_str(&format!("{byte:02x}"));
-    }
+    let hash = hex::encode(super::code::sha256(runtime.as_bytes()));
     format!("arn:{}:lambda:{region}::runtime:{hash}", crate::partition(region))
 }
 

@@ -3,6 +3,8 @@
 use http::Method;
 use http::request::Parts;
 
+use crate::query::{pairs, percent_decode};
+
 /// The supported operations. The text is the function or resource as written in the path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Operation {
@@ -57,17 +59,7 @@ impl Route {
     /// The operation of a request. `None` for an unknown path.
     pub fn of(parts: &Parts) -> Option<Self> {
         let operation = operation(&parts.method, parts.uri.path())?;
-        let query = parts
-            .uri
-            .query()
-            .unwrap_or_default()
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-            .map(|pair| {
-                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-                (decode(name), decode(&value.replace('+', " ")))
-            })
-            .collect();
+        let query = pairs(parts.uri.query().unwrap_or_default().as_bytes()).collect();
         Some(Self { operation, query })
     }
 
@@ -89,7 +81,7 @@ impl Route {
 
 fn operation(method: &Method, path: &str) -> Option<Operation> {
     use Operation as O;
-    let segments: Vec<String> = path.trim_matches('/').split('/').map(decode).collect();
+    let segments: Vec<String> = path.trim_matches('/').split('/').map(percent_decode).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let f = |text: &&str| (*text).to_owned();
     Some(match (method.as_str(), segments.as_slice()) {
@@ -150,31 +142,6 @@ fn operation(method: &Method, path: &str) -> Option<Operation> {
     })
 }
 
-/// Decodes percent encoding. Invalid sequences stay unchanged.
-fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = bytes
-            .get(at + 1..at + 3)
-            .filter(|_| bytes[at] == b'%')
-            .and_then(|hex| std::str::from_utf8(hex).ok())
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match hex {
-            Some(byte) => {
-                out.push(byte);
-                at += 3;
-            }
-            None => {
-                out.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,7 +163,6 @@ mod tests {
             Operation::UntagResource("arn:aws:lambda:us-east-1:0:function:a".to_owned())
         );
         assert_eq!(route.parameters("tagKeys").collect::<Vec<_>>(), ["a b", "c"]);
-        assert_eq!(decode("100%"), "100%");
     }
 
     #[test]

@@ -14,32 +14,7 @@ use super::model::{Logging, Version};
 const RUNTIMES: &[&str] = &["provided.al2023", "provided.al2"];
 /// Maximum total bytes of the environment variables.
 const MAX_ENVIRONMENT: usize = 4096;
-/// Source: "Reserved environment variables", Lambda developer guide.
-const RESERVED: &[&str] = &[
-    "_HANDLER",
-    "_X_AMZN_TRACE_ID",
-    "AWS_ACCESS_KEY",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_DEFAULT_REGION",
-    "AWS_EXECUTION_ENV",
-    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-    "AWS_LAMBDA_FUNCTION_NAME",
-    "AWS_LAMBDA_FUNCTION_VERSION",
-    "AWS_LAMBDA_INITIALIZATION_TYPE",
-    "AWS_LAMBDA_LOG_GROUP_NAME",
-    "AWS_LAMBDA_LOG_STREAM_NAME",
-    "AWS_LAMBDA_MAX_CONCURRENCY",
-    "AWS_LAMBDA_METADATA_API",
-    "AWS_LAMBDA_METADATA_TOKEN",
-    "AWS_LAMBDA_RUNTIME_API",
-    "AWS_REGION",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "LAMBDA_RUNTIME_DIR",
-    "LAMBDA_TASK_ROOT",
-];
-
-/// The settings common to CreateFunction and UpdateFunctionConfiguration.
+/// The settings that CreateFunction and UpdateFunctionConfiguration share.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Settings {
@@ -400,7 +375,7 @@ fn check_environment(variables: &BTreeMap<String, String>) -> Result<()> {
     let reserved: Vec<&str> = variables
         .keys()
         .map(String::as_str)
-        .filter(|name| RESERVED.contains(name))
+        .filter(|name| lambda_host::RESERVED_VARIABLES.contains(name))
         .collect();
     if !reserved.is_empty() {
         return Err(ApiError::invalid(format!(

@@ -11,14 +11,14 @@ use http::{Method, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::error::ApiError as Fault;
+use super::error::ApiError;
 use super::files::Files;
 use super::mapping::{Mapping, initial_checkpoints};
 use super::settings::{Input, function_arn, in_range};
 use super::{Mappings, NOTHING_YET, cannot_access, may_read};
 use crate::answer::{answer, identify, request_id, whole};
 use crate::kinesis::stream::locked;
-use crate::{Body, Caller};
+use crate::{Body, Caller, query};
 
 const PATH: &str = "/2015-03-31/event-source-mappings";
 const TAGS: &str = "/2017-03-31/tags/";
@@ -27,12 +27,53 @@ const PAGE: usize = 100;
 /// Maximum tags of a mapping.
 const MOST_TAGS: usize = 50;
 
-type Answer = Result<(u16, Value), Fault>;
+type Answer = Result<(u16, Value), ApiError>;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct TagInput {
     tags: BTreeMap<String, String>,
+}
+
+/// An operation on mappings, with the UUID of the mapping in its path.
+enum Operation {
+    Create,
+    List,
+    Get(String),
+    Update(String),
+    Delete(String),
+    ListTags(String),
+    Tag(String),
+    Untag(String),
+}
+
+impl Operation {
+    /// `None` for a path of other resources.
+    fn of(method: &Method, path: &str) -> Option<Result<Self, ApiError>> {
+        if let Some(rest) = path.strip_prefix(PATH) {
+            let uuid = match rest.strip_prefix('/') {
+                Some(uuid) => uuid.trim_end_matches('/'),
+                None if rest.is_empty() => "",
+                None => return None,
+            };
+            return Some(match (method, uuid) {
+                (&Method::POST, "") => Ok(Self::Create),
+                (&Method::GET, "") => Ok(Self::List),
+                (&Method::GET, uuid) => Ok(Self::Get(uuid.to_owned())),
+                (&Method::PUT, uuid) if !uuid.is_empty() => Ok(Self::Update(uuid.to_owned())),
+                (&Method::DELETE, uuid) if !uuid.is_empty() => Ok(Self::Delete(uuid.to_owned())),
+                _ => Err(ApiError::method()),
+            });
+        }
+        let arn = crate::query::percent_decode(path.strip_prefix(TAGS)?);
+        let uuid = arn.split_once(":event-source-mapping:")?.1.to_owned();
+        Some(match *method {
+            Method::GET => Ok(Self::ListTags(uuid)),
+            Method::POST => Ok(Self::Tag(uuid)),
+            Method::DELETE => Ok(Self::Untag(uuid)),
+            _ => Err(ApiError::method()),
+        })
+    }
 }
 
 impl Mappings {
@@ -43,32 +84,18 @@ impl Mappings {
         parts: &Parts,
         body: &[u8],
     ) -> Option<Response<Body>> {
-        let path = parts.uri.path();
+        let operation = Operation::of(&parts.method, parts.uri.path())?;
         let query = Query::parse(parts.uri.query().unwrap_or_default());
-        let answered = if let Some(rest) = path.strip_prefix(PATH) {
-            let uuid = match rest.strip_prefix('/') {
-                Some(uuid) => uuid.trim_end_matches('/'),
-                None if rest.is_empty() => "",
-                None => return None,
-            };
-            match (&parts.method, uuid) {
-                (&Method::POST, "") => self.create(caller, body),
-                (&Method::GET, "") => self.list(caller, &query),
-                (&Method::GET, uuid) => self.get(caller, uuid),
-                (&Method::PUT, uuid) if !uuid.is_empty() => self.update(caller, uuid, body),
-                (&Method::DELETE, uuid) if !uuid.is_empty() => self.delete(caller, uuid),
-                _ => Err(Fault::method()),
-            }
-        } else {
-            let arn = decode(path.strip_prefix(TAGS)?);
-            let (_, uuid) = arn.split_once(":event-source-mapping:")?;
-            match parts.method {
-                Method::GET => self.tags(caller, uuid),
-                Method::POST => self.tag(caller, uuid, body),
-                Method::DELETE => self.untag(caller, uuid, &query),
-                _ => Err(Fault::method()),
-            }
-        };
+        let answered = operation.and_then(|operation| match operation {
+            Operation::Create => self.create(caller, body),
+            Operation::List => self.list(caller, &query),
+            Operation::Get(uuid) => self.get(caller, &uuid),
+            Operation::Update(uuid) => self.update(caller, &uuid, body),
+            Operation::Delete(uuid) => self.delete(caller, &uuid),
+            Operation::ListTags(uuid) => self.tags(caller, &uuid),
+            Operation::Tag(uuid) => self.tag(caller, &uuid, body),
+            Operation::Untag(uuid) => self.untag(caller, &uuid, &query),
+        });
         let mut response = match answered {
             Ok((204, _)) => answer(204, "application/json", whole("")),
             Ok((status, value)) => answer(status, "application/json", whole(value.to_string())),
@@ -84,20 +111,20 @@ impl Mappings {
         let now_ms = self.config.clock.now_ms();
         let settings = input.create(caller, request_id(), now_ms)?;
         if !self.config.invoke.exists(&settings.function_arn) {
-            return Err(Fault::invalid("Function does not exist"));
+            return Err(ApiError::invalid("Function does not exist"));
         }
         let stream = self
             .config
             .kinesis
             .stream_of_arn(caller, &settings.event_source_arn);
         let stream = stream
-            .ok_or_else(|| Fault::invalid(format!("Stream not found: {}", settings.event_source_arn)))?;
+            .ok_or_else(|| ApiError::invalid(format!("Stream not found: {}", settings.event_source_arn)))?;
         if !may_read(
             &*self.config.invoke,
             &settings.function_arn,
             &settings.event_source_arn,
         ) {
-            return Err(Fault::invalid(cannot_access(&settings.event_source_arn)));
+            return Err(ApiError::invalid(cannot_access(&settings.event_source_arn)));
         }
         // Held until the mapping is listed, so that only one of two identical mappings is created.
         let _one = locked(&self.changing);
@@ -106,7 +133,7 @@ impl Mappings {
             other.function_arn == settings.function_arn && other.event_source_arn == settings.event_source_arn
         });
         if let Some(twin) = twin {
-            return Err(Fault::conflict(format!(
+            return Err(ApiError::conflict(format!(
                 "The event source arn (\" {} \") and function (\" {} \") provided mapping already exists. Please \
                  update or delete the existing mapping with UUID {}",
                 settings.event_source_arn,
@@ -115,7 +142,7 @@ impl Mappings {
             )));
         }
         let failed =
-            |error: std::io::Error| Fault::internal(format!("The mapping could not be saved: {error}"));
+            |error: std::io::Error| ApiError::internal(format!("The mapping could not be saved: {error}"));
         let files = Files::new(&self.config.data_dir, &settings.uuid);
         let mut places = files.checkpoints().map_err(failed)?;
         let first = initial_checkpoints(&stream.view(now_ms), &settings).map_err(failed)?;
@@ -139,7 +166,7 @@ impl Mappings {
             Some(text) => {
                 let value = text.parse::<i64>().ok();
                 let value =
-                    value.ok_or_else(|| Fault::constraint("maxItems", text, "Member must be a number"))?;
+                    value.ok_or_else(|| ApiError::constraint("maxItems", text, "Member must be a number"))?;
                 in_range("maxItems", Some(value), 1, 10_000)?;
                 usize::try_from(value).unwrap_or(PAGE).min(PAGE)
             }
@@ -173,13 +200,13 @@ impl Mappings {
         let _one = locked(&self.changing);
         let mapping = self.find(caller, uuid)?;
         if mapping.is_deleted() {
-            return Err(Fault::in_use());
+            return Err(ApiError::in_use());
         }
         let before = mapping.settings();
         let settings = input.update(caller, &before, self.config.clock.now_ms())?;
         if settings.function_arn != before.function_arn && !self.config.invoke.exists(&settings.function_arn)
         {
-            return Err(Fault::invalid("Function does not exist"));
+            return Err(ApiError::invalid("Function does not exist"));
         }
         save(&mapping, &settings)?;
         mapping.change(settings);
@@ -197,7 +224,7 @@ impl Mappings {
         let _one = locked(&self.changing);
         let mapping = self.find(caller, uuid)?;
         if mapping.is_deleted() {
-            return Err(Fault::in_use());
+            return Err(ApiError::in_use());
         }
         mapping.delete();
         let (_, result) = mapping.status();
@@ -211,7 +238,7 @@ impl Mappings {
 
     fn tag(&self, caller: &Caller, uuid: &str, body: &[u8]) -> Answer {
         let input: TagInput = serde_json::from_slice(body)
-            .map_err(|error| Fault::content(format!("Could not parse request body into json: {error}")))?;
+            .map_err(|error| ApiError::content(format!("Could not parse request body into json: {error}")))?;
         self.retag(caller, uuid, |tags| tags.extend(input.tags))
     }
 
@@ -234,10 +261,10 @@ impl Mappings {
         Ok((204, Value::Null))
     }
 
-    fn find(&self, caller: &Caller, uuid: &str) -> Result<Arc<Mapping>, Fault> {
+    fn find(&self, caller: &Caller, uuid: &str) -> Result<Arc<Mapping>, ApiError> {
         self.by_uuid(uuid)
             .filter(|mapping| mapping.settings().caller() == *caller)
-            .ok_or_else(Fault::missing)
+            .ok_or_else(ApiError::missing)
     }
 }
 
@@ -246,23 +273,23 @@ fn render(mapping: &Mapping) -> Value {
     mapping.settings().render(state, &result)
 }
 
-fn save(mapping: &Mapping, settings: &super::settings::Settings) -> Result<(), Fault> {
+fn save(mapping: &Mapping, settings: &super::settings::Settings) -> Result<(), ApiError> {
     mapping
         .files
         .save(settings)
-        .map_err(|error| Fault::internal(format!("The mapping could not be saved: {error}")))
+        .map_err(|error| ApiError::internal(format!("The mapping could not be saved: {error}")))
 }
 
-fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), Fault> {
+fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), ApiError> {
     if tags.len() > MOST_TAGS {
-        return Err(Fault::invalid(format!(
+        return Err(ApiError::invalid(format!(
             "The number of tags exceeds the maximum of {MOST_TAGS}."
         )));
     }
     let fits =
         |key: &str, value: &str| (1..=128).contains(&key.chars().count()) && value.chars().count() <= 256;
     match tags.iter().find(|(key, value)| !fits(key, value)) {
-        Some((key, _)) => Err(Fault::invalid(format!("The tag {key} is too long or empty."))),
+        Some((key, _)) => Err(ApiError::invalid(format!("The tag {key} is too long or empty."))),
         None => Ok(()),
     }
 }
@@ -272,38 +299,11 @@ struct Query(Vec<(String, String)>);
 
 impl Query {
     fn parse(text: &str) -> Self {
-        let pairs = text.split('&').filter(|pair| !pair.is_empty());
-        let pairs = pairs.map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(name), decode(&value.replace('+', " ")))
-        });
-        Self(pairs.collect())
+        Self(query::pairs(text.as_bytes()).collect())
     }
 
     fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
     }
-}
-
-/// Decodes percent encoding. Invalid sequences stay unchanged.
-fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let hex = bytes.get(at + 1..at + 3).filter(|_| byte == b'%');
-        let hex = hex.and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(decoded) => {
-                out.push(decoded);
-                at += 3;
-            }
-            None => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }

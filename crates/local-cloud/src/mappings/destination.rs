@@ -10,10 +10,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::event::instant;
 use super::lane::{Batch, Condition};
 use super::settings::Settings;
 use crate::answer::request_id;
+use crate::clock::utc;
 use crate::deliver::{Deliver, Undelivered};
 use crate::invoke::Invoke;
 
@@ -90,7 +90,7 @@ impl Discarded<'_> {
                 .unwrap_or_default()
         };
         let arrival =
-            |item: Option<&super::lane::Item>| instant(item.map_or(0, |item| item.record.arrival_ms), ISO);
+            |item: Option<&super::lane::Item>| utc(item.map_or(0, |item| item.record.arrival_ms), ISO);
         let message = Message {
             request_context: RequestContext {
                 request_id: response.map_or_else(request_id, |response| response.request_id.clone()),
@@ -104,7 +104,7 @@ impl Discarded<'_> {
                 function_error: response.function_error.as_deref(),
             }),
             version: "1.0",
-            timestamp: instant(self.now_ms, ISO),
+            timestamp: utc(self.now_ms, ISO),
             batch: BatchInfo {
                 shard_id: self.shard_id,
                 start_sequence_number: number(first),
@@ -129,7 +129,7 @@ impl Discarded<'_> {
             "aws/lambda/{}/{}/{}-{}",
             settings.uuid,
             self.shard_id,
-            instant(self.now_ms, "%Y/%m/%d/%Y-%m-%dT%H.%M.%S"),
+            utc(self.now_ms, "%Y/%m/%d/%Y-%m-%dT%H.%M.%S"),
             request_id()
         )
     }

@@ -4,16 +4,12 @@
 //! Streams processing in Lambda", AWS Lambda developer guide.
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::lane::{Item, Window};
+use crate::clock::utc;
 use crate::kinesis::sequence::DIGITS;
 use crate::kinesis::store::StoredRecord;
-
-/// Maximum payload of a synchronous invocation: 6 MB.
-/// Source: "Lambda quotas", AWS Lambda developer guide.
-pub(super) const MAX_BYTES: usize = 6 * 1024 * 1024;
 
 const START: &[u8] = br#"{"Records":["#;
 const KEY: &[u8] = br#"{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"#;
@@ -106,9 +102,9 @@ impl Writer {
 
     fn window(&self, out: &mut Vec<u8>, window: &Window, last: FinalInvoke) {
         out.extend_from_slice(br#","window":{"start":"#);
-        quote(out, &instant(window.start_ms, "%Y-%m-%dT%H:%M:%SZ"));
+        quote(out, &utc(window.start_ms, "%Y-%m-%dT%H:%M:%SZ"));
         out.extend_from_slice(br#","end":"#);
-        quote(out, &instant(window.end_ms, "%Y-%m-%dT%H:%M:%SZ"));
+        quote(out, &utc(window.end_ms, "%Y-%m-%dT%H:%M:%SZ"));
         out.extend_from_slice(br#"},"state":"#);
         out.extend_from_slice(&window.state);
         out.extend_from_slice(br#","shardId":"#);
@@ -161,12 +157,6 @@ pub(super) enum FinalInvoke {
     WindowEnded,
     /// The state exceeds its limit.
     Early,
-}
-
-/// A formatted UTC time.
-pub(super) fn instant(ms: i64, format: &str) -> String {
-    let moment = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH);
-    moment.strftime(format).to_string()
 }
 
 fn seconds(out: &mut Vec<u8>, ms: i64) {

@@ -11,10 +11,13 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::batch_result::BatchResult;
-use super::event::MAX_BYTES;
 use super::settings::Settings;
 use crate::kinesis::store::StoredRecord;
 use ground::backoff::Backoff;
+
+/// Maximum payload of a synchronous invocation: 6 MB.
+/// Source: "Lambda quotas", AWS Lambda developer guide.
+pub(super) const MAX_BYTES: usize = 6 * 1024 * 1024;
 
 /// Maximum size of a window's state: 1 MB.
 /// Source: "Implementing stateful Kinesis Data Streams processing in Lambda", AWS Lambda developer guide.

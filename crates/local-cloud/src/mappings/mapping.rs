@@ -19,7 +19,7 @@ use super::{Mappings, NOTHING_YET};
 use crate::clock::Clock;
 use crate::deliver::Deliver;
 use crate::invoke::Invoke;
-use crate::kinesis::service::Service;
+use crate::kinesis::engine::Engine;
 use crate::kinesis::store::{PositionError, Start};
 use crate::kinesis::stream::meta::Status as StreamStatus;
 use crate::kinesis::stream::{Stream, View, locked};
@@ -64,7 +64,7 @@ pub(super) struct Shared {
     pub deliver: Arc<dyn Deliver>,
     pub metrics: Arc<dyn MetricSink>,
     pub budget: Budget,
-    kinesis: Arc<Service>,
+    kinesis: Arc<Engine>,
     checkpoints: Mutex<Checkpoints>,
     status: Mutex<Status>,
 }

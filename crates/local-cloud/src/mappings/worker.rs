@@ -35,7 +35,7 @@ const PAGE_BYTES: usize = 1 << 20;
 /// Records to read ahead for each lane if its batches are smaller.
 const MIN_AHEAD: usize = 500;
 /// Maximum bytes of events in a lane, besides the batch in progress.
-const LANE_BYTES: usize = super::event::MAX_BYTES;
+const LANE_BYTES: usize = super::lane::MAX_BYTES;
 /// Backoff after the log could not be read.
 const READ_BACKOFF_MS: i64 = 1_000;
 

@@ -1,11 +1,11 @@
 //! DescribeLimits, DescribeAccountSettings, UpdateAccountSettings.
 
 use crate::kinesis::catalog::Account;
+use crate::kinesis::engine::{Context, Engine};
 use crate::kinesis::error::{ApiError, Result};
 use crate::kinesis::model::input::{self, text};
 use crate::kinesis::model::output;
 use crate::kinesis::model::value::Timestamp;
-use crate::kinesis::service::{Context, Service};
 use crate::kinesis::stream::meta::{DAY_MS, Mode};
 
 /// On-demand streams per account and region.
@@ -21,11 +21,11 @@ pub fn shard_limit(region: &str) -> i64 {
 }
 
 pub fn describe_limits(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     _: input::Empty,
 ) -> Result<output::DescribeLimits> {
-    let views: Vec<_> = service
+    let views: Vec<_> = engine
         .catalog
         .list(&context.caller, context.now_ms)
         .iter()
@@ -41,16 +41,16 @@ pub fn describe_limits(
 }
 
 pub fn describe_account_settings(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     _: input::Empty,
 ) -> Result<output::AccountSettings> {
-    Ok(shown(&service.catalog.account(&context.caller), context.now_ms))
+    Ok(shown(&engine.catalog.account(&context.caller), context.now_ms))
 }
 
 /// UpdateAccountSettings. The commitment lasts at least 24 hours: if disabled earlier, it ends then.
 pub fn update_account_settings(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     input: input::UpdateAccountSettings,
 ) -> Result<output::AccountSettings> {
@@ -59,7 +59,7 @@ pub fn update_account_settings(
         .as_ref()
         .is_some_and(|c| text(&c.status) == "ENABLED");
     let now_ms = context.now_ms;
-    let account = service.catalog.change_account(&context.caller, |account| {
+    let account = engine.catalog.change_account(&context.caller, |account| {
         let on = is_on(account, now_ms);
         match (enable, on) {
             (true, true) if account.ended_ms.is_none() => {

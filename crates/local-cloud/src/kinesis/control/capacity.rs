@@ -2,10 +2,10 @@
 
 use super::account;
 use super::describe;
+use crate::kinesis::engine::{Context, Engine};
 use crate::kinesis::error::{ApiError, Result};
 use crate::kinesis::model::input::{self, text};
 use crate::kinesis::model::output;
-use crate::kinesis::service::{Context, Service};
 use crate::kinesis::stream::meta::{Distribution, Mode, count_in_day};
 
 /// Mode switches allowed in 24 hours.
@@ -14,12 +14,8 @@ const SWITCHES_PER_DAY: usize = 2;
 const MAX_WARM_THROUGHPUT: i64 = 10_240;
 
 /// UpdateStreamMode. The shards do not change.
-pub fn update_stream_mode(
-    service: &Service,
-    context: &Context,
-    input: input::UpdateStreamMode,
-) -> Result<()> {
-    let stream = service.find(context, &input)?;
+pub fn update_stream_mode(engine: &Engine, context: &Context, input: input::UpdateStreamMode) -> Result<()> {
+    let stream = engine.find(context, &input)?;
     let word = input
         .stream_mode_details
         .as_ref()
@@ -32,10 +28,10 @@ pub fn update_stream_mode(
                 "WarmThroughputMiBps can only be specified when the stream is updated to ON_DEMAND mode.";
             return Err(ApiError::validation(text));
         }
-        require_commitment(service, context)?;
+        require_commitment(engine, context)?;
         check_warm_throughput(input.warm_throughput)?;
     }
-    let due_ms = service.due(context.now_ms);
+    let due_ms = engine.due(context.now_ms);
     stream.change_active(context.now_ms, |meta| {
         if meta.mode == wanted {
             let text = format!("Stream {} under account {} is already in {word} mode.", meta.name, meta.account);
@@ -60,14 +56,14 @@ pub fn update_stream_mode(
 
 /// UpdateStreamWarmThroughput.
 pub fn update_warm_throughput(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     input: input::UpdateWarmThroughput,
 ) -> Result<output::UpdateWarmThroughput> {
-    let stream = service.find(context, &input)?;
-    require_commitment(service, context)?;
+    let stream = engine.find(context, &input)?;
+    require_commitment(engine, context)?;
     check_warm_throughput(input.warm_throughput)?;
-    let due_ms = service.due(context.now_ms);
+    let due_ms = engine.due(context.now_ms);
     stream.change_active(context.now_ms, |meta| {
         meta.require_on_demand()?;
         let current = meta.warm_throughput.unwrap_or_default();
@@ -87,8 +83,8 @@ pub fn update_warm_throughput(
 ///
 /// # Errors
 /// `ValidationException`.
-pub fn require_commitment(service: &Service, context: &Context) -> Result<()> {
-    if account::is_on(&service.catalog.account(&context.caller), context.now_ms) {
+pub fn require_commitment(engine: &Engine, context: &Context) -> Result<()> {
+    if account::is_on(&engine.catalog.account(&context.caller), context.now_ms) {
         return Ok(());
     }
     Err(ApiError::validation(format!(
@@ -111,12 +107,12 @@ pub fn check_warm_throughput(wanted: Option<i64>) -> Result<()> {
 }
 
 pub fn update_max_record_size(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     input: input::UpdateMaxRecordSize,
 ) -> Result<()> {
-    let stream = service.find(context, &input)?;
-    let due_ms = service.due(context.now_ms);
+    let stream = engine.find(context, &input)?;
+    let due_ms = engine.due(context.now_ms);
     stream.change_active(context.now_ms, |meta| {
         let wanted = input.max_record_size.unwrap_or(meta.max_record_kib);
         if meta.max_record_kib != wanted {
@@ -129,12 +125,12 @@ pub fn update_max_record_size(
 
 /// UpdateStreamRecordDistributionStrategy.
 pub fn update_distribution(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     input: input::UpdateDistribution,
 ) -> Result<()> {
-    let stream = service.find(context, &input)?;
-    let due_ms = service.due(context.now_ms);
+    let stream = engine.find(context, &input)?;
+    let due_ms = engine.due(context.now_ms);
     stream.change_active(context.now_ms, |meta| {
         if meta.mode != Mode::OnDemand {
             return Err(ApiError::invalid_argument(format!(

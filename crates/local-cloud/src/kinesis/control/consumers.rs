@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::account;
 use super::listing::check_creation;
-use crate::kinesis::catalog::parse_arn;
+use super::resource::{Resource, find_resource, no_consumer};
+use crate::kinesis::engine::{Context, Engine};
 use crate::kinesis::error::{ApiError, Result};
 use crate::kinesis::model::input::{self, text};
 use crate::kinesis::model::output;
 use crate::kinesis::model::value::Timestamp;
 use crate::kinesis::operation::Operation;
-use crate::kinesis::service::{Context, Service};
 use crate::kinesis::stream::Stream;
 use crate::kinesis::stream::meta::{ConsumerMeta, Status, StreamMeta};
 use crate::kinesis::wire::token;
@@ -26,58 +26,22 @@ const MAX_CREATING: usize = 5;
 /// Maximum and default page size.
 const MAX_PAGE: i64 = 100;
 
-/// The resource within a stream that an ARN identifies.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Resource {
-    Stream,
-    /// The consumer with this name.
-    Consumer(String),
-}
-
-/// The stream and the resource that `arn` identifies.
-///
-/// # Errors
-/// `ResourceNotFoundException`.
-pub fn find_resource(service: &Service, context: &Context, arn: &str) -> Result<(Arc<Stream>, Resource)> {
-    let parsed = parse_arn(&context.caller, arn)?;
-    let stream = service
-        .catalog
-        .by_name(&context.caller, parsed.stream, context.now_ms)?;
-    match parsed.consumer {
-        None => Ok((stream, Resource::Stream)),
-        Some((name, created)) => {
-            let view = stream.view(context.now_ms);
-            let found = view
-                .meta
-                .consumer(name)
-                .filter(|c| (c.created_ms / 1000).to_string() == created);
-            found.ok_or_else(|| no_consumer(name, &context.caller.account))?;
-            Ok((stream, Resource::Consumer(name.to_owned())))
-        }
-    }
-}
-
-/// `ResourceNotFoundException` for the consumer `name`.
-pub fn no_consumer(name: &str, account: &str) -> ApiError {
-    ApiError::not_found(format!("Consumer {name}, account {account} not found."))
-}
-
 /// RegisterStreamConsumer.
 pub fn register(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     input: input::RegisterStreamConsumer,
 ) -> Result<output::RegisterStreamConsumer> {
-    let stream = service.find(context, &input)?;
+    let stream = engine.find(context, &input)?;
     let name = text(&input.consumer_name);
     let tags = super::tags::initial(input.tags.clone(), name, &context.caller.account)?;
-    let advantage = account::is_on(&service.catalog.account(&context.caller), context.now_ms);
+    let advantage = account::is_on(&engine.catalog.account(&context.caller), context.now_ms);
     let most = if advantage {
         MAX_CONSUMERS_ADVANTAGE
     } else {
         MAX_CONSUMERS
     };
-    let due_ms = service.due(context.now_ms);
+    let due_ms = engine.due(context.now_ms);
     stream.change_active(context.now_ms, |meta| {
         if meta.consumer(name).is_some() {
             return Err(ApiError::in_use(format!(
@@ -86,7 +50,7 @@ pub fn register(
             )));
         }
         let creating = meta.consumers.iter().filter(|c| c.status == Status::Creating).count();
-        if meta.consumers.len() >= most || (service.options.enforce_limits && creating >= MAX_CREATING) {
+        if meta.consumers.len() >= most || (engine.options.enforce_limits && creating >= MAX_CREATING) {
             return Err(ApiError::limit_exceeded(format!(
                 "This request would exceed the limit of {most} consumers ({MAX_CREATING} in CREATING state) of stream \
                  {} under account {}.",
@@ -118,12 +82,12 @@ fn shown(meta: &StreamMeta, consumer: &ConsumerMeta) -> output::Consumer {
 
 /// The stream and consumer name of a request: by consumer ARN, or by stream ARN and consumer name.
 fn find(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     input: &input::ConsumerReference,
 ) -> Result<(Arc<Stream>, String)> {
     if let Some(arn) = &input.consumer_arn {
-        let (stream, resource) = find_resource(service, context, arn)?;
+        let (stream, resource) = find_resource(engine, context, arn)?;
         let Resource::Consumer(name) = resource else {
             return Err(no_consumer(arn, &context.caller.account));
         };
@@ -140,7 +104,7 @@ fn find(
     }
     match (&input.stream_arn, &input.consumer_name) {
         (Some(_), Some(name)) => {
-            let stream = service.find(context, input)?;
+            let stream = engine.find(context, input)?;
             let known = stream.view(context.now_ms).meta.consumer(name).is_some();
             if known {
                 Ok((stream, name.clone()))
@@ -156,13 +120,13 @@ fn find(
 
 /// DescribeStreamConsumer.
 pub fn describe(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     input: input::ConsumerReference,
 ) -> Result<output::DescribeStreamConsumer> {
-    let (stream, name) = find(service, context, &input)?;
+    let (stream, name) = find(engine, context, &input)?;
     let view = stream.view(context.now_ms);
-    service.admit_on_stream(Operation::DescribeStreamConsumer, &view.meta, context.now_ms)?;
+    engine.admit_on_stream(Operation::DescribeStreamConsumer, &view.meta, context.now_ms)?;
     let consumer = view
         .meta
         .consumer(&name)
@@ -178,11 +142,11 @@ pub fn describe(
 }
 
 /// DeregisterStreamConsumer.
-pub fn deregister(service: &Service, context: &Context, input: input::ConsumerReference) -> Result<()> {
-    let (stream, name) = find(service, context, &input)?;
+pub fn deregister(engine: &Engine, context: &Context, input: input::ConsumerReference) -> Result<()> {
+    let (stream, name) = find(engine, context, &input)?;
     let meta = &stream.view(context.now_ms).meta;
-    service.admit_on_stream(Operation::DeregisterStreamConsumer, meta, context.now_ms)?;
-    let due_ms = service.due(context.now_ms);
+    engine.admit_on_stream(Operation::DeregisterStreamConsumer, meta, context.now_ms)?;
+    let due_ms = engine.due(context.now_ms);
     stream.change(context.now_ms, |meta| {
         let account = meta.account.clone();
         let consumer = meta.consumers.iter_mut().find(|c| c.name == name);
@@ -202,15 +166,15 @@ struct Next {
 
 /// ListStreamConsumers, ordered by name.
 pub fn list(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     input: input::ListStreamConsumers,
 ) -> Result<output::ListStreamConsumers> {
     let operation = Operation::ListStreamConsumers.as_str();
-    let stream = service.find(context, &input)?;
+    let stream = engine.find(context, &input)?;
     let view = stream.view(context.now_ms);
     check_creation(&view, input.stream_creation_timestamp)?;
-    service.admit_on_stream(Operation::ListStreamConsumers, &view.meta, context.now_ms)?;
+    engine.admit_on_stream(Operation::ListStreamConsumers, &view.meta, context.now_ms)?;
     let next: Option<Next> = input
         .next_token
         .as_deref()

@@ -1,10 +1,10 @@
 //! DescribeStream, DescribeStreamSummary, and the output for a stream and its shards.
 
+use crate::kinesis::engine::{Context, Engine};
 use crate::kinesis::error::{ApiError, Result};
 use crate::kinesis::model::input;
 use crate::kinesis::model::output;
 use crate::kinesis::model::value::Timestamp;
-use crate::kinesis::service::{Context, Service};
 use crate::kinesis::stream::View;
 use crate::kinesis::stream::lineage::{self, ShardMeta};
 use crate::kinesis::stream::meta::{Mode, ShardMetric, Status, StreamMeta};
@@ -13,11 +13,11 @@ use crate::kinesis::stream::meta::{Mode, ShardMetric, Status, StreamMeta};
 const MAX_PAGE: i64 = 100;
 
 pub fn describe_stream(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     input: input::DescribeStream,
 ) -> Result<output::DescribeStream> {
-    let stream = service.find(context, &input)?;
+    let stream = engine.find(context, &input)?;
     let view = stream.view(context.now_ms);
     let after = after_shard(input.exclusive_start_shard_id.as_deref())?;
     let limit = input.limit.unwrap_or(MAX_PAGE).min(MAX_PAGE) as usize;
@@ -43,11 +43,11 @@ pub fn describe_stream(
 }
 
 pub fn describe_stream_summary(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     input: input::DescribeStreamSummary,
 ) -> Result<output::DescribeStreamSummary> {
-    let stream = service.find(context, &input)?;
+    let stream = engine.find(context, &input)?;
     let view = stream.view(context.now_ms);
     let meta = &view.meta;
     let open_shards = if meta.status == Status::Creating {

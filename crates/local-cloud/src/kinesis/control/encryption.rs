@@ -1,21 +1,21 @@
 //! StartStreamEncryption, StopStreamEncryption.
 
 use crate::KeyState;
+use crate::kinesis::engine::{Context, Engine};
 use crate::kinesis::error::{ApiError, Code, Result};
 use crate::kinesis::model::input::{self, text};
-use crate::kinesis::service::{Context, Service};
 use crate::kinesis::stream::meta::{Encryption, count_in_day};
 
 /// How often a key can be applied, and encryption be stopped, in 24 hours.
 const CHANGES_PER_DAY: usize = 25;
 
 /// StartStreamEncryption. It takes effect when the stream is ACTIVE again.
-pub fn start(service: &Service, context: &Context, input: input::StreamEncryption) -> Result<()> {
-    let stream = service.find(context, &input)?;
+pub fn start(engine: &Engine, context: &Context, input: input::StreamEncryption) -> Result<()> {
+    let stream = engine.find(context, &input)?;
     require_kms(&input)?;
     let key = text(&input.key_id);
-    check_key(service, context, key)?;
-    let due_ms = service.due(context.now_ms);
+    check_key(engine, context, key)?;
+    let due_ms = engine.due(context.now_ms);
     stream.change_active(context.now_ms, |meta| {
         let wanted = Encryption::Kms(key.to_owned());
         if meta.encryption == wanted {
@@ -32,10 +32,10 @@ pub fn start(service: &Service, context: &Context, input: input::StreamEncryptio
 }
 
 /// StopStreamEncryption. Stored records keep their encryption type.
-pub fn stop(service: &Service, context: &Context, input: input::StreamEncryption) -> Result<()> {
-    let stream = service.find(context, &input)?;
+pub fn stop(engine: &Engine, context: &Context, input: input::StreamEncryption) -> Result<()> {
+    let stream = engine.find(context, &input)?;
     require_kms(&input)?;
-    let due_ms = service.due(context.now_ms);
+    let due_ms = engine.due(context.now_ms);
     stream.change_active(context.now_ms, |meta| {
         if meta.encryption == Encryption::None {
             return Ok(());
@@ -70,11 +70,11 @@ fn require_kms(input: &input::StreamEncryption) -> Result<()> {
 ///
 /// # Errors
 /// `KMSNotFoundException`, `KMSDisabledException`, `KMSInvalidStateException`.
-pub fn check_key(service: &Service, context: &Context, key: &str) -> Result<()> {
+pub fn check_key(engine: &Engine, context: &Context, key: &str) -> Result<()> {
     if key == "alias/aws/kinesis" || key == "aws/kinesis" || key.ends_with(":alias/aws/kinesis") {
         return Ok(());
     }
-    let (code, text) = match service.kms.exists(&context.caller, key) {
+    let (code, text) = match engine.kms.exists(&context.caller, key) {
         KeyState::Enabled => return Ok(()),
         KeyState::Disabled => (Code::KMSDisabledException, "is disabled."),
         KeyState::Unusable => (

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::kinesis::catalog::caller_of;
 use crate::kinesis::control::account::{ON_DEMAND_STREAM_LIMIT, shard_limit};
+use crate::kinesis::engine::{Context, Engine};
 use crate::kinesis::error::{ApiError, Result};
 use crate::kinesis::model::input::{self, text};
-use crate::kinesis::service::{Context, Service};
 use crate::kinesis::stream::lineage;
 use crate::kinesis::stream::meta::{Distribution, Encryption, Mode, Status, StreamMeta};
 
@@ -17,14 +17,14 @@ pub const MAX_SHARDS: i64 = 10_000;
 /// Streams in CREATING at the same time.
 const MAX_CREATING: usize = 5;
 
-pub fn create_stream(service: &Service, context: &Context, input: input::CreateStream) -> Result<()> {
-    let meta = new_stream(service, context, &input)?;
+pub fn create_stream(engine: &Engine, context: &Context, input: input::CreateStream) -> Result<()> {
+    let meta = new_stream(engine, context, &input)?;
     let (mode, region) = (meta.mode, meta.region.clone());
     let added = meta.shards.len() as i64;
-    service.catalog.create(meta, context.now_ms, |others| {
+    engine.catalog.create(meta, context.now_ms, |others| {
         let views: Vec<_> = others.iter().map(|s| s.view(context.now_ms)).collect();
         let creating = views.iter().filter(|v| v.meta.status == Status::Creating).count();
-        if service.options.enforce_limits && creating >= MAX_CREATING {
+        if engine.options.enforce_limits && creating >= MAX_CREATING {
             return Err(ApiError::limit_exceeded(format!(
                 "This request would exceed the limit of {MAX_CREATING} streams in CREATING state for the account {}.",
                 context.caller.account
@@ -59,12 +59,12 @@ pub fn admit_shards(account: &str, region: &str, open: i64, added: i64) -> Resul
     Err(ApiError::limit_exceeded(format!(
         "This request would exceed the shard limit for the account {account} in {region}. Current shard count for the \
          account: {open}. Limit: {limit}. Number of additional shards that would have resulted from this request: \
-         {added}. Refer to the AWS Service Limits page (http://docs.aws.amazon.com/general/latest/gr/\
+         {added}. Refer to the AWS Engine Limits page (http://docs.aws.amazon.com/general/latest/gr/\
          aws_service_limits.html) for current limits and how to request higher limits."
     )))
 }
 
-fn new_stream(service: &Service, context: &Context, input: &input::CreateStream) -> Result<StreamMeta> {
+fn new_stream(engine: &Engine, context: &Context, input: &input::CreateStream) -> Result<StreamMeta> {
     let mode = match &input.stream_mode_details {
         Some(details) => Mode::parse(text(&details.stream_mode)).unwrap_or(Mode::Provisioned),
         None => Mode::Provisioned,
@@ -77,7 +77,7 @@ fn new_stream(service: &Service, context: &Context, input: &input::CreateStream)
         ));
     }
     if input.warm_throughput.is_some() {
-        super::capacity::require_commitment(service, context)?;
+        super::capacity::require_commitment(engine, context)?;
         super::capacity::check_warm_throughput(input.warm_throughput)?;
     }
     let name = text(&input.stream_name);
@@ -90,7 +90,7 @@ fn new_stream(service: &Service, context: &Context, input: &input::CreateStream)
         id: rand::random(),
         created_ms: context.now_ms,
         status: Status::Creating,
-        due_ms: service.due(context.now_ms),
+        due_ms: engine.due(context.now_ms),
         mode,
         retention_hours: 24,
         expired_before_ms: i64::MIN,
@@ -129,9 +129,9 @@ fn shard_count(context: &Context, mode: Mode, wanted: Option<i64>) -> Result<u32
     }
 }
 
-pub fn delete_stream(service: &Service, context: &Context, input: input::DeleteStream) -> Result<()> {
-    let stream = service.find(context, &input)?;
-    let due_ms = service.due(context.now_ms);
+pub fn delete_stream(engine: &Engine, context: &Context, input: input::DeleteStream) -> Result<()> {
+    let stream = engine.find(context, &input)?;
+    let due_ms = engine.due(context.now_ms);
     stream.change_active(context.now_ms, |meta| {
         if !meta.consumers.is_empty() && input.enforce_consumer_deletion != Some(true) {
             return Err(ApiError::in_use(format!(

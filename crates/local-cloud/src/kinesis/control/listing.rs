@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::describe;
+use crate::kinesis::engine::{Context, Engine};
 use crate::kinesis::error::{ApiError, Result};
 use crate::kinesis::model::input::{self, text};
 use crate::kinesis::model::output;
 use crate::kinesis::model::value::Timestamp;
 use crate::kinesis::operation::Operation;
-use crate::kinesis::service::{Context, Service};
 use crate::kinesis::stream::View;
 use crate::kinesis::stream::lineage::ShardMeta;
 use crate::kinesis::stream::meta::{Status, StreamMeta};
@@ -21,7 +21,7 @@ const MAX_SHARDS_PAGE: i64 = 1000;
 
 /// ListStreams, ordered by name.
 pub fn list_streams(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     input: input::ListStreams,
 ) -> Result<output::ListStreams> {
@@ -31,7 +31,7 @@ pub fn list_streams(
         None => input.exclusive_start_stream_name,
     };
     let limit = input.limit.unwrap_or(MAX_STREAMS_PAGE).min(MAX_STREAMS_PAGE) as usize;
-    let views: Vec<_> = service.catalog.list(&context.caller, context.now_ms);
+    let views: Vec<_> = engine.catalog.list(&context.caller, context.now_ms);
     let views = views.iter().map(|s| s.view(context.now_ms));
     let mut rest = views.filter(|v| after.as_ref().is_none_or(|after| v.meta.name > *after));
     let page: Vec<_> = rest.by_ref().take(limit).collect();
@@ -127,7 +127,7 @@ struct Next {
 }
 
 pub fn list_shards(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     input: input::ListShards,
 ) -> Result<output::ListShards> {
@@ -138,14 +138,14 @@ pub fn list_shards(
             refuse_beside_token(&input)?;
             let next: Next = token::decode(operation, now_ms, token)?;
             let gone = || ApiError::invalid_argument("The stream of NextToken does not exist any more.");
-            let stream = service
+            let stream = engine
                 .catalog
                 .by_id(&context.caller, next.stream, now_ms)
                 .ok_or_else(gone)?;
             (stream.view(now_ms), Some(next.after), next.filter)
         }
         None => {
-            let stream = service.find(context, &input)?;
+            let stream = engine.find(context, &input)?;
             let view = stream.view(now_ms);
             check_creation(&view, input.stream_creation_timestamp)?;
             let after = describe::after_shard(input.exclusive_start_shard_id.as_deref())?;
@@ -153,7 +153,7 @@ pub fn list_shards(
             (view, after, filter)
         }
     };
-    service.admit_on_stream(Operation::ListShards, &view.meta, now_ms)?;
+    engine.admit_on_stream(Operation::ListShards, &view.meta, now_ms)?;
     if matches!(view.meta.status, Status::Creating | Status::Deleting) {
         view.meta.require_active()?;
     }

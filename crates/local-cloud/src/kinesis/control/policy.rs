@@ -1,18 +1,18 @@
 //! PutResourcePolicy, GetResourcePolicy, DeleteResourcePolicy. Policies are stored and returned, not enforced.
 
-use super::consumers::{Resource, find_resource, no_consumer};
+use super::resource::{Resource, find_resource, no_consumer};
+use crate::kinesis::engine::{Context, Engine};
 use crate::kinesis::error::{ApiError, Result};
 use crate::kinesis::model::input::{self, text};
 use crate::kinesis::model::output;
-use crate::kinesis::service::{Context, Service};
 use crate::kinesis::stream::meta::StreamMeta;
 
 /// Largest policy, bytes: the limit of resource-based policies in other AWS services.
 const MAX_POLICY_BYTES: usize = 20_480;
 
 /// PutResourcePolicy.
-pub fn put(service: &Service, context: &Context, input: input::PutResourcePolicy) -> Result<()> {
-    let (stream, resource) = find_resource(service, context, text(&input.resource_arn))?;
+pub fn put(engine: &Engine, context: &Context, input: input::PutResourcePolicy) -> Result<()> {
+    let (stream, resource) = find_resource(engine, context, text(&input.resource_arn))?;
     let policy = text(&input.policy);
     let well_formed = serde_json::from_str::<serde_json::Value>(policy).is_ok_and(|policy| {
         policy
@@ -32,13 +32,9 @@ pub fn put(service: &Service, context: &Context, input: input::PutResourcePolicy
 }
 
 /// GetResourcePolicy.
-pub fn get(
-    service: &Service,
-    context: &Context,
-    input: input::Resource,
-) -> Result<output::GetResourcePolicy> {
+pub fn get(engine: &Engine, context: &Context, input: input::Resource) -> Result<output::GetResourcePolicy> {
     let arn = text(&input.resource_arn);
-    let (stream, resource) = find_resource(service, context, arn)?;
+    let (stream, resource) = find_resource(engine, context, arn)?;
     let mut meta = stream.view(context.now_ms).meta.clone();
     match slot(&mut meta, &resource)?.take() {
         Some(policy) => Ok(output::GetResourcePolicy { policy }),
@@ -47,9 +43,9 @@ pub fn get(
 }
 
 /// DeleteResourcePolicy.
-pub fn delete(service: &Service, context: &Context, input: input::Resource) -> Result<()> {
+pub fn delete(engine: &Engine, context: &Context, input: input::Resource) -> Result<()> {
     let arn = text(&input.resource_arn);
-    let (stream, resource) = find_resource(service, context, arn)?;
+    let (stream, resource) = find_resource(engine, context, arn)?;
     stream.change(context.now_ms, |meta| {
         meta.require_active()?;
         slot(meta, &resource)?.take().map(|_| ()).ok_or_else(|| none(arn))

@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use super::lifecycle::{MAX_SHARDS, admit_shards};
+use crate::kinesis::engine::{Context, Engine};
 use crate::kinesis::error::{ApiError, Result};
 use crate::kinesis::hash_key::HashKey;
 use crate::kinesis::model::input::{self, Target, Targeted, text};
 use crate::kinesis::model::output;
-use crate::kinesis::service::{Context, Service};
 use crate::kinesis::stream::Stream;
 use crate::kinesis::stream::lineage::{self, ShardMeta};
 use crate::kinesis::stream::meta::{Mode, StreamMeta, count_in_day};
@@ -18,9 +18,9 @@ use crate::kinesis::stream::meta::{Mode, StreamMeta, count_in_day};
 /// UpdateShardCount calls allowed in 24 hours.
 const UPDATES_PER_DAY: usize = 10;
 
-pub fn split_shard(service: &Service, context: &Context, input: input::SplitShard) -> Result<()> {
-    let (stream, open) = find(service, context, input.target())?;
-    let due_ms = service.due(context.now_ms);
+pub fn split_shard(engine: &Engine, context: &Context, input: input::SplitShard) -> Result<()> {
+    let (stream, open) = find(engine, context, input.target())?;
+    let due_ms = engine.due(context.now_ms);
     let wanted = text(&input.new_starting_hash_key);
     stream.change_active(context.now_ms, |meta| {
         meta.require_provisioned()?;
@@ -45,9 +45,9 @@ pub fn split_shard(service: &Service, context: &Context, input: input::SplitShar
     })
 }
 
-pub fn merge_shards(service: &Service, context: &Context, input: input::MergeShards) -> Result<()> {
-    let (stream, _) = find(service, context, input.target())?;
-    let due_ms = service.due(context.now_ms);
+pub fn merge_shards(engine: &Engine, context: &Context, input: input::MergeShards) -> Result<()> {
+    let (stream, _) = find(engine, context, input.target())?;
+    let due_ms = engine.due(context.now_ms);
     stream.change_active(context.now_ms, |meta| {
         meta.require_provisioned()?;
         let left = open_shard(meta, text(&input.shard_to_merge))?.clone();
@@ -79,12 +79,12 @@ pub fn merge_shards(service: &Service, context: &Context, input: input::MergeSha
 }
 
 pub fn update_shard_count(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     input: input::UpdateShardCount,
 ) -> Result<output::UpdateShardCount> {
-    let (stream, open) = find(service, context, input.target())?;
-    let due_ms = service.due(context.now_ms);
+    let (stream, open) = find(engine, context, input.target())?;
+    let due_ms = engine.due(context.now_ms);
     let target = input.target_shard_count.unwrap_or_default();
     stream.change_active(context.now_ms, |meta| {
         meta.require_provisioned()?;
@@ -125,9 +125,9 @@ fn check_step(current: i64, target: i64) -> Result<()> {
 }
 
 /// The stream, and the number of open shards in the account's provisioned streams.
-fn find(service: &Service, context: &Context, target: Target<'_>) -> Result<(Arc<Stream>, i64)> {
-    let stream = service.catalog.find(&context.caller, target, context.now_ms)?;
-    let all = service.catalog.list(&context.caller, context.now_ms);
+fn find(engine: &Engine, context: &Context, target: Target<'_>) -> Result<(Arc<Stream>, i64)> {
+    let stream = engine.catalog.find(&context.caller, target, context.now_ms)?;
+    let all = engine.catalog.list(&context.caller, context.now_ms);
     let views = all
         .iter()
         .map(|s| s.view(context.now_ms))

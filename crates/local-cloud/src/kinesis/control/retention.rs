@@ -1,8 +1,8 @@
 //! IncreaseStreamRetentionPeriod, DecreaseStreamRetentionPeriod.
 
+use crate::kinesis::engine::{Context, Engine};
 use crate::kinesis::error::{ApiError, Result};
 use crate::kinesis::model::input;
-use crate::kinesis::service::{Context, Service};
 
 /// Shortest retention, hours.
 const MIN_HOURS: i64 = 24;
@@ -10,8 +10,8 @@ const MIN_HOURS: i64 = 24;
 const MAX_HOURS: i64 = 8760;
 
 /// IncreaseStreamRetentionPeriod. Expired records do not come back.
-pub fn increase(service: &Service, context: &Context, input: input::RetentionPeriod) -> Result<()> {
-    set(service, context, &input, |name, hours, existing| {
+pub fn increase(engine: &Engine, context: &Context, input: input::RetentionPeriod) -> Result<()> {
+    set(engine, context, &input, |name, hours, existing| {
         (hours < existing).then(|| {
             format!(
                 "Requested retention period ({hours} hours) for stream {name} can not be shorter than existing \
@@ -22,8 +22,8 @@ pub fn increase(service: &Service, context: &Context, input: input::RetentionPer
 }
 
 /// DecreaseStreamRetentionPeriod. Records older than the new period expire immediately.
-pub fn decrease(service: &Service, context: &Context, input: input::RetentionPeriod) -> Result<()> {
-    set(service, context, &input, |name, hours, existing| {
+pub fn decrease(engine: &Engine, context: &Context, input: input::RetentionPeriod) -> Result<()> {
+    set(engine, context, &input, |name, hours, existing| {
         (hours > existing).then(|| {
             format!(
                 "Requested retention period ({hours} hours) for stream {name} can not be longer than existing \
@@ -34,13 +34,13 @@ pub fn decrease(service: &Service, context: &Context, input: input::RetentionPer
 }
 
 fn set(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     input: &input::RetentionPeriod,
     refused: impl FnOnce(&str, i64, i64) -> Option<String>,
 ) -> Result<()> {
     let hours = input.hours.unwrap_or_default();
-    let stream = service.find(context, input)?;
+    let stream = engine.find(context, input)?;
     if hours < MIN_HOURS {
         return Err(ApiError::invalid_argument(format!(
             "Minimum allowed retention period is {MIN_HOURS} hours. Requested retention period ({hours} hours) is too \
@@ -53,7 +53,7 @@ fn set(
              long."
         )));
     }
-    let due_ms = service.due(context.now_ms);
+    let due_ms = engine.due(context.now_ms);
     stream.change_active(context.now_ms, |meta| {
         if let Some(text) = refused(&meta.name, hours, meta.retention_hours) {
             return Err(ApiError::invalid_argument(text));

@@ -1,18 +1,18 @@
 //! Tags of streams and consumers: the older operations on streams and the newer operations on resources.
 
-use super::consumers::{Resource, find_resource, no_consumer};
+use super::resource::{Resource, find_resource, no_consumer};
+use crate::kinesis::engine::{Context, Engine};
 use crate::kinesis::error::{ApiError, Result};
 use crate::kinesis::model::input::{self, Tags, text};
 use crate::kinesis::model::output;
-use crate::kinesis::service::{Context, Service};
 use crate::kinesis::stream::meta::StreamMeta;
 
 /// Tags per resource. Source: AddTagsToStream.
 const MAX_TAGS: usize = 50;
 
 /// AddTagsToStream.
-pub fn add(service: &Service, context: &Context, input: input::AddTagsToStream) -> Result<()> {
-    let stream = service.find(context, &input)?;
+pub fn add(engine: &Engine, context: &Context, input: input::AddTagsToStream) -> Result<()> {
+    let stream = engine.find(context, &input)?;
     let new = input.tags.unwrap_or_default();
     stream.change_active(context.now_ms, |meta| {
         let (name, account) = (meta.name.clone(), meta.account.clone());
@@ -21,8 +21,8 @@ pub fn add(service: &Service, context: &Context, input: input::AddTagsToStream) 
 }
 
 /// RemoveTagsFromStream. Ignores unknown keys.
-pub fn remove(service: &Service, context: &Context, input: input::RemoveTagsFromStream) -> Result<()> {
-    let stream = service.find(context, &input)?;
+pub fn remove(engine: &Engine, context: &Context, input: input::RemoveTagsFromStream) -> Result<()> {
+    let stream = engine.find(context, &input)?;
     let keys = input.tag_keys.unwrap_or_default();
     stream.change_active(context.now_ms, |meta| {
         meta.tags.retain(|key, _| !keys.contains(key));
@@ -32,11 +32,11 @@ pub fn remove(service: &Service, context: &Context, input: input::RemoveTagsFrom
 
 /// ListTagsForStream, ordered by key.
 pub fn list_for_stream(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     input: input::ListTagsForStream,
 ) -> Result<output::ListTagsForStream> {
-    let stream = service.find(context, &input)?;
+    let stream = engine.find(context, &input)?;
     let view = stream.view(context.now_ms);
     let after = input.exclusive_start_tag_key.as_deref();
     let mut rest = view
@@ -55,19 +55,19 @@ pub fn list_for_stream(
     })
 }
 
-pub fn tag_resource(service: &Service, context: &Context, input: input::TagResource) -> Result<()> {
+pub fn tag_resource(engine: &Engine, context: &Context, input: input::TagResource) -> Result<()> {
     let new = input.tags.unwrap_or_default();
     change(
-        service,
+        engine,
         context,
         text(&input.resource_arn),
         |tags, name, account| merge(tags, new, name, account),
     )
 }
 
-pub fn untag_resource(service: &Service, context: &Context, input: input::UntagResource) -> Result<()> {
+pub fn untag_resource(engine: &Engine, context: &Context, input: input::UntagResource) -> Result<()> {
     let keys = input.tag_keys.unwrap_or_default();
-    change(service, context, text(&input.resource_arn), |tags, _, _| {
+    change(engine, context, text(&input.resource_arn), |tags, _, _| {
         tags.retain(|key, _| !keys.contains(key));
         Ok(())
     })
@@ -75,11 +75,11 @@ pub fn untag_resource(service: &Service, context: &Context, input: input::UntagR
 
 /// ListTagsForResource.
 pub fn list_for_resource(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     input: input::Resource,
 ) -> Result<output::ListTagsForResource> {
-    let (stream, resource) = find_resource(service, context, text(&input.resource_arn))?;
+    let (stream, resource) = find_resource(engine, context, text(&input.resource_arn))?;
     let view = stream.view(context.now_ms);
     let tags = match &resource {
         Resource::Stream => Some(&view.meta.tags),
@@ -98,12 +98,12 @@ fn tag((key, value): (&String, &Option<String>)) -> output::Tag {
 }
 
 fn change(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     arn: &str,
     edit: impl FnOnce(&mut Tags, &str, &str) -> Result<()>,
 ) -> Result<()> {
-    let (stream, resource) = find_resource(service, context, arn)?;
+    let (stream, resource) = find_resource(engine, context, arn)?;
     let edit = |meta: &mut StreamMeta| {
         let (name, account) = (meta.name.clone(), meta.account.clone());
         match &resource {

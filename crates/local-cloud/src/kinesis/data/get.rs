@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use jiff::Timestamp as Moment;
 
 use super::measure::{self, Read};
 use super::position;
+use crate::clock::utc;
 use crate::kinesis::control::describe;
 use crate::kinesis::control::encryption::check_key;
+use crate::kinesis::engine::{Context, Engine, dry_run};
 use crate::kinesis::error::{ApiError, Code, Result};
 use crate::kinesis::hash_key::HashKey;
 use crate::kinesis::iterator::ShardIterator;
@@ -17,7 +18,6 @@ use crate::kinesis::model::input::{self, text};
 use crate::kinesis::model::output;
 use crate::kinesis::model::validate::Check;
 use crate::kinesis::model::value::{Blob, Timestamp};
-use crate::kinesis::service::{Context, Service, dry_run};
 use crate::kinesis::store::{Page, StoredRecord};
 use crate::kinesis::stream::lineage;
 use crate::kinesis::stream::meta::Encryption;
@@ -29,22 +29,22 @@ const MAX_RECORDS: usize = 10_000;
 /// Maximum bytes per call.
 const MAX_BYTES: usize = 10 * 1_048_576;
 
-pub fn get_records(service: &Service, context: &Context, body: &[u8]) -> Result<Bytes> {
+pub fn get_records(engine: &Engine, context: &Context, body: &[u8]) -> Result<Bytes> {
     let input: input::GetRecords = context.format.read(body)?;
     Check::run(&input)?;
     let started = Instant::now();
-    let iterator = decode(service, context, text(&input.shard_iterator))?;
-    let (view, shard) = find(service, context, &input, &iterator)?;
+    let iterator = decode(engine, context, text(&input.shard_iterator))?;
+    let (view, shard) = find(engine, context, &input, &iterator)?;
     if let Encryption::Kms(key) = &view.meta.encryption {
-        check_key(service, context, key)?;
+        check_key(engine, context, key)?;
     }
     dry_run(input.dry_run)?;
-    if service.options.enforce_limits && !locked(&shard.limits).start_read(context.now_ms) {
+    if engine.options.enforce_limits && !locked(&shard.limits).start_read(context.now_ms) {
         let refused = Read {
             throttled: true,
             ..summary(&shard, &[], context.now_ms, started)
         };
-        measure::get(service, &view.meta, &refused);
+        measure::get(engine, &view.meta, &refused);
         let text = measure::rate_exceeded(&shard.id, &view.meta);
         return Err(ApiError::new(Code::ProvisionedThroughputExceededException, text));
     }
@@ -57,30 +57,30 @@ pub fn get_records(service: &Service, context: &Context, body: &[u8]) -> Result<
     let page = page.map_err(|e| ApiError::internal("the shard could not be read", &e))?;
     // A reshard may have closed the shard since `view` was taken. The newest view contains its children.
     let view = if page.end_of_shard {
-        newest(service, context, &view)
+        newest(engine, context, &view)
     } else {
         view
     };
     let answer = write(context, &view, &shard, &iterator, &page)?;
     let read = summary(&shard, &page.records, context.now_ms, started);
-    if service.options.enforce_limits {
+    if engine.options.enforce_limits {
         locked(&shard.limits).end_read(read.bytes);
     }
-    measure::get(service, &view.meta, &read);
+    measure::get(engine, &view.meta, &read);
     Ok(answer)
 }
 
-fn newest(service: &Service, context: &Context, view: &Arc<View>) -> Arc<View> {
-    let stream = service
+fn newest(engine: &Engine, context: &Context, view: &Arc<View>) -> Arc<View> {
+    let stream = engine
         .catalog
         .by_id(&context.caller, view.meta.id, context.now_ms);
     stream.map_or_else(|| Arc::clone(view), |s| s.after_change(context.now_ms))
 }
 
-fn decode(service: &Service, context: &Context, token: &str) -> Result<ShardIterator> {
+fn decode(engine: &Engine, context: &Context, token: &str) -> Result<ShardIterator> {
     let iterator =
         ShardIterator::decode(token).ok_or_else(|| ApiError::invalid_argument("Invalid ShardIterator."))?;
-    let lifetime = i64::try_from(service.options.iterator_lifetime.as_millis()).unwrap_or(i64::MAX);
+    let lifetime = i64::try_from(engine.options.iterator_lifetime.as_millis()).unwrap_or(i64::MAX);
     if context.now_ms.saturating_sub(iterator.issued_ms) <= lifetime {
         return Ok(iterator);
     }
@@ -97,12 +97,11 @@ fn decode(service: &Service, context: &Context, token: &str) -> Result<ShardIter
 
 /// `Thu Jan 22 01:22:02 UTC 2015`, as in AWS's message.
 fn date(ms: i64) -> String {
-    let moment = Moment::from_millisecond(ms).unwrap_or(Moment::UNIX_EPOCH);
-    moment.strftime("%a %b %d %H:%M:%S UTC %Y").to_string()
+    utc(ms, "%a %b %d %H:%M:%S UTC %Y")
 }
 
 fn find(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     input: &input::GetRecords,
     iterator: &ShardIterator,
@@ -110,7 +109,7 @@ fn find(
     let account = &context.caller.account;
     let shard_id = lineage::shard_id(iterator.shard_index);
     let gone = || ApiError::not_found(format!("Shard {shard_id} under account {account} does not exist"));
-    let stream = service
+    let stream = engine
         .catalog
         .by_id(&context.caller, iterator.stream_id, context.now_ms)
         .ok_or_else(gone)?;

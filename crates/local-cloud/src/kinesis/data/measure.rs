@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::kinesis::catalog::caller_of;
-use crate::kinesis::service::Service;
+use crate::kinesis::engine::Engine;
 use crate::kinesis::stream::lineage;
 use crate::kinesis::stream::meta::{ShardMetric, StreamMeta};
 use crate::metrics::Sample;
@@ -48,15 +48,15 @@ struct Sums {
 
 /// Writes samples with the dimensions of a stream, shard or consumer.
 struct Writer<'a> {
-    service: &'a Service,
+    engine: &'a Engine,
     caller: crate::Caller,
     dimensions: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Writer<'a> {
-    fn stream(service: &'a Service, meta: &'a StreamMeta) -> Self {
+    fn stream(engine: &'a Engine, meta: &'a StreamMeta) -> Self {
         Self {
-            service,
+            engine,
             caller: caller_of(meta),
             dimensions: vec![("StreamName", &meta.name)],
         }
@@ -66,14 +66,14 @@ impl<'a> Writer<'a> {
         let mut dimensions = self.dimensions.clone();
         dimensions.push((name, value));
         Self {
-            service: self.service,
+            engine: self.engine,
             caller: self.caller.clone(),
             dimensions,
         }
     }
 
     fn value(&self, name: &str, unit: &str, value: f64) {
-        self.service.metrics.record(
+        self.engine.metrics.record(
             &self.caller,
             NAMESPACE,
             name,
@@ -102,7 +102,7 @@ fn millis(duration: Duration) -> f64 {
 
 /// PutRecord or PutRecords. `results` has the size and result of each record.
 pub fn put(
-    service: &Service,
+    engine: &Engine,
     meta: &StreamMeta,
     put: &Put,
     results: impl Iterator<Item = (usize, RecordResult)>,
@@ -123,7 +123,7 @@ pub fn put(
             RecordResult::Failed => {}
         }
     }
-    let writer = Writer::stream(service, meta);
+    let writer = Writer::stream(engine, meta);
     let (entries, success) = (put.entries as f64, f64::from(u8::from(stream.records > 0.0)));
     if put.single {
         writer.bytes("PutRecord.Bytes", stream.bytes);
@@ -182,8 +182,8 @@ pub struct Read {
     pub throttled: bool,
 }
 
-pub fn get(service: &Service, meta: &StreamMeta, read: &Read) {
-    let writer = Writer::stream(service, meta);
+pub fn get(engine: &Engine, meta: &StreamMeta, read: &Read) {
+    let writer = Writer::stream(engine, meta);
     let throttled = f64::from(u8::from(read.throttled));
     writer.count("ReadProvisionedThroughputExceeded", throttled);
     writer.count("GetRecords.Success", 1.0 - throttled);
@@ -224,8 +224,8 @@ fn shard_read(writer: &Writer<'_>, meta: &StreamMeta, read: &Read) {
 }
 
 /// A call of SubscribeToShard.
-pub fn subscribed(service: &Service, meta: &StreamMeta, consumer: &str, success: bool) {
-    let writer = Writer::stream(service, meta).with("ConsumerName", consumer);
+pub fn subscribed(engine: &Engine, meta: &StreamMeta, consumer: &str, success: bool) {
+    let writer = Writer::stream(engine, meta).with("ConsumerName", consumer);
     writer.count("SubscribeToShard.Success", f64::from(u8::from(success)));
     writer.count("SubscribeToShard.RateExceeded", f64::from(u8::from(!success)));
 }

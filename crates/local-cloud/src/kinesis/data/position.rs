@@ -1,12 +1,15 @@
 //! GetShardIterator, and the start of a subscription.
 
+use super::measure::rate_exceeded;
+use crate::kinesis::catalog::caller_of;
+use crate::kinesis::engine::{Context, Engine, dry_run};
 use crate::kinesis::error::{ApiError, Code, Result};
 use crate::kinesis::iterator::ShardIterator;
 use crate::kinesis::model::input::{self, text};
 use crate::kinesis::model::output;
 use crate::kinesis::model::value::Timestamp;
+use crate::kinesis::operation::Operation;
 use crate::kinesis::sequence::SequenceNumber;
-use crate::kinesis::service::{Context, Service, dry_run};
 use crate::kinesis::store::{Position, PositionError, Start};
 use crate::kinesis::stream::lineage;
 use crate::kinesis::stream::meta::StreamMeta;
@@ -26,15 +29,15 @@ pub struct StartRequest<'a> {
 }
 
 pub fn get_shard_iterator(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     input: input::GetShardIterator,
 ) -> Result<output::GetShardIterator> {
-    let stream = service.find(context, &input)?;
+    let stream = engine.find(context, &input)?;
     let view = stream.view(context.now_ms);
     view.meta.require_data()?;
     let (_, shard) = view.shard(text(&input.shard_id), context.now_ms)?;
-    service.admit_iterator(&view.meta, shard, context.now_ms)?;
+    admit(engine, &view.meta, shard, context.now_ms)?;
     let start = StartRequest {
         kind: text(&input.iterator_type),
         sequence_number: input.starting_sequence_number.as_deref(),
@@ -52,6 +55,20 @@ pub fn get_shard_iterator(
     Ok(output::GetShardIterator {
         iterator: iterator.encode(),
     })
+}
+
+/// Counts a GetShardIterator call against its shard's rate, where rates are enforced.
+///
+/// # Errors
+/// `ProvisionedThroughputExceededException`.
+fn admit(engine: &Engine, meta: &StreamMeta, shard: &Shard, now_ms: i64) -> Result<()> {
+    let scope = Some((meta.id, Some(shard.index)));
+    let key = (Operation::GetShardIterator, caller_of(meta), scope);
+    if engine.within_rate(key, now_ms) {
+        return Ok(());
+    }
+    let text = rate_exceeded(&shard.id, meta);
+    Err(ApiError::new(Code::ProvisionedThroughputExceededException, text))
 }
 
 /// The position in `shard` that `request` describes.

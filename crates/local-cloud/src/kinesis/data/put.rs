@@ -11,13 +11,13 @@ use bytes::Bytes;
 
 use super::measure::{self, Put};
 use crate::kinesis::control::encryption::check_key;
+use crate::kinesis::engine::{Context, Engine, dry_run};
 use crate::kinesis::error::{ApiError, Code, Result};
 use crate::kinesis::hash_key::HashKey;
 use crate::kinesis::model::input::{self, Target, Targeted};
 use crate::kinesis::model::validate::{Check, member_path};
 use crate::kinesis::model::{output, rule};
 use crate::kinesis::sequence::SequenceNumber;
-use crate::kinesis::service::{Context, Service, dry_run};
 use crate::kinesis::store::{AppendError, NewRecord};
 use crate::kinesis::stream::meta::{Distribution, Encryption};
 use crate::kinesis::stream::{Shard, Stream, View, lineage, locked};
@@ -67,7 +67,7 @@ enum RecordResult {
     Failed,
 }
 
-pub fn put_records(service: &Service, context: &Context, body: &[u8]) -> Result<Bytes> {
+pub fn put_records(engine: &Engine, context: &Context, body: &[u8]) -> Result<Bytes> {
     match context.format {
         Format::Json => {
             let parsed = fast::parse_put_records(body).map_err(malformed)?;
@@ -76,7 +76,7 @@ pub fn put_records(service: &Service, context: &Context, body: &[u8]) -> Result<
                 .as_ref()
                 .map(|records| records.iter().map(|e| fast_entry(&parsed, e)).collect());
             let target = fast_target(parsed.stream_name.as_deref(), parsed.stream_arn.as_deref());
-            let (results, view) = batch(service, context, target, entries.as_deref(), parsed.dry_run)?;
+            let (results, view) = batch(engine, context, target, entries.as_deref(), parsed.dry_run)?;
             let refused: Vec<Option<(&str, String)>> = results.iter().map(|o| refusal(o, &view)).collect();
             let written: Vec<fast::PutResult<'_>> = results
                 .iter()
@@ -104,7 +104,7 @@ pub fn put_records(service: &Service, context: &Context, body: &[u8]) -> Result<
                 .as_ref()
                 .map(|records| records.0.iter().map(plain_entry).collect());
             let (results, view) = batch(
-                service,
+                engine,
                 context,
                 parsed.target(),
                 entries.as_deref(),
@@ -122,7 +122,7 @@ pub fn put_records(service: &Service, context: &Context, body: &[u8]) -> Result<
     }
 }
 
-pub fn put_record(service: &Service, context: &Context, body: &[u8]) -> Result<Bytes> {
+pub fn put_record(engine: &Engine, context: &Context, body: &[u8]) -> Result<Bytes> {
     match context.format {
         Format::Json => {
             let parsed = fast::parse_put_record(body).map_err(malformed)?;
@@ -133,7 +133,7 @@ pub fn put_record(service: &Service, context: &Context, body: &[u8]) -> Result<B
             };
             let target = fast_target(parsed.stream_name.as_deref(), parsed.stream_arn.as_deref());
             let ordering = parsed.sequence_number_for_ordering.as_deref();
-            let (number, shard, view) = single(service, context, target, entry, ordering, parsed.dry_run)?;
+            let (number, shard, view) = single(engine, context, target, entry, ordering, parsed.dry_run)?;
             let mut out = Vec::with_capacity(160);
             fast::write_put_record(&mut out, number, &shard.id, encrypted(&view));
             Ok(out.into())
@@ -147,7 +147,7 @@ pub fn put_record(service: &Service, context: &Context, body: &[u8]) -> Result<B
             };
             let ordering = parsed.sequence_number_for_ordering.as_deref();
             let (number, shard, view) =
-                single(service, context, parsed.target(), entry, ordering, parsed.dry_run)?;
+                single(engine, context, parsed.target(), entry, ordering, parsed.dry_run)?;
             context.format.write(&output::PutRecord {
                 shard_id: shard.id.clone(),
                 sequence_number: number.to_string(),
@@ -214,7 +214,7 @@ fn plain_result(result: &RecordResult, view: &View) -> output::PutRecordsResult 
 
 /// Validates and executes PutRecords.
 fn batch(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     target: Target<'_>,
     entries: Option<&[Entry<'_>]>,
@@ -230,19 +230,19 @@ fn batch(
     // If the list has the wrong length, errors of its members add nothing.
     check.finish()?;
     let entries = entries.unwrap_or_default();
-    let stream = service.catalog.find(&context.caller, target, context.now_ms)?;
+    let stream = engine.catalog.find(&context.caller, target, context.now_ms)?;
     let view = stream.view(context.now_ms);
     check_entries(&view, entries)?;
     let hash_keys = entries
         .iter()
-        .map(|e| hash_key(service, &view, e))
+        .map(|e| hash_key(engine, &view, e))
         .collect::<Result<Vec<_>>>()?;
     view.meta.require_data()?;
     if let Encryption::Kms(key) = &view.meta.encryption {
-        check_key(service, context, key)?;
+        check_key(engine, context, key)?;
     }
     dry_run(is_dry_run)?;
-    let (results, view) = store(service, context, &stream, view, entries, &hash_keys);
+    let (results, view) = store(engine, context, &stream, view, entries, &hash_keys);
     let put = Put {
         single: false,
         latency: started.elapsed(),
@@ -252,7 +252,7 @@ fn batch(
         .iter()
         .zip(&results)
         .map(|(entry, result)| (entry.bytes(), kind(result)));
-    measure::put(service, &view.meta, &put, sizes);
+    measure::put(engine, &view.meta, &put, sizes);
     Ok((results, view))
 }
 
@@ -291,7 +291,7 @@ fn largest(view: &View) -> usize {
 
 /// Validates and executes PutRecord.
 fn single(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     target: Target<'_>,
     entry: Entry<'_>,
@@ -306,7 +306,7 @@ fn single(
         check.text(number, &rule::SEQUENCE_NUMBER, "sequenceNumberForOrdering");
     }
     check.finish()?;
-    let stream = service.catalog.find(&context.caller, target, context.now_ms)?;
+    let stream = engine.catalog.find(&context.caller, target, context.now_ms)?;
     let view = stream.view(context.now_ms);
     let mut check = Check::default();
     if view.meta.distribution == Distribution::UserPartitionKey && entry.partition_key.is_none() {
@@ -314,14 +314,14 @@ fn single(
     }
     check_size(&entry, largest(&view), "", &mut check);
     check.finish()?;
-    let key = hash_key(service, &view, &entry)?;
+    let key = hash_key(engine, &view, &entry)?;
     check_ordering(context, &view, ordering)?;
     view.meta.require_data()?;
     if let Encryption::Kms(key) = &view.meta.encryption {
-        check_key(service, context, key)?;
+        check_key(engine, context, key)?;
     }
     dry_run(is_dry_run)?;
-    let (mut results, view) = store(service, context, &stream, view, &[entry], &[key]);
+    let (mut results, view) = store(engine, context, &stream, view, &[entry], &[key]);
     let result = results.pop().unwrap_or(RecordResult::Failed);
     let put = Put {
         single: true,
@@ -329,7 +329,7 @@ fn single(
         entries: 1,
     };
     measure::put(
-        service,
+        engine,
         &view.meta,
         &put,
         std::iter::once((entry.bytes(), kind(&result))),
@@ -363,10 +363,10 @@ fn check_size(entry: &Entry<'_>, largest: usize, path: &str, check: &mut Check) 
     }
 }
 
-fn hash_key(service: &Service, view: &View, entry: &Entry<'_>) -> Result<HashKey> {
+fn hash_key(engine: &Engine, view: &View, entry: &Entry<'_>) -> Result<HashKey> {
     if view.meta.distribution == Distribution::Auto {
         // Distribute evenly over the open shards, independent of the key.
-        let turn = service.turn.fetch_add(1, Ordering::Relaxed) % view.open_count().max(1);
+        let turn = engine.turn.fetch_add(1, Ordering::Relaxed) % view.open_count().max(1);
         return Ok(HashKey(view.open_start(turn)));
     }
     match entry.explicit_hash_key {
@@ -394,7 +394,7 @@ fn check_ordering(context: &Context, view: &View, ordering: Option<&str>) -> Res
 
 /// Stores validated records, each in the shard of its hash key.
 fn store(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     stream: &Stream,
     mut view: Arc<View>,
@@ -412,7 +412,7 @@ fn store(
             let Some(shard) = view.open_shard(group[0].0) else {
                 continue;
             };
-            let closed = append(service, context, &view, shard, group, entries, &mut results);
+            let closed = append(engine, context, &view, shard, group, entries, &mut results);
             pending.extend(closed);
         }
         if pending.is_empty() {
@@ -426,7 +426,7 @@ fn store(
 
 /// Stores the records of one shard. Returns the records that found it closed.
 fn append(
-    service: &Service,
+    engine: &Engine,
     context: &Context,
     view: &View,
     shard: &Arc<Shard>,
@@ -435,7 +435,7 @@ fn append(
     results: &mut [RecordResult],
 ) -> Vec<usize> {
     let mut admitted: Vec<usize> = group.iter().map(|&(_, i)| i).collect();
-    if service.options.enforce_limits {
+    if engine.options.enforce_limits {
         let mut limits = locked(&shard.limits);
         admitted.retain(|&i| {
             let fits = limits.put(entries[i].bytes(), context.now_ms);

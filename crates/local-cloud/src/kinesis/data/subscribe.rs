@@ -3,11 +3,9 @@
 //! A session is a state machine in the answer's body: it works only when polled, and ends when the body is dropped. It
 //! wakes for new records, for changes of its stream, and every five seconds to report its position.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -21,22 +19,20 @@ use super::measure::{self, Read};
 use super::position::{StartRequest, resolve, trim};
 use crate::Body;
 use crate::clock::Clock;
-use crate::kinesis::control::consumers::{Resource, find_resource, no_consumer};
+use crate::kinesis::control::resource::{Resource, find_resource, no_consumer};
+use crate::kinesis::engine::{Context, Engine, dry_run};
 use crate::kinesis::error::{ApiError, Code, Result};
 use crate::kinesis::model::input::{self, text};
 use crate::kinesis::model::output;
 use crate::kinesis::model::validate::Check;
 use crate::kinesis::sequence::SequenceNumber;
-use crate::kinesis::service::{Context, Service, dry_run};
 use crate::kinesis::store::{Page, Position};
 use crate::kinesis::stream::meta::Status;
-use crate::kinesis::stream::{Shard, Stream, View, locked};
+use crate::kinesis::stream::{Shard, Stream, View};
+use crate::kinesis::subscriptions::{SESSION_MS, Subscriptions};
 use crate::kinesis::wire::{Format, event};
 use crate::metrics::MetricSink;
 
-const SESSION_MS: i64 = 300_000;
-/// Minimum time before the same consumer may subscribe to the same shard again.
-const AGAIN_MS: i64 = 5_000;
 /// How often a session without records reports its position.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Maximum records per event.
@@ -44,47 +40,15 @@ const MAX_RECORDS: usize = 10_000;
 /// Maximum bytes per event: one second of the consumer's 2 MiB/s.
 const MAX_BYTES: usize = 2 * 1_048_576;
 
-/// The active subscriptions.
-#[derive(Debug, Default)]
-pub struct Subscriptions {
-    /// Consumer ARN and shard index → start time and subscription id.
-    current: Mutex<HashMap<(String, u32), (i64, u64)>>,
-    /// The last subscription id. Ids are never reused.
-    turns: AtomicU64,
-}
-
-impl Subscriptions {
-    /// Replaces `consumer`'s subscription to `shard`. `None` if the last one started less than [`AGAIN_MS`] ago.
-    fn start(&self, consumer: &str, shard: u32, now_ms: i64) -> Option<u64> {
-        let mut all = locked(&self.current);
-        // A start time in the future is from before the clock went back. Ignore it.
-        all.retain(|_, (started, _)| (0..=SESSION_MS).contains(&(now_ms - *started)));
-        let key = (consumer.to_owned(), shard);
-        let last = all.get(&key);
-        if last.is_some_and(|(started, _)| now_ms - started < AGAIN_MS) {
-            return None;
-        }
-        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
-        all.insert(key, (now_ms, turn));
-        Some(turn)
-    }
-
-    fn is_current(&self, consumer: &str, shard: u32, turn: u64) -> bool {
-        let all = locked(&self.current);
-        all.get(&(consumer.to_owned(), shard))
-            .is_none_or(|&(_, current)| current == turn)
-    }
-}
-
 /// SubscribeToShard. The body of the answer is the event stream.
 ///
 /// # Errors
 /// Those of the API before the stream begins. Later errors are events.
-pub fn subscribe_to_shard(service: &Service, context: &Context, body: &[u8]) -> Result<Body> {
+pub fn subscribe_to_shard(engine: &Engine, context: &Context, body: &[u8]) -> Result<Body> {
     let input: input::SubscribeToShard = context.format.read(body)?;
     Check::run(&input)?;
     let arn = text(&input.consumer_arn);
-    let (stream, resource) = find_resource(service, context, arn)?;
+    let (stream, resource) = find_resource(engine, context, arn)?;
     let Resource::Consumer(consumer) = resource else {
         return Err(no_consumer(arn, &context.caller.account));
     };
@@ -101,19 +65,19 @@ pub fn subscribe_to_shard(service: &Service, context: &Context, body: &[u8]) -> 
     };
     let position = resolve(&view, &shard, start, context.now_ms)?;
     dry_run(input.dry_run)?;
-    let Some(turn) = service.subscriptions.start(arn, shard.index, context.now_ms) else {
-        measure::subscribed(service, &view.meta, &consumer, false);
+    let Some(turn) = engine.subscriptions.start(arn, shard.index, context.now_ms) else {
+        measure::subscribed(engine, &view.meta, &consumer, false);
         return Err(ApiError::in_use(format!(
             "Another active subscription exists for this consumer: {}:{}:{consumer}, shard {}",
             view.meta.account, view.meta.name, shard.id
         )));
     };
-    measure::subscribed(service, &view.meta, &consumer, true);
+    measure::subscribed(engine, &view.meta, &consumer, true);
     let session = Session {
-        clock: Arc::clone(&service.clock),
-        metrics: Arc::clone(&service.metrics),
-        subscriptions: Arc::clone(&service.subscriptions),
-        closing: service.closing.subscribe(),
+        clock: Arc::clone(&engine.clock),
+        metrics: Arc::clone(&engine.metrics),
+        subscriptions: Arc::clone(&engine.subscriptions),
+        closing: engine.closing.subscribe(),
         appended: shard.store.appended(),
         changed: stream.changed(),
         stream,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::rule;
+pub use super::validate::Target;
 use super::validate::{Check, Input, Items};
 use super::value::{Blob, Timestamp};
 
@@ -33,14 +34,6 @@ macro_rules! inputs {
     };
     (@required) => { true };
     (@optional) => { false };
-}
-
-/// How a request identifies a stream.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Target<'a> {
-    pub name: Option<&'a str>,
-    pub arn: Option<&'a str>,
-    pub id: Option<&'a str>,
 }
 
 pub trait Targeted {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::input::Target;
 use super::rule::{self, Rule};
 use super::value::{Blob, Timestamp};
 use crate::kinesis::error::{ApiError, Result};
@@ -21,6 +20,14 @@ pub trait Input {
 #[derive(Debug, Default)]
 pub struct Check {
     failures: Vec<String>,
+}
+
+/// How a request identifies a stream.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Target<'a> {
+    pub name: Option<&'a str>,
+    pub arn: Option<&'a str>,
+    pub id: Option<&'a str>,
 }
 
 impl Check {

@@ -18,6 +18,7 @@ macro_rules! words {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum $name { $($(#[$vdoc])* #[serde(rename = $wire)] $variant),* }
 
+        #[allow(dead_code, reason = "not every enum needs all of these")]
         impl $name {
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 

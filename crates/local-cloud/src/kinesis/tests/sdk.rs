@@ -23,11 +23,12 @@ use http_body_util::{BodyExt, StreamBody};
 
 use super::world::World;
 use crate::Caller;
-use crate::kinesis::service::{Request, Service};
+use crate::kinesis::engine::Engine;
+use crate::kinesis::service::Request;
 
 /// Passes requests directly to the engine.
 #[derive(Clone)]
-struct InProcess(Arc<Service>, Caller);
+struct InProcess(Arc<Engine>, Caller);
 
 impl std::fmt::Debug for InProcess {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

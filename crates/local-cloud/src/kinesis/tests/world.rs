@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::clock::ManualClock;
-use crate::kinesis::service::{KeyLookup, Request, Service, ServiceConfig};
+use crate::kinesis::engine::{Engine, EngineConfig, KeyLookup};
+use crate::kinesis::service::Request;
 use crate::metrics::{MetricSink, Sample};
-use crate::{ACCOUNT, Body, Caller, KeyState};
+use crate::types::{ACCOUNT, Body, Caller, KeyState};
 use daemon::Options;
 
 /// 2026-01-01T00:00:00Z.
@@ -63,7 +64,7 @@ impl MetricSink for Recorded {
 }
 
 pub struct World {
-    pub service: Arc<Service>,
+    pub service: Arc<Engine>,
     pub clock: Arc<ManualClock>,
     pub metrics: Arc<Recorded>,
     pub caller: Caller,
@@ -276,8 +277,8 @@ fn open(
     clock: &Arc<ManualClock>,
     metrics: &Arc<Recorded>,
     options: &Options,
-) -> std::io::Result<Arc<Service>> {
-    Service::open(ServiceConfig {
+) -> std::io::Result<Arc<Engine>> {
+    Engine::open(EngineConfig {
         data_dir: dir.path().join("kinesis"),
         clock: Arc::clone(clock) as _,
         metrics: Arc::clone(metrics) as _,

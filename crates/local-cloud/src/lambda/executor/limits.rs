@@ -1,11 +1,11 @@
-//! How many invocations there are at once, of an account and of a function.
+//! Concurrency limits of an account and of a function.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::Caller;
 
-/// Invocations at once of an account in a region. Source: "Lambda quotas", Lambda developer guide.
+/// Concurrent invocations of an account in a region. Source: "Lambda quotas", Lambda developer guide.
 pub(in crate::lambda) const ACCOUNT_CONCURRENCY: u32 = 1000;
 
 #[derive(Default)]
@@ -17,19 +17,22 @@ struct Counts {
     by_function: HashMap<String, u32>,
 }
 
-/// An invocation that counts until it is dropped.
+/// A concurrent invocation. It counts until this is dropped.
 pub(in crate::lambda) struct Admitted<'a> {
     limits: &'a Limits,
     caller: Caller,
     name: String,
-    /// Invocations of the function at once, this one counted.
+    /// Concurrent invocations of the function, with this one.
     pub of_function: u32,
-    /// The same of the account.
+    /// Concurrent invocations of the account, with this one.
     pub of_account: u32,
 }
 
 impl Limits {
-    /// Counts an invocation in, or says why not.
+    /// Counts an invocation.
+    ///
+    /// # Errors
+    /// AWS's reason for throttling it.
     pub fn admit(
         &self,
         caller: &Caller,

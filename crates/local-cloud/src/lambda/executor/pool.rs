@@ -1,19 +1,21 @@
-//! Instances between invocations. The one used last is used first, so that those not needed grow old.
+//! Instances between invocations. The instance used last is used first, so that unneeded ones reach the idle limit.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::instance::Instance;
 
-/// How often idle instances are looked through.
+/// How often idle instances are checked against the limits.
 pub(super) const REAP_INTERVAL: Duration = Duration::from_secs(15);
-/// How long an instance may wait for work. On AWS it is some minutes too.
-const IDLE: Duration = Duration::from_secs(300);
-/// How many may wait, of all functions.
-const MOST_IDLE: usize = 64;
-/// Resident bytes of all that wait.
-const MOST_IDLE_BYTES: u64 = 1 << 30;
+/// How long an instance may be idle. On AWS it is some minutes too.
+const MAX_IDLE_TIME: Duration = Duration::from_secs(300);
+/// Idle instances of all functions.
+const MAX_IDLE: usize = 64;
+/// Resident bytes of all idle instances.
+const MAX_IDLE_BYTES: u64 = 1 << 30;
 
 #[derive(Default)]
 pub(super) struct Pool(Mutex<State>);
@@ -44,17 +46,17 @@ impl Pool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new instance of `key` is there.
+    /// Counts a new instance of `key`.
     pub fn count(&self, key: &str) {
         *self.state().count.entry(key.to_owned()).or_default() += 1;
     }
 
-    /// It is gone.
+    /// Counts an instance of `key` that has ended.
     pub fn uncount(&self, key: &str) {
         self.state().uncount(key);
     }
 
-    /// The idle instance of `key` used last that still lives.
+    /// The idle instance of `key` that was used last, if its process is alive.
     pub fn take(&self, key: &str) -> Option<Instance> {
         let mut state = self.state();
         let mut dead = Vec::new();
@@ -62,7 +64,7 @@ impl Pool {
             let Some(mut instance) = state.idle.get_mut(key).and_then(Vec::pop) else {
                 break None;
             };
-            if instance.is_alive() {
+            if instance.process.is_alive() {
                 break Some(instance);
             }
             state.uncount(key);
@@ -74,7 +76,7 @@ impl Pool {
 
     /// Takes a ready instance back.
     pub fn give_back(&self, mut instance: Instance) {
-        instance.rest();
+        instance.idle_since = Instant::now();
         let mut state = self.state();
         if state.retired.contains(&instance.key) {
             state.uncount(&instance.key);
@@ -106,21 +108,21 @@ impl Pool {
         drop(ended);
     }
 
-    /// Ends what has been idle for long, and what is too much.
+    /// Ends the instances over the limits.
     pub fn reap(&self) {
         let mut state = self.state();
         let mut all: Vec<Instance> = state.idle.drain().flat_map(|(_, instances)| instances).collect();
-        // The youngest first: the rest goes.
-        all.sort_by_key(Instance::idle_for);
+        // The instance used last comes first.
+        all.sort_by_key(|instance| instance.idle_since.elapsed());
         let (mut count, mut bytes) = (0, 0);
         let mut ended = Vec::new();
         for mut instance in all {
             count += 1;
-            bytes += instance.resident();
-            let keep = instance.idle_for() < IDLE
-                && count <= MOST_IDLE
-                && bytes <= MOST_IDLE_BYTES
-                && instance.is_alive();
+            bytes += instance.process.resident_memory();
+            let keep = instance.idle_since.elapsed() < MAX_IDLE_TIME
+                && count <= MAX_IDLE
+                && bytes <= MAX_IDLE_BYTES
+                && instance.process.is_alive();
             if keep {
                 state.idle.entry(instance.key.clone()).or_default().push(instance);
             } else {
@@ -135,7 +137,7 @@ impl Pool {
         drop(ended);
     }
 
-    /// Ends all that are idle.
+    /// Ends all idle instances.
     pub fn clear(&self) {
         let ended: Vec<_> = self.state().idle.drain().collect();
         drop(ended);

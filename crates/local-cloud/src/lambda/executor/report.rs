@@ -1,15 +1,15 @@
-//! What Lambda itself says in a function's log: START, END, REPORT.
+//! The lines of Lambda itself in a function's log: START, END, REPORT and failures.
 //! Source: "Log and monitor", "JSON structured logs", Lambda developer guide.
 
 use std::time::Duration;
 
+use lambda_host::Failure;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Call;
-use super::failure::Failure;
 use super::log::InstanceLog;
-use crate::clock::Clock;
+use crate::clock::{Clock, utc};
 
 /// One invocation, for the log and the metrics.
 pub(in crate::lambda) struct Report {
@@ -21,7 +21,8 @@ pub(in crate::lambda) struct Report {
     began: Instant,
     duration: Option<Duration>,
     peak: u64,
-    is_started: bool,
+    /// Whether init was repeated, which counts as a part of the invocation.
+    is_restarted: bool,
 }
 
 impl Report {
@@ -30,29 +31,40 @@ impl Report {
             request_id: call.request_id.clone(),
             version: call.version.version.clone(),
             memory_mb: call.version.memory_mb,
-            timeout: Duration::from_secs(u64::from(call.version.timeout_seconds)),
+            timeout: call.timeout(),
             init: None,
             began: Instant::now(),
             duration: None,
             peak: 0,
-            is_started: false,
+            is_restarted: false,
         }
     }
 
-    /// The instance is new, and took this long to be ready.
+    /// Sets how long the init phase of a new instance took.
     pub(super) fn initialised(&mut self, init: Duration) {
-        self.init = Some(init);
+        // A repeated init is a part of the invocation.
+        self.init = (!self.is_restarted).then_some(init);
     }
 
-    /// The instance is started once more, on the function's own time.
-    pub(super) fn restarted(&mut self) {
-        self.began = Instant::now();
-        self.is_started = true;
+    /// Writes the report of a failed init phase. The time until the repeated one ends counts as the invocation's.
+    pub(super) fn init_failed(&mut self, failure: &Failure, took: Duration, log: &mut InstanceLog) {
+        if !matches!(failure, Failure::Reported { .. } | Failure::TimedOut(_)) {
+            log.system_line(&error_line(failure, &self.request_id));
+        }
+        let (status, kind) = status(failure);
+        log.system_line(&format!(
+            "INIT_REPORT Init Duration: {:.2} ms\tPhase: init\tStatus: {status}{kind}",
+            took.as_secs_f64() * 1000.0
+        ));
+        if !failure.is_final() {
+            self.began = Instant::now();
+            self.is_restarted = true;
+        }
     }
 
-    /// Writes START. Returns when time is up.
+    /// Writes START. Returns the deadline.
     pub(super) fn start(&mut self, log: &mut InstanceLog, clock: &dyn Clock) -> Instant {
-        if !self.is_started {
+        if !self.is_restarted {
             self.began = Instant::now();
         }
         self.write_start(log, clock);
@@ -65,17 +77,17 @@ impl Report {
         write(log, clock, &text, "platform.start", &record);
     }
 
-    /// The answer is there.
+    /// Ends the duration of the invocation.
     pub(super) fn answered(&mut self) {
         self.duration = Some(self.began.elapsed());
     }
 
-    /// Most memory it ever had, in bytes.
+    /// Sets the most memory that the process ever had, in bytes.
     pub(super) fn memory(&mut self, peak: u64) {
         self.peak = peak;
     }
 
-    /// Milliseconds the invocation took.
+    /// How long the invocation took, in milliseconds.
     pub fn duration_ms(&self) -> f64 {
         self.duration.unwrap_or_default().as_secs_f64() * 1000.0
     }
@@ -86,22 +98,25 @@ impl Report {
 
     pub(super) fn failed(&mut self, failure: &Failure, log: &mut InstanceLog, clock: &dyn Clock) {
         if self.duration.is_none() {
-            // It never came to its invocation.
-            self.duration = Some(if self.is_started {
+            // The init phase failed.
+            self.duration = Some(if self.is_restarted {
                 self.began.elapsed()
             } else {
                 Duration::ZERO
             });
             self.write_start(log, clock);
         }
-        if failure.is_timeout {
-            self.duration = Some(self.timeout);
-        }
-        if let Some(line) = &failure.line {
-            log.system_line(line);
-        }
-        // What the function reported of itself is no failure of the runtime.
-        self.end(log, clock, failure.line.is_some().then_some(failure));
+        let line = match failure {
+            Failure::TimedOut(_) => {
+                self.duration = Some(self.timeout);
+                format!("{} {} {}", timestamp(clock), self.request_id, failure.reason())
+            }
+            // An error that the function itself reported is not Lambda's to report.
+            Failure::Reported { .. } => return self.end(log, clock, None),
+            _ => error_line(failure, &self.request_id),
+        };
+        log.system_line(&line);
+        self.end(log, clock, Some(failure));
     }
 
     fn end(&self, log: &mut InstanceLog, clock: &dyn Clock, failure: Option<&Failure>) {
@@ -129,7 +144,7 @@ impl Report {
             let (status, kind) = status(failure);
             text.push_str(&format!("Status: {status}{kind}"));
             record["status"] = json!(status);
-            record["errorType"] = json!(failure.kind);
+            record["errorType"] = json!(failure.error_type());
         }
         if !log.is_json() {
             log.system_line(&format!("END RequestId: {}", self.request_id));
@@ -138,35 +153,28 @@ impl Report {
     }
 }
 
-/// An instance that did not get ready.
-pub(super) fn init_failed(failure: &Failure, took: Duration, log: &mut InstanceLog) {
-    if let Some(line) = &failure.line
-        && !failure.is_timeout
-    {
-        log.system_line(line);
+fn error_line(failure: &Failure, request_id: &str) -> String {
+    let (error_type, message) = (failure.error_type(), failure.message(request_id));
+    match failure {
+        Failure::ResponseTooLarge => format!("{error_type}: {message}"),
+        _ => format!("{message}\n{error_type}"),
     }
-    let (status, kind) = status(failure);
-    log.system_line(&format!(
-        "INIT_REPORT Init Duration: {:.2} ms\tPhase: init\tStatus: {status}{kind}",
-        took.as_secs_f64() * 1000.0
-    ));
 }
 
 fn status(failure: &Failure) -> (&'static str, String) {
-    if failure.is_timeout {
-        ("timeout", String::new())
-    } else {
-        ("error", format!("\tError Type: {}", failure.kind))
+    match failure {
+        Failure::TimedOut(_) => ("timeout", String::new()),
+        _ => ("error", format!("\tError Type: {}", failure.error_type())),
     }
+}
+
+fn timestamp(clock: &dyn Clock) -> String {
+    utc(clock.now_ms(), "%Y-%m-%dT%H:%M:%S%.3fZ")
 }
 
 fn write(log: &mut InstanceLog, clock: &dyn Clock, text: &str, kind: &str, record: &Value) {
     if log.is_json() {
-        let time = jiff::Timestamp::from_millisecond(clock.now_ms())
-            .unwrap_or_default()
-            .strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
-            .to_string();
-        log.system_line(&json!({"time": time, "type": kind, "record": record}).to_string());
+        log.system_line(&json!({"time": timestamp(clock), "type": kind, "record": record}).to_string());
     } else {
         log.system_line(text);
     }

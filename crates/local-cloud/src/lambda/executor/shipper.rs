@@ -1,4 +1,4 @@
-//! Hands log events on, many at a time, and never holds more than a bounded amount of them.
+//! Sends log events to the log service in batches. Holds a bounded amount of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use crate::Caller;
 use crate::deliver::LogSink;
 use crate::lambda::RoleLookup;
 
-/// How long events are gathered.
-const GATHER: Duration = Duration::from_millis(20);
-/// KiB of events on their way.
+/// How long events are collected for a batch.
+const COLLECT_TIME: Duration = Duration::from_millis(20);
+/// KiB of events that are not sent yet.
 const ROOM_KIB: u32 = 16 * 1024;
-/// What an event counts beyond its text.
+/// Bytes that an event counts beyond its text.
 const EVENT_OVERHEAD: usize = 64;
 
 /// Events of one log stream, oldest first.
@@ -56,7 +56,7 @@ impl Shipper {
         roles.is_none_or(|roles| roles.allows(role, action, resource))
     }
 
-    /// Takes a batch, once there is room for it.
+    /// Queues a batch, once there is room for it.
     pub async fn send(&self, batch: Batch) {
         let bytes: usize = batch
             .events
@@ -67,29 +67,29 @@ impl Shipper {
             .unwrap_or(ROOM_KIB)
             .min(ROOM_KIB);
         if let Ok(room) = Arc::clone(&self.room).acquire_many_owned(kib).await {
-            // Its end is the end of the runtime.
+            // The receiver ends only with the tokio runtime.
             let _ = self.messages.send(Message::Batch(batch, room));
         }
     }
 
-    /// Waits until everything taken is handed on, `patience` at most. Blocks.
-    pub fn flush(&self, patience: Duration) {
+    /// Blocks until everything queued is sent, for `timeout` at most.
+    pub fn flush(&self, timeout: Duration) {
         let (sender, receiver) = sync_channel(1);
         if self.messages.send(Message::Flush(sender)).is_ok() {
-            let _ = receiver.recv_timeout(patience);
+            let _ = receiver.recv_timeout(timeout);
         }
     }
 }
 
 /// Events by account, region, log group and log stream.
-type Gathered = BTreeMap<(String, String, String, String), Vec<(i64, String)>>;
+type Collected = BTreeMap<(String, String, String, String), Vec<(i64, String)>>;
 
 async fn ship(sink: Arc<dyn LogSink>, mut receiver: mpsc::UnboundedReceiver<Message>) {
     while let Some(first) = receiver.recv().await {
-        let mut gathered: Gathered = BTreeMap::new();
+        let mut collected: Collected = BTreeMap::new();
         let mut rooms = Vec::new();
         let mut flushed = Vec::new();
-        let until = Instant::now() + GATHER;
+        let until = Instant::now() + COLLECT_TIME;
         let mut next = Some(first);
         while let Some(message) = next {
             match message {
@@ -100,7 +100,7 @@ async fn ship(sink: Arc<dyn LogSink>, mut receiver: mpsc::UnboundedReceiver<Mess
                         batch.group,
                         batch.stream,
                     );
-                    gathered.entry(key).or_default().extend(batch.events);
+                    collected.entry(key).or_default().extend(batch.events);
                     rooms.push(room);
                 }
                 Message::Flush(done) => {
@@ -113,7 +113,7 @@ async fn ship(sink: Arc<dyn LogSink>, mut receiver: mpsc::UnboundedReceiver<Mess
                 .ok()
                 .flatten();
         }
-        for ((account, region, group, stream), events) in gathered {
+        for ((account, region, group, stream), events) in collected {
             let caller = Caller { account, region };
             sink.append(&caller, &group, &stream, events).await;
         }

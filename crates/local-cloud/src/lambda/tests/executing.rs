@@ -79,8 +79,8 @@ async fn a_function_sees_only_its_own_environment() {
     );
     let key = world.returned(&arn, "env AWS_ACCESS_KEY_ID").await;
     assert_eq!(
-        world.lambda.role_of_access_key(key.as_str().unwrap()).as_deref(),
-        Some(super::world::ROLE)
+        world.lambda.role_of_access_key(key.as_str().unwrap()),
+        Some((super::world::ROLE.to_owned(), "f".to_owned()))
     );
     assert_eq!(world.lambda.role_of_access_key("AKIAIOSFODNN7EXAMPLE"), None);
     let header = world

@@ -15,10 +15,11 @@ use tempfile::TempDir;
 use crate::clock::Clock;
 use crate::deliver::{Deliver, Undelivered};
 use crate::invoke::{Invocation, Invoke, InvokeResult};
-use crate::kinesis::service::{KeyLookup, Request, Service, ServiceConfig};
+use crate::kinesis::engine::{Engine, EngineConfig, KeyLookup};
+use crate::kinesis::service::Request;
 use crate::mappings::{Mappings, MappingsConfig};
 use crate::metrics::{MetricSink, Sample};
-use crate::{ACCOUNT, Caller, KeyState};
+use crate::types::{ACCOUNT, Caller, KeyState};
 use daemon::Options;
 
 /// 2026-01-01T00:00:00Z.
@@ -238,7 +239,7 @@ impl MetricSink for Recorded {
 }
 
 pub struct World {
-    pub kinesis: Arc<Service>,
+    pub kinesis: Arc<Engine>,
     pub mappings: Arc<Mappings>,
     pub function: Arc<Function>,
     pub inbox: Arc<Inbox>,
@@ -255,7 +256,7 @@ impl World {
         let start = tokio::time::Instant::now();
         let clock = Arc::new(Virtual(start));
         let metrics = Arc::new(Recorded::default());
-        let kinesis = Service::open(ServiceConfig {
+        let kinesis = Engine::open(EngineConfig {
             data_dir: dir.path().join("kinesis"),
             clock: Arc::clone(&clock) as _,
             metrics: Arc::new(crate::metrics::NoMetrics),
@@ -483,7 +484,7 @@ impl World {
 fn open(
     dir: &TempDir,
     clock: &Arc<Virtual>,
-    kinesis: &Arc<Service>,
+    kinesis: &Arc<Engine>,
     function: &Arc<Function>,
     inbox: &Arc<Inbox>,
     metrics: &Arc<Recorded>,

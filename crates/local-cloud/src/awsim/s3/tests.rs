@@ -1,0 +1,480 @@
+//! S3 through the SDK.
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::Builder;
+use aws_sdk_s3::error::ProvideErrorMetadata;
+use aws_sdk_s3::presigning::PresigningConfig;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{
+    BucketLifecycleConfiguration, BucketLocationConstraint, BucketVersioningStatus, CompletedMultipartUpload,
+    CompletedPart, CreateBucketConfiguration, Delete, ExpirationStatus, LifecycleExpiration, LifecycleRule,
+    LifecycleRuleFilter, ObjectIdentifier, PublicAccessBlockConfiguration, ServerSideEncryption,
+    ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Tag, Tagging,
+    Transition, TransitionStorageClass, VersioningConfiguration,
+};
+
+use crate::Caller;
+use crate::awsim::S3;
+use crate::tests::Running;
+
+fn client(running: &Running) -> Client {
+    Client::from_conf(Builder::from(&running.sdk).force_path_style(true).build())
+}
+
+async fn bucket(client: &Client, name: &str) {
+    let place = CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::EuWest1);
+    client
+        .create_bucket()
+        .bucket(name)
+        .create_bucket_configuration(place.build())
+        .send()
+        .await
+        .unwrap();
+}
+
+async fn put(client: &Client, key: &str, body: &str) {
+    let body = ByteStream::from(body.as_bytes().to_vec());
+    client
+        .put_object()
+        .bucket("orders")
+        .key(key)
+        .body(body)
+        .send()
+        .await
+        .unwrap();
+}
+
+async fn get(client: &Client, key: &str) -> String {
+    let object = client
+        .get_object()
+        .bucket("orders")
+        .key(key)
+        .send()
+        .await
+        .unwrap();
+    String::from_utf8(object.body.collect().await.unwrap().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn objects_survive_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::on(dir.path()).await;
+    let s3 = client(&running);
+    bucket(&s3, "orders").await;
+    // Names that a file system would not take side by side.
+    for key in ["a", "a/b", "a/../c", "ä ö+%", "d//e"] {
+        put(&s3, key, &format!("body of {key}")).await;
+    }
+    put(&s3, "a", "newer").await;
+    s3.put_object()
+        .bucket("orders")
+        .key("tagged")
+        .content_type("text/csv")
+        .metadata("who", "me")
+        .tagging("k=v")
+        .body(ByteStream::from_static(b"0123456789"))
+        .send()
+        .await
+        .unwrap();
+    // What awsim would read as requests of other protocols.
+    for (key, kind) in [
+        ("form", "application/x-www-form-urlencoded"),
+        ("cbor", "application/cbor"),
+    ] {
+        let body = ByteStream::from_static(b"Action=x&Tags.member.0.Key=a");
+        s3.put_object()
+            .bucket("orders")
+            .key(key)
+            .content_type(kind)
+            .body(body)
+            .send()
+            .await
+            .unwrap();
+        let head = s3.head_object().bucket("orders").key(key).send().await.unwrap();
+        assert_eq!(head.content_type(), Some(kind));
+        s3.delete_object().bucket("orders").key(key).send().await.unwrap();
+    }
+    s3.copy_object()
+        .bucket("orders")
+        .key("copy")
+        .copy_source("orders/%C3%A4%20%C3%B6%2B%25")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(get(&s3, "copy").await, "body of ä ö+%");
+    s3.delete_object()
+        .bucket("orders")
+        .key("copy")
+        .send()
+        .await
+        .unwrap();
+    drop(running);
+    let running = Running::on(dir.path()).await;
+    let s3 = client(&running);
+    assert_eq!(get(&s3, "a").await, "newer");
+    for key in ["a/b", "a/../c", "ä ö+%", "d//e"] {
+        assert_eq!(get(&s3, key).await, format!("body of {key}"));
+    }
+    let head = s3
+        .head_object()
+        .bucket("orders")
+        .key("tagged")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(head.content_length(), Some(10));
+    assert_eq!(head.content_type(), Some("text/csv"));
+    assert_eq!(head.metadata().unwrap()["who"], "me");
+    let tags = s3
+        .get_object_tagging()
+        .bucket("orders")
+        .key("tagged")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(tags.tag_set()[0].value(), "v");
+    let part = s3
+        .get_object()
+        .bucket("orders")
+        .key("tagged")
+        .range("bytes=2-4")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(part.content_range(), Some("bytes 2-4/10"));
+    assert_eq!(&part.body.collect().await.unwrap().to_vec(), b"234");
+    let files = || {
+        std::fs::read_dir(dir.path().join("services/s3-objects"))
+            .unwrap()
+            .count()
+    };
+    assert_eq!(files(), 10);
+    drop(running);
+    S3::new(&dir.path().join("services")).sweep();
+    assert_eq!(files(), 6, "what was overwritten is gone");
+}
+
+#[tokio::test]
+async fn listing_deleting_and_conditions() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::on(dir.path()).await;
+    let s3 = client(&running);
+    bucket(&s3, "orders").await;
+    for i in 0..5 {
+        put(&s3, &format!("2024/{i}.json"), "{}").await;
+    }
+    put(&s3, "top", "x").await;
+    let mut keys = Vec::new();
+    let mut token = None;
+    loop {
+        let page = s3
+            .list_objects_v2()
+            .bucket("orders")
+            .max_keys(2)
+            .set_continuation_token(token)
+            .send()
+            .await
+            .unwrap();
+        keys.extend(
+            page.contents()
+                .iter()
+                .map(|object| object.key().unwrap().to_owned()),
+        );
+        token = page.next_continuation_token.clone();
+        if token.is_none() {
+            break;
+        }
+    }
+    assert_eq!(
+        keys,
+        [
+            "2024/0.json",
+            "2024/1.json",
+            "2024/2.json",
+            "2024/3.json",
+            "2024/4.json",
+            "top"
+        ]
+    );
+    let folders = s3
+        .list_objects_v2()
+        .bucket("orders")
+        .delimiter("/")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(folders.common_prefixes()[0].prefix(), Some("2024/"));
+
+    let again = s3
+        .put_object()
+        .bucket("orders")
+        .key("top")
+        .if_none_match("*")
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(again.code(), Some("PreconditionFailed"));
+    let full = s3.delete_bucket().bucket("orders").send().await.unwrap_err();
+    assert_eq!(full.code(), Some("BucketNotEmpty"));
+    let objects = keys
+        .iter()
+        .map(|key| ObjectIdentifier::builder().key(key).build().unwrap());
+    let delete = Delete::builder()
+        .set_objects(Some(objects.collect()))
+        .build()
+        .unwrap();
+    let deleted = s3
+        .delete_objects()
+        .bucket("orders")
+        .delete(delete)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(deleted.deleted().len(), 6);
+    let gone = s3
+        .get_object()
+        .bucket("orders")
+        .key("top")
+        .send()
+        .await
+        .unwrap_err();
+    assert!(gone.into_service_error().is_no_such_key());
+    s3.delete_bucket().bucket("orders").send().await.unwrap();
+    let missing = s3.head_bucket().bucket("orders").send().await.unwrap_err();
+    assert!(missing.into_service_error().is_not_found());
+}
+
+#[tokio::test]
+async fn versions_and_uploads_in_parts() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::on(dir.path()).await;
+    let s3 = client(&running);
+    bucket(&s3, "orders").await;
+    let versioning = VersioningConfiguration::builder()
+        .status(BucketVersioningStatus::Enabled)
+        .build();
+    s3.put_bucket_versioning()
+        .bucket("orders")
+        .versioning_configuration(versioning)
+        .send()
+        .await
+        .unwrap();
+    put(&s3, "k", "one").await;
+    put(&s3, "k", "two").await;
+    s3.delete_object().bucket("orders").key("k").send().await.unwrap();
+    let upload = s3
+        .create_multipart_upload()
+        .bucket("orders")
+        .key("big")
+        .send()
+        .await
+        .unwrap();
+    let id = upload.upload_id().unwrap().to_owned();
+    let part = vec![b'x'; 5 << 20];
+    let first = s3
+        .upload_part()
+        .bucket("orders")
+        .key("big")
+        .upload_id(&id)
+        .part_number(1);
+    let first = first.body(ByteStream::from(part.clone())).send().await.unwrap();
+
+    drop(running);
+    let running = Running::on(dir.path()).await;
+    let s3 = client(&running);
+    let versions = s3.list_object_versions().bucket("orders").send().await.unwrap();
+    assert_eq!(versions.versions().len(), 2);
+    assert_eq!(versions.delete_markers().len(), 1);
+    let oldest = versions
+        .versions()
+        .iter()
+        .find(|version| version.is_latest() == Some(false))
+        .unwrap();
+    assert!(oldest.version_id().is_some());
+    let second = s3
+        .upload_part()
+        .bucket("orders")
+        .key("big")
+        .upload_id(&id)
+        .part_number(2);
+    let second = second.body(ByteStream::from_static(b"end")).send().await.unwrap();
+    let completed = |number: i32, etag: Option<&str>| {
+        CompletedPart::builder()
+            .part_number(number)
+            .set_e_tag(etag.map(str::to_owned))
+            .build()
+    };
+    let parts = CompletedMultipartUpload::builder()
+        .parts(completed(1, first.e_tag()))
+        .parts(completed(2, second.e_tag()))
+        .build();
+    let done = s3
+        .complete_multipart_upload()
+        .bucket("orders")
+        .key("big")
+        .upload_id(&id);
+    done.multipart_upload(parts).send().await.unwrap();
+    let object = s3.get_object().bucket("orders").key("big").send().await.unwrap();
+    assert_eq!(
+        object.body.collect().await.unwrap().to_vec().len(),
+        part.len() + 3
+    );
+}
+
+#[tokio::test]
+async fn settings_of_a_bucket_survive_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::on(dir.path()).await;
+    let s3 = client(&running);
+    bucket(&s3, "orders").await;
+    let block = PublicAccessBlockConfiguration::builder()
+        .block_public_acls(true)
+        .block_public_policy(true);
+    let block = block
+        .ignore_public_acls(true)
+        .restrict_public_buckets(true)
+        .build();
+    s3.put_public_access_block()
+        .bucket("orders")
+        .public_access_block_configuration(block.clone())
+        .send()
+        .await
+        .unwrap();
+    let by_default = ServerSideEncryptionByDefault::builder().sse_algorithm(ServerSideEncryption::Aes256);
+    let rule = ServerSideEncryptionRule::builder()
+        .apply_server_side_encryption_by_default(by_default.build().unwrap())
+        .build();
+    let encryption = ServerSideEncryptionConfiguration::builder()
+        .rules(rule)
+        .build()
+        .unwrap();
+    s3.put_bucket_encryption()
+        .bucket("orders")
+        .server_side_encryption_configuration(encryption.clone())
+        .send()
+        .await
+        .unwrap();
+    let transition = |days: i32, class: TransitionStorageClass| {
+        Transition::builder().days(days).storage_class(class).build()
+    };
+    let rule = LifecycleRule::builder()
+        .id("archive")
+        .status(ExpirationStatus::Enabled)
+        .filter(LifecycleRuleFilter::builder().prefix("raw/").build())
+        .transitions(transition(90, TransitionStorageClass::Glacier))
+        .transitions(transition(180, TransitionStorageClass::DeepArchive))
+        .expiration(LifecycleExpiration::builder().days(365).build())
+        .build()
+        .unwrap();
+    let lifecycle = BucketLifecycleConfiguration::builder()
+        .rules(rule)
+        .build()
+        .unwrap();
+    s3.put_bucket_lifecycle_configuration()
+        .bucket("orders")
+        .lifecycle_configuration(lifecycle.clone())
+        .send()
+        .await
+        .unwrap();
+    let tags = Tagging::builder().tag_set(Tag::builder().key("a").value("1").build().unwrap());
+    let tags = tags
+        .tag_set(Tag::builder().key("b").value("2 & 3").build().unwrap())
+        .build()
+        .unwrap();
+    s3.put_bucket_tagging()
+        .bucket("orders")
+        .tagging(tags)
+        .send()
+        .await
+        .unwrap();
+    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":["arn:aws:s3:::orders","arn:aws:s3:::orders/*"],"Condition":{"Bool":{"aws:SecureTransport":"false"}}}]}"#;
+    s3.put_bucket_policy()
+        .bucket("orders")
+        .policy(policy)
+        .send()
+        .await
+        .unwrap();
+
+    drop(running);
+    let running = Running::on(dir.path()).await;
+    let s3 = client(&running);
+    let found = s3
+        .get_public_access_block()
+        .bucket("orders")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(found.public_access_block_configuration(), Some(&block));
+    let found = s3.get_bucket_encryption().bucket("orders").send().await.unwrap();
+    let found = found.server_side_encryption_configuration().unwrap().rules()[0].clone();
+    let algorithm = found
+        .apply_server_side_encryption_by_default()
+        .unwrap()
+        .sse_algorithm();
+    assert_eq!(algorithm, &ServerSideEncryption::Aes256);
+    let found = s3
+        .get_bucket_lifecycle_configuration()
+        .bucket("orders")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(found.rules(), lifecycle.rules());
+    let mut found = s3
+        .get_bucket_tagging()
+        .bucket("orders")
+        .send()
+        .await
+        .unwrap()
+        .tag_set;
+    found.sort_by(|a, b| a.key().cmp(b.key()));
+    assert_eq!(found[1].value(), "2 & 3");
+    let found = s3.get_bucket_policy().bucket("orders").send().await.unwrap();
+    assert_eq!(found.policy(), Some(policy));
+    let found = s3.get_bucket_location().bucket("orders").send().await.unwrap();
+    assert_eq!(
+        found.location_constraint(),
+        Some(&BucketLocationConstraint::EuWest1)
+    );
+    s3.delete_bucket_policy().bucket("orders").send().await.unwrap();
+    let gone = s3.get_bucket_policy().bucket("orders").send().await.unwrap_err();
+    assert_eq!(gone.code(), Some("NoSuchBucketPolicy"));
+}
+
+#[tokio::test]
+async fn presigned_urls_and_host_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::on(dir.path()).await;
+    let s3 = client(&running);
+    bucket(&s3, "orders").await;
+    put(&s3, "k", "body").await;
+    let for_a_minute = PresigningConfig::expires_in(std::time::Duration::from_secs(60)).unwrap();
+    let url = s3
+        .get_object()
+        .bucket("orders")
+        .key("k")
+        .presigned(for_a_minute)
+        .await
+        .unwrap();
+    let path = url.uri().split_once("/orders").unwrap().1.to_owned();
+    let port = running.endpoint.rsplit_once(':').unwrap().1.to_owned();
+    assert_eq!(running.get("127.0.0.1", &format!("/orders{path}")).await, "body");
+    assert_eq!(
+        running.get(&format!("orders.localhost:{port}"), &path).await,
+        "body"
+    );
+    let old = "/orders/k?AWSAccessKeyId=local&Signature=x&Expires=1";
+    assert_eq!(running.get("127.0.0.1", old).await, "body");
+}
+
+#[tokio::test]
+async fn other_services_put_objects() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::on(dir.path()).await;
+    bucket(&client(&running), "orders").await;
+    drop(running);
+    S3::new(&dir.path().join("services"))
+        .put(&Caller::default(), "orders", "failed/1.json", b"{}")
+        .unwrap();
+    let running = Running::on(dir.path()).await;
+    assert_eq!(get(&client(&running), "failed/1.json").await, "{}");
+}

@@ -1,0 +1,258 @@
+//! The composition root: opens the services, connects them and lists them in the table.
+//!
+//! The only module that knows all services. They reach each other through interfaces: [`crate::deliver`],
+//! [`crate::invoke`], [`crate::metrics`], [`KeyLookup`] and [`RoleLookup`].
+
+mod deliveries;
+mod lambda_api;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use awsim_sts::StsService;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::authorise::{self, Decision, Function, Policies};
+use crate::awsim::{Awsim, Iam, Kms, S3, S3Api, Sns, Stored, Tagging};
+use crate::clock::{Clock, SystemClock};
+use crate::cloudwatch::{self, CloudWatch};
+use crate::deliver::{Deliver, LogSink};
+use crate::dynamodb::DynamoDb;
+use crate::front::Backends;
+use crate::invoke::Invoke;
+use crate::kinesis::engine::{Engine, EngineConfig, KeyLookup};
+use crate::kinesis::service::Kinesis;
+use crate::lambda::{self, Lambda, LambdaConfig, RoleLookup, Timings};
+use crate::logs::Logs;
+use crate::mappings::{Mappings, MappingsConfig};
+use crate::metrics::MetricSink;
+use crate::service::Permission;
+use crate::services::{Entry, Services};
+use crate::sqs::Sqs;
+use crate::types::{Caller, KeyState};
+use daemon::Options;
+pub(crate) use deliveries::Deliveries;
+use lambda_api::LambdaApi;
+
+/// All services of the local cloud on one data directory.
+pub struct Cloud {
+    pub(crate) services: Arc<Services>,
+    pub(crate) deliveries: Arc<Deliveries>,
+    pub(crate) logs: Arc<Logs>,
+    policies: Arc<FunctionPolicies>,
+    kinesis: Arc<Engine>,
+    /// The task that evaluates alarms.
+    alarms: tokio::task::JoinHandle<()>,
+}
+
+impl Cloud {
+    /// Opens the services whose files are in `data`, and recovers what a killed process left. `endpoint` is the URL
+    /// that functions get. Blocks; must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When files cannot be made or read.
+    pub fn open(data: &Path, options: Options, endpoint: &str) -> io::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let cloudwatch = CloudWatch::open(&data.join("cloudwatch"), Arc::clone(&clock))?;
+        let metrics = Arc::clone(&cloudwatch) as Arc<dyn MetricSink>;
+        let dir = data.join("services");
+        let stores = Stores::new(&dir, &clock, &metrics)?;
+        let deliveries = Arc::new(Deliveries {
+            sqs: Arc::clone(&stores.sqs),
+            sns: stores.sns.clone(),
+            s3: Arc::clone(&stores.s3),
+        });
+        let deliver = || Arc::clone(&deliveries) as Arc<dyn Deliver>;
+        let kinesis = Engine::open(EngineConfig {
+            data_dir: data.join("kinesis"),
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+            kms: Arc::new(stores.kms.clone()) as Arc<dyn KeyLookup>,
+            options,
+        })?;
+        let lambda = Lambda::open(LambdaConfig {
+            data_dir: data.join("lambda"),
+            endpoint: endpoint.to_owned(),
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+            logs: Arc::clone(&stores.logs) as Arc<dyn LogSink>,
+            deliver: deliver(),
+            roles: Some(Arc::new(stores.iam.clone()) as Arc<dyn RoleLookup>),
+            timings: Timings::default(),
+        })?;
+        let mappings = Mappings::open(MappingsConfig {
+            data_dir: data.join("mappings"),
+            clock,
+            kinesis: Arc::clone(&kinesis),
+            invoke: Arc::clone(&lambda) as Arc<dyn Invoke>,
+            deliver: deliver(),
+            metrics,
+        })?;
+        lambda.resume();
+        let alarms = tokio::spawn(cloudwatch::watch::run(Arc::clone(&cloudwatch), deliver()));
+        let policies = Arc::new(FunctionPolicies {
+            lambda: Arc::clone(&lambda),
+            iam: stores.iam.clone(),
+        });
+        let logs = Arc::clone(&stores.logs);
+        let lambda = LambdaApi { lambda, mappings };
+        let engine = Kinesis(Arc::clone(&kinesis));
+        let services = Arc::new_cyclic(|table| {
+            let tagging = table.clone();
+            let tagging = Stored::new(&dir, move || Tagging::new(tagging.clone()));
+            let sts = Stored::new(&dir, StsService::new);
+            stores.table(lambda, engine, cloudwatch, sts, tagging)
+        });
+        Ok(Self {
+            services,
+            deliveries,
+            logs,
+            policies,
+            kinesis,
+            alarms,
+        })
+    }
+
+    /// For the front door.
+    pub(crate) fn backends(&self) -> Backends {
+        let kinesis = Arc::clone(&self.kinesis);
+        Backends {
+            services: Arc::clone(&self.services),
+            policies: Arc::clone(&self.policies) as Arc<dyn Policies>,
+            stream_count: Box::new(move || kinesis.stream_count()),
+        }
+    }
+
+    /// Housekeeping, once a minute. Blocks.
+    pub(crate) fn tick(&self) {
+        self.services.tick();
+    }
+
+    /// Writes everything that is not written yet. Blocks; no call may follow.
+    pub(crate) fn shutdown(&self) {
+        self.alarms.abort();
+        self.services.shutdown();
+    }
+}
+
+/// The services that only store.
+struct Stores {
+    iam: Stored<Iam>,
+    kms: Stored<Kms>,
+    sns: Stored<Sns>,
+    s3: Arc<S3>,
+    sqs: Arc<Sqs>,
+    dynamodb: Arc<DynamoDb>,
+    logs: Arc<Logs>,
+}
+
+impl Stores {
+    /// The services with files in `dir`. Opens none of them yet.
+    fn new(dir: &Path, clock: &Arc<dyn Clock>, metrics: &Arc<dyn MetricSink>) -> io::Result<Self> {
+        ground::platform::create_private_dir(dir)?;
+        let kms = Stored::new(dir, Kms::default);
+        let sqs = Arc::new(Sqs::new(dir, Arc::clone(clock), Arc::clone(metrics)));
+        let (keys, queues) = (kms.clone(), Arc::clone(&sqs));
+        let key_arn = move |caller: &Caller, key: &str| keys.key_arn(caller, key);
+        Ok(Self {
+            iam: Stored::new(dir, Iam::default),
+            kms,
+            sns: Stored::new(dir, move || Sns::new(Arc::clone(&queues))),
+            s3: Arc::new(S3::new(dir)),
+            sqs,
+            dynamodb: Arc::new(DynamoDb::new(dir, Arc::clone(clock), Box::new(key_arn))),
+            logs: Arc::new(Logs::new(dir, Arc::clone(clock))),
+        })
+    }
+
+    /// The table of all services.
+    fn table(
+        self,
+        lambda: LambdaApi,
+        kinesis: Kinesis,
+        cloudwatch: Arc<CloudWatch>,
+        sts: Stored<StsService>,
+        tagging: Stored<Tagging>,
+    ) -> Services {
+        // Lambda first: at shutdown its functions still write to the others. CloudWatch last: it takes metrics of all.
+        Services::new(vec![
+            Entry::new("Lambda", "lambda", "", Arc::new(lambda)),
+            Entry::new("Kinesis", "kinesis", "Kinesis_20131202", Arc::new(kinesis)),
+            Entry::new("DynamoDB", "dynamodb", "DynamoDB_20120810", self.dynamodb),
+            Entry::new("SQS", "sqs", "AmazonSQS", self.sqs),
+            Entry::new("SNS", "sns", "", Arc::new(Awsim::new(self.sns))),
+            Entry::new("S3", "s3", "", Arc::new(S3Api::new(self.s3))),
+            Entry::new("CloudWatch Logs", "logs", "Logs_20140328", self.logs),
+            Entry::new("IAM", "iam", "", Arc::new(Awsim::new(self.iam))),
+            Entry::new("STS", "sts", "", Arc::new(Awsim::new(sts))),
+            Entry::new("KMS", "kms", "TrentService", Arc::new(Awsim::new(self.kms))),
+            Entry::new(
+                "Resource Groups Tagging",
+                "tagging",
+                "ResourceGroupsTaggingAPI_20170126",
+                Arc::new(Awsim::new(tagging)),
+            ),
+            Entry::new(
+                "CloudWatch",
+                "monitoring",
+                "GraniteServiceVersion20100801",
+                cloudwatch,
+            ),
+        ])
+    }
+}
+
+/// The policies of the roles of functions.
+struct FunctionPolicies {
+    lambda: Arc<Lambda>,
+    iam: Stored<Iam>,
+}
+
+impl Policies for FunctionPolicies {
+    fn account<'a>(&self, access_key: &'a str) -> Option<&'a str> {
+        lambda::account_of_access_key(access_key)
+    }
+
+    fn function(&self, access_key: &str) -> Option<Function> {
+        let (role_arn, name) = self.lambda.role_of_access_key(access_key)?;
+        Some(Function { role_arn, name })
+    }
+
+    fn decide(&self, role_arn: &str, permission: &Permission) -> Decision {
+        decide(&self.iam, role_arn, permission)
+    }
+}
+
+fn decide(iam: &Stored<Iam>, role_arn: &str, permission: &Permission) -> Decision {
+    match iam.get().map(|iam| iam.documents_of_role(role_arn)) {
+        Ok(Some(documents)) => authorise::decide(&documents, role_arn, permission),
+        // No policy is known that could restrict.
+        Ok(None) => Decision::Allow,
+        Err(error) => {
+            tracing::warn!(%error, "the policies of a role cannot be read");
+            Decision::ImplicitDeny
+        }
+    }
+}
+
+impl RoleLookup for Stored<Iam> {
+    fn exists<'a>(&'a self, caller: &'a Caller, arn: &'a str) -> BoxFuture<'a, bool> {
+        async move { self.get().is_ok_and(|iam| iam.has_role(caller, arn)) }.boxed()
+    }
+
+    fn allows(&self, arn: &str, action: &str, resource: &str) -> bool {
+        let permission = Permission {
+            action: action.to_owned(),
+            resource: resource.to_owned(),
+        };
+        decide(self, arn, &permission) == Decision::Allow
+    }
+}
+
+impl KeyLookup for Stored<Kms> {
+    fn exists(&self, caller: &Caller, key_id: &str) -> KeyState {
+        self.key_state(caller, key_id)
+    }
+}

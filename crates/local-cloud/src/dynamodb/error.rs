@@ -1,0 +1,90 @@
+//! Errors of DynamoDB.
+
+use serde_json::{Map, Value, json};
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ApiError {
+    pub status: u16,
+    pub code: &'static str,
+    pub message: String,
+    /// Further fields of the response: `Item`, `CancellationReasons`.
+    pub extra: Map<String, Value>,
+}
+
+pub(super) type Result<T, E = ApiError> = std::result::Result<T, E>;
+
+impl ApiError {
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status: 400,
+            code,
+            message: message.into(),
+            extra: Map::new(),
+        }
+    }
+
+    pub fn validation(message: impl Into<String>) -> Self {
+        Self::new("ValidationException", message)
+    }
+
+    /// "One or more parameter values were invalid: …", the usual beginning.
+    pub fn invalid(message: impl std::fmt::Display) -> Self {
+        Self::validation(format!("One or more parameter values were invalid: {message}"))
+    }
+
+    pub fn no_table(name: &str) -> Self {
+        Self::new(
+            "ResourceNotFoundException",
+            format!("Requested resource not found: Table: {name} not found"),
+        )
+    }
+
+    pub fn condition_failed(item: Option<Map<String, Value>>) -> Self {
+        let mut error = Self::new(
+            "ConditionalCheckFailedException",
+            "The conditional request failed",
+        );
+        if let Some(item) = item {
+            error.extra.insert("Item".to_owned(), Value::Object(item));
+        }
+        error
+    }
+
+    pub fn internal(message: impl std::fmt::Display) -> Self {
+        Self {
+            status: 500,
+            ..Self::new("InternalServerError", message.to_string())
+        }
+    }
+
+    /// The body of the response.
+    pub fn body(&self) -> Value {
+        let space = match self.code {
+            "ValidationException" => "com.amazon.coral.validate",
+            "SerializationException" | "UnknownOperationException" => "com.amazon.coral.service",
+            _ => "com.amazonaws.dynamodb.v20120810",
+        };
+        let mut body = self.extra.clone();
+        body.insert("__type".to_owned(), json!(format!("{space}#{}", self.code)));
+        // In TransactionCanceledException the name has a capital letter.
+        let field = if body.contains_key("CancellationReasons") {
+            "Message"
+        } else {
+            "message"
+        };
+        body.insert(field.to_owned(), json!(self.message));
+        Value::Object(body)
+    }
+}
+
+impl From<rusqlite::Error> for ApiError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<std::io::Error> for ApiError {
+    fn from(error: std::io::Error) -> Self {
+        Self::internal(error)
+    }
+}

@@ -1,0 +1,462 @@
+//! SQS and SNS through the SDK.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::ProvideErrorMetadata;
+use aws_sdk_sqs::types::{
+    DeleteMessageBatchRequestEntry, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName,
+    SendMessageBatchRequestEntry,
+};
+use serde_json::Value;
+
+use crate::cloud::Cloud;
+use crate::deliver::Deliver;
+use crate::tests::Running;
+
+async fn queue(client: &Client, name: &str) -> String {
+    client
+        .create_queue()
+        .queue_name(name)
+        .send()
+        .await
+        .unwrap()
+        .queue_url
+        .unwrap()
+}
+
+async fn bodies(client: &Client, url: &str) -> Vec<String> {
+    let received = client
+        .receive_message()
+        .queue_url(url)
+        .max_number_of_messages(10)
+        .send()
+        .await
+        .unwrap();
+    received
+        .messages()
+        .iter()
+        .map(|message| message.body().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn messages_are_sent_received_and_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::on(dir.path()).await;
+    let client = Client::new(&running.sdk);
+    let url = queue(&client, "orders").await;
+    assert!(url.ends_with("/000000000000/orders"), "{url}");
+    let attribute = MessageAttributeValue::builder()
+        .data_type("String")
+        .string_value("x")
+        .build()
+        .unwrap();
+    client
+        .send_message()
+        .queue_url(&url)
+        .message_body("one")
+        .message_attributes("kind", attribute)
+        .send()
+        .await
+        .unwrap();
+    let entry = |id: &str| {
+        SendMessageBatchRequestEntry::builder()
+            .id(id)
+            .message_body(id)
+            .build()
+            .unwrap()
+    };
+    let sent = client
+        .send_message_batch()
+        .queue_url(&url)
+        .entries(entry("two"))
+        .entries(entry("three"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(sent.successful().len(), 2);
+    let received = client
+        .receive_message()
+        .queue_url(&url)
+        .max_number_of_messages(10)
+        .message_attribute_names("All")
+        .message_system_attribute_names(MessageSystemAttributeName::All)
+        .send()
+        .await
+        .unwrap();
+    let found: Vec<_> = received
+        .messages()
+        .iter()
+        .filter_map(|message| message.body())
+        .collect();
+    assert_eq!(found, ["one", "two", "three"]);
+    let first = &received.messages()[0];
+    assert_eq!(
+        first.message_attributes().unwrap()["kind"].string_value(),
+        Some("x")
+    );
+    let count = &first.attributes().unwrap()[&MessageSystemAttributeName::ApproximateReceiveCount];
+    assert_eq!(count, "1");
+    assert!(bodies(&client, &url).await.is_empty(), "they are being processed");
+
+    let entries = received.messages().iter().enumerate().map(|(i, message)| {
+        let entry = DeleteMessageBatchRequestEntry::builder().id(i.to_string());
+        entry
+            .receipt_handle(message.receipt_handle().unwrap())
+            .build()
+            .unwrap()
+    });
+    let deleted = client
+        .delete_message_batch()
+        .queue_url(&url)
+        .set_entries(Some(entries.take(2).collect()))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(deleted.successful().len(), 2);
+    client
+        .change_message_visibility()
+        .queue_url(&url)
+        .receipt_handle(received.messages()[2].receipt_handle().unwrap())
+        .visibility_timeout(0)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(bodies(&client, &url).await, ["three"]);
+    let missing = client
+        .get_queue_url()
+        .queue_name("missing")
+        .send()
+        .await
+        .unwrap_err();
+    assert!(missing.into_service_error().is_queue_does_not_exist());
+}
+
+#[tokio::test]
+async fn a_receiver_that_waits_is_woken() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::on(dir.path()).await;
+    let client = Client::new(&running.sdk);
+    let url = queue(&client, "orders").await;
+    let waiting = client
+        .receive_message()
+        .queue_url(&url)
+        .wait_time_seconds(20)
+        .send();
+    let sending = async {
+        tokio::task::yield_now().await;
+        client
+            .send_message()
+            .queue_url(&url)
+            .message_body("now")
+            .send()
+            .await
+            .unwrap();
+    };
+    let (received, ()) = tokio::join!(waiting, sending);
+    assert_eq!(received.unwrap().messages()[0].body(), Some("now"));
+}
+
+#[tokio::test]
+async fn queues_survive_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::on(dir.path()).await;
+    let client = Client::new(&running.sdk);
+    let url = queue(&client, "orders").await;
+    client
+        .set_queue_attributes()
+        .queue_url(&url)
+        .attributes(QueueAttributeName::MessageRetentionPeriod, "1209600")
+        .send()
+        .await
+        .unwrap();
+    client
+        .tag_queue()
+        .queue_url(&url)
+        .tags("a", "1")
+        .send()
+        .await
+        .unwrap();
+    client
+        .send_message()
+        .queue_url(&url)
+        .message_body("kept")
+        .send()
+        .await
+        .unwrap();
+    drop(running);
+    let running = Running::on(dir.path()).await;
+    let client = Client::new(&running.sdk);
+    let attributes = client
+        .get_queue_attributes()
+        .queue_url(&url)
+        .attribute_names(QueueAttributeName::All)
+        .send()
+        .await
+        .unwrap()
+        .attributes
+        .unwrap();
+    assert_eq!(attributes[&QueueAttributeName::MessageRetentionPeriod], "1209600");
+    assert_eq!(attributes[&QueueAttributeName::ApproximateNumberOfMessages], "1");
+    assert_eq!(
+        attributes[&QueueAttributeName::QueueArn],
+        "arn:aws:sqs:eu-west-1:000000000000:orders"
+    );
+    assert_eq!(
+        client
+            .list_queue_tags()
+            .queue_url(&url)
+            .send()
+            .await
+            .unwrap()
+            .tags
+            .unwrap()["a"],
+        "1"
+    );
+    assert_eq!(bodies(&client, &url).await, ["kept"]);
+}
+
+#[tokio::test]
+async fn what_is_received_too_often_goes_to_the_dead_letters() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::on(dir.path()).await;
+    let client = Client::new(&running.sdk);
+    let dead = queue(&client, "dead").await;
+    let policy = r#"{"deadLetterTargetArn":"arn:aws:sqs:eu-west-1:000000000000:dead","maxReceiveCount":"1"}"#;
+    let url = client
+        .create_queue()
+        .queue_name("orders")
+        .attributes(QueueAttributeName::RedrivePolicy, policy)
+        .attributes(QueueAttributeName::VisibilityTimeout, "0")
+        .send()
+        .await
+        .unwrap()
+        .queue_url
+        .unwrap();
+    client
+        .send_message()
+        .queue_url(&url)
+        .message_body("bad")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(bodies(&client, &url).await, ["bad"]);
+    // The message is visible again one millisecond later.
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    assert!(bodies(&client, &url).await.is_empty());
+    assert_eq!(bodies(&client, &dead).await, ["bad"]);
+}
+
+#[tokio::test]
+async fn fifo_queues_keep_order_and_drop_repetitions() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::on(dir.path()).await;
+    let client = Client::new(&running.sdk);
+    let url = client
+        .create_queue()
+        .queue_name("orders.fifo")
+        .attributes(QueueAttributeName::FifoQueue, "true")
+        .attributes(QueueAttributeName::ContentBasedDeduplication, "true")
+        .send()
+        .await
+        .unwrap()
+        .queue_url
+        .unwrap();
+    for body in ["1", "2", "2", "3"] {
+        client
+            .send_message()
+            .queue_url(&url)
+            .message_body(body)
+            .message_group_id("g")
+            .send()
+            .await
+            .unwrap();
+    }
+    let first = client.receive_message().queue_url(&url).send().await.unwrap();
+    assert_eq!(first.messages()[0].body(), Some("1"));
+    assert!(
+        bodies(&client, &url).await.is_empty(),
+        "the group waits for its first"
+    );
+    let handle = first.messages()[0].receipt_handle().unwrap();
+    client
+        .delete_message()
+        .queue_url(&url)
+        .receipt_handle(handle)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(bodies(&client, &url).await, ["2", "3"]);
+}
+
+#[tokio::test]
+async fn the_query_protocol_is_spoken_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::on(dir.path()).await;
+    let url = queue(&Client::new(&running.sdk), "orders").await;
+    for (form, expected) in [
+        ("Action=SendMessage&MessageBody=a%3Cb", "<MD5OfMessageBody>"),
+        ("Action=ReceiveMessage&AttributeName.1=All", "<Body>a&lt;b</Body>"),
+        (
+            "Action=GetQueueUrl&QueueName=missing",
+            "AWS.SimpleQueueService.NonExistentQueue",
+        ),
+    ] {
+        let answer = running.form("sqs", "/000000000000/orders", form).await;
+        assert!(answer.contains(expected), "{answer}");
+    }
+    assert!(url.starts_with("http://127.0.0.1:"), "{url}");
+}
+
+#[tokio::test]
+async fn topics_deliver_to_queues() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::on(dir.path()).await;
+    let (sns, sqs) = (aws_sdk_sns::Client::new(&running.sdk), Client::new(&running.sdk));
+    let topic = sns
+        .create_topic()
+        .name("alerts")
+        .attributes("DisplayName", "Alerts")
+        .tags(
+            aws_sdk_sns::types::Tag::builder()
+                .key("a")
+                .value("1")
+                .build()
+                .unwrap(),
+        )
+        .send()
+        .await
+        .unwrap()
+        .topic_arn
+        .unwrap();
+    let subscribe = |queue: &str| {
+        sns.subscribe()
+            .topic_arn(&topic)
+            .protocol("sqs")
+            .endpoint(format!("arn:aws:sqs:eu-west-1:000000000000:{queue}"))
+            .return_subscription_arn(true)
+    };
+    let mut urls = Vec::new();
+    for name in ["wrapped", "raw", "filtered"] {
+        urls.push(queue(&sqs, name).await);
+    }
+    let first = subscribe("wrapped")
+        .send()
+        .await
+        .unwrap()
+        .subscription_arn
+        .unwrap();
+    let again = subscribe("wrapped")
+        .send()
+        .await
+        .unwrap()
+        .subscription_arn
+        .unwrap();
+    assert_eq!(first, again);
+    subscribe("raw")
+        .attributes("RawMessageDelivery", "true")
+        .send()
+        .await
+        .unwrap();
+    subscribe("filtered")
+        .attributes("FilterPolicy", r#"{"kind":["big"]}"#)
+        .send()
+        .await
+        .unwrap();
+    let pending = sns
+        .subscribe()
+        .topic_arn(&topic)
+        .protocol("email")
+        .endpoint("a@example.com")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(pending.subscription_arn(), Some("pending confirmation"));
+
+    let kind = aws_sdk_sns::types::MessageAttributeValue::builder()
+        .data_type("String")
+        .string_value("small");
+    sns.publish()
+        .topic_arn(&topic)
+        .subject("Stock")
+        .message("low")
+        .message_attributes("kind", kind.build().unwrap())
+        .send()
+        .await
+        .unwrap();
+    let wrapped = bodies(&sqs, &urls[0]).await;
+    let envelope: Value = serde_json::from_str(&wrapped[0]).unwrap();
+    assert_eq!(wrapped.len(), 1);
+    for (field, expected) in [
+        ("Type", "Notification"),
+        ("Message", "low"),
+        ("Subject", "Stock"),
+        ("TopicArn", &topic),
+    ] {
+        assert_eq!(envelope[field], expected);
+    }
+    assert_eq!(envelope["MessageAttributes"]["kind"]["Value"], "small");
+    let time = envelope["Timestamp"].as_str().unwrap();
+    assert!(time.len() == 24 && time.ends_with('Z'), "{time}");
+    assert!(envelope["UnsubscribeURL"].as_str().unwrap().contains(&first));
+    assert_eq!(bodies(&sqs, &urls[1]).await, ["low"]);
+    assert!(bodies(&sqs, &urls[2]).await.is_empty());
+
+    drop(running);
+    let running = Running::on(dir.path()).await;
+    let sns = aws_sdk_sns::Client::new(&running.sdk);
+    let listed = sns
+        .list_subscriptions_by_topic()
+        .topic_arn(&topic)
+        .send()
+        .await
+        .unwrap();
+    let arns: Vec<_> = listed
+        .subscriptions()
+        .iter()
+        .filter_map(|one| one.subscription_arn())
+        .collect();
+    assert_eq!(arns.len(), 4);
+    assert!(arns.contains(&"PendingConfirmation"), "{arns:?}");
+    let attributes = sns.get_topic_attributes().topic_arn(&topic).send().await.unwrap();
+    assert_eq!(attributes.attributes().unwrap()["DisplayName"], "Alerts");
+    let tags = sns
+        .list_tags_for_resource()
+        .resource_arn(&topic)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(tags.tags()[0].value(), "1");
+    sns.unsubscribe().subscription_arn(&first).send().await.unwrap();
+    sns.delete_topic().topic_arn(&topic).send().await.unwrap();
+    let gone = sns
+        .get_topic_attributes()
+        .topic_arn(&topic)
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(gone.code(), Some("NotFound"));
+}
+
+#[tokio::test]
+async fn other_services_hand_over_directly() {
+    let dir = tempfile::tempdir().unwrap();
+    let cloud = Cloud::open(dir.path(), daemon::Options::default(), "http://127.0.0.1:1").unwrap();
+    let services = &cloud.deliveries;
+    let attributes = BTreeMap::from([("RequestID".to_owned(), "x".to_owned())]);
+    let arn = "arn:aws:sqs:us-east-1:000000000000:missing";
+    let error = services.to_queue(arn, "body", &attributes).await.unwrap_err();
+    assert_eq!(error.code, "AWS.SimpleQueueService.NonExistentQueue");
+    let error = services
+        .to_topic("arn:aws:sns:us-east-1:000000000000:t", None, "m")
+        .await
+        .unwrap_err();
+    assert_eq!(error.code, "NotFound");
+    let caller = crate::Caller::default();
+    let error = services
+        .to_bucket(&caller, "missing", "key", "x".into())
+        .await
+        .unwrap_err();
+    assert_eq!(error.code, "NoSuchBucket");
+}
