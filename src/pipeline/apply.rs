@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::event::{Events, Outcome, Step};
+use super::event::{Events, ResourceResult, Step};
 use super::plan::{Plan, Planned};
 use super::resource::{Change, Dependencies, Present, Resource};
 use super::walk::{self, Reached, Way};
@@ -40,7 +40,7 @@ pub struct ResourceReport {
     /// Its name.
     pub name: String,
     /// What became of it.
-    pub result: Outcome,
+    pub result: ResourceResult,
     /// What was done, or why not.
     pub detail: String,
     /// What the user can do about a failure.
@@ -180,11 +180,11 @@ impl<'c> Pipeline<'c> {
 }
 
 /// What an error makes of a resource: stopped is not failed. `touched` says whether it was begun.
-pub(super) fn failure(error: &Error, touched: bool) -> Outcome {
+pub(super) fn failure(error: &Error, touched: bool) -> ResourceResult {
     match (error.exit(), touched) {
-        (Exit::Interrupted, true) => Outcome::Stopped,
-        (Exit::Interrupted, false) => Outcome::Skipped,
-        _ => Outcome::Failed,
+        (Exit::Interrupted, true) => ResourceResult::Stopped,
+        (Exit::Interrupted, false) => ResourceResult::Skipped,
+        _ => ResourceResult::Failed,
     }
 }
 
@@ -192,19 +192,19 @@ pub(super) fn failure(error: &Error, touched: bool) -> Outcome {
 pub(super) fn finish_failed(step: &Step<'_>, error: &Error) {
     let outcome = failure(error, step.was_touched());
     let detail = match outcome {
-        Outcome::Failed => error.chain().join(": "),
+        ResourceResult::Failed => error.chain().join(": "),
         _ => String::new(),
     };
     step.finished(outcome, &detail);
 }
 
-fn outcome_of(done: &[Change]) -> Outcome {
+fn outcome_of(done: &[Change]) -> ResourceResult {
     if done.contains(&Change::Create) {
-        Outcome::Created
+        ResourceResult::Created
     } else if done.is_empty() {
-        Outcome::Unchanged
+        ResourceResult::Unchanged
     } else {
-        Outcome::Updated
+        ResourceResult::Updated
     }
 }
 
@@ -218,7 +218,7 @@ fn report(
         id: planned.spec.id.clone(),
         kind: planned.spec.kind.clone(),
         name: planned.resource.name(),
-        result: Outcome::Skipped,
+        result: ResourceResult::Skipped,
         detail: String::new(),
         hint: None,
     };
@@ -233,7 +233,7 @@ fn report(
                 .collect();
             report.result = outcome_of(&work.done);
             report.detail = match report.result {
-                Outcome::Created => planned.resource.summary(),
+                ResourceResult::Created => planned.resource.summary(),
                 _ => words.join("; "),
             };
             if let Some(error) = work.error {
@@ -254,7 +254,7 @@ fn report(
         (None, Reached::Blocked(root)) => {
             report.detail = format!("needs {}, which is not done", graph.id(*root));
         }
-        (None, _) if planned.changes.is_empty() => report.result = Outcome::Unchanged,
+        (None, _) if planned.changes.is_empty() => report.result = ResourceResult::Unchanged,
         (None, _) => report.detail = format!("stopped before: {}", join(&planned.changes)),
     }
     (report, exit)
@@ -293,7 +293,7 @@ pub(super) fn exit(resources: &[(ResourceReport, Option<Exit>)], stop: &Stop) ->
     let unfinished = |report: &ResourceReport| {
         matches!(
             report.result,
-            Outcome::Failed | Outcome::Stopped | Outcome::Skipped
+            ResourceResult::Failed | ResourceResult::Stopped | ResourceResult::Skipped
         )
     };
     if !resources.iter().any(|(report, _)| unfinished(report)) {

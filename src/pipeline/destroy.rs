@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::apply::{self, ResourceReport, RunReport, title};
-use super::event::{Events, Outcome, Step};
+use super::event::{Events, ResourceResult, Step};
 use super::plan::{Action, PlanReport, PlannedReport};
 use super::resource::{Observed, Resource, Spec};
 use super::tags::Owner;
@@ -145,7 +145,7 @@ impl<'c> Pipeline<'c> {
         let exit = apply::exit(&resources, stop);
         let left = resources
             .iter()
-            .any(|(report, _)| report.result == Outcome::Failed);
+            .any(|(report, _)| report.result == ResourceResult::Failed);
         let exit = if exit == Exit::Done && left {
             Exit::Faults
         } else {
@@ -171,31 +171,31 @@ impl<'c> Pipeline<'c> {
             id: found.spec.id.clone(),
             kind: found.spec.kind.clone(),
             name: found.resource.name(),
-            result: Outcome::Deleted,
+            result: ResourceResult::Deleted,
             detail: String::new(),
             hint: None,
         };
         let mut exit = None;
         if let Some(kept) = &found.kept {
-            report.result = Outcome::Kept;
+            report.result = ResourceResult::Kept;
             report.detail.clone_from(kept);
             report.hint = Some("add --adopt to delete it all the same".to_owned());
         } else if !found.goes() {
-            report.result = Outcome::Absent;
+            report.result = ResourceResult::Absent;
         } else if let Some((error, touched)) = error {
             report.result = apply::failure(&error, touched);
             report.detail = match report.result {
-                Outcome::Failed => error.chain().join(": "),
-                Outcome::Stopped => "its deletion has begun".to_owned(),
+                ResourceResult::Failed => error.chain().join(": "),
+                ResourceResult::Stopped => "its deletion has begun".to_owned(),
                 _ => "stopped before it was deleted".to_owned(),
             };
             report.hint = error.hint_text().map(str::to_owned);
             exit = Some(error.exit());
         } else if let Reached::Blocked(root) = reached {
-            report.result = Outcome::Skipped;
+            report.result = ResourceResult::Skipped;
             report.detail = format!("{} needs it and is not deleted", self.graph().id(*root));
         } else if let Reached::Stopped = reached {
-            report.result = Outcome::Skipped;
+            report.result = ResourceResult::Skipped;
             report.detail = "stopped before it was deleted".to_owned();
         }
         (report, exit)
@@ -204,7 +204,7 @@ impl<'c> Pipeline<'c> {
 
 async fn delete(found: &Found<'_>, step: &Step<'_>) -> Result<()> {
     if let Some(kept) = &found.kept {
-        step.finished(Outcome::Kept, kept);
+        step.finished(ResourceResult::Kept, kept);
         return Ok(());
     }
     if !found.goes() {
@@ -218,7 +218,7 @@ async fn delete(found: &Found<'_>, step: &Step<'_>) -> Result<()> {
         return Err(Error::new(Exit::Faults, "is still there after its deletion")
             .hint("run the same command again; if it stays, look at it in the AWS console"));
     }
-    step.finished(Outcome::Deleted, "");
+    step.finished(ResourceResult::Deleted, "");
     Ok(())
 }
 

@@ -34,13 +34,13 @@ pub enum What {
     /// It takes its time.
     Waiting(String),
     /// The resource is done with.
-    Finished(Outcome, String),
+    Finished(ResourceResult, String),
 }
 
 /// What became of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum ResourceResult {
     /// It was made.
     Created,
     /// It was changed.
@@ -61,7 +61,7 @@ pub enum Outcome {
     Skipped,
 }
 
-impl Outcome {
+impl ResourceResult {
     /// In a word.
     pub fn word(self) -> &'static str {
         match self {
@@ -124,7 +124,7 @@ impl<'a> Step<'a> {
         self.say(What::Waiting(what.into()));
     }
 
-    pub(super) fn finished(&self, outcome: Outcome, detail: &str) {
+    pub(super) fn finished(&self, outcome: ResourceResult, detail: &str) {
         self.say(What::Finished(outcome, detail.to_owned()));
     }
 

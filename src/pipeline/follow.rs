@@ -1,7 +1,7 @@
 //! Following an event: `verify` puts one that is marked and waits until it is seen where the pipeline is to bring it,
 //! in a table, a bucket or a log. What it left there is deleted afterwards.
 //!
-//! [`Declared`] is the section `[verify]` of a manifest, [`Follow`] the same with all references filled in, [`World`]
+//! [`Declared`] is the section `[verify]` of a manifest, [`Follow`] the same with all references filled in, [`Services`]
 //! what it needs of the services.
 
 mod aws;
@@ -22,7 +22,7 @@ use super::condition::Condition;
 use super::substitute::{self, Filled};
 use ground::error::{Error, Result};
 
-pub use aws::Services;
+pub use aws::AwsServices;
 
 /// Names that `[verify]` can refer to, besides what the rest of a manifest can: the mark of this event, when it is put
 /// (RFC 3339; milliseconds since 1970), and the day and hour of it as in `2026/11/21` and `2026/11/21/17`, UTC.
@@ -254,7 +254,7 @@ pub struct Object {
 
 /// What following an event needs of the services.
 #[async_trait]
-pub trait World: Send + Sync {
+pub trait Services: Send + Sync {
     /// Puts a record; the shard that took it.
     async fn put(&self, stream: &str, partition_key: &str, data: &str) -> Result<String>;
     /// Items under one partition key, the last ones first; a page of them.

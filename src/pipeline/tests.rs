@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use proptest::prelude::*;
 
 use super::apply::RunReport;
-use super::event::{Event, Outcome, What};
+use super::event::{Event, ResourceResult, What};
 use super::fake::{Cloud, draft, manifest, request, row};
 use super::plan::Action;
 use super::*;
@@ -42,7 +42,7 @@ async fn destroy(cloud: &Cloud, adopt: bool) -> RunReport {
     pipeline.destroy(survey, SILENT, &Stop::default()).await
 }
 
-fn results(report: &RunReport) -> Vec<(&str, Outcome)> {
+fn results(report: &RunReport) -> Vec<(&str, ResourceResult)> {
     report
         .resources
         .iter()
@@ -59,14 +59,14 @@ fn a_second_setup_changes_nothing() {
         assert!(
             results(&first)
                 .iter()
-                .all(|(_, result)| *result == Outcome::Created)
+                .all(|(_, result)| *result == ResourceResult::Created)
         );
         let calls = cloud.state().calls.len();
         let second = setup(&cloud, &[]).await;
         assert!(
             results(&second)
                 .iter()
-                .all(|(_, result)| *result == Outcome::Unchanged)
+                .all(|(_, result)| *result == ResourceResult::Unchanged)
         );
         assert_eq!(cloud.state().calls.len(), calls);
         assert_eq!(
@@ -113,7 +113,7 @@ fn only_what_the_user_names_changes() {
         let cloud = Cloud::default();
         setup(&cloud, &[("size", "7")]).await;
         let again = setup(&cloud, &[]).await;
-        assert_eq!(again.resources[0].result, Outcome::Unchanged);
+        assert_eq!(again.resources[0].result, ResourceResult::Unchanged);
         assert_eq!(cloud.state().boxes["box-a"].size, 7);
         let named = setup(&cloud, &[("size", "8")]).await;
         assert_eq!(named.resources[0].detail, "size: 7 → 8");
@@ -170,7 +170,7 @@ fn what_is_not_ours_is_touched_only_with_adopt() {
         assert_eq!(
             results(&kept)
                 .iter()
-                .filter(|(_, result)| *result == Outcome::Kept)
+                .filter(|(_, result)| *result == ResourceResult::Kept)
                 .count(),
             2
         );
@@ -200,10 +200,10 @@ fn a_failure_stops_what_needs_it_and_nothing_else() {
         assert_eq!(
             results(&report),
             [
-                ("a", Outcome::Created),
-                ("b", Outcome::Failed),
-                ("c", Outcome::Created),
-                ("d", Outcome::Skipped)
+                ("a", ResourceResult::Created),
+                ("b", ResourceResult::Failed),
+                ("c", ResourceResult::Created),
+                ("d", ResourceResult::Skipped)
             ]
         );
         assert_eq!(report.resources[3].detail, "needs b, which is not done");
@@ -248,7 +248,11 @@ fn a_wish_to_stop_finishes_what_runs_and_begins_nothing() {
         assert_eq!(report.exit, Exit::Interrupted);
         for (id, result) in results(&report) {
             let begun = id == "a";
-            let expected = if begun { Outcome::Stopped } else { Outcome::Skipped };
+            let expected = if begun {
+                ResourceResult::Stopped
+            } else {
+                ResourceResult::Skipped
+            };
             assert_eq!(result, expected, "{id}");
         }
         // The call that ran was waited for, the next was not begun; the next run finishes the box.
@@ -280,7 +284,7 @@ fn destroy_goes_backward_and_finds_what_is_left() {
         assert!(
             results(&nothing)
                 .iter()
-                .all(|(_, result)| *result == Outcome::Absent)
+                .all(|(_, result)| *result == ResourceResult::Absent)
         );
     });
 }
@@ -375,12 +379,12 @@ fn a_part_is_applied_with_all_it_needs() {
         assert!(!cloud.state().boxes.contains_key("box-c"));
         // What the part needs is as the whole makes it.
         let whole = setup(&cloud, &[]).await;
-        let created: Vec<(&str, Outcome)> = results(&whole);
-        assert_eq!(created[2], ("c", Outcome::Created));
+        let created: Vec<(&str, ResourceResult)> = results(&whole);
+        assert_eq!(created[2], ("c", ResourceResult::Created));
         assert_eq!(
             created
                 .iter()
-                .filter(|(_, result)| *result == Outcome::Unchanged)
+                .filter(|(_, result)| *result == ResourceResult::Unchanged)
                 .count(),
             3
         );
@@ -394,7 +398,7 @@ fn a_part_that_is_named_needs_no_condition() {
         let pipeline = Draft::new(row(), only(&["e"])).unwrap().bind(&cloud).unwrap();
         let plan = pipeline.plan().await.unwrap();
         let report = pipeline.apply(plan, SILENT, &Stop::default()).await.unwrap();
-        assert!(results(&report).contains(&("e", Outcome::Created)));
+        assert!(results(&report).contains(&("e", ResourceResult::Created)));
     });
 }
 
@@ -415,7 +419,7 @@ fn a_part_is_destroyed_and_nothing_else() {
         let report = pipeline.destroy(survey, SILENT, &Stop::default()).await;
         assert_eq!(
             results(&report),
-            [("d", Outcome::Deleted), ("b", Outcome::Deleted)]
+            [("d", ResourceResult::Deleted), ("b", ResourceResult::Deleted)]
         );
         assert_eq!(report.exit, Exit::Done);
         let left: Vec<String> = cloud.state().boxes.keys().cloned().collect();

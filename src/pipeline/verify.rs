@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::event::Events;
-use super::follow::World;
+use super::follow::Services;
 use super::resource::{Change, Check, CheckState, Dependencies};
 use super::walk::{self, Reached, Way};
 use super::{Pipeline, event};
@@ -72,13 +72,17 @@ impl Pipeline<'_> {
     ///
     /// # Errors
     /// As [`Pipeline::verify`]; exit 2 when the template's section makes no sense.
-    pub async fn verify_following(&self, world: &dyn World, events: Events<'_>) -> Result<VerifyReport> {
+    pub async fn verify_following(
+        &self,
+        services: &dyn Services,
+        events: Events<'_>,
+    ) -> Result<VerifyReport> {
         if self.manifest().verify.is_none() {
             return self.verify(true).await;
         }
         let missing = self.plan().await?.missing();
         let followed = match self.follow()? {
-            Some(follow) if missing.is_empty() => follow.run(world, events).await,
+            Some(follow) if missing.is_empty() => follow.run(services, events).await,
             _ => VerifiedResource {
                 id: "event".to_owned(),
                 kind: "event".to_owned(),

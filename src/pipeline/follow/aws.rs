@@ -1,11 +1,11 @@
-//! [`World`] by calls of the services.
+//! [`Services`] by calls of the services.
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use super::{Attribute, Item, Listed, Object, World};
+use super::{Attribute, Item, Listed, Object, Services};
 use crate::context::Context;
 use ground::error::{self, Error, Result};
 
@@ -13,10 +13,10 @@ use ground::error::{self, Error, Result};
 const MOST_OBJECTS: usize = 10_000;
 
 /// The services of a context.
-pub struct Services<'a>(pub &'a Context);
+pub struct AwsServices<'a>(pub &'a Context);
 
 #[async_trait]
-impl World for Services<'_> {
+impl Services for AwsServices<'_> {
     async fn put(&self, stream: &str, partition_key: &str, data: &str) -> Result<String> {
         let call = self.0.kinesis().put_record().stream_name(stream);
         let call = call.partition_key(partition_key).data(Blob::new(data));

@@ -8,10 +8,10 @@ use flate2::read::MultiGzDecoder;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
-use super::super::event::{Event, Events, Outcome, What};
+use super::super::event::{Event, Events, ResourceResult, What};
 use super::super::resource::{Check, CheckState};
 use super::super::verify::VerifiedResource;
-use super::{Attribute, Expectation, Follow, Item, Listed, World};
+use super::{Attribute, Expectation, Follow, Item, Listed, Services};
 use ground::backoff::Backoff;
 use ground::duration;
 use ground::error::Result;
@@ -51,7 +51,7 @@ struct Seen {
 
 impl Follow {
     /// Puts the event and follows it. Never fails: what goes wrong is a check.
-    pub async fn run(&self, world: &dyn World, events: Events<'_>) -> VerifiedResource {
+    pub async fn run(&self, services: &dyn Services, events: Events<'_>) -> VerifiedResource {
         let mut checks = Vec::new();
         let tell = |what| {
             events(Event {
@@ -63,7 +63,7 @@ impl Follow {
         };
         let mut traces = Vec::new();
         tell(What::Doing("putting a marked event".to_owned()));
-        match self.begin(world, &mut traces).await {
+        match self.begin(services, &mut traces).await {
             Err(error) => checks.push(Check::of("put", Err(error))),
             Ok(detail) => {
                 checks.push(Check::of("put", Ok(detail)));
@@ -73,7 +73,7 @@ impl Follow {
                     self.expect.len()
                 )));
                 let waits = self.expect.iter().map(|one| async {
-                    let (check, trace) = self.wait_for(one, world, begun).await;
+                    let (check, trace) = self.wait_for(one, services, begun).await;
                     tell(What::Waiting(format!("{}: {}", check.check, check.detail)));
                     (check, trace)
                 });
@@ -83,8 +83,8 @@ impl Follow {
                 }
             }
         }
-        checks.extend(clean_up(world, traces).await);
-        tell(What::Finished(Outcome::Unchanged, "followed".to_owned()));
+        checks.extend(clean_up(services, traces).await);
+        tell(What::Finished(ResourceResult::Unchanged, "followed".to_owned()));
         VerifiedResource {
             id: "event".to_owned(),
             kind: "event".to_owned(),
@@ -93,24 +93,26 @@ impl Follow {
         }
     }
 
-    async fn begin(&self, world: &dyn World, traces: &mut Vec<Trace>) -> Result<String> {
+    async fn begin(&self, services: &dyn Services, traces: &mut Vec<Trace>) -> Result<String> {
         for (table, item) in &self.prepare {
-            world.put_item(table, item).await?;
+            services.put_item(table, item).await?;
             traces.push(Trace::Item {
                 table: table.clone(),
                 item: item.clone(),
             });
         }
-        let shard = world.put(&self.stream, &self.partition_key, &self.data).await?;
+        let shard = services
+            .put(&self.stream, &self.partition_key, &self.data)
+            .await?;
         Ok(format!("{shard} took it, partition key {}", self.partition_key))
     }
 
-    async fn wait_for(&self, one: &Expectation, world: &dyn World, begun: Instant) -> (Check, Trace) {
+    async fn wait_for(&self, one: &Expectation, services: &dyn Services, begun: Instant) -> (Check, Trace) {
         let mut pauses = BACKOFF.pauses();
         // Objects that were looked into and do not have it, by what they were then.
         let mut read = BTreeMap::new();
         loop {
-            match self.look(one, world, &mut read).await {
+            match self.look(one, services, &mut read).await {
                 Ok(Some(seen)) => {
                     let detail = format!("{}, after {}", seen.detail, duration::measured(begun.elapsed()));
                     return (Check::new(CheckState::Good, &one.title(), detail), seen.trace);
@@ -135,7 +137,7 @@ impl Follow {
     async fn look(
         &self,
         one: &Expectation,
-        world: &dyn World,
+        services: &dyn Services,
         read: &mut BTreeMap<String, Listed>,
     ) -> Result<Option<Seen>> {
         match one {
@@ -144,7 +146,7 @@ impl Follow {
                 key,
                 attributes,
             } => {
-                let items = world.items(table, key).await?;
+                let items = services.items(table, key).await?;
                 Ok(items
                     .into_iter()
                     .find(|item| holds(item, attributes))
@@ -165,12 +167,12 @@ impl Follow {
                 contains,
             } => {
                 for prefix in prefixes {
-                    for listed in world.objects(bucket, prefix).await? {
+                    for listed in services.objects(bucket, prefix).await? {
                         let old = listed.modified_ms < self.at_ms - SKEW_MS;
                         if old || listed.size > LARGEST_OBJECT || read.get(&listed.key) == Some(&listed) {
                             continue;
                         }
-                        let seen = look_into(world, bucket, &listed.key, contains).await?;
+                        let seen = look_into(services, bucket, &listed.key, contains).await?;
                         if seen.is_some() {
                             return Ok(seen);
                         }
@@ -183,7 +185,7 @@ impl Follow {
                 // A line that does not name the event may be of an earlier one.
                 let marked = contains.contains(&self.marker);
                 let earlier = if marked { SKEW_MS } else { LOG_SKEW_MS };
-                let line = world.log_line(group, contains, self.at_ms - earlier).await?;
+                let line = services.log_line(group, contains, self.at_ms - earlier).await?;
                 Ok(line.map(|_| Seen {
                     detail: format!("a line says {contains}"),
                     trace: Trace::None,
@@ -194,8 +196,8 @@ impl Follow {
 }
 
 /// The object `key`, if it contains `mark`.
-async fn look_into(world: &dyn World, bucket: &str, key: &str, mark: &str) -> Result<Option<Seen>> {
-    let Some(object) = world.read_object(bucket, key).await? else {
+async fn look_into(services: &dyn Services, bucket: &str, key: &str, mark: &str) -> Result<Option<Seen>> {
+    let Some(object) = services.read_object(bucket, key).await? else {
         return Ok(None);
     };
     let text = unzipped(&object.bytes);
@@ -263,7 +265,7 @@ fn all_ours(text: &str, mark: &str) -> bool {
     }
 }
 
-async fn clean_up(world: &dyn World, traces: Vec<Trace>) -> Option<Check> {
+async fn clean_up(services: &dyn Services, traces: Vec<Trace>) -> Option<Check> {
     let mut deleted = false;
     let mut left = Vec::new();
     // What was made beforehand may be what is found at the end: deleting it twice does no harm.
@@ -276,10 +278,10 @@ async fn clean_up(world: &dyn World, traces: Vec<Trace>) -> Option<Check> {
             }
             Trace::Item { table, item } => (
                 format!("an item in {table}"),
-                world.delete_item(table, item).await,
+                services.delete_item(table, item).await,
             ),
             Trace::Object { bucket, key, version } => {
-                let outcome = world.delete_object(bucket, key, version.as_deref()).await;
+                let outcome = services.delete_object(bucket, key, version.as_deref()).await;
                 (format!("object {key}"), outcome)
             }
         };

@@ -29,7 +29,7 @@ impl Memory {
 }
 
 #[async_trait]
-impl World for Memory {
+impl Services for Memory {
     async fn put(&self, stream: &str, partition_key: &str, _data: &str) -> Result<String> {
         if self.refuses_put {
             return Err(Error::failed("could not put an event"));
@@ -126,19 +126,26 @@ fn in_bucket() -> Expectation {
 }
 
 /// Each check as a line, and the calls.
-fn run(follow: &Follow, world: &Memory) -> String {
+fn run(follow: &Follow, services: &Memory) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap();
-    let verified = runtime.block_on(follow.run(world, &|_| {}));
+    let verified = runtime.block_on(follow.run(services, &|_| {}));
     let mut lines: Vec<String> = verified
         .checks
         .iter()
         .map(|check| format!("{:?} {}: {}", check.state, check.check, check.detail))
         .collect();
-    lines.extend(world.calls.lock().unwrap().iter().map(|call| format!("  {call}")));
+    lines.extend(
+        services
+            .calls
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|call| format!("  {call}")),
+    );
     lines.join("\n")
 }
 
@@ -150,25 +157,25 @@ fn gzip(text: &str) -> Vec<u8> {
 
 #[test]
 fn an_event_is_seen_everywhere_and_leaves_nothing() {
-    let world = Memory {
+    let services = Memory {
         items: Mutex::new(vec![item("m", "1"), item("m", "29.990")]),
         late: Mutex::new(3),
         line: Some("REPORT RequestId: 1".into()),
         ..Memory::default()
     };
     let object = gzip("{\"data\":\"streamctl-verify-1\"}\n");
-    world
+    services
         .objects
         .lock()
         .unwrap()
         .insert("raw/18/x.gz".into(), (object, NOW));
-    world
+    services
         .objects
         .lock()
         .unwrap()
         .insert("raw/17/other".into(), (b"[]".to_vec(), NOW));
     // Too old to be it: not even read.
-    world
+    services
         .objects
         .lock()
         .unwrap()
@@ -182,7 +189,7 @@ fn an_event_is_seen_everywhere_and_leaves_nothing() {
         },
     ]);
     follow.prepare = vec![("products".into(), item("m", "0"))];
-    insta::assert_snapshot!(run(&follow, &world), @r#"
+    insta::assert_snapshot!(run(&follow, &services), @r#"
     Good put: shardId-000000000000 took it, partition key k
     Good table products: item id = m with price = 29.99, after 258 ms
     Good bucket archive: object raw/18/x.gz, after 0 ms
@@ -200,11 +207,11 @@ fn an_event_is_seen_everywhere_and_leaves_nothing() {
 
 #[test]
 fn an_event_that_does_not_arrive_is_a_fault_after_the_time() {
-    let world = Memory {
+    let services = Memory {
         items: Mutex::new(vec![item("m", "5")]),
         ..Memory::default()
     };
-    insta::assert_snapshot!(run(&follow(vec![in_table("29.99"), in_bucket()]), &world), @r#"
+    insta::assert_snapshot!(run(&follow(vec![in_table("29.99"), in_bucket()]), &services), @r#"
     Good put: shardId-000000000000 took it, partition key k
     Fault table products: the event was not seen within 30s; a new mapping may not read yet: then verify again; `streamctl logs` and `streamctl dlq list` may say why
     Fault bucket archive: the event was not seen within 30s; a new mapping may not read yet: then verify again; `streamctl logs` and `streamctl dlq list` may say why
@@ -214,14 +221,14 @@ fn an_event_that_does_not_arrive_is_a_fault_after_the_time() {
 
 #[test]
 fn an_object_with_the_events_of_others_stays() {
-    let world = Memory::default();
+    let services = Memory::default();
     let lines = b"{\"id\":\"streamctl-verify-1\"}\n{\"id\":\"theirs\"}\n".to_vec();
-    world
+    services
         .objects
         .lock()
         .unwrap()
         .insert("raw/17/x".into(), (lines, NOW));
-    insta::assert_snapshot!(run(&follow(vec![in_bucket()]), &world), @r#"
+    insta::assert_snapshot!(run(&follow(vec![in_bucket()]), &services), @r#"
     Good put: shardId-000000000000 took it, partition key k
     Good bucket archive: object raw/17/x, after 0 ms
     Caution clean-up: left: object raw/17/x, which holds other events too
@@ -232,13 +239,13 @@ fn an_object_with_the_events_of_others_stays() {
 
 #[test]
 fn an_event_that_is_refused_is_not_waited_for() {
-    let world = Memory {
+    let services = Memory {
         refuses_put: true,
         ..Memory::default()
     };
     let mut follow = follow(vec![in_table("1")]);
     follow.prepare = vec![("products".into(), item("m", "0"))];
-    insta::assert_snapshot!(run(&follow, &world), @r#"
+    insta::assert_snapshot!(run(&follow, &services), @r#"
     Fault put: could not put an event
     Good clean-up: what the event made is deleted
       put item products
