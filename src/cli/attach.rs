@@ -163,7 +163,7 @@ async fn directly(
         return Ok(Exit::Done);
     }
     if let Some(lacking) = &lacking {
-        lacking.give(context).await?;
+        lacking.grant(context).await?;
         session.printer().note(&format!("From now on, {lacking}"));
     }
     let settled = with_mapper(session, context, function, async |mapper| match &there {

@@ -1,4 +1,4 @@
-//! The engine on the cloud in memory.
+//! Tests of the engine on the in-memory cloud.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -24,7 +24,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
         .block_on(work)
 }
 
-/// Sets the row up and returns the report.
+/// Sets up the boxes of [`fake::row`].
 async fn setup(cloud: &Cloud, values: &[(&str, &str)]) -> RunReport {
     let pipeline = draft(values).bind(cloud).unwrap();
     let plan = pipeline.plan().await.unwrap();
@@ -102,7 +102,7 @@ fn a_cloud_that_shows_changes_late_is_waited_for() {
         assert_eq!(never_seen.exit, Exit::Partial);
         assert_eq!(
             never_seen.resources[0].detail,
-            "was made and cannot be seen (done before: create)"
+            "was created but is not visible yet (completed: create)"
         );
     });
 }
@@ -118,7 +118,7 @@ fn only_what_the_user_names_changes() {
         let named = setup(&cloud, &[("size", "8")]).await;
         assert_eq!(named.resources[0].detail, "size: 7 → 8");
         assert_eq!(cloud.state().boxes["box-a"].size, 8);
-        // What the template itself says is brought back.
+        // A literal of the template is restored.
         cloud.state().boxes.get_mut("box-b").unwrap().size = 99;
         setup(&cloud, &[]).await;
         assert_eq!(cloud.state().boxes["box-b"].size, 2);
@@ -161,8 +161,8 @@ fn what_is_not_ours_is_touched_only_with_adopt() {
         let pipeline = draft(&[]).bind(&cloud).unwrap();
         let error = pipeline.plan().await.unwrap().check().unwrap_err();
         insta::assert_snapshot!(error.chain().join("\n"), @r#"
-        2 things cannot be changed
-        box box-a was not made by streamctl
+        2 resources cannot be changed
+        box box-a was not created by streamctl
         box box-b belongs to the pipeline boxes/two
         "#);
 
@@ -206,7 +206,7 @@ fn a_failure_stops_what_needs_it_and_nothing_else() {
                 ("d", ResourceResult::Skipped)
             ]
         );
-        assert_eq!(report.resources[3].detail, "needs b, which is not done");
+        assert_eq!(report.resources[3].detail, "needs b, which was not completed");
 
         let cloud = Cloud::default();
         cloud.state().broken.push("box-a".into());
@@ -227,7 +227,7 @@ fn independent_resources_run_at_once_within_bounds() {
             .unwrap();
         let plan = pipeline.plan().await.unwrap();
         pipeline.apply(plan, SILENT, &Stop::default()).await.unwrap();
-        assert_eq!(cloud.state().most_at_once, walk::AT_ONCE);
+        assert_eq!(cloud.state().max_parallel, walk::MAX_PARALLEL);
         assert_eq!(cloud.state().boxes.len(), 20);
     });
 }
@@ -255,7 +255,7 @@ fn a_wish_to_stop_finishes_what_runs_and_begins_nothing() {
             };
             assert_eq!(result, expected, "{id}");
         }
-        // The call that ran was waited for, the next was not begun; the next run finishes the box.
+        // The running call was completed and the next one not started. The next run finishes the box.
         assert_eq!(cloud.state().calls, ["create box-a"]);
         assert_eq!(setup(&cloud, &[]).await.exit, Exit::Done);
         assert_eq!(cloud.state().boxes["box-a"].size, 1);
@@ -273,7 +273,7 @@ fn destroy_goes_backward_and_finds_what_is_left() {
         assert_eq!(report.exit, Exit::Partial);
         let calls = cloud.state().calls.clone();
         let at = |call: &str| calls.iter().position(|one| one == call);
-        // `b` could not go, so `a` was not tried.
+        // `b` was not deleted, so the deletion of `a` was not tried.
         assert_eq!(calls.len(), 3);
         assert!(at("delete box-d").is_some() && at("delete box-e") < at("delete box-c"));
         cloud.state().broken.clear();
@@ -306,7 +306,7 @@ fn verify_finds_what_is_missing_or_changed() {
             .filter(|(_, check)| check.state == CheckState::Fault)
             .map(|(one, check)| format!("{} {}: {}", one.id, check.check, check.detail))
             .collect();
-        assert_eq!(faults, ["c as declared: size: 9 → 3", "d exists: there is none"]);
+        assert_eq!(faults, ["c as declared: size: 9 → 3", "d exists: not found"]);
     });
 }
 
@@ -377,7 +377,7 @@ fn a_part_is_applied_with_all_it_needs() {
         assert_eq!(made, ["a", "b", "d"]);
         assert_eq!(report.outputs["serial"], "serial-box-d");
         assert!(!cloud.state().boxes.contains_key("box-c"));
-        // What the part needs is as the whole makes it.
+        // The resources that the part needs are those of the whole pipeline.
         let whole = setup(&cloud, &[]).await;
         let created: Vec<(&str, ResourceResult)> = results(&whole);
         assert_eq!(created[2], ("c", ResourceResult::Created));
@@ -414,7 +414,7 @@ fn a_part_is_destroyed_and_nothing_else() {
         };
         let pipeline = Draft::new(row(), request).unwrap().bind(&cloud).unwrap();
         let survey = pipeline.survey().await.unwrap();
-        assert_eq!(survey.doomed(), ["box box-d", "box box-b"]);
+        assert_eq!(survey.to_delete(), ["box box-d", "box box-b"]);
         assert_eq!(survey.report(&pipeline).resources.len(), 2);
         let report = pipeline.destroy(survey, SILENT, &Stop::default()).await;
         assert_eq!(
@@ -471,8 +471,7 @@ fn names_of_account_wide_resources_differ_between_pipelines() {
 }
 
 proptest! {
-    /// Whatever call the cloud crashes at, and however often, running the same again ends in the same state; and a
-    /// destroy at any point leaves nothing.
+    /// After any number of crashes at any calls, the same setup ends in the same state, and a destroy leaves nothing.
     #[test]
     fn a_crash_at_any_call_is_healed(crashes in prop::collection::vec(0usize..14, 0..4), size in 1i64..9) {
         let size = size.to_string();

@@ -3,13 +3,13 @@ use std::sync::Mutex;
 
 use super::*;
 
-/// Services in memory: what is to be seen appears after some looks.
+/// In-memory services that show the event after some calls.
 #[derive(Default)]
 struct Memory {
     items: Mutex<Vec<Item>>,
     objects: Mutex<BTreeMap<String, (Vec<u8>, i64)>>,
     line: Option<String>,
-    /// Looks before anything is shown.
+    /// Number of calls before anything is shown.
     late: Mutex<u32>,
     calls: Mutex<Vec<String>>,
     refuses_put: bool,
@@ -174,7 +174,7 @@ fn an_event_is_seen_everywhere_and_leaves_nothing() {
         .lock()
         .unwrap()
         .insert("raw/17/other".into(), (b"[]".to_vec(), NOW));
-    // Too old to be it: not even read.
+    // Too old to contain the event, so it is not read.
     services
         .objects
         .lock()
@@ -190,11 +190,11 @@ fn an_event_is_seen_everywhere_and_leaves_nothing() {
     ]);
     follow.prepare = vec![("products".into(), item("m", "0"))];
     insta::assert_snapshot!(run(&follow, &services), @r#"
-    Good put: shardId-000000000000 took it, partition key k
+    Good put: put to shardId-000000000000, partition key k
     Good table products: item id = m with price = 29.99, after 258 ms
     Good bucket archive: object raw/18/x.gz, after 0 ms
-    Good log /aws/lambda/x: a line says REPORT, after 0 ms
-    Good clean-up: what the event made is deleted
+    Good log /aws/lambda/x: a line contains REPORT, after 0 ms
+    Good clean-up: what the event left is deleted
       put item products
       put orders k
       read raw/17/other
@@ -212,9 +212,9 @@ fn an_event_that_does_not_arrive_is_a_fault_after_the_time() {
         ..Memory::default()
     };
     insta::assert_snapshot!(run(&follow(vec![in_table("29.99"), in_bucket()]), &services), @r#"
-    Good put: shardId-000000000000 took it, partition key k
-    Fault table products: the event was not seen within 30s; a new mapping may not read yet: then verify again; `streamctl logs` and `streamctl dlq list` may say why
-    Fault bucket archive: the event was not seen within 30s; a new mapping may not read yet: then verify again; `streamctl logs` and `streamctl dlq list` may say why
+    Good put: put to shardId-000000000000, partition key k
+    Fault table products: the event was not found within 30s; a new mapping may not be reading yet: verify again later; `streamctl logs` and `streamctl dlq list` may show the cause
+    Fault bucket archive: the event was not found within 30s; a new mapping may not be reading yet: verify again later; `streamctl logs` and `streamctl dlq list` may show the cause
       put orders k
     "#);
 }
@@ -229,9 +229,9 @@ fn an_object_with_the_events_of_others_stays() {
         .unwrap()
         .insert("raw/17/x".into(), (lines, NOW));
     insta::assert_snapshot!(run(&follow(vec![in_bucket()]), &services), @r#"
-    Good put: shardId-000000000000 took it, partition key k
+    Good put: put to shardId-000000000000, partition key k
     Good bucket archive: object raw/17/x, after 0 ms
-    Caution clean-up: left: object raw/17/x, which holds other events too
+    Caution clean-up: not deleted: object raw/17/x, which also contains other events
       put orders k
       read raw/17/x
     "#);
@@ -247,7 +247,7 @@ fn an_event_that_is_refused_is_not_waited_for() {
     follow.prepare = vec![("products".into(), item("m", "0"))];
     insta::assert_snapshot!(run(&follow, &services), @r#"
     Fault put: could not put an event
-    Good clean-up: what the event made is deleted
+    Good clean-up: what the event left is deleted
       put item products
       delete item products Some(Text("m"))
     "#);
@@ -256,10 +256,10 @@ fn an_event_that_is_refused_is_not_waited_for() {
 #[test]
 fn numbers_are_equal_by_value() {
     let number = |text: &str| Attribute::Number(text.into());
-    assert!(number("1").is(&number("1.0")));
-    assert!(!number("1").is(&number("2")));
-    assert!(!number("1").is(&Attribute::Text("1".into())));
-    assert!(!Attribute::Other.is(&Attribute::Other));
+    assert!(number("1").matches(&number("1.0")));
+    assert!(!number("1").matches(&number("2")));
+    assert!(!number("1").matches(&Attribute::Text("1".into())));
+    assert!(!Attribute::Other.matches(&Attribute::Other));
 }
 
 #[test]
