@@ -166,8 +166,8 @@ impl Draft {
     }
 }
 
-/// Whether a resource is part of the pipeline: its `when` holds, or `everything` is set. A resource that needs a parameter
-/// without a value is never part of it, because it has no name to look for.
+/// Whether a resource is part of the pipeline: its `when` holds, or `everything` is set. With `everything`, a resource is
+/// still excluded if its properties refer to a parameter of its `when` that has no value: its name is unknown.
 fn is_included(declared: &manifest::Declaration, values: &Values, everything: bool) -> bool {
     let Some(condition) = &declared.when else {
         return true;

@@ -5,7 +5,7 @@
 //! [`Services`] are the calls that it needs.
 
 mod aws;
-mod needs;
+mod permissions;
 mod run;
 
 use std::collections::BTreeMap;

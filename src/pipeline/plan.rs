@@ -173,7 +173,7 @@ impl Plan<'_> {
         self.resources.iter().all(|planned| planned.changes.is_empty())
     }
 
-    /// Rejects a plan with impossible changes, so that a run changes everything or nothing.
+    /// Rejects a plan with impossible changes, before anything is changed.
     ///
     /// # Errors
     /// Exit 1 with each impossible change.

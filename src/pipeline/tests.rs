@@ -77,7 +77,7 @@ fn a_second_setup_changes_nothing() {
 }
 
 #[test]
-fn outputs_that_are_known_late_reach_those_that_need_them() {
+fn outputs_that_are_known_late_reach_dependent_resources() {
     block_on(async {
         let cloud = Cloud::default();
         let pipeline = draft(&[]).bind(&cloud).unwrap();
@@ -89,7 +89,7 @@ fn outputs_that_are_known_late_reach_those_that_need_them() {
 }
 
 #[test]
-fn a_cloud_that_shows_changes_late_is_waited_for() {
+fn apply_waits_until_changes_are_visible() {
     block_on(async {
         let cloud = Cloud::default();
         cloud.state().lag = 3;
@@ -126,7 +126,7 @@ fn only_what_the_user_names_changes() {
 }
 
 #[test]
-fn a_change_that_would_replace_is_refused_before_anything_is_done() {
+fn a_change_that_needs_a_replacement_is_refused_before_anything_is_changed() {
     block_on(async {
         let cloud = Cloud::default();
         setup(&cloud, &[]).await;
@@ -142,7 +142,7 @@ fn a_change_that_would_replace_is_refused_before_anything_is_done() {
 }
 
 #[test]
-fn what_is_not_ours_is_touched_only_with_adopt() {
+fn foreign_resources_are_changed_only_with_adopt() {
     block_on(async {
         let cloud = Cloud::default();
         setup(&cloud, &[]).await;
@@ -191,7 +191,7 @@ fn what_is_not_ours_is_touched_only_with_adopt() {
 }
 
 #[test]
-fn a_failure_stops_what_needs_it_and_nothing_else() {
+fn a_failure_skips_only_dependent_resources() {
     block_on(async {
         let cloud = Cloud::default();
         cloud.state().broken.push("box-b".into());
@@ -215,7 +215,7 @@ fn a_failure_stops_what_needs_it_and_nothing_else() {
 }
 
 #[test]
-fn independent_resources_run_at_once_within_bounds() {
+fn independent_resources_run_in_parallel_up_to_the_limit() {
     block_on(async {
         let many: String = (0..20)
             .map(|n| format!("[[resources]]\nkind = \"box\"\nid = \"x{n}\"\nproperties.name = \"x{n}\"\n"))
@@ -233,7 +233,7 @@ fn independent_resources_run_at_once_within_bounds() {
 }
 
 #[test]
-fn a_wish_to_stop_finishes_what_runs_and_begins_nothing() {
+fn a_stop_completes_running_calls_and_starts_none() {
     block_on(async {
         let cloud = Cloud::default();
         let stop = Stop::default();
@@ -263,7 +263,7 @@ fn a_wish_to_stop_finishes_what_runs_and_begins_nothing() {
 }
 
 #[test]
-fn destroy_goes_backward_and_finds_what_is_left() {
+fn destroy_runs_in_reverse_order_and_reports_what_is_left() {
     block_on(async {
         let cloud = Cloud::default();
         setup(&cloud, &[("extra", "true")]).await;
@@ -290,7 +290,7 @@ fn destroy_goes_backward_and_finds_what_is_left() {
 }
 
 #[test]
-fn verify_finds_what_is_missing_or_changed() {
+fn verify_reports_missing_and_changed_resources() {
     block_on(async {
         let cloud = Cloud::default();
         setup(&cloud, &[]).await;
@@ -311,7 +311,7 @@ fn verify_finds_what_is_missing_or_changed() {
 }
 
 #[test]
-fn tags_reach_everything_and_can_be_taken_away() {
+fn tags_are_set_on_every_resource_and_can_be_removed() {
     block_on(async {
         let cloud = Cloud::default();
         setup(&cloud, &[]).await;
@@ -338,7 +338,7 @@ fn tags_reach_everything_and_can_be_taken_away() {
 }
 
 #[test]
-fn events_tell_each_resource_from_its_beginning_to_its_end() {
+fn events_cover_each_resource_from_start_to_end() {
     block_on(async {
         let cloud = Cloud::default();
         let told = Mutex::new(Vec::new());
@@ -367,7 +367,7 @@ fn only(ids: &[&str]) -> Request {
 }
 
 #[test]
-fn a_part_is_applied_with_all_it_needs() {
+fn a_part_is_applied_with_its_dependencies() {
     block_on(async {
         let cloud = Cloud::default();
         let pipeline = Draft::new(row(), only(&["d"])).unwrap().bind(&cloud).unwrap();
@@ -392,7 +392,7 @@ fn a_part_is_applied_with_all_it_needs() {
 }
 
 #[test]
-fn a_part_that_is_named_needs_no_condition() {
+fn a_selected_resource_ignores_its_condition() {
     block_on(async {
         let cloud = Cloud::default();
         let pipeline = Draft::new(row(), only(&["e"])).unwrap().bind(&cloud).unwrap();
@@ -403,7 +403,7 @@ fn a_part_that_is_named_needs_no_condition() {
 }
 
 #[test]
-fn a_part_is_destroyed_and_nothing_else() {
+fn destroy_of_a_part_deletes_only_this_part() {
     block_on(async {
         let cloud = Cloud::default();
         setup(&cloud, &[("extra", "true")]).await;
@@ -428,7 +428,7 @@ fn a_part_is_destroyed_and_nothing_else() {
 }
 
 #[test]
-fn a_part_that_there_is_not_is_refused() {
+fn an_unknown_part_is_refused() {
     let cloud = Cloud::default();
     let error = Draft::new(row(), only(&["z"]))
         .unwrap()
@@ -439,7 +439,7 @@ fn a_part_that_there_is_not_is_refused() {
 }
 
 #[test]
-fn a_property_of_the_run_stands_above_the_templates() {
+fn a_property_of_the_run_overrides_the_template() {
     block_on(async {
         let cloud = Cloud::default();
         setup(&cloud, &[]).await;
@@ -473,7 +473,7 @@ fn names_of_account_wide_resources_differ_between_pipelines() {
 proptest! {
     /// After any number of crashes at any calls, the same setup ends in the same state, and a destroy leaves nothing.
     #[test]
-    fn a_crash_at_any_call_is_healed(crashes in prop::collection::vec(0usize..14, 0..4), size in 1i64..9) {
+    fn a_setup_after_crashes_ends_in_the_same_state(crashes in prop::collection::vec(0usize..14, 0..4), size in 1i64..9) {
         let size = size.to_string();
         let (healed, whole, left) = block_on(async {
             let values = [("size", size.as_str()), ("extra", "true")];

@@ -156,7 +156,7 @@ fn gzip(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn an_event_is_seen_everywhere_and_leaves_nothing() {
+fn an_event_is_found_everywhere_and_deleted() {
     let services = Memory {
         items: Mutex::new(vec![item("m", "1"), item("m", "29.990")]),
         late: Mutex::new(3),
@@ -206,7 +206,7 @@ fn an_event_is_seen_everywhere_and_leaves_nothing() {
 }
 
 #[test]
-fn an_event_that_does_not_arrive_is_a_fault_after_the_time() {
+fn an_event_that_does_not_arrive_is_a_fault_after_the_timeout() {
     let services = Memory {
         items: Mutex::new(vec![item("m", "5")]),
         ..Memory::default()
@@ -220,7 +220,7 @@ fn an_event_that_does_not_arrive_is_a_fault_after_the_time() {
 }
 
 #[test]
-fn an_object_with_the_events_of_others_stays() {
+fn an_object_with_other_events_is_kept() {
     let services = Memory::default();
     let lines = b"{\"id\":\"streamctl-verify-1\"}\n{\"id\":\"theirs\"}\n".to_vec();
     services
@@ -238,7 +238,7 @@ fn an_object_with_the_events_of_others_stays() {
 }
 
 #[test]
-fn an_event_that_is_refused_is_not_waited_for() {
+fn an_event_that_was_not_put_is_not_awaited() {
     let services = Memory {
         refuses_put: true,
         ..Memory::default()
@@ -263,7 +263,7 @@ fn numbers_are_equal_by_value() {
 }
 
 #[test]
-fn the_needs_name_each_place() {
+fn permissions_cover_each_resource() {
     let location = super::super::Location {
         account: "1".into(),
         region: "us-east-1".into(),
@@ -281,7 +281,7 @@ fn the_needs_name_each_place() {
 }
 
 #[test]
-fn a_faulty_section_is_refused() {
+fn an_invalid_section_is_refused() {
     let section = |text: &str| toml::from_str::<Declared>(text).unwrap().problems();
     let head = "stream = \"s\"\npartition_key = \"k\"\nevent = {}\n";
     assert!(section(&format!("{head}expect = [{{ bucket = \"b\" }}]")).is_empty());
