@@ -1,9 +1,9 @@
 //! Pipelines: from a template's [`manifest`] through the [`graph`] of its resources to a [`plan`], which is
 //! [`apply`]ed, [`verify`]d and [`destroy`]ed.
 //!
-//! Observed state is the truth: nothing is remembered between runs. Names are deterministic and everything made
-//! carries the pipeline's [`Identity`], so that a run on another machine, or after a crash, finds its way.
-//! Kinds of resources live in [`resources`], one file each, behind the [`Resource`] trait; the engine knows none.
+//! There is no state file: each run observes what exists. Names are deterministic, and every resource carries the
+//! pipeline's [`Identity`] in its tags, so that a run on another machine, or after a crash, continues where the last one
+//! ended. Kinds of resources are in [`resources`], one file each, behind the [`Resource`] trait. The engine knows no kind.
 
 pub mod access;
 pub mod apply;
@@ -45,42 +45,42 @@ use crate::iam;
 use crate::settings::DEFAULT_REGION;
 use ground::error::{Error, Result};
 
-/// What the user asks of a template.
+/// What the user asks for, besides the template.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// Values for parameters, by name.
     pub given: BTreeMap<String, Given>,
-    /// Tags for everything, besides the template's own.
+    /// Tags for every resource, besides those of the template.
     pub tags: BTreeMap<String, String>,
-    /// Tag keys to take away from everything.
+    /// Tag keys to remove from every resource.
     pub untag: BTreeSet<String>,
-    /// Whether what another hand made may be changed and deleted.
+    /// Whether to change and delete resources that this pipeline did not create.
     pub adopt: bool,
-    /// Take in the resources whose `when` is not fulfilled too, as `destroy` does.
+    /// Includes resources whose `when` does not hold, as `destroy` does.
     pub everything: bool,
-    /// Only these resources, by id, whether or not their `when` is fulfilled: `plan` and `apply` take in what they need
-    /// too, `destroy` nothing else.
+    /// Only these resources, by id, whether or not their `when` holds. `plan` and `apply` include what they need;
+    /// `destroy` does not.
     pub only: Option<BTreeSet<String>>,
-    /// Properties by resource id that stand above the template's; a table goes into the template's table.
+    /// Properties by resource id. They override the template's; a table is merged into the template's table.
     pub properties: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
 }
 
-/// A template with its parameters settled and checked: made without any call.
+/// A template with resolved parameters. Needs no call to a service.
 #[derive(Debug, Clone)]
 pub struct Draft {
     manifest: Manifest,
     values: Values,
     request: Request,
     identity: Identity,
-    /// Whether the instance is the one the template's defaults name.
+    /// Whether the instance is that of the template's default parameters.
     default_instance: bool,
 }
 
 impl Draft {
-    /// Settles the parameters of `manifest`.
+    /// Resolves the parameters of `manifest`.
     ///
     /// # Errors
-    /// Exit 2 with every bad value at once.
+    /// Exit 2 with every invalid value.
     pub fn new(manifest: Manifest, request: Request) -> Result<Self> {
         let mut manifest = manifest;
         let values = parameter::resolve(&manifest.name, &manifest.parameters, &request.given)?;
@@ -101,25 +101,22 @@ impl Draft {
         })
     }
 
-    /// Which pipeline this is.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// The template.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// The settled parameters.
     pub fn values(&self) -> &Values {
         &self.values
     }
 
-    /// Puts the draft onto the resources of `catalog`.
+    /// Binds the draft to the account and region of `catalog`.
     ///
     /// # Errors
-    /// Exit 2 when the manifest's references make a cycle.
+    /// Exit 2 when the references of the manifest contain a cycle.
     pub fn bind<'c>(self, catalog: &'c dyn Catalog) -> Result<Pipeline<'c>> {
         let Self {
             manifest,
@@ -169,8 +166,8 @@ impl Draft {
     }
 }
 
-/// Whether a resource is part of the pipeline: its `when` holds, or everything is asked for. What cannot even be named
-/// without a parameter that has no value is not: there is nothing to look for.
+/// Whether a resource is part of the pipeline: its `when` holds, or `everything` is set. With `everything`, a resource is
+/// still excluded if its properties refer to a parameter of its `when` that has no value: its name is unknown.
 fn is_included(declared: &manifest::Declaration, values: &Values, everything: bool) -> bool {
     let Some(condition) = &declared.when else {
         return true;
@@ -182,7 +179,7 @@ fn is_included(declared: &manifest::Declaration, values: &Values, everything: bo
     condition.holds(&|name| values.lookup(name)) || (everything && !condition.names().any(nameless))
 }
 
-/// The resources `only` and all that they need, of those that are `included`.
+/// The resources `only`, and everything that they need, as far as it is `included`.
 fn with_needs<'m>(
     manifest: &'m Manifest,
     only: &BTreeSet<String>,
@@ -202,8 +199,8 @@ fn with_needs<'m>(
     Ok(reached)
 }
 
-/// What names of account-wide resources (IAM) end in, so that two pipelines do not fight over one: nothing for the
-/// template's default instance in the default region, else instance and region as far as they differ.
+/// The suffix of the names of account-wide resources (IAM), so that two pipelines do not share one. Empty for the
+/// template's default instance in the default region; otherwise the instance and the region, where they differ.
 fn suffix(identity: &Identity, default_instance: bool, location: &Location) -> String {
     let mut suffix = String::new();
     if !default_instance {
@@ -217,10 +214,10 @@ fn suffix(identity: &Identity, default_instance: bool, location: &Location) -> S
     suffix
 }
 
-/// Properties that are tables of texts, whatever the type of what they refer to.
+/// Properties whose values are tables of strings: numbers and booleans in them are converted.
 const TEXTS: &[&str] = &["environment", "dimensions"];
 
-/// A template bound to a place: what can be planned, applied, verified and destroyed.
+/// A template bound to an account and a region. It can be planned, applied, verified and destroyed.
 pub struct Pipeline<'c> {
     manifest: Manifest,
     values: Values,
@@ -230,32 +227,30 @@ pub struct Pipeline<'c> {
     default_instance: bool,
     graph: Graph,
     catalog: &'c dyn Catalog,
-    /// What is known of each resource's outputs so far.
+    /// The outputs of each resource, as far as they are known.
     outputs: Mutex<BTreeMap<String, Outputs>>,
 }
 
 impl<'c> Pipeline<'c> {
-    /// Which pipeline this is.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// The template.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// The resources and what they need of each other.
+    /// The dependencies between the resources.
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// Whether what another hand made may be changed and deleted.
+    /// Whether to change and delete resources that this pipeline did not create.
     pub fn adopts(&self) -> bool {
         self.request.adopt
     }
 
-    /// Everything resource `id` is to be, as far as it is known now.
+    /// The desired state of resource `id`, as far as it is known now.
     ///
     /// # Errors
     /// Exit 2 when the manifest refers to something that does not exist.
@@ -269,7 +264,7 @@ impl<'c> Pipeline<'c> {
         for (key, value) in &declared.properties {
             let filled = substitute::fill(value.get_ref(), &lookup)
                 .map_err(|problem| declared.problem(&format!("property {key}: {problem}")))?;
-            // An optional parameter that was not given leaves the property out.
+            // An optional parameter without a value omits the property.
             if !filled.value.is_null() {
                 let value = if TEXTS.contains(&key.as_str()) {
                     substitute::texts(filled.value)
@@ -296,7 +291,7 @@ impl<'c> Pipeline<'c> {
         for key in &self.request.untag {
             tags.remove(key);
         }
-        tags.own(&self.identity);
+        tags.set_owner(&self.identity);
         Ok(Spec {
             id: declared.id.clone(),
             kind: declared.kind.get_ref().clone(),
@@ -307,7 +302,7 @@ impl<'c> Pipeline<'c> {
         })
     }
 
-    /// The resource `id` as its kind makes it of its spec.
+    /// The resource `id` and its spec.
     ///
     /// # Errors
     /// Exit 2 when the kind refuses the properties.
@@ -317,7 +312,7 @@ impl<'c> Pipeline<'c> {
         Ok((spec, resource))
     }
 
-    /// Remembers what `resource` offers to those that refer to it.
+    /// Stores the outputs of resource `id` for the resources that refer to them.
     fn learn(&self, id: &str, outputs: Outputs) {
         self.lock_outputs().insert(id.to_owned(), outputs);
     }
@@ -344,9 +339,9 @@ impl<'c> Pipeline<'c> {
             ("pipeline", "partition") => location.partition.clone(),
             ("pipeline", _) => return None,
             _ if self.graph.index(id).is_none() => {
-                // Declared, but left out by its `when`: as if it were an optional parameter without a value.
+                // Declared, but excluded by its `when`: like an optional parameter without a value. Such a value is a
+                // default, so it does not change a resource that exists.
                 self.manifest.resource(id)?;
-                // As with a default, what exists is not changed for the lack of it.
                 return Some(substitute::Filled::absent());
             }
             _ => {
@@ -361,11 +356,11 @@ impl<'c> Pipeline<'c> {
         })
     }
 
-    /// What tells the names of this pipeline's resources from those of the template's default instance.
-    fn unless_default(&self, tell: impl Fn(&Identity) -> String) -> String {
+    /// Part of the names that distinguishes this pipeline from the template's default instance, where it is empty.
+    fn unless_default(&self, part: impl Fn(&Identity) -> String) -> String {
         match self.default_instance {
             true => String::new(),
-            false => format!("-{}", tell(&self.identity)),
+            false => format!("-{}", part(&self.identity)),
         }
     }
 
@@ -385,8 +380,8 @@ impl<'c> Pipeline<'c> {
         Ok(outputs)
     }
 
-    /// What an operator needs to be allowed to plan, apply, verify and destroy this pipeline. `whole` is the same with
-    /// [`Request::everything`]: `destroy` looks for what is in it alone, and deletes it if an earlier setup made it.
+    /// The permissions to plan, apply, verify and destroy this pipeline. `whole` is the same pipeline with
+    /// [`Request::everything`]: `destroy` also deletes resources that only an earlier setup created.
     ///
     /// # Errors
     /// Exit 2 when a kind refuses its properties.
@@ -394,11 +389,11 @@ impl<'c> Pipeline<'c> {
         let mut statements = vec![iam::Statement::new(&["sts:GetCallerIdentity"], ["*".to_owned()])];
         let mut ours = BTreeSet::new();
         for id in self.graph.order() {
-            statements.extend(self.foretell(id)?.iam());
+            statements.extend(self.predict(id)?.iam());
             ours.insert(id);
         }
         for id in whole.graph.order() {
-            let resource = whole.foretell(id)?;
+            let resource = whole.predict(id)?;
             if !ours.contains(id) {
                 let needs = resource.iam().into_iter();
                 statements.extend(needs.filter_map(iam::Statement::only_deleting));
@@ -410,26 +405,26 @@ impl<'c> Pipeline<'c> {
         Ok(iam::document(statements))
     }
 
-    /// Every resource as it is to be, as far as that can be told without a call.
+    /// The desired state of every resource, as far as it is known without a call.
     ///
     /// # Errors
     /// Exit 2 when a kind refuses its properties.
     pub fn specs(&self) -> Result<Vec<Spec>> {
         let order = self.graph.order();
         order
-            .map(|id| self.foretell(id).and_then(|_| self.spec(id)))
+            .map(|id| self.predict(id).and_then(|_| self.spec(id)))
             .collect()
     }
 
-    /// Learns what can be told of a resource before it is there.
-    fn foretell(&self, id: &str) -> Result<Box<dyn Resource + 'c>> {
+    /// Stores the outputs of a resource that are known before it exists.
+    fn predict(&self, id: &str) -> Result<Box<dyn Resource + 'c>> {
         let (_, resource) = self.resource(id)?;
         self.learn(id, resource.outputs(&Observed::Absent));
         Ok(resource)
     }
 
-    /// Whether `destroy` may delete resource `id`, rather than only learn from it.
-    fn is_meant(&self, id: &str) -> bool {
+    /// Whether `destroy` may delete resource `id`. It only reads the outputs of the others.
+    fn is_selected(&self, id: &str) -> bool {
         self.request.only.as_ref().is_none_or(|only| only.contains(id))
     }
 }

@@ -31,7 +31,7 @@ pub use feed::{Feed, feed};
 pub use kinesis::{KinesisTransport, StreamLimits};
 pub use summary::{PutSummary, ShardSummary};
 
-use crate::record::{Fault, Record};
+use crate::record::{Record, RecordError};
 use ground::error::Error;
 
 /// The service, as used by the engine.
@@ -40,12 +40,12 @@ pub trait Transport: Send + Sync + 'static {
     fn put(
         &self,
         records: &[Record],
-    ) -> impl Future<Output = std::result::Result<Vec<EntryOutcome>, PutError>> + Send;
+    ) -> impl Future<Output = std::result::Result<Vec<EntryResult>, PutError>> + Send;
 }
 
 /// Result of one record of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EntryOutcome {
+pub enum EntryResult {
     /// Stored durably.
     Stored {
         shard_id: String,
@@ -132,7 +132,7 @@ pub enum Unsent {
 
 /// Result of sending all input.
 #[derive(Debug)]
-pub struct PutOutcome {
+pub struct PutResult {
     pub summary: PutSummary,
     pub end: PutEnd,
     /// Whether the input was read to its end.
@@ -146,7 +146,7 @@ pub enum PutEnd {
     /// The user stopped the run; requests in flight were completed.
     Interrupted,
     /// The input has an error; the records before it were sent.
-    BadInput(Fault),
+    BadInput(RecordError),
     /// The target rejects every request: no such stream, or no permission.
     Aborted(Error),
 }
@@ -157,5 +157,5 @@ pub enum Input {
     /// The next records.
     Records(Vec<Record>),
     /// The input cannot be read any further.
-    Fault(Fault),
+    Error(RecordError),
 }

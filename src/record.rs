@@ -16,7 +16,7 @@
 //! `ExplicitHashKey`. From then on every record must be one; there is no guessing in the middle of a file.
 
 mod entry;
-mod fault;
+mod error;
 mod json;
 mod key;
 mod reader;
@@ -27,7 +27,7 @@ mod tests;
 use bytes::Bytes;
 
 pub use entry::to_entry_json;
-pub use fault::{Fault, FaultKind};
+pub use error::{RecordError, RecordErrorKind};
 pub use key::KeyRule;
 pub use reader::RecordReader;
 

@@ -13,7 +13,7 @@ use super::shared::template::PartArgs;
 use crate::context::Context;
 use crate::functions::mapping::{self, Settings};
 use crate::functions::{Handler, bundle};
-use crate::pipeline::event::Outcome;
+use crate::pipeline::event::ResourceResult;
 use crate::pipeline::resources::Kinds;
 use crate::pipeline::tags::{MANAGED_BY, STREAMCTL};
 use crate::pipeline::{self, Draft, FunctionPart, Manifest, Request, access};
@@ -124,7 +124,7 @@ async fn by_template(
         match report
             .resources
             .iter()
-            .all(|one| one.result == Outcome::Unchanged)
+            .all(|one| one.result == ResourceResult::Unchanged)
         {
             true => session
                 .printer()
@@ -163,7 +163,7 @@ async fn directly(
         return Ok(Exit::Done);
     }
     if let Some(lacking) = &lacking {
-        lacking.give(context).await?;
+        lacking.grant(context).await?;
         session.printer().note(&format!("From now on, {lacking}"));
     }
     let settled = with_mapper(session, context, function, async |mapper| match &there {

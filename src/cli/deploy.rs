@@ -16,7 +16,7 @@ use crate::functions::function::rules;
 use crate::functions::package::Architecture;
 use crate::functions::{Package, bundle};
 use crate::pipeline::apply::RunReport;
-use crate::pipeline::event::Outcome;
+use crate::pipeline::event::ResourceResult;
 use crate::pipeline::resources::Kinds;
 use crate::pipeline::{Draft, FunctionPart, Given, Request};
 use crate::ui::next_steps;
@@ -220,7 +220,7 @@ fn print_result(args: &DeployArgs, session: &Session, report: &RunReport) {
     }
     let function = report.resources.iter().find(|one| one.kind == "function");
     let name = function.map_or(args.name.as_str(), |function| function.name.as_str());
-    let unchanged = |result| result == Outcome::Unchanged;
+    let unchanged = |result| result == ResourceResult::Unchanged;
     if report.resources.iter().all(|one| unchanged(one.result)) {
         printer.note(&format!("Nothing to change: function {name} is up to date"));
         return;

@@ -77,7 +77,7 @@ pub(super) async fn run(args: DetachArgs, session: &Session) -> Result<Exit> {
             mapper.delete(&mapping.id).await
         })
         .await?;
-        if let Err(error) = access::take_back(context, &function, &mapping.stream_arn).await {
+        if let Err(error) = access::revoke(context, &function, &mapping.stream_arn).await {
             let stream = mapping.stream();
             session.printer().warn(&format!(
                 "{error}: the role of {function} may still be allowed to read {stream}"

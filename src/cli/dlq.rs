@@ -7,7 +7,9 @@ use super::shared::Session;
 use super::shared::function::function_name;
 use super::shared::template::PartArgs;
 use crate::context::Context;
-use crate::functions::dead_letter::{Content, Fate, Held, Letter, Options, Place, Replay, Totals, resolve};
+use crate::functions::dead_letter::{
+    Content, Letter, MessageResult, MessageSource, Options, ReceivedMessage, Replay, Totals, resolve,
+};
 use crate::functions::mapping::{function_name as bare_name, resource_name};
 use crate::ui::{Report, Style, lines, or_dash, table, units, visible};
 use ground::error::Result;
@@ -92,9 +94,9 @@ struct SourceArgs {
 }
 
 impl SourceArgs {
-    async fn resolve(&self, session: &Session, context: &Context) -> Result<Place> {
+    async fn resolve(&self, session: &Session, context: &Context) -> Result<MessageSource> {
         if let Some(bucket) = &self.bucket {
-            return Ok(Place::Bucket(bucket.clone()));
+            return Ok(MessageSource::Bucket(bucket.clone()));
         }
         let name = self.source.as_deref().unwrap_or_default();
         let function = function_name(session, context, name, &PartArgs::default()).await?;
@@ -144,13 +146,13 @@ async fn replay(args: ReplayArgs, session: &Session) -> Result<Exit> {
     };
     let replay = Replay {
         context,
-        place: &source,
+        source: &source,
         options: &options,
     };
     let step = session.printer().progress().step(source.to_string());
     let mut rows: Vec<Row> = Vec::new();
     let mut note = |event: crate::functions::dead_letter::Event<'_>| {
-        let mut row = Row::new(event.held, event.letter, in_words(event.fate, &options));
+        let mut row = Row::new(event.held, event.letter, in_words(event.result, &options));
         row.deleted = Some(event.deleted);
         rows.push(row);
         step.message(format!("{} messages", rows.len()));
@@ -175,7 +177,7 @@ async fn replay(args: ReplayArgs, session: &Session) -> Result<Exit> {
 
 fn print_totals(
     session: &Session,
-    source: &Place,
+    source: &MessageSource,
     options: &Options,
     totals: &Totals,
     stopped: bool,
@@ -220,20 +222,20 @@ fn print_totals(
     }
 }
 
-fn in_words(fate: &Fate, options: &Options) -> String {
+fn in_words(result: &MessageResult, options: &Options) -> String {
     let done = if options.dry_run { "there" } else { "put back" };
-    match fate {
-        Fate::Found(count) => format!("{} there", units::counted(*count, "record")),
-        Fate::Replayed(count) => format!("{} put back", units::counted(*count, "record")),
-        Fate::Lost { replayed, lost } => {
+    match result {
+        MessageResult::Found(count) => format!("{} there", units::counted(*count, "record")),
+        MessageResult::Replayed(count) => format!("{} put back", units::counted(*count, "record")),
+        MessageResult::Lost { replayed, lost } => {
             format!(
                 "{} {done}, {lost} lost by age",
                 units::counted(*replayed, "record")
             )
         }
-        Fate::Unreadable(problem) => format!("unreadable: {problem}"),
-        Fate::Failed(reason) => format!("failed: {reason}"),
-        Fate::Skipped => "not reached before the stop".to_owned(),
+        MessageResult::Unreadable(problem) => format!("unreadable: {problem}"),
+        MessageResult::Failed(reason) => format!("failed: {reason}"),
+        MessageResult::Skipped => "not reached before the stop".to_owned(),
     }
 }
 
@@ -263,7 +265,7 @@ struct Row {
 }
 
 impl Row {
-    fn new(held: &Held, letter: Option<&Letter>, detail: String) -> Self {
+    fn new(held: &ReceivedMessage, letter: Option<&Letter>, detail: String) -> Self {
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let range = letter.and_then(|letter| match &letter.content {
             Content::Range(range) => Some(range),
@@ -342,7 +344,7 @@ mod tests {
     fn people_see_what_failed_and_why() {
         let body = r#"{"requestContext":{"functionArn":"arn:aws:lambda:us-east-1:000000000000:function:scorer","condition":"RetryAttemptsExhausted"},"timestamp":"2026-11-21T10:00:00Z","KinesisBatchInfo":{"shardId":"shardId-000000000012","startSequenceNumber":"1","endSequenceNumber":"9","batchSize":5,"streamArn":"arn:aws:kinesis:us-east-1:000000000000:stream/orders"}}"#;
         let letter = read(body).unwrap();
-        let held = Held::sample("m1", body, Some(1_795_255_200_000));
+        let held = ReceivedMessage::sample("m1", body, Some(1_795_255_200_000));
         let messages = Messages {
             messages: vec![
                 Row::new(&held, Some(&letter), letter.reason.clone()),

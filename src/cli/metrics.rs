@@ -9,7 +9,7 @@ use clap::Args;
 use super::shared::duration::{SECONDS, seconds};
 use super::shared::{Session, StreamArg};
 use crate::context::Context;
-use crate::observe::metrics::{self, Window};
+use crate::observe::metrics::{self, TimeRange};
 use crate::ui::Format;
 use ground::duration::{Parser, Unit};
 use ground::error::Result;
@@ -41,9 +41,9 @@ pub struct MetricsArgs {
 
 pub(super) async fn run(args: MetricsArgs, session: &Session) -> Result<Exit> {
     let stream = args.stream.resolve(session)?;
-    let window = Window::last(args.since, args.period, now())?;
+    let range = TimeRange::last(args.since, args.period, now())?;
     let context = session.context().await?;
-    let found = metrics::read(context, &stream, window, args.shard_level).await?;
+    let found = metrics::read(context, &stream, range, args.shard_level).await?;
     if let Some(reason) = nothing(context, &found, args.shard_level) {
         session.printer().note(&reason);
     }
@@ -58,7 +58,7 @@ pub(super) async fn run(args: MetricsArgs, session: &Session) -> Result<Exit> {
 fn nothing(context: &Context, found: &metrics::StreamMetrics, shard_level: bool) -> Option<String> {
     let stream = &found.stream;
     if found.is_empty() {
-        let span = report::span(&found.window);
+        let span = report::span(&found.range);
         let reason = if context.is_local() {
             "nothing was put or read"
         } else {

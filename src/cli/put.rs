@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use super::shared::duration::{SECONDS, length};
 use super::shared::{Session, StreamArg};
 use crate::produce::{
-    KinesisTransport, PutEnd, PutEvent, PutOptions, PutOutcome, StreamLimits, Unsent, feed, put,
+    KinesisTransport, PutEnd, PutEvent, PutOptions, PutResult, StreamLimits, Unsent, feed, put,
 };
 use crate::record::{InputFormat, KeyRule, ReadOptions};
 use crate::ui::Step;
@@ -248,10 +248,10 @@ fn finish(
     stream: &str,
     named: Option<&str>,
     input: &PutInput,
-    outcome: PutOutcome,
+    outcome: PutResult,
     failed: FailedFile,
 ) -> Result<Exit> {
-    let PutOutcome {
+    let PutResult {
         summary,
         end,
         input_ended,
@@ -262,7 +262,7 @@ fn finish(
     match end {
         // Nothing was sent: the error is enough.
         PutEnd::Aborted(error) if !some && kept.records == 0 => return Err(error),
-        PutEnd::BadInput(fault) if summary.read == 0 => return Err(fault.into_error(&input.name())),
+        PutEnd::BadInput(error) if summary.read == 0 => return Err(error.into_error(&input.name())),
         _ => {}
     }
     printer.note(&sentence(stream, &summary));
@@ -281,8 +281,8 @@ fn finish(
             }
             Exit::Interrupted
         }
-        PutEnd::BadInput(fault) => {
-            printer.error(&fault.into_error(&input.name()));
+        PutEnd::BadInput(error) => {
+            printer.error(&error.into_error(&input.name()));
             if let Some(rest) = &rest {
                 printer.warn(rest);
             }

@@ -7,7 +7,7 @@ use super::shared::pipeline::{apply, print_hints};
 use super::shared::template::{ChoiceArgs, TemplateArgs, template_list};
 use crate::pipeline::Pipeline;
 use crate::pipeline::apply::{ResourceReport, RunReport};
-use crate::pipeline::event::Outcome;
+use crate::pipeline::event::ResourceResult;
 use crate::pipeline::resources::Kinds;
 use crate::ui::next_steps;
 use ground::error::Result;
@@ -72,7 +72,7 @@ fn print_result(args: &SetupArgs, session: &Session, pipeline: &Pipeline<'_>, re
             return;
         }
     }
-    let unchanged = |one: &ResourceReport| one.result == Outcome::Unchanged;
+    let unchanged = |one: &ResourceReport| one.result == ResourceResult::Unchanged;
     let nothing_done = report.resources.iter().all(unchanged);
     printer.note(&match nothing_done {
         true => format!("Nothing to change: {identity} is up to date"),

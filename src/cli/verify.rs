@@ -5,7 +5,7 @@ use clap::Args;
 use super::shared::Session;
 use super::shared::template::TemplateArgs;
 use crate::pipeline::CheckState;
-use crate::pipeline::follow::Services;
+use crate::pipeline::follow::AwsServices;
 use crate::pipeline::resources::Kinds;
 use crate::ui::apply::ApplyProgress;
 use ground::error::Result;
@@ -41,7 +41,7 @@ pub(super) async fn run(args: VerifyArgs, session: &Session) -> Result<Exit> {
     let report = if follows {
         let progress = ApplyProgress::new(printer);
         let show = |event| progress.show(&event);
-        pipeline.verify_following(&Services(context), &show).await?
+        pipeline.verify_following(&AwsServices(context), &show).await?
     } else {
         pipeline.verify(!args.no_put).await?
     };

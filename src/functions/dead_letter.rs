@@ -8,5 +8,5 @@ mod source;
 
 pub use message::{Content, Letter, Range, read};
 pub use records::{Fetched, Puller, fetch};
-pub use replay::{Event, Events, Fate, Options, Replay, Totals};
-pub use source::{Held, Place, resolve};
+pub use replay::{Event, Events, MessageResult, Options, Replay, Totals};
+pub use source::{MessageSource, ReceivedMessage, resolve};

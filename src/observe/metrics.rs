@@ -10,7 +10,7 @@ mod window;
 use aws_sdk_kinesis::types::StreamMode;
 
 pub use catalogue::{Level, Spec, Unit, specs};
-pub use window::{MAX_WINDOW_SECONDS, Window};
+pub use window::{MAX_RANGE_SECONDS, TimeRange};
 
 use crate::context::Context;
 use crate::stream::{Listing, shards};
@@ -83,10 +83,10 @@ impl Series {
     }
 
     /// A value for each period of the time range; `None` where there is no data.
-    pub fn slots(&self, window: &Window) -> Vec<Option<f64>> {
-        let mut slots = vec![None; window.periods()];
+    pub fn slots(&self, range: &TimeRange) -> Vec<Option<f64>> {
+        let mut slots = vec![None; range.periods()];
         for point in &self.points {
-            let index = (point.at - window.start).div_euclid(window.period);
+            let index = (point.at - range.start).div_euclid(range.period);
             if let Some(slot) = usize::try_from(index).ok().and_then(|index| slots.get_mut(index)) {
                 *slot = Some(point.value);
             }
@@ -111,7 +111,7 @@ pub struct Utilisation {
 pub struct StreamMetrics {
     pub stream: String,
     pub region: String,
-    pub window: Window,
+    pub range: TimeRange,
     /// The metrics, in display order: of the stream first, then shard by shard.
     pub series: Vec<Series>,
     /// For provisioned streams only.
@@ -125,14 +125,14 @@ impl StreamMetrics {
     }
 }
 
-/// Reads the metrics of `stream` over `window`; with `shard_level` also those of each shard.
+/// Reads the metrics of `stream` over `range`; with `shard_level` also those of each shard.
 ///
 /// # Errors
 /// When the stream does not exist or a call fails.
 pub async fn read(
     context: &Context,
     stream: &str,
-    window: Window,
+    range: TimeRange,
     shard_level: bool,
 ) -> Result<StreamMetrics> {
     let what = || format!("could not read the stream {stream}");
@@ -150,7 +150,7 @@ pub async fn read(
     } else {
         Vec::new()
     };
-    let series = fetch::fetch(context.cloudwatch(), stream, &ids, &window).await?;
+    let series = fetch::fetch(context.cloudwatch(), stream, &ids, &range).await?;
     let description = summary.stream_description_summary();
     let on_demand = description
         .and_then(|description| description.stream_mode_details())
@@ -159,18 +159,18 @@ pub async fn read(
     Ok(StreamMetrics {
         stream: stream.to_owned(),
         region: context.region().to_owned(),
-        utilisation: (!on_demand && open > 0).then(|| utilisation(&series, &window, open)),
+        utilisation: (!on_demand && open > 0).then(|| utilisation(&series, &range, open)),
         series,
-        window,
+        range,
     })
 }
 
-fn utilisation(series: &[Series], window: &Window, shards: i32) -> Utilisation {
+fn utilisation(series: &[Series], range: &TimeRange, shards: i32) -> Utilisation {
     let percent = |name: &str, per_shard: f64| {
         let found = series
             .iter()
             .find(|series| series.shard.is_none() && series.spec.name == name)?;
-        Some(found.peak()? / window.period_seconds() / (per_shard * f64::from(shards)) * 100.0)
+        Some(found.peak()? / range.period_seconds() / (per_shard * f64::from(shards)) * 100.0)
     };
     Utilisation {
         shards,
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn each_period_has_a_slot() {
-        let window = Window {
+        let range = TimeRange {
             start: 600,
             end: 840,
             period: 60,
@@ -216,13 +216,13 @@ mod tests {
             "IncomingRecords",
             &[(600, 1.0, 1.0), (780, 2.0, 1.0), (900, 3.0, 1.0)],
         );
-        assert_eq!(records.slots(&window), [Some(1.0), None, None, Some(2.0)]);
+        assert_eq!(records.slots(&range), [Some(1.0), None, None, Some(2.0)]);
         assert_eq!(records.figure(), Some(6.0));
     }
 
     #[test]
     fn utilisation_is_that_of_the_busiest_period() {
-        let window = Window {
+        let range = TimeRange {
             start: 0,
             end: 120,
             period: 60,
@@ -231,7 +231,7 @@ mod tests {
             "IncomingRecords",
             &[(0, 6_000.0, 1.0), (60, 60_000.0, 1.0)],
         )];
-        let found = utilisation(&all, &window, 2);
+        let found = utilisation(&all, &range, 2);
         assert_eq!((found.records, found.bytes), (Some(50.0), None));
     }
 }

@@ -1,5 +1,5 @@
-//! What a function's role must allow for a mapping to work, and leave for it given to roles that streamctl made: an
-//! inline policy of its own for each stream, which goes with the mapping. Roles of other hands are left alone.
+//! The permissions that a function's role needs for an event source mapping. Roles that streamctl created get them as one
+//! inline policy for each stream, which is deleted with the mapping. Other roles are not changed.
 
 use std::fmt;
 
@@ -24,10 +24,10 @@ const READING: [&str; 5] = [
     "kinesis:GetShardIterator",
     "kinesis:ListShards",
 ];
-/// The key that belongs to AWS lets whoever may read the stream decrypt it.
-const KEY_OF_AWS: &str = "alias/aws/kinesis";
+/// The AWS managed key. It needs no permission besides those of the stream.
+const AWS_MANAGED_KEY: &str = "alias/aws/kinesis";
 
-/// What a role of streamctl's lacks for a mapping.
+/// The permissions that a role created by streamctl lacks for a mapping.
 #[derive(Debug)]
 pub struct Lacking {
     role: String,
@@ -43,11 +43,11 @@ impl fmt::Display for Lacking {
 }
 
 impl Lacking {
-    /// Gives the role leave for it.
+    /// Adds the permissions to the role.
     ///
     /// # Errors
     /// When IAM refuses it.
-    pub async fn give(&self, context: &Context) -> Result<()> {
+    pub async fn grant(&self, context: &Context) -> Result<()> {
         let call = context.iam().put_role_policy().role_name(&self.role);
         let call = call.policy_name(&self.policy);
         let done = call.policy_document(self.document.to_string()).send().await;
@@ -58,8 +58,8 @@ impl Lacking {
     }
 }
 
-/// What the role of `function` lacks to read the stream and to send what it gives up to `on_failure`, an ARN; `None`
-/// where it lacks nothing, or is not streamctl's.
+/// The permissions that the role of `function` lacks to read the stream and to send failed batches to `on_failure`, an ARN.
+/// `None` if it lacks nothing, or was not created by streamctl.
 ///
 /// # Errors
 /// When a call fails.
@@ -92,11 +92,11 @@ pub async fn lacking(
     }))
 }
 
-/// Takes back what [`Lacking::give`] gave the role of `function` for the stream.
+/// Removes the permissions that [`Lacking::grant`] added to the role of `function` for the stream.
 ///
 /// # Errors
 /// When a call fails.
-pub async fn take_back(context: &Context, function: &str, stream_arn: &str) -> Result<()> {
+pub async fn revoke(context: &Context, function: &str, stream_arn: &str) -> Result<()> {
     let Some(role) = permissions::role_of(context, function).await? else {
         return Ok(());
     };
@@ -126,7 +126,7 @@ pub async fn take_back(context: &Context, function: &str, stream_arn: &str) -> R
     }
 }
 
-/// Names of inline policies have 128 characters at most, and so have those of streams.
+/// Names of inline policies have at most 128 characters, and so do those of streams.
 /// Source: PutRolePolicy, `PolicyName`, IAM API reference.
 fn policy_name(stream: &str) -> String {
     shortened(&format!("stream-{stream}"), 128)
@@ -154,7 +154,7 @@ fn sending(arn: &str) -> Statement {
     }
 }
 
-/// What a stream encrypted with a key of the account's own needs besides.
+/// The permission to decrypt a stream with a customer managed key.
 async fn decrypting(context: &Context, stream_arn: &str) -> Result<Option<Statement>> {
     let call = context.kinesis().describe_stream_summary().stream_arn(stream_arn);
     let answer = call
@@ -165,7 +165,7 @@ async fn decrypting(context: &Context, stream_arn: &str) -> Result<Option<Statem
         .stream_description_summary
         .filter(|stream| stream.encryption_type == Some(EncryptionType::Kms))
         .and_then(|stream| stream.key_id)
-        .filter(|key| key != KEY_OF_AWS);
+        .filter(|key| key != AWS_MANAGED_KEY);
     Ok(key.map(|key| decrypting_with(&key, stream_arn)))
 }
 
@@ -173,7 +173,7 @@ fn decrypting_with(key: &str, stream_arn: &str) -> Statement {
     let mut parts = stream_arn.split(':').skip(1);
     let mut next = || parts.next().unwrap_or_default();
     let (partition, _, region, account) = (next(), next(), next(), next());
-    // An alias says nothing about the key behind it: then any key will do, for this service alone.
+    // The key behind an alias is unknown: allow every key, but only through this service.
     let resource = match key.starts_with("arn:") && key.contains(":key/") {
         true => key.to_owned(),
         false => format!("arn:{partition}:kms:{region}:{account}:key/*"),
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_used_for_the_stream_alone() {
+    fn a_key_is_used_only_through_kinesis() {
         let of = |key| iam::document([decrypting_with(key, STREAM)])["Statement"][0].to_string();
         insta::assert_snapshot!(of("alias/orders"), @r#"{"Effect":"Allow","Action":["kms:Decrypt"],"Resource":["arn:aws:kms:eu-west-1:123456789012:key/*"],"Condition":{"StringEquals":{"kms:ViaService":"kinesis.eu-west-1.amazonaws.com"}}}"#);
         let key = "arn:aws:kms:eu-west-1:123456789012:key/1";
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn policies_of_streams_with_long_names_have_names_of_their_own() {
+    fn policies_of_streams_with_long_names_have_different_names() {
         let (one, other) = (
             policy_name(&"a".repeat(128)),
             policy_name(&format!("{}b", "a".repeat(127))),

@@ -1,11 +1,11 @@
-//! Carrying out a plan: independent resources at once, dependents after what they need.
+//! Applies a plan: independent resources in parallel, dependent ones in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::event::{Events, Outcome, Step};
+use super::event::{Events, ResourceResult, Step};
 use super::plan::{Plan, Planned};
 use super::resource::{Change, Dependencies, Present, Resource};
 use super::walk::{self, Reached, Way};
@@ -14,18 +14,16 @@ use ground::error::{Error, Result};
 use ground::exit::Exit;
 use ground::stop::Stop;
 
-/// What a run did. A stable contract with scripts.
+/// What a run did. Its fields are a stable contract with scripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunReport {
-    /// The template.
     pub template: String,
-    /// The pipeline's identity.
     pub pipeline: String,
     /// Each resource in the order of the graph.
     pub resources: Vec<ResourceReport>,
-    /// The template's outputs, as far as they are known; empty after `destroy`.
+    /// The template's outputs, as far as they are known. Empty after `destroy`.
     pub outputs: BTreeMap<String, String>,
-    /// How the process is to end.
+    /// Exit code of the process.
     #[serde(skip)]
     pub exit: Exit,
 }
@@ -33,35 +31,33 @@ pub struct RunReport {
 /// One resource of a [`RunReport`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ResourceReport {
-    /// What the manifest calls it.
+    /// Its name in the manifest.
     pub id: String,
-    /// Its kind.
     pub kind: String,
-    /// Its name.
+    /// Its name at the service.
     pub name: String,
-    /// What became of it.
-    pub result: Outcome,
-    /// What was done, or why not.
+    pub result: ResourceResult,
+    /// What was done, or the reason why not.
     pub detail: String,
     /// What the user can do about a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
-/// Changes that were made to a resource, and what came in between.
+/// Changes made to a resource, and the error that ended them.
 struct Work {
     done: Vec<Change>,
-    /// Whether a change was begun that may have had a part of its effect.
+    /// Whether a change was started that may have taken effect in part.
     touched: bool,
     error: Option<Error>,
 }
 
 impl<'c> Pipeline<'c> {
-    /// Carries out `plan`. Failures are in the report; whatever needs nothing that failed is done nevertheless. Once
-    /// `stop` is set no change is begun, and those that run are waited for.
+    /// Applies `plan`. Errors are part of the report: resources that do not depend on a failed one are still changed. Once
+    /// `stop` is set, no change starts, and running changes are completed.
     ///
     /// # Errors
-    /// Exit 2 when an output of the template makes no sense.
+    /// Exit 2 when an output of the template is invalid.
     pub async fn apply(&self, plan: Plan<'c>, events: Events<'_>, stop: &Stop) -> Result<RunReport> {
         let created: Mutex<BTreeSet<usize>> = Mutex::default();
         let works: Vec<Mutex<Option<Work>>> = plan.resources.iter().map(|_| Mutex::default()).collect();
@@ -75,7 +71,7 @@ impl<'c> Pipeline<'c> {
                     },
                 };
                 let done = self.apply_one(planned, &dependencies, events, stop).await;
-                // One whose making was begun by an earlier run is made in this one.
+                // An unfinished resource of an earlier run is finished in this one.
                 let begun = planned.observed.present().is_some_and(Present::unfinished);
                 if begun || done.done.contains(&Change::Create) {
                     created
@@ -101,7 +97,7 @@ impl<'c> Pipeline<'c> {
             .iter()
             .zip(works)
             .zip(reached)
-            // An act such as a test record that is not due is nothing to speak of.
+            // An action that is not due, such as putting a test record, is not reported.
             .filter(|((planned, _), _)| planned.resource.stays() || !planned.changes.is_empty())
             .map(|((planned, work), reached)| report(self.graph(), planned, work, &reached))
             .collect();
@@ -124,11 +120,11 @@ impl<'c> Pipeline<'c> {
         let (id, kind) = (planned.spec.id.as_str(), planned.spec.kind.as_str());
         let step = Step::new(id, kind, planned.resource.name(), events, stop);
         let mut done = Vec::new();
-        let outcome = self.try_apply(planned, dependencies, &step, &mut done).await;
-        let error = outcome.err();
+        let applied = self.try_apply(planned, dependencies, &step, &mut done).await;
+        let error = applied.err();
         match &error {
             Some(error) => finish_failed(&step, error),
-            None => step.finished(outcome_of(&done), ""),
+            None => step.finished(result_of(&done), ""),
         }
         Work {
             touched: step.was_touched() || !done.is_empty(),
@@ -145,7 +141,7 @@ impl<'c> Pipeline<'c> {
         done: &mut Vec<Change>,
     ) -> Result<()> {
         let id = planned.spec.id.as_str();
-        // What it refers to may be known only now; then what was planned is looked at again.
+        // Outputs that it refers to may be known only now. Then it is planned again.
         let fresh = if self.spec(id)? == planned.spec {
             None
         } else {
@@ -163,15 +159,15 @@ impl<'c> Pipeline<'c> {
         if done.is_empty() {
             self.learn(id, current.resource.outputs(&current.observed));
         } else {
-            // What refers to it must not be made of outputs that are not known yet.
+            // Resources that refer to it need its outputs, which are known once it is visible.
             let created = done.contains(&Change::Create) && current.resource.stays();
             let observed = match created {
                 true => lag::observe_until(current.resource.as_ref(), true).await?,
                 false => current.resource.observe().await?,
             };
             if created && observed.present().is_none() {
-                return Err(Error::failed("was made and cannot be seen")
-                    .hint("run the same command again: it goes on from there"));
+                return Err(Error::failed("was created but is not visible yet")
+                    .hint("run the same command again to continue"));
             }
             self.learn(id, current.resource.outputs(&observed));
         }
@@ -179,32 +175,32 @@ impl<'c> Pipeline<'c> {
     }
 }
 
-/// What an error makes of a resource: stopped is not failed. `touched` says whether it was begun.
-pub(super) fn failure(error: &Error, touched: bool) -> Outcome {
+/// The result of a resource after `error`. `touched` says whether a change was started.
+pub(super) fn failure(error: &Error, touched: bool) -> ResourceResult {
     match (error.exit(), touched) {
-        (Exit::Interrupted, true) => Outcome::Stopped,
-        (Exit::Interrupted, false) => Outcome::Skipped,
-        _ => Outcome::Failed,
+        (Exit::Interrupted, true) => ResourceResult::Stopped,
+        (Exit::Interrupted, false) => ResourceResult::Skipped,
+        _ => ResourceResult::Failed,
     }
 }
 
-/// Tells that a resource is done with because of `error`.
+/// Reports that a resource ended with `error`.
 pub(super) fn finish_failed(step: &Step<'_>, error: &Error) {
-    let outcome = failure(error, step.was_touched());
-    let detail = match outcome {
-        Outcome::Failed => error.chain().join(": "),
+    let result = failure(error, step.was_touched());
+    let detail = match result {
+        ResourceResult::Failed => error.chain().join(": "),
         _ => String::new(),
     };
-    step.finished(outcome, &detail);
+    step.finished(result, &detail);
 }
 
-fn outcome_of(done: &[Change]) -> Outcome {
+fn result_of(done: &[Change]) -> ResourceResult {
     if done.contains(&Change::Create) {
-        Outcome::Created
+        ResourceResult::Created
     } else if done.is_empty() {
-        Outcome::Unchanged
+        ResourceResult::Unchanged
     } else {
-        Outcome::Updated
+        ResourceResult::Updated
     }
 }
 
@@ -218,7 +214,7 @@ fn report(
         id: planned.spec.id.clone(),
         kind: planned.spec.kind.clone(),
         name: planned.resource.name(),
-        result: Outcome::Skipped,
+        result: ResourceResult::Skipped,
         detail: String::new(),
         hint: None,
     };
@@ -231,19 +227,19 @@ fn report(
                 .filter(|change| **change != Change::Create)
                 .map(ToString::to_string)
                 .collect();
-            report.result = outcome_of(&work.done);
+            report.result = result_of(&work.done);
             report.detail = match report.result {
-                Outcome::Created => planned.resource.summary(),
+                ResourceResult::Created => planned.resource.summary(),
                 _ => words.join("; "),
             };
             if let Some(error) = work.error {
-                let done = (!work.done.is_empty()).then(|| format!(" (done before: {})", join(&work.done)));
+                let done = (!work.done.is_empty()).then(|| format!(" (completed: {})", join(&work.done)));
                 report.result = failure(&error, work.touched);
                 report.detail = error.chain().join(": ") + &done.unwrap_or_default();
                 report.hint = error.hint_text().map(str::to_owned);
                 exit = Some(match error.exit() {
                     Exit::Interrupted => {
-                        report.detail = done_and_left(planned, &work.done);
+                        report.detail = completed_and_remaining(planned, &work.done);
                         Exit::Interrupted
                     }
                     _ if work.touched => Exit::Partial,
@@ -252,16 +248,16 @@ fn report(
             }
         }
         (None, Reached::Blocked(root)) => {
-            report.detail = format!("needs {}, which is not done", graph.id(*root));
+            report.detail = format!("needs {}, which was not completed", graph.id(*root));
         }
-        (None, _) if planned.changes.is_empty() => report.result = Outcome::Unchanged,
-        (None, _) => report.detail = format!("stopped before: {}", join(&planned.changes)),
+        (None, _) if planned.changes.is_empty() => report.result = ResourceResult::Unchanged,
+        (None, _) => report.detail = format!("not started: {}", join(&planned.changes)),
     }
     (report, exit)
 }
 
-/// What was done of a resource that the user's stop left unfinished, and what was not.
-fn done_and_left(planned: &Planned<'_>, done: &[Change]) -> String {
+/// The completed and the remaining changes of a resource that was stopped by the user.
+fn completed_and_remaining(planned: &Planned<'_>, done: &[Change]) -> String {
     let left: Vec<Change> = planned
         .changes
         .iter()
@@ -287,13 +283,13 @@ fn join(changes: &[Change]) -> String {
         .join("; ")
 }
 
-/// Done where nothing failed; interrupted where the user stopped it; partly done where anything was; else as the failure
-/// says.
+/// The exit code of a run: done if nothing failed, interrupted if the user stopped it, partial if anything was changed,
+/// otherwise that of the error.
 pub(super) fn exit(resources: &[(ResourceReport, Option<Exit>)], stop: &Stop) -> Exit {
     let unfinished = |report: &ResourceReport| {
         matches!(
             report.result,
-            Outcome::Failed | Outcome::Stopped | Outcome::Skipped
+            ResourceResult::Failed | ResourceResult::Stopped | ResourceResult::Skipped
         )
     };
     if !resources.iter().any(|(report, _)| unfinished(report)) {
@@ -320,7 +316,7 @@ pub(super) fn exit(resources: &[(ResourceReport, Option<Exit>)], stop: &Stop) ->
     }
 }
 
-/// The name of a resource with its kind, as in "stream orders".
+/// Kind and name of a resource, such as "stream orders".
 pub(super) fn title(kind: &str, resource: &dyn Resource) -> String {
     format!("{} {}", kind.replace('_', " "), resource.name())
 }

@@ -1,14 +1,14 @@
-//! `when` in a manifest: whether something is made, by the values of parameters.
+//! Conditions on parameters: `when` in a manifest.
 //!
-//! `"name"` holds where the parameter is true or has a value, `"!name"` where not; `"name=text"` and `"name!=text"`
-//! compare. In a list, all must hold.
+//! `"name"` holds if the parameter is true or has a value, and `"!name"` if not. `"name=text"` and `"name!=text"` compare.
+//! A list holds if all its conditions hold.
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::substitute::{Lookup, plain};
 
-/// What must hold.
+/// Tests that must all hold.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Value")]
 pub struct Condition(Vec<Test>);
@@ -16,7 +16,7 @@ pub struct Condition(Vec<Test>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Test {
     name: String,
-    /// What it is to equal; to be true or have a value where there is none.
+    /// The expected value; `None` to test whether the parameter is true or has a value.
     equals: Option<String>,
     negated: bool,
 }
@@ -30,14 +30,14 @@ impl TryFrom<Value> for Condition {
 }
 
 impl Condition {
-    /// Reads a text, or a list of texts.
+    /// Reads a string or a list of strings.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The problem, as a sentence.
     pub fn read(value: &Value) -> Result<Self, String> {
         let test = |value: &Value| match value {
             Value::String(text) => Test::read(text),
-            _ => Err("`when` is a text or a list of texts".to_owned()),
+            _ => Err("`when` must be a string or a list of strings".to_owned()),
         };
         match value {
             Value::Array(items) => items.iter().map(test).collect::<Result<_, _>>().map(Self),
@@ -45,12 +45,12 @@ impl Condition {
         }
     }
 
-    /// The parameters it asks for.
+    /// The parameters that it refers to.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|test| test.name.as_str())
     }
 
-    /// Whether it holds; an unknown name is one without a value.
+    /// Whether it holds. An unknown name has no value.
     pub fn holds(&self, lookup: Lookup<'_>) -> bool {
         self.0.iter().all(|test| {
             let value = lookup(&test.name).map_or(Value::Null, |filled| filled.value);
@@ -86,7 +86,7 @@ impl Test {
     }
 }
 
-/// Whether a value is true, or there is one at all.
+/// Whether a value is true or not empty.
 fn is_on(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => false,
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn values_decide() {
+    fn conditions_depend_on_values() {
         for yes in [
             json!("alarms"),
             json!("!tracing"),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_condition_is_refused() {
+    fn malformed_conditions_are_refused() {
         assert!(Condition::read(&json!(3)).is_err());
         assert!(Condition::read(&json!("=x")).is_err());
         assert!(Condition::read(&json!("!")).is_err());

@@ -1,10 +1,10 @@
-//! Deleting a pipeline: list what goes, delete in reverse, then look whether anything is left.
+//! Deletes a pipeline: lists what exists, deletes it in reverse order, then checks that nothing is left.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::apply::{self, ResourceReport, RunReport, title};
-use super::event::{Events, Outcome, Step};
+use super::event::{Events, ResourceResult, Step};
 use super::plan::{Action, PlanReport, PlannedReport};
 use super::resource::{Observed, Resource, Spec};
 use super::tags::Owner;
@@ -14,31 +14,30 @@ use ground::error::{Error, Result};
 use ground::exit::Exit;
 use ground::stop::Stop;
 
-/// What is there of a pipeline, before it is deleted.
+/// The existing resources of a pipeline, before their deletion.
 pub struct Survey<'c> {
     pub(super) resources: Vec<Found<'c>>,
 }
 
-/// One resource as it was found.
 pub(super) struct Found<'c> {
     spec: Spec,
     resource: Box<dyn Resource + 'c>,
     observed: Observed,
-    /// Why it stays, if it does.
+    /// The reason why it is not deleted, if there is one.
     kept: Option<String>,
-    /// Not meant to go: it only tells what others refer to.
-    aside: bool,
+    /// Not selected for deletion. Only its outputs are used.
+    unselected: bool,
     dependents: Vec<String>,
 }
 
 impl Found<'_> {
-    fn goes(&self) -> bool {
-        !self.aside && self.observed.present().is_some() && self.kept.is_none()
+    fn is_deleted(&self) -> bool {
+        !self.unselected && self.observed.present().is_some() && self.kept.is_none()
     }
 
-    /// Whether reports speak of it. An act such as a test record leaves nothing to speak of.
-    fn is_told(&self) -> bool {
-        !self.aside && self.resource.stays()
+    /// Whether reports contain it. Actions, such as putting a test record, leave nothing to delete.
+    fn is_reported(&self) -> bool {
+        !self.unselected && self.resource.stays()
     }
 
     fn title(&self) -> String {
@@ -47,10 +46,10 @@ impl Found<'_> {
 }
 
 impl<'c> Pipeline<'c> {
-    /// Looks what is there. Makes no changing call.
+    /// Observes all resources. Changes nothing.
     ///
     /// # Errors
-    /// The first failure of a call.
+    /// The first error of a call.
     pub async fn survey(&self) -> Result<Survey<'c>> {
         let reached = walk::walk(self.graph(), Way::Forward, &Stop::default(), |node| async move {
             self.find(self.graph().id(node)).await
@@ -69,13 +68,13 @@ impl<'c> Pipeline<'c> {
     }
 
     async fn find(&self, id: &str) -> Result<Found<'c>> {
-        if !self.is_meant(id) {
+        if !self.is_selected(id) {
             return Ok(Found {
-                resource: self.foretell(id)?,
+                resource: self.predict(id)?,
                 spec: self.spec(id)?,
                 observed: Observed::Absent,
                 kept: None,
-                aside: true,
+                unselected: true,
                 dependents: Vec::new(),
             });
         }
@@ -86,7 +85,7 @@ impl<'c> Pipeline<'c> {
             Some(Owner::Pipeline(owner)) if !self.adopts() => {
                 Some(format!("belongs to the pipeline {owner}"))
             }
-            Some(Owner::Stranger) if !self.adopts() => Some("was not made by streamctl".to_owned()),
+            Some(Owner::Stranger) if !self.adopts() => Some("was not created by streamctl".to_owned()),
             _ => None,
         };
         let dependents = match (&observed, &kept) {
@@ -98,13 +97,13 @@ impl<'c> Pipeline<'c> {
             resource,
             observed,
             kept,
-            aside: false,
+            unselected: false,
             dependents,
         })
     }
 
-    /// Deletes what `survey` found and is ours, each resource after those that need it, then looks again: what is still
-    /// there is a failure of the report, by name.
+    /// Deletes the resources of `survey` that belong to this pipeline, each after those that need it, and checks that they
+    /// are gone. A resource that still exists is an error in the report.
     pub async fn destroy(&self, survey: Survey<'c>, events: Events<'_>, stop: &Stop) -> RunReport {
         let errors: Vec<Mutex<Option<(Error, bool)>>> =
             survey.resources.iter().map(|_| Mutex::default()).collect();
@@ -138,14 +137,14 @@ impl<'c> Pipeline<'c> {
             .iter()
             .zip(errors)
             .zip(&reached)
-            .filter(|((found, _), _)| found.is_told())
+            .filter(|((found, _), _)| found.is_reported())
             .map(|((found, error), reached)| self.deletion(found, error, reached))
             .collect();
-        // What is left over is a fault even where every call went well.
+        // A resource that is left is a fault even if every call succeeded.
         let exit = apply::exit(&resources, stop);
         let left = resources
             .iter()
-            .any(|(report, _)| report.result == Outcome::Failed);
+            .any(|(report, _)| report.result == ResourceResult::Failed);
         let exit = if exit == Exit::Done && left {
             Exit::Faults
         } else {
@@ -171,31 +170,31 @@ impl<'c> Pipeline<'c> {
             id: found.spec.id.clone(),
             kind: found.spec.kind.clone(),
             name: found.resource.name(),
-            result: Outcome::Deleted,
+            result: ResourceResult::Deleted,
             detail: String::new(),
             hint: None,
         };
         let mut exit = None;
         if let Some(kept) = &found.kept {
-            report.result = Outcome::Kept;
+            report.result = ResourceResult::Kept;
             report.detail.clone_from(kept);
-            report.hint = Some("add --adopt to delete it all the same".to_owned());
-        } else if !found.goes() {
-            report.result = Outcome::Absent;
+            report.hint = Some("add --adopt to delete it anyway".to_owned());
+        } else if !found.is_deleted() {
+            report.result = ResourceResult::Absent;
         } else if let Some((error, touched)) = error {
             report.result = apply::failure(&error, touched);
             report.detail = match report.result {
-                Outcome::Failed => error.chain().join(": "),
-                Outcome::Stopped => "its deletion has begun".to_owned(),
+                ResourceResult::Failed => error.chain().join(": "),
+                ResourceResult::Stopped => "its deletion has started".to_owned(),
                 _ => "stopped before it was deleted".to_owned(),
             };
             report.hint = error.hint_text().map(str::to_owned);
             exit = Some(error.exit());
         } else if let Reached::Blocked(root) = reached {
-            report.result = Outcome::Skipped;
-            report.detail = format!("{} needs it and is not deleted", self.graph().id(*root));
+            report.result = ResourceResult::Skipped;
+            report.detail = format!("{} needs it and was not deleted", self.graph().id(*root));
         } else if let Reached::Stopped = reached {
-            report.result = Outcome::Skipped;
+            report.result = ResourceResult::Skipped;
             report.detail = "stopped before it was deleted".to_owned();
         }
         (report, exit)
@@ -204,10 +203,10 @@ impl<'c> Pipeline<'c> {
 
 async fn delete(found: &Found<'_>, step: &Step<'_>) -> Result<()> {
     if let Some(kept) = &found.kept {
-        step.finished(Outcome::Kept, kept);
+        step.finished(ResourceResult::Kept, kept);
         return Ok(());
     }
-    if !found.goes() {
+    if !found.is_deleted() {
         return Ok(());
     }
     step.go_on()?;
@@ -215,32 +214,32 @@ async fn delete(found: &Found<'_>, step: &Step<'_>) -> Result<()> {
     found.resource.delete(&found.observed, step).await?;
     let left = lag::observe_until(found.resource.as_ref(), false).await?;
     if left.present().is_some() {
-        return Err(Error::new(Exit::Faults, "is still there after its deletion")
-            .hint("run the same command again; if it stays, look at it in the AWS console"));
+        return Err(Error::new(Exit::Faults, "still exists after its deletion")
+            .hint("run the same command again; if it still exists, check it in the AWS console"));
     }
-    step.finished(Outcome::Deleted, "");
+    step.finished(ResourceResult::Deleted, "");
     Ok(())
 }
 
 impl Survey<'_> {
     /// Whether there is nothing to delete.
     pub fn is_empty(&self) -> bool {
-        !self.resources.iter().any(Found::goes)
+        !self.resources.iter().any(Found::is_deleted)
     }
 
-    /// What would be deleted, in the order in which it would be, with kind and name.
-    pub fn doomed(&self) -> Vec<String> {
-        let doomed = self.resources.iter().rev().filter(|found| found.goes());
-        doomed.map(Found::title).collect()
+    /// The resources to delete, in their order, by kind and name.
+    pub fn to_delete(&self) -> Vec<String> {
+        let deleted = self.resources.iter().rev().filter(|found| found.is_deleted());
+        deleted.map(Found::title).collect()
     }
 
-    /// What is there and stays, with the reason.
+    /// The resources that are not deleted, with the reason.
     pub fn kept(&self) -> Vec<String> {
         let kept = |found: &Found<'_>| Some(format!("{} {}", found.title(), found.kept.as_ref()?));
         self.resources.iter().rev().filter_map(kept).collect()
     }
 
-    /// What outside the pipeline depends on what would be deleted.
+    /// What the deletion affects outside the pipeline, as sentences.
     pub fn dependents(&self) -> Vec<String> {
         self.resources
             .iter()
@@ -248,26 +247,26 @@ impl Survey<'_> {
             .collect()
     }
 
-    /// As a report in which nothing was done: what a dry run shows.
+    /// The report of a dry run.
     pub fn report(&self, pipeline: &Pipeline<'_>) -> PlanReport {
         let resources: Vec<PlannedReport> = self
             .resources
             .iter()
             .rev()
-            .filter(|found| found.is_told())
+            .filter(|found| found.is_reported())
             .map(|found| PlannedReport {
                 id: found.spec.id.clone(),
                 kind: found.spec.kind.clone(),
                 name: found.resource.name(),
-                action: match (&found.kept, found.goes()) {
+                action: match (&found.kept, found.is_deleted()) {
                     (Some(_), _) => Action::Kept,
                     (None, true) => Action::Delete,
                     (None, false) => Action::None,
                 },
-                detail: match (&found.kept, found.goes()) {
+                detail: match (&found.kept, found.is_deleted()) {
                     (Some(kept), _) => kept.clone(),
                     (None, true) => String::new(),
-                    (None, false) => "there is none".to_owned(),
+                    (None, false) => "does not exist".to_owned(),
                 },
                 changes: Vec::new(),
             })
@@ -275,7 +274,7 @@ impl Survey<'_> {
         PlanReport {
             template: pipeline.identity().template().to_owned(),
             pipeline: pipeline.identity().to_string(),
-            changes: self.resources.iter().filter(|found| found.goes()).count(),
+            changes: self.resources.iter().filter(|found| found.is_deleted()).count(),
             resources,
         }
     }

@@ -13,56 +13,48 @@ use ground::stop::Stop;
 /// Receives events. Called from async code: must not block.
 pub type Events<'a> = &'a (dyn Fn(Event) + Send + Sync);
 
-/// One thing that happened to one resource.
+/// Progress of one resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// What the manifest calls the resource.
+    /// The name of the resource in the manifest.
     pub id: String,
-    /// Its kind.
     pub kind: String,
-    /// Its name.
+    /// Its name at the service.
     pub name: String,
-    /// What happened.
     pub what: What,
 }
 
-/// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// Something begins.
+    /// A step starts.
     Doing(String),
-    /// It takes its time.
+    /// A step waits.
     Waiting(String),
-    /// The resource is done with.
-    Finished(Outcome, String),
+    /// The resource is finished; with details.
+    Finished(ResourceResult, String),
 }
 
-/// What became of a resource.
+/// The result of a run for one resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It was made.
+pub enum ResourceResult {
     Created,
-    /// It was changed.
     Updated,
-    /// It was as it is to be.
+    /// It already matched its declaration.
     Unchanged,
-    /// It was deleted.
     Deleted,
-    /// There was nothing to delete.
+    /// It did not exist, so there was nothing to delete.
     Absent,
-    /// It was left alone, not being ours.
+    /// It was not deleted, because this pipeline did not create it.
     Kept,
-    /// It could not be changed or deleted.
     Failed,
-    /// It was begun and is not finished, since the user stopped the run.
+    /// It is unfinished, because the user stopped the run.
     Stopped,
-    /// Nothing was done, since something that comes first failed or the user stopped the run.
+    /// It was not started, because a resource that it needs failed, or the user stopped the run.
     Skipped,
 }
 
-impl Outcome {
-    /// In a word.
+impl ResourceResult {
     pub fn word(self) -> &'static str {
         match self {
             Self::Created => "created",
@@ -77,7 +69,6 @@ impl Outcome {
         }
     }
 
-    /// Whether something was changed.
     pub fn is_change(self) -> bool {
         matches!(self, Self::Created | Self::Updated | Self::Deleted)
     }
@@ -114,21 +105,21 @@ impl<'a> Step<'a> {
         self.touched.load(Ordering::Relaxed)
     }
 
-    /// Says that something begins.
+    /// Reports that a step starts.
     pub fn doing(&self, what: impl Into<String>) {
-        self.say(What::Doing(what.into()));
+        self.report(What::Doing(what.into()));
     }
 
-    /// Reports that a step takes time.
+    /// Reports that a step waits.
     pub fn waiting(&self, what: impl Into<String>) {
-        self.say(What::Waiting(what.into()));
+        self.report(What::Waiting(what.into()));
     }
 
-    pub(super) fn finished(&self, outcome: Outcome, detail: &str) {
-        self.say(What::Finished(outcome, detail.to_owned()));
+    pub(super) fn finished(&self, result: ResourceResult, detail: &str) {
+        self.report(What::Finished(result, detail.to_owned()));
     }
 
-    fn say(&self, what: What) {
+    fn report(&self, what: What) {
         (self.events)(Event {
             id: self.id.to_owned(),
             kind: self.kind.to_owned(),
@@ -137,7 +128,7 @@ impl<'a> Step<'a> {
         });
     }
 
-    /// Fails once the user has stopped the run, before a new change begins.
+    /// Fails if the user has stopped the run. Called before each change.
     ///
     /// # Errors
     /// Exit 130.
@@ -149,13 +140,13 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// Whether the user wants to stop.
+    /// Whether the user has stopped the run.
     pub fn is_stopped(&self) -> bool {
         self.stop.is_set()
     }
 
-    /// Runs a change that announces on `pause` when it only waits. A stop cancels it only there, so that no changing
-    /// call is cut off.
+    /// Runs a change that notifies `pause` while it only waits. A stop cancels it only then, so that no changing call is
+    /// interrupted.
     ///
     /// # Errors
     /// As the change; exit 130 when stopped.
@@ -164,7 +155,7 @@ impl<'a> Step<'a> {
         loop {
             tokio::select! {
                 biased;
-                outcome = &mut change => return outcome,
+                result = &mut change => return result,
                 () = pause.notified() => self.go_on()?,
             }
         }
@@ -173,5 +164,5 @@ impl<'a> Step<'a> {
 
 /// The run was stopped by the user (exit 130).
 pub(super) fn stopped() -> Error {
-    Error::new(Exit::Interrupted, "stopped").hint("run the same command again to go on from here")
+    Error::new(Exit::Interrupted, "stopped").hint("run the same command again to continue")
 }

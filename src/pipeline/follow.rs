@@ -1,11 +1,11 @@
-//! Following an event: `verify` puts one that is marked and waits until it is seen where the pipeline is to bring it,
-//! in a table, a bucket or a log. What it left there is deleted afterwards.
+//! Follows an event through a pipeline: `verify` puts an event with a unique marker, waits until it appears in the expected
+//! tables, buckets and logs, and deletes it there.
 //!
-//! [`Declared`] is the section `[verify]` of a manifest, [`Follow`] the same with all references filled in, [`World`]
-//! what it needs of the services.
+//! [`Declared`] is the section `[verify]` of a manifest, and [`Follow`] the same with all references replaced.
+//! [`Services`] are the calls that it needs.
 
 mod aws;
-mod needs;
+mod permissions;
 mod run;
 
 use std::collections::BTreeMap;
@@ -22,40 +22,38 @@ use super::condition::Condition;
 use super::substitute::{self, Filled};
 use ground::error::{Error, Result};
 
-pub use aws::Services;
+pub use aws::AwsServices;
 
-/// Names that `[verify]` can refer to, besides what the rest of a manifest can: the mark of this event, when it is put
-/// (RFC 3339; milliseconds since 1970), and the day and hour of it as in `2026/11/21` and `2026/11/21/17`, UTC.
+/// Names that only `[verify]` can refer to: the marker of the event, its time (RFC 3339, and milliseconds since 1970), and
+/// its day and hour in UTC, such as `2026/11/21` and `2026/11/21/17`.
 pub(super) const NAMES: &[&str] = &["marker", "now", "now_ms", "day", "hour"];
 
-/// What the mark of every event begins with, so that people know where it comes from.
-pub const MARK: &str = "streamctl-verify";
+/// The prefix of every marker. It shows where an event comes from.
+pub const MARKER_PREFIX: &str = "streamctl-verify";
 
 /// The section `[verify]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Declared {
-    /// Name of the stream.
     stream: String,
-    /// Partition key of the event.
     partition_key: String,
     /// The event, put as JSON.
     event: Value,
-    /// How long to wait for it to be seen, in seconds.
-    #[serde(default = "a_minute")]
+    /// How long to wait for it.
+    #[serde(default = "default_timeout_seconds")]
     timeout_seconds: u64,
-    /// Items that must be there before the event is put; deleted afterwards.
+    /// Items to put before the event. They are deleted afterwards.
     #[serde(default)]
     prepare: Vec<Prepare>,
-    /// Where it is to be seen.
+    /// Where it is expected.
     expect: Vec<Expect>,
 }
 
-fn a_minute() -> u64 {
+fn default_timeout_seconds() -> u64 {
     60
 }
 
-/// An item to be there beforehand.
+/// An item to put before the event.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Prepare {
@@ -63,53 +61,56 @@ struct Prepare {
     item: Map<String, Value>,
 }
 
-/// One place where the event is to be seen: a table, a bucket or a log group.
+/// One place where the event is expected: a table, a bucket or a log group.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Expect {
     when: Option<Condition>,
     table: Option<String>,
-    /// The partition key of the item, name and value.
+    /// Name and value of the item's partition key.
     #[serde(default)]
     key: Map<String, Value>,
-    /// What else the item is to hold.
+    /// Other attributes of the item.
     #[serde(default)]
     attributes: Map<String, Value>,
     bucket: Option<String>,
     #[serde(default)]
     prefix: String,
     log_group: Option<String>,
-    /// The text that an object or a log line is to contain.
-    #[serde(default = "the_marker")]
+    /// Text in the object or the log line.
+    #[serde(default = "default_contains")]
     contains: String,
 }
 
-fn the_marker() -> String {
+fn default_contains() -> String {
     "${marker}".to_owned()
 }
 
 impl Declared {
-    /// What is wrong with the section itself.
+    /// The problems of the section itself.
     pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if !(1..=3600).contains(&self.timeout_seconds) {
-            problems.push("`timeout_seconds` is from 1 to 3600".to_owned());
+            problems.push("`timeout_seconds` must be from 1 to 3600".to_owned());
         }
         for expect in &self.expect {
-            let places = [&expect.table, &expect.bucket, &expect.log_group];
-            if places.into_iter().flatten().count() != 1 {
-                problems.push("an `expect` names one of `table`, `bucket` and `log_group`".to_owned());
+            let resources = [&expect.table, &expect.bucket, &expect.log_group];
+            if resources.into_iter().flatten().count() != 1 {
+                problems.push(
+                    "an `expect` must have exactly one of `table`, `bucket` and `log_group`".to_owned(),
+                );
             }
             if expect.table.is_some() && expect.key.len() != 1 {
                 problems.push(
-                    "an `expect` of a table needs `key`, name and value of the partition key".to_owned(),
+                    "an `expect` of a table needs `key` with the name and value of the partition key"
+                        .to_owned(),
                 );
             }
         }
         problems
     }
 
-    /// Every value that may refer to something.
+    /// The values that may contain references.
     pub(super) fn values(&self) -> Vec<Value> {
         let mut values = vec![
             self.stream.as_str().into(),
@@ -131,60 +132,49 @@ impl Declared {
         values
     }
 
-    /// The parameters that its conditions name.
+    /// The parameters that its conditions refer to.
     pub(super) fn conditions(&self) -> impl Iterator<Item = &str> {
         let conditions = self.expect.iter().filter_map(|expect| expect.when.as_ref());
         conditions.flat_map(Condition::names)
     }
 }
 
-/// An event with everything that is to come of it.
+/// An event and its expected effects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Follow {
-    /// What marks it: unique, and starts with [`MARK`].
+    /// Unique; starts with [`MARKER_PREFIX`].
     pub marker: String,
-    /// The stream.
     pub stream: String,
-    /// Its partition key.
     pub partition_key: String,
-    /// Its data.
     pub data: String,
-    /// When it was made up, in milliseconds since 1970.
+    /// Its time, in milliseconds since 1970.
     pub at_ms: i64,
-    /// How long to wait for it.
     pub timeout: Duration,
-    /// Items to be put beforehand, with their tables.
+    /// Items to put before the event, with their tables.
     pub prepare: Vec<(String, Item)>,
-    /// Where it is to be seen.
     pub expect: Vec<Expectation>,
 }
 
-/// Where an event is to be seen.
+/// One place where an event is expected.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expectation {
-    /// As an item.
     Item {
-        /// The table.
         table: String,
         /// Name and value of its partition key.
         key: (String, Attribute),
-        /// What else it is to hold.
+        /// Other attributes.
         attributes: Item,
     },
-    /// In an object.
     Object {
-        /// The bucket.
         bucket: String,
-        /// What keys of such objects begin with; of several, where the hour or the day may change meanwhile.
+        /// Prefixes of the object's key: more than one if the hour or day may change before the timeout.
         prefixes: Vec<String>,
-        /// What the object contains, once unzipped.
+        /// Text in the object, after decompression.
         contains: String,
     },
-    /// In a log.
     Log {
-        /// The group.
         group: String,
-        /// What the line contains.
+        /// Text in the line.
         contains: String,
     },
 }
@@ -192,16 +182,14 @@ pub enum Expectation {
 /// An item's attributes by name.
 pub type Item = BTreeMap<String, Attribute>;
 
-/// The value of an attribute, as far as events need it.
+/// The value of an attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attribute {
-    /// A text.
     Text(String),
-    /// A number in decimal digits.
+    /// In decimal digits.
     Number(String),
-    /// A truth value.
     Bool(bool),
-    /// Anything else, which equals nothing.
+    /// Any other type. It equals nothing.
     Other,
 }
 
@@ -215,9 +203,9 @@ impl Attribute {
         }
     }
 
-    /// Whether it is `wanted`; numbers by value, so that 1 is 1.0.
-    fn is(&self, wanted: &Self) -> bool {
-        match (self, wanted) {
+    /// Whether it equals `expected`. Numbers are compared by value: 1 equals 1.0.
+    fn matches(&self, expected: &Self) -> bool {
+        match (self, expected) {
             (Self::Other, _) | (_, Self::Other) => false,
             (Self::Number(one), Self::Number(other)) => {
                 one == other
@@ -232,57 +220,54 @@ impl Attribute {
     }
 }
 
-/// An object as it is listed.
+/// An object of a listing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Listed {
-    /// Its key.
     pub key: String,
-    /// Bytes.
+    /// In bytes.
     pub size: u64,
-    /// When it was written, in milliseconds since 1970.
+    /// In milliseconds since 1970.
     pub modified_ms: i64,
 }
 
-/// An object as it is read.
+/// The content of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
-    /// As it is stored, compressed or not.
+    /// As stored; may be compressed.
     pub bytes: Vec<u8>,
-    /// Which version it is, in a bucket that keeps versions.
+    /// Its version id, in a bucket with versioning.
     pub version: Option<String>,
 }
 
-/// What following an event needs of the services.
+/// The calls that following an event needs.
 #[async_trait]
-pub trait World: Send + Sync {
-    /// Puts a record; the shard that took it.
+pub trait Services: Send + Sync {
+    /// Puts a record and returns its shard.
     async fn put(&self, stream: &str, partition_key: &str, data: &str) -> Result<String>;
-    /// Items under one partition key, the last ones first; a page of them.
+    /// One page of the items with a partition key, in descending order.
     async fn items(&self, table: &str, key: &(String, Attribute)) -> Result<Vec<Item>>;
-    /// Puts an item.
     async fn put_item(&self, table: &str, item: &Item) -> Result<()>;
     /// Deletes the item with the key attributes of `item`.
     async fn delete_item(&self, table: &str, item: &Item) -> Result<()>;
-    /// Objects whose keys begin with `prefix`.
     async fn objects(&self, bucket: &str, prefix: &str) -> Result<Vec<Listed>>;
-    /// Reads an object; `None` when it is gone.
+    /// `None` if the object does not exist.
     async fn read_object(&self, bucket: &str, key: &str) -> Result<Option<Object>>;
-    /// Deletes an object, this version of it for good.
+    /// Deletes an object. A version is deleted permanently.
     async fn delete_object(&self, bucket: &str, key: &str, version: Option<&str>) -> Result<()>;
-    /// Whether a line since `since_ms` contains `text`; the line.
+    /// A line since `since_ms` (milliseconds since 1970) that contains `text`.
     async fn log_line(&self, group: &str, text: &str, since_ms: i64) -> Result<Option<String>>;
 }
 
-/// A fresh mark.
+/// A new unique marker.
 pub fn marker() -> String {
-    format!("{MARK}-{:016x}", rand::random::<u64>())
+    format!("{MARKER_PREFIX}-{:016x}", rand::random::<u64>())
 }
 
 impl Pipeline<'_> {
-    /// The event that `verify` is to follow, if the template has one.
+    /// The event to follow, if the template declares one.
     ///
     /// # Errors
-    /// Exit 2 when the section refers to something that does not exist.
+    /// Exit 2 when the section `[verify]` refers to something that does not exist.
     pub fn follow(&self) -> Result<Option<Follow>> {
         self.follow_marked(&marker(), Timestamp::now())
     }
@@ -303,8 +288,8 @@ impl Pipeline<'_> {
         for one in &declared.expect {
             expect.extend(filler.expectation(one)?);
         }
-        // What is left out of the pipeline has no name.
-        expect.retain(|one| !one.place().is_empty());
+        // A resource that is excluded by its `when` has no name.
+        expect.retain(|one| !one.resource_name().is_empty());
         let prepare = declared.prepare.iter();
         Ok(Some(Follow {
             marker: marker.to_owned(),
@@ -321,7 +306,7 @@ impl Pipeline<'_> {
     }
 }
 
-/// Fills in the references of a section.
+/// Replaces the references of the section.
 struct Filler<'a, 'c> {
     pipeline: &'a Pipeline<'c>,
     marker: &'a str,
@@ -402,7 +387,7 @@ fn name_of(name: &str, marker: &str, now: Timestamp, at: Timestamp) -> Option<Fi
 
 impl Expectation {
     /// Name of the table, bucket or log group.
-    fn place(&self) -> &str {
+    fn resource_name(&self) -> &str {
         match self {
             Self::Item { table, .. } => table,
             Self::Object { bucket, .. } => bucket,
@@ -410,14 +395,14 @@ impl Expectation {
         }
     }
 
-    /// What the check is called.
+    /// Name of the check.
     fn title(&self) -> String {
         let kind = match self {
             Self::Item { .. } => "table",
             Self::Object { .. } => "bucket",
             Self::Log { .. } => "log",
         };
-        format!("{kind} {}", self.place())
+        format!("{kind} {}", self.resource_name())
     }
 }
 

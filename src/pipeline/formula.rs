@@ -3,10 +3,10 @@
 
 use serde_json::Value;
 
-/// How deep parentheses may go.
-const DEEPEST: usize = 16;
+/// Limit of nested parentheses.
+const MAX_DEPTH: usize = 16;
 
-/// A formula, read.
+/// A parsed formula.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Formula {
     Number(f64),
@@ -15,19 +15,18 @@ pub(super) enum Formula {
 }
 
 impl Formula {
-    /// Reads `text`, which is more than a name alone.
+    /// Parses `text`, which is more than a name.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let mut reader = Reader { rest: text, depth: 0 };
         let formula = reader
             .sum()
             .map_err(|problem| format!("${{{text}}}: {problem}"))?;
         if reader.peek().is_some() {
-            return Err(format!("${{{text}}}: {:?} is one too many", reader.rest.trim()));
+            return Err(format!("${{{text}}}: unexpected {:?}", reader.rest.trim()));
         }
         Ok(formula)
     }
 
-    /// The names in it.
     pub(super) fn names(&self, into: &mut Vec<String>) {
         match self {
             Self::Number(_) => {}
@@ -39,12 +38,12 @@ impl Formula {
         }
     }
 
-    /// Its value: a whole number where it is one; `Null` where a name in it has no value.
+    /// Its value, as an integer if it is whole; `Null` if a name in it has no value.
     pub(super) fn value(&self, look: &mut dyn FnMut(&str) -> Result<Value, String>) -> Result<Value, String> {
         let Some(number) = self.number(look)? else {
             return Ok(Value::Null);
         };
-        // Beyond this a double no longer holds every whole number.
+        // 2^53: above it, a double does not hold every integer.
         const WHOLE: f64 = 9_007_199_254_740_992.0;
         if number.fract() == 0.0 && number.abs() < WHOLE {
             #[expect(clippy::cast_possible_truncation, reason = "whole and in range")]
@@ -52,7 +51,7 @@ impl Formula {
         }
         serde_json::Number::from_f64(number)
             .map(Value::Number)
-            .ok_or_else(|| "the result is no number".to_owned())
+            .ok_or_else(|| "the result is not a number".to_owned())
     }
 
     fn number(&self, look: &mut dyn FnMut(&str) -> Result<Value, String>) -> Result<Option<f64>, String> {
@@ -120,7 +119,7 @@ impl Reader<'_> {
         match self.peek() {
             Some('(') => {
                 self.depth += 1;
-                if self.depth > DEEPEST {
+                if self.depth > MAX_DEPTH {
                     return Err("too many parentheses".to_owned());
                 }
                 self.rest = &self.rest[1..];
@@ -141,8 +140,8 @@ impl Reader<'_> {
                 let name = self.take(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
                 Ok(Formula::Name(name.to_owned()))
             }
-            Some(c) => Err(format!("{c:?} stands where a number or a name is to be")),
-            None => Err("it ends too early".to_owned()),
+            Some(c) => Err(format!("unexpected {c:?}: expected a number or a name")),
+            None => Err("the expression is incomplete".to_owned()),
         }
     }
 }
@@ -162,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn arithmetic_as_at_school() {
+    fn arithmetic_follows_the_usual_precedence() {
         assert_eq!(value("timeout * 1000 * 80 / 100"), Ok(json!(96000)));
         assert_eq!(value("(1 + 2) * 3 - 4 / 2"), Ok(json!(7)));
         assert_eq!(value("timeout / 16"), Ok(json!(7.5)));
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_said() {
+    fn mistakes_are_errors() {
         for text in ["1 +", "text * 2", "(1", "1 2", "other + 1", "1 / 0", "€", "1.2.3"] {
             assert!(value(text).is_err(), "{text}");
         }

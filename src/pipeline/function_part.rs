@@ -7,24 +7,23 @@ use serde_json::Value;
 use super::Manifest;
 use ground::error::{Error, Result};
 
-/// The resources of a template that make up one function, by id.
+/// The ids of these resources.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct FunctionPart {
-    /// The function.
     pub(crate) function: String,
-    /// The roles that it alone runs as.
+    /// Roles that no other function uses.
     pub(crate) roles: BTreeSet<String>,
-    /// The log groups that it alone writes to.
+    /// Log groups that no other function uses.
     pub(crate) log_groups: BTreeSet<String>,
     /// The event source mappings that invoke it.
     pub(crate) mappings: BTreeSet<String>,
 }
 
 impl FunctionPart {
-    /// The part of `manifest` whose code is the bundled handler `handler`.
+    /// The part of `manifest` whose function runs the bundled handler `handler`.
     ///
     /// # Errors
-    /// Exit 1 where the template has no such function.
+    /// Exit 1 when the template has no such function.
     pub(crate) fn of(manifest: &Manifest, handler: &str) -> Result<Self> {
         let kind = |id: &str| {
             manifest
@@ -37,7 +36,7 @@ impl FunctionPart {
         });
         let function = function.ok_or_else(|| {
             Error::failed(format!(
-                "template {} has no function of the handler {handler}",
+                "template {} has no function with the handler {handler}",
                 manifest.name
             ))
         })?;
@@ -70,15 +69,14 @@ impl FunctionPart {
         Ok(part)
     }
 
-    /// The function, and what it alone runs as and writes to. Named, they are part of the pipeline even where the
-    /// template makes them on request only.
+    /// The function with its roles and log groups. Selected by id, they are part of the pipeline even if their `when` does
+    /// not hold.
     pub(crate) fn without_mappings(&self) -> BTreeSet<String> {
         let sets = [&self.roles, &self.log_groups];
         let all = sets.into_iter().flatten().chain([&self.function]);
         all.cloned().collect()
     }
 
-    /// Everything of it.
     pub(crate) fn ids(&self) -> BTreeSet<String> {
         let sets = [&self.roles, &self.log_groups, &self.mappings];
         let all = sets.into_iter().flatten().chain([&self.function]);
@@ -122,12 +120,12 @@ mod tests {
     "#;
 
     #[test]
-    fn the_part_of_a_function_is_what_is_its_alone() {
+    fn resources_that_functions_share_belong_to_none() {
         let manifest = Manifest::parse("shop", TEMPLATE, &super::super::resources::properties).unwrap();
         let part = FunctionPart::of(&manifest, "price-updater").unwrap();
         assert_eq!(part.function, "scorer");
         assert_eq!(part.ids(), ["logs", "role", "scorer"].map(str::to_owned).into());
         let error = FunctionPart::of(&manifest, "retail-event-processor").unwrap_err();
-        insta::assert_snapshot!(error, @"template shop has no function of the handler retail-event-processor");
+        insta::assert_snapshot!(error, @"template shop has no function with the handler retail-event-processor");
     }
 }

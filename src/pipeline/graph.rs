@@ -1,10 +1,10 @@
-//! What needs what: resources in an order in which each comes after those it needs.
+//! The dependency graph of a pipeline's resources.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ground::error::{Error, Result};
 
-/// A graph without cycles. Nodes are numbered in a fixed topological order: 0 needs nothing.
+/// An acyclic graph. Nodes are numbered in a fixed topological order: 0 needs nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Graph {
     ids: Vec<String>,
@@ -13,10 +13,10 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// A graph of nodes and the ids each needs. Among nodes that need nothing of each other the given order is kept.
+    /// A graph of nodes with the ids that each needs. Independent nodes keep the given order.
     ///
     /// # Errors
-    /// Exit 2 when a node needs an unknown one, or the nodes need each other in a circle.
+    /// Exit 2 when a node needs an unknown one, or the graph has a cycle.
     pub fn new(nodes: Vec<(String, BTreeSet<String>)>) -> Result<Self> {
         let known: BTreeSet<&str> = nodes.iter().map(|(id, _)| id.as_str()).collect();
         if let Some((id, need)) = nodes
@@ -53,22 +53,19 @@ impl Graph {
         Ok(graph)
     }
 
-    /// Number of nodes.
     pub fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// Whether there is no node.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
-    /// The ids, each after those it needs.
+    /// The ids, each after those that it needs.
     pub fn order(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.ids.iter().map(String::as_str)
     }
 
-    /// The id of node `node`.
     pub fn id(&self, node: usize) -> &str {
         &self.ids[node]
     }
@@ -83,7 +80,7 @@ impl Graph {
         &self.needs[node]
     }
 
-    /// For each node, the nodes that need it: what must be gone before it goes.
+    /// For each node, the nodes that need it. They are deleted before it.
     pub(super) fn needed_by(&self) -> Vec<BTreeSet<usize>> {
         let mut needed_by = vec![BTreeSet::new(); self.len()];
         for (node, needs) in self.needs.iter().enumerate() {
@@ -95,14 +92,14 @@ impl Graph {
     }
 }
 
-/// Names one circle among nodes of which each needs another.
+/// The error that names one cycle. Each node of `left` needs another one of them.
 fn cycle(left: &[(String, BTreeSet<String>)]) -> Error {
     let needs: BTreeMap<&str, &BTreeSet<String>> =
         left.iter().map(|(id, needs)| (id.as_str(), needs)).collect();
     let mut path: Vec<&str> = vec![left[0].0.as_str()];
     loop {
         let here = path[path.len() - 1];
-        // Every node left needs another node left, or it would have been ready.
+        // Every node that is left needs another one, or it would have been ready.
         let next = needs
             .get(here)
             .into_iter()
@@ -118,7 +115,7 @@ fn cycle(left: &[(String, BTreeSet<String>)]) -> Error {
         path.push(next);
     }
     Error::usage(format!(
-        "these resources depend on each other in a circle: {}",
+        "circular dependency between resources: {}",
         path.join(" → ")
     ))
 }
@@ -153,11 +150,11 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_refused_by_name() {
+    fn a_cycle_is_refused_by_name() {
         let error = graph(&[("d", &["a"]), ("a", &["b"]), ("b", &["c"]), ("c", &["a"])]).unwrap_err();
-        insta::assert_snapshot!(error, @"these resources depend on each other in a circle: a → b → c → a");
+        insta::assert_snapshot!(error, @"circular dependency between resources: a → b → c → a");
         let error = graph(&[("a", &["a"])]).unwrap_err();
-        insta::assert_snapshot!(error, @"these resources depend on each other in a circle: a → a");
+        insta::assert_snapshot!(error, @"circular dependency between resources: a → a");
     }
 
     #[test]

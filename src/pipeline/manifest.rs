@@ -1,5 +1,5 @@
-//! A template's manifest: what it is called, its parameters, its resources, its outputs. TOML, checked as a whole when
-//! it is read, so that a typing mistake is a sentence with a line and not a default.
+//! The manifest of a template, in TOML: its name, parameters, resources and outputs. It is checked as a whole when it is
+//! read: a typing mistake is an error with its line, and never silently ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,36 +22,34 @@ pub type Schema<'a> = &'a dyn Fn(&str) -> Option<&'static [&'static str]>;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Its name, the first part of the pipeline's identity.
+    /// The first part of the pipeline's identity.
     pub name: String,
-    /// What it makes, in one line.
+    /// What the template creates, in one line.
     pub description: String,
-    /// What tells two pipelines of this template apart, such as `${stream}`; the second part of the identity.
+    /// Distinguishes pipelines of this template, such as `${stream}`; the second part of the identity.
     pub instance: String,
-    /// Tags for everything it makes.
+    /// Tags for every resource.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
-    /// What can be chosen.
     #[serde(default)]
     pub parameters: BTreeMap<String, Parameter>,
-    /// What it makes.
     pub resources: Vec<Declaration>,
-    /// What it tells at the end, by name.
+    /// Values shown after a setup, by name.
     #[serde(default)]
     pub outputs: BTreeMap<String, String>,
-    /// Events to try it with.
+    /// Sample events to put to its stream.
     pub events: Option<SampleEvents>,
-    /// The event that `verify` sends, and where it is to be seen.
+    /// The event that `verify` puts, and where it is expected.
     pub verify: Option<follow::Declared>,
 }
 
-/// A file of events that come with a template.
+/// A file of sample events that comes with a template.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SampleEvents {
-    /// The file, beside the manifest.
+    /// The file name, relative to the manifest.
     pub file: String,
-    /// The field of each that is its partition key, if there is one.
+    /// The field of an event that is its partition key.
     pub partition_key_field: Option<String>,
 }
 
@@ -59,21 +57,21 @@ pub struct SampleEvents {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Declaration {
-    /// Its kind, such as `stream`.
+    /// Such as `stream`.
     pub kind: Spanned<String>,
-    /// What the manifest calls it: lower-case letters, digits and `_`.
+    /// Its name in the manifest: lower-case letters, digits and `_`.
     pub id: String,
-    /// Resources it needs besides those its properties refer to.
+    /// Ids of resources that it needs, besides those that its properties refer to.
     #[serde(default)]
     pub depends_on: Vec<String>,
-    /// What must hold for this resource to be made.
+    /// The resource is created only if this condition holds.
     pub when: Option<Condition>,
-    /// The list parameter with an element for each of which it is made once; the element is `${each}`.
+    /// A list parameter. The resource is created once for each element, which is `${each}` in its properties.
     pub each: Option<String>,
-    /// What it is to be; which properties there are is up to the kind.
+    /// The properties that its kind takes.
     #[serde(default)]
     pub properties: BTreeMap<String, Spanned<Value>>,
-    /// The line of the manifest it starts on, from 1.
+    /// The line of the manifest where it starts, from 1.
     #[serde(skip)]
     pub line: usize,
 }
@@ -82,15 +80,15 @@ impl Manifest {
     /// Reads and checks a manifest; `source` names it in messages.
     ///
     /// # Errors
-    /// Exit 2 with the line of a syntax mistake or an unknown key, or with every other fault at once.
+    /// Exit 2 with the line of a syntax error or an unknown key, or else with every other problem.
     pub fn parse(source: &str, text: &str, schema: Schema<'_>) -> Result<Self> {
         Self::parse_with(source, text, schema, &Files::None)
     }
 
-    /// As [`Manifest::parse`], with the files beside the manifest.
+    /// As [`Manifest::parse`]; `files` are those that the manifest may refer to.
     ///
     /// # Errors
-    /// As [`Manifest::parse`]; also when a file that it names cannot be read.
+    /// As [`Manifest::parse`]; also when a file cannot be read.
     pub(super) fn parse_with(source: &str, text: &str, schema: Schema<'_>, files: &Files) -> Result<Self> {
         let mut manifest: Self = toml::from_str(text).map_err(|error| {
             Error::usage(format!("template {source} is not a valid manifest"))
@@ -113,7 +111,6 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The resource that is called `id`.
     pub fn resource(&self, id: &str) -> Option<&Declaration> {
         self.resources.iter().find(|declared| declared.id == id)
     }
@@ -133,53 +130,65 @@ impl Manifest {
         let mut problems = Vec::new();
         let mut seen = BTreeSet::new();
         for declared in &self.resources {
-            let mut say = |line: usize, problem: String| {
+            let mut report = |line: usize, problem: String| {
                 problems.push(format!("line {line}: resource {}: {problem}", declared.id));
             };
             if !is_id(&declared.id) || declared.id == "pipeline" {
-                say(
+                report(
                     declared.line,
-                    "an id is made of a-z, 0-9 and _, and is not `pipeline`".to_owned(),
+                    "an id consists of a-z, 0-9 and _, and is not `pipeline`".to_owned(),
                 );
             }
             if !seen.insert(&declared.id) {
-                say(declared.line, "declared twice".to_owned());
+                report(declared.line, "declared twice".to_owned());
             }
             for name in declared.when.iter().flat_map(Condition::names) {
                 if !self.parameters.contains_key(name) {
-                    say(declared.line, format!("`when` names no parameter: {name}"));
+                    report(
+                        declared.line,
+                        format!("`when` refers to an unknown parameter: {name}"),
+                    );
                 }
             }
             if let Some(name) = &declared.each
                 && self.parameters.get(name).is_none_or(|one| !one.is_list())
             {
-                say(
+                report(
                     declared.line,
-                    format!("`each` names no parameter that is a list: {name}"),
+                    format!("`each` refers to an unknown list parameter: {name}"),
                 );
             }
             for need in &declared.depends_on {
                 if self.resource(need).is_none() {
-                    say(declared.line, format!("depends on {need}, which is not declared"));
+                    report(declared.line, format!("depends on {need}, which is not declared"));
                 }
             }
             let known = schema(declared.kind.get_ref());
             if known.is_none() {
-                say(
+                report(
                     declared.line,
-                    format!("there is no kind {:?}", declared.kind.get_ref()),
+                    format!("unknown kind {:?}", declared.kind.get_ref()),
                 );
             }
-            for (key, value) in &declared.properties {
-                let line = line_of(text, value.span().start);
-                if known.is_some_and(|known| !known.contains(&key.as_str())) {
-                    let known = known.unwrap_or_default().join(", ");
-                    say(line, format!("unknown property {key}; there are {known}"));
-                }
-                let own: &[&str] = if declared.each.is_some() { &["each"] } else { &[] };
-                if let Err(problem) = self.check_references(value.get_ref(), own) {
-                    say(line, format!("property {key}: {problem}"));
-                }
+            for (at, problem) in self.property_problems(declared, known) {
+                report(line_of(text, at), problem);
+            }
+        }
+        problems
+    }
+
+    /// The problems of the properties, each with its byte offset. `known` are the properties of the kind.
+    fn property_problems(&self, declared: &Declaration, known: Option<&[&str]>) -> Vec<(usize, String)> {
+        let mut problems = Vec::new();
+        let own: &[&str] = if declared.each.is_some() { &["each"] } else { &[] };
+        for (key, value) in &declared.properties {
+            let at = value.span().start;
+            if let Some(known) = known.filter(|known| !known.contains(&key.as_str())) {
+                let known = known.join(", ");
+                problems.push((at, format!("unknown property {key}; the properties are {known}")));
+            }
+            if let Err(problem) = self.check_references(value.get_ref(), own) {
+                problems.push((at, format!("property {key}: {problem}")));
             }
         }
         problems
@@ -210,7 +219,7 @@ impl Manifest {
         }
         for name in verify.conditions() {
             if !self.parameters.contains_key(name) {
-                problems.push(format!("`when` names no parameter: {name}"));
+                problems.push(format!("`when` refers to an unknown parameter: {name}"));
             }
         }
         problems
@@ -224,7 +233,7 @@ impl Manifest {
             let known = match name.split_once('.') {
                 None => self.parameters.contains_key(&name) || own.contains(&name.as_str()),
                 Some(("pipeline", built_in)) => BUILT_IN.contains(&built_in),
-                // What is made once for each element has no output of its own.
+                // A resource with `each` stands for several, so it has no outputs.
                 Some((id, _)) => self.resource(id).is_some_and(|declared| declared.each.is_none()),
             };
             if !known {
@@ -244,7 +253,7 @@ impl Manifest {
     }
 }
 
-/// What `${pipeline.…}` offers.
+/// Names after `pipeline.` in `${pipeline.…}`.
 const BUILT_IN: &[&str] = &[
     "template",
     "instance",
@@ -257,10 +266,10 @@ const BUILT_IN: &[&str] = &[
 ];
 
 impl Declaration {
-    /// The ids of the resources it needs: those it names, and those its properties refer to.
+    /// The ids of the resources that it needs: those in `depends_on`, and those that its properties refer to.
     ///
     /// # Errors
-    /// Exit 2 when a property's text is malformed.
+    /// Exit 2 when a reference is malformed.
     pub fn needs(&self) -> Result<BTreeSet<String>> {
         let mut needs: BTreeSet<String> = self.depends_on.iter().cloned().collect();
         for (key, value) in &self.properties {
@@ -277,7 +286,7 @@ impl Declaration {
         Ok(needs)
     }
 
-    /// The declaration as often as it is meant: once, or once for each element of the parameter that `each` names.
+    /// One declaration, or one for each element of the parameter that `each` names.
     pub(super) fn expand(&self, values: &Values) -> Vec<Self> {
         let Some(name) = &self.each else {
             return vec![self.clone()];
@@ -288,7 +297,7 @@ impl Declaration {
             .flatten()
             .enumerate()
             .map(|(index, element)| {
-                // A `${` in an element is a text like any other.
+                // A `${` in an element is literal.
                 let text = substitute::plain(element).replace("${", "$${");
                 let fill =
                     |value: &Spanned<Value>| Spanned::new(value.span(), with_element(value.get_ref(), &text));
@@ -313,7 +322,7 @@ impl Declaration {
             .any(|value| names(value).iter().any(|one| one == name))
     }
 
-    /// A fault of this declaration (exit 2).
+    /// The error for a problem of this declaration (exit 2).
     pub fn problem(&self, problem: &str) -> Error {
         Error::usage(format!("line {}: resource {}: {problem}", self.line, self.id))
     }
@@ -373,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_named_with_its_line() {
+    fn every_problem_is_reported_with_its_line() {
         let text = format!(
             "{HEAD}[[resources]]\nkind = \"box\"\nid = \"a\"\nproperties.sise = 1\nproperties.beside = \"${{c.name}}\"\n\
              [[resources]]\nkind = \"bag\"\nid = \"a\"\nwhen = \"on\"\ndepends_on = [\"z\"]\n[outputs]\nx = \"${{nope}}\""
@@ -381,11 +390,11 @@ mod tests {
         insta::assert_snapshot!(refusal(&text), @r#"
         template demo is not a valid manifest
         line 8: resource a: property beside: ${c.name} is not known
-        line 7: resource a: unknown property sise; there are size, beside
+        line 7: resource a: unknown property sise; the properties are size, beside
         line 10: resource a: declared twice
-        line 10: resource a: `when` names no parameter: on
+        line 10: resource a: `when` refers to an unknown parameter: on
         line 10: resource a: depends on z, which is not declared
-        line 10: resource a: there is no kind "bag"
+        line 10: resource a: unknown kind "bag"
         output x: ${nope} is not known
         "#);
     }
@@ -403,11 +412,11 @@ mod tests {
     }
 
     #[test]
-    fn circles_are_refused() {
+    fn cycles_are_refused() {
         let text = format!(
             "{HEAD}[[resources]]\nkind = \"box\"\nid = \"a\"\nproperties.beside = \"${{b.name}}\"\n\
              [[resources]]\nkind = \"box\"\nid = \"b\"\ndepends_on = [\"a\"]"
         );
-        insta::assert_snapshot!(refusal(&text), @"these resources depend on each other in a circle: a → b → a");
+        insta::assert_snapshot!(refusal(&text), @"circular dependency between resources: a → b → a");
     }
 }

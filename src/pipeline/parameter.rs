@@ -1,4 +1,4 @@
-//! Parameters of a template: typed, ranged, defaulted. Bad values are refused before any call, all of them at once.
+//! Parameters of a template: their types, ranges and defaults. All invalid values are reported together, before any call.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +9,17 @@ use serde_json::Value;
 use super::substitute::Filled;
 use ground::error::{Error, Result};
 
-/// What kind of value a parameter takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ParameterType {
-    /// Any text.
     String,
-    /// A whole number.
     Integer,
-    /// `true` or `false`.
     Boolean,
-    /// Texts, written with commas between them.
+    /// Strings, written with commas between them.
     List,
-    /// Keys and texts, written `key=value` with commas between them.
+    /// Keys and strings, written as `key=value` with commas between them.
     Map,
-    /// One of the allowed texts.
+    /// One of the allowed strings.
     Enum,
 }
 
@@ -31,30 +27,28 @@ pub enum ParameterType {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parameter {
-    /// What it takes.
     #[serde(rename = "type")]
     pub kind: ParameterType,
-    /// What it is for, in one line.
+    /// Its purpose, in one line.
     pub description: String,
-    /// The value where none is given.
     pub default: Option<Value>,
-    /// Whether it may be left without a value; without a default it is required otherwise.
+    /// Whether it may have no value. A parameter that is not optional and has no default is required.
     #[serde(default)]
     pub optional: bool,
-    /// Least value of an integer.
+    /// Minimum of an integer.
     pub min: Option<i64>,
-    /// Greatest value of an integer.
+    /// Maximum of an integer.
     pub max: Option<i64>,
-    /// Regular expression that a text, or each text of a list, must match as a whole.
+    /// Regular expression that the whole string, or each string of a list, must match.
     pub pattern: Option<String>,
-    /// The texts of an enum; for a list, what its texts may be; for an integer, the numbers that it may be.
+    /// The allowed strings of an enum or of the elements of a list, or the allowed numbers of an integer.
     pub allowed: Option<Vec<String>>,
-    /// The setting of streamctl's that it takes its value from where no flag names one. Without it neither environment
-    /// nor `streamctl.toml` has a say.
+    /// The setting that provides its value if no flag does. Without it, the environment and `streamctl.toml` are not
+    /// used.
     pub setting: Option<Setting>,
 }
 
-/// What streamctl knows from the environment and `streamctl.toml`.
+/// A setting from the environment or `streamctl.toml`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Setting {
@@ -67,7 +61,7 @@ pub enum Setting {
 }
 
 impl Setting {
-    /// Its name, which is also that of the parameter it usually is for.
+    /// Its name, which is usually also the name of the parameter.
     pub fn name(self) -> &'static str {
         match self {
             Self::Stream => "stream",
@@ -77,28 +71,27 @@ impl Setting {
     }
 }
 
-/// Where a value comes from, weakest first. A [`Origin::Default`] is used for making a resource and does not change
-/// one that exists: only what the user names changes.
+/// Where a value comes from, weakest first. An [`Origin::Default`] is used when a resource is created and never changes one
+/// that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// The parameter's default.
     Default,
     /// An environment variable or `streamctl.toml`.
     Environment,
-    /// A flag of this run.
+    /// A flag.
     Given,
-    /// A literal of the template itself.
+    /// A literal in the template.
     Template,
 }
 
-/// A value for a parameter as the user wrote it.
+/// A value for a parameter, as the user wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Given {
-    /// The text, not yet checked.
+    /// Not yet checked.
     pub text: String,
-    /// How strongly it is meant.
     pub origin: Origin,
-    /// What to call it in a message, such as `--shard-count`.
+    /// Its name in messages, such as `--shard-count`.
     pub source: String,
 }
 
@@ -112,7 +105,7 @@ impl Given {
         }
     }
 
-    /// A value from the environment or a file, named by `source`.
+    /// A value from the environment or a file; `source` names it.
     pub fn environment(source: &str, text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
@@ -122,17 +115,15 @@ impl Given {
     }
 }
 
-/// Every parameter's value and where it comes from; `Null` where an optional one has none.
+/// The value and origin of every parameter; `Null` for an optional one without a value.
 #[derive(Debug, Clone, Default)]
 pub struct Values(BTreeMap<String, (Value, Origin)>);
 
 impl Values {
-    /// The value of parameter `name`.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).map(|(value, _)| value)
     }
 
-    /// Where the value of parameter `name` comes from.
     pub fn origin(&self, name: &str) -> Option<Origin> {
         self.0.get(name).map(|(_, origin)| *origin)
     }
@@ -145,7 +136,7 @@ impl Values {
     }
 }
 
-/// The values where nothing is given; parameters without a default have none.
+/// The default values; `Null` for parameters without a default.
 pub(super) fn defaults(parameters: &BTreeMap<String, Parameter>) -> Values {
     let value = |parameter: &Parameter| parameter.default.clone().unwrap_or(Value::Null);
     Values(
@@ -156,10 +147,10 @@ pub(super) fn defaults(parameters: &BTreeMap<String, Parameter>) -> Values {
     )
 }
 
-/// Settles every parameter of `template`.
+/// Resolves every parameter of `template`.
 ///
 /// # Errors
-/// Exit 2 naming each bad value, unknown name and missing value.
+/// Exit 2 with each invalid value, unknown name and missing value.
 pub(super) fn resolve(
     template: &str,
     parameters: &BTreeMap<String, Parameter>,
@@ -199,7 +190,7 @@ pub(super) fn resolve(
 
 fn refusal(mut problems: Vec<String>, parameters: &BTreeMap<String, Parameter>, unknown: bool) -> Error {
     let names: Vec<&str> = parameters.keys().map(String::as_str).collect();
-    // Whoever knows the name needs no list of them.
+    // The list of names is useful only after an unknown name.
     let hint = match unknown {
         true => format!("nothing was changed; the parameters are {}", names.join(", ")),
         false => "nothing was changed".to_owned(),
@@ -207,30 +198,29 @@ fn refusal(mut problems: Vec<String>, parameters: &BTreeMap<String, Parameter>, 
     if problems.len() == 1 {
         return Error::usage(problems.remove(0)).hint(hint);
     }
-    Error::usage(format!("{} values are refused", problems.len()))
+    Error::usage(format!("{} values are invalid", problems.len()))
         .cause(problems.join("\n"))
         .hint(hint)
 }
 
 impl Parameter {
-    /// Whether its value is a list.
     pub(super) fn is_list(&self) -> bool {
         self.kind == ParameterType::List
     }
 
-    /// What is wrong with the declaration itself.
+    /// The problems of the declaration itself.
     pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if self.kind == ParameterType::Enum && self.allowed.as_ref().is_none_or(Vec::is_empty) {
             problems.push("an enum needs `allowed`".to_owned());
         }
         if (self.min.is_some() || self.max.is_some()) && self.kind != ParameterType::Integer {
-            problems.push("`min` and `max` are for integers".to_owned());
+            problems.push("`min` and `max` are only for integers".to_owned());
         }
         if let Some(pattern) = &self.pattern
             && let Err(error) = whole(pattern)
         {
-            problems.push(format!("`pattern` is no regular expression: {error}"));
+            problems.push(format!("`pattern` is not a valid regular expression: {error}"));
         }
         if let Some(default) = &self.default
             && let Err(problem) = self.check(default)
@@ -240,7 +230,7 @@ impl Parameter {
         problems
     }
 
-    /// Reads a value as the user writes it.
+    /// Parses a value that the user wrote.
     pub(super) fn read(&self, text: &str) -> Result<Value, String> {
         let trimmed = text.trim();
         let parts = || trimmed.split(',').map(str::trim).filter(|part| !part.is_empty());
@@ -270,7 +260,7 @@ impl Parameter {
         Ok(value)
     }
 
-    /// Whether `value` is of the type and in the range; else what it must be.
+    /// Checks the type and the range of `value`; the error says what it must be.
     fn check(&self, value: &Value) -> Result<(), String> {
         match (self.kind, value) {
             (ParameterType::Boolean, Value::Bool(_)) => Ok(()),
@@ -292,12 +282,12 @@ impl Parameter {
             (ParameterType::String | ParameterType::Enum, Value::String(text)) => self.check_text(text),
             (ParameterType::List, Value::Array(items)) => items.iter().try_for_each(|item| match item {
                 Value::String(text) => self.check_text(text),
-                _ => Err("must be a list of texts".to_owned()),
+                _ => Err("must be a list of strings".to_owned()),
             }),
             (ParameterType::Map, Value::Object(entries)) => {
                 entries.values().try_for_each(|item| match item {
                     Value::String(text) => self.check_text(text),
-                    _ => Err("must be a table of texts".to_owned()),
+                    _ => Err("must be a table of strings".to_owned()),
                 })
             }
             _ => Err(format!("must be of type {:?}", self.kind).to_lowercase()),
@@ -375,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_value_is_named_at_once() {
+    fn every_invalid_value_is_reported() {
         let error = resolve(
             "demo",
             &parameters(),
@@ -389,7 +379,7 @@ mod tests {
         .unwrap_err();
         assert_eq!(error.exit(), ground::exit::Exit::Usage);
         insta::assert_snapshot!(error.chain().join("\n"), @r#"
-        5 values are refused
+        5 values are invalid
         --colour: template demo has no parameter colour
         --count is "11": must be a whole number from 1 to 10
         --email is "nobody": must match .+@.+
@@ -399,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn values_know_where_they_come_from() {
+    fn values_have_an_origin() {
         let values = resolve(
             "demo",
             &parameters(),

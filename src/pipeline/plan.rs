@@ -1,4 +1,4 @@
-//! What is to be changed, from what is there.
+//! Plans: the changes from the observed to the desired state.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -16,11 +16,11 @@ use ground::stop::Stop;
 
 /// The changes of a whole pipeline.
 pub struct Plan<'c> {
-    /// Each resource after those it needs.
+    /// Each resource after those that it needs.
     pub(super) resources: Vec<Planned<'c>>,
 }
 
-/// One resource's changes.
+/// The changes of one resource.
 pub(super) struct Planned<'c> {
     pub(super) spec: Spec,
     pub(super) resource: Box<dyn Resource + 'c>,
@@ -28,56 +28,47 @@ pub(super) struct Planned<'c> {
     pub(super) changes: Vec<Change>,
 }
 
-/// A plan in words and as data. A stable contract with scripts.
+/// A plan for display and as data. Its fields are a stable contract with scripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlanReport {
-    /// The template.
     pub template: String,
-    /// The pipeline's identity.
     pub pipeline: String,
-    /// How many changes there are.
+    /// Number of changes.
     pub changes: usize,
-    /// Each resource after those it needs.
+    /// Each resource after those that it needs.
     pub resources: Vec<PlannedReport>,
 }
 
 /// One resource of a [`PlanReport`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlannedReport {
-    /// What the manifest calls it.
+    /// Its name in the manifest.
     pub id: String,
-    /// Its kind.
     pub kind: String,
-    /// Its name.
+    /// Its name at the service.
     pub name: String,
-    /// What would be done.
     pub action: Action,
-    /// What is to be made; empty for anything but a new resource.
+    /// Summary of a new resource; empty otherwise.
     pub detail: String,
-    /// The changes, in the order in which they would be made.
+    /// The changes, in their order.
     pub changes: Vec<Change>,
 }
 
-/// What would be done to a resource.
+/// What a run would do to a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Made.
     Create,
-    /// Changed.
     Update,
-    /// Nothing.
     None,
-    /// It cannot be done; nothing at all would be changed.
+    /// A change is impossible, so the run would change nothing at all.
     Refused,
-    /// Deleted.
     Delete,
-    /// Left alone by `destroy`, not being ours.
+    /// Not deleted by `destroy`, because this pipeline did not create it.
     Kept,
 }
 
 impl Action {
-    /// In a word.
     pub fn word(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -91,10 +82,10 @@ impl Action {
 }
 
 impl<'c> Pipeline<'c> {
-    /// Observes everything and tells what is to be changed. Makes no changing call.
+    /// Observes all resources and determines their changes. Changes nothing.
     ///
     /// # Errors
-    /// Exit 2 for faults of the template; else the first failure of a call.
+    /// Exit 2 for an invalid template; otherwise the first error of a call.
     pub async fn plan(&self) -> Result<Plan<'c>> {
         let created: Mutex<BTreeSet<usize>> = Mutex::default();
         let reached = walk::walk(self.graph(), Way::Forward, &Stop::default(), |node| {
@@ -107,7 +98,7 @@ impl<'c> Pipeline<'c> {
                     },
                 };
                 let planned = self.plan_one(self.graph().id(node), &dependencies).await?;
-                // One whose making was begun by an earlier run is made in this one.
+                // An unfinished resource of an earlier run is finished in this one.
                 let begun = planned.observed.present().is_some_and(Present::unfinished);
                 if begun || planned.changes.contains(&Change::Create) {
                     created
@@ -124,7 +115,7 @@ impl<'c> Pipeline<'c> {
             match one {
                 Reached::Done(planned) => resources.push(planned),
                 Reached::Failed(error) => return Err(error),
-                // Its failure follows, or came before.
+                // The list also contains the error of the resource that blocks it.
                 Reached::Blocked(_) => {}
                 Reached::Stopped => return Err(event::stopped()),
             }
@@ -151,19 +142,17 @@ impl<'c> Pipeline<'c> {
 }
 
 impl Planned<'_> {
-    /// What is to be made, in words; empty for anything but a new resource.
+    /// Summary of a new resource; empty otherwise.
     pub(super) fn detail(&self) -> String {
-        let created = self.changes.contains(&Change::Create);
-        if created {
-            self.resource.summary()
-        } else {
-            String::new()
+        match self.changes.contains(&Change::Create) {
+            true => self.resource.summary(),
+            false => String::new(),
         }
     }
 }
 
 impl Plan<'_> {
-    /// What the template declares and is not there, with kind and name.
+    /// Declared resources that do not exist, by kind and name.
     pub fn missing(&self) -> Vec<String> {
         self.resources
             .iter()
@@ -172,7 +161,7 @@ impl Plan<'_> {
             .collect()
     }
 
-    /// Whether nothing at all of it is there.
+    /// Whether no resource exists.
     pub fn is_all_missing(&self) -> bool {
         self.resources
             .iter()
@@ -184,10 +173,10 @@ impl Plan<'_> {
         self.resources.iter().all(|planned| planned.changes.is_empty())
     }
 
-    /// Refuses a plan of which a part cannot be done: then nothing is.
+    /// Rejects a plan with impossible changes, before anything is changed.
     ///
     /// # Errors
-    /// Exit 1 naming each such part.
+    /// Exit 1 with each impossible change.
     pub fn check(&self) -> Result<()> {
         let refused: Vec<(String, &Change)> = self
             .resources
@@ -215,13 +204,16 @@ impl Plan<'_> {
         let error = if lines.len() == 1 {
             Error::new(Exit::Failed, lines.remove(0))
         } else {
-            Error::new(Exit::Failed, format!("{} things cannot be changed", lines.len()))
-                .cause(lines.join("\n"))
+            Error::new(
+                Exit::Failed,
+                format!("{} resources cannot be changed", lines.len()),
+            )
+            .cause(lines.join("\n"))
         };
         Err(error.hint(format!("nothing was changed; {hint}")))
     }
 
-    /// What the changes lose for good, in words.
+    /// What the changes lose permanently, as sentences.
     pub fn losses(&self) -> Vec<String> {
         self.resources
             .iter()
@@ -236,12 +228,11 @@ impl Plan<'_> {
             .collect()
     }
 
-    /// The plan as a report.
     pub fn report(&self, pipeline: &Pipeline<'_>) -> PlanReport {
         let resources: Vec<PlannedReport> = self
             .resources
             .iter()
-            // An act such as a test record that is not due is nothing to speak of.
+            // An action that is not due, such as putting a test record, is not reported.
             .filter(|planned| planned.resource.stays() || !planned.changes.is_empty())
             .map(|planned| PlannedReport {
                 id: planned.spec.id.clone(),

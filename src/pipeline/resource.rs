@@ -339,7 +339,7 @@ impl fmt::Display for Change {
             },
             Self::Refused { reason, .. } => f.write_str(reason),
             Self::Foreign { owner: Some(owner) } => write!(f, "belongs to the pipeline {owner}"),
-            Self::Foreign { owner: None } => f.write_str("was not made by streamctl"),
+            Self::Foreign { owner: None } => f.write_str("was not created by streamctl"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where templates come from: bundled ones, and manifest files with the files beside them.
+//! Reads templates: bundled ones, and manifest files with the files that they refer to.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,18 +12,16 @@ use super::parameter::Parameter;
 use super::resources;
 use ground::error::{Error, Result};
 
-/// A template that comes with streamctl.
+/// A template that is part of streamctl.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bundled {
-    /// Its name.
     pub name: &'static str,
-    /// The manifest's text.
     pub manifest: &'static str,
-    /// The files beside the manifest, name and text.
+    /// Names and texts of the files that the manifest may refer to.
     pub files: &'static [(&'static str, &'static str)],
 }
 
-/// What the manifest of a template is called where it is written for editing.
+/// File name of a manifest that `streamctl init` writes.
 pub const MANIFEST_FILE: &str = "pipeline.toml";
 
 macro_rules! bundle {
@@ -50,40 +48,35 @@ pub fn bundled() -> impl Iterator<Item = &'static Bundled> {
     BUNDLED.iter()
 }
 
-/// What a template says of itself at its top.
+/// The part of a manifest that describes the template.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Head {
-    /// Its name.
     pub name: String,
-    /// What it makes, in one line.
+    /// What the template creates, in one line.
     pub description: String,
-    /// Its parameters by name.
     #[serde(default)]
     pub parameters: BTreeMap<String, Parameter>,
 }
 
 impl Bundled {
-    /// What it makes, in one line. Reads that line of the manifest and no more: help texts are made at each start.
+    /// What the template creates, in one line. Reads only that line of the manifest, because every start of the program
+    /// builds the help texts.
     pub fn description(&self) -> &'static str {
         let mut lines = self.manifest.lines();
         let line = lines.find_map(|line| line.strip_prefix("description = \""));
         line.and_then(|line| line.strip_suffix('"')).unwrap_or_default()
     }
 
-    /// What it says of itself.
-    ///
     /// # Errors
-    /// Exit 2 when the manifest is faulty, which a test excludes.
+    /// Exit 2 when the manifest is invalid, which a test excludes.
     pub fn head(&self) -> Result<Head> {
         toml::from_str(self.manifest).map_err(|error| {
             Error::usage(format!("template {} is not a valid manifest", self.name)).cause(error)
         })
     }
 
-    /// Its manifest, read.
-    ///
     /// # Errors
-    /// Exit 2 when the manifest is faulty, which a test excludes.
+    /// Exit 2 when the manifest is invalid, which a test excludes.
     pub fn read(&'static self) -> Result<Manifest> {
         Manifest::parse_with(
             self.name,
@@ -97,7 +90,7 @@ impl Bundled {
 /// The template `name`: a bundled one, or a manifest file (anything with a `/` or ending in `.toml`).
 ///
 /// # Errors
-/// Exit 2 when there is none of that name, or the manifest is faulty.
+/// Exit 2 when it does not exist, or its manifest is invalid.
 pub fn template(name: &str) -> Result<Manifest> {
     if name.contains(['/', '\\']) || name.ends_with(".toml") {
         return read_file(Path::new(name));
@@ -108,22 +101,22 @@ pub fn template(name: &str) -> Result<Manifest> {
 /// The bundled template `name`.
 ///
 /// # Errors
-/// Exit 2 when there is none.
+/// Exit 2 when it does not exist.
 pub fn find(name: &str) -> Result<&'static Bundled> {
     let found = BUNDLED.iter().find(|bundled| bundled.name == name);
     found.ok_or_else(|| {
         let names: Vec<&str> = bundled().map(|bundled| bundled.name).collect();
         Error::usage(format!("there is no template {name:?}")).hint(format!(
-            "use {}, or the path of a manifest file; `streamctl init` says what each is",
+            "use {}, or the path of a manifest file; `streamctl init` describes each",
             names.join(", ")
         ))
     })
 }
 
-/// The manifest in the file `path`. What it names is relative to it.
+/// The manifest in the file `path`. Paths in it are relative to its directory.
 ///
 /// # Errors
-/// Exit 2 when it cannot be read or is faulty.
+/// Exit 2 when it cannot be read or is invalid.
 pub fn read_file(path: &Path) -> Result<Manifest> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
@@ -138,10 +131,9 @@ pub fn read_file(path: &Path) -> Result<Manifest> {
     Manifest::parse_with(&name, &text, &resources::properties, &Files::Beside(dir))
 }
 
-/// What a manifest can take in besides itself.
+/// The files that a manifest can refer to.
 #[derive(Debug, Clone)]
 pub(super) enum Files {
-    /// Nothing.
     None,
     /// The files of a bundled template.
     Bundled(&'static Bundled),
@@ -150,8 +142,8 @@ pub(super) enum Files {
 }
 
 impl Files {
-    /// Takes in the file that the property `body` names, and makes the path that `handler` names one that holds from
-    /// anywhere.
+    /// Replaces the property `body` with the content of the file that it names, and makes the path in `handler` independent
+    /// of the working directory.
     pub(super) fn resolve(&self, declared: &mut Declaration) -> Result<()> {
         let body = declared
             .properties
@@ -173,16 +165,16 @@ impl Files {
         Ok(())
     }
 
-    /// The file `name`: a JSON file as what it holds, any other as text.
+    /// The content of the file `name`: the value of a JSON file, or else the text.
     fn read(&self, name: &str) -> Result<Value, String> {
         let text = match self {
-            Self::None => return Err("there are no files here".to_owned()),
+            Self::None => return Err("this manifest cannot refer to files".to_owned()),
             Self::Bundled(bundled) => {
                 let mut files = bundled.files.iter();
                 let found = files.find(|(file, _)| *file == name);
                 found
                     .map(|(_, text)| (*text).to_owned())
-                    .ok_or_else(|| format!("there is no {name}"))?
+                    .ok_or_else(|| format!("there is no file {name}"))?
             }
             Self::Beside(dir) => std::fs::read_to_string(dir.join(name))
                 .map_err(|error| format!("could not read {}: {error}", dir.join(name).display()))?,
@@ -198,8 +190,7 @@ fn file_of(value: &Value) -> Option<String> {
     Some(value.as_str()?.strip_prefix("file:")?.trim().to_owned())
 }
 
-/// Whether a handler is the path of a file beside the manifest, and neither the name of a bundled handler nor a path
-/// from the root nor left to a parameter.
+/// Whether a handler is a relative path, and not an absolute one, the name of a bundled handler or a parameter.
 fn is_relative(handler: &str) -> bool {
     let is_path = handler.contains(['/', '\\']) || handler.ends_with(".zip");
     is_path && !Path::new(handler).is_absolute() && !handler.starts_with("${")

@@ -1,5 +1,5 @@
-//! `${name}`, `${resource.output}` and `${arithmetic}` in a manifest's values. `$${` writes a literal `${`. A table in a
-//! list that has a `when` is left out of the list where that does not hold.
+//! References in the values of a manifest: `${name}`, `${resource.output}` and `${arithmetic}`. `$${` is a literal `${`.
+//! A table in a list can have a `when`; it is omitted from the list if that does not hold.
 
 use serde_json::Value;
 
@@ -8,17 +8,17 @@ use super::formula::Formula;
 use super::parameter::Origin;
 use ground::error::{Error, Result};
 
-/// What a name stands for, or a value with all names replaced.
+/// The value of a name, or a value with all references replaced.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Filled {
-    /// The value; `Null` where an optional parameter has none.
+    /// `Null` for an optional parameter without a value.
     pub value: Value,
-    /// The strongest origin of the parameters in it; `None` where there is none.
+    /// The strongest origin of the parameters in it; `None` if it has no parameters.
     pub origin: Option<Origin>,
 }
 
 impl Filled {
-    /// Nothing: an optional value that was not given.
+    /// An optional parameter without a value.
     pub fn absent() -> Self {
         Self {
             value: Value::Null,
@@ -27,7 +27,7 @@ impl Filled {
     }
 }
 
-/// How a name is looked up; `None` for an unknown one.
+/// Looks a name up; `None` if it is unknown.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<Filled>;
 
 #[derive(Debug, PartialEq)]
@@ -51,7 +51,7 @@ fn parts(text: &str) -> Result<Vec<Part<'_>>, String> {
         let inner = &rest[at + 2..];
         let end = inner
             .find('}')
-            .ok_or_else(|| format!("{text:?} has a `${{` without its `}}`"))?;
+            .ok_or_else(|| format!("{text:?} has a `${{` without a `}}`"))?;
         let inside = inner[..end].trim();
         parts.push(match inside.contains(['+', '-', '*', '/', '(']) {
             true => Part::Formula(Formula::read(inside)?),
@@ -67,7 +67,7 @@ fn parts(text: &str) -> Result<Vec<Part<'_>>, String> {
 /// The names that `value` refers to.
 ///
 /// # Errors
-/// What is wrong with the text.
+/// The problem, as a sentence.
 pub fn references(value: &Value) -> Result<Vec<String>, String> {
     Ok(match value {
         Value::String(text) => {
@@ -95,7 +95,7 @@ pub fn references(value: &Value) -> Result<Vec<String>, String> {
     })
 }
 
-/// The `when` of a member of a list.
+/// The `when` of an element of a list.
 fn condition_of(item: &Value) -> Result<Option<Condition>, String> {
     item.get("when").map(Condition::read).transpose()
 }
@@ -105,11 +105,11 @@ fn flatten<'a>(values: impl Iterator<Item = &'a Value>) -> Result<Vec<String>, S
     Ok(lists?.concat())
 }
 
-/// `value` with every name replaced. A text that is one name alone takes the name's own type; in a longer text the
-/// name's value is written out.
+/// `value` with every reference replaced. A string that consists of one reference takes the type of its value; in a longer
+/// string, the value is inserted as text.
 ///
 /// # Errors
-/// What is wrong with the text, or the name that is unknown.
+/// The problem, as a sentence, such as an unknown name.
 pub fn fill(value: &Value, lookup: Lookup<'_>) -> Result<Filled, String> {
     let mut origin = None;
     let value = fill_in(value, lookup, &mut origin)?;
@@ -147,7 +147,7 @@ fn fill_in(value: &Value, lookup: Lookup<'_>, origin: &mut Option<Origin>) -> Re
                     None => item.clone(),
                 };
                 let item = fill_in(&item, lookup, origin)?;
-                // A list forgets what an optional parameter left empty.
+                // An optional parameter without a value is omitted from the list.
                 if !item.is_null() {
                     filled.push(item);
                 }
@@ -176,7 +176,7 @@ fn without_condition(item: &Value) -> Value {
     item
 }
 
-/// A text with every name replaced.
+/// A string with every reference replaced.
 ///
 /// # Errors
 /// Exit 2 as [`fill`].
@@ -185,7 +185,7 @@ pub fn text(text: &str, lookup: Lookup<'_>) -> Result<String> {
     Ok(plain(&filled.value))
 }
 
-/// A table with each of its values as it stands in a text.
+/// A table with its values converted to strings.
 pub(super) fn texts(value: Value) -> Value {
     match value {
         Value::Object(entries) => {
@@ -198,7 +198,7 @@ pub(super) fn texts(value: Value) -> Value {
     }
 }
 
-/// A value as it stands in a text.
+/// A value as text.
 pub fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named() {
+    fn mistakes_are_errors() {
         assert_eq!(
             fill(&json!("${nam}"), &lookup).unwrap_err(),
             "${nam} is not known"
@@ -265,7 +265,7 @@ mod tests {
         assert!(
             fill(&json!("${name"), &lookup)
                 .unwrap_err()
-                .contains("without its `}`")
+                .contains("without a `}`")
         );
     }
 

@@ -1,4 +1,4 @@
-//! Tags: whose a resource is, and what the user puts on it.
+//! Tags of resources: those that record the owner, and those of the user.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,17 +6,17 @@ use super::parameter::Origin;
 use super::resource::Identity;
 use ground::error::{Error, Result};
 
-/// The tag that says that streamctl made a resource.
+/// The tag of every resource that streamctl created.
 pub const MANAGED_BY: &str = "ManagedBy";
-/// Its value.
+/// Value of [`MANAGED_BY`].
 pub const STREAMCTL: &str = "streamctl";
-/// The tag with the pipeline's identity.
+/// The tag that holds the pipeline's identity.
 pub const PIPELINE: &str = "streamctl:pipeline";
-/// The tag on a resource whose making has not come to its end. A run that finds it finishes the work as if the resource
-/// were new.
+/// The tag on a resource whose creation is not complete. A run that finds it completes the resource as if it were new. It
+/// is internal: reports do not show it unless it is the only change.
 pub const UNFINISHED: &str = "streamctl:unfinished";
 
-/// The tags a resource is to carry.
+/// The desired tags of a resource.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tags {
     wanted: BTreeMap<String, (String, Origin)>,
@@ -33,20 +33,20 @@ impl Tags {
         self.removed.insert(key.to_owned());
     }
 
-    /// Adds the marks of ownership.
-    pub(super) fn own(&mut self, identity: &Identity) {
+    /// Adds the tags that record the owner.
+    pub(super) fn set_owner(&mut self, identity: &Identity) {
         self.set(MANAGED_BY, STREAMCTL, Origin::Template);
         self.set(PIPELINE, &identity.to_string(), Origin::Template);
     }
 
-    /// All of them, as a new resource gets them.
+    /// The tags of a new resource.
     pub fn all(&self) -> BTreeMap<String, String> {
         let pair = |(key, (value, _)): (&String, &(String, Origin))| (key.clone(), value.clone());
         self.wanted.iter().map(pair).collect()
     }
 
-    /// What to set and what to remove where a resource carries `present`. Tags of other hands stay; a value that is only
-    /// a default does not replace another.
+    /// The tags to set and the keys to remove on a resource that has the tags `present`. Other tags are kept, and a default
+    /// does not replace a value.
     pub fn difference(
         &self,
         present: &BTreeMap<String, String>,
@@ -66,7 +66,7 @@ impl Tags {
         (set, removed)
     }
 
-    /// [`Tags::difference`] as a change of the field `tags`; `None` where there is none.
+    /// [`Tags::difference`] as a change of the field `tags`; `None` if it is empty.
     pub fn change(&self, present: &BTreeMap<String, String>) -> Option<super::Change> {
         let (set, removed) = self.difference(present);
         if set.is_empty() && removed.is_empty() {
@@ -79,7 +79,7 @@ impl Tags {
         if keys.is_empty() {
             return Some(super::Change::Update {
                 field: "tags".to_owned(),
-                from: Some("the mark of an unfinished setup".to_owned()),
+                from: Some("the tag of an unfinished setup".to_owned()),
                 to: None,
                 loses: None,
             });
@@ -100,18 +100,18 @@ impl Tags {
     }
 }
 
-/// Whose a resource is, by its tags.
+/// The owner of a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owner {
-    /// This pipeline's.
+    /// This pipeline.
     Us,
-    /// Another pipeline's, by its identity.
+    /// Another pipeline, by its identity.
     Pipeline(String),
-    /// Not made by streamctl.
+    /// Not created by streamctl.
     Stranger,
 }
 
-/// Whose a resource with the tags `tags` is, seen from the pipeline `identity`.
+/// The owner of a resource with these tags, as seen by the pipeline `identity`.
 pub fn owner(tags: &BTreeMap<String, String>, identity: &Identity) -> Owner {
     if tags.get(MANAGED_BY).map(String::as_str) != Some(STREAMCTL) {
         return Owner::Stranger;
@@ -123,10 +123,10 @@ pub fn owner(tags: &BTreeMap<String, String>, identity: &Identity) -> Owner {
     }
 }
 
-/// Reads a tag as the user writes it, `key=value`; spaces in key and value are fine.
+/// Parses a tag that the user wrote as `key=value`. Key and value may contain spaces.
 ///
 /// # Errors
-/// Exit 2 saying what is wrong.
+/// The problem, as a sentence.
 pub fn parse(text: &str) -> Result<(String, String), String> {
     let (key, value) = text
         .split_once('=')
@@ -142,17 +142,17 @@ pub fn parse(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-/// What AWS takes in keys and values of tags. Source: "Tag restrictions", Kinesis developer guide; `Tag`, IAM API.
+/// Characters that AWS allows in keys and values of tags. Source: "Tag restrictions", Kinesis developer guide; `Tag`, IAM API.
 const ALLOWED: &str = "letters, digits, spaces and _ . : / = + - @";
 
 fn allowed(c: char) -> bool {
     c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c)
 }
 
-/// Refuses what cannot be a tag key of the user's.
+/// Checks a tag key of the user.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The problem, as a sentence.
 pub fn check_key(key: &str) -> Result<(), String> {
     if key.is_empty() {
         return Err("a tag needs a key before its `=`".to_owned());
@@ -170,17 +170,17 @@ pub fn check_key(key: &str) -> Result<(), String> {
         ));
     }
     if lower.starts_with("streamctl:") || key == MANAGED_BY {
-        return Err(format!("tag key {key} is streamctl's own mark"));
+        return Err(format!("tag key {key} is reserved for streamctl"));
     }
     Ok(())
 }
 
-/// Refuses tags that contradict each other or are too many.
+/// Rejects too many tags, and keys that are both set and removed.
 pub(super) fn check(tags: &BTreeMap<String, String>, untag: &BTreeSet<String>) -> Result<()> {
     if let Some(key) = tags.keys().find(|key| untag.contains(*key)) {
         return Err(Error::usage(format!("tag {key} is both set and removed")));
     }
-    // 50 a resource (Kinesis, IAM), less streamctl's marks and the template's own.
+    // The limit per resource is 50 (Kinesis, IAM); the others are left for streamctl and the template.
     if tags.len() > 40 {
         return Err(Error::usage(format!(
             "{} tags are too many: 40 at most",
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tags_are_read_as_people_write_them() {
+    fn tags_may_contain_spaces_and_equals_signs() {
         assert_eq!(
             parse("Cost Centre=Live Music 7").unwrap(),
             ("Cost Centre".into(), "Live Music 7".into())
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_tags_are_refused_in_words() {
+    fn invalid_tags_are_refused() {
         let refusals = [
             "team",
             "=x",
@@ -221,21 +221,21 @@ mod tests {
         "team" is not of the form key=value
         a tag needs a key before its `=`
         tag key aws:x starts with `aws:`, which is reserved for AWS
-        tag key ManagedBy is streamctl's own mark
-        tag key streamctl:pipeline is streamctl's own mark
+        tag key ManagedBy is reserved for streamctl
+        tag key streamctl:pipeline is reserved for streamctl
         the value of tag a has a ','; use letters, digits, spaces and _ . : / = + - @
         tag key "a*" has a '*'; use letters, digits, spaces and _ . : / = + - @
         "#);
     }
 
     #[test]
-    fn foreign_tags_stay_and_defaults_replace_nothing() {
+    fn foreign_tags_are_kept_and_defaults_replace_nothing() {
         let identity = Identity::new("stream", "orders");
         let mut tags = Tags::default();
         tags.set("Environment", "development", Origin::Default);
         tags.set("Team", "blue", Origin::Given);
         tags.remove("Old");
-        tags.own(&identity);
+        tags.set_owner(&identity);
         let mut present = tags.all();
         assert_eq!(owner(&present, &identity), Owner::Us);
         assert_eq!(tags.change(&present), None);

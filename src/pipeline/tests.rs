@@ -1,4 +1,4 @@
-//! The engine on the cloud in memory.
+//! Tests of the engine on the in-memory cloud.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use proptest::prelude::*;
 
 use super::apply::RunReport;
-use super::event::{Event, Outcome, What};
+use super::event::{Event, ResourceResult, What};
 use super::fake::{Cloud, draft, manifest, request, row};
 use super::plan::Action;
 use super::*;
@@ -24,7 +24,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
         .block_on(work)
 }
 
-/// Sets the row up and returns the report.
+/// Sets up the boxes of [`fake::row`].
 async fn setup(cloud: &Cloud, values: &[(&str, &str)]) -> RunReport {
     let pipeline = draft(values).bind(cloud).unwrap();
     let plan = pipeline.plan().await.unwrap();
@@ -42,7 +42,7 @@ async fn destroy(cloud: &Cloud, adopt: bool) -> RunReport {
     pipeline.destroy(survey, SILENT, &Stop::default()).await
 }
 
-fn results(report: &RunReport) -> Vec<(&str, Outcome)> {
+fn results(report: &RunReport) -> Vec<(&str, ResourceResult)> {
     report
         .resources
         .iter()
@@ -59,14 +59,14 @@ fn a_second_setup_changes_nothing() {
         assert!(
             results(&first)
                 .iter()
-                .all(|(_, result)| *result == Outcome::Created)
+                .all(|(_, result)| *result == ResourceResult::Created)
         );
         let calls = cloud.state().calls.len();
         let second = setup(&cloud, &[]).await;
         assert!(
             results(&second)
                 .iter()
-                .all(|(_, result)| *result == Outcome::Unchanged)
+                .all(|(_, result)| *result == ResourceResult::Unchanged)
         );
         assert_eq!(cloud.state().calls.len(), calls);
         assert_eq!(
@@ -77,7 +77,7 @@ fn a_second_setup_changes_nothing() {
 }
 
 #[test]
-fn outputs_that_are_known_late_reach_those_that_need_them() {
+fn outputs_that_are_known_late_reach_dependent_resources() {
     block_on(async {
         let cloud = Cloud::default();
         let pipeline = draft(&[]).bind(&cloud).unwrap();
@@ -89,7 +89,7 @@ fn outputs_that_are_known_late_reach_those_that_need_them() {
 }
 
 #[test]
-fn a_cloud_that_shows_changes_late_is_waited_for() {
+fn apply_waits_until_changes_are_visible() {
     block_on(async {
         let cloud = Cloud::default();
         cloud.state().lag = 3;
@@ -102,7 +102,7 @@ fn a_cloud_that_shows_changes_late_is_waited_for() {
         assert_eq!(never_seen.exit, Exit::Partial);
         assert_eq!(
             never_seen.resources[0].detail,
-            "was made and cannot be seen (done before: create)"
+            "was created but is not visible yet (completed: create)"
         );
     });
 }
@@ -113,12 +113,12 @@ fn only_what_the_user_names_changes() {
         let cloud = Cloud::default();
         setup(&cloud, &[("size", "7")]).await;
         let again = setup(&cloud, &[]).await;
-        assert_eq!(again.resources[0].result, Outcome::Unchanged);
+        assert_eq!(again.resources[0].result, ResourceResult::Unchanged);
         assert_eq!(cloud.state().boxes["box-a"].size, 7);
         let named = setup(&cloud, &[("size", "8")]).await;
         assert_eq!(named.resources[0].detail, "size: 7 → 8");
         assert_eq!(cloud.state().boxes["box-a"].size, 8);
-        // What the template itself says is brought back.
+        // A literal of the template is restored.
         cloud.state().boxes.get_mut("box-b").unwrap().size = 99;
         setup(&cloud, &[]).await;
         assert_eq!(cloud.state().boxes["box-b"].size, 2);
@@ -126,7 +126,7 @@ fn only_what_the_user_names_changes() {
 }
 
 #[test]
-fn a_change_that_would_replace_is_refused_before_anything_is_done() {
+fn a_change_that_needs_a_replacement_is_refused_before_anything_is_changed() {
     block_on(async {
         let cloud = Cloud::default();
         setup(&cloud, &[]).await;
@@ -142,7 +142,7 @@ fn a_change_that_would_replace_is_refused_before_anything_is_done() {
 }
 
 #[test]
-fn what_is_not_ours_is_touched_only_with_adopt() {
+fn foreign_resources_are_changed_only_with_adopt() {
     block_on(async {
         let cloud = Cloud::default();
         setup(&cloud, &[]).await;
@@ -161,8 +161,8 @@ fn what_is_not_ours_is_touched_only_with_adopt() {
         let pipeline = draft(&[]).bind(&cloud).unwrap();
         let error = pipeline.plan().await.unwrap().check().unwrap_err();
         insta::assert_snapshot!(error.chain().join("\n"), @r#"
-        2 things cannot be changed
-        box box-a was not made by streamctl
+        2 resources cannot be changed
+        box box-a was not created by streamctl
         box box-b belongs to the pipeline boxes/two
         "#);
 
@@ -170,7 +170,7 @@ fn what_is_not_ours_is_touched_only_with_adopt() {
         assert_eq!(
             results(&kept)
                 .iter()
-                .filter(|(_, result)| *result == Outcome::Kept)
+                .filter(|(_, result)| *result == ResourceResult::Kept)
                 .count(),
             2
         );
@@ -191,7 +191,7 @@ fn what_is_not_ours_is_touched_only_with_adopt() {
 }
 
 #[test]
-fn a_failure_stops_what_needs_it_and_nothing_else() {
+fn a_failure_skips_only_dependent_resources() {
     block_on(async {
         let cloud = Cloud::default();
         cloud.state().broken.push("box-b".into());
@@ -200,13 +200,13 @@ fn a_failure_stops_what_needs_it_and_nothing_else() {
         assert_eq!(
             results(&report),
             [
-                ("a", Outcome::Created),
-                ("b", Outcome::Failed),
-                ("c", Outcome::Created),
-                ("d", Outcome::Skipped)
+                ("a", ResourceResult::Created),
+                ("b", ResourceResult::Failed),
+                ("c", ResourceResult::Created),
+                ("d", ResourceResult::Skipped)
             ]
         );
-        assert_eq!(report.resources[3].detail, "needs b, which is not done");
+        assert_eq!(report.resources[3].detail, "needs b, which was not completed");
 
         let cloud = Cloud::default();
         cloud.state().broken.push("box-a".into());
@@ -215,7 +215,7 @@ fn a_failure_stops_what_needs_it_and_nothing_else() {
 }
 
 #[test]
-fn independent_resources_run_at_once_within_bounds() {
+fn independent_resources_run_in_parallel_up_to_the_limit() {
     block_on(async {
         let many: String = (0..20)
             .map(|n| format!("[[resources]]\nkind = \"box\"\nid = \"x{n}\"\nproperties.name = \"x{n}\"\n"))
@@ -227,13 +227,13 @@ fn independent_resources_run_at_once_within_bounds() {
             .unwrap();
         let plan = pipeline.plan().await.unwrap();
         pipeline.apply(plan, SILENT, &Stop::default()).await.unwrap();
-        assert_eq!(cloud.state().most_at_once, walk::AT_ONCE);
+        assert_eq!(cloud.state().max_parallel, walk::MAX_PARALLEL);
         assert_eq!(cloud.state().boxes.len(), 20);
     });
 }
 
 #[test]
-fn a_wish_to_stop_finishes_what_runs_and_begins_nothing() {
+fn a_stop_completes_running_calls_and_starts_none() {
     block_on(async {
         let cloud = Cloud::default();
         let stop = Stop::default();
@@ -248,10 +248,14 @@ fn a_wish_to_stop_finishes_what_runs_and_begins_nothing() {
         assert_eq!(report.exit, Exit::Interrupted);
         for (id, result) in results(&report) {
             let begun = id == "a";
-            let expected = if begun { Outcome::Stopped } else { Outcome::Skipped };
+            let expected = if begun {
+                ResourceResult::Stopped
+            } else {
+                ResourceResult::Skipped
+            };
             assert_eq!(result, expected, "{id}");
         }
-        // The call that ran was waited for, the next was not begun; the next run finishes the box.
+        // The running call was completed and the next one not started. The next run finishes the box.
         assert_eq!(cloud.state().calls, ["create box-a"]);
         assert_eq!(setup(&cloud, &[]).await.exit, Exit::Done);
         assert_eq!(cloud.state().boxes["box-a"].size, 1);
@@ -259,7 +263,7 @@ fn a_wish_to_stop_finishes_what_runs_and_begins_nothing() {
 }
 
 #[test]
-fn destroy_goes_backward_and_finds_what_is_left() {
+fn destroy_runs_in_reverse_order_and_reports_what_is_left() {
     block_on(async {
         let cloud = Cloud::default();
         setup(&cloud, &[("extra", "true")]).await;
@@ -269,7 +273,7 @@ fn destroy_goes_backward_and_finds_what_is_left() {
         assert_eq!(report.exit, Exit::Partial);
         let calls = cloud.state().calls.clone();
         let at = |call: &str| calls.iter().position(|one| one == call);
-        // `b` could not go, so `a` was not tried.
+        // `b` was not deleted, so the deletion of `a` was not tried.
         assert_eq!(calls.len(), 3);
         assert!(at("delete box-d").is_some() && at("delete box-e") < at("delete box-c"));
         cloud.state().broken.clear();
@@ -280,13 +284,13 @@ fn destroy_goes_backward_and_finds_what_is_left() {
         assert!(
             results(&nothing)
                 .iter()
-                .all(|(_, result)| *result == Outcome::Absent)
+                .all(|(_, result)| *result == ResourceResult::Absent)
         );
     });
 }
 
 #[test]
-fn verify_finds_what_is_missing_or_changed() {
+fn verify_reports_missing_and_changed_resources() {
     block_on(async {
         let cloud = Cloud::default();
         setup(&cloud, &[]).await;
@@ -302,12 +306,12 @@ fn verify_finds_what_is_missing_or_changed() {
             .filter(|(_, check)| check.state == CheckState::Fault)
             .map(|(one, check)| format!("{} {}: {}", one.id, check.check, check.detail))
             .collect();
-        assert_eq!(faults, ["c as declared: size: 9 → 3", "d exists: there is none"]);
+        assert_eq!(faults, ["c as declared: size: 9 → 3", "d exists: not found"]);
     });
 }
 
 #[test]
-fn tags_reach_everything_and_can_be_taken_away() {
+fn tags_are_set_on_every_resource_and_can_be_removed() {
     block_on(async {
         let cloud = Cloud::default();
         setup(&cloud, &[]).await;
@@ -334,7 +338,7 @@ fn tags_reach_everything_and_can_be_taken_away() {
 }
 
 #[test]
-fn events_tell_each_resource_from_its_beginning_to_its_end() {
+fn events_cover_each_resource_from_start_to_end() {
     block_on(async {
         let cloud = Cloud::default();
         let told = Mutex::new(Vec::new());
@@ -363,7 +367,7 @@ fn only(ids: &[&str]) -> Request {
 }
 
 #[test]
-fn a_part_is_applied_with_all_it_needs() {
+fn a_part_is_applied_with_its_dependencies() {
     block_on(async {
         let cloud = Cloud::default();
         let pipeline = Draft::new(row(), only(&["d"])).unwrap().bind(&cloud).unwrap();
@@ -373,14 +377,14 @@ fn a_part_is_applied_with_all_it_needs() {
         assert_eq!(made, ["a", "b", "d"]);
         assert_eq!(report.outputs["serial"], "serial-box-d");
         assert!(!cloud.state().boxes.contains_key("box-c"));
-        // What the part needs is as the whole makes it.
+        // The resources that the part needs are those of the whole pipeline.
         let whole = setup(&cloud, &[]).await;
-        let created: Vec<(&str, Outcome)> = results(&whole);
-        assert_eq!(created[2], ("c", Outcome::Created));
+        let created: Vec<(&str, ResourceResult)> = results(&whole);
+        assert_eq!(created[2], ("c", ResourceResult::Created));
         assert_eq!(
             created
                 .iter()
-                .filter(|(_, result)| *result == Outcome::Unchanged)
+                .filter(|(_, result)| *result == ResourceResult::Unchanged)
                 .count(),
             3
         );
@@ -388,18 +392,18 @@ fn a_part_is_applied_with_all_it_needs() {
 }
 
 #[test]
-fn a_part_that_is_named_needs_no_condition() {
+fn a_selected_resource_ignores_its_condition() {
     block_on(async {
         let cloud = Cloud::default();
         let pipeline = Draft::new(row(), only(&["e"])).unwrap().bind(&cloud).unwrap();
         let plan = pipeline.plan().await.unwrap();
         let report = pipeline.apply(plan, SILENT, &Stop::default()).await.unwrap();
-        assert!(results(&report).contains(&("e", Outcome::Created)));
+        assert!(results(&report).contains(&("e", ResourceResult::Created)));
     });
 }
 
 #[test]
-fn a_part_is_destroyed_and_nothing_else() {
+fn destroy_of_a_part_deletes_only_this_part() {
     block_on(async {
         let cloud = Cloud::default();
         setup(&cloud, &[("extra", "true")]).await;
@@ -410,12 +414,12 @@ fn a_part_is_destroyed_and_nothing_else() {
         };
         let pipeline = Draft::new(row(), request).unwrap().bind(&cloud).unwrap();
         let survey = pipeline.survey().await.unwrap();
-        assert_eq!(survey.doomed(), ["box box-d", "box box-b"]);
+        assert_eq!(survey.to_delete(), ["box box-d", "box box-b"]);
         assert_eq!(survey.report(&pipeline).resources.len(), 2);
         let report = pipeline.destroy(survey, SILENT, &Stop::default()).await;
         assert_eq!(
             results(&report),
-            [("d", Outcome::Deleted), ("b", Outcome::Deleted)]
+            [("d", ResourceResult::Deleted), ("b", ResourceResult::Deleted)]
         );
         assert_eq!(report.exit, Exit::Done);
         let left: Vec<String> = cloud.state().boxes.keys().cloned().collect();
@@ -424,7 +428,7 @@ fn a_part_is_destroyed_and_nothing_else() {
 }
 
 #[test]
-fn a_part_that_there_is_not_is_refused() {
+fn an_unknown_part_is_refused() {
     let cloud = Cloud::default();
     let error = Draft::new(row(), only(&["z"]))
         .unwrap()
@@ -435,7 +439,7 @@ fn a_part_that_there_is_not_is_refused() {
 }
 
 #[test]
-fn a_property_of_the_run_stands_above_the_templates() {
+fn a_property_of_the_run_overrides_the_template() {
     block_on(async {
         let cloud = Cloud::default();
         setup(&cloud, &[]).await;
@@ -467,10 +471,9 @@ fn names_of_account_wide_resources_differ_between_pipelines() {
 }
 
 proptest! {
-    /// Whatever call the cloud crashes at, and however often, running the same again ends in the same state; and a
-    /// destroy at any point leaves nothing.
+    /// After any number of crashes at any calls, the same setup ends in the same state, and a destroy leaves nothing.
     #[test]
-    fn a_crash_at_any_call_is_healed(crashes in prop::collection::vec(0usize..14, 0..4), size in 1i64..9) {
+    fn a_setup_after_crashes_ends_in_the_same_state(crashes in prop::collection::vec(0usize..14, 0..4), size in 1i64..9) {
         let size = size.to_string();
         let (healed, whole, left) = block_on(async {
             let values = [("size", size.as_str()), ("extra", "true")];

@@ -1,23 +1,21 @@
-//! Checking a pipeline: is everything there, ours, as declared, and does it work.
+//! Checks a pipeline: whether every resource exists, belongs to it, matches its declaration and works.
 
 use serde::Serialize;
 
 use super::event::Events;
-use super::follow::World;
+use super::follow::Services;
 use super::resource::{Change, Check, CheckState, Dependencies};
 use super::walk::{self, Reached, Way};
 use super::{Pipeline, event};
 use ground::error::Result;
 use ground::stop::Stop;
 
-/// The checks of a pipeline. A stable contract with scripts.
+/// The checks of a pipeline. Their fields are a stable contract with scripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VerifyReport {
-    /// The template.
     pub template: String,
-    /// The pipeline's identity.
     pub pipeline: String,
-    /// The worst of all checks.
+    /// The worst state of all checks.
     pub state: CheckState,
     /// Each resource in the order of the graph.
     pub resources: Vec<VerifiedResource>,
@@ -26,21 +24,19 @@ pub struct VerifyReport {
 /// The checks of one resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VerifiedResource {
-    /// What the manifest calls it.
+    /// Its name in the manifest.
     pub id: String,
-    /// Its kind.
     pub kind: String,
-    /// Its name.
+    /// Its name at the service.
     pub name: String,
-    /// The checks.
     pub checks: Vec<Check>,
 }
 
 impl Pipeline<'_> {
-    /// Checks everything. `probe` allows checks that leave a trace, such as a record put to a stream.
+    /// Checks all resources. `probe` allows checks that leave something behind, such as a record.
     ///
     /// # Errors
-    /// The first failure of a call that a check cannot name as its own, such as refused credentials.
+    /// The first error that does not belong to a check, such as invalid credentials.
     pub async fn verify(&self, probe: bool) -> Result<VerifyReport> {
         let reached = walk::walk(self.graph(), Way::Forward, &Stop::default(), |node| async move {
             self.verify_one(self.graph().id(node), probe).await
@@ -66,27 +62,31 @@ impl Pipeline<'_> {
         })
     }
 
-    /// As [`Pipeline::verify`], and follows a marked event through the pipeline where the template names one. It is put
-    /// before the checks, so that what it makes the pipeline emit can be looked for; not at all where anything that is
-    /// declared is missing. The event stands for the records that checks of their own would put.
+    /// As [`Pipeline::verify`], and follows an event through the pipeline if the template declares one. The event is put
+    /// before the checks, so that they can find the metrics that it causes. It replaces the records that single checks
+    /// would put. No event is put if a declared resource does not exist.
     ///
     /// # Errors
-    /// As [`Pipeline::verify`]; exit 2 when the template's section makes no sense.
-    pub async fn verify_following(&self, world: &dyn World, events: Events<'_>) -> Result<VerifyReport> {
+    /// As [`Pipeline::verify`]; exit 2 when the section `[verify]` of the template is invalid.
+    pub async fn verify_following(
+        &self,
+        services: &dyn Services,
+        events: Events<'_>,
+    ) -> Result<VerifyReport> {
         if self.manifest().verify.is_none() {
             return self.verify(true).await;
         }
         let missing = self.plan().await?.missing();
         let followed = match self.follow()? {
-            Some(follow) if missing.is_empty() => follow.run(world, events).await,
+            Some(follow) if missing.is_empty() => follow.run(services, events).await,
             _ => VerifiedResource {
                 id: "event".to_owned(),
                 kind: "event".to_owned(),
-                name: super::follow::MARK.to_owned(),
+                name: super::follow::MARKER_PREFIX.to_owned(),
                 checks: vec![Check::new(
                     CheckState::Caution,
                     "put",
-                    format!("no event was put: {} not there", absent(&missing)),
+                    format!("no event was put: {}", absent(&missing)),
                 )],
             },
         };
@@ -117,7 +117,7 @@ impl Pipeline<'_> {
             });
             checks.extend(planned.resource.verify(&planned.observed, probe).await);
         } else {
-            checks.push(Check::new(CheckState::Fault, "exists", "there is none"));
+            checks.push(Check::new(CheckState::Fault, "exists", "not found"));
         }
         Ok(Some(VerifiedResource {
             id: planned.spec.id.clone(),
@@ -130,7 +130,7 @@ impl Pipeline<'_> {
 
 fn absent(missing: &[String]) -> String {
     match missing {
-        [one] => format!("{one} is"),
-        many => format!("{} resources are", many.len()),
+        [one] => format!("{one} does not exist"),
+        many => format!("{} resources do not exist", many.len()),
     }
 }

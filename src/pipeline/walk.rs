@@ -9,33 +9,30 @@ use super::graph::Graph;
 use ground::error::{Error, Result};
 use ground::stop::Stop;
 
-/// Resources worked on at once. More would run into the services' rates for control calls (Kinesis: 5 a second).
-pub(super) const AT_ONCE: usize = 8;
+/// Limit of nodes that run in parallel. More would exceed the rates of control plane calls (Kinesis: 5 per second).
+pub(super) const MAX_PARALLEL: usize = 8;
 
-/// Which way to walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
-    /// Each after what it needs.
+    /// Each node after those that it needs.
     Forward,
-    /// Each after what needs it.
+    /// Each node after those that need it.
     Backward,
 }
 
 /// Result of a node.
 #[derive(Debug)]
 pub(super) enum Reached<T> {
-    /// Its work came to its end.
     Done(T),
-    /// Its work failed.
     Failed(Error),
-    /// It was never begun, because the work of this node failed.
+    /// Not started, because this node failed.
     Blocked(usize),
-    /// It was never begun, because the walk was stopped.
+    /// Not started, because the walk was stopped.
     Stopped,
 }
 
-/// Does `work` for every node. A failure skips the nodes that depend on it, not the others; once `stop` is set, no node
-/// begins and running ones are completed.
+/// Runs `work` for every node. If it fails, only the nodes that depend on this one are skipped. Once `stop` is set, no
+/// node starts, and running ones are completed.
 pub(super) async fn walk<T, F, Fut>(graph: &Graph, way: Way, stop: &Stop, work: F) -> Vec<Reached<T>>
 where
     F: Fn(usize) -> Fut,
@@ -56,16 +53,16 @@ where
                 && before[node]
                     .iter()
                     .all(|other| matches!(reached[*other], Some(Reached::Done(_))));
-            if ready && running.len() < AT_ONCE && !stop.is_set() {
+            if ready && running.len() < MAX_PARALLEL && !stop.is_set() {
                 begun.insert(node);
                 let job = work(node);
                 running.push(async move { (node, job.await) });
             }
         }
-        let Some((node, outcome)) = running.next().await else {
+        let Some((node, result)) = running.next().await else {
             break;
         };
-        reached[node] = Some(match outcome {
+        reached[node] = Some(match result {
             Ok(value) => Reached::Done(value),
             Err(error) => Reached::Failed(error),
         });
@@ -76,7 +73,7 @@ where
         .collect()
 }
 
-/// Marks what can no longer be begun, through to the end of each chain.
+/// Marks the nodes that directly or indirectly depend on a failed one.
 fn mark_blocked<T>(before: &[BTreeSet<usize>], reached: &mut [Option<Reached<T>>], begun: &BTreeSet<usize>) {
     loop {
         let blocked = (0..before.len()).find_map(|node| {

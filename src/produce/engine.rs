@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::pace::{ShardPaces, Window, shard_in};
 use super::{
-    Batch, EntryOutcome, Input, PutEnd, PutError, PutEvent, PutOptions, PutOutcome, PutSummary, Transport,
+    Batch, EntryResult, Input, PutEnd, PutError, PutEvent, PutOptions, PutResult, PutSummary, Transport,
     Unsent,
 };
 use crate::record::Record;
@@ -34,7 +34,7 @@ pub async fn put<T: Transport>(
     options: &PutOptions,
     stop: impl Future<Output = ()>,
     events: Events<'_>,
-) -> PutOutcome {
+) -> PutResult {
     let started = Instant::now();
     let mut engine = Engine::new(transport, options, events);
     let mut stop = std::pin::pin!(stop);
@@ -61,7 +61,7 @@ pub async fn put<T: Transport>(
     engine.give_up();
     let mut summary = engine.summary;
     summary.elapsed = started.elapsed();
-    PutOutcome {
+    PutResult {
         summary,
         input_ended: input_ended && !matches!(engine.end, Some(PutEnd::BadInput(_))),
         end: engine.end.unwrap_or(PutEnd::Complete),
@@ -111,7 +111,7 @@ struct Flight {
     records: Vec<Record>,
     /// Attempts and first attempt of each record.
     history: Vec<(u32, Instant)>,
-    answer: Result<Vec<EntryOutcome>, PutError>,
+    answer: Result<Vec<EntryResult>, PutError>,
 }
 
 struct Engine<'a, T> {
@@ -191,10 +191,10 @@ impl<'a, T: Transport> Engine<'a, T> {
                 self.linger_until
                     .get_or_insert_with(|| Instant::now() + self.options.linger);
             }
-            Some(Input::Fault(fault)) => {
+            Some(Input::Error(error)) => {
                 self.drained = true;
                 if !self.is_stopping() {
-                    self.end = Some(PutEnd::BadInput(fault));
+                    self.end = Some(PutEnd::BadInput(error));
                 }
             }
             None => self.drained = true,
@@ -304,7 +304,7 @@ impl<'a, T: Transport> Engine<'a, T> {
         (self.events)(PutEvent::Progress(&self.summary));
     }
 
-    fn settle_entries(&mut self, pending: impl Iterator<Item = Pending>, outcomes: Vec<EntryOutcome>) {
+    fn settle_entries(&mut self, pending: impl Iterator<Item = Pending>, outcomes: Vec<EntryResult>) {
         let now = Instant::now();
         self.last_success = now;
         // Throttled records by shard ("" where the message names none).
@@ -312,7 +312,7 @@ impl<'a, T: Transport> Engine<'a, T> {
         let mut took = std::collections::BTreeSet::new();
         for (pending, outcome) in pending.zip(outcomes) {
             match outcome {
-                EntryOutcome::Stored {
+                EntryResult::Stored {
                     shard_id,
                     sequence_number,
                 } => {
@@ -323,7 +323,7 @@ impl<'a, T: Transport> Engine<'a, T> {
                         took.insert(shard_id);
                     }
                 }
-                EntryOutcome::Refused { code, message } => {
+                EntryResult::Refused { code, message } => {
                     let due = if code.starts_with("ProvisionedThroughputExceeded") {
                         let shard = shard_in(&message).unwrap_or_default();
                         *throttled.entry(shard.to_owned()).or_default() += 1;

@@ -41,10 +41,10 @@ pub fn feed<R: Read + Send + 'static>(mut reader: RecordReader<R>) -> Feed {
                     hand_on(&sender, &mut bundle);
                     return;
                 }
-                Err(fault) => {
+                Err(error) => {
                     if hand_on(&sender, &mut bundle) {
                         // Fails only where the receiver was dropped.
-                        let _ = sender.blocking_send(Input::Fault(fault));
+                        let _ = sender.blocking_send(Input::Error(error));
                     }
                     return;
                 }

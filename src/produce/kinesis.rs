@@ -7,7 +7,7 @@ use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry, Stre
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 
-use super::{EntryOutcome, PutError, Transport};
+use super::{EntryResult, PutError, Transport};
 use crate::record::{DEFAULT_MAX_RECORD_BYTES, Record};
 use ground::error::aws::Retry;
 use ground::error::{self, Error, Result};
@@ -73,7 +73,7 @@ impl StreamLimits {
 }
 
 impl Transport for KinesisTransport {
-    async fn put(&self, records: &[Record]) -> Result<Vec<EntryOutcome>, PutError> {
+    async fn put(&self, records: &[Record]) -> Result<Vec<EntryResult>, PutError> {
         let entries = records
             .iter()
             .map(entry)
@@ -121,13 +121,13 @@ fn entry(record: &Record) -> Result<PutRecordsRequestEntry> {
         .map_err(|e| Error::failed("could not build the request").cause(e))
 }
 
-fn outcome(entry: PutRecordsResultEntry) -> EntryOutcome {
+fn outcome(entry: PutRecordsResultEntry) -> EntryResult {
     match (entry.shard_id, entry.sequence_number) {
-        (Some(shard_id), Some(sequence_number)) if entry.error_code.is_none() => EntryOutcome::Stored {
+        (Some(shard_id), Some(sequence_number)) if entry.error_code.is_none() => EntryResult::Stored {
             shard_id,
             sequence_number,
         },
-        _ => EntryOutcome::Refused {
+        _ => EntryResult::Refused {
             code: entry.error_code.unwrap_or_else(|| "InternalFailure".to_owned()),
             message: entry.error_message.unwrap_or_default(),
         },

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::*;
-use crate::record::{FaultKind, ReadOptions, RecordReader};
+use crate::record::{ReadOptions, RecordErrorKind, RecordReader};
 
 /// Response of the fake to one request.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +64,7 @@ impl Fake {
         }
     }
 
-    fn answer(&self, records: &[Record], act: Act) -> Result<Vec<EntryOutcome>, PutError> {
+    fn answer(&self, records: &[Record], act: Act) -> Result<Vec<EntryResult>, PutError> {
         let (refused, code) = match act {
             Act::Throttle(share) => (share, "ProvisionedThroughputExceededException"),
             Act::Internal(share) => (share, "InternalFailure"),
@@ -83,13 +83,13 @@ impl Fake {
             .map(|record| {
                 let shard = record.partition_key.len() % 2;
                 if rng.random_range(0..100) < refused {
-                    return EntryOutcome::Refused {
+                    return EntryResult::Refused {
                         code: code.into(),
                         message: format!("Rate exceeded for shard shardId-00000000000{shard} in stream s."),
                     };
                 }
                 stored.push(record.partition_key.clone());
-                EntryOutcome::Stored {
+                EntryResult::Stored {
                     shard_id: format!("shardId-00000000000{shard}"),
                     sequence_number: stored.len().to_string(),
                 }
@@ -110,7 +110,7 @@ fn transient() -> PutError {
 }
 
 impl Transport for Fake {
-    async fn put(&self, records: &[Record]) -> Result<Vec<EntryOutcome>, PutError> {
+    async fn put(&self, records: &[Record]) -> Result<Vec<EntryResult>, PutError> {
         assert!(!records.is_empty() && records.len() <= self.limits.records);
         assert!(records.len() == 1 || records.iter().map(Record::size).sum::<usize>() <= self.limits.bytes);
         let flying = self.flying.fetch_add(1, Ordering::SeqCst) + 1;
@@ -134,7 +134,7 @@ fn record(number: u64, size: usize) -> Record {
 
 /// A run: its result, and the numbers of the records reported as unsent.
 struct Run {
-    outcome: PutOutcome,
+    outcome: PutResult,
     unsent: HashMap<u64, Unsent>,
     fake: Arc<Fake>,
 }
@@ -309,10 +309,10 @@ async fn stopping_waits_for_what_is_in_flight_and_names_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_of_the_input_lets_what_stands_before_it_through() {
+async fn records_before_an_input_error_are_sent() {
     let mut inputs = bundles(700, 10);
-    inputs.push(Input::Fault(Fault {
-        kind: FaultKind::Empty,
+    inputs.push(Input::Error(RecordError {
+        kind: RecordErrorKind::Empty,
         record: 701,
         line: 701,
         column: None,
@@ -325,7 +325,7 @@ async fn a_fault_of_the_input_lets_what_stands_before_it_through() {
         std::future::pending(),
     )
     .await;
-    assert!(matches!(&run.outcome.end, PutEnd::BadInput(fault) if fault.line == 701));
+    assert!(matches!(&run.outcome.end, PutEnd::BadInput(error) if error.line == 701));
     assert_eq!(run.outcome.summary.acknowledged, 700);
 }
 
@@ -351,14 +351,14 @@ async fn a_pause_of_the_writer_holds_nothing_back() {
 }
 
 #[tokio::test]
-async fn the_feed_hands_on_records_and_then_the_fault() {
+async fn the_feed_sends_records_and_then_the_error() {
     let reader = RecordReader::new(&b"1\n2\nx"[..], ReadOptions::default());
     let mut feed = feed(reader);
     let mut seen = 0;
     while let Some(input) = feed.recv().await {
         match input {
             Input::Records(records) => seen += records.len(),
-            Input::Fault(fault) => assert_eq!((fault.line, seen), (3, 2)),
+            Input::Error(error) => assert_eq!((error.line, seen), (3, 2)),
         }
     }
     assert_eq!(seen, 2);

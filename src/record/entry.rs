@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{FaultKind, Record};
+use super::{Record, RecordErrorKind};
 
 /// One entry. Source: PutRecordsRequestEntry, Kinesis API reference.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,18 +25,18 @@ pub(super) fn is_entry(text: &[u8]) -> bool {
 }
 
 /// The record that the entry `text` describes.
-pub(super) fn parse(text: &str, number: u64, line: u64) -> Result<Record, FaultKind> {
-    let entry: Entry<'_> = serde_json::from_str(text).map_err(|e| FaultKind::NotAnEntry(Some(e)))?;
+pub(super) fn parse(text: &str, number: u64, line: u64) -> Result<Record, RecordErrorKind> {
+    let entry: Entry<'_> = serde_json::from_str(text).map_err(|e| RecordErrorKind::NotAnEntry(Some(e)))?;
     let data = base64_simd::STANDARD
         .decode_to_vec(entry.data.as_bytes())
-        .map_err(|_| FaultKind::NotBase64)?;
+        .map_err(|_| RecordErrorKind::NotBase64)?;
     let hash_key = entry.explicit_hash_key.as_deref();
     // u128 also parses "+1" and "007", which Kinesis refuses.
     let refused = |key: &str| {
         key.parse::<u128>().is_err() || key.starts_with('+') || (key.len() > 1 && key.starts_with('0'))
     };
     if hash_key.is_some_and(refused) {
-        return Err(FaultKind::HashKey);
+        return Err(RecordErrorKind::HashKey);
     }
     Ok(Record {
         data: Bytes::from(data),

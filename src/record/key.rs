@@ -7,7 +7,7 @@ use rand::Rng as _;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::FaultKind;
+use super::RecordErrorKind;
 
 /// Source of the partition key for formats without keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,14 +26,14 @@ impl KeyRule {
         Self::Field(path.split('.').map(str::to_owned).collect())
     }
 
-    pub(super) fn key_of(&self, data: &[u8]) -> Result<String, FaultKind> {
+    pub(super) fn key_of(&self, data: &[u8]) -> Result<String, RecordErrorKind> {
         match self {
             Self::Random => Ok(format!("{:032x}", rand::rng().random::<u128>())),
             Self::Constant(key) => Ok(key.clone()),
             Self::Field(path) => std::str::from_utf8(data)
                 .ok()
                 .and_then(|text| text_at(text, path))
-                .ok_or_else(|| FaultKind::NoKeyField(path.join("."))),
+                .ok_or_else(|| RecordErrorKind::NoKeyField(path.join("."))),
         }
     }
 }

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use super::entry;
 use super::json::{Ahead, Scanner, value_ahead};
 use super::source::Source;
-use super::{Fault, FaultKind, InputFormat, KeyRule, MAX_PARTITION_KEY_CHARS, ReadOptions, Record};
+use super::{
+    InputFormat, KeyRule, MAX_PARTITION_KEY_CHARS, ReadOptions, Record, RecordError, RecordErrorKind,
+};
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 /// Number of bytes inspected to tell text from binary.
@@ -72,7 +74,7 @@ impl<R: Read> RecordReader<R> {
     ///
     /// # Errors
     /// The first error of the input. An input without records is an error.
-    pub fn read(&mut self) -> Result<Option<Record>, Fault> {
+    pub fn read(&mut self) -> Result<Option<Record>, RecordError> {
         let mut outcome = self.read_next();
         while matches!(outcome, Ok(Some(_))) && self.number <= self.options.skip {
             outcome = self.read_next();
@@ -83,7 +85,7 @@ impl<R: Read> RecordReader<R> {
         outcome
     }
 
-    fn read_next(&mut self) -> Result<Option<Record>, Fault> {
+    fn read_next(&mut self) -> Result<Option<Record>, RecordError> {
         if self.layout == Layout::Unseen {
             self.detect()?;
         }
@@ -98,13 +100,13 @@ impl<R: Read> RecordReader<R> {
             return self.value().map(Some);
         }
         if self.number == 0 {
-            return Err(self.fault(FaultKind::Empty));
+            return Err(self.error(RecordErrorKind::Empty));
         }
         Ok(None)
     }
 
     /// Detects the layout from the start of the input, reading no more than needed.
-    fn detect(&mut self) -> Result<(), Fault> {
+    fn detect(&mut self) -> Result<(), RecordError> {
         if self.options.format == InputFormat::Text {
             self.layout = Layout::Text;
             return Ok(());
@@ -115,7 +117,7 @@ impl<R: Read> RecordReader<R> {
         if sample.starts_with(BOM) {
             self.source.skip_unseen(BOM.len());
         } else if sample.starts_with(b"\xff\xfe") || sample.starts_with(b"\xfe\xff") {
-            return Err(self.fault(FaultKind::Utf16));
+            return Err(self.error(RecordErrorKind::Utf16));
         }
         if self.options.format == InputFormat::Lines {
             self.layout = Layout::Lines;
@@ -123,10 +125,10 @@ impl<R: Read> RecordReader<R> {
         }
         let sample = &self.source.available()[..self.source.available().len().min(SAMPLE)];
         if is_binary(sample) {
-            return Err(self.fault(FaultKind::Binary));
+            return Err(self.error(RecordErrorKind::Binary));
         }
         let Some(opening) = self.skip_space()? else {
-            return Err(self.fault(FaultKind::Empty));
+            return Err(self.error(RecordErrorKind::Empty));
         };
         match (self.options.format, opening) {
             (InputFormat::Array, b'[') => self.enter_array(1, false),
@@ -137,26 +139,26 @@ impl<R: Read> RecordReader<R> {
                 self.enter_array(1, false);
             }
             (format, b'{') => self.detect_object(format)?,
-            (InputFormat::PutRecords, _) => return Err(self.fault(FaultKind::NotAnEntry(None))),
+            (InputFormat::PutRecords, _) => return Err(self.error(RecordErrorKind::NotAnEntry(None))),
             (_, b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => self.layout = Layout::Values,
             _ => {
                 let ahead = self.source.available();
                 let text = String::from_utf8_lossy(&ahead[..ahead.len().min(SAMPLE)]);
                 let start: String = text.chars().take(20).collect();
-                return Err(self.fault(match start.contains(char::REPLACEMENT_CHARACTER) {
-                    true => FaultKind::Binary,
-                    false => FaultKind::Unknown(start),
+                return Err(self.error(match start.contains(char::REPLACEMENT_CHARACTER) {
+                    true => RecordErrorKind::Binary,
+                    false => RecordErrorKind::Unknown(start),
                 }));
             }
         }
         if self.entries && self.options.key != KeyRule::Random {
-            return Err(self.fault(FaultKind::OwnKeys));
+            return Err(self.error(RecordErrorKind::OwnKeys));
         }
         Ok(())
     }
 
     /// Detects what an input that starts with an object is: the AWS CLI's envelope, an entry, or a plain value.
-    fn detect_object(&mut self, format: InputFormat) -> Result<(), Fault> {
+    fn detect_object(&mut self, format: InputFormat) -> Result<(), RecordError> {
         let asked = format == InputFormat::PutRecords;
         let opening = loop {
             let opening = envelope_opening(self.source.available());
@@ -178,7 +180,7 @@ impl<R: Read> RecordReader<R> {
     }
 
     /// Whether a complete entry starts `offset` bytes ahead, after white space.
-    fn starts_with_entry(&mut self, offset: usize) -> Result<bool, Fault> {
+    fn starts_with_entry(&mut self, offset: usize) -> Result<bool, RecordError> {
         loop {
             let ahead = self.source.available()[offset..].trim_ascii_start();
             if !may_be_entry(ahead) {
@@ -196,7 +198,7 @@ impl<R: Read> RecordReader<R> {
     }
 
     /// Reads more without taking anything; `false` at the end, or beyond the maximum size of a record.
-    fn look_further(&mut self) -> Result<bool, Fault> {
+    fn look_further(&mut self) -> Result<bool, RecordError> {
         if self.source.available().len() > self.text_limit(true) {
             return Ok(false);
         }
@@ -212,7 +214,7 @@ impl<R: Read> RecordReader<R> {
     }
 
     /// Moves to the next element of the array; `false` at the end of the array and the input.
-    fn next_element(&mut self, first: bool, envelope: bool) -> Result<bool, Fault> {
+    fn next_element(&mut self, first: bool, envelope: bool) -> Result<bool, RecordError> {
         match (self.skip_space()?, first) {
             (Some(b']'), _) => {
                 self.source.take(1);
@@ -244,7 +246,7 @@ impl<R: Read> RecordReader<R> {
     }
 
     /// Reads what may follow `Records` in the envelope: the stream's name, and the closing brace.
-    fn envelope_end(&mut self) -> Result<(), Fault> {
+    fn envelope_end(&mut self) -> Result<(), RecordError> {
         loop {
             match self.skip_space()? {
                 Some(b'}') => {
@@ -272,22 +274,22 @@ impl<R: Read> RecordReader<R> {
     }
 
     /// The record whose JSON text starts here.
-    fn value(&mut self) -> Result<Record, Fault> {
+    fn value(&mut self) -> Result<Record, RecordError> {
         self.number += 1;
         let (line, column) = (self.source.line, self.source.column);
-        let text = self.text(self.text_limit(self.entries)).map_err(|mut fault| {
-            match fault.kind {
-                FaultKind::Syntax(_) => fault.started = Some(line),
-                _ => fault.line = line,
+        let text = self.text(self.text_limit(self.entries)).map_err(|mut error| {
+            match error.kind {
+                RecordErrorKind::Syntax(_) => error.started = Some(line),
+                _ => error.line = line,
             }
-            fault
+            error
         })?;
         let text = String::from_utf8(text).map_err(|error| {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let newlines = valid.iter().filter(|&&b| b == b'\n').count() as u64;
             let in_line = valid.iter().rev().take_while(|&&b| b != b'\n').count() as u64;
-            Fault {
-                kind: FaultKind::NotUtf8,
+            RecordError {
+                kind: RecordErrorKind::NotUtf8,
                 record: self.number,
                 line: line + newlines,
                 column: Some(in_line + if newlines == 0 { column } else { 1 }),
@@ -301,11 +303,11 @@ impl<R: Read> RecordReader<R> {
         };
         record
             .and_then(|record| self.checked(record))
-            .map_err(|kind| self.fault_at(kind, line))
+            .map_err(|kind| self.error_at(kind, line))
     }
 
     /// The exact text of the JSON value that starts here.
-    fn text(&mut self, limit: usize) -> Result<Vec<u8>, Fault> {
+    fn text(&mut self, limit: usize) -> Result<Vec<u8>, RecordError> {
         let mut scanner = Scanner::new();
         let mut text = Vec::new();
         loop {
@@ -321,7 +323,7 @@ impl<R: Read> RecordReader<R> {
                 Ok(end) => {
                     let used = end.unwrap_or(available.len());
                     if text.len() + used > limit {
-                        return Err(self.fault(FaultKind::TooLarge {
+                        return Err(self.error(RecordErrorKind::TooLarge {
                             limit: self.options.max_record_bytes,
                         }));
                     }
@@ -340,7 +342,7 @@ impl<R: Read> RecordReader<R> {
     }
 
     /// The rest of the input as one record.
-    fn whole(&mut self) -> Result<Option<Record>, Fault> {
+    fn whole(&mut self) -> Result<Option<Record>, RecordError> {
         if self.number > 0 {
             return Ok(None);
         }
@@ -349,22 +351,22 @@ impl<R: Read> RecordReader<R> {
         self.number = 1;
         let text = Bytes::copy_from_slice(self.source.available());
         if text.is_empty() {
-            return Err(self.fault(FaultKind::Empty));
+            return Err(self.error(RecordErrorKind::Empty));
         }
         self.source.take(text.len());
         self.keyed(text, 1)
             .and_then(|record| self.checked(record))
             .map(Some)
-            .map_err(|kind| self.fault_at(kind, 1))
+            .map_err(|kind| self.error_at(kind, 1))
     }
 
     /// The next line that is not blank.
-    fn next_line(&mut self) -> Result<Option<Record>, Fault> {
+    fn next_line(&mut self) -> Result<Option<Record>, RecordError> {
         loop {
             let line = self.source.line;
             let Some(mut text) = self.line_text()? else {
                 return match self.number {
-                    0 => Err(self.fault(FaultKind::Empty)),
+                    0 => Err(self.error(RecordErrorKind::Empty)),
                     _ => Ok(None),
                 };
             };
@@ -379,12 +381,12 @@ impl<R: Read> RecordReader<R> {
                 .keyed(Bytes::from(text), line)
                 .and_then(|record| self.checked(record))
                 .map(Some)
-                .map_err(|kind| self.fault_at(kind, line));
+                .map_err(|kind| self.error_at(kind, line));
         }
     }
 
     /// A line without its line break; `None` at the end of the input.
-    fn line_text(&mut self) -> Result<Option<Vec<u8>>, Fault> {
+    fn line_text(&mut self) -> Result<Option<Vec<u8>>, RecordError> {
         let mut text = Vec::new();
         let line = self.source.line;
         loop {
@@ -401,7 +403,7 @@ impl<R: Read> RecordReader<R> {
             if text.len() + used > self.options.max_record_bytes + 1 {
                 self.number += 1;
                 let limit = self.options.max_record_bytes;
-                return Err(self.fault_at(FaultKind::TooLarge { limit }, line));
+                return Err(self.error_at(RecordErrorKind::TooLarge { limit }, line));
             }
             text.extend_from_slice(&available[..used]);
             self.source.take(used + usize::from(end.is_some()));
@@ -411,7 +413,7 @@ impl<R: Read> RecordReader<R> {
         }
     }
 
-    fn keyed(&self, data: Bytes, line: u64) -> Result<Record, FaultKind> {
+    fn keyed(&self, data: Bytes, line: u64) -> Result<Record, RecordErrorKind> {
         Ok(Record {
             partition_key: self.options.key.key_of(&data)?,
             data,
@@ -422,12 +424,12 @@ impl<R: Read> RecordReader<R> {
     }
 
     /// Kinesis's limits.
-    fn checked(&self, record: Record) -> Result<Record, FaultKind> {
+    fn checked(&self, record: Record) -> Result<Record, RecordErrorKind> {
         let limit = self.options.max_record_bytes;
         match record.partition_key.chars().count() {
-            0 => Err(FaultKind::KeyEmpty),
-            chars if chars > MAX_PARTITION_KEY_CHARS => Err(FaultKind::KeyTooLong(chars)),
-            _ if record.size() > limit => Err(FaultKind::TooLarge { limit }),
+            0 => Err(RecordErrorKind::KeyEmpty),
+            chars if chars > MAX_PARTITION_KEY_CHARS => Err(RecordErrorKind::KeyTooLong(chars)),
+            _ if record.size() > limit => Err(RecordErrorKind::TooLarge { limit }),
             _ => Ok(record),
         }
     }
@@ -439,31 +441,31 @@ impl<R: Read> RecordReader<R> {
         if entry { limit * 2 + MEMBER_LIMIT } else { limit }
     }
 
-    fn fill(&mut self) -> Result<bool, Fault> {
-        self.source.fill().map_err(|e| self.io_fault(e))
+    fn fill(&mut self) -> Result<bool, RecordError> {
+        self.source.fill().map_err(|e| self.io_error(e))
     }
 
-    fn skip_space(&mut self) -> Result<Option<u8>, Fault> {
-        self.source.skip_space().map_err(|e| self.io_fault(e))
+    fn skip_space(&mut self) -> Result<Option<u8>, RecordError> {
+        self.source.skip_space().map_err(|e| self.io_error(e))
     }
 
-    fn io_fault(&self, error: io::Error) -> Fault {
-        self.fault(FaultKind::Io(error))
+    fn io_error(&self, error: io::Error) -> RecordError {
+        self.error(RecordErrorKind::Io(error))
     }
 
-    fn syntax(&self, complaint: &'static str) -> Fault {
-        Fault {
+    fn syntax(&self, complaint: &'static str) -> RecordError {
+        RecordError {
             column: Some(self.source.column),
-            ..self.fault(FaultKind::Syntax(complaint))
+            ..self.error(RecordErrorKind::Syntax(complaint))
         }
     }
 
-    fn fault(&self, kind: FaultKind) -> Fault {
-        self.fault_at(kind, self.source.line)
+    fn error(&self, kind: RecordErrorKind) -> RecordError {
+        self.error_at(kind, self.source.line)
     }
 
-    fn fault_at(&self, kind: FaultKind, line: u64) -> Fault {
-        Fault {
+    fn error_at(&self, kind: RecordErrorKind, line: u64) -> RecordError {
+        RecordError {
             kind,
             record: self.number,
             line,

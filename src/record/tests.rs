@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::json::{Ahead, value_ahead};
 use super::*;
 
-fn read_all(input: impl Read, options: ReadOptions) -> Result<Vec<Record>, Fault> {
+fn read_all(input: impl Read, options: ReadOptions) -> Result<Vec<Record>, RecordError> {
     let mut reader = RecordReader::new(input, options);
     let mut records = Vec::new();
     while let Some(record) = reader.read()? {
@@ -38,11 +38,11 @@ fn data_of(text: &[u8], options: ReadOptions) -> Vec<String> {
 }
 
 /// The message of the error in `text`, and the hint.
-fn fault(text: impl AsRef<[u8]>) -> String {
-    fault_with(text, ReadOptions::default())
+fn error(text: impl AsRef<[u8]>) -> String {
+    error_with(text, ReadOptions::default())
 }
 
-fn fault_with(text: impl AsRef<[u8]>, options: ReadOptions) -> String {
+fn error_with(text: impl AsRef<[u8]>, options: ReadOptions) -> String {
     let error = read_all(text.as_ref(), options)
         .unwrap_err()
         .into_error("in.json");
@@ -155,43 +155,43 @@ fn random_keys_differ() {
 }
 
 #[test]
-fn faults_name_line_and_column() {
-    assert_snapshot!(fault("{\"a\":1}\n{\"a\":}\n"), @"in.json is not valid JSON at line 2, column 6: expected a JSON value");
-    assert_snapshot!(fault("[\n {\"a\":1}\n {\"a\":2}]"), @"in.json is not valid JSON at line 3, column 2: expected `,` or `]`");
-    assert_snapshot!(fault("[1,]"), @"in.json is not valid JSON at line 1, column 4: expected a value (is there a comma too many?)");
-    assert_snapshot!(fault("[[1,]]"), @"in.json is not valid JSON at line 1, column 5: expected a value (is there a comma too many?)");
-    assert_snapshot!(fault("[1"), @"in.json is not valid JSON at line 1, column 3: the input ends inside the array");
-    assert_snapshot!(fault("[1] 2"), @"in.json is not valid JSON at line 1, column 5: expected nothing after the array");
-    assert_snapshot!(fault("{\"a\":\n"), @"in.json is not valid JSON at line 2, column 1: the input ends too early, in the value that starts at line 1");
-    assert_snapshot!(fault("{\"a\":\"x\n\"}"), @"in.json is not valid JSON at line 1, column 8: the line ends inside a string");
-    assert_snapshot!(fault("{\"a\":1,}"), @"in.json is not valid JSON at line 1, column 8: expected a key (is there a comma too many?)");
-    assert_snapshot!(fault("{'a':1}"), @"in.json is not valid JSON at line 1, column 2: expected a key in double quotes");
-    assert_snapshot!(fault(b"{\"a\":1}\n{\"a\":\n\"\xff\"}"), @"in.json, line 3, column 2: these bytes are not UTF-8");
+fn errors_name_line_and_column() {
+    assert_snapshot!(error("{\"a\":1}\n{\"a\":}\n"), @"in.json is not valid JSON at line 2, column 6: expected a JSON value");
+    assert_snapshot!(error("[\n {\"a\":1}\n {\"a\":2}]"), @"in.json is not valid JSON at line 3, column 2: expected `,` or `]`");
+    assert_snapshot!(error("[1,]"), @"in.json is not valid JSON at line 1, column 4: expected a value (is there a comma too many?)");
+    assert_snapshot!(error("[[1,]]"), @"in.json is not valid JSON at line 1, column 5: expected a value (is there a comma too many?)");
+    assert_snapshot!(error("[1"), @"in.json is not valid JSON at line 1, column 3: the input ends inside the array");
+    assert_snapshot!(error("[1] 2"), @"in.json is not valid JSON at line 1, column 5: expected nothing after the array");
+    assert_snapshot!(error("{\"a\":\n"), @"in.json is not valid JSON at line 2, column 1: the input ends too early, in the value that starts at line 1");
+    assert_snapshot!(error("{\"a\":\"x\n\"}"), @"in.json is not valid JSON at line 1, column 8: the line ends inside a string");
+    assert_snapshot!(error("{\"a\":1,}"), @"in.json is not valid JSON at line 1, column 8: expected a key (is there a comma too many?)");
+    assert_snapshot!(error("{'a':1}"), @"in.json is not valid JSON at line 1, column 2: expected a key in double quotes");
+    assert_snapshot!(error(b"{\"a\":1}\n{\"a\":\n\"\xff\"}"), @"in.json, line 3, column 2: these bytes are not UTF-8");
 }
 
 #[test]
 fn inputs_that_are_no_records_say_what_they_are() {
-    assert_snapshot!(fault(""), @"
+    assert_snapshot!(error(""), @"
     in.json holds no records
     hint: give a JSON array, one JSON value a line, or `--data TEXT` for one record
     ");
-    assert_snapshot!(fault(" \n\t"), @"
+    assert_snapshot!(error(" \n\t"), @"
     in.json holds no records
     hint: give a JSON array, one JSON value a line, or `--data TEXT` for one record
     ");
-    assert_snapshot!(fault("[ ]"), @"
+    assert_snapshot!(error("[ ]"), @"
     in.json holds no records
     hint: give a JSON array, one JSON value a line, or `--data TEXT` for one record
     ");
-    assert_snapshot!(fault(b"\x1f\x8b\x08\x00\x00"), @"
+    assert_snapshot!(error(b"\x1f\x8b\x08\x00\x00"), @"
     in.json is a binary file, not JSON
     hint: decompress or decode it first
     ");
-    assert_snapshot!(fault(b"\xff\xfe[\x001\x00]\x00"), @"
+    assert_snapshot!(error(b"\xff\xfe[\x001\x00]\x00"), @"
     in.json is UTF-16 text; records are read as UTF-8
     hint: convert it first, for example with `iconv -f UTF-16 -t UTF-8`
     ");
-    assert_snapshot!(fault("id,name\n1,x\n"), @r#"
+    assert_snapshot!(error("id,name\n1,x\n"), @r#"
     in.json is not JSON: it starts with "id,name\n1,x\n"
     hint: `--format lines` sends each line as it is
     "#);
@@ -209,16 +209,16 @@ fn limits_of_kinesis_are_held_while_reading() {
         2,
         "39 bytes and a key of one"
     );
-    assert_snapshot!(fault_with(format!("1\n\"{}\"", "x".repeat(38)), small.clone()), @"
+    assert_snapshot!(error_with(format!("1\n\"{}\"", "x".repeat(38)), small.clone()), @"
     in.json, record 2 (line 2): larger than the stream takes (40 bytes, partition key included)
     hint: split or compress it, or raise the stream's record size (UpdateMaxRecordSize, up to 10 MiB)
     ");
     assert!(
-        fault_with(format!("[\n\"{}", "x".repeat(100_000)), small.clone())
+        error_with(format!("[\n\"{}", "x".repeat(100_000)), small.clone())
             .contains("record 1 (line 2): larger")
     );
     let long_key = with(InputFormat::Auto, KeyRule::Constant("é".repeat(257)));
-    assert_snapshot!(fault_with("1", long_key), @"in.json, record 1 (line 1): its partition key has 257 characters; 256 are allowed");
+    assert_snapshot!(error_with("1", long_key), @"in.json, record 1 (line 1): its partition key has 257 characters; 256 are allowed");
     assert!(
         read_all(
             &b"1"[..],
@@ -226,15 +226,15 @@ fn limits_of_kinesis_are_held_while_reading() {
         )
         .is_ok()
     );
-    assert_snapshot!(fault_with("{\"k\":\"\"}", with(InputFormat::Auto, KeyRule::field("k"))), @"in.json, record 1 (line 1): its partition key is empty");
-    assert_snapshot!(fault_with("{\"k\":1}\n{\"k\":null}", with(InputFormat::Auto, KeyRule::field("k"))), @r#"in.json, record 2 (line 2): it has no text or number in the field "k""#);
+    assert_snapshot!(error_with("{\"k\":\"\"}", with(InputFormat::Auto, KeyRule::field("k"))), @"in.json, record 1 (line 1): its partition key is empty");
+    assert_snapshot!(error_with("{\"k\":1}\n{\"k\":null}", with(InputFormat::Auto, KeyRule::field("k"))), @r#"in.json, record 2 (line 2): it has no text or number in the field "k""#);
 }
 
 #[test]
-fn faulty_entries_are_refused_not_sent_as_they_are() {
+fn invalid_entries_are_rejected() {
     let first = r#"{"Data":"aGk=","PartitionKey":"k"}"#;
     let after = |second: &str| {
-        fault(format!("[{first},\n{second}]"))
+        error(format!("[{first},\n{second}]"))
             .lines()
             .next()
             .unwrap()
@@ -244,7 +244,7 @@ fn faulty_entries_are_refused_not_sent_as_they_are() {
     assert_snapshot!(after(r#"{"Data":"aGk="}"#), @"in.json, record 2 (line 2): not an object with just Data, PartitionKey and perhaps ExplicitHashKey");
     assert_snapshot!(after(r#"{"Data":"aGk=","PartitionKey":"k","ExplicitHashKey":"007"}"#), @"in.json, record 2 (line 2): its ExplicitHashKey is not a whole number below 2^128");
     let keyed = with(InputFormat::Auto, KeyRule::Constant("k".into()));
-    assert_snapshot!(fault_with(first, keyed), @"
+    assert_snapshot!(error_with(first, keyed), @"
     in.json brings its own partition keys
     hint: leave out --partition-key and --partition-key-field, or add `--format array` or `--format values` to send the entries as they are
     ");

@@ -7,7 +7,7 @@ use super::report::{Report, lines, table};
 use super::{Printer, Step, Style};
 use crate::pipeline::CheckState;
 use crate::pipeline::apply::RunReport;
-use crate::pipeline::event::{Event, Outcome, What};
+use crate::pipeline::event::{Event, ResourceResult, What};
 use crate::pipeline::plan::{Action, PlanReport, PlannedReport};
 use crate::pipeline::verify::VerifyReport;
 
@@ -39,7 +39,8 @@ impl<'a> ApplyProgress<'a> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         match &event.what {
             // No line for a resource that needs no change.
-            What::Finished(Outcome::Unchanged | Outcome::Absent, _) if !lines.contains_key(&event.id) => {}
+            What::Finished(ResourceResult::Unchanged | ResourceResult::Absent, _)
+                if !lines.contains_key(&event.id) => {}
             What::Doing(text) | What::Waiting(text) => {
                 let line = lines
                     .entry(event.id.clone())
@@ -60,14 +61,15 @@ impl<'a> ApplyProgress<'a> {
 fn in_words(what: &What) -> Option<String> {
     match what {
         What::Doing(text) => Some(text.clone()),
-        What::Finished(outcome @ (Outcome::Failed | Outcome::Stopped | Outcome::Skipped), detail) => {
-            Some(finished(*outcome, detail))
-        }
+        What::Finished(
+            outcome @ (ResourceResult::Failed | ResourceResult::Stopped | ResourceResult::Skipped),
+            detail,
+        ) => Some(finished(*outcome, detail)),
         What::Waiting(_) | What::Finished(..) => None,
     }
 }
 
-fn finished(outcome: Outcome, detail: &str) -> String {
+fn finished(outcome: ResourceResult, detail: &str) -> String {
     match detail {
         "" => outcome.word().to_owned(),
         detail => format!("{}: {detail}", outcome.word()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use comfy_table::{Cell, CellAlignment};
 use serde::{Serialize, Serializer};
 
-use crate::observe::metrics::{Series, Statistic, StreamMetrics, Unit, Utilisation, Window};
+use crate::observe::metrics::{Series, Statistic, StreamMetrics, TimeRange, Unit, Utilisation};
 use crate::ui::sparkline::{Glyphs, sparkline, values_per_mark};
 use crate::ui::{Report, Style, table, units};
 use ground::duration;
@@ -77,9 +77,9 @@ impl MetricsReport {
         Shape {
             stream: &metrics.stream,
             region: &metrics.region,
-            start: timestamp(metrics.window.start),
-            end: timestamp(metrics.window.end),
-            period_seconds: metrics.window.period,
+            start: timestamp(metrics.range.start),
+            end: timestamp(metrics.range.end),
+            period_seconds: metrics.range.period,
             utilisation: metrics.utilisation.map(|used| UtilisationShape {
                 open_shards: used.shards,
                 peak_bytes_percent: used.bytes,
@@ -96,7 +96,7 @@ impl MetricsReport {
             [
                 series.spec.label.to_owned(),
                 value(series).unwrap_or_else(|| nothing.to_owned()),
-                peak(series, &self.metrics.window).unwrap_or_default(),
+                peak(series, &self.metrics.range).unwrap_or_default(),
             ]
         };
         let series = shown(&self.metrics.series);
@@ -119,8 +119,8 @@ impl MetricsReport {
             .max();
         let used = columns[0].max(shard.unwrap_or(0)) + columns[1] + columns[2] + 4 * 2;
         let room = width.saturating_sub(used).clamp(8, 240);
-        let per_mark = values_per_mark(metrics.window.periods(), room);
-        let period = Duration::from_secs(metrics.window.period.unsigned_abs());
+        let per_mark = values_per_mark(metrics.range.periods(), room);
+        let period = Duration::from_secs(metrics.range.period.unsigned_abs());
         let step = period.saturating_mul(u32::try_from(per_mark).unwrap_or(u32::MAX));
 
         let bars = format!("EVERY {}", duration::format(step));
@@ -137,14 +137,14 @@ impl MetricsReport {
                 heading = series.shard.as_deref();
                 table.add_row([heading.unwrap_or_default()]);
             }
-            let bars = sparkline(&series.slots(&metrics.window), room, self.glyphs);
+            let bars = sparkline(&series.slots(&metrics.range), room, self.glyphs);
             table.add_row([Cell::new(label), right(&value), right(&peak), Cell::new(bars)]);
         }
         let title = format!(
             "{} in {}, {}",
             metrics.stream,
             metrics.region,
-            span(&metrics.window)
+            span(&metrics.range)
         );
         let mut text = format!("{}\n\n", style.bold(&title));
         for line in table.lines() {
@@ -220,7 +220,7 @@ fn metric_shape(series: &Series) -> MetricShape<'_> {
     }
 }
 
-/// The figure of the whole window: `12,345`, `1.2 MiB`, `3.2 ms avg`.
+/// The figure of the whole range: `12,345`, `1.2 MiB`, `3.2 ms avg`.
 fn value(series: &Series) -> Option<String> {
     let figure = series.figure()?;
     let text = amount(figure, series.spec.unit);
@@ -232,19 +232,19 @@ fn value(series: &Series) -> Option<String> {
 }
 
 /// The busiest period: a rate where things are counted, the worst average of a time.
-fn peak(series: &Series, window: &Window) -> Option<String> {
+fn peak(series: &Series, range: &TimeRange) -> Option<String> {
     let peak = series.peak()?;
     match (series.spec.statistic, series.spec.unit) {
         (Statistic::Maximum, _) => None,
         (Statistic::Sum, Unit::Count) => {
-            let rate = peak / window.period_seconds();
+            let rate = peak / range.period_seconds();
             Some(if rate < 9.95 {
                 format!("{rate:.1}/s")
             } else {
                 format!("{}/s", amount(rate, Unit::Count))
             })
         }
-        (Statistic::Sum, unit) => Some(format!("{}/s", amount(peak / window.period_seconds(), unit))),
+        (Statistic::Sum, unit) => Some(format!("{}/s", amount(peak / range.period_seconds(), unit))),
         (Statistic::Average, unit) => Some(amount(peak, unit)),
     }
 }
@@ -281,18 +281,18 @@ fn utilisation(used: &Utilisation) -> Option<String> {
     (!parts.is_empty()).then(|| format!("Peak: {} that {shards}", parts.join(" and ")))
 }
 
-/// The window in words, in UTC.
-pub(super) fn span(window: &Window) -> String {
+/// The range in words, in UTC.
+pub(super) fn span(range: &TimeRange) -> String {
     let show = |seconds: i64, format: &str| {
         let time = jiff::Timestamp::from_second(seconds).unwrap_or_default();
         time.strftime(format).to_string()
     };
-    let same_day = show(window.start, "%F") == show(window.end, "%F");
+    let same_day = show(range.start, "%F") == show(range.end, "%F");
     let until = if same_day { "%H:%M" } else { "%F %H:%M" };
     format!(
         "{} to {} UTC",
-        show(window.start, "%F %H:%M"),
-        show(window.end, until)
+        show(range.start, "%F %H:%M"),
+        show(range.end, until)
     )
 }
 
@@ -311,7 +311,7 @@ mod tests {
     const START: i64 = 1_795_251_600;
 
     fn report(shards: bool) -> MetricsReport {
-        let window = Window {
+        let range = TimeRange {
             start: START,
             end: START + 3600,
             period: 60,
@@ -354,7 +354,7 @@ mod tests {
             metrics: StreamMetrics {
                 stream: "orders".into(),
                 region: "us-east-1".into(),
-                window,
+                range,
                 series: all,
                 utilisation: Some(Utilisation {
                     shards: 1,

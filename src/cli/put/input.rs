@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::produce::PutSummary;
-use crate::record::{Fault, FaultKind, InputFormat, ReadOptions, Record, RecordReader};
+use crate::record::{InputFormat, ReadOptions, Record, RecordError, RecordErrorKind, RecordReader};
 use crate::ui::Progress;
 use ground::error::{Error, Result};
 
@@ -32,14 +32,14 @@ impl Checked {
         if self.largest <= limit {
             return Ok(());
         }
-        let fault = Fault {
-            kind: FaultKind::TooLarge { limit },
+        let error = RecordError {
+            kind: RecordErrorKind::TooLarge { limit },
             record: self.largest_number,
             line: self.largest_line,
             column: None,
             started: None,
         };
-        Err(fault.into_error(&input.name()))
+        Err(error.into_error(&input.name()))
     }
 }
 
@@ -167,7 +167,7 @@ impl PutInput {
                 match reader.read() {
                     Ok(Some(record)) => last = Some(each(&record, &reader)),
                     Ok(None) => return Ok(last),
-                    Err(fault) => return Err(fault.into_error(&name)),
+                    Err(error) => return Err(error.into_error(&name)),
                 }
             }
         });

@@ -71,9 +71,9 @@ pub(crate) async fn delete(
         printer.report(&pipeline.destroy(survey, &|_| {}, &Stop::default()).await)?;
         return Ok(Exit::Done);
     }
-    let doomed = survey.doomed();
-    printer.note(&format!("To be deleted:\n  {}", doomed.join("\n  ")));
-    let action = match doomed.as_slice() {
+    let to_delete = survey.to_delete();
+    printer.note(&format!("To be deleted:\n  {}", to_delete.join("\n  ")));
+    let action = match to_delete.as_slice() {
         [one] => format!("delete {one}"),
         many => format!("delete {} resources and all their data", many.len()),
     };

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::records::{Puller, fetch};
 use super::source::{Inbox, own_stream};
-use super::{Content, Held, Letter, Place, read};
+use super::{Content, Letter, MessageSource, ReceivedMessage, read};
 use crate::consume::{KinesisShards, TailRecord};
 use crate::context::Context;
 use crate::functions::mapping::resource_name;
@@ -44,7 +44,7 @@ pub struct Options {
 
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fate {
+pub enum MessageResult {
     /// Only looked at: so many records are there.
     Found(u64),
     /// All its records are acknowledged.
@@ -68,11 +68,11 @@ pub enum Fate {
 #[derive(Debug)]
 pub struct Event<'a> {
     /// The message.
-    pub held: &'a Held,
+    pub held: &'a ReceivedMessage,
     /// What it tells, where it could be read.
     pub letter: Option<&'a Letter>,
     /// What became of it.
-    pub fate: &'a Fate,
+    pub result: &'a MessageResult,
     /// Whether it was deleted.
     pub deleted: bool,
 }
@@ -97,21 +97,21 @@ pub struct Totals {
     pub newer: u64,
 }
 
-/// A replay of one place.
+/// A replay of one source.
 pub struct Replay<'a> {
     /// The target.
     pub context: &'a Context,
     /// Where the messages are.
-    pub place: &'a Place,
+    pub source: &'a MessageSource,
     /// How.
     pub options: &'a Options,
 }
 
 /// A message on its way.
 struct Work {
-    held: Held,
+    held: ReceivedMessage,
     letter: Option<Letter>,
-    fate: Fate,
+    result: MessageResult,
 }
 
 /// What was sent of one message.
@@ -129,9 +129,9 @@ impl Replay<'_> {
     /// # Errors
     /// When the messages cannot be read.
     pub async fn run(&self, stop: &Stop, events: Events<'_>) -> Result<Totals> {
-        let mut inbox = Inbox::open(self.context, self.place);
+        let mut inbox = Inbox::open(self.context, self.source);
         let mut totals = Totals::default();
-        let mut kept: Vec<Held> = Vec::new();
+        let mut kept: Vec<ReceivedMessage> = Vec::new();
         let mut newer = BTreeSet::new();
         let mut in_vain = 0;
         let outcome = loop {
@@ -143,8 +143,10 @@ impl Replay<'_> {
                 Ok(taken) => taken,
                 Err(error) => break Err(error),
             };
-            let is_old = |held: &Held| held.sent_ms.is_none_or(|sent| sent < self.options.before_ms);
-            let (taken, new): (Vec<Held>, Vec<Held>) = taken.into_iter().partition(is_old);
+            let is_old =
+                |held: &ReceivedMessage| held.sent_ms.is_none_or(|sent| sent < self.options.before_ms);
+            let (taken, new): (Vec<ReceivedMessage>, Vec<ReceivedMessage>) =
+                taken.into_iter().partition(is_old);
             newer.extend(new.iter().map(|held| held.id.clone()));
             kept.extend(new);
             in_vain = if taken.is_empty() { in_vain + 1 } else { 0 };
@@ -159,7 +161,7 @@ impl Replay<'_> {
             kept.extend(self.settle(works, &mut totals, events).await);
         };
         // What stays is shown to others again.
-        self.place.hide(self.context, &kept, 0).await;
+        self.source.hide(self.context, &kept, 0).await;
         totals.newer = newer.len() as u64;
         outcome.map(|()| totals)
     }
@@ -170,12 +172,12 @@ impl Replay<'_> {
     /// When the messages cannot be read, or `each` fails.
     pub async fn list(
         context: &Context,
-        place: &Place,
+        source: &MessageSource,
         limit: usize,
-        mut each: impl FnMut(&Held, Result<Letter, String>) -> Result<()>,
+        mut each: impl FnMut(&ReceivedMessage, Result<Letter, String>) -> Result<()>,
     ) -> Result<()> {
-        let mut inbox = Inbox::open(context, place);
-        let mut taken: Vec<Held> = Vec::new();
+        let mut inbox = Inbox::open(context, source);
+        let mut taken: Vec<ReceivedMessage> = Vec::new();
         let mut outcome = Ok(());
         while outcome.is_ok() && taken.len() < limit {
             match inbox.next(HIDDEN_SECONDS).await {
@@ -191,25 +193,30 @@ impl Replay<'_> {
                 Err(error) => outcome = Err(error),
             }
         }
-        place.hide(context, &taken, 0).await;
+        source.hide(context, &taken, 0).await;
         outcome
     }
 
-    async fn keep_hidden(&self, held: &[Held]) {
+    async fn keep_hidden(&self, held: &[ReceivedMessage]) {
         loop {
             sleep(RENEW_AFTER).await;
-            self.place.hide(self.context, held, HIDDEN_SECONDS).await;
+            self.source.hide(self.context, held, HIDDEN_SECONDS).await;
         }
     }
 
     /// Deletes what is done with, and tells; what stays.
-    async fn settle(&self, works: Vec<Work>, totals: &mut Totals, events: Events<'_>) -> Vec<Held> {
-        let done = |work: &Work| match work.fate {
-            Fate::Replayed(_) => !self.options.keep,
-            Fate::Lost { .. } => self.options.discard_lost && !self.options.keep,
+    async fn settle(
+        &self,
+        works: Vec<Work>,
+        totals: &mut Totals,
+        events: Events<'_>,
+    ) -> Vec<ReceivedMessage> {
+        let done = |work: &Work| match work.result {
+            MessageResult::Replayed(_) => !self.options.keep,
+            MessageResult::Lost { .. } => self.options.discard_lost && !self.options.keep,
             _ => false,
         };
-        let delete: Vec<Held> = works
+        let delete: Vec<ReceivedMessage> = works
             .iter()
             .filter(|work| done(work))
             .map(|work| work.held.clone())
@@ -217,7 +224,7 @@ impl Replay<'_> {
         let refused: BTreeMap<String, String> = if self.options.dry_run {
             BTreeMap::new()
         } else {
-            self.place
+            self.source
                 .delete(self.context, &delete)
                 .await
                 .into_iter()
@@ -227,19 +234,19 @@ impl Replay<'_> {
         for mut work in works {
             let mut deleted = done(&work) && !self.options.dry_run;
             totals.messages += 1;
-            match &work.fate {
-                Fate::Found(records) | Fate::Replayed(records) => totals.records += records,
-                Fate::Lost { replayed, lost } => {
+            match &work.result {
+                MessageResult::Found(records) | MessageResult::Replayed(records) => totals.records += records,
+                MessageResult::Lost { replayed, lost } => {
                     totals.records += replayed;
                     totals.lost += lost;
                 }
-                Fate::Unreadable(_) | Fate::Failed(_) => totals.failed += 1,
-                Fate::Skipped => {}
+                MessageResult::Unreadable(_) | MessageResult::Failed(_) => totals.failed += 1,
+                MessageResult::Skipped => {}
             }
             if let Some(reason) = refused.get(&work.held.id) {
                 deleted = false;
                 totals.failed += 1;
-                work.fate = Fate::Failed(format!(
+                work.result = MessageResult::Failed(format!(
                     "its records are replayed, but it is still there: {reason}"
                 ));
             }
@@ -247,7 +254,7 @@ impl Replay<'_> {
             events(Event {
                 held: &work.held,
                 letter: work.letter.as_ref(),
-                fate: &work.fate,
+                result: &work.result,
                 deleted,
             });
             if !deleted {
@@ -257,19 +264,19 @@ impl Replay<'_> {
         kept
     }
 
-    async fn round(&self, taken: Vec<Held>, stop: &Stop) -> Vec<Work> {
+    async fn round(&self, taken: Vec<ReceivedMessage>, stop: &Stop) -> Vec<Work> {
         let mut works: Vec<Work> = taken
             .into_iter()
             .map(|held| match read(&held.body) {
                 Ok(letter) => Work {
                     held,
                     letter: Some(letter),
-                    fate: Fate::Skipped,
+                    result: MessageResult::Skipped,
                 },
                 Err(reason) => Work {
                     held,
                     letter: None,
-                    fate: Fate::Unreadable(reason),
+                    result: MessageResult::Unreadable(reason),
                 },
             })
             .collect();
@@ -278,7 +285,7 @@ impl Replay<'_> {
             let Some(letter) = &work.letter else { continue };
             match self.target(letter).await {
                 Ok(stream) => streams.entry(stream).or_default().push(index),
-                Err(error) => work.fate = Fate::Failed(in_words(&error)),
+                Err(error) => work.result = MessageResult::Failed(in_words(&error)),
             }
         }
         for (stream, indexes) in streams {
@@ -293,8 +300,8 @@ impl Replay<'_> {
                 true => self.look(&letters).await,
                 false => self.send(&stream, &letters, stop).await,
             };
-            for (index, fate) in indexes.into_iter().zip(fates) {
-                works[index].fate = fate;
+            for (index, result) in indexes.into_iter().zip(fates) {
+                works[index].result = result;
             }
         }
         works
@@ -315,20 +322,20 @@ impl Replay<'_> {
     }
 
     /// A dry run: counts what is there.
-    async fn look(&self, letters: &[&Letter]) -> Vec<Fate> {
+    async fn look(&self, letters: &[&Letter]) -> Vec<MessageResult> {
         let mut fates = Vec::with_capacity(letters.len());
         for letter in letters {
             let mut nowhere = Nowhere;
             fates.push(match &letter.content {
-                Content::Data(records) => Fate::Found(records.len() as u64),
+                Content::Data(records) => MessageResult::Found(records.len() as u64),
                 Content::Range(range) => {
                     match fetch(&self.shards(letter), &letter.shard_id, range, &mut nowhere).await {
-                        Ok(fetched) if fetched.lost > 0 => Fate::Lost {
+                        Ok(fetched) if fetched.lost > 0 => MessageResult::Lost {
                             replayed: fetched.found,
                             lost: fetched.lost,
                         },
-                        Ok(fetched) => Fate::Found(fetched.found),
-                        Err(error) => Fate::Failed(in_words(&error)),
+                        Ok(fetched) => MessageResult::Found(fetched.found),
+                        Err(error) => MessageResult::Failed(in_words(&error)),
                     }
                 }
             });
@@ -341,7 +348,7 @@ impl Replay<'_> {
     }
 
     /// Sends the records of `letters` to `stream`.
-    async fn send(&self, stream: &str, letters: &[&Letter], stop: &Stop) -> Vec<Fate> {
+    async fn send(&self, stream: &str, letters: &[&Letter], stop: &Stop) -> Vec<MessageResult> {
         let (sender, input) = mpsc::channel(PAGES);
         let transport = Arc::new(KinesisTransport::new(self.context.kinesis_once(), stream));
         let options = PutOptions::default();
@@ -369,13 +376,13 @@ impl Replay<'_> {
                     .map(|(_, reason)| reason.clone());
                 let count = sent.numbers.end - sent.numbers.start;
                 match (sent.error, missing) {
-                    (Some(error), _) => Fate::Failed(in_words(&error)),
-                    (None, Some(reason)) => Fate::Failed(aborted.clone().unwrap_or(reason)),
-                    (None, None) if sent.lost > 0 => Fate::Lost {
+                    (Some(error), _) => MessageResult::Failed(in_words(&error)),
+                    (None, Some(reason)) => MessageResult::Failed(aborted.clone().unwrap_or(reason)),
+                    (None, None) if sent.lost > 0 => MessageResult::Lost {
                         replayed: count,
                         lost: sent.lost,
                     },
-                    (None, None) => Fate::Replayed(count),
+                    (None, None) => MessageResult::Replayed(count),
                 }
             })
             .collect()

@@ -25,7 +25,7 @@ const REPEATS: u32 = 3;
 
 /// Where the messages are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum MessageSource {
     /// A queue, by URL.
     Queue(String),
     /// A bucket, by name.
@@ -34,7 +34,7 @@ pub enum Place {
 
 /// A message as it was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct ReceivedMessage {
     /// Its id, or the key of its object.
     pub id: String,
     /// What deletes it; the key of its object.
@@ -46,7 +46,7 @@ pub struct Held {
 }
 
 #[cfg(test)]
-impl Held {
+impl ReceivedMessage {
     /// A message as tests need it.
     pub(crate) fn sample(id: &str, body: &str, sent_ms: Option<i64>) -> Self {
         Self {
@@ -58,7 +58,7 @@ impl Held {
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for MessageSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Queue(url) => write!(f, "queue {}", url.rsplit('/').next().unwrap_or(url)),
@@ -72,15 +72,15 @@ impl std::fmt::Display for Place {
 ///
 /// # Errors
 /// Exit 2 where nothing is found.
-pub async fn resolve(context: &Context, what: &str) -> Result<Place> {
+pub async fn resolve(context: &Context, what: &str) -> Result<MessageSource> {
     if what.starts_with("http://") || what.starts_with("https://") {
-        return Ok(Place::Queue(what.to_owned()));
+        return Ok(MessageSource::Queue(what.to_owned()));
     }
-    if let Some(place) = by_arn(context, what).await? {
-        return Ok(place);
+    if let Some(source) = by_arn(context, what).await? {
+        return Ok(source);
     }
     if let Some(url) = queue_url(context, what).await? {
-        return Ok(Place::Queue(url));
+        return Ok(MessageSource::Queue(url));
     }
     let function = invoke::deployed(context, what).await?.ok_or_else(|| {
         Error::usage(format!("there is no queue and no function {what:?}"))
@@ -88,12 +88,12 @@ pub async fn resolve(context: &Context, what: &str) -> Result<Place> {
     })?;
     for mapping in mapping::list(context, Some(&function.name), None).await? {
         let destination = mapping.settings.on_failure.unwrap_or_default();
-        if let Some(place) = by_arn(context, &destination).await? {
-            return Ok(place);
+        if let Some(source) = by_arn(context, &destination).await? {
+            return Ok(source);
         }
     }
     match function.environment.get("QUEUE_URL") {
-        Some(url) => Ok(Place::Queue(url.clone())),
+        Some(url) => Ok(MessageSource::Queue(url.clone())),
         None => Err(Error::usage(format!(
             "function {what} has no queue or bucket for failed records"
         ))
@@ -103,15 +103,15 @@ pub async fn resolve(context: &Context, what: &str) -> Result<Place> {
     }
 }
 
-async fn by_arn(context: &Context, arn: &str) -> Result<Option<Place>> {
+async fn by_arn(context: &Context, arn: &str) -> Result<Option<MessageSource>> {
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let ["arn", _, service, _, _, name] = parts.as_slice() else {
         return Ok(None);
     };
     match *service {
-        "s3" => Ok(Some(Place::Bucket((*name).to_owned()))),
+        "s3" => Ok(Some(MessageSource::Bucket((*name).to_owned()))),
         "sqs" => match queue_url(context, name).await? {
-            Some(url) => Ok(Some(Place::Queue(url))),
+            Some(url) => Ok(Some(MessageSource::Queue(url))),
             None => Err(Error::failed(format!("there is no queue {name}"))),
         },
         "sns" => Err(Error::usage(format!(
@@ -144,7 +144,7 @@ async fn queue_url(context: &Context, name: &str) -> Result<Option<String>> {
 /// Takes messages out until none is left. A queue hides what was taken until it is deleted, released, or its time is over.
 pub(super) struct Inbox<'a> {
     context: &'a Context,
-    place: &'a Place,
+    source: &'a MessageSource,
     /// Where the list of objects goes on.
     token: Option<String>,
     ended: bool,
@@ -153,10 +153,10 @@ pub(super) struct Inbox<'a> {
 }
 
 impl<'a> Inbox<'a> {
-    pub(super) fn open(context: &'a Context, place: &'a Place) -> Self {
+    pub(super) fn open(context: &'a Context, source: &'a MessageSource) -> Self {
         Self {
             context,
-            place,
+            source,
             token: None,
             ended: false,
             seen: HashSet::new(),
@@ -165,14 +165,14 @@ impl<'a> Inbox<'a> {
     }
 
     /// The next messages, hidden from others for `hidden_seconds`; none once it is empty.
-    pub(super) async fn next(&mut self, hidden_seconds: i32) -> Result<Vec<Held>> {
+    pub(super) async fn next(&mut self, hidden_seconds: i32) -> Result<Vec<ReceivedMessage>> {
         while !self.ended {
-            let taken = match self.place {
-                Place::Queue(url) => self.receive(url, hidden_seconds).await?,
-                Place::Bucket(name) => self.objects(name).await?,
+            let taken = match self.source {
+                MessageSource::Queue(url) => self.receive(url, hidden_seconds).await?,
+                MessageSource::Bucket(name) => self.objects(name).await?,
             };
             let count = taken.len();
-            let fresh: Vec<Held> = taken
+            let fresh: Vec<ReceivedMessage> = taken
                 .into_iter()
                 .filter(|held| self.seen.insert(held.id.clone()))
                 .collect();
@@ -186,7 +186,7 @@ impl<'a> Inbox<'a> {
         Ok(Vec::new())
     }
 
-    async fn receive(&mut self, url: &str, hidden_seconds: i32) -> Result<Vec<Held>> {
+    async fn receive(&mut self, url: &str, hidden_seconds: i32) -> Result<Vec<ReceivedMessage>> {
         let call = self
             .context
             .sqs()
@@ -199,13 +199,13 @@ impl<'a> Inbox<'a> {
         let answer = call
             .send()
             .await
-            .map_err(|error| error::aws::failed(format!("could not read the {}", self.place), error))?;
+            .map_err(|error| error::aws::failed(format!("could not read the {}", self.source), error))?;
         let messages = answer.messages.unwrap_or_default();
         self.ended = messages.is_empty();
         Ok(messages.into_iter().map(held).collect())
     }
 
-    async fn objects(&mut self, bucket: &str) -> Result<Vec<Held>> {
+    async fn objects(&mut self, bucket: &str) -> Result<Vec<ReceivedMessage>> {
         let what = |action: &str| format!("could not {action} the bucket {bucket}");
         let call = self
             .context
@@ -235,7 +235,7 @@ impl<'a> Inbox<'a> {
                 .collect()
                 .await
                 .map_err(|error| Error::failed(what("read")).cause(error))?;
-            taken.push(Held {
+            taken.push(ReceivedMessage {
                 id: key.clone(),
                 receipt: key,
                 body: String::from_utf8_lossy(&body.into_bytes()).into_owned(),
@@ -246,9 +246,9 @@ impl<'a> Inbox<'a> {
     }
 }
 
-impl Place {
+impl MessageSource {
     /// Deletes messages; those that could not be deleted, by id with the reason.
-    pub(super) async fn delete(&self, context: &Context, held: &[Held]) -> Vec<(String, String)> {
+    pub(super) async fn delete(&self, context: &Context, held: &[ReceivedMessage]) -> Vec<(String, String)> {
         let mut kept = Vec::new();
         match self {
             Self::Queue(url) => {
@@ -284,7 +284,7 @@ impl Place {
     }
 
     /// Hides taken messages for `seconds` from now on; 0 shows them again. What cannot be changed comes back by itself.
-    pub(super) async fn hide(&self, context: &Context, held: &[Held], seconds: i32) {
+    pub(super) async fn hide(&self, context: &Context, held: &[ReceivedMessage], seconds: i32) {
         let Self::Queue(url) = self else { return };
         for batch in held.chunks(BATCH as usize) {
             let entries = batch.iter().enumerate().filter_map(|(index, one)| {
@@ -301,12 +301,12 @@ impl Place {
     }
 }
 
-fn held(message: Message) -> Held {
+fn held(message: Message) -> ReceivedMessage {
     let sent = message
         .attributes
         .as_ref()
         .and_then(|attributes| attributes.get(&MessageSystemAttributeName::SentTimestamp));
-    Held {
+    ReceivedMessage {
         sent_ms: sent.and_then(|text| text.parse().ok()),
         id: message.message_id.unwrap_or_default(),
         receipt: message.receipt_handle.unwrap_or_default(),

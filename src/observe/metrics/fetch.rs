@@ -7,7 +7,7 @@ use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat, ScanBy};
 
 use super::catalogue::{Level, Spec, specs};
-use super::{Point, Series, Statistic, Window};
+use super::{Point, Series, Statistic, TimeRange};
 use ground::error::{self, Result};
 
 /// Source: GetMetricData, "as many as 500 MetricDataQuery structures".
@@ -29,7 +29,7 @@ pub(super) async fn fetch(
     client: &Client,
     stream: &str,
     shards: &[String],
-    window: &Window,
+    range: &TimeRange,
 ) -> Result<Vec<Series>> {
     let mut all: Vec<Series> = specs(Level::Stream)
         .iter()
@@ -44,14 +44,14 @@ pub(super) async fn fetch(
     }
     let mut queries = Vec::with_capacity(all.len() + 4);
     for (index, series) in all.iter().enumerate() {
-        queries.push(query(index, Part::Value, stream, series, window));
+        queries.push(query(index, Part::Value, stream, series, range));
         if series.spec.statistic == Statistic::Average {
-            queries.push(query(index, Part::Weight, stream, series, window));
+            queries.push(query(index, Part::Weight, stream, series, range));
         }
     }
     let mut found = HashMap::new();
     for batch in queries.chunks(BATCH) {
-        read_batch(client, stream, batch, window, &mut found).await?;
+        read_batch(client, stream, batch, range, &mut found).await?;
     }
     for (index, series) in all.iter_mut().enumerate() {
         let mut take = |part| found.remove(&id(index, part)).unwrap_or_default();
@@ -77,7 +77,7 @@ fn id(index: usize, part: Part) -> String {
     }
 }
 
-fn query(index: usize, part: Part, stream: &str, series: &Series, window: &Window) -> MetricDataQuery {
+fn query(index: usize, part: Part, stream: &str, series: &Series, range: &TimeRange) -> MetricDataQuery {
     let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
     let mut metric = Metric::builder()
         .namespace(NAMESPACE)
@@ -92,7 +92,7 @@ fn query(index: usize, part: Part, stream: &str, series: &Series, window: &Windo
     };
     let stat = MetricStat::builder()
         .metric(metric.build())
-        .period(i32::try_from(window.period).unwrap_or(i32::MAX))
+        .period(i32::try_from(range.period).unwrap_or(i32::MAX))
         .stat(stat);
     MetricDataQuery::builder()
         .id(id(index, part))
@@ -104,14 +104,14 @@ async fn read_batch(
     client: &Client,
     stream: &str,
     batch: &[MetricDataQuery],
-    window: &Window,
+    range: &TimeRange,
     found: &mut HashMap<String, Values>,
 ) -> Result<()> {
     let mut pages = client
         .get_metric_data()
         .set_metric_data_queries(Some(batch.to_vec()))
-        .start_time(DateTime::from_secs(window.start))
-        .end_time(DateTime::from_secs(window.end))
+        .start_time(DateTime::from_secs(range.start))
+        .end_time(DateTime::from_secs(range.end))
         .scan_by(ScanBy::TimestampAscending)
         .into_paginator()
         .send();
@@ -151,14 +151,14 @@ mod tests {
 
     #[test]
     fn a_query_names_stream_shard_and_statistic() {
-        let window = Window {
+        let range = TimeRange {
             start: 0,
             end: 3600,
             period: 60,
         };
         let spec = specs(Level::Shard).last().unwrap();
         let series = empty(spec, Some("shardId-000000000007".into()));
-        let built = query(3, Part::Value, "orders", &series, &window);
+        let built = query(3, Part::Value, "orders", &series, &range);
         let stat = built.metric_stat().unwrap();
         let metric = stat.metric().unwrap();
         let dimensions: Vec<_> = metric.dimensions().iter().filter_map(Dimension::value).collect();

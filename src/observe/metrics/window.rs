@@ -6,13 +6,13 @@ const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 
 /// The longest window. Source: "Metrics retention", CloudWatch user guide.
-pub const MAX_WINDOW_SECONDS: i64 = 455 * DAY;
+pub const MAX_RANGE_SECONDS: i64 = 455 * DAY;
 /// Steps that one reading may have.
 const MAX_PERIODS: i64 = 20_160;
 
 /// A stretch of time cut into periods; both ends are multiples of the period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
+pub struct TimeRange {
     /// Seconds since the epoch, within the window.
     pub start: i64,
     /// Seconds since the epoch, after the window. The running period is within.
@@ -21,14 +21,14 @@ pub struct Window {
     pub period: i64,
 }
 
-impl Window {
+impl TimeRange {
     /// The last `since` seconds before `now` (seconds since the epoch), in periods of `period` seconds or fitting
     /// ones: a minute up to three hours, then longer.
     ///
     /// # Errors
     /// Exit 2 when a value is out of range or AWS keeps nothing so fine for so long.
     pub fn last(since: i64, period: Option<i64>, now: i64) -> Result<Self> {
-        if !(60..=MAX_WINDOW_SECONDS).contains(&since) {
+        if !(60..=MAX_RANGE_SECONDS).contains(&since) {
             return Err(Error::usage("--since must be between 1m and 455d")
                 .hint("CloudWatch keeps metrics for 455 days; `--since 1h` is the default"));
         }
@@ -101,14 +101,14 @@ mod tests {
 
     #[test]
     fn an_hour_has_sixty_minutes_with_the_running_one() {
-        let window = Window::last(HOUR, None, NOW).unwrap();
+        let window = TimeRange::last(HOUR, None, NOW).unwrap();
         assert_eq!((window.period, window.periods()), (60, 60));
         assert!(window.start <= NOW - HOUR + 60 && NOW < window.end);
     }
 
     #[test]
     fn periods_grow_with_the_window() {
-        let period = |since| Window::last(since, None, NOW).unwrap().period;
+        let period = |since| TimeRange::last(since, None, NOW).unwrap().period;
         let found = [60, 3 * HOUR, 3 * HOUR + 1, DAY, 14 * DAY, 20 * DAY, 100 * DAY].map(period);
         assert_eq!(found, [60, 60, 300, 300, HOUR, 6 * HOUR, DAY]);
     }
@@ -125,14 +125,14 @@ mod tests {
             (64 * DAY, Some(300)),
             (15 * DAY, Some(60)),
         ] {
-            assert!(Window::last(since, period, NOW).is_err(), "{since} {period:?}");
+            assert!(TimeRange::last(since, period, NOW).is_err(), "{since} {period:?}");
         }
     }
 
     proptest::proptest! {
         #[test]
         fn windows_are_aligned_and_cover_what_was_asked(since in 60i64..455 * DAY, now in 0i64..4_000_000_000) {
-            let window = Window::last(since, None, now).unwrap();
+            let window = TimeRange::last(since, None, now).unwrap();
             proptest::prop_assert_eq!((window.start % window.period, window.end % window.period), (0, 0));
             proptest::prop_assert!(window.start - window.period <= now - since && now < window.end);
             proptest::prop_assert!(window.periods() <= 456);

@@ -1,22 +1,21 @@
-//! [`World`] by calls of the services.
+//! [`Services`] on AWS or the local cloud.
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use super::{Attribute, Item, Listed, Object, World};
+use super::{Attribute, Item, Listed, Object, Services};
 use crate::context::Context;
 use ground::error::{self, Error, Result};
 
-/// Objects looked at under one prefix.
-const MOST_OBJECTS: usize = 10_000;
+/// Limit of objects listed under one prefix.
+const MAX_OBJECTS: usize = 10_000;
 
-/// The services of a context.
-pub struct Services<'a>(pub &'a Context);
+pub struct AwsServices<'a>(pub &'a Context);
 
 #[async_trait]
-impl World for Services<'_> {
+impl Services for AwsServices<'_> {
     async fn put(&self, stream: &str, partition_key: &str, data: &str) -> Result<String> {
         let call = self.0.kinesis().put_record().stream_name(stream);
         let call = call.partition_key(partition_key).data(Blob::new(data));
@@ -107,7 +106,7 @@ impl World for Services<'_> {
                         })
                     }),
             );
-            if found.len() >= MOST_OBJECTS {
+            if found.len() >= MAX_OBJECTS {
                 break;
             }
         }
@@ -143,7 +142,7 @@ impl World for Services<'_> {
 
     async fn log_line(&self, group: &str, text: &str, since_ms: i64) -> Result<Option<String>> {
         let call = self.0.logs().filter_log_events().log_group_name(group);
-        // In double quotes a pattern is one term. Source: "Filter pattern syntax", CloudWatch Logs user guide.
+        // A pattern in double quotes is one term. Source: "Filter pattern syntax", CloudWatch Logs user guide.
         let mut pages = call
             .filter_pattern(format!("\"{}\"", text.replace('"', "\\\"")))
             .start_time(since_ms)
@@ -152,7 +151,7 @@ impl World for Services<'_> {
         while let Some(page) = pages.next().await {
             let page = match page {
                 Ok(page) => page,
-                // The group is made with the function's first line where nothing else makes it.
+                // Lambda creates the log group with the function's first line.
                 Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
                 Err(error) => {
                     return Err(error::aws::failed(

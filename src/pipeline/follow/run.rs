@@ -1,4 +1,4 @@
-//! Putting the event, waiting for it everywhere at once, and cleaning up.
+//! Puts the event, waits for it in all places in parallel, and deletes what it left.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -8,25 +8,26 @@ use flate2::read::MultiGzDecoder;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
-use super::super::event::{Event, Events, Outcome, What};
+use super::super::event::{Event, Events, ResourceResult, What};
 use super::super::resource::{Check, CheckState};
 use super::super::verify::VerifiedResource;
-use super::{Attribute, Expectation, Follow, Item, Listed, World};
+use super::{Attribute, Expectation, Follow, Item, Listed, Services};
 use ground::backoff::Backoff;
 use ground::duration;
 use ground::error::Result;
 
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2)).factor(1.6);
 
-/// Larger objects are not looked into.
-const LARGEST_OBJECT: u64 = 32 << 20;
+/// Limit of an object's size in bytes. Larger objects are not read.
+const MAX_OBJECT_BYTES: u64 = 32 << 20;
 
-/// How far the clock of a service may be behind this machine's.
+/// Allowed difference between the clocks of a service and this machine.
 const SKEW_MS: i64 = 5 * 60 * 1000;
 
+/// As [`SKEW_MS`], for lines that do not contain the marker: an earlier event may have caused an older line.
 const LOG_SKEW_MS: i64 = 2000;
 
-/// What was found, to be deleted.
+/// What the event left, to be deleted.
 #[derive(Debug, Clone, PartialEq)]
 enum Trace {
     Item {
@@ -38,22 +39,22 @@ enum Trace {
         key: String,
         version: Option<String>,
     },
-    /// Something that is not ours alone, or cannot be deleted by itself.
-    Stays(String),
+    /// Kept, because it also contains other events. Described in words.
+    Kept(String),
     None,
 }
 
-/// An event seen somewhere.
-struct Seen {
+/// The event, found in one place.
+struct Found {
     detail: String,
     trace: Trace,
 }
 
 impl Follow {
-    /// Puts the event and follows it. Never fails: what goes wrong is a check.
-    pub async fn run(&self, world: &dyn World, events: Events<'_>) -> VerifiedResource {
+    /// Puts the event and follows it. Errors become checks.
+    pub async fn run(&self, services: &dyn Services, events: Events<'_>) -> VerifiedResource {
         let mut checks = Vec::new();
-        let tell = |what| {
+        let report = |what| {
             events(Event {
                 id: "event".to_owned(),
                 kind: "event".to_owned(),
@@ -62,19 +63,19 @@ impl Follow {
             });
         };
         let mut traces = Vec::new();
-        tell(What::Doing("putting a marked event".to_owned()));
-        match self.begin(world, &mut traces).await {
+        report(What::Doing("putting a marked event".to_owned()));
+        match self.begin(services, &mut traces).await {
             Err(error) => checks.push(Check::of("put", Err(error))),
             Ok(detail) => {
                 checks.push(Check::of("put", Ok(detail)));
                 let begun = Instant::now();
-                tell(What::Waiting(format!(
-                    "waiting for it in {} places",
+                report(What::Waiting(format!(
+                    "waiting for the event in {} places",
                     self.expect.len()
                 )));
                 let waits = self.expect.iter().map(|one| async {
-                    let (check, trace) = self.wait_for(one, world, begun).await;
-                    tell(What::Waiting(format!("{}: {}", check.check, check.detail)));
+                    let (check, trace) = self.wait_for(one, services, begun).await;
+                    report(What::Waiting(format!("{}: {}", check.check, check.detail)));
                     (check, trace)
                 });
                 for (check, trace) in join_all(waits).await {
@@ -83,8 +84,8 @@ impl Follow {
                 }
             }
         }
-        checks.extend(clean_up(world, traces).await);
-        tell(What::Finished(Outcome::Unchanged, "followed".to_owned()));
+        checks.extend(clean_up(services, traces).await);
+        report(What::Finished(ResourceResult::Unchanged, "followed".to_owned()));
         VerifiedResource {
             id: "event".to_owned(),
             kind: "event".to_owned(),
@@ -93,27 +94,29 @@ impl Follow {
         }
     }
 
-    async fn begin(&self, world: &dyn World, traces: &mut Vec<Trace>) -> Result<String> {
+    async fn begin(&self, services: &dyn Services, traces: &mut Vec<Trace>) -> Result<String> {
         for (table, item) in &self.prepare {
-            world.put_item(table, item).await?;
+            services.put_item(table, item).await?;
             traces.push(Trace::Item {
                 table: table.clone(),
                 item: item.clone(),
             });
         }
-        let shard = world.put(&self.stream, &self.partition_key, &self.data).await?;
-        Ok(format!("{shard} took it, partition key {}", self.partition_key))
+        let shard = services
+            .put(&self.stream, &self.partition_key, &self.data)
+            .await?;
+        Ok(format!("put to {shard}, partition key {}", self.partition_key))
     }
 
-    async fn wait_for(&self, one: &Expectation, world: &dyn World, begun: Instant) -> (Check, Trace) {
+    async fn wait_for(&self, one: &Expectation, services: &dyn Services, begun: Instant) -> (Check, Trace) {
         let mut pauses = BACKOFF.pauses();
-        // Objects that were looked into and do not have it, by what they were then.
+        // Objects that were read and do not contain the event, by key.
         let mut read = BTreeMap::new();
         loop {
-            match self.look(one, world, &mut read).await {
-                Ok(Some(seen)) => {
-                    let detail = format!("{}, after {}", seen.detail, duration::measured(begun.elapsed()));
-                    return (Check::new(CheckState::Good, &one.title(), detail), seen.trace);
+            match self.look(one, services, &mut read).await {
+                Ok(Some(found)) => {
+                    let detail = format!("{}, after {}", found.detail, duration::measured(begun.elapsed()));
+                    return (Check::new(CheckState::Good, &one.title(), detail), found.trace);
                 }
                 Ok(None) => {
                     if let Some(pause) = pauses.advance_until(begun + self.timeout) {
@@ -121,8 +124,8 @@ impl Follow {
                         continue;
                     }
                     let detail = format!(
-                        "the event was not seen within {}; a new mapping may not read yet: then verify again; `streamctl logs` \
-                         and `streamctl dlq list` may say why",
+                        "the event was not found within {}; a new mapping may not be reading yet: verify again later; \
+                         `streamctl logs` and `streamctl dlq list` may show the cause",
                         duration::format(self.timeout)
                     );
                     return (Check::new(CheckState::Fault, &one.title(), detail), Trace::None);
@@ -135,20 +138,20 @@ impl Follow {
     async fn look(
         &self,
         one: &Expectation,
-        world: &dyn World,
+        services: &dyn Services,
         read: &mut BTreeMap<String, Listed>,
-    ) -> Result<Option<Seen>> {
+    ) -> Result<Option<Found>> {
         match one {
             Expectation::Item {
                 table,
                 key,
                 attributes,
             } => {
-                let items = world.items(table, key).await?;
+                let items = services.items(table, key).await?;
                 Ok(items
                     .into_iter()
-                    .find(|item| holds(item, attributes))
-                    .map(|item| Seen {
+                    .find(|item| has_attributes(item, attributes))
+                    .map(|item| Found {
                         detail: match attributes.len() {
                             0 => format!("item {} = {}", key.0, plain(&key.1)),
                             _ => format!("item {} = {} with {}", key.0, plain(&key.1), list(attributes)),
@@ -165,14 +168,14 @@ impl Follow {
                 contains,
             } => {
                 for prefix in prefixes {
-                    for listed in world.objects(bucket, prefix).await? {
+                    for listed in services.objects(bucket, prefix).await? {
                         let old = listed.modified_ms < self.at_ms - SKEW_MS;
-                        if old || listed.size > LARGEST_OBJECT || read.get(&listed.key) == Some(&listed) {
+                        if old || listed.size > MAX_OBJECT_BYTES || read.get(&listed.key) == Some(&listed) {
                             continue;
                         }
-                        let seen = look_into(world, bucket, &listed.key, contains).await?;
-                        if seen.is_some() {
-                            return Ok(seen);
+                        let found = search_object(services, bucket, &listed.key, contains).await?;
+                        if found.is_some() {
+                            return Ok(found);
                         }
                         read.insert(listed.key.clone(), listed);
                     }
@@ -180,12 +183,13 @@ impl Follow {
                 Ok(None)
             }
             Expectation::Log { group, contains } => {
-                // A line that does not name the event may be of an earlier one.
-                let marked = contains.contains(&self.marker);
-                let earlier = if marked { SKEW_MS } else { LOG_SKEW_MS };
-                let line = world.log_line(group, contains, self.at_ms - earlier).await?;
-                Ok(line.map(|_| Seen {
-                    detail: format!("a line says {contains}"),
+                let earlier = match contains.contains(&self.marker) {
+                    true => SKEW_MS,
+                    false => LOG_SKEW_MS,
+                };
+                let line = services.log_line(group, contains, self.at_ms - earlier).await?;
+                Ok(line.map(|_| Found {
+                    detail: format!("a line contains {contains}"),
                     trace: Trace::None,
                 }))
             }
@@ -193,35 +197,40 @@ impl Follow {
     }
 }
 
-/// The object `key`, if it contains `mark`.
-async fn look_into(world: &dyn World, bucket: &str, key: &str, mark: &str) -> Result<Option<Seen>> {
-    let Some(object) = world.read_object(bucket, key).await? else {
+/// The object `key`, if it contains `text`.
+async fn search_object(
+    services: &dyn Services,
+    bucket: &str,
+    key: &str,
+    text: &str,
+) -> Result<Option<Found>> {
+    let Some(object) = services.read_object(bucket, key).await? else {
         return Ok(None);
     };
-    let text = unzipped(&object.bytes);
-    if !text.contains(mark) {
+    let content = decompressed(&object.bytes);
+    if !content.contains(text) {
         return Ok(None);
     }
-    let trace = if all_ours(&text, mark) {
+    let trace = if is_only_event(&content, text) {
         Trace::Object {
             bucket: bucket.to_owned(),
             key: key.to_owned(),
             version: object.version,
         }
     } else {
-        Trace::Stays(format!("object {key}, which holds other events too"))
+        Trace::Kept(format!("object {key}, which also contains other events"))
     };
-    Ok(Some(Seen {
+    Ok(Some(Found {
         detail: format!("object {key}"),
         trace,
     }))
 }
 
-/// Whether `item` has all of `wanted`.
-fn holds(item: &Item, wanted: &Item) -> bool {
-    wanted
+/// Whether `item` has all attributes of `expected`.
+fn has_attributes(item: &Item, expected: &Item) -> bool {
+    expected
         .iter()
-        .all(|(name, value)| item.get(name).is_some_and(|there| there.is(value)))
+        .all(|(name, value)| item.get(name).is_some_and(|actual| actual.matches(value)))
 }
 
 fn plain(value: &Attribute) -> String {
@@ -239,58 +248,58 @@ fn list(item: &Item) -> String {
     pairs.collect::<Vec<_>>().join(", ")
 }
 
-/// What an object says, gzip undone.
-fn unzipped(bytes: &[u8]) -> String {
+/// The text of an object, decompressed if it is gzip.
+fn decompressed(bytes: &[u8]) -> String {
     if !bytes.starts_with(&[0x1f, 0x8b]) {
         return String::from_utf8_lossy(bytes).into_owned();
     }
     let mut text = Vec::new();
-    // As far as it goes: a damaged end does not hide what comes before. Bounded against what unfolds to gigabytes.
-    let mut reader = MultiGzDecoder::new(bytes).take(8 * LARGEST_OBJECT);
+    // Keeps what precedes a damaged end. The limit protects against decompression bombs.
+    let mut reader = MultiGzDecoder::new(bytes).take(8 * MAX_OBJECT_BYTES);
     let _damaged = reader.read_to_end(&mut text);
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// Whether an object holds nothing but what has the mark: then it is of this event alone.
-fn all_ours(text: &str, mark: &str) -> bool {
-    match serde_json::from_str::<Vec<serde_json::Value>>(text) {
-        Ok(records) => records.iter().all(|record| record.to_string().contains(mark)),
-        Err(_) if serde_json::from_str::<serde_json::Value>(text).is_ok() => true,
-        Err(_) => text
+/// Whether every record of an object contains `text`: then the object belongs to this event only.
+fn is_only_event(content: &str, text: &str) -> bool {
+    match serde_json::from_str::<Vec<serde_json::Value>>(content) {
+        Ok(records) => records.iter().all(|record| record.to_string().contains(text)),
+        Err(_) if serde_json::from_str::<serde_json::Value>(content).is_ok() => true,
+        Err(_) => content
             .lines()
             .filter(|line| !line.trim().is_empty())
-            .all(|line| line.contains(mark)),
+            .all(|line| line.contains(text)),
     }
 }
 
-async fn clean_up(world: &dyn World, traces: Vec<Trace>) -> Option<Check> {
+async fn clean_up(services: &dyn Services, traces: Vec<Trace>) -> Option<Check> {
     let mut deleted = false;
     let mut left = Vec::new();
-    // What was made beforehand may be what is found at the end: deleting it twice does no harm.
+    // An item that was put before the event may be found again. Deleting it twice is harmless.
     for trace in traces {
-        let (what, outcome) = match &trace {
+        let (what, result) = match &trace {
             Trace::None => continue,
-            Trace::Stays(what) => {
+            Trace::Kept(what) => {
                 left.push(what.clone());
                 continue;
             }
             Trace::Item { table, item } => (
                 format!("an item in {table}"),
-                world.delete_item(table, item).await,
+                services.delete_item(table, item).await,
             ),
             Trace::Object { bucket, key, version } => {
-                let outcome = world.delete_object(bucket, key, version.as_deref()).await;
-                (format!("object {key}"), outcome)
+                let result = services.delete_object(bucket, key, version.as_deref()).await;
+                (format!("object {key}"), result)
             }
         };
-        match outcome {
+        match result {
             Ok(()) => deleted = true,
             Err(error) => left.push(format!("{what} ({})", error.chain().join(": "))),
         }
     }
     if !left.is_empty() {
-        let detail = format!("left: {}", left.join("; "));
+        let detail = format!("not deleted: {}", left.join("; "));
         return Some(Check::new(CheckState::Caution, "clean-up", detail));
     }
-    deleted.then(|| Check::new(CheckState::Good, "clean-up", "what the event made is deleted"))
+    deleted.then(|| Check::new(CheckState::Good, "clean-up", "what the event left is deleted"))
 }

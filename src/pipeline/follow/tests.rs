@@ -3,13 +3,13 @@ use std::sync::Mutex;
 
 use super::*;
 
-/// Services in memory: what is to be seen appears after some looks.
+/// In-memory services that show the event after some calls.
 #[derive(Default)]
 struct Memory {
     items: Mutex<Vec<Item>>,
     objects: Mutex<BTreeMap<String, (Vec<u8>, i64)>>,
     line: Option<String>,
-    /// Looks before anything is shown.
+    /// Number of calls before anything is shown.
     late: Mutex<u32>,
     calls: Mutex<Vec<String>>,
     refuses_put: bool,
@@ -29,7 +29,7 @@ impl Memory {
 }
 
 #[async_trait]
-impl World for Memory {
+impl Services for Memory {
     async fn put(&self, stream: &str, partition_key: &str, _data: &str) -> Result<String> {
         if self.refuses_put {
             return Err(Error::failed("could not put an event"));
@@ -126,19 +126,26 @@ fn in_bucket() -> Expectation {
 }
 
 /// Each check as a line, and the calls.
-fn run(follow: &Follow, world: &Memory) -> String {
+fn run(follow: &Follow, services: &Memory) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap();
-    let verified = runtime.block_on(follow.run(world, &|_| {}));
+    let verified = runtime.block_on(follow.run(services, &|_| {}));
     let mut lines: Vec<String> = verified
         .checks
         .iter()
         .map(|check| format!("{:?} {}: {}", check.state, check.check, check.detail))
         .collect();
-    lines.extend(world.calls.lock().unwrap().iter().map(|call| format!("  {call}")));
+    lines.extend(
+        services
+            .calls
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|call| format!("  {call}")),
+    );
     lines.join("\n")
 }
 
@@ -149,26 +156,26 @@ fn gzip(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn an_event_is_seen_everywhere_and_leaves_nothing() {
-    let world = Memory {
+fn an_event_is_found_everywhere_and_deleted() {
+    let services = Memory {
         items: Mutex::new(vec![item("m", "1"), item("m", "29.990")]),
         late: Mutex::new(3),
         line: Some("REPORT RequestId: 1".into()),
         ..Memory::default()
     };
     let object = gzip("{\"data\":\"streamctl-verify-1\"}\n");
-    world
+    services
         .objects
         .lock()
         .unwrap()
         .insert("raw/18/x.gz".into(), (object, NOW));
-    world
+    services
         .objects
         .lock()
         .unwrap()
         .insert("raw/17/other".into(), (b"[]".to_vec(), NOW));
-    // Too old to be it: not even read.
-    world
+    // Too old to contain the event, so it is not read.
+    services
         .objects
         .lock()
         .unwrap()
@@ -182,12 +189,12 @@ fn an_event_is_seen_everywhere_and_leaves_nothing() {
         },
     ]);
     follow.prepare = vec![("products".into(), item("m", "0"))];
-    insta::assert_snapshot!(run(&follow, &world), @r#"
-    Good put: shardId-000000000000 took it, partition key k
+    insta::assert_snapshot!(run(&follow, &services), @r#"
+    Good put: put to shardId-000000000000, partition key k
     Good table products: item id = m with price = 29.99, after 258 ms
     Good bucket archive: object raw/18/x.gz, after 0 ms
-    Good log /aws/lambda/x: a line says REPORT, after 0 ms
-    Good clean-up: what the event made is deleted
+    Good log /aws/lambda/x: a line contains REPORT, after 0 ms
+    Good clean-up: what the event left is deleted
       put item products
       put orders k
       read raw/17/other
@@ -199,48 +206,48 @@ fn an_event_is_seen_everywhere_and_leaves_nothing() {
 }
 
 #[test]
-fn an_event_that_does_not_arrive_is_a_fault_after_the_time() {
-    let world = Memory {
+fn an_event_that_does_not_arrive_is_a_fault_after_the_timeout() {
+    let services = Memory {
         items: Mutex::new(vec![item("m", "5")]),
         ..Memory::default()
     };
-    insta::assert_snapshot!(run(&follow(vec![in_table("29.99"), in_bucket()]), &world), @r#"
-    Good put: shardId-000000000000 took it, partition key k
-    Fault table products: the event was not seen within 30s; a new mapping may not read yet: then verify again; `streamctl logs` and `streamctl dlq list` may say why
-    Fault bucket archive: the event was not seen within 30s; a new mapping may not read yet: then verify again; `streamctl logs` and `streamctl dlq list` may say why
+    insta::assert_snapshot!(run(&follow(vec![in_table("29.99"), in_bucket()]), &services), @r#"
+    Good put: put to shardId-000000000000, partition key k
+    Fault table products: the event was not found within 30s; a new mapping may not be reading yet: verify again later; `streamctl logs` and `streamctl dlq list` may show the cause
+    Fault bucket archive: the event was not found within 30s; a new mapping may not be reading yet: verify again later; `streamctl logs` and `streamctl dlq list` may show the cause
       put orders k
     "#);
 }
 
 #[test]
-fn an_object_with_the_events_of_others_stays() {
-    let world = Memory::default();
+fn an_object_with_other_events_is_kept() {
+    let services = Memory::default();
     let lines = b"{\"id\":\"streamctl-verify-1\"}\n{\"id\":\"theirs\"}\n".to_vec();
-    world
+    services
         .objects
         .lock()
         .unwrap()
         .insert("raw/17/x".into(), (lines, NOW));
-    insta::assert_snapshot!(run(&follow(vec![in_bucket()]), &world), @r#"
-    Good put: shardId-000000000000 took it, partition key k
+    insta::assert_snapshot!(run(&follow(vec![in_bucket()]), &services), @r#"
+    Good put: put to shardId-000000000000, partition key k
     Good bucket archive: object raw/17/x, after 0 ms
-    Caution clean-up: left: object raw/17/x, which holds other events too
+    Caution clean-up: not deleted: object raw/17/x, which also contains other events
       put orders k
       read raw/17/x
     "#);
 }
 
 #[test]
-fn an_event_that_is_refused_is_not_waited_for() {
-    let world = Memory {
+fn an_event_that_was_not_put_is_not_awaited() {
+    let services = Memory {
         refuses_put: true,
         ..Memory::default()
     };
     let mut follow = follow(vec![in_table("1")]);
     follow.prepare = vec![("products".into(), item("m", "0"))];
-    insta::assert_snapshot!(run(&follow, &world), @r#"
+    insta::assert_snapshot!(run(&follow, &services), @r#"
     Fault put: could not put an event
-    Good clean-up: what the event made is deleted
+    Good clean-up: what the event left is deleted
       put item products
       delete item products Some(Text("m"))
     "#);
@@ -249,14 +256,14 @@ fn an_event_that_is_refused_is_not_waited_for() {
 #[test]
 fn numbers_are_equal_by_value() {
     let number = |text: &str| Attribute::Number(text.into());
-    assert!(number("1").is(&number("1.0")));
-    assert!(!number("1").is(&number("2")));
-    assert!(!number("1").is(&Attribute::Text("1".into())));
-    assert!(!Attribute::Other.is(&Attribute::Other));
+    assert!(number("1").matches(&number("1.0")));
+    assert!(!number("1").matches(&number("2")));
+    assert!(!number("1").matches(&Attribute::Text("1".into())));
+    assert!(!Attribute::Other.matches(&Attribute::Other));
 }
 
 #[test]
-fn the_needs_name_each_place() {
+fn permissions_cover_each_resource() {
     let location = super::super::Location {
         account: "1".into(),
         region: "us-east-1".into(),
@@ -274,7 +281,7 @@ fn the_needs_name_each_place() {
 }
 
 #[test]
-fn a_faulty_section_is_refused() {
+fn an_invalid_section_is_refused() {
     let section = |text: &str| toml::from_str::<Declared>(text).unwrap().problems();
     let head = "stream = \"s\"\npartition_key = \"k\"\nevent = {}\n";
     assert!(section(&format!("{head}expect = [{{ bucket = \"b\" }}]")).is_empty());

@@ -65,7 +65,7 @@ pub(super) fn spec_with(kind: &str, declared: Map<String, Value>, by_default: &[
         properties.set(&key, value, origin);
     }
     let mut tags = Tags::default();
-    tags.own(&identity);
+    tags.set_owner(&identity);
     Spec {
         id: "it".into(),
         kind: kind.into(),

@@ -12,7 +12,7 @@ use crate::pipeline::parameter::Setting;
 use crate::pipeline::resource::{Catalog, Change, Dependencies, Location, Observed, Outputs, Resource, Spec};
 use crate::pipeline::{Draft, Given, Pipeline, Request};
 
-/// What a kind takes: as it says itself, or as the parts of the program have agreed on it.
+/// The properties of a kind: its own, or those assumed here.
 fn schema(kind: &str) -> Option<&'static [&'static str]> {
     resources::properties(kind).or(match kind {
         "role" => Some(&["name", "service", "description", "tracing", "statements"]),
@@ -80,7 +80,7 @@ fn read(name: &str) -> Manifest {
         .unwrap_or_else(|error| panic!("{}", error.chain().join("\n")))
 }
 
-/// A cloud in which nothing is: whatever a template declares would be made.
+/// An empty cloud.
 struct Nothing(Location);
 
 struct Absent(Spec);
@@ -234,7 +234,7 @@ fn optional_resources_are_left_out() {
     assert_eq!(kinds(&[], false), (4, 0, 0));
     assert_eq!(kinds(&[("enable_alarms", "false")], false), (0, 0, 0));
     assert_eq!(kinds(&[("alarm_email", "a@example.com")], false), (4, 1, 1));
-    // What destroy looks for: all that may have been made and has a name.
+    // `destroy` looks for everything that may exist and has a name.
     assert_eq!(kinds(&[("enable_alarms", "false")], true), (4, 1, 0));
 }
 
@@ -261,7 +261,7 @@ fn names_of_two_pipelines_of_a_template_differ() {
             0,
             "{template}: {default:?} {other:?}"
         );
-        // Lambda and IAM's roles take 64 characters, S3 63; policies 128.
+        // Limits of names: 64 characters for functions and roles, 63 for buckets, 128 for policies.
         assert!(
             other
                 .iter()
@@ -327,12 +327,12 @@ fn every_function_has_a_queue_and_a_log() {
         assert!(has("event_source_mapping", "retries"));
         assert!(has("function", "log_group"));
         assert!(has("log_group", "retention_days"));
-        // Lambda refuses its own variables.
+        // Lambda rejects reserved environment variables.
         assert!(!bundled.manifest.contains("AWS_REGION"));
     }
 }
 
-/// The templates that are whole pipelines: `function` is for a function of one's own, which needs a name.
+/// The templates that are whole pipelines. `function` is for the user's own function, which needs a name.
 fn pipelines() -> impl Iterator<Item = &'static Bundled> {
     bundled().filter(|bundled| bundled.name != "function")
 }
@@ -467,5 +467,5 @@ fn the_event_of_each_template_is_marked_and_harmless() {
 #[test]
 fn an_unknown_template_is_refused_with_those_there_are() {
     let error = template("retial").unwrap_err();
-    insta::assert_snapshot!(error.hint_text().unwrap(), @"use stream, concert, function, prices, realtime, retail, or the path of a manifest file; `streamctl init` says what each is");
+    insta::assert_snapshot!(error.hint_text().unwrap(), @"use stream, concert, function, prices, realtime, retail, or the path of a manifest file; `streamctl init` describes each");
 }

@@ -111,7 +111,7 @@ async fn what_keeps_a_bucket_safe_is_always_enforced() {
     versioning: off → on
     encryption: none → AES256
     lifecycle: no rules → raw/: GLACIER after 30 days and DEEP_ARCHIVE after 120 days, unfinished uploads deleted after 7 days
-    tags: remove the mark of an unfinished setup
+    tags: remove the tag of an unfinished setup
     "#);
 }
 

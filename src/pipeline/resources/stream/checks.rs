@@ -74,7 +74,7 @@ impl Stream<'_> {
             .await
             .map_err(|error| error::aws::failed("could not put a test record", error))?;
         Ok(format!(
-            "{} took it, partition key {PARTITION_KEY}",
+            "put to {}, partition key {PARTITION_KEY}",
             answer.shard_id
         ))
     }

@@ -87,7 +87,7 @@ async fn an_unfinished_stream_gets_its_defaults() {
     insta::assert_snapshot!(changes, @r#"
     encryption: none → alias/aws/kinesis
     monitoring: none → all
-    tags: remove the mark of an unfinished setup
+    tags: remove the tag of an unfinished setup
     "#);
 }
 

@@ -96,7 +96,7 @@ async fn what_differs_is_changed_one_at_a_time() {
     time to live: off → on ttl
     point-in-time recovery: off → on
     encryption: DynamoDB's own key → KMS key alias/aws/dynamodb
-    tags: remove the mark of an unfinished setup
+    tags: remove the tag of an unfinished setup
     "#);
 }
 

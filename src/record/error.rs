@@ -6,8 +6,8 @@ use ground::error::Error;
 
 /// An error in the input: its kind and where it is.
 #[derive(Debug)]
-pub struct Fault {
-    pub kind: FaultKind,
+pub struct RecordError {
+    pub kind: RecordErrorKind,
     /// The record with the error, from 1; 0 for an error of the whole input.
     pub record: u64,
     /// The line of the error, from 1.
@@ -19,7 +19,7 @@ pub struct Fault {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum FaultKind {
+pub enum RecordErrorKind {
     /// The input could not be read.
     #[error("could not be read")]
     Io(#[source] io::Error),
@@ -67,10 +67,10 @@ pub enum FaultKind {
     HashKey,
 }
 
-impl Fault {
+impl RecordError {
     /// The message for the user; `input` names the input, such as its path. Exit 2.
     pub fn into_error(self, input: &str) -> Error {
-        use FaultKind as K;
+        use RecordErrorKind as K;
         let Self {
             record,
             line,

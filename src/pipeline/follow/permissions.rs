@@ -5,7 +5,7 @@ use super::{Expectation, Follow};
 use crate::iam::Statement;
 
 impl Follow {
-    /// What the operator needs to be allowed for it.
+    /// The permissions that following the event needs.
     ///
     /// Source: "Actions, resources, and condition keys" of Kinesis Data Streams, DynamoDB, S3 and CloudWatch Logs,
     /// service authorization reference.
