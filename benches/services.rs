@@ -1,4 +1,4 @@
-//! The data paths of the local cloud's side services, in process: `cargo bench --bench services`. Each line is what one
+//! The data paths of the local cloud's services besides Kinesis, in process: `cargo bench --bench services`. Each line is what one
 //! caller gets who waits for each answer, kept on disk before it comes.
 
 #![allow(clippy::print_stdout, reason = "a benchmark reports to whoever started it")]
