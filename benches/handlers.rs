@@ -1,5 +1,5 @@
-//! The bundled `retail-event-processor` against the same work in Python through boto3 (`benches/python`), on the same
-//! events and the same endpoint: records per second of the function's own CPU time, start-up and memory.
+//! Compares the bundled `retail-event-processor` with a Python version that uses boto3 (`benches/python`), on the same
+//! events and endpoint: records per second of the function's own CPU time, start-up and memory.
 //!
 //! `cargo bench --bench handlers [-- RECORDS]`. Both run on the Lambda host of streamctl. Python is
 //! `STREAMCTL_BENCH_PYTHON` or `python3`, with boto3; without it only the Rust handler is measured. CPU time and memory are read from /proc: Linux only.

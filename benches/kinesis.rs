@@ -1,4 +1,4 @@
-//! The local cloud's data plane through the AWS SDK, against the floor of an HTTP server that does nothing.
+//! The local cloud's data plane through the AWS SDK, compared with an HTTP server that does nothing (the baseline).
 //!
 //! `cargo bench --bench kinesis [-- SECONDS]`. PutRecords carries 500 records of 1 KiB with 8 requests in flight into
 //! a stream of 4 shards whose log is on disk; GetRecords reads them back, a task a shard. The floor answers the same
@@ -207,7 +207,7 @@ async fn wait_active(client: &Client) {
     }
 }
 
-/// Answers PutRecords and GetRecords with bytes made beforehand, whatever is asked.
+/// Answers PutRecords and GetRecords with fixed responses.
 async fn null_server() -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

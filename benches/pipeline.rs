@@ -1,7 +1,7 @@
-//! The `retail` pipeline on a fresh local cloud: how soon it works, how soon an event is stored, how many go through,
-//! and what an invocation costs beside the function itself.
+//! The `retail` pipeline on a new local cloud: time to set it up, latency and throughput of events, and the overhead of
+//! an invocation.
 //!
-//! `cargo bench --bench pipeline [-- EVENTS]`. Everything is the real thing: the binary sets up the pipeline, the bundled
+//! `cargo bench --bench pipeline [-- EVENTS]`. The binary sets up the pipeline, the bundled
 //! handler runs behind an event source mapping, and the AWS SDK puts events and looks at the table.
 
 #![allow(
@@ -71,7 +71,7 @@ async fn bench(events: usize) {
     executor(&aws_sdk_lambda::Client::new(&sdk)).await;
 }
 
-/// What an invocation costs beyond what its log says that the function took.
+/// Overhead of an invocation: its time without the duration in the function's log.
 async fn executor(lambda: &aws_sdk_lambda::Client) {
     let mut warm = Vec::with_capacity(SAMPLES);
     let mut cold = Vec::with_capacity(SAMPLES / 10);
@@ -156,8 +156,8 @@ impl Clients {
             assert_eq!(put.failed_record_count(), Some(0));
         }
         let put = begun.elapsed();
-        // The only shard is read in order: with the last event the batches before it are stored. To look at one user
-        // costs nothing that would be measured too.
+        // The only shard is read in order: once the last event is stored, all are. Reading one user's events is cheap
+        // enough not to distort the result.
         self.stored("last").await;
         let all = begun.elapsed();
         let cpu = common::cpu_time(cloud.pid) - cpu;

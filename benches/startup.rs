@@ -1,4 +1,4 @@
-//! What a user waits for: the process, the daemon, a first answer; and what an idle daemon holds.
+//! Start-up times of the process and the daemon, the time of a first response, and the memory of an idle daemon.
 //!
 //! `cargo bench --bench startup`. Each figure is the median of many runs, and a ratio to the floor: starting a
 //! process that does nothing (`true`).

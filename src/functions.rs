@@ -1,6 +1,6 @@
 //! Lambda functions: bundled code ([`bundle`]), deployment packages ([`package`]), creating and changing a function
 //! ([`function`]), its event source mappings ([`mapping`]), running it ([`invoke`], [`runtime`], [`consumer`]), its
-//! logs ([`logs`]), and records that it could not process ([`dead_letter`]).
+//! logs ([`logs`]), and the records that it could not process ([`dead_letter`]).
 //!
 //! Works only through [`crate::context::Context`].
 

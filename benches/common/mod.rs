@@ -1,4 +1,4 @@
-//! What the benchmarks share: the real binary's local cloud in a home of its own, and what processes cost.
+//! Shared parts of the benchmarks: a local cloud in a temporary home, and CPU time and memory of processes.
 
 #![allow(dead_code, reason = "each benchmark uses a part")]
 
@@ -30,7 +30,7 @@ impl Cloud {
         cloud
     }
 
-    /// Runs the binary on this cloud; its stdout.
+    /// Runs the binary on this cloud. Returns its stdout.
     pub fn streamctl(&self, args: &[&str]) -> Vec<u8> {
         let output = self.command(args).output().unwrap();
         assert!(
@@ -86,7 +86,7 @@ pub fn run<Work: Future<Output = ()>>(otherwise: usize, bench: impl FnOnce(usize
 /// CPU time that the process `pid` has used so far. Linux only: elsewhere nothing.
 pub fn cpu_time(pid: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // After the name, which may hold anything: state is field 3, user and system time are 14 and 15, in ticks of 10 ms.
+    // After the name, which may contain any character: state is field 3, user and system time are 14 and 15, in ticks of 10 ms.
     let fields: Vec<&str> = stat
         .rsplit(')')
         .next()
@@ -105,7 +105,7 @@ pub fn resident_kib(pid: u32) -> u64 {
     number.unwrap_or(0)
 }
 
-/// The value in the middle.
+/// The median.
 pub fn median(mut values: Vec<Duration>) -> Duration {
     values.sort_unstable();
     values[values.len() / 2]

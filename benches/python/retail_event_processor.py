@@ -1,4 +1,4 @@
-"""The work of the bundled `retail-event-processor`, through boto3: the peer that `benches/handlers.rs` measures it with.
+"""The bundled `retail-event-processor` in Python with boto3. `benches/handlers.rs` compares the two.
 
 Run as a Lambda bootstrap: takes invocations from the Runtime API that AWS_LAMBDA_RUNTIME_API names, as AWS's own
 runtime client does. Written as a careful Python developer would: clients made once, batch writes, no needless copies.

@@ -1,10 +1,10 @@
 //! Builds the Lambda handlers of `handlers/` and packs each into a zip that this crate carries.
 //!
-//! The handlers are built by a cargo of their own, into `<target>/handlers`, whatever profile streamctl is built with:
-//! once for `cargo build`, `cargo test`, `cargo clippy` and `--release` together. Nothing of this machine gets into
-//! them, so that their bytes are the same wherever the same toolchain builds them.
+//! A separate cargo process builds the handlers into `<target>/handlers`, always with the same profile. So they are built
+//! once for `cargo build`, `cargo test`, `cargo clippy` and `--release`. The binaries contain no paths of this machine:
+//! the same toolchain gives the same bytes everywhere.
 //!
-//! `STREAMCTL_HANDLERS_DIR` names a directory with ready bootstraps (`<name>` or `<name>/bootstrap`) to take instead.
+//! `STREAMCTL_HANDLERS_DIR` names a directory with prebuilt bootstraps (`<name>` or `<name>/bootstrap`) to use instead.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -74,7 +74,7 @@ fn path(variable: &str) -> Result<PathBuf> {
     Ok(value.into())
 }
 
-/// The bootstraps that `dir` holds ready.
+/// The prebuilt bootstraps in `dir`.
 fn ready(dir: &Path) -> Result<Vec<PathBuf>> {
     println!("cargo::rerun-if-changed={}", dir.display());
     let find = |name: &&str| {
@@ -88,7 +88,7 @@ fn ready(dir: &Path) -> Result<Vec<PathBuf>> {
     HANDLERS.iter().map(find).collect()
 }
 
-/// Builds the handlers; their binaries.
+/// Builds the handlers. Returns the paths of the binaries.
 fn build(root: &Path, out: &Path) -> Result<Vec<PathBuf>> {
     let (host, target) = (std::env::var("HOST")?, std::env::var("TARGET")?);
     let dir = target_dir(out, &target).join("handlers");
@@ -103,8 +103,8 @@ fn build(root: &Path, out: &Path) -> Result<Vec<PathBuf>> {
         cargo.args(["--target", &target]);
         binaries.push(&target);
     }
-    // What this build was started with must not change that one, or it would be done anew for each of check, clippy
-    // and build.
+    // Variables of this build must not affect the build of the handlers. Otherwise check, clippy and build would each
+    // rebuild them.
     for (name, _) in std::env::vars_os() {
         if leaks(&name.to_string_lossy()) {
             cargo.env_remove(name);

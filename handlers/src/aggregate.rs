@@ -1,6 +1,6 @@
-//! Records aggregated by the Kinesis Producer Library: several user records in one Kinesis record.
+//! Records aggregated by the Kinesis Producer Library (KPL): several user records in one Kinesis record.
 //!
-//! The format: four magic bytes, a Protocol Buffers message, the MD5 of the message.
+//! Format: four magic bytes, a Protocol Buffers message, and the MD5 of the message.
 //! <https://github.com/awslabs/amazon-kinesis-producer/blob/master/aggregation-format.md>
 
 use md5::{Digest, Md5};
@@ -39,17 +39,16 @@ struct Tag {
     value: Option<String>,
 }
 
-/// One user record of an aggregate.
+/// One user record in an aggregated record.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct UserRecord {
-    /// The partition key that its producer gave it.
+    /// The partition key of the user record.
     pub partition_key: String,
-    /// The user's bytes.
     pub data: Vec<u8>,
 }
 
-/// The user records of an aggregate, in order; `None` if `data` is none. Data that only looks like an aggregate (its
-/// digest or its message is wrong) is plain data, as the Kinesis Client Library has it.
+/// Splits an aggregated record into its user records, in order. `None` if `data` is not an aggregated record. Data with
+/// a wrong digest or message counts as plain data, as in the Kinesis Client Library.
 pub fn split(data: &[u8]) -> Option<Vec<UserRecord>> {
     let rest = data.strip_prefix(&MAGIC)?;
     let (message, digest) = rest.split_at(rest.len().checked_sub(DIGEST_BYTES)?);
@@ -68,7 +67,7 @@ pub fn split(data: &[u8]) -> Option<Vec<UserRecord>> {
     aggregate.records.into_iter().map(user_record).collect()
 }
 
-/// Joins user records into one aggregate: what [`split`] takes apart.
+/// Joins user records into one aggregated record, the reverse of [`split`].
 pub fn join(records: &[UserRecord]) -> Vec<u8> {
     let mut aggregate = AggregatedRecord::default();
     for record in records {

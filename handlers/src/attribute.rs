@@ -1,4 +1,4 @@
-//! JSON as DynamoDB attribute values.
+//! Converts JSON to DynamoDB attribute values.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -7,23 +7,21 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::json::{Json, Object};
 
-/// DynamoDB nests 32 deep, the attribute itself counted.
+/// DynamoDB's nesting limit, including the attribute itself.
 const MAX_DEPTH: usize = 32;
 
-/// A string attribute.
 pub fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
 
-/// A number attribute.
 pub fn number(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
-/// Whether DynamoDB can store `object` as a map, exactly.
+/// Whether DynamoDB can store `object` as a map without changing values.
 ///
 /// # Errors
-/// What hinders it: continues "the field … ".
+/// Why it cannot; completes the sentence "the field … ".
 pub fn check(object: &Object<'_>) -> Result<(), Cow<'static, str>> {
     check_members(object, 1)
 }
@@ -52,7 +50,7 @@ fn check_value(value: &Json<'_>, depth: usize) -> Result<(), Cow<'static, str>> 
     }
 }
 
-/// `object` as a map of attribute values. What [`check`] refuses is stored as text.
+/// Converts `object` to a map of attribute values. Numbers that [`check`] rejects become strings.
 pub fn map(object: &Object<'_>) -> HashMap<String, AttributeValue> {
     let mut map = HashMap::with_capacity(object.0.len());
     for (name, member) in &object.0 {

@@ -1,4 +1,5 @@
-//! The traits of [`crate::store`] on AWS. Everything here is a call and what its errors mean: when to call is decided elsewhere.
+//! Implements the traits of [`crate::store`] with the AWS SDK. Makes calls and classifies errors; retries are
+//! elsewhere.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -27,9 +28,9 @@ use crate::store::{
     AggregateKey, Aggregates, Bucket, Fault, FaultKind, Item, Object, PriceUpdate, Products, Queue, Table,
 };
 
-/// Makes clients from Lambda's environment variables: region, credentials, and an endpoint where one is set.
+/// Creates AWS clients from Lambda's environment variables: region, credentials, and an optional endpoint.
 ///
-/// Nothing else is looked for (no files, no metadata service), which keeps init short.
+/// No other source is read (no files, no metadata service), to keep init short.
 pub struct Clients {
     region: Region,
     credentials: Credentials,
@@ -38,12 +39,10 @@ pub struct Clients {
     encrypted: std::sync::OnceLock<SharedHttpClient>,
 }
 
-/// The endpoints that the environment sets, by the suffix of the variable `AWS_ENDPOINT_URL`.
+/// Endpoint URLs from the environment, by service.
 struct Endpoints(HashMap<&'static str, String>);
 
 impl Clients {
-    /// Reads the environment.
-    ///
     /// # Errors
     /// Region or credentials are missing.
     pub fn from_environment(environment: &Environment) -> Result<Self, EnvironmentFault> {
@@ -77,7 +76,6 @@ impl Clients {
         })
     }
 
-    /// The table `name`.
     pub fn table(&self, name: &str) -> DynamoTable {
         let mut config = dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -93,7 +91,6 @@ impl Clients {
         }
     }
 
-    /// The bucket `name`.
     pub fn bucket(&self, name: &str) -> S3Bucket {
         let mut config = s3::Config::builder()
             .behavior_version(s3::config::BehaviorVersion::latest())
@@ -102,7 +99,7 @@ impl Clients {
             .http_client(self.http("s3"))
             .retry_config(retries())
             .timeout_config(timeouts())
-            // Bucket names as host names need a DNS that a local endpoint has not.
+            // A local endpoint has no DNS names for buckets.
             .force_path_style(self.endpoint("s3").is_some());
         config.set_endpoint_url(self.endpoint("s3"));
         S3Bucket {
@@ -111,7 +108,6 @@ impl Clients {
         }
     }
 
-    /// The queue at `url`.
     pub fn queue(&self, url: &str) -> SqsQueue {
         let mut config = sqs::Config::builder()
             .behavior_version(sqs::config::BehaviorVersion::latest())
@@ -131,7 +127,7 @@ impl Clients {
         self.endpoints.0.get(service).cloned()
     }
 
-    /// Plain for plain endpoints: reading the system's root certificates takes tens of milliseconds.
+    /// Uses a client without TLS for HTTP endpoints: loading the system's root certificates takes tens of milliseconds.
     fn http(&self, service: &str) -> SharedHttpClient {
         let is_plain = self
             .endpoints
@@ -148,7 +144,7 @@ impl Clients {
     }
 }
 
-/// The SDK's own quick retries; [`crate::deliver`] has the patience.
+/// Short retries in the SDK; [`crate::deliver`] retries until the deadline.
 fn retries() -> RetryConfig {
     RetryConfig::standard()
         .with_max_attempts(3)
@@ -162,7 +158,7 @@ fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// What an SDK error means for the caller.
+/// Classifies an SDK error.
 fn fault<E>(error: &SdkError<E, HttpResponse>) -> Fault
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -196,14 +192,13 @@ fn kind(code: &str, status: u16) -> FaultKind {
         | "TransactionConflictException"
         | "ReplicatedWriteConflictException"
         | "RequestThrottled"
-        | "SlowDown" => FaultKind::Passing,
-        // No answer, or not one of the service's own.
-        _ if status == 0 || status >= 500 || status == 429 => FaultKind::Passing,
+        | "SlowDown" => FaultKind::Transient,
+        // No response, or a server error.
+        _ if status == 0 || status >= 500 || status == 429 => FaultKind::Transient,
         _ => FaultKind::Refused,
     }
 }
 
-/// A DynamoDB table.
 pub struct DynamoTable {
     client: dynamodb::Client,
     name: String,
@@ -304,12 +299,11 @@ impl Aggregates for DynamoTable {
     }
 }
 
-/// A request that lacks a part: this code always gives it.
+/// A request without a required parameter. This code sets all of them.
 fn unbuildable(error: impl std::error::Error) -> Fault {
     Fault::new(FaultKind::Rejected, error.to_string())
 }
 
-/// An S3 bucket.
 pub struct S3Bucket {
     client: s3::Client,
     name: String,
@@ -328,7 +322,6 @@ impl Bucket for S3Bucket {
     }
 }
 
-/// An SQS queue.
 pub struct SqsQueue {
     client: sqs::Client,
     url: String,
@@ -353,7 +346,7 @@ impl Queue for SqsQueue {
             let kind = if entry.sender_fault {
                 FaultKind::Rejected
             } else {
-                FaultKind::Passing
+                FaultKind::Transient
             };
             let message = format!("{}: {}", entry.code, entry.message.unwrap_or_default());
             Some((entry.id.parse().ok()?, Fault::new(kind, message)))
@@ -371,12 +364,12 @@ mod tests {
         assert_eq!(kind("ValidationException", 400), FaultKind::Rejected);
         assert_eq!(
             kind("ProvisionedThroughputExceededException", 400),
-            FaultKind::Passing
+            FaultKind::Transient
         );
         assert_eq!(kind("AccessDeniedException", 400), FaultKind::Refused);
         assert_eq!(kind("ResourceNotFoundException", 400), FaultKind::Refused);
-        assert_eq!(kind("InternalServerError", 500), FaultKind::Passing);
-        assert_eq!(kind("", 0), FaultKind::Passing);
+        assert_eq!(kind("InternalServerError", 500), FaultKind::Transient);
+        assert_eq!(kind("", 0), FaultKind::Transient);
         assert_eq!(kind("", 413), FaultKind::Rejected);
     }
 

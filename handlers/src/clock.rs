@@ -1,16 +1,14 @@
-//! The time, injected so that tests decide it, and how times are written.
+//! A clock that tests can set, and time formats.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
-/// The time of day.
 pub trait Clock {
     /// Milliseconds since 1970-01-01 UTC.
     fn now_ms(&self) -> i64;
 }
 
-/// The system's clock.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock;
 
@@ -21,22 +19,22 @@ impl Clock for SystemClock {
     }
 }
 
-/// RFC 3339 in UTC with milliseconds, as `2026-01-31T09:05:00.250Z`. A time outside the calendar is the epoch.
+/// RFC 3339 in UTC with milliseconds, such as `2026-01-31T09:05:00.250Z`. Times out of range become the epoch.
 pub fn rfc3339_ms(ms: i64) -> String {
     format!("{:.3}", timestamp(ms))
 }
 
-/// RFC 3339 in UTC with whole seconds, as `2026-01-31T09:05:00Z`.
+/// RFC 3339 in UTC with whole seconds, such as `2026-01-31T09:05:00Z`.
 pub fn rfc3339(ms: i64) -> String {
     format!("{:.0}", timestamp(ms))
 }
 
-/// The folder of a day in UTC, as `2026/01/31`.
+/// Key prefix of a day in UTC, such as `2026/01/31`.
 pub fn day_path(ms: i64) -> String {
     timestamp(ms).strftime("%Y/%m/%d").to_string()
 }
 
-/// The folder of an hour in UTC, as `2026/01/31/09`.
+/// Key prefix of an hour in UTC, such as `2026/01/31/09`.
 pub fn hour_path(ms: i64) -> String {
     timestamp(ms).strftime("%Y/%m/%d/%H").to_string()
 }

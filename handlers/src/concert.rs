@@ -1,7 +1,7 @@
-//! `concert-stream-processor`: stores the data of concert APIs, raw and normalised.
+//! `concert-stream-processor`: stores data of concert APIs, raw and normalised.
 //!
-//! Each record has an object of its own with what arrived; each batch has one object for each type and day with what it
-//! means. Keys follow from the records, so a batch that is delivered again overwrites its own objects.
+//! Each record gets an object with the raw data. Each batch gets one object with normalised records for each type and
+//! day. Keys are derived from the records, so a batch that is delivered again overwrites its own objects.
 
 mod normalise;
 
@@ -24,10 +24,9 @@ use crate::runtime::{Done, Handler, Invocation};
 use crate::store::{self, Bucket};
 
 const JSON: &str = "application/json";
-/// Characters of a record's id within an object key.
+/// Maximum length of a record's id in an object key, in characters.
 const MAX_ID: usize = 200;
 
-/// The handler.
 pub struct ConcertProcessor<B> {
     bucket: B,
 }
@@ -43,7 +42,7 @@ impl ConcertProcessor<S3Bucket> {
     }
 }
 
-/// What a record is about.
+/// Type of a record.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum DataType {
     Artists,
@@ -85,7 +84,7 @@ struct Envelope<'a> {
     processed: String,
 }
 
-/// An object, and the places of its records in the batch.
+/// An object to write, and the indexes of its records in the batch.
 #[derive(Default)]
 struct Planned {
     objects: Vec<store::Object>,
@@ -104,7 +103,6 @@ impl Planned {
 }
 
 impl<B: Bucket> ConcertProcessor<B> {
-    /// Stores in `bucket`.
     pub fn new(bucket: B) -> Self {
         Self { bucket }
     }
@@ -141,7 +139,7 @@ impl<B: Bucket> Handler for ConcertProcessor<B> {
     }
 }
 
-/// One object for each record, of several with one id the last.
+/// Raw objects, one for each record. If several have the same id, the last one is stored.
 fn raw(envelopes: &[Envelope<'_>]) -> Planned {
     let mut by_key = BTreeMap::<String, (Bytes, Vec<usize>)>::new();
     for envelope in envelopes {
@@ -162,7 +160,7 @@ fn raw(envelopes: &[Envelope<'_>]) -> Planned {
     planned
 }
 
-/// One object for each type and day.
+/// Adds the normalised objects, one for each type and day.
 fn processed(envelopes: &[Envelope<'_>], planned: &mut Planned) {
     let mut batches = BTreeMap::<(DataType, String), Vec<&Envelope<'_>>>::new();
     for envelope in envelopes {
@@ -237,8 +235,8 @@ fn envelope<'a>(entry: &'a Entry<'a>) -> Result<Envelope<'a>, Invalid> {
     })
 }
 
-/// An id as part of an object key. What has a meaning in paths or shells is replaced, and a digest keeps ids apart that
-/// then look the same.
+/// Converts an id for use in an object key. Characters that are special in paths or shells are replaced; a digest keeps
+/// changed ids unique.
 fn key_part(id: &str) -> String {
     let is_plain =
         |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '=' | '.');

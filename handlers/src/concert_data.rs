@@ -1,4 +1,4 @@
-//! `concert-data-processor`: the smallest consumer. It logs what arrives, and stores nothing.
+//! `concert-data-processor`: a minimal consumer. It logs records and stores nothing.
 
 use crate::aws::Clients;
 use crate::environment::{Environment, Fault};
@@ -9,15 +9,14 @@ use crate::json::Json;
 use crate::log::Level;
 use crate::runtime::{Done, Handler, Invocation};
 
-/// The handler.
 #[derive(Debug)]
 pub struct ConcertData;
 
 impl ConcertData {
-    /// Needs nothing.
+    /// Reads no variables.
     ///
     /// # Errors
-    /// None.
+    /// Never fails.
     pub fn from_environment(_environment: &Environment, _clients: &Clients) -> Result<Self, Fault> {
         Ok(Self)
     }

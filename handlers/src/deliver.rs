@@ -1,4 +1,4 @@
-//! Many writes within the time of one invocation: bounded in number, retried with jitter, and each with its own result.
+//! Makes many writes within the time of one invocation: with limited concurrency, retries, and a result for each item.
 
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -10,18 +10,19 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::store::{Bucket, Fault, FaultKind, Item, Object, Queue, Table};
 
-/// Calls under way at once.
+/// Maximum number of concurrent calls.
 pub const IN_FLIGHT: usize = 8;
-/// Items of one BatchWriteItem.
+/// Maximum number of items in one BatchWriteItem.
 const ITEMS_A_CALL: usize = 25;
-/// Bytes of records of one BatchWriteItem. The API takes 16 MB, and `[1,1]` grows fivefold to `[{"N":"1"},{"N":"1"}]`.
+/// Maximum size of the records of one BatchWriteItem, in bytes. The API allows 16 MB, and JSON grows up to five times
+/// as an attribute value: `[1,1]` becomes `[{"N":"1"},{"N":"1"}]`.
 const BYTES_A_CALL: usize = 3 << 20;
-/// Messages of one SendMessageBatch.
+/// Maximum number of messages in one SendMessageBatch.
 const MESSAGES_A_CALL: usize = 10;
-/// Bytes of one message, and of all messages of one SendMessageBatch.
+/// Maximum size of one message, and of all messages of one SendMessageBatch, in bytes.
 pub const MESSAGE_BYTES: usize = 256 << 10;
 
-/// Growing pauses, with jitter so that writers that were throttled together do not come back together.
+/// Exponential backoff. Jitter keeps writers that were throttled together from retrying together.
 struct Backoff {
     pause: Duration,
 }
@@ -34,7 +35,7 @@ impl Backoff {
         Self { pause: Self::FIRST }
     }
 
-    /// Waits; `false` if there is not enough time left for another attempt.
+    /// Waits. Returns `false` if there is no time left for another attempt.
     async fn wait(&mut self, deadline: Instant) -> bool {
         let random = RandomState::new().build_hasher().finish() % 1000;
         let pause = self.pause.mul_f64(0.5 + random as f64 / 2000.0);
@@ -47,7 +48,7 @@ impl Backoff {
     }
 }
 
-/// Calls until it succeeds, fails for good, or the time is over.
+/// Retries a call until it succeeds, fails permanently, or the deadline passes.
 ///
 /// # Errors
 /// The last fault.
@@ -61,27 +62,27 @@ where
         let fault = match timeout_at(deadline, call()).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(fault)) => fault,
-            Err(_) => return Err(Fault::late()),
+            Err(_) => return Err(Fault::timeout()),
         };
-        if fault.kind != FaultKind::Passing || !backoff.wait(deadline).await {
+        if fault.kind != FaultKind::Transient || !backoff.wait(deadline).await {
             return Err(fault);
         }
     }
 }
 
-/// What of a table is written: items made when they are sent, and again should they have to be sent again.
+/// Items to write to a table. They are created for each attempt, to save memory.
 pub struct Puts<'a> {
-    /// How many items. Their keys differ.
+    /// Number of items. Their keys must differ.
     pub count: usize,
-    /// The names of the key attributes.
+    /// Names of the key attributes.
     pub key: &'a [&'a str],
-    /// Makes an item.
+    /// Creates an item.
     pub item: &'a dyn Fn(usize) -> Item,
-    /// About how many bytes an item has.
+    /// Estimated size of an item in bytes.
     pub bytes: &'a dyn Fn(usize) -> usize,
 }
 
-/// Puts items, as many a call as the API takes; of a refused call each item has its own result.
+/// Puts items with as few calls as possible. Returns a result for each item.
 pub async fn put_items<T: Table>(table: &T, puts: &Puts<'_>, deadline: Instant) -> Vec<Result<(), Fault>> {
     let chunks = chunks(puts.count, ITEMS_A_CALL, BYTES_A_CALL, puts.bytes);
     let mut results = vec![Ok(()); puts.count];
@@ -99,7 +100,7 @@ pub async fn put_items<T: Table>(table: &T, puts: &Puts<'_>, deadline: Instant) 
     results
 }
 
-/// Puts the items of one call. Gives those that could not be put.
+/// Puts the items of one call. Returns those that could not be put.
 async fn put_chunk<T: Table>(
     table: &T,
     puts: &Puts<'_>,
@@ -111,7 +112,7 @@ async fn put_chunk<T: Table>(
     while let Some(chunk) = waiting.pop() {
         let (left, fault) = put_until(table, puts, chunk, deadline).await;
         match fault {
-            // One item that DynamoDB refuses sinks its whole call: the others are put without it.
+            // One invalid item fails the whole call. The items are put one by one.
             Some(fault) if fault.kind == FaultKind::Rejected && left.len() > 1 => {
                 let (first, second) = left.split_at(left.len() / 2);
                 waiting.push(second.to_vec());
@@ -138,18 +139,18 @@ async fn put_until<T: Table>(
             Ok(Ok(unprocessed)) if unprocessed.is_empty() => return (Vec::new(), None),
             Ok(Ok(unprocessed)) => {
                 left = still_left(puts, left, &unprocessed);
-                Fault::new(FaultKind::Passing, "the table takes no more writes for now")
+                Fault::new(FaultKind::Transient, "the table accepts no more writes for now")
             }
             Ok(Err(fault)) => fault,
-            Err(_) => Fault::late(),
+            Err(_) => Fault::timeout(),
         };
-        if fault.kind != FaultKind::Passing || !backoff.wait(deadline).await {
+        if fault.kind != FaultKind::Transient || !backoff.wait(deadline).await {
             return (left, Some(fault));
         }
     }
 }
 
-/// Which of `left` are among the unprocessed. An item that is not recognised makes it all of them: a put does no harm twice.
+/// Which items of `left` were unprocessed. If one is not recognised, all of them are put again, which is safe.
 fn still_left(puts: &Puts<'_>, left: Vec<usize>, unprocessed: &[Item]) -> Vec<usize> {
     let is = |index: usize, other: &Item| {
         let item = (puts.item)(index);
@@ -162,7 +163,7 @@ fn still_left(puts: &Puts<'_>, left: Vec<usize>, unprocessed: &[Item]) -> Vec<us
     found.unwrap_or(left)
 }
 
-/// Sends messages, as many a call as the API takes.
+/// Sends messages with as few calls as possible. Returns a result for each message.
 pub async fn send<Q: Queue>(queue: &Q, bodies: &[String], deadline: Instant) -> Vec<Result<(), Fault>> {
     let chunks = chunks(bodies.len(), MESSAGES_A_CALL, MESSAGE_BYTES, &|index| {
         bodies[index].len()
@@ -198,11 +199,11 @@ async fn send_chunk<Q: Queue>(
                     .into_iter()
                     .filter_map(|(place, fault)| Some((*left.get(place)?, fault)));
                 let (passing, lasting): (Vec<_>, Vec<_>) =
-                    refused.partition(|(_, fault)| fault.kind == FaultKind::Passing);
+                    refused.partition(|(_, fault)| fault.kind == FaultKind::Transient);
                 failed.extend(lasting);
                 passing
             }
-            Ok(Err(fault)) if fault.kind == FaultKind::Passing => {
+            Ok(Err(fault)) if fault.kind == FaultKind::Transient => {
                 left.iter().map(|index| (*index, fault.clone())).collect()
             }
             Ok(Err(fault)) => {
@@ -210,7 +211,7 @@ async fn send_chunk<Q: Queue>(
                 return failed;
             }
             Err(_) => {
-                failed.extend(left.iter().map(|index| (*index, Fault::late())));
+                failed.extend(left.iter().map(|index| (*index, Fault::timeout())));
                 return failed;
             }
         };
@@ -225,7 +226,7 @@ async fn send_chunk<Q: Queue>(
     }
 }
 
-/// Puts objects.
+/// Puts objects. Returns a result for each object.
 pub async fn put_objects<B: Bucket>(
     bucket: &B,
     objects: &[Object],
@@ -237,7 +238,7 @@ pub async fn put_objects<B: Bucket>(
     iter(puts).buffered(IN_FLIGHT).collect().await
 }
 
-/// `0..count` in runs of at most `items` and of at most `bytes`, where one alone may have more.
+/// Splits `0..count` into ranges of at most `items` items and `bytes` bytes. A larger item gets a range of its own.
 fn chunks(count: usize, items: usize, bytes: usize, size: &dyn Fn(usize) -> usize) -> Vec<Vec<usize>> {
     let mut chunks = Vec::new();
     let (mut chunk, mut chunk_bytes) = (Vec::new(), 0);

@@ -1,17 +1,16 @@
-//! A function's environment variables, checked during init: a fault is told in one sentence, before any record is read.
+//! Reads and checks a function's environment variables during init, before any record is read.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// Environment variables.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
 }
 
-/// What is wrong with the environment: one sentence that names the variable and what it is for.
+/// An invalid variable: one sentence with its name and its purpose.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Fault(pub String);
 
@@ -24,7 +23,7 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 impl Environment {
-    /// The variables of this process. What is not Unicode is left out.
+    /// The variables of this process. Values that are not Unicode are left out.
     pub fn of_process() -> Self {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -32,7 +31,7 @@ impl Environment {
         Self { variables }
     }
 
-    /// Exactly these variables.
+    /// Only these variables.
     pub fn of(variables: &[(&str, &str)]) -> Self {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         Self {
@@ -48,7 +47,7 @@ impl Environment {
             .filter(|value| !value.is_empty())
     }
 
-    /// The value of `name`; `purpose` completes the sentence "it names …".
+    /// The value of `name`. `purpose` completes the sentence "it names …".
     ///
     /// # Errors
     /// The variable is unset or blank.

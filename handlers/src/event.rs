@@ -1,6 +1,6 @@
 //! Lambda's Kinesis event: <https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html>.
 //!
-//! Own types instead of those of `aws_lambda_events`: they borrow from the payload, which is read once.
+//! The types of `aws_lambda_events` are not used: these borrow from the payload, which saves copies.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,10 +12,10 @@ use crate::aggregate::{self, UserRecord};
 use crate::invalid::Invalid;
 use crate::json::{self, Json, Object};
 
-/// A batch of records of one shard.
+/// A batch of records from one shard.
 #[derive(Debug)]
 pub struct Event<'a> {
-    /// The records, in the order of the shard.
+    /// In the order of the shard.
     pub records: Vec<Record<'a>>,
 }
 
@@ -24,28 +24,26 @@ pub struct Event<'a> {
 pub struct Record<'a> {
     /// Lambda's id of the record: `shardId-000000000000:` and the sequence number.
     pub event_id: Cow<'a, str>,
-    /// The ARN of the stream.
     pub stream_arn: Cow<'a, str>,
-    /// The partition key of the Kinesis record.
     pub partition_key: Cow<'a, str>,
-    /// The sequence number, a decimal integer.
+    /// A decimal integer.
     pub sequence_number: Cow<'a, str>,
-    /// When Kinesis took the record: milliseconds since 1970-01-01 UTC. The same at each delivery.
+    /// When Kinesis received the record, in milliseconds since 1970-01-01 UTC. The same at each delivery.
     pub arrival_ms: i64,
-    /// The record's bytes; `None` if Lambda's base64 is broken.
+    /// The decoded data; `None` if it is not valid base64.
     data: Option<Vec<u8>>,
 }
 
-/// What a producer put: a whole Kinesis record, or one user record of an aggregate.
+/// What a producer put: a Kinesis record, or one user record of an aggregated record.
 #[derive(Debug)]
 pub struct Entry<'a> {
-    /// The place of its Kinesis record in the batch.
+    /// Index of the Kinesis record in the batch.
     pub index: usize,
     /// The Kinesis record.
     pub record: &'a Record<'a>,
-    /// The place within an aggregate; `None` for a plain record.
+    /// Index within an aggregated record; `None` for a plain record.
     pub sub_sequence: Option<u32>,
-    /// The partition key that the producer gave.
+    /// The partition key that the producer set.
     pub partition_key: Cow<'a, str>,
     data: Option<Cow<'a, [u8]>>,
 }
@@ -93,10 +91,10 @@ struct WireKinesis<'a> {
 }
 
 impl<'a> Event<'a> {
-    /// Reads the payload of an invocation.
+    /// Parses the payload of an invocation.
     ///
     /// # Errors
-    /// It is not a Kinesis event: without sequence numbers no record could be named in the answer.
+    /// It is not a Kinesis event. Without sequence numbers, no batch item failure could be reported.
     pub fn parse(payload: &'a [u8]) -> Result<Self, NotKinesis> {
         let event: WireEvent<'a> =
             serde_json::from_slice(payload).map_err(|fault| NotKinesis(fault.to_string()))?;
@@ -104,7 +102,7 @@ impl<'a> Event<'a> {
         Ok(Self { records })
     }
 
-    /// What the producers put, in order: aggregates are taken apart.
+    /// All entries in order. Aggregated records are split.
     pub fn entries(&self) -> Vec<Entry<'_>> {
         let mut entries = Vec::with_capacity(self.records.len());
         for (index, record) in self.records.iter().enumerate() {
@@ -140,7 +138,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The shard, as `shardId-000000000000`.
+    /// The shard id, such as `shardId-000000000000`.
     pub fn shard_id(&self) -> &str {
         self.event_id.split_once(':').map_or("", |(shard, _)| shard)
     }
@@ -157,7 +155,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// The same at each delivery, and of no other record: Lambda's id, and the place within an aggregate.
+    /// A unique id that is the same at each delivery: Lambda's id, and the index within an aggregated record.
     pub fn id(&self) -> Cow<'a, str> {
         match self.sub_sequence {
             None => Cow::Borrowed(&self.record.event_id),
@@ -165,7 +163,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// The place in the stream as text that sorts: of two records of one partition key the later one's is greater.
+    /// Position in the stream as sortable text: for the same partition key, a later record has a greater position.
     pub fn position(&self) -> String {
         let sub = self.sub_sequence.unwrap_or(0);
         format!("{:0>64}/{sub:06}", self.record.sequence_number)
@@ -174,7 +172,7 @@ impl<'a> Entry<'a> {
     /// The bytes that the producer put.
     ///
     /// # Errors
-    /// Lambda's base64 is broken.
+    /// They are not valid base64.
     pub fn bytes(&self) -> Result<&[u8], Invalid> {
         self.data
             .as_deref()
@@ -184,7 +182,7 @@ impl<'a> Entry<'a> {
     /// The JSON object that the producer put.
     ///
     /// # Errors
-    /// The data is not JSON, or another kind of value.
+    /// The data is not a JSON object.
     pub fn object(&self) -> Result<Object<'_>, Invalid> {
         match json::parse(self.bytes()?) {
             Ok(Json::Object(object)) => Ok(object),
@@ -194,8 +192,8 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// A name for the records of `entries`, in the order of the shard: first and last sequence number, and a digest of all, so
-/// that the same records always have the same name and others have another.
+/// A name for the records of `entries`: first and last sequence number, and a digest of all. The same records always
+/// get the same name, other records get another one.
 pub fn span(entries: &[&Entry<'_>]) -> String {
     let mut digest = Md5::new();
     for entry in entries {
@@ -221,7 +219,7 @@ mod tests {
     use crate::testing;
     use proptest::prelude::*;
 
-    /// The example of AWS's documentation.
+    /// The example in AWS's documentation.
     const DOCUMENTED: &str = r#"{
         "Records": [
             {

@@ -1,4 +1,4 @@
-//! The answer of a handler: which records of the batch failed.
+//! The response of a handler: which records of the batch failed.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html>
 
@@ -6,13 +6,13 @@ use serde::Serialize;
 
 use crate::event::Event;
 
-/// The records of one batch that failed.
+/// The failed records of one batch.
 #[derive(Debug)]
 pub struct Failures {
     failed: Vec<bool>,
 }
 
-/// What Lambda reads: it retries from the lowest sequence number named here, and takes an empty list for success.
+/// Batch item failures. Lambda retries from the lowest sequence number in the list. An empty list means success.
 #[derive(Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
@@ -20,35 +20,34 @@ pub struct Response {
     pub batch_item_failures: Vec<Failure>,
 }
 
-/// One failed record.
 #[derive(Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
-    /// The sequence number of the record.
+    /// Sequence number of the record.
     pub item_identifier: String,
 }
 
 impl Failures {
-    /// No failure among the records of `event`.
+    /// No failed records.
     pub fn none_of(event: &Event<'_>) -> Self {
         Self {
             failed: vec![false; event.records.len()],
         }
     }
 
-    /// The record at `index` of the batch failed, if only in part.
+    /// Marks the record at `index` of the batch as failed, even if only a part of it failed.
     pub fn add(&mut self, index: usize) {
         if let Some(failed) = self.failed.get_mut(index) {
             *failed = true;
         }
     }
 
-    /// How many records failed.
+    /// Number of failed records.
     pub fn count(&self) -> usize {
         self.failed.iter().filter(|failed| **failed).count()
     }
 
-    /// The answer for the batch.
+    /// The response for the batch.
     pub fn response(&self, event: &Event<'_>) -> Response {
         let failed = event
             .records

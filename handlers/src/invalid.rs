@@ -1,31 +1,30 @@
-//! Why a record can never be processed.
+//! Errors of records that can never be processed.
 
 use std::fmt;
 
-/// What is wrong with a record, for people and for a queue's consumer.
+/// Why a record is invalid, for people and for consumers of the queue.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Invalid {
-    /// The class of the fault.
     pub kind: Kind,
-    /// One sentence without a full stop. It names fields, never the record's data.
+    /// One sentence without a full stop. It contains field names, never the record's data.
     pub message: String,
 }
 
-/// The class of a fault.
+/// Type of the error.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
     /// The data is not JSON, or not a JSON object.
     Json,
-    /// A required field is absent.
+    /// A required field is missing.
     MissingField,
-    /// A field holds what it may not hold.
+    /// A field has an invalid value.
     InvalidField,
-    /// The record is well formed, but the service that should store it refuses it.
+    /// The record is valid, but the service that should store it rejects it.
     Processing,
 }
 
 impl Kind {
-    /// The name that consumers of the queue of failed events read.
+    /// The value of `errorType` in messages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Json => "JSON_DECODE_ERROR",
@@ -37,7 +36,6 @@ impl Kind {
 }
 
 impl Invalid {
-    /// The data is not JSON, or not of the expected shape.
     pub fn json(message: impl Into<String>) -> Self {
         Self {
             kind: Kind::Json,
@@ -45,7 +43,6 @@ impl Invalid {
         }
     }
 
-    /// The required field `name` is absent.
     pub fn missing(name: &str) -> Self {
         Self {
             kind: Kind::MissingField,
@@ -53,7 +50,7 @@ impl Invalid {
         }
     }
 
-    /// The field `name` holds what it may not hold: `fault` continues "the field {name} …".
+    /// The field `name` has an invalid value. `fault` completes the sentence "the field {name} …".
     pub fn field(name: &str, fault: impl fmt::Display) -> Self {
         Self {
             kind: Kind::InvalidField,
@@ -61,7 +58,7 @@ impl Invalid {
         }
     }
 
-    /// The record is well formed, and yet it cannot be stored.
+    /// The record is valid, but it cannot be stored.
     pub fn processing(message: impl Into<String>) -> Self {
         Self {
             kind: Kind::Processing,

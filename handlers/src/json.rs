@@ -1,38 +1,34 @@
-//! A JSON reader that keeps numbers as they are written.
+//! A JSON parser that keeps numbers as they are written.
 //!
-//! `serde_json` turns 29.99 into a binary float, and its feature that doesn't would change every other crate of the
-//! workspace. This reader borrows from its input, parses in one pass, and accepts exactly what RFC 8259 and `serde_json`
-//! accept, except that a number's size is the business of whoever uses it.
+//! `serde_json` converts 29.99 to a binary float. Its feature `arbitrary_precision` avoids that, but would change every
+//! other crate of the workspace. This parser borrows from its input and accepts exactly what RFC 8259 and `serde_json`
+//! accept, but does not limit the size of numbers.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// Deeper documents are refused, as `serde_json` does: recursion must not exhaust the stack.
+/// Maximum nesting, as in `serde_json`. Limits recursion, so that the stack cannot overflow.
 const MAX_DEPTH: usize = 127;
 
-/// A JSON value that borrows from the text.
+/// A JSON value that borrows from the input.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json<'a> {
-    /// `null`
     Null,
-    /// `true` or `false`
     Bool(bool),
     /// A number, as written.
     Number(&'a str),
     /// A string, unescaped.
     Text(Cow<'a, str>),
-    /// An array.
     Array(Vec<Json<'a>>),
-    /// An object.
     Object(Object<'a>),
 }
 
-/// A JSON object, in the order of the text.
+/// A JSON object. Members keep their order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Object<'a>(pub Vec<(Cow<'a, str>, Json<'a>)>);
 
 impl<'a> Object<'a> {
-    /// The value of `name`: of several the last, as most readers of JSON do. A `null` is as good as absent.
+    /// The value of `name`. If the name is repeated, the last one. `null` counts as missing.
     pub fn get(&self, name: &str) -> Option<&Json<'a>> {
         let found = self.0.iter().rev().find(|(key, _)| key == name);
         found
@@ -40,7 +36,7 @@ impl<'a> Object<'a> {
             .filter(|value| **value != Json::Null)
     }
 
-    /// The string in `name`, if there is one.
+    /// The string in `name`, if it is one.
     pub fn text(&self, name: &str) -> Option<&str> {
         match self.get(name) {
             Some(Json::Text(text)) => Some(text),
@@ -50,7 +46,7 @@ impl<'a> Object<'a> {
 }
 
 impl Json<'_> {
-    /// Writes the value as compact JSON, numbers as they were written.
+    /// Appends the value to `into` as compact JSON. Numbers stay as written.
     pub fn write(&self, into: &mut String) {
         match self {
             Self::Null => into.push_str("null"),
@@ -71,7 +67,7 @@ impl Json<'_> {
 }
 
 impl Object<'_> {
-    /// Writes the object as compact JSON.
+    /// Appends the object to `into` as compact JSON.
     pub fn write(&self, into: &mut String) {
         into.push('{');
         for (place, (name, value)) in self.0.iter().enumerate() {
@@ -84,7 +80,7 @@ impl Object<'_> {
     }
 }
 
-/// Writes `text` as a JSON string.
+/// Appends `text` to `into` as a JSON string.
 pub fn write_text(text: &str, into: &mut String) {
     into.push('"');
     let mut rest = text;
@@ -101,12 +97,12 @@ pub fn write_text(text: &str, into: &mut String) {
     into.push('"');
 }
 
-/// Where and why a text is not JSON.
+/// A syntax error.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Malformed {
-    /// Bytes before the fault.
+    /// Its offset in bytes.
     pub at: usize,
-    /// What is wrong there.
+    /// What is wrong.
     pub reason: &'static str,
 }
 
@@ -116,10 +112,10 @@ impl fmt::Display for Malformed {
     }
 }
 
-/// Reads one JSON text.
+/// Parses one JSON text.
 ///
 /// # Errors
-/// The bytes are not UTF-8 or not JSON, something follows the value, or it nests more than 127 deep.
+/// The bytes are not UTF-8 or not JSON, the value is followed by other text, or it is nested more than 127 deep.
 pub fn parse(data: &[u8]) -> Result<Json<'_>, Malformed> {
     let text = std::str::from_utf8(data).map_err(|fault| Malformed {
         at: fault.valid_up_to(),
@@ -268,7 +264,7 @@ impl<'a> Reader<'a> {
         Ok(&self.text[start..self.at])
     }
 
-    /// One digit or more.
+    /// One or more digits.
     fn digits(&mut self) -> Result<(), Malformed> {
         let start = self.at;
         while matches!(self.peek(), Some(b'0'..=b'9')) {
@@ -439,7 +435,7 @@ mod tests {
             let ours = parse(data.as_bytes());
             match serde_json::from_str::<serde_json::Value>(&data) {
                 Ok(theirs) => prop_assert_eq!(to_serde(&ours.unwrap()), theirs),
-                // A number beyond a double is well formed: whoever uses it decides.
+                // A number out of the range of a double is valid JSON. The caller checks ranges.
                 Err(fault) if fault.to_string().contains("out of range") => prop_assert!(ours.is_ok()),
                 Err(_) => prop_assert!(ours.is_err()),
             }

@@ -1,11 +1,11 @@
-//! What the bundled Lambda handlers share, and the handlers themselves.
+//! The bundled Lambda handlers, and the modules that they share.
 //!
-//! A handler reads one batch of Kinesis records ([`event`], [`aggregate`], [`json`]), decides what is to be stored
-//! (its own module), and stores it through the small traits of [`store`], retried by [`deliver`] until the invocation
-//! runs out of time. What could not be done is answered as batch item failures ([`failures`]): the event source mapping
-//! then retries just that. [`runtime`] joins a handler to Lambda, [`aws`] the traits to AWS.
+//! A handler reads one batch of Kinesis records ([`event`], [`aggregate`], [`json`]), decides what to store (in its own
+//! module), and stores it through the traits of [`store`]. [`deliver`] retries writes until the invocation runs out of
+//! time. Records that could not be processed are returned as batch item failures ([`failures`]), and the event source
+//! mapping retries them. [`runtime`] connects a handler to Lambda; [`aws`] implements the traits.
 //!
-//! Every write is idempotent: Kinesis and Lambda deliver at least once, and a batch that is retried may be split elsewhere.
+//! Every write is idempotent: Kinesis and Lambda deliver at least once, and a retried batch may be split differently.
 
 pub mod aggregate;
 pub mod attribute;
@@ -30,6 +30,6 @@ pub mod store;
 #[cfg(test)]
 mod testing;
 
-/// A fifth of a batch's processor time went to the C library's allocator, and Lambda bills time.
+/// glibc's allocator took a fifth of a batch's CPU time, and Lambda bills by time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

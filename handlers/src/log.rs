@@ -1,4 +1,4 @@
-//! Structured logs: one JSON object a line on stdout, which Lambda takes to CloudWatch Logs.
+//! Structured logs: one JSON object per line on stdout, which Lambda sends to CloudWatch Logs.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -10,27 +10,26 @@ use crate::environment::{Environment, Fault};
 use crate::event::Entry;
 use crate::invalid::Invalid;
 
-/// Rejected records that one batch logs one by one: logs are paid by the byte.
+/// Maximum number of rejected records that one batch logs separately: CloudWatch Logs bills by size.
 const REJECTED_LINES: usize = 10;
 
-/// How much a line matters, most first.
+/// Log level, most severe first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Level {
-    /// Something was lost or will be retried.
+    /// Data was lost or will be retried.
     Error,
-    /// A record was refused.
+    /// A record was rejected.
     Warn,
-    /// One line a batch.
+    /// One line per batch.
     Info,
-    /// Everything.
     Debug,
 }
 
 impl Level {
-    /// The level that `LOG_LEVEL` names: error, warn, info or debug; info by default.
+    /// The level in `LOG_LEVEL`: error, warn, info or debug. Default info.
     ///
     /// # Errors
-    /// It names no level.
+    /// The value is not a level.
     pub fn from_environment(environment: &Environment) -> Result<Self, Fault> {
         let Some(name) = environment.optional("LOG_LEVEL") else {
             return Ok(Self::Info);
@@ -56,13 +55,12 @@ impl Level {
     }
 }
 
-/// Where lines go.
 pub trait Output: Send + Sync {
     /// Writes `line` and a line break.
     fn line(&self, line: &str);
 }
 
-/// Standard output. A line that cannot be written is lost: there is nowhere left to say so.
+/// Standard output. Write errors are ignored: there is no other place to report them.
 #[derive(Clone, Copy, Debug)]
 pub struct Stdout;
 
@@ -81,7 +79,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// A log of no invocation yet.
+    /// A log outside an invocation.
     pub fn new(level: Level, output: Arc<dyn Output>) -> Self {
         Self {
             level,
@@ -98,17 +96,16 @@ impl Log {
         }
     }
 
-    /// The id of the invocation.
     pub fn request_id(&self) -> &str {
         &self.request_id
     }
 
-    /// Writes `line` as it is, whatever the level.
+    /// Writes `line` unchanged, at every level.
     pub fn raw(&self, line: &str) {
         self.output.line(line);
     }
 
-    /// Writes `message` with the object `fields`, unless lines of this level are not wanted.
+    /// Writes `message` with the object `fields`, if the level is enabled.
     pub fn write(&self, level: Level, message: &str, fields: impl FnOnce() -> Value) {
         if level > self.level {
             return;
@@ -126,7 +123,7 @@ impl Log {
         self.output.line(&Value::Object(line).to_string());
     }
 
-    /// Tells which records were refused, and why: never their data.
+    /// Logs which records were rejected and why, never their data.
     pub fn rejected(&self, rejected: &[(&Entry<'_>, Invalid)]) {
         for (entry, invalid) in rejected.iter().take(REJECTED_LINES) {
             self.write(Level::Warn, "record refused", || {

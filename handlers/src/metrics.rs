@@ -1,22 +1,19 @@
-//! Metrics in CloudWatch's embedded metric format: a line of the log that CloudWatch turns into metrics.
+//! Metrics in CloudWatch's embedded metric format: log lines that CloudWatch converts to metrics.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
 use serde_json::{Map, Value, json};
 
-/// One metric's value.
 #[derive(Clone, Debug)]
 pub struct Metric {
-    /// The metric's name.
     pub name: &'static str,
     /// CloudWatch's unit.
     pub unit: &'static str,
-    /// The value.
     pub value: f64,
 }
 
-/// The line that records `metrics` at `now_ms`: once under the first dimension alone, which alarms watch, and once under
-/// all `dimensions`.
+/// The log line for `metrics` at `now_ms`. Each metric is published twice: with the first dimension only, which alarms
+/// use, and with all `dimensions`.
 pub fn line(namespace: &str, dimensions: &[(&str, &str)], metrics: &[Metric], now_ms: i64) -> String {
     let names: Vec<&str> = dimensions.iter().map(|(name, _)| *name).collect();
     let mut sets = vec![&names[..names.len().min(1)]];

@@ -1,7 +1,7 @@
 //! `price-updater`: sets the prices of existing products.
 //!
-//! A price carries the place of its record in the stream, and only a later record's price replaces it: a batch that is
-//! delivered again, or late, changes nothing.
+//! Each price is stored with the position of its record in the stream, and only a later record can replace it. A batch
+//! that is delivered again, or late, changes nothing.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -24,17 +24,16 @@ use crate::store::{self, PriceUpdate, Products};
 /// DynamoDB's limit for a partition key, in bytes.
 const MAX_KEY_BYTES: usize = 2048;
 
-/// The handler.
 pub struct PriceUpdater<P> {
     products: P,
     cache: Option<RefCell<Cache>>,
 }
 
-/// The newest of a product's prices in a batch.
+/// The newest price of a product in a batch.
 struct Update {
     price: String,
     position: String,
-    /// The records with a price of the product.
+    /// All records of the batch with a price of this product.
     records: Vec<usize>,
 }
 
@@ -51,10 +50,10 @@ impl PriceUpdater<DynamoTable> {
 }
 
 impl<P: Products> PriceUpdater<P> {
-    /// Updates `products`; remembers up to `cache_entries` of the prices that it wrote, and does not write them again.
+    /// Updates `products`. Caches up to `cache_entries` prices that it wrote, and does not write them again.
     ///
-    /// That saves writes where prices repeat, and is only right where no other writer changes a price in between: not
-    /// with several instances of the function for a shard. Hence 0, off, by default.
+    /// The cache saves writes if prices repeat. It is correct only if no other writer changes prices, such as a second
+    /// instance of the function for the same shard. So it is off (0) by default.
     pub fn new(products: P, cache_entries: usize) -> Self {
         Self {
             products,
@@ -119,7 +118,7 @@ impl<P: Products> Handler for PriceUpdater<P> {
     }
 }
 
-/// Keeps of a product's prices the newest: the others are done once that one is.
+/// Keeps the newest price of a product.
 fn newest(updates: &mut HashMap<String, Update>, id: String, price: String, entry: &Entry<'_>) {
     let position = entry.position();
     let update = updates.entry(id).or_insert_with(|| Update {
@@ -133,7 +132,7 @@ fn newest(updates: &mut HashMap<String, Update>, id: String, price: String, entr
     }
 }
 
-/// The product and its price, a DynamoDB number.
+/// The product and its price as a DynamoDB number.
 fn price_of(entry: &Entry<'_>) -> Result<(String, String), Invalid> {
     let object = entry.object()?;
     let id = match object.get("product_id") {
@@ -158,7 +157,7 @@ fn price_of(entry: &Entry<'_>) -> Result<(String, String), Invalid> {
     Ok((id, price.to_string()))
 }
 
-/// The prices written last, at most so many.
+/// The prices that were written last.
 struct Cache {
     entries: usize,
     prices: HashMap<String, String>,

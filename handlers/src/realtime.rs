@@ -1,7 +1,7 @@
-//! `realtime-data-processor`: archives what arrives, and aggregates the readings of each partition key over time windows.
+//! `realtime-data-processor`: archives records, and aggregates the readings of each partition key over time windows.
 //!
-//! A window is that of the record's arrival at Kinesis, the same at each delivery. [`aggregate`] sees to it that each
-//! record counts once.
+//! The window of a record follows from its arrival time at Kinesis, which is the same at each delivery. [`aggregate`]
+//! makes sure that each record is counted once.
 
 mod aggregate;
 mod archive;
@@ -27,7 +27,7 @@ use crate::store::{self, AggregateKey, Aggregates, Bucket, FaultKind, Item};
 
 use aggregate::{Contribution, Merge};
 
-/// The readings that count without being configured, besides `value`.
+/// Fields that are aggregated without configuration, besides `value`.
 const KNOWN_READINGS: [&str; 9] = [
     "temperature",
     "humidity",
@@ -39,19 +39,19 @@ const KNOWN_READINGS: [&str; 9] = [
     "duration",
     "amount",
 ];
-/// Keys of one BatchGetItem.
+/// Maximum number of keys in one BatchGetItem.
 const KEYS_A_CALL: usize = 100;
-/// DynamoDB's limit for a partition key, in bytes. Kinesis allows 256 characters: this never bites, but for aggregates.
+/// DynamoDB's limit for a partition key, in bytes. Kinesis keys are shorter; only keys of aggregated records can exceed
+/// it.
 const MAX_KEY_BYTES: usize = 2048;
 
-/// What is configured.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Days until an aggregate expires.
     pub ttl_days: i64,
     /// The length of a window.
     pub window_seconds: i64,
-    /// The fields that hold readings.
+    /// Names of the fields with readings.
     pub readings: Vec<String>,
 }
 
@@ -86,7 +86,6 @@ impl Settings {
     }
 }
 
-/// The handler.
 pub struct RealtimeProcessor<B, A, C> {
     bucket: B,
     table: A,
@@ -112,14 +111,14 @@ impl RealtimeProcessor<S3Bucket, DynamoTable, SystemClock> {
     }
 }
 
-/// What a batch adds to one aggregate.
+/// The records of a batch that belong to one aggregate.
 struct Group {
     contributions: Vec<Contribution>,
     records: Vec<usize>,
 }
 
 impl<B: Bucket, A: Aggregates, C: Clock> RealtimeProcessor<B, A, C> {
-    /// Archives in `bucket` and aggregates in `table`.
+    /// Archives to `bucket` and aggregates in `table`.
     pub fn new(bucket: B, table: A, clock: C, settings: Settings) -> Self {
         Self {
             bucket,
@@ -129,7 +128,7 @@ impl<B: Bucket, A: Aggregates, C: Clock> RealtimeProcessor<B, A, C> {
         }
     }
 
-    /// The readings of an entry, by their place in the settings.
+    /// The readings of an entry, with their index in the settings.
     fn readings(&self, entry: &Entry<'_>) -> Result<Vec<(usize, Decimal)>, Invalid> {
         let object = entry.object()?;
         if entry.partition_key.is_empty() || entry.partition_key.len() > MAX_KEY_BYTES {
@@ -153,7 +152,7 @@ impl<B: Bucket, A: Aggregates, C: Clock> RealtimeProcessor<B, A, C> {
         (entry.partition_key.clone().into_owned(), rfc3339(start))
     }
 
-    /// Archives valid entries. Gives the records that could not be.
+    /// Archives valid entries. Returns the records that failed.
     async fn archive(&self, entries: &[&Entry<'_>], now_ms: i64, invocation: &Invocation) -> Vec<usize> {
         let archives = archive::objects(entries, now_ms);
         let objects: Vec<_> = archives.iter().map(|archive| archive.object.clone()).collect();
@@ -169,7 +168,7 @@ impl<B: Bucket, A: Aggregates, C: Clock> RealtimeProcessor<B, A, C> {
         failed
     }
 
-    /// Adds the groups to their aggregates. Gives the records that could not be.
+    /// Adds the groups to their aggregates. Returns the records that failed.
     async fn aggregate(
         &self,
         groups: BTreeMap<AggregateKey, Group>,
@@ -206,7 +205,7 @@ impl<B: Bucket, A: Aggregates, C: Clock> RealtimeProcessor<B, A, C> {
         failed
     }
 
-    /// Reads aggregates, as far as they exist.
+    /// Reads the aggregates that exist.
     async fn read_all(
         &self,
         keys: &[AggregateKey],
@@ -243,15 +242,15 @@ impl<B: Bucket, A: Aggregates, C: Clock> RealtimeProcessor<B, A, C> {
                 return Ok(());
             }
             Err(store::Fault::new(
-                FaultKind::Passing,
-                "the table gives no more reads for now",
+                FaultKind::Transient,
+                "the table accepts no more reads for now",
             ))
         };
         retried(deadline, read).await?;
         Ok(progress.into_inner().1)
     }
 
-    /// Adds a group to its aggregate, again and again while others change it in between.
+    /// Adds a group to its aggregate. Retries if another writer changes the aggregate at the same time.
     async fn update(
         &self,
         key: &AggregateKey,
@@ -303,7 +302,7 @@ impl<B: Bucket, A: Aggregates, C: Clock> Handler for RealtimeProcessor<B, A, C> 
                 Err(invalid) => rejected.push((entry, invalid)),
             }
         }
-        // Whatever order they came in, they are counted in that of the stream.
+        // Records are counted in the order of the stream.
         groups
             .values_mut()
             .for_each(|group| group.contributions.sort_by(|a, b| a.position.cmp(&b.position)));

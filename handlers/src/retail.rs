@@ -1,4 +1,4 @@
-//! `retail-event-processor`: scores customer events and stores them; what cannot be stored goes to a queue.
+//! `retail-event-processor`: scores customer events and stores them. Events that cannot be stored are sent to a queue.
 
 mod bad;
 
@@ -23,13 +23,12 @@ use crate::runtime::{Done, Handler, Invocation};
 use crate::store::{FaultKind, Item, Queue, Table};
 
 const NAMESPACE: &str = "RetailEventProcessing";
-/// The start of the year 10000, in milliseconds: a later time is a mistake, such as microseconds.
+/// The start of the year 10000, in milliseconds. Later times are errors, such as microseconds.
 const END_OF_TIME_MS: i64 = 253_402_300_800_000;
-/// DynamoDB's limit for a partition key, of an index too, in bytes.
+/// DynamoDB's limit for a partition key, also of an index, in bytes.
 const MAX_KEY_BYTES: usize = 2048;
 const DAY_SECONDS: i64 = 86_400;
 
-/// The handler.
 pub struct RetailProcessor<T, Q, C> {
     table: T,
     queue: Q,
@@ -37,12 +36,10 @@ pub struct RetailProcessor<T, Q, C> {
     settings: Settings,
 }
 
-/// What is configured.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The metrics' dimension `Environment`.
     pub environment: String,
-    /// The function's name.
     pub function: String,
     /// Days until an item expires.
     pub ttl_days: i64,
@@ -82,7 +79,7 @@ impl RetailProcessor<DynamoTable, SqsQueue, SystemClock> {
 struct Customer<'a> {
     entry: &'a Entry<'a>,
     user: &'a str,
-    /// Milliseconds and a fraction that only this record has.
+    /// Milliseconds with a fraction that is unique to this record.
     timestamp: String,
     event_type: &'a str,
     product: String,
@@ -91,7 +88,7 @@ struct Customer<'a> {
 }
 
 impl<T: Table, Q: Queue, C: Clock> RetailProcessor<T, Q, C> {
-    /// Stores in `table`, and sends what it cannot store to `queue`.
+    /// Stores events in `table`, and sends those that cannot be stored to `queue`.
     pub fn new(table: T, queue: Q, clock: C, settings: Settings) -> Self {
         Self {
             table,
@@ -131,7 +128,7 @@ impl<T: Table, Q: Queue, C: Clock> RetailProcessor<T, Q, C> {
         item
     }
 
-    /// Stores events. Gives those that can never be stored, and the records that may be another time.
+    /// Stores events. Returns those that can never be stored, and the records to retry.
     async fn store<'a>(
         &self,
         events: &[Customer<'a>],
@@ -167,8 +164,8 @@ impl<T: Table, Q: Queue, C: Clock> RetailProcessor<T, Q, C> {
         (refused, failed)
     }
 
-    /// Sends bad events to the queue. Gives the records that it did not take.
-    async fn dismiss(
+    /// Sends rejected events to the queue. Returns the records that could not be sent.
+    async fn send_rejected(
         &self,
         rejected: &[(&Entry<'_>, Invalid)],
         invocation: &Invocation,
@@ -236,7 +233,7 @@ impl<T: Table, Q: Queue, C: Clock> Handler for RetailProcessor<T, Q, C> {
                 .map_err(Clone::clone)
                 .and_then(|object| customer(entry, object))
             {
-                // One call may not hold a key twice.
+                // One call must not contain a key twice.
                 Ok(event) => {
                     if keys.insert((event.user, event.timestamp.clone())) {
                         valid.push(event);
@@ -248,7 +245,7 @@ impl<T: Table, Q: Queue, C: Clock> Handler for RetailProcessor<T, Q, C> {
         let (refused, unstored) = self.store(&valid, invocation, started).await;
         rejected.extend(refused);
         invocation.log.rejected(&rejected);
-        let unsent = self.dismiss(&rejected, invocation, started).await;
+        let unsent = self.send_rejected(&rejected, invocation, started).await;
         unstored
             .iter()
             .chain(&unsent)
@@ -287,7 +284,7 @@ fn customer<'a>(entry: &'a Entry<'a>, object: &'a Object<'a>) -> Result<Customer
     })
 }
 
-/// The string in `name`, which becomes a key: not empty, not too long.
+/// The string in `name`, for use as a key: not empty, not too long.
 fn key<'a>(object: &'a Object<'a>, name: &str) -> Result<Option<&'a str>, Invalid> {
     match object.get(name) {
         None => Ok(None),
@@ -300,7 +297,7 @@ fn key<'a>(object: &'a Object<'a>, name: &str) -> Result<Option<&'a str>, Invali
     }
 }
 
-/// The text in `name`, where a number will do as well.
+/// The text in `name`. Numbers are accepted and converted.
 fn label(object: &Object<'_>, name: &str) -> Result<Option<String>, Invalid> {
     match object.get(name) {
         None => Ok(None),
@@ -311,7 +308,7 @@ fn label(object: &Object<'_>, name: &str) -> Result<Option<String>, Invalid> {
     }
 }
 
-/// The event's own time.
+/// The event's own timestamp.
 fn milliseconds(object: &Object<'_>) -> Result<Option<i64>, Invalid> {
     let text = match object.get("timestamp") {
         None => return Ok(None),
@@ -334,9 +331,9 @@ fn milliseconds(object: &Object<'_>) -> Result<Option<i64>, Invalid> {
     }
 }
 
-/// A fraction of a millisecond that follows from the record's id: two events of one user in the same millisecond have
-/// different keys whatever their order, and a record has the same key at each delivery. Up to 20 digits, as DynamoDB
-/// normalises numbers without trailing zeros.
+/// A fraction of a millisecond that is derived from the record's id. Events of one user in the same millisecond get
+/// different keys, and a record has the same key at each delivery. Up to 20 digits without trailing zeros, as DynamoDB
+/// normalises numbers.
 fn fraction(id: &str) -> String {
     let digest: [u8; 16] = Md5::digest(id.as_bytes()).into();
     let digits = u128::from_be_bytes(digest) % 100_000_000_000_000_000_000;

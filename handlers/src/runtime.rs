@@ -1,7 +1,7 @@
-//! Joins a handler to Lambda: init, the loop of invocations, the answer.
+//! Connects a handler to Lambda: init, the loop of invocations, and the response.
 //!
-//! Init makes the clients and checks the environment, and tells Lambda what is wrong with it. An invocation's payload is
-//! handed on as the bytes that came: the runtime's own deserialisation would copy all of it.
+//! Init creates the clients, checks the environment, and reports errors to Lambda. A handler gets the payload as the
+//! original bytes: deserialising it in the runtime would copy all of it.
 
 use std::future::Future;
 use std::io::{Read, Write};
@@ -23,35 +23,33 @@ use crate::event::Event;
 use crate::failures::{Failures, Response};
 use crate::log::{Level, Log, Stdout};
 
-/// Kept free at the end of an invocation, so that the answer gets out.
+/// Time reserved at the end of an invocation to return the response.
 const MARGIN: Duration = Duration::from_millis(500);
 
-/// What a function does with a batch.
+/// Processes batches.
 pub trait Handler {
-    /// Processes the records of one batch, each on its own.
+    /// Processes the records of one batch, each independently.
     fn handle(&self, event: &Event<'_>, invocation: &Invocation) -> impl Future<Output = Done>;
 }
 
-/// One invocation.
 pub struct Invocation {
     /// When all calls must have ended.
     pub deadline: Instant,
-    /// Its log.
     pub log: Log,
 }
 
-/// What became of a batch.
+/// Result of a batch.
 #[derive(Debug)]
 pub struct Done {
     /// The records that Lambda is to deliver again.
     pub failures: Failures,
-    /// What the producers put: more than the records where they are aggregated.
+    /// Number of entries. More than the records if these are aggregated.
     pub total: usize,
-    /// How many of those could not be processed, whatever became of them.
+    /// Number of entries that could not be processed, whether or not they are retried.
     pub failed: usize,
 }
 
-/// Runs a function until Lambda ends it. `build` makes the handler from its environment.
+/// Runs a function until Lambda ends it. `build` creates the handler from its environment.
 pub fn run<H: Handler>(build: impl FnOnce(&Environment, &Clients) -> Result<H, Fault>) -> ExitCode {
     let environment = Environment::of_process();
     let Some(api) = environment.optional("AWS_LAMBDA_RUNTIME_API") else {
@@ -88,7 +86,7 @@ fn prepare<H>(
 }
 
 fn serve<H: Handler>(handler: H, log: Log) -> Result<(), String> {
-    // What the runtime would panic without.
+    // The runtime panics without these variables.
     for name in [
         "AWS_LAMBDA_FUNCTION_NAME",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
@@ -154,11 +152,11 @@ pub async fn answer<H: Handler>(
 
 fn deadline(deadline_ms: u64, now_ms: i64) -> Instant {
     let left = Duration::from_millis(deadline_ms.saturating_sub(u64::try_from(now_ms).unwrap_or(0)));
-    // Of a short timeout a fifth must do.
+    // With a short timeout, reserve a fifth of it.
     Instant::now() + left - MARGIN.min(left / 5)
 }
 
-/// The payload of the invocation under way: there is one at a time.
+/// The payload of the current invocation. There is only one at a time.
 #[derive(Clone, Default)]
 struct Slot(Arc<Mutex<Bytes>>);
 
@@ -172,7 +170,7 @@ impl Slot {
     }
 }
 
-/// Puts the payload aside before the runtime deserialises it.
+/// Stores the payload before the runtime deserialises it.
 struct TakePayload(Slot);
 
 impl<S> Layer<S> for TakePayload {
@@ -209,7 +207,7 @@ impl<S: Service<LambdaInvocation>> Service<LambdaInvocation> for TakingPayload<S
     }
 }
 
-/// Tells Lambda why init failed, so that the invoker reads it. If that fails too, the log has it.
+/// Reports an init error to Lambda, which returns it to the invoker. If that fails, the error is only in the log.
 fn report_init_error(api: &str, message: &str) {
     let body = serde_json::json!({"errorType": "Runtime.InitError", "errorMessage": message}).to_string();
     let request = format!(

@@ -1,4 +1,4 @@
-//! Events, logs and services for tests.
+//! Events, logs and fake services for tests.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -16,10 +16,9 @@ use crate::store::{
     AggregateKey, Aggregates, Bucket, Fault, FaultKind, Item, Object, PriceUpdate, Products, Queue, Table,
 };
 
-/// 2026-01-31T09:05:00.250Z, when the records of [`record`] arrive.
+/// 2026-01-31T09:05:00.250Z, the arrival time of [`record`].
 pub(crate) const ARRIVAL_MS: i64 = 1_769_850_300_250;
 
-/// A record of an event.
 pub(crate) fn record(sequence: u64, partition_key: &str, data: impl AsRef<[u8]>) -> Value {
     record_at(sequence, partition_key, data, ARRIVAL_MS)
 }
@@ -54,12 +53,12 @@ pub(crate) fn event(records: &[Value]) -> Vec<u8> {
     json!({"Records": records}).to_string().into_bytes()
 }
 
-/// Runs a handler for a minute at most. Gives the sequence numbers that failed.
+/// Runs a handler for a minute at most. Returns the sequence numbers that failed.
 pub(crate) async fn run<H: Handler>(handler: &H, payload: &[u8]) -> Vec<String> {
     run_logged(handler, payload, Lines::shared()).await
 }
 
-/// As [`run`], with the lines that it logs.
+/// Like [`run`], and captures log lines in `lines`.
 pub(crate) async fn run_logged<H: Handler>(handler: &H, payload: &[u8], lines: Arc<Lines>) -> Vec<String> {
     let log = Log::new(Level::Info, lines).of_request("request-1");
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -71,7 +70,7 @@ pub(crate) async fn run_logged<H: Handler>(handler: &H, payload: &[u8], lines: A
         .collect()
 }
 
-/// Runs a handler on `batches`, one after the other, in a runtime of its own with virtual time.
+/// Runs a handler on `batches` in sequence, in a separate runtime with virtual time.
 pub(crate) fn run_batches<H: Handler>(handler: &H, batches: &[Vec<Value>]) -> Vec<Vec<String>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -87,7 +86,6 @@ pub(crate) fn run_batches<H: Handler>(handler: &H, batches: &[Vec<Value>]) -> Ve
     })
 }
 
-/// Captured lines.
 #[derive(Default)]
 pub(crate) struct Lines(Mutex<Vec<String>>);
 
@@ -96,7 +94,7 @@ impl Lines {
         Arc::default()
     }
 
-    /// The lines, which are JSON.
+    /// The lines, parsed as JSON.
     pub(crate) fn json(&self) -> Vec<Value> {
         self.0
             .lock()
@@ -113,7 +111,7 @@ impl Output for Lines {
     }
 }
 
-/// A clock that stands still.
+/// A clock that always returns the same time.
 pub(crate) struct At(pub(crate) i64);
 
 impl Clock for At {
@@ -122,7 +120,7 @@ impl Clock for At {
     }
 }
 
-/// An item as DynamoDB's JSON, for snapshots.
+/// An item in DynamoDB's JSON, for snapshots.
 pub(crate) fn item_json(item: &Item) -> Value {
     Value::Object(
         item.iter()
@@ -143,22 +141,22 @@ fn value_json(value: &AttributeValue) -> Value {
     }
 }
 
-/// A service in memory. The next calls meet `faults` first.
+/// A fake service in memory. `faults` are returned by the next calls.
 #[derive(Default)]
 pub(crate) struct Memory {
     pub(crate) faults: RefCell<Vec<Fault>>,
-    /// Of each BatchWriteItem, this many items are left unprocessed, as often as `unprocessed.1` says.
+    /// Number of items that a BatchWriteItem leaves unprocessed, and for how many calls.
     pub(crate) unprocessed: Cell<(usize, usize)>,
     pub(crate) items: RefCell<BTreeMap<String, Item>>,
     pub(crate) objects: RefCell<BTreeMap<String, Object>>,
     pub(crate) messages: RefCell<Vec<String>>,
     pub(crate) calls: Cell<usize>,
-    /// Writes of aggregates that another writer overtakes.
+    /// Number of aggregate writes that fail because another writer was faster.
     pub(crate) overtaken: Cell<usize>,
 }
 
 impl Memory {
-    /// Fails the next call.
+    /// Lets the next call fail.
     pub(crate) fn fail(&self, kind: FaultKind) {
         self.faults
             .borrow_mut()
@@ -170,7 +168,7 @@ impl Memory {
         self.faults.borrow_mut().pop().map_or(Ok(()), Err)
     }
 
-    /// All items as DynamoDB's JSON.
+    /// All items in DynamoDB's JSON.
     pub(crate) fn items_json(&self) -> Value {
         self.items.borrow().values().map(item_json).collect()
     }
@@ -181,7 +179,7 @@ impl Memory {
     }
 }
 
-/// Numbers as DynamoDB has them: it refuses what is out of range.
+/// Rejects numbers out of DynamoDB's range.
 fn check_numbers(value: &AttributeValue) -> Result<(), Fault> {
     match value {
         AttributeValue::N(text) => match decimal::canonical(text) {
@@ -303,7 +301,6 @@ impl Queue for &Memory {
     }
 }
 
-/// A product for [`Products`].
 pub(crate) fn product(id: &str) -> (String, Item) {
     let text = |text: &str| AttributeValue::S(text.to_owned());
     (
@@ -312,7 +309,7 @@ pub(crate) fn product(id: &str) -> (String, Item) {
     )
 }
 
-/// Cuts `records` after each place where `cuts` says so.
+/// Splits `records` after each index that `cuts` marks.
 pub(crate) fn split(records: &[Value], cuts: &[bool]) -> Vec<Vec<Value>> {
     let mut batches = vec![Vec::new()];
     for (place, record) in records.iter().enumerate() {

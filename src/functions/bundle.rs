@@ -1,5 +1,5 @@
-//! The Lambda handlers that streamctl carries: one zip each. `main` hands them in with [`carry`], since the library does
-//! not wait for their build.
+//! The Lambda handlers that are bundled with streamctl, one zip each. `main` passes them in with [`carry`], so that the
+//! library compiles without building them.
 
 use std::sync::OnceLock;
 
@@ -14,23 +14,22 @@ pub type Zips = &'static [(&'static str, &'static [u8])];
 
 static ZIPS: OnceLock<Zips> = OnceLock::new();
 
-/// Sets the zips of this process. Later calls change nothing.
+/// Sets the zips of this process. Later calls have no effect.
 pub fn carry(zips: Zips) {
     ZIPS.get_or_init(|| zips);
 }
 
-/// A bundled handler. Its code is a zip with the one file `bootstrap`; Lambda's setting `Handler` is its name.
+/// A bundled handler. Its code is a zip with the file `bootstrap`; Lambda's setting `Handler` is its name.
 #[derive(Debug, Serialize)]
 pub struct Handler {
-    /// Its name.
     pub name: &'static str,
-    /// What it may be called on the command line too.
+    /// Other names accepted on the command line.
     pub aliases: &'static [&'static str],
-    /// The bundled template that it belongs to.
+    /// The bundled template that uses it.
     pub template: &'static str,
     /// What it does, in one line.
     pub about: &'static str,
-    /// The environment variables that it reads. The template sets those it needs.
+    /// The environment variables that it reads. The template sets the required ones.
     pub needs: &'static [Need],
     #[serde(skip)]
     package: &'static OnceLock<Package>,
@@ -39,11 +38,10 @@ pub struct Handler {
 /// An environment variable that a handler reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Need {
-    /// The variable.
     pub name: &'static str,
-    /// What it says.
+    /// What it is for.
     pub about: &'static str,
-    /// What it is taken for where it is not set; `None` where the handler does not start without it.
+    /// The default; `None` if the variable is required.
     pub default: Option<&'static str>,
 }
 
@@ -145,15 +143,14 @@ static HANDLERS: [Handler; 5] = [
     },
 ];
 
-/// Every bundled handler.
 pub fn all() -> &'static [Handler] {
     &HANDLERS
 }
 
-/// The bundled handler that is called `name`, or has it as an alias.
+/// Finds a bundled handler by name or alias.
 ///
 /// # Errors
-/// Exit 2 naming those there are.
+/// Exit 2, with the available names.
 pub fn find(name: &str) -> Result<&'static Handler> {
     let called = |handler: &&Handler| handler.name == name || handler.aliases.contains(&name);
     all().iter().find(called).ok_or_else(|| {
@@ -166,10 +163,8 @@ pub fn find(name: &str) -> Result<&'static Handler> {
 }
 
 impl Handler {
-    /// Its code.
-    ///
     /// # Errors
-    /// Exit 1 when this streamctl was built without its handlers.
+    /// Exit 1 if this build of streamctl has no handlers.
     pub fn package(&self) -> Result<Package> {
         if let Some(package) = self.package.get() {
             return Ok(package.clone());

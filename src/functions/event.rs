@@ -1,4 +1,4 @@
-//! Lambda's event for records of a Kinesis stream, byte for byte as an event source mapping writes it.
+//! Lambda's event for records of a Kinesis stream, byte for byte as an event source mapping sends it.
 //!
 //! Source: "Process Amazon Kinesis Data Streams records with Lambda", Lambda developer guide.
 
@@ -7,34 +7,29 @@ use serde_json::value::RawValue;
 
 use ground::error::{Error, Result};
 
-/// The largest payload of an invocation that is waited for, in bytes. Source: Invoke, `Payload`, Lambda API reference.
+/// Largest payload of a synchronous invocation, in bytes. Source: Invoke, `Payload`, Lambda API reference.
 pub const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
-/// The largest payload of an asynchronous invocation, in bytes. Source: as above.
+/// Largest payload of an asynchronous invocation, in bytes. Source: as above.
 pub const MAX_ASYNC_PAYLOAD: usize = 1024 * 1024;
 
-/// What all records of an event have in common.
+/// Fields that all records of an event share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// The stream.
     pub stream_arn: String,
-    /// The function's role.
+    /// ARN of the function's execution role.
     pub role_arn: String,
-    /// The stream's region.
     pub region: String,
 }
 
 /// One record of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventRecord<'a> {
-    /// The shard's full id.
+    /// The full shard id.
     pub shard_id: &'a str,
-    /// Its place in the shard.
     pub sequence_number: &'a str,
-    /// The producer's key.
     pub partition_key: &'a str,
-    /// When the stream stored it, in milliseconds since the Unix epoch.
+    /// When Kinesis received the record, in milliseconds since the Unix epoch.
     pub arrival_ms: i64,
-    /// What the producer sent.
     pub data: &'a [u8],
 }
 
@@ -73,10 +68,10 @@ struct WireKinesis<'a> {
     approximate_arrival_timestamp: Box<RawValue>,
 }
 
-/// The event of `records`, which are of one shard and in its order.
+/// The event for `records`, which are from one shard and in its order.
 ///
 /// # Errors
-/// When the event cannot be written; no records make it so.
+/// If the event cannot be serialized. Records alone never cause this.
 pub fn event<'a>(source: &Source, records: impl IntoIterator<Item = EventRecord<'a>>) -> Result<Vec<u8>> {
     let records = records
         .into_iter()
@@ -104,13 +99,13 @@ fn wire<'a>(source: &'a Source, record: &EventRecord<'a>) -> Result<Wire<'a>> {
     })
 }
 
-/// About what a record adds to an event, in bytes: enough to keep an event below [`MAX_PAYLOAD`].
+/// Estimated size of one record in an event, in bytes. Used to keep an event below [`MAX_PAYLOAD`].
 pub fn weight(source: &Source, data: usize, partition_key: usize) -> usize {
-    // Names, punctuation, sequence number twice, shard id; characters of a key may be escaped.
+    // Names, punctuation, the sequence number twice, the shard id. Characters of a key may be escaped.
     data.div_ceil(3) * 4 + partition_key * 6 + source.stream_arn.len() + source.role_arn.len() + 512
 }
 
-/// Seconds with their milliseconds, as a decimal number that no binary float has touched.
+/// Seconds with milliseconds, as an exact decimal number.
 fn seconds(ms: i64) -> Result<Box<RawValue>> {
     let text = format!("{}.{:03}", ms.div_euclid(1000), ms.rem_euclid(1000));
     RawValue::from_string(text).map_err(unwritten)

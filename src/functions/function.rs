@@ -1,8 +1,8 @@
-//! One Lambda function at the service: what it is ([`observe`]) and how it changes ([`Changer`]).
+//! Reads one Lambda function ([`observe`]) and changes it ([`Changer`]).
 //!
-//! Lambda takes one change of a function at a time and is not through with it when it answers: each change waits until
-//! the function is active and its last update successful, and is made again while a refusal means "not yet". Such a
-//! refusal is also what a role gets that was made a moment ago.
+//! Lambda accepts one change of a function at a time, and answers before the change is complete. [`Changer`] waits
+//! until the function is active and its last update is successful before each change. It retries errors that are
+//! temporary, such as the error for a role that was created a moment ago.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -27,71 +27,62 @@ use ground::error::{self, Error, Result};
 
 pub mod rules;
 
-/// Told what is waited for, before each pause; its error ends the waiting.
+/// Called before each wait with what is waited for. An error ends the wait.
 pub type Pause<'a> = &'a (dyn Fn(&str) -> Result<()> + Send + Sync);
 
-/// How long one change may be refused, or take, before it is given up. A role is known everywhere within seconds; Lambda
-/// gives no bound for a function's update.
+/// How long one change is retried or waited for. A new role is usable within seconds; Lambda gives no bound for an
+/// update.
 const LONGEST: Duration = Duration::from_secs(180);
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(4))
     .factor(1.5)
     .jitter(0.75, 1.25);
 
-/// How a function is set up; `None` leaves a setting as it is, or to Lambda's default.
+/// Settings of a function. `None` keeps the current value, or Lambda's default.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Configuration {
-    /// ARN of the role it runs as.
+    /// ARN of the execution role.
     pub role: Option<String>,
-    /// Lambda's setting `Handler`.
     pub handler: Option<String>,
-    /// Memory in MB, 128 to 10,240.
+    /// In MB, 128 to 10,240.
     pub memory_mb: Option<u32>,
-    /// Seconds that one invocation may take, 1 to 900.
+    /// 1 to 900.
     pub timeout_seconds: Option<u32>,
-    /// All its environment variables.
+    /// All environment variables; they replace those that exist.
     pub environment: Option<BTreeMap<String, String>>,
     /// Whether X-Ray traces are sent.
     pub tracing: Option<bool>,
-    /// What it does, in at most 256 characters.
+    /// At most 256 characters.
     pub description: Option<String>,
-    /// The log group it writes to.
     pub log_group: Option<String>,
 }
 
-/// A function as it is.
+/// A function as Lambda describes it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct FunctionState {
-    /// Its ARN.
     pub arn: String,
-    /// ARN of its role.
+    /// ARN of the execution role.
     pub role: String,
-    /// Lambda's setting `Handler`.
     pub handler: String,
-    /// Its runtime, such as `provided.al2023`.
+    /// Such as `provided.al2023`.
     pub runtime: String,
-    /// Memory in MB.
     pub memory_mb: u32,
-    /// Seconds that one invocation may take.
     pub timeout_seconds: u32,
-    /// Its environment variables.
     pub environment: BTreeMap<String, String>,
-    /// What it runs on; `None` for one that this program does not know.
+    /// `None` for an architecture that streamctl does not know.
     pub architecture: Option<Architecture>,
     /// Whether X-Ray traces are sent.
     pub tracing: bool,
-    /// What it does.
     pub description: String,
-    /// The log group it writes to.
     pub log_group: String,
-    /// SHA-256 of its code in base64.
+    /// SHA-256 of the code, in base64.
     pub code_sha256: String,
-    /// Its state, such as `Active`.
+    /// Such as `Active`.
     pub state: String,
-    /// Why it is in that state, or why its last update failed; empty where all is well.
+    /// Why it is in that state, or why its last update failed. Empty if there is no problem.
     pub trouble: String,
-    /// How its last update came out, such as `Successful`.
+    /// Status of the last update, such as `Successful`.
     pub last_update: String,
-    /// Concurrent executions set aside for it, and its limit.
+    /// Reserved concurrency.
     pub reserved_concurrency: Option<u32>,
 }
 
@@ -125,7 +116,7 @@ impl FunctionState {
             description: text(it.description()),
             log_group: group.map_or_else(|| default_log_group(name), str::to_owned),
             code_sha256: text(it.code_sha256()),
-            // Some AWS-compatible endpoints tell no state: then there is nothing to wait for.
+            // Some AWS-compatible endpoints return no state. Then there is nothing to wait for.
             state: it.state().map_or("Active", State::as_str).to_owned(),
             trouble: reasons.into_iter().flatten().collect::<Vec<_>>().join("; "),
             last_update: it
@@ -136,10 +127,10 @@ impl FunctionState {
         }
     }
 
-    /// Whether it can be invoked and changed, or still has to be waited for.
+    /// Whether it can be invoked and changed, or is not ready yet.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// Why the function cannot be used.
     pub fn readiness(&self) -> Result<Readiness, String> {
         let because = |what: &str| match self.trouble.as_str() {
             "" => what.to_owned(),
@@ -149,8 +140,8 @@ impl FunctionState {
             ("Failed", _) => Err(because("Lambda could not set it up")),
             (_, "Failed") => Err(because("its last update failed")),
             ("Pending", _) => Ok(Readiness::Wait("until it is active")),
-            (_, "InProgress") => Ok(Readiness::Wait("until its update is through")),
-            // Inactive: not invoked for long; the next invocation wakes it.
+            (_, "InProgress") => Ok(Readiness::Wait("until its update is complete")),
+            // Inactive: not invoked for a long time. The next invocation makes it active.
             ("Active" | "Inactive", _) => Ok(Readiness::Ready),
             ("Deleting", _) => Ok(Readiness::Wait("until it is deleted")),
             (other, _) => Err(because(&format!("it is in state {other}"))),
@@ -158,21 +149,20 @@ impl FunctionState {
     }
 }
 
-/// Whether a function can be used.
+/// Whether a function can be invoked and changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readiness {
-    /// Now.
     Ready,
-    /// Not yet; what is waited for, in words.
+    /// Not yet; the text says what to wait for.
     Wait(&'static str),
 }
 
-/// Where Lambda writes to if no other log group is set.
+/// The log group that Lambda uses if none is set.
 pub fn default_log_group(function: &str) -> String {
     format!("/aws/lambda/{function}")
 }
 
-/// The function `name` with its tags; `None` where there is none.
+/// Reads the function `name` and its tags. `None` if it does not exist.
 ///
 /// # Errors
 /// When the call fails.
@@ -215,7 +205,7 @@ pub struct Changer<'a> {
 }
 
 impl<'a> Changer<'a> {
-    /// Changes the function `name`, telling `pause` what it waits for.
+    /// `pause` is called before each wait.
     pub fn new(context: &'a Context, name: &'a str, pause: Pause<'a>) -> Self {
         Self {
             context,
@@ -229,10 +219,10 @@ impl<'a> Changer<'a> {
         format!("could not {action} function {}", self.name)
     }
 
-    /// Makes the function and waits until it is active. `Ok(false)` where there is one of that name already.
+    /// Creates the function and waits until it is active. `Ok(false)` if a function of that name exists.
     ///
     /// # Errors
-    /// When Lambda refuses it, or it does not become active.
+    /// If Lambda rejects it, or it does not become active.
     pub async fn create(
         &self,
         wanted: &Configuration,
@@ -259,7 +249,7 @@ impl<'a> Changer<'a> {
             .architectures(SdkArchitecture::from(architecture.as_str()))
             .set_tags(Some(tags.clone().into_iter().collect()));
         let made = self
-            .patiently(|| call.clone().customize().config_override(patient()).send())
+            .retried(|| call.clone().customize().config_override(upload_timeouts()).send())
             .await;
         match made {
             Ok(_) => self.wait_until_ready().await.map(|_| true),
@@ -268,10 +258,10 @@ impl<'a> Changer<'a> {
         }
     }
 
-    /// Changes settings and waits until the update is through.
+    /// Changes settings and waits until the update is complete.
     ///
     /// # Errors
-    /// When Lambda refuses it, or the update fails.
+    /// If Lambda rejects it, or the update fails.
     pub async fn configure(&self, wanted: &Configuration) -> Result<()> {
         self.wait(false).await?;
         let call = self.context.lambda().update_function_configuration();
@@ -285,18 +275,18 @@ impl<'a> Changer<'a> {
             .set_memory_size(wanted.memory_mb.map(saturated))
             .set_environment(wanted.environment.as_ref().map(environment))
             .set_tracing_config(wanted.tracing.map(tracing))
-            // Its own group must be named here, to leave another one.
+            // To leave a custom log group, the default group must be named.
             .set_logging_config(wanted.log_group.as_deref().map(logging_to));
-        self.patiently(|| call.clone().send())
+        self.retried(|| call.clone().send())
             .await
             .map_err(|error| error::aws::failed(self.what("configure"), error))?;
         self.wait_until_ready().await
     }
 
-    /// Replaces the code, and what it runs on with it, and waits until the update is through.
+    /// Replaces the code and the architecture, and waits until the update is complete.
     ///
     /// # Errors
-    /// When Lambda refuses it, or the update fails.
+    /// If Lambda rejects it, or the update fails.
     pub async fn set_code(&self, package: &Package, architecture: Architecture) -> Result<()> {
         self.wait(false).await?;
         let call = self.context.lambda().update_function_code();
@@ -304,21 +294,21 @@ impl<'a> Changer<'a> {
             .function_name(self.name)
             .zip_file(Blob::new(package.bytes.to_vec()))
             .architectures(SdkArchitecture::from(architecture.as_str()));
-        self.patiently(|| call.clone().customize().config_override(patient()).send())
+        self.retried(|| call.clone().customize().config_override(upload_timeouts()).send())
             .await
             .map_err(|error| error::aws::failed(self.what("replace the code of"), error))?;
         self.wait_until_ready().await
     }
 
-    /// Sets concurrent executions aside for it, or takes the reservation and limit away.
+    /// Sets or removes the reserved concurrency.
     ///
     /// # Errors
-    /// When Lambda refuses it: an account keeps 100 executions unreserved.
+    /// If Lambda rejects it: an account keeps 100 executions unreserved.
     pub async fn set_concurrency(&self, reserved: Option<u32>) -> Result<()> {
         let Some(reserved) = reserved else {
             let call = self.context.lambda().delete_function_concurrency();
             let call = call.function_name(self.name);
-            let done = self.patiently(|| call.clone().send()).await;
+            let done = self.retried(|| call.clone().send()).await;
             return done
                 .map(drop)
                 .map_err(|error| error::aws::failed(self.what("take the reserved concurrency of"), error));
@@ -327,7 +317,7 @@ impl<'a> Changer<'a> {
         let call = call
             .function_name(self.name)
             .reserved_concurrent_executions(saturated(reserved));
-        let done = self.patiently(|| call.clone().send()).await;
+        let done = self.retried(|| call.clone().send()).await;
         done.map(drop)
             .map_err(|error| error::aws::failed(self.what("reserve concurrency for"), error))
     }
@@ -345,21 +335,21 @@ impl<'a> Changer<'a> {
         if !set.is_empty() {
             let call = self.context.lambda().tag_resource().resource(arn);
             let call = call.set_tags(Some(set.clone().into_iter().collect()));
-            self.patiently(|| call.clone().send())
+            self.retried(|| call.clone().send())
                 .await
                 .map_err(|error| error::aws::failed(self.what("tag"), error))?;
         }
         if !remove.is_empty() {
             let call = self.context.lambda().untag_resource().resource(arn);
             let call = call.set_tag_keys(Some(remove.iter().cloned().collect()));
-            self.patiently(|| call.clone().send())
+            self.retried(|| call.clone().send())
                 .await
                 .map_err(|error| error::aws::failed(self.what("untag"), error))?;
         }
         Ok(())
     }
 
-    /// Deletes the function, and the event source mappings that invoke it: Lambda would leave them behind.
+    /// Deletes the function and its event source mappings, which Lambda would keep.
     /// Source: DeleteFunction, Lambda API reference.
     ///
     /// # Errors
@@ -385,14 +375,14 @@ impl<'a> Changer<'a> {
             }
         }
         let call = self.context.lambda().delete_function().function_name(self.name);
-        match self.patiently(|| call.clone().send()).await {
+        match self.retried(|| call.clone().send()).await {
             Ok(_) => Ok(()),
             Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(()),
             Err(error) => Err(error::aws::failed(self.what("delete"), error)),
         }
     }
 
-    /// The ids of the event source mappings that invoke it and are not being deleted.
+    /// The ids of its event source mappings that are not being deleted.
     async fn mappings(&self) -> Result<Vec<String>> {
         let mut ids = Vec::new();
         let mut marker = None;
@@ -417,15 +407,16 @@ impl<'a> Changer<'a> {
         }
     }
 
-    /// Waits until the function is active and its last update through.
+    /// Waits until the function is active and its last update is complete.
     ///
     /// # Errors
-    /// Why Lambda could not set it up or update it; or that it takes too long.
+    /// If Lambda could not create or update it, or the wait takes too long.
     pub async fn wait_until_ready(&self) -> Result<()> {
         self.wait(true).await
     }
 
-    /// As [`Changer::wait_until_ready`]; unless `strict`, a failure ends the waiting too: the next change may mend it.
+    /// Like [`Changer::wait_until_ready`]. Unless `strict`, a failed state also ends the wait: the next change may
+    /// repair it.
     async fn wait(&self, strict: bool) -> Result<()> {
         let look = || async {
             match self.readiness().await? {
@@ -448,11 +439,11 @@ impl<'a> Changer<'a> {
         }
     }
 
-    /// Whether it is ready, or what is wrong with it.
+    /// Whether it is ready, or why it cannot be used.
     async fn readiness(&self) -> Result<Result<Readiness, String>> {
         let call = self.context.lambda().get_function_configuration();
         let call = call.function_name(self.name);
-        // What was just made may not be shown yet.
+        // A new function may not be visible yet.
         let answer = self
             .repeat(
                 |code, _| (code == "ResourceNotFoundException").then_some("until it is shown"),
@@ -471,8 +462,8 @@ impl<'a> Changer<'a> {
         Ok(FunctionState::of(&seen).readiness())
     }
 
-    /// Makes a call again while its refusal means "not yet".
-    async fn patiently<T, E, Sending>(
+    /// Retries a call while its error is temporary.
+    async fn retried<T, E, Sending>(
         &self,
         send: impl FnMut() -> Sending,
     ) -> Result<T, SdkError<E, HttpResponse>>
@@ -480,7 +471,7 @@ impl<'a> Changer<'a> {
         E: ProvideErrorMetadata,
         Sending: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
-        self.repeat(rules::patience, send).await
+        self.repeat(rules::retry_reason, send).await
     }
 
     async fn repeat<T, E, Sending>(
@@ -500,14 +491,14 @@ impl<'a> Changer<'a> {
             )
         };
         let until = |refusal: &SdkError<E, HttpResponse>| what(refusal).map(|_| deadline);
-        // On a stop or a timeout, return the refusal itself.
+        // On a stop or a timeout, return the error of the call itself.
         let tell = |refusal: &SdkError<E, HttpResponse>, _: Duration| {
             what(refusal).is_some_and(|what| (self.pause)(what).is_ok())
         };
         backoff::retry(self.backoff, send, until, tell).await
     }
 
-    /// The group that a function writes to by itself need not be named when it is made.
+    /// Log settings for a new function. Lambda's default group is not named.
     fn logging(&self, group: &str) -> Option<LoggingConfig> {
         (group != default_log_group(self.name)).then(|| logging_to(group))
     }
@@ -518,8 +509,8 @@ fn already_there<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> 
         && rules::says_exists(error.message().unwrap_or_default())
 }
 
-/// Megabytes go up with such a call: the usual half minute can be too short.
-fn patient() -> aws_sdk_lambda::config::Builder {
+/// Allows more time for uploads: 30 seconds can be too short for a large zip.
+fn upload_timeouts() -> aws_sdk_lambda::config::Builder {
     const UPLOAD: Duration = Duration::from_secs(600);
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(5))

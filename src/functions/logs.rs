@@ -1,6 +1,6 @@
-//! Log events of one or several log groups, in the order of their time; and what is added to them.
+//! Reads log events of one or more log groups in order of time, and follows new ones.
 //!
-//! Works on any [`LogSource`]; CloudWatch Logs is [`CloudWatchLogs`].
+//! Works with any [`LogSource`]; [`CloudWatchLogs`] is the one for AWS.
 
 mod follow;
 mod source;
@@ -14,36 +14,32 @@ pub use source::{CloudWatchLogs, LogSource, Page};
 
 use ground::error::Result;
 
-/// One log event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
-    /// The log group.
     pub group: String,
-    /// The log stream within it.
+    /// The log stream within the group.
     pub stream: String,
     /// When it happened, in milliseconds since the Unix epoch.
     pub at_ms: i64,
-    /// The service's id of it; empty where the endpoint gives none.
+    /// CloudWatch's event id; empty if the endpoint returns none.
     pub id: String,
-    /// What was logged.
     pub message: String,
 }
 
-/// Which events.
+/// Which events to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
-    /// Log groups.
     pub groups: Vec<String>,
-    /// From this time on, in milliseconds since the Unix epoch.
+    /// Start time, in milliseconds since the Unix epoch.
     pub from_ms: i64,
-    /// CloudWatch Logs' filter pattern.
+    /// CloudWatch Logs filter pattern.
     pub pattern: Option<String>,
 }
 
-/// Hands every event of the query to `each`, in the order of time whatever the group; `each` says no to end it.
+/// Passes every event of the query to `each`, in order of time across groups. `each` returns false to stop.
 ///
 /// # Errors
-/// When a group cannot be read, or `each` fails.
+/// If a group cannot be read, or `each` fails.
 pub async fn read<S: LogSource>(
     source: &S,
     query: &Query,
@@ -85,7 +81,7 @@ impl<'a> Pager<'a> {
         }
     }
 
-    /// Reads on until there is a line or the end. Pages may be empty in between.
+    /// Reads pages until there is an event or the end. Pages can be empty.
     async fn fill<S: LogSource>(&mut self, source: &S, query: &Query) -> Result<()> {
         while self.lines.is_empty() && !self.ended {
             let page = source

@@ -1,7 +1,6 @@
-//! An event source mapping: what can be set ([`Settings`]), what is there ([`Mapping`]), and the way from one to the other
-//! ([`Mapper`]).
+//! Event source mappings: their settings ([`Settings`]), their observed state ([`Mapping`]), and changes ([`Mapper`]).
 //!
-//! Source of settings, defaults and ranges: CreateEventSourceMapping, Lambda API reference, and "Lambda parameters for
+//! Source for settings, defaults and ranges: CreateEventSourceMapping, Lambda API reference, and "Lambda parameters for
 //! Amazon Kinesis Data Streams event source mappings", Lambda developer guide.
 
 mod lag;
@@ -17,44 +16,40 @@ pub use lag::iterator_ages;
 pub use service::{Event, Events, Mapper, find, list};
 pub use settings::{Difference, Settings, StartingPosition};
 
-/// A mapping as the service shows it.
+/// A mapping as Lambda describes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {
-    /// Its UUID.
+    /// The UUID.
     pub id: String,
-    /// Its ARN; empty where the endpoint tells none.
+    /// Empty if the endpoint returns none.
     pub arn: String,
-    /// The function's ARN, with a version or alias perhaps.
+    /// May include a version or alias.
     pub function_arn: String,
-    /// The stream's ARN.
     pub stream_arn: String,
-    /// `Enabled`, `Disabled`, or on the way to one of them.
+    /// `Enabled`, `Disabled`, or a transitional state such as `Enabling`.
     pub state: String,
-    /// Why it is in that state.
     pub state_reason: String,
-    /// Of the last invocation: `OK`, `No records processed` or `PROBLEM: …`.
+    /// Result of the last invocation: `OK`, `No records processed` or `PROBLEM: …`.
     pub last_result: String,
-    /// All of its settings.
     pub settings: Settings,
 }
 
 impl Mapping {
-    /// The name of the function, without a version or alias.
+    /// Name of the function, without version or alias.
     pub fn function(&self) -> &str {
         function_name(&self.function_arn)
     }
 
-    /// The name of the stream, or what else it reads.
+    /// Name of the stream or other event source.
     pub fn stream(&self) -> &str {
         resource_name(&self.stream_arn)
     }
 
-    /// Whether its state will not change by itself.
+    /// Whether the state is final.
     pub fn is_settled(&self) -> bool {
         matches!(self.state.as_str(), "Enabled" | "Disabled")
     }
 
-    /// Whether it is being deleted.
     pub fn is_going(&self) -> bool {
         self.state == "Deleting"
     }
@@ -114,14 +109,14 @@ impl Mapping {
     }
 }
 
-/// Tags in the SDK's own form.
+/// Tags in the type that the SDK needs.
 fn sdk_tags(tags: &BTreeMap<String, String>) -> std::collections::HashMap<String, String> {
     tags.iter()
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect()
 }
 
-/// The name within a function's ARN, partial ARN or name, without a version or alias.
+/// The function name in an ARN, partial ARN or name, without version or alias.
 pub fn function_name(function: &str) -> &str {
     let rest = function
         .split_once("function:")
@@ -129,7 +124,7 @@ pub fn function_name(function: &str) -> &str {
     rest.split(':').next().unwrap_or(rest)
 }
 
-/// The last part of an ARN: `orders` of `arn:aws:kinesis:…:stream/orders`, and of a stream's consumer the stream.
+/// Last part of an ARN: `orders` for `arn:aws:kinesis:…:stream/orders`. For a stream consumer, the stream.
 pub fn resource_name(arn: &str) -> &str {
     let resource = arn.splitn(6, ':').nth(5).unwrap_or(arn);
     match resource.strip_prefix("stream/") {

@@ -1,5 +1,5 @@
-//! A function's code as Lambda takes it: a zip with an executable `bootstrap` at its root, for the runtime
-//! `provided.al2023`. Read, checked and packed here; what AWS would not run is refused before anything is made.
+//! Reads, checks and packs deployment packages: a zip with an executable `bootstrap` at its root, for the runtime
+//! `provided.al2023`. Code that Lambda cannot run is rejected before any resource is created.
 
 use std::fmt;
 use std::io::{Cursor, Read, Write};
@@ -15,29 +15,27 @@ use zip::{CompressionMethod, DateTime, System, ZipArchive, ZipWriter};
 
 use ground::error::{Error, Result};
 
-/// What a zip may weigh that is uploaded in the call itself, in bytes.
+/// Largest zip that can be uploaded in the API call, in bytes.
 /// Source: "Lambda quotas", AWS Lambda developer guide.
 pub const LARGEST_ZIP: u64 = 50 * 1024 * 1024;
-/// What it may unpack to, in bytes. Source: as above.
+/// Largest unpacked size, in bytes. Source: as above.
 pub const LARGEST_UNPACKED: u64 = 250 * 1024 * 1024;
-/// The C library of `provided.al2023`. Source: "Amazon Linux 2023", `glibc`, AL2023 release notes.
+/// glibc of `provided.al2023`. Source: "Amazon Linux 2023", `glibc`, AL2023 release notes.
 pub const NEWEST_GLIBC: Version = Version { major: 2, minor: 34 };
 
 const CARGO_LAMBDA: &str = "build it with `cargo lambda build --release` (https://www.cargo-lambda.info)";
 
-/// A processor that Lambda runs functions on.
+/// Instruction set architecture of a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Architecture {
-    /// 64-bit Intel and AMD.
     #[serde(rename = "x86_64")]
     X86_64,
-    /// 64-bit Arm (Graviton).
     #[serde(rename = "arm64")]
     Arm64,
 }
 
 impl Architecture {
-    /// The one of this machine, or the one that Lambda takes where none is named.
+    /// The architecture of this machine. On others than x86_64 and arm64, Lambda's default.
     pub fn here() -> Self {
         if cfg!(target_arch = "aarch64") {
             Self::Arm64
@@ -46,7 +44,7 @@ impl Architecture {
         }
     }
 
-    /// As Lambda writes it.
+    /// The name that Lambda uses.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
@@ -73,12 +71,10 @@ impl std::str::FromStr for Architecture {
     }
 }
 
-/// A version of the C library, such as 2.34.
+/// A glibc version, such as 2.34.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
-    /// Before the point.
     pub major: u32,
-    /// After the point.
     pub minor: u32,
 }
 
@@ -94,33 +90,31 @@ impl Serialize for Version {
     }
 }
 
-/// What kind of file a bootstrap is.
+/// File format of a bootstrap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// A Linux program.
     Elf,
-    /// A macOS program: only the local cloud on a Mac runs it.
+    /// A macOS program, which runs only in the local cloud on a Mac.
     MachO,
-    /// A script that names its interpreter in its first line.
+    /// A script with a `#!` line.
     Script,
 }
 
-/// A function's code, checked.
+/// A deployment package that was checked.
 #[derive(Debug, Clone)]
 pub struct Package {
     /// The zip.
     pub bytes: Bytes,
-    /// SHA-256 of the zip in base64, as Lambda's `CodeSha256`.
+    /// SHA-256 of the zip in base64, as in Lambda's `CodeSha256`.
     pub sha256: String,
-    /// What it runs on.
     pub architecture: Architecture,
-    /// What kind of file its bootstrap is.
+    /// File format of its bootstrap.
     pub format: Format,
-    /// The newest version of the GNU C library that its bootstrap needs; `None` where it needs none.
+    /// The newest glibc version that its bootstrap needs; `None` if it needs none.
     pub glibc: Option<Version>,
-    /// Bytes of all its files, unpacked.
+    /// Unpacked size of all files, in bytes.
     pub unpacked_bytes: u64,
-    /// The program that loads its bootstrap; empty for a static one.
+    /// The dynamic loader of its bootstrap; empty for a static executable.
     loader: String,
 }
 
@@ -128,16 +122,16 @@ impl Package {
     /// Reads a zip.
     ///
     /// # Errors
-    /// Exit 2 saying why Lambda could not run it.
+    /// Exit 2 if Lambda cannot run it.
     pub fn from_zip(path: &Path) -> Result<Self> {
         let bytes = read(path, LARGEST_ZIP)?;
         Self::from_zip_bytes(&path.display().to_string(), bytes.into())
     }
 
-    /// Reads an executable, or the directory that holds it as `bootstrap`, and packs it.
+    /// Reads an executable, or a directory that contains one named `bootstrap`, and packs it.
     ///
     /// # Errors
-    /// Exit 2 saying why Lambda could not run it.
+    /// Exit 2 if Lambda cannot run it.
     pub fn from_bootstrap(path: &Path) -> Result<Self> {
         let inner = path.join("bootstrap");
         let path = if path.is_dir() { inner.as_path() } else { path };
@@ -152,10 +146,10 @@ impl Package {
         Self::new(&what, pack(&content)?, about, content.len() as u64)
     }
 
-    /// Reads a zip, or else an executable.
+    /// Reads a zip or an executable.
     ///
     /// # Errors
-    /// Exit 2 saying why Lambda could not run it.
+    /// Exit 2 if Lambda cannot run it.
     pub fn from_path(path: &Path) -> Result<Self> {
         let mut magic = [0; 4];
         let begun = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic));
@@ -167,10 +161,10 @@ impl Package {
         }
     }
 
-    /// Checks a zip; `what` names it in messages.
+    /// Checks a zip. `what` is its name in messages.
     ///
     /// # Errors
-    /// Exit 2 saying why Lambda could not run it.
+    /// Exit 2 if Lambda cannot run it.
     pub fn from_zip_bytes(what: &str, bytes: Bytes) -> Result<Self> {
         let unreadable = |error: zip::result::ZipError| {
             Error::usage(format!("{what} is not a zip that can be read"))
@@ -202,7 +196,7 @@ impl Package {
             .hint("give the executable with --bootstrap, or `chmod 755 bootstrap` before zipping it"));
         }
         let mut content = Vec::new();
-        // What a zip says of its sizes may be wrong.
+        // The sizes that a zip declares may be wrong.
         let mut limited = bootstrap.by_ref().take(LARGEST_UNPACKED + 1);
         limited.read_to_end(&mut content).map_err(|error| {
             Error::usage(format!("the `bootstrap` in {what} cannot be unpacked")).cause(error)
@@ -226,10 +220,10 @@ impl Package {
         })
     }
 
-    /// Refuses what runs at most here, and not on AWS.
+    /// Rejects code that only the local cloud can run.
     ///
     /// # Errors
-    /// Exit 2 with the way to build one that does.
+    /// Exit 2, with a hint how to build code for AWS.
     pub fn check_for_aws(&self, what: &str) -> Result<()> {
         let refused =
             |why: String| Err(Error::usage(format!("{what} does not run on AWS: {why}")).hint(CARGO_LAMBDA));
@@ -237,7 +231,7 @@ impl Package {
             return refused("it is a program for macOS".to_owned());
         }
         if self.loader.contains("musl") {
-            return refused("it needs the musl C library, which Lambda has not".to_owned());
+            return refused("it needs the musl C library, which Lambda does not have".to_owned());
         }
         match self.glibc {
             Some(version) if version > NEWEST_GLIBC => refused(format!(
@@ -247,13 +241,13 @@ impl Package {
         }
     }
 
-    /// The start of the hash: enough to tell two apart.
+    /// The start of the hash, for display.
     pub fn short_hash(&self) -> &str {
         short(&self.sha256)
     }
 }
 
-/// The start of a hash as Lambda gives it.
+/// The start of a hash, for display.
 pub fn short(sha256: &str) -> &str {
     sha256.get(..8).unwrap_or(sha256)
 }
@@ -276,10 +270,10 @@ fn too_large(what: &str, bytes: u64) -> Error {
     .hint("strip the binary, or put the zip into a bucket and use `aws lambda update-function-code --s3-bucket … --s3-key …`")
 }
 
-/// A zip with `bootstrap` alone: the same bytes for the same content, and the same as `build.rs` makes.
+/// Packs `bootstrap` into a zip. The bytes depend only on the content, and equal those that `crates/bundle` makes.
 ///
 /// # Errors
-/// When it cannot be packed.
+/// If it cannot be packed.
 pub fn pack(bootstrap: &[u8]) -> Result<Bytes> {
     let options = SimpleFileOptions::DEFAULT
         .compression_method(CompressionMethod::Deflated)
@@ -301,7 +295,7 @@ pub fn pack(bootstrap: &[u8]) -> Result<Bytes> {
     Ok(zip.into_inner().into())
 }
 
-/// What a bootstrap is.
+/// Result of inspecting a bootstrap.
 struct Inspection {
     architecture: Architecture,
     format: Format,
@@ -341,7 +335,7 @@ fn inspect(what: &str, content: &[u8]) -> Result<Inspection> {
         elf::EM_AARCH64 => Architecture::Arm64,
         _ => {
             return Err(faulty(
-                "for a processor that Lambda has not (x86_64 and arm64 it has)",
+                "for a processor that Lambda does not support (it supports x86_64 and arm64)",
             ));
         }
     };
@@ -378,7 +372,7 @@ fn inspect_mach(content: &[u8]) -> Option<Inspection> {
     })
 }
 
-/// The newest of the versions `GLIBC_x.y` that the file asks for.
+/// The newest version `GLIBC_x.y` that the file needs.
 fn newest_glibc(file: &ElfFile64<'_, Endianness>) -> Result<Option<Version>, object::Error> {
     let (endian, data, sections) = (file.endian(), file.data(), file.elf_section_table());
     let Some((mut needed, link)) = sections.gnu_verneed(endian, data)? else {
@@ -394,7 +388,7 @@ fn newest_glibc(file: &ElfFile64<'_, Endianness>) -> Result<Option<Version>, obj
     Ok(newest)
 }
 
-/// Reads `GLIBC_2.34` and `GLIBC_2.2.5`.
+/// Parses `GLIBC_2.34` and `GLIBC_2.2.5`.
 fn glibc(name: &[u8]) -> Option<Version> {
     let numbers = std::str::from_utf8(name).ok()?.strip_prefix("GLIBC_")?;
     let mut numbers = numbers.split('.').map(str::parse);

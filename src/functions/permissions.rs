@@ -1,4 +1,4 @@
-//! What a function may do: the policies of its role.
+//! Reads the policies of a function's execution role.
 
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::Serialize;
@@ -8,18 +8,16 @@ use crate::context::Context;
 use crate::iam::decoded;
 use ground::error::{self, Error, Result};
 
-/// A policy of a role.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Policy {
-    /// Its name.
     pub name: String,
-    /// Its ARN; `None` for one inside the role.
+    /// `None` for an inline policy.
     pub arn: Option<String>,
-    /// What it says.
+    /// The policy document.
     pub document: Value,
 }
 
-/// The role of the function `name` and all its policies; `None` where there is no such function.
+/// The execution role of the function `name`, and its policies. `None` if the function does not exist.
 ///
 /// # Errors
 /// When a call fails.
@@ -32,7 +30,7 @@ pub async fn of_function(context: &Context, name: &str) -> Result<Option<(String
     Ok(Some((role, policies)))
 }
 
-/// The name of the role of the function `name`; `None` where there is no such function.
+/// Name of the execution role of the function `name`. `None` if the function does not exist.
 ///
 /// # Errors
 /// When the call fails.
@@ -49,7 +47,9 @@ pub async fn role_of(context: &Context, name: &str) -> Result<Option<String>> {
     let arn = function.role().unwrap_or_default();
     let role = arn.rsplit('/').next().unwrap_or_default().to_owned();
     if role.is_empty() {
-        return Err(Error::failed(format!("function {name} tells no role")));
+        return Err(Error::failed(format!(
+            "the response has no role for function {name}"
+        )));
     }
     Ok(Some(role))
 }

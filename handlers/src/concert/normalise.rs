@@ -1,4 +1,4 @@
-//! Payloads of different APIs in one shape. Fields that are not known here are kept as they are.
+//! Converts the payloads of different APIs to one format. Unknown fields are kept unchanged.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use crate::json::{Json, Object};
 
 type Members<'a> = Vec<(Cow<'a, str>, Json<'a>)>;
 
-/// The parts of a venue's location.
+/// Fields of a venue's location.
 const LOCATION: [&str; 8] = [
     "address",
     "city",
@@ -19,7 +19,7 @@ const LOCATION: [&str; 8] = [
     "longitude",
 ];
 
-/// Appends the normalised `payload` to `members`, whose names are taken.
+/// Appends the normalised `payload` to `members`. Names that `members` already has are skipped.
 pub(super) fn into<'a>(members: &mut Members<'a>, data_type: DataType, payload: &Object<'a>) {
     let (normalised, replaced): (Members<'a>, &[&str]) = match data_type {
         DataType::Artists => (artist(payload), &["id", "genre"]),
@@ -137,7 +137,7 @@ fn trimmed<'a>(payload: &Object<'a>, name: &str) -> Json<'a> {
     }
 }
 
-/// The number in `value`, or `default` where there is none.
+/// The number in `value`, or `default` if there is none.
 fn number<'a>(value: Option<&Json<'a>>, default: &'static str) -> Json<'a> {
     match value {
         Some(Json::Number(text)) => Json::Number(text),

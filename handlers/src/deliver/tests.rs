@@ -56,14 +56,14 @@ async fn one_refused_item_does_not_sink_the_others() {
 #[tokio::test(start_paused = true)]
 async fn a_throttled_call_is_made_again_until_the_deadline() {
     let memory = Memory::default();
-    memory.fail(FaultKind::Passing);
+    memory.fail(FaultKind::Transient);
     assert!(put(&memory, 1, &item).await[0].is_ok());
     memory.unprocessed.set((1, usize::MAX));
     let started = Instant::now();
     let results = put(&memory, 1, &item).await;
     assert_eq!(
         results[0].as_ref().unwrap_err().message,
-        "the table takes no more writes for now"
+        "the table accepts no more writes for now"
     );
     assert!((Duration::from_secs(55)..Duration::from_secs(60)).contains(&started.elapsed()));
 }
@@ -80,7 +80,7 @@ async fn a_call_that_is_not_allowed_is_not_made_again() {
 #[tokio::test(start_paused = true)]
 async fn messages_go_ten_at_a_time_and_within_the_size_of_a_batch() {
     let memory = Memory::default();
-    memory.fail(FaultKind::Passing);
+    memory.fail(FaultKind::Transient);
     let bodies: Vec<_> = (0..25)
         .map(|index| "x".repeat(if index < 3 { 200_000 } else { 10 }))
         .collect();
@@ -107,7 +107,7 @@ impl Queue for Picky {
         }
         let fault = |kind| Fault::new(kind, "no");
         Ok(vec![
-            (0, fault(FaultKind::Passing)),
+            (0, fault(FaultKind::Transient)),
             (1, fault(FaultKind::Rejected)),
         ])
     }
@@ -141,7 +141,7 @@ async fn a_call_without_an_answer_ends_with_the_invocation() {
     };
     assert_eq!(
         put_objects(&Silent, &[object], in_a_minute()).await,
-        [Err(Fault::late())]
+        [Err(Fault::timeout())]
     );
 }
 

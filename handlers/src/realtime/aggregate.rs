@@ -1,8 +1,9 @@
-//! One aggregate: what is stored, and how records are added so that each counts exactly once.
+//! One aggregate: its attributes, and how records are added so that each is counted exactly once.
 //!
-//! Kinesis keeps the order of a partition key within a shard, and Lambda keeps it within the partition key of the Kinesis
-//! record. So an aggregate remembers for each such lane the place of the last record counted: what is not beyond it is a
-//! repetition. A revision that grows with each change lets a writer replace only what it read.
+//! Kinesis keeps the order of records with one partition key in a shard, and Lambda keeps it for the partition key of
+//! the Kinesis record. So an aggregate stores the position of the last counted record for each such key. A record at or
+//! before that position was counted already. A revision number, which grows with each change, detects concurrent
+//! writers.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,32 +17,32 @@ use crate::store::{AggregateKey, Fault, FaultKind, Item};
 
 /// What one record adds to an aggregate.
 pub(super) struct Contribution {
-    /// Within a lane, records come in order.
-    lane: String,
+    /// Records with the same key arrive in order.
+    ordering_key: String,
     /// The position in the stream, as sortable text.
     pub(super) position: String,
-    /// Readings by their place in the settings.
+    /// Readings, with their index in the settings.
     readings: Vec<(usize, Decimal)>,
 }
 
 impl Contribution {
     pub(super) fn new(entry: &Entry<'_>, readings: Vec<(usize, Decimal)>) -> Self {
         let (shard, outer) = (entry.record.shard_id(), &entry.record.partition_key);
-        let lane = if *outer == entry.partition_key {
+        let ordering_key = if *outer == entry.partition_key {
             shard.to_owned()
         } else {
-            // User records of aggregates: Lambda orders them by the partition key of the aggregate.
+            // For aggregated records, Lambda orders by the partition key of the Kinesis record.
             format!("{shard}/{outer}")
         };
         Self {
-            lane,
+            ordering_key,
             position: entry.position(),
             readings,
         }
     }
 }
 
-/// The readings of one field.
+/// The statistics of one field.
 #[derive(Clone, Copy)]
 struct Statistics {
     count: u64,
@@ -51,7 +52,7 @@ struct Statistics {
 }
 
 impl Statistics {
-    /// `None` if the total cannot be exact.
+    /// `None` if the total would not be exact.
     fn with(known: Option<Self>, reading: Decimal) -> Option<Self> {
         let Some(known) = known else {
             return Some(Self {
@@ -70,7 +71,7 @@ impl Statistics {
     }
 }
 
-/// The attributes of a field.
+/// The attribute names of a field.
 struct Names {
     count: String,
     total: String,
@@ -127,10 +128,10 @@ pub(super) fn key_of(item: &Item) -> Option<AggregateKey> {
     Some((text("partition_key")?, text("timestamp")?))
 }
 
-/// How contributions are added to an aggregate.
+/// Adds contributions to an aggregate.
 pub(super) struct Merge<'a> {
     pub(super) key: &'a AggregateKey,
-    /// The names of the readings.
+    /// Names of the fields.
     pub(super) readings: &'a [String],
     pub(super) now_ms: i64,
     /// When the aggregate expires, in seconds since 1970-01-01 UTC.
@@ -138,8 +139,8 @@ pub(super) struct Merge<'a> {
 }
 
 impl Merge<'_> {
-    /// The aggregate with those of `contributions` that it has not counted yet, and the revision that it replaces;
-    /// `None` if it has them all.
+    /// Adds the `contributions` that are not counted yet. Returns the new aggregate and the revision that it replaces;
+    /// `None` if all were counted.
     pub(super) fn add(
         &self,
         stored: Option<Item>,
@@ -149,12 +150,12 @@ impl Merge<'_> {
         let revision = item
             .get("revision")
             .and_then(|value| value.as_n().ok()?.parse::<u64>().ok());
-        let mut lanes = lanes_of(&item);
+        let mut last_positions = last_positions_of(&item);
         let mut added = BTreeMap::<usize, Option<Statistics>>::new();
         let mut records = 0;
         for contribution in contributions {
-            if lanes
-                .get(&contribution.lane)
+            if last_positions
+                .get(&contribution.ordering_key)
                 .is_some_and(|last| *last >= contribution.position)
             {
                 continue;
@@ -165,7 +166,7 @@ impl Merge<'_> {
                     .or_insert_with(|| Names::of(&self.readings[*field]).read(&item));
                 *known = Some(Statistics::with(*known, *reading).ok_or_else(|| self.inexact(*field))?);
             }
-            lanes.insert(contribution.lane.clone(), contribution.position.clone());
+            last_positions.insert(contribution.ordering_key.clone(), contribution.position.clone());
             records += 1;
         }
         if records == 0 {
@@ -185,7 +186,7 @@ impl Merge<'_> {
         item.insert("last_updated".to_owned(), text(rfc3339_ms(self.now_ms)));
         item.insert("ttl".to_owned(), number(self.ttl));
         item.insert("revision".to_owned(), number(revision.unwrap_or(0) + 1));
-        item.insert("last_sequence".to_owned(), lanes_to(lanes));
+        item.insert("last_sequence".to_owned(), last_positions_to(last_positions));
         Ok(Some((item, revision)))
     }
 
@@ -198,14 +199,21 @@ impl Merge<'_> {
     }
 }
 
-fn lanes_of(item: &Item) -> HashMap<String, String> {
-    let lanes = item.get("last_sequence").and_then(|lanes| lanes.as_m().ok());
-    let lanes = lanes.into_iter().flatten();
-    lanes
-        .filter_map(|(lane, last)| Some((lane.clone(), last.as_s().ok()?.clone())))
+fn last_positions_of(item: &Item) -> HashMap<String, String> {
+    let last_positions = item
+        .get("last_sequence")
+        .and_then(|last_positions| last_positions.as_m().ok());
+    let last_positions = last_positions.into_iter().flatten();
+    last_positions
+        .filter_map(|(ordering_key, last)| Some((ordering_key.clone(), last.as_s().ok()?.clone())))
         .collect()
 }
 
-fn lanes_to(lanes: HashMap<String, String>) -> AttributeValue {
-    AttributeValue::M(lanes.into_iter().map(|(lane, last)| (lane, text(last))).collect())
+fn last_positions_to(last_positions: HashMap<String, String>) -> AttributeValue {
+    AttributeValue::M(
+        last_positions
+            .into_iter()
+            .map(|(ordering_key, last)| (ordering_key, text(last)))
+            .collect(),
+    )
 }

@@ -1,4 +1,4 @@
-//! The raw data as objects: one for each batch and hour of arrival, since tiny objects cost more than everything else.
+//! Objects with the raw data: one for each batch and hour of arrival, because many small objects are expensive.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -11,14 +11,14 @@ use crate::event::{Entry, span};
 use crate::json;
 use crate::store::Object;
 
-/// An object, and the places of its records in the batch.
+/// An object to write, and the indexes of its records in the batch.
 pub(super) struct Archive {
     pub(super) object: Object,
     pub(super) records: Vec<usize>,
 }
 
-/// The objects of `entries`, which are JSON objects in the order of the stream. A batch that is delivered again has the
-/// same keys; one that is split elsewhere has others, and its lines are told apart by `record_id`.
+/// The objects for `entries`, which are JSON objects in the order of the stream. A batch that is delivered again has
+/// the same keys. If it is split differently, keys differ, and readers can find duplicates by `record_id`.
 pub(super) fn objects(entries: &[&Entry<'_>], now_ms: i64) -> Vec<Archive> {
     let mut hours = BTreeMap::<String, Vec<&Entry<'_>>>::new();
     for entry in entries {
@@ -32,7 +32,7 @@ pub(super) fn objects(entries: &[&Entry<'_>], now_ms: i64) -> Vec<Archive> {
         object: Object {
             key: format!("raw/{hour}/{}.ndjson.gz", span(&entries)),
             body: compressed(&lines(&entries, &processed_at)),
-            // The file is what is compressed: with a content encoding, clients would unpack it and keep the name.
+            // No content encoding: clients would decompress the file but keep its name.
             content_type: "application/gzip",
         },
         records: entries.iter().map(|entry| entry.index).collect(),
@@ -51,7 +51,7 @@ fn lines(entries: &[&Entry<'_>], processed_at: &str) -> Vec<u8> {
         json::write_text(&entry.partition_key, &mut line);
         line.push_str(",\"data\":");
         lines.extend_from_slice(line.as_bytes());
-        // Line breaks of JSON stand between its tokens only: a space does as well.
+        // In valid JSON, line breaks occur only between tokens, so a space can replace them.
         let data = entry.bytes().unwrap_or_default();
         lines.extend(data.iter().map(|byte| {
             if matches!(byte, b'\n' | b'\r') {
@@ -71,7 +71,7 @@ fn lines(entries: &[&Entry<'_>], processed_at: &str) -> Vec<u8> {
     lines
 }
 
-/// Gzip without a time, so that the same lines are the same bytes.
+/// Gzip without a timestamp, so that the same lines give the same bytes.
 fn compressed(lines: &[u8]) -> Bytes {
     let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::new(4));
     // Writing to memory does not fail.

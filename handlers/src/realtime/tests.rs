@@ -304,7 +304,7 @@ proptest! {
             batches.iter_mut().for_each(|batch| batch.reverse());
         }
         let often = Memory::default();
-        (0..faults).for_each(|place| often.fail([FaultKind::Refused, FaultKind::Passing][place % 2]));
+        (0..faults).for_each(|place| often.fail([FaultKind::Refused, FaultKind::Transient][place % 2]));
         often.overtaken.set(overtaken);
         deliver_until_done(&often, &batches);
         let repeated: Vec<_> = again.iter().filter_map(|place| batches.get(*place).cloned()).collect();

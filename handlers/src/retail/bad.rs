@@ -1,4 +1,4 @@
-//! The message about an event that cannot be stored: enough to read it, to mend it, and to put it back into its stream.
+//! The message about an event that cannot be stored. It has all that is needed to read, fix and replay the event.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::deliver::MESSAGE_BYTES;
 use crate::event::Entry;
 use crate::invalid::Invalid;
 
-/// The message's body. Field names are part of the contract with `streamctl dlq`.
+/// The message body. Field names are part of the contract with `streamctl dlq`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Message<'a> {
@@ -15,12 +15,12 @@ struct Message<'a> {
     error: &'a str,
     /// JSON_DECODE_ERROR, MISSING_FIELD, INVALID_FIELD or PROCESSING_ERROR.
     error_type: &'static str,
-    /// The same for the same event: a batch that Lambda delivers again may queue an event again.
+    /// The same for the same event. If Lambda delivers a batch again, its events may be queued again.
     record_id: &'a str,
     stream_arn: &'a str,
     shard_id: &'a str,
     sequence_number: &'a str,
-    /// The event's place within an aggregated record.
+    /// Index of the event within an aggregated record.
     #[serde(skip_serializing_if = "Option::is_none")]
     sub_sequence_number: Option<u32>,
     partition_key: &'a str,
@@ -28,11 +28,11 @@ struct Message<'a> {
     function_name: &'a str,
     request_id: &'a str,
     failed_at: String,
-    /// The event's bytes in base64. Left out where the message would outgrow the queue: then they are read from the
-    /// stream at shard and sequence number, while it retains them.
+    /// The event's bytes in base64. Left out if the message would be too large for SQS. Then they can be read from the
+    /// stream at shard and sequence number, until they expire.
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<String>,
-    /// How many bytes the event has.
+    /// Size of the event in bytes.
     data_bytes: usize,
 }
 
@@ -46,7 +46,7 @@ pub fn message(
 ) -> String {
     let bytes = entry.bytes().unwrap_or_default();
     let record_id = entry.id();
-    // A message with so much data cannot fit whatever the rest is.
+    // With more data than this, the message cannot fit.
     let fits = bytes.len() < MESSAGE_BYTES * 3 / 4;
     let mut message = Message {
         error: &invalid.message,
@@ -72,9 +72,9 @@ pub fn message(
     text(&message)
 }
 
-/// JSON in ASCII: SQS refuses some characters that a partition key may hold.
+/// JSON in ASCII: SQS rejects some characters that a partition key may contain.
 fn text(message: &Message<'_>) -> String {
-    // Strings and numbers only: this cannot fail.
+    // Only strings and numbers: this cannot fail.
     let json = serde_json::to_string(message).unwrap_or_default();
     if json.is_ascii() {
         return json;

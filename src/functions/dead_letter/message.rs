@@ -1,55 +1,54 @@
-//! The forms of a message about failed records, read tolerantly.
+//! The formats of messages about failed records.
 //!
-//! 1. Lambda's own, of an event source mapping: `KinesisBatchInfo` names shard and sequence numbers; in a bucket the
-//!    object holds the event too. Source: "Retain discarded batch records for a Kinesis Data Streams event source in
-//!    Lambda", Lambda developer guide.
-//! 2. The bundled handlers': one record with its error, and its data in base64 or its place in the stream.
+//! 1. Lambda's format, of an event source mapping: `KinesisBatchInfo` has the shard and sequence numbers. In a bucket
+//!    the object also contains the event. Source: "Retain discarded batch records for a Kinesis Data Streams event
+//!    source in Lambda", Lambda developer guide.
+//! 2. The format of the bundled handlers: one record with its error, and its data in base64 or its position in the
+//!    stream.
 //!
-//! Both may come wrapped in a notification of SNS.
+//! Both can be wrapped in an SNS notification.
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What a message tells.
+/// A parsed message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Letter {
-    /// Why, in a few words: a condition of Lambda's or the handler's error.
+    /// Why the records failed: one of Lambda's conditions or the handler's error.
     pub reason: String,
-    /// The function, by name or ARN; empty where the message does not say.
+    /// Name or ARN of the function; empty if the message has none.
     pub function: String,
-    /// When the records were given up, as the message says it.
+    /// When the records failed, as written in the message.
     pub failed_at: String,
-    /// ARN of the stream the records came from; empty where the message does not say.
+    /// ARN of the stream of the records; empty if the message has none.
     pub stream_arn: String,
-    /// The shard they came from; empty where the message does not say.
+    /// The shard of the records; empty if the message has none.
     pub shard_id: String,
-    /// The records.
     pub content: Content,
 }
 
-/// The records of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// They are in the stream, as long as it retains them.
+    /// They are in the stream, until its retention period ends.
     Range(Range),
     /// They are in the message: partition key and data of each.
     Data(Vec<(String, Bytes)>),
 }
 
-/// Records by their place in a shard.
+/// A range of records in a shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range {
-    /// Sequence number of the first.
+    /// Sequence number of the first record.
     pub first: String,
-    /// Sequence number of the last.
+    /// Sequence number of the last record.
     pub last: String,
-    /// How many of them failed. There may be others between them, which were processed beside them or filtered out.
+    /// Number of failed records. The range may contain others, which were processed or filtered out.
     pub count: u64,
 }
 
 impl Letter {
-    /// How many records failed.
+    /// Number of failed records.
     pub fn count(&self) -> u64 {
         match &self.content {
             Content::Range(range) => range.count,
@@ -67,7 +66,7 @@ struct OfLambda {
     timestamp: String,
     #[serde(rename = "KinesisBatchInfo")]
     batch: BatchInfo,
-    /// The event as text, in a bucket only.
+    /// The event as text. Only in a bucket.
     #[serde(default)]
     payload: Value,
 }
@@ -113,10 +112,10 @@ struct OfHandler {
     data: Option<String>,
 }
 
-/// Reads the body of a message, or an object of a bucket.
+/// Parses the body of a message, or an object of a bucket.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// Why it cannot be parsed.
 pub fn read(body: &str) -> Result<Letter, String> {
     let value: Value = serde_json::from_str(body).map_err(|error| format!("it is not JSON ({error})"))?;
     // Source: "Amazon SNS message formats", SNS developer guide.
@@ -157,7 +156,7 @@ fn of_lambda(letter: OfLambda) -> Result<Letter, String> {
     })
 }
 
-/// The event that Lambda writes into a bucket: JSON as text.
+/// Parses the event that Lambda writes into a bucket as JSON text.
 fn event_of(payload: &Value) -> Option<Value> {
     match payload {
         Value::String(text) if !text.is_empty() => serde_json::from_str(text).ok(),
@@ -168,7 +167,7 @@ fn event_of(payload: &Value) -> Option<Value> {
 
 fn records_of(event: &Value) -> Result<Vec<(String, Bytes)>, String> {
     let records = event.get("Records").and_then(Value::as_array);
-    let records = records.ok_or("its payload holds no Records")?;
+    let records = records.ok_or("its payload has no Records")?;
     records
         .iter()
         .map(|record| {
@@ -198,7 +197,7 @@ fn of_handler(letter: OfHandler) -> Result<Letter, String> {
         }
         None => {
             return Err(
-                "it holds neither KinesisBatchInfo, nor data, nor streamArn, shardId and sequenceNumber"
+                "it has neither KinesisBatchInfo, nor data, nor streamArn, shardId and sequenceNumber"
                     .to_owned(),
             );
         }
@@ -235,7 +234,7 @@ fn number(text: String) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    /// The example of the developer guide.
+    /// The example in the developer guide.
     const OF_LAMBDA: &str = r#"{
         "requestContext": {
             "requestId": "c9b8fa9f-5a7f-xmpl-af9c-0c604cde93a5",
@@ -337,7 +336,7 @@ mod tests {
         insta::assert_snapshot!(refusals, @r#"
         it is not JSON (expected value at line 1 column 1)
         it is not a JSON object
-        it holds neither KinesisBatchInfo, nor data, nor streamArn, shardId and sequenceNumber
+        it has neither KinesisBatchInfo, nor data, nor streamArn, shardId and sequenceNumber
         its data is not base64
         its KinesisBatchInfo is not as Lambda writes it (missing field `shardId`)
         "LATEST" is not a sequence number

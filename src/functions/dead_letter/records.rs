@@ -1,4 +1,4 @@
-//! The records of a range, from its shard.
+//! Reads the records of a range from their shard.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,31 +9,30 @@ use super::Range;
 use crate::consume::{IteratorStart, Page, ReadError, ShardSource, TailRecord};
 use ground::error::{Error, Result};
 
-/// How long consecutive reads may fail.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// 5 GetRecords a second and shard. Source: GetRecords, Kinesis API reference.
+/// How long reads may fail in a row.
+const MAX_FAILING: Duration = Duration::from_secs(60);
+/// At most 5 GetRecords a second and shard. Source: GetRecords, Kinesis API reference.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Records found for a range.
+/// Result of reading a range.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Fetched {
-    /// Records that are there.
+    /// Records that exist.
     pub found: u64,
     /// Records that have expired.
     pub lost: u64,
 }
 
-/// Receives records as they are read; `false` ends the reading.
+/// Receives the records that are read. `false` stops reading.
 pub trait Puller: Send {
-    /// Takes one page.
+    /// Receives one page.
     fn take(&mut self, records: Vec<TailRecord>) -> impl Future<Output = bool> + Send;
 }
 
-/// Reads every record of `range` in `shard_id` and hands it to `puller`. Records of the range that have expired are
-/// counted as lost.
+/// Reads every record of `range` in `shard_id` and passes it to `puller`. Expired records are counted as lost.
 ///
 /// # Errors
-/// When the shard cannot be read.
+/// If the shard cannot be read.
 pub async fn fetch<S: ShardSource>(
     source: &S,
     shard_id: &str,
@@ -47,29 +46,15 @@ pub async fn fetch<S: ShardSource>(
     let mut iterator: Option<String> = None;
     let mut failing_since: Option<Instant> = None;
     loop {
-        let step = match iterator.take() {
-            None => source
-                .iterator(&shard, &start)
-                .await
-                .map(|found| (Some(found), None)),
-            Some(now) => source
-                .page(&shard, &now, 10_000)
-                .await
-                .map(|page| (Some(now), Some(page))),
-        };
-        let page: Page = match step {
-            Ok((found, None)) => {
-                iterator = found;
-                continue;
-            }
-            Ok((_, Some(page))) => page,
-            // An iterator expires after five minutes; the position is known.
+        let page = match read_page(source, &shard, &start, &mut iterator).await {
+            Ok(page) => page,
+            // An iterator expires after five minutes. The next one starts at `start`.
             Err(ReadError::Expired) => continue,
             Err(ReadError::Fatal(error)) if is_expired(&error) => break,
             Err(ReadError::Fatal(error)) => return Err(error),
             Err(ReadError::Throttled(error) | ReadError::Transient(error)) => {
                 let since = *failing_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > PATIENCE {
+                if since.elapsed() > MAX_FAILING {
                     return Err(error);
                 }
                 sleep(PAUSE * 2).await;
@@ -78,10 +63,11 @@ pub async fn fetch<S: ShardSource>(
         };
         failing_since = None;
         let tip = page.behind_ms == Some(0) && page.records.is_empty();
-        let mut wanted = page.records;
-        let past = wanted
+        let done = page
+            .records
             .iter()
-            .any(|record| is_after(&record.sequence_number, &range.last));
+            .any(|record| !is_after(&range.last, &record.sequence_number));
+        let mut wanted = page.records;
         wanted.retain(|record| {
             !is_after(&record.sequence_number, &range.last)
                 && !is_after(&range.first, &record.sequence_number)
@@ -89,10 +75,6 @@ pub async fn fetch<S: ShardSource>(
         first_is_there |= wanted
             .first()
             .is_some_and(|record| record.sequence_number == range.first);
-        let done = past
-            || wanted
-                .last()
-                .is_some_and(|record| record.sequence_number == range.last);
         if let Some(last) = wanted.last() {
             start = IteratorStart::After(last.sequence_number.clone());
             fetched.found += wanted.len() as u64;
@@ -107,14 +89,28 @@ pub async fn fetch<S: ShardSource>(
         sleep(PAUSE).await;
     }
     fetched.lost = range.count.saturating_sub(fetched.found);
-    // A range may hold records beside the failed ones: with its first record gone, at least that one is lost.
+    // The range may contain records that did not fail. If its first record has expired, at least that one is lost.
     if !first_is_there {
         fetched.lost = fetched.lost.max(1);
     }
     Ok(fetched)
 }
 
-/// Whether a refusal means that the place or its shard is no more.
+/// Reads the page at `iterator`, which is taken. Without an iterator, gets one for `start` first.
+async fn read_page<S: ShardSource>(
+    source: &S,
+    shard: &Arc<str>,
+    start: &IteratorStart,
+    iterator: &mut Option<String>,
+) -> Result<Page, ReadError> {
+    let current = match iterator.take() {
+        Some(current) => current,
+        None => source.iterator(shard, start).await?,
+    };
+    source.page(shard, &current, 10_000).await
+}
+
+/// Whether an error means that the position or its shard no longer exists.
 fn is_expired(error: &Error) -> bool {
     error.is("InvalidArgumentException")
         || (error.is("ResourceNotFoundException")
@@ -124,7 +120,7 @@ fn is_expired(error: &Error) -> bool {
                 .any(|line| line.to_ascii_lowercase().contains("shard")))
 }
 
-/// Sequence numbers are decimal numbers without leading zeros, too long for any integer type.
+/// Whether `one` is greater. Sequence numbers are decimals without leading zeros, too long for integer types.
 fn is_after(one: &str, other: &str) -> bool {
     (one.len(), one) > (other.len(), other)
 }
@@ -214,7 +210,7 @@ mod tests {
         assert_eq!((taken.join(" ").as_str(), lost), ("100 101 102", 2));
         let (taken, lost) = fetched(Shard { from: 150, to: 200 }, 98, 102, 5).await;
         assert_eq!((taken.len(), lost), (0, 5));
-        // The batch had two of the three records: whatever the counts say, the first one is gone.
+        // The batch had two of the three records. The counts match, but the first record has expired.
         let (_, lost) = fetched(Shard { from: 11, to: 13 }, 10, 12, 2).await;
         assert_eq!(lost, 1);
     }

@@ -1,4 +1,4 @@
-//! Putting failed records back into a stream. A message is deleted only once the stream has acknowledged every record of it.
+//! Puts failed records back into a stream. A message is deleted only after the stream has acknowledged all its records.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,58 +18,53 @@ use crate::record::Record;
 use ground::error::{Error, Result};
 use ground::stop::Stop;
 
-/// How long taken messages are hidden, in seconds; renewed while they are worked on.
+/// Visibility timeout of received messages, in seconds. It is renewed while they are processed.
 const HIDDEN_SECONDS: i32 = 120;
 const RENEW_AFTER: Duration = Duration::from_secs(45);
-/// Batches of nothing but new messages, after which no old one is looked for: a queue gives them in no order.
+/// Stop after this many batches that contain only new messages. A queue returns messages in no order.
 const NEW_BATCHES: u32 = 3;
-/// Pages of records between reading and sending.
+/// Pages of records that are buffered between reading and sending.
 const PAGES: usize = 2;
 
-/// How to replay.
+/// Options of a replay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// The stream that takes the records; `None` for the one they came from.
+    /// The target stream; `None` for the stream that the records came from.
     pub to: Option<String>,
-    /// Leave the messages where they are.
+    /// Do not delete messages.
     pub keep: bool,
     /// Send and delete nothing.
     pub dry_run: bool,
-    /// Delete messages too of which records have expired, once the others are acknowledged.
+    /// Also delete messages whose records have partly expired, once the others are acknowledged.
     pub discard_lost: bool,
-    /// Milliseconds since the epoch: messages sent from then on stay. They may be about records that this very run put
-    /// back, and failed again; to replay those too would never end.
+    /// Milliseconds since the Unix epoch. Newer messages are ignored: they may be about records that this run has
+    /// replayed and that failed again. Replaying those could loop forever.
     pub before_ms: i64,
 }
 
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MessageResult {
-    /// Only looked at: so many records are there.
+    /// Dry run: number of records that exist.
     Found(u64),
     /// All its records are acknowledged.
     Replayed(u64),
-    /// Records of it have expired; the others are acknowledged.
-    Lost {
-        /// Acknowledged.
-        replayed: u64,
-        /// Expired.
-        lost: u64,
-    },
-    /// It is no letter.
+    /// Some of its records have expired. The others are acknowledged.
+    Lost { replayed: u64, lost: u64 },
+    /// It cannot be parsed.
     Unreadable(String),
     /// Not every record was acknowledged.
     Failed(String),
-    /// The run was stopped before its turn.
+    /// The run was stopped before this message.
     Skipped,
 }
 
-/// What happens.
+/// Result of one message.
 #[derive(Debug)]
 pub struct Event<'a> {
     /// The message.
     pub held: &'a ReceivedMessage,
-    /// What it tells, where it could be read.
+    /// The parsed message, if it could be parsed.
     pub letter: Option<&'a Letter>,
     /// What became of it.
     pub result: &'a MessageResult,
@@ -80,20 +75,17 @@ pub struct Event<'a> {
 /// Where events go.
 pub type Events<'a> = &'a mut (dyn FnMut(Event<'_>) + Send);
 
-/// Counts of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Messages seen.
     pub messages: u64,
-    /// Messages deleted.
     pub deleted: u64,
-    /// Records acknowledged; in a dry run those that are there.
+    /// Records acknowledged, or that exist in a dry run.
     pub records: u64,
     /// Records that have expired.
     pub lost: u64,
-    /// Messages that could not be read, not be replayed in full, or not be deleted.
+    /// Messages that could not be parsed, replayed completely, or deleted.
     pub failed: u64,
-    /// Messages that came meanwhile, and stay.
+    /// Messages that arrived during the run, and are kept.
     pub newer: u64,
 }
 
@@ -114,20 +106,20 @@ struct Work {
     result: MessageResult,
 }
 
-/// What was sent of one message.
+/// What was sent for one message.
 #[derive(Default)]
 struct Sent {
-    /// Numbers of its records: from the first to before the last.
+    /// Numbers of its records.
     numbers: std::ops::Range<u64>,
     lost: u64,
     error: Option<Error>,
 }
 
 impl Replay<'_> {
-    /// Works until no message from before the run is left, or `stop` is set; what is being sent then is answered for.
+    /// Replays messages until none from before the run is left, or `stop` is set. Records in flight are still awaited.
     ///
     /// # Errors
-    /// When the messages cannot be read.
+    /// If the messages cannot be read.
     pub async fn run(&self, stop: &Stop, events: Events<'_>) -> Result<Totals> {
         let mut inbox = Inbox::open(self.context, self.source);
         let mut totals = Totals::default();
@@ -160,16 +152,16 @@ impl Replay<'_> {
             };
             kept.extend(self.settle(works, &mut totals, events).await);
         };
-        // What stays is shown to others again.
+        // Make the kept messages visible again.
         self.source.hide(self.context, &kept, 0).await;
         totals.newer = newer.len() as u64;
         outcome.map(|()| totals)
     }
 
-    /// Looks at every message and leaves it where it is.
+    /// Reads every message without changing it.
     ///
     /// # Errors
-    /// When the messages cannot be read, or `each` fails.
+    /// If the messages cannot be read, or `each` fails.
     pub async fn list(
         context: &Context,
         source: &MessageSource,
@@ -204,7 +196,7 @@ impl Replay<'_> {
         }
     }
 
-    /// Deletes what is done with, and tells; what stays.
+    /// Deletes the processed messages and reports each one. Returns those that are kept.
     async fn settle(
         &self,
         works: Vec<Work>,
@@ -307,7 +299,7 @@ impl Replay<'_> {
         works
     }
 
-    /// The stream that takes a letter's records.
+    /// The stream that receives the records of a message.
     async fn target(&self, letter: &Letter) -> Result<String> {
         if let Some(to) = &self.options.to {
             return Ok(to.clone());
@@ -321,15 +313,15 @@ impl Replay<'_> {
         })
     }
 
-    /// A dry run: counts what is there.
+    /// Dry run: counts the records that exist.
     async fn look(&self, letters: &[&Letter]) -> Vec<MessageResult> {
         let mut fates = Vec::with_capacity(letters.len());
         for letter in letters {
-            let mut nowhere = Nowhere;
+            let mut discard = Discard;
             fates.push(match &letter.content {
                 Content::Data(records) => MessageResult::Found(records.len() as u64),
                 Content::Range(range) => {
-                    match fetch(&self.shards(letter), &letter.shard_id, range, &mut nowhere).await {
+                    match fetch(&self.shards(letter), &letter.shard_id, range, &mut discard).await {
                         Ok(fetched) if fetched.lost > 0 => MessageResult::Lost {
                             replayed: fetched.found,
                             lost: fetched.lost,
@@ -412,7 +404,7 @@ impl Replay<'_> {
             }
             if feeder.refused {
                 sent.error
-                    .get_or_insert_with(|| Error::failed("the stream takes no more records"));
+                    .get_or_insert_with(|| Error::failed("the stream accepts no more records"));
             }
             sent.numbers = start..feeder.number + 1;
             all.push(sent);
@@ -425,12 +417,12 @@ fn in_words(error: &Error) -> String {
     error.chain().join(": ")
 }
 
-/// Passes records to the put engine.
+/// Passes records to the put engine, and numbers them.
 struct Feeder {
     sender: mpsc::Sender<Input>,
-    /// The last number given out.
+    /// The last number used.
     number: u64,
-    /// The engine takes nothing more.
+    /// The engine accepts no more records.
     refused: bool,
 }
 
@@ -466,10 +458,10 @@ impl Puller for Feeder {
     }
 }
 
-/// Takes records and keeps none.
-struct Nowhere;
+/// Discards records.
+struct Discard;
 
-impl Puller for Nowhere {
+impl Puller for Discard {
     async fn take(&mut self, _records: Vec<TailRecord>) -> bool {
         true
     }

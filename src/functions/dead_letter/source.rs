@@ -1,4 +1,4 @@
-//! Where the messages are: a queue, or the objects of a bucket.
+//! Receives and deletes messages about failed records, in a queue or a bucket.
 
 use std::collections::HashSet;
 
@@ -13,14 +13,14 @@ use crate::functions::invoke;
 use crate::functions::mapping::{self, resource_name};
 use ground::error::{self, Error, Result};
 
-/// Where Lambda puts the objects of failed batches: `aws/lambda/<mapping>/<shard>/<time>-<UUID>`.
+/// Key prefix of the objects of failed batches: `aws/lambda/<mapping>/<shard>/<time>-<UUID>`.
 /// Source: "Retain discarded batch records …", Lambda developer guide.
 const PREFIX: &str = "aws/lambda/";
-/// Messages of one call at most. Source: ReceiveMessage, SQS API reference.
+/// Maximum number of messages in one call. Source: ReceiveMessage, SQS API reference.
 const BATCH: i32 = 10;
-/// Long polling asks every server of the queue: an empty answer means an empty queue.
+/// Long polling queries all servers of the queue: an empty response means an empty queue.
 const WAIT_SECONDS: i32 = 1;
-/// Batches of nothing but messages that were seen already, after which the rest is called empty.
+/// The queue counts as empty after this many batches of messages that were received before.
 const REPEATS: u32 = 3;
 
 /// Where the messages are.
@@ -39,7 +39,6 @@ pub struct ReceivedMessage {
     pub id: String,
     /// What deletes it; the key of its object.
     receipt: String,
-    /// What it says.
     pub body: String,
     /// When it was sent, in milliseconds since the Unix epoch.
     pub sent_ms: Option<i64>,
@@ -67,11 +66,11 @@ impl std::fmt::Display for MessageSource {
     }
 }
 
-/// The queue or bucket that `what` means: a URL, an ARN, the name of a queue, or a function, whose mappings name it, or its
-/// environment variable `QUEUE_URL`.
+/// Finds the queue or bucket for `what`: a URL, an ARN, the name of a queue, or a function. For a function, its
+/// mappings or its environment variable `QUEUE_URL` name it.
 ///
 /// # Errors
-/// Exit 2 where nothing is found.
+/// Exit 2 if nothing is found.
 pub async fn resolve(context: &Context, what: &str) -> Result<MessageSource> {
     if what.starts_with("http://") || what.starts_with("https://") {
         return Ok(MessageSource::Queue(what.to_owned()));
@@ -132,7 +131,7 @@ async fn queue_url(context: &Context, name: &str) -> Result<Option<String>> {
         {
             Ok(None)
         }
-        // A name that no queue can have may be that of a function.
+        // A name that is invalid for a queue may be the name of a function.
         Err(error) if error.code() == Some("InvalidParameterValue") => Ok(None),
         Err(error) => Err(error::aws::failed(
             format!("could not look for the queue {name}"),
@@ -141,11 +140,12 @@ async fn queue_url(context: &Context, name: &str) -> Result<Option<String>> {
     }
 }
 
-/// Takes messages out until none is left. A queue hides what was taken until it is deleted, released, or its time is over.
+/// Takes messages out until none is left. A queue hides what was taken until it is deleted, released, or its time is
+/// over.
 pub(super) struct Inbox<'a> {
     context: &'a Context,
     source: &'a MessageSource,
-    /// Where the list of objects goes on.
+    /// Token of the next page of objects.
     token: Option<String>,
     ended: bool,
     seen: HashSet<String>,
@@ -283,7 +283,8 @@ impl MessageSource {
         kept
     }
 
-    /// Hides taken messages for `seconds` from now on; 0 shows them again. What cannot be changed comes back by itself.
+    /// Sets the visibility timeout of received messages to `seconds`; 0 makes them visible again. Failures are ignored:
+    /// the timeout ends by itself.
     pub(super) async fn hide(&self, context: &Context, held: &[ReceivedMessage], seconds: i32) {
         let Self::Queue(url) = self else { return };
         for batch in held.chunks(BATCH as usize) {

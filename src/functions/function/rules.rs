@@ -1,4 +1,4 @@
-//! What Lambda allows, checked before the first call; and what its refusals mean.
+//! Lambda's limits, checked before the first call, and which of its errors are temporary.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use ground::duration::{self, Parser, Unit};
 use ground::error::{Error, Result};
 
-/// Bytes that all variables may have together. Source: "Lambda quotas", AWS Lambda developer guide.
+/// Total size of all variables, in bytes. Source: "Lambda quotas", AWS Lambda developer guide.
 const LARGEST_ENVIRONMENT: usize = 4096;
 
-/// Refuses what cannot be the name of a function: 1 to 64 characters of `a-zA-Z0-9-_`.
+/// Checks the name of a function: 1 to 64 characters of `a-zA-Z0-9-_`.
 /// Source: CreateFunction, `FunctionName`, Lambda API reference.
 ///
 /// # Errors
@@ -23,7 +23,7 @@ pub fn check_name(name: &str) -> Result<()> {
         .hint("use 1 to 64 letters, digits, `_` or `-`"))
 }
 
-/// Refuses memory outside 128 to 10,240 MB. Source: "Lambda quotas", AWS Lambda developer guide.
+/// Checks the memory: 128 to 10,240 MB. Source: "Lambda quotas", AWS Lambda developer guide.
 ///
 /// # Errors
 /// Exit 2.
@@ -36,13 +36,11 @@ pub fn check_memory(mb: u32) -> Result<()> {
     )))
 }
 
-/// The timeouts of a function. Source: "Lambda quotas", AWS Lambda developer guide.
+/// Range of a function's timeout. Source: "Lambda quotas", AWS Lambda developer guide.
 pub const TIMEOUT: Parser = Parser::whole(Unit::Second)
     .or_bare()
     .between(Duration::from_secs(1), Duration::from_secs(900));
 
-/// Refuses a timeout that Lambda would refuse.
-///
 /// # Errors
 /// Exit 2.
 pub fn check_timeout(seconds: u32) -> Result<()> {
@@ -52,7 +50,7 @@ pub fn check_timeout(seconds: u32) -> Result<()> {
         .map_err(|must| Error::usage(format!("the timeout is {}: it {must}", duration::format(timeout))))
 }
 
-/// Refuses variables that Lambda would refuse.
+/// Checks names, reserved names and the total size of variables.
 ///
 /// # Errors
 /// Exit 2 naming the variable.
@@ -70,10 +68,10 @@ pub fn check_environment(variables: &BTreeMap<String, String>) -> Result<()> {
     Ok(())
 }
 
-/// Refuses what cannot be a variable's name. Source: `EnvironmentVariableName`, Lambda API reference.
+/// Checks the name of a variable. Source: `EnvironmentVariableName`, Lambda API reference.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Why the name is invalid.
 pub fn check_variable(name: &str) -> Result<(), String> {
     if lambda_host::RESERVED_VARIABLES.contains(&name) {
         return Err(format!(
@@ -91,12 +89,12 @@ pub fn check_variable(name: &str) -> Result<(), String> {
     ))
 }
 
-/// What to wait for where a refusal means "not yet"; `None` where it would be refused again.
-pub(super) fn patience(code: &str, message: &str) -> Option<&'static str> {
+/// What to wait for if an error is temporary; `None` if a retry cannot help.
+pub(super) fn retry_reason(code: &str, message: &str) -> Option<&'static str> {
     let says = |words: &str| message.to_ascii_lowercase().contains(words);
     match code {
         "ResourceConflictException" if says_exists(message) => None,
-        "ResourceConflictException" => Some("until another change of it is through"),
+        "ResourceConflictException" => Some("until another change of it is complete"),
         "InvalidParameterValueException" if says("cannot be assumed") => {
             Some("until its role is known everywhere")
         }
@@ -110,7 +108,7 @@ pub(super) fn patience(code: &str, message: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether a conflict is about the name: "Function already exist: orders".
+/// Whether a conflict means that the name is taken: "Function already exist: orders".
 pub(super) fn says_exists(message: &str) -> bool {
     message.to_ascii_lowercase().contains("already exist")
 }
@@ -157,17 +155,17 @@ mod tests {
     #[test]
     fn only_what_passes_is_waited_for() {
         let role = "The role defined for the function cannot be assumed by Lambda.";
-        assert!(patience("InvalidParameterValueException", role).is_some());
+        assert!(retry_reason("InvalidParameterValueException", role).is_some());
         let busy = "The operation cannot be performed at this time. An update is in progress for resource";
-        assert!(patience("ResourceConflictException", busy).is_some());
+        assert!(retry_reason("ResourceConflictException", busy).is_some());
         assert_eq!(
-            patience("ResourceConflictException", "Function already exist: orders"),
+            retry_reason("ResourceConflictException", "Function already exist: orders"),
             None
         );
         assert_eq!(
-            patience("InvalidParameterValueException", "Unzipped size must be smaller"),
+            retry_reason("InvalidParameterValueException", "Unzipped size must be smaller"),
             None
         );
-        assert_eq!(patience("AccessDeniedException", role), None);
+        assert_eq!(retry_reason("AccessDeniedException", role), None);
     }
 }

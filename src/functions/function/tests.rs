@@ -1,4 +1,4 @@
-//! Whole changes, against a small Lambda that holds one function and is slow to be through with a change.
+//! Complete changes against a fake Lambda with one function, whose changes take several polls.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,21 +10,21 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::settings::{Settings, Target, TargetReason};
 
-/// One function, as the service sees it.
+/// The function as the service sees it.
 #[derive(Default)]
 struct Service {
     function: Option<Value>,
     reserved: Option<u64>,
-    /// Looks that still say Pending or InProgress.
+    /// Number of reads that still return Pending or InProgress.
     busy: u32,
-    /// Calls of CreateFunction refused since the role is too new.
+    /// Number of CreateFunction calls that fail because the role is new.
     role_unknown: u32,
-    /// Changing calls refused since another change runs.
+    /// Number of changes that fail because another one is in progress.
     conflicts: u32,
     /// Why updates fail, if they do.
     failing: Option<&'static str>,
     mappings: Vec<&'static str>,
-    /// Every call but looks.
+    /// Every call except reads.
     calls: Vec<String>,
 }
 
@@ -238,7 +238,7 @@ async fn a_new_function_is_waited_for_and_read_back() {
     assert_eq!(state.architecture, Some(Architecture::Arm64));
     assert_eq!(state.environment["TABLE_NAME"], "items");
     assert_eq!(state.runtime, "provided.al2023");
-    // Its own group was not named, and is where it writes to.
+    // The function's default group was not named, and is the one it writes to.
     assert_eq!(state.log_group, "/aws/lambda/scorer");
     assert!(!made_by(&changer(&context, &pause)).await.unwrap());
 }
@@ -309,7 +309,7 @@ async fn a_function_goes_with_its_mappings() {
     })
     .await;
     let changer = changer(&context, &pause);
-    // The conflict is the mapping's own kind only with another code: it is told as it is.
+    // The error has a code that is not retried, so it is returned unchanged.
     assert!(changer.delete().await.is_err());
     changer.delete().await.unwrap();
     changer.delete().await.unwrap();

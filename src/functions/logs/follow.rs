@@ -1,24 +1,25 @@
-//! Follows log groups: each event once, also those that arrive late.
+//! Follows log groups. Each event is returned once, including those that arrive late.
 
 use std::collections::HashMap;
 
 use super::{LogLine, LogSource, Query, read};
 use ground::error::Result;
 
-/// How late an event may arrive and still be seen, in milliseconds. CloudWatch Logs takes a few seconds, agents more.
+/// How late an event may arrive and still be returned, in milliseconds. CloudWatch Logs needs a few seconds, agents
+/// more.
 const LATE_MS: i64 = 60_000;
 
-/// Remembers what it has handed out.
+/// Follows log groups and remembers which events it has returned.
 #[derive(Debug)]
 pub struct Follower {
     query: Query,
-    /// How often each recent event was handed out, and its time.
+    /// For each recent event, how often it was returned, and its time.
     pub(super) seen: HashMap<String, (usize, i64)>,
     newest_ms: i64,
 }
 
 impl Follower {
-    /// Follows the groups of `query` from its time on.
+    /// Starts at the time of `query`.
     pub fn new(query: Query) -> Self {
         Self {
             newest_ms: query.from_ms,
@@ -27,10 +28,10 @@ impl Follower {
         }
     }
 
-    /// What has come since the last time, in the order of time.
+    /// Events that have arrived since the last call, in order of time.
     ///
     /// # Errors
-    /// When a group cannot be read. Nothing is lost by it: the next call begins at the same place.
+    /// If a group cannot be read. No event is lost: the next call starts at the same point.
     pub async fn poll<S: LogSource>(&mut self, source: &S) -> Result<Vec<LogLine>> {
         let horizon = (self.newest_ms - LATE_MS).max(self.query.from_ms);
         let query = Query {
@@ -43,7 +44,7 @@ impl Follower {
         read(source, &query, |line| {
             let count = found.entry(key(&line)).or_insert((0, line.at_ms));
             count.0 += 1;
-            // Without ids, equal lines of one millisecond are told apart by their number.
+            // Without ids, equal lines of the same millisecond are counted.
             if seen.get(&key(&line)).is_none_or(|(before, _)| count.0 > *before) {
                 lines.push(line);
             }

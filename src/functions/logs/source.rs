@@ -1,4 +1,4 @@
-//! Where log events come from.
+//! Services that log events are read from.
 
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
@@ -6,18 +6,16 @@ use super::LogLine;
 use crate::context::Context;
 use ground::error::{self, Result};
 
-/// A part of a group's events.
+/// One page of a group's events.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// The events.
     pub lines: Vec<LogLine>,
-    /// Where to read on, if there is more.
+    /// Token of the next page, if there is one.
     pub next: Option<String>,
 }
 
-/// A service that keeps logs.
 pub trait LogSource: Sync {
-    /// Events of `group` from `from_ms` on that match `pattern`, read on at `token`.
+    /// Reads one page of the events of `group` from `from_ms` on that match `pattern`. `token` selects the page.
     fn page(
         &self,
         group: &str,
@@ -27,15 +25,14 @@ pub trait LogSource: Sync {
     ) -> impl Future<Output = Result<Page>> + Send;
 }
 
-/// CloudWatch Logs, through FilterLogEvents.
+/// CloudWatch Logs, read with FilterLogEvents.
 pub struct CloudWatchLogs<'a> {
     context: &'a Context,
     patient: bool,
 }
 
 impl<'a> CloudWatchLogs<'a> {
-    /// The logs of `context`'s target. To the `patient` a group that does not exist is one without events: that of a
-    /// function that has not run yet.
+    /// If `patient`, a group that does not exist counts as empty: a function has no group before its first invocation.
     pub fn new(context: &'a Context, patient: bool) -> Self {
         Self { context, patient }
     }

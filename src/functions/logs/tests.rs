@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use super::*;
 
-/// Groups of lines, in pages of two with an empty page between.
+/// Groups of events, in pages of two with an empty page between.
 #[derive(Default)]
 struct Fake(Mutex<Vec<LogLine>>);
 
@@ -11,7 +11,7 @@ impl LogSource for Fake {
         let mut lines: Vec<LogLine> = self.0.lock().unwrap().clone();
         lines.retain(|line| line.group == group && line.at_ms >= from_ms);
         lines.sort_by_key(|line| line.at_ms);
-        // An empty page stands between two full ones.
+        // An empty page comes between two full pages.
         let (empty, at) = match token.as_deref() {
             None => (false, 0),
             Some(token) => (
@@ -86,7 +86,7 @@ async fn following_shows_each_event_once_and_late_ones_too() {
         let shown = |lines: Vec<LogLine>| lines.into_iter().map(|line| line.message).collect::<Vec<_>>();
         assert_eq!(shown(follower.poll(&fake).await.unwrap()), ["one", "one"]);
         assert_eq!(shown(follower.poll(&fake).await.unwrap()), [""; 0]);
-        // Late, of the same millisecond, and new.
+        // One late event, one of the same millisecond, and one new event.
         fake.add("b", 99_000, "late", id("3"));
         fake.add("a", 100_000, "one", id("4"));
         fake.add("a", 200_000, "two", id("5"));

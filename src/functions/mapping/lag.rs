@@ -1,4 +1,4 @@
-//! How far a function is behind its stream: the metric `IteratorAge`.
+//! How far functions are behind their streams, from the CloudWatch metric `IteratorAge`.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -8,17 +8,17 @@ use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat, 
 use crate::context::Context;
 use ground::error::{self, Result};
 
-/// How far back a value is looked for: CloudWatch shows a minute a few minutes late.
+/// Range that is searched for the newest value. CloudWatch publishes with a delay of a few minutes.
 const WINDOW: Duration = Duration::from_secs(15 * 60);
 /// Source: GetMetricData, "as many as 500 MetricDataQuery structures".
 const BATCH: usize = 500;
 
-/// The newest iterator age of each function by name, in milliseconds; functions without a value are left out. It is that
-/// of the function: mappings of one function share it.
+/// Newest iterator age of each function by name, in milliseconds. Functions without a value are left out. All mappings
+/// of a function share the metric.
 /// Source: "Types of metrics for Lambda functions", Lambda developer guide.
 ///
 /// # Errors
-/// When CloudWatch refuses the call.
+/// If CloudWatch rejects the call.
 pub async fn iterator_ages(context: &Context, functions: &[&str]) -> Result<BTreeMap<String, f64>> {
     let now = SystemTime::now();
     let mut ages = BTreeMap::new();
@@ -41,7 +41,7 @@ pub async fn iterator_ages(context: &Context, functions: &[&str]) -> Result<BTre
                     .and_then(|id| id.strip_prefix('f')?.parse::<usize>().ok());
                 let name = index.and_then(|index| batch.get(index));
                 if let (Some(name), Some(newest)) = (name, result.values().first()) {
-                    // Pages go back in time: the first one is the newest.
+                    // CloudWatch returns the newest values first.
                     ages.entry((*name).to_owned()).or_insert(*newest);
                 }
             }

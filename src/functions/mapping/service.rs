@@ -1,4 +1,4 @@
-//! The calls: find, make, change, wait, delete.
+//! Finds, creates, changes and deletes event source mappings, and waits for each change to complete.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,25 +18,25 @@ use crate::context::Context;
 use ground::backoff::{self, Backoff, Look};
 use ground::error::{self, Error, Result};
 
-/// How long a mapping may take to settle. AWS takes seconds, at times a minute or two.
+/// How long to wait for a final state. AWS needs seconds, sometimes one or two minutes.
 const SETTLES_WITHIN: Duration = Duration::from_secs(300);
-/// How long IAM may not know yet what a role was just allowed.
+/// How long a new permission of a role may not be effective yet.
 /// Source: "Changes that I make are not always immediately visible", IAM user guide.
 const ROLE_LAG: Duration = Duration::from_secs(40);
-/// How long a mapping just made may be unknown.
+/// How long a new mapping may not be visible yet.
 const CREATION_LAG: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 const SETTLING: Backoff = Backoff::new(Duration::from_millis(50), LONGEST_PAUSE).factor(1.5);
 const RETRYING: Backoff = Backoff::new(Duration::from_millis(200), LONGEST_PAUSE);
 
-/// What happens meanwhile.
+/// Progress of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A call is about to be made, in words.
+    /// A call is about to be made.
     Doing(&'static str),
-    /// The mapping is not settled yet.
+    /// The mapping is in this transitional state.
     Waiting(String),
-    /// The service said "not now", with this code.
+    /// The call is retried after this error code.
     Retrying(String),
 }
 
@@ -50,11 +50,11 @@ impl fmt::Display for Event {
     }
 }
 
-/// Where events go; `false` asks to stop waiting.
+/// Receives events; `false` ends the wait.
 pub type Events<'a> = &'a (dyn Fn(Event) -> bool + Send + Sync);
 
-/// Every mapping of `function`, of the stream `stream_arn`, or of both; other event sources than Kinesis left out.
-/// A function that does not exist has none.
+/// Lists the mappings of `function`, of the stream `stream_arn`, or of both. Only Kinesis event sources are included. A
+/// function that does not exist has no mappings.
 ///
 /// # Errors
 /// When the call fails.
@@ -87,7 +87,7 @@ pub async fn list(
         .into_iter()
         .map(Mapping::of)
         .filter(|mapping| mapping.stream_arn.contains(":kinesis:"))
-        // Some endpoints do not filter.
+        // Some endpoints ignore the filter.
         .filter(|mapping| function.is_none_or(|name| mapping.function() == function_name(name)))
         .filter(|mapping| stream_arn.is_none_or(|arn| mapping.stream_arn == arn))
         .collect();
@@ -98,7 +98,8 @@ pub async fn list(
     Ok(found)
 }
 
-/// The mapping of `function` on the stream `stream_arn`. One that is being deleted counts only if there is no other.
+/// Finds the mapping of `function` on the stream `stream_arn`. One that is being deleted is returned only if it is the
+/// only one.
 ///
 /// # Errors
 /// When the call fails.
@@ -107,22 +108,21 @@ pub async fn find(context: &Context, function: &str, stream_arn: &str) -> Result
     Ok(found.into_iter().min_by_key(Mapping::is_going))
 }
 
-/// Makes and changes mappings, waiting until each change is through.
+/// Creates and changes mappings, and waits until each change is complete.
 pub struct Mapper<'a> {
     context: &'a Context,
     events: Events<'a>,
 }
 
 impl<'a> Mapper<'a> {
-    /// Works on `context`'s target, telling `events`.
     pub fn new(context: &'a Context, events: Events<'a>) -> Self {
         Self { context, events }
     }
 
-    /// Makes the mapping and waits until it is settled. One that is there already is found again.
+    /// Creates the mapping and waits until its state is final. If it exists already, returns it.
     ///
     /// # Errors
-    /// When AWS refuses it, also for what the role is not allowed once IAM has had time to learn of it.
+    /// If AWS rejects it. Missing permissions of the role are retried until they should be effective.
     pub async fn create(
         &self,
         function: &str,
@@ -169,7 +169,7 @@ impl<'a> Mapper<'a> {
             )
             .set_enabled(settings.enabled)
             .set_tags(Some(sdk_tags(tags)).filter(|tags| !tags.is_empty()));
-        let made = match self.patiently(|| call.clone().send()).await {
+        let made = match self.retried(|| call.clone().send()).await {
             Ok(made) => made.uuid.unwrap_or_default(),
             Err(error) if error.code() == Some("ResourceConflictException") => {
                 match find(self.context, function, stream_arn).await? {
@@ -182,10 +182,10 @@ impl<'a> Mapper<'a> {
         self.settled(&made).await
     }
 
-    /// Changes the settings that are asked for, and waits until it is settled again.
+    /// Changes the given settings and waits until the state is final.
     ///
     /// # Errors
-    /// When AWS refuses it.
+    /// If AWS rejects it.
     pub async fn update(&self, id: &str, settings: &Settings) -> Result<Mapping> {
         self.tell(Event::Doing("changing"))?;
         let call = self
@@ -201,24 +201,24 @@ impl<'a> Mapper<'a> {
             .set_bisect_batch_on_function_error(settings.bisect)
             .set_function_response_types(response_types(settings))
             .set_tumbling_window_in_seconds(narrow(settings.tumbling_window_seconds))
-            // An empty destination, and an empty list of filters, take away what is there.
+            // An empty destination, or an empty list of filters, removes the existing one.
             .set_destination_config(settings.on_failure.as_deref().map(destination))
             .set_filter_criteria(settings.filters.as_deref().map(criteria))
             .set_enabled(settings.enabled);
-        self.patiently(|| call.clone().send())
+        self.retried(|| call.clone().send())
             .await
             .map_err(|error| refused("the function", error))?;
         self.settled(id).await
     }
 
-    /// Deletes it and waits until it is gone.
+    /// Deletes the mapping and waits until it no longer exists.
     ///
     /// # Errors
-    /// When AWS refuses it, or it does not go in time.
+    /// If AWS rejects it, or the mapping still exists after the time limit.
     pub async fn delete(&self, id: &str) -> Result<()> {
         self.tell(Event::Doing("detaching"))?;
         let call = self.context.lambda().delete_event_source_mapping().uuid(id);
-        match self.patiently(|| call.clone().send()).await {
+        match self.retried(|| call.clone().send()).await {
             Ok(_) => {}
             Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(()),
             Err(error) => {
@@ -237,10 +237,10 @@ impl<'a> Mapper<'a> {
         self.wait(id, judge).await
     }
 
-    /// Waits until the mapping is settled.
+    /// Waits until the state of the mapping is final.
     ///
     /// # Errors
-    /// When it is gone, or does not settle in time.
+    /// If the mapping does not exist, or its state is not final after the time limit.
     pub async fn settled(&self, id: &str) -> Result<Mapping> {
         let started = Instant::now();
         let judge = |found: Option<Mapping>| match found {
@@ -253,7 +253,7 @@ impl<'a> Mapper<'a> {
         self.wait(id, judge).await
     }
 
-    /// Looks at the mapping until `judge` has what is waited for.
+    /// Polls the mapping until `judge` returns a result.
     async fn wait<T>(
         &self,
         id: &str,
@@ -276,10 +276,10 @@ impl<'a> Mapper<'a> {
         }
     }
 
-    /// Its tags. Endpoints without tags for mappings: those of its function, which say whose it is as well.
+    /// Reads its tags. On endpoints without tags for mappings, reads those of its function: they have the same owner.
     ///
     /// # Errors
-    /// When neither can be read.
+    /// If neither can be read.
     pub async fn tags(&self, mapping: &Mapping) -> Result<BTreeMap<String, String>> {
         let list = |arn: &str| self.context.lambda().list_tags().resource(arn).send();
         let answer = if mapping.arn.is_empty() {
@@ -303,7 +303,7 @@ impl<'a> Mapper<'a> {
     /// Sets and removes tags.
     ///
     /// # Errors
-    /// When AWS refuses it.
+    /// If AWS rejects it.
     pub async fn change_tags(
         &self,
         mapping: &Mapping,
@@ -319,7 +319,7 @@ impl<'a> Mapper<'a> {
             let call = call.set_tags(Some(sdk_tags(set))).send();
             match call.await {
                 Ok(_) => {}
-                // Then the function's tags count.
+                // The tags of the function are used instead.
                 Err(error) if is_unsupported(&error) => return Ok(()),
                 Err(error) => return Err(error::aws::failed(what, error)),
             }
@@ -344,8 +344,8 @@ impl<'a> Mapper<'a> {
         }
     }
 
-    /// Calls until the refusal means something else than "not now".
-    async fn patiently<T, E, Sending>(
+    /// Retries a call while its error is temporary.
+    async fn retried<T, E, Sending>(
         &self,
         send: impl FnMut() -> Sending,
     ) -> Result<T, SdkError<E, HttpResponse>>
@@ -356,7 +356,7 @@ impl<'a> Mapper<'a> {
         let started = Instant::now();
         let code = |error: &SdkError<E, HttpResponse>| error.code().unwrap_or_default().to_owned();
         let until = |error: &SdkError<E, HttpResponse>| {
-            Some(started + patience(&code(error), error.message().unwrap_or_default()))
+            Some(started + retry_limit(&code(error), error.message().unwrap_or_default()))
         };
         let tell =
             |error: &SdkError<E, HttpResponse>, _: Duration| (self.events)(Event::Retrying(code(error)));
@@ -372,9 +372,9 @@ impl<'a> Mapper<'a> {
     }
 }
 
-/// How long a refusal is worth another try: a mapping that is being changed by another hand, and a role whose permissions
-/// are only minutes old. Source: "Errors" of CreateEventSourceMapping and UpdateEventSourceMapping, Lambda API reference.
-fn patience(code: &str, message: &str) -> Duration {
+/// How long an error is retried: for a mapping that another client is changing, and for a role with new permissions.
+/// Source: "Errors" of CreateEventSourceMapping and UpdateEventSourceMapping, Lambda API reference.
+fn retry_limit(code: &str, message: &str) -> Duration {
     let message = message.to_ascii_lowercase();
     let about_the_role = ["role", "permission", "not authorized", "ensure the"]
         .iter()
@@ -394,8 +394,8 @@ where
         error.code().unwrap_or_default(),
         error.message().unwrap_or_default(),
     );
-    let role = patience(code, message) == ROLE_LAG;
-    // CreateEventSourceMapping says it with either code.
+    let role = retry_limit(code, message) == ROLE_LAG;
+    // CreateEventSourceMapping uses either code.
     let missing = code == "ResourceNotFoundException"
         || message.starts_with("Function does not exist")
         || message.starts_with("Stream not found");
@@ -410,7 +410,7 @@ where
     }
 }
 
-/// Whether the endpoint has no tags for mappings.
+/// Whether the endpoint does not support tags for mappings.
 fn is_unsupported<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     matches!(
         error.code(),
@@ -448,12 +448,12 @@ fn criteria(patterns: &[String]) -> FilterCriteria {
         .build()
 }
 
-/// Settings are checked before: what does not fit is out of every range.
+/// A value that does not fit becomes an invalid one. [`Settings::check`] has run before.
 fn narrow(value: Option<i64>) -> Option<i32> {
     value.and_then(|value| i32::try_from(value).ok())
 }
 
-/// GetEventSourceMapping's answer has the shape of a list's entry, in a type of its own.
+/// GetEventSourceMapping returns the same fields as a list entry, in its own type.
 fn configuration(
     found: aws_sdk_lambda::operation::get_event_source_mapping::GetEventSourceMappingOutput,
 ) -> aws_sdk_lambda::types::EventSourceMappingConfiguration {
@@ -488,12 +488,15 @@ mod tests {
     fn only_what_passes_is_tried_again() {
         let role = "Cannot access stream arn:aws:kinesis:us-east-1:1:stream/a. Please ensure the role can perform \
                     the GetRecords, GetShardIterator, DescribeStream, ListShards, and ListStreams Actions";
-        assert_eq!(patience("InvalidParameterValueException", role), ROLE_LAG);
+        assert_eq!(retry_limit("InvalidParameterValueException", role), ROLE_LAG);
         let assume = "The role defined for the function cannot be assumed by Lambda.";
-        assert_eq!(patience("InvalidParameterValueException", assume), ROLE_LAG);
+        assert_eq!(retry_limit("InvalidParameterValueException", assume), ROLE_LAG);
         let other = "Batch size must be at most 10000";
-        assert_eq!(patience("InvalidParameterValueException", other), Duration::ZERO);
-        assert_eq!(patience("ResourceInUseException", ""), SETTLES_WITHIN);
-        assert_eq!(patience("ResourceNotFoundException", role), Duration::ZERO);
+        assert_eq!(
+            retry_limit("InvalidParameterValueException", other),
+            Duration::ZERO
+        );
+        assert_eq!(retry_limit("ResourceInUseException", ""), SETTLES_WITHIN);
+        assert_eq!(retry_limit("ResourceNotFoundException", role), Duration::ZERO);
     }
 }

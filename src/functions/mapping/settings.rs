@@ -1,4 +1,4 @@
-//! What can be set of a mapping, its ranges, and how two sets of settings differ.
+//! Settings of an event source mapping: their ranges, and the differences between two sets.
 
 use std::time::Duration;
 
@@ -8,46 +8,46 @@ use serde::{Deserialize, Serialize};
 use ground::duration;
 use ground::error::{Error, Result};
 
-/// Settings of a mapping; `None` leaves one as it is, or at AWS's default. Numbers are as the user wrote them until
-/// [`Settings::check`] has seen them.
+/// Settings of a mapping. `None` keeps the current value, or AWS's default. Values are unchecked until
+/// [`Settings::check`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
-    /// Records of a batch at most, 1 to 10,000. Default 100.
+    /// Maximum number of records in a batch, 1 to 10,000. Default 100.
     pub batch_size: Option<i64>,
-    /// How long a batch is gathered, 0 to 300 s. Default 0.
+    /// Batching window, 0 to 300 s. Default 0.
     pub window_seconds: Option<i64>,
-    /// Batches of one shard at the same time, 1 to 10. Default 1.
+    /// Concurrent batches of one shard, 1 to 10. Default 1.
     pub parallelization: Option<i64>,
-    /// Retries of a failed batch, 0 to 10,000; -1 is without end. Default -1.
+    /// Retries of a failed batch, 0 to 10,000; -1 means no limit. Default -1.
     pub retries: Option<i64>,
-    /// Records older than this are given up, 60 to 604,800 s; -1 is never. Default -1.
+    /// Older records are discarded, 60 to 604,800 s; -1 means no limit. Default -1.
     pub max_record_age_seconds: Option<i64>,
-    /// Whether a failed batch is split in two. Default no.
+    /// Whether a failed batch is split in two. Default false.
     pub bisect: Option<bool>,
-    /// Whether the function reports which records failed (`ReportBatchItemFailures`). Default no.
+    /// Whether the function reports failed records (`ReportBatchItemFailures`). Default false.
     pub partial_failures: Option<bool>,
-    /// Length of a tumbling window, 0 (none) to 900 s. Default 0.
+    /// Tumbling window, 0 (none) to 900 s. Default 0.
     pub tumbling_window_seconds: Option<i64>,
-    /// ARN of the queue, topic or bucket that is told of records given up; empty for none.
+    /// ARN of the queue, topic or bucket that receives discarded batches; empty for none.
     pub on_failure: Option<String>,
-    /// Patterns of records that are let through; empty for all.
+    /// Filter patterns that records must match; empty for all records.
     pub filters: Option<Vec<String>>,
-    /// Whether it reads. Default yes.
+    /// Default true.
     pub enabled: Option<bool>,
-    /// Where it began, or is to begin, to read.
+    /// Where reading starts.
     pub starting_position: Option<StartingPosition>,
 }
 
-/// Where a mapping begins to read.
+/// Where a mapping starts to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StartingPosition {
-    /// What arrives from its making on.
+    /// Records that arrive after the mapping is created.
     Latest,
     /// The oldest record.
     TrimHorizon,
-    /// Records that arrived from this time on, in milliseconds since the Unix epoch.
+    /// Records that arrived at or after this time, in milliseconds since the Unix epoch.
     At(i64),
 }
 
@@ -62,7 +62,7 @@ impl std::str::FromStr for StartingPosition {
         }
         let time: Timestamp = text.trim().parse().map_err(|_| {
             format!(
-                "{text:?} is no starting position: use latest, trim or a time such as 2026-11-21T10:00:00Z"
+                "{text:?} is not a valid starting position: use latest, trim or a time such as 2026-11-21T10:00:00Z"
             )
         })?;
         Ok(Self::At(time.as_millisecond()))
@@ -82,24 +82,24 @@ impl std::fmt::Display for StartingPosition {
     }
 }
 
-/// One setting that is to change.
+/// One setting that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// The setting, by the name of its field.
+    /// Name of the field.
     pub setting: &'static str,
-    /// What it is, in words.
+    /// The current value, as text.
     pub from: String,
-    /// What it is to be, in words.
+    /// The desired value, as text.
     pub to: String,
 }
 
-/// Filter patterns of one mapping at most, with a raised quota. Source: "Lambda event filtering", Lambda developer guide.
+/// Maximum number of filter patterns, with a raised quota. Source: "Lambda event filtering", Lambda developer guide.
 const MAX_FILTERS: usize = 10;
-/// Characters of a pattern at most. Source: `Filter`, Lambda API reference.
+/// Maximum length of a pattern in characters. Source: `Filter`, Lambda API reference.
 const MAX_PATTERN: usize = 4096;
 
 impl Settings {
-    /// Refuses what AWS would refuse, every fault at once.
+    /// Checks every setting against AWS's ranges, and reports all invalid values in one error.
     ///
     /// # Errors
     /// Exit 2.
@@ -157,7 +157,7 @@ impl Settings {
         faults
     }
 
-    /// What is to change of `there` to be as asked for here; the starting position aside, which never changes.
+    /// Settings of `there` that differ from the desired ones. The starting position is left out: AWS cannot change it.
     pub fn differences(&self, there: &Self) -> Vec<Difference> {
         let mut differences = Vec::new();
         for ((setting, wanted), (_, found)) in self.in_words().into_iter().zip(there.in_words()) {
@@ -175,10 +175,10 @@ impl Settings {
         differences
     }
 
-    /// Whether a starting position is asked for that `there` has not.
+    /// The current and the desired starting position, if they differ.
     pub fn other_start(&self, there: &Self) -> Option<(StartingPosition, StartingPosition)> {
         let (wanted, found) = (self.starting_position?, there.starting_position?);
-        // AWS keeps whole seconds of a time.
+        // AWS stores whole seconds.
         let same = match (wanted, found) {
             (StartingPosition::At(one), StartingPosition::At(other)) => one / 1000 == other / 1000,
             _ => wanted == found,
@@ -186,7 +186,7 @@ impl Settings {
         (!same).then_some((found, wanted))
     }
 
-    /// Only those settings that `keep` says yes to, by the name of the field.
+    /// Keeps only the settings whose field names `keep` accepts.
     #[must_use]
     pub fn only(mut self, keep: impl Fn(&str) -> bool) -> Self {
         macro_rules! drop_others {
@@ -209,7 +209,7 @@ impl Settings {
         self
     }
 
-    /// Each setting and what it says in words, in the order they are shown.
+    /// Name and value of each setting as text, in display order.
     pub fn in_words(&self) -> Vec<(&'static str, Option<String>)> {
         let flag = |value: Option<bool>| value.map(|value| if value { "yes" } else { "no" }.to_owned());
         let limit = |value: Option<i64>, show: Show| {
@@ -257,14 +257,13 @@ fn none_if_empty(text: &str) -> String {
     if text.is_empty() { "none" } else { text }.to_owned()
 }
 
-/// How a number is shown.
+/// Formats a number for display.
 type Show = fn(i64) -> String;
 
 fn number(value: i64) -> String {
     value.to_string()
 }
 
-/// Seconds as a length of time.
 fn length(seconds: i64) -> String {
     duration::format(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
 }

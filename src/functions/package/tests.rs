@@ -1,10 +1,10 @@
-//! What is taken for code, and what is refused.
+//! Which files are accepted as code, and which are rejected.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// An ELF header alone, of a static program for `machine`.
+/// The ELF header of a static program for `machine`.
 fn elf(machine: u16, kind: u16, class: u8) -> Vec<u8> {
     let mut file = vec![0; 64];
     file[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', class, 1, 1]);
@@ -43,7 +43,7 @@ fn a_bootstrap_is_packed_with_its_hash_and_architecture() {
         package.sha256,
         base64_simd::STANDARD.encode_to_string(Sha256::digest(&package.bytes))
     );
-    // The directory that holds it does as well, and so does the zip.
+    // The directory that contains it and the zip give the same package.
     assert_eq!(Package::from_path(dir.path()).unwrap().sha256, package.sha256);
     let zip = dir.path().join("code");
     std::fs::write(&zip, &package.bytes).unwrap();
@@ -73,7 +73,7 @@ fn what_lambda_would_not_run_is_refused_with_a_way_out() {
       build it with `cargo lambda build --release` (https://www.cargo-lambda.info)
     the `bootstrap` in code.zip is an object file, not a program
       build it with `cargo lambda build --release` (https://www.cargo-lambda.info)
-    the `bootstrap` in code.zip is for a processor that Lambda has not (x86_64 and arm64 it has)
+    the `bootstrap` in code.zip is for a processor that Lambda does not support (it supports x86_64 and arm64)
       build it with `cargo lambda build --release` (https://www.cargo-lambda.info)
     ");
 }
