@@ -157,6 +157,9 @@ impl Logs {
         })?;
         let now = self.clock.now_ms();
         let (database, input) = (&self.database, &input);
+        let with_group = |change: &dyn Fn(&Connection, Group) -> Result<Value>| {
+            database.write(|db| change(db, group::named(db, caller, input)?))
+        };
         match operation {
             Operation::PutLogEvents => database.write(|db| events::put(db, caller, input, now)),
             Operation::GetLogEvents => database.read(|db| events::get(db, caller, input)),
@@ -173,48 +176,33 @@ impl Logs {
                 database.write(|db| group::create(db, caller, input, now))?;
                 Ok(json!({}))
             }
-            Operation::DeleteLogGroup => self.with_group(caller, input, |db, group| {
-                group::delete(db, &group).map(|()| json!({}))
-            }),
-            Operation::PutRetentionPolicy => self.with_group(caller, input, |db, group| {
+            Operation::DeleteLogGroup => {
+                with_group(&|db, group| group::delete(db, &group).map(|()| json!({})))
+            }
+            Operation::PutRetentionPolicy => with_group(&|db, group| {
                 let days = number(input, "retentionInDays");
                 let days = days.ok_or_else(|| invalid("retentionInDays must not be null."))?;
                 group::set_retention(db, group, Some(days))
             }),
             Operation::DeleteRetentionPolicy => {
-                self.with_group(caller, input, |db, group| group::set_retention(db, group, None))
+                with_group(&|db, group| group::set_retention(db, group, None))
             }
-            Operation::AssociateKmsKey => self.with_group(caller, input, |db, group| {
-                group::set_key(db, group, input["kmsKeyId"].as_str())
-            }),
-            Operation::DisassociateKmsKey => {
-                self.with_group(caller, input, |db, group| group::set_key(db, group, None))
+            Operation::AssociateKmsKey => {
+                with_group(&|db, group| group::set_key(db, group, input["kmsKeyId"].as_str()))
             }
+            Operation::DisassociateKmsKey => with_group(&|db, group| group::set_key(db, group, None)),
             Operation::TagLogGroup
             | Operation::TagResource
             | Operation::UntagLogGroup
-            | Operation::UntagResource => {
-                self.with_group(caller, input, |db, group| group::change_tags(db, group, input))
-            }
-            Operation::CreateLogStream => self.with_group(caller, input, |db, group| {
+            | Operation::UntagResource => with_group(&|db, group| group::change_tags(db, group, input)),
+            Operation::CreateLogStream => with_group(&|db, group| {
                 group::create_stream(db, group.id, text(input, "logStreamName")?, now)?;
                 Ok(json!({}))
             }),
-            Operation::DeleteLogStream => self.with_group(caller, input, |db, group| {
-                group::delete_stream(db, &group, text(input, "logStreamName")?)
-            }),
+            Operation::DeleteLogStream => {
+                with_group(&|db, group| group::delete_stream(db, &group, text(input, "logStreamName")?))
+            }
         }
-    }
-
-    /// One transaction about the log group that `input` names.
-    fn with_group(
-        &self,
-        caller: &Caller,
-        input: &Value,
-        change: impl FnOnce(&Connection, Group) -> Result<Value>,
-    ) -> Result<Value> {
-        self.database
-            .write(|db| change(db, group::named(db, caller, input)?))
     }
 
     /// Appends events (milliseconds since the Unix epoch, text). Creates a group and a stream that do not exist.
