@@ -155,51 +155,47 @@ impl Logs {
                 format!("The local cloud does not offer the operation {operation} of CloudWatch Logs."),
             )
         })?;
+        use Operation as O;
         let now = self.clock.now_ms();
         let (database, input) = (&self.database, &input);
         let with_group = |change: &dyn Fn(&Connection, Group) -> Result<Value>| {
             database.write(|db| change(db, group::named(db, caller, input)?))
         };
         match operation {
-            Operation::PutLogEvents => database.write(|db| events::put(db, caller, input, now)),
-            Operation::GetLogEvents => database.read(|db| events::get(db, caller, input)),
-            Operation::FilterLogEvents => database.read(|db| events::filter(db, caller, input)),
-            Operation::DescribeLogGroups => database.read(|db| group::describe(db, caller, input)),
-            Operation::DescribeLogStreams => {
+            O::PutLogEvents => database.write(|db| events::put(db, caller, input, now)),
+            O::GetLogEvents => database.read(|db| events::get(db, caller, input)),
+            O::FilterLogEvents => database.read(|db| events::filter(db, caller, input)),
+            O::DescribeLogGroups => database.read(|db| group::describe(db, caller, input)),
+            O::DescribeLogStreams => {
                 database.read(|db| group::describe_streams(db, &group::named(db, caller, input)?, input))
             }
-            Operation::ListTagsForResource | Operation::ListTagsLogGroup => {
+            O::ListTagsForResource | O::ListTagsLogGroup => {
                 let group = database.read(|db| group::named(db, caller, input))?;
                 Ok(json!({ "tags": group.tags }))
             }
-            Operation::CreateLogGroup => {
+            O::CreateLogGroup => {
                 database.write(|db| group::create(db, caller, input, now))?;
                 Ok(json!({}))
             }
-            Operation::DeleteLogGroup => {
-                with_group(&|db, group| group::delete(db, &group).map(|()| json!({})))
-            }
-            Operation::PutRetentionPolicy => with_group(&|db, group| {
+            O::DeleteLogGroup => with_group(&|db, group| group::delete(db, &group).map(|()| json!({}))),
+            O::PutRetentionPolicy => with_group(&|db, group| {
                 let days = number(input, "retentionInDays");
                 let days = days.ok_or_else(|| invalid("retentionInDays must not be null."))?;
                 group::set_retention(db, group, Some(days))
             }),
-            Operation::DeleteRetentionPolicy => {
-                with_group(&|db, group| group::set_retention(db, group, None))
-            }
-            Operation::AssociateKmsKey => {
+            O::DeleteRetentionPolicy => with_group(&|db, group| group::set_retention(db, group, None)),
+            O::AssociateKmsKey => {
                 with_group(&|db, group| group::set_key(db, group, input["kmsKeyId"].as_str()))
             }
-            Operation::DisassociateKmsKey => with_group(&|db, group| group::set_key(db, group, None)),
-            Operation::TagLogGroup
-            | Operation::TagResource
-            | Operation::UntagLogGroup
-            | Operation::UntagResource => with_group(&|db, group| group::change_tags(db, group, input)),
-            Operation::CreateLogStream => with_group(&|db, group| {
+            O::DisassociateKmsKey => with_group(&|db, group| group::set_key(db, group, None)),
+            O::TagLogGroup | O::TagResource | O::UntagLogGroup | O::UntagResource => {
+                with_group(&|db, group| group::change_tags(db, group, input))
+            }
+            O::CreateLogStream => with_group(&|db, group| {
                 group::create_stream(db, group.id, text(input, "logStreamName")?, now)?;
                 Ok(json!({}))
             }),
-            Operation::DeleteLogStream => {
+            O::DeleteLogStream => {
                 with_group(&|db, group| group::delete_stream(db, &group, text(input, "logStreamName")?))
             }
         }
