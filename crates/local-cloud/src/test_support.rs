@@ -6,11 +6,13 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use http::Response;
+use http_body_util::BodyExt;
 use serde_json::Value;
 
 use crate::deliver::{Deliver, Undelivered};
 use crate::metrics::{MetricSink, Sample};
-use crate::types::Caller;
+use crate::types::{Body, Caller};
 
 #[derive(Debug)]
 pub(crate) struct Metric {
@@ -109,6 +111,12 @@ impl Deliver for Inbox {
     ) -> BoxFuture<'a, Result<(), Undelivered>> {
         self.take(&format!("{bucket}/{key}"), &body, BTreeMap::new())
     }
+}
+
+/// The body of a response that is not streamed.
+pub(crate) fn whole_body(response: Response<Body>) -> Bytes {
+    let collected = response.into_body().collect().now_or_never();
+    collected.expect("a body in one piece").unwrap().to_bytes()
 }
 
 /// Sends a request of the SDK, which must succeed. Evaluates to its output.

@@ -78,51 +78,49 @@ impl Running {
 
     /// A call in the query protocol, and the body of the answer.
     pub async fn form(&self, service: &str, path: &str, form: &str) -> String {
-        let text = format!(
-            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\
-             Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/eu-west-1/{service}/aws4_request\r\n\r\n{form}",
-            form.len()
-        );
-        self.raw(&text).await
-    }
-
-    pub async fn raw(&self, request: &str) -> String {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let address = self.endpoint.trim_start_matches("http://");
-        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+        let headers = "Content-Type: application/x-www-form-urlencoded";
+        self.post(service, path, headers, form).await.1
     }
 
     /// A call in JSON to a service that this program has no client of.
     pub async fn json(&self, service: &str, target: &str, input: Value) -> Result<Value, Value> {
-        let body = input.to_string();
-        let address = self.endpoint.trim_start_matches("http://");
-        let text = format!(
-            "POST / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nX-Amz-Target: {target}\r\n\
-             Content-Type: application/x-amz-json-1.1\r\nContent-Length: {}\r\n\
-             Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/eu-west-1/{service}/aws4_request\r\n\r\n{body}",
-            body.len()
-        );
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        stream.write_all(text.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let headers = format!("X-Amz-Target: {target}\r\nContent-Type: application/x-amz-json-1.1");
+        let (head, body) = self.post(service, "/", &headers, &input.to_string()).await;
         let value = if body.is_empty() {
             Value::Null
         } else {
-            serde_json::from_str(body).unwrap()
+            serde_json::from_str(&body).unwrap()
         };
         if head.starts_with("HTTP/1.1 200") {
             Ok(value)
         } else {
             Err(value)
         }
+    }
+
+    async fn post(&self, service: &str, path: &str, headers: &str, body: &str) -> (String, String) {
+        let length = body.len();
+        self.exchange(&format!(
+            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{headers}\r\nContent-Length: {length}\r\n\
+             Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/eu-west-1/{service}/aws4_request\r\n\r\n{body}"
+        ))
+        .await
+    }
+
+    pub async fn raw(&self, request: &str) -> String {
+        self.exchange(request).await.1
+    }
+
+    /// Sends a request as text. Returns the head and the body of the answer.
+    async fn exchange(&self, request: &str) -> (String, String) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let address = self.endpoint.trim_start_matches("http://");
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), body.to_owned())
     }
 }
 

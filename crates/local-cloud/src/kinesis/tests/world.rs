@@ -4,16 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http::Response;
-use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::clock::ManualClock;
 use crate::kinesis::engine::{Engine, EngineConfig, KeyLookup};
 use crate::kinesis::service::Request;
-use crate::test_support::Metrics;
+use crate::test_support::{Metrics, whole_body};
 use crate::types::{ACCOUNT, Body, Caller, KeyState};
 use daemon::Options;
 
@@ -109,13 +107,7 @@ impl World {
         let response = self.send(operation, "application/x-amz-json-1.1", body);
         assert!(response.headers().contains_key("x-amzn-requestid"));
         let status = response.status().as_u16();
-        let body = response
-            .into_body()
-            .collect()
-            .now_or_never()
-            .expect("whole")
-            .unwrap()
-            .to_bytes();
+        let body = whole_body(response);
         let value = if body.is_empty() {
             Value::Null
         } else {

@@ -16,7 +16,7 @@ use crate::invoke::{Invocation, Invoke, InvokeResult};
 use crate::kinesis::engine::{Engine, EngineConfig, KeyLookup};
 use crate::kinesis::service::Request;
 use crate::mappings::{Mappings, MappingsConfig};
-use crate::test_support::{Delivered, Inbox, Metrics};
+use crate::test_support::{Delivered, Inbox, Metrics, whole_body};
 use crate::types::{ACCOUNT, Caller, KeyState};
 use daemon::Options;
 
@@ -305,13 +305,7 @@ impl World {
         };
         let answer = self.kinesis.call(Caller::default(), request);
         let status = answer.status();
-        let body = answer
-            .into_body()
-            .collect()
-            .now_or_never()
-            .unwrap()
-            .unwrap()
-            .to_bytes();
+        let body = whole_body(answer);
         assert!(status.is_success(), "{operation}: {body:?}");
         serde_json::from_slice(&body).unwrap_or_default()
     }
