@@ -8,7 +8,7 @@ mod lambda_api;
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use awsim_sts::StsService;
 use futures_util::FutureExt;
@@ -99,14 +99,8 @@ impl Cloud {
         let logs = Arc::clone(&stores.logs);
         let lambda = LambdaApi { lambda, mappings };
         let engine = Kinesis(Arc::clone(&kinesis));
-        let services = Arc::new_cyclic(|table| {
-            let tagging = table.clone();
-            let tagging = Stored::new(&dir, move || Tagging::new(tagging.clone()));
-            let sts = Stored::new(&dir, StsService::new);
-            stores.table(lambda, engine, cloudwatch, sts, tagging)
-        });
         Ok(Self {
-            services,
+            services: stores.table(&dir, lambda, engine, cloudwatch),
             deliveries,
             logs,
             policies,
@@ -170,37 +164,43 @@ impl Stores {
     /// The table of all services.
     fn table(
         self,
+        dir: &Path,
         lambda: LambdaApi,
         kinesis: Kinesis,
         cloudwatch: Arc<CloudWatch>,
-        sts: Stored<StsService>,
-        tagging: Stored<Tagging>,
-    ) -> Services {
+    ) -> Arc<Services> {
+        let sts = Stored::new(dir, StsService::new);
         // Lambda first: at shutdown its functions still write to the others. CloudWatch last: it takes metrics of all.
-        Services::new(vec![
-            Entry::new("Lambda", "lambda", "", Arc::new(lambda)),
-            Entry::new("Kinesis", "kinesis", "Kinesis_20131202", Arc::new(kinesis)),
-            Entry::new("DynamoDB", "dynamodb", "DynamoDB_20120810", self.dynamodb),
-            Entry::new("SQS", "sqs", "AmazonSQS", self.sqs),
-            Entry::new("SNS", "sns", "", Arc::new(Awsim::new(self.sns))),
-            Entry::new("S3", "s3", "", Arc::new(S3Api::new(self.s3))),
-            Entry::new("CloudWatch Logs", "logs", "Logs_20140328", self.logs),
-            Entry::new("IAM", "iam", "", Arc::new(Awsim::new(self.iam))),
-            Entry::new("STS", "sts", "", Arc::new(Awsim::new(sts))),
-            Entry::new("KMS", "kms", "TrentService", Arc::new(Awsim::new(self.kms))),
-            Entry::new(
-                "Resource Groups Tagging",
-                "tagging",
-                "ResourceGroupsTaggingAPI_20170126",
-                Arc::new(Awsim::new(tagging)),
-            ),
-            Entry::new(
-                "CloudWatch",
-                "monitoring",
-                "GraniteServiceVersion20100801",
-                cloudwatch,
-            ),
-        ])
+        let entries = |tagging| {
+            vec![
+                Entry::new("Lambda", "lambda", "", Arc::new(lambda)),
+                Entry::new("Kinesis", "kinesis", "Kinesis_20131202", Arc::new(kinesis)),
+                Entry::new("DynamoDB", "dynamodb", "DynamoDB_20120810", self.dynamodb),
+                Entry::new("SQS", "sqs", "AmazonSQS", self.sqs),
+                Entry::new("SNS", "sns", "", Arc::new(Awsim::new(self.sns))),
+                Entry::new("S3", "s3", "", Arc::new(S3Api::new(self.s3))),
+                Entry::new("CloudWatch Logs", "logs", "Logs_20140328", self.logs),
+                Entry::new("IAM", "iam", "", Arc::new(Awsim::new(self.iam))),
+                Entry::new("STS", "sts", "", Arc::new(Awsim::new(sts))),
+                Entry::new("KMS", "kms", "TrentService", Arc::new(Awsim::new(self.kms))),
+                Entry::new(
+                    "Resource Groups Tagging",
+                    "tagging",
+                    "ResourceGroupsTaggingAPI_20170126",
+                    Arc::new(Awsim::new(tagging)),
+                ),
+                Entry::new(
+                    "CloudWatch",
+                    "monitoring",
+                    "GraniteServiceVersion20100801",
+                    cloudwatch,
+                ),
+            ]
+        };
+        Arc::new_cyclic(|table: &Weak<Services>| {
+            let table = table.clone();
+            Services::new(entries(Stored::new(dir, move || Tagging::new(table.clone()))))
+        })
     }
 }
 

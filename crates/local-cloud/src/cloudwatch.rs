@@ -107,10 +107,10 @@ impl CloudWatch {
         body: &Bytes,
     ) -> Option<http::Response<Body>> {
         let request = wire::read(parts, body)?;
-        let outcome = request
+        let result = request
             .input
             .and_then(|input| self.run(caller, request.operation, &Fields::of(&input)));
-        Some(wire::write(request.protocol, request.operation, outcome))
+        Some(wire::write(request.protocol, request.operation, result))
     }
 
     fn run(

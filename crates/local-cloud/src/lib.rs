@@ -35,6 +35,8 @@ mod service;
 mod services;
 mod sqs;
 #[cfg(test)]
+mod test_support;
+#[cfg(test)]
 mod tests;
 mod types;
 

@@ -155,66 +155,50 @@ impl Logs {
                 format!("The local cloud does not offer the operation {operation} of CloudWatch Logs."),
             )
         })?;
+        use Operation as O;
         let now = self.clock.now_ms();
         let (database, input) = (&self.database, &input);
+        let with_group = |change: &dyn Fn(&Connection, Group) -> Result<Value>| {
+            database.write(|db| change(db, group::named(db, caller, input)?))
+        };
         match operation {
-            Operation::PutLogEvents => database.write(|db| events::put(db, caller, input, now)),
-            Operation::GetLogEvents => database.read(|db| events::get(db, caller, input)),
-            Operation::FilterLogEvents => database.read(|db| events::filter(db, caller, input)),
-            Operation::DescribeLogGroups => database.read(|db| group::describe(db, caller, input)),
-            Operation::DescribeLogStreams => {
+            O::PutLogEvents => database.write(|db| events::put(db, caller, input, now)),
+            O::GetLogEvents => database.read(|db| events::get(db, caller, input)),
+            O::FilterLogEvents => database.read(|db| events::filter(db, caller, input)),
+            O::DescribeLogGroups => database.read(|db| group::describe(db, caller, input)),
+            O::DescribeLogStreams => {
                 database.read(|db| group::describe_streams(db, &group::named(db, caller, input)?, input))
             }
-            Operation::ListTagsForResource | Operation::ListTagsLogGroup => {
+            O::ListTagsForResource | O::ListTagsLogGroup => {
                 let group = database.read(|db| group::named(db, caller, input))?;
                 Ok(json!({ "tags": group.tags }))
             }
-            Operation::CreateLogGroup => {
+            O::CreateLogGroup => {
                 database.write(|db| group::create(db, caller, input, now))?;
                 Ok(json!({}))
             }
-            Operation::DeleteLogGroup => self.with_group(caller, input, |db, group| {
-                group::delete(db, &group).map(|()| json!({}))
-            }),
-            Operation::PutRetentionPolicy => self.with_group(caller, input, |db, group| {
+            O::DeleteLogGroup => with_group(&|db, group| group::delete(db, &group).map(|()| json!({}))),
+            O::PutRetentionPolicy => with_group(&|db, group| {
                 let days = number(input, "retentionInDays");
                 let days = days.ok_or_else(|| invalid("retentionInDays must not be null."))?;
                 group::set_retention(db, group, Some(days))
             }),
-            Operation::DeleteRetentionPolicy => {
-                self.with_group(caller, input, |db, group| group::set_retention(db, group, None))
+            O::DeleteRetentionPolicy => with_group(&|db, group| group::set_retention(db, group, None)),
+            O::AssociateKmsKey => {
+                with_group(&|db, group| group::set_key(db, group, input["kmsKeyId"].as_str()))
             }
-            Operation::AssociateKmsKey => self.with_group(caller, input, |db, group| {
-                group::set_key(db, group, input["kmsKeyId"].as_str())
-            }),
-            Operation::DisassociateKmsKey => {
-                self.with_group(caller, input, |db, group| group::set_key(db, group, None))
+            O::DisassociateKmsKey => with_group(&|db, group| group::set_key(db, group, None)),
+            O::TagLogGroup | O::TagResource | O::UntagLogGroup | O::UntagResource => {
+                with_group(&|db, group| group::change_tags(db, group, input))
             }
-            Operation::TagLogGroup
-            | Operation::TagResource
-            | Operation::UntagLogGroup
-            | Operation::UntagResource => {
-                self.with_group(caller, input, |db, group| group::change_tags(db, group, input))
-            }
-            Operation::CreateLogStream => self.with_group(caller, input, |db, group| {
+            O::CreateLogStream => with_group(&|db, group| {
                 group::create_stream(db, group.id, text(input, "logStreamName")?, now)?;
                 Ok(json!({}))
             }),
-            Operation::DeleteLogStream => self.with_group(caller, input, |db, group| {
-                group::delete_stream(db, &group, text(input, "logStreamName")?)
-            }),
+            O::DeleteLogStream => {
+                with_group(&|db, group| group::delete_stream(db, &group, text(input, "logStreamName")?))
+            }
         }
-    }
-
-    /// One transaction about the log group that `input` names.
-    fn with_group(
-        &self,
-        caller: &Caller,
-        input: &Value,
-        change: impl FnOnce(&Connection, Group) -> Result<Value>,
-    ) -> Result<Value> {
-        self.database
-            .write(|db| change(db, group::named(db, caller, input)?))
     }
 
     /// Appends events (milliseconds since the Unix epoch, text). Creates a group and a stream that do not exist.

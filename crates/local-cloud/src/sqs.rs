@@ -20,6 +20,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::header::HOST;
 use http::{HeaderName, HeaderValue, Response};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -145,71 +146,45 @@ impl Sqs {
     ) -> Result<Value> {
         let now = self.clock.now_ms();
         let input = &input;
+        let with_queue = |work: &dyn Fn(&Connection, Queue) -> Result<Value>| {
+            self.database.write(|db| work(db, named(db, caller, input)?))
+        };
         let done = |()| json!({});
+        use Operation as O;
         match operation {
-            Operation::CreateQueue => {
+            O::CreateQueue => {
                 let name = self.database.write(|db| queue::create(db, caller, input, now))?;
                 Ok(json!({"QueueUrl": url(host, &caller.account, &name)}))
             }
-            Operation::GetQueueUrl => self.get_queue_url(caller, host, input),
-            Operation::ListQueues => {
+            O::GetQueueUrl => self.get_queue_url(caller, host, input),
+            O::ListQueues => {
                 let queues = self.database.read(|db| queue::of_caller(db, caller))?;
                 let names = queues.iter().map(|queue| queue.name.as_str());
                 Ok(list(names, input, |name| url(host, &caller.account, name)))
             }
-            Operation::ListDeadLetterSourceQueues => self.list_sources(caller, host, input),
-            Operation::DeleteQueue => {
-                self.with_queue(caller, input, |db, queue| queue::delete(db, &queue).map(done))
-            }
-            Operation::PurgeQueue => self.with_queue(caller, input, |db, queue| {
+            O::ListDeadLetterSourceQueues => self.list_sources(caller, host, input),
+            O::DeleteQueue => with_queue(&|db, queue| queue::delete(db, &queue).map(done)),
+            O::PurgeQueue => with_queue(&|db, queue| {
                 db.execute("DELETE FROM messages WHERE queue_id = ?1", [queue.id])?;
                 Ok(json!({}))
             }),
-            Operation::GetQueueAttributes => self.with_queue(caller, input, |db, queue| {
-                queue::get_attributes(db, &queue, input, now)
-            }),
-            Operation::SetQueueAttributes => self.with_queue(caller, input, |db, queue| {
-                queue::set_attributes(db, queue, input, now)
-            }),
-            Operation::TagQueue | Operation::UntagQueue => {
-                self.with_queue(caller, input, |db, queue| queue::change_tags(db, queue, input))
-            }
-            Operation::ListQueueTags => self.with_queue(caller, input, |_, queue| match queue.tags {
+            O::GetQueueAttributes => with_queue(&|db, queue| queue::get_attributes(db, &queue, input, now)),
+            O::SetQueueAttributes => with_queue(&|db, queue| queue::set_attributes(db, queue, input, now)),
+            O::TagQueue | O::UntagQueue => with_queue(&|db, queue| queue::change_tags(db, queue, input)),
+            O::ListQueueTags => with_queue(&|_, queue| match queue.tags {
                 tags if tags.is_empty() => Ok(json!({})),
                 tags => Ok(json!({ "Tags": tags })),
             }),
-            Operation::ReceiveMessage => self.receive(caller, input).await,
-            Operation::SendMessage => {
-                self.with_queue(caller, input, |db, queue| message::send(db, &queue, input, now))
+            O::ReceiveMessage => self.receive(caller, input).await,
+            O::SendMessage | O::DeleteMessage | O::ChangeMessageVisibility => {
+                with_queue(&|db, queue| change_message(db, &queue, operation, input, now))
             }
-            Operation::DeleteMessage => self.with_queue(caller, input, |db, queue| {
-                message::delete(db, &queue, input).map(done)
-            }),
-            Operation::ChangeMessageVisibility => self.with_queue(caller, input, |db, queue| {
-                message::change_visibility(db, &queue, input, now).map(done)
-            }),
-            Operation::SendMessageBatch => self.with_queue(caller, input, |db, queue| {
-                batch(input, |entry| message::send(db, &queue, entry, now))
-            }),
-            Operation::DeleteMessageBatch => self.with_queue(caller, input, |db, queue| {
-                batch(input, |entry| message::delete(db, &queue, entry).map(done))
-            }),
-            Operation::ChangeMessageVisibilityBatch => self.with_queue(caller, input, |db, queue| {
-                batch(input, |entry| {
-                    message::change_visibility(db, &queue, entry, now).map(done)
+            O::SendMessageBatch | O::DeleteMessageBatch | O::ChangeMessageVisibilityBatch => {
+                with_queue(&|db, queue| {
+                    batch(input, |entry| change_message(db, &queue, operation, entry, now))
                 })
-            }),
+            }
         }
-    }
-
-    /// One transaction about the queue that `input` names.
-    fn with_queue(
-        &self,
-        caller: &Caller,
-        input: &Value,
-        work: impl FnOnce(&rusqlite::Connection, Queue) -> Result<Value>,
-    ) -> Result<Value> {
-        self.database.write(|db| work(db, named(db, caller, input)?))
     }
 
     fn get_queue_url(&self, caller: &Caller, host: &str, input: &Value) -> Result<Value> {
@@ -381,7 +356,7 @@ fn url(host: &str, account: &str, queue: &str) -> String {
 }
 
 /// The queue that `QueueUrl` names: the last two parts of its path, in the caller's region.
-fn named(db: &rusqlite::Connection, caller: &Caller, input: &Value) -> Result<Queue> {
+fn named(db: &Connection, caller: &Caller, input: &Value) -> Result<Queue> {
     let (account, name) = address(caller, input).ok_or_else(|| ApiError::missing("QueueUrl"))?;
     queue::find(db, account, &caller.region, name)?.ok_or_else(ApiError::no_queue)
 }
@@ -418,58 +393,74 @@ fn list<'a>(names: impl Iterator<Item = &'a str>, input: &Value, url: impl Fn(&s
     out
 }
 
-/// Runs `work` for each entry. An entry that fails does not affect the others.
-fn batch(input: &Value, work: impl Fn(&Value) -> Result<Value>) -> Result<Value> {
+/// Sends, deletes or hides one message. `input` is the request, or an entry of a batch.
+fn change_message(
+    db: &Connection,
+    queue: &Queue,
+    operation: Operation,
+    input: &Value,
+    now: i64,
+) -> Result<Value> {
+    use Operation as O;
+    match operation {
+        O::DeleteMessage | O::DeleteMessageBatch => message::delete(db, queue, input)?,
+        O::ChangeMessageVisibility | O::ChangeMessageVisibilityBatch => {
+            message::change_visibility(db, queue, input, now)?;
+        }
+        _ => return message::send(db, queue, input, now),
+    }
+    Ok(json!({}))
+}
+
+/// The entries of a batch, if their number, ids and size are valid.
+fn entries(input: &Value) -> Result<&[Value]> {
     let entries = input["Entries"].as_array().map(Vec::as_slice).unwrap_or_default();
-    match entries.len() {
-        0 => {
-            return Err(ApiError::new(
-                "EmptyBatchRequest",
-                "There should be at least one entry in the request.",
-            ));
-        }
-        1..=MAX_ENTRIES => {}
-        count => {
-            return Err(ApiError::new(
-                "TooManyEntriesInBatchRequest",
-                format!("Maximum number of entries per request are {MAX_ENTRIES}. You have sent {count}."),
-            ));
-        }
+    let error = |code, message: String| Err(ApiError::new(code, message));
+    if entries.is_empty() {
+        return error(
+            "EmptyBatchRequest",
+            "There should be at least one entry in the request.".to_owned(),
+        );
+    }
+    let count = entries.len();
+    if count > MAX_ENTRIES {
+        return error(
+            "TooManyEntriesInBatchRequest",
+            format!("Maximum number of entries per request are {MAX_ENTRIES}. You have sent {count}."),
+        );
     }
     let mut ids = HashSet::new();
     for entry in entries {
         let id = entry["Id"].as_str().unwrap_or_default();
-        let is_sound = (1..=80).contains(&id.len())
-            && id
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if !is_sound {
-            return Err(ApiError::new(
+        let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if !(1..=80).contains(&id.len()) || !id.bytes().all(is_allowed) {
+            return error(
                 "InvalidBatchEntryId",
                 "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at \
-                 most 80 letters long.",
-            ));
+                 most 80 letters long."
+                    .to_owned(),
+            );
         }
         if !ids.insert(id) {
-            return Err(ApiError::new(
-                "BatchEntryIdsNotDistinct",
-                format!("Id {id} repeated."),
-            ));
+            return error("BatchEntryIdsNotDistinct", format!("Id {id} repeated."));
         }
     }
-    let bytes: usize = entries
-        .iter()
-        .filter_map(|entry| entry["MessageBody"].as_str())
-        .map(str::len)
-        .sum();
+    let bodies = entries.iter().filter_map(|entry| entry["MessageBody"].as_str());
+    let bytes: usize = bodies.map(str::len).sum();
     if bytes > MAX_BATCH_BYTES {
-        return Err(ApiError::new(
+        return error(
             "BatchRequestTooLong",
             format!(
                 "Batch requests cannot be longer than {MAX_BATCH_BYTES} bytes. You have sent {bytes} bytes."
             ),
-        ));
+        );
     }
+    Ok(entries)
+}
+
+/// Runs `work` for each entry. An entry that fails does not affect the others.
+fn batch(input: &Value, work: impl Fn(&Value) -> Result<Value>) -> Result<Value> {
+    let entries = entries(input)?;
     let (mut successful, mut failed) = (Vec::new(), Vec::new());
     for entry in entries {
         match work(entry) {

@@ -13,6 +13,7 @@ use crate::awsim::{Kms, Stored};
 use crate::cloud::Cloud;
 use crate::front::{Front, Identity, bind};
 use crate::service::Request;
+use crate::test_support::{ok, refused};
 use crate::types::{Caller, KeyState};
 use daemon::Options;
 
@@ -77,51 +78,49 @@ impl Running {
 
     /// A call in the query protocol, and the body of the answer.
     pub async fn form(&self, service: &str, path: &str, form: &str) -> String {
-        let text = format!(
-            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\
-             Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/eu-west-1/{service}/aws4_request\r\n\r\n{form}",
-            form.len()
-        );
-        self.raw(&text).await
-    }
-
-    pub async fn raw(&self, request: &str) -> String {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let address = self.endpoint.trim_start_matches("http://");
-        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+        let headers = "Content-Type: application/x-www-form-urlencoded";
+        self.post(service, path, headers, form).await.1
     }
 
     /// A call in JSON to a service that this program has no client of.
     pub async fn json(&self, service: &str, target: &str, input: Value) -> Result<Value, Value> {
-        let body = input.to_string();
-        let address = self.endpoint.trim_start_matches("http://");
-        let text = format!(
-            "POST / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nX-Amz-Target: {target}\r\n\
-             Content-Type: application/x-amz-json-1.1\r\nContent-Length: {}\r\n\
-             Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/eu-west-1/{service}/aws4_request\r\n\r\n{body}",
-            body.len()
-        );
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        stream.write_all(text.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let headers = format!("X-Amz-Target: {target}\r\nContent-Type: application/x-amz-json-1.1");
+        let (head, body) = self.post(service, "/", &headers, &input.to_string()).await;
         let value = if body.is_empty() {
             Value::Null
         } else {
-            serde_json::from_str(body).unwrap()
+            serde_json::from_str(&body).unwrap()
         };
         if head.starts_with("HTTP/1.1 200") {
             Ok(value)
         } else {
             Err(value)
         }
+    }
+
+    async fn post(&self, service: &str, path: &str, headers: &str, body: &str) -> (String, String) {
+        let length = body.len();
+        self.exchange(&format!(
+            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{headers}\r\nContent-Length: {length}\r\n\
+             Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/eu-west-1/{service}/aws4_request\r\n\r\n{body}"
+        ))
+        .await
+    }
+
+    pub async fn raw(&self, request: &str) -> String {
+        self.exchange(request).await.1
+    }
+
+    /// Sends a request as text. Returns the head and the body of the answer.
+    async fn exchange(&self, request: &str) -> (String, String) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let address = self.endpoint.trim_start_matches("http://");
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), body.to_owned())
     }
 }
 
@@ -134,52 +133,34 @@ async fn a_policy_lives_its_life() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::on(dir.path()).await;
     let iam = running.iam();
-    let created = iam
+    let created = ok!(iam
         .create_policy()
         .policy_name("orders-producer")
         .path("/streamctl/orders/")
         .description("Lets put")
         .policy_document(DOCUMENT)
         .tags(tag("b", "2"))
-        .tags(tag("a", "1"))
-        .send()
-        .await
-        .unwrap();
+        .tags(tag("a", "1")));
     let arn = created.policy().unwrap().arn().unwrap().to_owned();
     assert_eq!(
         arn,
         "arn:aws:iam::000000000000:policy/streamctl/orders/orders-producer"
     );
 
-    let policy = iam
-        .get_policy()
-        .policy_arn(&arn)
-        .send()
-        .await
-        .unwrap()
-        .policy
-        .unwrap();
+    let policy = ok!(iam.get_policy().policy_arn(&arn)).policy.unwrap();
     assert_eq!(policy.tags(), [tag("a", "1"), tag("b", "2")]);
     assert_eq!(policy.description(), Some("Lets put"));
     assert_eq!(policy.default_version_id(), Some("v1"));
 
-    let again = iam
-        .create_policy()
-        .policy_name("orders-producer")
-        .path("/streamctl/orders/")
-        .policy_document(DOCUMENT)
-        .send()
-        .await
-        .unwrap_err();
+    let again = refused!(
+        iam.create_policy()
+            .policy_name("orders-producer")
+            .path("/streamctl/orders/")
+            .policy_document(DOCUMENT)
+    );
     assert_eq!(again.code(), Some("EntityAlreadyExists"));
 
-    let version = iam
-        .get_policy_version()
-        .policy_arn(&arn)
-        .version_id("v1")
-        .send()
-        .await
-        .unwrap();
+    let version = ok!(iam.get_policy_version().policy_arn(&arn).version_id("v1"));
     let document = version.policy_version().unwrap().document().unwrap().to_owned();
     assert!(
         document.starts_with("%7B%22Version%22%3A%222012-10-17%22"),
@@ -187,34 +168,21 @@ async fn a_policy_lives_its_life() {
     );
     assert!(document.contains("100%25"), "{document}");
 
-    iam.tag_policy()
-        .policy_arn(&arn)
-        .tags(tag("c", "3"))
-        .send()
-        .await
-        .unwrap();
-    let tags = iam.list_policy_tags().policy_arn(&arn).send().await.unwrap();
+    ok!(iam.tag_policy().policy_arn(&arn).tags(tag("c", "3")));
+    let tags = ok!(iam.list_policy_tags().policy_arn(&arn));
     assert_eq!(tags.tags(), [tag("a", "1"), tag("b", "2"), tag("c", "3")]);
 
-    let second = iam
+    let second = ok!(iam
         .create_policy_version()
         .policy_arn(&arn)
         .policy_document(DOCUMENT)
-        .set_as_default(true)
-        .send()
-        .await
-        .unwrap();
+        .set_as_default(true));
     assert_eq!(second.policy_version().unwrap().version_id(), Some("v2"));
-    let refused = iam.delete_policy().policy_arn(&arn).send().await.unwrap_err();
+    let refused = refused!(iam.delete_policy().policy_arn(&arn));
     assert_eq!(refused.code(), Some("DeleteConflict"));
-    iam.delete_policy_version()
-        .policy_arn(&arn)
-        .version_id("v1")
-        .send()
-        .await
-        .unwrap();
-    iam.delete_policy().policy_arn(&arn).send().await.unwrap();
-    let gone = iam.get_policy().policy_arn(&arn).send().await.unwrap_err();
+    ok!(iam.delete_policy_version().policy_arn(&arn).version_id("v1"));
+    ok!(iam.delete_policy().policy_arn(&arn));
+    let gone = refused!(iam.get_policy().policy_arn(&arn));
     assert_eq!(gone.code(), Some("NoSuchEntity"));
 }
 
@@ -229,22 +197,20 @@ async fn policies_are_listed_by_path_and_page() {
         ("/streamctl/b/", "three"),
         ("/", "four"),
     ] {
-        iam.create_policy()
+        ok!(iam
+            .create_policy()
             .policy_name(name)
             .path(path)
-            .policy_document(DOCUMENT)
-            .send()
-            .await
-            .unwrap();
+            .policy_document(DOCUMENT));
     }
     let list = iam
         .list_policies()
         .path_prefix("/streamctl/a/")
         .scope(PolicyScopeType::Local);
-    let page = list.clone().max_items(1).send().await.unwrap();
+    let page = ok!(list.clone().max_items(1));
     assert_eq!(page.policies().len(), 1);
     assert!(page.is_truncated());
-    let rest = list.marker(page.marker().unwrap()).send().await.unwrap();
+    let rest = ok!(list.marker(page.marker().unwrap()));
     let names: Vec<_> = page
         .policies()
         .iter()
@@ -258,13 +224,7 @@ async fn policies_are_listed_by_path_and_page() {
 #[tokio::test]
 async fn sts_names_the_caller() {
     let dir = tempfile::tempdir().unwrap();
-    let identity = |sdk: SdkConfig| async move {
-        aws_sdk_sts::Client::new(&sdk)
-            .get_caller_identity()
-            .send()
-            .await
-            .unwrap()
-    };
+    let identity = |sdk: SdkConfig| async move { ok!(aws_sdk_sts::Client::new(&sdk).get_caller_identity()) };
     let running = Running::on(dir.path()).await;
     assert_eq!(
         identity(running.sdk.clone()).await.account(),
@@ -284,7 +244,7 @@ async fn what_was_answered_survives_a_kill() {
             .policy_name("p")
             .policy_document(DOCUMENT)
             .tags(tag("a", "1"));
-        created.send().await.unwrap().policy.unwrap().arn.unwrap()
+        ok!(created).policy.unwrap().arn.unwrap()
     };
     let arn = create(first.iam()).await;
     let key = first
@@ -315,15 +275,7 @@ async fn what_was_answered_survives_a_kill() {
     drop(other_account);
 
     let second = Running::on(dir.path()).await;
-    let policy = second
-        .iam()
-        .get_policy()
-        .policy_arn(&arn)
-        .send()
-        .await
-        .unwrap()
-        .policy
-        .unwrap();
+    let policy = ok!(second.iam().get_policy().policy_arn(&arn)).policy.unwrap();
     assert_eq!(policy.tags(), [tag("a", "1")]);
     let described = second
         .json("kms", "TrentService.DescribeKey", json!({"KeyId": key_id}))
@@ -341,20 +293,8 @@ async fn what_was_answered_survives_a_kill() {
         .unwrap();
     assert_eq!(groups["logGroups"][0]["logGroupName"], "/aws/lambda/f");
     let other_account = Running::with_key(dir.path(), "123456789012").await;
-    other_account
-        .iam()
-        .get_policy()
-        .policy_arn(&other_arn)
-        .send()
-        .await
-        .unwrap();
-    let foreign = other_account
-        .iam()
-        .get_policy()
-        .policy_arn(&arn)
-        .send()
-        .await
-        .unwrap_err();
+    ok!(other_account.iam().get_policy().policy_arn(&other_arn));
+    let foreign = refused!(other_account.iam().get_policy().policy_arn(&arn));
     assert_eq!(foreign.code(), Some("NoSuchEntity"));
 }
 
@@ -369,12 +309,7 @@ async fn a_saved_state_that_cannot_be_read_is_not_overwritten() {
         .retry_config(aws_config::retry::RetryConfig::disabled())
         .build();
     let create = aws_sdk_iam::Client::from_conf(config).create_policy();
-    let error = create
-        .policy_name("p")
-        .policy_document(DOCUMENT)
-        .send()
-        .await
-        .unwrap_err();
+    let error = refused!(create.policy_name("p").policy_document(DOCUMENT));
     assert!(error.message().unwrap().contains("cannot be read"), "{error:?}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "{\"torn");
 }

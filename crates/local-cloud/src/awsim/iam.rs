@@ -117,62 +117,25 @@ impl ServiceHandler for Iam {
         ctx: &RequestContext,
     ) -> Result<Value, AwsError> {
         let iam = self.account(&ctx.account_id);
-        // A query carries numbers as text.
-        if let Some(number) = input["MaxItems"]
-            .as_str()
-            .and_then(|text| text.parse::<u32>().ok())
-        {
-            input["MaxItems"] = json!(number);
-        }
-        // Some of awsim's operations know a list only in this form, others in both.
-        for list in ["Tags", "TagKeys"] {
-            if input[list].is_array() {
-                input[list] = json!({"member": input[list].take()});
-            }
-        }
-        let policy = |input: &Value| input["PolicyArn"].as_str().and_then(|arn| policy(&iam, ctx, arn));
-        let role = |input: &Value| {
-            input["RoleName"]
-                .as_str()
-                .and_then(|name| role_tags(&iam, ctx, name))
-        };
+        adapt(&mut input);
         let mut output = match operation {
             "CreatePolicy" => self.create(&iam, "Policy", input, ctx).await?,
             "CreateRole" => self.create(&iam, "Role", input, ctx).await?,
-            "GetRole" => {
-                let tags = role(&input);
+            "GetRole" | "ListRoleTags" | "GetPolicy" | "ListPolicyTags" => {
+                let tags = role_tags(&iam, ctx, &input)
+                    .or_else(|| policy(&iam, ctx, &input).map(|policy| members(&policy.tags)));
                 let mut output = iam.handle(operation, input, ctx).await?;
-                if let (Some(tags), Some(role)) = (tags, output["Role"].as_object_mut()) {
-                    role.insert("Tags".to_owned(), tags);
-                }
-                output
-            }
-            "ListRoleTags" => {
-                let tags = role(&input);
-                let mut output = iam.handle(operation, input, ctx).await?;
-                if let Some(tags) = tags {
-                    output["Tags"] = tags;
-                }
-                output
-            }
-            "GetPolicy" => {
-                let tags = policy(&input).map(|policy| members(&policy.tags));
-                let mut output = iam.handle(operation, input, ctx).await?;
-                if let (Some(tags), Some(policy)) = (tags, output["Policy"].as_object_mut()) {
-                    policy.insert("Tags".to_owned(), tags);
-                }
-                output
-            }
-            "ListPolicyTags" => {
-                let tags = policy(&input).map(|policy| members(&policy.tags));
-                let mut output = iam.handle(operation, input, ctx).await?;
-                if let Some(tags) = tags {
-                    output["Tags"] = tags;
+                let target = match operation.strip_prefix("Get") {
+                    Some(kind) => &mut output[kind],
+                    None => &mut output,
+                };
+                if let (Some(tags), Some(target)) = (tags, target.as_object_mut()) {
+                    target.insert("Tags".to_owned(), tags);
                 }
                 output
             }
             "DeletePolicy" => {
-                if policy(&input).is_some_and(|policy| policy.versions.len() > 1) {
+                if policy(&iam, ctx, &input).is_some_and(|policy| policy.versions.len() > 1) {
                     return Err(AwsError::conflict(
                         "DeleteConflict",
                         "This policy has more than one version. Before you delete a policy, you must delete the \
@@ -226,14 +189,35 @@ impl ServiceHandler for Iam {
     }
 }
 
-fn policy(iam: &IamService, ctx: &RequestContext, arn: &str) -> Option<Policy> {
-    let state = iam.store().get(&ctx.account_id, IAM_REGION);
-    state.policies.get(arn).map(|policy| policy.clone())
+/// Changes parameters to the form that awsim reads.
+fn adapt(input: &mut Value) {
+    // A query carries numbers as text.
+    if let Some(number) = input["MaxItems"]
+        .as_str()
+        .and_then(|text| text.parse::<u32>().ok())
+    {
+        input["MaxItems"] = json!(number);
+    }
+    // Some of awsim's operations know a list only in this form, others in both.
+    for list in ["Tags", "TagKeys"] {
+        if input[list].is_array() {
+            input[list] = json!({"member": input[list].take()});
+        }
+    }
 }
 
-fn role_tags(iam: &IamService, ctx: &RequestContext, name: &str) -> Option<Value> {
+/// The policy that `PolicyArn` names.
+fn policy(iam: &IamService, ctx: &RequestContext, input: &Value) -> Option<Policy> {
     let state = iam.store().get(&ctx.account_id, IAM_REGION);
-    state.roles.get(name).map(|role| members(&role.tags))
+    let policy = state.policies.get(input["PolicyArn"].as_str()?)?;
+    Some(policy.clone())
+}
+
+/// The tags of the role that `RoleName` names.
+fn role_tags(iam: &IamService, ctx: &RequestContext, input: &Value) -> Option<Value> {
+    let state = iam.store().get(&ctx.account_id, IAM_REGION);
+    let role = state.roles.get(input["RoleName"].as_str()?)?;
+    Some(members(&role.tags))
 }
 
 /// Sorted, so that answers are the same each time.

@@ -180,7 +180,7 @@ pub(super) fn write(
             "application/x-amz-json-1.0",
             json::write(Some(&error.out())),
         ),
-        (Err(error), Protocol::Query) => (error.status(), "text/xml", query::write_fault(error, &request_id)),
+        (Err(error), Protocol::Query) => (error.status(), "text/xml", query::write_error(error, &request_id)),
     };
     let mut response = answer(status, content_type, whole(body));
     identify(&mut response, &request_id);

@@ -77,14 +77,8 @@ impl ApiError {
     }
 }
 
-impl From<rusqlite::Error> for ApiError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::internal(error)
-    }
-}
-
-impl From<std::io::Error> for ApiError {
-    fn from(error: std::io::Error) -> Self {
+impl<E: std::error::Error> From<E> for ApiError {
+    fn from(error: E) -> Self {
         Self::internal(error)
     }
 }

@@ -373,54 +373,16 @@ impl DynamoDb {
         let (mut count, mut answered) = (0, 0);
         for (given, request) in requests {
             let name = name_of(&json_table(&given), "TableName")?;
-            let Value::Object(mut request) = request else {
-                return Err(ApiError::new(
-                    "SerializationException",
-                    "RequestItems holds no maps",
-                ));
-            };
-            refuse_legacy(&request)?;
-            let placeholders = Placeholders::take(&mut request)?;
-            let paths = projection(&request, &placeholders)?;
-            placeholders.check_used()?;
-            let Some(Value::Array(keys)) = request.remove("Keys") else {
-                return Err(ApiError::validation("Keys must not be null"));
-            };
-            count += keys.len();
-            if count > MAX_READS || keys.is_empty() {
+            let (mut request, read) = BatchRead::new(request)?;
+            count += read.keys.len();
+            if count > MAX_READS || read.keys.is_empty() {
                 return Err(ApiError::validation(format!(
                     "Too many items requested for the BatchGetItem call, or none: it takes 1 to {MAX_READS}"
                 )));
             }
-            let consistent = request.get("ConsistentRead") == Some(&Value::Bool(true));
-            let (mut found, mut left, mut units) = (Vec::new(), Vec::new(), 0.0);
-            self.database.read(|db| {
+            let (found, left, units) = self.database.read(|db| {
                 let table = self.table(db, caller, &name)?;
-                let mut seen = HashSet::new();
-                for mut key in keys {
-                    let Some(fields) = key.as_object_mut() else {
-                        return Err(ApiError::new("SerializationException", "A key is not a map"));
-                    };
-                    check_item(fields)?;
-                    let place = table.key_of_request(fields)?;
-                    if !seen.insert(place.clone()) {
-                        return Err(ApiError::validation(
-                            "Provided list of item keys contains duplicates",
-                        ));
-                    }
-                    if answered > MAX_ANSWER {
-                        left.push(key);
-                        continue;
-                    }
-                    let item = store::get(db, &table, &place)?;
-                    let size = item.as_ref().map_or(0, size_of);
-                    (answered, units) = (answered + size, units + read_units(size, consistent));
-                    found.extend(item.map(|item| match &paths {
-                        Some(paths) => Value::Object(project(&item, paths)),
-                        None => Value::Object(item),
-                    }));
-                }
-                Ok::<_, ApiError>(())
+                read.run(db, &table, &mut answered)
             })?;
             consumed.extend(capacity(&input, &name, units));
             responses.insert(given.clone(), Value::Array(found));
@@ -434,6 +396,76 @@ impl DynamoDb {
             out["ConsumedCapacity"] = Value::Array(consumed);
         }
         Ok(out)
+    }
+}
+
+/// The reads of BatchGetItem in one table.
+struct BatchRead {
+    keys: Vec<Value>,
+    paths: Option<Vec<Path>>,
+    consistent: bool,
+}
+
+impl BatchRead {
+    /// Reads an entry of `RequestItems`. Also returns the entry without its keys.
+    fn new(request: Value) -> Result<(Input, Self)> {
+        let Value::Object(mut request) = request else {
+            return Err(ApiError::new(
+                "SerializationException",
+                "RequestItems holds no maps",
+            ));
+        };
+        refuse_legacy(&request)?;
+        let placeholders = Placeholders::take(&mut request)?;
+        let paths = projection(&request, &placeholders)?;
+        placeholders.check_used()?;
+        let Some(Value::Array(keys)) = request.remove("Keys") else {
+            return Err(ApiError::validation("Keys must not be null"));
+        };
+        let consistent = request.get("ConsistentRead") == Some(&Value::Bool(true));
+        let read = Self {
+            keys,
+            paths,
+            consistent,
+        };
+        Ok((request, read))
+    }
+
+    /// The items, the keys that no longer fit in the answer, and the consumed units. `answered` is the size of the
+    /// answer so far.
+    fn run(
+        self,
+        db: &Connection,
+        table: &Table,
+        answered: &mut usize,
+    ) -> Result<(Vec<Value>, Vec<Value>, f64)> {
+        let (mut found, mut left, mut units) = (Vec::new(), Vec::new(), 0.0);
+        let mut seen = HashSet::new();
+        for mut key in self.keys {
+            let Some(fields) = key.as_object_mut() else {
+                return Err(ApiError::new("SerializationException", "A key is not a map"));
+            };
+            check_item(fields)?;
+            let place = table.key_of_request(fields)?;
+            if !seen.insert(place.clone()) {
+                return Err(ApiError::validation(
+                    "Provided list of item keys contains duplicates",
+                ));
+            }
+            if *answered > MAX_ANSWER {
+                left.push(key);
+                continue;
+            }
+            let item = store::get(db, table, &place)?;
+            let size = item.as_ref().map_or(0, size_of);
+            *answered += size;
+            units += read_units(size, self.consistent);
+            found.extend(item.map(|item| match &self.paths {
+                Some(paths) => Value::Object(project(&item, paths)),
+                None => Value::Object(item),
+            }));
+        }
+        Ok((found, left, units))
     }
 }
 

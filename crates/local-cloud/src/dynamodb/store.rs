@@ -230,28 +230,17 @@ pub(super) struct Range<'a> {
     pub after: Option<(Option<Key>, Key)>,
 }
 
-/// Reads items in order until `visit` returns `false`. `visit` gets each item and its size.
-pub(super) fn walk(
-    db: &Connection,
-    table: &Table,
-    range: Range<'_>,
-    mut visit: impl FnMut(Item, usize) -> Result<bool>,
-) -> Result<()> {
+/// The query that reads `range`, and its parameters.
+fn select(table: &Table, range: Range<'_>) -> (String, Vec<Sql>) {
     let mut bound = vec![Sql::Integer(table.id)];
-    let mut sql;
-    let columns: &[&str];
-    match range.index {
-        None => {
-            sql = "SELECT item, size FROM items AS e WHERE e.table_id = ?1".to_owned();
-            columns = &["e.hash", "e.range"];
-        }
-        Some(index) => {
-            bound.push(Sql::Integer(index.slot));
-            sql = "SELECT item, size FROM entries AS e CROSS JOIN items AS i ON i.table_id = e.table_id
-                   AND i.hash = e.item_hash AND i.range = e.item_range WHERE e.table_id = ?1 AND e.slot = ?2"
-                .to_owned();
-            columns = &["e.hash", "e.range", "e.item_hash", "e.item_range"];
-        }
+    let mut sql = "SELECT item, size FROM items AS e WHERE e.table_id = ?1".to_owned();
+    let mut columns: &[&str] = &["e.hash", "e.range"];
+    if let Some(index) = range.index {
+        bound.push(Sql::Integer(index.slot));
+        sql = "SELECT item, size FROM entries AS e CROSS JOIN items AS i ON i.table_id = e.table_id
+               AND i.hash = e.item_hash AND i.range = e.item_range WHERE e.table_id = ?1 AND e.slot = ?2"
+            .to_owned();
+        columns = &["e.hash", "e.range", "e.item_hash", "e.item_range"];
     }
     let mut clause = |column: &str, operator: &str, value: Vec<u8>| {
         bound.push(Sql::Blob(value));
@@ -269,27 +258,29 @@ pub(super) fn walk(
     }
     // Within one hash key the order is that of the sort keys.
     let columns = &columns[usize::from(is_query)..];
+    let (operator, direction) = if range.backward { ("<", " DESC") } else { (">", "") };
     if let Some((in_index, key)) = range.after {
-        let parts = in_index
-            .into_iter()
-            .chain([key])
-            .flat_map(|key| [key.hash, key.range]);
+        let keys = in_index.into_iter().chain([key]);
+        let parts = keys.flat_map(|key| [key.hash, key.range]);
         let first = bound.len() + 1;
         bound.extend(parts.skip(usize::from(is_query)).map(Sql::Blob));
         let places: Vec<String> = (first..=bound.len()).map(|n| format!("?{n}")).collect();
-        let operator = if range.backward { "<" } else { ">" };
-        sql.push_str(&format!(
-            " AND ({}) {operator} ({})",
-            columns.join(", "),
-            places.join(", ")
-        ));
+        let (columns, places) = (columns.join(", "), places.join(", "));
+        sql.push_str(&format!(" AND ({columns}) {operator} ({places})"));
     }
-    let direction = if range.backward { " DESC" } else { "" };
-    let order: Vec<String> = columns
-        .iter()
-        .map(|column| format!("{column}{direction}"))
-        .collect();
-    sql.push_str(&format!(" ORDER BY {}", order.join(", ")));
+    let order = columns.iter().map(|column| format!("{column}{direction}"));
+    sql.push_str(&format!(" ORDER BY {}", order.collect::<Vec<_>>().join(", ")));
+    (sql, bound)
+}
+
+/// Reads items in order until `visit` returns `false`. `visit` gets each item and its size.
+pub(super) fn walk(
+    db: &Connection,
+    table: &Table,
+    range: Range<'_>,
+    mut visit: impl FnMut(Item, usize) -> Result<bool>,
+) -> Result<()> {
+    let (sql, bound) = select(table, range);
     let mut statement = db.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(bound))?;
     while let Some(row) = rows.next()? {

@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::types::{
 };
 use std::collections::HashMap;
 
+use crate::test_support::{ok, refused};
 use crate::tests::Running;
 
 type Item = HashMap<String, AttributeValue>;
@@ -55,7 +56,7 @@ async fn readings(running: &Running) -> Client {
         .projection(Projection::builder().projection_type(ProjectionType::All).build())
         .build()
         .unwrap();
-    client
+    ok!(client
         .create_table()
         .table_name("readings")
         .attribute_definitions(definition("sensor", ScalarAttributeType::S))
@@ -66,21 +67,15 @@ async fn readings(running: &Running) -> Client {
         .global_secondary_indexes(index)
         .billing_mode(BillingMode::PayPerRequest)
         .sse_specification(SseSpecification::builder().enabled(true).build())
-        .tags(Tag::builder().key("Project").value("shop").build().unwrap())
-        .send()
-        .await
-        .unwrap();
+        .tags(Tag::builder().key("Project").value("shop").build().unwrap()));
     client
 }
 
 async fn put(client: &Client, fields: &[(&str, AttributeValue)]) {
-    client
+    ok!(client
         .put_item()
         .table_name("readings")
-        .set_item(Some(item(fields)))
-        .send()
-        .await
-        .unwrap();
+        .set_item(Some(item(fields))));
 }
 
 fn ats(items: &[Item]) -> Vec<&str> {
@@ -95,14 +90,7 @@ async fn a_table_lives_its_life() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::on(dir.path()).await;
     let client = readings(&running).await;
-    let described = client
-        .describe_table()
-        .table_name("readings")
-        .send()
-        .await
-        .unwrap()
-        .table
-        .unwrap();
+    let described = ok!(client.describe_table().table_name("readings")).table.unwrap();
     assert_eq!(described.table_status(), Some(&TableStatus::Active));
     assert_eq!(
         described.table_arn(),
@@ -118,15 +106,14 @@ async fn a_table_lives_its_life() {
         "{encryption:?}"
     );
 
-    let again = client
-        .create_table()
-        .table_name("readings")
-        .attribute_definitions(definition("id", ScalarAttributeType::S))
-        .key_schema(key("id", KeyType::Hash))
-        .billing_mode(BillingMode::PayPerRequest)
-        .send()
-        .await
-        .unwrap_err();
+    let again = refused!(
+        client
+            .create_table()
+            .table_name("readings")
+            .attribute_definitions(definition("id", ScalarAttributeType::S))
+            .key_schema(key("id", KeyType::Hash))
+            .billing_mode(BillingMode::PayPerRequest)
+    );
     assert_eq!(again.code(), Some("ResourceInUseException"));
 
     let ttl = TimeToLiveSpecification::builder()
@@ -134,19 +121,11 @@ async fn a_table_lives_its_life() {
         .attribute_name("ttl")
         .build()
         .unwrap();
-    client
+    ok!(client
         .update_time_to_live()
         .table_name("readings")
-        .time_to_live_specification(ttl)
-        .send()
-        .await
-        .unwrap();
-    let ttl = client
-        .describe_time_to_live()
-        .table_name("readings")
-        .send()
-        .await
-        .unwrap();
+        .time_to_live_specification(ttl));
+    let ttl = ok!(client.describe_time_to_live().table_name("readings"));
     assert_eq!(
         ttl.time_to_live_description().unwrap().attribute_name(),
         Some("ttl")
@@ -155,19 +134,11 @@ async fn a_table_lives_its_life() {
         .point_in_time_recovery_enabled(true)
         .build()
         .unwrap();
-    client
+    ok!(client
         .update_continuous_backups()
         .table_name("readings")
-        .point_in_time_recovery_specification(recovery)
-        .send()
-        .await
-        .unwrap();
-    let backups = client
-        .describe_continuous_backups()
-        .table_name("readings")
-        .send()
-        .await
-        .unwrap();
+        .point_in_time_recovery_specification(recovery));
+    let backups = ok!(client.describe_continuous_backups().table_name("readings"));
     let backups = format!("{backups:?}");
     assert!(
         backups.contains("point_in_time_recovery_status: Some(Enabled)"),
@@ -175,42 +146,21 @@ async fn a_table_lives_its_life() {
     );
 
     let arn = described.table_arn().unwrap();
-    let tags = client
-        .list_tags_of_resource()
-        .resource_arn(arn)
-        .send()
-        .await
-        .unwrap();
+    let tags = ok!(client.list_tags_of_resource().resource_arn(arn));
     assert_eq!(tags.tags().len(), 1);
 
-    client
+    ok!(client
         .update_table()
         .table_name("readings")
-        .deletion_protection_enabled(true)
-        .send()
-        .await
-        .unwrap();
-    let refused = client
-        .delete_table()
-        .table_name("readings")
-        .send()
-        .await
-        .unwrap_err();
+        .deletion_protection_enabled(true));
+    let refused = refused!(client.delete_table().table_name("readings"));
     assert_eq!(refused.code(), Some("ValidationException"));
-    client
+    ok!(client
         .update_table()
         .table_name("readings")
-        .deletion_protection_enabled(false)
-        .send()
-        .await
-        .unwrap();
-    client.delete_table().table_name("readings").send().await.unwrap();
-    let gone = client
-        .describe_table()
-        .table_name("readings")
-        .send()
-        .await
-        .unwrap_err();
+        .deletion_protection_enabled(false));
+    ok!(client.delete_table().table_name("readings"));
+    let gone = refused!(client.describe_table().table_name("readings"));
     assert_eq!(gone.code(), Some("ResourceNotFoundException"));
 }
 
@@ -246,33 +196,22 @@ async fn numbers_stay_as_they_were_and_sort_as_numbers() {
             .expression_attribute_names("#at", "at")
             .expression_attribute_values(":s", s("a"))
     };
-    let all = query()
-        .expression_attribute_values(":t", n("-100"))
-        .send()
-        .await
-        .unwrap();
+    let all = ok!(query().expression_attribute_values(":t", n("-100")));
     assert_eq!(ats(all.items()), times);
     assert_eq!(all.items()[0]["price"], n("29.99"));
     assert_eq!(all.items()[0]["exact"], n(digits));
-    let late = query()
-        .expression_attribute_values(":t", n(times[4]))
-        .send()
-        .await
-        .unwrap();
+    let late = ok!(query().expression_attribute_values(":t", n(times[4])));
     assert_eq!(ats(late.items()), times[5..]);
 
     // Page by page, backwards.
     let mut seen = Vec::new();
     let mut start = None;
     loop {
-        let page = query()
+        let page = ok!(query()
             .expression_attribute_values(":t", n("-100"))
             .scan_index_forward(false)
             .limit(2)
-            .set_exclusive_start_key(start)
-            .send()
-            .await
-            .unwrap();
+            .set_exclusive_start_key(start));
         seen.extend(ats(page.items()).into_iter().map(str::to_owned));
         start = page.last_evaluated_key;
         if start.is_none() {
@@ -318,15 +257,14 @@ async fn conditions_guard_writes() {
         failed.item().unwrap()["version"],
         n("1700000000000.12345678901234567891")
     );
-    let reserved = client
-        .update_item()
-        .table_name("readings")
-        .set_key(Some(item(&[("sensor", s("a")), ("at", n("1"))])))
-        .update_expression("SET status = :x")
-        .expression_attribute_values(":x", s("x"))
-        .send()
-        .await
-        .unwrap_err();
+    let reserved = refused!(
+        client
+            .update_item()
+            .table_name("readings")
+            .set_key(Some(item(&[("sensor", s("a")), ("at", n("1"))])))
+            .update_expression("SET status = :x")
+            .expression_attribute_values(":x", s("x"))
+    );
     assert!(
         reserved.message().unwrap().contains("reserved keyword: status"),
         "{reserved:?}"
@@ -346,38 +284,28 @@ async fn updates_compute() {
             .update_expression(expression)
             .return_values(ReturnValue::AllNew)
     };
-    update(
+    ok!(update(
         "SET amount = if_not_exists(amount, :zero) + :price, readers = :names ADD visits :one, tags :tags",
     )
     .expression_attribute_values(":zero", n("0"))
     .expression_attribute_values(":price", n("29.99"))
     .expression_attribute_values(":names", AttributeValue::L(vec![s("x")]))
     .expression_attribute_values(":one", n("1"))
-    .expression_attribute_values(":tags", AttributeValue::Ss(vec!["a".into(), "b".into()]))
-    .send()
-    .await
-    .unwrap();
-    let new = update(
+    .expression_attribute_values(":tags", AttributeValue::Ss(vec!["a".into(), "b".into()])));
+    let new = ok!(update(
         "SET amount = amount + :price, readers = list_append(readers, :names) ADD visits :one DELETE tags :tags",
     )
     .expression_attribute_values(":price", n("0.01"))
     .expression_attribute_values(":names", AttributeValue::L(vec![s("y")]))
     .expression_attribute_values(":one", n("1"))
-    .expression_attribute_values(":tags", AttributeValue::Ss(vec!["a".into()]))
-    .send()
-    .await
-    .unwrap()
+    .expression_attribute_values(":tags", AttributeValue::Ss(vec!["a".into()])))
     .attributes
     .unwrap();
     assert_eq!(new["amount"], n("30"));
     assert_eq!(new["visits"], n("2"));
     assert_eq!(new["readers"], AttributeValue::L(vec![s("x"), s("y")]));
     assert_eq!(new["tags"], AttributeValue::Ss(vec!["b".into()]));
-    let key_change = update("SET sensor = :s")
-        .expression_attribute_values(":s", s("b"))
-        .send()
-        .await
-        .unwrap_err();
+    let key_change = refused!(update("SET sensor = :s").expression_attribute_values(":s", s("b")));
     assert!(
         key_change.message().unwrap().contains("part of the key"),
         "{key_change:?}"
@@ -401,14 +329,9 @@ async fn batches_transactions_and_indexes() {
             WriteRequest::builder().put_request(put).build()
         })
         .collect();
-    let written = client
-        .batch_write_item()
-        .request_items("readings", requests)
-        .send()
-        .await
-        .unwrap();
+    let written = ok!(client.batch_write_item().request_items("readings", requests));
     assert!(written.unprocessed_items().is_none_or(HashMap::is_empty));
-    let scanned = client.scan().table_name("readings").send().await.unwrap();
+    let scanned = ok!(client.scan().table_name("readings"));
     assert_eq!(scanned.count(), 25);
     let even = || {
         client
@@ -421,13 +344,9 @@ async fn batches_transactions_and_indexes() {
             .expression_attribute_values(":low", n("4"))
             .expression_attribute_values(":high", n("10"))
     };
-    assert_eq!(ats(even().send().await.unwrap().items()), ["4", "6", "8", "10"]);
-    let first = even().limit(2).send().await.unwrap();
-    let rest = even()
-        .set_exclusive_start_key(first.last_evaluated_key)
-        .send()
-        .await
-        .unwrap();
+    assert_eq!(ats(ok!(even()).items()), ["4", "6", "8", "10"]);
+    let first = ok!(even().limit(2));
+    let rest = ok!(even().set_exclusive_start_key(first.last_evaluated_key));
     assert_eq!(ats(rest.items()), ["8", "10"]);
 
     // An item that changes its index key moves.
@@ -436,7 +355,7 @@ async fn batches_transactions_and_indexes() {
         &[("sensor", s("s1")), ("at", n("4")), ("kind", s("odd"))],
     )
     .await;
-    assert_eq!(ats(even().send().await.unwrap().items()), ["6", "8", "10"]);
+    assert_eq!(ats(ok!(even()).items()), ["6", "8", "10"]);
 
     let write = |at: &str, condition: Option<&str>| {
         let put = Put::builder()
@@ -447,13 +366,12 @@ async fn batches_transactions_and_indexes() {
             .unwrap();
         TransactWriteItem::builder().put(put).build()
     };
-    let refused = client
-        .transact_write_items()
-        .transact_items(write("1", None))
-        .transact_items(write("2", Some("attribute_exists(sensor)")))
-        .send()
-        .await
-        .unwrap_err();
+    let refused = refused!(
+        client
+            .transact_write_items()
+            .transact_items(write("1", None))
+            .transact_items(write("2", Some("attribute_exists(sensor)")))
+    );
     assert_eq!(refused.code(), Some("TransactionCanceledException"));
     assert!(
         refused
@@ -462,13 +380,10 @@ async fn batches_transactions_and_indexes() {
             .contains("[None, ConditionalCheckFailed]"),
         "{refused:?}"
     );
-    let none = client
+    let none = ok!(client
         .get_item()
         .table_name("readings")
-        .set_key(Some(item(&[("sensor", s("t")), ("at", n("1"))])))
-        .send()
-        .await
-        .unwrap();
+        .set_key(Some(item(&[("sensor", s("t")), ("at", n("1"))]))));
     assert_eq!(none.item(), None, "all or nothing");
 }
 
@@ -481,15 +396,9 @@ async fn what_was_written_survives_a_kill() {
     drop(running);
     let running = Running::on(dir.path()).await;
     let client = Client::new(&running.sdk);
-    let found = client
-        .scan()
-        .table_name("readings")
-        .index_name("by-kind")
-        .send()
-        .await
-        .unwrap();
+    let found = ok!(client.scan().table_name("readings").index_name("by-kind"));
     assert_eq!(ats(found.items()), ["1"]);
-    let tables = client.list_tables().send().await.unwrap();
+    let tables = ok!(client.list_tables());
     assert_eq!(tables.table_names(), ["readings"]);
 }
 

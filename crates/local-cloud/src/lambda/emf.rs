@@ -127,42 +127,20 @@ fn sample(value: &Value) -> Option<Sample> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
-
-    #[derive(Default)]
-    struct Seen(Mutex<Vec<String>>);
-
-    impl MetricSink for Seen {
-        fn record(
-            &self,
-            _: &Caller,
-            namespace: &str,
-            name: &str,
-            dimensions: &[(&str, &str)],
-            unit: &str,
-            s: Sample,
-        ) {
-            let dimensions: Vec<String> = dimensions
-                .iter()
-                .map(|(key, value)| format!("{key}={value}"))
-                .collect();
-            self.0.lock().unwrap().push(format!(
-                "{namespace}/{name}[{}] {unit} n={} sum={} {}..{}",
-                dimensions.join(","),
-                s.count,
-                s.sum,
-                s.min,
-                s.max
-            ));
-        }
-    }
+    use crate::test_support::Metrics;
 
     fn seen(line: &str) -> Vec<String> {
-        let sink = Seen::default();
+        let sink = Metrics::default();
         record(line, &Caller::default(), &sink);
-        sink.0.into_inner().unwrap()
+        let metrics = sink.0.into_inner().unwrap().into_iter().map(|metric| {
+            let Sample { count, sum, min, max } = metric.sample;
+            format!(
+                "{}/{}[{}] {} n={count} sum={sum} {min}..{max}",
+                metric.namespace, metric.name, metric.dimensions, metric.unit
+            )
+        });
+        metrics.collect()
     }
 
     #[test]

@@ -83,61 +83,52 @@ fn operation(method: &Method, path: &str) -> Option<Operation> {
     use Operation as O;
     let segments: Vec<String> = path.trim_matches('/').split('/').map(percent_decode).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let f = |text: &&str| (*text).to_owned();
     Some(match (method.as_str(), segments.as_slice()) {
         ("POST", ["2015-03-31", "functions"]) => O::CreateFunction,
         ("GET", ["2015-03-31", "functions"]) => O::ListFunctions,
-        ("GET", ["2015-03-31", "functions", name]) => O::GetFunction(f(name)),
-        ("DELETE", ["2015-03-31", "functions", name]) => O::DeleteFunction(f(name)),
-        ("GET", ["2015-03-31", "functions", name, "configuration"]) => O::GetFunctionConfiguration(f(name)),
-        ("PUT", ["2015-03-31", "functions", name, "configuration"]) => {
-            O::UpdateFunctionConfiguration(f(name))
-        }
-        ("PUT", ["2015-03-31", "functions", name, "code"]) => O::UpdateFunctionCode(f(name)),
-        ("POST", ["2015-03-31", "functions", name, "versions"]) => O::PublishVersion(f(name)),
-        ("GET", ["2015-03-31", "functions", name, "versions"]) => O::ListVersionsByFunction(f(name)),
-        ("POST", ["2015-03-31", "functions", name, "aliases"]) => O::CreateAlias(f(name)),
-        ("GET", ["2015-03-31", "functions", name, "aliases"]) => O::ListAliases(f(name)),
-        ("GET", ["2015-03-31", "functions", name, "aliases", alias]) => O::GetAlias(f(name), f(alias)),
-        ("PUT", ["2015-03-31", "functions", name, "aliases", alias]) => O::UpdateAlias(f(name), f(alias)),
-        ("DELETE", ["2015-03-31", "functions", name, "aliases", alias]) => O::DeleteAlias(f(name), f(alias)),
-        ("POST", ["2015-03-31", "functions", name, "policy"]) => O::AddPermission(f(name)),
-        ("GET", ["2015-03-31", "functions", name, "policy"]) => O::GetPolicy(f(name)),
-        ("DELETE", ["2015-03-31", "functions", name, "policy", sid]) => O::RemovePermission(f(name), f(sid)),
-        ("POST", ["2015-03-31", "functions", name, "invocations"]) => O::Invoke(f(name)),
-        ("POST", ["2014-11-13", "functions", name, "invoke-async"]) => O::InvokeAsync(f(name)),
-        ("PUT", ["2017-10-31", "functions", name, "concurrency"]) => O::PutFunctionConcurrency(f(name)),
-        ("GET", ["2019-09-30", "functions", name, "concurrency"]) => O::GetFunctionConcurrency(f(name)),
-        ("DELETE", ["2017-10-31", "functions", name, "concurrency"]) => O::DeleteFunctionConcurrency(f(name)),
-        ("PUT", ["2019-09-25", "functions", name, "event-invoke-config"]) => {
-            O::PutFunctionEventInvokeConfig(f(name))
-        }
-        ("POST", ["2019-09-25", "functions", name, "event-invoke-config"]) => {
-            O::UpdateFunctionEventInvokeConfig(f(name))
-        }
-        ("GET", ["2019-09-25", "functions", name, "event-invoke-config"]) => {
-            O::GetFunctionEventInvokeConfig(f(name))
-        }
-        ("DELETE", ["2019-09-25", "functions", name, "event-invoke-config"]) => {
-            O::DeleteFunctionEventInvokeConfig(f(name))
-        }
-        ("GET", ["2019-09-25", "functions", name, "event-invoke-config", "list"]) => {
-            O::ListFunctionEventInvokeConfigs(f(name))
-        }
-        ("GET", ["2020-06-30", "functions", name, "code-signing-config"]) => {
-            O::GetFunctionCodeSigningConfig(f(name))
-        }
-        ("GET", ["2021-07-20", "functions", name, "runtime-management-config"]) => {
-            O::GetRuntimeManagementConfig(f(name))
-        }
-        ("GET", ["2024-08-31", "functions", name, "recursion-config"]) => {
-            O::GetFunctionRecursionConfig(f(name))
-        }
-        ("GET", ["2017-03-31", "tags", arn]) => O::ListTags(f(arn)),
-        ("POST", ["2017-03-31", "tags", arn]) => O::TagResource(f(arn)),
-        ("DELETE", ["2017-03-31", "tags", arn]) => O::UntagResource(f(arn)),
+        (method, [version, "functions", name, rest @ ..]) => of_function(method, version, name, rest)?,
+        ("GET", ["2017-03-31", "tags", arn]) => O::ListTags((*arn).to_owned()),
+        ("POST", ["2017-03-31", "tags", arn]) => O::TagResource((*arn).to_owned()),
+        ("DELETE", ["2017-03-31", "tags", arn]) => O::UntagResource((*arn).to_owned()),
         ("GET", ["2016-08-19", "account-settings"]) => O::GetAccountSettings,
-        ("GET", [DOWNLOAD, hash]) => O::DownloadCode(f(hash)),
+        ("GET", [DOWNLOAD, hash]) => O::DownloadCode((*hash).to_owned()),
+        _ => return None,
+    })
+}
+
+/// The operation on the function `name`: `rest` is the path behind the name.
+fn of_function(method: &str, version: &str, name: &str, rest: &[&str]) -> Option<Operation> {
+    use Operation as O;
+    let f = name.to_owned();
+    Some(match (method, version, rest) {
+        ("GET", "2015-03-31", []) => O::GetFunction(f),
+        ("DELETE", "2015-03-31", []) => O::DeleteFunction(f),
+        ("GET", "2015-03-31", ["configuration"]) => O::GetFunctionConfiguration(f),
+        ("PUT", "2015-03-31", ["configuration"]) => O::UpdateFunctionConfiguration(f),
+        ("PUT", "2015-03-31", ["code"]) => O::UpdateFunctionCode(f),
+        ("POST", "2015-03-31", ["versions"]) => O::PublishVersion(f),
+        ("GET", "2015-03-31", ["versions"]) => O::ListVersionsByFunction(f),
+        ("POST", "2015-03-31", ["aliases"]) => O::CreateAlias(f),
+        ("GET", "2015-03-31", ["aliases"]) => O::ListAliases(f),
+        ("GET", "2015-03-31", ["aliases", alias]) => O::GetAlias(f, (*alias).to_owned()),
+        ("PUT", "2015-03-31", ["aliases", alias]) => O::UpdateAlias(f, (*alias).to_owned()),
+        ("DELETE", "2015-03-31", ["aliases", alias]) => O::DeleteAlias(f, (*alias).to_owned()),
+        ("POST", "2015-03-31", ["policy"]) => O::AddPermission(f),
+        ("GET", "2015-03-31", ["policy"]) => O::GetPolicy(f),
+        ("DELETE", "2015-03-31", ["policy", sid]) => O::RemovePermission(f, (*sid).to_owned()),
+        ("POST", "2015-03-31", ["invocations"]) => O::Invoke(f),
+        ("POST", "2014-11-13", ["invoke-async"]) => O::InvokeAsync(f),
+        ("PUT", "2017-10-31", ["concurrency"]) => O::PutFunctionConcurrency(f),
+        ("GET", "2019-09-30", ["concurrency"]) => O::GetFunctionConcurrency(f),
+        ("DELETE", "2017-10-31", ["concurrency"]) => O::DeleteFunctionConcurrency(f),
+        ("PUT", "2019-09-25", ["event-invoke-config"]) => O::PutFunctionEventInvokeConfig(f),
+        ("POST", "2019-09-25", ["event-invoke-config"]) => O::UpdateFunctionEventInvokeConfig(f),
+        ("GET", "2019-09-25", ["event-invoke-config"]) => O::GetFunctionEventInvokeConfig(f),
+        ("DELETE", "2019-09-25", ["event-invoke-config"]) => O::DeleteFunctionEventInvokeConfig(f),
+        ("GET", "2019-09-25", ["event-invoke-config", "list"]) => O::ListFunctionEventInvokeConfigs(f),
+        ("GET", "2020-06-30", ["code-signing-config"]) => O::GetFunctionCodeSigningConfig(f),
+        ("GET", "2021-07-20", ["runtime-management-config"]) => O::GetRuntimeManagementConfig(f),
+        ("GET", "2024-08-31", ["recursion-config"]) => O::GetFunctionRecursionConfig(f),
         _ => return None,
     })
 }

@@ -125,6 +125,17 @@ fn limit(input: &Value) -> Result<usize> {
     }
 }
 
+/// The token of GetLogEvents: whether it leads forward, and from where.
+fn direction(input: &Value) -> Result<Option<(bool, Place)>> {
+    let Some(token) = input["nextToken"].as_str() else {
+        return Ok(None);
+    };
+    let parts = token.split_once('/');
+    let token = parts.and_then(|(way, place)| Some((way == "f", read_place(place)?)));
+    let token = token.ok_or_else(|| invalid("The specified nextToken is invalid."))?;
+    Ok(Some(token))
+}
+
 /// GetLogEvents. Tokens are `f/` or `b/` and a position. At the end of the stream the same token is returned.
 pub(super) fn get(db: &Connection, caller: &Caller, input: &Value) -> Result<Value> {
     let group = group::named(db, caller, input)?;
@@ -134,24 +145,12 @@ pub(super) fn get(db: &Connection, caller: &Caller, input: &Value) -> Result<Val
         number(input, "endTime").unwrap_or(i64::MAX),
     );
     let limit = limit(input)?;
-    let token = match input["nextToken"].as_str() {
-        None => None,
-        Some(token) => {
-            let place = token
-                .split_once('/')
-                .and_then(|(way, place)| Some((way == "f", read_place(place)?)));
-            Some(place.ok_or_else(|| invalid("The specified nextToken is invalid."))?)
-        }
+    let token = direction(input)?;
+    let (forward, place) = match token {
+        Some(token) => token,
+        None if input["startFromHead"] == true => (true, (i64::MIN, 0)),
+        None => (false, (i64::MAX, i64::MAX)),
     };
-    let forward = token.map_or(input["startFromHead"] == true, |(forward, _)| forward);
-    let place = token.map_or(
-        if forward {
-            (i64::MIN, 0)
-        } else {
-            (i64::MAX, i64::MAX)
-        },
-        |(_, place)| place,
-    );
     let mut statement: CachedStatement<'_> = db.prepare_cached(if forward {
         "SELECT id, at_ms, ingested_ms, message FROM events WHERE stream_id = ?1 AND at_ms >= ?2 AND at_ms < ?3
          AND (at_ms, id) > (?4, ?5) ORDER BY at_ms, id LIMIT ?6"

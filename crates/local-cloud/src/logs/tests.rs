@@ -9,6 +9,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::deliver::LogSink;
 use crate::logs::Logs;
 use crate::service::Service;
+use crate::test_support::{ok, refused};
 use crate::tests::Running;
 
 const GROUP: &str = "/aws/lambda/f";
@@ -40,26 +41,20 @@ async fn what_functions_log_is_found() {
 
     let running = Running::on(dir.path()).await;
     let logs = Client::new(&running.sdk);
-    let errors = logs
+    let errors = ok!(logs
         .filter_log_events()
         .log_group_name(GROUP)
-        .filter_pattern(r#"{ $.level = "error" }"#)
-        .send()
-        .await
-        .unwrap();
+        .filter_pattern(r#"{ $.level = "error" }"#));
     assert_eq!(errors.events().len(), 6);
     assert_eq!(errors.events()[0].log_stream_name(), Some("2024/[$LATEST]a"));
     let mut messages = Vec::new();
     let mut token = None;
     loop {
-        let page = logs
+        let page = ok!(logs
             .filter_log_events()
             .log_group_name(GROUP)
             .limit(7)
-            .set_next_token(token)
-            .send()
-            .await
-            .unwrap();
+            .set_next_token(token));
         messages.extend(
             page.events()
                 .iter()
@@ -78,35 +73,23 @@ async fn what_functions_log_is_found() {
             .log_group_name(GROUP)
             .log_stream_name("2024/[$LATEST]a")
     };
-    let last = stream().limit(10).send().await.unwrap();
+    let last = ok!(stream().limit(10));
     assert!(
         last.events()[9].message().unwrap().contains(":29}"),
         "the latest come first"
     );
-    let before = stream()
-        .limit(10)
-        .next_token(last.next_backward_token().unwrap())
-        .send()
-        .await
-        .unwrap();
+    let before = ok!(stream().limit(10).next_token(last.next_backward_token().unwrap()));
     assert!(before.events()[9].message().unwrap().contains(":19}"));
-    let after = stream()
-        .next_token(last.next_forward_token().unwrap())
-        .send()
-        .await
-        .unwrap();
+    let after = ok!(stream().next_token(last.next_forward_token().unwrap()));
     assert!(after.events().is_empty());
     assert_eq!(after.next_forward_token(), last.next_forward_token());
 
-    let streams = logs
+    let streams = ok!(logs
         .describe_log_streams()
         .log_group_name(GROUP)
         .order_by(OrderBy::LastEventTime)
         .descending(true)
-        .limit(1)
-        .send()
-        .await
-        .unwrap();
+        .limit(1));
     assert_eq!(
         streams.log_streams()[0].log_stream_name(),
         Some("2024/[$LATEST]b")
@@ -120,31 +103,14 @@ async fn a_group_lives_its_life() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::on(dir.path()).await;
     let logs = Client::new(&running.sdk);
-    logs.create_log_group()
-        .log_group_name(GROUP)
-        .tags("a", "1")
-        .send()
-        .await
-        .unwrap();
-    let again = logs
-        .create_log_group()
-        .log_group_name(GROUP)
-        .send()
-        .await
-        .unwrap_err();
+    ok!(logs.create_log_group().log_group_name(GROUP).tags("a", "1"));
+    let again = refused!(logs.create_log_group().log_group_name(GROUP));
     assert_eq!(again.code(), Some("ResourceAlreadyExistsException"));
-    logs.put_retention_policy()
+    ok!(logs
+        .put_retention_policy()
         .log_group_name(GROUP)
-        .retention_in_days(30)
-        .send()
-        .await
-        .unwrap();
-    let found = logs
-        .describe_log_groups()
-        .log_group_name_prefix("/aws/")
-        .send()
-        .await
-        .unwrap();
+        .retention_in_days(30));
+    let found = ok!(logs.describe_log_groups().log_group_name_prefix("/aws/"));
     let group = &found.log_groups()[0];
     assert_eq!(group.retention_in_days(), Some(30));
     assert_eq!(
@@ -152,26 +118,14 @@ async fn a_group_lives_its_life() {
         Some("arn:aws:logs:eu-west-1:000000000000:log-group:/aws/lambda/f:*")
     );
     let arn = group.log_group_arn().unwrap();
-    logs.tag_resource()
-        .resource_arn(arn)
-        .tags("b", "2")
-        .send()
-        .await
-        .unwrap();
-    let tags = logs
-        .list_tags_for_resource()
-        .resource_arn(arn)
-        .send()
-        .await
-        .unwrap();
+    ok!(logs.tag_resource().resource_arn(arn).tags("b", "2"));
+    let tags = ok!(logs.list_tags_for_resource().resource_arn(arn));
     assert_eq!(tags.tags().unwrap().len(), 2);
 
-    logs.create_log_stream()
+    ok!(logs
+        .create_log_stream()
         .log_group_name(GROUP)
-        .log_stream_name("s")
-        .send()
-        .await
-        .unwrap();
+        .log_stream_name("s"));
     let event = |at: i64| {
         InputLogEvent::builder()
             .timestamp(at)
@@ -181,38 +135,15 @@ async fn a_group_lives_its_life() {
     };
     let now = SystemClock.now_ms();
     let put = logs.put_log_events().log_group_name(GROUP).log_stream_name("s");
-    let put = put
-        .log_events(event(1))
-        .log_events(event(now))
-        .send()
-        .await
-        .unwrap();
+    let put = ok!(put.log_events(event(1)).log_events(event(now)));
     let rejected = put.rejected_log_events_info().unwrap();
     assert_eq!(rejected.too_old_log_event_end_index(), Some(1));
 
-    logs.delete_log_group()
-        .log_group_name(GROUP)
-        .send()
-        .await
-        .unwrap();
-    let gone = logs
-        .filter_log_events()
-        .log_group_name(GROUP)
-        .send()
-        .await
-        .unwrap_err();
+    ok!(logs.delete_log_group().log_group_name(GROUP));
+    let gone = refused!(logs.filter_log_events().log_group_name(GROUP));
     assert_eq!(gone.code(), Some("ResourceNotFoundException"));
-    logs.create_log_group()
-        .log_group_name(GROUP)
-        .send()
-        .await
-        .unwrap();
-    let none = logs
-        .filter_log_events()
-        .log_group_name(GROUP)
-        .send()
-        .await
-        .unwrap();
+    ok!(logs.create_log_group().log_group_name(GROUP));
+    let none = ok!(logs.filter_log_events().log_group_name(GROUP));
     assert!(none.events().is_empty());
 }
 

@@ -99,7 +99,7 @@ impl Mappings {
         let mut response = match answered {
             Ok((204, _)) => answer(204, "application/json", whole("")),
             Ok((status, value)) => answer(status, "application/json", whole(value.to_string())),
-            Err(fault) => fault.respond(),
+            Err(error) => error.respond(),
         };
         identify(&mut response, &request_id());
         Some(response)

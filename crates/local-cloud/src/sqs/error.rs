@@ -68,26 +68,13 @@ impl ApiError {
     fn internal(message: impl std::fmt::Display) -> Self {
         Self {
             status: 500,
-            code: "InternalFailure",
-            message: message.to_string(),
+            ..Self::new("InternalFailure", message.to_string())
         }
     }
 }
 
-impl From<rusqlite::Error> for ApiError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::internal(error)
-    }
-}
-
-impl From<std::io::Error> for ApiError {
-    fn from(error: std::io::Error) -> Self {
-        Self::internal(error)
-    }
-}
-
-impl From<serde_json::Error> for ApiError {
-    fn from(error: serde_json::Error) -> Self {
+impl<E: std::error::Error> From<E> for ApiError {
+    fn from(error: E) -> Self {
         Self::internal(error)
     }
 }

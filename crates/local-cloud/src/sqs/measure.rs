@@ -117,36 +117,24 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
     use crate::sqs::Sqs;
+    use crate::test_support::Metrics;
 
-    #[derive(Default)]
-    struct Kept(Mutex<Vec<String>>);
-
-    impl MetricSink for Kept {
-        fn record(
-            &self,
-            _: &Caller,
-            namespace: &str,
-            name: &str,
-            dimensions: &[(&str, &str)],
-            unit: &str,
-            sample: Sample,
-        ) {
-            let (_, queue) = dimensions[0];
-            let line = format!("{namespace} {queue} {name} {} {unit}", sample.sum);
-            self.0.lock().unwrap().push(line);
-        }
-    }
-
-    fn measured(sqs: &Sqs, kept: &Kept) -> Vec<String> {
+    fn measured(sqs: &Sqs, kept: &Metrics) -> Vec<String> {
         sqs.measure();
-        std::mem::take(&mut kept.0.lock().unwrap())
+        let metrics = std::mem::take(&mut *kept.0.lock().unwrap());
+        let lines = metrics.iter().map(|metric| {
+            let queue = metric.dimensions.strip_prefix("QueueName=").unwrap();
+            let (name, sum) = (&metric.name, metric.sample.sum);
+            format!("{} {queue} {name} {sum} {}", metric.namespace, metric.unit)
+        });
+        lines.collect()
     }
 
     #[tokio::test]
     async fn what_is_in_a_queue_and_what_went_through_it() {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(1_000_000));
-        let kept = Arc::new(Kept::default());
+        let kept = Arc::new(Metrics::default());
         let sqs = Sqs::new(dir.path(), Arc::clone(&clock) as _, Arc::clone(&kept) as _);
         assert_eq!(
             measured(&sqs, &kept),

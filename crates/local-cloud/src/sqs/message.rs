@@ -75,20 +75,34 @@ fn check_attributes(attributes: &Map<String, Value>) -> Result<usize> {
     Ok(size)
 }
 
-/// SendMessage. `input` is the request, or an entry of a batch.
-pub(super) fn send(db: &Connection, queue: &Queue, input: &Value, now: i64) -> Result<Value> {
-    let body = input["MessageBody"]
-        .as_str()
-        .ok_or_else(|| ApiError::missing("MessageBody"))?;
-    if body.is_empty() {
-        return Err(ApiError::missing("MessageBody"));
-    }
+fn body(input: &Value) -> Result<&str> {
+    let body = input["MessageBody"].as_str().filter(|body| !body.is_empty());
+    let body = body.ok_or_else(|| ApiError::missing("MessageBody"))?;
     if !is_text(body) {
         return Err(ApiError::new(
             "InvalidMessageContents",
             "Invalid characters found in the message body.",
         ));
     }
+    Ok(body)
+}
+
+/// Id and sequence of the message that was sent with this deduplication id in the last five minutes.
+fn duplicate(db: &Connection, queue: &Queue, dedup: &str, now: i64) -> Result<Option<(String, i64)>> {
+    let known = db
+        .prepare_cached(
+            "SELECT message_id, sequence FROM sent WHERE queue_id = ?1 AND dedup_id = ?2 AND at_ms > ?3",
+        )?
+        .query_row(params![queue.id, dedup, now - DEDUPLICATION_MS], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    Ok(known)
+}
+
+/// SendMessage. `input` is the request, or an entry of a batch.
+pub(super) fn send(db: &Connection, queue: &Queue, input: &Value, now: i64) -> Result<Value> {
+    let body = body(input)?;
     let attributes = input["MessageAttributes"]
         .as_object()
         .filter(|attributes| !attributes.is_empty());
@@ -109,20 +123,12 @@ pub(super) fn send(db: &Connection, queue: &Queue, input: &Value, now: i64) -> R
         out["MD5OfMessageAttributes"] = json!(md5_of_attributes(attributes));
     }
     let (group, dedup) = fifo(queue, input, body)?;
-    if let Some(dedup) = &dedup {
-        let known: Option<(String, i64)> = db
-            .prepare_cached(
-                "SELECT message_id, sequence FROM sent WHERE queue_id = ?1 AND dedup_id = ?2 AND at_ms > ?3",
-            )?
-            .query_row(params![queue.id, dedup, now - DEDUPLICATION_MS], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-            .optional()?;
-        if let Some((id, sequence)) = known {
-            out["MessageId"] = json!(id);
-            out["SequenceNumber"] = json!(sequence_number(sequence));
-            return Ok(out);
-        }
+    if let Some(dedup) = &dedup
+        && let Some((id, sequence)) = duplicate(db, queue, dedup, now)?
+    {
+        out["MessageId"] = json!(id);
+        out["SequenceNumber"] = json!(sequence_number(sequence));
+        return Ok(out);
     }
     let id = request_id();
     db.prepare_cached(

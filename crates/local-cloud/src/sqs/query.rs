@@ -91,8 +91,8 @@ fn to_json(value: Value) -> Value {
 }
 
 /// The response in XML.
-pub(super) fn write(operation: &str, outcome: Result<Value>, id: &str) -> Response<Body> {
-    let (status, body) = match outcome {
+pub(super) fn write(operation: &str, result: Result<Value>, id: &str) -> Response<Body> {
+    let (status, body) = match result {
         Ok(output) => {
             let result = Some(|xml: &mut Xml| fields(operation, &output, xml));
             (200, response(operation, NAMESPACE, id, result))

@@ -12,27 +12,15 @@ use serde_json::Value;
 
 use crate::cloud::Cloud;
 use crate::deliver::Deliver;
+use crate::test_support::{ok, refused};
 use crate::tests::Running;
 
 async fn queue(client: &Client, name: &str) -> String {
-    client
-        .create_queue()
-        .queue_name(name)
-        .send()
-        .await
-        .unwrap()
-        .queue_url
-        .unwrap()
+    ok!(client.create_queue().queue_name(name)).queue_url.unwrap()
 }
 
 async fn bodies(client: &Client, url: &str) -> Vec<String> {
-    let received = client
-        .receive_message()
-        .queue_url(url)
-        .max_number_of_messages(10)
-        .send()
-        .await
-        .unwrap();
+    let received = ok!(client.receive_message().queue_url(url).max_number_of_messages(10));
     received
         .messages()
         .iter()
@@ -52,14 +40,11 @@ async fn messages_are_sent_received_and_deleted() {
         .string_value("x")
         .build()
         .unwrap();
-    client
+    ok!(client
         .send_message()
         .queue_url(&url)
         .message_body("one")
-        .message_attributes("kind", attribute)
-        .send()
-        .await
-        .unwrap();
+        .message_attributes("kind", attribute));
     let entry = |id: &str| {
         SendMessageBatchRequestEntry::builder()
             .id(id)
@@ -67,24 +52,18 @@ async fn messages_are_sent_received_and_deleted() {
             .build()
             .unwrap()
     };
-    let sent = client
+    let sent = ok!(client
         .send_message_batch()
         .queue_url(&url)
         .entries(entry("two"))
-        .entries(entry("three"))
-        .send()
-        .await
-        .unwrap();
+        .entries(entry("three")));
     assert_eq!(sent.successful().len(), 2);
-    let received = client
+    let received = ok!(client
         .receive_message()
         .queue_url(&url)
         .max_number_of_messages(10)
         .message_attribute_names("All")
-        .message_system_attribute_names(MessageSystemAttributeName::All)
-        .send()
-        .await
-        .unwrap();
+        .message_system_attribute_names(MessageSystemAttributeName::All));
     let found: Vec<_> = received
         .messages()
         .iter()
@@ -107,29 +86,18 @@ async fn messages_are_sent_received_and_deleted() {
             .build()
             .unwrap()
     });
-    let deleted = client
+    let deleted = ok!(client
         .delete_message_batch()
         .queue_url(&url)
-        .set_entries(Some(entries.take(2).collect()))
-        .send()
-        .await
-        .unwrap();
+        .set_entries(Some(entries.take(2).collect())));
     assert_eq!(deleted.successful().len(), 2);
-    client
+    ok!(client
         .change_message_visibility()
         .queue_url(&url)
         .receipt_handle(received.messages()[2].receipt_handle().unwrap())
-        .visibility_timeout(0)
-        .send()
-        .await
-        .unwrap();
+        .visibility_timeout(0));
     assert_eq!(bodies(&client, &url).await, ["three"]);
-    let missing = client
-        .get_queue_url()
-        .queue_name("missing")
-        .send()
-        .await
-        .unwrap_err();
+    let missing = refused!(client.get_queue_url().queue_name("missing"));
     assert!(missing.into_service_error().is_queue_does_not_exist());
 }
 
@@ -146,13 +114,7 @@ async fn a_receiver_that_waits_is_woken() {
         .send();
     let sending = async {
         tokio::task::yield_now().await;
-        client
-            .send_message()
-            .queue_url(&url)
-            .message_body("now")
-            .send()
-            .await
-            .unwrap();
+        ok!(client.send_message().queue_url(&url).message_body("now"));
     };
     let (received, ()) = tokio::join!(waiting, sending);
     assert_eq!(received.unwrap().messages()[0].body(), Some("now"));
@@ -164,39 +126,21 @@ async fn queues_survive_a_kill() {
     let running = Running::on(dir.path()).await;
     let client = Client::new(&running.sdk);
     let url = queue(&client, "orders").await;
-    client
+    ok!(client
         .set_queue_attributes()
         .queue_url(&url)
-        .attributes(QueueAttributeName::MessageRetentionPeriod, "1209600")
-        .send()
-        .await
-        .unwrap();
-    client
-        .tag_queue()
-        .queue_url(&url)
-        .tags("a", "1")
-        .send()
-        .await
-        .unwrap();
-    client
-        .send_message()
-        .queue_url(&url)
-        .message_body("kept")
-        .send()
-        .await
-        .unwrap();
+        .attributes(QueueAttributeName::MessageRetentionPeriod, "1209600"));
+    ok!(client.tag_queue().queue_url(&url).tags("a", "1"));
+    ok!(client.send_message().queue_url(&url).message_body("kept"));
     drop(running);
     let running = Running::on(dir.path()).await;
     let client = Client::new(&running.sdk);
-    let attributes = client
+    let attributes = ok!(client
         .get_queue_attributes()
         .queue_url(&url)
-        .attribute_names(QueueAttributeName::All)
-        .send()
-        .await
-        .unwrap()
-        .attributes
-        .unwrap();
+        .attribute_names(QueueAttributeName::All))
+    .attributes
+    .unwrap();
     assert_eq!(attributes[&QueueAttributeName::MessageRetentionPeriod], "1209600");
     assert_eq!(attributes[&QueueAttributeName::ApproximateNumberOfMessages], "1");
     assert_eq!(
@@ -204,14 +148,7 @@ async fn queues_survive_a_kill() {
         "arn:aws:sqs:eu-west-1:000000000000:orders"
     );
     assert_eq!(
-        client
-            .list_queue_tags()
-            .queue_url(&url)
-            .send()
-            .await
-            .unwrap()
-            .tags
-            .unwrap()["a"],
+        ok!(client.list_queue_tags().queue_url(&url)).tags.unwrap()["a"],
         "1"
     );
     assert_eq!(bodies(&client, &url).await, ["kept"]);
@@ -224,23 +161,14 @@ async fn what_is_received_too_often_goes_to_the_dead_letters() {
     let client = Client::new(&running.sdk);
     let dead = queue(&client, "dead").await;
     let policy = r#"{"deadLetterTargetArn":"arn:aws:sqs:eu-west-1:000000000000:dead","maxReceiveCount":"1"}"#;
-    let url = client
+    let url = ok!(client
         .create_queue()
         .queue_name("orders")
         .attributes(QueueAttributeName::RedrivePolicy, policy)
-        .attributes(QueueAttributeName::VisibilityTimeout, "0")
-        .send()
-        .await
-        .unwrap()
-        .queue_url
-        .unwrap();
-    client
-        .send_message()
-        .queue_url(&url)
-        .message_body("bad")
-        .send()
-        .await
-        .unwrap();
+        .attributes(QueueAttributeName::VisibilityTimeout, "0"))
+    .queue_url
+    .unwrap();
+    ok!(client.send_message().queue_url(&url).message_body("bad"));
     assert_eq!(bodies(&client, &url).await, ["bad"]);
     // The message is visible again one millisecond later.
     tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -253,40 +181,28 @@ async fn fifo_queues_keep_order_and_drop_repetitions() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::on(dir.path()).await;
     let client = Client::new(&running.sdk);
-    let url = client
+    let url = ok!(client
         .create_queue()
         .queue_name("orders.fifo")
         .attributes(QueueAttributeName::FifoQueue, "true")
-        .attributes(QueueAttributeName::ContentBasedDeduplication, "true")
-        .send()
-        .await
-        .unwrap()
-        .queue_url
-        .unwrap();
+        .attributes(QueueAttributeName::ContentBasedDeduplication, "true"))
+    .queue_url
+    .unwrap();
     for body in ["1", "2", "2", "3"] {
-        client
+        ok!(client
             .send_message()
             .queue_url(&url)
             .message_body(body)
-            .message_group_id("g")
-            .send()
-            .await
-            .unwrap();
+            .message_group_id("g"));
     }
-    let first = client.receive_message().queue_url(&url).send().await.unwrap();
+    let first = ok!(client.receive_message().queue_url(&url));
     assert_eq!(first.messages()[0].body(), Some("1"));
     assert!(
         bodies(&client, &url).await.is_empty(),
         "the group waits for its first"
     );
     let handle = first.messages()[0].receipt_handle().unwrap();
-    client
-        .delete_message()
-        .queue_url(&url)
-        .receipt_handle(handle)
-        .send()
-        .await
-        .unwrap();
+    ok!(client.delete_message().queue_url(&url).receipt_handle(handle));
     assert_eq!(bodies(&client, &url).await, ["2", "3"]);
 }
 
@@ -314,7 +230,7 @@ async fn topics_deliver_to_queues() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::on(dir.path()).await;
     let (sns, sqs) = (aws_sdk_sns::Client::new(&running.sdk), Client::new(&running.sdk));
-    let topic = sns
+    let topic = ok!(sns
         .create_topic()
         .name("alerts")
         .attributes("DisplayName", "Alerts")
@@ -324,12 +240,9 @@ async fn topics_deliver_to_queues() {
                 .value("1")
                 .build()
                 .unwrap(),
-        )
-        .send()
-        .await
-        .unwrap()
-        .topic_arn
-        .unwrap();
+        ))
+    .topic_arn
+    .unwrap();
     let subscribe = |queue: &str| {
         sns.subscribe()
             .topic_arn(&topic)
@@ -341,50 +254,27 @@ async fn topics_deliver_to_queues() {
     for name in ["wrapped", "raw", "filtered"] {
         urls.push(queue(&sqs, name).await);
     }
-    let first = subscribe("wrapped")
-        .send()
-        .await
-        .unwrap()
-        .subscription_arn
-        .unwrap();
-    let again = subscribe("wrapped")
-        .send()
-        .await
-        .unwrap()
-        .subscription_arn
-        .unwrap();
+    let first = ok!(subscribe("wrapped")).subscription_arn.unwrap();
+    let again = ok!(subscribe("wrapped")).subscription_arn.unwrap();
     assert_eq!(first, again);
-    subscribe("raw")
-        .attributes("RawMessageDelivery", "true")
-        .send()
-        .await
-        .unwrap();
-    subscribe("filtered")
-        .attributes("FilterPolicy", r#"{"kind":["big"]}"#)
-        .send()
-        .await
-        .unwrap();
-    let pending = sns
+    ok!(subscribe("raw").attributes("RawMessageDelivery", "true"));
+    ok!(subscribe("filtered").attributes("FilterPolicy", r#"{"kind":["big"]}"#));
+    let pending = ok!(sns
         .subscribe()
         .topic_arn(&topic)
         .protocol("email")
-        .endpoint("a@example.com")
-        .send()
-        .await
-        .unwrap();
+        .endpoint("a@example.com"));
     assert_eq!(pending.subscription_arn(), Some("pending confirmation"));
 
     let kind = aws_sdk_sns::types::MessageAttributeValue::builder()
         .data_type("String")
         .string_value("small");
-    sns.publish()
+    ok!(sns
+        .publish()
         .topic_arn(&topic)
         .subject("Stock")
         .message("low")
-        .message_attributes("kind", kind.build().unwrap())
-        .send()
-        .await
-        .unwrap();
+        .message_attributes("kind", kind.build().unwrap()));
     let wrapped = bodies(&sqs, &urls[0]).await;
     let envelope: Value = serde_json::from_str(&wrapped[0]).unwrap();
     assert_eq!(wrapped.len(), 1);
@@ -406,12 +296,7 @@ async fn topics_deliver_to_queues() {
     drop(running);
     let running = Running::on(dir.path()).await;
     let sns = aws_sdk_sns::Client::new(&running.sdk);
-    let listed = sns
-        .list_subscriptions_by_topic()
-        .topic_arn(&topic)
-        .send()
-        .await
-        .unwrap();
+    let listed = ok!(sns.list_subscriptions_by_topic().topic_arn(&topic));
     let arns: Vec<_> = listed
         .subscriptions()
         .iter()
@@ -419,23 +304,13 @@ async fn topics_deliver_to_queues() {
         .collect();
     assert_eq!(arns.len(), 4);
     assert!(arns.contains(&"PendingConfirmation"), "{arns:?}");
-    let attributes = sns.get_topic_attributes().topic_arn(&topic).send().await.unwrap();
+    let attributes = ok!(sns.get_topic_attributes().topic_arn(&topic));
     assert_eq!(attributes.attributes().unwrap()["DisplayName"], "Alerts");
-    let tags = sns
-        .list_tags_for_resource()
-        .resource_arn(&topic)
-        .send()
-        .await
-        .unwrap();
+    let tags = ok!(sns.list_tags_for_resource().resource_arn(&topic));
     assert_eq!(tags.tags()[0].value(), "1");
-    sns.unsubscribe().subscription_arn(&first).send().await.unwrap();
-    sns.delete_topic().topic_arn(&topic).send().await.unwrap();
-    let gone = sns
-        .get_topic_attributes()
-        .topic_arn(&topic)
-        .send()
-        .await
-        .unwrap_err();
+    ok!(sns.unsubscribe().subscription_arn(&first));
+    ok!(sns.delete_topic().topic_arn(&topic));
+    let gone = refused!(sns.get_topic_attributes().topic_arn(&topic));
     assert_eq!(gone.code(), Some("NotFound"));
 }
 

@@ -15,6 +15,7 @@ use aws_sdk_s3::types::{
 
 use crate::Caller;
 use crate::awsim::S3;
+use crate::test_support::{ok, refused};
 use crate::tests::Running;
 
 fn client(running: &Running) -> Client {
@@ -23,35 +24,19 @@ fn client(running: &Running) -> Client {
 
 async fn bucket(client: &Client, name: &str) {
     let place = CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::EuWest1);
-    client
+    ok!(client
         .create_bucket()
         .bucket(name)
-        .create_bucket_configuration(place.build())
-        .send()
-        .await
-        .unwrap();
+        .create_bucket_configuration(place.build()));
 }
 
 async fn put(client: &Client, key: &str, body: &str) {
     let body = ByteStream::from(body.as_bytes().to_vec());
-    client
-        .put_object()
-        .bucket("orders")
-        .key(key)
-        .body(body)
-        .send()
-        .await
-        .unwrap();
+    ok!(client.put_object().bucket("orders").key(key).body(body));
 }
 
 async fn get(client: &Client, key: &str) -> String {
-    let object = client
-        .get_object()
-        .bucket("orders")
-        .key(key)
-        .send()
-        .await
-        .unwrap();
+    let object = ok!(client.get_object().bucket("orders").key(key));
     String::from_utf8(object.body.collect().await.unwrap().to_vec()).unwrap()
 }
 
@@ -66,48 +51,37 @@ async fn objects_survive_a_kill() {
         put(&s3, key, &format!("body of {key}")).await;
     }
     put(&s3, "a", "newer").await;
-    s3.put_object()
+    ok!(s3
+        .put_object()
         .bucket("orders")
         .key("tagged")
         .content_type("text/csv")
         .metadata("who", "me")
         .tagging("k=v")
-        .body(ByteStream::from_static(b"0123456789"))
-        .send()
-        .await
-        .unwrap();
+        .body(ByteStream::from_static(b"0123456789")));
     // What awsim would read as requests of other protocols.
     for (key, kind) in [
         ("form", "application/x-www-form-urlencoded"),
         ("cbor", "application/cbor"),
     ] {
         let body = ByteStream::from_static(b"Action=x&Tags.member.0.Key=a");
-        s3.put_object()
+        ok!(s3
+            .put_object()
             .bucket("orders")
             .key(key)
             .content_type(kind)
-            .body(body)
-            .send()
-            .await
-            .unwrap();
-        let head = s3.head_object().bucket("orders").key(key).send().await.unwrap();
+            .body(body));
+        let head = ok!(s3.head_object().bucket("orders").key(key));
         assert_eq!(head.content_type(), Some(kind));
-        s3.delete_object().bucket("orders").key(key).send().await.unwrap();
+        ok!(s3.delete_object().bucket("orders").key(key));
     }
-    s3.copy_object()
+    ok!(s3
+        .copy_object()
         .bucket("orders")
         .key("copy")
-        .copy_source("orders/%C3%A4%20%C3%B6%2B%25")
-        .send()
-        .await
-        .unwrap();
+        .copy_source("orders/%C3%A4%20%C3%B6%2B%25"));
     assert_eq!(get(&s3, "copy").await, "body of ä ö+%");
-    s3.delete_object()
-        .bucket("orders")
-        .key("copy")
-        .send()
-        .await
-        .unwrap();
+    ok!(s3.delete_object().bucket("orders").key("copy"));
     drop(running);
     let running = Running::on(dir.path()).await;
     let s3 = client(&running);
@@ -115,32 +89,13 @@ async fn objects_survive_a_kill() {
     for key in ["a/b", "a/../c", "ä ö+%", "d//e"] {
         assert_eq!(get(&s3, key).await, format!("body of {key}"));
     }
-    let head = s3
-        .head_object()
-        .bucket("orders")
-        .key("tagged")
-        .send()
-        .await
-        .unwrap();
+    let head = ok!(s3.head_object().bucket("orders").key("tagged"));
     assert_eq!(head.content_length(), Some(10));
     assert_eq!(head.content_type(), Some("text/csv"));
     assert_eq!(head.metadata().unwrap()["who"], "me");
-    let tags = s3
-        .get_object_tagging()
-        .bucket("orders")
-        .key("tagged")
-        .send()
-        .await
-        .unwrap();
+    let tags = ok!(s3.get_object_tagging().bucket("orders").key("tagged"));
     assert_eq!(tags.tag_set()[0].value(), "v");
-    let part = s3
-        .get_object()
-        .bucket("orders")
-        .key("tagged")
-        .range("bytes=2-4")
-        .send()
-        .await
-        .unwrap();
+    let part = ok!(s3.get_object().bucket("orders").key("tagged").range("bytes=2-4"));
     assert_eq!(part.content_range(), Some("bytes 2-4/10"));
     assert_eq!(&part.body.collect().await.unwrap().to_vec(), b"234");
     let files = || {
@@ -167,14 +122,11 @@ async fn listing_deleting_and_conditions() {
     let mut keys = Vec::new();
     let mut token = None;
     loop {
-        let page = s3
+        let page = ok!(s3
             .list_objects_v2()
             .bucket("orders")
             .max_keys(2)
-            .set_continuation_token(token)
-            .send()
-            .await
-            .unwrap();
+            .set_continuation_token(token));
         keys.extend(
             page.contents()
                 .iter()
@@ -196,25 +148,12 @@ async fn listing_deleting_and_conditions() {
             "top"
         ]
     );
-    let folders = s3
-        .list_objects_v2()
-        .bucket("orders")
-        .delimiter("/")
-        .send()
-        .await
-        .unwrap();
+    let folders = ok!(s3.list_objects_v2().bucket("orders").delimiter("/"));
     assert_eq!(folders.common_prefixes()[0].prefix(), Some("2024/"));
 
-    let again = s3
-        .put_object()
-        .bucket("orders")
-        .key("top")
-        .if_none_match("*")
-        .send()
-        .await
-        .unwrap_err();
+    let again = refused!(s3.put_object().bucket("orders").key("top").if_none_match("*"));
     assert_eq!(again.code(), Some("PreconditionFailed"));
-    let full = s3.delete_bucket().bucket("orders").send().await.unwrap_err();
+    let full = refused!(s3.delete_bucket().bucket("orders"));
     assert_eq!(full.code(), Some("BucketNotEmpty"));
     let objects = keys
         .iter()
@@ -223,24 +162,12 @@ async fn listing_deleting_and_conditions() {
         .set_objects(Some(objects.collect()))
         .build()
         .unwrap();
-    let deleted = s3
-        .delete_objects()
-        .bucket("orders")
-        .delete(delete)
-        .send()
-        .await
-        .unwrap();
+    let deleted = ok!(s3.delete_objects().bucket("orders").delete(delete));
     assert_eq!(deleted.deleted().len(), 6);
-    let gone = s3
-        .get_object()
-        .bucket("orders")
-        .key("top")
-        .send()
-        .await
-        .unwrap_err();
+    let gone = refused!(s3.get_object().bucket("orders").key("top"));
     assert!(gone.into_service_error().is_no_such_key());
-    s3.delete_bucket().bucket("orders").send().await.unwrap();
-    let missing = s3.head_bucket().bucket("orders").send().await.unwrap_err();
+    ok!(s3.delete_bucket().bucket("orders"));
+    let missing = refused!(s3.head_bucket().bucket("orders"));
     assert!(missing.into_service_error().is_not_found());
 }
 
@@ -253,22 +180,14 @@ async fn versions_and_uploads_in_parts() {
     let versioning = VersioningConfiguration::builder()
         .status(BucketVersioningStatus::Enabled)
         .build();
-    s3.put_bucket_versioning()
+    ok!(s3
+        .put_bucket_versioning()
         .bucket("orders")
-        .versioning_configuration(versioning)
-        .send()
-        .await
-        .unwrap();
+        .versioning_configuration(versioning));
     put(&s3, "k", "one").await;
     put(&s3, "k", "two").await;
-    s3.delete_object().bucket("orders").key("k").send().await.unwrap();
-    let upload = s3
-        .create_multipart_upload()
-        .bucket("orders")
-        .key("big")
-        .send()
-        .await
-        .unwrap();
+    ok!(s3.delete_object().bucket("orders").key("k"));
+    let upload = ok!(s3.create_multipart_upload().bucket("orders").key("big"));
     let id = upload.upload_id().unwrap().to_owned();
     let part = vec![b'x'; 5 << 20];
     let first = s3
@@ -277,12 +196,12 @@ async fn versions_and_uploads_in_parts() {
         .key("big")
         .upload_id(&id)
         .part_number(1);
-    let first = first.body(ByteStream::from(part.clone())).send().await.unwrap();
+    let first = ok!(first.body(ByteStream::from(part.clone())));
 
     drop(running);
     let running = Running::on(dir.path()).await;
     let s3 = client(&running);
-    let versions = s3.list_object_versions().bucket("orders").send().await.unwrap();
+    let versions = ok!(s3.list_object_versions().bucket("orders"));
     assert_eq!(versions.versions().len(), 2);
     assert_eq!(versions.delete_markers().len(), 1);
     let oldest = versions
@@ -297,7 +216,7 @@ async fn versions_and_uploads_in_parts() {
         .key("big")
         .upload_id(&id)
         .part_number(2);
-    let second = second.body(ByteStream::from_static(b"end")).send().await.unwrap();
+    let second = ok!(second.body(ByteStream::from_static(b"end")));
     let completed = |number: i32, etag: Option<&str>| {
         CompletedPart::builder()
             .part_number(number)
@@ -313,8 +232,8 @@ async fn versions_and_uploads_in_parts() {
         .bucket("orders")
         .key("big")
         .upload_id(&id);
-    done.multipart_upload(parts).send().await.unwrap();
-    let object = s3.get_object().bucket("orders").key("big").send().await.unwrap();
+    ok!(done.multipart_upload(parts));
+    let object = ok!(s3.get_object().bucket("orders").key("big"));
     assert_eq!(
         object.body.collect().await.unwrap().to_vec().len(),
         part.len() + 3
@@ -334,12 +253,10 @@ async fn settings_of_a_bucket_survive_a_kill() {
         .ignore_public_acls(true)
         .restrict_public_buckets(true)
         .build();
-    s3.put_public_access_block()
+    ok!(s3
+        .put_public_access_block()
         .bucket("orders")
-        .public_access_block_configuration(block.clone())
-        .send()
-        .await
-        .unwrap();
+        .public_access_block_configuration(block.clone()));
     let by_default = ServerSideEncryptionByDefault::builder().sse_algorithm(ServerSideEncryption::Aes256);
     let rule = ServerSideEncryptionRule::builder()
         .apply_server_side_encryption_by_default(by_default.build().unwrap())
@@ -348,12 +265,10 @@ async fn settings_of_a_bucket_survive_a_kill() {
         .rules(rule)
         .build()
         .unwrap();
-    s3.put_bucket_encryption()
+    ok!(s3
+        .put_bucket_encryption()
         .bucket("orders")
-        .server_side_encryption_configuration(encryption.clone())
-        .send()
-        .await
-        .unwrap();
+        .server_side_encryption_configuration(encryption.clone()));
     let transition = |days: i32, class: TransitionStorageClass| {
         Transition::builder().days(days).storage_class(class).build()
     };
@@ -370,73 +285,45 @@ async fn settings_of_a_bucket_survive_a_kill() {
         .rules(rule)
         .build()
         .unwrap();
-    s3.put_bucket_lifecycle_configuration()
+    ok!(s3
+        .put_bucket_lifecycle_configuration()
         .bucket("orders")
-        .lifecycle_configuration(lifecycle.clone())
-        .send()
-        .await
-        .unwrap();
+        .lifecycle_configuration(lifecycle.clone()));
     let tags = Tagging::builder().tag_set(Tag::builder().key("a").value("1").build().unwrap());
     let tags = tags
         .tag_set(Tag::builder().key("b").value("2 & 3").build().unwrap())
         .build()
         .unwrap();
-    s3.put_bucket_tagging()
-        .bucket("orders")
-        .tagging(tags)
-        .send()
-        .await
-        .unwrap();
+    ok!(s3.put_bucket_tagging().bucket("orders").tagging(tags));
     let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":["arn:aws:s3:::orders","arn:aws:s3:::orders/*"],"Condition":{"Bool":{"aws:SecureTransport":"false"}}}]}"#;
-    s3.put_bucket_policy()
-        .bucket("orders")
-        .policy(policy)
-        .send()
-        .await
-        .unwrap();
+    ok!(s3.put_bucket_policy().bucket("orders").policy(policy));
 
     drop(running);
     let running = Running::on(dir.path()).await;
     let s3 = client(&running);
-    let found = s3
-        .get_public_access_block()
-        .bucket("orders")
-        .send()
-        .await
-        .unwrap();
+    let found = ok!(s3.get_public_access_block().bucket("orders"));
     assert_eq!(found.public_access_block_configuration(), Some(&block));
-    let found = s3.get_bucket_encryption().bucket("orders").send().await.unwrap();
+    let found = ok!(s3.get_bucket_encryption().bucket("orders"));
     let found = found.server_side_encryption_configuration().unwrap().rules()[0].clone();
     let algorithm = found
         .apply_server_side_encryption_by_default()
         .unwrap()
         .sse_algorithm();
     assert_eq!(algorithm, &ServerSideEncryption::Aes256);
-    let found = s3
-        .get_bucket_lifecycle_configuration()
-        .bucket("orders")
-        .send()
-        .await
-        .unwrap();
+    let found = ok!(s3.get_bucket_lifecycle_configuration().bucket("orders"));
     assert_eq!(found.rules(), lifecycle.rules());
-    let mut found = s3
-        .get_bucket_tagging()
-        .bucket("orders")
-        .send()
-        .await
-        .unwrap()
-        .tag_set;
+    let mut found = ok!(s3.get_bucket_tagging().bucket("orders")).tag_set;
     found.sort_by(|a, b| a.key().cmp(b.key()));
     assert_eq!(found[1].value(), "2 & 3");
-    let found = s3.get_bucket_policy().bucket("orders").send().await.unwrap();
+    let found = ok!(s3.get_bucket_policy().bucket("orders"));
     assert_eq!(found.policy(), Some(policy));
-    let found = s3.get_bucket_location().bucket("orders").send().await.unwrap();
+    let found = ok!(s3.get_bucket_location().bucket("orders"));
     assert_eq!(
         found.location_constraint(),
         Some(&BucketLocationConstraint::EuWest1)
     );
-    s3.delete_bucket_policy().bucket("orders").send().await.unwrap();
-    let gone = s3.get_bucket_policy().bucket("orders").send().await.unwrap_err();
+    ok!(s3.delete_bucket_policy().bucket("orders"));
+    let gone = refused!(s3.get_bucket_policy().bucket("orders"));
     assert_eq!(gone.code(), Some("NoSuchBucketPolicy"));
 }
 

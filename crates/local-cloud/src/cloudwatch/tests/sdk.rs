@@ -12,6 +12,7 @@ use aws_sdk_cloudwatch::types::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use super::*;
+use crate::test_support::{ok, refused};
 
 async fn client(watch: Arc<CloudWatch>) -> Client {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -62,20 +63,17 @@ async fn the_sdk_writes_and_reads_metrics() {
                 .value(f64::from(i))
                 .build()
         });
-        client
+        ok!(client
             .put_metric_data()
             .namespace("App")
-            .set_metric_data(Some(data.collect()))
-            .send()
-            .await
-            .unwrap();
+            .set_metric_data(Some(data.collect())));
     }
 
-    let listed = client.list_metrics().namespace("App").send().await.unwrap();
+    let listed = ok!(client.list_metrics().namespace("App"));
     assert_eq!(listed.metrics().len(), 5);
     assert_eq!(listed.metrics()[0].dimensions()[0].value(), Some("/0"));
 
-    let statistics = client
+    let statistics = ok!(client
         .get_metric_statistics()
         .namespace("App")
         .metric_name("Requests")
@@ -84,10 +82,7 @@ async fn the_sdk_writes_and_reads_metrics() {
         .end_time(DateTime::from_millis(NOON + 120_000))
         .period(120)
         .statistics(Statistic::SampleCount)
-        .statistics(Statistic::Maximum)
-        .send()
-        .await
-        .unwrap();
+        .statistics(Statistic::Maximum));
     let [point] = statistics.datapoints() else {
         panic!("{statistics:?}")
     };
@@ -136,13 +131,7 @@ async fn the_sdk_understands_errors() {
     let cloud = cloud();
     let client = client(Arc::clone(&cloud.watch)).await;
     let datum = MetricDatum::builder().metric_name("A").value(f64::NAN).build();
-    let error = client
-        .put_metric_data()
-        .namespace("App")
-        .metric_data(datum)
-        .send()
-        .await
-        .unwrap_err();
+    let error = refused!(client.put_metric_data().namespace("App").metric_data(datum));
     let error = error.into_service_error();
     assert!(error.is_invalid_parameter_value_exception(), "{error:?}");
     assert_eq!(error.code(), Some("InvalidParameterValue"));

@@ -2,7 +2,7 @@
 
 use super::Out;
 use crate::cloudwatch::error::ApiError;
-use crate::query::{Xml, error, response};
+use crate::query::{self, Xml, response};
 
 const NAMESPACE: &str = "http://monitoring.amazonaws.com/doc/2010-08-01/";
 
@@ -11,12 +11,12 @@ pub(super) fn write(operation: &str, out: Option<&Out>, request_id: &str) -> Vec
     response(operation, NAMESPACE, request_id, result)
 }
 
-pub(super) fn write_fault(fault: &ApiError, request_id: &str) -> Vec<u8> {
-    error(
+pub(super) fn write_error(error: &ApiError, request_id: &str) -> Vec<u8> {
+    query::error(
         NAMESPACE,
-        fault.status(),
-        fault.code(),
-        fault.message(),
+        error.status(),
+        error.code(),
+        error.message(),
         request_id,
     )
 }

@@ -7,12 +7,15 @@ use super::world::{World, base64};
 impl World {
     /// Sum and unit of a metric.
     fn metric(&self, key: &str) -> Option<(f64, String)> {
-        self.metrics
-            .0
-            .lock()
-            .unwrap()
-            .get(key)
-            .map(|(sum, _, unit)| (*sum, unit.clone()))
+        let metrics = self.metrics.0.lock().unwrap();
+        let samples = metrics.iter().filter(|metric| {
+            assert_eq!(metric.namespace, "AWS/Kinesis");
+            format!("{} {}", metric.name, metric.dimensions) == key
+        });
+        samples.fold(None, |found, metric| {
+            let sum = found.map_or(0.0, |(sum, _)| sum);
+            Some((sum + metric.sample.sum, metric.unit.clone()))
+        })
     }
 
     fn sum(&self, key: &str) -> f64 {

@@ -25,6 +25,7 @@ use super::world::World;
 use crate::Caller;
 use crate::kinesis::engine::Engine;
 use crate::kinesis::service::Request;
+use crate::test_support::{ok, refused};
 
 /// Passes requests directly to the engine.
 #[derive(Clone)]
@@ -93,20 +94,13 @@ fn client(world: &World) -> Client {
 async fn the_sdk_drives_a_stream_through_its_life() {
     let world = World::new();
     let sdk = client(&world);
-    sdk.create_stream()
+    ok!(sdk
+        .create_stream()
         .stream_name("orders")
         .shard_count(1)
-        .tags("a", "b")
-        .send()
-        .await
-        .unwrap();
+        .tags("a", "b"));
     world.settle();
-    let summary = sdk
-        .describe_stream_summary()
-        .stream_name("orders")
-        .send()
-        .await
-        .unwrap();
+    let summary = ok!(sdk.describe_stream_summary().stream_name("orders"));
     let summary = summary.stream_description_summary.unwrap();
     assert_eq!(summary.stream_status, StreamStatus::Active);
     let arn = summary.stream_arn.clone();
@@ -116,44 +110,30 @@ async fn the_sdk_drives_a_stream_through_its_life() {
     );
 
     let change = || world.settle();
-    sdk.start_stream_encryption()
+    ok!(sdk
+        .start_stream_encryption()
         .stream_arn(&arn)
         .encryption_type(EncryptionType::Kms)
-        .key_id("alias/aws/kinesis")
-        .send()
-        .await
-        .unwrap();
+        .key_id("alias/aws/kinesis"));
     change();
-    sdk.increase_stream_retention_period()
+    ok!(sdk
+        .increase_stream_retention_period()
         .stream_arn(&arn)
-        .retention_period_hours(48)
-        .send()
-        .await
-        .unwrap();
+        .retention_period_hours(48));
     change();
-    sdk.enable_enhanced_monitoring()
+    ok!(sdk
+        .enable_enhanced_monitoring()
         .stream_arn(&arn)
-        .shard_level_metrics(MetricsName::All)
-        .send()
-        .await
-        .unwrap();
+        .shard_level_metrics(MetricsName::All));
     change();
-    let scaled = sdk
+    let scaled = ok!(sdk
         .update_shard_count()
         .stream_arn(&arn)
         .target_shard_count(2)
-        .scaling_type(ScalingType::UniformScaling)
-        .send()
-        .await
-        .unwrap();
+        .scaling_type(ScalingType::UniformScaling));
     assert_eq!(scaled.target_shard_count, Some(2));
     change();
-    let description = sdk
-        .describe_stream()
-        .stream_arn(&arn)
-        .send()
-        .await
-        .unwrap()
+    let description = ok!(sdk.describe_stream().stream_arn(&arn))
         .stream_description
         .unwrap();
     assert_eq!(
@@ -164,41 +144,28 @@ async fn the_sdk_drives_a_stream_through_its_life() {
         .r#type(ShardFilterType::AtLatest)
         .build()
         .unwrap();
-    let open = sdk
-        .list_shards()
-        .stream_arn(&arn)
-        .shard_filter(filter)
-        .send()
-        .await
-        .unwrap()
+    let open = ok!(sdk.list_shards().stream_arn(&arn).shard_filter(filter))
         .shards
         .unwrap();
     assert_eq!(open[1].parent_shard_id.as_deref(), Some("shardId-000000000000"));
-    let tags = sdk.list_tags_for_stream().stream_arn(&arn).send().await.unwrap();
+    let tags = ok!(sdk.list_tags_for_stream().stream_arn(&arn));
     assert_eq!(tags.tags, [Tag::builder().key("a").value("b").build().unwrap()]);
-    let listed = sdk.list_streams().send().await.unwrap();
+    let listed = ok!(sdk.list_streams());
     assert_eq!((listed.stream_names.len(), listed.has_more_streams), (1, false));
-    sdk.describe_limits().send().await.unwrap();
-    sdk.describe_account_settings().send().await.unwrap();
+    ok!(sdk.describe_limits());
+    ok!(sdk.describe_account_settings());
     let mode = StreamModeDetails::builder()
         .stream_mode(StreamMode::OnDemand)
         .build()
         .unwrap();
-    sdk.update_stream_mode()
+    ok!(sdk
+        .update_stream_mode()
         .stream_arn(&arn)
-        .stream_mode_details(mode)
-        .send()
-        .await
-        .unwrap();
+        .stream_mode_details(mode));
     change();
-    sdk.delete_stream().stream_arn(&arn).send().await.unwrap();
+    ok!(sdk.delete_stream().stream_arn(&arn));
     change();
-    let gone = sdk
-        .describe_stream()
-        .stream_name("orders")
-        .send()
-        .await
-        .unwrap_err();
+    let gone = refused!(sdk.describe_stream().stream_name("orders"));
     assert!(gone.as_service_error().unwrap().is_resource_not_found_exception());
     assert_eq!(
         gone.message(),
@@ -218,30 +185,24 @@ async fn the_sdk_reads_what_it_wrote() {
             .build()
             .unwrap()
     };
-    let put = sdk
+    let put = ok!(sdk
         .put_records()
         .stream_name("orders")
-        .set_records(Some((0..100).map(entry).collect()))
-        .send()
-        .await
-        .unwrap();
+        .set_records(Some((0..100).map(entry).collect())));
     assert_eq!(put.failed_record_count, Some(0));
-    let single = sdk
+    let single = ok!(sdk
         .put_record()
         .stream_name("orders")
         .partition_key("k")
-        .data(Blob::new("x"))
-        .send()
-        .await
-        .unwrap();
+        .data(Blob::new("x")));
     let kind = ShardIteratorType::TrimHorizon;
     let start = sdk
         .get_shard_iterator()
         .stream_name("orders")
         .shard_id("shardId-000000000000")
         .shard_iterator_type(kind);
-    let iterator = start.send().await.unwrap().shard_iterator.unwrap();
-    let page = sdk.get_records().shard_iterator(iterator).send().await.unwrap();
+    let iterator = ok!(start).shard_iterator.unwrap();
+    let page = ok!(sdk.get_records().shard_iterator(iterator));
     assert_eq!(page.records.len(), 101);
     assert_eq!(page.records[7].data.as_ref(), 7_i32.to_be_bytes());
     assert_eq!(page.records[100].sequence_number, single.sequence_number);
@@ -278,7 +239,7 @@ async fn the_sdk_follows_a_subscription_to_the_end_of_its_shard() {
         .consumer_arn(&consumer)
         .shard_id("shardId-000000000000")
         .starting_position(start);
-    let mut events = call.send().await.unwrap().event_stream;
+    let mut events = ok!(call).event_stream;
     let Some(Event::SubscribeToShardEvent(first)) = events.recv().await.unwrap() else {
         panic!("no event")
     };
@@ -287,13 +248,11 @@ async fn the_sdk_follows_a_subscription_to_the_end_of_its_shard() {
         first.continuation_sequence_number,
         first.records[0].sequence_number
     );
-    sdk.split_shard()
+    ok!(sdk
+        .split_shard()
         .stream_name("orders")
         .shard_to_split("shardId-000000000000")
-        .new_starting_hash_key("1000")
-        .send()
-        .await
-        .unwrap();
+        .new_starting_hash_key("1000"));
     let mut children = Vec::new();
     while let Some(Event::SubscribeToShardEvent(event)) = events.recv().await.unwrap() {
         children = event.child_shards.unwrap_or_default();

@@ -2,10 +2,9 @@
 
 use bytes::Bytes;
 use ciborium::{Value, cbor};
-use futures_util::FutureExt;
-use http_body_util::BodyExt;
 
 use super::world::{DELAY_MS, START_MS, World};
+use crate::test_support::whole_body;
 
 const CBOR: &str = "application/x-amz-cbor-1.1";
 
@@ -16,13 +15,7 @@ impl World {
         let response = self.send(operation, CBOR, Bytes::from(body));
         assert_eq!(response.headers()["content-type"], CBOR);
         let status = response.status().as_u16();
-        let body = response
-            .into_body()
-            .collect()
-            .now_or_never()
-            .unwrap()
-            .unwrap()
-            .to_bytes();
+        let body = whole_body(response);
         let value = if body.is_empty() {
             Value::Null
         } else {

@@ -1,20 +1,17 @@
 //! A separate engine for each test.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http::Response;
-use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::clock::ManualClock;
 use crate::kinesis::engine::{Engine, EngineConfig, KeyLookup};
 use crate::kinesis::service::Request;
-use crate::metrics::{MetricSink, Sample};
+use crate::test_support::{Metrics, whole_body};
 use crate::types::{ACCOUNT, Body, Caller, KeyState};
 use daemon::Options;
 
@@ -38,35 +35,10 @@ impl KeyLookup for Keys {
     }
 }
 
-/// Sum and number of samples by metric and dimensions.
-#[derive(Default)]
-pub struct Recorded(pub Mutex<HashMap<String, (f64, f64, String)>>);
-
-impl MetricSink for Recorded {
-    fn record(
-        &self,
-        _: &Caller,
-        namespace: &str,
-        name: &str,
-        dims: &[(&str, &str)],
-        unit: &str,
-        sample: Sample,
-    ) {
-        assert_eq!(namespace, "AWS/Kinesis");
-        let dims: Vec<String> = dims.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        let mut all = self.0.lock().unwrap();
-        let entry = all
-            .entry(format!("{name} {}", dims.join(",")))
-            .or_insert((0.0, 0.0, unit.to_owned()));
-        entry.0 += sample.sum;
-        entry.1 += sample.count;
-    }
-}
-
 pub struct World {
     pub service: Arc<Engine>,
     pub clock: Arc<ManualClock>,
-    pub metrics: Arc<Recorded>,
+    pub metrics: Arc<Metrics>,
     pub caller: Caller,
     pub dir: Arc<TempDir>,
     options: Options,
@@ -90,7 +62,7 @@ impl World {
         };
         let dir = Arc::new(tempfile::tempdir().unwrap());
         let clock = Arc::new(ManualClock::new(START_MS));
-        let metrics = Arc::new(Recorded::default());
+        let metrics = Arc::new(Metrics::default());
         let service = open(&dir, &clock, &metrics, &options).unwrap();
         let caller = Caller {
             account: ACCOUNT.to_owned(),
@@ -108,38 +80,16 @@ impl World {
 
     /// The same files after a restart.
     pub fn restarted(self) -> Self {
-        let Self {
-            service,
-            clock,
-            metrics,
-            caller,
-            dir,
-            options,
-        } = self;
-        drop(service);
-        let service = open(&dir, &clock, &metrics, &options).unwrap();
-        Self {
-            service,
-            clock,
-            metrics,
-            caller,
-            dir,
-            options,
-        }
+        drop(self.service);
+        let service = open(&self.dir, &self.clock, &self.metrics, &self.options).unwrap();
+        Self { service, ..self }
     }
 
     /// The error of opening the files.
     pub fn broken(self) -> String {
-        let Self {
-            service,
-            clock,
-            metrics,
-            dir,
-            options,
-            ..
-        } = self;
-        drop(service);
-        open(&dir, &clock, &metrics, &options).err().unwrap().to_string()
+        drop(self.service);
+        let opened = open(&self.dir, &self.clock, &self.metrics, &self.options);
+        opened.err().unwrap().to_string()
     }
 
     pub fn send(&self, operation: &str, content_type: &str, body: Bytes) -> Response<Body> {
@@ -157,13 +107,7 @@ impl World {
         let response = self.send(operation, "application/x-amz-json-1.1", body);
         assert!(response.headers().contains_key("x-amzn-requestid"));
         let status = response.status().as_u16();
-        let body = response
-            .into_body()
-            .collect()
-            .now_or_never()
-            .expect("whole")
-            .unwrap()
-            .to_bytes();
+        let body = whole_body(response);
         let value = if body.is_empty() {
             Value::Null
         } else {
@@ -275,7 +219,7 @@ impl World {
 fn open(
     dir: &TempDir,
     clock: &Arc<ManualClock>,
-    metrics: &Arc<Recorded>,
+    metrics: &Arc<Metrics>,
     options: &Options,
 ) -> std::io::Result<Arc<Engine>> {
     Engine::open(EngineConfig {

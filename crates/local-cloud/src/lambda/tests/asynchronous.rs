@@ -32,10 +32,12 @@ async fn a_failed_event_is_tried_three_times_and_sent_to_the_destination() {
     configure(&world, "f", json!({"DestinationConfig": destinations()})).await;
     event(&world, "f", json!({"do": "throw ApiError it broke"})).await;
     world
-        .until("deliveries", |kept| kept.delivered.lock().unwrap().len() == 2)
+        .until("deliveries", |kept| {
+            kept.inbox.messages.lock().unwrap().len() == 2
+        })
         .await;
     assert!(world.kept.has_metric("AWS/Lambda/Errors[FunctionName=f]=1"));
-    let delivered = world.kept.delivered.lock().unwrap();
+    let delivered = world.kept.inbox.messages.lock().unwrap();
     let (target, record, _) = &delivered[0];
     assert_eq!(target, QUEUE);
     let mut record = record.clone();
@@ -76,9 +78,11 @@ async fn a_retry_that_succeeds_is_a_success() {
     configure(&world, "f", json!({"DestinationConfig": destinations()})).await;
     event(&world, "f", json!({"n": 1})).await;
     world
-        .until("a delivery", |kept| !kept.delivered.lock().unwrap().is_empty())
+        .until("a delivery", |kept| {
+            !kept.inbox.messages.lock().unwrap().is_empty()
+        })
         .await;
-    let delivered = world.kept.delivered.lock().unwrap();
+    let delivered = world.kept.inbox.messages.lock().unwrap();
     assert_eq!(delivered[0].0, TOPIC);
     assert_eq!(delivered[0].1["requestContext"]["condition"], "Success");
     assert_eq!(delivered[0].1["requestContext"]["approximateInvokeCount"], 3);
@@ -102,10 +106,12 @@ async fn retries_can_be_disabled_and_destinations_can_be_buckets_or_functions() 
     configure(&world, "f", config).await;
     event(&world, "f", json!({"do": "throw ApiError m"})).await;
     world
-        .until("the object", |kept| !kept.delivered.lock().unwrap().is_empty())
+        .until("the object", |kept| {
+            !kept.inbox.messages.lock().unwrap().is_empty()
+        })
         .await;
     {
-        let delivered = world.kept.delivered.lock().unwrap();
+        let delivered = world.kept.inbox.messages.lock().unwrap();
         assert!(
             delivered[0].0.starts_with("bucket/aws/lambda/async/f/"),
             "{}",
@@ -128,9 +134,11 @@ async fn zero_reserved_concurrency_sends_events_to_the_destination() {
     world.ask("PUT", "/2017-10-31/functions/f/concurrency", put).await;
     event(&world, "f", json!({})).await;
     world
-        .until("a delivery", |kept| !kept.delivered.lock().unwrap().is_empty())
+        .until("a delivery", |kept| {
+            !kept.inbox.messages.lock().unwrap().is_empty()
+        })
         .await;
-    let delivered = world.kept.delivered.lock().unwrap();
+    let delivered = world.kept.inbox.messages.lock().unwrap();
     assert_eq!(
         delivered[0].1["requestContext"]["condition"],
         "ZeroReservedConcurrency"

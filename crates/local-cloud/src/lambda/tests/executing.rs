@@ -221,7 +221,7 @@ async fn metrics_are_recorded_and_extracted_from_the_log() {
         assert!(
             world.kept.has_metric(metric),
             "{metric}: {:?}",
-            world.kept.metrics.lock().unwrap()
+            world.kept.metrics
         );
     }
 }

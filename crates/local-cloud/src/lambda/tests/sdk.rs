@@ -24,6 +24,7 @@ use super::scripted;
 use super::world::{ROLE, World};
 use crate::Caller;
 use crate::lambda::Lambda;
+use crate::test_support::{ok, refused};
 
 /// Passes requests directly to Lambda.
 #[derive(Clone)]
@@ -71,7 +72,7 @@ async fn create(sdk: &Client, name: &str) {
         .zip_file(Blob::new(scripted::zip("")))
         .build();
     let environment = Environment::builder().variables("TABLE_NAME", "orders").build();
-    let made = sdk
+    let made = ok!(sdk
         .create_function()
         .function_name(name)
         .runtime(Runtime::Providedal2023)
@@ -83,10 +84,7 @@ async fn create(sdk: &Client, name: &str) {
         .architectures(Architecture::X8664)
         .environment(environment)
         .tracing_config(TracingConfig::builder().mode(TracingMode::Active).build())
-        .tags("pipeline", "retail")
-        .send()
-        .await
-        .unwrap();
+        .tags("pipeline", "retail"));
     assert_eq!(made.timeout(), Some(30));
     assert_eq!(made.runtime(), Some(&Runtime::Providedal2023));
 }
@@ -96,7 +94,7 @@ async fn the_sdk_creates_updates_invokes_and_deletes_a_function() {
     let world = World::new();
     let sdk = client(&world);
     create(&sdk, "f").await;
-    let shown = sdk.get_function().function_name("f").send().await.unwrap();
+    let shown = ok!(sdk.get_function().function_name("f"));
     let configuration = shown.configuration().unwrap();
     assert_eq!(configuration.state(), Some(&State::Active));
     assert_eq!(
@@ -111,88 +109,57 @@ async fn the_sdk_creates_updates_invokes_and_deletes_a_function() {
     assert_eq!(shown.tags().unwrap()["pipeline"], "retail");
     let arn = configuration.function_arn().unwrap();
 
-    let run = sdk
+    let run = ok!(sdk
         .invoke()
         .function_name(arn)
         .payload(Blob::new(r#"{"do":"log hi; env TABLE_NAME"}"#))
-        .log_type(LogType::Tail)
-        .send()
-        .await
-        .unwrap();
+        .log_type(LogType::Tail));
     assert_eq!(run.payload().unwrap().as_ref(), b"\"orders\"");
     assert_eq!(
         (run.status_code(), run.function_error(), run.executed_version()),
         (200, None, Some("$LATEST"))
     );
     assert!(run.log_result().is_some());
-    let thrown = sdk
+    let thrown = ok!(sdk
         .invoke()
         .function_name("f")
-        .payload(Blob::new(r#"{"do":"throw E m"}"#))
-        .send()
-        .await
-        .unwrap();
+        .payload(Blob::new(r#"{"do":"throw E m"}"#)));
     assert_eq!(thrown.function_error(), Some("Unhandled"));
-    let queued = sdk
+    let queued = ok!(sdk
         .invoke()
         .function_name("f")
-        .invocation_type(InvocationType::Event)
-        .send()
-        .await
-        .unwrap();
+        .invocation_type(InvocationType::Event));
     assert_eq!(queued.status_code(), 202);
 
-    let updated = sdk
+    let updated = ok!(sdk
         .update_function_configuration()
         .function_name("f")
-        .memory_size(512)
-        .send()
-        .await
-        .unwrap();
+        .memory_size(512));
     assert_eq!(updated.memory_size(), Some(512));
     let zip = Blob::new(scripted::zip("new"));
-    let updated = sdk
+    let updated = ok!(sdk
         .update_function_code()
         .function_name("f")
         .zip_file(zip)
-        .publish(true)
-        .send()
-        .await
-        .unwrap();
+        .publish(true));
     assert_eq!(updated.version(), Some("1"));
-    let again = sdk.publish_version().function_name("f").send().await.unwrap();
+    let again = ok!(sdk.publish_version().function_name("f"));
     assert_eq!(again.version(), Some("1"));
-    let versions = sdk
-        .list_versions_by_function()
-        .function_name("f")
-        .send()
-        .await
-        .unwrap();
+    let versions = ok!(sdk.list_versions_by_function().function_name("f"));
     assert_eq!(versions.versions().len(), 2);
 
-    sdk.put_function_concurrency()
+    ok!(sdk
+        .put_function_concurrency()
         .function_name("f")
-        .reserved_concurrent_executions(5)
-        .send()
-        .await
-        .unwrap();
-    let reserved = sdk
-        .get_function_concurrency()
-        .function_name("f")
-        .send()
-        .await
-        .unwrap();
+        .reserved_concurrent_executions(5));
+    let reserved = ok!(sdk.get_function_concurrency().function_name("f"));
     assert_eq!(reserved.reserved_concurrent_executions(), Some(5));
-    sdk.delete_function_concurrency()
-        .function_name("f")
-        .send()
-        .await
-        .unwrap();
-    let settings = sdk.get_account_settings().send().await.unwrap();
+    ok!(sdk.delete_function_concurrency().function_name("f"));
+    let settings = ok!(sdk.get_account_settings());
     assert_eq!(settings.account_limit().unwrap().concurrent_executions(), 1000);
 
-    sdk.delete_function().function_name("f").send().await.unwrap();
-    let gone = sdk.get_function().function_name("f").send().await.unwrap_err();
+    ok!(sdk.delete_function().function_name("f"));
+    let gone = refused!(sdk.get_function().function_name("f"));
     assert!(gone.as_service_error().unwrap().is_resource_not_found_exception());
     assert_eq!(
         gone.message(),
@@ -206,123 +173,73 @@ async fn the_sdk_uses_aliases_tags_policies_and_event_configs() {
     let sdk = client(&world);
     create(&sdk, "f").await;
     let arn = "arn:aws:lambda:us-east-1:000000000000:function:f";
-    sdk.publish_version().function_name("f").send().await.unwrap();
-    let alias = sdk
+    ok!(sdk.publish_version().function_name("f"));
+    let alias = ok!(sdk
         .create_alias()
         .function_name("f")
         .name("live")
-        .function_version("1")
-        .send()
-        .await
-        .unwrap();
+        .function_version("1"));
     assert_eq!(alias.alias_arn(), Some(format!("{arn}:live").as_str()));
-    let twice = sdk
-        .create_alias()
-        .function_name("f")
-        .name("live")
-        .function_version("1")
-        .send()
-        .await
-        .unwrap_err();
+    let twice = refused!(
+        sdk.create_alias()
+            .function_name("f")
+            .name("live")
+            .function_version("1")
+    );
     assert!(twice.as_service_error().unwrap().is_resource_conflict_exception());
-    let pinned = sdk
-        .delete_function()
-        .function_name("f")
-        .qualifier("1")
-        .send()
-        .await
-        .unwrap_err();
+    let pinned = refused!(sdk.delete_function().function_name("f").qualifier("1"));
     assert!(
         pinned
             .as_service_error()
             .unwrap()
             .is_resource_conflict_exception()
     );
-    sdk.update_alias()
+    ok!(sdk
+        .update_alias()
         .function_name("f")
         .name("live")
-        .function_version("$LATEST")
-        .send()
-        .await
-        .unwrap();
-    let aliases = sdk.list_aliases().function_name("f").send().await.unwrap();
+        .function_version("$LATEST"));
+    let aliases = ok!(sdk.list_aliases().function_name("f"));
     assert_eq!(aliases.aliases()[0].function_version(), Some("$LATEST"));
-    sdk.get_alias()
-        .function_name("f")
-        .name("live")
-        .send()
-        .await
-        .unwrap();
-    sdk.delete_alias()
-        .function_name("f")
-        .name("live")
-        .send()
-        .await
-        .unwrap();
+    ok!(sdk.get_alias().function_name("f").name("live"));
+    ok!(sdk.delete_alias().function_name("f").name("live"));
 
-    sdk.tag_resource()
-        .resource(arn)
-        .tags("team", "a b")
-        .send()
-        .await
-        .unwrap();
-    sdk.untag_resource()
-        .resource(arn)
-        .tag_keys("pipeline")
-        .send()
-        .await
-        .unwrap();
-    let tags = sdk.list_tags().resource(arn).send().await.unwrap();
+    ok!(sdk.tag_resource().resource(arn).tags("team", "a b"));
+    ok!(sdk.untag_resource().resource(arn).tag_keys("pipeline"));
+    let tags = ok!(sdk.list_tags().resource(arn));
     assert_eq!(
         tags.tags().unwrap(),
         &HashMap::from([("team".to_owned(), "a b".to_owned())])
     );
 
-    let permission = sdk
+    let permission = ok!(sdk
         .add_permission()
         .function_name("f")
         .statement_id("sns")
         .action("lambda:InvokeFunction")
         .principal("sns.amazonaws.com")
-        .source_arn("arn:aws:sns:us-east-1:000000000000:t")
-        .send()
-        .await
-        .unwrap();
+        .source_arn("arn:aws:sns:us-east-1:000000000000:t"));
     assert!(permission.statement().unwrap().contains("ArnLike"));
-    let policy = sdk.get_policy().function_name("f").send().await.unwrap();
+    let policy = ok!(sdk.get_policy().function_name("f"));
     assert!(policy.policy().unwrap().contains("\"Sid\":\"sns\""));
-    sdk.remove_permission()
-        .function_name("f")
-        .statement_id("sns")
-        .send()
-        .await
-        .unwrap();
-    let none = sdk.get_policy().function_name("f").send().await.unwrap_err();
+    ok!(sdk.remove_permission().function_name("f").statement_id("sns"));
+    let none = refused!(sdk.get_policy().function_name("f"));
     assert!(none.as_service_error().unwrap().is_resource_not_found_exception());
 
     let queue = "arn:aws:sqs:us-east-1:000000000000:q";
     let destinations = DestinationConfig::builder()
         .on_failure(OnFailure::builder().destination(queue).build())
         .build();
-    sdk.put_function_event_invoke_config()
+    ok!(sdk
+        .put_function_event_invoke_config()
         .function_name("f")
         .maximum_retry_attempts(1)
-        .destination_config(destinations)
-        .send()
-        .await
-        .unwrap();
-    sdk.update_function_event_invoke_config()
+        .destination_config(destinations));
+    ok!(sdk
+        .update_function_event_invoke_config()
         .function_name("f")
-        .maximum_event_age_in_seconds(60)
-        .send()
-        .await
-        .unwrap();
-    let config = sdk
-        .get_function_event_invoke_config()
-        .function_name("f")
-        .send()
-        .await
-        .unwrap();
+        .maximum_event_age_in_seconds(60));
+    let config = ok!(sdk.get_function_event_invoke_config().function_name("f"));
     assert_eq!(
         (
             config.maximum_retry_attempts(),
@@ -332,16 +249,7 @@ async fn the_sdk_uses_aliases_tags_policies_and_event_configs() {
     );
     let on_failure = config.destination_config().unwrap().on_failure().unwrap();
     assert_eq!(on_failure.destination(), Some(queue));
-    sdk.delete_function_event_invoke_config()
-        .function_name("f")
-        .send()
-        .await
-        .unwrap();
-    let none = sdk
-        .get_function_event_invoke_config()
-        .function_name("f")
-        .send()
-        .await
-        .unwrap_err();
+    ok!(sdk.delete_function_event_invoke_config().function_name("f"));
+    let none = refused!(sdk.get_function_event_invoke_config().function_name("f"));
     assert!(none.as_service_error().unwrap().is_resource_not_found_exception());
 }

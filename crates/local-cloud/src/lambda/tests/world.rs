@@ -1,6 +1,5 @@
 //! A separate Lambda with scripted functions. Records logs, metrics and deliveries.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,25 +13,20 @@ use serde_json::{Value, json};
 use super::scripted;
 use crate::Caller;
 use crate::clock::SystemClock;
-use crate::deliver::{Deliver, LogSink, Undelivered};
+use crate::deliver::LogSink;
 use crate::invoke::{Invocation, Invoke, InvokeResult};
 use crate::lambda::{Lambda, LambdaConfig, Timings};
-use crate::metrics::{MetricSink, Sample};
+use crate::test_support::{Inbox, Metrics};
 
 pub(crate) const ROLE: &str = "arn:aws:iam::000000000000:role/fn";
 
 /// Records logs, metrics and deliveries.
-/// Destination, content and attributes.
-pub(crate) type Delivered = (String, Value, BTreeMap<String, String>);
-
 #[derive(Default)]
 pub(crate) struct Kept {
     /// Log stream and text of each event, in order.
     pub logs: Mutex<Vec<(String, String)>>,
-    /// `namespace/name[dimensions]=value` of each sample.
-    pub metrics: Mutex<Vec<String>>,
-    /// ARN or bucket, and body, of each delivery.
-    pub delivered: Mutex<Vec<Delivered>>,
+    pub metrics: Arc<Metrics>,
+    pub inbox: Arc<Inbox>,
 }
 
 impl LogSink for Kept {
@@ -52,71 +46,7 @@ impl LogSink for Kept {
     }
 }
 
-impl MetricSink for Kept {
-    fn record(
-        &self,
-        _: &Caller,
-        namespace: &str,
-        name: &str,
-        dimensions: &[(&str, &str)],
-        _: &str,
-        s: Sample,
-    ) {
-        let dimensions: Vec<String> = dimensions
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
-        let text = format!("{namespace}/{name}[{}]={}", dimensions.join(","), s.sum);
-        self.metrics.lock().unwrap().push(text);
-    }
-}
-
-impl Deliver for Kept {
-    fn to_queue<'a>(
-        &'a self,
-        arn: &'a str,
-        body: &'a str,
-        attributes: &'a BTreeMap<String, String>,
-    ) -> BoxFuture<'a, Result<(), Undelivered>> {
-        self.keep(arn, body, attributes.clone())
-    }
-
-    fn to_topic<'a>(
-        &'a self,
-        arn: &'a str,
-        _: Option<&'a str>,
-        message: &'a str,
-    ) -> BoxFuture<'a, Result<(), Undelivered>> {
-        self.keep(arn, message, BTreeMap::new())
-    }
-
-    fn to_bucket<'a>(
-        &'a self,
-        _: &'a Caller,
-        bucket: &'a str,
-        key: &'a str,
-        body: Bytes,
-    ) -> BoxFuture<'a, Result<(), Undelivered>> {
-        let text = String::from_utf8_lossy(&body).into_owned();
-        self.keep(&format!("{bucket}/{key}"), &text, BTreeMap::new())
-    }
-}
-
 impl Kept {
-    fn keep(
-        &self,
-        target: &str,
-        body: &str,
-        attributes: BTreeMap<String, String>,
-    ) -> BoxFuture<'static, Result<(), Undelivered>> {
-        let body = serde_json::from_str(body).unwrap();
-        self.delivered
-            .lock()
-            .unwrap()
-            .push((target.to_owned(), body, attributes));
-        async { Ok(()) }.boxed()
-    }
-
     /// All log events, one per line, without stream names.
     pub fn log(&self) -> String {
         let logs = self.logs.lock().unwrap();
@@ -136,8 +66,14 @@ impl Kept {
         streams
     }
 
+    /// Whether a sample `namespace/name[dimensions]=value` was recorded.
     pub fn has_metric(&self, text: &str) -> bool {
-        self.metrics.lock().unwrap().iter().any(|metric| metric == text)
+        self.metrics
+            .0
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|m| text == format!("{}/{}[{}]={}", m.namespace, m.name, m.dimensions, m.sample.sum))
     }
 }
 
@@ -166,9 +102,9 @@ pub(crate) fn open(dir: &Path, timings: Timings, kept: &Arc<Kept>) -> Arc<Lambda
         data_dir: dir.to_path_buf(),
         endpoint: "http://127.0.0.1:9".to_owned(),
         clock: Arc::new(SystemClock),
-        metrics: Arc::clone(kept) as Arc<dyn MetricSink>,
-        logs: Arc::clone(kept) as Arc<dyn LogSink>,
-        deliver: Arc::clone(kept) as Arc<dyn Deliver>,
+        metrics: Arc::clone(&kept.metrics) as _,
+        logs: Arc::clone(kept) as _,
+        deliver: Arc::clone(&kept.inbox) as _,
         roles: None,
         timings,
     })

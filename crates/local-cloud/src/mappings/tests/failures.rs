@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::world::{Call, Reply, World, queue, success};
+use crate::test_support::Delivered;
 
 const REPORTS: &str = "ReportBatchItemFailures";
 
@@ -15,7 +16,7 @@ fn fail_poison(call: &Call) -> Reply {
 }
 
 /// First and last record of each discarded batch, by the order of the puts.
-fn ranges(messages: &[(String, String, Value)], numbers: &[String]) -> Vec<(usize, usize)> {
+fn ranges(messages: &[Delivered], numbers: &[String]) -> Vec<(usize, usize)> {
     let index_of = |number: &Value| {
         numbers
             .iter()
@@ -29,7 +30,7 @@ fn ranges(messages: &[(String, String, Value)], numbers: &[String]) -> Vec<(usiz
             index_of(&info["endSequenceNumber"]),
         )
     };
-    messages.iter().map(|(_, _, message)| batch(message)).collect()
+    messages.iter().map(|(_, message, _)| batch(message)).collect()
 }
 
 async fn put(world: &World, all: &[&str]) -> Vec<String> {
@@ -66,7 +67,7 @@ async fn the_destination_receives_the_message_of_aws() {
     )
     .await;
     let numbers = put(&world, &["bad", "b"]).await;
-    let (to, _, message) = world.messages(1).await.remove(0);
+    let (to, message, _) = world.messages(1).await.remove(0);
     assert_eq!(to, "arn:aws:sqs:us-east-1:000000000000:dead");
     let text = serde_json::to_string_pretty(&message).unwrap();
     let text = text
@@ -109,7 +110,8 @@ async fn a_bucket_also_receives_the_event() {
     )
     .await;
     put(&world, &["bad"]).await;
-    let (to, key, message) = world.messages(1).await.remove(0);
+    let (to, message, _) = world.messages(1).await.remove(0);
+    let (to, key) = to.split_once('/').unwrap();
     assert_eq!(to, "lost");
     let prefix = format!(
         "aws/lambda/{}/shardId-000000000000/2026/01/01/2026-01-01T00.00.00-",
@@ -166,7 +168,7 @@ async fn bisection_isolates_the_failing_record_and_splitting_is_no_attempt() {
         ["a b bad d e", "a b", "bad d e", "bad", "bad", "d e"]
     );
     assert_eq!(ranges(&messages, &numbers), [(2, 2)]);
-    assert_eq!(messages[0].2["requestContext"]["approximateInvokeCount"], 4);
+    assert_eq!(messages[0].1["requestContext"]["approximateInvokeCount"], 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -178,7 +180,7 @@ async fn a_partial_failure_is_retried_from_the_lowest_failed_record() {
     let messages = world.messages(1).await;
     assert_eq!(world.texts(), ["a bad c d", "bad c d"]);
     assert_eq!(ranges(&messages, &numbers), [(1, 3)]);
-    assert_eq!(messages[0].2["responseContext"]["functionError"], Value::Null);
+    assert_eq!(messages[0].1["responseContext"]["functionError"], Value::Null);
 }
 
 #[tokio::test(start_paused = true)]
@@ -274,7 +276,7 @@ async fn a_timeout_is_a_failure() {
     assert_eq!(world.texts(), ["a", "a"]);
     let times = world.times();
     assert_eq!(times[1] - times[0], 3_100);
-    assert_eq!(messages[0].2["requestContext"]["approximateInvokeCount"], 2);
+    assert_eq!(messages[0].1["requestContext"]["approximateInvokeCount"], 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -308,8 +310,8 @@ async fn records_above_the_maximum_age_are_discarded_one_by_one() {
     let second = world.put("k", "b");
     let messages = world.messages(2).await;
     assert_eq!(ranges(&messages, &[first, second]), [(0, 0), (1, 1)]);
-    assert_eq!(messages[0].2["requestContext"]["condition"], "RecordAgeExceeded");
-    assert_eq!(messages[0].2["requestContext"]["approximateInvokeCount"], 0);
+    assert_eq!(messages[0].1["requestContext"]["condition"], "RecordAgeExceeded");
+    assert_eq!(messages[0].1["requestContext"]["approximateInvokeCount"], 0);
     assert!((90_000..105_000).contains(&world.now_ms()), "{}", world.now_ms());
 }
 
@@ -324,7 +326,7 @@ async fn without_limits_a_batch_is_retried_until_its_records_expire() {
         world.now_ms()
     );
     assert!(world.texts().len() > 1_000);
-    assert_eq!(messages[0].2["requestContext"]["condition"], "RecordAgeExceeded");
+    assert_eq!(messages[0].1["requestContext"]["condition"], "RecordAgeExceeded");
     world.put("k", "next");
     world
         .until("the next", |world| {

@@ -179,7 +179,7 @@ fn covered(world: &World, put: &[(String, String)], numbers: &[SequenceNumber]) 
         });
         inside.collect()
     };
-    messages.iter().map(|(_, _, message)| covers(message)).collect()
+    messages.iter().map(|(_, message, _)| covers(message)).collect()
 }
 
 async fn run(setup: Setup, steps: Vec<Step>) {

@@ -1,6 +1,5 @@
 //! A stream, a scripted function and a mapping, in virtual time.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,12 +12,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::clock::Clock;
-use crate::deliver::{Deliver, Undelivered};
 use crate::invoke::{Invocation, Invoke, InvokeResult};
 use crate::kinesis::engine::{Engine, EngineConfig, KeyLookup};
 use crate::kinesis::service::Request;
 use crate::mappings::{Mappings, MappingsConfig};
-use crate::metrics::{MetricSink, Sample};
+use crate::test_support::{Delivered, Inbox, Metrics, whole_body};
 use crate::types::{ACCOUNT, Caller, KeyState};
 use daemon::Options;
 
@@ -169,81 +167,12 @@ impl Invoke for Function {
     }
 }
 
-/// Receives discarded batches.
-#[derive(Default)]
-pub struct Inbox {
-    /// Destination, object key if it is a bucket, message.
-    pub messages: Mutex<Vec<(String, String, Value)>>,
-    pub refuses: Mutex<bool>,
-    pub tries: Mutex<usize>,
-}
-
-impl Inbox {
-    fn take(&self, to: &str, key: &str, body: &[u8]) -> Result<(), Undelivered> {
-        *self.tries.lock().unwrap() += 1;
-        if *self.refuses.lock().unwrap() {
-            return Err(Undelivered {
-                code: "NonExistentQueue".to_owned(),
-                message: "gone".to_owned(),
-            });
-        }
-        let message = serde_json::from_slice(body).unwrap();
-        self.messages
-            .lock()
-            .unwrap()
-            .push((to.to_owned(), key.to_owned(), message));
-        Ok(())
-    }
-}
-
-impl Deliver for Inbox {
-    fn to_queue<'a>(
-        &'a self,
-        arn: &'a str,
-        body: &'a str,
-        _: &'a BTreeMap<String, String>,
-    ) -> BoxFuture<'a, Result<(), Undelivered>> {
-        async move { self.take(arn, "", body.as_bytes()) }.boxed()
-    }
-
-    fn to_topic<'a>(
-        &'a self,
-        arn: &'a str,
-        _: Option<&'a str>,
-        message: &'a str,
-    ) -> BoxFuture<'a, Result<(), Undelivered>> {
-        async move { self.take(arn, "", message.as_bytes()) }.boxed()
-    }
-
-    fn to_bucket<'a>(
-        &'a self,
-        _: &'a Caller,
-        bucket: &'a str,
-        key: &'a str,
-        body: Bytes,
-    ) -> BoxFuture<'a, Result<(), Undelivered>> {
-        async move { self.take(bucket, key, &body) }.boxed()
-    }
-}
-
-/// Sum and last value of each metric.
-#[derive(Default)]
-pub struct Recorded(pub Mutex<HashMap<String, (f64, f64)>>);
-
-impl MetricSink for Recorded {
-    fn record(&self, _: &Caller, _: &str, name: &str, _: &[(&str, &str)], _: &str, sample: Sample) {
-        let mut all = self.0.lock().unwrap();
-        let entry = all.entry(name.to_owned()).or_default();
-        *entry = (entry.0 + sample.sum, sample.max);
-    }
-}
-
 pub struct World {
     pub kinesis: Arc<Engine>,
     pub mappings: Arc<Mappings>,
     pub function: Arc<Function>,
     pub inbox: Arc<Inbox>,
-    pub metrics: Arc<Recorded>,
+    pub metrics: Arc<Metrics>,
     pub uuid: String,
     pub clock: Arc<Virtual>,
     pub dir: TempDir,
@@ -255,7 +184,7 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let start = tokio::time::Instant::now();
         let clock = Arc::new(Virtual(start));
-        let metrics = Arc::new(Recorded::default());
+        let metrics = Arc::new(Metrics::default());
         let kinesis = Engine::open(EngineConfig {
             data_dir: dir.path().join("kinesis"),
             clock: Arc::clone(&clock) as _,
@@ -376,13 +305,7 @@ impl World {
         };
         let answer = self.kinesis.call(Caller::default(), request);
         let status = answer.status();
-        let body = answer
-            .into_body()
-            .collect()
-            .now_or_never()
-            .unwrap()
-            .unwrap()
-            .to_bytes();
+        let body = whole_body(answer);
         assert!(status.is_success(), "{operation}: {body:?}");
         serde_json::from_slice(&body).unwrap_or_default()
     }
@@ -461,7 +384,7 @@ impl World {
             .collect()
     }
 
-    pub async fn messages(&self, count: usize) -> Vec<(String, String, Value)> {
+    pub async fn messages(&self, count: usize) -> Vec<Delivered> {
         self.until(&format!("{count} messages"), |world| {
             world.inbox.messages.lock().unwrap().len() >= count
         })
@@ -470,14 +393,13 @@ impl World {
         self.inbox.messages.lock().unwrap().clone()
     }
 
+    /// Sum and last value of a metric.
     pub fn metric(&self, name: &str) -> (f64, f64) {
-        self.metrics
-            .0
-            .lock()
-            .unwrap()
-            .get(name)
-            .copied()
-            .unwrap_or_default()
+        let metrics = self.metrics.0.lock().unwrap();
+        let samples = metrics.iter().filter(|metric| metric.name == name);
+        samples.fold((0.0, 0.0), |(sum, _), metric| {
+            (sum + metric.sample.sum, metric.sample.max)
+        })
     }
 }
 
@@ -487,7 +409,7 @@ fn open(
     kinesis: &Arc<Engine>,
     function: &Arc<Function>,
     inbox: &Arc<Inbox>,
-    metrics: &Arc<Recorded>,
+    metrics: &Arc<Metrics>,
 ) -> Arc<Mappings> {
     Mappings::open(MappingsConfig {
         data_dir: dir.path().join("mappings"),

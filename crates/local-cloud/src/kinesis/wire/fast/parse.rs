@@ -44,7 +44,7 @@ fn read<'de, T: Structure<'de>>(body: &'de [u8], sink: &mut Sink) -> Result<T, M
     match read.and_then(|value| deserializer.end().map(|()| value)) {
         Ok(value) => Ok(value),
         Err(_) => Err(Malformed {
-            message: sink.fault.take().unwrap_or_default(),
+            message: sink.error.take().unwrap_or_default(),
         }),
     }
 }
@@ -53,19 +53,19 @@ fn read<'de, T: Structure<'de>>(body: &'de [u8], sink: &mut Sink) -> Result<T, M
 struct Sink {
     /// The decoded data of all records, one after another.
     blob: Vec<u8>,
-    fault: Option<String>,
+    error: Option<String>,
 }
 
 impl Sink {
     fn for_body(body: &[u8]) -> Self {
         Self {
             blob: Vec::with_capacity(body.len() / 4 * 3),
-            fault: None,
+            error: None,
         }
     }
 
     fn refuse<E: Error>(&mut self, message: impl Into<String>) -> E {
-        self.fault = Some(message.into());
+        self.error = Some(message.into());
         E::custom("refused")
     }
 }
