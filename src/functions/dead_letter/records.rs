@@ -68,10 +68,7 @@ pub async fn fetch<S: ShardSource>(
             .iter()
             .any(|record| !is_after(&range.last, &record.sequence_number));
         let mut wanted = page.records;
-        wanted.retain(|record| {
-            !is_after(&record.sequence_number, &range.last)
-                && !is_after(&range.first, &record.sequence_number)
-        });
+        wanted.retain(|record| is_within(range, &record.sequence_number));
         first_is_there |= wanted
             .first()
             .is_some_and(|record| record.sequence_number == range.first);
@@ -94,6 +91,10 @@ pub async fn fetch<S: ShardSource>(
         fetched.lost = fetched.lost.max(1);
     }
     Ok(fetched)
+}
+
+fn is_within(range: &Range, sequence_number: &str) -> bool {
+    !is_after(sequence_number, &range.last) && !is_after(&range.first, sequence_number)
 }
 
 /// Reads the page at `iterator`, which is taken. Without an iterator, gets one for `start` first.
