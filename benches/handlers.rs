@@ -22,9 +22,9 @@ use aws_sdk_dynamodb::types::{
 };
 use bytes::Bytes;
 use common::Cloud;
+use domain::functions::bundle;
 use lambda_host::{Bootstrap, Host, Invocation, Process};
 use serde_json::json;
-use streamctl::functions::bundle;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// The mapping's default.

@@ -44,8 +44,8 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::functions::bundle;
 use crate::ui::{BrokenPipe, Printer};
+use domain::functions::bundle;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 use shared::Session;

@@ -23,9 +23,10 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 
 use crate::attribute::{number, text};
-use crate::environment::{Environment, Fault as EnvironmentFault};
+use crate::environment::{Environment, InvalidVariable};
 use crate::store::{
-    AggregateKey, Aggregates, Bucket, Fault, FaultKind, Item, Object, PriceUpdate, Products, Queue, Table,
+    AggregateKey, Aggregates, Bucket, CallError, CallErrorKind, Item, Object, PriceUpdate, Products, Queue,
+    Table,
 };
 
 /// Creates AWS clients from Lambda's environment variables: region, credentials, and an optional endpoint.
@@ -45,7 +46,7 @@ struct Endpoints(HashMap<&'static str, String>);
 impl Clients {
     /// # Errors
     /// Region or credentials are missing.
-    pub fn from_environment(environment: &Environment) -> Result<Self, EnvironmentFault> {
+    pub fn from_environment(environment: &Environment) -> Result<Self, InvalidVariable> {
         let region = environment.required("AWS_REGION", "the function's region, and Lambda sets it")?;
         let key = environment.required(
             "AWS_ACCESS_KEY_ID",
@@ -159,7 +160,7 @@ fn timeouts() -> TimeoutConfig {
 }
 
 /// Classifies an SDK error.
-fn fault<E>(error: &SdkError<E, HttpResponse>) -> Fault
+fn call_error<E>(error: &SdkError<E, HttpResponse>) -> CallError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
@@ -172,10 +173,10 @@ where
         (Some(code), None) => code.to_owned(),
         _ => DisplayErrorContext(error).to_string(),
     };
-    Fault::new(kind(code.unwrap_or_default(), status), text)
+    CallError::new(kind(code.unwrap_or_default(), status), text)
 }
 
-fn kind(code: &str, status: u16) -> FaultKind {
+fn kind(code: &str, status: u16) -> CallErrorKind {
     match code {
         "ValidationException"
         | "ItemCollectionSizeLimitExceededException"
@@ -183,8 +184,8 @@ fn kind(code: &str, status: u16) -> FaultKind {
         | "EntityTooLarge"
         | "KeyTooLongError"
         | "RequestEntityTooLarge"
-        | "SerializationException" => FaultKind::Rejected,
-        _ if status == 413 => FaultKind::Rejected,
+        | "SerializationException" => CallErrorKind::Rejected,
+        _ if status == 413 => CallErrorKind::Rejected,
         "ProvisionedThroughputExceededException"
         | "RequestLimitExceeded"
         | "ThrottlingException"
@@ -192,10 +193,10 @@ fn kind(code: &str, status: u16) -> FaultKind {
         | "TransactionConflictException"
         | "ReplicatedWriteConflictException"
         | "RequestThrottled"
-        | "SlowDown" => FaultKind::Transient,
+        | "SlowDown" => CallErrorKind::Transient,
         // No response, or a server error.
-        _ if status == 0 || status >= 500 || status == 429 => FaultKind::Transient,
-        _ => FaultKind::Refused,
+        _ if status == 0 || status >= 500 || status == 429 => CallErrorKind::Transient,
+        _ => CallErrorKind::Refused,
     }
 }
 
@@ -205,7 +206,7 @@ pub struct DynamoTable {
 }
 
 impl Table for DynamoTable {
-    async fn put_items(&self, items: Vec<Item>) -> Result<Vec<Item>, Fault> {
+    async fn put_items(&self, items: Vec<Item>) -> Result<Vec<Item>, CallError> {
         let mut writes = Vec::with_capacity(items.len());
         for item in items {
             let put = PutRequest::builder()
@@ -215,7 +216,7 @@ impl Table for DynamoTable {
             writes.push(WriteRequest::builder().put_request(put).build());
         }
         let call = self.client.batch_write_item().request_items(&self.name, writes);
-        let output = call.send().await.map_err(|error| fault(&error))?;
+        let output = call.send().await.map_err(|error| call_error(&error))?;
         let left = output
             .unprocessed_items
             .unwrap_or_default()
@@ -229,7 +230,7 @@ impl Table for DynamoTable {
 }
 
 impl Products for DynamoTable {
-    async fn set_price(&self, id: &str, price: &str, position: &str) -> Result<PriceUpdate, Fault> {
+    async fn set_price(&self, id: &str, price: &str, position: &str) -> Result<PriceUpdate, CallError> {
         let call = self
             .client
             .update_item()
@@ -249,14 +250,14 @@ impl Products for DynamoTable {
                     Some(item) if !item.is_empty() => PriceUpdate::Older,
                     _ => PriceUpdate::UnknownProduct,
                 }),
-                _ => Err(fault(&error)),
+                _ => Err(call_error(&error)),
             },
         }
     }
 }
 
 impl Aggregates for DynamoTable {
-    async fn read(&self, keys: Vec<AggregateKey>) -> Result<(Vec<Item>, Vec<AggregateKey>), Fault> {
+    async fn read(&self, keys: Vec<AggregateKey>) -> Result<(Vec<Item>, Vec<AggregateKey>), CallError> {
         let key = |(partition_key, timestamp): AggregateKey| {
             HashMap::from([
                 ("partition_key".to_owned(), text(partition_key)),
@@ -269,7 +270,7 @@ impl Aggregates for DynamoTable {
             .build()
             .map_err(unbuildable)?;
         let call = self.client.batch_get_item().request_items(&self.name, keys);
-        let output = call.send().await.map_err(|error| fault(&error))?;
+        let output = call.send().await.map_err(|error| call_error(&error))?;
         let items = output
             .responses
             .unwrap_or_default()
@@ -283,7 +284,7 @@ impl Aggregates for DynamoTable {
         Ok((items, left.collect()))
     }
 
-    async fn replace(&self, item: Item, revision: Option<u64>) -> Result<bool, Fault> {
+    async fn replace(&self, item: Item, revision: Option<u64>) -> Result<bool, CallError> {
         let call = self.client.put_item().table_name(&self.name).set_item(Some(item));
         let call = match revision {
             Some(revision) => call
@@ -294,14 +295,14 @@ impl Aggregates for DynamoTable {
         match call.send().await {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
-            Err(error) => Err(fault(&error)),
+            Err(error) => Err(call_error(&error)),
         }
     }
 }
 
 /// A request without a required parameter. This code sets all of them.
-fn unbuildable(error: impl std::error::Error) -> Fault {
-    Fault::new(FaultKind::Rejected, error.to_string())
+fn unbuildable(error: impl std::error::Error) -> CallError {
+    CallError::new(CallErrorKind::Rejected, error.to_string())
 }
 
 pub struct S3Bucket {
@@ -310,7 +311,7 @@ pub struct S3Bucket {
 }
 
 impl Bucket for S3Bucket {
-    async fn put(&self, object: &Object) -> Result<(), Fault> {
+    async fn put(&self, object: &Object) -> Result<(), CallError> {
         let call = self
             .client
             .put_object()
@@ -318,7 +319,7 @@ impl Bucket for S3Bucket {
             .key(&object.key)
             .content_type(object.content_type)
             .body(object.body.clone().into());
-        call.send().await.map(drop).map_err(|error| fault(&error))
+        call.send().await.map(drop).map_err(|error| call_error(&error))
     }
 }
 
@@ -328,7 +329,7 @@ pub struct SqsQueue {
 }
 
 impl Queue for SqsQueue {
-    async fn send(&self, bodies: Vec<String>) -> Result<Vec<(usize, Fault)>, Fault> {
+    async fn send(&self, bodies: Vec<String>) -> Result<Vec<(usize, CallError)>, CallError> {
         let mut entries = Vec::with_capacity(bodies.len());
         for (place, body) in bodies.into_iter().enumerate() {
             let entry = SendMessageBatchRequestEntry::builder()
@@ -341,15 +342,15 @@ impl Queue for SqsQueue {
             .send_message_batch()
             .queue_url(&self.url)
             .set_entries(Some(entries));
-        let output = call.send().await.map_err(|error| fault(&error))?;
+        let output = call.send().await.map_err(|error| call_error(&error))?;
         let refused = output.failed.into_iter().filter_map(|entry| {
             let kind = if entry.sender_fault {
-                FaultKind::Rejected
+                CallErrorKind::Rejected
             } else {
-                FaultKind::Transient
+                CallErrorKind::Transient
             };
             let message = format!("{}: {}", entry.code, entry.message.unwrap_or_default());
-            Some((entry.id.parse().ok()?, Fault::new(kind, message)))
+            Some((entry.id.parse().ok()?, CallError::new(kind, message)))
         });
         Ok(refused.collect())
     }
@@ -361,25 +362,25 @@ mod tests {
 
     #[test]
     fn a_fault_says_what_to_do_about_it() {
-        assert_eq!(kind("ValidationException", 400), FaultKind::Rejected);
+        assert_eq!(kind("ValidationException", 400), CallErrorKind::Rejected);
         assert_eq!(
             kind("ProvisionedThroughputExceededException", 400),
-            FaultKind::Transient
+            CallErrorKind::Transient
         );
-        assert_eq!(kind("AccessDeniedException", 400), FaultKind::Refused);
-        assert_eq!(kind("ResourceNotFoundException", 400), FaultKind::Refused);
-        assert_eq!(kind("InternalServerError", 500), FaultKind::Transient);
-        assert_eq!(kind("", 0), FaultKind::Transient);
-        assert_eq!(kind("", 413), FaultKind::Rejected);
+        assert_eq!(kind("AccessDeniedException", 400), CallErrorKind::Refused);
+        assert_eq!(kind("ResourceNotFoundException", 400), CallErrorKind::Refused);
+        assert_eq!(kind("InternalServerError", 500), CallErrorKind::Transient);
+        assert_eq!(kind("", 0), CallErrorKind::Transient);
+        assert_eq!(kind("", 413), CallErrorKind::Rejected);
     }
 
     #[test]
     fn a_missing_region_is_an_init_error() {
-        let fault = Clients::from_environment(&Environment::default())
+        let error = Clients::from_environment(&Environment::default())
             .err()
-            .map(|fault| fault.0);
+            .map(|error| error.0);
         assert_eq!(
-            fault.as_deref(),
+            error.as_deref(),
             Some(
                 "the environment variable AWS_REGION is not set: it names the function's region, and Lambda sets it"
             )

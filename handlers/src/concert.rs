@@ -14,7 +14,7 @@ use md5::{Digest, Md5};
 use crate::aws::{Clients, S3Bucket};
 use crate::clock::day_path;
 use crate::deliver;
-use crate::environment::{Environment, Fault};
+use crate::environment::{Environment, InvalidVariable};
 use crate::event::{Entry, Event, span};
 use crate::failures::Failures;
 use crate::invalid::Invalid;
@@ -36,7 +36,7 @@ impl ConcertProcessor<S3Bucket> {
     ///
     /// # Errors
     /// The variable is missing.
-    pub fn from_environment(environment: &Environment, clients: &Clients) -> Result<Self, Fault> {
+    pub fn from_environment(environment: &Environment, clients: &Clients) -> Result<Self, InvalidVariable> {
         let bucket = environment.required("BUCKET_NAME", "the bucket that concert data is stored in")?;
         Ok(Self::new(clients.bucket(bucket)))
     }
@@ -125,9 +125,9 @@ impl<B: Bucket> Handler for ConcertProcessor<B> {
         processed(&valid, &mut planned);
         let results = deliver::put_objects(&self.bucket, &planned.objects, invocation.deadline).await;
         for ((object, records), result) in planned.objects.iter().zip(&planned.records).zip(results) {
-            if let Err(fault) = result {
+            if let Err(error) = result {
                 records.iter().for_each(|index| failures.add(*index));
-                let fields = || serde_json::json!({"error": fault.message, "key": object.key});
+                let fields = || serde_json::json!({"error": error.message, "key": object.key});
                 invocation.log.write(Level::Error, "object not stored", fields);
             }
         }

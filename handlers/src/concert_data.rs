@@ -1,7 +1,7 @@
 //! `concert-data-processor`: a minimal consumer. It logs records and stores nothing.
 
 use crate::aws::Clients;
-use crate::environment::{Environment, Fault};
+use crate::environment::{Environment, InvalidVariable};
 use crate::event::{Entry, Event};
 use crate::failures::Failures;
 use crate::invalid::Invalid;
@@ -17,7 +17,7 @@ impl ConcertData {
     ///
     /// # Errors
     /// Never fails.
-    pub fn from_environment(_environment: &Environment, _clients: &Clients) -> Result<Self, Fault> {
+    pub fn from_environment(_environment: &Environment, _clients: &Clients) -> Result<Self, InvalidVariable> {
         Ok(Self)
     }
 }

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use futures_util::stream::iter;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::store::{Bucket, Fault, FaultKind, Item, Object, Queue, Table};
+use crate::store::{Bucket, CallError, CallErrorKind, Item, Object, Queue, Table};
 
 /// Maximum number of concurrent calls.
 pub const IN_FLIGHT: usize = 8;
@@ -51,21 +51,21 @@ impl Backoff {
 /// Retries a call until it succeeds, fails permanently, or the deadline passes.
 ///
 /// # Errors
-/// The last fault.
-pub async fn retried<T, F, Call>(deadline: Instant, mut call: F) -> Result<T, Fault>
+/// The last error.
+pub async fn retried<T, F, Call>(deadline: Instant, mut call: F) -> Result<T, CallError>
 where
     F: FnMut() -> Call,
-    Call: Future<Output = Result<T, Fault>>,
+    Call: Future<Output = Result<T, CallError>>,
 {
     let mut backoff = Backoff::new();
     loop {
-        let fault = match timeout_at(deadline, call()).await {
+        let error = match timeout_at(deadline, call()).await {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(fault)) => fault,
-            Err(_) => return Err(Fault::timeout()),
+            Ok(Err(error)) => error,
+            Err(_) => return Err(CallError::timeout()),
         };
-        if fault.kind != FaultKind::Transient || !backoff.wait(deadline).await {
-            return Err(fault);
+        if error.kind != CallErrorKind::Transient || !backoff.wait(deadline).await {
+            return Err(error);
         }
     }
 }
@@ -83,7 +83,11 @@ pub struct Puts<'a> {
 }
 
 /// Puts items with as few calls as possible. Returns a result for each item.
-pub async fn put_items<T: Table>(table: &T, puts: &Puts<'_>, deadline: Instant) -> Vec<Result<(), Fault>> {
+pub async fn put_items<T: Table>(
+    table: &T,
+    puts: &Puts<'_>,
+    deadline: Instant,
+) -> Vec<Result<(), CallError>> {
     let chunks = chunks(puts.count, ITEMS_A_CALL, BYTES_A_CALL, puts.bytes);
     let mut results = vec![Ok(()); puts.count];
     let mut running = iter(
@@ -93,8 +97,8 @@ pub async fn put_items<T: Table>(table: &T, puts: &Puts<'_>, deadline: Instant) 
     )
     .buffer_unordered(IN_FLIGHT);
     while let Some(failed) = running.next().await {
-        for (index, fault) in failed {
-            results[index] = Err(fault);
+        for (index, error) in failed {
+            results[index] = Err(error);
         }
     }
     results
@@ -106,19 +110,19 @@ async fn put_chunk<T: Table>(
     puts: &Puts<'_>,
     chunk: Vec<usize>,
     deadline: Instant,
-) -> Vec<(usize, Fault)> {
+) -> Vec<(usize, CallError)> {
     let mut failed = Vec::new();
     let mut waiting = vec![chunk];
     while let Some(chunk) = waiting.pop() {
-        let (left, fault) = put_until(table, puts, chunk, deadline).await;
-        match fault {
+        let (left, error) = put_until(table, puts, chunk, deadline).await;
+        match error {
             // One invalid item fails the whole call. The items are put one by one.
-            Some(fault) if fault.kind == FaultKind::Rejected && left.len() > 1 => {
+            Some(error) if error.kind == CallErrorKind::Rejected && left.len() > 1 => {
                 let (first, second) = left.split_at(left.len() / 2);
                 waiting.push(second.to_vec());
                 waiting.push(first.to_vec());
             }
-            Some(fault) => failed.extend(left.into_iter().map(|index| (index, fault.clone()))),
+            Some(error) => failed.extend(left.into_iter().map(|index| (index, error.clone()))),
             None => {}
         }
     }
@@ -131,21 +135,24 @@ async fn put_until<T: Table>(
     puts: &Puts<'_>,
     mut left: Vec<usize>,
     deadline: Instant,
-) -> (Vec<usize>, Option<Fault>) {
+) -> (Vec<usize>, Option<CallError>) {
     let mut backoff = Backoff::new();
     loop {
         let items = left.iter().map(|index| (puts.item)(*index)).collect();
-        let fault = match timeout_at(deadline, table.put_items(items)).await {
+        let error = match timeout_at(deadline, table.put_items(items)).await {
             Ok(Ok(unprocessed)) if unprocessed.is_empty() => return (Vec::new(), None),
             Ok(Ok(unprocessed)) => {
                 left = still_left(puts, left, &unprocessed);
-                Fault::new(FaultKind::Transient, "the table accepts no more writes for now")
+                CallError::new(
+                    CallErrorKind::Transient,
+                    "the table accepts no more writes for now",
+                )
             }
-            Ok(Err(fault)) => fault,
-            Err(_) => Fault::timeout(),
+            Ok(Err(error)) => error,
+            Err(_) => CallError::timeout(),
         };
-        if fault.kind != FaultKind::Transient || !backoff.wait(deadline).await {
-            return (left, Some(fault));
+        if error.kind != CallErrorKind::Transient || !backoff.wait(deadline).await {
+            return (left, Some(error));
         }
     }
 }
@@ -164,7 +171,7 @@ fn still_left(puts: &Puts<'_>, left: Vec<usize>, unprocessed: &[Item]) -> Vec<us
 }
 
 /// Sends messages with as few calls as possible. Returns a result for each message.
-pub async fn send<Q: Queue>(queue: &Q, bodies: &[String], deadline: Instant) -> Vec<Result<(), Fault>> {
+pub async fn send<Q: Queue>(queue: &Q, bodies: &[String], deadline: Instant) -> Vec<Result<(), CallError>> {
     let chunks = chunks(bodies.len(), MESSAGES_A_CALL, MESSAGE_BYTES, &|index| {
         bodies[index].len()
     });
@@ -176,8 +183,8 @@ pub async fn send<Q: Queue>(queue: &Q, bodies: &[String], deadline: Instant) -> 
     )
     .buffer_unordered(IN_FLIGHT);
     while let Some(failed) = running.next().await {
-        for (index, fault) in failed {
-            results[index] = Err(fault);
+        for (index, error) in failed {
+            results[index] = Err(error);
         }
     }
     results
@@ -188,7 +195,7 @@ async fn send_chunk<Q: Queue>(
     bodies: &[String],
     mut left: Vec<usize>,
     deadline: Instant,
-) -> Vec<(usize, Fault)> {
+) -> Vec<(usize, CallError)> {
     let mut backoff = Backoff::new();
     let mut failed = Vec::new();
     loop {
@@ -197,21 +204,21 @@ async fn send_chunk<Q: Queue>(
             Ok(Ok(refused)) => {
                 let refused = refused
                     .into_iter()
-                    .filter_map(|(place, fault)| Some((*left.get(place)?, fault)));
+                    .filter_map(|(place, error)| Some((*left.get(place)?, error)));
                 let (passing, lasting): (Vec<_>, Vec<_>) =
-                    refused.partition(|(_, fault)| fault.kind == FaultKind::Transient);
+                    refused.partition(|(_, error)| error.kind == CallErrorKind::Transient);
                 failed.extend(lasting);
                 passing
             }
-            Ok(Err(fault)) if fault.kind == FaultKind::Transient => {
-                left.iter().map(|index| (*index, fault.clone())).collect()
+            Ok(Err(error)) if error.kind == CallErrorKind::Transient => {
+                left.iter().map(|index| (*index, error.clone())).collect()
             }
-            Ok(Err(fault)) => {
-                failed.extend(left.iter().map(|index| (*index, fault.clone())));
+            Ok(Err(error)) => {
+                failed.extend(left.iter().map(|index| (*index, error.clone())));
                 return failed;
             }
             Err(_) => {
-                failed.extend(left.iter().map(|index| (*index, Fault::timeout())));
+                failed.extend(left.iter().map(|index| (*index, CallError::timeout())));
                 return failed;
             }
         };
@@ -231,7 +238,7 @@ pub async fn put_objects<B: Bucket>(
     bucket: &B,
     objects: &[Object],
     deadline: Instant,
-) -> Vec<Result<(), Fault>> {
+) -> Vec<Result<(), CallError>> {
     let puts = objects
         .iter()
         .map(|object| retried(deadline, || bucket.put(object)));

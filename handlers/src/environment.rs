@@ -12,15 +12,15 @@ pub struct Environment {
 
 /// An invalid variable: one sentence with its name and its purpose.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Fault(pub String);
+pub struct InvalidVariable(pub String);
 
-impl fmt::Display for Fault {
+impl fmt::Display for InvalidVariable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for InvalidVariable {}
 
 impl Environment {
     /// The variables of this process. Values that are not Unicode are left out.
@@ -51,9 +51,9 @@ impl Environment {
     ///
     /// # Errors
     /// The variable is unset or blank.
-    pub fn required(&self, name: &str, purpose: &str) -> Result<&str, Fault> {
+    pub fn required(&self, name: &str, purpose: &str) -> Result<&str, InvalidVariable> {
         self.optional(name).ok_or_else(|| {
-            Fault(format!(
+            InvalidVariable(format!(
                 "the environment variable {name} is not set: it names {purpose}"
             ))
         })
@@ -63,7 +63,7 @@ impl Environment {
     ///
     /// # Errors
     /// The value is not a number within `range`.
-    pub fn number<N>(&self, name: &str, default: N, range: RangeInclusive<N>) -> Result<N, Fault>
+    pub fn number<N>(&self, name: &str, default: N, range: RangeInclusive<N>) -> Result<N, InvalidVariable>
     where
         N: FromStr + PartialOrd + fmt::Display,
     {
@@ -72,7 +72,7 @@ impl Environment {
         };
         match text.parse::<N>() {
             Ok(number) if range.contains(&number) => Ok(number),
-            _ => Err(Fault(format!(
+            _ => Err(InvalidVariable(format!(
                 "the environment variable {name} is `{text}`: it takes a whole number from {} to {}",
                 range.start(),
                 range.end()
@@ -87,11 +87,11 @@ mod tests {
 
     #[test]
     fn a_missing_variable_is_named_with_what_it_is_for() {
-        let fault = Environment::of(&[("TABLE_NAME", " ")])
+        let error = Environment::of(&[("TABLE_NAME", " ")])
             .required("TABLE_NAME", "the table that items are written to")
             .unwrap_err();
         assert_eq!(
-            fault.to_string(),
+            error.to_string(),
             "the environment variable TABLE_NAME is not set: it names the table that items are written to"
         );
     }

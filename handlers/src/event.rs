@@ -97,7 +97,7 @@ impl<'a> Event<'a> {
     /// It is not a Kinesis event. Without sequence numbers, no batch item failure could be reported.
     pub fn parse(payload: &'a [u8]) -> Result<Self, NotKinesis> {
         let event: WireEvent<'a> =
-            serde_json::from_slice(payload).map_err(|fault| NotKinesis(fault.to_string()))?;
+            serde_json::from_slice(payload).map_err(|error| NotKinesis(error.to_string()))?;
         let records = event.records.into_iter().map(Record::from_wire).collect();
         Ok(Self { records })
     }
@@ -187,7 +187,7 @@ impl<'a> Entry<'a> {
         match json::parse(self.bytes()?) {
             Ok(Json::Object(object)) => Ok(object),
             Ok(_) => Err(Invalid::json("the data is JSON but not an object")),
-            Err(fault) => Err(Invalid::json(format!("the data is not JSON: {fault}"))),
+            Err(error) => Err(Invalid::json(format!("the data is not JSON: {error}"))),
         }
     }
 }
@@ -285,12 +285,12 @@ mod tests {
 
     #[test]
     fn what_is_no_kinesis_event_is_refused() {
-        let fault = Event::parse(br#"{"Records":[{"s3":{}}]}"#)
+        let error = Event::parse(br#"{"Records":[{"s3":{}}]}"#)
             .unwrap_err()
             .to_string();
         assert!(
-            fault.starts_with("the payload is not an event of a Kinesis stream: missing field `kinesis`"),
-            "{fault}"
+            error.starts_with("the payload is not an event of a Kinesis stream: missing field `kinesis`"),
+            "{error}"
         );
     }
 

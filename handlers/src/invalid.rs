@@ -50,11 +50,11 @@ impl Invalid {
         }
     }
 
-    /// The field `name` has an invalid value. `fault` completes the sentence "the field {name} …".
-    pub fn field(name: &str, fault: impl fmt::Display) -> Self {
+    /// The field `name` has an invalid value. `problem` completes the sentence "the field {name} …".
+    pub fn field(name: &str, problem: impl fmt::Display) -> Self {
         Self {
             kind: Kind::InvalidField,
-            message: format!("the field {name} {fault}"),
+            message: format!("the field {name} {problem}"),
         }
     }
 

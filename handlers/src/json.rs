@@ -117,8 +117,8 @@ impl fmt::Display for Malformed {
 /// # Errors
 /// The bytes are not UTF-8 or not JSON, the value is followed by other text, or it is nested more than 127 deep.
 pub fn parse(data: &[u8]) -> Result<Json<'_>, Malformed> {
-    let text = std::str::from_utf8(data).map_err(|fault| Malformed {
-        at: fault.valid_up_to(),
+    let text = std::str::from_utf8(data).map_err(|error| Malformed {
+        at: error.valid_up_to(),
         reason: "not UTF-8",
     })?;
     let mut reader = Reader {
@@ -129,7 +129,7 @@ pub fn parse(data: &[u8]) -> Result<Json<'_>, Malformed> {
     let value = reader.value(0)?;
     reader.skip_space();
     if reader.at < reader.bytes.len() {
-        return Err(reader.fault("characters after the end of the value"));
+        return Err(reader.malformed("characters after the end of the value"));
     }
     Ok(value)
 }
@@ -141,7 +141,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn fault(&self, reason: &'static str) -> Malformed {
+    fn malformed(&self, reason: &'static str) -> Malformed {
         Malformed { at: self.at, reason }
     }
 
@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
             self.at += word.len();
             return Ok(value);
         }
-        Err(self.fault("not a JSON value"))
+        Err(self.malformed("not a JSON value"))
     }
 
     fn value(&mut self, depth: usize) -> Result<Json<'a>, Malformed> {
@@ -173,14 +173,14 @@ impl<'a> Reader<'a> {
             Some(b't') => self.expect("true", Json::Bool(true)),
             Some(b'f') => self.expect("false", Json::Bool(false)),
             Some(b'n') => self.expect("null", Json::Null),
-            Some(_) => Err(self.fault("not a JSON value")),
-            None => Err(self.fault("the text ends where a value should be")),
+            Some(_) => Err(self.malformed("not a JSON value")),
+            None => Err(self.malformed("the text ends where a value should be")),
         }
     }
 
     fn enter(&mut self, depth: usize) -> Result<usize, Malformed> {
         if depth >= MAX_DEPTH {
-            return Err(self.fault("nested too deeply"));
+            return Err(self.malformed("nested too deeply"));
         }
         self.at += 1;
         self.skip_space();
@@ -198,12 +198,12 @@ impl<'a> Reader<'a> {
         loop {
             self.skip_space();
             if self.peek() != Some(b'"') {
-                return Err(self.fault("a name in quotes is missing"));
+                return Err(self.malformed("a name in quotes is missing"));
             }
             let name = self.string()?;
             self.skip_space();
             if self.peek() != Some(b':') {
-                return Err(self.fault("`:` is missing"));
+                return Err(self.malformed("`:` is missing"));
             }
             self.at += 1;
             members.push((name, self.value(depth)?));
@@ -214,7 +214,7 @@ impl<'a> Reader<'a> {
                     self.at += 1;
                     return Ok(Json::Object(Object(members)));
                 }
-                _ => return Err(self.fault("`,` or `}` is missing")),
+                _ => return Err(self.malformed("`,` or `}` is missing")),
             }
         }
     }
@@ -235,7 +235,7 @@ impl<'a> Reader<'a> {
                     self.at += 1;
                     return Ok(Json::Array(elements));
                 }
-                _ => return Err(self.fault("`,` or `]` is missing")),
+                _ => return Err(self.malformed("`,` or `]` is missing")),
             }
         }
     }
@@ -248,7 +248,7 @@ impl<'a> Reader<'a> {
         match self.peek() {
             Some(b'0') => self.at += 1,
             Some(b'1'..=b'9') => self.digits()?,
-            _ => return Err(self.fault("a digit is missing")),
+            _ => return Err(self.malformed("a digit is missing")),
         }
         if self.peek() == Some(b'.') {
             self.at += 1;
@@ -271,7 +271,7 @@ impl<'a> Reader<'a> {
             self.at += 1;
         }
         if self.at == start {
-            return Err(self.fault("a digit is missing"));
+            return Err(self.malformed("a digit is missing"));
         }
         Ok(())
     }
@@ -291,8 +291,8 @@ impl<'a> Reader<'a> {
                 self.escaped(&mut unescaped)?;
                 Ok(Cow::Owned(unescaped))
             }
-            Some(_) => Err(self.fault("a control character in a string")),
-            None => Err(self.fault("a string without its closing quote")),
+            Some(_) => Err(self.malformed("a control character in a string")),
+            None => Err(self.malformed("a string without its closing quote")),
         }
     }
 
@@ -317,13 +317,13 @@ impl<'a> Reader<'a> {
                     self.at += 1;
                     into.push(self.escape()?);
                 }
-                Some(0..0x20) => return Err(self.fault("a control character in a string")),
+                Some(0..0x20) => return Err(self.malformed("a control character in a string")),
                 Some(_) => {
                     let start = self.at;
                     self.skip_plain();
                     into.push_str(&self.text[start..self.at]);
                 }
-                None => return Err(self.fault("a string without its closing quote")),
+                None => return Err(self.malformed("a string without its closing quote")),
             }
         }
     }
@@ -341,7 +341,7 @@ impl<'a> Reader<'a> {
             Some(b'r') => '\r',
             Some(b't') => '\t',
             Some(b'u') => return self.code_point(),
-            _ => return Err(self.fault("an unknown escape in a string")),
+            _ => return Err(self.malformed("an unknown escape in a string")),
         })
     }
 
@@ -349,18 +349,18 @@ impl<'a> Reader<'a> {
         let first = self.hex()?;
         let code = if (0xD800..0xDC00).contains(&first) {
             if !self.bytes[self.at..].starts_with(b"\\u") {
-                return Err(self.fault("half a surrogate pair in a string"));
+                return Err(self.malformed("half a surrogate pair in a string"));
             }
             self.at += 2;
             let second = self.hex()?;
             if !(0xDC00..0xE000).contains(&second) {
-                return Err(self.fault("half a surrogate pair in a string"));
+                return Err(self.malformed("half a surrogate pair in a string"));
             }
             0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00)
         } else {
             first
         };
-        char::from_u32(code).ok_or_else(|| self.fault("half a surrogate pair in a string"))
+        char::from_u32(code).ok_or_else(|| self.malformed("half a surrogate pair in a string"))
     }
 
     fn hex(&mut self) -> Result<u32, Malformed> {
@@ -368,10 +368,10 @@ impl<'a> Reader<'a> {
         let mut code = 0;
         for digit in digits.unwrap_or_default() {
             let digit = char::from(*digit).to_digit(16);
-            code = code * 16 + digit.ok_or_else(|| self.fault("an unknown escape in a string"))?;
+            code = code * 16 + digit.ok_or_else(|| self.malformed("an unknown escape in a string"))?;
         }
         if digits.is_none() {
-            return Err(self.fault("an unknown escape in a string"));
+            return Err(self.malformed("an unknown escape in a string"));
         }
         self.at += 4;
         Ok(code)
@@ -436,7 +436,7 @@ mod tests {
             match serde_json::from_str::<serde_json::Value>(&data) {
                 Ok(theirs) => prop_assert_eq!(to_serde(&ours.unwrap()), theirs),
                 // A number out of the range of a double is valid JSON. The caller checks ranges.
-                Err(fault) if fault.to_string().contains("out of range") => prop_assert!(ours.is_ok()),
+                Err(error) if error.to_string().contains("out of range") => prop_assert!(ours.is_ok()),
                 Err(_) => prop_assert!(ours.is_err()),
             }
         }

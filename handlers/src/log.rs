@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::clock::{Clock, SystemClock, rfc3339_ms};
-use crate::environment::{Environment, Fault};
+use crate::environment::{Environment, InvalidVariable};
 use crate::event::Entry;
 use crate::invalid::Invalid;
 
@@ -30,7 +30,7 @@ impl Level {
     ///
     /// # Errors
     /// The value is not a level.
-    pub fn from_environment(environment: &Environment) -> Result<Self, Fault> {
+    pub fn from_environment(environment: &Environment) -> Result<Self, InvalidVariable> {
         let Some(name) = environment.optional("LOG_LEVEL") else {
             return Ok(Self::Info);
         };
@@ -39,7 +39,7 @@ impl Level {
             .into_iter()
             .find(|level| level.as_str().eq_ignore_ascii_case(name));
         named.ok_or_else(|| {
-            Fault(format!(
+            InvalidVariable(format!(
                 "the environment variable LOG_LEVEL is `{name}`: it takes error, warn, info or debug"
             ))
         })

@@ -12,7 +12,7 @@ use futures_util::stream::iter;
 
 use crate::aws::{Clients, DynamoTable};
 use crate::deliver::{IN_FLIGHT, retried};
-use crate::environment::{Environment, Fault};
+use crate::environment::{Environment, InvalidVariable};
 use crate::event::{Entry, Event};
 use crate::failures::Failures;
 use crate::invalid::Invalid;
@@ -42,7 +42,7 @@ impl PriceUpdater<DynamoTable> {
     ///
     /// # Errors
     /// A variable is missing or out of range.
-    pub fn from_environment(environment: &Environment, clients: &Clients) -> Result<Self, Fault> {
+    pub fn from_environment(environment: &Environment, clients: &Clients) -> Result<Self, InvalidVariable> {
         let table = environment.required("TABLE_NAME", "the table of products")?;
         let entries = environment.number("PRICE_CACHE_ENTRIES", 0, 0..=1_000_000)?;
         Ok(Self::new(clients.table(table), entries))
@@ -76,7 +76,7 @@ impl<P: Products> PriceUpdater<P> {
             }
             Ok(PriceUpdate::Older) => Ok(()),
             Ok(PriceUpdate::UnknownProduct) => Err("there is no such product".to_owned()),
-            Err(store::Fault { message, .. }) => Err(message),
+            Err(store::CallError { message, .. }) => Err(message),
         }
     }
 }

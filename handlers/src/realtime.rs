@@ -16,14 +16,14 @@ use tokio::time::Instant;
 use crate::aws::{Clients, DynamoTable, S3Bucket};
 use crate::clock::{Clock, SystemClock, rfc3339};
 use crate::deliver::{self, IN_FLIGHT, retried};
-use crate::environment::{Environment, Fault};
+use crate::environment::{Environment, InvalidVariable};
 use crate::event::{Entry, Event};
 use crate::failures::Failures;
 use crate::invalid::Invalid;
 use crate::json::Json;
 use crate::log::Level;
 use crate::runtime::{Done, Handler, Invocation};
-use crate::store::{self, AggregateKey, Aggregates, Bucket, FaultKind, Item};
+use crate::store::{self, AggregateKey, Aggregates, Bucket, CallErrorKind, Item};
 
 use aggregate::{Contribution, Merge};
 
@@ -60,7 +60,7 @@ impl Settings {
     ///
     /// # Errors
     /// A variable is out of range.
-    pub fn from_environment(environment: &Environment) -> Result<Self, Fault> {
+    pub fn from_environment(environment: &Environment) -> Result<Self, InvalidVariable> {
         let mut readings: Vec<String> = ["value"]
             .iter()
             .chain(&KNOWN_READINGS)
@@ -69,10 +69,10 @@ impl Settings {
         let further = environment.optional("READINGS").unwrap_or_default();
         for name in further.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             if name.len() > 128 {
-                let fault = format!(
+                let message = format!(
                     "the environment variable READINGS holds the name `{name}`: names have at most 128 bytes"
                 );
-                return Err(Fault(fault));
+                return Err(InvalidVariable(message));
             }
             if !readings.iter().any(|known| known == name) {
                 readings.push(name.to_owned());
@@ -98,7 +98,7 @@ impl RealtimeProcessor<S3Bucket, DynamoTable, SystemClock> {
     ///
     /// # Errors
     /// A variable is missing or out of range.
-    pub fn from_environment(environment: &Environment, clients: &Clients) -> Result<Self, Fault> {
+    pub fn from_environment(environment: &Environment, clients: &Clients) -> Result<Self, InvalidVariable> {
         let bucket = environment.required("BUCKET_NAME", "the bucket that raw data is archived in")?;
         let table = environment.required("TABLE_NAME", "the table of aggregates")?;
         let settings = Settings::from_environment(environment)?;
@@ -159,8 +159,8 @@ impl<B: Bucket, A: Aggregates, C: Clock> RealtimeProcessor<B, A, C> {
         let results = deliver::put_objects(&self.bucket, &objects, invocation.deadline).await;
         let mut failed = Vec::new();
         for (archive, result) in archives.into_iter().zip(results) {
-            if let Err(fault) = result {
-                let fields = || serde_json::json!({"error": fault.message, "key": archive.object.key});
+            if let Err(error) = result {
+                let fields = || serde_json::json!({"error": error.message, "key": archive.object.key});
                 invocation.log.write(Level::Error, "batch not archived", fields);
                 failed.extend(archive.records);
             }
@@ -180,20 +180,20 @@ impl<B: Bucket, A: Aggregates, C: Clock> RealtimeProcessor<B, A, C> {
         let updates = groups.iter().map(async |(key, group)| {
             let known = match &stored {
                 Ok(items) => Ok(items.get(key).cloned()),
-                Err(fault) => Err(fault.clone()),
+                Err(error) => Err(error.clone()),
             };
             let updated = match known {
                 Ok(item) => self.update(key, group, item, now_ms, invocation.deadline).await,
-                Err(fault) => Err(fault),
+                Err(error) => Err(error),
             };
             (group, updated)
         });
         let mut updates = iter(updates).buffer_unordered(IN_FLIGHT);
         let (mut failed, mut reason) = (Vec::new(), None);
         while let Some((group, updated)) = updates.next().await {
-            if let Err(fault) = updated {
+            if let Err(error) = updated {
                 failed.extend(&group.records);
-                reason = Some(fault.message);
+                reason = Some(error.message);
             }
         }
         if let Some(reason) = reason {
@@ -210,7 +210,7 @@ impl<B: Bucket, A: Aggregates, C: Clock> RealtimeProcessor<B, A, C> {
         &self,
         keys: &[AggregateKey],
         deadline: Instant,
-    ) -> Result<HashMap<AggregateKey, Item>, store::Fault> {
+    ) -> Result<HashMap<AggregateKey, Item>, store::CallError> {
         let reads = keys
             .chunks(KEYS_A_CALL)
             .map(|chunk| self.read_chunk(chunk.to_vec(), deadline));
@@ -230,7 +230,7 @@ impl<B: Bucket, A: Aggregates, C: Clock> RealtimeProcessor<B, A, C> {
         &self,
         keys: Vec<AggregateKey>,
         deadline: Instant,
-    ) -> Result<Vec<Item>, store::Fault> {
+    ) -> Result<Vec<Item>, store::CallError> {
         let progress = std::cell::RefCell::new((keys, Vec::new()));
         let read = async || {
             let keys = progress.borrow().0.clone();
@@ -241,8 +241,8 @@ impl<B: Bucket, A: Aggregates, C: Clock> RealtimeProcessor<B, A, C> {
             if progress.0.is_empty() {
                 return Ok(());
             }
-            Err(store::Fault::new(
-                FaultKind::Transient,
+            Err(store::CallError::new(
+                CallErrorKind::Transient,
                 "the table accepts no more reads for now",
             ))
         };
@@ -258,7 +258,7 @@ impl<B: Bucket, A: Aggregates, C: Clock> RealtimeProcessor<B, A, C> {
         stored: Option<Item>,
         now_ms: i64,
         deadline: Instant,
-    ) -> Result<(), store::Fault> {
+    ) -> Result<(), store::CallError> {
         let merge = Merge {
             key,
             readings: &self.settings.readings,

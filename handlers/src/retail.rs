@@ -12,7 +12,7 @@ use crate::attribute::{self, number, text};
 use crate::aws::{Clients, DynamoTable, SqsQueue};
 use crate::clock::{Clock, SystemClock};
 use crate::deliver::{self, Puts};
-use crate::environment::{Environment, Fault};
+use crate::environment::{Environment, InvalidVariable};
 use crate::event::{Entry, Event};
 use crate::failures::Failures;
 use crate::invalid::Invalid;
@@ -20,7 +20,7 @@ use crate::json::{Json, Object};
 use crate::log::Level;
 use crate::metrics::{self, Metric};
 use crate::runtime::{Done, Handler, Invocation};
-use crate::store::{FaultKind, Item, Queue, Table};
+use crate::store::{CallErrorKind, Item, Queue, Table};
 
 const NAMESPACE: &str = "RetailEventProcessing";
 /// The start of the year 10000, in milliseconds. Later times are errors, such as microseconds.
@@ -50,7 +50,7 @@ impl RetailProcessor<DynamoTable, SqsQueue, SystemClock> {
     ///
     /// # Errors
     /// A variable is missing or out of range.
-    pub fn from_environment(environment: &Environment, clients: &Clients) -> Result<Self, Fault> {
+    pub fn from_environment(environment: &Environment, clients: &Clients) -> Result<Self, InvalidVariable> {
         let table = environment.required("TABLE_NAME", "the table that events are stored in")?;
         let queue =
             environment.required("QUEUE_URL", "the queue that events go to which cannot be stored")?;
@@ -147,12 +147,12 @@ impl<T: Table, Q: Queue, C: Clock> RetailProcessor<T, Q, C> {
         for (event, result) in events.iter().zip(results) {
             match result {
                 Ok(()) => {}
-                Err(fault) if fault.kind == FaultKind::Rejected => {
-                    refused.push((event.entry, Invalid::processing(fault.message)));
+                Err(error) if error.kind == CallErrorKind::Rejected => {
+                    refused.push((event.entry, Invalid::processing(error.message)));
                 }
-                Err(fault) => {
+                Err(error) => {
                     failed.push(event.entry.index);
-                    reason = Some(fault.message);
+                    reason = Some(error.message);
                 }
             }
         }
@@ -184,9 +184,9 @@ impl<T: Table, Q: Queue, C: Clock> RetailProcessor<T, Q, C> {
         let results = deliver::send(&self.queue, &bodies, invocation.deadline).await;
         let mut failed = Vec::new();
         for ((entry, _), result) in rejected.iter().zip(results) {
-            if let Err(fault) = result {
+            if let Err(error) = result {
                 failed.push(entry.index);
-                let fields = || serde_json::json!({"error": fault.message, "recordId": entry.id()});
+                let fields = || serde_json::json!({"error": error.message, "recordId": entry.id()});
                 invocation.log.write(Level::Error, "bad event not queued", fields);
             }
         }
@@ -269,9 +269,9 @@ fn customer<'a>(entry: &'a Entry<'a>, object: &'a Object<'a>) -> Result<Customer
     let product = label(object, "productId")?.filter(|product| !product.is_empty());
     let session = label(object, "sessionId")?;
     let milliseconds = milliseconds(object)?.unwrap_or(entry.record.arrival_ms);
-    attribute::check(object).map_err(|fault| Invalid {
+    attribute::check(object).map_err(|error| Invalid {
         kind: crate::invalid::Kind::InvalidField,
-        message: format!("the event {fault}"),
+        message: format!("the event {error}"),
     })?;
     Ok(Customer {
         entry,

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::aws::Clients;
 use crate::clock::{Clock, SystemClock};
-use crate::environment::{Environment, Fault};
+use crate::environment::{Environment, InvalidVariable};
 use crate::event::Event;
 use crate::failures::{Failures, Response};
 use crate::log::{Level, Log, Stdout};
@@ -50,7 +50,7 @@ pub struct Done {
 }
 
 /// Runs a function until Lambda ends it. `build` creates the handler from its environment.
-pub fn run<H: Handler>(build: impl FnOnce(&Environment, &Clients) -> Result<H, Fault>) -> ExitCode {
+pub fn run<H: Handler>(build: impl FnOnce(&Environment, &Clients) -> Result<H, InvalidVariable>) -> ExitCode {
     let environment = Environment::of_process();
     let Some(api) = environment.optional("AWS_LAMBDA_RUNTIME_API") else {
         complain(
@@ -60,7 +60,7 @@ pub fn run<H: Handler>(build: impl FnOnce(&Environment, &Clients) -> Result<H, F
     };
     let prepared = prepare(&environment, build);
     match prepared
-        .map_err(|fault| fault.0)
+        .map_err(|error| error.0)
         .and_then(|(handler, log)| serve(handler, log))
     {
         Ok(()) => ExitCode::SUCCESS,
@@ -78,8 +78,8 @@ fn complain(message: &str) {
 
 fn prepare<H>(
     environment: &Environment,
-    build: impl FnOnce(&Environment, &Clients) -> Result<H, Fault>,
-) -> Result<(H, Log), Fault> {
+    build: impl FnOnce(&Environment, &Clients) -> Result<H, InvalidVariable>,
+) -> Result<(H, Log), InvalidVariable> {
     let log = Log::new(Level::from_environment(environment)?, Arc::new(Stdout));
     let clients = Clients::from_environment(environment)?;
     Ok((build(environment, &clients)?, log))
@@ -101,7 +101,7 @@ fn serve<H: Handler>(handler: H, log: Log) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|fault| format!("could not start: {fault}"))?;
+        .map_err(|error| format!("could not start: {error}"))?;
     let payload = Slot::default();
     let (handler, taken) = (Arc::new(handler), payload.clone());
     let service = service_fn(move |event: LambdaEvent<()>| {
@@ -118,7 +118,7 @@ fn serve<H: Handler>(handler: H, log: Log) -> Result<(), String> {
         }
     });
     let served = runtime.block_on(Runtime::new(service).layer(TakePayload(payload)).run());
-    served.map_err(|fault| fault.to_string())
+    served.map_err(|error| error.to_string())
 }
 
 /// Processes one payload.

@@ -12,15 +12,15 @@ pub type Item = HashMap<String, AttributeValue>;
 
 /// Why a call failed.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Fault {
-    pub kind: FaultKind,
+pub struct CallError {
+    pub kind: CallErrorKind,
     /// Includes the service's error code.
     pub message: String,
 }
 
-/// How to handle a fault.
+/// How to handle a error.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum FaultKind {
+pub enum CallErrorKind {
     /// Throttled, or a temporary error: the same call may succeed later.
     Transient,
     /// The request is invalid: the same call never succeeds.
@@ -31,8 +31,8 @@ pub enum FaultKind {
     Timeout,
 }
 
-impl Fault {
-    pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
+impl CallError {
+    pub fn new(kind: CallErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
             message: message.into(),
@@ -41,11 +41,11 @@ impl Fault {
 
     /// The invocation ran out of time.
     pub fn timeout() -> Self {
-        Self::new(FaultKind::Timeout, "the function ran out of time")
+        Self::new(CallErrorKind::Timeout, "the function ran out of time")
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
@@ -54,7 +54,7 @@ impl fmt::Display for Fault {
 /// Writes items to a table.
 pub trait Table {
     /// Puts up to 25 items of different keys, up to 16 MB. Returns those that the table did not process.
-    fn put_items(&self, items: Vec<Item>) -> impl Future<Output = Result<Vec<Item>, Fault>>;
+    fn put_items(&self, items: Vec<Item>) -> impl Future<Output = Result<Vec<Item>, CallError>>;
 }
 
 /// Result of a price update.
@@ -75,7 +75,7 @@ pub trait Products {
         id: &str,
         price: &str,
         position: &str,
-    ) -> impl Future<Output = Result<PriceUpdate, Fault>>;
+    ) -> impl Future<Output = Result<PriceUpdate, CallError>>;
 }
 
 /// The primary key of an aggregate: partition key and start of the window.
@@ -87,10 +87,10 @@ pub trait Aggregates {
     fn read(
         &self,
         keys: Vec<AggregateKey>,
-    ) -> impl Future<Output = Result<(Vec<Item>, Vec<AggregateKey>), Fault>>;
+    ) -> impl Future<Output = Result<(Vec<Item>, Vec<AggregateKey>), CallError>>;
 
     /// Puts `item` if the stored item still has `revision` (`None`: no item, or no revision). Returns whether it did.
-    fn replace(&self, item: Item, revision: Option<u64>) -> impl Future<Output = Result<bool, Fault>>;
+    fn replace(&self, item: Item, revision: Option<u64>) -> impl Future<Output = Result<bool, CallError>>;
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -102,10 +102,10 @@ pub struct Object {
 }
 
 pub trait Bucket {
-    fn put(&self, object: &Object) -> impl Future<Output = Result<(), Fault>>;
+    fn put(&self, object: &Object) -> impl Future<Output = Result<(), CallError>>;
 }
 
 pub trait Queue {
     /// Sends up to 10 messages with up to 256 KiB in total. Returns the indexes of those that failed.
-    fn send(&self, bodies: Vec<String>) -> impl Future<Output = Result<Vec<(usize, Fault)>, Fault>>;
+    fn send(&self, bodies: Vec<String>) -> impl Future<Output = Result<Vec<(usize, CallError)>, CallError>>;
 }

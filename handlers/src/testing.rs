@@ -13,7 +13,8 @@ use crate::clock::Clock;
 use crate::log::{Level, Log, Output};
 use crate::runtime::{Handler, answer};
 use crate::store::{
-    AggregateKey, Aggregates, Bucket, Fault, FaultKind, Item, Object, PriceUpdate, Products, Queue, Table,
+    AggregateKey, Aggregates, Bucket, CallError, CallErrorKind, Item, Object, PriceUpdate, Products, Queue,
+    Table,
 };
 
 /// 2026-01-31T09:05:00.250Z, the arrival time of [`record`].
@@ -141,10 +142,10 @@ fn value_json(value: &AttributeValue) -> Value {
     }
 }
 
-/// A fake service in memory. `faults` are returned by the next calls.
+/// A fake service in memory. `errors` are returned by the next calls.
 #[derive(Default)]
 pub(crate) struct Memory {
-    pub(crate) faults: RefCell<Vec<Fault>>,
+    pub(crate) errors: RefCell<Vec<CallError>>,
     /// Number of items that a BatchWriteItem leaves unprocessed, and for how many calls.
     pub(crate) unprocessed: Cell<(usize, usize)>,
     pub(crate) items: RefCell<BTreeMap<String, Item>>,
@@ -157,15 +158,15 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// Lets the next call fail.
-    pub(crate) fn fail(&self, kind: FaultKind) {
-        self.faults
+    pub(crate) fn fail(&self, kind: CallErrorKind) {
+        self.errors
             .borrow_mut()
-            .push(Fault::new(kind, format!("{kind:?}")));
+            .push(CallError::new(kind, format!("{kind:?}")));
     }
 
-    fn call(&self) -> Result<(), Fault> {
+    fn call(&self) -> Result<(), CallError> {
         self.calls.set(self.calls.get() + 1);
-        self.faults.borrow_mut().pop().map_or(Ok(()), Err)
+        self.errors.borrow_mut().pop().map_or(Ok(()), Err)
     }
 
     /// All items in DynamoDB's JSON.
@@ -180,12 +181,12 @@ impl Memory {
 }
 
 /// Rejects numbers out of DynamoDB's range.
-fn check_numbers(value: &AttributeValue) -> Result<(), Fault> {
+fn check_numbers(value: &AttributeValue) -> Result<(), CallError> {
     match value {
         AttributeValue::N(text) => match decimal::canonical(text) {
             Ok(same) if same == *text => Ok(()),
-            _ => Err(Fault::new(
-                FaultKind::Rejected,
+            _ => Err(CallError::new(
+                CallErrorKind::Rejected,
                 format!("ValidationException: {text}"),
             )),
         },
@@ -196,7 +197,7 @@ fn check_numbers(value: &AttributeValue) -> Result<(), Fault> {
 }
 
 impl Table for &Memory {
-    async fn put_items(&self, items: Vec<Item>) -> Result<Vec<Item>, Fault> {
+    async fn put_items(&self, items: Vec<Item>) -> Result<Vec<Item>, CallError> {
         self.call()?;
         assert!(
             !items.is_empty() && items.len() <= 25,
@@ -210,7 +211,7 @@ impl Table for &Memory {
         assert_eq!(keys.len(), items.len(), "a key twice in one call");
         for item in &items {
             if item.get("userId") == Some(&AttributeValue::S("refused".to_owned())) {
-                return Err(Fault::new(FaultKind::Rejected, "ValidationException"));
+                return Err(CallError::new(CallErrorKind::Rejected, "ValidationException"));
             }
             item.values().try_for_each(check_numbers)?;
         }
@@ -229,7 +230,7 @@ impl Table for &Memory {
 }
 
 impl Products for &Memory {
-    async fn set_price(&self, id: &str, price: &str, position: &str) -> Result<PriceUpdate, Fault> {
+    async fn set_price(&self, id: &str, price: &str, position: &str) -> Result<PriceUpdate, CallError> {
         self.call()?;
         let mut items = self.items.borrow_mut();
         let Some(item) = items.get_mut(id) else {
@@ -249,7 +250,7 @@ impl Products for &Memory {
 }
 
 impl Aggregates for &Memory {
-    async fn read(&self, mut keys: Vec<AggregateKey>) -> Result<(Vec<Item>, Vec<AggregateKey>), Fault> {
+    async fn read(&self, mut keys: Vec<AggregateKey>) -> Result<(Vec<Item>, Vec<AggregateKey>), CallError> {
         self.call()?;
         assert!(!keys.is_empty() && keys.len() <= 100);
         let left = keys.split_off(keys.len().div_ceil(2));
@@ -260,7 +261,7 @@ impl Aggregates for &Memory {
         Ok((found.collect(), left))
     }
 
-    async fn replace(&self, item: Item, revision: Option<u64>) -> Result<bool, Fault> {
+    async fn replace(&self, item: Item, revision: Option<u64>) -> Result<bool, CallError> {
         self.call()?;
         item.values().try_for_each(check_numbers)?;
         if self.overtaken.get() > 0 {
@@ -282,7 +283,7 @@ impl Aggregates for &Memory {
 }
 
 impl Bucket for &Memory {
-    async fn put(&self, object: &Object) -> Result<(), Fault> {
+    async fn put(&self, object: &Object) -> Result<(), CallError> {
         self.call()?;
         self.objects
             .borrow_mut()
@@ -292,7 +293,7 @@ impl Bucket for &Memory {
 }
 
 impl Queue for &Memory {
-    async fn send(&self, bodies: Vec<String>) -> Result<Vec<(usize, Fault)>, Fault> {
+    async fn send(&self, bodies: Vec<String>) -> Result<Vec<(usize, CallError)>, CallError> {
         self.call()?;
         assert!(!bodies.is_empty() && bodies.len() <= 10);
         assert!(bodies.iter().map(String::len).sum::<usize>() <= 256 << 10);

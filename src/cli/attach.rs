@@ -10,14 +10,14 @@ use super::shared::Session;
 use super::shared::function::{LocalCodeArgs, function_name, with_mapper};
 use super::shared::pipeline::{apply, print_hints};
 use super::shared::template::PartArgs;
-use crate::context::Context;
-use crate::functions::mapping::{self, Settings};
-use crate::functions::{Handler, bundle};
-use crate::pipeline::event::ResourceResult;
-use crate::pipeline::resources::Kinds;
-use crate::pipeline::tags::{MANAGED_BY, STREAMCTL};
-use crate::pipeline::{self, Draft, FunctionPart, Manifest, Request, access};
 use crate::ui::next_steps;
+use domain::context::Context;
+use domain::functions::mapping::{self, Settings};
+use domain::functions::{Handler, bundle};
+use domain::pipeline::event::ResourceResult;
+use domain::pipeline::resources::Kinds;
+use domain::pipeline::tags::{MANAGED_BY, STREAMCTL};
+use domain::pipeline::{self, Draft, FunctionPart, Manifest, Request, access};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
@@ -83,7 +83,7 @@ pub(super) async fn run(args: AttachArgs, session: &Session) -> Result<Exit> {
             )),
         );
     };
-    crate::stream::check_name(stream)?;
+    domain::stream::check_name(stream)?;
     let function = function_name(session, context, &name, &args.part).await?;
     let stream_arn = context.stream_arn(stream).await?;
     directly(&args, session, context, &function, &stream_arn, &settings).await

@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::Cli;
 use super::shared::Session;
-use crate::settings::{Settings, Target, TargetReason};
+use domain::settings::{Settings, Target, TargetReason};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 use ground::platform;

@@ -11,15 +11,15 @@ use super::shared::duration::seconds;
 use super::shared::function::{OWN, name_own};
 use super::shared::pipeline::{apply, print_hints};
 use super::shared::template::PartArgs;
-use crate::context::Context;
-use crate::functions::function::rules;
-use crate::functions::package::Architecture;
-use crate::functions::{Package, bundle};
-use crate::pipeline::apply::RunReport;
-use crate::pipeline::event::ResourceResult;
-use crate::pipeline::resources::Kinds;
-use crate::pipeline::{Draft, FunctionPart, Given, Request};
 use crate::ui::next_steps;
+use domain::context::Context;
+use domain::functions::function::rules;
+use domain::functions::package::Architecture;
+use domain::functions::{Package, bundle};
+use domain::pipeline::apply::RunReport;
+use domain::pipeline::event::ResourceResult;
+use domain::pipeline::resources::Kinds;
+use domain::pipeline::{Draft, FunctionPart, Given, Request};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
@@ -176,7 +176,7 @@ impl DeployArgs {
         let (manifest, mut request) = self.part.request(session, OWN, false)?;
         name_own(&mut request, &self.name)?;
         if let Some(stream) = self.part.stream() {
-            crate::stream::check_name(stream)?;
+            domain::stream::check_name(stream)?;
             let arn = context.stream_arn(stream).await?;
             let given = Given::flag("--stream", arn);
             request.given.insert("stream_arn".to_owned(), given);

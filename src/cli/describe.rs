@@ -4,9 +4,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::shared::{Session, StreamArg};
-use crate::stream::{self, Listing, Mode, Shard, ShardMap, ShardMetric, Status, StreamState};
 use crate::ui::units::{count as grouped, time};
 use crate::ui::{Report, Style, or_dash, table, visible};
+use domain::stream::{self, Listing, Mode, Shard, ShardMap, ShardMetric, Status, StreamState};
 use ground::error::Result;
 use ground::exit::Exit;
 

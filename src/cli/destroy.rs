@@ -5,7 +5,7 @@ use clap::Args;
 use super::shared::Session;
 use super::shared::pipeline::delete;
 use super::shared::template::TemplateArgs;
-use crate::pipeline::resources::Kinds;
+use domain::pipeline::resources::Kinds;
 use ground::error::Result;
 use ground::exit::Exit;
 

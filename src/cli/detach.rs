@@ -7,9 +7,9 @@ use super::shared::Session;
 use super::shared::function::{function_name, with_mapper};
 use super::shared::stream::arn_of;
 use super::shared::template::PartArgs;
-use crate::functions::mapping;
-use crate::pipeline::access;
 use crate::ui::{Report, Style, lines};
+use domain::functions::mapping;
+use domain::pipeline::access;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 

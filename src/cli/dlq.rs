@@ -6,12 +6,12 @@ use serde::Serialize;
 use super::shared::Session;
 use super::shared::function::function_name;
 use super::shared::template::PartArgs;
-use crate::context::Context;
-use crate::functions::dead_letter::{
-    Content, Letter, MessageResult, MessageSource, Options, ReceivedMessage, Replay, Totals, resolve,
-};
-use crate::functions::mapping::{function_name as bare_name, resource_name};
 use crate::ui::{Report, Style, lines, or_dash, table, units, visible};
+use domain::context::Context;
+use domain::functions::dead_letter::{
+    Content, DeadLetter, MessageResult, MessageSource, Options, ReceivedMessage, Replay, Totals, resolve,
+};
+use domain::functions::mapping::{function_name as bare_name, resource_name};
 use ground::error::Result;
 use ground::exit::Exit;
 use ground::stop::Stop;
@@ -133,7 +133,7 @@ async fn list(args: ListArgs, session: &Session) -> Result<Exit> {
 
 async fn replay(args: ReplayArgs, session: &Session) -> Result<Exit> {
     if let Some(to) = &args.to {
-        crate::stream::check_name(to)?;
+        domain::stream::check_name(to)?;
     }
     let context = session.context_for_change_unless(args.dry_run).await?;
     let source = args.source.resolve(session, context).await?;
@@ -151,7 +151,7 @@ async fn replay(args: ReplayArgs, session: &Session) -> Result<Exit> {
     };
     let step = session.printer().progress().step(source.to_string());
     let mut rows: Vec<Row> = Vec::new();
-    let mut note = |event: crate::functions::dead_letter::Event<'_>| {
+    let mut note = |event: domain::functions::dead_letter::Event<'_>| {
         let mut row = Row::new(event.held, event.letter, in_words(event.result, &options));
         row.deleted = Some(event.deleted);
         rows.push(row);
@@ -265,7 +265,7 @@ struct Row {
 }
 
 impl Row {
-    fn new(held: &ReceivedMessage, letter: Option<&Letter>, detail: String) -> Self {
+    fn new(held: &ReceivedMessage, letter: Option<&DeadLetter>, detail: String) -> Self {
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let range = letter.and_then(|letter| match &letter.content {
             Content::Range(range) => Some(range),
@@ -281,7 +281,7 @@ impl Row {
             function: letter.and_then(|letter| some(bare_name(&letter.function))),
             stream: letter.and_then(|letter| some(resource_name(&letter.stream_arn))),
             shard_id: letter.and_then(|letter| some(&letter.shard_id)),
-            records: letter.map(Letter::count),
+            records: letter.map(DeadLetter::count),
             holds_data: letter.is_some() && range.is_none(),
             first_sequence_number: range.map(|range| range.first.clone()),
             last_sequence_number: range.map(|range| range.last.clone()),
@@ -338,13 +338,18 @@ impl Report for Messages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::functions::dead_letter::read;
+    use domain::functions::dead_letter::read;
 
     #[test]
     fn people_see_what_failed_and_why() {
         let body = r#"{"requestContext":{"functionArn":"arn:aws:lambda:us-east-1:000000000000:function:scorer","condition":"RetryAttemptsExhausted"},"timestamp":"2026-11-21T10:00:00Z","KinesisBatchInfo":{"shardId":"shardId-000000000012","startSequenceNumber":"1","endSequenceNumber":"9","batchSize":5,"streamArn":"arn:aws:kinesis:us-east-1:000000000000:stream/orders"}}"#;
         let letter = read(body).unwrap();
-        let held = ReceivedMessage::sample("m1", body, Some(1_795_255_200_000));
+        let held = ReceivedMessage {
+            id: "m1".to_owned(),
+            receipt: "m1".to_owned(),
+            body: body.to_owned(),
+            sent_ms: Some(1_795_255_200_000),
+        };
         let messages = Messages {
             messages: vec![
                 Row::new(&held, Some(&letter), letter.reason.clone()),

@@ -4,11 +4,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::shared::Session;
-use crate::functions::bundle;
-use crate::functions::package::{Architecture, Version};
-use crate::functions::{Handler, Need};
 use crate::ui::units::bytes;
 use crate::ui::{Report, Style, lines, or_dash, table};
+use domain::functions::bundle;
+use domain::functions::package::{Architecture, Version};
+use domain::functions::{Handler, Need};
 use ground::error::Result;
 use ground::exit::Exit;
 

@@ -6,9 +6,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::shared::Session;
-use crate::pipeline::bundled;
-use crate::pipeline::source::{self, MANIFEST_FILE};
 use crate::ui::{Report, Style, next_steps, table};
+use domain::pipeline::bundled;
+use domain::pipeline::source::{self, MANIFEST_FILE};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 

@@ -12,13 +12,13 @@ use serde_json::value::RawValue;
 use super::shared::Session;
 use super::shared::function::{LocalCodeArgs, function_name};
 use super::shared::template::PartArgs;
-use crate::context::Context;
-use crate::functions::answer::{BatchResult, batch_result};
-use crate::functions::event::{EventRecord, Source, event};
-use crate::functions::invoke::{Invoked, Request, deployed, invoke};
-use crate::functions::runtime::Outcome;
-use crate::record::{KeyRule, ReadOptions, RecordReader};
 use crate::ui::Format;
+use domain::context::Context;
+use domain::functions::answer::{BatchResult, batch_result};
+use domain::functions::event::{EventRecord, Source, event};
+use domain::functions::invoke::{Invoked, Request, deployed, invoke};
+use domain::functions::runtime::InvokeResult;
+use domain::record::{KeyRule, ReadOptions, RecordReader};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
@@ -147,8 +147,8 @@ async fn here(
         }
     };
     let (payload, error) = match outcome {
-        Outcome::Returned(payload) => (payload, None),
-        Outcome::Failed(error) => (error.to_payload(), Some(error)),
+        InvokeResult::Returned(payload) => (payload, None),
+        InvokeResult::Failed(error) => (error.to_payload(), Some(error)),
     };
     let invoked = Invoked {
         status: 200,

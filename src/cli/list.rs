@@ -4,9 +4,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::shared::Session;
-use crate::stream::{self, StreamEntry};
 use crate::ui::units::time;
 use crate::ui::{Format, Report, Style, lines, or_dash, table};
+use domain::stream::{self, StreamEntry};
 use ground::error::Result;
 use ground::exit::Exit;
 
@@ -100,7 +100,7 @@ impl Report for ListReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::{Mode, Status};
+    use domain::stream::{Mode, Status};
 
     fn report(long: bool) -> ListReport {
         let entry = |name: &str, status, mode, shards: u32| StreamEntry {

@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 
 use super::shared::Session;
 use super::shared::duration::length;
-use crate::settings::DEFAULT_REGION;
 use crate::ui::{Report, Style, lines, shell_quoted, units};
 use daemon::home::{LocalHome, State};
 use daemon::{Options, Reset, RunOptions, StartOptions, Status};
+use domain::settings::DEFAULT_REGION;
 use ground::duration::{self, Parser, Unit};
 use ground::error::Result;
 use ground::exit::Exit;

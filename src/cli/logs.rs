@@ -10,12 +10,12 @@ use tokio::time::sleep;
 use super::shared::Session;
 use super::shared::function::function_name;
 use super::shared::template::PartArgs;
-use crate::consume::{Start, StartRule};
-use crate::context::Context;
-use crate::functions::invoke::deployed;
-use crate::functions::logs::{CloudWatchLogs, Follower, LogLine, Query, read};
 use crate::ui::units::rfc3339;
 use crate::ui::{Format, visible};
+use domain::consume::{Start, StartRule};
+use domain::context::Context;
+use domain::functions::invoke::deployed;
+use domain::functions::logs::{CloudWatchLogs, Follower, LogLine, Query, read};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 

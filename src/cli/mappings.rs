@@ -9,8 +9,8 @@ use super::shared::Session;
 use super::shared::function::function_name;
 use super::shared::stream::arn_of;
 use super::shared::template::PartArgs;
-use crate::functions::mapping::{self, Mapping, Settings};
 use crate::ui::{Format, Report, Style, lines, or_dash, table, units, wrap};
+use domain::functions::mapping::{self, Mapping, Settings};
 use ground::error::Result;
 use ground::exit::Exit;
 
@@ -231,7 +231,7 @@ impl Report for MappingsReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::functions::mapping::StartingPosition;
+    use domain::functions::mapping::StartingPosition;
 
     #[test]
     fn people_get_a_table_of_eighty_columns() {

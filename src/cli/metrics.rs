@@ -8,9 +8,9 @@ use clap::Args;
 
 use super::shared::duration::{SECONDS, seconds};
 use super::shared::{Session, StreamArg};
-use crate::context::Context;
-use crate::observe::metrics::{self, TimeRange};
 use crate::ui::Format;
+use domain::context::Context;
+use domain::observe::metrics::{self, TimeRange};
 use ground::duration::{Parser, Unit};
 use ground::error::Result;
 use ground::exit::Exit;

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::shared::Session;
 use super::shared::template::TemplateArgs;
-use crate::pipeline::resources::Kinds;
 use crate::ui::{Report, Style, lines, table};
+use domain::pipeline::resources::Kinds;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 

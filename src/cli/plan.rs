@@ -4,8 +4,8 @@ use clap::Args;
 
 use super::shared::Session;
 use super::shared::template::{ChoiceArgs, TemplateArgs};
-use crate::iam;
-use crate::pipeline::resources::Kinds;
+use domain::iam;
+use domain::pipeline::resources::Kinds;
 use ground::error::Result;
 use ground::exit::Exit;
 

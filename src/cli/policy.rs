@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use super::shared::Session;
 use super::shared::template::PartArgs;
-use crate::context::Context;
-use crate::functions::permissions::{self, Policy};
-use crate::functions::{Handler, bundle};
-use crate::pipeline::resources::{Kinds, policy_of};
-use crate::pipeline::{Draft, FunctionPart};
+use domain::context::Context;
+use domain::functions::permissions::{self, Policy};
+use domain::functions::{Handler, bundle};
+use domain::pipeline::resources::{Kinds, policy_of};
+use domain::pipeline::{Draft, FunctionPart};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 

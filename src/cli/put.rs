@@ -11,11 +11,11 @@ use clap::{Args, ValueEnum};
 
 use super::shared::duration::{SECONDS, length};
 use super::shared::{Session, StreamArg};
-use crate::produce::{
+use crate::ui::Step;
+use domain::produce::{
     KinesisTransport, PutEnd, PutEvent, PutOptions, PutResult, StreamLimits, Unsent, feed, put,
 };
-use crate::record::{InputFormat, KeyRule, ReadOptions};
-use crate::ui::Step;
+use domain::record::{InputFormat, KeyRule, ReadOptions};
 use ground::error::Result;
 use ground::exit::Exit;
 

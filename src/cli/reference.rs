@@ -10,8 +10,8 @@ use clap::builder::StyledStr;
 use clap::{Arg, Command};
 
 use super::{Cli, help};
-use crate::functions::bundle;
-use crate::pipeline;
+use domain::functions::bundle;
+use domain::pipeline;
 
 const WRITE: &str = "STREAMCTL_WRITE_DOCS";
 

@@ -5,11 +5,11 @@ use clap::Args;
 use super::shared::Session;
 use super::shared::pipeline::{apply, print_hints};
 use super::shared::template::{ChoiceArgs, TemplateArgs, template_list};
-use crate::pipeline::Pipeline;
-use crate::pipeline::apply::{ResourceReport, RunReport};
-use crate::pipeline::event::ResourceResult;
-use crate::pipeline::resources::Kinds;
 use crate::ui::next_steps;
+use domain::pipeline::Pipeline;
+use domain::pipeline::apply::{ResourceReport, RunReport};
+use domain::pipeline::event::ResourceResult;
+use domain::pipeline::resources::Kinds;
 use ground::error::Result;
 use ground::exit::Exit;
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::shared::{Session, StreamArg};
-use crate::consume::{Batch, KinesisShards, Start, StartRule, Tail, TailEvent, TailOptions, full_shard_id};
 use crate::ui::Format;
+use domain::consume::{Batch, KinesisShards, Start, StartRule, Tail, TailEvent, TailOptions, full_shard_id};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 

@@ -6,9 +6,9 @@ use super::shared::Session;
 use super::shared::function::{OWN, name_own};
 use super::shared::pipeline::delete;
 use super::shared::template::PartArgs;
-use crate::functions::bundle;
-use crate::pipeline::resources::Kinds;
-use crate::pipeline::{Draft, FunctionPart};
+use domain::functions::bundle;
+use domain::pipeline::resources::Kinds;
+use domain::pipeline::{Draft, FunctionPart};
 use ground::error::Result;
 use ground::exit::Exit;
 

@@ -4,10 +4,10 @@ use clap::Args;
 
 use super::shared::Session;
 use super::shared::template::TemplateArgs;
-use crate::pipeline::CheckState;
-use crate::pipeline::follow::AwsServices;
-use crate::pipeline::resources::Kinds;
 use crate::ui::apply::ApplyProgress;
+use domain::pipeline::CheckState;
+use domain::pipeline::follow::AwsServices;
+use domain::pipeline::resources::Kinds;
 use ground::error::Result;
 use ground::exit::Exit;
 

@@ -5,11 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 use super::report::{Report, lines, table};
 use super::{Printer, Step, Style};
-use crate::pipeline::CheckState;
-use crate::pipeline::apply::RunReport;
-use crate::pipeline::event::{Event, ResourceResult, What};
-use crate::pipeline::plan::{Action, PlanReport, PlannedReport};
-use crate::pipeline::verify::VerifyReport;
+use domain::pipeline::CheckState;
+use domain::pipeline::apply::RunReport;
+use domain::pipeline::event::{Event, ResourceResult, What};
+use domain::pipeline::plan::{Action, PlanReport, PlannedReport};
+use domain::pipeline::verify::VerifyReport;
 
 /// The longest title of a check that makes its column wider.
 const LONGEST_TITLE: usize = 16;
@@ -254,7 +254,7 @@ fn word(state: CheckState) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::{Change, Check};
+    use domain::pipeline::{Change, Check};
 
     fn plan() -> PlanReport {
         let one = |id: &str, kind: &str, name: &str, action, detail: &str, changes| PlannedReport {
@@ -315,7 +315,7 @@ mod tests {
             template: "stream".into(),
             pipeline: "stream/orders".into(),
             state: CheckState::Caution,
-            resources: vec![crate::pipeline::verify::VerifiedResource {
+            resources: vec![domain::pipeline::verify::VerifiedResource {
                 id: "stream".into(),
                 kind: "stream".into(),
                 name: "orders".into(),

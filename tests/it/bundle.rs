@@ -1,7 +1,7 @@
 //! The zips in the binary: Lambda can run them.
 
-use streamctl::functions::bundle::{self, all};
-use streamctl::functions::package::{NEWEST_GLIBC, pack};
+use domain::functions::bundle::{self, all};
+use domain::functions::package::{NEWEST_GLIBC, pack};
 
 #[test]
 fn lambda_can_run_every_zip() {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::store::FaultKind;
+use crate::store::CallErrorKind;
 use crate::testing::{self, Memory};
 
 fn enveloped(id: &str, data_type: &str, payload: &Value) -> String {
@@ -138,7 +138,7 @@ async fn a_bad_envelope_is_a_failure() {
 #[tokio::test]
 async fn what_the_bucket_does_not_take_fails() {
     let memory = Memory::default();
-    memory.fail(FaultKind::Refused);
+    memory.fail(CallErrorKind::Refused);
     let records = [1, 2].map(|sequence| {
         testing::record(
             sequence,

@@ -24,7 +24,7 @@ fn seventh_refused(index: usize) -> Item {
     item
 }
 
-async fn put(memory: &Memory, count: usize, item: &dyn Fn(usize) -> Item) -> Vec<Result<(), Fault>> {
+async fn put(memory: &Memory, count: usize, item: &dyn Fn(usize) -> Item) -> Vec<Result<(), CallError>> {
     let puts = Puts {
         count,
         key: &["userId", "eventTimestamp"],
@@ -56,7 +56,7 @@ async fn one_refused_item_does_not_sink_the_others() {
 #[tokio::test(start_paused = true)]
 async fn a_throttled_call_is_made_again_until_the_deadline() {
     let memory = Memory::default();
-    memory.fail(FaultKind::Transient);
+    memory.fail(CallErrorKind::Transient);
     assert!(put(&memory, 1, &item).await[0].is_ok());
     memory.unprocessed.set((1, usize::MAX));
     let started = Instant::now();
@@ -71,7 +71,7 @@ async fn a_throttled_call_is_made_again_until_the_deadline() {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_not_allowed_is_not_made_again() {
     let memory = Memory::default();
-    memory.fail(FaultKind::Refused);
+    memory.fail(CallErrorKind::Refused);
     let results = put(&memory, 30, &item).await;
     assert_eq!(results.iter().filter(|result| result.is_err()).count(), 25);
     assert_eq!(memory.calls.get(), 2);
@@ -80,14 +80,14 @@ async fn a_call_that_is_not_allowed_is_not_made_again() {
 #[tokio::test(start_paused = true)]
 async fn messages_go_ten_at_a_time_and_within_the_size_of_a_batch() {
     let memory = Memory::default();
-    memory.fail(FaultKind::Transient);
+    memory.fail(CallErrorKind::Transient);
     let bodies: Vec<_> = (0..25)
         .map(|index| "x".repeat(if index < 3 { 200_000 } else { 10 }))
         .collect();
     let results = send(&&memory, &bodies, in_a_minute()).await;
     assert!(results.iter().all(Result::is_ok));
     assert_eq!(memory.messages.borrow().len(), 25);
-    memory.fail(FaultKind::Refused);
+    memory.fail(CallErrorKind::Refused);
     assert!(
         send(&&memory, &bodies[3..5], in_a_minute())
             .await
@@ -100,15 +100,15 @@ async fn messages_go_ten_at_a_time_and_within_the_size_of_a_batch() {
 struct Picky(std::cell::Cell<bool>);
 
 impl Queue for Picky {
-    async fn send(&self, bodies: Vec<String>) -> Result<Vec<(usize, Fault)>, Fault> {
+    async fn send(&self, bodies: Vec<String>) -> Result<Vec<(usize, CallError)>, CallError> {
         if self.0.replace(true) {
             assert_eq!(bodies, ["a"]);
             return Ok(Vec::new());
         }
-        let fault = |kind| Fault::new(kind, "no");
+        let error = |kind| CallError::new(kind, "no");
         Ok(vec![
-            (0, fault(FaultKind::Transient)),
-            (1, fault(FaultKind::Rejected)),
+            (0, error(CallErrorKind::Transient)),
+            (1, error(CallErrorKind::Rejected)),
         ])
     }
 }
@@ -127,7 +127,7 @@ async fn only_the_messages_that_the_queue_may_still_take_are_sent_again() {
 struct Silent;
 
 impl Bucket for Silent {
-    async fn put(&self, _object: &Object) -> Result<(), Fault> {
+    async fn put(&self, _object: &Object) -> Result<(), CallError> {
         std::future::pending().await
     }
 }
@@ -141,7 +141,7 @@ async fn a_call_without_an_answer_ends_with_the_invocation() {
     };
     assert_eq!(
         put_objects(&Silent, &[object], in_a_minute()).await,
-        [Err(Fault::timeout())]
+        [Err(CallError::timeout())]
     );
 }
 

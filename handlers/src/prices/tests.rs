@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::store::FaultKind;
+use crate::store::CallErrorKind;
 use crate::testing::{self, Memory, product};
 
 fn shop(products: &[&str]) -> Memory {
@@ -102,7 +102,7 @@ async fn an_older_price_never_replaces_a_newer_one() {
 #[tokio::test]
 async fn a_fault_fails_just_the_records_of_its_product() {
     let memory = shop(&["p", "q"]);
-    memory.fail(FaultKind::Refused);
+    memory.fail(CallErrorKind::Refused);
     let failed = run(&memory, &[price(1, "p", json!(1)), price(2, "q", json!(2))]).await;
     assert_eq!(failed.len(), 1);
 }

@@ -13,7 +13,7 @@ use decimal::Decimal;
 use crate::attribute::{number, text};
 use crate::clock::rfc3339_ms;
 use crate::event::Entry;
-use crate::store::{AggregateKey, Fault, FaultKind, Item};
+use crate::store::{AggregateKey, CallError, CallErrorKind, Item};
 
 /// What one record adds to an aggregate.
 pub(super) struct Contribution {
@@ -145,7 +145,7 @@ impl Merge<'_> {
         &self,
         stored: Option<Item>,
         contributions: &[Contribution],
-    ) -> Result<Option<(Item, Option<u64>)>, Fault> {
+    ) -> Result<Option<(Item, Option<u64>)>, CallError> {
         let mut item = stored.unwrap_or_default();
         let revision = item
             .get("revision")
@@ -190,10 +190,10 @@ impl Merge<'_> {
         Ok(Some((item, revision)))
     }
 
-    fn inexact(&self, field: usize) -> Fault {
+    fn inexact(&self, field: usize) -> CallError {
         let name = &self.readings[field];
-        Fault::new(
-            FaultKind::Rejected,
+        CallError::new(
+            CallErrorKind::Rejected,
             format!("the total of the readings {name} needs more than 38 digits"),
         )
     }

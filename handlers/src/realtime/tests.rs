@@ -291,7 +291,7 @@ proptest! {
         records in proptest::collection::vec((0..3_usize, proptest::collection::vec(-500..500_i32, 1..4), 0..3_i64), 1..20),
         cuts in proptest::collection::vec(any::<bool>(), 20),
         again in proptest::collection::vec(0..20_usize, 0..5),
-        faults in 0..4_usize,
+        errors in 0..4_usize,
         overtaken in 0..3_usize,
         shuffled in any::<bool>(),
     ) {
@@ -304,7 +304,7 @@ proptest! {
             batches.iter_mut().for_each(|batch| batch.reverse());
         }
         let often = Memory::default();
-        (0..faults).for_each(|place| often.fail([FaultKind::Refused, FaultKind::Transient][place % 2]));
+        (0..errors).for_each(|place| often.fail([CallErrorKind::Refused, CallErrorKind::Transient][place % 2]));
         often.overtaken.set(overtaken);
         deliver_until_done(&often, &batches);
         let repeated: Vec<_> = again.iter().filter_map(|place| batches.get(*place).cloned()).collect();

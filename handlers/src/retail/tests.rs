@@ -262,14 +262,14 @@ async fn a_large_bad_event_is_pointed_to() {
 #[tokio::test]
 async fn what_the_queue_does_not_take_fails() {
     let memory = Memory::default();
-    memory.fail(FaultKind::Refused);
+    memory.fail(CallErrorKind::Refused);
     assert_eq!(run(&memory, &[testing::record(1, "k", "bad")]).await, ["1"]);
 }
 
 #[tokio::test]
 async fn what_the_table_does_not_take_for_now_fails() {
     let memory = Memory::default();
-    memory.fail(FaultKind::Refused);
+    memory.fail(CallErrorKind::Refused);
     let records = [testing::record(1, "k", PURCHASE), testing::record(2, "k", "bad")];
     assert_eq!(run(&memory, &records).await, ["1"]);
     assert_eq!(memory.messages.borrow().len(), 1);

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use super::AttachArgs;
 use crate::cli::shared::Session;
-use crate::consume::{KinesisShards, Start, Tail, TailEvent, TailOptions, TailRecord};
-use crate::functions::consumer::{Event, Policy, Totals, consume};
-use crate::functions::event::Source;
-use crate::functions::mapping::{Settings, StartingPosition};
-use crate::record::{Record, to_entry_json};
 use crate::ui::units;
+use domain::consume::{KinesisShards, Start, Tail, TailEvent, TailOptions, TailRecord};
+use domain::functions::consumer::{Event, Policy, Totals, consume};
+use domain::functions::event::Source;
+use domain::functions::mapping::{Settings, StartingPosition};
+use domain::record::{Record, to_entry_json};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 use ground::platform;
@@ -32,7 +32,7 @@ pub(super) async fn run(args: &AttachArgs, code: &str, session: &Session) -> Res
         Some(name) => name.to_owned(),
         None => session.settings().stream.clone(),
     };
-    crate::stream::check_name(&stream)?;
+    domain::stream::check_name(&stream)?;
     let context = session.context().await?;
     let (mut code, deployed) = args
         .local

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::functions::mapping::{Difference, Mapping, Settings, resource_name};
 use crate::ui::{Report, Style, table};
+use domain::functions::mapping::{Difference, Mapping, Settings, resource_name};
 use ground::error::{Error, Result};
 
 /// A stable contract with scripts.
@@ -100,7 +100,7 @@ impl Report for AttachReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::functions::mapping::StartingPosition;
+    use domain::functions::mapping::StartingPosition;
 
     fn there() -> Mapping {
         Mapping {

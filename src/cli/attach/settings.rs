@@ -6,8 +6,8 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::cli::shared::duration::{SECONDS, seconds};
-use crate::context::Context;
-use crate::functions::mapping::{Settings, StartingPosition};
+use domain::context::Context;
+use domain::functions::mapping::{Settings, StartingPosition};
 use ground::error::{Error, Result};
 
 /// Settings of a mapping. A setting that is not given does not change; a new mapping takes AWS's default.

@@ -3,9 +3,9 @@
 use serde_json::value::RawValue;
 
 use crate::cli::shared::Session;
-use crate::cost::{self, Estimate, Mode, Usage};
-use crate::stream;
 use crate::ui;
+use domain::cost::{self, Estimate, Mode, Usage};
+use domain::stream;
 use ground::error::{Error, Result};
 
 /// Prints the estimate for the demo's stream, to which `events` and the test record of `setup` were put.

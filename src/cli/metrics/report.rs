@@ -6,9 +6,9 @@ use std::time::Duration;
 use comfy_table::{Cell, CellAlignment};
 use serde::{Serialize, Serializer};
 
-use crate::observe::metrics::{Series, Statistic, StreamMetrics, TimeRange, Unit, Utilisation};
 use crate::ui::sparkline::{Glyphs, sparkline, values_per_mark};
 use crate::ui::{Report, Style, table, units};
+use domain::observe::metrics::{Series, Statistic, StreamMetrics, TimeRange, Unit, Utilisation};
 use ground::duration;
 
 /// What `streamctl metrics` prints.
@@ -305,7 +305,7 @@ fn timestamp(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::metrics::{Level, Point, specs};
+    use domain::observe::metrics::{Level, Point, specs};
 
     /// 2026-11-21T09:00:00Z.
     const START: i64 = 1_795_251_600;

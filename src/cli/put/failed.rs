@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::input::PutInput;
 use super::is_failure;
-use crate::produce::{PutSummary, Unsent};
-use crate::record::{Record, to_entry_json};
+use domain::produce::{PutSummary, Unsent};
+use domain::record::{Record, to_entry_json};
 use ground::error::{Error, Result};
 use ground::platform;
 

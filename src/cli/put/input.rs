@@ -5,9 +5,9 @@ use std::io::{self, Cursor, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::produce::PutSummary;
-use crate::record::{InputFormat, ReadOptions, Record, RecordError, RecordErrorKind, RecordReader};
 use crate::ui::Progress;
+use domain::produce::PutSummary;
+use domain::record::{InputFormat, ReadOptions, Record, RecordError, RecordErrorKind, RecordReader};
 use ground::error::{Error, Result};
 
 pub(super) type Reader = RecordReader<Box<dyn Read + Send>>;

@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::failed::Kept;
 use super::input::PutInput;
-use crate::produce::{Batch, BatchLimits, PutEnd, PutSummary};
-use crate::record::ReadOptions;
 use crate::ui::units::{bytes, count, counted, milliseconds};
 use crate::ui::{Report, Style, lines, table};
+use domain::produce::{Batch, BatchLimits, PutEnd, PutSummary};
+use domain::record::ReadOptions;
 use ground::error::Result;
 
 /// Limit of the set of distinct keys, so that memory does not grow with the input.

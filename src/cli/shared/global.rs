@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use etcetera::BaseStrategy;
 
-use crate::settings::{ConfigFile, Flags, Settings, Sources, TargetChoice};
 use crate::ui::{Format, UiOptions};
+use domain::settings::{ConfigFile, Flags, Settings, Sources, TargetChoice};
 use ground::error::Result;
 use ground::platform;
 

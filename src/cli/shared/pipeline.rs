@@ -1,11 +1,11 @@
 //! Applying and deleting a pipeline: plan, confirmation, progress and report.
 
 use super::Session;
-use crate::pipeline::Pipeline;
-use crate::pipeline::apply::RunReport;
-use crate::pipeline::destroy::Survey;
 use crate::ui::Printer;
 use crate::ui::apply::ApplyProgress;
+use domain::pipeline::Pipeline;
+use domain::pipeline::apply::RunReport;
+use domain::pipeline::destroy::Survey;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 use ground::stop::Stop;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::sync::{OnceCell, watch};
 
 use super::global::GlobalArgs;
-use crate::context::Context;
-use crate::settings::{Settings, Target};
 use crate::ui::Printer;
+use domain::context::Context;
+use domain::settings::{Settings, Target};
 use ground::error::{Error, Result};
 use ground::stop::Stop;
 

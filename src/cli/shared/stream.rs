@@ -3,8 +3,8 @@
 use clap::Args;
 
 use super::Session;
-use crate::context::Context;
-use crate::stream::check_name;
+use domain::context::Context;
+use domain::stream::check_name;
 use ground::error::Result;
 
 /// `--stream`, or the default stream.

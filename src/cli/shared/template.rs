@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{Session, StreamArg};
-use crate::pipeline::parameter::Setting;
-use crate::pipeline::{self, Draft, Given, Manifest, Request, tags};
 use crate::ui::shell_quoted;
+use domain::pipeline::parameter::Setting;
+use domain::pipeline::{self, Draft, Given, Manifest, Request, tags};
 use ground::duration::{Parser, Unit};
 use ground::error::{Error, Result};
 
@@ -164,7 +164,7 @@ impl TemplateArgs {
         };
         let mut named: BTreeMap<String, Given> = BTreeMap::new();
         if let Some(name) = &self.stream.stream {
-            crate::stream::check_name(name)?;
+            domain::stream::check_name(name)?;
             named.insert(parameter_of(manifest, "stream"), Given::flag("--stream", name));
         }
         if let Some(choice) = choice {

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use crate::consume::TailRecord;
 use crate::ui::units::rfc3339;
 use crate::ui::{Printer, visible};
+use domain::consume::TailRecord;
 use ground::error::Result;
 
 /// How records are written.

@@ -3,7 +3,7 @@ use std::time::Duration;
 use insta::{assert_json_snapshot, assert_snapshot};
 
 use super::*;
-use crate::produce::ShardSummary;
+use domain::produce::ShardSummary;
 
 fn summary() -> PutSummary {
     let shard = |records, bytes| ShardSummary {
@@ -95,7 +95,7 @@ async fn a_dry_run_counts_requests_and_keys() {
     std::fs::write(&path, lines.join("\n")).unwrap();
     let input = PutInput::choose(path.to_str(), None).unwrap();
     let keyed = ReadOptions {
-        key: crate::record::KeyRule::field("k"),
+        key: domain::record::KeyRule::field("k"),
         ..ReadOptions::default()
     };
     let report = DryRunReport::read("orders", &input, &keyed).await.unwrap();

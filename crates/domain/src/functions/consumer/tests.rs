@@ -38,7 +38,7 @@ struct Poisoned {
 }
 
 impl Run for Poisoned {
-    async fn run(&mut self, payload: Bytes) -> Result<Outcome> {
+    async fn run(&mut self, payload: Bytes) -> Result<InvokeResult> {
         let event: serde_json::Value = serde_json::from_slice(&payload).unwrap();
         let numbers: Vec<u64> = event["Records"]
             .as_array()
@@ -52,11 +52,11 @@ impl Run for Poisoned {
         let poisoned = numbers.contains(&5);
         self.batches.push(numbers);
         Ok(match (poisoned, self.partial) {
-            (false, _) => Outcome::Returned(Bytes::from_static(b"{\"batchItemFailures\":[]}")),
-            (true, true) => Outcome::Returned(Bytes::from_static(
+            (false, _) => InvokeResult::Returned(Bytes::from_static(b"{\"batchItemFailures\":[]}")),
+            (true, true) => InvokeResult::Returned(Bytes::from_static(
                 b"{\"batchItemFailures\":[{\"itemIdentifier\":\"5\"}]}",
             )),
-            (true, false) => Outcome::Failed(FunctionError::default()),
+            (true, false) => InvokeResult::Failed(FunctionError::default()),
         })
     }
 }
@@ -124,7 +124,10 @@ fn without_a_report_an_answer_is_a_success_whatever_it_says() {
     let mut policy = policy();
     policy.partial_failures = false;
     let answer = Bytes::from_static(b"{\"batchItemFailures\":[{\"itemIdentifier\":\"1\"}]}");
-    assert_eq!(next(&policy, attempt, &Outcome::Returned(answer)).processed, 2);
+    assert_eq!(
+        next(&policy, attempt, &InvokeResult::Returned(answer)).processed,
+        2
+    );
 }
 
 #[test]
@@ -133,7 +136,7 @@ fn retries_end_or_do_not() {
         records: vec![record(1)],
         tries,
     };
-    let failed = Outcome::Failed(FunctionError::default());
+    let failed = InvokeResult::Failed(FunctionError::default());
     assert_eq!(next(&policy(), attempt(0), &failed).again, [attempt(1)]);
     assert_eq!(next(&policy(), attempt(1), &failed).given_up, [record(1)]);
     let endless = Policy {
@@ -178,7 +181,7 @@ proptest::proptest! {
         let answer = serde_json::json!({"batchItemFailures": report}).to_string();
         let attempt = Attempt { records: (1..=count).map(record).collect(), tries };
         let policy = Policy { bisect, ..policy() };
-        let next = next(&policy, attempt, &Outcome::Returned(Bytes::from(answer)));
+        let next = next(&policy, attempt, &InvokeResult::Returned(Bytes::from(answer)));
         let rest = next.again.iter().flat_map(|one| &one.records).chain(&next.given_up);
         let mut seen: Vec<u32> = (1..=count).take(next.processed).collect();
         seen.extend(rest.map(|record| record.sequence_number.parse::<u32>().unwrap()));

@@ -38,23 +38,10 @@ pub struct ReceivedMessage {
     /// Its id, or the key of its object.
     pub id: String,
     /// What deletes it; the key of its object.
-    receipt: String,
+    pub receipt: String,
     pub body: String,
     /// When it was sent, in milliseconds since the Unix epoch.
     pub sent_ms: Option<i64>,
-}
-
-#[cfg(test)]
-impl ReceivedMessage {
-    /// A message as tests need it.
-    pub(crate) fn sample(id: &str, body: &str, sent_ms: Option<i64>) -> Self {
-        Self {
-            id: id.to_owned(),
-            receipt: id.to_owned(),
-            body: body.to_owned(),
-            sent_ms,
-        }
-    }
 }
 
 impl std::fmt::Display for MessageSource {

@@ -435,7 +435,7 @@ impl<'a> Changer<'a> {
                 self.name,
                 duration::format(LONGEST)
             ))
-            .hint("run the same command again: it goes on from there")),
+            .hint("run the same command again: it continues from there")),
         }
     }
 

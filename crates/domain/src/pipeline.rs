@@ -30,7 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 pub use event::{Event, Step};
-pub(crate) use function_part::FunctionPart;
+pub use function_part::FunctionPart;
 pub use graph::Graph;
 pub use manifest::Manifest;
 pub use parameter::{Given, Origin, Values};

@@ -21,7 +21,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use kinesis::KinesisShards;
-pub(crate) use start::full_shard_id;
+pub use start::full_shard_id;
 pub use start::{Start, StartRule};
 pub use tail::{Batch, Tail, TailEvent};
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::records::{Puller, fetch};
+use super::records::{PageSink, fetch};
 use super::source::{Inbox, own_stream};
-use super::{Content, Letter, MessageSource, ReceivedMessage, read};
+use super::{Content, DeadLetter, MessageSource, ReceivedMessage, read};
 use crate::consume::{KinesisShards, TailRecord};
 use crate::context::Context;
 use crate::functions::mapping::resource_name;
@@ -65,7 +65,7 @@ pub struct Event<'a> {
     /// The message.
     pub held: &'a ReceivedMessage,
     /// The parsed message, if it could be parsed.
-    pub letter: Option<&'a Letter>,
+    pub letter: Option<&'a DeadLetter>,
     /// What became of it.
     pub result: &'a MessageResult,
     /// Whether it was deleted.
@@ -102,7 +102,7 @@ pub struct Replay<'a> {
 /// A message on its way.
 struct Work {
     held: ReceivedMessage,
-    letter: Option<Letter>,
+    letter: Option<DeadLetter>,
     result: MessageResult,
 }
 
@@ -166,7 +166,7 @@ impl Replay<'_> {
         context: &Context,
         source: &MessageSource,
         limit: usize,
-        mut each: impl FnMut(&ReceivedMessage, Result<Letter, String>) -> Result<()>,
+        mut each: impl FnMut(&ReceivedMessage, Result<DeadLetter, String>) -> Result<()>,
     ) -> Result<()> {
         let mut inbox = Inbox::open(context, source);
         let mut taken: Vec<ReceivedMessage> = Vec::new();
@@ -284,7 +284,7 @@ impl Replay<'_> {
             if stop.is_set() {
                 break;
             }
-            let letters: Vec<&Letter> = indexes
+            let letters: Vec<&DeadLetter> = indexes
                 .iter()
                 .filter_map(|index| works[*index].letter.as_ref())
                 .collect();
@@ -300,7 +300,7 @@ impl Replay<'_> {
     }
 
     /// The stream that receives the records of a message.
-    async fn target(&self, letter: &Letter) -> Result<String> {
+    async fn target(&self, letter: &DeadLetter) -> Result<String> {
         if let Some(to) = &self.options.to {
             return Ok(to.clone());
         }
@@ -314,7 +314,7 @@ impl Replay<'_> {
     }
 
     /// Dry run: counts the records that exist.
-    async fn look(&self, letters: &[&Letter]) -> Vec<MessageResult> {
+    async fn look(&self, letters: &[&DeadLetter]) -> Vec<MessageResult> {
         let mut fates = Vec::with_capacity(letters.len());
         for letter in letters {
             let mut discard = Discard;
@@ -335,12 +335,12 @@ impl Replay<'_> {
         fates
     }
 
-    fn shards(&self, letter: &Letter) -> KinesisShards {
+    fn shards(&self, letter: &DeadLetter) -> KinesisShards {
         KinesisShards::new(self.context.kinesis_once(), resource_name(&letter.stream_arn))
     }
 
     /// Sends the records of `letters` to `stream`.
-    async fn send(&self, stream: &str, letters: &[&Letter], stop: &Stop) -> Vec<MessageResult> {
+    async fn send(&self, stream: &str, letters: &[&DeadLetter], stop: &Stop) -> Vec<MessageResult> {
         let (sender, input) = mpsc::channel(PAGES);
         let transport = Arc::new(KinesisTransport::new(self.context.kinesis_once(), stream));
         let options = PutOptions::default();
@@ -380,7 +380,7 @@ impl Replay<'_> {
             .collect()
     }
 
-    async fn feed(&self, letters: &[&Letter], sender: mpsc::Sender<Input>) -> Vec<Sent> {
+    async fn feed(&self, letters: &[&DeadLetter], sender: mpsc::Sender<Input>) -> Vec<Sent> {
         let mut feeder = Feeder {
             sender,
             number: 0,
@@ -446,7 +446,7 @@ impl Feeder {
     }
 }
 
-impl Puller for Feeder {
+impl PageSink for Feeder {
     async fn take(&mut self, records: Vec<TailRecord>) -> bool {
         self.send(
             records
@@ -461,7 +461,7 @@ impl Puller for Feeder {
 /// Discards records.
 struct Discard;
 
-impl Puller for Discard {
+impl PageSink for Discard {
     async fn take(&mut self, _records: Vec<TailRecord>) -> bool {
         true
     }

@@ -28,8 +28,8 @@ macro_rules! bundle {
     ($name:literal: $($file:literal),*) => {
         Bundled {
             name: $name,
-            manifest: include_str!(concat!("../../templates/", $name, "/manifest.toml")),
-            files: &[$(($file, include_str!(concat!("../../templates/", $name, "/", $file)))),*],
+            manifest: include_str!(concat!("../../../../templates/", $name, "/manifest.toml")),
+            files: &[$(($file, include_str!(concat!("../../../../templates/", $name, "/", $file)))),*],
         }
     };
 }

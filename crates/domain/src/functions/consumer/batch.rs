@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::consume::TailRecord;
 use crate::functions::answer::{BatchResult, batch_result};
-use crate::functions::runtime::Outcome;
+use crate::functions::runtime::InvokeResult;
 
 /// The mapping's rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,12 +68,12 @@ fn counted(records: usize) -> String {
 }
 
 /// What happens to the records of `attempt` after `outcome`.
-pub fn next(policy: &Policy, attempt: Attempt, outcome: &Outcome) -> Next {
+pub fn next(policy: &Policy, attempt: Attempt, outcome: &InvokeResult) -> Next {
     let Attempt { mut records, tries } = attempt;
     let result = match outcome {
-        Outcome::Failed(_) => BatchResult::Failure,
-        Outcome::Returned(_) if !policy.partial_failures => BatchResult::Success,
-        Outcome::Returned(answer) => {
+        InvokeResult::Failed(_) => BatchResult::Failure,
+        InvokeResult::Returned(_) if !policy.partial_failures => BatchResult::Success,
+        InvokeResult::Returned(answer) => {
             let numbers: Vec<&str> = records
                 .iter()
                 .map(|record| record.sequence_number.as_str())

@@ -24,12 +24,12 @@ pub struct Fetched {
 }
 
 /// Receives the records that are read. `false` stops reading.
-pub trait Puller: Send {
+pub trait PageSink: Send {
     /// Receives one page.
     fn take(&mut self, records: Vec<TailRecord>) -> impl Future<Output = bool> + Send;
 }
 
-/// Reads every record of `range` in `shard_id` and passes it to `puller`. Expired records are counted as lost.
+/// Reads every record of `range` in `shard_id` and passes it to `sink`. Expired records are counted as lost.
 ///
 /// # Errors
 /// If the shard cannot be read.
@@ -37,7 +37,7 @@ pub async fn fetch<S: ShardSource>(
     source: &S,
     shard_id: &str,
     range: &Range,
-    puller: &mut impl Puller,
+    sink: &mut impl PageSink,
 ) -> Result<Fetched> {
     let shard: Arc<str> = shard_id.into();
     let mut fetched = Fetched::default();
@@ -75,7 +75,7 @@ pub async fn fetch<S: ShardSource>(
         if let Some(last) = wanted.last() {
             start = IteratorStart::After(last.sequence_number.clone());
             fetched.found += wanted.len() as u64;
-            if !puller.take(wanted).await {
+            if !sink.take(wanted).await {
                 return Ok(fetched);
             }
         }
@@ -175,7 +175,7 @@ mod tests {
     #[derive(Default)]
     struct Taken(Vec<String>);
 
-    impl Puller for Taken {
+    impl PageSink for Taken {
         async fn take(&mut self, records: Vec<TailRecord>) -> bool {
             self.0
                 .extend(records.into_iter().map(|record| record.sequence_number));

@@ -38,7 +38,7 @@ pub struct LocalCode {
 
 /// Result of an invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum InvokeResult {
     /// What the function returned.
     Returned(Bytes),
     /// The function reported an error, crashed, timed out or failed during init.
@@ -96,7 +96,7 @@ impl LocalFunction {
     ///
     /// # Errors
     /// When the process cannot be started at all.
-    pub async fn invoke(&mut self, payload: Bytes) -> Result<Outcome> {
+    pub async fn invoke(&mut self, payload: Bytes) -> Result<InvokeResult> {
         let request_id = lambda_host::request_id();
         let idle = self.idle.take();
         let mut process = match idle {
@@ -122,7 +122,7 @@ impl LocalFunction {
             self.idle = Some(process);
         }
         match result {
-            Ok(payload) => Ok(Outcome::Returned(payload)),
+            Ok(payload) => Ok(InvokeResult::Returned(payload)),
             Err(failure) => self.failed(&failure, &request_id),
         }
     }
@@ -135,13 +135,13 @@ impl LocalFunction {
     }
 
     /// A failure of the function is an outcome; code that cannot be started is an error.
-    fn failed(&self, failure: &Failure, request_id: &str) -> Result<Outcome> {
+    fn failed(&self, failure: &Failure, request_id: &str) -> Result<InvokeResult> {
         if !failure.is_final() {
             let mut error = FunctionError::parse(&failure.payload(request_id));
             if error.error_type.is_empty() {
                 failure.error_type().clone_into(&mut error.error_type);
             }
-            return Ok(Outcome::Failed(error));
+            return Ok(InvokeResult::Failed(error));
         }
         let hint = match failure {
             Failure::NotStarted(error) if error.kind() == ErrorKind::PermissionDenied => {

@@ -190,7 +190,7 @@ where
                 "stream {name} is still {status} after {}",
                 duration::format(waited)
             ))
-            .hint("run the command again: it goes on from there"))
+            .hint("run the command again: it continues from there"))
         }
     }
 }

@@ -142,7 +142,7 @@ impl Changer<'_> {
 fn day_limit_hint(error: Error) -> Error {
     if error.is("LimitExceededException") {
         return error.hint(
-            "a stream takes 10 changes of its shard count in 24 hours: run the command again later, it goes on from there",
+            "a stream takes 10 changes of its shard count in 24 hours: run the command again later, it continues from there",
         );
     }
     error

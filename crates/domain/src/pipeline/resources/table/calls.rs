@@ -124,7 +124,7 @@ impl Table<'_> {
             if !wait.pause(step, &what).await? {
                 return Err(
                     Error::failed(format!("table {} is not ready: {what}", self.declared.name))
-                        .hint("run the same command again: it goes on from there"),
+                        .hint("run the same command again: it continues from there"),
                 );
             }
         }

@@ -9,14 +9,14 @@ use ground::error::{Error, Result};
 
 /// The ids of these resources.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct FunctionPart {
-    pub(crate) function: String,
+pub struct FunctionPart {
+    pub function: String,
     /// Roles that no other function uses.
-    pub(crate) roles: BTreeSet<String>,
+    pub roles: BTreeSet<String>,
     /// Log groups that no other function uses.
-    pub(crate) log_groups: BTreeSet<String>,
+    pub log_groups: BTreeSet<String>,
     /// The event source mappings that invoke it.
-    pub(crate) mappings: BTreeSet<String>,
+    pub mappings: BTreeSet<String>,
 }
 
 impl FunctionPart {
@@ -24,7 +24,7 @@ impl FunctionPart {
     ///
     /// # Errors
     /// Exit 1 when the template has no such function.
-    pub(crate) fn of(manifest: &Manifest, handler: &str) -> Result<Self> {
+    pub fn of(manifest: &Manifest, handler: &str) -> Result<Self> {
         let kind = |id: &str| {
             manifest
                 .resource(id)
@@ -71,13 +71,13 @@ impl FunctionPart {
 
     /// The function with its roles and log groups. Selected by id, they are part of the pipeline even if their `when` does
     /// not hold.
-    pub(crate) fn without_mappings(&self) -> BTreeSet<String> {
+    pub fn without_mappings(&self) -> BTreeSet<String> {
         let sets = [&self.roles, &self.log_groups];
         let all = sets.into_iter().flatten().chain([&self.function]);
         all.cloned().collect()
     }
 
-    pub(crate) fn ids(&self) -> BTreeSet<String> {
+    pub fn ids(&self) -> BTreeSet<String> {
         let sets = [&self.roles, &self.log_groups, &self.mappings];
         let all = sets.into_iter().flatten().chain([&self.function]);
         all.cloned().collect()

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::answer::FunctionError;
 use super::event::{EventRecord, MAX_PAYLOAD, Source, event, weight};
-use super::runtime::{LocalFunction, Outcome};
+use super::runtime::{InvokeResult, LocalFunction};
 use crate::consume::{ShardSource, Tail, TailEvent, TailRecord};
 use ground::backoff::Backoff;
 use ground::error::Result;
@@ -29,11 +29,11 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from
 
 /// Runs the function on a payload.
 pub trait Run: Send {
-    fn run(&mut self, payload: Bytes) -> impl Future<Output = Result<Outcome>> + Send;
+    fn run(&mut self, payload: Bytes) -> impl Future<Output = Result<InvokeResult>> + Send;
 }
 
 impl Run for LocalFunction {
-    async fn run(&mut self, payload: Bytes) -> Result<Outcome> {
+    async fn run(&mut self, payload: Bytes) -> Result<InvokeResult> {
         self.invoke(payload).await
     }
 }
@@ -294,9 +294,9 @@ impl<R: Run> Work<'_, R> {
     }
 }
 
-fn reason(outcome: &Outcome) -> String {
+fn reason(outcome: &InvokeResult) -> String {
     match outcome {
-        Outcome::Returned(_) => "the function reports records as failed".to_owned(),
-        Outcome::Failed(error) => FunctionError::to_string(error),
+        InvokeResult::Returned(_) => "the function reports records as failed".to_owned(),
+        InvokeResult::Failed(error) => FunctionError::to_string(error),
     }
 }

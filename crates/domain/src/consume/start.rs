@@ -131,7 +131,7 @@ fn sequence(text: &str) -> Option<StartRule> {
 }
 
 /// `3` and `shardId-000000000003` name the same shard.
-pub(crate) fn full_shard_id(text: &str) -> Option<String> {
+pub fn full_shard_id(text: &str) -> Option<String> {
     if !text.is_empty() && text.len() <= 12 && text.bytes().all(|b| b.is_ascii_digit()) {
         return Some(format!("shardId-{text:0>12}"));
     }

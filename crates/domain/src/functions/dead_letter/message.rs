@@ -14,7 +14,7 @@ use serde_json::Value;
 
 /// A parsed message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letter {
+pub struct DeadLetter {
     /// Why the records failed: one of Lambda's conditions or the handler's error.
     pub reason: String,
     /// Name or ARN of the function; empty if the message has none.
@@ -47,7 +47,7 @@ pub struct Range {
     pub count: u64,
 }
 
-impl Letter {
+impl DeadLetter {
     /// Number of failed records.
     pub fn count(&self) -> u64 {
         match &self.content {
@@ -116,7 +116,7 @@ struct OfHandler {
 ///
 /// # Errors
 /// Why it cannot be parsed.
-pub fn read(body: &str) -> Result<Letter, String> {
+pub fn read(body: &str) -> Result<DeadLetter, String> {
     let value: Value = serde_json::from_str(body).map_err(|error| format!("it is not JSON ({error})"))?;
     // Source: "Amazon SNS message formats", SNS developer guide.
     if value.get("Type").and_then(Value::as_str) == Some("Notification")
@@ -137,7 +137,7 @@ pub fn read(body: &str) -> Result<Letter, String> {
     of_handler(letter)
 }
 
-fn of_lambda(letter: OfLambda) -> Result<Letter, String> {
+fn of_lambda(letter: OfLambda) -> Result<DeadLetter, String> {
     let content = match event_of(&letter.payload) {
         Some(event) => Content::Data(records_of(&event)?),
         None => Content::Range(Range {
@@ -146,7 +146,7 @@ fn of_lambda(letter: OfLambda) -> Result<Letter, String> {
             count: letter.batch.batch_size,
         }),
     };
-    Ok(Letter {
+    Ok(DeadLetter {
         reason: letter.request_context.condition,
         function: letter.request_context.function_arn,
         failed_at: letter.timestamp,
@@ -183,7 +183,7 @@ fn records_of(event: &Value) -> Result<Vec<(String, Bytes)>, String> {
         .collect()
 }
 
-fn of_handler(letter: OfHandler) -> Result<Letter, String> {
+fn of_handler(letter: OfHandler) -> Result<DeadLetter, String> {
     let pointer = [&letter.stream_arn, &letter.shard_id, &letter.sequence_number];
     let content = match letter.data {
         Some(data) => Content::Data(vec![(letter.partition_key, decoded(&data)?)]),
@@ -202,7 +202,7 @@ fn of_handler(letter: OfHandler) -> Result<Letter, String> {
             );
         }
     };
-    Ok(Letter {
+    Ok(DeadLetter {
         reason: match (letter.error_type.as_str(), letter.error.as_str()) {
             ("", error) => error.to_owned(),
             (kind, "") => kind.to_owned(),

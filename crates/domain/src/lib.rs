@@ -1,0 +1,22 @@
+//! What streamctl does: streams, records, functions, pipelines, metrics and cost, on AWS or on any endpoint that speaks
+//! its API.
+//!
+//! Knows neither arguments nor the terminal: it takes values and emits events, which `streamctl-lib` reads from arguments
+//! and renders. Knows neither the local cloud, which it reaches over HTTP only, nor the code of the bundled handlers.
+//!
+//! | layer | modules | owns |
+//! |---|---|---|
+//! | domain | [`pipeline`], [`stream`], [`record`], [`produce`], [`consume`], [`functions`], [`observe`], [`cost`] | what streamctl does |
+//! | context | [`context`], [`settings`], [`iam`] | target, clients |
+
+pub mod consume;
+pub mod context;
+pub mod cost;
+pub mod functions;
+pub mod iam;
+pub mod observe;
+pub mod pipeline;
+pub mod produce;
+pub mod record;
+pub mod settings;
+pub mod stream;
