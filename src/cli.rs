@@ -11,12 +11,16 @@
 //!    `README.md` and the snapshot of the help.
 
 mod attach;
+mod consumer;
+mod create;
+mod delete;
 mod demo;
 mod deploy;
 mod describe;
 mod destroy;
 mod detach;
 mod dlq;
+mod encrypt;
 mod handlers;
 mod help;
 mod init;
@@ -26,17 +30,24 @@ mod local;
 mod logs;
 mod mappings;
 mod metrics;
+mod mode;
+mod monitoring;
 mod outputs;
 mod plan;
 mod policy;
 mod put;
+mod record_size;
 #[cfg(test)]
 mod reference;
+mod reshard;
+mod retention;
 mod setup;
 mod shared;
+mod tag;
 mod tail;
 mod undeploy;
 mod verify;
+mod warm_throughput;
 
 use std::ffi::OsString;
 use std::io;
@@ -100,6 +111,17 @@ commands! {
     "Streams" {
         List(list::ListArgs, Ends),
         Describe(describe::DescribeArgs, Ends),
+        Create(create::CreateArgs, Handled),
+        Delete(delete::DeleteArgs, Handled),
+        Encrypt(encrypt::EncryptArgs, Handled),
+        Tag(tag::TagArgs, Handled),
+        Retention(retention::RetentionArgs, Handled),
+        Mode(mode::ModeArgs, Handled),
+        Monitoring(monitoring::MonitoringArgs, Handled),
+        Reshard(reshard::ReshardArgs, Handled),
+        Consumer(consumer::ConsumerArgs, Handled),
+        RecordSize(record_size::RecordSizeArgs, Handled),
+        WarmThroughput(warm_throughput::WarmThroughputArgs, Handled),
     }
     "Data" {
         Put(put::PutArgs, Handled),
@@ -249,8 +271,10 @@ fn log_to_stderr(verbose: u8, is_daemon: bool) {
     let default = match verbose {
         0 if is_daemon => "warn,hyper=error",
         0 => return,
-        1 => "streamctl=debug,daemon=debug,local_cloud=debug",
-        2 => "streamctl=trace,daemon=trace,local_cloud=trace,aws_smithy_runtime=debug,aws_config=debug",
+        1 => "streamctl=debug,domain=debug,daemon=debug,lambda_host=debug,local_cloud=debug",
+        2 => {
+            "streamctl=trace,domain=trace,daemon=trace,lambda_host=trace,local_cloud=trace,aws_smithy_runtime=debug,aws_config=debug"
+        }
         _ => "trace",
     };
     let filter = EnvFilter::try_from_env("STREAMCTL_LOG").unwrap_or_else(|_| EnvFilter::new(default));

@@ -24,7 +24,7 @@ use ground::exit::Exit;
 use report::AttachReport;
 use settings::SettingArgs;
 
-/// Attach a function to a stream, or change its event source mapping
+/// Attach a function to a stream, or change its mapping
 ///
 /// A bundled handler is attached as its template declares; its stream, function and on-failure queue are created if they do
 /// not exist. Any other function is attached to --stream. Settings that are not given do not change. Changes are made in

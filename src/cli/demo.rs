@@ -25,7 +25,7 @@ const EVENTS_FILE: &str = "events.json";
 /// The sample events of the template `stream`.
 const EVENTS: &str = include_str!("../../templates/stream/events.json");
 
-/// Try streamctl on the local cloud: setup, put, tail, metrics, destroy
+/// Try streamctl on the local cloud, from setup to destroy
 ///
 /// Needs no AWS account and never uses one, however this machine is configured.
 #[derive(Debug, Args)]

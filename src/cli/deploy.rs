@@ -23,7 +23,7 @@ use domain::pipeline::{Draft, FunctionPart, Given, Request};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
-/// Deploy a bundled handler or your own code as a Lambda function
+/// Deploy a bundled handler or your code as a Lambda function
 ///
 /// For a bundled handler it creates what the template declares: function, role, log group, the tables, buckets and queues
 /// that it writes to, and its stream. For your own code it creates the function, a log group, and a role that can write to

@@ -6,11 +6,12 @@ use serde::Serialize;
 use super::shared::{Session, StreamArg};
 use crate::ui::units::{count as grouped, time};
 use crate::ui::{Report, Style, or_dash, table, visible};
+use domain::stream::desired::hours;
 use domain::stream::{self, Listing, Mode, Shard, ShardMap, ShardMetric, Status, StreamState};
 use ground::error::Result;
 use ground::exit::Exit;
 
-/// Show a stream: status, shards, capacity, retention, encryption, tags
+/// Show a stream: status, shards, retention, encryption, tags
 ///
 /// With --shards it also lists each shard, open or closed, with its share of the hash key space and its parents.
 #[derive(Debug, Args)]
@@ -131,7 +132,7 @@ impl DescribeReport {
             ("Mode", state.mode.to_string()),
             ("Shards", shards),
             ("Capacity", self.capacity_text()),
-            ("Retention", retention(state.retention_hours)),
+            ("Retention", hours(state.retention_hours)),
             (
                 "Encryption",
                 state.encryption.clone().unwrap_or_else(|| "none".to_owned()),
@@ -279,15 +280,6 @@ fn monitoring(state: &StreamState) -> String {
         0 => "stream level only".to_owned(),
         n if n == ShardMetric::ALL.len() => "all 7 shard-level metrics".to_owned(),
         _ => names.join(", "),
-    }
-}
-
-fn retention(hours: u32) -> String {
-    match hours {
-        hours if hours > 24 && hours.is_multiple_of(24) => {
-            format!("{} h ({} days)", grouped(hours.into()), hours / 24)
-        }
-        hours => format!("{} h", grouped(hours.into())),
     }
 }
 

@@ -16,7 +16,7 @@ use ground::error::Result;
 use ground::exit::Exit;
 pub(super) use report::MetricsReport;
 
-/// Show the metrics of a stream: traffic, throttling, latency, lag
+/// Show the metrics of a stream: traffic, throttles, latency
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -94,14 +94,16 @@ mod tests {
             .disable_help_flag(true);
         let help = MetricsArgs::augment_args(command).render_help().to_string();
         insta::assert_snapshot!(help, @r"
-        Show the metrics of a stream: traffic, throttling, latency, lag
+        Show the metrics of a stream: traffic, throttles, latency
 
-        Usage: metrics [OPTIONS]
+        Usage: metrics [OPTIONS] [STREAM]
+
+        Arguments:
+          [STREAM]  Stream, by name or ARN [default: STREAMCTL_STREAM,
+                    AWS_KINESIS_STREAM_NAME, streamctl.toml, concert-data-stream]
 
         Options:
-              --stream <NAME>  Stream to act on [default: STREAMCTL_STREAM,
-                               AWS_KINESIS_STREAM_NAME, streamctl.toml,
-                               concert-data-stream]
+              --stream <NAME>  Stream to act on, by name or ARN
               --since <TIME>   How far back to look, such as 10m, 6h or 15d [default:
                                1h]
               --period <TIME>  Width of one point, such as 1m or 1h [default: 1m up to

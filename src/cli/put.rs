@@ -186,7 +186,7 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
     .await;
     follow.end(session);
     // The suggested command must name the same stream.
-    let named = args.stream.stream.is_some().then_some(stream.as_str());
+    let named = args.stream.is_named().then_some(stream.as_str());
     finish(session, &stream, named, &input, outcome, failed)
 }
 

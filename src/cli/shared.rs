@@ -1,12 +1,14 @@
 //! What several commands need. Commands import from here, never from one another.
 
+pub(crate) mod change;
 pub(crate) mod duration;
 pub(crate) mod function;
 pub(crate) mod global;
 pub(crate) mod pipeline;
 pub(crate) mod session;
+pub(crate) mod size;
 pub(crate) mod stream;
 pub(crate) mod template;
 
 pub(crate) use session::Session;
-pub(crate) use stream::StreamArg;
+pub(crate) use stream::{StreamArg, StreamFlag};

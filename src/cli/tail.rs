@@ -9,7 +9,8 @@ use clap::Args;
 
 use super::shared::{Session, StreamArg};
 use crate::ui::Format;
-use domain::consume::{Batch, KinesisShards, Start, StartRule, Tail, TailEvent, TailOptions, full_shard_id};
+use domain::consume::{Batch, KinesisShards, Start, StartRule, Tail, TailEvent, TailOptions};
+use domain::stream::shards::full_shard_id;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 

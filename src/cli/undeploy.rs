@@ -12,7 +12,7 @@ use domain::pipeline::{Draft, FunctionPart};
 use ground::error::Result;
 use ground::exit::Exit;
 
-/// Delete a function, its role, log group and event source mappings
+/// Delete a function, its role, log group and mappings
 ///
 /// Data is kept: only `destroy` deletes streams, tables, buckets and queues. A resource that streamctl did not create for
 /// this function is kept, unless --adopt is given.

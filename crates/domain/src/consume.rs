@@ -21,7 +21,6 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use kinesis::KinesisShards;
-pub use start::full_shard_id;
 pub use start::{Start, StartRule};
 pub use tail::{Batch, Tail, TailEvent};
 

@@ -1,3 +1,4 @@
 //! A stream's CloudWatch metrics.
 
+pub mod dependents;
 pub mod metrics;

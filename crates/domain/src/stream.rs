@@ -1,19 +1,25 @@
-//! Control plane of one stream: its description ([`state`], [`shards`]), changes to it ([`change`], [`reshard`]) and
+//! Control plane of one stream: its description ([`state`], [`shards`]), changes to it ([`change`], [`desired`], [`reshard`]) and
 //! waiting for a change to complete ([`wait`]).
 //!
 //! Works only through [`crate::context::Context`]. Reports progress as [`event::Event`]s.
 
 pub mod change;
+pub mod consumers;
+pub mod desired;
 pub mod event;
 pub mod list;
+pub mod reference;
 pub mod reshard;
 pub mod shards;
+pub mod split;
 pub mod state;
 pub mod wait;
 
 pub use change::{Capacity, Changer, NewStream};
+pub use desired::{Desired, Difference};
 pub use event::{Event, Events};
 pub use list::{StreamEntry, list};
+pub use reference::StreamReference;
 pub use shards::{Listing, Shard, ShardMap};
 pub use state::{Mode, ShardMetric, Status, StreamState, observe};
 pub use wait::{not_found, wait_until_active, wait_until_gone};

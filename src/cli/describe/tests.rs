@@ -61,7 +61,7 @@ fn a_stream_fits_a_screen() {
     Mode        provisioned
     Shards      2 open
     Capacity    in 2 MiB/s and 2,000 records/s, out 4 MiB/s
-    Retention   24 h
+    Retention   1d
     Encryption  alias/aws/kinesis
     Monitoring  all 7 shard-level metrics
     Consumers   none
@@ -96,7 +96,7 @@ fn what_is_off_is_called_none() {
     Mode        provisioned
     Shards      1 open
     Capacity    in 1 MiB/s and 1,000 records/s, out 2 MiB/s
-    Retention   8,760 h (365 days)
+    Retention   365d
     Encryption  none
     Monitoring  IncomingBytes, ReadProvisionedThroughputExceeded,
                 WriteProvisionedThroughputExceeded
@@ -124,7 +124,7 @@ fn an_on_demand_stream_has_no_capacity_of_its_own() {
     Mode        on-demand
     Shards      4 open
     Capacity    follows traffic, ready for 100 MiB/s in
-    Retention   24 h
+    Retention   1d
     Encryption  alias/aws/kinesis
     Monitoring  stream level only
     Consumers   none

@@ -22,13 +22,24 @@ pub(crate) fn seconds<T: TryFrom<u64>>(
     }
 }
 
+/// A retention in whole hours, 24 to 8,760.
+/// Source of the range: IncreaseStreamRetentionPeriod, Kinesis API reference.
+pub(crate) fn retention_hours(text: &str) -> Result<u32, String> {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    const RETENTION: Parser = Parser::whole(Unit::Hour)
+        .or_bare()
+        .between(HOUR.saturating_mul(24), HOUR.saturating_mul(8_760));
+    let hours = RETENTION.parse(text)?.as_secs() / HOUR.as_secs();
+    u32::try_from(hours).map_err(|_| "is too long".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
 
     use crate::cli::Cli;
 
-    const FLAGS: [&str; 11] = [
+    const FLAGS: [&str; 13] = [
         "attach scorer --window",
         "attach scorer --tumbling-window",
         "attach scorer --max-record-age",
@@ -39,6 +50,8 @@ mod tests {
         "metrics --since",
         "metrics --period",
         "put --retry-for",
+        "create orders --retention",
+        "retention orders",
         "setup --retention",
     ];
 
@@ -52,6 +65,18 @@ mod tests {
         let error = Cli::try_parse_from(words).err()?.to_string();
         let first = error.lines().next().unwrap_or_default();
         Some(first.rsplit(">': ").next().unwrap_or_default().to_owned())
+    }
+
+    #[test]
+    fn retention_is_read_in_hours_and_days() {
+        use super::retention_hours;
+        assert_eq!(
+            ["24h", "7d", "168"].map(|text| retention_hours(text).unwrap()),
+            [24, 168, 168]
+        );
+        for bad in ["", "h", "23h", "8761h", "24h30m", "-1d"] {
+            assert!(retention_hours(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
@@ -90,6 +115,10 @@ mod tests {
           1x: not a length of time; write it like 90s, 1h30m or 2d, or as a number of seconds
         put --retry-for: 60, 60s, 1m
           1x: not a length of time; write it like 90s, 1h30m or 2d, or as a number of seconds
+        create orders --retention: 60, 2d
+          1x: not a length of time; write it like 36h, 7d or 1d12h, or as a number of hours
+        retention orders: 60, 2d
+          1x: not a length of time; write it like 36h, 7d or 1d12h, or as a number of hours
         setup --retention: 60, 2d
           1x: not a length of time; write it like 36h, 7d or 1d12h, or as a number of hours
         ");

@@ -142,6 +142,11 @@ impl GlobalArgs {
         )
     }
 
+    /// `--region`.
+    pub(crate) fn region(&self) -> Option<&str> {
+        self.region.as_deref()
+    }
+
     /// The flags that choose the target, as typed, for a command line to copy: ` --region eu-west-1`, or nothing.
     pub(crate) fn target_flags(&self) -> String {
         let target = self.target.map(|target| match target {

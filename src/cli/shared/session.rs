@@ -1,6 +1,6 @@
 //! One run of the program: settings, printer, Ctrl-C, and a context that is made on first use.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{OnceCell, watch};
 
@@ -8,6 +8,7 @@ use super::global::GlobalArgs;
 use crate::ui::Printer;
 use domain::context::Context;
 use domain::settings::{Settings, Target};
+use domain::stream::StreamReference;
 use ground::error::{Error, Result};
 use ground::stop::Stop;
 
@@ -18,6 +19,9 @@ pub struct Session {
     interrupt: Interrupt,
     context: OnceCell<Context>,
     target_flags: String,
+    region_flag: Option<String>,
+    /// The ARN that chooses region and account.
+    acts_on: OnceLock<StreamReference>,
     local_cloud: Option<daemon::Run>,
 }
 
@@ -34,6 +38,8 @@ impl Session {
             interrupt: Interrupt::listen(),
             context: OnceCell::new(),
             target_flags: global.target_flags(),
+            region_flag: global.region().map(str::to_owned),
+            acts_on: OnceLock::new(),
             local_cloud,
         })
     }
@@ -46,6 +52,8 @@ impl Session {
             interrupt: self.interrupt.clone(),
             context: OnceCell::new(),
             target_flags: String::new(),
+            region_flag: None,
+            acts_on: OnceLock::new(),
             local_cloud: self.local_cloud,
         }
     }
@@ -83,17 +91,56 @@ impl Session {
         })
     }
 
+    /// Makes the region of the stream's ARN the region of all calls. Must be called before [`Session::context`].
+    ///
+    /// # Errors
+    /// Exit 2 if `--region` names another region.
+    pub(crate) fn act_on(&self, stream: &StreamReference) -> Result<()> {
+        let Some(region) = &stream.region else {
+            return Ok(());
+        };
+        if let Some(flag) = self.region_flag.as_ref().filter(|flag| *flag != region) {
+            let text = format!("stream {} is in {region}, and --region says {flag}", stream.name);
+            return Err(Error::usage(text).hint("leave --region out, or name the stream without its ARN"));
+        }
+        self.acts_on.get_or_init(|| stream.clone());
+        Ok(())
+    }
+
+    /// Refuses credentials of another account than that of the stream's ARN.
+    async fn check_account(&self, context: &Context) -> Result<()> {
+        let Some(stream) = self.acts_on.get() else {
+            return Ok(());
+        };
+        let (Some(wanted), account) = (&stream.account, context.account().await?) else {
+            return Ok(());
+        };
+        if wanted == account {
+            return Ok(());
+        }
+        let text = format!(
+            "stream {} belongs to account {wanted}, and the credentials to account {account}",
+            stream.name
+        );
+        Err(Error::unreachable(text).hint("choose a profile of that account with --profile"))
+    }
+
     /// The target's clients, made on first use.
     ///
     /// # Errors
-    /// As [`Context::connect`].
+    /// As [`Context::connect`]. Exit 4 for credentials of another account than that of the stream's ARN.
     pub async fn context(&self) -> Result<&Context> {
         self.context
             .get_or_try_init(|| async {
                 if self.settings.target == Target::Local {
                     self.local_cloud()?;
                 }
-                let context = Context::connect(self.settings.clone()).await?;
+                let mut settings = self.settings.clone();
+                if let Some(region) = self.acts_on.get().and_then(|stream| stream.region.as_ref()) {
+                    settings.region = Some(region.clone());
+                }
+                let context = Context::connect(settings).await?;
+                self.check_account(&context).await?;
                 if context.fell_to_local() {
                     self.printer
                         .note("No sign of AWS here: using the local cloud (for AWS: set AWS_PROFILE)");

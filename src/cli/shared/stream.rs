@@ -4,27 +4,90 @@ use clap::Args;
 
 use super::Session;
 use domain::context::Context;
-use domain::stream::check_name;
+use domain::settings::DEFAULT_STREAM;
+use domain::stream::{StreamReference, check_name};
 use ground::error::Result;
 
-/// `--stream`, or the default stream.
+/// The stream to act on: a word, `--stream`, or the default stream.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct StreamArg {
-    /// Stream to act on [default: STREAMCTL_STREAM, AWS_KINESIS_STREAM_NAME, streamctl.toml, concert-data-stream]
+    /// Stream, by name or ARN [default: STREAMCTL_STREAM, AWS_KINESIS_STREAM_NAME, streamctl.toml, concert-data-stream]
+    #[arg(value_name = "STREAM", conflicts_with = "stream")]
+    word: Option<String>,
+    #[command(flatten)]
+    flag: StreamFlag,
+}
+
+/// `--stream`, or the default stream: for commands whose words mean something else.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct StreamFlag {
+    /// Stream to act on, by name or ARN
     #[arg(long, value_name = "NAME")]
     pub(crate) stream: Option<String>,
 }
 
 impl StreamArg {
-    /// The stream that was named, or the default one.
+    /// Whether a word or `--stream` names the stream.
+    pub(crate) fn is_named(&self) -> bool {
+        self.word.is_some() || self.flag.stream.is_some()
+    }
+
+    /// The name of the stream. An ARN also chooses the region.
     ///
     /// # Errors
-    /// Exit 2 when it is not a valid stream name.
+    /// Exit 2 when it is not a valid stream name or ARN, or the ARN is of another region than `--region`.
     pub(crate) fn resolve(&self, session: &Session) -> Result<String> {
-        let name = self.stream.as_deref().unwrap_or(&session.settings().stream);
-        check_name(name)?;
-        Ok(name.to_owned())
+        resolve(self.word.as_deref().or(self.flag.stream.as_deref()), session)
     }
+}
+
+/// The stream that a command changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ChosenStream {
+    pub(crate) name: String,
+    /// Whether the user chose it: false for the built-in default.
+    pub(crate) is_chosen: bool,
+}
+
+impl StreamArg {
+    /// As [`StreamArg::resolve`], for a command that changes the stream.
+    ///
+    /// # Errors
+    /// As [`StreamArg::resolve`].
+    pub(crate) fn choose(&self, session: &Session) -> Result<ChosenStream> {
+        choose(self.word.as_deref().or(self.flag.stream.as_deref()), session)
+    }
+}
+
+impl StreamFlag {
+    /// As [`StreamArg::resolve`].
+    ///
+    /// # Errors
+    /// As [`StreamArg::resolve`].
+    pub(crate) fn resolve(&self, session: &Session) -> Result<String> {
+        resolve(self.stream.as_deref(), session)
+    }
+}
+
+/// The name of the stream `given`, or of the default stream.
+///
+/// # Errors
+/// As [`StreamArg::resolve`].
+pub(crate) fn resolve(given: Option<&str>, session: &Session) -> Result<String> {
+    let text = given.unwrap_or(&session.settings().stream);
+    let reference = StreamReference::parse(text)?;
+    session.act_on(&reference)?;
+    Ok(reference.name)
+}
+
+/// As [`resolve`], for a command that changes the stream.
+///
+/// # Errors
+/// As [`StreamArg::resolve`].
+pub(crate) fn choose(given: Option<&str>, session: &Session) -> Result<ChosenStream> {
+    let name = resolve(given, session)?;
+    let is_chosen = given.is_some() || name != DEFAULT_STREAM;
+    Ok(ChosenStream { name, is_chosen })
 }
 
 /// The ARN of the stream `name`, if one is named.

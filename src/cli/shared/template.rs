@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 
-use super::{Session, StreamArg};
+use super::duration::retention_hours;
+use super::{Session, StreamFlag};
 use crate::ui::shell_quoted;
 use domain::pipeline::parameter::Setting;
 use domain::pipeline::{self, Draft, Given, Manifest, Request, tags};
-use ground::duration::{Parser, Unit};
 use ground::error::{Error, Result};
 
 /// One line for each bundled template, for the end of a help text.
@@ -34,7 +33,7 @@ pub(crate) struct TemplateArgs {
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
     #[command(flatten)]
-    stream: StreamArg,
+    stream: StreamFlag,
     /// Set a parameter of the template (repeatable)
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
@@ -77,7 +76,7 @@ impl PartArgs {
         let template = TemplateArgs {
             file: None,
             template: name.to_owned(),
-            stream: StreamArg {
+            stream: StreamFlag {
                 stream: self.stream.clone().filter(|_| has_stream),
             },
             parameters: self.parameters.clone(),
@@ -108,7 +107,7 @@ pub(crate) struct ChoiceArgs {
     provisioned: bool,
     /// How long records are kept: 24h to 8760h, or 1d to 365d [default: 24h]
     #[arg(long, value_name = "TIME", value_parser = retention_hours)]
-    retention: Option<String>,
+    retention: Option<u32>,
     /// Do not encrypt records at rest
     #[arg(long, conflicts_with = "kms_key")]
     no_encryption: bool,
@@ -280,8 +279,8 @@ impl ChoiceArgs {
         if self.provisioned {
             set("mode", "--provisioned", "provisioned");
         }
-        if let Some(hours) = &self.retention {
-            set("retention_hours", "--retention", hours);
+        if let Some(hours) = self.retention {
+            set("retention_hours", "--retention", &hours.to_string());
         }
         if self.no_encryption {
             set("encryption", "--no-encryption", "false");
@@ -316,29 +315,4 @@ fn parameter(text: &str) -> Result<(String, String), String> {
 
 fn tag_key(text: &str) -> Result<String, String> {
     tags::check_key(text).map(|()| text.to_owned())
-}
-
-/// In hours. Source of the range: IncreaseStreamRetentionPeriod, Kinesis API reference.
-fn retention_hours(text: &str) -> Result<String, String> {
-    const HOUR: Duration = Duration::from_secs(3_600);
-    const RETENTION: Parser = Parser::whole(Unit::Hour)
-        .or_bare()
-        .between(HOUR.saturating_mul(24), HOUR.saturating_mul(8_760));
-    let length = RETENTION.parse(text)?;
-    Ok((length.as_secs() / HOUR.as_secs()).to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retention_is_read_in_hours_and_days() {
-        assert_eq!(retention_hours("24h").unwrap(), "24");
-        assert_eq!(retention_hours("7d").unwrap(), "168");
-        assert_eq!(retention_hours("168").unwrap(), "168");
-        for bad in ["", "h", "23h", "8761h", "24h30m", "-1d"] {
-            assert!(retention_hours(bad).is_err(), "{bad}");
-        }
-    }
 }

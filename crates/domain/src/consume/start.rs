@@ -1,5 +1,6 @@
 //! `--from`: the start position of a tail.
 
+use crate::stream::shards::full_shard_id;
 use jiff::{Timestamp, civil, tz::TimeZone};
 
 use super::IteratorStart;
@@ -128,16 +129,6 @@ fn sequence(text: &str) -> Option<StartRule> {
         shard_id,
         number: number.to_owned(),
     })
-}
-
-/// `3` and `shardId-000000000003` name the same shard.
-pub fn full_shard_id(text: &str) -> Option<String> {
-    if !text.is_empty() && text.len() <= 12 && text.bytes().all(|b| b.is_ascii_digit()) {
-        return Some(format!("shardId-{text:0>12}"));
-    }
-    // Source: ShardId, Kinesis API reference.
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-    (!text.is_empty() && text.len() <= 128 && text.bytes().all(allowed)).then(|| text.to_owned())
 }
 
 /// Seconds since the epoch, optionally with a fraction; from 12 digits on, milliseconds.

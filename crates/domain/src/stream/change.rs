@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 pub use rules::{
     MAX_SHARDS, MAX_TAGS, TagChange, check_max_record_size, check_retention, check_shards, check_tags,
-    same_key, tag_change,
+    check_warm_throughput, same_key, tag_change,
 };
 
 use super::event::{Event, Events};
@@ -400,6 +400,33 @@ impl<'a> Changer<'a> {
         )
         .await
     }
+
+    /// Keeps an on-demand stream ready for `mibps` MiB/s of writes, at most 10,240.
+    ///
+    /// # Errors
+    /// Exit 2 when out of range, exit 1 when the call fails.
+    pub async fn set_warm_throughput(&self, mibps: u32) -> Result<StreamState> {
+        check_warm_throughput(mibps)?;
+        let deadline = self.deadline();
+        let now = self.ready(deadline).await?;
+        if now.warm_throughput_mibps == Some(mibps) {
+            return Ok(now);
+        }
+        self.step(format!("setting the warm throughput to {mibps} MiB/s"));
+        let send = || {
+            let request = self.ctx.kinesis().update_stream_warm_throughput();
+            request
+                .stream_arn(&now.arn)
+                .warm_throughput_mibps(as_i32(mibps))
+                .send()
+        };
+        self.call(deadline, "set the warm throughput of", send).await?;
+        // The current throughput may follow later.
+        self.shown(deadline, "the warm throughput", &|s| {
+            s.warm_throughput_mibps.is_some()
+        })
+        .await
+    }
 }
 
 /// Steps shared by all changes.
@@ -522,6 +549,7 @@ mod tests {
         sendable(changer.change_tags(&tags, &keys));
         sendable(changer.set_mode(Mode::OnDemand));
         sendable(changer.set_max_record_size(1_024));
+        sendable(changer.set_warm_throughput(100));
         sendable(changer.set_shard_count(2));
         sendable(crate::stream::list(ctx, "", true));
     }

@@ -3,13 +3,16 @@
 //! UpdateShardCount at most doubles and at least halves the number of open shards, and is accepted ten times in a
 //! rolling 24 hours (UpdateShardCount, Kinesis API reference).
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use aws_sdk_kinesis::types as sdk;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use serde::Serialize;
 
 use super::change::{Changer, as_i32, check_shards};
 use super::event::{Event, Events};
+use super::split::ShardChange;
 use super::state::{Mode, StreamState};
 use crate::context::Context;
 use ground::error::{self, Error, Result};
@@ -54,6 +57,109 @@ pub fn checked_plan(from: u32, to: u32) -> Result<Vec<u32>> {
     .hint(format!(
         "go to {reachable} shards today and on tomorrow, or make a new stream with {to} shards"
     )))
+}
+
+/// A step of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Step {
+    #[serde(flatten)]
+    pub action: Action,
+    /// Open shards after it.
+    pub shards: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub enum Action {
+    /// UpdateShardCount.
+    Resize { from: u32 },
+    /// SplitShard. The hash key is text, since many JSON readers round numbers this long.
+    Split { shard: String, hash_key: String },
+    /// MergeShards.
+    Merge { lower: String, upper: String },
+}
+
+impl Step {
+    /// The step that makes `change` of a stream with `open` open shards.
+    pub fn of(change: &ShardChange, open: u32) -> Self {
+        match change.clone() {
+            ShardChange::Split { shard, at } => Self {
+                action: Action::Split {
+                    shard,
+                    hash_key: at.to_string(),
+                },
+                shards: open + 1,
+            },
+            ShardChange::Merge { lower, upper } => Self {
+                action: Action::Merge { lower, upper },
+                shards: open.saturating_sub(1),
+            },
+        }
+    }
+
+    /// What it does, such as `2 → 4`.
+    pub fn words(&self) -> String {
+        match &self.action {
+            Action::Resize { from } => format!("{from} → {}", self.shards),
+            Action::Split { shard, hash_key } => format!("split {shard} at {hash_key}"),
+            Action::Merge { lower, upper } => format!("merge {lower} and {upper}"),
+        }
+    }
+}
+
+/// The steps of the plan `counts` from `from` shards.
+pub fn steps_of(from: u32, counts: &[u32]) -> Vec<Step> {
+    let before = std::iter::once(from).chain(counts.iter().copied());
+    before
+        .zip(counts)
+        .map(|(from, &shards)| Step {
+            action: Action::Resize { from },
+            shards,
+        })
+        .collect()
+}
+
+/// A change of the shard count in proportion: `+50%`, `-25%`, `200%` or `2x`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scale {
+    /// In percent.
+    percent: u32,
+}
+
+impl FromStr for Scale {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let grammar = || "not a change; write it like +50%, -25%, 200% or 2x".to_owned();
+        let number = |text: &str| text.parse::<u32>().ok().filter(|_| !text.starts_with('+'));
+        let percent = if let Some(times) = text.strip_suffix('x') {
+            number(times).and_then(|times| times.checked_mul(100))
+        } else {
+            let figure = text.strip_suffix('%').ok_or_else(grammar)?;
+            match (figure.strip_prefix('+'), figure.strip_prefix('-')) {
+                (Some(more), _) => number(more).and_then(|more| more.checked_add(100)),
+                (_, Some(less)) => number(less).and_then(|less| 100u32.checked_sub(less)),
+                _ => number(figure),
+            }
+        };
+        percent
+            .filter(|percent| *percent > 0)
+            .map(|percent| Self { percent })
+            .ok_or_else(grammar)
+    }
+}
+
+impl Scale {
+    /// The shard count that `shards` shards become, rounded up, so that there is never less than was asked for.
+    ///
+    /// # Errors
+    /// Exit 2 when it is more than a stream can have.
+    pub fn of(self, shards: u32) -> Result<u32> {
+        let scaled = (u64::from(shards) * u64::from(self.percent)).div_ceil(100).max(1);
+        let scaled = u32::try_from(scaled).unwrap_or(u32::MAX);
+        check_shards(scaled)?;
+        Ok(scaled)
+    }
 }
 
 /// Rejects a plan that would exceed the account's shard limit.
@@ -194,6 +300,34 @@ mod tests {
         assert!(check_account_limit(4, &[8, 10], 495, 500).is_err());
         // A decrease is fine even over the limit.
         check_account_limit(4, &[2], 600, 500).unwrap();
+    }
+
+    #[test]
+    fn scales_are_read_and_rounded_up() {
+        let scaled = |text: &str, shards| text.parse::<Scale>().unwrap().of(shards).unwrap();
+        assert_eq!(scaled("+50%", 4), 6);
+        assert_eq!(scaled("+50%", 3), 5);
+        assert_eq!(scaled("-25%", 4), 3);
+        assert_eq!(scaled("-99%", 4), 1);
+        assert_eq!(scaled("200%", 4), 8);
+        assert_eq!(scaled("2x", 4), 8);
+        for bad in [
+            "",
+            "50",
+            "%",
+            "+%",
+            "0%",
+            "-100%",
+            "x",
+            "++1%",
+            "+-1%",
+            "1.5x",
+            "-200%",
+            "99999999999%",
+        ] {
+            assert!(bad.parse::<Scale>().is_err(), "{bad}");
+        }
+        assert!("100x".parse::<Scale>().unwrap().of(101).is_err());
     }
 
     fn legal(from: u32, to: u32) -> bool {

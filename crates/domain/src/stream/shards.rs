@@ -56,6 +56,16 @@ impl Shard {
     }
 }
 
+/// `3` and `shardId-000000000003` name the same shard.
+pub fn full_shard_id(text: &str) -> Option<String> {
+    if !text.is_empty() && text.len() <= 12 && text.bytes().all(|b| b.is_ascii_digit()) {
+        return Some(format!("shardId-{text:0>12}"));
+    }
+    // Source: ShardId, Kinesis API reference.
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    (!text.is_empty() && text.len() <= 128 && text.bytes().all(allowed)).then(|| text.to_owned())
+}
+
 /// Which shards to list. Source: `ShardFilter`, Kinesis API reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listing {

@@ -28,7 +28,8 @@ const CHANGE_LAG: Duration = Duration::from_secs(60);
 const LIMIT_PATIENCE: Duration = Duration::from_secs(30);
 /// Short pauses at first because the local cloud is through in milliseconds, long ones in the end because an account has
 /// 20 DescribeStreamSummary calls a second for all of its programs (Kinesis API reference).
-const BACKOFF: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(2)).jitter(0.75, 1.25);
+pub(super) const BACKOFF: Backoff =
+    Backoff::new(Duration::from_millis(10), Duration::from_secs(2)).jitter(0.75, 1.25);
 
 /// Waits until stream `name` is ACTIVE, at the latest until `deadline`.
 ///

@@ -47,6 +47,20 @@ pub fn check_max_record_size(kib: u32) -> Result<()> {
     Err(Error::usage(format!("{kib} KiB is not a possible record size")).hint("use 1024 to 10240 KiB"))
 }
 
+/// Checks that a warm throughput is at most 10,240 MiB/s. Source: "Warm throughput", Kinesis developer guide.
+///
+/// # Errors
+/// Exit 2.
+pub fn check_warm_throughput(mibps: u32) -> Result<()> {
+    if mibps <= 10_240 {
+        return Ok(());
+    }
+    Err(
+        Error::usage(format!("{mibps} MiB/s is not a possible warm throughput"))
+            .hint("use at most 10240 MiB/s"),
+    )
+}
+
 /// Checks tags against the service's limits: at most 50, keys of 1 to 128 characters without the prefix `aws:`, values
 /// of at most 256 characters. Source: "Tag restrictions", Kinesis developer guide.
 ///

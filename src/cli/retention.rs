@@ -1,0 +1,40 @@
+//! `streamctl retention`.
+
+use clap::Args;
+
+use super::shared::change::{ChangeArgs, change};
+use super::shared::duration::retention_hours;
+use super::shared::{Session, StreamArg};
+use domain::stream::Desired;
+use ground::error::Result;
+use ground::exit::Exit;
+
+/// Set how long a stream keeps its records
+///
+/// 24 hours to 365 days. A longer retention applies to the records that are there, and costs more. A shorter retention
+/// makes older records unreadable for good: it asks first.
+#[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
+#[command(after_help = "\
+Examples:
+  streamctl retention 7d                 the default stream
+  streamctl retention orders 36h         another one
+  streamctl retention orders 24h --yes   a shorter retention, without a question")]
+pub struct RetentionArgs {
+    #[command(flatten)]
+    stream: StreamArg,
+    /// How long records are kept: 24h to 8760h, or 1d to 365d
+    #[arg(value_name = "TIME", value_parser = retention_hours)]
+    time: u32,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+pub(super) async fn run(args: RetentionArgs, session: &Session) -> Result<Exit> {
+    let stream = args.stream.choose(session)?;
+    let desired = Desired {
+        retention_hours: Some(args.time),
+        ..Desired::default()
+    };
+    change(session, &stream, &desired, args.change, |_, _, _| Vec::new()).await
+}
