@@ -11,6 +11,7 @@
 //!    `README.md` and the snapshot of the help.
 
 mod attach;
+mod completions;
 mod consumer;
 mod create;
 mod delete;
@@ -28,6 +29,7 @@ mod invoke;
 mod list;
 mod local;
 mod logs;
+mod man;
 mod mappings;
 mod metrics;
 mod mode;
@@ -46,6 +48,7 @@ mod shared;
 mod tag;
 mod tail;
 mod undeploy;
+mod usage;
 mod verify;
 mod warm_throughput;
 
@@ -146,6 +149,10 @@ commands! {
         Local(local::LocalArgs, Handled),
         Demo(demo::DemoArgs, Handled),
     }
+    "Shell" {
+        Completions(completions::CompletionsArgs, Ends),
+        Man(man::ManArgs, Ends),
+    }
 }
 
 /// Provision and operate Amazon Kinesis data streams and the functions that read them, on AWS or on an embedded local
@@ -202,9 +209,13 @@ pub struct Parts {
 /// Runs the process: parses the command line, runs the command, reports errors.
 pub fn main(parts: Parts) -> Exit {
     bundle::carry(parts.handlers);
-    let cli = match Cli::parse_words(std::env::args_os()) {
+    if completions::answered() {
+        return Exit::Done;
+    }
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::parse_words(&words) {
         Ok(cli) => cli,
-        Err(error) => return parse_failure(&error),
+        Err(error) => return usage::print(&error, &words, &Printer::new(Default::default())),
     };
     let printer = Printer::new(cli.global.ui_options());
     let is_daemon = matches!(&cli.command, Command::Local(args) if args.is_daemon());
@@ -253,16 +264,6 @@ async fn run(cli: Cli, printer: Printer, local_cloud: Option<daemon::Run>) -> Ex
             }
             error.exit()
         }
-    }
-}
-
-/// Prints what clap answers: exit 0 for help and version, exit 2 for bad usage.
-fn parse_failure(error: &clap::Error) -> Exit {
-    let printed = error.print();
-    match printed {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Exit::Failed,
-        _ if error.use_stderr() => Exit::Usage,
-        _ => Exit::Done,
     }
 }
 

@@ -16,6 +16,7 @@ use ground::exit::Exit;
 /// Shows first what depends on the stream: consumers, functions that read it, and alarms. None of them is deleted, except
 /// consumers with --force. Waits until the stream is gone.
 #[derive(Debug, Args)]
+#[command(alias = "rm")]
 #[command(after_help = "\
 Examples:
   streamctl delete orders              show what depends on it, ask, delete, wait

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 use serde_json::{Value, json};
 
 use super::shared::Session;
+use super::shared::candidates::handlers;
 use super::shared::duration::seconds;
 use super::shared::function::{OWN, name_own};
 use super::shared::pipeline::{apply, print_hints};
@@ -40,7 +42,7 @@ Examples:
   streamctl handlers                                   list the bundled handlers")]
 pub struct DeployArgs {
     /// A bundled handler, or the name of a function of your own
-    #[arg(value_name = "HANDLER|NAME")]
+    #[arg(value_name = "HANDLER|NAME", add = ArgValueCompleter::new(handlers))]
     name: String,
     /// Code: a zip with an executable `bootstrap` at its root
     #[arg(long, value_name = "FILE", conflicts_with = "bootstrap")]

@@ -15,6 +15,7 @@ use ground::exit::Exit;
 ///
 /// With --shards it also lists each shard, open or closed, with its share of the hash key space and its parents.
 #[derive(Debug, Args)]
+#[command(alias = "desc")]
 #[command(after_help = "\
 Examples:
   streamctl describe                         the default stream

@@ -1,9 +1,11 @@
 //! `streamctl handlers`.
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 use serde::Serialize;
 
 use super::shared::Session;
+use super::shared::candidates::handlers;
 use crate::ui::units::bytes;
 use crate::ui::{Report, Style, lines, or_dash, table};
 use domain::functions::bundle;
@@ -24,7 +26,7 @@ Examples:
   streamctl handlers -o json                with the hash of the code")]
 pub struct HandlersArgs {
     /// Show this handler in full
-    #[arg(value_name = "HANDLER")]
+    #[arg(value_name = "HANDLER", add = ArgValueCompleter::new(handlers))]
     handler: Option<String>,
 }
 

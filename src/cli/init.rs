@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 use serde::Serialize;
 
 use super::shared::Session;
+use super::shared::candidates;
 use crate::ui::{Report, Style, next_steps, table};
 use domain::pipeline::bundled;
 use domain::pipeline::source::{self, MANIFEST_FILE};
@@ -25,6 +27,7 @@ Examples:
   streamctl init prices --to shop.toml       another path")]
 pub struct InitArgs {
     /// Template to write [default: list the templates]
+    #[arg(add = ArgValueCompleter::new(candidates::templates))]
     template: Option<String>,
     /// Directory to write to, or the manifest's path (ending in .toml) [default: the template's name]
     #[arg(long, value_name = "DIR|FILE", requires = "template")]

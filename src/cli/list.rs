@@ -15,6 +15,7 @@ use ground::exit::Exit;
 /// Shows name, status, mode and creation time of each stream in the account and region, sorted by name. With --long it
 /// also shows the number of open shards, which takes one call for each stream, at most 20 a second.
 #[derive(Debug, Args)]
+#[command(alias = "ls")]
 #[command(after_help = "\
 Examples:
   streamctl list                      every stream of the target

@@ -1,10 +1,12 @@
 //! `streamctl policy`.
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::shared::Session;
+use super::shared::candidates::handlers;
 use super::shared::template::PartArgs;
 use domain::context::Context;
 use domain::functions::permissions::{self, Policy};
@@ -26,7 +28,7 @@ Examples:
   streamctl policy --function scorer | jq '.policies[].document'")]
 pub struct PolicyArgs {
     /// A bundled handler, or the name of a function
-    #[arg(long, value_name = "HANDLER|NAME")]
+    #[arg(long, value_name = "HANDLER|NAME", add = ArgValueCompleter::new(handlers))]
     function: String,
     /// Print the policies of the template, even if the function is deployed
     #[arg(long)]

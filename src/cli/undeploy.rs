@@ -1,8 +1,10 @@
 //! `streamctl undeploy`.
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 
 use super::shared::Session;
+use super::shared::candidates::handlers;
 use super::shared::function::{OWN, name_own};
 use super::shared::pipeline::delete;
 use super::shared::template::PartArgs;
@@ -24,7 +26,7 @@ Examples:
   streamctl undeploy scorer --dry-run          only list what would be deleted")]
 pub struct UndeployArgs {
     /// A bundled handler, or the name of a function of your own
-    #[arg(value_name = "HANDLER|NAME")]
+    #[arg(value_name = "HANDLER|NAME", add = ArgValueCompleter::new(handlers))]
     name: String,
     #[command(flatten)]
     part: PartArgs,

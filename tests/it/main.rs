@@ -25,6 +25,7 @@ mod provision;
 mod put;
 mod running;
 mod setup;
+mod shell;
 mod streams;
 mod support;
 mod tail;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 
+use super::candidates::templates;
 use super::duration::retention_hours;
 use super::{Session, StreamFlag};
 use crate::ui::shell_quoted;
@@ -27,7 +29,7 @@ fn template_help() -> String {
 /// Selects a pipeline.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TemplateArgs {
-    #[arg(help = template_help(), default_value = "stream", value_name = "TEMPLATE", conflicts_with = "file")]
+    #[arg(help = template_help(), default_value = "stream", value_name = "TEMPLATE", conflicts_with = "file", add = ArgValueCompleter::new(templates))]
     template: String,
     /// Manifest file, such as one that `streamctl init` wrote
     #[arg(short, long, value_name = "FILE")]

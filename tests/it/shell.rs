@@ -1,0 +1,81 @@
+//! What helps in a shell: completion, manual pages, aliases.
+
+use crate::support::{Cloud, Machine};
+
+/// What bash is offered for the last of `words`.
+fn offered(machine: &Machine, words: &[&str]) -> Vec<String> {
+    let output = machine
+        .streamctl(["--"])
+        .args(words)
+        .env("STREAMCTL_COMPLETE", "bash")
+        .env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string())
+        .env("_CLAP_COMPLETE_COMP_TYPE", "9")
+        .env("_CLAP_COMPLETE_SPACE", "true")
+        .env("_CLAP_IFS", "\n")
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    assert!(
+        output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_shell_completes_commands_options_and_names() {
+    let machine = Machine::new();
+    assert_eq!(offered(&machine, &["streamctl", "resh"]), ["reshard"]);
+    assert_eq!(
+        offered(&machine, &["streamctl", "put", "--partition-key-f"]),
+        ["--partition-key-field"]
+    );
+    assert_eq!(
+        offered(&machine, &["streamctl", "setup", "re"]),
+        ["realtime", "retail"]
+    );
+    assert_eq!(
+        offered(&machine, &["streamctl", "deploy", "retail"]),
+        ["retail-event-processor"]
+    );
+    assert_eq!(
+        offered(&machine, &["streamctl", "put", "--format", "ar"]),
+        ["array"]
+    );
+    assert_eq!(offered(&machine, &["streamctl", "nothing", "here"]), [""; 0]);
+}
+
+#[test]
+fn each_shell_has_a_script() {
+    let machine = Machine::new();
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = machine.ok(["completions", shell]);
+        assert!(script.contains("STREAMCTL_COMPLETE"), "{shell}: {script}");
+    }
+    machine.fails(2, ["completions", "sh"]);
+}
+
+#[test]
+fn each_command_has_a_manual_page() {
+    let machine = Machine::new();
+    machine.ok(["man", "pages"]);
+    let page = |name: &str| std::fs::read_to_string(machine.path().join("pages").join(name)).unwrap();
+    assert!(page("streamctl.1").contains(".TH"));
+    assert!(page("streamctl-put.1").contains("in\\-flight"));
+    assert!(page("streamctl-tag-add.1").contains("KEY=VALUE"));
+    machine.file("file", "");
+    let error = machine.fails(1, ["man", "file"]);
+    assert!(error.contains("could not write file"), "{error}");
+}
+
+#[test]
+fn the_names_that_people_type_work() {
+    let cloud = Cloud::start();
+    cloud.stream("orders", 1);
+    assert_eq!(cloud.json(["ls"]), cloud.json(["list"]));
+    assert_eq!(cloud.json(["desc", "orders"]), cloud.json(["describe", "orders"]));
+    cloud.ok(["rm", "orders", "--yes"]);
+    assert_eq!(cloud.json(["ls"]), serde_json::json!([]));
+}
