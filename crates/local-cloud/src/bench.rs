@@ -23,7 +23,8 @@ impl Services {
     /// # Errors
     /// When files cannot be made or read.
     pub fn open(dir: &Path) -> io::Result<Self> {
-        Cloud::open(dir, daemon::Options::default(), "http://127.0.0.1:1").map(Self)
+        let secret = daemon::secret::Secret::for_tests();
+        Cloud::open(dir, daemon::Options::default(), "http://127.0.0.1:1", &secret).map(Self)
     }
 
     /// # Errors
