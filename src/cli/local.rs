@@ -16,6 +16,9 @@ use domain::settings::DEFAULT_REGION;
 use ground::duration::{self, Parser, Unit};
 use ground::error::Result;
 use ground::exit::Exit;
+use ground::platform::orphans::Orphans;
+
+const REAP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Run the embedded local cloud
 #[derive(Debug, Args)]
@@ -217,13 +220,22 @@ async fn foreground(args: &RunArgs, session: &Session) -> Result<Exit> {
         }
     };
     let run = session.local_cloud()?;
-    let outcome = run(
+    // Processes of functions that have left their groups.
+    let mut orphans = Orphans::adopt();
+    let mut reap = tokio::time::interval(REAP_INTERVAL);
+    let mut serving = run(
         &session.settings().home,
         options,
         Box::new(ready),
         session.interrupt().wait().boxed(),
-    )
-    .await;
+    );
+    let outcome = loop {
+        tokio::select! {
+            outcome = serving.as_mut() => break outcome,
+            _ = reap.tick() => orphans.reap(),
+        }
+    };
+    orphans.kill();
     if let (true, Err(error)) = (detached, &outcome) {
         // The error goes to the log, which may be on a full disk. The command that starts the daemon reads this too.
         printer.out(&error.chain().join(": "))?;

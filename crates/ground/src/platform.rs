@@ -1,5 +1,6 @@
 //! All platform-specific code: private files, detached processes, peers of connections, EC2 detection.
 
+pub mod orphans;
 pub mod peer;
 
 use std::fs::File;

@@ -30,9 +30,9 @@ const MAX_DISCARDED: usize = 96 << 20;
 const SMALL: usize = 64 << 10;
 /// Bytes that a growing body takes at once.
 const STEP: usize = 256 << 10;
-/// The rate below which a sender counts as stalled, in bytes per second. Over the loopback interface it is a thousand
+/// The rate below which a sender counts as stalled, in bytes per second. Over the loopback interface it is hundreds of
 /// times as high.
-const MIN_RATE: usize = 1 << 20;
+const MIN_RATE: usize = 4 << 20;
 /// How often a sender is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 

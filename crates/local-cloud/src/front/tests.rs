@@ -627,17 +627,9 @@ async fn senders_that_stall_lose_their_memory_to_those_who_wait() {
     assert_eq!(fixture.front.requests.free(), 0);
     let begun = tokio::time::Instant::now();
     let request = to_kinesis("PutRecords").body(vec![b' '; 1 << 20]).unwrap();
-    // Above five seconds, a sender may be as slow as the rate allows: 16 MiB at 1 MiB/s.
-    let (status, body) = ask(&fixture.front, request).await;
-    assert!(
-        begun.elapsed() <= Duration::from_secs(22),
-        "{:?}",
-        begun.elapsed()
-    );
-    assert!(
-        status == StatusCode::OK || body.contains("ServiceUnavailable"),
-        "{status} {body}"
-    );
+    // After five seconds, a sender may be as slow as the rate allows: 16 MiB at 4 MiB/s.
+    assert_eq!(ask(&fixture.front, request).await.0, StatusCode::OK);
+    assert!(begun.elapsed() <= Duration::from_secs(12), "{:?}", begun.elapsed());
     for slow in all {
         assert_eq!(slow.await.unwrap(), StatusCode::REQUEST_TIMEOUT);
     }
