@@ -62,6 +62,8 @@ const MAX_RESPONSES: usize = 256 << 20;
 /// Connections at once: the other files of the process are for logs. A further one ends the one that has been idle for the
 /// longest time.
 const MAX_CONNECTIONS: usize = 2048;
+/// Requests at once on a connection of HTTP/2.
+const MAX_STREAMS: u32 = 100;
 /// How long requests under way may take once the daemon is told to stop.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -137,14 +139,12 @@ impl Front {
         }
         drop(listener);
         self.backends.services.end_streams();
-        let all_done = async { while connections.join_next().await.is_some() {} };
-        if tokio::time::timeout(GRACE, all_done).await.is_err() {
-            connections.shutdown().await;
-        }
+        finish(connections).await;
     }
 
-    /// Serves the requests of commands until dropped. AWS clients do not come here, however many there are.
+    /// Serves the requests of commands until told to stop. AWS clients do not come here, however many there are.
     pub async fn serve_control(self: Arc<Self>, listener: ControlListener) {
+        let mut stopped = pin!(self.control.stopped());
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -166,8 +166,12 @@ impl Front {
                     }
                 },
                 Some(_) = connections.join_next() => {}
+                () = stopped.as_mut() => break,
             }
         }
+        drop(listener);
+        // The request to stop has yet to be answered.
+        finish(connections).await;
     }
 
     async fn serve_connection(self: Arc<Self>, stream: TcpStream) {
@@ -184,7 +188,10 @@ impl Front {
             }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http2().adaptive_window(true);
+        builder
+            .http2()
+            .adaptive_window(true)
+            .max_concurrent_streams(MAX_STREAMS);
         let stream = Watched::new(stream, Arc::clone(&self.responses));
         let mut stopped = pin!(self.control.stopped());
         let mut connection = pin!(builder.serve_connection(stream, service));
@@ -372,6 +379,14 @@ impl Front {
             }
         }
         Ok(())
+    }
+}
+
+/// Waits for connections for [`GRACE`], then ends them.
+async fn finish<T: 'static>(mut connections: JoinSet<T>) {
+    let all_done = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, all_done).await.is_err() {
+        connections.shutdown().await;
     }
 }
 

@@ -86,7 +86,8 @@ async fn run_in(
     ready(&state);
     serve(&front, listener, &cloud, stop).await;
     if let (Some(socket), Some(control)) = (socket, control) {
-        control.abort();
+        // It ends as the front door does. A panic in it is in the log.
+        let _ = control.await;
         socket.remove();
     }
     home.remove_state();

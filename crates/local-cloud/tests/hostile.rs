@@ -505,6 +505,9 @@ fn hostile_requests_are_answered_within_bounds() {
         );
         Ok(())
     });
-    eprintln!("{cases} requests; the largest took {} bytes", largest.into_inner());
+    eprintln!(
+        "{cases} requests; the largest took {} bytes",
+        largest.into_inner()
+    );
     result.unwrap();
 }

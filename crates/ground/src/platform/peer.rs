@@ -48,10 +48,11 @@ impl Peers {
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
             return match diagnostics.user_of(peer, local) {
-                // A user id that this user namespace does not map looks like this one.
-                Some(linux::OVERFLOW_UID) | None => Peer::Unknown,
-                Some(uid) if uid == rustix::process::geteuid().as_raw() => Peer::Owner,
-                Some(uid) => Peer::Other(uid),
+                None => Peer::Unknown,
+                Some(uid) if uid != rustix::process::geteuid().as_raw() => Peer::Other(uid),
+                // All users that this user namespace does not map look like this one.
+                Some(linux::OVERFLOW_UID) => Peer::Unknown,
+                Some(_) => Peer::Owner,
             };
         }
         let _ = (peer, local);

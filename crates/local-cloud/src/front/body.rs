@@ -27,9 +27,10 @@ use crate::types::Body;
 /// A body that is too large is read up to this size, so that the client gets the error.
 const MAX_DISCARDED: usize = 96 << 20;
 /// A body up to this many bytes is not counted.
-const SMALL: usize = 64 << 10;
-/// Bytes that a growing body takes at once.
+const SMALL: usize = 8 << 10;
+/// Bytes that a growing body takes at once, and that a short one does.
 const STEP: usize = 256 << 10;
+const SHORT_STEP: usize = 16 << 10;
 /// The rate below which a sender counts as stalled, in bytes per second. Over the loopback interface it is hundreds of
 /// times as high.
 const MIN_RATE: usize = 4 << 20;
@@ -130,7 +131,8 @@ impl Collected {
     fn missing(&self) -> Option<usize> {
         let held = self.held.as_ref().map_or(0, Held::bytes);
         let counts = self.length > SMALL && self.length <= self.limit;
-        (counts && self.length > held).then(|| (self.length - held).next_multiple_of(STEP))
+        let step = if self.length < STEP { SHORT_STEP } else { STEP };
+        (counts && self.length > held).then(|| (self.length - held).next_multiple_of(step))
     }
 
     fn hold(&mut self, more: Held) {

@@ -629,7 +629,11 @@ async fn senders_that_stall_lose_their_memory_to_those_who_wait() {
     let request = to_kinesis("PutRecords").body(vec![b' '; 1 << 20]).unwrap();
     // After five seconds, a sender may be as slow as the rate allows: 16 MiB at 4 MiB/s.
     assert_eq!(ask(&fixture.front, request).await.0, StatusCode::OK);
-    assert!(begun.elapsed() <= Duration::from_secs(12), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() <= Duration::from_secs(12),
+        "{:?}",
+        begun.elapsed()
+    );
     for slow in all {
         assert_eq!(slow.await.unwrap(), StatusCode::REQUEST_TIMEOUT);
     }
