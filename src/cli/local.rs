@@ -16,6 +16,9 @@ use domain::settings::DEFAULT_REGION;
 use ground::duration::{self, Parser, Unit};
 use ground::error::Result;
 use ground::exit::Exit;
+use ground::platform::orphans::Orphans;
+
+const REAP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Run the embedded local cloud
 #[derive(Debug, Args)]
@@ -172,13 +175,14 @@ async fn status(session: &Session) -> Result<()> {
 async fn env(args: &EnvArgs, session: &Session) -> Result<()> {
     let settings = session.settings();
     let region = settings.region.as_deref().unwrap_or(DEFAULT_REGION);
-    let endpoint = if args.unset {
-        String::new()
+    let (endpoint, secret) = if args.unset {
+        (String::new(), String::new())
     } else {
-        daemon::ensure_running(&settings.home).await?
+        let endpoint = daemon::ensure_running(&settings.home).await?;
+        (endpoint, daemon::secret_access_key(&settings.home))
     };
     session.printer().report(&Environment {
-        variables: variables(&endpoint, region),
+        variables: variables(&endpoint, &secret, region),
         unset: args.unset,
     })
 }
@@ -216,27 +220,45 @@ async fn foreground(args: &RunArgs, session: &Session) -> Result<Exit> {
         }
     };
     let run = session.local_cloud()?;
-    run(
+    // Processes of functions that have left their groups.
+    let mut orphans = Orphans::adopt();
+    let mut reap = tokio::time::interval(REAP_INTERVAL);
+    let mut serving = run(
         &session.settings().home,
         options,
         Box::new(ready),
         session.interrupt().wait().boxed(),
-    )
-    .await?;
+    );
+    let outcome = loop {
+        tokio::select! {
+            outcome = serving.as_mut() => break outcome,
+            _ = reap.tick() => orphans.reap(),
+        }
+    };
+    orphans.kill();
+    if let (true, Err(error)) = (detached, &outcome) {
+        // The error goes to the log, which may be on a full disk. The command that starts the daemon reads this too.
+        printer.out(&error.chain().join(": "))?;
+        printer.flush()?;
+    }
+    outcome?;
     printer.note("The local cloud has stopped");
     Ok(Exit::Done)
 }
 
 /// The variables that AWS SDKs and tools read. Source: "Environment variables support", AWS SDKs and Tools reference guide.
-fn variables(endpoint: &str, region: &str) -> Vec<(&'static str, String)> {
+fn variables(endpoint: &str, secret: &str, region: &str) -> Vec<(&'static str, String)> {
     vec![
         ("AWS_ENDPOINT_URL", endpoint.to_owned()),
-        ("AWS_ACCESS_KEY_ID", "local".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
+        ("AWS_ACCESS_KEY_ID", daemon::ACCESS_KEY.to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", secret.to_owned()),
         ("AWS_REGION", region.to_owned()),
         ("AWS_DEFAULT_REGION", region.to_owned()),
     ]
 }
+
+/// Variables that would lead SDKs and tools past the printed ones.
+const MISLEADING: &[&str] = &["AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"];
 
 struct Environment {
     variables: Vec<(&'static str, String)>,
@@ -244,7 +266,7 @@ struct Environment {
 }
 
 impl Serialize for Environment {
-    /// An object of the variables; with `--unset` each is null.
+    /// An object of the variables. Those to unset are null: with `--unset` all.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let value = |value: &String| {
             if self.unset {
@@ -253,11 +275,14 @@ impl Serialize for Environment {
                 Value::from(value.as_str())
             }
         };
-        let object: Map<String, Value> = self
+        let mut object: Map<String, Value> = self
             .variables
             .iter()
             .map(|(name, text)| ((*name).to_owned(), value(text)))
             .collect();
+        if !self.unset {
+            object.extend(MISLEADING.iter().map(|name| ((*name).to_owned(), Value::Null)));
+        }
         object.serialize(serializer)
     }
 }
@@ -268,11 +293,12 @@ impl Report for Environment {
             let names: Vec<&str> = self.variables.iter().map(|(name, _)| *name).collect();
             return format!("unset {}", names.join(" "));
         }
-        let lines: Vec<String> = self
+        let mut lines: Vec<String> = self
             .variables
             .iter()
             .map(|(name, value)| format!("export {name}={}", shell_quoted(value)))
             .collect();
+        lines.push(format!("unset {}", MISLEADING.join(" ")));
         lines.join("\n")
     }
 
@@ -424,16 +450,20 @@ mod tests {
     #[test]
     fn env_is_for_the_shell() {
         let mut report = Environment {
-            variables: variables("http://127.0.0.1:4566", "us-east-1"),
+            variables: variables("http://127.0.0.1:4566", "0123456789", "us-east-1"),
             unset: false,
         };
         insta::assert_snapshot!(report.table(&Style::plain()), @r"
         export AWS_ENDPOINT_URL=http://127.0.0.1:4566
         export AWS_ACCESS_KEY_ID=local
-        export AWS_SECRET_ACCESS_KEY=local
+        export AWS_SECRET_ACCESS_KEY=0123456789
         export AWS_REGION=us-east-1
         export AWS_DEFAULT_REGION=us-east-1
+        unset AWS_SESSION_TOKEN AWS_PROFILE AWS_DEFAULT_PROFILE
         ");
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["AWS_SECRET_ACCESS_KEY"], "0123456789");
+        assert_eq!(json["AWS_PROFILE"], Value::Null);
         report.unset = true;
         insta::assert_snapshot!(
             report.table(&Style::plain()),

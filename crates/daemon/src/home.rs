@@ -2,12 +2,17 @@
 //!
 //! ```text
 //! $home/local/
-//!   daemon.json   the running daemon: process, port, token (private; removed when it stops)
+//!   secret        the secret of this home, which daemon and commands prove to know
+//!   control.sock  where the daemon takes requests of commands
+//!   daemon.json   the running daemon: process and port (removed when it stops)
 //!   daemon.lock   locked by the daemon while it runs
 //!   start.lock    locked by a command while it starts the daemon
 //!   daemon.log    output of the daemon
 //!   data/         data of the cloud; contains a marker, and only a marked directory is ever deleted
 //! ```
+//!
+//! The directory is of the user alone. One that other users could have prepared or could change is refused, since they
+//! could have it contain a function, a secret or a link.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -15,6 +20,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::control::ControlSocket;
+use crate::protocol;
+use crate::secret::Secret;
 use ground::error::{Error, Result};
 use ground::platform;
 
@@ -29,7 +37,7 @@ pub struct LocalHome {
     dir: PathBuf,
 }
 
-/// State file of the running daemon, for other processes of this user.
+/// State file of the running daemon. The next daemon takes its port, and commands that have no control socket use it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     pub pid: u32,
@@ -39,13 +47,11 @@ pub struct State {
     pub version: String,
     /// Start time, milliseconds since the Unix epoch.
     pub started_ms: i64,
-    /// Token that a stop request must contain.
-    pub token: String,
 }
 
 impl State {
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        protocol::endpoint(self.port)
     }
 }
 
@@ -81,8 +87,60 @@ impl LocalHome {
         self.dir.join("daemon.log")
     }
 
-    fn state_file(&self) -> PathBuf {
+    pub(crate) fn state_file(&self) -> PathBuf {
         self.dir.join("daemon.json")
+    }
+
+    fn secret_file(&self) -> PathBuf {
+        self.dir.join("secret")
+    }
+
+    /// Where the daemon takes requests of commands. `None` if it takes them on its port.
+    pub fn control_socket(&self) -> Option<ControlSocket> {
+        ControlSocket::in_dir(&self.dir)
+    }
+
+    /// Checks that no other user could have prepared or can change the directory, if there is one. Every access to the
+    /// files in it begins with this.
+    ///
+    /// # Errors
+    /// Exit 1 if another user could.
+    pub fn check(&self) -> Result<()> {
+        let dir = self.dir.display();
+        let shared = platform::shared_with_others(&self.dir)
+            .map_err(|error| Error::failed(format!("could not look at {dir}")).cause(error))?;
+        match shared {
+            None => Ok(()),
+            Some(why) => Err(Error::failed(format!(
+                "{dir} is not safe to use as the home of the local cloud"
+            ))
+            .cause(why)
+            .hint(format!(
+                "set STREAMCTL_HOME to a directory of your own; if nobody else has used this one, run `chmod \
+                         go-w {dir}`"
+            ))),
+        }
+    }
+
+    /// The secret of this home. `None` before the first start of its daemon.
+    pub fn secret(&self) -> Option<Secret> {
+        let bytes = platform::read_private(&self.secret_file()).ok()?;
+        Secret::parse(std::str::from_utf8(&bytes).ok()?)
+    }
+
+    /// The secret of this home, which is made if there is none. The lock is that of the daemon.
+    ///
+    /// # Errors
+    /// Exit 1 if the file cannot be written.
+    pub fn secret_or_new(&self, _lock: &HomeLock) -> Result<Secret> {
+        if let Some(secret) = self.secret() {
+            return Ok(secret);
+        }
+        let secret = Secret::generate();
+        let path = self.secret_file();
+        platform::replace_private_file(&path, secret.as_str().as_bytes())
+            .map_err(|error| cannot_write(&path, error))?;
+        Ok(secret)
     }
 
     /// Creates the directories, private to the user.
@@ -90,11 +148,11 @@ impl LocalHome {
     /// # Errors
     /// Exit 1 if they cannot be created, or if the data directory contains files of another origin.
     pub fn prepare(&self) -> Result<()> {
+        self.check()?;
         let data = self.data_dir();
         let failed = |error| {
-            Error::failed(format!("could not create the directory {}", data.display()))
-                .cause(error)
-                .hint("set STREAMCTL_HOME to a directory that can be written")
+            let failed = Error::failed(format!("could not create the directory {}", data.display()));
+            with_hint(failed, error)
         };
         platform::create_private_dir(&data).map_err(failed)?;
         let marker = data.join(MARKER);
@@ -108,17 +166,24 @@ impl LocalHome {
             ))
             .hint("set STREAMCTL_HOME to another directory"));
         }
-        platform::replace_private_file(&marker, MARKER_TEXT.as_bytes()).map_err(failed)
+        platform::replace_private_file(&marker, MARKER_TEXT.as_bytes())
+            .map_err(|error| cannot_write(&marker, error))
     }
 
     /// The last daemon that wrote its state. It may have ended. `None` if the file cannot be read.
     pub fn read_state(&self) -> Option<State> {
-        let bytes = std::fs::read(self.state_file()).ok()?;
+        let bytes = platform::read_private(&self.state_file()).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
 
-    pub fn write_state(&self, state: &State) -> io::Result<()> {
-        platform::replace_private_file(&self.state_file(), &serde_json::to_vec_pretty(state)?)
+    /// # Errors
+    /// Exit 1 if the file cannot be written.
+    pub fn write_state(&self, state: &State) -> Result<()> {
+        let path = self.state_file();
+        serde_json::to_vec_pretty(state)
+            .map_err(io::Error::from)
+            .and_then(|bytes| platform::replace_private_file(&path, &bytes))
+            .map_err(|error| cannot_write(&path, error))
     }
 
     /// Call it only with the daemon's lock.
@@ -145,18 +210,13 @@ impl LocalHome {
 
     fn lock(&self, name: &str) -> Result<Option<HomeLock>> {
         let path = self.dir.join(name);
-        let failed = |error: io::Error| {
-            Error::failed(format!("could not lock {}", path.display()))
-                .cause(error)
-                .hint("set STREAMCTL_HOME to a directory that can be written")
-        };
+        let failed =
+            |error: io::Error| with_hint(Error::failed(format!("could not lock {}", path.display())), error);
+        self.check()?;
         platform::create_private_dir(&self.dir).map_err(failed)?;
-        let file = platform::private_file()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
+        let mut options = platform::private_file();
+        options.write(true).create(true).truncate(false);
+        let file = platform::open_private(&options, &path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(HomeLock { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -204,6 +264,24 @@ impl LocalHome {
     }
 }
 
+fn cannot_write(path: &Path, error: io::Error) -> Error {
+    with_hint(
+        Error::failed(format!("could not write {}", path.display())),
+        error,
+    )
+}
+
+/// Adds the cause, and what can be done about it.
+pub(crate) fn with_hint(failed: Error, cause: io::Error) -> Error {
+    let hint = match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free some space on the disk, or set STREAMCTL_HOME to a directory on another one"
+        }
+        _ => "set STREAMCTL_HOME to a directory that can be written",
+    };
+    failed.cause(cause).hint(hint)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,7 +298,6 @@ mod tests {
             port: 4566,
             version: "0.1.0".to_owned(),
             started_ms: 1,
-            token: "secret".to_owned(),
         }
     }
 
@@ -279,5 +356,79 @@ mod tests {
         assert!(home.delete_data(&lock).is_err());
         assert!(home.prepare().is_err(), "nor is it used");
         assert!(home.data_dir().join("thesis.txt").exists());
+    }
+
+    #[test]
+    fn a_home_keeps_its_secret() {
+        let (_dir, home) = home();
+        assert_eq!(home.secret(), None);
+        let lock = home.lock_daemon().unwrap().unwrap();
+        let secret = home.secret_or_new(&lock).unwrap();
+        assert_eq!(home.secret(), Some(secret.clone()));
+        assert_eq!(home.secret_or_new(&lock).unwrap(), secret);
+        std::fs::write(home.secret_file(), "torn").unwrap();
+        assert_ne!(home.secret_or_new(&lock).unwrap(), secret);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_directory_that_others_can_change_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let (_dir, home) = home();
+        home.check().unwrap();
+        home.prepare().unwrap();
+        home.check().unwrap();
+        for mode in [0o770, 0o707, 0o777] {
+            std::fs::set_permissions(home.dir(), PermissionsExt::from_mode(mode)).unwrap();
+            for refused in [home.check(), home.prepare(), home.lock_daemon().map(drop)] {
+                let error = refused.unwrap_err();
+                assert!(error.to_string().contains("is not safe to use"), "{error}");
+                assert!(
+                    error.chain()[1].contains("other users can write to it"),
+                    "{error:?}"
+                );
+                assert!(error.hint_text().unwrap().contains("chmod go-w"), "{error:?}");
+            }
+        }
+        std::fs::set_permissions(home.dir(), PermissionsExt::from_mode(0o700)).unwrap();
+        // As root, a directory of another user is known by its owner.
+        if std::os::unix::fs::chown(home.dir(), Some(65534), None).is_ok() {
+            let error = home.check().unwrap_err();
+            assert!(
+                error.chain()[1].contains("belongs to another user (user id 65534"),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_in_place_of_files_are_refused() {
+        let (dir, home) = home();
+        home.prepare().unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        std::fs::write(&elsewhere, "precious").unwrap();
+        for name in ["daemon.lock", "start.lock", "daemon.json", "secret"] {
+            std::os::unix::fs::symlink(&elsewhere, home.dir().join(name)).unwrap();
+        }
+        for refused in [home.lock_daemon(), home.lock_start()] {
+            let error = refused.unwrap_err();
+            assert!(error.chain()[1].contains("symbolic link"), "{error:?}");
+        }
+        assert_eq!((home.read_state(), home.secret()), (None, None));
+        home.write_state(&state()).unwrap();
+        assert_eq!(home.read_state(), Some(state()), "the link was replaced");
+        assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), "precious");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_of_the_user_may_lead_to_another_disk() {
+        let (dir, home) = home();
+        let elsewhere = dir.path().join("elsewhere");
+        std::fs::create_dir(&elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, home.dir()).unwrap();
+        home.prepare().unwrap();
+        assert!(elsewhere.join("data").is_dir());
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::Options;
 use crate::find;
-use crate::home::{HomeLock, LocalHome};
+use crate::home::{HomeLock, LocalHome, with_hint};
 use ground::backoff::Backoff;
 use ground::duration;
 use ground::error::{Error, Result};
@@ -56,9 +56,9 @@ pub async fn start(home: &Path, options: &StartOptions) -> Result<Started> {
     let mut pauses = POLL.pauses();
     let mut launched: Option<Launched> = None;
     loop {
-        if let Some((state, health)) = find(&home).await? {
+        if let Some(health) = find(&home).await? {
             return Ok(Started {
-                endpoint: state.endpoint(),
+                endpoint: health.endpoint(),
                 pid: health.pid,
                 fresh: launched.is_some_and(|launched| launched.child.id() == health.pid),
             });
@@ -78,7 +78,7 @@ pub async fn start(home: &Path, options: &StartOptions) -> Result<Started> {
         let Some(pause) = pauses.advance_until(deadline) else {
             let limit = duration::format(READY_TIMEOUT);
             let why = format!("it was not ready within {limit}");
-            return Err(failed(&home, why, launched.as_ref()));
+            return Err(failed(&home, why, launched.as_mut()));
         };
         tokio::time::sleep(pause).await;
     }
@@ -98,13 +98,19 @@ impl Launched {
                 .cause(error)
                 .hint("run `streamctl local run` to start it in the foreground")
         };
-        let (log, log_start) = open_log(home).map_err(failed)?;
+        let (log, log_start) = open_log(home).map_err(|error| {
+            let log = home.log_file();
+            with_hint(
+                Error::failed(format!("could not open the log {}", log.display())),
+                error,
+            )
+        })?;
         let mut command = Command::new(program().map_err(failed)?);
         command
             .args(arguments(options))
             .current_dir(home.dir())
             .stdin(Stdio::null())
-            .stdout(log.try_clone().map_err(failed)?)
+            .stdout(Stdio::piped())
             .stderr(log);
         // The daemon uses neither settings nor credentials, and should not store them.
         for (name, _) in std::env::vars_os() {
@@ -132,6 +138,24 @@ impl Launched {
             return Ok(());
         }
         Err(failed(home, format!("its process ended ({status})"), Some(self)))
+    }
+
+    /// What the daemon said about its failure. It is in the log, unless the log could not be written.
+    fn output(&mut self, home: &LocalHome) -> String {
+        let logged = log_tail(home, self.log_start);
+        let has_ended = matches!(self.child.try_wait(), Ok(Some(_)));
+        let Some(mut stdout) = self
+            .child
+            .stdout
+            .take()
+            .filter(|_| logged.is_empty() && has_ended)
+        else {
+            return logged;
+        };
+        let mut text = String::new();
+        // What was read before an error is still of use.
+        let _ = stdout.read_to_string(&mut text);
+        text.trim_end().to_owned()
     }
 }
 
@@ -168,15 +192,13 @@ fn open_log(home: &LocalHome) -> std::io::Result<(File, u64)> {
     if std::fs::metadata(&path).is_ok_and(|meta| meta.len() > MAX_LOG) {
         std::fs::rename(&path, path.with_extension("log.old"))?;
     }
-    let log = platform::private_file().append(true).create(true).open(&path)?;
+    let log = platform::open_private(platform::private_file().append(true).create(true), &path)?;
     let length = log.metadata()?.len();
     Ok((log, length))
 }
 
-fn failed(home: &LocalHome, why: String, launched: Option<&Launched>) -> Error {
-    let output = launched
-        .map(|launched| log_tail(home, launched.log_start))
-        .unwrap_or_default();
+fn failed(home: &LocalHome, why: String, launched: Option<&mut Launched>) -> Error {
+    let output = launched.map(|launched| launched.output(home)).unwrap_or_default();
     let cause = if output.is_empty() {
         why
     } else {
@@ -193,7 +215,8 @@ fn failed(home: &LocalHome, why: String, launched: Option<&Launched>) -> Error {
 /// The last lines of the daemon's output.
 fn log_tail(home: &LocalHome, start: u64) -> String {
     let mut text = Vec::new();
-    let read = File::open(home.log_file()).and_then(|mut log| {
+    let read = platform::open_private(platform::private_file().read(true), &home.log_file());
+    let read = read.and_then(|mut log| {
         log.seek(SeekFrom::Start(start))?;
         log.read_to_end(&mut text)
     });

@@ -3,14 +3,17 @@
 //! Owns the home directory of the local cloud, the state file, and the few HTTP requests between two streamctl
 //! processes. Knows nothing of the services inside: the daemon itself is in the crate `local-cloud`.
 //!
-//! A daemon belongs to a home. It holds the home's lock while it runs, so there is never a second one. It writes its
-//! port to a state file. After a kill the file remains, so it counts only if its process answers on that port.
+//! A daemon belongs to a home. It holds the home's lock while it runs, so there is never a second one. A command finds it
+//! by its control socket, which only the user can reach, and asks for its port. It believes an answer only with a proof
+//! that the daemon knows the secret of the home: see [`protocol`].
 
 mod client;
+pub mod control;
 pub mod home;
 mod launch;
 mod options;
 pub mod protocol;
+pub mod secret;
 mod services;
 
 use std::path::Path;
@@ -24,11 +27,13 @@ pub use launch::{StartOptions, Started, start};
 pub use options::{Options, RunOptions};
 pub use services::SERVICES;
 
+use client::{Address, Answer, Request};
 use ground::backoff::{self, Backoff, Look};
 use ground::duration;
 use ground::error::{Error, Result};
 use home::{HomeLock, LocalHome, State};
-use protocol::{HEALTH_PATH, Health, STOP_PATH, TOKEN_HEADER};
+use protocol::{HEALTH_PATH, Health, NONCE_HEADER, PROOF_HEADER, STOP_PATH};
+use secret::Secret;
 
 /// Maximum time for a health check. Long, because the machine may be busy.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -51,6 +56,16 @@ pub type Run = for<'a> fn(
 pub async fn ensure_running(home: &Path) -> Result<String> {
     let started = start(home, &StartOptions::default()).await?;
     Ok(started.endpoint)
+}
+
+/// The access key that streamctl uses with the local cloud, and that `local env` prints.
+pub const ACCESS_KEY: &str = "local";
+
+/// The secret access key of the local cloud of `home`. A placeholder if its daemon has never run.
+pub fn secret_access_key(home: &Path) -> String {
+    let home = LocalHome::new(home);
+    let secret = home.check().ok().and_then(|()| home.secret());
+    secret.map_or_else(|| ACCESS_KEY.to_owned(), |secret| secret.as_str().to_owned())
 }
 
 /// Status of the local cloud of a home.
@@ -81,11 +96,10 @@ pub struct Status {
 /// Exit 4 if the daemon runs but does not answer.
 pub async fn status(home: &Path) -> Result<Status> {
     let home = LocalHome::new(home);
-    let found = find(&home).await?;
-    let (state, health) = found.unzip();
+    let health = find(&home).await?;
     Ok(Status {
         running: health.is_some(),
-        endpoint: state.as_ref().map(State::endpoint),
+        endpoint: health.as_ref().map(Health::endpoint),
         pid: health.as_ref().map(|health| health.pid),
         version: health.as_ref().map(|health| health.version.clone()),
         uptime_seconds: health.as_ref().map(|health| health.uptime_seconds),
@@ -103,16 +117,22 @@ pub async fn status(home: &Path) -> Result<Status> {
 /// Exit 1 if it does not stop, exit 4 if it does not answer.
 pub async fn stop(home: &Path) -> Result<Option<u32>> {
     let home = LocalHome::new(home);
-    let Some((state, health)) = find(&home).await? else {
+    let Some(Found {
+        health,
+        address,
+        secret,
+    }) = look_for(&home).await?
+    else {
         return Ok(None);
     };
     let hint = format!("end the process {} by hand", health.pid);
-    let request = client::Request {
+    let proof = protocol::prove_stop(&secret, health.pid, health.started_ms);
+    let request = Request {
         method: "POST",
         path: STOP_PATH,
-        headers: &[(TOKEN_HEADER, &state.token)],
+        headers: &[(PROOF_HEADER, &proof)],
     };
-    let answer = client::send(state.port, &request, STOP_TIMEOUT).await;
+    let answer = client::send(&address, &request, STOP_TIMEOUT).await;
     match answer {
         Ok(answer) if answer.status == 202 => {}
         Ok(answer) => {
@@ -170,36 +190,76 @@ pub async fn reset(home: &Path) -> Result<Reset> {
 /// The running daemon of `home`.
 ///
 /// # Errors
-/// Exit 4 if it runs but does not answer.
-pub async fn find(home: &LocalHome) -> Result<Option<(State, Health)>> {
-    let Some(state) = home.read_state() else {
-        return Ok(None);
+/// Exit 4 if it runs but does not answer, exit 1 if other users could have prepared the home.
+pub async fn find(home: &LocalHome) -> Result<Option<Health>> {
+    Ok(look_for(home).await?.map(|found| found.health))
+}
+
+/// A daemon that has proved to know the secret of its home.
+struct Found {
+    health: Health,
+    address: Address,
+    secret: Secret,
+}
+
+async fn look_for(home: &LocalHome) -> Result<Option<Found>> {
+    home.check()?;
+    let address = match home.control_socket() {
+        Some(socket) => Address::Control(socket),
+        None => match home.read_state() {
+            Some(State { port, .. }) => Address::Port(port),
+            None => return Ok(None),
+        },
     };
-    let request = client::Request {
+    let nonce = format!("{:032x}", rand::random::<u128>());
+    let request = Request {
         method: "GET",
         path: HEALTH_PATH,
-        headers: &[],
+        headers: &[(NONCE_HEADER, &nonce)],
     };
-    let answer = client::send(state.port, &request, HEALTH_TIMEOUT).await;
-    let health: Option<Health> = match answer {
-        Ok(answer) => serde_json::from_slice(&answer.body).ok(),
+    let answer = match client::send(&address, &request, HEALTH_TIMEOUT).await {
+        Ok(answer) => answer,
         // It hangs, unless another process uses the port.
         Err(error) if error.kind() == std::io::ErrorKind::TimedOut && home.lock_daemon()?.is_none() => {
-            return Err(
-                Error::unreachable("the local cloud is running but does not answer")
-                    .cause(format!("process {}, port {}", state.pid, state.port))
-                    .hint(format!(
-                        "end the process {} by hand, then run the command again",
-                        state.pid
-                    )),
-            );
+            return Err(does_not_answer(home));
         }
-        Err(_) => None,
+        Err(_) => return Ok(None),
     };
-    // Another process may use the port, even the daemon of another home. Do not compare the path of the home: several
-    // paths can lead to it.
-    let is_ours = |health: &Health| health.pid == state.pid && health.started_ms == state.started_ms;
-    Ok(health.filter(is_ours).map(|health| (state, health)))
+    // Read after the answer: the first start makes the secret.
+    let found = home.secret().and_then(|secret| {
+        let health = believe(&answer, &nonce, &secret, &address)?;
+        Some(Found {
+            health,
+            address,
+            secret,
+        })
+    });
+    Ok(found)
+}
+
+/// The health in an answer that proves to be of the home's daemon, on this address.
+fn believe(answer: &Answer, nonce: &str, secret: &Secret, address: &Address) -> Option<Health> {
+    if !protocol::proves_answer(secret, nonce, &answer.body, answer.header(PROOF_HEADER)) {
+        return None;
+    }
+    let health: Health = serde_json::from_slice(&answer.body).ok()?;
+    match address {
+        Address::Port(port) if *port != health.port => None,
+        _ => Some(health),
+    }
+}
+
+fn does_not_answer(home: &LocalHome) -> Error {
+    let error = Error::unreachable("the local cloud is running but does not answer");
+    match home.read_state() {
+        Some(State { pid, port, .. }) => error.cause(format!("process {pid}, port {port}")).hint(format!(
+            "end the process {pid} by hand, then run the command again"
+        )),
+        None => error.hint(format!(
+            "end the process that holds {} by hand",
+            home.dir().join("daemon.lock").display()
+        )),
+    }
 }
 
 /// Waits for the daemon's lock. `None` after `timeout`.

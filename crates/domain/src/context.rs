@@ -243,13 +243,21 @@ async fn sdk_config(settings: &Settings, endpoint: Option<&str>) -> SdkConfig {
     if let Some(endpoint) = endpoint {
         loader = loader.endpoint_url(endpoint);
     }
-    // The local cloud accepts any key, and so does an emulator on this machine, unless the user has credentials.
+    // The local cloud knows its user by the secret of the home, where it does not by the connection. An emulator on this
+    // machine accepts any key. The user's own credentials come first there.
     let placeholder = settings.target == Target::Local
         || (endpoint.is_some_and(is_loopback)
             && settings.profile.is_none()
             && std::env::var_os("AWS_ACCESS_KEY_ID").is_none());
     if placeholder {
-        loader = loader.credentials_provider(Credentials::new("local", "local", None, None, "streamctl"));
+        let secret = daemon::secret_access_key(&settings.home);
+        loader = loader.credentials_provider(Credentials::new(
+            daemon::ACCESS_KEY,
+            secret,
+            None,
+            None,
+            "streamctl",
+        ));
     }
     match &settings.region {
         Some(region) => loader = loader.region(Region::new(region.clone())),

@@ -1,5 +1,9 @@
-//! All platform-specific code: private files, detached processes, EC2 detection.
+//! All platform-specific code: private files, detached processes, peers of connections, EC2 detection.
 
+pub mod orphans;
+pub mod peer;
+
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
@@ -13,13 +17,96 @@ pub fn create_private_dir(dir: &Path) -> io::Result<()> {
     builder.create(dir)
 }
 
-/// Options that create a file accessible only to this user.
+/// Options that create a file accessible only to this user, and do not follow a symbolic link.
 pub fn private_file() -> std::fs::OpenOptions {
     #[allow(unused_mut, reason = "only mutated where files have modes")]
     let mut options = std::fs::OpenOptions::new();
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+        options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    }
     options
+}
+
+/// Opens a file of this user's own, as [`private_file`] does.
+///
+/// # Errors
+/// `PermissionDenied` if the path is a symbolic link or no regular file, or if the file belongs to another user.
+pub fn open_private(options: &std::fs::OpenOptions, path: &Path) -> io::Result<File> {
+    let opened = options.open(path);
+    #[cfg(unix)]
+    {
+        let foreign = |what: &str| io::Error::new(io::ErrorKind::PermissionDenied, what);
+        if let Err(error) = &opened
+            && error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+        {
+            return Err(foreign("it is a symbolic link, which is not followed"));
+        }
+        let file = opened?;
+        let meta = file.metadata()?;
+        if !meta.is_file() {
+            return Err(foreign("it is not a regular file"));
+        }
+        let owner = std::os::unix::fs::MetadataExt::uid(&meta);
+        if owner != rustix::process::geteuid().as_raw() {
+            return Err(foreign(&format!("it belongs to another user (user id {owner})")));
+        }
+        Ok(file)
+    }
+    #[cfg(not(unix))]
+    opened
+}
+
+/// Reads a file of this user's own. See [`open_private`].
+///
+/// # Errors
+/// As [`open_private`].
+pub fn read_private(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut file = open_private(private_file().read(true), path)?;
+    io::Read::read_to_end(&mut file, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Why other users could have prepared, or can change, what is in `dir`. `None` if they cannot, or if there is no such
+/// directory.
+///
+/// # Errors
+/// If the directory cannot be looked at.
+pub fn shared_with_others(dir: &Path) -> io::Result<Option<String>> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        const OTHERS_WRITE: u32 = 0o022;
+        let me = rustix::process::geteuid().as_raw();
+        let named = match std::fs::symlink_metadata(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            named => named?,
+        };
+        // A link of this user's own may lead to another disk.
+        let meta = if named.is_symlink() && named.uid() == me {
+            std::fs::metadata(dir)?
+        } else {
+            named
+        };
+        if meta.is_symlink() {
+            return Ok(Some("it is a symbolic link of another user".to_owned()));
+        }
+        if meta.uid() != me {
+            return Ok(Some(format!(
+                "it belongs to another user (user id {}, this is {me})",
+                meta.uid()
+            )));
+        }
+        if meta.is_dir() && meta.mode() & OTHERS_WRITE != 0 {
+            let mode = meta.mode() & 0o7777;
+            return Ok(Some(format!("other users can write to it (mode {mode:o})")));
+        }
+    }
+    let _ = dir;
+    Ok(None)
 }
 
 /// Replaces the file `path` with `bytes` atomically: also after a crash or power failure, readers see either the old or
@@ -34,11 +121,16 @@ pub fn replace_private_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut fresh = name.to_owned();
     fresh.push(format!(".new-{}", std::process::id()));
     let fresh = path.with_file_name(fresh);
-    let mut file = private_file()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&fresh)?;
+    let mut options = private_file();
+    options.write(true).create_new(true);
+    let mut file = match options.open(&fresh) {
+        // A process with the same id was killed while it wrote.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            std::fs::remove_file(&fresh)?;
+            options.open(&fresh)?
+        }
+        opened => opened?,
+    };
     // Without the sync, a power failure could preserve the new name but not the content.
     let result = file
         .write_all(bytes)

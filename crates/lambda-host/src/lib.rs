@@ -1,8 +1,9 @@
 //! Runs the `bootstrap` of a Lambda function as a native process.
 //!
-//! A [`Host`] starts processes; none of them outlives this process, also when it is killed. A [`Process`] has a server of
-//! the Lambda Runtime API for itself and runs one invocation at a time, within its timeout and memory limit. The caller
-//! passes the code and its environment ([`Bootstrap`]) and an [`OutputSink`] for what the process prints.
+//! A [`Host`] starts processes; neither they nor what is in their process groups outlives this process, also when it is
+//! killed. A [`Process`] has a server of the Lambda Runtime API for itself and runs one invocation at a time, within its
+//! timeout and memory limit. The caller passes the code and its environment ([`Bootstrap`]) and an [`OutputSink`] for what
+//! the process prints.
 //!
 //! Knows nothing of the API of Lambda, of logs, metrics and pools, or of the local cloud and the commands, which both use
 //! it.

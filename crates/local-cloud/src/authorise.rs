@@ -19,6 +19,9 @@ pub(crate) trait Policies: Send + Sync + 'static {
     /// The account that an access key belongs to, where the key tells.
     fn account<'a>(&self, access_key: &'a str) -> Option<&'a str>;
 
+    /// The secret access key that belongs to an access key.
+    fn secret_key(&self, access_key: &str) -> String;
+
     /// The function that has this access key.
     fn function(&self, access_key: &str) -> Option<Function>;
 

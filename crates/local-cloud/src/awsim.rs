@@ -60,6 +60,11 @@ impl<H: Handler> Service for Awsim<H> {
         H::ACCESS_DENIED
     }
 
+    /// SNS has the largest: a message or batch of 256 KiB (SNS API reference), in which a form encodes each byte as three.
+    fn max_body(&self) -> usize {
+        2 << 20
+    }
+
     fn accepts_unsigned(&self, body: &Bytes) -> bool {
         H::accepts_unsigned(body)
     }

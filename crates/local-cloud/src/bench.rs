@@ -1,4 +1,5 @@
-//! What the benchmarks measure: the storage of Kinesis, and services without HTTP.
+//! What the benchmarks measure, and tests from outside attack: the storage of Kinesis, services without HTTP, and the
+//! front door without a socket.
 
 use std::io;
 use std::path::Path;
@@ -9,7 +10,10 @@ use http::Response;
 use http::request::Parts;
 
 use crate::cloud::Cloud;
+use crate::front::{Front, Identity};
 use crate::service::Request;
+use daemon::secret::Secret;
+use ground::platform::peer::Peer;
 
 pub use crate::deliver::{Deliver, LogSink};
 pub use crate::kinesis::hash_key::HashKey;
@@ -23,7 +27,8 @@ impl Services {
     /// # Errors
     /// When files cannot be made or read.
     pub fn open(dir: &Path) -> io::Result<Self> {
-        Cloud::open(dir, daemon::Options::default(), "http://127.0.0.1:1").map(Self)
+        let secret = Secret::for_tests();
+        Cloud::open(dir, daemon::Options::default(), "http://127.0.0.1:1", &secret).map(Self)
     }
 
     /// # Errors
@@ -48,5 +53,38 @@ impl Services {
 
     pub fn logs(&self) -> &impl LogSink {
         &*self.0.logs
+    }
+}
+
+/// The front door of a cloud, which takes each request as one of its user.
+pub struct Door {
+    front: Arc<Front>,
+    _cloud: Cloud,
+}
+
+impl Door {
+    /// # Errors
+    /// When files cannot be made or read.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        let secret = Secret::for_tests();
+        let cloud = Cloud::open(dir, daemon::Options::default(), "http://127.0.0.1:1", &secret)?;
+        let identity = Identity {
+            home: String::new(),
+            port: 1,
+            started_ms: 0,
+            secret,
+        };
+        Ok(Self {
+            front: Front::new(cloud.backends(), identity),
+            _cloud: cloud,
+        })
+    }
+
+    pub async fn answer<B>(&self, request: http::Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send,
+        B::Error: std::fmt::Display,
+    {
+        self.front.answer(request, Peer::Owner).await
     }
 }

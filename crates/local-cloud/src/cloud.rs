@@ -33,6 +33,7 @@ use crate::services::{Entry, Services};
 use crate::sqs::Sqs;
 use crate::types::{Caller, KeyState};
 use daemon::Options;
+use daemon::secret::Secret;
 pub(crate) use deliveries::Deliveries;
 use lambda_api::LambdaApi;
 
@@ -49,11 +50,11 @@ pub struct Cloud {
 
 impl Cloud {
     /// Opens the services whose files are in `data`, and recovers what a killed process left. `endpoint` is the URL
-    /// that functions get. Blocks; must be called inside a tokio runtime.
+    /// that functions get; their credentials are derived from `secret`. Blocks; must be called inside a tokio runtime.
     ///
     /// # Errors
     /// When files cannot be made or read.
-    pub fn open(data: &Path, options: Options, endpoint: &str) -> io::Result<Self> {
+    pub fn open(data: &Path, options: Options, endpoint: &str, secret: &Secret) -> io::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let cloudwatch = CloudWatch::open(&data.join("cloudwatch"), Arc::clone(&clock))?;
         let metrics = Arc::clone(&cloudwatch) as Arc<dyn MetricSink>;
@@ -75,6 +76,7 @@ impl Cloud {
         let lambda = Lambda::open(LambdaConfig {
             data_dir: data.join("lambda"),
             endpoint: endpoint.to_owned(),
+            secret: secret.clone(),
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
             logs: Arc::clone(&stores.logs) as Arc<dyn LogSink>,
@@ -95,6 +97,7 @@ impl Cloud {
         let policies = Arc::new(FunctionPolicies {
             lambda: Arc::clone(&lambda),
             iam: stores.iam.clone(),
+            secret: secret.clone(),
         });
         let logs = Arc::clone(&stores.logs);
         let lambda = LambdaApi { lambda, mappings };
@@ -208,11 +211,20 @@ impl Stores {
 struct FunctionPolicies {
     lambda: Arc<Lambda>,
     iam: Stored<Iam>,
+    secret: Secret,
 }
 
 impl Policies for FunctionPolicies {
     fn account<'a>(&self, access_key: &'a str) -> Option<&'a str> {
         lambda::account_of_access_key(access_key)
+    }
+
+    /// Functions have keys of their own; every other access key has the secret of the home.
+    fn secret_key(&self, access_key: &str) -> String {
+        match lambda::account_of_access_key(access_key) {
+            Some(_) => lambda::secret_key(&self.secret, access_key),
+            None => self.secret.as_str().to_owned(),
+        }
     }
 
     fn function(&self, access_key: &str) -> Option<Function> {

@@ -326,6 +326,11 @@ impl Service for CloudWatch {
         .boxed()
     }
 
+    /// PutMetricData takes 1 MB (CloudWatch API reference), in which a form encodes a character as three bytes.
+    fn max_body(&self) -> usize {
+        4 << 20
+    }
+
     fn permissions(&self, request: &Request) -> Vec<Permission> {
         Permission::of_operation("cloudwatch", request, |_, _| None)
     }

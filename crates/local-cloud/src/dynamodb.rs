@@ -246,6 +246,11 @@ impl Service for DynamoDb {
         .boxed()
     }
 
+    /// Source: "Quotas in Amazon DynamoDB", developer guide: 16 MB in a BatchWriteItem, the largest request.
+    fn max_body(&self) -> usize {
+        16 << 20
+    }
+
     fn permissions(&self, request: &Request) -> Vec<Permission> {
         permissions::of(request)
     }

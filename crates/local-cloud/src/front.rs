@@ -1,12 +1,20 @@
 //! The front door of the local cloud: one HTTP port on the loopback interface for all services.
 //!
-//! Reads the credential of a request, checks the policies of functions and hands the request to its service. Knows
-//! services by their contract and their table only. A body is one buffer, which the service gets as it came.
+//! Finds out who sends a request, reads its credential, checks the policies of functions and hands the request to its
+//! service. Knows services by their contract and their table only. A body is one buffer, which the service gets as it came.
+//!
+//! Only the user of the daemon is served: where the platform tells the user at the other end of a connection, that is
+//! enough, and any key is valid. Otherwise a request must be signed with the secret of the home, or with the key of a
+//! function.
 
+mod body;
+mod budget;
+mod connection;
 mod control;
 mod credential;
 mod form;
 mod host;
+mod signature;
 
 #[cfg(test)]
 mod tests;
@@ -18,38 +26,44 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{Request, Response};
-use http_body_util::BodyExt;
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 
 pub(crate) use control::Identity;
 
 use crate::authorise::{Decision, Policies};
+use crate::clock::{Clock, SystemClock};
 use crate::error::{ApiError, ErrorFormat};
-use crate::service::{self, Protocol, Service, header};
+use crate::service::{self, Protocol, Service};
 use crate::services::{Entry, Services};
 use crate::types::{Body, Caller};
+use body::Received;
+use budget::{Budget, Exhausted, Held};
+use connection::{Connections, Watched};
 use control::Control;
 use credential::Credential;
+use daemon::control::ControlListener;
+use ground::platform::peer::{Peer, Peers};
 
-/// The largest request body that is read.
-const MAX_BODY: usize = 64 << 20;
-/// MiB of request bodies in memory at once. Further requests wait for a permit.
-const BODIES_MIB: u32 = 256;
-/// A body up to this many bytes needs no permit.
-const SMALL_BODY: u64 = 64 << 10;
-/// How long a client may take to send a body. Over the loopback interface it takes milliseconds.
-const BODY_TIME: Duration = Duration::from_secs(60);
-/// Connections at once. Further ones wait: the other files of the process are for logs.
+/// The largest request body where no service is known.
+const MAX_BODY: usize = 1 << 20;
+/// Bytes of request bodies in memory at once.
+const MAX_REQUESTS: usize = 256 << 20;
+/// Bytes of responses in memory at once that their clients have not read.
+const MAX_RESPONSES: usize = 256 << 20;
+/// Connections at once: the other files of the process are for logs. A further one ends the one that has been idle for the
+/// longest time.
 const MAX_CONNECTIONS: usize = 2048;
+/// Requests at once on a connection of HTTP/2.
+const MAX_STREAMS: u32 = 100;
 /// How long requests under way may take once the daemon is told to stop.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -64,8 +78,10 @@ pub(crate) struct Backends {
 pub(crate) struct Front {
     backends: Backends,
     control: Control,
-    /// A permit for each MiB of request bodies.
-    bodies: Semaphore,
+    peers: Peers,
+    connections: Arc<Connections>,
+    requests: Arc<Budget>,
+    responses: Arc<Budget>,
 }
 
 impl Front {
@@ -73,7 +89,19 @@ impl Front {
         Arc::new(Self {
             backends,
             control: Control::new(identity),
-            bodies: Semaphore::new(BODIES_MIB as usize),
+            peers: Peers::open(),
+            connections: Connections::new(),
+            requests: Budget::new(MAX_REQUESTS),
+            responses: Budget::new(MAX_RESPONSES),
+        })
+    }
+
+    /// As [`Front::new`], on a platform that tells nothing about peers.
+    #[cfg(test)]
+    pub fn without_peers(backends: Backends, identity: Identity) -> Arc<Self> {
+        Arc::new(Self {
+            peers: Peers::untold(),
+            ..Arc::into_inner(Self::new(backends, identity)).unwrap()
         })
     }
 
@@ -82,20 +110,58 @@ impl Front {
         self.control.stop();
     }
 
-    /// Serves connections until told to stop, by [`Front::stop`] or over HTTP. Requests under way then have two seconds
+    /// Serves connections until told to stop, by [`Front::stop`] or by a command. Requests under way then have two seconds
     /// to complete.
     pub async fn serve(self: &Arc<Self>, listener: TcpListener) {
         let mut stopped = pin!(self.control.stopped());
         let mut connections = JoinSet::new();
         loop {
+            let is_full = connections.len() >= MAX_CONNECTIONS;
+            if is_full {
+                self.connections.end_idle();
+            }
             tokio::select! {
-                accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+                accepted = listener.accept(), if !is_full => match accepted {
                     Ok((stream, _)) => {
                         connections.spawn(Arc::clone(self).serve_connection(stream));
                     }
                     // Out of file descriptors, or a peer that has gone already.
                     Err(error) => {
                         tracing::warn!(%error, "could not accept a connection");
+                        self.connections.end_idle();
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                },
+                Some(_) = connections.join_next() => {}
+                () = tokio::time::sleep(Duration::from_millis(100)), if is_full => {}
+                () = stopped.as_mut() => break,
+            }
+        }
+        drop(listener);
+        self.backends.services.end_streams();
+        finish(connections).await;
+    }
+
+    /// Serves the requests of commands until told to stop. AWS clients do not come here, however many there are.
+    pub async fn serve_control(self: Arc<Self>, listener: ControlListener) {
+        let mut stopped = pin!(self.control.stopped());
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept(), if connections.len() < control::MAX_CONNECTIONS => match accepted {
+                    Ok((stream, _)) => {
+                        let front = Arc::clone(&self);
+                        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+                            let (parts, _) = request.into_parts();
+                            let response = front.control.answer(&parts, (front.backends.stream_count)());
+                            std::future::ready(Ok::<_, Infallible>(response))
+                        });
+                        let connection = hyper::server::conn::http1::Builder::new()
+                            .serve_connection(TokioIo::new(stream), service);
+                        connections.spawn(tokio::time::timeout(control::TIME, connection));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "could not accept a connection to the control socket");
                         tokio::time::sleep(Duration::from_millis(10)).await;
                     }
                 },
@@ -104,27 +170,34 @@ impl Front {
             }
         }
         drop(listener);
-        self.backends.services.end_streams();
-        let all_done = async { while connections.join_next().await.is_some() {} };
-        if tokio::time::timeout(GRACE, all_done).await.is_err() {
-            connections.shutdown().await;
-        }
+        // The request to stop has yet to be answered.
+        finish(connections).await;
     }
 
     async fn serve_connection(self: Arc<Self>, stream: TcpStream) {
         // Disable Nagle: responses are small.
         let _ = stream.set_nodelay(true);
+        let peer = self.peer(&stream);
+        let open = Arc::new(self.connections.add());
         let service = hyper::service::service_fn(|request| {
             let front = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(front.answer(request).await) }
+            let busy = open.request();
+            async move {
+                let response = front.answer(request, peer).await;
+                Ok::<_, Infallible>(body::with(busy, response))
+            }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().pipeline_flush(true);
-        builder.http2().adaptive_window(true);
+        builder
+            .http2()
+            .adaptive_window(true)
+            .max_concurrent_streams(MAX_STREAMS);
+        let stream = Watched::new(stream, Arc::clone(&self.responses));
         let mut stopped = pin!(self.control.stopped());
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let mut connection = pin!(builder.serve_connection(stream, service));
         let outcome = tokio::select! {
             outcome = connection.as_mut() => outcome,
+            () = open.ended() => return,
             () = stopped.as_mut() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
@@ -135,23 +208,41 @@ impl Front {
         }
     }
 
+    /// Who is at the other end of a connection.
+    fn peer(&self, stream: &TcpStream) -> Peer {
+        let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else {
+            return Peer::Unknown;
+        };
+        let found = self.peers.of(peer, local);
+        // A connection that was reset has no peer any more: another one may have its port.
+        match stream.peer_addr() {
+            Ok(_) => found,
+            Err(_) => Peer::Unknown,
+        }
+    }
+
     /// Answers one request, also one that is not valid.
-    pub async fn answer<B>(&self, request: Request<B>) -> Response<Body>
+    pub async fn answer<B>(&self, request: Request<B>, peer: Peer) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send,
         B::Error: std::fmt::Display,
     {
         let (parts, body) = request.into_parts();
         let format = ErrorFormat::of(&parts);
-        if !host::is_local(&parts) {
-            return forbidden_host().respond(format);
+        if let Err(refused) = host::check(&parts) {
+            return ApiError::new(403, "AccessDeniedException", refused.message()).respond(format);
         }
         if parts.uri.path().starts_with(daemon::protocol::PREFIX) {
-            return self.control.answer(&parts, (self.backends.stream_count)());
+            return match peer {
+                Peer::Other(uid) => foreign(uid).respond(format),
+                Peer::Owner | Peer::Unknown => self.control.answer(&parts, (self.backends.stream_count)()),
+            };
         }
         self.control.count_request();
         // A panic in a service fails its request only, not the daemon.
-        let answer = AssertUnwindSafe(self.route(parts, body)).catch_unwind().await;
+        let answer = AssertUnwindSafe(self.route(parts, body, peer))
+            .catch_unwind()
+            .await;
         match answer {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => error.respond(format),
@@ -164,7 +255,7 @@ impl Front {
         }
     }
 
-    async fn route<B>(&self, parts: Parts, body: B) -> Result<Response<Body>, ApiError>
+    async fn route<B>(&self, parts: Parts, body: B, peer: Peer) -> Result<Response<Body>, ApiError>
     where
         B: http_body::Body<Data = Bytes> + Send,
         B::Error: std::fmt::Display,
@@ -174,24 +265,16 @@ impl Front {
         let signing_name = credential.as_ref().map(|credential| credential.service.as_str());
         let entry = services.of_request(&parts, signing_name);
         let limit = entry.map_or(MAX_BODY, |entry| entry.service.max_body());
-        let permit = self.permit(body.size_hint().upper(), limit).await;
-        let body = tokio::time::timeout(BODY_TIME, read_body(&parts, body, limit))
-            .await
-            .map_err(|_| ApiError::new(408, "RequestTimeout", "The body did not arrive in time."))??;
+        let Received { bytes: body, held } = body::read(&parts, body, limit, &self.requests).await?;
+        self.check_sender(&parts, &body, credential.as_ref(), entry, peer)?;
         let Some(mut credential) = credential else {
             let unsigned = services
                 .iter()
                 .find(|entry| entry.service.accepts_unsigned(&body));
-            let entry = unsigned.ok_or_else(|| {
-                ApiError::new(
-                    403,
-                    "MissingAuthenticationTokenException",
-                    "Missing Authentication Token",
-                )
-            })?;
+            let entry = unsigned.ok_or_else(missing_signature)?;
             let caller = Caller::default();
             return self
-                .call(entry, service::Request { caller, parts, body }, permit)
+                .call(entry, service::Request { caller, parts, body }, held)
                 .await;
         };
         let entry = entry.ok_or_else(|| {
@@ -210,29 +293,70 @@ impl Front {
         } = credential;
         let request = service::Request { caller, parts, body };
         self.authorise(&access_key, &*entry.service, &request)?;
-        self.call(entry, request, permit).await
+        self.call(entry, request, held).await
+    }
+
+    /// Verifies the signature of a request that may be of another user, or of a link in a web page: the signature of a URL
+    /// shows who made the URL. S3's URLs for reading are left out, since they change nothing.
+    fn check_sender(
+        &self,
+        parts: &Parts,
+        body: &[u8],
+        credential: Option<&Credential>,
+        entry: Option<&Entry>,
+        peer: Peer,
+    ) -> Result<(), ApiError> {
+        let protocol = entry.map_or(Protocol::Rpc, |entry| entry.service.protocol());
+        let is_link = matches!(parts.method, Method::GET | Method::HEAD)
+            && protocol != Protocol::RestXml
+            && credential.is_some_and(|credential| credential.in_query);
+        if peer == Peer::Owner && !is_link {
+            return Ok(());
+        }
+        let Some(credential) = credential else {
+            return Err(match peer {
+                Peer::Other(uid) => foreign(uid),
+                Peer::Owner | Peer::Unknown => missing_signature(),
+            });
+        };
+        let secret_key = self.backends.policies.secret_key(&credential.access_key);
+        signature::verify(parts, body, &secret_key, SystemClock.now_ms()).map_err(|refused| {
+            let code = match protocol {
+                Protocol::RestXml => "SignatureDoesNotMatch",
+                Protocol::Rpc | Protocol::RestJson => "InvalidSignatureException",
+            };
+            let message = match peer {
+                Peer::Other(uid) => format!("{} {}", refused.reason(), foreign_message(uid)),
+                Peer::Owner | Peer::Unknown => format!("{} {SIGN_WITH_SECRET}", refused.reason()),
+            };
+            ApiError::new(403, code, message).of(protocol)
+        })
     }
 
     async fn call(
         &self,
         entry: &Entry,
         request: service::Request,
-        permit: Option<SemaphorePermit<'_>>,
+        held: Option<Held>,
     ) -> Result<Response<Body>, ApiError> {
-        let is_form = request
-            .header(CONTENT_TYPE.as_str())
-            .contains("x-www-form-urlencoded");
-        if is_form && entry.service.protocol() == Protocol::Rpc && !form::is_sound(&request.body) {
+        if entry.service.protocol() == Protocol::Rpc && !has_sound_form(&request) {
             return Err(ApiError::new(
                 400,
                 "MalformedQueryString",
-                "The request body holds a parameter that no AWS service knows.",
+                "The request holds a parameter that no AWS service knows.",
             ));
         }
-        let permit = permit.filter(|_| !entry.service.takes_minutes(&request));
+        let held = held.filter(|_| !entry.service.takes_minutes(&request));
+        let reserved = match entry.service.max_response(&request) {
+            0 => None,
+            bytes => {
+                let reserved = Arc::clone(&self.responses).take(bytes).await;
+                Some(reserved.map_err(|Exhausted| body::busy())?)
+            }
+        };
         let response = Arc::clone(&entry.service).call(request).await;
-        drop(permit);
-        Ok(response)
+        drop(held);
+        Ok(body::counted(response, reserved, &self.responses))
     }
 
     /// Refuses a request of a function whose policies do not allow it. Only functions are subject to policies.
@@ -256,76 +380,44 @@ impl Front {
         }
         Ok(())
     }
+}
 
-    /// Waits until a body of `length` bytes, or of up to `limit` if the length is not known, may be taken into memory.
-    async fn permit(&self, length: Option<u64>, limit: usize) -> Option<SemaphorePermit<'_>> {
-        let held = length.unwrap_or(u64::MAX).min(limit as u64);
-        if held <= SMALL_BODY {
-            return None;
-        }
-        let mib = u32::try_from(held.div_ceil(1 << 20)).unwrap_or(BODIES_MIB);
-        // The semaphore is never closed.
-        self.bodies.acquire_many(mib.min(BODIES_MIB)).await.ok()
+/// Waits for connections for [`GRACE`], then ends them.
+async fn finish<T: 'static>(mut connections: JoinSet<T>) {
+    let all_done = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, all_done).await.is_err() {
+        connections.shutdown().await;
     }
 }
 
-/// The whole body, in one buffer. A body that is too large is read to its end but not kept, so that the client gets the
-/// error.
-async fn read_body<B>(parts: &Parts, body: B, limit: usize) -> Result<Bytes, ApiError>
-where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: std::fmt::Display,
-{
-    let announced: Option<usize> = header(parts, CONTENT_LENGTH.as_str()).parse().ok();
-    if announced.is_some_and(|announced| announced > MAX_BODY) {
-        return Err(too_large(limit));
-    }
-    let mut body = pin!(body);
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
-    let mut length = 0usize;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            ApiError::new(400, "IncompleteBody", format!("The body ended early: {error}."))
-        })?;
-        let Ok(data) = frame.into_data() else { continue };
-        length = length.saturating_add(data.len());
-        if length > MAX_BODY {
-            return Err(too_large(limit));
-        }
-        if length > limit {
-            (first, rest) = (Bytes::new(), BytesMut::new());
-        } else if first.is_empty() && rest.is_empty() {
-            first = data;
-        } else {
-            if rest.is_empty() {
-                rest.reserve(announced.unwrap_or(0).clamp(length, limit));
-                rest.extend_from_slice(&first);
-            }
-            rest.extend_from_slice(&data);
-        }
-    }
-    match length {
-        _ if length > limit => Err(too_large(limit)),
-        _ if rest.is_empty() => Ok(first),
-        _ => Ok(rest.freeze()),
-    }
+/// Whether the parameters of a request in the query protocol can be parsed.
+fn has_sound_form(request: &service::Request) -> bool {
+    let is_form = request
+        .header(CONTENT_TYPE.as_str())
+        .contains("x-www-form-urlencoded");
+    let query = request.parts.uri.query().unwrap_or_default();
+    (query.is_empty() || form::is_sound(query.as_bytes())) && (!is_form || form::is_sound(&request.body))
 }
 
-fn too_large(limit: usize) -> ApiError {
+const SIGN_WITH_SECRET: &str =
+    "Sign it with the access key that `streamctl local env` prints, and with Signature Version 4.";
+
+fn missing_signature() -> ApiError {
     ApiError::new(
-        413,
-        "RequestEntityTooLargeException",
-        format!("The request body is larger than {} MiB.", limit >> 20),
+        403,
+        "MissingAuthenticationTokenException",
+        "Missing Authentication Token",
     )
 }
 
-fn forbidden_host() -> ApiError {
-    ApiError::new(
-        403,
-        "AccessDeniedException",
-        "The local cloud answers programs on this machine only: the Host header must be 127.0.0.1 or localhost, and \
-         the Origin header, if there is one, too.",
+fn foreign(uid: u32) -> ApiError {
+    ApiError::new(403, "AccessDeniedException", foreign_message(uid))
+}
+
+fn foreign_message(uid: u32) -> String {
+    format!(
+        "The local cloud serves the user who started it, and this connection is of the user with the id {uid}. Requests of \
+         others must be signed with the secret access key of that user's `streamctl local env`."
     )
 }
 

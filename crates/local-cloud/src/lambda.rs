@@ -30,6 +30,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use daemon::secret::Secret;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::Response;
@@ -48,7 +49,7 @@ use registry::Registry;
 use route::{Operation, Route};
 use spool::Spool;
 
-pub(crate) use credentials::account_of_access_key;
+pub(crate) use credentials::{account_of_access_key, secret_key};
 
 /// Access to IAM roles.
 pub trait RoleLookup: Send + Sync + 'static {
@@ -93,6 +94,8 @@ pub struct LambdaConfig {
     pub data_dir: PathBuf,
     /// The value of AWS_ENDPOINT_URL for functions.
     pub endpoint: String,
+    /// The secret of the home, from which the credentials of functions are derived.
+    pub secret: Secret,
     pub clock: Arc<dyn Clock>,
     /// Receives AWS/Lambda metrics, and metrics in logs.
     pub metrics: Arc<dyn MetricSink>,
@@ -114,6 +117,7 @@ pub struct Lambda {
     roles: Option<Arc<dyn RoleLookup>>,
     timings: Timings,
     endpoint: String,
+    secret: Secret,
     /// Permits for stored events, in KiB.
     events: Arc<Semaphore>,
     spool: Spool,
@@ -132,6 +136,7 @@ impl Lambda {
         let executor = Executor::new(executor::Parts {
             code: Arc::clone(&code),
             endpoint: config.endpoint.clone(),
+            secret: config.secret.clone(),
             init_timeout: config.timings.init_timeout,
             clock: Arc::clone(&config.clock),
             metrics: config.metrics,
@@ -148,6 +153,7 @@ impl Lambda {
             roles: config.roles,
             timings: config.timings,
             endpoint: config.endpoint,
+            secret: config.secret,
             events: Arc::new(Semaphore::new(asynchronous::MAX_QUEUED_KIB as usize)),
             spool,
         }))
@@ -194,7 +200,7 @@ impl Lambda {
         let mut found = None;
         self.registry.any(|caller, function| {
             let mut roles = function.all().map(|version| &version.role);
-            let role = roles.find(|role| credentials::access_key(account, role) == key);
+            let role = roles.find(|role| credentials::access_key(&self.secret, account, role) == key);
             if let Some(role) = role.filter(|_| caller.account == account) {
                 found = Some((role.clone(), function.name.clone()));
             }

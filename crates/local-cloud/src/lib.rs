@@ -44,6 +44,6 @@ use types::{Body, Caller, KeyState, partition};
 
 pub use run::run;
 
-/// What the benchmarks measure.
+/// What the benchmarks measure and tests from outside attack.
 #[doc(hidden)]
 pub mod bench;

@@ -258,6 +258,11 @@ impl Service for Logs {
         .boxed()
     }
 
+    /// PutLogEvents takes 1 MiB of events (CloudWatch Logs API reference). JSON can escape a character as six bytes.
+    fn max_body(&self) -> usize {
+        8 << 20
+    }
+
     fn permissions(&self, request: &Request) -> Vec<Permission> {
         Permission::of_operation("logs", request, |_, input| {
             let group = input["logGroupName"].as_str()?;

@@ -1,5 +1,6 @@
 //! The process of the local cloud: opens the cloud, serves it, and closes it in order.
 
+use std::io;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,11 +9,14 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use crate::clock::{Clock, SystemClock};
 use crate::cloud::Cloud;
 use crate::front::{self, Front, Identity};
+use daemon::control::ControlSocket;
 use daemon::home::{HomeLock, LocalHome, State};
+use daemon::secret::Secret;
 use daemon::{Options, RunOptions, STOP_TIMEOUT, find, lock_within};
 use ground::error::{Error, Result};
 use ground::platform;
@@ -25,7 +29,7 @@ const LAST_PORT: u16 = 4665;
 const FILES: u64 = 8192;
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
-/// Runs the local cloud of `home` until `stop` completes or a request over HTTP stops it. `ready` is called once it
+/// Runs the local cloud of `home` until `stop` completes or a command stops it. `ready` is called once it
 /// answers.
 ///
 /// # Errors
@@ -53,6 +57,7 @@ async fn run_in(
     let home = LocalHome::new(home);
     let lock = lock(&home).await?;
     home.prepare()?;
+    let secret = home.secret_or_new(&lock)?;
     let listener = listen(&home, options.port).await?;
     let port = listener
         .local_addr()
@@ -63,23 +68,40 @@ async fn run_in(
         port,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_ms: SystemClock.now_ms(),
-        token: format!("{:032x}", rand::random::<u128>()),
     };
-    let cloud = Arc::new(open(&home, options.options, state.endpoint()).await?);
+    let cloud = Arc::new(open(&home, options.options, state.endpoint(), secret.clone()).await?);
     let identity = Identity {
         home: home.dir().to_string_lossy().into_owned(),
+        port,
         started_ms: state.started_ms,
-        token: state.token.clone(),
+        secret,
     };
     let front = Front::new(cloud.backends(), identity);
-    home.write_state(&state)
-        .map_err(|error| Error::failed("could not write the state of the local cloud").cause(error))?;
+    home.write_state(&state)?;
+    let socket = home.control_socket();
+    let control = socket
+        .as_ref()
+        .map(|socket| control(&front, socket))
+        .transpose()?;
     ready(&state);
     serve(&front, listener, &cloud, stop).await;
+    if let (Some(socket), Some(control)) = (socket, control) {
+        // It ends as the front door does. A panic in it is in the log.
+        let _ = control.await;
+        socket.remove();
+    }
     home.remove_state();
     let closed = tokio::task::spawn_blocking(move || cloud.shutdown()).await;
     drop(lock);
     closed.map_err(|error| Error::failed("the local cloud did not close in order").cause(error))
+}
+
+/// Serves commands on the control socket.
+fn control(front: &Arc<Front>, socket: &ControlSocket) -> Result<JoinHandle<()>> {
+    let listener = socket.listen().map_err(|error| {
+        Error::failed("could not make the control socket of the local cloud").cause(error)
+    })?;
+    Ok(tokio::spawn(Arc::clone(front).serve_control(listener)))
 }
 
 async fn serve(front: &Arc<Front>, listener: TcpListener, cloud: &Arc<Cloud>, mut stop: BoxFuture<'_, ()>) {
@@ -139,19 +161,34 @@ async fn listen(home: &LocalHome, port: Option<u16>) -> Result<TcpListener> {
     )
 }
 
-async fn open(home: &LocalHome, options: Options, endpoint: String) -> Result<Cloud> {
+async fn open(home: &LocalHome, options: Options, endpoint: String, secret: Secret) -> Result<Cloud> {
     let data = home.data_dir();
-    let opened = tokio::task::spawn_blocking(move || Cloud::open(&data, options, &endpoint)).await;
-    let failed = |cause: Box<dyn std::error::Error + Send + Sync>| {
+    let dir = data.clone();
+    let opened = tokio::task::spawn_blocking(move || Cloud::open(&dir, options, &endpoint, &secret)).await;
+    let failed = |cause: Box<dyn std::error::Error + Send + Sync>, hint: &str| {
         Error::failed("could not open the data of the local cloud")
             .cause(cause)
-            .hint("`streamctl local reset` deletes the data and begins anew")
+            .hint(hint)
     };
     match opened {
         Ok(Ok(cloud)) => Ok(cloud),
-        Ok(Err(error)) => Err(failed(error.into())),
-        Err(error) => Err(failed(error.into())),
+        Ok(Err(error)) if is_full(&error) => Err(failed(
+            format!("{}: {error}", data.display()).into(),
+            "free some space on the disk, or set STREAMCTL_HOME to a directory on another one",
+        )),
+        Ok(Err(error)) => Err(failed(error.into(), RESET)),
+        Err(error) => Err(failed(error.into(), RESET)),
     }
+}
+
+const RESET: &str = "`streamctl local reset` deletes the data and begins anew";
+
+/// Whether the disk is full.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 #[cfg(test)]

@@ -99,6 +99,11 @@ pub(crate) trait Service: Send + Sync + 'static {
         64 << 20
     }
 
+    /// The largest response to a request, in bytes, if it is large. Memory is free for it before the call.
+    fn max_response(&self, _request: &Request) -> usize {
+        0
+    }
+
     /// Whether a request may take minutes. Its body does not count towards the memory bound meanwhile.
     fn takes_minutes(&self, _request: &Request) -> bool {
         false

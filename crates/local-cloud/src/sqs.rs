@@ -317,6 +317,11 @@ impl Service for Sqs {
         async move { self.answer(&request).await }.boxed()
     }
 
+    /// A message or batch has up to 1 MiB (SQS API reference). JSON can escape a character as six bytes.
+    fn max_body(&self) -> usize {
+        8 << 20
+    }
+
     fn permissions(&self, request: &Request) -> Vec<Permission> {
         let Some((operation, input)) = service::operation(request) else {
             return Vec::new();

@@ -11,11 +11,12 @@ use serde_json::{Value, json};
 
 use crate::awsim::{Kms, Stored};
 use crate::cloud::Cloud;
-use crate::front::{Front, Identity, bind};
+use crate::front::{Backends, Front, Identity, bind};
 use crate::service::Request;
 use crate::test_support::{ok, refused};
 use crate::types::{Caller, KeyState};
 use daemon::Options;
+use daemon::secret::Secret;
 
 const DOCUMENT: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kinesis:PutRecord","Resource":"arn:aws:kinesis:*:*:stream/100%"}]}"#;
 
@@ -38,23 +39,39 @@ impl Running {
     }
 
     pub async fn with_key(dir: &Path, key: &str) -> Self {
+        Self::serving(dir, key, "local", Front::new).await
+    }
+
+    /// On a platform that does not tell who sends a request.
+    async fn verifying(dir: &Path, secret_key: &str) -> Self {
+        Self::serving(dir, "local", secret_key, Front::without_peers).await
+    }
+
+    async fn serving(
+        dir: &Path,
+        key: &str,
+        secret_key: &str,
+        make: fn(Backends, Identity) -> std::sync::Arc<Front>,
+    ) -> Self {
         let options = Options {
             status_delay: std::time::Duration::ZERO,
             ..Options::default()
         };
-        let cloud = Cloud::open(dir, options, "http://127.0.0.1:1").unwrap();
+        let secret = Secret::for_tests();
+        let cloud = Cloud::open(dir, options, "http://127.0.0.1:1", &secret).unwrap();
+        let listener = bind(0).await.unwrap();
         let identity = Identity {
             home: String::new(),
+            port: listener.local_addr().unwrap().port(),
             started_ms: 0,
-            token: "secret".to_owned(),
+            secret,
         };
-        let front = Front::new(cloud.backends(), identity);
-        let listener = bind(0).await.unwrap();
+        let front = make(cloud.backends(), identity);
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(async move { front.serve(listener).await });
         let sdk = aws_config::defaults(BehaviorVersion::latest())
             .http_client(HttpBuilder::new().build_http())
-            .credentials_provider(Credentials::new(key, "local", None, None, "test"))
+            .credentials_provider(Credentials::new(key, secret_key, None, None, "test"))
             .region(Region::from_static("eu-west-1"))
             .endpoint_url(&endpoint)
             .load()
@@ -344,7 +361,13 @@ fn keys_are_looked_up_as_kinesis_names_them() {
 #[tokio::test]
 async fn no_service_is_opened_before_it_is_asked() {
     let dir = tempfile::tempdir().unwrap();
-    let cloud = Cloud::open(dir.path(), Options::default(), "http://127.0.0.1:1").unwrap();
+    let cloud = Cloud::open(
+        dir.path(),
+        Options::default(),
+        "http://127.0.0.1:1",
+        &Secret::for_tests(),
+    )
+    .unwrap();
     cloud.services.tagged(&Caller::default());
     cloud.tick();
     assert_eq!(std::fs::read_dir(dir.path().join("services")).unwrap().count(), 0);
@@ -353,7 +376,13 @@ async fn no_service_is_opened_before_it_is_asked() {
 #[tokio::test]
 async fn the_table_has_the_services_of_the_documentation() {
     let dir = tempfile::tempdir().unwrap();
-    let cloud = Cloud::open(dir.path(), Options::default(), "http://127.0.0.1:1").unwrap();
+    let cloud = Cloud::open(
+        dir.path(),
+        Options::default(),
+        "http://127.0.0.1:1",
+        &Secret::for_tests(),
+    )
+    .unwrap();
     let mut names: Vec<_> = cloud.services.iter().map(|entry| entry.name).collect();
     let mut listed = daemon::SERVICES.to_vec();
     names.sort_unstable();
@@ -431,7 +460,13 @@ fn permissions(
 #[tokio::test]
 async fn requests_need_these_permissions() {
     let dir = tempfile::tempdir().unwrap();
-    let cloud = Cloud::open(dir.path(), Options::default(), "http://127.0.0.1:1").unwrap();
+    let cloud = Cloud::open(
+        dir.path(),
+        Options::default(),
+        "http://127.0.0.1:1",
+        &Secret::for_tests(),
+    )
+    .unwrap();
     let asked =
         |service, method, uri, target: &str, body| permissions(&cloud, service, method, uri, target, body);
     let dynamodb = |operation: &str, body| {
@@ -490,4 +525,66 @@ async fn requests_need_these_permissions() {
         ["s3:ListBucket arn:aws:s3:::data"]
     );
     assert!(asked("sts", "POST", "/", "", "Action=GetCallerIdentity").is_empty());
+}
+
+/// What the SDK signs is what is verified, for the protocols and odd names of all services.
+#[tokio::test]
+async fn requests_of_the_sdk_are_verified() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::verifying(dir.path(), Secret::for_tests().as_str()).await;
+    let sdk = &running.sdk;
+    let s3 = aws_sdk_s3::Client::from_conf(
+        aws_sdk_s3::config::Builder::from(sdk)
+            .force_path_style(true)
+            .build(),
+    );
+    ok!(s3.create_bucket().bucket("data").create_bucket_configuration(
+        aws_sdk_s3::types::CreateBucketConfiguration::builder()
+            .location_constraint(aws_sdk_s3::types::BucketLocationConstraint::EuWest1)
+            .build()
+    ));
+    for key in ["plain", "a b/ü+%25~.json", "x//y/./z", "q=1&r;:@$,"] {
+        let body = aws_sdk_s3::primitives::ByteStream::from_static(b"x");
+        ok!(s3.put_object().bucket("data").key(key).body(body));
+        ok!(s3.list_objects_v2().bucket("data").prefix(key).delimiter("/"));
+        ok!(s3.get_object().bucket("data").key(key));
+    }
+    let presigned = s3
+        .get_object()
+        .bucket("data")
+        .key("plain")
+        .presigned(
+            aws_sdk_s3::presigning::PresigningConfig::expires_in(std::time::Duration::from_secs(60)).unwrap(),
+        )
+        .await
+        .unwrap();
+    let path = presigned.uri().strip_prefix(&running.endpoint).unwrap();
+    let host = running.endpoint.strip_prefix("http://").unwrap();
+    assert_eq!(running.get(host, path).await, "x");
+    assert!(
+        running
+            .get(host, &path.replace("Expires=60", "Expires=61"))
+            .await
+            .contains("SignatureDoesNotMatch")
+    );
+
+    let kinesis = aws_sdk_kinesis::Client::new(sdk);
+    ok!(kinesis.create_stream().stream_name("s").shard_count(1));
+    let lambda = aws_sdk_lambda::Client::new(sdk);
+    let absent = "arn:aws:lambda:eu-west-1:000000000000:function:f:live";
+    let refused = refused!(lambda.get_function().function_name(absent));
+    assert_eq!(refused.code(), Some("ResourceNotFoundException"), "{refused:?}");
+    ok!(lambda.list_functions());
+    ok!(running.iam().list_roles());
+    ok!(aws_sdk_sqs::Client::new(sdk).create_queue().queue_name("q"));
+    ok!(aws_sdk_sns::Client::new(sdk).create_topic().name("t"));
+    ok!(aws_sdk_dynamodb::Client::new(sdk).list_tables());
+    ok!(aws_sdk_cloudwatch::Client::new(sdk).list_metrics());
+    ok!(aws_sdk_cloudwatchlogs::Client::new(sdk).describe_log_groups());
+    ok!(aws_sdk_sts::Client::new(sdk).get_caller_identity());
+    drop(running);
+
+    let guessing = Running::verifying(dir.path(), "local").await;
+    let refused = refused!(aws_sdk_kinesis::Client::new(&guessing.sdk).list_streams());
+    assert_eq!(refused.code(), Some("InvalidSignatureException"), "{refused:?}");
 }

@@ -8,6 +8,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use http::{Response, Uri};
 use http_body_util::BodyExt;
 
+use crate::error::{ApiError, ErrorFormat};
 use crate::service::Request;
 use crate::types::{ACCOUNT, Body, Caller, partition};
 
@@ -30,6 +31,14 @@ impl Gateway {
 
     pub async fn call(&self, request: Request) -> Response<Body> {
         let Request { caller, parts, body } = request;
+        if !is_shallow(&body) {
+            return ApiError::new(
+                400,
+                "MalformedXML",
+                "The XML you provided was not well-formed or did not validate against our published schema",
+            )
+            .respond(ErrorFormat::S3);
+        }
         let http::request::Parts {
             method,
             uri,
@@ -61,6 +70,96 @@ impl Gateway {
         );
         if let Ok(value) = HeaderValue::from_str(&text) {
             headers.insert(AUTHORIZATION, value);
+        }
+    }
+}
+
+/// More levels of elements than any request has.
+const MAX_DEPTH: usize = 64;
+
+/// Whether a body can be read as XML without exhausting the stack: awsim reads every body that begins with `<`, and
+/// recurses for each level.
+fn is_shallow(body: &[u8]) -> bool {
+    if body.first() != Some(&b'<') {
+        return true;
+    }
+    let mut depth = 0usize;
+    let mut rest = body;
+    while let Some(start) = memchr(rest, b'<') {
+        rest = &rest[start..];
+        let (end, change) = match rest {
+            [b'<', b'!', b'-', b'-', ..] => (find(rest, b"-->"), 0),
+            [b'<', b'!', b'[', ..] => (find(rest, b"]]>"), 0),
+            [b'<', b'!' | b'?', ..] => (find(rest, b">"), 0),
+            [b'<', b'/', ..] => (find(rest, b">"), -1),
+            _ => (end_of_tag(rest), 1),
+        };
+        let Some(end) = end else {
+            break;
+        };
+        let closes_itself = change == 1 && rest[..end].ends_with(b"/>");
+        depth = depth.saturating_add_signed(if closes_itself { 0 } else { change });
+        if depth > MAX_DEPTH {
+            return false;
+        }
+        rest = &rest[end..];
+    }
+    true
+}
+
+fn memchr(text: &[u8], byte: u8) -> Option<usize> {
+    text.iter().position(|found| *found == byte)
+}
+
+/// Where `needle` ends.
+fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
+    let at = text.windows(needle.len()).position(|window| window == needle)?;
+    Some(at + needle.len())
+}
+
+/// Where a tag ends. Values in quotes may contain `>`.
+fn end_of_tag(text: &[u8]) -> Option<usize> {
+    let mut quote = None;
+    let end = text.iter().position(|&byte| match quote {
+        Some(open) if byte == open => {
+            quote = None;
+            false
+        }
+        None if byte == b'"' || byte == b'\'' => {
+            quote = Some(byte);
+            false
+        }
+        quote => quote.is_none() && byte == b'>',
+    })?;
+    Some(end + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deep_xml_is_refused() {
+        let nested = |depth: usize| "<a>".repeat(depth) + &"</a>".repeat(depth);
+        assert!(is_shallow(nested(MAX_DEPTH).as_bytes()));
+        assert!(!is_shallow(nested(MAX_DEPTH + 1).as_bytes()));
+        assert!(!is_shallow("<a>".repeat(23_000).as_bytes()));
+        // Ends of elements that are none.
+        for hiding in [
+            "<![CDATA[</a>]]><a>",
+            "<!--</a>--><a>",
+            "<a b='</a>'>",
+            "<?x </a>?><a>",
+        ] {
+            assert!(!is_shallow(hiding.repeat(100).as_bytes()), "{hiding}");
+        }
+        let flat = format!(
+            "<Delete>{}</Delete>",
+            "<Object><Key>k</Key><Empty/></Object>".repeat(1000)
+        );
+        assert!(is_shallow(flat.as_bytes()));
+        for rubbish in ["", "<", "<a", "<a b='", "x<a><a>", "</a></a><a>"] {
+            assert!(is_shallow(rubbish.as_bytes()), "{rubbish}");
         }
     }
 }

@@ -61,6 +61,11 @@ impl Service for LambdaApi {
         Protocol::RestJson
     }
 
+    /// Source: "RequestTooLargeException" of CreateFunction: a zip of 50 MB, in base64, and the other parameters.
+    fn max_body(&self) -> usize {
+        70_167_211
+    }
+
     fn takes_minutes(&self, request: &Request) -> bool {
         request.parts.uri.path().ends_with("/invocations")
     }

@@ -28,7 +28,7 @@ const SERVICE: &str = "GraniteServiceVersion20100801";
 /// API version of the query protocol.
 const VERSION: &str = "2010-08-01";
 /// Maximum size of a request after decompression: 1,000 metrics with 150 values fit.
-const MAX_BODY: u64 = 16 * 1024 * 1024;
+const MAX_BODY: u64 = 4 * 1024 * 1024;
 
 /// Protocol of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

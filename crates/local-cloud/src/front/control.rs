@@ -1,7 +1,7 @@
-//! The daemon's own paths, below `/_streamctl/`.
+//! The daemon's own paths, below `/_streamctl/`, on the control socket and on the port.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::header::HeaderValue;
 use http::request::Parts;
@@ -9,21 +9,29 @@ use http::{Method, Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use daemon::protocol::{HEALTH_PATH, Health, STOP_PATH, TOKEN_HEADER};
+use daemon::protocol::{self, HEALTH_PATH, Health, NONCE_HEADER, PROOF_HEADER, STOP_PATH};
+use daemon::secret::Secret;
 
 use crate::answer::{answer, whole};
+use crate::service::header;
 use crate::types::Body;
 use ground::platform;
+
+/// How long a connection to the control socket may take.
+pub(super) const TIME: Duration = Duration::from_secs(10);
+/// Connections to the control socket at once. All are of this user.
+pub(super) const MAX_CONNECTIONS: usize = 64;
 
 /// The process that runs the front door.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
     /// The directory of the cloud's files, as shown to the user.
     pub home: String,
+    pub port: u16,
     /// When the daemon started, in milliseconds since the Unix epoch.
     pub started_ms: i64,
-    /// The secret that a request to stop must carry.
-    pub token: String,
+    /// The secret of the home.
+    pub secret: Secret,
 }
 
 pub(super) struct Control {
@@ -62,17 +70,31 @@ impl Control {
 
     pub fn answer(&self, parts: &Parts, streams: u64) -> Response<Body> {
         match (&parts.method, parts.uri.path()) {
-            (&Method::GET, HEALTH_PATH) => json(StatusCode::OK, &self.health(streams)),
+            (&Method::GET, HEALTH_PATH) => self.answer_health(parts, streams),
             (&Method::POST, STOP_PATH) => self.answer_stop(parts),
             (_, HEALTH_PATH | STOP_PATH) => say(StatusCode::METHOD_NOT_ALLOWED, "another method is needed"),
             _ => say(StatusCode::NOT_FOUND, "no such path"),
         }
     }
 
+    fn answer_health(&self, parts: &Parts, streams: u64) -> Response<Body> {
+        let body = serde_json::to_vec(&self.health(streams)).unwrap_or_default();
+        let nonce = header(parts, NONCE_HEADER);
+        let proof = protocol::prove_answer(&self.identity.secret, nonce, &body);
+        let mut response = answer(StatusCode::OK.as_u16(), "application/json", whole(body));
+        if let (false, Ok(proof)) = (nonce.is_empty(), HeaderValue::from_str(&proof)) {
+            response.headers_mut().insert(PROOF_HEADER, proof);
+        }
+        response
+    }
+
     fn answer_stop(&self, parts: &Parts) -> Response<Body> {
-        let shown = parts.headers.get(TOKEN_HEADER).map(HeaderValue::as_bytes);
-        if shown != Some(self.identity.token.as_bytes()) {
-            return say(StatusCode::FORBIDDEN, "the token is missing or wrong");
+        let Identity {
+            secret, started_ms, ..
+        } = &self.identity;
+        let proof = header(parts, PROOF_HEADER);
+        if !protocol::proves_stop(secret, std::process::id(), *started_ms, proof) {
+            return say(StatusCode::FORBIDDEN, "the proof is missing or wrong");
         }
         self.stop();
         say(StatusCode::ACCEPTED, "stopping")
@@ -82,6 +104,7 @@ impl Control {
         Health {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
+            port: self.identity.port,
             started_ms: self.identity.started_ms,
             uptime_seconds: self.started.elapsed().as_secs(),
             home: self.identity.home.clone(),

@@ -1,4 +1,5 @@
-//! Reads account, region and service from the signature of a request. Signatures are not verified: any key is valid.
+//! Reads account, region and service from the signature of a request. [`super::signature`] verifies it where that is
+//! needed.
 
 use http::header::AUTHORIZATION;
 use http::request::Parts;
@@ -14,6 +15,8 @@ pub(super) struct Credential {
     pub service: String,
     pub access_key: String,
     pub caller: Caller,
+    /// Whether the URL carries the signature, so that a link to it makes a signed request.
+    pub in_query: bool,
 }
 
 /// Where a signature names no region (Signature Version 4A).
@@ -32,10 +35,14 @@ impl Credential {
                 .map(Some)
                 .ok_or_else(incomplete);
         }
-        match parts.uri.query().and_then(scope_of_query) {
-            Some(scope) => Self::of_scope(&scope).map(Some).ok_or_else(incomplete),
-            None => Ok(parts.uri.query().and_then(Self::of_old_query)),
-        }
+        let found = match parts.uri.query().and_then(scope_of_query) {
+            Some(scope) => Some(Self::of_scope(&scope).ok_or_else(incomplete)?),
+            None => parts.uri.query().and_then(Self::of_old_query),
+        };
+        Ok(found.map(|credential| Self {
+            in_query: true,
+            ..credential
+        }))
     }
 
     /// S3's URLs signed with Signature Version 2, which names neither service nor region: boto3 still makes them.
@@ -72,6 +79,7 @@ impl Credential {
                 account: account.to_owned(),
                 region: region.to_owned(),
             },
+            in_query: false,
         })
     }
 }

@@ -1,27 +1,60 @@
 //! Accepts requests of programs on this machine, and none of web pages.
 //!
 //! The server listens on the loopback interface only. A web page in the user's browser can still reach it: by a host
-//! name that resolves to 127.0.0.1 (DNS rebinding), or by posting a form. `Host` shows the first, `Origin` the second.
+//! name that resolves to 127.0.0.1 (DNS rebinding), by a form, a script or an image. `Host` shows the first. Browsers mark
+//! the others with `Origin` or `Sec-Fetch-Site`, also those of pages on this machine; programs send neither. A service
+//! that is meant for pages would be let through here, by its host.
 
 use http::header::{HOST, ORIGIN};
 use http::request::Parts;
 
-/// Whether the request names this machine and is not from a foreign web page.
-pub(super) fn is_local(parts: &Parts) -> bool {
-    // HTTP/2 names the host in the URI.
-    let host = match parts.headers.get(HOST) {
+/// Why a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// It names another machine.
+    Host,
+    /// A web page sent it.
+    Page,
+}
+
+impl Refused {
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::Host => {
+                "The local cloud answers programs on this machine only: the Host header must be 127.0.0.1, localhost or a \
+                 name below localhost."
+            }
+            Self::Page => {
+                "The local cloud does not answer web pages: a request must have no Origin header, and a Sec-Fetch-Site \
+                 header only with the value none or same-origin."
+            }
+        }
+    }
+}
+
+/// Whether the request names this machine and is not from a web page.
+pub(super) fn check(parts: &Parts) -> Result<(), Refused> {
+    let is_from_page = parts.headers.contains_key(ORIGIN)
+        || parts
+            .headers
+            .get_all("sec-fetch-site")
+            .iter()
+            .any(|site| !["none", "same-origin"].contains(&site.to_str().unwrap_or_default()));
+    if !host(parts).is_some_and(names_this_machine) {
+        Err(Refused::Host)
+    } else if is_from_page {
+        Err(Refused::Page)
+    } else {
+        Ok(())
+    }
+}
+
+/// The host that the request names. HTTP/2 names it in the URI.
+pub(super) fn host(parts: &Parts) -> Option<&str> {
+    match parts.headers.get(HOST) {
         Some(value) => value.to_str().ok(),
         None => parts.uri.authority().map(http::uri::Authority::as_str),
-    };
-    let origin_is_local = match parts.headers.get(ORIGIN) {
-        None => true,
-        Some(origin) => origin
-            .to_str()
-            .ok()
-            .and_then(|origin| origin.split_once("://"))
-            .is_some_and(|(_, host)| names_this_machine(host)),
-    };
-    host.is_some_and(names_this_machine) && origin_is_local
+    }
 }
 
 /// `host` or `host:port`. Names below `localhost` resolve to the loopback interface (RFC 6761); those below
@@ -76,17 +109,29 @@ mod tests {
     }
 
     #[test]
-    fn foreign_pages_are_told_by_their_origin() {
-        let parts = |origin: Option<&str>| {
+    fn pages_are_told_by_the_headers_of_browsers() {
+        let checked = |headers: &[(&str, &str)]| {
             let mut builder = http::Request::builder().header("host", "127.0.0.1:4566");
-            if let Some(origin) = origin {
-                builder = builder.header("origin", origin);
+            for (name, value) in headers {
+                builder = builder.header(*name, *value);
             }
-            builder.body(()).unwrap().into_parts().0
+            check(&builder.body(()).unwrap().into_parts().0)
         };
-        assert!(is_local(&parts(None)));
-        assert!(is_local(&parts(Some("http://localhost:3000"))));
-        assert!(!is_local(&parts(Some("https://evil.example"))));
-        assert!(!is_local(&parts(Some("null"))));
+        assert_eq!(checked(&[]), Ok(()));
+        // A URL that the user typed or clicked.
+        assert_eq!(checked(&[("sec-fetch-site", "none")]), Ok(()));
+        assert_eq!(checked(&[("sec-fetch-site", "same-origin")]), Ok(()));
+        for page in [
+            [("origin", "http://localhost:3000")],
+            [("origin", "http://127.0.0.1:4566")],
+            [("origin", "https://evil.example")],
+            [("origin", "null")],
+            // An image or a script.
+            [("sec-fetch-site", "cross-site")],
+            [("sec-fetch-site", "same-site")],
+            [("sec-fetch-site", "")],
+        ] {
+            assert_eq!(checked(&page), Err(Refused::Page), "{page:?}");
+        }
     }
 }

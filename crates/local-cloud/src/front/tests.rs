@@ -2,8 +2,9 @@
 
 use std::sync::Mutex;
 
+use futures_util::{StreamExt, stream};
 use http::StatusCode;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -14,11 +15,13 @@ use crate::clock::ManualClock;
 use crate::cloudwatch::CloudWatch;
 use crate::service::Permission;
 use awsim_sts::StsService;
-use daemon::protocol::{HEALTH_PATH, Health, STOP_PATH, TOKEN_HEADER};
+use daemon::protocol::{self, HEALTH_PATH, Health, PROOF_HEADER, STOP_PATH};
+use daemon::secret::Secret;
 use futures_util::future::BoxFuture;
 
 const KINESIS: &str = "Kinesis_20131202";
 const MAX_KINESIS_BODY: usize = 16 << 20;
+const LARGE: usize = 16 << 20;
 
 /// Keeps its requests, and answers with the operation.
 #[derive(Default)]
@@ -30,6 +33,9 @@ impl Service for Recorder {
             let operation = request.target().map_or("", |(_, operation)| operation).to_owned();
             assert_ne!(operation, "Panic", "as asked");
             self.0.lock().unwrap().push(request);
+            if operation == "Large" {
+                return Response::new(whole(vec![0; LARGE]));
+            }
             Response::new(whole(operation))
         }
         .boxed()
@@ -42,6 +48,13 @@ impl Service for Recorder {
     fn max_body(&self) -> usize {
         MAX_KINESIS_BODY
     }
+
+    fn max_response(&self, request: &service::Request) -> usize {
+        match request.target() {
+            Some((_, "Large")) => LARGE,
+            _ => 0,
+        }
+    }
 }
 
 /// No functions.
@@ -50,6 +63,10 @@ struct NoPolicies;
 impl Policies for NoPolicies {
     fn account<'a>(&self, _: &'a str) -> Option<&'a str> {
         None
+    }
+
+    fn secret_key(&self, _: &str) -> String {
+        Secret::for_tests().as_str().to_owned()
     }
 
     fn function(&self, _: &str) -> Option<Function> {
@@ -91,8 +108,9 @@ fn fixture() -> Fixture {
     };
     let identity = Identity {
         home: "/home".to_owned(),
+        port: 4566,
         started_ms: 0,
-        token: "secret".to_owned(),
+        secret: Secret::for_tests(),
     };
     Fixture {
         front: Front::new(backends, identity),
@@ -114,7 +132,12 @@ fn to_kinesis(operation: &str) -> http::request::Builder {
 }
 
 async fn ask(front: &Front, request: Request<impl Into<Bytes>>) -> (StatusCode, String) {
-    let response = front.answer(request.map(|body| Full::new(body.into()))).await;
+    ask_as(front, request, Peer::Owner).await
+}
+
+async fn ask_as(front: &Front, request: Request<impl Into<Bytes>>, peer: Peer) -> (StatusCode, String) {
+    let request = request.map(|body| Full::new(body.into()));
+    let response = front.answer(request, peer).await;
     let status = response.status();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     (status, String::from_utf8_lossy(&body).into_owned())
@@ -163,7 +186,7 @@ async fn unsigned_requests_are_refused_in_the_protocol_of_the_request() {
     let request = unsigned("application/x-amz-cbor-1.1").body(vec![0xa0]).unwrap();
     let response = fixture
         .front
-        .answer(request.map(|body| Full::new(Bytes::from(body))))
+        .answer(request.map(|body| Full::new(Bytes::from(body))), Peer::Owner)
         .await;
     assert_eq!(response.headers()["content-type"], "application/x-amz-cbor-1.1");
     let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -287,25 +310,209 @@ async fn health_tells_and_counts() {
 }
 
 #[tokio::test]
-async fn only_who_knows_the_token_may_stop() {
+async fn only_who_knows_the_secret_may_stop() {
     let fixture = fixture();
     let listener = bind(0).await.unwrap();
     let front = Arc::clone(&fixture.front);
     let serving = tokio::spawn(async move { front.serve(listener).await });
-    let stop = |token: &str| {
+    let stop = |proof: &str| {
         Request::post(STOP_PATH)
             .header("host", "127.0.0.1")
-            .header(TOKEN_HEADER, token)
+            .header(PROOF_HEADER, proof)
             .body("")
             .unwrap()
     };
-    assert_eq!(ask(&fixture.front, stop("guess")).await.0, StatusCode::FORBIDDEN);
+    let of_another_start = protocol::prove_stop(&Secret::for_tests(), std::process::id(), 1);
+    for proof in ["", "guess", &of_another_start] {
+        assert_eq!(
+            ask(&fixture.front, stop(proof)).await.0,
+            StatusCode::FORBIDDEN,
+            "{proof}"
+        );
+    }
     assert!(!serving.is_finished());
-    assert_eq!(ask(&fixture.front, stop("secret")).await.0, StatusCode::ACCEPTED);
+    let proof = protocol::prove_stop(&Secret::for_tests(), std::process::id(), 0);
+    let (status, _) = ask_as(&fixture.front, stop(&proof), Peer::Other(7)).await;
+    assert_eq!(status, StatusCode::FORBIDDEN, "another user");
+    assert_eq!(ask(&fixture.front, stop(&proof)).await.0, StatusCode::ACCEPTED);
     tokio::time::timeout(Duration::from_secs(5), serving)
         .await
         .unwrap()
         .unwrap();
+}
+
+/// A request that an SDK of another user signed with `secret_key`.
+fn signed(secret_key: &str, operation: &str, body: &str) -> Request<Bytes> {
+    let date = crate::clock::utc(SystemClock.now_ms(), "%Y%m%dT%H%M%SZ");
+    let (day, target) = (&date[..8], format!("{KINESIS}.{operation}"));
+    let canonical = format!(
+        "POST\n/\n\nhost:127.0.0.1:4566\nx-amz-date:{date}\nx-amz-target:{target}\n\nhost;x-amz-date;x-amz-target\n{}",
+        sha256(body.as_bytes())
+    );
+    let scope = format!("{day}/us-east-1/kinesis/aws4_request");
+    let text = format!(
+        "AWS4-HMAC-SHA256\n{date}\n{scope}\n{}",
+        sha256(canonical.as_bytes())
+    );
+    let key = scope
+        .split('/')
+        .fold(format!("AWS4{secret_key}").into_bytes(), |key, part| {
+            daemon::secret::hmac_sha256(&key, part.as_bytes()).to_vec()
+        });
+    let code = hex::encode(daemon::secret::hmac_sha256(&key, text.as_bytes()));
+    let authorization = format!(
+        "AWS4-HMAC-SHA256 Credential=local/{scope}, SignedHeaders=host;x-amz-date;x-amz-target, Signature={code}"
+    );
+    Request::post("/")
+        .header("host", "127.0.0.1:4566")
+        .header("x-amz-date", date)
+        .header("x-amz-target", target)
+        .header("authorization", authorization)
+        .body(Bytes::from(body.to_owned()))
+        .unwrap()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    hex::encode(sha2::Sha256::digest(bytes))
+}
+
+#[tokio::test]
+async fn others_need_the_secret_of_the_home() {
+    let fixture = fixture();
+    let front = &fixture.front;
+    let secret = Secret::for_tests();
+    for peer in [Peer::Other(65534), Peer::Unknown] {
+        let any_key = to_kinesis("PutRecord").body("{}").unwrap();
+        let (status, body) = ask_as(front, any_key, peer).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{peer:?}");
+        assert!(
+            body.contains("InvalidSignatureException") && body.contains("local env"),
+            "{body}"
+        );
+        let unsigned = Request::post("/")
+            .header("host", "127.0.0.1")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body("Action=AssumeRoleWithWebIdentity&Version=2011-06-15")
+            .unwrap();
+        assert_eq!(ask_as(front, unsigned, peer).await.0, StatusCode::FORBIDDEN);
+        let wrong = signed("guess", "PutRecord", "{}");
+        assert_eq!(ask_as(front, wrong, peer).await.0, StatusCode::FORBIDDEN);
+        let mut altered = signed(secret.as_str(), "PutRecord", "{}");
+        *altered.body_mut() = Bytes::from_static(b"[]");
+        assert_eq!(ask_as(front, altered, peer).await.0, StatusCode::FORBIDDEN);
+        assert!(fixture.recorder.0.lock().unwrap().is_empty());
+
+        let right = signed(secret.as_str(), "PutRecord", "{}");
+        assert_eq!(ask_as(front, right, peer).await.0, StatusCode::OK, "{peer:?}");
+        fixture.recorder.0.lock().unwrap().clear();
+    }
+    let health = || {
+        Request::get(HEALTH_PATH)
+            .header("host", "127.0.0.1")
+            .body("")
+            .unwrap()
+    };
+    assert_eq!(
+        ask_as(front, health(), Peer::Other(7)).await.0,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(ask_as(front, health(), Peer::Unknown).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_link_needs_the_secret_also_from_the_user() {
+    let fixture = fixture();
+    let link = "/?Action=DeleteRole&RoleName=a&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date=20260101T000000Z\
+        &X-Amz-Credential=local%2F20260101%2Fus-east-1%2Fiam%2Faws4_request&X-Amz-SignedHeaders=host&X-Amz-Signature=00";
+    let request = Request::get(link).header("host", "127.0.0.1").body("").unwrap();
+    let (status, body) = ask(&fixture.front, request).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert!(body.contains("InvalidSignatureException"), "{body}");
+}
+
+#[tokio::test]
+async fn web_pages_are_refused_before_all_else() {
+    let fixture = fixture();
+    for (name, value) in [
+        ("origin", "http://localhost:3000"),
+        ("origin", "null"),
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+    ] {
+        let request = to_kinesis("PutRecord").header(name, value).body("{}").unwrap();
+        let (status, body) = ask(&fixture.front, request).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{name}: {value}");
+        assert!(body.contains("does not answer web pages"), "{body}");
+    }
+    assert!(fixture.recorder.0.lock().unwrap().is_empty());
+}
+
+/// Serves `fixture`, and connects to it.
+async fn connected(fixture: &Fixture) -> (std::net::SocketAddr, TcpStream) {
+    let listener = bind(0).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let front = Arc::clone(&fixture.front);
+    tokio::spawn(async move { front.serve(listener).await });
+    (address, TcpStream::connect(address).await.unwrap())
+}
+
+#[tokio::test]
+async fn what_is_no_http_gets_an_answer() {
+    let fixture = fixture();
+    let (address, _) = connected(&fixture).await;
+    let long = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
+    let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(1000));
+    for (request, status) in [
+        ("GET / HTTP/9.9\r\n\r\n", "400"),
+        ("rubbish rubbish rubbish\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nno colon\r\n\r\n", "400"),
+        (&many, "431"),
+        (&long, "431"),
+    ] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // The server may close before it has read all.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let mut answer = vec![0; 1024];
+        let length = stream.read(&mut answer).await.unwrap_or(0);
+        let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+        let shown = &request[..request.len().min(40)];
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{shown}: {answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn half_open_connections_lock_nobody_out() {
+    let fixture = fixture();
+    ground::platform::raise_file_limit(3 * MAX_CONNECTIONS as u64);
+    let (address, _first) = connected(&fixture).await;
+    let mut half_open = Vec::new();
+    for _ in 0..MAX_CONNECTIONS + 50 {
+        let Ok(mut stream) = TcpStream::connect(address).await else {
+            // The machine allows fewer files.
+            return;
+        };
+        stream.write_all(b"POST / HTTP/1.1\r\nHost: ").await.unwrap();
+        half_open.push(stream);
+    }
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: {address}\r\nX-Amz-Target: {KINESIS}.ListStreams\r\nAuthorization: {}\r\n\
+         Content-Length: 2\r\nConnection: close\r\n\r\n{{}}",
+        authorization("kinesis")
+    );
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let read = stream.read_to_string(&mut answer);
+    tokio::time::timeout(Duration::from_secs(10), read)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    fixture.front.stop();
 }
 
 #[tokio::test]
@@ -373,28 +580,100 @@ async fn slow_senders_keep_neither_memory_nor_others() {
         let front = Arc::clone(&fixture.front);
         tokio::spawn(async move {
             let request = to_kinesis("PutRecords").body(stalled(MAX_KINESIS_BODY)).unwrap();
-            front.answer(request).await.status()
+            front.answer(request, Peer::Owner).await.status()
         })
     };
-    let all: Vec<_> = (0..BODIES_MIB as usize / (MAX_KINESIS_BODY >> 20))
-        .map(slow)
-        .collect();
+    let all: Vec<_> = (0..100).map(slow).collect();
     tokio::task::yield_now().await;
-    assert_eq!(fixture.front.bodies.available_permits(), 0);
+    assert_eq!(
+        fixture.front.requests.free(),
+        MAX_REQUESTS,
+        "they have sent nothing"
+    );
 
     let begun = tokio::time::Instant::now();
-    let small = to_kinesis("ListStreams").body("{}").unwrap();
-    assert_eq!(ask(&fixture.front, small).await.0, StatusCode::OK);
-    assert!(
-        begun.elapsed() < Duration::from_secs(1),
-        "a small request waits for nobody"
-    );
-    let large = to_kinesis("PutRecords").body(vec![b' '; 1 << 20]).unwrap();
-    assert_eq!(ask(&fixture.front, large).await.0, StatusCode::OK);
-    assert!(begun.elapsed() >= BODY_TIME, "it had to wait for its turn");
+    for length in [1, MAX_KINESIS_BODY] {
+        let request = to_kinesis("PutRecords").body(vec![b' '; length]).unwrap();
+        assert_eq!(ask(&fixture.front, request).await.0, StatusCode::OK);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(1), "nobody waits for them");
     for slow in all {
         assert_eq!(slow.await.unwrap(), StatusCode::REQUEST_TIMEOUT);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn senders_that_stall_lose_their_memory_to_those_who_wait() {
+    let fixture = fixture();
+    let (first, rest) = (MAX_KINESIS_BODY - 1, 1);
+    let slow = |_| {
+        let front = Arc::clone(&fixture.front);
+        tokio::spawn(async move {
+            let begun = stream::iter([Ok::<_, io::Error>(http_body::Frame::data(Bytes::from(vec![
+                0;
+                first
+            ])))]);
+            let never = stream::pending();
+            let body = http_body_util::StreamBody::new(begun.chain(never));
+            let request = to_kinesis("PutRecords")
+                .header("content-length", first + rest)
+                .body(body)
+                .unwrap();
+            front.answer(request, Peer::Owner).await.status()
+        })
+    };
+    let all: Vec<_> = (0..MAX_REQUESTS / MAX_KINESIS_BODY).map(slow).collect();
+    tokio::task::yield_now().await;
+    assert_eq!(fixture.front.requests.free(), 0);
+    let begun = tokio::time::Instant::now();
+    let request = to_kinesis("PutRecords").body(vec![b' '; 1 << 20]).unwrap();
+    // After five seconds, a sender may be as slow as the rate allows: 16 MiB at 4 MiB/s.
+    assert_eq!(ask(&fixture.front, request).await.0, StatusCode::OK);
+    assert!(
+        begun.elapsed() <= Duration::from_secs(12),
+        "{:?}",
+        begun.elapsed()
+    );
+    for slow in all {
+        assert_eq!(slow.await.unwrap(), StatusCode::REQUEST_TIMEOUT);
+    }
+    assert_eq!(fixture.front.requests.free(), MAX_REQUESTS);
+}
+
+#[tokio::test]
+async fn responses_that_nobody_reads_are_bounded() {
+    let fixture = fixture();
+    let (address, _) = connected(&fixture).await;
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: {address}\r\nX-Amz-Target: {KINESIS}.Large\r\nAuthorization: {}\r\n\
+         Content-Length: 2\r\n\r\n{{}}",
+        authorization("kinesis")
+    );
+    let mut unread = Vec::new();
+    for _ in 0..MAX_RESPONSES / LARGE + 10 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        unread.push(stream);
+    }
+    let begun = std::time::Instant::now();
+    while fixture.front.responses.free() > LARGE {
+        assert!(begun.elapsed() < Duration::from_secs(20), "they are not counted");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(
+        fixture.front.responses.patience() < Duration::from_secs(10),
+        "others wait"
+    );
+    // What is read goes back at once.
+    drop(unread);
+    while fixture.front.responses.free() < MAX_RESPONSES {
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "they are not given back"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    fixture.front.stop();
 }
 
 proptest::proptest! {

@@ -234,6 +234,14 @@ impl Service for Kinesis {
         16 << 20
     }
 
+    /// GetRecords returns 10 MiB of data (Kinesis API reference), in base64.
+    fn max_response(&self, request: &service::Request) -> usize {
+        match request.target() {
+            Some((_, "GetRecords")) => 14 << 20,
+            _ => 0,
+        }
+    }
+
     fn tagged(&self, caller: &Caller) -> BTreeMap<String, Tags> {
         let now_ms = self.0.clock.now_ms();
         let streams = self.0.catalog.list(caller, now_ms);

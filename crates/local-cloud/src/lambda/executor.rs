@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use daemon::secret::Secret;
 use lambda_host::{Failure, Host, OutputSink};
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::time::Instant;
@@ -84,6 +85,7 @@ pub(super) struct Run {
 pub(super) struct Parts {
     pub code: Arc<CodeStore>,
     pub endpoint: String,
+    pub secret: Secret,
     pub init_timeout: Duration,
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<dyn MetricSink>,
@@ -94,6 +96,7 @@ pub(super) struct Parts {
 pub(super) struct Executor {
     code: Arc<CodeStore>,
     endpoint: String,
+    secret: Secret,
     clock: Arc<dyn Clock>,
     metrics: Arc<dyn MetricSink>,
     shipper: Arc<Shipper>,
@@ -112,6 +115,7 @@ impl Executor {
         let this = Arc::new(Self {
             code: parts.code,
             endpoint: parts.endpoint,
+            secret: parts.secret,
             clock: parts.clock,
             metrics: parts.metrics,
             shipper: Shipper::start(parts.logs, parts.roles),
@@ -296,7 +300,7 @@ impl Executor {
             }
         };
         log.system_line(&format!("INIT_START Runtime Version: {}", call.version.runtime));
-        let bootstrap = instance::bootstrap(call, directory, &self.endpoint, log.stream());
+        let bootstrap = instance::bootstrap(call, directory, &self.endpoint, &self.secret, log.stream());
         let began = Instant::now();
         // Counted from now on, so that a change of the function in the meantime retires it.
         self.pool.count(&key);

@@ -35,11 +35,20 @@ pub(super) enum Operand {
 }
 
 const MAX_DEPTH: usize = 50;
+/// Source: FilterLogEvents, CloudWatch Logs API reference. Conditions are evaluated recursively: a long one would exhaust
+/// the stack.
+const MAX_LENGTH: usize = 1024;
 
 impl Pattern {
     /// # Errors
     /// A message, when the pattern is not valid or not supported.
     pub fn parse(text: &str) -> Result<Self, String> {
+        if text.chars().count() > MAX_LENGTH {
+            return Err(format!(
+                "1 validation error detected: Value at 'filterPattern' failed to satisfy constraint: Member must have \
+                 length less than or equal to {MAX_LENGTH}"
+            ));
+        }
         let text = text.trim();
         if text.is_empty() {
             return Ok(Self::All);

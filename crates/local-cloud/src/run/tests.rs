@@ -82,11 +82,7 @@ async fn the_state_of_a_killed_daemon_counts_for_nothing() {
     let other = run_in(elsewhere.path()).await.unwrap();
 
     // Its port went to another home's daemon.
-    home.write_state(&State {
-        started_ms: other.state.started_ms - 1,
-        ..other.state.clone()
-    })
-    .unwrap();
+    home.write_state(&other.state).unwrap();
     assert!(!status(dir.path()).await.unwrap().running);
     assert_eq!(stop(dir.path()).await.unwrap(), None);
     assert!(status(elsewhere.path()).await.unwrap().running);
@@ -105,6 +101,30 @@ async fn the_state_of_a_killed_daemon_counts_for_nothing() {
         daemon.stop.notify_one();
         daemon.task.await.unwrap().unwrap();
     }
+}
+
+/// Even where another process could take the control socket, it is not believed without the secret.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_daemon_without_the_secret_is_not_believed() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let running = run_in(other.path()).await.unwrap();
+    let home = LocalHome::new(one.path());
+    home.prepare().unwrap();
+    let lock = home.lock_daemon().unwrap().unwrap();
+    home.secret_or_new(&lock).unwrap();
+    drop(lock);
+    // The socket of the other daemon, which passes the requests on to it.
+    std::os::unix::fs::symlink(
+        LocalHome::new(other.path()).dir().join("control.sock"),
+        home.dir().join("control.sock"),
+    )
+    .unwrap();
+    assert!(!status(one.path()).await.unwrap().running);
+    assert_eq!(stop(one.path()).await.unwrap(), None);
+    assert!(status(other.path()).await.unwrap().running);
+    running.stop.notify_one();
+    running.task.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -317,7 +317,13 @@ async fn topics_deliver_to_queues() {
 #[tokio::test]
 async fn other_services_hand_over_directly() {
     let dir = tempfile::tempdir().unwrap();
-    let cloud = Cloud::open(dir.path(), daemon::Options::default(), "http://127.0.0.1:1").unwrap();
+    let cloud = Cloud::open(
+        dir.path(),
+        daemon::Options::default(),
+        "http://127.0.0.1:1",
+        &daemon::secret::Secret::for_tests(),
+    )
+    .unwrap();
     let services = &cloud.deliveries;
     let attributes = BTreeMap::from([("RequestID".to_owned(), "x".to_owned())]);
     let arn = "arn:aws:sqs:us-east-1:000000000000:missing";

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use daemon::secret::Secret;
 use lambda_host::Process;
 use tokio::time::Instant;
 
@@ -23,6 +24,7 @@ pub(super) fn bootstrap(
     call: &Call,
     directory: PathBuf,
     endpoint: &str,
+    secret: &Secret,
     log_stream: &str,
 ) -> lambda_host::Bootstrap {
     let version = &call.version;
@@ -31,13 +33,14 @@ pub(super) fn bootstrap(
     environment
         .entry("AWS_ENDPOINT_URL".to_owned())
         .or_insert_with(|| endpoint.to_owned());
-    let access_key = credentials::access_key(&call.caller.account, &version.role);
+    let access_key = credentials::access_key(secret, &call.caller.account, &version.role);
+    let secret_key = credentials::secret_key(secret, &access_key);
     for (name, value) in [
         ("AWS_REGION", call.caller.region.as_str()),
         ("AWS_DEFAULT_REGION", &call.caller.region),
         ("AWS_LAMBDA_LOG_FORMAT", &version.logging.format),
         ("AWS_ACCESS_KEY_ID", &access_key),
-        ("AWS_SECRET_ACCESS_KEY", "local"),
+        ("AWS_SECRET_ACCESS_KEY", &secret_key),
         ("AWS_SESSION_TOKEN", "local"),
     ] {
         environment.insert(name.to_owned(), value.to_owned());

@@ -101,6 +101,7 @@ pub(crate) fn open(dir: &Path, timings: Timings, kept: &Arc<Kept>) -> Arc<Lambda
     Lambda::open(LambdaConfig {
         data_dir: dir.to_path_buf(),
         endpoint: "http://127.0.0.1:9".to_owned(),
+        secret: daemon::secret::Secret::for_tests(),
         clock: Arc::new(SystemClock),
         metrics: Arc::clone(&kept.metrics) as _,
         logs: Arc::clone(kept) as _,
