@@ -315,6 +315,38 @@ async fn topics_deliver_to_queues() {
 }
 
 #[tokio::test]
+async fn a_queue_is_purged_once_a_minute() {
+    use crate::clock::ManualClock;
+    use crate::sqs::Sqs;
+    use serde_json::json;
+    let dir = tempfile::tempdir().unwrap();
+    let clock = std::sync::Arc::new(ManualClock::new(1_000_000));
+    let metrics = std::sync::Arc::new(crate::metrics::NoMetrics);
+    let sqs = Sqs::new(dir.path(), std::sync::Arc::clone(&clock) as _, metrics);
+    let queue = sqs.created("q");
+    let caller = crate::Caller::default();
+    let input = || json!({"QueueUrl": "http://h/000000000000/q"});
+    sqs.send(&queue, &json!({"MessageBody": "one"})).unwrap();
+    sqs.run(&caller, "h", "PurgeQueue", input()).await.unwrap();
+    assert!(sqs.taken(&queue).is_empty());
+    sqs.send(&queue, &json!({"MessageBody": "two"})).unwrap();
+    clock.advance(59_999);
+    let refused = sqs.run(&caller, "h", "PurgeQueue", input()).await.unwrap_err();
+    assert_eq!(
+        refused.query_code(),
+        "AWS.SimpleQueueService.PurgeQueueInProgress"
+    );
+    assert_eq!(
+        refused.message,
+        "Only one PurgeQueue operation on q is allowed every 60 seconds."
+    );
+    assert_eq!(sqs.taken(&queue).len(), 1, "a refused purge deletes nothing");
+    clock.advance(1);
+    sqs.run(&caller, "h", "PurgeQueue", input()).await.unwrap();
+    assert!(sqs.taken(&queue).is_empty());
+}
+
+#[tokio::test]
 async fn other_services_hand_over_directly() {
     let dir = tempfile::tempdir().unwrap();
     let cloud = Cloud::open(dir.path(), daemon::Options::default(), "http://127.0.0.1:1").unwrap();
