@@ -60,6 +60,10 @@ impl<H: Handler> Service for Awsim<H> {
         H::ACCESS_DENIED
     }
 
+    fn max_body(&self) -> usize {
+        H::MAX_BODY
+    }
+
     fn accepts_unsigned(&self, body: &Bytes) -> bool {
         H::accepts_unsigned(body)
     }
