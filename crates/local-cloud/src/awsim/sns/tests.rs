@@ -322,7 +322,7 @@ async fn filters_raw_delivery_and_dead_letters() {
     let by_body = &world.queue(topic, "by-body", by_body).await;
     let dead = &world.sns.queues.created("dead");
     let redrive = json!({"RedrivePolicy": json!({"deadLetterTargetArn": dead}).to_string()});
-    let gone = FUNCTION.replace(":f", ":gone");
+    let gone = FUNCTION.replace(":function:f", ":function:gone");
     let subscribed =
         json!({"TopicArn": topic, "Protocol": "lambda", "Endpoint": gone, "Attributes": redrive});
     world.call("Subscribe", subscribed).await;
