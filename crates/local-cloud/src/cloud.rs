@@ -164,7 +164,12 @@ impl Stores {
             s3: Arc::new(S3::new(dir)),
             sqs,
             functions,
-            dynamodb: Arc::new(DynamoDb::new(dir, Arc::clone(clock), Box::new(key_arn))),
+            dynamodb: Arc::new(DynamoDb::new(
+                dir,
+                Arc::clone(clock),
+                Arc::clone(metrics),
+                Box::new(key_arn),
+            )),
             logs: Arc::new(Logs::new(dir, Arc::clone(clock))),
         })
     }
