@@ -60,9 +60,8 @@ impl<H: Handler> Service for Awsim<H> {
         H::ACCESS_DENIED
     }
 
-    /// SNS has the largest: a message or batch of 256 KiB (SNS API reference), in which a form encodes each byte as three.
     fn max_body(&self) -> usize {
-        2 << 20
+        H::MAX_BODY
     }
 
     fn accepts_unsigned(&self, body: &Bytes) -> bool {

@@ -21,7 +21,7 @@ use crate::cloudwatch::{self, CloudWatch};
 use crate::deliver::{Deliver, LogSink};
 use crate::dynamodb::DynamoDb;
 use crate::front::Backends;
-use crate::invoke::Invoke;
+use crate::invoke::{Functions, Invoke};
 use crate::kinesis::engine::{Engine, EngineConfig, KeyLookup};
 use crate::kinesis::service::Kinesis;
 use crate::lambda::{self, Lambda, LambdaConfig, RoleLookup, Timings};
@@ -84,6 +84,9 @@ impl Cloud {
             roles: Some(Arc::new(stores.iam.clone()) as Arc<dyn RoleLookup>),
             timings: Timings::default(),
         })?;
+        stores
+            .functions
+            .connect(&(Arc::clone(&lambda) as Arc<dyn Invoke>));
         let mappings = Mappings::open(MappingsConfig {
             data_dir: data.join("mappings"),
             clock,
@@ -141,6 +144,8 @@ struct Stores {
     sns: Stored<Sns>,
     s3: Arc<S3>,
     sqs: Arc<Sqs>,
+    /// Connected when Lambda is open.
+    functions: Functions,
     dynamodb: Arc<DynamoDb>,
     logs: Arc<Logs>,
 }
@@ -152,14 +157,22 @@ impl Stores {
         let kms = Stored::new(dir, Kms::default);
         let sqs = Arc::new(Sqs::new(dir, Arc::clone(clock), Arc::clone(metrics)));
         let (keys, queues) = (kms.clone(), Arc::clone(&sqs));
+        let functions = Functions::default();
+        let called = functions.clone();
         let key_arn = move |caller: &Caller, key: &str| keys.key_arn(caller, key);
         Ok(Self {
             iam: Stored::new(dir, Iam::default),
             kms,
-            sns: Stored::new(dir, move || Sns::new(Arc::clone(&queues))),
+            sns: Stored::new(dir, move || Sns::new(Arc::clone(&queues), called.clone())),
             s3: Arc::new(S3::new(dir)),
             sqs,
-            dynamodb: Arc::new(DynamoDb::new(dir, Arc::clone(clock), Box::new(key_arn))),
+            functions,
+            dynamodb: Arc::new(DynamoDb::new(
+                dir,
+                Arc::clone(clock),
+                Arc::clone(metrics),
+                Box::new(key_arn),
+            )),
             logs: Arc::new(Logs::new(dir, Arc::clone(clock))),
         })
     }

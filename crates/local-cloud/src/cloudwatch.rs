@@ -310,17 +310,39 @@ impl MetricSink for CloudWatch {
     }
 }
 
+/// Parts of the names of operations, and the feature that they belong to.
+const NOT_OFFERED: &[(&str, &str)] = &[
+    ("CompositeAlarm", "composite alarms"),
+    ("MetricStream", "metric streams"),
+    (
+        "MetricWidgetImage",
+        "images of metrics, whose values GetMetricData returns",
+    ),
+    ("AnomalyDetector", "anomaly detection"),
+    ("InsightRule", "Contributor Insights"),
+    ("ManagedInsight", "Contributor Insights"),
+    ("AlarmMuteRule", "alarm mute rules"),
+    ("AlarmContributors", "alarms on Metrics Insights queries"),
+];
+
+/// The message for an operation that is not offered.
+fn not_offered(operation: &str) -> String {
+    match NOT_OFFERED.iter().find(|(part, _)| operation.contains(part)) {
+        Some((_, feature)) => {
+            format!("The local cloud does not offer CloudWatch's {operation}: it has no {feature}.")
+        }
+        None => format!("The local cloud does not offer CloudWatch's operation {operation}."),
+    }
+}
+
 impl Service for CloudWatch {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<'static, Response<Body>> {
         async move {
             let Request { caller, parts, body } = request;
             self.handle(&caller, &parts, &body).unwrap_or_else(|| {
-                crate::error::ApiError::new(
-                    400,
-                    "UnknownOperationException",
-                    "The local cloud does not offer this operation of CloudWatch.",
-                )
-                .respond(ErrorFormat::of(&parts))
+                let operation = wire::operation_name(&parts, &body);
+                crate::error::ApiError::new(400, "UnknownOperationException", not_offered(&operation))
+                    .respond(ErrorFormat::of(&parts))
             })
         }
         .boxed()

@@ -4,11 +4,15 @@
 //! Items are in a [`crate::database`], under keys whose bytes sort as their values do ([`number`], [`value`]). Each
 //! operation is one transaction. Tables are also held in memory ([`table`]).
 
+mod batch;
+mod constraint;
 mod control;
 mod error;
 mod evaluate;
 mod expression;
 mod items;
+mod legacy;
+mod measure;
 mod number;
 mod permissions;
 mod query;
@@ -23,7 +27,8 @@ mod value;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -34,6 +39,8 @@ use serde_json::{Map, Value, json};
 use crate::answer::{answer, identify, request_id, whole};
 use crate::clock::Clock;
 use crate::database::Database;
+use crate::json::{TooManyValues, admit};
+use crate::metrics::MetricSink;
 use crate::operation::operations;
 use crate::service::Permission;
 use crate::service::{Request, Service};
@@ -79,8 +86,8 @@ pub(crate) struct DynamoDb {
     database: Database,
     /// Loaded on first use, and changed only while the database is locked.
     tables: RwLock<Option<HashMap<TableKey, Arc<Table>>>>,
-    done: Mutex<HashMap<String, transact::Done>>,
     clock: Arc<dyn Clock>,
+    metrics: Arc<dyn MetricSink>,
     key_arn: KeyArn,
 }
 
@@ -91,29 +98,18 @@ const SWEEP: u32 = 1_000;
 
 impl DynamoDb {
     /// With its database in `dir`, opened on first use.
-    pub fn new(dir: &Path, clock: Arc<dyn Clock>, key_arn: KeyArn) -> Self {
+    pub fn new(dir: &Path, clock: Arc<dyn Clock>, metrics: Arc<dyn MetricSink>, key_arn: KeyArn) -> Self {
         Self {
             database: Database::new(&dir.join("dynamodb.db"), store::SCHEMA),
             tables: RwLock::default(),
-            done: Mutex::default(),
             clock,
+            metrics,
             key_arn,
         }
     }
 
     fn answer(&self, caller: &Caller, operation: &str, body: &[u8]) -> Response<Body> {
-        let result = self.run(caller, operation, body);
-        let (status, value) = match &result {
-            Ok(value) => (200, value),
-            Err(error) => (error.status, &error.body()),
-        };
-        let bytes = value.to_string().into_bytes();
-        let checksum = crc32fast::hash(&bytes);
-        let mut response = answer(status, "application/x-amz-json-1.0", whole(bytes));
-        identify(&mut response, &request_id());
-        let name = HeaderName::from_static("x-amz-crc32");
-        response.headers_mut().insert(name, HeaderValue::from(checksum));
-        response
+        respond(&self.run(caller, operation, body))
     }
 
     fn run(&self, caller: &Caller, operation: &str, body: &[u8]) -> Result<Value> {
@@ -129,6 +125,13 @@ impl DynamoDb {
                 format!("The local cloud does not offer DynamoDB's operation {operation}."),
             )
         })?;
+        let (tables, started) = (measure::tables(operation, &input), Instant::now());
+        let result = self.execute(caller, operation, input);
+        self.measure(caller, operation, &tables, &result, started.elapsed());
+        result
+    }
+
+    fn execute(&self, caller: &Caller, operation: Operation, input: Map<String, Value>) -> Result<Value> {
         match operation {
             Operation::BatchGetItem => self.batch_get(caller, input),
             Operation::BatchWriteItem => self.batch_write(caller, input),
@@ -169,6 +172,14 @@ impl DynamoDb {
         .ok_or_else(|| ApiError::no_table(name))
     }
 
+    /// A table by name, for an operation on items.
+    fn table_of_items(&self, db: &Connection, caller: &Caller, name: &str) -> Result<Arc<Table>> {
+        self.table(db, caller, name).map_err(|error| match error.code {
+            "ResourceNotFoundException" => ApiError::no_resource(),
+            _ => error,
+        })
+    }
+
     fn with_tables<T>(
         &self,
         db: &Connection,
@@ -192,21 +203,17 @@ impl DynamoDb {
         *self.tables.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Deletes expired items, and records provisioned capacity.
     fn sweep(&self) {
         if !self.database.exists() {
             return;
         }
-        let tables = self.database.read(|db| {
-            self.with_tables(db, |tables| {
-                tables
-                    .values()
-                    .filter(|table| table.ttl.is_some())
-                    .cloned()
-                    .collect::<Vec<_>>()
-            })
-        });
+        let tables = self
+            .database
+            .read(|db| self.with_tables(db, |tables| tables.values().cloned().collect::<Vec<_>>()));
         for table in tables.unwrap_or_default() {
-            loop {
+            self.measure_provisioned(&table);
+            while table.ttl.is_some() {
                 match self.sweep_some(&table) {
                     Ok(deleted) if deleted >= SWEEP as usize => {}
                     Ok(_) => break,
@@ -241,6 +248,9 @@ impl Service for DynamoDb {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<'static, Response<Body>> {
         async move {
             let operation = request.target().map_or("", |(_, operation)| operation);
+            let Ok(_permit) = admit(&request.body).await else {
+                return respond(&Err(ApiError::validation(TooManyValues::MESSAGE)));
+            };
             self.answer(&request.caller, operation, &request.body)
         }
         .boxed()
@@ -271,10 +281,23 @@ impl Service for DynamoDb {
         tagged.unwrap_or_default()
     }
 
-    /// Deletes expired items.
     fn tick(&self) {
         self.sweep();
     }
+}
+
+fn respond(result: &Result<Value>) -> Response<Body> {
+    let (status, value) = match result {
+        Ok(value) => (200, value),
+        Err(error) => (error.status, &error.body()),
+    };
+    let bytes = value.to_string().into_bytes();
+    let checksum = crc32fast::hash(&bytes);
+    let mut response = answer(status, "application/x-amz-json-1.0", whole(bytes));
+    identify(&mut response, &request_id());
+    let name = HeaderName::from_static("x-amz-crc32");
+    response.headers_mut().insert(name, HeaderValue::from(checksum));
+    response
 }
 
 fn key_of(table: &Table) -> TableKey {

@@ -38,7 +38,7 @@ use http::request::Parts;
 use tokio::sync::Semaphore;
 
 use super::clock::Clock;
-use super::deliver::{Deliver, LogSink};
+use super::deliver::{Deliver, LogSink, Undelivered};
 use super::invoke::{Invocation, Invoke, InvokeResult};
 use super::metrics::MetricSink;
 use super::{Body, Caller};
@@ -233,6 +233,20 @@ impl Invoke for Lambda {
             Invocation { request_id, result }
         }
         .boxed()
+    }
+
+    fn invoke_async(&self, arn: &str, event: Bytes) -> Result<(), Undelivered> {
+        FunctionName::of_arn(arn)
+            .ok_or_else(|| error::ApiError::not_found(format!("Function not found: {arn}")))
+            .and_then(|name| {
+                let request_id = super::answer::request_id();
+                let call = self.call(&name, &request_id, event, invocation::MAX_ASYNCHRONOUS)?;
+                self.enqueue(&name, call)
+            })
+            .map_err(|error| Undelivered {
+                code: error.code.to_owned(),
+                message: error.message,
+            })
     }
 
     fn exists(&self, arn: &str) -> bool {

@@ -23,6 +23,7 @@ mod dynamodb;
 mod error;
 mod front;
 mod invoke;
+mod json;
 mod kinesis;
 mod lambda;
 mod logs;

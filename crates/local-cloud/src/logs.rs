@@ -21,6 +21,7 @@ use crate::answer::{answer, identify, request_id, whole};
 use crate::clock::Clock;
 use crate::database::Database;
 use crate::deliver::LogSink;
+use crate::json::{TooManyValues, admit};
 use crate::operation::operations;
 use crate::service::{Permission, arn};
 use crate::service::{Request, Service};
@@ -130,16 +131,7 @@ impl Logs {
     }
 
     fn answer(&self, caller: &Caller, operation: &str, body: &[u8]) -> Response<Body> {
-        let (status, value) = match self.run(caller, operation, body) {
-            Ok(value) => (200, value),
-            Err(error) => (
-                error.status(),
-                json!({"__type": error.code, "message": error.message}),
-            ),
-        };
-        let mut response = answer(status, "application/x-amz-json-1.1", whole(value.to_string()));
-        identify(&mut response, &request_id());
-        response
+        respond(self.run(caller, operation, body))
     }
 
     fn run(&self, caller: &Caller, operation: &str, body: &[u8]) -> Result<Value> {
@@ -253,6 +245,9 @@ impl Service for Logs {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<'static, Response<Body>> {
         async move {
             let operation = request.target().map_or("", |(_, operation)| operation);
+            let Ok(_permit) = admit(&request.body).await else {
+                return respond(Err(invalid(TooManyValues::MESSAGE)));
+            };
             self.answer(&request.caller, operation, &request.body)
         }
         .boxed()
@@ -288,6 +283,19 @@ impl Service for Logs {
     fn tick(&self) {
         self.sweep();
     }
+}
+
+fn respond(result: Result<Value>) -> Response<Body> {
+    let (status, value) = match result {
+        Ok(value) => (200, value),
+        Err(error) => (
+            error.status(),
+            json!({"__type": error.code, "message": error.message}),
+        ),
+    };
+    let mut response = answer(status, "application/x-amz-json-1.1", whole(value.to_string()));
+    identify(&mut response, &request_id());
+    response
 }
 
 impl LogSink for Logs {

@@ -28,6 +28,7 @@ use tokio::time::Instant;
 use crate::answer::{answer, identify, request_id, whole};
 use crate::clock::Clock;
 use crate::database::Database;
+use crate::json::{TooManyValues, admit};
 use crate::metrics::MetricSink;
 use crate::operation::operations;
 use crate::service::{self, Permission, Request, Service};
@@ -98,6 +99,9 @@ impl Sqs {
         let (caller, body) = (&request.caller, &request.body);
         let id = request_id();
         if let Some((_, operation)) = request.target() {
+            let Ok(_permit) = admit(body).await else {
+                return in_json(Err(ApiError::parameter(TooManyValues::MESSAGE)), &id);
+            };
             let result = match serde_json::from_slice(if body.is_empty() { b"{}" } else { body }) {
                 Ok(input) => self.run(caller, host, operation, input).await,
                 Err(error) => Err(ApiError::parameter(error.to_string())),
@@ -164,10 +168,7 @@ impl Sqs {
             }
             O::ListDeadLetterSourceQueues => self.list_sources(caller, host, input),
             O::DeleteQueue => with_queue(&|db, queue| queue::delete(db, &queue).map(done)),
-            O::PurgeQueue => with_queue(&|db, queue| {
-                db.execute("DELETE FROM messages WHERE queue_id = ?1", [queue.id])?;
-                Ok(json!({}))
-            }),
+            O::PurgeQueue => with_queue(&|db, queue| queue::purge(db, queue, now).map(done)),
             O::GetQueueAttributes => with_queue(&|db, queue| queue::get_attributes(db, &queue, input, now)),
             O::SetQueueAttributes => with_queue(&|db, queue| queue::set_attributes(db, queue, input, now)),
             O::TagQueue | O::UntagQueue => with_queue(&|db, queue| queue::change_tags(db, queue, input)),
@@ -353,6 +354,43 @@ impl Service for Sqs {
     fn tick(&self) {
         self.measure();
         self.sweep();
+    }
+}
+
+/// For the tests of services that send to queues.
+#[cfg(test)]
+pub(crate) struct Received {
+    pub body: String,
+    pub group: Option<String>,
+    pub deduplication: Option<String>,
+}
+
+#[cfg(test)]
+impl Sqs {
+    /// Creates a queue and returns its ARN.
+    pub fn created(&self, name: &str) -> String {
+        let caller = Caller::default();
+        let input = json!({"QueueName": name});
+        let created = self.database.write(|db| queue::create(db, &caller, &input, 0));
+        queue::arn(&caller.account, &caller.region, &created.unwrap())
+    }
+
+    /// The messages in a queue, in the order in which they were sent.
+    pub fn taken(&self, arn: &str) -> Vec<Received> {
+        let read = self.database.read(|db| {
+            let queue = queue::find_by_arn(db, arn)?.unwrap();
+            let sql = "SELECT body, group_id, dedup_id FROM messages WHERE queue_id = ?1 ORDER BY id";
+            let mut statement = db.prepare(sql)?;
+            let rows = statement.query_map([queue.id], |row| {
+                Ok(Received {
+                    body: row.get(0)?,
+                    group: row.get(1)?,
+                    deduplication: row.get(2)?,
+                })
+            })?;
+            Ok::<_, ApiError>(rows.collect::<Result<Vec<_>, _>>()?)
+        });
+        read.unwrap()
     }
 }
 

@@ -1,15 +1,21 @@
-//! SNS. awsim publishes a message as an event and forgets it: here it is in its queues before Publish is answered.
+//! SNS. awsim keeps topics and subscriptions; publishing is ours ([`publish`]): awsim's is an event that is forgotten.
+
+mod message;
+mod publish;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use awsim_core::events::EventBus;
 use awsim_core::{AwsError, Protocol, RequestContext, ServiceHandler};
 use awsim_sns::SnsService;
+use awsim_sns::state::SnsState;
 use serde_json::{Map, Value, json};
 
 use super::stored::{Handler, is_read};
+use crate::invoke::Functions;
 use crate::service::Request;
 use crate::service::{Permission, operation};
 use crate::sqs::Sqs;
@@ -18,14 +24,22 @@ use crate::types::{Caller, Tags};
 pub(crate) struct Sns {
     inner: SnsService,
     queues: Arc<Sqs>,
+    functions: Functions,
+    recent: publish::Recent,
 }
 
 impl Sns {
-    pub fn new(queues: Arc<Sqs>) -> Self {
+    pub fn new(queues: Arc<Sqs>, functions: Functions) -> Self {
         Self {
             inner: SnsService::new(),
             queues,
+            functions,
+            recent: publish::Recent::default(),
         }
+    }
+
+    fn state(&self, ctx: &RequestContext) -> Arc<SnsState> {
+        self.inner.store_handle().get(&ctx.account_id, &ctx.region)
     }
 
     /// The subscription that `input` asks for, if it exists: AWS creates no second one.
@@ -64,22 +78,6 @@ impl Sns {
             }
         }
     }
-
-    /// Sends a published message to a queue.
-    fn deliver(&self, event: &Value) {
-        if event["protocol"] != "sqs" {
-            return;
-        }
-        let queue = event["endpoint"].as_str().unwrap_or_default();
-        let input = if event["raw_message_delivery"] == true {
-            raw(event)
-        } else {
-            json!({"MessageBody": envelope(event).to_string()})
-        };
-        if let Err(error) = self.queues.send(queue, &input) {
-            tracing::warn!(queue, message = error.message, "a topic could not deliver");
-        }
-    }
 }
 
 /// The query protocol spells message attributes as entries of `Name` and `Value`, where awsim expects a map.
@@ -103,61 +101,12 @@ fn read_attributes(input: &mut Value) {
         .for_each(read_attributes);
 }
 
-/// Source: "Parsing Amazon SNS message formats", SNS developer guide.
-fn envelope(event: &Value) -> Value {
-    let topic = event["topic_arn"].as_str().unwrap_or_default();
-    let subscription = event["subscription_arn"].as_str().unwrap_or_default();
-    let region = topic.split(':').nth(3).unwrap_or("us-east-1");
-    let mut out = json!({
-        "Type": "Notification",
-        "MessageId": event["message_id"],
-        "TopicArn": topic,
-        "Message": event["message"],
-        "Timestamp": format!("{:.3}", jiff::Timestamp::now()),
-        "SignatureVersion": "1",
-        "Signature": "bG9jYWw=",
-        "SigningCertURL":
-            format!("https://sns.{region}.amazonaws.com/SimpleNotificationService-00000000000000000000000000000000.pem"),
-        "UnsubscribeURL":
-            format!("https://sns.{region}.amazonaws.com/?Action=Unsubscribe&SubscriptionArn={subscription}"),
-    });
-    if event["subject"].is_string() {
-        out["Subject"] = event["subject"].clone();
-    }
-    if event["message_attributes"]
-        .as_object()
-        .is_some_and(|attributes| !attributes.is_empty())
-    {
-        out["MessageAttributes"] = event["message_attributes"].clone();
-    }
-    out
-}
-
-fn raw(event: &Value) -> Value {
-    let attributes: Map<String, Value> = event["message_attributes"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(_, attribute)| attribute["Value"] != "")
-        .map(|(name, attribute)| {
-            // SQS has no list attributes.
-            let kind = attribute["Type"]
-                .as_str()
-                .filter(|kind| *kind != "String.Array")
-                .unwrap_or("String");
-            (
-                name.clone(),
-                json!({"DataType": kind, "StringValue": attribute["Value"]}),
-            )
-        })
-        .collect();
-    json!({"MessageBody": event["message"], "MessageAttributes": attributes})
-}
-
 impl Handler for Sns {
     const NAME: &'static str = "sns";
     const PROTOCOL: Protocol = Protocol::AwsQuery;
     const ACCESS_DENIED: (u16, &'static str) = (403, "AuthorizationError");
+    /// Source: Publish, SNS API reference: 256 KiB. In a form or in JSON a byte takes up to six.
+    const MAX_BODY: usize = 2 << 20;
 
     /// Messages are not part of the state.
     fn changes(operation: &str, _input: &Value) -> bool {
@@ -203,23 +152,19 @@ impl ServiceHandler for Sns {
         ctx: &RequestContext,
     ) -> Result<Value, AwsError> {
         read_attributes(&mut input);
-        if operation == "Subscribe"
-            && let Some(arn) = self.known_subscription(&input, ctx)
-        {
-            return Ok(json!({ "SubscriptionArn": arn }));
+        match operation {
+            "Publish" => return self.publish(&input, ctx),
+            "PublishBatch" => return self.publish_batch(&input, ctx),
+            "Subscribe" => {
+                if let Some(arn) = self.known_subscription(&input, ctx) {
+                    return Ok(json!({ "SubscriptionArn": arn }));
+                }
+                self.check_subscription(&input, ctx)?;
+            }
+            _ => {}
         }
-        // One subscriber, which reads all events after the call: none is lost, and none blocks the call.
-        let bus = EventBus::new();
-        let mut events = bus.subscribe();
-        let own = RequestContext {
-            event_bus: Some(bus),
-            ..ctx.clone()
-        };
         let wanted = (operation == "Subscribe").then(|| input.clone());
-        let mut output = self.inner.handle(operation, input, &own).await?;
-        while let Ok(event) = events.try_recv() {
-            self.deliver(&event.detail);
-        }
+        let mut output = self.inner.handle(operation, input, ctx).await?;
         if let Some(wanted) = wanted {
             self.subscribe_state(&wanted, ctx, &mut output);
         }

@@ -23,6 +23,9 @@ pub(crate) trait Handler: ServiceHandler + Sized + 'static {
     const PROTOCOL: Protocol;
     const ACCESS_DENIED: (u16, &'static str) = (400, "AccessDeniedException");
 
+    /// The largest request body, in bytes: policies and tags are small.
+    const MAX_BODY: usize = 2 << 20;
+
     /// Whether an operation changes the state.
     fn changes(operation: &str, _input: &Value) -> bool {
         !is_read(operation)

@@ -416,3 +416,45 @@ fn metrics_survive_a_restart_and_a_damaged_file() {
     assert_eq!(latency(&watch), None);
     assert!(file.with_extension("unreadable").exists());
 }
+
+#[tokio::test]
+async fn what_is_not_offered_is_named() {
+    let watch = cloud().watch;
+    let mut refusals = Vec::new();
+    for operation in [
+        "PutCompositeAlarm",
+        "PutMetricStream",
+        "GetMetricWidgetImage",
+        "PutAnomalyDetector",
+        "Sing",
+    ] {
+        let request = |builder: http::request::Builder, body: String| {
+            let (parts, body) = builder.body(Bytes::from(body)).unwrap().into_parts();
+            let caller = caller();
+            Arc::clone(&watch).call(Request { caller, parts, body })
+        };
+        let target = format!("{TARGET}.{operation}");
+        let in_json = request(
+            http::Request::post("/").header("x-amz-target", target),
+            "{}".to_owned(),
+        );
+        let form = "application/x-www-form-urlencoded";
+        let in_query = request(
+            http::Request::post("/").header("content-type", form),
+            format!("Action={operation}&Version=2010-08-01"),
+        );
+        let text =
+            |response: Response<Body>| String::from_utf8(crate::test_support::whole_body(response).to_vec());
+        let in_json: Value = serde_json::from_str(&text(in_json.await).unwrap()).unwrap();
+        let message = in_json["message"].as_str().unwrap().to_owned();
+        assert!(text(in_query.await).unwrap().contains(operation), "{operation}");
+        refusals.push(message);
+    }
+    insta::assert_snapshot!(refusals.join("\n"), @r"
+    The local cloud does not offer CloudWatch's PutCompositeAlarm: it has no composite alarms.
+    The local cloud does not offer CloudWatch's PutMetricStream: it has no metric streams.
+    The local cloud does not offer CloudWatch's GetMetricWidgetImage: it has no images of metrics, whose values GetMetricData returns.
+    The local cloud does not offer CloudWatch's PutAnomalyDetector: it has no anomaly detection.
+    The local cloud does not offer CloudWatch's operation Sing.
+    ");
+}

@@ -130,6 +130,19 @@ pub(super) fn read(parts: &Parts, body: &Bytes) -> Option<Request> {
     })
 }
 
+/// The name of the operation that a request asks for, for the message that it is not offered.
+pub(super) fn operation_name(parts: &Parts, body: &Bytes) -> String {
+    if let Some((_, operation)) = crate::service::target(parts) {
+        return operation.to_owned();
+    }
+    let text = plain(parts, body).unwrap_or_default();
+    let in_address = parts.uri.query().unwrap_or_default().as_bytes();
+    let action = pairs(in_address)
+        .chain(pairs(&text))
+        .find(|(name, _)| name == "Action");
+    action.map_or_else(|| "of this name".to_owned(), |(_, operation)| operation)
+}
+
 /// The body, decompressed if necessary. SDKs compress bodies above 10 KiB.
 fn plain(parts: &Parts, body: &Bytes) -> Result<Bytes, ApiError> {
     let encoding = parts

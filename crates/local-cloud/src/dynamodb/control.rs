@@ -15,7 +15,8 @@ use super::{DynamoDb, key_of, store};
 use crate::answer::request_id;
 use crate::types::{Caller, Tags};
 use declare::{
-    add_index, check_definitions, definitions, forget_definitions, key_schema, set_billing, update_index,
+    add_index, check_definitions, definitions, forget_definitions, key_schema, refuse_same_throughput,
+    set_billing, update_index,
 };
 
 /// Source: "Quotas in Amazon DynamoDB", DynamoDB developer guide.
@@ -86,12 +87,18 @@ impl DynamoDb {
     }
 
     pub(super) fn create_table(&self, caller: &Caller, input: &Input) -> Result<Value> {
+        if text(input, "TableName").is_none() {
+            return Err(ApiError::validation(
+                "The parameter 'TableName' is required but was not present in the request",
+            ));
+        }
         let name = name_of(input, "TableName")?;
         if name.len() < 3 {
-            return Err(ApiError::validation(format!(
-                "1 validation error detected: Value '{name}' at 'tableName' failed to satisfy constraint: Member must \
-                 have length greater than or equal to 3"
-            )));
+            return Err(ApiError::constraint(
+                format_args!("'{name}'"),
+                "tableName",
+                "Member must have length greater than or equal to 3",
+            ));
         }
         let mut table = self.table_of(caller, name, input)?;
         let created = self.database.write(|db| {
@@ -131,7 +138,7 @@ impl DynamoDb {
             uuid: request_id(),
             created_ms: self.clock.now_ms(),
             attributes: definitions(input)?,
-            schema: key_schema(input.get("KeySchema"))?,
+            schema: key_schema(input.get("KeySchema"), "keySchema")?,
             on_demand: false,
             read_units: 0,
             write_units: 0,
@@ -250,6 +257,7 @@ impl DynamoDb {
                     table.attributes.insert(attribute, kind);
                 }
             }
+            refuse_same_throughput(table, input)?;
             set_billing(table, input, false)?;
             self.set_encryption(caller, table, input)?;
             if let Some(protected) = input.get("DeletionProtectionEnabled").and_then(Value::as_bool) {
@@ -279,6 +287,13 @@ impl DynamoDb {
                 "TimeToLiveSpecification takes Enabled and AttributeName",
             ));
         };
+        if attribute.is_empty() {
+            return Err(ApiError::constraint(
+                "''",
+                "timeToLiveSpecification.attributeName",
+                "Member must have length greater than or equal to 1",
+            ));
+        }
         self.change(caller, &name, |db, table| {
             match (&table.ttl, enabled) {
                 (Some(_), true) => return Err(ApiError::validation("TimeToLive is already enabled")),

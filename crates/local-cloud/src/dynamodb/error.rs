@@ -32,11 +32,23 @@ impl ApiError {
         Self::validation(format!("One or more parameter values were invalid: {message}"))
     }
 
+    /// The operations on tables name the table that does not exist; those on items do not.
     pub fn no_table(name: &str) -> Self {
         Self::new(
             "ResourceNotFoundException",
             format!("Requested resource not found: Table: {name} not found"),
         )
+    }
+
+    pub fn no_resource() -> Self {
+        Self::new("ResourceNotFoundException", "Requested resource not found")
+    }
+
+    /// One parameter that does not meet a constraint of the API model. `value` is `null`, or text in quotes.
+    pub fn constraint(value: impl std::fmt::Display, member: &str, constraint: &str) -> Self {
+        Self::validation(format!(
+            "1 validation error detected: Value {value} at '{member}' failed to satisfy constraint: {constraint}"
+        ))
     }
 
     pub fn condition_failed(item: Option<Map<String, Value>>) -> Self {

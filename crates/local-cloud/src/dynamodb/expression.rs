@@ -2,6 +2,8 @@
 //!
 //! Source: "Expressions in DynamoDB", DynamoDB developer guide.
 
+mod token;
+
 use std::cell::RefCell;
 use std::collections::HashSet;
 
@@ -10,6 +12,7 @@ use serde_json::{Map, Value};
 use super::error::{ApiError, Result};
 use super::reserved::is_reserved;
 use super::value;
+use token::{Token, tokens};
 
 /// Parentheses and NOTs within each other. Source: "Constraints", DynamoDB developer guide: 300 operators; this keeps
 /// the parser's own depth bounded.
@@ -57,6 +60,44 @@ pub(super) enum Condition {
     Type(Path, String),
     BeginsWith(Operand, Operand),
     Contains(Operand, Operand),
+}
+
+impl Condition {
+    /// The names of the attributes that it depends on: the first steps of its paths.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let mut names = Vec::new();
+        self.add_names(&mut names);
+        names.into_iter()
+    }
+
+    fn add_names<'a>(&'a self, names: &mut Vec<&'a str>) {
+        let mut path = |path: &'a Path| {
+            if let Some(Step::Name(name)) = path.first() {
+                names.push(name);
+            }
+        };
+        let mut operands = |operands: &[&'a Operand]| {
+            for operand in operands {
+                if let Operand::Path(inner) | Operand::Size(inner) = operand {
+                    path(inner);
+                }
+            }
+        };
+        match self {
+            Self::And(a, b) | Self::Or(a, b) => {
+                a.add_names(names);
+                b.add_names(names);
+            }
+            Self::Not(inner) => inner.add_names(names),
+            Self::Exists(inner) | Self::NotExists(inner) | Self::Type(inner, _) => path(inner),
+            Self::Compare(_, a, b) | Self::BeginsWith(a, b) | Self::Contains(a, b) => operands(&[a, b]),
+            Self::Between(a, b, c) => operands(&[a, b, c]),
+            Self::In(a, options) => {
+                operands(&[a]);
+                options.iter().for_each(|option| operands(&[option]));
+            }
+        }
+    }
 }
 
 /// The operand of SET.
@@ -159,15 +200,6 @@ impl Placeholders {
     }
 }
 
-#[derive(Debug, Clone, PartialEq)]
-enum Token {
-    Word(String),
-    Name(String),
-    Value(String),
-    Number(usize),
-    Sign(&'static str),
-}
-
 /// An expression and the field of its request.
 pub(super) struct Source<'a> {
     pub kind: &'static str,
@@ -239,9 +271,43 @@ pub(super) fn update(source: &Source<'_>) -> Result<Vec<Action>> {
     Ok(actions)
 }
 
+/// Refuses paths that are the same or overlap.
+///
+/// # Errors
+/// `ValidationException`, in the name of the field `kind`.
+pub(super) fn check_overlap<'a>(kind: &str, paths: impl Iterator<Item = &'a Path>) -> Result<()> {
+    let paths: Vec<&Path> = paths.collect();
+    for (i, a) in paths.iter().enumerate() {
+        for b in &paths[i + 1..] {
+            if a.starts_with(b) || b.starts_with(a) {
+                return Err(ApiError::validation(format!(
+                    "Invalid {kind}: Two document paths overlap with each other; must remove or rewrite one of these \
+                     paths; path one: {}, path two: {}",
+                    show(a),
+                    show(b)
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn show(path: &Path) -> String {
+    let steps: Vec<String> = path
+        .iter()
+        .map(|step| match step {
+            Step::Name(name) => name.clone(),
+            Step::Index(index) => format!("[{index}]"),
+        })
+        .collect();
+    format!("[{}]", steps.join(", "))
+}
+
 struct Parser<'a> {
     source: &'a Source<'a>,
     tokens: Vec<Token>,
+    /// Where each token is in the text.
+    spans: Vec<std::ops::Range<usize>>,
     at: usize,
 }
 
@@ -250,6 +316,7 @@ impl<'a> Parser<'a> {
         let mut parser = Self {
             source,
             tokens: Vec::new(),
+            spans: Vec::new(),
             at: 0,
         };
         if source.text.trim().is_empty() {
@@ -258,12 +325,7 @@ impl<'a> Parser<'a> {
         if source.text.len() > MAX_LENGTH {
             return Err(parser.error("Expression size has exceeded the maximum allowed size;"));
         }
-        parser.tokens = tokens(source.text).map_err(|at| {
-            parser.error(&format!(
-                "Syntax error; token: \"{}\"",
-                source.text[at..].chars().next().unwrap_or(' ')
-            ))
-        })?;
+        (parser.tokens, parser.spans) = tokens(source.text);
         Ok(parser)
     }
 
@@ -272,15 +334,20 @@ impl<'a> Parser<'a> {
     }
 
     fn unexpected(&self) -> ApiError {
-        let token = match self.peek() {
-            None => "<EOF>".to_owned(),
-            Some(Token::Word(text) | Token::Name(text) | Token::Value(text)) => text.clone(),
-            Some(Token::Number(number)) => number.to_string(),
-            Some(Token::Sign(sign)) => (*sign).to_owned(),
-        };
+        let text = self.source.text;
+        let token = self
+            .spans
+            .get(self.at)
+            .map_or("<EOF>", |span| &text[span.clone()]);
+        // With the tokens before and after.
+        let from = self
+            .spans
+            .get(self.at.saturating_sub(1))
+            .map_or(0, |span| span.start);
+        let to = self.spans.get(self.at + 1).map_or(text.len(), |span| span.end);
         self.error(&format!(
             "Syntax error; token: \"{token}\", near: \"{}\"",
-            self.source.text
+            text[from..to].trim_end()
         ))
     }
 
@@ -519,39 +586,4 @@ impl<'a> Parser<'a> {
             },
         }
     }
-}
-
-/// The tokens, or the position of a character that belongs to none.
-fn tokens(text: &str) -> Result<Vec<Token>, usize> {
-    const SIGNS: [&str; 15] = [
-        "<>", "<=", ">=", "=", "<", ">", "(", ")", ",", ".", "[", "]", "+", "-", "*",
-    ];
-    let mut tokens = Vec::new();
-    let mut at = 0;
-    while let Some(first) = text[at..].chars().next() {
-        let rest = &text[at..];
-        let is_word = |c: char| c.is_alphanumeric() || c == '_';
-        if first.is_whitespace() {
-            at += first.len_utf8();
-        } else if first.is_ascii_digit() {
-            let length = rest.bytes().take_while(u8::is_ascii_digit).count();
-            tokens.push(Token::Number(rest[..length].parse().map_err(|_| at)?));
-            at += length;
-        } else if is_word(first) || first == '#' || first == ':' {
-            let tail = &rest[first.len_utf8()..];
-            let length = tail.find(|c| !is_word(c)).unwrap_or(tail.len());
-            let token = rest[..first.len_utf8() + length].to_owned();
-            at += token.len();
-            tokens.push(match first {
-                '#' => Token::Name(token),
-                ':' => Token::Value(token),
-                _ => Token::Word(token),
-            });
-        } else {
-            let sign = SIGNS.iter().find(|sign| rest.starts_with(**sign)).ok_or(at)?;
-            tokens.push(Token::Sign(sign));
-            at += sign.len();
-        }
-    }
-    Ok(tokens)
 }

@@ -1,6 +1,4 @@
-//! Reading and writing single items and batches of them.
-
-use std::collections::{BTreeMap, HashSet};
+//! Reading and writing single items.
 
 use rusqlite::Connection;
 use serde_json::{Map, Value, json};
@@ -8,16 +6,11 @@ use serde_json::{Map, Value, json};
 use super::error::{ApiError, Result};
 use super::evaluate::{meets, project};
 use super::expression::{self, Action, Condition, Path, Placeholders, Source, Step};
-use super::table::{Key, Table, name_of};
-use super::update;
+use super::measure::Units;
+use super::table::{Key, Table, lower_first, name_of};
 use super::value::{Item, check_item, size_of};
-use super::{DynamoDb, store};
+use super::{DynamoDb, constraint, legacy, store, update, value};
 use crate::Caller;
-
-/// Source: BatchWriteItem and BatchGetItem, DynamoDB API reference.
-const MAX_WRITES: usize = 25;
-const MAX_READS: usize = 100;
-const MAX_ANSWER: usize = 16 << 20;
 
 pub(super) type Input = Map<String, Value>;
 
@@ -29,37 +22,16 @@ pub(super) fn take_item(input: &mut Input, field: &str) -> Result<Item> {
             "SerializationException",
             format!("{field} is not a map"),
         )),
-        None => Err(ApiError::validation(format!(
-            "1 validation error detected: Value null at '{}' failed to satisfy constraint: Member must not be null",
-            field.to_ascii_lowercase()
-        ))),
+        None => Err(ApiError::constraint(
+            "null",
+            &lower_first(field),
+            "Member must not be null",
+        )),
     }
 }
 
 pub(super) fn text<'a>(input: &'a Input, field: &str) -> Option<&'a str> {
     input.get(field).and_then(Value::as_str)
-}
-
-/// Refuses legacy parameters, which expressions replaced.
-pub(super) fn refuse_legacy(input: &Input) -> Result<()> {
-    const LEGACY: &[&str] = &[
-        "AttributeUpdates",
-        "Expected",
-        "ConditionalOperator",
-        "KeyConditions",
-        "QueryFilter",
-        "ScanFilter",
-        "AttributesToGet",
-    ];
-    match LEGACY
-        .iter()
-        .find(|field| input.get(**field).is_some_and(|value| !value.is_null()))
-    {
-        Some(field) => Err(ApiError::validation(format!(
-            "The local cloud does not take the legacy parameter {field}: use the expression that replaced it"
-        ))),
-        None => Ok(()),
-    }
 }
 
 /// The condition in `field`, if there is one.
@@ -79,16 +51,18 @@ pub(super) fn condition(
     .map(Some)
 }
 
+/// The paths in `ProjectionExpression`, or in `AttributesToGet`, which it replaced.
 pub(super) fn projection(input: &Input, placeholders: &Placeholders) -> Result<Option<Vec<Path>>> {
     let Some(text) = text(input, "ProjectionExpression") else {
-        return Ok(None);
+        return legacy::attributes_to_get(input);
     };
-    expression::projection(&Source {
+    let paths = expression::projection(&Source {
         kind: "ProjectionExpression",
         text,
         placeholders,
-    })
-    .map(Some)
+    })?;
+    expression::check_overlap("ProjectionExpression", paths.iter())?;
+    Ok(Some(paths))
 }
 
 pub(super) fn update_actions(input: &Input, placeholders: &Placeholders) -> Result<Vec<Action>> {
@@ -100,7 +74,7 @@ pub(super) fn update_actions(input: &Input, placeholders: &Placeholders) -> Resu
         text,
         placeholders,
     })?;
-    update::check_overlap(&actions)?;
+    expression::check_overlap("UpdateExpression", actions.iter().map(update::target))?;
     Ok(actions)
 }
 
@@ -118,19 +92,43 @@ pub(super) struct Write {
     pub condition: Option<Condition>,
     /// Whether the error of a failed condition contains the item.
     pub show_item: bool,
+    /// Whether the actions of an update come from `AttributeUpdates`.
+    is_legacy: bool,
 }
 
 /// The result of a write.
 pub(super) struct Written {
     pub old: Option<Item>,
     pub new: Option<Item>,
+    /// Bytes of the new item, or of the old one where there is no new one.
+    pub size: usize,
     pub actions: Vec<Action>,
 }
 
 impl Write {
-    /// Reads the common parameters of PutItem, UpdateItem, DeleteItem and the actions of TransactWriteItems.
+    /// Reads the parameters of PutItem, UpdateItem and DeleteItem: expressions, or the legacy parameters.
+    fn of_request(kind: &str, input: &mut Input) -> Result<Self> {
+        let parameters = if kind == "Update" {
+            legacy::UPDATE
+        } else {
+            legacy::WRITE
+        };
+        parameters.check(input)?;
+        let mut write = Self::read(kind, input)?;
+        if let Some(expected) = legacy::expected(input)? {
+            write.condition = Some(expected);
+        }
+        if let Change::Update(_, actions) = &mut write.change
+            && let Some(updates) = legacy::updates(input)?
+        {
+            *actions = updates;
+            write.is_legacy = true;
+        }
+        Ok(write)
+    }
+
+    /// Reads the parameters that an action of TransactWriteItems has too.
     pub fn read(kind: &str, input: &mut Input) -> Result<Self> {
-        refuse_legacy(input)?;
         let table = name_of(input, "TableName")?;
         let placeholders = Placeholders::take(input)?;
         let change = match kind {
@@ -156,7 +154,28 @@ impl Write {
             change,
             condition,
             show_item: text(input, "ReturnValuesOnConditionCheckFailure") == Some("ALL_OLD"),
+            is_legacy: false,
         })
+    }
+
+    /// A write of BatchWriteItem.
+    pub fn unconditional(table: String, change: Change) -> Self {
+        Self {
+            table,
+            change,
+            condition: None,
+            show_item: false,
+            is_legacy: false,
+        }
+    }
+
+    /// The item, or its key.
+    pub fn item(&self) -> &Item {
+        match &self.change {
+            Change::Put(item, _) | Change::Update(item, _) | Change::Delete(item) | Change::Check(item) => {
+                item
+            }
+        }
     }
 
     /// The key of the item.
@@ -182,6 +201,7 @@ impl Write {
             return Err(ApiError::condition_failed(old.filter(|_| self.show_item)));
         }
         let mut written = Written {
+            size: 0,
             old,
             new: None,
             actions: Vec::new(),
@@ -189,25 +209,47 @@ impl Write {
         match self.change {
             Change::Put(item, size) => {
                 store::put(db, table, &key, &item, size)?;
-                written.new = Some(item);
+                (written.new, written.size) = (Some(item), size);
             }
             Change::Update(key_item, actions) => {
                 refuse_key_change(table, &actions)?;
+                let only_removes = |action: &Action| matches!(action, Action::Remove(_) | Action::Delete(..));
+                // Source: AttributeValueUpdate, API reference: DELETE "causes nothing to happen" where there is no item.
+                if self.is_legacy
+                    && written.old.is_none()
+                    && !actions.is_empty()
+                    && actions.iter().all(only_removes)
+                {
+                    return Ok(written);
+                }
                 let base = written.old.as_ref().unwrap_or(&key_item);
-                let mut item = update::apply(base, &actions)?;
-                let size = check_item(&mut item)?;
+                let updated = update::apply(base, &actions).and_then(|mut item| {
+                    let size = check_item(&mut item)?;
+                    Ok((item, size))
+                });
+                let (item, size) = updated.map_err(|error| of_update(error, self.is_legacy))?;
                 store::put(db, table, &key, &item, size)?;
-                written.new = Some(item);
+                (written.new, written.size) = (Some(item), size);
                 written.actions = actions;
             }
             Change::Delete(_) => {
                 if let Some(old) = &written.old {
                     store::delete(db, table, &key, old)?;
+                    written.size = size_of(old);
                 }
             }
-            Change::Check(_) => {}
+            Change::Check(_) => written.size = written.old.as_ref().map_or(0, size_of),
         }
         Ok(written)
+    }
+}
+
+/// The error of an update, in AWS's words for it.
+fn of_update(error: ApiError, is_legacy: bool) -> ApiError {
+    match error.message.as_str() {
+        update::INCORRECT_TYPE if is_legacy => ApiError::validation("Type mismatch for attribute to update"),
+        value::TOO_LARGE => ApiError::validation("Item size to update has exceeded the maximum allowed size"),
+        _ => error,
     }
 }
 
@@ -241,39 +283,42 @@ pub(super) fn read_units(size: usize, consistent: bool) -> f64 {
     size.div_ceil(4096).max(1) as f64 * if consistent { 1.0 } else { 0.5 }
 }
 
-pub(super) fn capacity(input: &Input, table: &str, units: f64) -> Option<Value> {
-    match text(input, "ReturnConsumedCapacity") {
-        Some("TOTAL") => Some(json!({"TableName": table, "CapacityUnits": units})),
-        Some("INDEXES") => {
-            Some(json!({"TableName": table, "CapacityUnits": units, "Table": {"CapacityUnits": units}}))
-        }
-        _ => None,
-    }
+/// `ItemCollectionMetrics`, of tables with a local secondary index.
+pub(super) fn collection_metrics(input: &Input, table: &Table, key: &Item) -> Option<Value> {
+    let has_local = table.indexes.iter().any(|index| !index.is_global);
+    let wanted = text(input, "ReturnItemCollectionMetrics") == Some("SIZE");
+    let hash = key.get(&table.schema.hash).filter(|_| has_local && wanted)?;
+    Some(json!({
+        "ItemCollectionKey": {table.schema.hash.as_str(): hash},
+        "SizeEstimateRangeGB": [0.0, 1.0],
+    }))
 }
 
 impl DynamoDb {
     /// PutItem, UpdateItem and DeleteItem.
     pub(super) fn write_item(&self, caller: &Caller, kind: &str, mut input: Input) -> Result<Value> {
         let wanted = text(&input, "ReturnValues").unwrap_or("NONE").to_owned();
-        let allowed: &[&str] = match kind {
-            "Update" => &["NONE", "ALL_OLD", "UPDATED_OLD", "ALL_NEW", "UPDATED_NEW"],
-            _ => &["NONE", "ALL_OLD"],
-        };
-        if !allowed.contains(&wanted.as_str()) {
-            return Err(ApiError::validation(format!(
-                "Return values set to invalid value: {wanted}; must be one of {}",
-                allowed.join(", ")
-            )));
+        name_of(&input, "TableName")?;
+        constraint::check(&input)?;
+        if kind != "Update" && !matches!(wanted.as_str(), "NONE" | "ALL_OLD") {
+            return Err(ApiError::validation("ReturnValues can only be ALL_OLD or NONE"));
         }
-        let write = Write::read(kind, &mut input)?;
+        let write = Write::of_request(kind, &mut input)?;
         let name = write.table.clone();
-        let written = self.database.write(|db| {
-            let table = self.table(db, caller, &write.table)?;
-            write.apply(db, &table, wanted != "NONE")
+        let (written, collection) = self.database.write(|db| {
+            let table = self.table_of_items(db, caller, &write.table)?;
+            let collection = collection_metrics(&input, &table, write.item());
+            Ok::<_, ApiError>((write.apply(db, &table, wanted != "NONE")?, collection))
         })?;
-        let Written { old, new, actions } = written;
-        let size = old.iter().chain(&new).map(size_of);
-        let units = capacity(&input, &name, write_units(size.max().unwrap_or(0)));
+        let Written {
+            old,
+            new,
+            size,
+            actions,
+        } = written;
+        let size = old.as_ref().map_or(0, size_of).max(size);
+        let units = Units::Write(write_units(size));
+        let units = self.consume(caller, &input, &name, None, units);
         let attributes = match wanted.as_str() {
             "ALL_OLD" => old,
             "ALL_NEW" => new,
@@ -286,19 +331,21 @@ impl DynamoDb {
             out.insert("Attributes".to_owned(), Value::Object(attributes));
         }
         out.extend(units.map(|units| ("ConsumedCapacity".to_owned(), units)));
+        out.extend(collection.map(|metrics| ("ItemCollectionMetrics".to_owned(), metrics)));
         Ok(Value::Object(out))
     }
 
     pub(super) fn get_item(&self, caller: &Caller, mut input: Input) -> Result<Value> {
-        refuse_legacy(&input)?;
         let name = name_of(&input, "TableName")?;
+        constraint::check(&input)?;
+        legacy::GET.check(&input)?;
         let placeholders = Placeholders::take(&mut input)?;
         let paths = projection(&input, &placeholders)?;
         placeholders.check_used()?;
         let mut key = take_item(&mut input, "Key")?;
         check_item(&mut key)?;
         let item = self.database.read(|db| {
-            let table = self.table(db, caller, &name)?;
+            let table = self.table_of_items(db, caller, &name)?;
             store::get(db, &table, &table.key_of_request(&key)?)
         })?;
         let consistent = input.get("ConsistentRead") == Some(&Value::Bool(true));
@@ -308,190 +355,9 @@ impl DynamoDb {
             let item = paths.map_or_else(|| item.clone(), |paths| project(&item, &paths));
             out.insert("Item".to_owned(), Value::Object(item));
         }
-        let units = capacity(&input, &name, read_units(size, consistent));
+        let units = Units::Read(read_units(size, consistent));
+        let units = self.consume(caller, &input, &name, None, units);
         out.extend(units.map(|units| ("ConsumedCapacity".to_owned(), units)));
         Ok(Value::Object(out))
-    }
-
-    pub(super) fn batch_write(&self, caller: &Caller, mut input: Input) -> Result<Value> {
-        let mut all = Vec::new();
-        let mut units: BTreeMap<String, f64> = BTreeMap::new();
-        for (given, requests) in take_item(&mut input, "RequestItems")? {
-            let name = name_of(&json_table(&given), "TableName")?;
-            let Value::Array(requests) = requests else {
-                return Err(ApiError::new(
-                    "SerializationException",
-                    "RequestItems holds no lists",
-                ));
-            };
-            for request in requests {
-                let change = batch_change(request)?;
-                if let Change::Put(_, size) = &change {
-                    *units.entry(name.clone()).or_default() += write_units(*size);
-                }
-                all.push(Write {
-                    table: name.clone(),
-                    change,
-                    condition: None,
-                    show_item: false,
-                });
-            }
-        }
-        if !(1..=MAX_WRITES).contains(&all.len()) {
-            return Err(ApiError::validation(format!(
-                "Too many items requested for the BatchWriteItem call, or none: it takes 1 to {MAX_WRITES}"
-            )));
-        }
-        self.database.write(|db| {
-            let mut seen = HashSet::new();
-            for write in all {
-                let table = &*self.table(db, caller, &write.table)?;
-                if !seen.insert((table.id, write.key(table)?)) {
-                    return Err(ApiError::validation(
-                        "Provided list of item keys contains duplicates",
-                    ));
-                }
-                write.apply(db, table, false)?;
-            }
-            Ok::<_, ApiError>(())
-        })?;
-        let mut out = json!({"UnprocessedItems": {}});
-        let consumed: Vec<Value> = units
-            .iter()
-            .filter_map(|(table, units)| capacity(&input, table, *units))
-            .collect();
-        if !consumed.is_empty() {
-            out["ConsumedCapacity"] = Value::Array(consumed);
-        }
-        Ok(out)
-    }
-
-    pub(super) fn batch_get(&self, caller: &Caller, mut input: Input) -> Result<Value> {
-        let requests = take_item(&mut input, "RequestItems")?;
-        let (mut responses, mut unprocessed) = (Map::new(), Map::new());
-        let mut consumed = Vec::new();
-        let (mut count, mut answered) = (0, 0);
-        for (given, request) in requests {
-            let name = name_of(&json_table(&given), "TableName")?;
-            let (mut request, read) = BatchRead::new(request)?;
-            count += read.keys.len();
-            if count > MAX_READS || read.keys.is_empty() {
-                return Err(ApiError::validation(format!(
-                    "Too many items requested for the BatchGetItem call, or none: it takes 1 to {MAX_READS}"
-                )));
-            }
-            let (found, left, units) = self.database.read(|db| {
-                let table = self.table(db, caller, &name)?;
-                read.run(db, &table, &mut answered)
-            })?;
-            consumed.extend(capacity(&input, &name, units));
-            responses.insert(given.clone(), Value::Array(found));
-            if !left.is_empty() {
-                request.insert("Keys".to_owned(), Value::Array(left));
-                unprocessed.insert(given, Value::Object(request));
-            }
-        }
-        let mut out = json!({"Responses": responses, "UnprocessedKeys": unprocessed});
-        if !consumed.is_empty() {
-            out["ConsumedCapacity"] = Value::Array(consumed);
-        }
-        Ok(out)
-    }
-}
-
-/// The reads of BatchGetItem in one table.
-struct BatchRead {
-    keys: Vec<Value>,
-    paths: Option<Vec<Path>>,
-    consistent: bool,
-}
-
-impl BatchRead {
-    /// Reads an entry of `RequestItems`. Also returns the entry without its keys.
-    fn new(request: Value) -> Result<(Input, Self)> {
-        let Value::Object(mut request) = request else {
-            return Err(ApiError::new(
-                "SerializationException",
-                "RequestItems holds no maps",
-            ));
-        };
-        refuse_legacy(&request)?;
-        let placeholders = Placeholders::take(&mut request)?;
-        let paths = projection(&request, &placeholders)?;
-        placeholders.check_used()?;
-        let Some(Value::Array(keys)) = request.remove("Keys") else {
-            return Err(ApiError::validation("Keys must not be null"));
-        };
-        let consistent = request.get("ConsistentRead") == Some(&Value::Bool(true));
-        let read = Self {
-            keys,
-            paths,
-            consistent,
-        };
-        Ok((request, read))
-    }
-
-    /// The items, the keys that no longer fit in the answer, and the consumed units. `answered` is the size of the
-    /// answer so far.
-    fn run(
-        self,
-        db: &Connection,
-        table: &Table,
-        answered: &mut usize,
-    ) -> Result<(Vec<Value>, Vec<Value>, f64)> {
-        let (mut found, mut left, mut units) = (Vec::new(), Vec::new(), 0.0);
-        let mut seen = HashSet::new();
-        for mut key in self.keys {
-            let Some(fields) = key.as_object_mut() else {
-                return Err(ApiError::new("SerializationException", "A key is not a map"));
-            };
-            check_item(fields)?;
-            let place = table.key_of_request(fields)?;
-            if !seen.insert(place.clone()) {
-                return Err(ApiError::validation(
-                    "Provided list of item keys contains duplicates",
-                ));
-            }
-            if *answered > MAX_ANSWER {
-                left.push(key);
-                continue;
-            }
-            let item = store::get(db, table, &place)?;
-            let size = item.as_ref().map_or(0, size_of);
-            *answered += size;
-            units += read_units(size, self.consistent);
-            found.extend(item.map(|item| match &self.paths {
-                Some(paths) => Value::Object(project(&item, paths)),
-                None => Value::Object(item),
-            }));
-        }
-        Ok((found, left, units))
-    }
-}
-
-/// A request with this table name, for [`name_of`].
-fn json_table(name: &str) -> Input {
-    Input::from_iter([("TableName".to_owned(), Value::String(name.to_owned()))])
-}
-
-fn batch_change(request: Value) -> Result<Change> {
-    let empty =
-        || ApiError::validation("Supplied AttributeValue has more than one or no request of Put and Delete");
-    let Value::Object(fields) = request else {
-        return Err(empty());
-    };
-    let mut requests = fields.into_iter().filter(|(_, value)| !value.is_null());
-    match (requests.next(), requests.next()) {
-        (Some((kind, Value::Object(mut inner))), None) if kind == "PutRequest" => {
-            let mut item = take_item(&mut inner, "Item")?;
-            let size = check_item(&mut item)?;
-            Ok(Change::Put(item, size))
-        }
-        (Some((kind, Value::Object(mut inner))), None) if kind == "DeleteRequest" => {
-            let mut key = take_item(&mut inner, "Key")?;
-            check_item(&mut key)?;
-            Ok(Change::Delete(key))
-        }
-        _ => Err(empty()),
     }
 }

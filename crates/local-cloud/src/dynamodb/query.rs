@@ -5,11 +5,13 @@ use serde_json::{Map, Value, json};
 use super::DynamoDb;
 use super::error::{ApiError, Result};
 use super::evaluate::{meets, project};
-use super::expression::{self, Comparator, Condition, Operand, Path, Placeholders, Source, Step};
-use super::items::{Input, capacity, condition, projection, read_units, refuse_legacy, text};
+use super::expression::{Comparator, Condition, Operand, Path, Placeholders, Step};
+use super::items::{Input, condition, projection, read_units, text};
+use super::measure::Units;
 use super::store::{self, Range};
 use super::table::{Index, KeySchema, Table, name_of};
-use super::value::{Item, check_item};
+use super::value::{Item, check_item, size_of};
+use super::{constraint, legacy};
 use crate::Caller;
 
 /// Source: Query, DynamoDB API reference: "a single Query operation can retrieve a maximum of 1 MB of data".
@@ -17,28 +19,60 @@ const MAX_PAGE: usize = 1 << 20;
 /// Source: Scan, DynamoDB API reference.
 const MAX_SEGMENTS: u64 = 1_000_000;
 
+/// The attributes that a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Select {
+    /// Those of `paths`, or all that the table or index has.
+    Projected,
+    /// All of the table's, also in an index.
+    All,
+    Count,
+}
+
+impl Select {
+    /// Source: Query, `Select`, DynamoDB API reference.
+    fn of(input: &Input, has_paths: bool) -> Result<Self> {
+        let refused = |what: &str| Err(ApiError::validation(what));
+        let parameter = if input.contains_key("AttributesToGet") {
+            "AttributesToGet"
+        } else {
+            "ProjectionExpression"
+        };
+        match text(input, "Select") {
+            Some("ALL_PROJECTED_ATTRIBUTES") if !input.contains_key("IndexName") => {
+                refused("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
+            }
+            Some("SPECIFIC_ATTRIBUTES") if !has_paths => refused(
+                "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES",
+            ),
+            Some("COUNT") if has_paths => refused(&format!(
+                "Cannot specify the {parameter} when choosing to get only the Count"
+            )),
+            Some(select @ ("ALL_ATTRIBUTES" | "ALL_PROJECTED_ATTRIBUTES")) if has_paths => refused(&format!(
+                "Cannot specify the {parameter} when choosing to get {select}"
+            )),
+            Some("COUNT") => Ok(Self::Count),
+            Some("ALL_ATTRIBUTES") => Ok(Self::All),
+            _ => Ok(Self::Projected),
+        }
+    }
+}
+
 /// The common parameters of both operations.
 struct Reading {
     paths: Option<Vec<Path>>,
     filter: Option<Condition>,
     limit: Option<usize>,
-    counts_only: bool,
+    select: Select,
     start: Option<Item>,
     consistent: bool,
     segment: Option<(u64, u64)>,
 }
 
 impl Reading {
-    fn take(input: &mut Input, placeholders: &Placeholders) -> Result<Self> {
-        let limit = match input.get("Limit").and_then(Value::as_i64) {
-            Some(limit) if limit < 1 => {
-                return Err(ApiError::validation(format!(
-                    "1 validation error detected: Value '{limit}' at 'limit' failed to satisfy constraint: Member \
-                     must have value greater than or equal to 1"
-                )));
-            }
-            limit => limit.and_then(|limit| usize::try_from(limit).ok()),
-        };
+    /// `filter` is the legacy parameter in place of `FilterExpression`.
+    fn take(input: &mut Input, placeholders: &Placeholders, filter: &'static str) -> Result<Self> {
+        let limit = limit(input, filter == "QueryFilter")?;
         let start = match input.remove("ExclusiveStartKey") {
             Some(Value::Object(mut key)) => {
                 check_item(&mut key)?;
@@ -46,27 +80,113 @@ impl Reading {
             }
             _ => None,
         };
-        let number = |field: &str| input.get(field).and_then(Value::as_u64);
-        let segment = match (number("Segment"), number("TotalSegments")) {
-            (None, None) => None,
-            (Some(segment), Some(total)) if segment < total && total <= MAX_SEGMENTS => {
-                Some((segment, total))
-            }
-            _ => {
-                return Err(ApiError::validation(
-                    "The Segment parameter is required with TotalSegments and must be less than it",
-                ));
-            }
-        };
+        let paths = projection(input, placeholders)?;
+        let legacy = legacy::filter(input, filter)?;
         Ok(Self {
-            paths: projection(input, placeholders)?,
-            filter: condition(input, "FilterExpression", placeholders)?,
+            filter: condition(input, "FilterExpression", placeholders)?.or(legacy),
             limit,
-            counts_only: text(input, "Select") == Some("COUNT"),
+            select: Select::of(input, paths.is_some())?,
             start,
             consistent: input.get("ConsistentRead") == Some(&Value::Bool(true)),
-            segment,
+            segment: segment(input)?,
+            paths,
         })
+    }
+
+    /// # Errors
+    /// When the request asks for attributes that a global index does not have.
+    fn check_index(&self, table: &Table, index: &Index) -> Result<()> {
+        if !index.is_global {
+            return Ok(());
+        }
+        let name = &index.name;
+        if self.select == Select::All && index.projection != "ALL" {
+            return Err(ApiError::invalid(format!(
+                "Select type ALL_ATTRIBUTES is not supported for global secondary index {name} because its projection \
+                 type is not ALL"
+            )));
+        }
+        let paths = self.paths.iter().flatten();
+        let missing: Vec<&str> = paths
+            .filter_map(|path| match path.first() {
+                Some(Step::Name(attribute)) if !table.is_projected(index, attribute) => {
+                    Some(attribute.as_str())
+                }
+                _ => None,
+            })
+            .collect();
+        if !missing.is_empty() {
+            return Err(ApiError::invalid(format!(
+                "Global secondary index {name} does not project [{}]",
+                missing.join(", ")
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether items of `index` are read from the table too: a local index returns attributes that it does not have.
+    /// Source: "Local secondary indexes", DynamoDB developer guide: "DynamoDB will automatically fetch those attributes
+    /// from the table".
+    fn fetches(&self, table: &Table, index: &Index) -> bool {
+        let is_missing = |name: &str| !table.is_projected(index, name);
+        let wants = |path: &Path| matches!(path.first(), Some(Step::Name(name)) if is_missing(name));
+        !index.is_global
+            && index.projection != "ALL"
+            && (self.select == Select::All
+                || self.paths.iter().flatten().any(wants)
+                || self
+                    .filter
+                    .as_ref()
+                    .is_some_and(|filter| filter.names().any(is_missing)))
+    }
+}
+
+fn limit(input: &Input, is_query: bool) -> Result<Option<usize>> {
+    match input.get("Limit").and_then(Value::as_i64) {
+        Some(limit) if limit < 1 => {
+            // AWS's two operations differ.
+            let what = if is_query {
+                "Value at 'Limit'".to_owned()
+            } else {
+                format!("Value '{limit}' at 'limit'")
+            };
+            Err(ApiError::validation(format!(
+                "1 validation error detected: {what} failed to satisfy constraint: Member must have value greater than \
+                 or equal to 1"
+            )))
+        }
+        limit => Ok(limit.and_then(|limit| usize::try_from(limit).ok())),
+    }
+}
+
+/// `Segment` and `TotalSegments` of a parallel scan.
+fn segment(input: &Input) -> Result<Option<(u64, u64)>> {
+    let refused = |why: &str| Err(ApiError::validation(why));
+    let number = |field: &str| input.get(field).and_then(Value::as_u64);
+    match (number("Segment"), number("TotalSegments")) {
+        (None, None) => Ok(None),
+        (Some(_), None) => refused(
+            "The TotalSegments parameter is required but was not present in the request when Segment parameter is \
+             present",
+        ),
+        (None, Some(_)) => refused(
+            "The Segment parameter is required but was not present in the request when parameter TotalSegments is \
+             present",
+        ),
+        (_, Some(total)) if !(1..=MAX_SEGMENTS).contains(&total) => Err(ApiError::constraint(
+            format_args!("'{total}'"),
+            "totalSegments",
+            if total == 0 {
+                "Member must have value greater than or equal to 1"
+            } else {
+                "Member must have value less than or equal to 1000000"
+            },
+        )),
+        (Some(segment), Some(total)) if segment >= total => refused(&format!(
+            "The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: {segment} is \
+             not less than TotalSegments: {total}"
+        )),
+        (Some(segment), Some(total)) => Ok(Some((segment, total))),
     }
 }
 
@@ -205,61 +325,39 @@ fn range_bounds(table: &Table, name: &str, part: &Condition, bounds: &mut Bounds
 }
 
 /// Refuses a filter on key attributes, which a query allows in its key condition only.
-fn refuse_keys(condition: &Condition, schema: &KeySchema) -> Result<()> {
-    let path = |path: &Path| match path.first() {
-        Some(Step::Name(name)) if schema.names().any(|key| key == name) => {
-            Err(ApiError::validation(format!(
-                "Filter Expression can only contain non-primary key attributes: Primary key attribute: {name}"
-            )))
-        }
-        _ => Ok(()),
+fn refuse_keys(condition: &Condition, schema: &KeySchema, is_legacy: bool) -> Result<()> {
+    let parameter = if is_legacy {
+        "QueryFilter"
+    } else {
+        "Filter Expression"
     };
-    let operand = |operand: &Operand| match operand {
-        Operand::Path(inner) | Operand::Size(inner) => path(inner),
-        Operand::Value(_) => Ok(()),
-    };
-    match condition {
-        Condition::And(a, b) | Condition::Or(a, b) => {
-            refuse_keys(a, schema)?;
-            refuse_keys(b, schema)
-        }
-        Condition::Not(inner) => refuse_keys(inner, schema),
-        Condition::Exists(inner) | Condition::NotExists(inner) | Condition::Type(inner, _) => path(inner),
-        Condition::Compare(_, a, b) | Condition::BeginsWith(a, b) | Condition::Contains(a, b) => {
-            operand(a)?;
-            operand(b)
-        }
-        Condition::Between(a, b, c) => [a, b, c].into_iter().try_for_each(operand),
-        Condition::In(a, options) => {
-            operand(a)?;
-            options.iter().try_for_each(operand)
-        }
+    match condition
+        .names()
+        .find(|name| schema.names().any(|key| key == *name))
+    {
+        None => Ok(()),
+        Some(name) => Err(ApiError::validation(format!(
+            "{parameter} can only contain non-primary key attributes: Primary key attribute: {name}"
+        ))),
     }
 }
 
 impl DynamoDb {
     pub(super) fn query(&self, caller: &Caller, mut input: Input) -> Result<Value> {
-        refuse_legacy(&input)?;
         let name = name_of(&input, "TableName")?;
+        constraint::check(&input)?;
+        legacy::QUERY.check(&input)?;
+        let is_legacy = input.contains_key("QueryFilter");
         let placeholders = Placeholders::take(&mut input)?;
-        let Some(text_of_keys) = text(&input, "KeyConditionExpression") else {
-            return Err(ApiError::validation(
-                "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.",
-            ));
-        };
-        let keys = expression::condition(&Source {
-            kind: "KeyConditionExpression",
-            text: text_of_keys,
-            placeholders: &placeholders,
-        })?;
-        let reading = Reading::take(&mut input, &placeholders)?;
+        let reading = Reading::take(&mut input, &placeholders, "QueryFilter")?;
+        let keys = key_condition(&mut input, &placeholders)?;
         placeholders.check_used()?;
         self.database.read(|db| {
-            let table = self.table(db, caller, &name)?;
-            let index = index_of(&table, &input, reading.consistent)?;
+            let table = self.table_of_items(db, caller, &name)?;
+            let index = index_of(&table, &input, &reading)?;
             let schema = index.map_or(&table.schema, |index| &index.schema);
             if let Some(filter) = &reading.filter {
-                refuse_keys(filter, schema)?;
+                refuse_keys(filter, schema, is_legacy)?;
             }
             let bounds = bounds(&table, schema, &keys)?;
             let range = Range {
@@ -270,39 +368,79 @@ impl DynamoDb {
                 backward: input.get("ScanIndexForward") == Some(&Value::Bool(false)),
                 after: after(&table, index, reading.start.as_ref())?,
             };
-            page(db, &table, range, &reading, &input)
+            self.page(db, caller, &table, range, &reading, &input)
         })
     }
 
     pub(super) fn scan(&self, caller: &Caller, mut input: Input) -> Result<Value> {
-        refuse_legacy(&input)?;
         let name = name_of(&input, "TableName")?;
+        constraint::check(&input)?;
+        legacy::SCAN.check(&input)?;
         let placeholders = Placeholders::take(&mut input)?;
-        let reading = Reading::take(&mut input, &placeholders)?;
+        let reading = Reading::take(&mut input, &placeholders, "ScanFilter")?;
         placeholders.check_used()?;
         self.database.read(|db| {
-            let table = self.table(db, caller, &name)?;
-            let index = index_of(&table, &input, reading.consistent)?;
+            let table = self.table_of_items(db, caller, &name)?;
+            let index = index_of(&table, &input, &reading)?;
             let range = Range {
                 index,
                 after: after(&table, index, reading.start.as_ref())?,
                 ..Range::default()
             };
-            page(db, &table, range, &reading, &input)
+            self.page(db, caller, &table, range, &reading, &input)
         })
+    }
+
+    /// Reads a page, and records the consumed units.
+    fn page(
+        &self,
+        db: &rusqlite::Connection,
+        caller: &Caller,
+        table: &Table,
+        range: Range<'_>,
+        reading: &Reading,
+        input: &Input,
+    ) -> Result<Value> {
+        let index = range.index;
+        let page = Page::read(db, table, range, reading)?;
+        let mut out = Map::new();
+        out.insert("Count".to_owned(), json!(page.count));
+        out.insert("ScannedCount".to_owned(), json!(page.scanned));
+        if reading.select != Select::Count {
+            out.insert("Items".to_owned(), Value::Array(page.found));
+        }
+        if let Some(last) = page.last {
+            out.insert("LastEvaluatedKey".to_owned(), Value::Object(last));
+        }
+        let units = self.consume(caller, input, &table.name, index, Units::Read(page.units));
+        out.extend(units.map(|units| ("ConsumedCapacity".to_owned(), units)));
+        Ok(Value::Object(out))
     }
 }
 
-fn index_of<'a>(table: &'a Table, input: &Input, consistent: bool) -> Result<Option<&'a Index>> {
-    let index = text(input, "IndexName")
-        .map(|name| table.index(name))
-        .transpose()?;
-    if consistent && index.is_some_and(|index| index.is_global) {
+/// The key condition, as an expression or as `KeyConditions`.
+fn key_condition(input: &mut Input, placeholders: &Placeholders) -> Result<Condition> {
+    let expression = condition(input, "KeyConditionExpression", placeholders)?;
+    match expression.map_or_else(|| legacy::key_conditions(input), |keys| Ok(Some(keys)))? {
+        Some(keys) => Ok(keys),
+        None => Err(ApiError::validation(
+            "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.",
+        )),
+    }
+}
+
+fn index_of<'a>(table: &'a Table, input: &Input, reading: &Reading) -> Result<Option<&'a Index>> {
+    let Some(name) = text(input, "IndexName") else {
+        return Ok(None);
+    };
+    let index = table.index(name)?;
+    if reading.consistent && index.is_global {
         return Err(ApiError::validation(
             "Consistent reads are not supported on global secondary indexes",
         ));
     }
-    Ok(index)
+    reading.check_index(table, index)?;
+    Ok(Some(index))
 }
 
 type Position = (Option<super::table::Key>, super::table::Key);
@@ -327,57 +465,74 @@ fn after(table: &Table, index: Option<&Index>, start: Option<&Item>) -> Result<O
     Ok(Some((in_index, key)))
 }
 
-fn page(
-    db: &rusqlite::Connection,
-    table: &Table,
-    range: Range<'_>,
-    reading: &Reading,
-    input: &Input,
-) -> Result<Value> {
-    let index = range.index;
-    let (mut found, mut count, mut scanned, mut bytes) = (Vec::new(), 0usize, 0usize, 0usize);
-    let mut last = None;
-    store::walk(db, table, range, |item, size| {
-        // One item more than the page shows that there are more.
-        if bytes >= MAX_PAGE {
-            return Ok(false);
-        }
-        let is_ours = reading
-            .segment
-            .is_none_or(|(segment, total)| in_segment(table, &item, segment, total));
-        if is_ours {
-            scanned += 1;
-            bytes += size;
-            let item = match index {
-                Some(index) => table.projected(index, item),
-                None => item,
-            };
-            last = Some(table.key_attributes(index, &item));
-            if reading.filter.as_ref().is_none_or(|filter| meets(&item, filter)) {
-                count += 1;
-                if !reading.counts_only {
-                    found.push(Value::Object(match &reading.paths {
-                        Some(paths) => project(&item, paths),
-                        None => item,
-                    }));
+/// The result of reading a page.
+struct Page {
+    found: Vec<Value>,
+    count: usize,
+    scanned: usize,
+    /// The key of the last item, if there may be more.
+    last: Option<Item>,
+    units: f64,
+}
+
+impl Page {
+    fn read(db: &rusqlite::Connection, table: &Table, range: Range<'_>, reading: &Reading) -> Result<Self> {
+        let index = range.index;
+        let fetches = index.is_some_and(|index| reading.fetches(table, index));
+        let (mut found, mut count, mut scanned, mut bytes) = (Vec::new(), 0usize, 0usize, 0usize);
+        let (mut last, mut fetched_units) = (None, 0.0);
+        store::walk(db, table, range, |item, size| {
+            // One item more than the page shows that there are more.
+            if bytes >= MAX_PAGE {
+                return Ok(false);
+            }
+            let is_ours = reading
+                .segment
+                .is_none_or(|(segment, total)| in_segment(table, &item, segment, total));
+            if is_ours {
+                scanned += 1;
+                last = Some(table.key_attributes(index, &item));
+                let (item, size) = match index {
+                    Some(index) if !fetches && index.projection != "ALL" => {
+                        let item = table.projected(index, item);
+                        let size = size_of(&item);
+                        (item, size)
+                    }
+                    _ => (item, size),
+                };
+                bytes += size;
+                if fetches {
+                    fetched_units += read_units(size, reading.consistent);
+                }
+                if reading.filter.as_ref().is_none_or(|filter| meets(&item, filter)) {
+                    count += 1;
+                    if reading.select != Select::Count {
+                        found.push(Value::Object(reading.shown(table, index, item)));
+                    }
                 }
             }
+            Ok(reading.limit.is_none_or(|limit| scanned < limit))
+        })?;
+        let is_full = bytes >= MAX_PAGE || reading.limit.is_some_and(|limit| scanned >= limit);
+        Ok(Self {
+            found,
+            count,
+            scanned,
+            last: last.filter(|_| is_full),
+            units: read_units(bytes, reading.consistent) + fetched_units,
+        })
+    }
+}
+
+impl Reading {
+    /// The attributes of `item` that the answer has.
+    fn shown(&self, table: &Table, index: Option<&Index>, item: Item) -> Item {
+        match (&self.paths, index) {
+            (Some(paths), _) => project(&item, paths),
+            (None, Some(index)) if self.select == Select::Projected => table.projected(index, item),
+            (None, _) => item,
         }
-        Ok(reading.limit.is_none_or(|limit| scanned < limit))
-    })?;
-    let mut out = Map::new();
-    out.insert("Count".to_owned(), json!(count));
-    out.insert("ScannedCount".to_owned(), json!(scanned));
-    if !reading.counts_only {
-        out.insert("Items".to_owned(), Value::Array(found));
     }
-    let is_full = bytes >= MAX_PAGE || reading.limit.is_some_and(|limit| scanned >= limit);
-    if let Some(last) = last.filter(|_| is_full) {
-        out.insert("LastEvaluatedKey".to_owned(), Value::Object(last));
-    }
-    let units = capacity(input, &table.name, read_units(bytes, reading.consistent));
-    out.extend(units.map(|units| ("ConsumedCapacity".to_owned(), units)));
-    Ok(Value::Object(out))
 }
 
 /// Whether a parallel scan's `segment` of `total` covers the item.

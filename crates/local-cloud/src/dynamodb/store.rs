@@ -27,6 +27,10 @@ pub(super) const SCHEMA: &str = "
         item_hash BLOB NOT NULL, item_range BLOB NOT NULL,
         PRIMARY KEY (table_id, slot, hash, range, item_hash, item_range)
     ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS tokens (
+        token TEXT PRIMARY KEY, request BLOB NOT NULL, at_ms INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS tokens_by_time ON tokens (at_ms);
 ";
 
 pub(super) fn tables(db: &Connection) -> Result<Vec<Table>> {

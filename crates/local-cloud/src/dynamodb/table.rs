@@ -202,17 +202,17 @@ impl Table {
         super::number::parse(text).ok()?.to_i64()
     }
 
+    /// Whether `index` contains the attribute `name`.
+    pub fn is_projected(&self, index: &Index, name: &str) -> bool {
+        let mut keys = self.schema.names().chain(index.schema.names());
+        index.projection == "ALL"
+            || keys.any(|key| key == name)
+            || index.included.iter().any(|included| included == name)
+    }
+
     /// The projection of an item in `index`.
     pub fn projected(&self, index: &Index, mut item: Item) -> Item {
-        if index.projection != "ALL" {
-            item.retain(|name, _| {
-                self.schema
-                    .names()
-                    .chain(index.schema.names())
-                    .any(|key| key == name)
-                    || index.included.contains(name)
-            });
-        }
+        item.retain(|name, _| self.is_projected(index, name));
         item
     }
 
@@ -304,33 +304,41 @@ pub(super) fn arn(caller: &Caller, name: &str) -> String {
     )
 }
 
-/// The table that a request names, by name or ARN.
-pub(super) fn name_of(input: &Map<String, Value>, field: &str) -> Result<String> {
-    let given = input.get(field).and_then(Value::as_str).ok_or_else(|| {
-        ApiError::validation(format!(
-            "1 validation error detected: Value null at '{}' failed to satisfy constraint: Member must not be null",
-            lower_first(field)
-        ))
-    })?;
-    let name = match given.split_once(":table/") {
+/// The name of a table that is given by name or ARN.
+pub(super) fn table_name(given: &str) -> &str {
+    match given.split_once(":table/") {
         Some((_, rest)) if given.starts_with("arn:") => rest.split('/').next().unwrap_or(rest),
         _ => given,
-    };
-    let is_sound = (1..=255).contains(&name.len())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
-    if !is_sound {
-        return Err(ApiError::validation(format!(
-            "1 validation error detected: Value '{name}' at '{}' failed to satisfy constraint: Member must satisfy \
-             regular expression pattern: [a-zA-Z0-9_.-]+",
-            lower_first(field)
-        )));
     }
-    Ok(name.to_owned())
 }
 
-fn lower_first(text: &str) -> String {
+/// The table that a request names, by name or ARN.
+pub(super) fn name_of(input: &Map<String, Value>, field: &str) -> Result<String> {
+    let given = input
+        .get(field)
+        .and_then(Value::as_str)
+        .ok_or_else(|| ApiError::constraint("null", &lower_first(field), "Member must not be null"))?;
+    let name = table_name(given);
+    let is_sound = name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+    let broken = if name.is_empty() {
+        "Member must have length greater than or equal to 1"
+    } else if name.len() > 255 {
+        "Member must have length less than or equal to 255"
+    } else if !is_sound {
+        "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"
+    } else {
+        return Ok(name.to_owned());
+    };
+    Err(ApiError::constraint(
+        format_args!("'{name}'"),
+        &lower_first(field),
+        broken,
+    ))
+}
+
+pub(super) fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
     chars
         .next()

@@ -1,5 +1,7 @@
 //! DynamoDB through the SDK.
 
+mod requests;
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::{
@@ -409,7 +411,8 @@ async fn what_has_expired_goes() {
     use crate::service::Service;
     let dir = tempfile::tempdir().unwrap();
     let clock = std::sync::Arc::new(ManualClock::new(1_000_000));
-    let dynamodb = DynamoDb::new(dir.path(), clock.clone(), Box::new(|_, _| None));
+    let metrics = std::sync::Arc::new(crate::metrics::NoMetrics);
+    let dynamodb = DynamoDb::new(dir.path(), clock.clone(), metrics, Box::new(|_, _| None));
     let call = |operation: &str, input: serde_json::Value| {
         let caller = crate::Caller::default();
         let response = dynamodb.answer(&caller, operation, input.to_string().as_bytes());

@@ -9,6 +9,9 @@ use super::expression::{Action, Operand, Path, Step, Term};
 use super::number;
 use super::value::{Item, equal_members, typed};
 
+/// The error of an operand that is not of the type that the attribute has.
+pub(super) const INCORRECT_TYPE: &str = "An operand in the update expression has an incorrect data type";
+
 fn invalid(message: &str) -> ApiError {
     ApiError::validation(format!("Invalid UpdateExpression: {message}"))
 }
@@ -18,38 +21,6 @@ pub(super) fn target(action: &Action) -> &Path {
     match action {
         Action::Set(path, _) | Action::Remove(path) | Action::Add(path, _) | Action::Delete(path, _) => path,
     }
-}
-
-/// Refuses actions whose paths are the same or overlap.
-///
-/// # Errors
-/// `ValidationException`.
-pub(super) fn check_overlap(actions: &[Action]) -> Result<()> {
-    for (i, action) in actions.iter().enumerate() {
-        for other in &actions[i + 1..] {
-            let (a, b) = (target(action), target(other));
-            if a.starts_with(b) || b.starts_with(a) {
-                return Err(invalid(&format!(
-                    "Two document paths overlap with each other; must remove or rewrite one of these paths; path one: \
-                     {}, path two: {}",
-                    show(a),
-                    show(b)
-                )));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn show(path: &Path) -> String {
-    let steps: Vec<String> = path
-        .iter()
-        .map(|step| match step {
-            Step::Name(name) => name.clone(),
-            Step::Index(index) => format!("[{index}]"),
-        })
-        .collect();
-    format!("[{}]", steps.join(", "))
 }
 
 /// The item after `actions`. All operands are those of `old`: actions do not see each other's results.
@@ -123,9 +94,7 @@ fn incorrect_type(function: &str) -> ApiError {
 fn number(value: &Value) -> Result<Decimal> {
     match typed(value) {
         Some(("N", inner)) => number::parse(inner.as_str().unwrap_or_default()),
-        _ => Err(ApiError::validation(
-            "An operand in the update expression has an incorrect data type",
-        )),
+        _ => Err(ApiError::validation(INCORRECT_TYPE)),
     }
 }
 
@@ -216,9 +185,10 @@ fn add(new: &mut Item, old: &Item, path: &Path, value: &Value) -> Result<()> {
     match kind {
         "N" => set(new, path, sum(existing, value, false)?),
         "SS" | "NS" | "BS" => {
-            let members = existing.get(kind).and_then(Value::as_array).ok_or_else(|| {
-                ApiError::validation("An operand in the update expression has an incorrect data type")
-            })?;
+            let members = existing
+                .get(kind)
+                .and_then(Value::as_array)
+                .ok_or_else(|| ApiError::validation(INCORRECT_TYPE))?;
             let mut all = members.clone();
             for member in inner.as_array().into_iter().flatten() {
                 if !all.iter().any(|known| equal_members(&kind[..1], known, member)) {
@@ -238,9 +208,10 @@ fn delete(new: &mut Item, path: &Path, value: &Value) -> Result<()> {
     let Some(existing) = at(new, path) else {
         return Ok(());
     };
-    let members = existing.get(kind).and_then(Value::as_array).ok_or_else(|| {
-        ApiError::validation("An operand in the update expression has an incorrect data type")
-    })?;
+    let members = existing
+        .get(kind)
+        .and_then(Value::as_array)
+        .ok_or_else(|| ApiError::validation(INCORRECT_TYPE))?;
     let gone = inner.as_array().map(Vec::as_slice).unwrap_or_default();
     let left: Vec<Value> = members
         .iter()

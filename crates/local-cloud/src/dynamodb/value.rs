@@ -15,6 +15,9 @@ const MAX_DEPTH: usize = 32;
 /// Source: the same: "The maximum item size in DynamoDB is 400 KB".
 const MAX_ITEM: usize = 400 << 10;
 
+/// The error of an item above the limit.
+pub(super) const TOO_LARGE: &str = "Item size has exceeded the maximum allowed size";
+
 /// The type letter and the value within.
 pub(super) fn typed(value: &Value) -> Option<(&str, &Value)> {
     let fields = value.as_object()?;
@@ -29,9 +32,7 @@ pub(super) fn typed(value: &Value) -> Option<(&str, &Value)> {
 pub(super) fn check_item(item: &mut Item) -> Result<usize> {
     let size = check_attributes(item, 0)?;
     if size > MAX_ITEM {
-        return Err(ApiError::validation(
-            "Item size has exceeded the maximum allowed size",
-        ));
+        return Err(ApiError::validation(TOO_LARGE));
     }
     Ok(size)
 }
@@ -120,14 +121,11 @@ fn check_number(inner: &mut Value) -> Result<usize> {
 fn check_set(kind: &str, inner: &mut Value) -> Result<usize> {
     let members = inner.as_array_mut().ok_or_else(not_a_value)?;
     if members.is_empty() {
-        return Err(ApiError::invalid(format!(
-            "An {} set  may not be empty",
-            match kind {
-                "SS" => "string",
-                "NS" => "number",
-                _ => "binary",
-            }
-        )));
+        return Err(ApiError::invalid(match kind {
+            "SS" => "An string set  may not be empty",
+            "NS" => "An number set  may not be empty",
+            _ => "Binary sets should not be empty",
+        }));
     }
     let mut size = 3;
     for member in members.iter_mut() {
@@ -139,7 +137,11 @@ fn check_set(kind: &str, inner: &mut Value) -> Result<usize> {
     }
     let mut seen = std::collections::HashSet::new();
     if !members.iter().all(|member| seen.insert(member.as_str())) {
-        return Err(ApiError::invalid("Input collection contains duplicates."));
+        let members: Vec<&str> = members.iter().filter_map(Value::as_str).collect();
+        return Err(ApiError::invalid(format!(
+            "Input collection [{}] contains duplicates.",
+            members.join(", ")
+        )));
     }
     Ok(size)
 }

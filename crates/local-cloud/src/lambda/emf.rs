@@ -30,6 +30,8 @@ struct Metadata {
 #[serde(rename_all = "PascalCase")]
 struct Directive {
     namespace: String,
+    /// None, or an empty set, is a metric without dimensions.
+    #[serde(default)]
     dimensions: Vec<Vec<String>>,
     metrics: Vec<Value>,
 }
@@ -63,11 +65,14 @@ impl Directive {
         if !(1..=1024).contains(&self.namespace.len()) || self.metrics.len() > MAX_METRICS {
             return;
         }
-        let sets: Vec<Vec<(&str, &str)>> = self
+        let mut sets: Vec<Vec<(&str, &str)>> = self
             .dimensions
             .iter()
             .filter_map(|set| resolve(set, members))
             .collect();
+        if self.dimensions.is_empty() {
+            sets.push(Vec::new());
+        }
         for metric in &self.metrics {
             let Ok(definition) = Definition::deserialize(metric) else {
                 continue;
@@ -76,11 +81,13 @@ impl Directive {
             if !UNITS.contains(&unit) || !(1..=1024).contains(&definition.name.len()) {
                 continue;
             }
-            let Some(sample) = members.get(&definition.name).and_then(sample) else {
+            let Some(samples) = members.get(&definition.name).and_then(samples) else {
                 continue;
             };
             for set in &sets {
-                sink.record(caller, &self.namespace, &definition.name, set, unit, sample);
+                for sample in &samples {
+                    sink.record(caller, &self.namespace, &definition.name, set, unit, *sample);
+                }
             }
         }
     }
@@ -101,28 +108,57 @@ fn resolve<'a>(set: &'a [String], members: &'a Map<String, Value>) -> Option<Vec
         .collect()
 }
 
-fn sample(value: &Value) -> Option<Sample> {
-    let number = |value: &Value| value.as_f64().filter(|number| number.is_finite());
-    let Value::Array(values) = value else {
-        return number(value).map(Sample::of);
-    };
+/// The samples of a metric: of a number, of a list of numbers, of `Values` and `Counts`, or of a statistic set.
+/// Each value is a sample of its own, so that percentiles are those of the values.
+fn samples(value: &Value) -> Option<Vec<Sample>> {
+    match value {
+        Value::Array(values) => each(values, &[]),
+        Value::Object(fields) => match (fields.get("Values"), fields.get("Counts")) {
+            (Some(Value::Array(values)), None) => each(values, &[]),
+            (Some(Value::Array(values)), Some(Value::Array(counts))) if values.len() == counts.len() => {
+                each(values, counts)
+            }
+            (None, None) => statistic_set(fields).map(|sample| vec![sample]),
+            _ => None,
+        },
+        value => Some(vec![Sample::of(number(value)?)]),
+    }
+}
+
+fn number(value: &Value) -> Option<f64> {
+    value.as_f64().filter(|number| number.is_finite())
+}
+
+/// A value without a count counts once.
+fn each(values: &[Value], counts: &[Value]) -> Option<Vec<Sample>> {
     if values.len() > MAX_METRICS {
         return None;
     }
-    let mut all: Option<Sample> = None;
-    for value in values {
+    let sample = |(at, value): (usize, &Value)| {
         let value = number(value)?;
-        all = Some(match all {
-            None => Sample::of(value),
-            Some(all) => Sample {
-                count: all.count + 1.0,
-                sum: all.sum + value,
-                min: all.min.min(value),
-                max: all.max.max(value),
-            },
-        });
-    }
-    all
+        let count = counts
+            .get(at)
+            .map_or(Some(1.0), number)
+            .filter(|count| *count > 0.0)?;
+        Some(Sample {
+            count,
+            sum: value * count,
+            min: value,
+            max: value,
+        })
+    };
+    values.iter().enumerate().map(sample).collect()
+}
+
+fn statistic_set(fields: &Map<String, Value>) -> Option<Sample> {
+    let field = |name: &str| fields.get(name).and_then(number);
+    let sample = Sample {
+        count: field("Count")?,
+        sum: field("Sum")?,
+        min: field("Min")?,
+        max: field("Max")?,
+    };
+    (sample.count > 0.0 && sample.min <= sample.max).then_some(sample)
 }
 
 #[cfg(test)]
@@ -148,18 +184,60 @@ mod tests {
         let line = r#"{"_aws":{"Timestamp":1,"CloudWatchMetrics":[{"Namespace":"Retail",
             "Dimensions":[["Environment"],["Environment","Function"],[]],
             "Metrics":[{"Name":"Events","Unit":"Count"},{"Name":"Latency","Unit":"Milliseconds","StorageResolution":60}]}]},
-            "Environment":"test","Function":"f","Events":3,"Latency":[1,2.5,4],"other":{"any":1}}"#;
+            "Environment":"test","Function":"f","Events":3,"Latency":[1,2.5],"other":{"any":1}}"#;
         assert_eq!(
             seen(line),
             [
                 "Retail/Events[Environment=test] Count n=1 sum=3 3..3",
                 "Retail/Events[Environment=test,Function=f] Count n=1 sum=3 3..3",
                 "Retail/Events[] Count n=1 sum=3 3..3",
-                "Retail/Latency[Environment=test] Milliseconds n=3 sum=7.5 1..4",
-                "Retail/Latency[Environment=test,Function=f] Milliseconds n=3 sum=7.5 1..4",
-                "Retail/Latency[] Milliseconds n=3 sum=7.5 1..4",
+                "Retail/Latency[Environment=test] Milliseconds n=1 sum=1 1..1",
+                "Retail/Latency[Environment=test] Milliseconds n=1 sum=2.5 2.5..2.5",
+                "Retail/Latency[Environment=test,Function=f] Milliseconds n=1 sum=1 1..1",
+                "Retail/Latency[Environment=test,Function=f] Milliseconds n=1 sum=2.5 2.5..2.5",
+                "Retail/Latency[] Milliseconds n=1 sum=1 1..1",
+                "Retail/Latency[] Milliseconds n=1 sum=2.5 2.5..2.5",
             ]
         );
+    }
+
+    #[test]
+    fn a_directive_without_dimensions_is_a_metric_without_dimensions() {
+        for dimensions in ["", r#""Dimensions":[],"#, r#""Dimensions":[[]],"#] {
+            let line = format!(
+                r#"{{"_aws":{{"Timestamp":1,"CloudWatchMetrics":[{{"Namespace":"N",{dimensions}"Metrics":[{{"Name":"A"}}]}}]}},"A":1}}"#
+            );
+            assert_eq!(seen(&line), ["N/A[] None n=1 sum=1 1..1"], "{line}");
+        }
+    }
+
+    #[test]
+    fn values_with_counts_and_statistic_sets_are_recorded() {
+        let of = |value: &str| {
+            seen(&format!(
+                r#"{{"_aws":{{"CloudWatchMetrics":[{{"Namespace":"N","Dimensions":[[]],"Metrics":[{{"Name":"A"}}]}}]}},"A":{value}}}"#
+            ))
+        };
+        assert_eq!(
+            of(r#"{"Values":[2,3.5],"Counts":[3,2]}"#),
+            ["N/A[] None n=3 sum=6 2..2", "N/A[] None n=2 sum=7 3.5..3.5"]
+        );
+        assert_eq!(of(r#"{"Values":[2]}"#), ["N/A[] None n=1 sum=2 2..2"]);
+        assert_eq!(
+            of(r#"{"Max":9,"Min":1,"Count":4,"Sum":20}"#),
+            ["N/A[] None n=4 sum=20 1..9"]
+        );
+        for invalid in [
+            r#"{"Values":[1,2],"Counts":[1]}"#,
+            r#"{"Values":[1],"Counts":[0]}"#,
+            r#"{"Values":["1"],"Counts":[1]}"#,
+            r#"{"Counts":[1]}"#,
+            r#"{"Max":1,"Min":2,"Count":1,"Sum":1}"#,
+            r#"{"Max":1}"#,
+            "{}",
+        ] {
+            assert!(of(invalid).is_empty(), "{invalid}");
+        }
     }
 
     #[test]

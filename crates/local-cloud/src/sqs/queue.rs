@@ -33,6 +33,9 @@ pub(super) const SCHEMA: &str = "
     ) WITHOUT ROWID;
 ";
 
+/// Least time between two purges of a queue.
+const PURGE_MS: i64 = 60_000;
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Queue {
     #[serde(skip)]
@@ -42,6 +45,8 @@ pub(super) struct Queue {
     pub name: String,
     pub created_ms: i64,
     pub modified_ms: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purged_ms: Option<i64>,
     /// The attributes that were set.
     pub attributes: BTreeMap<String, String>,
     pub tags: BTreeMap<String, String>,
@@ -296,6 +301,7 @@ pub(super) fn create(db: &Connection, caller: &Caller, input: &Value, now: i64) 
         name: name.to_owned(),
         created_ms: now,
         modified_ms: now,
+        purged_ms: None,
         attributes: BTreeMap::new(),
         tags: tags_of(input),
     };
@@ -326,6 +332,25 @@ pub(super) fn delete(db: &Connection, queue: &Queue) -> Result<()> {
         db.execute(statement, [queue.id])?;
     }
     Ok(())
+}
+
+/// Deletes all messages. Source: PurgeQueue, SQS API reference: once in 60 seconds.
+pub(super) fn purge(db: &Connection, mut queue: Queue, now: i64) -> Result<()> {
+    if queue
+        .purged_ms
+        .is_some_and(|purged| (0..PURGE_MS).contains(&(now - purged)))
+    {
+        return Err(ApiError::new(
+            "PurgeQueueInProgress",
+            format!(
+                "Only one PurgeQueue operation on {} is allowed every 60 seconds.",
+                queue.name
+            ),
+        ));
+    }
+    db.execute("DELETE FROM messages WHERE queue_id = ?1", [queue.id])?;
+    queue.purged_ms = Some(now);
+    save(db, &queue)
 }
 
 pub(super) fn get_attributes(db: &Connection, queue: &Queue, input: &Value, now: i64) -> Result<Value> {

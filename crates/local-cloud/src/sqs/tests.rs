@@ -315,6 +315,97 @@ async fn topics_deliver_to_queues() {
 }
 
 #[tokio::test]
+async fn a_fifo_topic_delivers_to_a_fifo_queue() {
+    use aws_sdk_sns::types::PublishBatchRequestEntry;
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::on(dir.path()).await;
+    let (sqs, sns) = (Client::new(&running.sdk), aws_sdk_sns::Client::new(&running.sdk));
+    let created = ok!(sns
+        .create_topic()
+        .name("orders.fifo")
+        .attributes("FifoTopic", "true"));
+    let topic = created.topic_arn.unwrap();
+    let created = ok!(sqs
+        .create_queue()
+        .queue_name("orders.fifo")
+        .attributes(QueueAttributeName::FifoQueue, "true"));
+    let url = created.queue_url.unwrap();
+    ok!(sns
+        .subscribe()
+        .topic_arn(&topic)
+        .protocol("sqs")
+        .endpoint("arn:aws:sqs:eu-west-1:000000000000:orders.fifo")
+        .attributes("RawMessageDelivery", "true"));
+    let entry = |id: &str, message: &str| {
+        PublishBatchRequestEntry::builder()
+            .id(id)
+            .message(message)
+            .message_group_id("g")
+            .message_deduplication_id(id)
+            .build()
+            .unwrap()
+    };
+    let batch = ok!(sns
+        .publish_batch()
+        .topic_arn(&topic)
+        .publish_batch_request_entries(entry("1", "one"))
+        .publish_batch_request_entries(entry("2", "")));
+    assert_eq!(batch.failed()[0].id(), "2");
+    assert_eq!(
+        batch.failed()[0].message(),
+        Some("Invalid parameter: Empty message")
+    );
+    let first = &batch.successful()[0];
+    let publish = |id: &str, message: &str| {
+        sns.publish()
+            .topic_arn(&topic)
+            .message(message)
+            .message_group_id("g")
+            .message_deduplication_id(id)
+    };
+    let again = ok!(publish("1", "one"));
+    assert_eq!(again.message_id(), first.message_id());
+    assert_eq!(again.sequence_number(), first.sequence_number());
+    let second = ok!(publish("3", "two"));
+    assert!(second.sequence_number() > first.sequence_number());
+    assert_eq!(bodies(&sqs, &url).await, ["one", "two"]);
+    let refused = refused!(sns.publish().topic_arn(&topic).message("m").message_group_id("g"));
+    assert_eq!(refused.code(), Some("InvalidParameter"));
+}
+
+#[tokio::test]
+async fn a_queue_is_purged_once_a_minute() {
+    use crate::clock::ManualClock;
+    use crate::sqs::Sqs;
+    use serde_json::json;
+    let dir = tempfile::tempdir().unwrap();
+    let clock = std::sync::Arc::new(ManualClock::new(1_000_000));
+    let metrics = std::sync::Arc::new(crate::metrics::NoMetrics);
+    let sqs = Sqs::new(dir.path(), std::sync::Arc::clone(&clock) as _, metrics);
+    let queue = sqs.created("q");
+    let caller = crate::Caller::default();
+    let input = || json!({"QueueUrl": "http://h/000000000000/q"});
+    sqs.send(&queue, &json!({"MessageBody": "one"})).unwrap();
+    sqs.run(&caller, "h", "PurgeQueue", input()).await.unwrap();
+    assert!(sqs.taken(&queue).is_empty());
+    sqs.send(&queue, &json!({"MessageBody": "two"})).unwrap();
+    clock.advance(59_999);
+    let refused = sqs.run(&caller, "h", "PurgeQueue", input()).await.unwrap_err();
+    assert_eq!(
+        refused.query_code(),
+        "AWS.SimpleQueueService.PurgeQueueInProgress"
+    );
+    assert_eq!(
+        refused.message,
+        "Only one PurgeQueue operation on q is allowed every 60 seconds."
+    );
+    assert_eq!(sqs.taken(&queue).len(), 1, "a refused purge deletes nothing");
+    clock.advance(1);
+    sqs.run(&caller, "h", "PurgeQueue", input()).await.unwrap();
+    assert!(sqs.taken(&queue).is_empty());
+}
+
+#[tokio::test]
 async fn other_services_hand_over_directly() {
     let dir = tempfile::tempdir().unwrap();
     let cloud = Cloud::open(

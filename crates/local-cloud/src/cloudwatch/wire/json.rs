@@ -10,6 +10,9 @@ pub(super) fn read(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     if body.is_empty() {
         return Ok(Map::new());
     }
+    if !crate::json::is_admissible(body) {
+        return Err(ApiError::too_large());
+    }
     serde_json::from_slice(body).map_err(|_| ApiError::malformed("The request body is not a JSON object."))
 }
 

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::super::error::{ApiError, Result};
 use super::super::items::{Input, text};
-use super::super::store;
-use super::super::table::{Index, KeySchema, Table};
+use super::super::table::{Index, KeySchema, Table, lower_first};
+use super::super::{constraint, store};
 
 /// Source: "Quotas in Amazon DynamoDB", DynamoDB developer guide.
 const MAX_GLOBAL_INDEXES: usize = 20;
@@ -17,30 +17,64 @@ const MAX_LOCAL_INDEXES: usize = 5;
 pub(super) fn definitions(input: &Input) -> Result<BTreeMap<String, String>> {
     let mut out = BTreeMap::new();
     let given = input.get("AttributeDefinitions").and_then(Value::as_array);
-    for definition in given.into_iter().flatten() {
-        match (
-            definition["AttributeName"].as_str(),
-            definition["AttributeType"].as_str(),
-        ) {
-            (Some(name), Some(kind @ ("S" | "N" | "B"))) if !name.is_empty() => {
-                out.insert(name.to_owned(), kind.to_owned());
-            }
-            _ => {
-                return Err(ApiError::validation(
-                    "AttributeDefinitions takes names, and types of S, N and B",
-                ));
-            }
-        }
+    for (i, definition) in given.into_iter().flatten().enumerate() {
+        let member = |field: &str| format!("attributeDefinitions.{}.member.{field}", i + 1);
+        let name = attribute_name(definition, &member("attributeName"))?;
+        let kind = enumeration(
+            definition,
+            "AttributeType",
+            &member("attributeType"),
+            &["B", "N", "S"],
+        )?;
+        out.insert(name, kind);
     }
     Ok(out)
 }
 
-pub(super) fn key_schema(value: Option<&Value>) -> Result<KeySchema> {
+/// The `AttributeName` of a structure.
+fn attribute_name(value: &Value, member: &str) -> Result<String> {
+    match value["AttributeName"].as_str() {
+        None => Err(ApiError::constraint("null", member, "Member must not be null")),
+        Some("") => Err(ApiError::constraint(
+            "''",
+            member,
+            "Member must have length greater than or equal to 1",
+        )),
+        Some(name) if name.len() > 255 => Err(ApiError::constraint(
+            format_args!("'{name}'"),
+            member,
+            "Member must have length less than or equal to 255",
+        )),
+        Some(name) => Ok(name.to_owned()),
+    }
+}
+
+/// A field of a structure that is one of `values`.
+fn enumeration(value: &Value, field: &str, member: &str, values: &[&str]) -> Result<String> {
+    match value[field].as_str() {
+        None => Err(ApiError::constraint("null", member, "Member must not be null")),
+        Some(given) if values.contains(&given) => Ok(given.to_owned()),
+        Some(given) => Err(ApiError::constraint(
+            format_args!("'{given}'"),
+            member,
+            &format!("Member must satisfy enum value set: [{}]", values.join(", ")),
+        )),
+    }
+}
+
+/// The key of a table or an index. `member` is the name of the parameter.
+pub(super) fn key_schema(value: Option<&Value>, member: &str) -> Result<KeySchema> {
     let invalid = |why: &str| ApiError::validation(format!("Invalid KeySchema: {why}"));
     let elements = value
         .and_then(Value::as_array)
         .map(Vec::as_slice)
         .unwrap_or_default();
+    constraint::check_length(elements, member, 2)?;
+    for (i, element) in elements.iter().enumerate() {
+        let member = |field: &str| format!("{member}.{}.member.{field}", i + 1);
+        attribute_name(element, &member("attributeName"))?;
+        enumeration(element, "KeyType", &member("keyType"), &["HASH", "RANGE"])?;
+    }
     let part = |element: &Value, kind: &str| {
         (element["KeyType"] == kind)
             .then(|| element["AttributeName"].as_str().map(str::to_owned))
@@ -57,9 +91,7 @@ pub(super) fn key_schema(value: Option<&Value>) -> Result<KeySchema> {
     };
     let hash = hash.ok_or_else(|| invalid("The first KeySchemaElement is not a HASH key type"))?;
     if range.as_ref() == Some(&hash) {
-        return Err(invalid(
-            "Both the Hash Key and the Range Key element in the KeySchema have the same name",
-        ));
+        return Err(invalid("Some index key attribute have no definition"));
     }
     Ok(KeySchema { hash, range })
 }
@@ -110,18 +142,37 @@ pub(super) fn set_billing(table: &mut Table, input: &Input, is_new: bool) -> Res
     Ok(())
 }
 
+/// Refuses to provision the capacity that the table has already.
+/// Source: UpdateTable, DynamoDB API reference.
+pub(super) fn refuse_same_throughput(table: &Table, input: &Input) -> Result<()> {
+    match units(input.get("ProvisionedThroughput")) {
+        Some((read, write)) if !table.on_demand && (read, write) == (table.read_units, table.write_units) => {
+            Err(ApiError::validation(format!(
+                "The provisioned throughput for the table will not change. The requested value equals the current \
+                 value. Current ReadCapacityUnits provisioned for the table: {read}. Requested ReadCapacityUnits: \
+                 {read}. Current WriteCapacityUnits provisioned for the table: {write}. Requested \
+                 WriteCapacityUnits: {write}. Refer to the Amazon DynamoDB Developer Guide for current limits and how \
+                 to request higher limits."
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn add_index(table: &mut Table, given: &Value, is_global: bool) -> Result<()> {
     let name = given["IndexName"].as_str().unwrap_or_default();
-    if name.len() < 3 || table.indexes.iter().any(|index| index.name == name) {
-        return Err(ApiError::invalid(format!(
-            "Duplicate or invalid index name: {name}"
-        )));
-    }
     let (limit, kind) = if is_global {
         (MAX_GLOBAL_INDEXES, "GlobalSecondaryIndex")
     } else {
         (MAX_LOCAL_INDEXES, "LocalSecondaryIndex")
     };
+    let member = format!("{}es.member", lower_first(kind));
+    check_index_name(table, name, &format!("{member}.indexName"))?;
+    if !is_global && table.schema.range.is_none() {
+        return Err(ApiError::invalid(
+            "Table KeySchema does not have a range key, which is required when specifying a LocalSecondaryIndex",
+        ));
+    }
     if table
         .indexes
         .iter()
@@ -133,8 +184,13 @@ pub(super) fn add_index(table: &mut Table, given: &Value, is_global: bool) -> Re
             "{kind} count exceeds the per-table limit of {limit}"
         )));
     }
-    let schema = key_schema(given.get("KeySchema"))?;
-    if !is_global && (schema.hash != table.schema.hash || schema.range.is_none()) {
+    let schema = key_schema(given.get("KeySchema"), &format!("{member}.keySchema"))?;
+    if !is_global && schema.range.is_none() {
+        return Err(ApiError::invalid(format!(
+            "Index KeySchema does not have a range key for index: {name}"
+        )));
+    }
+    if !is_global && schema.hash != table.schema.hash {
         return Err(ApiError::invalid(format!(
             "Index KeySchema does not have the same leading hash key as table KeySchema for index: {name}"
         )));
@@ -164,6 +220,22 @@ pub(super) fn add_index(table: &mut Table, given: &Value, is_global: bool) -> Re
     });
     table.next_slot += 1;
     Ok(())
+}
+
+fn check_index_name(table: &Table, name: &str, member: &str) -> Result<()> {
+    let is_sound = name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+    let broken = match name.len() {
+        0..=2 => "Member must have length greater than or equal to 3",
+        256.. => "Member must have length less than or equal to 255",
+        _ if !is_sound => "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
+        _ if table.indexes.iter().any(|index| index.name == name) => {
+            return Err(ApiError::invalid(format!("Duplicate index name: {name}")));
+        }
+        _ => return Ok(()),
+    };
+    Err(ApiError::constraint(format_args!("'{name}'"), member, broken))
 }
 
 pub(super) fn update_index(db: &Connection, table: &mut Table, update: &Value) -> Result<()> {

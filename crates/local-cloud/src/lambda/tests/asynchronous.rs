@@ -68,6 +68,28 @@ async fn a_failed_event_is_tried_three_times_and_sent_to_the_destination() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn other_services_invoke_in_the_background() {
+    use crate::invoke::Invoke;
+    let world = World::new();
+    let arn = world.function("f", json!({})).await;
+    configure(&world, "f", json!({"DestinationConfig": destinations()})).await;
+    let event = json!({"Records": [{"EventSource": "aws:sns"}], "do": "return 5"});
+    world.lambda.invoke_async(&arn, event.to_string().into()).unwrap();
+    world
+        .until("the destination", |kept| {
+            kept.inbox.messages.lock().unwrap().len() == 1
+        })
+        .await;
+    let (target, record, _) = world.kept.inbox.messages.lock().unwrap().remove(0);
+    assert_eq!(target, TOPIC);
+    assert_eq!(record["requestPayload"], event);
+    let gone = world
+        .lambda
+        .invoke_async(&arn.replace(":function:f", ":function:gone"), "{}".into());
+    assert_eq!(gone.unwrap_err().code, "ResourceNotFoundException");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_retry_that_succeeds_is_a_success() {
     let world = World::new();
     let journal = world.dir.path().join("journal");
