@@ -4,6 +4,8 @@
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use crate::deliver::Undelivered;
+
 /// A synchronous invocation that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invocation {
@@ -39,6 +41,12 @@ pub enum InvokeResult {
 pub trait Invoke: Send + Sync + 'static {
     /// Runs the function `arn` (unqualified or qualified) on `payload` and waits until it returns or times out.
     fn invoke<'a>(&'a self, arn: &'a str, payload: Bytes) -> BoxFuture<'a, Invocation>;
+
+    /// Accepts an event for an asynchronous invocation of the function `arn`, which is retried and survives a restart.
+    ///
+    /// # Errors
+    /// If the function does not exist or takes no event now.
+    fn enqueue(&self, arn: &str, payload: Bytes) -> Result<(), Undelivered>;
 
     /// Whether the function `arn` exists.
     fn exists(&self, arn: &str) -> bool;

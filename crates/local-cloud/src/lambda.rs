@@ -37,7 +37,7 @@ use http::request::Parts;
 use tokio::sync::Semaphore;
 
 use super::clock::Clock;
-use super::deliver::{Deliver, LogSink};
+use super::deliver::{Deliver, LogSink, Undelivered};
 use super::invoke::{Invocation, Invoke, InvokeResult};
 use super::metrics::MetricSink;
 use super::{Body, Caller};
@@ -227,6 +227,20 @@ impl Invoke for Lambda {
             Invocation { request_id, result }
         }
         .boxed()
+    }
+
+    fn enqueue(&self, arn: &str, payload: Bytes) -> Result<(), Undelivered> {
+        let enqueued = FunctionName::of_arn(arn)
+            .ok_or_else(|| error::ApiError::not_found(format!("Function not found: {arn}")))
+            .and_then(|name| {
+                let id = super::answer::request_id();
+                let call = self.call(&name, &id, payload, invocation::MAX_ASYNCHRONOUS)?;
+                Lambda::enqueue(self, &name, call)
+            });
+        enqueued.map_err(|error| Undelivered {
+            code: error.code.to_owned(),
+            message: error.message,
+        })
     }
 
     fn exists(&self, arn: &str) -> bool {
