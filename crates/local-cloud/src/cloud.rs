@@ -21,7 +21,7 @@ use crate::cloudwatch::{self, CloudWatch};
 use crate::deliver::{Deliver, LogSink};
 use crate::dynamodb::DynamoDb;
 use crate::front::Backends;
-use crate::invoke::Invoke;
+use crate::invoke::{Functions, Invoke};
 use crate::kinesis::engine::{Engine, EngineConfig, KeyLookup};
 use crate::kinesis::service::Kinesis;
 use crate::lambda::{self, Lambda, LambdaConfig, RoleLookup, Timings};
@@ -83,6 +83,9 @@ impl Cloud {
             roles: Some(Arc::new(stores.iam.clone()) as Arc<dyn RoleLookup>),
             timings: Timings::default(),
         })?;
+        stores
+            .functions
+            .connect(&(Arc::clone(&lambda) as Arc<dyn Invoke>));
         let mappings = Mappings::open(MappingsConfig {
             data_dir: data.join("mappings"),
             clock,
@@ -94,7 +97,7 @@ impl Cloud {
         lambda.resume();
         stores.s3.connect(Targets {
             deliver: Arc::downgrade(&deliver()),
-            invoke: Arc::downgrade(&(Arc::clone(&lambda) as Arc<dyn Invoke>)),
+            functions: stores.functions.clone(),
         });
         let alarms = tokio::spawn(cloudwatch::watch::run(Arc::clone(&cloudwatch), deliver()));
         let policies = Arc::new(FunctionPolicies {
@@ -143,6 +146,8 @@ struct Stores {
     sns: Stored<Sns>,
     s3: Arc<S3>,
     sqs: Arc<Sqs>,
+    /// Connected when Lambda is open.
+    functions: Functions,
     dynamodb: Arc<DynamoDb>,
     logs: Arc<Logs>,
 }
@@ -161,6 +166,7 @@ impl Stores {
             sns: Stored::new(dir, move || Sns::new(Arc::clone(&queues))),
             s3: Arc::new(S3::new(dir, Arc::clone(clock))),
             sqs,
+            functions: Functions::default(),
             dynamodb: Arc::new(DynamoDb::new(dir, Arc::clone(clock), Box::new(key_arn))),
             logs: Arc::new(Logs::new(dir, Arc::clone(clock))),
         })

@@ -1,6 +1,8 @@
 //! How the services of the local cloud run a Lambda function. The executor implements it; event source mappings and
 //! other services call it.
 
+use std::sync::{Arc, OnceLock, Weak};
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
@@ -42,11 +44,17 @@ pub trait Invoke: Send + Sync + 'static {
     /// Runs the function `arn` (unqualified or qualified) on `payload` and waits until it returns or times out.
     fn invoke<'a>(&'a self, arn: &'a str, payload: Bytes) -> BoxFuture<'a, Invocation>;
 
-    /// Accepts an event for an asynchronous invocation of the function `arn`, which is retried and survives a restart.
+    /// Stores an event for the function `arn`, which then runs on it in the background, with the retries and
+    /// destinations of an asynchronous invocation.
     ///
     /// # Errors
-    /// If the function does not exist or takes no event now.
-    fn enqueue(&self, arn: &str, payload: Bytes) -> Result<(), Undelivered>;
+    /// When the function cannot take the event.
+    fn invoke_async(&self, arn: &str, _event: Bytes) -> Result<(), Undelivered> {
+        Err(Undelivered {
+            code: "ServiceException".to_owned(),
+            message: format!("{arn} does not run events in the background"),
+        })
+    }
 
     /// Whether the function `arn` exists.
     fn exists(&self, arn: &str) -> bool;
@@ -62,5 +70,21 @@ pub trait Invoke: Send + Sync + 'static {
     /// The ARN of the function's execution role, which events name as `invokeIdentityArn`.
     fn role(&self, _arn: &str) -> Option<String> {
         None
+    }
+}
+
+/// The functions, for services that are opened before Lambda.
+#[derive(Clone, Default)]
+pub(crate) struct Functions(Arc<OnceLock<Weak<dyn Invoke>>>);
+
+impl Functions {
+    /// Connects the functions, once.
+    pub fn connect(&self, functions: &Arc<dyn Invoke>) {
+        let _ = self.0.set(Arc::downgrade(functions));
+    }
+
+    /// `None` before Lambda is open and after it has closed.
+    pub fn get(&self) -> Option<Arc<dyn Invoke>> {
+        self.0.get()?.upgrade()
     }
 }

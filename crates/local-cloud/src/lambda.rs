@@ -229,18 +229,18 @@ impl Invoke for Lambda {
         .boxed()
     }
 
-    fn enqueue(&self, arn: &str, payload: Bytes) -> Result<(), Undelivered> {
-        let enqueued = FunctionName::of_arn(arn)
+    fn invoke_async(&self, arn: &str, event: Bytes) -> Result<(), Undelivered> {
+        FunctionName::of_arn(arn)
             .ok_or_else(|| error::ApiError::not_found(format!("Function not found: {arn}")))
             .and_then(|name| {
-                let id = super::answer::request_id();
-                let call = self.call(&name, &id, payload, invocation::MAX_ASYNCHRONOUS)?;
-                Lambda::enqueue(self, &name, call)
-            });
-        enqueued.map_err(|error| Undelivered {
-            code: error.code.to_owned(),
-            message: error.message,
-        })
+                let request_id = super::answer::request_id();
+                let call = self.call(&name, &request_id, event, invocation::MAX_ASYNCHRONOUS)?;
+                self.enqueue(&name, call)
+            })
+            .map_err(|error| Undelivered {
+                code: error.code.to_owned(),
+                message: error.message,
+            })
     }
 
     fn exists(&self, arn: &str) -> bool {

@@ -28,6 +28,7 @@ mod presigned;
 mod put;
 mod range;
 mod route;
+mod schema;
 mod settings;
 mod tagging;
 #[cfg(test)]
@@ -36,11 +37,12 @@ mod time;
 mod virtual_host;
 mod xml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -64,13 +66,14 @@ pub(crate) use outbox::Targets;
 use route::{Operation, Route};
 use settings::Setting;
 
-/// How long the file of a deleted object stays while responses are being sent.
-const KEEP_MS: i64 = 60 * 60 * 1000;
+/// How long the file of a deleted object stays while others are being read.
+const KEEP_MS: i64 = 10 * 60 * 1000;
 
 pub(crate) struct S3 {
     database: Database,
     files: Files,
     clock: Arc<dyn Clock>,
+    started: SystemTime,
     is_open: Mutex<bool>,
     /// Whether files without an object have been looked for since the start.
     is_swept: AtomicBool,
@@ -83,9 +86,10 @@ impl S3 {
     /// With its database and its files in `dir`, opened on first use.
     pub fn new(dir: &Path, clock: Arc<dyn Clock>) -> Self {
         Self {
-            database: Database::new(&dir.join("s3.db"), ""),
+            database: Database::new(&dir.join("s3.db"), schema::SCHEMA),
             files: Files::new(dir.join("s3-objects")),
             clock,
+            started: SystemTime::now(),
             is_open: Mutex::new(false),
             is_swept: AtomicBool::new(false),
             targets: OnceLock::new(),
@@ -105,15 +109,12 @@ impl S3 {
         let mut is_open = self.is_open.lock().unwrap_or_else(PoisonError::into_inner);
         if !*is_open {
             ground::platform::create_private_dir(self.files.dir())?;
-            let now = self.clock.now_ms();
-            self.database
-                .write(|db| {
-                    for schema in [bucket::SCHEMA, object::SCHEMA, multipart::SCHEMA, outbox::SCHEMA] {
-                        db.execute_batch(schema)?;
-                    }
-                    migrate::run(db, self.files.dir(), now)
-                })
-                .map_err(|error: Error| io::Error::other(error.message))?;
+            let failed = |error: Error| io::Error::other(error.message);
+            if self.database.read(migrate::is_needed).map_err(failed)? {
+                let now = self.clock.now_ms();
+                let migrated = self.database.write(|db| migrate::run(db, self.files.dir(), now));
+                migrated.map_err(failed)?;
+            }
             *is_open = true;
         }
         Ok(&self.database)
@@ -151,6 +152,7 @@ impl S3 {
 
     /// Answers a request. Blocks.
     fn answer(&self, request: Request) -> Response<Body> {
+        let _reading = self.files.lease();
         let id = request_id();
         let is_head = request.parts.method == Method::HEAD;
         let resource = request.parts.uri.path().to_owned();
@@ -318,13 +320,12 @@ impl S3 {
         })
     }
 
-    /// Deletes files that the database does not name and that are older than any request under way.
+    /// Deletes files that the database does not name and that are older than this process.
     fn delete_unknown(&self) -> Result<()> {
         let known = self.database()?.read(object_files)?;
-        let old = std::time::SystemTime::now() - std::time::Duration::from_secs(60 * 60);
         for entry in std::fs::read_dir(self.files.dir())? {
             let entry = entry?;
-            let is_old = entry.metadata()?.modified()? < old;
+            let is_old = entry.metadata()?.modified()? < self.started;
             let name = entry.file_name().to_string_lossy().into_owned();
             if is_old && !known.contains(&name) {
                 self.files.remove(&name);
@@ -335,8 +336,8 @@ impl S3 {
 }
 
 /// The files of all objects and parts.
-fn object_files(db: &Connection) -> Result<std::collections::HashSet<String>> {
-    let mut files = std::collections::HashSet::new();
+fn object_files(db: &Connection) -> Result<HashSet<String>> {
+    let mut files = HashSet::new();
     for sql in [
         "SELECT json_extract(value, '$.file') FROM s3_versions, json_each(parts)",
         "SELECT json_extract(part, '$.file') FROM s3_parts",

@@ -8,14 +8,6 @@ use serde::{Deserialize, Serialize};
 use super::error::{Error, Result};
 use crate::types::{Caller, Tags, partition};
 
-pub(super) const SCHEMA: &str = "
-    CREATE TABLE IF NOT EXISTS s3_buckets (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, name TEXT NOT NULL, region TEXT NOT NULL,
-        created_ms INTEGER NOT NULL, versioning TEXT NOT NULL, tags TEXT NOT NULL, settings TEXT NOT NULL,
-        UNIQUE (account, name)
-    );
-";
-
 /// Whether a bucket keeps the versions of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Versioning {

@@ -43,7 +43,7 @@ impl S3 {
             tags,
             settings: settings.into(),
         };
-        if let Some(acl) = acl::of_headers(call, &new)? {
+        if let Some(acl) = acl_of_new_bucket(call, &new)? {
             new.settings.insert("acl".to_owned(), acl);
         }
         self.database()?
@@ -192,6 +192,21 @@ impl S3 {
         let (bucket, ()) = self.read(call, |_, _| Ok(()))?;
         Err(Error::new(404, code, message).with("BucketName", bucket.name))
     }
+}
+
+/// The access control list of a new bucket. Unlike an object, it may be said to be private also where lists are off.
+fn acl_of_new_bucket(call: &Call, bucket: &Bucket) -> Result<Option<String>> {
+    if call.header("x-amz-acl") == Some("private") {
+        return Ok(None);
+    }
+    acl::of_headers(call, bucket).map_err(|error| match error.code {
+        "AccessControlListNotSupported" => Error::new(
+            400,
+            "InvalidBucketAclWithObjectOwnership",
+            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+        ),
+        _ => error,
+    })
 }
 
 /// Region and tags of a new bucket.

@@ -26,7 +26,7 @@ const BLOCK: usize = 256 << 10;
 
 pub(super) struct Files {
     dir: PathBuf,
-    /// Each response that is being sent holds a clone.
+    /// Each request, and each response that is being sent, holds a clone.
     reading: Arc<()>,
 }
 
@@ -49,7 +49,12 @@ impl Files {
         &self.dir
     }
 
-    /// Whether a response is reading files.
+    /// Keeps files that are discarded from now on, until it is dropped.
+    pub fn lease(&self) -> Arc<()> {
+        Arc::clone(&self.reading)
+    }
+
+    /// Whether somebody may be reading files that have been discarded.
     pub fn are_read(&self) -> bool {
         Arc::strong_count(&self.reading) > 1
     }
@@ -94,7 +99,8 @@ impl Files {
         mut pass: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         let mut pieces = pieces(parts, span);
-        let mut block = vec![0; BLOCK];
+        let size = usize::try_from(span.length).unwrap_or(BLOCK).clamp(1, BLOCK);
+        let mut block = vec![0; size];
         while let Some(piece) = pieces.pop_front() {
             let mut reader = PieceReader::open(&self.dir, piece)?;
             loop {
@@ -129,7 +135,7 @@ impl Files {
             dir: self.dir.clone(),
             open,
             pieces,
-            _reading: Arc::clone(&self.reading),
+            _reading: self.lease(),
         };
         let blocks = stream::try_unfold(streaming, |streaming| async {
             let read = tokio::task::spawn_blocking(move || streaming.next()).await;

@@ -118,13 +118,15 @@ impl OldBody {
     }
 }
 
+/// Whether there is something to take over.
+pub(super) fn is_needed(db: &Connection) -> Result<bool> {
+    let old = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'objects'";
+    Ok(db.prepare(old)?.exists([])?)
+}
+
 /// Moves everything to the tables of this version, in one transaction of the caller. What cannot be read stays where it
 /// is, and is named in the log at each start.
 pub(super) fn run(db: &Connection, files: &std::path::Path, now_ms: i64) -> Result<()> {
-    let old = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'objects'";
-    if !db.prepare(old)?.exists([])? {
-        return Ok(());
-    }
     let buckets = move_buckets(db)?;
     let objects = move_objects(db, now_ms)?;
     let uploads = move_uploads(db, files, now_ms)?;

@@ -23,19 +23,6 @@ use super::put::{self, Source, read_algorithm};
 use super::time::iso;
 use crate::query::Xml;
 
-pub(super) const SCHEMA: &str = "
-    CREATE TABLE IF NOT EXISTS s3_uploads (
-        rank INTEGER PRIMARY KEY AUTOINCREMENT, bucket INTEGER NOT NULL, key BLOB NOT NULL, id TEXT NOT NULL UNIQUE,
-        started_ms INTEGER NOT NULL, head TEXT NOT NULL, checksum TEXT NOT NULL
-    );
-    CREATE INDEX IF NOT EXISTS s3_uploads_in_order ON s3_uploads (bucket, key, rank);
-    CREATE TABLE IF NOT EXISTS s3_parts (
-        upload INTEGER NOT NULL, number INTEGER NOT NULL, etag TEXT NOT NULL, modified_ms INTEGER NOT NULL,
-        part TEXT NOT NULL,
-        PRIMARY KEY (upload, number)
-    ) WITHOUT ROWID;
-";
-
 pub(super) const MAX_PARTS: usize = 10_000;
 /// The smallest part, but for the last.
 const MIN_PART: u64 = 5 << 20;

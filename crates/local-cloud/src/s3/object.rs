@@ -14,19 +14,6 @@ use super::checksum::{Algorithm, Kind};
 use super::error::Result;
 use crate::types::Tags;
 
-pub(super) const SCHEMA: &str = "
-    -- rank: -1 for the first version of a key, and one less for each newer one.
-    CREATE TABLE IF NOT EXISTS s3_versions (
-        bucket INTEGER NOT NULL, key BLOB NOT NULL, rank INTEGER NOT NULL, version TEXT NOT NULL,
-        is_latest INTEGER NOT NULL, is_marker INTEGER NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
-        modified_ms INTEGER NOT NULL, head TEXT NOT NULL, parts TEXT NOT NULL,
-        PRIMARY KEY (bucket, key, rank)
-    ) WITHOUT ROWID;
-    CREATE UNIQUE INDEX IF NOT EXISTS s3_versions_by_id ON s3_versions (bucket, key, version);
-    CREATE INDEX IF NOT EXISTS s3_current ON s3_versions (bucket, key, rank) WHERE is_latest = 1 AND is_marker = 0;
-    CREATE TABLE IF NOT EXISTS s3_discarded (file TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID;
-";
-
 /// The version id of an object that was put while the bucket kept no versions.
 pub(super) const NULL: &str = "null";
 

@@ -14,14 +14,7 @@ use super::S3;
 use super::error::{Error, Result};
 use super::notification::{Kind, Rule};
 use crate::deliver::{Deliver, Undelivered};
-use crate::invoke::Invoke;
-
-pub(super) const SCHEMA: &str = "
-    CREATE TABLE IF NOT EXISTS s3_outbox (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, arn TEXT NOT NULL, message TEXT NOT NULL,
-        tries INTEGER NOT NULL, due_ms INTEGER NOT NULL
-    );
-";
+use crate::invoke::Functions;
 
 /// Notifications that are read at once.
 const BATCH: u32 = 100;
@@ -34,7 +27,7 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Where notifications go. The services that implement these own S3, not the other way round.
 pub(crate) struct Targets {
     pub deliver: Weak<dyn Deliver>,
-    pub invoke: Weak<dyn Invoke>,
+    pub functions: Functions,
 }
 
 impl Targets {
@@ -44,8 +37,8 @@ impl Targets {
             message: "The local cloud is stopping.".to_owned(),
         };
         if kind == Kind::Function {
-            let invoke = self.invoke.upgrade().ok_or_else(stopping)?;
-            return invoke.enqueue(arn, message.to_owned().into());
+            let functions = self.functions.get().ok_or_else(stopping)?;
+            return functions.invoke_async(arn, message.to_owned().into());
         }
         let deliver = self.deliver.upgrade().ok_or_else(stopping)?;
         match kind {
@@ -58,7 +51,9 @@ impl Targets {
     }
 
     fn function_exists(&self, arn: &str) -> bool {
-        self.invoke.upgrade().is_some_and(|invoke| invoke.exists(arn))
+        self.functions
+            .get()
+            .is_some_and(|functions| functions.exists(arn))
     }
 }
 

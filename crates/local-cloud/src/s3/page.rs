@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn a_page_is_a_search_in_an_index() {
         let db = Connection::open_in_memory().unwrap();
-        db.execute_batch(super::super::object::SCHEMA).unwrap();
+        db.execute_batch(super::super::schema::SCHEMA).unwrap();
         let current =
             format!("SELECT key, rank FROM s3_versions WHERE is_latest = 1 AND is_marker = 0 AND {IN_ORDER}");
         let versions = format!("SELECT key, rank FROM s3_versions WHERE {IN_ORDER}");

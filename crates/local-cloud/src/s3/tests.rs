@@ -505,3 +505,29 @@ async fn errors_have_the_form_of_s3() {
     assert_eq!(status, 400);
     assert!(answer.contains("<Code>MalformedXML</Code>"), "{answer}");
 }
+
+#[tokio::test]
+async fn files_of_a_request_that_was_killed_are_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::on(dir.path()).await;
+    let s3 = client(&running);
+    bucket(&s3, "orders").await;
+    put(&s3, "k", "kept").await;
+    drop(running);
+    let orphan = dir.path().join("services/s3-objects/orphan");
+    std::fs::write(&orphan, "never acknowledged").unwrap();
+    let service = service(dir.path());
+    let begun = dir.path().join("services/s3-objects/begun");
+    std::fs::write(&begun, "still being written").unwrap();
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(1);
+    std::fs::File::options()
+        .write(true)
+        .open(&begun)
+        .unwrap()
+        .set_modified(later)
+        .unwrap();
+    service.sweep();
+    assert!(!orphan.exists() && begun.exists());
+    let running = Running::on(dir.path()).await;
+    assert_eq!(get(&client(&running), "k").await, "kept");
+}

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use super::world::{World, arn, success};
 use crate::Caller;
-use crate::deliver::Undelivered;
 use crate::invoke::{Invocation, Invoke, InvokeResult};
 use crate::mappings::{Mappings, MappingsConfig};
 use crate::metrics::NoMetrics;
@@ -26,10 +25,6 @@ impl Invoke for Counter {
         let request_id = String::new();
         let result = InvokeResult::Returned(Bytes::from_static(b"null"));
         async move { Invocation { request_id, result } }.boxed()
-    }
-
-    fn enqueue(&self, _: &str, _: Bytes) -> Result<(), Undelivered> {
-        unreachable!("mappings invoke synchronously")
     }
 
     fn exists(&self, _: &str) -> bool {

@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::clock::Clock;
-use crate::deliver::Undelivered;
 use crate::invoke::{Invocation, Invoke, InvokeResult};
 use crate::kinesis::engine::{Engine, EngineConfig, KeyLookup};
 use crate::kinesis::service::Request;
@@ -157,10 +156,6 @@ impl Invoke for Function {
             Invocation { request_id, result }
         }
         .boxed()
-    }
-
-    fn enqueue(&self, _: &str, _: Bytes) -> Result<(), Undelivered> {
-        unreachable!("mappings invoke synchronously")
     }
 
     fn exists(&self, arn: &str) -> bool {

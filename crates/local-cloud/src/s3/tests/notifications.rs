@@ -8,24 +8,24 @@ use serde_json::Value;
 
 use super::*;
 use crate::deliver::{Deliver, Undelivered};
-use crate::invoke::{Invocation, Invoke};
+use crate::invoke::{Functions, Invocation, Invoke};
 use crate::s3::Targets;
 use crate::test_support::Inbox;
 
 /// Takes events of one function.
 #[derive(Default)]
-struct Functions(Mutex<Vec<Value>>);
+struct Recorder(Mutex<Vec<Value>>);
 
 const FUNCTION: &str = "arn:aws:lambda:eu-west-1:000000000000:function:f";
 const QUEUE: &str = "arn:aws:sqs:eu-west-1:000000000000:q";
 const TOPIC: &str = "arn:aws:sns:eu-west-1:000000000000:t";
 
-impl Invoke for Functions {
+impl Invoke for Recorder {
     fn invoke<'a>(&'a self, _: &'a str, _: ::bytes::Bytes) -> BoxFuture<'a, Invocation> {
         unreachable!("notifications are asynchronous")
     }
 
-    fn enqueue(&self, _: &str, payload: ::bytes::Bytes) -> Result<(), Undelivered> {
+    fn invoke_async(&self, _: &str, payload: ::bytes::Bytes) -> Result<(), Undelivered> {
         self.0
             .lock()
             .unwrap()
@@ -45,19 +45,21 @@ impl Invoke for Functions {
 struct World {
     s3: Arc<S3>,
     inbox: Arc<Inbox>,
-    functions: Arc<Functions>,
+    functions: Arc<Recorder>,
 }
 
 impl World {
     fn on(dir: &std::path::Path) -> Self {
         let s3 = Arc::new(service(dir));
         std::fs::create_dir_all(dir.join("services")).unwrap();
-        let (inbox, functions) = (Arc::new(Inbox::default()), Arc::new(Functions::default()));
+        let (inbox, functions) = (Arc::new(Inbox::default()), Arc::new(Recorder::default()));
         let deliver = Arc::clone(&inbox) as Arc<dyn Deliver>;
         let invoke = Arc::clone(&functions) as Arc<dyn Invoke>;
+        let connected = Functions::default();
+        connected.connect(&invoke);
         s3.connect(Targets {
             deliver: Arc::downgrade(&deliver),
-            invoke: Arc::downgrade(&invoke),
+            functions: connected,
         });
         Self { s3, inbox, functions }
     }
@@ -89,23 +91,24 @@ impl World {
         assert!(status < 300, "{method} {uri}: {answer}");
     }
 
+    fn received(&self) -> Vec<(String, Value)> {
+        let messages = self.inbox.messages.lock().unwrap();
+        let shown = messages
+            .iter()
+            .map(|(to, message, _)| (to.clone(), message.clone()));
+        shown.collect()
+    }
+
     /// Waits until `count` messages have come.
     async fn messages(&self, count: usize) -> Vec<(String, Value)> {
         for _ in 0..1000 {
-            let messages = self.inbox.messages.lock().unwrap();
-            if messages.len() >= count {
-                let shown = messages
-                    .iter()
-                    .map(|(to, message, _)| (to.clone(), message.clone()));
-                return shown.collect();
+            let received = self.received();
+            if received.len() >= count {
+                return received;
             }
-            drop(messages);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        panic!(
-            "{count} messages expected, {:?} came",
-            self.inbox.messages.lock().unwrap()
-        );
+        panic!("{count} messages expected, {:?} came", self.received());
     }
 }
 
