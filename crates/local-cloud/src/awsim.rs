@@ -1,18 +1,15 @@
-//! The services that awsim provides: IAM, STS, KMS, SNS, S3 and resource group tags.
+//! The services that awsim provides: IAM, STS, KMS, SNS and resource group tags.
 //!
-//! Each is opened on its first request. The modules add what awsim lacks or does differently from AWS. State that is
-//! small is saved as a whole after each change ([`stored`]). Objects of [`s3`] are in a database, where a change costs
-//! what it changes.
+//! Each is opened on its first request. The modules add what awsim lacks or does differently from AWS. The state, which
+//! is small, is saved as a whole after each change ([`stored`]).
 
 mod gateway;
 mod iam;
 mod kms;
-mod s3;
 mod sns;
 mod stored;
 mod sts;
 mod tagging;
-mod virtual_host;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +25,6 @@ use crate::types::{Body, Caller, Tags};
 use gateway::Gateway;
 pub(crate) use iam::Iam;
 pub(crate) use kms::Kms;
-pub(crate) use s3::{S3, S3Api};
 pub(crate) use sns::Sns;
 use stored::Handler;
 pub(crate) use stored::Stored;
@@ -42,7 +38,7 @@ pub(crate) struct Awsim<H> {
 
 impl<H: Handler> Awsim<H> {
     pub fn new(stored: Stored<H>) -> Self {
-        let gateway = Gateway::new(Arc::new(stored.clone()), Vec::new());
+        let gateway = Gateway::new(Arc::new(stored.clone()));
         Self { stored, gateway }
     }
 }

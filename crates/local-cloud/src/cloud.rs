@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::authorise::{self, Decision, Function, Policies};
-use crate::awsim::{Awsim, Iam, Kms, S3, S3Api, Sns, Stored, Tagging};
+use crate::awsim::{Awsim, Iam, Kms, Sns, Stored, Tagging};
 use crate::clock::{Clock, SystemClock};
 use crate::cloudwatch::{self, CloudWatch};
 use crate::deliver::{Deliver, LogSink};
@@ -28,6 +28,7 @@ use crate::lambda::{self, Lambda, LambdaConfig, RoleLookup, Timings};
 use crate::logs::Logs;
 use crate::mappings::{Mappings, MappingsConfig};
 use crate::metrics::MetricSink;
+use crate::s3::{S3, Targets};
 use crate::service::Permission;
 use crate::services::{Entry, Services};
 use crate::sqs::Sqs;
@@ -96,6 +97,10 @@ impl Cloud {
             metrics,
         })?;
         lambda.resume();
+        stores.s3.connect(Targets {
+            deliver: Arc::downgrade(&deliver()),
+            functions: stores.functions.clone(),
+        });
         let alarms = tokio::spawn(cloudwatch::watch::run(Arc::clone(&cloudwatch), deliver()));
         let policies = Arc::new(FunctionPolicies {
             lambda: Arc::clone(&lambda),
@@ -164,7 +169,7 @@ impl Stores {
             iam: Stored::new(dir, Iam::default),
             kms,
             sns: Stored::new(dir, move || Sns::new(Arc::clone(&queues), called.clone())),
-            s3: Arc::new(S3::new(dir)),
+            s3: Arc::new(S3::new(dir, Arc::clone(clock))),
             sqs,
             functions,
             dynamodb: Arc::new(DynamoDb::new(
@@ -194,7 +199,7 @@ impl Stores {
                 Entry::new("DynamoDB", "dynamodb", "DynamoDB_20120810", self.dynamodb),
                 Entry::new("SQS", "sqs", "AmazonSQS", self.sqs),
                 Entry::new("SNS", "sns", "", Arc::new(Awsim::new(self.sns))),
-                Entry::new("S3", "s3", "", Arc::new(S3Api::new(self.s3))),
+                Entry::new("S3", "s3", "", self.s3),
                 Entry::new("CloudWatch Logs", "logs", "Logs_20140328", self.logs),
                 Entry::new("IAM", "iam", "", Arc::new(Awsim::new(self.iam))),
                 Entry::new("STS", "sts", "", Arc::new(Awsim::new(sts))),

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | process | [`mod@run`], [`front`], [`authorise`] |
 //! | composition | [`cloud`], [`services`] (the table) |
-//! | services | [`kinesis`], [`lambda`], [`mappings`], [`dynamodb`], [`sqs`], [`logs`], [`cloudwatch`], [`awsim`] |
+//! | services | [`kinesis`], [`lambda`], [`mappings`], [`dynamodb`], [`sqs`], [`logs`], [`s3`], [`cloudwatch`], [`awsim`] |
 //! | contracts | [`mod@service`], [`operation`], [`deliver`], [`invoke`], [`metrics`], [`clock`] |
 //! | helpers | [`types`], [`answer`], [`error`], [`database`] |
 
@@ -32,6 +32,7 @@ mod metrics;
 mod operation;
 mod query;
 mod run;
+mod s3;
 mod service;
 mod services;
 mod sqs;

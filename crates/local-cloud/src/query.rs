@@ -106,6 +106,27 @@ impl Xml {
         self.0.extend(["</", name, ">"]);
     }
 
+    /// An element with attributes around what `content` writes. Names and values must need no escaping.
+    pub(crate) fn element_with(
+        &mut self,
+        name: &str,
+        attributes: &[(&str, &str)],
+        content: impl FnOnce(&mut Self),
+    ) {
+        self.0.extend(["<", name]);
+        for (name, value) in attributes {
+            self.0.extend([" ", name, "=\"", value, "\""]);
+        }
+        self.0.push('>');
+        content(self);
+        self.0.extend(["</", name, ">"]);
+    }
+
+    /// Elements that are written already.
+    pub(crate) fn raw(&mut self, xml: &str) {
+        self.0.push_str(xml);
+    }
+
     /// An element around `text`.
     pub(crate) fn leaf(&mut self, name: &str, text: &str) {
         self.element(name, |xml| xml.text(text));
@@ -133,7 +154,7 @@ impl Xml {
     }
 
     /// The root element, in `namespace` if the service has one.
-    fn root(name: &str, namespace: &str, content: impl FnOnce(&mut Self)) -> Vec<u8> {
+    pub(crate) fn root(name: &str, namespace: &str, content: impl FnOnce(&mut Self)) -> Vec<u8> {
         let mut xml = Self(match namespace {
             "" => format!("<{name}>"),
             namespace => format!("<{name} xmlns=\"{namespace}\">"),

@@ -124,6 +124,26 @@ impl Running {
         .await
     }
 
+    /// A request to S3 with a body of any bytes: status and body of the answer.
+    pub async fn request(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> (u16, String) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let address = self.endpoint.trim_start_matches("http://");
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\
+             Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/eu-west-1/s3/aws4_request\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, body.to_owned())
+    }
+
     pub async fn raw(&self, request: &str) -> String {
         self.exchange(request).await.1
     }
@@ -523,6 +543,14 @@ async fn requests_need_these_permissions() {
     assert_eq!(
         asked("s3", "GET", "/data?list-type=2&prefix=raw", "", ""),
         ["s3:ListBucket arn:aws:s3:::data"]
+    );
+    assert_eq!(
+        asked("s3", "PUT", "/data?encryption", "", ""),
+        ["s3:PutEncryptionConfiguration arn:aws:s3:::data"]
+    );
+    assert_eq!(
+        asked("s3", "POST", "/data?delete", "", ""),
+        ["s3:DeleteObject arn:aws:s3:::data/*"]
     );
     assert!(asked("sts", "POST", "/", "", "Action=GetCallerIdentity").is_empty());
 }

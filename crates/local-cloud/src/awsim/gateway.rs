@@ -1,9 +1,9 @@
-//! awsim's own gateway, with one service in it: its protocols, and its routes.
+//! awsim's own gateway, with one service in it: its protocols.
 
 use std::io;
 use std::sync::Arc;
 
-use awsim_core::{AppState, AuthzEngine, RequestDetailStore, RouteDefinition, ServiceHandler};
+use awsim_core::{AppState, AuthzEngine, RequestDetailStore, ServiceHandler};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use http::{Response, Uri};
 use http_body_util::BodyExt;
@@ -18,14 +18,14 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    pub fn new(handler: Arc<dyn ServiceHandler>, routes: Vec<RouteDefinition>) -> Self {
+    pub fn new(handler: Arc<dyn ServiceHandler>) -> Self {
         let mut state = AppState::new("us-east-1".to_owned(), ACCOUNT.to_owned());
         // The default would be read from the environment.
         state.authz = Arc::new(AuthzEngine::new(false));
         // awsim keeps the bodies of recent requests for its web page: keep one request, and no body.
         state.request_details = RequestDetailStore::new(1, 0);
         let signing_name = handler.signing_name().to_owned();
-        state.register(handler, routes);
+        state.register(handler, Vec::new());
         Self { state, signing_name }
     }
 

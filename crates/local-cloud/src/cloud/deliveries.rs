@@ -9,8 +9,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
-use crate::awsim::{S3, Sns, Stored};
+use crate::awsim::{Sns, Stored};
 use crate::deliver::{Deliver, Undelivered};
+use crate::s3::S3;
 use crate::sqs::Sqs;
 use crate::types::{Caller, partition};
 
@@ -82,6 +83,12 @@ impl Deliver for Deliveries {
         key: &'a str,
         body: Bytes,
     ) -> BoxFuture<'a, Result<(), Undelivered>> {
-        async move { self.s3.put(caller, bucket, key, &body) }.boxed()
+        let (s3, caller) = (Arc::clone(&self.s3), caller.clone());
+        let (bucket, key) = (bucket.to_owned(), key.to_owned());
+        async move {
+            let put = tokio::task::spawn_blocking(move || s3.put(&caller, &bucket, &key, body)).await;
+            put.unwrap_or_else(|error| Err(undelivered("InternalError", error.to_string())))
+        }
+        .boxed()
     }
 }

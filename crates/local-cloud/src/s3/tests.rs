@@ -1,5 +1,11 @@
 //! S3 through the SDK.
 
+mod bytes;
+mod listing;
+mod migration;
+mod notifications;
+mod uploads;
+
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::error::ProvideErrorMetadata;
@@ -13,8 +19,9 @@ use aws_sdk_s3::types::{
     Transition, TransitionStorageClass, VersioningConfiguration,
 };
 
+use super::S3;
 use crate::Caller;
-use crate::awsim::S3;
+use crate::clock::SystemClock;
 use crate::test_support::{ok, refused};
 use crate::tests::Running;
 
@@ -33,6 +40,10 @@ async fn bucket(client: &Client, name: &str) {
 async fn put(client: &Client, key: &str, body: &str) {
     let body = ByteStream::from(body.as_bytes().to_vec());
     ok!(client.put_object().bucket("orders").key(key).body(body));
+}
+
+fn service(dir: &std::path::Path) -> S3 {
+    S3::new(&dir.join("services"), std::sync::Arc::new(SystemClock))
 }
 
 async fn get(client: &Client, key: &str) -> String {
@@ -59,7 +70,7 @@ async fn objects_survive_a_kill() {
         .metadata("who", "me")
         .tagging("k=v")
         .body(ByteStream::from_static(b"0123456789")));
-    // What awsim would read as requests of other protocols.
+    // Content types of other protocols.
     for (key, kind) in [
         ("form", "application/x-www-form-urlencoded"),
         ("cbor", "application/cbor"),
@@ -105,7 +116,7 @@ async fn objects_survive_a_kill() {
     };
     assert_eq!(files(), 10);
     drop(running);
-    S3::new(&dir.path().join("services")).sweep();
+    service(dir.path()).sweep();
     assert_eq!(files(), 6, "what was overwritten is gone");
 }
 
@@ -291,7 +302,7 @@ async fn settings_of_a_bucket_survive_a_kill() {
         .lifecycle_configuration(lifecycle.clone()));
     let tags = Tagging::builder().tag_set(Tag::builder().key("a").value("1").build().unwrap());
     let tags = tags
-        .tag_set(Tag::builder().key("b").value("2 & 3").build().unwrap())
+        .tag_set(Tag::builder().key("b").value("2 + 3").build().unwrap())
         .build()
         .unwrap();
     ok!(s3.put_bucket_tagging().bucket("orders").tagging(tags));
@@ -314,7 +325,7 @@ async fn settings_of_a_bucket_survive_a_kill() {
     assert_eq!(found.rules(), lifecycle.rules());
     let mut found = ok!(s3.get_bucket_tagging().bucket("orders")).tag_set;
     found.sort_by(|a, b| a.key().cmp(b.key()));
-    assert_eq!(found[1].value(), "2 & 3");
+    assert_eq!(found[1].value(), "2 + 3");
     let found = ok!(s3.get_bucket_policy().bucket("orders"));
     assert_eq!(found.policy(), Some(policy));
     let found = ok!(s3.get_bucket_location().bucket("orders"));
@@ -349,8 +360,19 @@ async fn presigned_urls_and_host_names() {
         running.get(&format!("orders.localhost:{port}"), &path).await,
         "body"
     );
-    let old = "/orders/k?AWSAccessKeyId=local&Signature=x&Expires=1";
-    assert_eq!(running.get("127.0.0.1", old).await, "body");
+    let old = "/orders/k?AWSAccessKeyId=local&Signature=x&Expires";
+    assert_eq!(
+        running.get("127.0.0.1", &format!("{old}=4102444800")).await,
+        "body"
+    );
+    let late = running.get("127.0.0.1", &format!("{old}=1")).await;
+    assert!(
+        late.contains("<Code>AccessDenied</Code><Message>Request has expired</Message>"),
+        "{late}"
+    );
+    let signed_then = path.replace("X-Amz-Date=20", "X-Amz-Date=19");
+    let late = running.get("127.0.0.1", &format!("/orders{signed_then}")).await;
+    assert!(late.contains("<Message>Request has expired</Message>"), "{late}");
 }
 
 #[tokio::test]
@@ -359,9 +381,153 @@ async fn other_services_put_objects() {
     let running = Running::on(dir.path()).await;
     bucket(&client(&running), "orders").await;
     drop(running);
-    S3::new(&dir.path().join("services"))
-        .put(&Caller::default(), "orders", "failed/1.json", b"{}")
+    service(dir.path())
+        .put(&Caller::default(), "orders", "failed/1.json", "{}".into())
         .unwrap();
     let running = Running::on(dir.path()).await;
     assert_eq!(get(&client(&running), "failed/1.json").await, "{}");
+}
+
+#[tokio::test]
+async fn a_new_bucket_has_its_tags_and_aws_defaults() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::on(dir.path()).await;
+    let s3 = client(&running);
+    let tag = Tag::builder()
+        .key("streamctl:pipeline")
+        .value("orders")
+        .build()
+        .unwrap();
+    let configuration = CreateBucketConfiguration::builder()
+        .location_constraint(BucketLocationConstraint::EuWest1)
+        .tags(tag.clone())
+        .build();
+    ok!(s3
+        .create_bucket()
+        .bucket("orders")
+        .create_bucket_configuration(configuration));
+    assert_eq!(ok!(s3.get_bucket_tagging().bucket("orders")).tag_set, [tag]);
+    let block = ok!(s3.get_public_access_block().bucket("orders"));
+    let block = block.public_access_block_configuration.unwrap();
+    assert_eq!(block.block_public_policy, Some(true));
+    let controls = ok!(s3.get_bucket_ownership_controls().bucket("orders"));
+    let ownership = controls.ownership_controls.unwrap().rules[0]
+        .object_ownership
+        .clone();
+    assert_eq!(ownership.as_str(), "BucketOwnerEnforced");
+    let encryption = ok!(s3.get_bucket_encryption().bucket("orders"));
+    let rules = encryption.server_side_encryption_configuration.unwrap().rules;
+    let default = rules[0].apply_server_side_encryption_by_default().unwrap();
+    assert_eq!(default.sse_algorithm(), &ServerSideEncryption::Aes256);
+    let acl = ok!(s3.get_bucket_acl().bucket("orders"));
+    assert_eq!(acl.grants().len(), 1);
+    assert_eq!(acl.grants()[0].permission().unwrap().as_str(), "FULL_CONTROL");
+    put(&s3, "k", "x").await;
+    let acl = ok!(s3.get_object_acl().bucket("orders").key("k"));
+    assert_eq!(acl.owner().unwrap().id(), acl.grants()[0].grantee().unwrap().id());
+    let off = refused!(
+        s3.put_object_acl()
+            .bucket("orders")
+            .key("k")
+            .acl(aws_sdk_s3::types::ObjectCannedAcl::PublicRead)
+    );
+    assert_eq!(off.code(), Some("AccessControlListNotSupported"));
+
+    let listed = ok!(s3.list_buckets());
+    assert_eq!(listed.buckets()[0].bucket_region(), Some("eu-west-1"));
+    let again = refused!(
+        s3.create_bucket().bucket("orders").create_bucket_configuration(
+            CreateBucketConfiguration::builder()
+                .location_constraint(BucketLocationConstraint::EuWest1)
+                .build()
+        )
+    );
+    assert_eq!(again.code(), Some("BucketAlreadyOwnedByYou"));
+    let nowhere = refused!(s3.create_bucket().bucket("others"));
+    assert_eq!(nowhere.code(), Some("IllegalLocationConstraintException"));
+    let foreign = refused!(
+        s3.head_bucket()
+            .bucket("orders")
+            .expected_bucket_owner("123456789012")
+    );
+    assert_eq!(foreign.raw_response().unwrap().status().as_u16(), 403);
+    let other = Running::with_key(dir.path(), "123456789012").await;
+    assert_eq!(ok!(client(&other).list_buckets()).buckets().len(), 0);
+}
+
+#[tokio::test]
+async fn what_is_not_offered_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::on(dir.path()).await;
+    let s3 = client(&running);
+    bucket(&s3, "orders").await;
+    let refused = refused!(s3.list_bucket_inventory_configurations().bucket("orders"));
+    assert_eq!(refused.code(), Some("NotImplemented"));
+    assert!(
+        refused
+            .message()
+            .unwrap()
+            .contains("GetBucketInventoryConfiguration")
+    );
+    let locked = refused!(
+        s3.put_object()
+            .bucket("orders")
+            .key("k")
+            .object_lock_mode(aws_sdk_s3::types::ObjectLockMode::Governance)
+    );
+    assert_eq!(
+        locked.message(),
+        Some("The local cloud does not offer object lock of S3.")
+    );
+    let (status, answer) = running.request("OPTIONS", "/orders/k", "", b"").await;
+    assert_eq!(status, 501, "{answer}");
+}
+
+#[tokio::test]
+async fn errors_have_the_form_of_s3() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::on(dir.path()).await;
+    bucket(&client(&running), "orders").await;
+    let (status, answer) = running.request("GET", "/orders/no%20key", "", b"").await;
+    assert_eq!(status, 404);
+    assert!(
+        answer.starts_with(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>NoSuchKey</Code><Message>The specified key does not \
+             exist.</Message><Key>no key</Key><Resource>/orders/no%20key</Resource><RequestId>"
+        ),
+        "{answer}"
+    );
+    let (status, answer) = running.request("HEAD", "/orders/none", "", b"").await;
+    assert_eq!((status, answer.as_str()), (404, ""));
+    let (status, answer) = running
+        .request("PUT", "/orders?cors", "", &b"<a>".repeat(70_000))
+        .await;
+    assert_eq!(status, 400);
+    assert!(answer.contains("<Code>MalformedXML</Code>"), "{answer}");
+}
+
+#[tokio::test]
+async fn files_of_a_request_that_was_killed_are_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::on(dir.path()).await;
+    let s3 = client(&running);
+    bucket(&s3, "orders").await;
+    put(&s3, "k", "kept").await;
+    drop(running);
+    let orphan = dir.path().join("services/s3-objects/orphan");
+    std::fs::write(&orphan, "never acknowledged").unwrap();
+    let service = service(dir.path());
+    let begun = dir.path().join("services/s3-objects/begun");
+    std::fs::write(&begun, "still being written").unwrap();
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(1);
+    std::fs::File::options()
+        .write(true)
+        .open(&begun)
+        .unwrap()
+        .set_modified(later)
+        .unwrap();
+    service.sweep();
+    assert!(!orphan.exists() && begun.exists());
+    let running = Running::on(dir.path()).await;
+    assert_eq!(get(&client(&running), "k").await, "kept");
 }

@@ -1,6 +1,6 @@
 //! S3 requests that name their bucket by the host: `bucket.localhost`, `bucket.s3.eu-west-1.localhost`.
 
-use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::header::HOST;
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
 
@@ -32,32 +32,6 @@ pub(super) fn path_style(parts: &Parts) -> Uri {
     };
     let rest = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     Uri::try_from(format!("/{bucket}{rest}")).unwrap_or_else(|_| parts.uri.clone())
-}
-
-/// Carries the type of an object past awsim, which would take it for the protocol of the request.
-const REAL_TYPE: &str = "x-amz-streamctl-type";
-
-/// Moves a content type by which awsim would read the object as a request into a header of its own.
-pub(super) fn hide_type(headers: &mut HeaderMap) {
-    headers.remove("smithy-protocol");
-    let misleads = |given: &&HeaderValue| {
-        let given = given.to_str().unwrap_or_default();
-        given.contains("cbor") || given.contains("x-www-form-urlencoded")
-    };
-    if let Some(given) = headers.get(CONTENT_TYPE).filter(misleads).cloned() {
-        headers.insert(HeaderName::from_static(REAL_TYPE), given);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    }
-}
-
-/// Undoes [`hide_type`], in the parameters of an operation.
-pub(super) fn show_type(input: &mut serde_json::Value) {
-    let hidden = input
-        .as_object_mut()
-        .and_then(|fields| fields.remove("StreamctlType"));
-    if let Some(hidden) = hidden {
-        input["ContentType"] = hidden;
-    }
 }
 
 #[cfg(test)]
