@@ -1,5 +1,6 @@
 //! What several commands need. Commands import from here, never from one another.
 
+pub(crate) mod damage;
 pub(crate) mod duration;
 pub(crate) mod function;
 pub(crate) mod global;

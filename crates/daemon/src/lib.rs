@@ -9,6 +9,7 @@
 mod client;
 pub mod home;
 mod launch;
+pub mod log;
 mod options;
 pub mod protocol;
 mod services;
@@ -28,7 +29,7 @@ use ground::backoff::{self, Backoff, Look};
 use ground::duration;
 use ground::error::{Error, Result};
 use home::{HomeLock, LocalHome, State};
-use protocol::{HEALTH_PATH, Health, STOP_PATH, TOKEN_HEADER};
+use protocol::{Damage, HEALTH_PATH, Health, STOP_PATH, TOKEN_HEADER};
 
 /// Maximum time for a health check. Long, because the machine may be busy.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -73,6 +74,8 @@ pub struct Status {
     pub home: String,
     /// Path of the log.
     pub log: String,
+    /// Files that are damaged or missing, as far as the daemon knows.
+    pub damage: Vec<Damage>,
 }
 
 /// The status of the local cloud of `home`. Starts nothing.
@@ -94,6 +97,7 @@ pub async fn status(home: &Path) -> Result<Status> {
         requests: health.as_ref().map(|health| health.requests),
         home: home.dir().display().to_string(),
         log: home.log_file().display().to_string(),
+        damage: health.map(|health| health.damage).unwrap_or_default(),
     })
 }
 

@@ -147,7 +147,10 @@ impl Front {
             return forbidden_host().respond(format);
         }
         if parts.uri.path().starts_with(daemon::protocol::PREFIX) {
-            return self.control.answer(&parts, (self.backends.stream_count)());
+            let damage = self.backends.services.damage();
+            return self
+                .control
+                .answer(&parts, (self.backends.stream_count)(), damage);
         }
         self.control.count_request();
         // A panic in a service fails its request only, not the daemon.

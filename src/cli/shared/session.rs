@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::{OnceCell, watch};
 
+use super::damage::warn_of_damage;
 use super::global::GlobalArgs;
 use crate::ui::Printer;
+use daemon::StartOptions;
 use domain::context::Context;
 use domain::settings::{Settings, Target};
 use ground::error::{Error, Result};
@@ -92,6 +94,10 @@ impl Session {
             .get_or_try_init(|| async {
                 if self.settings.target == Target::Local {
                     self.local_cloud()?;
+                    let started = daemon::start(&self.settings.home, &StartOptions::default()).await?;
+                    if started.fresh {
+                        warn_of_damage(&self.printer, &started.damage);
+                    }
                 }
                 let context = Context::connect(self.settings.clone()).await?;
                 if context.fell_to_local() {

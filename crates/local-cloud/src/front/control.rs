@@ -9,7 +9,7 @@ use http::{Method, Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use daemon::protocol::{HEALTH_PATH, Health, STOP_PATH, TOKEN_HEADER};
+use daemon::protocol::{Damage, HEALTH_PATH, Health, STOP_PATH, TOKEN_HEADER};
 
 use crate::answer::{answer, whole};
 use crate::types::Body;
@@ -60,9 +60,9 @@ impl Control {
         }
     }
 
-    pub fn answer(&self, parts: &Parts, streams: u64) -> Response<Body> {
+    pub fn answer(&self, parts: &Parts, streams: u64, damage: Vec<Damage>) -> Response<Body> {
         match (&parts.method, parts.uri.path()) {
-            (&Method::GET, HEALTH_PATH) => json(StatusCode::OK, &self.health(streams)),
+            (&Method::GET, HEALTH_PATH) => json(StatusCode::OK, &self.health(streams, damage)),
             (&Method::POST, STOP_PATH) => self.answer_stop(parts),
             (_, HEALTH_PATH | STOP_PATH) => say(StatusCode::METHOD_NOT_ALLOWED, "another method is needed"),
             _ => say(StatusCode::NOT_FOUND, "no such path"),
@@ -78,7 +78,7 @@ impl Control {
         say(StatusCode::ACCEPTED, "stopping")
     }
 
-    fn health(&self, streams: u64) -> Health {
+    fn health(&self, streams: u64, damage: Vec<Damage>) -> Health {
         Health {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -88,6 +88,7 @@ impl Control {
             requests: self.requests.load(Ordering::Relaxed),
             streams,
             resident_bytes: platform::resident_bytes(),
+            damage: Damage::limited(damage),
         }
     }
 }
