@@ -5,10 +5,11 @@
 
 use std::hint::black_box;
 use std::io::Result;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ground::platform;
-use local_cloud::bench::{HashKey, NewRecord, Position, ShardStore, StoredRecord, fast};
+use local_cloud::bench::{Ends, HashKey, NewRecord, Position, ShardStore, StoredRecord, fast};
 use serde_json::{Value, json};
 
 const RECORDS: usize = 500;
@@ -64,7 +65,9 @@ fn appends(dir: &std::path::Path, batch: &[NewRecord<'_>]) -> Result<Vec<StoredR
     });
     let mut stores = Vec::new();
     let append = best(|| {
-        let store = ShardStore::create(&dir.join(stores.len().to_string()), 0, 0).expect("a fresh directory");
+        let shard = dir.join(stores.len().to_string());
+        let ends = Arc::new(Ends::new(&shard));
+        let store = ShardStore::create(&shard, 0, 0, &ends).expect("a fresh directory");
         for _ in 0..BATCHES {
             black_box(store.append(batch, 0).expect("room on the disk"));
         }

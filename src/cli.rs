@@ -279,10 +279,11 @@ fn log_to_stderr(verbose: u8, is_daemon: bool) {
         _ => "trace",
     };
     let filter = EnvFilter::try_from_env("STREAMCTL_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let log = daemon::log::Log::new(io::stderr());
     // Only fails where a logger is already set, as in tests that call this twice.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(move || log.clone())
         .try_init();
 }
 

@@ -4,8 +4,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::shared::{Session, StreamArg};
-use crate::ui::units::{count as grouped, time};
+use crate::ui::units::{count as grouped, counted, time};
 use crate::ui::{Report, Style, or_dash, table, visible};
+use daemon::protocol::Damage;
 use domain::stream::desired::hours;
 use domain::stream::{self, Listing, Mode, Shard, ShardMap, ShardMetric, Status, StreamState};
 use ground::error::Result;
@@ -40,10 +41,19 @@ pub(super) async fn run(args: DescribeArgs, session: &Session) -> Result<Exit> {
         true => Some(stream::shards::list(context, &name, &Listing::All).await?),
         false => None,
     };
-    session
-        .printer()
-        .report(&DescribeReport::new(state, shards.as_ref()))?;
+    let mut report = DescribeReport::new(state, shards.as_ref());
+    if context.is_local() {
+        let status = daemon::status(&session.settings().home).await?;
+        report.damage = of_stream(status.damage, &report.state.arn);
+    }
+    session.printer().report(&report)?;
     Ok(Exit::Done)
+}
+
+/// The damaged files of the stream `arn`. Kinesis has no answer for them: the local cloud tells them with its health.
+fn of_stream(damage: Vec<Damage>, arn: &str) -> Vec<Damage> {
+    let is_of_stream = |damage: &Damage| damage.resource.as_deref() == Some(arn);
+    damage.into_iter().filter(is_of_stream).collect()
 }
 
 #[derive(Serialize)]
@@ -56,6 +66,9 @@ struct DescribeReport {
     closed_shards: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     shards: Option<Vec<ShardRow>>,
+    /// Damaged files of the local cloud.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    damage: Vec<Damage>,
 }
 
 /// Capacity of all open shards.
@@ -117,6 +130,7 @@ impl DescribeReport {
             }),
             closed_shards: shards.map(|map| map.closed().count()),
             shards: shards.map(|map| map.all().iter().map(ShardRow::from).collect()),
+            damage: Vec::new(),
             state,
         }
     }
@@ -155,6 +169,15 @@ impl DescribeReport {
         if state.ignores_partition_keys() {
             let text = "spread evenly; partition keys do not choose the shard";
             fields.push(("Records", text.to_owned()));
+        }
+        if !self.damage.is_empty() {
+            let records = self.damage.iter().map(|damage| damage.records).sum();
+            let text = format!(
+                "{} lost in {}; see `streamctl local status`",
+                counted(records, "record"),
+                counted(self.damage.len() as u64, "file")
+            );
+            fields.push(("Damage", text));
         }
         fields
     }

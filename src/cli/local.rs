@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::shared::Session;
+use super::shared::damage::{damage_text, warn_of_damage};
 use super::shared::duration::length;
 use crate::ui::{Report, Style, lines, shell_quoted, units};
 use daemon::home::{LocalHome, State};
@@ -140,6 +141,7 @@ async fn start(args: &CloudArgs, session: &Session) -> Result<()> {
     };
     let home = &session.settings().home;
     let started = daemon::start(home, &options).await?;
+    warn_of_damage(session.printer(), &started.damage);
     if !started.fresh && options != StartOptions::default() {
         session
             .printer()
@@ -329,6 +331,7 @@ impl StatusReport {
             requests,
             home,
             log,
+            damage,
         } = &self.0;
         let text = |value: Option<u64>| value.map(|value| value.to_string());
         let uptime = uptime_seconds.map(|seconds| duration::format(Duration::from_secs(seconds)));
@@ -347,7 +350,9 @@ impl StatusReport {
             ("Home", Some(home.clone())),
             ("Log", Some(log.clone())),
         ];
+        let damage = damage.iter().map(|damage| ("Damaged", Some(damage_text(damage))));
         rows.into_iter()
+            .chain(damage)
             .filter_map(|(name, value)| value.map(|value| (name, value)))
             .collect()
     }
@@ -403,6 +408,7 @@ impl Report for ResetReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use daemon::protocol::Damage;
 
     fn status(running: bool) -> StatusReport {
         StatusReport(Status {
@@ -416,6 +422,7 @@ mod tests {
             requests: running.then_some(1200),
             home: "/home/ada/.local/share/streamctl/local".to_owned(),
             log: "/home/ada/.local/share/streamctl/local/daemon.log".to_owned(),
+            damage: Vec::new(),
         })
     }
 
@@ -432,6 +439,31 @@ mod tests {
         Requests     1200
         Home         /home/ada/.local/share/streamctl/local
         Log          /home/ada/.local/share/streamctl/local/daemon.log
+        ");
+    }
+
+    #[test]
+    fn status_names_damaged_files() {
+        let mut report = status(true);
+        let damage = |file: &str, records, message: &str| Damage {
+            file: file.to_owned(),
+            resource: None,
+            records,
+            message: message.to_owned(),
+        };
+        report.0.damage = vec![
+            damage(
+                "/home/ada/a.log",
+                3,
+                "a part of the log file is damaged or missing; the rest is served",
+            ),
+            damage("/home/ada/sqs.db", 0, "the database is damaged"),
+        ];
+        let table = report.table(&Style::plain());
+        let (_, shown) = table.split_once("daemon.log\n").unwrap();
+        insta::assert_snapshot!(shown, @r"
+        Damaged      /home/ada/a.log: a part of the log file is damaged or missing; the rest is served (3 records lost)
+        Damaged      /home/ada/sqs.db: the database is damaged
         ");
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod candidates;
 pub(crate) mod change;
+pub(crate) mod damage;
 pub(crate) mod duration;
 pub(crate) mod function;
 pub(crate) mod global;

@@ -12,6 +12,7 @@ mod demo;
 mod destroy;
 mod durability;
 mod failures;
+mod faults;
 mod first_session;
 mod functions;
 mod help;

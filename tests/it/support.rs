@@ -107,6 +107,16 @@ impl Cloud {
         }
     }
 
+    /// The local cloud that runs on `machine`.
+    pub fn of(machine: Machine) -> Self {
+        let status = machine.json(["local", "status"]);
+        Self {
+            endpoint: status["endpoint"].as_str().unwrap().to_owned(),
+            pid: pid(&status),
+            machine,
+        }
+    }
+
     /// Kills the local cloud with `kill -9`.
     pub fn kill(&mut self) {
         kill(self.pid);

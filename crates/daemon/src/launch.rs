@@ -1,7 +1,7 @@
 //! Starts a daemon as a separate process, once, even if several commands do so at the same time.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::Options;
 use crate::find;
 use crate::home::{HomeLock, LocalHome, with_hint};
+use crate::protocol::Damage;
 use ground::backoff::Backoff;
 use ground::duration;
 use ground::error::{Error, Result};
@@ -44,6 +45,8 @@ pub struct Started {
     pub pid: u32,
     /// Whether this call started it. If not, it runs with the options of its start.
     pub fresh: bool,
+    /// Files that are damaged or missing.
+    pub damage: Vec<Damage>,
 }
 
 /// Finds the daemon of `home`, or starts it and waits until it answers.
@@ -61,6 +64,7 @@ pub async fn start(home: &Path, options: &StartOptions) -> Result<Started> {
                 endpoint: health.endpoint(),
                 pid: health.pid,
                 fresh: launched.is_some_and(|launched| launched.child.id() == health.pid),
+                damage: health.damage,
             });
         }
         match &mut launched {
@@ -189,17 +193,22 @@ fn arguments(options: &StartOptions) -> Vec<String> {
 
 fn open_log(home: &LocalHome) -> std::io::Result<(File, u64)> {
     let path = home.log_file();
-    if std::fs::metadata(&path).is_ok_and(|meta| meta.len() > MAX_LOG) {
-        std::fs::rename(&path, path.with_extension("log.old"))?;
-    }
-    let log = platform::open_private(platform::private_file().append(true).create(true), &path)?;
-    let length = log.metadata()?.len();
-    Ok((log, length))
+    let open = || {
+        if std::fs::metadata(&path).is_ok_and(|meta| meta.len() > MAX_LOG) {
+            std::fs::rename(&path, path.with_extension("log.old"))?;
+        }
+        let log = platform::open_private(platform::private_file().append(true).create(true), &path)?;
+        let length = log.metadata()?.len();
+        Ok((log, length))
+    };
+    open().map_err(|error| platform::at_path(error, &path))
 }
 
 fn failed(home: &LocalHome, why: String, launched: Option<&mut Launched>) -> Error {
     let output = launched.map(|launched| launched.output(home)).unwrap_or_default();
-    let cause = if output.is_empty() {
+    let cause = if let Some(error) = unwritable(home) {
+        format!("{why}, and its log cannot be written: {error}")
+    } else if output.is_empty() {
         why
     } else {
         format!("{why}:\n{output}")
@@ -210,6 +219,17 @@ fn failed(home: &LocalHome, why: String, launched: Option<&mut Launched>) -> Err
             "see {}, or run `streamctl local run` to start it in the foreground",
             home.log_file().display()
         ))
+}
+
+/// Why nothing can be written to the log, such as a full disk. The daemon then cannot say why it ended.
+fn unwritable(home: &LocalHome) -> Option<std::io::Error> {
+    let path = home.log_file();
+    let written = platform::private_file()
+        .append(true)
+        .create(true)
+        .open(&path)
+        .and_then(|mut log| log.write_all(b"\n"));
+    written.err().map(|error| platform::at_path(error, &path))
 }
 
 /// The last lines of the daemon's output.

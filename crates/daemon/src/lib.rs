@@ -11,6 +11,7 @@ mod client;
 pub mod control;
 pub mod home;
 mod launch;
+pub mod log;
 mod options;
 pub mod protocol;
 pub mod secret;
@@ -32,7 +33,7 @@ use ground::backoff::{self, Backoff, Look};
 use ground::duration;
 use ground::error::{Error, Result};
 use home::{HomeLock, LocalHome, State};
-use protocol::{HEALTH_PATH, Health, NONCE_HEADER, PROOF_HEADER, STOP_PATH};
+use protocol::{Damage, HEALTH_PATH, Health, NONCE_HEADER, PROOF_HEADER, STOP_PATH};
 use secret::Secret;
 
 /// Maximum time for a health check. Long, because the machine may be busy.
@@ -88,6 +89,8 @@ pub struct Status {
     pub home: String,
     /// Path of the log.
     pub log: String,
+    /// Files that are damaged or missing, as far as the daemon knows.
+    pub damage: Vec<Damage>,
 }
 
 /// The status of the local cloud of `home`. Starts nothing.
@@ -108,6 +111,7 @@ pub async fn status(home: &Path) -> Result<Status> {
         requests: health.as_ref().map(|health| health.requests),
         home: home.dir().display().to_string(),
         log: home.log_file().display().to_string(),
+        damage: health.map(|health| health.damage).unwrap_or_default(),
     })
 }
 

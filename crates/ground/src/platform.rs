@@ -109,38 +109,80 @@ pub fn shared_with_others(dir: &Path) -> io::Result<Option<String>> {
     Ok(None)
 }
 
+/// `error` with the path that it concerns, so that "no space left on device" says where.
+pub fn at_path(error: io::Error, path: &Path) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// Between the name of a file and the id of the process that is writing it anew.
+const UNFINISHED: &str = ".new-";
+
 /// Replaces the file `path` with `bytes` atomically: also after a crash or power failure, readers see either the old or
 /// the new content. Only this user can read it.
 ///
 /// # Errors
-/// If the directory of `path` cannot be written.
+/// If the directory of `path` cannot be written. The error names the file.
 pub fn replace_private_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // Without the sync, a power failure could preserve the new name but not the content.
+    replace_with(path, bytes, std::fs::File::sync_data)
+}
+
+/// As [`replace_private_file`], but after a power failure the content may be lost. The end of the process does no harm.
+///
+/// # Errors
+/// If the directory of `path` cannot be written. The error names the file.
+pub fn replace_private_file_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_with(path, bytes, |_| Ok(()))
+}
+
+fn replace_with(
+    path: &Path,
+    bytes: &[u8],
+    sync: impl FnOnce(&std::fs::File) -> io::Result<()>,
+) -> io::Result<()> {
     let name = path
         .file_name()
         .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     let mut fresh = name.to_owned();
-    fresh.push(format!(".new-{}", std::process::id()));
+    fresh.push(format!("{UNFINISHED}{}", std::process::id()));
     let fresh = path.with_file_name(fresh);
     let mut options = private_file();
     options.write(true).create_new(true);
-    let mut file = match options.open(&fresh) {
+    let open = || match options.open(&fresh) {
         // A process with the same id was killed while it wrote.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             std::fs::remove_file(&fresh)?;
-            options.open(&fresh)?
+            options.open(&fresh)
         }
-        opened => opened?,
+        opened => opened,
     };
-    // Without the sync, a power failure could preserve the new name but not the content.
-    let result = file
-        .write_all(bytes)
-        .and_then(|()| file.sync_data())
-        .and_then(|()| std::fs::rename(&fresh, path));
-    if result.is_err() {
+    let written = open().and_then(|mut file| {
+        file.write_all(bytes)?;
+        sync(&file)?;
+        std::fs::rename(&fresh, path)
+    });
+    written.map_err(|error| {
         // Report the first error, not this one.
         let _ = std::fs::remove_file(&fresh);
+        at_path(error, path)
+    })
+}
+
+/// Removes what [`replace_private_file`] left in `dir` when its process was killed. Call it only while no other process
+/// writes there.
+///
+/// # Errors
+/// If `dir` cannot be read.
+pub fn remove_unfinished(dir: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.rsplit_once(UNFINISHED));
+        if process.is_some_and(|(_, id)| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit())) {
+            std::fs::remove_file(entry.path())?;
+        }
     }
-    result
+    Ok(())
 }
 
 /// Prepares `command` to outlive this process. The started process completes this with [`leave_terminal`].

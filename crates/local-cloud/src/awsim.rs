@@ -22,6 +22,7 @@ use http::Response;
 use crate::service::Permission;
 use crate::service::{Request, Service};
 use crate::types::{Body, Caller, Tags};
+use daemon::protocol::Damage;
 use gateway::Gateway;
 pub(crate) use iam::Iam;
 pub(crate) use kms::Kms;
@@ -67,6 +68,14 @@ impl<H: Handler> Service for Awsim<H> {
     fn tagged(&self, caller: &Caller) -> BTreeMap<String, Tags> {
         let handler = self.stored.existing();
         handler.map(|handler| handler.tagged(caller)).unwrap_or_default()
+    }
+
+    fn open(&self) {
+        self.stored.existing();
+    }
+
+    fn damage(&self) -> Vec<Damage> {
+        self.stored.damage()
     }
 
     fn tick(&self) {

@@ -17,7 +17,7 @@ use ground::platform::peer::Peer;
 
 pub use crate::deliver::{Deliver, LogSink};
 pub use crate::kinesis::hash_key::HashKey;
-pub use crate::kinesis::store::{NewRecord, Position, ShardStore, StoredRecord};
+pub use crate::kinesis::store::{Ends, NewRecord, Position, ShardStore, StoredRecord};
 pub use crate::kinesis::wire::fast;
 pub use crate::types::{Body, Caller};
 

@@ -60,6 +60,8 @@ impl Cloud {
         let cloudwatch = CloudWatch::open(&data.join("cloudwatch"), Arc::clone(&clock))?;
         let metrics = Arc::clone(&cloudwatch) as Arc<dyn MetricSink>;
         let dir = data.join("services");
+        ground::platform::create_private_dir(&dir)?;
+        ground::platform::remove_unfinished(&dir)?;
         let stores = Stores::new(&dir, &clock, &metrics)?;
         let deliveries = Arc::new(Deliveries {
             sqs: Arc::clone(&stores.sqs),
@@ -110,8 +112,10 @@ impl Cloud {
         let logs = Arc::clone(&stores.logs);
         let lambda = LambdaApi { lambda, mappings };
         let engine = Kinesis(Arc::clone(&kinesis));
+        let services = stores.table(&dir, lambda, engine, cloudwatch);
+        services.open();
         Ok(Self {
-            services: stores.table(&dir, lambda, engine, cloudwatch),
+            services,
             deliveries,
             logs,
             policies,

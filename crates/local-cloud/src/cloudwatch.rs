@@ -53,6 +53,7 @@ use crate::metrics::{MetricSink, Sample};
 use crate::service::Permission;
 use crate::service::{Request, Service};
 use crate::types::{Body, Caller};
+use daemon::protocol::Damage;
 
 /// State besides the metrics.
 struct Watch {
@@ -64,6 +65,8 @@ struct Watch {
 pub struct CloudWatch {
     clock: Arc<dyn Clock>,
     dir: PathBuf,
+    /// Damaged files of metrics.
+    damage: Vec<Damage>,
     store: Mutex<Store>,
     /// Lock order: this before the store.
     watch: Mutex<Watch>,
@@ -80,8 +83,10 @@ impl CloudWatch {
     /// If `dir` cannot be created or read.
     pub fn open(dir: &Path, clock: Arc<dyn Clock>) -> io::Result<Arc<Self>> {
         ground::platform::create_private_dir(dir)?;
+        ground::platform::remove_unfinished(dir)?;
         let mut store = Store::default();
-        for series in files::read_all(dir)? {
+        let (all, damage) = files::read_all(dir)?;
+        for series in all {
             store.load(series);
         }
         store.trim(clock.now_ms());
@@ -90,10 +95,11 @@ impl CloudWatch {
             dir: dir.to_owned(),
             store: Mutex::new(store),
             watch: Mutex::new(Watch {
-                alarms: Alarms::open(dir)?,
-                dashboards: Dashboards::open(dir)?,
-                tags: Tags::open(dir)?,
+                alarms: Alarms::open(dir),
+                dashboards: Dashboards::open(dir),
+                tags: Tags::open(dir),
             }),
+            damage,
             notify: Notify::new(),
             writing: Mutex::new(()),
         }))
@@ -232,7 +238,7 @@ impl CloudWatch {
 impl Watch {
     fn delete_alarms(&mut self, caller: &Caller, input: &Fields<'_>) -> Result<(), ApiError> {
         for name in input.words("AlarmNames", usize::MAX)? {
-            self.tags.forget(&alarm::arn(caller, name));
+            self.tags.forget(&alarm::arn(caller, name))?;
         }
         self.alarms.delete(caller, input)
     }
@@ -240,7 +246,7 @@ impl Watch {
     fn delete_dashboards(&mut self, caller: &Caller, input: &Fields<'_>) -> Result<Out, ApiError> {
         self.dashboards.delete(caller, input)?;
         for name in input.words("DashboardNames", usize::MAX)? {
-            self.tags.forget(&dashboards::arn(caller, name));
+            self.tags.forget(&dashboards::arn(caller, name))?;
         }
         Ok(Out::Struct(Vec::new()))
     }
@@ -359,6 +365,20 @@ impl Service for CloudWatch {
 
     fn access_denied(&self) -> (u16, &'static str) {
         (403, "AccessDeniedException")
+    }
+
+    fn damage(&self) -> Vec<Damage> {
+        let watch = self.watch();
+        let files = [
+            watch.alarms.damage(),
+            watch.dashboards.damage(),
+            watch.tags.damage(),
+        ];
+        self.damage
+            .iter()
+            .cloned()
+            .chain(files.into_iter().flatten())
+            .collect()
     }
 
     fn tick(&self) {

@@ -2,12 +2,24 @@
 //!
 //! A committed transaction has been written to the operating system (write-ahead log): it survives the end of the
 //! process. It costs what it changes, whatever the size of the database.
+//!
+//! SQLite takes a missing or empty file for a new database, and ignores its log from the first damaged page on. Both would
+//! lose acknowledged changes without a word. Therefore a [`record`] beside the database tells that it exists and what it
+//! contained when it was closed, and after a crash its log is checked ([`wal`]). A damaged database is read-only: SQLite
+//! serves what it can, and changes are refused.
+
+mod record;
+mod wal;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use self::record::Record;
+use daemon::protocol::Damage;
+use ground::platform;
 
 /// Pages of the write-ahead log before a checkpoint: 32 MiB. A page that changes often is then copied once for many
 /// changes.
@@ -19,8 +31,11 @@ const STATEMENTS: usize = 64;
 pub(crate) struct Database {
     path: PathBuf,
     schema: &'static str,
-    connection: OnceLock<Mutex<Connection>>,
+    /// `None` inside after [`Database::close`].
+    connection: OnceLock<Mutex<Option<Connection>>>,
     opening: Mutex<()>,
+    /// Why it is read-only.
+    fault: OnceLock<String>,
 }
 
 impl Database {
@@ -31,19 +46,42 @@ impl Database {
             schema,
             connection: OnceLock::new(),
             opening: Mutex::new(()),
+            fault: OnceLock::new(),
         }
     }
 
     /// Whether anything was ever stored.
     pub fn exists(&self) -> bool {
-        self.connection.get().is_some() || self.path.exists()
+        self.connection.get().is_some() || self.path.exists() || Record::exists(&self.path)
+    }
+
+    /// Opens it if it exists, so that damage is known.
+    pub fn open_existing(&self) {
+        if self.exists()
+            && let Err(error) = self.connection()
+        {
+            tracing::warn!(%error, "a database cannot be opened");
+        }
+    }
+
+    /// Its damage, as far as it is known.
+    pub fn damage(&self) -> Vec<Damage> {
+        let found = self.fault.get().into_iter();
+        found
+            .map(|fault| Damage {
+                file: self.path.display().to_string(),
+                resource: None,
+                records: 0,
+                message: format!("the database is damaged: {fault}; the service is read-only"),
+            })
+            .collect()
     }
 
     /// The connection, locked.
     ///
     /// # Errors
-    /// When the file cannot be opened.
-    fn connection(&self) -> io::Result<MutexGuard<'_, Connection>> {
+    /// When the file cannot be opened. The error names it.
+    fn connection(&self) -> io::Result<Open<'_>> {
         let connection = match self.connection.get() {
             Some(connection) => connection,
             None => {
@@ -51,13 +89,84 @@ impl Database {
                 match self.connection.get() {
                     Some(connection) => connection,
                     None => {
-                        let opened = open(&self.path, self.schema).map_err(io::Error::other)?;
-                        self.connection.get_or_init(|| Mutex::new(opened))
+                        let opened = self.open()?;
+                        self.connection.get_or_init(|| Mutex::new(Some(opened)))
                     }
                 }
             }
         };
-        Ok(connection.lock().unwrap_or_else(PoisonError::into_inner))
+        let guard = connection.lock().unwrap_or_else(PoisonError::into_inner);
+        if guard.is_none() {
+            return Err(self.error("it is closed: the local cloud is stopping"));
+        }
+        Ok(Open(guard))
+    }
+
+    fn open(&self) -> io::Result<Connection> {
+        let record = Record::read(&self.path);
+        let found = self.fault_before_opening(&record);
+        let opened = match found {
+            Some(fault) => Err(fault),
+            None => open(&self.path, self.schema).map_err(|error| error.to_string()),
+        };
+        let checked = opened.and_then(|connection| match &record {
+            // It is as it was closed.
+            Record::Closed { .. } => Ok(connection),
+            _ => check(&connection).map(|()| connection),
+        });
+        match checked {
+            Ok(connection) => {
+                // After a crash the log must be there. Without this the next start cannot tell.
+                if wal::path(&self.path).exists() {
+                    Record::Open.write(&self.path);
+                }
+                Ok(connection)
+            }
+            Err(fault) => {
+                let fault = self.fault.get_or_init(|| fault);
+                tracing::warn!(path = %self.path.display(), "a database is damaged: {fault}; the service is read-only");
+                // Reading may delete the log. The checksum of a closed database stays, for the case that it comes back.
+                if matches!(record, Record::Open | Record::Unknown | Record::None) && self.path.exists() {
+                    Record::Damaged(fault.clone()).write(&self.path);
+                }
+                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                let opened = match self.path.exists() {
+                    true => Connection::open_with_flags(&self.path, flags).map_err(io::Error::other),
+                    false => Err(io::ErrorKind::NotFound.into()),
+                };
+                opened.map_err(|_| self.error(&format!("the database is damaged: {fault}")))
+            }
+        }
+    }
+
+    /// What is wrong with the files, before SQLite changes anything.
+    fn fault_before_opening(&self, record: &Record) -> Option<String> {
+        let length = self.path.metadata().map_or(0, |file| file.len());
+        if *record == Record::None && length == 0 {
+            return None;
+        }
+        if length == 0 {
+            return Some("the file is missing or empty".to_owned());
+        }
+        match record {
+            Record::Closed { length, crc32 } => match record::checksum(&self.path) {
+                Ok(found) if found == (*length, *crc32) => None,
+                Ok(_) => Some("the file is not as it was closed".to_owned()),
+                Err(error) => Some(error.to_string()),
+            },
+            Record::Damaged(fault) => Some(format!(
+                "{fault} (found before; to use what is left, stop the local cloud and delete {})",
+                record::path(&self.path).display()
+            )),
+            Record::Open if !wal::path(&self.path).exists() => {
+                Some("its write-ahead log is missing".to_owned())
+            }
+            Record::Open | Record::Unknown | Record::None => wal::fault(&self.path),
+        }
+    }
+
+    fn error(&self, what: &str) -> io::Error {
+        platform::at_path(io::Error::other(what.to_owned()), &self.path)
     }
 
     /// Runs `work` as one transaction, which an error rolls back.
@@ -68,10 +177,20 @@ impl Database {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut connection = self.connection()?;
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut open = self.connection()?;
+        if let Some(fault) = self.fault.get() {
+            return Err(self
+                .error(&format!(
+                    "the database is damaged: {fault}; the service is read-only"
+                ))
+                .into());
+        }
+        let transaction = open
+            .get()?
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|error| self.named(error))?;
         let result = work(&transaction)?;
-        transaction.commit()?;
+        transaction.commit().map_err(|error| self.named(error))?;
         Ok(result)
     }
 
@@ -83,8 +202,58 @@ impl Database {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Result<T, E> {
-        let connection = self.connection()?;
-        work(&connection)
+        let mut open = self.connection()?;
+        work(open.get()?)
+    }
+
+    /// An error of the database with its path, such as "disk full".
+    fn named(&self, error: rusqlite::Error) -> io::Error {
+        let kind = match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => io::ErrorKind::StorageFull,
+            _ => io::ErrorKind::Other,
+        };
+        platform::at_path(io::Error::new(kind, error), &self.path)
+    }
+
+    /// Writes everything into the database file, and what it contains beside it. No call follows. Blocks.
+    pub fn close(&self) {
+        let Some(connection) = self.connection.get() else {
+            return;
+        };
+        let mut guard = connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(connection) = guard.take() else {
+            return;
+        };
+        if self.fault.get().is_some() {
+            return;
+        }
+        // SQLite deletes its log now: a crash in between must not look like a missing one.
+        Record::Unknown.write(&self.path);
+        if let Err((_, error)) = connection.close() {
+            tracing::warn!(path = %self.path.display(), %error, "a database could not be closed");
+            return;
+        }
+        // Without a log all is in the file.
+        if !wal::path(&self.path).exists()
+            && let Ok((length, crc32)) = record::checksum(&self.path)
+        {
+            Record::Closed { length, crc32 }.write(&self.path);
+        }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// A connection that is not closed.
+struct Open<'a>(MutexGuard<'a, Option<Connection>>);
+
+impl Open<'_> {
+    fn get(&mut self) -> io::Result<&mut Connection> {
+        self.0.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
@@ -100,3 +269,16 @@ fn open(path: &Path, schema: &str) -> rusqlite::Result<Connection> {
     connection.execute_batch(schema)?;
     Ok(connection)
 }
+
+/// SQLite's own check of the structure.
+fn check(connection: &Connection) -> Result<(), String> {
+    let found: rusqlite::Result<String> = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
+    match found {
+        Ok(found) if found == "ok" => Ok(()),
+        Ok(found) => Err(found),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -45,6 +45,7 @@ use crate::operation::operations;
 use crate::service::Permission;
 use crate::service::{Request, Service};
 use crate::types::{Body, Caller, Tags};
+use daemon::protocol::Damage;
 use error::{ApiError, Result};
 use table::{Table, name_of};
 
@@ -283,6 +284,18 @@ impl Service for DynamoDb {
 
     fn tick(&self) {
         self.sweep();
+    }
+
+    fn open(&self) {
+        self.database.open_existing();
+    }
+
+    fn damage(&self) -> Vec<Damage> {
+        self.database.damage()
+    }
+
+    fn shutdown(&self) {
+        self.database.close();
     }
 }
 

@@ -153,7 +153,7 @@ impl Front {
                         let front = Arc::clone(&self);
                         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
                             let (parts, _) = request.into_parts();
-                            let response = front.control.answer(&parts, (front.backends.stream_count)());
+                            let response = front.answer_control(&parts);
                             std::future::ready(Ok::<_, Infallible>(response))
                         });
                         let connection = hyper::server::conn::http1::Builder::new()
@@ -221,6 +221,12 @@ impl Front {
         }
     }
 
+    /// Answers a request of a command to the daemon itself.
+    fn answer_control(&self, parts: &Parts) -> Response<Body> {
+        let (streams, damage) = ((self.backends.stream_count)(), self.backends.services.damage());
+        self.control.answer(parts, streams, damage)
+    }
+
     /// Answers one request, also one that is not valid.
     pub async fn answer<B>(&self, request: Request<B>, peer: Peer) -> Response<Body>
     where
@@ -235,7 +241,7 @@ impl Front {
         if parts.uri.path().starts_with(daemon::protocol::PREFIX) {
             return match peer {
                 Peer::Other(uid) => foreign(uid).respond(format),
-                Peer::Owner | Peer::Unknown => self.control.answer(&parts, (self.backends.stream_count)()),
+                Peer::Owner | Peer::Unknown => self.answer_control(&parts),
             };
         }
         self.control.count_request();

@@ -43,6 +43,7 @@ use super::invoke::{Invocation, Invoke, InvokeResult};
 use super::metrics::MetricSink;
 use super::{Body, Caller};
 use code::CodeStore;
+use daemon::protocol::Damage;
 use executor::Executor;
 use name::FunctionName;
 use registry::Registry;
@@ -207,6 +208,13 @@ impl Lambda {
             found.is_some()
         });
         found
+    }
+
+    /// The damaged files of functions and events.
+    pub fn damage(&self) -> Vec<Damage> {
+        let mut all = self.registry.damage();
+        all.extend(self.spool.damage());
+        all
     }
 
     /// Stops all instances and writes their logs. Blocks for some seconds at most. Nothing runs afterwards.

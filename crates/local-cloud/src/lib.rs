@@ -9,7 +9,7 @@
 //! | composition | [`cloud`], [`services`] (the table) |
 //! | services | [`kinesis`], [`lambda`], [`mappings`], [`dynamodb`], [`sqs`], [`logs`], [`s3`], [`cloudwatch`], [`awsim`] |
 //! | contracts | [`mod@service`], [`operation`], [`deliver`], [`invoke`], [`metrics`], [`clock`] |
-//! | helpers | [`types`], [`answer`], [`error`], [`database`] |
+//! | helpers | [`types`], [`answer`], [`error`], [`database`], [`state_file`] |
 
 mod answer;
 mod authorise;
@@ -36,6 +36,7 @@ mod s3;
 mod service;
 mod services;
 mod sqs;
+mod state_file;
 #[cfg(test)]
 mod test_support;
 #[cfg(test)]

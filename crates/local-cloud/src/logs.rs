@@ -26,6 +26,7 @@ use crate::operation::operations;
 use crate::service::{Permission, arn};
 use crate::service::{Request, Service};
 use crate::types::{Body, Caller, Tags};
+use daemon::protocol::Damage;
 use group::Group;
 
 operations! {
@@ -282,6 +283,18 @@ impl Service for Logs {
 
     fn tick(&self) {
         self.sweep();
+    }
+
+    fn open(&self) {
+        self.database.open_existing();
+    }
+
+    fn damage(&self) -> Vec<Damage> {
+        self.database.damage()
+    }
+
+    fn shutdown(&self) {
+        self.database.close();
     }
 }
 

@@ -33,7 +33,7 @@ mod worker;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use self::budget::Budget;
@@ -44,6 +44,7 @@ use super::deliver::Deliver;
 use super::invoke::Invoke;
 use super::kinesis::engine::Engine;
 use super::metrics::MetricSink;
+use daemon::protocol::Damage;
 use ground::platform;
 
 /// Last result of a mapping that has processed nothing.
@@ -89,6 +90,7 @@ pub struct Mappings {
     config: MappingsConfig,
     budget: Budget,
     all: RwLock<BTreeMap<String, Arc<Mapping>>>,
+    damage: Mutex<Vec<Damage>>,
     /// Held during a change: one change at a time.
     changing: Mutex<()>,
 }
@@ -98,18 +100,36 @@ impl Mappings {
     /// functions can be invoked.
     ///
     /// # Errors
-    /// If a file cannot be read or is damaged. The error names it.
+    /// If the directory cannot be read. Damaged files are reported by [`Mappings::damage`].
     pub fn open(config: MappingsConfig) -> io::Result<Arc<Self>> {
         platform::create_private_dir(&config.data_dir)?;
         let mappings = Arc::new(Self {
             config,
             budget: Budget::default(),
             all: RwLock::default(),
+            damage: Mutex::default(),
             changing: Mutex::new(()),
         });
-        for settings in Files::list(&mappings.config.data_dir)? {
-            let files = Files::new(&mappings.config.data_dir, &settings.uuid);
-            let checkpoints = files.checkpoints()?;
+        platform::remove_unfinished(&mappings.config.data_dir)?;
+        for (path, settings) in Files::list(&mappings.config.data_dir)? {
+            let opened = settings.and_then(|settings| {
+                let files = Files::new(&mappings.config.data_dir, &settings.uuid);
+                Ok((files.checkpoints()?, files, settings))
+            });
+            let (checkpoints, files, settings) = match opened {
+                Ok(opened) => opened,
+                Err(error) => {
+                    mappings.report(
+                        &path,
+                        &format!("the mapping cannot be read and does not run: {error}"),
+                    );
+                    continue;
+                }
+            };
+            if checkpoints.damaged_lines > 0 {
+                let text = "a checkpoint of the mapping is damaged; it processes some records again";
+                mappings.report(&path, text);
+            }
             let (uuid, state) = (
                 settings.uuid.clone(),
                 if settings.enabled { "Enabled" } else { "Disabled" },
@@ -127,6 +147,22 @@ impl Mappings {
         for mapping in self.all() {
             mapping.abort();
         }
+    }
+
+    fn report(&self, path: &Path, message: &str) {
+        tracing::warn!(path = %path.display(), "{message}");
+        let mut damage = self.damage.lock().unwrap_or_else(PoisonError::into_inner);
+        damage.push(Damage {
+            file: path.display().to_string(),
+            resource: None,
+            records: 0,
+            message: message.to_owned(),
+        });
+    }
+
+    /// The damaged files.
+    pub fn damage(&self) -> Vec<Damage> {
+        self.damage.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn all(&self) -> Vec<Arc<Mapping>> {

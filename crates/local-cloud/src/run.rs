@@ -58,6 +58,11 @@ async fn run_in(
     let lock = lock(&home).await?;
     home.prepare()?;
     let secret = home.secret_or_new(&lock)?;
+    for dir in [home.dir().to_path_buf(), home.data_dir()] {
+        if let Err(error) = platform::remove_unfinished(&dir) {
+            tracing::warn!(dir = %dir.display(), %error, "what a killed process was writing stays");
+        }
+    }
     let listener = listen(&home, options.port).await?;
     let port = listener
         .local_addr()

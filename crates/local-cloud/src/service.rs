@@ -21,6 +21,7 @@ use http::request::Parts;
 use serde_json::Value;
 
 use crate::types::{Body, Caller, Tags};
+use daemon::protocol::Damage;
 pub(crate) use permission::{Permission, arn, arn_of, operation};
 
 /// A signed request, after the front door has read its body.
@@ -129,6 +130,14 @@ pub(crate) trait Service: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<(), (String, String)>> {
         let message = "The local cloud changes these tags by the service's own operations only.";
         async { Err(("InvalidParameterException".to_owned(), message.to_owned())) }.boxed()
+    }
+
+    /// Opens the files of an earlier process that are otherwise opened on first use, so that damage is known. Blocks.
+    fn open(&self) {}
+
+    /// Its files that are damaged or missing. Called for each health check: it must not read files.
+    fn damage(&self) -> Vec<Damage> {
+        Vec::new()
     }
 
     /// Housekeeping, about once a minute: saves, deletes what has expired, records metrics. Blocks.

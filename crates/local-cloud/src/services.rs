@@ -7,6 +7,7 @@ use http::request::Parts;
 
 use crate::service::{self, Service};
 use crate::types::{Caller, Tags};
+use daemon::protocol::Damage;
 
 /// A line of the table.
 pub(crate) struct Entry {
@@ -66,6 +67,18 @@ impl Services {
         self.iter()
             .flat_map(|entry| entry.service.tagged(caller))
             .collect()
+    }
+
+    /// Opens the files of all services. Blocks.
+    pub fn open(&self) {
+        for entry in self.iter() {
+            entry.service.open();
+        }
+    }
+
+    /// The damaged files of all services.
+    pub fn damage(&self) -> Vec<Damage> {
+        self.iter().flat_map(|entry| entry.service.damage()).collect()
     }
 
     /// Housekeeping, once a minute. Blocks.

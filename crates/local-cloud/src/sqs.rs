@@ -33,6 +33,7 @@ use crate::metrics::MetricSink;
 use crate::operation::operations;
 use crate::service::{self, Permission, Request, Service};
 use crate::types::{Body, Caller, Tags};
+use daemon::protocol::Damage;
 use error::{ApiError, Result};
 use measure::Traffic;
 use message::Wanted;
@@ -354,6 +355,18 @@ impl Service for Sqs {
     fn tick(&self) {
         self.measure();
         self.sweep();
+    }
+
+    fn open(&self) {
+        self.database.open_existing();
+    }
+
+    fn damage(&self) -> Vec<Damage> {
+        self.database.damage()
+    }
+
+    fn shutdown(&self) {
+        self.database.close();
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the tests of several services share: fakes of the interfaces between services, and macros for the SDK.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use bytes::Bytes;
@@ -8,6 +9,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::Response;
 use http_body_util::BodyExt;
+use rand::Rng;
+use rand::rngs::StdRng;
 use serde_json::Value;
 
 use crate::deliver::{Deliver, Undelivered};
@@ -110,6 +113,72 @@ impl Deliver for Inbox {
         body: Bytes,
     ) -> BoxFuture<'a, Result<(), Undelivered>> {
         self.take(&format!("{bucket}/{key}"), &body, BTreeMap::new())
+    }
+}
+
+/// Rounds of a test with random damage: `STREAMCTL_FAULT_ROUNDS`, or a few.
+pub(crate) fn fault_rounds() -> u64 {
+    std::env::var("STREAMCTL_FAULT_ROUNDS").map_or(40, |rounds| rounds.parse().unwrap())
+}
+
+/// All files below `dir`, in order.
+pub(crate) fn all_files(dir: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    entries.sort();
+    let below = |path: PathBuf| {
+        if path.is_dir() {
+            all_files(&path)
+        } else {
+            vec![path]
+        }
+    };
+    entries.into_iter().flat_map(below).collect()
+}
+
+/// Copies the directory `from` to `to`.
+pub(crate) fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_all(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// Flips bytes of a file, cuts it, removes it, overwrites or extends it. In place, as a faulty disk would.
+pub(crate) fn damage_file(path: &Path, random: &mut StdRng) {
+    let length = path.metadata().unwrap().len() as usize;
+    let open = || std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    let kind = random.random_range(0..6);
+    if length == 0 || kind == 0 {
+        return std::fs::remove_file(path).unwrap();
+    }
+    let at = random.random_range(0..length);
+    let most = (length - at).min(4096);
+    let some = random.random_range(1..=most);
+    let write = |bytes: &[u8], at: usize| {
+        ground::platform::write_all_at(&open(), bytes, at as u64).unwrap();
+    };
+    match kind {
+        1 => open().set_len(at as u64).unwrap(),
+        2 => write(&vec![0; some], at),
+        3 => write(&(0..some).map(|_| random.random()).collect::<Vec<u8>>(), at),
+        4 => write(&(0..some).map(|_| random.random()).collect::<Vec<u8>>(), length),
+        _ => {
+            let mut bytes = std::fs::read(path).unwrap();
+            for _ in 0..random.random_range(1..=3) {
+                let bit = random.random_range(0..length * 8);
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                write(&bytes[bit / 8..=bit / 8], bit / 8);
+            }
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The whole cloud through the SDK and the front door, over restarts. The tests of services use it too.
 
+mod faults;
+
 use std::path::Path;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};

@@ -53,6 +53,38 @@ fn screen(state: StreamState) -> String {
 }
 
 #[test]
+fn damage_of_the_stream_is_counted() {
+    let arn = concert().arn;
+    let damage = |file: &str, resource: Option<&str>, records| Damage {
+        file: file.to_owned(),
+        resource: resource.map(str::to_owned),
+        records,
+        message: "a part of the log file is damaged".to_owned(),
+    };
+    let mut report = DescribeReport::new(concert(), None);
+    assert!(!report.table(&Style::plain()).contains("Damage"));
+    let json = serde_json::to_value(&report).unwrap();
+    assert!(json.get("damage").is_none());
+    let all = vec![
+        damage("a.log", Some(&arn), 3),
+        damage(
+            "b.log",
+            Some("arn:aws:kinesis:us-east-1:000000000000:stream/other"),
+            9,
+        ),
+        damage("c.log", Some(&arn), 1_200),
+        damage("sqs.db", None, 0),
+    ];
+    report.damage = of_stream(all, &arn);
+    let screen = report.table(&Style::plain());
+    let line = screen.lines().find(|line| line.starts_with("Damage")).unwrap();
+    assert_eq!(
+        line,
+        "Damage      1,203 records lost in 2 files; see `streamctl local status`"
+    );
+}
+
+#[test]
 fn a_stream_fits_a_screen() {
     insta::assert_snapshot!(screen(concert()), @r"
     concert-data-stream  ACTIVE

@@ -4,8 +4,10 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{OnceCell, watch};
 
+use super::damage::warn_of_damage;
 use super::global::GlobalArgs;
 use crate::ui::Printer;
+use daemon::StartOptions;
 use domain::context::Context;
 use domain::settings::{Settings, Target};
 use domain::stream::StreamReference;
@@ -134,6 +136,10 @@ impl Session {
             .get_or_try_init(|| async {
                 if self.settings.target == Target::Local {
                     self.local_cloud()?;
+                    let started = daemon::start(&self.settings.home, &StartOptions::default()).await?;
+                    if started.fresh {
+                        warn_of_damage(&self.printer, &started.damage);
+                    }
                 }
                 let mut settings = self.settings.clone();
                 if let Some(region) = self.acts_on.get().and_then(|stream| stream.region.as_ref()) {

@@ -13,8 +13,9 @@ use serde_json::Value;
 
 use crate::service::Permission;
 use crate::service::Request;
+use crate::state_file;
 use crate::types::{Caller, Tags};
-use ground::platform;
+use daemon::protocol::Damage;
 
 /// A service whose state is saved as a whole after each change, and what the contract of services asks of it.
 pub(crate) trait Handler: ServiceHandler + Sized + 'static {
@@ -62,6 +63,8 @@ struct Inner<H> {
     opening: Mutex<()>,
     saving: Mutex<()>,
     unsaved: AtomicBool,
+    /// Why the saved state cannot be read.
+    fault: Mutex<Option<String>>,
 }
 
 impl<H> Clone for Stored<H> {
@@ -80,6 +83,7 @@ impl<H: Handler> Stored<H> {
             opening: Mutex::new(()),
             saving: Mutex::new(()),
             unsaved: AtomicBool::new(false),
+            fault: Mutex::new(None),
         }))
     }
 
@@ -96,19 +100,39 @@ impl<H: Handler> Stored<H> {
         if let Some(handler) = inner.handler.get() {
             return Ok(handler);
         }
-        let handler = (inner.make)();
-        match std::fs::read(&inner.file) {
-            Ok(bytes) => handler.restore(&bytes).map_err(|error| {
-                let name = H::NAME;
-                io::Error::other(format!(
-                    "the saved state of {name} in {} cannot be read: {error}",
-                    inner.file.display()
-                ))
-            })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        Ok(inner.handler.get_or_init(|| handler))
+        let restored = state_file::load(&inner.file, |bytes| {
+            let handler = (inner.make)();
+            handler
+                .restore(bytes)
+                .map_err(|error| io::Error::other(error.to_string()))?;
+            Ok(handler)
+        });
+        let restored = restored.map_err(|error| {
+            let text = format!("the saved state of {} cannot be read: {error}", H::NAME);
+            let mut fault = inner.fault.lock().unwrap_or_else(PoisonError::into_inner);
+            if fault.is_none() {
+                tracing::warn!("{text}");
+                *fault = Some(text.clone());
+            }
+            io::Error::new(error.kind(), text)
+        })?;
+        Ok(inner
+            .handler
+            .get_or_init(|| restored.unwrap_or_else(|| (inner.make)())))
+    }
+
+    /// The damage of its file, as far as it is known.
+    pub fn damage(&self) -> Vec<Damage> {
+        let fault = self.0.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = fault.iter().filter(|_| self.0.handler.get().is_none());
+        found
+            .map(|fault| Damage {
+                file: self.0.file.display().to_string(),
+                resource: None,
+                records: 0,
+                message: format!("{fault}; the service refuses requests"),
+            })
+            .collect()
     }
 
     /// Saves the state. Blocks.
@@ -123,8 +147,7 @@ impl<H: Handler> Stored<H> {
         let Some(bytes) = inner.handler.get().and_then(ServiceHandler::snapshot) else {
             return Ok(());
         };
-        platform::replace_private_file(&inner.file, &bytes)
-            .inspect_err(|_| inner.unsaved.store(true, Ordering::SeqCst))
+        state_file::save(&inner.file, &bytes).inspect_err(|_| inner.unsaved.store(true, Ordering::SeqCst))
     }
 
     /// Saves the state if a change has not been saved. Blocks.
@@ -138,7 +161,7 @@ impl<H: Handler> Stored<H> {
 
     /// The service, if it has been opened or has saved state, for what may be left out when there is none.
     pub fn existing(&self) -> Option<&H> {
-        let exists = self.0.handler.get().is_some() || self.0.file.exists();
+        let exists = self.0.handler.get().is_some() || state_file::exists(&self.0.file);
         exists.then(|| self.get().ok()).flatten()
     }
 }

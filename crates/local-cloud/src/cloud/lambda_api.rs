@@ -12,6 +12,7 @@ use crate::mappings::Mappings;
 use crate::service::{Permission, arn};
 use crate::service::{Protocol, Request, Service};
 use crate::types::Body;
+use daemon::protocol::Damage;
 
 pub(crate) struct LambdaApi {
     pub lambda: Arc<Lambda>,
@@ -68,6 +69,12 @@ impl Service for LambdaApi {
 
     fn takes_minutes(&self, request: &Request) -> bool {
         request.parts.uri.path().ends_with("/invocations")
+    }
+
+    fn damage(&self) -> Vec<Damage> {
+        let mut all = self.lambda.damage();
+        all.extend(self.mappings.damage());
+        all
     }
 
     fn shutdown(&self) {

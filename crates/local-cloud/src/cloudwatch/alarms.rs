@@ -4,18 +4,20 @@
 //! sent to the topics of the alarm. Stored in one file, replaced with each change.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::alarm::{self, Alarm, MissingData, State};
+use super::dashboards::StateFile;
 use super::error::ApiError;
 use super::evaluate;
 use super::input::Fields;
 use super::store::Store;
 use super::wire::Out;
 use crate::Caller;
+use daemon::protocol::Damage;
 
 /// Source: DescribeAlarms, `MaxRecords`.
 const MAX_RECORDS: i64 = 100;
@@ -55,7 +57,7 @@ struct AlarmsFile {
 
 #[derive(Debug, Default)]
 pub(super) struct Alarms {
-    file: PathBuf,
+    file: StateFile,
     alarms: BTreeMap<Key, Alarm>,
     history: VecDeque<HistoryItem>,
     /// Notifications that have not been taken yet.
@@ -64,22 +66,23 @@ pub(super) struct Alarms {
 
 impl Alarms {
     /// Opens the alarms stored in `dir`.
-    ///
-    /// # Errors
-    /// If the file exists and cannot be read.
-    pub(super) fn open(dir: &Path) -> std::io::Result<Self> {
-        let file = dir.join("alarms.json");
-        let kept: AlarmsFile = super::dashboards::read_file(&file)?;
-        Ok(Self {
+    pub(super) fn open(dir: &Path) -> Self {
+        let (file, kept): (_, AlarmsFile) = StateFile::open(dir.join("alarms.json"));
+        Self {
             file,
             alarms: kept.alarms.into_iter().collect(),
             history: kept.history,
             outbox: Vec::new(),
-        })
+        }
     }
 
-    /// Writes the file. An error is only logged: the change is effective in memory.
-    fn save(&self) {
+    pub(super) fn damage(&self) -> Option<Damage> {
+        self.file.damage()
+    }
+
+    /// # Errors
+    /// `InternalServiceFault` if the file cannot be written. The change is effective in memory.
+    fn save(&self) -> Result<(), ApiError> {
         let kept = AlarmsFile {
             alarms: self
                 .alarms
@@ -88,7 +91,7 @@ impl Alarms {
                 .collect(),
             history: self.history.clone(),
         };
-        super::dashboards::write_file(&self.file, &kept);
+        self.file.write(&kept)
     }
 
     pub(super) fn put(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<(), ApiError> {
@@ -104,8 +107,7 @@ impl Alarms {
         let summary = format!("Alarm \"{}\" {word}", alarm.name);
         self.remember(&key, now_ms, past, summary, String::from("{}"));
         self.alarms.insert(key, alarm);
-        self.save();
-        Ok(())
+        self.save()
     }
 
     pub(super) fn delete(&mut self, caller: &Caller, input: &Fields<'_>) -> Result<(), ApiError> {
@@ -113,8 +115,7 @@ impl Alarms {
         for name in input.words("AlarmNames", MAX_NAMES)? {
             self.alarms.remove(&key(caller, name));
         }
-        self.save();
-        Ok(())
+        self.save()
     }
 
     pub(super) fn describe(&self, caller: &Caller, input: &Fields<'_>) -> Result<Out, ApiError> {
@@ -230,8 +231,7 @@ impl Alarms {
             ));
         }
         self.apply(&key, evaluation, now_ms);
-        self.save();
-        Ok(())
+        self.save()
     }
 
     pub(super) fn enable(&mut self, caller: &Caller, input: &Fields<'_>, on: bool) -> Result<(), ApiError> {
@@ -240,8 +240,7 @@ impl Alarms {
                 alarm.actions_enabled = on;
             }
         }
-        self.save();
-        Ok(())
+        self.save()
     }
 
     /// Whether an alarm with this ARN exists.
@@ -273,8 +272,8 @@ impl Alarms {
                 changed = true;
             }
         }
-        if changed {
-            self.save();
+        if changed && let Err(error) = self.save() {
+            tracing::warn!(error = error.message(), "the state of alarms could not be saved");
         }
     }
 

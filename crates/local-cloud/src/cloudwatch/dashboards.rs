@@ -3,7 +3,6 @@
 //! Source: PutDashboard, GetDashboard, ListDashboards and DeleteDashboards, CloudWatch API reference.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -13,7 +12,8 @@ use serde_json::Value;
 use super::error::ApiError;
 use super::input::Fields;
 use super::wire::Out;
-use crate::{Caller, partition};
+use crate::{Caller, partition, state_file};
+use daemon::protocol::Damage;
 
 /// Source: ListDashboards: "as many as 1000".
 const PAGE: usize = 1000;
@@ -29,26 +29,26 @@ struct Dashboard {
 
 #[derive(Debug, Default)]
 pub(super) struct Dashboards {
-    file: PathBuf,
+    file: StateFile,
     all: BTreeMap<Key, Dashboard>,
 }
 
 impl Dashboards {
     /// Opens the dashboards stored in `dir`.
-    ///
-    /// # Errors
-    /// If the file exists and cannot be read.
-    pub(super) fn open(dir: &Path) -> io::Result<Self> {
-        let file = dir.join("dashboards.json");
-        let kept: Vec<(Key, Dashboard)> = read_file(&file)?;
-        Ok(Self {
+    pub(super) fn open(dir: &Path) -> Self {
+        let (file, kept): (_, Vec<(Key, Dashboard)>) = StateFile::open(dir.join("dashboards.json"));
+        Self {
             file,
             all: kept.into_iter().collect(),
-        })
+        }
     }
 
-    fn save(&self) {
-        write_file(&self.file, &self.all.iter().collect::<Vec<_>>());
+    pub(super) fn damage(&self) -> Option<Damage> {
+        self.file.damage()
+    }
+
+    fn save(&self) -> Result<(), ApiError> {
+        self.file.write(&self.all.iter().collect::<Vec<_>>())
     }
 
     pub(super) fn put(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<Out, ApiError> {
@@ -65,7 +65,7 @@ impl Dashboards {
         };
         self.all
             .insert((caller.account.clone(), name.to_owned()), dashboard);
-        self.save();
+        self.save()?;
         Ok(Out::Struct(vec![(
             "DashboardValidationMessages",
             Out::List(Vec::new()),
@@ -128,8 +128,7 @@ impl Dashboards {
         for name in names {
             self.all.remove(&key(name));
         }
-        self.save();
-        Ok(())
+        self.save()
     }
 }
 
@@ -164,29 +163,43 @@ pub(super) fn arn(caller: &Caller, name: &str) -> String {
     )
 }
 
-/// Reads a JSON file of this module. The default if it does not exist.
-///
-/// # Errors
-/// If it exists and cannot be read: the default would overwrite it.
-pub(super) fn read_file<T: DeserializeOwned + Default>(file: &Path) -> io::Result<T> {
-    match std::fs::read(file) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("{} cannot be read: {error}", file.display()),
-            )
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(T::default()),
-        Err(error) => Err(error),
-    }
+/// A JSON file of this module.
+#[derive(Debug, Default)]
+pub(super) struct StateFile {
+    path: PathBuf,
+    /// Why it cannot be read. An empty one must not replace it.
+    fault: Option<String>,
 }
 
-/// Replaces a JSON file of this module. An error is only logged.
-pub(super) fn write_file(file: &Path, value: &impl Serialize) {
-    let written = serde_json::to_vec(value)
-        .map_err(io::Error::other)
-        .and_then(|bytes| ground::platform::replace_private_file(file, &bytes));
-    if let Err(error) = written {
-        tracing::warn!(file = %file.display(), %error, "could not write the file");
+impl StateFile {
+    /// Reads the file. The default if it does not exist or cannot be read.
+    pub(super) fn open<T: DeserializeOwned + Default>(path: PathBuf) -> (Self, T) {
+        match state_file::load_json(&path) {
+            Ok(value) => (Self { path, fault: None }, value.unwrap_or_default()),
+            Err(error) => {
+                tracing::warn!(%error, "a file of CloudWatch is damaged and stays as it is");
+                let fault = Some(error.to_string());
+                (Self { path, fault }, T::default())
+            }
+        }
+    }
+
+    /// # Errors
+    /// `InternalServiceFault` if the file cannot be written or is damaged.
+    pub(super) fn write(&self, value: &impl Serialize) -> Result<(), ApiError> {
+        if let Some(fault) = &self.fault {
+            return Err(ApiError::internal(fault.clone()));
+        }
+        state_file::save_json(&self.path, value)
+            .map_err(|error| ApiError::internal(format!("The change could not be saved: {error}")))
+    }
+
+    pub(super) fn damage(&self) -> Option<Damage> {
+        self.fault.as_ref().map(|fault| Damage {
+            file: self.path.display().to_string(),
+            resource: None,
+            records: 0,
+            message: format!("{fault}; it cannot be changed"),
+        })
     }
 }

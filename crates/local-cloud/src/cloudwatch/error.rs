@@ -15,6 +15,8 @@ enum Code {
     /// Query protocol code for a missing resource. It differs between operations.
     NotFound(&'static str),
     Dashboard,
+    /// The local cloud failed.
+    Internal,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +70,10 @@ impl ApiError {
         Self::new(Code::Dashboard, message)
     }
 
+    pub(super) fn internal(message: impl Into<String>) -> Self {
+        Self::new(Code::Internal, message)
+    }
+
     fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -88,6 +94,7 @@ impl ApiError {
             Code::NotFound("DashboardNotFoundError") => "ResourceNotFound",
             Code::NotFound(code) => code,
             Code::Dashboard => "InvalidParameterInput",
+            Code::Internal => "InternalServiceFault",
         }
     }
 
@@ -116,6 +123,7 @@ impl ApiError {
             Code::NotFound("ResourceNotFoundException") => "ResourceNotFoundException;Sender",
             Code::NotFound(_) => "ResourceNotFound;Sender",
             Code::Dashboard => "InvalidParameterInput;Sender",
+            Code::Internal => "InternalServiceError;Receiver",
         }
     }
 
@@ -127,6 +135,7 @@ impl ApiError {
         match self.code {
             Code::TooLarge => 413,
             Code::NotFound(_) => 404,
+            Code::Internal => 500,
             _ => 400,
         }
     }

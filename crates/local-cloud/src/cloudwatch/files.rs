@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::store::DaySeries;
+use daemon::protocol::Damage;
 
 const VERSION: u32 = 1;
+/// Extension of a damaged file.
+const UNREADABLE: &str = "unreadable";
 
 #[derive(Serialize, Deserialize)]
 struct DayFile {
@@ -16,25 +19,36 @@ struct DayFile {
     series: Vec<DaySeries>,
 }
 
-/// All data in `dir`. An unreadable file is renamed, so that it is neither lost nor read again.
+/// All data in `dir`, and the damaged files. A damaged file is renamed, so that it is neither replaced nor read again.
 ///
 /// # Errors
 /// If `dir` cannot be listed.
-pub(super) fn read_all(dir: &Path) -> io::Result<Vec<DaySeries>> {
-    let mut all = Vec::new();
+pub(super) fn read_all(dir: &Path) -> io::Result<(Vec<DaySeries>, Vec<Damage>)> {
+    let (mut all, mut damage) = (Vec::new(), Vec::new());
+    let unreadable = |path: &Path| Damage {
+        file: path.display().to_string(),
+        resource: None,
+        records: 0,
+        message: "the metrics of a day cannot be read".to_owned(),
+    };
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == UNREADABLE) {
+            damage.push(unreadable(&path));
+        }
         if path.extension().is_some_and(|extension| extension == "cbor") {
             match read(&path) {
                 Ok(series) => all.extend(series),
                 Err(error) => {
                     tracing::warn!(path = %path.display(), %error, "unreadable metrics file was renamed");
-                    fs::rename(&path, path.with_extension("unreadable"))?;
+                    let renamed = path.with_extension(UNREADABLE);
+                    fs::rename(&path, &renamed)?;
+                    damage.push(unreadable(&renamed));
                 }
             }
         }
     }
-    Ok(all)
+    Ok((all, damage))
 }
 
 fn read(path: &Path) -> io::Result<Vec<DaySeries>> {

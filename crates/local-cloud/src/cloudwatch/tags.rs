@@ -3,11 +3,13 @@
 //! Source: TagResource, UntagResource and ListTagsForResource, CloudWatch API reference.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::dashboards::StateFile;
 use super::error::ApiError;
 use super::input::Fields;
 use super::wire::Out;
+use daemon::protocol::Damage;
 
 /// Source: TagResource: "as many as 50 tags".
 const MAX_TAGS: usize = 50;
@@ -15,19 +17,19 @@ const MAX_TAGS: usize = 50;
 /// Tags by resource ARN.
 #[derive(Debug, Default)]
 pub(super) struct Tags {
-    file: PathBuf,
+    file: StateFile,
     all: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl Tags {
     /// Opens the tags stored in `dir`.
-    ///
-    /// # Errors
-    /// If the file exists and cannot be read.
-    pub(super) fn open(dir: &Path) -> std::io::Result<Self> {
-        let file = dir.join("tags.json");
-        let all = super::dashboards::read_file(&file)?;
-        Ok(Self { file, all })
+    pub(super) fn open(dir: &Path) -> Self {
+        let (file, all) = StateFile::open(dir.join("tags.json"));
+        Self { file, all }
+    }
+
+    pub(super) fn damage(&self) -> Option<Damage> {
+        self.file.damage()
     }
 
     /// Adds the `Tags` of a request.
@@ -50,7 +52,7 @@ impl Tags {
         }
         if !tags.is_empty() {
             self.all.insert(arn.to_owned(), tags);
-            self.save();
+            self.save()?;
         }
         Ok(())
     }
@@ -61,8 +63,7 @@ impl Tags {
                 tags.remove(key);
             }
         }
-        self.save();
-        Ok(())
+        self.save()
     }
 
     pub(super) fn list(&self, arn: &str) -> Out {
@@ -76,13 +77,14 @@ impl Tags {
     }
 
     /// Removes the tags of a deleted resource.
-    pub(super) fn forget(&mut self, arn: &str) {
-        if self.all.remove(arn).is_some() {
-            self.save();
+    pub(super) fn forget(&mut self, arn: &str) -> Result<(), ApiError> {
+        match self.all.remove(arn) {
+            Some(_) => self.save(),
+            None => Ok(()),
         }
     }
 
-    fn save(&self) {
-        super::dashboards::write_file(&self.file, &self.all);
+    fn save(&self) -> Result<(), ApiError> {
+        self.file.write(&self.all)
     }
 }

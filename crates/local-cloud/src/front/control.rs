@@ -9,7 +9,7 @@ use http::{Method, Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use daemon::protocol::{self, HEALTH_PATH, Health, NONCE_HEADER, PROOF_HEADER, STOP_PATH};
+use daemon::protocol::{self, Damage, HEALTH_PATH, Health, NONCE_HEADER, PROOF_HEADER, STOP_PATH};
 use daemon::secret::Secret;
 
 use crate::answer::{answer, whole};
@@ -68,17 +68,17 @@ impl Control {
         }
     }
 
-    pub fn answer(&self, parts: &Parts, streams: u64) -> Response<Body> {
+    pub fn answer(&self, parts: &Parts, streams: u64, damage: Vec<Damage>) -> Response<Body> {
         match (&parts.method, parts.uri.path()) {
-            (&Method::GET, HEALTH_PATH) => self.answer_health(parts, streams),
+            (&Method::GET, HEALTH_PATH) => self.answer_health(parts, streams, damage),
             (&Method::POST, STOP_PATH) => self.answer_stop(parts),
             (_, HEALTH_PATH | STOP_PATH) => say(StatusCode::METHOD_NOT_ALLOWED, "another method is needed"),
             _ => say(StatusCode::NOT_FOUND, "no such path"),
         }
     }
 
-    fn answer_health(&self, parts: &Parts, streams: u64) -> Response<Body> {
-        let body = serde_json::to_vec(&self.health(streams)).unwrap_or_default();
+    fn answer_health(&self, parts: &Parts, streams: u64, damage: Vec<Damage>) -> Response<Body> {
+        let body = serde_json::to_vec(&self.health(streams, damage)).unwrap_or_default();
         let nonce = header(parts, NONCE_HEADER);
         let proof = protocol::prove_answer(&self.identity.secret, nonce, &body);
         let mut response = answer(StatusCode::OK.as_u16(), "application/json", whole(body));
@@ -100,7 +100,7 @@ impl Control {
         say(StatusCode::ACCEPTED, "stopping")
     }
 
-    fn health(&self, streams: u64) -> Health {
+    fn health(&self, streams: u64, damage: Vec<Damage>) -> Health {
         Health {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -111,6 +111,7 @@ impl Control {
             requests: self.requests.load(Ordering::Relaxed),
             streams,
             resident_bytes: platform::resident_bytes(),
+            damage: Damage::limited(damage),
         }
     }
 }

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::kinesis::error::{ApiError, Result};
 use crate::kinesis::model::input::Target;
+use crate::kinesis::store::{DamagedFile, ShardStore};
 use crate::kinesis::stream::meta::{Status, StreamMeta};
 use crate::kinesis::stream::{Stream, locked, persist};
-use crate::{Caller, partition};
+use crate::{Caller, partition, state_file};
 use ground::platform;
 
 /// Suffix of a directory that is being deleted. A restart deletes the rest.
@@ -44,50 +45,71 @@ pub struct Catalog {
     create: Mutex<()>,
     streams: RwLock<Streams>,
     accounts: Mutex<Vec<Account>>,
+    /// Files that could not be read when the catalog was opened.
+    damage: Vec<DamagedFile>,
 }
 
 impl Catalog {
-    /// Opens the catalog in `dir`, which is private to the user. Completes interrupted changes and deletions.
+    /// Opens the catalog in `dir`, which is private to the user. Completes interrupted changes, and deletions in the
+    /// background. What is damaged is left as it is and listed by [`Catalog::damage`].
     ///
     /// # Errors
-    /// When a file cannot be read or is damaged; the error names it.
+    /// When a directory cannot be made or read; the error names it.
     pub fn open(dir: PathBuf) -> io::Result<Self> {
         let streams_dir = dir.join("streams");
-        platform::create_private_dir(&streams_dir)?;
-        let mut streams = Streams::default();
-        for entry in fs::read_dir(&streams_dir)? {
+        let named = |error| platform::at_path(error, &streams_dir);
+        platform::create_private_dir(&streams_dir).map_err(named)?;
+        platform::remove_unfinished(&dir)?;
+        let (mut streams, mut damage, mut doomed) = (Streams::default(), Vec::new(), Vec::new());
+        for entry in fs::read_dir(&streams_dir).map_err(named)? {
             let path = entry?.path();
             if !path.is_dir() {
                 continue;
             }
-            let loaded = if path.extension().is_some_and(|e| e == DELETED) {
-                None
-            } else {
-                persist::load(&path)?
-            };
-            match loaded {
-                Some(meta) if meta.status != Status::Deleting => {
-                    let key = (caller_of(&meta), meta.name.clone());
-                    let stream = Arc::new(Stream::open(path, meta)?);
+            match open_stream(&path) {
+                Ok(Some(stream)) => {
+                    let meta = &stream.view(i64::MIN).meta;
+                    let key = (caller_of(meta), meta.name.clone());
                     streams.by_id.insert(stream.id, Arc::clone(&stream));
                     streams.by_name.insert(key, stream);
                 }
-                // A stream that is half created, half deleted or marked for deletion: no caller was told that it
-                // exists.
-                _ => {
-                    if let Err(error) = fs::remove_dir_all(&path) {
-                        tracing::warn!(path = %path.display(), %error, "the rest of a deleted stream stays");
-                    }
+                Ok(None) => doomed.extend(set_aside(path)),
+                Err(error) => {
+                    tracing::warn!(%error, "a stream cannot be opened; its files are left as they are");
+                    damage.push(unusable(
+                        path.join(persist::FILE),
+                        "the stream cannot be opened",
+                        &error,
+                    ));
                 }
             }
         }
-        let accounts = persist::load_json(&dir.join("accounts.json"))?.unwrap_or_default();
+        delete_in_background(doomed);
+        let file = dir.join("accounts.json");
+        let accounts = state_file::load_json(&file).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the settings of accounts cannot be read; they cannot be changed");
+            damage.push(unusable(file, "the settings of accounts cannot be read", &error));
+            None
+        });
         Ok(Self {
             dir,
             create: Mutex::new(()),
             streams: RwLock::new(streams),
-            accounts: Mutex::new(accounts),
+            accounts: Mutex::new(accounts.unwrap_or_default()),
+            damage,
         })
+    }
+
+    /// The damaged files, with the ARN of their stream where it is known.
+    pub fn damage(&self) -> Vec<(Option<String>, DamagedFile)> {
+        let all: Vec<Arc<Stream>> = self.read(|s| s.by_id.values().cloned().collect());
+        let of_streams = all.iter().flat_map(|stream| {
+            let arn = stream.view(i64::MIN).meta.arn();
+            let files = stream.damage().into_iter();
+            files.map(move |file| (Some(arn.clone()), file))
+        });
+        let own = self.damage.iter().map(|file| (None, file.clone()));
+        own.chain(of_streams).collect()
     }
 
     /// The stream `name` of `caller`, in any status. Does not delete the files of a stream that is gone: deletion may
@@ -205,9 +227,7 @@ impl Catalog {
     pub fn trim(&self, now_ms: i64) {
         let all: Vec<Arc<Stream>> = self.read(|s| s.by_id.values().cloned().collect());
         for stream in all {
-            if let Err(error) = stream.trim(now_ms) {
-                tracing::warn!(dir = %stream.dir().display(), %error, "expired records could not be deleted");
-            }
+            stream.trim(now_ms);
         }
     }
 
@@ -226,7 +246,7 @@ impl Catalog {
         }
         drop(streams);
         if ours {
-            remove_dir(stream.dir());
+            delete_in_background(set_aside(stream.dir().to_owned()));
         }
         false
     }
@@ -252,10 +272,18 @@ impl Catalog {
         let mut accounts = locked(&self.accounts);
         let mut own = own_account(&accounts, caller);
         edit(&mut own)?;
+        let file = self.dir.join("accounts.json");
+        if let Some(damage) = self.damage.iter().find(|damage| damage.path == file) {
+            let error = platform::at_path(io::Error::other(damage.what.clone()), &file);
+            return Err(ApiError::internal(
+                "the account settings cannot be changed",
+                &error,
+            ));
+        }
         let mut all = accounts.clone();
         all.retain(|a| a.account != own.account || a.region != own.region);
         all.push(own.clone());
-        persist::save_json(&self.dir.join("accounts.json"), &all)
+        state_file::save_json(&file, &all)
             .map_err(|e| ApiError::internal("the account settings could not be saved", &e))?;
         *accounts = all;
         Ok(own)
@@ -273,16 +301,79 @@ fn own_account(accounts: &[Account], caller: &Caller) -> Account {
     })
 }
 
-/// Renames the directory first, so that an interrupted deletion does not leave a stream with some of its shards. The
-/// next start removes what remains.
-fn remove_dir(dir: &Path) {
-    let doomed = dir.with_extension(DELETED);
-    let doomed = if fs::rename(dir, &doomed).is_ok() {
-        doomed
-    } else {
-        dir.to_owned()
+/// The stream in `dir`. `None` if it is being deleted, or was never created as a whole: no caller was told of it.
+fn open_stream(dir: &Path) -> io::Result<Option<Arc<Stream>>> {
+    if dir.extension().is_some_and(|extension| extension == DELETED) {
+        return Ok(None);
+    }
+    platform::remove_unfinished(dir)?;
+    match persist::load(dir)? {
+        Some(meta) if meta.status == Status::Deleting => Ok(None),
+        Some(meta) => Ok(Some(Arc::new(Stream::open(dir.to_owned(), meta)))),
+        None if has_records(dir) => Err(platform::at_path(
+            io::ErrorKind::NotFound.into(),
+            &dir.join(persist::FILE),
+        )),
+        None => Ok(None),
+    }
+}
+
+/// Whether there are records in the directory of a stream. Also true if that cannot be seen.
+fn has_records(dir: &Path) -> bool {
+    let any = || -> io::Result<bool> {
+        for shard in fs::read_dir(dir.join("shards"))? {
+            if ShardStore::has_records(&shard?.path())? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     };
-    let _ = fs::remove_dir_all(doomed);
+    any().unwrap_or_else(|error| error.kind() != io::ErrorKind::NotFound)
+}
+
+fn unusable(path: PathBuf, what: &str, error: &io::Error) -> DamagedFile {
+    DamagedFile {
+        path,
+        records: 0,
+        what: format!("{what}: {error}"),
+    }
+}
+
+/// Renames the directory of a deleted stream, so that an interrupted deletion does not leave a stream with some of its
+/// shards. Returns its new path.
+fn set_aside(dir: PathBuf) -> Option<PathBuf> {
+    if dir.extension().is_some_and(|extension| extension == DELETED) {
+        return Some(dir);
+    }
+    let doomed = dir.with_extension(DELETED);
+    match fs::rename(&dir, &doomed) {
+        Ok(()) => Some(doomed),
+        Err(error) => {
+            // Its metadata says that it is deleted.
+            tracing::warn!(path = %dir.display(), %error, "a deleted stream stays until the next start");
+            None
+        }
+    }
+}
+
+/// Deletes directories without delaying requests or the end of the process: thousands of shards take seconds. The next
+/// start deletes what remains.
+fn delete_in_background(doomed: impl IntoIterator<Item = PathBuf>) {
+    let doomed: Vec<PathBuf> = doomed.into_iter().collect();
+    if doomed.is_empty() {
+        return;
+    }
+    let deleting = std::thread::Builder::new().name("deletion".to_owned());
+    let started = deleting.spawn(move || {
+        for dir in doomed {
+            if let Err(error) = fs::remove_dir_all(&dir) {
+                tracing::warn!(path = %dir.display(), %error, "the rest of a deleted stream stays until the next start");
+            }
+        }
+    });
+    if let Err(error) = started {
+        tracing::warn!(%error, "deleted streams stay until the next start");
+    }
 }
 
 /// The account and region of a stream.

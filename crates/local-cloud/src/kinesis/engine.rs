@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 use daemon::Options;
+use daemon::protocol::Damage;
 
 use super::catalog::{self, Catalog};
 use super::error::{ApiError, Code, Result};
@@ -70,10 +71,11 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens the engine on its files, and completes operations that the end of an earlier process interrupted.
+    /// Opens the engine on its files, and completes operations that the end of an earlier process interrupted. Damaged
+    /// files are left as they are, and reported by [`Engine::damage`].
     ///
     /// # Errors
-    /// When a file cannot be read or written, or is damaged; the error names it.
+    /// When a directory cannot be made or read; the error names it.
     pub fn open(config: EngineConfig) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             catalog: Catalog::open(config.data_dir)?,
@@ -93,7 +95,7 @@ impl Engine {
         self.closing.send_replace(true);
     }
 
-    /// Ends subscriptions, and completes deletions. Everything else is on disk already.
+    /// Ends subscriptions, and begins deletions, which the next start completes. Everything else is on disk already.
     pub fn shutdown(&self) {
         self.end_subscriptions();
         self.catalog.sweep(i64::MAX);
@@ -102,6 +104,19 @@ impl Engine {
     /// Streams of all accounts and regions.
     pub fn stream_count(&self) -> u64 {
         self.catalog.count(self.clock.now_ms())
+    }
+
+    /// The damaged files of all accounts and regions.
+    pub fn damage(&self) -> Vec<Damage> {
+        let found = self.catalog.damage().into_iter();
+        found
+            .map(|(resource, file)| Damage {
+                file: file.path.display().to_string(),
+                resource,
+                records: file.records,
+                message: file.what,
+            })
+            .collect()
     }
 
     /// Deletes the files of deleted streams and of expired records, which no request sees any more. Blocks.

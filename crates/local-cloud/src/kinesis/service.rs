@@ -26,6 +26,7 @@ use super::wire::{Format, event};
 use crate::answer::{answer, identify, request_id, whole};
 use crate::service::{self, Permission, Service, arn_of};
 use crate::types::{Body, Caller, Tags};
+use daemon::protocol::Damage;
 
 /// A request without HTTP.
 #[derive(Debug, Clone)]
@@ -281,6 +282,10 @@ impl Service for Kinesis {
             Err((text("__type"), text("message")))
         }
         .boxed()
+    }
+
+    fn damage(&self) -> Vec<Damage> {
+        self.0.damage()
     }
 
     fn tick(&self) {

@@ -9,36 +9,42 @@
 //! only, and retention deletes whole files.
 //!
 //! Acknowledged records are handed to the operating system: they survive the end of the process, not a power failure
-//! (nothing is synced). After a power failure the whole records before the damage remain, and new numbers continue
-//! after the lost ones.
+//! (nothing is synced). Damage never hides intact records: a read skips the damaged part of a file, and new numbers
+//! continue after the lost ones. What is lost is known, since numbers have no gaps and [`Ends`] has the last one.
 
+mod damage;
+mod ends;
 mod frame;
 mod handle;
 mod pool;
 mod read;
 mod segment;
+mod state;
 #[cfg(test)]
 mod tests;
 mod types;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+pub use self::ends::Ends;
 use self::handle::Handle;
-use self::read::{Builder, Extent};
-use self::segment::{Identity, IndexEntry, Segment};
-pub use self::types::{AppendError, NewRecord, Page, Position, PositionError, Start, StoredRecord};
+use self::read::{Builder, Extent, Unreadable};
+use self::segment::{Identity, Segment};
+use self::state::{Found, State, open_segments};
+pub use self::types::{
+    AppendError, DamagedFile, NewRecord, Page, Position, PositionError, Start, StoredRecord,
+};
 use super::sequence::{LAST_INDEX, SequenceNumber};
 use ground::platform;
 
-/// A file of this size is followed by a new one.
-const SEGMENT_BYTES: u64 = 64 << 20;
+/// A file of this size is followed by a new one. In tests a few records fill several files.
+const SEGMENT_BYTES: u64 = if cfg!(test) { 64 << 10 } else { 64 << 20 };
 /// If all of the newest file has expired and it is at least this long, an empty file replaces it.
 const RECLAIM_BYTES: u64 = 1 << 20;
 /// Each thread keeps a buffer up to this size to build batches in.
@@ -47,6 +53,8 @@ const BUFFER_BYTES: usize = 1 << 20;
 const MAX_BATCH: usize = 1 << 30;
 /// The index of a shard's first record.
 const FIRST_INDEX: u64 = 1;
+/// How often a read is repeated where the file is found intact: the disk may fail for a moment.
+const TRIES: usize = 3;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -59,48 +67,29 @@ pub struct ShardStore {
     identity: Identity,
     /// Size from which a file is followed by a new one.
     segment_bytes: u64,
+    ends: Arc<Ends>,
     state: Mutex<State>,
     appended: watch::Sender<u64>,
 }
 
-#[derive(Debug)]
-struct State {
-    /// Oldest first, never empty. The last one is written to.
-    segments: VecDeque<Segment>,
-    active: Option<Handle>,
-    /// The sealed file that was read last, with its first index.
-    opened: Option<(u64, Handle)>,
-    /// Index of the next record.
-    next: u64,
-    closed_ms: Option<i64>,
-    last_ms: Option<i64>,
-    /// Oldest readable record, and its arrival if known.
-    trim: u64,
-    trim_ms: Option<i64>,
-    /// The end of the newest file is unknown: the next append starts a new file.
-    must_roll: bool,
-}
-
-enum Found {
-    /// No record yet.
-    Tip {
-        position: Position,
-        closed: bool,
-    },
-    Stretch(Extent),
-}
-
 impl ShardStore {
-    /// Creates `dir` and the log of a new shard in it. `created_ms`: milliseconds since the Unix epoch.
+    /// Creates `dir` and the log of a new shard in it. `created_ms`: milliseconds since the Unix epoch. `ends` is the file
+    /// of the shard's stream.
     ///
     /// # Errors
-    /// If `dir` cannot be written or already contains a log.
-    pub fn create(dir: &Path, shard_index: u32, created_ms: i64) -> io::Result<Self> {
-        Self::create_sized(dir, shard_index, created_ms, SEGMENT_BYTES)
+    /// If `dir` or `ends` cannot be written, or `dir` already contains a log.
+    pub fn create(dir: &Path, shard_index: u32, created_ms: i64, ends: &Arc<Ends>) -> io::Result<Self> {
+        Self::create_sized(dir, shard_index, created_ms, ends, SEGMENT_BYTES)
     }
 
-    fn create_sized(dir: &Path, shard_index: u32, created_ms: i64, segment_bytes: u64) -> io::Result<Self> {
-        platform::create_private_dir(dir)?;
+    fn create_sized(
+        dir: &Path,
+        shard_index: u32,
+        created_ms: i64,
+        ends: &Arc<Ends>,
+        segment_bytes: u64,
+    ) -> io::Result<Self> {
+        platform::create_private_dir(dir).map_err(|error| platform::at_path(error, dir))?;
         if !Segment::list(dir)?.is_empty() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -109,57 +98,96 @@ impl ShardStore {
             created_ms,
         };
         let (segment, _) = Segment::create(dir, identity, FIRST_INDEX, None)?;
-        Ok(Self::assemble(
-            dir,
-            identity,
-            VecDeque::from([segment]),
-            segment_bytes,
-        ))
+        ends.set(shard_index, &(FIRST_INDEX..FIRST_INDEX))?;
+        let segments = VecDeque::from([segment]);
+        Ok(Self::assemble(dir, identity, ends, segments, segment_bytes))
     }
 
-    /// Opens the log in `dir` and repairs it after a crash: an incomplete record at the end is cut off. `shard_index`
-    /// and `created_ms` as in [`Self::create`]. Call [`Self::trim_before`] next: the log does not store what retention
-    /// hid.
-    ///
-    /// # Errors
-    /// `NotFound` if `dir` contains no log, `InvalidData` if the log belongs to another shard, otherwise I/O errors.
-    pub fn open(dir: &Path, shard_index: u32, created_ms: i64) -> io::Result<Self> {
-        Self::open_sized(dir, shard_index, created_ms, SEGMENT_BYTES)
+    /// Opens the log in `dir` and repairs it after a crash: the end of an interrupted write is cut off. What is damaged is
+    /// skipped and listed by [`Self::damage`]. Where acknowledged records are gone with their file, the shard is
+    /// read-only. The arguments are those of [`Self::create`]. Call [`Self::trim_before`] next: the log does not store
+    /// what retention hid.
+    pub fn open(dir: &Path, shard_index: u32, created_ms: i64, ends: &Arc<Ends>) -> Self {
+        Self::open_sized(dir, shard_index, created_ms, ends, SEGMENT_BYTES)
     }
 
-    fn open_sized(dir: &Path, shard_index: u32, created_ms: i64, segment_bytes: u64) -> io::Result<Self> {
+    fn open_sized(
+        dir: &Path,
+        shard_index: u32,
+        created_ms: i64,
+        ends: &Arc<Ends>,
+        segment_bytes: u64,
+    ) -> Self {
         let identity = Identity {
             shard_index,
             created_ms,
         };
-        let mut files = Segment::list(dir)?;
-        let (mut limit, path) = files.pop().ok_or(io::ErrorKind::NotFound)?;
-        let active = Segment::open_active(path, limit, identity)?;
-        let mut segments = VecDeque::from([active]);
-        for (base, path) in files.into_iter().rev() {
-            segments.push_front(Segment::open_sealed(path, base, identity, limit)?);
-            limit = base;
+        // The stream reports a damaged file of ends.
+        let kept = ends.get(shard_index).unwrap_or_default();
+        let (segments, refusal) = open_segments(dir, identity, kept.as_ref());
+        let store = Self::assemble(dir, identity, ends, segments, segment_bytes);
+        {
+            let mut state = store.lock();
+            if let Some(kept) = &kept {
+                state.first = state.first.min(kept.start);
+            }
+            state.refusal = refusal;
+            state.must_roll = state.active().is_some_and(Segment::ends_damaged);
+            let found = state.first..state.next;
+            drop(state);
+            // Each append writes it again.
+            if kept.as_ref() != Some(&found)
+                && let Err(error) = ends.set(shard_index, &found)
+            {
+                tracing::warn!(%error, "the end of a shard could not be saved");
+            }
         }
-        Ok(Self::assemble(dir, identity, segments, segment_bytes))
+        for file in store.damage() {
+            tracing::warn!(file = %file.path.display(), records = file.records, "{}", file.what);
+        }
+        store
     }
 
-    fn assemble(dir: &Path, identity: Identity, segments: VecDeque<Segment>, segment_bytes: u64) -> Self {
+    /// Whether the log in `dir` has anything but empty files.
+    ///
+    /// # Errors
+    /// If `dir` cannot be read.
+    pub fn has_records(dir: &Path) -> io::Result<bool> {
+        for (_, path) in Segment::list(dir)? {
+            if path.metadata()?.len() > segment::HEADER as u64 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn assemble(
+        dir: &Path,
+        identity: Identity,
+        ends: &Arc<Ends>,
+        segments: VecDeque<Segment>,
+        segment_bytes: u64,
+    ) -> Self {
         let next = segments.back().map_or(FIRST_INDEX, |segment| segment.next);
+        let base = segments.front().map_or(FIRST_INDEX, |segment| segment.base);
         let state = State {
             active: None,
             opened: None,
             next,
             closed_ms: segments.iter().rev().find_map(|segment| segment.closed_ms),
             last_ms: segments.iter().rev().find_map(|segment| segment.last_ms),
-            trim: segments.front().map_or(FIRST_INDEX, |segment| segment.base),
+            trim: base,
             trim_ms: None,
             must_roll: false,
+            first: base,
+            refusal: None,
             segments,
         };
         Self {
             dir: dir.to_owned(),
             identity,
             segment_bytes,
+            ends: Arc::clone(ends),
             state: Mutex::new(state),
             appended: watch::Sender::new(next),
         }
@@ -200,13 +228,14 @@ impl ShardStore {
             if records.is_empty() {
                 return Ok(Vec::new());
             }
+            state.require_writable()?;
             buffer.clear();
             buffer.reserve(length);
             for (index, record) in (state.next..).zip(records) {
                 frame::encode(buffer, index, now_ms, record);
             }
-            self.write(&mut state, buffer)?;
             let first = state.next;
+            self.write(&mut state, buffer, first + records.len() as u64)?;
             state.commit(records, now_ms);
             self.appended.send_replace(state.next);
             drop(state);
@@ -220,8 +249,8 @@ impl ShardStore {
         })
     }
 
-    /// Writes `bytes` at the end of the log. On failure the log is unchanged.
-    fn write(&self, state: &mut State, bytes: &[u8]) -> io::Result<()> {
+    /// Writes `bytes` at the end of the log, and that its next record is `next`. On failure the log is unchanged.
+    fn write(&self, state: &mut State, bytes: &[u8], next: u64) -> io::Result<()> {
         let full = state.active().is_some_and(|active| {
             active.next > active.base && active.length + bytes.len() as u64 > self.segment_bytes
         });
@@ -230,7 +259,11 @@ impl ShardStore {
         }
         let end = state.active().map_or(0, |active| active.length);
         let file = state.file(state.segments.len() - 1)?;
-        let written = platform::write_all_at(&file, bytes, end);
+        let written = platform::write_all_at(&file, bytes, end)
+            .map_err(|error| {
+                platform::at_path(error, state.active().map_or(&self.dir, |active| &active.path))
+            })
+            .and_then(|()| self.ends.set(self.identity.shard_index, &(state.first..next)));
         if written.is_err() && file.set_len(end).is_err() {
             // After a crash the bytes there could be read as records: append nothing after them.
             state.must_roll = true;
@@ -276,9 +309,16 @@ impl ShardStore {
         if let Some(closed_ms) = state.closed_ms {
             return Ok(self.number(LAST_INDEX, closed_ms));
         }
+        // The stream saves it too: that is enough where the log is read-only.
+        if state.refusal.is_some() {
+            state.closed_ms = Some(now_ms);
+            self.appended.send_replace(state.next);
+            return Ok(self.number(LAST_INDEX, now_ms));
+        }
         let mut bytes = Vec::with_capacity(frame::HEADER);
-        frame::encode_close(&mut bytes, state.next, now_ms);
-        self.write(&mut state, &bytes)?;
+        let next = state.next;
+        frame::encode_close(&mut bytes, next, now_ms);
+        self.write(&mut state, &bytes, next)?;
         state.closed_ms = Some(now_ms);
         if let Some(active) = state.segments.back_mut() {
             active.closed_ms = Some(now_ms);
@@ -288,6 +328,14 @@ impl ShardStore {
         Ok(self.number(LAST_INDEX, now_ms))
     }
 
+    /// Closes a shard whose stream saved that it is closed. If the log cannot be written, the next start does it.
+    pub fn close_saved(&self, closed_ms: i64) {
+        if let Err(error) = self.close(closed_ms) {
+            tracing::warn!(%error, "the end of a closed shard could not be saved");
+            self.lock().closed_ms = Some(closed_ms);
+        }
+    }
+
     /// The ending sequence number. `None` while the shard is open.
     pub fn ending_sequence_number(&self) -> Option<SequenceNumber> {
         let closed_ms = self.lock().closed_ms?;
@@ -295,21 +343,74 @@ impl ShardStore {
     }
 
     /// Reads from `from`: at most `max_records` records and `max_bytes` of keys and data, but at least one record if
-    /// there is one and `max_records` is not 0.
+    /// there is one and `max_records` is not 0. Damaged records are skipped.
     ///
     /// # Errors
-    /// If the log cannot be read or is damaged.
+    /// If the log cannot be read.
     pub fn read(&self, from: Position, max_records: usize, max_bytes: usize) -> io::Result<Page> {
         let mut page = Builder::new(self.identity, max_records, max_bytes);
-        let mut next = from;
+        let (mut next, mut tries) = (from, 0);
         loop {
-            match self.lock().find(next)? {
+            let extent = match self.lock().find(next)? {
                 Found::Tip { position, closed } => return Ok(page.finish(position, closed)),
-                Found::Stretch(extent) => next = page.fill(&extent)?,
-            }
+                Found::Stretch(extent) => extent,
+            };
+            next = match page.fill(&extent) {
+                Ok(next) => next,
+                Err(unreadable) => self.skip_damage(&extent, unreadable, &mut tries)?,
+            };
             if page.is_full() {
                 return Ok(page.finish(next, false));
             }
+        }
+    }
+
+    /// Finds the damage in `extent` that a reader met, and lets all readers skip it. Returns where the reader goes on.
+    ///
+    /// # Errors
+    /// If the file cannot be read, though it is found intact.
+    fn skip_damage(
+        &self,
+        extent: &Extent,
+        unreadable: Unreadable,
+        tries: &mut usize,
+    ) -> io::Result<Position> {
+        let position = Position::at(unreadable.index);
+        // From a record that was intact when it was written or scanned: a damaged length leads astray.
+        let (index, offset) = (extent.index, extent.offset);
+        let found = Segment::find_damage(
+            &extent.file,
+            &extent.holes,
+            index,
+            offset,
+            extent.end,
+            extent.after,
+        )?;
+        let mut state = self.lock();
+        let Some(segment) = state
+            .segments
+            .iter_mut()
+            .find(|segment| segment.base == extent.base)
+        else {
+            // Retention deleted it meanwhile.
+            return Ok(position);
+        };
+        match found {
+            Some(hole) => {
+                if segment.add_hole(hole) {
+                    segment.forget_index();
+                    let path = segment.path.clone();
+                    drop(state);
+                    damage::keep_aside(&extent.file, &path, &hole);
+                    tracing::warn!(file = %path.display(), offset = hole.offset, records = hole.lost(), "damaged records are skipped");
+                }
+                Ok(position)
+            }
+            None if *tries < TRIES => {
+                *tries += 1;
+                Ok(position)
+            }
+            None => Err(platform::at_path(unreadable.cause, &segment.path)),
         }
     }
 
@@ -344,18 +445,21 @@ impl ShardStore {
 
     /// The first readable record that arrived at `since_ms` or later, with its arrival; otherwise the tip.
     fn first_since(&self, since_ms: i64) -> io::Result<(Position, Option<i64>)> {
-        let mut from = 0;
+        let (mut from, mut tries) = (0, 0);
         loop {
             let extent = {
                 let mut state = self.lock();
                 let Some(extent) = state.since(since_ms, from)? else {
                     return Ok((Position::at(state.next), None));
                 };
-                from = extent.after;
                 extent
             };
-            if let Some((position, arrival_ms)) = extent.first_since(since_ms)? {
-                return Ok((position, Some(arrival_ms)));
+            match extent.first_since(since_ms) {
+                Ok(Some((position, arrival_ms))) => return Ok((position, Some(arrival_ms))),
+                Ok(None) => from = extent.after,
+                Err(unreadable) => {
+                    self.skip_damage(&extent, unreadable, &mut tries)?;
+                }
             }
         }
     }
@@ -379,6 +483,7 @@ impl ShardStore {
         if first.index >= state.trim {
             state.trim = first.index;
             state.trim_ms = first_ms;
+            state.first += state.expired_before();
         }
         if state.has_garbage() && state.segments.len() == 1 {
             self.roll(&mut state)?;
@@ -387,8 +492,12 @@ impl ShardStore {
             && state
                 .segments
                 .front()
-                .is_some_and(|oldest| oldest.next <= state.trim)
+                .is_some_and(|oldest| state.is_expired(oldest))
         {
+            // First: a file that is missing without this would count as lost.
+            let (first, next) = (state.segments[1].base, state.next);
+            self.ends.set(self.identity.shard_index, &(first..next))?;
+            state.first = first;
             if let Some(oldest) = state.segments.front() {
                 oldest.delete()?;
             }
@@ -397,6 +506,11 @@ impl ShardStore {
             state.opened = None;
         }
         Ok(())
+    }
+
+    /// The damaged and missing files that had records which retention has not deleted.
+    pub fn damage(&self) -> Vec<DamagedFile> {
+        self.lock().damage(&self.dir)
     }
 
     /// Arrival of the newest record, milliseconds since the Unix epoch.
@@ -418,111 +532,6 @@ impl ShardStore {
     /// Changes with each append and with the close. Wakes readers that wait for records.
     pub fn appended(&self) -> watch::Receiver<u64> {
         self.appended.subscribe()
-    }
-}
-
-impl State {
-    fn active(&self) -> Option<&Segment> {
-        self.segments.back()
-    }
-
-    /// Whether a file contains only expired records.
-    fn has_garbage(&self) -> bool {
-        let expired = |segment: &Segment| segment.next <= self.trim;
-        match self.segments.len() {
-            1 => self
-                .active()
-                .is_some_and(|only| expired(only) && only.length >= RECLAIM_BYTES),
-            _ => self.segments.front().is_some_and(expired),
-        }
-    }
-
-    /// Makes the written records visible.
-    fn commit(&mut self, records: &[NewRecord<'_>], now_ms: i64) {
-        if let Some(active) = self.segments.back_mut() {
-            for record in records {
-                active.add(frame::length(record), now_ms);
-            }
-            self.next = active.next;
-        }
-        self.last_ms = Some(now_ms);
-    }
-
-    /// What is at `position`, limited to readable records.
-    fn find(&mut self, position: Position) -> io::Result<Found> {
-        let index = position.index.clamp(self.trim, self.next);
-        let at = self.segments.partition_point(|segment| segment.next <= index);
-        let Some(segment) = self.segments.get(at) else {
-            return Ok(Found::Tip {
-                position: Position {
-                    index,
-                    hint: position.hint,
-                },
-                closed: self.closed_ms.is_some(),
-            });
-        };
-        let target = Position {
-            // A power failure can leave a gap of indexes between two files.
-            index: index.max(segment.base),
-            hint: position.hint,
-        };
-        let entry = segment.entry_at(target.index);
-        self.stretch(at, entry, target).map(Found::Stretch)
-    }
-
-    /// Where to look for the first record at or after `from` that arrived at `since_ms` or later.
-    fn since(&mut self, since_ms: i64, from: u64) -> io::Result<Option<Extent>> {
-        let from = from.max(self.trim);
-        let Some(at) = self.segments.iter().position(|segment| {
-            segment.next > from && segment.next > segment.base && segment.newest_ms >= since_ms
-        }) else {
-            return Ok(None);
-        };
-        let segment = &self.segments[at];
-        let entries = [segment.entry_at(from), segment.entry_since(since_ms)];
-        let entry = entries[usize::from(entries[1].index > entries[0].index)];
-        self.stretch(at, entry, Position::at(from)).map(Some)
-    }
-
-    fn stretch(&mut self, at: usize, entry: IndexEntry, target: Position) -> io::Result<Extent> {
-        let file = self.file(at)?;
-        let segment = &self.segments[at];
-        Ok(Extent {
-            file,
-            index: entry.index,
-            offset: entry.offset,
-            target: target.index,
-            hint: target.hint,
-            end: segment.length,
-            after: segment.next,
-            average: segment.average(),
-        })
-    }
-
-    /// The open file of a segment. The newest one stays open, and the sealed one read last if the limit allows.
-    fn file(&mut self, at: usize) -> io::Result<Arc<File>> {
-        let segment = &self.segments[at];
-        if at + 1 == self.segments.len() {
-            if let Some(handle) = &self.active {
-                return Ok(handle.file());
-            }
-            let file = platform::private_file()
-                .read(true)
-                .write(true)
-                .open(&segment.path)?;
-            let file = Arc::new(file);
-            self.active = Handle::keep(&file);
-            return Ok(file);
-        }
-        if let Some((base, handle)) = &self.opened
-            && *base == segment.base
-        {
-            return Ok(handle.file());
-        }
-        let file = Arc::new(File::open(&segment.path)?);
-        self.opened = None;
-        self.opened = Handle::keep(&file).map(|handle| (segment.base, handle));
-        Ok(file)
     }
 }
 

@@ -23,7 +23,7 @@ use self::meta::StreamMeta;
 use self::throttle::ShardLimits;
 use crate::kinesis::error::{ApiError, Result};
 use crate::kinesis::hash_key::HashKey;
-use crate::kinesis::store::ShardStore;
+use crate::kinesis::store::{DamagedFile, Ends, ShardStore};
 
 /// Takes a lock and ignores poisoning: guarded values are replaced as a whole.
 pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -52,17 +52,16 @@ impl Shard {
         }
     }
 
-    /// Applies retention for records older than `horizon_ms`, at most once a second.
-    ///
-    /// # Errors
-    /// If the log cannot be read.
-    pub fn trim(&self, horizon_ms: i64) -> io::Result<()> {
+    /// Applies retention for records older than `horizon_ms`, at most once a second. A failure is only logged: neither
+    /// reads nor puts depend on it, and a full disk must not prevent reads.
+    pub fn trim(&self, horizon_ms: i64) {
         let last = self.trimmed_ms.load(Ordering::Relaxed);
         if horizon_ms >= last.saturating_add(1000) {
-            self.store.trim_before(horizon_ms)?;
             self.trimmed_ms.store(horizon_ms, Ordering::Relaxed);
+            if let Err(error) = self.store.trim_before(horizon_ms) {
+                tracing::warn!(shard = self.id, %error, "expired records could not be deleted");
+            }
         }
-        Ok(())
     }
 }
 
@@ -144,6 +143,9 @@ pub struct Stream {
     /// Id of this incarnation of the name.
     pub id: u64,
     dir: PathBuf,
+    ends: Arc<Ends>,
+    /// Damage of the stream's own files when it was opened.
+    damage: Vec<DamagedFile>,
     change: Mutex<()>,
     view: RwLock<Arc<View>>,
     changed: watch::Sender<u64>,
@@ -155,12 +157,13 @@ impl Stream {
     /// # Errors
     /// If the files cannot be written. Nothing remains then.
     pub fn create(dir: PathBuf, meta: StreamMeta) -> io::Result<Self> {
-        let made = make_shards(&dir, &meta.shards).and_then(|shards| {
+        let ends = Arc::new(Ends::new(&dir));
+        let made = make_shards(&dir, &meta.shards, &ends).and_then(|shards| {
             persist::save(&dir, &meta)?;
             Ok(shards)
         });
         match made {
-            Ok(shards) => Ok(Self::with(dir, meta, shards)),
+            Ok(shards) => Ok(Self::with(dir, ends, meta, shards)),
             Err(error) => {
                 // Best effort: without metadata, the next start removes the rest.
                 let _ = std::fs::remove_dir_all(&dir);
@@ -169,45 +172,58 @@ impl Stream {
         }
     }
 
-    /// Opens the stream in `dir`, and completes what a crash interrupted.
-    ///
-    /// # Errors
-    /// If files cannot be read or are damaged. The error names the file.
-    pub fn open(dir: PathBuf, meta: StreamMeta) -> io::Result<Self> {
+    /// Opens the stream in `dir`, and completes what a crash interrupted. Damaged shards are served as far as they can
+    /// be; see [`Stream::damage`].
+    pub fn open(dir: PathBuf, mut meta: StreamMeta) -> Self {
+        let ends = Arc::new(Ends::new(&dir));
+        let mut damage = Vec::new();
+        if meta.version > 1
+            && let Some(what) = ends.fault(meta.shards.len())
+        {
+            tracing::warn!(path = %ends.path().display(), "{what}");
+            damage.push(DamagedFile {
+                path: ends.path().to_owned(),
+                records: 0,
+                what,
+            });
+        }
+        meta.version = StreamMeta::VERSION;
         let mut shards = Vec::with_capacity(meta.shards.len());
         for shard in &meta.shards {
             let path = shard_dir(&dir, shard.index);
-            let store = ShardStore::open(&path, shard.index, shard.epoch_ms).map_err(|e| {
-                io::Error::new(
-                    e.kind(),
-                    format!("cannot open the shard in {}: {e}", path.display()),
-                )
-            })?;
+            let store = ShardStore::open(&path, shard.index, shard.epoch_ms, &ends);
             if let Some(closed) = shard.closed_ms
                 && store.ending_sequence_number().is_none()
             {
-                store.close(closed)?;
+                store.close_saved(closed);
             }
             shards.push(Arc::new(Shard::new(shard.index, store)));
         }
-        Ok(Self::with(dir, meta, shards))
+        let mut stream = Self::with(dir, ends, meta, shards);
+        stream.damage = damage;
+        stream
+    }
+
+    /// The damaged and missing files of the stream.
+    pub fn damage(&self) -> Vec<DamagedFile> {
+        let view = self.shown();
+        let of_shards = view.shards.iter().flat_map(|shard| shard.store.damage());
+        self.damage.iter().cloned().chain(of_shards).collect()
     }
 
     /// Applies retention to all shards, including those without readers.
-    ///
-    /// # Errors
-    /// If a log cannot be read.
-    pub fn trim(&self, now_ms: i64) -> io::Result<()> {
+    pub fn trim(&self, now_ms: i64) {
         let view = self.view(now_ms);
-        view.shards
-            .iter()
-            .try_for_each(|shard| shard.trim(view.meta.horizon_ms(now_ms)))
+        let horizon_ms = view.meta.horizon_ms(now_ms);
+        view.shards.iter().for_each(|shard| shard.trim(horizon_ms));
     }
 
-    fn with(dir: PathBuf, meta: StreamMeta, shards: Vec<Arc<Shard>>) -> Self {
+    fn with(dir: PathBuf, ends: Arc<Ends>, meta: StreamMeta, shards: Vec<Arc<Shard>>) -> Self {
         Self {
             id: meta.id,
             dir,
+            ends,
+            damage: Vec::new(),
             change: Mutex::new(()),
             view: RwLock::new(Arc::new(View::new(meta, shards))),
             changed: watch::Sender::new(0),
@@ -236,6 +252,10 @@ impl Stream {
         }
         let mut meta = view.meta.clone();
         meta.settle(now_ms);
+        // Else a restart with the clock set back would find the stream as it was before.
+        if let Err(error) = persist::save_transitions(&self.dir, &meta) {
+            tracing::warn!(%error, "the new status of a stream could not be saved");
+        }
         self.show(meta, view.shards.clone())
     }
 
@@ -280,26 +300,24 @@ impl Stream {
         }
         let answer = edit(&mut meta)?;
         let new = meta.shards.get(before.shards.len()..).unwrap_or_default();
-        let made =
-            make_shards(&self.dir, new).map_err(|e| ApiError::internal("a shard could not be made", &e))?;
+        let made = make_shards(&self.dir, new, &self.ends)
+            .map_err(|e| ApiError::internal("a shard could not be made", &e))?;
         persist::save(&self.dir, &meta)
             .map_err(|e| ApiError::internal("the stream could not be saved", &e))?;
 
         // The change is saved from here on: a restart would complete it.
         let mut shards = before.shards.clone();
         shards.extend(made);
-        let mut closing = Ok(());
         for (shard, handle) in meta.shards.iter().zip(&shards) {
             if let Some(closed) = shard.closed_ms
                 && handle.store.ending_sequence_number().is_none()
-                && let Err(error) = handle.store.close(closed)
             {
-                closing = Err(ApiError::internal("a shard could not be closed", &error));
+                handle.store.close_saved(closed);
             }
         }
         self.show(meta, shards);
         drop(guard);
-        closing.map(|()| answer)
+        Ok(answer)
     }
 
     /// Like [`Stream::change`], but requires an ACTIVE stream.
@@ -322,7 +340,7 @@ fn shard_dir(dir: &Path, index: u32) -> PathBuf {
     dir.join("shards").join(lineage::shard_id(index))
 }
 
-fn make_shards(dir: &Path, shards: &[ShardMeta]) -> io::Result<Vec<Arc<Shard>>> {
+fn make_shards(dir: &Path, shards: &[ShardMeta], ends: &Arc<Ends>) -> io::Result<Vec<Arc<Shard>>> {
     let mut made = Vec::with_capacity(shards.len());
     for shard in shards {
         let path = shard_dir(dir, shard.index);
@@ -331,7 +349,7 @@ fn make_shards(dir: &Path, shards: &[ShardMeta]) -> io::Result<Vec<Arc<Shard>>> 
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let store = ShardStore::create(&path, shard.index, shard.epoch_ms)?;
+        let store = ShardStore::create(&path, shard.index, shard.epoch_ms, ends)?;
         made.push(Arc::new(Shard::new(shard.index, store)));
     }
     Ok(made)

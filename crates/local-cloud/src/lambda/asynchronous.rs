@@ -75,7 +75,7 @@ impl Lambda {
             for id in ids {
                 match this.spool.load(&id) {
                     Ok(Some(event)) => this.resume_one(event).await,
-                    Ok(None) => this.spool.remove(&id),
+                    Ok(None) => this.spool.set_aside(&id),
                     Err(error) => tracing::warn!(id, %error, "could not read an event of an earlier run"),
                 }
             }

@@ -42,6 +42,7 @@ impl CodeStore {
         };
         platform::create_private_dir(&this.code)?;
         platform::create_private_dir(&this.run)?;
+        platform::remove_unfinished(&this.code)?;
         Ok(this)
     }
 
@@ -69,23 +70,28 @@ impl CodeStore {
         let hex = hex(&stored.sha256).ok_or_else(not_a_zip)?;
         self.unpack(&hex, zip)?;
         let path = self.code.join(format!("{hex}.zip"));
-        if !path.exists() {
+        // Also one that is damaged is replaced.
+        if self.zip(&hex).is_none() {
             platform::replace_private_file(&path, zip).map_err(|error| failed(&error))?;
         }
         Ok(stored)
     }
 
-    /// The zip with the hash `hex`.
+    /// The zip with the hash `hex`. `None` if it is missing or damaged.
     pub fn zip(&self, hex: &str) -> Option<Vec<u8>> {
         let is_hash = hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit());
-        is_hash
-            .then(|| std::fs::read(self.code.join(format!("{hex}.zip"))).ok())
-            .flatten()
+        let path = self.code.join(format!("{hex}.zip"));
+        let bytes = is_hash.then(|| std::fs::read(&path).ok()).flatten()?;
+        if hex::encode(sha256(&bytes)) != hex {
+            tracing::error!(path = %path.display(), "the code of a function is damaged; deploy it again");
+            return None;
+        }
+        Some(bytes)
     }
 
     /// Directory of the code with the hash `sha256` (base64). Unpacks it if necessary. Blocks.
     pub fn laid_out(&self, sha256: &str) -> io::Result<PathBuf> {
-        let gone = || io::Error::new(io::ErrorKind::NotFound, "the code is gone");
+        let gone = || io::Error::new(io::ErrorKind::NotFound, "the code is missing or damaged");
         let hex = hex(sha256).ok_or_else(gone)?;
         let dir = self.run.join(&hex);
         if !dir.is_dir() {
@@ -280,6 +286,14 @@ mod tests {
         let hex = hex(&stored.sha256).unwrap();
         assert_eq!(store.zip(&hex).unwrap(), bytes);
         assert!(store.zip("../x").is_none());
+        // A damaged zip is not used, and the next upload replaces it.
+        let zip_file = dir.path().join("code").join(format!("{hex}.zip"));
+        let mut damaged = bytes.clone();
+        damaged[20] ^= 1;
+        std::fs::write(&zip_file, damaged).unwrap();
+        assert_eq!(store.zip(&hex), None);
+        store.put(&bytes).unwrap();
+        assert_eq!(store.zip(&hex).unwrap(), bytes);
         store.remove(&stored.sha256);
         assert!(store.laid_out(&stored.sha256).is_err());
     }

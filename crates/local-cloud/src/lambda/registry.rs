@@ -13,6 +13,9 @@ use super::error::{ApiError, Result};
 use super::model::Function;
 use super::name::FunctionName;
 use crate::Caller;
+use crate::service::arn;
+use crate::state_file;
+use daemon::protocol::Damage;
 use ground::platform;
 
 type ByName = BTreeMap<String, Arc<Function>>;
@@ -20,6 +23,8 @@ type ByName = BTreeMap<String, Arc<Function>>;
 pub(super) struct Registry {
     dir: PathBuf,
     functions: RwLock<HashMap<Caller, ByName>>,
+    /// Functions whose file is damaged: path, and why.
+    damaged: Mutex<HashMap<(Caller, String), (PathBuf, String)>>,
     /// Held from reading the old state until the new state is written.
     changing: Mutex<()>,
 }
@@ -31,29 +36,30 @@ pub(super) struct Change<'a> {
 }
 
 impl Registry {
-    /// Reads the functions in `dir`. An unreadable file is renamed.
+    /// Reads the functions in `dir`. A damaged file stays as it is, and requests to its function are refused.
     pub fn open(dir: &Path) -> io::Result<Self> {
         platform::create_private_dir(dir)?;
         let mut functions: HashMap<Caller, ByName> = HashMap::new();
+        let mut damaged = HashMap::new();
         for (account, accounts) in directories(dir)? {
             for (region, path) in directories(&accounts)? {
                 let caller = Caller {
                     account: account.clone(),
                     region,
                 };
-                let all = functions.entry(caller).or_default();
-                for entry in std::fs::read_dir(path)? {
-                    let path = entry?.path();
-                    if path.extension().is_none_or(|extension| extension != "json") {
-                        continue;
-                    }
-                    match read(&path) {
-                        Ok(function) => {
+                let all = functions.entry(caller.clone()).or_default();
+                platform::remove_unfinished(&path)?;
+                for path in state_file::list(&path, "json")? {
+                    match state_file::load_json::<Function>(&path) {
+                        Ok(Some(function)) => {
                             all.insert(function.name.clone(), Arc::new(function));
                         }
+                        Ok(None) => {}
                         Err(error) => {
-                            tracing::warn!(path = %path.display(), %error, "unreadable function file was renamed");
-                            std::fs::rename(&path, path.with_extension("unreadable"))?;
+                            tracing::warn!(%error, "a function cannot be read");
+                            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+                            let key = (caller.clone(), name.into_owned());
+                            damaged.insert(key, (path, error.to_string()));
                         }
                     }
                 }
@@ -62,6 +68,7 @@ impl Registry {
         Ok(Self {
             dir: dir.to_path_buf(),
             functions: RwLock::new(functions),
+            damaged: Mutex::new(damaged),
             changing: Mutex::new(()),
         })
     }
@@ -73,8 +80,31 @@ impl Registry {
 
     /// The function, or Lambda's error if it does not exist.
     pub fn find(&self, name: &FunctionName) -> Result<Arc<Function>> {
+        self.require_readable(&name.caller, &name.name)?;
         self.get(&name.caller, &name.name)
             .ok_or_else(|| ApiError::not_found(format!("Function not found: {}", name.qualified_arn())))
+    }
+
+    /// Refuses a function whose file is damaged.
+    fn require_readable(&self, caller: &Caller, name: &str) -> Result<()> {
+        let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        match damaged.get(&(caller.clone(), name.to_owned())) {
+            Some((_, why)) => Err(ApiError::service(format!("The function cannot be read: {why}."))),
+            None => Ok(()),
+        }
+    }
+
+    /// The damaged files.
+    pub fn damage(&self) -> Vec<Damage> {
+        let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = damaged.iter();
+        all.map(|((caller, name), (path, why))| Damage {
+            file: path.display().to_string(),
+            resource: Some(arn(caller, "lambda", &format!("function:{name}"))),
+            records: 0,
+            message: format!("the function cannot be read: {why}"),
+        })
+        .collect()
     }
 
     /// All functions of `caller`, by name.
@@ -114,12 +144,13 @@ impl Registry {
 impl Change<'_> {
     /// Saves the function, then publishes it. Blocks.
     pub fn put(&self, caller: &Caller, function: Function) -> Result<()> {
+        self.registry.require_readable(caller, &function.name)?;
         let path = self.registry.path(caller, &function.name);
         let written = path
             .parent()
             .map_or(Ok(()), platform::create_private_dir)
             .and_then(|()| Ok(serde_json::to_vec(&function)?))
-            .and_then(|bytes| platform::replace_private_file(&path, &bytes));
+            .and_then(|bytes| state_file::save(&path, &bytes));
         written.map_err(|error| ApiError::service(format!("The function could not be written: {error}.")))?;
         let mut functions = self
             .registry
@@ -133,14 +164,8 @@ impl Change<'_> {
 
     /// Blocks.
     pub fn remove(&self, caller: &Caller, name: &str) -> Result<()> {
-        match std::fs::remove_file(self.registry.path(caller, name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(ApiError::service(format!(
-                    "The function could not be removed: {error}."
-                )));
-            }
-            _ => {}
-        }
+        state_file::remove(&self.registry.path(caller, name))
+            .map_err(|error| ApiError::service(format!("The function could not be removed: {error}.")))?;
         let mut functions = self
             .registry
             .functions
@@ -164,8 +189,4 @@ fn directories(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
         }
     }
     Ok(found)
-}
-
-fn read(path: &Path) -> io::Result<Function> {
-    Ok(serde_json::from_slice(&std::fs::read(path)?)?)
 }

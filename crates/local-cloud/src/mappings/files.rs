@@ -15,8 +15,11 @@ use serde_json::value::RawValue;
 
 use super::lane::Window;
 use super::settings::Settings;
+use crate::state_file;
 use ground::platform;
 
+/// Before the checksum of a line.
+const MARK: &str = "#";
 /// A shorter log is not rewritten.
 const MIN_REWRITE_BYTES: u64 = 1 << 20;
 
@@ -61,6 +64,8 @@ pub(super) struct Checkpoints {
     length: u64,
     stream: Option<u64>,
     shards: BTreeMap<u32, Checkpoint>,
+    /// Number of lines that could not be read. Records after the checkpoint before are processed again.
+    pub(super) damaged_lines: usize,
 }
 
 impl Checkpoints {
@@ -72,7 +77,7 @@ impl Checkpoints {
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error),
+            Err(error) => return Err(platform::at_path(error, &path)),
         };
         let whole = bytes
             .iter()
@@ -84,15 +89,18 @@ impl Checkpoints {
             length: whole as u64,
             stream: None,
             shards: BTreeMap::new(),
+            damaged_lines: 0,
         };
-        for line in bytes[..whole].split(|byte| *byte == b'\n') {
-            if let Ok(line) = serde_json::from_slice::<Line>(line) {
-                checkpoints.take(line);
+        for line in bytes[..whole].split_inclusive(|byte| *byte == b'\n') {
+            match parse(line) {
+                Some(line) => checkpoints.take(line),
+                None => checkpoints.damaged_lines += 1,
             }
         }
         if whole < bytes.len() {
-            let file = fs::OpenOptions::new().write(true).open(&checkpoints.path)?;
-            file.set_len(whole as u64)?;
+            let file = fs::OpenOptions::new().write(true).open(&checkpoints.path);
+            file.and_then(|file| file.set_len(whole as u64))
+                .map_err(|error| platform::at_path(error, &checkpoints.path))?;
         }
         Ok(checkpoints)
     }
@@ -142,15 +150,18 @@ impl Checkpoints {
         let bytes = line(Some(shard), None, &checkpoint)?;
         self.shards.insert(shard, checkpoint);
         if self.file.is_none() {
-            let mut options = platform::private_file();
-            self.file = Some(options.append(true).create(true).open(&self.path)?);
+            let opened = platform::private_file()
+                .append(true)
+                .create(true)
+                .open(&self.path);
+            self.file = Some(opened.map_err(|error| platform::at_path(error, &self.path))?);
         }
         if let Some(file) = &mut self.file
             && let Err(error) = file.write_all(&bytes)
         {
             // An incomplete line must not merge with the next one.
             let _ = file.set_len(self.length);
-            return Err(error);
+            return Err(platform::at_path(error, &self.path));
         }
         self.length += bytes.len() as u64;
         if self.length > MIN_REWRITE_BYTES && self.length > 4 * self.live_bytes() {
@@ -206,8 +217,20 @@ fn line(shard: Option<u32>, stream: Option<u64>, checkpoint: &Checkpoint) -> io:
         .iter_mut()
         .filter(|byte| **byte == b'\n' || **byte == b'\r')
         .for_each(|byte| *byte = b' ');
-    bytes.push(b'\n');
+    let crc32 = crc32fast::hash(&bytes);
+    bytes.extend_from_slice(format!("{MARK}{crc32:08x}\n").as_bytes());
     Ok(bytes)
+}
+
+/// Reads a line with its checksum. Earlier versions wrote none.
+fn parse(line: &[u8]) -> Option<Line> {
+    let line = line.strip_suffix(b"\n")?;
+    let (json, checksum) = line.split_at_checked(line.len().saturating_sub(9))?;
+    let Some(digits) = checksum.strip_prefix(MARK.as_bytes()) else {
+        return serde_json::from_slice(line).ok();
+    };
+    let crc32 = u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    (crc32 == crc32fast::hash(json)).then(|| serde_json::from_slice(json).ok())?
 }
 
 #[derive(Debug, Clone)]
@@ -224,26 +247,22 @@ impl Files {
         }
     }
 
+    /// The mappings in `dir`, each with its file.
+    ///
     /// # Errors
-    /// When a file cannot be read or understood; the error names it.
-    pub(super) fn list(dir: &Path) -> io::Result<Vec<Settings>> {
-        let mut all = Vec::new();
-        for entry in fs::read_dir(dir)? {
-            let path = entry?.path();
-            if path.extension().is_none_or(|extension| extension != "json") {
-                continue;
-            }
-            let named = |kind, what: String| io::Error::new(kind, format!("{}: {what}", path.display()));
-            let text = fs::read(&path).map_err(|e| named(e.kind(), e.to_string()))?;
-            let settings = serde_json::from_slice(&text)
-                .map_err(|e| named(io::ErrorKind::InvalidData, format!("is damaged: {e}")))?;
-            all.push(settings);
-        }
-        Ok(all)
+    /// If `dir` cannot be read.
+    pub(super) fn list(dir: &Path) -> io::Result<Vec<(PathBuf, io::Result<Settings>)>> {
+        let all = state_file::list(dir, "json")?.into_iter();
+        let all = all.map(|path| {
+            let missing = || platform::at_path(io::ErrorKind::NotFound.into(), &path);
+            let settings = state_file::load_json(&path).and_then(|found| found.ok_or_else(missing));
+            (path, settings)
+        });
+        Ok(all.collect())
     }
 
     pub(super) fn save(&self, settings: &Settings) -> io::Result<()> {
-        platform::replace_private_file(&self.settings, &serde_json::to_vec_pretty(settings)?)
+        state_file::save_json(&self.settings, settings)
     }
 
     pub(super) fn checkpoints(&self) -> io::Result<Checkpoints> {
@@ -253,10 +272,8 @@ impl Files {
     /// Deletes the mapping's files. The settings go first, so that an interrupted deletion does not leave a mapping.
     pub(super) fn remove(&self) {
         for path in [&self.settings, &self.checkpoints] {
-            if let Err(error) = fs::remove_file(path)
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                tracing::warn!(path = %path.display(), %error, "could not delete a file of a mapping");
+            if let Err(error) = state_file::remove(path) {
+                tracing::warn!(%error, "could not delete a file of a mapping");
             }
         }
     }
@@ -306,6 +323,41 @@ mod tests {
         checkpoints.set(0, checkpoint(6)).unwrap();
         let checkpoints = Checkpoints::open(path).unwrap();
         assert_eq!(checkpoints.get(0), Some(&checkpoint(6)));
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_is_never_ahead_of_the_one_that_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.checkpoints");
+        let mut checkpoints = Checkpoints::open(path.clone()).unwrap();
+        checkpoints.reset(7, [(0, Checkpoint::default())]).unwrap();
+        for next in [15, 25, 35] {
+            let checkpoint = Checkpoint {
+                next,
+                ..Checkpoint::default()
+            };
+            checkpoints.set(0, checkpoint).unwrap();
+        }
+        let whole = fs::read(&path).unwrap();
+        for bit in 0..whole.len() * 8 {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&path, &bytes).unwrap();
+            let found = Checkpoints::open(path.clone()).unwrap();
+            let next = found.get(0).map_or(0, |checkpoint| checkpoint.next);
+            let text = String::from_utf8_lossy(&bytes);
+            assert!([0, 15, 25, 35].contains(&next), "{next}: {text}");
+            let as_written = next == 35 && found.stream() == Some(7);
+            // Losing the last line break looks like an interrupted write.
+            assert!(
+                as_written || found.damaged_lines > 0 || bit / 8 == whole.len() - 1,
+                "{text}"
+            );
+        }
+        // A line of an earlier version.
+        fs::write(&path, "{\"stream\":7}\n{\"shard\":0,\"next\":9}\n").unwrap();
+        let found = Checkpoints::open(path).unwrap();
+        assert_eq!((found.get(0).unwrap().next, found.damaged_lines), (9, 0));
     }
 
     #[test]

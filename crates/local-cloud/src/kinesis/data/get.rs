@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::measure::{self, Read};
-use super::position;
+
 use crate::clock::utc;
 use crate::kinesis::control::describe;
 use crate::kinesis::control::encryption::check_key;
@@ -48,7 +48,7 @@ pub fn get_records(engine: &Engine, context: &Context, body: &[u8]) -> Result<By
         let text = measure::rate_exceeded(&shard.id, &view.meta);
         return Err(ApiError::new(Code::ProvisionedThroughputExceededException, text));
     }
-    position::trim(&view, &shard, context.now_ms)?;
+    shard.trim(view.meta.horizon_ms(context.now_ms));
     let limit = input
         .limit
         .and_then(|limit| usize::try_from(limit).ok())

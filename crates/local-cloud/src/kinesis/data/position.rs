@@ -76,7 +76,7 @@ fn admit(engine: &Engine, meta: &StreamMeta, shard: &Shard, now_ms: i64) -> Resu
 /// # Errors
 /// `InvalidArgumentException`, `InternalFailureException`.
 pub fn resolve(view: &View, shard: &Shard, request: StartRequest<'_>, now_ms: i64) -> Result<Position> {
-    trim(view, shard, now_ms)?;
+    shard.trim(view.meta.horizon_ms(now_ms));
     let start = start(&view.meta, shard, request, now_ms)?;
     shard.store.position(start).map_err(|error| {
         let number = request.sequence_number.unwrap_or_default();
@@ -93,17 +93,6 @@ pub fn resolve(view: &View, shard: &Shard, request: StartRequest<'_>, now_ms: i6
             PositionError::Io(error) => ApiError::internal("the shard could not be read", &error),
         }
     })
-}
-
-/// Applies retention before a read.
-///
-/// # Errors
-/// `InternalFailureException`.
-pub fn trim(view: &View, shard: &Shard, now_ms: i64) -> Result<()> {
-    let horizon = view.meta.horizon_ms(now_ms);
-    shard
-        .trim(horizon)
-        .map_err(|e| ApiError::internal("the shard could not be trimmed", &e))
 }
 
 fn start(meta: &StreamMeta, shard: &Shard, request: StartRequest<'_>, now_ms: i64) -> Result<Start> {

@@ -3,6 +3,7 @@
 //! A record is stored in the shard that is open for its hash key. If a reshard closes the shard meanwhile, the put
 //! waits for the reshard to end and uses the child.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -64,8 +65,12 @@ impl Entry<'_> {
 enum RecordResult {
     Stored(SequenceNumber, Arc<Shard>),
     Throttled(String),
-    Failed,
+    /// The engine failed, with the reason.
+    Failed(Cow<'static, str>),
 }
+
+/// AWS's message of an internal failure.
+const INTERNAL: &str = "Internal service failure.";
 
 pub fn put_records(engine: &Engine, context: &Context, body: &[u8]) -> Result<Bytes> {
     match context.format {
@@ -192,7 +197,7 @@ fn refusal(result: &RecordResult, view: &View) -> Option<(&'static str, String)>
             "ProvisionedThroughputExceededException",
             measure::rate_exceeded(shard, &view.meta),
         )),
-        RecordResult::Failed => Some(("InternalFailure", "Internal service failure.".to_owned())),
+        RecordResult::Failed(message) => Some(("InternalFailure", message.to_string())),
     }
 }
 
@@ -200,7 +205,7 @@ fn plain_result(result: &RecordResult, view: &View) -> output::PutRecordsResult 
     let refused = refusal(result, view);
     let stored = match result {
         RecordResult::Stored(number, shard) => Some((number.to_string(), shard.id.clone())),
-        RecordResult::Throttled(_) | RecordResult::Failed => None,
+        RecordResult::Throttled(_) | RecordResult::Failed(_) => None,
     };
     let (sequence_number, shard_id) = stored.unzip();
     let (error_code, error_message) = refused.unzip();
@@ -322,7 +327,9 @@ fn single(
     }
     dry_run(is_dry_run)?;
     let (mut results, view) = store(engine, context, &stream, view, &[entry], &[key]);
-    let result = results.pop().unwrap_or(RecordResult::Failed);
+    let result = results
+        .pop()
+        .unwrap_or(RecordResult::Failed(Cow::Borrowed(INTERNAL)));
     let put = Put {
         single: true,
         latency: started.elapsed(),
@@ -340,10 +347,7 @@ fn single(
             Code::ProvisionedThroughputExceededException,
             measure::rate_exceeded(&shard, &view.meta),
         )),
-        RecordResult::Failed => Err(ApiError::new(
-            Code::InternalFailureException,
-            "Internal service failure.",
-        )),
+        RecordResult::Failed(message) => Err(ApiError::new(Code::InternalFailureException, message)),
     }
 }
 
@@ -353,7 +357,7 @@ fn kind(result: &RecordResult) -> measure::RecordResult {
         RecordResult::Throttled(shard) => {
             measure::RecordResult::Throttled(lineage::shard_index(shard).unwrap_or_default())
         }
-        RecordResult::Failed => measure::RecordResult::Failed,
+        RecordResult::Failed(_) => measure::RecordResult::Failed,
     }
 }
 
@@ -401,7 +405,7 @@ fn store(
     entries: &[Entry<'_>],
     hash_keys: &[HashKey],
 ) -> (Vec<RecordResult>, Arc<View>) {
-    let mut results = vec![RecordResult::Failed; entries.len()];
+    let mut results = vec![RecordResult::Failed(Cow::Borrowed(INTERNAL)); entries.len()];
     let mut pending: Vec<usize> = (0..entries.len()).collect();
     for _ in 0..MAX_ROUNDS {
         let mut routed: Vec<(usize, usize)> =
@@ -455,8 +459,7 @@ fn append(
         encrypted,
     };
     let records: Vec<NewRecord<'_>> = admitted.iter().map(record).collect();
-    // Ignore trim errors: a put does not depend on retention, and reads report a damaged log.
-    let _ = shard.trim(view.meta.horizon_ms(context.now_ms));
+    shard.trim(view.meta.horizon_ms(context.now_ms));
     match shard.store.append(&records, context.now_ms) {
         Ok(numbers) => {
             for (&i, number) in admitted.iter().zip(numbers) {
@@ -467,6 +470,10 @@ fn append(
         Err(AppendError::Closed) => admitted,
         Err(AppendError::Io(error)) => {
             tracing::error!(shard = shard.id, %error, "records could not be stored");
+            let message = ApiError::internal("the record could not be stored", &error).message;
+            for i in admitted {
+                results[i] = RecordResult::Failed(Cow::Owned(message.clone()));
+            }
             Vec::new()
         }
     }

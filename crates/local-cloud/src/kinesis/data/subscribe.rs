@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::get::{children, millis_behind, record};
 use super::measure::{self, Read};
-use super::position::{StartRequest, resolve, trim};
+use super::position::{StartRequest, resolve};
 use crate::Body;
 use crate::clock::Clock;
 use crate::kinesis::control::resource::{Resource, find_resource, no_consumer};
@@ -171,7 +171,7 @@ impl Session {
             }
             let started = Instant::now();
             let view = self.stream.view(now_ms);
-            trim(&view, &self.shard, now_ms)?;
+            self.shard.trim(view.meta.horizon_ms(now_ms));
             let page = self.shard.store.read(self.position, MAX_RECORDS, MAX_BYTES);
             let page = page.map_err(|e| ApiError::internal("the shard could not be read", &e))?;
             if !page.records.is_empty() || page.end_of_shard || quiet {

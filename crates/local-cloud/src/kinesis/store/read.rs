@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::damage::Hole;
 use super::frame::{self, Frame};
-use super::segment::{FrameReader, Identity, damaged};
+use super::segment::{FrameReader, Identity};
 use super::{Page, Position, StoredRecord, pool};
 use crate::kinesis::sequence::SequenceNumber;
 
@@ -21,6 +22,8 @@ const HEADERS: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Extent {
     pub file: Arc<File>,
+    /// Index of the file's first record.
+    pub base: u64,
     /// The record that starts at `offset`. It is at or before `target`.
     pub index: u64,
     pub offset: u64,
@@ -34,27 +37,59 @@ pub(super) struct Extent {
     pub after: u64,
     /// Mean length of a frame, in bytes.
     pub average: usize,
+    /// Damaged parts.
+    pub holes: Vec<Hole>,
+}
+
+/// A read found no intact record with this index where it should be. The damage is there or before it.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    pub index: u64,
+    pub cause: io::Error,
+}
+
+impl Unreadable {
+    fn at(index: u64, cause: impl Into<Option<io::Error>>) -> Self {
+        let damaged = || super::segment::damaged("a record in a log file is damaged");
+        Self {
+            index,
+            cause: cause.into().unwrap_or_else(damaged),
+        }
+    }
 }
 
 impl Extent {
     /// Where to start: at the hint if the target is there.
-    fn start(&self) -> io::Result<(u64, u64)> {
+    fn start(&self) -> (u64, u64) {
         let hint = u64::from(self.hint);
         if hint > self.offset && hint < self.end {
-            let found = FrameReader::new(&self.file, self.end, 0).frame(hint)?;
-            if found.is_some_and(|frame| frame.index == self.target) {
-                return Ok((self.target, hint));
+            let found = FrameReader::new(&self.file, self.end, 0).frame(hint);
+            if found.is_ok_and(|found| found.is_some_and(|frame| frame.index == self.target)) {
+                return (self.target, hint);
             }
         }
-        Ok((self.index, self.offset))
+        (self.index, self.offset)
+    }
+
+    /// The damaged part that a reader is in who expects the record `index` at `offset`.
+    fn hole(&self, index: u64, offset: u64) -> Option<&Hole> {
+        self.holes.iter().find(|hole| hole.covers(index, offset))
     }
 
     /// The first record at or after the target that arrived at `since_ms` or later, with its arrival.
-    pub fn first_since(&self, since_ms: i64) -> io::Result<Option<(Position, i64)>> {
+    pub fn first_since(&self, since_ms: i64) -> Result<Option<(Position, i64)>, Unreadable> {
         let mut reader = FrameReader::new(&self.file, self.end, HEADERS);
         let (mut index, mut offset) = (self.index, self.offset);
         while offset < self.end {
-            let frame = whole(reader.frame(offset)?, index)?;
+            if let Some(hole) = self.hole(index, offset) {
+                (index, offset) = (hole.next, hole.end);
+                continue;
+            }
+            let frame = reader
+                .frame(offset)
+                .map_err(|error| Unreadable::at(index, error))?
+                .filter(|frame| frame.index == index)
+                .ok_or_else(|| Unreadable::at(index, None))?;
             if frame.close {
                 break;
             }
@@ -106,16 +141,24 @@ impl Builder {
     }
 
     /// Adds records from `extent` until it ends or the page is full. Returns where the next read starts.
-    pub fn fill(&mut self, extent: &Extent) -> io::Result<Position> {
-        let (mut index, mut offset) = extent.start()?;
+    ///
+    /// # Errors
+    /// Where a record is not intact. The page has the records before it.
+    pub fn fill(&mut self, extent: &Extent) -> Result<Position, Unreadable> {
+        let (mut index, mut offset) = extent.start();
         let mut need = frame::HEADER;
         while offset < extent.end {
+            if let Some(hole) = extent.hole(index, offset) {
+                (index, offset) = (hole.next, hole.end);
+                continue;
+            }
             let left = usize::try_from(extent.end - offset).unwrap_or(usize::MAX);
             let length = self.estimate(extent, index).max(need).min(left);
             let start = offset;
-            let chunk = pool::read(&extent.file, start, length)?;
+            let chunk =
+                pool::read(&extent.file, start, length).map_err(|error| Unreadable::at(index, error))?;
             if chunk.len() < need {
-                return Err(damaged("a log file is shorter than what was written to it"));
+                return Err(Unreadable::at(index, None));
             }
             need = frame::HEADER;
             while let Some(rest) = usize::try_from(offset - start)
@@ -123,7 +166,12 @@ impl Builder {
                 .and_then(|at| chunk.get(at..))
                 .filter(|rest| rest.len() >= frame::HEADER)
             {
-                let frame = whole(Frame::decode(rest), index)?;
+                if extent.hole(index, offset).is_some() {
+                    break;
+                }
+                let frame = Frame::decode(rest)
+                    .filter(|frame| frame.index == index && offset + frame.length() as u64 <= extent.end)
+                    .ok_or_else(|| Unreadable::at(index, None))?;
                 if index >= extent.target {
                     if frame.close || !self.has_room_for(&frame) {
                         return Ok(position(index, offset));
@@ -132,13 +180,15 @@ impl Builder {
                         need = frame.length();
                         break;
                     }
-                    self.take(&frame, &chunk, (offset - start) as usize)?;
+                    if !self.take(&frame, &chunk, (offset - start) as usize) {
+                        return Err(Unreadable::at(index, None));
+                    }
                 }
                 index += 1;
                 offset += frame.length() as u64;
             }
         }
-        Ok(position(index, offset))
+        Ok(position(index.max(extent.after), offset))
     }
 
     /// Estimated bytes of the rest of the page.
@@ -162,10 +212,11 @@ impl Builder {
         room
     }
 
-    fn take(&mut self, frame: &Frame, chunk: &Bytes, at: usize) -> io::Result<()> {
+    /// Adds the record at `at` in `chunk`. Returns whether it is intact.
+    fn take(&mut self, frame: &Frame, chunk: &Bytes, at: usize) -> bool {
         let end = at + frame.length();
         if !frame.is_intact(&chunk[at..end]) {
-            return Err(damaged("a record in a log file is damaged"));
+            return false;
         }
         let key = at + frame::HEADER;
         let data = key + frame.key_length;
@@ -181,7 +232,7 @@ impl Builder {
             data: chunk.slice(data..end),
             encrypted: frame.encrypted,
         });
-        Ok(())
+        true
     }
 }
 
@@ -190,10 +241,4 @@ fn position(index: u64, offset: u64) -> Position {
         index,
         hint: u32::try_from(offset).unwrap_or(0),
     }
-}
-
-fn whole(frame: Option<Frame>, index: u64) -> io::Result<Frame> {
-    frame
-        .filter(|frame| frame.index == index)
-        .ok_or_else(|| damaged("a record in a log file is not where it was written"))
 }

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::damage::{self, Hole};
 use super::frame::{self, Frame};
 use ground::platform;
 
@@ -53,7 +54,20 @@ pub(super) struct Segment {
     pub last_ms: Option<i64>,
     /// When the shard was closed, if the file records that.
     pub closed_ms: Option<i64>,
+    /// Its damaged parts, in order.
+    pub holes: Vec<Hole>,
     entries: Vec<IndexEntry>,
+}
+
+/// Why a file is not a log of its shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HeaderFault {
+    /// Shorter than a header, or zeros.
+    Missing,
+    /// Neither this shard's nor another's.
+    Damaged,
+    /// Of another shard.
+    Foreign,
 }
 
 impl Segment {
@@ -69,13 +83,14 @@ impl Segment {
         if let Some(closed_ms) = closed_ms {
             frame::encode_close(&mut bytes, base, closed_ms);
         }
-        let file = platform::private_file()
+        let created = platform::private_file()
             .read(true)
             .write(true)
             .create(true)
             .truncate(true)
-            .open(&segment.path)?;
-        platform::write_all_at(&file, &bytes, 0)?;
+            .open(&segment.path)
+            .and_then(|file| platform::write_all_at(&file, &bytes, 0).map(|()| file));
+        let file = created.map_err(|error| platform::at_path(error, &segment.path))?;
         segment.length = bytes.len() as u64;
         segment.closed_ms = closed_ms;
         Ok((segment, file))
@@ -100,8 +115,48 @@ impl Segment {
             newest_ms: i64::MIN,
             last_ms: None,
             closed_ms: None,
+            holes: Vec::new(),
             entries: vec![first],
         }
+    }
+
+    /// Stands for a log without files, whose next record has the index `next`.
+    pub fn missing(dir: &Path, next: u64) -> Self {
+        Self::empty(path(dir, next), next)
+    }
+
+    /// Stands for a file with the records from `base` to before `next` that cannot be read.
+    pub fn lost(dir: &Path, base: u64, next: u64) -> Self {
+        let mut segment = Self::missing(dir, base);
+        segment.next = next;
+        segment.lose();
+        segment
+    }
+
+    /// Makes all its records unreadable: the file is gone.
+    pub fn lose(&mut self) {
+        let next = self.next;
+        *self = Self::empty(std::mem::take(&mut self.path), self.base);
+        self.skip(Hole {
+            offset: HEADER as u64,
+            end: HEADER as u64,
+            index: self.base,
+            next,
+        });
+    }
+
+    /// Whether its last record is lost.
+    pub fn loses_its_last(&self) -> bool {
+        self.holes
+            .last()
+            .is_some_and(|hole| hole.lost() > 0 && hole.next == self.next)
+    }
+
+    /// The index after the file's last record, if no record from `index` on is intact.
+    pub fn damaged_to_the_end_from(&self, index: u64) -> Option<u64> {
+        let last = self.holes.last()?;
+        let to_the_end = last.end >= self.length && last.next == self.next;
+        (to_the_end && index >= last.index && index < last.next).then_some(last.next)
     }
 
     /// The files in `dir`, oldest first, with the index of their first record.
@@ -122,62 +177,205 @@ impl Segment {
         Ok(found)
     }
 
-    /// Opens the newest file. Cuts off an incomplete record at its end.
-    pub fn open_active(path: PathBuf, base: u64, identity: Identity) -> io::Result<Self> {
+    /// Opens the newest file. Cuts off the end of an interrupted write. `acknowledged`: index after the last record that
+    /// was acknowledged, if known. `only`: the log has no other file.
+    ///
+    /// # Errors
+    /// `InvalidData` if the file contains another shard's log, or nothing where records were acknowledged.
+    pub fn open_active(
+        path: PathBuf,
+        base: u64,
+        identity: Identity,
+        acknowledged: Option<u64>,
+        only: bool,
+    ) -> io::Result<Self> {
         let file = platform::private_file().read(true).write(true).open(&path)?;
-        let head = platform::read_at(&file, 0, HEADER)?;
-        if head.len() < HEADER || head.iter().all(|byte| *byte == 0) {
-            // The process or machine stopped while it created the file, which contains no record yet.
-            platform::write_all_at(&file, &header(identity, base), 0)?;
+        let mut fault = header_fault(&file, base, identity)?;
+        match fault {
+            Some(HeaderFault::Foreign) => return Err(damaged("it is the log of another shard")),
+            // Nothing was acknowledged after the file was created.
+            Some(HeaderFault::Missing) if acknowledged.map_or(!only, |next| next <= base) => {
+                platform::write_all_at(&file, &header(identity, base), 0)?;
+                file.set_len(HEADER as u64)?;
+                fault = None;
+            }
+            Some(HeaderFault::Missing) if file.metadata()?.len() <= HEADER as u64 => {
+                return Err(damaged("it is empty"));
+            }
+            Some(HeaderFault::Missing | HeaderFault::Damaged) | None => {}
         }
-        let segment = Self::scan(&file, path, base, identity, u64::MAX)?;
-        if file.metadata()?.len() > segment.length {
-            file.set_len(segment.length)?;
+        let length = file.metadata()?.len();
+        let mut segment = Self::scan(&file, path, base, u64::MAX, length)?;
+        if fault.is_some() {
+            segment.header_is_damaged();
         }
+        segment.settle_end(&file, length, acknowledged)?;
+        segment.keep_holes_aside(&file);
         Ok(segment)
     }
 
+    /// Decides what the bytes after the last intact record are.
+    fn settle_end(&mut self, file: &File, length: u64, acknowledged: Option<u64>) -> io::Result<()> {
+        let lost_to = match acknowledged {
+            Some(next) => next,
+            None => {
+                let rest = length - self.length;
+                let shown = usize::try_from(rest).unwrap_or(usize::MAX).min(1 << 20);
+                let bytes = damage::read_what_can_be(file, self.length, shown)?;
+                let cut = damage::is_interrupted_write(&bytes, rest, self.next);
+                self.next + u64::from(!cut)
+            }
+        };
+        let cut = lost_to <= self.next;
+        if cut && (length <= self.length || file.set_len(self.length).is_ok()) {
+            return Ok(());
+        }
+        self.skip(Hole {
+            offset: self.length,
+            end: length.max(self.length),
+            index: self.next,
+            next: lost_to.max(self.next),
+        });
+        Ok(())
+    }
+
     /// Opens a sealed file. `limit`: first index of the next file.
+    ///
+    /// # Errors
+    /// `InvalidData` if the file contains another shard's log.
     pub fn open_sealed(path: PathBuf, base: u64, identity: Identity, limit: u64) -> io::Result<Self> {
         let file = File::open(&path)?;
         let length = file.metadata()?.len();
-        if let Some(segment) = Self::read_index(&path)
+        let fault = header_fault(&file, base, identity)?;
+        if fault == Some(HeaderFault::Foreign) {
+            return Err(damaged("it is the log of another shard"));
+        }
+        if fault.is_none()
+            && let Some(segment) = Self::read_index(&path)
             && segment.base == base
             && segment.next == limit
             && segment.length <= length
         {
-            check_header(&file, base, identity)?;
             return Ok(segment);
         }
-        let mut segment = Self::scan(&file, path, base, identity, limit)?;
+        let mut segment = Self::scan(&file, path, base, limit, length)?;
+        if fault.is_some() && length > 0 {
+            segment.header_is_damaged();
+        }
+        if segment.next < limit {
+            segment.skip(Hole {
+                offset: segment.length,
+                end: length.max(segment.length),
+                index: segment.next,
+                next: limit,
+            });
+        }
+        segment.keep_holes_aside(&file);
         segment.seal();
         Ok(segment)
     }
 
-    /// Reads all frames up to the first incomplete one.
-    fn scan(file: &File, path: PathBuf, base: u64, identity: Identity, limit: u64) -> io::Result<Self> {
-        check_header(file, base, identity)?;
-        let mut reader = FrameReader::new(file, file.metadata()?.len(), CHUNK);
+    /// Reads all frames before the index `limit`, with what is damaged between them.
+    fn scan(file: &File, path: PathBuf, base: u64, limit: u64, length: u64) -> io::Result<Self> {
+        let mut reader = FrameReader::new(file, length, CHUNK);
         let mut segment = Self::empty(path, base);
+        segment.length = segment.length.min(length);
         while segment.next < limit && segment.closed_ms.is_none() {
-            let Some(frame) = reader.frame(segment.length)? else {
-                break;
-            };
-            if frame.index != segment.next {
-                break;
-            }
-            match reader.bytes(segment.length, frame.length())? {
-                Some(bytes) if frame.is_intact(bytes) => {}
-                _ => break,
-            }
-            if frame.close {
-                segment.closed_ms = Some(frame.arrival_ms);
-                segment.length += frame.length() as u64;
-            } else {
-                segment.add(frame.length(), frame.arrival_ms);
+            let (offset, index) = (segment.length, segment.next);
+            match damage::intact(&mut reader, offset, index)? {
+                Some(frame) if frame.close => {
+                    segment.closed_ms = Some(frame.arrival_ms);
+                    segment.length += frame.length() as u64;
+                }
+                Some(frame) => segment.add(frame.length(), frame.arrival_ms),
+                None => match damage::hole_before_next(&mut reader, offset, index, limit)? {
+                    Some(hole) => segment.skip(hole),
+                    None => break,
+                },
             }
         }
         Ok(segment)
+    }
+
+    /// Continues after a damaged part at the end of what was read.
+    fn skip(&mut self, hole: Hole) {
+        self.holes.push(hole);
+        self.next = hole.next;
+        self.length = hole.end;
+    }
+
+    /// The header contains nothing that is not known otherwise: no record is lost.
+    fn header_is_damaged(&mut self) {
+        let header = Hole {
+            offset: 0,
+            end: HEADER as u64,
+            index: self.base,
+            next: self.base,
+        };
+        self.holes.insert(0, header);
+    }
+
+    /// Adds a damaged part that was found while reading. Returns whether it is new.
+    pub fn add_hole(&mut self, hole: Hole) -> bool {
+        let at = self.holes.partition_point(|known| known.offset < hole.offset);
+        if self
+            .holes
+            .get(at)
+            .is_some_and(|known| known.offset == hole.offset)
+        {
+            return false;
+        }
+        self.holes
+            .retain(|known| !(hole.offset..hole.end).contains(&known.offset));
+        self.holes.insert(at, hole);
+        true
+    }
+
+    /// Whether the file ends with a damaged part. Its length then says nothing about the records before its end, so no
+    /// record may follow.
+    pub fn ends_damaged(&self) -> bool {
+        self.holes.last().is_some_and(|hole| hole.end >= self.length)
+    }
+
+    fn keep_holes_aside(&self, file: &File) {
+        for hole in &self.holes {
+            damage::keep_aside(file, &self.path, hole);
+        }
+    }
+
+    /// The first damaged part at or after the record with `index` at `offset`, which is intact or starts it. `None` if
+    /// all of the file is intact up to the offset `end`, which has the index `after`.
+    pub fn find_damage(
+        file: &File,
+        holes: &[Hole],
+        mut index: u64,
+        mut offset: u64,
+        end: u64,
+        after: u64,
+    ) -> io::Result<Option<Hole>> {
+        let mut reader = FrameReader::new(file, end, CHUNK);
+        while offset < end {
+            if let Some(hole) = holes.iter().find(|hole| hole.covers(index, offset)) {
+                (index, offset) = (hole.next, hole.end);
+                continue;
+            }
+            match damage::intact(&mut reader, offset, index)? {
+                Some(frame) => {
+                    index += u64::from(!frame.close);
+                    offset += frame.length() as u64;
+                }
+                None => {
+                    let found = damage::hole_before_next(&mut reader, offset, index, after)?;
+                    return Ok(Some(found.unwrap_or(Hole {
+                        offset,
+                        end,
+                        index,
+                        next: after,
+                    })));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Accounts for one more record at the end.
@@ -213,7 +411,7 @@ impl Segment {
     /// Mean length of a frame, at least that of an empty one.
     pub fn average(&self) -> usize {
         let frames = (self.next - self.base).max(1);
-        let average = (self.length - HEADER as u64) / frames;
+        let average = self.length.saturating_sub(HEADER as u64) / frames;
         usize::try_from(average).unwrap_or(usize::MAX).max(frame::HEADER)
     }
 
@@ -228,16 +426,30 @@ impl Segment {
             keep
         });
         self.entries.shrink_to_fit();
+        if !self.holes.is_empty() {
+            // The next start scans the file, and reports the damage again.
+            self.forget_index();
+            return;
+        }
         // Only an optimization: without it the next start scans the file.
         if let Err(error) = self.write_index() {
             tracing::debug!(path = %self.path.display(), %error, "could not write the index of a log file");
         }
     }
 
-    /// Deletes the file and its index.
+    /// Deletes the file, its index and copies of its damaged parts.
     pub fn delete(&self) -> io::Result<()> {
         remove(&self.path.with_extension("idx"))?;
+        damage::delete_aside(&self.path, &self.holes)?;
         remove(&self.path)
+    }
+
+    /// Deletes the stored index, which does not know of damage.
+    pub fn forget_index(&self) {
+        let index = self.path.with_extension("idx");
+        if let Err(error) = remove(&index) {
+            tracing::warn!(path = %index.display(), %error, "could not delete the index of a log file");
+        }
     }
 
     fn write_index(&self) -> io::Result<()> {
@@ -293,6 +505,7 @@ impl Segment {
             newest_ms,
             last_ms: (last_ms != i64::MIN).then_some(last_ms),
             closed_ms: (closed_ms != i64::MIN).then_some(closed_ms),
+            holes: Vec::new(),
             entries: entries.collect(),
         })
     }
@@ -302,7 +515,7 @@ fn path(dir: &Path, base: u64) -> PathBuf {
     dir.join(format!("{base:020}.log"))
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -318,12 +531,23 @@ fn header(identity: Identity, base: u64) -> Vec<u8> {
     bytes
 }
 
-fn check_header(file: &File, base: u64, identity: Identity) -> io::Result<()> {
-    if platform::read_at(file, 0, HEADER)? == header(identity, base) {
-        Ok(())
-    } else {
-        Err(damaged("the file is not a log of this shard"))
+/// What is wrong with the header of `file`, if anything.
+fn header_fault(file: &File, base: u64, identity: Identity) -> io::Result<Option<HeaderFault>> {
+    let bytes = damage::read_what_can_be(file, 0, HEADER)?;
+    if bytes == header(identity, base) {
+        return Ok(None);
     }
+    if bytes.len() < HEADER || bytes.iter().all(|byte| *byte == 0) {
+        return Ok(Some(HeaderFault::Missing));
+    }
+    let intact = bytes.split_last_chunk().is_some_and(|(content, crc)| {
+        content.starts_with(&MAGIC) && u32::from_le_bytes(*crc) == crc32fast::hash(content)
+    });
+    Ok(Some(if intact {
+        HeaderFault::Foreign
+    } else {
+        HeaderFault::Damaged
+    }))
 }
 
 /// The error for content that the log never writes.
@@ -360,11 +584,20 @@ impl<'a> FrameReader<'a> {
         }
         let held = offset >= self.start && offset + length as u64 <= self.start + self.buffer.len() as u64;
         if !held {
-            self.buffer = platform::read_at(self.file, offset, length.max(self.ahead).min(left))?;
+            self.buffer = damage::read_what_can_be(self.file, offset, length.max(self.ahead).min(left))?;
             self.start = offset;
         }
         let from = (offset - self.start) as usize;
         Ok(self.buffer.get(from..from + length))
+    }
+
+    /// Up to `most` bytes at `offset`, at least a header. `None` at the end.
+    pub fn ahead(&mut self, offset: u64, most: usize) -> io::Result<Option<&[u8]>> {
+        let left = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX);
+        if left < frame::HEADER {
+            return Ok(None);
+        }
+        self.bytes(offset, most.min(left))
     }
 
     /// The header of the frame at `offset`. `None` if the frame is incomplete.

@@ -1,6 +1,7 @@
 //! Input and output types of a log.
 
 use std::io;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 
@@ -96,14 +97,23 @@ pub enum PositionError {
 pub enum AppendError {
     #[error("the shard is closed")]
     Closed,
-    #[error("the log of the shard cannot be written")]
+    #[error("{0}")]
     Io(#[from] io::Error),
+}
+
+/// A file that is damaged or missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedFile {
+    pub path: PathBuf,
+    /// How many acknowledged records are lost with it, as far as that is known.
+    pub records: u64,
+    pub what: String,
 }
 
 /// Result of one read.
 #[derive(Debug)]
 pub struct Page {
-    /// In order, without gaps.
+    /// In order. Only damaged records are left out.
     pub records: Vec<StoredRecord>,
     /// Where the next read starts.
     pub next: Position,

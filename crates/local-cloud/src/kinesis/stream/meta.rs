@@ -159,8 +159,8 @@ pub struct StreamMeta {
 }
 
 impl StreamMeta {
-    /// Version of the file format that this program writes.
-    pub const VERSION: u32 = 1;
+    /// Version of the file format that this program writes. Streams of version 1 have no file of ends.
+    pub const VERSION: u32 = 2;
 
     pub fn arn(&self) -> String {
         format!(

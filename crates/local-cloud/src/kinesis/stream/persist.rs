@@ -1,13 +1,10 @@
-//! Metadata on disk: written to a temporary file, which then replaces the old one.
+//! Metadata on disk.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use super::meta::StreamMeta;
+use crate::state_file;
 use ground::platform;
 
 pub const FILE: &str = "stream.json";
@@ -15,8 +12,16 @@ pub const FILE: &str = "stream.json";
 /// # Errors
 /// If the file cannot be written. The old one is then intact.
 pub fn save(dir: &Path, meta: &StreamMeta) -> io::Result<()> {
-    platform::create_private_dir(dir)?;
-    save_json(&dir.join(FILE), meta)
+    platform::create_private_dir(dir).map_err(|error| platform::at_path(error, dir))?;
+    state_file::save_json(&dir.join(FILE), meta)
+}
+
+/// Saves transitions that came due. A restart would find that they are due, unless the clock is set back.
+///
+/// # Errors
+/// If the file cannot be written. The old one is then intact.
+pub fn save_transitions(dir: &Path, meta: &StreamMeta) -> io::Result<()> {
+    state_file::save_copy(&dir.join(FILE), &serde_json::to_vec_pretty(meta)?)
 }
 
 /// Loads a stream's metadata from `dir`. `None` if there is none.
@@ -24,14 +29,14 @@ pub fn save(dir: &Path, meta: &StreamMeta) -> io::Result<()> {
 /// # Errors
 /// If it cannot be read or parsed. The error names the file.
 pub fn load(dir: &Path) -> io::Result<Option<StreamMeta>> {
-    let path = dir.join(FILE);
-    let Some(meta) = load_json::<StreamMeta>(&path)? else {
-        return Ok(None);
-    };
-    let named =
-        |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {what}", path.display()));
-    if meta.version != StreamMeta::VERSION {
-        return Err(named(&format!(
+    state_file::load(&dir.join(FILE), parse)
+}
+
+fn parse(bytes: &[u8]) -> io::Result<StreamMeta> {
+    let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+    let meta: StreamMeta = serde_json::from_slice(bytes)?;
+    if meta.version > StreamMeta::VERSION {
+        return Err(invalid(format!(
             "is of version {}, this program reads version {}",
             meta.version,
             StreamMeta::VERSION
@@ -43,30 +48,7 @@ pub fn load(dir: &Path) -> io::Result<Option<StreamMeta>> {
         .enumerate()
         .all(|(index, shard)| shard.index as usize == index);
     if !in_order || meta.open_shards().next().is_none() {
-        return Err(named("its list of shards is damaged"));
+        return Err(invalid("its list of shards is damaged".to_owned()));
     }
-    Ok(Some(meta))
-}
-
-/// Saves a value as JSON, atomically.
-///
-/// # Errors
-/// If the file cannot be written. The old one is then intact.
-pub fn save_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    platform::replace_private_file(path, &serde_json::to_vec_pretty(value)?)
-}
-
-/// Loads a JSON value. `None` if the file does not exist.
-///
-/// # Errors
-/// If it cannot be read or parsed. The error names the file.
-pub fn load_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
-    let named = |kind, what: String| io::Error::new(kind, format!("{}: {what}", path.display()));
-    match fs::read(path) {
-        Ok(text) => serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|e| named(io::ErrorKind::InvalidData, format!("is damaged: {e}"))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(named(error.kind(), error.to_string())),
-    }
+    Ok(meta)
 }

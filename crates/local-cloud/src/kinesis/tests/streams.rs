@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::world::{DELAY_MS, START_MS, World};
+use super::world::{DELAY_MS, START_MS, World, wait_until_empty};
 use crate::Caller;
 
 #[test]
@@ -160,10 +160,7 @@ fn a_name_is_in_use_until_its_stream_is_gone() {
         "ResourceNotFoundException"
     );
     world.service.sweep();
-    let left = std::fs::read_dir(world.dir.path().join("kinesis/streams"))
-        .unwrap()
-        .count();
-    assert_eq!(left, 0, "the files of a deleted stream are deleted");
+    wait_until_empty(&world.dir.path().join("kinesis/streams"));
     world.stream("orders", 1);
 }
 

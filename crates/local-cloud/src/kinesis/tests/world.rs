@@ -1,5 +1,6 @@
 //! A separate engine for each test.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,8 +61,20 @@ impl World {
             status_delay: Duration::from_millis(DELAY_MS as u64),
             ..Options::default()
         };
-        let dir = Arc::new(tempfile::tempdir().unwrap());
-        let clock = Arc::new(ManualClock::new(START_MS));
+        Self::open(Arc::new(tempfile::tempdir().unwrap()), START_MS, options)
+    }
+
+    /// An engine on existing files, at the time `now_ms`.
+    pub fn on(dir: &Arc<TempDir>, now_ms: i64) -> Self {
+        let options = Options {
+            status_delay: Duration::from_millis(DELAY_MS as u64),
+            ..Options::default()
+        };
+        Self::open(Arc::clone(dir), now_ms, options)
+    }
+
+    fn open(dir: Arc<TempDir>, now_ms: i64, options: Options) -> Self {
+        let clock = Arc::new(ManualClock::new(now_ms));
         let metrics = Arc::new(Metrics::default());
         let service = open(&dir, &clock, &metrics, &options).unwrap();
         let caller = Caller {
@@ -85,11 +98,11 @@ impl World {
         Self { service, ..self }
     }
 
-    /// The error of opening the files.
-    pub fn broken(self) -> String {
-        drop(self.service);
-        let opened = open(&self.dir, &self.clock, &self.metrics, &self.options);
-        opened.err().unwrap().to_string()
+    /// The damaged files, each with what is damaged.
+    pub fn damaged(&self) -> Vec<String> {
+        let all = self.service.damage().into_iter();
+        all.map(|damage| format!("{}: {}", damage.file, damage.message))
+            .collect()
     }
 
     pub fn send(&self, operation: &str, content_type: &str, body: Bytes) -> Response<Body> {
@@ -242,4 +255,13 @@ pub fn data_of(record: &Value) -> String {
 
 pub fn base64(text: &str) -> String {
     base64_simd::STANDARD.encode_to_string(text)
+}
+
+/// Waits for the deletion in the background.
+pub fn wait_until_empty(dir: &Path) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while std::fs::read_dir(dir).unwrap().next().is_some() {
+        assert!(std::time::Instant::now() < deadline, "{dir:?} is not deleted");
+        std::thread::yield_now();
+    }
 }

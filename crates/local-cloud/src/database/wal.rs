@@ -1,0 +1,128 @@
+//! Checks SQLite's write-ahead log before SQLite reads it.
+//!
+//! SQLite reads the log up to the first frame whose checksum is wrong, and takes the rest for what an interrupted write
+//! left. If frames of the same generation follow, it is damage instead: they were written after it.
+//! Source: "WAL-mode File Format", SQLite documentation.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+const HEADER: usize = 32;
+const FRAME_HEADER: usize = 24;
+/// Magic number of the header. Its last bit says that checksums are of big-endian words.
+const MAGIC: u32 = 0x377f_0682;
+
+pub(super) fn path(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-wal");
+    PathBuf::from(name)
+}
+
+/// What is wrong with the log of `database`.
+pub(super) fn fault(database: &Path) -> Option<String> {
+    let opened = match File::open(path(database)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        opened => opened,
+    };
+    match opened.and_then(|file| is_intact(io::BufReader::with_capacity(1 << 20, file))) {
+        Ok(true) => None,
+        Ok(false) => Some("its write-ahead log is damaged".to_owned()),
+        Err(error) => Some(format!("its write-ahead log cannot be read: {error}")),
+    }
+}
+
+fn is_intact(mut log: impl Read) -> io::Result<bool> {
+    let mut header = [0; HEADER];
+    let read = fill(&mut log, &mut header)?;
+    if read < HEADER || header == [0; HEADER] {
+        // Nothing was written to it yet.
+        let mut next = [0; FRAME_HEADER];
+        return Ok(fill(&mut log, &mut next)? < FRAME_HEADER || next == [0; FRAME_HEADER]);
+    }
+    let [magic, _, page_bytes, _, salt_1, salt_2, sum_1, sum_2] = words(&header);
+    let mut checksum = Checksum {
+        big_endian: magic & 1 == 1,
+        sums: (0, 0),
+    };
+    checksum.add(&header[..24]);
+    if magic & !1 != MAGIC || checksum.sums != (sum_1, sum_2) || page_bytes < 512 || page_bytes > 1 << 16 {
+        return Ok(false);
+    }
+    let mut frame = vec![0; FRAME_HEADER + page_bytes as usize];
+    let mut broken = false;
+    while fill(&mut log, &mut frame)? == frame.len() {
+        let [_, commit, frame_salt_1, frame_salt_2, sum_1, sum_2, ..] = words(&frame);
+        if (frame_salt_1, frame_salt_2) != (salt_1, salt_2) {
+            // Of an older generation, or damaged.
+            broken = true;
+            continue;
+        }
+        if broken && commit != 0 {
+            return Ok(false);
+        }
+        if broken {
+            // Of a transaction that was not committed, unless its commit follows.
+            continue;
+        }
+        checksum.add(&frame[..8]);
+        checksum.add(&frame[FRAME_HEADER..]);
+        broken = checksum.sums != (sum_1, sum_2);
+    }
+    Ok(true)
+}
+
+/// The first eight big-endian words, zeros where there are fewer.
+fn words(bytes: &[u8]) -> [u32; 8] {
+    let mut words = [0; 8];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
+        *word = u32::from_be_bytes(*bytes);
+    }
+    words
+}
+
+fn fill(log: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match log.read(&mut buffer[done..]) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+/// SQLite's checksum of all frames up to one.
+struct Checksum {
+    big_endian: bool,
+    sums: (u32, u32),
+}
+
+impl Checksum {
+    fn add(&mut self, bytes: &[u8]) {
+        for pair in bytes.as_chunks::<8>().0 {
+            let (first, second) = pair.split_at(4);
+            self.sums.0 = self
+                .sums
+                .0
+                .wrapping_add(self.word(first))
+                .wrapping_add(self.sums.1);
+            self.sums.1 = self
+                .sums
+                .1
+                .wrapping_add(self.word(second))
+                .wrapping_add(self.sums.0);
+        }
+    }
+
+    fn word(&self, bytes: &[u8]) -> u32 {
+        let bytes: [u8; 4] = bytes.try_into().unwrap_or_default();
+        if self.big_endian {
+            u32::from_be_bytes(bytes)
+        } else {
+            u32::from_le_bytes(bytes)
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Random damage to the files of the whole cloud: each service serves what was acknowledged or reports its damage, and the
+//! others are not affected.
+
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use http_body_util::BodyExt;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::cloud::Cloud;
+use crate::service::Request;
+use crate::test_support::{all_files, copy_all, damage_file, fault_rounds};
+use crate::types::Caller;
+use daemon::Options;
+use daemon::secret::Secret;
+
+const ROLE: &str = "arn:aws:iam::000000000000:role/scorer";
+const STREAM: &str = "arn:aws:kinesis:us-east-1:000000000000:stream/orders";
+const FUNCTIONS: &str = "/2015-03-31/functions";
+const MAPPINGS: &str = "/2015-03-31/event-source-mappings";
+
+fn open(dir: &Path) -> Cloud {
+    let options = Options {
+        status_delay: std::time::Duration::ZERO,
+        ..Options::default()
+    };
+    Cloud::open(dir, options, "http://127.0.0.1:1", &Secret::for_tests()).unwrap()
+}
+
+/// As the process does it: its tasks run meanwhile.
+async fn close(cloud: Cloud) {
+    tokio::task::spawn_blocking(move || cloud.shutdown())
+        .await
+        .unwrap();
+}
+
+/// Sends a request. Returns the body of a success, or the one of an error.
+async fn send(cloud: &Cloud, service: &str, request: http::Request<String>) -> Result<String, String> {
+    let (parts, body) = request.into_parts();
+    let entry = cloud.services.signed(service).unwrap();
+    let caller = Caller {
+        account: "000000000000".to_owned(),
+        region: "us-east-1".to_owned(),
+    };
+    let request = Request {
+        caller,
+        parts,
+        body: body.into(),
+    };
+    let response = Arc::clone(&entry.service).call(request).await;
+    let is_success = response.status().is_success();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let body = String::from_utf8_lossy(&body).into_owned();
+    if is_success { Ok(body) } else { Err(body) }
+}
+
+async fn rpc(cloud: &Cloud, service: &str, target: &str, input: Value) -> Result<String, String> {
+    let request = http::Request::post("/")
+        .header("x-amz-target", target)
+        .header("content-type", "application/x-amz-json-1.1")
+        .body(input.to_string());
+    send(cloud, service, request.unwrap()).await
+}
+
+async fn form(cloud: &Cloud, service: &str, form: &str) -> Result<String, String> {
+    let request = http::Request::post("/")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(form.to_owned());
+    send(cloud, service, request.unwrap()).await
+}
+
+async fn rest(cloud: &Cloud, method: &str, path: &str, body: Value) -> Result<String, String> {
+    let body = if body.is_null() {
+        String::new()
+    } else {
+        body.to_string()
+    };
+    let request = http::Request::builder().method(method).uri(path).body(body);
+    send(cloud, "lambda", request.unwrap()).await
+}
+
+/// What was acknowledged by each service.
+struct Made {
+    queue: String,
+    key: String,
+    topic: String,
+    mapping: String,
+}
+
+async fn make(cloud: &Cloud) -> Made {
+    let table = json!({
+        "TableName": "scores", "BillingMode": "PAY_PER_REQUEST",
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+    });
+    rpc(cloud, "dynamodb", "DynamoDB_20120810.CreateTable", table)
+        .await
+        .unwrap();
+    for at in 0..30 {
+        let item = json!({"id": {"S": format!("item {at}")}, "text": {"S": "x".repeat(300)}});
+        let input = json!({"TableName": "scores", "Item": item});
+        rpc(cloud, "dynamodb", "DynamoDB_20120810.PutItem", input)
+            .await
+            .unwrap();
+    }
+    let text = |answer: String, pointer: &str| {
+        let value: Value = serde_json::from_str(&answer).unwrap();
+        value.pointer(pointer).unwrap().as_str().unwrap().to_owned()
+    };
+    let queue = rpc(
+        cloud,
+        "sqs",
+        "AmazonSQS.CreateQueue",
+        json!({"QueueName": "failed"}),
+    )
+    .await;
+    let queue = text(queue.unwrap(), "/QueueUrl");
+    for at in 0..5 {
+        let input = json!({"QueueUrl": queue, "MessageBody": format!("message {at}")});
+        rpc(cloud, "sqs", "AmazonSQS.SendMessage", input).await.unwrap();
+    }
+    let group = json!({"logGroupName": "/app"});
+    rpc(cloud, "logs", "Logs_20140328.CreateLogGroup", group)
+        .await
+        .unwrap();
+    let stream = json!({"logGroupName": "/app", "logStreamName": "one"});
+    rpc(cloud, "logs", "Logs_20140328.CreateLogStream", stream)
+        .await
+        .unwrap();
+    let policy = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"},
+    ]});
+    let policy: String = form_urlencoded::byte_serialize(policy.to_string().as_bytes()).collect();
+    let role =
+        format!("Action=CreateRole&Version=2010-05-08&RoleName=scorer&AssumeRolePolicyDocument={policy}");
+    form(cloud, "iam", &role).await.unwrap();
+    let policy = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "kinesis:*", "Resource": "*"},
+    ]});
+    let policy: String = form_urlencoded::byte_serialize(policy.to_string().as_bytes()).collect();
+    let allow = format!(
+        "Action=PutRolePolicy&Version=2010-05-08&RoleName=scorer&PolicyName=p&PolicyDocument={policy}"
+    );
+    form(cloud, "iam", &allow).await.unwrap();
+    let key = rpc(cloud, "kms", "TrentService.CreateKey", json!({})).await;
+    let key = text(key.unwrap(), "/KeyMetadata/KeyId");
+    let topic = form(cloud, "sns", "Action=CreateTopic&Version=2010-03-31&Name=alarms")
+        .await
+        .unwrap();
+    let topic = topic.split("<TopicArn>").nth(1).unwrap();
+    let topic = topic.split('<').next().unwrap().to_owned();
+    let dashboard = "Action=PutDashboard&Version=2010-08-01&DashboardName=main&DashboardBody=%7B%22widgets%22%3A%5B%5D%7D";
+    form(cloud, "monitoring", dashboard).await.unwrap();
+    let orders = json!({"StreamName": "orders", "ShardCount": 1});
+    rpc(cloud, "kinesis", "Kinesis_20131202.CreateStream", orders)
+        .await
+        .unwrap();
+    let record = json!({"StreamName": "orders", "PartitionKey": "k", "Data": "aGVsbG8="});
+    rpc(cloud, "kinesis", "Kinesis_20131202.PutRecord", record)
+        .await
+        .unwrap();
+    let function = json!({
+        "FunctionName": "scorer", "Role": ROLE, "Runtime": "provided.al2023", "Handler": "bootstrap",
+        "Code": {"ZipFile": base64_simd::STANDARD.encode_to_string(zip())},
+    });
+    rest(cloud, "POST", FUNCTIONS, function).await.unwrap();
+    let mapping = json!({
+        "EventSourceArn": STREAM, "FunctionName": "scorer", "StartingPosition": "TRIM_HORIZON", "Enabled": false,
+    });
+    let mapping = text(rest(cloud, "POST", MAPPINGS, mapping).await.unwrap(), "/UUID");
+    Made {
+        queue,
+        key,
+        topic,
+        mapping,
+    }
+}
+
+fn zip() -> Vec<u8> {
+    use std::io::Write;
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default().unix_permissions(0o755);
+    writer.start_file("bootstrap", options).unwrap();
+    writer.write_all(b"#!/bin/sh\n").unwrap();
+    writer.finish().unwrap().into_inner()
+}
+
+/// For each service the part of its files' paths, and whether what was acknowledged is there.
+async fn look(cloud: &Cloud, made: &Made) -> Vec<(&'static str, bool)> {
+    let has = |answer: Result<String, String>, text: &str| answer.is_ok_and(|body| body.contains(text));
+    let mut items = true;
+    for at in 0..30 {
+        let input = json!({"TableName": "scores", "Key": {"id": {"S": format!("item {at}")}}});
+        let answer = rpc(cloud, "dynamodb", "DynamoDB_20120810.GetItem", input).await;
+        items &= has(answer, &"x".repeat(300));
+    }
+    let input = json!({"QueueUrl": made.queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": 0});
+    let messages = rpc(cloud, "sqs", "AmazonSQS.ReceiveMessage", input).await;
+    let messages = messages.is_ok_and(|body| (0..5).all(|at| body.contains(&format!("message {at}"))));
+    let input = json!({"logGroupName": "/app"});
+    let logs = rpc(cloud, "logs", "Logs_20140328.DescribeLogStreams", input).await;
+    let role = form(cloud, "iam", "Action=GetRole&Version=2010-05-08&RoleName=scorer").await;
+    let key = rpc(
+        cloud,
+        "kms",
+        "TrentService.DescribeKey",
+        json!({"KeyId": made.key}),
+    )
+    .await;
+    let topics = form(cloud, "sns", "Action=ListTopics&Version=2010-03-31").await;
+    let dashboard = form(
+        cloud,
+        "monitoring",
+        "Action=GetDashboard&Version=2010-08-01&DashboardName=main",
+    )
+    .await;
+    let function = rest(cloud, "GET", &format!("{FUNCTIONS}/scorer"), Value::Null).await;
+    let mapping = rest(cloud, "GET", &format!("{MAPPINGS}/{}", made.mapping), Value::Null).await;
+    let start = json!({
+        "StreamName": "orders", "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON",
+    });
+    let iterator = rpc(cloud, "kinesis", "Kinesis_20131202.GetShardIterator", start).await;
+    let iterator: Value = serde_json::from_str(&iterator.unwrap_or_default()).unwrap_or_default();
+    let page = json!({"ShardIterator": iterator["ShardIterator"]});
+    let records = rpc(cloud, "kinesis", "Kinesis_20131202.GetRecords", page).await;
+    vec![
+        ("dynamodb.db", items),
+        ("sqs.db", messages),
+        ("logs.db", has(logs, "one")),
+        ("iam.json", has(role, ROLE)),
+        ("kms.json", has(key, &made.key)),
+        ("sns.json", has(topics, &made.topic)),
+        ("dashboards.json", has(dashboard, "widgets")),
+        ("lambda/functions", has(function, "scorer")),
+        ("mappings/", has(mapping, STREAM)),
+        ("kinesis/", has(records, "aGVsbG8=")),
+    ]
+}
+
+async fn round(template: &Path, made: &Made, seed: u64) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let copy = TempDir::new().unwrap();
+    copy_all(template, copy.path());
+    // S3 has its own storage. What is unpacked from the code of functions is unpacked again.
+    let files: Vec<_> = all_files(copy.path())
+        .into_iter()
+        .filter(|path| {
+            !path.to_string_lossy().contains("s3") && !path.starts_with(copy.path().join("lambda/run"))
+        })
+        .collect();
+    let damaged = files.choose(&mut random).unwrap();
+    damage_file(damaged, &mut random);
+    let damaged = damaged.to_string_lossy().into_owned();
+    for start in 0..2 {
+        let cloud = open(copy.path());
+        let found = look(&cloud, made).await;
+        let reports = cloud.services.damage();
+        for (files, is_there) in found {
+            let is_reported = reports.iter().any(|report| report.file.contains(files));
+            assert!(is_there || is_reported, "{files}: {damaged}, start {start}");
+            if !damaged.contains(files) {
+                assert!(
+                    is_there && !is_reported,
+                    "{files} is not damaged: {damaged}, start {start}, {reports:?}"
+                );
+            }
+        }
+        close(cloud).await;
+    }
+}
+
+#[tokio::test]
+async fn each_service_serves_or_reports_and_the_others_run() {
+    let dir = TempDir::new().unwrap();
+    let cloud = open(dir.path());
+    let made = make(&cloud).await;
+    assert!(
+        look(&cloud, &made).await.iter().all(|(_, is_there)| *is_there),
+        "{:?}",
+        look(&cloud, &made).await
+    );
+    close(cloud).await;
+    for seed in 0..fault_rounds() {
+        let done = AssertUnwindSafe(round(dir.path(), &made, seed))
+            .catch_unwind()
+            .await;
+        assert!(done.is_ok(), "round {seed}");
+    }
+}
