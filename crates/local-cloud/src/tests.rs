@@ -491,3 +491,15 @@ async fn requests_need_these_permissions() {
     );
     assert!(asked("sts", "POST", "/", "", "Action=GetCallerIdentity").is_empty());
 }
+
+#[tokio::test]
+async fn bodies_are_limited_as_on_aws() {
+    let dir = tempfile::tempdir().unwrap();
+    let cloud = Cloud::open(dir.path(), Options::default(), "http://127.0.0.1:1").unwrap();
+    let limit = |name: &str| cloud.services.signed(name).unwrap().service.max_body();
+    assert_eq!(limit("dynamodb"), 16 << 20);
+    assert_eq!(limit("sqs"), 8 << 20);
+    assert_eq!(limit("logs"), 8 << 20);
+    assert_eq!(limit("sns"), 2 << 20);
+    assert_eq!(limit("monitoring"), 1 << 20);
+}
