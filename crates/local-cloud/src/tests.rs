@@ -618,3 +618,15 @@ async fn requests_of_the_sdk_are_verified() {
     let refused = refused!(aws_sdk_kinesis::Client::new(&guessing.sdk).list_streams());
     assert_eq!(refused.code(), Some("InvalidSignatureException"), "{refused:?}");
 }
+
+#[tokio::test]
+async fn bodies_are_limited_as_on_aws() {
+    let dir = tempfile::tempdir().unwrap();
+    let cloud = Cloud::open(dir.path(), Options::default(), "http://127.0.0.1:1", &Secret::for_tests()).unwrap();
+    let limit = |name: &str| cloud.services.signed(name).unwrap().service.max_body();
+    assert_eq!(limit("dynamodb"), 16 << 20);
+    assert_eq!(limit("sqs"), 8 << 20);
+    assert_eq!(limit("logs"), 8 << 20);
+    assert_eq!(limit("sns"), 2 << 20);
+    assert_eq!(limit("monitoring"), 4 << 20);
+}

@@ -22,6 +22,8 @@ const MAX_WRITES: usize = 25;
 const MAX_READS: usize = 100;
 const MAX_ANSWER: usize = 16 << 20;
 
+type ByTable<T> = BTreeMap<String, T>;
+
 impl DynamoDb {
     pub(super) fn batch_write(&self, caller: &Caller, mut input: Input) -> Result<Value> {
         constraint::check(&input)?;
@@ -71,16 +73,15 @@ impl DynamoDb {
     }
 
     /// Executes the writes of a batch. Returns the consumed units and the item collections, by table.
-    #[expect(clippy::type_complexity, reason = "two maps by table")]
     fn write_all(
         &self,
         db: &Connection,
         caller: &Caller,
         input: &Input,
         all: Vec<Write>,
-    ) -> Result<(BTreeMap<String, f64>, BTreeMap<String, Vec<Value>>)> {
-        let mut units: BTreeMap<String, f64> = BTreeMap::new();
-        let mut collections: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    ) -> Result<(ByTable<f64>, ByTable<Vec<Value>>)> {
+        let mut units: ByTable<f64> = BTreeMap::new();
+        let mut collections: ByTable<Vec<Value>> = BTreeMap::new();
         let mut seen = HashSet::new();
         for write in all {
             let table = &*self.table_of_items(db, caller, &write.table)?;

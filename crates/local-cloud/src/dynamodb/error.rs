@@ -51,6 +51,12 @@ impl ApiError {
         ))
     }
 
+    /// A parameter that is none of the values of an enumeration.
+    pub fn enumeration(given: &str, member: &str, values: &[&str]) -> Self {
+        let constraint = format!("Member must satisfy enum value set: [{}]", values.join(", "));
+        Self::constraint(format_args!("'{given}'"), member, &constraint)
+    }
+
     pub fn condition_failed(item: Option<Map<String, Value>>) -> Self {
         let mut error = Self::new(
             "ConditionalCheckFailedException",

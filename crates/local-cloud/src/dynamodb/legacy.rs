@@ -31,6 +31,8 @@ const OPERATORS: &[&str] = &[
     "CONTAINS",
 ];
 
+const ACTIONS: &[&str] = &["ADD", "DELETE", "PUT"];
+
 /// The legacy parameters of an operation, and the expressions that replaced them.
 pub(super) struct Parameters {
     pub legacy: &'static [&'static str],
@@ -114,8 +116,11 @@ fn path(name: &str) -> Path {
     vec![Step::Name(name.to_owned())]
 }
 
-/// Takes a parameter that is a map of maps, by attribute.
-fn take(input: &mut Input, field: &str) -> Result<Option<Vec<(String, Map<String, Value>)>>> {
+/// The fields of a structure, by attribute.
+type Structures = Vec<(String, Map<String, Value>)>;
+
+/// Takes a parameter that is a map of structures.
+fn take(input: &mut Input, field: &str) -> Result<Option<Structures>> {
     let malformed = || {
         ApiError::new(
             "SerializationException",
@@ -247,10 +252,8 @@ pub(super) fn key_conditions(input: &mut Input) -> Result<Option<Condition>> {
 fn condition(field: &str, name: &str, mut fields: Map<String, Value>) -> Result<Condition> {
     let member = lower_first(field);
     let Some(operator) = fields.remove("ComparisonOperator") else {
-        return Err(ApiError::validation(format!(
-            "1 validation error detected: Value null at '{member}.{name}.member.comparisonOperator' failed to satisfy \
-             constraint: Member must not be null"
-        )));
+        let member = format!("{member}.{name}.member.comparisonOperator");
+        return Err(ApiError::constraint("null", &member, "Member must not be null"));
     };
     let values = fields
         .remove("AttributeValueList")
@@ -261,11 +264,8 @@ fn condition(field: &str, name: &str, mut fields: Map<String, Value>) -> Result<
 /// One comparison of the attribute `name`.
 fn comparison(member: &str, name: &str, operator: &str, mut values: Vec<Value>) -> Result<Condition> {
     if !OPERATORS.contains(&operator) {
-        return Err(ApiError::validation(format!(
-            "1 validation error detected: Value '{operator}' at '{member}.{name}.member.comparisonOperator' failed to \
-             satisfy constraint: Member must satisfy enum value set: [{}]",
-            OPERATORS.join(", ")
-        )));
+        let member = format!("{member}.{name}.member.comparisonOperator");
+        return Err(ApiError::enumeration(operator, &member, OPERATORS));
     }
     for value in &mut values {
         value::check(value, 0)?;
@@ -347,10 +347,11 @@ fn join(conditions: Vec<Condition>, operator: Option<&str>) -> Result<Option<Con
         Some("AND") => false,
         Some("OR") => true,
         Some(other) => {
-            return Err(ApiError::validation(format!(
-                "1 validation error detected: Value '{other}' at 'conditionalOperator' failed to satisfy constraint: \
-                 Member must satisfy enum value set: [OR, AND]"
-            )));
+            return Err(ApiError::enumeration(
+                other,
+                "conditionalOperator",
+                &["OR", "AND"],
+            ));
         }
     };
     Ok(balanced(conditions, any))
@@ -390,11 +391,9 @@ fn update(name: &str, mut fields: Map<String, Value>) -> Result<Action> {
     let action = action
         .as_ref()
         .map_or("PUT", |action| action.as_str().unwrap_or_default());
-    if !["ADD", "PUT", "DELETE"].contains(&action) {
-        return Err(ApiError::validation(format!(
-            "1 validation error detected: Value '{action}' at 'attributeUpdates.{name}.member.action' failed to \
-             satisfy constraint: Member must satisfy enum value set: [ADD, DELETE, PUT]"
-        )));
+    if !ACTIONS.contains(&action) {
+        let member = format!("attributeUpdates.{name}.member.action");
+        return Err(ApiError::enumeration(action, &member, ACTIONS));
     }
     let path = path(name);
     let Some(mut value) = fields.remove("Value") else {
@@ -437,10 +436,8 @@ pub(super) fn attributes_to_get(input: &Input) -> Result<Option<Vec<Path>>> {
         }
     };
     if names.is_empty() {
-        return Err(ApiError::validation(
-            "1 validation error detected: Value '[]' at 'attributesToGet' failed to satisfy constraint: Member must \
-             have length greater than or equal to 1",
-        ));
+        let constraint = "Member must have length greater than or equal to 1";
+        return Err(ApiError::constraint("'[]'", "attributesToGet", constraint));
     }
     let mut seen = std::collections::HashSet::new();
     let mut paths = Vec::new();

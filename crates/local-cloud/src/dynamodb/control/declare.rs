@@ -13,6 +13,8 @@ use super::super::{constraint, store};
 /// Source: "Quotas in Amazon DynamoDB", DynamoDB developer guide.
 const MAX_GLOBAL_INDEXES: usize = 20;
 const MAX_LOCAL_INDEXES: usize = 5;
+/// Elements of a key that an error shows.
+const MAX_SHOWN: usize = 10;
 
 pub(super) fn definitions(input: &Input) -> Result<BTreeMap<String, String>> {
     let mut out = BTreeMap::new();
@@ -54,11 +56,7 @@ fn enumeration(value: &Value, field: &str, member: &str, values: &[&str]) -> Res
     match value[field].as_str() {
         None => Err(ApiError::constraint("null", member, "Member must not be null")),
         Some(given) if values.contains(&given) => Ok(given.to_owned()),
-        Some(given) => Err(ApiError::constraint(
-            format_args!("'{given}'"),
-            member,
-            &format!("Member must satisfy enum value set: [{}]", values.join(", ")),
-        )),
+        Some(given) => Err(ApiError::enumeration(given, member, values)),
     }
 }
 
@@ -69,6 +67,21 @@ pub(super) fn key_schema(value: Option<&Value>, member: &str) -> Result<KeySchem
         .and_then(Value::as_array)
         .map(Vec::as_slice)
         .unwrap_or_default();
+    if elements.len() > 2 {
+        let shown = elements.iter().take(MAX_SHOWN).map(|element| {
+            let field = |name: &str| element[name].as_str().unwrap_or("null");
+            format!(
+                "KeySchemaElement(attributeName={}, keyType={})",
+                field("AttributeName"),
+                field("KeyType")
+            )
+        });
+        return Err(ApiError::constraint(
+            format_args!("'[{}]'", shown.collect::<Vec<_>>().join(", ")),
+            member,
+            "Member must have length less than or equal to 2",
+        ));
+    }
     constraint::check_length(elements, member, 2)?;
     for (i, element) in elements.iter().enumerate() {
         let member = |field: &str| format!("{member}.{}.member.{field}", i + 1);
@@ -110,10 +123,8 @@ pub(super) fn set_billing(table: &mut Table, input: &Input, is_new: bool) -> Res
         Some("PAY_PER_REQUEST") => true,
         Some("PROVISIONED") => false,
         Some(other) => {
-            return Err(ApiError::validation(format!(
-                "1 validation error detected: Value '{other}' at 'billingMode' failed to satisfy constraint: Member \
-                 must satisfy enum value set: [PROVISIONED, PAY_PER_REQUEST]"
-            )));
+            let modes = ["PROVISIONED", "PAY_PER_REQUEST"];
+            return Err(ApiError::enumeration(other, "billingMode", &modes));
         }
         None if is_new => false,
         None => table.on_demand,
