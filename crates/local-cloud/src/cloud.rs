@@ -54,6 +54,7 @@ impl Cloud {
     /// # Errors
     /// When files cannot be made or read.
     pub fn open(data: &Path, options: Options, endpoint: &str) -> io::Result<Self> {
+        let max_filters = usize::from(options.event_filters);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let cloudwatch = CloudWatch::open(&data.join("cloudwatch"), Arc::clone(&clock))?;
         let metrics = Arc::clone(&cloudwatch) as Arc<dyn MetricSink>;
@@ -89,6 +90,7 @@ impl Cloud {
             invoke: Arc::clone(&lambda) as Arc<dyn Invoke>,
             deliver: deliver(),
             metrics,
+            max_filters,
         })?;
         lambda.resume();
         let alarms = tokio::spawn(cloudwatch::watch::run(Arc::clone(&cloudwatch), deliver()));

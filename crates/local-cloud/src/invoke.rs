@@ -9,6 +9,8 @@ use futures_util::future::BoxFuture;
 pub struct Invocation {
     /// The invocation's request id, a UUID.
     pub request_id: String,
+    /// The version that ran, such as `$LATEST` or `7`; `None` if none was found.
+    pub executed_version: Option<String>,
     pub result: InvokeResult,
 }
 
