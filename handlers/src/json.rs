@@ -30,10 +30,13 @@ pub struct Object<'a>(pub Vec<(Cow<'a, str>, Json<'a>)>);
 impl<'a> Object<'a> {
     /// The value of `name`. If the name is repeated, the last one. `null` counts as missing.
     pub fn get(&self, name: &str) -> Option<&Json<'a>> {
+        self.get_or_null(name).filter(|value| **value != Json::Null)
+    }
+
+    /// The value of `name`, which may be `null`. If the name is repeated, the last one.
+    pub fn get_or_null(&self, name: &str) -> Option<&Json<'a>> {
         let found = self.0.iter().rev().find(|(key, _)| key == name);
-        found
-            .map(|(_, value)| value)
-            .filter(|value| **value != Json::Null)
+        found.map(|(_, value)| value)
     }
 
     /// The string in `name`, if it is one.

@@ -1,12 +1,14 @@
 //! `realtime-data-processor`: archives records, and aggregates the readings of each partition key over time windows.
 //!
-//! The window of a record follows from its arrival time at Kinesis, which is the same at each delivery. [`aggregate`]
-//! makes sure that each record is counted once.
+//! The window of a record follows from its arrival time at Kinesis, which is the same at each delivery. A record is
+//! archived before it is counted, so all that is counted is archived. [`aggregate`] makes sure that each record is
+//! counted once, at whatever time it is delivered again.
 
 mod aggregate;
 mod archive;
+mod counted;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use decimal::Decimal;
 use futures_util::StreamExt;
@@ -22,11 +24,14 @@ use crate::failures::Failures;
 use crate::invalid::Invalid;
 use crate::json::Json;
 use crate::log::Level;
+use crate::metrics::{self, Metric};
 use crate::runtime::{Done, Handler, Invocation};
 use crate::store::{self, AggregateKey, Aggregates, Bucket, CallErrorKind, Item};
 
 use aggregate::{Contribution, Merge};
+use counted::Position;
 
+const NAMESPACE: &str = "RealtimeDataProcessing";
 /// Fields that are aggregated without configuration, besides `value`.
 const KNOWN_READINGS: [&str; 9] = [
     "temperature",
@@ -53,10 +58,12 @@ pub struct Settings {
     pub window_seconds: i64,
     /// Names of the fields with readings.
     pub readings: Vec<String>,
+    /// The metrics' dimension `FunctionName`.
+    pub function: String,
 }
 
 impl Settings {
-    /// Reads `TTL_DAYS`, `WINDOW_SECONDS` and `READINGS`.
+    /// Reads `TTL_DAYS`, `WINDOW_SECONDS`, `READINGS` and the function's name.
     ///
     /// # Errors
     /// A variable is out of range.
@@ -82,6 +89,10 @@ impl Settings {
             ttl_days: environment.number("TTL_DAYS", 30, 1..=36_500)?,
             window_seconds: environment.number("WINDOW_SECONDS", 60, 1..=86_400)?,
             readings,
+            function: environment
+                .optional("AWS_LAMBDA_FUNCTION_NAME")
+                .unwrap_or_default()
+                .to_owned(),
         })
     }
 }
@@ -111,7 +122,18 @@ impl RealtimeProcessor<S3Bucket, DynamoTable, SystemClock> {
     }
 }
 
+/// A valid record.
+struct Valid<'a> {
+    entry: &'a Entry<'a>,
+    position: Position,
+    /// Readings, with their index in the settings.
+    readings: Vec<(usize, Decimal)>,
+    /// Number of invalid records before it in the batch.
+    rejected_before: usize,
+}
+
 /// The records of a batch that belong to one aggregate.
+#[derive(Default)]
 struct Group {
     contributions: Vec<Contribution>,
     records: Vec<usize>,
@@ -138,12 +160,69 @@ impl<B: Bucket, A: Aggregates, C: Clock> RealtimeProcessor<B, A, C> {
         }
         let mut readings = Vec::new();
         for (field, name) in self.settings.readings.iter().enumerate() {
-            if let Some(Json::Number(text)) = object.get(name) {
-                let number = Decimal::parse_json(text).map_err(|error| Invalid::field(name, error))?;
-                readings.push((field, number));
-            }
+            let number = match object.get_or_null(name) {
+                None => continue,
+                Some(Json::Number(text)) => Decimal::parse_json(text),
+                Some(Json::Text(text)) => Decimal::parse_json(text.trim()),
+                Some(_) => return Err(Invalid::field(name, "is not a number")),
+            };
+            readings.push((field, number.map_err(|error| Invalid::field(name, error))?));
         }
         Ok(readings)
+    }
+
+    /// Divides the entries of a batch. The valid ones are in the order of the stream.
+    fn sort<'a>(&self, entries: &'a [Entry<'a>]) -> (Vec<Valid<'a>>, Vec<(&'a Entry<'a>, Invalid)>) {
+        let mut ordered: Vec<_> = entries.iter().map(|entry| (entry, Position::of(entry))).collect();
+        ordered.sort_by_key(|(_, position)| *position.as_ref().unwrap_or(&Position::START));
+        let (mut valid, mut rejected) = (Vec::with_capacity(entries.len()), Vec::new());
+        for (entry, position) in ordered {
+            match position.and_then(|position| Ok((position, self.readings(entry)?))) {
+                Ok((position, readings)) => valid.push(Valid {
+                    entry,
+                    position,
+                    readings,
+                    rejected_before: rejected.len(),
+                }),
+                Err(invalid) => rejected.push((entry, invalid)),
+            }
+        }
+        (valid, rejected)
+    }
+
+    /// Groups the records that are archived by the aggregate that counts them.
+    fn groups(&self, valid: Vec<Valid<'_>>, unarchived: &HashSet<usize>) -> BTreeMap<AggregateKey, Group> {
+        let mut groups = BTreeMap::<AggregateKey, Group>::new();
+        let mut failed_before = 0;
+        for record in valid {
+            let entry = record.entry;
+            if unarchived.contains(&entry.index) {
+                failed_before += 1;
+            } else if !record.readings.is_empty() {
+                let group = groups.entry(self.key(entry)).or_default();
+                let run = record.rejected_before + failed_before;
+                let contribution = Contribution::new(entry, record.position, run, record.readings);
+                group.contributions.push(contribution);
+                group.records.push(entry.index);
+            }
+        }
+        groups
+    }
+
+    /// The log line with the number of rejected records.
+    fn metrics(&self, rejected: usize, now_ms: i64) -> String {
+        let metric = Metric {
+            name: "RejectedRecords",
+            unit: "Count",
+            value: rejected as f64,
+            is_total: true,
+        };
+        metrics::line(
+            NAMESPACE,
+            &[("FunctionName", &self.settings.function)],
+            &[metric],
+            now_ms,
+        )
     }
 
     fn key(&self, entry: &Entry<'_>) -> AggregateKey {
@@ -153,11 +232,11 @@ impl<B: Bucket, A: Aggregates, C: Clock> RealtimeProcessor<B, A, C> {
     }
 
     /// Archives valid entries. Returns the records that failed.
-    async fn archive(&self, entries: &[&Entry<'_>], now_ms: i64, invocation: &Invocation) -> Vec<usize> {
+    async fn archive(&self, entries: &[&Entry<'_>], now_ms: i64, invocation: &Invocation) -> HashSet<usize> {
         let archives = archive::objects(entries, now_ms);
         let objects: Vec<_> = archives.iter().map(|archive| archive.object.clone()).collect();
         let results = deliver::put_objects(&self.bucket, &objects, invocation.deadline).await;
-        let mut failed = Vec::new();
+        let mut failed = HashSet::new();
         for (archive, result) in archives.into_iter().zip(results) {
             if let Err(error) = result {
                 let fields = || serde_json::json!({"error": error.message, "key": archive.object.key});
@@ -283,48 +362,23 @@ impl<B: Bucket, A: Aggregates, C: Clock> Handler for RealtimeProcessor<B, A, C> 
         let now_ms = self.clock.now_ms();
         let mut failures = Failures::none_of(event);
         let entries = event.entries();
-        let (mut valid, mut rejected) = (Vec::with_capacity(entries.len()), Vec::new());
-        let mut groups = BTreeMap::<AggregateKey, Group>::new();
-        for entry in &entries {
-            match self.readings(entry) {
-                Ok(readings) => {
-                    valid.push(entry);
-                    if readings.is_empty() {
-                        continue;
-                    }
-                    let group = groups.entry(self.key(entry)).or_insert_with(|| Group {
-                        contributions: Vec::new(),
-                        records: Vec::new(),
-                    });
-                    group.contributions.push(Contribution::new(entry, readings));
-                    group.records.push(entry.index);
-                }
-                Err(invalid) => rejected.push((entry, invalid)),
-            }
-        }
-        // Records are counted in the order of the stream.
-        groups
-            .values_mut()
-            .for_each(|group| group.contributions.sort_by(|a, b| a.position.cmp(&b.position)));
-        valid.sort_by_cached_key(|entry| entry.position());
+        let (valid, rejected) = self.sort(&entries);
         invocation.log.rejected(&rejected);
-        let (unarchived, uncounted) = futures_util::future::join(
-            self.archive(&valid, now_ms, invocation),
-            self.aggregate(groups, now_ms, invocation),
-        )
-        .await;
-        rejected.iter().for_each(|(entry, _)| failures.add(entry.index));
-        unarchived
+        if !rejected.is_empty() {
+            invocation.log.raw(&self.metrics(rejected.len(), now_ms));
+        }
+        let accepted: Vec<&Entry<'_>> = valid.iter().map(|record| record.entry).collect();
+        let mut undone = self.archive(&accepted, now_ms, invocation).await;
+        let groups = self.groups(valid, &undone);
+        undone.extend(self.aggregate(groups, now_ms, invocation).await);
+        let rejected_records = rejected.iter().map(|(entry, _)| entry.index);
+        rejected_records
+            .chain(undone.iter().copied())
+            .for_each(|index| failures.add(index));
+        let undone = accepted
             .iter()
-            .chain(&uncounted)
-            .for_each(|index| failures.add(*index));
-        let is_failed =
-            |entry: &&&Entry<'_>| unarchived.contains(&entry.index) || uncounted.contains(&entry.index);
-        let undone = if unarchived.is_empty() && uncounted.is_empty() {
-            0
-        } else {
-            valid.iter().filter(is_failed).count()
-        };
+            .filter(|entry| undone.contains(&entry.index))
+            .count();
         Done {
             failures,
             total: entries.len(),

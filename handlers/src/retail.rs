@@ -200,7 +200,12 @@ impl<T: Table, Q: Queue, C: Clock> RetailProcessor<T, Q, C> {
         } else {
             100.0 * processed as f64 / total as f64
         };
-        let metric = |name, unit, value| Metric { name, unit, value };
+        let metric = |name, unit, value| Metric {
+            name,
+            unit,
+            value,
+            is_total: matches!(name, "ProcessedEvents" | "FailedEvents"),
+        };
         metrics::line(
             NAMESPACE,
             &[
@@ -333,10 +338,11 @@ fn milliseconds(object: &Object<'_>) -> Result<Option<i64>, Invalid> {
 
 /// A fraction of a millisecond that is derived from the record's id. Events of one user in the same millisecond get
 /// different keys, and a record has the same key at each delivery. Up to 20 digits without trailing zeros, as DynamoDB
-/// normalises numbers.
+/// normalises numbers. It is below 0.9999, so that the events of the millisecond `ms` are those between `ms` and
+/// `ms` + 0.9999.
 fn fraction(id: &str) -> String {
     let digest: [u8; 16] = Md5::digest(id.as_bytes()).into();
-    let digits = u128::from_be_bytes(digest) % 100_000_000_000_000_000_000;
+    let digits = u128::from_be_bytes(digest) % 99_990_000_000_000_000_000;
     let text = format!(".{digits:020}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

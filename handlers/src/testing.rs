@@ -138,6 +138,7 @@ fn value_json(value: &AttributeValue) -> Value {
         AttributeValue::Null(is_null) => json!({"NULL": is_null}),
         AttributeValue::L(list) => json!({"L": list.iter().map(value_json).collect::<Vec<_>>()}),
         AttributeValue::M(map) => json!({"M": item_json(map)}),
+        AttributeValue::B(bytes) => json!({"B": base64_simd::STANDARD.encode_to_string(bytes.as_ref())}),
         other => panic!("{other:?}"),
     }
 }

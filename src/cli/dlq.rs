@@ -16,7 +16,7 @@ use ground::error::Result;
 use ground::exit::Exit;
 use ground::stop::Stop;
 
-/// List records that could not be processed, or put them back
+/// List records that could not be processed, or process them again
 ///
 /// Reads the messages of a mapping's on-failure destination (a queue, a bucket, or a queue that is subscribed to a topic)
 /// and those of the bundled handlers. Messages of a mapping name records, which are read from the stream.
@@ -24,8 +24,8 @@ use ground::stop::Stop;
 #[command(after_help = "\
 Examples:
   streamctl dlq list retail-processor           messages of its queue or bucket
-  streamctl dlq replay failed-events --dry-run  what would be put back
-  streamctl dlq replay failed-events            put it back, delete the messages
+  streamctl dlq replay failed-events --dry-run  what would be replayed
+  streamctl dlq replay failed-events            replay it, delete the messages
   streamctl dlq replay --bucket failed --to orders-copy --keep")]
 pub struct DlqArgs {
     #[command(subcommand)]
@@ -53,10 +53,13 @@ struct ListArgs {
     limit: u32,
 }
 
-/// Put the records back into their stream
+/// Process the records again
 ///
-/// A message is deleted when the stream has acknowledged all its records. Delivery is at least once. A message of a mapping
-/// names a range of a shard, which may also contain records that were processed: functions must accept them twice.
+/// Invokes the function that failed with the records as they were: their sequence numbers and arrival times are the same, so
+/// a function can recognise what it has processed. With --to, puts the records into a stream instead, as new records for
+/// all its consumers. A message is deleted when all its records are processed, or acknowledged by the stream. Delivery is at
+/// least once. A message of a mapping names a range of a shard, which may also contain records that were processed:
+/// functions must accept them twice.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -64,21 +67,21 @@ Examples:
   streamctl dlq replay retail-processor
   streamctl dlq replay failed-events --to orders-copy --keep
 
-Exit codes: 0 all put back, 1 none, 3 some (each message is named), 4 target
+Exit codes: 0 all replayed, 1 none, 3 some (each message is named), 4 target
 unreachable, 130 stopped with Ctrl-C.")]
 struct ReplayArgs {
     #[command(flatten)]
     source: SourceArgs,
-    /// Stream to put the records to [default: the one they came from]
+    /// Put the records into this stream, and invoke no function
     #[arg(long, value_name = "STREAM")]
     to: Option<String>,
-    /// Only show what would be put back
+    /// Only show what would be replayed
     #[arg(long)]
     dry_run: bool,
     /// Keep the messages
     #[arg(long)]
     keep: bool,
-    /// Also delete messages whose records have partly expired, once the others are put back
+    /// Also delete messages whose records have partly expired, once the others are replayed
     #[arg(long)]
     discard_lost: bool,
 }
@@ -192,9 +195,9 @@ fn print_totals(
         units::counted(totals.messages, "message"),
     );
     printer.note(&match options.dry_run {
-        true => format!("Would put back {records} of {messages}; dry run: nothing was sent or deleted"),
+        true => format!("Would replay {records} of {messages}; dry run: nothing was sent or deleted"),
         false => format!(
-            "Put back {records} of {messages}; {} deleted",
+            "Replayed {records} of {messages}; {} deleted",
             units::counted(totals.deleted, "message")
         ),
     });
@@ -210,7 +213,7 @@ fn print_totals(
             units::counted(totals.lost, "record")
         ));
         if !options.discard_lost {
-            printer.note("Their messages are kept; --discard-lost deletes them once the rest is put back");
+            printer.note("Their messages are kept; --discard-lost deletes them once the rest is replayed");
         }
     }
     let missing = totals.failed > 0 || totals.lost > 0;
@@ -223,10 +226,14 @@ fn print_totals(
 }
 
 fn in_words(result: &MessageResult, options: &Options) -> String {
-    let done = if options.dry_run { "there" } else { "put back" };
+    let done = match (options.dry_run, &options.to) {
+        (true, _) => "there",
+        (false, Some(_)) => "put",
+        (false, None) => "processed",
+    };
     match result {
         MessageResult::Found(count) => format!("{} there", units::counted(*count, "record")),
-        MessageResult::Replayed(count) => format!("{} put back", units::counted(*count, "record")),
+        MessageResult::Replayed(count) => format!("{} {done}", units::counted(*count, "record")),
         MessageResult::Lost { replayed, lost } => {
             format!(
                 "{} {done}, {lost} lost by age",

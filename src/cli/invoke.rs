@@ -219,6 +219,7 @@ async fn sample(args: &InvokeArgs, session: &Session, context: &Context, role_ar
     let wired = records.iter().zip(&numbers).map(|(record, number)| EventRecord {
         shard_id: SAMPLE_SHARD,
         sequence_number: number,
+        sub_sequence: None,
         partition_key: &record.partition_key,
         arrival_ms: now_ms,
         data: &record.data,

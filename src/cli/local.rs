@@ -80,6 +80,9 @@ struct CloudArgs {
     /// How long a stream stays CREATING, UPDATING or DELETING; about 10s on AWS
     #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = length(Parser::whole(Unit::Millisecond)))]
     status_delay: Duration,
+    /// Filters that an event source mapping may have: 5 on AWS, up to 10 with a raised quota
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=10))]
+    event_filters: u8,
 }
 
 #[derive(Debug, Args)]
@@ -118,6 +121,7 @@ impl CloudArgs {
             enforce_limits: self.enforce_limits,
             iterator_lifetime: self.iterator_lifetime,
             status_delay: self.status_delay,
+            event_filters: self.event_filters,
         }
     }
 }

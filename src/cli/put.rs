@@ -10,13 +10,15 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::shared::duration::{SECONDS, length};
+use super::shared::template::PartArgs;
 use super::shared::{Session, StreamArg};
 use crate::ui::Step;
+use domain::pipeline::{Draft, SampleEvents};
 use domain::produce::{
     KinesisTransport, PutEnd, PutEvent, PutOptions, PutResult, StreamLimits, Unsent, feed, put,
 };
 use domain::record::{InputFormat, KeyRule, ReadOptions};
-use ground::error::Result;
+use ground::error::{Error, Result};
 use ground::exit::Exit;
 
 use failed::FailedFile;
@@ -33,6 +35,7 @@ macro_rules! examples {
 Examples:
   streamctl put --file records.json
   streamctl put --file events.ndjson --partition-key-field user.id
+  streamctl put --pipeline concert --file events.json
   tail -f app.log | streamctl put --format lines
   streamctl put --data '{\"temperature\": 21.5}' --partition-key sensor-1
   streamctl put --file records.json --dry-run"
@@ -56,8 +59,9 @@ Formats, detected from the first record:
 The text of a JSON value is sent byte for byte.
 For lines of any other text: --format lines.
 
-Partition keys: random unless --partition-key or --partition-key-field is
-given, so that shards fill evenly. put-records entries have their own.
+Partition keys: random unless --partition-key, --partition-key-field or
+--pipeline is given, so that shards fill evenly. put-records entries have
+their own.
 
 Exit codes: 0 all sent, 1 none sent, 2 bad input (nothing sent), 3 some not
 sent (the report names them), 4 target unreachable, 130 interrupted.
@@ -87,6 +91,9 @@ pub struct PutArgs {
     /// Take each record's partition key from this field, such as user.id
     #[arg(long, value_name = "PATH")]
     partition_key_field: Option<String>,
+    /// Take partition keys as this template does, and its stream unless --stream is given
+    #[arg(long, value_name = "TEMPLATE", conflicts_with_all = ["partition_key", "partition_key_field"])]
+    pipeline: Option<String>,
     /// File for the records that failed [default: FILE.failed.ndjson]
     #[arg(long, value_name = "FILE")]
     failed_file: Option<std::path::PathBuf>,
@@ -137,11 +144,11 @@ impl From<FormatArg> for InputFormat {
 }
 
 pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
-    let stream = args.stream.resolve(session)?;
+    let (stream, key) = destination(&args, session)?;
     let input = PutInput::choose(args.file.as_deref(), args.data.clone())?;
     let mut options = ReadOptions {
         format: args.format.into(),
-        key: key_rule(&args),
+        key,
         skip: args.skip,
         ..ReadOptions::default()
     };
@@ -186,7 +193,7 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
     .await;
     follow.end(session);
     // The suggested command must name the same stream.
-    let named = args.stream.is_named().then_some(stream.as_str());
+    let named = (args.stream.is_named() || args.pipeline.is_some()).then_some(stream.as_str());
     finish(session, &stream, named, &input, outcome, failed)
 }
 
@@ -232,6 +239,24 @@ impl<'a> Follow<'a> {
             );
         }
     }
+}
+
+/// The stream, and where partition keys come from.
+fn destination(args: &PutArgs, session: &Session) -> Result<(String, KeyRule)> {
+    let Some(template) = &args.pipeline else {
+        return Ok((args.stream.resolve(session)?, key_rule(args)));
+    };
+    let (manifest, request) = PartArgs::default().request(session, template, false)?;
+    let key = manifest.events.as_ref().map(SampleEvents::key_rule);
+    let key = key.filter(|rule| *rule != KeyRule::Random).ok_or_else(|| {
+        Error::usage(format!("the template {template} has no rule for partition keys"))
+            .hint("give --partition-key-field, or leave out --pipeline for random keys")
+    })?;
+    let stream = match args.stream.stream {
+        Some(_) => None,
+        None => Draft::new(manifest, request)?.stream_name(),
+    };
+    Ok((stream.map_or_else(|| args.stream.resolve(session), Ok)?, key))
 }
 
 fn key_rule(args: &PutArgs) -> KeyRule {

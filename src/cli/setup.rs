@@ -5,7 +5,7 @@ use clap::Args;
 use super::shared::Session;
 use super::shared::pipeline::{apply, print_hints};
 use super::shared::template::{ChoiceArgs, TemplateArgs, template_list};
-use crate::ui::next_steps;
+use crate::ui::{next_steps, shell_quoted};
 use domain::pipeline::Pipeline;
 use domain::pipeline::apply::{ResourceReport, RunReport};
 use domain::pipeline::event::ResourceResult;
@@ -120,8 +120,14 @@ fn commands_after(
         }
         None => "records.json".to_owned(),
     };
-    let key = events.and_then(|events| events.partition_key_field.as_ref());
-    let key = key.map_or_else(String::new, |field| format!(" --partition-key-field {field}"));
+    let key = match events {
+        None => String::new(),
+        Some(events) => match &events.partition_key_field {
+            Some(field) => format!(" --partition-key-field {field}"),
+            None if events.partition_keys.is_empty() => String::new(),
+            None => format!(" --pipeline {}", shell_quoted(&args.template.source())),
+        },
+    };
     steps.push((
         format!("streamctl put{stream} --file {records}{key}"),
         "send records",

@@ -423,12 +423,11 @@ fn a_failing_record_goes_to_the_queue_and_can_be_replayed() {
         (&replayed[0]["id"], &replayed[0]["deleted"]),
         (&letter["id"], &json!(true))
     );
-    let records: Vec<String> = cloud
-        .records("orders")
-        .into_iter()
-        .map(|(_, data)| String::from_utf8(data).unwrap())
-        .collect();
-    assert_eq!(records, ["one", "poison two", "three", "poison two"]);
+    assert_eq!(
+        cloud.records("orders").len(),
+        3,
+        "no other consumer sees it again"
+    );
     until("the record again", || {
         let batches = batches(&cloud);
         match batches.last().is_some_and(|last| last == &["poison two"]) {

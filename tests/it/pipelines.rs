@@ -110,6 +110,58 @@ fn invalid_retail_events_go_to_the_dead_letter_queue() {
 }
 
 #[test]
+fn a_replay_counts_each_reading_once() {
+    let cloud = Cloud::start();
+    let made = set_up(&cloud, "realtime");
+    let (stream, table) = (output(&made, "stream_name"), output(&made, "table_name"));
+    let bucket = output(&made, "bucket_name");
+    block_on(cloud.s3().delete_bucket().bucket(&bucket).send()).unwrap();
+    // Numbers in text are readings too.
+    put(
+        &cloud,
+        &stream,
+        [("s", r#"{"value":20}"#), ("s", r#"{"value":"21.5"}"#)],
+    );
+    until("two records given up", || {
+        let listed = cloud.json(["dlq", "list", "realtime"]);
+        let records = listed.as_array().unwrap().iter();
+        match records.map(|one| one["records"].as_u64().unwrap()).sum::<u64>() {
+            2 => Ok(()),
+            _ => Err(listed.to_string()),
+        }
+    });
+    assert_eq!(
+        cloud.items(&table).len(),
+        0,
+        "what is not archived is not counted"
+    );
+
+    let failed = run(&cloud, ["dlq", "replay", "realtime", "-o", "text"]);
+    assert_eq!(failed.code, 1, "{}", failed.stderr);
+    assert!(
+        failed.stdout.contains("reported records as failed"),
+        "{}",
+        failed.stdout
+    );
+    assert_eq!(cloud.items(&table).len(), 0);
+    cloud.ok(["setup", "realtime"]);
+    for keeps in [true, true, false] {
+        match keeps {
+            true => cloud.ok(["dlq", "replay", "realtime", "--keep"]),
+            false => cloud.ok(["dlq", "replay", "realtime"]),
+        };
+        let items = cloud.items(&table);
+        let sum = |name: &str| {
+            let numbers = items.iter().map(|item| plain(item, name).parse::<f64>().unwrap());
+            numbers.sum::<f64>()
+        };
+        assert_eq!((sum("count"), sum("total_value")), (2.0, 41.5));
+        assert_eq!(archived(&cloud, &bucket).len(), 2);
+    }
+    assert_eq!(cloud.json(["dlq", "list", "realtime"]), json!([]));
+}
+
+#[test]
 fn realtime_archives_and_aggregates_every_reading() {
     let cloud = Cloud::start();
     let made = set_up(&cloud, "realtime");

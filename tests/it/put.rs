@@ -173,6 +173,47 @@ fn partition_keys_are_random_constant_or_from_a_field() {
 }
 
 #[test]
+fn a_template_names_the_keys_and_the_stream() {
+    let cloud = Cloud::start();
+    for stream in [STREAM, "realtime-data-stream", "elsewhere"] {
+        cloud.stream(stream, 1);
+    }
+    let envelopes = [
+        r#"{"data_type":"artists","payload":{"artist_id":"a-1"}}"#,
+        r#"{"data_type":"events","payload":{"event_id":7}}"#,
+        r#"{"data_type":"venues","payload":{}}"#,
+    ];
+    cloud.file("concert.ndjson", envelopes.join("\n"));
+    cloud.ok(["put", "--pipeline", "concert", "--file", "concert.ndjson"]);
+    let mut keys: Vec<String> = cloud.records(STREAM).into_iter().map(|(key, _)| key).collect();
+    keys.sort();
+    assert_eq!(keys, ["artist_a-1", "concert_7", "venues_unknown"]);
+
+    let reading = r#"{"sensorId":"s-1","value":1}"#;
+    cloud.ok(["put", "--pipeline", "realtime", "--data", reading]);
+    let to = [
+        "put",
+        "--pipeline",
+        "realtime",
+        "--data",
+        reading,
+        "--stream",
+        "elsewhere",
+    ];
+    cloud.ok(to);
+    for stream in ["realtime-data-stream", "elsewhere"] {
+        assert_eq!(cloud.records(stream)[0].0, "s-1", "{stream}");
+    }
+
+    let error = cloud.fails(2, ["put", "--pipeline", "concert", "--data", "{}"]);
+    assert!(error.contains("none of the fields that the template"), "{error}");
+    let error = cloud.fails(2, ["put", "--pipeline", "stream", "--data", "{}"]);
+    assert!(error.contains("has no rule for partition keys"), "{error}");
+    let error = cloud.fails(2, ["put", "--pipeline", "orders", "--data", "{}"]);
+    assert!(error.contains("there is no template"), "{error}");
+}
+
+#[test]
 fn a_dry_run_makes_no_call() {
     let machine = Machine::new();
     machine.file("in.ndjson", "{\"k\":\"a\"}\n{\"k\":\"b\"}\n{\"k\":\"a\"}\n");

@@ -182,12 +182,14 @@ fn arguments(options: &StartOptions) -> Vec<String> {
         enforce_limits,
         iterator_lifetime,
         status_delay,
+        event_filters,
     } = options.options;
     if enforce_limits {
         arguments.push("--enforce-limits".to_owned());
     }
     arguments.push(format!("--iterator-lifetime={}ms", iterator_lifetime.as_millis()));
     arguments.push(format!("--status-delay={}ms", status_delay.as_millis()));
+    arguments.push(format!("--event-filters={event_filters}"));
     arguments
 }
 
@@ -263,7 +265,7 @@ mod tests {
         };
         assert_eq!(
             arguments(&options).join(" "),
-            "local run --detached --port=0 --enforce-limits --iterator-lifetime=300000ms --status-delay=20ms"
+            "local run --detached --port=0 --enforce-limits --iterator-lifetime=300000ms --status-delay=20ms --event-filters=5"
         );
     }
 

@@ -11,6 +11,8 @@ pub struct Options {
     pub iterator_lifetime: Duration,
     /// How long a stream or consumer is CREATING, UPDATING or DELETING. Calls do not wait for it.
     pub status_delay: Duration,
+    /// Maximum filters of an event source mapping, 1 to 10; AWS's quota is 5 and can be raised to 10.
+    pub event_filters: u8,
 }
 
 impl Default for Options {
@@ -19,6 +21,7 @@ impl Default for Options {
             enforce_limits: false,
             iterator_lifetime: Duration::from_secs(300),
             status_delay: Duration::from_millis(20),
+            event_filters: 5,
         }
     }
 }

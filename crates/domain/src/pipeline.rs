@@ -32,7 +32,7 @@ use std::sync::Mutex;
 pub use event::{Event, Step};
 pub use function_part::FunctionPart;
 pub use graph::Graph;
-pub use manifest::Manifest;
+pub use manifest::{Manifest, SampleEvents};
 pub use parameter::{Given, Origin, Values};
 pub use resource::{
     Catalog, Change, Check, CheckState, Dependencies, Identity, Location, Observed, Outputs, Present,
@@ -111,6 +111,14 @@ impl Draft {
 
     pub fn values(&self) -> &Values {
         &self.values
+    }
+
+    /// The name of its stream, if parameters alone make it.
+    pub fn stream_name(&self) -> Option<String> {
+        let is_stream = |declared: &&manifest::Declaration| declared.kind.get_ref() == "stream";
+        let stream = self.manifest.resources.iter().find(is_stream)?;
+        let name = stream.properties.get("name")?.get_ref().as_str()?;
+        substitute::text(name, &|name| self.values.lookup(name)).ok()
     }
 
     /// Binds the draft to the account and region of `catalog`.

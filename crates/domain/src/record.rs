@@ -28,7 +28,7 @@ use bytes::Bytes;
 
 pub use entry::to_entry_json;
 pub use error::{RecordError, RecordErrorKind};
-pub use key::KeyRule;
+pub use key::{KeyPattern, KeyRule};
 pub use reader::RecordReader;
 
 /// The default maximum record size, data and partition key together: 1 MiB.

@@ -5,9 +5,12 @@
 //! timeout and memory limit. The caller passes the code and its environment ([`Bootstrap`]) and an [`OutputSink`] for what
 //! the process prints.
 //!
+//! [`archive`] checks the zip of a function before it is unpacked.
+//!
 //! Knows nothing of the API of Lambda, of logs, metrics and pools, or of the local cloud and the commands, which both use
 //! it.
 
+pub mod archive;
 mod bootstrap;
 mod failure;
 mod guardian;

@@ -26,6 +26,8 @@ const MAX_HEADERS: usize = 1024 * 1024;
 const PREFIX: &str = "/2018-06-01/runtime/";
 const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
 const ERROR_BODY: &str = "lambda-runtime-function-error-body";
+/// Error type of a response that ends early.
+const TRUNCATED: &str = "Runtime.TruncatedResponse";
 
 /// An invocation, as the runtime gets it.
 #[derive(Debug, Clone)]
@@ -210,13 +212,18 @@ impl Shared {
             return unknown_id();
         }
         let Some(received) = read_body(request.into_body()).await else {
-            // The invocation goes on until the process ends or the timeout.
-            return refuse(StatusCode::BAD_REQUEST, "InvalidBody", "The body ended early.");
+            // A streamed response that breaks off, in AWS's words.
+            let message = "The response body was truncated.";
+            let payload = error_object(TRUNCATED, message);
+            let _ = self
+                .events
+                .send(RuntimeEvent::Error(Some(TRUNCATED.to_owned()), payload))
+                .await;
+            return refuse(StatusCode::BAD_REQUEST, TRUNCATED, message);
         };
-        if let Some(trailers) = received
-            .trailers
-            .filter(|trailers| trailers.contains_key(ERROR_BODY))
-        {
+        let is_failure =
+            |trailers: &HeaderMap| trailers.contains_key(ERROR_TYPE) || trailers.contains_key(ERROR_BODY);
+        if let Some(trailers) = received.trailers.filter(is_failure) {
             // The function failed after it had sent a part of its response.
             let payload = trailers.get(ERROR_BODY).map(HeaderValue::as_bytes);
             let payload = payload.and_then(|text| base64_simd::STANDARD.decode_to_vec(text).ok());

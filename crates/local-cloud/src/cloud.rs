@@ -56,6 +56,7 @@ impl Cloud {
     /// # Errors
     /// When files cannot be made or read.
     pub fn open(data: &Path, options: Options, endpoint: &str, secret: &Secret) -> io::Result<Self> {
+        let max_filters = usize::from(options.event_filters);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let cloudwatch = CloudWatch::open(&data.join("cloudwatch"), Arc::clone(&clock))?;
         let metrics = Arc::clone(&cloudwatch) as Arc<dyn MetricSink>;
@@ -97,6 +98,7 @@ impl Cloud {
             invoke: Arc::clone(&lambda) as Arc<dyn Invoke>,
             deliver: deliver(),
             metrics,
+            max_filters,
         })?;
         lambda.resume();
         stores.s3.connect(Targets {

@@ -13,6 +13,8 @@ use crate::deliver::Undelivered;
 pub struct Invocation {
     /// The invocation's request id, a UUID.
     pub request_id: String,
+    /// The version that ran, such as `$LATEST` or `7`; `None` if none was found.
+    pub executed_version: Option<String>,
     pub result: InvokeResult,
 }
 

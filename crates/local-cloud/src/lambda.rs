@@ -234,11 +234,16 @@ impl Invoke for Lambda {
             let called = FunctionName::of_arn(arn)
                 .ok_or_else(|| error::ApiError::not_found(format!("Function not found: {arn}")))
                 .and_then(|name| self.call(&name, &request_id, payload, invocation::MAX_SYNCHRONOUS));
+            let executed_version = called.as_ref().ok().map(|call| call.version.version.clone());
             let result = match called {
                 Ok(call) => self.executor.run(call).await.outcome,
                 Err(error) => refused(error),
             };
-            Invocation { request_id, result }
+            Invocation {
+                request_id,
+                executed_version,
+                result,
+            }
         }
         .boxed()
     }

@@ -84,6 +84,8 @@ pub struct MappingsConfig {
     /// Receives discarded batches.
     pub deliver: Arc<dyn Deliver>,
     pub metrics: Arc<dyn MetricSink>,
+    /// Maximum filters of a mapping.
+    pub max_filters: usize,
 }
 
 pub struct Mappings {

@@ -622,7 +622,13 @@ async fn requests_of_the_sdk_are_verified() {
 #[tokio::test]
 async fn bodies_are_limited_as_on_aws() {
     let dir = tempfile::tempdir().unwrap();
-    let cloud = Cloud::open(dir.path(), Options::default(), "http://127.0.0.1:1", &Secret::for_tests()).unwrap();
+    let cloud = Cloud::open(
+        dir.path(),
+        Options::default(),
+        "http://127.0.0.1:1",
+        &Secret::for_tests(),
+    )
+    .unwrap();
     let limit = |name: &str| cloud.services.signed(name).unwrap().service.max_body();
     assert_eq!(limit("dynamodb"), 16 << 20);
     assert_eq!(limit("sqs"), 8 << 20);

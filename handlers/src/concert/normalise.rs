@@ -71,8 +71,14 @@ fn artist<'a>(payload: &Object<'a>) -> Members<'a> {
         member("artist_id", first(payload, &["artist_id", "id"])),
         member("name", trimmed(payload, "name")),
         member("genres", Json::Array(genres)),
-        member("popularity", number(payload.get("popularity"), "0")),
+        member("popularity", number(popularity(payload), "0")),
     ]
+}
+
+/// APIs name it `popularity` or `popularity_score`.
+fn popularity<'p, 'a>(payload: &'p Object<'a>) -> Option<&'p Json<'a>> {
+    let names = ["popularity", "popularity_score"];
+    names.iter().find_map(|name| payload.get(name))
 }
 
 fn venue<'a>(payload: &Object<'a>) -> Members<'a> {

@@ -66,6 +66,8 @@ async fn normalised(data_type: &str, payload: Value) -> String {
 async fn each_type_has_one_shape() {
     let artist = json!({"id": "a1", "name": " Muse ", "genre": "rock", "popularity": "85", "followers": 3});
     insta::assert_snapshot!(normalised("artists", artist).await, @r#"{"artist_id":"a1","followers":3,"genres":["rock"],"name":"Muse","popularity":85}"#);
+    let artist = json!({"id": "a1", "popularity_score": "42.5"});
+    insta::assert_snapshot!(normalised("artists", artist).await, @r#"{"artist_id":"a1","genres":[],"name":null,"popularity":42.5,"popularity_score":"42.5"}"#);
     let artist = json!({"artist_id": "a1", "genres": ["rock", "pop"], "popularity": "much"});
     insta::assert_snapshot!(normalised("artists", artist).await, @r#"{"artist_id":"a1","genres":["rock","pop"],"name":null,"popularity":0}"#);
     let venue =

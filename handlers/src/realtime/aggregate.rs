@@ -1,15 +1,16 @@
 //! One aggregate: its attributes, and how records are added so that each is counted exactly once.
 //!
-//! Kinesis keeps the order of records with one partition key in a shard, and Lambda keeps it for the partition key of
-//! the Kinesis record. So an aggregate stores the position of the last counted record for each such key. A record at or
-//! before that position was counted already. A revision number, which grows with each change, detects concurrent
-//! writers.
+//! An aggregate stores which records it has counted ([`super::counted`]). Kinesis keeps the order of records with one
+//! partition key in a shard, and Lambda keeps it for the partition key of the Kinesis record, so there is a set for each
+//! such key. A revision number, which grows with each change, detects concurrent writers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, btree_map};
 
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use decimal::Decimal;
 
+use super::counted::{Counted, Known, Position};
 use crate::attribute::{number, text};
 use crate::clock::rfc3339_ms;
 use crate::event::Entry;
@@ -19,14 +20,20 @@ use crate::store::{AggregateKey, CallError, CallErrorKind, Item};
 pub(super) struct Contribution {
     /// Records with the same key arrive in order.
     ordering_key: String,
-    /// The position in the stream, as sortable text.
-    pub(super) position: String,
+    position: Position,
+    /// Contributions of the same run have no failed record between them.
+    run: usize,
     /// Readings, with their index in the settings.
     readings: Vec<(usize, Decimal)>,
 }
 
 impl Contribution {
-    pub(super) fn new(entry: &Entry<'_>, readings: Vec<(usize, Decimal)>) -> Self {
+    pub(super) fn new(
+        entry: &Entry<'_>,
+        position: Position,
+        run: usize,
+        readings: Vec<(usize, Decimal)>,
+    ) -> Self {
         let (shard, outer) = (entry.record.shard_id(), &entry.record.partition_key);
         let ordering_key = if *outer == entry.partition_key {
             shard.to_owned()
@@ -36,7 +43,8 @@ impl Contribution {
         };
         Self {
             ordering_key,
-            position: entry.position(),
+            position,
+            run,
             readings,
         }
     }
@@ -139,8 +147,8 @@ pub(super) struct Merge<'a> {
 }
 
 impl Merge<'_> {
-    /// Adds the `contributions` that are not counted yet. Returns the new aggregate and the revision that it replaces;
-    /// `None` if all were counted.
+    /// Adds the `contributions` that are not counted yet. They are in the order of their positions. Returns the new
+    /// aggregate and the revision that it replaces; `None` if all were counted.
     pub(super) fn add(
         &self,
         stored: Option<Item>,
@@ -150,15 +158,22 @@ impl Merge<'_> {
         let revision = item
             .get("revision")
             .and_then(|value| value.as_n().ok()?.parse::<u64>().ok());
-        let mut last_positions = last_positions_of(&item);
+        let mut counted = counted_of(&item)?;
         let mut added = BTreeMap::<usize, Option<Statistics>>::new();
+        let mut runs = BTreeMap::<(&str, usize), (Position, Position)>::new();
         let mut records = 0;
         for contribution in contributions {
-            if last_positions
-                .get(&contribution.ordering_key)
-                .is_some_and(|last| *last >= contribution.position)
-            {
-                continue;
+            let key = contribution.ordering_key.as_str();
+            let position = contribution.position;
+            let run = runs.entry((key, contribution.run));
+            let is_repeated = matches!(&run, btree_map::Entry::Occupied(run) if run.get().1 == position);
+            run.or_insert((position, position)).1 = position;
+            match counted.get(key).map(|known| known.find(position)) {
+                Some(Known::Counted) => continue,
+                Some(Known::Forgotten) => return Err(forgotten()),
+                // An event may have the same record twice.
+                _ if is_repeated => continue,
+                _ => {}
             }
             for (field, reading) in &contribution.readings {
                 let known = added
@@ -166,27 +181,32 @@ impl Merge<'_> {
                     .or_insert_with(|| Names::of(&self.readings[*field]).read(&item));
                 *known = Some(Statistics::with(*known, *reading).ok_or_else(|| self.inexact(*field))?);
             }
-            last_positions.insert(contribution.ordering_key.clone(), contribution.position.clone());
             records += 1;
         }
         if records == 0 {
             return Ok(None);
+        }
+        for ((key, _), (first, last)) in runs {
+            counted.entry(key.to_owned()).or_default().insert(first, last);
         }
         for (field, statistics) in added {
             if let Some(statistics) = statistics {
                 Names::of(&self.readings[field]).write(&statistics, &mut item);
             }
         }
-        let counted = item
+        let record_count = item
             .get("record_count")
             .and_then(|value| value.as_n().ok()?.parse::<u64>().ok());
-        item.insert("record_count".to_owned(), number(counted.unwrap_or(0) + records));
+        item.insert(
+            "record_count".to_owned(),
+            number(record_count.unwrap_or(0) + records),
+        );
         item.insert("partition_key".to_owned(), text(self.key.0.as_str()));
         item.insert("timestamp".to_owned(), text(self.key.1.as_str()));
         item.insert("last_updated".to_owned(), text(rfc3339_ms(self.now_ms)));
         item.insert("ttl".to_owned(), number(self.ttl));
         item.insert("revision".to_owned(), number(revision.unwrap_or(0) + 1));
-        item.insert("last_sequence".to_owned(), last_positions_to(last_positions));
+        item.insert("counted".to_owned(), counted_to(counted));
         Ok(Some((item, revision)))
     }
 
@@ -199,21 +219,35 @@ impl Merge<'_> {
     }
 }
 
-fn last_positions_of(item: &Item) -> HashMap<String, String> {
-    let last_positions = item
-        .get("last_sequence")
-        .and_then(|last_positions| last_positions.as_m().ok());
-    let last_positions = last_positions.into_iter().flatten();
-    last_positions
-        .filter_map(|(ordering_key, last)| Some((ordering_key.clone(), last.as_s().ok()?.clone())))
-        .collect()
+fn forgotten() -> CallError {
+    CallError::new(
+        CallErrorKind::Rejected,
+        "it is no longer known whether the record was counted: too many batches of its window were counted since",
+    )
 }
 
-fn last_positions_to(last_positions: HashMap<String, String>) -> AttributeValue {
-    AttributeValue::M(
-        last_positions
-            .into_iter()
-            .map(|(ordering_key, last)| (ordering_key, text(last)))
-            .collect(),
-    )
+/// The sets of counted records, by ordering key.
+fn counted_of(item: &Item) -> Result<BTreeMap<String, Counted>, CallError> {
+    let Some(stored) = item.get("counted") else {
+        return Ok(BTreeMap::new());
+    };
+    let read = |(key, bytes): (&String, &AttributeValue)| {
+        let counted = Counted::from_bytes(bytes.as_b().ok()?.as_ref())?;
+        Some((key.clone(), counted))
+    };
+    let sets = stored
+        .as_m()
+        .ok()
+        .and_then(|sets| sets.iter().map(read).collect());
+    sets.ok_or_else(|| {
+        CallError::new(
+            CallErrorKind::Rejected,
+            "the attribute counted of the aggregate was changed by another program",
+        )
+    })
+}
+
+fn counted_to(counted: BTreeMap<String, Counted>) -> AttributeValue {
+    let write = |(key, counted): (String, Counted)| (key, AttributeValue::B(Blob::new(counted.to_bytes())));
+    AttributeValue::M(counted.into_iter().map(write).collect())
 }

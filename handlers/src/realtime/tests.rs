@@ -36,14 +36,18 @@ fn archived(memory: &Memory) -> BTreeSet<String> {
         .collect()
 }
 
-/// The aggregates without what counts writes.
+/// The aggregates without what depends on how the records were split into batches.
 fn aggregates(memory: &Memory) -> Value {
     let mut items = memory.items_json();
     for item in items.as_array_mut().unwrap() {
-        item.as_object_mut().unwrap().remove("revision");
+        let item = item.as_object_mut().unwrap();
+        item.remove("revision");
+        item.remove("counted");
     }
     items
 }
+
+mod deliveries;
 
 #[tokio::test(start_paused = true)]
 async fn the_documented_sample_has_metrics() {
@@ -61,6 +65,13 @@ async fn the_documented_sample_has_metrics() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&memory.items_json()).unwrap(), @r#"
     [
       {
+        "counted": {
+          "M": {
+            "shardId-000000000000": {
+              "B": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAIAAAAA"
+            }
+          }
+        },
         "humidity_average": {
           "N": "40.5"
         },
@@ -75,13 +86,6 @@ async fn the_documented_sample_has_metrics() {
         },
         "humidity_total": {
           "N": "81"
-        },
-        "last_sequence": {
-          "M": {
-            "shardId-000000000000": {
-              "S": "0000000000000000000000000000000000000000000000000000000000000002/000000"
-            }
-          }
         },
         "last_updated": {
           "S": "2026-01-31T09:05:01.250Z"
@@ -173,11 +177,56 @@ async fn bad_records_change_no_number() {
         testing::record(1, "s", "not JSON"),
         testing::record(2, "s", "[1]"),
         testing::record(3, "s", r#"{"value":1e999}"#),
-        testing::record(4, "s", r#"{"value":"12"}"#),
+        testing::record(4, "s", r#"{"value":"abc","temperature":1}"#),
+        testing::record(5, "s", r#"{"value":null}"#),
+        testing::record(6, "s", r#"{"humidity":true}"#),
+        testing::record(7, "s", r#"{"value":""}"#),
+        testing::record(8, "s", r#"{"value":{"n":1}}"#),
+        testing::record(9, "s", r#"{"name":"abc"}"#),
     ];
-    assert_eq!(run(&memory, &records).await, ["1", "2", "3"]);
+    let lines = testing::Lines::shared();
+    let failed = testing::run_logged(&processor(&memory), &testing::event(&records), lines.clone()).await;
+    assert_eq!(failed, ["1", "2", "3", "4", "5", "6", "7", "8"]);
     assert!(memory.items.borrow().is_empty());
     assert_eq!(archived(&memory).len(), 1);
+    let lines = lines.json();
+    let errors: Vec<_> = lines.iter().filter_map(|line| line["error"].as_str()).collect();
+    insta::assert_snapshot!(errors.join("\n"), @r"
+    the data is not JSON: not a JSON value at byte 0
+    the data is JSON but not an object
+    the field value is beyond the range of numbers
+    the field value is not a number
+    the field value is not a number
+    the field humidity is not a number
+    the field value is not a number
+    the field value is not a number
+    ");
+    let metrics = lines.iter().find(|line| line.get("_aws").is_some()).unwrap();
+    assert_eq!(metrics["RejectedRecords"], 8.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn numbers_in_text_are_readings() {
+    let memory = Memory::default();
+    let records = [
+        testing::record(1, "s", r#"{"value":"25.5"}"#),
+        testing::record(2, "s", r#"{"value":" -1e1 "}"#),
+    ];
+    assert!(run(&memory, &records).await.is_empty());
+    let items = memory.items_json();
+    assert_eq!(items[0]["total_value"]["N"], "15.5");
+    assert_eq!(items[0]["count"]["N"], "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_archived_is_not_counted() {
+    let memory = Memory::default();
+    let records = [testing::record(1, "s", r#"{"value":1}"#)];
+    memory.fail(CallErrorKind::Refused);
+    assert_eq!(run(&memory, &records).await, ["1"]);
+    assert!(memory.items.borrow().is_empty());
+    assert!(run(&memory, &records).await.is_empty());
+    assert_eq!(memory.items_json()[0]["count"]["N"], "1");
 }
 
 #[tokio::test(start_paused = true)]
@@ -231,7 +280,7 @@ async fn an_aggregate_of_another_writer_is_carried_on() {
             .is_empty()
     );
     for item in memory.items.borrow_mut().values_mut() {
-        item.remove("last_sequence");
+        item.remove("counted");
         item.insert("note".to_owned(), crate::attribute::text("kept"));
     }
     assert!(
@@ -242,6 +291,18 @@ async fn an_aggregate_of_another_writer_is_carried_on() {
     let items = memory.items_json();
     assert_eq!(items[0]["count"]["N"], "2");
     assert_eq!(items[0]["note"]["S"], "kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_twice_in_one_event_counts_once() {
+    let memory = Memory::default();
+    let record = |sequence| testing::record(sequence, "s", r#"{"value":1}"#);
+    assert!(
+        run(&memory, &[record(1), record(1), record(2), record(2)])
+            .await
+            .is_empty()
+    );
+    assert_eq!(memory.items_json()[0]["count"]["N"], "2");
 }
 
 /// One record: several user records in an aggregate, or a plain one.

@@ -44,7 +44,7 @@ async fn an_event_becomes_an_item() {
           "N": "10"
         },
         "eventTimestamp": {
-          "N": "1769850299000.07994638565912903834"
+          "N": "1769850299000.21494638565912903834"
         },
         "eventType": {
           "S": "purchase"

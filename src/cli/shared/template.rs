@@ -244,6 +244,14 @@ impl TemplateArgs {
         typed + &self.stream_flags(session)
     }
 
+    /// The template or the manifest file.
+    pub(crate) fn source(&self) -> String {
+        match &self.file {
+            Some(path) => path.display().to_string(),
+            None => self.template.clone(),
+        }
+    }
+
     /// The directory of the manifest; `None` for a bundled template.
     pub(crate) fn dir(&self) -> Option<PathBuf> {
         let path = match &self.file {

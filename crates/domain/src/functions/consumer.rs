@@ -286,6 +286,7 @@ impl<R: Run> Work<'_, R> {
         let records = records.iter().map(|record| EventRecord {
             shard_id: &record.shard_id,
             sequence_number: &record.sequence_number,
+            sub_sequence: None,
             partition_key: &record.partition_key,
             arrival_ms: record.arrival_ms.unwrap_or_default(),
             data: &record.data,

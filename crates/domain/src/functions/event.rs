@@ -27,6 +27,8 @@ pub struct EventRecord<'a> {
     /// The full shard id.
     pub shard_id: &'a str,
     pub sequence_number: &'a str,
+    /// Index within an aggregated record, if the record is only this part of it.
+    pub sub_sequence: Option<u32>,
     pub partition_key: &'a str,
     /// When Kinesis received the record, in milliseconds since the Unix epoch.
     pub arrival_ms: i64,
@@ -91,7 +93,11 @@ fn wire<'a>(source: &'a Source, record: &EventRecord<'a>) -> Result<Wire<'a>> {
         },
         event_source: "aws:kinesis",
         event_version: "1.0",
-        event_id: format!("{}:{}", record.shard_id, record.sequence_number),
+        event_id: match record.sub_sequence {
+            None => format!("{}:{}", record.shard_id, record.sequence_number),
+            // The bundled handlers name a part in this way.
+            Some(sub) => format!("{}:{}/{sub}", record.shard_id, record.sequence_number),
+        },
         event_name: "aws:kinesis:record",
         invoke_identity_arn: &source.role_arn,
         aws_region: &source.region,
@@ -130,6 +136,7 @@ mod tests {
         let record = EventRecord {
             shard_id: "shardId-000000000006",
             sequence_number: number,
+            sub_sequence: None,
             partition_key: "1",
             arrival_ms: 1_545_084_650_987,
             data: b"Hello, this is a test.",

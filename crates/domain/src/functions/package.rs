@@ -6,6 +6,7 @@ use std::io::{Cursor, Read, Write};
 use std::path::Path;
 
 use bytes::Bytes;
+use lambda_host::archive::{self, Unfit};
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
 use object::{Endianness, FileKind, elf};
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ use ground::error::{Error, Result};
 /// Source: "Lambda quotas", AWS Lambda developer guide.
 pub const LARGEST_ZIP: u64 = 50 * 1024 * 1024;
 /// Largest unpacked size, in bytes. Source: as above.
-pub const LARGEST_UNPACKED: u64 = 250 * 1024 * 1024;
+pub const LARGEST_UNPACKED: u64 = archive::MAX_UNPACKED;
 /// glibc of `provided.al2023`. Source: "Amazon Linux 2023", `glibc`, AL2023 release notes.
 pub const NEWEST_GLIBC: Version = Version { major: 2, minor: 34 };
 
@@ -166,23 +167,18 @@ impl Package {
     /// # Errors
     /// Exit 2 if Lambda cannot run it.
     pub fn from_zip_bytes(what: &str, bytes: Bytes) -> Result<Self> {
-        let unreadable = |error: zip::result::ZipError| {
-            Error::usage(format!("{what} is not a zip that can be read"))
-                .cause(error)
-                .hint("give an executable with --bootstrap: it is zipped for you")
+        let refused = |unfit: Unfit| {
+            let error = Error::usage(format!("{what} {unfit}"));
+            match unfit {
+                Unfit::NotAZip(error_of_zip) => error
+                    .cause(error_of_zip)
+                    .hint("give an executable with --bootstrap: it is zipped for you"),
+                _ => error.hint("make the zip again, with only the files that the function needs"),
+            }
         };
-        let mut archive = ZipArchive::new(Cursor::new(bytes.clone())).map_err(unreadable)?;
-        let mut unpacked = 0u64;
-        for index in 0..archive.len() {
-            let entry = archive.by_index_raw(index).map_err(unreadable)?;
-            unpacked = unpacked.saturating_add(entry.size());
-        }
-        if unpacked > LARGEST_UNPACKED {
-            return Err(Error::usage(format!(
-                "{what} unpacks to {} MB; Lambda takes 250 MB at most",
-                unpacked >> 20
-            )));
-        }
+        let unpacked = archive::check(&bytes).map_err(refused)?;
+        let archive = ZipArchive::new(Cursor::new(bytes.clone()));
+        let mut archive = archive.map_err(|error| refused(error.into()))?;
         let mut bootstrap = archive.by_name("bootstrap").map_err(|_| {
             Error::usage(format!("{what} has no file `bootstrap` at its root"))
                 .hint(format!("give the executable with --bootstrap, or {CARGO_LAMBDA}"))

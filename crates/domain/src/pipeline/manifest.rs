@@ -13,6 +13,7 @@ use super::graph::Graph;
 use super::parameter::{Parameter, Values};
 use super::source::Files;
 use super::substitute;
+use crate::record::{KeyPattern, KeyRule};
 use ground::error::{Error, Result};
 
 /// The names of the properties that a kind of resource takes; `None` for an unknown kind.
@@ -51,6 +52,20 @@ pub struct SampleEvents {
     pub file: String,
     /// The field of an event that is its partition key.
     pub partition_key_field: Option<String>,
+    /// Patterns of partition keys, if no single field is the key. The first one that fits an event makes its key.
+    #[serde(default)]
+    pub partition_keys: Vec<KeyPattern>,
+}
+
+impl SampleEvents {
+    /// Where the partition keys of events come from.
+    pub fn key_rule(&self) -> KeyRule {
+        match &self.partition_key_field {
+            Some(field) => KeyRule::field(field),
+            None if self.partition_keys.is_empty() => KeyRule::Random,
+            None => KeyRule::Patterns(self.partition_keys.clone()),
+        }
+    }
 }
 
 /// A resource as a manifest declares it.

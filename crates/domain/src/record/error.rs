@@ -53,6 +53,9 @@ pub enum RecordErrorKind {
     /// The partition key field is missing, or is not a string, number or boolean.
     #[error("it has no text or number in the field {0:?}")]
     NoKeyField(String),
+    /// No pattern of the template's keys fits the record.
+    #[error("it has none of the fields that the template makes partition keys of")]
+    NoKeyPattern,
     /// The records have their own partition keys.
     #[error("brings its own partition keys")]
     OwnKeys,
@@ -107,7 +110,7 @@ impl RecordError {
                 error.hint("split or compress it, or raise the stream's record size (UpdateMaxRecordSize, up to 10 MiB)")
             }
             K::OwnKeys => error.hint(
-                "leave out --partition-key and --partition-key-field, or add `--format array` or `--format values` to send the entries as they are",
+                "leave out --partition-key, --partition-key-field and --pipeline, or add `--format array` or `--format values` to send the entries as they are",
             ),
             K::NotAnEntry(Some(cause)) => error.cause(cause).hint(AS_THEY_ARE),
             K::NotAnEntry(None) | K::NotBase64 => error.hint(AS_THEY_ARE),

@@ -246,7 +246,7 @@ fn invalid_entries_are_rejected() {
     let keyed = with(InputFormat::Auto, KeyRule::Constant("k".into()));
     assert_snapshot!(error_with(first, keyed), @"
     in.json brings its own partition keys
-    hint: leave out --partition-key and --partition-key-field, or add `--format array` or `--format values` to send the entries as they are
+    hint: leave out --partition-key, --partition-key-field and --pipeline, or add `--format array` or `--format values` to send the entries as they are
     ");
 }
 

@@ -113,6 +113,38 @@ async fn a_streamed_response_may_end_in_an_error() {
 }
 
 #[tokio::test]
+async fn a_streamed_response_that_breaks_off_is_an_error() {
+    let (mut api, mut runtime, _) = invoked().await;
+    runtime
+        .post_chunked(
+            "invocation/r1/response",
+            "Lambda-Runtime-Function-Error-Type: Broken\r\n",
+        )
+        .await;
+    let event = api.events.recv().await;
+    assert!(
+        matches!(&event, Some(RuntimeEvent::Error(Some(kind), _)) if kind == "Broken"),
+        "{event:?}"
+    );
+
+    for length in [
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nhe",
+        "Content-Length: 5\r\n\r\nhe",
+    ] {
+        let (mut api, mut runtime, _) = invoked().await;
+        let host = &runtime.address;
+        let request = format!("POST {PREFIX}invocation/r1/response HTTP/1.1\r\nHost: {host}\r\n{length}");
+        runtime.stream.write_all(request.as_bytes()).await.unwrap();
+        drop(runtime);
+        let event = api.events.recv().await;
+        assert!(
+            matches!(&event, Some(RuntimeEvent::Error(Some(kind), _)) if kind == TRUNCATED),
+            "{event:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_init_error_is_reported() {
     let mut api = RuntimeApi::start().await.unwrap();
     let mut runtime = Runtime::connect(&api).await;

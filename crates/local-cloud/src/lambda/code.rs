@@ -7,18 +7,14 @@
 //! A zip is not trusted: nothing is written outside its directory or above Lambda's size limit.
 
 use std::io::{self, Cursor, Read, Write};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
+use lambda_host::archive::{self, MAX_UNPACKED, Unfit};
 use sha2::{Digest, Sha256};
 use zip::ZipArchive;
 
 use super::error::{ApiError, Result};
 use ground::platform;
-
-/// Maximum bytes of unzipped code. Source: "Lambda quotas", Lambda developer guide: 250 MB.
-const MAX_UNZIPPED: u64 = 262_144_000;
-/// Maximum entries of a zip, far above real code.
-const MAX_ENTRIES: usize = 100_000;
 
 pub(super) struct CodeStore {
     code: PathBuf,
@@ -48,16 +44,7 @@ impl CodeStore {
 
     /// Checks that `zip` is valid, without storing it.
     pub fn check(zip: &[u8]) -> Result<Stored> {
-        let archive = ZipArchive::new(Cursor::new(zip)).map_err(|_| not_a_zip())?;
-        if archive.is_empty() {
-            return Err(ApiError::invalid("Uploaded file must be a non-empty zip"));
-        }
-        if archive
-            .decompressed_size()
-            .is_some_and(|size| size > u128::from(MAX_UNZIPPED))
-        {
-            return Err(too_large());
-        }
+        archive::check(zip).map_err(|unfit| refused(&unfit))?;
         Ok(Stored {
             sha256: base64_simd::STANDARD.encode_to_string(sha256(zip)),
             size: zip.len() as u64,
@@ -142,15 +129,12 @@ pub(super) fn hex(sha256: &str) -> Option<String> {
 
 fn extract(zip: &[u8], dir: &Path) -> Result<()> {
     let mut archive = ZipArchive::new(Cursor::new(zip)).map_err(|_| not_a_zip())?;
-    if archive.len() > MAX_ENTRIES {
-        return Err(too_large());
-    }
-    let mut left = MAX_UNZIPPED;
+    let mut left = MAX_UNPACKED;
     let mut links = Vec::new();
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).map_err(|_| not_a_zip())?;
         let name = entry.name().map_err(|_| not_a_zip())?.into_owned();
-        let inside = inside(&name).ok_or_else(|| escapes(&name))?;
+        let inside = archive::path_of(&name).map_err(|_| not_a_zip())?;
         let path = dir.join(&inside);
         if entry.is_dir() {
             std::fs::create_dir_all(&path).map_err(|_| not_a_zip())?;
@@ -193,36 +177,22 @@ fn write_entry(entry: &mut impl Read, path: &Path, mode: Option<u32>, left: u64)
     Ok(left)
 }
 
-/// Creates the symbolic link `inside`. `..` is allowed only at the start of the target and only up to `dir`: after
-/// another link it could lead elsewhere.
+/// Creates the symbolic link `inside`.
 fn link(dir: &Path, inside: &Path, target: &str) -> Result<()> {
-    let mut depth = inside.components().count().saturating_sub(1);
-    let mut going_up = true;
-    for component in Path::new(target).components() {
-        match component {
-            Component::ParentDir if going_up && depth > 0 => depth -= 1,
-            Component::CurDir => {}
-            Component::Normal(_) => going_up = false,
-            _ => return Err(escapes(&inside.to_string_lossy())),
-        }
+    if !archive::stays_inside(inside, target) {
+        return Err(not_a_zip());
     }
     platform::symlink(target, &dir.join(inside)).map_err(|_| not_a_zip())
 }
 
-/// The path of an entry. `None` if it leads outside.
-fn inside(name: &str) -> Option<PathBuf> {
-    if name.contains('\0') || name.contains('\\') {
-        return None;
+/// The error for a zip that is refused. Lambda names the reason only for empty and large ones.
+fn refused(unfit: &Unfit) -> ApiError {
+    match unfit {
+        Unfit::Empty => ApiError::invalid("Uploaded file must be a non-empty zip"),
+        Unfit::TooLarge(_) => too_large(),
+        Unfit::NotAZip(_) => not_a_zip(),
+        _ => ApiError::invalid(format!("Could not unzip uploaded file. It {unfit}.")),
     }
-    let mut path = PathBuf::new();
-    for component in Path::new(name).components() {
-        match component {
-            Component::Normal(part) => path.push(part),
-            Component::CurDir => {}
-            _ => return None,
-        }
-    }
-    (path.components().next().is_some()).then_some(path)
 }
 
 fn not_a_zip() -> ApiError {
@@ -230,13 +200,7 @@ fn not_a_zip() -> ApiError {
 }
 
 fn too_large() -> ApiError {
-    ApiError::invalid(format!("Unzipped size must be smaller than {MAX_UNZIPPED} bytes"))
-}
-
-fn escapes(name: &str) -> ApiError {
-    ApiError::invalid(format!(
-        "Could not unzip uploaded file. The entry '{name}' leads out of the archive."
-    ))
+    ApiError::invalid(format!("Unzipped size must be smaller than {MAX_UNPACKED} bytes"))
 }
 
 fn failed(error: &io::Error) -> ApiError {

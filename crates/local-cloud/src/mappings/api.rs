@@ -15,7 +15,7 @@ use super::error::ApiError;
 use super::files::Files;
 use super::mapping::{Mapping, initial_checkpoints};
 use super::settings::{Input, function_arn, in_range};
-use super::{Mappings, NOTHING_YET, cannot_access, may_read};
+use super::{Mappings, NOTHING_YET, cannot_access, destination, may_read};
 use crate::answer::{answer, identify, request_id, whole};
 use crate::kinesis::stream::locked;
 use crate::{Body, Caller, query};
@@ -106,7 +106,7 @@ impl Mappings {
     }
 
     fn create(self: &Arc<Self>, caller: &Caller, body: &[u8]) -> Answer {
-        let input = Input::parse(body)?;
+        let input = Input::parse(body, self.config.max_filters)?;
         check_tags(&input.tags.clone().unwrap_or_default())?;
         let now_ms = self.config.clock.now_ms();
         let settings = input.create(caller, request_id(), now_ms)?;
@@ -126,6 +126,7 @@ impl Mappings {
         ) {
             return Err(ApiError::invalid(cannot_access(&settings.event_source_arn)));
         }
+        destination::check_role(&*self.config.invoke, &settings)?;
         // Held until the mapping is listed, so that only one of two identical mappings is created.
         let _one = locked(&self.changing);
         let twin = self.all().into_iter().find(|mapping| {
@@ -196,7 +197,7 @@ impl Mappings {
     }
 
     fn update(&self, caller: &Caller, uuid: &str, body: &[u8]) -> Answer {
-        let input = Input::parse(body)?;
+        let input = Input::parse(body, self.config.max_filters)?;
         let _one = locked(&self.changing);
         let mapping = self.find(caller, uuid)?;
         if mapping.is_deleted() {
@@ -207,6 +208,9 @@ impl Mappings {
         if settings.function_arn != before.function_arn && !self.config.invoke.exists(&settings.function_arn)
         {
             return Err(ApiError::invalid("Function does not exist"));
+        }
+        if settings.on_failure != before.on_failure || settings.function_arn != before.function_arn {
+            destination::check_role(&*self.config.invoke, &settings)?;
         }
         save(&mapping, &settings)?;
         mapping.change(settings);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::error::ApiError;
 use super::lane::{Batch, Condition};
 use super::settings::Settings;
 use crate::answer::request_id;
@@ -78,12 +79,10 @@ pub(super) struct Discarded<'a> {
 }
 
 impl Discarded<'_> {
-    /// The message. A batch that was never invoked has no `responseContext`.
+    /// The message. A batch that was discarded for its age has no `responseContext`: no response was the reason.
     pub(super) fn message(&self, settings: &Settings) -> String {
         let response = self.batch.response.as_ref();
-        let version = settings
-            .qualifier()
-            .filter(|qualifier| qualifier.bytes().all(|byte| byte.is_ascii_digit()));
+        let context = response.filter(|_| self.condition != Condition::RecordAgeExceeded);
         let (first, last) = (self.batch.items.first(), self.batch.items.last());
         let number = |item: Option<&super::lane::Item>| {
             item.map(|item| item.record.sequence_number.to_string())
@@ -96,11 +95,11 @@ impl Discarded<'_> {
                 request_id: response.map_or_else(request_id, |response| response.request_id.clone()),
                 function_arn: &settings.function_arn,
                 condition: self.condition,
-                approximate_invoke_count: self.batch.invocations,
+                approximate_invoke_count: self.batch.invocations.max(1),
             },
-            response_context: response.map(|response| ResponseContext {
+            response_context: context.map(|response| ResponseContext {
                 status_code: response.status,
-                executed_version: version.unwrap_or("$LATEST"),
+                executed_version: response.executed_version.as_deref().unwrap_or("$LATEST"),
                 function_error: response.function_error.as_deref(),
             }),
             version: "1.0",
@@ -154,11 +153,7 @@ pub(super) fn allowed(
     arn: &str,
     key: &str,
 ) -> Result<(), Undelivered> {
-    let (action, resource) = match service(arn) {
-        "sns" => ("sns:Publish", arn.to_owned()),
-        "s3" => ("s3:PutObject", format!("{arn}/{key}")),
-        _ => ("sqs:SendMessage", arn.to_owned()),
-    };
+    let (action, resource) = permission(arn, key);
     if invoke.may(&settings.function_arn, action, &resource) {
         return Ok(());
     }
@@ -166,6 +161,35 @@ pub(super) fn allowed(
         code: "AccessDenied".to_owned(),
         message: format!("the function's role does not allow {action} on {resource}"),
     })
+}
+
+/// The IAM action and resource of a delivery to `arn`.
+fn permission(arn: &str, key: &str) -> (&'static str, String) {
+    match service(arn) {
+        "sns" => ("sns:Publish", arn.to_owned()),
+        "s3" => ("s3:PutObject", format!("{arn}/{key}")),
+        _ => ("sqs:SendMessage", arn.to_owned()),
+    }
+}
+
+/// Checks the permission to deliver when a mapping is created or changed.
+///
+/// # Errors
+/// AWS's message if the role does not allow it.
+pub(super) fn check_role(invoke: &dyn Invoke, settings: &Settings) -> Result<(), ApiError> {
+    let Some(arn) = settings.on_failure.as_deref() else {
+        return Ok(());
+    };
+    let prefix = format!("aws/lambda/{}/", settings.uuid);
+    let (action, resource) = permission(arn, &prefix);
+    if invoke.may(&settings.function_arn, action, &resource) {
+        return Ok(());
+    }
+    let (service, operation) = action.split_once(':').unwrap_or_default();
+    Err(ApiError::invalid(format!(
+        "The provided execution role does not have permissions to call {operation} on {}",
+        service.to_ascii_uppercase()
+    )))
 }
 
 /// Sends `message` to `arn`, with the object key `key` for a bucket. Tries three times.

@@ -29,6 +29,8 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const FAILED: Backoff = Backoff::new(FIRST_BACKOFF, Duration::from_secs(60));
 /// Backoff while the function does not run: throttled or missing.
 const NOT_RUN: Backoff = Backoff::new(FIRST_BACKOFF, Duration::from_secs(1));
+/// Records that exceed the maximum age within this time are discarded together.
+const EXPIRY_SPREAD_MS: i64 = 1_000;
 
 /// A record and its bytes in an event.
 #[derive(Debug, Clone)]
@@ -60,6 +62,8 @@ pub(super) enum Condition {
 pub(super) struct FunctionResponse {
     pub request_id: String,
     pub status: u16,
+    /// The version that ran; `None` if none ran.
+    pub executed_version: Option<String>,
     pub function_error: Option<String>,
 }
 
@@ -133,6 +137,12 @@ impl Lane {
         self.queue.is_empty() && self.work.is_empty() && !self.busy
     }
 
+    /// Whether the first work item may start.
+    pub(super) fn is_due(&self, now_ms: i64) -> bool {
+        let first = self.work.front();
+        first.is_some_and(|work| work.not_before_ms() <= now_ms)
+    }
+
     /// Index of the first record that is not done.
     pub(super) fn lowest(&self) -> Option<u64> {
         let under_way = self
@@ -195,6 +205,20 @@ impl Lane {
         } else {
             Work::Run(batch)
         });
+    }
+
+    /// When records of the next batch exceed the maximum age, so that its backoff ends.
+    pub(super) fn expiry_ms(&self, settings: &Settings) -> Option<i64> {
+        let Some(Work::Run(batch)) = self.work.front() else {
+            return None;
+        };
+        let first_ms = batch.items.first()?.record.arrival_ms;
+        let arrivals = batch.items.iter().map(|item| item.record.arrival_ms);
+        let together = arrivals.take_while(|arrival| *arrival <= first_ms + EXPIRY_SPREAD_MS);
+        // A record of exactly the maximum age is not too old.
+        let age_ms = settings.max_age_seconds.saturating_mul(1000).saturating_add(1);
+        let expiry = together.max()?.saturating_add(age_ms);
+        (settings.max_age_seconds > 0).then_some(expiry)
     }
 
     /// Discards the expired records of the next batch. `limit_ms` is the oldest arrival that is not expired.

@@ -333,18 +333,19 @@ impl Worker {
                     lane.form(&settings, envelope, now_ms);
                 }
             }
-            if !lane.busy
-                && lane
-                    .work
-                    .front()
-                    .is_some_and(|work| work.not_before_ms() <= now_ms)
-            {
+            if lane.busy {
+                continue;
+            }
+            let expires = lane.expiry_ms(&settings).is_some_and(|expiry| expiry <= now_ms);
+            if expires || lane.is_due(now_ms) {
                 let horizon = self.stream.view(now_ms).meta.horizon_ms(now_ms);
                 let oldest = match settings.max_age_seconds {
                     age if age > 0 => now_ms.saturating_sub(age * 1000).max(horizon),
                     _ => horizon,
                 };
                 lane.expire(oldest);
+            }
+            if lane.is_due(now_ms) {
                 lane.busy = true;
                 self.start(at, now_ms);
             }
@@ -532,7 +533,10 @@ impl Worker {
         let lanes = self.lanes.iter().filter(|lane| !lane.busy).filter_map(|lane| {
             let window = lane.window.as_ref().map(|window| window.end_ms);
             match lane.work.front() {
-                Some(work) => Some(work.not_before_ms()),
+                Some(work) => {
+                    let expiry = lane.expiry_ms(&self.settings).unwrap_or(i64::MAX);
+                    Some(work.not_before_ms().min(expiry))
+                }
                 None => [
                     lane.due_ms(&self.settings),
                     window.filter(|end| *end > now_ms || self.at_tip),
@@ -588,6 +592,7 @@ fn response(invocation: &Invocation) -> FunctionResponse {
     FunctionResponse {
         request_id: invocation.request_id.clone(),
         status,
+        executed_version: invocation.executed_version.clone(),
         function_error,
     }
 }

@@ -32,8 +32,21 @@ pub struct DeadLetter {
 pub enum Content {
     /// They are in the stream, until its retention period ends.
     Range(Range),
-    /// They are in the message: partition key and data of each.
-    Data(Vec<(String, Bytes)>),
+    /// They are in the message.
+    Data(Vec<KeptRecord>),
+}
+
+/// A record in a message.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeptRecord {
+    pub partition_key: String,
+    pub data: Bytes,
+    /// Empty if the message has none.
+    pub sequence_number: String,
+    /// Index within an aggregated record, if the record is only this part of it.
+    pub sub_sequence: Option<u32>,
+    /// Milliseconds since the Unix epoch; 0 if the message has no arrival time.
+    pub arrival_ms: i64,
 }
 
 /// A range of records in a shard.
@@ -104,6 +117,8 @@ struct OfHandler {
     stream_arn: String,
     shard_id: String,
     sequence_number: String,
+    sub_sequence_number: Option<u32>,
+    approximate_arrival_timestamp: Value,
     partition_key: String,
     #[serde(alias = "function")]
     function_name: String,
@@ -165,28 +180,50 @@ fn event_of(payload: &Value) -> Option<Value> {
     }
 }
 
-fn records_of(event: &Value) -> Result<Vec<(String, Bytes)>, String> {
+fn records_of(event: &Value) -> Result<Vec<KeptRecord>, String> {
     let records = event.get("Records").and_then(Value::as_array);
     let records = records.ok_or("its payload has no Records")?;
     records
         .iter()
         .map(|record| {
-            let text = |name: &str| {
-                record
-                    .get("kinesis")
-                    .and_then(|kinesis| kinesis.get(name)?.as_str())
-            };
+            let field = |name: &str| record.get("kinesis").and_then(|kinesis| kinesis.get(name));
+            let text = |name: &str| field(name).and_then(Value::as_str);
             let key = text("partitionKey").ok_or("a record of its payload has no partition key")?;
             let data = text("data").ok_or("a record of its payload has no data")?;
-            Ok((key.to_owned(), decoded(data)?))
+            Ok(KeptRecord {
+                partition_key: key.to_owned(),
+                data: decoded(data)?,
+                sequence_number: text("sequenceNumber").unwrap_or_default().to_owned(),
+                sub_sequence: None,
+                arrival_ms: field("approximateArrivalTimestamp").map_or(0, milliseconds),
+            })
         })
         .collect()
+}
+
+/// Milliseconds since the Unix epoch: of a number of seconds, or of a time in ISO 8601. 0 for anything else.
+fn milliseconds(time: &Value) -> i64 {
+    match time {
+        Value::Number(seconds) => seconds
+            .as_f64()
+            .map_or(0, |seconds| (seconds * 1000.0).round() as i64),
+        Value::String(text) => text
+            .parse::<jiff::Timestamp>()
+            .map_or(0, jiff::Timestamp::as_millisecond),
+        _ => 0,
+    }
 }
 
 fn of_handler(letter: OfHandler) -> Result<DeadLetter, String> {
     let pointer = [&letter.stream_arn, &letter.shard_id, &letter.sequence_number];
     let content = match letter.data {
-        Some(data) => Content::Data(vec![(letter.partition_key, decoded(&data)?)]),
+        Some(data) => Content::Data(vec![KeptRecord {
+            partition_key: letter.partition_key,
+            data: decoded(&data)?,
+            sequence_number: letter.sequence_number,
+            sub_sequence: letter.sub_sequence_number,
+            arrival_ms: milliseconds(&letter.approximate_arrival_timestamp),
+        }]),
         None if pointer.iter().all(|part| !part.is_empty()) => {
             let number = number(letter.sequence_number)?;
             Content::Range(Range {
@@ -286,14 +323,24 @@ mod tests {
     fn an_object_of_a_bucket_holds_the_records_themselves() {
         let mut object: Value = serde_json::from_str(OF_LAMBDA).unwrap();
         let event = serde_json::json!({"Records": [
-            {"kinesis": {"partitionKey": "1", "data": "SGVsbG8=", "sequenceNumber": "7"}},
+            {"kinesis": {"partitionKey": "1", "data": "SGVsbG8=", "sequenceNumber": "7", "approximateArrivalTimestamp": 1_545_084_650.987}},
             {"kinesis": {"partitionKey": "2", "data": "", "sequenceNumber": "8"}},
         ]});
         object["payload"] = event.to_string().into();
         let letter = read(&object.to_string()).unwrap();
         let expected = vec![
-            ("1".to_owned(), Bytes::from_static(b"Hello")),
-            ("2".to_owned(), Bytes::new()),
+            KeptRecord {
+                partition_key: "1".to_owned(),
+                data: Bytes::from_static(b"Hello"),
+                sequence_number: "7".to_owned(),
+                sub_sequence: None,
+                arrival_ms: 1_545_084_650_987,
+            },
+            KeptRecord {
+                partition_key: "2".to_owned(),
+                sequence_number: "8".to_owned(),
+                ..KeptRecord::default()
+            },
         ];
         assert_eq!(letter.content, Content::Data(expected));
     }
@@ -302,7 +349,7 @@ mod tests {
     fn the_message_of_a_handler_holds_data_or_a_place() {
         let with_data = r#"{"error":"expected value at line 1 column 1","errorType":"JSON_DECODE_ERROR",
             "recordId":"a:1","streamArn":"arn:aws:kinesis:us-east-1:000000000000:stream/s",
-            "shardId":"shardId-000000000000","sequenceNumber":"7","partitionKey":"u1",
+            "shardId":"shardId-000000000000","sequenceNumber":"7","subSequenceNumber":3,"partitionKey":"u1",
             "approximateArrivalTimestamp":"2026-11-21T10:00:00.000Z","functionName":"retail-event-processor-dev",
             "requestId":"r","failedAt":"2026-11-21T10:00:01.000Z","data":"bm90IGpzb24=","dataBytes":8}"#;
         let letter = read(with_data).unwrap();
@@ -310,7 +357,13 @@ mod tests {
             letter.reason,
             "JSON_DECODE_ERROR: expected value at line 1 column 1"
         );
-        let data = vec![("u1".to_owned(), Bytes::from_static(b"not json"))];
+        let data = vec![KeptRecord {
+            partition_key: "u1".to_owned(),
+            data: Bytes::from_static(b"not json"),
+            sequence_number: "7".to_owned(),
+            sub_sequence: Some(3),
+            arrival_ms: 1_795_255_200_000,
+        }];
         assert_eq!(letter.content, Content::Data(data));
         let without = with_data.replace("\"data\":\"bm90IGpzb24=\",", "");
         let range = Range {

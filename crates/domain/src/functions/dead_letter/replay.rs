@@ -1,4 +1,9 @@
-//! Puts failed records back into a stream. A message is deleted only after the stream has acknowledged all its records.
+//! Processes failed records again: the function that failed is invoked with them ([`super::reinvoke`]), or they are put
+//! into a stream that the user names. A message is deleted only after all its records are processed, or acknowledged by the
+//! stream.
+//!
+//! The function gets the records as they were, with their sequence numbers and arrival times. Records that are put into a
+//! stream are new records, which no function can recognise, and which all consumers of the stream receive.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::records::{PageSink, fetch};
+use super::reinvoke::{Functions, Invoker};
 use super::source::{Inbox, own_stream};
 use super::{Content, DeadLetter, MessageSource, ReceivedMessage, read};
 use crate::consume::{KinesisShards, TailRecord};
@@ -29,7 +35,7 @@ const PAGES: usize = 2;
 /// Options of a replay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// The target stream; `None` for the stream that the records came from.
+    /// The stream to put the records into; `None` to invoke the function that failed.
     pub to: Option<String>,
     /// Do not delete messages.
     pub keep: bool,
@@ -47,13 +53,13 @@ pub struct Options {
 pub enum MessageResult {
     /// Dry run: number of records that exist.
     Found(u64),
-    /// All its records are acknowledged.
+    /// All its records are processed, or acknowledged by the stream.
     Replayed(u64),
-    /// Some of its records have expired. The others are acknowledged.
+    /// Some of its records have expired. The others are processed or acknowledged.
     Lost { replayed: u64, lost: u64 },
     /// It cannot be parsed.
     Unreadable(String),
-    /// Not every record was acknowledged.
+    /// Not every record was processed or acknowledged.
     Failed(String),
     /// The run was stopped before this message.
     Skipped,
@@ -79,7 +85,7 @@ pub type Events<'a> = &'a mut (dyn FnMut(Event<'_>) + Send);
 pub struct Totals {
     pub messages: u64,
     pub deleted: u64,
-    /// Records acknowledged, or that exist in a dry run.
+    /// Records processed or acknowledged, or that exist in a dry run.
     pub records: u64,
     /// Records that have expired.
     pub lost: u64,
@@ -126,6 +132,7 @@ impl Replay<'_> {
         let mut kept: Vec<ReceivedMessage> = Vec::new();
         let mut newer = BTreeSet::new();
         let mut in_vain = 0;
+        let mut functions = Functions::of(self.context);
         let outcome = loop {
             if stop.is_set() || in_vain == NEW_BATCHES {
                 break Ok(());
@@ -147,7 +154,7 @@ impl Replay<'_> {
             }
             let held = taken.clone();
             let works = tokio::select! {
-                works = self.round(taken, stop) => works,
+                works = self.round(taken, &mut functions, stop) => works,
                 () = self.keep_hidden(&held) => Vec::new(),
             };
             kept.extend(self.settle(works, &mut totals, events).await);
@@ -256,7 +263,12 @@ impl Replay<'_> {
         kept
     }
 
-    async fn round(&self, taken: Vec<ReceivedMessage>, stop: &Stop) -> Vec<Work> {
+    async fn round(
+        &self,
+        taken: Vec<ReceivedMessage>,
+        functions: &mut Functions<'_>,
+        stop: &Stop,
+    ) -> Vec<Work> {
         let mut works: Vec<Work> = taken
             .into_iter()
             .map(|held| match read(&held.body) {
@@ -272,56 +284,99 @@ impl Replay<'_> {
                 },
             })
             .collect();
-        let mut streams: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        for (index, work) in works.iter_mut().enumerate() {
-            let Some(letter) = &work.letter else { continue };
-            match self.target(letter).await {
-                Ok(stream) => streams.entry(stream).or_default().push(index),
-                Err(error) => work.result = MessageResult::Failed(in_words(&error)),
-            }
-        }
-        for (stream, indexes) in streams {
-            if stop.is_set() {
-                break;
-            }
-            let letters: Vec<&DeadLetter> = indexes
-                .iter()
-                .filter_map(|index| works[*index].letter.as_ref())
-                .collect();
-            let fates = match self.options.dry_run {
-                true => self.look(&letters).await,
-                false => self.send(&stream, &letters, stop).await,
-            };
-            for (index, result) in indexes.into_iter().zip(fates) {
-                works[index].result = result;
-            }
+        let (letters, results): (Vec<&DeadLetter>, Vec<&mut MessageResult>) = works
+            .iter_mut()
+            .filter_map(|work| Some((work.letter.as_ref()?, &mut work.result)))
+            .unzip();
+        let outcomes = match (&self.options.to, self.options.dry_run) {
+            (_, true) => self.look(&letters).await,
+            (Some(stream), false) => self.send(stream, &letters, stop).await,
+            (None, false) => self.invoke_each(&letters, functions, stop).await,
+        };
+        for (result, outcome) in results.into_iter().zip(outcomes) {
+            *result = outcome;
         }
         works
     }
 
-    /// The stream that receives the records of a message.
-    async fn target(&self, letter: &DeadLetter) -> Result<String> {
-        if let Some(to) = &self.options.to {
-            return Ok(to.clone());
+    /// Invokes the functions of `letters` with their records.
+    async fn invoke_each(
+        &self,
+        letters: &[&DeadLetter],
+        functions: &mut Functions<'_>,
+        stop: &Stop,
+    ) -> Vec<MessageResult> {
+        let mut outcomes = Vec::with_capacity(letters.len());
+        for letter in letters {
+            outcomes.push(match stop.is_set() {
+                true => MessageResult::Skipped,
+                false => self
+                    .invoke(letter, functions)
+                    .await
+                    .unwrap_or_else(|error| MessageResult::Failed(in_words(&error))),
+            });
         }
-        let account = self.context.account().await?;
-        own_stream(self.context.region(), account, &letter.stream_arn).ok_or_else(|| {
-            Error::failed(match letter.stream_arn.as_str() {
-                "" => "it does not say which stream its records came from: name one with --to".to_owned(),
-                arn => format!("its stream {arn} is in another account or region: name one with --to"),
-            })
+        outcomes
+    }
+
+    async fn invoke(&self, letter: &DeadLetter, functions: &mut Functions<'_>) -> Result<MessageResult> {
+        let function = functions.find(letter).await?;
+        let mut invoker = Invoker::new(self.context, &function, letter);
+        let lost = match &letter.content {
+            Content::Data(records) => {
+                invoker.add(records.iter().cloned()).await;
+                0
+            }
+            Content::Range(range) => {
+                self.check_stream(letter).await?;
+                let shards = self.shards(letter);
+                if function.has_filters {
+                    let there = fetch(&shards, &letter.shard_id, range, &mut Discard).await?;
+                    if there.found > range.count {
+                        return Err(Error::failed(
+                            "its mapping has filters, and its range also has records that they left out: put the \
+                             records into a stream with --to",
+                        ));
+                    }
+                }
+                fetch(&shards, &letter.shard_id, range, &mut invoker).await?.lost
+            }
+        };
+        let records = invoker.end().await?;
+        Ok(match lost {
+            0 => MessageResult::Replayed(records),
+            lost => MessageResult::Lost {
+                replayed: records,
+                lost,
+            },
         })
+    }
+
+    /// Refuses a message whose records are in a stream of another account or region.
+    async fn check_stream(&self, letter: &DeadLetter) -> Result<()> {
+        let account = self.context.account().await?;
+        match own_stream(self.context.region(), account, &letter.stream_arn) {
+            Some(_) => Ok(()),
+            None => Err(Error::failed(match letter.stream_arn.as_str() {
+                "" => "it does not say which stream its records are in".to_owned(),
+                arn => format!("its stream {arn} is in another account or region"),
+            })),
+        }
     }
 
     /// Dry run: counts the records that exist.
     async fn look(&self, letters: &[&DeadLetter]) -> Vec<MessageResult> {
-        let mut fates = Vec::with_capacity(letters.len());
+        let mut outcomes = Vec::with_capacity(letters.len());
         for letter in letters {
             let mut discard = Discard;
-            fates.push(match &letter.content {
+            outcomes.push(match &letter.content {
                 Content::Data(records) => MessageResult::Found(records.len() as u64),
                 Content::Range(range) => {
-                    match fetch(&self.shards(letter), &letter.shard_id, range, &mut discard).await {
+                    let fetched = match self.check_stream(letter).await {
+                        Ok(()) => fetch(&self.shards(letter), &letter.shard_id, range, &mut discard).await,
+                        Err(error) => Err(error),
+                    };
+                    match fetched {
                         Ok(fetched) if fetched.lost > 0 => MessageResult::Lost {
                             replayed: fetched.found,
                             lost: fetched.lost,
@@ -332,7 +387,7 @@ impl Replay<'_> {
                 }
             });
         }
-        fates
+        outcomes
     }
 
     fn shards(&self, letter: &DeadLetter) -> KinesisShards {
@@ -392,11 +447,17 @@ impl Replay<'_> {
             let mut sent = Sent::default();
             match &letter.content {
                 Content::Data(records) => {
-                    let records = records.iter().map(|(key, data)| (key.clone(), data.clone()));
+                    let records = records
+                        .iter()
+                        .map(|record| (record.partition_key.clone(), record.data.clone()));
                     feeder.send(records.collect()).await;
                 }
                 Content::Range(range) => {
-                    match fetch(&self.shards(letter), &letter.shard_id, range, &mut feeder).await {
+                    let fetched = match self.check_stream(letter).await {
+                        Ok(()) => fetch(&self.shards(letter), &letter.shard_id, range, &mut feeder).await,
+                        Err(error) => Err(error),
+                    };
+                    match fetched {
                         Ok(fetched) => sent.lost = fetched.lost,
                         Err(error) => sent.error = Some(error),
                     }

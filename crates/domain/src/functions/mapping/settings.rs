@@ -146,6 +146,10 @@ impl Settings {
                 "the on-failure destination {arn:?} is not the ARN of a queue, topic or bucket"
             ));
         }
+        if tumbling.is_some_and(|seconds| seconds > 0) && self.parallelization.is_some_and(|lanes| lanes > 1)
+        {
+            faults.push("a tumbling window needs a parallelization of 1".to_owned());
+        }
         let filters = self.filters.as_deref().unwrap_or_default();
         if filters.len() > MAX_FILTERS {
             faults.push(format!(
@@ -327,7 +331,8 @@ mod tests {
             let settings = Settings {
                 batch_size: pick(1, 10_000),
                 window_seconds: pick(0, 300),
-                parallelization: pick(1, 10),
+                // A tumbling window allows no parallel batches.
+                parallelization: pick(10, 1),
                 retries: pick(-1, 10_000),
                 max_record_age_seconds: pick(-1, 604_800),
                 tumbling_window_seconds: pick(0, 900),
@@ -336,6 +341,13 @@ mod tests {
                 ..Settings::default()
             };
             assert!(settings.check().is_ok());
+            let both = Settings {
+                parallelization: Some(2),
+                tumbling_window_seconds: Some(1),
+                ..settings
+            };
+            let error = both.check().unwrap_err().to_string();
+            assert_eq!(error, "a tumbling window needs a parallelization of 1");
         }
         let bucket = Settings {
             on_failure: Some("arn:aws:s3:::failed".to_owned()),

@@ -54,19 +54,23 @@ fn a_bootstrap_is_packed_with_its_hash_and_architecture() {
 #[test]
 fn what_lambda_would_not_run_is_refused_with_a_way_out() {
     let good = elf(0x3e, 3, 2);
+    let deep = "d/".repeat(30_000) + "f";
     let refusals = [
         refusal(Bytes::from_static(b"hello")),
         refusal(zip(&[("bin/bootstrap", &good, 0o755)])),
+        refusal(zip(&[("bootstrap", &good, 0o755), (&deep, b"", 0o644)])),
         refusal(zip(&[("bootstrap", &good, 0o644)])),
         refusal(zip(&[("bootstrap", b"MZ windows", 0o755)])),
         refusal(zip(&[("bootstrap", &elf(0x3e, 1, 2), 0o755)])),
         refusal(zip(&[("bootstrap", &elf(0xf3, 3, 2), 0o755)])),
     ];
-    insta::assert_snapshot!(refusals.join("\n"), @"
+    insta::assert_snapshot!(refusals.join("\n"), @r"
     code.zip is not a zip that can be read
       give an executable with --bootstrap: it is zipped for you
     code.zip has no file `bootstrap` at its root
       give the executable with --bootstrap, or build it with `cargo lambda build --release` (https://www.cargo-lambda.info)
+    code.zip has the entry `d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/…`, which has a path that is too long
+      make the zip again, with only the files that the function needs
     the `bootstrap` in code.zip is not executable for everyone (mode 0644)
       give the executable with --bootstrap, or `chmod 755 bootstrap` before zipping it
     the `bootstrap` in code.zip is not a Linux program (ELF)

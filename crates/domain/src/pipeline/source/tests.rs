@@ -11,6 +11,7 @@ use crate::pipeline::event::Step;
 use crate::pipeline::parameter::Setting;
 use crate::pipeline::resource::{Catalog, Change, Dependencies, Location, Observed, Outputs, Resource, Spec};
 use crate::pipeline::{Draft, Given, Pipeline, Request};
+use crate::record::KeyRule;
 
 /// The properties of a kind: its own, or those assumed here.
 fn schema(kind: &str) -> Option<&'static [&'static str]> {
@@ -352,6 +353,7 @@ fn sample_events_are_records_with_their_keys() {
             continue;
         };
         assert_eq!(declared.file, "events.json");
+        assert_ne!(declared.key_rule(), KeyRule::Random, "{}", bundled.name);
         if let Some(field) = declared.partition_key_field {
             assert!(
                 events.iter().all(|event| event[&field].is_string()),

@@ -146,6 +146,7 @@ impl Report {
             record["status"] = json!(status);
             record["errorType"] = json!(failure.error_type());
         }
+        log.note_dropped();
         if !log.is_json() {
             log.system_line(&format!("END RequestId: {}", self.request_id));
         }

@@ -65,6 +65,32 @@ async fn a_timeout_kills_the_process_and_its_children() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_a_function_that_prints_without_end_is_bounded() {
+    let world = World::new();
+    let arn = world.function("f", json!({"Timeout": 60})).await;
+    let began = Instant::now();
+    world.run(&arn, "spam 300000 99; log done").await;
+    let seconds = began.elapsed().as_secs() as usize;
+    world
+        .until("the report", |kept| kept.log().contains("REPORT"))
+        .await;
+    let log = world.kept.log();
+    assert!(
+        log.len() < (12 + seconds) << 20,
+        "{} bytes in {seconds} s",
+        log.len()
+    );
+    let kept = log.lines().filter(|line| line.starts_with("xxx")).count();
+    let dropped = log.lines().filter_map(|line| {
+        let rest = line.strip_prefix("LOGS_DROPPED Records: ")?;
+        rest.split('\t').next()?.parse::<usize>().ok()
+    });
+    // The last line may have been dropped too.
+    let all = kept + dropped.sum::<usize>() + log.lines().filter(|line| *line == "done").count();
+    assert_eq!(all, 300_001);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_crash_is_reported_with_its_cause() {
     let world = World::new();
     let arn = world.function("f", json!({})).await;

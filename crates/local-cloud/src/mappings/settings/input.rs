@@ -10,10 +10,6 @@ use crate::mappings::error::ApiError;
 use crate::mappings::filter::Filters;
 use crate::{Caller, partition};
 
-/// Maximum filters of a mapping, at the highest quota that AWS grants.
-/// Source: "Control which events Lambda sends to your function", AWS Lambda developer guide.
-const MAX_FILTERS: usize = 10;
-
 /// A request body. Members that do not apply to Kinesis are declared only to reject them.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -76,10 +72,12 @@ struct MetricsConfig {
 }
 
 impl Input {
-    pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
+    /// Reads a request body. A mapping may have `max_filters` filters.
+    pub fn parse(body: &[u8], max_filters: usize) -> Result<Self, ApiError> {
         let input: Self = serde_json::from_slice(body)
             .map_err(|error| ApiError::content(format!("Could not parse request body into json: {error}")))?;
         input.check()?;
+        input.check_filters(max_filters)?;
         Ok(input)
     }
 
@@ -139,8 +137,7 @@ impl Input {
                 "Unsupported {name} parameter for given event source mapping type."
             )));
         }
-        self.check_destination()?;
-        self.check_filters()
+        self.check_destination()
     }
 
     fn check_destination(&self) -> Result<(), ApiError> {
@@ -170,13 +167,13 @@ impl Input {
         )))
     }
 
-    fn check_filters(&self) -> Result<(), ApiError> {
+    fn check_filters(&self, max_filters: usize) -> Result<(), ApiError> {
         let Some(patterns) = self.filters() else {
             return Ok(());
         };
-        if patterns.len() > MAX_FILTERS {
+        if patterns.len() > max_filters {
             return Err(ApiError::invalid(format!(
-                "The number of filters exceeds the maximum of {MAX_FILTERS}."
+                "The number of filters exceeds the maximum of {max_filters}."
             )));
         }
         Filters::compile(&patterns).map(|_| ()).map_err(ApiError::invalid)
@@ -235,7 +232,7 @@ impl Input {
             tags: self.tags.clone().unwrap_or_default(),
             last_modified_ms: now_ms,
         };
-        self.apply(&mut settings);
+        self.apply(&mut settings)?;
         Ok(settings)
     }
 
@@ -286,7 +283,7 @@ impl Input {
             settings.function_arn = arn;
         }
         settings.last_modified_ms = now_ms;
-        self.apply(&mut settings);
+        self.apply(&mut settings)?;
         Ok(settings)
     }
 
@@ -301,7 +298,10 @@ impl Input {
     }
 
     /// Applies the members common to create and update. Their ranges are already checked.
-    fn apply(&self, settings: &mut Settings) {
+    ///
+    /// # Errors
+    /// The resulting settings exclude each other.
+    fn apply(&self, settings: &mut Settings) -> Result<(), ApiError> {
         let small = |value: i64| u32::try_from(value).unwrap_or_default();
         let large = |value: i64| usize::try_from(value).unwrap_or(1);
         set(&mut settings.enabled, self.enabled);
@@ -336,6 +336,14 @@ impl Input {
         if let Some(key) = &self.kms_key_arn {
             settings.kms_key = Some(key.clone()).filter(|key| !key.is_empty());
         }
+        // The state of a window passes from batch to batch, so a shard has one batch at a time.
+        // Source: "Implementing stateful Kinesis Data Streams processing in Lambda", AWS Lambda developer guide.
+        if settings.tumbling_seconds > 0 && settings.parallelization > 1 {
+            return Err(ApiError::invalid(
+                "ParallelizationFactor must be 1 if TumblingWindowInSeconds is greater than 0.",
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -46,7 +46,7 @@ async fn a_new_mapping_has_the_output_of_aws() {
 async fn all_settings_are_returned() {
     let settings = json!({
         "BatchSize": 10_000, "MaximumBatchingWindowInSeconds": 300, "ParallelizationFactor": 10,
-        "MaximumRetryAttempts": 10_000, "MaximumRecordAgeInSeconds": 604_800, "TumblingWindowInSeconds": 900,
+        "MaximumRetryAttempts": 10_000, "MaximumRecordAgeInSeconds": 604_800, "TumblingWindowInSeconds": 0,
         "BisectBatchOnFunctionError": true, "FunctionResponseTypes": ["ReportBatchItemFailures"],
         "DestinationConfig": queue(), "MetricsConfig": {"Metrics": ["EventCount"]},
         "FilterCriteria": {"Filters": [{"Pattern": "{\"data\":{\"x\":[1]}}"}]},
@@ -65,6 +65,23 @@ async fn all_settings_are_returned() {
     assert_eq!(got["FilterCriteria"], Value::Null);
     assert_eq!(got["FunctionResponseTypes"], json!([]));
     assert_eq!(got["BatchSize"], 10_000, "what is not named stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_is_checked_together_with_what_stays() {
+    let world = World::new(json!({"ParallelizationFactor": 2}), |_| success()).await;
+    let path = format!("{PATH}/{}", world.uuid);
+    let forbidden = json!({"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:000000000000:forbidden"}});
+    for settings in [
+        json!({"TumblingWindowInSeconds": 30}),
+        json!({"DestinationConfig": forbidden}),
+    ] {
+        let (status, answer) = world.call("PUT", &path, settings).await;
+        assert_eq!(status, 400, "{answer}");
+    }
+    world
+        .update(json!({"TumblingWindowInSeconds": 30, "ParallelizationFactor": 1}))
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,6 +110,11 @@ async fn invalid_input_is_rejected_as_by_aws() {
         json!({"EventSourceArn": null}),
         json!({"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:lambda:us-east-1:000000000000:x"}}}),
         json!({"DestinationConfig": {"OnSuccess": {}}}),
+        json!({"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:000000000000:forbidden"}}}),
+        json!({"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:sns:us-east-1:000000000000:forbidden"}}}),
+        json!({"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:s3:::forbidden"}}}),
+        json!({"TumblingWindowInSeconds": 30, "ParallelizationFactor": 2}),
+        json!({"FilterCriteria": {"Filters": vec![json!({"Pattern": "{\"data\":{\"x\":[1]}}"}); 6]}}),
         json!({"FilterCriteria": {"Filters": [{"Pattern": "no"}]}}),
         json!({"ScalingConfig": {"MaximumConcurrency": 2}}),
         json!({"BatchSize": "ten"}),
@@ -125,6 +147,11 @@ async fn invalid_input_is_rejected_as_by_aws() {
     {"EventSourceArn":null} -> 400 Unrecognized event source.
     {"DestinationConfig":{"OnFailure":{"Destination":"arn:aws:lambda:us-east-1:000000000000:x"}}} -> 400 The destination ARN arn:aws:lambda:us-east-1:000000000000:x is invalid.
     {"DestinationConfig":{"OnSuccess":{}}} -> 400 Unsupported DestinationConfig parameter for given event source mapping type.
+    {"DestinationConfig":{"OnFailure":{"Destination":"arn:aws:sqs:us-east-1:000000000000:forbidden"}}} -> 400 The provided execution role does not have permissions to call SendMessage on SQS
+    {"DestinationConfig":{"OnFailure":{"Destination":"arn:aws:sns:us-east-1:000000000000:forbidden"}}} -> 400 The provided execution role does not have permissions to call Publish on SNS
+    {"DestinationConfig":{"OnFailure":{"Destination":"arn:aws:s3:::forbidden"}}} -> 400 The provided execution role does not have permissions to call PutObject on S3
+    {"TumblingWindowInSeconds":30,"ParallelizationFactor":2} -> 400 ParallelizationFactor must be 1 if TumblingWindowInSeconds is greater than 0.
+    {"FilterCriteria":{"Filters":[{"Pattern":"{\"data\":{\"x\":[1]}}"},{"Pattern":"{\"data\":{\"x\":[1]}}"},{"Pattern":"{\"data\":{\"x\":[1]}}"},{"Pattern":"{\"data\":{\"x\":[1]}}"},{"Pattern":"{\"data\":{\"x\":[1]}}"},{"Pattern":"{\"data\":{\"x\":[1]}}"}]}} -> 400 The number of filters exceeds the maximum of 5.
     {"FilterCriteria":{"Filters":[{"Pattern":"no"}]}} -> 400 Invalid filter pattern definition.
     {"ScalingConfig":{"MaximumConcurrency":2}} -> 400 Unsupported ScalingConfig parameter for given event source mapping type.
     {"BatchSize":"ten"} -> 400 Could not parse request body into json: invalid type: string "ten", expected i64 at line 1 column 146

@@ -83,7 +83,7 @@ async fn the_destination_receives_the_message_of_aws() {
       },
       "responseContext": {
         "statusCode": 200,
-        "executedVersion": "$LATEST",
+        "executedVersion": "7",
         "functionError": "Unhandled"
       },
       "version": "1.0",
@@ -311,8 +311,36 @@ async fn records_above_the_maximum_age_are_discarded_one_by_one() {
     let messages = world.messages(2).await;
     assert_eq!(ranges(&messages, &[first, second]), [(0, 0), (1, 1)]);
     assert_eq!(messages[0].1["requestContext"]["condition"], "RecordAgeExceeded");
-    assert_eq!(messages[0].1["requestContext"]["approximateInvokeCount"], 0);
+    assert_eq!(messages[0].1["requestContext"]["approximateInvokeCount"], 1);
+    assert_eq!(messages[0].1.get("responseContext"), None);
     assert!((90_000..105_000).contains(&world.now_ms()), "{}", world.now_ms());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backoff_ends_when_the_records_are_too_old() {
+    let settings = json!({"MaximumRecordAgeInSeconds": 60, "DestinationConfig": queue()});
+    let world = World::new(settings, fail_poison).await;
+    let numbers = put(&world, &["bad", "too"]).await;
+    world.sleep(900).await;
+    let later = world.put("k", "bad");
+    let messages = world.messages(2).await;
+    let numbers = [&numbers[..], &[later]].concat();
+    assert_eq!(ranges(&messages, &numbers), [(0, 1), (2, 2)]);
+    let at = |message: &Value, pointer: &str| {
+        let text = message.pointer(pointer).and_then(Value::as_str).unwrap();
+        text.parse::<jiff::Timestamp>().unwrap().as_millisecond()
+    };
+    for (_, message, _) in &messages {
+        assert_eq!(message["requestContext"]["condition"], "RecordAgeExceeded");
+        assert_eq!(message.get("responseContext"), None, "no response was the reason");
+        let arrival = at(message, "/KinesisBatchInfo/approximateArrivalOfLastRecord");
+        assert_eq!(at(message, "/timestamp") - arrival, 60_001);
+    }
+    assert!(
+        world.times().iter().all(|time| *time <= 61_000),
+        "{:?}",
+        world.times()
+    );
 }
 
 #[tokio::test(start_paused = true)]

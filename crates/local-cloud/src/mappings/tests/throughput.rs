@@ -24,7 +24,14 @@ impl Invoke for Counter {
         self.0.fetch_add(records, Ordering::Relaxed);
         let request_id = String::new();
         let result = InvokeResult::Returned(Bytes::from_static(b"null"));
-        async move { Invocation { request_id, result } }.boxed()
+        async move {
+            Invocation {
+                request_id,
+                executed_version: None,
+                result,
+            }
+        }
+        .boxed()
     }
 
     fn exists(&self, _: &str) -> bool {
@@ -54,6 +61,7 @@ async fn a_shard_is_read_faster_than_it_can_be_written() {
         invoke: Arc::clone(&counter) as _,
         deliver: Arc::clone(&world.inbox) as _,
         metrics: Arc::new(NoMetrics),
+        max_filters: 5,
     })
     .unwrap();
     let input: Value =

@@ -153,13 +153,21 @@ impl Invoke for Function {
                 },
             };
             let request_id = "8f507cfc-xmpl-4697-b07a-ac58fc914c95".to_owned();
-            Invocation { request_id, result }
+            Invocation {
+                request_id,
+                executed_version: Some("7".to_owned()),
+                result,
+            }
         }
         .boxed()
     }
 
     fn exists(&self, arn: &str) -> bool {
         *self.there.lock().unwrap() && arn.contains(":function:work")
+    }
+
+    fn may(&self, _: &str, action: &str, resource: &str) -> bool {
+        !resource.contains("forbidden") || action.starts_with("kinesis:")
     }
 
     fn timeout_seconds(&self, _: &str) -> Option<u32> {
@@ -418,6 +426,7 @@ fn open(
         invoke: Arc::clone(function) as _,
         deliver: Arc::clone(inbox) as _,
         metrics: Arc::clone(metrics) as _,
+        max_filters: 5,
     })
     .unwrap()
 }
