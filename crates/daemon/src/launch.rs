@@ -1,5 +1,6 @@
 //! Starts a daemon as a separate process, once, even if several commands do so at the same time.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -106,15 +107,7 @@ impl Launched {
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(failed)?)
             .stderr(log);
-        // The daemon uses neither settings nor credentials, and should not store them.
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if text.starts_with("AWS_") || text.starts_with("STREAMCTL_") {
-                command.env_remove(&name);
-            }
-        }
-        command.env("STREAMCTL_HOME", home.root());
-        command.envs(ALLOCATOR);
+        command.env_clear().envs(environment(home));
         Ok(Self {
             child: platform::detach(&mut command).spawn().map_err(failed)?,
             log_start,
@@ -133,6 +126,35 @@ impl Launched {
         }
         Err(failed(home, format!("its process ended ({status})"), Some(self)))
     }
+}
+
+/// Variables of the user that the daemon needs: directories, language and time zone, and what Windows needs to start a
+/// process. It uses neither settings nor credentials, and what it inherits could load code into it or lead it elsewhere.
+const INHERITED: &[&str] = &[
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "PATH",
+    "RUST_BACKTRACE",
+    "SystemDrive",
+    "SystemRoot",
+    "TEMP",
+    "TMP",
+    "TMPDIR",
+    "TZ",
+    "USERPROFILE",
+];
+
+/// The whole environment of the daemon.
+fn environment(home: &LocalHome) -> Vec<(&'static str, OsString)> {
+    let inherited = INHERITED
+        .iter()
+        .filter_map(|name| Some((*name, std::env::var_os(name)?)));
+    let allocator = ALLOCATOR
+        .iter()
+        .map(|(name, value)| (*name, OsString::from(value)));
+    let home = ("STREAMCTL_HOME", home.root().as_os_str().to_owned());
+    inherited.chain(allocator).chain([home]).collect()
 }
 
 /// The path of this program. On Linux it works even after a new build replaced the file.
@@ -221,6 +243,24 @@ mod tests {
         assert_eq!(
             arguments(&options).join(" "),
             "local run --detached --port=0 --enforce-limits --iterator-lifetime=300000ms --status-delay=20ms"
+        );
+    }
+
+    #[test]
+    fn the_environment_is_an_allow_list() {
+        let dir = tempfile::tempdir().unwrap();
+        let names: Vec<&str> = environment(&LocalHome::new(dir.path()))
+            .iter()
+            .map(|(name, _)| *name)
+            .collect();
+        assert!(names.contains(&"STREAMCTL_HOME"));
+        // The test runner has variables of its own, such as CARGO_MANIFEST_DIR.
+        let own = ["STREAMCTL_HOME", ALLOCATOR[0].0, ALLOCATOR[1].0];
+        assert!(
+            names
+                .iter()
+                .all(|name| INHERITED.contains(name) || own.contains(name)),
+            "{names:?}"
         );
     }
 
