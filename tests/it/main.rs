@@ -5,11 +5,14 @@
 mod bad_input;
 mod bundle;
 mod cloudwatch;
+mod config;
 mod contents;
+mod credentials;
 mod demo;
 mod destroy;
 mod durability;
 mod failures;
+mod fake;
 mod first_session;
 mod functions;
 mod help;
