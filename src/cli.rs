@@ -12,6 +12,7 @@
 
 mod attach;
 mod completions;
+mod config;
 mod consumer;
 mod create;
 mod delete;
@@ -58,12 +59,12 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::ui::{BrokenPipe, Printer};
+use crate::ui::{BrokenPipe, Printer, units};
 use domain::functions::bundle;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 use shared::Session;
-use shared::global::GlobalArgs;
+use shared::global::{Configuration, GlobalArgs};
 
 /// Declares the commands: the enum that clap parses, the call of each, and the headings of the help. The order is that
 /// of the help.
@@ -152,6 +153,7 @@ commands! {
     "Shell" {
         Completions(completions::CompletionsArgs, Ends),
         Man(man::ManArgs, Ends),
+        Config(config::ConfigArgs, Ends),
     }
 }
 
@@ -220,11 +222,15 @@ pub fn main(parts: Parts) -> Exit {
     let printer = Printer::new(cli.global.ui_options());
     let is_daemon = matches!(&cli.command, Command::Local(args) if args.is_daemon());
     log_to_stderr(cli.global.verbose, is_daemon);
-    // Before any thread is started: the SDK reads variables too.
-    if let Err(error) = shared::session::load_dotenv() {
-        printer.error(&error);
-        return error.exit();
-    }
+    let configuration = match cli.global.configuration() {
+        Ok(configuration) => configuration,
+        Err(error) => {
+            printer.error(&error);
+            return error.exit();
+        }
+    };
+    tell_ignored(&printer, &configuration);
+    hide_endpoints(&configuration);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -232,21 +238,19 @@ pub fn main(parts: Parts) -> Exit {
             return Exit::Failed;
         }
     };
-    let outcome = runtime.block_on(run(cli, printer, parts.local_cloud));
+    let outcome = runtime.block_on(run(cli, configuration, printer, parts.local_cloud));
     // Do not wait for a thread that still reads stdin.
     runtime.shutdown_background();
     outcome
 }
 
-async fn run(cli: Cli, printer: Printer, local_cloud: Option<daemon::Run>) -> Exit {
-    let printer = Arc::new(printer);
-    let session = match Session::new(&cli.global, printer.clone(), local_cloud) {
-        Ok(session) => session,
-        Err(error) => {
-            printer.error(&error);
-            return error.exit();
-        }
-    };
+async fn run(
+    cli: Cli,
+    configuration: Configuration,
+    printer: Printer,
+    local_cloud: Option<daemon::Run>,
+) -> Exit {
+    let session = Session::new(configuration, &cli.global, Arc::new(printer), local_cloud);
     let ends_at_once = cli.command.ctrl_c() == CtrlC::Ends;
     let command = cli.command.run(&session);
     let outcome = tokio::select! {
@@ -264,6 +268,33 @@ async fn run(cli: Cli, printer: Printer, local_cloud: Option<daemon::Run>) -> Ex
             }
             error.exit()
         }
+    }
+}
+
+/// Names the settings that do not count.
+fn tell_ignored(printer: &Printer, configuration: &Configuration) {
+    if let [_, ..] = configuration.ignored.as_slice() {
+        printer.note(&format!(
+            ".env: {} ignored; it sets only names, numbers and keys (see `streamctl config show --help`)",
+            units::listed(&configuration.ignored)
+        ));
+    }
+    let endpoints = &configuration.settings.access.ignored;
+    if let [_, ..] = endpoints.as_slice() {
+        printer.note(&format!(
+            "{} ignored: --target aws is AWS itself",
+            units::listed(endpoints)
+        ));
+    }
+}
+
+/// Removes the variables that `--target aws` ignores: the SDK reads the environment itself when it asks STS or SSO for
+/// credentials. Must be called before any thread is started.
+fn hide_endpoints(configuration: &Configuration) {
+    for name in &configuration.settings.access.ignored {
+        // SAFETY: this is the only thread. `main` calls this before it builds the runtime, and nothing that it does before
+        // starts a thread: it parses arguments, sets up the output and reads files.
+        unsafe { std::env::remove_var(name) };
     }
 }
 

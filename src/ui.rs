@@ -40,6 +40,8 @@ pub struct UiOptions {
 pub struct Printer {
     options: UiOptions,
     stdout: Mutex<BufWriter<io::Stdout>>,
+    /// Whether stdout is a terminal, which acts on control characters.
+    stdout_terminal: bool,
     style: Style,
     progress: Progress,
 }
@@ -58,12 +60,14 @@ impl Printer {
                     && std::env::var_os("TERM").is_none_or(|v| v != "dumb")
             })
         };
+        let stdout_terminal = io::stdout().is_terminal();
         let stderr_terminal = io::stderr().is_terminal();
         let hidden = options.quiet || options.no_progress || !stderr_terminal;
         Self {
             options,
             stdout: Mutex::new(BufWriter::with_capacity(64 * 1024, io::stdout())),
-            style: Style::new(color(io::stdout().is_terminal()), color(stderr_terminal)),
+            stdout_terminal,
+            style: Style::new(color(stdout_terminal), color(stderr_terminal)),
             progress: Progress::new(hidden),
         }
     }
@@ -90,8 +94,7 @@ impl Printer {
             Format::Table => safe::harmless(&report.table(&self.style)).into_owned(),
             Format::Text => safe::harmless(&report.text()).into_owned(),
             Format::Json => to_json(report, true)?,
-            Format::Yaml => serde_saphyr::to_string(report)
-                .map_err(|e| Error::failed("could not write the report as YAML").cause(e.to_string()))?,
+            Format::Yaml => to_yaml(report)?,
         };
         let text = text.trim_end_matches('\n');
         // Print nothing for an empty report, not an empty line.
@@ -109,19 +112,30 @@ impl Printer {
         self.out(&to_json(value, false)?)
     }
 
-    /// Writes a line of data to stdout (buffered: see [`Printer::flush`]).
+    /// Writes a line of data to stdout (buffered: see [`Printer::flush`]), escaped if stdout is a terminal.
     ///
     /// # Errors
     /// When stdout cannot be written.
     pub fn out(&self, line: &str) -> Result<()> {
-        self.out_bytes(line.as_bytes(), b"\n")
+        match self.stdout_terminal {
+            true => self.write(safe::harmless(line).as_bytes(), b"\n"),
+            false => self.write(line.as_bytes(), b"\n"),
+        }
     }
 
-    /// Writes bytes and a terminator to stdout (buffered: see [`Printer::flush`]).
+    /// Writes the data of somebody else and a terminator to stdout (buffered: see [`Printer::flush`]): byte for byte, but
+    /// escaped if stdout is a terminal.
     ///
     /// # Errors
     /// When stdout cannot be written.
     pub fn out_bytes(&self, data: &[u8], end: &[u8]) -> Result<()> {
+        match self.stdout_terminal {
+            true => self.write(safe::data(data).as_bytes(), end),
+            false => self.write(data, end),
+        }
+    }
+
+    fn write(&self, data: &[u8], end: &[u8]) -> Result<()> {
         let mut stdout = self
             .stdout
             .lock()
@@ -145,29 +159,47 @@ impl Printer {
         stdout.flush().map_err(stdout_error)
     }
 
-    /// A message to the user, on stderr; silent with `--quiet`.
+    /// A message to the user, on stderr; silent with `--quiet`. Only its first line starts in the first column.
     pub fn note(&self, text: &str) {
         if !self.options.quiet {
-            self.stderr_line(text);
+            self.stderr_line(&safe::message(text));
+        }
+    }
+
+    /// Lines that a function has logged, on stderr and indented, so that none looks like a message of this program; silent
+    /// with `--quiet`.
+    pub fn log(&self, text: &str) {
+        if !self.options.quiet {
+            let lines: Vec<String> = text.lines().map(|line| format!("  {line}")).collect();
+            self.stderr_line(&lines.join("\n"));
         }
     }
 
     /// A warning on stderr, also with `--quiet`.
     pub fn warn(&self, text: &str) {
-        self.stderr_line(&format!("{} {text}", self.style.stderr_warning("warning:")));
+        let warning = self.style.stderr_warning("warning:");
+        self.stderr_line(&safe::message(&format!("{warning} {text}")));
     }
 
-    /// An error with its causes and its hint.
+    /// An error with its causes and its hint. Message and hint are one line each, and the lines of a cause are indented.
     pub fn error(&self, error: &Error) {
         let chain = error.chain();
-        let mut lines = vec![format!("{} {}", self.style.stderr_error("error:"), chain[0])];
+        let mut lines = vec![format!(
+            "{} {}",
+            self.style.stderr_error("error:"),
+            safe::visible(&chain[0])
+        )];
         lines.extend(
             chain[1..]
                 .iter()
                 .map(|cause| format!("  cause: {}", cause.replace('\n', "\n    "))),
         );
         if let Some(hint) = error.hint_text() {
-            lines.push(format!("{} {hint}", self.style.stderr_hint("hint:")));
+            lines.push(format!(
+                "{} {}",
+                self.style.stderr_hint("hint:"),
+                safe::visible(hint)
+            ));
         }
         self.stderr_line(&lines.join("\n"));
     }
@@ -241,7 +273,18 @@ fn to_json(value: &impl Serialize, pretty: bool) -> Result<String> {
     } else {
         serde_json::to_string(value)
     };
-    text.map_err(|e| Error::failed("could not write the report as JSON").cause(e))
+    let text = text.map_err(|e| Error::failed("could not write the report as JSON").cause(e))?;
+    Ok(safe::json(text))
+}
+
+/// YAML can escape only in double quotes, which are its other way to write JSON.
+fn to_yaml(value: &impl Serialize) -> Result<String> {
+    let text = serde_saphyr::to_string(value)
+        .map_err(|e| Error::failed("could not write the report as YAML").cause(e.to_string()))?;
+    match safe::is_harmless(&text) {
+        true => Ok(text),
+        false => to_json(value, true),
+    }
 }
 
 fn stdout_error(error: io::Error) -> Error {
@@ -249,4 +292,29 @@ fn stdout_error(error: io::Error) -> Error {
         return Error::new(Exit::Done, "the reader of the output has gone").cause(BrokenPipe);
     }
     Error::failed("could not write to stdout").cause(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn yaml_has_nothing_for_a_terminal_and_keeps_its_value() {
+        let harmless = serde_json::json!({"name": "日本", "lines": "a\nb"});
+        assert_eq!(
+            to_yaml(&harmless).unwrap(),
+            serde_saphyr::to_string(&harmless).unwrap()
+        );
+        for harmful in ["\u{9b}2J", "\u{7f}", "user\u{202e}nimda", "\u{1b}[8m", "\u{61c}"] {
+            let value = serde_json::json!({"name": harmful});
+            let text = to_yaml(&value).unwrap();
+            assert!(safe::is_harmless(&text), "{text:?}");
+        }
+        // JSON is YAML: what JSON reads back, YAML does.
+        let value = serde_json::json!({"name": "user\u{202e}nimda"});
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&to_yaml(&value).unwrap()).unwrap(),
+            value
+        );
+    }
 }

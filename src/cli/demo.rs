@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::Cli;
 use super::shared::Session;
-use domain::settings::{Settings, Target, TargetReason};
+use domain::settings::{Access, Settings, Source, Target};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 use ground::platform;
@@ -50,7 +50,8 @@ pub(super) async fn run(args: DemoArgs, session: &Session) -> Result<Exit> {
     };
     let demo = session.with_settings(Settings {
         target: Target::Local,
-        target_reason: TargetReason::Asked,
+        target_source: Source::Flag("--target"),
+        access: Access::default(),
         region: None,
         profile: None,
         stream: STREAM.to_owned(),

@@ -31,7 +31,7 @@ pub struct DestroyArgs {
 }
 
 pub(super) async fn run(args: DestroyArgs, session: &Session) -> Result<Exit> {
-    let draft = args.template.draft(session, None, true)?;
+    let draft = args.template.draft(session, None, true).await?;
     let context = session.context_for_change_unless(args.dry_run).await?;
     let kinds = Kinds::new(context).await?;
     let pipeline = draft.bind(&kinds)?;

@@ -18,10 +18,13 @@ use domain::functions::answer::{BatchResult, batch_result};
 use domain::functions::event::{EventRecord, Source, event};
 use domain::functions::invoke::{Invoked, Request, deployed, invoke};
 use domain::functions::runtime::InvokeResult;
-use domain::record::{KeyRule, ReadOptions, RecordReader};
+use domain::record::{KeyRule, ReadOptions, Record, RecordReader};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
+use ground::file;
 
+/// Most bytes of an event. Source: "Lambda quotas", invocation payload.
+const MOST_BYTES: u64 = 6 << 20;
 /// The shard id in a sample event.
 const SAMPLE_SHARD: &str = "shardId-000000000000";
 /// The first sequence number of a sample event; each record's is one higher.
@@ -30,7 +33,7 @@ const SAMPLE_PREFIX: &str = "49590338271490256608";
 
 /// Invoke a function once, with an event or with records
 ///
-/// Prints the response on stdout and the end of the log on stderr. With --records the event is the one that an event source
+/// Prints the response and a line end on stdout, escaped if it is a terminal, and the end of the log on stderr. With --records the event is the one that an event source
 /// mapping would send. With --local the code runs on this machine, with the settings of FUNCTION if it is given.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -85,7 +88,10 @@ struct InvokeReport<'a> {
 pub(super) async fn run(args: InvokeArgs, session: &Session) -> Result<Exit> {
     let fixed = match (&args.records, &args.payload) {
         (Some(_), _) => None,
-        (None, Some(text)) => Some(payload(text)?),
+        (None, Some(text)) => {
+            let text = text.clone();
+            Some(session.read(move || payload(&text)).await?)
+        }
         (None, None) => Some(Bytes::from_static(b"{}")),
     };
     let context = session.context().await?;
@@ -167,11 +173,8 @@ fn payload(text: &str) -> Result<Bytes> {
         return Ok(Bytes::from(text.to_owned()));
     }
     let (name, read) = match text {
-        "-" => ("stdin", {
-            let mut bytes = Vec::new();
-            std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
-        }),
-        path if Path::new(path).exists() => (path, std::fs::read(path)),
+        "-" => ("stdin", file::read_from(std::io::stdin(), MOST_BYTES)),
+        path if Path::new(path).exists() => (path, file::read(Path::new(path), MOST_BYTES)),
         _ => {
             return Err(Error::usage("the payload is neither JSON nor a file")
                 .hint("give JSON such as '{\"test\":true}', the path of a file, or `-` for stdin"));
@@ -187,31 +190,16 @@ fn payload(text: &str) -> Result<Bytes> {
 /// The event of `--records`, as if the default stream had the records.
 async fn sample(args: &InvokeArgs, session: &Session, context: &Context, role_arn: String) -> Result<Bytes> {
     let source = Source {
-        stream_arn: context.stream_arn(&session.settings().stream).await?,
+        stream_arn: context.sample_stream_arn(&session.settings().stream).await?,
         role_arn,
         region: context.region().to_owned(),
     };
-    let path = args.records.as_deref().unwrap_or("-");
-    let name = if path == "-" { "stdin" } else { path };
-    let input: Box<dyn Read> = match path {
-        "-" => Box::new(std::io::stdin()),
-        path => Box::new(
-            std::fs::File::open(path)
-                .map_err(|e| Error::usage(format!("{path} could not be read")).cause(e))?,
-        ),
-    };
-    let options = ReadOptions {
-        key: args
-            .partition_key_field
-            .as_deref()
-            .map_or(KeyRule::Random, KeyRule::field),
-        ..ReadOptions::default()
-    };
-    let mut reader = RecordReader::new(input, options);
-    let mut records = Vec::new();
-    while let Some(record) = reader.read().map_err(|fault| fault.into_error(name))? {
-        records.push(record);
-    }
+    let path = args.records.clone().unwrap_or_else(|| "-".to_owned());
+    let key = args
+        .partition_key_field
+        .as_deref()
+        .map_or(KeyRule::Random, KeyRule::field);
+    let records = session.read(move || read_records(&path, key)).await?;
     let now_ms = jiff::Timestamp::now().as_millisecond();
     let numbers: Vec<String> = (0..records.len() as u128)
         .map(|index| format!("{SAMPLE_PREFIX}{}", SAMPLE_NUMBER + index))
@@ -225,6 +213,36 @@ async fn sample(args: &InvokeArgs, session: &Session, context: &Context, role_ar
         data: &record.data,
     });
     event(&source, wired).map(Bytes::from)
+}
+
+/// The records of a file or of stdin, at most as many bytes as an event can have.
+fn read_records(path: &str, key: KeyRule) -> Result<Vec<Record>> {
+    let name = if path == "-" { "stdin" } else { path };
+    let input: Box<dyn Read> = match path {
+        "-" => Box::new(std::io::stdin()),
+        path => Box::new(
+            std::fs::File::open(path)
+                .map_err(|e| Error::usage(format!("{path} could not be read")).cause(e))?,
+        ),
+    };
+    let options = ReadOptions {
+        key,
+        ..ReadOptions::default()
+    };
+    let mut reader = RecordReader::new(input, options);
+    let mut records = Vec::new();
+    let mut bytes = 0;
+    while let Some(record) = reader.read().map_err(|fault| fault.into_error(name))? {
+        bytes += record.size() as u64;
+        if bytes > MOST_BYTES {
+            return Err(
+                Error::usage(format!("{name} has more records than an event can have"))
+                    .hint("an event has 6 MB at most; `streamctl put` sends the records to a stream"),
+            );
+        }
+        records.push(record);
+    }
+    Ok(records)
 }
 
 fn show(session: &Session, name: &str, invoked: &Invoked) -> Result<()> {
@@ -246,7 +264,7 @@ fn show(session: &Session, name: &str, invoked: &Invoked) -> Result<()> {
         return printer.flush();
     }
     if let Some(log) = &invoked.log {
-        printer.note(log.trim_end());
+        printer.log(log.trim_end());
     }
     match invoked.status {
         202 => printer.note(&format!("The event is queued for {name}")),

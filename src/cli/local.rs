@@ -13,7 +13,7 @@ use super::shared::duration::length;
 use crate::ui::{Report, Style, lines, shell_quoted, units};
 use daemon::home::{LocalHome, State};
 use daemon::{Options, Reset, RunOptions, StartOptions, Status};
-use domain::settings::DEFAULT_REGION;
+use domain::settings::{DEFAULT_REGION, SERVICES};
 use ground::duration::{self, Parser, Unit};
 use ground::error::Result;
 use ground::exit::Exit;
@@ -57,7 +57,8 @@ enum LocalCommand {
     Status,
     /// Print the environment variables for AWS SDKs and tools
     ///
-    /// Starts the local cloud if it does not run.
+    /// Starts the local cloud if it does not run. Unsets the session token, the profile and other endpoints of the shell, so
+    /// that nothing else is used. With -o json a variable to unset is null, with -o text it is empty.
     Env(EnvArgs),
     /// Stop the local cloud and delete all its data
     Reset(ResetArgs),
@@ -187,8 +188,10 @@ async fn env(args: &EnvArgs, session: &Session) -> Result<()> {
         let endpoint = daemon::ensure_running(&settings.home).await?;
         (endpoint, daemon::secret_access_key(&settings.home))
     };
+    let is_set = |name: &str| std::env::var_os(name).is_some();
     session.printer().report(&Environment {
         variables: variables(&endpoint, &secret, region),
+        cleared: cleared(&is_set),
         unset: args.unset,
     })
 }
@@ -263,57 +266,67 @@ fn variables(endpoint: &str, secret: &str, region: &str) -> Vec<(&'static str, S
     ]
 }
 
-/// Variables that would lead SDKs and tools past the printed ones.
-const MISLEADING: &[&str] = &["AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"];
+/// Variables that would lead SDKs and tools away from the local cloud, or mix other credentials into the requests. Always
+/// those of a session and a profile; endpoints of single services and the switch that ignores endpoints if they are set.
+fn cleared(is_set: &dyn Fn(&str) -> bool) -> Vec<&'static str> {
+    let services = SERVICES.iter().map(|(_, variable)| *variable);
+    let others = services.chain(["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"]);
+    ["AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"]
+        .into_iter()
+        .chain(others.filter(|name| is_set(name)))
+        .collect()
+}
 
 struct Environment {
     variables: Vec<(&'static str, String)>,
+    /// Variables to unset.
+    cleared: Vec<&'static str>,
+    /// Print how to unset `variables`.
     unset: bool,
 }
 
+impl Environment {
+    /// Every variable with its value; `None` for one to unset.
+    fn all(&self) -> impl Iterator<Item = (&'static str, Option<&str>)> {
+        let set = self.variables.iter().map(|(name, value)| {
+            let value = (!self.unset).then_some(value.as_str());
+            (*name, value)
+        });
+        let cleared = self.cleared.iter().filter(|_| !self.unset);
+        set.chain(cleared.map(|name| (*name, None)))
+    }
+}
+
 impl Serialize for Environment {
-    /// An object of the variables. Those to unset are null: with `--unset` all.
+    /// An object of the variables; one to unset is null.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let value = |value: &String| {
-            if self.unset {
-                Value::Null
-            } else {
-                Value::from(value.as_str())
-            }
-        };
-        let mut object: Map<String, Value> = self
-            .variables
-            .iter()
-            .map(|(name, text)| ((*name).to_owned(), value(text)))
+        let object: Map<String, Value> = self
+            .all()
+            .map(|(name, value)| (name.to_owned(), value.map_or(Value::Null, Value::from)))
             .collect();
-        if !self.unset {
-            object.extend(MISLEADING.iter().map(|name| ((*name).to_owned(), Value::Null)));
-        }
         object.serialize(serializer)
     }
 }
 
 impl Report for Environment {
     fn table(&self, _style: &Style) -> String {
-        if self.unset {
-            let names: Vec<&str> = self.variables.iter().map(|(name, _)| *name).collect();
-            return format!("unset {}", names.join(" "));
-        }
-        let mut lines: Vec<String> = self
-            .variables
-            .iter()
-            .map(|(name, value)| format!("export {name}={}", shell_quoted(value)))
+        let export =
+            |(name, value): (&str, Option<&str>)| Some(format!("export {name}={}", shell_quoted(value?)));
+        let mut lines: Vec<String> = self.all().filter_map(export).collect();
+        let unset: Vec<&str> = self
+            .all()
+            .filter(|(_, value)| value.is_none())
+            .map(|(name, _)| name)
             .collect();
-        lines.push(format!("unset {}", MISLEADING.join(" ")));
+        lines.push(format!("unset {}", unset.join(" ")));
         lines.join("\n")
     }
 
+    /// One to unset has an empty value.
     fn text(&self) -> String {
-        let value = |value: &String| if self.unset { String::new() } else { value.clone() };
         lines(
-            self.variables
-                .iter()
-                .map(|(name, text)| [(*name).to_owned(), value(text)]),
+            self.all()
+                .map(|(name, value)| [name.to_owned(), value.unwrap_or_default().to_owned()]),
         )
     }
 }
@@ -487,6 +500,7 @@ mod tests {
     fn env_is_for_the_shell() {
         let mut report = Environment {
             variables: variables("http://127.0.0.1:4566", "0123456789", "us-east-1"),
+            cleared: cleared(&|name| name == "AWS_ENDPOINT_URL_S3"),
             unset: false,
         };
         insta::assert_snapshot!(report.table(&Style::plain()), @r"
@@ -495,11 +509,21 @@ mod tests {
         export AWS_SECRET_ACCESS_KEY=0123456789
         export AWS_REGION=us-east-1
         export AWS_DEFAULT_REGION=us-east-1
-        unset AWS_SESSION_TOKEN AWS_PROFILE AWS_DEFAULT_PROFILE
+        unset AWS_SESSION_TOKEN AWS_PROFILE AWS_DEFAULT_PROFILE AWS_ENDPOINT_URL_S3
         ");
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["AWS_SECRET_ACCESS_KEY"], "0123456789");
-        assert_eq!(json["AWS_PROFILE"], Value::Null);
+        let null = [
+            "AWS_SESSION_TOKEN",
+            "AWS_PROFILE",
+            "AWS_DEFAULT_PROFILE",
+            "AWS_ENDPOINT_URL_S3",
+        ];
+        assert!(
+            null.iter().all(|name| json.get(name) == Some(&Value::Null)),
+            "{json}"
+        );
+        assert!(report.text().contains("\nAWS_PROFILE\t\n"), "{}", report.text());
         report.unset = true;
         insta::assert_snapshot!(
             report.table(&Style::plain()),

@@ -48,7 +48,7 @@ impl Report for Outputs {
 }
 
 pub(super) async fn run(args: OutputsArgs, session: &Session) -> Result<Exit> {
-    let draft = args.template.draft(session, None, false)?;
+    let draft = args.template.draft(session, None, false).await?;
     let kinds = Kinds::new(session.context().await?).await?;
     let pipeline = draft.bind(&kinds)?;
     let plan = pipeline.plan().await?;

@@ -34,11 +34,16 @@ pub struct PlanArgs {
 
 pub(super) async fn run(args: PlanArgs, session: &Session) -> Result<Exit> {
     let printer = session.printer();
-    let draft = args.template.draft(session, Some(&args.choice), false)?;
+    let manifest = args.template.manifest(session).await?;
+    let draft = args
+        .template
+        .draft_of(session, manifest.clone(), Some(&args.choice), false)?;
     let kinds = Kinds::new(session.context().await?).await?;
     let pipeline = draft.bind(&kinds)?;
     if args.iam {
-        let whole = args.template.draft(session, Some(&args.choice), true)?;
+        let whole = args
+            .template
+            .draft_of(session, manifest, Some(&args.choice), true)?;
         // A policy is always a JSON document, whatever -o says.
         let policy = pipeline.operator_policy(&whole.bind(&kinds)?)?;
         printer.out(&format!("{policy:#}"))?;

@@ -252,9 +252,9 @@ fn destination(args: &PutArgs, session: &Session) -> Result<(String, KeyRule)> {
         Error::usage(format!("the template {template} has no rule for partition keys"))
             .hint("give --partition-key-field, or leave out --pipeline for random keys")
     })?;
-    let stream = match args.stream.stream {
-        Some(_) => None,
-        None => Draft::new(manifest, request)?.stream_name(),
+    let stream = match args.stream.is_named() {
+        true => None,
+        false => Draft::new(manifest, request)?.stream_name(),
     };
     Ok((stream.map_or_else(|| args.stream.resolve(session), Ok)?, key))
 }

@@ -45,7 +45,7 @@ pub struct SetupArgs {
 }
 
 pub(super) async fn run(args: SetupArgs, session: &Session) -> Result<Exit> {
-    let draft = args.template.draft(session, Some(&args.choice), false)?;
+    let draft = args.template.draft(session, Some(&args.choice), false).await?;
     let context = session.context_for_change_unless(args.dry_run).await?;
     let kinds = Kinds::new(context).await?;
     let pipeline = draft.bind(&kinds)?;

@@ -32,7 +32,7 @@ pub struct VerifyArgs {
 
 pub(super) async fn run(args: VerifyArgs, session: &Session) -> Result<Exit> {
     let printer = session.printer();
-    let draft = args.template.draft(session, None, false)?;
+    let draft = args.template.draft(session, None, false).await?;
     // Only a run that puts a record changes something.
     let follows = draft.manifest().verify.is_some() && !args.no_put;
     let context = session.context_for_change_unless(!follows).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::safe::harmless;
+use super::safe::visible;
 
 /// All progress lines of this process.
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ impl Progress {
 
     /// A line with a spinner, a name and a changing message.
     pub fn step(&self, name: impl Into<String>) -> Step {
-        let name = name.into();
+        let name = visible(&name.into());
         let bar = self.lock().add(ProgressBar::new_spinner());
         bar.set_style(template("{spinner} {prefix}  {wide_msg}"));
         bar.set_prefix(name.clone());
@@ -56,7 +56,7 @@ impl Progress {
 
     /// A line that counts towards `total` bytes; `None` where the total is unknown (a pipe).
     pub fn bytes(&self, name: impl Into<String>, total: Option<u64>) -> Step {
-        let name = name.into();
+        let name = visible(&name.into());
         let bar = self
             .lock()
             .add(total.map_or_else(ProgressBar::no_length, ProgressBar::new));
@@ -83,7 +83,7 @@ impl Step {
 
     /// Shows what is being done.
     pub fn message(&self, text: impl Into<String>) {
-        self.bar.set_message(harmless(&text.into()).into_owned());
+        self.bar.set_message(visible(&text.into()));
     }
 
     pub fn position(&self, position: u64) {
@@ -93,7 +93,7 @@ impl Step {
     /// Ends the line with a final message, such as "created".
     pub fn finish(&self, text: impl Into<String>) {
         self.bar.set_style(template("  {prefix}  {wide_msg}"));
-        self.bar.finish_with_message(harmless(&text.into()).into_owned());
+        self.bar.finish_with_message(visible(&text.into()));
     }
 
     /// Removes the line.

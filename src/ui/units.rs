@@ -29,6 +29,18 @@ pub fn counted(number: u64, what: &str) -> String {
     }
 }
 
+/// `a is`, `a and b are`, `a, b and c are`: names and the verb that follows them.
+pub fn listed(names: &[impl AsRef<str>]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => format!("{} is", one.as_ref()),
+        [first @ .., last] => {
+            let first: Vec<&str> = first.iter().map(AsRef::as_ref).collect();
+            format!("{} and {} are", first.join(", "), last.as_ref())
+        }
+    }
+}
+
 /// Bytes in powers of 1,024: `512 B`, `1.5 KiB`, `20 MiB`.
 pub fn bytes(number: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];

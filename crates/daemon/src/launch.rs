@@ -1,5 +1,6 @@
 //! Starts a daemon as a separate process, once, even if several commands do so at the same time.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -116,15 +117,7 @@ impl Launched {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log);
-        // The daemon uses neither settings nor credentials, and should not store them.
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if text.starts_with("AWS_") || text.starts_with("STREAMCTL_") {
-                command.env_remove(&name);
-            }
-        }
-        command.env("STREAMCTL_HOME", home.root());
-        command.envs(ALLOCATOR);
+        command.env_clear().envs(environment(home));
         Ok(Self {
             child: platform::detach(&mut command).spawn().map_err(failed)?,
             log_start,
@@ -161,6 +154,35 @@ impl Launched {
         let _ = stdout.read_to_string(&mut text);
         text.trim_end().to_owned()
     }
+}
+
+/// Variables of the user that the daemon needs: directories, language and time zone, and what Windows needs to start a
+/// process. It uses neither settings nor credentials, and what it inherits could load code into it or lead it elsewhere.
+const INHERITED: &[&str] = &[
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "PATH",
+    "RUST_BACKTRACE",
+    "SystemDrive",
+    "SystemRoot",
+    "TEMP",
+    "TMP",
+    "TMPDIR",
+    "TZ",
+    "USERPROFILE",
+];
+
+/// The whole environment of the daemon.
+fn environment(home: &LocalHome) -> Vec<(&'static str, OsString)> {
+    let inherited = INHERITED
+        .iter()
+        .filter_map(|name| Some((*name, std::env::var_os(name)?)));
+    let allocator = ALLOCATOR
+        .iter()
+        .map(|(name, value)| (*name, OsString::from(value)));
+    let home = ("STREAMCTL_HOME", home.root().as_os_str().to_owned());
+    inherited.chain(allocator).chain([home]).collect()
 }
 
 /// The path of this program. On Linux it works even after a new build replaced the file.
@@ -266,6 +288,24 @@ mod tests {
         assert_eq!(
             arguments(&options).join(" "),
             "local run --detached --port=0 --enforce-limits --iterator-lifetime=300000ms --status-delay=20ms --event-filters=5"
+        );
+    }
+
+    #[test]
+    fn the_environment_is_an_allow_list() {
+        let dir = tempfile::tempdir().unwrap();
+        let names: Vec<&str> = environment(&LocalHome::new(dir.path()))
+            .iter()
+            .map(|(name, _)| *name)
+            .collect();
+        assert!(names.contains(&"STREAMCTL_HOME"));
+        // The test runner has variables of its own, such as CARGO_MANIFEST_DIR.
+        let own = ["STREAMCTL_HOME", ALLOCATOR[0].0, ALLOCATOR[1].0];
+        assert!(
+            names
+                .iter()
+                .all(|name| INHERITED.contains(name) || own.contains(name)),
+            "{names:?}"
         );
     }
 

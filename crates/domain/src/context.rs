@@ -3,28 +3,28 @@
 //! Knows nothing of arguments or the terminal. The local cloud is treated as any other endpoint; it is started here if
 //! it is the target and not running.
 
-use std::sync::OnceLock;
-use std::time::Duration;
+mod endpoints;
+mod identity;
+mod sdk;
+mod shared_config;
 
+use std::sync::OnceLock;
+
+use aws_config::Region;
 use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
-use aws_smithy_http_client::Builder as HttpBuilder;
-use aws_smithy_http_client::tls;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use tokio::sync::OnceCell;
 
-use crate::settings::{DEFAULT_REGION, Settings, Target, TargetReason};
+use self::sdk::Sdk;
+use crate::settings::{DEFAULT_REGION, SERVICES, Settings, Source, Target};
 use ground::error::{self, Error, Result};
 
 /// Access to the target.
 pub struct Context {
     settings: Settings,
-    sdk: SdkConfig,
-    endpoint: Option<String>,
-    account: OnceCell<String>,
+    sdk: Sdk,
+    account: OnceCell<Option<String>>,
     kinesis: aws_sdk_kinesis::Client,
     cloudwatch: aws_sdk_cloudwatch::Client,
     iam: aws_sdk_iam::Client,
@@ -47,24 +47,30 @@ impl Context {
     /// Resolves credentials and region. Starts the local cloud if it is the target.
     ///
     /// # Errors
-    /// Exit 4 when the local cloud cannot be started or the region is invalid.
+    /// Exit 4 when the local cloud cannot be started, exit 2 when the settings name a profile that does not exist or an
+    /// endpoint that the user has not trusted.
     pub async fn connect(settings: Settings) -> Result<Self> {
         let endpoint = match &settings.target {
             Target::Aws => None,
             Target::Endpoint(url) => Some(url.clone()),
             Target::Local => Some(daemon::ensure_running(&settings.home).await?),
         };
-        let sdk = sdk_config(&settings, endpoint.as_deref()).await;
-        // A profile can also set an endpoint: messages name the endpoint that is used.
-        let endpoint = sdk.endpoint_url().map(str::to_owned);
+        Self::connect_with(settings, endpoint.as_deref(), None).await
+    }
+
+    async fn connect_with(
+        settings: Settings,
+        endpoint: Option<&str>,
+        client: Option<SharedHttpClient>,
+    ) -> Result<Self> {
+        let sdk = Sdk::load(&settings, endpoint, client).await?;
         Ok(Self {
-            kinesis: aws_sdk_kinesis::Client::new(&sdk),
-            cloudwatch: aws_sdk_cloudwatch::Client::new(&sdk),
-            iam: aws_sdk_iam::Client::new(&sdk),
-            sts: aws_sdk_sts::Client::new(&sdk),
+            kinesis: aws_sdk_kinesis::Client::new(&sdk.of("Kinesis")),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(&sdk.of("CloudWatch")),
+            iam: aws_sdk_iam::Client::new(&sdk.of("IAM")),
+            sts: aws_sdk_sts::Client::new(&sdk.of("STS")),
             lazy: Lazy::default(),
             account: OnceCell::new(),
-            endpoint,
             settings,
             sdk,
         })
@@ -88,36 +94,36 @@ impl Context {
     }
 
     pub fn lambda(&self) -> &aws_sdk_lambda::Client {
-        let make = || aws_sdk_lambda::Client::new(&self.sdk);
+        let make = || aws_sdk_lambda::Client::new(&self.sdk.of("Lambda"));
         self.lazy.lambda.get_or_init(make)
     }
 
     pub fn logs(&self) -> &aws_sdk_cloudwatchlogs::Client {
-        let make = || aws_sdk_cloudwatchlogs::Client::new(&self.sdk);
+        let make = || aws_sdk_cloudwatchlogs::Client::new(&self.sdk.of("CloudWatch Logs"));
         self.lazy.logs.get_or_init(make)
     }
 
     pub fn dynamodb(&self) -> &aws_sdk_dynamodb::Client {
-        let make = || aws_sdk_dynamodb::Client::new(&self.sdk);
+        let make = || aws_sdk_dynamodb::Client::new(&self.sdk.of("DynamoDB"));
         self.lazy.dynamodb.get_or_init(make)
     }
 
     /// S3 client. Endpoints other than AWS's use path-style bucket addresses.
     pub fn s3(&self) -> &aws_sdk_s3::Client {
         self.lazy.s3.get_or_init(|| {
-            let config =
-                aws_sdk_s3::config::Builder::from(&self.sdk).force_path_style(self.endpoint.is_some());
+            let path_style = self.sdk.endpoints.of("S3").is_some();
+            let config = aws_sdk_s3::config::Builder::from(&self.sdk.of("S3")).force_path_style(path_style);
             aws_sdk_s3::Client::from_conf(config.build())
         })
     }
 
     pub fn sqs(&self) -> &aws_sdk_sqs::Client {
-        let make = || aws_sdk_sqs::Client::new(&self.sdk);
+        let make = || aws_sdk_sqs::Client::new(&self.sdk.of("SQS"));
         self.lazy.sqs.get_or_init(make)
     }
 
     pub fn sns(&self) -> &aws_sdk_sns::Client {
-        let make = || aws_sdk_sns::Client::new(&self.sdk);
+        let make = || aws_sdk_sns::Client::new(&self.sdk.of("SNS"));
         self.lazy.sns.get_or_init(make)
     }
 
@@ -131,10 +137,18 @@ impl Context {
             ("AWS_REGION", self.region().to_owned()),
             ("AWS_DEFAULT_REGION", self.region().to_owned()),
         ];
-        if let Some(endpoint) = &self.endpoint {
+        if let Some(endpoint) = &self.sdk.endpoints.all {
             variables.push(("AWS_ENDPOINT_URL", endpoint.clone()));
         }
-        let Some(provider) = self.sdk.credentials_provider() else {
+        for (service, variable) in SERVICES {
+            let own = self
+                .sdk
+                .endpoints
+                .of(service)
+                .filter(|_| self.sdk.endpoints.has(service));
+            variables.extend(own.map(|url| (*variable, url.to_owned())));
+        }
+        let Some(provider) = self.sdk.config.credentials_provider() else {
             return Err(Error::unreachable("there are no AWS credentials"));
         };
         let credentials = provider
@@ -156,7 +170,7 @@ impl Context {
 
     /// The region of all calls.
     pub fn region(&self) -> &str {
-        self.sdk.region().map_or(DEFAULT_REGION, Region::as_ref)
+        self.sdk.config.region().map_or(DEFAULT_REGION, Region::as_ref)
     }
 
     /// The partition of the region (`aws`, `aws-cn`, `aws-us-gov`, …), the second part of an ARN.
@@ -173,20 +187,28 @@ impl Context {
     /// The account of the credentials (STS GetCallerIdentity, called once).
     ///
     /// # Errors
-    /// Exit 4 when the target cannot be reached or rejects the credentials.
+    /// Exit 4 when the target cannot be reached or rejects the credentials, exit 1 when it does not tell the account.
     pub async fn account(&self) -> Result<&str> {
+        self.known_account().await?.ok_or_else(|| {
+            Error::failed("this command needs to know the account, and STS does not tell it here")
+                .hint("an endpoint without STS serves streams and their records; check --endpoint-url")
+        })
+    }
+
+    /// As [`Context::account`]; `None` when there is no STS to ask: the endpoint does not have it, as a VPC endpoint of
+    /// Kinesis, or the network does not lead to it.
+    ///
+    /// # Errors
+    /// Exit 4 when the target cannot be reached or rejects the credentials.
+    pub async fn known_account(&self) -> Result<Option<&str>> {
         let account = self.account.get_or_try_init(|| async {
-            let identity = self
-                .sts
-                .get_caller_identity()
-                .send()
-                .await
-                .map_err(|e| error::aws::failed("could not check the credentials", e))?;
-            identity.account.ok_or_else(|| {
-                Error::failed("the endpoint's answer names no account").hint("check --endpoint-url")
-            })
+            match identity::ask(&self.sts).await {
+                Ok(account) => Ok(Some(account)),
+                Err(error) if identity::is_absent(&error, self.sdk.endpoints.of("STS")) => Ok(None),
+                Err(error) => Err(error::aws::failed("could not check the credentials", error)),
+            }
         });
-        account.await.map(String::as_str)
+        account.await.map(Option::as_deref)
     }
 
     /// The ARN of the stream `name` in this account and region.
@@ -194,20 +216,29 @@ impl Context {
     /// # Errors
     /// As [`Context::account`].
     pub async fn stream_arn(&self, name: &str) -> Result<String> {
-        let account = self.account().await?;
-        Ok(format!(
-            "arn:{}:kinesis:{}:{account}:stream/{name}",
-            self.partition(),
-            self.region()
-        ))
+        Ok(self.stream_arn_in(self.account().await?, name))
     }
 
-    /// The target's display name, as in "local cloud 127.0.0.1:4566" or "AWS".
+    /// The ARN of the stream `name` for a sample event: where the account is not known, that of the examples in AWS's
+    /// documentation.
+    ///
+    /// # Errors
+    /// As [`Context::known_account`].
+    pub async fn sample_stream_arn(&self, name: &str) -> Result<String> {
+        let account = self.known_account().await?.unwrap_or("123456789012");
+        Ok(self.stream_arn_in(account, name))
+    }
+
+    fn stream_arn_in(&self, account: &str, name: &str) -> String {
+        let (partition, region) = (self.partition(), self.region());
+        format!("arn:{partition}:kinesis:{region}:{account}:stream/{name}")
+    }
+
+    /// The target's display name, as in "local cloud 127.0.0.1:4566" or "AWS". Names every endpoint that is not AWS's.
     pub fn target_name(&self) -> String {
-        match (&self.settings.target, &self.endpoint) {
+        match (&self.settings.target, &self.sdk.endpoints.all) {
             (Target::Local, Some(url)) => format!("local cloud {}", url.trim_start_matches("http://")),
-            (_, Some(url)) => format!("endpoint {url}"),
-            (_, None) => "AWS".to_owned(),
+            _ => self.sdk.endpoints.in_words(),
         }
     }
 
@@ -216,70 +247,15 @@ impl Context {
         self.settings.target == Target::Local
     }
 
+    /// Whether an endpoint is neither of AWS nor of the local cloud.
+    pub fn is_foreign(&self) -> bool {
+        !self.is_local() && self.sdk.endpoints.iter().next().is_some()
+    }
+
     /// Whether the local cloud was chosen because nothing indicates AWS.
     pub fn fell_to_local(&self) -> bool {
-        self.settings.target_reason == TargetReason::NoSignOfAws
+        self.settings.target_source == Source::Default
     }
-}
-
-async fn sdk_config(settings: &Settings, endpoint: Option<&str>) -> SdkConfig {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client(endpoint))
-        .retry_config(
-            RetryConfig::adaptive()
-                .with_max_attempts(5)
-                .with_initial_backoff(Duration::from_millis(100)),
-        )
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(Duration::from_secs(5))
-                .operation_attempt_timeout(Duration::from_secs(30))
-                .operation_timeout(Duration::from_secs(60))
-                .build(),
-        );
-    if let Some(profile) = &settings.profile {
-        loader = loader.profile_name(profile);
-    }
-    if let Some(endpoint) = endpoint {
-        loader = loader.endpoint_url(endpoint);
-    }
-    // The local cloud knows its user by the secret of the home, where it does not by the connection. An emulator on this
-    // machine accepts any key. The user's own credentials come first there.
-    let placeholder = settings.target == Target::Local
-        || (endpoint.is_some_and(is_loopback)
-            && settings.profile.is_none()
-            && std::env::var_os("AWS_ACCESS_KEY_ID").is_none());
-    if placeholder {
-        let secret = daemon::secret_access_key(&settings.home);
-        loader = loader.credentials_provider(Credentials::new(
-            daemon::ACCESS_KEY,
-            secret,
-            None,
-            None,
-            "streamctl",
-        ));
-    }
-    match &settings.region {
-        Some(region) => loader = loader.region(Region::new(region.clone())),
-        // Looking up a region in the profile and the instance metadata takes seconds if neither exists.
-        None if placeholder => loader = loader.region(Region::from_static(DEFAULT_REGION)),
-        None => {}
-    }
-    let config = loader.load().await;
-    let region = config.region().cloned();
-    let endpoint = endpoint_in_use(settings, config.endpoint_url());
-    let mut config = config
-        .into_builder()
-        .region(region.unwrap_or(Region::from_static(DEFAULT_REGION)));
-    config.set_endpoint_url(endpoint);
-    config.build()
-}
-
-/// The endpoint, given the one that the SDK `found` in the environment and the profile. A target set to AWS by name
-/// means AWS, even if AWS_ENDPOINT_URL points to the local cloud.
-fn endpoint_in_use(settings: &Settings, found: Option<&str>) -> Option<String> {
-    let aws_by_name = settings.target == Target::Aws && settings.target_reason == TargetReason::Asked;
-    found.filter(|_| !aws_by_name).map(str::to_owned)
 }
 
 /// Source: "Regions, Availability Zones, and Local Zones" and `partitions.json` of the AWS SDKs.
@@ -297,59 +273,5 @@ fn partition_of(region: &str) -> &'static str {
     found.map_or("aws", |(_, partition)| partition)
 }
 
-/// An HTTP client without TLS for `http` endpoints: reading the system's root certificates takes tens of milliseconds.
-fn http_client(endpoint: Option<&str>) -> SharedHttpClient {
-    match endpoint {
-        Some(url) if url.starts_with("http://") => HttpBuilder::new().build_http(),
-        _ => HttpBuilder::new()
-            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-            .build_https(),
-    }
-}
-
-fn is_loopback(url: &str) -> bool {
-    let host = url.split("://").nth(1).unwrap_or_default();
-    ["127.0.0.1", "localhost", "[::1]"]
-        .iter()
-        .any(|name| host.starts_with(name))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn aws_by_name_is_aws_whatever_endpoint_the_shell_names() {
-        let endpoint = |target: Target, target_reason| {
-            let settings = Settings {
-                target,
-                target_reason,
-                region: None,
-                profile: None,
-                stream: "orders".into(),
-                shard_count: None,
-                environment: None,
-                home: "/nowhere".into(),
-            };
-            endpoint_in_use(&settings, Some("http://127.0.0.1:4566"))
-        };
-        assert_eq!(endpoint(Target::Aws, TargetReason::Asked), None);
-        let found = Some("http://127.0.0.1:4566".to_owned());
-        assert_eq!(endpoint(Target::Aws, TargetReason::SignOfAws), found);
-        let named = Target::Endpoint("http://127.0.0.1:4566".into());
-        assert_eq!(endpoint(named, TargetReason::Asked), found);
-    }
-
-    #[test]
-    fn regions_are_in_their_partition() {
-        let regions = [
-            "eu-west-1",
-            "cn-north-1",
-            "us-gov-west-1",
-            "us-isob-east-1",
-            "eusc-de-east-1",
-        ];
-        let expected = ["aws", "aws-cn", "aws-us-gov", "aws-iso-b", "aws-eusc"];
-        assert_eq!(regions.map(partition_of), expected);
-    }
-}
+mod tests;

@@ -1,15 +1,23 @@
 //! Flags, environment, `.env` and `streamctl.toml` resolved into plain values.
 //!
-//! Precedence, highest first: flag, environment variable, `.env` (loaded into the environment at start; existing
-//! variables win), `streamctl.toml`, default. Pure: all input comes from [`Sources`].
+//! Precedence, highest first: flag, environment variable, `.env`, `streamctl.toml`, default. Pure but for the trusted
+//! files: all input comes from [`Sources`]. Files of the working directory choose names and numbers; [`dotenv`] and
+//! [`trust`] say what they can not do.
 
+mod access;
+pub mod dotenv;
 mod file;
 mod target;
+pub mod trust;
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
-pub use file::ConfigFile;
-pub use target::{Target, TargetChoice, TargetReason};
+pub use access::{Access, CredentialSource, SERVICES};
+pub use dotenv::DotEnv;
+pub use file::{ConfigFile, ConfigSource};
+pub use target::{Target, TargetChoice, is_endpoint, is_loopback};
+pub use trust::Trust;
 
 use ground::error::{Error, Result};
 
@@ -36,6 +44,8 @@ pub struct Flags {
 pub struct Sources<'a> {
     /// Reads an environment variable; empty values count as unset.
     pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// `.env` of the working directory.
+    pub dotenv: DotEnv,
     /// `streamctl.toml`, or its defaults.
     pub file: ConfigFile,
     /// Whether the file exists (used to find the shared AWS config files).
@@ -48,12 +58,52 @@ pub struct Sources<'a> {
     pub data_dir: Option<PathBuf>,
 }
 
+/// Where a setting comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A command-line flag.
+    Flag(&'static str),
+    /// An environment variable.
+    Variable(&'static str),
+    /// A variable in `.env`.
+    DotEnv(&'static str),
+    /// `streamctl.toml`, or the file that `--config` names.
+    File,
+    /// The configuration of this machine: credentials, a profile or a role.
+    Machine,
+    /// Nothing sets it.
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) | Self::Variable(name) => f.write_str(name),
+            Self::DotEnv(name) => write!(f, "{name} in .env"),
+            Self::File => f.write_str("streamctl.toml"),
+            Self::Machine => f.write_str("AWS configuration of this machine"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A setting and where it comes from, for `config show`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explained {
+    pub name: &'static str,
+    /// `None` if nothing sets it. Never a secret.
+    pub value: Option<String>,
+    pub source: Source,
+}
+
 /// Resolved settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub target: Target,
-    /// Why that target was chosen.
-    pub target_reason: TargetReason,
+    /// What chose the target.
+    pub target_source: Source,
+    /// Credentials, and the endpoints that they may be sent to.
+    pub access: Access,
     /// The region, if a flag, variable or `streamctl.toml` sets one; else the profile's, else [`DEFAULT_REGION`].
     pub region: Option<String>,
     /// The AWS profile, if set.
@@ -68,58 +118,202 @@ pub struct Settings {
     pub home: PathBuf,
 }
 
+const REGION: &[&str] = &["AWS_REGION", "AWS_DEFAULT_REGION"];
+pub(crate) const PROFILE: &[&str] = &["AWS_PROFILE", "AWS_DEFAULT_PROFILE"];
+const STREAM: &[&str] = &["STREAMCTL_STREAM", "AWS_KINESIS_STREAM_NAME"];
+
 impl Settings {
     /// Resolves all settings.
     ///
     /// # Errors
     /// Exit 2 when a variable or the file has an invalid value.
     pub fn resolve(flags: &Flags, sources: &Sources<'_>) -> Result<Self> {
-        let env = |name: &str| (sources.env)(name).filter(|value| !value.trim().is_empty());
-        let (target, target_reason) = target::resolve(flags, sources)?;
-        let region = flags
-            .region
-            .clone()
-            .or_else(|| env("AWS_REGION"))
-            .or_else(|| env("AWS_DEFAULT_REGION"))
-            .or_else(|| sources.file.region.clone());
-        if let Some(region) = &region {
-            check_region(region)?;
+        Ok(Self::explain(flags, sources)?.0)
+    }
+
+    /// As [`Settings::resolve`], and where each setting comes from.
+    ///
+    /// # Errors
+    /// As [`Settings::resolve`].
+    pub fn explain(flags: &Flags, sources: &Sources<'_>) -> Result<(Self, Vec<Explained>)> {
+        let lookup = Lookup { sources };
+        let file = &sources.file;
+        let home = home(&lookup)?;
+        let (target, target_source) = target::resolve(flags, &lookup)?;
+        let mut access = Access::resolve(flags, &lookup, &target, &target_source)?;
+        if let (Target::Endpoint(url), Source::File) = (&target, target_source) {
+            access.untrusted = untrusted(file, url, &home.value);
         }
-        let stream = env("STREAMCTL_STREAM")
-            .or_else(|| env("AWS_KINESIS_STREAM_NAME"))
-            .or_else(|| sources.file.stream.clone())
-            .unwrap_or_else(|| DEFAULT_STREAM.to_owned());
-        let shard_count = env("AWS_KINESIS_SHARD_COUNT")
-            .map(|text| {
-                text.trim().parse().map_err(|_| {
-                    Error::usage(format!(
-                        "AWS_KINESIS_SHARD_COUNT is {text:?}, not a number of shards"
-                    ))
+        let region = lookup.setting(("--region", &flags.region), REGION, &file.region);
+        if let Some(region) = &region {
+            check_region(&region.value)?;
+        }
+        let profile = profile(flags, &lookup, &access);
+        let stream = lookup.setting(("", &None), STREAM, &file.stream);
+        let environment = lookup.setting(("", &None), &["APP_ENVIRONMENT"], &file.environment);
+        let shard_count = shard_count(&lookup)?;
+        let explained = vec![
+            Explained {
+                name: "target",
+                value: Some(target.to_string()),
+                source: target_source,
+            },
+            explained("region", region.as_ref()),
+            explained("profile", profile.as_ref()),
+            access.explained(),
+            explained("stream", stream.as_ref()),
+            explained("shard_count", shard_count.as_ref()),
+            explained("environment", environment.as_ref()),
+            explained("home", Some(&home.clone().map(|home| home.display().to_string()))),
+        ];
+        let settings = Self {
+            target,
+            target_source,
+            access,
+            region: region.map(|found| found.value),
+            profile: profile.map(|found| found.value),
+            stream: stream.map_or_else(|| DEFAULT_STREAM.to_owned(), |found| found.value),
+            shard_count: shard_count.map(|found| found.value),
+            environment: environment.map(|found| found.value),
+            home: home.value,
+        };
+        Ok((settings, explained))
+    }
+}
+
+/// A value and where it comes from.
+#[derive(Debug, Clone)]
+struct Found<T> {
+    value: T,
+    source: Source,
+}
+
+impl<T> Found<T> {
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Found<U> {
+        Found {
+            value: change(self.value),
+            source: self.source,
+        }
+    }
+}
+
+/// Looks up settings in their sources.
+struct Lookup<'a> {
+    sources: &'a Sources<'a>,
+}
+
+impl Lookup<'_> {
+    /// A variable of the environment, if it is not empty.
+    fn environment(&self, name: &str) -> Option<String> {
+        (self.sources.env)(name).filter(|value| !value.trim().is_empty())
+    }
+
+    /// A variable of `.env`, if it is not empty.
+    fn dotenv(&self, name: &str) -> Option<String> {
+        self.sources.dotenv.get(name).map(str::to_owned)
+    }
+
+    /// The first of `names` that the environment has, else the first that `.env` has.
+    fn variable(&self, names: &[&'static str]) -> Option<Found<String>> {
+        let mut all = names.iter();
+        let in_environment = all.find_map(|name| {
+            let value = self.environment(name)?;
+            Some(Found {
+                value,
+                source: Source::Variable(name),
+            })
+        });
+        in_environment.or_else(|| {
+            names.iter().find_map(|name| {
+                let value = self.dotenv(name)?;
+                Some(Found {
+                    value,
+                    source: Source::DotEnv(name),
                 })
             })
-            .transpose()?
-            .or(sources.file.shard_count);
-        let home = env("STREAMCTL_HOME")
-            .map(PathBuf::from)
-            .or_else(|| sources.data_dir.as_ref().map(|dir| dir.join("streamctl")))
-            .ok_or_else(|| {
-                Error::usage("this machine names no home directory").hint("set STREAMCTL_HOME to a directory")
-            })?;
-        Ok(Self {
-            target,
-            target_reason,
-            region,
-            profile: flags
-                .profile
-                .clone()
-                .or_else(|| env("AWS_PROFILE"))
-                .or_else(|| sources.file.profile.clone()),
-            stream,
-            shard_count,
-            environment: env("APP_ENVIRONMENT").or_else(|| sources.file.environment.clone()),
-            home,
         })
     }
+
+    /// Flag, variables, `streamctl.toml`.
+    fn setting(
+        &self,
+        (flag, given): (&'static str, &Option<String>),
+        variables: &[&'static str],
+        file: &Option<String>,
+    ) -> Option<Found<String>> {
+        let from = |value: &Option<String>, source| {
+            let value = value.clone()?;
+            Some(Found { value, source })
+        };
+        from(given, Source::Flag(flag))
+            .or_else(|| self.variable(variables))
+            .or_else(|| from(file, Source::File))
+    }
+}
+
+fn explained<T: ToString>(name: &'static str, found: Option<&Found<T>>) -> Explained {
+    Explained {
+        name,
+        value: found.map(|found| found.value.to_string()),
+        source: found.map_or(Source::Default, |found| found.source),
+    }
+}
+
+/// Only the user's own environment moves the home.
+fn home(lookup: &Lookup<'_>) -> Result<Found<PathBuf>> {
+    if let Some(home) = lookup.environment("STREAMCTL_HOME") {
+        return Ok(Found {
+            value: PathBuf::from(home),
+            source: Source::Variable("STREAMCTL_HOME"),
+        });
+    }
+    let data = lookup.sources.data_dir.as_ref();
+    let value = data.map(|dir| dir.join("streamctl")).ok_or_else(|| {
+        Error::usage("this machine names no home directory").hint("set STREAMCTL_HOME to a directory")
+    })?;
+    Ok(Found {
+        value,
+        source: Source::Default,
+    })
+}
+
+/// A profile that a file names is only a default: it does not count where the environment or `.env` has keys.
+fn profile(flags: &Flags, lookup: &Lookup<'_>, access: &Access) -> Option<Found<String>> {
+    let found = lookup.setting(
+        ("--profile", &flags.profile),
+        PROFILE,
+        &lookup.sources.file.profile,
+    )?;
+    let keys = matches!(
+        access.credentials,
+        CredentialSource::Variables | CredentialSource::Keys(_) | CredentialSource::Incomplete { .. }
+    );
+    let default_only = matches!(found.source, Source::DotEnv(_) | Source::File);
+    (!keys || !default_only).then_some(found)
+}
+
+fn shard_count(lookup: &Lookup<'_>) -> Result<Option<Found<u32>>> {
+    const NAME: &str = "AWS_KINESIS_SHARD_COUNT";
+    let Some(found) = lookup.variable(&[NAME]) else {
+        return Ok(lookup.sources.file.shard_count.map(|value| Found {
+            value,
+            source: Source::File,
+        }));
+    };
+    let value = found
+        .value
+        .trim()
+        .parse()
+        .map_err(|_| Error::usage(format!("{NAME} is {:?}, not a number of shards", found.value)))?;
+    Ok(Some(found.map(|_| value)))
+}
+
+/// The file that names the endpoint `url`, if credentials may not be sent there: it is not on this machine, and the user
+/// neither named the file nor trusts it.
+fn untrusted(file: &ConfigFile, url: &str, home: &Path) -> Option<PathBuf> {
+    let source = file.source.as_ref()?;
+    let trusted = source.named || is_loopback(url) || Trust::new(home).has(&source.path, &source.text);
+    (!trusted).then(|| source.path.clone())
 }
 
 /// Rejects an invalid region name before it becomes part of a host name.

@@ -7,5 +7,6 @@ pub mod backoff;
 pub mod duration;
 pub mod error;
 pub mod exit;
+pub mod file;
 pub mod platform;
 pub mod stop;

@@ -106,9 +106,10 @@ impl PutInput {
     pub(super) fn open(&self, options: &ReadOptions) -> Result<Reader> {
         let mut options = options.clone();
         let input: Box<dyn Read + Send> = match self {
-            Self::File(path) | Self::Stream(path) => Box::new(File::open(path).map_err(|error| {
+            Self::File(path) => Box::new(File::open(path).map_err(|error| {
                 Error::usage(format!("{} could not be read", path.display())).cause(error)
             })?),
+            Self::Stream(path) => Box::new(OnRead::Closed(path.clone())),
             Self::Stdin => Box::new(io::stdin()),
             Self::Text(text) => {
                 options.format = InputFormat::Text;
@@ -190,6 +191,25 @@ impl PutInput {
                 "{name} was read up to record {number} (line {}); what follows was not read",
                 summary.last_line
             )),
+        }
+    }
+}
+
+/// A pipe that is opened with the first read, on the thread that reads: opening it waits for a writer, and Ctrl-C must be
+/// handled meanwhile.
+enum OnRead {
+    Closed(PathBuf),
+    Open(File),
+}
+
+impl Read for OnRead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Self::Closed(path) = self {
+            *self = Self::Open(File::open(path)?);
+        }
+        match self {
+            Self::Open(file) => file.read(buffer),
+            Self::Closed(_) => Ok(0),
         }
     }
 }

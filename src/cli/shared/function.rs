@@ -157,7 +157,7 @@ impl LocalCodeArgs {
         let printer = session.shared_printer();
         let log: Log = Arc::new(move |line| {
             if show_log {
-                printer.note(line);
+                printer.log(line);
             }
         });
         let function = LocalFunction::new(code, log);

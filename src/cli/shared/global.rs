@@ -6,9 +6,24 @@ use clap::{Args, ValueEnum};
 use etcetera::BaseStrategy;
 
 use crate::ui::{Format, UiOptions};
-use domain::settings::{ConfigFile, Flags, Settings, Sources, TargetChoice};
+use domain::settings::{ConfigFile, ConfigSource, DotEnv, Explained, Flags, Settings, Sources, TargetChoice};
 use ground::error::Result;
 use ground::platform;
+
+/// File names in the working directory.
+pub(crate) const CONFIG_FILE: &str = "streamctl.toml";
+const DOTENV_FILE: &str = ".env";
+
+/// The settings, and what can be told about them.
+pub(crate) struct Configuration {
+    pub(crate) settings: Settings,
+    /// Where each setting comes from.
+    pub(crate) explained: Vec<Explained>,
+    /// `streamctl.toml`, or the file of `--config`.
+    pub(crate) file: Option<ConfigSource>,
+    /// Variables of `.env` that do not count.
+    pub(crate) ignored: Vec<String>,
+}
 
 /// Options every command takes.
 #[derive(Debug, Clone, Args)]
@@ -119,27 +134,31 @@ impl GlobalArgs {
     ///
     /// # Errors
     /// Exit 2 for a value that is not valid or a file that cannot be read.
-    pub(crate) fn settings(&self) -> Result<Settings> {
+    pub(crate) fn configuration(&self) -> Result<Configuration> {
         let flags = Flags {
             target: self.target.map(Into::into),
             endpoint_url: self.endpoint_url.clone(),
             region: self.region.clone(),
             profile: self.profile.clone(),
         };
-        let path = self.config.as_deref().unwrap_or(Path::new("streamctl.toml"));
+        let path = self.config.as_deref().unwrap_or(Path::new(CONFIG_FILE));
         let base = etcetera::choose_base_strategy().ok();
-        let home_dir: Option<PathBuf> = base.as_ref().map(|base| base.home_dir().to_path_buf());
-        Settings::resolve(
-            &flags,
-            &Sources {
-                env: &|name| std::env::var(name).ok(),
-                file: ConfigFile::read(path, self.config.is_some())?,
-                exists: &|path| path.exists(),
-                is_ec2: &platform::is_ec2,
-                home_dir,
-                data_dir: base.map(|base| base.data_dir()),
-            },
-        )
+        let sources = Sources {
+            env: &|name| std::env::var(name).ok(),
+            dotenv: DotEnv::read(Path::new(DOTENV_FILE))?,
+            file: ConfigFile::read(path, self.config.is_some())?,
+            exists: &|path| path.exists(),
+            is_ec2: &platform::is_ec2,
+            home_dir: base.as_ref().map(|base| base.home_dir().to_path_buf()),
+            data_dir: base.map(|base| base.data_dir()),
+        };
+        let (settings, explained) = Settings::explain(&flags, &sources)?;
+        Ok(Configuration {
+            settings,
+            explained,
+            file: sources.file.source,
+            ignored: sources.dotenv.ignored().to_vec(),
+        })
     }
 
     /// `--region`.

@@ -5,18 +5,21 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{OnceCell, watch};
 
 use super::damage::warn_of_damage;
-use super::global::GlobalArgs;
+use super::global::{Configuration, GlobalArgs};
 use crate::ui::Printer;
 use daemon::StartOptions;
 use domain::context::Context;
 use domain::settings::{Settings, Target};
 use domain::stream::StreamReference;
 use ground::error::{Error, Result};
+use ground::exit::Exit;
 use ground::stop::Stop;
 
 /// What a command is given besides its own arguments.
 pub struct Session {
     settings: Settings,
+    /// The configuration that the settings are of; `None` in a session with other settings.
+    configuration: Option<Arc<Configuration>>,
     printer: Arc<Printer>,
     interrupt: Interrupt,
     context: OnceCell<Context>,
@@ -28,14 +31,16 @@ pub struct Session {
 }
 
 impl Session {
-    /// Resolves the settings and starts to listen for Ctrl-C.
+    /// Starts to listen for Ctrl-C.
     pub(crate) fn new(
+        configuration: Configuration,
         global: &GlobalArgs,
         printer: Arc<Printer>,
         local_cloud: Option<daemon::Run>,
-    ) -> Result<Self> {
-        Ok(Self {
-            settings: global.settings()?,
+    ) -> Self {
+        Self {
+            settings: configuration.settings.clone(),
+            configuration: Some(Arc::new(configuration)),
             printer,
             interrupt: Interrupt::listen(),
             context: OnceCell::new(),
@@ -43,13 +48,14 @@ impl Session {
             region_flag: global.region().map(str::to_owned),
             acts_on: OnceLock::new(),
             local_cloud,
-        })
+        }
     }
 
     /// A session with the same printer and the same Ctrl-C, and other settings.
     pub(crate) fn with_settings(&self, settings: Settings) -> Self {
         Self {
             settings,
+            configuration: None,
             printer: self.printer.clone(),
             interrupt: self.interrupt.clone(),
             context: OnceCell::new(),
@@ -67,6 +73,11 @@ impl Session {
 
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Where the settings come from; `None` in a session with other settings.
+    pub(crate) fn configuration(&self) -> Option<&Configuration> {
+        self.configuration.as_deref()
     }
 
     pub fn printer(&self) -> &Printer {
@@ -114,7 +125,7 @@ impl Session {
         let Some(stream) = self.acts_on.get() else {
             return Ok(());
         };
-        let (Some(wanted), account) = (&stream.account, context.account().await?) else {
+        let (Some(wanted), Some(account)) = (&stream.account, context.known_account().await?) else {
             return Ok(());
         };
         if wanted == account {
@@ -127,11 +138,15 @@ impl Session {
         Err(Error::unreachable(text).hint("choose a profile of that account with --profile"))
     }
 
-    /// The target's clients, made on first use.
+    /// The target's clients, made on first use. Names an endpoint that is neither of AWS nor of the local cloud on stderr.
     ///
     /// # Errors
     /// As [`Context::connect`]. Exit 4 for credentials of another account than that of the stream's ARN.
     pub async fn context(&self) -> Result<&Context> {
+        self.connect(true).await
+    }
+
+    async fn connect(&self, names_endpoint: bool) -> Result<&Context> {
         self.context
             .get_or_try_init(|| async {
                 if self.settings.target == Target::Local {
@@ -151,6 +166,10 @@ impl Session {
                     self.printer
                         .note("No sign of AWS here: using the local cloud (for AWS: set AWS_PROFILE)");
                 }
+                if names_endpoint && context.is_foreign() {
+                    let (target, region) = (context.target_name(), context.region());
+                    self.printer.note(&format!("Target: {target}, region {region}"));
+                }
                 Ok(context)
             })
             .await
@@ -161,11 +180,12 @@ impl Session {
     /// # Errors
     /// Exit 4 when the target cannot be reached or refuses the credentials.
     pub async fn context_for_change(&self) -> Result<&Context> {
-        let context = self.context().await?;
-        let account = context.account().await?;
+        let context = self.connect(false).await?;
+        let account = context.known_account().await?;
         self.printer.note(&format!(
-            "Target: {}, account {account}, region {}",
+            "Target: {}, account {}, region {}",
             context.target_name(),
+            account.unwrap_or("unknown"),
             context.region()
         ));
         Ok(context)
@@ -197,6 +217,24 @@ impl Session {
         work.await
     }
 
+    /// Runs `work` on a thread for work that blocks, such as opening a pipe that has no writer.
+    ///
+    /// # Errors
+    /// Those of `work`; exit 130 on Ctrl-C. The thread is left behind then: it only reads.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        tokio::select! {
+            outcome = tokio::task::spawn_blocking(work) => {
+                outcome.map_err(|error| Error::failed("reading ended unexpectedly").cause(error))?
+            }
+            () = self.interrupt.wait() => {
+                Err(Error::new(Exit::Interrupted, "stopped before everything was read; nothing was changed"))
+            }
+        }
+    }
+
     /// Asks the user to type `name` before `action`; `yes` skips the question.
     ///
     /// # Errors
@@ -205,28 +243,6 @@ impl Session {
         self.printer
             .confirm_by_name(action, name, yes, self.interrupt.wait())
             .await
-    }
-}
-
-/// Loads `.env` of the current directory into the environment. A variable that exists already wins. Must be called before
-/// any thread is started.
-pub(crate) fn load_dotenv() -> Result<()> {
-    match dotenvy::from_path(".env") {
-        Ok(()) => Ok(()),
-        Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        // Print the number of the line, never its text: `.env` files hold secrets.
-        Err(dotenvy::Error::LineParse(line, _)) => {
-            let text = std::fs::read_to_string(".env").unwrap_or_default();
-            let number = text
-                .lines()
-                .position(|l| l.trim() == line.trim())
-                .map_or(0, |index| index + 1);
-            Err(
-                Error::usage(format!(".env line {number} is not of the form NAME=value"))
-                    .hint("put a # before it to make it a comment"),
-            )
-        }
-        Err(error) => Err(Error::usage(".env could not be read").cause(error)),
     }
 }
 

@@ -131,17 +131,41 @@ impl TemplateArgs {
     /// The template with the values of its parameters.
     ///
     /// # Errors
-    /// Exit 2; the error names all values that are not valid.
-    pub(crate) fn draft(
+    /// Exit 2; the error names all values that are not valid. Exit 130 on Ctrl-C.
+    pub(crate) async fn draft(
         &self,
         session: &Session,
         choice: Option<&ChoiceArgs>,
         everything: bool,
     ) -> Result<Draft> {
-        let manifest = match &self.file {
-            Some(path) => pipeline::read_file(path)?,
-            None => pipeline::template(&self.template)?,
+        let manifest = self.manifest(session).await?;
+        self.draft_of(session, manifest, choice, everything)
+    }
+
+    /// The manifest. A file may be a pipe, which can be read once.
+    ///
+    /// # Errors
+    /// As [`TemplateArgs::draft`].
+    pub(crate) async fn manifest(&self, session: &Session) -> Result<Manifest> {
+        let (file, template) = (self.file.clone(), self.template.clone());
+        let read = move || match file {
+            Some(path) => pipeline::read_file(&path),
+            None => pipeline::template(&template),
         };
+        session.read(read).await
+    }
+
+    /// [`TemplateArgs::draft`] of a manifest that is read.
+    ///
+    /// # Errors
+    /// As [`TemplateArgs::draft`].
+    pub(crate) fn draft_of(
+        &self,
+        session: &Session,
+        manifest: Manifest,
+        choice: Option<&ChoiceArgs>,
+        everything: bool,
+    ) -> Result<Draft> {
         let request = self.request(session, &manifest, choice, everything)?;
         Draft::new(manifest, request)
     }

@@ -15,6 +15,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, System, ZipArchive, ZipWriter};
 
 use ground::error::{Error, Result};
+use ground::file;
 
 /// Largest zip that can be uploaded in the API call, in bytes.
 /// Source: "Lambda quotas", AWS Lambda developer guide.
@@ -153,7 +154,14 @@ impl Package {
     /// Exit 2 if Lambda cannot run it.
     pub fn from_path(path: &Path) -> Result<Self> {
         let mut magic = [0; 4];
-        let begun = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+        // Opening a pipe would wait for a writer; `read` refuses it.
+        let begun = path
+            .is_file()
+            .then_some(path)
+            .ok_or(std::io::ErrorKind::InvalidInput.into());
+        let begun = begun
+            .and_then(std::fs::File::open)
+            .and_then(|mut file| file.read_exact(&mut magic));
         let zipped = begun.is_ok() && magic == *b"PK\x03\x04";
         if zipped || path.extension().is_some_and(|extension| extension == "zip") {
             Self::from_zip(path)
@@ -255,7 +263,10 @@ fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     if about.len() > most {
         return Err(too_large(&path.display().to_string(), about.len()));
     }
-    std::fs::read(path).map_err(unreadable)
+    if !about.is_file() {
+        return Err(Error::usage(format!("{} is not a regular file", path.display())));
+    }
+    file::read(path, most).map_err(unreadable)
 }
 
 fn too_large(what: &str, bytes: u64) -> Error {

@@ -1,7 +1,7 @@
 //! Reads templates: bundled ones, and manifest files with the files that they refer to.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,6 +11,7 @@ use super::manifest::{Declaration, Manifest};
 use super::parameter::Parameter;
 use super::resources;
 use ground::error::{Error, Result};
+use ground::file;
 
 /// A template that is part of streamctl.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,9 @@ pub struct Bundled {
 
 /// File name of a manifest that `streamctl init` writes.
 pub const MANIFEST_FILE: &str = "pipeline.toml";
+
+/// Most bytes of a manifest, and of a file that it refers to.
+const MOST_BYTES: u64 = 4 << 20;
 
 macro_rules! bundle {
     ($name:literal: $($file:literal),*) => {
@@ -119,7 +123,7 @@ pub fn find(name: &str) -> Result<&'static Bundled> {
 /// Exit 2 when it cannot be read or is invalid.
 pub fn read_file(path: &Path) -> Result<Manifest> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = file::read_text(path, MOST_BYTES).map_err(|error| {
         Error::usage(format!("could not read template {name}"))
             .cause(error)
             .hint("give the path of a manifest, as `streamctl init` writes one")
@@ -176,13 +180,37 @@ impl Files {
                     .map(|(_, text)| (*text).to_owned())
                     .ok_or_else(|| format!("there is no file {name}"))?
             }
-            Self::Beside(dir) => std::fs::read_to_string(dir.join(name))
-                .map_err(|error| format!("could not read {}: {error}", dir.join(name).display()))?,
+            Self::Beside(dir) => {
+                let path = inside(dir, name)?;
+                file::read_text(&path, MOST_BYTES)
+                    .map_err(|error| format!("could not read {}: {error}", dir.join(name).display()))?
+            }
         };
         if !name.ends_with(".json") {
             return Ok(text.into());
         }
         serde_json::from_str(&text).map_err(|error| format!("{name} is not JSON: {error}"))
+    }
+}
+
+/// The path of the file `name` in `dir`. A manifest may come from anybody, and what it refers to is sent to AWS, so it
+/// can refer only to files in its own directory.
+fn inside(dir: &Path, name: &str) -> Result<PathBuf, String> {
+    let outside = || format!("{name} is not in the directory of the manifest");
+    let plain = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    if name.is_empty() || !Path::new(name).components().all(plain) {
+        return Err(outside());
+    }
+    let path = dir.join(name);
+    let unreadable = |error: std::io::Error| format!("could not read {}: {error}", path.display());
+    let (real, root) = (
+        path.canonicalize().map_err(unreadable)?,
+        dir.canonicalize().map_err(unreadable)?,
+    );
+    // A symbolic link may lead out of the directory.
+    match real.starts_with(&root) && real.is_file() {
+        true => Ok(real),
+        false => Err(outside()),
     }
 }
 

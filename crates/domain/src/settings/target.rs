@@ -3,11 +3,15 @@
 //! Order: `--target` › `--endpoint-url` › `AWS_ENDPOINT_URL` › `STREAMCTL_TARGET` › `streamctl.toml` › AWS if this
 //! machine is set up for it › the local cloud.
 
+use std::fmt;
+use std::net::IpAddr;
 use std::path::Path;
 
+use http::Uri;
 use serde::Deserialize;
 
-use super::{Flags, Sources};
+use super::access::{ENDPOINT, ignores_endpoints};
+use super::{Flags, Lookup, Source};
 use ground::error::{Error, Result};
 
 /// A target by name.
@@ -30,15 +34,14 @@ pub enum Target {
     Local,
 }
 
-/// Why a target was chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TargetReason {
-    /// A flag, variable or file names it.
-    Asked,
-    /// This machine is set up for AWS: credentials, a profile or a role.
-    SignOfAws,
-    /// Nothing indicates AWS.
-    NoSignOfAws,
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Aws => "aws",
+            Self::Endpoint(url) => url,
+            Self::Local => "local",
+        })
+    }
 }
 
 /// Variables that indicate AWS.
@@ -57,57 +60,54 @@ const AWS_SIGNS: &[&str] = &[
     "AWS_SHARED_CREDENTIALS_FILE",
 ];
 
-pub(super) fn resolve(flags: &Flags, sources: &Sources<'_>) -> Result<(Target, TargetReason)> {
-    let env = |name: &str| (sources.env)(name).filter(|value| !value.trim().is_empty());
-    let asked = |target| Ok((target, TargetReason::Asked));
+pub(super) fn resolve(flags: &Flags, lookup: &Lookup<'_>) -> Result<(Target, Source)> {
     if let Some(url) = &flags.endpoint_url {
         check_endpoint(url)?;
     }
-    let endpoint = flags.endpoint_url.clone().or_else(|| env("AWS_ENDPOINT_URL"));
-    match flags.target {
-        Some(TargetChoice::Local) if flags.endpoint_url.is_some() => {
+    match (flags.target, &flags.endpoint_url) {
+        (Some(TargetChoice::Local), Some(_)) => {
             return Err(Error::usage(
                 "--target local and --endpoint-url exclude each other",
             ));
         }
-        Some(TargetChoice::Local) => return asked(Target::Local),
-        Some(TargetChoice::Aws) => {
-            return asked(flags.endpoint_url.clone().map_or(Target::Aws, Target::Endpoint));
-        }
-        None => {}
-    }
-    if let Some(url) = endpoint {
-        check_endpoint(&url)?;
-        return asked(Target::Endpoint(url));
-    }
-    let named = match env("STREAMCTL_TARGET").as_deref() {
-        None => sources.file.target,
-        Some("aws") => Some(TargetChoice::Aws),
-        Some("local") => Some(TargetChoice::Local),
-        Some(other) => {
-            return Err(Error::usage(format!("STREAMCTL_TARGET is {other:?}"))
-                .hint("set it to `aws` or `local`, or unset it"));
-        }
-    };
-    match (named, &sources.file.endpoint_url) {
-        (Some(TargetChoice::Local), _) => return asked(Target::Local),
-        (_, Some(url)) => {
-            check_endpoint(url)?;
-            return asked(Target::Endpoint(url.clone()));
-        }
-        (Some(TargetChoice::Aws), None) => return asked(Target::Aws),
+        (_, Some(url)) => return Ok((Target::Endpoint(url.clone()), Source::Flag("--endpoint-url"))),
+        (Some(TargetChoice::Local), None) => return Ok((Target::Local, Source::Flag("--target"))),
+        (Some(TargetChoice::Aws), None) => return Ok((Target::Aws, Source::Flag("--target"))),
         (None, None) => {}
     }
-    if flags.profile.is_some() || sources.file.profile.is_some() || sign_of_aws(sources) {
-        return Ok((Target::Aws, TargetReason::SignOfAws));
+    if let Some(url) = lookup
+        .environment(ENDPOINT)
+        .filter(|_| !ignores_endpoints(lookup))
+    {
+        check_endpoint(&url)?;
+        return Ok((Target::Endpoint(url), Source::Variable(ENDPOINT)));
     }
-    Ok((Target::Local, TargetReason::NoSignOfAws))
+    if let Some(found) = lookup.variable(&["STREAMCTL_TARGET"]) {
+        return match found.value.as_str() {
+            "aws" => Ok((Target::Aws, found.source)),
+            "local" => Ok((Target::Local, found.source)),
+            other => Err(Error::usage(format!("STREAMCTL_TARGET is {other:?}"))
+                .hint("set it to `aws` or `local`, or unset it")),
+        };
+    }
+    let file = &lookup.sources.file;
+    match (file.target, &file.endpoint_url) {
+        (Some(TargetChoice::Local), _) => return Ok((Target::Local, Source::File)),
+        (_, Some(url)) => {
+            check_endpoint(url)?;
+            return Ok((Target::Endpoint(url.clone()), Source::File));
+        }
+        (Some(TargetChoice::Aws), None) => return Ok((Target::Aws, Source::File)),
+        (None, None) => {}
+    }
+    if flags.profile.is_some() || file.profile.is_some() || sign_of_aws(lookup) {
+        return Ok((Target::Aws, Source::Machine));
+    }
+    Ok((Target::Local, Source::Default))
 }
 
-fn sign_of_aws(sources: &Sources<'_>) -> bool {
-    let variable = AWS_SIGNS
-        .iter()
-        .any(|name| (sources.env)(name).is_some_and(|v| !v.trim().is_empty()));
+fn sign_of_aws(lookup: &Lookup<'_>) -> bool {
+    let sources = lookup.sources;
     let shared_file = || {
         sources.home_dir.as_ref().is_some_and(|home| {
             ["config", "credentials"]
@@ -115,16 +115,37 @@ fn sign_of_aws(sources: &Sources<'_>) -> bool {
                 .any(|name| (sources.exists)(&home.join(Path::new(".aws")).join(name)))
         })
     };
-    variable || shared_file() || (sources.is_ec2)()
+    lookup.variable(AWS_SIGNS).is_some() || shared_file() || (sources.is_ec2)()
 }
 
-fn check_endpoint(url: &str) -> Result<()> {
-    let rest = url
-        .strip_prefix("http://")
-        .or_else(|| url.strip_prefix("https://"));
-    if rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace)) {
+/// Whether it is the URL of a host. A URL with a user name is not: `http://127.0.0.1:80@example.com` names example.com.
+pub fn is_endpoint(url: &str) -> bool {
+    url.parse::<Uri>().is_ok_and(|uri| {
+        let host = uri.host().is_some_and(|host| !host.is_empty());
+        let user = uri
+            .authority()
+            .is_some_and(|authority| authority.as_str().contains('@'));
+        matches!(uri.scheme_str(), Some("http" | "https")) && host && !user
+    })
+}
+
+/// # Errors
+/// Exit 2 if it is not the URL of a host.
+pub(super) fn check_endpoint(url: &str) -> Result<()> {
+    if is_endpoint(url) {
         return Ok(());
     }
     Err(Error::usage(format!("{url:?} is not an endpoint URL"))
         .hint("give scheme, host and port, such as http://127.0.0.1:4566"))
+}
+
+/// Whether the endpoint is on this machine.
+pub fn is_loopback(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else { return false };
+    let host = uri.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }

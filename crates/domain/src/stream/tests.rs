@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::context::Context;
-use crate::settings::{Settings, Target, TargetReason};
+use crate::settings::{Access, Settings, Source, Target};
 
 /// The stream of the fake service.
 struct Service {
@@ -155,7 +155,8 @@ async fn service(change: impl FnOnce(&mut Service)) -> (Context, Arc<Mutex<Servi
     });
     let settings = Settings {
         target: Target::Endpoint(endpoint),
-        target_reason: TargetReason::Asked,
+        target_source: Source::Flag("--endpoint-url"),
+        access: Access::default(),
         region: Some("us-east-1".to_owned()),
         profile: None,
         stream: "orders".to_owned(),

@@ -1,12 +1,18 @@
 //! Converts a failed AWS call into an error with a sentence, a cause, a hint and an exit code.
 
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use aws_smithy_types::error::ErrorMetadata;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::Error;
+use crate::duration;
 use crate::exit::Exit;
 
 /// Codes that reject the caller (exit 4), not the request.
@@ -15,6 +21,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("ExpiredToken", EXPIRED),
     ("ExpiredTokenException", EXPIRED),
     ("RequestExpired", WRONG_CLOCK),
+    ("RequestTimeTooSkewed", WRONG_CLOCK),
+    ("RequestInTheFuture", WRONG_CLOCK),
     ("UnrecognizedClientException", WRONG_KEY),
     ("InvalidClientTokenId", WRONG_KEY),
     ("InvalidAccessKeyId", WRONG_KEY),
@@ -94,7 +102,9 @@ pub fn failed<E: ProvideErrorMetadata>(what: impl Into<String>, error: SdkError<
 
 fn describe(what: String, error: SdkError<ErrorMetadata, HttpResponse>) -> Error {
     if let SdkError::ServiceError(service) = &error {
-        return service_error(&what, service.err(), service.raw().status().as_u16());
+        let raw = service.raw();
+        let skew = clock_skew(raw.headers().get("date"), SystemTime::now());
+        return service_error(&what, service.err(), raw.status().as_u16(), skew);
     }
     if let Some(credentials) = find_credentials_error(&error) {
         return credentials_error(&what, credentials);
@@ -121,7 +131,7 @@ fn describe(what: String, error: SdkError<ErrorMetadata, HttpResponse>) -> Error
     }
 }
 
-fn service_error(what: &str, error: &ErrorMetadata, status: u16) -> Error {
+fn service_error(what: &str, error: &ErrorMetadata, status: u16, skew: Option<Skew>) -> Error {
     let code = error.code().unwrap_or("UnknownError");
     let message = error
         .message()
@@ -135,15 +145,46 @@ fn service_error(what: &str, error: &ErrorMetadata, status: u16) -> Error {
     let built = Error::new(exit, what)
         .cause(format!("{code}: {message}"))
         .with_code(code);
-    match refused {
-        // An expired or not yet valid signature does not indicate a wrong key.
-        Some(_) if code.contains("Signature") && is_about_time(&message) => built.hint(WRONG_CLOCK),
-        Some((_, hint)) => built.hint(*hint),
-        None => match hint_for(code) {
+    match (refused, skew) {
+        // A signature is wrong too if its time is. An expired or not yet valid one does not indicate a wrong key.
+        (Some((_, hint)), Some(skew)) if *hint == WRONG_CLOCK || code.contains("Signature") => built.hint(
+            format!("this machine's clock is {skew}: set it right, then try again"),
+        ),
+        (Some(_), _) if code.contains("Signature") && is_about_time(&message) => built.hint(WRONG_CLOCK),
+        (Some((_, hint)), _) => built.hint(*hint),
+        (None, _) => match hint_for(code) {
             Some(hint) => built.hint(hint),
             None => built,
         },
     }
+}
+
+/// How far this machine's clock is from that of the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Skew {
+    length: Duration,
+    ahead: bool,
+}
+
+impl fmt::Display for Skew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = if self.ahead { "ahead of" } else { "behind" };
+        write!(f, "{} {side} that of the service", duration::format(self.length))
+    }
+}
+
+/// The skew, if it is long enough to make a signature invalid: AWS allows 5 minutes, and S3 15. `date` is that of the
+/// response. Source: "Troubleshoot Signature Version 4 signed requests", IAM user guide.
+fn clock_skew(date: Option<&str>, now: SystemTime) -> Option<Skew> {
+    const ALLOWED: Duration = Duration::from_secs(4 * 60);
+    let date = DateTime::from_str(date?, Format::HttpDate).ok()?;
+    let service = SystemTime::try_from(date).ok()?;
+    let (length, ahead) = match now.duration_since(service) {
+        Ok(length) => (length, true),
+        Err(error) => (error.duration(), false),
+    };
+    let length = Duration::from_secs(length.as_secs());
+    (length >= ALLOWED).then_some(Skew { length, ahead })
 }
 
 /// Source: "Troubleshoot Signature Version 4 signed requests", IAM user guide.
@@ -221,6 +262,38 @@ mod tests {
             hint("The request signature we calculated does not match"),
             WRONG_KEY
         );
+    }
+
+    #[test]
+    fn a_wrong_clock_says_by_how_much() {
+        let hint = |code: &str, seconds_behind: i64| {
+            let now = SystemTime::now();
+            let date = DateTime::from(now).secs() + seconds_behind;
+            let date = DateTime::from_secs(date).fmt(Format::HttpDate).unwrap();
+            let meta = ErrorMetadata::builder().code(code).message("no").build();
+            let mut response = HttpResponse::new(StatusCode::try_from(403).unwrap(), SdkBody::empty());
+            response.headers_mut().insert("date", date);
+            let error = failed(
+                "could not list the streams",
+                SdkError::service_error(meta, response),
+            );
+            error.hint_text().unwrap().to_owned()
+        };
+        let skewed = hint("RequestTimeTooSkewed", 17 * 60 + 2);
+        assert!(skewed.starts_with("this machine's clock is 17m"), "{skewed}");
+        assert!(skewed.contains("behind that of the service"), "{skewed}");
+        let ahead = hint("InvalidSignatureException", -3_600);
+        assert!(
+            ahead.contains("1h") && ahead.contains("ahead of that of the service"),
+            "{ahead}"
+        );
+        assert!(hint("SignatureDoesNotMatch", 7_200).contains("behind"));
+        // A wrong key is a wrong key, whatever the time, and a right clock is not blamed.
+        assert_eq!(hint("InvalidClientTokenId", 7_200), WRONG_KEY);
+        assert_eq!(hint("SignatureDoesNotMatch", 2), WRONG_KEY);
+        assert_eq!(hint("RequestTimeTooSkewed", 2), WRONG_CLOCK);
+        assert_eq!(clock_skew(Some("nonsense"), SystemTime::now()), None);
+        assert_eq!(clock_skew(None, SystemTime::now()), None);
     }
 
     #[test]

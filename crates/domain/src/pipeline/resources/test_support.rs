@@ -16,7 +16,7 @@ use crate::pipeline::resource::{
 };
 use crate::pipeline::tags::Tags;
 use crate::pipeline::{Draft, Given, Manifest, Request};
-use crate::settings::{Settings, Target, TargetReason};
+use crate::settings::{Access, Settings, Source, Target};
 use ground::error::{Error, Result};
 use ground::stop::Stop;
 
@@ -37,7 +37,8 @@ pub(super) async fn context() -> Context {
 async fn context_at(endpoint: &str) -> Context {
     let settings = Settings {
         target: Target::Endpoint(endpoint.into()),
-        target_reason: TargetReason::Asked,
+        target_source: Source::Flag("--endpoint-url"),
+        access: Access::default(),
         region: Some("us-east-1".into()),
         profile: None,
         stream: "orders".into(),

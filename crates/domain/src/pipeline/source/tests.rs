@@ -438,6 +438,52 @@ fn paths_are_relative_to_the_manifest() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_manifest_refers_only_to_files_in_its_directory() {
+    use std::os::unix::fs::symlink;
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("pipeline");
+    std::fs::create_dir_all(root.join("sub")).unwrap();
+    std::fs::write(dir.path().join("secret.txt"), "secret").unwrap();
+    std::fs::write(root.join("sub/body.txt"), "mine").unwrap();
+    std::fs::write(root.join("large.txt"), vec![b'x'; (MOST_BYTES + 1) as usize]).unwrap();
+    symlink("../secret.txt", root.join("link.txt")).unwrap();
+    symlink("..", root.join("up")).unwrap();
+    symlink("sub/body.txt", root.join("inner.txt")).unwrap();
+    let files = Files::Beside(root.clone());
+    for name in ["sub/body.txt", "./sub/body.txt", "inner.txt"] {
+        assert_eq!(files.read(name).unwrap(), "mine", "{name}");
+    }
+    let absolute = dir.path().join("secret.txt");
+    for name in [
+        "../secret.txt",
+        "sub/../../secret.txt",
+        "link.txt",
+        "up/secret.txt",
+        absolute.to_str().unwrap(),
+        "/dev/stdin",
+        "sub",
+        "",
+    ] {
+        let error = files.read(name).unwrap_err();
+        assert_eq!(error, format!("{name} is not in the directory of the manifest"));
+    }
+    assert!(
+        files
+            .read("large.txt")
+            .unwrap_err()
+            .ends_with("it is larger than 4 MiB")
+    );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_manifest_without_end_is_refused() {
+    let error = read_file(Path::new("/dev/zero")).unwrap_err();
+    assert_eq!(error.chain()[1], "it is larger than 4 MiB");
+}
+
+#[test]
 fn the_event_of_each_template_is_marked_and_harmless() {
     let at: Timestamp = "2026-11-21T17:59:50Z".parse().unwrap();
     let mut text = String::new();

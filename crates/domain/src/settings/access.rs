@@ -1,0 +1,164 @@
+//! Which credentials are used, and which endpoints they may be sent to.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use aws_credential_types::Credentials;
+
+use super::{Explained, Flags, Lookup, Source, Target};
+use ground::error::Result;
+
+/// The services that streamctl has clients for, and those that the SDK asks for credentials, each with the variable that
+/// names its endpoint. Source: "Service-specific endpoints", AWS SDKs and Tools reference guide.
+pub const SERVICES: &[(&str, &str)] = &[
+    ("Kinesis", "AWS_ENDPOINT_URL_KINESIS"),
+    ("CloudWatch", "AWS_ENDPOINT_URL_CLOUDWATCH"),
+    ("CloudWatch Logs", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"),
+    ("DynamoDB", "AWS_ENDPOINT_URL_DYNAMODB"),
+    ("IAM", "AWS_ENDPOINT_URL_IAM"),
+    ("Lambda", "AWS_ENDPOINT_URL_LAMBDA"),
+    ("S3", "AWS_ENDPOINT_URL_S3"),
+    ("SNS", "AWS_ENDPOINT_URL_SNS"),
+    ("SQS", "AWS_ENDPOINT_URL_SQS"),
+    ("STS", "AWS_ENDPOINT_URL_STS"),
+    ("SSO", "AWS_ENDPOINT_URL_SSO"),
+    ("SSO OIDC", "AWS_ENDPOINT_URL_SSO_OIDC"),
+];
+
+pub(super) const ENDPOINT: &str = "AWS_ENDPOINT_URL";
+const IGNORE_ENDPOINTS: &str = "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS";
+
+/// Where credentials come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum CredentialSource {
+    /// The profile of the settings or the default one, then web identity, the container and the instance.
+    #[default]
+    Machine,
+    /// The keys in the environment.
+    Variables,
+    /// The profile that `--profile` names, whatever the environment says.
+    Profile,
+    /// The keys in `.env`.
+    Keys(Credentials),
+    /// Half of a pair of keys. Other credentials could be those of another account, so none are used.
+    Incomplete {
+        set: &'static str,
+        missing: &'static str,
+        source: Source,
+    },
+}
+
+/// Credentials and the endpoints that they may be sent to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    pub credentials: CredentialSource,
+    /// Endpoints of single services that the environment names, by service of [`SERVICES`].
+    pub endpoints: BTreeMap<&'static str, String>,
+    /// Whether a profile can name endpoints.
+    pub profile_endpoints: bool,
+    /// Variables that name an endpoint and do not count, because `--target aws` means AWS.
+    pub ignored: Vec<&'static str>,
+    /// The `streamctl.toml` that names the endpoint, if the user has not trusted it.
+    pub untrusted: Option<PathBuf>,
+}
+
+impl Access {
+    pub(super) fn resolve(
+        flags: &Flags,
+        lookup: &Lookup<'_>,
+        target: &Target,
+        source: &Source,
+    ) -> Result<Self> {
+        let by_flag = matches!(source, Source::Flag(_));
+        let from_env = *target != Target::Local && !by_flag && !ignores_endpoints(lookup);
+        let mut endpoints = BTreeMap::new();
+        if from_env {
+            for (service, variable) in SERVICES {
+                if let Some(url) = lookup.environment(variable) {
+                    super::target::check_endpoint(&url)?;
+                    endpoints.insert(*service, url);
+                }
+            }
+        }
+        Ok(Self {
+            credentials: credentials(flags, lookup),
+            endpoints,
+            // A target that is named comes before what a profile says.
+            profile_endpoints: from_env && *target == Target::Aws && *source == Source::Machine,
+            ignored: match (target, by_flag) {
+                (Target::Aws, true) => named_endpoints(lookup),
+                _ => Vec::new(),
+            },
+            untrusted: None,
+        })
+    }
+
+    /// Where credentials come from, without the credentials.
+    pub(super) fn explained(&self) -> Explained {
+        let (value, source) = match &self.credentials {
+            CredentialSource::Machine => (None, Source::Machine),
+            CredentialSource::Variables => (Some("keys".to_owned()), Source::Variable("AWS_ACCESS_KEY_ID")),
+            CredentialSource::Profile => (Some("profile".to_owned()), Source::Flag("--profile")),
+            CredentialSource::Keys(_) => (Some("keys".to_owned()), Source::DotEnv("AWS_ACCESS_KEY_ID")),
+            CredentialSource::Incomplete { missing, source, .. } => {
+                (Some(format!("incomplete: {missing} is not set")), *source)
+            }
+        };
+        Explained {
+            name: "credentials",
+            value,
+            source,
+        }
+    }
+}
+
+/// The variables that name an endpoint and are set.
+fn named_endpoints(lookup: &Lookup<'_>) -> Vec<&'static str> {
+    let variables = SERVICES.iter().map(|(_, variable)| *variable);
+    std::iter::once(ENDPOINT)
+        .chain(variables)
+        .filter(|variable| lookup.environment(variable).is_some())
+        .collect()
+}
+
+/// Whether the environment says that no configured endpoint counts.
+pub(super) fn ignores_endpoints(lookup: &Lookup<'_>) -> bool {
+    let value = lookup.environment(IGNORE_ENDPOINTS);
+    value.is_some_and(|value| value.trim().eq_ignore_ascii_case("true"))
+}
+
+/// Flag, environment, `.env`, then what the machine has. A profile in the environment comes before keys in `.env`, and
+/// keys before a profile in the same place, as in the AWS CLI.
+fn credentials(flags: &Flags, lookup: &Lookup<'_>) -> CredentialSource {
+    const ID: &str = "AWS_ACCESS_KEY_ID";
+    const SECRET: &str = "AWS_SECRET_ACCESS_KEY";
+    if flags.profile.is_some() {
+        return CredentialSource::Profile;
+    }
+    let incomplete = |set, missing, source: fn(&'static str) -> Source| CredentialSource::Incomplete {
+        set,
+        missing,
+        source: source(set),
+    };
+    match (lookup.environment(ID), lookup.environment(SECRET)) {
+        (Some(_), Some(_)) => return CredentialSource::Variables,
+        (Some(_), None) => return incomplete(ID, SECRET, Source::Variable),
+        (None, Some(_)) => return incomplete(SECRET, ID, Source::Variable),
+        (None, None) => {}
+    }
+    if super::PROFILE
+        .iter()
+        .any(|name| lookup.environment(name).is_some())
+    {
+        return CredentialSource::Machine;
+    }
+    match (lookup.dotenv(ID), lookup.dotenv(SECRET)) {
+        (Some(id), Some(secret)) => {
+            let token = lookup.dotenv("AWS_SESSION_TOKEN");
+            CredentialSource::Keys(Credentials::new(id.trim(), secret.trim(), token, None, ".env"))
+        }
+        (Some(_), None) => incomplete(ID, SECRET, Source::DotEnv),
+        (None, Some(_)) => incomplete(SECRET, ID, Source::DotEnv),
+        (None, None) => CredentialSource::Machine,
+    }
+}

@@ -1,0 +1,260 @@
+//! Files of the working directory: what they can set, and what they cannot do. `config show`, `trust` and `untrust`.
+
+use insta::assert_snapshot;
+
+use crate::fake::Fake;
+use crate::support::Machine;
+
+const FOREIGN: &str = "endpoint_url = \"http://192.0.2.1:9\"\nregion = \"eu-west-1\"\n";
+
+/// A machine whose environment does not name the target.
+fn run(machine: &Machine, args: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
+    let output = machine
+        .streamctl(args)
+        .env_remove("STREAMCTL_TARGET")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        text.replace(&machine.path().display().to_string(), "DIR")
+    };
+    (
+        output.status.code().unwrap(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+#[test]
+fn a_foreign_endpoint_needs_trust_and_a_changed_file_needs_it_again() {
+    let machine = Machine::new();
+    machine.file("streamctl.toml", FOREIGN);
+    let keys = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
+    let refused = || {
+        let (code, _, said) = run(&machine, &["list"], &keys);
+        code == 2 && said.contains("you have not trusted this file")
+    };
+    let (code, out, said) = run(&machine, &["list"], &keys);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert_snapshot!(said, @"");
+    // Every command that calls is refused, and one that does not call works.
+    let (code, ..) = run(&machine, &["put", "--data", "x"], &keys);
+    assert_eq!(code, 2);
+    let (code, ..) = run(&machine, &["local", "status"], &keys);
+    assert_eq!(code, 0);
+
+    let (code, out, _) = run(&machine, &["config", "trust"], &[]);
+    assert_eq!(
+        (code, out.as_str()),
+        (
+            0,
+            "./streamctl.toml is trusted: credentials may be sent to http://192.0.2.1:9\n"
+        )
+    );
+    let (_, out, _) = run(&machine, &["config", "show", "-o", "json"], &keys);
+    let shown: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(shown["file"]["trusted"], true);
+
+    machine.file("streamctl.toml", format!("{FOREIGN}# edited\n"));
+    assert!(refused());
+    machine.file("streamctl.toml", FOREIGN);
+    assert!(
+        !run(&machine, &["list", "--endpoint-url", "http://127.0.0.1:9"], &keys)
+            .2
+            .contains("trusted")
+    );
+    let (code, ..) = run(&machine, &["config", "untrust", "."], &[]);
+    assert_eq!(code, 0);
+    assert!(refused());
+}
+
+#[test]
+fn trust_is_refused_where_there_is_nothing_to_trust() {
+    let machine = Machine::new();
+    let (code, _, said) = run(&machine, &["config", "trust", "nowhere"], &[]);
+    assert_eq!(code, 2);
+    assert_snapshot!(said, @"");
+    machine.file("streamctl.toml", "sream = 1");
+    let (code, ..) = run(&machine, &["config", "trust"], &[]);
+    assert_eq!(code, 2);
+    let (code, _, said) = run(&machine, &["config", "untrust"], &[]);
+    assert_eq!((code, said.as_str()), (0, "./streamctl.toml was not trusted\n"));
+}
+
+#[test]
+fn an_env_file_runs_nothing_and_moves_nothing() {
+    let machine = Machine::new();
+    let fake = Fake::start(|_| (500, "{}".to_owned()));
+    let marker = machine.path().join("ran");
+    machine.file(
+        "cfg",
+        format!("[default]\ncredential_process = touch {}\n", marker.display()),
+    );
+    machine.file(
+        ".env",
+        format!(
+            "AWS_CONFIG_FILE=./cfg\nLD_PRELOAD=./evil.so\nSTREAMCTL_HOME=./planted\nAWS_ENDPOINT_URL={0}\n\
+             https_proxy={0}\nSTREAMCTL_STREAM=orders\nAWS_REGION=eu-west-1\nDATABASE_URL=postgres://x\n",
+            fake.url
+        ),
+    );
+    let (code, out, said) = run(&machine, &["list"], &[]);
+    assert_eq!((code, out.as_str()), (0, ""), "{said}");
+    assert_snapshot!(said, @"");
+    assert!(!marker.exists() && !machine.path().join("planted").exists());
+    assert_eq!(fake.seen(), [] as [&str; 0]);
+
+    let (_, out, _) = run(&machine, &["config", "show", "-o", "text"], &[]);
+    assert_snapshot!(out, @"");
+
+    // The daemon was started from a cleared environment.
+    #[cfg(target_os = "linux")]
+    {
+        let (_, status, _) = run(&machine, &["local", "status", "-o", "json"], &[("LEAKED", "x")]);
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        let environment = std::fs::read(format!("/proc/{}/environ", status["pid"])).unwrap();
+        let environment = String::from_utf8_lossy(&environment);
+        let mut names: Vec<&str> = environment
+            .split('\0')
+            .filter_map(|pair| pair.split('=').next())
+            .collect();
+        names.retain(|name| !name.is_empty());
+        names.sort_unstable();
+        let expected = [
+            "HOME",
+            "MALLOC_MMAP_THRESHOLD_",
+            "MALLOC_TRIM_THRESHOLD_",
+            "PATH",
+            "STREAMCTL_HOME",
+        ];
+        assert_eq!(names, expected);
+    }
+    run(&machine, &["local", "stop"], &[]);
+}
+
+/// A Kinesis endpoint with one stream and nothing else, as a VPC endpoint of Kinesis or a small emulator.
+fn only_kinesis(refusal: &'static str) -> Fake {
+    Fake::start(move |request| {
+        let ok = |body: &str| (200, body.to_owned());
+        match request.operation.strip_prefix("Kinesis_20131202.") {
+            Some("ListStreams") => ok(r#"{"StreamNames":["orders"],"HasMoreStreams":false}"#),
+            Some("DescribeStreamSummary") => ok(
+                r#"{"StreamDescriptionSummary":{"StreamName":"orders","StreamARN":"arn:aws:kinesis:us-east-1:000000000000:stream/orders","StreamStatus":"ACTIVE","RetentionPeriodHours":24,"StreamCreationTimestamp":1.0,"EnhancedMonitoring":[],"OpenShardCount":1}}"#,
+            ),
+            Some("ListShards") => ok(
+                r#"{"Shards":[{"ShardId":"shardId-000000000000","HashKeyRange":{"StartingHashKey":"0","EndingHashKey":"340282366920938463463374607431768211455"},"SequenceNumberRange":{"StartingSequenceNumber":"1"}}]}"#,
+            ),
+            Some("PutRecords") => ok(
+                r#"{"FailedRecordCount":0,"Records":[{"SequenceNumber":"2","ShardId":"shardId-000000000000"}]}"#,
+            ),
+            Some("GetShardIterator") => ok(r#"{"ShardIterator":"i"}"#),
+            Some("GetRecords") => ok(
+                r#"{"Records":[{"SequenceNumber":"2","Data":"eA==","PartitionKey":"k","ApproximateArrivalTimestamp":1.0}],"NextShardIterator":"i","MillisBehindLatest":0}"#,
+            ),
+            Some(_) => ok("{}"),
+            None if refusal.starts_with('<') => (404, refusal.to_owned()),
+            None => (400, refusal.to_owned()),
+        }
+    })
+}
+
+#[test]
+fn data_commands_work_on_an_endpoint_without_sts() {
+    for refusal in [
+        r#"{"__type":"UnknownOperationException"}"#,
+        r#"{"__type":"InvalidSignatureException","message":"Credential should be scoped to correct service: 'kinesis'."}"#,
+        r#"{"__type":"MissingAuthenticationTokenException","message":"Missing Authentication Token"}"#,
+        "<html>not found</html>",
+        "<ErrorResponse><Error><Code>InvalidAction</Code><Message>no</Message></Error></ErrorResponse>",
+        "",
+    ] {
+        let fake = only_kinesis(refusal);
+        let machine = Machine::new();
+        for args in [
+            &["list"][..],
+            &["describe", "--stream", "orders"],
+            &["put", "--stream", "orders", "--data", "x"],
+            &["tail", "--stream", "orders", "--from", "trim", "-n", "1"],
+        ] {
+            let (code, _, said) = run(&machine, &[args, &["--endpoint-url", &fake.url]].concat(), &[]);
+            assert_eq!(code, 0, "{refusal} {args:?}: {said}");
+            if args[0] == "put" {
+                let line = format!(
+                    "Target: endpoint {}, account unknown, region us-east-1\n",
+                    fake.url
+                );
+                assert!(said.starts_with(&line), "{said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_refusal_of_sts_itself_is_still_a_refusal() {
+    let refusal = "<ErrorResponse><Error><Code>InvalidClientTokenId</Code><Message>The security token is invalid</Message>\
+                   </Error></ErrorResponse>";
+    let fake = only_kinesis(refusal);
+    let machine = Machine::new();
+    let args = [
+        "put",
+        "--stream",
+        "orders",
+        "--data",
+        "x",
+        "--endpoint-url",
+        &fake.url,
+    ];
+    let (code, _, said) = run(&machine, &args, &[]);
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("InvalidClientTokenId"), "{said}");
+}
+
+/// `--file` names a pipe that nobody writes to: SIGTERM must end the command.
+#[test]
+#[cfg(unix)]
+fn a_pipe_without_a_writer_does_not_hold_a_signal_off() {
+    let machine = Machine::new();
+    let fake = only_kinesis("{}");
+    let made = std::process::Command::new("mkfifo")
+        .arg(machine.path().join("pipe"))
+        .status();
+    assert!(made.unwrap().success());
+    for args in [
+        &["plan", "-f", "pipe"][..],
+        &["setup", "-f", "pipe"],
+        &["destroy", "-f", "pipe"],
+        &["verify", "-f", "pipe"],
+        &["outputs", "-f", "pipe"],
+        &["invoke", "f", "--payload", "pipe"],
+        &["put", "--stream", "orders", "--file", "pipe"],
+    ] {
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_streamctl"))
+            .args(args)
+            .args(["--endpoint-url", &fake.url])
+            .env_clear()
+            .env("HOME", machine.path())
+            .current_dir(machine.path())
+            .stdin(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        // The signal is repeated: the first may come before the command listens, and ends it then too.
+        let status = loop {
+            let _ = std::process::Command::new("kill")
+                .arg(child.id().to_string())
+                .output();
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            if std::time::Instant::now() > deadline {
+                child.kill().unwrap();
+                panic!("{args:?} ignores SIGTERM");
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        };
+        assert!(!status.success(), "{args:?}");
+    }
+}
