@@ -34,7 +34,9 @@ fn open(dir: &Path) -> Cloud {
 
 /// As the process does it: its tasks run meanwhile.
 async fn close(cloud: Cloud) {
-    tokio::task::spawn_blocking(move || cloud.shutdown()).await.unwrap();
+    tokio::task::spawn_blocking(move || cloud.shutdown())
+        .await
+        .unwrap();
 }
 
 /// Sends a request. Returns the body of a success, or the one of an error.
