@@ -238,8 +238,8 @@ fn damage_is_told_at_the_start_in_the_status_and_for_the_stream() {
     let input: String = (0..50).map(|at| format!("record {at}\n")).collect();
     let file = cloud.file("input.txt", input);
     let file = file.to_str().unwrap();
-    cloud.ok(["put", "--stream", "orders", "--file", file]);
-    cloud.ok(["put", "--stream", "clicks", "--file", file]);
+    cloud.ok(["put", "--stream", "orders", "--format", "lines", "--file", file]);
+    cloud.ok(["put", "--stream", "clicks", "--format", "lines", "--file", file]);
     let arn = cloud.json(["describe", "--stream", "orders"])["arn"]
         .as_str()
         .unwrap()

@@ -8,6 +8,7 @@ use super::damage::warn_of_damage;
 use super::global::{Configuration, GlobalArgs};
 use crate::ui::Printer;
 use daemon::StartOptions;
+use daemon::home::LocalHome;
 use domain::context::Context;
 use domain::settings::{Settings, Target};
 use domain::stream::StreamReference;
@@ -151,10 +152,7 @@ impl Session {
             .get_or_try_init(|| async {
                 if self.settings.target == Target::Local {
                     self.local_cloud()?;
-                    let started = daemon::start(&self.settings.home, &StartOptions::default()).await?;
-                    if started.fresh {
-                        warn_of_damage(&self.printer, &started.damage);
-                    }
+                    self.start_local_cloud().await?;
                 }
                 let mut settings = self.settings.clone();
                 if let Some(region) = self.acts_on.get().and_then(|stream| stream.region.as_ref()) {
@@ -173,6 +171,17 @@ impl Session {
                 Ok(context)
             })
             .await
+    }
+
+    /// Starts the local cloud if it does not run, and warns of damaged files.
+    async fn start_local_cloud(&self) -> Result<()> {
+        let home = &self.settings.home;
+        // A free lock is seen faster than that nothing answers.
+        if LocalHome::new(home).lock_daemon()?.is_some() {
+            let started = daemon::start(home, &StartOptions::default()).await?;
+            warn_of_damage(&self.printer, &started.damage);
+        }
+        Ok(())
     }
 
     /// The context for a command that changes something. Prints target, account and region on stderr first.

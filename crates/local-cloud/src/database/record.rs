@@ -51,7 +51,8 @@ impl Record {
         }
     }
 
-    /// Without it, the next start notices less. So a failure is only logged.
+    /// Without it, the next start notices less. So a failure is only logged. An older record must not stay: it would not
+    /// match what the database becomes.
     pub fn write(&self, database: &Path) {
         let content = match self {
             Self::None | Self::Unknown => "exists".to_owned(),
@@ -62,6 +63,7 @@ impl Record {
         let text = format!("{content} {:08x}\n", crc32fast::hash(content.as_bytes()));
         if let Err(error) = platform::replace_private_file_unsynced(&path(database), text.as_bytes()) {
             tracing::warn!(%error, "the state of a database could not be saved");
+            let _ = std::fs::remove_file(path(database));
         }
     }
 }

@@ -70,7 +70,7 @@ fn everything_is_there_after_a_close_and_after_a_kill() {
         assert_eq!(count(&database).unwrap(), 40);
         put(&database, 40).unwrap();
         assert!(database.damage().is_empty());
-        assert_eq!(wal::path(&dir.path().join("items.db")).exists(), true);
+        assert!(wal::path(&dir.path().join("items.db")).exists());
     }
 }
 
@@ -156,4 +156,20 @@ fn a_full_disk_is_named() {
     }
     assert!(refused.unwrap_err().to_string().contains("full"));
     assert!(count(&database).unwrap() > 0);
+}
+
+#[test]
+fn a_record_that_cannot_be_written_is_no_false_alarm() {
+    let dir = tempfile::tempdir().unwrap();
+    files_of_40(dir.path(), true);
+    // What stands in the way of a new record.
+    let blocked = format!("items.db.record.new-{}", std::process::id());
+    fs::create_dir(dir.path().join(&blocked)).unwrap();
+    let opened = database(dir.path());
+    put(&opened, 40).unwrap();
+    drop(opened);
+    fs::remove_dir(dir.path().join(blocked)).unwrap();
+    let opened = database(dir.path());
+    assert_eq!(count(&opened).unwrap(), 41);
+    assert!(opened.damage().is_empty());
 }

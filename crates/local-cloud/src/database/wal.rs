@@ -46,7 +46,7 @@ fn is_intact(mut log: impl Read) -> io::Result<bool> {
         sums: (0, 0),
     };
     checksum.add(&header[..24]);
-    if magic & !1 != MAGIC || checksum.sums != (sum_1, sum_2) || page_bytes < 512 || page_bytes > 1 << 16 {
+    if magic & !1 != MAGIC || checksum.sums != (sum_1, sum_2) || !(512..=1 << 16).contains(&page_bytes) {
         return Ok(false);
     }
     let mut frame = vec![0; FRAME_HEADER + page_bytes as usize];

@@ -275,7 +275,7 @@ impl Worker {
             let index = first.sequence_number.index();
             let skipped = index.saturating_sub(self.next.index.max(1));
             if skipped > 0 && self.next.index > 0 {
-                tracing::warn!(shard = %self.shard.id, skipped, "records expired before a mapping read them");
+                tracing::warn!(shard = %self.shard.id, skipped, "records expired or were lost before a mapping read them");
                 self.count(
                     "DroppedEventCount",
                     usize::try_from(skipped).unwrap_or(usize::MAX),

@@ -4,8 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::frame::{self, Frame};
-use super::segment::FrameReader;
+use super::frame::{self, Frame, FrameReader};
 use ground::platform;
 
 /// Bytes that are searched at a time.

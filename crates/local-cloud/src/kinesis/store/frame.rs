@@ -1,4 +1,4 @@
-//! One record in a log file.
+//! One record in a log file, and reading one after another.
 //!
 //! All numbers little endian:
 //!
@@ -13,7 +13,10 @@
 //! | 8 | arrival, milliseconds since the Unix epoch |
 //! | … | partition key, data |
 
-use super::NewRecord;
+use std::fs::File;
+use std::io;
+
+use super::{NewRecord, damage};
 
 pub(super) const HEADER: usize = 28;
 /// Above the size limit of any record. A larger length indicates damage.
@@ -104,4 +107,56 @@ fn write(out: &mut Vec<u8>, flags: u8, index: u64, arrival_ms: i64, key: &[u8], 
     out.extend_from_slice(data);
     let crc = crc32fast::hash(&out[start + 4..]);
     out[start..start + 4].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// Reads a file sequentially, with read-ahead.
+pub(super) struct FrameReader<'a> {
+    file: &'a File,
+    end: u64,
+    ahead: usize,
+    start: u64,
+    buffer: Vec<u8>,
+}
+
+impl<'a> FrameReader<'a> {
+    /// Covers the first `end` bytes of `file` and reads `ahead` bytes at a time.
+    pub fn new(file: &'a File, end: u64, ahead: usize) -> Self {
+        Self {
+            file,
+            end,
+            ahead,
+            start: 0,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// `length` bytes at `offset`. `None` if they exceed the end.
+    pub fn bytes(&mut self, offset: u64, length: usize) -> io::Result<Option<&[u8]>> {
+        let left = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX);
+        if length > left {
+            return Ok(None);
+        }
+        let held = offset >= self.start && offset + length as u64 <= self.start + self.buffer.len() as u64;
+        if !held {
+            self.buffer = damage::read_what_can_be(self.file, offset, length.max(self.ahead).min(left))?;
+            self.start = offset;
+        }
+        let from = (offset - self.start) as usize;
+        Ok(self.buffer.get(from..from + length))
+    }
+
+    /// Up to `most` bytes at `offset`, at least a header. `None` at the end.
+    pub fn ahead(&mut self, offset: u64, most: usize) -> io::Result<Option<&[u8]>> {
+        let left = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX);
+        if left < HEADER {
+            return Ok(None);
+        }
+        self.bytes(offset, most.min(left))
+    }
+
+    /// The header of the frame at `offset`. `None` if the frame is incomplete.
+    pub fn frame(&mut self, offset: u64) -> io::Result<Option<Frame>> {
+        let frame = self.bytes(offset, HEADER)?.and_then(Frame::decode);
+        Ok(frame.filter(|frame| offset + frame.length() as u64 <= self.end))
+    }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::damage::Hole;
-use super::frame::{self, Frame};
-use super::segment::{FrameReader, Identity};
+use super::frame::{self, Frame, FrameReader};
+use super::segment::Identity;
 use super::{Page, Position, StoredRecord, pool};
 use crate::kinesis::sequence::SequenceNumber;
 

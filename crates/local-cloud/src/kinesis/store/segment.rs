@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::damage::{self, Hole};
-use super::frame::{self, Frame};
+use super::frame::{self, FrameReader};
 use ground::platform;
 
 pub(super) const HEADER: usize = 32;
@@ -553,56 +553,4 @@ fn header_fault(file: &File, base: u64, identity: Identity) -> io::Result<Option
 /// The error for content that the log never writes.
 pub(super) fn damaged(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
-}
-
-/// Reads a file sequentially, with read-ahead.
-pub(super) struct FrameReader<'a> {
-    file: &'a File,
-    end: u64,
-    ahead: usize,
-    start: u64,
-    buffer: Vec<u8>,
-}
-
-impl<'a> FrameReader<'a> {
-    /// Covers the first `end` bytes of `file` and reads `ahead` bytes at a time.
-    pub fn new(file: &'a File, end: u64, ahead: usize) -> Self {
-        Self {
-            file,
-            end,
-            ahead,
-            start: 0,
-            buffer: Vec::new(),
-        }
-    }
-
-    /// `length` bytes at `offset`. `None` if they exceed the end.
-    pub fn bytes(&mut self, offset: u64, length: usize) -> io::Result<Option<&[u8]>> {
-        let left = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX);
-        if length > left {
-            return Ok(None);
-        }
-        let held = offset >= self.start && offset + length as u64 <= self.start + self.buffer.len() as u64;
-        if !held {
-            self.buffer = damage::read_what_can_be(self.file, offset, length.max(self.ahead).min(left))?;
-            self.start = offset;
-        }
-        let from = (offset - self.start) as usize;
-        Ok(self.buffer.get(from..from + length))
-    }
-
-    /// Up to `most` bytes at `offset`, at least a header. `None` at the end.
-    pub fn ahead(&mut self, offset: u64, most: usize) -> io::Result<Option<&[u8]>> {
-        let left = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX);
-        if left < frame::HEADER {
-            return Ok(None);
-        }
-        self.bytes(offset, most.min(left))
-    }
-
-    /// The header of the frame at `offset`. `None` if the frame is incomplete.
-    pub fn frame(&mut self, offset: u64) -> io::Result<Option<Frame>> {
-        let frame = self.bytes(offset, frame::HEADER)?.and_then(Frame::decode);
-        Ok(frame.filter(|frame| offset + frame.length() as u64 <= self.end))
-    }
 }
