@@ -6,6 +6,7 @@
 pub mod change;
 pub mod event;
 pub mod list;
+mod quota;
 pub mod reshard;
 pub mod shards;
 pub mod state;

@@ -17,7 +17,6 @@ mod calls;
 mod empty;
 mod lifecycle;
 
-use calls::NO_BUCKET;
 use lifecycle::{DeclaredRule, Rule};
 
 /// The statement of the bucket's policy that is streamctl's.
@@ -191,7 +190,6 @@ impl Bucket<'_> {
 #[async_trait]
 impl Kind for Bucket<'_> {
     const NOUN: &'static str = "bucket";
-    const NOT_FOUND: &'static [&'static str] = &[NO_BUCKET];
     type Facts = Facts;
 
     fn check(&mut self) -> Result<()> {

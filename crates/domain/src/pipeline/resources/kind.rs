@@ -58,9 +58,6 @@ pub(super) trait Kind: Send + Sync + Sized {
     /// What messages call a resource of this kind, such as `log group`.
     const NOUN: &'static str;
 
-    /// The service's error codes that mean that there is no such resource.
-    const NOT_FOUND: &'static [&'static str];
-
     /// What is observed, as far as differences and messages need it.
     type Facts: Serialize + DeserializeOwned + Send + Sync;
 
@@ -256,7 +253,10 @@ where
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        self.response_unless(action, Self::NOT_FOUND, answer)
+        match answer {
+            Err(error) if error::aws::is_not_found(&error) => Ok(None),
+            answer => self.response(action, answer).map(Some),
+        }
     }
 
     /// The answer of the call that did `action`; `None` where the service refused it with one of `codes`.

@@ -56,7 +56,6 @@ impl LogGroup<'_> {
 #[async_trait]
 impl Kind for LogGroup<'_> {
     const NOUN: &'static str = "log group";
-    const NOT_FOUND: &'static [&'static str] = &["ResourceNotFoundException"];
     type Facts = Facts;
 
     fn check(&mut self) -> Result<()> {
@@ -189,7 +188,7 @@ pub(super) async fn retention(context: &Context, name: &str) -> Result<Option<Op
             Ok(page) => page,
             Err(error) => {
                 let error = error::aws::failed(format!("could not read log group {name}"), error);
-                return match error.is("ResourceNotFoundException") {
+                return match error.is_not_found() {
                     true => Ok(None),
                     false => Err(error),
                 };

@@ -22,10 +22,6 @@ const SID: &str = "StreamctlTopics";
 const AWS_MANAGED_KEY: &str = "alias/aws/sqs";
 /// SQS keeps the name of a queue for 60 seconds after its deletion, which itself takes up to 60 seconds.
 /// Source: DeleteQueue, SQS API reference.
-const DELETED_RECENTLY: &[&str] = &[
-    "AWS.SimpleQueueService.QueueDeletedRecently",
-    "QueueDeletedRecently",
-];
 const DELETION: Duration = Duration::from_secs(90);
 
 #[derive(Debug, Deserialize)]
@@ -216,8 +212,6 @@ impl Declared {
 #[async_trait]
 impl Kind for Queue<'_> {
     const NOUN: &'static str = "queue";
-    const NOT_FOUND: &'static [&'static str] =
-        &["AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"];
     type Facts = Facts;
 
     fn check(&mut self) -> Result<()> {
@@ -305,7 +299,7 @@ impl Kind for Queue<'_> {
         step.doing("creating");
         let attributes = self.new_attributes();
         let waiting = "SQS keeps the name of a deleted queue for 60 seconds";
-        let created = common::retry(DELETED_RECENTLY, DELETION, step, waiting, || {
+        let created = common::retry(DELETION, step, waiting, || {
             let call = self.context.sqs().create_queue();
             call.queue_name(&self.declared.name)
                 .set_attributes(Some(attributes.clone()))

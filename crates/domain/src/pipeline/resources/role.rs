@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::common::{self, sdk_tags};
-use super::iam_entity::{EXISTS, NOT_FOUND, until_consistent};
+use super::iam_entity::{EXISTS, until_consistent};
 use super::kind::{Existing, Kind, Managed, TagMap};
 use crate::iam::{self, Statement};
 use crate::pipeline::event::Step;
@@ -241,7 +241,6 @@ impl Role<'_> {
 #[async_trait]
 impl Kind for Role<'_> {
     const NOUN: &'static str = "role";
-    const NOT_FOUND: &'static [&'static str] = NOT_FOUND;
     type Facts = Facts;
 
     fn check(&mut self) -> Result<()> {

@@ -261,7 +261,6 @@ impl Stream<'_> {
 #[async_trait]
 impl Kind for Stream<'_> {
     const NOUN: &'static str = "stream";
-    const NOT_FOUND: &'static [&'static str] = &["ResourceNotFoundException"];
     type Facts = Facts;
 
     fn check(&mut self) -> Result<()> {

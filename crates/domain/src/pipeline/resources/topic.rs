@@ -19,13 +19,6 @@ use ground::error::{Error, Result};
 const SID: &str = "StreamctlAlarms";
 /// The key that AWS manages for SNS in an account.
 const AWS_MANAGED_KEY: &str = "alias/aws/sns";
-/// Error codes for a missing topic or subscription. ListTagsForResource has its own.
-pub(super) const NOT_FOUND: &[&str] = &[
-    "NotFound",
-    "NotFoundException",
-    "ResourceNotFound",
-    "ResourceNotFoundException",
-];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -122,7 +115,6 @@ impl Topic<'_> {
 #[async_trait]
 impl Kind for Topic<'_> {
     const NOUN: &'static str = "topic";
-    const NOT_FOUND: &'static [&'static str] = NOT_FOUND;
     type Facts = Facts;
 
     fn check(&mut self) -> Result<()> {

@@ -16,8 +16,6 @@ use ground::error::{self, Error, Result};
 
 /// How long S3 may be busy with an earlier call for a bucket of this name.
 pub(super) const BUSY: Duration = Duration::from_secs(3 * 60);
-pub(super) const ABORTED: &[&str] = &["OperationAborted"];
-pub(super) const NO_BUCKET: &str = "NoSuchBucket";
 
 /// What HeadBucket says of a name.
 enum Name {
@@ -71,7 +69,7 @@ impl Bucket<'_> {
         let (tags, versioning, encryption, public_blocked, owner_enforced, policy, lifecycle) = match looked {
             Ok(looked) => looked,
             // Deleted between these calls.
-            Err(error) if error.is(NO_BUCKET) => return Ok(None),
+            Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error),
         };
         let (rules, _) = lifecycle;
@@ -237,7 +235,7 @@ impl Bucket<'_> {
         }
         let configuration = configuration.build();
         let waiting = "S3 is busy with an earlier bucket of this name";
-        let created = retry(ABORTED, BUSY, step, waiting, || {
+        let created = retry(BUSY, step, waiting, || {
             let call = self.context.s3().create_bucket().bucket(&self.declared.name);
             call.create_bucket_configuration(configuration.clone())
                 .object_ownership(sdk::ObjectOwnership::BucketOwnerEnforced)
