@@ -35,6 +35,7 @@ pub struct Context {
 /// Clients that few commands need, created on first use.
 #[derive(Default)]
 struct Lazy {
+    kms: OnceLock<aws_sdk_kms::Client>,
     lambda: OnceLock<aws_sdk_lambda::Client>,
     logs: OnceLock<aws_sdk_cloudwatchlogs::Client>,
     dynamodb: OnceLock<aws_sdk_dynamodb::Client>,
@@ -85,6 +86,11 @@ impl Context {
 
     pub fn iam(&self) -> &aws_sdk_iam::Client {
         &self.iam
+    }
+
+    pub fn kms(&self) -> &aws_sdk_kms::Client {
+        let make = || aws_sdk_kms::Client::new(&self.sdk);
+        self.lazy.kms.get_or_init(make)
     }
 
     pub fn lambda(&self) -> &aws_sdk_lambda::Client {
@@ -226,7 +232,9 @@ async fn sdk_config(settings: &Settings, endpoint: Option<&str>) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http_client(endpoint))
         .retry_config(
-            RetryConfig::adaptive()
+            // Not adaptive: its client-side rate can hold a call back until the operation times out, and the service's own
+            // answer, such as a quota, would never be shown.
+            RetryConfig::standard()
                 .with_max_attempts(5)
                 .with_initial_backoff(Duration::from_millis(100)),
         )

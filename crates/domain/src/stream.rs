@@ -5,6 +5,7 @@
 
 pub mod change;
 pub mod event;
+pub mod keys;
 pub mod list;
 mod quota;
 pub mod reshard;

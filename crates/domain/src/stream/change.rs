@@ -19,6 +19,7 @@ pub use rules::{
 };
 
 use super::event::{Event, Events};
+use super::keys::{self, KeyMatch};
 use super::quota;
 use super::state::{Mode, ShardMetric, Status, StreamState, observe, summary};
 use super::wait;
@@ -230,7 +231,11 @@ impl<'a> Changer<'a> {
         let kinesis = self.ctx.kinesis_once();
         match (key, &now.encryption) {
             (None, None) => return Ok(now),
-            (Some(wanted), Some(current)) if same_key(wanted, current) => return Ok(now),
+            (Some(wanted), Some(current))
+                if keys::compare(self.ctx, wanted, current).await? == KeyMatch::Same =>
+            {
+                return Ok(now);
+            }
             (Some(wanted), _) => {
                 self.step(format!("encrypting with {wanted}"));
                 self.call(deadline, "encrypt", || {

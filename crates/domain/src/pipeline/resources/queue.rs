@@ -254,12 +254,14 @@ impl Kind for Queue<'_> {
         let count = |name: Name| text(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
         let seconds = |name: Name| u32::try_from(count(name)).unwrap_or(u32::MAX);
         let managed = text(Name::SqsManagedSseEnabled).is_some_and(|on| on.eq_ignore_ascii_case("true"));
+        let key = text(Name::KmsMasterKeyId).cloned();
+        let key = self.key_name(self.declared.kms_key.as_deref(), key).await?;
         let facts = Facts {
             arn: text(Name::QueueArn).cloned().unwrap_or_else(|| self.arn()),
             retention_seconds: seconds(Name::MessageRetentionPeriod),
             visibility_seconds: seconds(Name::VisibilityTimeout),
-            encryption: match text(Name::KmsMasterKeyId) {
-                Some(key) => Sse::Kms(key.clone()),
+            encryption: match key {
+                Some(key) => Sse::Kms(key),
                 None if managed => Sse::Sqs,
                 None => Sse::Off,
             },

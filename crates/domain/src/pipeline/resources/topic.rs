@@ -155,9 +155,10 @@ impl Kind for Topic<'_> {
         };
         let text = |name: &str| attributes.get(name).filter(|text| !text.is_empty());
         let count = |name: &str| text(name).and_then(|text| text.parse().ok()).unwrap_or(0);
+        let key = text("KmsMasterKeyId").cloned();
         let facts = Facts {
             arn: text("TopicArn").cloned().unwrap_or_else(|| self.arn()),
-            kms_key: text("KmsMasterKeyId").cloned(),
+            kms_key: self.key_name(self.declared.kms_key.as_deref(), key).await?,
             display_name: text("DisplayName").cloned().unwrap_or_default(),
             policy: common::policy(text("Policy").map(String::as_str)),
             confirmed: count("SubscriptionsConfirmed"),
