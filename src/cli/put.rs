@@ -167,9 +167,20 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
         }
     };
     let context = session.context_for_change().await?;
-    options.max_record_bytes = StreamLimits::of(context.kinesis(), &stream)
-        .await?
-        .max_record_bytes;
+    let retry_for = args.retry_for;
+    let mut waiting = |reason: String| {
+        session.printer().note(&waiting_for(
+            &format!("{stream} could not be described: {reason}"),
+            retry_for,
+        ));
+    };
+    options.max_record_bytes = tokio::select! {
+        limits = StreamLimits::of(context.kinesis(), &stream, retry_for, &mut waiting) => limits?.max_record_bytes,
+        () = session.interrupt().wait() => {
+            session.printer().warn("interrupted before anything was sent");
+            return Ok(Exit::Interrupted);
+        }
+    };
     if let Some(checked) = &checked {
         checked.fits(options.max_record_bytes, &input)?;
     }
@@ -185,13 +196,13 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
         .printer()
         .progress()
         .bytes(&stream, checked.map(|checked| checked.bytes));
-    let mut follow = Follow::new(step, &mut failed);
+    let mut follow = Follow::new(session, step, &mut failed);
     let stop = session.interrupt().wait();
     let outcome = put(records, transport, &put_options, stop, &mut |event| {
         follow.on(event)
     })
     .await;
-    follow.end(session);
+    follow.end();
     // The suggested command must name the same stream.
     let named = (args.stream.is_named() || args.pipeline.is_some()).then_some(stream.as_str());
     finish(session, &stream, named, &input, outcome, failed)
@@ -199,6 +210,7 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
 
 /// Handles the events of a run.
 struct Follow<'a> {
+    session: &'a Session,
     step: Step,
     failed: &'a mut FailedFile,
     /// No record was acknowledged yet.
@@ -207,8 +219,9 @@ struct Follow<'a> {
 }
 
 impl<'a> Follow<'a> {
-    fn new(step: Step, failed: &'a mut FailedFile) -> Self {
+    fn new(session: &'a Session, step: Step, failed: &'a mut FailedFile) -> Self {
         Self {
+            session,
             step,
             failed,
             untouched: true,
@@ -227,14 +240,19 @@ impl<'a> Follow<'a> {
                 });
             }
             PutEvent::Throttled { .. } => self.throttled = true,
+            PutEvent::Failing { reason, retry_for } => {
+                let reason = reason.chain().join(": ");
+                self.session.printer().note(&waiting_for(&reason, retry_for));
+            }
+            PutEvent::Recovered => self.session.printer().note("Sending again"),
             PutEvent::Unsent { record, reason } => self.failed.keep(record, reason, self.untouched),
         }
     }
 
-    fn end(self, session: &Session) {
+    fn end(self) {
         self.step.clear();
         if self.throttled {
-            session.printer().note(
+            self.session.printer().note(
                 "The stream reached its limit at times. More shards or on-demand mode allow more records a second",
             );
         }
@@ -257,6 +275,13 @@ fn destination(args: &PutArgs, session: &Session) -> Result<(String, KeyRule)> {
         false => Draft::new(manifest, request)?.stream_name(),
     };
     Ok((stream.map_or_else(|| args.stream.resolve(session), Ok)?, key))
+}
+
+fn waiting_for(reason: &str, retry_for: Duration) -> String {
+    format!(
+        "{reason}; trying again for {}",
+        ground::duration::format(retry_for)
+    )
 }
 
 fn key_rule(args: &PutArgs) -> KeyRule {

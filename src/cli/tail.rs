@@ -95,7 +95,14 @@ pub(super) async fn run(args: TailArgs, session: &Session) -> Result<Exit> {
     options.follow = !args.no_follow;
     let from_latest = options.start == Start::Latest;
     let source = Arc::new(KinesisShards::new(context.kinesis_once(), &stream));
-    let tail = Tail::start(source, options).await?;
+    let mut waiting = |error: &Error| {
+        let reason = error.chain().join(": ");
+        session.printer().note(&format!("{reason}; trying again"));
+    };
+    let tail = tokio::select! {
+        tail = Tail::start(source, options, &mut waiting) => tail?,
+        () = session.interrupt().wait() => return Ok(Exit::Interrupted),
+    };
     session.printer().note(&format!(
         "Reading {stream} from {}, {} shard{}",
         args.from,

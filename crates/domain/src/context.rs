@@ -35,6 +35,7 @@ pub struct Context {
 /// Clients that few commands need, created on first use.
 #[derive(Default)]
 struct Lazy {
+    kms: OnceLock<aws_sdk_kms::Client>,
     lambda: OnceLock<aws_sdk_lambda::Client>,
     logs: OnceLock<aws_sdk_cloudwatchlogs::Client>,
     dynamodb: OnceLock<aws_sdk_dynamodb::Client>,
@@ -91,6 +92,11 @@ impl Context {
 
     pub fn iam(&self) -> &aws_sdk_iam::Client {
         &self.iam
+    }
+
+    pub fn kms(&self) -> &aws_sdk_kms::Client {
+        let make = || aws_sdk_kms::Client::new(&self.sdk.of("KMS"));
+        self.lazy.kms.get_or_init(make)
     }
 
     pub fn lambda(&self) -> &aws_sdk_lambda::Client {

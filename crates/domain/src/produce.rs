@@ -117,6 +117,14 @@ pub enum PutEvent<'a> {
         /// Number of records.
         records: u64,
     },
+    /// A request failed and its records will be sent again. Reported once until a request succeeds.
+    Failing {
+        reason: &'a Error,
+        /// How long records are sent again.
+        retry_for: Duration,
+    },
+    /// Requests succeed again.
+    Recovered,
     /// A record was read but not acknowledged, and will not be sent again.
     Unsent { record: &'a Record, reason: &'a Unsent },
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use crate::error::aws::Class;
+
 /// How the pauses between tries grow.
 #[derive(Debug, Clone, Copy)]
 pub struct Backoff {
@@ -106,6 +108,42 @@ pub enum Look<T, State> {
     Done(T),
     /// What there is in its place.
     NotYet(State),
+}
+
+/// How long a call is made again, by what its failure means. Zero is one try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Too many requests.
+    pub throttle: Duration,
+    /// Service or network fail.
+    pub outage: Duration,
+    /// Another change is under way.
+    pub conflict: Duration,
+}
+
+impl Patience {
+    /// Only failures that concern every call: throttles and outages, for at most `longest`.
+    pub const fn of_any_call(longest: Duration) -> Self {
+        Self {
+            throttle: longest,
+            outage: longest,
+            conflict: Duration::ZERO,
+        }
+    }
+
+    /// When a call that failed with `class` is made for the last time; `started` is the time of the first try. `None` for
+    /// a refusal: the same call would be refused again.
+    pub fn until(&self, class: Class, started: Instant) -> Option<Instant> {
+        let longest = match class {
+            Class::Throttle => self.throttle,
+            Class::Transient | Class::Unreachable => self.outage,
+            Class::Conflict => self.conflict,
+            Class::Quota | Class::NotFound | Class::Credentials | Class::Denied | Class::Refused => {
+                return None;
+            }
+        };
+        Some(started + longest)
+    }
 }
 
 /// Looks until a look is done, the last time at `deadline`, and at least once. `before_pause` may end the wait with an
@@ -251,5 +289,78 @@ mod tests {
         assert_eq!(call(None, 10).await, (1, 0));
         assert_eq!(call(Some(2 * SECOND), 4).await, (4, 30));
         assert_eq!(call(Some(SECOND), u32::MAX).await.1, 1000);
+    }
+
+    const CLASSES: [Class; 9] = [
+        Class::Throttle,
+        Class::Transient,
+        Class::Unreachable,
+        Class::Conflict,
+        Class::Quota,
+        Class::NotFound,
+        Class::Credentials,
+        Class::Denied,
+        Class::Refused,
+    ];
+
+    fn is_refusal(class: Class) -> bool {
+        !matches!(class, Class::Throttle | Class::Conflict) && !class.is_outage()
+    }
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap()
+            .block_on(future)
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+
+        /// A call that fails in these ways, one after the other, the last for ever, and takes `took` each time.
+        #[test]
+        fn a_refusal_ends_a_call_and_only_time_ends_an_outage(
+            failures in proptest::collection::vec(0usize..9, 1..30),
+            throttle in 0u64..90, outage in 0u64..90, conflict in 0u64..90,
+            took in 0u64..3_000,
+            jitter in 0.0f64..1.0,
+        ) {
+            let patience = Patience {
+                throttle: Duration::from_secs(throttle),
+                outage: Duration::from_secs(outage),
+                conflict: Duration::from_secs(conflict),
+            };
+            let (seen, last, after) = block_on(async {
+                let started = Instant::now();
+                let mut seen = Vec::new();
+                let send = || {
+                    let class = CLASSES[failures[seen.len().min(failures.len() - 1)]];
+                    seen.push(class);
+                    async move {
+                        sleep(Duration::from_millis(took)).await;
+                        Err::<(), _>(class)
+                    }
+                };
+                let backoff = BACKOFF.jitter(jitter, 1.0);
+                let last = retry(backoff, send, |class| patience.until(*class, started), |_, _| true).await;
+                (seen, last.unwrap_err(), started.elapsed())
+            });
+            // The error is that of the last call.
+            proptest::prop_assert_eq!(seen.last(), Some(&last));
+            // No call after a refusal.
+            let refusal = seen.iter().position(|class| is_refusal(*class));
+            proptest::prop_assert!(refusal.is_none_or(|at| at + 1 == seen.len()), "{seen:?}");
+            // Without a refusal, the time of the last failure's class is over.
+            if refusal.is_none() {
+                let longest = match last {
+                    Class::Throttle => patience.throttle,
+                    Class::Conflict => patience.conflict,
+                    _ => patience.outage,
+                };
+                proptest::prop_assert!(after >= longest, "{after:?} {seen:?}");
+            }
+        }
     }
 }

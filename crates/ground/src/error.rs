@@ -6,6 +6,7 @@ pub mod aws;
 
 use std::fmt;
 
+use self::aws::Class;
 use crate::exit::Exit;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -18,6 +19,8 @@ pub struct Error {
     hint: Option<String>,
     /// The service's error code, if an AWS call failed.
     code: Option<String>,
+    /// What the failure of an AWS call means.
+    class: Option<Class>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -29,6 +32,7 @@ impl Error {
             message: message.into(),
             hint: None,
             code: None,
+            class: None,
             source: None,
         }
     }
@@ -64,7 +68,16 @@ impl Error {
     /// Adds the service's error code, such as `ResourceNotFoundException`.
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
-        self.code = Some(code.into());
+        let code = code.into();
+        self.class = self.class.or_else(|| aws::class_of(&code, ""));
+        self.code = Some(code);
+        self
+    }
+
+    /// Adds what the failure of an AWS call means.
+    #[must_use]
+    pub fn with_class(mut self, class: Class) -> Self {
+        self.class = Some(class);
         self
     }
 
@@ -75,6 +88,16 @@ impl Error {
     /// The service's error code, if an AWS call failed.
     pub fn code(&self) -> Option<&str> {
         self.code.as_deref()
+    }
+
+    /// What the failure of an AWS call means.
+    pub fn class(&self) -> Option<Class> {
+        self.class
+    }
+
+    /// Whether an AWS call failed because there is no such resource.
+    pub fn is_not_found(&self) -> bool {
+        self.class == Some(Class::NotFound)
     }
 
     /// Whether an AWS call failed with the error code `code`.

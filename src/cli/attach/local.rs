@@ -48,8 +48,12 @@ pub(super) async fn run(args: &AttachArgs, code: &str, session: &Session) -> Res
         options = options.local();
     }
     let shards = Arc::new(KinesisShards::new(context.kinesis_once(), &stream));
-    let tail = Tail::start(shards, options).await?;
     let printer = session.printer();
+    let mut waiting = |error: &Error| printer.note(&format!("{}; trying again", error.chain().join(": ")));
+    let tail = tokio::select! {
+        tail = Tail::start(shards, options, &mut waiting) => tail?,
+        () = session.interrupt().wait() => return Ok(Exit::Interrupted),
+    };
     printer.note(&format!(
         "{} runs here on the records of {stream}; Ctrl-C stops it",
         code.function.name()

@@ -11,7 +11,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use bytes::Bytes;
 
 use super::{IteratorStart, Page, ReadError, ShardInfo, ShardSource, TailRecord};
-use ground::error::{self, aws::Retry};
+use ground::error::{self, aws::Class};
 
 #[derive(Debug, Clone)]
 pub struct KinesisShards {
@@ -37,15 +37,15 @@ impl KinesisShards {
             return ReadError::Expired;
         }
         // A listing that outlives its token starts again.
-        let retry = match code {
-            Some("ExpiredNextTokenException") => Retry::Transient,
-            _ => error::aws::retry(&failure),
+        let class = match code {
+            Some("ExpiredNextTokenException") => Class::Transient,
+            _ => error::aws::class(&failure),
         };
         let error = error::aws::failed(format!("could not read stream {}", self.stream), failure);
-        match retry {
-            Retry::Throttled => ReadError::Throttled(error),
-            Retry::Transient => ReadError::Transient(error),
-            Retry::Never => ReadError::Fatal(error),
+        match class {
+            Class::Throttle => ReadError::Throttled(error),
+            class if class.is_outage() => ReadError::Transient(error),
+            _ => ReadError::Fatal(error),
         }
     }
 }

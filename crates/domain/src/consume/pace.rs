@@ -63,10 +63,17 @@ impl Pace {
         }
     }
 
-    /// A read failed: how long to wait, and since when reads have been failing.
-    pub(super) fn failed(&mut self) -> (Duration, Instant) {
+    /// A read failed: how long to wait.
+    pub(super) fn failed(&mut self) -> Duration {
+        self.failing_since.get_or_insert_with(Instant::now);
+        self.pauses.advance()
+    }
+
+    /// A read failed: how long to wait, so that the last try is `longest` after the first failure in a row; `None` once
+    /// that time is over.
+    pub(super) fn failed_within(&mut self, longest: Duration) -> Option<Duration> {
         let since = *self.failing_since.get_or_insert_with(Instant::now);
-        (self.pauses.advance(), since)
+        self.pauses.advance_until(since + longest)
     }
 
     /// When to read again; at the tip there is no hurry.

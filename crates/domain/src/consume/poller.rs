@@ -139,12 +139,12 @@ impl<S: ShardSource> Poller<S> {
                         self.resume = IteratorStart::AtTimestamp(shared.options.now_ms);
                     }
                     self.say(Message::Expired(Arc::clone(&self.shard_id))).await;
-                    let (wait, _) = self.pace.failed();
+                    let wait = self.pace.failed();
                     sleep(wait).await;
                 }
                 Err(ReadError::Fatal(error)) => return Err(error),
                 Err(ReadError::Throttled(_)) => {
-                    let (wait, _) = self.pace.failed();
+                    let wait = self.pace.failed();
                     if !std::mem::replace(&mut self.throttled, true) {
                         self.say(Message::Throttled(Arc::clone(&self.shard_id))).await;
                     }
@@ -152,10 +152,9 @@ impl<S: ShardSource> Poller<S> {
                     sleep(wait).await;
                 }
                 Err(ReadError::Transient(error)) => {
-                    let (wait, since) = self.pace.failed();
-                    if since.elapsed() >= shared.options.retry_for {
+                    let Some(wait) = self.pace.failed_within(shared.options.retry_for) else {
                         return Err(error);
-                    }
+                    };
                     if !std::mem::replace(&mut self.failing, true) {
                         let reason = error.chain().join(": ");
                         self.say(Message::Failing(Arc::clone(&self.shard_id), reason))
@@ -224,10 +223,9 @@ impl<S: ShardSource> Poller<S> {
                 }
                 Err(ReadError::Fatal(error)) => return Err(error),
                 Err(ReadError::Throttled(error) | ReadError::Transient(error)) => {
-                    let (wait, since) = self.pace.failed();
-                    if since.elapsed() >= self.shared.options.retry_for {
+                    let Some(wait) = self.pace.failed_within(self.shared.options.retry_for) else {
                         return Err(error);
-                    }
+                    };
                     sleep(wait).await;
                 }
                 Err(ReadError::Expired) => {}

@@ -10,12 +10,13 @@ use super::lineage::Lineage;
 use super::pace::Pace;
 use super::poller::{Message, Poller, Shared};
 use super::{ReadError, ShardInfo, ShardSource, TailOptions, TailRecord};
+use ground::error::aws::Class;
 use ground::error::{Error, Result};
 
 /// Capacity of the channel from the pollers; the size of their records is bounded separately.
 const MESSAGES: usize = 64;
 
-/// Attempts of the first call while the target fails or cannot be reached.
+/// Attempts of the first call while no connection can be made: the endpoint may be wrong.
 const FIRST_TRIES: u32 = 4;
 
 /// A stream being read. Dropping it ends all reads.
@@ -63,12 +64,16 @@ pub struct Batch {
 }
 
 impl<S: ShardSource> Tail<S> {
-    /// Lists the shards and starts to read.
+    /// Lists the shards and starts to read. `waiting` is called with the first failure of the list that is retried.
     ///
     /// # Errors
     /// Exit 2 for an unknown shard; else the error of ListShards.
-    pub async fn start(source: Arc<S>, options: TailOptions) -> Result<Self> {
-        let shards = first_list(&*source, &options).await?;
+    pub async fn start(
+        source: Arc<S>,
+        options: TailOptions,
+        waiting: &mut (dyn FnMut(&Error) + Send),
+    ) -> Result<Self> {
+        let shards = first_list(&*source, &options, waiting).await?;
         let lineage = Lineage::plan(&shards, &options.start, &options.shards)?;
         let (sender, messages) = mpsc::channel(MESSAGES);
         let memory_kib = u32::try_from(options.held_bytes / 1024)
@@ -169,28 +174,33 @@ impl<S: ShardSource> Tail<S> {
     }
 }
 
-/// Lists the shards at the start. Retries a busy service longer than one that cannot be reached.
-async fn first_list(source: &impl ShardSource, options: &TailOptions) -> Result<Vec<ShardInfo>> {
+/// Lists the shards at the start. A service that fails is asked again for as long as reads are; an endpoint to which no
+/// connection can be made is given up earlier.
+async fn first_list(
+    source: &impl ShardSource,
+    options: &TailOptions,
+    waiting: &mut (dyn FnMut(&Error) + Send),
+) -> Result<Vec<ShardInfo>> {
     let mut pace = Pace::new(options);
-    let mut failures = 0;
+    let (mut failures, mut unreachable) = (0, 0);
     loop {
         let error = match source.shards().await {
             Ok(shards) => return Ok(shards),
             Err(ReadError::Fatal(error)) => return Err(error),
             Err(ReadError::Expired) => Error::failed("could not list the shards"),
-            Err(ReadError::Throttled(error)) => error,
-            Err(ReadError::Transient(error)) => {
-                failures += 1;
-                if failures == FIRST_TRIES {
-                    return Err(error);
-                }
-                error
-            }
+            Err(ReadError::Throttled(error) | ReadError::Transient(error)) => error,
         };
-        let (wait, since) = pace.failed();
-        if since.elapsed() >= options.retry_for {
+        unreachable += u32::from(error.class() == Some(Class::Unreachable));
+        let Some(wait) = pace.failed_within(options.retry_for) else {
+            return Err(error);
+        };
+        if unreachable == FIRST_TRIES {
             return Err(error);
         }
+        if failures == 0 {
+            waiting(&error);
+        }
+        failures += 1;
         sleep(wait).await;
     }
 }

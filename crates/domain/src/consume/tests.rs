@@ -265,7 +265,9 @@ fn check_once_in_order(records: &[TailRecord], expected: impl Iterator<Item = u6
 }
 
 async fn tail(stream: &Arc<FakeStream>, options: TailOptions) -> Tail<FakeStream> {
-    Tail::start(Arc::clone(stream), options).await.unwrap()
+    Tail::start(Arc::clone(stream), options, &mut |_| {})
+        .await
+        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -438,7 +440,7 @@ async fn an_unknown_shard_is_refused() {
         shards: vec![id(7)],
         ..options(Start::Latest)
     };
-    let error = Tail::start(stream, options).await.err().unwrap();
+    let error = Tail::start(stream, options, &mut |_| {}).await.err().unwrap();
     assert_snapshot!(error, @"the stream has no shard shardId-000000000007");
 }
 

@@ -142,7 +142,9 @@ fn loader(settings: &Settings, client: SharedHttpClient, placeholder: bool) -> C
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(client)
         .retry_config(
-            RetryConfig::adaptive()
+            // Not adaptive: its client-side rate can hold a call back until the operation times out, and the service's own
+            // answer, such as a quota, would never be shown.
+            RetryConfig::standard()
                 .with_max_attempts(5)
                 .with_initial_backoff(Duration::from_millis(100)),
         )

@@ -23,6 +23,7 @@ use super::package::{Architecture, Package};
 use crate::context::Context;
 use ground::backoff::{self, Backoff, Look};
 use ground::duration;
+use ground::error::aws::Class;
 use ground::error::{self, Error, Result};
 
 pub mod rules;
@@ -33,6 +34,8 @@ pub type Pause<'a> = &'a (dyn Fn(&str) -> Result<()> + Send + Sync);
 /// How long one change is retried or waited for. A new role is usable within seconds; Lambda gives no bound for an
 /// update.
 const LONGEST: Duration = Duration::from_secs(180);
+/// How long calls are made again while service or network fail.
+const OUTAGE: Duration = Duration::from_secs(60);
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(4))
     .factor(1.5)
     .jitter(0.75, 1.25);
@@ -172,7 +175,7 @@ pub async fn observe(
 ) -> Result<Option<(FunctionState, BTreeMap<String, String>)>> {
     let answer = match context.lambda().get_function().function_name(name).send().await {
         Ok(answer) => answer,
-        Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
+        Err(error) if error::aws::is_not_found(&error) => return Ok(None),
         Err(error) => {
             return Err(error::aws::failed(
                 format!("could not read function {name}"),
@@ -359,15 +362,13 @@ impl<'a> Changer<'a> {
             let call = self.context.lambda().delete_event_source_mapping().uuid(&mapping);
             let gone = self
                 .repeat(
-                    |code, _| {
-                        (code == "ResourceInUseException").then_some("until its mapping can be deleted")
-                    },
+                    |class, _, _| (class == Class::Conflict).then_some("until its mapping can be deleted"),
                     || call.clone().send(),
                 )
                 .await;
             match gone {
                 Ok(_) => {}
-                Err(error) if error.code() == Some("ResourceNotFoundException") => {}
+                Err(error) if error::aws::is_not_found(&error) => {}
                 Err(error) => {
                     let what = self.what(&format!("delete the event source mapping {mapping} of"));
                     return Err(error::aws::failed(what, error));
@@ -377,7 +378,7 @@ impl<'a> Changer<'a> {
         let call = self.context.lambda().delete_function().function_name(self.name);
         match self.retried(|| call.clone().send()).await {
             Ok(_) => Ok(()),
-            Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(()),
+            Err(error) if error::aws::is_not_found(&error) => Ok(()),
             Err(error) => Err(error::aws::failed(self.what("delete"), error)),
         }
     }
@@ -391,7 +392,7 @@ impl<'a> Changer<'a> {
             let call = call.function_name(self.name).set_marker(marker);
             let page = match call.send().await {
                 Ok(page) => page,
-                Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(ids),
+                Err(error) if error::aws::is_not_found(&error) => return Ok(ids),
                 Err(error) => {
                     let what = self.what("list the event source mappings of");
                     return Err(error::aws::failed(what, error));
@@ -446,7 +447,7 @@ impl<'a> Changer<'a> {
         // A new function may not be visible yet.
         let answer = self
             .repeat(
-                |code, _| (code == "ResourceNotFoundException").then_some("until it is shown"),
+                |class, _, _| (class == Class::NotFound).then_some("until it is shown"),
                 || call.clone().send(),
             )
             .await
@@ -476,21 +477,28 @@ impl<'a> Changer<'a> {
 
     async fn repeat<T, E, Sending>(
         &self,
-        judge: impl Fn(&str, &str) -> Option<&'static str>,
+        judge: impl Fn(Class, &str, &str) -> Option<&'static str>,
         send: impl FnMut() -> Sending,
     ) -> Result<T, SdkError<E, HttpResponse>>
     where
         E: ProvideErrorMetadata,
         Sending: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
-        let deadline = Instant::now() + LONGEST;
+        let started = Instant::now();
         let what = |refusal: &SdkError<E, HttpResponse>| {
             judge(
+                error::aws::class(refusal),
                 refusal.code().unwrap_or_default(),
                 refusal.message().unwrap_or_default(),
             )
         };
-        let until = |refusal: &SdkError<E, HttpResponse>| what(refusal).map(|_| deadline);
+        let until = |refusal: &SdkError<E, HttpResponse>| {
+            let longest = match error::aws::class(refusal).is_outage() {
+                true => OUTAGE,
+                false => LONGEST,
+            };
+            what(refusal).map(|_| started + longest)
+        };
         // On a stop or a timeout, return the error of the call itself.
         let tell = |refusal: &SdkError<E, HttpResponse>, _: Duration| {
             what(refusal).is_some_and(|what| (self.pause)(what).is_ok())

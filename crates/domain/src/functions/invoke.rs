@@ -111,7 +111,7 @@ fn refused<E>(
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let missing = error.code() == Some("ResourceNotFoundException");
+    let missing = error::aws::is_not_found(&error);
     let failed = error::aws::failed(format!("could not invoke {function}"), error);
     match missing {
         true => failed.hint("`streamctl handlers` shows what can be deployed, `streamctl deploy` deploys it"),
@@ -151,7 +151,7 @@ pub async fn deployed(context: &Context, function: &str) -> Result<Option<Deploy
         .function_name(function);
     let found = match call.send().await {
         Ok(found) => found,
-        Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
+        Err(error) if error::aws::is_not_found(&error) => return Ok(None),
         Err(error) => {
             return Err(error::aws::failed(
                 format!("could not read the function {function}"),

@@ -1,6 +1,5 @@
 //! Reads the policies of a function's execution role.
 
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -38,7 +37,7 @@ pub async fn role_of(context: &Context, name: &str) -> Result<Option<String>> {
     let call = context.lambda().get_function_configuration().function_name(name);
     let function = match call.send().await {
         Ok(function) => function,
-        Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
+        Err(error) if error::aws::is_not_found(&error) => return Ok(None),
         Err(error) => {
             let what = format!("could not read function {name}");
             return Err(error::aws::failed(what, error));

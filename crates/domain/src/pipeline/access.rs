@@ -4,7 +4,6 @@
 use std::fmt;
 
 use aws_sdk_kinesis::types::EncryptionType;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde_json::Value;
 
 use super::resource::shortened;
@@ -109,7 +108,7 @@ pub async fn revoke(context: &Context, function: &str, stream_arn: &str) -> Resu
     match call.send().await {
         Ok(_) if is_ours(context, &role).await? => {}
         Ok(_) => return Ok(()),
-        Err(error) if error.code() == Some("NoSuchEntity") => return Ok(()),
+        Err(error) if error::aws::is_not_found(&error) => return Ok(()),
         Err(error) => {
             let what = format!("could not read the policies of role {role}");
             return Err(error::aws::failed(what, error));
@@ -118,7 +117,7 @@ pub async fn revoke(context: &Context, function: &str, stream_arn: &str) -> Resu
     let call = context.iam().delete_role_policy().role_name(&role);
     match call.policy_name(&policy).send().await {
         Ok(_) => Ok(()),
-        Err(error) if error.code() == Some("NoSuchEntity") => Ok(()),
+        Err(error) if error::aws::is_not_found(&error) => Ok(()),
         Err(error) => {
             let what = format!("could not delete policy {policy} of role {role}");
             Err(error::aws::failed(what, error))

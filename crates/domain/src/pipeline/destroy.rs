@@ -1,15 +1,19 @@
-//! Deletes a pipeline: lists what exists, deletes it in reverse order, then checks that nothing is left.
+//! Deletes a pipeline: lists what exists, deletes it in reverse order, then checks that nothing is left. Keeps what is not
+//! ours, and what something uses that stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
+
+use tokio::time::Instant;
 
 use super::apply::{self, ResourceReport, RunReport, title};
 use super::event::{Events, ResourceResult, Step};
 use super::plan::{Action, PlanReport, PlannedReport};
-use super::resource::{Observed, Resource, Spec};
+use super::resource::{Observed, Resource, Spec, User};
 use super::tags::Owner;
 use super::walk::{self, Reached, Way};
 use super::{Pipeline, event, lag};
+use ground::error::aws::Class;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 use ground::stop::Stop;
@@ -23,14 +27,47 @@ pub(super) struct Found<'c> {
     spec: Spec,
     resource: Box<dyn Resource + 'c>,
     observed: Observed,
-    /// The reason why it is not deleted, if there is one.
-    kept: Option<String>,
+    /// Why it is not deleted, if it is not.
+    kept: Option<Kept>,
+    users: Vec<User>,
     /// Not selected for deletion. Only its outputs are used.
     unselected: bool,
     dependents: Vec<String>,
 }
 
+/// Why a resource is not deleted.
+struct Kept {
+    /// As the end of a sentence about it.
+    reason: String,
+    hint: &'static str,
+}
+
+impl Kept {
+    fn foreign(reason: String) -> Self {
+        Self {
+            reason,
+            hint: "add --adopt to delete it anyway",
+        }
+    }
+
+    fn used_by(users: &[&User]) -> Self {
+        let names: Vec<String> = users
+            .iter()
+            .map(|user| format!("{} {}", user.kind, user.name))
+            .collect();
+        Self {
+            reason: format!("is used by {}", names.join(", ")),
+            hint: "delete what uses it, or let it use another one, then run the same command again",
+        }
+    }
+}
+
 impl Found<'_> {
+    /// Whether its service may create it again while others are deleted: it is deleted after all of them.
+    fn comes_last(&self) -> bool {
+        self.is_deleted() && self.resource.returns_within().is_some()
+    }
+
     fn is_deleted(&self) -> bool {
         !self.unselected && self.observed.present().is_some() && self.kept.is_none()
     }
@@ -64,7 +101,9 @@ impl<'c> Pipeline<'c> {
                 Reached::Stopped => return Err(event::stopped()),
             }
         }
-        Ok(Survey { resources })
+        let mut survey = Survey { resources };
+        survey.keep_what_is_used();
+        Ok(survey)
     }
 
     async fn find(&self, id: &str) -> Result<Found<'c>> {
@@ -74,6 +113,7 @@ impl<'c> Pipeline<'c> {
                 spec: self.spec(id)?,
                 observed: Observed::Absent,
                 kept: None,
+                users: Vec::new(),
                 unselected: true,
                 dependents: Vec::new(),
             });
@@ -83,52 +123,64 @@ impl<'c> Pipeline<'c> {
         self.learn(id, resource.outputs(&observed));
         let kept = match observed.owner(self.identity()) {
             Some(Owner::Pipeline(owner)) if !self.adopts() => {
-                Some(format!("belongs to the pipeline {owner}"))
+                Some(Kept::foreign(format!("belongs to the pipeline {owner}")))
             }
-            Some(Owner::Stranger) if !self.adopts() => Some("was not created by streamctl".to_owned()),
+            Some(Owner::Stranger) if !self.adopts() => {
+                Some(Kept::foreign("was not created by streamctl".to_owned()))
+            }
             _ => None,
         };
-        let dependents = match (&observed, &kept) {
-            (Observed::Present(_), None) => resource.dependents(&observed).await?,
-            _ => Vec::new(),
-        };
+        let (mut dependents, mut users) = (Vec::new(), Vec::new());
+        if observed.present().is_some() && kept.is_none() {
+            dependents = resource.dependents(&observed).await?;
+            match resource.users(&observed).await {
+                Ok(found) => users = found,
+                Err(error) if error.class() == Some(Class::Denied) => dependents.push(format!(
+                    "what uses {} is not known: {}",
+                    title(&spec.kind, resource.as_ref()),
+                    error.chain().join(": ")
+                )),
+                Err(error) => return Err(error),
+            }
+        }
         Ok(Found {
             spec,
             resource,
             observed,
             kept,
+            users,
             unselected: false,
             dependents,
         })
     }
 
     /// Deletes the resources of `survey` that belong to this pipeline, each after those that need it, and checks that they
-    /// are gone. A resource that still exists is an error in the report.
+    /// are gone. A resource that still exists is an error in the report, and one that is kept makes the run partial.
     pub async fn destroy(&self, survey: Survey<'c>, events: Events<'_>, stop: &Stop) -> RunReport {
-        let errors: Vec<Mutex<Option<(Error, bool)>>> =
-            survey.resources.iter().map(|_| Mutex::default()).collect();
-        let reached = walk::walk(self.graph(), Way::Backward, stop, |node| {
+        let errors: Vec<Slot> = survey.resources.iter().map(|_| Mutex::default()).collect();
+        let mut reached = walk::walk(self.graph(), Way::Backward, stop, |node| {
             let (found, slot) = (&survey.resources[node], &errors[node]);
             async move {
-                let step = Step::new(
-                    &found.spec.id,
-                    &found.spec.kind,
-                    found.resource.name(),
-                    events,
-                    stop,
-                );
-                match delete(found, &step).await {
-                    Ok(()) => Ok(()),
-                    Err(error) => {
-                        apply::finish_failed(&step, &error);
-                        *slot.lock().unwrap_or_else(PoisonError::into_inner) =
-                            Some((error, step.was_touched()));
-                        Err(Error::failed("failed"))
-                    }
+                match found.comes_last() {
+                    true => Ok(()),
+                    false => delete_reporting(found, slot, events, stop).await,
                 }
             }
         })
         .await;
+        let last = (0..reached.len()).filter(|node| {
+            matches!(reached[*node], Reached::Done(())) && survey.resources[*node].comes_last()
+        });
+        let last: Vec<usize> = last.collect();
+        if stop.is_set() {
+            last.iter().for_each(|node| reached[*node] = Reached::Stopped);
+        } else {
+            let deletions = last
+                .iter()
+                .map(|node| delete_reporting(&survey.resources[*node], &errors[*node], events, stop));
+            // Errors are in their slots.
+            futures_util::future::join_all(deletions).await;
+        }
         let errors = errors
             .into_iter()
             .map(|error| error.into_inner().unwrap_or_else(PoisonError::into_inner));
@@ -145,10 +197,13 @@ impl<'c> Pipeline<'c> {
         let left = resources
             .iter()
             .any(|(report, _)| report.result == ResourceResult::Failed);
-        let exit = if exit == Exit::Done && left {
-            Exit::Faults
-        } else {
-            exit
+        let kept = resources
+            .iter()
+            .any(|(report, _)| report.result == ResourceResult::Kept);
+        let exit = match exit {
+            Exit::Done if left => Exit::Faults,
+            Exit::Done if kept => Exit::Partial,
+            exit => exit,
         };
         resources.reverse();
         RunReport {
@@ -177,8 +232,8 @@ impl<'c> Pipeline<'c> {
         let mut exit = None;
         if let Some(kept) = &found.kept {
             report.result = ResourceResult::Kept;
-            report.detail.clone_from(kept);
-            report.hint = Some("add --adopt to delete it anyway".to_owned());
+            report.detail.clone_from(&kept.reason);
+            report.hint = Some(kept.hint.to_owned());
         } else if !found.is_deleted() {
             report.result = ResourceResult::Absent;
         } else if let Some((error, touched)) = error {
@@ -201,9 +256,31 @@ impl<'c> Pipeline<'c> {
     }
 }
 
+/// The error of a deletion, and whether it had begun.
+type Slot = Mutex<Option<(Error, bool)>>;
+
+/// Deletes `found`, and keeps its error in `slot`.
+async fn delete_reporting(found: &Found<'_>, slot: &Slot, events: Events<'_>, stop: &Stop) -> Result<()> {
+    let step = Step::new(
+        &found.spec.id,
+        &found.spec.kind,
+        found.resource.name(),
+        events,
+        stop,
+    );
+    match delete(found, &step).await {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            apply::finish_failed(&step, &error);
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some((error, step.was_touched()));
+            Err(Error::failed("failed"))
+        }
+    }
+}
+
 async fn delete(found: &Found<'_>, step: &Step<'_>) -> Result<()> {
     if let Some(kept) = &found.kept {
-        step.finished(ResourceResult::Kept, kept);
+        step.finished(ResourceResult::Kept, &kept.reason);
         return Ok(());
     }
     if !found.is_deleted() {
@@ -211,17 +288,51 @@ async fn delete(found: &Found<'_>, step: &Step<'_>) -> Result<()> {
     }
     step.go_on()?;
     step.touched();
-    found.resource.delete(&found.observed, step).await?;
-    let left = lag::observe_until(found.resource.as_ref(), false).await?;
-    if left.present().is_some() {
-        return Err(Error::new(Exit::Faults, "still exists after its deletion")
-            .hint("run the same command again; if it still exists, check it in the AWS console"));
+    let resource = found.resource.as_ref();
+    let quiet = Instant::now() + resource.returns_within().unwrap_or_default();
+    let mut observed = found.observed.clone();
+    for _ in 0..ROUNDS {
+        resource.delete(&observed, step).await?;
+        let mut left = lag::observe_until(resource, false).await?;
+        if left.present().is_none() && Instant::now() < quiet {
+            step.waiting("whether its service creates it again");
+            left = lag::observe_return(resource, quiet).await?;
+        }
+        if left.present().is_none() {
+            step.finished(ResourceResult::Deleted, "");
+            return Ok(());
+        }
+        // It came back. One that someone else made meanwhile is not ours to delete.
+        if resource.returns_within().is_none() || left.owner(&found.spec.identity) != Some(Owner::Us) {
+            break;
+        }
+        observed = left;
     }
-    step.finished(ResourceResult::Deleted, "");
-    Ok(())
+    Err(Error::new(Exit::Faults, "still exists after its deletion")
+        .hint("run the same command again; if it still exists, check it in the AWS console"))
 }
 
+/// How often a resource is deleted that its service creates again.
+const ROUNDS: u32 = 3;
+
 impl Survey<'_> {
+    /// Keeps the resources that something uses which is not deleted with them.
+    fn keep_what_is_used(&mut self) {
+        let going: BTreeSet<(String, String)> = self
+            .resources
+            .iter()
+            .filter(|found| found.is_deleted())
+            .map(|found| (found.spec.kind.clone(), found.resource.name()))
+            .collect();
+        for found in self.resources.iter_mut().filter(|found| found.is_deleted()) {
+            let goes = |user: &&User| going.contains(&(user.kind.to_owned(), user.name.clone()));
+            let staying: Vec<&User> = found.users.iter().filter(|user| !goes(user)).collect();
+            if !staying.is_empty() {
+                found.kept = Some(Kept::used_by(&staying));
+            }
+        }
+    }
+
     /// Whether there is nothing to delete.
     pub fn is_empty(&self) -> bool {
         !self.resources.iter().any(Found::is_deleted)
@@ -235,7 +346,7 @@ impl Survey<'_> {
 
     /// The resources that are not deleted, with the reason.
     pub fn kept(&self) -> Vec<String> {
-        let kept = |found: &Found<'_>| Some(format!("{} {}", found.title(), found.kept.as_ref()?));
+        let kept = |found: &Found<'_>| Some(format!("{} {}", found.title(), found.kept.as_ref()?.reason));
         self.resources.iter().rev().filter_map(kept).collect()
     }
 
@@ -264,7 +375,7 @@ impl Survey<'_> {
                     (None, false) => Action::None,
                 },
                 detail: match (&found.kept, found.is_deleted()) {
-                    (Some(kept), _) => kept.clone(),
+                    (Some(kept), _) => kept.reason.clone(),
                     (None, true) => String::new(),
                     (None, false) => "does not exist".to_owned(),
                 },

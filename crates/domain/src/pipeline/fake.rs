@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::event::Step;
-use super::resource::{Catalog, Change, Dependencies, Location, Observed, Outputs, Present, Resource, Spec};
+use super::resource::{
+    Catalog, Change, Dependencies, Location, Observed, Outputs, Present, Resource, Spec, User,
+};
 use super::tags::UNFINISHED;
 use super::{Draft, Given, Manifest, Request};
 use crate::iam::Statement;
@@ -38,6 +41,10 @@ pub(super) struct State {
     pub(super) broken: Vec<String>,
     /// Number of observations for which a created or deleted box is still shown as before.
     pub(super) lag: u32,
+    /// What uses a box, by its name.
+    pub(super) users: BTreeMap<String, Vec<User>>,
+    /// Boxes that the service makes again after their deletion, without tags, and how often.
+    pub(super) returning: BTreeMap<String, u32>,
     /// Outdated states by name, and how many observations still show them.
     stale: BTreeMap<String, (u32, Option<Crate>)>,
     running: usize,
@@ -244,8 +251,28 @@ impl Resource for FakeBox<'_> {
             .call(name, "delete", |state| {
                 let before = state.boxes.remove(name);
                 state.stale.insert(name.clone(), (state.lag, before));
+                if let Some(times @ 1..) = state.returning.get_mut(name) {
+                    *times -= 1;
+                    let again = Crate {
+                        tags: self.spec.tags.of_untagged(),
+                        ..Crate::default()
+                    };
+                    // It is seen with the second look.
+                    state.stale.insert(name.clone(), (1, None));
+                    state.boxes.insert(name.clone(), again);
+                }
             })
             .await
+    }
+
+    async fn users(&self, _observed: &Observed) -> Result<Vec<User>> {
+        let state = self.cloud.state();
+        Ok(state.users.get(&self.declared.name).cloned().unwrap_or_default())
+    }
+
+    fn returns_within(&self) -> Option<Duration> {
+        let returns = self.cloud.state().returning.contains_key(&self.declared.name);
+        returns.then_some(Duration::from_secs(5))
     }
 
     fn outputs(&self, observed: &Observed) -> Outputs {

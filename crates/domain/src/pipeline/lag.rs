@@ -15,9 +15,18 @@ const MAX_LAG: Duration = Duration::from_secs(20);
 
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 
+/// Observes `resource` until it exists, at the latest at `deadline`. Returns the last observation.
+pub(super) async fn observe_return(resource: &dyn Resource, deadline: Instant) -> Result<Observed> {
+    observe_before(resource, true, deadline).await
+}
+
 /// Observes `resource` until it exists, or until it no longer does. Returns the last observation, also after the time
 /// limit.
 pub(super) async fn observe_until(resource: &dyn Resource, present: bool) -> Result<Observed> {
+    observe_before(resource, present, Instant::now() + MAX_LAG).await
+}
+
+async fn observe_before(resource: &dyn Resource, present: bool, deadline: Instant) -> Result<Observed> {
     let look = || async {
         let observed = resource.observe().await?;
         Ok(match observed.present().is_some() == present {
@@ -25,7 +34,6 @@ pub(super) async fn observe_until(resource: &dyn Resource, present: bool) -> Res
             false => Look::NotYet(observed),
         })
     };
-    let deadline = Instant::now() + MAX_LAG;
     let (Look::Done(observed) | Look::NotYet(observed)) =
         backoff::wait_until(BACKOFF, deadline, look, |_, _| Ok(())).await?;
     Ok(observed)

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -52,6 +53,20 @@ pub trait Resource: Send + Sync {
     /// What its deletion affects outside the pipeline, in words.
     async fn dependents(&self, _observed: &Observed) -> Result<Vec<String>> {
         Ok(Vec::new())
+    }
+
+    /// What would break without it, in this pipeline or outside. It is not deleted while one of them stays.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    async fn users(&self, _observed: &Observed) -> Result<Vec<User>> {
+        Ok(Vec::new())
+    }
+
+    /// How long after the deletion of the others its service may create it again by itself; `None` where it does not. Such a
+    /// resource is deleted last.
+    fn returns_within(&self) -> Option<Duration> {
+        None
     }
 
     /// Checks whether it works. `probe` allows checks that leave something behind, such as a record.
@@ -270,6 +285,14 @@ impl Observed {
     pub fn owner(&self, identity: &Identity) -> Option<Owner> {
         self.present().map(|present| tags::owner(&present.tags, identity))
     }
+}
+
+/// What uses a resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Its kind, such as `function`.
+    pub kind: &'static str,
+    pub name: String,
 }
 
 /// What this run does to the resources that a resource needs.

@@ -45,6 +45,15 @@ impl Tags {
         self.wanted.iter().map(pair).collect()
     }
 
+    /// What is shown for a resource of ours that its service, or a run that did not finish, made without tags: it is
+    /// completed as if it were new.
+    pub fn of_untagged(&self) -> BTreeMap<String, String> {
+        let mut tags = self.all();
+        tags.retain(|key, _| key == MANAGED_BY || key == PIPELINE);
+        tags.insert(UNFINISHED.to_owned(), "setup".to_owned());
+        tags
+    }
+
     /// The tags to set and the keys to remove on a resource that has the tags `present`. Other tags are kept, and a default
     /// does not replace a value.
     pub fn difference(

@@ -175,6 +175,15 @@ fn foreign_resources_are_changed_only_with_adopt() {
             2
         );
         assert!(cloud.state().boxes.contains_key("box-a"));
+        // The others are gone, and what is kept is left: partly done, both times.
+        assert_eq!(kept.exit, Exit::Partial);
+        let again = destroy(&cloud, false).await;
+        assert_eq!(again.exit, Exit::Partial);
+        let reasons: Vec<String> = again.resources.iter().map(|one| one.detail.clone()).collect();
+        assert!(
+            reasons.contains(&"belongs to the pipeline boxes/two".to_owned()),
+            "{reasons:?}"
+        );
 
         let adopting = Request {
             adopt: true,
@@ -286,6 +295,61 @@ fn destroy_runs_in_reverse_order_and_reports_what_is_left() {
                 .iter()
                 .all(|(_, result)| *result == ResourceResult::Absent)
         );
+    });
+}
+
+#[test]
+fn what_something_uses_that_stays_is_kept() {
+    block_on(async {
+        let cloud = Cloud::default();
+        setup(&cloud, &[]).await;
+        let user = |kind, name: &str| resource::User {
+            kind,
+            name: name.to_owned(),
+        };
+        // `d` goes with the pipeline, the function does not.
+        let users = vec![user("box", "box-d"), user("function", "theirs")];
+        cloud.state().users.insert("box-b".into(), users);
+        cloud
+            .state()
+            .users
+            .insert("box-c".into(), vec![user("box", "box-d")]);
+        let report = destroy(&cloud, false).await;
+        assert_eq!(report.exit, Exit::Partial);
+        let kept = report.resources.iter().find(|one| one.id == "b").unwrap();
+        assert_eq!(kept.result, ResourceResult::Kept);
+        assert_eq!(kept.detail, "is used by function theirs");
+        let left: Vec<String> = cloud.state().boxes.keys().cloned().collect();
+        assert_eq!(left, ["box-b"]);
+        assert_eq!(
+            destroy(&cloud, true).await.exit,
+            Exit::Partial,
+            "also where it adopts"
+        );
+        cloud.state().users.clear();
+        assert_eq!(destroy(&cloud, false).await.exit, Exit::Done);
+    });
+}
+
+#[test]
+fn what_its_service_makes_again_is_deleted_last_and_again() {
+    block_on(async {
+        let cloud = Cloud::default();
+        setup(&cloud, &[]).await;
+        cloud.state().calls.clear();
+        cloud.state().returning.insert("box-d".into(), 1);
+        let report = destroy(&cloud, false).await;
+        assert_eq!(report.exit, Exit::Done);
+        assert_eq!(cloud.state().calls[3..], ["delete box-d", "delete box-d"]);
+        assert!(cloud.state().boxes.is_empty());
+        // One that always comes back is a fault in the end.
+        setup(&cloud, &[]).await;
+        cloud.state().returning.insert("box-d".into(), 9);
+        let report = destroy(&cloud, false).await;
+        assert_ne!(report.exit, Exit::Done);
+        let left = report.resources.iter().find(|one| one.id == "d").unwrap();
+        assert_eq!(left.detail, "still exists after its deletion");
+        assert_eq!(cloud.state().boxes.len(), 1);
     });
 }
 

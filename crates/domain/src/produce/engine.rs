@@ -16,6 +16,7 @@ use super::{
 use crate::record::Record;
 use ground::backoff::Backoff;
 use ground::error::Error;
+use ground::error::aws::{self, Class};
 
 /// Overhead of a record in memory besides its data and key, in bytes.
 const OVERHEAD: usize = 160;
@@ -136,6 +137,8 @@ struct Engine<'a, T> {
     summary: PutSummary,
     /// When the target last responded, or the start.
     last_success: Instant,
+    /// Whether the last requests failed as a whole, other than by throttling.
+    failing: bool,
 }
 
 impl<'a, T: Transport> Engine<'a, T> {
@@ -156,6 +159,7 @@ impl<'a, T: Transport> Engine<'a, T> {
             end: None,
             summary: PutSummary::default(),
             last_success: Instant::now(),
+            failing: false,
         }
     }
 
@@ -307,6 +311,9 @@ impl<'a, T: Transport> Engine<'a, T> {
     fn settle_entries(&mut self, pending: impl Iterator<Item = Pending>, outcomes: Vec<EntryResult>) {
         let now = Instant::now();
         self.last_success = now;
+        if std::mem::take(&mut self.failing) {
+            (self.events)(PutEvent::Recovered);
+        }
         // Throttled records by shard ("" where the message names none).
         let mut throttled: BTreeMap<String, u64> = BTreeMap::new();
         let mut took = std::collections::BTreeSet::new();
@@ -324,7 +331,7 @@ impl<'a, T: Transport> Engine<'a, T> {
                     }
                 }
                 EntryResult::Refused { code, message } => {
-                    let due = if code.starts_with("ProvisionedThroughputExceeded") {
+                    let due = if aws::class_of(&code, &message) == Some(Class::Throttle) {
                         let shard = shard_in(&message).unwrap_or_default();
                         *throttled.entry(shard.to_owned()).or_default() += 1;
                         let backoff = self.backoff();
@@ -364,6 +371,12 @@ impl<'a, T: Transport> Engine<'a, T> {
                 records: pending.len() as u64,
             });
         }
+        if !throttled && !std::mem::replace(&mut self.failing, true) {
+            (self.events)(PutEvent::Failing {
+                reason: &error,
+                retry_for: self.options.retry_for,
+            });
+        }
         for pending in pending {
             self.again(pending, due, || error.chain().join(": "));
         }
@@ -378,10 +391,12 @@ impl<'a, T: Transport> Engine<'a, T> {
         Backoff::new(self.options.backoff, self.options.max_backoff).jitter(0.0, 1.0)
     }
 
-    /// Retries a record at `due`, or gives up where that is too late.
+    /// Retries a record at `due`, and at the end of its time for the last time.
     fn again(&mut self, mut pending: Pending, due: Instant, reason: impl Fn() -> String) {
-        let since = pending.since.unwrap_or(due);
-        if due.duration_since(since) < self.options.retry_for || self.is_stopping() {
+        let now = Instant::now();
+        let deadline = pending.since.unwrap_or(now) + self.options.retry_for;
+        if now < deadline || self.is_stopping() {
+            let due = due.min(deadline.max(now));
             pending.tries += 1;
             self.waiting.push(Waiting { due, pending });
             return;

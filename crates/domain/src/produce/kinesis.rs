@@ -1,15 +1,19 @@
 //! [`Transport`] over the AWS SDK.
 
+use std::time::Duration;
+
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::put_records::PutRecordsError;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry, StreamStatus};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
+use tokio::time::Instant;
 
 use super::{EntryResult, PutError, Transport};
 use crate::record::{DEFAULT_MAX_RECORD_BYTES, Record};
-use ground::error::aws::Retry;
+use ground::backoff::{self, Backoff, Patience};
+use ground::error::aws::Class;
 use ground::error::{self, Error, Result};
 
 #[derive(Debug, Clone)]
@@ -25,6 +29,9 @@ pub struct StreamLimits {
     pub max_record_bytes: usize,
 }
 
+/// An account has 20 DescribeStreamSummary calls a second (Kinesis API reference).
+const DESCRIBING: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5)).jitter(0.5, 1.0);
+
 impl KinesisTransport {
     /// Sends to `stream` with `client`, which must not retry: the engine retries by record.
     pub fn new(client: Client, stream: impl Into<String>) -> Self {
@@ -36,15 +43,33 @@ impl KinesisTransport {
 }
 
 impl StreamLimits {
-    /// Describes the stream (DescribeStreamSummary).
+    /// Describes the stream (DescribeStreamSummary). A call that is throttled, or that the service or the network fails, is
+    /// made again for `retry_for`; `waiting` is called with its first reason. An endpoint to which no connection can be
+    /// made may be wrong: only the client tries it again.
     ///
     /// # Errors
     /// When there is no such stream, it cannot take records yet, or the call fails.
-    pub async fn of(client: &Client, stream: &str) -> Result<Self> {
-        let answer = client
-            .describe_stream_summary()
-            .stream_name(stream)
-            .send()
+    pub async fn of(
+        client: &Client,
+        stream: &str,
+        retry_for: Duration,
+        waiting: &mut (dyn FnMut(String) + Send),
+    ) -> Result<Self> {
+        let started = Instant::now();
+        let patience = Patience::of_any_call(retry_for);
+        let until = |failure: &SdkError<_, HttpResponse>| match error::aws::class(failure) {
+            Class::Unreachable => None,
+            class => patience.until(class, started),
+        };
+        let mut told = false;
+        let tell = |failure: &SdkError<_, HttpResponse>, _: Duration| {
+            if !std::mem::replace(&mut told, true) {
+                waiting(error::aws::reason(failure));
+            }
+            true
+        };
+        let send = || client.describe_stream_summary().stream_name(stream).send();
+        let answer = backoff::retry(DESCRIBING, send, until, tell)
             .await
             .map_err(|e| error::aws::failed(format!("could not send to stream {stream}"), e))?;
         let Some(summary) = answer.stream_description_summary else {
@@ -100,14 +125,14 @@ impl Transport for KinesisTransport {
 
 impl KinesisTransport {
     fn failure(&self, failure: SdkError<PutRecordsError, HttpResponse>) -> PutError {
-        let retry = error::aws::retry(&failure);
+        let class = error::aws::class(&failure);
         let error = error::aws::failed(format!("could not send to stream {}", self.stream), failure);
-        match retry {
-            Retry::Never => PutError::Fatal(error),
-            Retry::Throttled | Retry::Transient => PutError::Transient {
-                throttled: retry == Retry::Throttled,
+        match class == Class::Throttle || class.is_outage() {
+            true => PutError::Transient {
+                throttled: class == Class::Throttle,
                 error,
             },
+            false => PutError::Fatal(error),
         }
     }
 }

@@ -16,6 +16,7 @@ pub const SERVICES: &[(&str, &str)] = &[
     ("CloudWatch Logs", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"),
     ("DynamoDB", "AWS_ENDPOINT_URL_DYNAMODB"),
     ("IAM", "AWS_ENDPOINT_URL_IAM"),
+    ("KMS", "AWS_ENDPOINT_URL_KMS"),
     ("Lambda", "AWS_ENDPOINT_URL_LAMBDA"),
     ("S3", "AWS_ENDPOINT_URL_S3"),
     ("SNS", "AWS_ENDPOINT_URL_SNS"),

@@ -19,6 +19,8 @@ pub use rules::{
 };
 
 use super::event::{Event, Events};
+use super::keys::{self, KeyMatch};
+use super::quota;
 use super::state::{Mode, ShardMetric, Status, StreamState, observe, summary};
 use super::wait;
 use crate::context::Context;
@@ -100,10 +102,9 @@ impl<'a> Changer<'a> {
             wait::wait_until_gone(self.ctx, self.name, deadline, self.events).await?;
         }
         self.step("creating the stream");
+        let kinesis = self.ctx.kinesis_once();
         let sent = wait::retry(deadline, self.events, || {
-            let request = self
-                .ctx
-                .kinesis()
+            let request = kinesis
                 .create_stream()
                 .stream_name(self.name)
                 .set_shard_count(shards)
@@ -160,9 +161,9 @@ impl<'a> Changer<'a> {
                 wait::wait_until_active(self.ctx, self.name, deadline, self.events).await?;
             }
             self.step("deleting the stream");
+            let kinesis = self.ctx.kinesis_once();
             let sent = wait::retry(deadline, self.events, || {
-                self.ctx
-                    .kinesis()
+                kinesis
                     .delete_stream()
                     .stream_name(self.name)
                     .enforce_consumer_deletion(with_consumers)
@@ -170,7 +171,7 @@ impl<'a> Changer<'a> {
             });
             match sent.await {
                 Ok(_) => {}
-                Err(e) if e.code() == Some("ResourceNotFoundException") => return Ok(()),
+                Err(e) if error::aws::is_not_found(&e) => return Ok(()),
                 Err(e) => return Err(self.failed("delete", e)),
             }
         }
@@ -189,7 +190,7 @@ impl<'a> Changer<'a> {
             return Ok(now);
         }
         self.step(format!("setting the retention to {hours} h"));
-        let kinesis = self.ctx.kinesis();
+        let kinesis = self.ctx.kinesis_once();
         let is_set = |s: &StreamState| s.retention_hours == hours;
         if hours > now.retention_hours {
             let send = || {
@@ -227,10 +228,14 @@ impl<'a> Changer<'a> {
     pub async fn set_encryption(&self, key: Option<&str>) -> Result<StreamState> {
         let deadline = self.deadline();
         let now = self.ready(deadline).await?;
-        let kinesis = self.ctx.kinesis();
+        let kinesis = self.ctx.kinesis_once();
         match (key, &now.encryption) {
             (None, None) => return Ok(now),
-            (Some(wanted), Some(current)) if same_key(wanted, current) => return Ok(now),
+            (Some(wanted), Some(current))
+                if keys::compare(self.ctx, wanted, current).await? == KeyMatch::Same =>
+            {
+                return Ok(now);
+            }
             (Some(wanted), _) => {
                 self.step(format!("encrypting with {wanted}"));
                 self.call(deadline, "encrypt", || {
@@ -241,7 +246,8 @@ impl<'a> Changer<'a> {
                         .send()
                 })
                 .await
-                .map_err(key_hint)?;
+                .map_err(key_hint)
+                .map_err(|error| quota::KEYS.explain(error))?;
             }
             (None, Some(current)) => {
                 self.step("turning encryption off");
@@ -252,7 +258,8 @@ impl<'a> Changer<'a> {
                         .key_id(current)
                         .send()
                 })
-                .await?;
+                .await
+                .map_err(|error| quota::KEYS.explain(error))?;
             }
         }
         // The service may return the key in another form.
@@ -269,7 +276,7 @@ impl<'a> Changer<'a> {
     pub async fn set_monitoring(&self, metrics: &BTreeSet<ShardMetric>) -> Result<StreamState> {
         let deadline = self.deadline();
         let mut now = self.ready(deadline).await?;
-        let kinesis = self.ctx.kinesis();
+        let kinesis = self.ctx.kinesis_once();
         let on: BTreeSet<_> = metrics.difference(&now.monitoring).copied().collect();
         let off: BTreeSet<_> = now.monitoring.difference(metrics).copied().collect();
         if !on.is_empty() {
@@ -323,7 +330,7 @@ impl<'a> Changer<'a> {
         if change.is_empty() {
             return Ok(now);
         }
-        let kinesis = self.ctx.kinesis();
+        let kinesis = self.ctx.kinesis_once();
         // Remove first: a stream has at most 50 tags. Each call takes at most 50.
         if !change.remove.is_empty() {
             self.step(format!("removing {}", counted(change.remove.len(), "tag")));
@@ -361,14 +368,16 @@ impl<'a> Changer<'a> {
             Mode::Provisioned => sdk::StreamMode::Provisioned,
             Mode::OnDemand => sdk::StreamMode::OnDemand,
         };
+        let kinesis = self.ctx.kinesis_once();
         let send = || {
-            let request = self.ctx.kinesis().update_stream_mode().stream_arn(&now.arn);
+            let request = kinesis.update_stream_mode().stream_arn(&now.arn);
             request.stream_mode_details(mode_details(wanted.clone())).send()
         };
         self.call_until(deadline, "switch the mode of", send, "the mode", &|s| {
             s.mode == mode
         })
         .await
+        .map_err(|error| quota::MODES.explain(error))
     }
 
     /// Accepts records of up to `kib` KiB, 1,024 to 10,240.
@@ -383,8 +392,9 @@ impl<'a> Changer<'a> {
             return Ok(now);
         }
         self.step(format!("setting the largest record to {kib} KiB"));
+        let kinesis = self.ctx.kinesis_once();
         let send = || {
-            let request = self.ctx.kinesis().update_max_record_size();
+            let request = kinesis.update_max_record_size();
             request
                 .stream_arn(&now.arn)
                 .max_record_size_in_kib(as_i32(kib))

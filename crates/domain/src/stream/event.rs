@@ -25,8 +25,8 @@ pub enum Event {
     },
     /// The service rejected the call for now; it is retried.
     Retrying {
-        /// The service's error code.
-        code: String,
+        /// The service's error code, or what happened to the connection.
+        reason: String,
         /// Backoff before the next attempt.
         after: Duration,
     },
@@ -51,8 +51,8 @@ impl fmt::Display for Event {
                 let whole = Duration::from_secs(elapsed.as_secs());
                 write!(f, "{status} for {}", duration::format(whole))
             }
-            Self::Retrying { code, after } => {
-                write!(f, "{code}; trying again in {}", duration::measured(*after))
+            Self::Retrying { reason, after } => {
+                write!(f, "{reason}; trying again in {}", duration::measured(*after))
             }
             Self::Resharding { from, to, step, of } => {
                 write!(f, "resharding {from} → {to} (step {step} of {of})")

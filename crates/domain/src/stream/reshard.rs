@@ -7,14 +7,15 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use aws_sdk_kinesis::types as sdk;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::Serialize;
 
 use super::change::{Changer, as_i32, check_shards};
 use super::event::{Event, Events};
+use super::quota;
 use super::split::ShardChange;
 use super::state::{Mode, StreamState};
 use crate::context::Context;
+use ground::error::aws::Class;
 use ground::error::{self, Error, Result};
 
 /// UpdateShardCount calls per stream in a rolling 24 hours.
@@ -172,7 +173,7 @@ fn check_account_limit(from: u32, steps: &[u32], open_in_account: u32, limit: u3
     Err(Error::failed(format!(
         "{added} more shards would exceed the account's limit of {limit} in this region ({open_in_account} are open)"
     ))
-    .hint("ask AWS for a higher shard quota (Service Quotas), or use on-demand mode"))
+    .hint(quota::MORE_SHARDS))
 }
 
 impl Changer<'_> {
@@ -208,8 +209,9 @@ impl Changer<'_> {
             });
             let deadline = self.deadline() + PATIENCE_PER_SHARD * target.abs_diff(from);
             let what = format!("reshard from {from} to {target} (step {step} of {of})");
+            let kinesis = self.ctx.kinesis_once();
             let send = || {
-                let request = self.ctx.kinesis().update_shard_count().stream_name(self.name);
+                let request = kinesis.update_shard_count().stream_name(self.name);
                 request
                     .target_shard_count(as_i32(target))
                     .scaling_type(sdk::ScalingType::UniformScaling)
@@ -219,21 +221,22 @@ impl Changer<'_> {
             now = self
                 .call_until(deadline, &what, send, "the shard count", &is_set)
                 .await
-                .map_err(day_limit_hint)?;
+                .map_err(|error| quota::RESHARDS.explain(error))?;
         }
         Ok(now)
     }
 
     /// Calls DescribeLimits before the first step, so that a plan does not stop half way.
     async fn check_limits(&self, from: u32, steps: &[u32]) -> Result<()> {
-        let limits = match self.ctx.kinesis().describe_limits().send().await {
+        let limits = match self.ctx.kinesis_once().describe_limits().send().await {
             Ok(limits) => limits,
             // Few policies allow this call, and an account has one per second. Without it, the service itself enforces
             // the limit.
-            Err(e) if matches!(e.code(), Some("AccessDeniedException" | "LimitExceededException")) => {
-                return Ok(());
-            }
-            Err(e) => return Err(error::aws::failed("could not read the account's shard limit", e)),
+            Err(e) => match error::aws::class(&e) {
+                Class::Denied | Class::Throttle => return Ok(()),
+                class if class.is_outage() => return Ok(()),
+                _ => return Err(error::aws::failed("could not read the account's shard limit", e)),
+            },
         };
         let count = |n: i32| u32::try_from(n).unwrap_or(0);
         check_account_limit(
@@ -243,15 +246,6 @@ impl Changer<'_> {
             count(limits.shard_limit),
         )
     }
-}
-
-fn day_limit_hint(error: Error) -> Error {
-    if error.is("LimitExceededException") {
-        return error.hint(
-            "a stream takes 10 changes of its shard count in 24 hours: run the command again later, it continues from there",
-        );
-    }
-    error
 }
 
 /// As [`Changer::set_shard_count`].

@@ -5,7 +5,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use aws_sdk_kinesis::types as sdk;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -213,7 +212,7 @@ pub(super) async fn summary(ctx: &Context, name: &str) -> Result<Option<sdk::Str
             Error::failed(format!("the endpoint's answer does not describe stream {name}"))
                 .hint("check that --endpoint-url names an AWS-compatible endpoint")
         }),
-        Err(e) if e.code() == Some("ResourceNotFoundException") => Ok(None),
+        Err(e) if error::aws::is_not_found(&e) => Ok(None),
         Err(e) => Err(error::aws::failed(format!("could not describe stream {name}"), e)),
     }
 }
@@ -231,7 +230,7 @@ async fn tags(ctx: &Context, name: &str) -> Result<Option<BTreeMap<String, Strin
             .send();
         let page = match call.await {
             Ok(page) => page,
-            Err(e) if e.code() == Some("ResourceNotFoundException") => return Ok(None),
+            Err(e) if error::aws::is_not_found(&e) => return Ok(None),
             Err(e) => {
                 return Err(error::aws::failed(
                     format!("could not list the tags of stream {name}"),

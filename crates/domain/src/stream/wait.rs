@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_sdk_kinesis::types as sdk;
@@ -15,17 +16,19 @@ use tokio::time::Instant;
 use super::event::{Event, Events};
 use super::state::{Status, StreamState, observe, summary};
 use crate::context::Context;
-use ground::backoff::{self, Backoff};
+use ground::backoff::{self, Backoff, Patience};
 use ground::duration;
+use ground::error::aws::{self, Class};
 use ground::error::{Error, Result};
 
 /// A stream just created may be unknown for this long: descriptions lag behind changes.
 const CREATION_LAG: Duration = Duration::from_secs(20);
 /// A stream that is ACTIVE and does not show an accepted change after this long never will.
 const CHANGE_LAG: Duration = Duration::from_secs(60);
-/// How long a call refused with LimitExceededException is tried again. It stands for a rate (over in a second) as
-/// well as for a quota (not over today), and the two look alike.
-const LIMIT_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a throttled call is made again. A rate is over in a second, unless other programs of the account use it up.
+const THROTTLE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long calls are made again while service or network fail.
+const OUTAGE_PATIENCE: Duration = Duration::from_secs(60);
 /// Short pauses at first because the local cloud is through in milliseconds, long ones in the end because an account has
 /// 20 DescribeStreamSummary calls a second for all of its programs (Kinesis API reference).
 pub(super) const BACKOFF: Backoff =
@@ -157,17 +160,28 @@ where
     Looking: Future<Output = Result<Look<T>>>,
 {
     let started = Instant::now();
+    // In milliseconds after the start, plus one; 0 while looks succeed.
+    let failing_since = &AtomicU64::new(0);
     let attempt = || {
         let looking = look();
         async move {
-            match looking.await {
-                Ok(Look::Done(value)) => Ok(backoff::Look::Done(value)),
-                Ok(Look::NotYet(status)) => Ok(backoff::Look::NotYet(Ok(status))),
-                // All programs of the account share the rate of descriptions: a refused one says nothing.
-                Err(error) if error.is("LimitExceededException") || error.is("ThrottlingException") => {
-                    Ok(backoff::Look::NotYet(Err(error)))
+            let error = match looking.await {
+                Ok(Look::Done(value)) => return Ok(backoff::Look::Done(value)),
+                Ok(Look::NotYet(status)) => {
+                    failing_since.store(0, Ordering::Relaxed);
+                    return Ok(backoff::Look::NotYet(Ok(status)));
                 }
-                Ok(Look::Never(error)) | Err(error) => Err(error),
+                Ok(Look::Never(error)) | Err(error) => error,
+            };
+            // All programs of the account share the rate of descriptions: a throttled one says nothing.
+            let again = match error.class() {
+                Some(Class::Throttle) => true,
+                Some(class) if class.is_outage() => is_short(failing_since, started),
+                _ => false,
+            };
+            match again {
+                true => Ok(backoff::Look::NotYet(Err(error))),
+                false => Err(error),
             }
         }
     };
@@ -177,7 +191,10 @@ where
                 status: status.clone(),
                 elapsed: started.elapsed(),
             },
-            Err(error) => retrying(error.code(), after),
+            Err(error) => Event::Retrying {
+                reason: error.code().map_or_else(|| error.to_string(), str::to_owned),
+                after,
+            },
         });
         Ok(())
     };
@@ -196,12 +213,17 @@ where
     }
 }
 
-fn retrying(code: Option<&str>, after: Duration) -> Event {
-    let code = code.unwrap_or_default().to_owned();
-    Event::Retrying { code, after }
+/// Whether looks have been failing for less than [`OUTAGE_PATIENCE`].
+fn is_short(failing_since: &AtomicU64, started: Instant) -> bool {
+    let elapsed = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+    let began = failing_since
+        .compare_exchange(0, elapsed + 1, Ordering::Relaxed, Ordering::Relaxed)
+        .map_or_else(|since| since - 1, |_| elapsed);
+    u128::from(elapsed - began) < OUTAGE_PATIENCE.as_millis()
 }
 
-/// Calls the service until it accepts, refuses for good, or time is up.
+/// Calls the service until it accepts, refuses, or time is up. `send` must use a client that does not retry, so that the
+/// first refusal is returned at once.
 ///
 /// # Errors
 /// The last refusal.
@@ -215,48 +237,24 @@ where
     Sending: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
 {
     let started = Instant::now();
-    let until = |error: &SdkError<E, HttpResponse>| match refusal(error.code(), error.message()) {
-        Refusal::Busy => Some(deadline),
-        Refusal::Limit => Some(deadline.min(started + LIMIT_PATIENCE)),
-        Refusal::Final => None,
+    let patience = Patience {
+        throttle: THROTTLE_PATIENCE,
+        outage: OUTAGE_PATIENCE,
+        // Another change of the stream, or the creation of others.
+        conflict: deadline.saturating_duration_since(started),
+    };
+    let until = |error: &SdkError<E, HttpResponse>| {
+        let until = patience.until(aws::class(error), started)?;
+        Some(until.min(deadline))
     };
     let tell = |error: &SdkError<E, HttpResponse>, after: Duration| {
-        events(retrying(error.code(), after));
+        events(Event::Retrying {
+            reason: aws::reason(error),
+            after,
+        });
         true
     };
     Box::pin(backoff::retry(BACKOFF, send, until, tell)).await
-}
-
-/// What a refused call means for the next attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refusal {
-    /// Another change is under way: worth the whole patience.
-    Busy,
-    /// A rate or a quota: worth a short while.
-    Limit,
-    /// The same answer would come again.
-    Final,
-}
-
-/// Source: the errors of UpdateShardCount, CreateStream and StartStreamEncryption, Kinesis API reference.
-fn refusal(code: Option<&str>, message: Option<&str>) -> Refusal {
-    let message = message.unwrap_or_default().to_ascii_lowercase();
-    match code {
-        Some("ResourceInUseException") => Refusal::Busy,
-        // At most five streams of an account are CREATING at once.
-        Some("LimitExceededException") if message.contains("creating") => Refusal::Busy,
-        // Quotas of a day or of the account; their messages name the period or the shard limit.
-        Some("LimitExceededException")
-            if message.contains("24 hour")
-                || message.contains("24-hour")
-                || message.contains("24h")
-                || message.contains("shard limit") =>
-        {
-            Refusal::Final
-        }
-        Some("LimitExceededException" | "KMSThrottlingException") => Refusal::Limit,
-        _ => Refusal::Final,
-    }
 }
 
 #[cfg(test)]

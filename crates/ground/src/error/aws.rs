@@ -1,5 +1,7 @@
 //! Converts a failed AWS call into an error with a sentence, a cause, a hint and an exit code.
 
+mod class;
+
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -10,6 +12,8 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use aws_smithy_types::error::ErrorMetadata;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+pub use class::{Class, class, class_of, is_not_found, reason};
 
 use super::Error;
 use crate::duration;
@@ -48,49 +52,6 @@ const MISSING: &str =
     "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use `--target local`";
 const DENIED: &str = "ask for the permission named above, or use another profile with --profile";
 
-/// Throttling codes. Source: "Errors" of PutRecords, GetRecords and ListShards, Kinesis API
-/// reference, and "Common errors".
-const THROTTLES: &[&str] = &[
-    "ProvisionedThroughputExceededException",
-    "LimitExceededException",
-    "KMSThrottlingException",
-    "ThrottlingException",
-    "Throttling",
-    "RequestThrottled",
-    "TooManyRequestsException",
-];
-
-/// Whether a failed call can be retried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retry {
-    /// Too many requests. Retry later and at a lower rate.
-    Throttled,
-    /// The service or the network failed. Retry later.
-    Transient,
-    /// A retry would fail too.
-    Never,
-}
-
-/// Classifies the failure of a call that the SDK itself does not retry.
-pub fn retry<E: ProvideErrorMetadata>(failure: &SdkError<E, HttpResponse>) -> Retry {
-    let code = failure.as_service_error().and_then(ProvideErrorMetadata::code);
-    if code.is_some_and(|code| THROTTLES.contains(&code)) {
-        return Retry::Throttled;
-    }
-    let status = failure.raw_response().map(|response| response.status().as_u16());
-    let service = status.is_some_and(|status| status >= 500 || status == 429);
-    let network = match failure {
-        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
-        // Wrong credentials also fail to dispatch. Do not retry them.
-        SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
-        _ => false,
-    };
-    match service || network || code == Some("InternalFailureException") {
-        true => Retry::Transient,
-        false => Retry::Never,
-    }
-}
-
 /// The error for the AWS call `what` ("could not create stream orders").
 pub fn failed<E: ProvideErrorMetadata>(what: impl Into<String>, error: SdkError<E, HttpResponse>) -> Error {
     // Compiled once and not for each operation of each service: there are some two hundred.
@@ -101,24 +62,33 @@ pub fn failed<E: ProvideErrorMetadata>(what: impl Into<String>, error: SdkError<
 }
 
 fn describe(what: String, error: SdkError<ErrorMetadata, HttpResponse>) -> Error {
+    let class = class(&error);
     if let SdkError::ServiceError(service) = &error {
         let raw = service.raw();
         let skew = clock_skew(raw.headers().get("date"), SystemTime::now());
-        return service_error(&what, service.err(), raw.status().as_u16(), skew);
+        return service_error(&what, service.err(), raw.status().as_u16(), class, skew).with_class(class);
     }
     if let Some(credentials) = find_credentials_error(&error) {
-        return credentials_error(&what, credentials);
+        return credentials_error(&what, credentials).with_class(Class::Credentials);
     }
-    match error {
+    let built = match error {
         SdkError::TimeoutError(_) => {
             Error::unreachable(format!("{what}: the endpoint did not answer in time"))
                 .hint("check the network and the region, then run the command again")
         }
         SdkError::DispatchFailure(failure) => {
             let cause = failure.as_connector_error().map(innermost);
-            Error::unreachable(format!("{what}: the endpoint cannot be reached"))
-                .cause(cause.unwrap_or_else(|| "no connection".to_owned()))
-                .hint("check the network, --region and --endpoint-url; `--target local` needs no network")
+            let cause = cause.unwrap_or_else(|| "no connection".to_owned());
+            match class {
+                Class::Transient => Error::unreachable(format!("{what}: the connection broke"))
+                    .cause(cause)
+                    .hint("check the network, then run the command again"),
+                _ => Error::unreachable(format!("{what}: the endpoint cannot be reached"))
+                    .cause(cause)
+                    .hint(
+                        "check the network, --region and --endpoint-url; `--target local` needs no network",
+                    ),
+            }
         }
         SdkError::ResponseError(response) => {
             let status = response.raw().status().as_u16();
@@ -128,23 +98,23 @@ fn describe(what: String, error: SdkError<ErrorMetadata, HttpResponse>) -> Error
             .hint("check that --endpoint-url names an AWS-compatible endpoint")
         }
         other => Error::failed(what).cause(innermost(other)),
-    }
+    };
+    built.with_class(class)
 }
 
-fn service_error(what: &str, error: &ErrorMetadata, status: u16, skew: Option<Skew>) -> Error {
+fn service_error(what: &str, error: &ErrorMetadata, status: u16, class: Class, skew: Option<Skew>) -> Error {
     let code = error.code().unwrap_or("UnknownError");
     let message = error
         .message()
         .map_or_else(|| format!("HTTP {status}"), str::to_owned);
-    let refused = REFUSED.iter().find(|(known, _)| *known == code);
-    let exit = if refused.is_some() {
-        Exit::Unreachable
-    } else {
-        Exit::Failed
+    let exit = match class.is_about_the_caller() {
+        true => Exit::Unreachable,
+        false => Exit::Failed,
     };
     let built = Error::new(exit, what)
         .cause(format!("{code}: {message}"))
         .with_code(code);
+    let refused = REFUSED.iter().find(|(known, _)| *known == code);
     match (refused, skew) {
         // A signature is wrong too if its time is. An expired or not yet valid one does not indicate a wrong key.
         (Some((_, hint)), Some(skew)) if *hint == WRONG_CLOCK || code.contains("Signature") => built.hint(
@@ -152,7 +122,7 @@ fn service_error(what: &str, error: &ErrorMetadata, status: u16, skew: Option<Sk
         ),
         (Some(_), _) if code.contains("Signature") && is_about_time(&message) => built.hint(WRONG_CLOCK),
         (Some((_, hint)), _) => built.hint(*hint),
-        (None, _) => match hint_for(code) {
+        (None, _) => match hint_for(code, class) {
             Some(hint) => built.hint(hint),
             None => built,
         },
@@ -193,12 +163,22 @@ fn is_about_time(message: &str) -> bool {
 }
 
 /// The next step after a failed request, if known.
-fn hint_for(code: &str) -> Option<&'static str> {
-    Some(match code {
-        "ResourceNotFoundException" => "`streamctl list` shows the streams here; `streamctl setup` makes one",
-        "ResourceInUseException" => "wait until the stream is ACTIVE (`streamctl describe`), then try again",
-        "LimitExceededException" => "an account limit is reached: wait, or ask AWS for a higher quota",
-        "ProvisionedThroughputExceededException" => "the shard is at its limit: slow down or add shards",
+fn hint_for(code: &str, class: Class) -> Option<&'static str> {
+    Some(match (code, class) {
+        ("ResourceNotFoundException", _) => {
+            "`streamctl list` shows the streams here; `streamctl setup` makes one"
+        }
+        ("ResourceInUseException", _) => {
+            "wait until the stream is ACTIVE (`streamctl describe`), then try again"
+        }
+        ("ProvisionedThroughputExceededException", _) => "the shard is at its limit: slow down or add shards",
+        (_, Class::Quota) => {
+            "a quota is used up: wait until it is free again, or ask AWS for a higher one (Service Quotas)"
+        }
+        (_, Class::Throttle) => {
+            "the account makes too many calls at the moment: wait, then run the command again"
+        }
+        (_, Class::Denied) => DENIED,
         _ => return None,
     })
 }
@@ -297,16 +277,29 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_classified_by_code_and_status() {
-        for (status, code, expected) in [
-            (400, "ProvisionedThroughputExceededException", Retry::Throttled),
-            (400, "LimitExceededException", Retry::Throttled),
-            (400, "InternalFailureException", Retry::Transient),
-            (503, "ServiceUnavailable", Retry::Transient),
-            (400, "ResourceNotFoundException", Retry::Never),
-            (400, "AccessDeniedException", Retry::Never),
-        ] {
-            assert_eq!(retry(&refused(status, code, "")), expected, "{code}");
+    fn every_code_with_a_hint_for_the_caller_is_about_the_caller() {
+        for (code, _) in REFUSED {
+            assert!(
+                class_of(code, "").is_some_and(Class::is_about_the_caller),
+                "{code}"
+            );
         }
+    }
+
+    #[test]
+    fn a_quota_and_a_rate_have_their_own_hints() {
+        let hint = |message| {
+            let error = failed(
+                "could not reshard",
+                refused(400, "LimitExceededException", message),
+            );
+            (error.class(), error.hint_text().unwrap().to_owned())
+        };
+        let (class, quota) = hint("UpdateShardCount was called 10 times in the last 24 hours");
+        assert_eq!(class, Some(Class::Quota));
+        assert!(quota.starts_with("a quota is used up"), "{quota}");
+        let (class, rate) = hint("Rate exceeded for stream orders under account 123456789012.");
+        assert_eq!(class, Some(Class::Throttle));
+        assert!(rate.contains("too many calls"), "{rate}");
     }
 }

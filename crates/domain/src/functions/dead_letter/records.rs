@@ -114,7 +114,7 @@ async fn read_page<S: ShardSource>(
 /// Whether an error means that the position or its shard no longer exists.
 fn is_expired(error: &Error) -> bool {
     error.is("InvalidArgumentException")
-        || (error.is("ResourceNotFoundException")
+        || (error.is_not_found()
             && error
                 .chain()
                 .iter()

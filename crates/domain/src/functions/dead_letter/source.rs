@@ -111,13 +111,7 @@ async fn by_arn(context: &Context, arn: &str) -> Result<Option<MessageSource>> {
 async fn queue_url(context: &Context, name: &str) -> Result<Option<String>> {
     match context.sqs().get_queue_url().queue_name(name).send().await {
         Ok(answer) => Ok(answer.queue_url),
-        Err(error)
-            if error.code().is_some_and(|code| {
-                code.contains("NonExistentQueue") || code == "QueueDoesNotExist" || code == "InvalidAddress"
-            }) =>
-        {
-            Ok(None)
-        }
+        Err(error) if error::aws::is_not_found(&error) || error.code() == Some("InvalidAddress") => Ok(None),
         // A name that is invalid for a queue may be the name of a function.
         Err(error) if error.code() == Some("InvalidParameterValue") => Ok(None),
         Err(error) => Err(error::aws::failed(

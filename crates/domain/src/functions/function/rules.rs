@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ground::duration::{self, Parser, Unit};
+use ground::error::aws::Class;
 use ground::error::{Error, Result};
 
 /// Total size of all variables, in bytes. Source: "Lambda quotas", AWS Lambda developer guide.
@@ -90,11 +91,15 @@ pub fn check_variable(name: &str) -> Result<(), String> {
 }
 
 /// What to wait for if an error is temporary; `None` if a retry cannot help.
-pub(super) fn retry_reason(code: &str, message: &str) -> Option<&'static str> {
+pub(super) fn retry_reason(class: Class, code: &str, message: &str) -> Option<&'static str> {
     let says = |words: &str| message.to_ascii_lowercase().contains(words);
+    match class {
+        Class::Conflict => return Some("until another change of it is complete"),
+        Class::Throttle => return Some("until Lambda takes more calls"),
+        class if class.is_outage() => return Some("until Lambda answers"),
+        _ => {}
+    }
     match code {
-        "ResourceConflictException" if says_exists(message) => None,
-        "ResourceConflictException" => Some("until another change of it is complete"),
         "InvalidParameterValueException" if says("cannot be assumed") => {
             Some("until its role is known everywhere")
         }
@@ -155,17 +160,21 @@ mod tests {
     #[test]
     fn only_what_passes_is_waited_for() {
         let role = "The role defined for the function cannot be assumed by Lambda.";
-        assert!(retry_reason("InvalidParameterValueException", role).is_some());
+        let reason = |code: &str, message: &str| {
+            let class = ground::error::aws::class_of(code, message).unwrap_or(Class::Refused);
+            retry_reason(class, code, message)
+        };
+        assert!(reason("InvalidParameterValueException", role).is_some());
         let busy = "The operation cannot be performed at this time. An update is in progress for resource";
-        assert!(retry_reason("ResourceConflictException", busy).is_some());
+        assert!(reason("ResourceConflictException", busy).is_some());
         assert_eq!(
-            retry_reason("ResourceConflictException", "Function already exist: orders"),
+            reason("ResourceConflictException", "Function already exist: orders"),
             None
         );
         assert_eq!(
-            retry_reason("InvalidParameterValueException", "Unzipped size must be smaller"),
+            reason("InvalidParameterValueException", "Unzipped size must be smaller"),
             None
         );
-        assert_eq!(retry_reason("AccessDeniedException", role), None);
+        assert_eq!(reason("AccessDeniedException", role), None);
     }
 }

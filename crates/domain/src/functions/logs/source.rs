@@ -1,7 +1,5 @@
 //! Services that log events are read from.
 
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-
 use super::LogLine;
 use crate::context::Context;
 use ground::error::{self, Result};
@@ -57,7 +55,7 @@ impl LogSource for CloudWatchLogs<'_> {
         let answer = match call.send().await {
             Ok(answer) => answer,
             Err(error) => {
-                let missing = error.code() == Some("ResourceNotFoundException");
+                let missing = error::aws::is_not_found(&error);
                 if missing && self.patient {
                     return Ok(Page::default());
                 }

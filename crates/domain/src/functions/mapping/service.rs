@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::{Mapping, Settings, StartingPosition, function_name, sdk_tags};
 use crate::context::Context;
 use ground::backoff::{self, Backoff, Look};
+use ground::error::aws::Class;
 use ground::error::{self, Error, Result};
 
 /// How long to wait for a final state. AWS needs seconds, sometimes one or two minutes.
@@ -23,6 +24,8 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(300);
 /// How long a new permission of a role may not be effective yet.
 /// Source: "Changes that I make are not always immediately visible", IAM user guide.
 const ROLE_LAG: Duration = Duration::from_secs(40);
+/// How long calls are made again while service or network fail.
+const OUTAGE: Duration = Duration::from_secs(60);
 /// How long a new mapping may not be visible yet.
 const CREATION_LAG: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
@@ -36,7 +39,7 @@ pub enum Event {
     Doing(&'static str),
     /// The mapping is in this transitional state.
     Waiting(String),
-    /// The call is retried after this error code.
+    /// The call is retried after this failure.
     Retrying(String),
 }
 
@@ -45,7 +48,7 @@ impl fmt::Display for Event {
         match self {
             Self::Doing(what) => f.write_str(what),
             Self::Waiting(state) => write!(f, "is {state}"),
-            Self::Retrying(code) => write!(f, "{code}; trying again"),
+            Self::Retrying(reason) => write!(f, "{reason}; trying again"),
         }
     }
 }
@@ -74,7 +77,7 @@ pub async fn list(
     while let Some(page) = pages.next().await {
         match page {
             Ok(page) => found.extend(page.event_source_mappings.unwrap_or_default()),
-            Err(error) if error.code() == Some("ResourceNotFoundException") => break,
+            Err(error) if error::aws::is_not_found(&error) => break,
             Err(error) => {
                 return Err(error::aws::failed(
                     "could not list the event source mappings",
@@ -220,7 +223,7 @@ impl<'a> Mapper<'a> {
         let call = self.context.lambda().delete_event_source_mapping().uuid(id);
         match self.retried(|| call.clone().send()).await {
             Ok(_) => {}
-            Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(()),
+            Err(error) if error::aws::is_not_found(&error) => return Ok(()),
             Err(error) => {
                 return Err(error::aws::failed(
                     "could not delete the event source mapping",
@@ -292,7 +295,7 @@ impl<'a> Mapper<'a> {
         };
         match answer {
             Ok(answer) => Ok(answer.tags.unwrap_or_default().into_iter().collect()),
-            Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(BTreeMap::new()),
+            Err(error) if error::aws::is_not_found(&error) => Ok(BTreeMap::new()),
             Err(error) => Err(error::aws::failed(
                 "could not read the tags of the mapping",
                 error,
@@ -336,7 +339,7 @@ impl<'a> Mapper<'a> {
         let call = self.context.lambda().get_event_source_mapping().uuid(id);
         match call.send().await {
             Ok(found) => Ok(Some(Mapping::of(configuration(found)))),
-            Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
+            Err(error) if error::aws::is_not_found(&error) => Ok(None),
             Err(error) => Err(error::aws::failed(
                 "could not read the event source mapping",
                 error,
@@ -354,12 +357,10 @@ impl<'a> Mapper<'a> {
         Sending: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
         let started = Instant::now();
-        let code = |error: &SdkError<E, HttpResponse>| error.code().unwrap_or_default().to_owned();
-        let until = |error: &SdkError<E, HttpResponse>| {
-            Some(started + retry_limit(&code(error), error.message().unwrap_or_default()))
+        let until = |error: &SdkError<E, HttpResponse>| Some(started + retry_limit(error));
+        let tell = |error: &SdkError<E, HttpResponse>, _: Duration| {
+            (self.events)(Event::Retrying(error::aws::reason(error)))
         };
-        let tell =
-            |error: &SdkError<E, HttpResponse>, _: Duration| (self.events)(Event::Retrying(code(error)));
         backoff::retry(RETRYING, send, until, tell).await
     }
 
@@ -374,29 +375,32 @@ impl<'a> Mapper<'a> {
 
 /// How long an error is retried: for a mapping that another client is changing, and for a role with new permissions.
 /// Source: "Errors" of CreateEventSourceMapping and UpdateEventSourceMapping, Lambda API reference.
-fn retry_limit(code: &str, message: &str) -> Duration {
-    let message = message.to_ascii_lowercase();
-    let about_the_role = ["role", "permission", "not authorized", "ensure the"]
-        .iter()
-        .any(|word| message.contains(word));
-    match code {
-        "ResourceInUseException" => SETTLES_WITHIN,
-        "InvalidParameterValueException" if about_the_role => ROLE_LAG,
+fn retry_limit<E: ProvideErrorMetadata>(failure: &SdkError<E, HttpResponse>) -> Duration {
+    match error::aws::class(failure) {
+        Class::Conflict | Class::Throttle => SETTLES_WITHIN,
+        class if class.is_outage() => OUTAGE,
+        _ if is_about_the_role(failure) => ROLE_LAG,
         _ => Duration::ZERO,
     }
+}
+
+/// Lambda checks what a role permits, and has one code for all parameters. Only the message tells.
+fn is_about_the_role<E: ProvideErrorMetadata>(failure: &SdkError<E, HttpResponse>) -> bool {
+    let message = failure.message().unwrap_or_default().to_ascii_lowercase();
+    failure.code() == Some("InvalidParameterValueException")
+        && ["role", "permission", "not authorized", "ensure the"]
+            .iter()
+            .any(|word| message.contains(word))
 }
 
 fn refused<E>(function: &str, error: SdkError<E, HttpResponse>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let (code, message) = (
-        error.code().unwrap_or_default(),
-        error.message().unwrap_or_default(),
-    );
-    let role = retry_limit(code, message) == ROLE_LAG;
+    let message = error.message().unwrap_or_default();
+    let role = is_about_the_role(&error);
     // CreateEventSourceMapping uses either code.
-    let missing = code == "ResourceNotFoundException"
+    let missing = error::aws::is_not_found(&error)
         || message.starts_with("Function does not exist")
         || message.starts_with("Stream not found");
     let failed = error::aws::failed(format!("could not attach {function}"), error);
@@ -482,21 +486,31 @@ fn configuration(
 
 #[cfg(test)]
 mod tests {
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
+    use aws_smithy_types::error::ErrorMetadata;
+
     use super::*;
 
     #[test]
     fn only_what_passes_is_tried_again() {
+        let limit = |code: &str, message: &str| {
+            let meta = ErrorMetadata::builder().code(code).message(message).build();
+            let status = StatusCode::try_from(400).unwrap();
+            retry_limit(&SdkError::service_error(
+                meta,
+                HttpResponse::new(status, SdkBody::empty()),
+            ))
+        };
         let role = "Cannot access stream arn:aws:kinesis:us-east-1:1:stream/a. Please ensure the role can perform \
                     the GetRecords, GetShardIterator, DescribeStream, ListShards, and ListStreams Actions";
-        assert_eq!(retry_limit("InvalidParameterValueException", role), ROLE_LAG);
+        assert_eq!(limit("InvalidParameterValueException", role), ROLE_LAG);
         let assume = "The role defined for the function cannot be assumed by Lambda.";
-        assert_eq!(retry_limit("InvalidParameterValueException", assume), ROLE_LAG);
+        assert_eq!(limit("InvalidParameterValueException", assume), ROLE_LAG);
         let other = "Batch size must be at most 10000";
-        assert_eq!(
-            retry_limit("InvalidParameterValueException", other),
-            Duration::ZERO
-        );
-        assert_eq!(retry_limit("ResourceInUseException", ""), SETTLES_WITHIN);
-        assert_eq!(retry_limit("ResourceNotFoundException", role), Duration::ZERO);
+        assert_eq!(limit("InvalidParameterValueException", other), Duration::ZERO);
+        assert_eq!(limit("ResourceInUseException", ""), SETTLES_WITHIN);
+        assert_eq!(limit("ServiceException", ""), OUTAGE);
+        assert_eq!(limit("ResourceNotFoundException", role), Duration::ZERO);
     }
 }

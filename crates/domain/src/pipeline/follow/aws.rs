@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kinesis::primitives::Blob;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::{Attribute, Item, Listed, Object, Services};
 use crate::context::Context;
@@ -116,7 +115,7 @@ impl Services for AwsServices<'_> {
     async fn read_object(&self, bucket: &str, key: &str) -> Result<Option<Object>> {
         let answer = match self.0.s3().get_object().bucket(bucket).key(key).send().await {
             Ok(answer) => answer,
-            Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
+            Err(error) if error::aws::is_not_found(&error) => return Ok(None),
             Err(error) => {
                 return Err(error::aws::failed(format!("could not read object {key}"), error));
             }
@@ -152,7 +151,7 @@ impl Services for AwsServices<'_> {
             let page = match page {
                 Ok(page) => page,
                 // Lambda creates the log group with the function's first line.
-                Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
+                Err(error) if error::aws::is_not_found(&error) => return Ok(None),
                 Err(error) => {
                     return Err(error::aws::failed(
                         format!("could not search the log {group}"),

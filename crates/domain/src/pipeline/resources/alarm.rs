@@ -42,7 +42,6 @@ impl Alarm<'_> {
 #[async_trait]
 impl Kind for Alarm<'_> {
     const NOUN: &'static str = "alarm";
-    const NOT_FOUND: &'static [&'static str] = &["ResourceNotFound", "ResourceNotFoundException"];
     type Facts = Facts;
 
     fn check(&mut self) -> Result<()> {

@@ -17,7 +17,6 @@ mod calls;
 mod empty;
 mod lifecycle;
 
-use calls::NO_BUCKET;
 use lifecycle::{DeclaredRule, Rule};
 
 /// The statement of the bucket's policy that is streamctl's.
@@ -88,6 +87,9 @@ impl std::fmt::Display for Versioning {
 pub(super) struct Facts {
     /// Whether the bucket is another account's or in another region, so that nothing more can be observed.
     elsewhere: bool,
+    /// Whether it is as CreateBucket makes it on an endpoint that ignores tags: a run ended before it set them.
+    #[serde(default)]
+    unmarked: bool,
     versioning: Versioning,
     encryption: Option<Encryption>,
     public_blocked: bool,
@@ -191,7 +193,6 @@ impl Bucket<'_> {
 #[async_trait]
 impl Kind for Bucket<'_> {
     const NOUN: &'static str = "bucket";
-    const NOT_FOUND: &'static [&'static str] = &[NO_BUCKET];
     type Facts = Facts;
 
     fn check(&mut self) -> Result<()> {
@@ -239,6 +240,10 @@ impl Kind for Bucket<'_> {
         let facts = &existing.facts;
         let enforced = |key: &str| self.enforced(key, existing);
         let mut changes = Vec::new();
+        // First: a bucket with settings and without tags is a stranger's.
+        if facts.unmarked {
+            changes.push(Change::update("owner", "none", "this pipeline"));
+        }
         if !facts.public_blocked {
             changes.push(Change::update("public access", "possible", "blocked"));
         }
@@ -270,6 +275,7 @@ impl Kind for Bucket<'_> {
     async fn update(&self, field: &str, existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
         step.doing(format!("setting {field}"));
         match field {
+            "owner" => self.put_tags(&self.unfinished_tags()).await,
             "public access" => self.block_public().await,
             "ownership" => self.enforce_owner().await,
             "policy" => self.set_policy().await,

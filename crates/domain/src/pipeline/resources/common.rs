@@ -14,6 +14,7 @@ use crate::iam;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{Change, Outputs, UNKNOWN};
 use ground::backoff::{Backoff, Pauses};
+use ground::error::aws::{self, Class};
 use ground::error::{Error, Result};
 
 /// The update of `field` that loses `loses` for good.
@@ -124,12 +125,11 @@ impl Wait {
     }
 }
 
-/// Makes a call, and makes it again while the service refuses it with one of `codes`, for at most `longest`.
+/// Makes a call, and makes it again for at most `longest` while another change is under way or calls are throttled.
 ///
 /// # Errors
 /// Exit 130 once the user wants to stop.
 pub(super) async fn retry<T, E, Sending>(
-    codes: &[&str],
     longest: Duration,
     step: &Step<'_>,
     waiting: &str,
@@ -142,10 +142,14 @@ where
     let mut wait = Wait::new(longest);
     loop {
         match send().await {
-            Err(error) if refused(&error, codes) && wait.pause(step, waiting).await? => {}
+            Err(error) if is_busy(&error) && wait.pause(step, waiting).await? => {}
             answer => return Ok(answer),
         }
     }
+}
+
+fn is_busy<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    matches!(aws::class(error), Class::Conflict | Class::Throttle)
 }
 
 /// The policy that `text` holds; `Null` for none, and for one that cannot be read.

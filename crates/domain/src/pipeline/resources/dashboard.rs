@@ -83,11 +83,6 @@ fn in_words(messages: &[DashboardValidationMessage]) -> String {
 #[async_trait]
 impl Kind for Dashboard<'_> {
     const NOUN: &'static str = "dashboard";
-    const NOT_FOUND: &'static [&'static str] = &[
-        "DashboardNotFoundError",
-        "ResourceNotFound",
-        "ResourceNotFoundException",
-    ];
     type Facts = Facts;
 
     fn check(&mut self) -> Result<()> {

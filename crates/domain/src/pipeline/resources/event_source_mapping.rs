@@ -15,6 +15,7 @@ use crate::pipeline::event::Step;
 use crate::pipeline::parameter::Origin;
 use crate::pipeline::resource::{Change, Check, CheckState, Outputs, Spec, UNKNOWN};
 use crate::pipeline::tags::{self, Owner};
+use ground::error::aws::Class;
 use ground::error::{Error, Result};
 
 /// Iterator age above which `verify` cautions, in milliseconds.
@@ -111,7 +112,6 @@ impl EventSourceMapping<'_> {
 #[async_trait]
 impl Kind for EventSourceMapping<'_> {
     const NOUN: &'static str = "event source mapping";
-    const NOT_FOUND: &'static [&'static str] = &["ResourceNotFoundException"];
     type Facts = Facts;
 
     fn check(&mut self) -> Result<()> {
@@ -301,7 +301,7 @@ impl Kind for EventSourceMapping<'_> {
 pub(super) async fn readers_of(context: &Context, stream_arn: &str, spec: &Spec) -> Vec<String> {
     let mappings = match mapping::list(context, None, Some(stream_arn)).await {
         Ok(mappings) => mappings,
-        Err(error) if error.is("AccessDeniedException") => {
+        Err(error) if error.class() == Some(Class::Denied) => {
             return vec![format!(
                 "which functions read it is not known: {}",
                 error.chain().join(": ")

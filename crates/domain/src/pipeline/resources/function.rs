@@ -277,7 +277,6 @@ fn reserved_words(reserved: Option<u32>) -> String {
 #[async_trait]
 impl Kind for Function<'_> {
     const NOUN: &'static str = "function";
-    const NOT_FOUND: &'static [&'static str] = &["ResourceNotFoundException"];
     type Facts = FunctionState;
 
     fn check(&mut self) -> Result<()> {

@@ -14,7 +14,6 @@ use crate::pipeline::tags::{MANAGED_BY, PIPELINE};
 use ground::backoff::{self, Backoff};
 use ground::error::{Error, Result};
 
-pub(super) const NOT_FOUND: &[&str] = &["NoSuchEntity"];
 pub(super) const EXISTS: &[&str] = &["EntityAlreadyExists"];
 
 impl<D> Managed<'_, D>

@@ -2,6 +2,7 @@
 //! its own types ([`Kind`]); [`Managed`] makes a [`Resource`] of that. Knows no service.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -10,13 +11,14 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 
-use super::common::{outputs, refused};
+use super::common::{is_known, outputs, refused};
 use crate::context::Context;
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{
-    Change, Check, Dependencies, Location, Observed, Outputs, Present, Resource, Spec, UNKNOWN,
+    Change, Check, Dependencies, Location, Observed, Outputs, Present, Resource, Spec, UNKNOWN, User,
 };
+use crate::stream::keys::{self, KeyMatch};
 use ground::error::{self, Error, Result};
 
 /// Tags by key.
@@ -57,9 +59,6 @@ impl<F> Existing<'_, F> {
 pub(super) trait Kind: Send + Sync + Sized {
     /// What messages call a resource of this kind, such as `log group`.
     const NOUN: &'static str;
-
-    /// The service's error codes that mean that there is no such resource.
-    const NOT_FOUND: &'static [&'static str];
 
     /// What is observed, as far as differences and messages need it.
     type Facts: Serialize + DeserializeOwned + Send + Sync;
@@ -154,6 +153,16 @@ pub(super) trait Kind: Send + Sync + Sized {
     /// As [`Resource::dependents`].
     async fn dependents(&self, _facts: &Self::Facts) -> Result<Vec<String>> {
         Ok(Vec::new())
+    }
+
+    /// As [`Resource::users`].
+    async fn users(&self, _facts: &Self::Facts) -> Result<Vec<User>> {
+        Ok(Vec::new())
+    }
+
+    /// As [`Resource::returns_within`].
+    fn returns_within(&self) -> Option<Duration> {
+        None
     }
 
     /// As [`Resource::verify`].
@@ -256,7 +265,10 @@ where
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        self.response_unless(action, Self::NOT_FOUND, answer)
+        match answer {
+            Err(error) if error::aws::is_not_found(&error) => Ok(None),
+            answer => self.response(action, answer).map(Some),
+        }
     }
 
     /// The answer of the call that did `action`; `None` where the service refused it with one of `codes`.
@@ -293,6 +305,21 @@ where
     /// Name and ARN as outputs; the ARN it will have where it does not exist yet.
     pub(super) fn name_and_arn(&self, arn: Option<String>) -> Outputs {
         outputs([("name", self.name()), ("arn", arn.unwrap_or_else(|| self.arn()))])
+    }
+
+    /// The name of the KMS key `there`: the declared one, `wanted`, where that is another name of the same key.
+    pub(super) async fn key_name(
+        &self,
+        wanted: Option<&str>,
+        there: Option<String>,
+    ) -> Result<Option<String>> {
+        let (Some(wanted), Some(key)) = (wanted.filter(|wanted| is_known(wanted)), &there) else {
+            return Ok(there);
+        };
+        Ok(match keys::compare(self.context, wanted, key).await? {
+            KeyMatch::Same => Some(wanted.to_owned()),
+            KeyMatch::Different | KeyMatch::Unknown(_) => there,
+        })
     }
 
     /// The error for a change of a field that this kind does not have.
@@ -374,6 +401,17 @@ where
             Some(existing) => Kind::dependents(self, &existing.facts).await,
             None => Ok(Vec::new()),
         }
+    }
+
+    async fn users(&self, observed: &Observed) -> Result<Vec<User>> {
+        match existing::<<Self as Kind>::Facts>(observed)? {
+            Some(existing) => Kind::users(self, &existing.facts).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn returns_within(&self) -> Option<Duration> {
+        Kind::returns_within(self)
     }
 
     async fn verify(&self, observed: &Observed, probe: bool) -> Vec<Check> {

@@ -1,15 +1,20 @@
 //! `log_group`: a CloudWatch log group with a retention.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::common::{check_name, lossy_update};
-use super::kind::{Existing, Kind, Managed, TagMap};
+use super::kind::{Existing, Kind, Managed, TagChanges, TagMap};
 use crate::context::Context;
+use crate::functions::function::{self, rules};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{Change, Check, CheckState};
 use crate::pipeline::tags::{self, Owner};
+use crate::settings::Target;
+use ground::error::aws::Class;
 use ground::error::{self, Error, Result};
 
 /// Days that log events can be kept. Source: PutRetentionPolicy, `retentionInDays`, CloudWatch Logs API reference.
@@ -32,12 +37,37 @@ pub(super) struct Facts {
 
 type LogGroup<'a> = Managed<'a, Declared>;
 
+/// Lambda creates a log group of this name and the function's for a function that has none.
+/// Source: "Sending Lambda function logs to CloudWatch Logs", AWS Lambda developer guide.
+const LAMBDA: &str = "/aws/lambda/";
+/// How late Lambda may still send lines of a function that is deleted. AWS gives no bound.
+const LATE_LINES: Duration = Duration::from_secs(5);
+
 impl LogGroup<'_> {
     async fn tags(&self) -> Result<Option<TagMap>> {
         let call = self.context.logs().list_tags_for_resource();
         let answer =
             self.response_if_exists("list the tags of", call.resource_arn(self.arn()).send().await)?;
         Ok(answer.map(|answer| answer.tags.unwrap_or_default().into_iter().collect()))
+    }
+
+    /// Whether Lambda made the group, which has `tags`, for a function of this pipeline: it has no tags, and the function
+    /// that it is named after is ours, or is gone.
+    async fn is_of_our_function(&self, tags: &TagMap) -> Result<bool> {
+        let function = self.declared.name.strip_prefix(LAMBDA);
+        let Some(function) = function.filter(|name| tags.is_empty() && rules::check_name(name).is_ok())
+        else {
+            return Ok(false);
+        };
+        match function::observe(self.context, function).await {
+            Ok(Some((_, tags))) => Ok(tags::owner(&tags, &self.spec.identity) == Owner::Us),
+            Ok(None) => Ok(true),
+            Err(error) => match error.class() {
+                // Without a look at the function, the group is a stranger's.
+                Some(Class::Denied | Class::Refused) => Ok(false),
+                _ => Err(error),
+            },
+        }
     }
 
     async fn set_retention(&self, step: &Step<'_>) -> Result<()> {
@@ -56,7 +86,6 @@ impl LogGroup<'_> {
 #[async_trait]
 impl Kind for LogGroup<'_> {
     const NOUN: &'static str = "log group";
-    const NOT_FOUND: &'static [&'static str] = &["ResourceNotFoundException"];
     type Facts = Facts;
 
     fn check(&mut self) -> Result<()> {
@@ -82,8 +111,13 @@ impl Kind for LogGroup<'_> {
         let Some(retention_days) = retention(self.context, &self.declared.name).await? else {
             return Ok(None);
         };
-        let tags = self.tags().await?;
-        Ok(tags.map(|tags| (tags, Facts { retention_days })))
+        let Some(mut tags) = self.tags().await? else {
+            return Ok(None);
+        };
+        if self.is_of_our_function(&tags).await? {
+            tags = self.spec.tags.of_untagged();
+        }
+        Ok(Some((tags, Facts { retention_days })))
     }
 
     fn changes(&self, existing: &Existing<'_, Facts>) -> Result<Vec<Change>> {
@@ -113,7 +147,8 @@ impl Kind for LogGroup<'_> {
         if created.is_none() {
             // Logs may show a new group late, and a response can be lost. Finish only a group of this pipeline.
             let tags = self.tags().await?.unwrap_or_default();
-            if tags::owner(&tags, &self.spec.identity) != Owner::Us {
+            let ours = tags::owner(&tags, &self.spec.identity) == Owner::Us;
+            if !ours && !self.is_of_our_function(&tags).await? {
                 let what = format!("there is another log group {}", self.declared.name);
                 return Err(Error::failed(what).hint("add --adopt to take it over, or delete it"));
             }
@@ -145,6 +180,26 @@ impl Kind for LogGroup<'_> {
             .map(drop)
     }
 
+    async fn update_tags(
+        &self,
+        _existing: &Existing<'_, Facts>,
+        _changes: TagChanges,
+        step: &Step<'_>,
+    ) -> Result<()> {
+        // A group that Lambda made has none of the tags that were observed.
+        let there = self.tags().await?.unwrap_or_default();
+        self.set_tags(&self.arn(), &there, step).await
+    }
+
+    /// Lambda sends the last lines of a function after its deletion, and makes the group again for them.
+    fn returns_within(&self) -> Option<Duration> {
+        let late = match self.context.settings().target {
+            Target::Aws => LATE_LINES,
+            Target::Endpoint(_) | Target::Local => Duration::ZERO,
+        };
+        self.declared.name.starts_with(LAMBDA).then_some(late)
+    }
+
     async fn delete(&self, _existing: &Existing<'_, Facts>, step: &Step<'_>) -> Result<()> {
         step.doing("deleting");
         let call = self.context.logs().delete_log_group();
@@ -163,7 +218,7 @@ impl Kind for LogGroup<'_> {
 
     /// Source: "Actions, resources, and condition keys for Amazon CloudWatch Logs", service authorization reference.
     fn iam(&self) -> Vec<Statement> {
-        vec![
+        let mut needs = vec![
             Statement::new(
                 &[
                     "logs:CreateLogGroup",
@@ -176,7 +231,13 @@ impl Kind for LogGroup<'_> {
                 [self.arn(), format!("{}:*", self.arn())],
             ),
             Statement::new(&["logs:DescribeLogGroups"], ["*".to_owned()]),
-        ]
+        ];
+        // To tell whether Lambda made a group without tags for a function of this pipeline.
+        if let Some(function) = self.declared.name.strip_prefix(LAMBDA) {
+            let function = self.arn_of("lambda", &format!("function:{function}"));
+            needs.push(Statement::new(&["lambda:GetFunction"], [function]));
+        }
+        needs
     }
 }
 
@@ -189,7 +250,7 @@ pub(super) async fn retention(context: &Context, name: &str) -> Result<Option<Op
             Ok(page) => page,
             Err(error) => {
                 let error = error::aws::failed(format!("could not read log group {name}"), error);
-                return match error.is("ResourceNotFoundException") {
+                return match error.is_not_found() {
                     true => Ok(None),
                     false => Err(error),
                 };

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::common::{self, sdk_tags};
-use super::iam_entity::{EXISTS, NOT_FOUND, until_consistent};
+use super::iam_entity::{EXISTS, until_consistent};
 use super::kind::{Existing, Kind, Managed, TagMap};
 use crate::iam::{self, Statement};
 use crate::pipeline::event::Step;
@@ -89,7 +89,6 @@ impl ManagedPolicy<'_> {
 #[async_trait]
 impl Kind for ManagedPolicy<'_> {
     const NOUN: &'static str = "policy";
-    const NOT_FOUND: &'static [&'static str] = NOT_FOUND;
     type Facts = Facts;
 
     fn check(&mut self) -> Result<()> {

@@ -22,10 +22,6 @@ const SID: &str = "StreamctlTopics";
 const AWS_MANAGED_KEY: &str = "alias/aws/sqs";
 /// SQS keeps the name of a queue for 60 seconds after its deletion, which itself takes up to 60 seconds.
 /// Source: DeleteQueue, SQS API reference.
-const DELETED_RECENTLY: &[&str] = &[
-    "AWS.SimpleQueueService.QueueDeletedRecently",
-    "QueueDeletedRecently",
-];
 const DELETION: Duration = Duration::from_secs(90);
 
 #[derive(Debug, Deserialize)]
@@ -216,8 +212,6 @@ impl Declared {
 #[async_trait]
 impl Kind for Queue<'_> {
     const NOUN: &'static str = "queue";
-    const NOT_FOUND: &'static [&'static str] =
-        &["AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"];
     type Facts = Facts;
 
     fn check(&mut self) -> Result<()> {
@@ -260,12 +254,14 @@ impl Kind for Queue<'_> {
         let count = |name: Name| text(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
         let seconds = |name: Name| u32::try_from(count(name)).unwrap_or(u32::MAX);
         let managed = text(Name::SqsManagedSseEnabled).is_some_and(|on| on.eq_ignore_ascii_case("true"));
+        let key = text(Name::KmsMasterKeyId).cloned();
+        let key = self.key_name(self.declared.kms_key.as_deref(), key).await?;
         let facts = Facts {
             arn: text(Name::QueueArn).cloned().unwrap_or_else(|| self.arn()),
             retention_seconds: seconds(Name::MessageRetentionPeriod),
             visibility_seconds: seconds(Name::VisibilityTimeout),
-            encryption: match text(Name::KmsMasterKeyId) {
-                Some(key) => Sse::Kms(key.clone()),
+            encryption: match key {
+                Some(key) => Sse::Kms(key),
                 None if managed => Sse::Sqs,
                 None => Sse::Off,
             },
@@ -305,7 +301,7 @@ impl Kind for Queue<'_> {
         step.doing("creating");
         let attributes = self.new_attributes();
         let waiting = "SQS keeps the name of a deleted queue for 60 seconds";
-        let created = common::retry(DELETED_RECENTLY, DELETION, step, waiting, || {
+        let created = common::retry(DELETION, step, waiting, || {
             let call = self.context.sqs().create_queue();
             call.queue_name(&self.declared.name)
                 .set_attributes(Some(attributes.clone()))

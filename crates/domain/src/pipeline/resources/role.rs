@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::common::{self, sdk_tags};
-use super::iam_entity::{EXISTS, NOT_FOUND, until_consistent};
+use super::iam_entity::{EXISTS, until_consistent};
 use super::kind::{Existing, Kind, Managed, TagMap};
 use crate::iam::{self, Statement};
 use crate::pipeline::event::Step;
-use crate::pipeline::resource::{Change, Check, CheckState, Outputs, Spec, shortened};
-use ground::error::Result;
+use crate::pipeline::resource::{Change, Check, CheckState, Outputs, Spec, User, shortened};
+use ground::error::{self, Result};
 
 /// Characters of a role's name. Source: CreateRole, `RoleName`, IAM API reference.
 const LONGEST_NAME: usize = 64;
@@ -120,6 +120,9 @@ pub(super) struct Facts {
 }
 
 type Role<'a> = Managed<'a, Declared>;
+
+/// The service that assumes the roles of functions.
+const LAMBDA: &str = "lambda.amazonaws.com";
 
 impl Role<'_> {
     fn role_name(&self) -> &str {
@@ -241,7 +244,6 @@ impl Role<'_> {
 #[async_trait]
 impl Kind for Role<'_> {
     const NOUN: &'static str = "role";
-    const NOT_FOUND: &'static [&'static str] = NOT_FOUND;
     type Facts = Facts;
 
     fn check(&mut self) -> Result<()> {
@@ -378,6 +380,27 @@ impl Kind for Role<'_> {
         self.response_if_exists("delete", deleted.await).map(drop)
     }
 
+    /// The functions of this account and region that run with the role.
+    async fn users(&self, facts: &Facts) -> Result<Vec<User>> {
+        if self.declared.service != LAMBDA {
+            return Ok(Vec::new());
+        }
+        let call = self.context.lambda().list_functions();
+        let mut functions = call.into_paginator().items().send();
+        let mut users = Vec::new();
+        while let Some(function) = functions.next().await {
+            let function = function
+                .map_err(|error| error::aws::failed(self.failure("list the functions that use"), error))?;
+            if function.role() == Some(&facts.arn) {
+                users.push(User {
+                    kind: "function",
+                    name: function.function_name.unwrap_or_default(),
+                });
+            }
+        }
+        Ok(users)
+    }
+
     /// Least privilege: no template uses a wildcard in an action.
     async fn verify(&self, existing: &Existing<'_, Facts>, _probe: bool) -> Vec<Check> {
         const CHECK: &str = "permissions";
@@ -406,7 +429,7 @@ impl Kind for Role<'_> {
     /// Source: "Actions, resources, and condition keys for AWS Identity and Access Management", service authorization
     /// reference.
     fn iam(&self) -> Vec<Statement> {
-        vec![
+        let mut needs = vec![
             Statement::new(
                 &[
                     "iam:CreateRole",
@@ -435,7 +458,12 @@ impl Kind for Role<'_> {
                 "iam:PassedToService",
                 &self.declared.service,
             ),
-        ]
+        ];
+        if self.declared.service == LAMBDA {
+            // The action has no resources. Source: "Actions, resources, and condition keys for AWS Lambda".
+            needs.push(Statement::new(&["lambda:ListFunctions"], ["*".to_owned()]));
+        }
+        needs
     }
 }
 

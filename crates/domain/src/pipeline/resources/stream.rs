@@ -15,6 +15,7 @@ use crate::pipeline::event::Step;
 use crate::pipeline::parameter::Origin;
 use crate::pipeline::resource::{Change, Check, Outputs};
 use crate::pipeline::tags::UNFINISHED;
+use crate::stream::keys::{self, KeyMatch};
 use crate::stream::{self, Capacity, Changer, Mode, NewStream, ShardMetric, Status, StreamState, reshard};
 use ground::error::{Error, Result};
 
@@ -71,6 +72,12 @@ pub(super) struct Facts {
     encryption: Option<String>,
     monitoring: BTreeSet<String>,
     consumers: u32,
+    /// Whether the key that encrypts is the declared one under another name.
+    #[serde(default)]
+    is_declared_key: bool,
+    /// Why that is not known.
+    #[serde(default)]
+    key_is_unknown: Option<String>,
 }
 
 impl Facts {
@@ -84,6 +91,8 @@ impl Facts {
             encryption: state.encryption.clone(),
             monitoring: state.monitoring.iter().map(ToString::to_string).collect(),
             consumers: state.consumer_count,
+            is_declared_key: false,
+            key_is_unknown: None,
         }
     }
 
@@ -236,13 +245,15 @@ impl Stream<'_> {
     fn encryption_change(&self, facts: &Facts) -> Option<Change> {
         let same = match (self.key(), &facts.encryption) {
             (None, None) => true,
-            (Some(wanted), Some(there)) => stream::change::same_key(wanted, there),
+            (Some(wanted), Some(there)) => facts.is_declared_key || stream::change::same_key(wanted, there),
             _ => false,
         };
         let word = |key: Option<&str>| key.unwrap_or("none").to_owned();
         (!same).then(|| {
-            let there = facts.encryption.as_deref();
-            Change::update("encryption", word(there), word(self.key()))
+            let there = word(facts.encryption.as_deref());
+            let unknown = facts.key_is_unknown.as_ref();
+            let note = unknown.map(|why| format!(" (they may be the same key: {why})"));
+            Change::update("encryption", there, word(self.key()) + &note.unwrap_or_default())
         })
     }
 
@@ -261,7 +272,6 @@ impl Stream<'_> {
 #[async_trait]
 impl Kind for Stream<'_> {
     const NOUN: &'static str = "stream";
-    const NOT_FOUND: &'static [&'static str] = &["ResourceNotFoundException"];
     type Facts = Facts;
 
     fn check(&mut self) -> Result<()> {
@@ -295,7 +305,17 @@ impl Kind for Stream<'_> {
 
     async fn observe(&self) -> Result<Option<(TagMap, Facts)>> {
         let state = stream::observe(self.context, &self.declared.name).await?;
-        Ok(state.map(|state| (state.tags.clone(), Facts::of(&state))))
+        let Some(state) = state else { return Ok(None) };
+        let mut facts = Facts::of(&state);
+        // One key has several names, and a stream takes 25 changes of its encryption a day.
+        if let (Some(wanted), Some(there)) = (self.key(), &facts.encryption) {
+            match keys::compare(self.context, wanted, there).await? {
+                KeyMatch::Same => facts.is_declared_key = true,
+                KeyMatch::Different => {}
+                KeyMatch::Unknown(why) => facts.key_is_unknown = Some(why),
+            }
+        }
+        Ok(Some((state.tags, facts)))
     }
 
     fn only_change(&self, facts: &Facts) -> Option<Change> {
@@ -459,6 +479,8 @@ impl Kind for Stream<'_> {
                 )
                 .only_if("StringEquals", "kms:ViaService", via),
             );
+            // Tells whether an alias and an id name the same key.
+            needs.push(Statement::new(&["kms:DescribeKey"], [resource.to_owned()]));
         }
         needs
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::common;
 use super::kind::{Existing, Kind, Managed, TagMap};
-use super::topic::{NOT_FOUND, tag_map};
+use super::topic::tag_map;
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{Change, Check, CheckState, Outputs};
@@ -113,7 +113,7 @@ impl Subscription<'_> {
             let page = match page {
                 Ok(page) => page,
                 // A topic that does not exist has no subscriptions.
-                Err(error) if common::refused(&error, NOT_FOUND) => return Ok(None),
+                Err(error) if error::aws::is_not_found(&error) => return Ok(None),
                 Err(error) => {
                     let what = format!("could not list the subscriptions of {}", self.declared.topic);
                     return Err(error::aws::failed(what, error));
@@ -133,7 +133,7 @@ impl Subscription<'_> {
         let answer = call.resource_arn(&self.declared.topic).send().await;
         let topic = match answer {
             Ok(answer) => tag_map(answer.tags.unwrap_or_default()),
-            Err(error) if common::refused(&error, NOT_FOUND) => TagMap::new(),
+            Err(error) if error::aws::is_not_found(&error) => TagMap::new(),
             Err(error) => {
                 let what = format!("could not list the tags of {}", self.declared.topic);
                 return Err(error::aws::failed(what, error));
@@ -164,7 +164,6 @@ impl Subscription<'_> {
 #[async_trait]
 impl Kind for Subscription<'_> {
     const NOUN: &'static str = "subscription";
-    const NOT_FOUND: &'static [&'static str] = NOT_FOUND;
     type Facts = Facts;
 
     fn check(&mut self) -> Result<()> {

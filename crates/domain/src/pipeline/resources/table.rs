@@ -180,7 +180,6 @@ impl Table<'_> {
 #[async_trait]
 impl Kind for Table<'_> {
     const NOUN: &'static str = "table";
-    const NOT_FOUND: &'static [&'static str] = &["ResourceNotFoundException", "TableNotFoundException"];
     type Facts = Facts;
 
     fn check(&mut self) -> Result<()> {

@@ -26,7 +26,6 @@ type TestRecord<'a> = Managed<'a, Declared>;
 #[async_trait]
 impl Kind for TestRecord<'_> {
     const NOUN: &'static str = "test record";
-    const NOT_FOUND: &'static [&'static str] = &[];
     type Facts = ();
 
     fn name(&self) -> String {

@@ -19,13 +19,6 @@ use ground::error::{Error, Result};
 const SID: &str = "StreamctlAlarms";
 /// The key that AWS manages for SNS in an account.
 const AWS_MANAGED_KEY: &str = "alias/aws/sns";
-/// Error codes for a missing topic or subscription. ListTagsForResource has its own.
-pub(super) const NOT_FOUND: &[&str] = &[
-    "NotFound",
-    "NotFoundException",
-    "ResourceNotFound",
-    "ResourceNotFoundException",
-];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -122,7 +115,6 @@ impl Topic<'_> {
 #[async_trait]
 impl Kind for Topic<'_> {
     const NOUN: &'static str = "topic";
-    const NOT_FOUND: &'static [&'static str] = NOT_FOUND;
     type Facts = Facts;
 
     fn check(&mut self) -> Result<()> {
@@ -163,9 +155,10 @@ impl Kind for Topic<'_> {
         };
         let text = |name: &str| attributes.get(name).filter(|text| !text.is_empty());
         let count = |name: &str| text(name).and_then(|text| text.parse().ok()).unwrap_or(0);
+        let key = text("KmsMasterKeyId").cloned();
         let facts = Facts {
             arn: text("TopicArn").cloned().unwrap_or_else(|| self.arn()),
-            kms_key: text("KmsMasterKeyId").cloned(),
+            kms_key: self.key_name(self.declared.kms_key.as_deref(), key).await?,
             display_name: text("DisplayName").cloned().unwrap_or_default(),
             policy: common::policy(text("Policy").map(String::as_str)),
             confirmed: count("SubscriptionsConfirmed"),

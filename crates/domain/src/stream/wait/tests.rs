@@ -108,39 +108,6 @@ fn pauses_grow_from_10_ms_to_2_s() {
     assert_eq!(BACKOFF.random(|| 1.0).pause(0).as_micros(), 12_500);
 }
 
-#[test]
-fn refusals_are_told_apart() {
-    let limit = Some("LimitExceededException");
-    for (code, message, expected) in [
-        (
-            Some("ResourceInUseException"),
-            "Stream x is UPDATING",
-            Refusal::Busy,
-        ),
-        (
-            limit,
-            "Only 5 streams can be concurrently CREATING",
-            Refusal::Busy,
-        ),
-        (limit, "Rate exceeded for stream x", Refusal::Limit),
-        (
-            limit,
-            "UpdateShardCount was called 10 times in the last 24 hours",
-            Refusal::Final,
-        ),
-        (
-            limit,
-            "This request would exceed the shard limit for the account",
-            Refusal::Final,
-        ),
-        (Some("KMSThrottlingException"), "", Refusal::Limit),
-        (Some("InvalidArgumentException"), "no", Refusal::Final),
-        (None, "", Refusal::Final),
-    ] {
-        assert_eq!(refusal(code, Some(message)), expected, "{code:?} {message}");
-    }
-}
-
 /// Calls a service that refuses `times` times with `code`; how long it took and what came of it.
 async fn call_refused(times: u32, code: &str, message: &str, patience: u64) -> (bool, u32, u64) {
     let started = Instant::now();
@@ -173,7 +140,27 @@ async fn a_limit_is_tried_for_half_a_minute_and_a_mistake_once() {
     let (accepted, _, seconds) = call_refused(u32::MAX, "LimitExceededException", "Rate exceeded", 600).await;
     assert!(!accepted);
     assert!((25..=30).contains(&seconds), "{seconds}");
-    let (accepted, calls, _) = call_refused(u32::MAX, "InvalidArgumentException", "", 600).await;
+    let quota = "This request would exceed the shard limit for the account";
+    for (code, message) in [
+        ("InvalidArgumentException", ""),
+        ("LimitExceededException", quota),
+    ] {
+        let (accepted, calls, _) = call_refused(u32::MAX, code, message, 600).await;
+        assert!(!accepted);
+        assert_eq!(calls, 1, "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_waited_out_for_a_minute() {
+    let (accepted, calls, _) = call_refused(5, "InternalFailureException", "", 600).await;
+    assert!(accepted);
+    assert_eq!(calls, 6);
+    let (accepted, _, seconds) = call_refused(u32::MAX, "InternalFailureException", "", 600).await;
     assert!(!accepted);
-    assert_eq!(calls, 1);
+    assert_eq!(seconds, 60);
+    let broken = || async { Err::<Look<()>, _>(Error::failed("broken").with_class(Class::Transient)) };
+    let started = Instant::now();
+    assert!(poll(in_seconds(600), &|_| {}, "orders", broken).await.is_err());
+    assert!((58..=62).contains(&started.elapsed().as_secs()));
 }

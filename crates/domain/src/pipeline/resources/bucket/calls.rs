@@ -12,12 +12,11 @@ use super::lifecycle::{self, Rule};
 use super::{Bucket, Encryption, Facts, SID, Versioning};
 use crate::pipeline::event::Step;
 use crate::pipeline::tags::UNFINISHED;
+use crate::settings::Target;
 use ground::error::{self, Error, Result};
 
 /// How long S3 may be busy with an earlier call for a bucket of this name.
 pub(super) const BUSY: Duration = Duration::from_secs(3 * 60);
-pub(super) const ABORTED: &[&str] = &["OperationAborted"];
-pub(super) const NO_BUCKET: &str = "NoSuchBucket";
 
 /// What HeadBucket says of a name.
 enum Name {
@@ -49,6 +48,7 @@ impl Bucket<'_> {
             Name::Elsewhere => {
                 let facts = Facts {
                     elsewhere: true,
+                    unmarked: false,
                     versioning: Versioning::Off,
                     encryption: None,
                     public_blocked: false,
@@ -68,15 +68,27 @@ impl Bucket<'_> {
             self.policy(),
             self.lifecycle(),
         );
-        let (tags, versioning, encryption, public_blocked, owner_enforced, policy, lifecycle) = match looked {
-            Ok(looked) => looked,
-            // Deleted between these calls.
-            Err(error) if error.is(NO_BUCKET) => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let (mut tags, versioning, encryption, public_blocked, owner_enforced, policy, lifecycle) =
+            match looked {
+                Ok(looked) => looked,
+                // Deleted between these calls.
+                Err(error) if error.is_not_found() => return Ok(None),
+                Err(error) => return Err(error),
+            };
+        let mut encryption = encryption;
+        if let Some(encryption) = &mut encryption {
+            let there = encryption.key.take();
+            encryption.key = self.key_name(self.declared.kms_key.as_deref(), there).await?;
+        }
         let (rules, _) = lifecycle;
+        let bare = tags.is_empty() && versioning == Versioning::Off && policy.is_null() && rules.is_empty();
+        let unmarked = bare && self.is_left_unmarked().await?;
+        if unmarked {
+            tags = self.spec.tags.of_untagged();
+        }
         let facts = Facts {
             elsewhere: false,
+            unmarked,
             versioning,
             encryption,
             public_blocked,
@@ -85,6 +97,12 @@ impl Bucket<'_> {
             rules: rules.iter().filter_map(Rule::of_sdk).collect(),
         };
         Ok(Some((tags, facts)))
+    }
+
+    /// Whether this bucket of the account, which is as CreateBucket makes it, is what a run left that ended before it set
+    /// the tags: it is empty, and the endpoint is one that may ignore the tags of CreateBucket. AWS does not.
+    async fn is_left_unmarked(&self) -> Result<bool> {
+        Ok(self.context.settings().target != Target::Aws && self.contents().await?.is_none())
     }
 
     async fn head(&self) -> Result<Name> {
@@ -203,9 +221,7 @@ impl Bucket<'_> {
     pub(super) async fn create_with_settings(&self, step: &Step<'_>) -> Result<()> {
         step.doing("creating");
         step.touched();
-        let mut tags = self.spec.tags.all();
-        // Removed at the end: a run that finds the tag knows that the rest is still to be done.
-        tags.insert(UNFINISHED.to_owned(), "setup".to_owned());
+        let tags = self.unfinished_tags();
         self.create_bucket(&tags, step).await?;
         if self.tags().await? != tags {
             // Some AWS-compatible endpoints ignore the tags of CreateBucket.
@@ -227,6 +243,14 @@ impl Bucket<'_> {
         self.finish_tags().await
     }
 
+    /// The tags of a bucket that is not complete.
+    pub(super) fn unfinished_tags(&self) -> TagMap {
+        let mut tags = self.spec.tags.all();
+        // Removed at the end: a run that finds the tag knows that the rest is still to be done.
+        tags.insert(UNFINISHED.to_owned(), "setup".to_owned());
+        tags
+    }
+
     async fn create_bucket(&self, tags: &TagMap, step: &Step<'_>) -> Result<()> {
         let mut configuration =
             sdk::CreateBucketConfiguration::builder().set_tags(Some(sdk_tags!(sdk::Tag, tags)?));
@@ -237,7 +261,7 @@ impl Bucket<'_> {
         }
         let configuration = configuration.build();
         let waiting = "S3 is busy with an earlier bucket of this name";
-        let created = retry(ABORTED, BUSY, step, waiting, || {
+        let created = retry(BUSY, step, waiting, || {
             let call = self.context.s3().create_bucket().bucket(&self.declared.name);
             call.create_bucket_configuration(configuration.clone())
                 .object_ownership(sdk::ObjectOwnership::BucketOwnerEnforced)
@@ -337,7 +361,7 @@ impl Bucket<'_> {
     }
 
     /// Replaces all tags with `tags`.
-    async fn put_tags(&self, tags: &TagMap) -> Result<()> {
+    pub(super) async fn put_tags(&self, tags: &TagMap) -> Result<()> {
         let tagging = sdk::Tagging::builder().set_tag_set(Some(sdk_tags!(sdk::Tag, tags)?));
         let call = on!(self, put_bucket_tagging).tagging(built(tagging.build())?);
         self.response("tag", call.send().await).map(drop)

@@ -5,8 +5,9 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::super::common::{Wait, built, refused};
 use super::Bucket;
-use super::calls::{ABORTED, BUSY, NO_BUCKET, on};
+use super::calls::{BUSY, on};
 use crate::pipeline::event::Step;
+use ground::error::aws::Class;
 use ground::error::{self, Error, Result};
 
 /// Objects that one call lists or deletes. Source: DeleteObjects and ListObjectVersions, S3 API reference.
@@ -31,7 +32,7 @@ impl Bucket<'_> {
     pub(super) async fn contents(&self) -> Result<Option<String>> {
         let page = match self.page((None, None)).await {
             Ok(page) => page,
-            Err(error) if error.is(NO_BUCKET) => return Ok(None),
+            Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error),
         };
         let name = &self.declared.name;
@@ -57,11 +58,12 @@ impl Bucket<'_> {
             let Err(error) = on!(self, delete_bucket).send().await else {
                 return Ok(());
             };
-            if refused(&error, &[NO_BUCKET]) {
+            if error::aws::is_not_found(&error) {
                 return Ok(());
             }
             rounds += 1;
-            let again = (refused(&error, &["BucketNotEmpty"]) && rounds < ROUNDS || refused(&error, ABORTED))
+            let aborted = error::aws::class(&error) == Class::Conflict;
+            let again = (refused(&error, &["BucketNotEmpty"]) && rounds < ROUNDS || aborted)
                 && wait.pause(step, "S3 still sees something in it").await?;
             if again {
                 continue;
@@ -79,7 +81,7 @@ impl Bucket<'_> {
     async fn empty(&self, deleted: &mut usize, step: &Step<'_>) -> Result<()> {
         let mut page = match self.page((None, None)).await {
             Ok(page) => page,
-            Err(error) if error.is(NO_BUCKET) => return Ok(()),
+            Err(error) if error.is_not_found() => return Ok(()),
             Err(error) => return Err(error),
         };
         loop {

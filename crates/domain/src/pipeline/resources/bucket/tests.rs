@@ -26,6 +26,7 @@ async fn differences(declared: &str, by_default: &[&str], observed: &Observed) -
 async fn facts() -> Facts {
     made(DECLARED, &[], |bucket| Facts {
         elsewhere: false,
+        unmarked: false,
         versioning: Versioning::On,
         encryption: Some(bucket.encryption()),
         public_blocked: true,
@@ -113,6 +114,20 @@ async fn what_keeps_a_bucket_safe_is_always_enforced() {
     lifecycle: no rules → raw/: GLACIER after 30 days and DEEP_ARCHIVE after 120 days, unfinished uploads deleted after 7 days
     tags: remove the tag of an unfinished setup
     "#);
+}
+
+#[tokio::test]
+async fn a_bucket_that_was_left_without_tags_gets_them_first() {
+    let bare = Facts {
+        unmarked: true,
+        ..bare().await
+    };
+    let changes = differences(DECLARED, &[], &seen(&bare, &[(UNFINISHED, "setup")])).await;
+    assert!(changes.starts_with("owner: none → this pipeline\n"), "{changes}");
+    assert!(
+        changes.ends_with("tags: remove the tag of an unfinished setup"),
+        "{changes}"
+    );
 }
 
 #[tokio::test]

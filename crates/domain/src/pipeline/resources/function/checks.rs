@@ -1,7 +1,5 @@
 //! Whether a function works: active, with its code, its role and its logs.
 
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-
 use super::super::log_group;
 use super::{Function, role_name};
 use crate::functions::function::{FunctionState, Readiness};
@@ -36,7 +34,7 @@ impl Function<'_> {
         let call = self.context.iam().get_role().role_name(name);
         match call.send().await {
             Ok(_) => Ok(name.to_owned()),
-            Err(error) if error.code() == Some("NoSuchEntity") => {
+            Err(error) if error::aws::is_not_found(&error) => {
                 Err(Error::failed(format!("there is no role {name}")))
             }
             Err(error) => Err(error::aws::failed(format!("could not read role {name}"), error)),

@@ -1,7 +1,10 @@
 //! Retentions.
 
-use super::super::test_support::{changes, context, location, observed, spec_of};
+use serde_json::json;
+
+use super::super::test_support::{Endpoint, changes, context, location, observed, spec_of, with_step};
 use super::*;
+use crate::pipeline::resource::{Dependencies, Resource};
 
 const HEAD: &str = "name = \"demo\"\ndescription = \"x\"\ninstance = \"one\"\n\
     [parameters.days]\ntype = \"integer\"\ndescription = \"x\"\ndefault = 14\n\
@@ -39,4 +42,69 @@ async fn only_allowed_retentions_are_taken() {
             .unwrap()
             .starts_with("take 3653;")
     );
+}
+
+/// A group without tags of a function that has these tags, or does not exist. The calls that change it, and whether it is
+/// ours.
+async fn made_by_lambda(function: Option<serde_json::Value>) -> (bool, Vec<String>) {
+    let mut tags = json!({});
+    let endpoint = Endpoint::start(move |call, body| match call {
+        "DescribeLogGroups" => (
+            200,
+            json!({"logGroups": [{"logGroupName": "/aws/lambda/it"}]}).to_string(),
+        ),
+        "ListTagsForResource" => (200, json!({"tags": tags}).to_string()),
+        "TagResource" => {
+            let asked: serde_json::Value = serde_json::from_str(body).unwrap();
+            tags = asked["tags"].clone();
+            (200, "{}".to_owned())
+        }
+        "PutRetentionPolicy" => (200, "{}".to_owned()),
+        call if call.starts_with("GET /2015-03-31/functions/it") => match &function {
+            Some(tags) => (
+                200,
+                json!({"Configuration": {"FunctionName": "it"}, "Tags": tags}).to_string(),
+            ),
+            None => (
+                404,
+                json!({"Type": "User", "Code": "ResourceNotFoundException"}).to_string(),
+            ),
+        },
+        other => panic!("{other} is not expected"),
+    })
+    .await;
+    let spec = spec_of(HEAD, &[]);
+    let identity = spec.identity.clone();
+    let group = LogGroup::new(&endpoint.context, location(), spec).unwrap();
+    let found = Resource::observe(&group).await.unwrap();
+    let ours = found.owner(&identity) == Some(Owner::Us);
+    if ours {
+        let changes = Resource::diff(&group, &found, &Dependencies::default()).unwrap();
+        let (done, _) = with_step(async |step| {
+            for change in &changes {
+                Resource::apply(&group, change, &found, step).await?;
+            }
+            Ok::<_, Error>(())
+        })
+        .await;
+        done.unwrap();
+        let found = Resource::observe(&group).await.unwrap();
+        assert!(!found.present().unwrap().unfinished());
+        assert_eq!(found.owner(&identity), Some(Owner::Us), "now by its tags");
+    }
+    let calls = endpoint.calls().into_iter();
+    let is_change = |call: &String| call.starts_with("Put") || call.starts_with("Tag");
+    (ours, calls.filter(is_change).collect())
+}
+
+#[tokio::test]
+async fn a_group_that_lambda_made_for_our_function_is_taken_on() {
+    let identity = spec_of(HEAD, &[]).identity.to_string();
+    let done = vec!["PutRetentionPolicy".to_owned(), "TagResource".to_owned()];
+    assert_eq!(made_by_lambda(None).await, (true, done.clone()));
+    let ours = json!({"ManagedBy": "streamctl", "streamctl:pipeline": identity});
+    assert_eq!(made_by_lambda(Some(ours)).await, (true, done));
+    assert_eq!(made_by_lambda(Some(json!({}))).await, (false, Vec::new()));
+    let theirs = json!({"ManagedBy": "streamctl", "streamctl:pipeline": "demo/two"});
+    assert_eq!(made_by_lambda(Some(theirs)).await, (false, Vec::new()));
 }

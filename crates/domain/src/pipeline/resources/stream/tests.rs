@@ -1,7 +1,8 @@
-use super::super::test_support::{changes, context, location, observed, spec_in};
+use serde_json::{Value, json};
+
+use super::super::test_support::{Endpoint, changes, context, location, observed, spec_in};
 use super::*;
-use crate::pipeline::resource::Observed;
-use crate::pipeline::resource::Spec;
+use crate::pipeline::resource::{Observed, Resource, Spec};
 
 fn spec(flags: &[(&str, &str)]) -> Spec {
     spec_in(crate::pipeline::template("stream").unwrap(), "stream", flags)
@@ -23,6 +24,8 @@ fn facts() -> Facts {
         encryption: Some("alias/aws/kinesis".into()),
         monitoring: ShardMetric::all().iter().map(ToString::to_string).collect(),
         consumers: 0,
+        is_declared_key: false,
+        key_is_unknown: None,
     }
 }
 
@@ -123,4 +126,77 @@ fn monitoring_is_all_none_or_names() {
     assert!(read(&["none"]).unwrap().is_empty());
     assert_eq!(read(&["IncomingBytes", "OutgoingBytes"]).unwrap().len(), 2);
     assert!(read(&["none", "IncomingBytes"]).is_err());
+}
+
+/// The changes of a stream that is encrypted with `there` where `wanted` is asked for; DescribeKey answers as given.
+async fn key_changes(wanted: &'static str, there: &'static str, described: (u16, Value)) -> (String, usize) {
+    let tags: Vec<Value> = spec(&[])
+        .tags
+        .all()
+        .into_iter()
+        .map(|(key, value)| json!({"Key": key, "Value": value}))
+        .collect();
+    let endpoint = Endpoint::start(move |call, _| match call {
+        "DescribeStreamSummary" => {
+            let summary = json!({"StreamDescriptionSummary": {
+                "StreamName": "concert-data-stream",
+                "StreamARN": facts().arn,
+                "StreamStatus": "ACTIVE",
+                "StreamModeDetails": {"StreamMode": "PROVISIONED"},
+                "RetentionPeriodHours": 24,
+                "StreamCreationTimestamp": 1_767_225_600.0,
+                "EnhancedMonitoring": [{"ShardLevelMetrics": ["ALL"]}],
+                "EncryptionType": "KMS",
+                "KeyId": there,
+                "OpenShardCount": 1,
+                "ConsumerCount": 0,
+            }});
+            (200, summary.to_string())
+        }
+        "ListTagsForStream" => (200, json!({"Tags": tags, "HasMoreTags": false}).to_string()),
+        "DescribeKey" => (described.0, described.1.to_string()),
+        other => panic!("{other} is not expected"),
+    })
+    .await;
+    let stream = Stream::new(&endpoint.context, location(), spec(&[("kms_key", wanted)])).unwrap();
+    let observed = Resource::observe(&stream).await.unwrap();
+    let asked = endpoint
+        .calls()
+        .iter()
+        .filter(|call| *call == "DescribeKey")
+        .count();
+    (changes(&stream, &observed), asked)
+}
+
+#[tokio::test]
+async fn another_name_of_the_same_key_is_no_change() {
+    const ALIAS: &str = "alias/mine";
+    const ID: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
+    const ARN: &str = "arn:aws:kms:us-east-1:000000000000:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    let known = || (200, json!({"KeyMetadata": {"KeyId": ID, "Arn": ARN}}));
+    let nothing = || (String::new(), 1);
+    assert_eq!(key_changes(ARN, ALIAS, known()).await, nothing());
+    assert_eq!(key_changes(ID, ALIAS, known()).await, nothing());
+    assert_eq!(key_changes(ALIAS, ARN, known()).await, nothing());
+    // The same forms need no call.
+    assert_eq!(key_changes(ID, ARN, known()).await, (String::new(), 0));
+    assert_eq!(
+        key_changes("alias/other", ALIAS, known()).await,
+        ("encryption: alias/mine → alias/other".to_owned(), 0)
+    );
+    let other = (
+        200,
+        json!({"KeyMetadata": {"KeyId": "5678", "Arn": "arn:aws:kms:us-east-1:000000000000:key/5678"}}),
+    );
+    let (change, _) = key_changes(ARN, ALIAS, other).await;
+    assert_eq!(change, format!("encryption: alias/mine → {ARN}"));
+    let denied = (
+        400,
+        json!({"__type": "AccessDeniedException", "message": "not authorized to perform: kms:DescribeKey"}),
+    );
+    let (change, _) = key_changes(ARN, ALIAS, denied).await;
+    assert!(
+        change.contains("they may be the same key") && change.contains("kms:DescribeKey"),
+        "{change}"
+    );
 }

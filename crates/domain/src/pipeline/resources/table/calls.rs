@@ -25,7 +25,6 @@ pub(super) const INDEX: Duration = Duration::from_secs(6 * 60 * 60);
 /// How long a call is retried while DynamoDB is busy with another change.
 const REFUSALS: Duration = Duration::from_secs(2 * 60);
 
-const BUSY: &[&str] = &["ResourceInUseException", "LimitExceededException"];
 const WAITING: &str = "DynamoDB is busy with another change";
 
 impl Table<'_> {
@@ -166,7 +165,7 @@ impl Table<'_> {
         self.wait_until_active(step, INDEX, |_| true).await?;
         step.go_on()?;
         step.doing(doing);
-        let changed = retry(BUSY, REFUSALS, step, WAITING, || {
+        let changed = retry(REFUSALS, step, WAITING, || {
             let call = self.context.dynamodb().update_table();
             change(call.table_name(&self.declared.name)).send()
         });
@@ -283,7 +282,7 @@ impl Table<'_> {
         step.doing(format!("turning time to live on {attribute} {}", on_off(on)));
         let specification = sdk::TimeToLiveSpecification::builder();
         let specification = built(specification.attribute_name(attribute).enabled(on).build())?;
-        let set = retry(BUSY, REFUSALS, step, WAITING, || {
+        let set = retry(REFUSALS, step, WAITING, || {
             let call = self.context.dynamodb().update_time_to_live();
             call.table_name(&self.declared.name)
                 .time_to_live_specification(specification.clone())
@@ -312,9 +311,8 @@ impl Table<'_> {
             sdk::PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(on);
         let specification = built(specification.build())?;
         // A new table takes no backups for its first seconds.
-        let unavailable = &["ContinuousBackupsUnavailableException"];
         let waiting = "waiting until backups can be turned on";
-        let set = retry(unavailable, TABLE, step, waiting, || {
+        let set = retry(TABLE, step, waiting, || {
             let call = self.context.dynamodb().update_continuous_backups();
             call.table_name(&self.declared.name)
                 .point_in_time_recovery_specification(specification.clone())
@@ -340,7 +338,7 @@ impl Table<'_> {
         }
         step.go_on()?;
         step.doing("deleting");
-        let deleted = retry(BUSY, REFUSALS, step, WAITING, || {
+        let deleted = retry(REFUSALS, step, WAITING, || {
             let call = self.context.dynamodb().delete_table();
             call.table_name(&self.declared.name).send()
         });
