@@ -60,6 +60,7 @@ use crate::service::{self, Permission, Request, Service};
 use crate::types::{Body, Caller, Tags};
 use bucket::Bucket;
 use call::{Call, Reply, respond};
+use daemon::protocol::Damage;
 use error::{Error, Result};
 use files::Files;
 pub(crate) use outbox::Targets;
@@ -410,7 +411,16 @@ impl Service for S3 {
         self.sweep();
     }
 
+    fn open(&self) {
+        self.database.open_existing();
+    }
+
+    fn damage(&self) -> Vec<Damage> {
+        self.database.damage()
+    }
+
     fn shutdown(&self) {
         self.sweep();
+        self.database.close();
     }
 }
