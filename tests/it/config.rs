@@ -38,7 +38,10 @@ fn a_foreign_endpoint_needs_trust_and_a_changed_file_needs_it_again() {
     };
     let (code, out, said) = run(&machine, &["list"], &keys);
     assert_eq!((code, out.as_str()), (2, ""));
-    assert_snapshot!(said, @"");
+    assert_snapshot!(said, @r"
+    error: streamctl.toml names the endpoint http://192.0.2.1:9, and you have not trusted this file: your credentials would be sent there
+    hint: read the file, then run `streamctl config trust`; or name the endpoint with --endpoint-url
+    ");
     // Every command that calls is refused, and one that does not call works.
     let (code, ..) = run(&machine, &["put", "--data", "x"], &keys);
     assert_eq!(code, 2);
@@ -75,7 +78,10 @@ fn trust_is_refused_where_there_is_nothing_to_trust() {
     let machine = Machine::new();
     let (code, _, said) = run(&machine, &["config", "trust", "nowhere"], &[]);
     assert_eq!(code, 2);
-    assert_snapshot!(said, @"");
+    assert_snapshot!(said, @r"
+    error: there is no nowhere/streamctl.toml
+    hint: name the directory of a streamctl.toml, or run the command there
+    ");
     machine.file("streamctl.toml", "sream = 1");
     let (code, ..) = run(&machine, &["config", "trust"], &[]);
     assert_eq!(code, 2);
@@ -100,38 +106,75 @@ fn an_env_file_runs_nothing_and_moves_nothing() {
             fake.url
         ),
     );
-    let (code, out, said) = run(&machine, &["list"], &[]);
+    let local = [("STREAMCTL_TARGET", "local")];
+    let _stops = Stops(&machine);
+    let started = run(
+        &machine,
+        &["local", "start", "--port", "0"],
+        &[("LEAKED", "x"), ("LANG", "C")],
+    );
+    assert_eq!(started.0, 0, "{started:?}");
+    let (code, out, said) = run(&machine, &["list"], &local);
     assert_eq!((code, out.as_str()), (0, ""), "{said}");
-    assert_snapshot!(said, @"");
+    let endpoint = machine.json(["local", "status"])["endpoint"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let said = said.replace(endpoint.trim_start_matches("http://"), "ADDRESS");
+    assert_snapshot!(said, @r"
+    .env: AWS_CONFIG_FILE, LD_PRELOAD, STREAMCTL_HOME, AWS_ENDPOINT_URL and https_proxy are ignored; it sets only names, numbers and keys (see `streamctl config show --help`)
+    There are no streams here (local cloud ADDRESS, region eu-west-1); `streamctl setup` creates one
+    ");
     assert!(!marker.exists() && !machine.path().join("planted").exists());
     assert_eq!(fake.seen(), [] as [&str; 0]);
 
-    let (_, out, _) = run(&machine, &["config", "show", "-o", "text"], &[]);
-    assert_snapshot!(out, @"");
+    let (_, out, _) = run(&machine, &["config", "show", "-o", "text"], &local);
+    assert_snapshot!(out, @r"
+    target	local	STREAMCTL_TARGET
+    region	eu-west-1	AWS_REGION in .env
+    profile	-	default
+    credentials	-	AWS configuration of this machine
+    stream	orders	STREAMCTL_STREAM in .env
+    shard_count	-	default
+    environment	-	default
+    home	DIR/streamctl-home	STREAMCTL_HOME
+    ignored	AWS_CONFIG_FILE	.env
+    ignored	LD_PRELOAD	.env
+    ignored	STREAMCTL_HOME	.env
+    ignored	AWS_ENDPOINT_URL	.env
+    ignored	https_proxy	.env
+    ");
 
     // The daemon was started from a cleared environment.
     #[cfg(target_os = "linux")]
     {
-        let (_, status, _) = run(&machine, &["local", "status", "-o", "json"], &[("LEAKED", "x")]);
-        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        let status = machine.json(["local", "status"]);
         let environment = std::fs::read(format!("/proc/{}/environ", status["pid"])).unwrap();
         let environment = String::from_utf8_lossy(&environment);
-        let mut names: Vec<&str> = environment
+        let names = environment
             .split('\0')
-            .filter_map(|pair| pair.split('=').next())
-            .collect();
-        names.retain(|name| !name.is_empty());
-        names.sort_unstable();
+            .filter_map(|pair| Some(pair.split_once('=')?.0));
+        let names: std::collections::BTreeSet<&str> = names.collect();
         let expected = [
             "HOME",
+            "LANG",
             "MALLOC_MMAP_THRESHOLD_",
             "MALLOC_TRIM_THRESHOLD_",
             "PATH",
             "STREAMCTL_HOME",
         ];
-        assert_eq!(names, expected);
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), expected);
     }
-    run(&machine, &["local", "stop"], &[]);
+}
+
+/// Stops the local cloud of a machine at the end of a test.
+struct Stops<'a>(&'a Machine);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        // A failed test has more to say than this.
+        let _ = self.0.streamctl(["local", "stop"]).output();
+    }
 }
 
 /// A Kinesis endpoint with one stream and nothing else, as a VPC endpoint of Kinesis or a small emulator.

@@ -1,18 +1,15 @@
 //! An endpoint of AWS that answers a few calls and records who asks.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 /// A request, as far as a test looks at it.
 pub struct Request {
-    pub method: String,
-    pub path: String,
-    /// `Kinesis_20131202.ListStreams`, or the action of a form.
+    /// `Kinesis_20131202.ListStreams`, the action of a form, or method and path.
     pub operation: String,
     /// The access key that signed it.
     pub key: String,
-    pub body: String,
 }
 
 /// Status and body.
@@ -103,11 +100,5 @@ fn read(input: &mut impl BufRead) -> Option<Request> {
         (true, Some(action)) => action.to_owned(),
         (true, None) => format!("{method} {path}"),
     };
-    Some(Request {
-        method,
-        path,
-        operation,
-        key,
-        body,
-    })
+    Some(Request { operation, key })
 }
