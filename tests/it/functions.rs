@@ -360,6 +360,44 @@ fn a_mapping_is_created_changed_disabled_and_deleted() {
 }
 
 #[test]
+fn a_replay_keeps_to_the_filters_of_the_mapping() {
+    let cloud = with_scorer(&["SCRIPT=throw Broken no"]);
+    cloud.stream("orders", 1);
+    cloud.queue("failed");
+    let sales = [r#"{"kind":"sale","n":1}"#, r#"{"kind":"sale","n":2}"#];
+    put(
+        &cloud,
+        "orders",
+        [("k", sales[0]), ("k", r#"{"kind":"visit"}"#), ("k", sales[1])],
+    );
+    cloud.ok([
+        "attach",
+        "scorer",
+        "--stream",
+        "orders",
+        "--from",
+        "trim",
+        "--retries",
+        "0",
+        "--filter",
+        r#"{"data":{"kind":["sale"]},"partitionKey":["k"]}"#,
+        "--on-failure",
+        "queue:failed",
+    ]);
+    until("a dead letter", || {
+        let listed = cloud.json(["dlq", "list", "scorer"]);
+        match listed[0]["records"] == 2 {
+            true => Ok(()),
+            false => Err(listed.to_string()),
+        }
+    });
+    cloud.ok(["deploy", "scorer", "--env", "SCRIPT=return null"]);
+    cloud.ok(["dlq", "replay", "scorer"]);
+    assert_eq!(batches(&cloud).last().unwrap(), &sales);
+    assert_eq!(cloud.json(["dlq", "list", "failed"]), json!([]));
+}
+
+#[test]
 fn a_failing_record_goes_to_the_queue_and_can_be_replayed() {
     let cloud = with_scorer(&["SCRIPT=fail-if poison"]);
     cloud.stream("orders", 1);

@@ -5,7 +5,7 @@
 //! timeout and memory limit. The caller passes the code and its environment ([`Bootstrap`]) and an [`OutputSink`] for what
 //! the process prints.
 //!
-//! [`archive`] checks the zip of a function before it is unpacked.
+//! [`archive`] checks the zip of a function before it is unpacked, [`filter`] which records a function receives.
 //!
 //! Knows nothing of the API of Lambda, of logs, metrics and pools, or of the local cloud and the commands, which both use
 //! it.
@@ -13,6 +13,7 @@
 pub mod archive;
 mod bootstrap;
 mod failure;
+pub mod filter;
 mod guardian;
 mod output;
 mod process;

@@ -22,7 +22,6 @@ mod destination;
 mod error;
 mod event;
 mod files;
-mod filter;
 mod lane;
 mod mapping;
 mod measure;

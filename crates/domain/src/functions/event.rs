@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use ground::error::{Error, Result};
 
@@ -105,6 +106,24 @@ fn wire<'a>(source: &'a Source, record: &EventRecord<'a>) -> Result<Wire<'a>> {
     })
 }
 
+/// The fields of a record's event except its data, for filters: those of the record and of its `kinesis` object.
+///
+/// # Errors
+/// If the event cannot be serialized. Records alone never cause this.
+pub fn metadata(source: &Source, record: &EventRecord<'_>) -> Result<Map<String, Value>> {
+    let record = EventRecord { data: b"", ..*record };
+    let mut fields = match serde_json::to_value(wire(source, &record)?).map_err(unwritten)? {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    if let Some(Value::Object(kinesis)) = fields.get_mut("kinesis") {
+        kinesis.remove("data");
+        let kinesis = kinesis.clone();
+        fields.extend(kinesis);
+    }
+    Ok(fields)
+}
+
 /// Estimated size of one record in an event, in bytes. Used to keep an event below [`MAX_PAYLOAD`].
 pub fn weight(source: &Source, data: usize, partition_key: usize) -> usize {
     // Names, punctuation, the sequence number twice, the shard id. Characters of a key may be escaped.
@@ -146,6 +165,14 @@ mod tests {
         let expected = r#"{"Records":[{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"1","sequenceNumber":"49590338271490256608559692538361571095921575989136588898","data":"SGVsbG8sIHRoaXMgaXMgYSB0ZXN0Lg==","approximateArrivalTimestamp":1545084650.987},"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":"shardId-000000000006:49590338271490256608559692538361571095921575989136588898","eventName":"aws:kinesis:record","invokeIdentityArn":"arn:aws:iam::123456789012:role/lambda-role","awsRegion":"us-east-2","eventSourceARN":"arn:aws:kinesis:us-east-2:123456789012:stream/lambda-stream"}]}"#;
         assert_eq!(pretty.get(), expected);
         assert!(event.len() <= weight(&source, record.data.len(), 1));
+        let metadata = metadata(&source, &record).unwrap();
+        assert_eq!(metadata["awsRegion"], "us-east-2");
+        assert_eq!(metadata["partitionKey"], "1");
+        assert_eq!(
+            metadata["kinesis"]["approximateArrivalTimestamp"],
+            1_545_084_650.987
+        );
+        assert!(!metadata.contains_key("data") && metadata["kinesis"].get("data").is_none());
     }
 
     #[test]

@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use lambda_host::filter::Filters;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, Id, JoinSet};
 
 use super::budget::Budget;
 use super::files::{Checkpoint, Checkpoints, Files};
-use super::filter::Filters;
 use super::settings::Settings;
 use super::worker::{End, Worker};
 use super::{Mappings, NOTHING_YET};

@@ -10,13 +10,13 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use lambda_host::filter::Filters;
 use tokio::sync::watch;
 
 use super::batch_result::{BatchResult, ResponseMode, evaluate};
 use super::budget::Share;
 use super::destination::{self, Discarded};
 use super::event::{FinalInvoke, Writer};
-use super::filter::Filters;
 use super::lane::{Batch, Condition, FunctionResponse, Item, Lane, Window, Work};
 use super::mapping::{Control, Shared};
 use super::measure;

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use lambda_host::filter::Filters;
 
 use super::records::PageSink;
 use super::{DeadLetter, KeptRecord};
 use crate::consume::TailRecord;
 use crate::context::Context;
 use crate::functions::answer::{BatchResult, batch_result};
-use crate::functions::event::{EventRecord, MAX_PAYLOAD, Source, event, weight};
+use crate::functions::event::{EventRecord, MAX_PAYLOAD, Source, event, metadata, weight};
 use crate::functions::invoke::{Request, deployed, invoke};
 use crate::functions::mapping::{self, resource_name};
 use ground::error::{Error, Result};
@@ -30,8 +31,8 @@ pub(super) struct Function {
     /// Name or ARN, with version or alias if the message has one.
     name: String,
     role_arn: String,
-    /// Whether its mapping of the stream has filters.
-    pub(super) has_filters: bool,
+    /// The filters of its mapping of the stream. A range of the stream may have records that they leave out.
+    filters: Filters,
 }
 
 /// The functions of a run, each looked up once.
@@ -67,14 +68,21 @@ impl<'a> Functions<'a> {
         // With its alias: mappings of another alias are others.
         let mappings = mapping::list(self.context, Some(name), None).await?;
         let stream = resource_name(&letter.stream_arn);
-        let has_filters = mappings.iter().any(|mapping| {
-            let filters = mapping.settings.filters.as_deref().unwrap_or_default();
-            mapping.stream() == stream && !filters.is_empty()
-        });
+        let mappings = mappings.iter().filter(|mapping| mapping.stream() == stream);
+        let patterns = mappings.map(|mapping| mapping.settings.filters.as_deref().unwrap_or_default());
+        let patterns: Vec<&[String]> = patterns.collect();
+        // A mapping without filters passes all records.
+        let filters = match patterns.iter().any(|patterns| patterns.is_empty()) {
+            true => Ok(Filters::default()),
+            false => Filters::compile(&patterns.concat()),
+        };
+        let filters = filters.map_err(|problem| {
+            Error::failed(format!("the filters of its mapping cannot be read: {problem}"))
+        })?;
         let function = Arc::new(Function {
             name: name.to_owned(),
             role_arn: deployed.role,
-            has_filters,
+            filters,
         });
         self.known.insert(key, Arc::clone(&function));
         Ok(function)
@@ -163,6 +171,22 @@ impl<'a> Invoker<'a> {
         self.error.map_or(Ok(self.processed), Err)
     }
 
+    /// Whether the mapping passes a record to the function.
+    fn passes(&self, record: &TailRecord) -> bool {
+        let metadata = || {
+            let record = EventRecord {
+                shard_id: self.shard_id,
+                sequence_number: &record.sequence_number,
+                sub_sequence: None,
+                partition_key: &record.partition_key,
+                arrival_ms: record.arrival_ms.unwrap_or_default(),
+                data: &record.data,
+            };
+            metadata(&self.source, &record).unwrap_or_default()
+        };
+        self.function.filters.matches(&record.data, metadata)
+    }
+
     async fn flush(&mut self) {
         self.bytes = 0;
         let records = std::mem::take(&mut self.collected);
@@ -211,13 +235,16 @@ impl<'a> Invoker<'a> {
 
 impl PageSink for Invoker<'_> {
     async fn take(&mut self, records: Vec<TailRecord>) -> bool {
-        let kept = records.into_iter().map(|record| KeptRecord {
-            partition_key: record.partition_key,
-            data: record.data,
-            sequence_number: record.sequence_number,
-            sub_sequence: None,
-            arrival_ms: record.arrival_ms.unwrap_or_default(),
-        });
+        let records = records.into_iter().filter(|record| self.passes(record));
+        let kept: Vec<KeptRecord> = records
+            .map(|record| KeptRecord {
+                partition_key: record.partition_key,
+                data: record.data,
+                sequence_number: record.sequence_number,
+                sub_sequence: None,
+                arrival_ms: record.arrival_ms.unwrap_or_default(),
+            })
+            .collect();
         self.add(kept).await
     }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use lambda_host::filter::Filters;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::Settings;
 use crate::mappings::error::ApiError;
-use crate::mappings::filter::Filters;
 use crate::{Caller, partition};
 
 /// A request body. Members that do not apply to Kinesis are declared only to reject them.

@@ -17,7 +17,7 @@ const LONGEST: usize = 4096;
 
 /// The compiled filters of a mapping. A record passes if one of them matches, or if there are none.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Filters(Vec<Node>);
+pub struct Filters(Vec<Node>);
 
 /// A compiled pattern.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +62,7 @@ impl Filters {
     ///
     /// # Errors
     /// AWS's message, if one of them is not valid.
-    pub(super) fn compile(patterns: &[String]) -> Result<Self, String> {
+    pub fn compile(patterns: &[String]) -> Result<Self, String> {
         let nodes = patterns.iter().map(|pattern| {
             let invalid = || INVALID.to_owned();
             if pattern.len() > LONGEST {
@@ -82,12 +82,12 @@ impl Filters {
     }
 
     /// Whether every record passes.
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Whether a record passes. `metadata` gives the fields of its event except the data. It is called only if needed.
-    pub(super) fn matches(&self, data: &[u8], metadata: impl FnOnce() -> Map<String, Value>) -> bool {
+    pub fn matches(&self, data: &[u8], metadata: impl FnOnce() -> Map<String, Value>) -> bool {
         if self.0.is_empty() {
             return true;
         }
