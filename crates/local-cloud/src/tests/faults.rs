@@ -248,14 +248,15 @@ async fn round(template: &Path, made: &Made, seed: u64) {
     let copy = TempDir::new().unwrap();
     copy_all(template, copy.path());
     // S3 has its own storage. What is unpacked from the code of functions is unpacked again.
-    let files: Vec<_> = all_files(copy.path())
-        .into_iter()
-        .filter(|path| {
-            !path.to_string_lossy().contains("s3") && !path.starts_with(copy.path().join("lambda/run"))
-        })
-        .collect();
+    let has_test = |path: &Path| {
+        let below = path.strip_prefix(copy.path()).unwrap();
+        !below.to_string_lossy().contains("s3") && !below.starts_with("lambda/run")
+    };
+    let mut files = all_files(copy.path());
+    files.retain(|path| has_test(path));
     let damaged = files.choose(&mut random).unwrap();
     damage_file(damaged, &mut random);
+    let damaged = damaged.strip_prefix(copy.path()).unwrap();
     let damaged = damaged.to_string_lossy().into_owned();
     for start in 0..2 {
         let cloud = open(copy.path());
