@@ -91,8 +91,11 @@ impl Printer {
     /// When stdout cannot be written.
     pub fn report(&self, report: &impl Report) -> Result<()> {
         let text = match self.format() {
-            Format::Table => safe::harmless(&report.table(&self.style)).into_owned(),
-            Format::Text => safe::harmless(&report.text()).into_owned(),
+            Format::Table if self.style.has_colour() => {
+                safe::harmless(&report.table(&self.style)).into_owned()
+            }
+            Format::Table => safe::data(report.table(&self.style).as_bytes()),
+            Format::Text => safe::data(report.text().as_bytes()),
             Format::Json => to_json(report, true)?,
             Format::Yaml => to_yaml(report)?,
         };
@@ -170,7 +173,9 @@ impl Printer {
     /// with `--quiet`.
     pub fn log(&self, text: &str) {
         if !self.options.quiet {
-            let lines: Vec<String> = text.lines().map(|line| format!("  {line}")).collect();
+            // Lambda separates the fields of its own lines with tabs.
+            let line = |line: &str| format!("  {}", safe::visible(&line.replace('\t', "  ")));
+            let lines: Vec<String> = text.lines().map(line).collect();
             self.stderr_line(&lines.join("\n"));
         }
     }

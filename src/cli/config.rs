@@ -17,6 +17,7 @@ use ground::exit::Exit;
 #[command(after_help = "\
 Examples:
   streamctl config show            every setting and where it comes from
+  streamctl config show -o json    {\"settings\": [{\"name\": …, \"value\": …, \"from\": …}], …}
   streamctl config trust           let ./streamctl.toml name an endpoint
   streamctl config untrust         take that back")]
 pub struct ConfigArgs {

@@ -179,7 +179,7 @@ impl Show<'_> {
                 stream: &line.stream,
                 message: &line.message,
             }),
-            Format::Text => printer.out(&line.message),
+            Format::Text => printer.out_bytes(line.message.as_bytes(), b"\n"),
             Format::Table | Format::Yaml => {
                 let style = printer.style();
                 let group = match self.several {

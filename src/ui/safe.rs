@@ -18,6 +18,9 @@ pub fn visible(text: &str) -> String {
     shown
 }
 
+/// Ends all styles.
+const RESET: &str = "\u{1b}[0m";
+
 /// [`visible`] for text with lines, tabs and the colours of this program, which are kept.
 pub(super) fn harmless(text: &str) -> Cow<'_, str> {
     let stays = |c: char| matches!(c, '\n' | '\t') || !is_harmful(c);
@@ -35,6 +38,13 @@ pub(super) fn harmless(text: &str) -> Cow<'_, str> {
             escape(&mut shown, c);
         }
         rest = tail;
+    }
+    // A style that a service has set must not last.
+    if shown
+        .rfind("\u{1b}[")
+        .is_some_and(|at| !shown[at..].starts_with(RESET))
+    {
+        shown.push_str(RESET);
     }
     Cow::Owned(shown)
 }
@@ -170,6 +180,15 @@ mod tests {
                 assert_eq!(harmless(&text), text);
             }
         }
+    }
+
+    #[test]
+    fn a_style_that_is_not_ended_is_ended() {
+        assert_eq!(harmless("\u{1b}[31mred"), "\u{1b}[31mred\u{1b}[0m");
+        assert_eq!(
+            harmless("\u{1b}[31mred\u{1b}[0m, then plain"),
+            "\u{1b}[31mred\u{1b}[0m, then plain"
+        );
     }
 
     #[test]

@@ -19,6 +19,11 @@ impl Style {
         Self::new(false, false)
     }
 
+    /// Whether stdout has colours.
+    pub(super) fn has_colour(&self) -> bool {
+        self.stdout
+    }
+
     /// A good state, on stdout.
     pub fn good(&self, text: &str) -> String {
         paint(self.stdout, AnsiColor::Green.on_default(), text)

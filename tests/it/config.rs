@@ -85,6 +85,7 @@ fn trust_is_refused_where_there_is_nothing_to_trust() {
     machine.file("streamctl.toml", "sream = 1");
     let (code, ..) = run(&machine, &["config", "trust"], &[]);
     assert_eq!(code, 2);
+    std::fs::remove_file(machine.path().join("streamctl.toml")).unwrap();
     let (code, _, said) = run(&machine, &["config", "untrust"], &[]);
     assert_eq!((code, said.as_str()), (0, "./streamctl.toml was not trusted\n"));
 }

@@ -96,7 +96,7 @@ fn invoke_prints_the_response_the_error_and_the_log() {
     cloud.file("event.json", r#"{"do":"log a line;return 7"}"#);
     let logged = run(&cloud, ["invoke", "scorer", "--payload", "event.json"]);
     assert_eq!((logged.code, logged.stdout.as_str()), (0, "7\n"));
-    assert!(logged.stderr.contains("\na line\n"), "{}", logged.stderr);
+    assert!(logged.stderr.contains("\n  a line\n"), "{}", logged.stderr);
     let quiet = run(
         &cloud,
         ["invoke", "scorer", "--payload", "event.json", "--no-log"],

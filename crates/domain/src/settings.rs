@@ -91,7 +91,7 @@ impl fmt::Display for Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explained {
     pub name: &'static str,
-    /// `None` if nothing sets it. Never a secret.
+    /// `None` if nothing sets it, and there is no default or it depends on the target. Never a secret.
     pub value: Option<String>,
     pub source: Source,
 }
@@ -120,6 +120,7 @@ pub struct Settings {
 
 const REGION: &[&str] = &["AWS_REGION", "AWS_DEFAULT_REGION"];
 pub(crate) const PROFILE: &[&str] = &["AWS_PROFILE", "AWS_DEFAULT_PROFILE"];
+const ENVIRONMENT: &[&str] = &["APP_ENVIRONMENT"];
 const STREAM: &[&str] = &["STREAMCTL_STREAM", "AWS_KINESIS_STREAM_NAME"];
 
 impl Settings {
@@ -144,13 +145,23 @@ impl Settings {
         if let (Target::Endpoint(url), Source::File) = (&target, target_source) {
             access.untrusted = untrusted(file, url, &home.value);
         }
-        let region = lookup.setting(("--region", &flags.region), REGION, &file.region);
+        let region = flag("--region", &flags.region)
+            .or_else(|| lookup.variable(REGION))
+            .or_else(|| in_file(&file.region));
         if let Some(region) = &region {
             check_region(&region.value)?;
         }
         let profile = profile(flags, &lookup, &access);
-        let stream = lookup.setting(("", &None), STREAM, &file.stream);
-        let environment = lookup.setting(("", &None), &["APP_ENVIRONMENT"], &file.environment);
+        let stream = lookup
+            .variable(STREAM)
+            .or_else(|| in_file(&file.stream))
+            .unwrap_or_else(|| Found {
+                value: DEFAULT_STREAM.to_owned(),
+                source: Source::Default,
+            });
+        let environment = lookup
+            .variable(ENVIRONMENT)
+            .or_else(|| in_file(&file.environment));
         let shard_count = shard_count(&lookup)?;
         let explained = vec![
             Explained {
@@ -161,7 +172,7 @@ impl Settings {
             explained("region", region.as_ref()),
             explained("profile", profile.as_ref()),
             access.explained(),
-            explained("stream", stream.as_ref()),
+            explained("stream", Some(&stream)),
             explained("shard_count", shard_count.as_ref()),
             explained("environment", environment.as_ref()),
             explained("home", Some(&home.clone().map(|home| home.display().to_string()))),
@@ -172,7 +183,7 @@ impl Settings {
             access,
             region: region.map(|found| found.value),
             profile: profile.map(|found| found.value),
-            stream: stream.map_or_else(|| DEFAULT_STREAM.to_owned(), |found| found.value),
+            stream: stream.value,
             shard_count: shard_count.map(|found| found.value),
             environment: environment.map(|found| found.value),
             home: home.value,
@@ -233,22 +244,22 @@ impl Lookup<'_> {
             })
         })
     }
+}
 
-    /// Flag, variables, `streamctl.toml`.
-    fn setting(
-        &self,
-        (flag, given): (&'static str, &Option<String>),
-        variables: &[&'static str],
-        file: &Option<String>,
-    ) -> Option<Found<String>> {
-        let from = |value: &Option<String>, source| {
-            let value = value.clone()?;
-            Some(Found { value, source })
-        };
-        from(given, Source::Flag(flag))
-            .or_else(|| self.variable(variables))
-            .or_else(|| from(file, Source::File))
-    }
+fn flag(name: &'static str, value: &Option<String>) -> Option<Found<String>> {
+    let value = value.clone()?;
+    Some(Found {
+        value,
+        source: Source::Flag(name),
+    })
+}
+
+fn in_file<T: Clone>(value: &Option<T>) -> Option<Found<T>> {
+    let value = value.clone()?;
+    Some(Found {
+        value,
+        source: Source::File,
+    })
 }
 
 fn explained<T: ToString>(name: &'static str, found: Option<&Found<T>>) -> Explained {
@@ -279,11 +290,9 @@ fn home(lookup: &Lookup<'_>) -> Result<Found<PathBuf>> {
 
 /// A profile that a file names is only a default: it does not count where the environment or `.env` has keys.
 fn profile(flags: &Flags, lookup: &Lookup<'_>, access: &Access) -> Option<Found<String>> {
-    let found = lookup.setting(
-        ("--profile", &flags.profile),
-        PROFILE,
-        &lookup.sources.file.profile,
-    )?;
+    let found = flag("--profile", &flags.profile)
+        .or_else(|| lookup.variable(PROFILE))
+        .or_else(|| in_file(&lookup.sources.file.profile))?;
     let keys = matches!(
         access.credentials,
         CredentialSource::Variables | CredentialSource::Keys(_) | CredentialSource::Incomplete { .. }
@@ -295,10 +304,7 @@ fn profile(flags: &Flags, lookup: &Lookup<'_>, access: &Access) -> Option<Found<
 fn shard_count(lookup: &Lookup<'_>) -> Result<Option<Found<u32>>> {
     const NAME: &str = "AWS_KINESIS_SHARD_COUNT";
     let Some(found) = lookup.variable(&[NAME]) else {
-        return Ok(lookup.sources.file.shard_count.map(|value| Found {
-            value,
-            source: Source::File,
-        }));
+        return Ok(in_file(&lookup.sources.file.shard_count));
     };
     let value = found
         .value
