@@ -1,6 +1,7 @@
 //! What several commands need. Commands import from here, never from one another.
 
 pub(crate) mod duration;
+pub(crate) mod failed_file;
 pub(crate) mod function;
 pub(crate) mod global;
 pub(crate) mod pipeline;
