@@ -14,15 +14,17 @@ use super::shared::template::PartArgs;
 use super::shared::{Session, StreamArg};
 use crate::ui::Step;
 use domain::pipeline::{Draft, SampleEvents};
+use domain::context::Context;
 use domain::produce::{
     KinesisTransport, PutEnd, PutEvent, PutOptions, PutResult, StreamLimits, Unsent, feed, put,
 };
 use domain::record::{InputFormat, KeyRule, ReadOptions};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
+use ground::stop::Stop;
 
-use failed::FailedFile;
-use input::PutInput;
+use failed::Unacknowledged;
+use input::{Checked, PutInput};
 use report::{DryRunReport, PutReport, sentence};
 
 /// Maximum time to retry a refused record.
@@ -45,8 +47,8 @@ Examples:
 /// Send records from a file, a pipe or the command line
 ///
 /// A file is checked completely before the first record is sent. Records that the stream refuses are sent again, by
-/// default for a minute. Records that still fail are written to a file that `put --file` reads. Delivery is at least once,
-/// and the order is not guaranteed.
+/// default for a minute. Records that still fail are written to a file that `put --file` reads. This file is created before
+/// the first record is sent, and removed if it stays empty. Delivery is at least once, and the order is not guaranteed.
 #[derive(Debug, Args)]
 #[command(after_help = examples!())]
 #[command(after_long_help = concat!("\
@@ -157,34 +159,16 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
         session.printer().report(&report)?;
         return Ok(Exit::Done);
     }
-    let mut failed = FailedFile::new(&input, args.failed_file.clone())?;
-    // Report a bad file before the first call.
-    let checked = tokio::select! {
-        checked = input.check(&options, session.printer().progress()) => checked?,
+    // The file for failed records may have to hold the only copy of one: without it, nothing is sent.
+    let mut failed = Unacknowledged::open(&input, args.failed_file.clone())?;
+    let prepared = tokio::select! {
+        prepared = prepare(&args, session, &stream, &input, &mut options) => prepared?,
         () = session.interrupt().wait() => {
             session.printer().warn("interrupted before anything was sent");
             return Ok(Exit::Interrupted);
         }
     };
-    let context = session.context_for_change().await?;
-    let retry_for = args.retry_for;
-    let mut waiting = |reason: String| {
-        session.printer().note(&waiting_for(
-            &format!("{stream} could not be described: {reason}"),
-            retry_for,
-        ));
-    };
-    options.max_record_bytes = tokio::select! {
-        limits = StreamLimits::of(context.kinesis(), &stream, retry_for, &mut waiting) => limits?.max_record_bytes,
-        () = session.interrupt().wait() => {
-            session.printer().warn("interrupted before anything was sent");
-            return Ok(Exit::Interrupted);
-        }
-    };
-    if let Some(checked) = &checked {
-        checked.fits(options.max_record_bytes, &input)?;
-    }
-
+    let (checked, context) = prepared;
     let transport = Arc::new(KinesisTransport::new(context.kinesis_once(), &stream));
     let put_options = PutOptions {
         in_flight: usize::from(args.in_flight),
@@ -197,33 +181,68 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
         .progress()
         .bytes(&stream, checked.map(|checked| checked.bytes));
     let mut follow = Follow::new(session, step, &mut failed);
-    let stop = session.interrupt().wait();
-    let outcome = put(records, transport, &put_options, stop, &mut |event| {
+    let unkept = follow.unkept.clone();
+    let stop = async {
+        tokio::select! {
+            () = session.interrupt().wait() => {}
+            () = unkept.wait() => {}
+        }
+    };
+    let mut outcome = put(records, transport, &put_options, stop, &mut |event| {
         follow.on(event)
     })
     .await;
     follow.end();
+    if let (PutEnd::Interrupted | PutEnd::Complete, Some(error)) = (&outcome.end, failed.failure(&input)) {
+        outcome.end = PutEnd::Aborted(error);
+    }
     // The suggested command must name the same stream.
     let named = (args.stream.is_named() || args.pipeline.is_some()).then_some(stream.as_str());
     finish(session, &stream, named, &input, outcome, failed)
+}
+
+/// Checks the input, and then against the limits of the stream.
+async fn prepare<'s>(
+    args: &PutArgs,
+    session: &'s Session,
+    stream: &str,
+    input: &PutInput,
+    options: &mut ReadOptions,
+) -> Result<(Option<Checked>, &'s Context)> {
+    // A bad file is reported before the first call.
+    let checked = input.check(options, session.printer().progress()).await?;
+    let context = session.context_for_change().await?;
+    let mut waiting = |reason: String| {
+        let reason = format!("{stream} could not be described: {reason}");
+        session.printer().note(&waiting_for(&reason, args.retry_for));
+    };
+    let limits = StreamLimits::of(context.kinesis(), stream, args.retry_for, &mut waiting).await?;
+    options.max_record_bytes = limits.max_record_bytes;
+    if let Some(checked) = &checked {
+        checked.fits(options.max_record_bytes, input)?;
+    }
+    Ok((checked, context))
 }
 
 /// Handles the events of a run.
 struct Follow<'a> {
     session: &'a Session,
     step: Step,
-    failed: &'a mut FailedFile,
+    failed: &'a mut Unacknowledged,
+    /// Set once a record could not be kept: nothing more is read, so that no others are lost.
+    unkept: Stop,
     /// No record was acknowledged yet.
     untouched: bool,
     throttled: bool,
 }
 
 impl<'a> Follow<'a> {
-    fn new(session: &'a Session, step: Step, failed: &'a mut FailedFile) -> Self {
+    fn new(session: &'a Session, step: Step, failed: &'a mut Unacknowledged) -> Self {
         Self {
             session,
             step,
             failed,
+            unkept: Stop::default(),
             untouched: true,
             throttled: false,
         }
@@ -245,7 +264,11 @@ impl<'a> Follow<'a> {
                 self.session.printer().note(&waiting_for(&reason, retry_for));
             }
             PutEvent::Recovered => self.session.printer().note("Sending again"),
-            PutEvent::Unsent { record, reason } => self.failed.keep(record, reason, self.untouched),
+            PutEvent::Unsent { record, reason } => {
+                if !self.failed.keep(record, reason, self.untouched) {
+                    self.unkept.set();
+                }
+            }
         }
     }
 
@@ -299,7 +322,7 @@ fn finish(
     named: Option<&str>,
     input: &PutInput,
     outcome: PutResult,
-    failed: FailedFile,
+    failed: Unacknowledged,
 ) -> Result<Exit> {
     let PutResult {
         summary,
@@ -311,7 +334,7 @@ fn finish(
     let some = summary.acknowledged > 0;
     match end {
         // Nothing was sent: the error is enough.
-        PutEnd::Aborted(error) if !some && kept.records == 0 => return Err(error),
+        PutEnd::Aborted(error) if !some && kept.records + kept.lost == 0 => return Err(error),
         PutEnd::BadInput(error) if summary.read == 0 => return Err(error.into_error(&input.name())),
         _ => {}
     }

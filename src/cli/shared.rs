@@ -4,6 +4,7 @@ pub(crate) mod candidates;
 pub(crate) mod change;
 pub(crate) mod damage;
 pub(crate) mod duration;
+pub(crate) mod failed_file;
 pub(crate) mod function;
 pub(crate) mod global;
 pub(crate) mod pipeline;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use insta::assert_snapshot;
 use serde_json::json;
 
+use crate::functions::{compiled, with_scorer};
 use crate::provision::{
     foreign_stream, iam, interrupted, killed, policies, redacted, run, summary, transcript,
 };
@@ -167,4 +168,72 @@ fn resources_of_a_killed_setup_are_deleted() {
         assert!(policies(&cloud).is_empty());
         assert_eq!(run(&cloud, ["destroy", "--yes"]).code, 0);
     }
+}
+
+#[test]
+fn a_role_that_another_function_uses_is_kept() {
+    let cloud = with_scorer(&[]);
+    let lambda = aws_sdk_lambda::Client::new(&cloud.sdk());
+    let role = block_on(async {
+        let ours = lambda
+            .get_function()
+            .function_name("scorer")
+            .send()
+            .await
+            .unwrap();
+        let role = ours.configuration.unwrap().role.unwrap();
+        let code = aws_sdk_lambda::types::FunctionCode::builder()
+            .zip_file(aws_sdk_lambda::primitives::Blob::new(compiled::zip("two")));
+        let call = lambda.create_function().function_name("theirs").role(&role);
+        call.runtime(aws_sdk_lambda::types::Runtime::Providedal2023)
+            .handler("bootstrap")
+            .code(code.build())
+            .send()
+            .await
+            .unwrap();
+        role
+    });
+    let name = role.rsplit('/').next().unwrap().to_owned();
+    // Kept both times, and named.
+    for _ in 0..2 {
+        let said = cloud.fails(3, ["undeploy", "scorer", "--yes"]);
+        let kept = format!("role {name} is used by function theirs: it is kept");
+        assert!(said.contains(&kept), "{said}");
+        assert!(said.contains("hint: delete what uses it"), "{said}");
+    }
+    let roles = iam(&cloud);
+    block_on(roles.get_role().role_name(&name).send()).unwrap();
+    block_on(lambda.delete_function().function_name("theirs").send()).unwrap();
+    cloud.ok(["undeploy", "scorer", "--yes"]);
+    assert!(block_on(roles.get_role().role_name(&name).send()).is_err());
+}
+
+#[test]
+fn a_log_group_that_lambda_made_again_is_in_nobodys_way() {
+    let cloud = with_scorer(&[]);
+    cloud.ok(["undeploy", "scorer", "--yes"]);
+    let logs = aws_sdk_cloudwatchlogs::Client::new(&cloud.sdk());
+    let late = || {
+        block_on(
+            logs.create_log_group()
+                .log_group_name("/aws/lambda/scorer")
+                .send(),
+        )
+    };
+    late().unwrap();
+    // A setup takes it on,
+    let mut deploy = cloud.streamctl(["deploy", "scorer", "--bootstrap"]);
+    deploy.arg(compiled::executable()).assert().success();
+    let groups = block_on(logs.describe_log_groups().send()).unwrap();
+    assert!(groups.log_groups()[0].retention_in_days().is_some());
+    cloud.ok(["undeploy", "scorer", "--yes"]);
+    // and a destroy deletes it.
+    late().unwrap();
+    cloud.ok(["undeploy", "scorer", "--yes"]);
+    assert!(
+        block_on(logs.describe_log_groups().send())
+            .unwrap()
+            .log_groups()
+            .is_empty()
+    );
 }

@@ -1,6 +1,6 @@
 //! `streamctl put`: the records of each input format, keys, dry runs and output.
 
-mod fake;
+pub mod fake;
 mod trouble;
 
 use insta::assert_snapshot;

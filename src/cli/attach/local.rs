@@ -1,22 +1,20 @@
 //! `streamctl attach --local`: runs code on this machine, on the records of a stream.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::AttachArgs;
 use crate::cli::shared::Session;
+use crate::cli::shared::failed_file::FailedFile;
 use crate::ui::units;
 use domain::consume::{KinesisShards, Start, Tail, TailEvent, TailOptions, TailRecord};
 use domain::functions::consumer::{Event, Policy, Totals, consume};
 use domain::functions::event::Source;
 use domain::functions::mapping::{Settings, StartingPosition};
-use domain::record::{Record, to_entry_json};
+use domain::record::Record;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
-use ground::platform;
 
 /// Runs until Ctrl-C.
 pub(super) async fn run(args: &AttachArgs, code: &str, session: &Session) -> Result<Exit> {
@@ -33,6 +31,7 @@ pub(super) async fn run(args: &AttachArgs, code: &str, session: &Session) -> Res
         None => session.settings().stream.clone(),
     };
     domain::stream::check_name(&stream)?;
+    let mut failed = GivenUp::open(args.failed_file.clone())?;
     let context = session.context().await?;
     let (mut code, deployed) = args
         .local
@@ -58,7 +57,6 @@ pub(super) async fn run(args: &AttachArgs, code: &str, session: &Session) -> Res
         "{} runs here on the records of {stream}; Ctrl-C stops it",
         code.function.name()
     ));
-    let mut failed = FailedFile::new(args.failed_file.clone());
     let mut show = |event: Event<'_>| show(session, &mut failed, event);
     let stop = session.interrupt().wait();
     let totals = consume(
@@ -97,7 +95,7 @@ fn policy(settings: &Settings) -> Policy {
     }
 }
 
-fn show(session: &Session, failed: &mut FailedFile, event: Event<'_>) -> Result<()> {
+fn show(session: &Session, failed: &mut GivenUp, event: Event<'_>) -> Result<()> {
     let printer = session.printer();
     match event {
         Event::Processed {
@@ -124,7 +122,7 @@ fn show(session: &Session, failed: &mut FailedFile, event: Event<'_>) -> Result<
     Ok(())
 }
 
-fn finish(session: &Session, totals: &Totals, failed: &FailedFile) -> Result<Exit> {
+fn finish(session: &Session, totals: &Totals, failed: &GivenUp) -> Result<Exit> {
     let printer = session.printer();
     printer.note(&format!(
         "{} processed in {}",
@@ -134,11 +132,11 @@ fn finish(session: &Session, totals: &Totals, failed: &FailedFile) -> Result<Exi
     if totals.unprocessed > 0 {
         printer.note(&format!("{} read and not processed", counted(totals.unprocessed)));
     }
-    if let Some(path) = &failed.written {
+    if failed.file.records() > 0 {
         printer.warn(&format!(
             "{} given up: they are in {}, for `streamctl put --file`",
             counted(totals.given_up),
-            path.display()
+            failed.file.path().display()
         ));
     }
     Ok(match () {
@@ -152,49 +150,50 @@ fn counted(records: u64) -> String {
     units::counted(records, "record")
 }
 
-/// The file of failed records, in the put-records format. It is created with the first record.
-struct FailedFile {
-    path: PathBuf,
-    open: Option<File>,
-    written: Option<PathBuf>,
+/// The records that were given up. The stream still has them, but only this file says which they are.
+struct GivenUp {
+    file: FailedFile,
 }
 
-impl FailedFile {
-    fn new(named: Option<PathBuf>) -> Self {
-        let made_up = || {
-            let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
-            PathBuf::from(format!("attach-failed-{now}.ndjson"))
+impl GivenUp {
+    /// # Errors
+    /// Exit 2 when the file cannot be created.
+    fn open(named: Option<PathBuf>) -> Result<Self> {
+        let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+        let file = match named {
+            Some(path) => FailedFile::named(&path)?,
+            None => FailedFile::first_of(&[PathBuf::from(format!("attach-failed-{now}.ndjson"))])?,
         };
-        Self {
-            path: named.unwrap_or_else(made_up),
-            open: None,
-            written: None,
-        }
+        Ok(Self { file })
     }
 
     /// Writes records. The run ends if they cannot be written.
     fn keep(&mut self, records: &[TailRecord]) -> Result<()> {
-        let what = || format!("could not write the failed records to {}", self.path.display());
-        let mut file = match self.open.take() {
-            Some(file) => file,
-            None => platform::private_file()
-                .write(true)
-                .create_new(true)
-                .open(&self.path)
-                .map_err(|e| Error::failed(what()).cause(e))?,
-        };
-        for record in records {
-            let record = Record {
+        for (index, record) in records.iter().enumerate() {
+            let entry = Record {
                 data: record.data.clone(),
                 partition_key: record.partition_key.clone(),
                 explicit_hash_key: None,
                 number: 1,
                 line: 1,
             };
-            writeln!(file, "{}", to_entry_json(&record)).map_err(|e| Error::failed(what()).cause(e))?;
+            if let Err(error) = self.file.write(&entry) {
+                let left = &records[index..];
+                let last = left.last().unwrap_or(record);
+                return Err(Error::failed(format!(
+                    "{} given up could not be written to {}",
+                    counted(left.len() as u64),
+                    self.file.path().display()
+                ))
+                .cause(error)
+                .hint(format!(
+                    "the stream has them: {}, sequence numbers {} to {}",
+                    record.shard_id, record.sequence_number, last.sequence_number
+                )));
+            }
         }
-        self.open = Some(file);
-        self.written = Some(self.path.clone());
-        Ok(())
+        // Each batch is on disk before the next one runs.
+        let what = || format!("could not write {}", self.file.path().display());
+        self.file.sync().map_err(|e| Error::failed(what()).cause(e))
     }
 }

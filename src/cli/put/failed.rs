@@ -1,29 +1,27 @@
-//! The file of records that were read but not acknowledged. It is created with the first such record.
+//! The records that were read but not acknowledged.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use super::input::PutInput;
 use super::is_failure;
+use crate::cli::shared::failed_file::{FailedFile, ranges, with_suffix};
 use domain::produce::{PutSummary, Unsent};
-use domain::record::{Record, to_entry_json};
+use domain::record::Record;
 use ground::error::{Error, Result};
-use ground::platform;
 
-/// How many file names are tried.
-const NAMES: u32 = 1000;
+/// How many ranges of lines a message names.
+const RANGES: usize = 20;
 
-/// Writes failed records as lines of the put-records shape.
-pub(super) struct FailedFile {
-    /// The first path to try.
-    path: PathBuf,
-    /// Whether the user chose the path.
-    named: bool,
+/// Keeps unacknowledged records in a file.
+pub(super) struct Unacknowledged {
+    /// `None` where there is no place for one, and the command itself has the record.
+    file: Option<FailedFile>,
     /// Whether the input can be read again.
     repeatable: bool,
-    open: Option<(PathBuf, BufWriter<File>)>,
     kept: Kept,
+    /// Lines of the records that could not be written.
+    lost: Vec<u64>,
     trouble: Option<io::Error>,
 }
 
@@ -36,90 +34,89 @@ pub(super) struct Kept {
     pub(super) records: u64,
     /// How many could not be written.
     pub(super) lost: u64,
+    /// The lines of the input that have those.
+    pub(super) lost_lines: String,
     /// Why the first failed record was refused.
     pub(super) reason: Option<String>,
     /// Why the first lost record could not be written.
     pub(super) trouble: Option<String>,
 }
 
-impl FailedFile {
-    /// Chooses the path: `named`, else beside the input, else in the current directory.
-    pub(super) fn new(input: &PutInput, named: Option<PathBuf>) -> Result<Self> {
-        if let Some(path) = &named
-            && path.exists()
-        {
-            return Err(Error::usage(format!("{} exists already", path.display()))
-                .hint("name another file with --failed-file, or move it away: it may hold records"));
-        }
-        let path = named.clone().unwrap_or_else(|| match input {
-            PutInput::File(path) => with_suffix(path, ".failed.ndjson"),
-            _ => PathBuf::from(format!(
-                "put-failed-{}.ndjson",
-                jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ")
-            )),
-        });
+impl Unacknowledged {
+    /// Creates the file: `named`, else beside the input, else in the current directory.
+    ///
+    /// # Errors
+    /// Exit 2 when it cannot be created, unless the record is on the command line.
+    pub(super) fn open(input: &PutInput, named: Option<PathBuf>) -> Result<Self> {
+        let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+        let here = PathBuf::from(format!("put-failed-{time}.ndjson"));
+        let file = match (&named, input) {
+            (Some(path), _) => Some(FailedFile::named(path)?),
+            (None, PutInput::File(path)) => {
+                let beside = with_suffix(path, ".failed.ndjson");
+                Some(FailedFile::first_of(&[beside, here])?)
+            }
+            (None, PutInput::Text(_)) => FailedFile::first_of(&[here]).ok(),
+            (None, PutInput::Stream(_) | PutInput::Stdin) => Some(FailedFile::first_of(&[here])?),
+        };
         Ok(Self {
-            path,
-            named: named.is_some(),
+            file,
             repeatable: input.is_repeatable(),
-            open: None,
             kept: Kept::default(),
+            lost: Vec::new(),
             trouble: None,
         })
     }
 
-    /// Writes one record. `untouched` means that no record was acknowledged: then an input that can be read again still has
-    /// the records that were not sent, and they are not written.
-    pub(super) fn keep(&mut self, record: &Record, reason: &Unsent, untouched: bool) {
-        if self.repeatable && untouched && self.open.is_none() && !is_failure(reason) {
-            return;
+    /// Writes one record; `false` where it could not be written. `untouched` means that no record was acknowledged: then an
+    /// input that can be read again still has the records that were not sent, and they are not written.
+    pub(super) fn keep(&mut self, record: &Record, reason: &Unsent, untouched: bool) -> bool {
+        let empty = self.file.as_ref().is_none_or(|file| file.records() == 0);
+        if self.repeatable && untouched && empty && !is_failure(reason) {
+            return true;
         }
         if let Unsent::Failed(reason) = reason {
             self.kept.reason.get_or_insert_with(|| reason.clone());
         }
-        match self.write(record) {
-            Ok(()) => self.kept.records += 1,
-            Err(error) => {
-                self.kept.lost += 1;
-                self.trouble.get_or_insert(error);
-            }
-        }
-    }
-
-    fn write(&mut self, record: &Record) -> io::Result<()> {
-        let open = match self.open.take() {
-            Some(open) => open,
-            None => self.create()?,
+        let written = match &mut self.file {
+            // What comes after the first that could not be written is not kept in part.
+            Some(file) if self.trouble.is_none() => file.write(record),
+            Some(_) => Err(io::Error::other("the file could not be written before")),
+            None => return true,
         };
-        let (_, writer) = self.open.insert(open);
-        writeln!(writer, "{}", to_entry_json(record))
-    }
-
-    /// Never overwrites a file: it may have the failed records of an earlier run.
-    fn create(&self) -> io::Result<(PathBuf, BufWriter<File>)> {
-        for number in 1..=NAMES {
-            let path = match number {
-                1 => self.path.clone(),
-                _ => with_suffix(&self.path.with_extension(""), &format!(".{number}.ndjson")),
-            };
-            let created = platform::private_file().write(true).create_new(true).open(&path);
-            match created {
-                Ok(file) => return Ok((path, BufWriter::new(file))),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !self.named => {}
-                Err(error) => return Err(error),
+        match written {
+            Ok(()) => true,
+            Err(error) => {
+                self.lost.push(record.line);
+                self.trouble.get_or_insert(error);
+                false
             }
         }
-        Err(io::Error::other("too many files of failed records"))
+    }
+
+    /// The error that ended the run; `None` where all records were kept.
+    pub(super) fn failure(&self, input: &PutInput) -> Option<Error> {
+        let (trouble, file) = (self.trouble.as_ref()?, self.file.as_ref()?);
+        let what = format!(
+            "the failed records could not be written to {}",
+            file.path().display()
+        );
+        Some(Error::failed(what).cause(trouble.to_string()).hint(format!(
+            "make room, then send the lines of {} that are named above again",
+            input.name()
+        )))
     }
 
     pub(super) fn close(mut self) -> Kept {
-        if let Some((path, mut writer)) = self.open.take() {
-            if let Err(error) = writer.flush() {
-                self.kept.lost += std::mem::take(&mut self.kept.records);
+        if let Some(file) = &self.file {
+            self.kept.records = file.records();
+            if let Err(error) = file.sync() {
                 self.trouble.get_or_insert(error);
             }
-            self.kept.path = Some(path);
+            self.kept.path = (file.records() > 0).then(|| file.path().to_owned());
         }
+        self.kept.lost = self.lost.len() as u64;
+        self.kept.lost_lines = ranges(&mut self.lost, RANGES);
         self.kept.trouble = self.trouble.map(|error| error.to_string());
         self.kept
     }
@@ -146,24 +143,27 @@ impl Kept {
                 "{what} in {path}; send {them} with `streamctl put{stream} --file {path}`"
             ));
         }
-        if self.lost > 0 {
-            let trouble = self.trouble.as_deref().unwrap_or("unknown");
-            let what = match self.lost {
-                1 => "1 record that was".to_owned(),
-                count => format!("{count} records that were"),
+        if let Some(trouble) = &self.trouble {
+            let (what, those) = match self.lost {
+                0 => ("the file may be incomplete".to_owned(), String::new()),
+                1 => (
+                    "1 record was not acknowledged and is not in a file".to_owned(),
+                    self.where_they_are(),
+                ),
+                count => (
+                    format!("{count} records were not acknowledged and are not in a file"),
+                    self.where_they_are(),
+                ),
             };
-            lines.push(format!(
-                "{what} not acknowledged could not be written to a file: {trouble}"
-            ));
+            lines.push(format!("{what}: {trouble}{those}"));
         }
         lines
     }
-}
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
+    fn where_they_are(&self) -> String {
+        let plural = if self.lost == 1 { "" } else { "s" };
+        format!("; only the input has them, on line{plural} {}", self.lost_lines)
+    }
 }
 
 #[cfg(test)]
@@ -180,47 +180,50 @@ mod tests {
         }
     }
 
-    fn input(dir: &Path) -> PutInput {
+    fn input(dir: &std::path::Path) -> PutInput {
         PutInput::File(dir.join("in.json"))
     }
 
     #[test]
-    fn an_earlier_file_is_never_written_over() {
+    fn nothing_is_written_for_records_that_are_safe_in_the_input() {
         let dir = tempfile::tempdir().unwrap();
-        for expected in ["in.json.failed.ndjson", "in.json.failed.2.ndjson"] {
-            let mut file = FailedFile::new(&input(dir.path()), None).unwrap();
-            file.keep(&record(1), &Unsent::Failed("InternalFailure".into()), true);
-            let kept = file.close();
-            assert_eq!(kept.path, Some(dir.path().join(expected)));
-            assert_eq!(
-                std::fs::read_to_string(dir.path().join(expected)).unwrap(),
-                "{\"Data\":\"eA==\",\"PartitionKey\":\"k\"}\n"
-            );
-        }
-        let named = Some(dir.path().join("in.json.failed.ndjson"));
-        assert!(FailedFile::new(&input(dir.path()), named).is_err());
-    }
-
-    #[test]
-    fn no_file_is_made_for_records_that_are_safe_in_the_input() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut file = FailedFile::new(&input(dir.path()), None).unwrap();
-        file.keep(&record(1), &Unsent::Stopped, true);
-        assert_eq!(file.close().records, 0);
+        let mut records = Unacknowledged::open(&input(dir.path()), None).unwrap();
+        assert!(records.keep(&record(1), &Unsent::Stopped, true));
+        assert_eq!(records.close().records, 0);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]
-    fn records_that_cannot_be_kept_are_counted() {
+    fn failed_records_are_in_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut records = Unacknowledged::open(&input(dir.path()), None).unwrap();
+        let reason = Unsent::Failed("InternalFailure".into());
+        assert!(records.keep(&record(1), &reason, true) && records.keep(&record(2), &Unsent::Stopped, true));
+        let kept = records.close();
+        assert_eq!((kept.records, kept.lost), (2, 0));
+        assert_eq!(kept.path, Some(dir.path().join("in.json.failed.ndjson")));
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_refused_before_anything_is_sent() {
         let dir = tempfile::tempdir().unwrap();
         let named = Some(dir.path().join("no/such/dir/f.ndjson"));
-        let mut file = FailedFile::new(&input(dir.path()), named).unwrap();
-        file.keep(&record(1), &Unsent::Stopped, false);
-        let kept = file.close();
-        assert_eq!((kept.records, kept.lost), (0, 1));
-        assert!(
-            kept.lines(&PutSummary::default(), None)[0]
-                .starts_with("1 record that was not acknowledged could not")
+        let error = Unacknowledged::open(&PutInput::Stdin, named).err().unwrap();
+        assert_eq!(error.exit(), ground::exit::Exit::Usage);
+        assert!(error.hint_text().unwrap().contains("--failed-file"));
+    }
+
+    #[test]
+    fn lines_that_only_the_input_has_are_named() {
+        let kept = Kept {
+            lost: 3,
+            lost_lines: "4, 7-8".to_owned(),
+            trouble: Some("No space left on device".to_owned()),
+            ..Kept::default()
+        };
+        insta::assert_snapshot!(
+            kept.lines(&PutSummary::default(), None)[0],
+            @"3 records were not acknowledged and are not in a file: No space left on device; only the input has them, on lines 4, 7-8"
         );
     }
 }

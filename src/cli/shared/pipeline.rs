@@ -6,7 +6,8 @@ use crate::ui::apply::ApplyProgress;
 use domain::pipeline::Pipeline;
 use domain::pipeline::apply::RunReport;
 use domain::pipeline::destroy::Survey;
-use ground::error::{Error, Result};
+use domain::pipeline::event::ResourceResult;
+use ground::error::Result;
 use ground::exit::Exit;
 use ground::stop::Stop;
 
@@ -61,15 +62,14 @@ pub(crate) async fn delete(
         return Ok(Exit::Done);
     }
     if survey.is_empty() {
-        if !survey.kept().is_empty() {
-            return Err(
-                Error::failed(format!("nothing of {identity} was created by streamctl"))
-                    .hint("add --adopt to delete it anyway"),
-            );
-        }
-        printer.note(&format!("Nothing to delete: nothing of {identity} is there"));
-        printer.report(&pipeline.destroy(survey, &|_| {}, &Stop::default()).await)?;
-        return Ok(Exit::Done);
+        printer.note(&match survey.kept().is_empty() {
+            true => format!("Nothing to delete: nothing of {identity} is there"),
+            false => format!("Nothing to delete: all that is there of {identity} is kept"),
+        });
+        let report = pipeline.destroy(survey, &|_| {}, &Stop::default()).await;
+        printer.report(&report)?;
+        print_hints(session, &report);
+        return Ok(report.exit);
     }
     let to_delete = survey.to_delete();
     printer.note(&format!("To be deleted:\n  {}", to_delete.join("\n  ")));
@@ -78,7 +78,6 @@ pub(crate) async fn delete(
         many => format!("delete {} resources and all their data", many.len()),
     };
     session.confirm_by_name(&action, confirm, yes).await?;
-    let kept = !survey.kept().is_empty();
     let progress = ApplyProgress::new(printer);
     let show = |event| progress.show(&event);
     let stop = Stop::default();
@@ -88,7 +87,9 @@ pub(crate) async fn delete(
     printer.report(&report)?;
     print_hints(session, &report);
     match report.exit {
-        Exit::Done if kept => printer.note(&format!("Nothing of {identity} is left but what is kept")),
+        Exit::Partial if is_all_but_kept(&report) => {
+            printer.warn(&format!("nothing of {identity} is left but what is kept"));
+        }
         Exit::Done => printer.note(&format!("Nothing of {identity} is left")),
         Exit::Interrupted => printer.note("Stopped. Run the same command again to continue"),
         _ => printer.warn(&format!(
@@ -96,6 +97,16 @@ pub(crate) async fn delete(
         )),
     }
     Ok(report.exit)
+}
+
+/// Whether what is left was kept on purpose.
+fn is_all_but_kept(report: &RunReport) -> bool {
+    report.resources.iter().all(|one| {
+        matches!(
+            one.result,
+            ResourceResult::Deleted | ResourceResult::Absent | ResourceResult::Kept
+        )
+    })
 }
 
 fn warn_of_what_stays(printer: &Printer, survey: &Survey<'_>) {

@@ -3,8 +3,7 @@
 //! Time is tokio's, so that tests can stop it.
 
 use std::future::Future;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_kinesis::types as sdk;
@@ -160,28 +159,18 @@ where
     Looking: Future<Output = Result<Look<T>>>,
 {
     let started = Instant::now();
-    // In milliseconds after the start, plus one; 0 while looks succeed.
-    let failing_since = &AtomicU64::new(0);
+    let outage = &Outage::default();
     let attempt = || {
         let looking = look();
         async move {
-            let error = match looking.await {
-                Ok(Look::Done(value)) => return Ok(backoff::Look::Done(value)),
+            match looking.await {
+                Ok(Look::Done(value)) => Ok(backoff::Look::Done(value)),
                 Ok(Look::NotYet(status)) => {
-                    failing_since.store(0, Ordering::Relaxed);
-                    return Ok(backoff::Look::NotYet(Ok(status)));
+                    outage.is_over();
+                    Ok(backoff::Look::NotYet(Ok(status)))
                 }
-                Ok(Look::Never(error)) | Err(error) => error,
-            };
-            // All programs of the account share the rate of descriptions: a throttled one says nothing.
-            let again = match error.class() {
-                Some(Class::Throttle) => true,
-                Some(class) if class.is_outage() => is_short(failing_since, started),
-                _ => false,
-            };
-            match again {
-                true => Ok(backoff::Look::NotYet(Err(error))),
-                false => Err(error),
+                Err(error) if outage.may_pass(&error) => Ok(backoff::Look::NotYet(Err(error))),
+                Ok(Look::Never(error)) | Err(error) => Err(error),
             }
         }
     };
@@ -213,13 +202,27 @@ where
     }
 }
 
-/// Whether looks have been failing for less than [`OUTAGE_PATIENCE`].
-fn is_short(failing_since: &AtomicU64, started: Instant) -> bool {
-    let elapsed = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
-    let began = failing_since
-        .compare_exchange(0, elapsed + 1, Ordering::Relaxed, Ordering::Relaxed)
-        .map_or_else(|since| since - 1, |_| elapsed);
-    u128::from(elapsed - began) < OUTAGE_PATIENCE.as_millis()
+/// Since when looks fail.
+#[derive(Debug, Default)]
+struct Outage(Mutex<Option<Instant>>);
+
+impl Outage {
+    fn is_over(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Whether to look again after `error`.
+    fn may_pass(&self, error: &Error) -> bool {
+        match error.class() {
+            // All programs of the account share the rate of descriptions: a throttled one says nothing.
+            Some(Class::Throttle) => true,
+            Some(class) if class.is_outage() => {
+                let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                since.get_or_insert_with(Instant::now).elapsed() < OUTAGE_PATIENCE
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Calls the service until it accepts, refuses, or time is up. `send` must use a client that does not retry, so that the

@@ -1,7 +1,7 @@
 //! What a role may do, and when that changes.
 
 use super::super::kind::existing;
-use super::super::test_support::{self, context, location, observed, spec_of};
+use super::super::test_support::{self, Endpoint, context, location, observed, spec_of};
 use super::*;
 use crate::pipeline::template;
 
@@ -92,4 +92,26 @@ fn the_function_template_gives_no_more_than_logs_and_the_stream() {
     let text = role.properties["statements"].get_ref().to_string();
     assert!(!text.contains('*') || text.matches('*').count() == 1, "{text}");
     assert!(text.contains("${log_group.arn}:*"));
+}
+
+#[tokio::test]
+async fn the_functions_that_run_with_a_role_are_its_users() {
+    let spec = spec_of(STATEMENTS, &[]);
+    let arn = Role::new(&context().await, location(), spec.clone()).unwrap().arn();
+    let functions = json!({"Functions": [
+        {"FunctionName": "ours", "Role": arn},
+        {"FunctionName": "other", "Role": "arn:aws:iam::000000000000:role/other"},
+        {"FunctionName": "theirs", "Role": arn},
+    ]});
+    let endpoint = Endpoint::start(move |_, _| (200, functions.to_string())).await;
+    let role = Role::new(&endpoint.context, location(), spec).unwrap();
+    let facts = Facts {
+        arn: role.arn(),
+        description: String::new(),
+        trust: role.declared.trust(),
+        policy: None,
+    };
+    let users = Kind::users(&role, &facts).await.unwrap();
+    let names: Vec<&str> = users.iter().map(|user| user.name.as_str()).collect();
+    assert_eq!(names, ["ours", "theirs"]);
 }
