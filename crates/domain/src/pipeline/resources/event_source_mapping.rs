@@ -148,11 +148,21 @@ impl Kind for EventSourceMapping<'_> {
         if !is_known(function) || !is_known(stream) {
             return Ok(None);
         }
-        let Some(mapping) = mapping::find(self.context, function, stream).await? else {
+        let Some(mut mapping) = mapping::find(self.context, function, stream).await? else {
             return Ok(None);
         };
         let quiet = |_| true;
-        let tags = Mapper::new(self.context, &quiet).tags(&mapping).await?;
+        let mut tags = Mapper::new(self.context, &quiet).tags(&mapping).await?;
+        // A mapping that is being deleted loses its tags first. Whoever made it, a run waits for its end.
+        if tags.is_empty() {
+            mapping = match mapping::find(self.context, function, stream).await? {
+                None => return Ok(None),
+                Some(now) => now,
+            };
+            if mapping.is_going() {
+                tags = self.spec.tags.of_untagged();
+            }
+        }
         Ok(Some((tags, Facts { mapping })))
     }
 
