@@ -16,7 +16,7 @@ use ground::error::Result;
 use ground::exit::Exit;
 use ground::stop::Stop;
 
-/// List records that could not be processed, or process them again
+/// List records that failed, or process them again
 ///
 /// Reads the messages of a mapping's on-failure destination (a queue, a bucket, or a queue that is subscribed to a topic)
 /// and those of the bundled handlers. Messages of a mapping name records, which are read from the stream.

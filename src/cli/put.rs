@@ -13,8 +13,8 @@ use super::shared::duration::{SECONDS, length};
 use super::shared::template::PartArgs;
 use super::shared::{Session, StreamArg};
 use crate::ui::Step;
-use domain::pipeline::{Draft, SampleEvents};
 use domain::context::Context;
+use domain::pipeline::{Draft, SampleEvents};
 use domain::produce::{
     KinesisTransport, PutEnd, PutEvent, PutOptions, PutResult, StreamLimits, Unsent, feed, put,
 };

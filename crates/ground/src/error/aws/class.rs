@@ -265,6 +265,7 @@ const CODES: &[(Class, &[&str])] = &[
             "MissingAuthenticationTokenException",
             "OptInRequired",
             "RequestExpired",
+            "RequestInTheFuture",
             "RequestTimeTooSkewed",
             "SignatureDoesNotMatch",
             "TokenRefreshRequired",

@@ -97,7 +97,9 @@ fn the_function_template_gives_no_more_than_logs_and_the_stream() {
 #[tokio::test]
 async fn the_functions_that_run_with_a_role_are_its_users() {
     let spec = spec_of(STATEMENTS, &[]);
-    let arn = Role::new(&context().await, location(), spec.clone()).unwrap().arn();
+    let arn = Role::new(&context().await, location(), spec.clone())
+        .unwrap()
+        .arn();
     let functions = json!({"Functions": [
         {"FunctionName": "ours", "Role": arn},
         {"FunctionName": "other", "Role": "arn:aws:iam::000000000000:role/other"},

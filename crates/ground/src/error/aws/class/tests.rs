@@ -205,7 +205,8 @@ fn what_the_sdk_retries_may_pass() {
 #[test]
 fn codes_of_services() {
     use Class::{Conflict, Credentials, Denied, NotFound, Quota, Refused, Throttle, Transient};
-    let table: &[(&str, &[(u16, &str, Class)])] = &[
+    type Codes = [(u16, &'static str, Class)];
+    let table: &[(&str, &Codes)] = &[
         (
             "kinesis",
             &[
