@@ -10,6 +10,8 @@ use super::*;
 use crate::exit::Exit;
 
 type Failure = SdkError<ErrorMetadata, HttpResponse>;
+/// Status, code and class.
+type Codes = &'static [(u16, &'static str, Class)];
 
 fn answer(status: u16) -> HttpResponse {
     HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::empty())
@@ -205,8 +207,7 @@ fn what_the_sdk_retries_may_pass() {
 #[test]
 fn codes_of_services() {
     use Class::{Conflict, Credentials, Denied, NotFound, Quota, Refused, Throttle, Transient};
-    type Codes = [(u16, &'static str, Class)];
-    let table: &[(&str, &Codes)] = &[
+    let table: &[(&str, Codes)] = &[
         (
             "kinesis",
             &[
