@@ -64,11 +64,7 @@ impl Cloud {
         ground::platform::create_private_dir(&dir)?;
         ground::platform::remove_unfinished(&dir)?;
         let stores = Stores::new(&dir, &clock, &metrics)?;
-        let deliveries = Arc::new(Deliveries {
-            sqs: Arc::clone(&stores.sqs),
-            sns: stores.sns.clone(),
-            s3: Arc::clone(&stores.s3),
-        });
+        let deliveries = stores.deliveries();
         let deliver = || Arc::clone(&deliveries) as Arc<dyn Deliver>;
         let kinesis = Engine::open(EngineConfig {
             data_dir: data.join("kinesis"),
@@ -88,9 +84,6 @@ impl Cloud {
             roles: Some(Arc::new(stores.iam.clone()) as Arc<dyn RoleLookup>),
             timings: Timings::default(),
         })?;
-        stores
-            .functions
-            .connect(&(Arc::clone(&lambda) as Arc<dyn Invoke>));
         let mappings = Mappings::open(MappingsConfig {
             data_dir: data.join("mappings"),
             clock,
@@ -101,10 +94,7 @@ impl Cloud {
             max_filters,
         })?;
         lambda.resume();
-        stores.s3.connect(Targets {
-            deliver: Arc::downgrade(&deliver()),
-            functions: stores.functions.clone(),
-        });
+        stores.connect(&lambda, &deliver());
         let alarms = tokio::spawn(cloudwatch::watch::run(Arc::clone(&cloudwatch), deliver()));
         let policies = Arc::new(FunctionPolicies {
             lambda: Arc::clone(&lambda),
@@ -186,6 +176,23 @@ impl Stores {
             )),
             logs: Arc::new(Logs::new(dir, Arc::clone(clock))),
         })
+    }
+
+    fn deliveries(&self) -> Arc<Deliveries> {
+        Arc::new(Deliveries {
+            sqs: Arc::clone(&self.sqs),
+            sns: self.sns.clone(),
+            s3: Arc::clone(&self.s3),
+        })
+    }
+
+    /// Lets topics and buckets reach functions, and buckets send what was not sent before the last stop.
+    fn connect(&self, lambda: &Arc<Lambda>, deliver: &Arc<dyn Deliver>) {
+        self.functions.connect(&(Arc::clone(lambda) as Arc<dyn Invoke>));
+        self.s3.connect(Targets {
+            deliver: Arc::downgrade(deliver),
+            functions: self.functions.clone(),
+        });
     }
 
     /// The table of all services.

@@ -206,31 +206,34 @@ pub(super) fn add_index(table: &mut Table, given: &Value, is_global: bool) -> Re
             "Index KeySchema does not have the same leading hash key as table KeySchema for index: {name}"
         )));
     }
-    let projection = given["Projection"]["ProjectionType"].as_str();
-    let Some(projection @ ("ALL" | "KEYS_ONLY" | "INCLUDE")) = projection else {
-        return Err(ApiError::invalid(format!(
-            "Unknown ProjectionType: {}",
-            projection.unwrap_or("null")
-        )));
-    };
-    let included = given["Projection"]["NonKeyAttributes"].as_array();
+    let (projection, included) = projection(&given["Projection"])?;
     let (read_units, write_units) = units(given.get("ProvisionedThroughput")).unwrap_or_default();
     table.indexes.push(Index {
         name: name.to_owned(),
         slot: table.next_slot,
         is_global,
         schema,
-        projection: projection.to_owned(),
-        included: included
-            .into_iter()
-            .flatten()
-            .filter_map(|name| name.as_str().map(str::to_owned))
-            .collect(),
+        projection,
+        included,
         read_units,
         write_units,
     });
     table.next_slot += 1;
     Ok(())
+}
+
+/// The type of a projection, and the attributes that it includes.
+fn projection(given: &Value) -> Result<(String, Vec<String>)> {
+    let kind = given["ProjectionType"].as_str();
+    let Some(kind @ ("ALL" | "KEYS_ONLY" | "INCLUDE")) = kind else {
+        return Err(ApiError::invalid(format!(
+            "Unknown ProjectionType: {}",
+            kind.unwrap_or("null")
+        )));
+    };
+    let included = given["NonKeyAttributes"].as_array().into_iter().flatten();
+    let names = included.filter_map(|name| name.as_str().map(str::to_owned));
+    Ok((kind.to_owned(), names.collect()))
 }
 
 fn check_index_name(table: &Table, name: &str, member: &str) -> Result<()> {
