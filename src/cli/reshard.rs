@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::shared::change::{to_change, watched};
 use super::shared::{Session, StreamArg};
-use crate::ui::units::count as grouped;
+use crate::ui::units::{count as grouped, counted};
 use crate::ui::{Report, Style, lines, table};
 use domain::context::Context;
 use domain::cost::price_book;
@@ -170,13 +170,13 @@ pub(super) async fn run(args: ReshardArgs, session: &Session) -> Result<Exit> {
     };
     if report.steps.is_empty() {
         printer.note(&format!(
-            "Nothing to change: stream {name} has {} shards",
-            state.open_shards
+            "Nothing to change: stream {name} has {}",
+            counted(state.open_shards.into(), "shard")
         ));
     } else if matches!(work, Work::Uniform(_)) {
-        let (needed, plural) = (report.steps.len(), if report.steps.len() == 1 { "" } else { "s" });
         printer.note(&format!(
-            "{needed} step{plural} of the {STEPS_A_DAY} that Kinesis takes in 24 hours; readers finish closed shards first"
+            "{} of the {STEPS_A_DAY} that Kinesis takes in 24 hours",
+            counted(report.steps.len() as u64, "step")
         ));
     }
     if report.changed {
