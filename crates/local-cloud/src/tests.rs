@@ -380,16 +380,15 @@ fn keys_are_looked_up_as_kinesis_names_them() {
     );
 }
 
+fn opened(dir: &Path) -> Cloud {
+    let endpoint = "http://127.0.0.1:1";
+    Cloud::open(dir, Options::default(), endpoint, &Secret::for_tests()).unwrap()
+}
+
 #[tokio::test]
 async fn no_service_is_opened_before_it_is_asked() {
     let dir = tempfile::tempdir().unwrap();
-    let cloud = Cloud::open(
-        dir.path(),
-        Options::default(),
-        "http://127.0.0.1:1",
-        &Secret::for_tests(),
-    )
-    .unwrap();
+    let cloud = opened(dir.path());
     cloud.services.tagged(&Caller::default());
     cloud.tick();
     assert_eq!(std::fs::read_dir(dir.path().join("services")).unwrap().count(), 0);
@@ -398,13 +397,7 @@ async fn no_service_is_opened_before_it_is_asked() {
 #[tokio::test]
 async fn the_table_has_the_services_of_the_documentation() {
     let dir = tempfile::tempdir().unwrap();
-    let cloud = Cloud::open(
-        dir.path(),
-        Options::default(),
-        "http://127.0.0.1:1",
-        &Secret::for_tests(),
-    )
-    .unwrap();
+    let cloud = opened(dir.path());
     let mut names: Vec<_> = cloud.services.iter().map(|entry| entry.name).collect();
     let mut listed = daemon::SERVICES.to_vec();
     names.sort_unstable();
@@ -482,13 +475,7 @@ fn permissions(
 #[tokio::test]
 async fn requests_need_these_permissions() {
     let dir = tempfile::tempdir().unwrap();
-    let cloud = Cloud::open(
-        dir.path(),
-        Options::default(),
-        "http://127.0.0.1:1",
-        &Secret::for_tests(),
-    )
-    .unwrap();
+    let cloud = opened(dir.path());
     let asked =
         |service, method, uri, target: &str, body| permissions(&cloud, service, method, uri, target, body);
     let dynamodb = |operation: &str, body| {
@@ -622,13 +609,7 @@ async fn requests_of_the_sdk_are_verified() {
 #[tokio::test]
 async fn bodies_are_limited_as_on_aws() {
     let dir = tempfile::tempdir().unwrap();
-    let cloud = Cloud::open(
-        dir.path(),
-        Options::default(),
-        "http://127.0.0.1:1",
-        &Secret::for_tests(),
-    )
-    .unwrap();
+    let cloud = opened(dir.path());
     let limit = |name: &str| cloud.services.signed(name).unwrap().service.max_body();
     assert_eq!(limit("dynamodb"), 16 << 20);
     assert_eq!(limit("sqs"), 8 << 20);
