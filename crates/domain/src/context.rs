@@ -35,6 +35,8 @@ pub struct Context {
 /// Clients that few commands need, created on first use.
 #[derive(Default)]
 struct Lazy {
+    cloudtrail: OnceLock<aws_sdk_cloudtrail::Client>,
+    firehose: OnceLock<aws_sdk_firehose::Client>,
     kms: OnceLock<aws_sdk_kms::Client>,
     lambda: OnceLock<aws_sdk_lambda::Client>,
     logs: OnceLock<aws_sdk_cloudwatchlogs::Client>,
@@ -92,6 +94,16 @@ impl Context {
 
     pub fn iam(&self) -> &aws_sdk_iam::Client {
         &self.iam
+    }
+
+    pub fn cloudtrail(&self) -> &aws_sdk_cloudtrail::Client {
+        let make = || aws_sdk_cloudtrail::Client::new(&self.sdk.of("CloudTrail"));
+        self.lazy.cloudtrail.get_or_init(make)
+    }
+
+    pub fn firehose(&self) -> &aws_sdk_firehose::Client {
+        let make = || aws_sdk_firehose::Client::new(&self.sdk.of("Firehose"));
+        self.lazy.firehose.get_or_init(make)
     }
 
     pub fn kms(&self) -> &aws_sdk_kms::Client {

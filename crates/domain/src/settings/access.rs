@@ -12,9 +12,11 @@ use ground::error::Result;
 /// names its endpoint. Source: "Service-specific endpoints", AWS SDKs and Tools reference guide.
 pub const SERVICES: &[(&str, &str)] = &[
     ("Kinesis", "AWS_ENDPOINT_URL_KINESIS"),
+    ("CloudTrail", "AWS_ENDPOINT_URL_CLOUDTRAIL"),
     ("CloudWatch", "AWS_ENDPOINT_URL_CLOUDWATCH"),
     ("CloudWatch Logs", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"),
     ("DynamoDB", "AWS_ENDPOINT_URL_DYNAMODB"),
+    ("Firehose", "AWS_ENDPOINT_URL_FIREHOSE"),
     ("IAM", "AWS_ENDPOINT_URL_IAM"),
     ("KMS", "AWS_ENDPOINT_URL_KMS"),
     ("Lambda", "AWS_ENDPOINT_URL_LAMBDA"),
