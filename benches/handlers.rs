@@ -272,6 +272,7 @@ fn unpack(dir: &Path) {
         std::fs::copy(other, dir.join("bootstrap")).unwrap();
         return;
     }
+    bundle::carry(::bundle::HANDLERS);
     let package = bundle::find("retail-event-processor").unwrap().package().unwrap();
     println!("zip {:.1} MB", package.bytes.len() as f64 / 1e6);
     let mut zip = zip::ZipArchive::new(std::io::Cursor::new(package.bytes.to_vec())).unwrap();
