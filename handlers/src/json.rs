@@ -1,13 +1,17 @@
-//! A JSON parser that keeps numbers as they are written.
+//! JSON values whose numbers keep the text that they are written with.
 //!
 //! `serde_json` converts 29.99 to a binary float. Its feature `arbitrary_precision` avoids that, but would change every
-//! other crate of the workspace. This parser borrows from its input and accepts exactly what RFC 8259 and `serde_json`
-//! accept, but does not limit the size of numbers.
+//! other use of its values. Here it checks the syntax and splits objects and arrays into raw values, of which numbers are
+//! kept as they are. A number of any size is accepted.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// Maximum nesting, as in `serde_json`. Limits recursion, so that the stack cannot overflow.
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// Maximum nesting, as in `serde_json`. Limits recursion, so that the stack cannot overflow, and how often a byte is read.
 const MAX_DEPTH: usize = 127;
 
 /// A JSON value that borrows from the input.
@@ -100,284 +104,97 @@ pub fn write_text(text: &str, into: &mut String) {
     into.push('"');
 }
 
-/// A syntax error.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Malformed {
-    /// Its offset in bytes.
-    pub at: usize,
-    /// What is wrong.
-    pub reason: &'static str,
-}
-
-impl fmt::Display for Malformed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at byte {}", self.reason, self.at)
-    }
-}
-
 /// Parses one JSON text.
 ///
 /// # Errors
 /// The bytes are not UTF-8 or not JSON, the value is followed by other text, or it is nested more than 127 deep.
 pub fn parse(data: &[u8]) -> Result<Json<'_>, Malformed> {
-    let text = std::str::from_utf8(data).map_err(|error| Malformed {
-        at: error.valid_up_to(),
-        reason: "not UTF-8",
-    })?;
-    let mut reader = Reader {
-        text,
-        bytes: text.as_bytes(),
-        at: 0,
-    };
-    let value = reader.value(0)?;
-    reader.skip_space();
-    if reader.at < reader.bytes.len() {
-        return Err(reader.malformed("characters after the end of the value"));
-    }
-    Ok(value)
+    value(serde_json::from_slice(data)?, 0)
 }
 
-struct Reader<'a> {
-    text: &'a str,
-    bytes: &'a [u8],
-    at: usize,
+/// Why bytes are not JSON.
+#[derive(Debug)]
+pub enum Malformed {
+    Syntax(serde_json::Error),
+    TooDeep,
 }
 
-impl<'a> Reader<'a> {
-    fn malformed(&self, reason: &'static str) -> Malformed {
-        Malformed { at: self.at, reason }
+impl From<serde_json::Error> for Malformed {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Syntax(error)
     }
+}
 
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
-    }
-
-    fn skip_space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
-            self.at += 1;
-        }
-    }
-
-    fn expect(&mut self, word: &'static str, value: Json<'a>) -> Result<Json<'a>, Malformed> {
-        if self.bytes[self.at..].starts_with(word.as_bytes()) {
-            self.at += word.len();
-            return Ok(value);
-        }
-        Err(self.malformed("not a JSON value"))
-    }
-
-    fn value(&mut self, depth: usize) -> Result<Json<'a>, Malformed> {
-        self.skip_space();
-        match self.peek() {
-            Some(b'{') => self.object(depth),
-            Some(b'[') => self.array(depth),
-            Some(b'"') => Ok(Json::Text(self.string()?)),
-            Some(b'-' | b'0'..=b'9') => Ok(Json::Number(self.number()?)),
-            Some(b't') => self.expect("true", Json::Bool(true)),
-            Some(b'f') => self.expect("false", Json::Bool(false)),
-            Some(b'n') => self.expect("null", Json::Null),
-            Some(_) => Err(self.malformed("not a JSON value")),
-            None => Err(self.malformed("the text ends where a value should be")),
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax(error) => error.fmt(f),
+            Self::TooDeep => write!(f, "nested more than {MAX_DEPTH} deep"),
         }
     }
+}
 
-    fn enter(&mut self, depth: usize) -> Result<usize, Malformed> {
-        if depth >= MAX_DEPTH {
-            return Err(self.malformed("nested too deeply"));
-        }
-        self.at += 1;
-        self.skip_space();
-        Ok(depth + 1)
-    }
-
-    fn object(&mut self, depth: usize) -> Result<Json<'a>, Malformed> {
-        let depth = self.enter(depth)?;
-        let mut members = Vec::new();
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return Ok(Json::Object(Object(members)));
-        }
-        members.reserve(8);
-        loop {
-            self.skip_space();
-            if self.peek() != Some(b'"') {
-                return Err(self.malformed("a name in quotes is missing"));
-            }
-            let name = self.string()?;
-            self.skip_space();
-            if self.peek() != Some(b':') {
-                return Err(self.malformed("`:` is missing"));
-            }
-            self.at += 1;
-            members.push((name, self.value(depth)?));
-            self.skip_space();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b'}') => {
-                    self.at += 1;
-                    return Ok(Json::Object(Object(members)));
-                }
-                _ => return Err(self.malformed("`,` or `}` is missing")),
-            }
-        }
-    }
-
-    fn array(&mut self, depth: usize) -> Result<Json<'a>, Malformed> {
-        let depth = self.enter(depth)?;
-        let mut elements = Vec::new();
-        if self.peek() == Some(b']') {
-            self.at += 1;
-            return Ok(Json::Array(elements));
-        }
-        loop {
-            elements.push(self.value(depth)?);
-            self.skip_space();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b']') => {
-                    self.at += 1;
-                    return Ok(Json::Array(elements));
-                }
-                _ => return Err(self.malformed("`,` or `]` is missing")),
-            }
-        }
-    }
-
-    fn number(&mut self) -> Result<&'a str, Malformed> {
-        let start = self.at;
-        if self.peek() == Some(b'-') {
-            self.at += 1;
-        }
-        match self.peek() {
-            Some(b'0') => self.at += 1,
-            Some(b'1'..=b'9') => self.digits()?,
-            _ => return Err(self.malformed("a digit is missing")),
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
-            if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        Ok(&self.text[start..self.at])
-    }
-
-    /// One or more digits.
-    fn digits(&mut self) -> Result<(), Malformed> {
-        let start = self.at;
-        while matches!(self.peek(), Some(b'0'..=b'9')) {
-            self.at += 1;
-        }
-        if self.at == start {
-            return Err(self.malformed("a digit is missing"));
-        }
-        Ok(())
-    }
-
-    fn string(&mut self) -> Result<Cow<'a, str>, Malformed> {
-        self.at += 1;
-        let start = self.at;
-        self.skip_plain();
-        match self.peek() {
-            Some(b'"') => {
-                let text = &self.text[start..self.at];
-                self.at += 1;
-                Ok(Cow::Borrowed(text))
-            }
-            Some(b'\\') => {
-                let mut unescaped = self.text[start..self.at].to_owned();
-                self.escaped(&mut unescaped)?;
-                Ok(Cow::Owned(unescaped))
-            }
-            Some(_) => Err(self.malformed("a control character in a string")),
-            None => Err(self.malformed("a string without its closing quote")),
-        }
-    }
-
-    fn skip_plain(&mut self) {
-        while let Some(byte) = self.peek() {
-            if byte == b'"' || byte == b'\\' || byte < 0x20 {
-                return;
-            }
-            self.at += 1;
-        }
-    }
-
-    /// The rest of a string, from its first escape to its closing quote.
-    fn escaped(&mut self, into: &mut String) -> Result<(), Malformed> {
-        loop {
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(());
-                }
-                Some(b'\\') => {
-                    self.at += 1;
-                    into.push(self.escape()?);
-                }
-                Some(0..0x20) => return Err(self.malformed("a control character in a string")),
-                Some(_) => {
-                    let start = self.at;
-                    self.skip_plain();
-                    into.push_str(&self.text[start..self.at]);
-                }
-                None => return Err(self.malformed("a string without its closing quote")),
-            }
-        }
-    }
-
-    fn escape(&mut self) -> Result<char, Malformed> {
-        let byte = self.peek();
-        self.at += 1;
-        Ok(match byte {
-            Some(b'"') => '"',
-            Some(b'\\') => '\\',
-            Some(b'/') => '/',
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(b'u') => return self.code_point(),
-            _ => return Err(self.malformed("an unknown escape in a string")),
-        })
-    }
-
-    fn code_point(&mut self) -> Result<char, Malformed> {
-        let first = self.hex()?;
-        let code = if (0xD800..0xDC00).contains(&first) {
-            if !self.bytes[self.at..].starts_with(b"\\u") {
-                return Err(self.malformed("half a surrogate pair in a string"));
-            }
-            self.at += 2;
-            let second = self.hex()?;
-            if !(0xDC00..0xE000).contains(&second) {
-                return Err(self.malformed("half a surrogate pair in a string"));
-            }
-            0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00)
+fn value(raw: &RawValue, depth: usize) -> Result<Json<'_>, Malformed> {
+    let text = raw.get();
+    let inner = |depth| {
+        if depth < MAX_DEPTH {
+            Ok(depth + 1)
         } else {
-            first
-        };
-        char::from_u32(code).ok_or_else(|| self.malformed("half a surrogate pair in a string"))
-    }
+            Err(Malformed::TooDeep)
+        }
+    };
+    Ok(match text.as_bytes().first() {
+        Some(b'{') => {
+            let depth = inner(depth)?;
+            let Members(members) = serde_json::from_str(text)?;
+            let member = |(name, raw)| Ok((name, value(raw, depth)?));
+            Json::Object(Object(
+                members
+                    .into_iter()
+                    .map(member)
+                    .collect::<Result<_, Malformed>>()?,
+            ))
+        }
+        Some(b'[') => {
+            let depth = inner(depth)?;
+            let elements: Vec<&RawValue> = serde_json::from_str(text)?;
+            let elements = elements.into_iter().map(|raw| value(raw, depth));
+            Json::Array(elements.collect::<Result<_, Malformed>>()?)
+        }
+        Some(b'"') => Json::Text(serde_json::from_str::<Text<'_>>(text)?.0),
+        Some(b't') => Json::Bool(true),
+        Some(b'f') => Json::Bool(false),
+        Some(b'n') => Json::Null,
+        _ => Json::Number(text),
+    })
+}
 
-    fn hex(&mut self) -> Result<u32, Malformed> {
-        let digits = self.bytes.get(self.at..self.at + 4);
-        let mut code = 0;
-        for digit in digits.unwrap_or_default() {
-            let digit = char::from(*digit).to_digit(16);
-            code = code * 16 + digit.ok_or_else(|| self.malformed("an unknown escape in a string"))?;
+/// A string, borrowed where it has no escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The members of an object, in order, repeated names included.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::with_capacity(8);
+                while let Some((Text(name), raw)) = map.next_entry()? {
+                    members.push((name, raw));
+                }
+                Ok(Members(members))
+            }
         }
-        if digits.is_none() {
-            return Err(self.malformed("an unknown escape in a string"));
-        }
-        self.at += 4;
-        Ok(code)
+        deserializer.deserialize_map(InOrder)
     }
 }
 
@@ -424,12 +241,12 @@ mod tests {
 
     #[test]
     fn a_fault_names_its_place() {
-        assert_eq!(
-            parse(b"{\"a\" 1}").unwrap_err().to_string(),
-            "`:` is missing at byte 5"
-        );
-        assert_eq!(parse(b"\xff").unwrap_err().to_string(), "not UTF-8 at byte 0");
-        assert_eq!(parse(&[b'['; 100_000]).unwrap_err().reason, "nested too deeply");
+        let fault = |data: &[u8]| parse(data).unwrap_err().to_string();
+        assert_eq!(fault(b"{\"a\" 1}"), "expected `:` at line 1 column 6");
+        assert_eq!(fault(b"\xff"), "expected value at line 1 column 1");
+        let deep = |depth| ["[".repeat(depth), "]".repeat(depth)].concat();
+        assert_eq!(fault(deep(100_000).as_bytes()), "nested more than 127 deep");
+        assert!(parse(deep(127).as_bytes()).is_ok());
     }
 
     proptest! {

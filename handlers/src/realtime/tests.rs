@@ -192,7 +192,7 @@ async fn bad_records_change_no_number() {
     let lines = lines.json();
     let errors: Vec<_> = lines.iter().filter_map(|line| line["error"].as_str()).collect();
     insta::assert_snapshot!(errors.join("\n"), @r"
-    the data is not JSON: not a JSON value at byte 0
+    the data is not JSON: expected ident at line 1 column 2
     the data is JSON but not an object
     the field value is beyond the range of numbers
     the field value is not a number
