@@ -6,6 +6,7 @@
 //!
 //! Knows neither the terminal nor the SDK: the service is a [`ShardSource`], and [`Tail::next`] returns what happens.
 
+mod end;
 mod kinesis;
 mod lineage;
 mod pace;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub(crate) use end::End;
 pub use kinesis::KinesisShards;
 pub use start::{Start, StartRule};
 pub use tail::{Batch, Tail, TailEvent};
@@ -79,7 +81,8 @@ pub struct Page {
     pub records: Vec<TailRecord>,
     /// The next iterator; `None` when the shard is closed and read to its end.
     pub next: Option<String>,
-    /// How far the end of this page is behind the newest record, in milliseconds; 0 at the tip.
+    /// How far the end of this page is behind the newest record, in milliseconds; 0 at the tip. A hint: it is measured to
+    /// the next unread record, and endpoints other than AWS answer anything.
     pub behind_ms: Option<i64>,
     /// The children of a shard that was read to its end.
     pub children: Vec<ShardInfo>,
@@ -101,6 +104,12 @@ pub enum ReadError {
 pub trait ShardSource: Send + Sync + 'static {
     /// All shards of the stream, closed ones included.
     fn shards(&self) -> impl Future<Output = Result<Vec<ShardInfo>, ReadError>> + Send;
+
+    /// The latest time that it can be at the service, by its last answer, in milliseconds since the Unix epoch; `None` if
+    /// no answer told the time.
+    fn time_ms(&self) -> Option<i64> {
+        None
+    }
 
     /// A new iterator of `shard_id`.
     fn iterator(
@@ -124,9 +133,10 @@ pub struct TailOptions {
     pub start: Start,
     /// Only these shards, by full id; empty for all. Children of a named shard are not read.
     pub shards: Vec<String>,
-    /// Read on forever, rather than end at each shard's tip as of the start.
+    /// Read on forever, rather than end after the records that were there at the start.
     pub follow: bool,
-    /// The current time, in milliseconds since the Unix epoch: what "latest" means once its iterator has expired.
+    /// The current time, in milliseconds since the Unix epoch: what "latest" means once its iterator has expired, and the
+    /// start of a tail of a service that does not tell its time.
     pub now_ms: i64,
     /// Minimum time between two reads of a shard. AWS allows 5 per second.
     pub min_interval: Duration,

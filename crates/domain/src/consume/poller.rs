@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{sleep, sleep_until};
 
+use super::end::End;
 use super::pace::Pace;
 use super::{IteratorStart, Page, ReadError, ShardInfo, ShardSource, Start, TailOptions, TailRecord};
 use ground::error::{Error, Result};
@@ -45,6 +46,8 @@ pub(super) struct Shared<S> {
     pub(super) memory: Arc<Semaphore>,
     pub(super) memory_kib: u32,
     pub(super) messages: mpsc::Sender<Message>,
+    /// When the tail began, by the service's clock, in milliseconds since the Unix epoch.
+    pub(super) start_ms: i64,
 }
 
 pub(super) struct Poller<S> {
@@ -58,13 +61,14 @@ pub(super) struct Poller<S> {
     failing: bool,
     /// Whether the first page was read, so that the start is fixed.
     positioned: bool,
-    /// The service's time at the start, as known from this shard's pages, in milliseconds since the Unix epoch.
-    tip_ms: Option<i64>,
+    /// Where to stop, unless the tail follows.
+    end: Option<End>,
 }
 
 impl<S: ShardSource> Poller<S> {
     pub(super) fn new(shared: Arc<Shared<S>>, shard_id: &str, start: IteratorStart) -> Self {
         let pace = Pace::new(&shared.options);
+        let end = (!shared.options.follow).then(|| End::new(shared.start_ms));
         Self {
             shard_id: Arc::from(shard_id),
             resume: start,
@@ -73,7 +77,7 @@ impl<S: ShardSource> Poller<S> {
             throttled: false,
             failing: false,
             positioned: false,
-            tip_ms: None,
+            end,
             shared,
         }
     }
@@ -106,10 +110,11 @@ impl<S: ShardSource> Poller<S> {
                 });
             };
             self.iterator = Some(next);
-            let at_tip = page.behind_ms.unwrap_or(0) <= 0;
-            if !self.shared.options.follow && (at_tip || self.is_past_start(&page)) {
+            let end = self.end.as_mut();
+            if end.is_some_and(|end| end.reached(page.is_empty, page.last_arrival_ms, page.behind_ms)) {
                 return Ok(Message::AtTip);
             }
+            let at_tip = page.behind_ms.unwrap_or(0) <= 0;
             sleep_until(self.pace.next_read(at_tip)).await;
         }
     }
@@ -190,6 +195,7 @@ impl<S: ShardSource> Poller<S> {
             next,
             behind_ms,
             children,
+            is_empty: records.is_empty(),
             last_arrival_ms: records.last().and_then(|record| record.arrival_ms),
         };
         let Some(last) = records.last() else { return end };
@@ -201,17 +207,6 @@ impl<S: ShardSource> Poller<S> {
             self.say(Message::Records(records, permit)).await;
         }
         end
-    }
-
-    /// Whether all records present at the start have been read.
-    ///
-    /// Uses only the service's clock: the time of a page's last record plus the page's distance to the tip is the time
-    /// of the read, and the first such time is no earlier than the start.
-    fn is_past_start(&mut self, page: &PageEnd) -> bool {
-        let (Some(arrival), Some(behind)) = (page.last_arrival_ms, page.behind_ms) else {
-            return false;
-        };
-        arrival > *self.tip_ms.get_or_insert(arrival.saturating_add(behind))
     }
 
     /// The descendants of this shard, from the list of shards.
@@ -261,5 +256,6 @@ struct PageEnd {
     next: Option<String>,
     behind_ms: Option<i64>,
     children: Vec<ShardInfo>,
+    is_empty: bool,
     last_arrival_ms: Option<i64>,
 }

@@ -24,6 +24,19 @@ struct Inner {
     trouble: u32,
     /// Number of next reads that find their iterator expired.
     expire_next: u32,
+    behind: Behind,
+}
+
+/// What a stream says of the distance to its tip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    /// The age of the next unread record; 0 where there is none.
+    Next,
+    Zero,
+    Nothing,
+    Huge,
+    /// The time since the last record read arrived, also where there is none after it.
+    Last,
 }
 
 struct FakeShard {
@@ -51,6 +64,7 @@ impl FakeStream {
                 rng: StdRng::seed_from_u64(seed),
                 trouble,
                 expire_next: 0,
+                behind: Behind::Next,
             }),
             started: Instant::now(),
         })
@@ -112,6 +126,10 @@ impl FakeStream {
         }
     }
 
+    fn says(&self, behind: Behind) {
+        self.inner.lock().unwrap().behind = behind;
+    }
+
     fn expire_next(&self, times: u32) {
         self.inner.lock().unwrap().expire_next = times;
     }
@@ -137,6 +155,10 @@ impl ShardSource for FakeStream {
     async fn shards(&self) -> Result<Vec<ShardInfo>, ReadError> {
         let inner = self.inner.lock().unwrap();
         Ok((0..inner.shards.len()).map(|i| info(&inner, i)).collect())
+    }
+
+    fn time_ms(&self) -> Option<i64> {
+        Some(self.now_ms())
     }
 
     async fn iterator(&self, shard_id: &str, start: &IteratorStart) -> Result<String, ReadError> {
@@ -179,6 +201,10 @@ impl ShardSource for FakeStream {
         if inner.trouble > 0 {
             count = inner.rng.random_range(0..=count.min(4));
         }
+        // Only a stream that tells how far the tip is may answer an empty page before it.
+        if inner.behind != Behind::Next {
+            count = count.max(1);
+        }
         let i = index(shard_id);
         let from: usize = iterator.parse().unwrap();
         let shard = &inner.shards[i];
@@ -199,11 +225,13 @@ impl ShardSource for FakeStream {
         Ok(Page {
             records,
             next: (!over).then(|| to.to_string()),
-            behind_ms: Some(match shard.records.get(to) {
-                None => 0,
-                Some(_) if to == from => 1,
-                Some(_) => (now - shard.records[to - 1].1).max(1),
-            }),
+            behind_ms: match inner.behind {
+                Behind::Next => Some(shard.records.get(to).map_or(0, |next| (now - next.1).max(1))),
+                Behind::Zero => Some(0),
+                Behind::Nothing => None,
+                Behind::Huge => Some(i64::MAX),
+                Behind::Last => Some(to.checked_sub(1).map_or(0, |last| now - shard.records[last].1)),
+            },
             children: match over && !forget_children {
                 true => children.map(|c| info(&inner, c)).collect(),
                 false => Vec::new(),
@@ -309,6 +337,46 @@ async fn without_following_it_ends_at_the_tip_although_a_writer_goes_on() {
         sequences(&records),
         (1..=records.len() as u64).collect::<Vec<_>>()
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+
+    /// Whatever the endpoint says of the distance to the tip: pauses between records, reshards, and a writer that goes on.
+    #[test]
+    fn without_following_every_record_of_before_the_start_is_read(
+        ops in prop::collection::vec(any_op(), 0..30),
+        behind in prop::sample::select(vec![
+            Behind::Next, Behind::Zero, Behind::Nothing, Behind::Huge, Behind::Last,
+        ]),
+        seed: u64,
+        trouble in 0u32..40,
+        writer_goes_on: bool,
+    ) {
+        block_on(async move {
+            let stream = FakeStream::new(seed, trouble);
+            stream.says(behind);
+            apply(&stream, &ops).await;
+            let last = stream.inner.lock().unwrap().sequence;
+            let mut tail = tail(&stream, no_follow(Start::TrimHorizon)).await;
+            let writer = writer_goes_on.then(|| tokio::spawn({
+                let stream = Arc::clone(&stream);
+                async move {
+                    loop {
+                        sleep(Duration::from_millis(100)).await;
+                        (0..=255).step_by(16).for_each(|key| stream.put(key));
+                    }
+                }
+            }));
+            let records = collect(&mut tail, usize::MAX).await;
+            writer.inspect(|writer| writer.abort());
+            let (old, new): (Vec<_>, Vec<_>) =
+                records.into_iter().partition(|record| record.sequence_number.parse::<u64>().unwrap() <= last);
+            check_once_in_order(&old, 1..=last);
+            prop_assert!(writer_goes_on || new.is_empty());
+            Ok(())
+        })?;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -417,9 +485,9 @@ async fn reads_keep_to_five_a_second() {
     let started = Instant::now();
     let mut tail = tail(&stream, no_follow(Start::TrimHorizon)).await;
     assert_eq!(collect(&mut tail, usize::MAX).await.len(), 100_000);
-    // A page of 1,000, then ten of 10,000.
-    assert!(started.elapsed() >= Duration::from_millis(10 * 200));
-    assert!(started.elapsed() < Duration::from_millis(12 * 205));
+    // A page of 1,000, ten of 10,000, and two without records.
+    assert!(started.elapsed() >= Duration::from_millis(12 * 200));
+    assert!(started.elapsed() < Duration::from_millis(14 * 205));
 }
 
 #[tokio::test(start_paused = true)]

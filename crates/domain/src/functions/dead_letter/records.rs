@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::Range;
-use crate::consume::{IteratorStart, Page, ReadError, ShardSource, TailRecord};
+use crate::consume::{End, IteratorStart, Page, ReadError, ShardSource, TailRecord};
 use ground::error::{Error, Result};
 
 /// How long reads may fail in a row.
@@ -45,6 +45,8 @@ pub async fn fetch<S: ShardSource>(
     let mut start = IteratorStart::At(range.first.clone());
     let mut iterator: Option<String> = None;
     let mut failing_since: Option<Instant> = None;
+    // The range is in the past: it ends at its last record, or where the shard has none.
+    let mut end = End::new(i64::MAX);
     loop {
         let page = match read_page(source, &shard, &start, &mut iterator).await {
             Ok(page) => page,
@@ -62,7 +64,7 @@ pub async fn fetch<S: ShardSource>(
             }
         };
         failing_since = None;
-        let tip = page.behind_ms == Some(0) && page.records.is_empty();
+        let tip = end.reached(page.records.is_empty(), None, page.behind_ms);
         let done = page
             .records
             .iter()
