@@ -36,7 +36,7 @@ use ground::backoff::{self, Backoff, Look};
 use ground::duration;
 use ground::error::{Error, Result};
 use home::{HomeLock, LocalHome, State};
-use protocol::{Damage, HEALTH_PATH, Health, NONCE_HEADER, PROOF_HEADER, STOP_PATH};
+use protocol::{Damage, HEALTH_PATH, Health, NONCE_HEADER, PROOF_HEADER, PROOF_QUERY, STOP_PATH};
 use secret::Secret;
 
 /// Maximum time for a health check. Long, because the machine may be busy.
@@ -256,7 +256,7 @@ pub async fn connect(home: &LocalHome, port: u16) -> io::Result<TcpStream> {
     let nonce = new_nonce();
     let request = Request {
         method: "GET",
-        path: HEALTH_PATH,
+        path: &format!("{HEALTH_PATH}?{PROOF_QUERY}"),
         headers: &[(NONCE_HEADER, &nonce)],
     };
     let answer = client::exchange(&mut stream, &request, "keep-alive").await;

@@ -119,7 +119,10 @@ async fn only_the_daemon_of_the_home_gets_a_connection() {
                 assert!(error.to_string().contains("did not prove"), "{process:?} {error}");
                 let seen = served.await.unwrap();
                 assert_eq!(seen.matches("\r\n\r\n").count(), 1, "{process:?} {seen}");
-                assert!(seen.starts_with("GET /_streamctl/health "), "{process:?} {seen}");
+                assert!(
+                    seen.starts_with("GET /_streamctl/health?proof "),
+                    "{process:?} {seen}"
+                );
             }
         }
     }

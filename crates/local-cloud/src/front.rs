@@ -223,8 +223,8 @@ impl Front {
 
     /// Answers a request of a command to the daemon itself.
     fn answer_control(&self, parts: &Parts) -> Response<Body> {
-        let (streams, damage) = ((self.backends.stream_count)(), self.backends.services.damage());
-        self.control.answer(parts, streams, damage)
+        let look = || ((self.backends.stream_count)(), self.backends.services.damage());
+        self.control.answer(parts, look)
     }
 
     /// Answers one request, also one that is not valid.

@@ -155,7 +155,7 @@ mod tests {
         let cause = error.chain().join(": ");
         assert!(cause.contains("did not prove to be the local cloud"), "{cause}");
         let seen = thief.await.unwrap().to_ascii_lowercase();
-        assert!(seen.starts_with("get /_streamctl/health "), "{seen}");
+        assert!(seen.starts_with("get /_streamctl/health?proof "), "{seen}");
         assert!(
             !seen.contains("authorization") && !seen.contains("x-amz"),
             "{seen}"

@@ -17,7 +17,7 @@ use crate::clock::ManualClock;
 use crate::cloudwatch::CloudWatch;
 use crate::service::Permission;
 use awsim_sts::StsService;
-use daemon::protocol::{self, HEALTH_PATH, Health, PROOF_HEADER, STOP_PATH};
+use daemon::protocol::{self, HEALTH_PATH, Health, PROOF_HEADER, PROOF_QUERY, STOP_PATH};
 use daemon::secret::Secret;
 use futures_util::future::BoxFuture;
 
@@ -346,6 +346,15 @@ async fn health_tells_and_counts() {
     assert_eq!((health.requests, health.streams), (1, 3));
     assert_eq!(health.pid, std::process::id());
     assert_eq!(health.home, "/home");
+    // For the proof alone, which every connection of a command asks for, nothing is looked at.
+    let request = Request::get(format!("{HEALTH_PATH}?{PROOF_QUERY}"))
+        .header("host", "127.0.0.1")
+        .body("")
+        .unwrap();
+    let (_, body) = ask(&fixture.front, request).await;
+    let brief: Health = serde_json::from_str(&body).unwrap();
+    assert_eq!((brief.streams, brief.resident_bytes), (0, None));
+    assert_eq!((brief.pid, brief.port), (health.pid, health.port));
 }
 
 #[tokio::test]
