@@ -148,8 +148,8 @@ impl<'a> Commands<'a> {
     }
 }
 
-/// Local clouds at once.
-const LANES: usize = 3;
+/// Local clouds among which the points are divided.
+const CLOUDS: usize = 3;
 
 /// Kills at each point of setup and destroy of `template`, which is a template with its parameters.
 fn every_point(template: &[&str]) {
@@ -164,7 +164,7 @@ fn every_point(template: &[&str]) {
         "{of_setup} and {of_destroy} calls"
     );
     let points = &AtomicUsize::new(1);
-    let lane = move |cloud: &Cloud| {
+    let work_on = move |cloud: &Cloud| {
         loop {
             let at = points.fetch_add(1, Ordering::SeqCst);
             if at > of_setup.max(of_destroy) {
@@ -175,10 +175,10 @@ fn every_point(template: &[&str]) {
         assert_eq!(cloud.json(["list"]), serde_json::json!([]));
     };
     std::thread::scope(|scope| {
-        for _ in 1..LANES {
-            scope.spawn(move || lane(&Cloud::start()));
+        for _ in 1..CLOUDS {
+            scope.spawn(move || work_on(&Cloud::start()));
         }
-        lane(&first);
+        work_on(&first);
     });
     complete(&first, &commands.setup, "in the end");
     complete(&first, &commands.verify, "in the end");

@@ -10,6 +10,7 @@ use std::io;
 use std::path::Path;
 use std::task::{Context, Poll};
 
+use aws_smithy_runtime_api::client::connection::{CaptureSmithyConnection, ConnectionMetadata};
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
@@ -21,6 +22,7 @@ use daemon::home::LocalHome;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::Uri;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
@@ -70,10 +72,14 @@ impl fmt::Debug for Connector {
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let request = match request.try_into_http1x() {
+        let mut request = match request.try_into_http1x() {
             Ok(request) => request,
             Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
         };
+        let captured = capture_connection(&mut request);
+        if let Some(capture) = request.extensions().get::<CaptureSmithyConnection>() {
+            capture.set_connection_retriever(move || metadata(&captured));
+        }
         let sent = self.0.request(request);
         HttpConnectorFuture::new(async move {
             let response = sent.await.map_err(connector_error)?;
@@ -81,6 +87,19 @@ impl HttpConnector for Connector {
                 .map_err(|error| ConnectorError::other(error.into(), None))
         })
     }
+}
+
+/// The connection of a request, for the SDK: it uses none again on which the service or the network failed.
+fn metadata(captured: &CaptureConnection) -> Option<ConnectionMetadata> {
+    captured.connection_metadata().as_ref()?;
+    let captured = captured.clone();
+    let poison = move || {
+        if let Some(connection) = captured.connection_metadata().as_ref() {
+            connection.poison();
+        }
+    };
+    let metadata = ConnectionMetadata::builder().proxied(false).poison_fn(poison);
+    Some(metadata.build())
 }
 
 /// `error` as the SDK's own client classifies it, so that it is tried again in the same cases.
@@ -117,6 +136,8 @@ fn find<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e 
 mod tests {
     use aws_sdk_kinesis::config::retry::RetryConfig;
     use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
+    use daemon::protocol::{PROOF_HEADER, prove_answer};
+    use daemon::secret::Secret;
     use ground::error::aws::{self, Class};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
@@ -170,5 +191,71 @@ mod tests {
         drop(listener);
         let failure = client(dir.path(), port).list_streams().send().await.unwrap_err();
         assert_eq!(aws::class(&failure), Class::Unreachable);
+    }
+
+    /// Reads one request from `stream`: head and body.
+    async fn read(stream: &mut TcpStream) -> Option<String> {
+        let mut bytes = Vec::new();
+        loop {
+            let text = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head.split("content-length: ").nth(1).unwrap_or("0");
+                if body.len() >= length.lines().next().unwrap().parse().unwrap() {
+                    return Some(text);
+                }
+            }
+            if stream.read_buf(&mut bytes).await.unwrap() == 0 {
+                return None;
+            }
+        }
+    }
+
+    fn answer(status: u16, headers: &str, body: &str) -> String {
+        let length = body.len();
+        format!("HTTP/1.1 {status} X\r\n{headers}Content-Length: {length}\r\n\r\n{body}")
+    }
+
+    /// A daemon that answers its requests with `statuses`, one after another. Returns how many requests each connection had.
+    async fn daemon(listener: TcpListener, secret: Secret, statuses: &[u16]) -> Vec<usize> {
+        let port = listener.local_addr().unwrap().port();
+        let body = format!(
+            r#"{{"version":"1","pid":1,"port":{port},"started_ms":1,"uptime_seconds":1,"home":"","requests":0,"streams":0}}"#
+        );
+        let (mut statuses, mut counts) = (statuses.iter(), Vec::new());
+        while statuses.len() > 0 {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let asked = read(&mut stream).await.unwrap();
+            let nonce = asked.split("x-streamctl-nonce: ").nth(1).unwrap();
+            let proof = prove_answer(&secret, nonce.lines().next().unwrap(), body.as_bytes());
+            let proven = answer(200, &format!("{PROOF_HEADER}: {proof}\r\n"), &body);
+            stream.write_all(proven.as_bytes()).await.unwrap();
+            let mut count = 0;
+            while statuses.len() > 0
+                && let Some(request) = read(&mut stream).await
+            {
+                assert!(request.contains("authorization: "), "{request}");
+                count += 1;
+                let listed = answer(*statuses.next().unwrap(), "", "{\"StreamNames\":[]}");
+                stream.write_all(listed.as_bytes()).await.unwrap();
+            }
+            counts.push(count);
+        }
+        counts
+    }
+
+    #[tokio::test]
+    async fn a_proven_connection_is_used_until_a_request_on_it_fails() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = LocalHome::new(dir.path());
+        let secret = home.secret_or_new(&home.lock_daemon().unwrap().unwrap()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = client(dir.path(), listener.local_addr().unwrap().port());
+        let statuses = [200, 200, 500, 200];
+        let served = tokio::spawn(async move { daemon(listener, secret, &statuses).await });
+        for status in statuses {
+            let listed = client.list_streams().send().await;
+            assert_eq!(listed.is_ok(), status == 200, "{listed:?}");
+        }
+        assert_eq!(served.await.unwrap(), [3, 1]);
     }
 }
