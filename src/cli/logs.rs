@@ -87,7 +87,7 @@ pub(super) async fn run(args: LogsArgs, session: &Session) -> Result<Exit> {
     let work = async {
         match args.follow {
             true => follow(&args, context, &show, query).await,
-            false => once(&args, context, &show, &query).await,
+            false => once(&args, context, &show, query).await,
         }
     };
     tokio::select! {
@@ -99,11 +99,11 @@ pub(super) async fn run(args: LogsArgs, session: &Session) -> Result<Exit> {
     }
 }
 
-async fn once(args: &LogsArgs, context: &Context, show: &Show<'_>, query: &Query) -> Result<Exit> {
+async fn once(args: &LogsArgs, context: &Context, show: &Show<'_>, query: Query) -> Result<Exit> {
     let source = CloudWatchLogs::new(context, false);
     let mut last = VecDeque::new();
     let mut count = 0_u64;
-    read(&source, query, |line| {
+    read(&source, &query, |line| {
         count += 1;
         match args.limit {
             None => show.line(&line)?,
@@ -121,9 +121,21 @@ async fn once(args: &LogsArgs, context: &Context, show: &Show<'_>, query: &Query
     let printer = show.session.printer();
     printer.flush()?;
     if count == 0 {
-        printer.note(&format!("Nothing was logged since {}", args.since));
+        printer.note(&nothing(&query));
     }
     Ok(Exit::Done)
+}
+
+/// Such as "Nothing that matches ERROR was logged since 2026-11-21T10:00:00.000Z".
+fn nothing(query: &Query) -> String {
+    let what = match &query.pattern {
+        Some(pattern) => format!("Nothing that matches {} was logged", visible(pattern)),
+        None => "Nothing was logged".to_owned(),
+    };
+    match query.from_ms {
+        0 => what,
+        from_ms => format!("{what} since {}", rfc3339(from_ms)),
+    }
 }
 
 async fn follow(args: &LogsArgs, context: &Context, show: &Show<'_>, query: Query) -> Result<Exit> {
@@ -137,6 +149,11 @@ async fn follow(args: &LogsArgs, context: &Context, show: &Show<'_>, query: Quer
             Some(limit) if first => lines.len().saturating_sub(limit as usize),
             _ => 0,
         };
+        if first && lines.is_empty() {
+            show.session
+                .printer()
+                .note("Waiting for new events (Ctrl-C stops)");
+        }
         first = false;
         lines.iter().skip(skip).try_for_each(|line| show.line(line))?;
         show.session.printer().flush()?;
@@ -204,4 +221,25 @@ fn short(group: &str) -> String {
 /// The message on one line. Lambda separates the fields of its own lines with tabs, which become spaces.
 fn message(text: &str) -> String {
     visible(&text.trim_end().replace('\t', "  "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_log_is_told_with_its_filter_and_start() {
+        let nothing_of = |pattern: Option<&str>, from_ms| {
+            nothing(&Query {
+                groups: vec!["/app".to_owned()],
+                from_ms,
+                pattern: pattern.map(str::to_owned),
+            })
+        };
+        assert_eq!(nothing_of(None, 0), "Nothing was logged");
+        assert_eq!(
+            nothing_of(Some("ERROR"), 1_763_719_200_000),
+            "Nothing that matches ERROR was logged since 2025-11-21T10:00:00.000Z"
+        );
+    }
 }

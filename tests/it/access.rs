@@ -5,8 +5,11 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::running::Running;
 use crate::support::{Cloud, Machine};
 
 /// The user `nobody`.
@@ -193,6 +196,86 @@ fn a_process_that_takes_the_port_is_not_believed() {
     assert!(taken.iter().all(String::is_empty), "{taken:?}");
 }
 
+/// A process that takes the port of a killed daemon, gives the answer that the daemon gave to a health check, and records
+/// what it is sent.
+struct Thief {
+    seen: Arc<Mutex<String>>,
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Thief {
+    fn take(endpoint: &str, health: String) -> Self {
+        let listener = std::net::TcpListener::bind(endpoint.strip_prefix("http://").unwrap()).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let (seen, stop) = (Arc::<Mutex<String>>::default(), Arc::<AtomicBool>::default());
+        let (record, is_over) = (Arc::clone(&seen), Arc::clone(&stop));
+        let thread = std::thread::spawn(move || {
+            while !is_over.load(Ordering::SeqCst) {
+                let Ok((mut stream, _)) = listener.accept() else {
+                    std::thread::sleep(Duration::from_millis(2));
+                    continue;
+                };
+                stream.set_nonblocking(false).unwrap();
+                let (record, health) = (Arc::clone(&record), health.clone());
+                std::thread::spawn(move || {
+                    let mut part = [0; 64 * 1024];
+                    while let Ok(length @ 1..) = stream.read(&mut part) {
+                        let text = String::from_utf8_lossy(&part[..length]).into_owned();
+                        record.lock().unwrap().push_str(&text);
+                        let _ = stream.write_all(health.as_bytes());
+                    }
+                });
+            }
+        });
+        Self { seen, stop, thread }
+    }
+
+    /// Ends it. Returns what it was sent.
+    fn end(self) -> String {
+        self.stop.store(true, Ordering::SeqCst);
+        self.thread.join().unwrap();
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+#[test]
+fn running_commands_send_nothing_to_a_process_that_takes_the_port() {
+    const STREAM: &str = "concert-data-stream";
+    let mut cloud = Cloud::start();
+    cloud.stream(STREAM, 1);
+    let mut tail = Running::start(&cloud, ["tail", "-o", "text"]);
+    tail.says("Waiting for new records");
+    let mut put = Running::start(&cloud, ["put", "-o", "json"]);
+    assert!(put.write("{\"n\":\"first\"}\n"));
+    assert_eq!(tail.line(), "{\"n\":\"first\"}");
+    // Kept open, as an answer that another process could have seen is.
+    let health = "GET /_streamctl/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                  x-streamctl-nonce: 1\r\n\r\n";
+    let health = exchange(&cloud.endpoint, health);
+    assert!(health.contains("x-streamctl-proof"), "{health}");
+    let health = health.replace("connection: close\r\n", "");
+    cloud.kill();
+    let thief = Thief::take(&cloud.endpoint, health);
+    assert!(put.write("{\"n\":\"precious\"}\n"));
+    tail.says("could not read");
+    put.says("trying again");
+    let seen = thief.end();
+    assert!(seen.contains("GET /_streamctl/health"), "{seen}");
+    let lower = seen.to_ascii_lowercase();
+    for secret in ["precious", "authorization", "x-amz", "kinesis", "post "] {
+        assert!(!lower.contains(secret), "{secret}: {seen}");
+    }
+    // The daemon is back: both go on, and nothing is missing.
+    cloud.restart_in_place();
+    assert_eq!(tail.line(), "{\"n\":\"precious\"}");
+    let ended = put.end();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(cloud.records(STREAM).len(), 2);
+    tail.signal("INT");
+    assert_eq!(tail.end().lines, Vec::<String>::new());
+}
+
 #[test]
 fn connections_that_say_nothing_do_not_lock_out_stop() {
     ground::platform::raise_file_limit(4096);
@@ -338,17 +421,28 @@ fn a_start_on_a_full_disk_says_so() {
     }
 }
 
-/// A process of a function that has left its group and session, and whose parent has ended.
 #[cfg(target_os = "linux")]
 #[test]
 fn no_process_of_a_function_outlives_a_stop() {
+    no_process_outlives(|cloud| drop(cloud.ok(["local", "stop"])));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn no_process_of_a_function_outlives_a_kill() {
+    no_process_outlives(Cloud::kill);
+}
+
+/// A process of a function has left its group and session, and its parent has ended.
+#[cfg(target_os = "linux")]
+fn no_process_outlives(end: fn(&mut Cloud)) {
     use aws_sdk_lambda::primitives::Blob;
     use aws_sdk_lambda::types::{FunctionCode, InvocationType, Runtime};
     use zip::write::{SimpleFileOptions, ZipWriter};
 
     use crate::support::block_on;
 
-    let cloud = Cloud::start();
+    let mut cloud = Cloud::start();
     let noted = cloud.path().join("pid");
     let script = format!(
         "#!/bin/sh\n(setsid sh -c 'echo $$ > {0}.new; mv {0}.new {0}; exec sleep 1000' >/dev/null 2>&1 &)\nsleep 1000\n",
@@ -397,8 +491,9 @@ fn no_process_of_a_function_outlives_a_stop() {
     let pid = std::fs::read_to_string(&noted).unwrap();
     let process = Path::new("/proc").join(pid.trim());
     assert!(process.exists());
-    cloud.ok(["local", "stop"]);
-    while process.exists() {
+    end(&mut cloud);
+    // Nobody may wait for an orphan in a container: what is left of it has no memory.
+    while std::fs::read(process.join("environ")).is_ok_and(|environment| !environment.is_empty()) {
         assert!(
             Instant::now() < deadline,
             "process {pid} outlives the local cloud"

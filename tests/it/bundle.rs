@@ -24,11 +24,9 @@ fn lambda_can_run_every_zip() {
         drop(bootstrap);
         assert!(pack(&content).unwrap() == package.bytes, "{}", handler.name);
         // No paths of the build machine.
+        let text = String::from_utf8_lossy(&content);
         for path in [env!("CARGO_MANIFEST_DIR"), "/.cargo/registry", "/rustlib/src/"] {
-            let found = content
-                .windows(path.len())
-                .any(|window| window == path.as_bytes());
-            assert!(!found, "{} holds {path}", handler.name);
+            assert!(!text.contains(path), "{} holds {path}", handler.name);
         }
     }
 }

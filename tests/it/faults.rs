@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 
@@ -67,6 +68,12 @@ impl Faulty {
         })
     }
 
+    /// A client that takes each failure for an answer: another try would only wait.
+    fn kinesis(&self) -> aws_sdk_kinesis::Client {
+        let config = aws_sdk_kinesis::config::Builder::from(&self.cloud.sdk());
+        aws_sdk_kinesis::Client::from_conf(config.retry_config(RetryConfig::disabled()).build())
+    }
+
     fn tell(&self, command: &str) {
         let told = Command::new("fiu-ctrl")
             .arg("-f")
@@ -96,7 +103,7 @@ impl Faulty {
     fn put(&self, batches: usize, acknowledged: &mut BTreeMap<String, String>) -> BTreeSet<String> {
         let mut refused = BTreeSet::new();
         block_on(async {
-            let client = self.cloud.kinesis();
+            let client = self.kinesis();
             for batch in 0..batches {
                 let first = acknowledged.len();
                 let data: Vec<String> = (0..20).map(|at| format!("{first} {batch} {at}")).collect();
@@ -165,7 +172,7 @@ fn a_failing_disk_refuses_records_and_loses_none() {
         block_on(async {
             for at in 0..12 {
                 let name = format!("made-{at}");
-                let client = faulty.cloud.kinesis();
+                let client = faulty.kinesis();
                 let created = client.create_stream().stream_name(&name).shard_count(1).send();
                 if created.await.is_ok() {
                     made.push(name);
@@ -177,7 +184,7 @@ fn a_failing_disk_refuses_records_and_loses_none() {
     // Reads fail or are complete; afterwards nothing is missing.
     faulty.while_failing(&["posix/io/rw/pread"], 0.3, EIO, || {
         block_on(async {
-            let client = faulty.cloud.kinesis();
+            let client = faulty.kinesis();
             for _ in 0..20 {
                 let start = client.get_shard_iterator().stream_name("s");
                 let start = start

@@ -1,5 +1,8 @@
 //! `setup` and `destroy` are killed before and after each of their changing calls, and run again: setup ends complete, and
 //! destroy leaves nothing.
+//!
+//! The points of a template are divided among several local clouds, since commands and clouds wait for one another most of
+//! the time.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -76,60 +79,109 @@ fn run(cloud: &Cloud, args: &[&str], at: usize, fate: Fate) -> usize {
     changes
 }
 
-/// `streamctl ARGS` runs to its end.
-fn complete(cloud: &Cloud, args: &[&str], context: &str) {
+/// `streamctl ARGS` runs to its end. Returns what it says.
+fn complete(cloud: &Cloud, args: &[&str], context: &str) -> String {
     let output = cloud.streamctl(args).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
         output.status.success(),
-        "{context}: {args:?}: {}\n{}\n{}",
+        "{context}: {args:?}: {}\n{}\n{stderr}",
         output.status,
         String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
     );
+    stderr
 }
 
-/// Nothing of the template is there: `destroy` finds nothing to delete and keeps nothing.
-fn nothing_is_left(cloud: &Cloud, destroy: &[&str], context: &str) {
-    let output = cloud.streamctl(destroy).output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{context}: {stderr}");
-    assert!(
-        stderr.contains("Nothing to delete: nothing of"),
-        "{context}: {stderr}"
-    );
+/// The commands on one template.
+struct Commands<'a> {
+    setup: Vec<&'a str>,
+    destroy: Vec<&'a str>,
+    plan: Vec<&'a str>,
+    verify: Vec<&'a str>,
 }
+
+impl<'a> Commands<'a> {
+    /// `template` is a template with its parameters.
+    fn of(template: &[&'a str]) -> Self {
+        let args = |command: &'static str, more: &[&'static str]| [&[command], template, more].concat();
+        Self {
+            setup: args("setup", &["--yes"]),
+            destroy: args("destroy", &["--yes"]),
+            plan: args("plan", &["--check"]),
+            verify: args("verify", &[]),
+        }
+    }
+
+    /// `destroy` runs to its end. It looks itself whether all is gone.
+    fn destroy_all(&self, cloud: &Cloud, context: &str) {
+        let said = complete(cloud, &self.destroy, context);
+        let is_gone = said.contains("Nothing to delete: nothing of") || said.contains(" is left\n");
+        assert!(is_gone, "{context}: {said}");
+    }
+
+    /// Nothing of the template is there: `destroy` finds nothing to delete and keeps nothing.
+    fn nothing_is_left(&self, cloud: &Cloud, context: &str) {
+        let said = complete(cloud, &self.destroy, context);
+        assert!(
+            said.contains("Nothing to delete: nothing of"),
+            "{context}: {said}"
+        );
+    }
+
+    /// Kills at the changing call `at` of setup, which makes `of_setup` of them, and of destroy, if it makes as many.
+    fn point(&self, cloud: &Cloud, at: usize, of_setup: usize, of_destroy: usize) {
+        for fate in [Fate::CutBefore, Fate::CutAfter] {
+            let context = format!("{fate:?} call {at} of {of_setup} and {of_destroy}");
+            if at <= of_setup {
+                run(cloud, &self.setup, at, fate);
+            }
+            if fate == Fate::CutAfter {
+                complete(cloud, &self.setup, &context);
+                complete(cloud, &self.plan, &context);
+            }
+            if at <= of_destroy {
+                run(cloud, &self.destroy, at, fate);
+            }
+            self.destroy_all(cloud, &context);
+        }
+        self.nothing_is_left(cloud, &format!("after call {at}"));
+    }
+}
+
+/// Local clouds among which the points are divided.
+const CLOUDS: usize = 3;
 
 /// Kills at each point of setup and destroy of `template`, which is a template with its parameters.
 fn every_point(template: &[&str]) {
-    let cloud = Cloud::start();
-    let args = |command: &'static str, more: &[&'static str]| [&[command], template, more].concat();
-    let (setup, destroy) = (args("setup", &["--yes"]), args("destroy", &["--yes"]));
-    let (plan, verify) = (args("plan", &["--check"]), args("verify", &[]));
-    let of_setup = run(&cloud, &setup, 0, Fate::Pass);
-    complete(&cloud, &verify, "after a whole setup");
-    let of_destroy = run(&cloud, &destroy, 0, Fate::Pass);
-    nothing_is_left(&cloud, &destroy, "after a whole destroy");
+    let commands = &Commands::of(template);
+    let first = Cloud::start();
+    let of_setup = run(&first, &commands.setup, 0, Fate::Pass);
+    complete(&first, &commands.verify, "after a whole setup");
+    let of_destroy = run(&first, &commands.destroy, 0, Fate::Pass);
+    commands.nothing_is_left(&first, "after a whole destroy");
     assert!(
         of_setup > 1 && of_destroy > 1,
         "{of_setup} and {of_destroy} calls"
     );
-    for at in 1..=of_setup.max(of_destroy) {
-        let context = format!("before call {at} of {of_setup} and {of_destroy}");
-        run(&cloud, &setup, at.min(of_setup), Fate::CutBefore);
-        run(&cloud, &destroy, at.min(of_destroy), Fate::CutBefore);
-        complete(&cloud, &destroy, &context);
-        nothing_is_left(&cloud, &destroy, &context);
-        let context = format!("after call {at} of {of_setup} and {of_destroy}");
-        run(&cloud, &setup, at.min(of_setup), Fate::CutAfter);
-        complete(&cloud, &setup, &context);
-        complete(&cloud, &plan, &context);
-        run(&cloud, &destroy, at.min(of_destroy), Fate::CutAfter);
-        complete(&cloud, &destroy, &context);
-        nothing_is_left(&cloud, &destroy, &context);
-    }
-    assert_eq!(cloud.json(["list"]), serde_json::json!([]));
-    complete(&cloud, &setup, "in the end");
-    complete(&cloud, &verify, "in the end");
+    let points = &AtomicUsize::new(1);
+    let work_on = move |cloud: &Cloud| {
+        loop {
+            let at = points.fetch_add(1, Ordering::SeqCst);
+            if at > of_setup.max(of_destroy) {
+                break;
+            }
+            commands.point(cloud, at, of_setup, of_destroy);
+        }
+        assert_eq!(cloud.json(["list"]), serde_json::json!([]));
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..CLOUDS {
+            scope.spawn(move || work_on(&Cloud::start()));
+        }
+        work_on(&first);
+    });
+    complete(&first, &commands.setup, "in the end");
+    complete(&first, &commands.verify, "in the end");
 }
 
 #[test]
@@ -144,17 +196,17 @@ fn of_prices() {
 
 #[test]
 fn of_retail() {
-    every_point(&["retail"]);
+    every_point(&["retail", "--param", "batching_window=0"]);
 }
 
 #[test]
 fn of_realtime() {
-    every_point(&["realtime"]);
+    every_point(&["realtime", "--param", "batching_window=0"]);
 }
 
 #[test]
 fn of_concert() {
-    every_point(&["concert"]);
+    every_point(&["concert", "--param", "batching_window=0"]);
 }
 
 #[test]

@@ -5,7 +5,8 @@
 //!
 //! A daemon belongs to a home. It holds the home's lock while it runs, so there is never a second one. A command finds it
 //! by its control socket, which only the user can reach, and asks for its port. It believes an answer only with a proof
-//! that the daemon knows the secret of the home: see [`protocol`].
+//! that the daemon knows the secret of the home: see [`protocol`]. AWS clients get the same proof on each of their
+//! connections: see [`connect`].
 
 mod client;
 pub mod control;
@@ -17,11 +18,13 @@ pub mod protocol;
 pub mod secret;
 mod services;
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde::Serialize;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 pub use launch::{StartOptions, Started, start};
@@ -33,7 +36,7 @@ use ground::backoff::{self, Backoff, Look};
 use ground::duration;
 use ground::error::{Error, Result};
 use home::{HomeLock, LocalHome, State};
-use protocol::{Damage, HEALTH_PATH, Health, NONCE_HEADER, PROOF_HEADER, STOP_PATH};
+use protocol::{Damage, HEALTH_PATH, Health, NONCE_HEADER, PROOF_HEADER, PROOF_QUERY, STOP_PATH};
 use secret::Secret;
 
 /// Maximum time for a health check. Long, because the machine may be busy.
@@ -215,7 +218,7 @@ async fn look_for(home: &LocalHome) -> Result<Option<Found>> {
             None => return Ok(None),
         },
     };
-    let nonce = format!("{:032x}", rand::random::<u128>());
+    let nonce = new_nonce();
     let request = Request {
         method: "GET",
         path: HEALTH_PATH,
@@ -224,7 +227,7 @@ async fn look_for(home: &LocalHome) -> Result<Option<Found>> {
     let answer = match client::send(&address, &request, HEALTH_TIMEOUT).await {
         Ok(answer) => answer,
         // It hangs, unless another process uses the port.
-        Err(error) if error.kind() == std::io::ErrorKind::TimedOut && home.lock_daemon()?.is_none() => {
+        Err(error) if error.kind() == io::ErrorKind::TimedOut && home.lock_daemon()?.is_none() => {
             return Err(does_not_answer(home));
         }
         Err(_) => return Ok(None),
@@ -239,6 +242,43 @@ async fn look_for(home: &LocalHome) -> Result<Option<Found>> {
         })
     });
     Ok(found)
+}
+
+/// Connects to the daemon of `home` at `port`, for an AWS client. The daemon proves on the connection itself that it is
+/// that of the home, before anything else is sent: once a daemon is killed, any process can take its port.
+///
+/// # Errors
+/// `ConnectionRefused` if there is no such process, or if it is another one. Waits as long as it takes to answer.
+pub async fn connect(home: &LocalHome, port: u16) -> io::Result<TcpStream> {
+    let mut stream = client::connect(port).await?;
+    // Disable Nagle: requests are small.
+    stream.set_nodelay(true)?;
+    let nonce = new_nonce();
+    let request = Request {
+        method: "GET",
+        path: &format!("{HEALTH_PATH}?{PROOF_QUERY}"),
+        headers: &[(NONCE_HEADER, &nonce)],
+    };
+    let answer = client::exchange(&mut stream, &request, "keep-alive").await;
+    let proof = answer.ok().and_then(|answer| {
+        let secret = home.secret()?;
+        believe(&answer, &nonce, &secret, &Address::Port(port))
+    });
+    match proof {
+        Some(_) => Ok(stream),
+        None => Err(io::Error::new(
+            io::ErrorKind::ConnectionRefused,
+            format!(
+                "the process at port {port} did not prove to be the local cloud of {}; nothing was sent to it",
+                home.root().display()
+            ),
+        )),
+    }
+}
+
+/// A number that no answer has been made for.
+fn new_nonce() -> String {
+    format!("{:032x}", rand::random::<u128>())
 }
 
 /// The health in an answer that proves to be of the home's daemon, on this address.
@@ -278,3 +318,6 @@ pub async fn lock_within(home: &LocalHome, timeout: Duration) -> Result<Option<H
         Look::NotYet(()) => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests;

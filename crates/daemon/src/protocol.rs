@@ -14,6 +14,8 @@ use crate::secret::{Secret, hmac_sha256, is_hmac_sha256};
 pub const PREFIX: &str = "/_streamctl/";
 /// GET with [`NONCE_HEADER`]: [`Health`], with [`PROOF_HEADER`].
 pub const HEALTH_PATH: &str = "/_streamctl/health";
+/// The query of [`HEALTH_PATH`] for the proof alone: numbers and damage, which take time to find, may be left out.
+pub const PROOF_QUERY: &str = "proof";
 /// POST with [`PROOF_HEADER`]: stops the daemon.
 pub const STOP_PATH: &str = "/_streamctl/stop";
 /// A number that the command has not used before.

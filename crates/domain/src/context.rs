@@ -5,6 +5,7 @@
 
 mod endpoints;
 mod identity;
+mod local;
 mod sdk;
 mod shared_config;
 

@@ -1,7 +1,7 @@
 //! Runs the `bootstrap` of a Lambda function as a native process.
 //!
 //! A [`Host`] starts processes; neither they nor what is in their process groups outlives this process, also when it is
-//! killed. A [`Process`] has a server of the Lambda Runtime API for itself and runs one invocation at a time, within its
+//! killed; on Linux, nor do those that left their groups. A [`Process`] has a server of the Lambda Runtime API for itself and runs one invocation at a time, within its
 //! timeout and memory limit. The caller passes the code and its environment ([`Bootstrap`]) and an [`OutputSink`] for what
 //! the process prints.
 //!

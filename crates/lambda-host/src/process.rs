@@ -54,7 +54,7 @@ impl<S: OutputSink> Process<S> {
         sink: S,
         deadline: Instant,
     ) -> Result<Self, (Failure, S)> {
-        let (child, output, api) = match spawn(bootstrap).await {
+        let (child, output, api) = match spawn(bootstrap, guardian).await {
             Ok(spawned) => spawned,
             Err(failure) => return Err((failure, sink)),
         };
@@ -211,7 +211,7 @@ impl<S: OutputSink> Process<S> {
     }
 }
 
-async fn spawn(bootstrap: &Bootstrap) -> Result<(Child, Output, RuntimeApi), Failure> {
+async fn spawn(bootstrap: &Bootstrap, guardian: &Guardian) -> Result<(Child, Output, RuntimeApi), Failure> {
     let host = |error: io::Error| Failure::Host(format!("could not start a process: {error}"));
     let executable = bootstrap.executable();
     if !executable.is_file() {
@@ -219,6 +219,7 @@ async fn spawn(bootstrap: &Bootstrap) -> Result<(Child, Output, RuntimeApi), Fai
     }
     let api = RuntimeApi::start().await.map_err(host)?;
     let variables = bootstrap.variables(&api.address);
+    let (name, value) = guardian.variable();
     let mut tries = 0;
     loop {
         let (output, stdout, stderr) = Output::new().map_err(host)?;
@@ -226,6 +227,7 @@ async fn spawn(bootstrap: &Bootstrap) -> Result<(Child, Output, RuntimeApi), Fai
         command
             .env_clear()
             .envs(&variables)
+            .env(name, value)
             .current_dir(&bootstrap.directory)
             .stdin(Stdio::null())
             .stdout(stdout)

@@ -4,26 +4,31 @@
 //! process. It costs what it changes, whatever the size of the database.
 //!
 //! SQLite takes a missing or empty file for a new database, and ignores its log from the first damaged page on. Both would
-//! lose acknowledged changes without a word. Therefore a [`record`] beside the database tells that it exists and what it
-//! contained when it was closed, and after a crash its log is checked ([`wal`]). A damaged database is read-only: SQLite
-//! serves what it can, and changes are refused.
+//! lose acknowledged changes without a word, and its pages have no checksums. Therefore a [`record`] beside the database
+//! tells that it exists and what it contained when it was closed, and after a crash its log ([`wal`]) and its pages
+//! ([`pages`]) are checked. A damaged database is read-only: SQLite serves what it can, and changes are refused.
 
+mod pages;
 mod record;
 mod wal;
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use self::pages::Pages;
 use self::record::Record;
 use daemon::protocol::Damage;
 use ground::platform;
 
-/// Pages of the write-ahead log before a checkpoint: 32 MiB. A page that changes often is then copied once for many
-/// changes.
-const CHECKPOINT_PAGES: u32 = 8192;
+/// Bytes of the write-ahead log before a checkpoint. A page that changes often is then copied once for many changes.
+const CHECKPOINT_BYTES: u64 = 32 << 20;
+/// How long a change waits for another process that uses the database.
+const BUSY: Duration = Duration::from_secs(5);
 /// Size of the cache of compiled statements.
 const STATEMENTS: usize = 64;
 
@@ -36,6 +41,11 @@ pub(crate) struct Database {
     opening: Mutex<()>,
     /// Why it is read-only.
     fault: OnceLock<String>,
+    /// Checksums of its pages. `None` if they could not be read or saved.
+    pages: Mutex<Option<Pages>>,
+    /// To read its pages. It stays open as long as SQLite's own: when a process closes one of several, it loses the locks
+    /// of all. Source: "How To Corrupt An SQLite Database File", section 2.2.
+    file: OnceLock<File>,
 }
 
 impl Database {
@@ -47,6 +57,8 @@ impl Database {
             connection: OnceLock::new(),
             opening: Mutex::new(()),
             fault: OnceLock::new(),
+            pages: Mutex::new(None),
+            file: OnceLock::new(),
         }
     }
 
@@ -118,6 +130,10 @@ impl Database {
             Ok(connection) => {
                 // After a crash the log must be there. Without this the next start cannot tell.
                 if wal::path(&self.path).exists() {
+                    self.know_pages(File::open(&self.path).and_then(|file| {
+                        let file = self.file.get_or_init(|| file);
+                        Pages::read(file)
+                    }));
                     Record::Open.write(&self.path);
                 }
                 Ok(connection)
@@ -161,8 +177,50 @@ impl Database {
             Record::Open if !wal::path(&self.path).exists() => {
                 Some("its write-ahead log is missing".to_owned())
             }
-            Record::Open | Record::Unknown | Record::None => wal::fault(&self.path),
+            Record::Open => wal::fault(&self.path).or_else(|| pages::fault(&self.path)),
+            Record::Unknown | Record::None => wal::fault(&self.path),
         }
+    }
+
+    /// Saves the checksums of the pages. Without them the next start after a crash notices less, so a failure is only
+    /// logged.
+    fn know_pages(&self, read: io::Result<Pages>) {
+        let saved = read.and_then(|pages| pages.save(&self.path).map(|()| pages));
+        if let Err(error) = &saved {
+            tracing::warn!(%error, "the checksums of a database could not be saved");
+            pages::remove(&self.path);
+        }
+        *self.pages.lock().unwrap_or_else(PoisonError::into_inner) = saved.ok();
+    }
+
+    /// Copies the log into the database, if it is long. SQLite does not do so by itself, since it would begin the log anew
+    /// before the checksums of the pages are saved.
+    fn checkpoint_if_due(&self, connection: &Connection) {
+        let length = wal::path(&self.path).metadata().map_or(0, |file| file.len());
+        if length >= CHECKPOINT_BYTES
+            && let Err(error) = self.checkpoint(connection)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "the log of a database could not be copied; it grows");
+        }
+    }
+
+    fn checkpoint(&self, connection: &Connection) -> io::Result<()> {
+        let changed = wal::named_pages(&self.path)?;
+        copy_log(connection, "PASSIVE")?;
+        let known = self.pages.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(file) = self.file.get() {
+            self.know_pages(match known {
+                Some(mut pages) => pages.update(file, &changed).map(|()| pages),
+                None => Pages::read(file),
+            });
+        }
+        // Another process that reads must not hold up changes.
+        connection
+            .busy_timeout(Duration::ZERO)
+            .map_err(io::Error::other)?;
+        let emptied = copy_log(connection, "TRUNCATE");
+        connection.busy_timeout(BUSY).map_err(io::Error::other)?;
+        emptied
     }
 
     fn error(&self, what: &str) -> io::Error {
@@ -191,6 +249,7 @@ impl Database {
             .map_err(|error| self.named(error))?;
         let result = work(&transaction)?;
         transaction.commit().map_err(|error| self.named(error))?;
+        self.checkpoint_if_due(open.get()?);
         Ok(result)
     }
 
@@ -233,6 +292,7 @@ impl Database {
             tracing::warn!(path = %self.path.display(), %error, "a database could not be closed");
             return;
         }
+        pages::remove(&self.path);
         // Without a log all is in the file.
         if !wal::path(&self.path).exists()
             && let Ok((length, crc32)) = record::checksum(&self.path)
@@ -260,14 +320,30 @@ impl Open<'_> {
 fn open(path: &Path, schema: &str) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -16 * 1024)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.execute_batch(schema)?;
     Ok(connection)
+}
+
+/// Copies the whole log into the database. `mode` is one of SQLite's: `TRUNCATE` also empties the log.
+fn copy_log(connection: &Connection, mode: &str) -> io::Result<()> {
+    let sql = format!("PRAGMA wal_checkpoint({mode})");
+    let copied = connection.query_row(&sql, [], |row| {
+        Ok((
+            row.get::<_, i64>(0)?,
+            row.get::<_, i64>(1)?,
+            row.get::<_, i64>(2)?,
+        ))
+    });
+    match copied.map_err(io::Error::other)? {
+        (0, pages, copied) if pages == copied => Ok(()),
+        _ => Err(io::Error::other("a part of the log is in use")),
+    }
 }
 
 /// SQLite's own check of the structure.

@@ -223,8 +223,8 @@ impl Front {
 
     /// Answers a request of a command to the daemon itself.
     fn answer_control(&self, parts: &Parts) -> Response<Body> {
-        let (streams, damage) = ((self.backends.stream_count)(), self.backends.services.damage());
-        self.control.answer(parts, streams, damage)
+        let look = || ((self.backends.stream_count)(), self.backends.services.damage());
+        self.control.answer(parts, look)
     }
 
     /// Answers one request, also one that is not valid.
@@ -280,7 +280,7 @@ impl Front {
             let entry = unsigned.ok_or_else(missing_signature)?;
             let caller = Caller::default();
             return self
-                .call(entry, service::Request { caller, parts, body }, held)
+                .call(entry, service::Request { caller, parts, body }, held, None)
                 .await;
         };
         let entry = entry.ok_or_else(|| {
@@ -298,8 +298,7 @@ impl Front {
             caller, access_key, ..
         } = credential;
         let request = service::Request { caller, parts, body };
-        self.authorise(&access_key, &*entry.service, &request)?;
-        self.call(entry, request, held).await
+        self.call(entry, request, held, Some(&access_key)).await
     }
 
     /// Verifies the signature of a request that may be of another user, or of a link in a web page: the signature of a URL
@@ -339,11 +338,13 @@ impl Front {
         })
     }
 
+    /// Passes a request on, if the policies of its sender allow it. `held` is the memory for its body.
     async fn call(
         &self,
         entry: &Entry,
         request: service::Request,
         held: Option<Held>,
+        access_key: Option<&str>,
     ) -> Result<Response<Body>, ApiError> {
         if entry.service.protocol() == Protocol::Rpc && !has_sound_form(&request) {
             return Err(ApiError::new(
@@ -351,6 +352,9 @@ impl Front {
                 "MalformedQueryString",
                 "The request holds a parameter that no AWS service knows.",
             ));
+        }
+        if let Some(access_key) = access_key {
+            self.authorise(access_key, &*entry.service, &request).await?;
         }
         let held = held.filter(|_| !entry.service.takes_minutes(&request));
         let reserved = match entry.service.max_response(&request) {
@@ -365,8 +369,9 @@ impl Front {
         Ok(body::counted(response, reserved, &self.responses))
     }
 
-    /// Refuses a request of a function whose policies do not allow it. Only functions are subject to policies.
-    fn authorise(
+    /// Refuses a request of a function whose policies do not allow it. Only functions are subject to policies. The parsed
+    /// parameters count towards the memory of requests.
+    async fn authorise(
         &self,
         access_key: &str,
         service: &dyn Service,
@@ -376,6 +381,12 @@ impl Front {
         let Some(function) = policies.function(access_key) else {
             return Ok(());
         };
+        let parsed = match service.protocol() {
+            Protocol::Rpc => body::parsed_bytes(&request.body),
+            Protocol::RestJson | Protocol::RestXml => 0,
+        };
+        let parsed = Arc::clone(&self.requests).take(parsed).await;
+        let _parsed = parsed.map_err(|Exhausted| body::busy())?;
         for permission in service.permissions(request) {
             let decision = policies.decide(&function.role_arn, &permission);
             if decision != Decision::Allow {

@@ -282,7 +282,8 @@ impl S3 {
 
     /// Deletes files that no object has any more. Blocks.
     fn sweep(&self) {
-        if !self.database.exists() {
+        // A damaged database may not name all that it has stored.
+        if !self.database.exists() || !self.database.damage().is_empty() {
             return;
         }
         let swept = self.delete_discarded().and_then(|()| {
@@ -321,36 +322,43 @@ impl S3 {
         })
     }
 
-    /// Deletes files that the database does not name and that are older than this process.
+    /// Deletes files that the database does not name and that are older than this process. Deletes none if the file of an
+    /// object is missing: its name in the database may be damaged.
     fn delete_unknown(&self) -> Result<()> {
-        let known = self.database()?.read(object_files)?;
+        let (needed, discarded) = self.database()?.read(object_files)?;
+        let mut missing: HashSet<&String> = needed.iter().collect();
+        let mut unknown = Vec::new();
         for entry in std::fs::read_dir(self.files.dir())? {
             let entry = entry?;
             let is_old = entry.metadata()?.modified()? < self.started;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if is_old && !known.contains(&name) {
-                self.files.remove(&name);
+            missing.remove(&name);
+            if is_old && !needed.contains(&name) && !discarded.contains(&name) {
+                unknown.push(name);
             }
+        }
+        for file in &missing {
+            self.files.note_missing(file);
+        }
+        if missing.is_empty() {
+            unknown.iter().for_each(|file| self.files.remove(file));
         }
         Ok(())
     }
 }
 
-/// The files of all objects and parts.
-fn object_files(db: &Connection) -> Result<HashSet<String>> {
-    let mut files = HashSet::new();
-    for sql in [
-        "SELECT json_extract(value, '$.file') FROM s3_versions, json_each(parts)",
-        "SELECT json_extract(part, '$.file') FROM s3_parts",
-        "SELECT file FROM s3_discarded",
-    ] {
+/// The files of all objects and parts, and those of deleted ones.
+fn object_files(db: &Connection) -> Result<(HashSet<String>, HashSet<String>)> {
+    let files = |sql: &str| {
         let mut statement = db.prepare(sql)?;
         let rows = statement.query_map([], |row| row.get(0))?;
-        for file in rows {
-            files.insert(file?);
-        }
-    }
-    Ok(files)
+        rows.collect::<rusqlite::Result<HashSet<String>>>()
+    };
+    let needed = files(
+        "SELECT json_extract(value, '$.file') FROM s3_versions, json_each(parts)
+         UNION ALL SELECT json_extract(part, '$.file') FROM s3_parts",
+    )?;
+    Ok((needed, files("SELECT file FROM s3_discarded")?))
 }
 
 /// The bucket that a request names, if it is the account's that the client expects.
@@ -416,7 +424,9 @@ impl Service for S3 {
     }
 
     fn damage(&self) -> Vec<Damage> {
-        self.database.damage()
+        let mut all = self.database.damage();
+        all.extend(self.files.damage());
+        all
     }
 
     fn shutdown(&self) {

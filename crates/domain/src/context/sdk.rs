@@ -18,6 +18,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use super::endpoints::Endpoints;
+use super::local;
 use super::shared_config::SharedConfig;
 use crate::settings::{CredentialSource, DEFAULT_REGION, Settings, Target, is_loopback};
 use ground::error::{Error, Result};
@@ -48,7 +49,10 @@ impl Sdk {
         let endpoints = Endpoints::resolve(endpoint, &settings.access, shared.as_ref())?;
         let keys = &settings.access.credentials;
         let fixed_keys = matches!(keys, CredentialSource::Variables | CredentialSource::Keys(_));
-        let client = client.unwrap_or_else(|| http_client(&endpoints, placeholder || fixed_keys));
+        let client = client.unwrap_or_else(|| match settings.target {
+            Target::Local => local::http_client(&settings.home),
+            Target::Aws | Target::Endpoint(_) => http_client(&endpoints, placeholder || fixed_keys),
+        });
         let mut loader = loader(settings, client.clone(), placeholder);
         if let Some(shared) = &shared {
             loader = loader.profile_files(shared.files.clone());

@@ -45,6 +45,120 @@ impl From<Error> for io::Error {
     }
 }
 
+/// Whether all of the first `rows` rows are as they were put.
+fn are_whole(database: &Database, rows: u32) -> bool {
+    let read = |db: &Connection| {
+        let mut statement = db.prepare("SELECT value FROM items ORDER BY key")?;
+        let values = statement.query_map([], |row| row.get(0))?;
+        Ok::<_, Error>(values.collect::<rusqlite::Result<Vec<String>>>()?)
+    };
+    let expected: Vec<String> = (0..rows)
+        .map(|key| format!("value {key} {}", "x".repeat(500)))
+        .collect();
+    database.read(read).is_ok_and(|values| values == expected)
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+fn checkpoint(database: &Database) {
+    database
+        .read(|db| Ok::<_, Error>(database.checkpoint(db)?))
+        .unwrap();
+}
+
+#[test]
+fn the_pages_of_a_killed_process_are_checked() {
+    let made = tempfile::tempdir().unwrap();
+    let database = self::database(made.path());
+    for key in 0..40 {
+        put(&database, key).unwrap();
+    }
+    checkpoint(&database);
+    put(&database, 40).unwrap();
+    let length = fs::metadata(made.path().join("items.db")).unwrap().len();
+    let mut reported = 0;
+    for at in (0..length).step_by(509) {
+        let dir = tempfile::tempdir().unwrap();
+        copy_files(made.path(), dir.path());
+        let path = dir.path().join("items.db");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[at as usize] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let again = self::database(dir.path());
+        again.open_existing();
+        match again.damage().is_empty() {
+            true => assert!(are_whole(&again, 41), "byte {at}"),
+            false => reported += 1,
+        }
+    }
+    assert!(reported > 20, "{reported}");
+    // Only knowledge is lost.
+    for damage in [None, Some(b"damaged".as_slice())] {
+        let dir = tempfile::tempdir().unwrap();
+        copy_files(made.path(), dir.path());
+        let path = dir.path().join("items.db.pages");
+        match damage {
+            Some(bytes) => fs::write(path, bytes).unwrap(),
+            None => fs::remove_file(path).unwrap(),
+        }
+        let again = self::database(dir.path());
+        assert!(are_whole(&again, 41));
+        assert!(again.damage().is_empty());
+    }
+}
+
+#[test]
+fn a_kill_at_any_step_is_no_damage() {
+    let made = tempfile::tempdir().unwrap();
+    let database = self::database(made.path());
+    let mut rows = 0;
+    let is_whole_after_a_kill = |rows: u32, step: &str| {
+        let mut dir = tempfile::tempdir().unwrap();
+        copy_files(made.path(), dir.path());
+        // Twice: the next process may be killed too.
+        for _ in 0..2 {
+            let again = self::database(dir.path());
+            assert!(are_whole(&again, rows), "{step} at {rows}");
+            assert_eq!(again.damage(), [], "{step} at {rows}");
+            let next = tempfile::tempdir().unwrap();
+            copy_files(dir.path(), next.path());
+            drop(again);
+            dir = next;
+        }
+    };
+    for round in 0..6 {
+        for _ in 0..round * 7 {
+            put(&database, rows).unwrap();
+            rows += 1;
+        }
+        is_whole_after_a_kill(rows, "after a change");
+        let copied = database.read(|db| Ok::<_, Error>(copy_log(db, "PASSIVE")?));
+        copied.unwrap();
+        is_whole_after_a_kill(rows, "after the log is copied");
+        checkpoint(&database);
+        is_whole_after_a_kill(rows, "after a checkpoint");
+    }
+    // A checkpoint that is due happens by itself, and empties the log.
+    let big = "y".repeat(8 << 20);
+    for key in 1000..1006 {
+        let insert = |db: &Connection| {
+            let values = rusqlite::params![key, big];
+            Ok::<_, Error>(db.execute("INSERT INTO items VALUES (?1, ?2)", values)?)
+        };
+        database.write(insert).unwrap();
+    }
+    let log = fs::metadata(wal::path(&made.path().join("items.db"))).unwrap();
+    assert!(log.len() < CHECKPOINT_BYTES, "{}", log.len());
+    drop(database);
+    assert!(!made.path().join("items.db.pages").exists());
+    assert_eq!(count(&self::database(made.path())).unwrap(), rows + 6);
+}
+
 /// The files of a database with 40 rows: as it was closed, or as a killed process leaves it.
 fn files_of_40(dir: &Path, closed: bool) {
     let made = tempfile::tempdir().unwrap();
@@ -55,10 +169,7 @@ fn files_of_40(dir: &Path, closed: bool) {
     if closed {
         database.close();
     }
-    for entry in fs::read_dir(made.path()).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), dir.join(entry.file_name())).unwrap();
-    }
+    copy_files(made.path(), dir);
 }
 
 #[test]

@@ -4,8 +4,9 @@
 //! left. If frames of the same generation follow, it is damage instead: they were written after it.
 //! Source: "WAL-mode File Format", SQLite documentation.
 
+use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 const HEADER: usize = 32;
@@ -21,24 +22,59 @@ pub(super) fn path(database: &Path) -> PathBuf {
 
 /// What is wrong with the log of `database`.
 pub(super) fn fault(database: &Path) -> Option<String> {
-    let opened = match File::open(path(database)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-        opened => opened,
-    };
-    match opened.and_then(|file| is_intact(io::BufReader::with_capacity(1 << 20, file))) {
-        Ok(true) => None,
-        Ok(false) => Some("its write-ahead log is damaged".to_owned()),
+    match pages(database) {
+        Ok(Some(_)) => None,
+        Ok(None) => Some("its write-ahead log is damaged".to_owned()),
         Err(error) => Some(format!("its write-ahead log cannot be read: {error}")),
     }
 }
 
-fn is_intact(mut log: impl Read) -> io::Result<bool> {
+/// The pages that the log of `database` holds in place of those in the file. `None` if it is damaged.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn pages(database: &Path) -> io::Result<Option<HashSet<u32>>> {
+    match File::open(path(database)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Some(HashSet::new())),
+        Err(error) => Err(error),
+        Ok(file) => scan(io::BufReader::with_capacity(1 << 20, file)),
+    }
+}
+
+/// The pages that the log of an open `database` names, without a look at their checksums.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn named_pages(database: &Path) -> io::Result<HashSet<u32>> {
+    let mut log = File::open(path(database))?;
+    let mut pages = HashSet::new();
+    let mut header = [0; HEADER];
+    if fill(&mut log, &mut header)? < HEADER {
+        return Ok(pages);
+    }
+    let [_, _, page_bytes, _, salt_1, salt_2, ..] = words(&header);
+    let mut frame = [0; FRAME_HEADER];
+    while fill(&mut log, &mut frame)? == FRAME_HEADER {
+        let [page, _, frame_salt_1, frame_salt_2, ..] = words(&frame);
+        if (frame_salt_1, frame_salt_2) != (salt_1, salt_2) {
+            // Of an older generation.
+            break;
+        }
+        pages.insert(page);
+        log.seek(SeekFrom::Current(i64::from(page_bytes)))?;
+    }
+    Ok(pages)
+}
+
+fn scan(mut log: impl Read) -> io::Result<Option<HashSet<u32>>> {
+    let mut pages = HashSet::new();
     let mut header = [0; HEADER];
     let read = fill(&mut log, &mut header)?;
     if read < HEADER || header == [0; HEADER] {
         // Nothing was written to it yet.
         let mut next = [0; FRAME_HEADER];
-        return Ok(fill(&mut log, &mut next)? < FRAME_HEADER || next == [0; FRAME_HEADER]);
+        let is_empty = fill(&mut log, &mut next)? < FRAME_HEADER || next == [0; FRAME_HEADER];
+        return Ok(is_empty.then_some(pages));
     }
     let [magic, _, page_bytes, _, salt_1, salt_2, sum_1, sum_2] = words(&header);
     let mut checksum = Checksum {
@@ -47,19 +83,20 @@ fn is_intact(mut log: impl Read) -> io::Result<bool> {
     };
     checksum.add(&header[..24]);
     if magic & !1 != MAGIC || checksum.sums != (sum_1, sum_2) || !(512..=1 << 16).contains(&page_bytes) {
-        return Ok(false);
+        return Ok(None);
     }
+    let mut uncommitted = Vec::new();
     let mut frame = vec![0; FRAME_HEADER + page_bytes as usize];
     let mut broken = false;
     while fill(&mut log, &mut frame)? == frame.len() {
-        let [_, commit, frame_salt_1, frame_salt_2, sum_1, sum_2, ..] = words(&frame);
+        let [page, commit, frame_salt_1, frame_salt_2, sum_1, sum_2, ..] = words(&frame);
         if (frame_salt_1, frame_salt_2) != (salt_1, salt_2) {
             // Of an older generation, or damaged.
             broken = true;
             continue;
         }
         if broken && commit != 0 {
-            return Ok(false);
+            return Ok(None);
         }
         if broken {
             // Of a transaction that was not committed, unless its commit follows.
@@ -68,8 +105,14 @@ fn is_intact(mut log: impl Read) -> io::Result<bool> {
         checksum.add(&frame[..8]);
         checksum.add(&frame[FRAME_HEADER..]);
         broken = checksum.sums != (sum_1, sum_2);
+        if !broken {
+            uncommitted.push(page);
+        }
+        if !broken && commit != 0 {
+            pages.extend(uncommitted.drain(..));
+        }
     }
-    Ok(true)
+    Ok(Some(pages))
 }
 
 /// The first eight big-endian words, zeros where there are fewer.

@@ -9,7 +9,9 @@ use http::{Method, Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use daemon::protocol::{self, Damage, HEALTH_PATH, Health, NONCE_HEADER, PROOF_HEADER, STOP_PATH};
+use daemon::protocol::{
+    self, Damage, HEALTH_PATH, Health, NONCE_HEADER, PROOF_HEADER, PROOF_QUERY, STOP_PATH,
+};
 use daemon::secret::Secret;
 
 use crate::answer::{answer, whole};
@@ -68,17 +70,22 @@ impl Control {
         }
     }
 
-    pub fn answer(&self, parts: &Parts, streams: u64, damage: Vec<Damage>) -> Response<Body> {
+    /// Answers a request. `look` counts the streams and finds the damage.
+    pub fn answer(&self, parts: &Parts, look: impl FnOnce() -> (u64, Vec<Damage>)) -> Response<Body> {
         match (&parts.method, parts.uri.path()) {
-            (&Method::GET, HEALTH_PATH) => self.answer_health(parts, streams, damage),
+            (&Method::GET, HEALTH_PATH) => self.answer_health(parts, look),
             (&Method::POST, STOP_PATH) => self.answer_stop(parts),
             (_, HEALTH_PATH | STOP_PATH) => say(StatusCode::METHOD_NOT_ALLOWED, "another method is needed"),
             _ => say(StatusCode::NOT_FOUND, "no such path"),
         }
     }
 
-    fn answer_health(&self, parts: &Parts, streams: u64, damage: Vec<Damage>) -> Response<Body> {
-        let body = serde_json::to_vec(&self.health(streams, damage)).unwrap_or_default();
+    fn answer_health(&self, parts: &Parts, look: impl FnOnce() -> (u64, Vec<Damage>)) -> Response<Body> {
+        let health = match parts.uri.query() {
+            Some(PROOF_QUERY) => self.identify(),
+            _ => self.health(look()),
+        };
+        let body = serde_json::to_vec(&health).unwrap_or_default();
         let nonce = header(parts, NONCE_HEADER);
         let proof = protocol::prove_answer(&self.identity.secret, nonce, &body);
         let mut response = answer(StatusCode::OK.as_u16(), "application/json", whole(body));
@@ -100,7 +107,17 @@ impl Control {
         say(StatusCode::ACCEPTED, "stopping")
     }
 
-    fn health(&self, streams: u64, damage: Vec<Damage>) -> Health {
+    fn health(&self, (streams, damage): (u64, Vec<Damage>)) -> Health {
+        Health {
+            streams,
+            resident_bytes: platform::resident_bytes(),
+            damage: Damage::limited(damage),
+            ..self.identify()
+        }
+    }
+
+    /// Which process this is. Asked for at each connection of a command, it costs no look at streams and files.
+    fn identify(&self) -> Health {
         Health {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -109,9 +126,9 @@ impl Control {
             uptime_seconds: self.started.elapsed().as_secs(),
             home: self.identity.home.clone(),
             requests: self.requests.load(Ordering::Relaxed),
-            streams,
-            resident_bytes: platform::resident_bytes(),
-            damage: Damage::limited(damage),
+            streams: 0,
+            resident_bytes: None,
+            damage: Vec::new(),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::clock::ManualClock;
 use crate::cloudwatch::CloudWatch;
 use crate::service::Permission;
 use awsim_sts::StsService;
-use daemon::protocol::{self, HEALTH_PATH, Health, PROOF_HEADER, STOP_PATH};
+use daemon::protocol::{self, HEALTH_PATH, Health, PROOF_HEADER, PROOF_QUERY, STOP_PATH};
 use daemon::secret::Secret;
 use futures_util::future::BoxFuture;
 
@@ -43,8 +43,8 @@ impl Service for Recorder {
         .boxed()
     }
 
-    fn permissions(&self, _: &service::Request) -> Vec<Permission> {
-        Vec::new()
+    fn permissions(&self, request: &service::Request) -> Vec<Permission> {
+        Permission::of_operation("kinesis", request, |_, _| None)
     }
 
     fn max_body(&self) -> usize {
@@ -59,10 +59,13 @@ impl Service for Recorder {
     }
 }
 
-/// No functions.
-struct NoPolicies;
+/// The access key of a function, which may do nothing.
+const FUNCTION_KEY: &str = "FN00";
 
-impl Policies for NoPolicies {
+/// Policies of one function, which allow nothing.
+struct OneFunction;
+
+impl Policies for OneFunction {
     fn account<'a>(&self, _: &'a str) -> Option<&'a str> {
         None
     }
@@ -71,12 +74,15 @@ impl Policies for NoPolicies {
         Secret::for_tests().as_str().to_owned()
     }
 
-    fn function(&self, _: &str) -> Option<Function> {
-        None
+    fn function(&self, access_key: &str) -> Option<Function> {
+        (access_key == FUNCTION_KEY).then(|| Function {
+            role_arn: "arn:aws:iam::000000000000:role/r".to_owned(),
+            name: "f".to_owned(),
+        })
     }
 
     fn decide(&self, _: &str, _: &Permission) -> Decision {
-        Decision::Allow
+        Decision::ImplicitDeny
     }
 }
 
@@ -105,7 +111,7 @@ fn fixture() -> Fixture {
             Entry::new("IAM", "iam", "", Arc::new(Awsim::new(iam))),
             Entry::new("STS", "sts", "", Arc::new(Awsim::new(sts))),
         ])),
-        policies: Arc::new(NoPolicies),
+        policies: Arc::new(OneFunction),
         stream_count: Box::new(|| 3),
     };
     let identity = Identity {
@@ -156,6 +162,37 @@ async fn kinesis_requests_reach_the_engine_as_they_came() {
     assert_eq!(request.caller.account, "000000000000");
     assert_eq!(request.header("content-type"), "application/x-amz-json-1.1");
     assert_eq!(request.body, "{}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_parameters_of_a_function_are_parsed_within_the_memory_of_requests() {
+    let fixture = fixture();
+    let request = |body: &str| {
+        let key = authorization("kinesis").replace("Credential=local", &format!("Credential={FUNCTION_KEY}"));
+        let mut request = to_kinesis("PutRecords").body(body.to_owned()).unwrap();
+        request
+            .headers_mut()
+            .insert("authorization", key.parse().unwrap());
+        request
+    };
+    let ordinary = format!("{{\"Data\":\"{}\"}}", "x".repeat(1 << 20));
+    let (status, body) = ask(&fixture.front, request(&ordinary)).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(
+        body.contains("is not authorized to perform: kinesis:PutRecords"),
+        "{body}"
+    );
+    // A million values in two megabytes, while half of the memory is in use.
+    let many = format!("{{\"Records\":[{}0]}}", "0,".repeat(1 << 20));
+    let used = Arc::clone(&fixture.front.requests)
+        .take(MAX_REQUESTS / 2)
+        .await
+        .unwrap();
+    let (status, _) = ask(&fixture.front, request(&many)).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    drop(used);
+    assert_eq!(fixture.front.requests.free(), MAX_REQUESTS);
+    assert!(fixture.recorder.0.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -309,6 +346,15 @@ async fn health_tells_and_counts() {
     assert_eq!((health.requests, health.streams), (1, 3));
     assert_eq!(health.pid, std::process::id());
     assert_eq!(health.home, "/home");
+    // For the proof alone, which every connection of a command asks for, nothing is looked at.
+    let request = Request::get(format!("{HEALTH_PATH}?{PROOF_QUERY}"))
+        .header("host", "127.0.0.1")
+        .body("")
+        .unwrap();
+    let (_, body) = ask(&fixture.front, request).await;
+    let brief: Health = serde_json::from_str(&body).unwrap();
+    assert_eq!((brief.streams, brief.resident_bytes), (0, None));
+    assert_eq!((brief.pid, brief.port), (health.pid, health.port));
 }
 
 #[tokio::test]

@@ -1,13 +1,14 @@
 //! The data of objects: one file for each object that was put as a whole, and for each part of an upload.
 //!
 //! A file gets a random name, never one that a client chose. It is written completely before the database names it, and
-//! deleted only after the database has forgotten it.
+//! deleted only after the database has forgotten it. What is not as it was stored is never passed on as data: a range of a
+//! file is read only once all of the file has been compared with its checksum since the start.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -19,13 +20,17 @@ use super::checksum::{Algorithm, Hasher, encode};
 use super::object::Part;
 use crate::answer::{request_id, whole};
 use crate::types::Body;
+use daemon::protocol::Damage;
 use ground::platform;
 
 /// Bytes read from a file at once.
 const BLOCK: usize = 256 << 10;
 
+/// Files known to be intact. When there are more, all are forgotten: they are compared again.
+const MAX_INTACT: usize = 10_000;
+
 pub(super) struct Files {
-    dir: PathBuf,
+    place: Arc<Place>,
     /// Each request, and each response that is being sent, holds a clone.
     reading: Arc<()>,
 }
@@ -37,16 +42,82 @@ pub(super) struct Span {
     pub length: u64,
 }
 
+/// The directory of the files, and what has been found out about them.
+struct Place {
+    dir: PathBuf,
+    found: Mutex<Found>,
+}
+
+#[derive(Default)]
+struct Found {
+    /// Files that are as they were stored.
+    intact: HashSet<String>,
+    /// Files that are not, and what is wrong with them.
+    damaged: BTreeMap<String, String>,
+}
+
+impl Place {
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_intact(&self, file: &str) -> bool {
+        self.found().intact.contains(file)
+    }
+
+    fn note_intact(&self, file: &str) {
+        let mut found = self.found();
+        found.damaged.remove(file);
+        if found.intact.len() >= MAX_INTACT {
+            found.intact.clear();
+        }
+        found.intact.insert(file.to_owned());
+    }
+
+    /// Notes an error that is about the file, and not about this process.
+    fn note_damaged(&self, file: &str, error: &io::Error) {
+        if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) {
+            let mut found = self.found();
+            found.intact.remove(file);
+            found.damaged.insert(file.to_owned(), error.to_string());
+        }
+    }
+}
+
 impl Files {
     pub fn new(dir: PathBuf) -> Self {
         Self {
-            dir,
+            place: Arc::new(Place {
+                dir,
+                found: Mutex::default(),
+            }),
             reading: Arc::new(()),
         }
     }
 
     pub fn dir(&self) -> &Path {
-        &self.dir
+        &self.place.dir
+    }
+
+    /// Notes that a file of an object is not there.
+    pub fn note_missing(&self, name: &str) {
+        let path = self.dir().join(name);
+        self.place
+            .note_damaged(name, &at(&path, &io::ErrorKind::NotFound.into()));
+    }
+
+    /// Damaged files that have been noticed since the start.
+    pub fn damage(&self) -> Vec<Damage> {
+        let found = self.place.found();
+        let damaged = found.damaged.iter();
+        damaged
+            .map(|(file, message)| Damage {
+                file: self.dir().join(file).display().to_string(),
+                resource: None,
+                records: 0,
+                message: format!("the object cannot be read: {message}"),
+            })
+            .collect()
     }
 
     /// Keeps files that are discarded from now on, until it is dropped.
@@ -60,13 +131,16 @@ impl Files {
     }
 
     pub fn remove(&self, name: &str) {
-        let _ = std::fs::remove_file(self.dir.join(name));
+        let _ = std::fs::remove_file(self.dir().join(name));
+        let mut found = self.place.found();
+        found.intact.remove(name);
+        found.damaged.remove(name);
     }
 
     /// A new file. It is removed unless it is finished.
     pub fn create(&self, checksums: &[Algorithm]) -> io::Result<Writer> {
         let name = request_id();
-        let path = self.dir.join(&name);
+        let path = self.dir().join(&name);
         let file = platform::private_file()
             .write(true)
             .create_new(true)
@@ -102,7 +176,7 @@ impl Files {
         let size = usize::try_from(span.length).unwrap_or(BLOCK).clamp(1, BLOCK);
         let mut block = vec![0; size];
         while let Some(piece) = pieces.pop_front() {
-            let mut reader = PieceReader::open(&self.dir, piece)?;
+            let mut reader = PieceReader::open(&self.place, piece)?;
             loop {
                 match reader.next(&mut block)? {
                     0 => break,
@@ -128,11 +202,11 @@ impl Files {
         }
         let mut pieces = pieces(parts, span);
         let open = match pieces.pop_front() {
-            Some(first) => Some(PieceReader::open(&self.dir, first)?),
+            Some(first) => Some(PieceReader::open(&self.place, first)?),
             None => None,
         };
         let streaming = Streaming {
-            dir: self.dir.clone(),
+            place: Arc::clone(&self.place),
             open,
             pieces,
             _reading: self.lease(),
@@ -160,7 +234,7 @@ fn at(path: &Path, error: &io::Error) -> io::Error {
 
 /// The state of a body while it is sent.
 struct Streaming {
-    dir: PathBuf,
+    place: Arc<Place>,
     open: Option<PieceReader>,
     pieces: VecDeque<Piece>,
     _reading: Arc<()>,
@@ -174,7 +248,7 @@ impl Streaming {
                 let Some(piece) = self.pieces.pop_front() else {
                     return Ok(None);
                 };
-                self.open = Some(PieceReader::open(&self.dir, piece)?);
+                self.open = Some(PieceReader::open(&self.place, piece)?);
                 continue;
             };
             match reader.next(&mut block)? {
@@ -190,10 +264,14 @@ impl Streaming {
 
 /// A range of one file.
 struct Piece {
-    file: String,
+    part: Part,
     span: Span,
-    /// The checksum of the data, if the range is all of it.
-    crc: Option<String>,
+}
+
+impl Piece {
+    fn is_whole(&self) -> bool {
+        self.span.length == self.part.size
+    }
 }
 
 /// The pieces of files that make up `span`.
@@ -210,8 +288,7 @@ fn pieces(parts: &[Part], span: Span) -> VecDeque<Piece> {
                 length: last - first,
             };
             pieces.push_back(Piece {
-                file: part.file.clone(),
-                crc: part.crc.clone().filter(|_| span.length == part.size),
+                part: part.clone(),
                 span,
             });
         }
@@ -221,32 +298,59 @@ fn pieces(parts: &[Part], span: Span) -> VecDeque<Piece> {
 }
 
 struct PieceReader {
-    path: PathBuf,
+    place: Arc<Place>,
+    name: String,
     file: File,
     left: u64,
+    /// The checksum of the file, if all of it is read.
     check: Option<(String, Hasher)>,
 }
 
 impl PieceReader {
-    fn open(dir: &Path, piece: Piece) -> io::Result<Self> {
-        let path = dir.join(&piece.file);
-        let mut file = File::open(&path).map_err(|error| at(&path, &error))?;
-        file.seek(SeekFrom::Start(piece.span.first))?;
-        Ok(Self {
-            path,
+    fn open(place: &Arc<Place>, piece: Piece) -> io::Result<Self> {
+        let opened = Self::open_at(place, &piece);
+        opened.inspect_err(|error| place.note_damaged(&piece.part.file, error))
+    }
+
+    fn open_at(place: &Arc<Place>, piece: &Piece) -> io::Result<Self> {
+        let path = place.dir.join(&piece.part.file);
+        let file = File::open(&path).map_err(|error| at(&path, &error))?;
+        let mut reader = Self {
+            place: Arc::clone(place),
+            name: piece.part.file.clone(),
             file,
-            left: piece.span.length,
-            check: piece.crc.map(|crc| (crc, Hasher::new(Algorithm::Crc64Nvme))),
-        })
+            left: piece.part.size,
+            check: piece
+                .part
+                .crc
+                .clone()
+                .map(|crc| (crc, Hasher::new(Algorithm::Crc64Nvme))),
+        };
+        if !piece.is_whole() {
+            if reader.check.is_some() && !place.is_intact(&reader.name) {
+                let mut block = vec![0; BLOCK];
+                while reader.read(&mut block)? > 0 {}
+            }
+            reader.file.seek(SeekFrom::Start(piece.span.first))?;
+            reader.left = piece.span.length;
+            reader.check = None;
+        }
+        Ok(reader)
     }
 
     /// Reads the next block; 0 at the end.
     fn next(&mut self, block: &mut [u8]) -> io::Result<usize> {
+        let read = self.read(block);
+        read.inspect_err(|error| self.place.note_damaged(&self.name, error))
+    }
+
+    fn read(&mut self, block: &mut [u8]) -> io::Result<usize> {
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(block.len());
         if wanted == 0 {
             return self.compare().map(|()| 0);
         }
-        let read = self.file.read(&mut block[..wanted])?;
+        let read = self.file.read(&mut block[..wanted]);
+        let read = read.map_err(|error| self.damaged(&format!("cannot be read: {error}")))?;
         if read == 0 {
             return Err(self.damaged("is shorter than it was"));
         }
@@ -260,19 +364,23 @@ impl PieceReader {
         Ok(read)
     }
 
+    /// Compares what was read with the checksum, once it is all of the file.
     fn compare(&mut self) -> io::Result<()> {
-        let check = self.check.take();
-        match check.is_none_or(|(expected, hasher)| encode(&hasher.finish()) == expected) {
-            true => Ok(()),
-            false => Err(self.damaged("is not what was stored")),
+        let Some((expected, hasher)) = self.check.take() else {
+            return Ok(());
+        };
+        if encode(&hasher.finish()) != expected {
+            return Err(self.damaged("is not what was stored"));
         }
+        self.place.note_intact(&self.name);
+        Ok(())
     }
 
     fn damaged(&self, how: &str) -> io::Error {
-        let path = self.path.display();
+        let path = self.place.dir.join(&self.name);
         io::Error::new(
             io::ErrorKind::InvalidData,
-            format!("the data of the object in {path} {how}"),
+            format!("the data of the object in {} {how}", path.display()),
         )
     }
 }
@@ -406,15 +514,27 @@ mod tests {
                 length: size as u64,
             };
             let path = dir.path().join(&part.file);
+            let some = Span { first: 1, length: 10 };
             assert_eq!(collect(&files, std::slice::from_ref(&part), all).unwrap(), bytes);
             let mut flipped = bytes.clone();
             flipped[size / 2] ^= 1;
             std::fs::write(&path, &flipped).unwrap();
             assert!(collect(&files, std::slice::from_ref(&part), all).is_err());
+            assert!(collect(&files, std::slice::from_ref(&part), some).is_err());
+            assert!(files.damage()[0].message.contains("is not what was stored"));
+            std::fs::write(&path, &bytes).unwrap();
+            assert_eq!(
+                collect(&files, std::slice::from_ref(&part), some).unwrap(),
+                [7; 10]
+            );
+            assert_eq!(files.damage(), [], "it is repaired");
             std::fs::write(&path, &bytes[1..]).unwrap();
             assert!(collect(&files, std::slice::from_ref(&part), all).is_err());
             std::fs::remove_file(&path).unwrap();
-            assert!(collect(&files, &[part], all).is_err());
+            assert!(collect(&files, std::slice::from_ref(&part), all).is_err());
+            assert!(files.damage()[0].file.ends_with(&part.file));
+            files.remove(&part.file);
+            assert_eq!(files.damage(), [], "there is no such object any more");
         }
         assert!(!files.are_read());
     }

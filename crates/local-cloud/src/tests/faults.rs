@@ -42,6 +42,16 @@ async fn close(cloud: Cloud) {
 
 /// Sends a request. Returns the body of a success, or the one of an error.
 async fn send(cloud: &Cloud, service: &str, request: http::Request<String>) -> Result<String, String> {
+    let (is_success, _, body) = exchange(cloud, service, request).await;
+    if is_success { Ok(body) } else { Err(body) }
+}
+
+/// Sends a request. Returns whether it succeeded, the headers of the response, and its body.
+async fn exchange(
+    cloud: &Cloud,
+    service: &str,
+    request: http::Request<String>,
+) -> (bool, http::HeaderMap, String) {
     let (parts, body) = request.into_parts();
     let entry = cloud.services.signed(service).unwrap();
     let caller = Caller {
@@ -55,9 +65,15 @@ async fn send(cloud: &Cloud, service: &str, request: http::Request<String>) -> R
     };
     let response = Arc::clone(&entry.service).call(request).await;
     let is_success = response.status().is_success();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    let body = String::from_utf8_lossy(&body).into_owned();
-    if is_success { Ok(body) } else { Err(body) }
+    let headers = response.headers().clone();
+    match response.into_body().collect().await {
+        Ok(body) => {
+            let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+            (is_success, headers, body)
+        }
+        // A streamed body breaks off.
+        Err(error) => (false, headers, error.to_string()),
+    }
 }
 
 async fn rpc(cloud: &Cloud, service: &str, target: &str, input: Value) -> Result<String, String> {
@@ -85,8 +101,86 @@ async fn rest(cloud: &Cloud, method: &str, path: &str, body: Value) -> Result<St
     send(cloud, "lambda", request.unwrap()).await
 }
 
+async fn s3(cloud: &Cloud, method: &str, path: &str, body: &str) -> (bool, http::HeaderMap, String) {
+    let request = http::Request::builder().method(method).uri(path);
+    exchange(cloud, "s3", request.body(body.to_owned()).unwrap()).await
+}
+
+/// Bytes of the first part of an upload, the fewest that S3 takes.
+const PART: usize = 5 << 20;
+
+/// `length` bytes of numbered lines.
+fn lines(length: usize) -> String {
+    let mut text: String = (0..=length / 8).map(|line| format!("{line:07}\n")).collect();
+    text.truncate(length);
+    text
+}
+
+/// Objects of all kinds: small ones, a large one, one of several files, versions. Returns paths and data.
+async fn make_objects(cloud: &Cloud) -> Vec<(String, String)> {
+    let put = async |path: &str, body: &str| {
+        let (is_success, headers, answer) = s3(cloud, "PUT", path, body).await;
+        assert!(is_success, "{path}: {answer}");
+        headers
+    };
+    let header = |headers: &http::HeaderMap, name: &str| headers[name].to_str().unwrap().to_owned();
+    let mut made = Vec::new();
+    put("/plain", "").await;
+    for at in 0..5 {
+        made.push((format!("/plain/small-{at}"), lines(100 + at)));
+    }
+    made.push(("/plain/large".to_owned(), lines(700_000)));
+    for (path, data) in &made {
+        put(path, data).await;
+    }
+    let (_, _, begun) = s3(cloud, "POST", "/plain/parts?uploads", "").await;
+    let upload = begun.split("<UploadId>").nth(1).unwrap();
+    let upload = upload.split('<').next().unwrap();
+    let data = lines(PART + 1000);
+    let mut parts = String::new();
+    for (number, data) in [(1, &data[..PART]), (2, &data[PART..])] {
+        let path = format!("/plain/parts?partNumber={number}&uploadId={upload}");
+        let etag = header(&put(&path, data).await, "etag");
+        parts.push_str(&format!(
+            "<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
+        ));
+    }
+    let parts = format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>");
+    let path = format!("/plain/parts?uploadId={upload}");
+    let (is_success, _, answer) = s3(cloud, "POST", &path, &parts).await;
+    assert!(is_success, "{answer}");
+    made.push(("/plain/parts".to_owned(), data));
+    put("/archive", "").await;
+    let enabled = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+    put("/archive?versioning", enabled).await;
+    for length in [50, 3000] {
+        let data = lines(length);
+        let version = header(&put("/archive/report", &data).await, "x-amz-version-id");
+        made.push((format!("/archive/report?versionId={version}"), data));
+    }
+    made
+}
+
+/// Whether every object is served as it was put, as a whole and in part.
+async fn look_at_objects(cloud: &Cloud, made: &[(String, String)]) -> bool {
+    let mut all = true;
+    for (path, data) in made {
+        let (is_success, _, body) = s3(cloud, "GET", path, "").await;
+        all &= is_success && body == *data;
+        let middle = data.len() / 2;
+        let range = format!("bytes={middle}-{}", middle + 19);
+        let request = http::Request::get(path).header("range", range);
+        let (is_success, _, body) = exchange(cloud, "s3", request.body(String::new()).unwrap()).await;
+        all &= is_success && body == data[middle..middle + 20];
+    }
+    let (is_success, _, list) = s3(cloud, "GET", "/plain?list-type=2", "").await;
+    all && is_success && list.contains("<KeyCount>7</KeyCount>")
+}
+
 /// What was acknowledged by each service.
 struct Made {
+    /// Paths and data.
+    objects: Vec<(String, String)>,
     queue: String,
     key: String,
     topic: String,
@@ -175,6 +269,7 @@ async fn make(cloud: &Cloud) -> Made {
     });
     let mapping = text(rest(cloud, "POST", MAPPINGS, mapping).await.unwrap(), "/UUID");
     Made {
+        objects: make_objects(cloud).await,
         queue,
         key,
         topic,
@@ -240,6 +335,7 @@ async fn look(cloud: &Cloud, made: &Made) -> Vec<(&'static str, bool)> {
         ("lambda/functions", has(function, "scorer")),
         ("mappings/", has(mapping, STREAM)),
         ("kinesis/", has(records, "aGVsbG8=")),
+        ("/s3", look_at_objects(cloud, &made.objects).await),
     ]
 }
 
@@ -247,17 +343,13 @@ async fn round(template: &Path, made: &Made, seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let copy = TempDir::new().unwrap();
     copy_all(template, copy.path());
-    // S3 has its own storage. What is unpacked from the code of functions is unpacked again.
-    let has_test = |path: &Path| {
-        let below = path.strip_prefix(copy.path()).unwrap();
-        !below.to_string_lossy().contains("s3") && !below.starts_with("lambda/run")
-    };
+    // What is unpacked from the code of functions is unpacked again.
     let mut files = all_files(copy.path());
-    files.retain(|path| has_test(path));
+    files.retain(|path| !path.starts_with(copy.path().join("lambda/run")));
     let damaged = files.choose(&mut random).unwrap();
     damage_file(damaged, &mut random);
     let damaged = damaged.strip_prefix(copy.path()).unwrap();
-    let damaged = damaged.to_string_lossy().into_owned();
+    let damaged = format!("/{}", damaged.display());
     for start in 0..2 {
         let cloud = open(copy.path());
         let found = look(&cloud, made).await;
