@@ -3,17 +3,35 @@
 //! [`examine`] runs the checks of the table [`checks`] on a [`Subject`], which reads each fact once for all of them. A
 //! check is a function of facts; each module of checks holds its own list. Changes nothing.
 
+mod alarms;
 pub mod finding;
-mod stream;
+mod fixes;
+mod flow;
+mod functions;
+mod lag;
+mod logs;
+mod mappings;
+mod measured;
+mod pipeline;
+mod queues;
+mod runtimes;
+mod streams;
 mod subject;
+#[cfg(test)]
+mod test_support;
+mod throughput;
 
 use std::pin::Pin;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::Serialize;
 
+pub use alarms::Alarm;
 pub use finding::{Finding, Fix, Looked, Outcome, Severity, Skipped};
-pub use subject::{Scope, Subject};
+pub use logs::ErrorLines;
+pub use measured::{Measured, Metric};
+pub use queues::{DeadLetters, EventSource, Queue};
+pub use subject::{Function, Scope, Subject};
 
 /// A check in progress.
 pub type Looking<'a> = Pin<Box<dyn Future<Output = Looked> + Send + 'a>>;
@@ -45,7 +63,6 @@ impl Check {
     }
 
     /// Makes it run only if recommendations are asked for.
-    #[allow(dead_code, reason = "for the checks of recommended practice")]
     pub(crate) const fn posture(mut self) -> Self {
         self.is_posture = true;
         self
@@ -53,7 +70,18 @@ impl Check {
 }
 
 /// All checks, by module. The order is that of the report.
-const MODULES: &[&[Check]] = &[stream::CHECKS];
+const MODULES: &[&[Check]] = &[
+    streams::CHECKS,
+    throughput::CHECKS,
+    lag::CHECKS,
+    mappings::CHECKS,
+    functions::CHECKS,
+    flow::CHECKS,
+    queues::CHECKS,
+    logs::CHECKS,
+    alarms::CHECKS,
+    pipeline::CHECKS,
+];
 
 /// All checks, in the order of the report.
 pub fn checks() -> impl Iterator<Item = &'static Check> {

@@ -4,7 +4,7 @@
 //! Kinesis developer guide.
 
 mod catalogue;
-mod fetch;
+pub(in crate::observe) mod fetch;
 mod window;
 
 use aws_sdk_kinesis::types::StreamMode;

@@ -23,7 +23,7 @@ enum Part {
 }
 
 /// Values of one series by time.
-type Values = Vec<(i64, f64)>;
+pub(in crate::observe) type Values = Vec<(i64, f64)>;
 
 pub(super) async fn fetch(
     client: &Client,
@@ -49,10 +49,7 @@ pub(super) async fn fetch(
             queries.push(query(index, Part::Weight, stream, series, range));
         }
     }
-    let mut found = HashMap::new();
-    for batch in queries.chunks(BATCH) {
-        read_batch(client, stream, batch, range, &mut found).await?;
-    }
+    let mut found = read_queries(client, stream, &queries, range).await?;
     for (index, series) in all.iter_mut().enumerate() {
         let mut take = |part| found.remove(&id(index, part)).unwrap_or_default();
         let values = take(Part::Value);
@@ -98,6 +95,20 @@ fn query(index: usize, part: Part, stream: &str, series: &Series, range: &TimeRa
         .id(id(index, part))
         .metric_stat(stat.build())
         .build()
+}
+
+/// The values of each query by its id. `what` is measured, in the words of an error.
+pub(in crate::observe) async fn read_queries(
+    client: &Client,
+    what: &str,
+    queries: &[MetricDataQuery],
+    range: &TimeRange,
+) -> Result<HashMap<String, Values>> {
+    let mut found = HashMap::new();
+    for batch in queries.chunks(BATCH) {
+        read_batch(client, what, batch, range, &mut found).await?;
+    }
+    Ok(found)
 }
 
 async fn read_batch(
