@@ -32,6 +32,11 @@ impl StreamArg {
         self.word.is_some() || self.flag.stream.is_some()
     }
 
+    /// `--stream`.
+    pub(crate) fn flag(&self) -> &StreamFlag {
+        &self.flag
+    }
+
     /// The name of the stream. An ARN also chooses the region.
     ///
     /// # Errors

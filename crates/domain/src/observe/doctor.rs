@@ -210,4 +210,52 @@ mod tests {
             assert!(!check.title.ends_with('.'), "{}", check.title);
         }
     }
+
+    const PAGE: &str = include_str!("../../../../docs/doctor.md");
+
+    /// The rows of the table below the heading `heading`, cell by cell.
+    fn rows(heading: &str) -> Vec<Vec<&'static str>> {
+        let (_, after) = PAGE.split_once(heading).unwrap();
+        let section = after.split("\n## ").next().unwrap();
+        let table = section.lines().filter(|line| line.starts_with('|')).skip(2);
+        table
+            .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+            .collect()
+    }
+
+    fn words(cell: &str) -> impl Iterator<Item = &str> {
+        cell.split(',').map(|word| word.trim().trim_matches('`'))
+    }
+
+    #[test]
+    fn the_page_describes_each_check_and_no_other() {
+        let described: BTreeSet<&str> = rows("\n## All checks\n")
+            .iter()
+            .flat_map(|row| words(row[0]))
+            .collect();
+        let known: BTreeSet<&str> = checks().map(|check| check.id).collect();
+        assert_eq!(described, known);
+    }
+
+    #[test]
+    fn each_symptom_leads_to_a_check_and_each_check_has_a_symptom() {
+        let symptoms = rows("\n## Symptoms\n");
+        let known: BTreeSet<&str> = checks().map(|check| check.id).collect();
+        let named: BTreeSet<&str> = symptoms.iter().flat_map(|row| words(row[1])).collect();
+        assert_eq!(named, known);
+        for usual in [
+            "stream not found",
+            "permission denied",
+            "throttling",
+            "high iterator age",
+            "Lambda not processing",
+            "records not in the table",
+            "high cost",
+            "delays",
+            "bad data format",
+            "uneven keys",
+        ] {
+            assert!(symptoms.iter().any(|row| row[0] == usual), "{usual}");
+        }
+    }
 }

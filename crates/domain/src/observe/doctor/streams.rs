@@ -11,7 +11,8 @@ use super::finding::{Finding, Looked, Skipped};
 use super::subject::Subject;
 use crate::functions::mapping::Mapping;
 use crate::stream::consumers::MOST_CONSUMERS;
-use crate::stream::{Mode, ShardMap, Status, StreamState, not_found};
+use crate::stream::whereabouts::{self, Whereabouts};
+use crate::stream::{Mode, ShardMap, Status, StreamState};
 use ground::duration;
 use ground::error;
 
@@ -44,18 +45,36 @@ const MOST_CONSUMERS_ADVANTAGE: usize = 50;
 const NEARLY: f64 = 0.9;
 
 async fn missing(subject: &Subject<'_>) -> Looked {
+    // The missing resources of a pipeline are one finding of their own.
+    if subject.scope().pipeline.is_some() {
+        return Ok(Vec::new());
+    }
     let described = subject.described().await?;
-    let absent = described.iter().filter(|(_, state)| state.is_none());
-    Ok(absent.map(|(name, _)| is_missing(name)).collect())
+    let mut findings = Vec::new();
+    for (name, _) in described.iter().filter(|(_, state)| state.is_none()) {
+        let elsewhere = whereabouts::find(subject.context(), name).await;
+        findings.push(is_missing(name, &elsewhere));
+    }
+    Ok(findings)
 }
 
-fn is_missing(name: &str) -> Finding {
-    let error = not_found(name);
-    let finding = Finding::fault(
+fn is_missing(name: &str, elsewhere: &Whereabouts) -> Finding {
+    let mut finding = Finding::fault(
         format!("stream {name}"),
         "does not exist in this account and region",
     );
-    let finding = finding.evidence_if(error.hint_text().map(str::to_owned));
+    if !elsewhere.regions.is_empty() {
+        finding = finding.evidence(format!("it is in {}", elsewhere.regions.join(", ")));
+    }
+    if !elsewhere.similar.is_empty() {
+        finding = finding.evidence(format!("similar names here: {}", elsewhere.similar.join(", ")));
+    }
+    for region in &elsewhere.regions {
+        finding = finding.fix(&["doctor", name, "--region", region]);
+    }
+    for similar in &elsewhere.similar {
+        finding = finding.fix(&["doctor", similar]);
+    }
     finding.fix(&["list"]).fix(&["create", name])
 }
 
@@ -266,31 +285,10 @@ fn quota_used(what: &str, used: usize, most: usize) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
+    use super::super::test_support::{mapping, stream};
     use super::*;
-    use crate::functions::mapping::Settings;
     use crate::observe::doctor::Severity;
     use crate::stream::Shard;
-
-    fn stream(status: Status) -> StreamState {
-        StreamState {
-            name: "orders".to_owned(),
-            arn: "arn:aws:kinesis:us-east-1:000000000000:stream/orders".to_owned(),
-            status,
-            mode: Mode::OnDemand,
-            open_shards: 4,
-            retention_hours: 24,
-            encryption: None,
-            monitoring: BTreeSet::new(),
-            tags: BTreeMap::new(),
-            consumer_count: 0,
-            created: "2026-11-28T12:00:00Z".parse().ok(),
-            max_record_size_kib: 1024,
-            warm_throughput_mibps: None,
-            record_distribution: None,
-        }
-    }
 
     fn severity(found: Option<&Finding>) -> Option<Severity> {
         found.map(|finding| finding.severity)
@@ -299,7 +297,11 @@ mod tests {
     #[test]
     fn a_stream_that_stays_in_creation_is_a_fault() {
         let at = |time: &str| time.parse::<Timestamp>().unwrap();
-        let judge = |status, time| severity(status_of(&stream(status), at(time)).as_ref());
+        let judge = |status, time| {
+            let mut orders = stream("orders");
+            orders.status = status;
+            severity(status_of(&orders, at(time)).as_ref())
+        };
         assert_eq!(judge(Status::Active, "2026-11-28T12:00:05Z"), None);
         assert_eq!(
             judge(Status::Creating, "2026-11-28T12:00:05Z"),
@@ -353,22 +355,37 @@ mod tests {
 
     #[test]
     fn ignored_keys_are_worse_where_a_mapping_needs_them() {
-        let mut state = stream(Status::Active);
-        let mut mapping = Mapping {
-            function_arn: "scorer".to_owned(),
-            stream_arn: state.arn.clone(),
-            ..Mapping::default()
-        };
+        let mut state = stream("orders");
+        let mut reader = mapping("scorer", "orders");
         assert_eq!(ignored_keys(&state, &[]), None);
         state.record_distribution = Some("AUTO".to_owned());
-        let judge =
-            |mapping: &Mapping| severity(ignored_keys(&state, std::slice::from_ref(mapping)).as_ref());
-        assert_eq!(judge(&mapping), Some(Severity::Caution));
-        mapping.settings = Settings {
-            parallelization: Some(2),
-            ..Settings::default()
+        let judge = |reader: &Mapping| severity(ignored_keys(&state, std::slice::from_ref(reader)).as_ref());
+        assert_eq!(judge(&reader), Some(Severity::Caution));
+        reader.settings.parallelization = Some(2);
+        assert_eq!(judge(&reader), Some(Severity::Fault));
+    }
+
+    #[test]
+    fn a_missing_stream_may_be_elsewhere() {
+        let elsewhere = Whereabouts {
+            regions: vec!["eu-west-1".to_owned()],
+            similar: vec!["orders-dev".to_owned()],
         };
-        assert_eq!(judge(&mapping), Some(Severity::Fault));
+        let found = is_missing("orders", &elsewhere);
+        let commands: Vec<&str> = found.fixes.iter().map(|fix| fix.command.as_str()).collect();
+        assert_eq!(
+            commands,
+            [
+                "streamctl doctor orders --region eu-west-1",
+                "streamctl doctor orders-dev",
+                "streamctl list",
+                "streamctl create orders",
+            ]
+        );
+        assert_eq!(
+            found.evidence,
+            ["it is in eu-west-1", "similar names here: orders-dev"]
+        );
     }
 
     #[test]
