@@ -42,6 +42,36 @@ pub(super) async fn fetch(
                 .map(|spec| empty(spec, Some(shard.clone()))),
         );
     }
+    fill(client, stream, &mut all, range).await?;
+    Ok(all)
+}
+
+/// The shard-level metrics `names` of `shards`. CloudWatch charges for each metric that is asked for.
+///
+/// # Errors
+/// When a call fails.
+pub async fn of_shards(
+    client: &Client,
+    stream: &str,
+    shards: &[String],
+    names: &[&str],
+    range: &TimeRange,
+) -> Result<Vec<Series>> {
+    let wanted = || {
+        specs(Level::Shard)
+            .iter()
+            .filter(|spec| names.contains(&spec.name))
+    };
+    let mut all: Vec<Series> = shards
+        .iter()
+        .flat_map(|shard| wanted().map(|spec| empty(spec, Some(shard.clone()))))
+        .collect();
+    fill(client, stream, &mut all, range).await?;
+    Ok(all)
+}
+
+/// Reads the points of `all`.
+async fn fill(client: &Client, stream: &str, all: &mut [Series], range: &TimeRange) -> Result<()> {
     let mut queries = Vec::with_capacity(all.len() + 4);
     for (index, series) in all.iter().enumerate() {
         queries.push(query(index, Part::Value, stream, series, range));
@@ -56,7 +86,7 @@ pub(super) async fn fetch(
         let weights: HashMap<i64, f64> = take(Part::Weight).into_iter().collect();
         series.points = points(values, &weights);
     }
-    Ok(all)
+    Ok(())
 }
 
 fn empty(spec: &'static Spec, shard: Option<String>) -> Series {
