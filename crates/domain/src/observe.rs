@@ -1,4 +1,5 @@
-//! A stream's CloudWatch metrics.
+//! What streams and their readers do: metrics, dependents, and what is wrong with them.
 
 pub mod dependents;
+pub mod doctor;
 pub mod metrics;
