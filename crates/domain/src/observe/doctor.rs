@@ -3,7 +3,10 @@
 //! [`examine`] runs the checks of the table [`checks`] on a [`Subject`], which reads each fact once for all of them. A
 //! check is a function of facts; each module of checks holds its own list. Changes nothing.
 
+mod access;
+mod cost;
 pub mod finding;
+mod posture;
 mod stream;
 mod subject;
 
@@ -53,7 +56,7 @@ impl Check {
 }
 
 /// All checks, by module. The order is that of the report.
-const MODULES: &[&[Check]] = &[stream::CHECKS];
+const MODULES: &[&[Check]] = &[access::CHECKS, stream::CHECKS, cost::CHECKS, posture::CHECKS];
 
 /// All checks, in the order of the report.
 pub fn checks() -> impl Iterator<Item = &'static Check> {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use tokio::sync::OnceCell;
 
 use super::finding::Skipped;
+use super::{access, cost, posture};
 use crate::context::Context;
 use crate::functions::function::{self, FunctionState};
 use crate::functions::mapping::{self, Mapping};
@@ -87,6 +88,9 @@ pub struct Subject<'c> {
     consumers: Fact<BTreeMap<String, Vec<Consumer>>>,
     mappings: Fact<Vec<Mapping>>,
     functions: Fact<BTreeMap<String, Option<Function>>>,
+    access: access::Facts,
+    posture: posture::Facts,
+    cost: cost::Facts,
 }
 
 /// Reads a fact once.
@@ -104,11 +108,26 @@ impl<'c> Subject<'c> {
             consumers: Fact::new(),
             mappings: Fact::new(),
             functions: Fact::new(),
+            access: access::Facts::default(),
+            posture: posture::Facts::default(),
+            cost: cost::Facts::default(),
         }
     }
 
     pub fn context(&self) -> &'c Context {
         self.context
+    }
+
+    pub(super) fn access(&self) -> &access::Facts {
+        &self.access
+    }
+
+    pub(super) fn posture(&self) -> &posture::Facts {
+        &self.posture
+    }
+
+    pub(super) fn cost(&self) -> &cost::Facts {
+        &self.cost
     }
 
     pub fn scope(&self) -> &Scope {
