@@ -5,6 +5,7 @@
 
 mod endpoints;
 mod identity;
+mod regions;
 mod sdk;
 mod shared_config;
 
@@ -201,7 +202,22 @@ impl Context {
 
     /// The partition of the region (`aws`, `aws-cn`, `aws-us-gov`, …), the second part of an ARN.
     pub fn partition(&self) -> &'static str {
-        partition_of(self.region())
+        regions::partition(self.region())
+    }
+
+    /// The other regions in which a stream of this account may be: those of the partition, whether or not the account has
+    /// enabled them. None if one endpoint in place of AWS's serves Kinesis, except the local cloud, which has all regions.
+    pub fn other_regions(&self) -> impl Iterator<Item = &'static str> {
+        let has_others = self.is_local() || self.sdk.endpoints.of("Kinesis").is_none();
+        let all = regions::regions(self.region()).iter().copied();
+        all.filter(move |region| has_others && *region != self.region())
+    }
+
+    /// A Kinesis client of another region, without retries.
+    pub fn kinesis_in(&self, region: &'static str) -> aws_sdk_kinesis::Client {
+        let config = self.kinesis.config().to_builder();
+        let config = config.region(Region::from_static(region));
+        aws_sdk_kinesis::Client::from_conf(config.retry_config(RetryConfig::disabled()).build())
     }
 
     /// A Kinesis client without retries, for callers with their own.
@@ -291,21 +307,6 @@ impl Context {
     pub fn fell_to_local(&self) -> bool {
         self.settings.target_source == Source::Default
     }
-}
-
-/// Source: "Regions, Availability Zones, and Local Zones" and `partitions.json` of the AWS SDKs.
-fn partition_of(region: &str) -> &'static str {
-    const PARTITIONS: &[(&str, &str)] = &[
-        ("cn-", "aws-cn"),
-        ("us-gov-", "aws-us-gov"),
-        ("us-iso-", "aws-iso"),
-        ("us-isob-", "aws-iso-b"),
-        ("eu-isoe-", "aws-iso-e"),
-        ("us-isof-", "aws-iso-f"),
-        ("eusc-", "aws-eusc"),
-    ];
-    let found = PARTITIONS.iter().find(|(prefix, _)| region.starts_with(prefix));
-    found.map_or("aws", |(_, partition)| partition)
 }
 
 #[cfg(test)]

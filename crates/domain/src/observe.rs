@@ -1,5 +1,7 @@
-//! What streams and their readers do: metrics, dependents, and what is wrong with them.
+//! What a stream does, and what depends on it: CloudWatch metrics, measured traffic of its shards, dependents, and what is
+//! wrong with them.
 
 pub mod dependents;
 pub mod doctor;
 pub mod metrics;
+pub mod traffic;

@@ -16,6 +16,7 @@ pub mod shards;
 pub mod split;
 pub mod state;
 pub mod wait;
+pub mod whereabouts;
 
 pub use change::{Capacity, Changer, NewStream};
 pub use desired::{Desired, Difference};
@@ -24,7 +25,8 @@ pub use list::{StreamEntry, list};
 pub use reference::StreamReference;
 pub use shards::{Listing, Shard, ShardMap};
 pub use state::{Mode, ShardMetric, Status, StreamState, observe};
-pub use wait::{not_found, wait_until_active, wait_until_gone};
+pub use wait::{wait_until_active, wait_until_gone};
+pub use whereabouts::not_found;
 
 use ground::error::{Error, Result};
 

@@ -4,19 +4,37 @@
 //! check is a function of facts; each module of checks holds its own list. Changes nothing.
 
 mod access;
+mod alarms;
 mod cost;
 pub mod finding;
+mod fixes;
+mod flow;
+mod functions;
+mod lag;
+mod logs;
+mod mappings;
+mod measured;
+mod pipeline;
 mod posture;
-mod stream;
+mod queues;
+mod runtimes;
+mod streams;
 mod subject;
+#[cfg(test)]
+mod test_support;
+mod throughput;
 
 use std::pin::Pin;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::Serialize;
 
+pub use alarms::Alarm;
 pub use finding::{Finding, Fix, Looked, Outcome, Severity, Skipped};
-pub use subject::{Scope, Subject};
+pub use logs::ErrorLines;
+pub use measured::{Measured, Metric};
+pub use queues::{DeadLetters, EventSource, Queue};
+pub use subject::{Function, Scope, Subject};
 
 /// A check in progress.
 pub type Looking<'a> = Pin<Box<dyn Future<Output = Looked> + Send + 'a>>;
@@ -48,7 +66,6 @@ impl Check {
     }
 
     /// Makes it run only if recommendations are asked for.
-    #[allow(dead_code, reason = "for the checks of recommended practice")]
     pub(crate) const fn posture(mut self) -> Self {
         self.is_posture = true;
         self
@@ -56,7 +73,21 @@ impl Check {
 }
 
 /// All checks, by module. The order is that of the report.
-const MODULES: &[&[Check]] = &[access::CHECKS, stream::CHECKS, cost::CHECKS, posture::CHECKS];
+const MODULES: &[&[Check]] = &[
+    access::CHECKS,
+    streams::CHECKS,
+    throughput::CHECKS,
+    lag::CHECKS,
+    mappings::CHECKS,
+    functions::CHECKS,
+    flow::CHECKS,
+    queues::CHECKS,
+    logs::CHECKS,
+    alarms::CHECKS,
+    pipeline::CHECKS,
+    cost::CHECKS,
+    posture::CHECKS,
+];
 
 /// All checks, in the order of the report.
 pub fn checks() -> impl Iterator<Item = &'static Check> {
@@ -183,6 +214,54 @@ mod tests {
             let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
             assert!(check.id.bytes().all(allowed), "{}", check.id);
             assert!(!check.title.ends_with('.'), "{}", check.title);
+        }
+    }
+
+    const PAGE: &str = include_str!("../../../../docs/doctor.md");
+
+    /// The rows of the table below the heading `heading`, cell by cell.
+    fn rows(heading: &str) -> Vec<Vec<&'static str>> {
+        let (_, after) = PAGE.split_once(heading).unwrap();
+        let section = after.split("\n## ").next().unwrap();
+        let table = section.lines().filter(|line| line.starts_with('|')).skip(2);
+        table
+            .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+            .collect()
+    }
+
+    fn words(cell: &str) -> impl Iterator<Item = &str> {
+        cell.split(',').map(|word| word.trim().trim_matches('`'))
+    }
+
+    #[test]
+    fn the_page_describes_each_check_and_no_other() {
+        let described: BTreeSet<&str> = rows("\n## All checks\n")
+            .iter()
+            .flat_map(|row| words(row[0]))
+            .collect();
+        let known: BTreeSet<&str> = checks().map(|check| check.id).collect();
+        assert_eq!(described, known);
+    }
+
+    #[test]
+    fn each_symptom_leads_to_a_check_and_each_check_has_a_symptom() {
+        let symptoms = rows("\n## Symptoms\n");
+        let known: BTreeSet<&str> = checks().map(|check| check.id).collect();
+        let named: BTreeSet<&str> = symptoms.iter().flat_map(|row| words(row[1])).collect();
+        assert_eq!(named, known);
+        for usual in [
+            "stream not found",
+            "permission denied",
+            "throttling",
+            "high iterator age",
+            "Lambda not processing",
+            "records not in the table",
+            "high cost",
+            "delays",
+            "bad data format",
+            "uneven keys",
+        ] {
+            assert!(symptoms.iter().any(|row| row[0] == usual), "{usual}");
         }
     }
 }

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
 use super::Check;
+use super::alarms::Alarm;
 use super::finding::{Finding, Looked, Skipped};
 use super::subject::Subject;
 use crate::context::Context;
@@ -271,34 +272,19 @@ async fn shard_metrics(subject: &Subject<'_>) -> Looked {
     if streams.is_empty() {
         return Ok(Vec::new());
     }
-    let watched = watched(subject.context()).await?;
+    let alarms = subject.alarms().await?.iter();
+    let watched: BTreeSet<&str> = alarms.filter_map(shard_level).collect();
     let book = price_book(subject.context().region());
     let silent = streams
         .into_iter()
-        .filter(|stream| !watched.contains(&stream.name));
+        .filter(|stream| !watched.contains(stream.name.as_str()));
     Ok(silent.map(|stream| unwatched(stream, book)).collect())
 }
 
-/// The streams with an alarm on a shard-level metric.
-async fn watched(context: &Context) -> Result<BTreeSet<String>, Skipped> {
-    let mut names = BTreeSet::new();
-    let mut pages = context.cloudwatch().describe_alarms().into_paginator().send();
-    while let Some(page) = pages.next().await {
-        let page =
-            page.map_err(|failure| Skipped::from(error::aws::failed("could not list the alarms", failure)))?;
-        for alarm in page.metric_alarms() {
-            let value = |name: &str| {
-                let found = alarm.dimensions().iter().find(|it| it.name() == Some(name));
-                found.and_then(|it| it.value())
-            };
-            if let (Some("AWS/Kinesis"), Some(_), Some(stream)) =
-                (alarm.namespace(), value("ShardId"), value("StreamName"))
-            {
-                names.insert(stream.to_owned());
-            }
-        }
-    }
-    Ok(names)
+/// The stream of an alarm on a shard-level metric.
+fn shard_level(alarm: &Alarm) -> Option<&str> {
+    alarm.dimensions.get("ShardId")?;
+    alarm.dimensions.get("StreamName").map(String::as_str)
 }
 
 fn unwatched(stream: &StreamState, book: Option<&PriceBook>) -> Finding {

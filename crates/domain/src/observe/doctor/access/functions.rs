@@ -164,22 +164,15 @@ fn without_role(function: &Function) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::functions::function::FunctionState;
     use crate::functions::mapping::Settings;
+    use crate::observe::doctor::test_support;
 
     const STREAM: &str = "arn:aws:kinesis:us-east-1:1:stream/orders";
 
     fn function() -> Function {
-        Function {
-            name: "scorer".to_owned(),
-            state: FunctionState {
-                arn: "arn:aws:lambda:us-east-1:1:function:scorer".to_owned(),
-                role: "arn:aws:iam::1:role/team/work".to_owned(),
-                log_group: "/aws/lambda/scorer".to_owned(),
-                ..FunctionState::default()
-            },
-            tags: BTreeMap::new(),
-        }
+        let mut function = test_support::function("scorer");
+        function.state.role = "arn:aws:iam::000000000000:role/team/work".to_owned();
+        function
     }
 
     fn mapping(stream_arn: &str, on_failure: &str) -> Mapping {
@@ -203,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_mapping_needs_to_read_to_deliver_and_to_log() {
-        let log = "arn:aws:logs:us-east-1:1:log-group:/aws/lambda/scorer:log-stream:x".to_owned();
+        let log = "arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/scorer:log-stream:x".to_owned();
         assert_eq!(
             needed(STREAM, "arn:aws:sqs:us-east-1:1:failed"),
             [

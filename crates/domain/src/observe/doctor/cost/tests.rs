@@ -1,24 +1,12 @@
-use std::collections::BTreeMap;
-
 use super::*;
-use crate::stream::{ShardMetric, Status};
+use crate::observe::doctor::test_support;
+use crate::stream::ShardMetric;
 
 fn stream(mode: Mode, shards: u32) -> StreamState {
     StreamState {
-        name: "orders".to_owned(),
-        arn: "arn:aws:kinesis:us-east-1:1:stream/orders".to_owned(),
-        status: Status::Active,
         mode,
         open_shards: shards,
-        retention_hours: 24,
-        encryption: None,
-        monitoring: BTreeSet::new(),
-        tags: BTreeMap::new(),
-        consumer_count: 0,
-        created: None,
-        max_record_size_kib: 1024,
-        warm_throughput_mibps: None,
-        record_distribution: None,
+        ..test_support::stream("orders")
     }
 }
 

@@ -1,6 +1,6 @@
 //! Queues: who may use them, encryption, transport, redrive.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use aws_sdk_sqs::types::QueueAttributeName as Name;
 use serde_json::Value;
@@ -18,45 +18,31 @@ type Attributes = HashMap<Name, String>;
 /// A rule for one queue: its name and its attributes.
 type Rule = fn(&str, &Attributes) -> Option<Finding>;
 
-/// The queues of the scope and of failed records, read once. Those that do not exist are left out.
+/// The attributes of the queues, read once. Those that do not exist are left out.
 async fn queues<'s>(subject: &'s Subject<'_>) -> Result<&'s Queues, Skipped> {
-    let mut names: BTreeSet<&str> = subject.scope().queues.iter().map(String::as_str).collect();
-    let mappings = subject.mappings().await?.iter();
-    let destinations = mappings.filter_map(|mapping| mapping.settings.on_failure.as_deref());
-    names.extend(
-        destinations
-            .filter(|arn| arn.contains(":sqs:"))
-            .map(resource_name),
-    );
+    let known = subject.queues().await?;
     let read = subject.posture().queues.get_or_init(|| async {
         let mut all = Queues::new();
-        for name in names {
-            if let Some(attributes) = attributes(subject, name).await? {
-                all.insert(name.to_owned(), attributes);
+        for queue in known.values().flatten() {
+            let call = subject
+                .context()
+                .sqs()
+                .get_queue_attributes()
+                .queue_url(&queue.url);
+            match call.attribute_names(Name::All).send().await {
+                Ok(answer) => {
+                    all.insert(queue.name.clone(), answer.attributes.unwrap_or_default());
+                }
+                Err(failure) if error::aws::is_not_found(&failure) => {}
+                Err(failure) => {
+                    let what = format!("could not read queue {}", queue.name);
+                    return Err(error::aws::failed(what, failure).into());
+                }
             }
         }
         Ok(all)
     });
     read.await.as_ref().map_err(Clone::clone)
-}
-
-async fn attributes(subject: &Subject<'_>, name: &str) -> Result<Option<Attributes>, Skipped> {
-    let sqs = subject.context().sqs();
-    let what = || format!("could not read queue {name}");
-    let url = match sqs.get_queue_url().queue_name(name).send().await {
-        Ok(answer) => answer.queue_url.unwrap_or_default(),
-        Err(failure) if error::aws::is_not_found(&failure) => return Ok(None),
-        Err(failure) => return Err(error::aws::failed(what(), failure).into()),
-    };
-    let call = sqs
-        .get_queue_attributes()
-        .queue_url(url)
-        .attribute_names(Name::All);
-    match call.send().await {
-        Ok(answer) => Ok(Some(answer.attributes.unwrap_or_default())),
-        Err(failure) if error::aws::is_not_found(&failure) => Ok(None),
-        Err(failure) => Err(error::aws::failed(what(), failure).into()),
-    }
 }
 
 /// What `rule` finds in each queue.
@@ -140,13 +126,7 @@ pub(super) fn transport(name: &str, attributes: &Attributes) -> Option<Finding> 
 /// Source of the rules: serverless-rules, `redrive_policy`; steampipe, `sqs_queue_dead_letter_queue_configured`. A queue for
 /// what has failed needs none.
 pub(super) async fn without_redrive(subject: &Subject<'_>) -> Looked {
-    let mappings = subject.mappings().await?.iter();
-    let destinations = mappings.filter_map(|mapping| mapping.settings.on_failure.as_deref());
-    let mut failed: BTreeSet<String> = destinations.map(|arn| resource_name(arn).to_owned()).collect();
-    for function in subject.functions().await? {
-        let named = function.state.environment.get("QUEUE_URL");
-        failed.extend(named.and_then(|url| url.rsplit('/').next()).map(str::to_owned));
-    }
+    let mut failed = subject.failure_queues().await?;
     let all = queues(subject).await?;
     failed.extend(all.values().filter_map(target_of_redrive));
     let working = all.iter().filter(|(name, _)| !failed.contains(*name));

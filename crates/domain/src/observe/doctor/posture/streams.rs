@@ -154,58 +154,37 @@ fn unencrypted(firehose: &str, stream: &str) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
-
     use serde_json::json;
 
     use super::*;
-    use crate::stream::{Mode, Status};
-
-    fn stream() -> StreamState {
-        StreamState {
-            name: "orders".to_owned(),
-            arn: "arn:aws:kinesis:us-east-1:1:stream/orders".to_owned(),
-            status: Status::Active,
-            mode: Mode::Provisioned,
-            open_shards: 1,
-            retention_hours: 24,
-            encryption: None,
-            monitoring: BTreeSet::new(),
-            tags: BTreeMap::new(),
-            consumer_count: 0,
-            created: None,
-            max_record_size_kib: 1024,
-            warm_throughput_mibps: None,
-            record_distribution: None,
-        }
-    }
+    use crate::observe::doctor::test_support::stream;
 
     #[test]
     fn encryption_and_its_key() {
-        let open = stream();
+        let open = stream("orders");
         let found = encryption(&open).unwrap();
         assert_eq!(found.fixes[0].command, "streamctl encrypt orders");
         assert!(found.fixes[0].is_safe);
         assert_eq!(customer_key(&open), None);
         let managed = StreamState {
             encryption: Some("alias/aws/kinesis".to_owned()),
-            ..stream()
+            ..stream("orders")
         };
         assert_eq!(encryption(&managed), None);
         assert!(customer_key(&managed).is_some());
         let own = StreamState {
             encryption: Some("alias/mine".to_owned()),
-            ..stream()
+            ..stream("orders")
         };
         assert_eq!(customer_key(&own), None);
     }
 
     #[test]
     fn a_week_of_retention_is_recommended() {
-        assert!(retention(&stream()).is_some());
+        assert!(retention(&stream("orders")).is_some());
         let week = StreamState {
             retention_hours: WEEK,
-            ..stream()
+            ..stream("orders")
         };
         assert_eq!(retention(&week), None);
     }
@@ -213,8 +192,8 @@ mod tests {
     #[test]
     fn a_policy_for_everyone_is_a_fault() {
         let open = json!({"Statement": {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "kinesis:GetRecords"}});
-        let found = exposed(&stream(), &open).unwrap();
+        let found = exposed(&stream("orders"), &open).unwrap();
         assert_eq!(found.evidence, ["it allows kinesis:GetRecords to everyone"]);
-        assert!(exposed(&stream(), &Value::Null).is_none());
+        assert!(exposed(&stream("orders"), &Value::Null).is_none());
     }
 }
