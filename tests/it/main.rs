@@ -13,6 +13,7 @@ mod credentials;
 mod demo;
 mod destroy;
 mod doctor;
+mod doctor_access;
 mod dropped;
 mod durability;
 mod failures;

@@ -13,10 +13,12 @@ use std::sync::OnceLock;
 
 use aws_config::Region;
 use aws_config::retry::RetryConfig;
+use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use tokio::sync::OnceCell;
 
+pub use self::identity::Caller;
 use self::sdk::Sdk;
 use crate::settings::{DEFAULT_REGION, SERVICES, Settings, Source, Target};
 use ground::error::{self, Error, Result};
@@ -25,7 +27,7 @@ use ground::error::{self, Error, Result};
 pub struct Context {
     settings: Settings,
     sdk: Sdk,
-    account: OnceCell<Option<String>>,
+    caller: OnceCell<Option<Caller>>,
     kinesis: aws_sdk_kinesis::Client,
     cloudwatch: aws_sdk_cloudwatch::Client,
     iam: aws_sdk_iam::Client,
@@ -74,7 +76,7 @@ impl Context {
             iam: aws_sdk_iam::Client::new(&sdk.of("IAM")),
             sts: aws_sdk_sts::Client::new(&sdk.of("STS")),
             lazy: Lazy::default(),
-            account: OnceCell::new(),
+            caller: OnceCell::new(),
             settings,
             sdk,
         })
@@ -167,13 +169,7 @@ impl Context {
                 .filter(|_| self.sdk.endpoints.has(service));
             variables.extend(own.map(|url| (*variable, url.to_owned())));
         }
-        let Some(provider) = self.sdk.config.credentials_provider() else {
-            return Err(Error::unreachable("there are no AWS credentials"));
-        };
-        let credentials = provider
-            .provide_credentials()
-            .await
-            .map_err(|e| Error::unreachable("the AWS credentials could not be loaded").cause(e))?;
+        let credentials = self.credentials().await?;
         variables.extend([
             ("AWS_ACCESS_KEY_ID", credentials.access_key_id().to_owned()),
             (
@@ -185,6 +181,18 @@ impl Context {
             variables.push(("AWS_SESSION_TOKEN", token.to_owned()));
         }
         Ok(variables)
+    }
+
+    /// The credentials of the next call.
+    ///
+    /// # Errors
+    /// Exit 4 when there are none.
+    pub async fn credentials(&self) -> Result<Credentials> {
+        let Some(provider) = self.sdk.config.credentials_provider() else {
+            return Err(Error::unreachable("there are no AWS credentials"));
+        };
+        let loaded = provider.provide_credentials().await;
+        loaded.map_err(|e| Error::unreachable("the AWS credentials could not be loaded").cause(e))
     }
 
     /// The region of all calls.
@@ -235,14 +243,23 @@ impl Context {
     /// # Errors
     /// Exit 4 when the target cannot be reached or rejects the credentials.
     pub async fn known_account(&self) -> Result<Option<&str>> {
-        let account = self.account.get_or_try_init(|| async {
+        let caller = self.caller().await?;
+        Ok(caller.map(|caller| caller.account.as_str()))
+    }
+
+    /// Whose the credentials are; `None` when there is no STS to ask, as in [`Context::known_account`].
+    ///
+    /// # Errors
+    /// Exit 4 when the target cannot be reached or rejects the credentials.
+    pub async fn caller(&self) -> Result<Option<&Caller>> {
+        let caller = self.caller.get_or_try_init(|| async {
             match identity::ask(&self.sts).await {
-                Ok(account) => Ok(Some(account)),
+                Ok(caller) => Ok(Some(caller)),
                 Err(error) if identity::is_absent(&error, self.sdk.endpoints.of("STS")) => Ok(None),
                 Err(error) => Err(error::aws::failed("could not check the credentials", error)),
             }
         });
-        account.await.map(Option::as_deref)
+        caller.await.map(Option::as_ref)
     }
 
     /// The ARN of the stream `name` in this account and region.

@@ -3,7 +3,9 @@
 //! [`examine`] runs the checks of the table [`checks`] on a [`Subject`], which reads each fact once for all of them. A
 //! check is a function of facts; each module of checks holds its own list. Changes nothing.
 
+mod access;
 mod alarms;
+mod cost;
 pub mod finding;
 mod fixes;
 mod flow;
@@ -13,6 +15,7 @@ mod logs;
 mod mappings;
 mod measured;
 mod pipeline;
+mod posture;
 mod queues;
 mod runtimes;
 mod streams;
@@ -71,6 +74,7 @@ impl Check {
 
 /// All checks, by module. The order is that of the report.
 const MODULES: &[&[Check]] = &[
+    access::CHECKS,
     streams::CHECKS,
     throughput::CHECKS,
     lag::CHECKS,
@@ -81,6 +85,8 @@ const MODULES: &[&[Check]] = &[
     logs::CHECKS,
     alarms::CHECKS,
     pipeline::CHECKS,
+    cost::CHECKS,
+    posture::CHECKS,
 ];
 
 /// All checks, in the order of the report.

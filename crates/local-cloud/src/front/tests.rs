@@ -2,6 +2,7 @@
 
 mod connections;
 
+use std::borrow::Cow;
 use std::sync::Mutex;
 
 use futures_util::{StreamExt, stream};
@@ -11,12 +12,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::answer::whole;
-use crate::authorise::Function;
-use crate::awsim::{Awsim, Iam, Stored};
+use crate::authorise::Principal;
+use crate::awsim::{Awsim, Iam, Stored, Sts};
 use crate::clock::ManualClock;
 use crate::cloudwatch::CloudWatch;
 use crate::service::Permission;
-use awsim_sts::StsService;
 use daemon::protocol::{self, HEALTH_PATH, Health, PROOF_HEADER, STOP_PATH};
 use daemon::secret::Secret;
 use futures_util::future::BoxFuture;
@@ -59,11 +59,11 @@ impl Service for Recorder {
     }
 }
 
-/// No functions.
+/// Nobody is restricted.
 struct NoPolicies;
 
 impl Policies for NoPolicies {
-    fn account<'a>(&self, _: &'a str) -> Option<&'a str> {
+    fn account<'a>(&self, _: &'a str) -> Option<Cow<'a, str>> {
         None
     }
 
@@ -71,7 +71,7 @@ impl Policies for NoPolicies {
         Secret::for_tests().as_str().to_owned()
     }
 
-    fn function(&self, _: &str) -> Option<Function> {
+    fn principal(&self, _: &str) -> Option<Principal> {
         None
     }
 
@@ -92,7 +92,7 @@ fn fixture() -> Fixture {
     let clock = Arc::new(ManualClock::new(0));
     let cloudwatch = CloudWatch::open(&dir.path().join("cloudwatch"), clock).unwrap();
     let iam = Stored::new(dir.path(), Iam::default);
-    let sts = Stored::new(dir.path(), StsService::new);
+    let sts = Stored::new(dir.path(), || Sts::new(Arc::default(), Arc::new(NoPolicies)));
     let backends = Backends {
         services: Arc::new(Services::new(vec![
             Entry::new("Kinesis", "kinesis", KINESIS, Arc::clone(&recorder)),

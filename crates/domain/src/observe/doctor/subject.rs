@@ -12,6 +12,7 @@ use super::finding::Skipped;
 use super::logs::{self, ErrorLines};
 use super::measured::{self, Measured, Of};
 use super::queues::{self, DeadLetters, EventSource, Queue};
+use super::{access, cost, posture};
 use crate::context::Context;
 use crate::functions::function::{self, FunctionState};
 use crate::functions::mapping::{self, Mapping};
@@ -103,6 +104,9 @@ pub struct Subject<'c> {
     measured: Fact<Measured>,
     pipeline: Option<&'c Pipeline<'c>>,
     plan: Fact<PlanReport>,
+    access: access::Facts,
+    posture: posture::Facts,
+    cost: cost::Facts,
 }
 
 /// Reads a fact once.
@@ -129,6 +133,9 @@ impl<'c> Subject<'c> {
             measured: Fact::new(),
             pipeline: None,
             plan: Fact::new(),
+            access: access::Facts::default(),
+            posture: posture::Facts::default(),
+            cost: cost::Facts::default(),
         }
     }
 
@@ -142,6 +149,18 @@ impl<'c> Subject<'c> {
 
     pub fn context(&self) -> &'c Context {
         self.context
+    }
+
+    pub(super) fn access(&self) -> &access::Facts {
+        &self.access
+    }
+
+    pub(super) fn posture(&self) -> &posture::Facts {
+        &self.posture
+    }
+
+    pub(super) fn cost(&self) -> &cost::Facts {
+        &self.cost
     }
 
     pub fn scope(&self) -> &Scope {
