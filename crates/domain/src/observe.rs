@@ -2,4 +2,5 @@
 
 pub mod dependents;
 pub mod metrics;
+pub mod scaling;
 pub mod traffic;
