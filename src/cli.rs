@@ -22,6 +22,7 @@ mod describe;
 mod destroy;
 mod detach;
 mod dlq;
+mod doctor;
 mod encrypt;
 mod handlers;
 mod help;
@@ -144,6 +145,7 @@ commands! {
         Policy(policy::PolicyArgs, Ends),
     }
     "Operate" {
+        Doctor(doctor::DoctorArgs, Handled),
         Metrics(metrics::MetricsArgs, Ends),
     }
     "Local" {

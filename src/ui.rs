@@ -14,10 +14,11 @@ use std::sync::Mutex;
 
 use serde::Serialize;
 
+pub use ground::shell::quoted as shell_quoted;
 pub use progress::{Progress, Step};
 pub use report::{Format, Report, lines, or_dash, table, wrap};
 pub use safe::visible;
-pub use steps::{next_steps, shell_quoted};
+pub use steps::next_steps;
 pub use style::Style;
 
 use ground::error::{Error, Result};

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
+use super::shared::change::existing;
 use super::shared::{Session, StreamArg};
 use crate::ui::units::{count as grouped, counted, time};
 use crate::ui::{Report, Style, or_dash, table, visible};
@@ -34,9 +35,7 @@ pub struct DescribeArgs {
 pub(super) async fn run(args: DescribeArgs, session: &Session) -> Result<Exit> {
     let name = args.stream.resolve(session)?;
     let context = session.context().await?;
-    let state = stream::observe(context, &name)
-        .await?
-        .ok_or_else(|| stream::not_found(&name))?;
+    let state = existing(context, &name).await?;
     let shards = match args.shards {
         true => Some(stream::shards::list(context, &name, &Listing::All).await?),
         false => None,

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 
 use super::shared::duration::{SECONDS, seconds};
+use super::shared::stream::or_whereabouts;
 use super::shared::{Session, StreamArg};
 use crate::ui::Format;
 use domain::context::Context;
@@ -43,7 +44,8 @@ pub(super) async fn run(args: MetricsArgs, session: &Session) -> Result<Exit> {
     let stream = args.stream.resolve(session)?;
     let range = TimeRange::last(args.since, args.period, now())?;
     let context = session.context().await?;
-    let found = metrics::read(context, &stream, range, args.shard_level).await?;
+    let found = metrics::read(context, &stream, range, args.shard_level).await;
+    let found = or_whereabouts(context, &stream, found).await?;
     if let Some(reason) = nothing(context, &found, args.shard_level) {
         session.printer().note(&reason);
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::shared::duration::{SECONDS, length};
+use super::shared::stream::or_whereabouts;
 use super::shared::template::PartArgs;
 use super::shared::{Session, StreamArg};
 use crate::ui::Step;
@@ -216,7 +217,8 @@ async fn prepare<'s>(
         let reason = format!("{stream} could not be described: {reason}");
         session.printer().note(&waiting_for(&reason, args.retry_for));
     };
-    let limits = StreamLimits::of(context.kinesis(), stream, args.retry_for, &mut waiting).await?;
+    let limits = StreamLimits::of(context.kinesis(), stream, args.retry_for, &mut waiting).await;
+    let limits = or_whereabouts(context, stream, limits).await?;
     options.max_record_bytes = limits.max_record_bytes;
     if let Some(checked) = &checked {
         checked.fits(options.max_record_bytes, input)?;

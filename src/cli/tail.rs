@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::shared::stream::or_whereabouts;
 use super::shared::{Session, StreamArg};
 use crate::ui::Format;
 use domain::consume::{Batch, KinesisShards, Start, StartRule, Tail, TailEvent, TailOptions};
@@ -100,9 +101,10 @@ pub(super) async fn run(args: TailArgs, session: &Session) -> Result<Exit> {
         session.printer().note(&format!("{reason}; trying again"));
     };
     let tail = tokio::select! {
-        tail = Tail::start(source, options, &mut waiting) => tail?,
+        tail = Tail::start(source, options, &mut waiting) => tail,
         () = session.interrupt().wait() => return Ok(Exit::Interrupted),
     };
+    let tail = or_whereabouts(context, &stream, tail).await?;
     session.printer().note(&format!(
         "Reading {stream} from {}, {} shard{}",
         args.from,

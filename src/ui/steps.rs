@@ -1,4 +1,4 @@
-//! Command lines to copy: the list "Next:" of suggested commands, and quoting for a shell.
+//! Command lines to copy: the list "Next:" of suggested commands.
 
 /// Maximum width of a line.
 const WIDTH: usize = 80;
@@ -27,18 +27,6 @@ pub fn next_steps(steps: &[(String, &str)]) -> String {
         text.push_str(&format!("\n{:INDENT$}{last:column$}{:GAP$}{what}", "", ""));
     }
     text
-}
-
-/// Quotes `text` for a POSIX shell.
-pub fn shell_quoted(text: &str) -> String {
-    let plain = !text.is_empty()
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_./:@%+=,".contains(&b));
-    if plain {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// `command` in one line if it fits beside `what`, else broken before its flags.
@@ -99,13 +87,5 @@ mod tests {
               --partition-key-field userId   send them
           streamctl verify retail            follow an event
         ");
-    }
-
-    #[test]
-    fn what_a_shell_would_read_is_quoted() {
-        assert_eq!(shell_quoted("http://127.0.0.1:4566"), "http://127.0.0.1:4566");
-        assert_eq!(shell_quoted(""), "''");
-        assert_eq!(shell_quoted("a b"), "'a b'");
-        assert_eq!(shell_quoted("it's $HOME"), r"'it'\''s $HOME'");
     }
 }

@@ -23,6 +23,14 @@ pub struct Fake {
 
 impl Fake {
     pub fn start(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+        Self::with_header("x-fake: 1", answer)
+    }
+
+    /// Sends `header` with each answer.
+    pub fn with_header(
+        header: &'static str,
+        answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let seen: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -31,7 +39,7 @@ impl Fake {
         std::thread::spawn(move || {
             for socket in listener.incoming() {
                 let (answer, record) = (answer.clone(), record.clone());
-                std::thread::spawn(move || serve(socket.unwrap(), &*answer, &record));
+                std::thread::spawn(move || serve(socket.unwrap(), header, &*answer, &record));
             }
         });
         Self { url, seen }
@@ -43,7 +51,12 @@ impl Fake {
     }
 }
 
-fn serve(mut socket: TcpStream, answer: &dyn Fn(&Request) -> Answer, record: &Mutex<Vec<String>>) {
+fn serve(
+    mut socket: TcpStream,
+    header: &str,
+    answer: &dyn Fn(&Request) -> Answer,
+    record: &Mutex<Vec<String>>,
+) {
     let Some(request) = read(&mut BufReader::new(&socket)) else {
         return;
     };
@@ -62,7 +75,7 @@ fn serve(mut socket: TcpStream, answer: &dyn Fn(&Request) -> Answer, record: &Mu
     let _ = write!(
         socket,
         "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\nx-aws-ec2-metadata-token-ttl-seconds: 60\r\n\
-         content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+         {header}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
     );
 }
 

@@ -39,7 +39,7 @@ impl Judge for Killer {
 }
 
 /// Runs `streamctl ARGS`, killed with the fate `fate` at its changing call `at`. Returns how many changing calls it made.
-fn run(cloud: &Cloud, args: &[&str], at: usize, fate: Fate) -> usize {
+pub fn run(cloud: &Cloud, args: &[&str], at: usize, fate: Fate) -> usize {
     let killer = Arc::new(Killer {
         at,
         fate,
@@ -80,7 +80,7 @@ fn run(cloud: &Cloud, args: &[&str], at: usize, fate: Fate) -> usize {
 }
 
 /// `streamctl ARGS` runs to its end. Returns what it says.
-fn complete(cloud: &Cloud, args: &[&str], context: &str) -> String {
+pub fn complete(cloud: &Cloud, args: &[&str], context: &str) -> String {
     let output = cloud.streamctl(args).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(

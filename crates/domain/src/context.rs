@@ -6,6 +6,7 @@
 mod endpoints;
 mod identity;
 mod local;
+mod regions;
 mod sdk;
 mod shared_config;
 
@@ -13,10 +14,12 @@ use std::sync::OnceLock;
 
 use aws_config::Region;
 use aws_config::retry::RetryConfig;
+use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use tokio::sync::OnceCell;
 
+pub use self::identity::Caller;
 use self::sdk::Sdk;
 use crate::settings::{DEFAULT_REGION, SERVICES, Settings, Source, Target};
 use ground::error::{self, Error, Result};
@@ -25,7 +28,7 @@ use ground::error::{self, Error, Result};
 pub struct Context {
     settings: Settings,
     sdk: Sdk,
-    account: OnceCell<Option<String>>,
+    caller: OnceCell<Option<Caller>>,
     kinesis: aws_sdk_kinesis::Client,
     cloudwatch: aws_sdk_cloudwatch::Client,
     iam: aws_sdk_iam::Client,
@@ -74,7 +77,7 @@ impl Context {
             iam: aws_sdk_iam::Client::new(&sdk.of("IAM")),
             sts: aws_sdk_sts::Client::new(&sdk.of("STS")),
             lazy: Lazy::default(),
-            account: OnceCell::new(),
+            caller: OnceCell::new(),
             settings,
             sdk,
         })
@@ -167,13 +170,7 @@ impl Context {
                 .filter(|_| self.sdk.endpoints.has(service));
             variables.extend(own.map(|url| (*variable, url.to_owned())));
         }
-        let Some(provider) = self.sdk.config.credentials_provider() else {
-            return Err(Error::unreachable("there are no AWS credentials"));
-        };
-        let credentials = provider
-            .provide_credentials()
-            .await
-            .map_err(|e| Error::unreachable("the AWS credentials could not be loaded").cause(e))?;
+        let credentials = self.credentials().await?;
         variables.extend([
             ("AWS_ACCESS_KEY_ID", credentials.access_key_id().to_owned()),
             (
@@ -187,6 +184,18 @@ impl Context {
         Ok(variables)
     }
 
+    /// The credentials of the next call.
+    ///
+    /// # Errors
+    /// Exit 4 when there are none.
+    pub async fn credentials(&self) -> Result<Credentials> {
+        let Some(provider) = self.sdk.config.credentials_provider() else {
+            return Err(Error::unreachable("there are no AWS credentials"));
+        };
+        let loaded = provider.provide_credentials().await;
+        loaded.map_err(|e| Error::unreachable("the AWS credentials could not be loaded").cause(e))
+    }
+
     /// The region of all calls.
     pub fn region(&self) -> &str {
         self.sdk.config.region().map_or(DEFAULT_REGION, Region::as_ref)
@@ -194,7 +203,22 @@ impl Context {
 
     /// The partition of the region (`aws`, `aws-cn`, `aws-us-gov`, …), the second part of an ARN.
     pub fn partition(&self) -> &'static str {
-        partition_of(self.region())
+        regions::partition(self.region())
+    }
+
+    /// The other regions in which a stream of this account may be: those of the partition, whether or not the account has
+    /// enabled them. None if one endpoint in place of AWS's serves Kinesis, except the local cloud, which has all regions.
+    pub fn other_regions(&self) -> impl Iterator<Item = &'static str> {
+        let has_others = self.is_local() || self.sdk.endpoints.of("Kinesis").is_none();
+        let all = regions::regions(self.region()).iter().copied();
+        all.filter(move |region| has_others && *region != self.region())
+    }
+
+    /// A Kinesis client of another region, without retries.
+    pub fn kinesis_in(&self, region: &'static str) -> aws_sdk_kinesis::Client {
+        let config = self.kinesis.config().to_builder();
+        let config = config.region(Region::from_static(region));
+        aws_sdk_kinesis::Client::from_conf(config.retry_config(RetryConfig::disabled()).build())
     }
 
     /// A Kinesis client without retries, for callers with their own.
@@ -220,14 +244,23 @@ impl Context {
     /// # Errors
     /// Exit 4 when the target cannot be reached or rejects the credentials.
     pub async fn known_account(&self) -> Result<Option<&str>> {
-        let account = self.account.get_or_try_init(|| async {
+        let caller = self.caller().await?;
+        Ok(caller.map(|caller| caller.account.as_str()))
+    }
+
+    /// Whose the credentials are; `None` when there is no STS to ask, as in [`Context::known_account`].
+    ///
+    /// # Errors
+    /// Exit 4 when the target cannot be reached or rejects the credentials.
+    pub async fn caller(&self) -> Result<Option<&Caller>> {
+        let caller = self.caller.get_or_try_init(|| async {
             match identity::ask(&self.sts).await {
-                Ok(account) => Ok(Some(account)),
+                Ok(caller) => Ok(Some(caller)),
                 Err(error) if identity::is_absent(&error, self.sdk.endpoints.of("STS")) => Ok(None),
                 Err(error) => Err(error::aws::failed("could not check the credentials", error)),
             }
         });
-        account.await.map(Option::as_deref)
+        caller.await.map(Option::as_ref)
     }
 
     /// The ARN of the stream `name` in this account and region.
@@ -275,21 +308,6 @@ impl Context {
     pub fn fell_to_local(&self) -> bool {
         self.settings.target_source == Source::Default
     }
-}
-
-/// Source: "Regions, Availability Zones, and Local Zones" and `partitions.json` of the AWS SDKs.
-fn partition_of(region: &str) -> &'static str {
-    const PARTITIONS: &[(&str, &str)] = &[
-        ("cn-", "aws-cn"),
-        ("us-gov-", "aws-us-gov"),
-        ("us-iso-", "aws-iso"),
-        ("us-isob-", "aws-iso-b"),
-        ("eu-isoe-", "aws-iso-e"),
-        ("us-isof-", "aws-iso-f"),
-        ("eusc-", "aws-eusc"),
-    ];
-    let found = PARTITIONS.iter().find(|(prefix, _)| region.starts_with(prefix));
-    found.map_or("aws", |(_, partition)| partition)
 }
 
 #[cfg(test)]

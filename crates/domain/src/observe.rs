@@ -1,4 +1,8 @@
-//! A stream's CloudWatch metrics.
+//! What a stream does, and what depends on it: CloudWatch metrics, measured traffic of its shards, dependents, and what is
+//! wrong with them.
 
 pub mod dependents;
+pub mod doctor;
 pub mod metrics;
+pub mod scaling;
+pub mod traffic;

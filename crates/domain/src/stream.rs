@@ -1,21 +1,28 @@
-//! Control plane of one stream: its description ([`state`], [`shards`]), changes to it ([`change`], [`desired`], [`reshard`]) and
-//! waiting for a change to complete ([`wait`]).
+//! Control plane of one stream: its description ([`state`], [`shards`]), changes to it ([`change`], [`desired`], [`reshard`],
+//! [`split`], [`balance`]), what decides on them ([`autoscale`], [`budget`], [`divide`]) and waiting for a change to complete
+//! ([`wait`]).
 //!
 //! Works only through [`crate::context::Context`]. Reports progress as [`event::Event`]s.
 
+pub mod autoscale;
+pub mod balance;
+pub mod budget;
 pub mod change;
 pub mod consumers;
 pub mod desired;
+pub mod divide;
 pub mod event;
 pub mod keys;
 pub mod list;
 mod quota;
 pub mod reference;
 pub mod reshard;
+mod scale;
 pub mod shards;
 pub mod split;
 pub mod state;
 pub mod wait;
+pub mod whereabouts;
 
 pub use change::{Capacity, Changer, NewStream};
 pub use desired::{Desired, Difference};
@@ -24,7 +31,8 @@ pub use list::{StreamEntry, list};
 pub use reference::StreamReference;
 pub use shards::{Listing, Shard, ShardMap};
 pub use state::{Mode, ShardMetric, Status, StreamState, observe};
-pub use wait::{not_found, wait_until_active, wait_until_gone};
+pub use wait::{wait_until_active, wait_until_gone};
+pub use whereabouts::not_found;
 
 use ground::error::{Error, Result};
 

@@ -9,4 +9,5 @@ pub mod error;
 pub mod exit;
 pub mod file;
 pub mod platform;
+pub mod shell;
 pub mod stop;

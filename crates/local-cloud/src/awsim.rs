@@ -29,6 +29,7 @@ pub(crate) use kms::Kms;
 pub(crate) use sns::Sns;
 use stored::Handler;
 pub(crate) use stored::Stored;
+pub(crate) use sts::Sts;
 pub(crate) use tagging::Tagging;
 
 /// A service with its state in a file, as a service of the local cloud.

@@ -6,16 +6,17 @@
 mod deliveries;
 mod lambda_api;
 
+use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
-use awsim_sts::StsService;
+use awsim_sts::StsSessionStore;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::authorise::{self, Decision, Function, Policies};
-use crate::awsim::{Awsim, Iam, Kms, Sns, Stored, Tagging};
+use crate::authorise::{self, Decision, Policies, Principal};
+use crate::awsim::{Awsim, Iam, Kms, Sns, Stored, Sts, Tagging};
 use crate::clock::{Clock, SystemClock};
 use crate::cloudwatch::{self, CloudWatch};
 use crate::deliver::{Deliver, LogSink};
@@ -43,7 +44,7 @@ pub struct Cloud {
     pub(crate) services: Arc<Services>,
     pub(crate) deliveries: Arc<Deliveries>,
     pub(crate) logs: Arc<Logs>,
-    policies: Arc<FunctionPolicies>,
+    policies: Arc<AccessPolicies>,
     kinesis: Arc<Engine>,
     /// The task that evaluates alarms.
     alarms: tokio::task::JoinHandle<()>,
@@ -96,15 +97,16 @@ impl Cloud {
         lambda.resume();
         stores.connect(&lambda, &deliver());
         let alarms = tokio::spawn(cloudwatch::watch::run(Arc::clone(&cloudwatch), deliver()));
-        let policies = Arc::new(FunctionPolicies {
+        let policies = Arc::new(AccessPolicies {
             lambda: Arc::clone(&lambda),
             iam: stores.iam.clone(),
+            sessions: Arc::default(),
             secret: secret.clone(),
         });
         let logs = Arc::clone(&stores.logs);
         let lambda = LambdaApi { lambda, mappings };
         let engine = Kinesis(Arc::clone(&kinesis));
-        let services = stores.table(&dir, lambda, engine, cloudwatch);
+        let services = stores.table(&dir, lambda, engine, cloudwatch, &policies);
         services.open();
         Ok(Self {
             services,
@@ -202,8 +204,13 @@ impl Stores {
         lambda: LambdaApi,
         kinesis: Kinesis,
         cloudwatch: Arc<CloudWatch>,
+        policies: &Arc<AccessPolicies>,
     ) -> Arc<Services> {
-        let sts = Stored::new(dir, StsService::new);
+        let policies = Arc::clone(policies);
+        let sts = Stored::new(dir, move || {
+            let sessions = Arc::clone(&policies.sessions);
+            Sts::new(sessions, Arc::clone(&policies) as Arc<dyn Policies>)
+        });
         // Lambda first: at shutdown its functions still write to the others. CloudWatch last: it takes metrics of all.
         let entries = |tagging| {
             vec![
@@ -238,43 +245,71 @@ impl Stores {
     }
 }
 
-/// The policies of the roles of functions.
-struct FunctionPolicies {
+/// Whose access keys are restricted by which policies.
+struct AccessPolicies {
     lambda: Arc<Lambda>,
     iam: Stored<Iam>,
+    sessions: Arc<StsSessionStore>,
     secret: Secret,
 }
 
-impl Policies for FunctionPolicies {
-    fn account<'a>(&self, access_key: &'a str) -> Option<&'a str> {
-        lambda::account_of_access_key(access_key)
-    }
-
-    /// Functions have keys of their own; every other access key has the secret of the home.
-    fn secret_key(&self, access_key: &str) -> String {
-        match lambda::account_of_access_key(access_key) {
-            Some(_) => lambda::secret_key(&self.secret, access_key),
-            None => self.secret.as_str().to_owned(),
-        }
-    }
-
-    fn function(&self, access_key: &str) -> Option<Function> {
-        let (role_arn, name) = self.lambda.role_of_access_key(access_key)?;
-        Some(Function { role_arn, name })
-    }
-
-    fn decide(&self, role_arn: &str, permission: &Permission) -> Decision {
-        decide(&self.iam, role_arn, permission)
+impl AccessPolicies {
+    /// IAM, for an access key that may be of a user: other keys need no look at the users.
+    fn users(&self, access_key: &str) -> Option<&Iam> {
+        self.iam.opened().filter(|_| access_key.starts_with("AKIA"))
     }
 }
 
-fn decide(iam: &Stored<Iam>, role_arn: &str, permission: &Permission) -> Decision {
-    match iam.get().map(|iam| iam.documents_of_role(role_arn)) {
-        Ok(Some(documents)) => authorise::decide(&documents, role_arn, permission),
+impl Policies for AccessPolicies {
+    fn account<'a>(&self, access_key: &'a str) -> Option<Cow<'a, str>> {
+        if let Some(account) = lambda::account_of_access_key(access_key) {
+            return Some(Cow::Borrowed(account));
+        }
+        let arn = self.principal(access_key)?.arn;
+        arn.split(':')
+            .nth(4)
+            .map(|account| Cow::Owned(account.to_owned()))
+    }
+
+    /// Functions and users have keys of their own; every other access key has the secret of the home.
+    fn secret_key(&self, access_key: &str) -> String {
+        if lambda::account_of_access_key(access_key).is_some() {
+            return lambda::secret_key(&self.secret, access_key);
+        }
+        let of_user = self
+            .users(access_key)
+            .and_then(|iam| iam.secret_of_key(access_key));
+        of_user.unwrap_or_else(|| self.secret.as_str().to_owned())
+    }
+
+    fn principal(&self, access_key: &str) -> Option<Principal> {
+        if let Some((arn, name)) = self.lambda.role_of_access_key(access_key) {
+            let session = Some(name);
+            return Some(Principal { arn, session });
+        }
+        if access_key.starts_with("ASIA") {
+            let session = self.sessions.lookup(access_key)?;
+            return Some(Principal {
+                arn: session.role_arn,
+                session: Some(session.session_name),
+            });
+        }
+        let arn = self.users(access_key)?.user_with_key(access_key)?;
+        Some(Principal { arn, session: None })
+    }
+
+    fn decide(&self, arn: &str, permission: &Permission) -> Decision {
+        decide(&self.iam, arn, permission)
+    }
+}
+
+fn decide(iam: &Stored<Iam>, arn: &str, permission: &Permission) -> Decision {
+    match iam.get().map(|iam| iam.policies_of(arn)) {
+        Ok(Some(policies)) => authorise::decide(&policies, arn, permission),
         // No policy is known that could restrict.
         Ok(None) => Decision::Allow,
         Err(error) => {
-            tracing::warn!(%error, "the policies of a role cannot be read");
+            tracing::warn!(%error, "the policies of a principal cannot be read");
             Decision::ImplicitDeny
         }
     }

@@ -1,6 +1,6 @@
 //! The front door of the local cloud: one HTTP port on the loopback interface for all services.
 //!
-//! Finds out who sends a request, reads its credential, checks the policies of functions and hands the request to its
+//! Finds out who sends a request, reads its credential, checks policies and hands the request to its
 //! service. Knows services by their contract and their table only. A body is one buffer, which the service gets as it came.
 //!
 //! Only the user of the daemon is served: where the platform tells the user at the other end of a connection, that is
@@ -292,7 +292,7 @@ impl Front {
             )
         })?;
         if let Some(account) = self.backends.policies.account(&credential.access_key) {
-            account.clone_into(&mut credential.caller.account);
+            credential.caller.account = account.into_owned();
         }
         let Credential {
             caller, access_key, ..
@@ -369,8 +369,8 @@ impl Front {
         Ok(body::counted(response, reserved, &self.responses))
     }
 
-    /// Refuses a request of a function whose policies do not allow it. Only functions are subject to policies. The parsed
-    /// parameters count towards the memory of requests.
+    /// Refuses a request that the policies of its principal do not allow. The parsed parameters count towards the memory of
+    /// requests.
     async fn authorise(
         &self,
         access_key: &str,
@@ -378,7 +378,7 @@ impl Front {
         request: &service::Request,
     ) -> Result<(), ApiError> {
         let policies = &self.backends.policies;
-        let Some(function) = policies.function(access_key) else {
+        let Some(principal) = policies.principal(access_key) else {
             return Ok(());
         };
         let parsed = match service.protocol() {
@@ -388,9 +388,9 @@ impl Front {
         let parsed = Arc::clone(&self.requests).take(parsed).await;
         let _parsed = parsed.map_err(|Exhausted| body::busy())?;
         for permission in service.permissions(request) {
-            let decision = policies.decide(&function.role_arn, &permission);
+            let decision = policies.decide(&principal.arn, &permission);
             if decision != Decision::Allow {
-                let message = function.denied(&request.caller, &permission, decision);
+                let message = principal.denied(&request.caller, &permission, decision);
                 let (status, code) = service.access_denied();
                 return Err(ApiError::new(status, code, message).of(service.protocol()));
             }

@@ -1,6 +1,7 @@
 //! The whole cloud through the SDK and the front door, over restarts. The tests of services use it too.
 
 mod faults;
+mod principals;
 
 use std::path::Path;
 

@@ -3,18 +3,16 @@
 use serde_json::value::RawValue;
 
 use crate::cli::shared::Session;
+use crate::cli::shared::change::existing;
 use crate::ui;
 use domain::cost::{self, Estimate, Mode, Usage};
-use domain::stream;
 use ground::error::{Error, Result};
 
 /// Prints the estimate for the demo's stream, to which `events` and the test record of `setup` were put.
 pub(super) async fn show(demo: &Session, events: &str) -> Result<()> {
     let context = demo.context().await?;
     let name = &demo.settings().stream;
-    let state = stream::observe(context, name)
-        .await?
-        .ok_or_else(|| stream::not_found(name))?;
+    let state = existing(context, name).await?;
     let records: Vec<&RawValue> = serde_json::from_str(events)
         .map_err(|e| Error::failed("the demo's own events are not a JSON array").cause(e))?;
     let sizes = records.iter().map(|record| record.get().len() as u64);

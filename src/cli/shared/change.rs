@@ -105,9 +105,10 @@ pub(crate) async fn change(
 /// # Errors
 /// Exit 1 if it does not exist.
 pub(crate) async fn existing(context: &Context, name: &str) -> Result<StreamState> {
-    stream::observe(context, name)
-        .await?
-        .ok_or_else(|| stream::not_found(name))
+    match stream::observe(context, name).await? {
+        Some(state) => Ok(state),
+        None => Err(stream::not_found(context, name).await),
+    }
 }
 
 /// The stream to change. One that streamctl did not create must be chosen by the user.

@@ -5,7 +5,7 @@ use clap::Args;
 use super::Session;
 use domain::context::Context;
 use domain::settings::DEFAULT_STREAM;
-use domain::stream::{StreamReference, check_name};
+use domain::stream::{StreamReference, check_name, whereabouts};
 use ground::error::Result;
 
 /// The stream to act on: a word, `--stream`, or the default stream.
@@ -30,6 +30,11 @@ impl StreamArg {
     /// Whether a word or `--stream` names the stream.
     pub(crate) fn is_named(&self) -> bool {
         self.word.is_some() || self.flag.stream.is_some()
+    }
+
+    /// `--stream`.
+    pub(crate) fn flag(&self) -> &StreamFlag {
+        &self.flag
     }
 
     /// The name of the stream. An ARN also chooses the region.
@@ -88,6 +93,17 @@ pub(crate) fn choose(given: Option<&str>, session: &Session) -> Result<ChosenStr
     let name = resolve(given, session)?;
     let is_chosen = given.is_some() || name != DEFAULT_STREAM;
     Ok(ChosenStream { name, is_chosen })
+}
+
+/// `outcome`; an error because there is no stream `name` says where one may be.
+///
+/// # Errors
+/// That of `outcome`.
+pub(crate) async fn or_whereabouts<T>(context: &Context, name: &str, outcome: Result<T>) -> Result<T> {
+    match outcome {
+        Ok(value) => Ok(value),
+        Err(error) => Err(whereabouts::explain(context, name, error).await),
+    }
 }
 
 /// The ARN of the stream `name`, if one is named.

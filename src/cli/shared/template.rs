@@ -128,6 +128,17 @@ pub(crate) struct ChoiceArgs {
 }
 
 impl TemplateArgs {
+    /// The template or manifest file `template`, for a command whose word means something else.
+    pub(crate) fn named(template: String, stream: StreamFlag, parameters: Vec<(String, String)>) -> Self {
+        Self {
+            template,
+            file: None,
+            stream,
+            parameters,
+            adopt: false,
+        }
+    }
+
     /// The template with the values of its parameters.
     ///
     /// # Errors
@@ -340,7 +351,11 @@ fn parameter_of(manifest: &Manifest, name: &str) -> String {
     found.map_or(name, |(name, _)| name).to_owned()
 }
 
-fn parameter(text: &str) -> Result<(String, String), String> {
+/// Parses `NAME=VALUE`.
+///
+/// # Errors
+/// The problem, as a sentence.
+pub(crate) fn parameter(text: &str) -> Result<(String, String), String> {
     let (name, value) = text
         .split_once('=')
         .ok_or_else(|| format!("{text:?} is not of the form name=value"))?;

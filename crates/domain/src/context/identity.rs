@@ -25,11 +25,19 @@ const REFUSALS: &[&str] = &[
     "Throttling",
 ];
 
-/// The account of the credentials. Does not wait long: commands that only handle records work without it.
+/// Whose credentials are used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    pub account: String,
+    /// A user, a session of a role (`…:assumed-role/ROLE/SESSION`) or the root user (`…:root`). Empty if it is not known.
+    pub arn: String,
+}
+
+/// The caller of the credentials. Does not wait long: commands that only handle records work without it.
 ///
 /// # Errors
 /// That of the call. An answer without an account counts as one that could not be read.
-pub(super) async fn ask(sts: &aws_sdk_sts::Client) -> Result<String, Failure> {
+pub(super) async fn ask(sts: &aws_sdk_sts::Client) -> Result<Caller, Failure> {
     let limits = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(3))
         .operation_timeout(Duration::from_secs(10))
@@ -40,7 +48,11 @@ pub(super) async fn ask(sts: &aws_sdk_sts::Client) -> Result<String, Failure> {
     let identity = sts.get_caller_identity().customize().config_override(config);
     let identity = identity.send().await?;
     let account = identity.account.filter(|account| !account.is_empty());
-    account.ok_or_else(|| SdkError::construction_failure("the answer names no account"))
+    let account = account.ok_or_else(|| SdkError::construction_failure("the answer names no account"))?;
+    Ok(Caller {
+        account,
+        arn: identity.arn.unwrap_or_default(),
+    })
 }
 
 /// Whether the call failed because there is no STS, and not because the credentials are wrong. `endpoint` is that of STS.

@@ -294,5 +294,5 @@ fn regions_are_in_their_partition() {
         "eusc-de-east-1",
     ];
     let expected = ["aws", "aws-cn", "aws-us-gov", "aws-iso-b", "aws-eusc"];
-    assert_eq!(regions.map(partition_of), expected);
+    assert_eq!(regions.map(regions::partition), expected);
 }

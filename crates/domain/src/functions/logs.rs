@@ -3,6 +3,7 @@
 //! Works with any [`LogSource`]; [`CloudWatchLogs`] is the one for AWS.
 
 mod follow;
+mod group;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ mod tests;
 use std::collections::VecDeque;
 
 pub use follow::Follower;
+pub use group::retention;
 pub use source::{CloudWatchLogs, LogSource, Page};
 
 use ground::error::Result;

@@ -32,6 +32,9 @@ pub struct Mapping {
     /// Result of the last invocation: `OK`, `No records processed` or `PROBLEM: …`.
     pub last_result: String,
     pub settings: Settings,
+    /// When it was last changed, in seconds since the epoch.
+    #[serde(skip)]
+    pub changed_seconds: Option<i64>,
 }
 
 impl Mapping {
@@ -105,6 +108,7 @@ impl Mapping {
             state,
             state_reason: found.state_transition_reason.unwrap_or_default(),
             last_result: found.last_processing_result.unwrap_or_default(),
+            changed_seconds: found.last_modified.map(|time| time.secs()),
         }
     }
 }

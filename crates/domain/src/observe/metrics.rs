@@ -4,12 +4,13 @@
 //! Kinesis developer guide.
 
 mod catalogue;
-mod fetch;
+pub(in crate::observe) mod fetch;
 mod window;
 
 use aws_sdk_kinesis::types::StreamMode;
 
 pub use catalogue::{Level, Spec, Unit, specs};
+pub(super) use fetch::{of_shards, of_stream};
 pub use window::{MAX_RANGE_SECONDS, TimeRange};
 
 use crate::context::Context;

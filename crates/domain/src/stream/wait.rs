@@ -119,11 +119,11 @@ pub async fn wait_until_gone(ctx: &Context, name: &str, deadline: Instant, event
 }
 
 async fn describe(ctx: &Context, name: &str) -> Result<StreamState> {
-    observe(ctx, name).await?.ok_or_else(|| not_found(name))
+    observe(ctx, name).await?.ok_or_else(|| absent(name))
 }
 
 /// The error for a stream that is not there.
-pub fn not_found(name: &str) -> Error {
+pub(super) fn absent(name: &str) -> Error {
     Error::failed(format!("there is no stream {name}"))
         .with_code("ResourceNotFoundException")
         .hint("`streamctl list` shows the streams here; `streamctl setup` makes one")
@@ -138,7 +138,7 @@ enum Look<T> {
 
 fn judge(name: &str, found: Option<&sdk::StreamDescriptionSummary>) -> Look<()> {
     match found.map(|found| Status::from(&found.stream_status)) {
-        None => Look::Never(not_found(name)),
+        None => Look::Never(absent(name)),
         Some(Status::Active) => Look::Done(()),
         Some(Status::Deleting) => Look::Never(
             Error::failed(format!("stream {name} is being deleted"))

@@ -131,9 +131,10 @@ fn service_error(what: &str, error: &ErrorMetadata, status: u16, class: Class, s
 
 /// How far this machine's clock is from that of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Skew {
-    length: Duration,
-    ahead: bool,
+pub struct Skew {
+    /// In whole seconds.
+    pub length: Duration,
+    pub ahead: bool,
 }
 
 impl fmt::Display for Skew {
@@ -145,7 +146,7 @@ impl fmt::Display for Skew {
 
 /// The skew, if it is long enough to make a signature invalid: AWS allows 5 minutes, and S3 15. `date` is that of the
 /// response. Source: "Troubleshoot Signature Version 4 signed requests", IAM user guide.
-fn clock_skew(date: Option<&str>, now: SystemTime) -> Option<Skew> {
+pub fn clock_skew(date: Option<&str>, now: SystemTime) -> Option<Skew> {
     const ALLOWED: Duration = Duration::from_secs(4 * 60);
     let date = DateTime::from_str(date?, Format::HttpDate).ok()?;
     let service = SystemTime::try_from(date).ok()?;

@@ -1,16 +1,21 @@
 //! IAM. Adds to awsim: tags at creation and in GetPolicy, documents in the URL encoding of the API, DeleteConflict for
-//! a policy with versions, `MaxItems`, `Scope`, and accounts that survive a restart.
+//! a policy with versions, `MaxItems`, `Scope`, accounts that survive a restart, and a policy simulator that decides as
+//! the local cloud does.
+
+mod policies;
+mod simulate;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use awsim_core::{AwsError, Protocol, RequestContext, ServiceHandler};
-use awsim_iam::state::Policy;
+use awsim_iam::state::{IamState, Policy};
 use awsim_iam::{IAM_REGION, IamService};
 use serde_json::{Value, json};
 
 use super::stored::Handler;
+use crate::authorise::PolicySet;
 use crate::query;
 use crate::service::Permission;
 use crate::service::Request;
@@ -41,23 +46,27 @@ impl Iam {
         state.roles.contains_key(name)
     }
 
-    /// The documents of the policies of the role `arn`, inline and attached; `None` where the role does not exist, or
-    /// has an AWS managed policy, whose text awsim does not know.
-    pub fn documents_of_role(&self, arn: &str) -> Option<Vec<String>> {
-        let (account, name) = (arn.split(':').nth(4)?, arn.rsplit('/').next()?);
-        let state = self.account(account).store().get(account, IAM_REGION);
-        let role = state.roles.get(name).filter(|role| role.arn == arn)?;
-        if role
-            .attached_policies
+    /// The policies of the user, group or role `arn`; `None` where it does not exist.
+    pub fn policies_of(&self, arn: &str) -> Option<PolicySet> {
+        let account = arn.split(':').nth(4)?;
+        policies::of(&self.account(account).store().get(account, IAM_REGION), arn)
+    }
+
+    /// The ARN of the user with the access key `key`, in any account.
+    pub fn user_with_key(&self, key: &str) -> Option<String> {
+        self.find(|state| policies::user_with_key(state, key))
+    }
+
+    /// The secret access key of a user's access key.
+    pub fn secret_of_key(&self, key: &str) -> Option<String> {
+        self.find(|state| policies::secret_of_key(state, key))
+    }
+
+    fn find<T>(&self, find: impl Fn(&IamState) -> Option<T>) -> Option<T> {
+        let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        accounts
             .iter()
-            .any(|arn| arn.contains(":iam::aws:policy/"))
-        {
-            return None;
-        }
-        let mut documents: Vec<String> = role.inline_policies.values().cloned().collect();
-        let attached = role.attached_policies.iter();
-        documents.extend(attached.filter_map(|arn| Some(state.policies.get(arn)?.policy_document.clone())));
-        Some(documents)
+            .find_map(|(account, iam)| find(&iam.store().get(account, IAM_REGION)))
     }
 
     /// CreatePolicy and CreateRole: `kind` is what they make.
@@ -96,7 +105,10 @@ impl Handler for Iam {
     const ACCESS_DENIED: (u16, &'static str) = (403, "AccessDeniedException");
 
     fn permissions(request: &Request) -> Vec<Permission> {
-        Permission::of_operation("iam", request, |_, _| None)
+        Permission::of_operation("iam", request, |_, input| {
+            let arn = input["PolicySourceArn"].as_str().or(input["PolicyArn"].as_str());
+            arn.map(str::to_owned)
+        })
     }
 }
 
@@ -150,6 +162,10 @@ impl ServiceHandler for Iam {
                 keep_scope(&mut output, &scope);
                 output
             }
+            "SimulatePrincipalPolicy" => {
+                return simulate::principal(&iam.store().get(&ctx.account_id, IAM_REGION), &input);
+            }
+            "SimulateCustomPolicy" => return simulate::custom(&input),
             _ => iam.handle(operation, input, ctx).await?,
         };
         encode_documents(&mut output);

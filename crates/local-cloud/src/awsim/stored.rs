@@ -159,6 +159,11 @@ impl<H: Handler> Stored<H> {
         }
     }
 
+    /// The service, if it has been opened. Services with saved state are opened at the start.
+    pub fn opened(&self) -> Option<&H> {
+        self.0.handler.get()
+    }
+
     /// The service, if it has been opened or has saved state, for what may be left out when there is none.
     pub fn existing(&self) -> Option<&H> {
         let exists = self.0.handler.get().is_some() || state_file::exists(&self.0.file);

@@ -2,6 +2,7 @@
 
 mod connections;
 
+use std::borrow::Cow;
 use std::sync::Mutex;
 
 use futures_util::{StreamExt, stream};
@@ -11,12 +12,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::answer::whole;
-use crate::authorise::Function;
-use crate::awsim::{Awsim, Iam, Stored};
+use crate::authorise::Principal;
+use crate::awsim::{Awsim, Iam, Stored, Sts};
 use crate::clock::ManualClock;
 use crate::cloudwatch::CloudWatch;
 use crate::service::Permission;
-use awsim_sts::StsService;
 use daemon::protocol::{self, HEALTH_PATH, Health, PROOF_HEADER, PROOF_QUERY, STOP_PATH};
 use daemon::secret::Secret;
 use futures_util::future::BoxFuture;
@@ -66,7 +66,7 @@ const FUNCTION_KEY: &str = "FN00";
 struct OneFunction;
 
 impl Policies for OneFunction {
-    fn account<'a>(&self, _: &'a str) -> Option<&'a str> {
+    fn account<'a>(&self, _: &'a str) -> Option<Cow<'a, str>> {
         None
     }
 
@@ -74,10 +74,10 @@ impl Policies for OneFunction {
         Secret::for_tests().as_str().to_owned()
     }
 
-    fn function(&self, access_key: &str) -> Option<Function> {
-        (access_key == FUNCTION_KEY).then(|| Function {
-            role_arn: "arn:aws:iam::000000000000:role/r".to_owned(),
-            name: "f".to_owned(),
+    fn principal(&self, access_key: &str) -> Option<Principal> {
+        (access_key == FUNCTION_KEY).then(|| Principal {
+            arn: "arn:aws:iam::000000000000:role/r".to_owned(),
+            session: Some("f".to_owned()),
         })
     }
 
@@ -98,7 +98,7 @@ fn fixture() -> Fixture {
     let clock = Arc::new(ManualClock::new(0));
     let cloudwatch = CloudWatch::open(&dir.path().join("cloudwatch"), clock).unwrap();
     let iam = Stored::new(dir.path(), Iam::default);
-    let sts = Stored::new(dir.path(), StsService::new);
+    let sts = Stored::new(dir.path(), || Sts::new(Arc::default(), Arc::new(OneFunction)));
     let backends = Backends {
         services: Arc::new(Services::new(vec![
             Entry::new("Kinesis", "kinesis", KINESIS, Arc::clone(&recorder)),

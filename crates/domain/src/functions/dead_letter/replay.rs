@@ -196,6 +196,21 @@ impl Replay<'_> {
         outcome
     }
 
+    /// Reads some messages, as many as one call returns, without changing them.
+    ///
+    /// # Errors
+    /// If the messages cannot be read.
+    pub async fn peek(
+        context: &Context,
+        source: &MessageSource,
+        mut each: impl FnMut(Result<DeadLetter, String>) + Send,
+    ) -> Result<()> {
+        let taken = Inbox::open(context, source).next(HIDDEN_SECONDS).await?;
+        taken.iter().for_each(|held| each(read(&held.body)));
+        source.hide(context, &taken, 0).await;
+        Ok(())
+    }
+
     async fn keep_hidden(&self, held: &[ReceivedMessage]) {
         loop {
             sleep(RENEW_AFTER).await;

@@ -472,6 +472,7 @@ fn configuration(
         .set_filter_criteria(found.filter_criteria)
         .set_function_arn(found.function_arn)
         .set_last_processing_result(found.last_processing_result)
+        .set_last_modified(found.last_modified)
         .set_state(found.state)
         .set_state_transition_reason(found.state_transition_reason)
         .set_destination_config(found.destination_config)

@@ -23,7 +23,7 @@ enum Part {
 }
 
 /// Values of one series by time.
-type Values = Vec<(i64, f64)>;
+pub(in crate::observe) type Values = Vec<(i64, f64)>;
 
 pub(super) async fn fetch(
     client: &Client,
@@ -42,6 +42,54 @@ pub(super) async fn fetch(
                 .map(|spec| empty(spec, Some(shard.clone()))),
         );
     }
+    fill(client, stream, &mut all, range).await?;
+    Ok(all)
+}
+
+/// The shard-level metrics `names` of `shards`. CloudWatch charges for each metric that is asked for.
+///
+/// # Errors
+/// When a call fails.
+pub async fn of_shards(
+    client: &Client,
+    stream: &str,
+    shards: &[String],
+    names: &[&str],
+    range: &TimeRange,
+) -> Result<Vec<Series>> {
+    let wanted = || {
+        specs(Level::Shard)
+            .iter()
+            .filter(|spec| names.contains(&spec.name))
+    };
+    let mut all: Vec<Series> = shards
+        .iter()
+        .flat_map(|shard| wanted().map(|spec| empty(spec, Some(shard.clone()))))
+        .collect();
+    fill(client, stream, &mut all, range).await?;
+    Ok(all)
+}
+
+/// The stream-level metrics `names`.
+///
+/// # Errors
+/// When a call fails.
+pub async fn of_stream(
+    client: &Client,
+    stream: &str,
+    names: &[&str],
+    range: &TimeRange,
+) -> Result<Vec<Series>> {
+    let wanted = specs(Level::Stream)
+        .iter()
+        .filter(|spec| names.contains(&spec.name));
+    let mut all: Vec<Series> = wanted.map(|spec| empty(spec, None)).collect();
+    fill(client, stream, &mut all, range).await?;
+    Ok(all)
+}
+
+/// Reads the points of `all`.
+async fn fill(client: &Client, stream: &str, all: &mut [Series], range: &TimeRange) -> Result<()> {
     let mut queries = Vec::with_capacity(all.len() + 4);
     for (index, series) in all.iter().enumerate() {
         queries.push(query(index, Part::Value, stream, series, range));
@@ -49,17 +97,14 @@ pub(super) async fn fetch(
             queries.push(query(index, Part::Weight, stream, series, range));
         }
     }
-    let mut found = HashMap::new();
-    for batch in queries.chunks(BATCH) {
-        read_batch(client, stream, batch, range, &mut found).await?;
-    }
+    let mut found = read_queries(client, stream, &queries, range).await?;
     for (index, series) in all.iter_mut().enumerate() {
         let mut take = |part| found.remove(&id(index, part)).unwrap_or_default();
         let values = take(Part::Value);
         let weights: HashMap<i64, f64> = take(Part::Weight).into_iter().collect();
         series.points = points(values, &weights);
     }
-    Ok(all)
+    Ok(())
 }
 
 fn empty(spec: &'static Spec, shard: Option<String>) -> Series {
@@ -98,6 +143,20 @@ fn query(index: usize, part: Part, stream: &str, series: &Series, range: &TimeRa
         .id(id(index, part))
         .metric_stat(stat.build())
         .build()
+}
+
+/// The values of each query by its id. `what` is measured, in the words of an error.
+pub(in crate::observe) async fn read_queries(
+    client: &Client,
+    what: &str,
+    queries: &[MetricDataQuery],
+    range: &TimeRange,
+) -> Result<HashMap<String, Values>> {
+    let mut found = HashMap::new();
+    for batch in queries.chunks(BATCH) {
+        read_batch(client, what, batch, range, &mut found).await?;
+    }
+    Ok(found)
 }
 
 async fn read_batch(

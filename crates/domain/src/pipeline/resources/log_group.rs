@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use super::common::{check_name, lossy_update};
 use super::kind::{Existing, Kind, Managed, TagChanges, TagMap};
-use crate::context::Context;
 use crate::functions::function::{self, rules};
+use crate::functions::logs::retention;
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::{Change, Check, CheckState};
 use crate::pipeline::tags::{self, Owner};
 use crate::settings::Target;
 use ground::error::aws::Class;
-use ground::error::{self, Error, Result};
+use ground::error::{Error, Result};
 
 /// Days that log events can be kept. Source: PutRetentionPolicy, `retentionInDays`, CloudWatch Logs API reference.
 const RETENTIONS: &[u32] = &[
@@ -239,30 +239,6 @@ impl Kind for LogGroup<'_> {
         }
         needs
     }
-}
-
-/// How many days the log group `name` keeps its events, `Some(None)` for ever; `None` where there is no such group.
-pub(super) async fn retention(context: &Context, name: &str) -> Result<Option<Option<u32>>> {
-    let call = context.logs().describe_log_groups().log_group_name_prefix(name);
-    let mut pages = call.into_paginator().send();
-    while let Some(page) = pages.next().await {
-        let page = match page {
-            Ok(page) => page,
-            Err(error) => {
-                let error = error::aws::failed(format!("could not read log group {name}"), error);
-                return match error.is_not_found() {
-                    true => Ok(None),
-                    false => Err(error),
-                };
-            }
-        };
-        let groups = page.log_groups();
-        if let Some(group) = groups.iter().find(|group| group.log_group_name() == Some(name)) {
-            let days = group.retention_in_days.and_then(|days| u32::try_from(days).ok());
-            return Ok(Some(days));
-        }
-    }
-    Ok(None)
 }
 
 fn days(days: Option<u32>) -> String {

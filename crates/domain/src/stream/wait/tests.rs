@@ -69,7 +69,7 @@ async fn a_wait_ends_at_its_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn a_final_look_ends_the_wait_at_once() {
-    let (outcome, events) = poll_through(vec![Look::Never(not_found("orders"))], 90).await;
+    let (outcome, events) = poll_through(vec![Look::Never(absent("orders"))], 90).await;
     assert_eq!(outcome.unwrap_err().to_string(), "there is no stream orders");
     assert!(events.is_empty());
 }

@@ -1,8 +1,8 @@
 //! Whether a function works: active, with its code, its role and its logs.
 
-use super::super::log_group;
 use super::{Function, role_name};
 use crate::functions::function::{FunctionState, Readiness};
+use crate::functions::logs;
 use crate::functions::package::short;
 use crate::pipeline::resource::{Check, CheckState};
 use ground::error::{self, Error, Result};
@@ -42,7 +42,7 @@ impl Function<'_> {
     }
 
     async fn log_check(&self, group: &str) -> Check {
-        let (state, detail) = match log_group::retention(self.context, group).await {
+        let (state, detail) = match logs::retention(self.context, group).await {
             Ok(Some(Some(days))) => (CheckState::Good, format!("{group}, {days} days")),
             Ok(Some(None)) => (CheckState::Caution, format!("{group} keeps everything for ever")),
             Ok(None) => (CheckState::Fault, format!("there is no log group {group}")),

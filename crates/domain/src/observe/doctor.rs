@@ -1,0 +1,267 @@
+//! Finds what is wrong with a stream or a pipeline, with evidence and the command that repairs it.
+//!
+//! [`examine`] runs the checks of the table [`checks`] on a [`Subject`], which reads each fact once for all of them. A
+//! check is a function of facts; each module of checks holds its own list. Changes nothing.
+
+mod access;
+mod alarms;
+mod cost;
+pub mod finding;
+mod fixes;
+mod flow;
+mod functions;
+mod lag;
+mod logs;
+mod mappings;
+mod measured;
+mod pipeline;
+mod posture;
+mod queues;
+mod runtimes;
+mod streams;
+mod subject;
+#[cfg(test)]
+mod test_support;
+mod throughput;
+
+use std::pin::Pin;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use serde::Serialize;
+
+pub use alarms::Alarm;
+pub use finding::{Finding, Fix, Looked, Outcome, Severity, Skipped};
+pub use logs::ErrorLines;
+pub use measured::{Measured, Metric};
+pub use queues::{DeadLetters, EventSource, Queue};
+pub use subject::{Function, Scope, Subject};
+
+/// A check in progress.
+pub type Looking<'a> = Pin<Box<dyn Future<Output = Looked> + 'a>>;
+
+/// One check.
+#[derive(Clone, Copy)]
+pub struct Check {
+    /// Stable id, in kebab case.
+    pub id: &'static str,
+    /// What it looks at, such as "writes are not throttled".
+    pub title: &'static str,
+    /// Whether it runs only if asked for: a recommendation, not a fault or an exposure.
+    pub is_posture: bool,
+    look: for<'a> fn(&'a Subject<'a>) -> Looking<'a>,
+}
+
+impl Check {
+    pub(crate) const fn new(
+        id: &'static str,
+        title: &'static str,
+        look: for<'a> fn(&'a Subject<'a>) -> Looking<'a>,
+    ) -> Self {
+        Self {
+            id,
+            title,
+            is_posture: false,
+            look,
+        }
+    }
+
+    /// Makes it run only if recommendations are asked for.
+    pub(crate) const fn posture(mut self) -> Self {
+        self.is_posture = true;
+        self
+    }
+}
+
+/// All checks, by module. The order is that of the report.
+const MODULES: &[&[Check]] = &[
+    access::CHECKS,
+    streams::CHECKS,
+    throughput::CHECKS,
+    lag::CHECKS,
+    mappings::CHECKS,
+    functions::CHECKS,
+    flow::CHECKS,
+    queues::CHECKS,
+    logs::CHECKS,
+    alarms::CHECKS,
+    pipeline::CHECKS,
+    cost::CHECKS,
+    posture::CHECKS,
+];
+
+/// All checks, in the order of the report.
+pub fn checks() -> impl Iterator<Item = &'static Check> {
+    MODULES.iter().copied().flatten()
+}
+
+/// Limit of checks that run in parallel. More would exceed the rates of control plane calls.
+const MAX_PARALLEL: usize = 16;
+
+/// A check has finished.
+#[derive(Debug, Clone)]
+pub struct Event<'a> {
+    pub id: &'static str,
+    pub title: &'static str,
+    pub outcome: &'a Outcome,
+    /// Number of checks that have finished, with this one.
+    pub finished: usize,
+    /// Number of checks.
+    pub of: usize,
+}
+
+/// Receives events. Called from async code: must not block.
+pub type Events<'a> = &'a (dyn Fn(Event<'_>) + Send + Sync);
+
+/// Result of a check, for the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    Good,
+    /// It could not look.
+    Skipped,
+    Caution,
+    Fault,
+}
+
+/// One check of the report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    pub check: &'static str,
+    pub title: &'static str,
+    pub state: State,
+    /// Why it could not look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
+    pub findings: Vec<Finding>,
+}
+
+impl Checked {
+    fn new(check: &Check, outcome: Outcome) -> Self {
+        let (skipped, findings) = match outcome {
+            Outcome::Findings(findings) => (None, findings),
+            Outcome::Skipped(reason) => (Some(reason), Vec::new()),
+        };
+        let state = match findings.iter().map(|finding| finding.severity).max() {
+            Some(Severity::Fault) => State::Fault,
+            Some(Severity::Caution) => State::Caution,
+            None if skipped.is_some() => State::Skipped,
+            None => State::Good,
+        };
+        Self {
+            check: check.id,
+            title: check.title,
+            state,
+            skipped,
+            findings,
+        }
+    }
+}
+
+/// Runs all checks on `subject` concurrently, those of recommended practice only with `posture`. Emits each outcome as
+/// its check finishes. The result is in the order of the table.
+pub async fn examine(subject: &Subject<'_>, posture: bool, events: Events<'_>) -> Vec<Checked> {
+    let chosen: Vec<&Check> = checks().filter(|check| posture || !check.is_posture).collect();
+    let of = chosen.len();
+    let mut waiting = chosen.iter().copied().enumerate();
+    let mut running = FuturesUnordered::new();
+    let mut done: Vec<Option<Checked>> = vec![None; of];
+    let mut finished = 0;
+    loop {
+        while running.len() < MAX_PARALLEL
+            && let Some((index, check)) = waiting.next()
+        {
+            let looking = (check.look)(subject);
+            running.push(async move { (index, check, looking.await) });
+        }
+        let Some((index, check, looked)) = running.next().await else {
+            break;
+        };
+        finished += 1;
+        let outcome = match looked {
+            Ok(findings) => Outcome::Findings(stamped(check.id, findings)),
+            Err(Skipped(reason)) => Outcome::Skipped(reason),
+        };
+        events(Event {
+            id: check.id,
+            title: check.title,
+            outcome: &outcome,
+            finished,
+            of,
+        });
+        done[index] = Some(Checked::new(check, outcome));
+    }
+    done.into_iter().flatten().collect()
+}
+
+fn stamped(id: &'static str, mut findings: Vec<Finding>) -> Vec<Finding> {
+    for finding in &mut findings {
+        finding.check = id;
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_in_kebab_case() {
+        let mut seen = BTreeSet::new();
+        for check in checks() {
+            assert!(seen.insert(check.id), "{} is there twice", check.id);
+            let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+            assert!(check.id.bytes().all(allowed), "{}", check.id);
+            assert!(!check.title.ends_with('.'), "{}", check.title);
+        }
+    }
+
+    const PAGE: &str = include_str!("../../../../docs/doctor.md");
+
+    /// The rows of the table below the heading `heading`, cell by cell.
+    fn rows(heading: &str) -> Vec<Vec<&'static str>> {
+        let (_, after) = PAGE.split_once(heading).unwrap();
+        let section = after.split("\n## ").next().unwrap();
+        let table = section.lines().filter(|line| line.starts_with('|')).skip(2);
+        table
+            .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+            .collect()
+    }
+
+    fn words(cell: &str) -> impl Iterator<Item = &str> {
+        cell.split(',').map(|word| word.trim().trim_matches('`'))
+    }
+
+    #[test]
+    fn the_page_describes_each_check_and_no_other() {
+        let described: BTreeSet<&str> = rows("\n## All checks\n")
+            .iter()
+            .flat_map(|row| words(row[0]))
+            .collect();
+        let known: BTreeSet<&str> = checks().map(|check| check.id).collect();
+        assert_eq!(described, known);
+    }
+
+    #[test]
+    fn each_symptom_leads_to_a_check_and_each_check_has_a_symptom() {
+        let symptoms = rows("\n## Symptoms\n");
+        let known: BTreeSet<&str> = checks().map(|check| check.id).collect();
+        let named: BTreeSet<&str> = symptoms.iter().flat_map(|row| words(row[1])).collect();
+        assert_eq!(named, known);
+        for usual in [
+            "stream not found",
+            "permission denied",
+            "throttling",
+            "high iterator age",
+            "Lambda not processing",
+            "records not in the table",
+            "high cost",
+            "delays",
+            "bad data format",
+            "uneven keys",
+        ] {
+            assert!(symptoms.iter().any(|row| row[0] == usual), "{usual}");
+        }
+    }
+}

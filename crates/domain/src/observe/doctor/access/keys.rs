@@ -1,0 +1,327 @@
+//! The KMS keys of encrypted streams: whether they work, and whether functions that read may decrypt.
+//!
+//! AWS managed keys always work, and need no permission.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_kms::types::{KeyManagerType, KeyMetadata, KeyState};
+use serde_json::Value;
+
+use super::super::finding::{Finding, Looked, Skipped};
+use super::super::subject::{Function, Subject};
+use super::simulate::{Denial, Simulated, explain, simulate};
+use crate::context::Context;
+use crate::stream::StreamState;
+use ground::error;
+
+/// The keys that are not managed by AWS, by stream.
+pub(super) type Keys = BTreeMap<String, Result<Key, Skipped>>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Key {
+    /// There is no such key.
+    Missing(String),
+    Found(Metadata),
+    /// Managed by AWS.
+    Managed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Metadata {
+    arn: String,
+    id: String,
+    state: KeyState,
+}
+
+impl From<KeyMetadata> for Key {
+    fn from(it: KeyMetadata) -> Self {
+        if it.key_manager == Some(KeyManagerType::Aws) {
+            return Self::Managed;
+        }
+        Self::Found(Metadata {
+            arn: it.arn.unwrap_or_default(),
+            state: it.key_state.unwrap_or(KeyState::Enabled),
+            id: it.key_id,
+        })
+    }
+}
+
+/// The keys of the streams, read once.
+async fn keys<'s>(subject: &'s Subject<'_>) -> Result<&'s Keys, Skipped> {
+    let streams = subject.streams().await?;
+    let facts = subject.access();
+    Ok(facts
+        .keys
+        .get_or_init(|| async {
+            let mut keys = Keys::new();
+            for stream in streams {
+                let Some(name) = stream.encryption.as_deref().filter(|name| !is_managed(name)) else {
+                    continue;
+                };
+                keys.insert(stream.name.clone(), key(subject.context(), name).await);
+            }
+            keys
+        })
+        .await)
+}
+
+/// Whether `name` is the alias of an AWS managed key.
+fn is_managed(name: &str) -> bool {
+    name.rsplit(':').next().unwrap_or(name).starts_with("alias/aws/")
+}
+
+async fn key(context: &Context, name: &str) -> Result<Key, Skipped> {
+    match context.kms().describe_key().key_id(name).send().await {
+        Ok(answer) => {
+            let metadata = answer.key_metadata;
+            metadata
+                .map(Key::from)
+                .ok_or_else(|| Skipped(format!("KMS does not describe the key {name}")))
+        }
+        Err(failure) if error::aws::is_not_found(&failure) => Ok(Key::Missing(name.to_owned())),
+        Err(failure) => {
+            Err(error::aws::failed(format!("the KMS key {name} could not be read"), failure).into())
+        }
+    }
+}
+
+pub(super) async fn usable(subject: &Subject<'_>) -> Looked {
+    let mut found = Vec::new();
+    for (stream, key) in keys(subject).await? {
+        let key = key.as_ref().map_err(Clone::clone)?;
+        found.extend(unusable(stream, key));
+    }
+    Ok(found)
+}
+
+/// Without its key, no record can be written or read. Records that are kept are lost when the key is deleted.
+fn unusable(stream: &str, key: &Key) -> Option<Finding> {
+    let fault = |summary: &str| Finding::fault(format!("stream {stream}"), summary.to_owned());
+    let other_key = ["encrypt", stream, "--key", "alias/aws/kinesis"];
+    match key {
+        Key::Managed => None,
+        Key::Missing(name) => Some(
+            fault("the KMS key of its encryption does not exist: nothing can be written or read")
+                .evidence(format!("the stream names the key {name}"))
+                .fix(&other_key),
+        ),
+        Key::Found(key) => {
+            let finding = match key.state {
+                KeyState::Enabled | KeyState::Creating | KeyState::Updating => return None,
+                KeyState::Disabled => {
+                    fault("the KMS key of its encryption is disabled: nothing can be written or read")
+                        .other_fix(format!("aws kms enable-key --key-id {}", key.id))
+                }
+                KeyState::PendingDeletion | KeyState::PendingReplicaDeletion => {
+                    fault("the KMS key of its encryption is being deleted: its records will be lost")
+                        .other_fix(format!(
+                            "aws kms cancel-key-deletion --key-id {0} && aws kms enable-key --key-id {0}",
+                            key.id
+                        ))
+                }
+                _ => fault("the KMS key of its encryption cannot be used"),
+            };
+            Some(
+                finding
+                    .evidence(format!("the key {} is {}", key.arn, key.state.as_str()))
+                    .fix(&other_key),
+            )
+        }
+    }
+}
+
+pub(super) async fn permissions(subject: &Subject<'_>) -> Looked {
+    let keys = keys(subject).await?;
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (mappings, functions) = (subject.mappings().await?, subject.functions().await?);
+    let streams = subject.streams().await?;
+    let mut found = Vec::new();
+    for stream in streams {
+        let Some(Ok(Key::Found(key))) = keys.get(&stream.name) else {
+            continue;
+        };
+        let readers: BTreeSet<&str> = mappings
+            .iter()
+            .filter(|mapping| mapping.stream() == stream.name)
+            .map(|mapping| mapping.function())
+            .collect();
+        let mut policy = None;
+        for function in functions
+            .iter()
+            .filter(|function| readers.contains(function.name.as_str()))
+        {
+            let denied = denied(subject.context(), stream, key, function).await?;
+            if denied.is_empty() {
+                continue;
+            }
+            if policy.is_none() {
+                policy = Some(key_policy(subject.context(), &key.id).await?);
+            }
+            if !policy
+                .as_ref()
+                .is_some_and(|policy| allows(policy, &function.state.role))
+            {
+                found.push(finding(stream, function, &denied));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether IAM policies of the role allow it to decrypt records of the stream.
+async fn denied(
+    context: &Context,
+    stream: &StreamState,
+    key: &Metadata,
+    function: &Function,
+) -> Result<Vec<Denial>, Skipped> {
+    let parts: Vec<&str> = stream.arn.split(':').collect();
+    let region = parts.get(3).copied().unwrap_or_default();
+    let account = parts.get(4).copied().unwrap_or_default();
+    // Source: "How do I get started with server-side encryption?", Kinesis developer guide, and `kms:ViaService`, KMS
+    // developer guide.
+    let via = format!("kinesis.{region}.amazonaws.com");
+    let values = [
+        ("kms:ViaService", via.as_str()),
+        ("kms:CallerAccount", account),
+        ("kms:EncryptionContext:aws:kinesis:arn", stream.arn.as_str()),
+    ];
+    let role = &function.state.role;
+    match simulate(context, role, &["kms:Decrypt"], &key.arn, &values).await? {
+        Simulated::Denied(denied) => Ok(denied),
+        // A finding of its own.
+        Simulated::NoPrincipal => Ok(Vec::new()),
+    }
+}
+
+/// The policy of a key, which can allow what IAM policies do not.
+async fn key_policy(context: &Context, id: &str) -> Result<Value, Skipped> {
+    let answer = context
+        .kms()
+        .get_key_policy()
+        .key_id(id)
+        .policy_name("default")
+        .send()
+        .await;
+    let answer = answer.map_err(|failure| {
+        Skipped::from(error::aws::failed(
+            format!("the policy of the KMS key {id} could not be read"),
+            failure,
+        ))
+    })?;
+    let text = answer.policy.unwrap_or_default();
+    Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
+}
+
+/// Whether a key policy itself allows the role to decrypt. The statement that lets IAM policies decide names the account, and
+/// allows nothing by itself.
+fn allows(policy: &Value, role: &str) -> bool {
+    let statements = match &policy["Statement"] {
+        Value::Array(statements) => statements.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let texts = |value: &Value| -> Vec<String> {
+        match value {
+            Value::Array(items) => items
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
+            one => one.as_str().map(str::to_owned).into_iter().collect(),
+        }
+    };
+    statements.iter().any(|statement| {
+        let principals = match &statement["Principal"] {
+            Value::Object(kinds) => kinds.get("AWS").map(texts).unwrap_or_default(),
+            any => texts(any),
+        };
+        let decrypts = |action: &String| {
+            ["kms:*", "*", "kms:decrypt", "kms:decrypt*", "kms:d*"]
+                .contains(&action.to_ascii_lowercase().as_str())
+        };
+        statement["Effect"] == "Allow"
+            && principals
+                .iter()
+                .any(|principal| principal == "*" || principal == role)
+            && texts(&statement["Action"]).iter().any(decrypts)
+    })
+}
+
+fn finding(stream: &StreamState, function: &Function, denied: &[Denial]) -> Finding {
+    let summary = format!(
+        "it may not decrypt the records of stream {}: none is processed",
+        stream.name
+    );
+    explain(
+        Finding::fault(format!("function {}", function.name), summary),
+        Some(&function.state.role),
+        &function.name,
+        denied,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn key(state: KeyState) -> Key {
+        Key::Found(Metadata {
+            arn: "arn:aws:kms:us-east-1:1:key/7".to_owned(),
+            id: "7".to_owned(),
+            state,
+        })
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_used_is_a_fault_with_the_way_back() {
+        assert_eq!(unusable("orders", &key(KeyState::Enabled)), None);
+        assert_eq!(unusable("orders", &Key::Managed), None);
+        let commands = |key: &Key| -> Vec<String> {
+            let found = unusable("orders", key).unwrap();
+            found.fixes.into_iter().map(|fix| fix.command).collect()
+        };
+        let other = "streamctl encrypt orders --key alias/aws/kinesis";
+        assert_eq!(
+            commands(&key(KeyState::Disabled)),
+            ["aws kms enable-key --key-id 7", other]
+        );
+        assert_eq!(
+            commands(&key(KeyState::PendingDeletion)),
+            [
+                "aws kms cancel-key-deletion --key-id 7 && aws kms enable-key --key-id 7",
+                other
+            ]
+        );
+        assert_eq!(commands(&Key::Missing("7".to_owned())), [other]);
+    }
+
+    #[test]
+    fn aliases_of_aws_need_no_look() {
+        assert!(is_managed("alias/aws/kinesis"));
+        assert!(is_managed("arn:aws:kms:us-east-1:1:alias/aws/kinesis"));
+        assert!(!is_managed("alias/mine"));
+        assert!(!is_managed("arn:aws:kms:us-east-1:1:key/7"));
+    }
+
+    #[test]
+    fn a_key_policy_may_name_the_role() {
+        let role = "arn:aws:iam::1:role/work";
+        let policy = |principal: Value, action: Value| json!({"Statement": [{"Effect": "Allow", "Principal": principal, "Action": action, "Resource": "*"}]});
+        assert!(allows(&policy(json!({"AWS": role}), json!("kms:Decrypt")), role));
+        assert!(allows(
+            &policy(json!({"AWS": [role, "x"]}), json!(["kms:*"])),
+            role
+        ));
+        assert!(allows(&policy(json!("*"), json!("kms:Decrypt")), role));
+        assert!(!allows(&policy(json!({"AWS": role}), json!("kms:Encrypt")), role));
+        assert!(!allows(
+            &policy(json!({"AWS": "arn:aws:iam::1:root"}), json!("kms:*")),
+            role
+        ));
+        assert!(!allows(&Value::Null, role));
+    }
+}

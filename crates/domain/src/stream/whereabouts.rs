@@ -1,0 +1,227 @@
+//! Where a stream may be that was not found: other regions that have a stream of its name, and streams here with a
+//! similar name.
+//!
+//! Best effort within a time limit: what cannot be asked is left out.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
+
+use super::wait::absent;
+use crate::context::Context;
+use ground::error::Error;
+
+/// How long to look. A region that the account has not enabled may not answer at all.
+const TIME_LIMIT: Duration = Duration::from_secs(2);
+/// Regions asked at the same time: more than a partition has, since a connection to a distant region takes a second.
+const REGIONS_AT_ONCE: usize = 48;
+/// Similar names that are told.
+const MOST_SIMILAR: usize = 3;
+/// The shortest name that counts as similar to one that contains it.
+const SHORTEST_PART: usize = 4;
+
+/// Where a stream may be that is not in the region of the context.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Whereabouts {
+    /// Other regions that have a stream of this name.
+    pub regions: Vec<String>,
+    /// Streams of this region with a similar name, the most similar first.
+    pub similar: Vec<String>,
+}
+
+/// Looks for the stream `name` for at most two seconds. An ARN names its region, so nothing is looked for.
+pub async fn find(ctx: &Context, name: &str) -> Whereabouts {
+    if name.starts_with("arn:") {
+        return Whereabouts::default();
+    }
+    let deadline = Instant::now() + TIME_LIMIT;
+    let ask = |region: &'static str| async move {
+        let client = ctx.kinesis_in(region);
+        let answer = client.describe_stream_summary().stream_name(name).send();
+        answer.await.is_ok().then_some(region)
+    };
+    // Collected: a future with the closure in it is not `Send` for every lifetime.
+    let asked: Vec<_> = ctx.other_regions().map(ask).collect();
+    let (regions, names) = tokio::join!(holders(asked.into_iter(), deadline), names(ctx, deadline));
+    Whereabouts {
+        regions,
+        similar: similar(name, names),
+    }
+}
+
+/// The error for a stream `name` that is not there. It says where the stream may be.
+pub async fn not_found(ctx: &Context, name: &str) -> Error {
+    explain(ctx, name, absent(name)).await
+}
+
+/// Adds to an error of a call on the stream `name` where it may be, if the stream was not found.
+pub async fn explain(ctx: &Context, name: &str, error: Error) -> Error {
+    if !error.is("ResourceNotFoundException") {
+        return error;
+    }
+    match find(ctx, name).await.hint(ctx.region()) {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+impl Whereabouts {
+    /// What to do now; `None` if nothing was found.
+    fn hint(&self, here: &str) -> Option<String> {
+        let list = |words: &[String], last: &str| match words {
+            [] => String::new(),
+            [one] => one.clone(),
+            [first @ .., end] => format!("{} {last} {end}", first.join(", ")),
+        };
+        let similar = list(&self.similar, "or");
+        match (self.regions.first(), similar.is_empty()) {
+            (None, true) => None,
+            (None, false) => Some(format!(
+                "did you mean {similar}? `streamctl list` shows the streams here"
+            )),
+            (Some(region), unknown) => {
+                let regions = list(&self.regions, "and");
+                let here_is = match unknown {
+                    true => String::new(),
+                    false => format!("; similar names here: {}", list(&self.similar, "and")),
+                };
+                Some(format!(
+                    "it is in {regions}, not in {here}: add `--region {region}`{here_is}"
+                ))
+            }
+        }
+    }
+}
+
+/// The regions that are found until `deadline`, by name.
+async fn holders(
+    asked: impl Iterator<Item = impl Future<Output = Option<&'static str>>>,
+    deadline: Instant,
+) -> Vec<String> {
+    let mut answers = stream::iter(asked).buffer_unordered(REGIONS_AT_ONCE);
+    let mut found = Vec::new();
+    while let Ok(Some(answer)) = timeout_at(deadline, answers.next()).await {
+        found.extend(answer.map(str::to_owned));
+    }
+    found.sort();
+    found
+}
+
+/// The names of the first streams of this region; none if they are not listed until `deadline`.
+async fn names(ctx: &Context, deadline: Instant) -> Vec<String> {
+    let call = ctx.kinesis().list_streams().send();
+    match timeout_at(deadline, call).await {
+        Ok(Ok(page)) => page.stream_names,
+        _ => Vec::new(),
+    }
+}
+
+/// The names that differ from `name` in a third of its characters or less, or contain it, or are contained in it.
+fn similar(name: &str, names: Vec<String>) -> Vec<String> {
+    let wanted = name.to_lowercase();
+    let mut found: Vec<(usize, String)> = names
+        .into_iter()
+        .filter(|other| other != name)
+        .filter_map(|other| Some((distance(&wanted, &other.to_lowercase())?, other)))
+        .collect();
+    found.sort();
+    found.truncate(MOST_SIMILAR);
+    found.into_iter().map(|(_, other)| other).collect()
+}
+
+/// How far two names are apart; `None` if they are not similar.
+fn distance(wanted: &str, other: &str) -> Option<usize> {
+    let difference = wanted.len().abs_diff(other.len());
+    let shorter = wanted.len().min(other.len());
+    if shorter >= SHORTEST_PART && (other.contains(wanted) || wanted.contains(other)) {
+        return Some(difference);
+    }
+    let most = (wanted.len() / 3).max(1);
+    // The distance is at least the difference of the lengths, and takes long for long names.
+    if difference > most {
+        return None;
+    }
+    Some(strsim::osa_distance(wanted, other)).filter(|distance| *distance <= most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owned(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn names_are_similar_by_few_edits_or_as_a_part() {
+        let all = &[
+            "orders",
+            "order",
+            "Orders",
+            "odrers",
+            "orders-eu-west-1",
+            "clicks",
+            "or",
+        ];
+        let shown = |name| similar(name, owned(all));
+        assert_eq!(shown("orders"), ["Orders", "odrers", "order"]);
+        assert_eq!(shown("click"), ["clicks"]);
+        assert_eq!(shown("my-orders"), ["Orders", "orders"]);
+        assert_eq!(shown("nothing-like-it"), [""; 0]);
+    }
+
+    #[test]
+    fn the_hint_says_what_was_found() {
+        let hint = |regions: &[&str], similar: &[&str]| {
+            let found = Whereabouts {
+                regions: owned(regions),
+                similar: owned(similar),
+            };
+            found.hint("us-east-1").unwrap_or_default()
+        };
+        insta::assert_snapshot!(
+            [
+                hint(&[], &[]),
+                hint(&[], &["order"]),
+                hint(&[], &["order", "orders-2", "odrers"]),
+                hint(&["eu-west-1"], &[]),
+                hint(&["ap-south-1", "eu-west-1"], &["order", "odrers"]),
+            ]
+            .join("\n"),
+            @r"
+        did you mean order? `streamctl list` shows the streams here
+        did you mean order, orders-2 or odrers? `streamctl list` shows the streams here
+        it is in eu-west-1, not in us-east-1: add `--region eu-west-1`
+        it is in ap-south-1 and eu-west-1, not in us-east-1: add `--region ap-south-1`; similar names here: order and odrers
+        "
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_region_that_does_not_answer_is_left_out() {
+        let started = Instant::now();
+        let regions = ["us-west-2", "eu-west-1", "af-south-1", "ap-east-2"];
+        let asked = regions.into_iter().map(|region| async move {
+            let pause = match region {
+                "af-south-1" => Duration::from_secs(3_600),
+                _ => Duration::from_millis(400),
+            };
+            tokio::time::sleep(pause).await;
+            (region != "ap-east-2").then_some(region)
+        });
+        let found = holders(asked, started + TIME_LIMIT).await;
+        assert_eq!(found, ["eu-west-1", "us-west-2"]);
+        assert_eq!(started.elapsed(), TIME_LIMIT);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_names_can_be_compared(name in ".{0,40}", others in proptest::collection::vec(".{0,40}", 0..20)) {
+            let found = similar(&name, others.clone());
+            proptest::prop_assert!(found.len() <= MOST_SIMILAR);
+            proptest::prop_assert!(found.iter().all(|one| others.contains(one)));
+        }
+    }
+}
