@@ -143,7 +143,7 @@ fn a_run_after_a_kill_finishes() {
 
 #[test]
 fn ctrl_c_reports_what_is_left_and_the_next_run_finishes() {
-    let cloud = Cloud::start_with(["--status-delay", "1500ms"]);
+    let cloud = Cloud::start_with(["--status-delay", "1s"]);
     cloud.ok(["setup"]);
     let stopped = interrupted(&cloud, &["destroy", "--yes"], "deleting the stream");
     assert_eq!(stopped.code, 130, "{}{}", stopped.stdout, stopped.stderr);

@@ -260,7 +260,7 @@ fn a_run_after_a_kill_during_a_reshard_finishes() {
 
 #[test]
 fn ctrl_c_reports_what_was_done_and_the_next_run_finishes() {
-    let cloud = Cloud::start_with(["--status-delay", "1500ms"]);
+    let cloud = Cloud::start_with(["--status-delay", "1s"]);
     let args = ["setup", "--retention", "48h"];
     let stopped = interrupted(&cloud, &args, "creating the stream");
     assert_eq!(stopped.code, 130, "{}{}", stopped.stdout, stopped.stderr);
@@ -286,7 +286,7 @@ fn ctrl_c_reports_what_was_done_and_the_next_run_finishes() {
 
 #[test]
 fn ctrl_c_during_a_reshard_reports_what_is_left() {
-    let cloud = Cloud::start_with(["--status-delay", "1500ms"]);
+    let cloud = Cloud::start_with(["--status-delay", "1s"]);
     cloud.ok(["setup"]);
     let args = ["setup", "--shard-count", "8", "--tag", "Team=Blue"];
     let stopped = interrupted(&cloud, &args, "step 1 of 3");
