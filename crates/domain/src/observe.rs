@@ -2,3 +2,4 @@
 
 pub mod dependents;
 pub mod metrics;
+pub mod overview;

@@ -11,6 +11,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use bytes::Bytes;
 
 use super::{IteratorStart, Page, ReadError, ShardInfo, ShardSource, TailRecord};
+use crate::stream::reference::name_or_arn;
 use ground::error::{self, aws::Class};
 
 #[derive(Debug, Clone)]
@@ -59,7 +60,10 @@ impl ShardSource for KinesisShards {
             // A token and a name exclude each other.
             let call = match token.take() {
                 Some(token) => call.next_token(token),
-                None => call.stream_name(&self.stream),
+                None => {
+                    let (by_name, by_arn) = name_or_arn(&self.stream);
+                    call.set_stream_name(by_name).set_stream_arn(by_arn)
+                }
             };
             let answer = call.send().await.map_err(|e| self.failure(e))?;
             shards.extend(answer.shards.unwrap_or_default().into_iter().map(shard_info));
@@ -71,11 +75,9 @@ impl ShardSource for KinesisShards {
     }
 
     async fn iterator(&self, shard_id: &str, start: &IteratorStart) -> Result<String, ReadError> {
-        let call = self
-            .client
-            .get_shard_iterator()
-            .stream_name(&self.stream)
-            .shard_id(shard_id);
+        let (by_name, by_arn) = name_or_arn(&self.stream);
+        let call = self.client.get_shard_iterator().set_stream_name(by_name);
+        let call = call.set_stream_arn(by_arn).shard_id(shard_id);
         let call = match start {
             IteratorStart::TrimHorizon => call.shard_iterator_type(ShardIteratorType::TrimHorizon),
             IteratorStart::Latest => call.shard_iterator_type(ShardIteratorType::Latest),
