@@ -190,8 +190,15 @@ impl Printer {
 
     /// A warning on stderr, also with `--quiet`.
     pub fn warn(&self, text: &str) {
-        let warning = self.style.stderr_warning("warning:");
-        self.stderr_line(&safe::message(&format!("{warning} {text}")));
+        const LABEL: &str = "warning:";
+        let plain = format!("{LABEL} {text}");
+        let fitted = match self.stderr_width {
+            Some(width) => fitted(&plain, width),
+            None => plain,
+        };
+        let text = fitted.strip_prefix(LABEL).unwrap_or(&fitted);
+        let warning = self.style.stderr_warning(LABEL);
+        self.stderr_line(&safe::message(&format!("{warning}{text}")));
     }
 
     /// An error with its causes and its hint. Message and hint are one line each, and the lines of a cause are indented.

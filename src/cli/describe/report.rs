@@ -277,7 +277,7 @@ impl DescribeReport {
             let wrapped = values
                 .iter()
                 .flat_map(|value| wrap(&visible(value), SCREEN - LABEL));
-            lines.extend(labelled(label, wrapped));
+            lines.extend(labelled(label, wrapped.collect()));
         }
         lines.join("\n")
     }
@@ -374,8 +374,12 @@ fn or_none(lines: Vec<String>, is_unknown: bool) -> Vec<String> {
     }
 }
 
-/// The lines of a value beside its label.
-fn labelled(label: &str, values: impl IntoIterator<Item = String>) -> Vec<String> {
+/// The lines of a value beside its label. Where one is too long for that, all are below the label.
+fn labelled(label: &str, values: Vec<String>) -> Vec<String> {
+    if values.iter().any(|value| value.chars().count() > SCREEN - LABEL) {
+        let below = values.into_iter().map(|value| format!("  {value}"));
+        return std::iter::once(label.to_owned()).chain(below).collect();
+    }
     let first = std::iter::once(label).chain(std::iter::repeat(""));
     first
         .zip(values)

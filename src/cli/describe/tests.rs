@@ -184,6 +184,22 @@ fn a_stream_fits_a_screen() {
 }
 
 #[test]
+fn an_arn_that_is_too_long_for_its_place_has_its_own_line() {
+    let name = "retail-events-stream-dev";
+    let long = StreamState {
+        arn: format!("arn:aws:kinesis:us-east-1:000000000000:stream/{name}"),
+        ..concert()
+    };
+    let screen = screen(long);
+    let lines: Vec<&str> = screen.lines().skip(2).take(3).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    ARN
+      arn:aws:kinesis:us-east-1:000000000000:stream/retail-events-stream-dev
+    Mode        provisioned
+    ");
+}
+
+#[test]
 fn what_is_off_is_called_none() {
     let bare = StreamState {
         status: Status::Updating,

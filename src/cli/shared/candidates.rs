@@ -6,7 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use clap::{ArgMatches, FromArgMatches};
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use clap_complete::{ArgValueCompleter, CompletionCandidate};
 use tokio::time::{Instant, timeout_at};
 
@@ -178,7 +178,7 @@ fn typed_words(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
 
 /// The settings and the stream that `words` choose; `None` if that is not clear.
 fn chosen(words: Vec<OsString>) -> Option<(Settings, String)> {
-    let command = Cli::definition().ignore_errors(true);
+    let command = Cli::command().ignore_errors(true);
     let matches = command.try_get_matches_from(words).ok()?;
     let innermost = innermost(&matches);
     let configuration = GlobalArgs::from_arg_matches(innermost)

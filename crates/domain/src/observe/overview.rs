@@ -222,3 +222,55 @@ async fn account_limits(context: &Context) -> Result<(Used, Used)> {
     };
     Ok((shards, on_demand))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::pipeline::resources::test_support::Endpoint;
+    use crate::stream::{Mode, Status};
+
+    #[tokio::test]
+    async fn what_is_denied_is_named_and_fails_nothing() {
+        let denied = json!({"__type": "AccessDeniedException", "message": "not authorized"}).to_string();
+        let endpoint = Endpoint::start(move |_, _| (400, denied.clone())).await;
+        let state = StreamState {
+            name: "orders".to_owned(),
+            arn: "arn:aws:kinesis:us-east-1:000000000000:stream/orders".to_owned(),
+            status: Status::Active,
+            mode: Mode::Provisioned,
+            open_shards: 1,
+            retention_hours: 24,
+            encryption: Some("alias/orders".to_owned()),
+            monitoring: Default::default(),
+            tags: BTreeMap::new(),
+            consumer_count: 1,
+            created: None,
+            max_record_size_kib: 1_024,
+            warm_throughput_mibps: None,
+            record_distribution: None,
+        };
+        let found = read(&endpoint.context, &state).await;
+        let parts: Vec<&str> = found.unknown.keys().copied().collect();
+        assert_eq!(
+            parts,
+            [
+                "alarms",
+                "consumers",
+                "encryption_key",
+                "firehose_streams",
+                "limits",
+                "mappings",
+                "resource_policy",
+                "roles"
+            ]
+        );
+        assert!(found.unknown["consumers"].contains("AccessDeniedException: not authorized"));
+        assert_eq!(found.limits.consumers, Used { used: 1, limit: 20 });
+        assert_eq!(
+            (found.mappings, found.alarms, found.limits.account_shards),
+            (None, None, None)
+        );
+    }
+}

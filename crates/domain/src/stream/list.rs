@@ -228,46 +228,4 @@ impl From<&sdk::StreamSummary> for StreamEntry {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn calls_stay_below_their_rates() {
-        for (rate, limit) in [(DESCRIPTIONS, 20), (FIVE_A_SECOND, 5)] {
-            for millis in (0..5_000).step_by(10) {
-                let from = Duration::from_millis(millis);
-                let second = from..from + Duration::from_secs(1);
-                let asked = (0..200)
-                    .filter(|&i| second.contains(&rate.pause_before(i)))
-                    .count();
-                assert!(asked <= limit, "{asked} in the second after {millis} ms");
-            }
-            assert_eq!(rate.pause_before(0), Duration::ZERO);
-            assert_eq!(rate.pause_before(rate.at_once), Duration::ZERO);
-        }
-    }
-
-    #[test]
-    fn totals_need_details_and_prices() {
-        let entry = |details| StreamEntry {
-            open_shards: Some(2),
-            details,
-            ..StreamEntry::named("orders".to_owned())
-        };
-        let details = |cost| {
-            Some(Details {
-                retention_hours: 24,
-                consumer_count: 0,
-                shard_level_metrics: 0,
-                standing_cost_per_month: cost,
-            })
-        };
-        let dollar = Some(Money::from_nanos(1_000_000_000));
-        assert_eq!(Totals::of(&[entry(details(dollar)), entry(None)]), None);
-        let known = Totals::of(&[entry(details(dollar)), entry(details(dollar))]).unwrap();
-        assert_eq!((known.streams, known.open_shards), (2, 4));
-        assert_eq!(known.standing_cost_per_month.unwrap().to_string(), "$2.00");
-        let unknown = Totals::of(&[entry(details(dollar)), entry(details(None))]).unwrap();
-        assert_eq!(unknown.standing_cost_per_month, None);
-    }
-}
+mod tests;

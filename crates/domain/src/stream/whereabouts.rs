@@ -38,12 +38,14 @@ pub async fn find(ctx: &Context, name: &str) -> Whereabouts {
         return Whereabouts::default();
     }
     let deadline = Instant::now() + TIME_LIMIT;
-    let asked = ctx.other_regions().map(|region| async move {
+    let ask = |region: &'static str| async move {
         let client = ctx.kinesis_in(region);
         let answer = client.describe_stream_summary().stream_name(name).send();
         answer.await.is_ok().then_some(region)
-    });
-    let (regions, here) = tokio::join!(holders(asked, deadline), list::until(ctx, deadline));
+    };
+    // Collected: a future with the closure in it is not `Send` for every lifetime.
+    let asked: Vec<_> = ctx.other_regions().map(ask).collect();
+    let (regions, here) = tokio::join!(holders(asked.into_iter(), deadline), list::until(ctx, deadline));
     let names = here.into_iter().map(|entry| entry.name).collect();
     Whereabouts {
         regions,
