@@ -59,7 +59,62 @@ fn main() {
         floor,
     );
     row("list", median(|| run(&mut streamctl(&["list"]))), floor);
+    row(
+        "completion of a stream",
+        median(|| run(&mut completion(&streamctl, &["streamctl", "describe", "be"]))),
+        floor,
+    );
+    many(&streamctl, floor);
     run(&mut streamctl(&["local", "stop"]));
+}
+
+/// A thousand streams, and a stream of 10,000 shards. A page of ListStreams has 100 streams, one of ListShards 1,000 shards.
+fn many(streamctl: &impl Fn(&[&str]) -> Command, floor: Duration) {
+    for number in 0..1_000 {
+        run(&mut streamctl(&["create", &format!("s{number:04}")]));
+    }
+    row(
+        "list, 1,000 streams",
+        median(|| run(&mut streamctl(&["list"]))),
+        floor,
+    );
+    row(
+        "list --long, 1,000 streams",
+        median(|| run(&mut streamctl(&["list", "--long"]))),
+        floor,
+    );
+    row(
+        "list --tag, 1,000 streams",
+        median(|| run(&mut streamctl(&["list", "--tag", "env=prod"]))),
+        floor,
+    );
+    row(
+        "completion, 1,000 streams",
+        median(|| run(&mut completion(streamctl, &["streamctl", "describe", "s09"]))),
+        floor,
+    );
+    run(&mut streamctl(&["create", "wide", "--shards", "10000"]));
+    row(
+        "describe, 10,000 shards",
+        median(|| run(&mut streamctl(&["describe", "wide"]))),
+        floor,
+    );
+    row(
+        "describe --shards, 10,000",
+        median(|| run(&mut streamctl(&["describe", "wide", "--shards"]))),
+        floor,
+    );
+}
+
+/// What bash runs to complete the last of `words`.
+fn completion(streamctl: &impl Fn(&[&str]) -> Command, words: &[&str]) -> Command {
+    let mut command = streamctl(&["--"]);
+    command
+        .args(words)
+        .env("STREAMCTL_COMPLETE", "bash")
+        .env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string())
+        .env("_CLAP_IFS", "\n");
+    command
 }
 
 fn row(name: &str, time: Duration, floor: Duration) {

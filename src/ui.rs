@@ -43,6 +43,8 @@ pub struct Printer {
     stdout: Mutex<BufWriter<io::Stdout>>,
     /// Whether stdout is a terminal, which acts on control characters.
     stdout_terminal: bool,
+    /// Width of the terminal of stderr; `None` if stderr is not one.
+    stderr_width: Option<usize>,
     style: Style,
     progress: Progress,
 }
@@ -68,6 +70,7 @@ impl Printer {
             options,
             stdout: Mutex::new(BufWriter::with_capacity(64 * 1024, io::stdout())),
             stdout_terminal,
+            stderr_width: stderr_terminal.then(terminal_width),
             style: Style::new(color(stdout_terminal), color(stderr_terminal)),
             progress: Progress::new(hidden),
         }
@@ -163,10 +166,15 @@ impl Printer {
         stdout.flush().map_err(stdout_error)
     }
 
-    /// A message to the user, on stderr; silent with `--quiet`. Only its first line starts in the first column.
+    /// A message to the user, on stderr; silent with `--quiet`. Only its first line starts in the first column. On a terminal,
+    /// a line that is too long is broken at spaces.
     pub fn note(&self, text: &str) {
         if !self.options.quiet {
-            self.stderr_line(&safe::message(text));
+            let text = match self.stderr_width {
+                Some(width) => fitted(text, width),
+                None => text.to_owned(),
+            };
+            self.stderr_line(&safe::message(&text));
         }
     }
 
@@ -183,8 +191,15 @@ impl Printer {
 
     /// A warning on stderr, also with `--quiet`.
     pub fn warn(&self, text: &str) {
-        let warning = self.style.stderr_warning("warning:");
-        self.stderr_line(&safe::message(&format!("{warning} {text}")));
+        const LABEL: &str = "warning:";
+        let plain = format!("{LABEL} {text}");
+        let fitted = match self.stderr_width {
+            Some(width) => fitted(&plain, width),
+            None => plain,
+        };
+        let text = fitted.strip_prefix(LABEL).unwrap_or(&fitted);
+        let warning = self.style.stderr_warning(LABEL);
+        self.stderr_line(&safe::message(&format!("{warning}{text}")));
     }
 
     /// An error with its causes and its hint. Message and hint are one line each, and the lines of a cause are indented.
@@ -273,6 +288,26 @@ impl Drop for Printer {
     }
 }
 
+/// Columns of the terminal of stderr, or 80.
+fn terminal_width() -> usize {
+    let mut table = comfy_table::Table::new();
+    table.use_stderr().width().map_or(80, usize::from)
+}
+
+/// `text` in lines of at most `width` columns. A line with columns or an indent of its own stays as it is: it is a list, or a
+/// command to copy.
+fn fitted(text: &str, width: usize) -> String {
+    const INDENT: &str = "  ";
+    let line = |line: &str| {
+        let is_prose = !line.starts_with(' ') && !line.contains("  ");
+        if !is_prose || line.chars().count() <= width {
+            return line.to_owned();
+        }
+        wrap(line, width.saturating_sub(INDENT.len())).join(&format!("\n{INDENT}"))
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
 fn to_json(value: &impl Serialize, pretty: bool) -> Result<String> {
     let text = if pretty {
         serde_json::to_string_pretty(value)
@@ -303,6 +338,20 @@ fn stdout_error(error: io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn notes_are_broken_at_spaces() {
+        let note = "On-demand: 0.040 USD an hour, 0.080 USD for a GB written and 0.040 USD for a GB read (us-east-1)";
+        let shown = fitted(note, 60);
+        insta::assert_snapshot!(shown, @r"
+        On-demand: 0.040 USD an hour, 0.080 USD for a GB written
+          and 0.040 USD for a GB read (us-east-1)
+        ");
+        assert!(shown.lines().all(|line| line.chars().count() <= 60));
+        let list = format!("Next:\n  streamctl put --file {}   put records", "x".repeat(60));
+        assert_eq!(fitted(&list, 60), list);
+        assert_eq!(fitted("short", 60), "short");
+    }
 
     #[test]
     fn yaml_has_nothing_for_a_terminal_and_keeps_its_value() {

@@ -3,13 +3,14 @@
 use clap::{Args, ValueEnum};
 use clap_complete::env::{Bash, Elvish, EnvCompleter, Fish, Powershell, Zsh};
 
-use super::shared::Session;
+use super::shared::{Session, candidates};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
 /// Print a script that completes commands in your shell
 ///
-/// The shell asks streamctl what can follow: commands, options, values, templates and handlers.
+/// The shell asks streamctl what can follow: commands, options, values, templates and handlers, and the names of streams,
+/// shards, consumers and functions of the target. A local cloud that does not run is not started for that.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -61,7 +62,8 @@ pub(super) fn answered() -> bool {
     }
     let words = std::env::args_os();
     let directory = std::env::current_dir().ok();
-    let completer = clap_complete::CompleteEnv::with_factory(super::Cli::definition).var(VARIABLE);
+    let definition = || candidates::with_names_of_the_target(super::Cli::definition());
+    let completer = clap_complete::CompleteEnv::with_factory(definition).var(VARIABLE);
     // An error leaves the command line as it is.
     completer
         .try_complete(words, directory.as_deref())

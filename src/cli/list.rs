@@ -1,48 +1,136 @@
 //! `streamctl list`.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use comfy_table::ColumnConstraint;
 use serde::Serialize;
 
 use super::shared::Session;
-use crate::ui::units::time;
-use crate::ui::{Format, Report, Style, lines, or_dash, table};
-use domain::stream::{self, StreamEntry};
-use ground::error::Result;
+use crate::ui::units::{count, counted, time};
+use crate::ui::{Format, Report, Style, lines, or_dash, table, wrap};
+use domain::cost::price_book;
+use domain::stream::desired::hours;
+use domain::stream::{self, Filter, Mode, NamePattern, Status, StreamEntry, TagFilter, Totals};
+use ground::error::{Error, Result};
 use ground::exit::Exit;
 
 /// List the streams of the target
 ///
 /// Shows name, status, mode and creation time of each stream in the account and region, sorted by name. With --long it
-/// also shows the number of open shards, which takes one call for each stream, at most 20 a second.
+/// also shows open shards, retention, consumers and what the stream costs a month on AWS without traffic, and the totals.
+/// That takes one call for each stream, at most 20 a second. Tags are looked up with one call for each hundred streams.
 #[derive(Debug, Args)]
 #[command(alias = "ls")]
 #[command(after_help = "\
 Examples:
   streamctl list                      every stream of the target
-  streamctl list --prefix concert-    names that begin with concert-
-  streamctl list --long               with the number of open shards
+  streamctl list 'concert-*'          names that match a pattern
+  streamctl list --long               with shards, cost and totals
+  streamctl list --tag env=prod --mode on-demand
   streamctl list -o text | cut -f1    names only")]
 pub struct ListArgs {
+    /// Only streams whose names match: * is any characters, ? is one
+    #[arg(value_name = "PATTERN", value_parser = pattern)]
+    name: Option<NamePattern>,
     /// Only streams whose names begin with this text
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     prefix: String,
-    /// Also show the number of open shards
+    /// Only streams with this tag (repeatable: with all of them)
+    #[arg(long = "tag", value_name = "KEY[=VALUE]", value_parser = tag)]
+    tags: Vec<TagFilter>,
+    /// Only streams with this status: creating, active, updating or deleting
+    #[arg(
+        long,
+        value_enum,
+        value_name = "STATUS",
+        ignore_case = true,
+        hide_possible_values = true
+    )]
+    status: Option<StatusArg>,
+    /// Only streams in this mode: provisioned or on-demand
+    #[arg(long, value_enum, value_name = "MODE", hide_possible_values = true)]
+    mode: Option<ModeArg>,
+    /// Also show shards, retention, consumers and cost, and the totals
     #[arg(short, long)]
     long: bool,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum StatusArg {
+    Creating,
+    Active,
+    Updating,
+    Deleting,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ModeArg {
+    Provisioned,
+    OnDemand,
+}
+
+fn pattern(text: &str) -> Result<NamePattern, String> {
+    text.parse().map_err(|error| sentence(&error))
+}
+
+fn tag(text: &str) -> Result<TagFilter, String> {
+    text.parse().map_err(|error| sentence(&error))
+}
+
+/// Error and hint in one sentence, for clap.
+fn sentence(error: &Error) -> String {
+    match error.hint_text() {
+        Some(hint) => format!("{error}; {hint}"),
+        None => error.to_string(),
+    }
+}
+
+impl ListArgs {
+    fn filter(&self) -> Filter {
+        Filter {
+            prefix: self.prefix.clone(),
+            name: self.name.clone(),
+            status: self.status.map(|status| match status {
+                StatusArg::Creating => Status::Creating,
+                StatusArg::Active => Status::Active,
+                StatusArg::Updating => Status::Updating,
+                StatusArg::Deleting => Status::Deleting,
+            }),
+            mode: self.mode.map(|mode| match mode {
+                ModeArg::Provisioned => Mode::Provisioned,
+                ModeArg::OnDemand => Mode::OnDemand,
+            }),
+            tags: self.tags.clone(),
+        }
+    }
+
+    /// What of the names is asked for, if nothing else is.
+    fn names(&self) -> Option<String> {
+        let others = self.tags.is_empty() && self.status.is_none() && self.mode.is_none();
+        match (&self.name, self.prefix.as_str()) {
+            (Some(pattern), "") if others => Some(format!("matching {:?}", pattern.text())),
+            (None, prefix) if others => Some(format!("beginning with {prefix:?}")),
+            _ => None,
+        }
+    }
+}
+
 pub(super) async fn run(args: ListArgs, session: &Session) -> Result<Exit> {
+    let filter = args.filter();
     let context = session.context().await?;
     let report = ListReport {
-        streams: stream::list(context, &args.prefix, args.long).await?,
+        streams: stream::list(context, &filter, args.long).await?,
         long: args.long,
+        region: context.region().to_owned(),
     };
     let printer = session.printer();
     if report.streams.is_empty() {
         let location = format!("here ({}, region {})", context.target_name(), context.region());
-        printer.note(&match args.prefix.as_str() {
-            "" => format!("There are no streams {location}; `streamctl setup` creates one"),
-            prefix => format!("No stream {location} has a name beginning with {prefix:?}"),
+        printer.note(&match args.names() {
+            _ if filter.is_empty() => {
+                format!("There are no streams {location}; `streamctl setup` creates one")
+            }
+            Some(names) => format!("No stream {location} has a name {names}"),
+            None => format!("No stream {location} is as asked for"),
         });
         if matches!(printer.format(), Format::Table | Format::Text) {
             return Ok(Exit::Done);
@@ -59,29 +147,70 @@ struct ListReport {
     streams: Vec<StreamEntry>,
     #[serde(skip)]
     long: bool,
+    #[serde(skip)]
+    region: String,
 }
 
 impl ListReport {
     fn rows(&self) -> comfy_table::Table {
-        let shards = self.long.then_some("SHARDS");
-        let headings = ["NAME", "STATUS", "MODE"].into_iter().chain(shards);
-        let mut rows = table(headings.chain(["CREATED"]));
+        let headings = match self.long {
+            true => &["NAME", "STATUS", "MODE", "SHARDS", "KEPT", "USD/MONTH"][..],
+            false => &["NAME", "STATUS", "MODE", "CREATED"],
+        };
+        let mut rows = table(headings.iter().copied());
         for entry in &self.streams {
-            let shards = self.long.then(|| or_dash(entry.open_shards));
-            let cells = [
+            let mut cells = vec![
                 entry.name.clone(),
                 entry.status.to_string(),
                 entry.mode.to_string(),
             ];
-            rows.add_row(cells.into_iter().chain(shards).chain([time(entry.created)]));
+            match &entry.details {
+                Some(details) => cells.extend([
+                    or_dash(entry.open_shards.map(u64::from).map(count)),
+                    hours(details.retention_hours),
+                    details
+                        .standing_cost_per_month
+                        .map_or_else(|| "unknown".to_owned(), |cost| cost.rounded(2)),
+                ]),
+                None => cells.push(time(entry.created)),
+            }
+            rows.add_row(cells);
+        }
+        // Names are copied: never break one.
+        if let Some(names) = rows.column_mut(0) {
+            names.set_constraint(ColumnConstraint::ContentWidth);
         }
         rows
+    }
+
+    /// The totals, in words; `None` without details.
+    fn totals(&self) -> Option<String> {
+        let totals = Totals::of(&self.streams)?;
+        let cost = match (totals.standing_cost_per_month, price_book(&self.region)) {
+            (Some(cost), Some(book)) => format!(
+                "{} USD a month on AWS without traffic (prices of {} in {})",
+                cost.rounded(2),
+                book.as_of,
+                self.region
+            ),
+            _ => format!("cost unknown: no prices are known for {}", self.region),
+        };
+        Some(format!(
+            "{} with {}, {cost}",
+            counted(totals.streams as u64, "stream"),
+            counted(totals.open_shards, "open shard")
+        ))
     }
 }
 
 impl Report for ListReport {
     fn table(&self, _style: &Style) -> String {
-        self.rows().trim_fmt()
+        let rows = self.rows();
+        let width = rows.width().map_or(80, usize::from);
+        match self.totals().filter(|_| self.long && !self.streams.is_empty()) {
+            Some(totals) => format!("{}\n\n{}", rows.trim_fmt(), wrap(&totals, width).join("\n")),
+            None => rows.trim_fmt(),
+        }
     }
 
     fn text(&self) -> String {
@@ -101,7 +230,8 @@ impl Report for ListReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::stream::{Mode, Status};
+    use domain::cost::Money;
+    use domain::stream::list::Details;
 
     fn report(long: bool) -> ListReport {
         let entry = |name: &str, status, mode, shards: u32| StreamEntry {
@@ -111,6 +241,12 @@ mod tests {
             open_shards: long.then_some(shards),
             created: "2026-01-01T12:30:00Z".parse().ok(),
             arn: format!("arn:aws:kinesis:us-east-1:000000000000:stream/{name}"),
+            details: long.then_some(Details {
+                retention_hours: 168,
+                consumer_count: 2,
+                shard_level_metrics: 0,
+                standing_cost_per_month: Some(Money::from_nanos(10_950_000_000)),
+            }),
         };
         ListReport {
             streams: vec![
@@ -118,6 +254,7 @@ mod tests {
                 entry("concert-data-stream", Status::Active, Mode::Provisioned, 1),
             ],
             long,
+            region: "us-east-1".to_owned(),
         }
     }
 
@@ -129,10 +266,23 @@ mod tests {
         concert-data-stream  ACTIVE    provisioned  2026-01-01 12:30:00 UTC
         ");
         insta::assert_snapshot!(report(true).rows().set_width(80).trim_fmt(), @r"
-        NAME                 STATUS    MODE         SHARDS  CREATED
-        clicks               UPDATING  on-demand    4       2026-01-01 12:30:00 UTC
-        concert-data-stream  ACTIVE    provisioned  1       2026-01-01 12:30:00 UTC
+        NAME                 STATUS    MODE         SHARDS  KEPT  USD/MONTH
+        clicks               UPDATING  on-demand    4       7d    10.95
+        concert-data-stream  ACTIVE    provisioned  1       7d    10.95
         ");
+        insta::assert_snapshot!(report(true).totals().unwrap(), @"2 streams with 5 open shards, 21.90 USD a month on AWS without traffic (prices of 2026-11 in us-east-1)");
+        assert_eq!(report(false).totals(), None);
+        let mut elsewhere = report(true);
+        elsewhere.region = "xx-north-1".to_owned();
+        insta::assert_snapshot!(elsewhere.totals().unwrap(), @"2 streams with 5 open shards, cost unknown: no prices are known for xx-north-1");
+    }
+
+    #[test]
+    fn a_long_name_is_never_broken() {
+        let mut long = report(true);
+        long.streams[0].name = "n".repeat(128);
+        let rows = long.rows().set_width(80).trim_fmt();
+        assert!(rows.contains(&"n".repeat(128)), "{rows}");
     }
 
     #[test]
@@ -157,7 +307,11 @@ mod tests {
             "mode": "ON_DEMAND",
             "open_shards": 4,
             "created": "2026-01-01T12:30:00Z",
-            "arn": "arn:aws:kinesis:us-east-1:000000000000:stream/clicks"
+            "arn": "arn:aws:kinesis:us-east-1:000000000000:stream/clicks",
+            "retention_hours": 168,
+            "consumer_count": 2,
+            "shard_level_metrics": 0,
+            "standing_cost_per_month": "10.95"
           },
           {
             "name": "concert-data-stream",
@@ -165,7 +319,11 @@ mod tests {
             "mode": "PROVISIONED",
             "open_shards": 1,
             "created": "2026-01-01T12:30:00Z",
-            "arn": "arn:aws:kinesis:us-east-1:000000000000:stream/concert-data-stream"
+            "arn": "arn:aws:kinesis:us-east-1:000000000000:stream/concert-data-stream",
+            "retention_hours": 168,
+            "consumer_count": 2,
+            "shard_level_metrics": 0,
+            "standing_cost_per_month": "10.95"
           }
         ]
         "#);

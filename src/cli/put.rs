@@ -20,6 +20,7 @@ use domain::produce::{
     KinesisTransport, PutEnd, PutEvent, PutOptions, PutResult, StreamLimits, Unsent, feed, put,
 };
 use domain::record::{InputFormat, KeyRule, ReadOptions};
+use domain::stream::StreamReference;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 use ground::stop::Stop;
@@ -147,7 +148,7 @@ impl From<FormatArg> for InputFormat {
 }
 
 pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
-    let (stream, key) = destination(&args, session)?;
+    let (reference, key) = destination(&args, session)?;
     let input = PutInput::choose(args.file.as_deref(), args.data.clone())?;
     let mut options = ReadOptions {
         format: args.format.into(),
@@ -156,20 +157,20 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
         ..ReadOptions::default()
     };
     if args.dry_run {
-        let report = DryRunReport::read(&stream, &input, &options).await?;
+        let report = DryRunReport::read(&reference.name, &input, &options).await?;
         session.printer().report(&report)?;
         return Ok(Exit::Done);
     }
     // The file for failed records may have to hold the only copy of one: without it, nothing is sent.
     let mut failed = Unacknowledged::open(&input, args.failed_file.clone())?;
     let prepared = tokio::select! {
-        prepared = prepare(&args, session, &stream, &input, &mut options) => prepared?,
+        prepared = prepare(&args, session, &reference, &input, &mut options) => prepared?,
         () = session.interrupt().wait() => {
             session.printer().warn("interrupted before anything was sent");
             return Ok(Exit::Interrupted);
         }
     };
-    let (checked, context) = prepared;
+    let (checked, context, stream) = prepared;
     let transport = Arc::new(KinesisTransport::new(context.kinesis_once(), &stream));
     let put_options = PutOptions {
         in_flight: usize::from(args.in_flight),
@@ -202,28 +203,29 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
     finish(session, &stream, named, &input, outcome, failed)
 }
 
-/// Checks the input, and then against the limits of the stream.
+/// Checks the input, and then against the limits of the stream. Returns how calls name the stream.
 async fn prepare<'s>(
     args: &PutArgs,
     session: &'s Session,
-    stream: &str,
+    reference: &StreamReference,
     input: &PutInput,
     options: &mut ReadOptions,
-) -> Result<(Option<Checked>, &'s Context)> {
+) -> Result<(Option<Checked>, &'s Context, String)> {
     // A bad file is reported before the first call.
     let checked = input.check(options, session.printer().progress()).await?;
     let context = session.context_for_change().await?;
+    let stream = reference.address(context).await?;
     let mut waiting = |reason: String| {
         let reason = format!("{stream} could not be described: {reason}");
         session.printer().note(&waiting_for(&reason, args.retry_for));
     };
-    let limits = StreamLimits::of(context.kinesis(), stream, args.retry_for, &mut waiting).await;
-    let limits = or_whereabouts(context, stream, limits).await?;
+    let limits = StreamLimits::of(context.kinesis(), &stream, args.retry_for, &mut waiting).await;
+    let limits = or_whereabouts(context, &stream, limits).await?;
     options.max_record_bytes = limits.max_record_bytes;
     if let Some(checked) = &checked {
         checked.fits(options.max_record_bytes, input)?;
     }
-    Ok((checked, context))
+    Ok((checked, context, stream))
 }
 
 /// Handles the events of a run.
@@ -285,9 +287,9 @@ impl<'a> Follow<'a> {
 }
 
 /// The stream, and where partition keys come from.
-fn destination(args: &PutArgs, session: &Session) -> Result<(String, KeyRule)> {
+fn destination(args: &PutArgs, session: &Session) -> Result<(StreamReference, KeyRule)> {
     let Some(template) = &args.pipeline else {
-        return Ok((args.stream.resolve(session)?, key_rule(args)));
+        return Ok((args.stream.resolve_shared(session)?, key_rule(args)));
     };
     let (manifest, request) = PartArgs::default().request(session, template, false)?;
     let key = manifest.events.as_ref().map(SampleEvents::key_rule);
@@ -299,7 +301,11 @@ fn destination(args: &PutArgs, session: &Session) -> Result<(String, KeyRule)> {
         true => None,
         false => Draft::new(manifest, request)?.stream_name(),
     };
-    Ok((stream.map_or_else(|| args.stream.resolve(session), Ok)?, key))
+    let reference = match stream {
+        Some(name) => StreamReference::parse(&name)?,
+        None => args.stream.resolve_shared(session)?,
+    };
+    Ok((reference, key))
 }
 
 fn waiting_for(reason: &str, retry_for: Duration) -> String {

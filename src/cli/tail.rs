@@ -73,7 +73,7 @@ pub struct TailArgs {
 }
 
 pub(super) async fn run(args: TailArgs, session: &Session) -> Result<Exit> {
-    let stream = args.stream.resolve(session)?;
+    let stream = args.stream.resolve_shared(session)?;
     let format = match session.printer().format() {
         Format::Table => LineFormat::People,
         Format::Json => LineFormat::Json,
@@ -88,6 +88,7 @@ pub(super) async fn run(args: TailArgs, session: &Session) -> Result<Exit> {
     let now_ms = jiff::Timestamp::now().as_millisecond();
     let start = args.from.parse::<StartRule>()?.resolve(now_ms, &shards)?;
     let context = session.context().await?;
+    let stream = stream.address(context).await?;
     let mut options = TailOptions::new(start, now_ms);
     if context.is_local() {
         options = options.local();

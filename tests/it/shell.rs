@@ -48,6 +48,71 @@ fn the_shell_completes_commands_options_and_names() {
 }
 
 #[test]
+fn the_shell_completes_names_of_the_target() {
+    let cloud = Cloud::start();
+    cloud.stream("orders", 2);
+    cloud.stream("orders-eu", 1);
+    cloud.stream("clicks", 1);
+    cloud.ok(["consumer", "register", "orders", "analytics"]);
+    assert_eq!(
+        offered(&cloud, &["streamctl", "describe", "ord"]),
+        ["orders", "orders-eu"]
+    );
+    assert_eq!(
+        offered(&cloud, &["streamctl", "put", "--stream", "cl"]),
+        ["clicks"]
+    );
+    assert_eq!(
+        offered(
+            &cloud,
+            &[
+                "streamctl",
+                "tail",
+                "arn:aws:kinesis:us-east-1:000000000000:stream/cl"
+            ]
+        ),
+        ["arn:aws:kinesis:us-east-1:000000000000:stream/clicks"]
+    );
+    let shards = ["shardId-000000000000", "shardId-000000000001"];
+    assert_eq!(
+        offered(&cloud, &["streamctl", "tail", "orders", "--shard", ""]),
+        shards
+    );
+    assert_eq!(
+        offered(
+            &cloud,
+            &["streamctl", "reshard", "--stream", "orders", "--split", "s"]
+        ),
+        shards
+    );
+    assert_eq!(
+        offered(&cloud, &["streamctl", "consumer", "describe", "orders", "a"]),
+        ["analytics"]
+    );
+    // The words that were typed choose the region, and an endpoint that does not answer offers nothing.
+    let elsewhere = ["streamctl", "--region", "eu-west-1", "describe", "ord"];
+    assert_eq!(offered(&cloud, &elsewhere), [""; 0]);
+    let nowhere = [
+        "streamctl",
+        "--endpoint-url",
+        "http://127.0.0.1:1",
+        "describe",
+        "ord",
+    ];
+    assert_eq!(offered(&cloud, &nowhere), [""; 0]);
+    assert!(
+        offered(&cloud, &["streamctl", "invoke", "retail"]).contains(&"retail-event-processor".to_owned())
+    );
+}
+
+#[test]
+fn completion_does_not_start_the_local_cloud() {
+    let machine = Machine::new();
+    assert_eq!(offered(&machine, &["streamctl", "describe", "ord"]), [""; 0]);
+    assert_eq!(machine.json(["local", "status"])["running"], false);
+}
+
+#[test]
 fn each_shell_has_a_script() {
     let machine = Machine::new();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {

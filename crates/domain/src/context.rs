@@ -44,6 +44,7 @@ struct Lazy {
     kms: OnceLock<aws_sdk_kms::Client>,
     lambda: OnceLock<aws_sdk_lambda::Client>,
     logs: OnceLock<aws_sdk_cloudwatchlogs::Client>,
+    tagging: OnceLock<aws_sdk_resourcegroupstagging::Client>,
     dynamodb: OnceLock<aws_sdk_dynamodb::Client>,
     s3: OnceLock<aws_sdk_s3::Client>,
     sqs: OnceLock<aws_sdk_sqs::Client>,
@@ -63,6 +64,24 @@ impl Context {
             Target::Local => Some(daemon::ensure_running(&settings.home).await?),
         };
         Self::connect_with(settings, endpoint.as_deref(), None).await
+    }
+
+    /// As [`Context::connect`]; `None` if the target is the local cloud and it does not run. Starts nothing.
+    ///
+    /// # Errors
+    /// As [`Context::connect`].
+    pub async fn connect_to_running(settings: Settings) -> Result<Option<Self>> {
+        let endpoint = match &settings.target {
+            Target::Aws => None,
+            Target::Endpoint(url) => Some(url.clone()),
+            Target::Local => match daemon::status(&settings.home).await?.endpoint {
+                Some(url) => Some(url),
+                None => return Ok(None),
+            },
+        };
+        Self::connect_with(settings, endpoint.as_deref(), None)
+            .await
+            .map(Some)
     }
 
     async fn connect_with(
@@ -118,6 +137,11 @@ impl Context {
     pub fn lambda(&self) -> &aws_sdk_lambda::Client {
         let make = || aws_sdk_lambda::Client::new(&self.sdk.of("Lambda"));
         self.lazy.lambda.get_or_init(make)
+    }
+
+    pub fn tagging(&self) -> &aws_sdk_resourcegroupstagging::Client {
+        let make = || aws_sdk_resourcegroupstagging::Client::new(&self.sdk.of("Resource Groups Tagging API"));
+        self.lazy.tagging.get_or_init(make)
     }
 
     pub fn logs(&self) -> &aws_sdk_cloudwatchlogs::Client {

@@ -13,6 +13,7 @@ pub mod function;
 pub mod invoke;
 pub mod logs;
 pub mod mapping;
+pub mod names;
 pub mod package;
 pub mod permissions;
 pub mod runtime;

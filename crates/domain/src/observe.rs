@@ -4,5 +4,6 @@
 pub mod dependents;
 pub mod doctor;
 pub mod metrics;
+pub mod overview;
 pub mod scaling;
 pub mod traffic;

@@ -27,10 +27,10 @@ pub mod whereabouts;
 pub use change::{Capacity, Changer, NewStream};
 pub use desired::{Desired, Difference};
 pub use event::{Event, Events};
-pub use list::{StreamEntry, list};
+pub use list::{Filter, NamePattern, StreamEntry, TagFilter, Totals, list};
 pub use reference::StreamReference;
 pub use shards::{Listing, Shard, ShardMap};
-pub use state::{Mode, ShardMetric, Status, StreamState, observe};
+pub use state::{Mode, ShardMetric, Status, StreamState, observe, observe_as_allowed};
 pub use wait::{wait_until_active, wait_until_gone};
 pub use whereabouts::not_found;
 

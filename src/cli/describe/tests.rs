@@ -1,6 +1,11 @@
 use std::collections::BTreeMap;
 
+use super::report::SCREEN;
 use super::*;
+use crate::ui::{Report as _, Style};
+use domain::observe::overview::{Key, Limits, Overview, Reader, Used};
+use domain::stream::consumers::{Consumer, ConsumerStatus};
+use domain::stream::{Mode, Shard, ShardMap, ShardMetric, Status, StreamState};
 
 fn concert() -> StreamState {
     let name = "concert-data-stream";
@@ -20,6 +25,78 @@ fn concert() -> StreamState {
         max_record_size_kib: 1_024,
         warm_throughput_mibps: None,
         record_distribution: None,
+    }
+}
+
+/// Nothing depends on the stream.
+fn quiet() -> Overview {
+    Overview {
+        consumers: Some(Vec::new()),
+        mappings: Some(Vec::new()),
+        roles: Some(Vec::new()),
+        firehose_streams: Some(Vec::new()),
+        alarms: Some(Vec::new()),
+        limits: Limits {
+            account_shards: Some(Used {
+                used: 2,
+                limit: 1_000,
+            }),
+            on_demand_streams: Some(Used { used: 1, limit: 50 }),
+            consumers: Used { used: 0, limit: 20 },
+            tags: Used { used: 2, limit: 50 },
+        },
+        ..Overview::default()
+    }
+}
+
+/// Something of each kind depends on the stream, and two parts are not known.
+fn busy() -> Overview {
+    let owned = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+    let reader = |function: &str, last_result: &str, iterator_age_ms| Reader {
+        function: function.to_owned(),
+        id: "11111111-2222-3333-4444-555555555555".to_owned(),
+        state: "Enabled".to_owned(),
+        last_result: last_result.to_owned(),
+        iterator_age_ms,
+    };
+    let id = "1234abcd-12ab-34cd-56ef-1234567890ab";
+    Overview {
+        encryption_key: Some(Key {
+            arn: Some(format!("arn:aws:kms:us-east-1:000000000000:key/{id}")),
+            state: Some("PendingDeletion".to_owned()),
+            manager: Some("CUSTOMER".to_owned()),
+            aliases: Vec::new(),
+        }),
+        consumers: Some(vec![Consumer {
+            name: "analytics".to_owned(),
+            arn: "arn".to_owned(),
+            status: ConsumerStatus::Active,
+            created: None,
+        }]),
+        mappings: Some(vec![
+            reader("retail-event-processor", "OK", Some(1_250.0)),
+            reader("scorer", "PROBLEM: Function call failed", None),
+        ]),
+        roles: owned(&["retail-event-processor-role"]),
+        firehose_streams: owned(&["archive"]),
+        alarms: None,
+        resource_policy: Some(serde_json::json!({
+            "Statement": {"Effect": "Allow", "Principal": {"AWS": "123456789012"}}
+        })),
+        limits: Limits {
+            account_shards: None,
+            ..quiet().limits
+        },
+        unknown: [
+            (
+                "alarms",
+                "could not list the alarms: AccessDenied: User: arn:aws:iam::000000000000:user/reader is not \
+                 authorized to perform: cloudwatch:DescribeAlarms",
+            ),
+            ("limits", "no answer within 5s"),
+        ]
+        .map(|(part, why)| (part, why.to_owned()))
+        .into(),
     }
 }
 
@@ -47,7 +124,7 @@ fn shards() -> ShardMap {
 }
 
 fn screen(state: StreamState) -> String {
-    let screen = DescribeReport::new(state, None).table(&Style::plain());
+    let screen = DescribeReport::new(state, quiet(), None).table(&Style::plain());
     assert!(screen.lines().all(|line| line.chars().count() <= SCREEN));
     screen
 }
@@ -61,7 +138,7 @@ fn damage_of_the_stream_is_counted() {
         records,
         message: "a part of the log file is damaged".to_owned(),
     };
-    let mut report = DescribeReport::new(concert(), None);
+    let mut report = DescribeReport::new(concert(), quiet(), None);
     assert!(!report.table(&Style::plain()).contains("Damage"));
     let json = serde_json::to_value(&report).unwrap();
     assert!(json.get("damage").is_none());
@@ -96,11 +173,29 @@ fn a_stream_fits_a_screen() {
     Retention   1d
     Encryption  alias/aws/kinesis
     Monitoring  all 7 shard-level metrics
-    Consumers   none
     Max record  1,024 KiB
     Created     2026-01-01 12:30:00 UTC
     Tags        Environment=development
                 ManagedBy=streamctl
+    Limits      2 of 1,000 shards of the account, 0 of 20 consumers, 2 of 50 tags
+    Consumers   none
+    Mappings    none
+    ");
+}
+
+#[test]
+fn an_arn_that_is_too_long_for_its_place_has_its_own_line() {
+    let name = "retail-events-stream-dev";
+    let long = StreamState {
+        arn: format!("arn:aws:kinesis:us-east-1:000000000000:stream/{name}"),
+        ..concert()
+    };
+    let screen = screen(long);
+    let lines: Vec<&str> = screen.lines().skip(2).take(3).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    ARN
+      arn:aws:kinesis:us-east-1:000000000000:stream/retail-events-stream-dev
+    Mode        provisioned
     ");
 }
 
@@ -132,10 +227,12 @@ fn what_is_off_is_called_none() {
     Encryption  none
     Monitoring  IncomingBytes, ReadProvisionedThroughputExceeded,
                 WriteProvisionedThroughputExceeded
-    Consumers   2 registered
     Max record  1,024 KiB
     Created     2026-01-01 12:30:00 UTC
     Tags        none
+    Limits      2 of 1,000 shards of the account, 0 of 20 consumers, 2 of 50 tags
+    Consumers   none
+    Mappings    none
     ");
 }
 
@@ -159,34 +256,89 @@ fn an_on_demand_stream_has_no_capacity_of_its_own() {
     Retention   1d
     Encryption  alias/aws/kinesis
     Monitoring  stream level only
-    Consumers   none
     Max record  1,024 KiB
     Created     2026-01-01 12:30:00 UTC
     Records     spread evenly; partition keys do not choose the shard
     Tags        Environment=development
                 ManagedBy=streamctl
+    Limits      1 of 50 on-demand streams of the account, 0 of 20 consumers, 2 of 50
+                tags
+    Consumers   none
+    Mappings    none
     ");
 }
 
 #[test]
-fn shards_are_listed_with_their_parents() {
-    let report = DescribeReport::new(concert(), Some(&shards()));
-    let rows = report.shards.as_deref().unwrap();
-    insta::assert_snapshot!(DescribeReport::shard_table(rows).set_width(80).trim_fmt(), @r"
-    SHARD                 STATE   HASH KEYS  PARENTS
-    shardId-000000000000  closed  50.00 %    -
-    shardId-000000000001  closed  50.00 %    -
-    shardId-000000000002  closed  100.00 %   shardId-000000000000
-                                             shardId-000000000001
-    shardId-000000000003  open    50.00 %    shardId-000000000002
-    shardId-000000000004  open    50.00 %    shardId-000000000002
+fn what_depends_on_the_stream_fits_a_screen() {
+    let state = StreamState {
+        encryption: Some("alias/orders".to_owned()),
+        tags: BTreeMap::new(),
+        ..concert()
+    };
+    let report = DescribeReport::new(state, busy(), None);
+    let screen = report.table(&Style::plain());
+    assert!(screen.lines().all(|line| line.chars().count() <= SCREEN));
+    insta::assert_snapshot!(screen, @r"
+    concert-data-stream  ACTIVE
+
+    ARN         arn:aws:kinesis:us-east-1:000000000000:stream/concert-data-stream
+    Mode        provisioned
+    Shards      2 open
+    Capacity    in 2 MiB/s and 2,000 records/s, out 4 MiB/s
+    Retention   1d
+    Encryption  alias/orders, key 1234abcd-12ab-34cd-56ef-1234567890ab, state
+                PendingDeletion
+    Monitoring  all 7 shard-level metrics
+    Max record  1,024 KiB
+    Created     2026-01-01 12:30:00 UTC
+    Tags        none
+    Limits      0 of 20 consumers, 2 of 50 tags
+    Consumers   analytics (ACTIVE)
+    Mappings    retail-event-processor: Enabled, 1.2 s behind
+                scorer: Enabled; PROBLEM: Function call failed
+    Roles       retail-event-processor-role
+    Firehose    archive
+    Policy      shared with 123456789012
+    Unknown     alarms: could not list the alarms: AccessDenied: User:
+                arn:aws:iam::000000000000:user/reader is not authorized to perform:
+                cloudwatch:DescribeAlarms
+                limits: no answer within 5s
     ");
-    assert!(report.table(&Style::plain()).contains("2 open, 3 closed"));
+    let text = report.text().replace('\t', " | ");
+    let lines: Vec<&str> = text.lines().skip(17).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    consumer | analytics | ACTIVE
+    mapping | retail-event-processor | Enabled | 1250
+    mapping | scorer | Enabled | -
+    role | retail-event-processor-role
+    firehose_stream | archive
+    resource_policy | shared with 123456789012
+    unknown | alarms | could not list the alarms: AccessDenied: User: arn:aws:iam::000000000000:user/reader is not authorized to perform: cloudwatch:DescribeAlarms
+    unknown | limits | no answer within 5s
+    ");
+}
+
+#[test]
+fn shards_are_listed_with_their_ranges_and_parents() {
+    let report = DescribeReport::new(concert(), quiet(), Some(&shards()));
+    let screen = report.table(&Style::plain());
+    let (_, rows) = screen.split_once("\n\nSHARD").unwrap();
+    assert!(rows.lines().all(|line| line.chars().count() <= SCREEN));
+    insta::assert_snapshot!(format!("SHARD{rows}"), @r"
+    SHARD                 STATE   SHARE     HASH KEYS       PARENTS
+    shardId-000000000000  closed  50.00 %   0.00–50.00 %    -
+    shardId-000000000001  closed  50.00 %   50.00–100.00 %  -
+    shardId-000000000002  closed  100.00 %  0.00–100.00 %   shardId-000000000000
+                                                            shardId-000000000001
+    shardId-000000000003  open    50.00 %   0.00–50.00 %    shardId-000000000002
+    shardId-000000000004  open    50.00 %   50.00–100.00 %  shardId-000000000002
+    ");
+    assert!(screen.contains("2 open, 3 closed"));
 }
 
 #[test]
 fn scripts_get_a_key_and_a_value_a_line() {
-    let text = DescribeReport::new(concert(), Some(&shards())).text();
+    let text = DescribeReport::new(concert(), quiet(), Some(&shards())).text();
     insta::assert_snapshot!(text.replace('\t', " | "), @r"
     name | concert-data-stream
     arn | arn:aws:kinesis:us-east-1:000000000000:stream/concert-data-stream
@@ -207,18 +359,18 @@ fn scripts_get_a_key_and_a_value_a_line() {
     monitoring | WriteProvisionedThroughputExceeded
     tag | Environment | development
     tag | ManagedBy | streamctl
-    shard | shardId-000000000000 | closed | 50.00 | -
-    shard | shardId-000000000001 | closed | 50.00 | -
-    shard | shardId-000000000002 | closed | 100.00 | shardId-000000000000,shardId-000000000001
-    shard | shardId-000000000003 | open | 50.00 | shardId-000000000002
-    shard | shardId-000000000004 | open | 50.00 | shardId-000000000002
+    shard | shardId-000000000000 | closed | 50.00 | - | 0 | 170141183460469231731687303715884105727
+    shard | shardId-000000000001 | closed | 50.00 | - | 170141183460469231731687303715884105728 | 340282366920938463463374607431768211455
+    shard | shardId-000000000002 | closed | 100.00 | shardId-000000000000,shardId-000000000001 | 0 | 340282366920938463463374607431768211455
+    shard | shardId-000000000003 | open | 50.00 | shardId-000000000002 | 0 | 170141183460469231731687303715884105727
+    shard | shardId-000000000004 | open | 50.00 | shardId-000000000002 | 170141183460469231731687303715884105728 | 340282366920938463463374607431768211455
     ");
 }
 
 #[test]
 fn json_is_stable() {
     let map = ShardMap::new(shards().all()[2..3].to_vec());
-    insta::assert_json_snapshot!(DescribeReport::new(concert(), Some(&map)), @r#"
+    insta::assert_json_snapshot!(DescribeReport::new(concert(), quiet(), Some(&map)), @r#"
     {
       "name": "concert-data-stream",
       "arn": "arn:aws:kinesis:us-east-1:000000000000:stream/concert-data-stream",
@@ -250,6 +402,32 @@ fn json_is_stable() {
         "write_records_per_second": 2000,
         "read_mib_per_second": 4
       },
+      "encryption_key": null,
+      "consumers": [],
+      "mappings": [],
+      "roles": [],
+      "firehose_streams": [],
+      "alarms": [],
+      "resource_policy": null,
+      "limits": {
+        "account_shards": {
+          "used": 2,
+          "limit": 1000
+        },
+        "on_demand_streams": {
+          "used": 1,
+          "limit": 50
+        },
+        "consumers": {
+          "used": 0,
+          "limit": 20
+        },
+        "tags": {
+          "used": 2,
+          "limit": 50
+        }
+      },
+      "unknown": {},
       "closed_shards": 1,
       "shards": [
         {
@@ -274,7 +452,7 @@ fn json_is_stable() {
 fn tags_cannot_write_to_the_terminal() {
     let mut state = concert();
     state.tags = [("a\tb".to_owned(), "\u{1b}[2J\n".to_owned())].into();
-    let report = DescribeReport::new(state, None);
+    let report = DescribeReport::new(state, quiet(), None);
     assert!(report.table(&Style::plain()).contains(r"a\tb=\u{1b}[2J\n"));
     assert!(report.text().ends_with("tag\ta\\tb\t\\u{1b}[2J\\n"));
 }

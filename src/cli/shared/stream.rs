@@ -46,6 +46,20 @@ impl StreamArg {
     }
 }
 
+impl StreamArg {
+    /// The stream, which may be one of another account: for a command that only reads it. [`StreamReference::address`] says how
+    /// to name it in calls.
+    ///
+    /// # Errors
+    /// As [`StreamArg::resolve`].
+    pub(crate) fn resolve_shared(&self, session: &Session) -> Result<StreamReference> {
+        let given = self.word.as_deref().or(self.flag.stream.as_deref());
+        let reference = StreamReference::parse(given.unwrap_or(&session.settings().stream))?;
+        session.act_on(&reference.clone().of_any_account())?;
+        Ok(reference)
+    }
+}
+
 /// The stream that a command changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ChosenStream {

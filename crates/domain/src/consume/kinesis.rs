@@ -18,6 +18,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use bytes::Bytes;
 
 use super::{IteratorStart, Page, ReadError, ShardInfo, ShardSource, TailRecord};
+use crate::stream::reference::name_or_arn;
 use ground::error::{self, aws::Class};
 
 #[derive(Debug, Clone)]
@@ -93,7 +94,10 @@ impl ShardSource for KinesisShards {
             // A token and a name exclude each other.
             let call = match token.take() {
                 Some(token) => call.next_token(token),
-                None => call.stream_name(&self.stream),
+                None => {
+                    let (by_name, by_arn) = name_or_arn(&self.stream);
+                    call.set_stream_name(by_name).set_stream_arn(by_arn)
+                }
             };
             let call = call.customize().interceptor(KeepTime(Arc::clone(&self.time_ms)));
             let answer = call.send().await.map_err(|e| self.failure(e))?;
@@ -112,11 +116,9 @@ impl ShardSource for KinesisShards {
     }
 
     async fn iterator(&self, shard_id: &str, start: &IteratorStart) -> Result<String, ReadError> {
-        let call = self
-            .client
-            .get_shard_iterator()
-            .stream_name(&self.stream)
-            .shard_id(shard_id);
+        let (by_name, by_arn) = name_or_arn(&self.stream);
+        let call = self.client.get_shard_iterator().set_stream_name(by_name);
+        let call = call.set_stream_arn(by_arn).shard_id(shard_id);
         let call = match start {
             IteratorStart::TrimHorizon => call.shard_iterator_type(ShardIteratorType::TrimHorizon),
             IteratorStart::Latest => call.shard_iterator_type(ShardIteratorType::Latest),

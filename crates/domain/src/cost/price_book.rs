@@ -6,7 +6,7 @@ use super::Money;
 const GB: u64 = 1 << 30;
 
 /// Hours of a month in AWS's monthly prices.
-const HOURS_A_MONTH: u64 = 730;
+pub(super) const HOURS_A_MONTH: u64 = 730;
 
 /// A price for a number of units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

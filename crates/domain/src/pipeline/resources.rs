@@ -13,7 +13,7 @@ mod common;
 mod iam_entity;
 mod kind;
 #[cfg(test)]
-mod test_support;
+pub(crate) mod test_support;
 
 use super::resource::{Catalog, Location, Resource, Spec};
 use crate::context::Context;

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::{EntryResult, PutError, Transport};
 use crate::record::{DEFAULT_MAX_RECORD_BYTES, Record};
+use crate::stream::reference::name_or_arn;
 use ground::backoff::{self, Backoff, Patience};
 use ground::error::aws::Class;
 use ground::error::{self, Error, Result};
@@ -68,7 +69,11 @@ impl StreamLimits {
             }
             true
         };
-        let send = || client.describe_stream_summary().stream_name(stream).send();
+        let send = || {
+            let (by_name, by_arn) = name_or_arn(stream);
+            let call = client.describe_stream_summary();
+            call.set_stream_name(by_name).set_stream_arn(by_arn).send()
+        };
         let answer = backoff::retry(DESCRIBING, send, until, tell)
             .await
             .map_err(|e| error::aws::failed(format!("could not send to stream {stream}"), e))?;
@@ -104,10 +109,12 @@ impl Transport for KinesisTransport {
             .map(entry)
             .collect::<Result<Vec<_>, _>>()
             .map_err(PutError::Fatal)?;
+        let (by_name, by_arn) = name_or_arn(&self.stream);
         let answer = self
             .client
             .put_records()
-            .stream_name(&self.stream)
+            .set_stream_name(by_name)
+            .set_stream_arn(by_arn)
             .set_records(Some(entries))
             .send()
             .await

@@ -20,6 +20,10 @@ pub const SERVICES: &[(&str, &str)] = &[
     ("IAM", "AWS_ENDPOINT_URL_IAM"),
     ("KMS", "AWS_ENDPOINT_URL_KMS"),
     ("Lambda", "AWS_ENDPOINT_URL_LAMBDA"),
+    (
+        "Resource Groups Tagging API",
+        "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API",
+    ),
     ("S3", "AWS_ENDPOINT_URL_S3"),
     ("SNS", "AWS_ENDPOINT_URL_SNS"),
     ("SQS", "AWS_ENDPOINT_URL_SQS"),

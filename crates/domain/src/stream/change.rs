@@ -551,6 +551,7 @@ mod tests {
         fn sendable(_: impl Send) {}
         let changer = Changer::new(ctx, "orders", events);
         let (tags, keys, metrics) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        let filter = crate::stream::Filter::default();
         sendable(changer.create(new));
         sendable(changer.delete(true));
         sendable(changer.set_retention(24));
@@ -561,6 +562,6 @@ mod tests {
         sendable(changer.set_max_record_size(1_024));
         sendable(changer.set_warm_throughput(100));
         sendable(changer.set_shard_count(2));
-        sendable(crate::stream::list(ctx, "", true));
+        sendable(crate::stream::list(ctx, &filter, true));
     }
 }

@@ -226,7 +226,8 @@ pub fn hours(hours: u32) -> String {
     duration::format(Duration::from_secs(u64::from(hours) * 3_600))
 }
 
-fn metric_names(metrics: &BTreeSet<ShardMetric>) -> String {
+/// Shard-level metrics in words.
+pub fn metric_names(metrics: &BTreeSet<ShardMetric>) -> String {
     match metrics.len() {
         0 => "none".to_owned(),
         n if n == ShardMetric::ALL.len() => "all".to_owned(),

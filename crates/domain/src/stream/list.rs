@@ -1,19 +1,26 @@
 //! Lists the streams of an account and region.
 
-use std::collections::BTreeMap;
+mod filter;
+mod pages;
+mod tagged;
+
 use std::time::Duration;
 
 use aws_sdk_kinesis::types as sdk;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::state::{Mode, Status, summary, timestamp};
+use super::state::{Mode, ShardMetric, Status, StreamState, summary, timestamp};
 use crate::context::Context;
-use ground::error::{self, Error, Result};
+use crate::cost::{self, Money, Standing};
+use ground::error::{Error, Result};
 
-/// One stream of ListStreams, with the shard count if requested.
+pub use filter::{Filter, NamePattern, TagFilter};
+use pages::Pages;
+
+/// One stream of ListStreams, with its capacity if requested.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StreamEntry {
     pub name: String,
@@ -23,81 +30,155 @@ pub struct StreamEntry {
     pub open_shards: Option<u32>,
     pub created: Option<Timestamp>,
     pub arn: String,
+    /// `None` if not requested.
+    #[serde(flatten)]
+    pub details: Option<Details>,
 }
 
+/// What DescribeStreamSummary adds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Details {
+    pub retention_hours: u32,
+    /// Registered consumers.
+    pub consumer_count: u32,
+    /// Enabled shard-level metrics.
+    pub shard_level_metrics: u32,
+    /// US dollars of a month on AWS without traffic; `None` if the prices of the region are not known.
+    pub standing_cost_per_month: Option<Money>,
+}
+
+/// The sum over several streams.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub streams: usize,
+    pub open_shards: u64,
+    /// US dollars of a month on AWS without traffic; `None` if the prices of the region are not known.
+    pub standing_cost_per_month: Option<Money>,
+}
+
+impl Totals {
+    /// `None` if the streams were listed without their details.
+    pub fn of(entries: &[StreamEntry]) -> Option<Self> {
+        let details: Option<Vec<&Details>> = entries.iter().map(|entry| entry.details.as_ref()).collect();
+        let costs: Option<Vec<Money>> = details?.iter().map(|one| one.standing_cost_per_month).collect();
+        Some(Self {
+            streams: entries.len(),
+            open_shards: entries
+                .iter()
+                .filter_map(|one| one.open_shards)
+                .map(u64::from)
+                .sum(),
+            standing_cost_per_month: costs.map(|costs| costs.into_iter().sum()),
+        })
+    }
+}
+
+/// A rate of calls of an account. The first go out at once, the others at a rate that leaves room for other programs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rate {
+    at_once: u32,
+    interval: Duration,
+}
+
+/// 20 DescribeStreamSummary calls a second. Source: Kinesis API reference.
+const DESCRIPTIONS: Rate = Rate {
+    at_once: 3,
+    interval: Duration::from_millis(60),
+};
+/// Five calls a second: ListStreams, ListTagsForStream. Source: Kinesis API reference.
+const FIVE_A_SECOND: Rate = Rate {
+    at_once: 1,
+    interval: Duration::from_millis(260),
+};
 /// DescribeStreamSummary calls in flight.
 const DESCRIPTIONS_IN_FLIGHT: usize = 8;
-/// An account has 20 DescribeStreamSummary calls per second (Kinesis API reference): the first calls go out at once,
-/// the others at a rate that leaves room for other programs.
-const DESCRIPTIONS_AT_ONCE: u32 = 3;
-const DESCRIPTION_INTERVAL: Duration = Duration::from_millis(60);
 
-/// All streams whose names begin with `prefix`, by name. `with_shards` also reads the open shards, one call per stream.
+impl Rate {
+    /// The time at which call number `index` may be made, from the first.
+    fn pause_before(self, index: u32) -> Duration {
+        self.interval * index.saturating_sub(self.at_once)
+    }
+
+    /// Waits until call number `index` may be made. The local cloud has no such rates.
+    async fn wait(self, ctx: &Context, started: Instant, index: u32) {
+        if !ctx.is_local() {
+            sleep_until(started + self.pause_before(index)).await;
+        }
+    }
+}
+
+/// The streams that `filter` selects, by name. `with_details` also describes each: one call for each stream.
 ///
 /// # Errors
 /// Exit 4 when the target cannot be reached or denies access, exit 1 for other failures.
-pub async fn list(ctx: &Context, prefix: &str, with_shards: bool) -> Result<Vec<StreamEntry>> {
-    let mut entries: Vec<StreamEntry> = pages(ctx).await?.into_values().collect();
-    entries.retain(|entry| entry.name.starts_with(prefix));
-    // Endpoints without StreamSummaries return names only.
-    if !with_shards && entries.iter().all(|entry| !entry.arn.is_empty()) {
-        return Ok(entries);
+pub async fn list(ctx: &Context, filter: &Filter, with_details: bool) -> Result<Vec<StreamEntry>> {
+    let mut entries: Vec<StreamEntry> = Vec::new();
+    let mut pages = Pages::new(ctx);
+    while let Some(page) = pages.next().await? {
+        // A page is filtered before the next is read, so that only what is shown is kept.
+        entries.extend(page.into_iter().filter(|entry| filter.may_select(entry)));
     }
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    entries.dedup_by(|a, b| a.name == b.name);
+    tagged::keep(ctx, &filter.tags, &mut entries).await?;
+    // Endpoints without StreamSummaries return names only.
+    if with_details || entries.iter().any(|entry| entry.arn.is_empty()) {
+        entries = described(ctx, entries).await?;
+        entries.retain(|entry| filter.selects(entry));
+    }
+    if !with_details {
+        for entry in &mut entries {
+            entry.open_shards = None;
+            entry.details = None;
+        }
+    }
+    Ok(entries)
+}
+
+/// The streams that are listed until `deadline`, page by page. An error ends the list.
+pub async fn until(ctx: &Context, deadline: Instant) -> Vec<StreamEntry> {
+    let mut pages = Pages::new(ctx);
+    let mut found = Vec::new();
+    while let Ok(Ok(Some(page))) = timeout_at(deadline, pages.next()).await {
+        found.extend(page);
+    }
+    found
+}
+
+/// The streams with their details. Streams deleted meanwhile are left out.
+async fn described(ctx: &Context, entries: Vec<StreamEntry>) -> Result<Vec<StreamEntry>> {
     let started = Instant::now();
     let described: Vec<Option<StreamEntry>> = stream::iter((0..).zip(entries))
         .map(|(index, entry)| async move {
-            if !ctx.is_local() {
-                sleep_until(started + pause_before(index)).await;
-            }
+            DESCRIPTIONS.wait(ctx, started, index).await;
             let summary = summary(ctx, &entry.name).await?;
-            Ok::<_, Error>(summary.as_ref().map(StreamEntry::from))
+            let state = summary.map(|found| StreamState::from_summary(&found, Default::default()));
+            Ok::<_, Error>(state.map(|state| StreamEntry::described(&state, ctx.region())))
         })
         .buffered(DESCRIPTIONS_IN_FLIGHT)
         .try_collect()
         .await?;
-    // Streams deleted meanwhile are left out.
     Ok(described.into_iter().flatten().collect())
 }
 
-/// Every page of ListStreams, by name.
-async fn pages(ctx: &Context) -> Result<BTreeMap<String, StreamEntry>> {
-    let mut entries = BTreeMap::new();
-    let mut token: Option<String> = None;
-    let mut last: Option<String> = None;
-    loop {
-        // Older endpoints continue after the last name instead of a token, as AWS itself once did.
-        let after = if token.is_none() { last.clone() } else { None };
-        let page = ctx
-            .kinesis()
-            .list_streams()
-            .set_next_token(token)
-            .set_exclusive_start_stream_name(after)
-            .send()
-            .await
-            .map_err(|e| error::aws::failed("could not list the streams", e))?;
-        for name in &page.stream_names {
-            let named = || StreamEntry::named(name.clone());
-            entries.entry(name.clone()).or_insert_with(named);
-        }
-        let summaries = page.stream_summaries.as_deref().unwrap_or_default();
-        entries.extend(
-            summaries
-                .iter()
-                .map(|s| (s.stream_name.clone(), StreamEntry::from(s))),
-        );
-        let reached = page.stream_names.last().cloned();
-        // An empty page would repeat forever.
-        if !page.has_more_streams || reached.is_none() || reached == last {
-            return Ok(entries);
-        }
-        last = reached;
-        token = page.next_token;
-    }
+/// What the stream costs a month on AWS without traffic, in US dollars; `None` if the prices of the region are not known.
+pub fn standing_cost(state: &StreamState, region: &str) -> Option<Money> {
+    let shards = u64::from(state.open_shards);
+    let standing = Standing {
+        mode: match state.mode {
+            Mode::Provisioned => cost::Mode::Provisioned { shards },
+            Mode::OnDemand => cost::Mode::OnDemand,
+        },
+        shards,
+        retention_hours: u64::from(state.retention_hours),
+        consumers: u64::from(state.consumer_count),
+        shard_level_metrics: metric_count(state).into(),
+    };
+    cost::standing(region, &standing)
 }
 
-/// The time at which description number `index` may be requested, from the first.
-fn pause_before(index: u32) -> Duration {
-    DESCRIPTION_INTERVAL * index.saturating_sub(DESCRIPTIONS_AT_ONCE)
+fn metric_count(state: &StreamState) -> u32 {
+    u32::try_from(state.monitoring.len().min(ShardMetric::ALL.len())).unwrap_or(0)
 }
 
 impl StreamEntry {
@@ -110,19 +191,24 @@ impl StreamEntry {
             open_shards: None,
             created: None,
             arn: String::new(),
+            details: None,
         }
     }
-}
 
-impl From<&sdk::StreamDescriptionSummary> for StreamEntry {
-    fn from(summary: &sdk::StreamDescriptionSummary) -> Self {
+    fn described(state: &StreamState, region: &str) -> Self {
         Self {
-            name: summary.stream_name.clone(),
-            status: Status::from(&summary.stream_status),
-            mode: Mode::from(summary.stream_mode_details.as_ref()),
-            open_shards: u32::try_from(summary.open_shard_count).ok(),
-            created: timestamp(&summary.stream_creation_timestamp),
-            arn: summary.stream_arn.clone(),
+            name: state.name.clone(),
+            status: state.status.clone(),
+            mode: state.mode,
+            open_shards: Some(state.open_shards),
+            created: state.created,
+            arn: state.arn.clone(),
+            details: Some(Details {
+                retention_hours: state.retention_hours,
+                consumer_count: state.consumer_count,
+                shard_level_metrics: metric_count(state),
+                standing_cost_per_month: standing_cost(state, region),
+            }),
         }
     }
 }
@@ -136,23 +222,10 @@ impl From<&sdk::StreamSummary> for StreamEntry {
             open_shards: None,
             created: summary.stream_creation_timestamp.as_ref().and_then(timestamp),
             arn: summary.stream_arn.clone(),
+            details: None,
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn descriptions_stay_below_twenty_a_second() {
-        for millis in 0..5_000 {
-            let from = Duration::from_millis(millis);
-            let second = from..from + Duration::from_secs(1);
-            let asked = (0..200).filter(|&i| second.contains(&pause_before(i))).count();
-            assert!(asked <= 20, "{asked} in the second after {millis} ms");
-        }
-        assert_eq!(pause_before(0), Duration::ZERO);
-        assert_eq!(pause_before(DESCRIPTIONS_AT_ONCE), Duration::ZERO);
-    }
-}
+mod tests;

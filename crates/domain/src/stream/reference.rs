@@ -1,5 +1,6 @@
 //! A stream as a user names it: by name, or by ARN.
 
+use crate::context::Context;
 use ground::error::{Error, Result};
 
 /// A stream by name, with the region and account of its ARN if that was given.
@@ -42,6 +43,47 @@ impl StreamReference {
     }
 }
 
+impl StreamReference {
+    /// How calls name the stream: by name, or by ARN if it belongs to another account than the credentials. Kinesis takes an
+    /// ARN where a resource policy of the stream allows the call.
+    /// Source: "Share your data stream with another account", Kinesis developer guide.
+    ///
+    /// # Errors
+    /// Exit 4 when the account of the credentials cannot be asked for.
+    pub async fn address(&self, ctx: &Context) -> Result<String> {
+        let (Some(region), Some(account)) = (&self.region, &self.account) else {
+            return Ok(self.name.clone());
+        };
+        match ctx.known_account().await? {
+            Some(own) if own != account => {
+                let partition = ctx.partition();
+                Ok(format!(
+                    "arn:{partition}:kinesis:{region}:{account}:stream/{}",
+                    self.name
+                ))
+            }
+            _ => Ok(self.name.clone()),
+        }
+    }
+
+    /// The stream, whatever account it belongs to.
+    #[must_use]
+    pub fn of_any_account(self) -> Self {
+        Self {
+            account: None,
+            ..self
+        }
+    }
+}
+
+/// The members `StreamName` and `StreamARN` of a call on `stream`, which is a name or an ARN.
+pub(crate) fn name_or_arn(stream: &str) -> (Option<String>, Option<String>) {
+    match stream.starts_with("arn:") {
+        true => (None, Some(stream.to_owned())),
+        false => (Some(stream.to_owned()), None),
+    }
+}
+
 fn not_an_arn(text: &str) -> Error {
     Error::usage(format!("{text:?} is not the ARN of a stream"))
         .hint("it looks like arn:aws:kinesis:us-east-1:123456789012:stream/orders")
@@ -80,6 +122,13 @@ mod tests {
         ] {
             assert!(StreamReference::parse(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_call_names_a_stream_in_one_way() {
+        let arn = "arn:aws:kinesis:us-east-1:123456789012:stream/orders";
+        assert_eq!(name_or_arn("orders"), (Some("orders".to_owned()), None));
+        assert_eq!(name_or_arn(arn), (None, Some(arn.to_owned())));
     }
 
     proptest::proptest! {

@@ -5,6 +5,7 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use jiff::Timestamp;
 
+use super::reference::name_or_arn;
 use crate::context::Context;
 use ground::error::{self, Error, Result};
 
@@ -40,6 +41,11 @@ impl Shard {
     pub fn share(&self) -> f64 {
         // Precise enough for a percentage; the range is inclusive.
         (self.last_hash.saturating_sub(self.first_hash) as f64 + 1.0) / HASH_SPACE
+    }
+
+    /// The part of the hash key space below the hash key `hash`, 0 to 1.
+    pub fn part_below(hash: u128) -> f64 {
+        hash as f64 / HASH_SPACE
     }
 
     /// Whether its range contains the hash key `hash`.
@@ -166,7 +172,7 @@ impl ShardMap {
 /// often.
 const RESTARTS: u32 = 3;
 
-/// Lists all shards of stream `name`.
+/// Lists all shards of stream `name`. A stream of another account is named by its ARN.
 ///
 /// # Errors
 /// Exit 1 when the stream does not exist or a response is invalid, exit 4 when the target cannot be reached or denies
@@ -180,7 +186,11 @@ pub async fn list(ctx: &Context, name: &str, listing: &Listing) -> Result<ShardM
         // A token excludes the stream's name and the filter.
         let request = match &token {
             Some(token) => request.next_token(token),
-            None => request.stream_name(name).set_shard_filter(listing.filter()),
+            None => {
+                let (by_name, by_arn) = name_or_arn(name);
+                let request = request.set_stream_name(by_name).set_stream_arn(by_arn);
+                request.set_shard_filter(listing.filter())
+            }
         };
         let page = match request.send().await {
             Ok(page) => page,

@@ -8,6 +8,7 @@ use aws_sdk_kinesis::types as sdk;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::reference::name_or_arn;
 use crate::context::Context;
 use ground::error::{self, Error, Result};
 
@@ -189,25 +190,42 @@ pub struct StreamState {
     pub record_distribution: Option<String>,
 }
 
-/// Describes the stream `name` with its tags; `None` if it does not exist.
+/// Describes the stream `name` with its tags; `None` if it does not exist. A stream of another account is named by its ARN.
 ///
 /// # Errors
 /// Exit 4 when the target cannot be reached or denies access, exit 1 for other failures.
 pub async fn observe(ctx: &Context, name: &str) -> Result<Option<StreamState>> {
-    let Some(summary) = summary(ctx, name).await? else {
+    // Boxed: futures of callers nest deeply.
+    match Box::pin(observe_as_allowed(ctx, name)).await? {
+        Some((_, Some(denied))) => Err(denied),
+        Some((state, None)) => Ok(Some(state)),
+        None => Ok(None),
+    }
+}
+
+/// As [`observe`]. Where the tags cannot be read, the stream is returned without any, with the reason.
+///
+/// # Errors
+/// Those of DescribeStreamSummary.
+pub async fn observe_as_allowed(ctx: &Context, name: &str) -> Result<Option<(StreamState, Option<Error>)>> {
+    let (summary, tags) = tokio::join!(summary(ctx, name), tags(ctx, name));
+    let Some(summary) = summary? else {
         return Ok(None);
     };
-    // A stream can be deleted between the two calls.
-    let Some(tags) = tags(ctx, name).await? else {
-        return Ok(None);
-    };
-    Ok(Some(StreamState::from_summary(&summary, tags)))
+    Ok(match tags {
+        Ok(Some(tags)) => Some((StreamState::from_summary(&summary, tags), None)),
+        // The stream was deleted between the two calls.
+        Ok(None) => None,
+        Err(reason) => Some((StreamState::from_summary(&summary, BTreeMap::new()), Some(reason))),
+    })
 }
 
 /// DescribeStreamSummary; `None` if the stream does not exist.
 pub(super) async fn summary(ctx: &Context, name: &str) -> Result<Option<sdk::StreamDescriptionSummary>> {
-    let call = ctx.kinesis().describe_stream_summary().stream_name(name).send();
-    match call.await {
+    let (by_name, by_arn) = name_or_arn(name);
+    let call = ctx.kinesis().describe_stream_summary();
+    let call = call.set_stream_name(by_name).set_stream_arn(by_arn);
+    match call.send().await {
         Ok(answer) => answer.stream_description_summary.map(Some).ok_or_else(|| {
             Error::failed(format!("the endpoint's answer does not describe stream {name}"))
                 .hint("check that --endpoint-url names an AWS-compatible endpoint")
@@ -218,14 +236,16 @@ pub(super) async fn summary(ctx: &Context, name: &str) -> Result<Option<sdk::Str
 }
 
 /// All pages of ListTagsForStream; `None` if the stream does not exist.
-async fn tags(ctx: &Context, name: &str) -> Result<Option<BTreeMap<String, String>>> {
+pub(super) async fn tags(ctx: &Context, name: &str) -> Result<Option<BTreeMap<String, String>>> {
     let mut tags = BTreeMap::new();
     let mut after: Option<String> = None;
     loop {
+        let (by_name, by_arn) = name_or_arn(name);
         let call = ctx
             .kinesis()
             .list_tags_for_stream()
-            .stream_name(name)
+            .set_stream_name(by_name)
+            .set_stream_arn(by_arn)
             .set_exclusive_start_tag_key(after.clone())
             .send();
         let page = match call.await {

@@ -9,6 +9,7 @@ use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
+use super::list;
 use super::wait::absent;
 use crate::context::Context;
 use ground::error::Error;
@@ -44,7 +45,8 @@ pub async fn find(ctx: &Context, name: &str) -> Whereabouts {
     };
     // Collected: a future with the closure in it is not `Send` for every lifetime.
     let asked: Vec<_> = ctx.other_regions().map(ask).collect();
-    let (regions, names) = tokio::join!(holders(asked.into_iter(), deadline), names(ctx, deadline));
+    let (regions, here) = tokio::join!(holders(asked.into_iter(), deadline), list::until(ctx, deadline));
+    let names = here.into_iter().map(|entry| entry.name).collect();
     Whereabouts {
         regions,
         similar: similar(name, names),
@@ -61,6 +63,10 @@ pub async fn explain(ctx: &Context, name: &str, error: Error) -> Error {
     if !error.is("ResourceNotFoundException") {
         return error;
     }
+    if name.starts_with("arn:") {
+        return error
+            .hint("check the ARN; a resource policy of the stream must allow the calls of this account");
+    }
     match find(ctx, name).await.hint(ctx.region()) {
         Some(hint) => error.hint(hint),
         None => error,
@@ -70,22 +76,22 @@ pub async fn explain(ctx: &Context, name: &str, error: Error) -> Error {
 impl Whereabouts {
     /// What to do now; `None` if nothing was found.
     fn hint(&self, here: &str) -> Option<String> {
-        let list = |words: &[String], last: &str| match words {
+        let enumerate = |words: &[String], last: &str| match words {
             [] => String::new(),
             [one] => one.clone(),
             [first @ .., end] => format!("{} {last} {end}", first.join(", ")),
         };
-        let similar = list(&self.similar, "or");
+        let similar = enumerate(&self.similar, "or");
         match (self.regions.first(), similar.is_empty()) {
             (None, true) => None,
             (None, false) => Some(format!(
                 "did you mean {similar}? `streamctl list` shows the streams here"
             )),
             (Some(region), unknown) => {
-                let regions = list(&self.regions, "and");
+                let regions = enumerate(&self.regions, "and");
                 let here_is = match unknown {
                     true => String::new(),
-                    false => format!("; similar names here: {}", list(&self.similar, "and")),
+                    false => format!("; similar names here: {}", enumerate(&self.similar, "and")),
                 };
                 Some(format!(
                     "it is in {regions}, not in {here}: add `--region {region}`{here_is}"
@@ -107,15 +113,6 @@ async fn holders(
     }
     found.sort();
     found
-}
-
-/// The names of the first streams of this region; none if they are not listed until `deadline`.
-async fn names(ctx: &Context, deadline: Instant) -> Vec<String> {
-    let call = ctx.kinesis().list_streams().send();
-    match timeout_at(deadline, call).await {
-        Ok(Ok(page)) => page.stream_names,
-        _ => Vec::new(),
-    }
 }
 
 /// The names that differ from `name` in a third of its characters or less, or contain it, or are contained in it.
@@ -168,7 +165,7 @@ mod tests {
         let shown = |name| similar(name, owned(all));
         assert_eq!(shown("orders"), ["Orders", "odrers", "order"]);
         assert_eq!(shown("click"), ["clicks"]);
-        assert_eq!(shown("my-orders"), ["Orders", "orders"]);
+        assert_eq!(shown("my-orders"), ["Orders", "orders", "order"]);
         assert_eq!(shown("nothing-like-it"), [""; 0]);
     }
 

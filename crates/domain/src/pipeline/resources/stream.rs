@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use super::common::lossy_update;
 use super::event_source_mapping::readers_of;
 use super::kind::{Existing, Kind, Managed, TagChanges, TagMap};
 use crate::iam::Statement;
@@ -15,8 +14,11 @@ use crate::pipeline::event::Step;
 use crate::pipeline::parameter::Origin;
 use crate::pipeline::resource::{Change, Check, Outputs};
 use crate::pipeline::tags::UNFINISHED;
+use crate::stream::desired::metric_names;
 use crate::stream::keys::{self, KeyMatch};
-use crate::stream::{self, Capacity, Changer, Mode, NewStream, ShardMetric, Status, StreamState, reshard};
+use crate::stream::{
+    self, Capacity, Changer, Desired, Difference, Mode, NewStream, ShardMetric, Status, StreamState,
+};
 use ground::error::{Error, Result};
 
 mod checks;
@@ -198,74 +200,74 @@ impl Stream<'_> {
         Ok(())
     }
 
-    /// Changes of mode and shard count.
-    fn capacity_changes(&self, facts: &Facts) -> Vec<Change> {
-        let origin = |key| self.spec.properties.origin(key);
-        let mut changes = Vec::new();
-        // Creation sets both, even if it did not finish: a default does not undo them.
-        let mode = if origin("mode") > Origin::Default {
-            self.mode()
-        } else {
-            facts.mode()
-        };
-        if mode != facts.mode() {
-            changes.push(Change::update("mode", facts.mode(), mode));
+    /// What the stream should be like, as far as it is asked for. What is not keeps its state.
+    fn desired(&self, existing: &Existing<'_, Facts>) -> Desired {
+        let facts = &existing.facts;
+        let enforced = |key: &str| self.enforced(key, existing);
+        // Creation sets mode and shard count, even if it did not finish: a default does not undo them.
+        let is_given = |key| self.spec.properties.origin(key) > Origin::Default;
+        let mode = is_given("mode").then(|| self.mode());
+        let is_provisioned = mode.unwrap_or(facts.mode()) == Mode::Provisioned;
+        let has_shards = is_provisioned && is_given("shards") && facts.status != "CREATING";
+        let has_key = (enforced("encryption") || enforced("kms_key")) && !facts.is_declared_key;
+        Desired {
+            mode,
+            shards: has_shards.then_some(self.declared.shards),
+            retention_hours: enforced("retention_hours").then_some(self.declared.retention_hours),
+            monitoring: enforced("monitoring").then(|| self.declared.metrics.clone()),
+            encryption: has_key.then(|| self.key().map(str::to_owned)),
+            ..Desired::default()
         }
-        match (mode, origin("shards")) {
-            (Mode::OnDemand, Origin::Given) => changes.push(Change::Refused {
-                reason: "is on-demand: Kinesis decides on its shards".to_owned(),
-                hint: "add --provisioned to switch it over, or leave --shard-count out".to_owned(),
-            }),
-            (Mode::Provisioned, Origin::Environment | Origin::Given | Origin::Template)
-                if facts.shards != self.declared.shards && facts.status != "CREATING" =>
-            {
-                changes.push(match reshard::checked_plan(facts.shards, self.declared.shards) {
-                    Ok(_) => Change::update("shards", facts.shards, self.declared.shards),
-                    Err(error) => Change::Refused {
-                        reason: format!("cannot be resharded: {error}"),
-                        hint: error
-                            .hint_text()
-                            .unwrap_or("choose another shard count")
-                            .to_owned(),
-                    },
-                });
-            }
-            _ => {}
-        }
-        changes
     }
 
-    fn retention_change(&self, facts: &Facts) -> Option<Change> {
-        let hours = self.declared.retention_hours;
-        let there = facts.retention_hours;
-        let loses = (hours < there).then(|| format!("records older than {hours} h become unreadable"));
-        (there != hours).then(|| lossy_update("retention", format!("{there} h"), format!("{hours} h"), loses))
-    }
-
-    fn encryption_change(&self, facts: &Facts) -> Option<Change> {
-        let same = match (self.key(), &facts.encryption) {
-            (None, None) => true,
-            (Some(wanted), Some(there)) => facts.is_declared_key || stream::change::same_key(wanted, there),
-            _ => false,
-        };
-        let word = |key: Option<&str>| key.unwrap_or("none").to_owned();
-        (!same).then(|| {
-            let there = word(facts.encryption.as_deref());
-            let unknown = facts.key_is_unknown.as_ref();
-            let note = unknown.map(|why| format!(" (they may be the same key: {why})"));
-            Change::update("encryption", there, word(self.key()) + &note.unwrap_or_default())
+    /// An on-demand stream for which the user asks a number of shards.
+    fn refused_shards(&self, facts: &Facts, desired: &Desired) -> Option<Change> {
+        let is_on_demand = desired.mode.unwrap_or(facts.mode()) == Mode::OnDemand;
+        let is_asked = self.spec.properties.origin("shards") == Origin::Given;
+        (is_on_demand && is_asked).then(|| Change::Refused {
+            reason: "is on-demand: Kinesis decides on its shards".to_owned(),
+            hint: "add --provisioned to switch it over, or leave --shard-count out".to_owned(),
         })
     }
+}
 
-    fn monitoring_change(&self, facts: &Facts) -> Option<Change> {
-        let wanted: BTreeSet<String> = self.declared.metrics.iter().map(ToString::to_string).collect();
-        (wanted != facts.monitoring).then(|| {
-            Change::update(
-                "monitoring",
-                metric_words(&facts.monitoring),
-                metric_words(&wanted),
-            )
-        })
+impl Facts {
+    /// The stream as far as it is compared with what is desired.
+    fn state(&self, name: &str) -> StreamState {
+        let metrics = self.monitoring.iter();
+        StreamState {
+            name: name.to_owned(),
+            arn: self.arn.clone(),
+            status: Status::Other(self.status.clone()),
+            mode: self.mode(),
+            open_shards: self.shards,
+            retention_hours: self.retention_hours,
+            encryption: self.encryption.clone(),
+            monitoring: metrics
+                .filter_map(|metric| ShardMetric::from_str(metric).ok())
+                .collect(),
+            tags: BTreeMap::new(),
+            consumer_count: self.consumers,
+            created: None,
+            max_record_size_kib: stream::state::DEFAULT_MAX_RECORD_SIZE_KIB,
+            warm_throughput_mibps: None,
+            record_distribution: None,
+        }
+    }
+
+    /// A difference as a change of the plan.
+    fn change(&self, difference: Difference) -> Change {
+        let unknown = self
+            .key_is_unknown
+            .as_ref()
+            .filter(|_| difference.setting == "encryption");
+        let note = unknown.map(|why| format!(" (they may be the same key: {why})"));
+        Change::Update {
+            field: difference.setting,
+            from: difference.from,
+            to: difference.to.map(|to| to + &note.unwrap_or_default()),
+            loses: difference.loses,
+        }
     }
 }
 
@@ -294,12 +296,11 @@ impl Kind for Stream<'_> {
             (Mode::Provisioned, 1) => "1 shard".to_owned(),
             (Mode::Provisioned, shards) => format!("{shards} shards"),
         };
-        let metrics: BTreeSet<String> = self.declared.metrics.iter().map(ToString::to_string).collect();
         format!(
             "{capacity}, {} h, encryption {}, shard metrics {}",
             self.declared.retention_hours,
             self.key().unwrap_or("none"),
-            metric_words(&metrics)
+            metric_names(&self.declared.metrics)
         )
     }
 
@@ -324,17 +325,23 @@ impl Kind for Stream<'_> {
 
     fn changes(&self, existing: &Existing<'_, Facts>) -> Result<Vec<Change>> {
         let facts = &existing.facts;
-        let enforced = |key: &str| self.enforced(key, existing);
-        let mut changes = self.capacity_changes(facts);
-        if enforced("retention_hours") {
-            changes.extend(self.retention_change(facts));
-        }
-        if enforced("encryption") || enforced("kms_key") {
-            changes.extend(self.encryption_change(facts));
-        }
-        if enforced("monitoring") {
-            changes.extend(self.monitoring_change(facts));
-        }
+        let state = facts.state(&self.declared.name);
+        let mut desired = self.desired(existing);
+        let mut changes: Vec<Change> = self.refused_shards(facts, &desired).into_iter().collect();
+        let differences = match desired.differences(&state) {
+            Ok(differences) => differences,
+            Err(error) => {
+                let hint = error.hint_text().unwrap_or("choose another shard count");
+                changes.push(Change::Refused {
+                    reason: format!("cannot be resharded: {error}"),
+                    hint: hint.to_owned(),
+                });
+                // The plan shows the others too.
+                desired.shards = None;
+                desired.differences(&state)?
+            }
+        };
+        changes.extend(differences.into_iter().map(|one| facts.change(one)));
         Ok(changes)
     }
 
@@ -500,14 +507,6 @@ fn metrics(names: &[String]) -> Result<BTreeSet<ShardMetric>> {
             .hint("give `all`, `none` or the names of metrics"));
     }
     names.iter().map(|name| ShardMetric::from_str(name)).collect()
-}
-
-fn metric_words(metrics: &BTreeSet<String>) -> String {
-    match metrics.len() {
-        0 => "none".to_owned(),
-        7 => "all".to_owned(),
-        _ => metrics.iter().cloned().collect::<Vec<_>>().join(", "),
-    }
 }
 
 #[cfg(test)]

@@ -157,8 +157,8 @@ pub(super) async fn with_step<T>(work: impl AsyncFnOnce(&Step<'_>) -> T) -> (T, 
 }
 
 /// An endpoint that answers as its script says.
-pub(super) struct Endpoint {
-    pub(super) context: Context,
+pub(crate) struct Endpoint {
+    pub(crate) context: Context,
     calls: Arc<Mutex<Vec<String>>>,
 }
 
@@ -166,7 +166,7 @@ pub(super) struct Endpoint {
 type Script = dyn FnMut(&str, &str) -> (u16, String) + Send;
 
 impl Endpoint {
-    pub(super) async fn start(script: impl FnMut(&str, &str) -> (u16, String) + Send + 'static) -> Self {
+    pub(crate) async fn start(script: impl FnMut(&str, &str) -> (u16, String) + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let calls: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -184,7 +184,7 @@ impl Endpoint {
     }
 
     /// The calls so far, in order.
-    pub(super) fn calls(&self) -> Vec<String> {
+    pub(crate) fn calls(&self) -> Vec<String> {
         self.calls.lock().unwrap().clone()
     }
 }

@@ -35,7 +35,11 @@ impl Stream<'_> {
 
     async fn listed(&self) -> Result<String> {
         let name = &self.declared.name;
-        let streams = stream::list(self.context, name, false).await?;
+        let filter = stream::Filter {
+            prefix: name.clone(),
+            ..Default::default()
+        };
+        let streams = stream::list(self.context, &filter, false).await?;
         if streams.iter().any(|entry| entry.name == *name) {
             return Ok("ListStreams names it".to_owned());
         }

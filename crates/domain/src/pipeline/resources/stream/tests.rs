@@ -70,10 +70,10 @@ async fn what_is_asked_for_is_changed() {
         ("environment", "test"),
     ];
     insta::assert_snapshot!(differences(&flags, &there(&facts(), &[])).await, @r#"
+    retention: 1d → 7d
     shards: 1 → 5
-    retention: 24 h → 168 h
-    encryption: alias/aws/kinesis → none
     monitoring: all → none
+    encryption: alias/aws/kinesis → none
     tags: Environment=development → Environment=test
     "#);
 }
@@ -88,8 +88,8 @@ async fn an_unfinished_stream_gets_its_defaults() {
     };
     let changes = differences(&[], &there(&bare, &[(UNFINISHED, "setup")])).await;
     insta::assert_snapshot!(changes, @r#"
-    encryption: none → alias/aws/kinesis
     monitoring: none → all
+    encryption: none → alias/aws/kinesis
     tags: remove the tag of an unfinished setup
     "#);
 }

@@ -1,0 +1,276 @@
+//! All that a description of a stream says besides its own state: key, consumers, mappings, other dependents, limits.
+//!
+//! The parts are read at the same time. One that is denied, not available or too slow is named with the reason, and the
+//! others are returned.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::dependents::{
+    alarms, firehose_streams, functions, part, readers, registered, resource_policy, roles,
+};
+use crate::context::Context;
+use crate::functions::mapping::{self, Mapping};
+use crate::stream::StreamState;
+use crate::stream::change::{AWS_MANAGED_KEY, MAX_TAGS, same_key};
+use crate::stream::consumers::{Consumer, MOST_CONSUMERS};
+use ground::error::{self, Result};
+
+/// How long each part is waited for.
+const TIME_LIMIT: Duration = Duration::from_secs(5);
+
+/// The parts. One that is `None` and named in `unknown` could not be read.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Overview {
+    /// The KMS key; `None` without encryption or with the key that AWS manages.
+    pub encryption_key: Option<Key>,
+    pub consumers: Option<Vec<Consumer>>,
+    pub mappings: Option<Vec<Reader>>,
+    /// Roles of the functions that read the stream.
+    pub roles: Option<Vec<String>>,
+    /// Firehose streams whose source is the stream.
+    pub firehose_streams: Option<Vec<String>>,
+    /// Alarms on metrics of the stream.
+    pub alarms: Option<Vec<String>>,
+    /// The policy document that shares the stream; `None` if there is none.
+    pub resource_policy: Option<Value>,
+    pub limits: Limits,
+    /// Why a part is not known, by the name of the part.
+    pub unknown: BTreeMap<&'static str, String>,
+}
+
+/// A KMS key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Key {
+    pub arn: Option<String>,
+    /// `Enabled`, `Disabled`, `PendingDeletion`, … Source: `KeyState`, KMS API reference.
+    pub state: Option<String>,
+    /// `AWS` or `CUSTOMER`.
+    pub manager: Option<String>,
+    /// Names of the key; empty if there are none or they cannot be listed.
+    pub aliases: Vec<String>,
+}
+
+/// An event source mapping on the stream.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Reader {
+    pub function: String,
+    pub id: String,
+    pub state: String,
+    /// Result of the last invocation; empty if the endpoint returns none.
+    pub last_result: String,
+    /// Age of the last record that the function was given; `None` without a value of the last 15 minutes.
+    pub iterator_age_ms: Option<f64>,
+}
+
+/// How much of a limit is used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Used {
+    pub used: u64,
+    pub limit: u64,
+}
+
+/// Limits of the stream, and of the account in the region.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// Open shards of the provisioned streams of the account.
+    pub account_shards: Option<Used>,
+    /// On-demand streams of the account.
+    pub on_demand_streams: Option<Used>,
+    /// Without On-demand Advantage.
+    pub consumers: Used,
+    pub tags: Used,
+}
+
+/// Reads all parts of `stream`.
+pub async fn read(context: &Context, stream: &StreamState) -> Overview {
+    let mut unknown = BTreeMap::new();
+    let (key, consumers, reading, firehose, alarms, policy, limits) = tokio::join!(
+        part(TIME_LIMIT, key(context, stream)),
+        part(TIME_LIMIT, registered(context, stream)),
+        reading(context, stream),
+        part(TIME_LIMIT, firehose_streams(context, stream)),
+        part(TIME_LIMIT, alarms(context, stream)),
+        part(TIME_LIMIT, resource_policy(context, stream)),
+        part(TIME_LIMIT, account_limits(context)),
+    );
+    let reasons = &mut unknown;
+    let (account_shards, on_demand_streams) = known("limits", limits, reasons).unzip();
+    let limits = Limits {
+        account_shards,
+        on_demand_streams,
+        consumers: Used {
+            used: stream.consumer_count.into(),
+            limit: MOST_CONSUMERS as u64,
+        },
+        tags: Used {
+            used: stream.tags.len() as u64,
+            limit: MAX_TAGS as u64,
+        },
+    };
+    Overview {
+        encryption_key: known("encryption_key", key, reasons).flatten(),
+        consumers: known("consumers", consumers, reasons),
+        mappings: known("mappings", reading.mappings, reasons).map(|found| {
+            let ages = known("iterator_ages", reading.ages, reasons).unwrap_or_default();
+            found.iter().map(|mapping| Reader::new(mapping, &ages)).collect()
+        }),
+        roles: known("roles", reading.roles, reasons),
+        firehose_streams: known("firehose_streams", firehose, reasons),
+        alarms: known("alarms", alarms, reasons),
+        resource_policy: known("resource_policy", policy, reasons).flatten(),
+        limits,
+        unknown,
+    }
+}
+
+/// The value of a part; a reason is kept by the name of the part.
+fn known<T>(
+    name: &'static str,
+    part: std::result::Result<T, String>,
+    unknown: &mut BTreeMap<&'static str, String>,
+) -> Option<T> {
+    part.map_err(|reason| unknown.insert(name, reason)).ok()
+}
+
+impl Reader {
+    fn new(mapping: &Mapping, ages: &BTreeMap<String, f64>) -> Self {
+        Self {
+            function: mapping.function().to_owned(),
+            id: mapping.id.clone(),
+            state: mapping.state.clone(),
+            last_result: mapping.last_result.clone(),
+            iterator_age_ms: ages.get(mapping.function()).copied(),
+        }
+    }
+}
+
+type Part<T> = std::result::Result<T, String>;
+
+/// What reads the stream through mappings.
+struct Reading {
+    mappings: Part<Vec<Mapping>>,
+    ages: Part<BTreeMap<String, f64>>,
+    roles: Part<Vec<String>>,
+}
+
+async fn reading(context: &Context, stream: &StreamState) -> Reading {
+    let mappings = part(TIME_LIMIT, readers(context, stream)).await;
+    let names = functions(mappings.as_deref().unwrap_or_default());
+    if names.is_empty() {
+        return Reading {
+            // Without the mappings, their roles are not known either.
+            roles: mappings.as_ref().map(|_| Vec::new()).map_err(Clone::clone),
+            ages: Ok(BTreeMap::new()),
+            mappings,
+        };
+    }
+    let of: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (ages, roles) = tokio::join!(
+        part(TIME_LIMIT, mapping::iterator_ages(context, &of)),
+        part(TIME_LIMIT, roles(context, &names))
+    );
+    Reading {
+        mappings,
+        ages,
+        roles,
+    }
+}
+
+/// The key of the stream as KMS has it. The key that AWS manages cannot be changed, so KMS is not asked for it.
+async fn key(context: &Context, stream: &StreamState) -> Result<Option<Key>> {
+    let Some(id) = stream.encryption.as_deref() else {
+        return Ok(None);
+    };
+    if same_key(id, AWS_MANAGED_KEY) {
+        return Ok(None);
+    }
+    let kms = context.kms();
+    let is_alias = id.contains("alias/");
+    let aliases = async {
+        match is_alias {
+            true => None,
+            false => kms.list_aliases().key_id(id).send().await.ok(),
+        }
+    };
+    let (found, aliases) = tokio::join!(kms.describe_key().key_id(id).send(), aliases);
+    let found = found.map_err(|e| error::aws::failed(format!("could not look up the KMS key {id}"), e))?;
+    let names = aliases.and_then(|page| page.aliases).unwrap_or_default();
+    Ok(found.key_metadata.map(|key| Key {
+        state: key.key_state.map(|state| state.as_str().to_owned()),
+        manager: key.key_manager.map(|manager| manager.as_str().to_owned()),
+        arn: key.arn,
+        aliases: names.into_iter().filter_map(|alias| alias.alias_name).collect(),
+    }))
+}
+
+/// Shards and on-demand streams of the account (DescribeLimits, which an account may call once a second).
+async fn account_limits(context: &Context) -> Result<(Used, Used)> {
+    let limits = context.kinesis().describe_limits().send().await;
+    let limits = limits.map_err(|e| error::aws::failed("could not read the limits of the account", e))?;
+    let count = |n: i32| u64::try_from(n).unwrap_or(0);
+    let shards = Used {
+        used: count(limits.open_shard_count),
+        limit: count(limits.shard_limit),
+    };
+    let on_demand = Used {
+        used: count(limits.on_demand_stream_count),
+        limit: count(limits.on_demand_stream_count_limit),
+    };
+    Ok((shards, on_demand))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::pipeline::resources::test_support::Endpoint;
+    use crate::stream::{Mode, Status};
+
+    #[tokio::test]
+    async fn what_is_denied_is_named_and_fails_nothing() {
+        let denied = json!({"__type": "AccessDeniedException", "message": "not authorized"}).to_string();
+        let endpoint = Endpoint::start(move |_, _| (400, denied.clone())).await;
+        let state = StreamState {
+            name: "orders".to_owned(),
+            arn: "arn:aws:kinesis:us-east-1:000000000000:stream/orders".to_owned(),
+            status: Status::Active,
+            mode: Mode::Provisioned,
+            open_shards: 1,
+            retention_hours: 24,
+            encryption: Some("alias/orders".to_owned()),
+            monitoring: Default::default(),
+            tags: BTreeMap::new(),
+            consumer_count: 1,
+            created: None,
+            max_record_size_kib: 1_024,
+            warm_throughput_mibps: None,
+            record_distribution: None,
+        };
+        let found = read(&endpoint.context, &state).await;
+        let parts: Vec<&str> = found.unknown.keys().copied().collect();
+        assert_eq!(
+            parts,
+            [
+                "alarms",
+                "consumers",
+                "encryption_key",
+                "firehose_streams",
+                "limits",
+                "mappings",
+                "resource_policy",
+                "roles"
+            ]
+        );
+        assert!(found.unknown["consumers"].contains("AccessDeniedException: not authorized"));
+        assert_eq!(found.limits.consumers, Used { used: 1, limit: 20 });
+        assert_eq!(
+            (found.mappings, found.alarms, found.limits.account_shards),
+            (None, None, None)
+        );
+    }
+}
