@@ -85,7 +85,8 @@ pub(super) async fn run(args: MonitoringArgs, session: &Session) -> Result<Exit>
 /// What the shard-level metrics will cost, where the region's prices are known.
 fn price(context: &Context, state: &StreamState, desired: &Desired, changes: &[Difference]) -> Vec<String> {
     let metrics = desired.monitoring.as_ref().map_or(0, BTreeSet::len) as u64;
-    let Some(book) = price_book(context.region()) else {
+    let Some((book, price)) = price_book(context.region()).and_then(|book| Some((book, book.metric_hour?)))
+    else {
         return Vec::new();
     };
     if changes.is_empty() || metrics == 0 || context.is_local() {
@@ -94,7 +95,7 @@ fn price(context: &Context, state: &StreamState, desired: &Desired, changes: &[D
     let shards = u64::from(state.open_shards);
     vec![format!(
         "{metrics} metrics of {shards} shards cost {} USD in a month of 730 hours ({}, as of {})",
-        book.metric_hour.of(metrics * shards * 730).rounded(2),
+        price.of(metrics * shards * 730).rounded(2),
         book.region,
         book.as_of
     )]

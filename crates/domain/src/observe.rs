@@ -2,4 +2,5 @@
 
 pub mod dependents;
 pub mod doctor;
+pub mod load;
 pub mod metrics;
