@@ -3,6 +3,7 @@
 //!
 //! Works only through [`crate::context::Context`]. Reports progress as [`event::Event`]s.
 
+pub mod account;
 pub mod change;
 pub mod consumers;
 pub mod desired;
@@ -15,12 +16,14 @@ pub mod reshard;
 pub mod shards;
 pub mod split;
 pub mod state;
+pub mod trail;
 pub mod wait;
 
 pub use change::{Capacity, Changer, NewStream};
 pub use desired::{Desired, Difference};
 pub use event::{Event, Events};
 pub use list::{StreamEntry, list};
+pub use quota::MODE_SWITCHES_A_DAY;
 pub use reference::StreamReference;
 pub use shards::{Listing, Shard, ShardMap};
 pub use state::{Mode, ShardMetric, Status, StreamState, observe};
