@@ -10,6 +10,7 @@
 //! 3. Run the tests with `STREAMCTL_WRITE_DOCS=1 INSTA_UPDATE=always`: they write `docs/commands.md`, the table in
 //!    `README.md` and the snapshot of the help.
 
+mod account;
 mod attach;
 mod completions;
 mod config;
@@ -47,6 +48,7 @@ mod reshard;
 mod retention;
 mod setup;
 mod shared;
+mod size;
 mod tag;
 mod tail;
 mod undeploy;
@@ -124,9 +126,12 @@ commands! {
         Mode(mode::ModeArgs, Handled),
         Monitoring(monitoring::MonitoringArgs, Handled),
         Reshard(reshard::ReshardArgs, Handled),
+        Size(size::SizeArgs, Ends),
         Consumer(consumer::ConsumerArgs, Handled),
         RecordSize(record_size::RecordSizeArgs, Handled),
         WarmThroughput(warm_throughput::WarmThroughputArgs, Handled),
+        Account(account::AccountArgs, Handled),
+        Policy(policy::PolicyArgs, Handled),
     }
     "Data" {
         Put(put::PutArgs, Handled),
@@ -142,7 +147,6 @@ commands! {
         Invoke(invoke::InvokeArgs, Handled),
         Logs(logs::LogsArgs, Handled),
         Dlq(dlq::DlqArgs, Handled),
-        Policy(policy::PolicyArgs, Ends),
     }
     "Operate" {
         Doctor(doctor::DoctorArgs, Handled),

@@ -7,17 +7,20 @@ use serde::Serialize;
 
 use super::shared::Session;
 use super::shared::global::CONFIG_FILE;
-use crate::ui::{Report, Style, lines, or_dash, table};
-use domain::settings::{ConfigFile, Trust, dotenv};
+use crate::ui::{Report, Style, lines, or_dash, table, visible};
+use domain::settings::{ConfigFile, Trust, dotenv, edit, is_loopback};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
-/// Show the settings, and trust the configuration of a directory
+/// Show and change settings, and trust those of a directory
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   streamctl config show            every setting and where it comes from
   streamctl config show -o json    {\"settings\": [{\"name\": …, \"value\": …, \"from\": …}], …}
+  streamctl config get region      one setting
+  streamctl config set stream orders
+  streamctl config path            the file that `config set` changes
   streamctl config trust           let ./streamctl.toml name an endpoint
   streamctl config untrust         take that back")]
 pub struct ConfigArgs {
@@ -30,6 +33,30 @@ enum ConfigCommand {
     /// Print every setting, its value and where it comes from
     #[command(long_about = show_help())]
     Show,
+    /// Print one setting
+    ///
+    /// Prints what `config show` shows. Ends with exit 1 if nothing sets it and there is no default.
+    #[command(after_help = "\
+Examples:
+  streamctl config get region
+  streamctl config get stream -o json    {\"name\": …, \"value\": …, \"from\": …}")]
+    Get(GetArgs),
+    /// Change a key of streamctl.toml
+    ///
+    /// Changes the streamctl.toml of the current directory, or the file of --config, and creates it if there is none. Its
+    /// comments and its order stay. A file that was trusted stays trusted.
+    #[command(after_help = "\
+Examples:
+  streamctl config set region eu-west-1
+  streamctl config set shard_count 4
+  streamctl config set target local")]
+    Set(SetArgs),
+    /// Print the path of the streamctl.toml that is used
+    #[command(after_help = "\
+Examples:
+  streamctl config path
+  ${EDITOR:-vi} \"$(streamctl config path)\"")]
+    Path,
     /// Let the streamctl.toml of a directory name an endpoint
     ///
     /// A streamctl.toml can name the endpoint that credentials are sent to. Somebody else may have written it, so streamctl
@@ -53,6 +80,23 @@ A setting comes from the first of these that has it: flag, environment variable,
 }
 
 #[derive(Debug, Args)]
+struct GetArgs {
+    /// Name of the setting, as in `config show`
+    #[arg(value_name = "KEY")]
+    key: String,
+}
+
+#[derive(Debug, Args)]
+struct SetArgs {
+    /// Key: endpoint_url, environment, profile, region, shard_count, stream or target
+    #[arg(value_name = "KEY")]
+    key: String,
+    /// The new value
+    #[arg(value_name = "VALUE")]
+    value: String,
+}
+
+#[derive(Debug, Args)]
 struct DirArgs {
     /// Directory of the streamctl.toml
     #[arg(value_name = "DIR", default_value = ".")]
@@ -62,6 +106,9 @@ struct DirArgs {
 pub(super) async fn run(args: ConfigArgs, session: &Session) -> Result<Exit> {
     match args.command {
         ConfigCommand::Show => show(session)?,
+        ConfigCommand::Get(args) => get(&args.key, session)?,
+        ConfigCommand::Set(args) => set(args, session).await?,
+        ConfigCommand::Path => path(session)?,
         ConfigCommand::Trust(args) => trust(&args.dir, session).await?,
         ConfigCommand::Untrust(args) => untrust(&args.dir, session)?,
     }
@@ -87,6 +134,59 @@ fn show(session: &Session) -> Result<()> {
         file,
         ignored: configuration.ignored.clone(),
     })
+}
+
+fn get(key: &str, session: &Session) -> Result<()> {
+    let explained = session.configuration().map_or(&[][..], |found| &found.explained);
+    let Some(found) = explained.iter().find(|one| one.name == key) else {
+        let names: Vec<&str> = explained.iter().map(|one| one.name).collect();
+        return Err(Error::usage(format!("there is no setting {key:?}"))
+            .hint(format!("the settings are {}", names.join(", "))));
+    };
+    if found.value.is_none() {
+        return Err(Error::failed(format!("nothing sets {key}"))
+            .hint("`streamctl config show` shows every setting and where it comes from"));
+    }
+    session.printer().report(&Setting {
+        name: found.name,
+        value: found.value.clone(),
+        from: found.source.to_string(),
+    })
+}
+
+async fn set(args: SetArgs, session: &Session) -> Result<()> {
+    let path = config_path(session);
+    let (key, value) = (args.key.clone(), args.value.clone());
+    let edited = session.read(move || edit::set(&path, &key, &value)).await?;
+    let trust = Trust::new(&session.settings().home);
+    if trust.has(&edited.path, &edited.before) {
+        trust.add(&edited.path, &edited.after)?;
+    } else if args.key == "endpoint_url" && !is_loopback(&args.value) {
+        session.printer().note(
+            "The endpoint is used once you trust the file: `streamctl config trust`, or name it with --config",
+        );
+    }
+    session.printer().report(&Changed {
+        path: edited.path.display().to_string(),
+        changed: edited.before != edited.after,
+        key: args.key,
+        value: args.value,
+    })
+}
+
+fn path(session: &Session) -> Result<()> {
+    let path = config_path(session);
+    session.printer().report(&Location {
+        exists: path.exists(),
+        path: path.display().to_string(),
+    })
+}
+
+/// The file of --config, or the one of the working directory, whether it exists or not.
+fn config_path(session: &Session) -> PathBuf {
+    let file = session.configuration().and_then(|found| found.file.as_ref());
+    let path = file.map_or(Path::new(CONFIG_FILE), |source| source.path.as_path());
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 async fn trust(dir: &Path, session: &Session) -> Result<()> {
@@ -135,6 +235,59 @@ struct Setting {
     name: &'static str,
     value: Option<String>,
     from: String,
+}
+
+impl Report for Setting {
+    fn table(&self, _style: &Style) -> String {
+        self.text()
+    }
+
+    fn text(&self) -> String {
+        self.value.clone().unwrap_or_default()
+    }
+}
+
+/// The form with `-o json` is a stable contract with scripts.
+#[derive(Debug, Serialize)]
+struct Changed {
+    path: String,
+    /// Whether the file was written; false if it had the value already.
+    changed: bool,
+    key: String,
+    value: String,
+}
+
+impl Report for Changed {
+    fn table(&self, _style: &Style) -> String {
+        let word = if self.changed { "is now" } else { "was already" };
+        format!("{} {word} {} in {}", self.key, visible(&self.value), self.path)
+    }
+
+    fn text(&self) -> String {
+        lines([[
+            self.changed.to_string(),
+            self.key.clone(),
+            self.value.clone(),
+            self.path.clone(),
+        ]])
+    }
+}
+
+/// The form with `-o json` is a stable contract with scripts.
+#[derive(Debug, Serialize)]
+struct Location {
+    path: String,
+    exists: bool,
+}
+
+impl Report for Location {
+    fn table(&self, _style: &Style) -> String {
+        self.path.clone()
+    }
+
+    fn text(&self) -> String {
+        self.path.clone()
+    }
 }
 
 #[derive(Debug, Serialize)]

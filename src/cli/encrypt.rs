@@ -2,17 +2,21 @@
 
 use clap::Args;
 
-use super::shared::change::{ChangeArgs, change};
+use super::shared::change::{ChangeArgs, Consequences, change};
 use super::shared::{Session, StreamArg};
-use domain::stream::Desired;
+use domain::context::Context;
+use domain::policy::is_aws_managed;
+use domain::policy::key_access::{KeyAccess, Reader, readers};
 use domain::stream::change::AWS_MANAGED_KEY;
+use domain::stream::{Desired, StreamState, keys};
 use ground::error::Result;
 use ground::exit::Exit;
 
 /// Encrypt a stream with a KMS key, or turn encryption off
 ///
 /// Applies to records that are put from then on. With a key of your own, producers need kms:GenerateDataKey and consumers
-/// kms:Decrypt on it. Kinesis takes 25 changes of the key in 24 hours.
+/// kms:Decrypt on it: streamctl checks that the key can be used, and whether the functions that read the stream may decrypt
+/// with it. It asks first if one may not. Kinesis takes 25 changes of the key in 24 hours.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -35,13 +39,60 @@ pub(super) async fn run(args: EncryptArgs, session: &Session) -> Result<Exit> {
         encryption: Some((args.key != "none").then(|| args.key.clone())),
         ..Desired::default()
     };
-    change(session, &stream, &desired, args.change, |_, state, changes| {
-        let own = args.key != "none" && args.key != AWS_MANAGED_KEY;
-        let note = format!(
-            "Producers of {} need kms:GenerateDataKey on {}, consumers kms:Decrypt",
-            state.name, args.key
-        );
-        (own && !changes.is_empty()).then_some(note).into_iter().collect()
-    })
+    change(
+        session,
+        &stream,
+        &desired,
+        args.change,
+        async |context, state, _| match args.key == "none" || is_aws_managed(&args.key) {
+            true => Ok(Consequences::default()),
+            false => consequences(context, state, &args.key).await,
+        },
+    )
     .await
+}
+
+/// Who needs the key, and which of the functions that read the stream may not use it.
+///
+/// # Errors
+/// When Kinesis cannot use the key.
+async fn consequences(context: &Context, state: &StreamState, key: &str) -> Result<Consequences> {
+    let name = &state.name;
+    let mut found = Consequences::default();
+    found.notes.push(format!(
+        "Producers of {name} need kms:GenerateDataKey on {key}, consumers kms:Decrypt. AWS does not know who they are: \
+         `streamctl policy simulate {name} --for producer --encrypted {key} --as role/NAME` checks one"
+    ));
+    let key_arn = match keys::check(context, key).await? {
+        keys::Checked::Usable(arn) => arn,
+        keys::Checked::Unknown(why) => {
+            found
+                .notes
+                .push(format!("Whether the key can be used is not known: {why}"));
+            return Ok(found);
+        }
+    };
+    match readers(context, &state.arn, &key_arn).await {
+        Ok(readers) => readers.into_iter().for_each(|reader| add(&mut found, reader)),
+        Err(error) => found.notes.push(format!(
+            "Whether functions that read {name} may decrypt is not known: {}",
+            error.chain().join(": ")
+        )),
+    }
+    Ok(found)
+}
+
+fn add(found: &mut Consequences, reader: Reader) {
+    let function = reader.function;
+    match reader.access {
+        KeyAccess::Allowed => found
+            .notes
+            .push(format!("Function {function} may decrypt with the key")),
+        KeyAccess::Denied(why) => found
+            .losses
+            .push(format!("function {function} cannot read new records: {why}")),
+        KeyAccess::Unknown(why) => found.notes.push(format!(
+            "Whether function {function} may decrypt is not known: {why}"
+        )),
+    }
 }

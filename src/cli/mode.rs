@@ -2,23 +2,27 @@
 
 use clap::{Args, ValueEnum};
 
-use super::shared::change::{ChangeArgs, change};
+use super::shared::change::{ChangeArgs, Consequences, change};
 use super::shared::{Session, StreamArg};
+use crate::ui::units::time;
 use domain::context::Context;
-use domain::cost::price_book;
-use domain::stream::{Desired, Difference, Mode, StreamState};
+use domain::cost::{self, Demand, Price, price_book};
+use domain::observe::load;
+use domain::stream::{Desired, Difference, MODE_SWITCHES_A_DAY, Mode, StreamState, trail};
 use ground::error::Result;
 use ground::exit::Exit;
 
 /// Switch a stream between provisioned and on-demand mode
 ///
-/// Kinesis takes two switches of a stream in 24 hours. A stream keeps its shards when it is switched; on-demand mode then
+/// Shows first what each mode costs, from the measured traffic of the last day where there is any, and how many of the two
+/// switches in 24 hours are left, where CloudTrail tells. A stream keeps its shards when it is switched; on-demand mode then
 /// changes their number with the traffic.
 #[derive(Debug, Args)]
 #[command(allow_missing_positional = true)]
 #[command(after_help = "\
 Examples:
   streamctl mode on-demand                       the default stream
+  streamctl mode orders on-demand --dry-run      see what it would cost
   streamctl mode orders provisioned --shards 4   and set the shard count")]
 pub struct ModeArgs {
     #[command(flatten)]
@@ -49,21 +53,80 @@ pub(super) async fn run(args: ModeArgs, session: &Session) -> Result<Exit> {
         shards: args.shards,
         ..Desired::default()
     };
-    change(session, &stream, &desired, args.change, prices).await
+    change(
+        session,
+        &stream,
+        &desired,
+        args.change,
+        async |context, state, changes| Ok(consequences(context, state, changes, args.shards).await),
+    )
+    .await
 }
 
-/// What each mode costs, where the region's prices are known.
-fn prices(context: &Context, state: &StreamState, changes: &[Difference]) -> Vec<String> {
-    let is_switched = changes.iter().any(|change| change.setting == "mode");
-    let Some(book) = price_book(context.region()).filter(|_| is_switched && !context.is_local()) else {
+/// What each mode costs, and how many switches are left.
+async fn consequences(
+    context: &Context,
+    state: &StreamState,
+    changes: &[Difference],
+    shards: Option<u32>,
+) -> Consequences {
+    if !changes.iter().any(|change| change.setting == "mode") {
+        return Consequences::default();
+    }
+    let shards = shards.unwrap_or(state.open_shards);
+    let mut notes = costs(context, state, shards).await;
+    notes.push(switches(context, state).await);
+    notes.into()
+}
+
+/// What the measured use costs in a month; without one, or where it cannot be measured, the prices.
+async fn costs(context: &Context, state: &StreamState, shards: u32) -> Vec<String> {
+    const DAY: i64 = 86_400;
+    let region = context.region();
+    if context.is_local() {
         return Vec::new();
+    }
+    let Some(book) = price_book(region) else {
+        return vec![format!("The prices of {region} are not known here")];
     };
-    let shards = u64::from(state.open_shards);
-    let dollars = |price: domain::cost::Price, quantity| price.of(quantity).rounded(3);
+    let Ok(Some(measured)) = load::measure(context, state, DAY).await else {
+        return prices(book, shards);
+    };
+    let demand = Demand {
+        load: measured.load,
+        consumers: measured.shared_consumers,
+        fan_out_consumers: measured.fan_out_consumers,
+        retention_hours: state.retention_hours,
+    };
+    let sized = cost::size(&demand, region, Some(shards.into()));
+    let total = |name: &str| {
+        let mode = sized.modes.iter().find(|mode| mode.mode == name);
+        let total = mode.and_then(|mode| mode.estimate.total);
+        total.map_or_else(|| "an unknown amount of".to_owned(), |total| total.rounded(2))
+    };
+    let mut notes = vec![format!(
+        "At the traffic of the last day, a month costs {} USD provisioned with {}, and {} USD on-demand ({region}, as of {})",
+        total("provisioned"),
+        crate::ui::units::counted(shards.into(), "shard"),
+        total("on-demand"),
+        book.as_of
+    )];
+    if u64::from(shards) < sized.shards {
+        notes.push(format!(
+            "The peak of the last day needs {} shards: `streamctl size --from-stream {}` shows why",
+            sized.shards, state.name
+        ));
+    }
+    notes
+}
+
+fn prices(book: &cost::PriceBook, shards: u32) -> Vec<String> {
+    let dollars = |price: Price, quantity| price.of(quantity).rounded(3);
     vec![
         format!(
-            "Provisioned: {} USD an hour for {shards} shards, and {} USD for a million PUT payload units of 25 KB",
-            dollars(book.provisioned.shard_hour, shards),
+            "Provisioned: {} USD an hour for {}, and {} USD for a million PUT payload units of 25 KB",
+            dollars(book.provisioned.shard_hour, shards.into()),
+            crate::ui::units::counted(shards.into(), "shard"),
             dollars(book.provisioned.put_units, 1_000_000),
         ),
         format!(
@@ -74,6 +137,23 @@ fn prices(context: &Context, state: &StreamState, changes: &[Difference]) -> Vec
             book.region,
             book.as_of,
         ),
-        "Kinesis takes two switches of the mode in 24 hours".to_owned(),
     ]
+}
+
+/// How many switches are left.
+async fn switches(context: &Context, state: &StreamState) -> String {
+    let Some(made) = trail::last_day(context, "UpdateStreamMode", &state.arn).await else {
+        return format!("Kinesis takes {MODE_SWITCHES_A_DAY} switches of the mode of a stream in 24 hours");
+    };
+    let left = MODE_SWITCHES_A_DAY.saturating_sub(made.len());
+    let free = made
+        .first()
+        .and_then(|first| first.checked_add(jiff::SignedDuration::from_hours(24)).ok());
+    match free {
+        None => format!("Switches left in 24 hours: {left} of {MODE_SWITCHES_A_DAY}"),
+        Some(_) => format!(
+            "Switches left in 24 hours: {left} of {MODE_SWITCHES_A_DAY}; the next is free at {}",
+            time(free)
+        ),
+    }
 }

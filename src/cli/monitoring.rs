@@ -9,7 +9,7 @@ use super::shared::change::{ChangeArgs, change, existing};
 use super::shared::{Session, StreamArg};
 use domain::context::Context;
 use domain::cost::price_book;
-use domain::stream::{Desired, Difference, ShardMetric, StreamState};
+use domain::stream::{Desired, ShardMetric, StreamState};
 use ground::error::Result;
 use ground::exit::Exit;
 
@@ -77,24 +77,25 @@ pub(super) async fn run(args: MonitoringArgs, session: &Session) -> Result<Exit>
         &stream,
         &desired,
         args.change,
-        |context, state, changes| price(context, state, &desired, changes),
+        async |context, state, _| Ok(price(context, state, &desired).into()),
     )
     .await
 }
 
 /// What the shard-level metrics will cost, where the region's prices are known.
-fn price(context: &Context, state: &StreamState, desired: &Desired, changes: &[Difference]) -> Vec<String> {
+fn price(context: &Context, state: &StreamState, desired: &Desired) -> Vec<String> {
     let metrics = desired.monitoring.as_ref().map_or(0, BTreeSet::len) as u64;
-    let Some(book) = price_book(context.region()) else {
+    let Some((book, price)) = price_book(context.region()).and_then(|book| Some((book, book.metric_hour?)))
+    else {
         return Vec::new();
     };
-    if changes.is_empty() || metrics == 0 || context.is_local() {
+    if metrics == 0 || context.is_local() {
         return Vec::new();
     }
     let shards = u64::from(state.open_shards);
     vec![format!(
         "{metrics} metrics of {shards} shards cost {} USD in a month of 730 hours ({}, as of {})",
-        book.metric_hour.of(metrics * shards * 730).rounded(2),
+        price.of(metrics * shards * 730).rounded(2),
         book.region,
         book.as_of
     )]

@@ -1,127 +1,435 @@
 //! `streamctl policy`.
 
-use clap::Args;
+mod function;
+mod sharing;
+
+use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::ArgValueCompleter;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::shared::Session;
 use super::shared::candidates::handlers;
+use super::shared::stream::resolve;
 use super::shared::template::PartArgs;
+use super::shared::{Session, StreamArg};
+use crate::ui::{Report, Style, lines, table, visible};
 use domain::context::Context;
-use domain::functions::permissions::{self, Policy};
-use domain::functions::{Handler, bundle};
-use domain::pipeline::resources::{Kinds, policy_of};
-use domain::pipeline::{Draft, FunctionPart};
+use domain::policy::managed::{Identity, ManagedPolicy, Outcome};
+use domain::policy::simulate::{Checked, simulate};
+use domain::policy::{Access, Purpose, is_aws_managed};
+use domain::stream::{self, keys};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
-/// Print what a function is allowed to do
+/// Print, create and check policies of a stream or function
 ///
-/// Prints the inline and attached policies of the function's role as one JSON document. For a bundled handler that is not
-/// deployed, prints the policies of its template.
+/// `--for` prints a least-privilege IAM policy as a JSON document: what `put`, `tail`, the commands on streams, or the role
+/// of a function need for one stream. Subcommands make a managed policy of it, attach it, simulate it, and share a stream
+/// with another account. `--function` prints what a function is allowed to do.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(override_usage = "\
+streamctl policy [STREAM] --for <PURPOSE> [OPTIONS]
+       streamctl policy --function <HANDLER|NAME> [OPTIONS]
+       streamctl policy <COMMAND>")]
 #[command(after_help = "\
 Examples:
+  streamctl policy orders --for producer
+  streamctl policy orders --for consumer --kcl scores --fan-out
+  streamctl policy attach orders --for producer --to role/checkout
+  streamctl policy simulate orders --for consumer --as role/scorer
+  streamctl policy allow orders --account 123456789012 --for consumer
   streamctl policy --function retail-processor            policies of its role
   streamctl policy --function retail-processor --template those of its template
   streamctl policy --function scorer | jq '.policies[].document'")]
 pub struct PolicyArgs {
-    /// A bundled handler, or the name of a function
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    print: PrintArgs,
+}
+
+#[derive(Debug, Args)]
+struct PrintArgs {
+    /// Stream, by name or ARN [default: as of --stream]
+    #[arg(value_name = "STREAM", conflicts_with_all = ["stream", "function"])]
+    word: Option<String>,
+    /// Print the policy that this purpose needs: producer, consumer, operator or lambda
+    #[arg(long = "for", value_enum, value_name = "PURPOSE", hide_possible_values = true)]
+    #[arg(required_unless_present = "function", conflicts_with = "function")]
+    purpose: Option<PurposeArg>,
+    #[command(flatten)]
+    options: OptionArgs,
+    /// Print the policies of a function: a bundled handler, or the name of a function
     #[arg(long, value_name = "HANDLER|NAME", add = ArgValueCompleter::new(handlers))]
-    function: String,
-    /// Print the policies of the template, even if the function is deployed
-    #[arg(long)]
+    function: Option<String>,
+    /// Print the policies of the function's template, even if the function is deployed
+    #[arg(long, requires = "function")]
     template: bool,
     #[command(flatten)]
     part: PartArgs,
 }
 
-/// A stable contract with scripts.
+/// What a purpose needs besides the stream.
+#[derive(Debug, Clone, Default, Args)]
+struct OptionArgs {
+    /// Also read with enhanced fan-out (consumer, lambda)
+    #[arg(long)]
+    fan_out: bool,
+    /// Also what the Kinesis Client Library needs for this application (consumer)
+    #[arg(long, value_name = "APPLICATION")]
+    kcl: Option<String>,
+    /// KMS key of the stream: alias, id or ARN [default: the one that it has]
+    #[arg(long, value_name = "KEY")]
+    encrypted: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum PurposeArg {
+    Producer,
+    Consumer,
+    Operator,
+    Lambda,
+}
+
+impl From<PurposeArg> for Purpose {
+    fn from(arg: PurposeArg) -> Self {
+        match arg {
+            PurposeArg::Producer => Self::Producer,
+            PurposeArg::Consumer => Self::Consumer,
+            PurposeArg::Operator => Self::Operator,
+            PurposeArg::Lambda => Self::Lambda,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Create a managed policy, or change the one that is there
+    ///
+    /// The name of the policy says what it allows, so the same command finds it again.
+    #[command(after_help = "\
+Examples:
+  streamctl policy create orders --for producer
+  streamctl policy create orders --for consumer --fan-out -o json | jq -r .arn")]
+    Create(CreateArgs),
+    /// Attach the policy to a role, user or group, and create it if needed
+    #[command(after_help = "\
+Examples:
+  streamctl policy attach orders --for producer --to role/checkout
+  streamctl policy attach orders --for operator --to group/operators --dry-run")]
+    Attach(AttachArgs),
+    /// Check with IAM's policy simulator whether somebody has the permissions
+    ///
+    /// Ends with exit 5 if an action is not allowed. Resource policies, such as that of a KMS key, are not simulated.
+    #[command(after_help = "\
+Examples:
+  streamctl policy simulate orders --for producer --as role/checkout
+  streamctl policy simulate orders --for consumer --as user/ann -o text | grep -v allowed")]
+    Simulate(SimulateArgs),
+    #[command(flatten)]
+    Sharing(sharing::SharingAction),
+}
+
+/// The stream and the purpose of a policy.
+#[derive(Debug, Args)]
+struct AccessArgs {
+    #[command(flatten)]
+    stream: StreamArg,
+    /// What the policy is for: producer, consumer, operator or lambda
+    #[arg(long = "for", value_enum, value_name = "PURPOSE", hide_possible_values = true)]
+    purpose: PurposeArg,
+    #[command(flatten)]
+    options: OptionArgs,
+}
+
+#[derive(Debug, Args)]
+struct CreateArgs {
+    #[command(flatten)]
+    access: AccessArgs,
+    /// Show what would be done and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+struct AttachArgs {
+    #[command(flatten)]
+    access: AccessArgs,
+    /// Whom to attach it to: role/NAME, user/NAME, group/NAME, or an ARN
+    #[arg(long, value_name = "IDENTITY")]
+    to: Identity,
+    /// Show what would be done and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+struct SimulateArgs {
+    #[command(flatten)]
+    access: AccessArgs,
+    /// Who is checked: role/NAME, user/NAME, group/NAME, or an ARN
+    #[arg(long = "as", value_name = "IDENTITY")]
+    identity: Identity,
+}
+
+/// A contract with scripts.
 #[derive(Debug, Serialize)]
-struct PolicyReport {
-    function: String,
-    role: String,
-    /// Whether the policies are those of the service, not of the template.
-    deployed: bool,
-    policies: Vec<Policy>,
+struct ManagedReport {
+    #[serde(flatten)]
+    policy: ManagedPolicy,
+    /// What was done to the policy; with a dry run, what would be done.
+    result: Outcome,
+    /// Whom it was attached to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attached_to: Option<String>,
+    /// Whether this was a dry run.
+    dry_run: bool,
+    document: Value,
+}
+
+impl Report for ManagedReport {
+    fn table(&self, _style: &Style) -> String {
+        let word = match (self.dry_run, self.result) {
+            (true, Outcome::Created) => "would be created",
+            (true, Outcome::Updated) => "would be updated",
+            (_, Outcome::Unchanged) => "is unchanged",
+            (false, Outcome::Created) => "was created",
+            (false, Outcome::Updated) => "was updated",
+        };
+        let mut text = format!("Policy {word}:\n  {}", visible(&self.policy.arn));
+        if let Some(to) = &self.attached_to {
+            let verb = if self.dry_run {
+                "Would be attached"
+            } else {
+                "Attached"
+            };
+            text.push_str(&format!("\n{verb} to {}", visible(to)));
+        }
+        text
+    }
+
+    fn text(&self) -> String {
+        [
+            self.policy.name.clone(),
+            self.policy.arn.clone(),
+            self.result.to_string(),
+            self.attached_to.clone().unwrap_or_else(|| "-".to_owned()),
+        ]
+        .join("\t")
+    }
+}
+
+/// A contract with scripts.
+#[derive(Debug, Serialize)]
+struct SimulationReport {
+    principal: String,
+    purpose: &'static str,
+    /// Whether all actions are allowed.
+    allowed: bool,
+    actions: Vec<Checked>,
+}
+
+impl Report for SimulationReport {
+    fn table(&self, style: &Style) -> String {
+        let mut rows = table(["ACTION", "DECISION", "POLICY"]);
+        for one in &self.actions {
+            let decision = match one.is_allowed() {
+                true => style.good(one.decision.name()),
+                false => style.bad(one.decision.name()),
+            };
+            rows.add_row([visible(&one.action), decision, visible(&policies(one))]);
+        }
+        format!("{}\n\n{}", visible(&self.principal), rows.trim_fmt())
+    }
+
+    fn text(&self) -> String {
+        lines(self.actions.iter().map(|one| {
+            [
+                one.action.clone(),
+                one.decision.name().to_owned(),
+                one.resource.clone(),
+                policies(one),
+            ]
+        }))
+    }
+}
+
+fn policies(one: &Checked) -> String {
+    match one.policies.is_empty() {
+        true => "-".to_owned(),
+        false => one.policies.iter().cloned().collect::<Vec<_>>().join(", "),
+    }
 }
 
 pub(super) async fn run(args: PolicyArgs, session: &Session) -> Result<Exit> {
-    let printer = session.printer();
-    let bundled = bundle::find(&args.function).ok();
-    if args.template && bundled.is_none() {
-        let what = format!("{} is not a bundled handler and has no template", args.function);
-        return Err(Error::usage(what).hint("leave --template out"));
+    match args.action {
+        None => print(&args.print, session).await,
+        Some(Action::Create(args)) => create(&args.access, None, args.dry_run, session).await,
+        Some(Action::Attach(args)) => create(&args.access, Some(&args.to), args.dry_run, session).await,
+        Some(Action::Simulate(args)) => check(&args, session).await,
+        Some(Action::Sharing(action)) => sharing::run(action, session).await,
     }
-    let context = session.context().await?;
-    let declared = match bundled {
-        Some(handler) => Some(args.declared(session, context, handler).await?),
-        None => None,
+}
+
+async fn print(args: &PrintArgs, session: &Session) -> Result<Exit> {
+    let Some(purpose) = args.purpose else {
+        let function = args.function.as_deref().unwrap_or_default();
+        return function::print(function, args.template, &args.part, session).await;
     };
-    let name = declared.as_ref().map_or(&args.function, |told| &told.function);
-    let report = match permissions::of_function(context, name).await {
-        _ if args.template => declared,
-        Ok(Some((role, policies))) => Some(PolicyReport {
-            function: name.clone(),
-            role,
-            deployed: true,
-            policies,
-        }),
-        Ok(None) => {
-            if declared.is_some() {
-                printer.note(&format!(
-                    "Function {name} is not deployed: these are the policies of its template"
-                ));
-            }
-            declared
-        }
-        Err(error) => return Err(error),
-    };
-    let Some(report) = report else {
-        return Err(Error::failed(format!("there is no function {}", args.function))
-            .hint("`streamctl handlers` lists what is bundled"));
-    };
-    // Policies are always a JSON document, whatever -o says.
-    let text = serde_json::to_string_pretty(&report)
-        .map_err(|error| Error::failed("could not write the policies").cause(error))?;
-    printer.out(&text)?;
+    let given = args.word.as_deref().or(args.part.stream());
+    let name = resolve(given, session)?;
+    let access = args.options.wanted(purpose.into())?;
+    let access = completed(access, &name, session.context().await?, session).await?;
+    // A policy is always a JSON document, whatever -o says.
+    let text = serde_json::to_string_pretty(&access.document())
+        .map_err(|error| Error::failed("could not write the policy").cause(error))?;
+    session.printer().out(&text)?;
     Ok(Exit::Done)
 }
 
-impl PolicyArgs {
-    /// The policies that the template of `handler` declares.
-    async fn declared(
-        &self,
-        session: &Session,
-        context: &Context,
-        handler: &Handler,
-    ) -> Result<PolicyReport> {
-        let (manifest, mut request) = self.part.request(session, handler.template, false)?;
-        let part = FunctionPart::of(&manifest, handler.name)?;
-        request.only = Some(part.without_mappings());
-        let kinds = Kinds::new(context).await?;
-        let pipeline = Draft::new(manifest, request)?.bind(&kinds)?;
-        let specs = pipeline.specs()?;
-        let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
-        let named = |id: &str| {
-            let spec = specs.iter().find(|spec| spec.id == id);
-            text(spec.and_then(|spec| spec.properties.get("name")))
-        };
-        let mut report = PolicyReport {
-            function: named(&part.function),
-            role: part.roles.iter().next().map(|id| named(id)).unwrap_or_default(),
-            deployed: false,
-            policies: Vec::new(),
-        };
-        for spec in specs.iter().filter(|spec| part.roles.contains(&spec.id)) {
-            let document = policy_of(spec)?;
-            report.policies.extend(document.map(|document| Policy {
-                name: named(&spec.id),
-                arn: None,
-                document,
-            }));
+/// Makes the policy, and attaches it to `to`.
+async fn create(args: &AccessArgs, to: Option<&Identity>, dry_run: bool, session: &Session) -> Result<Exit> {
+    let name = args.stream.resolve(session)?;
+    let access = args.options.wanted(args.purpose.into())?;
+    let context = session.context_for_change_unless(dry_run).await?;
+    let access = completed(access, &name, context, session).await?;
+    let policy = ManagedPolicy::of(&access);
+    let document = access.document();
+    let result = match dry_run {
+        true => policy.outcome(context, &document).await?,
+        false => {
+            if let Some(to) = to {
+                // No policy is made for somebody who does not exist.
+                to.arn(context).await?;
+            }
+            policy.ensure(context, &access).await?
         }
-        Ok(report)
+    };
+    if let Some(to) = to.filter(|_| !dry_run) {
+        policy.attach(context, to).await?;
+    }
+    session.printer().report(&ManagedReport {
+        policy,
+        result,
+        attached_to: to.map(Identity::to_string),
+        dry_run,
+        document,
+    })?;
+    if dry_run {
+        session.printer().note("Dry run: nothing was changed");
+    }
+    Ok(Exit::Done)
+}
+
+async fn check(args: &SimulateArgs, session: &Session) -> Result<Exit> {
+    let of = &args.access;
+    let name = of.stream.resolve(session)?;
+    let purpose = Purpose::from(of.purpose);
+    let access = of.options.wanted(purpose)?;
+    let context = session.context().await?;
+    let access = completed(access, &name, context, session).await?;
+    let principal = args.identity.arn(context).await?;
+    let actions = simulate(context, &principal, &access.statements(), &[]).await?;
+    let denied = actions.iter().filter(|one| !one.is_allowed()).count();
+    let report = SimulationReport {
+        principal,
+        purpose: purpose.name(),
+        allowed: denied == 0,
+        actions,
+    };
+    session.printer().report(&report)?;
+    if denied == 0 {
+        return Ok(Exit::Done);
+    }
+    session.printer().note(&format!(
+        "{denied} of {} actions are not allowed: `streamctl policy attach {name} --for {purpose} --to {}` allows them",
+        report.actions.len(),
+        args.identity.to_string().replacen(' ', "/", 1)
+    ));
+    Ok(Exit::Faults)
+}
+
+impl OptionArgs {
+    /// What the arguments ask for, before the stream is known.
+    fn wanted(&self, purpose: Purpose) -> Result<Access> {
+        let access = Access {
+            purpose,
+            stream_arn: String::new(),
+            key: self.encrypted.clone(),
+            fan_out: self.fan_out,
+            kcl: self.kcl.clone(),
+        };
+        access.check()?;
+        Ok(access)
+    }
+}
+
+/// `access` to the stream `name`. Asks for the key of the stream, unless it is named.
+async fn completed(mut access: Access, name: &str, context: &Context, session: &Session) -> Result<Access> {
+    access.stream_arn = context.stream_arn(name).await?;
+    if access.key.is_none() {
+        access.key = key_of(context, name, session).await;
+    }
+    if let Some(key) = access.key.as_ref().filter(|key| !is_aws_managed(key))
+        && let Some(arn) = keys::arn_of(context, key).await
+    {
+        access.key = Some(arn);
+    }
+    Ok(access)
+}
+
+/// The key that encrypts the stream. A policy can be printed before the stream exists, and by somebody who may not see it.
+async fn key_of(context: &Context, name: &str, session: &Session) -> Option<String> {
+    match stream::observe(context, name).await {
+        Ok(Some(state)) => state.encryption,
+        Ok(None) => {
+            let note = format!("Stream {name} does not exist yet: the policy assumes no KMS key of its own");
+            session.printer().note(&note);
+            None
+        }
+        Err(error) => {
+            session.printer().warn(&format!(
+                "whether stream {name} has a KMS key of its own is not known ({}): add --encrypted KEY if it has",
+                error.chain().join(": ")
+            ));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::policy::simulate::Decision;
+
+    #[test]
+    fn a_simulation_names_what_decided() {
+        let checked = |action: &str, decision, policies: &[&str]| Checked {
+            action: action.to_owned(),
+            resource: "arn:aws:kinesis:us-east-1:123456789012:stream/orders".to_owned(),
+            decision,
+            policies: policies.iter().map(|one| (*one).to_owned()).collect(),
+        };
+        let report = SimulationReport {
+            principal: "arn:aws:iam::123456789012:role/checkout".to_owned(),
+            purpose: "producer",
+            allowed: false,
+            actions: vec![
+                checked(
+                    "kinesis:PutRecord",
+                    Decision::Allowed,
+                    &["streamctl-orders-producer"],
+                ),
+                checked("kinesis:PutRecords", Decision::ImplicitDeny, &[]),
+            ],
+        };
+        insta::assert_snapshot!(report.table(&Style::plain()), @r"
+        arn:aws:iam::123456789012:role/checkout
+
+        ACTION              DECISION      POLICY
+        kinesis:PutRecord   allowed       streamctl-orders-producer
+        kinesis:PutRecords  implicitDeny  -
+        ");
     }
 }

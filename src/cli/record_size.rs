@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::shared::change::{ChangeArgs, change};
+use super::shared::change::{ChangeArgs, change, no_more};
 use super::shared::size::record_size;
 use super::shared::{Session, StreamArg};
 use domain::stream::Desired;
@@ -34,5 +34,5 @@ pub(super) async fn run(args: RecordSizeArgs, session: &Session) -> Result<Exit>
         max_record_size_kib: Some(args.size),
         ..Desired::default()
     };
-    change(session, &stream, &desired, args.change, |_, _, _| Vec::new()).await
+    change(session, &stream, &desired, args.change, no_more).await
 }

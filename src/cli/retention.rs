@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::shared::change::{ChangeArgs, change};
+use super::shared::change::{ChangeArgs, change, no_more};
 use super::shared::duration::retention_hours;
 use super::shared::{Session, StreamArg};
 use domain::stream::Desired;
@@ -36,5 +36,5 @@ pub(super) async fn run(args: RetentionArgs, session: &Session) -> Result<Exit> 
         retention_hours: Some(args.time),
         ..Desired::default()
     };
-    change(session, &stream, &desired, args.change, |_, _, _| Vec::new()).await
+    change(session, &stream, &desired, args.change, no_more).await
 }

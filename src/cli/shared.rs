@@ -8,6 +8,7 @@ pub(crate) mod failed_file;
 pub(crate) mod function;
 pub(crate) mod global;
 pub(crate) mod pipeline;
+pub(crate) mod rate;
 pub(crate) mod session;
 pub(crate) mod size;
 pub(crate) mod stream;

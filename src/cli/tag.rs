@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::shared::change::{ChangeArgs, change, existing};
+use super::shared::change::{ChangeArgs, change, existing, no_more};
 use super::shared::stream::{ChosenStream, StreamFlag, choose};
 use super::shared::{Session, StreamArg};
 use crate::ui::{Report, Style, lines, table, visible};
@@ -116,7 +116,7 @@ pub(super) async fn run(args: TagArgs, session: &Session) -> Result<Exit> {
             if desired.tags.is_empty() {
                 return Err(Error::usage("no tag was given").hint("write tags as KEY=VALUE"));
             }
-            change(session, &stream, &desired, args.change, |_, _, _| Vec::new()).await
+            change(session, &stream, &desired, args.change, no_more).await
         }
         Action::Remove(args) => {
             let (word, keys) = match args.words.split_first() {
@@ -130,7 +130,7 @@ pub(super) async fn run(args: TagArgs, session: &Session) -> Result<Exit> {
                 untag: keys.iter().cloned().collect(),
                 ..Desired::default()
             };
-            change(session, &stream, &desired, args.change, |_, _, _| Vec::new()).await
+            change(session, &stream, &desired, args.change, no_more).await
         }
         Action::List(args) => list(&args, session).await,
     }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::shared::change::{ChangeArgs, change};
+use super::shared::change::{ChangeArgs, change, no_more};
 use super::shared::{Session, StreamArg};
 use domain::stream::Desired;
 use ground::error::Result;
@@ -34,5 +34,5 @@ pub(super) async fn run(args: WarmThroughputArgs, session: &Session) -> Result<E
         warm_throughput_mibps: Some(args.mibps),
         ..Desired::default()
     };
-    change(session, &stream, &desired, args.change, |_, _, _| Vec::new()).await
+    change(session, &stream, &desired, args.change, no_more).await
 }

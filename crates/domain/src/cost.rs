@@ -1,13 +1,17 @@
-//! Cost of a stream: prices with date and source, and exact estimates.
+//! Cost of a stream: prices with date and source, exact estimates, and the capacity that a load needs.
 //!
 //! Knows no network and no terminal. A region without a sourced price has no estimate.
 
 mod estimate;
+mod load;
 mod money;
 mod price_book;
-mod standing;
+mod sizing;
 
-pub use estimate::{Estimate, Line, Mode, Usage, billed_bytes, payload_units, so_far};
+pub use estimate::{Category, Estimate, Line, Mode, Usage, billed_bytes, payload_units, so_far};
+pub use load::{Load, Rate};
 pub use money::Money;
-pub use price_book::{OnDemand, Price, PriceBook, Provisioned, price_book};
-pub use standing::{Standing, standing};
+pub use price_book::{
+    ADVANTAGE_MINIMUM, Advantage, HOURS_A_MONTH, OnDemand, Price, PriceBook, Provisioned, price_book,
+};
+pub use sizing::{Demand, Limit, ModeCost, Need, SHARD_READ_CALLS, Sizing, size};

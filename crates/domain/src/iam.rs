@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_sdk_iam::types::PolicyVersion;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
@@ -29,6 +30,20 @@ impl Statement {
     pub fn only_if(mut self, operator: &str, key: &str, value: impl Into<String>) -> Self {
         self.condition = Some((operator.to_owned(), key.to_owned(), value.into()));
         self
+    }
+
+    pub fn actions(&self) -> impl Iterator<Item = &str> {
+        self.actions.iter().map(String::as_str)
+    }
+
+    pub fn resources(&self) -> impl Iterator<Item = &str> {
+        self.resources.iter().map(String::as_str)
+    }
+
+    /// Key and value of the condition.
+    pub fn condition(&self) -> Option<(&str, &str)> {
+        let (_, key, value) = self.condition.as_ref()?;
+        Some((key, value))
     }
 
     /// Keeps only the actions that observe and delete; `None` where there are none.
@@ -186,6 +201,24 @@ pub fn beyond_a_managed_policy(document: &Value) -> Option<usize> {
     (size > LARGEST_MANAGED_POLICY).then_some(size)
 }
 
+/// Versions that a managed policy can have. Source: "IAM and AWS STS quotas", IAM user guide.
+const MOST_VERSIONS: usize = 5;
+
+/// The version of a managed policy to delete before another one is made: the oldest that is not the default, where the
+/// policy has all the versions that IAM allows.
+pub fn version_in_the_way(versions: &[PolicyVersion]) -> Option<&PolicyVersion> {
+    let number = |version: &&PolicyVersion| {
+        let digits = version.version_id().map(|id| id.trim_start_matches('v'));
+        digits
+            .and_then(|digits| digits.parse::<u64>().ok())
+            .unwrap_or(u64::MAX)
+    };
+    let others = versions.iter().filter(|version| !version.is_default_version);
+    others
+        .min_by_key(number)
+        .filter(|_| versions.len() >= MOST_VERSIONS)
+}
+
 /// A policy document that IAM has percent-encoded. One that cannot be read is `Null`, which differs from all others.
 pub fn decoded(text: Option<&str>) -> Value {
     let text = percent_decode_str(text.unwrap_or_default()).decode_utf8_lossy();
@@ -280,6 +313,21 @@ mod tests {
                 },
             ]})
         );
+    }
+
+    #[test]
+    fn the_oldest_version_makes_room() {
+        let version = |number: u32, is_default| {
+            let version = PolicyVersion::builder().version_id(format!("v{number}"));
+            version.is_default_version(is_default).build()
+        };
+        let in_the_way = |numbers: &[u32], default: u32| {
+            let versions: Vec<_> = numbers.iter().map(|n| version(*n, *n == default)).collect();
+            version_in_the_way(&versions).and_then(|one| one.version_id().map(str::to_owned))
+        };
+        assert_eq!(in_the_way(&[1, 2, 3, 4], 4), None);
+        assert_eq!(in_the_way(&[12, 11, 10, 9, 8], 12).as_deref(), Some("v8"));
+        assert_eq!(in_the_way(&[9, 10, 11, 12, 8], 8).as_deref(), Some("v9"));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!
 //! | layer | modules | owns |
 //! |---|---|---|
-//! | domain | [`pipeline`], [`stream`], [`record`], [`produce`], [`consume`], [`functions`], [`observe`], [`cost`] | what streamctl does |
+//! | domain | [`pipeline`], [`stream`], [`record`], [`produce`], [`consume`], [`functions`], [`observe`], [`policy`], [`cost`] | what streamctl does |
 //! | context | [`context`], [`settings`], [`iam`] | target, clients |
 
 pub mod consume;
@@ -16,6 +16,7 @@ pub mod functions;
 pub mod iam;
 pub mod observe;
 pub mod pipeline;
+pub mod policy;
 pub mod produce;
 pub mod record;
 pub mod settings;

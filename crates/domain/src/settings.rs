@@ -6,6 +6,7 @@
 
 mod access;
 pub mod dotenv;
+pub mod edit;
 mod file;
 mod target;
 pub mod trust;

@@ -4,6 +4,7 @@
 //!
 //! Works only through [`crate::context::Context`]. Reports progress as [`event::Event`]s.
 
+pub mod account;
 pub mod autoscale;
 pub mod balance;
 pub mod budget;
@@ -21,6 +22,7 @@ mod scale;
 pub mod shards;
 pub mod split;
 pub mod state;
+pub mod trail;
 pub mod wait;
 pub mod whereabouts;
 
@@ -28,6 +30,7 @@ pub use change::{Capacity, Changer, NewStream};
 pub use desired::{Desired, Difference};
 pub use event::{Event, Events};
 pub use list::{Filter, NamePattern, StreamEntry, TagFilter, Totals, list};
+pub use quota::MODE_SWITCHES_A_DAY;
 pub use reference::StreamReference;
 pub use shards::{Listing, Shard, ShardMap};
 pub use state::{Mode, ShardMetric, Status, StreamState, observe, observe_as_allowed};

@@ -18,13 +18,10 @@ pub(super) async fn show(demo: &Session, events: &str) -> Result<()> {
     let sizes = records.iter().map(|record| record.get().len() as u64);
     let shards = u64::from(state.open_shards);
     let estimate = cost::so_far(&Usage {
-        region: context.region().to_owned(),
-        mode: Mode::Provisioned { shards },
-        hours: 1,
         put_units: sizes.clone().map(cost::payload_units).sum::<u64>() + 1,
         bytes_in: sizes.map(cost::billed_bytes).sum(),
-        bytes_out: 0,
         shard_level_metrics: shards * state.monitoring.len() as u64,
+        ..Usage::idle(context.region(), Mode::Provisioned { shards }, 1)
     });
     let printer = demo.printer();
     printer.flush()?;
@@ -42,7 +39,7 @@ fn table(estimate: &Estimate) -> String {
         table.add_row([
             line.item.to_owned(),
             format!("{} {}", line.quantity, line.unit),
-            line.amount.rounded(4),
+            line.amount.unwrap_or_default().rounded(4),
         ]);
     }
     let as_of = estimate.as_of.unwrap_or("unknown date");

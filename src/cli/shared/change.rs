@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Session;
 use super::stream::ChosenStream;
-use crate::ui::{Report, Style, lines, or_dash, table, visible};
+use crate::ui::{Report, Style, lines, or_dash, table, visible, wrap};
 use domain::context::Context;
 use domain::pipeline::tags::MANAGED_BY;
 use domain::stream::{self, Changer, Desired, Difference, Event, StreamState};
@@ -66,13 +66,37 @@ impl Report for ChangeReport {
     }
 }
 
-/// Makes `stream` as `desired`. `notes` are said of the differences before anything is changed.
+/// What a change means, besides what its differences say.
+#[derive(Debug, Default)]
+pub(crate) struct Consequences {
+    /// Said before the change is made.
+    pub(crate) notes: Vec<String>,
+    /// What would be lost: asked about first.
+    pub(crate) losses: Vec<String>,
+}
+
+impl From<Vec<String>> for Consequences {
+    fn from(notes: Vec<String>) -> Self {
+        Self {
+            notes,
+            ..Self::default()
+        }
+    }
+}
+
+/// The consequences of a change that says all in its differences.
+pub(crate) async fn no_more(_: &Context, _: &StreamState, _: &[Difference]) -> Result<Consequences> {
+    Ok(Consequences::default())
+}
+
+/// Makes `stream` as `desired`. `consequences` finds out what the differences mean before anything is changed; its error ends
+/// the command.
 pub(crate) async fn change(
     session: &Session,
     stream: &ChosenStream,
     desired: &Desired,
     args: ChangeArgs,
-    notes: impl Fn(&Context, &StreamState, &[Difference]) -> Vec<String>,
+    consequences: impl AsyncFn(&Context, &StreamState, &[Difference]) -> Result<Consequences>,
 ) -> Result<Exit> {
     desired.check()?;
     let printer = session.printer();
@@ -83,18 +107,31 @@ pub(crate) async fn change(
     if changes.is_empty() {
         printer.note(&format!("Nothing to change: stream {name} is as asked for"));
     }
-    notes(context, &state, &changes)
-        .iter()
-        .for_each(|note| printer.note(note));
+    let meant = match changes.is_empty() {
+        true => Consequences::default(),
+        false => consequences(context, &state, &changes).await?,
+    };
+    for note in &meant.notes {
+        printer.note(&wrap(note, 80).join("\n"));
+    }
     let report = |changed, changes| ChangeReport::new(name, &state.arn, changed, changes);
     if args.dry_run || changes.is_empty() {
+        warn_of_losses(session, name, &losses(&changes, &meant));
         printer.report(&report(false, changes))?;
         if args.dry_run {
             printer.note("Dry run: nothing was changed");
         }
         return Ok(Exit::Done);
     }
-    confirm_losses(session, name, &changes, args.yes).await?;
+    let losses = losses(&changes, &meant);
+    warn_of_losses(session, name, &losses);
+    if !losses.is_empty() {
+        let action = match meant.losses.is_empty() {
+            true => "lose data for good",
+            false => "take access away",
+        };
+        session.confirm_by_name(action, name, args.yes).await?;
+    }
     watched(session, name, async |changer| changer.make(desired).await).await?;
     printer.report(&report(true, changes))?;
     Ok(Exit::Done)
@@ -127,19 +164,18 @@ pub(crate) async fn to_change(context: &Context, stream: &ChosenStream) -> Resul
     Err(Error::usage(text).hint("name the stream that you mean"))
 }
 
-/// Names what `changes` lose, and asks the user to type the stream's name.
-async fn confirm_losses(session: &Session, name: &str, changes: &[Difference], yes: bool) -> Result<()> {
-    let losses: Vec<&str> = changes
-        .iter()
-        .filter_map(|change| change.loses.as_deref())
-        .collect();
-    if losses.is_empty() {
-        return Ok(());
-    }
+/// What is lost by `changes` and by what they mean.
+fn losses<'a>(changes: &'a [Difference], meant: &'a Consequences) -> Vec<&'a str> {
+    let of_changes = changes.iter().filter_map(|change| change.loses.as_deref());
+    of_changes
+        .chain(meant.losses.iter().map(String::as_str))
+        .collect()
+}
+
+fn warn_of_losses(session: &Session, name: &str, losses: &[&str]) {
     for loss in losses {
         session.printer().warn(&format!("stream {name}: {loss}"));
     }
-    session.confirm_by_name("lose data for good", name, yes).await
 }
 
 /// Makes a change of stream `name` with a line of progress. Ctrl-C stops waiting; a change that Kinesis has accepted

@@ -2,12 +2,17 @@
 
 use serde::Serialize;
 
-use super::{Money, Price, price_book};
+use super::price_book::ADVANTAGE_MINIMUM;
+use super::{Money, Price, PriceBook, price_book};
 
 /// Bytes of a PUT payload unit. Source: "PUT payload unit", Kinesis Data Streams pricing.
 const PAYLOAD_UNIT: u64 = 25 * 1024;
 /// On-demand ingestion rounds each record up to this size. Source: as above.
 const KB: u64 = 1024;
+/// Retention in hours that the price of the stream includes. Source: as above.
+const INCLUDED_RETENTION: u64 = 24;
+/// Retention in hours from which data counts as long-term. Source: as above.
+pub(super) const LONG_TERM_RETENTION: u64 = 7 * 24;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -15,6 +20,8 @@ pub enum Mode {
     Provisioned { shards: u64 },
     /// Billed by use.
     OnDemand,
+    /// Billed by use, in an account that has committed itself to a minimum throughput and has no other on-demand stream.
+    Advantage,
 }
 
 /// Usage of one stream.
@@ -32,17 +39,65 @@ pub struct Usage {
     pub bytes_out: u64,
     /// Enabled shard-level metrics, times open shards.
     pub shard_level_metrics: u64,
+    /// Registered enhanced fan-out consumers.
+    pub fan_out_consumers: u64,
+    /// Bytes read with enhanced fan-out by all of them.
+    pub fan_out_bytes: u64,
+    pub retention_hours: u64,
+    /// Bytes that are older than 24 hours and not older than 7 days, on average.
+    pub extended_bytes: u64,
+    /// Bytes that are older than 7 days, on average.
+    pub long_term_bytes: u64,
+}
+
+impl Usage {
+    /// A stream with the default retention that nobody uses.
+    pub fn idle(region: &str, mode: Mode, hours: u64) -> Self {
+        Self {
+            region: region.to_owned(),
+            mode,
+            hours,
+            put_units: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            shard_level_metrics: 0,
+            fan_out_consumers: 0,
+            fan_out_bytes: 0,
+            retention_hours: INCLUDED_RETENTION,
+            extended_bytes: 0,
+            long_term_bytes: 0,
+        }
+    }
+}
+
+/// What an item of an estimate is paid for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Category {
+    /// Shards, or the stream itself.
+    Capacity,
+    Writes,
+    /// Reads with GetRecords.
+    Reads,
+    FanOut,
+    /// Retention of more than 24 hours.
+    Retention,
+    Metrics,
+    /// What On-demand Advantage is short of its minimum throughput.
+    Minimum,
 }
 
 /// One item of an estimate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Line {
+    pub category: Category,
     /// Name on AWS's bill: `shard hours`.
     pub item: &'static str,
     pub quantity: u64,
-    /// The unit of `quantity`: `shard-hours`, `units`, `bytes`.
+    /// The unit of `quantity`: `shard-hours`, `units`, `bytes`, `byte-hours`.
     pub unit: &'static str,
-    pub amount: Money,
+    /// `None` if the price is not known.
+    pub amount: Option<Money>,
 }
 
 /// An itemised estimate.
@@ -55,8 +110,21 @@ pub struct Estimate {
     pub source: Option<&'static str>,
     /// The items; empty without prices.
     pub lines: Vec<Line>,
-    /// The total; `None` without prices.
+    /// The total; `None` if a price is not known.
     pub total: Option<Money>,
+}
+
+impl Estimate {
+    /// The sum of the items of `category`; `None` if a price is not known.
+    pub fn amount(&self, category: Category) -> Option<Money> {
+        let lines = self.lines.iter().filter(|line| line.category == category);
+        lines.map(|line| line.amount).sum()
+    }
+
+    /// Whether the estimate has an item of `category`.
+    pub fn has(&self, category: Category) -> bool {
+        self.lines.iter().any(|line| line.category == category)
+    }
 }
 
 /// PUT payload units of a record with `bytes` bytes of data: 25 KB chunks, at least one.
@@ -80,147 +148,205 @@ pub fn so_far(usage: &Usage) -> Estimate {
             total: None,
         };
     };
-    let line = |item, unit, quantity, price: Price| Line {
-        item,
-        quantity,
-        unit,
-        amount: price.of(quantity),
-    };
     let mut lines = match usage.mode {
-        Mode::Provisioned { shards } => {
-            let hours = shards.saturating_mul(usage.hours);
-            vec![
-                line("shard hours", "shard-hours", hours, book.provisioned.shard_hour),
-                line(
-                    "PUT payload units",
-                    "units",
-                    usage.put_units,
-                    book.provisioned.put_units,
-                ),
-            ]
-        }
-        Mode::OnDemand => vec![
-            line(
-                "stream hours",
-                "stream-hours",
-                usage.hours,
-                book.on_demand.stream_hour,
-            ),
-            line("data written", "bytes", usage.bytes_in, book.on_demand.bytes_in),
-            line("data read", "bytes", usage.bytes_out, book.on_demand.bytes_out),
-        ],
+        Mode::Provisioned { shards } => provisioned(usage, shards, book),
+        Mode::OnDemand => on_demand(usage, book),
+        Mode::Advantage => advantage(usage, book),
     };
-    let metric_hours = usage.shard_level_metrics.saturating_mul(usage.hours);
-    if metric_hours > 0 {
-        lines.push(line(
-            "shard-level metrics",
-            "metric-hours",
-            metric_hours,
-            book.metric_hour,
-        ));
-    }
+    lines.push(line(
+        Category::Metrics,
+        "shard-level metrics",
+        "metric-hours",
+        usage.shard_level_metrics.saturating_mul(usage.hours),
+        book.metric_hour,
+    ));
+    // A price of something that was not used is of no interest, but that of the main items is.
+    let is_zero = |line: &Line| line.quantity == 0 && line.amount.unwrap_or_default() == Money::default();
+    lines.retain(|line| !is_zero(line) || line.category < Category::FanOut);
     Estimate {
         region: usage.region.clone(),
         as_of: Some(book.as_of),
         source: Some(book.source),
-        total: Some(lines.iter().map(|line| line.amount).sum()),
+        total: lines.iter().map(|line| line.amount).sum(),
         lines,
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A million records of 1 KB a day, read once.
-    fn a_million_a_day(mode: Mode, hours: u64) -> Usage {
-        let records = 1_000_000 * hours / 24;
-        Usage {
-            region: "us-east-1".into(),
-            mode,
-            hours,
-            put_units: records * payload_units(KB),
-            bytes_in: records * billed_bytes(KB),
-            bytes_out: records * KB,
-            shard_level_metrics: 0,
-        }
-    }
-
-    fn amounts(usage: &Usage) -> (Vec<String>, String) {
-        let estimate = so_far(usage);
-        let lines = estimate.lines.iter().map(|line| line.amount.rounded(2)).collect();
-        (lines, estimate.total.unwrap().rounded(2))
-    }
-
-    #[test]
-    fn a_month_of_one_shard() {
-        let usage = a_million_a_day(Mode::Provisioned { shards: 1 }, 730);
-        assert_eq!(
-            amounts(&usage),
-            (vec!["10.95".into(), "0.43".into()], "11.38".into())
-        );
-    }
-
-    #[test]
-    fn a_month_on_demand() {
-        let usage = a_million_a_day(Mode::OnDemand, 730);
-        let lines = ["29.20", "2.32", "1.16"].map(str::to_owned).to_vec();
-        assert_eq!(amounts(&usage), (lines, "32.68".into()));
-    }
-
-    #[test]
-    fn thirty_days_of_one_shard() {
-        let usage = a_million_a_day(Mode::Provisioned { shards: 1 }, 30 * 24);
-        assert_eq!(
-            amounts(&usage),
-            (vec!["10.80".into(), "0.42".into()], "11.22".into())
-        );
-    }
-
-    #[test]
-    fn seven_shard_level_metrics_for_a_month() {
-        let usage = Usage {
-            shard_level_metrics: 7,
-            put_units: 0,
-            ..a_million_a_day(Mode::Provisioned { shards: 1 }, 730)
-        };
-        let lines = ["10.95", "0.00", "2.10"].map(str::to_owned).to_vec();
-        assert_eq!(amounts(&usage), (lines, "13.05".into()));
-    }
-
-    #[test]
-    fn records_are_rounded_up() {
-        assert_eq!(
-            (payload_units(0), payload_units(25_600), payload_units(25_601)),
-            (1, 1, 2)
-        );
-        assert_eq!(
-            (billed_bytes(0), billed_bytes(1024), billed_bytes(1025)),
-            (1024, 1024, 2048)
-        );
-    }
-
-    #[test]
-    fn other_regions_are_not_guessed() {
-        let mut usage = a_million_a_day(Mode::OnDemand, 1);
-        usage.region = "eu-central-1".into();
-        let estimate = so_far(&usage);
-        assert_eq!(
-            (estimate.total, estimate.as_of, estimate.lines.len()),
-            (None, None, 0)
-        );
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn any_usage_has_an_estimate(hours: u64, shards: u64, put_units: u64, bytes: u64) {
-            for mode in [Mode::Provisioned { shards }, Mode::OnDemand] {
-                let (bytes_in, bytes_out) = (billed_bytes(bytes), bytes);
-                let region = "us-east-1".into();
-                let shard_level_metrics = shards;
-                let usage = Usage { region, mode, hours, put_units, bytes_in, bytes_out, shard_level_metrics };
-                proptest::prop_assert!(so_far(&usage).total >= Some(Money::default()));
-            }
-        }
+fn line(
+    category: Category,
+    item: &'static str,
+    unit: &'static str,
+    quantity: u64,
+    price: Option<Price>,
+) -> Line {
+    Line {
+        category,
+        item,
+        quantity,
+        unit,
+        amount: price.map(|price| price.of(quantity)),
     }
 }
+
+fn provisioned(usage: &Usage, shards: u64, book: &PriceBook) -> Vec<Line> {
+    let prices = &book.provisioned;
+    let shard_hours = shards.saturating_mul(usage.hours);
+    // "Extended data retention" is a price of the shard, and does not depend on the data.
+    let extended_hours = match usage.retention_hours > INCLUDED_RETENTION {
+        true => shard_hours,
+        false => 0,
+    };
+    vec![
+        line(
+            Category::Capacity,
+            "shard hours",
+            "shard-hours",
+            shard_hours,
+            Some(prices.shard_hour),
+        ),
+        line(
+            Category::Writes,
+            "PUT payload units",
+            "units",
+            usage.put_units,
+            Some(prices.put_units),
+        ),
+        line(
+            Category::FanOut,
+            "fan-out consumer hours",
+            "consumer-shard-hours",
+            usage.fan_out_consumers.saturating_mul(shard_hours),
+            prices.consumer_shard_hour,
+        ),
+        line(
+            Category::FanOut,
+            "fan-out data read",
+            "bytes",
+            usage.fan_out_bytes,
+            prices.consumer_bytes,
+        ),
+        line(
+            Category::Retention,
+            "extended retention",
+            "shard-hours",
+            extended_hours,
+            prices.extended_retention_shard_hour,
+        ),
+        long_term(usage, prices.long_term_byte_hours),
+    ]
+}
+
+fn on_demand(usage: &Usage, book: &PriceBook) -> Vec<Line> {
+    let prices = &book.on_demand;
+    vec![
+        line(
+            Category::Capacity,
+            "stream hours",
+            "stream-hours",
+            usage.hours,
+            Some(prices.stream_hour),
+        ),
+        line(
+            Category::Writes,
+            "data written",
+            "bytes",
+            usage.bytes_in,
+            Some(prices.bytes_in),
+        ),
+        line(
+            Category::Reads,
+            "data read",
+            "bytes",
+            usage.bytes_out,
+            Some(prices.bytes_out),
+        ),
+        line(
+            Category::FanOut,
+            "fan-out data read",
+            "bytes",
+            usage.fan_out_bytes,
+            prices.consumer_bytes,
+        ),
+        extended(usage, prices.extended_byte_hours),
+        long_term(usage, prices.long_term_byte_hours),
+    ]
+}
+
+fn advantage(usage: &Usage, book: &PriceBook) -> Vec<Line> {
+    let prices = book.advantage;
+    let (bytes_in, bytes_out) = (
+        prices.map(|prices| prices.bytes_in),
+        prices.map(|prices| prices.bytes_out),
+    );
+    let stored = prices.map(|prices| prices.extended_byte_hours);
+    let minimum = ADVANTAGE_MINIMUM
+        .saturating_mul(3_600)
+        .saturating_mul(usage.hours);
+    vec![
+        line(
+            Category::Writes,
+            "data written",
+            "bytes",
+            usage.bytes_in,
+            bytes_in,
+        ),
+        line(Category::Reads, "data read", "bytes", usage.bytes_out, bytes_out),
+        line(
+            Category::FanOut,
+            "fan-out data read",
+            "bytes",
+            usage.fan_out_bytes,
+            bytes_out,
+        ),
+        extended(usage, stored),
+        long_term(usage, stored),
+        up_to("minimum of data written", minimum, &[usage.bytes_in], bytes_in),
+        up_to(
+            "minimum of data read",
+            minimum,
+            &[usage.bytes_out, usage.fan_out_bytes],
+            bytes_out,
+        ),
+    ]
+}
+
+/// What `used` is short of `minimum`. The amounts of `used` and of this line have exactly the price of `minimum`.
+fn up_to(item: &'static str, minimum: u64, used: &[u64], price: Option<Price>) -> Line {
+    let amount = price.map(|price| {
+        let paid: Money = used.iter().map(|bytes| price.of(*bytes)).sum();
+        (price.of(minimum) - paid).max(Money::default())
+    });
+    let quantity = used.iter().fold(minimum, |left, used| left.saturating_sub(*used));
+    Line {
+        category: Category::Minimum,
+        item,
+        quantity,
+        unit: "bytes",
+        amount,
+    }
+}
+
+fn extended(usage: &Usage, price: Option<Price>) -> Line {
+    let byte_hours = usage.extended_bytes.saturating_mul(usage.hours);
+    line(
+        Category::Retention,
+        "extended retention",
+        "byte-hours",
+        byte_hours,
+        price,
+    )
+}
+
+fn long_term(usage: &Usage, price: Option<Price>) -> Line {
+    let byte_hours = usage.long_term_bytes.saturating_mul(usage.hours);
+    line(
+        Category::Retention,
+        "long-term retention",
+        "byte-hours",
+        byte_hours,
+        price,
+    )
+}
+
+#[cfg(test)]
+mod tests;

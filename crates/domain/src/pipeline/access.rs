@@ -12,19 +12,8 @@ use crate::context::Context;
 use crate::functions::mapping::resource_name;
 use crate::functions::permissions;
 use crate::iam::{self, Statement};
+use crate::policy::{self, MAPPING_ACTIONS};
 use ground::error::{self, Result};
-
-/// Source: "Required execution role permissions", "Process Amazon Kinesis Data Streams records with Lambda", Lambda
-/// developer guide. A mapping does not need ListStreams, which has no resources.
-const READING: [&str; 5] = [
-    "kinesis:DescribeStream",
-    "kinesis:DescribeStreamSummary",
-    "kinesis:GetRecords",
-    "kinesis:GetShardIterator",
-    "kinesis:ListShards",
-];
-/// The AWS managed key. It needs no permission besides those of the stream.
-const AWS_MANAGED_KEY: &str = "alias/aws/kinesis";
 
 /// The permissions that a role created by streamctl lacks for a mapping.
 #[derive(Debug)]
@@ -71,7 +60,7 @@ pub async fn lacking(
     let Some((role, policies)) = permissions::of_function(context, function).await? else {
         return Ok(None);
     };
-    let mut needed = vec![Statement::new(&READING, [stream_arn.to_owned()])];
+    let mut needed = vec![Statement::new(&MAPPING_ACTIONS, [stream_arn.to_owned()])];
     needed.extend(on_failure.filter(|arn| !arn.is_empty()).map(sending));
     let states = |one: &Statement| policies.iter().any(|policy| iam::states(&policy.document, one));
     if needed.iter().all(states) || !is_ours(context, &role).await? {
@@ -164,28 +153,13 @@ async fn decrypting(context: &Context, stream_arn: &str) -> Result<Option<Statem
         .stream_description_summary
         .filter(|stream| stream.encryption_type == Some(EncryptionType::Kms))
         .and_then(|stream| stream.key_id)
-        .filter(|key| key != AWS_MANAGED_KEY);
-    Ok(key.map(|key| decrypting_with(&key, stream_arn)))
-}
-
-fn decrypting_with(key: &str, stream_arn: &str) -> Statement {
-    let mut parts = stream_arn.split(':').skip(1);
-    let mut next = || parts.next().unwrap_or_default();
-    let (partition, _, region, account) = (next(), next(), next(), next());
-    // The key behind an alias is unknown: allow every key, but only through this service.
-    let resource = match key.starts_with("arn:") && key.contains(":key/") {
-        true => key.to_owned(),
-        false => format!("arn:{partition}:kms:{region}:{account}:key/*"),
-    };
-    let service = format!("kinesis.{region}.amazonaws.com");
-    Statement::new(&["kms:Decrypt"], [resource]).only_if("StringEquals", "kms:ViaService", service)
+        .filter(|key| !policy::is_aws_managed(key));
+    Ok(key.map(|key| policy::key_statement("kms:Decrypt", &key, stream_arn)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const STREAM: &str = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders";
 
     #[test]
     fn each_destination_has_its_action() {
@@ -193,14 +167,6 @@ mod tests {
         insta::assert_snapshot!(of("arn:aws:sqs:eu-west-1:123456789012:dead"), @r#"{"Effect":"Allow","Action":["sqs:SendMessage"],"Resource":["arn:aws:sqs:eu-west-1:123456789012:dead"]}"#);
         insta::assert_snapshot!(of("arn:aws:sns:eu-west-1:123456789012:dead"), @r#"{"Effect":"Allow","Action":["sns:Publish"],"Resource":["arn:aws:sns:eu-west-1:123456789012:dead"]}"#);
         insta::assert_snapshot!(of("arn:aws:s3:::dead"), @r#"{"Effect":"Allow","Action":["s3:ListBucket","s3:PutObject"],"Resource":["arn:aws:s3:::dead","arn:aws:s3:::dead/*"]}"#);
-    }
-
-    #[test]
-    fn a_key_is_used_only_through_kinesis() {
-        let of = |key| iam::document([decrypting_with(key, STREAM)])["Statement"][0].to_string();
-        insta::assert_snapshot!(of("alias/orders"), @r#"{"Effect":"Allow","Action":["kms:Decrypt"],"Resource":["arn:aws:kms:eu-west-1:123456789012:key/*"],"Condition":{"StringEquals":{"kms:ViaService":"kinesis.eu-west-1.amazonaws.com"}}}"#);
-        let key = "arn:aws:kms:eu-west-1:123456789012:key/1";
-        assert!(of(key).contains(&format!("[\"{key}\"]")), "{}", of(key));
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl Identity {
 }
 
 /// `text` in at most `longest` characters (20 or more), still different for different texts.
-pub(super) fn shortened(text: &str, longest: usize) -> String {
+pub(crate) fn shortened(text: &str, longest: usize) -> String {
     if text.chars().count() <= longest {
         return text.to_owned();
     }

@@ -5,26 +5,19 @@
 //! the lineage says at most how many there were.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use aws_sdk_cloudtrail::config::Builder;
-use aws_sdk_cloudtrail::config::retry::RetryConfig;
-use aws_sdk_cloudtrail::config::timeout::TimeoutConfig;
-use aws_sdk_cloudtrail::types::{Event, LookupAttribute, LookupAttributeKey};
-use aws_smithy_types::DateTime;
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::reshard::STEPS_A_DAY;
 use super::shards::{self, Listing, ShardMap};
 use super::state::StreamState;
+use super::trail;
 use crate::context::Context;
 use ground::error::aws::Class;
 use ground::error::{Error, Result};
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
-/// Pages of 50 events that are read.
-const PAGES: usize = 20;
 /// The time of a reshard is found to within this.
 const PRECISION: SignedDuration = SignedDuration::from_mins(2);
 /// The most shards whose lineage is looked at more than once: a page of ListShards. Source: Kinesis API reference.
@@ -93,77 +86,11 @@ impl Budget {
 /// When the shards cannot be listed. What CloudTrail does not tell is no error.
 pub async fn budget(ctx: &Context, stream: &StreamState, map: &ShardMap, now: Timestamp) -> Result<Budget> {
     let since = now.checked_sub(DAY).unwrap_or(Timestamp::UNIX_EPOCH);
-    if let Some(mut times) = from_cloudtrail(ctx, stream, since).await {
-        times.sort_unstable();
+    if let Some(times) = trail::last_day(ctx, "UpdateShardCount", &stream.arn).await {
         let (first, last) = (times.first().copied(), times.last().copied());
         return Ok(Budget::new(Basis::CloudTrail, times.len(), first, last));
     }
     from_lineage(ctx, stream, map, since, now).await
-}
-
-/// `None` where CloudTrail cannot be asked: few policies allow it, and an endpoint may not have it.
-async fn from_cloudtrail(ctx: &Context, stream: &StreamState, since: Timestamp) -> Option<Vec<Timestamp>> {
-    let limits = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(3))
-        .operation_timeout(Duration::from_secs(20))
-        .build();
-    let config = Builder::new()
-        .retry_config(RetryConfig::standard().with_max_attempts(3))
-        .timeout_config(limits);
-    let wanted = LookupAttribute::builder()
-        .attribute_key(LookupAttributeKey::EventName)
-        .attribute_value("UpdateShardCount")
-        .build()
-        .ok()?;
-    let mut times = Vec::new();
-    let mut token = None;
-    for _ in 0..PAGES {
-        let call = ctx
-            .cloudtrail()
-            .lookup_events()
-            .lookup_attributes(wanted.clone())
-            .start_time(DateTime::from_millis(since.as_millisecond()))
-            .set_next_token(token.take())
-            .customize()
-            .config_override(config.clone());
-        let page = call.send().await.ok()?;
-        times.extend(page.events().iter().filter_map(|event| accepted(event, stream)));
-        match page.next_token {
-            Some(next) => token = Some(next),
-            None => return Some(times),
-        }
-    }
-    // There are more events of other streams than can be read: the number is not known.
-    None
-}
-
-/// The parts of an event that are read. Source: "CloudTrail record contents", CloudTrail user guide.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Record {
-    error_code: Option<String>,
-    request_parameters: Option<Parameters>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Parameters {
-    #[serde(rename = "streamName")]
-    name: Option<String>,
-    #[serde(rename = "streamARN")]
-    arn: Option<String>,
-}
-
-/// The time of the event if it is a call for `stream` that was accepted.
-fn accepted(event: &Event, stream: &StreamState) -> Option<Timestamp> {
-    let record: Record = serde_json::from_str(event.cloud_trail_event()?).ok()?;
-    let parameters = record.request_parameters?;
-    let is_of_stream = parameters.arn.map_or_else(
-        || parameters.name.as_deref() == Some(stream.name.as_str()),
-        |arn| arn == stream.arn,
-    );
-    (is_of_stream && record.error_code.is_none())
-        .then(|| event.event_time().and_then(super::state::timestamp))
-        .flatten()
 }
 
 async fn from_lineage(
@@ -252,49 +179,6 @@ mod tests {
             last_hash: u128::MAX,
             first_sequence: "1".to_owned(),
             last_sequence: None,
-        }
-    }
-
-    fn stream() -> StreamState {
-        let summary = aws_sdk_kinesis::types::StreamDescriptionSummary::builder()
-            .stream_name("orders")
-            .stream_arn("arn:aws:kinesis:us-east-1:123456789012:stream/orders")
-            .stream_status(aws_sdk_kinesis::types::StreamStatus::Active)
-            .retention_period_hours(24)
-            .stream_creation_timestamp(DateTime::from_secs(0))
-            .set_enhanced_monitoring(Some(Vec::new()))
-            .open_shard_count(1)
-            .build()
-            .unwrap();
-        StreamState::from_summary(&summary, BTreeMap::new())
-    }
-
-    #[test]
-    fn only_accepted_calls_for_the_stream_count() {
-        let time = |record: &str| {
-            let event = Event::builder()
-                .cloud_trail_event(record)
-                .event_time(DateTime::from_secs(60));
-            accepted(&event.build(), &stream()).map(Timestamp::as_second)
-        };
-        let arn = "arn:aws:kinesis:us-east-1:123456789012:stream/orders";
-        assert_eq!(
-            time(r#"{"requestParameters":{"streamName":"orders","targetShardCount":2}}"#),
-            Some(60)
-        );
-        assert_eq!(
-            time(&format!(r#"{{"requestParameters":{{"streamARN":"{arn}"}}}}"#)),
-            Some(60)
-        );
-        for other in [
-            r#"{"requestParameters":{"streamName":"other"}}"#.to_owned(),
-            format!(
-                r#"{{"errorCode":"LimitExceededException","requestParameters":{{"streamARN":"{arn}"}}}}"#
-            ),
-            r#"{"requestParameters":null}"#.to_owned(),
-            "not JSON".to_owned(),
-        ] {
-            assert_eq!(time(&other), None, "{other}");
         }
     }
 

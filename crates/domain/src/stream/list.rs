@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::state::{Mode, ShardMetric, Status, StreamState, summary, timestamp};
 use crate::context::Context;
-use crate::cost::{self, Money, Standing};
+use crate::cost::{self, HOURS_A_MONTH, Money, Usage};
 use ground::error::{Error, Result};
 
 pub use filter::{Filter, NamePattern, TagFilter};
@@ -164,17 +164,17 @@ async fn described(ctx: &Context, entries: Vec<StreamEntry>) -> Result<Vec<Strea
 /// What the stream costs a month on AWS without traffic, in US dollars; `None` if the prices of the region are not known.
 pub fn standing_cost(state: &StreamState, region: &str) -> Option<Money> {
     let shards = u64::from(state.open_shards);
-    let standing = Standing {
-        mode: match state.mode {
-            Mode::Provisioned => cost::Mode::Provisioned { shards },
-            Mode::OnDemand => cost::Mode::OnDemand,
-        },
-        shards,
-        retention_hours: u64::from(state.retention_hours),
-        consumers: u64::from(state.consumer_count),
-        shard_level_metrics: metric_count(state).into(),
+    let mode = match state.mode {
+        Mode::Provisioned => cost::Mode::Provisioned { shards },
+        Mode::OnDemand => cost::Mode::OnDemand,
     };
-    cost::standing(region, &standing)
+    let usage = Usage {
+        retention_hours: state.retention_hours.into(),
+        fan_out_consumers: state.consumer_count.into(),
+        shard_level_metrics: shards.saturating_mul(metric_count(state).into()),
+        ..Usage::idle(region, mode, HOURS_A_MONTH)
+    };
+    cost::so_far(&usage).total
 }
 
 fn metric_count(state: &StreamState) -> u32 {

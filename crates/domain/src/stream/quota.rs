@@ -23,9 +23,10 @@ pub(super) const KEYS: DailyQuota = DailyQuota {
     count: 25,
     changes: "changes of its encryption",
 };
-/// Source: UpdateStreamMode, Kinesis API reference.
+/// Switches of the mode that a stream takes in 24 hours. Source: UpdateStreamMode, Kinesis API reference.
+pub const MODE_SWITCHES_A_DAY: usize = 2;
 pub(super) const MODES: DailyQuota = DailyQuota {
-    count: 2,
+    count: MODE_SWITCHES_A_DAY,
     changes: "switches of its capacity mode",
 };
 

@@ -253,7 +253,7 @@ fn idle_consumer(stream: &StreamState, consumer: &Consumer, book: Option<&PriceB
     let hours = u64::from(stream.open_shards) * HOURS;
     // On-demand mode has no price for a consumer that reads nothing.
     let book = book.filter(|_| stream.mode == Mode::Provisioned);
-    let amount = book.map(|book| book.provisioned.consumer_shard_hour.of(hours));
+    let amount = book.and_then(|book| Some(book.provisioned.consumer_shard_hour?.of(hours)));
     let finding = Finding::caution(
         of(stream),
         format!("its consumer {} has not read for 7 days", consumer.name),
@@ -289,7 +289,7 @@ fn shard_level(alarm: &Alarm) -> Option<&str> {
 
 fn unwatched(stream: &StreamState, book: Option<&PriceBook>) -> Finding {
     let metrics = stream.monitoring.len() as u64 * u64::from(stream.open_shards);
-    let amount = book.map(|book| book.metric_hour.of(metrics * HOURS));
+    let amount = book.and_then(|book| Some(book.metric_hour?.of(metrics * HOURS)));
     let finding = Finding::caution(
         of(stream),
         format!("{metrics} shard-level metrics are paid for, and no alarm watches one"),
@@ -318,7 +318,7 @@ fn kept_too_long(stream: &StreamState, traffic: &Traffic, book: Option<&PriceBoo
         .fix(&["retention", &stream.name, "24h"]);
     let hours = u64::from(stream.open_shards) * HOURS;
     let book = book.filter(|_| stream.mode == Mode::Provisioned);
-    let amount = book.map(|book| book.provisioned.extended_retention_shard_hour.of(hours));
+    let amount = book.and_then(|book| Some(book.provisioned.extended_retention_shard_hour?.of(hours)));
     Some(saving(finding, amount, book))
 }
 

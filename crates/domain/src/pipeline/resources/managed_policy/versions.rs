@@ -9,9 +9,6 @@ use crate::iam;
 use crate::pipeline::event::Step;
 use ground::error::Result;
 
-/// Versions a policy can have. Source: "IAM and AWS STS quotas", IAM user guide.
-const VERSIONS: usize = 5;
-
 impl ManagedPolicy<'_> {
     /// The document of the default version.
     pub(super) async fn default_document(&self, policy: &Policy, arn: &str) -> Result<Value> {
@@ -30,12 +27,9 @@ impl ManagedPolicy<'_> {
     pub(super) async fn replace_document(&self, arn: &str, step: &Step<'_>) -> Result<()> {
         step.doing("replacing the document");
         let versions = self.versions(arn).await?;
-        if versions.len() >= VERSIONS {
-            let others = versions.iter().filter(|version| !version.is_default_version);
-            if let Some(oldest) = others.min_by_key(|version| number(version)) {
-                self.delete_version(arn, oldest).await?;
-                step.go_on()?;
-            }
+        if let Some(oldest) = iam::version_in_the_way(&versions) {
+            self.delete_version(arn, oldest).await?;
+            step.go_on()?;
         }
         let call = self.context.iam().create_policy_version().policy_arn(arn);
         let call = call
@@ -87,10 +81,4 @@ impl ManagedPolicy<'_> {
         }
         Ok(names)
     }
-}
-
-/// The number in a version id such as `v12`.
-fn number(version: &PolicyVersion) -> u64 {
-    let digits = version.version_id().map(|id| id.trim_start_matches('v'));
-    digits.and_then(|digits| digits.parse().ok()).unwrap_or(u64::MAX)
 }
