@@ -179,7 +179,7 @@ impl<'c> Subject<'c> {
     pub async fn described(&self) -> Result<&BTreeMap<String, Option<StreamState>>, Skipped> {
         once(
             &self.streams,
-            Box::pin(async {
+            Box::pin(async move {
                 let describe = |name: &String| {
                     let name = name.clone();
                     async move {
@@ -209,7 +209,7 @@ impl<'c> Subject<'c> {
     pub async fn shards(&self) -> Result<&BTreeMap<String, ShardMap>, Skipped> {
         once(
             &self.shards,
-            Box::pin(async {
+            Box::pin(async move {
                 let mut maps = BTreeMap::new();
                 for state in self.streams().await? {
                     let map = shards::list(self.context, &state.name, &Listing::All).await?;
@@ -228,7 +228,7 @@ impl<'c> Subject<'c> {
     pub async fn consumers(&self) -> Result<&BTreeMap<String, Vec<Consumer>>, Skipped> {
         once(
             &self.consumers,
-            Box::pin(async {
+            Box::pin(async move {
                 let mut all = BTreeMap::new();
                 for state in self.streams().await? {
                     let found = match state.consumer_count {
@@ -250,7 +250,7 @@ impl<'c> Subject<'c> {
     pub async fn mappings(&self) -> Result<&[Mapping], Skipped> {
         let all = once(
             &self.mappings,
-            Box::pin(async {
+            Box::pin(async move {
                 let mut all = Vec::new();
                 for state in self.streams().await? {
                     let consumers = self.consumers().await?.get(&state.name);
@@ -274,7 +274,7 @@ impl<'c> Subject<'c> {
     pub async fn named_functions(&self) -> Result<&BTreeMap<String, Option<Function>>, Skipped> {
         once(
             &self.functions,
-            Box::pin(async {
+            Box::pin(async move {
                 let mut names = self.scope.functions.clone();
                 let mapped = self.mappings().await?.iter();
                 names.extend(mapped.map(|mapping| mapping.function().to_owned()));
@@ -311,7 +311,7 @@ impl<'c> Subject<'c> {
     pub async fn event_sources(&self) -> Result<&[EventSource], Skipped> {
         let all = once(
             &self.event_sources,
-            Box::pin(async {
+            Box::pin(async move {
                 let functions = self.functions().await?;
                 let found = functions
                     .iter()
@@ -331,7 +331,7 @@ impl<'c> Subject<'c> {
     pub async fn queues(&self) -> Result<&BTreeMap<String, Option<Queue>>, Skipped> {
         once(
             &self.queues,
-            Box::pin(async {
+            Box::pin(async move {
                 let mut names: BTreeSet<String> = self.scope.queues.iter().cloned().collect();
                 names.extend(self.failure_queues().await?);
                 let sources = self.event_sources().await?.iter();
@@ -370,7 +370,7 @@ impl<'c> Subject<'c> {
     pub async fn dead_letters(&self) -> Result<&[DeadLetters], Skipped> {
         let all = once(
             &self.dead_letters,
-            Box::pin(async {
+            Box::pin(async move {
                 let wanted = self.failure_queues().await?;
                 let queues = self.queues().await?.values().flatten();
                 let full = queues
@@ -391,7 +391,7 @@ impl<'c> Subject<'c> {
     pub async fn log_groups(&self) -> Result<&BTreeMap<String, Option<Option<u32>>>, Skipped> {
         once(
             &self.log_groups,
-            Box::pin(async {
+            Box::pin(async move {
                 let functions = self.functions().await?;
                 let names: BTreeSet<&str> = functions
                     .iter()
@@ -418,7 +418,7 @@ impl<'c> Subject<'c> {
     pub async fn error_lines(&self) -> Result<&[ErrorLines], Skipped> {
         let all = once(
             &self.error_lines,
-            Box::pin(async {
+            Box::pin(async move {
                 let measured = self.measured().await?;
                 let functions = self.functions().await?.into_iter();
                 let failed = functions
@@ -438,7 +438,7 @@ impl<'c> Subject<'c> {
     pub async fn alarms(&self) -> Result<&[Alarm], Skipped> {
         let all = once(
             &self.alarms,
-            Box::pin(async {
+            Box::pin(async move {
                 let names = self.named().await;
                 let all = alarms::read(self.context).await?;
                 let is_ours =
@@ -474,7 +474,7 @@ impl<'c> Subject<'c> {
     pub async fn measured(&self) -> Result<&Measured, Skipped> {
         once(
             &self.measured,
-            Box::pin(async {
+            Box::pin(async move {
                 let names = self.named().await;
                 Ok(measured::read(self.context, &names, Timestamp::now().as_second()).await?)
             }),
@@ -492,7 +492,7 @@ impl<'c> Subject<'c> {
         };
         let plan = once(
             &self.plan,
-            Box::pin(async { Ok(pipeline.plan().await?.report(pipeline)) }),
+            Box::pin(async move { Ok(pipeline.plan().await?.report(pipeline)) }),
         );
         plan.await.map(Some)
     }
