@@ -14,6 +14,7 @@ use domain::observe::traffic::ShardDivision;
 use domain::stream::StreamState;
 use domain::stream::autoscale::Decision;
 use domain::stream::budget::{self, Basis, Budget};
+use domain::stream::list::standing_cost_with;
 use domain::stream::reshard::{AccountShards, Expected, Step, account_shards};
 use ground::duration;
 use ground::error::Result;
@@ -212,20 +213,10 @@ struct Capacity {
 
 impl Capacity {
     fn of(shards: u32, context: &Context, state: &StreamState) -> Self {
-        const HOURS: u64 = 730;
+        let region = Some(context.region()).filter(|_| !context.is_local());
+        let month = region.and_then(|region| standing_cost_with(state, shards, region));
+        let book = region.and_then(price_book);
         let shards = u64::from(shards);
-        let book = price_book(context.region()).filter(|_| !context.is_local());
-        let month = book.map(|book| {
-            let hours = shards * HOURS;
-            let price = &book.provisioned;
-            let longer = u64::from(state.retention_hours > 24);
-            price.shard_hour.of(hours)
-                + price.extended_retention_shard_hour.of(hours * longer)
-                + price
-                    .consumer_shard_hour
-                    .of(hours * u64::from(state.consumer_count))
-                + book.metric_hour.of(hours * state.monitoring.len() as u64)
-        });
         Self {
             write_mib_per_second: shards,
             write_records_per_second: shards * 1_000,

@@ -163,7 +163,12 @@ async fn described(ctx: &Context, entries: Vec<StreamEntry>) -> Result<Vec<Strea
 
 /// What the stream costs a month on AWS without traffic, in US dollars; `None` if the prices of the region are not known.
 pub fn standing_cost(state: &StreamState, region: &str) -> Option<Money> {
-    let shards = u64::from(state.open_shards);
+    standing_cost_with(state, state.open_shards, region)
+}
+
+/// As [`standing_cost`], if the stream had `shards` open shards.
+pub fn standing_cost_with(state: &StreamState, shards: u32, region: &str) -> Option<Money> {
+    let shards = u64::from(shards);
     let mode = match state.mode {
         Mode::Provisioned => cost::Mode::Provisioned { shards },
         Mode::OnDemand => cost::Mode::OnDemand,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::context::Context;
 use crate::functions::function::FunctionState;
-use crate::functions::mapping::{Mapping, Settings};
+use crate::functions::mapping::{self, Mapping};
 use crate::observe::doctor::subject::Function;
 use crate::settings::{Access, Settings, Source, Target};
 use crate::stream::{Mode, Status, StreamState};
@@ -57,7 +57,7 @@ pub fn mapping(function: &str, stream: &str) -> Mapping {
         stream_arn: arn(stream),
         state: "Enabled".to_owned(),
         last_result: "OK".to_owned(),
-        settings: Settings {
+        settings: mapping::Settings {
             batch_size: Some(100),
             window_seconds: Some(0),
             parallelization: Some(1),
