@@ -16,7 +16,7 @@ use ground::error::{self, Result};
 
 /// Source: "Required execution role permissions", "Process Amazon Kinesis Data Streams records with Lambda", Lambda
 /// developer guide. A mapping does not need ListStreams, which has no resources.
-const READING: [&str; 5] = [
+pub(crate) const READING: [&str; 5] = [
     "kinesis:DescribeStream",
     "kinesis:DescribeStreamSummary",
     "kinesis:GetRecords",

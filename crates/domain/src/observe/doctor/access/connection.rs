@@ -1,4 +1,4 @@
-//! Whether calls arrive and are believed: credentials, clock, endpoint and region.
+//! Credentials, clock, endpoint and region, judged by one call of Kinesis.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -133,6 +133,7 @@ fn source(settings: &Settings, is_local: bool) -> String {
 pub(super) async fn credentials(subject: &Subject<'_>) -> Looked {
     let context = subject.context();
     let source = source(context.settings(), context.is_local());
+    let is_out = |failure: &Error| failure.class().is_some_and(Class::is_outage);
     let found = match context.credentials().await {
         Err(error) => Some(missing(&source, &error)),
         Ok(credentials) => {
@@ -141,9 +142,15 @@ pub(super) async fn credentials(subject: &Subject<'_>) -> Looked {
             let failure = answer.failure.as_ref().filter(|_| answer.skew.is_none());
             let refused = failure.filter(|failure| failure.class() == Some(Class::Credentials));
             let now = SystemTime::now();
-            refused
+            let found = refused
                 .map(|refused| refusal(&source, refused))
-                .or_else(|| expiry(&source, credentials.expiry(), now))
+                .or_else(|| expiry(&source, credentials.expiry(), now));
+            if found.is_none() && answer.failure.as_ref().is_some_and(is_out) {
+                return Err(Skipped(
+                    "Kinesis did not answer, so nothing has checked them".to_owned(),
+                ));
+            }
+            found
         }
     };
     let profile = context.settings().profile.as_deref();
@@ -165,7 +172,7 @@ fn refusal(source: &str, refused: &Error) -> Finding {
         .evidence(refused.chain().join(": "))
 }
 
-/// Credentials without an end are good for ever.
+/// Credentials without an expiry do not expire.
 fn expiry(source: &str, expiry: Option<SystemTime>, now: SystemTime) -> Option<Finding> {
     let expiry = expiry?;
     let finding = match expiry.duration_since(now) {

@@ -240,13 +240,13 @@ pub(super) async fn without_destination(subject: &Subject<'_>) -> Looked {
             }
         };
         if destination.is_none() {
-            found.push(forgets(function));
+            found.push(loses_events(function));
         }
     }
     Ok(found)
 }
 
-fn forgets(function: &Configuration) -> Finding {
+fn loses_events(function: &Configuration) -> Finding {
     let finding = Finding::caution(
         super::functions::subject(function),
         "an asynchronous event that fails three times is lost",

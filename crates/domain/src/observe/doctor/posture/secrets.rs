@@ -38,7 +38,7 @@ const NAMES: &[&str] = &[
 const REFERENCES: &[&str] = &[
     "ARN", "NAME", "ID", "PATH", "URL", "TTL", "EXPIRY", "TABLE", "KEY_ID", "REGION",
 ];
-/// A shorter value is no secret worth the name.
+/// Values that are shorter are not taken for secrets.
 const SHORTEST: usize = 8;
 
 /// The forms, compiled once.
