@@ -12,6 +12,7 @@ mod contents;
 mod credentials;
 mod demo;
 mod destroy;
+mod doctor;
 mod doctor_access;
 mod dropped;
 mod durability;

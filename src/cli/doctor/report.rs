@@ -8,7 +8,9 @@ use domain::context::Context;
 use domain::observe::doctor::{Checked, Finding, Severity};
 
 /// Spaces before evidence and fixes.
-const INDENT: usize = 10;
+const INDENT: usize = 2 + LABEL;
+/// Width of `safe fix` and a space.
+const LABEL: usize = 9;
 
 /// What was found. Its fields are a contract with scripts.
 #[derive(Debug, Serialize)]
@@ -69,7 +71,7 @@ fn block(label: &str, text: &str, width: usize) -> String {
     let mut block = String::new();
     for (index, line) in wrap(text, width).iter().enumerate() {
         let label = if index == 0 { label } else { "" };
-        block.push_str(format!("  {label:1$}{line}", INDENT - 2).trim_end());
+        block.push_str(format!("  {label:LABEL$}{line}").trim_end());
         block.push('\n');
     }
     block
@@ -100,8 +102,7 @@ fn shown(finding: &Finding, style: &Style, width: usize) -> String {
             (0, false) => "fix",
             _ => "or",
         };
-        let label = format!("  {label:1$}", INDENT - 2);
-        text.push_str(&format!("{label:<INDENT$}{}\n", fix.command));
+        text.push_str(&format!("  {label:LABEL$}{}\n", fix.command));
     }
     text
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{StreamExt as _, iter};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use jiff::Timestamp;
 use md5::{Digest as _, Md5};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -130,16 +130,24 @@ pub(super) async fn sample_shards(
 ) -> Result<Vec<ShardSample>> {
     let source = &KinesisShards::new(context.kinesis_once(), &stream.name);
     let deadline = Instant::now() + TOTAL;
-    let samples = iter(shards.iter().copied()).map(|shard| async move {
-        let sampled = sample_shard(source, shard, was_resharded(map, shard), window, now);
-        timeout_at(deadline, sampled).await.unwrap_or(Ok(None))
-    });
-    let mut samples = samples.buffer_unordered(CONCURRENCY);
+    let mut waiting = shards.iter().copied();
+    let mut running = FuturesUnordered::new();
     let mut found = Vec::new();
-    while let Some(sample) = samples.next().await {
-        found.extend(sample?);
+    // Not `buffer_unordered`: a future with its closure in it is not `Send` for every lifetime.
+    loop {
+        while running.len() < CONCURRENCY
+            && let Some(shard) = waiting.next()
+        {
+            running.push(async move {
+                let sampled = sample_shard(source, shard, was_resharded(map, shard), window, now);
+                timeout_at(deadline, sampled).await.unwrap_or(Ok(None))
+            });
+        }
+        match running.next().await {
+            Some(sample) => found.extend(sample?),
+            None => return Ok(found),
+        }
     }
-    Ok(found)
 }
 
 /// A sample of `shard` in the last `window` before `now`; `None` if it cannot be read for now. `is_new` says that a reshard
