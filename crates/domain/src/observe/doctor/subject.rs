@@ -2,6 +2,7 @@
 //! all checks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
@@ -109,8 +110,12 @@ pub struct Subject<'c> {
     cost: cost::Facts,
 }
 
+/// The read of a fact. In a box: facts are read in one another, and their futures would be one within the other, too large
+/// for the stack.
+type Reading<'a, T> = Pin<Box<dyn Future<Output = Result<T, Skipped>> + Send + 'a>>;
+
 /// Reads a fact once.
-async fn once<T>(fact: &Fact<T>, read: impl Future<Output = Result<T, Skipped>>) -> Result<&T, Skipped> {
+async fn once<'a, T>(fact: &'a Fact<T>, read: Reading<'a, T>) -> Result<&'a T, Skipped> {
     fact.get_or_init(|| read).await.as_ref().map_err(Clone::clone)
 }
 
@@ -172,17 +177,20 @@ impl<'c> Subject<'c> {
     /// # Errors
     /// When a stream cannot be described.
     pub async fn described(&self) -> Result<&BTreeMap<String, Option<StreamState>>, Skipped> {
-        once(&self.streams, async {
-            let describe = |name: &String| {
-                let name = name.clone();
-                async move {
-                    let state = stream::observe(self.context, &name).await?;
-                    Ok::<_, Skipped>((name, state))
-                }
-            };
-            let states = try_join_all(self.scope.streams.iter().map(describe)).await?;
-            Ok(states.into_iter().collect())
-        })
+        once(
+            &self.streams,
+            Box::pin(async move {
+                let describe = |name: &String| {
+                    let name = name.clone();
+                    async move {
+                        let state = stream::observe(self.context, &name).await?;
+                        Ok::<_, Skipped>((name, state))
+                    }
+                };
+                let states = try_join_all(self.scope.streams.iter().map(describe)).await?;
+                Ok(states.into_iter().collect())
+            }),
+        )
         .await
     }
 
@@ -199,14 +207,17 @@ impl<'c> Subject<'c> {
     /// # Errors
     /// When they cannot be listed.
     pub async fn shards(&self) -> Result<&BTreeMap<String, ShardMap>, Skipped> {
-        once(&self.shards, async {
-            let mut maps = BTreeMap::new();
-            for state in self.streams().await? {
-                let map = shards::list(self.context, &state.name, &Listing::All).await?;
-                maps.insert(state.name.clone(), map);
-            }
-            Ok(maps)
-        })
+        once(
+            &self.shards,
+            Box::pin(async move {
+                let mut maps = BTreeMap::new();
+                for state in self.streams().await? {
+                    let map = shards::list(self.context, &state.name, &Listing::All).await?;
+                    maps.insert(state.name.clone(), map);
+                }
+                Ok(maps)
+            }),
+        )
         .await
     }
 
@@ -215,17 +226,20 @@ impl<'c> Subject<'c> {
     /// # Errors
     /// When they cannot be listed.
     pub async fn consumers(&self) -> Result<&BTreeMap<String, Vec<Consumer>>, Skipped> {
-        once(&self.consumers, async {
-            let mut all = BTreeMap::new();
-            for state in self.streams().await? {
-                let found = match state.consumer_count {
-                    0 => Vec::new(),
-                    _ => consumers::consumers(self.context, &state.arn).await?,
-                };
-                all.insert(state.name.clone(), found);
-            }
-            Ok(all)
-        })
+        once(
+            &self.consumers,
+            Box::pin(async move {
+                let mut all = BTreeMap::new();
+                for state in self.streams().await? {
+                    let found = match state.consumer_count {
+                        0 => Vec::new(),
+                        _ => consumers::consumers(self.context, &state.arn).await?,
+                    };
+                    all.insert(state.name.clone(), found);
+                }
+                Ok(all)
+            }),
+        )
         .await
     }
 
@@ -234,18 +248,21 @@ impl<'c> Subject<'c> {
     /// # Errors
     /// When they cannot be listed.
     pub async fn mappings(&self) -> Result<&[Mapping], Skipped> {
-        let all = once(&self.mappings, async {
-            let mut all = Vec::new();
-            for state in self.streams().await? {
-                let consumers = self.consumers().await?.get(&state.name);
-                let consumers = consumers.into_iter().flatten().map(|consumer| &consumer.arn);
-                for arn in std::iter::once(&state.arn).chain(consumers) {
-                    let found = mapping::list(self.context, None, Some(arn)).await?;
-                    all.extend(found.into_iter().filter(|mapping| !mapping.is_going()));
+        let all = once(
+            &self.mappings,
+            Box::pin(async move {
+                let mut all = Vec::new();
+                for state in self.streams().await? {
+                    let consumers = self.consumers().await?.get(&state.name);
+                    let consumers = consumers.into_iter().flatten().map(|consumer| &consumer.arn);
+                    for arn in std::iter::once(&state.arn).chain(consumers) {
+                        let found = mapping::list(self.context, None, Some(arn)).await?;
+                        all.extend(found.into_iter().filter(|mapping| !mapping.is_going()));
+                    }
                 }
-            }
-            Ok(all)
-        })
+                Ok(all)
+            }),
+        )
         .await?;
         Ok(all)
     }
@@ -255,24 +272,27 @@ impl<'c> Subject<'c> {
     /// # Errors
     /// When one cannot be read.
     pub async fn named_functions(&self) -> Result<&BTreeMap<String, Option<Function>>, Skipped> {
-        once(&self.functions, async {
-            let mut names = self.scope.functions.clone();
-            let mapped = self.mappings().await?.iter();
-            names.extend(mapped.map(|mapping| mapping.function().to_owned()));
-            names.sort();
-            names.dedup();
-            let observe = |name: String| async move {
-                let found = function::observe(self.context, &name).await?;
-                let found = found.map(|(state, tags)| Function {
-                    name: name.clone(),
-                    state,
-                    tags,
-                });
-                Ok::<_, Skipped>((name, found))
-            };
-            let all = try_join_all(names.into_iter().map(observe)).await?;
-            Ok(all.into_iter().collect())
-        })
+        once(
+            &self.functions,
+            Box::pin(async move {
+                let mut names = self.scope.functions.clone();
+                let mapped = self.mappings().await?.iter();
+                names.extend(mapped.map(|mapping| mapping.function().to_owned()));
+                names.sort();
+                names.dedup();
+                let observe = |name: String| async move {
+                    let found = function::observe(self.context, &name).await?;
+                    let found = found.map(|(state, tags)| Function {
+                        name: name.clone(),
+                        state,
+                        tags,
+                    });
+                    Ok::<_, Skipped>((name, found))
+                };
+                let all = try_join_all(names.into_iter().map(observe)).await?;
+                Ok(all.into_iter().collect())
+            }),
+        )
         .await
     }
 
@@ -289,14 +309,17 @@ impl<'c> Subject<'c> {
     /// # Errors
     /// When the mappings of a function cannot be listed.
     pub async fn event_sources(&self) -> Result<&[EventSource], Skipped> {
-        let all = once(&self.event_sources, async {
-            let functions = self.functions().await?;
-            let found = functions
-                .iter()
-                .map(|function| queues::event_sources(self.context, &function.name));
-            let found = try_join_all(found).await?;
-            Ok(found.into_iter().flatten().collect())
-        })
+        let all = once(
+            &self.event_sources,
+            Box::pin(async move {
+                let functions = self.functions().await?;
+                let found = functions
+                    .iter()
+                    .map(|function| queues::event_sources(self.context, &function.name));
+                let found = try_join_all(found).await?;
+                Ok(found.into_iter().flatten().collect())
+            }),
+        )
         .await?;
         Ok(all)
     }
@@ -306,18 +329,21 @@ impl<'c> Subject<'c> {
     /// # Errors
     /// When one cannot be read.
     pub async fn queues(&self) -> Result<&BTreeMap<String, Option<Queue>>, Skipped> {
-        once(&self.queues, async {
-            let mut names: BTreeSet<String> = self.scope.queues.iter().cloned().collect();
-            names.extend(self.failure_queues().await?);
-            let sources = self.event_sources().await?.iter();
-            names.extend(sources.map(|source| source.queue.clone()));
-            let read = |name: String| async move {
-                let queue = queues::read(self.context, &name).await?;
-                Ok::<_, Skipped>((name, queue))
-            };
-            let all = try_join_all(names.into_iter().map(read)).await?;
-            Ok(all.into_iter().collect())
-        })
+        once(
+            &self.queues,
+            Box::pin(async move {
+                let mut names: BTreeSet<String> = self.scope.queues.iter().cloned().collect();
+                names.extend(self.failure_queues().await?);
+                let sources = self.event_sources().await?.iter();
+                names.extend(sources.map(|source| source.queue.clone()));
+                let read = |name: String| async move {
+                    let queue = queues::read(self.context, &name).await?;
+                    Ok::<_, Skipped>((name, queue))
+                };
+                let all = try_join_all(names.into_iter().map(read)).await?;
+                Ok(all.into_iter().collect())
+            }),
+        )
         .await
     }
 
@@ -342,14 +368,17 @@ impl<'c> Subject<'c> {
     /// # Errors
     /// When they cannot be read.
     pub async fn dead_letters(&self) -> Result<&[DeadLetters], Skipped> {
-        let all = once(&self.dead_letters, async {
-            let wanted = self.failure_queues().await?;
-            let queues = self.queues().await?.values().flatten();
-            let full =
-                queues.filter(|queue| queue.visible > 0 && !queue.redrives && wanted.contains(&queue.name));
-            let samples = full.map(|queue| queues::sample(self.context, queue));
-            Ok(try_join_all(samples).await?)
-        })
+        let all = once(
+            &self.dead_letters,
+            Box::pin(async move {
+                let wanted = self.failure_queues().await?;
+                let queues = self.queues().await?.values().flatten();
+                let full = queues
+                    .filter(|queue| queue.visible > 0 && !queue.redrives && wanted.contains(&queue.name));
+                let samples = full.map(|queue| queues::sample(self.context, queue));
+                Ok(try_join_all(samples).await?)
+            }),
+        )
         .await?;
         Ok(all)
     }
@@ -360,22 +389,25 @@ impl<'c> Subject<'c> {
     /// # Errors
     /// When a log group cannot be read.
     pub async fn log_groups(&self) -> Result<&BTreeMap<String, Option<Option<u32>>>, Skipped> {
-        once(&self.log_groups, async {
-            let functions = self.functions().await?;
-            let names: BTreeSet<&str> = functions
-                .iter()
-                .map(|function| function.state.log_group.as_str())
-                .collect();
-            let read = |name: &str| {
-                let name = name.to_owned();
-                async move {
-                    let kept = crate::functions::logs::retention(self.context, &name).await?;
-                    Ok::<_, Skipped>((name, kept))
-                }
-            };
-            let all = try_join_all(names.into_iter().map(read)).await?;
-            Ok(all.into_iter().collect())
-        })
+        once(
+            &self.log_groups,
+            Box::pin(async move {
+                let functions = self.functions().await?;
+                let names: BTreeSet<&str> = functions
+                    .iter()
+                    .map(|function| function.state.log_group.as_str())
+                    .collect();
+                let read = |name: &str| {
+                    let name = name.to_owned();
+                    async move {
+                        let kept = crate::functions::logs::retention(self.context, &name).await?;
+                        Ok::<_, Skipped>((name, kept))
+                    }
+                };
+                let all = try_join_all(names.into_iter().map(read)).await?;
+                Ok(all.into_iter().collect())
+            }),
+        )
         .await
     }
 
@@ -384,14 +416,17 @@ impl<'c> Subject<'c> {
     /// # Errors
     /// When a log cannot be read.
     pub async fn error_lines(&self) -> Result<&[ErrorLines], Skipped> {
-        let all = once(&self.error_lines, async {
-            let measured = self.measured().await?;
-            let functions = self.functions().await?.into_iter();
-            let failed = functions
-                .filter(|function| measured.sum(measured::Metric::Errors, &function.name) > Some(0.0));
-            let lines = failed.map(|function| logs::error_lines(self.context, function));
-            Ok(try_join_all(lines).await?)
-        })
+        let all = once(
+            &self.error_lines,
+            Box::pin(async move {
+                let measured = self.measured().await?;
+                let functions = self.functions().await?.into_iter();
+                let failed = functions
+                    .filter(|function| measured.sum(measured::Metric::Errors, &function.name) > Some(0.0));
+                let lines = failed.map(|function| logs::error_lines(self.context, function));
+                Ok(try_join_all(lines).await?)
+            }),
+        )
         .await?;
         Ok(all)
     }
@@ -401,13 +436,16 @@ impl<'c> Subject<'c> {
     /// # Errors
     /// When the alarms cannot be listed.
     pub async fn alarms(&self) -> Result<&[Alarm], Skipped> {
-        let all = once(&self.alarms, async {
-            let names = self.named().await;
-            let all = alarms::read(self.context).await?;
-            let is_ours =
-                |alarm: &Alarm| self.scope.alarms.contains(&alarm.name) || alarm.watches_one_of(&names);
-            Ok(all.into_iter().filter(is_ours).collect())
-        })
+        let all = once(
+            &self.alarms,
+            Box::pin(async move {
+                let names = self.named().await;
+                let all = alarms::read(self.context).await?;
+                let is_ours =
+                    |alarm: &Alarm| self.scope.alarms.contains(&alarm.name) || alarm.watches_one_of(&names);
+                Ok(all.into_iter().filter(is_ours).collect())
+            }),
+        )
         .await?;
         Ok(all)
     }
@@ -434,10 +472,13 @@ impl<'c> Subject<'c> {
     /// # Errors
     /// When CloudWatch refuses the call.
     pub async fn measured(&self) -> Result<&Measured, Skipped> {
-        once(&self.measured, async {
-            let names = self.named().await;
-            Ok(measured::read(self.context, &names, Timestamp::now().as_second()).await?)
-        })
+        once(
+            &self.measured,
+            Box::pin(async move {
+                let names = self.named().await;
+                Ok(measured::read(self.context, &names, Timestamp::now().as_second()).await?)
+            }),
+        )
         .await
     }
 
@@ -449,7 +490,10 @@ impl<'c> Subject<'c> {
         let Some(pipeline) = self.pipeline else {
             return Ok(None);
         };
-        let plan = once(&self.plan, async { Ok(pipeline.plan().await?.report(pipeline)) });
+        let plan = once(
+            &self.plan,
+            Box::pin(async move { Ok(pipeline.plan().await?.report(pipeline)) }),
+        );
         plan.await.map(Some)
     }
 }
