@@ -128,7 +128,7 @@ mod tests {
               hint: `streamctl describe --help` shows what there is
             the argument '--to <N>' cannot be used with '--scale <CHANGE>'
               hint: `streamctl reshard --help` shows what there is
-            <--to <N>|--scale <CHANGE>|--split <SHARD[@HASHKEY]>|--merge <SHARD> <SHARD>> is missing
+            <--to <N>|--scale <CHANGE>|--split <SHARD[@HASHKEY|half|by-traffic]>|--merge <SHARD> <SHARD>|--balance[=<BY>]|--auto> is missing
               hint: `streamctl reshard --help` shows what there is
             "#
         );

@@ -345,12 +345,7 @@ fn settings_of_a_mapping_that_lose_or_hold_up_records_are_named() {
         "fault",
         "attach scorer --stream orders --enabled",
     );
-    finding(
-        &report,
-        "closed-shards-unread",
-        "caution",
-        "retention orders 168h",
-    );
+    finding(&report, "closed-shards-unread", "caution", "retention orders 7d");
     finding(
         &report,
         "record-age-beyond-retention",
@@ -369,7 +364,7 @@ fn settings_of_a_mapping_that_lose_or_hold_up_records_are_named() {
     assert_eq!(fixed.code, 0, "{}", fixed.stderr);
     for line in [
         "Done: streamctl attach scorer --stream orders --enabled",
-        "Done: streamctl retention orders 168h",
+        "Done: streamctl retention orders 7d",
     ] {
         assert!(fixed.stderr.contains(line), "{}", fixed.stderr);
     }

@@ -36,7 +36,7 @@ impl Judge for Killer {
 }
 
 /// Runs `streamctl ARGS`, killed with the fate `fate` at its changing call `at`. Returns how many changing calls it made.
-fn run(cloud: &Cloud, args: &[&str], at: usize, fate: Fate) -> usize {
+pub fn run(cloud: &Cloud, args: &[&str], at: usize, fate: Fate) -> usize {
     let killer = Arc::new(Killer {
         at,
         fate,
@@ -77,7 +77,7 @@ fn run(cloud: &Cloud, args: &[&str], at: usize, fate: Fate) -> usize {
 }
 
 /// `streamctl ARGS` runs to its end.
-fn complete(cloud: &Cloud, args: &[&str], context: &str) {
+pub fn complete(cloud: &Cloud, args: &[&str], context: &str) {
     let output = cloud.streamctl(args).output().unwrap();
     assert!(
         output.status.success(),

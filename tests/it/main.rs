@@ -34,6 +34,7 @@ mod plan;
 mod provision;
 mod proxy;
 mod put;
+mod reshard;
 mod running;
 mod setup;
 mod shell;

@@ -4,4 +4,5 @@
 pub mod dependents;
 pub mod doctor;
 pub mod metrics;
+pub mod scaling;
 pub mod traffic;

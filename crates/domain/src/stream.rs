@@ -1,17 +1,23 @@
-//! Control plane of one stream: its description ([`state`], [`shards`]), changes to it ([`change`], [`desired`], [`reshard`]) and
-//! waiting for a change to complete ([`wait`]).
+//! Control plane of one stream: its description ([`state`], [`shards`]), changes to it ([`change`], [`desired`], [`reshard`],
+//! [`split`], [`balance`]), what decides on them ([`autoscale`], [`budget`], [`divide`]) and waiting for a change to complete
+//! ([`wait`]).
 //!
 //! Works only through [`crate::context::Context`]. Reports progress as [`event::Event`]s.
 
+pub mod autoscale;
+pub mod balance;
+pub mod budget;
 pub mod change;
 pub mod consumers;
 pub mod desired;
+pub mod divide;
 pub mod event;
 pub mod keys;
 pub mod list;
 mod quota;
 pub mod reference;
 pub mod reshard;
+mod scale;
 pub mod shards;
 pub mod split;
 pub mod state;

@@ -162,7 +162,7 @@ pub(super) mod tests {
                 "+60 s a minute: records are lost from 2026-11-28 23:42 UTC on, if it goes on like this",
             )
             .fix(&["attach", "scorer", "--stream", "orders", "--parallelization", "2"])
-            .safe_fix(&["retention", "orders", "168h"]);
+            .safe_fix(&["retention", "orders", "7d"]);
         let caution = Finding::caution(
             "log group /aws/lambda/scorer",
             "keeps everything <for ever>: its cost only grows",

@@ -37,7 +37,7 @@ pub use queues::{DeadLetters, EventSource, Queue};
 pub use subject::{Function, Scope, Subject};
 
 /// A check in progress.
-pub type Looking<'a> = Pin<Box<dyn Future<Output = Looked> + Send + 'a>>;
+pub type Looking<'a> = Pin<Box<dyn Future<Output = Looked> + 'a>>;
 
 /// One check.
 #[derive(Clone, Copy)]

@@ -10,7 +10,7 @@ mod window;
 use aws_sdk_kinesis::types::StreamMode;
 
 pub use catalogue::{Level, Spec, Unit, specs};
-pub(super) use fetch::of_shards;
+pub(super) use fetch::{of_shards, of_stream};
 pub use window::{MAX_RANGE_SECONDS, TimeRange};
 
 use crate::context::Context;

@@ -3,6 +3,8 @@
 //! Shard-level metrics of CloudWatch are read where they are enabled. Otherwise a bounded sample of the records of each
 //! shard is read. What was not measured is absent, never zero. Changes nothing and decides nothing.
 
+mod division;
+mod load;
 mod sample;
 
 use std::collections::BTreeMap;
@@ -11,6 +13,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
+pub use division::{ShardDivision, division, keys_of_stream};
+pub use load::load;
 pub use sample::{KeyCount, ShardSample, sample_shard};
 
 use super::metrics::{self, Series, TimeRange};

@@ -75,6 +75,8 @@ pub enum Listing {
     Open,
     /// The open shards, and closed ones whose records have not expired.
     FromTrimHorizon,
+    /// The shards that were open at this time.
+    AtTimestamp(Timestamp),
     /// The shards open at this time or later.
     FromTimestamp(Timestamp),
     /// The shards with an id after this one.
@@ -89,6 +91,9 @@ impl Listing {
             Self::All => return None,
             Self::Open => builder.r#type(Type::AtLatest),
             Self::FromTrimHorizon => builder.r#type(Type::FromTrimHorizon),
+            Self::AtTimestamp(time) => builder
+                .r#type(Type::AtTimestamp)
+                .timestamp(DateTime::from_millis(time.as_millisecond())),
             Self::FromTimestamp(time) => builder
                 .r#type(Type::FromTimestamp)
                 .timestamp(DateTime::from_millis(time.as_millisecond())),

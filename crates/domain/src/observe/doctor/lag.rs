@@ -35,6 +35,7 @@ const TREND_POINTS: usize = 15;
 /// A trend needs this many values.
 const FEWEST_POINTS: usize = 5;
 /// Retention that is proposed for a reader that is far behind: it takes time to repair.
+const LONGER_RETENTION: &str = "7d";
 const LONGER_RETENTION_HOURS: u32 = 7 * 24;
 
 /// How an age develops.
@@ -168,10 +169,9 @@ fn late_readers(state: &StreamState, measured: &Measured, now: Timestamp) -> Opt
 }
 
 fn with_stream_fixes(finding: Finding, state: &StreamState, limit: Limit) -> Finding {
-    let longer = LONGER_RETENTION_HOURS.to_string() + "h";
     let finding = match limit {
         Limit::Retention(_) if state.retention_hours < LONGER_RETENTION_HOURS => {
-            finding.safe_fix(&["retention", &state.name, &longer])
+            finding.safe_fix(&["retention", &state.name, LONGER_RETENTION])
         }
         _ => finding,
     };
@@ -284,9 +284,8 @@ fn unread(
         "the stream keeps records for {}; a closed shard is read before its children",
         in_words(retention)
     ));
-    let longer = LONGER_RETENTION_HOURS.to_string() + "h";
     let finding = match state.retention_hours < LONGER_RETENTION_HOURS {
-        true => finding.safe_fix(&["retention", &state.name, &longer]),
+        true => finding.safe_fix(&["retention", &state.name, LONGER_RETENTION]),
         false => finding,
     };
     Some(match disabled {
@@ -442,7 +441,7 @@ mod tests {
                     "streamctl attach scorer --stream orders --parallelization 2",
                     false
                 ),
-                ("streamctl retention orders 168h", true),
+                ("streamctl retention orders 7d", true),
                 ("streamctl reshard orders --scale +100%", false),
                 ("streamctl logs scorer --since 1h", false),
             ]

@@ -10,7 +10,9 @@ use super::Check;
 use super::finding::{Finding, Looked, Skipped};
 use super::subject::Subject;
 use crate::functions::mapping::Mapping;
+use crate::stream::budget::{Basis, Budget, budget};
 use crate::stream::consumers::MOST_CONSUMERS;
+use crate::stream::reshard::STEPS_A_DAY;
 use crate::stream::whereabouts::{self, Whereabouts};
 use crate::stream::{Mode, ShardMap, Status, StreamState};
 use ground::duration;
@@ -29,6 +31,9 @@ pub(super) const CHECKS: &[Check] = &[
     ),
     Check::new("consumer-limit", "more consumers can be registered", |s| {
         Box::pin(consumer_limit(s))
+    }),
+    Check::new("reshard-budget", "the shard count can be changed today", |s| {
+        Box::pin(reshard_budget(s))
     }),
     Check::new("shard-quota", "the account has shards left", |s| {
         Box::pin(shard_quota(s))
@@ -247,6 +252,51 @@ async fn has_advantage(subject: &Subject<'_>) -> Result<bool, Skipped> {
     Ok(commitment.is_some_and(|commitment| *commitment.status() != Commitment::Disabled))
 }
 
+async fn reshard_budget(subject: &Subject<'_>) -> Looked {
+    let shards = subject.shards().await?;
+    let mut findings = Vec::new();
+    for state in subject.streams().await? {
+        // Without a closed shard there was no reshard within the retention, which is a day at least.
+        let resharded = shards
+            .get(&state.name)
+            .filter(|map| map.closed().next().is_some());
+        let Some(map) = resharded.filter(|_| state.mode == Mode::Provisioned) else {
+            continue;
+        };
+        let used = budget(subject.context(), state, map, Timestamp::now()).await?;
+        findings.extend(few_reshards_left(&state.name, &used));
+    }
+    Ok(findings)
+}
+
+fn few_reshards_left(stream: &str, budget: &Budget) -> Option<Finding> {
+    if !is_nearly_used(budget.used + 1, STEPS_A_DAY) {
+        return None;
+    }
+    let summary = match budget.left {
+        0 => "takes no further change of its shard count for now".to_owned(),
+        1 => "takes only one more change of its shard count for now".to_owned(),
+        left => format!("takes only {left} more changes of its shard count for now"),
+    };
+    let basis = match budget.basis {
+        Basis::CloudTrail => "by CloudTrail",
+        Basis::Lineage => "at most, by the lineage of its shards",
+    };
+    let free = budget.next_free.map(|at| {
+        let at = at.strftime("%Y-%m-%d %H:%M UTC");
+        format!("the first is free again at {at}")
+    });
+    Some(
+        Finding::caution(format!("stream {stream}"), summary)
+            .evidence(format!(
+                "{} of {STEPS_A_DAY} changes in the last 24 hours, {basis}",
+                budget.used
+            ))
+            .evidence_if(free)
+            .fix(&["mode", stream, "on-demand"]),
+    )
+}
+
 async fn shard_quota(subject: &Subject<'_>) -> Looked {
     let call = subject.context().kinesis().describe_limits();
     let limits = call
@@ -385,6 +435,34 @@ mod tests {
         assert_eq!(
             found.evidence,
             ["it is in eu-west-1", "similar names here: orders-dev"]
+        );
+    }
+
+    #[test]
+    fn the_last_reshards_of_a_day_are_told() {
+        let judge = |used: usize| {
+            let budget = Budget {
+                basis: Basis::CloudTrail,
+                used,
+                left: STEPS_A_DAY - used,
+                next_free: "2026-11-29T10:00:00Z".parse().ok(),
+                last: None,
+            };
+            few_reshards_left("orders", &budget)
+        };
+        assert_eq!(judge(7), None);
+        assert_eq!(
+            judge(8).unwrap().summary,
+            "takes only 2 more changes of its shard count for now"
+        );
+        let none = judge(10).unwrap();
+        assert_eq!(none.summary, "takes no further change of its shard count for now");
+        assert_eq!(
+            none.evidence,
+            [
+                "10 of 10 changes in the last 24 hours, by CloudTrail",
+                "the first is free again at 2026-11-29 10:00 UTC"
+            ]
         );
     }
 

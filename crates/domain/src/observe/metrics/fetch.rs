@@ -70,6 +70,24 @@ pub async fn of_shards(
     Ok(all)
 }
 
+/// The stream-level metrics `names`.
+///
+/// # Errors
+/// When a call fails.
+pub async fn of_stream(
+    client: &Client,
+    stream: &str,
+    names: &[&str],
+    range: &TimeRange,
+) -> Result<Vec<Series>> {
+    let wanted = specs(Level::Stream)
+        .iter()
+        .filter(|spec| names.contains(&spec.name));
+    let mut all: Vec<Series> = wanted.map(|spec| empty(spec, None)).collect();
+    fill(client, stream, &mut all, range).await?;
+    Ok(all)
+}
+
 /// Reads the points of `all`.
 async fn fill(client: &Client, stream: &str, all: &mut [Series], range: &TimeRange) -> Result<()> {
     let mut queries = Vec::with_capacity(all.len() + 4);

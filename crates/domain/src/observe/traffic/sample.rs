@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use futures_util::stream::{StreamExt as _, iter};
 use jiff::Timestamp;
 use md5::{Digest as _, Md5};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::{KeyTraffic, SHARD_BYTES, SHARD_RECORDS, ShardTraffic, was_resharded};
 use crate::consume::{IteratorStart, KinesisShards, Page, ReadError, ShardSource, TailRecord};
 use crate::context::Context;
+use crate::stream::divide::Weighted;
 use crate::stream::{Shard, ShardMap, StreamState};
 use ground::error::Result;
 
@@ -85,6 +86,22 @@ impl ShardSample {
         self.keys.iter().map(weight).collect()
     }
 
+    /// The keys whose hash key is known, and their weights.
+    pub(super) fn weighted_keys(&self) -> Vec<Weighted> {
+        let keys = self.keys.iter().zip(self.weights());
+        keys.filter_map(|(key, weight)| Some((key.hash_key?, weight)))
+            .collect()
+    }
+
+    /// Share of the traffic whose hash key is not known, 0 to 1.
+    pub(super) fn unknown(&self) -> f64 {
+        let (known, all) = (
+            self.weighted_keys().iter().map(|key| key.1).sum(),
+            self.weights().iter().sum::<u64>(),
+        );
+        1.0 - as_f64(known) / as_f64(all.max(1))
+    }
+
     /// The hottest keys, each with its weight per second in the whole stream.
     pub(super) fn hottest_keys(&self) -> Vec<(f64, KeyTraffic)> {
         let weights = self.weights();
@@ -109,7 +126,7 @@ impl ShardSample {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts of a sample")]
-fn as_f64(count: u64) -> f64 {
+pub(super) fn as_f64(count: u64) -> f64 {
     count as f64
 }
 
@@ -130,24 +147,16 @@ pub(super) async fn sample_shards(
 ) -> Result<Vec<ShardSample>> {
     let source = &KinesisShards::new(context.kinesis_once(), &stream.name);
     let deadline = Instant::now() + TOTAL;
-    let mut waiting = shards.iter().copied();
-    let mut running = FuturesUnordered::new();
+    let samples = iter(shards.iter().copied()).map(|shard| async move {
+        let sampled = sample_shard(source, shard, was_resharded(map, shard), window, now);
+        timeout_at(deadline, sampled).await.unwrap_or(Ok(None))
+    });
+    let mut samples = samples.buffer_unordered(CONCURRENCY);
     let mut found = Vec::new();
-    // Not `buffer_unordered`: a future with its closure in it is not `Send` for every lifetime.
-    loop {
-        while running.len() < CONCURRENCY
-            && let Some(shard) = waiting.next()
-        {
-            running.push(async move {
-                let sampled = sample_shard(source, shard, was_resharded(map, shard), window, now);
-                timeout_at(deadline, sampled).await.unwrap_or(Ok(None))
-            });
-        }
-        match running.next().await {
-            Some(sample) => found.extend(sample?),
-            None => return Ok(found),
-        }
+    while let Some(sample) = samples.next().await {
+        found.extend(sample?);
     }
+    Ok(found)
 }
 
 /// A sample of `shard` in the last `window` before `now`; `None` if it cannot be read for now. `is_new` says that a reshard

@@ -1,0 +1,357 @@
+//! How many of the UpdateShardCount calls of 24 hours a stream has used.
+//!
+//! CloudTrail knows them exactly, about 15 minutes late. Without permission for it, the lineage of the shards is a hint:
+//! each call makes children of shards. Splits and merges do so too, and one call can make more than one generation, so
+//! the lineage says at most how many there were.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use aws_sdk_cloudtrail::config::Builder;
+use aws_sdk_cloudtrail::config::retry::RetryConfig;
+use aws_sdk_cloudtrail::config::timeout::TimeoutConfig;
+use aws_sdk_cloudtrail::types::{Event, LookupAttribute, LookupAttributeKey};
+use aws_smithy_types::DateTime;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::reshard::STEPS_A_DAY;
+use super::shards::{self, Listing, ShardMap};
+use super::state::StreamState;
+use crate::context::Context;
+use ground::error::aws::Class;
+use ground::error::{Error, Result};
+
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// Pages of 50 events that are read.
+const PAGES: usize = 20;
+/// The time of a reshard is found to within this.
+const PRECISION: SignedDuration = SignedDuration::from_mins(2);
+/// The most shards whose lineage is looked at more than once: a page of ListShards. Source: Kinesis API reference.
+const ONE_PAGE: usize = 1_000;
+
+/// Where the number of steps comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Basis {
+    CloudTrail,
+    /// An estimate: at most so many.
+    Lineage,
+}
+
+/// The steps of the last 24 hours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Budget {
+    pub basis: Basis,
+    pub used: usize,
+    pub left: usize,
+    /// When the first of the used steps is free again.
+    pub next_free: Option<Timestamp>,
+    /// When the newest was made.
+    pub last: Option<Timestamp>,
+}
+
+impl Budget {
+    fn new(basis: Basis, used: usize, first: Option<Timestamp>, last: Option<Timestamp>) -> Self {
+        Self {
+            basis,
+            used,
+            left: STEPS_A_DAY.saturating_sub(used),
+            next_free: first.and_then(|first| first.checked_add(DAY).ok()),
+            last,
+        }
+    }
+
+    /// Refuses a plan that needs more steps than are left. `counts` are the shard counts to pass through. An estimate
+    /// refuses nothing.
+    ///
+    /// # Errors
+    /// Exit 1, with what can be reached now and when the next step is free.
+    pub fn check(&self, counts: &[u32]) -> Result<()> {
+        if self.basis == Basis::Lineage || counts.len() <= self.left {
+            return Ok(());
+        }
+        let text = format!(
+            "the plan needs {} steps, and the stream takes {} more in these 24 hours",
+            counts.len(),
+            self.left
+        );
+        let free = self.next_free.map_or_else(String::new, |time| {
+            format!("the next step is free at {}", time.strftime("%Y-%m-%d %H:%M UTC"))
+        });
+        let reachable = self.left.checked_sub(1).and_then(|last| counts.get(last));
+        let now = reachable.map_or_else(String::new, |count| format!("; `--to {count}` is possible now"));
+        Err(Error::failed(text)
+            .with_class(Class::Quota)
+            .hint(format!("{free}{now}")))
+    }
+}
+
+/// The steps of `stream` in the 24 hours before `now`.
+///
+/// # Errors
+/// When the shards cannot be listed. What CloudTrail does not tell is no error.
+pub async fn budget(ctx: &Context, stream: &StreamState, map: &ShardMap, now: Timestamp) -> Result<Budget> {
+    let since = now.checked_sub(DAY).unwrap_or(Timestamp::UNIX_EPOCH);
+    if let Some(mut times) = from_cloudtrail(ctx, stream, since).await {
+        times.sort_unstable();
+        let (first, last) = (times.first().copied(), times.last().copied());
+        return Ok(Budget::new(Basis::CloudTrail, times.len(), first, last));
+    }
+    from_lineage(ctx, stream, map, since, now).await
+}
+
+/// `None` where CloudTrail cannot be asked: few policies allow it, and an endpoint may not have it.
+async fn from_cloudtrail(ctx: &Context, stream: &StreamState, since: Timestamp) -> Option<Vec<Timestamp>> {
+    let limits = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(3))
+        .operation_timeout(Duration::from_secs(20))
+        .build();
+    let config = Builder::new()
+        .retry_config(RetryConfig::standard().with_max_attempts(3))
+        .timeout_config(limits);
+    let wanted = LookupAttribute::builder()
+        .attribute_key(LookupAttributeKey::EventName)
+        .attribute_value("UpdateShardCount")
+        .build()
+        .ok()?;
+    let mut times = Vec::new();
+    let mut token = None;
+    for _ in 0..PAGES {
+        let call = ctx
+            .cloudtrail()
+            .lookup_events()
+            .lookup_attributes(wanted.clone())
+            .start_time(DateTime::from_millis(since.as_millisecond()))
+            .set_next_token(token.take())
+            .customize()
+            .config_override(config.clone());
+        let page = call.send().await.ok()?;
+        times.extend(page.events().iter().filter_map(|event| accepted(event, stream)));
+        match page.next_token {
+            Some(next) => token = Some(next),
+            None => return Some(times),
+        }
+    }
+    // There are more events of other streams than can be read: the number is not known.
+    None
+}
+
+/// The parts of an event that are read. Source: "CloudTrail record contents", CloudTrail user guide.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    error_code: Option<String>,
+    request_parameters: Option<Parameters>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Parameters {
+    #[serde(rename = "streamName")]
+    name: Option<String>,
+    #[serde(rename = "streamARN")]
+    arn: Option<String>,
+}
+
+/// The time of the event if it is a call for `stream` that was accepted.
+fn accepted(event: &Event, stream: &StreamState) -> Option<Timestamp> {
+    let record: Record = serde_json::from_str(event.cloud_trail_event()?).ok()?;
+    let parameters = record.request_parameters?;
+    let is_of_stream = parameters.arn.map_or_else(
+        || parameters.name.as_deref() == Some(stream.name.as_str()),
+        |arn| arn == stream.arn,
+    );
+    (is_of_stream && record.error_code.is_none())
+        .then(|| event.event_time().and_then(super::state::timestamp))
+        .flatten()
+}
+
+async fn from_lineage(
+    ctx: &Context,
+    stream: &StreamState,
+    map: &ShardMap,
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<Budget> {
+    let born = match stream.created {
+        Some(created) if created >= since => children(map, |_| true),
+        _ => {
+            let from = shards::list(ctx, &stream.name, &Listing::FromTimestamp(since)).await?;
+            let at = shards::list(ctx, &stream.name, &Listing::AtTimestamp(since)).await?;
+            children(&from, |id| at.get(id).is_none())
+        }
+    };
+    let used = generations(map, &born);
+    if used == 0 || map.all().len() > ONE_PAGE {
+        return Ok(Budget::new(Basis::Lineage, used, None, None));
+    }
+    let start = stream.created.map_or(since, |created| created.max(since));
+    let (newest, born) = (born.last().cloned().unwrap_or_default(), &born);
+    let first = first_time(start, now, async |at| {
+        let open = shards::list(ctx, &stream.name, &Listing::AtTimestamp(at)).await?;
+        Ok(open.all().iter().any(|shard| born.contains(&shard.id)))
+    });
+    let first = first.await?;
+    let last = first_time(first, now, async |at| {
+        let open = shards::list(ctx, &stream.name, &Listing::AtTimestamp(at)).await?;
+        Ok(open.get(&newest).is_some())
+    });
+    let last = last.await?;
+    Ok(Budget::new(Basis::Lineage, used, Some(first), Some(last)))
+}
+
+/// The shards of `map` that a reshard made, and that `is_new`. Ids increase with the time of creation.
+fn children(map: &ShardMap, is_new: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    let made = map.all().iter().filter(|shard| shard.parent.is_some());
+    made.filter(|shard| is_new(&shard.id))
+        .map(|shard| shard.id.clone())
+        .collect()
+}
+
+/// The length of the longest line of descent within `born`.
+fn generations(map: &ShardMap, born: &BTreeSet<String>) -> usize {
+    let mut depth: BTreeMap<&str, usize> = BTreeMap::new();
+    // Parents have lower ids than their children, and `map` is sorted by id.
+    for shard in map.all().iter().filter(|shard| born.contains(&shard.id)) {
+        let of_parents = shard.parents().filter_map(|parent| depth.get(parent)).max();
+        depth.insert(&shard.id, of_parents.copied().unwrap_or(0) + 1);
+    }
+    depth.into_values().max().unwrap_or(0)
+}
+
+/// The first time from `start` to `end`, to within [`PRECISION`], at which `has` holds; it holds at `end`, and from the
+/// first time on.
+async fn first_time(
+    start: Timestamp,
+    end: Timestamp,
+    has: impl AsyncFn(Timestamp) -> Result<bool>,
+) -> Result<Timestamp> {
+    let (mut before, mut at) = (start, end);
+    while at.duration_since(before) > PRECISION {
+        let middle = before.checked_add(at.duration_since(before) / 2).unwrap_or(at);
+        match has(middle).await? {
+            true => at = middle,
+            false => before = middle,
+        }
+    }
+    Ok(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shards::Shard;
+    use super::*;
+
+    fn shard(number: u32, parents: &[u32]) -> Shard {
+        let id = |n: u32| format!("shardId-{n:012}");
+        Shard {
+            id: id(number),
+            parent: parents.first().copied().map(id),
+            adjacent_parent: parents.get(1).copied().map(id),
+            first_hash: 0,
+            last_hash: u128::MAX,
+            first_sequence: "1".to_owned(),
+            last_sequence: None,
+        }
+    }
+
+    fn stream() -> StreamState {
+        let summary = aws_sdk_kinesis::types::StreamDescriptionSummary::builder()
+            .stream_name("orders")
+            .stream_arn("arn:aws:kinesis:us-east-1:123456789012:stream/orders")
+            .stream_status(aws_sdk_kinesis::types::StreamStatus::Active)
+            .retention_period_hours(24)
+            .stream_creation_timestamp(DateTime::from_secs(0))
+            .set_enhanced_monitoring(Some(Vec::new()))
+            .open_shard_count(1)
+            .build()
+            .unwrap();
+        StreamState::from_summary(&summary, BTreeMap::new())
+    }
+
+    #[test]
+    fn only_accepted_calls_for_the_stream_count() {
+        let time = |record: &str| {
+            let event = Event::builder()
+                .cloud_trail_event(record)
+                .event_time(DateTime::from_secs(60));
+            accepted(&event.build(), &stream()).map(Timestamp::as_second)
+        };
+        let arn = "arn:aws:kinesis:us-east-1:123456789012:stream/orders";
+        assert_eq!(
+            time(r#"{"requestParameters":{"streamName":"orders","targetShardCount":2}}"#),
+            Some(60)
+        );
+        assert_eq!(
+            time(&format!(r#"{{"requestParameters":{{"streamARN":"{arn}"}}}}"#)),
+            Some(60)
+        );
+        for other in [
+            r#"{"requestParameters":{"streamName":"other"}}"#.to_owned(),
+            format!(
+                r#"{{"errorCode":"LimitExceededException","requestParameters":{{"streamARN":"{arn}"}}}}"#
+            ),
+            r#"{"requestParameters":null}"#.to_owned(),
+            "not JSON".to_owned(),
+        ] {
+            assert_eq!(time(&other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn each_generation_of_shards_is_a_step() {
+        // 0 is older; it was split, its halves were merged, and the result was split.
+        let map = ShardMap::new(vec![
+            shard(0, &[]),
+            shard(1, &[0]),
+            shard(2, &[0]),
+            shard(3, &[1, 2]),
+            shard(4, &[3]),
+            shard(5, &[3]),
+        ]);
+        assert_eq!(generations(&map, &children(&map, |_| true)), 3);
+        let newer = children(&map, |id| id > "shardId-000000000002");
+        assert_eq!(generations(&map, &newer), 2);
+        assert_eq!(generations(&map, &BTreeSet::new()), 0);
+        let budget = Budget::new(
+            Basis::Lineage,
+            3,
+            Some("2026-11-28T12:00:00Z".parse().unwrap()),
+            None,
+        );
+        assert_eq!(budget.left, 7);
+        assert_eq!(budget.next_free.unwrap().to_string(), "2026-11-29T12:00:00Z");
+        assert_eq!(Budget::new(Basis::Lineage, 14, None, None).left, 0);
+        budget.check(&[2; 9]).unwrap();
+    }
+
+    #[test]
+    fn a_plan_beyond_the_budget_says_what_can_be_reached() {
+        let first = "2026-11-28T12:00:00Z".parse().ok();
+        let budget = Budget::new(Basis::CloudTrail, 8, first, first);
+        budget.check(&[8, 16]).unwrap();
+        let error = budget.check(&[8, 16, 20]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the plan needs 3 steps, and the stream takes 2 more in these 24 hours"
+        );
+        assert_eq!(
+            error.hint_text(),
+            Some("the next step is free at 2026-11-29 12:00 UTC; `--to 16` is possible now")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_time_is_found_in_few_looks() {
+        let start: Timestamp = "2026-11-28T00:00:00Z".parse().unwrap();
+        let wanted = start + SignedDuration::from_mins(777);
+        let looks = std::cell::Cell::new(0);
+        let found = first_time(start, start + DAY, async |at| {
+            looks.set(looks.get() + 1);
+            Ok(at >= wanted)
+        });
+        let found = found.await.unwrap();
+        assert!(found >= wanted && found.duration_since(wanted) <= PRECISION);
+        assert!(looks.get() <= 10, "{looks:?}");
+    }
+}
