@@ -112,7 +112,7 @@ pub struct Subject<'c> {
 
 /// The read of a fact. In a box: facts are read in one another, and their futures would be one within the other, too large
 /// for the stack.
-type Reading<'a, T> = Pin<Box<dyn Future<Output = Result<T, Skipped>> + Send + 'a>>;
+type Reading<'a, T> = Pin<Box<dyn Future<Output = Result<T, Skipped>> + 'a>>;
 
 /// Reads a fact once.
 async fn once<'a, T>(fact: &'a Fact<T>, read: Reading<'a, T>) -> Result<&'a T, Skipped> {

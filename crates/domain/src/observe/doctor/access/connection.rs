@@ -161,13 +161,13 @@ pub(super) async fn credentials(subject: &Subject<'_>) -> Looked {
 }
 
 fn missing(source: &str, error: &Error) -> Finding {
-    Finding::fault("credentials", "there are none that can be used")
+    Finding::fault("credentials", "are missing or cannot be loaded")
         .evidence(format!("asked for them: {source}"))
         .evidence(error.chain().join(": "))
 }
 
 fn refusal(source: &str, refused: &Error) -> Finding {
-    Finding::fault("credentials", "the service refuses them")
+    Finding::fault("credentials", "are refused by the service")
         .evidence(format!("they come from {source}"))
         .evidence(refused.chain().join(": "))
 }
@@ -179,11 +179,11 @@ fn expiry(source: &str, expiry: Option<SystemTime>, now: SystemTime) -> Option<F
         Ok(left) if left >= SOON => return None,
         Ok(left) => {
             let left = duration::measured(Duration::from_secs(left.as_secs()));
-            Finding::caution("credentials", format!("they expire in {left}"))
+            Finding::caution("credentials", format!("expire in {left}"))
         }
         Err(past) => {
             let ago = duration::measured(Duration::from_secs(past.duration().as_secs()));
-            Finding::fault("credentials", format!("they expired {ago} ago"))
+            Finding::fault("credentials", format!("expired {ago} ago"))
         }
     };
     Some(finding.evidence(format!("they come from {source}")))
@@ -213,7 +213,7 @@ pub(super) async fn clock(subject: &Subject<'_>) -> Looked {
 }
 
 fn skewed(skew: Skew) -> Finding {
-    let summary = format!("it is {skew}");
+    let summary = format!("is {skew}");
     let finding = match skew.length >= ALLOWED_SKEW {
         true => Finding::fault("clock of this machine", summary),
         false => Finding::caution("clock of this machine", summary),
@@ -229,15 +229,14 @@ pub(super) async fn endpoint(subject: &Subject<'_>) -> Looked {
     let Some(failure) = &answer.failure else {
         return Ok(Vec::new());
     };
-    let name = context.target_name();
     let summary = if answer.is_other_service {
-        "it does not answer like Kinesis"
+        "does not answer like Kinesis"
     } else if failure.class().is_some_and(Class::is_outage) {
-        "it cannot be reached, or does not answer"
+        "cannot be reached, or does not answer"
     } else {
         return Ok(Vec::new());
     };
-    let finding = Finding::fault(format!("endpoint {name}"), summary).evidence(failure.chain().join(": "));
+    let finding = Finding::fault(context.target_name(), summary).evidence(failure.chain().join(": "));
     Ok(vec![match context.is_local() {
         true => finding.fix(&["local", "status"]).fix(&["local", "start"]),
         false => finding.fix(&["config", "show"]),
@@ -292,12 +291,9 @@ mod tests {
         assert_eq!(found(15 * 60), None);
         assert_eq!(
             found(14 * 60),
-            Some((Severity::Caution, "they expire in 14m".to_owned()))
+            Some((Severity::Caution, "expire in 14m".to_owned()))
         );
-        assert_eq!(
-            found(-3600),
-            Some((Severity::Fault, "they expired 1h ago".to_owned()))
-        );
+        assert_eq!(found(-3600), Some((Severity::Fault, "expired 1h ago".to_owned())));
         assert_eq!(expiry("x", None, now), None);
     }
 
@@ -311,7 +307,7 @@ mod tests {
         };
         assert_eq!(by(300).severity, Severity::Fault);
         assert_eq!(by(240).severity, Severity::Caution);
-        assert_eq!(by(301).summary, "it is 5m1s ahead of that of the service");
+        assert_eq!(by(301).summary, "is 5m1s ahead of that of the service");
     }
 
     #[test]

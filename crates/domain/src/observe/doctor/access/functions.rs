@@ -140,7 +140,7 @@ fn finding(function: &Function, need: &Need, denied: &[Denial]) -> Finding {
     let actions: Vec<&str> = denied.iter().map(|denial| denial.action.as_str()).collect();
     let role = function.state.role.rsplit('/').next().unwrap_or_default();
     let summary = format!(
-        "its role {role} does not allow {}: {}",
+        "has a role {role} that does not allow {}: {}",
         actions.join(", "),
         need.loss
     );
@@ -156,7 +156,7 @@ fn without_role(function: &Function) -> Finding {
     let role = &function.state.role;
     Finding::fault(
         format!("function {}", function.name),
-        "its role does not exist: it cannot run",
+        "has a role that does not exist: it cannot run",
     )
     .evidence(format!("the function names the role {role}"))
 }
@@ -252,7 +252,7 @@ mod tests {
         let found = finding(&function, need, &denied);
         assert_eq!(
             found.summary,
-            "its role work does not allow kinesis:GetRecords: the stream orders is not read"
+            "has a role work that does not allow kinesis:GetRecords: the stream orders is not read"
         );
         assert_eq!(found.severity, Severity::Fault);
         assert!(
