@@ -217,6 +217,18 @@ mod tests {
         }
     }
 
+    /// A future that holds those of the facts that it needs, and these theirs, overflows the stack.
+    #[tokio::test]
+    async fn the_future_of_each_check_is_small() {
+        let context = test_support::context().await;
+        let subject = Subject::new(&context, Scope::stream("orders"));
+        for check in checks() {
+            let looking = (check.look)(&subject);
+            let size = std::mem::size_of_val(&*looking);
+            assert!(size < 64 * 1024, "{}: {size} bytes", check.id);
+        }
+    }
+
     const PAGE: &str = include_str!("../../../../docs/doctor.md");
 
     /// The rows of the table below the heading `heading`, cell by cell.

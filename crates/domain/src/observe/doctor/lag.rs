@@ -310,7 +310,6 @@ fn beyond_retention(state: &StreamState, mapping: &Mapping) -> Option<Finding> {
     if seconds <= retention {
         return None;
     }
-    let hours = seconds.div_ceil(HOUR).to_string() + "h";
     let age = in_words(Duration::from_secs(retention));
     let finding = Finding::caution(
         format!("mapping {} → {}", state.name, mapping.function()),
@@ -321,7 +320,8 @@ fn beyond_retention(state: &StreamState, mapping: &Mapping) -> Option<Finding> {
         in_words(Duration::from_secs(seconds))
     ));
     let finding = change_mapping(finding, mapping, &["--max-record-age", &age], false);
-    Some(finding.safe_fix(&["retention", &state.name, &hours]))
+    // A maximum record age is 7 days at most, so that one retention is enough for all mappings.
+    Some(finding.safe_fix(&["retention", &state.name, LONGER_RETENTION]))
 }
 
 #[cfg(test)]
@@ -498,7 +498,7 @@ mod tests {
             fixes,
             [
                 "streamctl attach scorer --stream orders --max-record-age 1d",
-                "streamctl retention orders 25h",
+                "streamctl retention orders 7d",
             ]
         );
     }

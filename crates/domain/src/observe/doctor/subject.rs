@@ -110,12 +110,12 @@ pub struct Subject<'c> {
     cost: cost::Facts,
 }
 
-/// The read of a fact. In a box: facts are read in one another, and their futures would be one within the other, too large
-/// for the stack.
-type Reading<'a, T> = Pin<Box<dyn Future<Output = Result<T, Skipped>> + 'a>>;
-
-/// Reads a fact once.
-async fn once<'a, T>(fact: &'a Fact<T>, read: Reading<'a, T>) -> Result<&'a T, Skipped> {
+/// Reads a fact once. `read` is boxed: facts are read for others, and a future that holds those of all of them grows with
+/// each level until it does not fit on the stack.
+async fn once<'f, T>(
+    fact: &'f Fact<T>,
+    read: Pin<Box<dyn Future<Output = Result<T, Skipped>> + 'f>>,
+) -> Result<&'f T, Skipped> {
     fact.get_or_init(|| read).await.as_ref().map_err(Clone::clone)
 }
 

@@ -2,10 +2,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::context::Context;
 use crate::functions::function::FunctionState;
 use crate::functions::mapping::{Mapping, Settings};
 use crate::observe::doctor::subject::Function;
+use crate::settings::{Access, Settings, Source, Target};
 use crate::stream::{Mode, Status, StreamState};
+
+/// A context that no call is made with.
+pub async fn context() -> Context {
+    let settings = Settings {
+        target: Target::Endpoint("http://127.0.0.1:9".into()),
+        target_source: Source::Flag("--endpoint-url"),
+        access: Access::default(),
+        region: Some("us-east-1".into()),
+        profile: None,
+        stream: "orders".into(),
+        shard_count: None,
+        environment: None,
+        home: "/nowhere".into(),
+    };
+    Context::connect(settings).await.unwrap()
+}
 
 /// A provisioned stream of one shard.
 pub fn stream(name: &str) -> StreamState {
