@@ -11,7 +11,6 @@ use serde_json::Value;
 
 use crate::contents::{put, until};
 use crate::provision::run;
-use crate::running::Running;
 use crate::support::{Cloud, block_on};
 
 /// Exit code and JSON of `doctor WORDS -o json`.
