@@ -246,7 +246,7 @@ fn safe_fixes(report: &DoctorReport) -> Vec<Fix> {
         .collect()
 }
 
-/// Runs a fix as a process of its own, as its command line says. Its output goes to stderr.
+/// Runs a fix as a process of its own, as its command line says. Only its warnings and errors are shown.
 async fn applied(session: &Session, fix: &Fix) -> Result<bool> {
     let program = std::env::current_exe()
         .map_err(|error| Error::failed("could not find the program of this process").cause(error))?;
@@ -260,6 +260,7 @@ async fn applied(session: &Session, fix: &Fix) -> Result<bool> {
         Command::new(program)
             .args(words)
             .args(flags)
+            .arg("--quiet")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .status()

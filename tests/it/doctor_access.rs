@@ -187,7 +187,7 @@ fn a_caller_is_told_which_permissions_are_missing() {
     let (code, report) = examined(&cloud, &words, &as_eve);
     assert_eq!(code, 0, "what a caller needs is not known: a caution");
     let found = finding(&report, "permissions", "caution");
-    assert_eq!(found["summary"], "user/eve may not PutRecord, PutRecords");
+    assert_eq!(found["summary"], "may not PutRecord, PutRecords on stream orders");
     let evidence = found["evidence"][0].as_str().unwrap();
     assert!(
         evidence.contains("because no identity-based policy allows the kinesis:PutRecord action"),
@@ -213,7 +213,7 @@ fn a_caller_is_told_which_permissions_are_missing() {
     block_on(call.send()).unwrap();
     let (_, report) = examined(&cloud, &words, &as_eve);
     let found = finding(&report, "permissions", "caution");
-    assert_eq!(found["summary"], "user/eve may not GetRecords");
+    assert_eq!(found["summary"], "may not GetRecords on stream orders");
     assert_eq!(found["fixes"], json!([]));
     assert!(cloud.records("orders").is_empty(), "no probe stored a record");
 }
@@ -243,7 +243,7 @@ fn a_role_is_told_which_permissions_its_function_needs() {
     ] {
         grant(&cloud, &without(action));
         let found = finding(&examine(&["orders"]), "function-permissions", severity);
-        let summary = format!("its role reader does not allow {action}: {loss}");
+        let summary = format!("has a role reader that does not allow {action}: {loss}");
         assert_eq!(found["summary"], summary.as_str());
         assert!(command(&found).starts_with("aws iam put-role-policy --role-name reader "));
         let call = iam(&cloud.sdk())
@@ -267,7 +267,7 @@ fn a_role_is_told_which_permissions_its_function_needs() {
         iam.delete_role().role_name("reader").send().await.unwrap();
     });
     let found = finding(&examine(&["orders"]), "function-permissions", "fault");
-    assert_eq!(found["summary"], "its role does not exist: it cannot run");
+    assert_eq!(found["summary"], "has a role that does not exist: it cannot run");
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn a_key_has_to_work_and_its_readers_to_use_it() {
     let found = finding(&report, "key-permissions", "fault");
     assert_eq!(
         found["summary"],
-        "it may not decrypt the records of stream orders: none is processed"
+        "may not decrypt the records of stream orders: none is processed"
     );
     let call = iam(&cloud.sdk())
         .put_role_policy()
@@ -423,12 +423,12 @@ fn what_is_between_the_caller_and_kinesis_is_named() {
     let (code, report) = examine(&closed);
     assert_eq!(code, 5);
     let found = finding(&report, "endpoint", "fault");
-    assert_eq!(found["summary"], "it cannot be reached, or does not answer");
+    assert_eq!(found["summary"], "cannot be reached, or does not answer");
     assert!(command(&found).starts_with("streamctl config show"), "{found:#}");
 
     let web = Fake::start(|_| (404, "<html>no such page</html>".to_owned()));
     let found = finding(&examine(&web.url).1, "endpoint", "fault");
-    assert_eq!(found["summary"], "it does not answer like Kinesis");
+    assert_eq!(found["summary"], "does not answer like Kinesis");
 
     let refusing = Fake::start(|_| {
         let answer = r#"{"__type":"UnrecognizedClientException","message":"The security token included in the request is invalid."}"#;
@@ -436,7 +436,7 @@ fn what_is_between_the_caller_and_kinesis_is_named() {
     });
     let report = examine(&refusing.url).1;
     let found = finding(&report, "credentials", "fault");
-    assert_eq!(found["summary"], "the service refuses them");
+    assert_eq!(found["summary"], "are refused by the service");
     assert_eq!(
         found["evidence"][0],
         "they come from the variable AWS_ACCESS_KEY_ID"
@@ -468,7 +468,7 @@ fn credentials_that_end_soon_are_named() {
     let (_, report) = examined(&cloud, &words, &[]);
     let found = finding(&report, "credentials", "caution");
     let summary = found["summary"].as_str().unwrap();
-    assert!(summary.starts_with("they expire in 9m"), "{summary}");
+    assert!(summary.starts_with("expire in 9m"), "{summary}");
     assert_eq!(command(&found), "aws sso login --profile soon");
 }
 

@@ -128,7 +128,8 @@ fn a_reshard_that_was_killed_at_any_step_ends_at_the_same_shards() {
         let made = |name: &str| -> Vec<String> {
             cloud.stream(name, *shards);
             let args = |how: &[&str]| -> Vec<String> {
-                let all = ["reshard", name].iter().chain(how);
+                let first = ["reshard", name];
+                let all = first.iter().chain(how);
                 all.map(|arg| (*arg).to_owned()).collect()
             };
             if !before.is_empty() {

@@ -1,4 +1,4 @@
-//! KMS. Adds the AWS managed keys to awsim, such as `alias/aws/kinesis`.
+//! KMS. Adds to awsim: the AWS managed keys, such as `alias/aws/kinesis`, and AWS's default key policy.
 
 use async_trait::async_trait;
 use awsim_core::{AwsError, Protocol, RequestContext, ServiceHandler};
@@ -119,6 +119,35 @@ fn is_managed(state: &KmsState, key_id: &str) -> bool {
         .any(|alias| alias.key().starts_with(MANAGED_PREFIX) && alias.value() == key_id)
 }
 
+/// Whether a key policy is the one that awsim gives for a key without one: it lets everyone use the key.
+fn is_awsims_default(policy: &Value) -> bool {
+    let policy: Value = serde_json::from_str(policy.as_str().unwrap_or_default()).unwrap_or_default();
+    let statement = &policy["Statement"][0];
+    policy["Statement"].as_array().is_some_and(|all| all.len() == 1)
+        && statement["Principal"]["AWS"] == "*"
+        && statement["Action"] == "kms:*"
+        && statement["Resource"]
+            .as_str()
+            .is_some_and(|arn| arn.contains(":key/"))
+}
+
+/// The policy of a key without one: the IAM policies of the account decide.
+/// Source: "Default key policy", KMS developer guide.
+fn default_policy(ctx: &RequestContext) -> Value {
+    let account = format!("arn:{}:iam::{}:root", partition(&ctx.region), ctx.account_id);
+    json!({
+        "Version": "2012-10-17",
+        "Id": "key-default-1",
+        "Statement": [{
+            "Sid": "Enable IAM User Permissions",
+            "Effect": "Allow",
+            "Principal": {"AWS": account},
+            "Action": "kms:*",
+            "Resource": "*",
+        }],
+    })
+}
+
 impl Stored<Kms> {
     /// The state of a key, named by id, ARN, alias or alias ARN. AWS managed keys always exist: AWS creates them on
     /// first use.
@@ -193,6 +222,9 @@ impl ServiceHandler for Kms {
                 metadata["KeyManager"] = json!("AWS");
             }
             metadata["AWSAccountId"] = json!(ctx.account_id);
+        }
+        if operation == "GetKeyPolicy" && is_awsims_default(&output["Policy"]) {
+            output["Policy"] = json!(default_policy(ctx).to_string());
         }
         Ok(output)
     }

@@ -356,3 +356,26 @@ async fn the_simulator_refuses_what_is_no_principal_action_or_resource() {
         )
     );
 }
+
+#[tokio::test]
+async fn a_key_without_a_policy_leaves_the_decision_to_iam() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::on(dir.path()).await;
+    let call = |operation: &str, input: Value| {
+        let (running, target) = (&running, format!("TrentService.{operation}"));
+        async move { running.json("kms", &target, input).await }
+    };
+    let made = call("CreateKey", json!({})).await.unwrap();
+    let id = made["KeyMetadata"]["KeyId"].clone();
+    let read = json!({"KeyId": id, "PolicyName": "default"});
+    let answer = call("GetKeyPolicy", read.clone()).await.unwrap();
+    let policy: Value = serde_json::from_str(answer["Policy"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        policy["Statement"][0]["Principal"]["AWS"],
+        "arn:aws:iam::000000000000:root"
+    );
+    let own = r#"{"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::1:role/r"},"Action":"kms:*","Resource":"*"}]}"#;
+    let put = json!({"KeyId": id, "PolicyName": "default", "Policy": own});
+    call("PutKeyPolicy", put).await.unwrap();
+    assert_eq!(call("GetKeyPolicy", read).await.unwrap()["Policy"], own);
+}

@@ -116,8 +116,7 @@ fn no_traffic(stream: &StreamState, traffic: &Traffic, book: Option<&PriceBook>)
         Mode::Provisioned => book.provisioned.shard_hour.of(shards * HOURS),
         Mode::OnDemand => book.on_demand.stream_hour.of(HOURS),
     });
-    let finding =
-        Finding::caution(of(stream), "nothing was put into it for 7 days").fix(&["delete", &stream.name]);
+    let finding = Finding::caution(of(stream), "got no record for 7 days").fix(&["delete", &stream.name]);
     Some(saving(finding, amount, book))
 }
 
@@ -163,7 +162,7 @@ fn cheaper_provisioned(stream: &StreamState, traffic: &Traffic, book: Option<&Pr
     if saved.nanos() * 3 < on_demand.nanos() {
         return None;
     }
-    let finding = Finding::caution(of(stream), "provisioned mode would be cheaper for its traffic")
+    let finding = Finding::caution(of(stream), "would cost less in provisioned mode")
         .evidence(traffic.peaks())
         .evidence(format!(
             "on-demand costs {on_demand} in a month, {needed} provisioned shards cost {provisioned}"
@@ -256,7 +255,7 @@ fn idle_consumer(stream: &StreamState, consumer: &Consumer, book: Option<&PriceB
     let amount = book.and_then(|book| Some(book.provisioned.consumer_shard_hour?.of(hours)));
     let finding = Finding::caution(
         of(stream),
-        format!("its consumer {} has not read for 7 days", consumer.name),
+        format!("has a consumer {} that has not read for 7 days", consumer.name),
     )
     .fix(&["consumer", "deregister", &stream.name, &consumer.name]);
     saving(finding, amount, book)
@@ -292,7 +291,7 @@ fn unwatched(stream: &StreamState, book: Option<&PriceBook>) -> Finding {
     let amount = book.and_then(|book| Some(book.metric_hour?.of(metrics * HOURS)));
     let finding = Finding::caution(
         of(stream),
-        format!("{metrics} shard-level metrics are paid for, and no alarm watches one"),
+        format!("pays for {metrics} shard-level metrics, and no alarm watches one"),
     )
     .fix(&["monitoring", "disable", &stream.name]);
     saving(finding, amount, book)

@@ -6,12 +6,12 @@ use crate::context::Context;
 use crate::functions::function::FunctionState;
 use crate::functions::mapping::{self, Mapping};
 use crate::observe::doctor::subject::Function;
-use crate::settings::{Access, Settings, Source, Target};
+use crate::settings::{self, Access, Source, Target};
 use crate::stream::{Mode, Status, StreamState};
 
 /// A context that no call is made with.
 pub async fn context() -> Context {
-    let settings = Settings {
+    let settings = settings::Settings {
         target: Target::Endpoint("http://127.0.0.1:9".into()),
         target_source: Source::Flag("--endpoint-url"),
         access: Access::default(),

@@ -1,4 +1,4 @@
-//! Whether calls arrive and are believed: credentials, clock, endpoint and region.
+//! Credentials, clock, endpoint and region, judged by one call of Kinesis.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -133,6 +133,7 @@ fn source(settings: &Settings, is_local: bool) -> String {
 pub(super) async fn credentials(subject: &Subject<'_>) -> Looked {
     let context = subject.context();
     let source = source(context.settings(), context.is_local());
+    let is_out = |failure: &Error| failure.class().is_some_and(Class::is_outage);
     let found = match context.credentials().await {
         Err(error) => Some(missing(&source, &error)),
         Ok(credentials) => {
@@ -141,9 +142,15 @@ pub(super) async fn credentials(subject: &Subject<'_>) -> Looked {
             let failure = answer.failure.as_ref().filter(|_| answer.skew.is_none());
             let refused = failure.filter(|failure| failure.class() == Some(Class::Credentials));
             let now = SystemTime::now();
-            refused
+            let found = refused
                 .map(|refused| refusal(&source, refused))
-                .or_else(|| expiry(&source, credentials.expiry(), now))
+                .or_else(|| expiry(&source, credentials.expiry(), now));
+            if found.is_none() && answer.failure.as_ref().is_some_and(is_out) {
+                return Err(Skipped(
+                    "Kinesis did not answer, so nothing has checked them".to_owned(),
+                ));
+            }
+            found
         }
     };
     let profile = context.settings().profile.as_deref();
@@ -154,29 +161,29 @@ pub(super) async fn credentials(subject: &Subject<'_>) -> Looked {
 }
 
 fn missing(source: &str, error: &Error) -> Finding {
-    Finding::fault("credentials", "there are none that can be used")
+    Finding::fault("credentials", "are missing or cannot be loaded")
         .evidence(format!("asked for them: {source}"))
         .evidence(error.chain().join(": "))
 }
 
 fn refusal(source: &str, refused: &Error) -> Finding {
-    Finding::fault("credentials", "the service refuses them")
+    Finding::fault("credentials", "are refused by the service")
         .evidence(format!("they come from {source}"))
         .evidence(refused.chain().join(": "))
 }
 
-/// Credentials without an end are good for ever.
+/// Credentials without an expiry do not expire.
 fn expiry(source: &str, expiry: Option<SystemTime>, now: SystemTime) -> Option<Finding> {
     let expiry = expiry?;
     let finding = match expiry.duration_since(now) {
         Ok(left) if left >= SOON => return None,
         Ok(left) => {
             let left = duration::measured(Duration::from_secs(left.as_secs()));
-            Finding::caution("credentials", format!("they expire in {left}"))
+            Finding::caution("credentials", format!("expire in {left}"))
         }
         Err(past) => {
             let ago = duration::measured(Duration::from_secs(past.duration().as_secs()));
-            Finding::fault("credentials", format!("they expired {ago} ago"))
+            Finding::fault("credentials", format!("expired {ago} ago"))
         }
     };
     Some(finding.evidence(format!("they come from {source}")))
@@ -206,7 +213,7 @@ pub(super) async fn clock(subject: &Subject<'_>) -> Looked {
 }
 
 fn skewed(skew: Skew) -> Finding {
-    let summary = format!("it is {skew}");
+    let summary = format!("is {skew}");
     let finding = match skew.length >= ALLOWED_SKEW {
         true => Finding::fault("clock of this machine", summary),
         false => Finding::caution("clock of this machine", summary),
@@ -222,15 +229,14 @@ pub(super) async fn endpoint(subject: &Subject<'_>) -> Looked {
     let Some(failure) = &answer.failure else {
         return Ok(Vec::new());
     };
-    let name = context.target_name();
     let summary = if answer.is_other_service {
-        "it does not answer like Kinesis"
+        "does not answer like Kinesis"
     } else if failure.class().is_some_and(Class::is_outage) {
-        "it cannot be reached, or does not answer"
+        "cannot be reached, or does not answer"
     } else {
         return Ok(Vec::new());
     };
-    let finding = Finding::fault(format!("endpoint {name}"), summary).evidence(failure.chain().join(": "));
+    let finding = Finding::fault(context.target_name(), summary).evidence(failure.chain().join(": "));
     Ok(vec![match context.is_local() {
         true => finding.fix(&["local", "status"]).fix(&["local", "start"]),
         false => finding.fix(&["config", "show"]),
@@ -285,12 +291,9 @@ mod tests {
         assert_eq!(found(15 * 60), None);
         assert_eq!(
             found(14 * 60),
-            Some((Severity::Caution, "they expire in 14m".to_owned()))
+            Some((Severity::Caution, "expire in 14m".to_owned()))
         );
-        assert_eq!(
-            found(-3600),
-            Some((Severity::Fault, "they expired 1h ago".to_owned()))
-        );
+        assert_eq!(found(-3600), Some((Severity::Fault, "expired 1h ago".to_owned())));
         assert_eq!(expiry("x", None, now), None);
     }
 
@@ -304,7 +307,7 @@ mod tests {
         };
         assert_eq!(by(300).severity, Severity::Fault);
         assert_eq!(by(240).severity, Severity::Caution);
-        assert_eq!(by(301).summary, "it is 5m1s ahead of that of the service");
+        assert_eq!(by(301).summary, "is 5m1s ahead of that of the service");
     }
 
     #[test]

@@ -5,19 +5,22 @@
 
 use std::collections::BTreeMap;
 
-use super::super::finding::{Finding, Looked, Severity, Skipped};
+use futures_util::future::try_join_all;
+
+use super::super::finding::{Finding, Looked, Severity};
 use super::super::subject::{Function, Subject};
 use super::simulate::{Denial, Simulated, explain, simulate};
+use crate::context::Context;
 use crate::functions::mapping::Mapping;
+use crate::policy::MAPPING_ACTIONS;
 
-const READ: &[&str] = &[
+/// What a mapping of a consumer needs on the consumer, and on its stream.
+const SUBSCRIBE: &[&str] = &["kinesis:SubscribeToShard"];
+const DESCRIBE: &[&str] = &[
     "kinesis:DescribeStream",
     "kinesis:DescribeStreamSummary",
-    "kinesis:GetRecords",
-    "kinesis:GetShardIterator",
     "kinesis:ListShards",
 ];
-const SUBSCRIBE: &[&str] = &["kinesis:SubscribeToShard"];
 const LOG: &[&str] = &["logs:CreateLogStream", "logs:PutLogEvents"];
 
 /// Actions that a function needs on a resource, and what happens without them.
@@ -44,9 +47,14 @@ fn needs(function: &Function, mapping: &Mapping) -> Vec<Need> {
     match mapping.stream_arn.split_once("/consumer/") {
         Some((arn, _)) => {
             needs.push(need(SUBSCRIBE, &mapping.stream_arn, Severity::Fault, not_read()));
-            needs.push(need(READ, arn, Severity::Fault, not_read()));
+            needs.push(need(DESCRIBE, arn, Severity::Fault, not_read()));
         }
-        None => needs.push(need(READ, &mapping.stream_arn, Severity::Fault, not_read())),
+        None => needs.push(need(
+            &MAPPING_ACTIONS,
+            &mapping.stream_arn,
+            Severity::Fault,
+            not_read(),
+        )),
     }
     let destination = mapping.settings.on_failure.as_deref().unwrap_or_default();
     if let Some((actions, resource)) = delivery(destination) {
@@ -91,56 +99,53 @@ fn widened(denial: Denial) -> Denial {
 }
 
 pub(super) async fn permissions(subject: &Subject<'_>) -> Looked {
-    let mappings = subject.mappings().await?;
     let functions = subject.named_functions().await?;
-    let mut asked: BTreeMap<(&str, String), ()> = BTreeMap::new();
-    let mut found = Vec::new();
-    for mapping in mappings {
+    let mut wanted: BTreeMap<&str, (&Function, Vec<Need>)> = BTreeMap::new();
+    for mapping in subject.mappings().await? {
         let Some(Some(function)) = functions.get(mapping.function()) else {
             continue;
         };
+        let (_, kept) = wanted
+            .entry(&function.name)
+            .or_insert_with(|| (function, Vec::new()));
+        // Two mappings share the log.
         for need in needs(function, mapping) {
-            let key = (function.name.as_str(), need.resource.clone());
-            if asked.insert(key, ()).is_some() {
-                continue;
+            if !kept.contains(&need) {
+                kept.push(need);
             }
-            match examine(subject, function, &need).await? {
-                Judged::Fine => {}
-                Judged::Finding(finding) => found.push(*finding),
-                Judged::NoRole => {
-                    found.push(without_role(function));
-                    return Ok(found);
-                }
+        }
+    }
+    let examined = wanted
+        .values()
+        .map(|(function, needs)| examine(subject.context(), function, needs));
+    Ok(try_join_all(examined).await?.into_iter().flatten().collect())
+}
+
+/// What the role of a function does not allow of its needs.
+async fn examine(context: &Context, function: &Function, needs: &[Need]) -> Looked {
+    let role = &function.state.role;
+    let asked = needs
+        .iter()
+        .map(|need| simulate(context, role, need.actions, &need.resource, &[]));
+    let mut found = Vec::new();
+    for (need, simulated) in needs.iter().zip(try_join_all(asked).await?) {
+        match simulated {
+            Simulated::NoPrincipal => return Ok(vec![without_role(function)]),
+            Simulated::Denied(denied) if denied.is_empty() => {}
+            Simulated::Denied(denied) => {
+                let denied: Vec<Denial> = denied.into_iter().map(widened).collect();
+                found.push(finding(function, need, &denied));
             }
         }
     }
     Ok(found)
 }
 
-enum Judged {
-    Fine,
-    Finding(Box<Finding>),
-    NoRole,
-}
-
-async fn examine(subject: &Subject<'_>, function: &Function, need: &Need) -> Result<Judged, Skipped> {
-    let role = &function.state.role;
-    let simulated = simulate(subject.context(), role, need.actions, &need.resource, &[]).await?;
-    Ok(match simulated {
-        Simulated::NoPrincipal => Judged::NoRole,
-        Simulated::Denied(denied) if denied.is_empty() => Judged::Fine,
-        Simulated::Denied(denied) => {
-            let denied: Vec<Denial> = denied.into_iter().map(widened).collect();
-            Judged::Finding(Box::new(finding(function, need, &denied)))
-        }
-    })
-}
-
 fn finding(function: &Function, need: &Need, denied: &[Denial]) -> Finding {
     let actions: Vec<&str> = denied.iter().map(|denial| denial.action.as_str()).collect();
     let role = function.state.role.rsplit('/').next().unwrap_or_default();
     let summary = format!(
-        "its role {role} does not allow {}: {}",
+        "has a role {role} that does not allow {}: {}",
         actions.join(", "),
         need.loss
     );
@@ -156,7 +161,7 @@ fn without_role(function: &Function) -> Finding {
     let role = &function.state.role;
     Finding::fault(
         format!("function {}", function.name),
-        "its role does not exist: it cannot run",
+        "has a role that does not exist: it cannot run",
     )
     .evidence(format!("the function names the role {role}"))
 }
@@ -252,7 +257,7 @@ mod tests {
         let found = finding(&function, need, &denied);
         assert_eq!(
             found.summary,
-            "its role work does not allow kinesis:GetRecords: the stream orders is not read"
+            "has a role work that does not allow kinesis:GetRecords: the stream orders is not read"
         );
         assert_eq!(found.severity, Severity::Fault);
         assert!(

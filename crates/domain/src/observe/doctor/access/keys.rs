@@ -101,25 +101,22 @@ fn unusable(stream: &str, key: &Key) -> Option<Finding> {
     match key {
         Key::Managed => None,
         Key::Missing(name) => Some(
-            fault("the KMS key of its encryption does not exist: nothing can be written or read")
+            fault("has a KMS key that does not exist: nothing can be written or read")
                 .evidence(format!("the stream names the key {name}"))
                 .fix(&other_key),
         ),
         Key::Found(key) => {
             let finding = match key.state {
                 KeyState::Enabled | KeyState::Creating | KeyState::Updating => return None,
-                KeyState::Disabled => {
-                    fault("the KMS key of its encryption is disabled: nothing can be written or read")
-                        .other_fix(format!("aws kms enable-key --key-id {}", key.id))
-                }
+                KeyState::Disabled => fault("has a KMS key that is disabled: nothing can be written or read")
+                    .other_fix(format!("aws kms enable-key --key-id {}", key.id)),
                 KeyState::PendingDeletion | KeyState::PendingReplicaDeletion => {
-                    fault("the KMS key of its encryption is being deleted: its records will be lost")
-                        .other_fix(format!(
-                            "aws kms cancel-key-deletion --key-id {0} && aws kms enable-key --key-id {0}",
-                            key.id
-                        ))
+                    fault("has a KMS key that is being deleted: its records will be lost").other_fix(format!(
+                        "aws kms cancel-key-deletion --key-id {0} && aws kms enable-key --key-id {0}",
+                        key.id
+                    ))
                 }
-                _ => fault("the KMS key of its encryption cannot be used"),
+                _ => fault("has a KMS key that cannot be used"),
             };
             Some(
                 finding
@@ -251,7 +248,7 @@ fn allows(policy: &Value, role: &str) -> bool {
 
 fn finding(stream: &StreamState, function: &Function, denied: &[Denial]) -> Finding {
     let summary = format!(
-        "it may not decrypt the records of stream {}: none is processed",
+        "may not decrypt the records of stream {}: none is processed",
         stream.name
     );
     explain(

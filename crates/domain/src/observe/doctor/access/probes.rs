@@ -260,13 +260,8 @@ fn finding(name: &str, caller: Option<&str>, denied: &[Denial]) -> Finding {
         .map(|denial| denial.action.rsplit(':').next().unwrap_or_default())
         .collect();
     let who = caller.map_or("the caller", |arn| arn.rsplit(':').next().unwrap_or(arn));
-    let summary = format!("{who} may not {}", actions.join(", "));
-    explain(
-        Finding::caution(format!("stream {name}"), summary),
-        caller,
-        name,
-        denied,
-    )
+    let summary = format!("may not {} on stream {name}", actions.join(", "));
+    explain(Finding::caution(who, summary), caller, name, denied)
 }
 
 #[cfg(test)]
@@ -338,7 +333,7 @@ mod tests {
             ("kinesis:PutRecords", denied("AccessDeniedException", "no")),
         ];
         let found = finding("orders", Some("arn:aws:iam::1:user/eve"), &denials(&results, ARN));
-        assert_eq!(found.summary, "user/eve may not PutRecord, PutRecords");
-        assert_eq!(found.subject, "stream orders");
+        assert_eq!(found.summary, "may not PutRecord, PutRecords on stream orders");
+        assert_eq!(found.subject, "user/eve");
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Denial {
     pub resource: String,
     /// Why, in words.
     pub reason: String,
-    /// Whether a statement denies it, which no other statement outweighs.
+    /// Whether a statement denies it, which overrides every statement that allows it.
     pub is_explicit: bool,
 }
 
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_outweighs_a_deny() {
+    fn a_deny_has_no_fix() {
         let denied = [denial_of("kinesis:PutRecord", "denied by guard")];
         let role = "arn:aws:sts::1:assumed-role/ops/me";
         let finding = explain(

@@ -130,7 +130,7 @@ fn metrics_and_retention_that_nobody_uses() {
     let found = unwatched(&monitored, book());
     assert_eq!(
         found.summary,
-        "14 shard-level metrics are paid for, and no alarm watches one"
+        "pays for 14 shard-level metrics, and no alarm watches one"
     );
     assert!(found.evidence[0].starts_with("saves $4.20"), "{found:?}");
 

@@ -102,20 +102,20 @@ fn exposed(name: &str, policy: &Value) -> Vec<Finding> {
     let found = policy::exposures(policy)
         .into_iter()
         .map(|exposure| match exposure {
-            Exposure::Everyone(actions) => Finding::fault(
-                subject(),
-                "its policy lets every AWS account in the world invoke it",
-            )
-            .evidence(format!("it allows {} to everyone", actions.join(", ")))
-            .other_fix(format!("aws lambda get-policy --function-name {}", quoted(name))),
-            Exposure::Url => {
-                Finding::caution(subject(), "everyone can call it by its URL, without credentials")
-                    .evidence("the authorization of its URL is NONE")
-                    .other_fix(format!(
-                        "aws lambda update-function-url-config --function-name {} --auth-type AWS_IAM",
-                        quoted(name)
-                    ))
+            Exposure::Everyone(actions) => {
+                Finding::fault(subject(), "lets every AWS account in the world invoke it")
+                    .evidence(format!("it allows {} to everyone", actions.join(", ")))
+                    .other_fix(format!("aws lambda get-policy --function-name {}", quoted(name)))
             }
+            Exposure::Url => Finding::caution(
+                subject(),
+                "can be called by everyone by its URL, without credentials",
+            )
+            .evidence("the authorization of its URL is NONE")
+            .other_fix(format!(
+                "aws lambda update-function-url-config --function-name {} --auth-type AWS_IAM",
+                quoted(name)
+            )),
         });
     found.collect()
 }
@@ -131,9 +131,12 @@ pub(super) async fn principals(subject: &Subject<'_>) -> Looked {
 /// Source of the rule: serverless-rules, `permission_multiple_principals`.
 fn shared(name: &str, services: &[String]) -> Option<Finding> {
     (services.len() > 1).then(|| {
-        Finding::caution(format!("function {name}"), "more than one service may invoke it")
-            .evidence(format!("its policy allows {}", services.join(", ")))
-            .evidence("a function for each service needs fewer permissions")
+        Finding::caution(
+            format!("function {name}"),
+            "may be invoked by more than one service",
+        )
+        .evidence(format!("its policy allows {}", services.join(", ")))
+        .evidence("a function for each service needs fewer permissions")
     })
 }
 
@@ -155,7 +158,7 @@ fn too_wide(role: &str, function: &str, actions: &[String]) -> Option<Finding> {
     (!actions.is_empty()).then(|| {
         Finding::caution(
             format!("role {role}"),
-            "its policies allow all actions of a service",
+            "has policies that allow all actions of a service",
         )
         .evidence(format!("they allow {}", actions.join(", ")))
         .fix(&["policy", "--function", function])
@@ -197,7 +200,10 @@ pub(super) fn variables_key(function: &Configuration) -> Option<Finding> {
         .and_then(|environment| environment.variables());
     let has_variables = variables.is_some_and(|variables| !variables.is_empty());
     (has_variables && function.kms_key_arn().unwrap_or_default().is_empty()).then(|| {
-        let finding = Finding::caution(subject(function), "its variables are encrypted with a key of AWS");
+        let finding = Finding::caution(
+            subject(function),
+            "has variables that are encrypted with a key of AWS",
+        );
         change(finding, function, "--kms-key-arn KEY")
     })
 }
@@ -240,16 +246,16 @@ pub(super) async fn without_destination(subject: &Subject<'_>) -> Looked {
             }
         };
         if destination.is_none() {
-            found.push(forgets(function));
+            found.push(loses_events(function));
         }
     }
     Ok(found)
 }
 
-fn forgets(function: &Configuration) -> Finding {
+fn loses_events(function: &Configuration) -> Finding {
     let finding = Finding::caution(
         super::functions::subject(function),
-        "an asynchronous event that fails three times is lost",
+        "loses an asynchronous event that fails three times",
     );
     change(finding, function, "--dead-letter-config TargetArn=QUEUE")
 }

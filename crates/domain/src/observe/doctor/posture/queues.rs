@@ -74,7 +74,7 @@ pub(super) fn public(name: &str, attributes: &Attributes) -> Option<Finding> {
     Some(
         Finding::fault(
             format!("queue {name}"),
-            "its policy lets every AWS account in the world use it",
+            "lets every AWS account in the world use it",
         )
         .evidence(format!("it allows {} to everyone", actions.join(", ")))
         .other_fix(format!(
@@ -147,7 +147,7 @@ fn no_redrive(name: &str, attributes: &Attributes) -> Option<Finding> {
     target_of_redrive(attributes).is_none().then(|| {
         let finding = Finding::caution(
             format!("queue {name}"),
-            "a message that cannot be processed is received again until it expires",
+            "has no redrive policy: what cannot be processed is received until it expires",
         );
         set(
             finding,

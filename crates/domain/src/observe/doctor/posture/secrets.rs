@@ -38,7 +38,7 @@ const NAMES: &[&str] = &[
 const REFERENCES: &[&str] = &[
     "ARN", "NAME", "ID", "PATH", "URL", "TTL", "EXPIRY", "TABLE", "KEY_ID", "REGION",
 ];
-/// A shorter value is no secret worth the name.
+/// Values that are shorter are not taken for secrets.
 const SHORTEST: usize = 8;
 
 /// The forms, compiled once.
@@ -88,8 +88,11 @@ pub(super) fn in_variables(function: &Configuration) -> Option<Finding> {
     likely.sort_unstable();
     let finding = match (sure.is_empty(), likely.is_empty()) {
         (true, true) => return None,
-        (false, _) => Finding::fault(subject(function), "its variables hold secrets"),
-        (true, false) => Finding::caution(subject(function), "its variables look as if they hold secrets"),
+        (false, _) => Finding::fault(subject(function), "has variables that hold secrets"),
+        (true, false) => Finding::caution(
+            subject(function),
+            "has variables that look as if they hold secrets",
+        ),
     };
     let finding = sure.into_iter().fold(finding, Finding::evidence);
     let finding = likely.into_iter().fold(finding, |finding, name| {

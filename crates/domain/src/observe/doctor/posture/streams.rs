@@ -45,7 +45,7 @@ fn exposed(stream: &StreamState, policy: &Value) -> Option<Finding> {
     Some(
         Finding::fault(
             format!("stream {}", stream.name),
-            "its policy lets every AWS account in the world use it",
+            "lets every AWS account in the world use it",
         )
         .evidence(format!("it allows {} to everyone", actions.join(", ")))
         .other_fix(format!(
