@@ -230,10 +230,10 @@ impl Changer<'_> {
     async fn check_limits(&self, from: u32, steps: &[u32]) -> Result<()> {
         let limits = match self.ctx.kinesis_once().describe_limits().send().await {
             Ok(limits) => limits,
-            // Few policies allow this call, and an account has one per second. Without it, the service itself enforces
-            // the limit.
+            // Few policies allow this call, an account has one per second, and some endpoints do not have it. Without it,
+            // the service itself enforces the limit.
             Err(e) => match error::aws::class(&e) {
-                Class::Denied | Class::Throttle => return Ok(()),
+                Class::Denied | Class::Throttle | Class::Refused => return Ok(()),
                 class if class.is_outage() => return Ok(()),
                 _ => return Err(error::aws::failed("could not read the account's shard limit", e)),
             },
