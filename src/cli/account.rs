@@ -210,7 +210,8 @@ async fn set(args: &SetArgs, session: &Session) -> Result<Exit> {
         ));
     } else {
         for note in consequences(context, enabled, &now) {
-            printer.note(&wrap(&note, 80).join("\n"));
+            // Lines after the first are indented.
+            printer.note(&wrap(&note, 78).join("\n"));
         }
     }
     let changed = !args.dry_run && !now.is(enabled);

@@ -60,8 +60,8 @@ async fn consequences(context: &Context, state: &StreamState, key: &str) -> Resu
     let name = &state.name;
     let mut found = Consequences::default();
     found.notes.push(format!(
-        "Producers of {name} need kms:GenerateDataKey on {key}, consumers kms:Decrypt. AWS does not know who they are: \
-         `streamctl policy simulate {name} --for producer --encrypted {key} --as role/NAME` checks one"
+        "Producers of {name} need kms:GenerateDataKey on the key, consumers kms:Decrypt. AWS does not know who they are: \
+         `streamctl policy simulate {name} --for producer --encrypted KEY --as role/NAME` checks one"
     ));
     let key_arn = match keys::check(context, key).await? {
         keys::Checked::Usable(arn) => arn,

@@ -157,7 +157,7 @@ struct AttachArgs {
     #[command(flatten)]
     access: AccessArgs,
     /// Whom to attach it to: role/NAME, user/NAME, group/NAME, or an ARN
-    #[arg(long, value_name = "IDENTITY")]
+    #[arg(long, value_name = "WHO")]
     to: Identity,
     /// Show what would be done and change nothing
     #[arg(long)]
@@ -169,7 +169,7 @@ struct SimulateArgs {
     #[command(flatten)]
     access: AccessArgs,
     /// Who is checked: role/NAME, user/NAME, group/NAME, or an ARN
-    #[arg(long = "as", value_name = "IDENTITY")]
+    #[arg(long = "as", value_name = "WHO")]
     identity: Identity,
 }
 
@@ -231,13 +231,10 @@ struct SimulationReport {
 }
 
 impl Report for SimulationReport {
-    fn table(&self, style: &Style) -> String {
+    fn table(&self, _style: &Style) -> String {
         let mut rows = table(["ACTION", "DECISION", "POLICY"]);
         for one in &self.actions {
-            let decision = match one.is_allowed() {
-                true => style.good(one.decision.name()),
-                false => style.bad(one.decision.name()),
-            };
+            let decision = one.decision.name().to_owned();
             rows.add_row([visible(&one.action), decision, visible(&policies(one))]);
         }
         format!("{}\n\n{}", visible(&self.principal), rows.trim_fmt())

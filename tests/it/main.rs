@@ -25,6 +25,7 @@ mod help;
 mod kill_points;
 mod kinesis;
 mod least_privilege;
+mod levers;
 mod list_describe;
 mod local;
 mod metrics;

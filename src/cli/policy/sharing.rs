@@ -57,7 +57,7 @@ pub(super) struct AllowArgs {
     #[command(flatten)]
     resource: ResourceArgs,
     /// The other account, or the ARN of a role or user of it
-    #[arg(long, value_name = "ACCOUNT|ARN")]
+    #[arg(long, value_name = "ID")]
     account: String,
     /// What it may do: producer or consumer
     #[arg(long = "for", value_enum, value_name = "PURPOSE", hide_possible_values = true)]
@@ -78,7 +78,7 @@ pub(super) struct DeleteArgs {
     #[command(flatten)]
     resource: ResourceArgs,
     /// Delete only what this account is allowed
-    #[arg(long, value_name = "ACCOUNT")]
+    #[arg(long, value_name = "ID")]
     account: Option<String>,
     /// Do not ask for confirmation
     #[arg(short, long)]

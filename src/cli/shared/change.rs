@@ -114,7 +114,8 @@ pub(crate) async fn change(
         false => consequences(context, &state, &changes).await?,
     };
     for note in &meant.notes {
-        printer.note(&wrap(note, 80).join("\n"));
+        // Lines after the first are indented.
+        printer.note(&wrap(note, 78).join("\n"));
     }
     let report = |changed, changes| ChangeReport::new(name, &state.arn, changed, changes);
     if args.dry_run || changes.is_empty() {

@@ -89,7 +89,7 @@ impl SizeReport {
         limits.trim_fmt()
     }
 
-    fn costs(&self, style: &Style) -> String {
+    fn costs(&self) -> String {
         let modes = &self.sizing.modes;
         let mut costs = table(
             std::iter::once("USD A MONTH".to_owned())
@@ -109,7 +109,6 @@ impl SizeReport {
         row("total", &|mode| match (&mode.impossible, mode.estimate.total) {
             (Some(_), _) => "not possible".to_owned(),
             (None, None) => "unknown".to_owned(),
-            (None, Some(total)) if self.sizing.cheapest == Some(mode.mode) => style.good(&total.rounded(2)),
             (None, Some(total)) => total.rounded(2),
         });
         costs.trim_fmt()
@@ -217,12 +216,21 @@ fn remarks(demand: &Demand, region: &str, sizing: &Sizing) -> Vec<String> {
 
 fn record_remark(sizing: &Sizing) -> String {
     let units = counted(sizing.put_units, "PUT payload unit");
-    let doubled = match sizing.billed_record_bytes >= 2 * sizing.record_bytes.max(1) {
-        true => ", more than twice its size",
-        false => "",
+    let over = sizing.record_bytes % 1_024;
+    let why = match (over, sizing.record_bytes) {
+        _ if sizing.billed_record_bytes >= 2 * sizing.record_bytes.max(1) => {
+            ", more than twice its size".to_owned()
+        }
+        // A tenth of a KB or less pays for a whole one.
+        (1..=102, 1_025..) => format!(
+            ", for {} more than {}",
+            counted(over, "byte"),
+            bytes(sizing.record_bytes - over)
+        ),
+        _ => String::new(),
     };
     format!(
-        "An average record has {}: {units} of 25 KB, billed on demand as {}{doubled}.",
+        "An average record has {}: {units} of 25 KB, billed on demand as {}{why}.",
         counted(sizing.record_bytes, "byte"),
         bytes(sizing.billed_record_bytes),
     )
@@ -239,20 +247,22 @@ impl Report for SizeReport {
             );
             let time = ground::duration::measured(std::time::Duration::from_secs(from.seconds));
             let measured = format!(
-                "Stream {} ({mode}), measured over {time}: {} records/s and {}/s on average, read {} times.",
+                "Stream {} ({mode}), measured over {time}: {} records/s and {}/s on average, read {}.",
                 from.stream,
                 ground::duration::decimal(self.load.records.as_f64()),
                 bytes(self.load.bytes.per_second()),
-                self.consumers,
+                counted(self.consumers.into(), "time"),
             );
             text.push_str(&wrap(&measured, WIDTH).join("\n"));
             text.push_str("\n\n");
         }
         text.push_str(&self.limits());
         text.push_str("\n\n");
-        text.push_str(&self.costs(style));
+        text.push_str(&self.costs());
         text.push_str("\n\n");
-        text.push_str(&wrap(&self.answer(), WIDTH).join("\n"));
+        let answer = wrap(&self.answer(), WIDTH).into_iter();
+        let answer: Vec<String> = answer.map(|line| style.bold(&line)).collect();
+        text.push_str(&answer.join("\n"));
         text.push('\n');
         for remark in &self.remarks {
             text.push('\n');
@@ -314,6 +324,26 @@ mod tests {
         let text = report("us-east-1", demand).table(&Style::plain());
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn a_byte_that_costs_a_kilobyte_is_named() {
+        let remark = |record_bytes: u64| {
+            let load = Load::steady(Rate::new(1, 1), Rate::new(record_bytes, 1));
+            record_remark(&size(&Demand { load, ..demand() }, "us-east-1", None))
+        };
+        assert!(
+            remark(1_025).ends_with("as 2 KiB, for 1 byte more than 1 KiB."),
+            "{}",
+            remark(1_025)
+        );
+        assert!(remark(1_024).ends_with("as 1 KiB."), "{}", remark(1_024));
+        assert!(remark(1_500).ends_with("as 2 KiB."), "{}", remark(1_500));
+        assert!(
+            remark(0).ends_with("as 1 KiB, more than twice its size."),
+            "{}",
+            remark(0)
+        );
     }
 
     #[test]

@@ -248,7 +248,8 @@ pub struct AccountShards {
     pub limit: u32,
 }
 
-/// DescribeLimits; `None` where it cannot be asked: few policies allow this call, and an account has one a second.
+/// DescribeLimits; `None` where it cannot be asked: few policies allow this call, an account has one a second, and some
+/// endpoints do not have it.
 ///
 /// # Errors
 /// When the call fails for another reason.
@@ -260,7 +261,7 @@ pub async fn account_shards(ctx: &Context) -> Result<Option<AccountShards>> {
             limit: count(limits.shard_limit),
         })),
         Err(e) => match error::aws::class(&e) {
-            Class::Denied | Class::Throttle => Ok(None),
+            Class::Denied | Class::Throttle | Class::Refused => Ok(None),
             class if class.is_outage() => Ok(None),
             _ => Err(error::aws::failed("could not read the account's shard limit", e)),
         },

@@ -20,6 +20,7 @@ use super::control::{
 use super::data::{get, position, put, subscribe};
 use super::engine::{Context, Engine};
 use super::error::{ApiError, Code, Result};
+use super::iterator::ShardIterator;
 use super::model::{Check, Input};
 use super::operation::Operation;
 use super::wire::{Format, event};
@@ -222,10 +223,20 @@ impl Service for Kinesis {
             let arn = ["ConsumerARN", "StreamARN", "ResourceARN"]
                 .iter()
                 .find_map(|field| input[field].as_str());
-            arn.map(str::to_owned).or_else(|| {
+            let named = || {
                 let name = input["StreamName"].as_str()?;
                 Some(arn_of(&request.caller, "kinesis", "stream/", name))
-            })
+            };
+            let iterated = || {
+                let iterator = ShardIterator::decode(input["ShardIterator"].as_str()?)?;
+                let now_ms = self.0.clock.now_ms();
+                let stream = self
+                    .0
+                    .catalog
+                    .by_id(&request.caller, iterator.stream_id, now_ms)?;
+                Some(stream.view(now_ms).meta.arn())
+            };
+            arn.map(str::to_owned).or_else(named).or_else(iterated)
         })
     }
 

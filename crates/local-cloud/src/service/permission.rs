@@ -38,15 +38,31 @@ impl Permission {
     }
 }
 
-/// Operation and parameters of a request in JSON or in the query protocol.
+/// Operation and parameters of a request in JSON, CBOR or the query protocol. Parameters that cannot be read are `Null`: the
+/// operation still needs its permission.
 pub(crate) fn operation(request: &Request) -> Option<(String, Value)> {
-    if let Some((_, operation)) = request.header("x-amz-target").split_once('.') {
-        let input = serde_json::from_slice(&request.body).ok()?;
+    if let Some((_, operation)) = request.target() {
+        let input = match request.header("content-type").contains("cbor") {
+            true => cbor_texts(&request.body),
+            false => serde_json::from_slice(&request.body).unwrap_or(Value::Null),
+        };
         return Some((operation.to_owned(), input));
     }
     let input = Value::from_iter(query::pairs(&request.body));
     let operation = input["Action"].as_str()?.to_owned();
     Some((operation, input))
+}
+
+/// The parameters that are texts, such as names and ARNs.
+fn cbor_texts(body: &[u8]) -> Value {
+    let Ok(ciborium::Value::Map(entries)) = ciborium::from_reader(body) else {
+        return Value::Null;
+    };
+    entries
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.into_text().ok()?, Value::from(value.into_text().ok()?))))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 /// The ARN of a resource in the caller's account and region.

@@ -37,6 +37,42 @@ async fn arn_of_caller(sdk: &SdkConfig) -> String {
         .unwrap()
 }
 
+/// Requests in CBOR, and requests that name their stream by an iterator.
+#[tokio::test]
+async fn every_protocol_needs_permissions() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::on(dir.path()).await;
+    let eve = eve(&running).await;
+    let root = aws_sdk_kinesis::Client::new(&running.sdk);
+    ok!(root.create_stream().stream_name("orders").shard_count(1));
+    let iam = running.iam();
+    let put = || iam.put_user_policy().user_name("eve").policy_name("read");
+    let cloudwatch = aws_sdk_cloudwatch::Client::new(&eve);
+    let denied = refused!(cloudwatch.list_metrics());
+    assert_eq!(denied.code(), Some("AccessDeniedException"));
+    ok!(put().policy_document(allows("cloudwatch:ListMetrics", "*")));
+    ok!(cloudwatch.list_metrics());
+
+    ok!(put().policy_document(allows("kinesis:Get*", STREAM)));
+    let kinesis = aws_sdk_kinesis::Client::new(&eve);
+    let iterator = loop {
+        let call = kinesis
+            .get_shard_iterator()
+            .stream_name("orders")
+            .shard_id("shardId-000000000000");
+        let call = call.shard_iterator_type(aws_sdk_kinesis::types::ShardIteratorType::TrimHorizon);
+        // The stream is being created at first.
+        if let Ok(answer) = call.send().await {
+            break answer.shard_iterator;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    };
+    let read = || kinesis.get_records().set_shard_iterator(iterator.clone());
+    ok!(read());
+    ok!(put().policy_document(allows("kinesis:GetShardIterator", STREAM)));
+    refused!(read());
+}
+
 #[tokio::test]
 async fn a_user_may_do_what_its_policies_allow() {
     let dir = tempfile::tempdir().unwrap();
