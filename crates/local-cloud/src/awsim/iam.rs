@@ -41,6 +41,26 @@ impl Iam {
         state.roles.contains_key(name)
     }
 
+    /// Whether the role `arn` exists, and its trust policy lets the service `principal` assume it. Conditions are not
+    /// evaluated.
+    pub fn trusts(&self, arn: &str, principal: &str) -> bool {
+        let Some((account, name)) = arn.split(':').nth(4).zip(arn.rsplit('/').next()) else {
+            return false;
+        };
+        let state = self.account(account).store().get(account, IAM_REGION);
+        let Some(role) = state.roles.get(name).filter(|role| role.arn == arn) else {
+            return false;
+        };
+        let document: Value = serde_json::from_str(&role.assume_role_policy_document).unwrap_or_default();
+        let one_or_more = |value: &Value| value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+        one_or_more(&document["Statement"]).iter().any(|statement| {
+            statement["Effect"] == "Allow"
+                && one_or_more(&statement["Principal"]["Service"])
+                    .iter()
+                    .any(|service| service == principal)
+        })
+    }
+
     /// The documents of the policies of the role `arn`, inline and attached; `None` where the role does not exist, or
     /// has an AWS managed policy, whose text awsim does not know.
     pub fn documents_of_role(&self, arn: &str) -> Option<Vec<String>> {
