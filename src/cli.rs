@@ -11,6 +11,7 @@
 //!    `README.md` and the snapshot of the help.
 
 mod attach;
+mod channel;
 mod completions;
 mod config;
 mod consumer;
@@ -124,6 +125,7 @@ commands! {
         Monitoring(monitoring::MonitoringArgs, Handled),
         Reshard(reshard::ReshardArgs, Handled),
         Consumer(consumer::ConsumerArgs, Handled),
+        Channel(channel::ChannelArgs, Handled),
         RecordSize(record_size::RecordSizeArgs, Handled),
         WarmThroughput(warm_throughput::WarmThroughputArgs, Handled),
     }

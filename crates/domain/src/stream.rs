@@ -4,6 +4,7 @@
 //! Works only through [`crate::context::Context`]. Reports progress as [`event::Event`]s.
 
 pub mod change;
+pub mod channels;
 pub mod consumers;
 pub mod desired;
 pub mod event;
