@@ -51,6 +51,28 @@ impl Changer<'_> {
         made.await
     }
 
+    /// Refuses a change that Kinesis refuses while the stream has an active channel, with an error code that else means
+    /// "not now".
+    ///
+    /// # Errors
+    /// Exit 1 if it has one. Not if that cannot be found out: Kinesis then decides.
+    pub(in crate::stream) async fn require_no_channels(&self, stream_arn: &str) -> Result<()> {
+        let all = list(self.ctx, Some(stream_arn)).await.unwrap_or_default();
+        let mut active = all
+            .into_iter()
+            .filter(|channel| !matches!(channel.status, ChannelStatus::Failed | ChannelStatus::Deleting));
+        active.next().map_or(Ok(()), |channel| {
+            Err(Error::failed(format!(
+                "stream {} has the active channel {}",
+                self.name, channel.name
+            ))
+            .hint(format!(
+                "`streamctl channel delete {} --name {}` deletes it",
+                self.name, channel.name
+            )))
+        })
+    }
+
     /// Calls CreateChannel. Returns the ARN.
     async fn send_channel(
         &self,
