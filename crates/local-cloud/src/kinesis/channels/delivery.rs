@@ -2,7 +2,6 @@
 //!
 //! A shard is read after its parents are delivered to their end, so that the records of a key are delivered in order.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::files::{Delivered, Progress};
@@ -12,7 +11,7 @@ use crate::deliver::Undelivered;
 use crate::kinesis::engine::Engine;
 use crate::kinesis::reader;
 use crate::kinesis::store::{Page, Position, Start};
-use crate::kinesis::stream::lineage::{self, ShardMeta};
+use crate::kinesis::stream::lineage::ShardMeta;
 use crate::kinesis::stream::{Shard, Stream, View, locked};
 use crate::metrics::Sample;
 use crate::types::Caller;
@@ -128,14 +127,14 @@ impl Engine {
             return delivery.next_ms;
         }
         let Some(stream) = self.catalog.by_id(&meta.owner(), meta.stream_id, now_ms) else {
-            let reason = format!("The stream {} does not exist any more.", meta.stream_name);
-            if let Err(error) = channel.change(|meta| {
-                meta.fail(reason);
-                Ok(())
-            }) {
-                tracing::warn!(%error, "the failure of a channel could not be saved");
-            }
-            return now_ms + IDLE_MS;
+            // A stream is not deleted while it has the channel: its files are damaged, and may be repaired.
+            tracing::warn!(
+                channel = meta.name,
+                stream = meta.stream_name,
+                "the stream of a channel cannot be read"
+            );
+            delivery.next_ms = now_ms + IDLE_MS;
+            return delivery.next_ms;
         };
         let work = Work {
             engine: self,
@@ -169,7 +168,7 @@ impl Work<'_> {
     /// Delivers everything if something is due. Returns when to look again.
     fn run(&self, delivery: &mut Delivery) -> i64 {
         let oldest = match self
-            .forget_expired(delivery)
+            .follow_shards(delivery)
             .and_then(|()| self.oldest(&delivery.progress))
         {
             Ok(oldest) => oldest,
@@ -213,34 +212,50 @@ impl Work<'_> {
         self.now_ms + pause.min(MOST_BACKOFF_MS)
     }
 
-    /// Reports shards whose records all expired before they were delivered. Only deliveries that fail for the whole
-    /// retention come to this.
-    fn forget_expired(&self, delivery: &mut Delivery) -> Result<(), String> {
-        let horizon_ms = self.view.meta.horizon_ms(self.now_ms);
-        let expired = |index: u32| {
-            let shard = self.view.meta.shards.get(index as usize);
-            shard.is_none_or(|shard| shard.expired(horizon_ms))
-        };
-        let shards = &delivery.progress.shards;
-        let lost: Vec<u32> = shards
-            .iter()
-            .filter(|&(&index, delivered)| !delivered.ended && expired(index))
-            .map(|(&index, _)| index)
-            .collect();
-        if lost.is_empty() {
-            return Ok(());
-        }
+    /// Whether a shard has records for the channel.
+    fn matters(&self, shard: &ShardMeta) -> bool {
+        let active_ms = self.meta.active_ms.unwrap_or(i64::MAX);
+        let expired = shard.expired(self.view.meta.horizon_ms(self.now_ms));
+        shard.closed_ms.is_none_or(|closed| closed >= active_ms) && !expired
+    }
+
+    /// Begins with new shards: their start is saved, so that what expires after it is noticed. Forgets shards that have
+    /// expired, and reports those with records that were not delivered. Only deliveries that fail for the whole retention
+    /// come to this.
+    fn follow_shards(&self, delivery: &mut Delivery) -> Result<(), String> {
         let mut progress = delivery.progress.clone();
-        for index in lost {
-            progress.shards.remove(&index);
-            self.report(&format!(
-                "shard {} expired before it was delivered to its end",
-                lineage::shard_id(index)
-            ));
+        for (meta, shard) in self.view.meta.shards.iter().zip(&self.view.shards) {
+            if self.matters(meta) {
+                if !progress.shards.contains_key(&meta.index) {
+                    let next = self.start(meta, shard)?.index;
+                    progress
+                        .shards
+                        .insert(meta.index, Delivered { next, ended: false });
+                }
+            } else if let Some(delivered) = progress.shards.remove(&meta.index).filter(|at| !at.ended) {
+                let end = shard
+                    .store
+                    .position(Start::Latest)
+                    .map_err(|error| error.to_string())?;
+                let lost = end.index.saturating_sub(delivered.next);
+                if lost > 0 {
+                    self.report_lost(shard, lost);
+                }
+            }
         }
-        self.save(&progress)?;
-        delivery.progress = progress;
+        if progress != delivery.progress {
+            self.save(&progress)?;
+            delivery.progress = progress;
+        }
         Ok(())
+    }
+
+    fn report_lost(&self, shard: &Shard, lost: u64) {
+        self.report(&format!(
+            "{lost} records of shard {} expired or are damaged, and were not delivered",
+            shard.id
+        ));
+        self.metric("FailedRecordCount", "Count", lost as f64);
     }
 
     fn save(&self, progress: &Progress) -> Result<(), String> {
@@ -271,30 +286,18 @@ impl Work<'_> {
         progress: &mut Progress,
         mut visit: impl FnMut(&Shard, Position) -> Result<(bool, Position, bool), String>,
     ) -> Result<(), String> {
-        let active_ms = self.meta.active_ms.unwrap_or(i64::MAX);
-        let horizon_ms = self.view.meta.horizon_ms(self.now_ms);
-        let matters = |shard: &ShardMeta| {
-            shard.closed_ms.is_none_or(|closed| closed >= active_ms) && !shard.expired(horizon_ms)
-        };
-        progress
-            .shards
-            .retain(|&index, _| self.view.meta.shards.get(index as usize).is_some_and(matters));
         for (meta, shard) in self.view.meta.shards.iter().zip(&self.view.shards) {
-            let is_ended =
-                |shards: &BTreeMap<u32, Delivered>, index: u32| shards.get(&index).is_some_and(|at| at.ended);
+            let is_ended = |index: u32| progress.shards.get(&index).is_some_and(|at| at.ended);
             let blocked = [meta.parent, meta.adjacent_parent]
                 .into_iter()
                 .flatten()
-                .any(|parent| {
-                    let parent_matters = self.view.meta.shards.get(parent as usize).is_some_and(matters);
-                    parent_matters && !is_ended(&progress.shards, parent)
-                });
-            if !matters(meta) || blocked || is_ended(&progress.shards, meta.index) {
+                .any(|parent| progress.shards.contains_key(&parent) && !is_ended(parent));
+            let delivered = progress
+                .shards
+                .get(&meta.index)
+                .filter(|at| !at.ended && !blocked);
+            let Some(position) = delivered.map(|delivered| Position::at(delivered.next)) else {
                 continue;
-            }
-            let position = match progress.shards.get(&meta.index) {
-                Some(delivered) => Position::at(delivered.next),
-                None => self.start(meta, shard, active_ms)?,
             };
             let (ended, next, goes_on) = visit(shard, position)?;
             let delivered = Delivered {
@@ -310,7 +313,8 @@ impl Work<'_> {
     }
 
     /// Where a shard starts for the channel: at its first record, or at the first since the channel is ACTIVE.
-    fn start(&self, meta: &ShardMeta, shard: &Shard, active_ms: i64) -> Result<Position, String> {
+    fn start(&self, meta: &ShardMeta, shard: &Shard) -> Result<Position, String> {
+        let active_ms = self.meta.active_ms.unwrap_or(i64::MAX);
         let start = if meta.created_ms >= active_ms {
             Start::TrimHorizon
         } else {
@@ -367,11 +371,7 @@ impl Work<'_> {
         // Positions start at 0, records at 1.
         let lost = first.saturating_sub(from.index.max(1));
         if lost > 0 {
-            self.report(&format!(
-                "{lost} records of shard {} expired or are damaged, and were not delivered",
-                shard.id
-            ));
-            self.metric("FailedRecordCount", "Count", lost as f64);
+            self.report_lost(shard, lost);
         }
     }
 

@@ -27,7 +27,7 @@ pub struct Delivered {
 pub struct Progress {
     /// Objects delivered so far: the number of the next one.
     pub objects: u64,
-    /// By shard. A shard without an entry is at its start.
+    /// By shard: those that have records for the channel.
     pub shards: BTreeMap<u32, Delivered>,
 }
 

@@ -599,6 +599,17 @@ fn channels_are_called_five_times_a_second() {
     }
 }
 
+impl World {
+    /// Records that were reported as lost.
+    fn lost(&self) -> f64 {
+        let metrics = self.metrics.0.lock().unwrap();
+        let failed = metrics
+            .iter()
+            .filter(|metric| metric.name == "DeliveryToS3.FailedRecordCount");
+        failed.map(|metric| metric.sample.sum).sum()
+    }
+}
+
 #[test]
 fn what_expires_before_it_is_delivered_is_reported() {
     let world = World::new();
@@ -615,6 +626,27 @@ fn what_expires_before_it_is_delivered_is_reported() {
     world.service.deliver_channels();
     world.pass(FRESHNESS_MS + 60_000);
     assert_eq!(world.lines_in("lake"), ["2"]);
+    assert_eq!(world.lost() as u32, 1);
+}
+
+#[test]
+fn a_shard_that_is_delivered_expires_without_a_report() {
+    let world = World::new();
+    world.on_demand("orders");
+    world.delivering(input(&world, "JSON"));
+    world.put("orders", "k", "1");
+    world.pass(FRESHNESS_MS + 60_000);
+    world.reshard("orders", 8);
+    for _ in 0..30 {
+        world.clock.advance(HOUR_MS);
+        world.service.deliver_channels();
+    }
+    assert_eq!(world.shards("orders").len(), 8);
+    assert_eq!(world.lost() as u32, 0);
+    world.put("orders", "k", "2");
+    world.pass(FRESHNESS_MS + 60_000);
+    assert_eq!(world.lines_in("lake"), ["1", "2"]);
+    assert_eq!(world.lost() as u32, 0);
 }
 
 /// A step of a random life of a stream with a channel.
