@@ -12,6 +12,7 @@
 
 mod account;
 mod attach;
+mod channel;
 mod completions;
 mod config;
 mod consumer;
@@ -128,6 +129,7 @@ commands! {
         Reshard(reshard::ReshardArgs, Handled),
         Size(size::SizeArgs, Ends),
         Consumer(consumer::ConsumerArgs, Handled),
+        Channel(channel::ChannelArgs, Handled),
         RecordSize(record_size::RecordSizeArgs, Handled),
         WarmThroughput(warm_throughput::WarmThroughputArgs, Handled),
         Account(account::AccountArgs, Handled),

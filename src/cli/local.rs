@@ -84,6 +84,9 @@ struct CloudArgs {
     /// Filters that an event source mapping may have: 5 on AWS, up to 10 with a raised quota
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=10))]
     event_filters: u8,
+    /// Deliver channels after this time instead of their data freshness, which is 5 to 15 minutes
+    #[arg(long, value_name = "TIME", value_parser = length(Parser::whole(Unit::Millisecond)))]
+    data_freshness: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
@@ -123,6 +126,7 @@ impl CloudArgs {
             iterator_lifetime: self.iterator_lifetime,
             status_delay: self.status_delay,
             event_filters: self.event_filters,
+            data_freshness: self.data_freshness,
         }
     }
 }

@@ -1,7 +1,7 @@
 """Tests Kinesis on the local cloud with boto3, a client that is independent of streamctl.
 
-Run by tests/conformance/run, which starts the local cloud and sets the environment. Every operation on data streams is
-called at least once (channels and queues are not supported). The tests assert what AWS documents.
+Run by tests/conformance/run, which starts the local cloud and sets the environment. Every operation on data streams and
+channels is called at least once (queues are not supported). The tests assert what AWS documents.
 """
 
 import base64
@@ -467,6 +467,92 @@ class Consumers(unittest.TestCase):
             kinesis.deregister_stream_consumer(ConsumerARN=arn)
 
 
+@unittest.skipUnless(hasattr(kinesis, "create_channel"), "this boto3 is older than channels")
+class Channels(unittest.TestCase):
+    """Delivery to S3. The local cloud runs with a data freshness of less than a second."""
+
+    def setUp(self):
+        self.s3, self.iam = boto3.client("s3"), boto3.client("iam")
+        self.name = f"channel-{uuid.uuid4().hex[:12]}"
+        self.s3.create_bucket(Bucket=self.name)
+        trust = {"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": {"Service": "kinesis.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+        role = self.iam.create_role(RoleName=self.name, AssumeRolePolicyDocument=json.dumps(trust))
+        self.role = role["Role"]["Arn"]
+        self.allow("s3:PutObject", f"arn:aws:s3:::{self.name}/*")
+
+    def allow(self, action, resource):
+        policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": resource}]}
+        self.iam.put_role_policy(RoleName=self.name, PolicyName="p", PolicyDocument=json.dumps(policy))
+
+    def create(self, stream, **kwargs):
+        bucket = {"BucketARN": f"arn:aws:s3:::{self.name}", "ExpectedBucketOwner": "000000000000"}
+        input = {
+            "ChannelName": self.name,
+            "ServiceExecutionRoleARN": self.role,
+            "StreamConfigurationList": [
+                {"StreamARN": stream.arn, "RecordConfiguration": {"RecordFormatType": "JSON"}}],
+            "S3DestinationConfiguration": {"StorageConfiguration": {**bucket, "CompressionType": "NONE"}},
+        }
+        return kinesis.create_channel(**{**input, **kwargs})["ChannelDescription"]["ChannelARN"]
+
+    def wait(self, arn, status):
+        for _ in range(500):
+            channel = kinesis.describe_channel(ChannelARN=arn)["ChannelDescription"]
+            if channel["ChannelStatus"] == status:
+                return channel
+            time.sleep(0.01)
+        raise AssertionError(f"{channel} never became {status}")
+
+    def wait_gone(self, arn):
+        kinesis.delete_channel(ChannelARN=arn)
+        for _ in range(500):
+            try:
+                kinesis.describe_channel(ChannelARN=arn)
+            except kinesis.exceptions.ResourceNotFoundException:
+                return
+            time.sleep(0.01)
+        raise AssertionError("the channel stays")
+
+    def test_records_are_delivered(self):
+        with Stream(None, StreamModeDetails={"StreamMode": "ON_DEMAND"}) as s:
+            arn = self.create(s)
+            self.wait(arn, "ACTIVE")
+            kinesis.put_records(
+                StreamName=s.name, Records=[{"Data": b"%d" % n, "PartitionKey": str(n)} for n in range(20)])
+            seen = []
+            for _ in range(600):
+                listed = self.s3.list_objects_v2(Bucket=self.name).get("Contents", [])
+                bodies = [self.s3.get_object(Bucket=self.name, Key=o["Key"])["Body"].read() for o in listed]
+                seen = sorted(int(line) for body in bodies for line in body.splitlines())
+                if len(seen) >= 20:
+                    break
+                time.sleep(0.05)
+            self.assertEqual(seen, list(range(20)))
+            summary = kinesis.describe_stream_summary(StreamName=s.name)["StreamDescriptionSummary"]
+            self.assertEqual(summary.get("ChannelCount", 1), 1)
+            self.assertEqual(code(kinesis.delete_stream, StreamName=s.name), "ResourceInUseException")
+            self.assertEqual(code(self.create, stream=s), "ResourceInUseException")
+            self.assertEqual(code(self.create, stream=s, ChannelName="other"), "LimitExceededException")
+            kinesis.update_channel(ChannelARN=arn, S3DestinationConfiguration={"DataFreshnessInSeconds": 900})
+            updated = self.wait(arn, "ACTIVE")
+            self.assertEqual(updated["S3DestinationConfiguration"]["DataFreshnessInSeconds"], 900)
+            listed = kinesis.list_channels(StreamFilter=[{"StreamARN": s.arn}])["ChannelSummaries"]
+            self.assertEqual([c["ChannelName"] for c in listed], [self.name])
+            self.wait_gone(arn)
+
+    def test_a_role_without_permission_makes_the_channel_fail(self):
+        self.allow("s3:GetObject", "*")
+        with Stream(None, StreamModeDetails={"StreamMode": "ON_DEMAND"}) as s:
+            arn = self.create(s)
+            self.assertIn("s3:PutObject", self.wait(arn, "FAILED")["ChannelStatusReason"])
+            self.wait_gone(arn)
+
+    def test_only_on_demand_streams_have_channels(self):
+        with Stream() as s:
+            self.assertEqual(code(self.create, stream=s), "ValidationException")
+
+
 class CommandLine(unittest.TestCase):
     """Tests the local cloud with the AWS CLI."""
 
@@ -518,7 +604,7 @@ class SideServices(unittest.TestCase):
 def tearDownModule():
     """Checks that every operation was called."""
     names = kinesis.meta.service_model.operation_names
-    missing = {name for name in names if "Channel" not in name and "Queue" not in name} - called
+    missing = {name for name in names if "Queue" not in name} - called
     assert not missing, f"operations that were never called: {sorted(missing)}"
 
 

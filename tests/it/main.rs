@@ -6,6 +6,7 @@
 mod access;
 mod bad_input;
 mod bundle;
+mod channels;
 mod cloudwatch;
 mod config;
 mod contents;

@@ -125,7 +125,12 @@ impl Cloud {
 
     /// Starts it again with the same data, on a new port.
     pub fn restart(&mut self) {
-        (self.endpoint, self.pid) = start(&self.machine, &[]);
+        self.restart_with([]);
+    }
+
+    /// [`Cloud::restart`], with these arguments of `local start`.
+    pub fn restart_with<const N: usize>(&mut self, args: [&str; N]) {
+        (self.endpoint, self.pid) = start(&self.machine, &args);
     }
 
     /// Starts it again with the same data, on the same port.

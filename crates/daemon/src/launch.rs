@@ -205,6 +205,7 @@ fn arguments(options: &StartOptions) -> Vec<String> {
         iterator_lifetime,
         status_delay,
         event_filters,
+        data_freshness,
     } = options.options;
     if enforce_limits {
         arguments.push("--enforce-limits".to_owned());
@@ -212,6 +213,9 @@ fn arguments(options: &StartOptions) -> Vec<String> {
     arguments.push(format!("--iterator-lifetime={}ms", iterator_lifetime.as_millis()));
     arguments.push(format!("--status-delay={}ms", status_delay.as_millis()));
     arguments.push(format!("--event-filters={event_filters}"));
+    if let Some(freshness) = data_freshness {
+        arguments.push(format!("--data-freshness={}ms", freshness.as_millis()));
+    }
     arguments
 }
 

@@ -13,6 +13,8 @@ pub struct Options {
     pub status_delay: Duration,
     /// Maximum filters of an event source mapping, 1 to 10; AWS's quota is 5 and can be raised to 10.
     pub event_filters: u8,
+    /// Deliver the records of channels after this time instead of their data freshness, which is 5 to 15 minutes.
+    pub data_freshness: Option<Duration>,
 }
 
 impl Default for Options {
@@ -22,6 +24,7 @@ impl Default for Options {
             iterator_lifetime: Duration::from_secs(300),
             status_delay: Duration::from_millis(20),
             event_filters: 5,
+            data_freshness: None,
         }
     }
 }

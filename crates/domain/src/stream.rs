@@ -9,6 +9,7 @@ pub mod autoscale;
 pub mod balance;
 pub mod budget;
 pub mod change;
+pub mod channels;
 pub mod consumers;
 pub mod desired;
 pub mod divide;

@@ -3,6 +3,7 @@
 //! The only module that knows all services. They reach each other through interfaces: [`crate::deliver`],
 //! [`crate::invoke`], [`crate::metrics`], [`KeyLookup`] and [`RoleLookup`].
 
+mod channels;
 mod deliveries;
 mod lambda_api;
 
@@ -23,6 +24,7 @@ use crate::deliver::{Deliver, LogSink};
 use crate::dynamodb::DynamoDb;
 use crate::front::Backends;
 use crate::invoke::{Functions, Invoke};
+use crate::kinesis::channels as delivery;
 use crate::kinesis::engine::{Engine, EngineConfig, KeyLookup};
 use crate::kinesis::service::Kinesis;
 use crate::lambda::{self, Lambda, LambdaConfig, RoleLookup, Timings};
@@ -34,6 +36,7 @@ use crate::service::Permission;
 use crate::services::{Entry, Services};
 use crate::sqs::Sqs;
 use crate::types::{Caller, KeyState};
+use channels::ChannelDestination;
 use daemon::Options;
 use daemon::secret::Secret;
 pub(crate) use deliveries::Deliveries;
@@ -48,6 +51,8 @@ pub struct Cloud {
     kinesis: Arc<Engine>,
     /// The task that evaluates alarms.
     alarms: tokio::task::JoinHandle<()>,
+    /// The task that delivers channels.
+    channels: tokio::task::JoinHandle<()>,
 }
 
 impl Cloud {
@@ -72,6 +77,7 @@ impl Cloud {
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
             kms: Arc::new(stores.kms.clone()) as Arc<dyn KeyLookup>,
+            destination: Arc::new(stores.channel_destination()),
             options,
         })?;
         let lambda = Lambda::open(LambdaConfig {
@@ -97,6 +103,7 @@ impl Cloud {
         lambda.resume();
         stores.connect(&lambda, &deliver());
         let alarms = tokio::spawn(cloudwatch::watch::run(Arc::clone(&cloudwatch), deliver()));
+        let channels = tokio::spawn(delivery::task::run(Arc::clone(&kinesis)));
         let policies = Arc::new(AccessPolicies {
             lambda: Arc::clone(&lambda),
             iam: stores.iam.clone(),
@@ -115,6 +122,7 @@ impl Cloud {
             policies,
             kinesis,
             alarms,
+            channels,
         })
     }
 
@@ -136,6 +144,7 @@ impl Cloud {
     /// Writes everything that is not written yet. Blocks; no call may follow.
     pub(crate) fn shutdown(&self) {
         self.alarms.abort();
+        self.channels.abort();
         self.services.shutdown();
     }
 }
@@ -186,6 +195,14 @@ impl Stores {
             sns: self.sns.clone(),
             s3: Arc::clone(&self.s3),
         })
+    }
+
+    fn channel_destination(&self) -> ChannelDestination {
+        ChannelDestination {
+            s3: Arc::clone(&self.s3),
+            iam: self.iam.clone(),
+            logs: Arc::clone(&self.logs),
+        }
     }
 
     /// Lets topics and buckets reach functions, and buckets send what was not sent before the last stop.

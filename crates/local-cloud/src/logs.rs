@@ -195,7 +195,7 @@ impl Logs {
     }
 
     /// Appends events (milliseconds since the Unix epoch, text). Creates a group and a stream that do not exist.
-    fn put(&self, caller: &Caller, group: &str, stream: &str, events: &[(i64, String)]) {
+    pub fn put(&self, caller: &Caller, group: &str, stream: &str, events: &[(i64, String)]) {
         let now = self.clock.now_ms();
         let appended = self.database.write(|db| {
             let group = match group::find(db, caller, group)? {

@@ -261,6 +261,21 @@ impl S3 {
     /// # Errors
     /// S3's own.
     pub fn put(&self, caller: &Caller, bucket: &str, key: &str, body: Bytes) -> Result<(), Undelivered> {
+        self.put_with(caller, bucket, key, HeaderMap::new(), body)
+    }
+
+    /// [`S3::put`], with the headers of the request. Blocks.
+    ///
+    /// # Errors
+    /// S3's own.
+    pub fn put_with(
+        &self,
+        caller: &Caller,
+        bucket: &str,
+        key: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<(), Undelivered> {
         let call = Call {
             caller: caller.clone(),
             operation: Operation::PutObject,
@@ -269,7 +284,7 @@ impl S3 {
                 key: key.to_owned(),
                 query: Vec::new(),
             },
-            headers: HeaderMap::new(),
+            headers,
             body,
             now_ms: self.clock.now_ms(),
             request_id: request_id(),
@@ -278,6 +293,21 @@ impl S3 {
             code: error.code.to_owned(),
             message: error.message,
         })
+    }
+
+    /// The region of a bucket of `account`. `None` if there is no such bucket, or the database cannot be read. Blocks.
+    pub fn bucket_region(&self, account: &str, name: &str) -> Option<String> {
+        let found = self
+            .database()
+            .map_err(Error::from)
+            .and_then(|database| database.read(|db| bucket::find(db, account, name)));
+        match found {
+            Ok(bucket) => bucket.map(|bucket| bucket.region),
+            Err(error) => {
+                tracing::warn!(message = error.message, "a bucket could not be looked up");
+                None
+            }
+        }
     }
 
     /// Deletes files that no object has any more. Blocks.

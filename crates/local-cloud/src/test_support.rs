@@ -14,8 +14,9 @@ use rand::rngs::StdRng;
 use serde_json::Value;
 
 use crate::deliver::{Deliver, Undelivered};
+use crate::kinesis::channels::{Destination, Object};
 use crate::metrics::{MetricSink, Sample};
-use crate::types::{Body, Caller};
+use crate::types::{ACCOUNT, Body, Caller};
 
 #[derive(Debug)]
 pub(crate) struct Metric {
@@ -113,6 +114,56 @@ impl Deliver for Inbox {
         body: Bytes,
     ) -> BoxFuture<'a, Result<(), Undelivered>> {
         self.take(&format!("{bucket}/{key}"), &body, BTreeMap::new())
+    }
+}
+
+/// The buckets of channels: one in us-east-1 and one elsewhere. Every role is trusted but `nobody`.
+#[derive(Default)]
+pub(crate) struct Objects {
+    /// By bucket and key, such as `lake/a/b`.
+    pub all: Mutex<BTreeMap<String, Object>>,
+    /// Puts, also those that replaced an object.
+    pub puts: Mutex<usize>,
+    /// Refuses puts with this code.
+    pub refuses: Mutex<Option<&'static str>>,
+    pub logged: Mutex<Vec<String>>,
+}
+
+impl Destination for Objects {
+    fn bucket_region(&self, account: &str, bucket: &str) -> Option<String> {
+        let known = [("lake", "us-east-1"), ("dead", "us-east-1"), ("far", "eu-west-1")];
+        let found = known
+            .iter()
+            .find(|(name, _)| *name == bucket && account == ACCOUNT);
+        found.map(|(_, region)| (*region).to_owned())
+    }
+
+    fn trusts(&self, role: &str, principal: &str) -> bool {
+        principal == "kinesis.amazonaws.com" && !role.ends_with("/nobody")
+    }
+
+    fn allows(&self, role: &str, action: &str, _: &str) -> bool {
+        action == "s3:PutObject" && !role.ends_with("/powerless")
+    }
+
+    fn put(&self, _: &Caller, bucket: &str, object: Object) -> Result<(), Undelivered> {
+        if let Some(code) = *self.refuses.lock().unwrap() {
+            return Err(Undelivered {
+                code: code.to_owned(),
+                message: "refused".to_owned(),
+            });
+        }
+        *self.puts.lock().unwrap() += 1;
+        let mut all = self.all.lock().unwrap();
+        all.insert(format!("{bucket}/{}", object.key), object);
+        Ok(())
+    }
+
+    fn log(&self, _: &Caller, group: &str, stream: &str, _: i64, text: String) {
+        self.logged
+            .lock()
+            .unwrap()
+            .push(format!("{group} {stream} {text}"));
     }
 }
 

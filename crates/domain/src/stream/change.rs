@@ -147,8 +147,12 @@ impl<'a> Changer<'a> {
         let Some(found) = summary(self.ctx, self.name).await? else {
             return Ok(());
         };
+        let has_channels = found.channel_count().is_some_and(|count| count > 0);
         let found = StreamState::from_summary(&found, BTreeMap::new());
         if found.status != Status::Deleting {
+            if has_channels {
+                self.require_no_channels(&found.arn).await?;
+            }
             if found.consumer_count > 0 && !with_consumers {
                 return Err(Error::failed(format!(
                     "stream {} has {}",
@@ -368,6 +372,9 @@ impl<'a> Changer<'a> {
             Mode::Provisioned => sdk::StreamMode::Provisioned,
             Mode::OnDemand => sdk::StreamMode::OnDemand,
         };
+        if mode == Mode::Provisioned {
+            self.require_no_channels(&now.arn).await?;
+        }
         let kinesis = self.ctx.kinesis_once();
         let send = || {
             let request = kinesis.update_stream_mode().stream_arn(&now.arn);

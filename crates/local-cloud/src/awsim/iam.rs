@@ -46,6 +46,26 @@ impl Iam {
         state.roles.contains_key(name)
     }
 
+    /// Whether the role `arn` exists, and its trust policy lets the service `principal` assume it. Conditions are not
+    /// evaluated.
+    pub fn trusts(&self, arn: &str, principal: &str) -> bool {
+        let Some((account, name)) = arn.split(':').nth(4).zip(arn.rsplit('/').next()) else {
+            return false;
+        };
+        let state = self.account(account).store().get(account, IAM_REGION);
+        let Some(role) = state.roles.get(name).filter(|role| role.arn == arn) else {
+            return false;
+        };
+        let document: Value = serde_json::from_str(&role.assume_role_policy_document).unwrap_or_default();
+        let one_or_more = |value: &Value| value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+        one_or_more(&document["Statement"]).iter().any(|statement| {
+            statement["Effect"] == "Allow"
+                && one_or_more(&statement["Principal"]["Service"])
+                    .iter()
+                    .any(|service| service == principal)
+        })
+    }
+
     /// The policies of the user, group or role `arn`; `None` where it does not exist.
     pub fn policies_of(&self, arn: &str) -> Option<PolicySet> {
         let account = arn.split(':').nth(4)?;

@@ -102,7 +102,7 @@ impl Catalog {
 
     /// The damaged files, with the ARN of their stream where it is known.
     pub fn damage(&self) -> Vec<(Option<String>, DamagedFile)> {
-        let all: Vec<Arc<Stream>> = self.read(|s| s.by_id.values().cloned().collect());
+        let all = self.all();
         let of_streams = all.iter().flat_map(|stream| {
             let arn = stream.view(i64::MIN).meta.arn();
             let files = stream.damage().into_iter();
@@ -165,7 +165,7 @@ impl Catalog {
 
     /// Number of streams of all callers, including those being deleted.
     pub fn count(&self, now_ms: i64) -> u64 {
-        let all: Vec<Arc<Stream>> = self.read(|s| s.by_id.values().cloned().collect());
+        let all = self.all();
         all.iter().filter(|s| !s.is_gone(now_ms)).count() as u64
     }
 
@@ -215,18 +215,21 @@ impl Catalog {
         Ok(())
     }
 
+    /// The streams of all callers.
+    pub fn all(&self) -> Vec<Arc<Stream>> {
+        self.read(|s| s.by_id.values().cloned().collect())
+    }
+
     /// Removes each stream whose deletion is complete. With `now_ms` at its maximum, also those being deleted.
     pub fn sweep(&self, now_ms: i64) {
-        let all: Vec<Arc<Stream>> = self.read(|s| s.by_id.values().cloned().collect());
-        for stream in all {
+        for stream in self.all() {
             self.keep(&stream, now_ms);
         }
     }
 
     /// Applies retention to all streams.
     pub fn trim(&self, now_ms: i64) {
-        let all: Vec<Arc<Stream>> = self.read(|s| s.by_id.values().cloned().collect());
-        for stream in all {
+        for stream in self.all() {
             stream.trim(now_ms);
         }
     }
@@ -331,7 +334,8 @@ fn has_records(dir: &Path) -> bool {
     any().unwrap_or_else(|error| error.kind() != io::ErrorKind::NotFound)
 }
 
-fn unusable(path: PathBuf, what: &str, error: &io::Error) -> DamagedFile {
+/// A file that cannot be opened.
+pub fn unusable(path: PathBuf, what: &str, error: &io::Error) -> DamagedFile {
     DamagedFile {
         path,
         records: 0,

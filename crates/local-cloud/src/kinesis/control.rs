@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod capacity;
+pub mod channels;
 pub mod consumers;
 pub mod describe;
 pub mod encryption;

@@ -13,6 +13,7 @@ use daemon::Options;
 use daemon::protocol::Damage;
 
 use super::catalog::{self, Catalog};
+use super::channels::{Channels, Destination};
 use super::error::{ApiError, Code, Result};
 use super::model::input::Targeted;
 use super::operation::{Operation, Scope};
@@ -37,6 +38,8 @@ pub struct EngineConfig {
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<dyn MetricSink>,
     pub kms: Arc<dyn KeyLookup>,
+    /// Where channels deliver.
+    pub destination: Arc<dyn Destination>,
     pub options: Options,
 }
 
@@ -59,6 +62,8 @@ const MOST_RATES: usize = 4096;
 /// The Kinesis engine.
 pub struct Engine {
     pub(super) catalog: Catalog,
+    pub(super) channels: Channels,
+    pub(super) destination: Arc<dyn Destination>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<dyn MetricSink>,
     pub(super) kms: Arc<dyn KeyLookup>,
@@ -78,7 +83,9 @@ impl Engine {
     /// When a directory cannot be made or read; the error names it.
     pub fn open(config: EngineConfig) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
+            channels: Channels::open(config.data_dir.join("channels"))?,
             catalog: Catalog::open(config.data_dir)?,
+            destination: config.destination,
             clock: config.clock,
             metrics: config.metrics,
             kms: config.kms,
@@ -99,6 +106,7 @@ impl Engine {
     pub fn shutdown(&self) {
         self.end_subscriptions();
         self.catalog.sweep(i64::MAX);
+        self.channels.sweep(i64::MAX);
     }
 
     /// Streams of all accounts and regions.
@@ -108,7 +116,8 @@ impl Engine {
 
     /// The damaged files of all accounts and regions.
     pub fn damage(&self) -> Vec<Damage> {
-        let found = self.catalog.damage().into_iter();
+        let of_channels = self.channels.damage().iter().map(|file| (None, file.clone()));
+        let found = self.catalog.damage().into_iter().chain(of_channels);
         found
             .map(|(resource, file)| Damage {
                 file: file.path.display().to_string(),
@@ -119,9 +128,11 @@ impl Engine {
             .collect()
     }
 
-    /// Deletes the files of deleted streams and of expired records, which no request sees any more. Blocks.
+    /// Scales on-demand streams, and deletes the files of deleted streams and of expired records, which no request sees
+    /// any more. Blocks.
     pub fn sweep(&self) {
         let now_ms = self.clock.now_ms();
+        self.scale_on_demand(now_ms);
         self.catalog.sweep(now_ms);
         self.catalog.trim(now_ms);
     }

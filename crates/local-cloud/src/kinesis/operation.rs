@@ -3,15 +3,18 @@
 use crate::operation::operations;
 
 operations! {
-    /// Every operation of `aws-sdk-kinesis` 1.130 except those on channels.
+    /// Every operation of `aws-sdk-kinesis` 1.130.
     pub enum Operation {
         AddTagsToStream,
+        CreateChannel,
         CreateStream,
         DecreaseStreamRetentionPeriod,
+        DeleteChannel,
         DeleteResourcePolicy,
         DeleteStream,
         DeregisterStreamConsumer,
         DescribeAccountSettings,
+        DescribeChannel,
         DescribeLimits,
         DescribeStream,
         DescribeStreamConsumer,
@@ -22,6 +25,7 @@ operations! {
         GetResourcePolicy,
         GetShardIterator,
         IncreaseStreamRetentionPeriod,
+        ListChannels,
         ListShards,
         ListStreamConsumers,
         ListStreams,
@@ -40,6 +44,7 @@ operations! {
         TagResource,
         UntagResource,
         UpdateAccountSettings,
+        UpdateChannel,
         UpdateMaxRecordSize,
         UpdateShardCount,
         UpdateStreamMode,
@@ -63,15 +68,19 @@ impl Operation {
         let (scope, per_second) = match self {
             Self::DescribeLimits => (Scope::Account, 1),
             Self::AddTagsToStream
+            | Self::CreateChannel
             | Self::CreateStream
             | Self::DecreaseStreamRetentionPeriod
+            | Self::DeleteChannel
             | Self::DeleteResourcePolicy
             | Self::DeleteStream
             | Self::DescribeAccountSettings
+            | Self::DescribeChannel
             | Self::DisableEnhancedMonitoring
             | Self::EnableEnhancedMonitoring
             | Self::GetResourcePolicy
             | Self::IncreaseStreamRetentionPeriod
+            | Self::ListChannels
             | Self::ListStreams
             | Self::ListTagsForResource
             | Self::ListTagsForStream
@@ -85,6 +94,7 @@ impl Operation {
             | Self::TagResource
             | Self::UntagResource
             | Self::UpdateAccountSettings
+            | Self::UpdateChannel
             | Self::UpdateMaxRecordSize
             | Self::UpdateStreamMode
             | Self::UpdateStreamRecordDistributionStrategy
@@ -145,13 +155,13 @@ mod tests {
             assert_eq!(Operation::of_target(&target), Some(*operation));
             assert_eq!(Operation::of_target(operation.as_str()), Some(*operation));
         }
-        assert_eq!(Operation::ALL.len(), 40);
+        assert_eq!(Operation::ALL.len(), 45);
     }
 
     #[test]
-    fn channels_and_other_services_are_unknown() {
+    fn other_names_are_unknown() {
         for target in [
-            "Kinesis_20131202.CreateChannel",
+            "Kinesis_20131202.CreateTable",
             "Firehose_20150804.PutRecord",
             "Kinesis_20131202.",
             "",

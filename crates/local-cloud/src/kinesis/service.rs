@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::control::{
-    account, capacity, consumers, describe, encryption, lifecycle, listing, monitoring, policy, reshard,
-    retention, tags,
+    account, capacity, channels, consumers, describe, encryption, lifecycle, listing, monitoring, policy,
+    reshard, retention, tags,
 };
 use super::data::{get, position, put, subscribe};
 use super::engine::{Context, Engine};
@@ -79,12 +79,15 @@ impl Engine {
             Op::SubscribeToShard => subscribe::subscribe_to_shard(self, context, body).map(Reply::Events),
             Op::GetShardIterator => call.run(position::get_shard_iterator),
             Op::AddTagsToStream => call.quiet(tags::add),
+            Op::CreateChannel => call.run(channels::create),
             Op::CreateStream => call.quiet(lifecycle::create_stream),
             Op::DecreaseStreamRetentionPeriod => call.quiet(retention::decrease),
+            Op::DeleteChannel => call.quiet(channels::delete),
             Op::DeleteResourcePolicy => call.quiet(policy::delete),
             Op::DeleteStream => call.quiet(lifecycle::delete_stream),
             Op::DeregisterStreamConsumer => call.quiet(consumers::deregister),
             Op::DescribeAccountSettings => call.run(account::describe_account_settings),
+            Op::DescribeChannel => call.run(channels::describe),
             Op::DescribeLimits => call.run(account::describe_limits),
             Op::DescribeStream => call.run(describe::describe_stream),
             Op::DescribeStreamConsumer => call.run(consumers::describe),
@@ -93,6 +96,7 @@ impl Engine {
             Op::EnableEnhancedMonitoring => call.run(monitoring::enable),
             Op::GetResourcePolicy => call.run(policy::get),
             Op::IncreaseStreamRetentionPeriod => call.quiet(retention::increase),
+            Op::ListChannels => call.run(channels::list),
             Op::ListShards => call.run(listing::list_shards),
             Op::ListStreamConsumers => call.run(consumers::list),
             Op::ListStreams => call.run(listing::list_streams),
@@ -108,6 +112,7 @@ impl Engine {
             Op::TagResource => call.quiet(tags::tag_resource),
             Op::UntagResource => call.quiet(tags::untag_resource),
             Op::UpdateAccountSettings => call.run(account::update_account_settings),
+            Op::UpdateChannel => call.run(channels::update),
             Op::UpdateMaxRecordSize => call.quiet(capacity::update_max_record_size),
             Op::UpdateShardCount => call.run(reshard::update_shard_count),
             Op::UpdateStreamMode => call.quiet(capacity::update_stream_mode),
@@ -219,10 +224,15 @@ impl Service for Kinesis {
     }
 
     fn permissions(&self, request: &service::Request) -> Vec<Permission> {
-        Permission::of_operation("kinesis", request, |_, input| {
-            let arn = ["ConsumerARN", "StreamARN", "ResourceARN"]
+        let mut permissions = Permission::of_operation("kinesis", request, |operation, input| {
+            let arn = ["ConsumerARN", "StreamARN", "ResourceARN", "ChannelARN"]
                 .iter()
                 .find_map(|field| input[field].as_str());
+            // Source: "IAM permissions for data delivery", developer guide.
+            let arn = arn.or_else(|| input["StreamConfigurationList"][0]["StreamARN"].as_str());
+            if operation == "ListChannels" {
+                return Some(arn_of(&request.caller, "kinesis", "stream/", "*"));
+            }
             let named = || {
                 let name = input["StreamName"].as_str()?;
                 Some(arn_of(&request.caller, "kinesis", "stream/", name))
@@ -237,7 +247,15 @@ impl Service for Kinesis {
                 Some(stream.view(now_ms).meta.arn())
             };
             arn.map(str::to_owned).or_else(named).or_else(iterated)
-        })
+        });
+        let associated = permissions
+            .first()
+            .filter(|first| first.action == "kinesis:CreateChannel");
+        permissions.extend(associated.cloned().map(|first| Permission {
+            action: "kinesis:AssociateStreamsWithChannel".to_owned(),
+            ..first
+        }));
+        permissions
     }
 
     /// PutRecords takes 10 MiB of data and keys (Kinesis API reference). Base64 makes that 13.4 MiB, and JSON adds to

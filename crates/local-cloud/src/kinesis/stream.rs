@@ -10,6 +10,7 @@ pub mod lineage;
 pub mod meta;
 pub mod persist;
 pub mod throttle;
+pub mod traffic;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 use self::lineage::ShardMeta;
 use self::meta::StreamMeta;
 use self::throttle::ShardLimits;
+use self::traffic::{ShardTraffic, StreamTraffic};
 use crate::kinesis::error::{ApiError, Result};
 use crate::kinesis::hash_key::HashKey;
 use crate::kinesis::store::{DamagedFile, Ends, ShardStore};
@@ -38,6 +40,7 @@ pub struct Shard {
     pub id: String,
     pub store: ShardStore,
     pub limits: Mutex<ShardLimits>,
+    pub traffic: ShardTraffic,
     trimmed_ms: AtomicI64,
 }
 
@@ -48,6 +51,7 @@ impl Shard {
             id: lineage::shard_id(index),
             store,
             limits: Mutex::new(ShardLimits::default()),
+            traffic: ShardTraffic::default(),
             trimmed_ms: AtomicI64::new(i64::MIN),
         }
     }
@@ -142,6 +146,7 @@ impl View {
 pub struct Stream {
     /// Id of this incarnation of the name.
     pub id: u64,
+    pub traffic: StreamTraffic,
     dir: PathBuf,
     ends: Arc<Ends>,
     /// Damage of the stream's own files when it was opened.
@@ -221,6 +226,7 @@ impl Stream {
     fn with(dir: PathBuf, ends: Arc<Ends>, meta: StreamMeta, shards: Vec<Arc<Shard>>) -> Self {
         Self {
             id: meta.id,
+            traffic: StreamTraffic::default(),
             dir,
             ends,
             damage: Vec::new(),

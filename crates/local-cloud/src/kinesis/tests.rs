@@ -1,7 +1,9 @@
 //! The engine, driven as by a caller, with a clock that the test controls.
 
 mod arbitrary_input;
+mod budgets;
 mod capacity;
+mod channels;
 mod concurrency;
 mod consumers;
 mod encryption;
@@ -13,6 +15,7 @@ mod policies;
 mod reading;
 mod resharding;
 mod restart;
+mod scaling;
 mod sdk;
 mod streams;
 mod subscribing;

@@ -259,6 +259,23 @@ async fn make(cloud: &Cloud) -> Made {
     rpc(cloud, "kinesis", "Kinesis_20131202.PutRecord", record)
         .await
         .unwrap();
+    let archived = json!({"StreamName": "archived", "StreamModeDetails": {"StreamMode": "ON_DEMAND"}});
+    rpc(cloud, "kinesis", "Kinesis_20131202.CreateStream", archived)
+        .await
+        .unwrap();
+    let channel = json!({
+        "ChannelName": "archive", "ServiceExecutionRoleARN": ROLE,
+        "StreamConfigurationList": [{
+            "StreamARN": "arn:aws:kinesis:us-east-1:000000000000:stream/archived",
+            "RecordConfiguration": {"RecordFormatType": "JSON"},
+        }],
+        "S3DestinationConfiguration": {"StorageConfiguration": {
+            "BucketARN": "arn:aws:s3:::lake", "ExpectedBucketOwner": "000000000000", "CompressionType": "NONE",
+        }},
+    });
+    rpc(cloud, "kinesis", "Kinesis_20131202.CreateChannel", channel)
+        .await
+        .unwrap();
     let function = json!({
         "FunctionName": "scorer", "Role": ROLE, "Runtime": "provided.al2023", "Handler": "bootstrap",
         "Code": {"ZipFile": base64_simd::STANDARD.encode_to_string(zip())},
@@ -324,6 +341,7 @@ async fn look(cloud: &Cloud, made: &Made) -> Vec<(&'static str, bool)> {
     let iterator: Value = serde_json::from_str(&iterator.unwrap_or_default()).unwrap_or_default();
     let page = json!({"ShardIterator": iterator["ShardIterator"]});
     let records = rpc(cloud, "kinesis", "Kinesis_20131202.GetRecords", page).await;
+    let channels = rpc(cloud, "kinesis", "Kinesis_20131202.ListChannels", json!({})).await;
     vec![
         ("dynamodb.db", items),
         ("sqs.db", messages),
@@ -336,6 +354,7 @@ async fn look(cloud: &Cloud, made: &Made) -> Vec<(&'static str, bool)> {
         ("mappings/", has(mapping, STREAM)),
         ("kinesis/", has(records, "aGVsbG8=")),
         ("/s3", look_at_objects(cloud, &made.objects).await),
+        ("kinesis/channels", has(channels, "archive")),
     ]
 }
 

@@ -6,6 +6,7 @@ use crate::kinesis::engine::{Context, Engine};
 use crate::kinesis::error::{ApiError, Result};
 use crate::kinesis::model::input::{self, text};
 use crate::kinesis::model::output;
+use crate::kinesis::on_demand;
 use crate::kinesis::stream::meta::{Distribution, Mode, count_in_day};
 
 /// Mode switches allowed in 24 hours.
@@ -13,7 +14,7 @@ const SWITCHES_PER_DAY: usize = 2;
 /// Maximum warm throughput: 10 GiB/s.
 const MAX_WARM_THROUGHPUT: i64 = 10_240;
 
-/// UpdateStreamMode. The shards do not change.
+/// UpdateStreamMode. The shards do not change, except for warm throughput that is above theirs.
 pub fn update_stream_mode(engine: &Engine, context: &Context, input: input::UpdateStreamMode) -> Result<()> {
     let stream = engine.find(context, &input)?;
     let word = input
@@ -37,6 +38,10 @@ pub fn update_stream_mode(engine: &Engine, context: &Context, input: input::Upda
             let text = format!("Stream {} under account {} is already in {word} mode.", meta.name, meta.account);
             return Err(ApiError::validation(text));
         }
+        if wanted == Mode::Provisioned {
+            // A channel reads on-demand streams only.
+            engine.channels.release(meta.id, &meta.name, &meta.account)?;
+        }
         let (name, account) = (meta.name.clone(), meta.account.clone());
         count_in_day(&mut meta.mode_switches_ms, context.now_ms, SWITCHES_PER_DAY, || {
             format!(
@@ -46,15 +51,19 @@ pub fn update_stream_mode(engine: &Engine, context: &Context, input: input::Upda
         })?;
         meta.mode = wanted;
         meta.warm_throughput = input.warm_throughput;
-        if wanted == Mode::Provisioned {
-            meta.distribution = Distribution::UserPartitionKey;
+        match wanted {
+            Mode::Provisioned => {
+                meta.distribution = Distribution::UserPartitionKey;
+                meta.peaks.clear();
+            }
+            Mode::OnDemand => on_demand::begin(meta, context.now_ms),
         }
         meta.update_until(due_ms);
         Ok(())
     })
 }
 
-/// UpdateStreamWarmThroughput.
+/// UpdateStreamWarmThroughput. Also releases the capacity that neither the traffic nor the warm throughput needs.
 pub fn update_warm_throughput(
     engine: &Engine,
     context: &Context,
@@ -68,6 +77,7 @@ pub fn update_warm_throughput(
         meta.require_on_demand()?;
         let current = meta.warm_throughput.unwrap_or_default();
         meta.warm_throughput = input.warm_throughput;
+        on_demand::warm(meta, stream.traffic.needed(), context.now_ms);
         meta.update_until(due_ms);
         let warm_throughput =
             describe::warm_throughput(meta).map(|w| output::WarmThroughput { current, ..w });

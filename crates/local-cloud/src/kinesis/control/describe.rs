@@ -70,7 +70,7 @@ pub fn describe_stream_summary(
         consumers: meta.consumers.len() as i64,
         warm_throughput: warm_throughput(meta),
         max_record_size: meta.max_record_kib,
-        channels: 0,
+        channels: engine.channels.count(meta.id) as i64,
         distribution: (meta.mode == Mode::OnDemand).then(|| meta.distribution.as_str()),
     };
     Ok(output::DescribeStreamSummary { summary })

@@ -66,12 +66,17 @@ fn require_kms(input: &input::StreamEncryption) -> Result<()> {
     ))
 }
 
+/// Whether a key is the one owned by Kinesis.
+pub fn is_own_key(key: &str) -> bool {
+    key == "alias/aws/kinesis" || key == "aws/kinesis" || key.ends_with(":alias/aws/kinesis")
+}
+
 /// Rejects a KMS key that cannot be used. The key owned by Kinesis is always usable.
 ///
 /// # Errors
 /// `KMSNotFoundException`, `KMSDisabledException`, `KMSInvalidStateException`.
 pub fn check_key(engine: &Engine, context: &Context, key: &str) -> Result<()> {
-    if key == "alias/aws/kinesis" || key == "aws/kinesis" || key.ends_with(":alias/aws/kinesis") {
+    if is_own_key(key) {
         return Ok(());
     }
     let (code, text) = match engine.kms.exists(&context.caller, key) {

@@ -7,11 +7,10 @@ use crate::kinesis::control::account::{ON_DEMAND_STREAM_LIMIT, shard_limit};
 use crate::kinesis::engine::{Context, Engine};
 use crate::kinesis::error::{ApiError, Result};
 use crate::kinesis::model::input::{self, text};
+use crate::kinesis::on_demand;
 use crate::kinesis::stream::lineage;
 use crate::kinesis::stream::meta::{Distribution, Encryption, Mode, Status, StreamMeta};
 
-/// Shards of a new on-demand stream. Source: "Choose the right mode", developer guide.
-pub const ON_DEMAND_SHARDS: u32 = 4;
 /// Shards per stream.
 pub const MAX_SHARDS: i64 = 10_000;
 /// Streams in CREATING at the same time.
@@ -80,6 +79,7 @@ fn new_stream(engine: &Engine, context: &Context, input: &input::CreateStream) -
         super::capacity::require_commitment(engine, context)?;
         super::capacity::check_warm_throughput(input.warm_throughput)?;
     }
+    let shards = shards.max(on_demand::shards_of(input.warm_throughput));
     let name = text(&input.stream_name);
     let tags = super::tags::initial(input.tags.clone(), name, &context.caller.account)?;
     Ok(StreamMeta {
@@ -108,13 +108,14 @@ fn new_stream(engine: &Engine, context: &Context, input: &input::CreateStream) -
         key_starts_ms: Vec::new(),
         key_stops_ms: Vec::new(),
         mode_switches_ms: Vec::new(),
+        peaks: Vec::new(),
     })
 }
 
 /// Number of shards of a new stream.
 fn shard_count(context: &Context, mode: Mode, wanted: Option<i64>) -> Result<u32> {
     match (mode, wanted) {
-        (Mode::OnDemand, None) => Ok(ON_DEMAND_SHARDS),
+        (Mode::OnDemand, None) => Ok(on_demand::LEAST_SHARDS),
         (Mode::OnDemand, Some(_)) => Err(ApiError::validation(
             "ShardCount must not be specified when the stream mode is ON_DEMAND.",
         )),
@@ -133,6 +134,7 @@ pub fn delete_stream(engine: &Engine, context: &Context, input: input::DeleteStr
     let stream = engine.find(context, &input)?;
     let due_ms = engine.due(context.now_ms);
     stream.change_active(context.now_ms, |meta| {
+        engine.channels.release(meta.id, &meta.name, &meta.account)?;
         if !meta.consumers.is_empty() && input.enforce_consumer_deletion != Some(true) {
             return Err(ApiError::in_use(format!(
                 "Stream {} under account {} has registered consumers; set EnforceConsumerDeletion to delete it with \

@@ -79,7 +79,15 @@ pub fn list_for_resource(
     context: &Context,
     input: input::Resource,
 ) -> Result<output::ListTagsForResource> {
-    let (stream, resource) = find_resource(engine, context, text(&input.resource_arn))?;
+    let arn = text(&input.resource_arn);
+    if is_channel(arn) {
+        let channel = engine.channels.find(&context.caller, arn, context.now_ms)?;
+        let meta = channel.settled(&*engine.destination, context.now_ms);
+        return Ok(output::ListTagsForResource {
+            tags: meta.tags.iter().map(tag).collect(),
+        });
+    }
+    let (stream, resource) = find_resource(engine, context, arn)?;
     let view = stream.view(context.now_ms);
     let tags = match &resource {
         Resource::Stream => Some(&view.meta.tags),
@@ -97,12 +105,22 @@ fn tag((key, value): (&String, &Option<String>)) -> output::Tag {
     }
 }
 
+fn is_channel(arn: &str) -> bool {
+    arn.contains(":channel/")
+}
+
 fn change(
     engine: &Engine,
     context: &Context,
     arn: &str,
     edit: impl FnOnce(&mut Tags, &str, &str) -> Result<()>,
 ) -> Result<()> {
+    if is_channel(arn) {
+        let channel = engine.channels.find(&context.caller, arn, context.now_ms)?;
+        return channel
+            .change(|meta| edit(&mut meta.tags, &meta.name, &meta.account))
+            .map(drop);
+    }
     let (stream, resource) = find_resource(engine, context, arn)?;
     let edit = |meta: &mut StreamMeta| {
         let (name, account) = (meta.name.clone(), meta.account.clone());

@@ -462,6 +462,8 @@ fn append(
     shard.trim(view.meta.horizon_ms(context.now_ms));
     match shard.store.append(&records, context.now_ms) {
         Ok(numbers) => {
+            let bytes = admitted.iter().map(|&i| entries[i].bytes()).sum();
+            shard.traffic.add(bytes, admitted.len());
             for (&i, number) in admitted.iter().zip(numbers) {
                 results[i] = RecordResult::Stored(number, Arc::clone(shard));
             }

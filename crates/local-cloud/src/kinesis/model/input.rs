@@ -290,6 +290,94 @@ inputs! {
         "StreamId" stream_id: String = optional STREAM_ID;
         "WarmThroughputMiBps" warm_throughput: i64 = required NATURAL;
     }
+    CreateChannel {
+        "ChannelName" name: String = required NAME;
+        "ServiceExecutionRoleARN" role: String = required ROLE_ARN;
+        "StreamConfigurationList" streams: Items<ChannelStream> = required CHANNEL_PARTS;
+        "S3DestinationConfiguration" s3: S3Destination = optional ANY;
+        "S3TablesDestinationConfiguration" tables: S3TablesDestination = optional ANY;
+        "EncryptionConfiguration" encryption: ChannelEncryption = optional ANY;
+        "Tags" tags: Tags = optional TAGS;
+        "LoggingConfiguration" logging: ChannelLogging = optional ANY;
+    }
+    ChannelStream {
+        "StreamARN" stream_arn: String = required STREAM_ARN;
+        "RecordConfiguration" records: RecordConfiguration = required ANY;
+    }
+    RecordConfiguration {
+        "RecordFormatType" format: String = required RECORD_FORMAT;
+        "GSRSchemaARN" schema_arn: String = optional GSR_SCHEMA_ARN;
+    }
+    S3Destination {
+        "DataFreshnessInSeconds" freshness: i64 = optional ANY;
+        "DeadLetterQueueS3Configuration" dead_letters: DeadLetterBucket = optional ANY;
+        "StorageConfiguration" storage: S3Storage = required ANY;
+    }
+    DeadLetterBucket {
+        "BucketARN" bucket_arn: String = required BUCKET_ARN;
+        "ExpectedBucketOwner" owner: String = required BUCKET_OWNER;
+        "ErrorOutputPrefix" prefix: String = optional ERROR_PREFIX;
+    }
+    S3Storage {
+        "BucketARN" bucket_arn: String = required BUCKET_ARN;
+        "ExpectedBucketOwner" owner: String = required BUCKET_OWNER;
+        "OutputKeyTemplate" key_template: String = optional KEY_TEMPLATE;
+        "StorageClass" storage_class: String = optional STORAGE_CLASS;
+        "CompressionType" compression: String = required S3_COMPRESSION;
+    }
+    S3TablesDestination {
+        "DataFreshnessInSeconds" freshness: i64 = optional ANY;
+        "DeadLetterQueueS3Configuration" dead_letters: DeadLetterBucket = required ANY;
+        "S3TablesConfigurationList" tables: Items<S3Table> = required CHANNEL_PARTS;
+    }
+    S3Table {
+        "TableBucketARN" bucket_arn: String = required TABLE_BUCKET_ARN;
+        "Namespace" namespace: String = required TABLE_NAME;
+        "TableName" name: String = required TABLE_NAME;
+        "CompressionType" compression: String = required TABLE_COMPRESSION;
+        "PartitionSpec" partition_spec: PartitionSpec = optional ANY;
+    }
+    PartitionSpec {
+        "PartitionFields" fields: Items<PartitionField> = required PARTITION_FIELDS;
+    }
+    PartitionField {
+        "Transform" transform: String = required TRANSFORM;
+        "SourceName" source_name: String = required SOURCE_NAME;
+    }
+    ChannelEncryption {
+        "EncryptionType" encryption_type: String = required KMS_ONLY;
+        "KeyId" key_id: String = required KEY_ID;
+    }
+    ChannelLogging {
+        "CloudWatchLogs" logs: CloudWatchLogs = required ANY;
+    }
+    CloudWatchLogs {
+        "Enabled" enabled: bool = required ANY;
+        "LogGroupName" group: String = optional LOG_GROUP;
+        "LogStreamName" stream: String = optional LOG_STREAM;
+    }
+    /// Input of `DescribeChannel` and `DeleteChannel`.
+    ChannelReference {
+        "ChannelARN" channel_arn: String = required CHANNEL_ARN;
+    }
+    ListChannels {
+        "StreamFilter" streams: Items<StreamFilter> = optional CHANNEL_PARTS;
+        "MaxResults" max_results: i64 = optional PAGE;
+        "NextToken" next_token: String = optional NEXT_TOKEN;
+    }
+    StreamFilter {
+        "StreamARN" stream_arn: String = required STREAM_ARN;
+        "StreamCreationTimestamp" created: Timestamp = optional ANY;
+    }
+    UpdateChannel {
+        "ChannelARN" channel_arn: String = required CHANNEL_ARN;
+        "S3DestinationConfiguration" s3: DestinationUpdate = optional ANY;
+        "S3TablesDestinationConfiguration" tables: DestinationUpdate = optional ANY;
+        "LoggingConfiguration" logging: ChannelLogging = optional ANY;
+    }
+    DestinationUpdate {
+        "DataFreshnessInSeconds" freshness: i64 = required ANY;
+    }
 }
 
 targeted! {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::value::{Blob, Timestamp};
+use crate::kinesis::channels::meta as channel;
 
 macro_rules! outputs {
     ($($(#[$doc:meta])* $name:ident { $($wire:literal $field:ident: $ty:ty;)* })*) => {
@@ -42,6 +43,7 @@ present!(
     StreamModeDetails
 );
 present!(ConsumerDescription, StreamDescription, StreamDescriptionSummary);
+present!(ChannelDescription, ChannelLogging, channel::Logs);
 impl<T> Absent for Vec<T> {}
 
 outputs! {
@@ -203,6 +205,44 @@ outputs! {
         "ContinuationSequenceNumber" continuation: Option<String>;
         "MillisBehindLatest" millis_behind: i64;
         "ChildShards" children: Option<Vec<ChildShard>>;
+    }
+    /// Output of `CreateChannel`, `DescribeChannel` and `UpdateChannel`.
+    Channel { "ChannelDescription" description: ChannelDescription; }
+    ChannelDescription {
+        "ChannelName" name: String;
+        "ChannelARN" arn: String;
+        "ChannelId" id: String;
+        "ChannelStatus" status: &'static str;
+        "ChannelStatusReason" reason: Option<String>;
+        "ChannelCreationTimestamp" created: Timestamp;
+        "ServiceExecutionRoleARN" role: String;
+        "StreamConfigurationList" streams: Vec<ChannelStream>;
+        "S3DestinationConfiguration" s3: Option<channel::S3>;
+        "S3TablesDestinationConfiguration" tables: Option<channel::Tables>;
+        "EncryptionConfiguration" encryption: Option<ChannelEncryption>;
+        "LoggingConfiguration" logging: ChannelLogging;
+    }
+    ChannelStream {
+        "StreamARN" arn: String;
+        "StreamCreationTimestamp" created: Timestamp;
+        "RecordConfiguration" records: Option<RecordConfiguration>;
+    }
+    RecordConfiguration {
+        "RecordFormatType" format: &'static str;
+        "GSRSchemaARN" schema_arn: Option<String>;
+    }
+    ChannelEncryption { "EncryptionType" kind: &'static str; "KeyId" key_id: String; }
+    ChannelLogging { "CloudWatchLogs" logs: channel::Logs; }
+    ListChannels { "ChannelSummaries" summaries: Vec<ChannelSummary>; "NextToken" next_token: Option<String>; }
+    ChannelSummary {
+        "ChannelName" name: String;
+        "ChannelARN" arn: String;
+        "ChannelId" id: String;
+        "ChannelStatus" status: &'static str;
+        "ChannelStatusReason" reason: Option<String>;
+        "ChannelCreationTimestamp" created: Timestamp;
+        "ChannelDestinationType" destination: &'static str;
+        "Streams" streams: Vec<ChannelStream>;
     }
 }
 

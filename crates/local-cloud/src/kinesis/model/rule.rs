@@ -60,11 +60,11 @@ pub const ANY: Rule = Rule::Any;
 /// Name of a stream, consumer or shard.
 pub const NAME: Rule = pattern(1, 128, "[a-zA-Z0-9_.-]+", is_name);
 pub const STREAM_ARN: Rule = pattern(1, 2048, r"arn:aws.*:kinesis:.*:\d{12}:stream/\S+", is_stream_arn);
-/// ARN of a stream or consumer.
+/// ARN of a stream, consumer, channel or queue.
 pub const RESOURCE_ARN: Rule = pattern(
     1,
     2048,
-    r"arn:aws.*:kinesis:.*:\d{12}:.*stream/\S+",
+    r"arn:aws.*:kinesis:.*:\d{12}:.*(stream|channel|queue)/\S+",
     is_resource_arn,
 );
 pub const CONSUMER_ARN: Rule = pattern(
@@ -146,6 +146,57 @@ pub const METRICS: Rule = Rule::List {
     max: 7,
     member: &METRIC,
 };
+pub const CHANNEL_ARN: Rule = pattern(
+    1,
+    2048,
+    r"arn:aws.*:kinesis:.*:\d{12}:channel/\S+",
+    is_channel_arn,
+);
+pub const ROLE_ARN: Rule = pattern(
+    1,
+    512,
+    r"arn:aws[-a-z0-9]*:iam::\d{12}:role/[a-zA-Z_0-9+=,.@\-_/]+",
+    is_role_arn,
+);
+pub const GSR_SCHEMA_ARN: Rule = pattern(
+    1,
+    512,
+    r"arn:aws[-a-z0-9]*:glue:[-a-z0-9]+:\d{12}:schema/[-a-zA-Z0-9_$#.]+/[-a-zA-Z0-9_$#.]+",
+    is_schema_arn,
+);
+pub const BUCKET_ARN: Rule = pattern(1, 2048, "arn:aws[-a-z0-9]*:s3:::[a-z0-9._-]{3,63}", is_bucket_arn);
+pub const TABLE_BUCKET_ARN: Rule = pattern(
+    1,
+    2048,
+    r"arn:aws[-a-z0-9]*:s3tables:[-a-z0-9]+:\d{12}:bucket/[a-z0-9_-]{3,63}",
+    is_table_bucket_arn,
+);
+/// 12-digit account id.
+pub const BUCKET_OWNER: Rule = pattern(12, 12, r"\d{12}", is_account);
+pub const ERROR_PREFIX: Rule = pattern(1, 512, r"[0-9A-Za-z!\-_'.*()\/]+", is_error_prefix);
+pub const KEY_TEMPLATE: Rule = pattern(1, 1024, r"[0-9A-Za-z!\-_'.*()\/=:{}]+", is_key_template);
+/// Namespace or name of a table.
+pub const TABLE_NAME: Rule = pattern(1, 255, "[0-9a-z_]+", is_table_name);
+pub const SOURCE_NAME: Rule = pattern(1, 255, r"[a-zA-Z0-9\.\_]+", is_source_name);
+pub const LOG_GROUP: Rule = pattern(1, 512, r"[\.\-_/#A-Za-z0-9]+", is_log_group);
+pub const LOG_STREAM: Rule = pattern(1, 512, "[^:*]*", is_log_stream);
+pub const RECORD_FORMAT: Rule = Rule::OneOf(&["GSR_JSON", "JSON", "STRING", "BYTE_ARRAY"]);
+pub const STORAGE_CLASS: Rule = Rule::OneOf(&["STANDARD", "INTELLIGENT_TIERING", "GLACIER_IR"]);
+pub const S3_COMPRESSION: Rule = Rule::OneOf(&["NONE", "GZIP", "ZSTD"]);
+pub const TABLE_COMPRESSION: Rule = Rule::OneOf(&["NONE", "ZSTD", "SNAPPY"]);
+pub const TRANSFORM: Rule = Rule::OneOf(&["TIME_HOUR"]);
+pub const KMS_ONLY: Rule = Rule::OneOf(&["KMS"]);
+/// Streams or tables of a channel.
+pub const CHANNEL_PARTS: Rule = Rule::List {
+    min: 1,
+    max: 10_000,
+    member: &Rule::Any,
+};
+pub const PARTITION_FIELDS: Rule = Rule::List {
+    min: 1,
+    max: 10,
+    member: &Rule::Any,
+};
 pub const COMMITMENT: Rule = Rule::OneOf(&["ENABLED", "DISABLED"]);
 pub const RECORDS: Rule = Rule::List {
     min: 1,
@@ -186,9 +237,112 @@ fn is_stream_arn(text: &str) -> bool {
 }
 
 fn is_resource_arn(text: &str) -> bool {
+    let named = |kind: &str| {
+        after_account(text)
+            .and_then(|rest| rest.split_once(kind))
+            .is_some_and(|(_, name)| is_word(name))
+    };
+    ["stream/", "channel/", "queue/"].into_iter().any(named)
+}
+
+/// Letters, digits and the characters of `also`.
+fn is_made_of(text: &str, also: &[u8]) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || also.contains(&b))
+}
+
+/// `arn:<aws…>:<service>:<region>:<account>:<rest>` → rest, if region and account are as wanted.
+fn arn_of<'a>(text: &'a str, service: &str, has_region: bool, has_account: bool) -> Option<&'a str> {
+    let mut parts = text.splitn(6, ':');
+    let (arn, partition, of, region, account) = (
+        parts.next()?,
+        parts.next()?,
+        parts.next()?,
+        parts.next()?,
+        parts.next()?,
+    );
+    let rest = parts.next()?;
+    let partition_fits = partition.strip_prefix("aws").is_some_and(|rest| {
+        rest.bytes()
+            .all(|b| b == b'-' || b.is_ascii_lowercase() || b.is_ascii_digit())
+    });
+    let region_fits = if has_region {
+        is_made_of(region, b"-")
+    } else {
+        region.is_empty()
+    };
+    let account_fits = if has_account {
+        is_account(account)
+    } else {
+        account.is_empty()
+    };
+    (arn == "arn" && partition_fits && of == service && region_fits && account_fits).then_some(rest)
+}
+
+fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn is_channel_arn(text: &str) -> bool {
     after_account(text)
-        .and_then(|rest| rest.split_once("stream/"))
-        .is_some_and(|(_, name)| is_word(name))
+        .and_then(|rest| rest.strip_prefix("channel/"))
+        .is_some_and(is_word)
+}
+
+fn is_role_arn(text: &str) -> bool {
+    arn_of(text, "iam", false, true)
+        .and_then(|rest| rest.strip_prefix("role/"))
+        .is_some_and(|name| is_made_of(name, b"_+=,.@-/"))
+}
+
+fn is_schema_arn(text: &str) -> bool {
+    let name = |name: &str| is_made_of(name, b"-_$#.");
+    arn_of(text, "glue", true, true)
+        .and_then(|rest| rest.strip_prefix("schema/"))
+        .and_then(|rest| rest.split_once('/'))
+        .is_some_and(|(registry, schema)| name(registry) && name(schema))
+}
+
+fn is_bucket_name(text: &str, also: &[u8]) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || also.contains(&b);
+    (3..=63).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+fn is_bucket_arn(text: &str) -> bool {
+    arn_of(text, "s3", false, false).is_some_and(|name| is_bucket_name(name, b"._-"))
+}
+
+fn is_table_bucket_arn(text: &str) -> bool {
+    arn_of(text, "s3tables", true, true)
+        .and_then(|rest| rest.strip_prefix("bucket/"))
+        .is_some_and(|name| is_bucket_name(name, b"_-"))
+}
+
+fn is_error_prefix(text: &str) -> bool {
+    is_made_of(text, b"!-_'.*()/")
+}
+
+fn is_key_template(text: &str) -> bool {
+    is_made_of(text, b"!-_'.*()/=:{}")
+}
+
+fn is_table_name(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    !text.is_empty() && text.bytes().all(allowed)
+}
+
+fn is_source_name(text: &str) -> bool {
+    is_made_of(text, b"._")
+}
+
+fn is_log_group(text: &str) -> bool {
+    is_made_of(text, b".-_/#")
+}
+
+fn is_log_stream(text: &str) -> bool {
+    !text.contains([':', '*'])
 }
 
 fn is_consumer_arn(text: &str) -> bool {

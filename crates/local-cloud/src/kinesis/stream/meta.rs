@@ -33,6 +33,8 @@ macro_rules! words {
     };
 }
 
+pub(crate) use words;
+
 words! {
     Status {
         Creating = "CREATING",
@@ -156,6 +158,18 @@ pub struct StreamMeta {
     pub key_stops_ms: Vec<i64>,
     /// Times when the mode was switched in the last day.
     pub mode_switches_ms: Vec<i64>,
+    /// Peaks of the last 30 days, while the stream is on demand: how many shards they need.
+    #[serde(default)]
+    pub peaks: Vec<Peak>,
+}
+
+/// The peak of write traffic on one day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peak {
+    /// Start of the day.
+    pub day_ms: i64,
+    /// Shards that have double its throughput.
+    pub shards: u32,
 }
 
 impl StreamMeta {

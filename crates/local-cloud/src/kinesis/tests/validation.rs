@@ -77,7 +77,7 @@ fn bodies_that_are_not_the_input_are_serialization_errors() {
 fn unknown_operations_are_rejected_and_unknown_members_ignored() {
     let world = World::new();
     assert_eq!(
-        world.refused("CreateChannel", json!({})),
+        world.refused("CreateQueue", json!({})),
         "UnknownOperationException"
     );
     world.ok("ListStreams", json!({"Whatever": 1}));

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::clock::ManualClock;
 use crate::kinesis::engine::{Engine, EngineConfig, KeyLookup};
 use crate::kinesis::service::Request;
-use crate::test_support::{Metrics, whole_body};
+use crate::test_support::{Metrics, Objects, whole_body};
 use crate::types::{ACCOUNT, Body, Caller, KeyState};
 use daemon::Options;
 
@@ -40,6 +40,7 @@ pub struct World {
     pub service: Arc<Engine>,
     pub clock: Arc<ManualClock>,
     pub metrics: Arc<Metrics>,
+    pub objects: Arc<Objects>,
     pub caller: Caller,
     pub dir: Arc<TempDir>,
     options: Options,
@@ -76,7 +77,8 @@ impl World {
     fn open(dir: Arc<TempDir>, now_ms: i64, options: Options) -> Self {
         let clock = Arc::new(ManualClock::new(now_ms));
         let metrics = Arc::new(Metrics::default());
-        let service = open(&dir, &clock, &metrics, &options).unwrap();
+        let objects = Arc::new(Objects::default());
+        let service = open(&dir, &clock, &metrics, &objects, &options).unwrap();
         let caller = Caller {
             account: ACCOUNT.to_owned(),
             region: "us-east-1".to_owned(),
@@ -85,6 +87,7 @@ impl World {
             service,
             clock,
             metrics,
+            objects,
             caller,
             dir,
             options,
@@ -94,7 +97,14 @@ impl World {
     /// The same files after a restart.
     pub fn restarted(self) -> Self {
         drop(self.service);
-        let service = open(&self.dir, &self.clock, &self.metrics, &self.options).unwrap();
+        let service = open(
+            &self.dir,
+            &self.clock,
+            &self.metrics,
+            &self.objects,
+            &self.options,
+        )
+        .unwrap();
         Self { service, ..self }
     }
 
@@ -233,6 +243,7 @@ fn open(
     dir: &TempDir,
     clock: &Arc<ManualClock>,
     metrics: &Arc<Metrics>,
+    objects: &Arc<Objects>,
     options: &Options,
 ) -> std::io::Result<Arc<Engine>> {
     Engine::open(EngineConfig {
@@ -240,6 +251,7 @@ fn open(
         clock: Arc::clone(clock) as _,
         metrics: Arc::clone(metrics) as _,
         kms: Arc::new(Keys),
+        destination: Arc::clone(objects) as _,
         options: options.clone(),
     })
 }

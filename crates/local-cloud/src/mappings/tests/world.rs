@@ -16,7 +16,7 @@ use crate::invoke::{Invocation, Invoke, InvokeResult};
 use crate::kinesis::engine::{Engine, EngineConfig, KeyLookup};
 use crate::kinesis::service::Request;
 use crate::mappings::{Mappings, MappingsConfig};
-use crate::test_support::{Delivered, Inbox, Metrics, whole_body};
+use crate::test_support::{Delivered, Inbox, Metrics, Objects, whole_body};
 use crate::types::{ACCOUNT, Caller, KeyState};
 use daemon::Options;
 
@@ -198,6 +198,7 @@ impl World {
             clock: Arc::clone(&clock) as _,
             metrics: Arc::new(crate::metrics::NoMetrics),
             kms: Arc::new(NoKeys),
+            destination: Arc::new(Objects::default()),
             options: Options {
                 status_delay: Duration::ZERO,
                 ..Options::default()

@@ -1,0 +1,225 @@
+//! Creating and deleting a channel, and waiting for both.
+
+use aws_sdk_kinesis::types as sdk;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use tokio::time::Instant;
+
+use super::{Channel, ChannelStatus, NewChannel, Plan, built, describe, list, role};
+use crate::context::Context;
+use crate::stream::change::Changer;
+use crate::stream::event::Event;
+use crate::stream::state::Status;
+use crate::stream::wait;
+use ground::backoff::{self, Look};
+use ground::duration;
+use ground::error::{self, Error, Result};
+
+pub(super) fn failed(stream: &str, channel: &Channel) -> Error {
+    let reason = channel
+        .reason
+        .clone()
+        .unwrap_or_else(|| "the service gives no reason".to_owned());
+    Error::failed(format!("channel {} is FAILED and delivers nothing", channel.name))
+        .cause(reason)
+        .hint(format!(
+            "correct the cause, delete it with `streamctl channel delete {stream} --name {}`, and create it again",
+            channel.name
+        ))
+}
+
+impl Changer<'_> {
+    /// Creates the channel as planned, with its role, and waits until it is ACTIVE.
+    ///
+    /// # Errors
+    /// Exit 1 when a call fails or the channel is FAILED.
+    pub async fn create_channel(&self, plan: &Plan, new: &NewChannel) -> Result<Channel> {
+        let deadline = self.deadline();
+        let arn = match &plan.existing {
+            Some(channel) => channel.arn.clone(),
+            None => {
+                self.ready(deadline).await?;
+                let role = role::make(self, &plan.role, new, &plan.account).await?;
+                self.send_channel(deadline, plan, new, &role).await?
+            }
+        };
+        let made = self.channel_until(deadline, &arn, |found| match found {
+            Some(found) if found.status == ChannelStatus::Failed => Err(failed(self.name, &found)),
+            Some(found) if found.status == ChannelStatus::Active => Ok(Ok(found)),
+            Some(found) => Ok(Err(found.status)),
+            None => Ok(Err(ChannelStatus::Creating)),
+        });
+        made.await
+    }
+
+    /// Refuses a change that Kinesis refuses while the stream has an active channel, with an error code that else means
+    /// "not now".
+    ///
+    /// # Errors
+    /// Exit 1 if it has one. Not if that cannot be found out: Kinesis then decides.
+    pub(in crate::stream) async fn require_no_channels(&self, stream_arn: &str) -> Result<()> {
+        let all = list(self.ctx, Some(stream_arn)).await.unwrap_or_default();
+        let mut active = all
+            .into_iter()
+            .filter(|channel| !matches!(channel.status, ChannelStatus::Failed | ChannelStatus::Deleting));
+        active.next().map_or(Ok(()), |channel| {
+            Err(Error::failed(format!(
+                "stream {} has the active channel {}",
+                self.name, channel.name
+            ))
+            .hint(format!(
+                "`streamctl channel delete {} --name {}` deletes it",
+                self.name, channel.name
+            )))
+        })
+    }
+
+    /// Calls CreateChannel. Returns the ARN.
+    async fn send_channel(
+        &self,
+        deadline: Instant,
+        plan: &Plan,
+        new: &NewChannel,
+        role: &str,
+    ) -> Result<String> {
+        self.step(format!("creating channel {}", new.name));
+        let records = sdk::RecordConfiguration::builder().record_format_type(new.format.wire().into());
+        let stream = sdk::ChannelStreamConfiguration::builder()
+            .stream_arn(&plan.stream_arn)
+            .record_configuration(built(records.build())?);
+        let call = self
+            .ctx
+            .kinesis()
+            .create_channel()
+            .channel_name(&new.name)
+            .service_execution_role_arn(role)
+            .stream_configuration_list(built(stream.build())?)
+            .s3_destination_configuration(destination(self.ctx, plan, new)?)
+            .set_encryption_configuration(encryption(new)?)
+            .set_tags(Some(new.tags.clone().into_iter().collect()).filter(|_| !new.tags.is_empty()));
+        let sent = wait::retry(deadline, self.events, || {
+            let call = call.clone();
+            async move {
+                match call.send().await {
+                    Err(e) if e.code() == Some("ResourceInUseException") => Ok(Err(e)),
+                    other => other.map(Ok),
+                }
+            }
+        });
+        let what = || format!("could not create channel {}", new.name);
+        match sent.await.map_err(|e| error::aws::failed(what(), e))? {
+            Ok(answer) => {
+                let made = answer.channel_description.map(|made| made.channel_arn);
+                made.ok_or_else(|| Error::failed("the endpoint's answer does not describe the channel"))
+            }
+            // An earlier attempt may have been accepted, and its response lost.
+            Err(e) => {
+                let all = list(self.ctx, Some(&plan.stream_arn)).await?;
+                let ours = all.into_iter().find(|channel| channel.name == new.name);
+                ours.map(|channel| channel.arn)
+                    .ok_or_else(|| error::aws::failed(what(), e))
+            }
+        }
+    }
+
+    /// Deletes a channel, and its role if it was made for it. Waits until the channel is gone.
+    ///
+    /// # Errors
+    /// Exit 1 when a call fails.
+    pub async fn delete_channel(&self, channel: &Channel) -> Result<()> {
+        let deadline = self.deadline();
+        self.step(format!("deleting channel {}", channel.name));
+        let sent = wait::retry(deadline, self.events, || {
+            self.ctx
+                .kinesis()
+                .delete_channel()
+                .channel_arn(&channel.arn)
+                .send()
+        });
+        match sent.await {
+            Ok(_) => {}
+            Err(e) if error::aws::is_not_found(&e) => {}
+            Err(e) => {
+                return Err(error::aws::failed(
+                    format!("could not delete channel {}", channel.name),
+                    e,
+                ));
+            }
+        }
+        self.channel_until(deadline, &channel.arn, |found| match found {
+            None => Ok(Ok(())),
+            Some(left) => Ok(Err(left.status)),
+        })
+        .await?;
+        role::remove(self, channel).await
+    }
+
+    /// Describes the channel until `judge` accepts what is found; the inner `Err` is the status until then.
+    async fn channel_until<T>(
+        &self,
+        deadline: Instant,
+        arn: &str,
+        judge: impl Fn(Option<Channel>) -> Result<std::result::Result<T, ChannelStatus>>,
+    ) -> Result<T> {
+        let started = Instant::now();
+        let judge = &judge;
+        let look = || async move {
+            Ok(match judge(describe(self.ctx, arn).await?)? {
+                Ok(found) => Look::Done(found),
+                Err(status) => Look::NotYet(status),
+            })
+        };
+        let tell = |status: &ChannelStatus, _| {
+            (self.events)(Event::Waiting {
+                status: Status::Other(status.to_string()),
+                elapsed: started.elapsed(),
+            });
+            Ok(())
+        };
+        match backoff::wait_until(wait::BACKOFF, deadline, look, tell).await? {
+            Look::Done(found) => Ok(found),
+            Look::NotYet(status) => Err(Error::failed(format!(
+                "channel {arn} is still {status} after {}",
+                duration::measured(started.elapsed())
+            ))
+            .hint(format!(
+                "see how far it is with `streamctl channel list {}`",
+                self.name
+            ))),
+        }
+    }
+}
+
+fn destination(ctx: &Context, plan: &Plan, new: &NewChannel) -> Result<sdk::S3DestinationConfiguration> {
+    let arn = |bucket: &str| format!("arn:{}:s3:::{bucket}", ctx.partition());
+    let storage = sdk::S3StorageConfiguration::builder()
+        .bucket_arn(arn(&new.bucket))
+        .expected_bucket_owner(&plan.account)
+        .set_output_key_template(new.key_template.clone())
+        .compression_type(new.compression.wire().into());
+    let dead = new.dead_letter_bucket.as_ref().map(|bucket| {
+        let dead = sdk::DeadLetterQueueS3Configuration::builder();
+        built(
+            dead.bucket_arn(arn(bucket))
+                .expected_bucket_owner(&plan.account)
+                .build(),
+        )
+    });
+    Ok(sdk::S3DestinationConfiguration::builder()
+        .data_freshness_in_seconds(i32::try_from(new.freshness.as_secs()).unwrap_or(i32::MAX))
+        .set_dead_letter_queue_s3_configuration(dead.transpose()?)
+        .storage_configuration(built(storage.build())?)
+        .build())
+}
+
+fn encryption(new: &NewChannel) -> Result<Option<sdk::ChannelEncryptionConfiguration>> {
+    let key = new.kms_key.as_ref().map(|key| {
+        let encryption = sdk::ChannelEncryptionConfiguration::builder();
+        built(
+            encryption
+                .encryption_type(sdk::ChannelEncryptionType::Kms)
+                .key_id(key)
+                .build(),
+        )
+    });
+    key.transpose()
+}

@@ -1,0 +1,248 @@
+//! `streamctl channel`: from records to objects, through the real binary.
+
+use std::time::{Duration, Instant};
+
+use predicates::prelude::*;
+use serde_json::{Value, json};
+
+use crate::support::{Cloud, block_on};
+
+fn s3(cloud: &Cloud) -> aws_sdk_s3::Client {
+    let config = aws_sdk_s3::config::Builder::from(&cloud.sdk()).force_path_style(true);
+    aws_sdk_s3::Client::from_conf(config.build())
+}
+
+fn bucket(cloud: &Cloud, name: &str) {
+    block_on(async {
+        s3(cloud).create_bucket().bucket(name).send().await.unwrap();
+    });
+}
+
+/// Keys and contents of a bucket's objects.
+fn objects(cloud: &Cloud, bucket: &str) -> Vec<(String, Vec<u8>)> {
+    block_on(async {
+        let client = s3(cloud);
+        let listed = client.list_objects_v2().bucket(bucket).send().await.unwrap();
+        let mut found = Vec::new();
+        for object in listed.contents() {
+            let key = object.key().unwrap();
+            let answer = client.get_object().bucket(bucket).key(key).send().await.unwrap();
+            let body = answer.body.collect().await.unwrap().to_vec();
+            found.push((key.to_owned(), body));
+        }
+        found
+    })
+}
+
+/// The objects of a bucket, once their lines are at least `lines`.
+fn delivered(cloud: &Cloud, bucket: &str, lines: usize) -> Vec<(String, Vec<u8>)> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let found = objects(cloud, bucket);
+        let count: usize = found
+            .iter()
+            .map(|(_, body)| body.iter().filter(|byte| **byte == b'\n').count())
+            .sum();
+        if count >= lines {
+            return found;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "only {count} of {lines} lines: {found:?}"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn lines(objects: &[(String, Vec<u8>)]) -> Vec<Value> {
+    let all = objects
+        .iter()
+        .flat_map(|(_, body)| body.split(|byte| *byte == b'\n'));
+    all.filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_channel_delivers_to_the_bucket_with_a_role_of_its_own_and_leaves_nothing_behind() {
+    let cloud = Cloud::start_with(["--data-freshness", "200ms"]);
+    bucket(&cloud, "lake");
+    cloud.ok(["create", "orders", "--on-demand"]);
+    let create = [
+        "channel",
+        "create",
+        "orders",
+        "--bucket",
+        "lake",
+        "--compression",
+        "none",
+    ];
+    let planned = cloud.json(["channel", "create", "orders", "--bucket", "lake", "--dry-run"]);
+    assert_eq!(planned["changed"], false);
+    assert_eq!(planned["arn"], Value::Null);
+    assert_eq!(planned["role"], "streamctl-channel-orders");
+    assert_eq!(cloud.json(["channel", "list", "orders"]), json!([]));
+    let made = cloud.json(create);
+    assert_eq!(made["changed"], true);
+    assert!(
+        made["role"]
+            .as_str()
+            .unwrap()
+            .ends_with(":role/streamctl/channel/streamctl-channel-orders")
+    );
+    let again = cloud.json(create);
+    assert_eq!(again["changed"], false);
+    assert_eq!(again["arn"], made["arn"]);
+    let shown = cloud.json(["channel", "describe", "orders"]);
+    assert_eq!(shown["status"], "ACTIVE");
+    assert_eq!(
+        (&shown["to"], &shown["compression"]),
+        (&json!("lake"), &json!("NONE"))
+    );
+
+    let input = cloud.file("records.ndjson", "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n");
+    cloud
+        .streamctl(["put", "orders", "--file", input.to_str().unwrap()])
+        .assert()
+        .success();
+    let found = delivered(&cloud, "lake", 3);
+    assert!(
+        found
+            .iter()
+            .all(|(key, _)| key.starts_with("kinesis-channel/orders/") && key.ends_with(".json"))
+    );
+    let mut numbers: Vec<u64> = lines(&found)
+        .iter()
+        .map(|line| line["n"].as_u64().unwrap())
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2, 3]);
+
+    // The stream stays while it has the channel.
+    cloud.fails(1, ["delete", "orders", "--yes"]);
+    cloud.fails(1, ["mode", "orders", "provisioned"]);
+    cloud.fails(2, ["channel", "delete", "orders"]);
+    cloud.ok(["channel", "delete", "orders", "--yes"]);
+    assert_eq!(cloud.json(["channel", "list", "--all"]), json!([]));
+    block_on(async {
+        let iam = aws_sdk_iam::Client::new(&cloud.sdk());
+        let role = iam.get_role().role_name("streamctl-channel-orders").send().await;
+        assert!(role.is_err(), "the role is left over");
+    });
+    cloud.fails(1, ["channel", "describe", "orders"]);
+    cloud.ok(["delete", "orders", "--yes"]);
+}
+
+#[test]
+fn a_killed_local_cloud_delivers_every_record_and_what_is_no_json_as_a_dead_letter() {
+    let mut cloud = Cloud::start_with(["--data-freshness", "10m"]);
+    bucket(&cloud, "lake");
+    bucket(&cloud, "dead");
+    cloud.ok(["create", "orders", "--on-demand"]);
+    cloud.ok([
+        "channel",
+        "create",
+        "orders",
+        "--bucket",
+        "lake",
+        "--compression",
+        "none",
+        "--dead-letters",
+        "dead",
+        "--key",
+        "all!{extension}",
+    ]);
+    let records: String = (0..500).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    let input = cloud.file("records.ndjson", records);
+    cloud
+        .streamctl(["put", "orders", "--file", input.to_str().unwrap()])
+        .assert()
+        .success();
+    block_on(async {
+        let put = cloud
+            .kinesis()
+            .put_record()
+            .stream_name("orders")
+            .partition_key("k");
+        let blob = aws_sdk_kinesis::primitives::Blob::new("no json");
+        put.data(blob).send().await.unwrap();
+    });
+    cloud.kill();
+    cloud.restart_with(["--data-freshness", "200ms"]);
+    let found = delivered(&cloud, "lake", 500);
+    let mut numbers: Vec<u64> = lines(&found)
+        .iter()
+        .map(|line| line["n"].as_u64().unwrap())
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..500).collect::<Vec<_>>());
+    let dead = lines(&delivered(&cloud, "dead", 1));
+    assert_eq!(dead[0]["errorCode"], "InvalidJson");
+    assert_eq!(dead[0]["rawData"], "bm8ganNvbg==");
+}
+
+#[test]
+fn what_cannot_be_delivered_is_refused_before_anything_is_made() {
+    let cloud = Cloud::start();
+    bucket(&cloud, "lake");
+    cloud.ok(["create", "orders", "--on-demand"]);
+    cloud.stream("provisioned", 1);
+    for args in [
+        &["channel", "create", "orders", "--bucket", "s3://lake"][..],
+        &[
+            "channel",
+            "create",
+            "orders",
+            "--bucket",
+            "lake",
+            "--freshness",
+            "4m",
+        ],
+        &[
+            "channel", "create", "orders", "--bucket", "lake", "--format", "csv",
+        ],
+        &[
+            "channel", "create", "orders", "--bucket", "lake", "--key", "!{shard}",
+        ],
+        &["channel", "create", "orders", "--bucket", "lake", "--name", "a b"],
+        &["channel", "create", "orders"],
+    ] {
+        cloud.streamctl(args).assert().code(2);
+    }
+    for (args, text) in [
+        (
+            &["channel", "create", "provisioned", "--bucket", "lake"][..],
+            "on-demand streams only",
+        ),
+        (
+            &["channel", "create", "orders", "--bucket", "none"],
+            "there is no bucket none",
+        ),
+        (
+            &[
+                "channel", "create", "orders", "--bucket", "lake", "--role", "nobody",
+            ],
+            "there is no role nobody",
+        ),
+        (&["channel", "create", "absent", "--bucket", "lake"], "absent"),
+        (&["channel", "describe", "orders"], "stream orders has no channel"),
+        (
+            &["channel", "delete", "orders", "--name", "x", "--yes"],
+            "stream orders has no channel x",
+        ),
+    ] {
+        let output = cloud.streamctl(args).assert().code(1);
+        output.stderr(predicate::str::contains(text));
+    }
+    block_on(async {
+        let iam = aws_sdk_iam::Client::new(&cloud.sdk());
+        let roles = iam
+            .list_roles()
+            .path_prefix("/streamctl/channel/")
+            .send()
+            .await
+            .unwrap();
+        assert!(roles.roles().is_empty());
+    });
+    assert_eq!(cloud.json(["channel", "list", "--all"]), json!([]));
+}
