@@ -2,6 +2,7 @@
 //!
 //! A shard is read after its parents are delivered to their end, so that the records of a key are delivered in order.
 
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::files::{Delivered, Progress};
@@ -226,11 +227,9 @@ impl Work<'_> {
         let mut progress = delivery.progress.clone();
         for (meta, shard) in self.view.meta.shards.iter().zip(&self.view.shards) {
             if self.matters(meta) {
-                if !progress.shards.contains_key(&meta.index) {
+                if let Entry::Vacant(new) = progress.shards.entry(meta.index) {
                     let next = self.start(meta, shard)?.index;
-                    progress
-                        .shards
-                        .insert(meta.index, Delivered { next, ended: false });
+                    new.insert(Delivered { next, ended: false });
                 }
             } else if let Some(delivered) = progress.shards.remove(&meta.index).filter(|at| !at.ended) {
                 let end = shard
