@@ -15,8 +15,8 @@ use super::shared::change::{to_change, watched};
 use super::shared::duration::length;
 use super::shared::stream::ChosenStream;
 use super::shared::{Session, StreamArg};
-use crate::ui::Format;
 use crate::ui::units::counted;
+use crate::ui::{Format, wrap};
 use domain::context::Context;
 use domain::stream::reshard::Scale;
 use domain::stream::{Mode, StreamState};
@@ -31,7 +31,7 @@ use ground::exit::Exit;
 /// A reshard that was interrupted is continued by the same command.
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "streamctl reshard [OPTIONS] [STREAM] <--to|--scale|--split|--merge|--balance|--auto>"
+    override_usage = "streamctl reshard [OPTIONS] [STREAM]\n       <--to|--scale|--split|--merge|--balance|--auto>"
 )]
 #[command(group(
     ArgGroup::new("how").required(true).multiple(true).args(["to", "scale", "split", "merge", "balance", "auto"])
@@ -44,6 +44,7 @@ Examples:
   streamctl reshard orders --split 3             shard 3 in two halves
   streamctl reshard orders --split 3@1000000     at a hash key
   streamctl reshard orders --split 3@by-traffic  half of its traffic to each
+  streamctl reshard orders --split hottest       the shard with most traffic
   streamctl reshard orders --merge 4 5           two neighbours into one
   streamctl reshard orders --balance             the same number, all of equal size
   streamctl reshard orders --balance=traffic     all with equal traffic
@@ -60,7 +61,7 @@ pub struct ReshardArgs {
     #[arg(conflicts_with_all = ["to", "split", "merge", "balance", "auto"])]
     scale: Option<Scale>,
     /// Split one shard: in half, so that a new shard begins at a hash key, or so that both halves have as equal a share of
-    /// its traffic as possible
+    /// its traffic as possible. `hottest` is the shard with the most traffic
     #[arg(long, value_name = "SHARD[@HASHKEY|half|by-traffic]", conflicts_with_all = ["to", "merge", "balance", "auto"])]
     split: Option<String>,
     /// Merge two shards whose hash key ranges are adjacent
@@ -84,6 +85,9 @@ pub struct ReshardArgs {
 /// A sample of less says little, and of more takes in what is long over.
 const WINDOW: Parser =
     Parser::whole(Unit::Second).between(Duration::from_secs(60), Duration::from_secs(24 * 3_600));
+
+/// Width of a note, whose lines after the first are indented.
+const NOTE: usize = 76;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum BalanceBy {
@@ -135,8 +139,9 @@ async fn ready(
 /// Shows the plan, makes the changes, and reports. A table is shown before the first change, a document after the last.
 async fn carry_out(session: &Session, plan: &Plan, report: ReshardReport, dry_run: bool) -> Result<Exit> {
     let printer = session.printer();
-    plan.notes.iter().for_each(|note| printer.note(note));
-    report.notes().iter().for_each(|note| printer.note(note));
+    for note in plan.notes.iter().chain(&report.notes()) {
+        printer.note(&wrap(note, NOTE).join("\n"));
+    }
     let checked = report.check_budget();
     match (dry_run, checked) {
         (true, Err(error)) => printer.warn(&error.to_string()),

@@ -77,6 +77,7 @@ fn the_engine_takes_the_steps_of_the_planner_and_refuses_others() {
                 let direct = direct.scaling_type(ScalingType::UniformScaling).send().await;
                 let steps = plan(from, to);
                 assert_eq!(direct.is_ok(), steps.len() == 1, "{from} → {to}: {direct:?}");
+                active(&client, &name).await;
                 client.delete_stream().stream_name(&name).send().await.unwrap();
             }
         }
@@ -128,9 +129,8 @@ fn a_reshard_that_was_killed_at_any_step_ends_at_the_same_shards() {
         let made = |name: &str| -> Vec<String> {
             cloud.stream(name, *shards);
             let args = |how: &[&str]| -> Vec<String> {
-                let first = ["reshard", name];
-                let all = first.iter().chain(how);
-                all.map(|arg| (*arg).to_owned()).collect()
+                let all = [&["reshard", name], how].concat();
+                all.into_iter().map(str::to_owned).collect()
             };
             if !before.is_empty() {
                 cloud.streamctl(args(before)).assert().success();
@@ -271,6 +271,13 @@ fn a_split_by_traffic_divides_what_was_measured_or_says_that_a_key_is_too_hot() 
         .find(|text| text.contains("no split can divide"))
         .unwrap();
     redacted(|| insta::assert_snapshot!("reshard_hot_key", hot));
+    block_on(put(&cloud.kinesis(), "hot", &[("ad", 200)]));
+    let hottest = cloud.json(["reshard", "hot", "--split", "hottest", "--dry-run"]);
+    assert_eq!(hottest["traffic"]["source"], "sample");
+    let shards = hottest["traffic"]["shards"].as_array().unwrap();
+    let used = |shard: &serde_json::Value| shard["utilisation"].as_f64().unwrap();
+    let most = shards.iter().max_by(|a, b| used(a).total_cmp(&used(b))).unwrap();
+    assert_eq!(most["shard"], hottest["division"]["shard"], "{hottest}");
 }
 
 #[test]

@@ -27,36 +27,39 @@ const MINUTES: Parser = Parser::whole(Unit::Minute).between(MINUTE, DAY);
 const COOL_OFF: Parser = Parser::whole(Unit::Second).between(Duration::ZERO, DAY.saturating_mul(7));
 const PERIOD: Parser = Parser::whole(Unit::Second).between(Duration::from_secs(1), DAY);
 
+/// clap does not ask for `--auto` where it conflicts with another flag.
+const OTHERS: [&str; 5] = ["to", "scale", "split", "merge", "balance"];
+
 /// The policy of `--auto`.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of --auto")]
 pub(super) struct AutoArgs {
     /// Change the number of shards if the write traffic of the last minutes needs it
-    #[arg(long, help_heading = "Options")]
+    #[arg(long, help_heading = "Options", conflicts_with = "to")]
     pub(super) auto: bool,
     /// Utilization of the shards to scale to; above it, shards are added
-    #[arg(long, value_name = "PERCENT", default_value = "70%", requires = "auto", value_parser = percent)]
+    #[arg(long, value_name = "PERCENT", default_value = "70%", requires = "auto", conflicts_with_all = OTHERS, value_parser = percent)]
     target_utilization: f64,
     /// Utilization below which shards are removed [default: 70% of the target]
-    #[arg(long, value_name = "PERCENT", requires = "auto", value_parser = percent)]
+    #[arg(long, value_name = "PERCENT", requires = "auto", conflicts_with_all = OTHERS, value_parser = percent)]
     down_below: Option<f64>,
     /// Fewest shards
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "auto")]
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "auto", conflicts_with_all = OTHERS)]
     min: u32,
     /// Most shards; --watch needs it
-    #[arg(long, value_name = "N", requires = "auto")]
+    #[arg(long, value_name = "N", requires = "auto", conflicts_with_all = OTHERS)]
     max: Option<u32>,
     /// Add shards when the traffic was above the target for so long
-    #[arg(long, value_name = "TIME", default_value = "5m", requires = "auto", value_parser = length(MINUTES))]
+    #[arg(long, value_name = "TIME", default_value = "5m", requires = "auto", conflicts_with_all = OTHERS, value_parser = length(MINUTES))]
     up_after: Duration,
     /// Remove shards when the traffic was low for so long
-    #[arg(long, value_name = "TIME", default_value = "1h", requires = "auto", value_parser = length(MINUTES))]
+    #[arg(long, value_name = "TIME", default_value = "1h", requires = "auto", conflicts_with_all = OTHERS, value_parser = length(MINUTES))]
     down_after: Duration,
     /// Change nothing for so long after a change
-    #[arg(long, value_name = "TIME", default_value = "30m", requires = "auto", value_parser = length(COOL_OFF))]
+    #[arg(long, value_name = "TIME", default_value = "30m", requires = "auto", conflicts_with_all = OTHERS, value_parser = length(COOL_OFF))]
     cool_off: Duration,
     /// Keep deciding until Ctrl-C
-    #[arg(long, requires = "auto")]
+    #[arg(long, requires = "auto", conflicts_with_all = OTHERS)]
     pub(super) watch: bool,
     /// Time between two decisions of --watch
     #[arg(long, value_name = "TIME", default_value = "1m", requires = "watch", value_parser = length(PERIOD))]

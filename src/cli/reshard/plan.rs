@@ -4,7 +4,7 @@ use super::{BalanceBy, ReshardArgs};
 use crate::ui::units::counted;
 use domain::context::Context;
 use domain::observe::scaling::decision;
-use domain::observe::traffic::{ShardDivision, division, keys_of_stream};
+use domain::observe::traffic::{ShardDivision, Source, Traffic, division, keys_of_stream, measure};
 use domain::stream::autoscale::{Decision, Direction, Policy};
 use domain::stream::balance::{self, Boundary};
 use domain::stream::reshard::{Action, STEPS_A_DAY, Step, checked_plan, steps_of};
@@ -13,6 +13,9 @@ use domain::stream::split::{ShardChange, SplitPoint, listed, merge, open_shard, 
 use domain::stream::{ShardMap, StreamState};
 use ground::duration;
 use ground::error::{Error, Result};
+
+/// Names the shard with the most traffic.
+const HOTTEST: &str = "hottest";
 
 /// What is to be done.
 pub(super) enum Work {
@@ -29,6 +32,7 @@ pub(super) struct Plan {
     pub(super) map: ShardMap,
     /// What the user should know before.
     pub(super) notes: Vec<String>,
+    pub(super) traffic: Option<Traffic>,
     pub(super) division: Option<ShardDivision>,
     pub(super) decision: Option<Decision>,
 }
@@ -50,6 +54,7 @@ impl Plan {
             steps: Vec::new(),
             map,
             notes: Vec::new(),
+            traffic: None,
             division: None,
             decision: None,
         };
@@ -113,7 +118,7 @@ impl Plan {
             }
             None => self
                 .notes
-                .push("The shards are closed: an earlier run made this change".to_owned()),
+                .push("This change was made already: the shards are closed".to_owned()),
         }
     }
 
@@ -124,7 +129,12 @@ impl Plan {
         context: &Context,
         state: &StreamState,
     ) -> Result<()> {
-        let (id, point) = text.split_once('@').unwrap_or((text, "half"));
+        let by_default = if text == HOTTEST { "by-traffic" } else { "half" };
+        let (id, point) = text.split_once('@').unwrap_or((text, by_default));
+        let id = &match id {
+            HOTTEST => self.hottest(args, context, state).await?,
+            id => id.to_owned(),
+        };
         let point = match point {
             "half" => SplitPoint::Half,
             "by-traffic" => {
@@ -150,6 +160,23 @@ impl Plan {
         Ok(())
     }
 
+    /// The shard with the most traffic.
+    async fn hottest(
+        &mut self,
+        args: &ReshardArgs,
+        context: &Context,
+        state: &StreamState,
+    ) -> Result<String> {
+        let traffic = measure(context, state, &self.map, args.window).await?;
+        let hottest = traffic.hottest().filter(|shard| shard.utilisation > Some(0.0));
+        let Some(id) = hottest.map(|shard| shard.shard.clone()) else {
+            return Err(no_traffic(args, state));
+        };
+        self.notes.push(measured(&traffic));
+        self.traffic = Some(traffic);
+        Ok(id)
+    }
+
     async fn balance(
         &mut self,
         by: BalanceBy,
@@ -166,6 +193,9 @@ impl Plan {
             }
             BalanceBy::Traffic => {
                 let keys = keys_of_stream(context, state, &self.map, args.window).await?;
+                if keys.is_empty() {
+                    return Err(no_traffic(args, state));
+                }
                 let plan = balance::by_traffic(&existing, &keys);
                 self.notes.push(match plan.steps.is_empty() {
                     true => format!(
@@ -212,10 +242,43 @@ impl Plan {
     }
 }
 
+fn no_traffic(args: &ReshardArgs, state: &StreamState) -> Error {
+    let text = format!(
+        "no traffic of the open shards of stream {} was measured in the last {}",
+        state.name,
+        duration::format(args.window)
+    );
+    Error::failed(text).hint("look further back with --window, or name the shards")
+}
+
+/// The shards with the most traffic.
+fn measured(traffic: &Traffic) -> String {
+    let mut known: Vec<(f64, &str)> = traffic
+        .shards
+        .iter()
+        .filter_map(|shard| Some((shard.utilisation?, shard.shard.as_str())))
+        .collect();
+    known.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let shards: Vec<String> = known
+        .iter()
+        .take(3)
+        .map(|(share, id)| format!("{id} {} %", duration::decimal(share * 100.0)))
+        .collect();
+    let source = match traffic.source {
+        Source::Metrics => "the metrics of shards",
+        Source::Sample => "a sample of records",
+    };
+    format!(
+        "Used of the limit of a shard in the last {}, from {source}: {}",
+        duration::format(traffic.window),
+        shards.join(", ")
+    )
+}
+
 /// What was measured of the shard to split.
 fn divided(found: &ShardDivision, args: &ReshardArgs) -> String {
     let used = found.utilisation.map_or_else(String::new, |share| {
-        format!("{:.0} % of its limit used, ", share * 100.0)
+        format!("{} % of its limit used, ", duration::decimal(share * 100.0))
     });
     format!(
         "Shard {}: {used}{} read from the last {}. The split leaves {:.0} % and {:.0} % of the traffic; the hottest key, \

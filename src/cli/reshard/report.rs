@@ -10,7 +10,7 @@ use crate::ui::{Report, Style, lines, table, visible, wrap};
 use domain::context::Context;
 use domain::cost::{Money, price_book};
 use domain::observe::dependents::{self, Dependent};
-use domain::observe::traffic::ShardDivision;
+use domain::observe::traffic::{ShardDivision, Traffic};
 use domain::stream::StreamState;
 use domain::stream::autoscale::Decision;
 use domain::stream::budget::{self, Basis, Budget};
@@ -45,6 +45,8 @@ pub(super) struct ReshardReport {
     expected: Option<Expected>,
     /// Functions and consumers that will see closed shards.
     readers: Vec<Dependent>,
+    /// For a split of the hottest shard.
+    traffic: Option<Traffic>,
     /// For a split by traffic.
     division: Option<ShardDivision>,
     /// For `--auto`.
@@ -93,6 +95,7 @@ impl ReshardReport {
             expected: Expected::of(&plan.steps).filter(|_| !context.is_local()),
             readers: dependents.found.into_iter().filter(reads).collect(),
             unknown: dependents.unknown,
+            traffic: plan.traffic.clone(),
             division: plan.division.clone(),
             decision: plan.decision.clone(),
             steps: plan.steps.clone(),

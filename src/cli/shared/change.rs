@@ -1,5 +1,7 @@
 //! A change of the settings of one stream: observed, shown, confirmed, made with progress, and reported.
 
+use std::sync::{Mutex, PoisonError};
+
 use clap::Args;
 use serde::Serialize;
 
@@ -153,7 +155,21 @@ pub(crate) async fn watched<T>(
     work: impl AsyncFnOnce(Changer<'_>) -> Result<T>,
 ) -> Result<T> {
     let step = session.printer().progress().step(format!("stream {name}"));
-    let tell = |event: Event| step.message(event.to_string());
+    // What is waited for stays in sight.
+    let current = Mutex::new(String::new());
+    let tell = |event: Event| {
+        let text = event.to_string();
+        let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Step { .. } | Event::Resharding { .. } => current.clone_from(&text),
+            Event::Waiting { .. } | Event::Retrying { .. } => {
+                if !current.is_empty() {
+                    return step.message(format!("{current}: {text}"));
+                }
+            }
+        }
+        step.message(text);
+    };
     let changer = Changer::new(session.context().await?, name, &tell);
     let outcome = tokio::select! {
         outcome = work(changer) => outcome,
