@@ -27,6 +27,7 @@ const ONE_PAGE: usize = 1_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Basis {
+    #[serde(rename = "cloudtrail")]
     CloudTrail,
     /// An estimate: at most so many.
     Lineage,
