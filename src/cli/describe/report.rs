@@ -169,8 +169,11 @@ impl DescribeReport {
                 or_none(mappings.collect(), overview.mappings.is_none()),
             ),
         ];
-        let others: [(&'static str, Vec<String>); 5] = [
+        let channels = overview.channels.iter().flatten();
+        let channels = channels.map(|one| format!("{} ({}) to {}", one.name, one.status, one.destination));
+        let others: [(&'static str, Vec<String>); 6] = [
             ("Roles", names(&overview.roles)),
+            ("Channels", channels.collect()),
             ("Firehose", names(&overview.firehose_streams)),
             ("Alarms", names(&overview.alarms)),
             ("Policy", policy),
@@ -337,6 +340,10 @@ impl DescribeReport {
             let age = or_dash(mapping.iterator_age_ms);
             lines.push(format!("mapping\t{}\t{}\t{age}", mapping.function, mapping.state));
         }
+        let channels = overview.channels.iter().flatten();
+        lines.extend(
+            channels.map(|one| format!("channel\t{}\t{}\t{}", one.name, one.status, one.destination)),
+        );
         for (kind, names) in [
             ("role", &overview.roles),
             ("firehose_stream", &overview.firehose_streams),

@@ -4,6 +4,7 @@ use super::report::SCREEN;
 use super::*;
 use crate::ui::{Report as _, Style};
 use domain::observe::overview::{Key, Limits, Overview, Reader, Used};
+use domain::stream::channels::{ChannelEntry, ChannelStatus};
 use domain::stream::consumers::{Consumer, ConsumerStatus};
 use domain::stream::{Mode, Shard, ShardMap, ShardMetric, Status, StreamState};
 
@@ -34,6 +35,7 @@ fn quiet() -> Overview {
         consumers: Some(Vec::new()),
         mappings: Some(Vec::new()),
         roles: Some(Vec::new()),
+        channels: Some(Vec::new()),
         firehose_streams: Some(Vec::new()),
         alarms: Some(Vec::new()),
         limits: Limits {
@@ -78,6 +80,15 @@ fn busy() -> Overview {
             reader("scorer", "PROBLEM: Function call failed", None),
         ]),
         roles: owned(&["retail-event-processor-role"]),
+        channels: Some(vec![ChannelEntry {
+            name: "lake".to_owned(),
+            arn: "arn".to_owned(),
+            status: ChannelStatus::Active,
+            reason: None,
+            destination: "S3".to_owned(),
+            stream_arn: "arn".to_owned(),
+            created: None,
+        }]),
         firehose_streams: owned(&["archive"]),
         alarms: None,
         resource_policy: Some(serde_json::json!({
@@ -297,6 +308,7 @@ fn what_depends_on_the_stream_fits_a_screen() {
     Mappings    retail-event-processor: Enabled, 1.2 s behind
                 scorer: Enabled; PROBLEM: Function call failed
     Roles       retail-event-processor-role
+    Channels    lake (ACTIVE) to S3
     Firehose    archive
     Policy      shared with 123456789012
     Unknown     alarms: could not list the alarms: AccessDenied: User:
@@ -311,6 +323,7 @@ fn what_depends_on_the_stream_fits_a_screen() {
     mapping | retail-event-processor | Enabled | 1250
     mapping | scorer | Enabled | -
     role | retail-event-processor-role
+    channel | lake | ACTIVE | S3
     firehose_stream | archive
     resource_policy | shared with 123456789012
     unknown | alarms | could not list the alarms: AccessDenied: User: arn:aws:iam::000000000000:user/reader is not authorized to perform: cloudwatch:DescribeAlarms
@@ -406,6 +419,7 @@ fn json_is_stable() {
       "consumers": [],
       "mappings": [],
       "roles": [],
+      "channels": [],
       "firehose_streams": [],
       "alarms": [],
       "resource_policy": null,

@@ -1,5 +1,5 @@
-//! What depends on a stream: consumers, functions that read it and their roles, Firehose streams, alarms, and the policy
-//! that shares it.
+//! What depends on a stream: consumers, functions that read it and their roles, channels, Firehose streams, alarms, and the
+//! policy that shares it.
 //!
 //! Each kind is looked for on its own: one that cannot be looked for is named, and the others are returned.
 
@@ -15,15 +15,16 @@ use tokio::time::timeout;
 use crate::context::Context;
 use crate::functions::invoke::deployed;
 use crate::functions::mapping::{self, Mapping};
-use crate::stream::StreamState;
+use crate::stream::channels::{self, ChannelEntry};
 use crate::stream::consumers::{Consumer, consumers};
+use crate::stream::{Mode, StreamState};
 use ground::error::aws::Class;
 use ground::error::{self, Result};
 
 /// Something that stops working, or loses its use, when the stream is deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Dependent {
-    /// `consumer`, `function`, `role`, `firehose stream`, `alarm` or `resource policy`.
+    /// `consumer`, `function`, `role`, `channel`, `firehose stream`, `alarm` or `resource policy`.
     pub kind: &'static str,
     pub name: String,
 }
@@ -49,9 +50,10 @@ pub async fn of_stream(context: &Context, stream: &StreamState) -> Dependents {
             part(TIME_LIMIT, roles(context, &functions)).await,
         ))
     };
-    let (consumers, reading, firehose, alarms, policy) = tokio::join!(
+    let (consumers, reading, delivering, firehose, alarms, policy) = tokio::join!(
         part(TIME_LIMIT, registered(context, stream)),
         reading,
+        part(TIME_LIMIT, delivering(context, stream)),
         part(TIME_LIMIT, firehose_streams(context, stream)),
         part(TIME_LIMIT, alarms(context, stream)),
         part(TIME_LIMIT, resource_policy(context, stream)),
@@ -61,12 +63,14 @@ pub async fn of_stream(context: &Context, stream: &StreamState) -> Dependents {
         Err(reason) => (Err(reason), Ok(Vec::new())),
     };
     let names = |consumers: Vec<Consumer>| consumers.into_iter().map(|one| one.name).collect();
+    let channels = |found: Vec<ChannelEntry>| found.into_iter().map(|one| one.name).collect();
     let shared = |policy: Option<Value>| policy.iter().map(shared_with).collect();
     let mut dependents = Dependents::default();
     for (kind, listed) in [
         ("consumer", consumers.map(names)),
         ("function", functions),
         ("role", roles),
+        ("channel", delivering.map(channels)),
         ("firehose stream", firehose),
         ("alarm", alarms),
         ("resource policy", policy.map(shared)),
@@ -102,6 +106,14 @@ pub(super) async fn registered(context: &Context, stream: &StreamState) -> Resul
     match stream.consumer_count {
         0 => Ok(Vec::new()),
         _ => consumers(context, &stream.arn).await,
+    }
+}
+
+/// The channels that deliver the stream. Makes no call for a provisioned stream, which has none.
+pub(super) async fn delivering(context: &Context, stream: &StreamState) -> Result<Vec<ChannelEntry>> {
+    match stream.mode {
+        Mode::Provisioned => Ok(Vec::new()),
+        Mode::OnDemand => channels::list(context, Some(&stream.arn)).await,
     }
 }
 

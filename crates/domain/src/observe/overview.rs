@@ -10,12 +10,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::dependents::{
-    alarms, firehose_streams, functions, part, readers, registered, resource_policy, roles,
+    alarms, delivering, firehose_streams, functions, part, readers, registered, resource_policy, roles,
 };
 use crate::context::Context;
 use crate::functions::mapping::{self, Mapping};
 use crate::stream::StreamState;
 use crate::stream::change::{AWS_MANAGED_KEY, MAX_TAGS, same_key};
+use crate::stream::channels::ChannelEntry;
 use crate::stream::consumers::{Consumer, MOST_CONSUMERS};
 use ground::error::{self, Result};
 
@@ -31,6 +32,8 @@ pub struct Overview {
     pub mappings: Option<Vec<Reader>>,
     /// Roles of the functions that read the stream.
     pub roles: Option<Vec<String>>,
+    /// Channels that deliver the stream.
+    pub channels: Option<Vec<ChannelEntry>>,
     /// Firehose streams whose source is the stream.
     pub firehose_streams: Option<Vec<String>>,
     /// Alarms on metrics of the stream.
@@ -88,10 +91,11 @@ pub struct Limits {
 /// Reads all parts of `stream`.
 pub async fn read(context: &Context, stream: &StreamState) -> Overview {
     let mut unknown = BTreeMap::new();
-    let (key, consumers, reading, firehose, alarms, policy, limits) = tokio::join!(
+    let (key, consumers, reading, channels, firehose, alarms, policy, limits) = tokio::join!(
         part(TIME_LIMIT, key(context, stream)),
         part(TIME_LIMIT, registered(context, stream)),
         reading(context, stream),
+        part(TIME_LIMIT, delivering(context, stream)),
         part(TIME_LIMIT, firehose_streams(context, stream)),
         part(TIME_LIMIT, alarms(context, stream)),
         part(TIME_LIMIT, resource_policy(context, stream)),
@@ -119,6 +123,7 @@ pub async fn read(context: &Context, stream: &StreamState) -> Overview {
             found.iter().map(|mapping| Reader::new(mapping, &ages)).collect()
         }),
         roles: known("roles", reading.roles, reasons),
+        channels: known("channels", channels, reasons),
         firehose_streams: known("firehose_streams", firehose, reasons),
         alarms: known("alarms", alarms, reasons),
         resource_policy: known("resource_policy", policy, reasons).flatten(),
