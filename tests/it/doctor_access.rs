@@ -275,7 +275,7 @@ fn a_key_has_to_work_and_its_readers_to_use_it() {
     let cloud = with_reader(&[]);
     let kms = kms(&cloud.sdk());
     let key = block_on(kms.create_key().send()).unwrap().key_metadata.unwrap();
-    cloud.ok(["encrypt", "orders", "--key", key.key_id()]);
+    cloud.ok(["encrypt", "orders", "--key", key.key_id(), "--yes"]);
     let examine = || examined(&cloud, &["orders"], &[]).1;
 
     let report = examine();

@@ -138,6 +138,8 @@ pub struct TailOptions {
     /// The current time, in milliseconds since the Unix epoch: what "latest" means once its iterator has expired, and the
     /// start of a tail of a service that does not tell its time.
     pub now_ms: i64,
+    /// Whether the service has the clock of this machine, so that its time need not be asked for.
+    pub is_same_clock: bool,
     /// Minimum time between two reads of a shard. AWS allows 5 per second.
     pub min_interval: Duration,
     /// Time between two reads of a shard without new records.
@@ -159,6 +161,7 @@ impl TailOptions {
             shards: Vec::new(),
             follow: true,
             now_ms,
+            is_same_clock: false,
             min_interval: Duration::from_millis(200),
             idle_interval: Duration::from_millis(250),
             concurrency: 32,
@@ -167,11 +170,12 @@ impl TailOptions {
         }
     }
 
-    /// The pace for the local cloud, which enforces limits only on request.
+    /// The pace and the clock of the local cloud, which enforces limits only on request.
     #[must_use]
     pub fn local(mut self) -> Self {
         self.min_interval = Duration::ZERO;
         self.idle_interval = Duration::from_millis(25);
+        self.is_same_clock = true;
         self
     }
 }

@@ -78,15 +78,19 @@ const OPERATOR_CONSUMER_ACTIONS: [&str; 3] = [
     "kinesis:RegisterStreamConsumer",
 ];
 
-/// Actions that have no resources, or whose resource is not the stream: metrics, alarms and mappings of a stream, and its
-/// latest changes.
-const OPERATOR_GENERAL_ACTIONS: [&str; 7] = [
+/// Actions that have no resources, or whose resource is not the stream: metrics and dependents of a stream, and its latest
+/// changes.
+const OPERATOR_GENERAL_ACTIONS: [&str; 11] = [
     "cloudtrail:LookupEvents",
     "cloudwatch:DescribeAlarms",
     "cloudwatch:GetMetricData",
+    "firehose:DescribeDeliveryStream",
+    "firehose:ListDeliveryStreams",
     "kinesis:DescribeAccountSettings",
     "kinesis:DescribeLimits",
+    "kinesis:ListChannels",
     "kinesis:ListStreams",
+    "lambda:GetFunctionConfiguration",
     "lambda:ListEventSourceMappings",
 ];
 

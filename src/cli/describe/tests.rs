@@ -322,8 +322,8 @@ fn what_depends_on_the_stream_fits_a_screen() {
     consumer | analytics | ACTIVE
     mapping | retail-event-processor | Enabled | 1250
     mapping | scorer | Enabled | -
-    role | retail-event-processor-role
     channel | lake | ACTIVE | S3
+    role | retail-event-processor-role
     firehose_stream | archive
     resource_policy | shared with 123456789012
     unknown | alarms | could not list the alarms: AccessDenied: User: arn:aws:iam::000000000000:user/reader is not authorized to perform: cloudwatch:DescribeAlarms

@@ -31,6 +31,11 @@ impl End {
         }
     }
 
+    /// Whether a record that arrived at `arrival_ms` can have been there at the start.
+    pub(crate) fn includes(&self, arrival_ms: i64) -> bool {
+        arrival_ms <= self.start_ms
+    }
+
     /// Whether every record that was there at the start has been read, now that a page was: `last_arrival_ms` is the arrival
     /// of its last record, if it has any and the endpoint names it.
     pub(crate) fn reached(
@@ -41,7 +46,7 @@ impl End {
     ) -> bool {
         if !is_empty {
             *self = Self::new(self.start_ms);
-            return last_arrival_ms.is_some_and(|arrival| arrival > self.start_ms);
+            return last_arrival_ms.is_some_and(|arrival| !self.includes(arrival));
         }
         match behind_ms.filter(|behind| *behind > 0) {
             None => self.at_tip += 1,

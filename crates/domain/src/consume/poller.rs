@@ -186,7 +186,7 @@ impl<S: ShardSource> Poller<S> {
 
     async fn hand_on(&mut self, page: Page) -> PageEnd {
         let Page {
-            records,
+            mut records,
             next,
             behind_ms,
             children,
@@ -200,6 +200,12 @@ impl<S: ShardSource> Poller<S> {
         };
         let Some(last) = records.last() else { return end };
         self.resume = IteratorStart::After(last.sequence_number.clone());
+        if let Some(end) = &self.end {
+            records.retain(|record| record.arrival_ms.is_none_or(|arrival| end.includes(arrival)));
+        }
+        if records.is_empty() {
+            return end;
+        }
         let kib = records.iter().map(TailRecord::size).sum::<usize>() / 1024 + 1;
         let kib = u32::try_from(kib).unwrap_or(u32::MAX).min(self.shared.memory_kib);
         let memory = Arc::clone(&self.shared.memory);

@@ -80,7 +80,10 @@ impl<S: ShardSource> Tail<S> {
             .unwrap_or(u32::MAX)
             .max(1);
         let shared = Shared {
-            start_ms: source.time_ms().unwrap_or(options.now_ms),
+            start_ms: match options.is_same_clock {
+                true => options.now_ms,
+                false => source.time_ms().unwrap_or(options.now_ms),
+            },
             source,
             reads: Semaphore::new(options.concurrency.max(1)),
             memory: Arc::new(Semaphore::new(memory_kib as usize)),

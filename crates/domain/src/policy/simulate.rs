@@ -78,34 +78,50 @@ pub async fn simulate(
     let mut checked = Vec::new();
     for statement in statements {
         let values = statement.condition().into_iter().chain(known.iter().copied());
-        let entries: Vec<ContextEntry> = values
-            .map(|(key, value)| {
-                ContextEntry::builder()
-                    .context_key_name(key)
-                    .context_key_values(value)
-                    .context_key_type(ContextKeyTypeEnum::String)
-                    .build()
-            })
-            .collect();
-        // With one resource in a call, each action has one result.
+        let keys: Vec<(&str, &str)> = values.collect();
+        let actions: Vec<&str> = statement.actions().collect();
         for resource in statement.resources() {
-            let call = ctx.iam().simulate_principal_policy();
-            let mut pages = call
-                .policy_source_arn(principal_arn)
-                .set_action_names(Some(statement.actions().map(str::to_owned).collect()))
-                .resource_arns(resource)
-                .set_context_entries((!entries.is_empty()).then(|| entries.clone()))
-                .into_paginator()
-                .send();
-            while let Some(page) = pages.next().await {
-                let page = page.map_err(|e| {
-                    error::aws::failed(format!("could not simulate the policies of {principal_arn}"), e)
-                })?;
-                let results = page.evaluation_results().iter();
-                checked.extend(results.map(|found| Checked::of(found, resource)));
-            }
+            let results = evaluate(ctx, principal_arn, &actions, resource, &keys).await?;
+            checked.extend(results.iter().map(|found| Checked::of(found, resource)));
         }
     }
     checked.sort_by(|a, b| (&a.resource, &a.action).cmp(&(&b.resource, &b.action)));
     Ok(checked)
+}
+
+/// What the simulator says of `actions` on `resource` as the role, user or group `principal_arn`: with one resource, each
+/// action has one result. `keys` are context keys and their values.
+///
+/// # Errors
+/// When there is no such principal, or IAM refuses the simulation.
+pub(crate) async fn evaluate(
+    ctx: &Context,
+    principal_arn: &str,
+    actions: &[&str],
+    resource: &str,
+    keys: &[(&str, &str)],
+) -> Result<Vec<EvaluationResult>> {
+    let entry = |&(name, value): &(&str, &str)| {
+        ContextEntry::builder()
+            .context_key_name(name)
+            .context_key_values(value)
+            .context_key_type(ContextKeyTypeEnum::String)
+            .build()
+    };
+    let mut pages = ctx
+        .iam()
+        .simulate_principal_policy()
+        .policy_source_arn(principal_arn)
+        .set_action_names(Some(actions.iter().map(|&action| action.to_owned()).collect()))
+        .resource_arns(resource)
+        .set_context_entries((!keys.is_empty()).then(|| keys.iter().map(entry).collect()))
+        .into_paginator()
+        .send();
+    let mut results = Vec::new();
+    while let Some(page) = pages.next().await {
+        let what = || format!("could not simulate the policies of {principal_arn}");
+        let page = page.map_err(|e| error::aws::failed(what(), e))?;
+        results.extend(page.evaluation_results.unwrap_or_default());
+    }
+    Ok(results)
 }

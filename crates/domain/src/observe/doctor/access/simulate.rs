@@ -2,13 +2,12 @@
 //!
 //! Source: SimulatePrincipalPolicy, IAM API reference.
 
-use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, EvaluationResult, PolicyEvaluationDecisionType};
+use aws_sdk_iam::types::{EvaluationResult, PolicyEvaluationDecisionType};
 
 use super::super::finding::{Finding, Skipped};
 use crate::context::Context;
 use crate::iam::{self, Statement};
-use ground::error;
-use ground::error::aws::Class;
+use crate::policy::simulate::evaluate;
 use ground::shell::quoted;
 
 /// An action that is not allowed.
@@ -42,37 +41,11 @@ pub(super) async fn simulate(
     resource: &str,
     keys: &[(&str, &str)],
 ) -> Result<Simulated, Skipped> {
-    let entries = keys.iter().map(|(name, value)| {
-        ContextEntry::builder()
-            .context_key_name(*name)
-            .context_key_type(ContextKeyTypeEnum::String)
-            .context_key_values(*value)
-            .build()
-    });
-    let entries: Vec<ContextEntry> = entries.collect();
-    let mut pages = context
-        .iam()
-        .simulate_principal_policy()
-        .policy_source_arn(principal)
-        .set_action_names(Some(actions.iter().map(|&action| action.to_owned()).collect()))
-        .resource_arns(resource)
-        .set_context_entries(Some(entries).filter(|entries| !entries.is_empty()))
-        .into_paginator()
-        .send();
-    let mut denied = Vec::new();
-    while let Some(page) = pages.next().await {
-        match page {
-            Ok(page) => denied.extend(page.evaluation_results().iter().filter_map(denial)),
-            Err(failure) if error::aws::class(&failure) == Class::NotFound => {
-                return Ok(Simulated::NoPrincipal);
-            }
-            Err(failure) => {
-                let what = format!("the policies of {principal} could not be simulated");
-                return Err(error::aws::failed(what, failure).into());
-            }
-        }
+    match evaluate(context, principal, actions, resource, keys).await {
+        Ok(results) => Ok(Simulated::Denied(results.iter().filter_map(denial).collect())),
+        Err(error) if error.is_not_found() => Ok(Simulated::NoPrincipal),
+        Err(error) => Err(error.into()),
     }
-    Ok(Simulated::Denied(denied))
 }
 
 fn denial(result: &EvaluationResult) -> Option<Denial> {
