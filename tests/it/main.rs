@@ -33,6 +33,7 @@ mod metrics;
 mod nothing_lost;
 mod pipelines;
 mod plan;
+mod policies;
 mod provision;
 mod proxy;
 mod put;

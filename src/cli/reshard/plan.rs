@@ -1,12 +1,14 @@
 //! What `reshard` is asked to do, as steps.
 
+use std::time::Duration;
+
 use super::{BalanceBy, ReshardArgs};
 use crate::ui::units::counted;
 use domain::context::Context;
 use domain::observe::scaling::decision;
 use domain::observe::traffic::{ShardDivision, Source, Traffic, division, keys_of_stream, measure};
 use domain::stream::autoscale::{Decision, Direction, Policy};
-use domain::stream::balance::{self, Boundary};
+use domain::stream::balance::{self, Boundary, TrafficPlan};
 use domain::stream::reshard::{Action, STEPS_A_DAY, Step, checked_plan, steps_of};
 use domain::stream::shards::{self, Listing};
 use domain::stream::split::{ShardChange, SplitPoint, listed, merge, open_shard, split, split_made};
@@ -197,19 +199,7 @@ impl Plan {
                     return Err(no_traffic(args, state));
                 }
                 let plan = balance::by_traffic(&existing, &keys);
-                self.notes.push(match plan.steps.is_empty() {
-                    true => format!(
-                        "The hottest shard has {:.0} % of the traffic of the last {}; no other division lowers that much",
-                        plan.before * 100.0,
-                        duration::format(args.window)
-                    ),
-                    false => format!(
-                        "The hottest shard has {:.0} % of the traffic of the last {}, and {:.0} % after this",
-                        plan.before * 100.0,
-                        duration::format(args.window),
-                        plan.after * 100.0
-                    ),
-                });
+                self.notes.push(hottest_share(&plan, args.window));
                 plan.steps
             }
         };
@@ -249,6 +239,19 @@ fn no_traffic(args: &ReshardArgs, state: &StreamState) -> Error {
         duration::format(args.window)
     );
     Error::failed(text).hint("look further back with --window, or name the shards")
+}
+
+/// The share of the hottest shard before and after `plan`.
+fn hottest_share(plan: &TrafficPlan, window: Duration) -> String {
+    let before = format!(
+        "The hottest shard has {:.0} % of the traffic of the last {}",
+        plan.before * 100.0,
+        duration::format(window)
+    );
+    match plan.steps.is_empty() {
+        true => format!("{before}; no other division lowers that much"),
+        false => format!("{before}, and {:.0} % after this", plan.after * 100.0),
+    }
 }
 
 /// The shards with the most traffic.

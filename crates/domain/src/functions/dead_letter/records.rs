@@ -29,7 +29,8 @@ pub trait PageSink: Send {
     fn take(&mut self, records: Vec<TailRecord>) -> impl Future<Output = bool> + Send;
 }
 
-/// Reads every record of `range` in `shard_id` and passes it to `sink`. Expired records are counted as lost.
+/// Reads every record of `range` in `shard_id` and passes it to `sink`, up to the last one or the end of the shard. Expired
+/// records are counted as lost.
 ///
 /// # Errors
 /// If the shard cannot be read.
@@ -45,7 +46,6 @@ pub async fn fetch<S: ShardSource>(
     let mut start = IteratorStart::At(range.first.clone());
     let mut iterator: Option<String> = None;
     let mut failing_since: Option<Instant> = None;
-    // The range is in the past: it ends at its last record, or where the shard has none.
     let mut end = End::new(i64::MAX);
     loop {
         let page = match read_page(source, &shard, &start, &mut iterator).await {
