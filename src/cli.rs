@@ -64,7 +64,7 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::ui::{BrokenPipe, Printer, units};
+use crate::ui::{BrokenPipe, Printer, decide_width, units};
 use domain::functions::bundle;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
@@ -230,6 +230,7 @@ pub fn main(parts: Parts) -> Exit {
         Ok(cli) => cli,
         Err(error) => return usage::print(&error, &words, &Printer::new(Default::default())),
     };
+    decide_width();
     let printer = Printer::new(cli.global.ui_options());
     let is_daemon = matches!(&cli.command, Command::Local(args) if args.is_daemon());
     log_to_stderr(cli.global.verbose, is_daemon);
