@@ -47,6 +47,7 @@ mod record_size;
 mod reference;
 mod reshard;
 mod retention;
+mod sample;
 mod setup;
 mod shared;
 mod size;
@@ -63,7 +64,7 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::ui::{BrokenPipe, Printer, units};
+use crate::ui::{BrokenPipe, Printer, decide_width, units};
 use domain::functions::bundle;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
@@ -103,7 +104,8 @@ macro_rules! commands {
 enum CtrlC {
     /// Ends it at once: it changes nothing.
     Ends,
-    /// The command waits for it (see [`Session::interrupt`]), stops cleanly and reports what was done.
+    /// The command waits for it or holds it (see [`Session::interrupt`]), stops cleanly and reports what was done. It ends at
+    /// once while the command does neither.
     Handled,
 }
 
@@ -138,6 +140,7 @@ commands! {
     "Data" {
         Put(put::PutArgs, Handled),
         Tail(tail::TailArgs, Handled),
+        Sample(sample::SampleArgs, Handled),
     }
     "Functions" {
         Handlers(handlers::HandlersArgs, Ends),
@@ -227,6 +230,7 @@ pub fn main(parts: Parts) -> Exit {
         Ok(cli) => cli,
         Err(error) => return usage::print(&error, &words, &Printer::new(Default::default())),
     };
+    decide_width();
     let printer = Printer::new(cli.global.ui_options());
     let is_daemon = matches!(&cli.command, Command::Local(args) if args.is_daemon());
     log_to_stderr(cli.global.verbose, is_daemon);
@@ -264,6 +268,11 @@ async fn run(
     let outcome = tokio::select! {
         outcome = command => outcome,
         () = session.interrupt().wait(), if ends_at_once => Ok(Exit::Interrupted),
+        () = session.interrupt().wait_unheld() => {
+            let text = "Stopped while waiting for an answer; a call that was sent may still take effect";
+            session.printer().warn(text);
+            Ok(Exit::Interrupted)
+        }
         () = session.interrupt().wait_again() => Ok(Exit::Interrupted),
     };
     match outcome.and_then(|exit| session.printer().flush().map(|()| exit)) {
@@ -285,6 +294,15 @@ fn tell_ignored(printer: &Printer, configuration: &Configuration) {
         printer.note(&format!(
             ".env: {} ignored; it sets only names, numbers and keys (see `streamctl config show --help`)",
             units::listed(&configuration.ignored)
+        ));
+    }
+    if let [first, rest @ ..] = configuration.unread.as_slice() {
+        let more = match rest.len() {
+            0 => String::new(),
+            more => format!(" and {}", units::counted(more as u64, "other line")),
+        };
+        printer.warn(&format!(
+            ".env: line {first}{more} ignored: not of the form NAME=value"
         ));
     }
     let endpoints = &configuration.settings.access.ignored;

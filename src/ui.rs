@@ -16,7 +16,7 @@ use serde::Serialize;
 
 pub use ground::shell::quoted as shell_quoted;
 pub use progress::{Progress, Step};
-pub use report::{Format, Report, lines, or_dash, table, wrap};
+pub use report::{Format, Report, decide_width, lines, or_dash, table, wrap};
 pub use safe::visible;
 pub use steps::next_steps;
 pub use style::Style;

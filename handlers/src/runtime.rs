@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lambda_runtime::tower::Layer;
-use lambda_runtime::{LambdaEvent, LambdaInvocation, Runtime, Service, service_fn};
+use lambda_runtime::{Diagnostic, LambdaEvent, LambdaInvocation, Runtime, Service, service_fn};
 use tokio::time::Instant;
 
 use crate::aws::Clients;
@@ -130,9 +130,12 @@ pub async fn answer<H: Handler>(
     payload: &[u8],
     deadline: Instant,
     log: Log,
-) -> Result<Response, lambda_runtime::Error> {
+) -> Result<Response, Diagnostic> {
     let started = Instant::now();
-    let event = Event::parse(payload)?;
+    let event = Event::parse(payload).map_err(|error| Diagnostic {
+        error_type: "InvalidEvent".to_owned(),
+        error_message: error.to_string(),
+    })?;
     let invocation = Invocation { deadline, log };
     let done = handler.handle(&event, &invocation).await;
     let again = done.failures.count();
@@ -252,6 +255,28 @@ mod tests {
         assert!(
             request.ends_with(r#"{"errorMessage":"TABLE_NAME is not set","errorType":"Runtime.InitError"}"#),
             "{request}"
+        );
+    }
+
+    struct Untouched;
+
+    impl Handler for Untouched {
+        async fn handle(&self, _event: &Event<'_>, _invocation: &Invocation) -> Done {
+            panic!("it got something that is not an event");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_an_event_is_an_error_with_a_type() {
+        let log = Log::new(Level::Error, Arc::new(Stdout));
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let error = answer(&Untouched, b"{\"test\":true}", deadline, log)
+            .await
+            .unwrap_err();
+        assert_eq!(error.error_type, "InvalidEvent");
+        assert!(
+            error.error_message.contains("not an event of a Kinesis stream"),
+            "{error:?}"
         );
     }
 

@@ -59,6 +59,8 @@ pub(super) async fn run(args: DemoArgs, session: &Session) -> Result<Exit> {
         home,
         ..session.settings().clone()
     });
+    // What the demo made is removed also after Ctrl-C.
+    let _held = demo.interrupt().hold();
     demo.printer().note(
         "The tour of streamctl, on the local cloud inside this program: no account,\n\
          no network, nothing left afterwards. Each step is a command you can type.",
@@ -73,7 +75,6 @@ pub(super) async fn run(args: DemoArgs, session: &Session) -> Result<Exit> {
     // Delete what a killed demo left.
     remove(&demo.settings().home).await?;
     let outcome = tour(&demo, true).await;
-    // Also after a failure or Ctrl-C.
     let removed = remove(&demo.settings().home).await;
     let exit = outcome?;
     removed?;
@@ -157,7 +158,8 @@ fn summary(demo: &Session, started: Instant) {
          Now the same by hand, on a local stream of your own:\n\
          \n\
          \u{20} streamctl setup --shard-count 1\n\
-         \u{20} streamctl put --file templates/stream/events.json\n\
+         \u{20} streamctl sample events > records.json\n\
+         \u{20} streamctl put --file records.json\n\
          \u{20} streamctl tail --from trim\n\
          \u{20} streamctl metrics\n\
          \u{20} streamctl destroy\n\

@@ -229,9 +229,14 @@ fn print_result(args: &DeployArgs, session: &Session, report: &RunReport) {
     }
     printer.note(&format!("Function {name} is active"));
     let (typed, flags) = (&args.name, session.target_flags());
+    // The template of a bundled handler says which stream it reads.
+    let stream = match bundle::find(typed) {
+        Ok(_) => "",
+        Err(_) => " --stream STREAM",
+    };
     printer.note(&next_steps(&[
         (
-            format!("streamctl attach {typed}{flags}"),
+            format!("streamctl attach {typed}{stream}{flags}"),
             "connect it to a stream",
         ),
         (format!("streamctl logs {typed}{flags}"), "show its logs"),

@@ -214,6 +214,7 @@ async fn fixed(args: &DoctorArgs, session: &Session, report: DoctorReport) -> Re
         many => format!("run {many} commands"),
     };
     session.confirm_by_name(&action, "fix", args.yes).await?;
+    let _held = session.interrupt().hold();
     let mut failed = Vec::new();
     for fix in &fixes {
         if session.interrupt().is_set() {

@@ -10,13 +10,16 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::shared::Session;
-use super::shared::function::{LocalCodeArgs, function_name};
+use super::shared::function::{LocalCodeArgs, function_name, handler_stream};
+use super::shared::stream;
 use super::shared::template::PartArgs;
 use crate::ui::Format;
 use domain::context::Context;
 use domain::functions::answer::{BatchResult, batch_result};
+use domain::functions::bundle;
 use domain::functions::event::{EventRecord, Source, event};
 use domain::functions::invoke::{Invoked, Request, deployed, invoke};
+use domain::functions::mapping;
 use domain::functions::runtime::InvokeResult;
 use domain::record::{KeyRule, ReadOptions, Record, RecordReader};
 use ground::error::{Error, Result};
@@ -43,6 +46,7 @@ Examples:
   streamctl invoke scorer --payload event.json --async
   streamctl invoke --local ./bootstrap --records events.json --env TABLE_NAME=t
   streamctl invoke scorer --local ./bootstrap --records events.json
+  streamctl invoke scorer --records events.json --stream orders
 
 Exit codes: 0 done, 1 the function failed, 2 bad input, 4 target unreachable.")]
 pub struct InvokeArgs {
@@ -58,6 +62,9 @@ pub struct InvokeArgs {
     /// Take each record's partition key from this field, such as user.id
     #[arg(long, value_name = "PATH", requires = "records")]
     partition_key_field: Option<String>,
+    /// Stream that the event names [default: the one that the function reads]
+    #[arg(long, value_name = "NAME", requires = "records")]
+    stream: Option<String>,
     /// Only queue the event; do not wait for the response
     #[arg(long = "async", conflicts_with = "local")]
     asynchronous: bool,
@@ -107,7 +114,8 @@ pub(super) async fn run(args: InvokeArgs, session: &Session) -> Result<Exit> {
                 Some(event) => event,
                 None => {
                     let role = deployed(context, &function).await?.map(|found| found.role);
-                    sample(&args, session, context, role.unwrap_or_default()).await?
+                    let stream_arn = stream_of(&args, session, context, Some(&function)).await?;
+                    sample(&args, session, context, stream_arn, role.unwrap_or_default()).await?
                 }
             };
             let request = Request {
@@ -144,7 +152,10 @@ async fn here(
         .await?;
     let event = match fixed {
         Some(event) => event,
-        None => sample(args, session, context, settings.role).await?,
+        None => {
+            let stream_arn = stream_of(args, session, context, like).await?;
+            sample(args, session, context, stream_arn, settings.role).await?
+        }
     };
     let outcome = tokio::select! {
         outcome = code.function.invoke(event.clone()) => outcome?,
@@ -187,10 +198,57 @@ fn payload(text: &str) -> Result<Bytes> {
     Ok(Bytes::from(bytes))
 }
 
-/// The event of `--records`, as if the default stream had the records.
-async fn sample(args: &InvokeArgs, session: &Session, context: &Context, role_arn: String) -> Result<Bytes> {
+/// The ARN of the stream that the event of `--records` names: that of `--stream`, else the one that `function` or the
+/// bundled handler reads, else the default stream. A replay of the event's records goes to this stream.
+async fn stream_of(
+    args: &InvokeArgs,
+    session: &Session,
+    context: &Context,
+    function: Option<&str>,
+) -> Result<String> {
+    if let Some(given) = &args.stream {
+        return context
+            .sample_stream_arn(&stream::resolve(Some(given), session)?)
+            .await;
+    }
+    let mut read = match function {
+        Some(function) => mapping::list(context, Some(function), None).await?,
+        None => Vec::new(),
+    };
+    read.retain(|mapping| !mapping.is_going());
+    read.dedup_by(|one, other| one.stream_arn == other.stream_arn);
+    if let [one, other, ..] = read.as_slice() {
+        return Err(Error::usage(format!(
+            "{} reads the streams {} and {}",
+            one.function(),
+            one.stream(),
+            other.stream()
+        ))
+        .hint(format!("choose one with --stream {}", one.stream())));
+    }
+    if let Some(mapping) = read.pop() {
+        return Ok(mapping.stream_arn);
+    }
+    let code = args.local.local.as_deref().or(args.function.as_deref());
+    let handler = code.and_then(|code| bundle::find(code).ok());
+    let its_own = match handler {
+        Some(handler) => handler_stream(session, context, handler).await?,
+        None => None,
+    };
+    let name = its_own.as_deref().unwrap_or(&session.settings().stream);
+    context.sample_stream_arn(name).await
+}
+
+/// The event of `--records`.
+async fn sample(
+    args: &InvokeArgs,
+    session: &Session,
+    context: &Context,
+    stream_arn: String,
+    role_arn: String,
+) -> Result<Bytes> {
     let source = Source {
-        stream_arn: context.sample_stream_arn(&session.settings().stream).await?,
+        stream_arn,
         role_arn,
         region: context.region().to_owned(),
     };

@@ -56,7 +56,7 @@ pub(super) async fn run(args: OutputsArgs, session: &Session) -> Result<Exit> {
         return Err(
             Error::failed(format!("{} is not set up", pipeline.identity())).hint(format!(
                 "create it with `streamctl setup{}`",
-                args.template.command_args(session)
+                args.template.command_args_with_parameters(session)
             )),
         );
     }

@@ -177,6 +177,7 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
         retry_for: args.retry_for,
         ..PutOptions::default()
     };
+    let _held = session.interrupt().hold();
     let records = feed(input.open(&options)?);
     let step = session
         .printer()

@@ -101,8 +101,11 @@ fn commands_after(
         Some(name) if *name != session.settings().stream => format!("{flags} --stream {name}"),
         _ => flags.to_owned(),
     };
-    let this = args.template.command_args(session);
+    let this = args.template.command_args_with_parameters(session);
     let mut steps = Vec::new();
+    if !pipeline.manifest().items.is_empty() {
+        steps.push((format!("streamctl sample load{this}"), "load sample items"));
+    }
     let events = pipeline.manifest().events.as_ref();
     let records = match events {
         Some(events) => {

@@ -157,6 +157,8 @@ impl Show<'_> {
     async fn all(&mut self, mut tail: Tail<KinesisShards>) -> Result<Exit> {
         let printer = self.session.printer();
         let interrupt = self.session.interrupt();
+        // Also while it writes to a pipe that is full.
+        let _held = interrupt.hold();
         loop {
             let event = tokio::select! {
                 biased;

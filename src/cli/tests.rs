@@ -45,8 +45,90 @@ fn hidden_commands_are_not_in_the_help() {
         .iter()
         .map(|one| one.get_name())
         .collect();
-    assert_eq!(names, ["put"]);
+    assert_eq!(names, ["put", "sample"]);
     assert!(!template.contains("Read records"), "{template}");
+}
+
+/// What a message tells the user to type must exist: each `streamctl …` in the sources is parsed as a command line. A value
+/// that is filled in at run time stands for a word.
+#[test]
+fn commands_in_messages_exist() {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let domain = package.join("../crates/domain/src");
+    let mut found = 0;
+    let mut wrong = Vec::new();
+    for path in sources(package).into_iter().chain(sources(&domain)) {
+        let is_source = path.extension().is_some_and(|extension| extension == "rs");
+        let is_test = path.iter().any(|part| part.to_string_lossy().contains("test"));
+        if !is_source || is_test {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        for line in command_lines(text) {
+            found += 1;
+            if let Some(reason) = refusal(&line) {
+                wrong.push(format!("{}: {line}: {reason}", path.display()));
+            }
+        }
+    }
+    assert!(found > 100, "only {found} were found");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The command lines in backticks, or at the start of a text, of a source file.
+fn command_lines(text: &str) -> Vec<String> {
+    let joined: Vec<&str> = text.split("\\\n").map(str::trim_start).collect();
+    let joined = joined.concat().replace("\\\"", "'");
+    let mut lines = Vec::new();
+    for quote in ['`', '"'] {
+        let start = format!("{quote}streamctl ");
+        for part in joined.split(&start).skip(1) {
+            lines.extend(part.split(quote).next().map(|line| format!("streamctl {line}")));
+        }
+    }
+    lines
+}
+
+/// Why `line` is not a command line that clap accepts.
+fn refusal(line: &str) -> Option<String> {
+    // A pipe, a redirection, "…" and `[…]` are not for clap.
+    let line = line
+        .split([' ', '\n'])
+        .take_while(|word| !["|", ">", "…", "#"].contains(word));
+    let words: Vec<String> = line.map(filled).filter(|word| !word.is_empty()).collect();
+    let is_pattern = |word: &String| word.contains(['[', '<', '…', '|', '\'']);
+    if words.len() < 2 || words.iter().any(is_pattern) {
+        return None;
+    }
+    let parsed = Cli::definition().try_get_matches_from(&words);
+    use clap::error::ErrorKind;
+    let kind = parsed.err()?.kind();
+    let is_wrong = match kind {
+        ErrorKind::UnknownArgument | ErrorKind::ArgumentConflict => true,
+        // A word that is filled in, "COMMAND", and what other programs call their help.
+        ErrorKind::InvalidSubcommand => !["x", "COMMAND", "help", "is"].contains(&words[1].as_str()),
+        // A value that is filled in may be a number or a time.
+        ErrorKind::ValueValidation => !words.iter().any(|word| word == "x"),
+        // The command is named without its arguments.
+        _ => false,
+    };
+    is_wrong.then(|| format!("{kind:?}"))
+}
+
+/// `word` with the values that are filled in: one that stands alone is a word, one at the end of a word is empty.
+fn filled(word: &str) -> String {
+    let mut text = String::new();
+    let mut rest = word;
+    while let Some((before, after)) = rest.split_once('{') {
+        text += before;
+        let (_, after) = after.split_once('}').unwrap_or(("", ""));
+        if text.is_empty() || text.ends_with('=') {
+            text.push('x');
+        }
+        rest = after;
+    }
+    text + rest
 }
 
 /// Commands share code through `cli/shared` and the domain.

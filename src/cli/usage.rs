@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::Cli;
@@ -30,11 +31,27 @@ fn translated(error: &clap::Error, words: &[OsString]) -> Error {
         ContextKind::SuggestedArg,
         ContextKind::SuggestedValue,
     ];
+    if let (ErrorKind::InvalidSubcommand, Some(flag)) = (error.kind(), flag_for(words)) {
+        return Error::usage(sentence(error)).hint(format!("use `streamctl {flag}`"));
+    }
     let suggestion = suggested.into_iter().find_map(|kind| first(error, kind));
     Error::usage(sentence(error)).hint(match suggestion {
         Some(word) => format!("did you mean {word}? {help}"),
         None => help,
     })
+}
+
+/// The flag that does what `streamctl help`, `help COMMAND` and `version` do in other programs.
+fn flag_for(words: &[OsString]) -> Option<String> {
+    let words: Vec<&str> = words.iter().skip(1).filter_map(|word| word.to_str()).collect();
+    match words.as_slice() {
+        ["help"] => Some("--help".to_owned()),
+        ["help", command] if Cli::command().find_subcommand(command).is_some() => {
+            Some(format!("{command} --help"))
+        }
+        ["version"] => Some("--version".to_owned()),
+        _ => None,
+    }
 }
 
 fn sentence(error: &clap::Error) -> String {
@@ -97,6 +114,10 @@ mod tests {
         insta::assert_snapshot!(
             [
                 "streamctl setpu",
+                "streamctl help",
+                "streamctl help put",
+                "streamctl help nothing",
+                "streamctl version",
                 "streamctl setup --shards 4",
                 "streamctl put --in-flight 99",
                 "streamctl put --format cvs",
@@ -112,6 +133,14 @@ mod tests {
             @r#"
             there is no command setpu
               hint: did you mean setup? `streamctl --help` shows what there is
+            there is no command help
+              hint: use `streamctl --help`
+            there is no command help
+              hint: use `streamctl put --help`
+            there is no command help
+              hint: `streamctl --help` shows what there is
+            there is no command version
+              hint: use `streamctl --version`
             there is no option --shards
               hint: did you mean --shard-count? `streamctl setup --help` shows what there is
             invalid value '99' for '--in-flight <N>': 99 is not in 1..=64

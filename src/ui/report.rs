@@ -1,5 +1,8 @@
 //! The result of a command, in all output formats.
 
+use std::io::IsTerminal as _;
+use std::sync::OnceLock;
+
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
@@ -28,15 +31,37 @@ pub trait Report: Serialize {
     fn text(&self) -> String;
 }
 
-/// A table without borders, as wide as the terminal, or 80 columns.
+/// Columns of tables where nothing else is known.
+const DEFAULT_WIDTH: u16 = 80;
+
+/// Columns of tables: decided once for the process.
+static WIDTH: OnceLock<u16> = OnceLock::new();
+
+/// Decides how wide tables are: `COLUMNS`, else the terminal of stdout. What is not a terminal has no width, so that a row is
+/// one line, and `grep` finds all of it.
+pub fn decide_width() {
+    let given = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
+    let width = given.filter(|&width| width > 0).unwrap_or_else(|| {
+        if !std::io::stdout().is_terminal() {
+            return u16::MAX;
+        }
+        // Some terminals say that they have no column.
+        let width = Table::new().width().filter(|&width| width > 0);
+        width.unwrap_or(DEFAULT_WIDTH)
+    });
+    // The first decision stays.
+    let _ = WIDTH.set(width);
+}
+
+/// A table without borders, as wide as [`decide_width`] says.
 pub fn table<H: Into<comfy_table::Cell>>(headings: impl IntoIterator<Item = H>) -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic);
-    if table.width().is_none() {
-        table.set_width(80);
-    }
+    table.set_width(*WIDTH.get().unwrap_or(&DEFAULT_WIDTH));
     table.set_header(
         headings
             .into_iter()

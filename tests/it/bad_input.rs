@@ -74,6 +74,21 @@ fn an_invalid_env_file_or_configuration_is_an_error() {
     machine.file("streamctl.toml", "shard_count = \"many\"\n");
     assert_snapshot!(machine.fails(2, ["list"]));
     std::fs::remove_file(machine.path().join("streamctl.toml")).unwrap();
-    machine.file(".env", "A=1\nthis is no assignment\n");
+    machine.file(".env", "A=1\nAWS_REGION='open\n");
     assert_snapshot!(machine.fails(2, ["list"]));
+}
+
+/// Lines of other programs do not matter.
+#[test]
+fn a_line_of_another_program_in_the_env_file_is_a_warning() {
+    let machine = Machine::new();
+    machine.file(".env", "FOO=bar baz\nFOO=it's\nthis is no assignment\nB='open\n");
+    let output = machine
+        .streamctl(["config", "show"])
+        .assert()
+        .success()
+        .get_output()
+        .clone();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_snapshot!(said);
 }

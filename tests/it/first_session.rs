@@ -52,6 +52,17 @@ fn setup_put_tail_metrics_destroy() {
 }
 
 #[test]
+fn sample_events_are_records_to_put() {
+    let cloud = Cloud::start();
+    cloud.ok(["setup", "--shard-count", "1"]);
+    let events = cloud.ok(["sample", "events"]);
+    cloud.file("records.json", &events);
+    let put = cloud.json(["put", "--file", "records.json"]);
+    let events: Vec<serde_json::Value> = serde_json::from_str(&events).unwrap();
+    assert_eq!(put["acknowledged"], events.len());
+}
+
+#[test]
 fn a_second_setup_reports_no_changes() {
     let cloud = Cloud::start();
     cloud.ok(["setup", "--shard-count", "2"]);

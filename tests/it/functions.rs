@@ -142,6 +142,30 @@ fn invoke_prints_the_response_the_error_and_the_log() {
         base64_simd::STANDARD.encode_to_string("{\"a\":2}")
     );
 
+    // The event names the stream that the function reads: a replay of its records goes there.
+    let stream_of = |event: &Value| event["payload"]["Records"][0]["eventSourceARN"].clone();
+    let default = "arn:aws:kinesis:us-east-1:000000000000:stream/concert-data-stream";
+    assert_eq!(stream_of(&event), default);
+    cloud.stream("orders", 1);
+    cloud.ok(["attach", "scorer", "--stream", "orders"]);
+    let event = cloud.json(["invoke", "scorer", "--records", "events.ndjson"]);
+    assert_eq!(
+        stream_of(&event),
+        default.replace("concert-data-stream", "orders")
+    );
+    let named = [
+        "invoke",
+        "scorer",
+        "--records",
+        "events.ndjson",
+        "--stream",
+        "clicks",
+    ];
+    assert_eq!(
+        stream_of(&cloud.json(named)),
+        default.replace("concert-data-stream", "clicks")
+    );
+
     let unknown = cloud.fails(1, ["invoke", "nobody"]);
     assert!(
         unknown.contains("nobody") && unknown.contains("hint: "),

@@ -4,6 +4,7 @@
 
 #[cfg(unix)]
 mod access;
+mod at_once;
 mod bad_input;
 mod bundle;
 mod channels;
@@ -30,6 +31,7 @@ mod levers;
 mod list_describe;
 mod local;
 mod metrics;
+mod next_steps;
 mod nothing_lost;
 mod pipelines;
 mod plan;

@@ -78,6 +78,7 @@ fn spawn(cloud: &Cloud, args: &[&str]) -> Child {
     std::process::Command::new(env!("CARGO_BIN_EXE_streamctl"))
         .args(args)
         .env_clear()
+        .env("COLUMNS", "80")
         .env("HOME", cloud.path())
         .env("STREAMCTL_HOME", cloud.path().join("streamctl-home"))
         .env("STREAMCTL_TARGET", "local")

@@ -144,3 +144,18 @@ fn the_names_that_people_type_work() {
     cloud.ok(["rm", "orders", "--yes"]);
     assert_eq!(cloud.json(["ls"]), serde_json::json!([]));
 }
+
+/// A row of a table is one line in a pipe, however long it is.
+#[test]
+fn tables_in_a_pipe_have_one_line_for_each_row() {
+    let cloud = Cloud::start();
+    let name = "orders-".repeat(18);
+    cloud.stream(&name, 1);
+    let piped = cloud.streamctl(["list"]).env_remove("COLUMNS").output().unwrap();
+    let text = String::from_utf8(piped.stdout).unwrap();
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(text.lines().nth(1).unwrap().starts_with(&name), "{text}");
+    let narrow = cloud.streamctl(["list"]).env("COLUMNS", "60").output().unwrap();
+    let text = String::from_utf8(narrow.stdout).unwrap();
+    assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
+}

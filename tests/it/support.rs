@@ -44,6 +44,8 @@ impl Machine {
             .env("STREAMCTL_HOME", self.path().join("streamctl-home"))
             // The tests may run on a machine in AWS.
             .env("STREAMCTL_TARGET", "local")
+            // Tables as on a terminal; a pipe has no width.
+            .env("COLUMNS", "80")
             .current_dir(self.path())
             .timeout(Duration::from_secs(60))
             .args(args);

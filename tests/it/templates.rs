@@ -79,7 +79,7 @@ fn init_overwrites_only_with_force() {
     assert!(machine.path().join("deep/er/pipeline.toml").exists());
     assert_snapshot!(machine.fails(2, ["init", "retial"]), @r#"
     error: there is no template "retial"
-    hint: use stream, concert, function, prices, realtime, retail, or the path of a manifest file; `streamctl init` describes each
+    hint: did you mean retail? use stream, concert, function, prices, realtime, retail, or the path of a manifest file; `streamctl init` describes each
     "#);
 }
 

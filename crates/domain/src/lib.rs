@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | domain | [`pipeline`], [`stream`], [`record`], [`produce`], [`consume`], [`functions`], [`observe`], [`policy`], [`cost`] | what streamctl does |
 //! | context | [`context`], [`settings`], [`iam`] | target, clients |
+//! | names | [`similar`] | what a user may have meant |
 
 pub mod consume;
 pub mod context;
@@ -20,4 +21,5 @@ pub mod policy;
 pub mod produce;
 pub mod record;
 pub mod settings;
+pub mod similar;
 pub mod stream;

@@ -20,6 +20,7 @@ pub mod parameter;
 pub mod plan;
 pub mod resource;
 pub mod resources;
+pub mod samples;
 pub mod source;
 pub mod substitute;
 pub mod tags;

@@ -13,11 +13,12 @@ use super::Session;
 use super::duration::seconds;
 use super::template::PartArgs;
 use domain::context::Context;
+use domain::functions::Package;
+use domain::functions::bundle::{self, Handler};
 use domain::functions::function::rules;
 use domain::functions::invoke::{Deployed, deployed};
-use domain::functions::mapping::{Event, Mapper};
+use domain::functions::mapping::{Event, Mapper, resource_name};
 use domain::functions::runtime::{LocalCode, LocalFunction, Log};
-use domain::functions::{Package, bundle};
 use domain::pipeline::resources::Kinds;
 use domain::pipeline::{self, Draft, FunctionPart, Given, Request};
 use ground::error::{Error, Result};
@@ -52,6 +53,30 @@ pub(crate) async fn function_name(
     Ok(found.unwrap_or(name).to_owned())
 }
 
+/// The name of the stream that the bundled handler reads in its template, if it reads one.
+///
+/// # Errors
+/// Exit 2 for parameters that are not valid.
+pub(crate) async fn handler_stream(
+    session: &Session,
+    context: &Context,
+    handler: &Handler,
+) -> Result<Option<String>> {
+    if !pipeline::bundled().any(|template| template.name == handler.template) {
+        return Ok(None);
+    }
+    let (manifest, mut request) = PartArgs::default().request(session, handler.template, false)?;
+    let part = FunctionPart::of(&manifest, handler.name)?;
+    request.only = Some(part.ids());
+    let kinds = Kinds::new(context).await?;
+    let specs = Draft::new(manifest, request)?.bind(&kinds)?.specs()?;
+    let mapping = specs.iter().find(|spec| part.mappings.contains(&spec.id));
+    let stream = mapping
+        .and_then(|spec| spec.properties.get("stream"))
+        .and_then(Value::as_str);
+    Ok(stream.map(|arn| resource_name(arn).to_owned()))
+}
+
 /// The bundled template for a function of your own.
 pub(crate) const OWN: &str = "function";
 
@@ -77,6 +102,7 @@ pub(crate) async fn with_mapper<T>(
         step.message(event.to_string());
         !session.interrupt().is_set()
     };
+    let _held = session.interrupt().hold();
     let outcome = work(Mapper::new(context, &tell)).await;
     step.clear();
     outcome

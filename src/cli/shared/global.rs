@@ -23,6 +23,8 @@ pub(crate) struct Configuration {
     pub(crate) file: Option<ConfigSource>,
     /// Variables of `.env` that do not count.
     pub(crate) ignored: Vec<String>,
+    /// Numbers of the lines of `.env` that are not assignments.
+    pub(crate) unread: Vec<usize>,
 }
 
 /// Options every command takes.
@@ -158,6 +160,7 @@ impl GlobalArgs {
             explained,
             file: sources.file.source,
             ignored: sources.dotenv.ignored().to_vec(),
+            unread: sources.dotenv.unread().to_vec(),
         })
     }
 

@@ -1,5 +1,6 @@
 //! One run of the program: settings, printer, Ctrl-C, and a context that is made on first use.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{OnceCell, watch};
@@ -213,6 +214,7 @@ impl Session {
 
     /// Runs `work`. Sets `stop` on Ctrl-C and lets `work` finish what it has begun.
     pub(crate) async fn run_until_stopped<T>(&self, stop: &Stop, work: impl Future<Output = T>) -> T {
+        let _held = self.interrupt.hold();
         tokio::pin!(work);
         tokio::select! {
             biased;
@@ -256,52 +258,89 @@ impl Session {
 }
 
 /// Ctrl-C: once to stop cleanly, twice to stop at once.
+///
+/// A command that waits for it, or holds it, stops cleanly by itself. At any other time, such as during a first call that
+/// is not answered, the first Ctrl-C ends the command.
 #[derive(Debug, Clone)]
 pub struct Interrupt {
-    count: watch::Receiver<u8>,
-    _listener: Arc<watch::Sender<u8>>,
+    asked: watch::Receiver<Asked>,
+    holders: Arc<AtomicUsize>,
+    _listener: Arc<watch::Sender<Asked>>,
+}
+
+/// What the user has asked for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Asked {
+    /// How often.
+    times: u8,
+    /// Whether something held the first Ctrl-C.
+    held: bool,
+}
+
+/// While it lives, the holder handles Ctrl-C.
+#[derive(Debug)]
+pub struct Held(Arc<AtomicUsize>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Interrupt {
     fn listen() -> Self {
-        let (sender, count) = watch::channel(0u8);
+        let (sender, asked) = watch::channel(Asked::default());
+        let holders = Arc::new(AtomicUsize::new(0));
         let listener = Arc::new(sender);
-        let weak = Arc::downgrade(&listener);
+        let (weak, now_holding) = (Arc::downgrade(&listener), holders.clone());
         tokio::spawn(async move {
             while stop_signal().await.is_ok() {
                 let Some(sender) = weak.upgrade() else { return };
-                sender.send_modify(|count| *count = count.saturating_add(1));
+                sender.send_modify(|asked| {
+                    if asked.times == 0 {
+                        asked.held = now_holding.load(Ordering::Relaxed) > 0;
+                    }
+                    asked.times = asked.times.saturating_add(1);
+                });
             }
         });
         Self {
-            count,
+            asked,
+            holders,
             _listener: listener,
         }
     }
 
-    /// Whether the user has asked to stop.
-    pub fn is_set(&self) -> bool {
-        *self.count.borrow() > 0
+    /// Handles Ctrl-C until the guard is dropped: the caller must look at [`Interrupt::is_set`] or wait.
+    #[must_use]
+    pub fn hold(&self) -> Held {
+        self.holders.fetch_add(1, Ordering::Relaxed);
+        Held(self.holders.clone())
     }
 
-    /// Returns once the user asks to stop.
+    /// Whether the user has asked to stop.
+    pub fn is_set(&self) -> bool {
+        self.asked.borrow().times > 0
+    }
+
+    /// Returns once the user asks to stop. Holds Ctrl-C while it waits.
     pub async fn wait(&self) {
-        self.wait_for(1).await;
+        let _held = self.hold();
+        self.wait_for(|asked| asked.times >= 1).await;
+    }
+
+    /// Returns once the user has asked to stop while nothing held Ctrl-C.
+    pub async fn wait_unheld(&self) {
+        self.wait_for(|asked| asked.times >= 1 && !asked.held).await;
     }
 
     /// Returns once the user has asked to stop twice.
     pub async fn wait_again(&self) {
-        self.wait_for(2).await;
+        self.wait_for(|asked| asked.times >= 2).await;
     }
 
-    async fn wait_for(&self, times: u8) {
-        if self
-            .count
-            .clone()
-            .wait_for(|count| *count >= times)
-            .await
-            .is_err()
-        {
+    async fn wait_for(&self, is_reached: impl FnMut(&Asked) -> bool) {
+        if self.asked.clone().wait_for(is_reached).await.is_err() {
             std::future::pending::<()>().await;
         }
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::package::Package;
+use crate::similar::did_you_mean;
 use ground::error::{Error, Result};
 
 /// Name and zip of each handler.
@@ -156,10 +157,17 @@ pub fn find(name: &str) -> Result<&'static Handler> {
     all().iter().find(called).ok_or_else(|| {
         let names: Vec<&str> = all().iter().map(|handler| handler.name).collect();
         Error::usage(format!("there is no bundled handler {name:?}")).hint(format!(
-            "there are {}; `deploy NAME --zip FILE` or `--bootstrap FILE` takes one of your own",
+            "{}there are {}; `deploy NAME --zip FILE` or `--bootstrap FILE` takes one of your own",
+            meant(name),
             names.join(", ")
         ))
     })
+}
+
+/// "did you mean retail-processor? ", or nothing where no bundled handler is called so.
+pub fn meant(name: &str) -> String {
+    let aliases = all().iter().flat_map(|handler| handler.aliases.iter().copied());
+    did_you_mean(name, all().iter().map(|handler| handler.name).chain(aliases))
 }
 
 impl Handler {
@@ -199,7 +207,7 @@ mod tests {
         }
         let error = find("retial").unwrap_err();
         insta::assert_snapshot!(error, @r#"there is no bundled handler "retial""#);
-        insta::assert_snapshot!(error.hint_text().unwrap(), @"there are price-updater, realtime-data-processor, retail-event-processor, concert-stream-processor, concert-data-processor; `deploy NAME --zip FILE` or `--bootstrap FILE` takes one of your own");
+        insta::assert_snapshot!(error.hint_text().unwrap(), @"did you mean retail? there are price-updater, realtime-data-processor, retail-event-processor, concert-stream-processor, concert-data-processor; `deploy NAME --zip FILE` or `--bootstrap FILE` takes one of your own");
     }
 
     #[test]

@@ -2,17 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::{Instant, sleep};
 
 use super::event::{Events, ResourceResult, Step};
 use super::plan::{Plan, Planned};
 use super::resource::{Change, Dependencies, Present, Resource};
 use super::walk::{self, Reached, Way};
 use super::{Graph, Pipeline, lag};
+use ground::backoff::Backoff;
+use ground::error::aws::Class;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 use ground::stop::Stop;
+
+/// How long a resource that another run changes at the same time is planned again.
+const OTHERS: Duration = Duration::from_secs(2 * 60);
+/// The jitter keeps two runs from meeting again.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5)).jitter(0.5, 1.0);
 
 /// What a run did. Its fields are a stable contract with scripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -142,20 +151,39 @@ impl<'c> Pipeline<'c> {
     ) -> Result<()> {
         let id = planned.spec.id.as_str();
         // Outputs that it refers to may be known only now. Then it is planned again.
-        let fresh = if self.spec(id)? == planned.spec {
+        let mut fresh = if self.spec(id)? == planned.spec {
             None
         } else {
             Some(self.plan_one(id, dependencies).await?)
         };
-        let current = fresh.as_ref().unwrap_or(planned);
-        if let Some(refusal) = current.changes.iter().find(|change| change.is_refusal()) {
-            return Err(Error::failed(refusal.to_string()));
-        }
-        for change in &current.changes {
+        let (mut pauses, deadline) = (BACKOFF.pauses(), Instant::now() + OTHERS);
+        let current = loop {
+            let current = fresh.as_ref().unwrap_or(planned);
+            let Err(error) = make(current, step, done).await else {
+                break current;
+            };
+            // Another run may have made it, or may be changing it. Then it is planned again from what there is now.
+            let is_made = current.observed.present().is_none() && says_it_exists(&error);
+            if !is_made && error.class() != Some(Class::Conflict) {
+                return Err(error);
+            }
+            if is_made {
+                lag::observe_until(current.resource.as_ref(), true).await?;
+            }
+            let Some(pause) = pauses.advance_until(deadline) else {
+                return Err(error);
+            };
+            step.waiting(format!("it is being changed elsewhere: {error}"));
+            sleep(pause).await;
             step.go_on()?;
-            current.resource.apply(change, &current.observed, step).await?;
-            done.push(change.clone());
-        }
+            let now = self.plan_one(id, dependencies).await?;
+            // The user has not agreed to lose anything else.
+            let is_agreed = |change: &Change| !change.is_lossy() || planned.changes.contains(change);
+            if !now.changes.iter().all(is_agreed) {
+                return Err(error);
+            }
+            fresh = Some(now);
+        };
         if done.is_empty() {
             self.learn(id, current.resource.outputs(&current.observed));
         } else {
@@ -173,6 +201,28 @@ impl<'c> Pipeline<'c> {
         }
         Ok(())
     }
+}
+
+/// Whether `error` is about a name that is taken. Services say so with different codes, and Lambda and Kinesis with codes
+/// that also mean something else.
+fn says_it_exists(error: &Error) -> bool {
+    let text = error.chain().join(" ").to_ascii_lowercase();
+    ["exists", "already exist", "alreadyowned"]
+        .iter()
+        .any(|words| text.contains(words))
+}
+
+/// Makes the changes of `planned`, and adds each to `done`.
+async fn make(planned: &Planned<'_>, step: &Step<'_>, done: &mut Vec<Change>) -> Result<()> {
+    if let Some(refusal) = planned.changes.iter().find(|change| change.is_refusal()) {
+        return Err(Error::failed(refusal.to_string()));
+    }
+    for change in &planned.changes {
+        step.go_on()?;
+        planned.resource.apply(change, &planned.observed, step).await?;
+        done.push(change.clone());
+    }
+    Ok(())
 }
 
 /// The result of a resource after `error`. `touched` says whether a change was started.

@@ -88,6 +88,9 @@ impl Cloud {
         if state.crash_after == Some(0) || state.broken.iter().any(|broken| broken == name) {
             return Err(Error::failed(format!("could not {what} {name}")));
         }
+        if what == "create" && state.boxes.contains_key(name) {
+            return Err(Error::failed(format!("{name} exists")));
+        }
         state.crash_after = state.crash_after.map(|left| left - 1);
         state.calls.push(format!("{what} {name}"));
         effect(&mut state);

@@ -11,6 +11,7 @@ use super::condition::Condition;
 use super::follow;
 use super::graph::Graph;
 use super::parameter::{Parameter, Values};
+use super::samples::DeclaredItems;
 use super::source::Files;
 use super::substitute;
 use crate::record::{KeyPattern, KeyRule};
@@ -40,8 +41,14 @@ pub struct Manifest {
     pub outputs: BTreeMap<String, String>,
     /// Sample events to put to its stream.
     pub events: Option<SampleEvents>,
+    /// Sample items for its tables, to be loaded before the events are put.
+    #[serde(default)]
+    pub items: Vec<DeclaredItems>,
     /// The event that `verify` puts, and where it is expected.
     pub verify: Option<follow::Declared>,
+    /// Where the files are that it refers to.
+    #[serde(skip)]
+    pub(super) files: Files,
 }
 
 /// A file of sample events that comes with a template.
@@ -113,6 +120,13 @@ impl Manifest {
             declared.line = line_of(text, declared.kind.span().start);
             files.resolve(declared)?;
         }
+        for declared in &mut manifest.items {
+            declared.items = files.items(&declared.file).map_err(|problem| {
+                Error::usage(format!("template {source} is not a valid manifest"))
+                    .cause(format!("items: {problem}"))
+            })?;
+        }
+        manifest.files = files.clone();
         let mut problems = manifest.parameter_problems();
         problems.extend(manifest.resource_problems(text, schema));
         problems.extend(manifest.output_problems());
@@ -215,7 +229,9 @@ impl Manifest {
             .iter()
             .map(|(name, text)| (format!("output {name}"), text));
         let texts = texts.chain(self.tags.iter().map(|(name, text)| (format!("tag {name}"), text)));
+        let tables = self.items.iter().map(|one| ("items".to_owned(), &one.table));
         texts
+            .chain(tables)
             .chain([("instance".to_owned(), &self.instance)])
             .filter_map(|(what, text)| {
                 let checked = self.check_references(&Value::from(text.as_str()), &[]);
@@ -422,7 +438,7 @@ mod tests {
           |
         4 | resource = []
           | ^^^^^^^^
-        unknown field `resource`, expected one of `name`, `description`, `instance`, `tags`, `parameters`, `resources`, `outputs`, `events`, `verify`
+        unknown field `resource`, expected one of `name`, `description`, `instance`, `tags`, `parameters`, `resources`, `outputs`, `events`, `items`, `verify`
         ");
     }
 

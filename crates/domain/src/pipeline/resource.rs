@@ -339,6 +339,11 @@ impl Change {
         matches!(self, Self::Refused { .. } | Self::Foreign { .. })
     }
 
+    /// Whether it loses something for good.
+    pub fn is_lossy(&self) -> bool {
+        matches!(self, Self::Update { loses: Some(_), .. })
+    }
+
     /// An update of `field` that loses nothing.
     pub fn update(field: &str, from: impl ToString, to: impl ToString) -> Self {
         Self::Update {

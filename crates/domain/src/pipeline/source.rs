@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use toml::Spanned;
 
 use super::manifest::{Declaration, Manifest};
 use super::parameter::Parameter;
 use super::resources;
+use crate::similar::did_you_mean;
 use ground::error::{Error, Result};
 use ground::file;
 
@@ -110,8 +111,9 @@ pub fn find(name: &str) -> Result<&'static Bundled> {
     let found = BUNDLED.iter().find(|bundled| bundled.name == name);
     found.ok_or_else(|| {
         let names: Vec<&str> = bundled().map(|bundled| bundled.name).collect();
+        let meant = did_you_mean(name, names.iter().copied());
         Error::usage(format!("there is no template {name:?}")).hint(format!(
-            "use {}, or the path of a manifest file; `streamctl init` describes each",
+            "{meant}use {}, or the path of a manifest file; `streamctl init` describes each",
             names.join(", ")
         ))
     })
@@ -136,8 +138,9 @@ pub fn read_file(path: &Path) -> Result<Manifest> {
 }
 
 /// The files that a manifest can refer to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) enum Files {
+    #[default]
     None,
     /// The files of a bundled template.
     Bundled(&'static Bundled),
@@ -171,25 +174,36 @@ impl Files {
 
     /// The content of the file `name`: the value of a JSON file, or else the text.
     fn read(&self, name: &str) -> Result<Value, String> {
-        let text = match self {
-            Self::None => return Err("this manifest cannot refer to files".to_owned()),
+        let text = self.text(name)?;
+        if !name.ends_with(".json") {
+            return Ok(text.into());
+        }
+        serde_json::from_str(&text).map_err(|error| format!("{name} is not JSON: {error}"))
+    }
+
+    /// The objects in the array that the file `name` contains.
+    pub(super) fn items(&self, name: &str) -> Result<Vec<Map<String, Value>>, String> {
+        serde_json::from_str(&self.text(name)?)
+            .map_err(|error| format!("{name} is not a JSON array of objects: {error}"))
+    }
+
+    /// The text of the file `name`.
+    pub(super) fn text(&self, name: &str) -> Result<String, String> {
+        match self {
+            Self::None => Err("this manifest cannot refer to files".to_owned()),
             Self::Bundled(bundled) => {
                 let mut files = bundled.files.iter();
                 let found = files.find(|(file, _)| *file == name);
                 found
                     .map(|(_, text)| (*text).to_owned())
-                    .ok_or_else(|| format!("there is no file {name}"))?
+                    .ok_or_else(|| format!("there is no file {name}"))
             }
             Self::Beside(dir) => {
                 let path = inside(dir, name)?;
                 file::read_text(&path, MOST_BYTES)
-                    .map_err(|error| format!("could not read {}: {error}", dir.join(name).display()))?
+                    .map_err(|error| format!("could not read {}: {error}", dir.join(name).display()))
             }
-        };
-        if !name.ends_with(".json") {
-            return Ok(text.into());
         }
-        serde_json::from_str(&text).map_err(|error| format!("{name} is not JSON: {error}"))
     }
 }
 

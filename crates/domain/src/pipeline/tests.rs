@@ -77,6 +77,37 @@ fn a_second_setup_changes_nothing() {
 }
 
 #[test]
+fn two_runs_at_once_make_each_resource_once() {
+    block_on(async {
+        for lag in 0..3 {
+            let cloud = Cloud::default();
+            cloud.state().lag = lag;
+            let (one, other) = tokio::join!(setup(&cloud, &[]), setup(&cloud, &[]));
+            assert_eq!(
+                (one.exit, other.exit),
+                (Exit::Done, Exit::Done),
+                "{one:?} {other:?}"
+            );
+            let state = cloud.state();
+            for name in ["box-a", "box-b", "box-c", "box-d"] {
+                let made = state
+                    .calls
+                    .iter()
+                    .filter(|call| **call == format!("create {name}"));
+                assert_eq!(made.count(), 1, "{name}");
+            }
+            assert_eq!(state.boxes["box-d"].beside, "serial-box-b");
+            assert!(
+                state
+                    .boxes
+                    .values()
+                    .all(|one| !one.tags.contains_key(tags::UNFINISHED))
+            );
+        }
+    });
+}
+
+#[test]
 fn outputs_that_are_known_late_reach_dependent_resources() {
     block_on(async {
         let cloud = Cloud::default();

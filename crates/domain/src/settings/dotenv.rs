@@ -46,13 +46,14 @@ const PROXIES: &[&str] = &[
 pub struct DotEnv {
     values: BTreeMap<&'static str, String>,
     ignored: Vec<String>,
+    unread: Vec<usize>,
 }
 
 impl DotEnv {
     /// Reads `path`; a missing file counts as empty.
     ///
     /// # Errors
-    /// Exit 2 when the file cannot be read, is larger than 1 MiB, or has a line that is not an assignment.
+    /// As [`DotEnv::parse`], and exit 2 when the file cannot be read or is larger than 1 MiB.
     pub fn read(path: &Path) -> Result<Self> {
         match file::read_text(path, MOST_BYTES) {
             Ok(text) => Self::parse(&text),
@@ -61,16 +62,32 @@ impl DotEnv {
         }
     }
 
+    /// Reads `text`. Lines of other programs that are not assignments are left out: see [`DotEnv::unread`].
+    ///
     /// # Errors
-    /// Exit 2 with the number of the line that is not an assignment. The text is not repeated: `.env` files hold secrets.
+    /// Exit 2 with the number of the line of a variable that counts and has no readable value: another value would choose
+    /// another region or account. The text is not repeated: `.env` files hold secrets.
     pub fn parse(text: &str) -> Result<Self> {
         let mut found = Self::default();
         let mut rest = Rest::new(text);
-        while let Some(assignment) = rest.assignment().map_err(|line| {
-            Error::usage(format!(".env line {line} is not of the form NAME=value"))
-                .hint("put a # before it to make it a comment")
-        })? {
-            let (name, value) = assignment;
+        loop {
+            let (name, value) = match rest.assignment() {
+                Ok(Some(assignment)) => assignment,
+                Ok(None) => return Ok(found),
+                Err(Unread {
+                    line,
+                    name: Some(name),
+                }) => {
+                    return Err(
+                        Error::usage(format!(".env line {line} gives no readable value for {name}"))
+                            .hint("write NAME=value, or put a # before the line to make it a comment"),
+                    );
+                }
+                Err(Unread { line, name: None }) => {
+                    found.unread.push(line);
+                    continue;
+                }
+            };
             match ALLOWED.iter().find(|allowed| **allowed == name) {
                 Some(name) => {
                     found.values.insert(name, value);
@@ -79,7 +96,6 @@ impl DotEnv {
                 None => {}
             }
         }
-        Ok(found)
     }
 
     /// The value of a variable that counts, if it is not empty.
@@ -92,11 +108,24 @@ impl DotEnv {
     pub fn ignored(&self) -> &[String] {
         &self.ignored
     }
+
+    /// Numbers of the lines, from 1, that are not assignments.
+    pub fn unread(&self) -> &[usize] {
+        &self.unread
+    }
 }
 
 fn is_acted_on(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
     ACTED_ON.iter().any(|prefix| upper.starts_with(prefix)) || PROXIES.contains(&upper.as_str())
+}
+
+/// A line that is not an assignment.
+struct Unread {
+    /// Its number, from 1.
+    line: usize,
+    /// The variable that counts, if the line is about one.
+    name: Option<&'static str>,
 }
 
 /// The part of the file that is not read yet.
@@ -114,8 +143,8 @@ impl<'a> Rest<'a> {
         }
     }
 
-    /// The next assignment; `None` at the end. The error is the number of the line.
-    fn assignment(&mut self) -> Result<Option<(String, String)>, usize> {
+    /// The next assignment; `None` at the end. After an error, reading goes on with the next line.
+    fn assignment(&mut self) -> Result<Option<(String, String)>, Unread> {
         loop {
             self.text = self.text.trim_start_matches([' ', '\t', '\r']);
             if self.text.is_empty() {
@@ -126,7 +155,23 @@ impl<'a> Rest<'a> {
             }
             self.next_line();
         }
-        let line = self.line;
+        let (text, line) = (self.text, self.line);
+        let name = self.name();
+        let value = name.and_then(|name| Some((name.to_owned(), self.value()?)));
+        value.map(Some).ok_or_else(|| {
+            // A quote without an end has taken the rest of the file.
+            (self.text, self.line) = (text, line);
+            self.next_line();
+            let name = ALLOWED.iter().find(|allowed| Some(**allowed) == name);
+            Unread {
+                line,
+                name: name.copied(),
+            }
+        })
+    }
+
+    /// The name of an assignment, and what follows it up to the value.
+    fn name(&mut self) -> Option<&'a str> {
         self.text = match self.text.strip_prefix("export") {
             Some(after) if after.starts_with([' ', '\t']) => after.trim_start_matches([' ', '\t']),
             _ => self.text,
@@ -136,13 +181,9 @@ impl<'a> Rest<'a> {
             .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '.'));
         let (name, after) = self.text.split_at(end.unwrap_or(self.text.len()));
         let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        let after = after.trim_start_matches([' ', '\t']).strip_prefix('=');
-        let (true, Some(after)) = (is_name, after) else {
-            return Err(line);
-        };
+        let after = after.trim_start_matches([' ', '\t']).strip_prefix('=')?;
         self.text = after.trim_start_matches([' ', '\t']);
-        let value = self.value().ok_or(line)?;
-        Ok(Some((name.to_owned(), value)))
+        is_name.then_some(name)
     }
 
     /// A value in quotes, which may have several lines, or the rest of the line. `None` if a quote has no end, or text
@@ -241,18 +282,33 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_line_is_named_and_not_shown() {
+    fn a_line_of_another_program_is_left_out() {
+        for (text, lines) in [
+            ("FOO=bar baz\nAWS_REGION=r", vec![]),
+            ("FOO=it's\nAWS_REGION=r", vec![]),
+            ("A=1\nsecret\nAWS_REGION=r", vec![2]),
+            ("A=\"1\n2\"\n=3\nAWS_REGION=r", vec![3]),
+            ("A='open\nAWS_REGION=r\nB=\"open\nC='x' y", vec![1, 3, 4]),
+            ("\nA='x' secret\nAWS_REGION=r", vec![2]),
+            ("1A=2\nAWS_REGION=r\n{\n}", vec![1, 3, 4]),
+        ] {
+            let found = DotEnv::parse(text).unwrap();
+            assert_eq!(found.unread(), lines, "{text}");
+            assert_eq!(found.get("AWS_REGION"), Some("r"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_line_of_ours_is_named_and_not_shown() {
         for (text, line) in [
-            ("A=1\nsecret\n", 2),
-            ("A=\"1\n2\"\n=3", 3),
-            ("A='open", 1),
-            ("\nA='x' secret", 2),
-            ("1A=2", 1),
+            ("AWS_REGION='open", 1),
+            ("\nAWS_REGION = 'x' secret", 2),
+            ("A=\"1\n2\"\nexport AWS_REGION=\"a", 3),
         ] {
             let error = DotEnv::parse(text).unwrap_err();
             assert_eq!(
                 error.to_string(),
-                format!(".env line {line} is not of the form NAME=value")
+                format!(".env line {line} gives no readable value for AWS_REGION")
             );
             assert!(!error.chain().join(" ").contains("secret"));
         }

@@ -12,16 +12,13 @@ use tokio::time::{Instant, timeout_at};
 use super::list;
 use super::wait::absent;
 use crate::context::Context;
+use crate::similar::similar;
 use ground::error::Error;
 
 /// How long to look. A region that the account has not enabled may not answer at all.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
 /// Regions asked at the same time: more than a partition has, since a connection to a distant region takes a second.
 const REGIONS_AT_ONCE: usize = 48;
-/// Similar names that are told.
-const MOST_SIMILAR: usize = 3;
-/// The shortest name that counts as similar to one that contains it.
-const SHORTEST_PART: usize = 4;
 
 /// Where a stream may be that is not in the region of the context.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -46,7 +43,7 @@ pub async fn find(ctx: &Context, name: &str) -> Whereabouts {
     // Collected: a future with the closure in it is not `Send` for every lifetime.
     let asked: Vec<_> = ctx.other_regions().map(ask).collect();
     let (regions, here) = tokio::join!(holders(asked.into_iter(), deadline), list::until(ctx, deadline));
-    let names = here.into_iter().map(|entry| entry.name).collect();
+    let names = here.into_iter().map(|entry| entry.name);
     Whereabouts {
         regions,
         similar: similar(name, names),
@@ -115,58 +112,12 @@ async fn holders(
     found
 }
 
-/// The names that differ from `name` in a third of its characters or less, or contain it, or are contained in it.
-fn similar(name: &str, names: Vec<String>) -> Vec<String> {
-    let wanted = name.to_lowercase();
-    let mut found: Vec<(usize, String)> = names
-        .into_iter()
-        .filter(|other| other != name)
-        .filter_map(|other| Some((distance(&wanted, &other.to_lowercase())?, other)))
-        .collect();
-    found.sort();
-    found.truncate(MOST_SIMILAR);
-    found.into_iter().map(|(_, other)| other).collect()
-}
-
-/// How far two names are apart; `None` if they are not similar.
-fn distance(wanted: &str, other: &str) -> Option<usize> {
-    let difference = wanted.len().abs_diff(other.len());
-    let shorter = wanted.len().min(other.len());
-    if shorter >= SHORTEST_PART && (other.contains(wanted) || wanted.contains(other)) {
-        return Some(difference);
-    }
-    let most = (wanted.len() / 3).max(1);
-    // The distance is at least the difference of the lengths, and takes long for long names.
-    if difference > most {
-        return None;
-    }
-    Some(strsim::osa_distance(wanted, other)).filter(|distance| *distance <= most)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn owned(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    #[test]
-    fn names_are_similar_by_few_edits_or_as_a_part() {
-        let all = &[
-            "orders",
-            "order",
-            "Orders",
-            "odrers",
-            "orders-eu-west-1",
-            "clicks",
-            "or",
-        ];
-        let shown = |name| similar(name, owned(all));
-        assert_eq!(shown("orders"), ["Orders", "odrers", "order"]);
-        assert_eq!(shown("click"), ["clicks"]);
-        assert_eq!(shown("my-orders"), ["Orders", "orders", "order"]);
-        assert_eq!(shown("nothing-like-it"), [""; 0]);
     }
 
     #[test]
@@ -211,14 +162,5 @@ mod tests {
         let found = holders(asked, started + TIME_LIMIT).await;
         assert_eq!(found, ["eu-west-1", "us-west-2"]);
         assert_eq!(started.elapsed(), TIME_LIMIT);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn any_names_can_be_compared(name in ".{0,40}", others in proptest::collection::vec(".{0,40}", 0..20)) {
-            let found = similar(&name, others.clone());
-            proptest::prop_assert!(found.len() <= MOST_SIMILAR);
-            proptest::prop_assert!(found.iter().all(|one| others.contains(one)));
-        }
     }
 }

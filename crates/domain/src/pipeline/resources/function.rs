@@ -247,9 +247,12 @@ fn is_file(handler: &str) -> bool {
 
 fn no_code(name: &str) -> Error {
     Error::usage(format!(
-        "function {name} is not there, and no code was given to make it of"
+        "there is no function {name}, and no code was given to create it"
     ))
-    .hint("give the code with --zip or --bootstrap; `streamctl handlers` lists what is bundled")
+    .hint(format!(
+        "{}give the code with --zip or --bootstrap; `streamctl handlers` lists what is bundled",
+        bundle::meant(name)
+    ))
 }
 
 fn role_name(arn: &str) -> &str {

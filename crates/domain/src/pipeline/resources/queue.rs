@@ -386,12 +386,17 @@ impl Kind for Queue<'_> {
             _ => CheckState::Good,
         };
         let detail = format!(
-            "encryption {}, keeps messages {}, {} in it",
+            "encryption {}, keeps messages {}",
             facts.encryption,
-            time(facts.retention_seconds),
-            about(facts.messages)
+            time(facts.retention_seconds)
         );
-        vec![Check::new(state, "described", detail)]
+        let mut checks = vec![Check::new(state, "described", detail)];
+        if facts.messages > 0 {
+            let name = &self.declared.name;
+            let detail = format!("holds {}; see `streamctl dlq list {name}`", about(facts.messages));
+            checks.push(Check::new(CheckState::Caution, "messages", detail));
+        }
+        checks
     }
 
     /// The URL is only known once the queue exists: each endpoint has its own form of it.
@@ -445,7 +450,6 @@ fn time(seconds: u32) -> String {
 
 fn about(messages: u64) -> String {
     match messages {
-        0 => "no message".to_owned(),
         1 => "about 1 message".to_owned(),
         n => format!("about {n} messages"),
     }

@@ -515,5 +515,5 @@ fn the_event_of_each_template_is_marked_and_harmless() {
 #[test]
 fn an_unknown_template_is_refused_with_those_there_are() {
     let error = template("retial").unwrap_err();
-    insta::assert_snapshot!(error.hint_text().unwrap(), @"use stream, concert, function, prices, realtime, retail, or the path of a manifest file; `streamctl init` describes each");
+    insta::assert_snapshot!(error.hint_text().unwrap(), @"did you mean retail? use stream, concert, function, prices, realtime, retail, or the path of a manifest file; `streamctl init` describes each");
 }

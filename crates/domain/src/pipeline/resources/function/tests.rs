@@ -136,7 +136,7 @@ async fn what_lambda_would_refuse_is_refused_before_any_call() {
     "riscv" is neither x86_64 nor arm64
     there is no bundled handler "nobody"
     could not read ./nowhere.zip
-    function it is not there, and no code was given to make it of
+    there is no function it, and no code was given to create it
     "#);
 }
 

@@ -174,8 +174,11 @@ impl Table<'_> {
     }
 
     pub(super) async fn create_and_wait(&self, step: &Step<'_>) -> Result<()> {
-        // A table of this name may still be in deletion.
-        self.wait_until_deleted(step).await?;
+        // One that another run has just created is not waited for: its creation is refused.
+        let there = self.describe().await?;
+        if there.is_some_and(|table| table.table_status == Some(sdk::TableStatus::Deleting)) {
+            self.wait_until_deleted(step).await?;
+        }
         step.doing("creating");
         step.touched();
         let mut tags = self.spec.tags.all();
