@@ -4,6 +4,7 @@
 
 #[cfg(unix)]
 mod access;
+mod alarms;
 mod bad_input;
 mod bundle;
 mod channels;

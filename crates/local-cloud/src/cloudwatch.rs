@@ -61,6 +61,9 @@ use crate::service::{Request, Service};
 use crate::types::{Body, Caller};
 use daemon::protocol::Damage;
 
+/// The header of a PutMetricData that may put values of AWS's own metrics: `streamctl alarms test` tries alarms with them.
+const TRIAL_HEADER: &str = "x-streamctl-trial";
+
 /// State besides the metrics.
 struct Watch {
     alarms: Alarms,
@@ -121,9 +124,10 @@ impl CloudWatch {
         body: &Bytes,
     ) -> Option<http::Response<Body>> {
         let request = wire::read(parts, body)?;
+        let is_trial = parts.headers.contains_key(TRIAL_HEADER);
         let result = request
             .input
-            .and_then(|input| self.run(caller, request.operation, &Fields::of(&input)));
+            .and_then(|input| self.run(caller, request.operation, &Fields::of(&input), is_trial));
         Some(wire::write(request.protocol, request.operation, result))
     }
 
@@ -132,12 +136,13 @@ impl CloudWatch {
         caller: &Caller,
         operation: Operation,
         input: &Fields<'_>,
+        is_trial: bool,
     ) -> Result<Option<Out>, ApiError> {
         let now_ms = self.clock.now_ms();
         let nothing = |()| None;
         match operation {
             Operation::PutMetricData => {
-                let put = put::read(input, now_ms)?;
+                let put = put::read(input, now_ms, is_trial)?;
                 self.keep(caller, &put, now_ms);
                 Ok(None)
             }
