@@ -40,7 +40,7 @@ impl Cloud {
     }
 
     /// The messages of the queue, which are JSON.
-    fn messages(&self, queue: &str) -> Vec<Value> {
+    fn told(&self, queue: &str) -> Vec<Value> {
         block_on(async {
             let sqs = aws_sdk_sqs::Client::new(&self.sdk());
             let call = sqs.receive_message().queue_url(queue).max_number_of_messages(10);
@@ -172,7 +172,7 @@ fn an_alarm_fires_at_11_failed_events_in_a_minute_and_not_at_10() {
     });
     assert!(eleven["reason"].as_str().unwrap().contains("[11.0 ("), "{eleven}");
     assert_eq!(cloud.alarm("ten")["state"], "OK");
-    let told = until("notification", || match cloud.messages(&queue) {
+    let told = until("notification", || match cloud.told(&queue) {
         messages if messages.is_empty() => Err("no message".to_owned()),
         messages => Ok(messages),
     });
@@ -205,7 +205,7 @@ fn an_alarm_is_tried_from_its_metric_to_its_notification() {
         "{trial}"
     );
     assert_eq!(trial["state"], "ALARM");
-    let told = until("notification", || match cloud.messages(&queue) {
+    let told = until("notification", || match cloud.told(&queue) {
         messages if messages.is_empty() => Err("no message".to_owned()),
         messages => Ok(messages),
     });

@@ -149,17 +149,9 @@ impl CloudWatch {
             Operation::ListMetrics => list::run(&self.store(), caller, input, now_ms).map(Some),
             Operation::GetMetricStatistics => datapoints::run(&self.store(), caller, input).map(Some),
             Operation::GetMetricData => data::run(&self.store(), caller, input).map(Some),
-            Operation::PutMetricAlarm => {
-                let put = |watch: &mut Watch| watch.alarms.put_metric(caller, input, now_ms);
-                self.watch().put_alarm(caller, input, put).map(nothing)
-            }
+            Operation::PutMetricAlarm => self.watch().put_metric_alarm(caller, input, now_ms).map(nothing),
             Operation::PutCompositeAlarm => {
-                let put = |watch: &mut Watch| {
-                    watch
-                        .alarms
-                        .put_composite(caller, input, &mut watch.mutes, now_ms)
-                };
-                let put = self.watch().put_alarm(caller, input, put);
+                let put = self.watch().put_composite_alarm(caller, input, now_ms);
                 self.notify.notify_one();
                 put.map(nothing)
             }
@@ -287,6 +279,24 @@ impl Watch {
             self.tags.forget(&dashboards::arn(caller, name))?;
         }
         Ok(Out::Struct(Vec::new()))
+    }
+
+    fn put_metric_alarm(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<(), ApiError> {
+        let put = |watch: &mut Self| watch.alarms.put_metric(caller, input, now_ms);
+        self.put_alarm(caller, input, put)
+    }
+
+    fn put_composite_alarm(
+        &mut self,
+        caller: &Caller,
+        input: &Fields<'_>,
+        now_ms: i64,
+    ) -> Result<(), ApiError> {
+        let put = |watch: &mut Self| {
+            let Self { alarms, mutes, .. } = watch;
+            alarms.put_composite(caller, input, mutes, now_ms)
+        };
+        self.put_alarm(caller, input, put)
     }
 
     fn put_alarm(

@@ -82,7 +82,8 @@ fn details(alarm: &AlarmEntry) -> Vec<String> {
     if !words.is_empty() {
         details.push(words.join(", "));
     }
-    if !alarm.reason.is_empty() {
+    // What is well needs no explanation.
+    if !alarm.reason.is_empty() && alarm.state != State::Ok {
         details.push(visible(&alarm.reason));
     }
     details

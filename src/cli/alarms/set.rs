@@ -9,6 +9,7 @@ use crate::cli::shared::duration::{SECONDS, length};
 use crate::cli::shared::pipeline::{apply, print_hints};
 use crate::cli::shared::scope::ScopeArgs;
 use crate::ui::units::counted;
+use crate::ui::wrap;
 use domain::context::Context;
 use domain::observe::alarms::{self, AlarmEntry, AlarmSet, Filter, Thresholds};
 use domain::observe::doctor::Subject;
@@ -152,6 +153,7 @@ fn show(session: &Session, plan: &PlanReport) {
                 Action::Create => one.detail.clone(),
                 _ => changes.join("; "),
             };
+            let detail = wrap(&detail, 74).join("\n    ");
             format!("  {} {}\n    {detail}", one.action.word(), one.name)
         })
         .collect();

@@ -37,7 +37,7 @@ pub(super) async fn run(args: &SubscribeArgs, session: &Session) -> Result<Exit>
     let subscription = verified.resources.iter().find(|one| one.kind == "subscription");
     for check in subscription.into_iter().flat_map(|one| &one.checks) {
         if !check.detail.is_empty() {
-            printer.note(&format!("{}: {}", args.email, check.detail));
+            printer.note(&check.detail);
         }
     }
     if context.is_local() {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cli::shared::Session;
 use crate::cli::shared::duration::{SECONDS, length};
-use crate::ui::{Report, Style, lines, visible};
+use crate::ui::{Report, Style, lines, visible, wrap};
 use domain::observe::alarms::{self, Step, Trial};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
@@ -47,18 +47,18 @@ impl Report for Tried {
         let trial = &self.0;
         let mut text = format!("alarm {}\n", visible(&trial.alarm));
         for step in &trial.steps {
-            text.push_str(&format!(
-                "  {}  {}\n",
-                style.good("good"),
-                words(step, trial.value)
-            ));
+            let words = words(step, trial.value);
+            text.push_str(&format!("  {}   {words}\n", style.good("good")));
         }
         for action in &trial.actions {
-            let state = match action.starts_with("Failed") {
+            let mut begin = match action.starts_with("Failed") {
                 true => style.bad("FAULT"),
-                false => style.good("good"),
+                false => format!("{} ", style.good("good")),
             };
-            text.push_str(&format!("  {state}  {}\n", visible(action)));
+            for line in wrap(&visible(action), 71) {
+                text.push_str(&format!("  {begin}  {line}\n"));
+                begin = " ".repeat("FAULT".len());
+            }
         }
         text
     }

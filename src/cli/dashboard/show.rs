@@ -10,7 +10,7 @@ use super::WhichArgs;
 use crate::cli::shared::Session;
 use crate::cli::shared::duration::length;
 use crate::ui::sparkline::{Glyphs, sparkline};
-use crate::ui::{Report, Style, lines, or_dash, visible};
+use crate::ui::{Report, Style, lines, or_dash, visible, wrap};
 use domain::context::Context;
 use domain::observe::alarms::{self, AlarmEntry, Filter, State};
 use domain::observe::dashboards::{self, Read, ShownSeries, ShownWidget, Window};
@@ -64,10 +64,10 @@ impl Shown {
         match widget.kind.as_str() {
             "text" => {
                 for line in widget.text.lines() {
-                    text.push_str(&format!(
-                        "{}\n",
-                        style.bold(visible(line).trim_start_matches(['#', ' ']))
-                    ));
+                    let line = visible(line);
+                    for line in wrap(line.trim_start_matches(['#', ' ']), 80) {
+                        text.push_str(&format!("{}\n", style.bold(&line)));
+                    }
                 }
             }
             "alarm" => {
@@ -105,14 +105,21 @@ impl Shown {
         } else {
             ""
         };
-        let heading = format!("{:<w$}", visible(title), w = LABELS + 2);
-        let mut text = format!(
-            "{}{:>NUMBERS$}{:>NUMBERS$}  {}\n",
-            style.bold(&heading),
+        let columns = format!(
+            "{:>NUMBERS$}{:>NUMBERS$}  {}",
             "LAST",
             "MOST",
             stat.to_uppercase()
         );
+        let title = visible(title);
+        let mut text = match title.chars().count() <= LABELS + 2 {
+            true => format!(
+                "{}{columns}\n",
+                style.bold(&format!("{title:<w$}", w = LABELS + 2))
+            ),
+            // A long title has its own line.
+            false => format!("{}\n{:w$}{columns}\n", style.bold(&title), "", w = LABELS + 2),
+        };
         for series in &widget.series {
             let label: String = visible(&series.label).chars().take(LABELS).collect();
             let known = series.values.iter().flatten().copied();

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use aws_sdk_cloudwatch::operation::get_alarm_mute_rule::GetAlarmMuteRuleOutput;
 use aws_sdk_cloudwatch::types::{AlarmMuteRuleStatus, MuteTargets, Rule, Schedule};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -49,48 +50,8 @@ fn rule_name(alarm: &str) -> String {
 
 /// Active mute rules by the names of their alarms. None where the endpoint has no mute rules.
 pub(super) async fn rules(context: &Context) -> Result<BTreeMap<String, Muted>> {
-    let mut names = Vec::new();
-    let mut token = None;
-    loop {
-        let call = context
-            .cloudwatch()
-            .list_alarm_mute_rules()
-            .statuses(AlarmMuteRuleStatus::Active)
-            .set_next_token(token);
-        let page = match call.send().await {
-            Ok(page) => page,
-            // Permissions of earlier versions do not have the operation: what is not known is not shown.
-            Err(error)
-                if error
-                    .code()
-                    .is_some_and(|code| NOT_OFFERED.contains(&code) || code.contains("AccessDenied")) =>
-            {
-                return Ok(BTreeMap::new());
-            }
-            Err(error) => return Err(error::aws::failed("could not list the alarm mute rules", error)),
-        };
-        let arns = page
-            .alarm_mute_rule_summaries()
-            .iter()
-            .filter_map(|one| one.alarm_mute_rule_arn());
-        names.extend(arns.filter_map(|arn| Some(arn.split_once(":alarm-mute-rule:")?.1.to_owned())));
-        token = page.next_token;
-        if token.is_none() {
-            break;
-        }
-    }
-    let read = |name: String| async move {
-        let call = context.cloudwatch().get_alarm_mute_rule();
-        match call.alarm_mute_rule_name(&name).send().await {
-            Ok(rule) => Ok(Some((name, rule))),
-            Err(error) if error::aws::is_not_found(&error) => Ok(None),
-            Err(error) => {
-                let what = format!("could not read the alarm mute rule {name}");
-                Err(error::aws::failed(what, error))
-            }
-        }
-    };
-    let found: Vec<_> = stream::iter(names.into_iter().map(read))
+    let names = active(context).await?;
+    let found: Vec<_> = stream::iter(names.into_iter().map(|name| read(context, name)))
         .buffered(READS)
         .try_collect()
         .await?;
@@ -108,6 +69,49 @@ pub(super) async fn rules(context: &Context) -> Result<BTreeMap<String, Muted>> 
         }
     }
     Ok(muted)
+}
+
+/// Names of the active rules.
+async fn active(context: &Context) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    let mut token = None;
+    loop {
+        let call = context
+            .cloudwatch()
+            .list_alarm_mute_rules()
+            .statuses(AlarmMuteRuleStatus::Active)
+            .set_next_token(token);
+        let page = match call.send().await {
+            Ok(page) => page,
+            // Policies of earlier times do not allow the operation: what is not known is not shown.
+            Err(error) if error.code().is_some_and(is_not_offered_or_denied) => return Ok(Vec::new()),
+            Err(error) => return Err(error::aws::failed("could not list the alarm mute rules", error)),
+        };
+        let rules = page.alarm_mute_rule_summaries().iter();
+        let arns = rules.filter_map(|one| one.alarm_mute_rule_arn());
+        names.extend(arns.filter_map(|arn| Some(arn.split_once(":alarm-mute-rule:")?.1.to_owned())));
+        token = page.next_token;
+        if token.is_none() {
+            return Ok(names);
+        }
+    }
+}
+
+fn is_not_offered_or_denied(code: &str) -> bool {
+    NOT_OFFERED.contains(&code) || code.contains("AccessDenied")
+}
+
+/// The rule `name` with its name; `None` if it was deleted meanwhile.
+async fn read(context: &Context, name: String) -> Result<Option<(String, GetAlarmMuteRuleOutput)>> {
+    let call = context.cloudwatch().get_alarm_mute_rule();
+    match call.alarm_mute_rule_name(&name).send().await {
+        Ok(rule) => Ok(Some((name, rule))),
+        Err(error) if error::aws::is_not_found(&error) => Ok(None),
+        Err(error) => {
+            let what = format!("could not read the alarm mute rule {name}");
+            Err(error::aws::failed(what, error))
+        }
+    }
 }
 
 /// The end of a rule that applies once and in UTC.

@@ -127,6 +127,12 @@ pub struct Wanted {
     pub threshold: f64,
 }
 
+impl Wanted {
+    fn is_on_age(&self) -> bool {
+        self.suffix.ends_with("late") || self.suffix.ends_with("near-loss")
+    }
+}
+
 /// An alarm that is left out, since another one watches its metric.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
@@ -160,18 +166,12 @@ impl AlarmSet {
         };
         for wanted in all(subjects, thresholds) {
             let watches = |alarm: &&AlarmEntry| {
-                alarm.metric.as_ref() == Some(&wanted.metric)
-                    && alarm.pipeline.as_ref().is_some_and(|owner| *owner != own)
-                    // Two alarms watch the age of records: in time, and as a share of the retention.
-                    && alarm.threshold == Some(wanted.threshold)
+                let is_of_another = alarm.pipeline.as_ref().is_some_and(|owner| *owner != own);
+                // Two alarms watch the age of records: in time, and as a share of the retention.
+                let is_as_strict = !wanted.is_on_age() || alarm.threshold == Some(wanted.threshold);
+                is_of_another && alarm.metric.as_ref() == Some(&wanted.metric) && is_as_strict
             };
-            let application = !wanted.metric.namespace.starts_with("AWS/");
-            let watches_failures = |alarm: &&AlarmEntry| {
-                application
-                    && alarm.metric.as_ref() == Some(&wanted.metric)
-                    && alarm.pipeline.as_ref().is_some_and(|owner| *owner != own)
-            };
-            match existing.iter().find(|one| watches(one) || watches_failures(one)) {
+            match existing.iter().find(watches) {
                 Some(alarm) => set.kept.push(Kept {
                     suffix: wanted.suffix,
                     by: alarm.name.clone(),

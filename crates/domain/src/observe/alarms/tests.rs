@@ -210,7 +210,7 @@ fn one_line_says_how_the_alarms_are() {
         overview(alarms.iter()),
         "6 alarms, in ALARM: orders-write-throttled, 1 muted"
     );
-    assert!(overview([].iter()).starts_with("no alarms"));
+    assert!(overview([].iter()).starts_with("none ("));
 }
 
 #[test]

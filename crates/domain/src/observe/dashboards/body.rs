@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use crate::observe::alarms::Subjects;
 use crate::pipeline::Manifest;
 use crate::pipeline::resources;
+use crate::stream::StreamState;
+use crate::stream::consumers::Consumer;
 use ground::error::Result;
 
 /// Columns of the grid, and of a widget: three beside one another.
@@ -49,81 +51,84 @@ fn row(namespace: &str, name: &str, dimension: &str, value: &str) -> Value {
 }
 
 fn graphs(subjects: &Subjects<'_>) -> Vec<Graph> {
-    let mut graphs = Vec::new();
-    for (stream, consumers) in &subjects.streams {
-        let of = |name: &str| row("AWS/Kinesis", name, "StreamName", &stream.name);
-        let title = |words: &str| format!("Stream {}: {words}", stream.name);
-        graphs.push(Graph::new(
+    let streams = subjects.streams.iter();
+    let streams = streams.flat_map(|(stream, consumers)| of_stream(stream, consumers));
+    let functions = subjects.functions.iter();
+    let functions =
+        functions.flat_map(|(function, retention)| of_function(&function.name, retention.is_some()));
+    let queues = subjects.queues.iter().map(|queue| of_queue(&queue.name));
+    let failed = (!subjects.failed_events.is_empty()).then(|| {
+        let rows = subjects.failed_events.iter().map(|metric| {
+            let dimensions = metric.dimensions.iter().flat_map(|(name, value)| [name, value]);
+            let parts = [&metric.namespace, &metric.name].into_iter().chain(dimensions);
+            parts.map(|part| json!(part)).collect()
+        });
+        Graph::new("Failed events", "Sum", rows.collect())
+    });
+    streams.chain(functions).chain(queues).chain(failed).collect()
+}
+
+fn of_stream(stream: &StreamState, consumers: &[Consumer]) -> Vec<Graph> {
+    let of = |name: &str| row("AWS/Kinesis", name, "StreamName", &stream.name);
+    let title = |words: &str| format!("Stream {}: {words}", stream.name);
+    let mut ages = vec![of("GetRecords.IteratorAgeMilliseconds")];
+    ages.extend(consumers.iter().map(|consumer| {
+        json!([
+            "AWS/Kinesis",
+            "SubscribeToShardEvent.MillisBehindLatest",
+            "StreamName",
+            stream.name,
+            "ConsumerName",
+            consumer.name
+        ])
+    }));
+    let throttled = vec![
+        of("WriteProvisionedThroughputExceeded"),
+        of("ReadProvisionedThroughputExceeded"),
+        of("PutRecords.ThrottledRecords"),
+        of("PutRecords.FailedRecords"),
+    ];
+    vec![
+        Graph::new(
             title("records in and out"),
             "Sum",
             vec![of("IncomingRecords"), of("GetRecords.Records")],
-        ));
-        graphs.push(Graph::new(
+        ),
+        Graph::new(
             title("bytes in and out"),
             "Sum",
             vec![of("IncomingBytes"), of("GetRecords.Bytes")],
-        ));
-        graphs.push(Graph::new(
-            title("throttled and failed"),
-            "Sum",
-            vec![
-                of("WriteProvisionedThroughputExceeded"),
-                of("ReadProvisionedThroughputExceeded"),
-                of("PutRecords.ThrottledRecords"),
-                of("PutRecords.FailedRecords"),
-            ],
-        ));
-        let mut ages = vec![of("GetRecords.IteratorAgeMilliseconds")];
-        ages.extend(consumers.iter().map(|consumer| {
-            json!([
-                "AWS/Kinesis",
-                "SubscribeToShardEvent.MillisBehindLatest",
-                "StreamName",
-                stream.name,
-                "ConsumerName",
-                consumer.name
-            ])
-        }));
-        graphs.push(Graph::new(title("age of the records read (ms)"), "Maximum", ages));
-    }
-    for (function, retention) in &subjects.functions {
-        let of = |name: &str| row("AWS/Lambda", name, "FunctionName", &function.name);
-        let title = |words: &str| format!("Function {}: {words}", function.name);
-        graphs.push(Graph::new(
+        ),
+        Graph::new(title("throttled and failed"), "Sum", throttled),
+        Graph::new(title("age of the records read (ms)"), "Maximum", ages),
+    ]
+}
+
+fn of_function(name: &str, reads_stream: bool) -> Vec<Graph> {
+    let of = |metric: &str| row("AWS/Lambda", metric, "FunctionName", name);
+    let title = |words: &str| format!("Function {name}: {words}");
+    let mut times = vec![of("Duration")];
+    times.extend(reads_stream.then(|| of("IteratorAge")));
+    vec![
+        Graph::new(
             title("invocations"),
             "Sum",
             vec![of("Invocations"), of("Errors"), of("Throttles")],
-        ));
-        let mut times = vec![of("Duration")];
-        times.extend(retention.map(|_| of("IteratorAge")));
-        graphs.push(Graph::new(
-            title("duration and age of records (ms)"),
-            "Maximum",
-            times,
-        ));
-    }
-    for queue in &subjects.queues {
-        let of = |name: &str| row("AWS/SQS", name, "QueueName", &queue.name);
-        graphs.push(Graph::new(
-            format!("Queue {}: messages, and age of the oldest (s)", queue.name),
-            "Maximum",
-            vec![
-                of("ApproximateNumberOfMessagesVisible"),
-                of("ApproximateAgeOfOldestMessage"),
-            ],
-        ));
-    }
-    if !subjects.failed_events.is_empty() {
-        let rows = subjects.failed_events.iter().map(|metric| {
-            let mut parts = vec![json!(metric.namespace), json!(metric.name)];
-            for (name, value) in &metric.dimensions {
-                parts.extend([json!(name), json!(value)]);
-            }
-            Value::Array(parts)
-        });
-        graphs.push(Graph::new("Failed events", "Sum", rows.collect()));
-    }
-    graphs
+        ),
+        Graph::new(title("duration and age of records (ms)"), "Maximum", times),
+    ]
+}
+
+fn of_queue(name: &str) -> Graph {
+    let of = |metric: &str| row("AWS/SQS", metric, "QueueName", name);
+    Graph::new(
+        format!("Queue {name}: messages, and age of the oldest (s)"),
+        "Maximum",
+        vec![
+            of("ApproximateNumberOfMessagesVisible"),
+            of("ApproximateAgeOfOldestMessage"),
+        ],
+    )
 }
 
 /// The widgets for `subjects` in `region`, with the states of the alarms `alarms` (ARNs) below the title.
