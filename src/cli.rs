@@ -11,12 +11,14 @@
 //!    `README.md` and the snapshot of the help.
 
 mod account;
+mod alarms;
 mod attach;
 mod channel;
 mod completions;
 mod config;
 mod consumer;
 mod create;
+mod dashboard;
 mod delete;
 mod demo;
 mod deploy;
@@ -156,6 +158,8 @@ commands! {
     "Operate" {
         Doctor(doctor::DoctorArgs, Handled),
         Metrics(metrics::MetricsArgs, Ends),
+        Alarms(alarms::AlarmsArgs, Handled),
+        Dashboard(dashboard::DashboardArgs, Handled),
     }
     "Local" {
         Local(local::LocalArgs, Handled),

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::shared::Session;
+use super::shared::alarms::say_alarms;
 use super::shared::pipeline::{apply, print_hints};
 use super::shared::template::{ChoiceArgs, TemplateArgs, template_list};
 use crate::ui::{next_steps, shell_quoted};
@@ -53,6 +54,9 @@ pub(super) async fn run(args: SetupArgs, session: &Session) -> Result<Exit> {
         return Ok(Exit::Done);
     };
     print_result(&args, session, &pipeline, &report);
+    if report.exit == Exit::Done {
+        say_alarms(session, &pipeline).await;
+    }
     Ok(report.exit)
 }
 

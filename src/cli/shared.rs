@@ -1,5 +1,6 @@
 //! What several commands need. Commands import from here, never from one another.
 
+pub(crate) mod alarms;
 pub(crate) mod candidates;
 pub(crate) mod change;
 pub(crate) mod damage;
@@ -9,6 +10,7 @@ pub(crate) mod function;
 pub(crate) mod global;
 pub(crate) mod pipeline;
 pub(crate) mod rate;
+pub(crate) mod scope;
 pub(crate) mod session;
 pub(crate) mod size;
 pub(crate) mod stream;

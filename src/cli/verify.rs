@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::shared::Session;
+use super::shared::alarms::say_alarms;
 use super::shared::template::TemplateArgs;
 use crate::ui::apply::ApplyProgress;
 use domain::pipeline::CheckState;
@@ -46,6 +47,7 @@ pub(super) async fn run(args: VerifyArgs, session: &Session) -> Result<Exit> {
         pipeline.verify(!args.no_put).await?
     };
     printer.report(&report)?;
+    say_alarms(session, &pipeline).await;
     let checks = || report.resources.iter().flat_map(|one| &one.checks);
     let cautions = checks()
         .filter(|check| check.state == CheckState::Caution)

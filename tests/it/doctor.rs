@@ -169,7 +169,7 @@ fn a_healthy_pipeline_has_no_finding_and_its_faults_are_named() {
     assert_eq!(code, 5);
     finding(&report, "pipeline-missing", "fault", "setup retail");
     finding(&report, "pipeline-drift", "caution", "setup retail");
-    finding(&report, "alarm-disabled", "caution", "enable-alarm-actions");
+    finding(&report, "alarm-disabled", "caution", "alarms unmute");
     finding(&report, "log-retention", "caution", "put-retention-policy");
     let (_, posture) = examined(&cloud, &["--pipeline", "retail", "--posture"]);
     finding(&posture, "alarm-without-action", "caution", "sns");
@@ -598,7 +598,7 @@ fn alarms_that_watch_nothing_or_are_in_alarm_are_named() {
         "fault",
         "monitoring enable orders --metrics IncomingBytes",
     );
-    finding(&report, "alarm-firing", "caution", "describe-alarm-history");
+    finding(&report, "alarm-firing", "caution", "alarms history");
 }
 
 /// A maximum record age of a minute is half used after half a minute.

@@ -5,6 +5,7 @@
 #[cfg(unix)]
 mod access;
 mod at_once;
+mod alarms;
 mod bad_input;
 mod bundle;
 mod channels;

@@ -1,6 +1,8 @@
-//! What a stream does, and what depends on it: CloudWatch metrics, measured traffic of its shards, dependents, and what is
-//! wrong with them.
+//! What a stream does, and what depends on it: CloudWatch metrics, alarms and dashboards, measured traffic of its shards,
+//! dependents, and what is wrong with them.
 
+pub mod alarms;
+pub mod dashboards;
 pub mod dependents;
 pub mod doctor;
 pub mod load;

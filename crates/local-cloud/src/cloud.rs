@@ -102,7 +102,12 @@ impl Cloud {
         })?;
         lambda.resume();
         stores.connect(&lambda, &deliver());
-        let alarms = tokio::spawn(cloudwatch::watch::run(Arc::clone(&cloudwatch), deliver()));
+        let functions = Arc::clone(&lambda) as Arc<dyn Invoke>;
+        let alarms = tokio::spawn(cloudwatch::watch::run(
+            Arc::clone(&cloudwatch),
+            deliver(),
+            functions,
+        ));
         let channels = tokio::spawn(delivery::task::run(Arc::clone(&kinesis)));
         let policies = Arc::new(AccessPolicies {
             lambda: Arc::clone(&lambda),

@@ -6,7 +6,7 @@
 //!
 //! Known limits: no resolution below a minute; percentiles are exact for up to 128 distinct values per minute and
 //! approximate above; the metric math described in [`math`]; no Metrics Insights, trimmed means or cross-account reads;
-//! alarms on one metric only, no composite alarms.
+//! no anomaly detection, and no suppression of the actions of composite alarms.
 
 mod alarm;
 mod alarms;
@@ -19,8 +19,11 @@ mod files;
 mod input;
 mod list;
 mod math;
+mod mutes;
 mod out;
 mod put;
+mod queries;
+mod rule;
 mod stat;
 mod statistics;
 mod store;
@@ -28,6 +31,7 @@ mod tags;
 pub mod watch;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,10 +48,12 @@ use self::alarms::Alarms;
 use self::dashboards::Dashboards;
 use self::error::ApiError;
 use self::input::Fields;
+use self::mutes::Mutes;
 use self::store::Store;
 use self::tags::Tags;
 use self::wire::{Operation, Out};
 use crate::clock::Clock;
+use crate::deliver::Undelivered;
 use crate::error::ErrorFormat;
 use crate::metrics::{MetricSink, Sample};
 use crate::service::Permission;
@@ -55,9 +61,13 @@ use crate::service::{Request, Service};
 use crate::types::{Body, Caller};
 use daemon::protocol::Damage;
 
+/// The header of a PutMetricData that may put values of AWS's own metrics: `streamctl alarms test` tries alarms with them.
+const TRIAL_HEADER: &str = "x-streamctl-trial";
+
 /// State besides the metrics.
 struct Watch {
     alarms: Alarms,
+    mutes: Mutes,
     dashboards: Dashboards,
     tags: Tags,
 }
@@ -70,7 +80,7 @@ pub struct CloudWatch {
     store: Mutex<Store>,
     /// Lock order: this before the store.
     watch: Mutex<Watch>,
-    /// Signals that an alarm may have notifications.
+    /// Signals that an alarm may have actions to execute.
     notify: Notify,
     /// Held while files are written: one writer at a time.
     writing: Mutex<()>,
@@ -96,6 +106,7 @@ impl CloudWatch {
             store: Mutex::new(store),
             watch: Mutex::new(Watch {
                 alarms: Alarms::open(dir),
+                mutes: Mutes::open(dir),
                 dashboards: Dashboards::open(dir),
                 tags: Tags::open(dir),
             }),
@@ -113,9 +124,10 @@ impl CloudWatch {
         body: &Bytes,
     ) -> Option<http::Response<Body>> {
         let request = wire::read(parts, body)?;
+        let is_trial = parts.headers.contains_key(TRIAL_HEADER);
         let result = request
             .input
-            .and_then(|input| self.run(caller, request.operation, &Fields::of(&input)));
+            .and_then(|input| self.run(caller, request.operation, &Fields::of(&input), is_trial));
         Some(wire::write(request.protocol, request.operation, result))
     }
 
@@ -124,19 +136,25 @@ impl CloudWatch {
         caller: &Caller,
         operation: Operation,
         input: &Fields<'_>,
+        is_trial: bool,
     ) -> Result<Option<Out>, ApiError> {
         let now_ms = self.clock.now_ms();
         let nothing = |()| None;
         match operation {
             Operation::PutMetricData => {
-                let put = put::read(input, now_ms)?;
+                let put = put::read(input, now_ms, is_trial)?;
                 self.keep(caller, &put, now_ms);
                 Ok(None)
             }
             Operation::ListMetrics => list::run(&self.store(), caller, input, now_ms).map(Some),
             Operation::GetMetricStatistics => datapoints::run(&self.store(), caller, input).map(Some),
             Operation::GetMetricData => data::run(&self.store(), caller, input).map(Some),
-            Operation::PutMetricAlarm => self.watch().put_alarm(caller, input, now_ms).map(nothing),
+            Operation::PutMetricAlarm => self.watch().put_metric_alarm(caller, input, now_ms).map(nothing),
+            Operation::PutCompositeAlarm => {
+                let put = self.watch().put_composite_alarm(caller, input, now_ms);
+                self.notify.notify_one();
+                put.map(nothing)
+            }
             Operation::DescribeAlarms => self.watch().alarms.describe(caller, input).map(Some),
             Operation::DescribeAlarmsForMetric => {
                 self.watch().alarms.describe_for_metric(caller, input).map(Some)
@@ -144,12 +162,16 @@ impl CloudWatch {
             Operation::DescribeAlarmHistory => self.watch().alarms.history(caller, input).map(Some),
             Operation::DeleteAlarms => self.watch().delete_alarms(caller, input).map(nothing),
             Operation::SetAlarmState => {
-                let set = self.watch().alarms.set_state(caller, input, now_ms);
+                let set = self.watch().set_state(caller, input, now_ms);
                 self.notify.notify_one();
                 set.map(nothing)
             }
             Operation::EnableAlarmActions => self.watch().alarms.enable(caller, input, true).map(nothing),
             Operation::DisableAlarmActions => self.watch().alarms.enable(caller, input, false).map(nothing),
+            Operation::PutAlarmMuteRule => self.watch().put_mute_rule(caller, input, now_ms).map(nothing),
+            Operation::GetAlarmMuteRule => self.watch().mutes.get(caller, input, now_ms).map(Some),
+            Operation::ListAlarmMuteRules => self.watch().mutes.list(caller, input, now_ms).map(Some),
+            Operation::DeleteAlarmMuteRule => self.watch().delete_mute_rule(caller, input).map(nothing),
             Operation::PutDashboard => self.watch().put_dashboard(caller, input, now_ms).map(Some),
             Operation::GetDashboard => self.watch().dashboards.get(caller, input).map(Some),
             Operation::ListDashboards => self.watch().dashboards.list(caller, input).map(Some),
@@ -174,15 +196,22 @@ impl CloudWatch {
     /// Evaluates all alarms on complete minutes.
     pub fn evaluate_alarms(&self) {
         let mut watch = self.watch();
-        watch.alarms.evaluate(&self.store(), self.clock.now_ms());
+        let Watch { alarms, mutes, .. } = &mut *watch;
+        alarms.evaluate(&self.store(), mutes, self.clock.now_ms());
     }
 
-    /// The notifications of alarms since the last call.
-    pub fn take_notifications(&self) -> Vec<Notification> {
-        self.watch().alarms.take_outbox()
+    /// The actions of alarms that are to be executed. Each stays until [`CloudWatch::executed`] is called for it.
+    pub fn notifications(&self) -> Vec<Notification> {
+        self.watch().alarms.outbox()
     }
 
-    /// Waits until an alarm may have notifications.
+    /// Records the result of an action.
+    pub fn executed(&self, notification: &Notification, result: Result<(), Undelivered>) {
+        let now_ms = self.clock.now_ms();
+        self.watch().alarms.executed(notification, result, now_ms);
+    }
+
+    /// Waits until an alarm may have actions to execute.
     pub async fn notified(&self) {
         self.notify.notified().await;
     }
@@ -237,10 +266,11 @@ impl CloudWatch {
 
 impl Watch {
     fn delete_alarms(&mut self, caller: &Caller, input: &Fields<'_>) -> Result<(), ApiError> {
+        self.alarms.delete(caller, input)?;
         for name in input.words("AlarmNames", usize::MAX)? {
             self.tags.forget(&alarm::arn(caller, name))?;
         }
-        self.alarms.delete(caller, input)
+        Ok(())
     }
 
     fn delete_dashboards(&mut self, caller: &Caller, input: &Fields<'_>) -> Result<Out, ApiError> {
@@ -251,12 +281,53 @@ impl Watch {
         Ok(Out::Struct(Vec::new()))
     }
 
-    fn put_alarm(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<(), ApiError> {
+    fn put_metric_alarm(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<(), ApiError> {
+        let put = |watch: &mut Self| watch.alarms.put_metric(caller, input, now_ms);
+        self.put_alarm(caller, input, put)
+    }
+
+    fn put_composite_alarm(
+        &mut self,
+        caller: &Caller,
+        input: &Fields<'_>,
+        now_ms: i64,
+    ) -> Result<(), ApiError> {
+        let put = |watch: &mut Self| {
+            let Self { alarms, mutes, .. } = watch;
+            alarms.put_composite(caller, input, mutes, now_ms)
+        };
+        self.put_alarm(caller, input, put)
+    }
+
+    fn put_alarm(
+        &mut self,
+        caller: &Caller,
+        input: &Fields<'_>,
+        put: impl FnOnce(&mut Self) -> Result<(), ApiError>,
+    ) -> Result<(), ApiError> {
         let arn = alarm::arn(caller, input.need_text("AlarmName", 255)?);
         let new = !self.alarms.has_arn(caller, &arn);
-        self.alarms.put(caller, input, now_ms)?;
+        put(self)?;
         // Source: PutMetricAlarm, `Tags`: tags of an existing alarm are changed only by TagResource.
         if new { self.tags.add(&arn, input) } else { Ok(()) }
+    }
+
+    fn set_state(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<(), ApiError> {
+        let Self { alarms, mutes, .. } = self;
+        alarms.set_state(caller, input, mutes, now_ms)
+    }
+
+    fn put_mute_rule(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<(), ApiError> {
+        let arn = mutes::arn(caller, input.need_text("Name", 255)?);
+        let new = !self.mutes.has_arn(caller, &arn);
+        self.mutes.put(caller, input, now_ms)?;
+        if new { self.tags.add(&arn, input) } else { Ok(()) }
+    }
+
+    fn delete_mute_rule(&mut self, caller: &Caller, input: &Fields<'_>) -> Result<(), ApiError> {
+        self.mutes.delete(caller, input)?;
+        let name = input.need_text("AlarmMuteRuleName", 255)?;
+        self.tags.forget(&mutes::arn(caller, name))
     }
 
     fn put_dashboard(&mut self, caller: &Caller, input: &Fields<'_>, now_ms: i64) -> Result<Out, ApiError> {
@@ -280,10 +351,13 @@ impl Watch {
         Ok(Out::Struct(Vec::new()))
     }
 
-    /// `ResourceARN`, if the alarm or dashboard exists.
+    /// `ResourceARN`, if the alarm, alarm mute rule or dashboard exists.
     fn tagged_arn<'a>(&self, caller: &Caller, input: &'a Fields<'_>) -> Result<&'a str, ApiError> {
         let arn = input.need_text("ResourceARN", 1024)?;
-        if self.alarms.has_arn(caller, arn) || self.dashboards.has_arn(caller, arn) {
+        let exists = self.alarms.has_arn(caller, arn)
+            || self.dashboards.has_arn(caller, arn)
+            || self.mutes.has_arn(caller, arn);
+        if exists {
             return Ok(arn);
         }
         Err(ApiError::not_found(
@@ -318,7 +392,6 @@ impl MetricSink for CloudWatch {
 
 /// Parts of the names of operations, and the feature that they belong to.
 const NOT_OFFERED: &[(&str, &str)] = &[
-    ("CompositeAlarm", "composite alarms"),
     ("MetricStream", "metric streams"),
     (
         "MetricWidgetImage",
@@ -327,7 +400,6 @@ const NOT_OFFERED: &[(&str, &str)] = &[
     ("AnomalyDetector", "anomaly detection"),
     ("InsightRule", "Contributor Insights"),
     ("ManagedInsight", "Contributor Insights"),
-    ("AlarmMuteRule", "alarm mute rules"),
     ("AlarmContributors", "alarms on Metrics Insights queries"),
 ];
 
@@ -367,10 +439,15 @@ impl Service for CloudWatch {
         (403, "AccessDeniedException")
     }
 
+    fn tagged(&self, caller: &Caller) -> BTreeMap<String, crate::types::Tags> {
+        self.watch().tags.of(caller)
+    }
+
     fn damage(&self) -> Vec<Damage> {
         let watch = self.watch();
         let files = [
             watch.alarms.damage(),
+            watch.mutes.damage(),
             watch.dashboards.damage(),
             watch.tags.damage(),
         ];

@@ -143,7 +143,15 @@ const LOGS: &[&str] = &[
     "CreateLogGroup",
     "DescribeLogGroups",
 ];
-const CLOUDWATCH: &[&str] = &["GetMetricData", "PutMetricData", "PutMetricAlarm", "ListMetrics"];
+const CLOUDWATCH: &[&str] = &[
+    "GetMetricData",
+    "PutMetricData",
+    "PutMetricAlarm",
+    "PutCompositeAlarm",
+    "PutAlarmMuteRule",
+    "PutDashboard",
+    "ListMetrics",
+];
 const S3: &[(&str, &str)] = &[
     ("POST", "/b?delete"),
     ("PUT", "/b"),
@@ -179,6 +187,8 @@ const WORDS: &[&str] = &[
     "filterPattern",
     "MetricDataQueries",
     "Expression",
+    "AlarmRule",
+    "DashboardBody",
     "FilterCriteria",
     "Filters",
     "Pattern",

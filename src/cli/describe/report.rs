@@ -175,7 +175,7 @@ impl DescribeReport {
             ("Roles", names(&overview.roles)),
             ("Channels", channels.collect()),
             ("Firehose", names(&overview.firehose_streams)),
-            ("Alarms", names(&overview.alarms)),
+            ("Alarms", overview.alarm_summary.iter().cloned().collect()),
             ("Policy", policy),
             (
                 "Unknown",

@@ -91,6 +91,7 @@ fn busy() -> Overview {
         }]),
         firehose_streams: owned(&["archive"]),
         alarms: None,
+        alarm_summary: None,
         resource_policy: Some(serde_json::json!({
             "Statement": {"Effect": "Allow", "Principal": {"AWS": "123456789012"}}
         })),
@@ -422,6 +423,7 @@ fn json_is_stable() {
       "channels": [],
       "firehose_streams": [],
       "alarms": [],
+      "alarm_summary": null,
       "resource_policy": null,
       "limits": {
         "account_shards": {

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
+use super::alarms::AlarmEntry;
 use crate::context::Context;
 use crate::functions::invoke::deployed;
 use crate::functions::mapping::{self, Mapping};
@@ -55,7 +56,7 @@ pub async fn of_stream(context: &Context, stream: &StreamState) -> Dependents {
         reading,
         part(TIME_LIMIT, delivering(context, stream)),
         part(TIME_LIMIT, firehose_streams(context, stream)),
-        part(TIME_LIMIT, alarms(context, stream)),
+        part(TIME_LIMIT, alarm_names(context, stream)),
         part(TIME_LIMIT, resource_policy(context, stream)),
     );
     let (functions, roles) = match reading {
@@ -199,22 +200,22 @@ async fn firehose_names(context: &Context) -> Result<Vec<String>> {
     }
 }
 
+/// Names of the alarms on the stream.
+async fn alarm_names(context: &Context, stream: &StreamState) -> Result<Vec<String>> {
+    let alarms = alarms(context, stream).await?;
+    Ok(alarms.into_iter().map(|alarm| alarm.name).collect())
+}
+
 /// Alarms on a metric of AWS/Kinesis with the stream as a dimension. There is no call that finds alarms by dimension alone.
-pub(super) async fn alarms(context: &Context, stream: &StreamState) -> Result<Vec<String>> {
-    let mut names = Vec::new();
+pub(super) async fn alarms(context: &Context, stream: &StreamState) -> Result<Vec<AlarmEntry>> {
+    let mut alarms = Vec::new();
     let mut pages = context.cloudwatch().describe_alarms().into_paginator().send();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|e| error::aws::failed("could not list the alarms", e))?;
-        let watches = |alarm: &&aws_sdk_cloudwatch::types::MetricAlarm| {
-            alarm.namespace() == Some("AWS/Kinesis")
-                && alarm.dimensions().iter().any(|dimension| {
-                    dimension.name() == Some("StreamName") && dimension.value() == Some(stream.name.as_str())
-                })
-        };
-        let found = page.metric_alarms().iter().filter(watches);
-        names.extend(found.filter_map(|alarm| alarm.alarm_name().map(str::to_owned)));
+        let found = page.metric_alarms().iter().map(AlarmEntry::of_metric);
+        alarms.extend(found.filter(|alarm| alarm.watches("AWS/Kinesis", "StreamName", &stream.name)));
     }
-    Ok(names)
+    Ok(alarms)
 }
 
 /// The resource policy of the stream; `None` if there is none.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::alarms::overview as summary;
 use super::dependents::{
     alarms, delivering, firehose_streams, functions, part, readers, registered, resource_policy, roles,
 };
@@ -38,6 +39,8 @@ pub struct Overview {
     pub firehose_streams: Option<Vec<String>>,
     /// Alarms on metrics of the stream.
     pub alarms: Option<Vec<String>>,
+    /// How they are, in one line; `None` if there are none, or they are not known.
+    pub alarm_summary: Option<String>,
     /// The policy document that shares the stream; `None` if there is none.
     pub resource_policy: Option<Value>,
     pub limits: Limits,
@@ -103,6 +106,7 @@ pub async fn read(context: &Context, stream: &StreamState) -> Overview {
     );
     let reasons = &mut unknown;
     let (account_shards, on_demand_streams) = known("limits", limits, reasons).unzip();
+    let alarms = known("alarms", alarms, reasons);
     let limits = Limits {
         account_shards,
         on_demand_streams,
@@ -125,7 +129,11 @@ pub async fn read(context: &Context, stream: &StreamState) -> Overview {
         roles: known("roles", reading.roles, reasons),
         channels: known("channels", channels, reasons),
         firehose_streams: known("firehose_streams", firehose, reasons),
-        alarms: known("alarms", alarms, reasons),
+        alarm_summary: alarms
+            .as_ref()
+            .filter(|alarms| !alarms.is_empty())
+            .map(|alarms| summary(alarms.iter())),
+        alarms: alarms.map(|alarms| alarms.into_iter().map(|alarm| alarm.name).collect()),
         resource_policy: known("resource_policy", policy, reasons).flatten(),
         limits,
         unknown,

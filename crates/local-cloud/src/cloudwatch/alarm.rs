@@ -1,24 +1,22 @@
 //! An alarm: its configuration and state, read from a request and written to an answer.
 //!
-//! Source: PutMetricAlarm, DescribeAlarms and the type MetricAlarm, CloudWatch API reference.
+//! Source: PutMetricAlarm, PutCompositeAlarm, DescribeAlarms and the types MetricAlarm and CompositeAlarm, CloudWatch API
+//! reference.
+
+mod metric;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::metric::{LowSamples, MetricAlarm, OneMetric, Watched, Window};
+
 use super::error::ApiError;
 use super::input::Fields;
-use super::put;
-use super::stat::{self, Stat};
-use super::store::MINUTE_MS;
+use super::rule::Rule;
 use super::wire::Out;
 use crate::{Caller, partition};
 
 /// Actions per state. Source: PutMetricAlarm, `AlarmActions`.
 const MAX_ACTIONS: usize = 5;
-/// Source: PutMetricAlarm, `Dimensions`.
-const MAX_DIMENSIONS: usize = 30;
-/// Maximum of period times evaluation periods: a week if the period is at least an hour, otherwise a day.
-/// Source: PutMetricAlarm, `EvaluationPeriods`.
-const DAY_SECONDS: i64 = 86_400;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum State {
@@ -31,6 +29,8 @@ pub(super) enum State {
 }
 
 impl State {
+    pub(super) const ALL: [Self; 3] = [Self::InsufficientData, Self::Alarm, Self::Ok];
+
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Ok => "OK",
@@ -40,9 +40,7 @@ impl State {
     }
 
     pub(super) fn parse(word: &str) -> Option<Self> {
-        [Self::Ok, Self::Alarm, Self::InsufficientData]
-            .into_iter()
-            .find(|state| state.word() == word)
+        Self::ALL.into_iter().find(|state| state.word() == word)
     }
 }
 
@@ -120,6 +118,7 @@ impl MissingData {
     }
 }
 
+/// An alarm of either type. Both share their names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Alarm {
     pub(super) name: String,
@@ -128,21 +127,6 @@ pub(super) struct Alarm {
     pub(super) ok_actions: Vec<String>,
     pub(super) alarm_actions: Vec<String>,
     pub(super) insufficient_data_actions: Vec<String>,
-    pub(super) namespace: String,
-    pub(super) metric: String,
-    pub(super) dimensions: Vec<(String, String)>,
-    /// As given, such as `Sum` or `p99`.
-    pub(super) statistic: String,
-    pub(super) unit: Option<String>,
-    /// Seconds.
-    pub(super) period: i64,
-    pub(super) evaluation_periods: usize,
-    /// As given. Default: all evaluation periods.
-    pub(super) datapoints_to_alarm: Option<usize>,
-    pub(super) threshold: f64,
-    pub(super) comparison: Comparison,
-    /// As given. Default: `missing`.
-    pub(super) missing_data: Option<MissingData>,
     /// Milliseconds since the Unix epoch, like the other times.
     pub(super) configured_ms: i64,
     pub(super) state: State,
@@ -150,59 +134,72 @@ pub(super) struct Alarm {
     pub(super) reason_data: Option<String>,
     pub(super) state_updated_ms: i64,
     pub(super) state_changed_ms: i64,
+    #[serde(flatten)]
+    pub(super) kind: Kind,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Kind {
+    Composite(CompositeAlarm),
+    Metric(MetricAlarm),
+}
+
+/// An alarm on other alarms.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct CompositeAlarm {
+    /// As given. Valid, since it was parsed when the alarm was created.
+    pub(super) rule: String,
+}
+
+impl CompositeAlarm {
+    pub(super) fn parsed(&self) -> Option<Rule> {
+        Rule::parse(&self.rule).ok()
+    }
 }
 
 impl Alarm {
     /// Parses PutMetricAlarm.
-    pub(super) fn read(input: &Fields<'_>, now_ms: i64) -> Result<Self, ApiError> {
-        if input.has("Metrics") || input.has("ThresholdMetricId") {
+    pub(super) fn read_metric(input: &Fields<'_>, now_ms: i64) -> Result<Self, ApiError> {
+        let kind = Kind::Metric(MetricAlarm::read(input)?);
+        Self::read(input, kind, now_ms)
+    }
+
+    /// Parses PutCompositeAlarm.
+    pub(super) fn read_composite(input: &Fields<'_>, now_ms: i64) -> Result<Self, ApiError> {
+        if input.has("ActionsSuppressor") {
             return Err(ApiError::validation(
-                "The local cloud evaluates alarms on one metric; alarms on metric math are not supported.",
+                "The local cloud does not offer the suppression of actions (ActionsSuppressor).",
             ));
         }
-        let period = stat::period(input)?.ok_or_else(|| ApiError::missing("Period"))?;
-        let evaluation_periods =
-            count(input, "EvaluationPeriods")?.ok_or_else(|| ApiError::missing("EvaluationPeriods"))?;
-        let datapoints_to_alarm = count(input, "DatapointsToAlarm")?;
-        if datapoints_to_alarm.is_some_and(|needed| needed > evaluation_periods) {
-            return Err(ApiError::validation(
-                "DatapointsToAlarm must be less than or equal to EvaluationPeriods.",
-            ));
-        }
-        check_span(period, evaluation_periods)?;
+        // Source: PutCompositeAlarm, `AlarmRule`: at most 10,240 characters.
+        let rule = input.need_text("AlarmRule", 10_240)?;
+        Rule::parse(rule).map_err(|problem| {
+            ApiError::validation(format!("The parameter AlarmRule is not valid: {problem}."))
+        })?;
+        let rule = rule.to_owned();
+        Self::read(input, Kind::Composite(CompositeAlarm { rule }), now_ms)
+    }
+
+    fn read(input: &Fields<'_>, kind: Kind, now_ms: i64) -> Result<Self, ApiError> {
         let words = |name: &str| -> Result<Vec<String>, ApiError> {
             let words = input.words(name, MAX_ACTIONS)?;
             Ok(words.into_iter().map(str::to_owned).collect())
         };
-        let comparison = input.need_text("ComparisonOperator", 255)?;
         Ok(Self {
             name: input.need_text("AlarmName", 255)?.to_owned(),
-            description: input.text("AlarmDescription", 1024)?.map(str::to_owned),
+            description: input.text_or_empty("AlarmDescription", 1024)?.map(str::to_owned),
             actions_enabled: input.flag("ActionsEnabled")?.unwrap_or(true),
             ok_actions: words("OKActions")?,
             alarm_actions: words("AlarmActions")?,
             insufficient_data_actions: words("InsufficientDataActions")?,
-            namespace: put::namespace(input)?
-                .ok_or_else(|| ApiError::missing("Namespace"))?
-                .to_owned(),
-            metric: input.need_text("MetricName", 255)?.to_owned(),
-            dimensions: input.dimensions(MAX_DIMENSIONS)?,
-            statistic: statistic(input)?.to_owned(),
-            unit: put::unit(input)?.map(str::to_owned),
-            period,
-            evaluation_periods,
-            datapoints_to_alarm,
-            threshold: input
-                .number("Threshold")?
-                .ok_or_else(|| ApiError::missing("Threshold"))?,
-            comparison: parse_comparison(comparison)?,
-            missing_data: missing_data(input)?,
             configured_ms: now_ms,
             state: State::InsufficientData,
             reason: "Unchecked: Initial alarm creation".to_owned(),
             reason_data: None,
             state_updated_ms: now_ms,
             state_changed_ms: now_ms,
+            kind,
         })
     }
 
@@ -216,18 +213,26 @@ impl Alarm {
         self
     }
 
-    /// Number of breaching datapoints for ALARM.
-    pub(super) fn needed(&self) -> usize {
-        self.datapoints_to_alarm.unwrap_or(self.evaluation_periods)
+    pub(super) fn composite(&self) -> Option<&CompositeAlarm> {
+        match &self.kind {
+            Kind::Composite(composite) => Some(composite),
+            Kind::Metric(_) => None,
+        }
     }
 
-    pub(super) fn stat(&self) -> Stat {
-        // Validated when the alarm was created.
-        Stat::parse(&self.statistic).unwrap_or(Stat::Average)
+    pub(super) fn metric(&self) -> Option<&MetricAlarm> {
+        match &self.kind {
+            Kind::Metric(metric) => Some(metric),
+            Kind::Composite(_) => None,
+        }
     }
 
-    pub(super) fn period_ms(&self) -> i64 {
-        stat::period_ms(self.period).max(MINUTE_MS)
+    /// `MetricAlarm` or `CompositeAlarm`.
+    pub(super) fn type_name(&self) -> &'static str {
+        match self.kind {
+            Kind::Metric(_) => "MetricAlarm",
+            Kind::Composite(_) => "CompositeAlarm",
+        }
     }
 
     /// The actions for the current state.
@@ -239,14 +244,17 @@ impl Alarm {
         }
     }
 
+    /// The actions for all states.
+    pub(super) fn all_actions(&self) -> impl Iterator<Item = &String> {
+        self.ok_actions
+            .iter()
+            .chain(&self.alarm_actions)
+            .chain(&self.insufficient_data_actions)
+    }
+
     /// The alarm as DescribeAlarms returns it.
     pub(super) fn out(&self, caller: &Caller) -> Out {
-        let text = |text: &str| Out::Text(text.to_owned());
         let list = |words: &[String]| Out::List(words.iter().map(|word| text(word)).collect());
-        let dimensions = self
-            .dimensions
-            .iter()
-            .map(|(name, value)| Out::Struct(vec![("Name", text(name)), ("Value", text(value))]));
         let mut fields = vec![
             ("AlarmName", text(&self.name)),
             ("AlarmArn", Out::Text(arn(caller, &self.name))),
@@ -262,43 +270,26 @@ impl Alarm {
             ("StateReason", text(&self.reason)),
             ("StateUpdatedTimestamp", Out::Time(self.state_updated_ms)),
             ("StateTransitionedTimestamp", Out::Time(self.state_changed_ms)),
-            ("MetricName", text(&self.metric)),
-            ("Namespace", text(&self.namespace)),
-            (self.statistic_field(), text(&self.statistic)),
-            ("Dimensions", Out::List(dimensions.collect())),
-            ("Period", Out::Whole(self.period)),
-            ("EvaluationPeriods", whole(self.evaluation_periods)),
-            ("Threshold", Out::Number(self.threshold)),
-            ("ComparisonOperator", text(self.comparison.name())),
         ];
         let optional = [
             ("AlarmDescription", self.description.as_deref()),
             ("StateReasonData", self.reason_data.as_deref()),
-            ("Unit", self.unit.as_deref()),
-            ("TreatMissingData", self.missing_data.map(MissingData::name)),
         ];
         fields.extend(
             optional
                 .into_iter()
                 .filter_map(|(name, value)| Some((name, text(value?)))),
         );
-        fields.extend(
-            self.datapoints_to_alarm
-                .map(|needed| ("DatapointsToAlarm", whole(needed))),
-        );
-        Out::Struct(fields)
-    }
-
-    pub(super) fn statistic_field(&self) -> &'static str {
-        match self.stat() {
-            Stat::Percentile(_) => "ExtendedStatistic",
-            _ => "Statistic",
+        match &self.kind {
+            Kind::Metric(metric) => fields.extend(metric.out()),
+            Kind::Composite(composite) => fields.push(("AlarmRule", text(&composite.rule))),
         }
+        Out::Struct(fields)
     }
 }
 
-fn whole(number: usize) -> Out {
-    Out::Whole(i64::try_from(number).unwrap_or(i64::MAX))
+fn text(text: &str) -> Out {
+    Out::Text(text.to_owned())
 }
 
 pub(super) fn arn(caller: &Caller, name: &str) -> String {
@@ -309,72 +300,11 @@ pub(super) fn arn(caller: &Caller, name: &str) -> String {
     )
 }
 
-/// An integer of at least 1.
-fn count(input: &Fields<'_>, name: &str) -> Result<Option<usize>, ApiError> {
-    let Some(number) = input.integer(name)? else {
-        return Ok(None);
-    };
-    match usize::try_from(number) {
-        Ok(number) if number >= 1 => Ok(Some(number)),
-        _ => Err(ApiError::invalid(format!(
-            "The parameter {} must be greater than or equal to 1.",
-            input.path(name)
-        ))),
-    }
-}
-
-fn check_span(period: i64, evaluation_periods: usize) -> Result<(), ApiError> {
-    let span = period.saturating_mul(i64::try_from(evaluation_periods).unwrap_or(i64::MAX));
-    let longest = if period >= 3600 {
-        7 * DAY_SECONDS
-    } else {
-        DAY_SECONDS
-    };
-    if span > longest {
-        return Err(ApiError::validation(format!(
-            "Metrics cannot be checked across more than {longest} seconds (EvaluationPeriods * Period must be <= {longest})"
-        )));
-    }
-    Ok(())
-}
-
-fn parse_comparison(text: &str) -> Result<Comparison, ApiError> {
-    Comparison::parse(text).ok_or_else(|| {
-        let all: Vec<&str> = Comparison::ALL.iter().map(|(name, ..)| *name).collect();
-        ApiError::invalid(format!(
-            "The parameter ComparisonOperator must be a value in the set [ {} ].",
-            all.join(", ")
-        ))
-    })
-}
-
-fn statistic<'a>(input: &Fields<'a>) -> Result<&'a str, ApiError> {
-    let plain = input.text("Statistic", 255)?;
-    let extended = input.text("ExtendedStatistic", 255)?;
-    let (field, word, percentile) = match (plain, extended) {
-        (Some(word), None) => ("Statistic", word, false),
-        (None, Some(word)) => ("ExtendedStatistic", word, true),
-        (None, None) => return Err(ApiError::missing("Statistic")),
-        (Some(_), Some(_)) => {
-            return Err(ApiError::combination(
-                "The parameters Statistic and ExtendedStatistic are mutually exclusive and you have specified both.",
-            ));
-        }
-    };
-    match Stat::parse(word) {
-        Some(Stat::Percentile(_)) if percentile => Ok(word),
-        Some(stat) if !percentile && !matches!(stat, Stat::Percentile(_)) => Ok(word),
-        _ => Err(input.invalid(field, word)),
-    }
-}
-
-fn missing_data(input: &Fields<'_>) -> Result<Option<MissingData>, ApiError> {
-    let Some(word) = input.text("TreatMissingData", 255)? else {
-        return Ok(None);
-    };
-    let known = MissingData::ALL.into_iter().find(|(name, _)| *name == word);
-    match known {
-        Some((_, missing)) => Ok(Some(missing)),
-        None => Err(input.invalid("TreatMissingData", word)),
+/// The name of the alarm that `reference` names: an ARN, or the name itself.
+pub(super) fn name_of(reference: &str) -> &str {
+    let is_arn = reference.starts_with("arn:");
+    match reference.split_once(":alarm:") {
+        Some((_, name)) if is_arn => name,
+        _ => reference,
     }
 }

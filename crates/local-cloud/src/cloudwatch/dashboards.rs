@@ -2,12 +2,15 @@
 //!
 //! Source: PutDashboard, GetDashboard, ListDashboards and DeleteDashboards, CloudWatch API reference.
 
+mod body;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+
+pub(super) use self::body::Problem;
 
 use super::error::ApiError;
 use super::input::Fields;
@@ -58,7 +61,10 @@ impl Dashboards {
             return Err(input.invalid("DashboardName", name));
         }
         let body = input.need_body("DashboardBody")?;
-        check(body)?;
+        let problems = body::problems(body);
+        if !problems.is_empty() {
+            return Err(ApiError::dashboard(problems));
+        }
         let dashboard = Dashboard {
             body: body.to_owned(),
             changed_ms: now_ms,
@@ -129,22 +135,6 @@ impl Dashboards {
             self.all.remove(&key(name));
         }
         self.save()
-    }
-}
-
-/// Checks that a body is an object with its widgets in a list.
-fn check(body: &str) -> Result<(), ApiError> {
-    let bad = |what: &str| {
-        ApiError::dashboard(format!(
-            "The field DashboardBody must be a valid JSON object: {what}"
-        ))
-    };
-    let value: Value = serde_json::from_str(body).map_err(|error| bad(&error.to_string()))?;
-    let object = value.as_object().ok_or_else(|| bad("it is not an object"))?;
-    match object.get("widgets") {
-        None => Err(bad("/widgets is required")),
-        Some(Value::Array(_)) => Ok(()),
-        Some(_) => Err(bad("/widgets must be an array")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! CloudWatch's errors.
 
+use super::dashboards::Problem;
 use super::out::Out;
 
 /// Error codes of the operations, and those common to all services.
@@ -23,6 +24,8 @@ enum Code {
 pub(super) struct ApiError {
     code: Code,
     message: String,
+    /// For the body of a dashboard.
+    problems: Vec<Problem>,
 }
 
 impl ApiError {
@@ -66,8 +69,18 @@ impl ApiError {
     }
 
     /// The body of a dashboard is invalid.
-    pub(super) fn dashboard(message: impl Into<String>) -> Self {
-        Self::new(Code::Dashboard, message)
+    pub(super) fn dashboard(problems: Vec<Problem>) -> Self {
+        let first = problems
+            .first()
+            .map(|problem| format!("{} {}", problem.path, problem.message));
+        let message = format!(
+            "The dashboard body is invalid: {}",
+            first.unwrap_or_default().trim_start()
+        );
+        Self {
+            problems,
+            ..Self::new(Code::Dashboard, message)
+        }
     }
 
     pub(super) fn internal(message: impl Into<String>) -> Self {
@@ -78,6 +91,7 @@ impl ApiError {
         Self {
             code,
             message: message.into(),
+            problems: Vec::new(),
         }
     }
 
@@ -142,9 +156,19 @@ impl ApiError {
 
     /// The body in the newer protocols.
     pub(super) fn out(&self) -> Out {
-        Out::Struct(vec![
+        let mut out = vec![
             ("__type", Out::Text(self.shape().to_owned())),
             ("message", Out::Text(self.message.clone())),
-        ])
+        ];
+        if !self.problems.is_empty() {
+            let problems = self.problems.iter().map(|problem| {
+                Out::Struct(vec![
+                    ("DataPath", Out::Text(problem.path.clone())),
+                    ("Message", Out::Text(problem.message.clone())),
+                ])
+            });
+            out.push(("dashboardValidationMessages", Out::List(problems.collect())));
+        }
+        Out::Struct(out)
     }
 }

@@ -63,6 +63,14 @@ impl<'a> Fields<'a> {
         Ok(Some(text))
     }
 
+    /// As [`Fields::text`], and empty text is valid.
+    pub(super) fn text_or_empty(&self, name: &str, max: usize) -> Result<Option<&'a str>, ApiError> {
+        match self.is_empty_text(name) {
+            true => Ok(Some("")),
+            false => self.text(name, max),
+        }
+    }
+
     pub(super) fn need_text(&self, name: &str, max: usize) -> Result<&'a str, ApiError> {
         self.text(name, max)?
             .ok_or_else(|| ApiError::missing(&self.path(name)))

@@ -27,9 +27,10 @@ pub(super) struct Put {
     pub(super) data: Vec<Datum>,
 }
 
-pub(super) fn read(input: &Fields<'_>, now_ms: i64) -> Result<Put, ApiError> {
+/// `is_trial` allows metrics of AWS's own namespaces.
+pub(super) fn read(input: &Fields<'_>, now_ms: i64, is_trial: bool) -> Result<Put, ApiError> {
     let namespace = namespace(input)?.ok_or_else(|| ApiError::missing("Namespace"))?;
-    if namespace.starts_with("AWS/") {
+    if namespace.starts_with("AWS/") && !is_trial {
         return Err(input.invalid("Namespace", namespace));
     }
     let mut data = Vec::new();

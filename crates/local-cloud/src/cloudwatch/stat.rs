@@ -85,3 +85,48 @@ pub(super) fn time_range(fields: &Fields<'_>) -> Result<(i64, i64), ApiError> {
 pub(super) fn period_ms(seconds: i64) -> i64 {
     (seconds * 1000).max(MINUTE_MS)
 }
+
+/// Minutes from UTC of a time zone: `UTC`, `+05:30` or `UTC+05:30`. `None` for names of places, and for offsets that are
+/// not a multiple of 5 minutes. Source: WallClockWindow, CloudWatch API reference.
+pub(super) fn offset_minutes(timezone: &str) -> Option<i64> {
+    let offset = timezone.strip_prefix("UTC").unwrap_or(timezone);
+    if offset.is_empty() {
+        return timezone.starts_with("UTC").then_some(0);
+    }
+    let (sign, digits) = match offset.split_at_checked(1)? {
+        ("+", digits) => (1, digits),
+        ("-", digits) => (-1, digits),
+        _ => return None,
+    };
+    let (hours, minutes) = digits.split_once(':')?;
+    let number = |text: &str| -> Option<i64> {
+        let plain = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        plain.then(|| text.parse().ok())?
+    };
+    let (hours, minutes) = (number(hours)?, number(minutes)?);
+    let valid = hours <= 14 && minutes < 60 && minutes % 5 == 0;
+    valid.then_some(sign * (hours * 60 + minutes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::offset_minutes;
+
+    #[test]
+    fn offsets_of_time_zones() {
+        let read = ["UTC", "+05:30", "UTC-08:00", "+00:00"].map(offset_minutes);
+        assert_eq!(read, [Some(0), Some(330), Some(-480), Some(0)]);
+        for bad in [
+            "",
+            "Europe/London",
+            "+5:30",
+            "+05:31",
+            "+15:00",
+            "05:30",
+            "UTC+",
+            "+0é:00",
+        ] {
+            assert_eq!(offset_minutes(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! Tags of alarms and dashboards.
+//! Tags of alarms, alarm mute rules and dashboards.
 //!
 //! Source: TagResource, UntagResource and ListTagsForResource, CloudWatch API reference.
 
@@ -9,6 +9,7 @@ use super::dashboards::StateFile;
 use super::error::ApiError;
 use super::input::Fields;
 use super::wire::Out;
+use crate::Caller;
 use daemon::protocol::Damage;
 
 /// Source: TagResource: "as many as 50 tags".
@@ -74,6 +75,21 @@ impl Tags {
             ])
         });
         Out::Struct(vec![("Tags", Out::List(tags.collect()))])
+    }
+
+    /// The tagged resources of an account in a region, by ARN. Dashboards belong to no region.
+    pub(super) fn of(&self, caller: &Caller) -> BTreeMap<String, crate::types::Tags> {
+        let is_of = |arn: &String| {
+            let mut parts = arn.split(':').skip(3);
+            let (region, account) = (parts.next(), parts.next());
+            account == Some(&caller.account)
+                && matches!(region, Some(region) if region.is_empty() || region == caller.region)
+        };
+        let tagged = self
+            .all
+            .iter()
+            .filter(|(arn, tags)| is_of(arn) && !tags.is_empty());
+        tagged.map(|(arn, tags)| (arn.clone(), tags.clone())).collect()
     }
 
     /// Removes the tags of a deleted resource.

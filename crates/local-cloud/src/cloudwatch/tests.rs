@@ -7,6 +7,9 @@ use super::*;
 use crate::clock::ManualClock;
 
 mod alarms;
+mod composite;
+mod math;
+mod mutes;
 mod read;
 mod sdk;
 
@@ -181,7 +184,7 @@ fn other_operations_and_services_are_not_handled() {
     let ask = |request: http::request::Builder, body: &str| cloud.send(request, body.into()).is_none();
     let post = || http::Request::post("/");
     assert!(ask(
-        post().header("x-amz-target", format!("{TARGET}.PutCompositeAlarm")),
+        post().header("x-amz-target", format!("{TARGET}.PutMetricStream")),
         "{}"
     ));
     assert!(ask(
@@ -422,7 +425,6 @@ async fn what_is_not_offered_is_named() {
     let watch = cloud().watch;
     let mut refusals = Vec::new();
     for operation in [
-        "PutCompositeAlarm",
         "PutMetricStream",
         "GetMetricWidgetImage",
         "PutAnomalyDetector",
@@ -451,7 +453,6 @@ async fn what_is_not_offered_is_named() {
         refusals.push(message);
     }
     insta::assert_snapshot!(refusals.join("\n"), @r"
-    The local cloud does not offer CloudWatch's PutCompositeAlarm: it has no composite alarms.
     The local cloud does not offer CloudWatch's PutMetricStream: it has no metric streams.
     The local cloud does not offer CloudWatch's GetMetricWidgetImage: it has no images of metrics, whose values GetMetricData returns.
     The local cloud does not offer CloudWatch's PutAnomalyDetector: it has no anomaly detection.

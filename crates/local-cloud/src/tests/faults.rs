@@ -251,6 +251,9 @@ async fn make(cloud: &Cloud) -> Made {
     let topic = topic.split('<').next().unwrap().to_owned();
     let dashboard = "Action=PutDashboard&Version=2010-08-01&DashboardName=main&DashboardBody=%7B%22widgets%22%3A%5B%5D%7D";
     form(cloud, "monitoring", dashboard).await.unwrap();
+    let mute = "Action=PutAlarmMuteRule&Version=2010-08-01&Name=night&Rule.Schedule.Duration=PT1H\
+                &Rule.Schedule.Expression=at%282026-11-28T22%3A00%29";
+    form(cloud, "monitoring", mute).await.unwrap();
     let orders = json!({"StreamName": "orders", "ShardCount": 1});
     rpc(cloud, "kinesis", "Kinesis_20131202.CreateStream", orders)
         .await
@@ -332,6 +335,12 @@ async fn look(cloud: &Cloud, made: &Made) -> Vec<(&'static str, bool)> {
         "Action=GetDashboard&Version=2010-08-01&DashboardName=main",
     )
     .await;
+    let mute = form(
+        cloud,
+        "monitoring",
+        "Action=GetAlarmMuteRule&Version=2010-08-01&AlarmMuteRuleName=night",
+    )
+    .await;
     let function = rest(cloud, "GET", &format!("{FUNCTIONS}/scorer"), Value::Null).await;
     let mapping = rest(cloud, "GET", &format!("{MAPPINGS}/{}", made.mapping), Value::Null).await;
     let start = json!({
@@ -350,6 +359,7 @@ async fn look(cloud: &Cloud, made: &Made) -> Vec<(&'static str, bool)> {
         ("kms.json", has(key, &made.key)),
         ("sns.json", has(topics, &made.topic)),
         ("dashboards.json", has(dashboard, "widgets")),
+        ("mutes.json", has(mute, "PT1H")),
         ("lambda/functions", has(function, "scorer")),
         ("mappings/", has(mapping, STREAM)),
         ("kinesis/", has(records, "aGVsbG8=")),

@@ -206,10 +206,7 @@ fn is_disabled(alarm: &Alarm) -> Option<Finding> {
             "does nothing when it goes off: its actions are disabled",
         )
         .evidence(format!("{} actions, disabled", alarm.actions))
-        .other_fix(format!(
-            "aws cloudwatch enable-alarm-actions --alarm-names {}",
-            alarm.name
-        ))
+        .fix(&["alarms", "unmute", &alarm.name])
     })
 }
 
@@ -229,10 +226,7 @@ fn is_firing(alarm: &Alarm) -> Option<Finding> {
             .evidence(format!("it watches {}", alarm.watched()))
             .evidence_if(since)
             .evidence_if((!alarm.reason.is_empty()).then(|| alarm.reason.clone()))
-            .other_fix(format!(
-                "aws cloudwatch describe-alarm-history --alarm-name {}",
-                alarm.name
-            )),
+            .fix(&["alarms", "history", &alarm.name]),
     )
 }
 

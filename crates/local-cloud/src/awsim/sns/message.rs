@@ -86,6 +86,10 @@ impl Message {
         hex::encode(sha2::Sha256::digest(self.body.as_bytes()))
     }
 
+    pub fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
+    }
+
     fn body(&self, protocol: &str) -> &str {
         let bodies = self.bodies.as_ref();
         let own = bodies.and_then(|bodies| bodies.get(protocol).or_else(|| bodies.get("default")));

@@ -162,6 +162,17 @@ impl Sns {
                     &message.for_queue(&subscription.arn, is_raw),
                 ),
                 "lambda" => self.invoke(&subscription.endpoint, &message.for_function(&subscription.arn)),
+                "email" | "email-json" => {
+                    // The local cloud sends no email: its log shows what would have been sent.
+                    let (endpoint, topic) = (&subscription.endpoint, &message.topic);
+                    tracing::warn!(
+                        topic,
+                        endpoint,
+                        subject = message.subject(),
+                        "an email was not sent"
+                    );
+                    continue;
+                }
                 _ => continue,
             };
             if let Err(reason) = delivered {

@@ -37,7 +37,14 @@ impl super::Cloud {
             .as_str()
             .unwrap()
             .to_owned();
-        (state, self.watch.take_notifications())
+        (state, self.executed())
+    }
+
+    /// Executes the actions.
+    fn executed(&self) -> Vec<Notification> {
+        let all = self.watch.notifications();
+        all.iter().for_each(|one| self.watch.executed(one, Ok(())));
+        all
     }
 }
 
@@ -51,7 +58,7 @@ fn an_alarm_notifies_its_topic_once_and_recovers() {
     cloud.errors(7.0);
     let (state, notifications) = cloud.minute();
     assert_eq!((state.as_str(), notifications.len()), ("ALARM", 1));
-    assert_eq!(notifications[0].topic, TOPIC);
+    assert_eq!(notifications[0].action, TOPIC);
     assert_eq!(
         notifications[0].subject,
         "ALARM: \"errors\" in US East (N. Virginia)"
@@ -150,7 +157,7 @@ fn set_alarm_state_acts_immediately_and_evaluation_corrects_it() {
     cloud.json("PutMetricAlarm", &too_many_errors()).unwrap();
     let set = json!({"AlarmName": "errors", "StateValue": "ALARM", "StateReason": "a drill"});
     cloud.json("SetAlarmState", &set).unwrap();
-    assert_eq!(cloud.watch.take_notifications().len(), 1);
+    assert_eq!(cloud.executed().len(), 1);
     assert_eq!(cloud.minute().0, "OK");
     let unknown = json!({"AlarmName": "none", "StateValue": "ALARM", "StateReason": "a drill"});
     assert_eq!(

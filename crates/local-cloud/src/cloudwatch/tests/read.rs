@@ -57,8 +57,8 @@ fn get_metric_data_computes_expressions() {
         "SELECT",
     );
     says(
-        json!([{"Id": "e", "Expression": "RATE(e)"}]),
-        "RATE is not supported",
+        json!([{"Id": "e", "Expression": "ANOMALY_DETECTION_BAND(e)"}]),
+        "ANOMALY_DETECTION_BAND is not supported",
     );
     says(json!([{"Id": "e", "Expression": "e + 1"}]), "refers to itself");
     says(json!([{"Id": "e", "Expression": "1 + 1"}]), "one time series");

@@ -172,8 +172,10 @@ impl Settings {
 
     /// As in "Sum of AWS/Lambda Errors > 5 over 2 × 300 s".
     pub(super) fn in_words(&self) -> String {
+        let needed = self.datapoints_to_alarm.unwrap_or(self.evaluation_periods);
         let periods = match self.evaluation_periods {
             1 => seconds(self.period_seconds),
+            n if needed < n => format!("{needed} of {n} × {}", seconds(self.period_seconds)),
             n => format!("{n} × {}", seconds(self.period_seconds)),
         };
         format!(
