@@ -5,6 +5,7 @@ use clap::Args;
 use super::shared::Session;
 use super::shared::pipeline::{apply, print_hints};
 use super::shared::template::{ChoiceArgs, TemplateArgs, template_list};
+use super::shared::verdict::last_hour_of_pipeline;
 use crate::ui::{next_steps, shell_quoted};
 use domain::pipeline::Pipeline;
 use domain::pipeline::apply::{ResourceReport, RunReport};
@@ -53,6 +54,10 @@ pub(super) async fn run(args: SetupArgs, session: &Session) -> Result<Exit> {
         return Ok(Exit::Done);
     };
     print_result(&args, session, &pipeline, &report);
+    // What was made just now has no figures yet.
+    if let Some(line) = last_hour_of_pipeline(context, &pipeline).await {
+        session.printer().note(&line);
+    }
     Ok(report.exit)
 }
 

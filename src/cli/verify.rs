@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::shared::Session;
 use super::shared::template::TemplateArgs;
+use super::shared::verdict::last_hour_of_pipeline;
 use crate::ui::apply::ApplyProgress;
 use domain::pipeline::CheckState;
 use domain::pipeline::follow::AwsServices;
@@ -46,6 +47,9 @@ pub(super) async fn run(args: VerifyArgs, session: &Session) -> Result<Exit> {
         pipeline.verify(!args.no_put).await?
     };
     printer.report(&report)?;
+    if let Some(line) = last_hour_of_pipeline(context, &pipeline).await {
+        printer.note(&line);
+    }
     let checks = || report.resources.iter().flat_map(|one| &one.checks);
     let cautions = checks()
         .filter(|check| check.state == CheckState::Caution)
