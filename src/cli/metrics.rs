@@ -23,6 +23,7 @@ use domain::context::Context;
 use domain::observe::metrics::{Selection, TimeRange};
 use domain::pipeline::resources::Kinds;
 use ground::duration::{Parser, Unit};
+use ground::error::aws::Class;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
@@ -98,7 +99,9 @@ pub(super) async fn run(args: MetricsArgs, session: &Session) -> Result<Exit> {
     let range = args.range()?;
     let (of, selection) = args.selection(session).await?;
     let context = session.context().await?;
-    for note in &selection.notes {
+    let is_table = printer.format() == Format::Table;
+    // A screen that is drawn anew shows them each time.
+    for note in selection.notes.iter().filter(|_| !(args.watch && is_table)) {
         printer.note(note);
     }
     if args.watch {
@@ -107,7 +110,6 @@ pub(super) async fn run(args: MetricsArgs, session: &Session) -> Result<Exit> {
     let reading = selection.read(context, range).await?;
     let report = MetricsReport::new(of, context.region(), &selection, reading);
     tell(session, context, &report);
-    let is_table = printer.format() == Format::Table;
     // The message says more than an empty table.
     if args.plot && !report.reading.is_empty() {
         printer.out(&plotted(&report, session))?;
@@ -262,12 +264,28 @@ async fn watch(
         session.printer().out(CSV_HEADING)?;
     }
     loop {
-        let range = args.range()?;
-        let reading = selection.read(context, range).await?;
-        let report = MetricsReport::new(of.clone(), context.region(), selection, reading);
-        show(args, session, context, &report, &mut shown)?;
+        match selection.read(context, args.range()?).await {
+            Ok(reading) => {
+                let report = MetricsReport::new(of.clone(), context.region(), selection, reading);
+                show(args, session, context, &report, &selection.notes, &mut shown)?;
+            }
+            Err(error) if passes(&error) => {
+                let text = error.chain().join(": ");
+                session.printer().warn(&format!("{text}; trying again"));
+            }
+            Err(error) => return Err(error),
+        }
         tokio::time::sleep(every).await;
     }
+}
+
+/// Whether the same call may succeed a while later.
+fn passes(error: &Error) -> bool {
+    let class = error.class();
+    matches!(
+        class,
+        Some(Class::Throttle | Class::Transient | Class::Unreachable)
+    )
 }
 
 /// Start of the newest period that was appended.
@@ -284,6 +302,7 @@ fn show(
     session: &Session,
     context: &Context,
     report: &MetricsReport,
+    notes: &[String],
     shown: &mut Shown,
 ) -> Result<()> {
     let printer = session.printer();
@@ -304,7 +323,8 @@ fn show(
                 (false, true) => plotted(report, session),
                 (false, false) => report.table(printer.style()),
             };
-            return printer.screen(&text);
+            let notes = notes.iter().map(|note| format!("\n{note}"));
+            return printer.screen(&(text + &notes.collect::<String>()));
         }
     }
     let newest = report.points(shown.0, before).map(|(_, at, _)| at).max();
