@@ -165,7 +165,7 @@ fn records_that_the_service_fails_to_store_are_counted() {
     );
     assert!(total("PutRecords.FailedRecords") > 0.0);
     let verdicts = found["verdicts"].to_string();
-    assert!(verdicts.contains("of PutRecords failed in"), "{verdicts}");
+    assert!(verdicts.contains("entries of PutRecords ("), "{verdicts}");
 }
 
 #[test]

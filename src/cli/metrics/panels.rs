@@ -140,7 +140,10 @@ pub(super) fn single(report: &MetricsReport) -> Chart {
             if has_values {
                 panels.push(Panel {
                     lines: vec![Line {
-                        name: format!("{}: {}", panel.title, line.name),
+                        name: match panel.title.ends_with(&line.name) {
+                            true => panel.title.clone(),
+                            false => format!("{}: {}", panel.title, line.name),
+                        },
                         values: line.values.clone(),
                     }],
                     ..panel.clone()

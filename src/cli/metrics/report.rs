@@ -163,8 +163,10 @@ impl MetricsReport {
                 true => words,
                 false => format!("{}: {words}", heading(&verdict.resource)),
             };
-            for line in wrap(&line, width) {
-                let _ = write!(text, "\n{}", coloured(style, verdict.severity, &line));
+            for (number, line) in wrap(&line, width.saturating_sub(2)).iter().enumerate() {
+                let indent = if number > 0 { "  " } else { "" };
+                let line = coloured(style, verdict.severity, line);
+                let _ = write!(text, "\n{indent}{line}");
             }
         }
         text

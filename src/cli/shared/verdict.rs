@@ -22,11 +22,14 @@ pub(crate) fn words(verdict: &Verdict, period: i64) -> String {
         Cause::Happened {
             trouble,
             count,
+            share,
             seconds,
         } => {
             let number = whole(*count);
+            let share = share.map(|share| format!(" ({})", percent(share * 100.0)));
+            let share = share.unwrap_or_default();
             format!(
-                "{} {} in {}",
+                "{}{share} {} in {}",
                 plural(number, trouble.noun),
                 trouble.verb,
                 span(*seconds)
@@ -111,6 +114,7 @@ pub(crate) fn percent(percent: f64) -> String {
 /// A value in its unit: `12,345`, `1.2 MiB`, `3.2 ms`, `2h`, `98 %`.
 pub(crate) fn amount(value: f64, unit: Unit) -> String {
     match unit {
+        Unit::Milliseconds | Unit::Seconds if value <= 0.0 => "0".to_owned(),
         Unit::Count => count(whole(value)),
         Unit::Bytes => units::bytes(whole(value)),
         Unit::Milliseconds => milliseconds(value),

@@ -98,7 +98,7 @@ fn axes(chart: &Chart, panel: &Panel, top: f64, canvas: &mut impl Canvas) {
     }
 }
 
-/// The title, and the names of the lines where there are several.
+/// The title, and the names of the lines unless the title says them.
 fn legend(panel: &Panel, top: f64, canvas: &mut impl Canvas) {
     let y = top + 22.0;
     let mut x = LEFT;
@@ -107,7 +107,7 @@ fn legend(panel: &Panel, top: f64, canvas: &mut impl Canvas) {
     for (number, line) in panel.lines.iter().enumerate() {
         let width = canvas.text_width(&line.name) + 56.0;
         // What has no room is left out: the order is that of the lines.
-        if panel.lines.len() < 2 || x + width > WIDTH - RIGHT {
+        if panel.title.ends_with(&line.name) || x + width > WIDTH - RIGHT {
             return;
         }
         canvas.line(&[(x, y - 5.0), (x + 22.0, y - 5.0)], Ink::Line(number), 4.0);

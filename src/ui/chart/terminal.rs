@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 
 use super::{Chart, Line, Panel, resampled, time};
-use crate::ui::Style;
 use crate::ui::sparkline::Glyphs;
+use crate::ui::{Style, wrap};
 
 /// Rows of characters of a chart.
 const ROWS: usize = 6;
@@ -14,7 +14,10 @@ const NARROWEST: usize = 10;
 
 /// The charts of `chart`, `width` columns wide at most.
 pub fn terminal(chart: &Chart, width: usize, glyphs: Glyphs, style: &Style) -> String {
-    let mut text = format!("{}\n", style.bold(&chart.title));
+    let mut text = String::new();
+    for line in wrap(&chart.title, width) {
+        let _ = writeln!(text, "{}", style.bold(&line));
+    }
     for panel in &chart.panels {
         for line in &panel.lines {
             let _ = write!(text, "\n{}", one(chart, panel, line, width, glyphs, style));
@@ -41,7 +44,10 @@ fn one(chart: &Chart, panel: &Panel, line: &Line, width: usize, glyphs: Glyphs, 
         None => String::new(),
     };
     let heading = format!("{}, peak {}{limit}", line.name, format(line.peak()));
-    let mut text = format!("{}\n", style.bold(&heading));
+    let mut text = String::new();
+    for line in wrap(&heading, width) {
+        let _ = writeln!(text, "{}", style.bold(&line));
+    }
     let (axis, corner, dash) = match glyphs {
         Glyphs::Blocks => ('│', '└', "─"),
         Glyphs::Ascii => ('|', '+', "-"),

@@ -95,8 +95,8 @@ fn svg_is_well_formed_and_escaped() {
             _ => {}
         }
     }
-    // Two runs around the gap, one other line, a dot, the limit, two of the legend, three of the grid in each panel.
-    assert_eq!(lines, 2 + 1 + 1 + 1 + 2 + 6);
+    // Two runs around the gap, one other line, a dot, the limit, three of the legend, three of the grid in each panel.
+    assert_eq!(lines, 2 + 1 + 1 + 1 + 3 + 6);
     assert!(text.contains("orders &lt;in&gt; us-east-1"));
 }
 

@@ -10,7 +10,7 @@ mod selection;
 mod verdict;
 mod window;
 
-pub use catalogue::{Limit, Spec, Trouble, Unit, custom_specs, spec, specs};
+pub use catalogue::{Among, Limit, Spec, Trouble, Unit, custom_specs, spec, specs};
 pub use fetch::{Query, fetch};
 pub use resource::{Kind, Resource};
 pub use selection::{Limits, Reading, Selection};

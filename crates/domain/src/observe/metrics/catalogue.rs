@@ -97,6 +97,17 @@ pub struct Trouble {
     pub verb: &'static str,
     /// Whether something failed or was lost, not only delayed.
     pub is_failure: bool,
+    /// The metric of the same resource that says how much was tried.
+    pub among: Option<Among>,
+}
+
+/// What a number of refusals or failures is a share of, by CloudWatch's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Among {
+    /// The metric counts what was not refused.
+    Accepted(&'static str),
+    /// The metric counts everything.
+    All(&'static str),
 }
 
 /// A metric.
@@ -148,7 +159,16 @@ impl Spec {
             noun,
             verb,
             is_failure: false,
+            among: None,
         });
+        self
+    }
+
+    /// Says what a value above zero is a share of.
+    const fn among(mut self, among: Among) -> Self {
+        if let Some(trouble) = &mut self.trouble {
+            trouble.among = Some(among);
+        }
         self
     }
 
@@ -158,6 +178,7 @@ impl Spec {
             noun,
             verb,
             is_failure: true,
+            among: None,
         });
         self
     }
@@ -188,9 +209,13 @@ static STREAM: &[Spec] = &[
     bytes("IncomingBytes", "bytes in").against(Limit::BytesIn),
     count("PutRecords.TotalRecords", "puts"),
     count("PutRecords.SuccessfulRecords", "puts accepted"),
-    count("PutRecords.FailedRecords", "puts failed").fails("entry of PutRecords", "failed"),
+    count("PutRecords.FailedRecords", "puts failed")
+        .fails("entry of PutRecords", "failed")
+        .among(Among::All("PutRecords.TotalRecords")),
     count("PutRecords.ThrottledRecords", "puts throttled"),
-    count("WriteProvisionedThroughputExceeded", "writes over limit").delays("write", "throttled"),
+    count("WriteProvisionedThroughputExceeded", "writes over limit")
+        .delays("write", "throttled")
+        .among(Among::Accepted("IncomingRecords")),
     count("GetRecords.Records", "records out"),
     bytes("GetRecords.Bytes", "bytes out").against(Limit::BytesOut),
     count("ReadProvisionedThroughputExceeded", "reads over limit").delays("read", "throttled"),
@@ -219,8 +244,12 @@ static CONSUMER: &[Spec] = &[
 
 static FUNCTION: &[Spec] = &[
     count("Invocations", "invocations"),
-    count("Errors", "errors").fails("invocation", "failed"),
-    count("Throttles", "throttles").delays("invocation", "throttled"),
+    count("Errors", "errors")
+        .fails("invocation", "failed")
+        .among(Among::All("Invocations")),
+    count("Throttles", "throttles")
+        .delays("invocation", "throttled")
+        .among(Among::Accepted("Invocations")),
     latency("Duration", "duration"),
     longest("Duration", "longest duration").against(Limit::Timeout),
     gauge("ConcurrentExecutions", "concurrency").against(Limit::Concurrency),
@@ -234,7 +263,9 @@ static MAPPING: &[Spec] = &[
     count("PolledEventCount", "records read"),
     count("FilteredOutEventCount", "filtered out"),
     count("InvokedEventCount", "records invoked"),
-    count("FailedInvokeEventCount", "records failed").fails("record", "failed"),
+    count("FailedInvokeEventCount", "records failed")
+        .fails("record", "failed")
+        .among(Among::All("InvokedEventCount")),
     count("DroppedEventCount", "records dropped").fails("record", "dropped"),
     count("OnFailureDestinationDeliveredEventCount", "to destination"),
     count("DeletedEventCount", "records deleted"),
@@ -263,7 +294,9 @@ static TABLE: &[Spec] = &[
 /// The metrics of the bundled functions, which they write to their logs, by namespace.
 static RETAIL: &[Spec] = &[
     count("ProcessedEvents", "processed"),
-    count("FailedEvents", "failed").fails("event", "failed"),
+    count("FailedEvents", "failed")
+        .fails("event", "failed")
+        .among(Among::Accepted("ProcessedEvents")),
     latency("ProcessingDuration", "processing time"),
     Spec::known("SuccessRate", "success rate", Unit::Percent, Statistic::Average),
     count("BatchSize", "records of batches"),

@@ -1,6 +1,6 @@
 //! How much of each limit is used, and what went wrong: decisions from figures alone.
 
-use super::{Limit, Limits, Point, Resource, Series, Spec, TimeRange, Trouble};
+use super::{Among, Limit, Limits, Point, Resource, Series, Spec, TimeRange, Trouble};
 
 /// Shares of a rate or of the timeout from which a limit is near, and reached.
 const NEAR: f64 = 0.8;
@@ -8,6 +8,8 @@ const REACHED: f64 = 1.0;
 /// Shares of a retention from which records are in danger, and nearly lost.
 const OLD: f64 = 0.25;
 const NEARLY_LOST: f64 = 0.75;
+/// Share of refusals from which they are more than a delay.
+const MUCH: f64 = 0.01;
 
 /// How much of a limit the busiest period used.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +58,8 @@ pub enum Cause {
     Happened {
         trouble: Trouble,
         count: f64,
+        /// Of all that was tried, 0 to 1; `None` if that is not known.
+        share: Option<f64>,
         /// Periods in which it happened, together in seconds.
         seconds: i64,
     },
@@ -120,11 +124,13 @@ pub fn verdicts(series: &[Series], limits: &Limits, range: &TimeRange) -> Vec<Ve
                 None => nearest.push(usage),
             }
         }
-        found.extend(nearest.into_iter().map(judge));
+        let used_at_all = nearest.into_iter().filter(|usage| usage.peak > 0.0);
+        found.extend(used_at_all.map(judge));
         // The shards' refusals are those of their stream.
         if first.resource.shard().is_none() {
             let own = series.iter().filter(|series| series.resource == first.resource);
-            found.extend(own.filter_map(|series| happened(series, range)));
+            let own: Vec<&Series> = own.collect();
+            found.extend(own.iter().filter_map(|series| happened(series, &own, range)));
         }
     }
     found
@@ -162,19 +168,32 @@ fn judge(usage: &Usage) -> Verdict {
     }
 }
 
-fn happened(series: &Series, range: &TimeRange) -> Option<Verdict> {
+/// `own` are all series of the resource.
+fn happened(series: &Series, own: &[&Series], range: &TimeRange) -> Option<Verdict> {
     let trouble = series.spec.trouble?;
     let count = series.figure().filter(|count| *count > 0.0)?;
+    let share = trouble.among.and_then(|among| {
+        let name = match among {
+            Among::Accepted(name) | Among::All(name) => name,
+        };
+        let tried = own.iter().find(|series| series.spec.name == name)?.figure()?;
+        let all = match among {
+            Among::Accepted(_) => tried + count,
+            Among::All(_) => tried,
+        };
+        (all > 0.0).then(|| (count / all).min(1.0))
+    });
     let periods = series.points.iter().filter(|point| point.value > 0.0).count();
     Some(Verdict {
         resource: series.resource.clone(),
-        severity: match trouble.is_failure {
+        severity: match trouble.is_failure || share.is_some_and(|share| share >= MUCH) {
             true => Severity::Bad,
             false => Severity::Caution,
         },
         cause: Cause::Happened {
             trouble,
             count,
+            share,
             seconds: i64::try_from(periods).unwrap_or(0).saturating_mul(range.period),
         },
     })
@@ -218,6 +237,7 @@ mod tests {
                     trouble,
                     count,
                     seconds,
+                    ..
                 } => {
                     format!("{count} {} {} in {seconds}s", trouble.noun, trouble.verb)
                 }
@@ -252,6 +272,12 @@ mod tests {
         );
         let used = usages(&all, &limits(), &RANGE);
         assert_eq!((used[0].peak, used[0].of, used[0].at), (1_000.0, 2_000.0, 60));
+        let throttled = verdicts(&all, &limits(), &RANGE).pop();
+        let share = match throttled.map(|verdict| verdict.cause) {
+            Some(Cause::Happened { share, .. }) => share,
+            _ => None,
+        };
+        assert_eq!(share, Some(12.0 / 66_012.0));
     }
 
     #[test]
@@ -294,7 +320,8 @@ mod tests {
         longest.spec = super::super::specs(super::super::Kind::Function)[4].clone();
         let all = [
             series(function.clone(), "Errors", &[(0, 1.0)]),
-            series(function, "Throttles", &[(0, 3.0)]),
+            series(function.clone(), "Throttles", &[(0, 3.0)]),
+            series(function, "Invocations", &[(0, 1_000.0)]),
             longest,
         ];
         assert_eq!(
