@@ -39,15 +39,13 @@ fn filters() -> Vec<(&'static str, &'static str)> {
         (r"\d\S* (m?s|min|h)\b.* max", "TIME max"),
         (r"[\d.]+( B| KiB)?/s", "RATE"),
         ("  [▁▂▃▄▅▆▇█ ]*[▁▂▃▄▅▆▇█]", "  BARS"),
-        (r"RATE  (under )?[\d.]+ %", "RATE  SHARE"),
-        (r"TIME max  (under )?[\d.]+ %", "TIME max  SHARE"),
+        (r"(under )?[\d.]+ %", "SHARE"),
         (
-            r"\d\S*( under)? ?[\d.]* % of the write limit \((records|bytes)\)",
+            r"SHARE of the write limit \((records|bytes)\)",
             "SHARE of the write limit",
         ),
-        (r"(under )?[\d.]+ % of the", "SHARE of the"),
         (r"iterator age up to \d\S*( m?s)?", "iterator age up to TIME"),
-        (r"(shardId-\d+  .*?)\d\S* m?s\b", "${1}TIME"),
+        (r"(?m)^(shardId-\d+  .*  )\d\S*( m?s)?$", "${1}TIME"),
     ]
 }
 
