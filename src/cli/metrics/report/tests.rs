@@ -73,14 +73,14 @@ fn of_shards() -> Vec<Series> {
 }
 
 fn report(of: Of, series: Vec<Series>) -> MetricsReport {
-    let mut selection = Selection::default();
-    selection.queries = series
-        .iter()
-        .map(|series| Query {
-            resource: series.resource.clone(),
-            spec: series.spec.clone(),
-        })
-        .collect();
+    let query = |series: &Series| Query {
+        resource: series.resource.clone(),
+        spec: series.spec.clone(),
+    };
+    let mut selection = Selection {
+        queries: series.iter().map(query).collect(),
+        ..Selection::default()
+    };
     let limits = &mut selection.limits;
     limits.set(&orders(), Limit::RecordsIn, 1_000.0);
     limits.set(&orders(), Limit::BytesIn, 1_048_576.0);
