@@ -66,7 +66,7 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::ui::{BrokenPipe, Printer, decide_width, units};
+use crate::ui::{BrokenPipe, Format, Printer, decide_width, no_csv, units};
 use domain::functions::bundle;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
@@ -197,6 +197,13 @@ struct Cli {
     command: Command,
 }
 
+impl Command {
+    /// Whether it has a CSV form.
+    fn writes_csv(&self) -> bool {
+        matches!(self, Self::Metrics(_))
+    }
+}
+
 impl Cli {
     /// The definition of the command line, with the commands in groups in its help.
     fn definition() -> clap::Command {
@@ -267,6 +274,11 @@ async fn run(
     local_cloud: Option<daemon::Run>,
 ) -> Exit {
     let session = Session::new(configuration, &cli.global, Arc::new(printer), local_cloud);
+    if session.printer().format() == Format::Csv && !cli.command.writes_csv() {
+        let error = no_csv();
+        session.printer().error(&error);
+        return error.exit();
+    }
     let ends_at_once = cli.command.ctrl_c() == CtrlC::Ends;
     let command = cli.command.run(&session);
     let outcome = tokio::select! {

@@ -1,6 +1,7 @@
 //! The only place that prints: stdout for data, stderr for everything else.
 
 pub mod apply;
+pub mod chart;
 mod progress;
 mod report;
 mod safe;
@@ -48,6 +49,14 @@ pub struct Printer {
     style: Style,
     progress: Progress,
 }
+
+/// Control sequences of [`Printer::screen`]. Sources: ECMA-48; "Synchronized Output" (DEC private mode 2026), which terminals
+/// without it ignore.
+const BEGIN_UPDATE: &str = "\x1b[?2026h";
+const END_UPDATE: &str = "\x1b[?2026l";
+const HOME: &str = "\x1b[H";
+const END_OF_LINE: &str = "\x1b[K\r\n";
+const CLEAR_BELOW: &str = "\x1b[J";
 
 /// Cause of an error that means that the reader of stdout has closed the pipe. The command ends with exit 0 and no message.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +109,10 @@ impl Printer {
             }
             Format::Table => safe::data(report.table(&self.style).as_bytes()),
             Format::Text => safe::data(report.text().as_bytes()),
+            Format::Csv => {
+                let csv = report.csv().ok_or_else(no_csv)?;
+                safe::data(csv.as_bytes())
+            }
             Format::Json => to_json(report, true)?,
             Format::Yaml => to_yaml(report)?,
         };
@@ -109,6 +122,40 @@ impl Printer {
             self.out(text)?;
         }
         self.flush()
+    }
+
+    /// Replaces what is on the screen by `text`, which may be coloured. The terminal shows it at once, without a flicker.
+    /// Where stdout is not a terminal, appends `text` and an empty line.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn screen(&self, text: &str) -> Result<()> {
+        let text = safe::harmless(text);
+        if !self.stdout_terminal {
+            self.write(text.trim_end_matches('\n').as_bytes(), b"\n\n")?;
+            return self.flush();
+        }
+        let rows = console::Term::stdout().size().0;
+        let shown: Vec<&str> = text
+            .lines()
+            .take(usize::from(rows.saturating_sub(1)).max(1))
+            .collect();
+        let mut drawn = format!("{BEGIN_UPDATE}{HOME}");
+        for line in shown {
+            drawn.push_str(line);
+            drawn.push_str(END_OF_LINE);
+        }
+        drawn.push_str(CLEAR_BELOW);
+        self.write(drawn.as_bytes(), END_UPDATE.as_bytes())?;
+        self.flush()
+    }
+
+    /// Writes complete lines of data to stdout (buffered: see [`Printer::flush`]), escaped if stdout is a terminal.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn out_lines(&self, lines: &str) -> Result<()> {
+        lines.lines().try_for_each(|line| self.out(line))
     }
 
     /// Prints one value as a line of JSON.
@@ -326,6 +373,11 @@ fn to_yaml(value: &impl Serialize) -> Result<String> {
         true => Ok(text),
         false => to_json(value, true),
     }
+}
+
+/// The command has no CSV form.
+pub fn no_csv() -> Error {
+    Error::usage("this command does not write CSV").hint("use -o json, -o text, or no -o at all")
 }
 
 fn stdout_error(error: io::Error) -> Error {

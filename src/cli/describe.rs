@@ -4,9 +4,11 @@ mod report;
 
 use clap::Args;
 
+use super::shared::verdict::last_hour;
 use super::shared::{Session, StreamArg};
 use daemon::protocol::Damage;
 use domain::context::Context;
+use domain::observe::metrics::Selection;
 use domain::observe::overview;
 use domain::stream::{self, Listing};
 use ground::error::Result;
@@ -51,12 +53,22 @@ pub(super) async fn run(args: DescribeArgs, session: &Session) -> Result<Exit> {
             false => Ok(None),
         }
     };
-    let (shards, mut overview, damage) =
-        tokio::join!(shards, overview::read(context, &state), damage(context, session));
+    let selection = Selection::of_state(&state);
+    let (shards, mut overview, damage, metrics) = tokio::join!(
+        shards,
+        overview::read(context, &state),
+        damage(context, session),
+        last_hour(context, &selection),
+    );
     if let Some(error) = no_tags {
         overview.unknown.insert("tags", error.chain().join(": "));
     }
+    let metrics = metrics.unwrap_or_else(|reason| {
+        overview.unknown.insert("metrics", reason);
+        None
+    });
     let mut report = DescribeReport::new(state, overview, shards?.as_ref());
+    report.metrics = metrics;
     report.damage = of_stream(damage?, report.arn());
     session.printer().report(&report)?;
     Ok(Exit::Done)

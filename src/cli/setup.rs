@@ -6,6 +6,7 @@ use super::shared::Session;
 use super::shared::alarms::say_alarms;
 use super::shared::pipeline::{apply, print_hints};
 use super::shared::template::{ChoiceArgs, TemplateArgs, template_list};
+use super::shared::verdict::last_hour_of_pipeline;
 use crate::ui::{next_steps, shell_quoted};
 use domain::pipeline::Pipeline;
 use domain::pipeline::apply::{ResourceReport, RunReport};
@@ -53,14 +54,25 @@ pub(super) async fn run(args: SetupArgs, session: &Session) -> Result<Exit> {
     let Some(report) = apply(session, &pipeline, args.dry_run, args.yes).await? else {
         return Ok(Exit::Done);
     };
-    print_result(&args, session, &pipeline, &report);
+    let metrics = match report.exit {
+        Exit::Done => last_hour_of_pipeline(context, &pipeline).await,
+        _ => None,
+    };
+    print_result(&args, session, &pipeline, &report, metrics.as_deref());
     if report.exit == Exit::Done {
         say_alarms(session, &pipeline).await;
     }
     Ok(report.exit)
 }
 
-fn print_result(args: &SetupArgs, session: &Session, pipeline: &Pipeline<'_>, report: &RunReport) {
+/// Prints what came of it, with what the `metrics` of the last hour say, and the next commands.
+fn print_result(
+    args: &SetupArgs,
+    session: &Session,
+    pipeline: &Pipeline<'_>,
+    report: &RunReport,
+    metrics: Option<&str>,
+) {
     let printer = session.printer();
     let identity = pipeline.identity();
     print_hints(session, report);
@@ -86,6 +98,9 @@ fn print_result(args: &SetupArgs, session: &Session, pipeline: &Pipeline<'_>, re
     let width = (longest + 1).max(12);
     for (name, value) in &report.outputs {
         printer.note(&format!("  {name:<width$} {value}"));
+    }
+    if let Some(line) = metrics {
+        printer.note(line);
     }
     if nothing_done {
         return;

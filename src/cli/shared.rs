@@ -15,6 +15,7 @@ pub(crate) mod session;
 pub(crate) mod size;
 pub(crate) mod stream;
 pub(crate) mod template;
+pub(crate) mod verdict;
 
 pub(crate) use session::Session;
 pub(crate) use stream::{StreamArg, StreamFlag};

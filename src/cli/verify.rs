@@ -5,6 +5,7 @@ use clap::Args;
 use super::shared::Session;
 use super::shared::alarms::say_alarms;
 use super::shared::template::TemplateArgs;
+use super::shared::verdict::last_hour_of_pipeline;
 use crate::ui::apply::ApplyProgress;
 use domain::pipeline::CheckState;
 use domain::pipeline::follow::AwsServices;
@@ -48,6 +49,9 @@ pub(super) async fn run(args: VerifyArgs, session: &Session) -> Result<Exit> {
     };
     printer.report(&report)?;
     say_alarms(session, &pipeline).await;
+    if let Some(line) = last_hour_of_pipeline(context, &pipeline).await {
+        printer.note(&line);
+    }
     let checks = || report.resources.iter().flat_map(|one| &one.checks);
     let cautions = checks()
         .filter(|check| check.state == CheckState::Caution)

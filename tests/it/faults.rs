@@ -144,6 +144,31 @@ const ENOSPC: i32 = 28;
 const EIO: i32 = 5;
 
 #[test]
+fn records_that_the_service_fails_to_store_are_counted() {
+    let Some(faulty) = Faulty::start() else { return };
+    faulty.cloud.stream("s", 1);
+    let mut acknowledged = BTreeMap::new();
+    let writing = ["posix/io/rw/pwrite"];
+    let refused = faulty.while_failing(&writing, 0.5, ENOSPC, || faulty.put(20, &mut acknowledged));
+    assert!(!refused.is_empty());
+    let found = faulty.cloud.json(["metrics", "s"]);
+    let total = |name: &str| {
+        let metrics = found["metrics"].as_array().unwrap();
+        let metric = metrics.iter().find(|metric| metric["name"] == name).unwrap();
+        metric["total"].as_f64().unwrap()
+    };
+    let stored = f64::from(u32::try_from(acknowledged.len()).unwrap());
+    assert_eq!(total("PutRecords.SuccessfulRecords"), stored);
+    assert_eq!(
+        total("PutRecords.FailedRecords"),
+        total("PutRecords.TotalRecords") - stored
+    );
+    assert!(total("PutRecords.FailedRecords") > 0.0);
+    let verdicts = found["verdicts"].to_string();
+    assert!(verdicts.contains("entries of PutRecords ("), "{verdicts}");
+}
+
+#[test]
 fn a_failing_disk_refuses_records_and_loses_none() {
     let Some(mut faulty) = Faulty::start() else { return };
     faulty.cloud.stream("s", 2);

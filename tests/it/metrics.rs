@@ -1,9 +1,11 @@
 //! `streamctl metrics`: exact figures for the records that the test has put and read.
 
-use aws_sdk_kinesis::types::MetricsName;
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::{MetricsName, PutRecordsRequestEntry};
 use insta::assert_snapshot;
 use serde_json::Value;
 
+use crate::contents::{put as put_records, sample_events, until};
 use crate::support::{Cloud, block_on, is_active};
 
 const STREAM: &str = "concert-data-stream";
@@ -37,6 +39,15 @@ fn filters() -> Vec<(&'static str, &'static str)> {
         (r"\d\S* (m?s|min|h)\b.* max", "TIME max"),
         (r"[\d.]+( B| KiB)?/s", "RATE"),
         ("  [▁▂▃▄▅▆▇█ ]*[▁▂▃▄▅▆▇█]", "  BARS"),
+        (r"(under )?[\d.]+ %", "SHARE"),
+        (
+            r"SHARE of the write limit \((records|bytes)\)",
+            "SHARE of the write limit",
+        ),
+        (r"iterator age up to \d\S*( m?s)?", "iterator age up to TIME"),
+        // Whether the bars have room depends on how long the age is.
+        (r"AGE  EVERY \d+m", "AGE"),
+        (r"(?m)^(shardId-\d+  .*  )\d\S*( m?s)?(  BARS)?$", "${1}TIME"),
     ]
 }
 
@@ -83,7 +94,10 @@ fn sums_are_exact_immediately_after_a_put() {
     assert_eq!(found["stream"], STREAM);
     assert_eq!(found["region"], "us-east-1");
     assert_eq!(found["period_seconds"], 60);
-    assert_eq!(found["utilisation"]["open_shards"], 1);
+    let used = found["utilisation"].as_array().unwrap();
+    let used = used.iter().find(|used| used["limit"] == "records_in").unwrap();
+    assert_eq!(used["limit_value"], 1_000.0);
+    assert!(used["percent"].as_f64().unwrap() > 0.0, "{used}");
     // The text format: time, name, value.
     let text = cloud.ok(["metrics", "-o", "text"]);
     let sum: f64 = text
@@ -104,10 +118,7 @@ fn the_table_fits_80_columns() {
     cloud.ok(["tail", "--from", "trim", "--no-follow"]);
     for (name, args) in [
         ("metrics", vec!["metrics"]),
-        (
-            "metrics-shards",
-            vec!["metrics", "--shard-level", "--since", "15m"],
-        ),
+        ("metrics-shards", vec!["metrics", "--per-shard", "--since", "15m"]),
     ] {
         let output = cloud
             .streamctl(args)
@@ -131,7 +142,7 @@ fn shard_level_metrics() {
     let lines: String = (0..100).map(|n| format!("{n}\n")).collect();
     cloud.file("in.ndjson", lines);
     let put = cloud.json(["put", "--file", "in.ndjson"]);
-    let found = cloud.json(["metrics", "--shard-level"]);
+    let found = cloud.json(["metrics", "--per-shard"]);
     for shard in put["shards"].as_array().unwrap() {
         let metrics = found["metrics"].as_array().unwrap();
         let records = metrics
@@ -159,7 +170,7 @@ fn streams_without_metrics_or_shard_level_monitoring() {
     assert_eq!(total(&empty, "IncomingRecords"), Value::Null);
     assert_eq!(cloud.ok(["metrics", "-o", "text"]), "");
     put(&cloud);
-    let output = cloud.streamctl(["metrics", "--shard-level"]).assert().success();
+    let output = cloud.streamctl(["metrics", "--per-shard"]).assert().success();
     assert_snapshot!(
         "metrics-no-shards",
         String::from_utf8_lossy(&output.get_output().stderr)
@@ -177,4 +188,241 @@ fn streams_without_metrics_or_shard_level_monitoring() {
         cloud.fails(2, ["metrics", "--since", "yesterday"])
     );
     assert_snapshot!("metrics-long", cloud.fails(2, ["metrics", "--since", "500d"]));
+}
+
+/// The total of a metric of a shard.
+fn of_shard(document: &Value, name: &str, shard: &str) -> f64 {
+    let metrics = document["metrics"].as_array().unwrap();
+    let found = metrics
+        .iter()
+        .find(|metric| metric["name"] == name && metric["shard_id"] == shard);
+    found.unwrap()["total"].as_f64().unwrap_or(0.0)
+}
+
+#[test]
+fn ten_thousand_records_with_throttled_ones_sum_up_exactly() {
+    let cloud = Cloud::start_with(["--enforce-limits"]);
+    monitored(&cloud);
+    // "a" is in the lower shard, "b" in the upper one; the first has three times the records.
+    let keys: Vec<&str> = (0..20)
+        .map(|batch| if batch % 4 == 3 { "b" } else { "a" })
+        .collect();
+    let mut accepted = std::collections::BTreeMap::from([("a", 0u32), ("b", 0)]);
+    let mut refused = accepted.clone();
+    block_on(async {
+        let client = cloud.kinesis();
+        for key in &keys {
+            let entry = |number: u32| {
+                let data = format!("{number:08}");
+                let entry = PutRecordsRequestEntry::builder().partition_key(*key);
+                entry.data(Blob::new(data)).build().unwrap()
+            };
+            let sent = client.put_records().stream_name(STREAM);
+            let answer = sent.set_records(Some((0..500).map(entry).collect())).send();
+            for record in answer.await.unwrap().records() {
+                let counts = match record.error_code() {
+                    None => &mut accepted,
+                    Some(code) => {
+                        assert_eq!(code, "ProvisionedThroughputExceededException");
+                        &mut refused
+                    }
+                };
+                *counts.get_mut(key).unwrap() += 1;
+            }
+        }
+    });
+    let (put, throttled) = (accepted["a"] + accepted["b"], refused["a"] + refused["b"]);
+    assert_eq!(put + throttled, 10_000);
+    assert!(throttled > 0, "the pattern is over the limit of a shard");
+    let found = cloud.json(["metrics", "--per-shard", "--since", "10m"]);
+    for (name, expected) in [
+        ("PutRecords.TotalRecords", 10_000),
+        ("PutRecords.SuccessfulRecords", put),
+        ("PutRecords.ThrottledRecords", throttled),
+        ("PutRecords.FailedRecords", 0),
+        ("IncomingRecords", put),
+        // Eight bytes of data and one of the key.
+        ("IncomingBytes", put * 9),
+        ("WriteProvisionedThroughputExceeded", throttled),
+    ] {
+        assert_eq!(total(&found, name), f64::from(expected), "{name}");
+    }
+    for (key, shard) in [("a", "shardId-000000000000"), ("b", "shardId-000000000001")] {
+        let exactly = |name: &str, expected: u32| {
+            let found = of_shard(&found, name, shard);
+            assert!(
+                (found - f64::from(expected)).abs() < f64::EPSILON,
+                "{name} {shard}: {found}"
+            );
+        };
+        exactly("IncomingRecords", accepted[key]);
+        exactly("IncomingBytes", accepted[key] * 9);
+        exactly("WriteProvisionedThroughputExceeded", refused[key]);
+    }
+    let verdicts = found["verdicts"].as_array().unwrap();
+    let throttles = verdicts
+        .iter()
+        .find(|verdict| verdict["text"].as_str().unwrap().contains("throttled in"))
+        .unwrap();
+    // More than one in a hundred.
+    assert_eq!(throttles["severity"], "bad");
+    let csv = cloud.ok(["metrics", "--since", "10m", "-o", "csv"]);
+    let sum: f64 = csv
+        .lines()
+        .map(|line| line.split(',').collect::<Vec<_>>())
+        .filter(|cells| cells[4] == "IncomingRecords")
+        .map(|cells| cells[7].parse::<f64>().unwrap())
+        .sum();
+    assert!((sum - f64::from(put)).abs() < f64::EPSILON, "{csv}");
+    assert_snapshot!("metrics-csv-elsewhere", cloud.fails(2, ["list", "-o", "csv"]));
+}
+
+#[test]
+fn a_pipeline_shows_each_of_its_resources() {
+    let cloud = Cloud::start();
+    cloud.ok(["setup", "retail", "--param", "batching_window=0"]);
+    let (_, events) = sample_events("retail");
+    let uuid = block_on(async {
+        let lambda = aws_sdk_lambda::Client::new(&cloud.sdk());
+        let mapping = lambda.list_event_source_mappings().send().await.unwrap();
+        let uuid = mapping.event_source_mappings()[0].uuid().unwrap().to_owned();
+        let config = aws_sdk_lambda::types::EventSourceMappingMetricsConfig::builder()
+            .metrics(aws_sdk_lambda::types::EventSourceMappingMetric::EventCount)
+            .build();
+        let update = lambda
+            .update_event_source_mapping()
+            .uuid(&uuid)
+            .metrics_config(config);
+        update.send().await.unwrap();
+        loop {
+            let now = lambda
+                .get_event_source_mapping()
+                .uuid(&uuid)
+                .send()
+                .await
+                .unwrap();
+            if now.state() == Some("Enabled") {
+                return uuid;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
+    let texts: Vec<String> = events.iter().map(ToString::to_string).collect();
+    put_records(
+        &cloud,
+        "retail-events-stream-dev",
+        texts.iter().map(|text| ("k", text.as_str())),
+    );
+    let count = f64::from(u32::try_from(events.len()).unwrap());
+    let of = |found: &Value, resource: &str, name: &str| {
+        let metrics = found["metrics"].as_array().unwrap();
+        let metric = metrics
+            .iter()
+            .find(|metric| metric["resource"] == resource && metric["name"] == name);
+        metric.unwrap_or_else(|| panic!("{resource} {name}"))["total"].clone()
+    };
+    let found = until("all events are counted", || {
+        let found = cloud.json(["metrics", "--pipeline", "retail"]);
+        match of(&found, "namespace", "ProcessedEvents") == count {
+            true => Ok(found),
+            false => Err(found.to_string()),
+        }
+    });
+    assert_eq!(found["pipeline"], "retail/dev");
+    assert_eq!(of(&found, "stream", "IncomingRecords"), count);
+    assert_eq!(of(&found, "mapping", "PolledEventCount"), count);
+    assert_eq!(of(&found, "mapping", "InvokedEventCount"), count);
+    assert_eq!(
+        of(&found, "mapping", "DroppedEventCount"),
+        Value::Null,
+        "missing, not zero"
+    );
+    assert!(of(&found, "function", "Invocations").as_f64().unwrap() >= 1.0);
+    assert_eq!(of(&found, "function", "Errors"), 0.0);
+    assert!(
+        of(&found, "table", "ConsumedWriteCapacityUnits")
+            .as_f64()
+            .unwrap()
+            > 0.0
+    );
+    let mapping = found["metrics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|metric| metric["resource"] == "mapping")
+        .unwrap();
+    assert_eq!(mapping["resource_name"], uuid.as_str());
+    let limits: Vec<&str> = found["utilisation"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|used| used["limit"].as_str().unwrap())
+        .collect();
+    for limit in ["records_in", "timeout", "concurrency"] {
+        assert!(limits.contains(&limit), "{limits:?}");
+    }
+    let function = mapping["function_name"].as_str().unwrap();
+    let found = cloud.json(["metrics", "--function", function]);
+    assert_eq!(found["function"], function);
+    assert_eq!(of(&found, "mapping", "PolledEventCount"), count);
+    assert_snapshot!(
+        "metrics-no-function",
+        cloud.fails(1, ["metrics", "--function", "absent"])
+    );
+    let verified = cloud
+        .streamctl(["verify", "retail", "--no-put"])
+        .assert()
+        .success();
+    let notes = String::from_utf8_lossy(&verified.get_output().stderr).into_owned();
+    assert!(notes.contains("Metrics of the last hour: "), "{notes}");
+}
+
+#[test]
+fn charts_are_drawn_and_written() {
+    let cloud = Cloud::start();
+    cloud.stream(STREAM, 1);
+    put(&cloud);
+    let plot = cloud
+        .streamctl(["metrics", "--plot"])
+        .env("COLUMNS", "80")
+        .env("LANG", "en_GB.UTF-8")
+        .assert()
+        .success();
+    let text = String::from_utf8(plot.get_output().stdout.clone()).unwrap();
+    assert!(
+        text.contains("records/s: records in, peak ") && text.contains("└─"),
+        "{text}"
+    );
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    cloud.ok(["metrics", "--svg", "m.svg", "--png", "m.png"]);
+    let read = |name: &str| std::fs::read(cloud.path().join(name)).unwrap();
+    assert!(read("m.svg").starts_with(b"<svg "));
+    assert!(read("m.png").starts_with(b"\x89PNG\r\n"));
+    assert!(
+        cloud
+            .fails(1, ["metrics", "--png", "absent/m.png"])
+            .contains("could not write")
+    );
+    assert!(
+        cloud
+            .fails(2, ["metrics", "--plot", "-o", "json"])
+            .contains("--plot")
+    );
+}
+
+#[test]
+fn watching_appends_each_complete_period_once() {
+    let cloud = Cloud::start();
+    cloud.stream(STREAM, 1);
+    put(&cloud);
+    let mut command = cloud.streamctl(["metrics", "--watch", "--every", "1s", "-o", "json"]);
+    // Ends it; it would go on until Ctrl-C.
+    command.timeout(std::time::Duration::from_secs(4));
+    let output = command.output().unwrap();
+    let lines: Vec<Value> = serde_json::Deserializer::from_slice(&output.stdout)
+        .into_iter::<Value>()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    assert!(lines.len() >= 2, "{}", lines.len());
+    assert!(lines.iter().all(|line| total(line, "IncomingRecords") == 100.0));
 }

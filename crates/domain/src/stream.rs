@@ -34,7 +34,7 @@ pub use list::{Filter, NamePattern, StreamEntry, TagFilter, Totals, list};
 pub use quota::MODE_SWITCHES_A_DAY;
 pub use reference::StreamReference;
 pub use shards::{Listing, Shard, ShardMap};
-pub use state::{Mode, ShardMetric, Status, StreamState, observe, observe_as_allowed};
+pub use state::{Mode, ShardMetric, Status, StreamState, describe, observe, observe_as_allowed};
 pub use wait::{wait_until_active, wait_until_gone};
 pub use whereabouts::not_found;
 

@@ -26,6 +26,9 @@ pub(super) struct DescribeReport {
     closed_shards: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     shards: Option<Vec<ShardRow>>,
+    /// What the metrics of the last hour say; `None` without figures.
+    #[serde(rename = "metrics_last_hour", skip_serializing_if = "Option::is_none")]
+    pub(super) metrics: Option<String>,
     /// Damaged files of the local cloud.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) damage: Vec<Damage>,
@@ -101,6 +104,7 @@ impl DescribeReport {
             }),
             closed_shards: shards.map(|map| map.closed().count()),
             shards: shards.map(|map| map.all().iter().map(ShardRow::from).collect()),
+            metrics: None,
             damage: Vec::new(),
             overview,
             state,
@@ -129,6 +133,9 @@ impl DescribeReport {
             ),
             ("Created", one(time(state.created))),
         ];
+        if let Some(metrics) = &self.metrics {
+            fields.push(("Last hour", one(metrics.clone())));
+        }
         if state.ignores_partition_keys() {
             let text = "spread evenly; partition keys do not choose the shard";
             fields.push(("Records", one(text.to_owned())));

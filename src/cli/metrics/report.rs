@@ -1,165 +1,291 @@
-//! Metrics as a table with bars, as JSON and as lines.
+//! Metrics as a table with bars, and as lines of text or CSV.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use comfy_table::{Cell, CellAlignment};
 use serde::{Serialize, Serializer};
 
+use super::shape::Shape;
+use crate::cli::shared::verdict::{amount, coloured, percent, words};
 use crate::ui::sparkline::{Glyphs, sparkline, values_per_mark};
-use crate::ui::{Report, Style, table, units};
-use domain::observe::metrics::{Series, Statistic, StreamMetrics, TimeRange, Unit, Utilisation};
+use crate::ui::{Report, Style, table, wrap};
+use domain::observe::metrics::{
+    Reading, Resource, Selection, Series, Statistic, TimeRange, Unit, Usage, Verdict, usages, verdicts,
+};
 use ground::duration;
 
+/// Narrowest column of bars.
+const BARS: usize = 8;
+/// Space between two columns.
+const GAP: usize = 2;
+
+/// What the metrics are of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Of {
+    Stream(String),
+    Function(String),
+    Pipeline(String),
+}
+
+impl Of {
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Stream(name) | Self::Function(name) | Self::Pipeline(name) => name,
+        }
+    }
+
+    fn title(&self) -> String {
+        match self {
+            Self::Stream(name) => name.clone(),
+            Self::Function(name) => format!("function {name}"),
+            Self::Pipeline(name) => format!("pipeline {name}"),
+        }
+    }
+
+    /// Whether `resource` is what the metrics are of: it needs no heading.
+    fn is(&self, resource: &Resource) -> bool {
+        match (self, resource) {
+            (Self::Stream(name), Resource::Stream(other))
+            | (Self::Function(name), Resource::Function(other)) => name == other,
+            _ => false,
+        }
+    }
+}
+
 /// What `streamctl metrics` prints.
-pub(in crate::cli) struct MetricsReport {
-    metrics: StreamMetrics,
-    glyphs: Glyphs,
+pub(super) struct MetricsReport {
+    pub of: Of,
+    pub region: String,
+    pub reading: Reading,
+    pub usages: Vec<Usage>,
+    pub verdicts: Vec<Verdict>,
+    pub glyphs: Glyphs,
 }
 
-/// The JSON form, a stable contract with scripts.
-#[derive(Serialize)]
-struct Shape<'a> {
-    stream: &'a str,
-    region: &'a str,
-    start: String,
-    end: String,
-    period_seconds: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    utilisation: Option<UtilisationShape>,
-    metrics: Vec<MetricShape<'a>>,
-}
-
-#[derive(Serialize)]
-struct UtilisationShape {
-    open_shards: i32,
-    peak_bytes_percent: Option<f64>,
-    peak_records_percent: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct MetricShape<'a> {
-    name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    shard_id: Option<&'a str>,
-    unit: &'a str,
-    statistic: &'a str,
-    #[serde(flatten)]
-    figure: FigureShape,
-    datapoints: Vec<PointShape>,
-}
-
-/// `null` without data.
-#[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
-enum FigureShape {
-    Total(Option<f64>),
-    Average(Option<f64>),
-    Maximum(Option<f64>),
-}
-
-#[derive(Serialize)]
-struct PointShape {
-    timestamp: String,
-    value: f64,
-}
+/// Cells of a row: label, value, peak, share of the limit.
+type Cells = [String; 4];
 
 impl MetricsReport {
-    pub(in crate::cli) fn new(metrics: StreamMetrics) -> Self {
+    pub(super) fn new(of: Of, region: &str, selection: &Selection, reading: Reading) -> Self {
         Self {
-            metrics,
+            of,
+            region: region.to_owned(),
+            usages: usages(&reading.series, &selection.limits, &reading.range),
+            verdicts: verdicts(&reading.series, &selection.limits, &reading.range),
+            reading,
             glyphs: Glyphs::detect(),
         }
     }
 
-    fn shape(&self) -> Shape<'_> {
-        let metrics = &self.metrics;
-        Shape {
-            stream: &metrics.stream,
-            region: &metrics.region,
-            start: timestamp(metrics.range.start),
-            end: timestamp(metrics.range.end),
-            period_seconds: metrics.range.period,
-            utilisation: metrics.utilisation.map(|used| UtilisationShape {
-                open_shards: used.shards,
-                peak_bytes_percent: used.bytes,
-                peak_records_percent: used.records,
-            }),
-            metrics: metrics.series.iter().map(metric_shape).collect(),
-        }
+    pub(super) fn range(&self) -> &TimeRange {
+        &self.reading.range
     }
 
-    /// Label, value and peak of each series that is shown.
-    fn rows(&self) -> Vec<(&Series, [String; 3])> {
-        let cells = |series: &Series| {
-            let nothing = self.glyphs.nothing();
-            [
-                series.spec.label.to_owned(),
-                value(series).unwrap_or_else(|| nothing.to_owned()),
-                peak(series, &self.metrics.range).unwrap_or_default(),
-            ]
-        };
-        let series = shown(&self.metrics.series);
-        series.map(|series| (series, cells(series))).collect()
+    /// Names, region and range: the first line.
+    pub(super) fn title(&self) -> String {
+        format!("{} in {}, {}", self.of.title(), self.region, span(self.range()))
+    }
+
+    fn share(&self, series: &Series) -> Option<f64> {
+        let found = self.usages.iter().find(|usage| {
+            usage.resource == series.resource
+                && usage.spec.name == series.spec.name
+                && usage.spec.statistic == series.spec.statistic
+        });
+        found.map(Usage::share)
+    }
+
+    fn cells(&self, series: &Series) -> Cells {
+        let nothing = self.glyphs.nothing().to_owned();
+        [
+            series.spec.label.to_string(),
+            value(series).unwrap_or(nothing),
+            peak(series, self.range()).unwrap_or_default(),
+            self.share(series)
+                .map(|share| percent(share * 100.0))
+                .unwrap_or_default(),
+        ]
     }
 
     /// The table, `width` columns wide at most.
-    fn draw(&self, style: &Style, width: usize) -> String {
-        let metrics = &self.metrics;
-        let rows = self.rows();
-        // Each column has a margin of two.
-        let columns = [0, 1, 2].map(|column| {
-            let widths = rows.iter().map(|(_, cells)| cells[column].chars().count());
-            widths.max().unwrap_or(0).max("METRIC".len())
-        });
-        let shard = rows
+    pub(super) fn draw(&self, style: &Style, width: usize) -> String {
+        let is_shard = |series: &&Series| series.resource.shard().is_some();
+        let rows: Vec<(&Series, Cells)> = self
+            .reading
+            .series
             .iter()
-            .filter_map(|(series, _)| series.shard.as_ref())
-            .map(String::len)
-            .max();
-        let used = columns[0].max(shard.unwrap_or(0)) + columns[1] + columns[2] + 4 * 2;
-        let room = width.saturating_sub(used).clamp(8, 240);
-        let per_mark = values_per_mark(metrics.range.periods(), room);
-        let period = Duration::from_secs(metrics.range.period.unsigned_abs());
-        let step = period.saturating_mul(u32::try_from(per_mark).unwrap_or(u32::MAX));
-
-        let bars = format!("EVERY {}", duration::format(step));
-        let right = |text: &str| Cell::new(text).set_alignment(CellAlignment::Right);
-        let mut table = table([
-            Cell::new("METRIC"),
-            right("VALUE"),
-            right("PEAK"),
-            Cell::new(bars),
-        ]);
-        let mut heading: Option<&str> = None;
-        for (series, [label, value, peak]) in rows {
-            if series.shard.as_deref() != heading {
-                heading = series.shard.as_deref();
-                table.add_row([heading.unwrap_or_default()]);
-            }
-            let bars = sparkline(&series.slots(&metrics.range), room, self.glyphs);
-            table.add_row([Cell::new(label), right(&value), right(&peak), Cell::new(bars)]);
+            .filter(|series| !is_shard(series))
+            .map(|series| (series, self.cells(series)))
+            .collect();
+        let mut text = String::new();
+        for line in wrap(&self.title(), width) {
+            let _ = writeln!(text, "{}", style.bold(&line));
         }
-        let title = format!(
-            "{} in {}, {}",
-            metrics.stream,
-            metrics.region,
-            span(&metrics.range)
+        let columns = Columns::fitting(&rows, width);
+        let bars = columns.bars.map(|room| self.step(room));
+        let _ = writeln!(
+            text,
+            "\n{}",
+            columns.line(&HEADINGS.map(str::to_owned), bars.as_deref())
         );
-        let mut text = format!("{}\n\n", style.bold(&title));
-        for line in table.lines() {
-            let _ = writeln!(text, "{}", line.trim_end());
+        let mut resource = None;
+        for (series, cells) in &rows {
+            if resource != Some(&series.resource) {
+                let blank = if resource.is_some() { "\n" } else { "" };
+                resource = Some(&series.resource);
+                if !self.of.is(&series.resource) {
+                    let _ = writeln!(text, "{blank}{}", style.bold(&heading(&series.resource)));
+                }
+            }
+            let bars = columns
+                .bars
+                .map(|room| sparkline(&series.slots(self.range()), room, self.glyphs));
+            let _ = writeln!(text, "{}", columns.line(cells, bars.as_deref()));
         }
-        if let Some(line) = metrics.utilisation.as_ref().and_then(utilisation) {
-            let _ = write!(text, "\n{line}");
+        text.push_str(&super::shards::draw(self, style, width));
+        text.push_str(&self.verdict_lines(style, width));
+        text
+    }
+
+    /// How long one bar is, as the heading of the bars.
+    pub(super) fn step(&self, room: usize) -> String {
+        let per_mark = values_per_mark(self.range().periods(), room);
+        let period = Duration::from_secs(self.range().period.unsigned_abs());
+        let step = period.saturating_mul(u32::try_from(per_mark).unwrap_or(u32::MAX));
+        format!("EVERY {}", duration::format(step))
+    }
+
+    fn verdict_lines(&self, style: &Style, width: usize) -> String {
+        let mut text = String::new();
+        for verdict in &self.verdicts {
+            let words = words(verdict, self.range().period);
+            let line = match self.of.is(&verdict.resource) || verdict.resource.shard().is_some() {
+                true => words,
+                false => format!("{}: {words}", heading(&verdict.resource)),
+            };
+            for (number, line) in wrap(&line, width.saturating_sub(2)).iter().enumerate() {
+                let indent = if number > 0 { "  " } else { "" };
+                let line = coloured(style, verdict.severity, line);
+                let _ = write!(text, "\n{indent}{line}");
+            }
+        }
+        text
+    }
+
+    /// The points of all series after `after` and before `before`, oldest period of each series first.
+    pub(super) fn points(&self, after: i64, before: i64) -> impl Iterator<Item = (&Series, i64, f64)> {
+        self.reading.series.iter().flat_map(move |series| {
+            let points = series
+                .points
+                .iter()
+                .filter(move |point| point.at > after && point.at < before);
+            points.map(move |point| (series, point.at, point.value))
+        })
+    }
+
+    /// Lines of [`Report::text`] between two times.
+    pub(super) fn text_between(&self, after: i64, before: i64) -> String {
+        let mut text = String::new();
+        for (series, at, value) in self.points(after, before) {
+            let _ = write!(text, "{}\t{}\t{value}", timestamp(at), series.spec.name);
+            let _ = match self.of.is(&series.resource) {
+                true => writeln!(text),
+                false => writeln!(text, "\t{}", series.resource.name()),
+            };
+        }
+        text
+    }
+
+    /// Lines of CSV between two times, without the heading.
+    pub(super) fn csv_between(&self, after: i64, before: i64) -> String {
+        let mut text = String::new();
+        for (series, at, value) in self.points(after, before) {
+            let cells = [
+                timestamp(at),
+                series.resource.word().to_owned(),
+                series.resource.name().to_owned(),
+                series.resource.stream().unwrap_or_default().to_owned(),
+                series.spec.name.to_string(),
+                series.spec.statistic.name().to_owned(),
+                series.spec.unit.name().to_owned(),
+                value.to_string(),
+            ];
+            let cells: Vec<String> = cells.iter().map(|cell| quoted(cell)).collect();
+            let _ = writeln!(text, "{}", cells.join(","));
         }
         text
     }
 }
 
+/// The heading of the CSV form.
+pub(super) const CSV_HEADING: &str = "timestamp,resource,name,stream,metric,statistic,unit,value";
+
+const HEADINGS: [&str; 4] = ["METRIC", "VALUE", "PEAK", "LIMIT"];
+
+/// Widths of the columns that fit.
+struct Columns {
+    widths: [usize; 4],
+    /// Width of the bars, if they fit.
+    bars: Option<usize>,
+}
+
+impl Columns {
+    /// Leaves out what has no room: the bars, then the peak, then the share of the limit.
+    fn fitting(rows: &[(&Series, Cells)], width: usize) -> Self {
+        let mut widths = [0, 1, 2, 3].map(|column| {
+            let cells = rows.iter().map(|(_, cells)| cells[column].chars().count());
+            cells.max().unwrap_or(0)
+        });
+        for (width, heading) in widths.iter_mut().zip(HEADINGS) {
+            // A column without a cell is left out.
+            *width = if *width > 0 {
+                (*width).max(heading.len())
+            } else {
+                0
+            };
+        }
+        let used = |widths: &[usize; 4]| -> usize {
+            let shown = widths.iter().filter(|width| **width > 0);
+            shown.map(|width| width + GAP).sum()
+        };
+        let room = width.saturating_sub(used(&widths));
+        if room >= BARS {
+            return Self {
+                widths,
+                bars: Some(room.min(240)),
+            };
+        }
+        for column in [2, 3] {
+            if used(&widths) > width + GAP {
+                widths[column] = 0;
+            }
+        }
+        Self { widths, bars: None }
+    }
+
+    fn line(&self, cells: &Cells, bars: Option<&str>) -> String {
+        let mut line = String::new();
+        for (column, (cell, width)) in cells.iter().zip(self.widths).enumerate() {
+            if width == 0 {
+                continue;
+            }
+            let pad = " ".repeat(width.saturating_sub(cell.chars().count()));
+            match column {
+                0 => line.push_str(&format!("{cell}{pad}")),
+                _ => line.push_str(&format!("  {pad}{cell}")),
+            }
+        }
+        if let Some(bars) = bars.filter(|_| self.bars.is_some()) {
+            line.push_str("  ");
+            line.push_str(bars);
+        }
+        line.trim_end().to_owned()
+    }
+}
+
 impl Serialize for MetricsReport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.shape().serialize(serializer)
+        Shape::of(self).serialize(serializer)
     }
 }
 
@@ -170,64 +296,47 @@ impl Report for MetricsReport {
     }
 
     fn text(&self) -> String {
-        let mut text = String::new();
-        for series in &self.metrics.series {
-            for point in &series.points {
-                let _ = write!(
-                    text,
-                    "{}\t{}\t{}",
-                    timestamp(point.at),
-                    series.spec.name,
-                    point.value
-                );
-                let _ = match &series.shard {
-                    Some(shard) => writeln!(text, "\t{shard}"),
-                    None => writeln!(text),
-                };
-            }
-        }
-        text
+        self.text_between(i64::MIN, i64::MAX)
+    }
+
+    fn csv(&self) -> Option<String> {
+        Some(format!("{CSV_HEADING}\n{}", self.csv_between(i64::MIN, i64::MAX)))
     }
 }
 
-/// Every metric of the stream, and of shards those with data.
-fn shown(series: &[Series]) -> impl Iterator<Item = &Series> {
-    series
-        .iter()
-        .filter(|series| series.shard.is_none() || !series.points.is_empty())
-}
-
-fn metric_shape(series: &Series) -> MetricShape<'_> {
-    let figure = series.figure();
-    MetricShape {
-        name: series.spec.name,
-        shard_id: series.shard.as_deref(),
-        unit: series.spec.unit.name(),
-        statistic: series.spec.statistic.name(),
-        figure: match series.spec.statistic {
-            Statistic::Sum => FigureShape::Total(figure),
-            Statistic::Average => FigureShape::Average(figure),
-            Statistic::Maximum => FigureShape::Maximum(figure),
-        },
-        datapoints: series
-            .points
-            .iter()
-            .map(|point| PointShape {
-                timestamp: timestamp(point.at),
-                value: point.value,
-            })
-            .collect(),
+/// `stream orders`, `mapping 6cb2b1a8 of scorer`, `metrics of RetailEventProcessing (Environment dev)`.
+pub(super) fn heading(resource: &Resource) -> String {
+    match resource {
+        Resource::Account => "account".to_owned(),
+        Resource::Mapping { id, function } => {
+            let short: String = id.chars().take(8).collect();
+            format!("mapping {short} of {function}")
+        }
+        Resource::Custom {
+            namespace,
+            dimensions,
+        } => {
+            let dimensions: Vec<String> = dimensions
+                .iter()
+                .map(|(name, value)| format!("{name} {value}"))
+                .collect();
+            match dimensions.is_empty() {
+                true => namespace.clone(),
+                false => format!("{namespace} ({})", dimensions.join(", ")),
+            }
+        }
+        resource => format!("{} {}", resource.word(), resource.name()),
     }
 }
 
 /// The figure of the whole range: `12,345`, `1.2 MiB`, `3.2 ms avg`.
-fn value(series: &Series) -> Option<String> {
+pub(super) fn value(series: &Series) -> Option<String> {
     let figure = series.figure()?;
     let text = amount(figure, series.spec.unit);
-    Some(match series.spec.statistic {
-        Statistic::Sum => text,
-        Statistic::Average => format!("{text} avg"),
-        Statistic::Maximum => format!("{text} max"),
+    Some(match (series.spec.statistic, series.spec.unit) {
+        (Statistic::Sum, _) => text,
+        (Statistic::Average, _) => format!("{text} avg"),
+        (Statistic::Maximum, _) => format!("{text} max"),
     })
 }
 
@@ -236,49 +345,27 @@ fn peak(series: &Series, range: &TimeRange) -> Option<String> {
     let peak = series.peak()?;
     match (series.spec.statistic, series.spec.unit) {
         (Statistic::Maximum, _) => None,
-        (Statistic::Sum, Unit::Count) => {
-            let rate = peak / range.period_seconds();
-            Some(if rate < 9.95 {
-                format!("{rate:.1}/s")
-            } else {
-                format!("{}/s", amount(rate, Unit::Count))
-            })
-        }
-        (Statistic::Sum, unit) => Some(format!("{}/s", amount(peak / range.period_seconds(), unit))),
+        (Statistic::Sum, unit) => Some(rate(peak / range.period_seconds(), unit)),
         (Statistic::Average, unit) => Some(amount(peak, unit)),
     }
 }
 
-fn amount(value: f64, unit: Unit) -> String {
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "saturates; none is negative"
-    )]
-    let whole = value.round() as u64;
+/// `0.03/s`, `2.0/s`, `246/s`, `246 KiB/s`.
+pub(super) fn rate(per_second: f64, unit: Unit) -> String {
     match unit {
-        Unit::Count => units::count(whole),
-        Unit::Bytes => units::bytes(whole),
-        Unit::Milliseconds => units::milliseconds(value),
+        Unit::Count if per_second > 0.0 && per_second < 0.005 => "under 0.01/s".to_owned(),
+        Unit::Count if per_second > 0.0 && per_second < 0.095 => format!("{per_second:.2}/s"),
+        Unit::Count if per_second < 9.95 => format!("{per_second:.1}/s"),
+        unit => format!("{}/s", amount(per_second, unit)),
     }
 }
 
-fn utilisation(used: &Utilisation) -> Option<String> {
-    let percent = |of: &str, value: Option<f64>| {
-        value.map(|value| match value {
-            0.0..0.5 => format!("under 1% of the {of}"),
-            value => format!("{value:.0}% of the {of}"),
-        })
-    };
-    let parts: Vec<String> = [percent("bytes", used.bytes), percent("records", used.records)]
-        .into_iter()
-        .flatten()
-        .collect();
-    let shards = match used.shards {
-        1 => "1 open shard takes".to_owned(),
-        shards => format!("{shards} open shards take"),
-    };
-    (!parts.is_empty()).then(|| format!("Peak: {} that {shards}", parts.join(" and ")))
+/// A cell of CSV. Source: RFC 4180.
+fn quoted(cell: &str) -> String {
+    match cell.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", cell.replace('"', "\"\"")),
+        false => cell.to_owned(),
+    }
 }
 
 /// The range in words, in UTC.
@@ -296,198 +383,11 @@ pub(super) fn span(range: &TimeRange) -> String {
     )
 }
 
-fn timestamp(seconds: i64) -> String {
+pub(super) fn timestamp(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds)
         .unwrap_or_default()
         .to_string()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use domain::observe::metrics::{Level, Point, specs};
-
-    /// 2026-11-21T09:00:00Z.
-    const START: i64 = 1_795_251_600;
-
-    fn report(shards: bool) -> MetricsReport {
-        let range = TimeRange {
-            start: START,
-            end: START + 3600,
-            period: 60,
-        };
-        let series = |spec, shard: Option<&str>, values: &dyn Fn(i64) -> Option<f64>| Series {
-            spec,
-            shard: shard.map(str::to_owned),
-            points: (0..60)
-                .filter_map(|i| {
-                    Some(Point {
-                        at: START + i * 60,
-                        value: values(i)?,
-                        weight: 1.0,
-                    })
-                })
-                .collect(),
-        };
-        #[allow(clippy::cast_precision_loss)]
-        let mut all: Vec<Series> = specs(Level::Stream)
-            .iter()
-            .map(|spec| match spec.name {
-                "IncomingRecords" => series(spec, None, &|i| (i >= 20).then_some((i * 250) as f64)),
-                "IncomingBytes" => series(spec, None, &|i| (i >= 20).then_some((i * 256_000) as f64)),
-                "PutRecords.ThrottledRecords" => {
-                    series(spec, None, &|i| Some(f64::from(i32::from(i == 41)) * 3.0))
-                }
-                "PutRecords.Latency" => series(spec, None, &|i| (i % 7 != 0).then_some(2.0 + (i % 5) as f64)),
-                "GetRecords.IteratorAgeMilliseconds" => series(spec, None, &|i| Some((i * 1000) as f64)),
-                _ => series(spec, None, &|_| None),
-            })
-            .collect();
-        if shards {
-            let spec = &specs(Level::Shard)[0];
-            all.push(series(spec, Some("shardId-000000000000"), &|i| {
-                (i == 59).then_some(120.0)
-            }));
-            all.push(series(spec, Some("shardId-000000000001"), &|_| None));
-        }
-        MetricsReport {
-            metrics: StreamMetrics {
-                stream: "orders".into(),
-                region: "us-east-1".into(),
-                range,
-                series: all,
-                utilisation: Some(Utilisation {
-                    shards: 1,
-                    bytes: Some(24.4),
-                    records: Some(0.3),
-                }),
-            },
-            glyphs: Glyphs::Blocks,
-        }
-    }
-
-    #[test]
-    fn a_table_with_bars() {
-        let text = report(false).draw(&Style::plain(), 80);
-        insta::assert_snapshot!(text, @r#"
-        orders in us-east-1, 2026-11-21 09:00 to 10:00 UTC
-
-        METRIC                VALUE       PEAK  EVERY 2m
-        records in          395,000      246/s            ▄▄▄▅▅▅▅▆▆▆▆▇▇▇▇█████
-        bytes in            386 MiB  246 KiB/s            ▄▄▄▅▅▅▅▆▆▆▆▇▇▇▇█████
-        puts accepted             –
-        puts failed               –
-        puts throttled            3      0.1/s  ▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁█▁▁▁▁▁▁▁▁▁
-        writes over limit         –
-        records out               –
-        bytes out                 –
-        reads over limit          –
-        PutRecord time            –
-        PutRecords time    4 ms avg       6 ms  ▅▇█▅█▅▇▄▆█▄▇█▆█▅▇█▆█▅▇█▆▇▅▇█▆█
-        GetRecords time           –
-        iterator age       59 s max             ▂▂▂▂▃▃▃▃▄▄▄▄▄▅▅▅▅▆▆▆▆▇▇▇▇█████
-
-        Peak: 24% of the bytes and under 1% of the records that 1 open shard takes
-        "#);
-        assert!(text.lines().all(|line| line.chars().count() <= 80));
-    }
-
-    #[test]
-    fn shards_follow_the_stream() {
-        let mut report = report(true);
-        report.glyphs = Glyphs::Ascii;
-        let text = report.draw(&Style::plain(), 80);
-        let shards: Vec<&str> = text
-            .lines()
-            .skip_while(|line| !line.contains("iterator age"))
-            .collect();
-        insta::assert_snapshot!(shards.join("\n"), @r#"
-        iterator age          59 s max             ....::::-----====++++****#####
-        shardId-000000000000
-        records in                 120      2.0/s                               #
-
-        Peak: 24% of the bytes and under 1% of the records that 1 open shard takes
-        "#);
-        assert!(text.lines().all(|line| line.len() <= 80));
-    }
-
-    #[test]
-    fn json_and_text_are_stable() {
-        let mut report = report(true);
-        report
-            .metrics
-            .series
-            .retain(|series| series.spec.label == "records in" || series.spec.label == "iterator age");
-        report
-            .metrics
-            .series
-            .iter_mut()
-            .for_each(|series| series.points.truncate(1));
-        insta::assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @r#"
-        {
-          "stream": "orders",
-          "region": "us-east-1",
-          "start": "2026-11-21T09:00:00Z",
-          "end": "2026-11-21T10:00:00Z",
-          "period_seconds": 60,
-          "utilisation": {
-            "open_shards": 1,
-            "peak_bytes_percent": 24.4,
-            "peak_records_percent": 0.3
-          },
-          "metrics": [
-            {
-              "name": "IncomingRecords",
-              "unit": "Count",
-              "statistic": "Sum",
-              "total": 5000.0,
-              "datapoints": [
-                {
-                  "timestamp": "2026-11-21T09:20:00Z",
-                  "value": 5000.0
-                }
-              ]
-            },
-            {
-              "name": "GetRecords.IteratorAgeMilliseconds",
-              "unit": "Milliseconds",
-              "statistic": "Maximum",
-              "maximum": 0.0,
-              "datapoints": [
-                {
-                  "timestamp": "2026-11-21T09:00:00Z",
-                  "value": 0.0
-                }
-              ]
-            },
-            {
-              "name": "IncomingRecords",
-              "shard_id": "shardId-000000000000",
-              "unit": "Count",
-              "statistic": "Sum",
-              "total": 120.0,
-              "datapoints": [
-                {
-                  "timestamp": "2026-11-21T09:59:00Z",
-                  "value": 120.0
-                }
-              ]
-            },
-            {
-              "name": "IncomingRecords",
-              "shard_id": "shardId-000000000001",
-              "unit": "Count",
-              "statistic": "Sum",
-              "total": null,
-              "datapoints": []
-            }
-          ]
-        }
-        "#);
-        insta::assert_snapshot!(report.text().replace('\t', " | "), @r"
-        2026-11-21T09:20:00Z | IncomingRecords | 5000
-        2026-11-21T09:00:00Z | GetRecords.IteratorAgeMilliseconds | 0
-        2026-11-21T09:59:00Z | IncomingRecords | 120 | shardId-000000000000
-        ");
-    }
-}
+mod tests;

@@ -98,6 +98,8 @@ enum OutputArg {
     Json,
     Yaml,
     Text,
+    /// Of metrics only
+    Csv,
 }
 
 impl From<OutputArg> for Format {
@@ -107,6 +109,7 @@ impl From<OutputArg> for Format {
             OutputArg::Json => Self::Json,
             OutputArg::Yaml => Self::Yaml,
             OutputArg::Text => Self::Text,
+            OutputArg::Csv => Self::Csv,
         }
     }
 }

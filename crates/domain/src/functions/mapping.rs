@@ -9,7 +9,9 @@ mod settings;
 
 use std::collections::BTreeMap;
 
-use aws_sdk_lambda::types::{EventSourceMappingConfiguration, EventSourcePosition, FunctionResponseType};
+use aws_sdk_lambda::types::{
+    EventSourceMappingConfiguration, EventSourceMappingMetric, EventSourcePosition, FunctionResponseType,
+};
 use serde::{Deserialize, Serialize};
 
 pub use lag::iterator_ages;
@@ -32,6 +34,9 @@ pub struct Mapping {
     /// Result of the last invocation: `OK`, `No records processed` or `PROBLEM: …`.
     pub last_result: String,
     pub settings: Settings,
+    /// Whether it has metrics of its records: `EventCount` of `MetricsConfig`.
+    #[serde(skip)]
+    pub counts_events: bool,
     /// When it was last changed, in seconds since the epoch.
     #[serde(skip)]
     pub changed_seconds: Option<i64>,
@@ -74,6 +79,9 @@ impl Mapping {
             .filter_criteria
             .and_then(|criteria| criteria.filters)
             .unwrap_or_default();
+        let counts_events = found
+            .metrics_config
+            .is_some_and(|config| config.metrics().contains(&EventSourceMappingMetric::EventCount));
         let partial = found
             .function_response_types
             .is_some_and(|types| types.contains(&FunctionResponseType::ReportBatchItemFailures));
@@ -108,6 +116,7 @@ impl Mapping {
             state,
             state_reason: found.state_transition_reason.unwrap_or_default(),
             last_result: found.last_processing_result.unwrap_or_default(),
+            counts_events,
             changed_seconds: found.last_modified.map(|time| time.secs()),
         }
     }

@@ -21,7 +21,7 @@ mod runtimes;
 mod streams;
 mod subject;
 #[cfg(test)]
-mod test_support;
+pub(super) mod test_support;
 mod throughput;
 
 use std::pin::Pin;
@@ -33,6 +33,7 @@ pub use alarms::Alarm;
 pub use finding::{Finding, Fix, Looked, Outcome, Severity, Skipped};
 pub use logs::ErrorLines;
 pub use measured::{Measured, Metric};
+pub(in crate::observe) use queues::read as queue;
 pub use queues::{DeadLetters, EventSource, Queue};
 pub use subject::{Function, Scope, Subject};
 

@@ -29,15 +29,13 @@ pub struct Measured {
 pub async fn measure(context: &Context, stream: &StreamState, since: i64) -> Result<Option<Measured>> {
     let now = Timestamp::now();
     let range = TimeRange::last(since, Some(60), now.as_second())?;
-    let found = metrics::read(context, &stream.name, range, false).await?;
-    Ok(of(&found.series, &range, stream, now))
+    let found = metrics::of_stream(context, &stream.name, &[], &range).await?;
+    Ok(of(&found, &range, stream, now))
 }
 
 fn of(series: &[Series], range: &TimeRange, stream: &StreamState, now: Timestamp) -> Option<Measured> {
     let find = |name: &str| {
-        let series = series
-            .iter()
-            .find(|one| one.shard.is_none() && one.spec.name == name);
+        let series = metrics::find_stream(series, name);
         series.filter(|series| !series.points.is_empty())
     };
     let (records, bytes) = (find("IncomingRecords")?, find("IncomingBytes")?);
@@ -80,7 +78,6 @@ fn whole(figure: Option<f64>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::metrics::{Level, Point, specs};
     use super::*;
     use crate::stream::{Mode, Status};
 
@@ -104,20 +101,9 @@ mod tests {
     }
 
     fn series(name: &str, values: &[f64]) -> Series {
-        let spec = specs(Level::Stream)
-            .iter()
-            .find(|spec| spec.name == name)
-            .unwrap();
-        let point = |(minute, value): (i64, &f64)| Point {
-            at: 6_000 + minute * 60,
-            value: *value,
-            weight: 1.0,
-        };
-        Series {
-            spec,
-            shard: None,
-            points: (0..).zip(values).map(point).collect(),
-        }
+        let times = (0..).map(|minute| 6_000 + minute * 60);
+        let points: Vec<(i64, f64)> = times.zip(values.iter().copied()).collect();
+        metrics::test_support::of_stream(name, &points)
     }
 
     fn measured(created: i64, read: f64) -> Option<Measured> {

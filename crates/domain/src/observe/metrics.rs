@@ -1,25 +1,24 @@
-//! A stream's metrics over a time range, read with GetMetricData.
+//! CloudWatch metrics of streams and of what is attached to them, read with GetMetricData.
 //!
-//! Source of names and statistics: "Monitoring the Amazon Kinesis Data Streams Service with Amazon CloudWatch",
-//! Kinesis developer guide.
+//! [`specs`] is the catalogue of known metrics, and [`fetch`] reads them. A [`Selection`] is what is measured and its limits, a
+//! [`Reading`] the figures, and [`verdicts`] judges them.
 
 mod catalogue;
-pub(in crate::observe) mod fetch;
+mod fetch;
+mod resource;
+mod selection;
+mod verdict;
 mod window;
 
-use aws_sdk_kinesis::types::StreamMode;
-
-pub use catalogue::{Level, Spec, Unit, specs};
-pub(super) use fetch::{of_shards, of_stream};
+pub use catalogue::{Among, Limit, Spec, Trouble, Unit, custom_specs, spec, specs};
+pub use fetch::{Query, fetch};
+pub use resource::{Kind, Resource};
+pub use selection::{Limits, Reading, Selection};
+pub use verdict::{Cause, Severity, Usage, Verdict, usages, verdicts};
 pub use window::{MAX_RANGE_SECONDS, TimeRange};
 
 use crate::context::Context;
-use crate::stream::{Listing, shards};
-use ground::error::{self, Result};
-
-/// Write limits of a shard per second. Source: "Quotas and limits", Kinesis developer guide.
-const SHARD_BYTES: f64 = 1024.0 * 1024.0;
-const SHARD_RECORDS: f64 = 1000.0;
+use ground::error::Result;
 
 /// Statistic of each period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,11 +52,12 @@ pub struct Point {
 /// One metric over the time range.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    pub spec: &'static Spec,
-    /// The shard, for shard-level metrics.
-    pub shard: Option<String>,
-    /// Periods with data, oldest first.
+    pub resource: Resource,
+    pub spec: Spec,
+    /// Periods with data, oldest first. A period without data has no point.
     pub points: Vec<Point>,
+    /// Whether CloudWatch returned all of the data.
+    pub is_complete: bool,
 }
 
 impl Series {
@@ -83,6 +83,11 @@ impl Series {
         self.points.iter().map(|point| point.value).reduce(f64::max)
     }
 
+    /// The newest value; `None` without data.
+    pub fn newest(&self) -> Option<f64> {
+        self.points.last().map(|point| point.value)
+    }
+
     /// A value for each period of the time range; `None` where there is no data.
     pub fn slots(&self, range: &TimeRange) -> Vec<Option<f64>> {
         let mut slots = vec![None; range.periods()];
@@ -96,113 +101,102 @@ impl Series {
     }
 }
 
-/// Share of the write capacity used in the busiest period, in percent.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Utilisation {
-    /// Open shards now.
-    pub shards: i32,
-    /// Of 1 MiB/s per shard; `None` without data.
-    pub bytes: Option<f64>,
-    /// Of 1,000 records/s per shard; `None` without data.
-    pub records: Option<f64>,
+/// The series of the metric `name` of the stream itself.
+pub fn find_stream<'s>(series: &'s [Series], name: &str) -> Option<&'s Series> {
+    series
+        .iter()
+        .find(|series| matches!(series.resource, Resource::Stream(_)) && series.spec.name == name)
 }
 
-/// All metrics of a stream.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StreamMetrics {
-    pub stream: String,
-    pub region: String,
-    pub range: TimeRange,
-    /// The metrics, in display order: of the stream first, then shard by shard.
-    pub series: Vec<Series>,
-    /// For provisioned streams only.
-    pub utilisation: Option<Utilisation>,
+/// All queries of `resource`.
+pub fn queries(resource: &Resource) -> Vec<Query> {
+    let specs = match resource.kind() {
+        Some(kind) => specs(kind),
+        None => custom_specs(resource.namespace()),
+    };
+    let query = |spec: &Spec| Query {
+        resource: resource.clone(),
+        spec: spec.clone(),
+    };
+    specs.iter().map(query).collect()
 }
 
-impl StreamMetrics {
-    /// Whether there is no data at all.
-    pub fn is_empty(&self) -> bool {
-        self.series.iter().all(|series| series.points.is_empty())
-    }
-}
-
-/// Reads the metrics of `stream` over `range`; with `shard_level` also those of each shard.
+/// The stream-level metrics of `stream`: those with these names, or all if there are none.
 ///
 /// # Errors
-/// When the stream does not exist or a call fails.
-pub async fn read(
+/// When a call fails.
+pub async fn of_stream(
     context: &Context,
     stream: &str,
-    range: TimeRange,
-    shard_level: bool,
-) -> Result<StreamMetrics> {
-    let what = || format!("could not read the stream {stream}");
-    let summary = context
-        .kinesis()
-        .describe_stream_summary()
-        .stream_name(stream)
-        .send()
-        .await
-        .map_err(|e| error::aws::failed(what(), e))?;
-    let ids = if shard_level {
-        // Closed shards too: they may have data in the time range.
-        let all = shards::list(context, stream, &Listing::All).await?;
-        all.all().iter().map(|shard| shard.id.clone()).collect()
-    } else {
-        Vec::new()
-    };
-    let series = fetch::fetch(context.cloudwatch(), stream, &ids, &range).await?;
-    let description = summary.stream_description_summary();
-    let on_demand = description
-        .and_then(|description| description.stream_mode_details())
-        .is_some_and(|details| details.stream_mode() == &StreamMode::OnDemand);
-    let open = description.map_or(0, |description| description.open_shard_count());
-    Ok(StreamMetrics {
-        stream: stream.to_owned(),
-        region: context.region().to_owned(),
-        utilisation: (!on_demand && open > 0).then(|| utilisation(&series, &range, open)),
-        series,
-        range,
-    })
+    names: &[&str],
+    range: &TimeRange,
+) -> Result<Vec<Series>> {
+    let mut queries = queries(&Resource::Stream(stream.to_owned()));
+    queries.retain(|query| names.is_empty() || names.contains(&query.spec.name.as_ref()));
+    fetch(context, &queries, range).await
 }
 
-fn utilisation(series: &[Series], range: &TimeRange, shards: i32) -> Utilisation {
-    let percent = |name: &str, per_shard: f64| {
-        let found = series
-            .iter()
-            .find(|series| series.shard.is_none() && series.spec.name == name)?;
-        Some(found.peak()? / range.period_seconds() / (per_shard * f64::from(shards)) * 100.0)
+/// The shard-level metrics `names` of `shards`. CloudWatch charges for each metric that is asked for.
+///
+/// # Errors
+/// When a call fails.
+pub async fn of_shards(
+    context: &Context,
+    stream: &str,
+    shards: &[String],
+    names: &[&str],
+    range: &TimeRange,
+) -> Result<Vec<Series>> {
+    let of_shard = |shard: &String| {
+        let mut queries = queries(&Resource::Shard {
+            stream: stream.to_owned(),
+            shard: shard.clone(),
+        });
+        queries.retain(|query| names.contains(&query.spec.name.as_ref()));
+        queries
     };
-    Utilisation {
-        shards,
-        bytes: percent("IncomingBytes", SHARD_BYTES),
-        records: percent("IncomingRecords", SHARD_RECORDS),
+    let queries: Vec<Query> = shards.iter().flat_map(of_shard).collect();
+    fetch(context, &queries, range).await
+}
+
+#[cfg(test)]
+pub(crate) mod test_support {
+    use super::*;
+
+    /// A series of the known metric `name` with values by time.
+    pub(crate) fn series(resource: Resource, name: &str, values: &[(i64, f64)]) -> Series {
+        let known = resource.kind().and_then(|kind| spec(kind, name));
+        Series {
+            spec: known.unwrap().clone(),
+            resource,
+            points: values
+                .iter()
+                .map(|&(at, value)| Point {
+                    at,
+                    value,
+                    weight: 1.0,
+                })
+                .collect(),
+            is_complete: true,
+        }
+    }
+
+    pub(crate) fn of_stream(name: &str, values: &[(i64, f64)]) -> Series {
+        series(Resource::Stream("orders".into()), name, values)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::test_support::of_stream as series;
     use super::*;
-
-    fn series(name: &str, values: &[(i64, f64, f64)]) -> Series {
-        Series {
-            spec: specs(Level::Stream)
-                .iter()
-                .find(|spec| spec.name == name)
-                .unwrap(),
-            shard: None,
-            points: values
-                .iter()
-                .map(|&(at, value, weight)| Point { at, value, weight })
-                .collect(),
-        }
-    }
 
     #[test]
     fn averages_weigh_what_is_behind_them() {
-        let latency = series("PutRecords.Latency", &[(0, 300.0, 1.0), (60, 2.0, 99.0)]);
+        let mut latency = series("PutRecords.Latency", &[(0, 300.0), (60, 2.0)]);
+        latency.points[1].weight = 99.0;
         assert!((latency.figure().unwrap() - 4.98).abs() < 1e-9);
-        assert_eq!(latency.peak(), Some(300.0));
+        assert_eq!((latency.peak(), latency.newest()), (Some(300.0), Some(2.0)));
         assert_eq!(series("IncomingBytes", &[]).figure(), None);
     }
 
@@ -213,26 +207,8 @@ mod tests {
             end: 840,
             period: 60,
         };
-        let records = series(
-            "IncomingRecords",
-            &[(600, 1.0, 1.0), (780, 2.0, 1.0), (900, 3.0, 1.0)],
-        );
+        let records = series("IncomingRecords", &[(600, 1.0), (780, 2.0), (900, 3.0)]);
         assert_eq!(records.slots(&range), [Some(1.0), None, None, Some(2.0)]);
         assert_eq!(records.figure(), Some(6.0));
-    }
-
-    #[test]
-    fn utilisation_is_that_of_the_busiest_period() {
-        let range = TimeRange {
-            start: 0,
-            end: 120,
-            period: 60,
-        };
-        let all = [series(
-            "IncomingRecords",
-            &[(0, 6_000.0, 1.0), (60, 60_000.0, 1.0)],
-        )];
-        let found = utilisation(&all, &range, 2);
-        assert_eq!((found.records, found.bytes), (Some(50.0), None));
     }
 }

@@ -175,7 +175,7 @@ async fn from_metrics(
     let ids: Vec<String> = open.iter().map(|shard| shard.id.clone()).collect();
     let since = i64::try_from(window.as_secs()).unwrap_or(i64::MAX);
     let range = TimeRange::last(since.clamp(60, metrics::MAX_RANGE_SECONDS), None, now.as_second())?;
-    let read = metrics::of_shards(context.cloudwatch(), &stream.name, &ids, &names, &range).await;
+    let read = metrics::of_shards(context, &stream.name, &ids, &names, &range).await;
     let series = match read {
         Ok(series) => series,
         Err(error) => {
@@ -214,7 +214,7 @@ fn rates(
         .map_or(now, |at| at.saturating_add(range.period).min(now));
     let mut by_shard: BTreeMap<&str, Vec<&Series>> = BTreeMap::new();
     for series in series {
-        let shard = series.shard.as_deref().unwrap_or_default();
+        let shard = series.resource.shard().unwrap_or_default();
         by_shard.entry(shard).or_default().push(series);
     }
     let shard = |shard: &&Shard| {

@@ -203,6 +203,15 @@ pub async fn observe(ctx: &Context, name: &str) -> Result<Option<StreamState>> {
     }
 }
 
+/// As [`observe`], without the tags: one call.
+///
+/// # Errors
+/// Those of DescribeStreamSummary.
+pub async fn describe(ctx: &Context, name: &str) -> Result<Option<StreamState>> {
+    let summary = summary(ctx, name).await?;
+    Ok(summary.map(|summary| StreamState::from_summary(&summary, BTreeMap::new())))
+}
+
 /// As [`observe`]. Where the tags cannot be read, the stream is returned without any, with the reason.
 ///
 /// # Errors

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 
 use super::Check;
 use super::finding::{Finding, Looked};
-use super::measured::Of;
 use super::subject::Subject;
 use crate::context::Context;
+use crate::observe::metrics::Kind;
 use crate::stream::{ShardMetric, StreamState};
 use ground::error::{self, Result};
 
@@ -100,16 +100,10 @@ impl Alarm {
     }
 
     /// Whether it watches a metric of one of `names`.
-    pub(super) fn watches_one_of(&self, names: &BTreeSet<(Of, String)>) -> bool {
-        let watches = |(of, name): &(Of, String)| {
-            let dimension = match of {
-                Of::Stream => "StreamName",
-                Of::Function => "FunctionName",
-                Of::Queue => "QueueName",
-                Of::Table => "TableName",
-                Of::Functions => return false,
-            };
-            self.dimension(dimension) == Some(name)
+    pub(super) fn watches_one_of(&self, names: &BTreeSet<(Kind, String)>) -> bool {
+        let watches = |(kind, name): &(Kind, String)| {
+            let watched = kind.dimension().and_then(|dimension| self.dimension(dimension));
+            watched == Some(name)
         };
         self.namespace.starts_with("AWS/") && names.iter().any(watches)
     }
@@ -312,8 +306,8 @@ mod tests {
     #[test]
     fn an_alarm_is_of_what_its_dimensions_name() {
         let names = BTreeSet::from([
-            (Of::Stream, "orders".to_owned()),
-            (Of::Queue, "failed".to_owned()),
+            (Kind::Stream, "orders".to_owned()),
+            (Kind::Queue, "failed".to_owned()),
         ]);
         let watches = |dimensions: &[(&str, &str)]| alarm("M", dimensions).watches_one_of(&names);
         assert!(watches(&[("StreamName", "orders"), ("ShardId", "s")]));

@@ -7,8 +7,6 @@ mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat};
-use aws_smithy_types::DateTime;
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
@@ -18,10 +16,9 @@ use super::finding::{Finding, Looked, Skipped};
 use super::subject::Subject;
 use crate::context::Context;
 use crate::cost::{Money, PriceBook, price_book};
-use crate::observe::metrics::{self, TimeRange};
+use crate::observe::metrics::{self, Kind, Query, Resource, TimeRange};
 use crate::stream::consumers::{Consumer, ConsumerStatus};
 use crate::stream::{Mode, StreamState};
-use ground::error;
 use traffic::{Traffic, WATCHED_SECONDS};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -64,8 +61,8 @@ async fn week<'s>(subject: &'s Subject<'_>) -> Result<&'s Week, Skipped> {
         let mut all = Week::new();
         for stream in streams.into_iter().filter(|stream| is_old(stream.created, now)) {
             let range = TimeRange::last(WATCHED_SECONDS, Some(PERIOD_SECONDS), now)?;
-            let found = metrics::read(subject.context(), &stream.name, range, false).await?;
-            all.insert(stream.name.clone(), Traffic::of(&found));
+            let found = metrics::of_stream(subject.context(), &stream.name, &[], &range).await?;
+            all.insert(stream.name.clone(), Traffic::of(&found, &range));
         }
         Ok(all)
     });
@@ -208,44 +205,26 @@ async fn reading(
     consumers: &[&Consumer],
     now: i64,
 ) -> Result<BTreeSet<String>, Skipped> {
-    let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
-    let queries = consumers.iter().enumerate().map(|(index, consumer)| {
-        let metric = Metric::builder()
-            .namespace("AWS/Kinesis")
-            .metric_name("SubscribeToShardEvent.Success")
-            .dimensions(dimension("StreamName", stream))
-            .dimensions(dimension("ConsumerName", &consumer.name));
-        let stat = MetricStat::builder()
-            .metric(metric.build())
-            .period(3600)
-            .stat("SampleCount");
-        MetricDataQuery::builder()
-            .id(format!("c{index}"))
-            .metric_stat(stat.build())
-            .build()
-    });
-    let mut pages = context
-        .cloudwatch()
-        .get_metric_data()
-        .set_metric_data_queries(Some(queries.collect()))
-        .start_time(DateTime::from_secs(now - WATCHED_SECONDS))
-        .end_time(DateTime::from_secs(now))
-        .into_paginator()
-        .send();
-    let mut names = BTreeSet::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|failure| {
-            let what = format!("could not read the metrics of {stream}");
-            Skipped::from(error::aws::failed(what, failure))
-        })?;
-        let with_data = page
-            .metric_data_results()
-            .iter()
-            .filter(|it| !it.values().is_empty());
-        let indexes = with_data.filter_map(|it| it.id()?.strip_prefix('c')?.parse::<usize>().ok());
-        names.extend(indexes.filter_map(|index| Some(consumers.get(index)?.name.clone())));
-    }
-    Ok(names)
+    let spec = metrics::spec(Kind::Consumer, "SubscribeToShardEvent.Records");
+    let queries: Vec<Query> = consumers
+        .iter()
+        .flat_map(|consumer| {
+            let resource = Resource::Consumer {
+                stream: stream.to_owned(),
+                consumer: consumer.name.clone(),
+            };
+            spec.map(|spec| Query {
+                resource,
+                spec: spec.clone(),
+            })
+        })
+        .collect();
+    let range = TimeRange::last(WATCHED_SECONDS, Some(3_600), now)?;
+    let found = metrics::fetch(context, &queries, &range).await?;
+    let with_data = found.into_iter().filter(|series| !series.points.is_empty());
+    Ok(with_data
+        .map(|series| series.resource.name().to_owned())
+        .collect())
 }
 
 fn idle_consumer(stream: &StreamState, consumer: &Consumer, book: Option<&PriceBook>) -> Finding {

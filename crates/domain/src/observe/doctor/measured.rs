@@ -1,50 +1,14 @@
-//! The CloudWatch metrics of what is examined: the last hour, minute by minute, read with one GetMetricData.
-//!
-//! Source of names and statistics: "Monitoring … with Amazon CloudWatch" in the developer guides of Kinesis, Lambda, SQS
-//! and DynamoDB.
+//! The CloudWatch metrics of what is examined: the last hour, minute by minute, read with one GetMetricData. The metrics
+//! are those of the catalogue in [`crate::observe::metrics`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_cloudwatch::types::{Dimension, Metric as SdkMetric, MetricDataQuery, MetricStat};
-
 use crate::context::Context;
-use crate::observe::metrics::{TimeRange, fetch};
+use crate::observe::metrics::{self, Kind, Query, Resource, Spec, Statistic, TimeRange};
 use ground::error::Result;
 
 /// Range that is read, in seconds.
 pub const RANGE: i64 = 3_600;
-
-/// What a metric is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Of {
-    Stream,
-    Function,
-    /// All functions of the account.
-    Functions,
-    Queue,
-    Table,
-}
-
-impl Of {
-    fn namespace(self) -> &'static str {
-        match self {
-            Self::Stream => "AWS/Kinesis",
-            Self::Function | Self::Functions => "AWS/Lambda",
-            Self::Queue => "AWS/SQS",
-            Self::Table => "AWS/DynamoDB",
-        }
-    }
-
-    fn dimension(self) -> Option<&'static str> {
-        match self {
-            Self::Stream => Some("StreamName"),
-            Self::Function => Some("FunctionName"),
-            Self::Functions => None,
-            Self::Queue => Some("QueueName"),
-            Self::Table => Some("TableName"),
-        }
-    }
-}
 
 /// A metric and its statistic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,27 +62,40 @@ const ALL: [Metric; 18] = [
 
 impl Metric {
     /// What it is of, CloudWatch's name, and the statistic.
-    fn spec(self) -> (Of, &'static str, &'static str) {
+    fn key(self) -> (Kind, &'static str, Statistic) {
         match self {
-            Self::RecordsIn => (Of::Stream, "IncomingRecords", "Sum"),
-            Self::BytesIn => (Of::Stream, "IncomingBytes", "Sum"),
-            Self::WriteThrottles => (Of::Stream, "WriteProvisionedThroughputExceeded", "Sum"),
-            Self::ReadThrottles => (Of::Stream, "ReadProvisionedThroughputExceeded", "Sum"),
-            Self::RecordsOut => (Of::Stream, "GetRecords.Records", "Sum"),
-            Self::StreamAge => (Of::Stream, "GetRecords.IteratorAgeMilliseconds", "Maximum"),
-            Self::Invocations => (Of::Function, "Invocations", "Sum"),
-            Self::Errors => (Of::Function, "Errors", "Sum"),
-            Self::Throttles => (Of::Function, "Throttles", "Sum"),
-            Self::LongestDuration => (Of::Function, "Duration", "Maximum"),
-            Self::AverageDuration => (Of::Function, "Duration", "Average"),
-            Self::FunctionAge => (Of::Function, "IteratorAge", "Maximum"),
-            Self::Concurrency => (Of::Function, "ConcurrentExecutions", "Maximum"),
-            Self::DeliveryFailures => (Of::Function, "DestinationDeliveryFailures", "Sum"),
-            Self::AccountConcurrency => (Of::Functions, "ConcurrentExecutions", "Maximum"),
-            Self::Messages => (Of::Queue, "ApproximateNumberOfMessagesVisible", "Maximum"),
-            Self::OldestMessage => (Of::Queue, "ApproximateAgeOfOldestMessage", "Maximum"),
-            Self::UnitsWritten => (Of::Table, "ConsumedWriteCapacityUnits", "Sum"),
+            Self::RecordsIn => (Kind::Stream, "IncomingRecords", Statistic::Sum),
+            Self::BytesIn => (Kind::Stream, "IncomingBytes", Statistic::Sum),
+            Self::WriteThrottles => (Kind::Stream, "WriteProvisionedThroughputExceeded", Statistic::Sum),
+            Self::ReadThrottles => (Kind::Stream, "ReadProvisionedThroughputExceeded", Statistic::Sum),
+            Self::RecordsOut => (Kind::Stream, "GetRecords.Records", Statistic::Sum),
+            Self::StreamAge => (
+                Kind::Stream,
+                "GetRecords.IteratorAgeMilliseconds",
+                Statistic::Maximum,
+            ),
+            Self::Invocations => (Kind::Function, "Invocations", Statistic::Sum),
+            Self::Errors => (Kind::Function, "Errors", Statistic::Sum),
+            Self::Throttles => (Kind::Function, "Throttles", Statistic::Sum),
+            Self::LongestDuration => (Kind::Function, "Duration", Statistic::Maximum),
+            Self::AverageDuration => (Kind::Function, "Duration", Statistic::Average),
+            Self::FunctionAge => (Kind::Function, "IteratorAge", Statistic::Maximum),
+            Self::Concurrency => (Kind::Function, "ConcurrentExecutions", Statistic::Maximum),
+            Self::DeliveryFailures => (Kind::Function, "DestinationDeliveryFailures", Statistic::Sum),
+            Self::AccountConcurrency => (Kind::Account, "ConcurrentExecutions", Statistic::Maximum),
+            Self::Messages => (
+                Kind::Queue,
+                "ApproximateNumberOfMessagesVisible",
+                Statistic::Maximum,
+            ),
+            Self::OldestMessage => (Kind::Queue, "ApproximateAgeOfOldestMessage", Statistic::Maximum),
+            Self::UnitsWritten => (Kind::Table, "ConsumedWriteCapacityUnits", Statistic::Sum),
         }
+    }
+    fn spec(self) -> Option<&'static Spec> {
+        let (kind, name, statistic) = self.key();
+        let mut all = metrics::specs(kind).iter();
+        all.find(|spec| spec.name == name && spec.statistic == statistic)
     }
 }
 
@@ -176,62 +153,56 @@ impl Measured {
     }
 }
 
+/// The resource `name` of `kind`; `None` for a kind that is not measured here.
+fn resource(kind: Kind, name: &str) -> Option<Resource> {
+    let name = name.to_owned();
+    Some(match kind {
+        Kind::Stream => Resource::Stream(name),
+        Kind::Function => Resource::Function(name),
+        Kind::Account => Resource::Account,
+        Kind::Queue => Resource::Queue(name),
+        Kind::Table => Resource::Table(name),
+        Kind::Shard | Kind::Consumer | Kind::Mapping => return None,
+    })
+}
+
 /// Reads the metrics of `subjects`, each a name and what it is of.
 ///
 /// # Errors
 /// When CloudWatch refuses the call.
-pub(super) async fn read(context: &Context, subjects: &BTreeSet<(Of, String)>, now: i64) -> Result<Measured> {
+pub(super) async fn read(
+    context: &Context,
+    subjects: &BTreeSet<(Kind, String)>,
+    now: i64,
+) -> Result<Measured> {
     let range = TimeRange::last(RANGE, Some(60), now)?;
-    let keys: Vec<(Metric, &str)> = subjects
-        .iter()
-        .flat_map(|(of, name)| {
-            let of_it = ALL.into_iter().filter(move |metric| metric.spec().0 == *of);
-            of_it.map(move |metric| (metric, name.as_str()))
-        })
-        .collect();
-    let queries: Vec<MetricDataQuery> = keys
-        .iter()
-        .enumerate()
-        .map(|(index, (metric, name))| query(index, *metric, name))
-        .collect();
-    let client = context.cloudwatch();
-    let mut found = match queries.is_empty() {
-        true => Default::default(),
-        false => fetch::read_queries(client, "streams and functions", &queries, &range).await?,
-    };
+    let (mut keys, mut queries) = (Vec::new(), Vec::new());
+    for (kind, name) in subjects {
+        let Some(resource) = resource(*kind, name) else {
+            continue;
+        };
+        for metric in ALL.into_iter().filter(|metric| metric.key().0 == *kind) {
+            let Some(spec) = metric.spec() else { continue };
+            keys.push((metric, name.clone()));
+            queries.push(Query {
+                resource: resource.clone(),
+                spec: spec.clone(),
+            });
+        }
+    }
+    let found = metrics::fetch(context, &queries, &range).await?;
     let values = keys
         .into_iter()
-        .enumerate()
-        .filter_map(|(index, (metric, name))| {
-            let mut points = found.remove(&id(index))?;
-            points.sort_by_key(|(at, _)| *at);
-            Some(((metric, name.to_owned()), points))
-        });
+        .zip(found)
+        .map(|(key, series)| {
+            let points = series.points.iter().map(|point| (point.at, point.value));
+            (key, points.collect::<Vec<Point>>())
+        })
+        .filter(|(_, points)| !points.is_empty());
     Ok(Measured {
         now,
         values: values.collect(),
     })
-}
-
-fn id(index: usize) -> String {
-    format!("m{index}")
-}
-
-fn query(index: usize, metric: Metric, name: &str) -> MetricDataQuery {
-    let (of, metric, statistic) = metric.spec();
-    let dimension = |key: &str| Dimension::builder().name(key).value(name).build();
-    let metric = SdkMetric::builder()
-        .namespace(of.namespace())
-        .metric_name(metric)
-        .set_dimensions(of.dimension().map(|key| vec![dimension(key)]));
-    let stat = MetricStat::builder()
-        .metric(metric.build())
-        .period(60)
-        .stat(statistic);
-    MetricDataQuery::builder()
-        .id(id(index))
-        .metric_stat(stat.build())
-        .build()
 }
 
 #[cfg(test)]
@@ -251,34 +222,11 @@ mod tests {
     }
 
     #[test]
-    fn a_query_names_the_dimension_of_what_it_measures() {
-        let built = query(3, Metric::OldestMessage, "failed");
-        let stat = built.metric_stat().unwrap();
-        let metric = stat.metric().unwrap();
-        let dimension = metric.dimensions().first().unwrap();
-        assert_eq!(
-            (
-                metric.namespace(),
-                dimension.name(),
-                dimension.value(),
-                stat.stat()
-            ),
-            (
-                Some("AWS/SQS"),
-                Some("QueueName"),
-                Some("failed"),
-                Some("Maximum")
-            )
-        );
-        let account = query(0, Metric::AccountConcurrency, "");
-        assert!(
-            account
-                .metric_stat()
-                .unwrap()
-                .metric()
-                .unwrap()
-                .dimensions()
-                .is_empty()
-        );
+    fn each_metric_is_in_the_catalogue() {
+        for metric in ALL {
+            assert!(metric.spec().is_some(), "{metric:?}");
+            let resource = resource(metric.key().0, "orders").unwrap();
+            assert_eq!(resource.kind(), Some(metric.key().0));
+        }
     }
 }

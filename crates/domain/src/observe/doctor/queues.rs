@@ -75,7 +75,7 @@ pub(super) fn queue_of(destination: Option<&str>) -> Option<String> {
 }
 
 /// The queue `name`; `None` if it does not exist.
-pub(super) async fn read(context: &Context, name: &str) -> Result<Option<Queue>> {
+pub(in crate::observe) async fn read(context: &Context, name: &str) -> Result<Option<Queue>> {
     let what = || format!("could not read queue {name}");
     let is_absent = |code: Option<&str>| {
         matches!(

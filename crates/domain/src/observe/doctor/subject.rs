@@ -11,12 +11,13 @@ use tokio::sync::OnceCell;
 use super::alarms::{self, Alarm};
 use super::finding::Skipped;
 use super::logs::{self, ErrorLines};
-use super::measured::{self, Measured, Of};
+use super::measured::{self, Measured};
 use super::queues::{self, DeadLetters, EventSource, Queue};
 use super::{access, cost, posture};
 use crate::context::Context;
 use crate::functions::function::{self, FunctionState};
 use crate::functions::mapping::{self, Mapping};
+use crate::observe::metrics::Kind;
 use crate::pipeline::Pipeline;
 use crate::pipeline::plan::PlanReport;
 use crate::stream::consumers::{self, Consumer};
@@ -451,19 +452,19 @@ impl<'c> Subject<'c> {
     }
 
     /// What has metrics, as far as it can be found.
-    async fn named(&self) -> BTreeSet<(Of, String)> {
+    async fn named(&self) -> BTreeSet<(Kind, String)> {
         let mut names = BTreeSet::new();
-        let mut add = |of: Of, more: Vec<String>| names.extend(more.into_iter().map(|name| (of, name)));
-        add(Of::Stream, self.scope.streams.clone());
-        add(Of::Table, self.scope.tables.clone());
+        let mut add = |kind: Kind, more: Vec<String>| names.extend(more.into_iter().map(|name| (kind, name)));
+        add(Kind::Stream, self.scope.streams.clone());
+        add(Kind::Table, self.scope.tables.clone());
         let functions = self.named_functions().await.map(BTreeMap::keys);
         let functions: Vec<String> = functions.into_iter().flatten().cloned().collect();
         if !functions.is_empty() {
-            add(Of::Functions, vec![String::new()]);
+            add(Kind::Account, vec![String::new()]);
         }
-        add(Of::Function, functions);
+        add(Kind::Function, functions);
         let queues = self.queues().await.map(BTreeMap::keys);
-        add(Of::Queue, queues.into_iter().flatten().cloned().collect());
+        add(Kind::Queue, queues.into_iter().flatten().cloned().collect());
         names
     }
 

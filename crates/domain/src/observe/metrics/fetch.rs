@@ -1,138 +1,248 @@
-//! GetMetricData in batches and pages.
+//! GetMetricData: many series with few calls.
+//!
+//! Owns the limits of the operation, its pages and its partial answers. Knows no resource and decides nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use aws_sdk_cloudwatch::Client;
+use aws_sdk_cloudwatch::error::SdkError;
+use aws_sdk_cloudwatch::operation::get_metric_data::GetMetricDataError;
 use aws_sdk_cloudwatch::primitives::DateTime;
-use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat, ScanBy};
+use aws_sdk_cloudwatch::types::{
+    Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, ScanBy, StatusCode,
+};
+use futures_util::stream::{StreamExt as _, TryStreamExt as _, iter};
 
-use super::catalogue::{Level, Spec, specs};
+use super::catalogue::Spec;
+use super::resource::Resource;
 use super::{Point, Series, Statistic, TimeRange};
-use ground::error::{self, Result};
+use crate::context::Context;
+use ground::error::{self, Error, Result};
 
 /// Source: GetMetricData, "as many as 500 MetricDataQuery structures".
-const BATCH: usize = 500;
-const NAMESPACE: &str = "AWS/Kinesis";
+const MAX_QUERIES: usize = 500;
+/// Source: GetMetricData, `MaxDatapoints`: an answer with more points has pages.
+const MAX_POINTS: usize = 100_800;
+/// Calls at the same time. CloudWatch limits the calls and the data points of an account in a second.
+const CONCURRENCY: usize = 4;
+/// How often an incomplete answer is asked for again, and the pause before the first time.
+const RETRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(200);
 
-/// What a query returns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One metric of one resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    pub resource: Resource,
+    pub spec: Spec,
+}
+
+/// What a query of a call returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Value,
     /// The number of values in an average.
     Weight,
 }
 
-/// Values of one series by time.
-pub(in crate::observe) type Values = Vec<(i64, f64)>;
+/// A part of the query with this index.
+type Slot = (usize, Part);
 
-pub(super) async fn fetch(
-    client: &Client,
-    stream: &str,
-    shards: &[String],
-    range: &TimeRange,
-) -> Result<Vec<Series>> {
-    let mut all: Vec<Series> = specs(Level::Stream)
-        .iter()
-        .map(|spec| empty(spec, None))
-        .collect();
-    for shard in shards {
-        all.extend(
-            specs(Level::Shard)
-                .iter()
-                .map(|spec| empty(spec, Some(shard.clone()))),
-        );
+/// What was read of a slot.
+#[derive(Debug, Default)]
+struct Answer {
+    /// By time, so that what is read twice counts once.
+    values: BTreeMap<i64, f64>,
+    /// Status of the last page.
+    status: Option<StatusCode>,
+}
+
+/// Reads `queries` over `range`: as few calls as CloudWatch's limits allow, some at the same time. The result has the order
+/// of the queries. A period without data has no point: missing is not zero.
+///
+/// CloudWatch charges for each metric that is asked for.
+///
+/// # Errors
+/// When CloudWatch does not answer or refuses.
+pub async fn fetch(context: &Context, queries: &[Query], range: &TimeRange) -> Result<Vec<Series>> {
+    fetch_from(context.cloudwatch(), queries, range).await
+}
+
+/// One page of GetMetricData.
+trait Pages {
+    /// The results, and the token of the next page.
+    async fn page(
+        &self,
+        queries: &[MetricDataQuery],
+        token: Option<String>,
+        range: &TimeRange,
+    ) -> std::result::Result<(Vec<MetricDataResult>, Option<String>), Failure>;
+}
+
+type Failure = SdkError<GetMetricDataError>;
+
+impl Pages for Client {
+    async fn page(
+        &self,
+        queries: &[MetricDataQuery],
+        token: Option<String>,
+        range: &TimeRange,
+    ) -> std::result::Result<(Vec<MetricDataResult>, Option<String>), Failure> {
+        let answer = self
+            .get_metric_data()
+            .set_metric_data_queries(Some(queries.to_vec()))
+            .start_time(DateTime::from_secs(range.start))
+            .end_time(DateTime::from_secs(range.end))
+            .scan_by(ScanBy::TimestampAscending)
+            .set_next_token(token)
+            .send()
+            .await?;
+        Ok((answer.metric_data_results.unwrap_or_default(), answer.next_token))
     }
-    fill(client, stream, &mut all, range).await?;
-    Ok(all)
 }
 
-/// The shard-level metrics `names` of `shards`. CloudWatch charges for each metric that is asked for.
-///
-/// # Errors
-/// When a call fails.
-pub async fn of_shards(
-    client: &Client,
-    stream: &str,
-    shards: &[String],
-    names: &[&str],
-    range: &TimeRange,
-) -> Result<Vec<Series>> {
-    let wanted = || {
-        specs(Level::Shard)
-            .iter()
-            .filter(|spec| names.contains(&spec.name))
-    };
-    let mut all: Vec<Series> = shards
-        .iter()
-        .flat_map(|shard| wanted().map(|spec| empty(spec, Some(shard.clone()))))
+async fn fetch_from(source: &impl Pages, queries: &[Query], range: &TimeRange) -> Result<Vec<Series>> {
+    let reads: Vec<_> = batches(queries, range)
+        .into_iter()
+        .map(|slots| read(source, queries, slots, range))
         .collect();
-    fill(client, stream, &mut all, range).await?;
-    Ok(all)
+    let answers: Vec<BTreeMap<Slot, Answer>> =
+        iter(reads).buffer_unordered(CONCURRENCY).try_collect().await?;
+    let mut answers: BTreeMap<Slot, Answer> = answers.into_iter().flatten().collect();
+    let series = queries.iter().enumerate().map(|(index, query)| {
+        let values = answers.remove(&(index, Part::Value)).unwrap_or_default();
+        let weights = answers.remove(&(index, Part::Weight)).unwrap_or_default();
+        let point = |(at, value): (&i64, &f64)| Point {
+            at: *at,
+            value: *value,
+            weight: weights.values.get(at).copied().unwrap_or(1.0),
+        };
+        Series {
+            resource: query.resource.clone(),
+            spec: query.spec.clone(),
+            points: values.values.iter().map(point).collect(),
+            is_complete: !is_partial(&values),
+        }
+    });
+    Ok(series.collect())
 }
 
-/// The stream-level metrics `names`.
-///
-/// # Errors
-/// When a call fails.
-pub async fn of_stream(
-    client: &Client,
-    stream: &str,
-    names: &[&str],
+fn is_partial(answer: &Answer) -> bool {
+    answer.status == Some(StatusCode::PartialData)
+}
+
+/// The slots of each call: within the limits of queries and, so that a call has one page, of points.
+fn batches(queries: &[Query], range: &TimeRange) -> Vec<Vec<Slot>> {
+    let size = (MAX_POINTS / range.periods().max(1)).clamp(1, MAX_QUERIES);
+    let slots = queries.iter().enumerate().flat_map(|(index, query)| {
+        let weight = query.spec.statistic == Statistic::Average;
+        std::iter::once((index, Part::Value)).chain(weight.then_some((index, Part::Weight)))
+    });
+    let slots: Vec<Slot> = slots.collect();
+    slots.chunks(size).map(<[Slot]>::to_vec).collect()
+}
+
+/// Reads `slots`, and what is incomplete again.
+async fn read(
+    source: &impl Pages,
+    queries: &[Query],
+    slots: Vec<Slot>,
     range: &TimeRange,
-) -> Result<Vec<Series>> {
-    let wanted = specs(Level::Stream)
-        .iter()
-        .filter(|spec| names.contains(&spec.name));
-    let mut all: Vec<Series> = wanted.map(|spec| empty(spec, None)).collect();
-    fill(client, stream, &mut all, range).await?;
-    Ok(all)
-}
-
-/// Reads the points of `all`.
-async fn fill(client: &Client, stream: &str, all: &mut [Series], range: &TimeRange) -> Result<()> {
-    let mut queries = Vec::with_capacity(all.len() + 4);
-    for (index, series) in all.iter().enumerate() {
-        queries.push(query(index, Part::Value, stream, series, range));
-        if series.spec.statistic == Statistic::Average {
-            queries.push(query(index, Part::Weight, stream, series, range));
+) -> Result<BTreeMap<Slot, Answer>> {
+    let mut found: BTreeMap<Slot, Answer> = BTreeMap::new();
+    let mut waiting = slots;
+    for attempt in 0..=RETRIES {
+        if attempt > 0 {
+            tokio::time::sleep(PAUSE * 2u32.pow(attempt - 1)).await;
+        }
+        read_pages(source, queries, &waiting, range, &mut found).await?;
+        waiting.retain(|slot| found.get(slot).is_some_and(|answer| !is_done(answer)));
+        if waiting.is_empty() {
+            return Ok(found);
         }
     }
-    let mut found = read_queries(client, stream, &queries, range).await?;
-    for (index, series) in all.iter_mut().enumerate() {
-        let mut take = |part| found.remove(&id(index, part)).unwrap_or_default();
-        let values = take(Part::Value);
-        let weights: HashMap<i64, f64> = take(Part::Weight).into_iter().collect();
-        series.points = points(values, &weights);
-    }
-    Ok(())
-}
-
-fn empty(spec: &'static Spec, shard: Option<String>) -> Series {
-    Series {
-        spec,
-        shard,
-        points: Vec::new(),
+    // A part of the data can be shown; a failure cannot.
+    match waiting
+        .iter()
+        .find(|slot| found.get(slot).is_some_and(|answer| !is_partial(answer)))
+    {
+        None => Ok(found),
+        Some((index, _)) => {
+            let query = &queries[*index];
+            let metric = &query.spec.name;
+            Err(Error::failed(failure(queries))
+                .cause(format!("CloudWatch could not read the metric {metric}")))
+        }
     }
 }
 
-fn id(index: usize, part: Part) -> String {
+fn is_done(answer: &Answer) -> bool {
+    matches!(answer.status, None | Some(StatusCode::Complete))
+}
+
+/// Reads all pages of one call.
+async fn read_pages(
+    source: &impl Pages,
+    queries: &[Query],
+    slots: &[Slot],
+    range: &TimeRange,
+    found: &mut BTreeMap<Slot, Answer>,
+) -> Result<()> {
+    let asked: Vec<MetricDataQuery> = slots
+        .iter()
+        .map(|slot| query(*slot, &queries[slot.0], range))
+        .collect();
+    let by_id: HashMap<String, Slot> = slots.iter().map(|slot| (id(*slot), *slot)).collect();
+    let mut token = None;
+    loop {
+        let page = source.page(&asked, token.clone(), range).await;
+        let (results, next) = page.map_err(|e| error::aws::failed(failure(queries), e))?;
+        for result in results {
+            let slot = result.id().and_then(|id| by_id.get(id));
+            if let Some(slot) = slot {
+                add(found.entry(*slot).or_default(), &result);
+            }
+        }
+        // The same token again would never end.
+        if next.is_none() || next == token {
+            return Ok(());
+        }
+        token = next;
+    }
+}
+
+fn add(answer: &mut Answer, result: &MetricDataResult) {
+    let times = result.timestamps().iter().map(DateTime::secs);
+    answer.values.extend(times.zip(result.values().iter().copied()));
+    answer.status = result.status_code().cloned();
+}
+
+/// What failed, in words.
+fn failure(queries: &[Query]) -> String {
+    let first = queries.first().map(|query| &query.resource);
+    let name = first.map_or("", |resource| resource.stream().unwrap_or(resource.name()));
+    match name {
+        "" => "could not read the metrics".to_owned(),
+        name => format!("could not read the metrics of {name}"),
+    }
+}
+
+fn id((index, part): Slot) -> String {
     match part {
         Part::Value => format!("v{index}"),
         Part::Weight => format!("w{index}"),
     }
 }
 
-fn query(index: usize, part: Part, stream: &str, series: &Series, range: &TimeRange) -> MetricDataQuery {
-    let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
-    let mut metric = Metric::builder()
-        .namespace(NAMESPACE)
-        .metric_name(series.spec.name)
-        .dimensions(dimension("StreamName", stream));
-    if let Some(shard) = &series.shard {
-        metric = metric.dimensions(dimension("ShardId", shard));
-    }
-    let stat = match part {
-        Part::Value => series.spec.statistic.name(),
+fn query(slot: Slot, query: &Query, range: &TimeRange) -> MetricDataQuery {
+    let dimension = |(name, value): (&str, &str)| Dimension::builder().name(name).value(value).build();
+    let dimensions = query.resource.dimensions().into_iter().map(dimension);
+    let metric = Metric::builder()
+        .namespace(query.resource.namespace())
+        .metric_name(query.spec.name.as_ref())
+        .set_dimensions(Some(dimensions.collect()).filter(|all: &Vec<_>| !all.is_empty()));
+    let stat = match slot.1 {
+        Part::Value => query.spec.statistic.name(),
         Part::Weight => "SampleCount",
     };
     let stat = MetricStat::builder()
@@ -140,100 +250,10 @@ fn query(index: usize, part: Part, stream: &str, series: &Series, range: &TimeRa
         .period(i32::try_from(range.period).unwrap_or(i32::MAX))
         .stat(stat);
     MetricDataQuery::builder()
-        .id(id(index, part))
+        .id(id(slot))
         .metric_stat(stat.build())
         .build()
 }
 
-/// The values of each query by its id. `what` is measured, in the words of an error.
-pub(in crate::observe) async fn read_queries(
-    client: &Client,
-    what: &str,
-    queries: &[MetricDataQuery],
-    range: &TimeRange,
-) -> Result<HashMap<String, Values>> {
-    let mut found = HashMap::new();
-    for batch in queries.chunks(BATCH) {
-        read_batch(client, what, batch, range, &mut found).await?;
-    }
-    Ok(found)
-}
-
-async fn read_batch(
-    client: &Client,
-    stream: &str,
-    batch: &[MetricDataQuery],
-    range: &TimeRange,
-    found: &mut HashMap<String, Values>,
-) -> Result<()> {
-    let mut pages = client
-        .get_metric_data()
-        .set_metric_data_queries(Some(batch.to_vec()))
-        .start_time(DateTime::from_secs(range.start))
-        .end_time(DateTime::from_secs(range.end))
-        .scan_by(ScanBy::TimestampAscending)
-        .into_paginator()
-        .send();
-    while let Some(page) = pages.next().await {
-        let page =
-            page.map_err(|e| error::aws::failed(format!("could not read the metrics of {stream}"), e))?;
-        for result in page.metric_data_results() {
-            let values = result
-                .timestamps()
-                .iter()
-                .map(DateTime::secs)
-                .zip(result.values().iter().copied());
-            found
-                .entry(result.id().unwrap_or_default().to_owned())
-                .or_default()
-                .extend(values);
-        }
-    }
-    Ok(())
-}
-
-/// Values, oldest first, one per time.
-fn points(mut values: Values, weights: &HashMap<i64, f64>) -> Vec<Point> {
-    values.sort_by_key(|(at, _)| *at);
-    values.dedup_by_key(|(at, _)| *at);
-    let point = |(at, value)| Point {
-        at,
-        value,
-        weight: weights.get(&at).copied().unwrap_or(1.0),
-    };
-    values.into_iter().map(point).collect()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_query_names_stream_shard_and_statistic() {
-        let range = TimeRange {
-            start: 0,
-            end: 3600,
-            period: 60,
-        };
-        let spec = specs(Level::Shard).last().unwrap();
-        let series = empty(spec, Some("shardId-000000000007".into()));
-        let built = query(3, Part::Value, "orders", &series, &range);
-        let stat = built.metric_stat().unwrap();
-        let metric = stat.metric().unwrap();
-        let dimensions: Vec<_> = metric.dimensions().iter().filter_map(Dimension::value).collect();
-        assert_eq!(
-            (built.id(), stat.stat(), stat.period()),
-            (Some("v3"), Some("Maximum"), Some(60))
-        );
-        assert_eq!(metric.metric_name(), Some("IteratorAgeMilliseconds"));
-        assert_eq!(dimensions, ["orders", "shardId-000000000007"]);
-    }
-
-    #[test]
-    fn pages_join_into_one_series() {
-        let weights = HashMap::from([(60, 9.0)]);
-        let found = points(vec![(120, 3.0), (60, 2.0), (120, 3.0)], &weights);
-        let found: Vec<_> = found.iter().map(|p| (p.at, p.value, p.weight)).collect();
-        assert_eq!(found, [(60, 2.0, 9.0), (120, 3.0, 1.0)]);
-    }
-}
+mod tests;

@@ -26,19 +26,36 @@ impl TimeRange {
     /// ones: a minute up to three hours, then longer.
     ///
     /// # Errors
-    /// Exit 2 when a value is out of range or AWS keeps nothing so fine for so long.
+    /// As [`TimeRange::before`].
     pub fn last(since: i64, period: Option<i64>, now: i64) -> Result<Self> {
+        Self::before(now, since, period, now)
+    }
+
+    /// As [`TimeRange::last`], and ends at `until`.
+    ///
+    /// # Errors
+    /// Exit 2 when a value is out of range or AWS keeps nothing so fine for so long.
+    pub fn before(until: i64, since: i64, period: Option<i64>, now: i64) -> Result<Self> {
         if !(60..=MAX_RANGE_SECONDS).contains(&since) {
             return Err(Error::usage("--since must be between 1m and 455d")
                 .hint("CloudWatch keeps metrics for 455 days; `--since 1h` is the default"));
         }
-        let finest = match since {
-            _ if since > 63 * DAY => HOUR,
-            _ if since > 15 * DAY => 300,
+        if until > now {
+            return Err(Error::usage("--until must not be in the future")
+                .hint("leave --until out for the newest figures"));
+        }
+        let age = since.saturating_add(now.saturating_sub(until));
+        if age > MAX_RANGE_SECONDS {
+            return Err(Error::usage("the time range begins more than 455 days ago")
+                .hint("CloudWatch keeps metrics for 455 days; use a later --until or a shorter --since"));
+        }
+        let finest = match age {
+            _ if age > 63 * DAY => HOUR,
+            _ if age > 15 * DAY => 300,
             _ => 60,
         };
         let period = match period {
-            None => fitting(since),
+            None => fitting(since).max(finest),
             Some(period) if period < 60 || period % 60 != 0 || period > DAY => {
                 return Err(Error::usage("--period must be whole minutes, from 1m to 1d"));
             }
@@ -61,7 +78,11 @@ impl TimeRange {
                     .hint("use a longer --period"),
             );
         }
-        let end = (now.div_euclid(period) + 1) * period;
+        // The running period is within; a range that ends on the boundary of a period does not have the next one.
+        let end = match until == now {
+            true => (until.div_euclid(period) + 1) * period,
+            false => (until + period - 1).div_euclid(period) * period,
+        };
         let periods = (since + period - 1) / period;
         Ok(Self {
             start: end - periods * period,
@@ -127,6 +148,19 @@ mod tests {
         ] {
             assert!(TimeRange::last(since, period, NOW).is_err(), "{since} {period:?}");
         }
+    }
+
+    #[test]
+    fn an_earlier_range_ends_where_it_is_told_to() {
+        let range = TimeRange::before(NOW - HOUR, HOUR, None, NOW).unwrap();
+        assert_eq!((range.period, range.periods()), (60, 60));
+        assert!((NOW - HOUR..NOW - HOUR + 60).contains(&range.end));
+        // What is old is kept in longer periods only.
+        let old = TimeRange::before(NOW - 30 * DAY, HOUR, None, NOW).unwrap();
+        assert_eq!((old.period, old.periods()), (300, 12));
+        assert!(TimeRange::before(NOW - 30 * DAY, HOUR, Some(60), NOW).is_err());
+        assert!(TimeRange::before(NOW + 60, HOUR, None, NOW).is_err());
+        assert!(TimeRange::before(NOW - 455 * DAY, HOUR, None, NOW).is_err());
     }
 
     proptest::proptest! {

@@ -25,13 +25,13 @@ pub async fn load(
     let seconds = i64::try_from(minutes.saturating_add(LATE + 1).saturating_mul(60)).unwrap_or(i64::MAX);
     let range = TimeRange::last(seconds, Some(60), now.as_second())?;
     let names = ["IncomingRecords", "IncomingBytes"];
-    let series = metrics::of_stream(context.cloudwatch(), stream, &names, &range).await?;
+    let series = metrics::of_stream(context, stream, &names, &range).await?;
     Ok(demand(&series, &range, minutes))
 }
 
 fn demand(series: &[Series], range: &TimeRange, minutes: usize) -> Vec<Option<f64>> {
     let slots = |name: &str, per_shard: f64| -> Vec<Option<f64>> {
-        let found = series.iter().find(|series| series.spec.name == name);
+        let found = metrics::find_stream(series, name);
         let slots = found.map(|series| series.slots(range)).unwrap_or_default();
         let share = |sum: f64| sum / range.period_seconds() / per_shard;
         slots.into_iter().map(|slot| slot.map(share)).collect()
@@ -57,7 +57,7 @@ fn demand(series: &[Series], range: &TimeRange, minutes: usize) -> Vec<Option<f6
 
 #[cfg(test)]
 mod tests {
-    use super::super::metrics::{Level, Point, specs};
+    use super::metrics::test_support::of_stream as series;
     use super::*;
 
     #[test]
@@ -66,21 +66,6 @@ mod tests {
             start: 0,
             end: 600,
             period: 60,
-        };
-        let series = |name: &str, values: &[(i64, f64)]| Series {
-            spec: specs(Level::Stream)
-                .iter()
-                .find(|spec| spec.name == name)
-                .unwrap(),
-            shard: None,
-            points: values
-                .iter()
-                .map(|&(at, value)| Point {
-                    at,
-                    value,
-                    weight: 1.0,
-                })
-                .collect(),
         };
         let all = [
             series(

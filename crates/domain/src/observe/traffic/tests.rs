@@ -1,6 +1,5 @@
 use proptest::prelude::*;
 
-use super::metrics::{Level, Point, specs};
 use super::sample::hash_key;
 use super::*;
 use crate::consume::{IteratorStart, Page, ReadError, ShardInfo, ShardSource, TailRecord};
@@ -209,17 +208,11 @@ fn a_partition_key_is_hashed_as_kinesis_does() {
 }
 
 fn series(name: &str, shard: &Shard, values: &[(i64, f64)]) -> Series {
-    let spec = specs(Level::Shard).iter().find(|spec| spec.name == name).unwrap();
-    let point = |&(at, value): &(i64, f64)| Point {
-        at,
-        value,
-        weight: 1.0,
+    let resource = metrics::Resource::Shard {
+        stream: "orders".into(),
+        shard: shard.id.clone(),
     };
-    Series {
-        spec,
-        shard: Some(shard.id.clone()),
-        points: values.iter().map(point).collect(),
-    }
+    metrics::test_support::series(resource, name, values)
 }
 
 #[test]

@@ -50,7 +50,7 @@ async fn context_at(endpoint: &str) -> Context {
 }
 
 /// What a manifest declares with `properties` (TOML); `by_default` names those that are only a parameter's default.
-pub(super) fn spec(kind: &str, properties: &str, by_default: &[&str]) -> Spec {
+pub(crate) fn spec(kind: &str, properties: &str, by_default: &[&str]) -> Spec {
     spec_with(kind, toml::from_str(properties).unwrap(), by_default)
 }
 

@@ -1,7 +1,7 @@
 //! The traffic of a stream in seven days, and the shards that would take it.
 
 use crate::cost::{billed_bytes, payload_units};
-use crate::observe::metrics::StreamMetrics;
+use crate::observe::metrics::{Series, TimeRange, find_stream};
 
 /// How long a stream is watched before it is judged.
 pub(super) const WATCHED_SECONDS: i64 = 7 * 86_400;
@@ -30,12 +30,12 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    pub fn of(metrics: &StreamMetrics) -> Self {
-        let series = |name: &str| metrics.series.iter().find(|series| series.spec.name == name);
+    pub fn of(all: &[Series], range: &TimeRange) -> Self {
+        let series = |name: &str| find_stream(all, name);
         let total = |name: &str| series(name).and_then(|it| it.figure()).unwrap_or_default();
         let peak = |name: &str| {
             let highest = series(name).and_then(|it| it.peak()).unwrap_or_default();
-            highest / metrics.range.period_seconds()
+            highest / range.period_seconds()
         };
         Self {
             records_in: total("IncomingRecords"),
