@@ -161,6 +161,15 @@ impl Plan<'_> {
             .collect()
     }
 
+    /// The resources that exist, by id.
+    pub fn present(&self) -> Vec<String> {
+        let there = self
+            .resources
+            .iter()
+            .filter(|planned| planned.observed.present().is_some());
+        there.map(|planned| planned.spec.id.clone()).collect()
+    }
+
     /// Whether no resource exists.
     pub fn is_all_missing(&self) -> bool {
         self.resources

@@ -216,7 +216,7 @@ impl Properties {
     }
 
     /// Sets a property that the user gave. A table is merged into the declared one.
-    pub(super) fn put(&mut self, key: &str, value: Value) {
+    pub(crate) fn put(&mut self, key: &str, value: Value) {
         match (self.values.get_mut(key), value) {
             (Some(Value::Object(there)), Value::Object(more)) => there.extend(more),
             (_, value) => {
@@ -337,6 +337,14 @@ impl Change {
     /// Whether it prevents the run from changing anything.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused { .. } | Self::Foreign { .. })
+    }
+
+    /// The property that it changes; `None` if it is no update.
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Self::Update { field, .. } => Some(field),
+            Self::Create | Self::Refused { .. } | Self::Foreign { .. } => None,
+        }
     }
 
     /// An update of `field` that loses nothing.
