@@ -16,6 +16,7 @@ mod channel;
 mod completions;
 mod config;
 mod consumer;
+mod cost;
 mod create;
 mod delete;
 mod demo;
@@ -153,6 +154,7 @@ commands! {
     "Operate" {
         Doctor(doctor::DoctorArgs, Handled),
         Metrics(metrics::MetricsArgs, Ends),
+        Cost(cost::CostArgs, Ends),
     }
     "Local" {
         Local(local::LocalArgs, Handled),
@@ -238,6 +240,7 @@ pub fn main(parts: Parts) -> Exit {
         }
     };
     tell_ignored(&printer, &configuration);
+    domain::cost::keep_refreshed_in(shared::session::price_file(&configuration.settings));
     hide_endpoints(&configuration);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

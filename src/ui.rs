@@ -100,6 +100,10 @@ impl Printer {
             }
             Format::Table => safe::data(report.table(&self.style).as_bytes()),
             Format::Text => safe::data(report.text().as_bytes()),
+            Format::Csv => {
+                let csv = report.csv().ok_or_else(no_csv)?;
+                safe::data(csv.as_bytes())
+            }
             Format::Json => to_json(report, true)?,
             Format::Yaml => to_yaml(report)?,
         };
@@ -326,6 +330,10 @@ fn to_yaml(value: &impl Serialize) -> Result<String> {
         true => Ok(text),
         false => to_json(value, true),
     }
+}
+
+pub fn no_csv() -> Error {
+    Error::usage("this command does not write CSV").hint("use -o json, -o text, or no -o at all")
 }
 
 fn stdout_error(error: io::Error) -> Error {

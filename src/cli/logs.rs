@@ -197,7 +197,7 @@ impl Show<'_> {
                 message: &line.message,
             }),
             Format::Text => printer.out_bytes(line.message.as_bytes(), b"\n"),
-            Format::Table | Format::Yaml => {
+            Format::Table | Format::Yaml | Format::Csv => {
                 let style = printer.style();
                 let group = match self.several {
                     true => format!("{}  ", style.dim(&short(&line.group))),

@@ -83,6 +83,9 @@ fn print_result(args: &SetupArgs, session: &Session, pipeline: &Pipeline<'_>, re
     for (name, value) in &report.outputs {
         printer.note(&format!("  {name:<width$} {value}"));
     }
+    if let Ok(cost) = pipeline.standing_cost() {
+        printer.note(&format!("Cost on AWS: {cost}"));
+    }
     if nothing_done {
         return;
     }

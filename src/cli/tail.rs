@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::shared::stream::or_whereabouts;
 use super::shared::{Session, StreamArg};
-use crate::ui::Format;
+use crate::ui::{Format, no_csv};
 use domain::consume::{Batch, KinesisShards, Start, StartRule, Tail, TailEvent, TailOptions};
 use domain::stream::shards::full_shard_id;
 use ground::error::{Error, Result};
@@ -78,6 +78,7 @@ pub(super) async fn run(args: TailArgs, session: &Session) -> Result<Exit> {
         Format::Table => LineFormat::People,
         Format::Json => LineFormat::Json,
         Format::Text => LineFormat::Raw,
+        Format::Csv => return Err(no_csv()),
         Format::Yaml => {
             return Err(
                 Error::usage("tail does not write YAML").hint("use -o json, -o text, or no -o at all")

@@ -61,6 +61,7 @@ pub(super) async fn run(args: VerifyArgs, session: &Session) -> Result<Exit> {
                 n => format!(", {n} worth a look"),
             }
         ));
+        printer.note(&format!("Cost on AWS: {}", pipeline.standing_cost()?));
         return Ok(Exit::Done);
     }
     let word = if faults == 1 { "fault" } else { "faults" };

@@ -17,6 +17,8 @@ pub enum Format {
     Yaml,
     /// Tab-separated values without headings, for cut and awk.
     Text,
+    /// Comma-separated values with a heading, for spreadsheets. Only some commands write it.
+    Csv,
 }
 
 /// The result of a command. Its `Serialize` form is a stable contract with scripts.
@@ -26,6 +28,11 @@ pub trait Report: Serialize {
 
     /// Lines of tab-separated values, without headings.
     fn text(&self) -> String;
+
+    /// Lines of comma-separated values with a heading; `None` where the command has no such form.
+    fn csv(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A table without borders, as wide as the terminal, or 80 columns.

@@ -96,6 +96,8 @@ enum OutputArg {
     Json,
     Yaml,
     Text,
+    /// Of some reports only
+    Csv,
 }
 
 impl From<OutputArg> for Format {
@@ -105,6 +107,7 @@ impl From<OutputArg> for Format {
             OutputArg::Json => Self::Json,
             OutputArg::Yaml => Self::Yaml,
             OutputArg::Text => Self::Text,
+            OutputArg::Csv => Self::Csv,
         }
     }
 }

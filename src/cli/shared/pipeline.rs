@@ -7,6 +7,7 @@ use domain::pipeline::Pipeline;
 use domain::pipeline::apply::RunReport;
 use domain::pipeline::destroy::Survey;
 use domain::pipeline::event::ResourceResult;
+use domain::pipeline::plan::PlanReport;
 use ground::error::Result;
 use ground::exit::Exit;
 use ground::stop::Stop;
@@ -21,8 +22,10 @@ pub(crate) async fn apply(
     let printer = session.printer();
     let plan = pipeline.plan().await?;
     if dry_run {
-        printer.report(&plan.report(pipeline))?;
+        let report = plan.report(pipeline);
+        printer.report(&report)?;
         plan.check()?;
+        note_cost(session, &report);
         printer.note("Dry run: nothing was changed");
         return Ok(None);
     }
@@ -42,6 +45,18 @@ pub(crate) async fn apply(
         .await?;
     printer.report(&report)?;
     Ok(Some(report))
+}
+
+/// Says what the changes of a plan cost. Nothing is said of changes that cost nothing.
+pub(crate) fn note_cost(session: &Session, report: &PlanReport) {
+    if let Some(cost) = report
+        .cost
+        .filter(|cost| cost.before.is_none() || cost.before != cost.after)
+    {
+        session
+            .printer()
+            .note(&format!("Cost on AWS without traffic: {cost}"));
+    }
 }
 
 /// Deletes the resources of `pipeline` that exist, with confirmation, progress and report. Messages call the pipeline

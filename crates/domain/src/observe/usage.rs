@@ -102,12 +102,18 @@ pub async fn so_far(context: &Context, state: &StreamState) -> Result<SoFar> {
     let now = Timestamp::now().as_second();
     let age = now.saturating_sub(created.as_second()).max(60);
     let measured = age.min(MAX_RANGE_SECONDS);
-    let range = TimeRange::last(measured, Some(HOUR), now)?;
+    // From the hour in which it was created.
+    let range = TimeRange::last((measured + HOUR).min(MAX_RANGE_SECONDS), Some(HOUR), now)?;
     let names = ["IncomingRecords", "IncomingBytes", "GetRecords.Bytes"];
     let series = of_stream(context.cloudwatch(), &state.name, &names, &range).await?;
     let total = |name: &str| {
-        let found = series.iter().find(|one| one.spec.name == name);
-        whole(found.and_then(super::metrics::Series::figure).unwrap_or(0.0))
+        let points = series
+            .iter()
+            .filter(|one| one.spec.name == name)
+            .flat_map(|one| &one.points);
+        // An earlier hour is of an earlier stream with this name.
+        let own = points.filter(|point| point.at + HOUR > created.as_second());
+        whole(own.map(|point| point.value).sum())
     };
     let [records, bytes_in, bytes_out] = names.map(total);
     let hours = u64::try_from(measured).unwrap_or(0).div_ceil(3_600);
@@ -253,27 +259,7 @@ fn counters(spec: &Spec) -> Vec<Counter> {
         dimensions: vec![(dimension, name.to_owned())],
     };
     match spec.kind.as_str() {
-        "function" => {
-            let memory = spec
-                .properties
-                .get("memory_mb")
-                .and_then(Value::as_u64)
-                .unwrap_or(128);
-            let duration = match text(spec, "architecture") {
-                Some("arm64") => Item::LambdaDurationArm,
-                _ => Item::LambdaDuration,
-            };
-            vec![
-                counter(
-                    Item::LambdaRequests,
-                    1,
-                    "AWS/Lambda",
-                    "Invocations",
-                    "FunctionName",
-                ),
-                counter(duration, memory, "AWS/Lambda", "Duration", "FunctionName"),
-            ]
-        }
+        "function" => function_counters(spec, &counter),
         "table" => table_counters(spec, &counter),
         "queue" => {
             let requests = |metric| counter(Item::QueueRequests, 1, "AWS/SQS", metric, "QueueName");
@@ -306,10 +292,34 @@ fn counters(spec: &Spec) -> Vec<Counter> {
     }
 }
 
-fn table_counters(
-    spec: &Spec,
-    counter: &dyn Fn(Item, u64, &'static str, &'static str, &'static str) -> Counter,
-) -> Vec<Counter> {
+/// Makes a counter of the resource that is looked at: item, factor, namespace, metric, dimension of its name.
+type Make<'m> = &'m dyn Fn(Item, u64, &'static str, &'static str, &'static str) -> Counter;
+
+fn function_counters(spec: &Spec, counter: Make<'_>) -> Vec<Counter> {
+    let memory = spec.properties.get("memory_mb").and_then(Value::as_u64);
+    let duration = match text(spec, "architecture") {
+        Some("arm64") => Item::LambdaDurationArm,
+        _ => Item::LambdaDuration,
+    };
+    vec![
+        counter(
+            Item::LambdaRequests,
+            1,
+            "AWS/Lambda",
+            "Invocations",
+            "FunctionName",
+        ),
+        counter(
+            duration,
+            memory.unwrap_or(128),
+            "AWS/Lambda",
+            "Duration",
+            "FunctionName",
+        ),
+    ]
+}
+
+fn table_counters(spec: &Spec, counter: Make<'_>) -> Vec<Counter> {
     // Provisioned capacity is paid for whether or not it is used.
     if text(spec, "billing_mode") == Some("provisioned") {
         return Vec::new();

@@ -10,7 +10,7 @@ use super::resource::{Catalog, Location, Observed, Resource, Spec};
 use super::{Manifest, Pipeline};
 use crate::cost::{
     CapacityMode, Change, Demand, Encryption, HOURS_A_MONTH, Item, Load, Part, Rate, Scenario, Workload,
-    price_book,
+    price_book, standing,
 };
 use crate::stream::ShardMetric;
 use ground::error::{Error, Result};
@@ -132,6 +132,16 @@ impl Pipeline<'_> {
             }
         }
         Ok(scenario)
+    }
+
+    /// What a month costs without traffic, in one line.
+    ///
+    /// # Errors
+    /// As [`Pipeline::scenario`].
+    pub fn standing_cost(&self) -> Result<String> {
+        let scenario = self.scenario(&Assumed::idle())?;
+        let region = &scenario.region;
+        Ok(standing(scenario.estimate(price_book(region)).total, region))
     }
 
     /// What a month costs without traffic before and after `plan`.
