@@ -6,6 +6,7 @@ use super::shared::Session;
 use super::shared::pipeline::{apply, print_hints};
 use super::shared::template::{ChoiceArgs, TemplateArgs, template_list};
 use crate::ui::{next_steps, shell_quoted};
+use domain::cost;
 use domain::pipeline::Pipeline;
 use domain::pipeline::apply::{ResourceReport, RunReport};
 use domain::pipeline::event::ResourceResult;
@@ -49,14 +50,21 @@ pub(super) async fn run(args: SetupArgs, session: &Session) -> Result<Exit> {
     let context = session.context_for_change_unless(args.dry_run).await?;
     let kinds = Kinds::new(context).await?;
     let pipeline = draft.bind(&kinds)?;
-    let Some(report) = apply(session, &pipeline, args.dry_run, args.yes).await? else {
+    let Some(applied) = apply(session, &pipeline, args.dry_run, args.yes).await? else {
         return Ok(Exit::Done);
     };
-    print_result(&args, session, &pipeline, &report);
-    Ok(report.exit)
+    let cost = cost::standing(applied.standing_cost, context.region());
+    print_result(&args, session, &pipeline, &applied.report, &cost);
+    Ok(applied.report.exit)
 }
 
-fn print_result(args: &SetupArgs, session: &Session, pipeline: &Pipeline<'_>, report: &RunReport) {
+fn print_result(
+    args: &SetupArgs,
+    session: &Session,
+    pipeline: &Pipeline<'_>,
+    report: &RunReport,
+    cost: &str,
+) {
     let printer = session.printer();
     let identity = pipeline.identity();
     print_hints(session, report);
@@ -83,9 +91,7 @@ fn print_result(args: &SetupArgs, session: &Session, pipeline: &Pipeline<'_>, re
     for (name, value) in &report.outputs {
         printer.note(&format!("  {name:<width$} {value}"));
     }
-    if let Ok(cost) = pipeline.standing_cost() {
-        printer.note(&format!("Cost on AWS: {cost}"));
-    }
+    printer.note(&format!("Cost on AWS: {cost}"));
     if nothing_done {
         return;
     }

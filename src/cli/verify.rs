@@ -5,6 +5,7 @@ use clap::Args;
 use super::shared::Session;
 use super::shared::template::TemplateArgs;
 use crate::ui::apply::ApplyProgress;
+use domain::cost;
 use domain::pipeline::CheckState;
 use domain::pipeline::follow::AwsServices;
 use domain::pipeline::resources::Kinds;
@@ -61,7 +62,8 @@ pub(super) async fn run(args: VerifyArgs, session: &Session) -> Result<Exit> {
                 n => format!(", {n} worth a look"),
             }
         ));
-        printer.note(&format!("Cost on AWS: {}", pipeline.standing_cost()?));
+        let now = pipeline.cost_change(&pipeline.plan().await?)?.before;
+        printer.note(&format!("Cost on AWS: {}", cost::standing(now, context.region())));
         return Ok(Exit::Done);
     }
     let word = if faults == 1 { "fault" } else { "faults" };

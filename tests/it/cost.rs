@@ -185,6 +185,11 @@ fn a_pipeline_is_measured_and_its_plan_priced() {
     assert!(names.iter().any(|name| name.starts_with("stream ")), "{measured}");
     let more = cloud.json(["plan", "prices", "--retention", "7d"]);
     assert_eq!(more["cost"]["difference"], "14.6");
+    // What is there counts, and not the default of the template.
+    cloud.ok(["reshard", "ProductPricesStream", "--to", "2"]);
+    let again = cloud.streamctl(["setup", "prices"]).output().unwrap();
+    let stderr = String::from_utf8(again.stderr).unwrap();
+    assert!(stderr.contains("Cost on AWS: 21.9"), "{stderr}");
 }
 
 fn product(group: &str, operation: &str, usd: &str) -> String {

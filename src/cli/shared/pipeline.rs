@@ -3,6 +3,7 @@
 use super::Session;
 use crate::ui::Printer;
 use crate::ui::apply::ApplyProgress;
+use domain::cost::Money;
 use domain::pipeline::Pipeline;
 use domain::pipeline::apply::RunReport;
 use domain::pipeline::destroy::Survey;
@@ -12,13 +13,20 @@ use ground::error::Result;
 use ground::exit::Exit;
 use ground::stop::Stop;
 
+/// What [`apply`] did.
+pub(crate) struct Applied {
+    pub(crate) report: RunReport,
+    /// What a month costs without traffic; `None` if a price is not known.
+    pub(crate) standing_cost: Option<Money>,
+}
+
 /// Plans and applies `pipeline` with progress, and prints the report. A dry run prints the plan and returns `None`.
 pub(crate) async fn apply(
     session: &Session,
     pipeline: &Pipeline<'_>,
     dry_run: bool,
     yes: bool,
-) -> Result<Option<RunReport>> {
+) -> Result<Option<Applied>> {
     let printer = session.printer();
     let plan = pipeline.plan().await?;
     if dry_run {
@@ -30,6 +38,7 @@ pub(crate) async fn apply(
         return Ok(None);
     }
     plan.check()?;
+    let standing_cost = pipeline.cost_change(&plan)?.after;
     let losses = plan.losses();
     if !losses.is_empty() {
         losses.iter().for_each(|loss| printer.warn(loss));
@@ -44,7 +53,10 @@ pub(crate) async fn apply(
         .run_until_stopped(&stop, pipeline.apply(plan, &show, &stop))
         .await?;
     printer.report(&report)?;
-    Ok(Some(report))
+    Ok(Some(Applied {
+        report,
+        standing_cost,
+    }))
 }
 
 /// Says what the changes of a plan cost. Nothing is said of changes that cost nothing.

@@ -10,7 +10,7 @@ use super::resource::{Catalog, Location, Observed, Resource, Spec};
 use super::{Manifest, Pipeline};
 use crate::cost::{
     CapacityMode, Change, Demand, Encryption, HOURS_A_MONTH, Item, Load, Part, Rate, Scenario, Workload,
-    price_book, standing,
+    price_book,
 };
 use crate::stream::ShardMetric;
 use ground::error::{Error, Result};
@@ -134,16 +134,6 @@ impl Pipeline<'_> {
         Ok(scenario)
     }
 
-    /// What a month costs without traffic, in one line.
-    ///
-    /// # Errors
-    /// As [`Pipeline::scenario`].
-    pub fn standing_cost(&self) -> Result<String> {
-        let scenario = self.scenario(&Assumed::idle())?;
-        let region = &scenario.region;
-        Ok(standing(scenario.estimate(price_book(region)).total, region))
-    }
-
     /// What a month costs without traffic before and after `plan`.
     ///
     /// # Errors
@@ -157,7 +147,11 @@ impl Pipeline<'_> {
             let is_there = planned.observed.present().is_some();
             if spec.kind == "stream" {
                 let wanted = declared.workload(spec, &Assumed::idle());
-                let now = existing(&planned.observed);
+                let mut now = existing(&planned.observed);
+                // A stream that is being created shows no shards yet.
+                if let Some(now) = now.as_mut().filter(|now| now.shards == 0) {
+                    now.shards = wanted.shards;
+                }
                 let changed: Vec<&str> = planned.changes.iter().filter_map(super::Change::field).collect();
                 after.streams.push((
                     None,
