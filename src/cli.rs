@@ -17,6 +17,7 @@ mod channel;
 mod completions;
 mod config;
 mod consumer;
+mod cost;
 mod create;
 mod dashboard;
 mod delete;
@@ -160,6 +161,7 @@ commands! {
         Metrics(metrics::MetricsArgs, Ends),
         Alarms(alarms::AlarmsArgs, Handled),
         Dashboard(dashboard::DashboardArgs, Handled),
+        Cost(cost::CostArgs, Ends),
     }
     "Local" {
         Local(local::LocalArgs, Handled),
@@ -253,6 +255,7 @@ pub fn main(parts: Parts) -> Exit {
         }
     };
     tell_ignored(&printer, &configuration);
+    domain::cost::keep_refreshed_in(shared::session::price_file(&configuration.settings));
     hide_endpoints(&configuration);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

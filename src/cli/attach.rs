@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::shared::Session;
 use super::shared::function::{LocalCodeArgs, function_name, with_mapper};
-use super::shared::pipeline::{apply, print_hints};
+use super::shared::pipeline::{Applied, apply, print_hints};
 use super::shared::template::PartArgs;
 use crate::ui::next_steps;
 use domain::context::Context;
@@ -115,7 +115,7 @@ async fn by_template(
     request.only = Some(part.ids());
     let kinds = Kinds::new(context).await?;
     let pipeline = Draft::new(manifest, request)?.bind(&kinds)?;
-    let Some(report) = apply(session, &pipeline, args.dry_run, false).await? else {
+    let Some(Applied { report, .. }) = apply(session, &pipeline, args.dry_run, false).await? else {
         return Ok(Exit::Done);
     };
     print_hints(session, &report);

@@ -11,7 +11,7 @@ use super::shared::Session;
 use super::shared::candidates::handlers;
 use super::shared::duration::seconds;
 use super::shared::function::{OWN, name_own};
-use super::shared::pipeline::{apply, print_hints};
+use super::shared::pipeline::{Applied, apply, print_hints};
 use super::shared::template::PartArgs;
 use crate::ui::next_steps;
 use domain::context::Context;
@@ -131,7 +131,7 @@ pub(super) async fn run(args: DeployArgs, session: &Session) -> Result<Exit> {
     };
     let kinds = Kinds::new(context).await?;
     let pipeline = draft.bind(&kinds)?;
-    let Some(report) = apply(session, &pipeline, args.dry_run, args.yes).await? else {
+    let Some(Applied { report, .. }) = apply(session, &pipeline, args.dry_run, args.yes).await? else {
         return Ok(Exit::Done);
     };
     print_result(&args, session, &report);

@@ -6,7 +6,7 @@ use super::shared::change::{ChangeArgs, Consequences, change};
 use super::shared::{Session, StreamArg};
 use crate::ui::units::time;
 use domain::context::Context;
-use domain::cost::{self, Demand, Price, price_book};
+use domain::cost::{self, Demand, Item, price_book};
 use domain::observe::load;
 use domain::stream::{Desired, Difference, MODE_SWITCHES_A_DAY, Mode, StreamState, trail};
 use ground::error::Result;
@@ -121,19 +121,22 @@ async fn costs(context: &Context, state: &StreamState, shards: u32) -> Vec<Strin
 }
 
 fn prices(book: &cost::PriceBook, shards: u32) -> Vec<String> {
-    let dollars = |price: Price, quantity| price.of(quantity).rounded(3);
+    let dollars = |item, quantity| {
+        let amount = book.amount(item, quantity);
+        amount.map_or_else(|| "an unknown amount of".to_owned(), |amount| amount.rounded(3))
+    };
     vec![
         format!(
             "Provisioned: {} USD an hour for {}, and {} USD for a million PUT payload units of 25 KB",
-            dollars(book.provisioned.shard_hour, shards.into()),
+            dollars(Item::ShardHour, shards.into()),
             crate::ui::units::counted(shards.into(), "shard"),
-            dollars(book.provisioned.put_units, 1_000_000),
+            dollars(Item::PutUnits, 1_000_000),
         ),
         format!(
             "On-demand: {} USD an hour, {} USD for a GB written and {} USD for a GB read ({}, as of {})",
-            dollars(book.on_demand.stream_hour, 1),
-            dollars(book.on_demand.bytes_in, 1 << 30),
-            dollars(book.on_demand.bytes_out, 1 << 30),
+            dollars(Item::StreamHour, 1),
+            dollars(Item::OnDemandIn, 1 << 30),
+            dollars(Item::OnDemandOut, 1 << 30),
             book.region,
             book.as_of,
         ),

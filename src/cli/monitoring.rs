@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::shared::change::{ChangeArgs, change, existing};
 use super::shared::{Session, StreamArg};
 use domain::context::Context;
-use domain::cost::price_book;
+use domain::cost::{HOURS_A_MONTH, Item, PriceBook, price_book};
 use domain::stream::{Desired, ShardMetric, StreamState};
 use ground::error::Result;
 use ground::exit::Exit;
@@ -85,17 +85,20 @@ pub(super) async fn run(args: MonitoringArgs, session: &Session) -> Result<Exit>
 /// What the shard-level metrics will cost, where the region's prices are known.
 fn price(context: &Context, state: &StreamState, desired: &Desired) -> Vec<String> {
     let metrics = desired.monitoring.as_ref().map_or(0, BTreeSet::len) as u64;
-    let Some((book, price)) = price_book(context.region()).and_then(|book| Some((book, book.metric_hour?)))
-    else {
-        return Vec::new();
-    };
     if metrics == 0 || context.is_local() {
         return Vec::new();
     }
     let shards = u64::from(state.open_shards);
+    let month = |book: &'static PriceBook| {
+        let amount = book.amount(Item::Metrics, metrics * shards * HOURS_A_MONTH)?;
+        Some((book, amount))
+    };
+    let Some((book, amount)) = price_book(context.region()).and_then(month) else {
+        return Vec::new();
+    };
     vec![format!(
         "{metrics} metrics of {shards} shards cost {} USD in a month of 730 hours ({}, as of {})",
-        price.of(metrics * shards * 730).rounded(2),
+        amount.rounded(2),
         book.region,
         book.as_of
     )]

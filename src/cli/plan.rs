@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::shared::Session;
+use super::shared::pipeline::note_cost;
 use super::shared::template::{ChoiceArgs, TemplateArgs};
 use domain::iam;
 use domain::pipeline::resources::Kinds;
@@ -60,6 +61,7 @@ pub(super) async fn run(args: PlanArgs, session: &Session) -> Result<Exit> {
     let report = plan.report(&pipeline);
     printer.report(&report)?;
     plan.check()?;
+    note_cost(session, &report);
     if plan.is_empty() {
         printer.note(&format!(
             "Nothing to change: {} is up to date",

@@ -2,10 +2,13 @@
 
 use clap::Args;
 
-use super::shared::change::{ChangeArgs, change, no_more};
+use super::shared::change::{ChangeArgs, change};
 use super::shared::duration::retention_hours;
 use super::shared::{Session, StreamArg};
-use domain::stream::Desired;
+use domain::context::Context;
+use domain::cost::Change;
+use domain::stream::list::standing_cost;
+use domain::stream::{Desired, Difference, Mode, StreamState};
 use ground::error::Result;
 use ground::exit::Exit;
 
@@ -36,5 +39,29 @@ pub(super) async fn run(args: RetentionArgs, session: &Session) -> Result<Exit> 
         retention_hours: Some(args.time),
         ..Desired::default()
     };
-    change(session, &stream, &desired, args.change, no_more).await
+    change(
+        session,
+        &stream,
+        &desired,
+        args.change,
+        async |context, state, changes| Ok(cost(context, state, changes, args.time).into()),
+    )
+    .await
+}
+
+/// What the longer or shorter retention costs, of which the price is one of the shards. That of the data of an on-demand
+/// stream depends on its traffic.
+fn cost(context: &Context, state: &StreamState, changes: &[Difference], hours: u32) -> Vec<String> {
+    if changes.is_empty() || context.is_local() || state.mode == Mode::OnDemand {
+        return Vec::new();
+    }
+    let after = StreamState {
+        retention_hours: hours,
+        ..state.clone()
+    };
+    let change = Change {
+        before: standing_cost(state, context.region()),
+        after: standing_cost(&after, context.region()),
+    };
+    vec![format!("Cost without traffic: {change}")]
 }

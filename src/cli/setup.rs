@@ -8,6 +8,7 @@ use super::shared::pipeline::{apply, print_hints};
 use super::shared::template::{ChoiceArgs, TemplateArgs, template_list};
 use super::shared::verdict::last_hour_of_pipeline;
 use crate::ui::{next_steps, shell_quoted};
+use domain::cost;
 use domain::pipeline::Pipeline;
 use domain::pipeline::apply::{ResourceReport, RunReport};
 use domain::pipeline::event::ResourceResult;
@@ -51,27 +52,31 @@ pub(super) async fn run(args: SetupArgs, session: &Session) -> Result<Exit> {
     let context = session.context_for_change_unless(args.dry_run).await?;
     let kinds = Kinds::new(context).await?;
     let pipeline = draft.bind(&kinds)?;
-    let Some(report) = apply(session, &pipeline, args.dry_run, args.yes).await? else {
+    let Some(applied) = apply(session, &pipeline, args.dry_run, args.yes).await? else {
         return Ok(Exit::Done);
     };
-    let metrics = match report.exit {
-        Exit::Done => last_hour_of_pipeline(context, &pipeline).await,
-        _ => None,
-    };
-    print_result(&args, session, &pipeline, &report, metrics.as_deref());
+    let report = applied.report;
+    let mut lines = vec![format!(
+        "Cost on AWS: {}",
+        cost::standing(applied.standing_cost, context.region())
+    )];
+    if report.exit == Exit::Done {
+        lines.extend(last_hour_of_pipeline(context, &pipeline).await);
+    }
+    print_result(&args, session, &pipeline, &report, &lines);
     if report.exit == Exit::Done {
         say_alarms(session, &pipeline).await;
     }
     Ok(report.exit)
 }
 
-/// Prints what came of it, with what the `metrics` of the last hour say, and the next commands.
+/// Prints what came of it, `lines` of what it costs and does, and the next commands.
 fn print_result(
     args: &SetupArgs,
     session: &Session,
     pipeline: &Pipeline<'_>,
     report: &RunReport,
-    metrics: Option<&str>,
+    lines: &[String],
 ) {
     let printer = session.printer();
     let identity = pipeline.identity();
@@ -99,7 +104,7 @@ fn print_result(
     for (name, value) in &report.outputs {
         printer.note(&format!("  {name:<width$} {value}"));
     }
-    if let Some(line) = metrics {
+    for line in lines {
         printer.note(line);
     }
     if nothing_done {

@@ -11,7 +11,6 @@ use super::shared::rate::{bytes, bytes_rate, peak, records};
 use super::shared::stream::resolve;
 use domain::cost::{Demand, Load, Rate, size};
 use domain::observe::load::{self, Measured};
-use domain::settings::{DEFAULT_REGION, Target};
 use domain::stream::{Mode, StreamState, state};
 use ground::duration::{Parser, Unit};
 use ground::error::{Error, Result};
@@ -79,23 +78,12 @@ pub(super) async fn run(args: SizeArgs, session: &Session) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let demand = args.demand(None)?;
-    let region = region(session).await?;
+    let region = session.region().await?;
     let sizing = size(&demand, &region, None);
     session
         .printer()
         .report(&SizeReport::new(demand, &region, sizing, None))?;
     Ok(Exit::Done)
-}
-
-/// The region of the prices. Asks no service.
-async fn region(session: &Session) -> Result<String> {
-    let settings = session.settings();
-    match (&settings.region, &settings.target) {
-        (Some(region), _) => Ok(region.clone()),
-        // The local cloud is not started for this.
-        (None, Target::Local) => Ok(DEFAULT_REGION.to_owned()),
-        (None, _) => Ok(session.context().await?.region().to_owned()),
-    }
 }
 
 fn nothing_measured(name: &str) -> Error {

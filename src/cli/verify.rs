@@ -7,6 +7,7 @@ use super::shared::alarms::say_alarms;
 use super::shared::template::TemplateArgs;
 use super::shared::verdict::last_hour_of_pipeline;
 use crate::ui::apply::ApplyProgress;
+use domain::cost;
 use domain::pipeline::CheckState;
 use domain::pipeline::follow::AwsServices;
 use domain::pipeline::resources::Kinds;
@@ -67,6 +68,8 @@ pub(super) async fn run(args: VerifyArgs, session: &Session) -> Result<Exit> {
                 n => format!(", {n} worth a look"),
             }
         ));
+        let now = pipeline.cost_change(&pipeline.plan().await?)?.before;
+        printer.note(&format!("Cost on AWS: {}", cost::standing(now, context.region())));
         return Ok(Exit::Done);
     }
     let word = if faults == 1 { "fault" } else { "faults" };

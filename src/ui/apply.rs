@@ -269,6 +269,7 @@ mod tests {
             template: "stream".into(),
             pipeline: "stream/orders".into(),
             changes: 3,
+            cost: None,
             resources: vec![
                 one(
                     "stream",

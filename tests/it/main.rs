@@ -12,6 +12,7 @@ mod channels;
 mod cloudwatch;
 mod config;
 mod contents;
+mod cost;
 mod credentials;
 mod demo;
 mod destroy;

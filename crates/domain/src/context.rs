@@ -5,6 +5,7 @@
 
 mod endpoints;
 mod identity;
+mod json_api;
 mod local;
 mod regions;
 mod sdk;
@@ -20,6 +21,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use tokio::sync::OnceCell;
 
 pub use self::identity::Caller;
+pub use self::json_api::JsonApi;
 use self::sdk::Sdk;
 use crate::settings::{DEFAULT_REGION, SERVICES, Settings, Source, Target};
 use ground::error::{self, Error, Result};

@@ -10,3 +10,4 @@ pub mod metrics;
 pub mod overview;
 pub mod scaling;
 pub mod traffic;
+pub mod usage;

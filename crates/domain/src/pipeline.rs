@@ -8,6 +8,7 @@
 pub mod access;
 pub mod apply;
 pub mod condition;
+pub mod cost;
 pub mod destroy;
 pub mod event;
 pub mod follow;

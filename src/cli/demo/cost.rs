@@ -42,7 +42,7 @@ fn table(estimate: &Estimate) -> String {
             line.amount.unwrap_or_default().rounded(4),
         ]);
     }
-    let as_of = estimate.as_of.unwrap_or("unknown date");
+    let as_of = estimate.as_of.as_deref().unwrap_or("unknown date");
     table.add_row([
         "total".to_owned(),
         format!("{}, prices of {as_of}", estimate.region),

@@ -5,9 +5,11 @@ use serde::Serialize;
 use crate::ui::units::{count as grouped, counted, milliseconds, time};
 use crate::ui::{Report, Style, or_dash, table, visible, wrap};
 use daemon::protocol::Damage;
+use domain::cost::{Money, standing};
 use domain::observe::dependents::shared_with;
 use domain::observe::overview::{Overview, Reader, Used};
 use domain::stream::desired::hours;
+use domain::stream::list::standing_cost;
 use domain::stream::{Mode, Shard, ShardMap, ShardMetric, Status, StreamState};
 
 /// Width of the output and of the labels. An ARN is copied and therefore never broken.
@@ -20,6 +22,8 @@ pub(super) struct DescribeReport {
     state: StreamState,
     /// `None` for an on-demand stream: Kinesis adds shards as needed.
     capacity: Option<StreamCapacity>,
+    /// US dollars of a month on AWS without traffic; `None` if the prices of the region are not known.
+    standing_cost_per_month: Option<Money>,
     #[serde(flatten)]
     overview: Overview,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,7 +100,9 @@ impl ShardRow {
 impl DescribeReport {
     pub(super) fn new(state: StreamState, overview: Overview, shards: Option<&ShardMap>) -> Self {
         let open = u64::from(state.open_shards);
+        let region = region_of(&state.arn);
         Self {
+            standing_cost_per_month: standing_cost(&state, region),
             capacity: (state.mode == Mode::Provisioned).then_some(StreamCapacity {
                 write_mib_per_second: open,
                 write_records_per_second: open * 1_000,
@@ -153,6 +159,8 @@ impl DescribeReport {
         let tags = state.tags.iter().map(|(key, value)| format!("{key}={value}"));
         fields.push(("Tags", or_none(tags.collect(), is_tag_unknown)));
         fields.push(("Limits", one(self.limits_text())));
+        let cost = standing(self.standing_cost_per_month, region_of(&state.arn));
+        fields.push(("Cost", one(cost)));
         fields.extend(self.dependents());
         fields
     }
@@ -399,6 +407,11 @@ fn labelled(label: &str, values: Vec<String>) -> Vec<String> {
         .zip(values)
         .map(|(label, value)| format!("{label:LABEL$}{value}"))
         .collect()
+}
+
+/// The region in an ARN; empty if there is none.
+fn region_of(arn: &str) -> &str {
+    arn.split(':').nth(3).unwrap_or_default()
 }
 
 fn monitoring(state: &StreamState) -> String {

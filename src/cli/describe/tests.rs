@@ -190,6 +190,7 @@ fn a_stream_fits_a_screen() {
     Tags        Environment=development
                 ManagedBy=streamctl
     Limits      2 of 1,000 shards of the account, 0 of 20 consumers, 2 of 50 tags
+    Cost        26.10 USD a month of 730 h without traffic (us-east-1, 2026-11)
     Consumers   none
     Mappings    none
     ");
@@ -243,6 +244,7 @@ fn what_is_off_is_called_none() {
     Created     2026-01-01 12:30:00 UTC
     Tags        none
     Limits      2 of 1,000 shards of the account, 0 of 20 consumers, 2 of 50 tags
+    Cost        48.35 USD a month of 730 h without traffic (us-east-1, 2026-11)
     Consumers   none
     Mappings    none
     ");
@@ -275,6 +277,7 @@ fn an_on_demand_stream_has_no_capacity_of_its_own() {
                 ManagedBy=streamctl
     Limits      1 of 50 on-demand streams of the account, 0 of 20 consumers, 2 of 50
                 tags
+    Cost        29.20 USD a month of 730 h without traffic (us-east-1, 2026-11)
     Consumers   none
     Mappings    none
     ");
@@ -305,6 +308,7 @@ fn what_depends_on_the_stream_fits_a_screen() {
     Created     2026-01-01 12:30:00 UTC
     Tags        none
     Limits      0 of 20 consumers, 2 of 50 tags
+    Cost        26.10 USD a month of 730 h without traffic (us-east-1, 2026-11)
     Consumers   analytics (ACTIVE)
     Mappings    retail-event-processor: Enabled, 1.2 s behind
                 scorer: Enabled; PROBLEM: Function call failed
@@ -416,6 +420,7 @@ fn json_is_stable() {
         "write_records_per_second": 2000,
         "read_mib_per_second": 4
       },
+      "standing_cost_per_month": "26.1",
       "encryption_key": null,
       "consumers": [],
       "mappings": [],

@@ -8,7 +8,7 @@ use super::plan::{Plan, Work};
 use crate::ui::units::{count as grouped, time};
 use crate::ui::{Report, Style, lines, table, visible, wrap};
 use domain::context::Context;
-use domain::cost::{Money, price_book};
+use domain::cost::{Change, Item, Money, price_book};
 use domain::observe::dependents::{self, Dependent};
 use domain::observe::traffic::{ShardDivision, Traffic};
 use domain::stream::StreamState;
@@ -52,6 +52,9 @@ pub(super) struct ReshardReport {
     division: Option<ShardDivision>,
     /// For `--auto`.
     decision: Option<Decision>,
+    /// What is billed for the shards in a month; `None` for the local cloud.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<Change>,
     #[serde(skip)]
     unknown: Vec<String>,
 }
@@ -83,14 +86,21 @@ impl ReshardReport {
             },
         );
         let reads = |dependent: &Dependent| matches!(dependent.kind, "function" | "consumer");
+        let [before, shards_after] =
+            [state.open_shards, after].map(|shards| Capacity::of(shards, context, state));
+        let cost = Change {
+            before: before.usd_per_month,
+            after: shards_after.usd_per_month,
+        };
         Self {
+            cost: Some(cost).filter(|_| is_change && !context.is_local()),
             stream: state.name.clone(),
             arn: state.arn.clone(),
             changed: changes && is_change,
             shards_before: state.open_shards,
             shards_after: after,
-            before: Capacity::of(state.open_shards, context, state),
-            after: Capacity::of(after, context, state),
+            before,
+            after: shards_after,
             budget,
             account,
             expected: Expected::of(&plan.steps).filter(|_| !context.is_local()),
@@ -165,6 +175,7 @@ impl ReshardReport {
                 format!("{} to {} (an estimate)", text(least_seconds), text(most_seconds)),
             ));
         }
+        facts.extend(self.cost.map(|cost| ("cost", cost.to_string())));
         if !self.readers.is_empty() {
             let name = |reader: &Dependent| format!("{} {}", reader.kind, visible(&reader.name));
             let names: Vec<String> = self.readers.iter().map(name).collect();
@@ -224,7 +235,9 @@ impl Capacity {
             write_mib_per_second: shards,
             write_records_per_second: shards * 1_000,
             read_mib_per_second: shards * 2,
-            usd_per_hour: book.map(|book| book.provisioned.shard_hour.of(shards).rounded(3)),
+            usd_per_hour: book
+                .and_then(|book| book.amount(Item::ShardHour, shards))
+                .map(|amount| amount.rounded(3)),
             usd_per_month: month,
         }
     }

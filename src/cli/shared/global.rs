@@ -98,7 +98,7 @@ enum OutputArg {
     Json,
     Yaml,
     Text,
-    /// Of metrics only
+    /// Of some reports only
     Csv,
 }
 

@@ -3,13 +3,22 @@
 use super::Session;
 use crate::ui::Printer;
 use crate::ui::apply::ApplyProgress;
+use domain::cost::Money;
 use domain::pipeline::Pipeline;
 use domain::pipeline::apply::RunReport;
 use domain::pipeline::destroy::Survey;
 use domain::pipeline::event::ResourceResult;
+use domain::pipeline::plan::PlanReport;
 use ground::error::Result;
 use ground::exit::Exit;
 use ground::stop::Stop;
+
+/// What [`apply`] did.
+pub(crate) struct Applied {
+    pub(crate) report: RunReport,
+    /// What a month costs without traffic; `None` if a price is not known.
+    pub(crate) standing_cost: Option<Money>,
+}
 
 /// Plans and applies `pipeline` with progress, and prints the report. A dry run prints the plan and returns `None`.
 pub(crate) async fn apply(
@@ -17,16 +26,19 @@ pub(crate) async fn apply(
     pipeline: &Pipeline<'_>,
     dry_run: bool,
     yes: bool,
-) -> Result<Option<RunReport>> {
+) -> Result<Option<Applied>> {
     let printer = session.printer();
     let plan = pipeline.plan().await?;
     if dry_run {
-        printer.report(&plan.report(pipeline))?;
+        let report = plan.report(pipeline);
+        printer.report(&report)?;
         plan.check()?;
+        note_cost(session, &report);
         printer.note("Dry run: nothing was changed");
         return Ok(None);
     }
     plan.check()?;
+    let standing_cost = pipeline.cost_change(&plan)?.after;
     let losses = plan.losses();
     if !losses.is_empty() {
         losses.iter().for_each(|loss| printer.warn(loss));
@@ -41,7 +53,22 @@ pub(crate) async fn apply(
         .run_until_stopped(&stop, pipeline.apply(plan, &show, &stop))
         .await?;
     printer.report(&report)?;
-    Ok(Some(report))
+    Ok(Some(Applied {
+        report,
+        standing_cost,
+    }))
+}
+
+/// Says what the changes of a plan cost. Nothing is said of changes that cost nothing.
+pub(crate) fn note_cost(session: &Session, report: &PlanReport) {
+    if let Some(cost) = report
+        .cost
+        .filter(|cost| cost.before.is_none() || cost.before != cost.after)
+    {
+        session
+            .printer()
+            .note(&format!("Cost on AWS without traffic: {cost}"));
+    }
 }
 
 /// Deletes the resources of `pipeline` that exist, with confirmation, progress and report. Messages call the pipeline

@@ -1,5 +1,6 @@
 //! One run of the program: settings, printer, Ctrl-C, and a context that is made on first use.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -11,11 +12,16 @@ use crate::ui::Printer;
 use daemon::StartOptions;
 use daemon::home::LocalHome;
 use domain::context::Context;
-use domain::settings::{Settings, Target};
+use domain::settings::{DEFAULT_REGION, Settings, Target};
 use domain::stream::StreamReference;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 use ground::stop::Stop;
+
+/// The file of the prices that `cost --refresh` reads.
+pub(crate) fn price_file(settings: &Settings) -> PathBuf {
+    settings.home.join("prices.json")
+}
 
 /// What a command is given besides its own arguments.
 pub struct Session {
@@ -146,6 +152,18 @@ impl Session {
     /// As [`Context::connect`]. Exit 4 for credentials of another account than that of the stream's ARN.
     pub async fn context(&self) -> Result<&Context> {
         self.connect(true).await
+    }
+
+    /// The region of prices: it is found out without a call, and without starting the local cloud.
+    ///
+    /// # Errors
+    /// As [`Context::connect`], where only the profile names a region.
+    pub(crate) async fn region(&self) -> Result<String> {
+        match (&self.settings.region, &self.settings.target) {
+            (Some(region), _) => Ok(region.clone()),
+            (None, Target::Local) => Ok(DEFAULT_REGION.to_owned()),
+            (None, _) => Ok(self.context().await?.region().to_owned()),
+        }
     }
 
     async fn connect(&self, names_endpoint: bool) -> Result<&Context> {

@@ -117,7 +117,8 @@ impl SizeReport {
     /// The sentence that answers the question.
     fn answer(&self) -> String {
         let shards = counted(self.sizing.shards, "shard");
-        let as_of = self.sizing.modes.first().and_then(|mode| mode.estimate.as_of);
+        let first = self.sizing.modes.first();
+        let as_of = first.and_then(|mode| mode.estimate.as_of.as_deref());
         match (self.sizing.cheapest, self.sizing.cheapest_total(), as_of) {
             (Some(mode), Some(total), Some(as_of)) => format!(
                 "Needs {shards}. Cheapest: {mode}, {} USD a month of {HOURS_A_MONTH} hours ({}, prices of {as_of}).",

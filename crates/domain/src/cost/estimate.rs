@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::price_book::ADVANTAGE_MINIMUM;
-use super::{Money, Price, PriceBook, price_book};
+use super::Money;
+use super::item::Item;
+use super::price_book::{ADVANTAGE_MINIMUM, Price, PriceBook, price_book};
 
 /// Bytes of a PUT payload unit. Source: "PUT payload unit", Kinesis Data Streams pricing.
 const PAYLOAD_UNIT: u64 = 25 * 1024;
@@ -85,36 +86,132 @@ pub enum Category {
     Metrics,
     /// What On-demand Advantage is short of its minimum throughput.
     Minimum,
+    /// Delivery with channels or Firehose.
+    Delivery,
+    Functions,
+    Tables,
+    Buckets,
+    Queues,
+    Topics,
+    Alarms,
+    Dashboards,
+    Logs,
+    /// APIs and what is in front of them.
+    Apis,
+    Keys,
 }
 
-/// One item of an estimate.
+impl Category {
+    fn of(item: Item) -> Self {
+        match item {
+            Item::ShardHour | Item::StreamHour => Self::Capacity,
+            Item::PutUnits | Item::OnDemandIn | Item::AdvantageIn => Self::Writes,
+            Item::OnDemandOut | Item::AdvantageOut | Item::LongTermRead => Self::Reads,
+            Item::ConsumerShardHour
+            | Item::ConsumerData
+            | Item::OnDemandConsumerData
+            | Item::AdvantageConsumerData => Self::FanOut,
+            Item::ExtendedRetention
+            | Item::LongTermRetention
+            | Item::OnDemandExtendedRetention
+            | Item::OnDemandLongTermRetention
+            | Item::AdvantageRetention => Self::Retention,
+            Item::Metrics => Self::Metrics,
+            Item::ChannelData | Item::ChannelTablesData | Item::FirehoseData | Item::FirehoseConversion => {
+                Self::Delivery
+            }
+            Item::LambdaRequests | Item::LambdaDuration | Item::LambdaDurationArm | Item::LambdaStorage => {
+                Self::Functions
+            }
+            Item::TableWrites
+            | Item::TableReads
+            | Item::TableWriteCapacity
+            | Item::TableReadCapacity
+            | Item::TableStorage
+            | Item::TableRecovery
+            | Item::TableStreamReads => Self::Tables,
+            Item::BucketStorage | Item::BucketPuts | Item::BucketGets | Item::GlacierStorage => Self::Buckets,
+            Item::QueueRequests | Item::FifoQueueRequests => Self::Queues,
+            Item::TopicRequests | Item::TopicToFirehose => Self::Topics,
+            Item::Alarms | Item::HighResolutionAlarms => Self::Alarms,
+            Item::Dashboards => Self::Dashboards,
+            Item::LogsIn | Item::LogsStorage | Item::LogsQueries => Self::Logs,
+            Item::HttpApiRequests
+            | Item::RestApiRequests
+            | Item::CloudFrontData
+            | Item::CloudFrontRequests
+            | Item::CloudFrontRequestsEurope => Self::Apis,
+            Item::KeyRequests | Item::Keys => Self::Keys,
+        }
+    }
+}
+
+/// One item of an estimate: a quantity, a price, and what they amount to. A contract with scripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Line {
+    /// The resource of a pipeline, such as `function scorer`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
     pub category: Category,
     /// Name on AWS's bill: `shard hours`.
     pub item: &'static str,
+    /// Its name in the price book.
+    pub price: Item,
     pub quantity: u64,
     /// The unit of `quantity`: `shard-hours`, `units`, `bytes`, `byte-hours`.
     pub unit: &'static str,
+    /// US dollars for one `per`; `None` if the price is not known.
+    pub unit_price: Option<String>,
+    /// The unit of the price: `shard-hour`, `million units`, `GB`, `GB-month`.
+    pub per: &'static str,
     /// `None` if the price is not known.
     pub amount: Option<Money>,
 }
 
-/// An itemised estimate.
+impl Line {
+    fn new(item: Item, quantity: u64, price: Option<Price>) -> Self {
+        Self {
+            resource: None,
+            category: Category::of(item),
+            item: item.label(),
+            price: item,
+            quantity,
+            unit: item.unit().counted,
+            unit_price: price.map(|price| price.per_unit(item)),
+            per: item.unit().name,
+            amount: price.map(|price| price.of(quantity)),
+        }
+    }
+}
+
+/// An itemised estimate. A contract with scripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Estimate {
     pub region: String,
     /// When the prices were checked; `None` if the region has no prices.
-    pub as_of: Option<&'static str>,
+    pub as_of: Option<String>,
     /// Source of the prices.
-    pub source: Option<&'static str>,
-    /// The items; empty without prices.
+    pub source: Option<String>,
     pub lines: Vec<Line>,
     /// The total; `None` if a price is not known.
     pub total: Option<Money>,
 }
 
 impl Estimate {
+    /// The estimate of `lines`. A line of nothing is left out, except for capacity, writes and reads.
+    pub(super) fn new(region: &str, book: Option<&PriceBook>, mut lines: Vec<Line>) -> Self {
+        // A price of something that was not used is of no interest, but that of the main items is.
+        let is_zero = |line: &Line| line.quantity == 0 && line.amount.unwrap_or_default() == Money::default();
+        lines.retain(|line| !is_zero(line) || line.category < Category::FanOut);
+        Self {
+            region: region.to_owned(),
+            as_of: book.map(|book| book.as_of.clone()),
+            source: book.map(|book| book.source.clone()),
+            total: lines.iter().map(|line| line.amount).sum(),
+            lines,
+        }
+    }
+
     /// The sum of the items of `category`; `None` if a price is not known.
     pub fn amount(&self, category: Category) -> Option<Money> {
         let lines = self.lines.iter().filter(|line| line.category == category);
@@ -124,6 +221,11 @@ impl Estimate {
     /// Whether the estimate has an item of `category`.
     pub fn has(&self, category: Category) -> bool {
         self.lines.iter().any(|line| line.category == category)
+    }
+
+    /// The sum of the items with a known price.
+    pub fn known_total(&self) -> Money {
+        self.lines.iter().filter_map(|line| line.amount).sum()
     }
 }
 
@@ -139,213 +241,124 @@ pub fn billed_bytes(bytes: u64) -> u64 {
 
 /// Cost of `usage` on AWS.
 pub fn so_far(usage: &Usage) -> Estimate {
-    let Some(book) = price_book(&usage.region) else {
-        return Estimate {
-            region: usage.region.clone(),
-            as_of: None,
-            source: None,
-            lines: Vec::new(),
-            total: None,
-        };
-    };
+    estimate(usage, price_book(&usage.region))
+}
+
+/// Cost of `usage` with the prices of `book`.
+pub(super) fn estimate(usage: &Usage, book: Option<&PriceBook>) -> Estimate {
+    Estimate::new(&usage.region, book, stream_lines(usage, book))
+}
+
+/// The items of a stream, also those of nothing.
+pub(super) fn stream_lines(usage: &Usage, book: Option<&PriceBook>) -> Vec<Line> {
     let mut lines = match usage.mode {
         Mode::Provisioned { shards } => provisioned(usage, shards, book),
         Mode::OnDemand => on_demand(usage, book),
         Mode::Advantage => advantage(usage, book),
     };
-    lines.push(line(
-        Category::Metrics,
-        "shard-level metrics",
-        "metric-hours",
-        usage.shard_level_metrics.saturating_mul(usage.hours),
-        book.metric_hour,
-    ));
-    // A price of something that was not used is of no interest, but that of the main items is.
-    let is_zero = |line: &Line| line.quantity == 0 && line.amount.unwrap_or_default() == Money::default();
-    lines.retain(|line| !is_zero(line) || line.category < Category::FanOut);
-    Estimate {
-        region: usage.region.clone(),
-        as_of: Some(book.as_of),
-        source: Some(book.source),
-        total: lines.iter().map(|line| line.amount).sum(),
-        lines,
-    }
+    let metric_hours = usage.shard_level_metrics.saturating_mul(usage.hours);
+    let metrics = items(book, &[(Item::Metrics, metric_hours)]).into_iter();
+    lines.extend(metrics.map(|line| Line {
+        item: "shard-level metrics",
+        ..line
+    }));
+    lines
 }
 
-fn line(
-    category: Category,
-    item: &'static str,
-    unit: &'static str,
-    quantity: u64,
-    price: Option<Price>,
-) -> Line {
-    Line {
-        category,
-        item,
-        quantity,
-        unit,
-        amount: price.map(|price| price.of(quantity)),
-    }
+/// The lines of quantities: one for each tier of a price.
+pub(super) fn items(book: Option<&PriceBook>, quantities: &[(Item, u64)]) -> Vec<Line> {
+    let lines = quantities.iter().flat_map(|&(item, quantity)| {
+        let parts = match book.and_then(|book| book.tariff(item)) {
+            Some(tariff) => tariff.split(quantity),
+            None => vec![(quantity, None)],
+        };
+        parts
+            .into_iter()
+            .map(move |(part, price)| Line::new(item, part, price))
+    });
+    lines.collect()
 }
 
-fn provisioned(usage: &Usage, shards: u64, book: &PriceBook) -> Vec<Line> {
-    let prices = &book.provisioned;
+fn provisioned(usage: &Usage, shards: u64, book: Option<&PriceBook>) -> Vec<Line> {
     let shard_hours = shards.saturating_mul(usage.hours);
     // "Extended data retention" is a price of the shard, and does not depend on the data.
     let extended_hours = match usage.retention_hours > INCLUDED_RETENTION {
         true => shard_hours,
         false => 0,
     };
-    vec![
-        line(
-            Category::Capacity,
-            "shard hours",
-            "shard-hours",
-            shard_hours,
-            Some(prices.shard_hour),
-        ),
-        line(
-            Category::Writes,
-            "PUT payload units",
-            "units",
-            usage.put_units,
-            Some(prices.put_units),
-        ),
-        line(
-            Category::FanOut,
-            "fan-out consumer hours",
-            "consumer-shard-hours",
-            usage.fan_out_consumers.saturating_mul(shard_hours),
-            prices.consumer_shard_hour,
-        ),
-        line(
-            Category::FanOut,
-            "fan-out data read",
-            "bytes",
-            usage.fan_out_bytes,
-            prices.consumer_bytes,
-        ),
-        line(
-            Category::Retention,
-            "extended retention",
-            "shard-hours",
-            extended_hours,
-            prices.extended_retention_shard_hour,
-        ),
-        long_term(usage, prices.long_term_byte_hours),
-    ]
+    items(
+        book,
+        &[
+            (Item::ShardHour, shard_hours),
+            (Item::PutUnits, usage.put_units),
+            (
+                Item::ConsumerShardHour,
+                usage.fan_out_consumers.saturating_mul(shard_hours),
+            ),
+            (Item::ConsumerData, usage.fan_out_bytes),
+            (Item::ExtendedRetention, extended_hours),
+            (
+                Item::LongTermRetention,
+                usage.long_term_bytes.saturating_mul(usage.hours),
+            ),
+        ],
+    )
 }
 
-fn on_demand(usage: &Usage, book: &PriceBook) -> Vec<Line> {
-    let prices = &book.on_demand;
-    vec![
-        line(
-            Category::Capacity,
-            "stream hours",
-            "stream-hours",
-            usage.hours,
-            Some(prices.stream_hour),
-        ),
-        line(
-            Category::Writes,
-            "data written",
-            "bytes",
-            usage.bytes_in,
-            Some(prices.bytes_in),
-        ),
-        line(
-            Category::Reads,
-            "data read",
-            "bytes",
-            usage.bytes_out,
-            Some(prices.bytes_out),
-        ),
-        line(
-            Category::FanOut,
-            "fan-out data read",
-            "bytes",
-            usage.fan_out_bytes,
-            prices.consumer_bytes,
-        ),
-        extended(usage, prices.extended_byte_hours),
-        long_term(usage, prices.long_term_byte_hours),
-    ]
+fn on_demand(usage: &Usage, book: Option<&PriceBook>) -> Vec<Line> {
+    items(
+        book,
+        &[
+            (Item::StreamHour, usage.hours),
+            (Item::OnDemandIn, usage.bytes_in),
+            (Item::OnDemandOut, usage.bytes_out),
+            (Item::OnDemandConsumerData, usage.fan_out_bytes),
+            (
+                Item::OnDemandExtendedRetention,
+                usage.extended_bytes.saturating_mul(usage.hours),
+            ),
+            (
+                Item::OnDemandLongTermRetention,
+                usage.long_term_bytes.saturating_mul(usage.hours),
+            ),
+        ],
+    )
 }
 
-fn advantage(usage: &Usage, book: &PriceBook) -> Vec<Line> {
-    let prices = book.advantage;
-    let (bytes_in, bytes_out) = (
-        prices.map(|prices| prices.bytes_in),
-        prices.map(|prices| prices.bytes_out),
-    );
-    let stored = prices.map(|prices| prices.extended_byte_hours);
+fn advantage(usage: &Usage, book: Option<&PriceBook>) -> Vec<Line> {
+    let stored = usage.extended_bytes.saturating_add(usage.long_term_bytes);
+    let written = [(Item::AdvantageIn, usage.bytes_in)];
+    let read = [
+        (Item::AdvantageOut, usage.bytes_out),
+        (Item::AdvantageConsumerData, usage.fan_out_bytes),
+    ];
+    let retention = [(Item::AdvantageRetention, stored.saturating_mul(usage.hours))];
+    let mut lines = items(book, &[&written[..], &read[..], &retention[..]].concat());
     let minimum = ADVANTAGE_MINIMUM
         .saturating_mul(3_600)
         .saturating_mul(usage.hours);
-    vec![
-        line(
-            Category::Writes,
-            "data written",
-            "bytes",
-            usage.bytes_in,
-            bytes_in,
-        ),
-        line(Category::Reads, "data read", "bytes", usage.bytes_out, bytes_out),
-        line(
-            Category::FanOut,
-            "fan-out data read",
-            "bytes",
-            usage.fan_out_bytes,
-            bytes_out,
-        ),
-        extended(usage, stored),
-        long_term(usage, stored),
-        up_to("minimum of data written", minimum, &[usage.bytes_in], bytes_in),
-        up_to(
-            "minimum of data read",
-            minimum,
-            &[usage.bytes_out, usage.fan_out_bytes],
-            bytes_out,
-        ),
-    ]
+    lines.push(up_to("minimum of data written", minimum, &written, book));
+    lines.push(up_to("minimum of data read", minimum, &read, book));
+    lines
 }
 
 /// What `used` is short of `minimum`. The amounts of `used` and of this line have exactly the price of `minimum`.
-fn up_to(item: &'static str, minimum: u64, used: &[u64], price: Option<Price>) -> Line {
-    let amount = price.map(|price| {
-        let paid: Money = used.iter().map(|bytes| price.of(*bytes)).sum();
-        (price.of(minimum) - paid).max(Money::default())
-    });
-    let quantity = used.iter().fold(minimum, |left, used| left.saturating_sub(*used));
+fn up_to(label: &'static str, minimum: u64, used: &[(Item, u64)], book: Option<&PriceBook>) -> Line {
+    let item = used.first().map_or(Item::AdvantageIn, |(item, _)| *item);
+    let price = book.and_then(|book| book.tariff(item)?.first());
+    let paid: Option<Money> = items(book, used).iter().map(|line| line.amount).sum();
+    let short = price
+        .zip(paid)
+        .map(|(price, paid)| (price.of(minimum) - paid).max(Money::default()));
+    let quantity = used
+        .iter()
+        .fold(minimum, |left, (_, used)| left.saturating_sub(*used));
     Line {
         category: Category::Minimum,
-        item,
-        quantity,
-        unit: "bytes",
-        amount,
+        item: label,
+        amount: short,
+        ..Line::new(item, quantity, price)
     }
-}
-
-fn extended(usage: &Usage, price: Option<Price>) -> Line {
-    let byte_hours = usage.extended_bytes.saturating_mul(usage.hours);
-    line(
-        Category::Retention,
-        "extended retention",
-        "byte-hours",
-        byte_hours,
-        price,
-    )
-}
-
-fn long_term(usage: &Usage, price: Option<Price>) -> Line {
-    let byte_hours = usage.long_term_bytes.saturating_mul(usage.hours);
-    line(
-        Category::Retention,
-        "long-term retention",
-        "byte-hours",
-        byte_hours,
-        price,
-    )
 }
 
 #[cfg(test)]

@@ -18,6 +18,13 @@ impl Money {
         Self(nanos)
     }
 
+    /// A decimal number of dollars with at most 9 decimals: `11.38`. `None` for anything else, and for more than 10^15.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (digits, decimals) = decimal(text)?;
+        let scale = 10i128.pow(9u32.checked_sub(decimals)?);
+        Some(Self(digits.checked_mul(scale)?))
+    }
+
     /// Billionths of a dollar.
     pub const fn nanos(self) -> i128 {
         self.0
@@ -36,6 +43,18 @@ impl Money {
             _ => format!("{sign}{dollars}"),
         }
     }
+}
+
+/// The digits of a decimal number without a sign, and how many of them are decimals (at most 15): `0.015` is (15, 3).
+pub(super) fn decimal(text: &str) -> Option<(i128, u32)> {
+    const MOST: usize = 15;
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let is_number = |part: &str| part.len() <= MOST && part.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || text.ends_with('.') || !is_number(whole) || !is_number(decimals) {
+        return None;
+    }
+    let digits = format!("{whole}{decimals}").parse().ok()?;
+    Some((digits, u32::try_from(decimals.len()).ok()?))
 }
 
 /// `$11.38`; amounts below a dollar have four decimals.
@@ -92,6 +111,37 @@ mod tests {
         assert_eq!(show(15_000_000), "$0.0150");
         assert_eq!(show(11_375_833_333), "$11.38");
         assert_eq!(show(1_005_000_000), "$1.01");
+    }
+
+    #[test]
+    fn amounts_are_read_exactly() {
+        let nanos = |text| Money::parse(text).map(Money::nanos);
+        assert_eq!(nanos("50"), Some(50_000_000_000));
+        assert_eq!(nanos("0.000000001"), Some(1));
+        assert_eq!(nanos("11.38"), Some(11_380_000_000));
+        for bad in [
+            "",
+            ".5",
+            "5.",
+            "-1",
+            "+1",
+            "1e3",
+            "1.0000000001",
+            "1,000",
+            "٣",
+            "9999999999999999",
+        ] {
+            assert_eq!(nanos(bad), None, "{bad}");
+        }
+        assert_eq!(decimal("0.0000166667"), Some((166_667, 10)));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_is_read(nanos in 0..10i128.pow(24)) {
+            let money = Money::from_nanos(nanos);
+            proptest::prop_assert_eq!(Money::parse(&money.rounded(9)), Some(money));
+        }
     }
 
     #[test]

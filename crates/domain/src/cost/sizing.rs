@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
+use super::Money;
 use super::estimate::{Estimate, LONG_TERM_RETENTION, Mode, Usage, billed_bytes, payload_units, so_far};
+use super::item::HOURS_A_MONTH;
 use super::load::Load;
-use super::{HOURS_A_MONTH, Money};
 
 /// What a shard takes and gives in a second, to all consumers that share it and to each fan-out consumer.
 /// Source: "Quotas and limits", Kinesis developer guide.
@@ -168,7 +169,7 @@ fn impossible(demand: &Demand, mode: Mode) -> Option<String> {
 }
 
 /// A month of `demand`. All records are as large as the average.
-fn usage(demand: &Demand, region: &str, mode: Mode) -> Usage {
+pub(super) fn usage(demand: &Demand, region: &str, mode: Mode) -> Usage {
     let load = &demand.load;
     let record_bytes = load.record_bytes().unwrap_or(0);
     let records = load.records.over_hours(HOURS_A_MONTH);

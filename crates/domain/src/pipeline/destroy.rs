@@ -387,6 +387,7 @@ impl Survey<'_> {
             pipeline: pipeline.identity().to_string(),
             changes: self.resources.iter().filter(|found| found.is_deleted()).count(),
             resources,
+            cost: None,
         }
     }
 }

@@ -10,6 +10,7 @@ use super::resource::{Change, Dependencies, Observed, Present, Resource, Spec};
 use super::tags::Owner;
 use super::walk::{self, Reached, Way};
 use super::{Pipeline, event};
+use crate::cost;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 use ground::stop::Stop;
@@ -37,6 +38,9 @@ pub struct PlanReport {
     pub changes: usize,
     /// Each resource after those that it needs.
     pub resources: Vec<PlannedReport>,
+    /// What a month costs on AWS without traffic, before and after; `None` for a deletion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<cost::Change>,
 }
 
 /// One resource of a [`PlanReport`].
@@ -161,6 +165,15 @@ impl Plan<'_> {
             .collect()
     }
 
+    /// The resources that exist, by id.
+    pub fn present(&self) -> Vec<String> {
+        let there = self
+            .resources
+            .iter()
+            .filter(|planned| planned.observed.present().is_some());
+        there.map(|planned| planned.spec.id.clone()).collect()
+    }
+
     /// Whether no resource exists.
     pub fn is_all_missing(&self) -> bool {
         self.resources
@@ -248,6 +261,7 @@ impl Plan<'_> {
             pipeline: pipeline.identity().to_string(),
             changes: resources.iter().map(|one| one.changes.len()).sum(),
             resources,
+            cost: pipeline.cost_change(self).ok(),
         }
     }
 }

@@ -216,7 +216,7 @@ impl Properties {
     }
 
     /// Sets a property that the user gave. A table is merged into the declared one.
-    pub(super) fn put(&mut self, key: &str, value: Value) {
+    pub(crate) fn put(&mut self, key: &str, value: Value) {
         match (self.values.get_mut(key), value) {
             (Some(Value::Object(there)), Value::Object(more)) => there.extend(more),
             (_, value) => {
@@ -342,6 +342,14 @@ impl Change {
     /// Whether it loses something for good.
     pub fn is_lossy(&self) -> bool {
         matches!(self, Self::Update { loses: Some(_), .. })
+    }
+
+    /// The property that it changes; `None` if it is no update.
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Self::Update { field, .. } => Some(field),
+            Self::Create | Self::Refused { .. } | Self::Foreign { .. } => None,
+        }
     }
 
     /// An update of `field` that loses nothing.

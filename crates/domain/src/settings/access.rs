@@ -15,11 +15,13 @@ pub const SERVICES: &[(&str, &str)] = &[
     ("CloudTrail", "AWS_ENDPOINT_URL_CLOUDTRAIL"),
     ("CloudWatch", "AWS_ENDPOINT_URL_CLOUDWATCH"),
     ("CloudWatch Logs", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"),
+    ("Cost Explorer", "AWS_ENDPOINT_URL_COST_EXPLORER"),
     ("DynamoDB", "AWS_ENDPOINT_URL_DYNAMODB"),
     ("Firehose", "AWS_ENDPOINT_URL_FIREHOSE"),
     ("IAM", "AWS_ENDPOINT_URL_IAM"),
     ("KMS", "AWS_ENDPOINT_URL_KMS"),
     ("Lambda", "AWS_ENDPOINT_URL_LAMBDA"),
+    ("Pricing", "AWS_ENDPOINT_URL_PRICING"),
     (
         "Resource Groups Tagging API",
         "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API",

@@ -1,4 +1,4 @@
-use super::super::HOURS_A_MONTH;
+use super::super::item::HOURS_A_MONTH;
 use super::*;
 
 /// A million records of 1 KB a day, read once.
@@ -94,9 +94,10 @@ fn advantage_has_a_minimum() {
         ["48.12", "48.12", "2983.45"]
     );
     let gigabytes = (ADVANTAGE_MINIMUM * 3_600 * HOURS_A_MONTH).div_ceil(1 << 30);
-    let prices = price_book("us-east-1").unwrap().advantage.unwrap();
-    let rounded = prices.bytes_in.of(gigabytes << 30) + prices.bytes_out.of(gigabytes << 30);
-    assert_eq!(rounded.rounded(2), "3079.73");
+    let book = price_book("us-east-1").unwrap();
+    let rounded =
+        [Item::AdvantageIn, Item::AdvantageOut].map(|item| book.amount(item, gigabytes << 30).unwrap());
+    assert_eq!(rounded.into_iter().sum::<Money>().rounded(2), "3079.73");
 }
 
 #[test]
@@ -162,15 +163,47 @@ fn records_are_rounded_up() {
     );
 }
 
+/// Extended retention is a price of a shard-hour: not of a GB.
+#[test]
+fn a_line_is_quantity_times_price() {
+    let estimate = so_far(&Usage {
+        retention_hours: 168,
+        ..Usage::idle("us-east-1", Mode::Provisioned { shards: 3 }, HOURS_A_MONTH)
+    });
+    let line = estimate.lines.last().unwrap();
+    assert_eq!(
+        (
+            line.item,
+            line.quantity,
+            line.unit,
+            line.unit_price.as_deref(),
+            line.per
+        ),
+        (
+            "extended retention",
+            3 * 730,
+            "shard-hours",
+            Some("0.02"),
+            "shard-hour"
+        )
+    );
+    assert_eq!(line.amount.unwrap().rounded(2), "43.80");
+}
+
 #[test]
 fn other_regions_are_not_guessed() {
     let mut usage = a_million_a_day(Mode::OnDemand, 1);
     usage.region = "eu-central-1".into();
     let estimate = so_far(&usage);
-    assert_eq!(
-        (estimate.total, estimate.as_of, estimate.lines.len()),
-        (None, None, 0)
+    assert_eq!((estimate.total, estimate.as_of), (None, None));
+    assert!(
+        estimate
+            .lines
+            .iter()
+            .all(|line| line.amount.is_none() && line.unit_price.is_none())
     );
+    // What is used is known all the same.
+    assert_eq!(estimate.lines[1].quantity, usage.bytes_in);
 }
 
 #[test]
@@ -209,7 +242,9 @@ proptest::proptest! {
                 long_term_bytes: bytes,
                 ..Usage::idle("us-east-1", mode, hours)
             };
-            proptest::prop_assert!(so_far(&usage).total >= Some(Money::default()));
+            let estimate = so_far(&usage);
+            proptest::prop_assert!(estimate.total >= Some(Money::default()));
+            proptest::prop_assert_eq!(estimate.total, Some(estimate.known_total()));
         }
     }
 

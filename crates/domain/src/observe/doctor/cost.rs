@@ -15,7 +15,7 @@ use super::alarms::Alarm;
 use super::finding::{Finding, Looked, Skipped};
 use super::subject::Subject;
 use crate::context::Context;
-use crate::cost::{Money, PriceBook, price_book};
+use crate::cost::{Item, Money, PriceBook, price_book};
 use crate::observe::metrics::{self, Kind, Query, Resource, TimeRange};
 use crate::stream::consumers::{Consumer, ConsumerStatus};
 use crate::stream::{Mode, StreamState};
@@ -109,9 +109,9 @@ fn no_traffic(stream: &StreamState, traffic: &Traffic, book: Option<&PriceBook>)
         return None;
     }
     let shards = u64::from(stream.open_shards);
-    let amount = book.map(|book| match stream.mode {
-        Mode::Provisioned => book.provisioned.shard_hour.of(shards * HOURS),
-        Mode::OnDemand => book.on_demand.stream_hour.of(HOURS),
+    let amount = book.and_then(|book| match stream.mode {
+        Mode::Provisioned => book.amount(Item::ShardHour, shards * HOURS),
+        Mode::OnDemand => book.amount(Item::StreamHour, HOURS),
     });
     let finding = Finding::caution(of(stream), "got no record for 7 days").fix(&["delete", &stream.name]);
     Some(saving(finding, amount, book))
@@ -138,7 +138,7 @@ fn too_many_shards(stream: &StreamState, traffic: &Traffic, book: Option<&PriceB
     let finding = Finding::caution(of(stream), summary)
         .evidence(traffic.peaks())
         .fix(&["reshard", &stream.name, "--to", &needed.to_string()]);
-    let amount = book.map(|book| book.provisioned.shard_hour.of(u64::from(spare) * HOURS));
+    let amount = book.and_then(|book| book.amount(Item::ShardHour, u64::from(spare) * HOURS));
     Some(saving(finding, amount, book))
 }
 
@@ -149,11 +149,11 @@ async fn on_demand(subject: &Subject<'_>) -> Looked {
 fn cheaper_provisioned(stream: &StreamState, traffic: &Traffic, book: Option<&PriceBook>) -> Option<Finding> {
     let book = book.filter(|_| stream.mode == Mode::OnDemand && traffic.records_in > 0.0)?;
     let needed = traffic.needed_shards();
-    let provisioned = book.provisioned.shard_hour.of(u64::from(needed) * HOURS)
-        + book.provisioned.put_units.of(traffic.monthly_put_units());
-    let on_demand = book.on_demand.stream_hour.of(HOURS)
-        + book.on_demand.bytes_in.of(traffic.monthly_billed_bytes())
-        + book.on_demand.bytes_out.of(traffic.monthly_bytes_out());
+    let provisioned = book.amount(Item::ShardHour, u64::from(needed) * HOURS)?
+        + book.amount(Item::PutUnits, traffic.monthly_put_units())?;
+    let on_demand = book.amount(Item::StreamHour, HOURS)?
+        + book.amount(Item::OnDemandIn, traffic.monthly_billed_bytes())?
+        + book.amount(Item::OnDemandOut, traffic.monthly_bytes_out())?;
     let saved = Money::from_nanos(on_demand.nanos() - provisioned.nanos());
     // A third less is worth a change: on-demand mode needs no attention.
     if saved.nanos() * 3 < on_demand.nanos() {
@@ -231,7 +231,7 @@ fn idle_consumer(stream: &StreamState, consumer: &Consumer, book: Option<&PriceB
     let hours = u64::from(stream.open_shards) * HOURS;
     // On-demand mode has no price for a consumer that reads nothing.
     let book = book.filter(|_| stream.mode == Mode::Provisioned);
-    let amount = book.and_then(|book| Some(book.provisioned.consumer_shard_hour?.of(hours)));
+    let amount = book.and_then(|book| book.amount(Item::ConsumerShardHour, hours));
     let finding = Finding::caution(
         of(stream),
         format!("has a consumer {} that has not read for 7 days", consumer.name),
@@ -267,7 +267,7 @@ fn shard_level(alarm: &Alarm) -> Option<&str> {
 
 fn unwatched(stream: &StreamState, book: Option<&PriceBook>) -> Finding {
     let metrics = stream.monitoring.len() as u64 * u64::from(stream.open_shards);
-    let amount = book.and_then(|book| Some(book.metric_hour?.of(metrics * HOURS)));
+    let amount = book.and_then(|book| book.amount(Item::Metrics, metrics * HOURS));
     let finding = Finding::caution(
         of(stream),
         format!("pays for {metrics} shard-level metrics, and no alarm watches one"),
@@ -296,7 +296,7 @@ fn kept_too_long(stream: &StreamState, traffic: &Traffic, book: Option<&PriceBoo
         .fix(&["retention", &stream.name, "24h"]);
     let hours = u64::from(stream.open_shards) * HOURS;
     let book = book.filter(|_| stream.mode == Mode::Provisioned);
-    let amount = book.and_then(|book| Some(book.provisioned.extended_retention_shard_hour?.of(hours)));
+    let amount = book.and_then(|book| book.amount(Item::ExtendedRetention, hours));
     Some(saving(finding, amount, book))
 }
 

@@ -104,6 +104,7 @@ mod tests {
             pipeline: "retail/dev".to_owned(),
             changes: 0,
             resources,
+            cost: None,
         }
     }
 
