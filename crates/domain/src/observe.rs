@@ -3,6 +3,7 @@
 
 pub mod dependents;
 pub mod doctor;
+pub mod live;
 pub mod load;
 pub mod metrics;
 pub mod overview;
