@@ -52,6 +52,7 @@ mod shared;
 mod size;
 mod tag;
 mod tail;
+mod top;
 mod undeploy;
 mod usage;
 mod verify;
@@ -153,6 +154,7 @@ commands! {
     "Operate" {
         Doctor(doctor::DoctorArgs, Handled),
         Metrics(metrics::MetricsArgs, Ends),
+        Top(top::TopArgs, Ends),
     }
     "Local" {
         Local(local::LocalArgs, Handled),
