@@ -15,9 +15,9 @@ use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::shared::Session;
 use super::shared::duration::{SECONDS, seconds};
-use super::shared::stream::or_whereabouts;
-use super::shared::{Session, StreamArg};
+use super::shared::stream::{StreamFlag, or_whereabouts, resolve};
 use crate::ui::Printer;
 use crate::ui::full_screen::FullScreen;
 use crate::ui::sparkline::Glyphs;
@@ -46,8 +46,11 @@ Examples:
   streamctl top --once                print it and end
   streamctl top orders --once -o json | jq '.rows[].records_in_per_second'")]
 pub struct TopArgs {
+    /// Show the shards of this stream, by name or ARN [default: all streams]
+    #[arg(value_name = "STREAM", conflicts_with = "stream")]
+    word: Option<String>,
     #[command(flatten)]
-    stream: StreamArg,
+    flag: StreamFlag,
     /// What to show first
     #[arg(long, value_enum, value_name = "VIEW", conflicts_with_all = ["stream", "word"])]
     view: Option<ViewArg>,
@@ -80,8 +83,9 @@ impl From<ViewArg> for Root {
 
 impl TopArgs {
     fn view(&self, session: &Session) -> Result<View> {
-        if self.stream.is_named() {
-            let stream = self.stream.resolve(session)?;
+        let stream = self.word.as_deref().or(self.flag.stream.as_deref());
+        if stream.is_some() {
+            let stream = resolve(stream, session)?;
             return Ok(View::Shards { stream });
         }
         let root = self.view.map_or(Root::Streams, Root::from);

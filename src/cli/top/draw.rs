@@ -156,7 +156,7 @@ fn draw_title(buffer: &mut Buffer, area: Rect, app: &App, look: Look) {
     if let Mode::Pages(pages) = &app.mode {
         title = format!("{title}{}{}", look.separator(), visible(&pages.title));
     }
-    if app.snapshot.is_some() {
+    if app.snapshot.is_some() && matches!(app.mode, Mode::Table | Mode::Filter { .. }) {
         let (shown, total) = (table.shown().len(), table.total());
         title.push_str(&match shown == total {
             true => format!(" ({total})"),
