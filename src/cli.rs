@@ -56,6 +56,7 @@ mod shared;
 mod size;
 mod tag;
 mod tail;
+mod top;
 mod undeploy;
 mod usage;
 mod verify;
@@ -162,6 +163,7 @@ commands! {
         Alarms(alarms::AlarmsArgs, Handled),
         Dashboard(dashboard::DashboardArgs, Handled),
         Cost(cost::CostArgs, Ends),
+        Top(top::TopArgs, Ends),
     }
     "Local" {
         Local(local::LocalArgs, Handled),

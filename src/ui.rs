@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod chart;
+pub mod full_screen;
 mod progress;
 mod report;
 mod safe;
@@ -355,7 +356,7 @@ fn fitted(text: &str, width: usize) -> String {
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn to_json(value: &impl Serialize, pretty: bool) -> Result<String> {
+pub(crate) fn to_json(value: &impl Serialize, pretty: bool) -> Result<String> {
     let text = if pretty {
         serde_json::to_string_pretty(value)
     } else {
@@ -366,7 +367,7 @@ fn to_json(value: &impl Serialize, pretty: bool) -> Result<String> {
 }
 
 /// YAML can escape only in double quotes, which are its other way to write JSON.
-fn to_yaml(value: &impl Serialize) -> Result<String> {
+pub(crate) fn to_yaml(value: &impl Serialize) -> Result<String> {
     let text = serde_saphyr::to_string(value)
         .map_err(|e| Error::failed("could not write the report as YAML").cause(e.to_string()))?;
     match safe::is_harmless(&text) {

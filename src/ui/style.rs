@@ -20,7 +20,7 @@ impl Style {
     }
 
     /// Whether stdout has colours.
-    pub(super) fn has_colour(&self) -> bool {
+    pub(crate) fn has_colour(&self) -> bool {
         self.stdout
     }
 

@@ -49,4 +49,5 @@ mod streams;
 mod support;
 mod tail;
 mod templates;
+mod top;
 mod verify;

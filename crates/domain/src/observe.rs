@@ -5,6 +5,7 @@ pub mod alarms;
 pub mod dashboards;
 pub mod dependents;
 pub mod doctor;
+pub mod live;
 pub mod load;
 pub mod metrics;
 pub mod overview;

@@ -278,6 +278,20 @@ pub fn symlink(target: &str, link: &Path) -> io::Result<()> {
     }
 }
 
+/// Stops this process and those it runs with, as Ctrl-Z does, until the shell continues them. Returns then.
+///
+/// # Errors
+/// When the platform has no such stop.
+pub fn suspend() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        rustix::process::kill_current_process_group(rustix::process::Signal::TSTP)?;
+        Ok(())
+    }
+    #[cfg(not(unix))]
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Kills all processes of the group led by `leader`.
 pub fn kill_group(leader: u32) {
     #[cfg(unix)]
