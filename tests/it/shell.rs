@@ -89,6 +89,18 @@ fn the_shell_completes_names_of_the_target() {
         offered(&cloud, &["streamctl", "consumer", "describe", "orders", "a"]),
         ["analytics"]
     );
+    cloud.ok(["setup", "stream", "--stream", "orders-de"]);
+    let pipelines = ["stream"];
+    for words in [
+        &["streamctl", "destroy", ""][..],
+        &["streamctl", "verify", "s"],
+        &["streamctl", "outputs", ""],
+        &["streamctl", "doctor", "--pipeline", ""],
+    ] {
+        assert_eq!(offered(&cloud, words), pipelines, "{words:?}");
+    }
+    // A template can be set up whatever the target has.
+    assert!(offered(&cloud, &["streamctl", "setup", ""]).len() > 3);
     // The words that were typed choose the region, and an endpoint that does not answer offers nothing.
     let elsewhere = ["streamctl", "--region", "eu-west-1", "describe", "ord"];
     assert_eq!(offered(&cloud, &elsewhere), [""; 0]);

@@ -7,7 +7,9 @@ use crate::ui::{Report, Style, or_dash, table, visible, wrap};
 use daemon::protocol::Damage;
 use domain::observe::dependents::shared_with;
 use domain::observe::overview::{Overview, Reader, Used};
+use domain::stream::budget::{Basis, Budget};
 use domain::stream::desired::hours;
+use domain::stream::reshard::STEPS_A_DAY;
 use domain::stream::{Mode, Shard, ShardMap, ShardMetric, Status, StreamState};
 
 /// Width of the output and of the labels. An ARN is copied and therefore never broken.
@@ -90,6 +92,23 @@ impl ShardRow {
     }
 }
 
+/// `3 of 10 changes of the shard count in 24 hours, the next free at …`.
+fn resharding(budget: &Budget) -> String {
+    let most = match (budget.basis, budget.used) {
+        (Basis::Lineage, 1..) => "at most ",
+        _ => "",
+    };
+    let free = budget
+        .next_free
+        .filter(|_| budget.left == 0)
+        .map(|at| format!(" (the next at {})", at.strftime("%Y-%m-%d %H:%M UTC")));
+    format!(
+        "{most}{} of {STEPS_A_DAY} changes of the shard count in 24 hours{}",
+        budget.used,
+        free.unwrap_or_default()
+    )
+}
+
 impl DescribeReport {
     pub(super) fn new(state: StreamState, overview: Overview, shards: Option<&ShardMap>) -> Self {
         let open = u64::from(state.open_shards);
@@ -146,6 +165,9 @@ impl DescribeReport {
         let tags = state.tags.iter().map(|(key, value)| format!("{key}={value}"));
         fields.push(("Tags", or_none(tags.collect(), is_tag_unknown)));
         fields.push(("Limits", one(self.limits_text())));
+        if let Some(budget) = &self.overview.limits.resharding {
+            fields.push(("Resharding", one(resharding(budget))));
+        }
         fields.extend(self.dependents());
         fields
     }

@@ -87,11 +87,32 @@ impl Budget {
 /// When the shards cannot be listed. What CloudTrail does not tell is no error.
 pub async fn budget(ctx: &Context, stream: &StreamState, map: &ShardMap, now: Timestamp) -> Result<Budget> {
     let since = now.checked_sub(DAY).unwrap_or(Timestamp::UNIX_EPOCH);
-    if let Some(times) = trail::last_day(ctx, "UpdateShardCount", &stream.arn).await {
-        let (first, last) = (times.first().copied(), times.last().copied());
-        return Ok(Budget::new(Basis::CloudTrail, times.len(), first, last));
+    if let Some(known) = from_trail(ctx, stream).await {
+        return Ok(known);
     }
     from_lineage(ctx, stream, map, since, now).await
+}
+
+/// [`budget`], unless it takes many calls to find out: then `None`. For a stream of the credentials' account.
+///
+/// # Errors
+/// When the shards cannot be listed.
+pub async fn cheap_budget(ctx: &Context, stream: &StreamState, now: Timestamp) -> Result<Option<Budget>> {
+    if let Some(known) = from_trail(ctx, stream).await {
+        return Ok(Some(known));
+    }
+    if usize::try_from(stream.open_shards).is_ok_and(|open| open >= ONE_PAGE) {
+        return Ok(None);
+    }
+    let since = now.checked_sub(DAY).unwrap_or(Timestamp::UNIX_EPOCH);
+    let map = shards::list(ctx, &stream.name, &Listing::All).await?;
+    from_lineage(ctx, stream, &map, since, now).await.map(Some)
+}
+
+async fn from_trail(ctx: &Context, stream: &StreamState) -> Option<Budget> {
+    let times = trail::last_day(ctx, "UpdateShardCount", &stream.arn).await?;
+    let (first, last) = (times.first().copied(), times.last().copied());
+    Some(Budget::new(Basis::CloudTrail, times.len(), first, last))
 }
 
 async fn from_lineage(
