@@ -90,10 +90,12 @@ pub async fn budget(ctx: &Context, stream: &StreamState, map: &ShardMap, now: Ti
     if let Some(known) = from_trail(ctx, stream).await {
         return Ok(known);
     }
-    from_lineage(ctx, stream, map, since, now).await
+    let (used, born) = count(ctx, stream, map, since).await?;
+    times(ctx, stream, map, (since, now), used, &born).await
 }
 
-/// [`budget`], unless it takes many calls to find out: then `None`. For a stream of the credentials' account.
+/// [`budget`], unless it takes many calls to find out: then `None`. The lineage gives times, which are estimates, only where no
+/// step is left. For a stream of the credentials' account.
 ///
 /// # Errors
 /// When the shards cannot be listed.
@@ -106,7 +108,13 @@ pub async fn cheap_budget(ctx: &Context, stream: &StreamState, now: Timestamp) -
     }
     let since = now.checked_sub(DAY).unwrap_or(Timestamp::UNIX_EPOCH);
     let map = shards::list(ctx, &stream.name, &Listing::All).await?;
-    from_lineage(ctx, stream, &map, since, now).await.map(Some)
+    let (used, born) = count(ctx, stream, &map, since).await?;
+    match used < STEPS_A_DAY {
+        true => Ok(Some(Budget::new(Basis::Lineage, used, None, None))),
+        false => times(ctx, stream, &map, (since, now), used, &born)
+            .await
+            .map(Some),
+    }
 }
 
 async fn from_trail(ctx: &Context, stream: &StreamState) -> Option<Budget> {
@@ -115,13 +123,13 @@ async fn from_trail(ctx: &Context, stream: &StreamState) -> Option<Budget> {
     Some(Budget::new(Basis::CloudTrail, times.len(), first, last))
 }
 
-async fn from_lineage(
+/// The steps since `since` by the lineage, and the shards that they made.
+async fn count(
     ctx: &Context,
     stream: &StreamState,
     map: &ShardMap,
     since: Timestamp,
-    now: Timestamp,
-) -> Result<Budget> {
+) -> Result<(usize, BTreeSet<String>)> {
     let born = match stream.created {
         Some(created) if created >= since => children(map, |_| true),
         _ => {
@@ -130,12 +138,23 @@ async fn from_lineage(
             children(&from, |id| at.get(id).is_none())
         }
     };
-    let used = generations(map, &born);
+    Ok((generations(map, &born), born))
+}
+
+/// When the first and the last of the `used` steps in this range were made, which made the shards `born`.
+async fn times(
+    ctx: &Context,
+    stream: &StreamState,
+    map: &ShardMap,
+    (since, now): (Timestamp, Timestamp),
+    used: usize,
+    born: &BTreeSet<String>,
+) -> Result<Budget> {
     if used == 0 || map.all().len() > ONE_PAGE {
         return Ok(Budget::new(Basis::Lineage, used, None, None));
     }
     let start = stream.created.map_or(since, |created| created.max(since));
-    let (newest, born) = (born.last().cloned().unwrap_or_default(), &born);
+    let newest = born.last().cloned().unwrap_or_default();
     let first = first_time(start, now, async |at| {
         let open = shards::list(ctx, &stream.name, &Listing::AtTimestamp(at)).await?;
         Ok(open.all().iter().any(|shard| born.contains(&shard.id)))
