@@ -9,6 +9,7 @@ use clap::Args;
 use super::shared::Session;
 use super::shared::function::{LocalCodeArgs, function_name, with_mapper};
 use super::shared::pipeline::{Applied, apply, print_hints};
+use super::shared::stream::{arn_of, shared};
 use super::shared::template::PartArgs;
 use crate::ui::next_steps;
 use domain::context::Context;
@@ -64,6 +65,12 @@ pub(super) async fn run(args: AttachArgs, session: &Session) -> Result<Exit> {
         return local::run(&args, &code, session).await;
     }
     let name = args.function.clone().unwrap_or_default();
+    // A template takes names only, and says so.
+    let stream = args
+        .part
+        .stream()
+        .map(|given| shared(given, session))
+        .transpose()?;
     let context = session.context_for_change_unless(args.dry_run).await?;
     let settings = args.settings.settings(context).await?;
     settings.check()?;
@@ -76,16 +83,15 @@ pub(super) async fn run(args: AttachArgs, session: &Session) -> Result<Exit> {
             return by_template(&args, session, context, handler, (manifest, request), &settings).await;
         }
     }
-    let Some(stream) = args.part.stream() else {
+    let Some(stream) = stream else {
         return Err(
             Error::usage(format!("no stream to attach {name} to")).hint(format!(
                 "add --stream NAME, as in `streamctl attach {name} --stream orders`"
             )),
         );
     };
-    domain::stream::check_name(stream)?;
     let function = function_name(session, context, &name, &args.part).await?;
-    let stream_arn = context.stream_arn(stream).await?;
+    let stream_arn = arn_of(context, &stream).await?;
     directly(&args, session, context, &function, &stream_arn, &settings).await
 }
 

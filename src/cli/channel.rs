@@ -5,12 +5,13 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::shared::change::{existing, to_change, watched};
+use super::shared::change::{ChangeReport, existing, to_change, watched};
 use super::shared::duration::length;
 use super::shared::{Session, StreamArg};
 use crate::ui::units::time;
 use crate::ui::{Report, Style, lines, or_dash, table, visible};
 use domain::pipeline::tags::{MANAGED_BY, STREAMCTL, parse as parse_tag};
+use domain::stream::Difference;
 use domain::stream::channels::{
     self, Channel, ChannelEntry, Compression, DOES_NOT, FRESHNESS, NewChannel, RecordFormat, Role, choose,
     no_channel,
@@ -61,6 +62,13 @@ Examples:
 Examples:
   streamctl channel describe orders -o json | jq -r .arn")]
     Describe(OneArgs),
+    /// Change how soon a channel delivers, and wait until it is ACTIVE
+    ///
+    /// Nothing else of a channel can be changed: delete it and create it again.
+    #[command(after_help = "\
+Examples:
+  streamctl channel update orders --freshness 15m")]
+    Update(UpdateArgs),
     /// Delete a channel and wait until it is gone
     ///
     /// Objects stay. Records that are not delivered yet are not delivered any more; they stay in the stream. A role that
@@ -89,8 +97,7 @@ struct CreateArgs {
     #[arg(long, value_name = "KIND", default_value = "gzip", value_parser = Compression::WORDS.to_vec())]
     compression: String,
     /// How old a record becomes before it is delivered: 5m to 15m
-    #[arg(long, value_name = "TIME", default_value = "5m",
-          value_parser = length(Parser::whole(Unit::Second).between(*FRESHNESS.start(), *FRESHNESS.end())))]
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = freshness())]
     freshness: Duration,
     /// Template of the objects' keys, such as '!{yyyy}/!{MM}/!{dd}/x!{extension}'
     #[arg(long, value_name = "TEMPLATE")]
@@ -126,8 +133,20 @@ struct OneArgs {
     #[command(flatten)]
     stream: StreamArg,
     /// Name of the channel, if the stream has several
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "CHANNEL")]
     name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct UpdateArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    /// How old a record becomes before it is delivered: 5m to 15m
+    #[arg(long, value_name = "TIME", value_parser = freshness())]
+    freshness: Duration,
+    /// Show what would be changed and change nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -140,6 +159,10 @@ struct DeleteArgs {
     /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
+}
+
+fn freshness() -> impl Fn(&str) -> std::result::Result<Duration, String> + Clone + Send + Sync {
+    length(Parser::whole(Unit::Second).between(*FRESHNESS.start(), *FRESHNESS.end()))
 }
 
 impl CreateArgs {
@@ -333,6 +356,7 @@ pub(super) async fn run(args: ChannelArgs, session: &Session) -> Result<Exit> {
         Action::Create(args) => create(&args, session).await,
         Action::List(args) => list(&args, session).await,
         Action::Describe(args) => describe(&args, session).await,
+        Action::Update(args) => update(&args, session).await,
         Action::Delete(args) => delete(&args, session).await,
     }
 }
@@ -425,6 +449,39 @@ async fn describe(args: &OneArgs, session: &Session) -> Result<Exit> {
     let name = args.stream.resolve(session)?;
     let found = one(args, session, &name).await?;
     session.printer().report(&One(found))?;
+    Ok(Exit::Done)
+}
+
+async fn update(args: &UpdateArgs, session: &Session) -> Result<Exit> {
+    let stream = args.one.stream.resolve(session)?;
+    session.context_for_change_unless(args.dry_run).await?;
+    let found = one(&args.one, session, &stream).await?;
+    let text = |seconds: Option<i32>| seconds.map(|seconds| format!("{seconds} s"));
+    let wanted = i32::try_from(args.freshness.as_secs()).ok();
+    let mut changes = Vec::new();
+    if found.freshness_seconds == wanted {
+        let note = format!("Nothing to change: channel {} is as asked for", found.name);
+        session.printer().note(&note);
+    } else {
+        changes.push(Difference {
+            setting: "data freshness".to_owned(),
+            from: text(found.freshness_seconds),
+            to: text(wanted),
+            loses: None,
+        });
+    }
+    let changed = !args.dry_run && !changes.is_empty();
+    if changed {
+        watched(session, &stream, async |changer| {
+            changer.update_channel(&found, args.freshness).await
+        })
+        .await?;
+    }
+    let report = ChangeReport::new(&stream, &found.arn, changed, changes);
+    session.printer().report(&report)?;
+    if args.dry_run {
+        session.printer().note("Dry run: nothing was changed");
+    }
     Ok(Exit::Done)
 }
 

@@ -10,7 +10,7 @@ use ground::exit::Exit;
 /// Print a script that completes commands in your shell
 ///
 /// The shell asks streamctl what can follow: commands, options, values, templates and handlers, and the names of streams,
-/// shards, consumers and functions of the target. A local cloud that does not run is not started for that.
+/// shards, consumers, channels, functions and pipelines of the target. A local cloud that does not run is not started for that.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::shared::Session;
 use super::shared::function::{function_name, with_mapper};
-use super::shared::stream::arn_of;
+use super::shared::stream::{arn_of, shared};
 use super::shared::template::PartArgs;
 use crate::ui::{Report, Style, lines};
 use domain::functions::mapping;
@@ -52,9 +52,17 @@ impl Report for DetachReport {
 }
 
 pub(super) async fn run(args: DetachArgs, session: &Session) -> Result<Exit> {
+    let stream = args
+        .part
+        .stream()
+        .map(|given| shared(given, session))
+        .transpose()?;
     let context = session.context_for_change().await?;
     let function = function_name(session, context, &args.function, &args.part).await?;
-    let stream_arn = arn_of(context, args.part.stream()).await?;
+    let stream_arn = match &stream {
+        Some(stream) => Some(arn_of(context, stream).await?),
+        None => None,
+    };
     let found = mapping::list(context, Some(&function), stream_arn.as_deref()).await?;
     if found.is_empty() {
         session.printer().note(&match args.part.stream() {

@@ -12,7 +12,7 @@ use super::shared::damage::{damage_text, warn_of_damage};
 use super::shared::duration::length;
 use crate::ui::{Report, Style, lines, shell_quoted, units};
 use daemon::home::{LocalHome, State};
-use daemon::{Options, Reset, RunOptions, StartOptions, Status};
+use daemon::{Clock, Move, Options, Reset, RunOptions, StartOptions, Status};
 use domain::settings::{DEFAULT_REGION, SERVICES};
 use ground::duration::{self, Parser, Unit};
 use ground::error::Result;
@@ -33,6 +33,7 @@ Examples:
   streamctl local start               start it in the background
   eval \"$(streamctl local env)\"       use it from any SDK or tool
   streamctl local status -o json      show its state
+  streamctl local clock --advance 1h  let an hour pass
   streamctl local reset               delete all its data")]
 pub struct LocalArgs {
     #[command(subcommand)]
@@ -60,6 +61,17 @@ enum LocalCommand {
     /// Starts the local cloud if it does not run. Unsets the session token, the profile and other endpoints of the shell, so
     /// that nothing else is used. With -o json a variable to unset is null, with -o text it is empty.
     Env(EnvArgs),
+    /// Show the clock of the local cloud, or advance it
+    ///
+    /// What waits for a time continues at once if the clock gets there: batching windows, visibility timeouts, retries,
+    /// channels. Times that are data, such as the age of a record or a retention, follow it too. Functions have the clock
+    /// of the machine, and so have IAM, KMS, SNS and STS. It never goes back, and it is kept when the local cloud stops.
+    #[command(after_help = "\
+Examples:
+  streamctl local start --clock-behind 8d     a new local cloud, 8 days ago
+  streamctl local clock --advance 1h          let an hour pass
+  streamctl local clock --now                 go to this machine's time")]
+    Clock(ClockArgs),
     /// Stop the local cloud and delete all its data
     Reset(ResetArgs),
     /// Run the local cloud in the foreground until Ctrl-C
@@ -87,6 +99,19 @@ struct CloudArgs {
     /// Deliver channels after this time instead of their data freshness, which is 5 to 15 minutes
     #[arg(long, value_name = "TIME", value_parser = length(Parser::whole(Unit::Millisecond)))]
     data_freshness: Option<Duration>,
+    /// Start this long ago, without data; see `local clock`
+    #[arg(long, value_name = "TIME", value_parser = length(Parser::whole(Unit::Second)))]
+    clock_behind: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+struct ClockArgs {
+    /// Let this much time pass
+    #[arg(long, value_name = "TIME", value_parser = length(Parser::whole(Unit::Second)))]
+    advance: Option<Duration>,
+    /// Go to this machine's time, if the clock is behind it
+    #[arg(long, conflicts_with = "advance")]
+    now: bool,
 }
 
 #[derive(Debug, Args)]
@@ -127,6 +152,7 @@ impl CloudArgs {
             status_delay: self.status_delay,
             event_filters: self.event_filters,
             data_freshness: self.data_freshness,
+            clock_behind: self.clock_behind,
         }
     }
 }
@@ -137,6 +163,7 @@ pub(super) async fn run(args: LocalArgs, session: &Session) -> Result<Exit> {
         LocalCommand::Stop => stop(session).await?,
         LocalCommand::Status => status(session).await?,
         LocalCommand::Env(args) => env(&args, session).await?,
+        LocalCommand::Clock(args) => clock(&args, session).await?,
         LocalCommand::Reset(args) => reset(&args, session).await?,
         LocalCommand::Run(args) => return foreground(&args, session).await,
     }
@@ -198,6 +225,16 @@ async fn env(args: &EnvArgs, session: &Session) -> Result<()> {
         cleared: cleared(&is_set),
         unset: args.unset,
     })
+}
+
+async fn clock(args: &ClockArgs, session: &Session) -> Result<()> {
+    let change = match args.advance {
+        Some(by) => Move::Advance(by),
+        None if args.now => Move::ToNow,
+        None => Move::Stay,
+    };
+    let clock = daemon::clock(&session.settings().home, change).await?;
+    session.printer().report(&ClockReport(clock))
 }
 
 async fn reset(args: &ResetArgs, session: &Session) -> Result<()> {
@@ -350,6 +387,7 @@ impl StatusReport {
             resident_bytes,
             streams,
             requests,
+            clock_offset_ms,
             home,
             log,
             damage,
@@ -368,6 +406,7 @@ impl StatusReport {
             ("Memory", resident_bytes.map(units::bytes)),
             ("Streams", text(*streams)),
             ("Requests", text(*requests)),
+            ("Clock", clock_offset_ms.filter(|offset| *offset != 0).map(apart)),
             ("Home", Some(home.clone())),
             ("Log", Some(log.clone())),
         ];
@@ -395,6 +434,31 @@ impl Report for StatusReport {
                 .into_iter()
                 .map(|(name, value)| [name.to_owned(), value]),
         )
+    }
+}
+
+/// How far a clock is from that of the machine.
+fn apart(offset_ms: i64) -> String {
+    let length = duration::measured(Duration::from_millis(offset_ms.unsigned_abs()));
+    match offset_ms {
+        0 => "this machine's time".to_owned(),
+        ..0 => format!("{length} behind this machine"),
+        _ => format!("{length} ahead of this machine"),
+    }
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct ClockReport(Clock);
+
+impl Report for ClockReport {
+    fn table(&self, _style: &Style) -> String {
+        let time = self.0.time.strftime("%Y-%m-%d %H:%M:%S UTC");
+        format!("{time}, {}", apart(self.0.offset_ms))
+    }
+
+    fn text(&self) -> String {
+        format!("{}\t{}", self.0.time, self.0.offset_ms)
     }
 }
 
@@ -441,6 +505,7 @@ mod tests {
             resident_bytes: running.then_some(43 << 20),
             streams: running.then_some(3),
             requests: running.then_some(1200),
+            clock_offset_ms: running.then_some(0),
             home: "/home/ada/.local/share/streamctl/local".to_owned(),
             log: "/home/ada/.local/share/streamctl/local/daemon.log".to_owned(),
             damage: Vec::new(),
@@ -486,6 +551,32 @@ mod tests {
         Damaged      /home/ada/a.log: a part of the log file is damaged or missing; the rest is served (3 records lost)
         Damaged      /home/ada/sqs.db: the database is damaged
         ");
+    }
+
+    #[test]
+    fn the_clock_is_shown_where_it_is_not_that_of_the_machine() {
+        let mut report = status(true);
+        assert!(!report.text().contains("Clock"));
+        report.0.clock_offset_ms = Some(-8 * 86_400_000);
+        assert!(
+            report.text().contains("Clock\t8d behind this machine"),
+            "{}",
+            report.text()
+        );
+        let clock = ClockReport(Clock {
+            time: "2026-11-28T12:00:00Z".parse().unwrap(),
+            offset_ms: 3_600_000,
+        });
+        insta::assert_snapshot!(
+            clock.table(&Style::plain()),
+            @"2026-11-28 12:00:00 UTC, 1h ahead of this machine"
+        );
+        let json = serde_json::to_value(&clock).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({"time": "2026-11-28T12:00:00Z", "offset_ms": 3_600_000})
+        );
+        assert_eq!(clock.text(), "2026-11-28T12:00:00Z\t3600000");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::shared::Session;
 use super::shared::function::function_name;
-use super::shared::stream::arn_of;
+use super::shared::stream::{arn_of, shared};
 use super::shared::template::PartArgs;
 use crate::ui::{Format, Report, Style, lines, or_dash, table, units, wrap};
 use domain::functions::mapping::{self, Mapping, Settings};
@@ -32,18 +32,26 @@ pub struct MappingsArgs {
     /// A bundled handler, or the name of any function
     #[arg(value_name = "FUNCTION")]
     function: Option<String>,
-    /// Only mappings that read this stream
+    /// Only mappings that read this stream, by name or ARN
     #[arg(long, value_name = "NAME")]
     stream: Option<String>,
 }
 
 pub(super) async fn run(args: MappingsArgs, session: &Session) -> Result<Exit> {
+    let stream = args
+        .stream
+        .as_deref()
+        .map(|given| shared(given, session))
+        .transpose()?;
     let context = session.context().await?;
     let function = match &args.function {
         Some(name) => Some(function_name(session, context, name, &PartArgs::default()).await?),
         None => None,
     };
-    let stream_arn = arn_of(context, args.stream.as_deref()).await?;
+    let stream_arn = match &stream {
+        Some(stream) => Some(arn_of(context, stream).await?),
+        None => None,
+    };
     let found = mapping::list(context, function.as_deref(), stream_arn.as_deref()).await?;
     let printer = session.printer();
     if found.is_empty() {

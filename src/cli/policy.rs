@@ -1,5 +1,6 @@
 //! `streamctl policy`.
 
+mod detach;
 mod function;
 mod sharing;
 
@@ -119,6 +120,14 @@ Examples:
   streamctl policy attach orders --for producer --to role/checkout
   streamctl policy attach orders --for operator --to group/operators --dry-run")]
     Attach(AttachArgs),
+    /// Detach the policy from a role, user or group
+    ///
+    /// Shows first which actions no other policy allows. The policy stays, also if it is attached to nobody.
+    #[command(after_help = "\
+Examples:
+  streamctl policy detach orders --for producer --from role/checkout --dry-run
+  streamctl policy detach orders --for producer --from role/checkout --yes")]
+    Detach(detach::DetachArgs),
     /// Check with IAM's policy simulator whether somebody has the permissions
     ///
     /// Ends with exit 5 if an action is not allowed. Resource policies, such as that of a KMS key, are not simulated.
@@ -264,6 +273,7 @@ pub(super) async fn run(args: PolicyArgs, session: &Session) -> Result<Exit> {
         None => print(&args.print, session).await,
         Some(Action::Create(args)) => create(&args.access, None, args.dry_run, session).await,
         Some(Action::Attach(args)) => create(&args.access, Some(&args.to), args.dry_run, session).await,
+        Some(Action::Detach(args)) => detach::detach(&args, session).await,
         Some(Action::Simulate(args)) => check(&args, session).await,
         Some(Action::Sharing(action)) => sharing::run(action, session).await,
     }

@@ -246,3 +246,52 @@ fn what_cannot_be_delivered_is_refused_before_anything_is_made() {
     });
     assert_eq!(cloud.json(["channel", "list", "--all"]), json!([]));
 }
+
+/// Without `--data-freshness`, as on AWS: time passes by the clock.
+#[test]
+fn a_channel_delivers_by_its_data_freshness_which_can_be_changed() {
+    let cloud = Cloud::start();
+    bucket(&cloud, "lake");
+    cloud.ok(["create", "orders", "--on-demand"]);
+    cloud.ok([
+        "channel",
+        "create",
+        "orders",
+        "--bucket",
+        "lake",
+        "--compression",
+        "none",
+    ]);
+    let update = ["channel", "update", "orders", "--freshness", "15m"];
+    let planned = cloud.json(["channel", "update", "orders", "--freshness", "15m", "--dry-run"]);
+    assert_eq!(planned["changed"], false);
+    assert_eq!(planned["changes"][0]["from"], "300 s");
+    let changed = cloud.json(update);
+    assert_eq!(changed["changed"], true);
+    assert_eq!(cloud.json(update)["changes"], json!([]));
+    assert_eq!(
+        cloud.json(["channel", "describe", "orders"])["freshness_seconds"],
+        900
+    );
+    cloud.fails(2, ["channel", "update", "orders", "--freshness", "16m"]);
+    cloud.fails(
+        1,
+        [
+            "channel",
+            "update",
+            "orders",
+            "--name",
+            "none",
+            "--freshness",
+            "5m",
+        ],
+    );
+
+    crate::contents::put(&cloud, "orders", [("k", "{\"n\":1}")]);
+    cloud.ok(["local", "clock", "--advance", "10m"]);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(objects(&cloud, "lake"), []);
+    cloud.ok(["local", "clock", "--advance", "6m"]);
+    let found = delivered(&cloud, "lake", 1);
+    assert_eq!(lines(&found), [json!({"n": 1})]);
+}

@@ -13,6 +13,9 @@ use crate::contents::{put, until};
 use crate::provision::run;
 use crate::support::{Cloud, block_on};
 
+mod changed;
+mod past;
+
 /// Exit code and JSON of `doctor WORDS -o json`.
 fn examined(cloud: &Cloud, words: &[&str]) -> (i32, Value) {
     let output = cloud

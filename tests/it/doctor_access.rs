@@ -425,6 +425,21 @@ fn what_is_between_the_caller_and_kinesis_is_named() {
     let found = finding(&report, "endpoint", "fault");
     assert_eq!(found["summary"], "cannot be reached, or does not answer");
     assert!(command(&found).starts_with("streamctl config show"), "{found:#}");
+    // The others end for one reason, which is shown once.
+    let mut reasons: Vec<&str> = report["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|check| check["skipped"].as_str())
+        .filter(|reason| !reason.starts_with("Kinesis did not answer"))
+        .collect();
+    assert!(reasons.len() > 40, "{reasons:?}");
+    reasons.dedup();
+    assert_eq!(reasons.len(), 1, "{reasons:?}");
+    let mut shown = machine.streamctl(["doctor", "orders", "--endpoint-url", &closed]);
+    let shown = shown.envs(keys).output().unwrap();
+    let table = String::from_utf8(shown.stdout).unwrap();
+    assert!(table.lines().count() < 20, "{table}");
 
     let web = Fake::start(|_| (404, "<html>no such page</html>".to_owned()));
     let found = finding(&examine(&web.url).1, "endpoint", "fault");
@@ -443,6 +458,9 @@ fn what_is_between_the_caller_and_kinesis_is_named() {
     );
     assert_eq!(command(&found), "aws sts get-caller-identity");
     assert!(findings(&report, "endpoint").is_empty());
+    // A call for the credentials, and what was under way with it: not one for each check.
+    let calls = refusing.seen().len();
+    assert!(calls <= 40, "{calls}");
 }
 
 #[test]

@@ -581,7 +581,11 @@ fn the_printed_policy_is_that_of_the_role() {
 
 /// A cloud with the scripted function, which writes its payloads to a journal.
 pub fn with_scorer(variables: &[&str]) -> Cloud {
-    let cloud = Cloud::start();
+    deployed_scorer(Cloud::start(), variables)
+}
+
+/// `cloud` with the scripted function `scorer`.
+pub fn deployed_scorer(cloud: Cloud, variables: &[&str]) -> Cloud {
     let mut command = cloud.streamctl(["deploy", "scorer", "--bootstrap"]);
     command.arg(compiled::executable());
     command

@@ -426,3 +426,53 @@ fn a_home_that_cannot_be_written_is_an_error() {
     assert_eq!(home.status()["running"], false);
     std::fs::remove_file(home.path().join("local")).unwrap();
 }
+
+/// The clock begins behind, and goes forward only.
+#[test]
+fn time_passes_by_the_clock_of_the_local_cloud() {
+    let mut cloud = crate::support::Cloud::start_with(["--clock-behind", "2d"]);
+    let offset = |cloud: &crate::support::Cloud, words: &[&str]| {
+        let mut command = cloud.streamctl(["local", "clock", "-o", "json"]);
+        let output = command.args(words).assert().success().get_output().clone();
+        let clock: Value = serde_json::from_slice(&output.stdout).unwrap();
+        clock["offset_ms"].as_i64().unwrap()
+    };
+    const HOUR: i64 = 3_600_000;
+    assert_eq!(offset(&cloud, &[]), -48 * HOUR);
+    assert_eq!(cloud.json(["local", "status"])["clock_offset_ms"], -48 * HOUR);
+    cloud.ok(["create", "orders", "--shards", "1"]);
+    crate::contents::put(&cloud, "orders", [("k", "old")]);
+    assert_eq!(cloud.records("orders").len(), 1);
+    // The end of a tail is by the clock of the service.
+    let tailed = cloud.ok(["tail", "orders", "--from", "start", "--no-follow", "-o", "json"]);
+    assert!(tailed.contains("\"old\""), "{tailed}");
+
+    assert_eq!(offset(&cloud, &["--advance", "23h"]), -25 * HOUR);
+    assert_eq!(cloud.records("orders").len(), 1);
+    cloud.kill();
+    cloud.restart();
+    assert_eq!(offset(&cloud, &[]), -25 * HOUR, "it is kept");
+    assert_eq!(offset(&cloud, &["--advance", "2h"]), -23 * HOUR);
+    assert_eq!(cloud.records("orders").len(), 0, "the retention is a day");
+    assert_eq!(offset(&cloud, &["--now"]), 0);
+    assert_eq!(offset(&cloud, &["--advance", "1h"]), HOUR);
+    let back = cloud.fails(1, ["local", "clock", "--now"]);
+    assert!(back.contains("does not go back"), "{back}");
+    cloud.fails(2, ["local", "clock", "--now", "--advance", "1h"]);
+
+    // A start in the past needs a home without data.
+    cloud.ok(["local", "stop"]);
+    let refused = cloud
+        .streamctl(["local", "run", "--clock-behind", "1d"])
+        .assert()
+        .code(1);
+    let said = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+    assert!(
+        said.contains("cannot be set back") && said.contains("local reset"),
+        "{said}"
+    );
+    let stopped = cloud.fails(1, ["local", "clock"]);
+    assert!(stopped.contains("is not running"), "{stopped}");
+    cloud.restart();
+    assert_eq!(offset(&cloud, &[]), HOUR);
+}

@@ -454,6 +454,44 @@ fn a_managed_policy_is_made_attached_and_simulated() {
         "user/writer",
     ]);
     assert_eq!(allowed["allowed"], true, "{allowed}");
+
+    let detach = [
+        "policy",
+        "detach",
+        "orders",
+        "--for",
+        "producer",
+        "--from",
+        "user/writer",
+    ];
+    let with = |last: &str| {
+        cloud
+            .streamctl(detach)
+            .args([last, "-o", "json"])
+            .output()
+            .unwrap()
+    };
+    let planned: Value = serde_json::from_slice(&with("--dry-run").stdout).unwrap();
+    assert_eq!(
+        (&planned["attached"], &planned["changed"]),
+        (&json!(true), &json!(false))
+    );
+    let loses = planned["loses"].to_string();
+    assert!(loses.contains("kinesis:PutRecords"), "{planned}");
+    // Without a terminal it does not ask, and changes nothing.
+    cloud.streamctl(detach).assert().code(2);
+    writer.may(&put);
+    let done: Value = serde_json::from_slice(&with("--yes").stdout).unwrap();
+    assert_eq!(
+        (&done["changed"], &done["from"]),
+        (&json!(true), &json!("user writer"))
+    );
+    writer.may_not(&put);
+    let again: Value = serde_json::from_slice(&with("--yes").stdout).unwrap();
+    assert_eq!(
+        (&again["attached"], &again["changed"]),
+        (&json!(false), &json!(false))
+    );
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::sync::Arc;
 /// A request as the proxy sees it.
 pub struct Call {
     pub method: String,
+    /// With the query.
+    pub path: String,
     /// The operation of a JSON or query protocol; empty for REST.
     pub operation: String,
 }
@@ -33,6 +35,8 @@ pub enum Fate {
     CutBefore,
     /// The request is passed on. Its answer is not passed back: the connection closes.
     CutAfter,
+    /// The request is passed on. In its answer, the second text takes the place of the first.
+    Replace(&'static str, &'static str),
 }
 
 /// Decides on a request, and is called with its fate once it is carried out.
@@ -81,8 +85,28 @@ fn serve(mut client: TcpStream, target: &str, judge: &dyn Judge) -> Option<()> {
             judge.cut();
             return None;
         }
+        let answer = match fate {
+            Fate::Replace(from, to) => replaced(&answer, from, to),
+            _ => answer,
+        };
         client.write_all(&answer).ok()?;
     }
+}
+
+/// `answer` with `to` in the place of each `from` in its body.
+fn replaced(answer: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let end = head_end(answer).unwrap_or(answer.len());
+    let body = String::from_utf8_lossy(&answer[end..]).replace(from, to);
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let is_length = |line: &&str| line.to_ascii_lowercase().starts_with("content-length");
+    let mut changed: String = head
+        .trim_end()
+        .lines()
+        .filter(|line| !is_length(line))
+        .map(|line| format!("{line}\r\n"))
+        .collect();
+    changed.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+    changed.into_bytes()
 }
 
 fn call_of(request: &[u8]) -> Call {
@@ -97,6 +121,7 @@ fn call_of(request: &[u8]) -> Call {
         .map(str::to_owned);
     Call {
         method: head.split(' ').next().unwrap_or_default().to_owned(),
+        path: head.split(' ').nth(1).unwrap_or_default().to_owned(),
         operation: by_target.or(by_action).unwrap_or_default(),
     }
 }

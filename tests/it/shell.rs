@@ -89,6 +89,22 @@ fn the_shell_completes_names_of_the_target() {
         offered(&cloud, &["streamctl", "consumer", "describe", "orders", "a"]),
         ["analytics"]
     );
+    cloud.ok(["setup", "stream", "--stream", "orders-de"]);
+    let pipelines = ["stream"];
+    for words in [
+        &["streamctl", "destroy", "s"][..],
+        &["streamctl", "verify", "s"],
+        &["streamctl", "outputs", "s"],
+        &["streamctl", "doctor", "--pipeline", ""],
+    ] {
+        assert_eq!(offered(&cloud, words), pipelines, "{words:?}");
+    }
+    assert_eq!(offered(&cloud, &["streamctl", "destroy", "re"]), [""; 0]);
+    // A template can be set up whatever the target has.
+    assert_eq!(
+        offered(&cloud, &["streamctl", "setup", "re"]),
+        ["realtime", "retail"]
+    );
     // The words that were typed choose the region, and an endpoint that does not answer offers nothing.
     let elsewhere = ["streamctl", "--region", "eu-west-1", "describe", "ord"];
     assert_eq!(offered(&cloud, &elsewhere), [""; 0]);

@@ -278,3 +278,31 @@ fn delete_shows_what_depends_on_the_stream() {
     shown("delete_again", &cloud, ["delete", "orders", "--yes"]);
     assert_eq!(run(&cloud, ["list", "-o", "text"]).stdout, "");
 }
+
+/// A mapping names its stream by ARN anyway. A resource policy allows no more than to describe, write and read.
+#[test]
+fn arns_name_the_streams_of_functions_and_those_of_other_accounts_are_not_changed() {
+    let cloud = crate::functions::with_scorer(&[]);
+    cloud.ok(["create", "orders"]);
+    let arn = "arn:aws:kinesis:us-east-1:000000000000:stream/orders";
+    cloud.ok(["attach", "scorer", "--stream", arn]);
+    let found = cloud.json(["mappings", "--stream", arn]);
+    assert_eq!(found.as_array().unwrap().len(), 1, "{found}");
+    let elsewhere = "arn:aws:kinesis:us-east-1:111111111111:stream/orders";
+    let none = cloud.json(["mappings", "--stream", elsewhere]);
+    assert_eq!(none.as_array().unwrap().len(), 0, "{none}");
+    for words in [
+        ["retention", elsewhere, "48h"],
+        ["reshard", elsewhere, "--to=2"],
+        ["mode", elsewhere, "on-demand"],
+        ["metrics", elsewhere, "--since=1h"],
+    ] {
+        let said = cloud.fails(4, words);
+        assert!(
+            said.contains("belongs to account 111111111111") && said.contains("and nothing else"),
+            "{said}"
+        );
+    }
+    cloud.ok(["detach", "scorer", "--stream", arn]);
+    assert_eq!(cloud.json(["mappings"]).as_array().unwrap().len(), 0);
+}

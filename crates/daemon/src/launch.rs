@@ -206,6 +206,7 @@ fn arguments(options: &StartOptions) -> Vec<String> {
         status_delay,
         event_filters,
         data_freshness,
+        clock_behind,
     } = options.options;
     if enforce_limits {
         arguments.push("--enforce-limits".to_owned());
@@ -215,6 +216,9 @@ fn arguments(options: &StartOptions) -> Vec<String> {
     arguments.push(format!("--event-filters={event_filters}"));
     if let Some(freshness) = data_freshness {
         arguments.push(format!("--data-freshness={}ms", freshness.as_millis()));
+    }
+    if let Some(behind) = clock_behind {
+        arguments.push(format!("--clock-behind={}s", behind.as_secs()));
     }
     arguments
 }

@@ -9,6 +9,7 @@
 //! connections: see [`connect`].
 
 mod client;
+mod clock;
 pub mod control;
 pub mod home;
 mod launch;
@@ -27,6 +28,7 @@ use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+pub use clock::{Clock, Move, clock};
 pub use launch::{StartOptions, Started, start};
 pub use options::{Options, RunOptions};
 pub use services::SERVICES;
@@ -88,6 +90,8 @@ pub struct Status {
     pub streams: Option<u64>,
     /// Requests since the start.
     pub requests: Option<u64>,
+    /// Milliseconds that the clock of the services is ahead of the machine's; negative if it is behind.
+    pub clock_offset_ms: Option<i64>,
     /// Directory of its files.
     pub home: String,
     /// Path of the log.
@@ -112,6 +116,7 @@ pub async fn status(home: &Path) -> Result<Status> {
         resident_bytes: health.as_ref().and_then(|health| health.resident_bytes),
         streams: health.as_ref().map(|health| health.streams),
         requests: health.as_ref().map(|health| health.requests),
+        clock_offset_ms: health.as_ref().map(|health| health.clock_offset_ms),
         home: home.dir().display().to_string(),
         log: home.log_file().display().to_string(),
         damage: health.map(|health| health.damage).unwrap_or_default(),

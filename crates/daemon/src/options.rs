@@ -15,6 +15,8 @@ pub struct Options {
     pub event_filters: u8,
     /// Deliver the records of channels after this time instead of their data freshness, which is 5 to 15 minutes.
     pub data_freshness: Option<Duration>,
+    /// How far behind the machine's clock the clock of the services begins. For a local cloud without data.
+    pub clock_behind: Option<Duration>,
 }
 
 impl Default for Options {
@@ -25,6 +27,7 @@ impl Default for Options {
             status_delay: Duration::from_millis(20),
             event_filters: 5,
             data_freshness: None,
+            clock_behind: None,
         }
     }
 }

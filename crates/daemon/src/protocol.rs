@@ -18,6 +18,10 @@ pub const HEALTH_PATH: &str = "/_streamctl/health";
 pub const PROOF_QUERY: &str = "proof";
 /// POST with [`PROOF_HEADER`]: stops the daemon.
 pub const STOP_PATH: &str = "/_streamctl/stop";
+/// POST with [`OFFSET_HEADER`] and [`PROOF_HEADER`]: sets the clock of the services. 409 if it would go back.
+pub const CLOCK_PATH: &str = "/_streamctl/clock";
+/// Milliseconds that the clock of the services is to be ahead of the machine's.
+pub const OFFSET_HEADER: &str = "x-streamctl-clock-offset";
 /// A number that the command has not used before.
 pub const NONCE_HEADER: &str = "x-streamctl-nonce";
 /// Proves that the sender knows the secret.
@@ -42,6 +46,9 @@ pub struct Health {
     pub streams: u64,
     /// Resident memory, if the platform reports it.
     pub resident_bytes: Option<u64>,
+    /// Milliseconds that the clock of the services is ahead of the machine's; negative if it is behind.
+    #[serde(default)]
+    pub clock_offset_ms: i64,
     /// Files that are damaged or missing.
     #[serde(default)]
     pub damage: Vec<Damage>,
@@ -128,6 +135,23 @@ fn stop_message(pid: u32, started_ms: i64) -> Vec<u8> {
     format!("streamctl stop\n{pid}\n{started_ms}").into_bytes()
 }
 
+/// The command's proof for a request to set the clock of the daemon that started as the process `pid` at `started_ms`.
+/// `offset` is the text of [`OFFSET_HEADER`].
+pub fn prove_clock(secret: &Secret, pid: u32, started_ms: i64, offset: &str) -> String {
+    hex::encode(hmac_sha256(
+        secret.as_str().as_bytes(),
+        &clock_message(pid, started_ms, offset),
+    ))
+}
+
+pub fn proves_clock(secret: &Secret, pid: u32, started_ms: i64, offset: &str, proof: &str) -> bool {
+    is_proof(secret, &clock_message(pid, started_ms, offset), proof)
+}
+
+fn clock_message(pid: u32, started_ms: i64, offset: &str) -> Vec<u8> {
+    format!("streamctl clock\n{pid}\n{started_ms}\n{offset}").into_bytes()
+}
+
 fn is_proof(secret: &Secret, message: &[u8], proof: &str) -> bool {
     hex::decode(proof).is_ok_and(|code| is_hmac_sha256(secret.as_str().as_bytes(), message, &code))
 }
@@ -149,5 +173,10 @@ mod tests {
         let proof = prove_stop(&secret, 7, 1);
         assert!(proves_stop(&secret, 7, 1, &proof));
         assert!(!proves_stop(&secret, 7, 2, &proof), "of an earlier daemon");
+
+        let proof = prove_clock(&secret, 7, 1, "-60000");
+        assert!(proves_clock(&secret, 7, 1, "-60000", &proof));
+        assert!(!proves_clock(&secret, 7, 1, "0", &proof));
+        assert!(!proves_clock(&secret, 7, 2, "-60000", &proof));
     }
 }

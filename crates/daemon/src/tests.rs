@@ -15,6 +15,7 @@ fn health(port: u16) -> Vec<u8> {
         requests: 0,
         streams: 0,
         resident_bytes: None,
+        clock_offset_ms: 0,
         damage: Vec::new(),
     };
     serde_json::to_vec(&health).unwrap()

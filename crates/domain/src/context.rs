@@ -3,6 +3,7 @@
 //! Knows nothing of arguments or the terminal. The local cloud is treated as any other endpoint; it is started here if
 //! it is the target and not running.
 
+pub(crate) mod date;
 mod endpoints;
 mod identity;
 mod json_api;

@@ -9,6 +9,7 @@ pub mod access;
 pub mod apply;
 pub mod condition;
 pub mod cost;
+mod deployed;
 pub mod destroy;
 pub mod event;
 pub mod follow;
@@ -31,6 +32,7 @@ mod walk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
+pub use deployed::deployed;
 pub use event::{Event, Step};
 pub use function_part::FunctionPart;
 pub use graph::Graph;

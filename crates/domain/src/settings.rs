@@ -119,6 +119,24 @@ pub struct Settings {
     pub home: PathBuf,
 }
 
+#[cfg(test)]
+impl Settings {
+    /// For tests: the endpoint `url` and the stream `orders`.
+    pub(crate) fn of_endpoint(url: &str) -> Self {
+        Self {
+            target: Target::Endpoint(url.to_owned()),
+            target_source: Source::Flag("--endpoint-url"),
+            access: Access::default(),
+            region: Some(DEFAULT_REGION.to_owned()),
+            profile: None,
+            stream: "orders".to_owned(),
+            shard_count: None,
+            environment: None,
+            home: "/nowhere".into(),
+        }
+    }
+}
+
 const REGION: &[&str] = &["AWS_REGION", "AWS_DEFAULT_REGION"];
 pub(crate) const PROFILE: &[&str] = &["AWS_PROFILE", "AWS_DEFAULT_PROFILE"];
 const ENVIRONMENT: &[&str] = &["APP_ENVIRONMENT"];

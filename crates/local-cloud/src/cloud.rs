@@ -18,7 +18,7 @@ use futures_util::future::BoxFuture;
 
 use crate::authorise::{self, Decision, Policies, Principal};
 use crate::awsim::{Awsim, Iam, Kms, Sns, Stored, Sts, Tagging};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, CloudClock};
 use crate::cloudwatch::{self, CloudWatch};
 use crate::deliver::{Deliver, LogSink};
 use crate::dynamodb::DynamoDb;
@@ -49,6 +49,7 @@ pub struct Cloud {
     pub(crate) logs: Arc<Logs>,
     policies: Arc<AccessPolicies>,
     kinesis: Arc<Engine>,
+    clock: Arc<CloudClock>,
     /// The task that evaluates alarms.
     alarms: tokio::task::JoinHandle<()>,
     /// The task that delivers channels.
@@ -63,10 +64,11 @@ impl Cloud {
     /// When files cannot be made or read.
     pub fn open(data: &Path, options: Options, endpoint: &str, secret: &Secret) -> io::Result<Self> {
         let max_filters = usize::from(options.event_filters);
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let dir = data.join("services");
+        let adjustable = Arc::new(CloudClock::open(data, options.clock_behind, dir.exists())?);
+        let clock = Arc::clone(&adjustable) as Arc<dyn Clock>;
         let cloudwatch = CloudWatch::open(&data.join("cloudwatch"), Arc::clone(&clock))?;
         let metrics = Arc::clone(&cloudwatch) as Arc<dyn MetricSink>;
-        let dir = data.join("services");
         ground::platform::create_private_dir(&dir)?;
         ground::platform::remove_unfinished(&dir)?;
         let stores = Stores::new(&dir, &clock, &metrics)?;
@@ -126,6 +128,7 @@ impl Cloud {
             logs,
             policies,
             kinesis,
+            clock: adjustable,
             alarms,
             channels,
         })
@@ -138,7 +141,13 @@ impl Cloud {
             services: Arc::clone(&self.services),
             policies: Arc::clone(&self.policies) as Arc<dyn Policies>,
             stream_count: Box::new(move || kinesis.stream_count()),
+            clock: Arc::clone(&self.clock),
         }
+    }
+
+    /// The clock of all services.
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
     }
 
     /// Housekeeping, once a minute. Blocks.

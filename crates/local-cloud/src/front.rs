@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, DATE, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
@@ -40,7 +40,7 @@ use tokio::task::JoinSet;
 pub(crate) use control::Identity;
 
 use crate::authorise::{Decision, Policies};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, CloudClock, SystemClock, utc};
 use crate::error::{ApiError, ErrorFormat};
 use crate::service::{self, Protocol, Service};
 use crate::services::{Entry, Services};
@@ -64,6 +64,8 @@ const MAX_RESPONSES: usize = 256 << 20;
 const MAX_CONNECTIONS: usize = 2048;
 /// Requests at once on a connection of HTTP/2.
 const MAX_STREAMS: u32 = 100;
+/// Source: RFC 9110, section 5.6.7.
+const HTTP_DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
 /// How long requests under way may take once the daemon is told to stop.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -73,6 +75,7 @@ pub(crate) struct Backends {
     pub policies: Arc<dyn Policies>,
     /// Streams of all accounts and regions, for the health check.
     pub stream_count: Box<dyn Fn() -> u64 + Send + Sync>,
+    pub clock: Arc<CloudClock>,
 }
 
 pub(crate) struct Front {
@@ -224,7 +227,7 @@ impl Front {
     /// Answers a request of a command to the daemon itself.
     fn answer_control(&self, parts: &Parts) -> Response<Body> {
         let look = || ((self.backends.stream_count)(), self.backends.services.damage());
-        self.control.answer(parts, look)
+        self.control.answer(parts, &self.backends.clock, look)
     }
 
     /// Answers one request, also one that is not valid.
@@ -249,7 +252,7 @@ impl Front {
         let answer = AssertUnwindSafe(self.route(parts, body, peer))
             .catch_unwind()
             .await;
-        match answer {
+        let mut response = match answer {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => error.respond(format),
             Err(_) => ApiError::new(
@@ -258,6 +261,18 @@ impl Front {
                 "The local cloud failed at this request; its log says where.",
             )
             .respond(format),
+        };
+        self.date(response.headers_mut());
+        response
+    }
+
+    /// Dates a response by the clock of the services. By the machine's, the HTTP server does it.
+    fn date(&self, headers: &mut http::HeaderMap) {
+        let clock = &self.backends.clock;
+        if clock.offset_ms() != 0
+            && let Ok(date) = HeaderValue::try_from(utc(clock.now_ms(), HTTP_DATE))
+        {
+            headers.insert(DATE, date);
         }
     }
 

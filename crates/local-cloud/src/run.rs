@@ -122,12 +122,15 @@ async fn serve(front: &Arc<Front>, listener: TcpListener, cloud: &Arc<Cloud>, mu
                 serving.await;
                 return;
             }
-            _ = housekeeping.tick() => {
-                let cloud = Arc::clone(cloud);
-                tokio::task::spawn_blocking(move || cloud.tick());
-            }
+            _ = housekeeping.tick() => keep(cloud),
+            () = cloud.clock().advanced() => keep(cloud),
         }
     }
+}
+
+fn keep(cloud: &Arc<Cloud>) {
+    let cloud = Arc::clone(cloud);
+    tokio::task::spawn_blocking(move || cloud.tick());
 }
 
 /// The home's lock. Waits for a process that is stopping.

@@ -231,6 +231,7 @@ impl Sqs {
         loop {
             let mut arrival = std::pin::pin!(self.arrivals.notified());
             arrival.as_mut().enable();
+            let advanced = self.clock.advanced();
             let now = self.clock.now_ms();
             // Most polls of an idle queue find nothing: read before writing.
             let (is_ready, next) = self.database.read(|db| {
@@ -255,7 +256,11 @@ impl Sqs {
                 Instant::now() + Duration::from_millis(u64::try_from(next - now).unwrap_or(0).max(1))
             });
             let until = until.map_or(deadline, |until| until.min(deadline));
-            let _ = tokio::time::timeout_at(until, arrival).await;
+            tokio::select! {
+                () = arrival => {}
+                () = advanced => {}
+                () = tokio::time::sleep_until(until) => {}
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::AttachArgs;
 use crate::cli::shared::Session;
 use crate::cli::shared::failed_file::FailedFile;
+use crate::cli::shared::stream::{arn_of, shared};
 use crate::ui::units;
 use domain::consume::{KinesisShards, Start, Tail, TailEvent, TailOptions, TailRecord};
 use domain::functions::consumer::{Event, Policy, Totals, consume};
@@ -26,19 +27,17 @@ pub(super) async fn run(args: &AttachArgs, code: &str, session: &Session) -> Res
         );
     }
     let settings = args.settings.without_destination();
-    let stream = match args.part.stream() {
-        Some(name) => name.to_owned(),
-        None => session.settings().stream.clone(),
-    };
-    domain::stream::check_name(&stream)?;
+    let given = args.part.stream().unwrap_or(&session.settings().stream);
+    let reference = shared(given, session)?;
     let mut failed = GivenUp::open(args.failed_file.clone())?;
     let context = session.context().await?;
     let (mut code, deployed) = args
         .local
         .function(session, context, code, args.function.as_deref(), true)
         .await?;
+    let stream = reference.address(context).await?;
     let source = Source {
-        stream_arn: context.stream_arn(&stream).await?,
+        stream_arn: arn_of(context, &reference).await?,
         role_arn: deployed.role,
         region: context.region().to_owned(),
     };

@@ -8,8 +8,10 @@ use daemon::protocol::Damage;
 use domain::cost::{Money, standing};
 use domain::observe::dependents::shared_with;
 use domain::observe::overview::{Overview, Reader, Used};
+use domain::stream::budget::{Basis, Budget};
 use domain::stream::desired::hours;
 use domain::stream::list::standing_cost;
+use domain::stream::reshard::STEPS_A_DAY;
 use domain::stream::{Mode, Shard, ShardMap, ShardMetric, Status, StreamState};
 
 /// Width of the output and of the labels. An ARN is copied and therefore never broken.
@@ -97,6 +99,23 @@ impl ShardRow {
     }
 }
 
+/// `3 of 10 changes of the shard count in 24 hours, the next free at …`.
+fn resharding(budget: &Budget) -> String {
+    let most = match (budget.basis, budget.used) {
+        (Basis::Lineage, 1..) => "at most ",
+        _ => "",
+    };
+    let free = budget
+        .next_free
+        .filter(|_| budget.left == 0)
+        .map(|at| format!(" (the next at {})", at.strftime("%Y-%m-%d %H:%M UTC")));
+    format!(
+        "{most}{} of {STEPS_A_DAY} changes of the shard count in 24 hours{}",
+        budget.used,
+        free.unwrap_or_default()
+    )
+}
+
 impl DescribeReport {
     pub(super) fn new(state: StreamState, overview: Overview, shards: Option<&ShardMap>) -> Self {
         let open = u64::from(state.open_shards);
@@ -161,6 +180,9 @@ impl DescribeReport {
         fields.push(("Limits", one(self.limits_text())));
         let cost = standing(self.standing_cost_per_month, region_of(&state.arn));
         fields.push(("Cost", one(cost)));
+        if let Some(budget) = &self.overview.limits.resharding {
+            fields.push(("Resharding", one(resharding(budget))));
+        }
         fields.extend(self.dependents());
         fields
     }

@@ -4,6 +4,7 @@ use super::report::SCREEN;
 use super::*;
 use crate::ui::{Report as _, Style};
 use domain::observe::overview::{Key, Limits, Overview, Reader, Used};
+use domain::stream::budget::{Basis, Budget};
 use domain::stream::channels::{ChannelEntry, ChannelStatus};
 use domain::stream::consumers::{Consumer, ConsumerStatus};
 use domain::stream::{Mode, Shard, ShardMap, ShardMetric, Status, StreamState};
@@ -46,6 +47,13 @@ fn quiet() -> Overview {
             on_demand_streams: Some(Used { used: 1, limit: 50 }),
             consumers: Used { used: 0, limit: 20 },
             tags: Used { used: 2, limit: 50 },
+            resharding: Some(Budget {
+                basis: Basis::Lineage,
+                used: 0,
+                left: 10,
+                next_free: None,
+                last: None,
+            }),
         },
         ..Overview::default()
     }
@@ -97,6 +105,13 @@ fn busy() -> Overview {
         })),
         limits: Limits {
             account_shards: None,
+            resharding: Some(Budget {
+                basis: Basis::CloudTrail,
+                used: 10,
+                left: 0,
+                next_free: Some("2026-11-29T09:12:00Z".parse().unwrap()),
+                last: None,
+            }),
             ..quiet().limits
         },
         unknown: [
@@ -136,7 +151,11 @@ fn shards() -> ShardMap {
 }
 
 fn screen(state: StreamState) -> String {
-    let screen = DescribeReport::new(state, quiet(), None).table(&Style::plain());
+    let mut overview = quiet();
+    if state.mode == Mode::OnDemand {
+        overview.limits.resharding = None;
+    }
+    let screen = DescribeReport::new(state, overview, None).table(&Style::plain());
     assert!(screen.lines().all(|line| line.chars().count() <= SCREEN));
     screen
 }
@@ -191,6 +210,7 @@ fn a_stream_fits_a_screen() {
                 ManagedBy=streamctl
     Limits      2 of 1,000 shards of the account, 0 of 20 consumers, 2 of 50 tags
     Cost        26.10 USD a month of 730 h without traffic (us-east-1, 2026-11)
+    Resharding  0 of 10 changes of the shard count in 24 hours
     Consumers   none
     Mappings    none
     ");
@@ -245,6 +265,7 @@ fn what_is_off_is_called_none() {
     Tags        none
     Limits      2 of 1,000 shards of the account, 0 of 20 consumers, 2 of 50 tags
     Cost        48.35 USD a month of 730 h without traffic (us-east-1, 2026-11)
+    Resharding  0 of 10 changes of the shard count in 24 hours
     Consumers   none
     Mappings    none
     ");
@@ -309,6 +330,8 @@ fn what_depends_on_the_stream_fits_a_screen() {
     Tags        none
     Limits      0 of 20 consumers, 2 of 50 tags
     Cost        26.10 USD a month of 730 h without traffic (us-east-1, 2026-11)
+    Resharding  10 of 10 changes of the shard count in 24 hours (the next at
+                2026-11-29 09:12 UTC)
     Consumers   analytics (ACTIVE)
     Mappings    retail-event-processor: Enabled, 1.2 s behind
                 scorer: Enabled; PROBLEM: Function call failed
@@ -446,6 +469,13 @@ fn json_is_stable() {
         "tags": {
           "used": 2,
           "limit": 50
+        },
+        "resharding": {
+          "basis": "lineage",
+          "used": 0,
+          "left": 10,
+          "next_free": null,
+          "last": null
         }
       },
       "unknown": {},

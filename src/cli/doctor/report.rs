@@ -46,6 +46,21 @@ impl DoctorReport {
         }
     }
 
+    /// Why checks could not look, each reason once, with its checks.
+    fn reasons(&self) -> Vec<(&str, Vec<&'static str>)> {
+        let mut reasons: Vec<(&str, Vec<&'static str>)> = Vec::new();
+        for check in &self.checks {
+            let Some(reason) = check.skipped.as_deref() else {
+                continue;
+            };
+            match reasons.iter_mut().find(|(known, _)| *known == reason) {
+                Some((_, checks)) => checks.push(check.check),
+                None => reasons.push((reason, vec![check.check])),
+            }
+        }
+        reasons
+    }
+
     /// The findings, faults first, else in the order of the checks.
     fn findings(&self) -> Vec<&Finding> {
         let mut findings: Vec<&Finding> = self.checks.iter().flat_map(|check| &check.findings).collect();
@@ -116,12 +131,11 @@ impl Report for DoctorReport {
             .map(|finding| shown(finding, style, width))
             .collect();
         let skipped: Vec<String> = self
-            .checks
-            .iter()
-            .filter_map(|check| {
-                let reason = check.skipped.as_ref()?;
-                let line = format!("{}: {reason}", check.check);
-                Some(block("", &line, width))
+            .reasons()
+            .into_iter()
+            .map(|(reason, checks)| match checks.as_slice() {
+                [one] => block("", &format!("{one}: {reason}"), width),
+                many => block("", &format!("{} checks: {reason}", many.len()), width),
             })
             .collect();
         if !skipped.is_empty() {
@@ -223,6 +237,23 @@ pub(super) mod tests {
             text.lines().filter(prose).all(|line| line.chars().count() <= 80),
             "{text}"
         );
+    }
+
+    #[test]
+    fn equal_reasons_are_shown_once() {
+        let mut report = report();
+        let skipped = report.checks[2].clone();
+        report.checks.extend([skipped.clone(), skipped]);
+        let table = report.table(&Style::plain());
+        let (_, shown) = table.split_once("Could not look\n").unwrap();
+        assert!(
+            shown
+                .trim_start()
+                .starts_with("3 checks: could not read the account's limits"),
+            "{shown}"
+        );
+        assert_eq!(shown.matches("could not read").count(), 1, "{shown}");
+        assert_eq!(report.text().matches("skipped\t").count(), 3);
     }
 
     #[test]

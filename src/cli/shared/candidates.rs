@@ -3,6 +3,7 @@
 //! The target is the one that the words typed so far, the environment and the files choose. A question to it has a time
 //! limit, never starts the local cloud, and prints nothing: where there is no answer, nothing is offered.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use domain::context::Context;
 use domain::functions::{bundle, names};
 use domain::pipeline;
 use domain::settings::Settings;
-use domain::stream::{Listing, StreamReference, consumers, list, shards};
+use domain::stream::{Listing, StreamReference, channels, consumers, list, shards};
 
 /// How long the target is asked.
 const TIME_LIMIT: Duration = Duration::from_secs(1);
@@ -41,8 +42,12 @@ fn bundled_handlers() -> impl Iterator<Item = Named> {
         .map(|one| (one.name.to_owned(), one.about.to_owned()))
 }
 
+/// The commands whose template is that of a pipeline that exists.
+const OF_PIPELINES: [&str; 3] = ["destroy", "outputs", "verify"];
+
 /// The command line for completion: arguments that name something of the target offer its names.
 pub(crate) fn with_names_of_the_target(command: clap::Command) -> clap::Command {
+    let is_of_pipelines = OF_PIPELINES.contains(&command.get_name());
     command
         .mut_args(|arg| {
             let completer: fn(&OsStr) -> Vec<CompletionCandidate> = match value_of(&arg) {
@@ -50,7 +55,10 @@ pub(crate) fn with_names_of_the_target(command: clap::Command) -> clap::Command 
                 Some(Value::Function) => functions,
                 Some(Value::Shard) => shards_of_stream,
                 Some(Value::Consumer) => consumers_of_stream,
-                None => return arg,
+                Some(Value::Channel) => channels_of_stream,
+                Some(Value::Pipeline) => pipelines,
+                Some(Value::Template) if is_of_pipelines => pipelines,
+                Some(Value::Template) | None => return arg,
             };
             arg.add(ArgValueCompleter::new(completer))
         })
@@ -62,6 +70,9 @@ enum Value {
     Function,
     Shard,
     Consumer,
+    Channel,
+    Pipeline,
+    Template,
 }
 
 /// What an argument names, by its value name.
@@ -75,8 +86,17 @@ fn value_of(arg: &clap::Arg) -> Option<Value> {
     if has("SHARD") || arg.get_long() == Some("shard") {
         return Some(Value::Shard);
     }
-    if has("CONSUMER") {
-        return Some(Value::Consumer);
+    for (word, value) in [
+        ("CONSUMER", Value::Consumer),
+        ("CHANNEL", Value::Channel),
+        ("TEMPLATE", Value::Template),
+    ] {
+        if has(word) {
+            return Some(value);
+        }
+    }
+    if arg.get_long() == Some("pipeline") {
+        return Some(Value::Pipeline);
     }
     (has("FUNCTION") || has("HANDLER")).then_some(Value::Function)
 }
@@ -138,6 +158,54 @@ fn consumers_of_stream(typed: &OsStr) -> Vec<CompletionCandidate> {
         found.into_iter().map(named).collect()
     });
     beginning_with(typed, found)
+}
+
+/// The channels of the stream that the words name, or of the default stream.
+fn channels_of_stream(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let found = ask(async |context, stream, deadline| {
+        let listed = async {
+            let arn = context.stream_arn(&stream).await?;
+            channels::list(&context, Some(&arn)).await
+        };
+        let Ok(Ok(found)) = timeout_at(deadline, listed).await else {
+            return Vec::new();
+        };
+        let named = |one: channels::ChannelEntry| {
+            let about = format!("{}, to {}", one.status, one.destination);
+            (one.name, about)
+        };
+        found.into_iter().map(named).collect()
+    });
+    beginning_with(typed, found)
+}
+
+/// The bundled templates with a pipeline at the target; all of them where the target does not tell.
+fn pipelines(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let found = ask(async |context, _, deadline| {
+        let Ok(Ok(found)) = timeout_at(deadline, pipeline::deployed(&context)).await else {
+            return Vec::new();
+        };
+        let names = found.iter().map(|one| one.template().to_owned());
+        let names: BTreeSet<String> = names.collect();
+        let about = |name: &str| {
+            let of_it = found.iter().filter(|one| one.template() == name);
+            let all: Vec<String> = of_it.map(ToString::to_string).collect();
+            all.join(", ")
+        };
+        let bundled = names
+            .into_iter()
+            .filter(|name| pipeline::bundled().any(|one| one.name == name));
+        bundled
+            .map(|name| {
+                let about = about(&name);
+                (name, about)
+            })
+            .collect()
+    });
+    match found.is_empty() {
+        true => templates(typed),
+        false => beginning_with(typed, found),
+    }
 }
 
 /// Asks the target that the words typed so far choose. `question` is given its clients, the stream that the words name or
@@ -259,5 +327,9 @@ mod tests {
         assert_eq!(completed("tail"), ["word", "stream", "shard"]);
         assert_eq!(completed("invoke")[0], "function");
         assert_eq!(completed("list"), [""; 0]);
+        for name in OF_PIPELINES {
+            assert_eq!(completed(name)[0], "template");
+        }
+        assert!(completed("doctor").contains(&"pipeline".to_owned()));
     }
 }

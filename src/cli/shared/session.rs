@@ -143,7 +143,10 @@ impl Session {
             "stream {} belongs to account {wanted}, and the credentials to account {account}",
             stream.name
         );
-        Err(Error::unreachable(text).hint("choose a profile of that account with --profile"))
+        Err(Error::unreachable(text)
+            // Source: "Share access using resource-based policies", Kinesis developer guide.
+            .cause("another account can be allowed to describe, write and read a stream, and nothing else")
+            .hint("choose a profile of that account with --profile"))
     }
 
     /// The target's clients, made on first use. Names an endpoint that is neither of AWS nor of the local cloud on stderr.

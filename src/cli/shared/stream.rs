@@ -5,7 +5,7 @@ use clap::Args;
 use super::Session;
 use domain::context::Context;
 use domain::settings::DEFAULT_STREAM;
-use domain::stream::{StreamReference, check_name, whereabouts};
+use domain::stream::{StreamReference, whereabouts};
 use ground::error::Result;
 
 /// The stream to act on: a word, `--stream`, or the default stream.
@@ -54,9 +54,7 @@ impl StreamArg {
     /// As [`StreamArg::resolve`].
     pub(crate) fn resolve_shared(&self, session: &Session) -> Result<StreamReference> {
         let given = self.word.as_deref().or(self.flag.stream.as_deref());
-        let reference = StreamReference::parse(given.unwrap_or(&session.settings().stream))?;
-        session.act_on(&reference.clone().of_any_account())?;
-        Ok(reference)
+        shared(given.unwrap_or(&session.settings().stream), session)
     }
 }
 
@@ -120,12 +118,25 @@ pub(crate) async fn or_whereabouts<T>(context: &Context, name: &str, outcome: Re
     }
 }
 
-/// The ARN of the stream `name`, if one is named.
+/// The stream `given`, by name or ARN, which may be one of another account. Call it before the target is chosen: an ARN
+/// also chooses the region.
 ///
 /// # Errors
-/// Exit 2 when it is not a valid stream name, exit 4 when the account cannot be found out.
-pub(crate) async fn arn_of(context: &Context, name: Option<&str>) -> Result<Option<String>> {
-    let Some(name) = name else { return Ok(None) };
-    check_name(name)?;
-    context.stream_arn(name).await.map(Some)
+/// As [`StreamArg::resolve`].
+pub(crate) fn shared(given: &str, session: &Session) -> Result<StreamReference> {
+    let reference = StreamReference::parse(given)?;
+    session.act_on(&reference.clone().of_any_account())?;
+    Ok(reference)
+}
+
+/// The ARN of a stream.
+///
+/// # Errors
+/// Exit 4 when the account of the credentials cannot be found out.
+pub(crate) async fn arn_of(context: &Context, stream: &StreamReference) -> Result<String> {
+    let address = stream.address(context).await?;
+    match address.starts_with("arn:") {
+        true => Ok(address),
+        false => context.stream_arn(&address).await,
+    }
 }

@@ -1,23 +1,17 @@
 //! [`ShardSource`] over the AWS SDK.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::{ChildShard, Record, Shard, ShardIteratorType};
-use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::interceptors::Intercept;
-use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::DateTime;
-use aws_smithy_types::config_bag::ConfigBag;
-use aws_smithy_types::date_time::Format as DateTimeFormat;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use bytes::Bytes;
 
 use super::{IteratorStart, Page, ReadError, ShardInfo, ShardSource, TailRecord};
+use crate::context::date::AnswerDate;
 use crate::stream::reference::name_or_arn;
 use ground::error::{self, aws::Class};
 
@@ -25,32 +19,8 @@ use ground::error::{self, aws::Class};
 pub struct KinesisShards {
     client: Client,
     stream: String,
-    /// The time of the last answer to ListShards, in milliseconds since the Unix epoch; 0 before it.
-    time_ms: Arc<AtomicI64>,
-}
-
-/// Keeps the time that an answer's `Date` header names.
-#[derive(Debug)]
-struct KeepTime(Arc<AtomicI64>);
-
-impl Intercept for KeepTime {
-    fn name(&self) -> &'static str {
-        "KeepTime"
-    }
-
-    fn read_before_deserialization(
-        &self,
-        context: &BeforeDeserializationInterceptorContextRef<'_>,
-        _components: &RuntimeComponents,
-        _config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let date = context.response().headers().get("date");
-        let time = date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
-        if let Some(time) = time.and_then(|time| time.to_millis().ok()) {
-            self.0.store(time, Ordering::Relaxed);
-        }
-        Ok(())
-    }
+    /// Of the last answer to ListShards.
+    date: AnswerDate,
 }
 
 impl KinesisShards {
@@ -59,7 +29,7 @@ impl KinesisShards {
         Self {
             client,
             stream: stream.into(),
-            time_ms: Arc::default(),
+            date: AnswerDate::default(),
         }
     }
 
@@ -99,7 +69,7 @@ impl ShardSource for KinesisShards {
                     call.set_stream_name(by_name).set_stream_arn(by_arn)
                 }
             };
-            let call = call.customize().interceptor(KeepTime(Arc::clone(&self.time_ms)));
+            let call = call.customize().interceptor(self.date.clone());
             let answer = call.send().await.map_err(|e| self.failure(e))?;
             shards.extend(answer.shards.unwrap_or_default().into_iter().map(shard_info));
             match answer.next_token {
@@ -111,8 +81,7 @@ impl ShardSource for KinesisShards {
 
     fn time_ms(&self) -> Option<i64> {
         // The header has whole seconds, rounded down.
-        let time = self.time_ms.load(Ordering::Relaxed);
-        (time > 0).then_some(time + 999)
+        self.date.time_ms().map(|time| time.saturating_add(999))
     }
 
     async fn iterator(&self, shard_id: &str, start: &IteratorStart) -> Result<String, ReadError> {

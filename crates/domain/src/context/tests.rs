@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
 
 use super::*;
-use crate::settings::{Access, ConfigFile, CredentialSource, DotEnv, Flags, Sources, TargetChoice};
+use crate::settings::{ConfigFile, CredentialSource, DotEnv, Flags, Sources, TargetChoice};
 use ground::exit::Exit;
 
 /// Answers every request with an error that is not retried, and records its host and its key.
@@ -241,13 +241,7 @@ fn at(target: Target) -> Settings {
     Settings {
         target,
         target_source: Source::File,
-        access: Access::default(),
-        region: Some("us-east-1".into()),
-        profile: None,
-        stream: "orders".into(),
-        shard_count: None,
-        environment: None,
-        home: "/nowhere".into(),
+        ..Settings::of_endpoint("")
     }
 }
 

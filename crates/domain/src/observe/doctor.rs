@@ -49,6 +49,8 @@ pub struct Check {
     pub title: &'static str,
     /// Whether it runs only if asked for: a recommendation, not a fault or an exposure.
     pub is_posture: bool,
+    /// Whether it looks at the connection itself: it can look where no call succeeds.
+    is_of_connection: bool,
     look: for<'a> fn(&'a Subject<'a>) -> Looking<'a>,
 }
 
@@ -62,6 +64,7 @@ impl Check {
             id,
             title,
             is_posture: false,
+            is_of_connection: false,
             look,
         }
     }
@@ -69,6 +72,12 @@ impl Check {
     /// Makes it run only if recommendations are asked for.
     pub(crate) const fn posture(mut self) -> Self {
         self.is_posture = true;
+        self
+    }
+
+    /// Makes it run also where no call succeeds.
+    pub(crate) const fn of_connection(mut self) -> Self {
+        self.is_of_connection = true;
         self
     }
 }
@@ -160,38 +169,88 @@ impl Checked {
 
 /// Runs all checks on `subject` concurrently, those of recommended practice only with `posture`. Emits each outcome as
 /// its check finishes. The result is in the order of the table.
+///
+/// Where credentials are refused or nothing answers, the checks that are not of the connection end at once: each call of
+/// theirs would fail for the same reason.
 pub async fn examine(subject: &Subject<'_>, posture: bool, events: Events<'_>) -> Vec<Checked> {
-    let chosen: Vec<&Check> = checks().filter(|check| posture || !check.is_posture).collect();
-    let of = chosen.len();
-    let mut waiting = chosen.iter().copied().enumerate();
+    let mut run = Run::new(posture, events);
+    let mut waiting = run.chosen.clone().into_iter().enumerate();
     let mut running = FuturesUnordered::new();
-    let mut done: Vec<Option<Checked>> = vec![None; of];
-    let mut finished = 0;
+    let start = |(index, check): (usize, &'static Check)| {
+        let looking = (check.look)(subject);
+        async move { (index, looking.await) }
+    };
+    let mut obstacle = Box::pin(access::obstacle(subject));
+    let mut is_asked = false;
     loop {
         while running.len() < MAX_PARALLEL
-            && let Some((index, check)) = waiting.next()
+            && let Some(next) = waiting.next()
         {
-            let looking = (check.look)(subject);
-            running.push(async move { (index, check, looking.await) });
+            running.push(start(next));
         }
-        let Some((index, check, looked)) = running.next().await else {
-            break;
-        };
-        finished += 1;
+        tokio::select! {
+            found = obstacle.as_mut(), if !is_asked => {
+                is_asked = true;
+                if let Some(reason) = found {
+                    running.clear();
+                    waiting = Vec::new().into_iter().enumerate();
+                    for (index, check) in run.unfinished() {
+                        match check.is_of_connection {
+                            true => running.push(start((index, check))),
+                            false => run.finish(index, Err(reason.clone())),
+                        }
+                    }
+                }
+            }
+            next = running.next() => match next {
+                Some((index, looked)) => run.finish(index, looked),
+                None => break,
+            },
+        }
+    }
+    run.done.into_iter().flatten().collect()
+}
+
+/// The checks of one examination, and what has finished.
+struct Run<'e> {
+    chosen: Vec<&'static Check>,
+    done: Vec<Option<Checked>>,
+    finished: usize,
+    events: Events<'e>,
+}
+
+impl<'e> Run<'e> {
+    fn new(posture: bool, events: Events<'e>) -> Self {
+        let chosen: Vec<_> = checks().filter(|check| posture || !check.is_posture).collect();
+        Self {
+            done: vec![None; chosen.len()],
+            chosen,
+            finished: 0,
+            events,
+        }
+    }
+
+    fn unfinished(&self) -> Vec<(usize, &'static Check)> {
+        let all = self.chosen.iter().copied().enumerate();
+        all.filter(|(index, _)| self.done[*index].is_none()).collect()
+    }
+
+    fn finish(&mut self, index: usize, looked: Looked) {
+        let check = self.chosen[index];
+        self.finished += 1;
         let outcome = match looked {
             Ok(findings) => Outcome::Findings(stamped(check.id, findings)),
             Err(Skipped(reason)) => Outcome::Skipped(reason),
         };
-        events(Event {
+        (self.events)(Event {
             id: check.id,
             title: check.title,
             outcome: &outcome,
-            finished,
-            of,
+            finished: self.finished,
+            of: self.chosen.len(),
         });
-        done[index] = Some(Checked::new(check, outcome));
+        self.done[index] = Some(Checked::new(check, outcome));
     }
-    done.into_iter().flatten().collect()
 }
 
 fn stamped(id: &'static str, mut findings: Vec<Finding>) -> Vec<Finding> {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -15,10 +16,11 @@ use super::dependents::{
 };
 use crate::context::Context;
 use crate::functions::mapping::{self, Mapping};
-use crate::stream::StreamState;
+use crate::stream::budget::{Budget, cheap_budget};
 use crate::stream::change::{AWS_MANAGED_KEY, MAX_TAGS, same_key};
 use crate::stream::channels::ChannelEntry;
 use crate::stream::consumers::{Consumer, MOST_CONSUMERS};
+use crate::stream::{Mode, StreamState};
 use ground::error::{self, Result};
 
 /// How long each part is waited for.
@@ -89,12 +91,14 @@ pub struct Limits {
     /// Without On-demand Advantage.
     pub consumers: Used,
     pub tags: Used,
+    /// Changes of the shard count in the last 24 hours; `None` in on-demand mode.
+    pub resharding: Option<Budget>,
 }
 
 /// Reads all parts of `stream`.
 pub async fn read(context: &Context, stream: &StreamState) -> Overview {
     let mut unknown = BTreeMap::new();
-    let (key, consumers, reading, channels, firehose, alarms, policy, limits) = tokio::join!(
+    let (key, consumers, reading, channels, firehose, alarms, policy, limits, resharding) = tokio::join!(
         part(TIME_LIMIT, key(context, stream)),
         part(TIME_LIMIT, registered(context, stream)),
         reading(context, stream),
@@ -103,6 +107,7 @@ pub async fn read(context: &Context, stream: &StreamState) -> Overview {
         part(TIME_LIMIT, alarms(context, stream)),
         part(TIME_LIMIT, resource_policy(context, stream)),
         part(TIME_LIMIT, account_limits(context)),
+        part(TIME_LIMIT, resharding(context, stream)),
     );
     let reasons = &mut unknown;
     let (account_shards, on_demand_streams) = known("limits", limits, reasons).unzip();
@@ -118,6 +123,7 @@ pub async fn read(context: &Context, stream: &StreamState) -> Overview {
             used: stream.tags.len() as u64,
             limit: MAX_TAGS as u64,
         },
+        resharding: known("resharding", resharding, reasons).flatten(),
     };
     Overview {
         encryption_key: known("encryption_key", key, reasons).flatten(),
@@ -220,6 +226,19 @@ async fn key(context: &Context, stream: &StreamState) -> Result<Option<Key>> {
     }))
 }
 
+/// The changes of the shard count in the last 24 hours.
+async fn resharding(context: &Context, stream: &StreamState) -> Result<Option<Budget>> {
+    if stream.mode == Mode::OnDemand {
+        return Ok(None);
+    }
+    let owner = stream.arn.split(':').nth(4).unwrap_or_default();
+    // Another account's trail cannot be read, and the lineage alone would not say so.
+    if context.known_account().await?.is_some_and(|own| own != owner) {
+        return Ok(None);
+    }
+    Box::pin(cheap_budget(context, stream, Timestamp::now())).await
+}
+
 /// Shards and on-demand streams of the account (DescribeLimits, which an account may call once a second).
 async fn account_limits(context: &Context) -> Result<(Used, Used)> {
     let limits = context.kinesis().describe_limits().send().await;
@@ -242,7 +261,7 @@ mod tests {
 
     use super::*;
     use crate::pipeline::resources::test_support::Endpoint;
-    use crate::stream::{Mode, Status};
+    use crate::stream::Status;
 
     #[tokio::test]
     async fn what_is_denied_is_named_and_fails_nothing() {
@@ -275,6 +294,7 @@ mod tests {
                 "firehose_streams",
                 "limits",
                 "mappings",
+                "resharding",
                 "resource_policy",
                 "roles"
             ]

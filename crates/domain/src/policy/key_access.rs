@@ -11,7 +11,7 @@ use super::simulate::{Decision, simulate};
 use super::{Location, key_statement};
 use crate::context::Context;
 use crate::functions::{mapping, permissions};
-use ground::error::{self, Result};
+use ground::error::{self, Error, Result};
 
 const DECRYPT: &str = "kms:Decrypt";
 
@@ -48,7 +48,7 @@ pub async fn readers(ctx: &Context, stream_arn: &str, key_arn: &str) -> Result<V
     if functions.is_empty() {
         return Ok(Vec::new());
     }
-    let policy = key_policy(ctx, key_arn).await;
+    let policy = key_policy(ctx, key_arn).await.ok();
     let mut readers = Vec::new();
     for function in functions {
         let access = access(ctx, function, stream_arn, key_arn, policy.as_ref()).await;
@@ -60,10 +60,21 @@ pub async fn readers(ctx: &Context, stream_arn: &str, key_arn: &str) -> Result<V
     Ok(readers)
 }
 
-/// The policy of the key; `None` if it cannot be read.
-async fn key_policy(ctx: &Context, key_arn: &str) -> Option<Value> {
-    let call = ctx.kms().get_key_policy().key_id(key_arn).policy_name("default");
-    serde_json::from_str(call.send().await.ok()?.policy()?).ok()
+/// The policy of a key, by its id or ARN.
+///
+/// # Errors
+/// When KMS refuses to show it.
+pub(crate) async fn key_policy(ctx: &Context, key: &str) -> Result<Value> {
+    let what = || format!("the policy of the KMS key {key} could not be read");
+    let call = ctx.kms().get_key_policy().key_id(key).policy_name("default");
+    let answer = call.send().await.map_err(|e| error::aws::failed(what(), e))?;
+    let text = answer.policy.unwrap_or_default();
+    serde_json::from_str(&text).map_err(|error| Error::failed(what()).cause(error))
+}
+
+/// Whether the policy of a key allows a role to decrypt by itself, whatever the policies of the role say.
+pub(crate) fn allows_by_itself(policy: &Value, role_arn: &str, key_arn: &str) -> bool {
+    says(policy, role_arn, Location::of(key_arn).account) == KeyPolicy::Allows
 }
 
 async fn access(
@@ -268,6 +279,20 @@ mod tests {
             decide(None, Some(&Decision::Allowed), ROLE, KEY),
             KeyAccess::Unknown(_)
         ));
+    }
+
+    #[test]
+    fn a_policy_that_leaves_it_to_the_role_allows_nothing_by_itself() {
+        let allows = |principal: Value, action: &str| {
+            let statement =
+                json!([{"Effect": "Allow", "Principal": principal, "Action": action, "Resource": "*"}]);
+            allows_by_itself(&json!({"Statement": statement}), ROLE, KEY)
+        };
+        assert!(allows(json!({"AWS": [ROLE, "x"]}), "kms:*"));
+        assert!(allows(json!("*"), "kms:Decrypt"));
+        assert!(!allows(json!({"AWS": ROLE}), "kms:Encrypt"));
+        assert!(!allows(json!({"AWS": "arn:aws:iam::123456789012:root"}), "kms:*"));
+        assert!(!allows_by_itself(&Value::Null, ROLE, KEY));
     }
 
     #[test]

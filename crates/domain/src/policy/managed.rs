@@ -1,5 +1,6 @@
 //! Customer managed policies with the permissions of an [`Access`], and their attachment to roles, users and groups.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Access;
+use super::simulate::simulate;
 use crate::context::Context;
 use crate::functions::mapping::resource_name;
 use crate::iam;
@@ -196,6 +198,93 @@ impl ManagedPolicy {
                     .map_err(|e| error::aws::failed(what(), e))
             }
         }
+    }
+}
+
+impl ManagedPolicy {
+    /// Whether the policy is attached to `to`.
+    ///
+    /// # Errors
+    /// When IAM refuses to show the policies of `to`, or there is no such identity.
+    pub async fn is_attached(&self, ctx: &Context, to: &Identity) -> Result<bool> {
+        let what = || format!("could not list the policies of {to}");
+        let iam = ctx.iam();
+        let attached = match to.kind {
+            IdentityKind::Role => {
+                let call = iam.list_attached_role_policies().role_name(&to.name);
+                let found = call.into_paginator().items().send();
+                let found = found.collect::<Result<Vec<_>, _>>().await;
+                found.map_err(|e| error::aws::failed(what(), e))?
+            }
+            IdentityKind::User => {
+                let call = iam.list_attached_user_policies().user_name(&to.name);
+                let found = call.into_paginator().items().send();
+                let found = found.collect::<Result<Vec<_>, _>>().await;
+                found.map_err(|e| error::aws::failed(what(), e))?
+            }
+            IdentityKind::Group => {
+                let call = iam.list_attached_group_policies().group_name(&to.name);
+                let found = call.into_paginator().items().send();
+                let found = found.collect::<Result<Vec<_>, _>>().await;
+                found.map_err(|e| error::aws::failed(what(), e))?
+            }
+        };
+        Ok(attached
+            .iter()
+            .any(|policy| policy.policy_arn() == Some(self.arn.as_str())))
+    }
+
+    /// Detaches the policy. The policy itself stays.
+    ///
+    /// # Errors
+    /// When IAM refuses it.
+    pub async fn detach(&self, ctx: &Context, from: &Identity) -> Result<()> {
+        let what = || format!("could not detach policy {} from {from}", self.name);
+        let iam = ctx.iam();
+        let (name, arn) = (&from.name, &self.arn);
+        match from.kind {
+            IdentityKind::Role => {
+                let call = iam.detach_role_policy().role_name(name).policy_arn(arn);
+                call.send()
+                    .await
+                    .map(drop)
+                    .map_err(|e| error::aws::failed(what(), e))
+            }
+            IdentityKind::User => {
+                let call = iam.detach_user_policy().user_name(name).policy_arn(arn);
+                call.send()
+                    .await
+                    .map(drop)
+                    .map_err(|e| error::aws::failed(what(), e))
+            }
+            IdentityKind::Group => {
+                let call = iam.detach_group_policy().group_name(name).policy_arn(arn);
+                call.send()
+                    .await
+                    .map(drop)
+                    .map_err(|e| error::aws::failed(what(), e))
+            }
+        }
+    }
+
+    /// The actions of `access` that `from` is allowed by this policy alone, as IAM's policy simulator says.
+    ///
+    /// # Errors
+    /// When IAM refuses the simulation.
+    pub async fn allowed_by_it_alone(
+        &self,
+        ctx: &Context,
+        access: &Access,
+        from: &Identity,
+    ) -> Result<BTreeSet<String>> {
+        let principal = from.arn(ctx).await?;
+        let checked = simulate(ctx, &principal, &access.statements(), &[]).await?;
+        let alone = checked.into_iter().filter(|one| {
+            one.is_allowed()
+                && !one.policies.is_empty()
+                && one.policies.iter().all(|policy| policy.contains(&self.name))
+        });
+        Ok(alone.map(|one| one.action).collect())
     }
 }
 

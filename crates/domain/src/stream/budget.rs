@@ -87,20 +87,49 @@ impl Budget {
 /// When the shards cannot be listed. What CloudTrail does not tell is no error.
 pub async fn budget(ctx: &Context, stream: &StreamState, map: &ShardMap, now: Timestamp) -> Result<Budget> {
     let since = now.checked_sub(DAY).unwrap_or(Timestamp::UNIX_EPOCH);
-    if let Some(times) = trail::last_day(ctx, "UpdateShardCount", &stream.arn).await {
-        let (first, last) = (times.first().copied(), times.last().copied());
-        return Ok(Budget::new(Basis::CloudTrail, times.len(), first, last));
+    if let Some(known) = from_trail(ctx, stream).await {
+        return Ok(known);
     }
-    from_lineage(ctx, stream, map, since, now).await
+    let (used, born) = count(ctx, stream, map, since).await?;
+    times(ctx, stream, map, (since, now), used, &born).await
 }
 
-async fn from_lineage(
+/// [`budget`], unless it takes many calls to find out: then `None`. The lineage gives times, which are estimates, only where no
+/// step is left. For a stream of the credentials' account.
+///
+/// # Errors
+/// When the shards cannot be listed.
+pub async fn cheap_budget(ctx: &Context, stream: &StreamState, now: Timestamp) -> Result<Option<Budget>> {
+    if let Some(known) = from_trail(ctx, stream).await {
+        return Ok(Some(known));
+    }
+    if usize::try_from(stream.open_shards).is_ok_and(|open| open >= ONE_PAGE) {
+        return Ok(None);
+    }
+    let since = now.checked_sub(DAY).unwrap_or(Timestamp::UNIX_EPOCH);
+    let map = shards::list(ctx, &stream.name, &Listing::All).await?;
+    let (used, born) = count(ctx, stream, &map, since).await?;
+    match used < STEPS_A_DAY {
+        true => Ok(Some(Budget::new(Basis::Lineage, used, None, None))),
+        false => times(ctx, stream, &map, (since, now), used, &born)
+            .await
+            .map(Some),
+    }
+}
+
+async fn from_trail(ctx: &Context, stream: &StreamState) -> Option<Budget> {
+    let times = trail::last_day(ctx, "UpdateShardCount", &stream.arn).await?;
+    let (first, last) = (times.first().copied(), times.last().copied());
+    Some(Budget::new(Basis::CloudTrail, times.len(), first, last))
+}
+
+/// The steps since `since` by the lineage, and the shards that they made.
+async fn count(
     ctx: &Context,
     stream: &StreamState,
     map: &ShardMap,
     since: Timestamp,
-    now: Timestamp,
-) -> Result<Budget> {
+) -> Result<(usize, BTreeSet<String>)> {
     let born = match stream.created {
         Some(created) if created >= since => children(map, |_| true),
         _ => {
@@ -109,12 +138,23 @@ async fn from_lineage(
             children(&from, |id| at.get(id).is_none())
         }
     };
-    let used = generations(map, &born);
+    Ok((generations(map, &born), born))
+}
+
+/// When the first and the last of the `used` steps in this range were made, which made the shards `born`.
+async fn times(
+    ctx: &Context,
+    stream: &StreamState,
+    map: &ShardMap,
+    (since, now): (Timestamp, Timestamp),
+    used: usize,
+    born: &BTreeSet<String>,
+) -> Result<Budget> {
     if used == 0 || map.all().len() > ONE_PAGE {
         return Ok(Budget::new(Basis::Lineage, used, None, None));
     }
     let start = stream.created.map_or(since, |created| created.max(since));
-    let (newest, born) = (born.last().cloned().unwrap_or_default(), &born);
+    let newest = born.last().cloned().unwrap_or_default();
     let first = first_time(start, now, async |at| {
         let open = shards::list(ctx, &stream.name, &Listing::AtTimestamp(at)).await?;
         Ok(open.all().iter().any(|shard| born.contains(&shard.id)))

@@ -1,8 +1,8 @@
 //! The channels of a stream: they deliver its records to a bucket, without a consumer.
 //!
-//! Owns what a channel is. [`plan`] owns what must be true before one is created, [`change`] creating and deleting, and
-//! [`role`] the role that delivers. Source of the rules: CreateChannel in the Kinesis API reference, and "Delivery quotas
-//! and limits" in the developer guide.
+//! Owns what a channel is. [`plan`] owns what must be true before one is created, [`change`] creating, updating and
+//! deleting, and [`role`] the role that delivers. Source of the rules: CreateChannel in the Kinesis API reference, and
+//! "Delivery quotas and limits" in the developer guide.
 
 mod change;
 mod plan;

@@ -9,12 +9,9 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::change::Changer;
-use super::event::Event;
-use super::state::{Status, timestamp};
+use super::state::timestamp;
 use super::wait;
 use crate::context::Context;
-use ground::backoff::{self, Look};
-use ground::duration;
 use ground::error::{self, Error, Result};
 
 /// Consumers of a stream: 20, or 50 with On-demand Advantage. Source: RegisterStreamConsumer, Kinesis API reference.
@@ -204,31 +201,12 @@ impl Changer<'_> {
         consumer_name: &str,
         judge: impl Fn(Option<Consumer>) -> std::result::Result<T, ConsumerStatus>,
     ) -> Result<T> {
-        let started = Instant::now();
-        let judge = &judge;
-        let look = || async move {
-            Ok(
-                match judge(consumer(self.ctx, stream_arn, consumer_name).await?) {
-                    Ok(found) => Look::Done(found),
-                    Err(status) => Look::NotYet(status),
-                },
-            )
+        let look = async || -> Result<std::result::Result<T, ConsumerStatus>> {
+            Ok(judge(consumer(self.ctx, stream_arn, consumer_name).await?))
         };
-        let tell = |status: &ConsumerStatus, _| {
-            (self.events)(Event::Waiting {
-                status: Status::Other(status.to_string()),
-                elapsed: started.elapsed(),
-            });
-            Ok(())
-        };
-        match backoff::wait_until(wait::BACKOFF, deadline, look, tell).await? {
-            Look::Done(found) => Ok(found),
-            Look::NotYet(status) => Err(Error::failed(format!(
-                "consumer {consumer_name} is still {status} after {}",
-                duration::measured(started.elapsed())
-            ))
-            .hint("run the command again: it continues from there")),
-        }
+        let hint = "run the command again: it continues from there".to_owned();
+        self.until(deadline, (format!("consumer {consumer_name}"), hint), look)
+            .await
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::context::Context;
-use crate::settings::{Access, Settings, Source, Target};
+use crate::settings::Settings;
 
 /// The stream of the fake service.
 struct Service {
@@ -154,15 +154,8 @@ async fn service(change: impl FnOnce(&mut Service)) -> (Context, Arc<Mutex<Servi
         }
     });
     let settings = Settings {
-        target: Target::Endpoint(endpoint),
-        target_source: Source::Flag("--endpoint-url"),
-        access: Access::default(),
-        region: Some("us-east-1".to_owned()),
-        profile: None,
-        stream: "orders".to_owned(),
-        shard_count: None,
         environment: Some("test".to_owned()),
-        home: "/nowhere".into(),
+        ..Settings::of_endpoint(&endpoint)
     };
     (Context::connect(settings).await.unwrap(), service)
 }

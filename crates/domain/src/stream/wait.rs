@@ -2,6 +2,7 @@
 //!
 //! Time is tokio's, so that tests can stop it.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::time::Instant;
 
+use super::change::Changer;
 use super::event::{Event, Events};
 use super::state::{Status, StreamState, observe, summary};
 use crate::context::Context;
@@ -32,6 +34,44 @@ const OUTAGE_PATIENCE: Duration = Duration::from_secs(60);
 /// 20 DescribeStreamSummary calls a second for all of its programs (Kinesis API reference).
 pub(super) const BACKOFF: Backoff =
     Backoff::new(Duration::from_millis(10), Duration::from_secs(2)).jitter(0.75, 1.25);
+
+impl Changer<'_> {
+    /// Looks until what is waited for is there. In a look, `Err` is the status until then. `what` it is and a `hint` are for
+    /// the error at `deadline`.
+    ///
+    /// # Errors
+    /// Exit 1 at `deadline`; errors of a look.
+    pub(super) async fn until<T, S: fmt::Display>(
+        &self,
+        deadline: Instant,
+        (what, hint): (String, String),
+        look: impl AsyncFn() -> Result<std::result::Result<T, S>>,
+    ) -> Result<T> {
+        let started = Instant::now();
+        let look = &look;
+        let judge = || async move {
+            Ok(match look().await? {
+                Ok(found) => backoff::Look::Done(found),
+                Err(status) => backoff::Look::NotYet(status),
+            })
+        };
+        let tell = |status: &S, _| {
+            (self.events)(Event::Waiting {
+                status: Status::Other(status.to_string()),
+                elapsed: started.elapsed(),
+            });
+            Ok(())
+        };
+        match backoff::wait_until(BACKOFF, deadline, judge, tell).await? {
+            backoff::Look::Done(found) => Ok(found),
+            backoff::Look::NotYet(status) => Err(Error::failed(format!(
+                "{what} is still {status} after {}",
+                duration::measured(started.elapsed())
+            ))
+            .hint(hint)),
+        }
+    }
+}
 
 /// Waits until stream `name` is ACTIVE, at the latest until `deadline`.
 ///

@@ -10,11 +10,13 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use daemon::protocol::{
-    self, Damage, HEALTH_PATH, Health, NONCE_HEADER, PROOF_HEADER, PROOF_QUERY, STOP_PATH,
+    self, CLOCK_PATH, Damage, HEALTH_PATH, Health, NONCE_HEADER, OFFSET_HEADER, PROOF_HEADER, PROOF_QUERY,
+    STOP_PATH,
 };
 use daemon::secret::Secret;
 
 use crate::answer::{answer, whole};
+use crate::clock::{CloudClock, NotSet};
 use crate::service::header;
 use crate::types::Body;
 use ground::platform;
@@ -71,19 +73,32 @@ impl Control {
     }
 
     /// Answers a request. `look` counts the streams and finds the damage.
-    pub fn answer(&self, parts: &Parts, look: impl FnOnce() -> (u64, Vec<Damage>)) -> Response<Body> {
+    pub fn answer(
+        &self,
+        parts: &Parts,
+        clock: &CloudClock,
+        look: impl FnOnce() -> (u64, Vec<Damage>),
+    ) -> Response<Body> {
         match (&parts.method, parts.uri.path()) {
-            (&Method::GET, HEALTH_PATH) => self.answer_health(parts, look),
+            (&Method::GET, HEALTH_PATH) => self.answer_health(parts, clock, look),
             (&Method::POST, STOP_PATH) => self.answer_stop(parts),
-            (_, HEALTH_PATH | STOP_PATH) => say(StatusCode::METHOD_NOT_ALLOWED, "another method is needed"),
+            (&Method::POST, CLOCK_PATH) => self.answer_clock(parts, clock),
+            (_, HEALTH_PATH | STOP_PATH | CLOCK_PATH) => {
+                say(StatusCode::METHOD_NOT_ALLOWED, "another method is needed")
+            }
             _ => say(StatusCode::NOT_FOUND, "no such path"),
         }
     }
 
-    fn answer_health(&self, parts: &Parts, look: impl FnOnce() -> (u64, Vec<Damage>)) -> Response<Body> {
+    fn answer_health(
+        &self,
+        parts: &Parts,
+        clock: &CloudClock,
+        look: impl FnOnce() -> (u64, Vec<Damage>),
+    ) -> Response<Body> {
         let health = match parts.uri.query() {
             Some(PROOF_QUERY) => self.identify(),
-            _ => self.health(look()),
+            _ => self.health(clock, look()),
         };
         let body = serde_json::to_vec(&health).unwrap_or_default();
         let nonce = header(parts, NONCE_HEADER);
@@ -107,8 +122,34 @@ impl Control {
         say(StatusCode::ACCEPTED, "stopping")
     }
 
-    fn health(&self, (streams, damage): (u64, Vec<Damage>)) -> Health {
+    fn answer_clock(&self, parts: &Parts, clock: &CloudClock) -> Response<Body> {
+        let Identity {
+            secret, started_ms, ..
+        } = &self.identity;
+        let offset = header(parts, OFFSET_HEADER);
+        let proof = header(parts, PROOF_HEADER);
+        if !protocol::proves_clock(secret, std::process::id(), *started_ms, offset, proof) {
+            return say(StatusCode::FORBIDDEN, "the proof is missing or wrong");
+        }
+        let Ok(offset_ms) = offset.parse() else {
+            return say(
+                StatusCode::BAD_REQUEST,
+                "the offset is not a number of milliseconds",
+            );
+        };
+        match clock.set_offset(offset_ms) {
+            Ok(()) => say(StatusCode::OK, "set"),
+            Err(NotSet::Earlier) => say(StatusCode::CONFLICT, "the clock cannot be set back"),
+            Err(NotSet::Io(error)) => {
+                let message = format!("the clock could not be written: {error}");
+                say(StatusCode::INTERNAL_SERVER_ERROR, &message)
+            }
+        }
+    }
+
+    fn health(&self, clock: &CloudClock, (streams, damage): (u64, Vec<Damage>)) -> Health {
         Health {
+            clock_offset_ms: clock.offset_ms(),
             streams,
             resident_bytes: platform::resident_bytes(),
             damage: Damage::limited(damage),
@@ -128,6 +169,7 @@ impl Control {
             requests: self.requests.load(Ordering::Relaxed),
             streams: 0,
             resident_bytes: None,
+            clock_offset_ms: 0,
             damage: Vec::new(),
         }
     }

@@ -14,7 +14,7 @@ use super::*;
 use crate::answer::whole;
 use crate::authorise::Principal;
 use crate::awsim::{Awsim, Iam, Stored, Sts};
-use crate::clock::ManualClock;
+use crate::clock::{CloudClock, ManualClock};
 use crate::cloudwatch::CloudWatch;
 use crate::service::Permission;
 use daemon::protocol::{self, HEALTH_PATH, Health, PROOF_HEADER, PROOF_QUERY, STOP_PATH};
@@ -113,6 +113,7 @@ fn fixture() -> Fixture {
         ])),
         policies: Arc::new(OneFunction),
         stream_count: Box::new(|| 3),
+        clock: Arc::new(CloudClock::open(dir.path(), None, false).unwrap()),
     };
     let identity = Identity {
         home: "/home".to_owned(),

@@ -2,7 +2,8 @@
 //!
 //! AWS documents: a new stream has 4 MB/s of write throughput; a stream accommodates up to double the peak write
 //! throughput of the last 30 days; a shard whose traffic exceeds 500 KB/s is split within 15 minutes, its hash keys evenly
-//! ("Choose the right mode to stream in", developer guide). UpdateStreamWarmThroughput scales to a throughput at once, and
+//! ("Handle read and write throughput exceptions" in "Choose the right mode to stream in", developer guide,
+//! https://docs.aws.amazon.com/streams/latest/dev/how-do-i-size-a-stream.html#hotshards). UpdateStreamWarmThroughput scales to a throughput at once, and
 //! releases excess capacity (API reference).
 //!
 //! Here a shard that exceeds 500 KB/s over a minute is split with the next housekeeping. AWS does not document a threshold

@@ -18,6 +18,7 @@ use super::invocation::MAX_ASYNCHRONOUS;
 use super::model::{EventConfig, timestamp};
 use super::name::{FunctionName, LATEST};
 use super::spool::QueuedEvent;
+use crate::clock::until;
 use crate::deliver::Undelivered;
 use crate::invoke::{Invoke, InvokeResult};
 use ground::backoff::Backoff;
@@ -184,7 +185,8 @@ impl Lambda {
                         break "RetriesExhausted";
                     }
                     let delay = self.timings.retry_delays[(runs as usize - 1).min(1)];
-                    tokio::time::sleep(delay).await;
+                    let delay_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
+                    until(&*self.clock, self.clock.now_ms().saturating_add(delay_ms)).await;
                 }
                 InvokeResult::Throttled if call.reserved == Some(0) => break "ZeroReservedConcurrency",
                 InvokeResult::Throttled | InvokeResult::Refused { .. } => {

@@ -5,7 +5,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -22,6 +21,7 @@ use super::mapping::{Control, Shared};
 use super::measure;
 use super::settings::Settings;
 use super::{FAILED, OK, cannot_access, files::Checkpoint, may_read};
+use crate::clock::until;
 use crate::deliver::Undelivered;
 use crate::invoke::{Invocation, InvokeResult};
 use crate::kinesis::hash_key::HashKey;
@@ -553,10 +553,8 @@ impl Worker {
     /// Waits until there is something to do.
     async fn wait(&mut self, stopping: bool, now_ms: i64) {
         let held = stopping || self.must_rebuild;
-        let pause = self
-            .deadline_ms(now_ms)
-            .filter(|_| !held)
-            .map(|deadline| Duration::from_millis(deadline.saturating_sub(now_ms).max(1).unsigned_abs()));
+        let deadline = self.deadline_ms(now_ms).filter(|_| !held);
+        let clock = Arc::clone(&self.shared.clock);
         let wants_budget = self.budget_exhausted && !held && self.bytes() == 0;
         let listens = !held && !self.ended;
         tokio::select! {
@@ -566,7 +564,7 @@ impl Worker {
             _ = self.stop.changed(), if !stopping => {}
             _ = self.appended.changed(), if listens => {}
             () = self.share.wait(), if wants_budget => {}
-            () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
+            () = until(&*clock, deadline.unwrap_or_default()), if deadline.is_some() => {}
             else => {}
         }
     }

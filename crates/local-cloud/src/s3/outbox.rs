@@ -92,15 +92,21 @@ fn due(db: &Connection, now_ms: i64) -> Result<Vec<Posted>> {
 /// Delivers what is posted, until the service is gone.
 pub(super) async fn run(s3: Weak<S3>, posted: Arc<Notify>) {
     loop {
-        let pause = match s3.upgrade() {
-            Some(s3) => s3.deliver_due().await.unwrap_or_else(|error| {
-                tracing::warn!(message = error.message, "could not read the notifications of S3");
-                IDLE
-            }),
-            None => return,
+        let Some(service) = s3.upgrade() else {
+            return;
         };
-        // A permit of `notify_one` that came meanwhile ends the wait at once.
-        let _ = tokio::time::timeout(pause.min(IDLE), posted.notified()).await;
+        let advanced = service.clock.advanced();
+        let pause = service.deliver_due().await.unwrap_or_else(|error| {
+            tracing::warn!(message = error.message, "could not read the notifications of S3");
+            IDLE
+        });
+        drop(service);
+        tokio::select! {
+            // A permit of `notify_one` that came meanwhile ends the wait at once.
+            () = posted.notified() => {}
+            () = advanced => {}
+            () = tokio::time::sleep(pause.min(IDLE)) => {}
+        }
     }
 }
 

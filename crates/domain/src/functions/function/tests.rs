@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::settings::{Access, Settings, Source, Target};
+use crate::settings::Settings;
 
 /// The function as the service sees it.
 #[derive(Default)]
@@ -165,17 +165,7 @@ async fn service(change: impl FnOnce(&mut Service)) -> (Context, Arc<Mutex<Servi
             tokio::spawn(serve(Arc::clone(&served), stream));
         }
     });
-    let settings = Settings {
-        target: Target::Endpoint(endpoint),
-        target_source: Source::Flag("--endpoint-url"),
-        access: Access::default(),
-        region: Some("us-east-1".to_owned()),
-        profile: None,
-        stream: "orders".to_owned(),
-        shard_count: None,
-        environment: None,
-        home: "/nowhere".into(),
-    };
+    let settings = Settings::of_endpoint(&endpoint);
     (Context::connect(settings).await.unwrap(), service)
 }
 

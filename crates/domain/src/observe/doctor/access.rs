@@ -12,21 +12,26 @@ use tokio::sync::OnceCell;
 
 use super::Check;
 use connection::Answer;
+pub(super) use connection::obstacle;
 use keys::Keys;
 
 pub(super) const CHECKS: &[Check] = &[
     Check::new("credentials", "credentials are valid", |subject| {
         Box::pin(connection::credentials(subject))
-    }),
+    })
+    .of_connection(),
     Check::new("clock", "the clock is right", |subject| {
         Box::pin(connection::clock(subject))
-    }),
+    })
+    .of_connection(),
     Check::new("endpoint", "Kinesis answers", |subject| {
         Box::pin(connection::endpoint(subject))
-    }),
+    })
+    .of_connection(),
     Check::new("region", "the region exists", |subject| {
         Box::pin(connection::region(subject))
-    }),
+    })
+    .of_connection(),
     Check::new("permissions", "you may read and write", |subject| {
         Box::pin(probes::permissions(subject))
     }),

@@ -3,7 +3,9 @@
 use jiff::civil::{Date, date};
 
 /// The day on which `runtime` is deprecated; `None` for a runtime that is not in the table, or a container image.
-/// Source: "Lambda runtimes", Lambda developer guide, sections "Supported runtimes" and "Deprecated runtimes".
+/// Source: "Lambda runtimes", Lambda developer guide, sections "Supported runtimes" and "Deprecated runtimes"
+/// (https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html), as of 2026: those on Amazon Linux 2 that are still
+/// supported end on 2027-06-30 (Java, Python 3.11) and 2026-10-31 (Python 3.10), `provided.al2` ended on 2026-07-31.
 pub(super) fn deprecated_since(runtime: &str) -> Option<Date> {
     let found = DEPRECATED.iter().find(|(name, ..)| *name == runtime);
     found.map(|(_, year, month, day)| date(*year, *month, *day))
@@ -20,7 +22,7 @@ const NEWEST: &[(&str, &str)] = &[
     ("python", "python3.14"),
     ("java", "java25"),
     ("dotnet", "dotnet10"),
-    ("ruby", "ruby3.4"),
+    ("ruby", "ruby4.0"),
 ];
 
 const DEPRECATED: &[(&str, i16, i8, i8)] = &[
@@ -49,6 +51,9 @@ const DEPRECATED: &[(&str, i16, i8, i8)] = &[
     ("java8.al2", 2027, 6, 30),
     ("java11", 2027, 6, 30),
     ("java17", 2027, 6, 30),
+    ("java8.al2023", 2029, 6, 30),
+    ("java11.al2023", 2029, 6, 30),
+    ("java17.al2023", 2029, 6, 30),
     ("java21", 2029, 6, 30),
     ("dotnetcore1.0", 2019, 7, 27),
     ("dotnetcore2.0", 2019, 5, 30),
@@ -62,6 +67,7 @@ const DEPRECATED: &[(&str, i16, i8, i8)] = &[
     ("ruby2.7", 2023, 12, 7),
     ("ruby3.2", 2026, 3, 31),
     ("ruby3.3", 2027, 3, 31),
+    ("ruby3.4", 2028, 3, 31),
     ("go1.x", 2024, 1, 8),
     ("provided", 2024, 1, 8),
     ("provided.al2", 2026, 7, 31),

@@ -6,22 +6,12 @@ use crate::context::Context;
 use crate::functions::function::FunctionState;
 use crate::functions::mapping::{self, Mapping};
 use crate::observe::doctor::subject::Function;
-use crate::settings::{self, Access, Source, Target};
+use crate::settings::Settings;
 use crate::stream::{Mode, Status, StreamState};
 
 /// A context that no call is made with.
 pub async fn context() -> Context {
-    let settings = settings::Settings {
-        target: Target::Endpoint("http://127.0.0.1:9".into()),
-        target_source: Source::Flag("--endpoint-url"),
-        access: Access::default(),
-        region: Some("us-east-1".into()),
-        profile: None,
-        stream: "orders".into(),
-        shard_count: None,
-        environment: None,
-        home: "/nowhere".into(),
-    };
+    let settings = Settings::of_endpoint("http://127.0.0.1:9");
     Context::connect(settings).await.unwrap()
 }
 

@@ -16,7 +16,7 @@ use crate::pipeline::resource::{
 };
 use crate::pipeline::tags::Tags;
 use crate::pipeline::{Draft, Given, Manifest, Request};
-use crate::settings::{Access, Settings, Source, Target};
+use crate::settings::Settings;
 use ground::error::{Error, Result};
 use ground::stop::Stop;
 
@@ -35,17 +35,7 @@ pub(super) async fn context() -> Context {
 }
 
 async fn context_at(endpoint: &str) -> Context {
-    let settings = Settings {
-        target: Target::Endpoint(endpoint.into()),
-        target_source: Source::Flag("--endpoint-url"),
-        access: Access::default(),
-        region: Some("us-east-1".into()),
-        profile: None,
-        stream: "orders".into(),
-        shard_count: None,
-        environment: None,
-        home: "/nowhere".into(),
-    };
+    let settings = Settings::of_endpoint(endpoint);
     Context::connect(settings).await.unwrap()
 }
 

@@ -1,17 +1,15 @@
-//! Creating and deleting a channel, and waiting for both.
+//! Creating, updating and deleting a channel, and waiting for each.
+
+use std::time::Duration;
 
 use aws_sdk_kinesis::types as sdk;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::time::Instant;
 
-use super::{Channel, ChannelStatus, NewChannel, Plan, built, describe, list, role};
+use super::{Channel, ChannelStatus, NewChannel, Plan, built, describe, list, no_channel, role};
 use crate::context::Context;
 use crate::stream::change::Changer;
-use crate::stream::event::Event;
-use crate::stream::state::Status;
 use crate::stream::wait;
-use ground::backoff::{self, Look};
-use ground::duration;
 use ground::error::{self, Error, Result};
 
 pub(super) fn failed(stream: &str, channel: &Channel) -> Error {
@@ -153,6 +151,41 @@ impl Changer<'_> {
         role::remove(self, channel).await
     }
 
+    /// Changes how old a record becomes before `channel` delivers it, and waits until the channel is ACTIVE again.
+    ///
+    /// # Errors
+    /// Exit 1 when a call fails.
+    pub async fn update_channel(&self, channel: &Channel, freshness: Duration) -> Result<Channel> {
+        let deadline = self.deadline();
+        self.step(format!("updating channel {}", channel.name));
+        let seconds = i32::try_from(freshness.as_secs()).unwrap_or(i32::MAX);
+        let call = self.ctx.kinesis().update_channel().channel_arn(&channel.arn);
+        let call = match channel.destination.as_str() {
+            "S3_TABLES" => {
+                let update =
+                    sdk::S3TablesDestinationUpdateInput::builder().data_freshness_in_seconds(seconds);
+                call.s3_tables_destination_configuration(built(update.build())?)
+            }
+            _ => {
+                let update = sdk::S3DestinationUpdateInput::builder().data_freshness_in_seconds(seconds);
+                call.s3_destination_configuration(built(update.build())?)
+            }
+        };
+        let sent = wait::retry(deadline, self.events, || call.clone().send()).await;
+        sent.map_err(|e| error::aws::failed(format!("could not update channel {}", channel.name), e))?;
+        let changed = self.channel_until(deadline, &channel.arn, |found| match found {
+            Some(found) if found.status == ChannelStatus::Failed => Err(failed(self.name, &found)),
+            Some(found)
+                if found.status == ChannelStatus::Active && found.freshness_seconds == Some(seconds) =>
+            {
+                Ok(Ok(found))
+            }
+            Some(found) => Ok(Err(found.status)),
+            None => Err(no_channel(self.name, Some(&channel.name))),
+        });
+        changed.await
+    }
+
     /// Describes the channel until `judge` accepts what is found; the inner `Err` is the status until then.
     async fn channel_until<T>(
         &self,
@@ -160,32 +193,9 @@ impl Changer<'_> {
         arn: &str,
         judge: impl Fn(Option<Channel>) -> Result<std::result::Result<T, ChannelStatus>>,
     ) -> Result<T> {
-        let started = Instant::now();
-        let judge = &judge;
-        let look = || async move {
-            Ok(match judge(describe(self.ctx, arn).await?)? {
-                Ok(found) => Look::Done(found),
-                Err(status) => Look::NotYet(status),
-            })
-        };
-        let tell = |status: &ChannelStatus, _| {
-            (self.events)(Event::Waiting {
-                status: Status::Other(status.to_string()),
-                elapsed: started.elapsed(),
-            });
-            Ok(())
-        };
-        match backoff::wait_until(wait::BACKOFF, deadline, look, tell).await? {
-            Look::Done(found) => Ok(found),
-            Look::NotYet(status) => Err(Error::failed(format!(
-                "channel {arn} is still {status} after {}",
-                duration::measured(started.elapsed())
-            ))
-            .hint(format!(
-                "see how far it is with `streamctl channel list {}`",
-                self.name
-            ))),
-        }
+        let look = async || judge(describe(self.ctx, arn).await?);
+        let hint = format!("see how far it is with `streamctl channel list {}`", self.name);
+        self.until(deadline, (format!("channel {arn}"), hint), look).await
     }
 }
 

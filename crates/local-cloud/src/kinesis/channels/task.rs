@@ -15,6 +15,7 @@ pub(crate) async fn run(engine: Arc<Engine>) {
     let mut created = engine.channels.created.subscribe();
     loop {
         let working = Arc::clone(&engine);
+        let advanced = engine.clock.advanced();
         let next = tokio::task::spawn_blocking(move || {
             let due_ms = working.deliver_channels();
             due_ms.map(|due_ms| due_ms.saturating_sub(working.clock.now_ms()))
@@ -31,9 +32,10 @@ pub(crate) async fn run(engine: Arc<Engine>) {
         let woken = created.changed();
         let gone = match pause {
             None => woken.await.is_err(),
-            Some(pause) => match tokio::time::timeout(pause.clamp(LEAST, PAUSE), woken).await {
-                Ok(woken) => woken.is_err(),
-                Err(_) => false,
+            Some(pause) => tokio::select! {
+                woken = woken => woken.is_err(),
+                () = tokio::time::sleep(pause.clamp(LEAST, PAUSE)) => false,
+                () = advanced => false,
             },
         };
         if gone {

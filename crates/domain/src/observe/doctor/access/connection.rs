@@ -1,21 +1,16 @@
 //! Credentials, clock, endpoint and region, judged by one call of Kinesis.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesis::config::Builder;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
-use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::interceptors::Intercept;
-use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_types::config_bag::ConfigBag;
 
 use super::super::finding::{Finding, Looked, Skipped};
 use super::super::subject::Subject;
 use crate::context::Context;
+use crate::context::date::AnswerDate;
 use crate::settings::{CredentialSource, Settings};
 use ground::duration;
 use ground::error::aws::{Class, Skew, clock_skew};
@@ -35,29 +30,6 @@ pub(super) struct Answer {
     skew: Option<Skew>,
 }
 
-/// Keeps the header `Date` of an answer, and when it came.
-#[derive(Debug, Clone, Default)]
-struct Dates(Arc<Mutex<Option<(String, SystemTime)>>>);
-
-impl Intercept for Dates {
-    fn name(&self) -> &'static str {
-        "Dates"
-    }
-
-    fn read_before_deserialization(
-        &self,
-        context: &BeforeDeserializationInterceptorContextRef<'_>,
-        _components: &RuntimeComponents,
-        _config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        if let Some(date) = context.response().headers().get("date") {
-            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            *kept = Some((date.to_owned(), SystemTime::now()));
-        }
-        Ok(())
-    }
-}
-
 /// The answer of Kinesis, asked for once.
 async fn answer<'s>(subject: &'s Subject<'_>) -> &'s Answer {
     let facts = subject.access();
@@ -66,7 +38,7 @@ async fn answer<'s>(subject: &'s Subject<'_>) -> &'s Answer {
 
 /// A call that any caller may make or is refused: either shows that credentials, clock and endpoint are right.
 async fn ask(context: &Context) -> Answer {
-    let dates = Dates::default();
+    let date = AnswerDate::default();
     let limits = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(3))
         .operation_timeout(Duration::from_secs(10))
@@ -77,7 +49,7 @@ async fn ask(context: &Context) -> Answer {
     let call = context.kinesis().list_streams().limit(1).customize();
     let answered = call
         .config_override(config)
-        .interceptor(dates.clone())
+        .interceptor(date.clone())
         .send()
         .await;
     let (failure, is_other_service) = match answered {
@@ -96,12 +68,27 @@ async fn ask(context: &Context) -> Answer {
             )
         }
     };
-    let kept = dates.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     Answer {
         failure,
         is_other_service,
-        skew: kept.and_then(|(date, at)| clock_skew(Some(&date), at)),
+        // A local cloud does not refuse signatures by their time, and its clock may be another on purpose.
+        skew: date
+            .last()
+            .filter(|_| !context.is_local())
+            .and_then(|(date, at)| clock_skew(Some(&date), at)),
     }
+}
+
+/// Why no call can succeed: the credentials are missing or refused, or what answers is not Kinesis.
+pub(in super::super) async fn obstacle(subject: &Subject<'_>) -> Option<Skipped> {
+    if let Err(error) = subject.context().credentials().await {
+        return Some(Skipped::from(&error));
+    }
+    let answer = answer(subject).await;
+    let failure = answer.failure.as_ref()?;
+    let class = failure.class();
+    let stops = class.is_some_and(|class| class.is_outage() || class == Class::Credentials);
+    (stops || answer.is_other_service).then(|| Skipped::from(failure))
 }
 
 /// Whether an error is one that Kinesis does not have: none at all, or that there is no such operation.

@@ -5,12 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_kms::types::{KeyManagerType, KeyMetadata, KeyState};
-use serde_json::Value;
 
 use super::super::finding::{Finding, Looked, Skipped};
 use super::super::subject::{Function, Subject};
 use super::simulate::{Denial, Simulated, explain, simulate};
 use crate::context::Context;
+use crate::policy::key_access;
 use crate::stream::StreamState;
 use ground::error;
 
@@ -154,11 +154,11 @@ pub(super) async fn permissions(subject: &Subject<'_>) -> Looked {
                 continue;
             }
             if policy.is_none() {
-                policy = Some(key_policy(subject.context(), &key.id).await?);
+                policy = Some(key_access::key_policy(subject.context(), &key.id).await?);
             }
             if !policy
                 .as_ref()
-                .is_some_and(|policy| allows(policy, &function.state.role))
+                .is_some_and(|policy| key_access::allows_by_itself(policy, &function.state.role, &key.arn))
             {
                 found.push(finding(stream, function, &denied));
             }
@@ -193,59 +193,6 @@ async fn denied(
     }
 }
 
-/// The policy of a key, which can allow what IAM policies do not.
-async fn key_policy(context: &Context, id: &str) -> Result<Value, Skipped> {
-    let answer = context
-        .kms()
-        .get_key_policy()
-        .key_id(id)
-        .policy_name("default")
-        .send()
-        .await;
-    let answer = answer.map_err(|failure| {
-        Skipped::from(error::aws::failed(
-            format!("the policy of the KMS key {id} could not be read"),
-            failure,
-        ))
-    })?;
-    let text = answer.policy.unwrap_or_default();
-    Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
-}
-
-/// Whether a key policy itself allows the role to decrypt. The statement that lets IAM policies decide names the account, and
-/// allows nothing by itself.
-fn allows(policy: &Value, role: &str) -> bool {
-    let statements = match &policy["Statement"] {
-        Value::Array(statements) => statements.as_slice(),
-        one => std::slice::from_ref(one),
-    };
-    let texts = |value: &Value| -> Vec<String> {
-        match value {
-            Value::Array(items) => items
-                .iter()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect(),
-            one => one.as_str().map(str::to_owned).into_iter().collect(),
-        }
-    };
-    statements.iter().any(|statement| {
-        let principals = match &statement["Principal"] {
-            Value::Object(kinds) => kinds.get("AWS").map(texts).unwrap_or_default(),
-            any => texts(any),
-        };
-        let decrypts = |action: &String| {
-            ["kms:*", "*", "kms:decrypt", "kms:decrypt*", "kms:d*"]
-                .contains(&action.to_ascii_lowercase().as_str())
-        };
-        statement["Effect"] == "Allow"
-            && principals
-                .iter()
-                .any(|principal| principal == "*" || principal == role)
-            && texts(&statement["Action"]).iter().any(decrypts)
-    })
-}
-
 fn finding(stream: &StreamState, function: &Function, denied: &[Denial]) -> Finding {
     let summary = format!(
         "may not decrypt the records of stream {}: none is processed",
@@ -261,8 +208,6 @@ fn finding(stream: &StreamState, function: &Function, denied: &[Denial]) -> Find
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn key(state: KeyState) -> Key {
@@ -302,23 +247,5 @@ mod tests {
         assert!(is_managed("arn:aws:kms:us-east-1:1:alias/aws/kinesis"));
         assert!(!is_managed("alias/mine"));
         assert!(!is_managed("arn:aws:kms:us-east-1:1:key/7"));
-    }
-
-    #[test]
-    fn a_key_policy_may_name_the_role() {
-        let role = "arn:aws:iam::1:role/work";
-        let policy = |principal: Value, action: Value| json!({"Statement": [{"Effect": "Allow", "Principal": principal, "Action": action, "Resource": "*"}]});
-        assert!(allows(&policy(json!({"AWS": role}), json!("kms:Decrypt")), role));
-        assert!(allows(
-            &policy(json!({"AWS": [role, "x"]}), json!(["kms:*"])),
-            role
-        ));
-        assert!(allows(&policy(json!("*"), json!("kms:Decrypt")), role));
-        assert!(!allows(&policy(json!({"AWS": role}), json!("kms:Encrypt")), role));
-        assert!(!allows(
-            &policy(json!({"AWS": "arn:aws:iam::1:root"}), json!("kms:*")),
-            role
-        ));
-        assert!(!allows(&Value::Null, role));
     }
 }
