@@ -46,6 +46,8 @@ pub struct Record {
     pub partition_key: String,
     /// A decimal number below 2^128. It selects the shard instead of the partition key.
     pub explicit_hash_key: Option<String>,
+    /// Whether the partition key was made up at random. It may then be replaced by another, to use another shard.
+    pub has_random_key: bool,
     /// Number of the record in the input, from 1.
     pub number: u64,
     /// The line of the input it starts on, from 1.

@@ -127,6 +127,7 @@ fn record(number: u64, size: usize) -> Record {
         data: vec![b'x'; size].into(),
         partition_key: format!("key-{number}"),
         explicit_hash_key: None,
+        has_random_key: false,
         number,
         line: number,
     }

@@ -42,6 +42,7 @@ pub(super) fn parse(text: &str, number: u64, line: u64) -> Result<Record, Record
         data: Bytes::from(data),
         partition_key: entry.partition_key.into_owned(),
         explicit_hash_key: entry.explicit_hash_key,
+        has_random_key: false,
         number,
         line,
     })

@@ -418,6 +418,7 @@ impl<R: Read> RecordReader<R> {
             partition_key: self.options.key.key_of(&data)?,
             data,
             explicit_hash_key: None,
+            has_random_key: matches!(self.options.key, KeyRule::Random),
             number: self.number,
             line,
         })

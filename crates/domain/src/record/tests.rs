@@ -320,6 +320,7 @@ proptest! {
             data: data.into(),
             partition_key: key,
             explicit_hash_key: hash.map(|h| h.to_string()),
+            has_random_key: false,
             number: 1,
             line: 1,
         };
