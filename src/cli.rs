@@ -26,6 +26,7 @@ mod detach;
 mod dlq;
 mod doctor;
 mod encrypt;
+mod group;
 mod handlers;
 mod help;
 mod init;
@@ -138,6 +139,7 @@ commands! {
     "Data" {
         Put(put::PutArgs, Handled),
         Tail(tail::TailArgs, Handled),
+        Group(group::GroupArgs, Handled),
     }
     "Functions" {
         Handlers(handlers::HandlersArgs, Ends),
