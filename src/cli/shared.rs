@@ -9,6 +9,7 @@ pub(crate) mod function;
 pub(crate) mod global;
 pub(crate) mod pipeline;
 pub(crate) mod rate;
+pub(crate) mod sending;
 pub(crate) mod session;
 pub(crate) mod size;
 pub(crate) mod stream;

@@ -6,12 +6,13 @@
 //!
 //! | layer | modules | owns |
 //! |---|---|---|
-//! | domain | [`pipeline`], [`stream`], [`record`], [`produce`], [`consume`], [`functions`], [`observe`], [`policy`], [`cost`] | what streamctl does |
+//! | domain | [`pipeline`], [`stream`], [`record`], [`schedule`], [`produce`], [`dry_run`], [`consume`], [`functions`], [`observe`], [`policy`], [`cost`] | what streamctl does |
 //! | context | [`context`], [`settings`], [`iam`] | target, clients |
 
 pub mod consume;
 pub mod context;
 pub mod cost;
+pub mod dry_run;
 pub mod functions;
 pub mod iam;
 pub mod observe;
@@ -19,5 +20,6 @@ pub mod pipeline;
 pub mod policy;
 pub mod produce;
 pub mod record;
+pub mod schedule;
 pub mod settings;
 pub mod stream;

@@ -314,6 +314,7 @@ async fn records_before_an_input_error_are_sent() {
     let mut inputs = bundles(700, 10);
     inputs.push(Input::Error(RecordError {
         kind: RecordErrorKind::Empty,
+        file: None,
         record: 701,
         line: 701,
         column: None,
