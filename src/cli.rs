@@ -26,6 +26,7 @@ mod detach;
 mod dlq;
 mod doctor;
 mod encrypt;
+mod generate;
 mod group;
 mod handlers;
 mod help;
@@ -140,6 +141,7 @@ commands! {
         Put(put::PutArgs, Handled),
         Tail(tail::TailArgs, Handled),
         Group(group::GroupArgs, Handled),
+        Generate(generate::GenerateArgs, Handled),
     }
     "Functions" {
         Handlers(handlers::HandlersArgs, Ends),

@@ -22,6 +22,7 @@ mod fake;
 mod faults;
 mod first_session;
 mod functions;
+mod generate;
 mod help;
 mod kill_points;
 mod kinesis;

@@ -6,7 +6,7 @@
 //!
 //! | layer | modules | owns |
 //! |---|---|---|
-//! | domain | [`pipeline`], [`stream`], [`record`], [`schedule`], [`produce`], [`dry_run`], [`consume`], [`functions`], [`observe`], [`policy`], [`cost`] | what streamctl does |
+//! | domain | [`pipeline`], [`stream`], [`record`], [`generate`], [`schedule`], [`produce`], [`dry_run`], [`consume`], [`functions`], [`observe`], [`policy`], [`cost`] | what streamctl does |
 //! | context | [`context`], [`settings`], [`iam`] | target, clients |
 
 pub mod consume;
@@ -14,6 +14,7 @@ pub mod context;
 pub mod cost;
 pub mod dry_run;
 pub mod functions;
+pub mod generate;
 pub mod iam;
 pub mod observe;
 pub mod pipeline;
