@@ -16,6 +16,7 @@ mod channel;
 mod completions;
 mod config;
 mod consumer;
+mod copy;
 mod create;
 mod delete;
 mod demo;
@@ -142,6 +143,7 @@ commands! {
         Tail(tail::TailArgs, Handled),
         Group(group::GroupArgs, Handled),
         Generate(generate::GenerateArgs, Handled),
+        Copy(copy::CopyArgs, Handled),
     }
     "Functions" {
         Handlers(handlers::HandlersArgs, Ends),

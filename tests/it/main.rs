@@ -10,6 +10,7 @@ mod channels;
 mod cloudwatch;
 mod config;
 mod contents;
+mod copy;
 mod credentials;
 mod demo;
 mod destroy;

@@ -6,11 +6,12 @@
 //!
 //! | layer | modules | owns |
 //! |---|---|---|
-//! | domain | [`pipeline`], [`stream`], [`record`], [`generate`], [`schedule`], [`produce`], [`dry_run`], [`consume`], [`functions`], [`observe`], [`policy`], [`cost`] | what streamctl does |
+//! | domain | [`pipeline`], [`stream`], [`record`], [`generate`], [`schedule`], [`produce`], [`dry_run`], [`consume`], [`copy`], [`functions`], [`observe`], [`policy`], [`cost`] | what streamctl does |
 //! | context | [`context`], [`settings`], [`iam`] | target, clients |
 
 pub mod consume;
 pub mod context;
+pub mod copy;
 pub mod cost;
 pub mod dry_run;
 pub mod functions;
