@@ -164,13 +164,12 @@ mod tests {
             fraction: Some(1.0),
             left: Some(Duration::from_secs(99 * 3600 + 59 * 60)),
         };
-        for shown in [
-            most,
-            Shown {
-                fraction: None,
-                ..most
-            },
-        ] {
+        let pipe = Shown {
+            fraction: None,
+            left: None,
+            ..most
+        };
+        for shown in [most, pipe] {
             assert!(line(shown).chars().count() <= 78, "{}", line(shown));
         }
     }
