@@ -13,12 +13,9 @@ use super::shared::sending::{Recipient, waiting_for};
 use super::shared::stream::or_whereabouts;
 use crate::ui::units::{bytes, count, counted, milliseconds};
 use crate::ui::{Report, Step, Style, table};
-use domain::consume::{
-    IteratorStart, KinesisShards, Progress, ReadError, ShardSource, Start, StartRule, Tail, TailEvent,
-    TailOptions,
-};
+use domain::consume::{KinesisShards, Start, StartRule, Tail, TailEvent, TailOptions};
 use domain::context::Context;
-use domain::copy::{CopyCheckpoint, CopyEnd, CopyEvent, CopySummary, StreamSink, copy};
+use domain::copy::{CopyCheckpoint, CopyEnd, CopyEvent, CopySummary, StreamSink, begin, copy};
 use domain::produce::{KinesisTransport, PutEnd, PutEvent, PutOptions};
 use domain::settings::{Access, Settings, Source, Target};
 use domain::stream::StreamReference;
@@ -212,11 +209,7 @@ async fn opened(
 ) -> Result<Tail<KinesisShards>> {
     let shards = Arc::new(KinesisShards::new(from.kinesis_once(), stream));
     if args.checkpoint.is_some() {
-        begin(checkpoint, &shards, &options).await?;
-    }
-    if checkpoint.is_begun() {
-        // What the checkpoint does not know is newer than it.
-        options.start = Start::TrimHorizon;
+        begin(checkpoint, &*shards, &options).await?;
     }
     options.progress = checkpoint.progress();
     if from.is_local() {
@@ -242,26 +235,6 @@ async fn name(context: &Context, stream: &str) -> Result<String> {
     };
     let account = context.known_account().await?.unwrap_or("unknown");
     Ok(format!("{target}/{account}/{}/{stream}", context.region()))
-}
-
-/// Keeps where each shard starts, before anything is read: a position such as "latest" would be another one later.
-async fn begin(checkpoint: &mut CopyCheckpoint, shards: &KinesisShards, options: &TailOptions) -> Result<()> {
-    if checkpoint.is_begun() || options.start == Start::TrimHorizon {
-        return Ok(());
-    }
-    let listed = shards.shards().await.map_err(|error| match error {
-        ReadError::Fatal(error) | ReadError::Throttled(error) | ReadError::Transient(error) => error,
-        _ => Error::failed("could not list the shards"),
-    })?;
-    let from = match &options.start {
-        Start::Timestamp(ms) => *ms,
-        _ => shards.time_ms().unwrap_or(options.now_ms),
-    };
-    let progress: Vec<(Arc<str>, Progress)> = listed
-        .into_iter()
-        .map(|shard| (shard.id.into(), Progress::From(IteratorStart::AtTimestamp(from))))
-        .collect();
-    checkpoint.keep(&progress)
 }
 
 /// Handles the events of a copy.

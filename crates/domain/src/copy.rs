@@ -17,10 +17,12 @@ use tokio::time::{Instant, sleep_until};
 
 pub use checkpoint::CopyCheckpoint;
 
-use crate::consume::{Progress, ShardSource, Tail, TailEvent, TailRecord};
+use crate::consume::{
+    IteratorStart, Progress, ReadError, ShardSource, Start, Tail, TailEvent, TailOptions, TailRecord,
+};
 use crate::produce::{Input, KinesisTransport, PutEnd, PutEvent, PutOptions, PutResult, put};
 use crate::record::Record;
-use ground::error::Result;
+use ground::error::{Error, Result};
 use ground::stop::Stop;
 
 /// A chunk is sent when it has this many records or bytes, or was begun this long ago.
@@ -149,6 +151,35 @@ impl Chunk {
             line: number,
         });
     }
+}
+
+/// Keeps in a new checkpoint where each shard of `source` starts, before anything is read. A position such as "latest" would
+/// be another one later, and a shard that is not in the checkpoint would be left out when the copy goes on.
+///
+/// # Errors
+/// When the shards cannot be listed, or the checkpoint cannot be written.
+pub async fn begin(
+    checkpoint: &mut CopyCheckpoint,
+    source: &impl ShardSource,
+    options: &TailOptions,
+) -> Result<()> {
+    if checkpoint.is_begun() {
+        return Ok(());
+    }
+    let shards = source.shards().await.map_err(|error| match error {
+        ReadError::Fatal(error) | ReadError::Throttled(error) | ReadError::Transient(error) => error,
+        _ => Error::failed("could not list the shards"),
+    })?;
+    let from = match &options.start {
+        Start::TrimHorizon => IteratorStart::TrimHorizon,
+        Start::Timestamp(ms) => IteratorStart::AtTimestamp(*ms),
+        _ => IteratorStart::AtTimestamp(source.time_ms().unwrap_or(options.now_ms)),
+    };
+    let progress: Vec<(Arc<str>, Progress)> = shards
+        .into_iter()
+        .map(|shard| (shard.id.into(), Progress::From(from.clone())))
+        .collect();
+    checkpoint.keep(&progress)
 }
 
 /// Copies what `tail` reads to `sink`, at most `limit` records.

@@ -65,7 +65,7 @@ fn bad_records_are_skipped_or_saved() {
     let output = cloud.streamctl(skip).assert().success();
     let said = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
     assert!(
-        said.contains("1 bad record was left out: in.ndjson is not valid JSON at line 3"),
+        said.contains("1 bad record was left out: in.ndjson is not valid JSON at line 2, column 6"),
         "{said}"
     );
     assert_eq!(

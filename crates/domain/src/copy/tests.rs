@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use proptest::prelude::*;
 
 use super::*;
-use crate::consume::{IteratorStart, Page, ReadError, ShardInfo, Start, TailOptions};
+use crate::consume::{Page, ShardInfo};
 use crate::produce::PutSummary;
 use ground::error::Error;
 
@@ -130,6 +130,7 @@ impl Sink for &Target {
 async fn run(target: &Target, checkpoint: &mut CopyCheckpoint, limit: Option<u64>) -> (CopySummary, CopyEnd) {
     let mut options = TailOptions::new(Start::TrimHorizon, 1_000_000);
     options.follow = false;
+    begin(checkpoint, &*source(), &options).await.unwrap();
     options.progress = checkpoint.progress();
     let tail = Tail::start(source(), options, &mut |_| {}).await.unwrap();
     let mut sink = target;
@@ -249,7 +250,9 @@ proptest! {
             all.extend(target.stored.into_inner().unwrap());
             all
         });
-        for (shard, numbers) in by_shard(&stored) {
+        let shards = by_shard(&stored);
+        prop_assert_eq!(shards.len(), 3);
+        for (shard, numbers) in shards {
             // Nothing is missing; a record is there again only after a chunk that failed.
             let mut next = 0;
             for number in &numbers {
