@@ -18,6 +18,7 @@ mod completions;
 mod config;
 mod consumer;
 mod cost;
+mod copy;
 mod create;
 mod dashboard;
 mod delete;
@@ -29,6 +30,8 @@ mod detach;
 mod dlq;
 mod doctor;
 mod encrypt;
+mod generate;
+mod group;
 mod handlers;
 mod help;
 mod init;
@@ -145,6 +148,9 @@ commands! {
         Put(put::PutArgs, Handled),
         Tail(tail::TailArgs, Handled),
         Sample(sample::SampleArgs, Handled),
+        Group(group::GroupArgs, Handled),
+        Generate(generate::GenerateArgs, Handled),
+        Copy(copy::CopyArgs, Handled),
     }
     "Functions" {
         Handlers(handlers::HandlersArgs, Ends),

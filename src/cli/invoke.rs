@@ -253,10 +253,7 @@ async fn sample(
         region: context.region().to_owned(),
     };
     let path = args.records.clone().unwrap_or_else(|| "-".to_owned());
-    let key = args
-        .partition_key_field
-        .as_deref()
-        .map_or(KeyRule::Random, KeyRule::field);
+    let key = args.partition_key_field.as_deref().map(KeyRule::field);
     let records = session.read(move || read_records(&path, key)).await?;
     let now_ms = jiff::Timestamp::now().as_millisecond();
     let numbers: Vec<String> = (0..records.len() as u128)
@@ -274,7 +271,7 @@ async fn sample(
 }
 
 /// The records of a file or of stdin, at most as many bytes as an event can have.
-fn read_records(path: &str, key: KeyRule) -> Result<Vec<Record>> {
+fn read_records(path: &str, key: Option<KeyRule>) -> Result<Vec<Record>> {
     let name = if path == "-" { "stdin" } else { path };
     let input: Box<dyn Read> = match path {
         "-" => Box::new(std::io::stdin()),

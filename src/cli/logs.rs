@@ -62,7 +62,7 @@ pub(super) async fn run(args: LogsArgs, session: &Session) -> Result<Exit> {
         Start::Timestamp(ms) => ms,
         Start::Latest => now_ms,
         Start::TrimHorizon => 0,
-        Start::Sequence { .. } => {
+        Start::Sequence { .. } | Start::Last(_) => {
             return Err(
                 Error::usage("--since takes a time, not a record").hint("use 10m or 2026-11-21T10:00:00Z")
             );

@@ -1,33 +1,34 @@
 //! `streamctl put`.
 
-mod failed;
 mod input;
-mod report;
 
-use std::sync::Arc;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::shared::duration::{SECONDS, length};
-use super::shared::stream::or_whereabouts;
+use super::shared::rate::{Speed, pace, speed};
+use super::shared::sending::failed::Unacknowledged;
+use super::shared::sending::report::DryRunReport;
+use super::shared::sending::{Origin, Recipient, Sending};
 use super::shared::template::PartArgs;
 use super::shared::{Session, StreamArg};
-use crate::ui::Step;
-use domain::context::Context;
+use domain::dry_run::{Destination, Tally};
 use domain::pipeline::{Draft, SampleEvents};
-use domain::produce::{
-    KinesisTransport, PutEnd, PutEvent, PutOptions, PutResult, StreamLimits, Unsent, feed, put,
+use domain::produce::{Feed, PutOptions, feed};
+use domain::record::{
+    BadRecords, FieldPath, HashKeyRule, InputReader, Inputs, KeyPattern, KeyRule, ReadOptions, RecordSource,
+    Repeat,
 };
-use domain::record::{InputFormat, KeyRule, ReadOptions};
+use domain::schedule::{Pace, Playback, at_rate, played, recording};
 use domain::stream::StreamReference;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
-use ground::stop::Stop;
 
-use failed::Unacknowledged;
-use input::{Checked, PutInput};
-use report::{DryRunReport, PutReport, sentence};
+use input::{BadArg, EncodingArg, FormatArg, on_bad_record, recorded_time, repeat};
 
 /// Maximum time to retry a refused record.
 const LONGEST_RETRY: Duration = Duration::from_secs(3_600);
@@ -38,34 +39,47 @@ macro_rules! examples {
         "\
 Examples:
   streamctl put --file records.json
-  streamctl put --file events.ndjson --partition-key-field user.id
+  streamctl put --file 'logs/*.ndjson.gz' --key-field /user/id
   streamctl put --pipeline concert --file events.json
   tail -f app.log | streamctl put --format lines
-  streamctl put --data '{\"temperature\": 21.5}' --partition-key sensor-1
+  streamctl put --data '{\"temperature\": 21.5}' --key sensor-1
+  streamctl put --file load.ndjson --rate 500/s --repeat forever
+  streamctl put --replay yesterday.ndjson --speed 10x
   streamctl put --file records.json --dry-run"
     };
 }
 
-/// Send records from a file, a pipe or the command line
+/// Send records from files, a pipe or the command line
 ///
-/// A file is checked completely before the first record is sent. Records that the stream refuses are sent again, by
-/// default for a minute. Records that still fail are written to a file that `put --file` reads. This file is created before
-/// the first record is sent, and removed if it stays empty. Delivery is at least once, and the order is not guaranteed.
+/// The first 16 MiB of files are checked before the first record is sent. Records that the stream refuses are sent again,
+/// by default for a minute. Records that still fail are written to a file that `put --file` reads. This file is created
+/// before the first record is sent, and removed if it stays empty. Delivery is at least once, and the order is not
+/// guaranteed.
 #[derive(Debug, Args)]
 #[command(after_help = examples!())]
 #[command(after_long_help = concat!("\
-Formats, detected from the first record:
-  a JSON array   each element is a record
-  JSON values    one on each line (NDJSON) or pretty-printed, each a record
+Formats, detected from the first record or the name of the file:
+  array          each element of a JSON array is a record
+  ndjson         JSON values, one on each line or pretty-printed
   put-records    the input of `aws kinesis put-records`:
-                 [{\"Data\": base64, \"PartitionKey\": …}, …], alone, in
+                 [{\"Data\": …, \"PartitionKey\": …}, …], alone, in
                  {\"Records\": …}, or one entry on each line; Data is decoded
-The text of a JSON value is sent byte for byte.
-For lines of any other text: --format lines.
+  get-records    saved answers of `aws kinesis get-records`
+  recording      what `streamctl tail -o json` wrote
+  csv, tsv       rows with a header, by the name of the file (.csv, .tsv);
+                 each becomes a JSON object of strings
+The text of a JSON value is sent byte for byte. gzip and zstd are
+decompressed.
 
-Partition keys: random unless --partition-key, --partition-key-field or
---pipeline is given, so that shards fill evenly. put-records entries have
-their own.
+Formats that are only used on request:
+  lines              each line, byte for byte without its line feed; empty
+                     lines are skipped
+  whole              each file is one record, as it is
+  length-delimited   each record after its length: 4 bytes, big-endian
+  varint-delimited   each record after its length, a varint (protobuf)
+
+Partition keys: those of the records (put-records, get-records, recording),
+else random, so that shards fill evenly. The options for keys replace both.
 
 Exit codes: 0 all sent, 1 none sent, 2 bad input (nothing sent), 3 some not
 sent (the report names them), 4 target unreachable, 130 interrupted.
@@ -74,9 +88,9 @@ sent (the report names them), 4 target unreachable, 130 interrupted.
 pub struct PutArgs {
     #[command(flatten)]
     stream: StreamArg,
-    /// File of records; `-` reads stdin, as a pipe without --file does
+    /// File or quoted glob of files; `-` reads stdin, as a pipe without --file does (repeatable)
     #[arg(short, long, value_name = "FILE", conflicts_with = "data")]
-    file: Option<String>,
+    file: Vec<String>,
     /// Send this text as one record
     #[arg(long, value_name = "TEXT")]
     data: Option<String>,
@@ -89,18 +103,44 @@ pub struct PutArgs {
         conflicts_with = "data"
     )]
     format: FormatArg,
-    /// Partition key of every record
-    #[arg(long, value_name = "KEY", conflicts_with = "partition_key_field")]
-    partition_key: Option<String>,
-    /// Take each record's partition key from this field, such as user.id
-    #[arg(long, value_name = "PATH")]
-    partition_key_field: Option<String>,
+    /// What Data of put-records entries is
+    #[arg(
+        long,
+        value_enum,
+        value_name = "ENCODING",
+        default_value = "base64",
+        conflicts_with = "data"
+    )]
+    data_encoding: EncodingArg,
+    /// What is done with a record that cannot be read: fail, skip or save=FILE
+    #[arg(long, value_name = "ACTION", default_value = "fail", value_parser = on_bad_record, conflicts_with = "data")]
+    on_bad_record: BadArg,
+    /// Partition key of every record; `random` for random keys
+    #[arg(long, visible_alias = "partition-key", value_name = "KEY", group = "keys")]
+    key: Option<String>,
+    /// Take each record's partition key from this field or column: /user/id or user.id
+    #[arg(
+        long,
+        visible_alias = "partition-key-field",
+        value_name = "PATH",
+        group = "keys"
+    )]
+    key_field: Option<String>,
+    /// Make each record's partition key of its fields, such as '{source}_{payload.id}'
+    #[arg(long, value_name = "TEMPLATE", group = "keys", value_parser = KeyPattern::parse)]
+    key_template: Option<KeyPattern>,
     /// Take partition keys as this template does, and its stream unless --stream is given
-    #[arg(long, value_name = "TEMPLATE", conflicts_with_all = ["partition_key", "partition_key_field"])]
+    #[arg(long, value_name = "TEMPLATE", group = "keys")]
     pipeline: Option<String>,
+    /// Hash key of every record, which selects the shard: 0 to 2^128 - 1
+    #[arg(long, value_name = "NUMBER", conflicts_with = "explicit_hash_key_field")]
+    explicit_hash_key: Option<String>,
+    /// Take each record's hash key from this field or column
+    #[arg(long, value_name = "PATH")]
+    explicit_hash_key_field: Option<String>,
     /// File for the records that failed [default: FILE.failed.ndjson]
     #[arg(long, value_name = "FILE")]
-    failed_file: Option<std::path::PathBuf>,
+    failed_file: Option<PathBuf>,
     /// Skip the first N records, which an earlier run has read
     #[arg(
         long,
@@ -110,185 +150,223 @@ pub struct PutArgs {
         conflicts_with = "data"
     )]
     skip: u64,
+    /// Send at most N records
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Send the input this many times, or forever
+    #[arg(long, value_name = "N", default_value = "1", hide_default_value = true, value_parser = repeat)]
+    repeat: Repeat,
+    /// Send at this rate: 500/s, 10k/min or 1.5MB/s
+    #[arg(long, value_name = "RATE", value_parser = pace)]
+    rate: Option<Pace>,
+    /// Play what `tail -o json` has recorded, with its keys, order and pace: a file or a directory
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["file", "data", "format", "rate", "repeat"])]
+    replay: Option<String>,
+    /// How fast a recording is played: 1x, 10x, 0.5x or max
+    #[arg(long, value_name = "FACTOR", default_value = "1x", hide_default_value = true, value_parser = speed, requires = "replay", conflicts_with_all = ["file", "data"])]
+    speed: Speed,
+    /// Play records that arrived at this time or later
+    #[arg(long, value_name = "TIME", value_parser = recorded_time, requires = "replay", conflicts_with_all = ["file", "data"])]
+    from: Option<i64>,
+    /// Play records that arrived before this time
+    #[arg(long, value_name = "TIME", value_parser = recorded_time, requires = "replay", conflicts_with_all = ["file", "data"])]
+    until: Option<i64>,
     /// Requests in flight at the same time
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
     in_flight: u8,
     /// How long to retry a refused record: 0s to 1h
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = length(SECONDS.between(Duration::ZERO, LONGEST_RETRY)))]
     retry_for: Duration,
-    /// Check the input and show what would be sent, without a call to AWS
+    /// Check the input and show where records would go and what they cost; changes nothing
     #[arg(long)]
     dry_run: bool,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum FormatArg {
-    /// Detected from the first record
-    Auto,
-    /// One JSON array
-    Array,
-    /// JSON values, one on each line or pretty-printed
-    Values,
-    /// The AWS CLI's put-records shape
-    PutRecords,
-    /// Each line is a record
-    Lines,
-}
-
-impl From<FormatArg> for InputFormat {
-    fn from(arg: FormatArg) -> Self {
-        match arg {
-            FormatArg::Auto => Self::Auto,
-            FormatArg::Array => Self::Array,
-            FormatArg::Values => Self::Values,
-            FormatArg::PutRecords => Self::PutRecords,
-            FormatArg::Lines => Self::Lines,
-        }
-    }
-}
-
 pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
     let (reference, key) = destination(&args, session)?;
-    let input = PutInput::choose(args.file.as_deref(), args.data.clone())?;
+    let inputs = inputs(&args)?;
     let mut options = ReadOptions {
         format: args.format.into(),
+        data_encoding: args.data_encoding.into(),
         key,
+        hash_key: hash_key(&args)?,
         skip: args.skip,
         ..ReadOptions::default()
     };
     if args.dry_run {
-        let report = DryRunReport::read(&reference.name, &input, &options).await?;
-        session.printer().report(&report)?;
-        return Ok(Exit::Done);
+        return dry_run(&args, session, &reference, &inputs, options).await;
     }
+    let has_chosen_keys = !matches!(options.key, None | Some(KeyRule::Random));
+    let origin = Origin::of(&inputs, has_chosen_keys);
     // The file for failed records may have to hold the only copy of one: without it, nothing is sent.
-    let mut failed = Unacknowledged::open(&input, args.failed_file.clone())?;
+    let failed = Unacknowledged::open(&origin, args.failed_file.clone())?;
+    options.bad = args.on_bad_record.open()?;
     let prepared = tokio::select! {
-        prepared = prepare(&args, session, &reference, &input, &mut options) => prepared?,
+        prepared = prepare(&args, session, &reference, &inputs, &mut options) => prepared?,
         () = session.interrupt().wait() => {
             session.printer().warn("interrupted before anything was sent");
             return Ok(Exit::Interrupted);
         }
     };
-    let (checked, context, stream) = prepared;
-    let transport = Arc::new(KinesisTransport::new(context.kinesis_once(), &stream));
     let put_options = PutOptions {
         in_flight: usize::from(args.in_flight),
         retry_for: args.retry_for,
         ..PutOptions::default()
     };
     let _held = session.interrupt().hold();
-    let records = feed(input.open(&options)?);
-    let step = session
-        .printer()
-        .progress()
-        .bytes(&stream, checked.map(|checked| checked.bytes));
-    let mut follow = Follow::new(session, step, &mut failed);
-    let unkept = follow.unkept.clone();
-    let stop = async {
-        tokio::select! {
-            () = session.interrupt().wait() => {}
-            () = unkept.wait() => {}
-        }
-    };
-    let mut outcome = put(records, transport, &put_options, stop, &mut |event| {
-        follow.on(event)
-    })
-    .await;
-    follow.end();
-    if let (PutEnd::Interrupted | PutEnd::Complete, Some(error)) = (&outcome.end, failed.failure(&input)) {
-        outcome.end = PutEnd::Aborted(error);
-    }
+    let reader = inputs.open(&options);
     // The suggested command must name the same stream.
-    let named = (args.stream.is_named() || args.pipeline.is_some()).then_some(stream.as_str());
-    finish(session, &stream, named, &input, outcome, failed)
+    let is_named = args.stream.is_named() || args.pipeline.is_some();
+    let sending = Sending {
+        session,
+        named: is_named.then(|| prepared.stream.clone()),
+        recipient: prepared,
+        origin,
+        read: Some(reader.progress()),
+        bad: options.bad,
+    };
+    sending.run(scheduled(&args, reader), &put_options, failed).await
 }
 
-/// Checks the input, and then against the limits of the stream. Returns how calls name the stream.
+/// The records, when they are to be sent.
+fn scheduled(args: &PutArgs, reader: InputReader) -> Feed {
+    match (&args.replay, args.rate) {
+        (Some(_), _) => {
+            let playback = playback(args);
+            played(recording(reader, playback), playback)
+        }
+        (None, Some(pace)) => at_rate(feed(reader), pace),
+        (None, None) => feed(reader),
+    }
+}
+
+fn playback(args: &PutArgs) -> Playback {
+    Playback {
+        speed: args.speed.0,
+        from_ms: args.from,
+        until_ms: args.until,
+    }
+}
+
+fn inputs(args: &PutArgs) -> Result<Inputs> {
+    let inputs = match &args.replay {
+        Some(path) => Inputs::recorded(path)?,
+        None => Inputs::choose(&args.file, args.data.clone(), std::io::stdin().is_terminal())?,
+    };
+    inputs.repeated(args.repeat, args.limit)
+}
+
+fn hash_key(args: &PutArgs) -> Result<HashKeyRule> {
+    match (&args.explicit_hash_key, &args.explicit_hash_key_field) {
+        (Some(key), _) => HashKeyRule::constant(key).ok_or_else(|| {
+            Error::usage(format!("{key:?} is not a hash key"))
+                .hint("a hash key is a whole number below 2^128, without leading zeros")
+        }),
+        (None, Some(path)) => Ok(HashKeyRule::Field(FieldPath::parse(path))),
+        (None, None) => Ok(HashKeyRule::Own),
+    }
+}
+
+/// Checks the input, and then against the limits of the stream.
 async fn prepare<'s>(
     args: &PutArgs,
     session: &'s Session,
     reference: &StreamReference,
-    input: &PutInput,
+    inputs: &Inputs,
     options: &mut ReadOptions,
-) -> Result<(Option<Checked>, &'s Context, String)> {
+) -> Result<Recipient<'s>> {
     // A bad file is reported before the first call.
-    let checked = input.check(options, session.printer().progress()).await?;
+    let name = inputs.name();
+    let (checked, check_options) = (inputs.clone(), options.clone());
+    let check = tokio::task::spawn_blocking(move || checked.check(&check_options))
+        .await
+        .map_err(|e| Error::failed("reading the input ended unexpectedly").cause(e))?
+        .map_err(|error| error.into_error(&name))?;
     let context = session.context_for_change().await?;
-    let stream = reference.address(context).await?;
-    let mut waiting = |reason: String| {
-        let reason = format!("{stream} could not be described: {reason}");
-        session.printer().note(&waiting_for(&reason, args.retry_for));
+    let recipient = Recipient::of(session, context, reference, args.retry_for).await?;
+    options.max_record_bytes = recipient.limits.max_record_bytes;
+    if let Some(check) = check.filter(|_| options.bad.is_none()) {
+        check
+            .fits(options.max_record_bytes)
+            .map_err(|error| error.into_error(&name))?;
+    }
+    Ok(recipient)
+}
+
+/// Reads the whole input and shows what would be sent. Where the stream cannot be described, the input is checked all the
+/// same, against the default maximum of a record.
+async fn dry_run(
+    args: &PutArgs,
+    session: &Session,
+    reference: &StreamReference,
+    inputs: &Inputs,
+    mut options: ReadOptions,
+) -> Result<Exit> {
+    if args.repeat == Repeat::Forever && args.limit.is_none() {
+        return Err(Error::usage("a dry run of `--repeat forever` has no end").hint("add --limit"));
+    }
+    let described = describe(session, reference).await;
+    let destination = described.unwrap_or_else(|reason| {
+        session
+            .printer()
+            .note(&format!("Only the input is checked: {reason}"));
+        None
+    });
+    if let Some(destination) = &destination {
+        options.max_record_bytes = destination.max_record_bytes;
+    }
+    let bad = Arc::new(BadRecords::skipped());
+    options.bad = (!args.on_bad_record.is_fail()).then(|| Arc::clone(&bad));
+    let ignores_keys = destination
+        .as_ref()
+        .is_some_and(|destination| destination.ignores_keys);
+    let name = inputs.name();
+    let tally = Arc::new(Mutex::new(Tally::new(destination)));
+    let counted = Arc::clone(&tally);
+    let mut reader = inputs.open(&options);
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut tally = counted.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(record) = reader.read().map_err(|error| error.into_error(&name))? {
+            tally.add(&record);
+        }
+        Ok::<(), Error>(())
+    });
+    tokio::select! {
+        read = reading => read.map_err(|e| Error::failed("reading the input ended unexpectedly").cause(e))??,
+        () = session.interrupt().wait() => return Ok(Exit::Interrupted),
+    }
+    let tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+    let printer = session.printer();
+    if let Some(first) = bad.first() {
+        printer.warn(&format!(
+            "{} bad records would be left out; the first: {first}",
+            bad.count()
+        ));
+    }
+    printer.report(&DryRunReport::new(&reference.name, &tally, bad.count()))?;
+    if ignores_keys && !tally.has_random_keys() {
+        printer.note(&format!(
+            "{} distributes records without regard to their partition keys (AUTO)",
+            reference.name
+        ));
+    } else if let Some(hot) = tally.hottest().filter(|_| tally.distinct_keys() != Some(1)) {
+        printer.note(&super::shared::sending::report::hot_key(&hot));
+    }
+    Ok(Exit::Done)
+}
+
+/// The stream, if it can be described; `None` with a local cloud that does not run, which is not started for this.
+async fn describe(session: &Session, reference: &StreamReference) -> Result<Option<Destination>, String> {
+    let told = |error: Error| error.chain().join(": ");
+    let Some(context) = session.context_if_running().await.map_err(told)? else {
+        return Ok(None);
     };
-    let limits = StreamLimits::of(context.kinesis(), &stream, args.retry_for, &mut waiting).await;
-    let limits = or_whereabouts(context, &stream, limits).await?;
-    options.max_record_bytes = limits.max_record_bytes;
-    if let Some(checked) = &checked {
-        checked.fits(options.max_record_bytes, input)?;
-    }
-    Ok((checked, context, stream))
-}
-
-/// Handles the events of a run.
-struct Follow<'a> {
-    session: &'a Session,
-    step: Step,
-    failed: &'a mut Unacknowledged,
-    /// Set once a record could not be kept: nothing more is read, so that no others are lost.
-    unkept: Stop,
-    /// No record was acknowledged yet.
-    untouched: bool,
-    throttled: bool,
-}
-
-impl<'a> Follow<'a> {
-    fn new(session: &'a Session, step: Step, failed: &'a mut Unacknowledged) -> Self {
-        Self {
-            session,
-            step,
-            failed,
-            unkept: Stop::default(),
-            untouched: true,
-            throttled: false,
-        }
-    }
-
-    fn on(&mut self, event: PutEvent<'_>) {
-        match event {
-            PutEvent::Progress(summary) => {
-                self.untouched = summary.acknowledged == 0;
-                self.step.position(summary.bytes);
-                self.step.message(match summary.retries {
-                    0 => format!("{} sent", summary.acknowledged),
-                    retries => format!("{} sent, {retries} sent again", summary.acknowledged),
-                });
-            }
-            PutEvent::Throttled { .. } => self.throttled = true,
-            PutEvent::Failing { reason, retry_for } => {
-                let reason = reason.chain().join(": ");
-                self.session.printer().note(&waiting_for(&reason, retry_for));
-            }
-            PutEvent::Recovered => self.session.printer().note("Sending again"),
-            PutEvent::Unsent { record, reason } => {
-                if !self.failed.keep(record, reason, self.untouched) {
-                    self.unkept.set();
-                }
-            }
-        }
-    }
-
-    fn end(self) {
-        self.step.clear();
-        if self.throttled {
-            self.session.printer().note(
-                "The stream reached its limit at times. More shards or on-demand mode allow more records a second",
-            );
-        }
-    }
+    let stream = reference.address(context).await.map_err(told)?;
+    Destination::of(context, &stream).await.map(Some).map_err(told)
 }
 
 /// The stream, and where partition keys come from.
-fn destination(args: &PutArgs, session: &Session) -> Result<(StreamReference, KeyRule)> {
+fn destination(args: &PutArgs, session: &Session) -> Result<(StreamReference, Option<KeyRule>)> {
     let Some(template) = &args.pipeline else {
         return Ok((args.stream.resolve_shared(session)?, key_rule(args)));
     };
@@ -296,7 +374,7 @@ fn destination(args: &PutArgs, session: &Session) -> Result<(StreamReference, Ke
     let key = manifest.events.as_ref().map(SampleEvents::key_rule);
     let key = key.filter(|rule| *rule != KeyRule::Random).ok_or_else(|| {
         Error::usage(format!("the template {template} has no rule for partition keys"))
-            .hint("give --partition-key-field, or leave out --pipeline for random keys")
+            .hint("give --key-field, or leave out --pipeline for random keys")
     })?;
     let stream = match args.stream.is_named() {
         true => None,
@@ -306,84 +384,15 @@ fn destination(args: &PutArgs, session: &Session) -> Result<(StreamReference, Ke
         Some(name) => StreamReference::parse(&name)?,
         None => args.stream.resolve_shared(session)?,
     };
-    Ok((reference, key))
+    Ok((reference, Some(key)))
 }
 
-fn waiting_for(reason: &str, retry_for: Duration) -> String {
-    format!(
-        "{reason}; trying again for {}",
-        ground::duration::format(retry_for)
-    )
-}
-
-fn key_rule(args: &PutArgs) -> KeyRule {
-    match (&args.partition_key, &args.partition_key_field) {
-        (Some(key), _) => KeyRule::Constant(key.clone()),
-        (None, Some(path)) => KeyRule::field(path),
-        (None, None) => KeyRule::Random,
+fn key_rule(args: &PutArgs) -> Option<KeyRule> {
+    match (&args.key, &args.key_field, &args.key_template) {
+        (Some(key), ..) if key == "random" => Some(KeyRule::Random),
+        (Some(key), ..) => Some(KeyRule::Constant(key.clone())),
+        (_, Some(path), _) => Some(KeyRule::field(path)),
+        (.., Some(pattern)) => Some(KeyRule::Patterns(vec![pattern.clone()])),
+        _ => None,
     }
-}
-
-/// Prints the result and returns the exit code.
-fn finish(
-    session: &Session,
-    stream: &str,
-    named: Option<&str>,
-    input: &PutInput,
-    outcome: PutResult,
-    failed: Unacknowledged,
-) -> Result<Exit> {
-    let PutResult {
-        summary,
-        end,
-        input_ended,
-    } = outcome;
-    let printer = session.printer();
-    let kept = failed.close();
-    let some = summary.acknowledged > 0;
-    match end {
-        // Nothing was sent: the error is enough.
-        PutEnd::Aborted(error) if !some && kept.records + kept.lost == 0 => return Err(error),
-        PutEnd::BadInput(error) if summary.read == 0 => return Err(error.into_error(&input.name())),
-        _ => {}
-    }
-    printer.note(&sentence(stream, &summary));
-    for line in kept.lines(&summary, named) {
-        printer.warn(&line);
-    }
-    printer.report(&PutReport::new(stream, &summary, &end, &kept))?;
-    // Suggest --skip only if something was sent.
-    let begun = some || kept.records + kept.lost > 0;
-    let rest = input.rest(&summary, input_ended).filter(|_| begun);
-    let missing = summary.failed + summary.stopped;
-    Ok(match end {
-        PutEnd::Interrupted => {
-            if let Some(rest) = &rest {
-                printer.warn(rest);
-            }
-            Exit::Interrupted
-        }
-        PutEnd::BadInput(error) => {
-            printer.error(&error.into_error(&input.name()));
-            if let Some(rest) = &rest {
-                printer.warn(rest);
-            }
-            Exit::Partial
-        }
-        PutEnd::Aborted(error) => {
-            printer.error(&error);
-            if let Some(rest) = &rest {
-                printer.warn(rest);
-            }
-            if some { Exit::Partial } else { error.exit() }
-        }
-        PutEnd::Complete if missing == 0 => Exit::Done,
-        PutEnd::Complete if some => Exit::Partial,
-        PutEnd::Complete => Exit::Failed,
-    })
-}
-
-/// Whether the record failed, as opposed to not being sent.
-fn is_failure(reason: &Unsent) -> bool {
-    matches!(reason, Unsent::Failed(_))
 }

@@ -11,6 +11,7 @@ pub(crate) mod global;
 pub(crate) mod pipeline;
 pub(crate) mod rate;
 pub(crate) mod scope;
+pub(crate) mod sending;
 pub(crate) mod session;
 pub(crate) mod size;
 pub(crate) mod stream;

@@ -1,21 +1,42 @@
 //! `streamctl tail`.
+//!
+//! Resolves where and how to read; [`show`] writes out what is read.
 
 mod line;
+mod show;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 
+use super::shared::change::{existing, watched};
+use super::shared::duration::{SECONDS, length};
 use super::shared::stream::or_whereabouts;
-use super::shared::{Session, StreamArg};
+use super::shared::{Session, StreamFlag};
 use crate::ui::{Format, no_csv};
-use domain::consume::{Batch, KinesisShards, Start, StartRule, Tail, TailEvent, TailOptions};
+use domain::consume::checkpoint::CheckpointFile;
+use domain::consume::group::{Member, MemberOptions, Table, check_name};
+use domain::consume::{
+    KinesisShards, Limit, Merge, Progress, Reader, Span, Start, Tail, TailOptions, Until, UntilRule, fan_out,
+};
+use domain::context::Context;
+use domain::stream::StreamReference;
+use domain::stream::consumers::{check_consumer_name, consumer};
 use domain::stream::shards::full_shard_id;
+use ground::duration::{Parser, Unit};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
 use line::LineFormat;
+use show::{Input, Show};
+
+/// A delay of the order of records.
+const DELAY: Parser =
+    Parser::whole(Unit::Millisecond).between(Duration::from_millis(10), Duration::from_secs(60));
+const LEASE_TIME: Parser = SECONDS.between(Duration::from_secs(1), Duration::from_secs(300));
 
 /// The short and the long help end with the same examples.
 macro_rules! examples {
@@ -25,7 +46,10 @@ Examples:
   streamctl tail
   streamctl tail --from trim -n 10
   streamctl tail --from 10m --no-follow -o json | jq .data
-  streamctl tail --from seq:3:NUMBER -n 1      one record of shard 3"
+  streamctl tail --from @-2h:-1h --key user-7      an hour of one key
+  streamctl tail --from seq:3:NUMBER -n 1          one record of shard 3
+  streamctl tail orders payments --merge           two streams, by arrival
+  streamctl tail --checkpoint orders.checkpoint    resume where it was"
     };
 }
 
@@ -36,44 +60,116 @@ Examples:
 #[command(after_help = examples!())]
 #[command(after_long_help = concat!("\
 Where to start (--from):
-  latest                      records that arrive from now on
-  trim                        the oldest record
-  90s, 10m, 1h30m, 2d         this long ago
+  latest, end, LATEST         records that arrive from now on
+  trim, start, TRIM_HORIZON   the oldest record
+  90s, 10m, 1h30m, 2d         this long ago; also -10m
   2026-11-21T10:00:00Z        a time, in UTC unless it has a zone
   @1795255200                 Unix time in seconds, or in ms (12 digits or more)
   seq:SHARD:NUMBER            a record of one shard; seq:NUMBER with --shard
+  -5                          the last five records of each open shard
+  @-48h:-24h, @TIME:1h        a range: start and end, or start and length
+  @:-1h, :end                 from the oldest record to an hour ago, or to now
+Where to end (--until):
+  end                         the records that are there now, as --no-follow
+  10m, 2026-11-21T10:00:00Z   before records that arrive at this time or later
+  +10m                        ten minutes from now
+  seq:SHARD:NUMBER            after this record; reads only its shard
 
 Output:
   (none)    one line for each record: arrival (UTC), shard, partition key,
             data. Control characters are escaped; binary data is shown as
             base64:…
-  -o json   one JSON object for each record: shard_id, sequence_number,
-            approximate_arrival_timestamp, partition_key, encryption_type (if
-            encrypted), and data (text) or data_base64 (anything else)
+  -o json   one JSON object for each record: stream (if several), shard_id,
+            sequence_number, approximate_arrival_timestamp, partition_key,
+            encryption_type (if encrypted), and data (text) or data_base64
+            (anything else)
   -o text   the bytes of each record and a line end
 
-Exit codes: 0 done, 1 failed, 4 target unreachable, 130 stopped with Ctrl-C.
+Checkpoints: what was written out is not read again. --checkpoint keeps the
+position of each shard in a file. --group shares the shards with other tails of
+the same group, by leases in a DynamoDB table of that name, in the form of the
+Kinesis Client Library. --from counts only at the first start.
+
+Exit codes: 0 done, 1 failed, 3 a record could not be decoded and was left out,
+4 target unreachable, 130 stopped with Ctrl-C.
 
 ", examples!()))]
 pub struct TailArgs {
+    /// Streams, by name or ARN [default: STREAMCTL_STREAM, AWS_KINESIS_STREAM_NAME, streamctl.toml, concert-data-stream]
+    #[arg(id = "word", value_name = "STREAM", conflicts_with = "stream")]
+    streams: Vec<String>,
     #[command(flatten)]
-    stream: StreamArg,
-    /// Where to start: latest, trim, 10m, a time, @EPOCH or seq:SHARD:NUMBER
-    #[arg(long, value_name = "POSITION", default_value = "latest")]
+    flag: StreamFlag,
+    /// Where to start: latest, trim, 10m, a time, @EPOCH, seq:SHARD:NUMBER, -N
+    #[arg(
+        long,
+        value_name = "POSITION",
+        default_value = "latest",
+        allow_hyphen_values = true
+    )]
     from: String,
+    /// Where to end: end, 10m, +10m, a time, @EPOCH or seq:SHARD:NUMBER
+    #[arg(long, value_name = "POSITION", allow_hyphen_values = true)]
+    until: Option<String>,
     /// Read only this shard, by id or number (repeatable)
     #[arg(long, value_name = "ID")]
     shard: Vec<String>,
+    /// Read only records with this partition key, from its shards
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
     /// Stop after this many records
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    limit: Option<u64>,
+    #[arg(short = 'n', long, alias = "limit", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
     /// Stop at the end of the stream as it is now
-    #[arg(long)]
+    #[arg(long, conflicts_with = "until")]
     no_follow: bool,
+    /// Stop when no record came for this long
+    #[arg(long, value_name = "TIME", value_parser = length(SECONDS.between(Duration::from_secs(1), Duration::MAX)))]
+    idle_timeout: Option<Duration>,
+    /// Order records across shards by arrival, waiting for 1s or this long at most
+    #[arg(
+        long, value_name = "DELAY", num_args = 0..=1, require_equals = true, default_missing_value = "1s",
+        value_parser = length(DELAY)
+    )]
+    merge: Option<Duration>,
+    /// Read by enhanced fan-out, as this consumer or as one that is registered and removed
+    #[arg(long, value_name = "CONSUMER", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    fan_out: Option<String>,
+    /// Keep the position of each shard in this file, and resume from it
+    #[arg(long, value_name = "FILE", conflicts_with = "group")]
+    checkpoint: Option<PathBuf>,
+    /// Share the shards with the other tails of this group, and resume from its positions
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["shard", "key"])]
+    group: Option<String>,
+    /// Time after which the leases of a member that died are taken
+    #[arg(long, value_name = "TIME", default_value = "10s", requires = "group", value_parser = length(LEASE_TIME))]
+    lease_time: Duration,
+}
+
+/// What the arguments say, before anything is called.
+struct Request {
+    streams: Vec<StreamReference>,
+    format: LineFormat,
+    options: TailOptions,
 }
 
 pub(super) async fn run(args: TailArgs, session: &Session) -> Result<Exit> {
-    let stream = args.stream.resolve_shared(session)?;
+    let request = request(&args, session)?;
+    let file = match args.checkpoint.clone() {
+        Some(path) => Some(session.read(move || CheckpointFile::open(&path)).await?),
+        None => None,
+    };
+    let context = session.context().await?;
+    // What is given back at the end, such as a consumer, is given back also after Ctrl-C.
+    let _held = session.interrupt().hold();
+    let consumers = Consumers::default();
+    let shown = show_all(&args, session, context, request, file, &consumers).await;
+    let removed = consumers.remove(session, context).await;
+    let exit = shown?;
+    removed.map(|()| exit)
+}
+
+fn request(args: &TailArgs, session: &Session) -> Result<Request> {
     let format = match session.printer().format() {
         Format::Table => LineFormat::People,
         Format::Json => LineFormat::Json,
@@ -85,44 +181,77 @@ pub(super) async fn run(args: TailArgs, session: &Session) -> Result<Exit> {
             );
         }
     };
+    let streams = references(args, session)?;
     let shards = shard_ids(&args.shard)?;
     let now_ms = jiff::Timestamp::now().as_millisecond();
-    let start = args.from.parse::<StartRule>()?.resolve(now_ms, &shards)?;
-    let context = session.context().await?;
-    let stream = stream.address(context).await?;
-    let mut options = TailOptions::new(start, now_ms);
-    if context.is_local() {
-        options = options.local();
+    let until = args.until.as_deref().map(str::parse::<UntilRule>).transpose()?;
+    let (start, until) = args.from.parse::<Span>()?.resolve(until, now_ms, &shards)?;
+    let by_number = matches!(start, Start::Sequence { .. }) || matches!(until, Some(Until::Sequence { .. }));
+    if streams.len() > 1 && (by_number || !shards.is_empty() || args.group.is_some()) {
+        return Err(
+            Error::usage("--shard, --group and sequence numbers are of one stream")
+                .hint("name one stream, or leave them out"),
+        );
     }
+    if let Some(group) = &args.group {
+        check_name(group)?;
+    }
+    if let Some(name) = args.fan_out.as_deref().filter(|name| !name.is_empty()) {
+        check_consumer_name(name)?;
+    }
+    if args.fan_out.is_some() && matches!(start, Start::Last(_)) {
+        return Err(
+            Error::usage("enhanced fan-out has no position counted from the end")
+                .hint("start at a time, such as `--from 10m`"),
+        );
+    }
+    let mut options = TailOptions::new(start, now_ms);
     options.shards = shards;
+    options.key.clone_from(&args.key);
     options.follow = !args.no_follow;
-    let from_latest = options.start == Start::Latest;
-    let source = Arc::new(KinesisShards::new(context.kinesis_once(), &stream));
-    let mut waiting = |error: &Error| {
-        let reason = error.chain().join(": ");
-        session.printer().note(&format!("{reason}; trying again"));
-    };
-    let tail = tokio::select! {
-        tail = Tail::start(source, options, &mut waiting) => tail,
-        () = session.interrupt().wait() => return Ok(Exit::Interrupted),
-    };
-    let tail = or_whereabouts(context, &stream, tail).await?;
-    session.printer().note(&format!(
-        "Reading {stream} from {}, {} shard{}",
-        args.from,
-        tail.shard_count(),
-        if tail.shard_count() == 1 { "" } else { "s" }
-    ));
-    let mut show = Show {
-        session,
+    options.reports_tip = args.merge.is_some();
+    match until {
+        None => {}
+        Some(Until::Now) => options.follow = false,
+        Some(Until::Timestamp(ms)) => options.until = Some(Limit::Before(ms)),
+        Some(Until::Sequence { shard_id, number }) => {
+            options.shards = vec![shard_id];
+            options.until = Some(Limit::Through(number));
+        }
+    }
+    Ok(Request {
+        streams,
         format,
-        waiting: from_latest && !args.no_follow,
-        left: args.limit,
-        shown: 0,
-        throttled: HashSet::new(),
-        failing: HashSet::new(),
+        options,
+    })
+}
+
+/// The streams, of any account but of one region.
+fn references(args: &TailArgs, session: &Session) -> Result<Vec<StreamReference>> {
+    let given: Vec<&str> = match (&args.flag.stream, args.streams.as_slice()) {
+        (Some(stream), _) => vec![stream],
+        (None, []) => vec![&session.settings().stream],
+        (None, streams) => streams.iter().map(String::as_str).collect(),
     };
-    show.all(tail).await
+    let mut found: Vec<StreamReference> = Vec::new();
+    for text in given {
+        let reference = StreamReference::parse(text)?;
+        session.act_on(&reference.clone().of_any_account())?;
+        let regions = found
+            .iter()
+            .chain([&reference])
+            .filter_map(|one| one.region.as_ref());
+        let mut regions: Vec<&String> = regions.collect();
+        regions.dedup();
+        if regions.len() > 1 {
+            return Err(Error::usage("the streams are in several regions")
+                .hint("read each region with a tail of its own"));
+        }
+        if !found.contains(&reference) {
+            found.push(reference);
+        }
+    }
+    Ok(found)
 }
 
 fn shard_ids(named: &[String]) -> Result<Vec<String>> {
@@ -140,120 +269,146 @@ fn shard_ids(named: &[String]) -> Result<Vec<String>> {
     Ok(ids)
 }
 
-struct Show<'a> {
-    session: &'a Session,
-    format: LineFormat,
-    /// Whether to print that the tail waits for new records.
-    waiting: bool,
-    /// Records still to be shown; `None` for all.
-    left: Option<u64>,
-    shown: u64,
-    /// Shards whose throttling was reported: it is reported once.
-    throttled: HashSet<Arc<str>>,
-    /// Shards that cannot be read at the moment. Only the first failure and the last recovery are reported.
-    failing: HashSet<Arc<str>>,
+async fn show_all(
+    args: &TailArgs,
+    session: &Session,
+    context: &Context,
+    request: Request,
+    file: Option<CheckpointFile>,
+    consumers: &Consumers,
+) -> Result<Exit> {
+    let Request {
+        streams,
+        format,
+        mut options,
+    } = request;
+    if context.is_local() {
+        options = options.local();
+    }
+    let mut sources = Vec::new();
+    for stream in &streams {
+        let address = stream.address(context).await?;
+        let mut source = KinesisShards::new(context.kinesis_once(), &address);
+        if let Some(name) = &args.fan_out {
+            source = source.fan_out(consumers.ensure(session, context, &address, name).await?);
+        }
+        sources.push((Arc::<str>::from(address), Arc::new(source)));
+    }
+    let is_new = file
+        .as_ref()
+        .is_none_or(|file| sources.iter().all(|(stream, _)| file.progress(stream).is_empty()));
+    let mut show = Show::new(session, format);
+    show.waiting = options.start == Start::Latest && options.follow && is_new;
+    show.names_streams = sources.len() > 1;
+    show.left = args.count;
+    show.idle_timeout = args.idle_timeout;
+    show.is_fan_out = args.fan_out.is_some();
+    let opened = tokio::select! {
+        reader = open(args, session, context, sources, options, file) => reader,
+        () = session.interrupt().wait() => return Ok(Exit::Interrupted),
+    };
+    let (reader, names) = opened?;
+    session.printer().note(&format!(
+        "Reading {names} from {}, {} shard{}",
+        if is_new && args.group.is_none() {
+            args.from.as_str()
+        } else {
+            "the last checkpoint"
+        },
+        reader.shard_count(),
+        if reader.shard_count() == 1 { "" } else { "s" }
+    ));
+    let mut input = match args.merge {
+        Some(delay) => Input::Merged(Merge::new(reader, delay)),
+        None => Input::Plain(reader),
+    };
+    let exit = show.all(&mut input).await;
+    // Others read on at once, also after an error.
+    input.close().await?;
+    exit
 }
 
-impl Show<'_> {
-    async fn all(&mut self, mut tail: Tail<KinesisShards>) -> Result<Exit> {
-        let printer = self.session.printer();
-        let interrupt = self.session.interrupt();
-        // Also while it writes to a pipe that is full.
-        let _held = interrupt.hold();
-        loop {
-            let event = tokio::select! {
-                biased;
-                () = interrupt.wait() => {
-                    printer.flush()?;
-                    printer.note(&format!("Stopped after {}", self.count()));
-                    return Ok(Exit::Interrupted);
-                }
-                event = tail.next() => event,
-            };
-            match event.transpose()? {
-                Some(TailEvent::Records(batch)) => {
-                    if self.batch(batch)? {
-                        return Ok(Exit::Done);
-                    }
-                }
-                Some(event) => self.note(&event),
-                None => {
-                    printer.note(&format!("Read to the end: {}", self.count()));
-                    return Ok(Exit::Done);
-                }
-            }
-        }
-    }
-
-    /// Prints a batch; `true` when enough was printed.
-    fn batch(&mut self, batch: Batch) -> Result<bool> {
-        let printer = self.session.printer();
-        for record in &batch.records {
-            self.format.write(printer, record)?;
-            self.shown += 1;
-            if let Some(left) = &mut self.left {
-                *left -= 1;
-                if *left == 0 {
-                    printer.flush()?;
-                    return Ok(true);
-                }
-            }
-        }
-        printer.flush()?;
-        Ok(false)
-    }
-
-    fn note(&mut self, event: &TailEvent) {
-        let text = match event {
-            TailEvent::Records(_) => return,
-            TailEvent::Started if self.waiting => {
-                "Waiting for new records (--from trim shows the existing ones; Ctrl-C stops)".to_owned()
-            }
-            TailEvent::Started => return,
-            TailEvent::Drained {
-                shard_id,
-                children,
-                followed,
-            } if children.len() == followed.len() => {
-                if children.is_empty() {
-                    return;
-                }
-                format!(
-                    "{shard_id} is closed and read to its end; it continues in {}",
-                    children.join(", ")
-                )
-            }
-            TailEvent::Drained { .. } => return,
-            TailEvent::Throttled { shard_id } if !self.throttled.insert(Arc::clone(shard_id)) => return,
-            TailEvent::Throttled { shard_id } => {
-                format!("{shard_id} is at its limit of 5 reads a second for all readers: reading more slowly")
-            }
-            TailEvent::Failing { shard_id, reason } => {
-                let first = self.failing.is_empty();
-                self.failing.insert(Arc::clone(shard_id));
-                if !first {
-                    return;
-                }
-                format!("{reason}; trying again")
-            }
-            TailEvent::Recovered { shard_id } => {
-                self.failing.remove(shard_id);
-                if !self.failing.is_empty() {
-                    return;
-                }
-                "Reading again from the last position".to_owned()
-            }
-            TailEvent::Expired { shard_id } => {
-                format!("{shard_id}: the iterator expired; reading on from the last position")
-            }
+/// Starts to read. Also returns the names of the streams.
+async fn open(
+    args: &TailArgs,
+    session: &Session,
+    context: &Context,
+    sources: Vec<(Arc<str>, Arc<KinesisShards>)>,
+    options: TailOptions,
+    file: Option<CheckpointFile>,
+) -> Result<(Reader<KinesisShards>, String)> {
+    let names: Vec<&str> = sources.iter().map(|(stream, _)| &**stream).collect();
+    let names = names.join(", ");
+    if let (Some(group), [(stream, source)]) = (&args.group, sources.as_slice()) {
+        let table = Table::new(context, group);
+        table.create().await?;
+        let member = MemberOptions {
+            name: fan_out::worker_name(),
+            lease_time: args.lease_time,
         };
-        self.session.printer().note(&text);
+        let joined = Member::join(Arc::clone(source), Arc::new(table), options, member).await;
+        let member = or_whereabouts(context, stream, joined).await?;
+        return Ok((Reader::member(Arc::clone(stream), member), names));
+    }
+    let mut waiting = |error: &Error| {
+        let reason = error.chain().join(": ");
+        session.printer().note(&format!("{reason}; trying again"));
+    };
+    let mut tails = Vec::new();
+    for (stream, source) in sources {
+        let progress: HashMap<String, Progress> = file
+            .as_ref()
+            .map(|file| file.progress(&stream))
+            .unwrap_or_default();
+        let options = TailOptions {
+            progress,
+            ..options.clone()
+        };
+        let tail = Tail::start(source, options, &mut waiting).await;
+        let tail = or_whereabouts(context, &stream, tail).await?;
+        tails.push((stream, tail));
+    }
+    Ok((Reader::new(tails, file)?, names))
+}
+
+/// The consumers that this tail has registered.
+#[derive(Debug, Default)]
+struct Consumers(std::sync::Mutex<Vec<String>>);
+
+impl Consumers {
+    /// The ARN of the consumer `name` of `stream`, or of one of this tail's own. Registers it if it does not exist.
+    async fn ensure(&self, session: &Session, context: &Context, stream: &str, name: &str) -> Result<String> {
+        let state = existing(context, stream).await?;
+        for left in fan_out::left_over(context, &state.arn).await? {
+            session.printer().note(&format!(
+                "Consumer {} is left over from a tail that was killed, and is billed; remove it with `streamctl consumer \
+                 deregister {} {}`",
+                left.name, state.name, left.name
+            ));
+        }
+        let own = fan_out::own_name();
+        let name = if name.is_empty() { own.as_str() } else { name };
+        let known = consumer(context, &state.arn, name).await?;
+        let made = watched(session, &state.name, async |changer| {
+            changer.register_consumer(name).await
+        })
+        .await?;
+        if known.is_none() {
+            let mut registered = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            registered.push(made.arn.clone());
+        }
+        Ok(made.arn)
     }
 
-    fn count(&self) -> String {
-        match self.shown {
-            1 => "1 record".to_owned(),
-            count => format!("{count} records"),
+    async fn remove(&self, session: &Session, context: &Context) -> Result<()> {
+        let registered =
+            std::mem::take(&mut *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        for arn in registered {
+            fan_out::remove(context, &arn).await?;
+            session
+                .printer()
+                .note("The consumer of this tail is deregistered");
         }
+        Ok(())
     }
 }

@@ -145,7 +145,7 @@ mod tests {
               hint: did you mean --shard-count? `streamctl setup --help` shows what there is
             invalid value '99' for '--in-flight <N>': 99 is not in 1..=64
               hint: `streamctl put --help` shows what there is
-            invalid value 'cvs' for '--format <FORMAT>' [possible values: auto, array, values, put-records, lines]
+            invalid value 'cvs' for '--format <FORMAT>' [possible values: auto, array, ndjson, put-records, get-records, recording, csv, tsv, lines, length-delimited, varint-delimited, whole]
               hint: `streamctl put --help` shows what there is
             <TIME> is missing
               hint: `streamctl retention --help` shows what there is

@@ -54,19 +54,15 @@ impl Progress {
         Step { bar, name }
     }
 
-    /// A line that counts towards `total` bytes; `None` where the total is unknown (a pipe).
-    pub fn bytes(&self, name: impl Into<String>, total: Option<u64>) -> Step {
-        let name = visible(&name.into());
-        let bar = self
-            .lock()
-            .add(total.map_or_else(ProgressBar::no_length, ProgressBar::new));
-        bar.set_style(template(match total {
-            Some(_) => "{prefix} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}  {wide_msg}",
-            None => "{spinner} {prefix} {bytes} {bytes_per_sec}  {wide_msg}",
-        }));
-        bar.set_prefix(name.clone());
+    /// A line with a spinner and a changing message.
+    pub fn status(&self) -> Step {
+        let bar = self.lock().add(ProgressBar::new_spinner());
+        bar.set_style(template("{spinner} {wide_msg}"));
         bar.enable_steady_tick(Duration::from_millis(200));
-        Step { bar, name }
+        Step {
+            bar,
+            name: String::new(),
+        }
     }
 
     /// Runs `print` with the lines hidden.
@@ -84,10 +80,6 @@ impl Step {
     /// Shows what is being done.
     pub fn message(&self, text: impl Into<String>) {
         self.bar.set_message(visible(&text.into()));
-    }
-
-    pub fn position(&self, position: u64) {
-        self.bar.set_position(position);
     }
 
     /// Ends the line with a final message, such as "created".

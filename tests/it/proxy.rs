@@ -37,6 +37,10 @@ pub enum Fate {
     CutAfter,
     /// The request is passed on. In its answer, the second text takes the place of the first.
     Replace(&'static str, &'static str),
+    /// The request is not passed on. It is answered with this HTTP status and error code.
+    Refuse(u16, &'static str),
+    /// The request is passed on. In its answer, the first occurrence of the first text becomes the second one.
+    Damage(&'static str, &'static str),
 }
 
 /// Decides on a request, and is called with its fate once it is carried out.
@@ -79,16 +83,28 @@ fn serve(mut client: TcpStream, target: &str, judge: &dyn Judge) -> Option<()> {
             judge.cut();
             return None;
         }
+        if let Fate::Refuse(status, code) = fate {
+            client.write_all(&refusal(status, code)).ok()?;
+            continue;
+        }
         server.write_all(&request).ok()?;
-        let answer = read_message(&mut server, &mut from_server, call.method == "HEAD")?;
+        let mut answer = read_message(&mut server, &mut from_server, call.method == "HEAD")?;
         if fate == Fate::CutAfter {
             judge.cut();
             return None;
         }
-        let answer = match fate {
-            Fate::Replace(from, to) => replaced(&answer, from, to),
-            _ => answer,
-        };
+        if let Fate::Replace(from, to) = fate {
+            answer = replaced(&answer, from, to);
+        }
+        if let Fate::Damage(from, to) = fate {
+            assert_eq!(from.len(), to.len(), "the length of the answer stays");
+            let at = answer
+                .windows(from.len())
+                .position(|part| part == from.as_bytes());
+            if let Some(at) = at {
+                answer[at..at + to.len()].copy_from_slice(to.as_bytes());
+            }
+        }
         client.write_all(&answer).ok()?;
     }
 }
@@ -107,6 +123,15 @@ fn replaced(answer: &[u8], from: &str, to: &str) -> Vec<u8> {
         .collect();
     changed.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
     changed.into_bytes()
+}
+
+fn refusal(status: u16, code: &str) -> Vec<u8> {
+    let body = format!("{{\"__type\":\"{code}\",\"message\":\"refused by the proxy\"}}");
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status} Refused\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
 }
 
 fn call_of(request: &[u8]) -> Call {

@@ -1,6 +1,7 @@
 //! `streamctl put`: the records of each input format, keys, dry runs and output.
 
 pub mod fake;
+mod inputs;
 mod trouble;
 
 use insta::assert_snapshot;
@@ -67,7 +68,7 @@ fn every_input_format() {
         ["\"x\"", "1", "null"]
     );
     let lines = put(&cloud, "log.txt", "b\n\n a \r\n[", &["--format", "lines"]);
-    assert_eq!(lines, [" a ", "[", "b"]);
+    assert_eq!(lines, [" a \r", "[", "b"]);
     // With `--format values`, an array is a record.
     let values = put(&cloud, "arrays", "[1]\n[2]\n", &["--format", "values"]);
     assert_eq!(values, ["[1]", "[2]"]);

@@ -1,6 +1,11 @@
 //! `streamctl tail`: start positions, shards, formats and limits. Every record is read once, in the order of its shard.
 
+mod fan_out;
+mod faulty;
 mod following;
+mod groups;
+mod places;
+mod resumed;
 
 use aws_sdk_kinesis::primitives::Blob;
 use insta::assert_snapshot;

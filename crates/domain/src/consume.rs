@@ -4,18 +4,31 @@
 //! and ends when its shard is closed and read to its end; then the children are read from their beginning. Records that
 //! were read and not yet taken are bounded in bytes.
 //!
+//! A [`Reader`] reads one or more streams for a sink, and keeps [checkpoints](checkpoint) of what the sink acknowledges:
+//! in no place, in a file, or in the lease table of a [`group`]. A [`Merge`] orders records across shards.
+//!
 //! Knows neither the terminal nor the SDK: the service is a [`ShardSource`], and [`Tail::next`] returns what happens.
 
+pub mod checkpoint;
+mod damaged;
 mod end;
+pub mod fan_out;
+pub mod group;
 mod kinesis;
+mod last;
 mod lineage;
+mod merge;
 mod pace;
 mod poller;
+mod reader;
+mod sequence;
 mod start;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod wake;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +36,10 @@ use bytes::Bytes;
 
 pub(crate) use end::End;
 pub use kinesis::KinesisShards;
-pub use start::{Start, StartRule};
+pub use merge::Merge;
+pub use reader::{Acknowledgement, Reader};
+pub(crate) use sequence::is_after;
+pub use start::{Span, Start, StartRule, Until, UntilRule};
 pub use tail::{Batch, Tail, TailEvent};
 
 use ground::error::Error;
@@ -57,6 +73,27 @@ pub struct ShardInfo {
     pub parents: Vec<String>,
     /// Whether the shard is open.
     pub open: bool,
+    /// The lowest and the highest hash key, if the endpoint names them.
+    pub hash_keys: Option<(u128, u128)>,
+}
+
+impl ShardInfo {
+    /// Whether records with the hash key `hash` can be in the shard.
+    fn covers(&self, hash: u128) -> bool {
+        self.hash_keys
+            .is_none_or(|(first, last)| (first..=last).contains(&hash))
+    }
+}
+
+/// How far a shard was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// No record of it was: it is read from here.
+    From(IteratorStart),
+    /// To this sequence number, inclusive.
+    After(String),
+    /// To its end.
+    Ended,
 }
 
 /// Start position of an iterator.
@@ -86,6 +123,17 @@ pub struct Page {
     pub behind_ms: Option<i64>,
     /// The children of a shard that was read to its end.
     pub children: Vec<ShardInfo>,
+    /// What of the page could not be decoded and is missing from `records`, a sentence each.
+    pub damaged: Vec<String>,
+}
+
+/// What has new records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// To be given with the next question.
+    pub mark: String,
+    /// The shards with new records; `None` if it can be any.
+    pub shards: Option<Vec<String>>,
 }
 
 #[derive(Debug)]
@@ -96,6 +144,12 @@ pub enum ReadError {
     Expired,
     /// Can be retried: a failure of the service or the network.
     Transient(Error),
+    /// The answer could not be decoded.
+    Damaged {
+        error: Error,
+        /// What could be decoded, with its next iterator.
+        page: Option<Box<Page>>,
+    },
     /// Not retryable.
     Fatal(Error),
 }
@@ -109,6 +163,20 @@ pub trait ShardSource: Send + Sync + 'static {
     /// no answer told the time.
     fn time_ms(&self) -> Option<i64> {
         None
+    }
+
+    /// Whether [`ShardSource::page`] waits for records by itself, so that it may be asked at once and for all shards.
+    fn waits(&self) -> bool {
+        false
+    }
+
+    /// Waits, for at most some seconds, until shards have records that they had not at the mark `since`, or at the time of
+    /// the first question. `None` if the service cannot tell.
+    fn appended(
+        &self,
+        _since: Option<&str>,
+    ) -> impl Future<Output = Result<Option<Appended>, ReadError>> + Send {
+        async { Ok(None) }
     }
 
     /// A new iterator of `shard_id`.
@@ -127,12 +195,29 @@ pub trait ShardSource: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Page, ReadError>> + Send;
 }
 
+/// Where a tail ends before the tip.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Limit {
+    /// Before the first record of each shard that arrives at this time or later, in milliseconds since the Unix epoch.
+    Before(i64),
+    /// After the record with this sequence number.
+    Through(String),
+}
+
 /// Options of a tail.
 #[derive(Debug, Clone)]
 pub struct TailOptions {
     pub start: Start,
     /// Only these shards, by full id; empty for all. Children of a named shard are not read.
     pub shards: Vec<String>,
+    /// Only records with this partition key, and only the shards that its hash key belongs to.
+    pub key: Option<String>,
+    /// Read only records before this, and end there.
+    pub until: Option<Limit>,
+    /// How far shards were read before; empty at the first start.
+    pub progress: HashMap<String, Progress>,
+    /// Whether to report how far idle shards were read ([`TailEvent::UpTo`]).
+    pub reports_tip: bool,
     /// Read on forever, rather than end after the records that were there at the start.
     pub follow: bool,
     /// The current time, in milliseconds since the Unix epoch: what "latest" means once its iterator has expired, and the
@@ -142,8 +227,12 @@ pub struct TailOptions {
     pub is_same_clock: bool,
     /// Minimum time between two reads of a shard. AWS allows 5 per second.
     pub min_interval: Duration,
-    /// Time between two reads of a shard without new records.
+    /// Time between two reads of a shard without new records. It grows while the shard stays idle.
     pub idle_interval: Duration,
+    /// Whether the service is asked which shards have new records, so that idle ones need not be read.
+    pub asks_for_appended: bool,
+    /// What a shard gives out in a second, in bytes; `None` for no limit.
+    pub bytes_per_second: Option<usize>,
     /// Maximum number of shards read at once.
     pub concurrency: usize,
     /// Maximum size of records read and not yet taken, in bytes.
@@ -159,11 +248,17 @@ impl TailOptions {
         Self {
             start,
             shards: Vec::new(),
+            key: None,
+            until: None,
+            progress: HashMap::new(),
+            reports_tip: false,
             follow: true,
             now_ms,
             is_same_clock: false,
             min_interval: Duration::from_millis(200),
             idle_interval: Duration::from_millis(250),
+            asks_for_appended: false,
+            bytes_per_second: Some(pace::SHARD_BYTES),
             concurrency: 32,
             held_bytes: 64 * 1024 * 1024,
             retry_for: Duration::from_secs(60),
@@ -174,7 +269,9 @@ impl TailOptions {
     #[must_use]
     pub fn local(mut self) -> Self {
         self.min_interval = Duration::ZERO;
-        self.idle_interval = Duration::from_millis(25);
+        self.idle_interval = Duration::from_millis(10);
+        self.asks_for_appended = true;
+        self.bytes_per_second = None;
         self.is_same_clock = true;
         self
     }

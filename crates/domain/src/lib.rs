@@ -6,20 +6,24 @@
 //!
 //! | layer | modules | owns |
 //! |---|---|---|
-//! | domain | [`pipeline`], [`stream`], [`record`], [`produce`], [`consume`], [`functions`], [`observe`], [`policy`], [`cost`] | what streamctl does |
+//! | domain | [`pipeline`], [`stream`], [`record`], [`generate`], [`schedule`], [`produce`], [`dry_run`], [`consume`], [`copy`], [`functions`], [`observe`], [`policy`], [`cost`] | what streamctl does |
 //! | context | [`context`], [`settings`], [`iam`] | target, clients |
 //! | names | [`similar`] | what a user may have meant |
 
 pub mod consume;
 pub mod context;
+pub mod copy;
 pub mod cost;
+pub mod dry_run;
 pub mod functions;
+pub mod generate;
 pub mod iam;
 pub mod observe;
 pub mod pipeline;
 pub mod policy;
 pub mod produce;
 pub mod record;
+pub mod schedule;
 pub mod settings;
 pub mod similar;
 pub mod stream;

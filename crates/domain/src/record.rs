@@ -1,39 +1,64 @@
 //! Input formats of `put`: how records are read, how each gets its partition key, and the errors of both.
 //!
-//! Input is streamed: a file of any size is read through a buffer, with at most one record in memory. The text of a
-//! JSON value becomes the record's data byte for byte. Knows nothing of Kinesis clients, arguments or the terminal.
+//! Input is streamed: a file of any size is read in blocks, with at most one record ahead. The text of a JSON value
+//! becomes the record's data byte for byte, without a copy. Knows nothing of Kinesis clients, arguments or the terminal.
 //!
 //! | format | a record is | found by |
 //! |---|---|---|
 //! | array | an element of one JSON array | the input starts with `[` |
-//! | values | a JSON value; one a line (NDJSON), or pretty-printed over several | any other start of JSON |
+//! | values | a JSON value; one on each line (NDJSON), or pretty-printed over several | any other start of JSON |
 //! | put-records | the decoded `Data` of an entry `{"Data", "PartitionKey", "ExplicitHashKey"?}` | see below |
+//! | get-records | the decoded `Data` of a record in an answer of GetRecords | see below |
+//! | recording | the data of a record that `tail -o json` wrote | see below |
+//! | csv, tsv | a row, as a JSON object of strings that the header names | the name of the file |
 //! | lines | a line, whatever it holds | only when asked for |
+//! | length-delimited, varint-delimited | bytes after their length | only when asked for |
+//! | whole | the whole input | only when asked for |
 //!
 //! The put-records shape is what `aws kinesis put-records --cli-input-json` (`{"StreamName", "Records": […]}`) and
-//! `--records` (an array) take, and what streamctl writes for records that failed (one entry a line). The first
-//! record decides: an object with exactly a string `Data`, a string `PartitionKey` and perhaps a string
-//! `ExplicitHashKey`. From then on every record must be one; there is no guessing in the middle of a file.
+//! `--records` (an array) take, and what streamctl writes for records that failed (one entry on each line). The first
+//! record decides: an object with the members `Data` and `PartitionKey` is an entry, with `SequenceNumber` also it is a
+//! record of GetRecords, and `shard_id`, `sequence_number` and `partition_key` are those of a recording. From then on
+//! every record must be one, the first included; there is no guessing in the middle of a file.
 
+mod bad;
+mod compression;
+mod csv;
+mod detect;
 mod entry;
 mod error;
+mod format;
+mod hot;
+mod input;
 mod json;
 mod key;
+mod plain;
 mod reader;
 mod source;
 #[cfg(test)]
 mod tests;
+mod values;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use bad::BadRecords;
 pub use entry::to_entry_json;
 pub use error::{RecordError, RecordErrorKind};
-pub use key::{KeyPattern, KeyRule};
+pub use format::{DataEncoding, InputFormat};
+pub use hot::{HotKey, HotKeys};
+pub use input::{Check, InputReader, Inputs, ReadProgress, Repeat};
+pub use key::{FieldPath, HashKeyRule, KeyPattern, KeyRule};
 pub use reader::RecordReader;
 
 /// The default maximum record size, data and partition key together: 1 MiB.
 /// Source: "Quotas and limits", Kinesis Data Streams developer guide.
 pub const DEFAULT_MAX_RECORD_BYTES: usize = 1024 * 1024;
+
+/// The largest maximum record size that a stream can have: 10,240 KiB.
+/// Source: UpdateMaxRecordSize, Kinesis API reference.
+pub const LARGEST_RECORD_BYTES: usize = 10_240 * 1024;
 
 /// The longest partition key, in characters. Source: PutRecordsRequestEntry, Kinesis API reference.
 pub const MAX_PARTITION_KEY_CHARS: usize = 256;
@@ -46,6 +71,8 @@ pub struct Record {
     pub partition_key: String,
     /// A decimal number below 2^128. It selects the shard instead of the partition key.
     pub explicit_hash_key: Option<String>,
+    /// Whether the partition key was made up at random. It may then be replaced by another, to use another shard.
+    pub has_random_key: bool,
     /// Number of the record in the input, from 1.
     pub number: u64,
     /// The line of the input it starts on, from 1.
@@ -57,45 +84,65 @@ impl Record {
     pub fn size(&self) -> usize {
         self.data.len() + self.partition_key.len()
     }
+
+    /// The record, if Kinesis takes it.
+    fn checked(self, max_bytes: usize) -> Result<Self, RecordErrorKind> {
+        let key = &self.partition_key;
+        if key.is_empty() {
+            return Err(RecordErrorKind::KeyEmpty);
+        }
+        // No text has more characters than bytes.
+        if key.len() > MAX_PARTITION_KEY_CHARS {
+            let chars = key.chars().count();
+            if chars > MAX_PARTITION_KEY_CHARS {
+                return Err(RecordErrorKind::KeyTooLong(chars));
+            }
+        }
+        match self.size() > max_bytes {
+            true => Err(RecordErrorKind::TooLarge { limit: max_bytes }),
+            false => Ok(self),
+        }
+    }
 }
 
-/// How an input is split into records.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum InputFormat {
-    /// Detect the format from the input.
-    #[default]
-    Auto,
-    /// One JSON array.
-    Array,
-    /// JSON values one after another.
-    Values,
-    /// The put-records shape of the AWS CLI.
-    PutRecords,
-    /// One record per line, whatever the line holds.
-    Lines,
-    /// The whole input is one record.
-    Text,
+/// Where records come from, one after another.
+pub trait RecordSource {
+    /// The next record, `None` at the end. May block.
+    ///
+    /// # Errors
+    /// The first error of the input; then it is at its end.
+    fn read(&mut self) -> Result<Option<Record>, RecordError>;
+
+    /// Whether reading the next record may block on more input, as from a pipe whose writer pauses.
+    fn may_wait(&self) -> bool;
 }
 
 /// Options of a [`RecordReader`].
 #[derive(Debug, Clone)]
 pub struct ReadOptions {
     pub format: InputFormat,
-    /// Source of partition keys for formats without keys.
-    pub key: KeyRule,
+    pub data_encoding: DataEncoding,
+    /// Source of partition keys; `None` for the records' own, or random ones for formats without keys.
+    pub key: Option<KeyRule>,
+    pub hash_key: HashKeyRule,
     /// Maximum size of a record, data and partition key together, in bytes.
     pub max_record_bytes: usize,
     /// Number of records at the start that are checked but not returned.
     pub skip: u64,
+    /// What takes bad records; `None` where the first one ends the reading.
+    pub bad: Option<Arc<BadRecords>>,
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
         Self {
             format: InputFormat::Auto,
-            key: KeyRule::Random,
+            data_encoding: DataEncoding::Base64,
+            key: None,
+            hash_key: HashKeyRule::Own,
             max_record_bytes: DEFAULT_MAX_RECORD_BYTES,
             skip: 0,
+            bad: None,
         }
     }
 }

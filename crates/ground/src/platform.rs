@@ -306,6 +306,54 @@ pub fn kill_group(leader: u32) {
     let _ = leader;
 }
 
+/// Whether the process `pid` of this machine runs; `None` if the platform does not tell.
+pub fn is_running(pid: u32) -> Option<bool> {
+    #[cfg(unix)]
+    {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)?;
+        match rustix::process::test_kill_process(pid) {
+            Ok(()) | Err(rustix::io::Errno::PERM) => Some(true),
+            Err(rustix::io::Errno::SRCH) => Some(false),
+            Err(_) => None,
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = pid;
+        None
+    }
+}
+
+/// The name of this machine, if the platform reports it.
+pub fn host_name() -> Option<String> {
+    #[cfg(unix)]
+    {
+        let name = rustix::system::uname();
+        let name = name.nodename().to_str().ok()?;
+        (!name.is_empty()).then(|| name.to_owned())
+    }
+    #[cfg(not(unix))]
+    std::env::var("COMPUTERNAME").ok()
+}
+
+/// Whether `path` names the open file `file`. `true` if the platform does not tell.
+///
+/// # Errors
+/// If either cannot be examined.
+pub fn is_same_file(file: &File, path: &Path) -> io::Result<bool> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let (one, other) = (file.metadata()?, std::fs::metadata(path)?);
+        Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (file, path);
+        Ok(true)
+    }
+}
+
 /// Resident memory in bytes: the current total of the process `pid` and its descendants, and the peak of `pid` itself.
 /// `None` if the platform does not report it or the process has ended.
 pub fn memory_of(pid: u32) -> Option<(u64, u64)> {

@@ -173,6 +173,7 @@ impl GivenUp {
                 data: record.data.clone(),
                 partition_key: record.partition_key.clone(),
                 explicit_hash_key: None,
+                has_random_key: false,
                 number: 1,
                 line: 1,
             };

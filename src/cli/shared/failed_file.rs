@@ -163,6 +163,7 @@ mod tests {
             data: bytes::Bytes::from_static(b"x"),
             partition_key: "k".into(),
             explicit_hash_key: None,
+            has_random_key: false,
             number: 1,
             line: 1,
         }

@@ -3,6 +3,7 @@
 //! KB, MB and GB are powers of 1,024, as in the limits and on the bill of Kinesis.
 
 use domain::cost::Rate;
+use domain::schedule::Pace;
 
 /// The largest whole part, so that no product of it overflows.
 const MOST: u64 = 1_000_000_000_000_000;
@@ -24,6 +25,40 @@ pub(crate) fn bytes_rate(text: &str) -> Result<Rate, String> {
     const GRAMMAR: &str = "not a rate; write it like 1MB/s, 512KiB/s or 20GB/day";
     rate(text, BYTES).ok_or_else(|| GRAMMAR.to_owned())
 }
+
+/// How fast records are sent: 500/s, 10k/min, 1.5MB/s or 512KiB/s.
+pub(crate) fn pace(text: &str) -> Result<Pace, String> {
+    const GRAMMAR: &str = "not a rate above 0; write it like 500/s, 10k/min or 1.5MB/s";
+    let pace = match (records(text), bytes_rate(text)) {
+        (Ok(rate), _) => Pace::Records(rate.as_f64()),
+        (Err(_), Ok(rate)) => Pace::Bytes(rate.as_f64()),
+        _ => return Err(GRAMMAR.to_owned()),
+    };
+    let (Pace::Records(rate) | Pace::Bytes(rate)) = pace;
+    if rate > 0.0 {
+        Ok(pace)
+    } else {
+        Err(GRAMMAR.to_owned())
+    }
+}
+
+/// How many times faster a recording is played: 1x, 10x, 0.5x; `None` for max.
+pub(crate) fn speed(text: &str) -> Result<Speed, String> {
+    const GRAMMAR: &str = "not a speed; write it like 1x, 10x, 0.5x or max";
+    if text == "max" {
+        return Ok(Speed(None));
+    }
+    let number = text.strip_suffix(['x', 'X']).unwrap_or(text);
+    let speed: f64 = number.parse().map_err(|_| GRAMMAR.to_owned())?;
+    match (0.001..=1_000_000.0).contains(&speed) {
+        true => Ok(Speed(Some(speed))),
+        false => Err(GRAMMAR.to_owned()),
+    }
+}
+
+/// A factor, or as fast as possible.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Speed(pub(crate) Option<f64>);
 
 /// A number of bytes.
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
@@ -114,6 +149,26 @@ fn amount(text: &str) -> Option<((u64, u64), &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pace_is_of_records_or_bytes() {
+        assert_eq!(pace("500/s"), Ok(Pace::Records(500.0)));
+        assert_eq!(pace("6k/min"), Ok(Pace::Records(100.0)));
+        assert_eq!(pace("1.5MB/s"), Ok(Pace::Bytes(1_572_864.0)));
+        for bad in ["", "0/s", "0MB/s", "x", "-1/s", "1/fortnight"] {
+            assert!(pace(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_speed_is_a_factor_or_max() {
+        assert_eq!(speed("10x"), Ok(Speed(Some(10.0))));
+        assert_eq!(speed("0.5"), Ok(Speed(Some(0.5))));
+        assert_eq!(speed("max"), Ok(Speed(None)));
+        for bad in ["", "0x", "x", "-1x", "nan", "inf", "1e9x"] {
+            assert!(speed(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn rates_have_units_of_number_and_time() {

@@ -169,6 +169,18 @@ impl Session {
         }
     }
 
+    /// [`Session::context`]; `None` if the target is the local cloud and it does not run. Starts nothing.
+    ///
+    /// # Errors
+    /// As [`Session::context`].
+    pub(crate) async fn context_if_running(&self) -> Result<Option<&Context>> {
+        let is_local = self.settings.target == Target::Local;
+        if is_local && !daemon::status(&self.settings.home).await?.running {
+            return Ok(None);
+        }
+        self.context().await.map(Some)
+    }
+
     async fn connect(&self, names_endpoint: bool) -> Result<&Context> {
         self.context
             .get_or_try_init(|| async {

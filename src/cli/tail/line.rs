@@ -21,17 +21,25 @@ pub(super) enum LineFormat {
 }
 
 impl LineFormat {
-    pub(super) fn write(self, printer: &Printer, record: &TailRecord) -> Result<()> {
+    /// `stream` is its stream, if several are read.
+    pub(super) fn write(self, printer: &Printer, stream: Option<&str>, record: &TailRecord) -> Result<()> {
         match self {
             Self::Raw => printer.out_bytes(&record.data, b"\n"),
-            Self::Json => printer.ndjson(&JsonLine::new(record)),
+            Self::Json => printer.ndjson(&JsonLine {
+                stream,
+                ..JsonLine::new(record)
+            }),
             Self::People => {
                 let [arrival, shard, key, data] = fields(record);
                 let style = printer.style();
+                let place = match stream {
+                    Some(stream) => format!("{}/{shard}", visible(stream)),
+                    None => shard,
+                };
                 printer.out(&format!(
                     "{}  {}  {key}  {data}",
                     style.dim(&arrival),
-                    style.dim(&shard)
+                    style.dim(&place)
                 ))
             }
         }
@@ -41,6 +49,8 @@ impl LineFormat {
 /// The JSON form of a record, a stable contract with scripts.
 #[derive(Debug, Serialize)]
 struct JsonLine<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<&'a str>,
     shard_id: &'a str,
     sequence_number: &'a str,
     approximate_arrival_timestamp: Option<String>,
@@ -57,6 +67,7 @@ impl<'a> JsonLine<'a> {
     fn new(record: &'a TailRecord) -> Self {
         let text = std::str::from_utf8(&record.data).ok();
         Self {
+            stream: None,
             shard_id: &record.shard_id,
             sequence_number: &record.sequence_number,
             approximate_arrival_timestamp: record.arrival_ms.map(rfc3339),

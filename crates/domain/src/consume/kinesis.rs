@@ -1,24 +1,37 @@
 //! [`ShardSource`] over the AWS SDK.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::types::{ChildShard, Record, Shard, ShardIteratorType};
+use aws_sdk_kinesis::operation::get_records::GetRecordsError;
+use aws_sdk_kinesis::types::{ChildShard, HashKeyRange, Record, Shard, ShardIteratorType};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::{
+    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
+};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::DateTime;
+use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use bytes::Bytes;
 
-use super::{IteratorStart, Page, ReadError, ShardInfo, ShardSource, TailRecord};
+use super::damaged::salvage;
+use super::fan_out::{self, Interruption, Subscriptions};
+use super::{Appended, IteratorStart, Page, ReadError, ShardInfo, ShardSource, TailRecord};
 use crate::context::date::AnswerDate;
 use crate::stream::reference::name_or_arn;
+use crate::stream::shards::full_shard_id;
 use ground::error::{self, aws::Class};
 
 #[derive(Debug, Clone)]
 pub struct KinesisShards {
     client: Client,
     stream: String,
+    /// Reads by SubscribeToShard in place of GetRecords.
+    fan_out: Option<Arc<Subscriptions>>,
     /// Of the last answer to ListShards.
     date: AnswerDate,
 }
@@ -29,7 +42,18 @@ impl KinesisShards {
         Self {
             client,
             stream: stream.into(),
+            fan_out: None,
             date: AnswerDate::default(),
+        }
+    }
+
+    /// Reads as the registered consumer with the ARN `consumer_arn` (enhanced fan-out).
+    #[must_use]
+    pub fn fan_out(self, consumer_arn: impl Into<String>) -> Self {
+        let subscriptions = Subscriptions::new(self.client.clone(), consumer_arn.into());
+        Self {
+            fan_out: Some(Arc::new(subscriptions)),
+            ..self
         }
     }
 
@@ -41,12 +65,19 @@ impl KinesisShards {
         if code == Some("ExpiredIteratorException") {
             return ReadError::Expired;
         }
-        // A listing that outlives its token starts again.
+        // A listing that outlives its token starts again. Credentials that worked before are renewed by their provider, if
+        // they can be.
+        let is_renewed = self.date.time_ms().is_some();
         let class = match code {
             Some("ExpiredNextTokenException") => Class::Transient,
+            Some("ExpiredTokenException" | "ExpiredToken") if is_renewed => Class::Transient,
             _ => error::aws::class(&failure),
         };
+        let is_damaged = matches!(failure, SdkError::ResponseError(_));
         let error = error::aws::failed(format!("could not read stream {}", self.stream), failure);
+        if is_damaged {
+            return ReadError::Damaged { error, page: None };
+        }
         match class {
             Class::Throttle => ReadError::Throttled(error),
             class if class.is_outage() => ReadError::Transient(error),
@@ -84,7 +115,30 @@ impl ShardSource for KinesisShards {
         self.date.time_ms().map(|time| time.saturating_add(999))
     }
 
+    fn waits(&self) -> bool {
+        self.fan_out.is_some()
+    }
+
+    /// Only the local cloud answers the header. DescribeStreamSummary is what AWS would answer without it.
+    async fn appended(&self, since: Option<&str>) -> Result<Option<Appended>, ReadError> {
+        let (by_name, by_arn) = name_or_arn(&self.stream);
+        let told = Arc::new(Mutex::new(None));
+        let ask = Ask {
+            since: since.unwrap_or_default().to_owned(),
+            told: Arc::clone(&told),
+        };
+        let call = self.client.describe_stream_summary();
+        let call = call.set_stream_name(by_name).set_stream_arn(by_arn);
+        let sent = call.customize().interceptor(ask).send().await;
+        sent.map_err(|e| self.failure(e))?;
+        let told = told.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(told.and_then(|told| appended(&told)))
+    }
+
     async fn iterator(&self, shard_id: &str, start: &IteratorStart) -> Result<String, ReadError> {
+        if self.fan_out.is_some() {
+            return Ok(fan_out::token(start));
+        }
         let (by_name, by_arn) = name_or_arn(&self.stream);
         let call = self.client.get_shard_iterator().set_stream_name(by_name);
         let call = call.set_stream_arn(by_arn).shard_id(shard_id);
@@ -110,14 +164,33 @@ impl ShardSource for KinesisShards {
     }
 
     async fn page(&self, shard_id: &Arc<str>, iterator: &str, limit: i32) -> Result<Page, ReadError> {
-        let answer = self
-            .client
-            .get_records()
-            .shard_iterator(iterator)
-            .limit(limit)
-            .send()
-            .await
-            .map_err(|e| self.failure(e))?;
+        if let Some(fan_out) = &self.fan_out {
+            return fan_out.next(shard_id, iterator).await.map_err(|e| match e {
+                Interruption::Subscribe(e) if e.code() == Some("ResourceInUseException") => {
+                    ReadError::Throttled(error::aws::failed(
+                        format!("could not subscribe to {shard_id}"),
+                        e,
+                    ))
+                }
+                Interruption::Subscribe(e) => self.failure(e),
+                Interruption::Event(e) => e,
+                Interruption::Silent => ReadError::Transient(error::Error::unreachable(format!(
+                    "the subscription to {shard_id} fell silent"
+                ))),
+            });
+        }
+        let call = self.client.get_records().shard_iterator(iterator).limit(limit);
+        let answer = match call.send().await {
+            Ok(answer) => answer,
+            Err(SdkError::ResponseError(answer)) => {
+                let page = answer.raw().body().bytes();
+                let page = page.and_then(|body| salvage(shard_id, body)).map(Box::new);
+                let error = SdkError::<GetRecordsError, _>::ResponseError(answer);
+                let error = error::aws::failed(format!("could not read {shard_id}"), error);
+                return Err(ReadError::Damaged { error, page });
+            }
+            Err(error) => return Err(self.failure(error)),
+        };
         Ok(Page {
             records: answer
                 .records
@@ -132,12 +205,78 @@ impl ShardSource for KinesisShards {
                 .into_iter()
                 .map(child_info)
                 .collect(),
+            damaged: Vec::new(),
         })
     }
 }
 
+/// The header with which the local cloud is asked to wait for new records, and those of its answer.
+const WAIT: &str = "x-streamctl-wait-after";
+const MARK: &str = "x-streamctl-mark";
+const APPENDED: &str = "x-streamctl-appended";
+
+/// Asks the local cloud for shards with new records.
+#[derive(Debug)]
+struct Ask {
+    since: String,
+    /// The mark, and the numbers of the shards.
+    told: Arc<Mutex<Option<(String, String)>>>,
+}
+
+impl Intercept for Ask {
+    fn name(&self) -> &'static str {
+        "Ask"
+    }
+
+    fn modify_before_signing(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        context
+            .request_mut()
+            .headers_mut()
+            .try_insert(WAIT, self.since.clone())?;
+        Ok(())
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let headers = context.response().headers();
+        let told = headers
+            .get(MARK)
+            .map(|mark| (mark.to_owned(), headers.get(APPENDED).unwrap_or("*").to_owned()));
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = told;
+        Ok(())
+    }
+}
+
+/// `*` for any shard, or the numbers of shards.
+fn appended((mark, shards): &(String, String)) -> Option<Appended> {
+    let shards = match shards.as_str() {
+        "*" => None,
+        "" => Some(Vec::new()),
+        numbers => Some(
+            numbers
+                .split(',')
+                .map(full_shard_id)
+                .collect::<Option<Vec<_>>>()?,
+        ),
+    };
+    Some(Appended {
+        mark: mark.clone(),
+        shards,
+    })
+}
+
 fn shard_info(shard: Shard) -> ShardInfo {
     ShardInfo {
+        hash_keys: hash_keys(shard.hash_key_range.as_ref()),
         open: shard
             .sequence_number_range
             .is_none_or(|range| range.ending_sequence_number.is_none()),
@@ -150,15 +289,24 @@ fn shard_info(shard: Shard) -> ShardInfo {
     }
 }
 
-fn child_info(child: ChildShard) -> ShardInfo {
+fn hash_keys(range: Option<&HashKeyRange>) -> Option<(u128, u128)> {
+    let range = range?;
+    Some((
+        range.starting_hash_key.parse().ok()?,
+        range.ending_hash_key.parse().ok()?,
+    ))
+}
+
+pub(super) fn child_info(child: ChildShard) -> ShardInfo {
     ShardInfo {
+        hash_keys: hash_keys(child.hash_key_range.as_ref()),
         id: child.shard_id,
         parents: child.parent_shards,
         open: true,
     }
 }
 
-fn tail_record(shard_id: &Arc<str>, record: Record) -> TailRecord {
+pub(super) fn tail_record(shard_id: &Arc<str>, record: Record) -> TailRecord {
     TailRecord {
         shard_id: Arc::clone(shard_id),
         sequence_number: record.sequence_number,

@@ -1,13 +1,19 @@
 //! Reads one shard until its end, or forever.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{sleep, sleep_until};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, sleep, sleep_until};
 
+use super::damaged::Skip;
 use super::end::End;
+use super::lineage::ShardStart;
 use super::pace::Pace;
-use super::{IteratorStart, Page, ReadError, ShardInfo, ShardSource, Start, TailOptions, TailRecord};
+use super::wake::Wakes;
+use super::{IteratorStart, Limit, Page, ReadError, ShardInfo, ShardSource, Start, TailOptions, TailRecord};
+use super::{last, sequence};
 use ground::error::{Error, Result};
 
 /// Messages of a poller to its tail.
@@ -22,8 +28,10 @@ pub(super) enum Message {
         shard_id: Arc<str>,
         children: Vec<ShardInfo>,
     },
-    /// The shard has been read to its tip as of the start.
-    AtTip,
+    /// The shard has been read to where the tail ends.
+    AtEnd,
+    /// The shard has no unread record that arrived before this time.
+    UpTo(Arc<str>, i64),
     /// Reads are throttled.
     Throttled(Arc<str>),
     /// The iterator expired and was replaced.
@@ -32,6 +40,8 @@ pub(super) enum Message {
     Failing(Arc<str>, String),
     /// Reads succeed again.
     Recovered(Arc<str>),
+    /// Something could not be decoded and was left out.
+    Damaged(Arc<str>, String),
     /// The shard cannot be read.
     Failed(Error),
 }
@@ -45,16 +55,46 @@ pub(super) struct Shared<S> {
     /// One permit per KiB that is read and not taken.
     pub(super) memory: Arc<Semaphore>,
     pub(super) memory_kib: u32,
-    pub(super) messages: mpsc::Sender<Message>,
+    /// Messages, each with the number of its poller.
+    pub(super) messages: mpsc::Sender<(u64, Message)>,
     /// When the tail began, by the service's clock, in milliseconds since the Unix epoch.
     pub(super) start_ms: i64,
+    pub(super) started: Instant,
+    /// Shards being read.
+    pub(super) active: AtomicUsize,
+    pub(super) wakes: Wakes,
+}
+
+/// The longest wait of an idle shard for each shard that is read: 200 reads a second in all.
+const IDLE_PER_SHARD: Duration = Duration::from_millis(5);
+const LEAST_IDLE: Duration = Duration::from_secs(1);
+const MOST_IDLE: Duration = Duration::from_secs(10);
+/// While the service tells which shards have new records. Iterators live for five minutes.
+const ASKED_IDLE: Duration = Duration::from_secs(60);
+
+impl<S> Shared<S> {
+    /// `at` by the service's clock, in milliseconds since the Unix epoch.
+    pub(super) fn service_ms(&self, at: Instant) -> i64 {
+        let since = at.saturating_duration_since(self.started).as_millis();
+        self.start_ms
+            .saturating_add(i64::try_from(since).unwrap_or(i64::MAX))
+    }
+
+    fn longest_idle(&self) -> Duration {
+        if self.wakes.are_asked_for() {
+            return ASKED_IDLE;
+        }
+        let shards = u32::try_from(self.active.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
+        IDLE_PER_SHARD.saturating_mul(shards).clamp(LEAST_IDLE, MOST_IDLE)
+    }
 }
 
 pub(super) struct Poller<S> {
     shared: Arc<Shared<S>>,
+    number: u64,
     shard_id: Arc<str>,
     /// Start position of a new iterator: after the last record read, or where reading began.
-    resume: IteratorStart,
+    resume: ShardStart,
     iterator: Option<String>,
     pace: Pace,
     throttled: bool,
@@ -63,21 +103,30 @@ pub(super) struct Poller<S> {
     positioned: bool,
     /// Where to stop, unless the tail follows.
     end: Option<End>,
+    skip: Skip,
+    wake: Arc<Notify>,
 }
 
 impl<S: ShardSource> Poller<S> {
-    pub(super) fn new(shared: Arc<Shared<S>>, shard_id: &str, start: IteratorStart) -> Self {
-        let pace = Pace::new(&shared.options);
-        let end = (!shared.options.follow).then(|| End::new(shared.start_ms));
+    pub(super) fn new(shared: Arc<Shared<S>>, number: u64, shard_id: &str, start: ShardStart) -> Self {
+        let end = match &shared.options.until {
+            Some(Limit::Before(ms)) => Some(End::new(ms.saturating_sub(1))),
+            Some(Limit::Through(_)) => Some(End::new(i64::MAX)),
+            None => (!shared.options.follow).then(|| End::new(shared.start_ms)),
+        };
+        let shard_id = Arc::from(shard_id);
         Self {
-            shard_id: Arc::from(shard_id),
+            number,
+            pace: Pace::new(&shared.options),
             resume: start,
             iterator: None,
-            pace,
             throttled: false,
             failing: false,
             positioned: false,
             end,
+            skip: Skip::default(),
+            wake: shared.wakes.of(&shard_id),
+            shard_id,
             shared,
         }
     }
@@ -97,6 +146,9 @@ impl<S: ShardSource> Poller<S> {
             if !std::mem::replace(&mut self.positioned, true) {
                 self.say(Message::Positioned).await;
             }
+            if page.passed_limit {
+                return Ok(Message::AtEnd);
+            }
             let Some(next) = page.next.take() else {
                 // Only the list of shards names all parents of a merged shard.
                 let one = matches!(self.shared.options.start, Start::Sequence { .. });
@@ -111,11 +163,45 @@ impl<S: ShardSource> Poller<S> {
             };
             self.iterator = Some(next);
             let end = self.end.as_mut();
-            if end.is_some_and(|end| end.reached(page.is_empty, page.last_arrival_ms, page.behind_ms)) {
-                return Ok(Message::AtTip);
+            if end.is_some_and(|end| end.reached(page.is_empty, page.last_arrival_ms, page.behind_ms))
+                && self.is_time_to_end()
+            {
+                return Ok(Message::AtEnd);
             }
             let at_tip = page.behind_ms.unwrap_or(0) <= 0;
-            sleep_until(self.pace.next_read(at_tip)).await;
+            if at_tip && page.is_empty && self.shared.options.reports_tip {
+                let up_to = self.shared.service_ms(self.pace.last_read());
+                self.say(Message::UpTo(Arc::clone(&self.shard_id), up_to)).await;
+            }
+            self.wait(at_tip, page.is_empty).await;
+        }
+    }
+
+    /// Whether no record can arrive any more that is before the tail's end: that may be in the future.
+    fn is_time_to_end(&self) -> bool {
+        match self.shared.options.until {
+            Some(Limit::Before(ms)) => self.shared.service_ms(self.pace.last_read()) >= ms,
+            Some(Limit::Through(_)) | None => true,
+        }
+    }
+
+    /// Waits until it is time for the next read.
+    async fn wait(&mut self, at_tip: bool, is_empty: bool) {
+        if self.shared.source.waits() {
+            return;
+        }
+        if !at_tip {
+            return sleep_until(self.pace.earliest()).await;
+        }
+        // A page with records may have left some that arrived since.
+        let longest = match is_empty && self.end.is_none() {
+            true => self.shared.longest_idle(),
+            false => Duration::ZERO,
+        };
+        let next = self.pace.next_idle(longest);
+        tokio::select! {
+            () = sleep_until(next) => {}
+            () = self.wake.notified() => sleep_until(self.pace.earliest()).await,
         }
     }
 
@@ -125,36 +211,25 @@ impl<S: ShardSource> Poller<S> {
     async fn page(&mut self) -> Result<PageEnd> {
         loop {
             let shared = Arc::clone(&self.shared);
-            // The semaphores are not closed while a poller runs.
-            let _read = shared.reads.acquire().await.ok();
+            let permit = match shared.source.waits() {
+                true => None,
+                // The semaphores are not closed while a poller runs.
+                false => shared.reads.acquire().await.ok(),
+            };
             self.pace.reads();
-            match self.try_page().await {
-                Ok(page) => {
-                    self.pace.succeeded(&page.records);
-                    self.throttled = false;
-                    if std::mem::take(&mut self.failing) {
-                        self.say(Message::Recovered(Arc::clone(&self.shard_id))).await;
-                    }
-                    return Ok(self.hand_on(page).await);
-                }
-                Err(ReadError::Expired) => {
-                    self.iterator = None;
-                    // "Latest" would skip records that have arrived since.
-                    if self.resume == IteratorStart::Latest {
-                        self.resume = IteratorStart::AtTimestamp(shared.options.now_ms);
-                    }
-                    self.say(Message::Expired(Arc::clone(&self.shard_id))).await;
-                    let wait = self.pace.failed();
-                    sleep(wait).await;
-                }
+            let wait = match self.try_page().await {
+                Ok(page) => return self.succeeded(page).await,
+                Err(ReadError::Expired) => self.expired().await,
                 Err(ReadError::Fatal(error)) => return Err(error),
+                Err(ReadError::Damaged { error, page }) => match self.damaged(error, page).await {
+                    Some(page) => return self.succeeded(page).await,
+                    None => self.pace.earliest().saturating_duration_since(Instant::now()),
+                },
                 Err(ReadError::Throttled(_)) => {
-                    let wait = self.pace.failed();
                     if !std::mem::replace(&mut self.throttled, true) {
                         self.say(Message::Throttled(Arc::clone(&self.shard_id))).await;
                     }
-                    drop(_read);
-                    sleep(wait).await;
+                    self.pace.throttled()
                 }
                 Err(ReadError::Transient(error)) => {
                     let Some(wait) = self.pace.failed_within(shared.options.retry_for) else {
@@ -165,11 +240,55 @@ impl<S: ShardSource> Poller<S> {
                         self.say(Message::Failing(Arc::clone(&self.shard_id), reason))
                             .await;
                     }
-                    drop(_read);
-                    sleep(wait).await;
+                    wait
                 }
-            }
+            };
+            drop(permit);
+            sleep(wait).await;
         }
+    }
+
+    async fn succeeded(&mut self, page: Page) -> Result<PageEnd> {
+        self.pace.succeeded(&page.records);
+        self.skip.read_to(None);
+        self.throttled = false;
+        if std::mem::take(&mut self.failing) {
+            self.say(Message::Recovered(Arc::clone(&self.shard_id))).await;
+        }
+        for what in &page.damaged {
+            self.say(Message::Damaged(Arc::clone(&self.shard_id), what.clone()))
+                .await;
+        }
+        Ok(self.hand_on(page).await)
+    }
+
+    /// The iterator expired: how long to wait.
+    async fn expired(&mut self) -> Duration {
+        self.iterator = None;
+        // "Latest" would skip records that have arrived since.
+        if self.resume == ShardStart::Iterator(IteratorStart::Latest) {
+            self.resume = ShardStart::Iterator(IteratorStart::AtTimestamp(self.shared.options.now_ms));
+        }
+        self.say(Message::Expired(Arc::clone(&self.shard_id))).await;
+        self.pace.failed()
+    }
+
+    /// An answer could not be decoded: the part of it to go on with, or `None` to read again.
+    async fn damaged(&mut self, error: Error, page: Option<Box<Page>>) -> Option<Page> {
+        // It may have been damaged on the way; and a smaller page leaves less out.
+        let keeps_nothing = page.as_ref().is_none_or(|page| page.records.is_empty());
+        if self.skip.tries_again() || (keeps_nothing && self.pace.narrow()) {
+            return None;
+        }
+        if let Some(page) = page {
+            return Some(*page);
+        }
+        let (from, lost) = self.skip.past(self.shared.service_ms(Instant::now()));
+        self.iterator = None;
+        self.resume = ShardStart::Iterator(from);
+        let what = format!("{}; {lost}", error.chain().join(": "));
+        self.say(Message::Damaged(Arc::clone(&self.shard_id), what)).await;
+        None
     }
 
     async fn try_page(&mut self) -> Result<Page, ReadError> {
@@ -177,7 +296,15 @@ impl<S: ShardSource> Poller<S> {
         let iterator = match &self.iterator {
             Some(iterator) => iterator,
             None => {
-                let new = source.iterator(&self.shard_id, &self.resume).await?;
+                let start = match &self.resume {
+                    ShardStart::Iterator(start) => start.clone(),
+                    ShardStart::Last(count) => {
+                        let found = last::find(&self.shared, &self.shard_id, *count).await?;
+                        self.resume = ShardStart::Iterator(found.clone());
+                        found
+                    }
+                };
+                let new = source.iterator(&self.shard_id, &start).await?;
                 self.iterator.insert(new)
             }
         };
@@ -190,18 +317,27 @@ impl<S: ShardSource> Poller<S> {
             next,
             behind_ms,
             children,
+            damaged,
         } = page;
-        let end = PageEnd {
+        let mut end = PageEnd {
             next,
             behind_ms,
             children,
-            is_empty: records.is_empty(),
+            is_empty: records.is_empty() && damaged.is_empty(),
             last_arrival_ms: records.last().and_then(|record| record.arrival_ms),
+            passed_limit: false,
         };
         let Some(last) = records.last() else { return end };
-        self.resume = IteratorStart::After(last.sequence_number.clone());
-        if let Some(end) = &self.end {
+        self.resume = ShardStart::Iterator(IteratorStart::After(last.sequence_number.clone()));
+        self.skip.read_to(end.last_arrival_ms);
+        if let Some(Limit::Through(number)) = &self.shared.options.until {
+            end.passed_limit = !sequence::is_after(number, &last.sequence_number);
+            records.retain(|record| !sequence::is_after(&record.sequence_number, number));
+        } else if let Some(end) = &self.end {
             records.retain(|record| record.arrival_ms.is_none_or(|arrival| end.includes(arrival)));
+        }
+        if let Some(key) = &self.shared.options.key {
+            records.retain(|record| record.partition_key == *key);
         }
         if records.is_empty() {
             return end;
@@ -223,7 +359,11 @@ impl<S: ShardSource> Poller<S> {
                     return Ok(descendants_of(&self.shard_id, shards));
                 }
                 Err(ReadError::Fatal(error)) => return Err(error),
-                Err(ReadError::Throttled(error) | ReadError::Transient(error)) => {
+                Err(
+                    ReadError::Throttled(error)
+                    | ReadError::Transient(error)
+                    | ReadError::Damaged { error, .. },
+                ) => {
                     let Some(wait) = self.pace.failed_within(self.shared.options.retry_for) else {
                         return Err(error);
                     };
@@ -236,7 +376,7 @@ impl<S: ShardSource> Poller<S> {
 
     async fn say(&self, message: Message) {
         // Fails only where the tail was dropped, and this task with it.
-        let _ = self.shared.messages.send(message).await;
+        let _ = self.shared.messages.send((self.number, message)).await;
     }
 }
 
@@ -264,4 +404,6 @@ struct PageEnd {
     children: Vec<ShardInfo>,
     is_empty: bool,
     last_arrival_ms: Option<i64>,
+    /// Whether the last record is the one that the tail ends with, or a later one.
+    passed_limit: bool,
 }

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::*;
 
 /// A stream in memory: shards split and merge, iterators expire, reads are throttled, pages can be empty.
-struct FakeStream {
+pub(super) struct FakeStream {
     inner: Mutex<Inner>,
     started: Instant,
 }
@@ -25,6 +25,12 @@ struct Inner {
     /// Number of next reads that find their iterator expired.
     expire_next: u32,
     behind: Behind,
+    /// Records that make an answer undecodable, and whether the rest of it can be read.
+    poison: HashMap<u64, bool>,
+    /// Shards at the end that no answer names as children.
+    hidden: usize,
+    /// Reads of pages.
+    pages: u64,
 }
 
 /// What a stream says of the distance to its tip.
@@ -47,10 +53,10 @@ struct FakeShard {
     closed: bool,
 }
 
-const EPOCH_MS: i64 = 1_795_255_200_000;
+pub(super) const EPOCH_MS: i64 = 1_795_255_200_000;
 
 impl FakeStream {
-    fn new(seed: u64, trouble: u32) -> Arc<Self> {
+    pub(super) fn new(seed: u64, trouble: u32) -> Arc<Self> {
         let shard = FakeShard {
             parents: Vec::new(),
             range: (0, 256),
@@ -65,16 +71,19 @@ impl FakeStream {
                 trouble,
                 expire_next: 0,
                 behind: Behind::Next,
+                poison: HashMap::new(),
+                hidden: 0,
+                pages: 0,
             }),
             started: Instant::now(),
         })
     }
 
-    fn now_ms(&self) -> i64 {
+    pub(super) fn now_ms(&self) -> i64 {
         EPOCH_MS + self.started.elapsed().as_millis() as i64
     }
 
-    fn put(&self, key: u8) {
+    pub(super) fn put(&self, key: u8) {
         let now = self.now_ms();
         let mut inner = self.inner.lock().unwrap();
         inner.sequence += 1;
@@ -104,7 +113,7 @@ impl FakeStream {
         });
     }
 
-    fn split(&self, which: usize) {
+    pub(super) fn split(&self, which: usize) {
         let mut inner = self.inner.lock().unwrap();
         let open = Self::open(&inner);
         let shard = open[which % open.len()];
@@ -116,7 +125,7 @@ impl FakeStream {
         }
     }
 
-    fn merge(&self, which: usize) {
+    pub(super) fn merge(&self, which: usize) {
         let mut inner = self.inner.lock().unwrap();
         let open = Self::open(&inner);
         if open.len() >= 2 {
@@ -124,6 +133,21 @@ impl FakeStream {
             let range = (inner.shards[a].range.0, inner.shards[b].range.1);
             Self::add(&mut inner, vec![a, b], range);
         }
+    }
+
+    /// The sequence number of the last record.
+    pub(super) fn last(&self) -> u64 {
+        self.inner.lock().unwrap().sequence
+    }
+
+    /// Answers with this record cannot be decoded; with `is_whole`, the other records of the answer can.
+    fn poison(&self, sequence: u64, is_whole: bool) {
+        self.inner.lock().unwrap().poison.insert(sequence, is_whole);
+    }
+
+    /// The last `count` shards are in no answer but the list.
+    fn hide(&self, count: usize) {
+        self.inner.lock().unwrap().hidden = count;
     }
 
     fn says(&self, behind: Behind) {
@@ -148,6 +172,7 @@ fn info(inner: &Inner, i: usize) -> ShardInfo {
         id: id(i),
         parents: inner.shards[i].parents.iter().map(|p| id(*p)).collect(),
         open: !inner.shards[i].closed,
+        hash_keys: None,
     }
 }
 
@@ -182,6 +207,7 @@ impl ShardSource for FakeStream {
         sleep(Duration::from_millis(5)).await;
         let now = self.now_ms();
         let mut inner = self.inner.lock().unwrap();
+        inner.pages += 1;
         let failure = |text: &str| ground::error::Error::failed(text);
         if inner.expire_next > 0 {
             inner.expire_next -= 1;
@@ -219,11 +245,20 @@ impl ShardSource for FakeStream {
                 data: Bytes::from_static(b"x"),
                 encryption: None,
             });
-        let records = records.collect();
+        let mut records: Vec<TailRecord> = records.collect();
         let over = shard.closed && to == shard.records.len();
-        let children = (0..inner.shards.len()).filter(|c| inner.shards[*c].parents.contains(&i));
-        Ok(Page {
+        let named = inner.shards.len() - inner.hidden;
+        let children = (0..named).filter(|c| inner.shards[*c].parents.contains(&i));
+        let poisoned = |sequence: &u64| inner.poison.get(sequence).copied();
+        let poison: Vec<bool> = shard.records[from..to]
+            .iter()
+            .filter_map(|r| poisoned(&r.0))
+            .collect();
+        let damaged = poison.iter().map(|_| "a record is left out".to_owned()).collect();
+        records.retain(|record| poisoned(&record.sequence_number.parse().unwrap()).is_none());
+        let page = Page {
             records,
+            damaged,
             next: (!over).then(|| to.to_string()),
             behind_ms: match inner.behind {
                 Behind::Next => Some(shard.records.get(to).map_or(0, |next| (now - next.1).max(1))),
@@ -236,11 +271,22 @@ impl ShardSource for FakeStream {
                 true => children.map(|c| info(&inner, c)).collect(),
                 false => Vec::new(),
             },
-        })
+        };
+        match poison.iter().all(|is_whole| *is_whole) {
+            _ if poison.is_empty() => Ok(page),
+            true => Err(ReadError::Damaged {
+                error: failure("undecodable"),
+                page: Some(Box::new(page)),
+            }),
+            false => Err(ReadError::Damaged {
+                error: failure("undecodable"),
+                page: None,
+            }),
+        }
     }
 }
 
-fn options(start: Start) -> TailOptions {
+pub(super) fn options(start: Start) -> TailOptions {
     TailOptions {
         held_bytes: 4096,
         concurrency: 3,
@@ -248,7 +294,7 @@ fn options(start: Start) -> TailOptions {
     }
 }
 
-fn no_follow(start: Start) -> TailOptions {
+pub(super) fn no_follow(start: Start) -> TailOptions {
     TailOptions {
         follow: false,
         ..options(start)
@@ -280,7 +326,7 @@ fn sequences(records: &[TailRecord]) -> Vec<u64> {
 }
 
 /// Checks that each of `expected` was read once, in rising order per key: keys move from parents to children only.
-fn check_once_in_order(records: &[TailRecord], expected: impl Iterator<Item = u64>) {
+pub(super) fn check_once_in_order(records: &[TailRecord], expected: impl Iterator<Item = u64>) {
     let seen = sequences(records);
     let set: HashSet<u64> = seen.iter().copied().collect();
     assert_eq!(set.len(), seen.len(), "a record came twice");
@@ -440,12 +486,13 @@ fn a_merged_shard_waits_for_a_parent_that_has_not_come_up_yet() {
         id: id.into(),
         parents: parents.iter().map(|p| (*p).to_owned()).collect(),
         open: true,
+        hash_keys: None,
     };
     let ids = |lineage: &mut lineage::Lineage| -> Vec<String> {
         lineage.take_ready().into_iter().map(|(id, _)| id).collect()
     };
     let first = [shard("a", &["gone"]), shard("b", &[])];
-    let mut lineage = lineage::Lineage::plan(&first, &Start::Latest, &[]).unwrap();
+    let mut lineage = lineage::Lineage::plan(&first, &options(Start::Latest)).unwrap();
     assert_eq!(ids(&mut lineage), ["a", "b"]);
     // "a" became "c", "b" became "d", and both were merged before "b" was read to its end.
     lineage.drained("a", &[shard("c", &["a"])]);
@@ -467,15 +514,14 @@ fn a_child_listed_beside_its_open_parent_is_read_from_its_beginning() {
         id: id.into(),
         parents: parent.map(str::to_owned).into_iter().collect(),
         open: true,
+        hash_keys: None,
     };
     let listed = [shard("a", None), shard("b", Some("a"))];
-    let mut lineage = lineage::Lineage::plan(&listed, &Start::Latest, &[]).unwrap();
-    assert_eq!(lineage.take_ready(), [("a".to_owned(), IteratorStart::Latest)]);
+    let mut lineage = lineage::Lineage::plan(&listed, &options(Start::Latest)).unwrap();
+    let from = |id: &str, start| (id.to_owned(), lineage::ShardStart::Iterator(start));
+    assert_eq!(lineage.take_ready(), [from("a", IteratorStart::Latest)]);
     lineage.drained("a", &[]);
-    assert_eq!(
-        lineage.take_ready(),
-        [("b".to_owned(), IteratorStart::TrimHorizon)]
-    );
+    assert_eq!(lineage.take_ready(), [from("b", IteratorStart::TrimHorizon)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -512,56 +558,16 @@ async fn an_unknown_shard_is_refused() {
     assert_snapshot!(error, @"the stream has no shard shardId-000000000007");
 }
 
-#[test]
-fn places_to_start_from() {
-    let now = EPOCH_MS;
-    let at = |text: &str| text.parse::<StartRule>().unwrap().resolve(now, &[]).unwrap();
-    assert_eq!(at("trim"), Start::TrimHorizon);
-    assert_eq!(at("latest"), Start::Latest);
-    assert_eq!(at("10m"), Start::Timestamp(now - 600_000));
-    assert_eq!(at("1h30m"), Start::Timestamp(now - 5_400_000));
-    assert_eq!(at("2026-11-21T10:00:00Z"), Start::Timestamp(EPOCH_MS));
-    assert_eq!(at("2026-11-21T12:00:00+02:00"), Start::Timestamp(EPOCH_MS));
-    assert_eq!(at("2026-11-21T10:00:00"), Start::Timestamp(EPOCH_MS));
-    assert_eq!(at("2026-11-21"), Start::Timestamp(EPOCH_MS - 36_000_000));
-    assert_eq!(at("@1795255200"), Start::Timestamp(EPOCH_MS));
-    assert_eq!(at("@1795255199.25"), Start::Timestamp(EPOCH_MS - 750));
-    assert_eq!(at("@1795255200000"), Start::Timestamp(EPOCH_MS));
-    let sequence = Start::Sequence {
-        shard_id: id(3),
-        number: "495".into(),
-    };
-    assert_eq!(at("seq:3:495"), sequence);
-    assert_eq!(at("seq:shardId-000000000003:495"), sequence);
-    let with_shard = "seq:495".parse::<StartRule>().unwrap().resolve(now, &[id(3)]);
-    assert_eq!(with_shard.unwrap(), sequence);
-}
-
-#[test]
-fn places_that_make_no_sense() {
-    let refused = |text: &str| match text.parse::<StartRule>() {
-        Ok(rule) => rule.resolve(EPOCH_MS, &[]).unwrap_err().to_string(),
-        Err(error) => error.to_string(),
-    };
-    assert_snapshot!(refused("yesterday"), @r#""yesterday" is not a valid start position"#);
-    assert_snapshot!(refused("10"), @r#""10" is not a valid start position"#);
-    assert_snapshot!(refused("10m5"), @r#""10m5" is not a valid start position"#);
-    assert_snapshot!(refused("@12x"), @r#""@12x" is not a valid start position"#);
-    assert_snapshot!(refused("seq:3:x"), @r#""seq:3:x" is not a valid start position"#);
-    assert_snapshot!(refused("seq:495"), @"a sequence number belongs to one shard");
-    assert_snapshot!(refused("2030-01-01"), @"the time to start from is still to come");
-}
-
 /// What happens to a stream while it is tailed.
 #[derive(Debug, Clone)]
-enum Op {
+pub(super) enum Op {
     Put(Vec<u8>),
     Split(usize),
     Merge(usize),
     Wait(u64),
 }
 
-fn any_op() -> impl Strategy<Value = Op> {
+pub(super) fn any_op() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => prop::collection::vec(any::<u8>(), 1..20).prop_map(Op::Put),
         1 => (0usize..8).prop_map(Op::Split),
@@ -570,7 +576,7 @@ fn any_op() -> impl Strategy<Value = Op> {
     ]
 }
 
-async fn apply(stream: &FakeStream, ops: &[Op]) {
+pub(super) async fn apply(stream: &FakeStream, ops: &[Op]) {
     for op in ops {
         match op {
             Op::Put(keys) => keys.iter().for_each(|key| stream.put(*key)),
@@ -581,7 +587,7 @@ async fn apply(stream: &FakeStream, ops: &[Op]) {
     }
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -646,4 +652,297 @@ proptest! {
             check_once_in_order(&seen, first..=last);
         });
     }
+}
+
+/// The events of a tail up to its end, or for `length`.
+async fn events(tail: &mut Tail<FakeStream>, length: Duration) -> (Vec<TailRecord>, Vec<String>) {
+    let deadline = Instant::now() + length;
+    let (mut records, mut others) = (Vec::new(), Vec::new());
+    while let Ok(Some(event)) = tokio::time::timeout_at(deadline, tail.next()).await {
+        match event.unwrap() {
+            TailEvent::Records(batch) => records.extend(batch.records),
+            other => others.push(format!("{other:?}")),
+        }
+    }
+    (records, others)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_record_is_named_and_passed() {
+    for is_whole in [true, false] {
+        let stream = FakeStream::new(1, 0);
+        for _ in 0..2500 {
+            stream.put(1);
+            // Without a next iterator, a damaged answer is passed by the arrival of what follows.
+            sleep(Duration::from_millis(5)).await;
+        }
+        stream.poison(1700, is_whole);
+        stream.poison(1702, is_whole);
+        let mut tail = tail(&stream, no_follow(Start::TrimHorizon)).await;
+        let (records, others) = events(&mut tail, Duration::from_secs(3600)).await;
+        let expected = (1..=2500).filter(|n| ![1700, 1702].contains(n));
+        check_once_in_order(&records, expected);
+        let named = others.iter().filter(|event| event.starts_with("Damaged")).count();
+        assert!(named >= 2, "{others:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_no_answer_names_is_found_in_the_list() {
+    let stream = FakeStream::new(1, 0);
+    stream.put(1);
+    let mut tail = tail(&stream, options(Start::TrimHorizon)).await;
+    assert_eq!(collect(&mut tail, 1).await.len(), 1);
+    stream.split(0);
+    stream.hide(1);
+    (0..=255).for_each(|key| stream.put(key));
+    let (records, others) = events(&mut tail, Duration::from_secs(130)).await;
+    check_once_in_order(&records, 2..=257);
+    assert!(
+        others.iter().any(|event| event.starts_with("Found")),
+        "{others:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_shards_are_read_seldom_and_at_once_after_a_record() {
+    let stream = FakeStream::new(1, 0);
+    for which in 0..64 {
+        stream.split(which);
+    }
+    let mut tail = tail(&stream, options(Start::Latest)).await;
+    let _ = events(&mut tail, Duration::from_secs(60)).await;
+    let before = stream.inner.lock().unwrap().pages;
+    let _ = events(&mut tail, Duration::from_secs(60)).await;
+    let reads = stream.inner.lock().unwrap().pages - before;
+    let open = FakeStream::open(&stream.inner.lock().unwrap()).len() as u64;
+    assert!(reads <= open * 62, "{reads} reads of {open} shards in a minute");
+    let begun = Instant::now();
+    stream.put(7);
+    collect(&mut tail, 1).await;
+    assert!(begun.elapsed() <= Duration::from_millis(1100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_records_of_each_shard() {
+    let stream = FakeStream::new(1, 0);
+    stream.split(0);
+    for _ in 0..40 {
+        (0..=255).step_by(64).for_each(|key| stream.put(key));
+        sleep(Duration::from_secs(3600)).await;
+    }
+    let mut two = tail(&stream, no_follow(Start::Last(3))).await;
+    let (records, _) = events(&mut two, Duration::from_secs(3600)).await;
+    let mut by_shard: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for record in &records {
+        let number = record.sequence_number.parse().unwrap();
+        by_shard
+            .entry(record.shard_id.to_string())
+            .or_default()
+            .push(number);
+    }
+    assert_eq!(by_shard[&id(1)], [154, 157, 158]);
+    assert_eq!(by_shard[&id(2)], [156, 159, 160]);
+    // More than there are.
+    let mut all = tail(&stream, no_follow(Start::Last(1000))).await;
+    check_once_in_order(&collect(&mut all, usize::MAX).await, 1..=160);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_in_the_past_and_one_in_the_future() {
+    let stream = FakeStream::new(1, 0);
+    (0..10).for_each(|_| stream.put(1));
+    sleep(Duration::from_secs(60)).await;
+    let middle = stream.now_ms();
+    (0..10).for_each(|_| stream.put(1));
+    let until = |limit| TailOptions {
+        until: Some(limit),
+        ..options(Start::TrimHorizon)
+    };
+    let mut past = tail(&stream, until(Limit::Before(middle))).await;
+    check_once_in_order(&collect(&mut past, usize::MAX).await, 1..=10);
+    let mut through = tail(&stream, until(Limit::Through("13".into()))).await;
+    check_once_in_order(&collect(&mut through, usize::MAX).await, 1..=13);
+    let end = stream.now_ms() + 30_000;
+    let mut future = tail(
+        &stream,
+        TailOptions {
+            now_ms: stream.now_ms(),
+            ..until(Limit::Before(end))
+        },
+    )
+    .await;
+    let writer = tokio::spawn({
+        let stream = Arc::clone(&stream);
+        async move {
+            loop {
+                sleep(Duration::from_millis(700)).await;
+                stream.put(2);
+            }
+        }
+    });
+    let records = collect(&mut future, usize::MAX).await;
+    writer.abort();
+    assert!(records.iter().all(|record| record.arrival_ms.unwrap() < end));
+    check_once_in_order(&records, 1..=records.len() as u64);
+    assert!(records.len() > 20 + 40, "{}", records.len());
+    assert!(stream.now_ms() >= end);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_records_of_one_key() {
+    let stream = FakeStream::new(1, 0);
+    for round in 0..4 {
+        (0..=255).for_each(|key| stream.put(key));
+        stream.split(round);
+    }
+    let key = TailOptions {
+        key: Some("7".into()),
+        ..no_follow(Start::TrimHorizon)
+    };
+    let mut tail = tail(&stream, key).await;
+    let records = collect(&mut tail, usize::MAX).await;
+    check_once_in_order(&records, (0..4).map(|round| round * 256 + 8));
+}
+
+#[test]
+fn a_key_is_read_from_the_shards_of_its_hash_key() {
+    let shard = |id: &str, parent: Option<&str>, first: u128, last: u128| ShardInfo {
+        id: id.into(),
+        parents: parent.map(str::to_owned).into_iter().collect(),
+        open: true,
+        hash_keys: Some((first, last)),
+    };
+    // Source: MD5("a") is 0cc175b9c0f1b6a831c399e269772661, RFC 1321.
+    let half = u128::MAX / 2;
+    let listed = [
+        shard("low", None, 0, half),
+        shard("high", None, half + 1, u128::MAX),
+    ];
+    let key = TailOptions {
+        key: Some("a".into()),
+        ..options(Start::TrimHorizon)
+    };
+    let mut lineage = lineage::Lineage::plan(&listed, &key).unwrap();
+    let ids = |lineage: &mut lineage::Lineage| -> Vec<String> {
+        lineage.take_ready().into_iter().map(|(id, _)| id).collect()
+    };
+    assert_eq!(ids(&mut lineage), ["low"]);
+    let middle = 0x0cc1_75b9_0000_0000_0000_0000_0000_0000;
+    let children = [
+        shard("below", Some("low"), 0, middle - 1),
+        shard("above", Some("low"), middle, half),
+    ];
+    assert_eq!(lineage.drained("low", &children), ["above"]);
+    assert_eq!(ids(&mut lineage), ["above"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_shards_in_the_order_of_arrival() {
+    let stream = FakeStream::new(1, 0);
+    stream.split(0);
+    stream.split(0);
+    for n in 0..3000_u32 {
+        stream.put((n.wrapping_mul(97) % 256) as u8);
+        sleep(Duration::from_millis(3)).await;
+    }
+    let ordered = TailOptions {
+        reports_tip: true,
+        held_bytes: 64 << 20,
+        now_ms: stream.now_ms(),
+        ..no_follow(Start::TrimHorizon)
+    };
+    let tail = tail(&stream, ordered).await;
+    let reader = Reader::new(vec![(Arc::from("orders"), tail)], None).unwrap();
+    let mut merge = Merge::new(reader, Duration::from_secs(1));
+    let mut numbers: Vec<u64> = Vec::new();
+    while let Some(event) = timeout(Duration::from_secs(3600), merge.next())
+        .await
+        .expect("it hangs")
+    {
+        if let TailEvent::Records(batch) = event.unwrap().1 {
+            numbers.extend(sequences(&batch.records));
+        }
+    }
+    assert_eq!(numbers, (1..=3000).collect::<Vec<_>>());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+
+    /// A tail that is killed again and again, each time after a batch was written and before or after its checkpoint.
+    #[test]
+    fn a_checkpoint_resumes_after_what_was_written(
+        ops in prop::collection::vec(any_op(), 1..40),
+        kills in prop::collection::vec((0usize..12, any::<bool>()), 1..12),
+        seed: u64,
+        trouble in 0u32..40,
+    ) {
+        block_on(async move {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("checkpoint");
+            let stream = FakeStream::new(seed, trouble);
+            let (mut seen, mut batches) = (Vec::new(), Vec::new());
+            let mut ops = ops.chunks(ops.len().div_ceil(kills.len()));
+            for (count, acknowledges) in kills {
+                apply(&stream, ops.next().unwrap_or_default()).await;
+                let (mut read, more) = run_once(&stream, &path, count, acknowledges).await;
+                seen.append(&mut read);
+                batches.extend(more);
+            }
+            let (mut read, _) = run_once(&stream, &path, usize::MAX, true).await;
+            seen.append(&mut read);
+            // What was repeated is a batch that was not acknowledged, and no more.
+            let repeated: HashSet<u64> = batches.into_iter().flatten().collect();
+            let mut once = HashSet::new();
+            for number in sequences(&seen) {
+                prop_assert!(once.insert(number) || repeated.contains(&number), "{} came twice", number);
+            }
+            prop_assert_eq!(once, (1..=stream.last()).collect());
+            Ok(())
+        })?;
+    }
+}
+
+/// Reads up to the end, or until `count` batches were written; the last one is acknowledged or not. Also returns the batch
+/// that was not.
+async fn run_once(
+    stream: &Arc<FakeStream>,
+    path: &std::path::Path,
+    count: usize,
+    acknowledges: bool,
+) -> (Vec<TailRecord>, Option<Vec<u64>>) {
+    let file = checkpoint::CheckpointFile::open(path).unwrap();
+    let resumed = TailOptions {
+        progress: file.progress("orders"),
+        now_ms: stream.now_ms(),
+        ..no_follow(Start::TrimHorizon)
+    };
+    let tail = tail(stream, resumed).await;
+    let orders: Arc<str> = Arc::from("orders");
+    let mut reader = Reader::new(vec![(Arc::clone(&orders), tail)], Some(file)).unwrap();
+    let mut seen = Vec::new();
+    let mut written = 0;
+    while let Some(event) = timeout(Duration::from_secs(3600), reader.next())
+        .await
+        .expect("it hangs")
+    {
+        let event = event.unwrap().1;
+        let done = Acknowledgement::of(&event);
+        if let TailEvent::Records(batch) = event {
+            let numbers = sequences(&batch.records);
+            seen.extend(batch.records);
+            written += 1;
+            if written >= count && !acknowledges {
+                return (seen, Some(numbers));
+            }
+        }
+        if let Some(done) = done {
+            reader.acknowledge(&orders, done).await.unwrap();
+        }
+        if written >= count {
+            break;
+        }
+    }
+    (seen, None)
 }

@@ -1,11 +1,9 @@
 //! Reads records on a separate thread and sends them to the engine in small bundles.
 
-use std::io::Read;
-
 use tokio::sync::mpsc;
 
 use super::Input;
-use crate::record::{Record, RecordReader};
+use crate::record::{Record, RecordSource};
 
 /// A bundle is sent at this many records or bytes.
 const BUNDLE_RECORDS: usize = 500;
@@ -19,7 +17,7 @@ pub type Feed = mpsc::Receiver<Input>;
 /// Starts reading `reader`. Ends once the feed is dropped, unless the input blocks forever.
 ///
 /// Must be called within a tokio runtime.
-pub fn feed<R: Read + Send + 'static>(mut reader: RecordReader<R>) -> Feed {
+pub fn feed(mut reader: impl RecordSource + Send + 'static) -> Feed {
     let (sender, feed) = mpsc::channel(BUNDLES);
     tokio::task::spawn_blocking(move || {
         let mut bundle = Vec::new();

@@ -5,7 +5,9 @@ use std::time::Duration;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::put_records::PutRecordsError;
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry, StreamStatus};
+use aws_sdk_kinesis::types::{
+    PutRecordsRequestEntry, PutRecordsResultEntry, RecordDistributionStrategy, StreamStatus,
+};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use tokio::time::Instant;
@@ -28,6 +30,8 @@ pub struct KinesisTransport {
 pub struct StreamLimits {
     /// Maximum record size, data and partition key together, in bytes.
     pub max_record_bytes: usize,
+    /// Whether records are distributed without regard to their partition keys.
+    pub ignores_keys: bool,
 }
 
 /// An account has 20 DescribeStreamSummary calls a second (Kinesis API reference).
@@ -80,6 +84,7 @@ impl StreamLimits {
         let Some(summary) = answer.stream_description_summary else {
             return Ok(Self {
                 max_record_bytes: DEFAULT_MAX_RECORD_BYTES,
+                ignores_keys: false,
             });
         };
         if matches!(
@@ -98,6 +103,7 @@ impl StreamLimits {
             .and_then(|kib| usize::try_from(kib).ok());
         Ok(Self {
             max_record_bytes: kib.map_or(DEFAULT_MAX_RECORD_BYTES, |kib| kib * 1024),
+            ignores_keys: summary.record_distribution_strategy == Some(RecordDistributionStrategy::Auto),
         })
     }
 }

@@ -127,6 +127,7 @@ fn record(number: u64, size: usize) -> Record {
         data: vec![b'x'; size].into(),
         partition_key: format!("key-{number}"),
         explicit_hash_key: None,
+        has_random_key: false,
         number,
         line: number,
     }
@@ -313,6 +314,7 @@ async fn records_before_an_input_error_are_sent() {
     let mut inputs = bundles(700, 10);
     inputs.push(Input::Error(RecordError {
         kind: RecordErrorKind::Empty,
+        file: None,
         record: 701,
         line: 701,
         column: None,

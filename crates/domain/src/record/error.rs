@@ -1,13 +1,17 @@
 //! Errors of an input, and where they are.
 
 use std::io;
+use std::sync::Arc;
 
+use super::entry::Shape;
 use ground::error::Error;
 
 /// An error in the input: its kind and where it is.
 #[derive(Debug)]
 pub struct RecordError {
     pub kind: RecordErrorKind,
+    /// The file with the error, where the input has several.
+    pub file: Option<Arc<str>>,
     /// The record with the error, from 1; 0 for an error of the whole input.
     pub record: u64,
     /// The line of the error, from 1.
@@ -56,40 +60,113 @@ pub enum RecordErrorKind {
     /// No pattern of the template's keys fits the record.
     #[error("it has none of the fields that the template makes partition keys of")]
     NoKeyPattern,
-    /// The records have their own partition keys.
-    #[error("brings its own partition keys")]
-    OwnKeys,
-    /// Not an entry of the put-records shape.
-    #[error("not an object with just Data, PartitionKey and perhaps ExplicitHashKey")]
-    NotAnEntry(#[source] Option<serde_json::Error>),
+    /// The explicit hash key field is missing.
+    #[error("it has no text or number in the field {0:?} for its explicit hash key")]
+    NoHashKeyField(String),
+    /// Not an object of the expected shape.
+    #[error("not an object with {0}")]
+    NotAnEntry(Members, #[source] Option<serde_json::Error>),
     /// `Data` is not base64.
     #[error("its Data is not base64")]
     NotBase64,
-    /// `ExplicitHashKey` is not a decimal number below 2^128.
-    #[error("its ExplicitHashKey is not a whole number below 2^128")]
+    /// An explicit hash key is not a decimal number below 2^128.
+    #[error("its explicit hash key is not a whole number below 2^128")]
     HashKey,
+    /// The arrival time is not a time.
+    #[error("its ApproximateArrivalTimestamp is not a time")]
+    Arrival,
+    /// A record of a recording has no arrival time.
+    #[error("it does not say when it arrived")]
+    NoArrival,
+    /// A row of CSV has more or fewer fields than the header.
+    #[error("it has {found} fields, and the header has {expected}")]
+    Fields { expected: usize, found: usize },
+    /// The header of CSV cannot name the members of a JSON object.
+    #[error("{0}")]
+    Header(String),
+    /// The input ends inside a record.
+    #[error("the input ends after {found} of its {expected} bytes")]
+    Truncated { expected: u64, found: u64 },
+    /// A length is not a varint of at most 64 bits.
+    #[error("its length is not a varint of at most 64 bits")]
+    Varint,
+    /// There are fewer records than are to be skipped.
+    #[error("has {found} records, and --skip leaves out the first {skip}")]
+    SkipBeyond { skip: u64, found: u64 },
+    /// A bad record could not be saved.
+    #[error("a bad record could not be saved")]
+    Unsaved(#[source] io::Error),
+}
+
+/// The members that an object must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Members(&'static str);
+
+impl std::fmt::Display for Members {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl From<Shape> for Members {
+    fn from(shape: Shape) -> Self {
+        Self(match shape {
+            Shape::PutRecords => "just Data, PartitionKey and perhaps ExplicitHashKey",
+            Shape::GetRecords => "just SequenceNumber, Data, PartitionKey and what else GetRecords answers",
+            Shape::Recording => "partition_key, and data or data_base64",
+        })
+    }
 }
 
 impl RecordError {
     /// The message for the user; `input` names the input, such as its path. Exit 2.
     pub fn into_error(self, input: &str) -> Error {
         use RecordErrorKind as K;
-        let Self {
-            record,
-            line,
-            column,
-            started,
-            ..
-        } = self;
-        let sentence = match (&self.kind, column) {
-            (K::Io(_) | K::Empty | K::Binary | K::Utf16 | K::Unknown(_) | K::OwnKeys, _) => {
-                format!("{input} {}", self.kind)
+        let sentence = self.sentence(self.file.as_deref().unwrap_or(input));
+        let error = match &self.kind {
+            // Not the fault of the input.
+            K::Unsaved(_) => Error::failed(sentence),
+            _ => Error::usage(sentence),
+        };
+        match self.kind {
+            K::Io(cause) | K::Unsaved(cause) => error.cause(cause),
+            K::Empty => error.hint("give a JSON array, one JSON value a line, or `--data TEXT` for one record"),
+            K::Binary => error.hint(
+                "decode it first, or choose `--format whole`, `--format length-delimited` or `--format varint-delimited`",
+            ),
+            K::Utf16 => error.hint("convert it first, for example with `iconv -f UTF-16 -t UTF-8`"),
+            K::Unknown(_) => error.hint(
+                "`--format lines` sends each line as it is, `--format csv` makes JSON of rows with a header",
+            ),
+            K::TooLarge { .. } => {
+                error.hint("split or compress it, or raise the stream's record size (UpdateMaxRecordSize, up to 10 MiB)")
             }
+            K::NotAnEntry(_, Some(cause)) => error.cause(cause).hint(AS_THEY_ARE),
+            K::NotAnEntry(_, None) => error.hint(AS_THEY_ARE),
+            K::NotBase64 => error.hint("`--data-encoding plain` takes Data as it is"),
+            _ => error,
+        }
+    }
+
+    fn sentence(&self, input: &str) -> String {
+        use RecordErrorKind as K;
+        let Self { record, line, .. } = self;
+        match (&self.kind, self.column) {
+            (
+                K::Io(_)
+                | K::Empty
+                | K::Binary
+                | K::Utf16
+                | K::Unknown(_)
+                | K::Header(_)
+                | K::SkipBeyond { .. },
+                _,
+            ) => format!("{input} {}", self.kind),
             (K::Syntax(what), Some(column)) => {
                 // In NDJSON, the line where the incomplete value starts is more useful than the line where parsing
                 // fails.
-                let begun = match started {
-                    Some(started) if started < line => {
+                let begun = match self.started {
+                    Some(started) if started < *line => {
                         format!(", in the value that starts at line {started}")
                     }
                     _ => String::new(),
@@ -98,25 +175,9 @@ impl RecordError {
             }
             (K::NotUtf8, Some(column)) => format!("{input}, line {line}, column {column}: {}", self.kind),
             (kind, _) => format!("{input}, record {record} (line {line}): {kind}"),
-        };
-        let error = Error::usage(sentence);
-        match self.kind {
-            K::Io(cause) => error.cause(cause),
-            K::Empty => error.hint("give a JSON array, one JSON value a line, or `--data TEXT` for one record"),
-            K::Binary => error.hint("decompress or decode it first"),
-            K::Utf16 => error.hint("convert it first, for example with `iconv -f UTF-16 -t UTF-8`"),
-            K::Unknown(_) => error.hint("`--format lines` sends each line as it is"),
-            K::TooLarge { .. } => {
-                error.hint("split or compress it, or raise the stream's record size (UpdateMaxRecordSize, up to 10 MiB)")
-            }
-            K::OwnKeys => error.hint(
-                "leave out --partition-key, --partition-key-field and --pipeline, or add `--format array` or `--format values` to send the entries as they are",
-            ),
-            K::NotAnEntry(Some(cause)) => error.cause(cause).hint(AS_THEY_ARE),
-            K::NotAnEntry(None) | K::NotBase64 => error.hint(AS_THEY_ARE),
-            _ => error,
         }
     }
 }
 
-const AS_THEY_ARE: &str = "the first record is in the put-records shape; `--format array` or `--format values` sends records as they are";
+const AS_THEY_ARE: &str =
+    "the first record looks like one; `--format array` or `--format ndjson` sends records as they are";

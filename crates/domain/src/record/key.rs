@@ -18,9 +18,48 @@ pub enum KeyRule {
     /// The same key for every record, so that all go to one shard.
     Constant(String),
     /// The text, number or boolean at this path of each JSON record.
-    Field(Vec<String>),
+    Field(FieldPath),
     /// The first of these patterns that fits the JSON record.
     Patterns(Vec<KeyPattern>),
+}
+
+/// Source of the explicit hash key, which selects the shard instead of the partition key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum HashKeyRule {
+    /// The record's own, if its format has one.
+    #[default]
+    Own,
+    /// The same for every record, so that all go to one shard: a decimal number below 2^128.
+    Constant(String),
+    /// The text or number at this path of each JSON record.
+    Field(FieldPath),
+}
+
+/// Names of members and numbers of elements that lead to a value of a JSON record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldPath {
+    names: Vec<String>,
+}
+
+impl FieldPath {
+    /// A JSON pointer such as `/user/id`, or a dotted path such as `user.id`.
+    pub fn parse(text: &str) -> Self {
+        let names = match text.strip_prefix('/') {
+            // Source: RFC 6901.
+            Some(pointer) => {
+                let name = |part: &str| part.replace("~1", "/").replace("~0", "~");
+                pointer.split('/').map(name).collect()
+            }
+            None => text.split('.').map(str::to_owned).collect(),
+        };
+        Self { names }
+    }
+}
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.names.join("."))
+    }
 }
 
 /// A pattern of partition keys, such as `artist_{payload.artist_id}`. It fits the JSON records that have its fields.
@@ -29,13 +68,13 @@ pub enum KeyRule {
 pub struct KeyPattern {
     pieces: Vec<Piece>,
     /// Fields that must have one of these values.
-    when: Vec<(Vec<String>, Vec<String>)>,
+    when: Vec<(FieldPath, Vec<String>)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
     Text(String),
-    Field(Vec<String>),
+    Field(FieldPath),
 }
 
 /// A pattern as a manifest declares it.
@@ -52,76 +91,126 @@ impl TryFrom<DeclaredPattern> for KeyPattern {
     type Error = String;
 
     fn try_from(declared: DeclaredPattern) -> Result<Self, String> {
-        let problem = || {
-            format!(
-                "{:?} is not a pattern of keys, such as user_{{user.id}}",
-                declared.key
-            )
-        };
-        let mut pieces = Vec::new();
-        let mut rest = declared.key.as_str();
-        while let Some((text, after)) = rest.split_once('{') {
-            let (field, after) = after.split_once('}').ok_or_else(problem)?;
-            if text.contains('}') || field.is_empty() || field.contains('{') {
-                return Err(problem());
-            }
-            pieces.extend([Piece::Text(text.to_owned()), Piece::Field(path_of(field))]);
-            rest = after;
-        }
-        if rest.contains('}') || declared.key.is_empty() {
-            return Err(problem());
-        }
-        pieces.push(Piece::Text(rest.to_owned()));
         let when = declared.when.into_iter();
         Ok(Self {
-            pieces,
-            when: when.map(|(field, values)| (path_of(&field), values)).collect(),
+            when: when
+                .map(|(field, values)| (FieldPath::parse(&field), values))
+                .collect(),
+            ..Self::parse(&declared.key)?
         })
     }
 }
 
 impl KeyPattern {
+    /// A pattern that fits every record with its fields, such as `{source}_{payload.id}`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let problem = || format!("{text:?} is not a pattern of keys, such as user_{{user.id}}");
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            let (field, after) = after.split_once('}').ok_or_else(problem)?;
+            if before.contains('}') || field.is_empty() || field.contains('{') {
+                return Err(problem());
+            }
+            pieces.extend([
+                Piece::Text(before.to_owned()),
+                Piece::Field(FieldPath::parse(field)),
+            ]);
+            rest = after;
+        }
+        if rest.contains('}') || text.is_empty() {
+            return Err(problem());
+        }
+        pieces.push(Piece::Text(rest.to_owned()));
+        Ok(Self {
+            pieces,
+            when: Vec::new(),
+        })
+    }
+
     /// The key of a JSON record; `None` if the pattern does not fit it.
     fn key_of(&self, text: &str) -> Option<String> {
-        let fits = |(path, values): &(Vec<String>, Vec<String>)| {
-            text_at(text, path).is_some_and(|value| values.contains(&value))
+        let fits = |(path, values): &(FieldPath, Vec<String>)| {
+            text_at(text, &path.names).is_some_and(|value| values.contains(&value))
         };
         if !self.when.iter().all(fits) {
             return None;
         }
         let piece = |piece: &Piece| match piece {
             Piece::Text(text) => Some(text.clone()),
-            Piece::Field(path) => text_at(text, path).filter(|value| !value.is_empty()),
+            Piece::Field(path) => text_at(text, &path.names).filter(|value| !value.is_empty()),
         };
         self.pieces.iter().map(piece).collect()
     }
 }
 
-/// The names of a dotted path.
-fn path_of(path: &str) -> Vec<String> {
-    path.split('.').map(str::to_owned).collect()
-}
-
 impl KeyRule {
-    /// The rule that takes keys from a dotted path such as `user.id`.
+    /// The rule that takes keys from a JSON pointer such as `/user/id`, or a dotted path such as `user.id`.
     pub fn field(path: &str) -> Self {
-        Self::Field(path_of(path))
+        Self::Field(FieldPath::parse(path))
     }
 
-    pub(super) fn key_of(&self, data: &[u8]) -> Result<String, RecordErrorKind> {
+    /// The key of a record with this data.
+    pub(crate) fn key_of(&self, data: &[u8]) -> Result<String, RecordErrorKind> {
+        let text = || std::str::from_utf8(data).ok();
         match self {
-            Self::Random => Ok(format!("{:032x}", rand::rng().random::<u128>())),
+            Self::Random => Ok(random_key()),
             Self::Constant(key) => Ok(key.clone()),
-            Self::Field(path) => std::str::from_utf8(data)
-                .ok()
-                .and_then(|text| text_at(text, path))
-                .ok_or_else(|| RecordErrorKind::NoKeyField(path.join("."))),
-            Self::Patterns(patterns) => std::str::from_utf8(data)
-                .ok()
+            Self::Field(path) => text()
+                .and_then(|text| text_at(text, &path.names))
+                .ok_or_else(|| RecordErrorKind::NoKeyField(path.to_string())),
+            Self::Patterns(patterns) => text()
                 .and_then(|text| patterns.iter().find_map(|pattern| pattern.key_of(text)))
                 .ok_or(RecordErrorKind::NoKeyPattern),
         }
     }
+}
+
+impl HashKeyRule {
+    /// The hash key of a record with this data; `own` is that of its format.
+    pub(super) fn key_of(&self, data: &[u8], own: Option<String>) -> Result<Option<String>, RecordErrorKind> {
+        match self {
+            Self::Own => Ok(own),
+            Self::Constant(key) => Ok(Some(key.clone())),
+            Self::Field(path) => {
+                let text = std::str::from_utf8(data).ok();
+                let key = text.and_then(|text| text_at(text, &path.names));
+                let key = key.ok_or_else(|| RecordErrorKind::NoHashKeyField(path.to_string()))?;
+                checked_hash_key(key).map(Some)
+            }
+        }
+    }
+
+    /// The rule that gives every record the hash key `key`; `None` if it is not one.
+    pub fn constant(key: &str) -> Option<Self> {
+        checked_hash_key(key.to_owned()).ok().map(Self::Constant)
+    }
+}
+
+/// `key`, if it is a decimal number below 2^128 as Kinesis takes it.
+pub(super) fn checked_hash_key(key: String) -> Result<String, RecordErrorKind> {
+    // u128 also parses "+1" and "007", which Kinesis refuses.
+    let refused =
+        key.parse::<u128>().is_err() || key.starts_with('+') || (key.len() > 1 && key.starts_with('0'));
+    match refused {
+        true => Err(RecordErrorKind::HashKey),
+        false => Ok(key),
+    }
+}
+
+/// 128 random bits in hexadecimal.
+pub(crate) fn random_key() -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let bits: [u8; 16] = rand::rng().random();
+    let mut key = String::with_capacity(32);
+    for byte in bits {
+        key.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        key.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    key
 }
 
 /// The scalar at `path` of the JSON value `text`: a string's content, or the exact text of a number or boolean.
@@ -132,8 +221,17 @@ fn text_at(text: &str, path: &[String]) -> Option<String> {
             b'{' | b'[' | b'n' => None,
             _ => Some(text.to_owned()),
         },
-        [name, rest @ ..] => text_at(member(text, name)?.get(), rest),
+        [name, rest @ ..] => match text.as_bytes().first()? {
+            b'[' => text_at(element(text, name.parse().ok()?)?.get(), rest),
+            _ => text_at(member(text, name)?.get(), rest),
+        },
     }
+}
+
+/// The element `index` of the JSON array `text`.
+fn element(text: &str, index: usize) -> Option<&RawValue> {
+    let elements: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+    elements.get(index).copied()
 }
 
 /// The member `name` of the JSON object `text`; the last one of several, as in most parsers.
@@ -208,6 +306,43 @@ mod tests {
             key("[1]").unwrap_err(),
             "it has none of the fields that the template makes partition keys of"
         );
+    }
+
+    #[test]
+    fn a_path_is_a_pointer_or_dotted() {
+        let key = |path: &str| {
+            KeyRule::field(path)
+                .key_of(br#"{"a":{"b":[1,"x"]},"c/d":2,"e.f":3}"#)
+                .ok()
+        };
+        assert_eq!(key("/a/b/1").as_deref(), Some("x"));
+        assert_eq!(key("a.b.0").as_deref(), Some("1"));
+        assert_eq!(key("/c~1d").as_deref(), Some("2"));
+        assert_eq!(key("/e.f").as_deref(), Some("3"));
+        assert_eq!(key("a.b.2"), None);
+        assert_eq!(key("a"), None);
+    }
+
+    #[test]
+    fn a_hash_key_is_a_number_as_kinesis_takes_it() {
+        for bad in [
+            "",
+            "-1",
+            "+1",
+            "007",
+            "x",
+            "340282366920938463463374607431768211456",
+        ] {
+            assert_eq!(HashKeyRule::constant(bad), None, "{bad}");
+        }
+        assert!(HashKeyRule::constant("340282366920938463463374607431768211455").is_some());
+        let rule = HashKeyRule::Field(FieldPath::parse("h"));
+        assert_eq!(
+            rule.key_of(br#"{"h":12}"#, None).ok(),
+            Some(Some("12".to_owned()))
+        );
+        assert!(rule.key_of(br#"{"h":1.5}"#, None).is_err());
+        assert!(rule.key_of(b"{}", Some("1".to_owned())).is_err());
     }
 
     #[test]

@@ -1,451 +1,296 @@
-//! Splits an input into records.
+//! Splits one input into records.
 
 use std::io::{self, Read};
 
 use bytes::Bytes;
 
-use super::entry;
-use super::json::{Ahead, Scanner, value_ahead};
+use super::csv::Rows;
+use super::entry::Shape;
+use super::json::Scanner;
 use super::source::Source;
-use super::{
-    InputFormat, KeyRule, MAX_PARTITION_KEY_CHARS, ReadOptions, Record, RecordError, RecordErrorKind,
-};
-
-const BOM: &[u8] = b"\xef\xbb\xbf";
-/// Number of bytes inspected to tell text from binary.
-const SAMPLE: usize = 4096;
+use super::{HashKeyRule, KeyRule, ReadOptions, Record, RecordError, RecordErrorKind, RecordSource};
 
 /// Reads records one at a time. After an error or the end it returns the end again.
 #[derive(Debug)]
 pub struct RecordReader<R> {
-    source: Source<R>,
-    options: ReadOptions,
-    layout: Layout,
-    /// Whether each value is an entry of the put-records shape.
-    entries: bool,
-    /// Records begun so far.
-    number: u64,
+    pub(super) source: Source<R>,
+    pub(super) options: ReadOptions,
+    pub(super) layout: Layout,
+    /// The name of the input in messages about bad records.
+    pub(super) name: String,
+    /// What each value describes; `None` where a value is a record itself.
+    pub(super) shape: Option<Shape>,
+    /// Number of the last record before this input.
+    first: u64,
+    /// Number of the last record begun.
+    pub(super) number: u64,
+    /// When the last record arrived at the stream that it was read from.
+    pub(super) arrival_ms: Option<i64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Layout {
+#[derive(Debug)]
+pub(super) enum Layout {
     /// Nothing was read yet.
     Unseen,
     /// Inside a JSON array, before or after its first element.
     Array { first: bool, envelope: bool },
     /// Values one after another.
     Values,
+    /// Rows of CSV after the header.
+    Rows(Box<Rows>),
     /// Lines of anything.
     Lines,
+    /// Records after their length.
+    Delimited { varint: bool },
     /// One record.
-    Text,
+    Whole,
     /// The end was reached.
     Over,
+}
+
+/// An error of a record, and how to read on after it.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) error: RecordError,
+    pub(super) recovery: Recovery,
+}
+
+/// How to go to the next record.
+#[derive(Debug)]
+pub(super) enum Recovery {
+    /// There is no way: nobody can tell where the next record begins.
+    None,
+    /// The record was taken from the input.
+    Taken(Bytes),
+    /// After the next line end that is at least this many bytes ahead.
+    Line(usize),
+    /// After the end of the value, which was scanned to this many bytes ahead.
+    Value(Box<Scanner>, usize),
+    /// After this many bytes.
+    Bytes(u64),
+}
+
+/// A result whose error may be passed over.
+pub(super) type Reading<T> = Result<T, Box<Fault>>;
+
+impl From<RecordError> for Box<Fault> {
+    fn from(error: RecordError) -> Self {
+        Self::new(Fault {
+            error,
+            recovery: Recovery::None,
+        })
+    }
+}
+
+impl RecordError {
+    pub(super) fn recover(self, recovery: Recovery) -> Box<Fault> {
+        Box::new(Fault {
+            error: self,
+            recovery,
+        })
+    }
 }
 
 impl<R: Read> RecordReader<R> {
     /// A reader of `input`, which needs no buffer of its own.
     pub fn new(input: R, options: ReadOptions) -> Self {
+        Self::after(input, options, 0, String::new())
+    }
+
+    /// As [`RecordReader::new`] for the input `name`, whose first record has the number `number` + 1.
+    pub(super) fn after(input: R, options: ReadOptions, number: u64, name: String) -> Self {
         Self {
             source: Source::new(input),
             options,
             layout: Layout::Unseen,
-            entries: false,
-            number: 0,
+            name,
+            shape: None,
+            first: number,
+            number,
+            arrival_ms: None,
         }
     }
 
-    /// Bytes of the input taken so far.
+    /// Bytes of the input taken so far, after decompression.
     pub fn position(&self) -> u64 {
         self.source.taken
     }
 
     /// Whether partition keys are generated at random while reading.
     pub fn makes_up_keys(&self) -> bool {
-        !self.entries && self.options.key == KeyRule::Random
+        match &self.options.key {
+            None => self.shape.is_none(),
+            Some(rule) => *rule == KeyRule::Random,
+        }
     }
 
-    /// Whether reading the next record may block on more input, as from a pipe whose writer pauses.
-    pub fn may_wait(&self) -> bool {
-        self.source.available().iter().all(u8::is_ascii_whitespace)
+    /// When the last record arrived at the stream that it was read from, in milliseconds since the Unix epoch; `None` where
+    /// the input does not say it.
+    pub fn arrival_ms(&self) -> Option<i64> {
+        self.arrival_ms
     }
 
-    /// The next record, `None` at the end.
+    /// Number of the last record begun.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// As [`RecordSource::read`]. An input without records is an error.
     ///
     /// # Errors
-    /// The first error of the input. An input without records is an error.
+    /// The first error of the input.
     pub fn read(&mut self) -> Result<Option<Record>, RecordError> {
-        let mut outcome = self.read_next();
-        while matches!(outcome, Ok(Some(_))) && self.number <= self.options.skip {
-            outcome = self.read_next();
+        loop {
+            match self.read_next() {
+                Ok(Some(record)) if record.number <= self.options.skip => {}
+                Ok(Some(record)) => return Ok(Some(record)),
+                Ok(None) => {
+                    self.layout = Layout::Over;
+                    return Ok(None);
+                }
+                Err(fault) => {
+                    if let Err(error) = self.pass_over(*fault) {
+                        self.layout = Layout::Over;
+                        return Err(error);
+                    }
+                }
+            }
         }
-        if !matches!(outcome, Ok(Some(_))) {
-            self.layout = Layout::Over;
-        }
-        outcome
     }
 
-    fn read_next(&mut self) -> Result<Option<Record>, RecordError> {
-        if self.layout == Layout::Unseen {
+    fn read_next(&mut self) -> Reading<Option<Record>> {
+        if matches!(self.layout, Layout::Unseen) {
             self.detect()?;
         }
-        let more = match self.layout {
-            Layout::Array { first, envelope } => self.next_element(first, envelope)?,
-            Layout::Values => self.skip_space()?.is_some(),
-            Layout::Lines => return self.next_line(),
-            Layout::Text => return self.whole(),
+        let next = match self.layout {
+            Layout::Array { first, envelope } => match self.next_element(first, envelope)? {
+                true => Some(self.value()?),
+                false => None,
+            },
+            Layout::Values if self.options.bad.is_some() => self.value_on_line()?,
+            Layout::Values => match self.skip_space()? {
+                Some(_) => Some(self.value()?),
+                None => None,
+            },
+            Layout::Rows(_) => self.next_row()?,
+            Layout::Lines => self.next_line()?,
+            Layout::Delimited { varint } => self.next_delimited(varint)?,
+            Layout::Whole => self.whole()?,
             Layout::Unseen | Layout::Over => return Ok(None),
         };
-        if more {
-            return self.value().map(Some);
+        if next.is_none() && self.number == self.first {
+            return Err(self.error(RecordErrorKind::Empty).into());
         }
-        if self.number == 0 {
-            return Err(self.error(RecordErrorKind::Empty));
-        }
-        Ok(None)
+        Ok(next)
     }
 
-    /// Detects the layout from the start of the input, reading no more than needed.
-    fn detect(&mut self) -> Result<(), RecordError> {
-        if self.options.format == InputFormat::Text {
-            self.layout = Layout::Text;
-            return Ok(());
-        }
-        // Read only enough for a byte order mark: a pipe's writer may pause after its first record.
-        while self.source.available().len() < BOM.len() && self.fill()? {}
-        let sample = self.source.available();
-        if sample.starts_with(BOM) {
-            self.source.skip_unseen(BOM.len());
-        } else if sample.starts_with(b"\xff\xfe") || sample.starts_with(b"\xfe\xff") {
-            return Err(self.error(RecordErrorKind::Utf16));
-        }
-        if self.options.format == InputFormat::Lines {
-            self.layout = Layout::Lines;
-            return Ok(());
-        }
-        let sample = &self.source.available()[..self.source.available().len().min(SAMPLE)];
-        if is_binary(sample) {
-            return Err(self.error(RecordErrorKind::Binary));
-        }
-        let Some(opening) = self.skip_space()? else {
-            return Err(self.error(RecordErrorKind::Empty));
+    /// Goes to the record after the one with the fault, if the options say so and that record can be found.
+    fn pass_over(&mut self, fault: Fault) -> Result<(), RecordError> {
+        let Fault { error, recovery } = fault;
+        let Some(bad) = self.options.bad.clone() else {
+            return Err(error);
         };
-        match (self.options.format, opening) {
-            (InputFormat::Array, b'[') => self.enter_array(1, false),
-            (InputFormat::Array, _) => return Err(self.syntax("expected `[`")),
-            (InputFormat::Values, _) => self.layout = Layout::Values,
-            (format, b'[') => {
-                self.entries = format == InputFormat::PutRecords || self.starts_with_entry(1)?;
-                self.enter_array(1, false);
-            }
-            (format, b'{') => self.detect_object(format)?,
-            (InputFormat::PutRecords, _) => return Err(self.error(RecordErrorKind::NotAnEntry(None))),
-            (_, b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => self.layout = Layout::Values,
-            _ => {
-                let ahead = self.source.available();
-                let text = String::from_utf8_lossy(&ahead[..ahead.len().min(SAMPLE)]);
-                let start: String = text.chars().take(20).collect();
-                return Err(self.error(match start.contains(char::REPLACEMENT_CHARACTER) {
-                    true => RecordErrorKind::Binary,
-                    false => RecordErrorKind::Unknown(start),
-                }));
-            }
+        let unsaved = |error| RecordErrorKind::Unsaved(error);
+        match recovery {
+            Recovery::None => return Err(error),
+            Recovery::Taken(text) => bad.write(&text).map_err(|e| self.error(unsaved(e)))?,
+            Recovery::Line(from) => self.pass_line(from)?,
+            Recovery::Value(scanner, scanned) => self.pass_value(*scanner, scanned)?,
+            Recovery::Bytes(count) => self.pass_bytes(count)?,
         }
-        if self.entries && self.options.key != KeyRule::Random {
-            return Err(self.error(RecordErrorKind::OwnKeys));
+        bad.write(b"\n").map_err(|e| self.error(unsaved(e)))?;
+        // An earlier run has counted those that are skipped.
+        if error.record > self.options.skip {
+            bad.add(error, &self.name);
         }
         Ok(())
     }
 
-    /// Detects what an input that starts with an object is: the AWS CLI's envelope, an entry, or a plain value.
-    fn detect_object(&mut self, format: InputFormat) -> Result<(), RecordError> {
-        let asked = format == InputFormat::PutRecords;
-        let opening = loop {
-            let opening = envelope_opening(self.source.available());
-            if opening != Opening::Unclear || !self.look_further()? {
-                break opening;
-            }
+    /// Takes `count` available bytes of a bad record.
+    pub(super) fn pass_available(&mut self, count: usize) -> Result<(), RecordError> {
+        let Some(bad) = &self.options.bad else {
+            return Ok(());
         };
-        if let Opening::Envelope(length) = opening {
-            let empty = self.source.available()[length..].trim_ascii_start().first() == Some(&b']');
-            if asked || empty || self.starts_with_entry(length)? {
-                self.entries = true;
-                self.enter_array(length, true);
+        let written = bad.write(&self.source.available()[..count]);
+        written.map_err(|e| self.error(RecordErrorKind::Unsaved(e)))?;
+        self.source.take(count);
+        Ok(())
+    }
+
+    /// Takes a bad record that ends with the line end after `from` bytes, or with the input.
+    fn pass_line(&mut self, from: usize) -> Result<(), RecordError> {
+        self.pass_available(from)?;
+        loop {
+            if self.source.available().is_empty() && !self.fill()? {
                 return Ok(());
             }
-        }
-        self.entries = asked || self.starts_with_entry(0)?;
-        self.layout = Layout::Values;
-        Ok(())
-    }
-
-    /// Whether a complete entry starts `offset` bytes ahead, after white space.
-    fn starts_with_entry(&mut self, offset: usize) -> Result<bool, RecordError> {
-        loop {
-            let ahead = self.source.available()[offset..].trim_ascii_start();
-            if !may_be_entry(ahead) {
-                return Ok(false);
-            }
-            match value_ahead(ahead) {
-                Ahead::Whole(length) => return Ok(entry::is_entry(&ahead[..length])),
-                Ahead::Broken => return Ok(false),
-                Ahead::Partial => {}
-            }
-            if !self.look_further()? {
-                return Ok(false);
-            }
-        }
-    }
-
-    /// Reads more without taking anything; `false` at the end, or beyond the maximum size of a record.
-    fn look_further(&mut self) -> Result<bool, RecordError> {
-        if self.source.available().len() > self.text_limit(true) {
-            return Ok(false);
-        }
-        self.fill()
-    }
-
-    fn enter_array(&mut self, opening: usize, envelope: bool) {
-        self.source.take(opening);
-        self.layout = Layout::Array {
-            first: true,
-            envelope,
-        };
-    }
-
-    /// Moves to the next element of the array; `false` at the end of the array and the input.
-    fn next_element(&mut self, first: bool, envelope: bool) -> Result<bool, RecordError> {
-        match (self.skip_space()?, first) {
-            (Some(b']'), _) => {
-                self.source.take(1);
-                if envelope {
-                    self.envelope_end()?;
-                }
-                return match self.skip_space()? {
-                    None => Ok(false),
-                    Some(_) => Err(self.syntax("expected nothing after the array")),
-                };
-            }
-            (Some(_), true) => {}
-            (Some(b','), false) => {
-                self.source.take(1);
-                match self.skip_space()? {
-                    Some(b']') => return Err(self.syntax("expected a value (is there a comma too many?)")),
-                    Some(_) => {}
-                    None => return Err(self.syntax("the input ends inside the array")),
-                }
-            }
-            (Some(_), false) => return Err(self.syntax("expected `,` or `]`")),
-            (None, _) => return Err(self.syntax("the input ends inside the array")),
-        }
-        self.layout = Layout::Array {
-            first: false,
-            envelope,
-        };
-        Ok(true)
-    }
-
-    /// Reads what may follow `Records` in the envelope: the stream's name, and the closing brace.
-    fn envelope_end(&mut self) -> Result<(), RecordError> {
-        loop {
-            match self.skip_space()? {
-                Some(b'}') => {
+            match memchr::memchr(b'\n', self.source.available()) {
+                Some(end) => {
+                    self.pass_available(end)?;
                     self.source.take(1);
                     return Ok(());
                 }
-                Some(b',') => self.source.take(1),
-                _ => return Err(self.syntax("expected `,` or `}`")),
+                None => self.pass_available(self.source.available().len())?,
             }
-            self.skip_space()?;
-            let name = self.text(MEMBER_LIMIT)?;
-            if !matches!(
-                name.as_slice(),
-                br#""StreamName""# | br#""StreamARN""# | br#""StreamId""#
-            ) {
-                return Err(self.syntax("only StreamName, StreamARN and StreamId may stand beside Records"));
-            }
-            if self.skip_space()? != Some(b':') {
-                return Err(self.syntax("expected `:` after the key"));
-            }
-            self.source.take(1);
-            self.skip_space()?;
-            self.text(MEMBER_LIMIT)?;
         }
     }
 
-    /// The record whose JSON text starts here.
-    fn value(&mut self) -> Result<Record, RecordError> {
-        self.number += 1;
-        let (line, column) = (self.source.line, self.source.column);
-        let text = self.text(self.text_limit(self.entries)).map_err(|mut error| {
-            match error.kind {
-                RecordErrorKind::Syntax(_) => error.started = Some(line),
-                _ => error.line = line,
+    fn pass_bytes(&mut self, mut count: u64) -> Result<(), RecordError> {
+        while count > 0 {
+            if self.source.available().is_empty() && !self.fill()? {
+                return Ok(());
             }
-            error
-        })?;
-        let text = String::from_utf8(text).map_err(|error| {
-            let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let newlines = valid.iter().filter(|&&b| b == b'\n').count() as u64;
-            let in_line = valid.iter().rev().take_while(|&&b| b != b'\n').count() as u64;
-            RecordError {
-                kind: RecordErrorKind::NotUtf8,
-                record: self.number,
-                line: line + newlines,
-                column: Some(in_line + if newlines == 0 { column } else { 1 }),
-                started: Some(line),
-            }
-        })?;
-        let record = if self.entries {
-            entry::parse(&text, self.number, line)
-        } else {
-            self.keyed(Bytes::from(text), line)
+            let available = self.source.available().len();
+            let part = usize::try_from(count).map_or(available, |count| count.min(available));
+            self.pass_available(part)?;
+            count -= part as u64;
+        }
+        Ok(())
+    }
+
+    /// The record with this data of a format without keys.
+    pub(super) fn keyed(&self, data: Bytes, line: u64) -> Result<Record, RecordErrorKind> {
+        self.record(data, None, None, line)
+    }
+
+    /// The record with this data, and the keys of its format.
+    pub(super) fn record(
+        &self,
+        data: Bytes,
+        own_key: Option<String>,
+        own_hash_key: Option<String>,
+        line: u64,
+    ) -> Result<Record, RecordErrorKind> {
+        let rule = match (&self.options.key, &own_key) {
+            (None, Some(_)) => None,
+            (None, None) => Some(&KeyRule::Random),
+            (Some(rule), _) => Some(rule),
         };
-        record
-            .and_then(|record| self.checked(record))
-            .map_err(|kind| self.error_at(kind, line))
-    }
-
-    /// The exact text of the JSON value that starts here.
-    fn text(&mut self, limit: usize) -> Result<Vec<u8>, RecordError> {
-        let mut scanner = Scanner::new();
-        let mut text = Vec::new();
-        loop {
-            let available = self.source.available();
-            if available.is_empty() {
-                if self.fill()? {
-                    continue;
-                }
-                scanner.finish().map_err(|complaint| self.syntax(complaint))?;
-                return Ok(text);
-            }
-            match scanner.feed(available) {
-                Ok(end) => {
-                    let used = end.unwrap_or(available.len());
-                    if text.len() + used > limit {
-                        return Err(self.error(RecordErrorKind::TooLarge {
-                            limit: self.options.max_record_bytes,
-                        }));
-                    }
-                    text.extend_from_slice(&available[..used]);
-                    self.source.take(used);
-                    if end.is_some() {
-                        return Ok(text);
-                    }
-                }
-                Err((at, complaint)) => {
-                    self.source.take(at);
-                    return Err(self.syntax(complaint));
-                }
-            }
-        }
-    }
-
-    /// The rest of the input as one record.
-    fn whole(&mut self) -> Result<Option<Record>, RecordError> {
-        if self.number > 0 {
-            return Ok(None);
-        }
-        let limit = self.options.max_record_bytes;
-        while self.source.available().len() <= limit && self.fill()? {}
-        self.number = 1;
-        let text = Bytes::copy_from_slice(self.source.available());
-        if text.is_empty() {
-            return Err(self.error(RecordErrorKind::Empty));
-        }
-        self.source.take(text.len());
-        self.keyed(text, 1)
-            .and_then(|record| self.checked(record))
-            .map(Some)
-            .map_err(|kind| self.error_at(kind, 1))
-    }
-
-    /// The next line that is not blank.
-    fn next_line(&mut self) -> Result<Option<Record>, RecordError> {
-        loop {
-            let line = self.source.line;
-            let Some(mut text) = self.line_text()? else {
-                return match self.number {
-                    0 => Err(self.error(RecordErrorKind::Empty)),
-                    _ => Ok(None),
-                };
-            };
-            if text.last() == Some(&b'\r') {
-                text.pop();
-            }
-            if text.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
-            self.number += 1;
-            return self
-                .keyed(Bytes::from(text), line)
-                .and_then(|record| self.checked(record))
-                .map(Some)
-                .map_err(|kind| self.error_at(kind, line));
-        }
-    }
-
-    /// A line without its line break; `None` at the end of the input.
-    fn line_text(&mut self) -> Result<Option<Vec<u8>>, RecordError> {
-        let mut text = Vec::new();
-        let line = self.source.line;
-        loop {
-            let available = self.source.available();
-            if available.is_empty() {
-                if self.fill()? {
-                    continue;
-                }
-                return Ok((!text.is_empty()).then_some(text));
-            }
-            let end = available.iter().position(|&b| b == b'\n');
-            let used = end.unwrap_or(available.len());
-            // One byte more, for the carriage return, which is not part of the record.
-            if text.len() + used > self.options.max_record_bytes + 1 {
-                self.number += 1;
-                let limit = self.options.max_record_bytes;
-                return Err(self.error_at(RecordErrorKind::TooLarge { limit }, line));
-            }
-            text.extend_from_slice(&available[..used]);
-            self.source.take(used + usize::from(end.is_some()));
-            if end.is_some() {
-                return Ok(Some(text));
-            }
-        }
-    }
-
-    fn keyed(&self, data: Bytes, line: u64) -> Result<Record, RecordErrorKind> {
-        Ok(Record {
-            partition_key: self.options.key.key_of(&data)?,
+        let partition_key = match (rule, own_key) {
+            (Some(rule), _) => rule.key_of(&data)?,
+            (None, own_key) => own_key.unwrap_or_default(),
+        };
+        let explicit_hash_key = match (&self.options.hash_key, own_hash_key) {
+            // The common case, without a look at the data.
+            (HashKeyRule::Own, own) => own,
+            (rule, own) => rule.key_of(&data, own)?,
+        };
+        let record = Record {
             data,
-            explicit_hash_key: None,
+            partition_key,
+            explicit_hash_key,
+            has_random_key: rule == Some(&KeyRule::Random),
             number: self.number,
             line,
-        })
+        };
+        record.checked(self.options.max_record_bytes)
     }
 
-    /// Kinesis's limits.
-    fn checked(&self, record: Record) -> Result<Record, RecordErrorKind> {
-        let limit = self.options.max_record_bytes;
-        match record.partition_key.chars().count() {
-            0 => Err(RecordErrorKind::KeyEmpty),
-            chars if chars > MAX_PARTITION_KEY_CHARS => Err(RecordErrorKind::KeyTooLong(chars)),
-            _ if record.size() > limit => Err(RecordErrorKind::TooLarge { limit }),
-            _ => Ok(record),
-        }
-    }
-
-    /// Maximum length of a record's JSON text. An entry's text is longer than its data: base64, escaped slashes, a key
-    /// of 256 escaped characters, white space.
-    fn text_limit(&self, entry: bool) -> usize {
-        let limit = self.options.max_record_bytes;
-        if entry { limit * 2 + MEMBER_LIMIT } else { limit }
-    }
-
-    fn fill(&mut self) -> Result<bool, RecordError> {
+    pub(super) fn fill(&mut self) -> Result<bool, RecordError> {
         self.source.fill().map_err(|e| self.io_error(e))
     }
 
-    fn skip_space(&mut self) -> Result<Option<u8>, RecordError> {
+    pub(super) fn skip_space(&mut self) -> Result<Option<u8>, RecordError> {
         self.source.skip_space().map_err(|e| self.io_error(e))
     }
 
@@ -453,106 +298,47 @@ impl<R: Read> RecordReader<R> {
         self.error(RecordErrorKind::Io(error))
     }
 
-    fn syntax(&self, complaint: &'static str) -> RecordError {
+    /// A syntax error at the first unread byte.
+    pub(super) fn syntax(&self, complaint: &'static str) -> RecordError {
+        self.syntax_at(complaint, 0)
+    }
+
+    /// A syntax error at the byte that is `offset` bytes ahead.
+    pub(super) fn syntax_at(&self, complaint: &'static str, offset: usize) -> RecordError {
+        let (line, column) = self.source.place(offset);
         RecordError {
-            column: Some(self.source.column),
-            ..self.error(RecordErrorKind::Syntax(complaint))
+            column: Some(column),
+            ..self.error_at(RecordErrorKind::Syntax(complaint), line)
         }
     }
 
-    fn error(&self, kind: RecordErrorKind) -> RecordError {
+    pub(super) fn error(&self, kind: RecordErrorKind) -> RecordError {
         self.error_at(kind, self.source.line)
     }
 
-    fn error_at(&self, kind: RecordErrorKind, line: u64) -> RecordError {
+    pub(super) fn error_at(&self, kind: RecordErrorKind, line: u64) -> RecordError {
         RecordError {
             kind,
+            file: None,
             record: self.number,
             line,
             column: None,
             started: None,
         }
     }
-}
 
-/// Maximum length of an envelope's member, and the overhead of an entry besides its data.
-const MEMBER_LIMIT: usize = 16 * 1024;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Opening {
-    /// The envelope's array opens with the byte before this offset.
-    Envelope(usize),
-    /// Another object.
-    Plain,
-    /// Not known yet.
-    Unclear,
-}
-
-/// Whether `text` opens an object whose first member is one of an entry; also where that is not known yet.
-fn may_be_entry(text: &[u8]) -> bool {
-    let Some((brace, rest)) = text.split_first() else {
-        return true;
-    };
-    let name = rest.trim_ascii_start();
-    let known = |length: usize| {
-        matches!(
-            &name[..length],
-            br#""Data""# | br#""PartitionKey""# | br#""ExplicitHashKey""#
-        )
-    };
-    *brace == b'{'
-        && match value_ahead(name) {
-            Ahead::Whole(length) => known(length),
-            Ahead::Partial => name.first().is_none_or(|&b| b == b'"'),
-            Ahead::Broken => false,
-        }
-}
-
-/// Whether `text` opens like `{"StreamName": "…", "Records": [`, in any order of members.
-fn envelope_opening(text: &[u8]) -> Opening {
-    let skip = |at: usize| text.len() - text[at..].trim_ascii_start().len();
-    let mut at = 1;
-    loop {
-        at = skip(at);
-        let length = match value_ahead(&text[at..]) {
-            Ahead::Whole(length) => length,
-            Ahead::Partial => return Opening::Unclear,
-            Ahead::Broken => return Opening::Plain,
-        };
-        let name = &text[at..at + length];
-        let value = skip(at + length);
-        match text.get(value) {
-            Some(b':') => at = skip(value + 1),
-            Some(_) => return Opening::Plain,
-            None => return Opening::Unclear,
-        }
-        match name {
-            br#""Records""# => {
-                return match text.get(at) {
-                    Some(b'[') if skip(at + 1) < text.len() => Opening::Envelope(at + 1),
-                    Some(b'[') | None => Opening::Unclear,
-                    Some(_) => Opening::Plain,
-                };
-            }
-            br#""StreamName""# | br#""StreamARN""# | br#""StreamId""# => {}
-            _ => return Opening::Plain,
-        }
-        match value_ahead(&text[at..]) {
-            Ahead::Whole(length) => at = skip(at + length),
-            Ahead::Partial => return Opening::Unclear,
-            Ahead::Broken => return Opening::Plain,
-        }
-        match text.get(at) {
-            Some(b',') => at += 1,
-            Some(_) => return Opening::Plain,
-            None => return Opening::Unclear,
-        }
+    pub(super) fn too_large(&self, line: u64) -> RecordError {
+        let limit = self.options.max_record_bytes;
+        self.error_at(RecordErrorKind::TooLarge { limit }, line)
     }
 }
 
-/// Whether there are control characters that do not occur in text.
-fn is_binary(sample: &[u8]) -> bool {
-    sample
-        .iter()
-        .any(|b| matches!(b, 0..=8 | 0x0e..=0x1a | 0x1c..=0x1f))
+impl<R: Read> RecordSource for RecordReader<R> {
+    fn read(&mut self) -> Result<Option<Record>, RecordError> {
+        self.read()
+    }
+
+    fn may_wait(&self) -> bool {
+        self.source.available().iter().all(u8::is_ascii_whitespace)
+    }
 }

@@ -1,16 +1,19 @@
-//! A buffered input that tracks its line and column.
+//! A buffered input that tracks its line and column, and gives out parts of its buffer without copying them.
 
 use std::io::{ErrorKind, Read, Result};
 
-const WINDOW: usize = 64 * 1024;
+use bytes::{Buf, Bytes, BytesMut};
 
-/// Reads `input` in pieces of at most [`WINDOW`] bytes; more only when the caller needs to look further ahead.
+/// How much is read at once. A record keeps the block that it is a part of in memory.
+const BLOCK: usize = 64 * 1024;
+/// A new block is begun when less than this is left of one.
+const LEAST: usize = 4 * 1024;
+
+/// Reads `input` in blocks; keeps more than one only when the caller needs to look further ahead.
 #[derive(Debug)]
 pub(super) struct Source<R> {
     input: R,
-    window: Vec<u8>,
-    start: usize,
-    end: usize,
+    buffer: BytesMut,
     /// Line of the first unread byte, from 1.
     pub(super) line: u64,
     /// Column of the first unread byte, in bytes, from 1.
@@ -23,67 +26,84 @@ impl<R: Read> Source<R> {
     pub(super) fn new(input: R) -> Self {
         Self {
             input,
-            window: vec![0; WINDOW],
-            start: 0,
-            end: 0,
+            buffer: BytesMut::with_capacity(BLOCK),
             line: 1,
             column: 1,
             taken: 0,
         }
     }
 
+    /// The size of the current block.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// Bytes read and not taken.
     pub(super) fn available(&self) -> &[u8] {
-        &self.window[self.start..self.end]
+        &self.buffer
     }
 
     /// Reads more, keeping what is not taken; `false` at the end of the input.
     pub(super) fn fill(&mut self) -> Result<bool> {
-        if self.start > 0 {
-            self.window.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
+        let unread = self.buffer.len();
+        if self.buffer.capacity() - unread < LEAST {
+            // What is kept grows by its own size, so that a long value is not copied once for each block.
+            self.buffer.reserve(BLOCK.max(unread));
         }
-        if self.end == self.window.len() {
-            self.window.resize(self.window.len() * 2, 0);
-        }
-        loop {
-            match self.input.read(&mut self.window[self.end..]) {
-                Ok(read) => {
-                    self.end += read;
-                    return Ok(read > 0);
-                }
+        let room = (self.buffer.capacity() - unread).min(BLOCK.max(unread));
+        self.buffer.resize(unread + room, 0);
+        let outcome = loop {
+            match self.input.read(&mut self.buffer[unread..]) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                outcome => break outcome,
             }
-        }
+        };
+        self.buffer
+            .truncate(unread + outcome.as_ref().map_or(0, |read| (*read).min(room)));
+        outcome.map(|read| read > 0)
     }
 
     /// The next byte; reads more if needed.
     pub(super) fn peek(&mut self) -> Result<Option<u8>> {
-        if self.start == self.end && !self.fill()? {
+        if self.buffer.is_empty() && !self.fill()? {
             return Ok(None);
         }
-        Ok(Some(self.window[self.start]))
+        Ok(self.buffer.first().copied())
     }
 
     /// Moves past `count` available bytes.
     pub(super) fn take(&mut self, count: usize) {
-        let taken = &self.window[self.start..self.start + count];
-        match taken.iter().rposition(|&b| b == b'\n') {
-            Some(last) => {
-                self.line += taken.iter().filter(|&&b| b == b'\n').count() as u64;
-                self.column = (taken.len() - last) as u64;
-            }
-            None => self.column += taken.len() as u64,
-        }
-        self.start += count;
+        self.pass(count);
+        self.buffer.advance(count);
+    }
+
+    /// Takes `count` available bytes, without copying them.
+    pub(super) fn split(&mut self, count: usize) -> Bytes {
+        self.pass(count);
+        self.buffer.split_to(count).freeze()
+    }
+
+    fn pass(&mut self, count: usize) {
+        (self.line, self.column) = self.place(count);
         self.taken += count as u64;
+    }
+
+    /// Line and column of the byte that is `offset` bytes ahead.
+    pub(super) fn place(&self, offset: usize) -> (u64, u64) {
+        let before = &self.buffer[..offset];
+        match memchr::memrchr(b'\n', before) {
+            Some(last) => {
+                let lines = memchr::memchr_iter(b'\n', before).count() as u64;
+                (self.line + lines, (offset - last) as u64)
+            }
+            None => (self.line, self.column + offset as u64),
+        }
     }
 
     /// Skips bytes that are not part of the text, such as a byte order mark.
     pub(super) fn skip_unseen(&mut self, count: usize) {
-        self.start += count;
+        self.buffer.advance(count);
         self.taken += count as u64;
     }
 
@@ -91,16 +111,14 @@ impl<R: Read> Source<R> {
     pub(super) fn skip_space(&mut self) -> Result<Option<u8>> {
         loop {
             let Some(_) = self.peek()? else { return Ok(None) };
-            let available = self.available();
-            let space = available
+            let space = self
+                .buffer
                 .iter()
                 .position(|b| !matches!(b, b' ' | b'\t' | b'\n' | b'\r'));
             match space {
-                Some(count) => {
-                    self.take(count);
-                    return self.peek();
-                }
-                None => self.take(available.len()),
+                Some(0) => return Ok(self.buffer.first().copied()),
+                Some(count) => self.take(count),
+                None => self.take(self.buffer.len()),
             }
         }
     }

@@ -3,7 +3,7 @@ use std::io::Read;
 use insta::assert_snapshot;
 use proptest::prelude::*;
 
-use super::json::{Ahead, value_ahead};
+use super::json::{Ahead, value_ahead, whole_value};
 use super::*;
 
 fn read_all(input: impl Read, options: ReadOptions) -> Result<Vec<Record>, RecordError> {
@@ -19,7 +19,14 @@ fn read_all(input: impl Read, options: ReadOptions) -> Result<Vec<Record>, Recor
 fn with(format: InputFormat, key: KeyRule) -> ReadOptions {
     ReadOptions {
         format,
-        key,
+        key: Some(key),
+        ..ReadOptions::default()
+    }
+}
+
+fn of(format: InputFormat) -> ReadOptions {
+    ReadOptions {
+        format,
         ..ReadOptions::default()
     }
 }
@@ -107,10 +114,9 @@ fn put_records_shape_is_found_in_all_its_forms() {
 }
 
 #[test]
-fn what_only_resembles_the_shape_is_data() {
+fn an_object_without_the_members_of_an_entry_is_data() {
     for text in [
-        r#"{"Data":"aGk=","PartitionKey":"k","more":1}"#,
-        r#"{"Data":{"x":1},"PartitionKey":"k"}"#,
+        r#"{"Data":"aGk=","Key":"k"}"#,
         r#"{"Records":[{"eventSource":"aws:s3"}]}"#,
         r#"{"Records":"none"}"#,
         r#"{"StreamName":"s"}"#,
@@ -119,18 +125,232 @@ fn what_only_resembles_the_shape_is_data() {
         assert_eq!(data(text), [text]);
     }
     let as_is = r#"{"Data":"aGk=","PartitionKey":"k"}"#;
+    assert_eq!(data_of(as_is.as_bytes(), of(InputFormat::Values)), [as_is]);
+}
+
+#[test]
+fn an_entry_with_a_wrong_or_another_member_is_an_error() {
+    assert_snapshot!(error(r#"{"Data":"aGk=","PartitionKey":"k","more":1}"#), @"
+    in.json, record 1 (line 1): not an object with just Data, PartitionKey and perhaps ExplicitHashKey
+    hint: the first record looks like one; `--format array` or `--format ndjson` sends records as they are
+    ");
+    for text in [
+        r#"{"Data":{"x":1},"PartitionKey":"k"}"#,
+        r#"[{"Data":"aGk=","PartitionKey":1}]"#,
+        r#"{"Records":[{"Data":"aGk=","PartitionKey":"k","Data":"aGk="}]}"#,
+    ] {
+        assert!(error(text).contains("not an object with just Data"), "{text}");
+    }
+    let first = r#"{"Data":"aGk=","PartitionKey":"k"}"#;
+    let envelope = format!(r#"{{"Records":[{first}],"Stream":"s"}}"#);
+    assert!(error(envelope).contains("may not stand beside Records"));
+}
+
+#[test]
+fn plain_data_is_said() {
+    let text = r#"{"Data":"no base64: \u00e9","PartitionKey":"k"}"#;
+    assert_snapshot!(error(text), @"
+    in.json, record 1 (line 1): its Data is not base64
+    hint: `--data-encoding plain` takes Data as it is
+    ");
+    let plain = ReadOptions {
+        data_encoding: DataEncoding::Plain,
+        ..ReadOptions::default()
+    };
+    assert_eq!(data_of(text.as_bytes(), plain), ["no base64: é"]);
+}
+
+#[test]
+fn answers_of_get_records_are_read_one_after_another() {
+    let page = |number: u32, time: &str| {
+        format!(
+            r#"{{"Records":[{{"SequenceNumber":"{number}","ApproximateArrivalTimestamp":{time},"Data":"aGk=","PartitionKey":"k{number}"}}],
+            "NextShardIterator":"AAAA","MillisBehindLatest":0}}"#
+        )
+    };
+    let empty =
+        r#"{"Records":[],"NextShardIterator":"AAAA","MillisBehindLatest":0,"ChildShards":[{"ShardId":"s"}]}"#;
+    let text = format!(
+        "{empty}\n{}\n{empty}{}{empty}",
+        page(1, "1795255200.5"),
+        page(2, "\"2026-11-21T10:00:01.250000+00:00\"")
+    );
+    for options in [ReadOptions::default(), of(InputFormat::GetRecords)] {
+        let mut reader = RecordReader::new(text.as_bytes(), options);
+        let mut seen = Vec::new();
+        while let Some(record) = reader.read().unwrap() {
+            assert_eq!(&record.data[..], b"hi");
+            seen.push((record.partition_key, reader.arrival_ms().unwrap()));
+        }
+        let expected = [
+            ("k1".to_owned(), 1_795_255_200_500),
+            ("k2".to_owned(), 1_795_255_201_250),
+        ];
+        assert_eq!(seen, expected);
+    }
+}
+
+#[test]
+fn a_recording_of_tail_is_read() {
+    let text = concat!(
+        r#"{"shard_id":"shardId-000000000001","sequence_number":"7","approximate_arrival_timestamp":"2026-11-21T10:00:00.123Z","partition_key":"a","data":"x\"y"}"#,
+        "\n",
+        r#"{"stream":"s","shard_id":"shardId-000000000001","sequence_number":"8","approximate_arrival_timestamp":null,"partition_key":"b","encryption_type":"KMS","data_base64":"AP8="}"#,
+    );
+    let mut reader = RecordReader::new(text.as_bytes(), ReadOptions::default());
+    let first = reader.read().unwrap().unwrap();
+    assert_eq!((&first.data[..], &*first.partition_key), (&b"x\"y"[..], "a"));
+    assert_eq!(reader.arrival_ms(), Some(1_795_255_200_123));
+    let second = reader.read().unwrap().unwrap();
     assert_eq!(
-        data_of(as_is.as_bytes(), with(InputFormat::Values, KeyRule::Random)),
-        [as_is]
+        (&second.data[..], &*second.partition_key),
+        (&b"\x00\xff"[..], "b")
+    );
+    assert_eq!(reader.arrival_ms(), None);
+    let both = text.lines().next().unwrap().replace("}", r#","data_base64":""}"#);
+    assert!(error(both).contains("not an object with partition_key, and data or data_base64"));
+}
+
+#[test]
+fn rows_become_objects_of_strings() {
+    let text = "\u{feff}id,name,note\r\n1,\"Zoë, \"\"Z\"\"\",\r\n\r\n2,\"two\nlines\",x\n";
+    let records = read_all(text.as_bytes(), with(InputFormat::Csv, KeyRule::field("id"))).unwrap();
+    let seen: Vec<_> = records
+        .iter()
+        .map(|r| (std::str::from_utf8(&r.data).unwrap(), &*r.partition_key, r.line))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (r#"{"id":"1","name":"Zoë, \"Z\"","note":""}"#, "1", 2),
+            (r#"{"id":"2","name":"two\nlines","note":"x"}"#, "2", 4),
+        ]
+    );
+    assert_eq!(
+        data_of(b"a\tb\n1\t2", of(InputFormat::Tsv)),
+        [r#"{"a":"1","b":"2"}"#]
+    );
+    let csv = |text: &str| error_with(text, of(InputFormat::Csv));
+    assert_snapshot!(csv("a,b\n1,2\n3\n"), @"in.json, record 2 (line 3): it has 1 fields, and the header has 2");
+    assert_snapshot!(csv("a,a\n1,2\n"), @r#"in.json has a header with two columns "a""#);
+    assert_snapshot!(csv("a,\n1,2\n"), @"in.json has a header whose column 2 has no name");
+    assert!(csv("a,b\n").contains("holds no records"));
+    assert!(csv("").contains("holds no records"));
+    let unclosed = format!("a\n\"{}", "x".repeat(3 << 20));
+    assert!(csv(&unclosed).contains("record 1 (line 2): larger"));
+}
+
+#[test]
+fn records_follow_their_length() {
+    let fixed = b"\0\0\0\x02hi\0\0\0\0\0\0\0\x01\n";
+    let records = read_all(&fixed[..], of(InputFormat::LengthDelimited)).unwrap();
+    let seen: Vec<_> = records.iter().map(|r| &r.data[..]).collect();
+    assert_eq!(seen, [&b"hi"[..], b"", b"\n"]);
+    let mut varint = vec![0xac, 0x02];
+    varint.extend([b'x'; 300]);
+    varint.extend([1, b'y']);
+    let records = read_all(&varint[..], of(InputFormat::VarintDelimited)).unwrap();
+    assert_eq!(records.iter().map(|r| r.data.len()).collect::<Vec<_>>(), [300, 1]);
+    let cut = |text: &[u8], format| error_with(text, of(format));
+    assert_snapshot!(cut(b"\0\0\0\x05hi", InputFormat::LengthDelimited), @"in.json, record 1 (line 1): the input ends after 2 of its 5 bytes");
+    assert_snapshot!(cut(b"\0\0", InputFormat::LengthDelimited), @"in.json, record 1 (line 1): the input ends after 2 of its 4 bytes");
+    assert!(cut(b"\xff\0\0\0hi", InputFormat::LengthDelimited).contains("larger"));
+    assert_snapshot!(cut(&[0xff; 12], InputFormat::VarintDelimited), @"in.json, record 1 (line 1): its length is not a varint of at most 64 bits");
+    assert!(
+        cut(
+            &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+            InputFormat::VarintDelimited
+        )
+        .contains("larger")
     );
 }
 
 #[test]
 fn lines_hold_anything() {
     let options = with(InputFormat::Lines, KeyRule::Constant("k".into()));
-    let records = read_all(&b"a b\r\n\n\xff\x00\nlast"[..], options).unwrap();
+    let records = read_all(&b"a b\r\n\n  \n\xff\x00\nlast"[..], options).unwrap();
     let seen: Vec<_> = records.iter().map(|r| (&r.data[..], r.line)).collect();
-    assert_eq!(seen, [(&b"a b"[..], 1), (&b"\xff\x00"[..], 3), (&b"last"[..], 4)]);
+    assert_eq!(
+        seen,
+        [
+            (&b"a b\r"[..], 1),
+            (&b"  "[..], 3),
+            (&b"\xff\x00"[..], 4),
+            (&b"last"[..], 5)
+        ]
+    );
+}
+
+/// What is saved of `text`, with the number of bad records, and the data of the good ones.
+fn saved(text: &[u8], options: ReadOptions) -> (String, u64, Vec<String>) {
+    #[derive(Clone, Default)]
+    struct Kept(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+    impl std::io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let kept = Kept::default();
+    let bad = std::sync::Arc::new(BadRecords::saved(Box::new(kept.clone())));
+    let options = ReadOptions {
+        bad: Some(bad.clone()),
+        ..options
+    };
+    let good = data_of(text, options);
+    let text = String::from_utf8_lossy(&kept.0.lock().unwrap()).into_owned();
+    (text, bad.count(), good)
+}
+
+#[test]
+fn bad_records_can_be_set_aside() {
+    let keyed = with(InputFormat::Auto, KeyRule::field("k"));
+    let lines = "{\"k\":1}\n{\"k\":}\n{\"x\":2}\nnonsense {\n{\"k\":3}\n{\"k\":";
+    let (text, count, good) = saved(lines.as_bytes(), keyed.clone());
+    assert_eq!(text, "{\"k\":}\n{\"x\":2}\nnonsense {\n{\"k\":\n");
+    assert_eq!(
+        (count, good),
+        (4, vec!["{\"k\":1}".to_owned(), "{\"k\":3}".to_owned()])
+    );
+    // A line that was cut does not take the next one with it.
+    let (text, count, good) = saved(b"{\"k\":\n{\"k\":2}\n {\"k\":3} {\"k\":4}\n\n", keyed.clone());
+    assert_eq!(text, "{\"k\":\n{\"k\":3} {\"k\":4}\n");
+    assert_eq!((count, good), (2, vec!["{\"k\":2}".to_owned()]));
+    let (text, count, good) = saved(b"[{\"k\":1}, 7 ,{\"k\":2}]", keyed.clone());
+    assert_eq!((text.as_str(), count, good.len()), ("7\n", 1, 2));
+    // Nobody can tell where the next element of an array begins.
+    let array = ReadOptions {
+        bad: Some(std::sync::Arc::new(BadRecords::skipped())),
+        ..keyed
+    };
+    assert!(error_with("[{\"k\":1},{\"k\":},{\"k\":2}]", array).contains("not valid JSON"));
+
+    let small = |format| ReadOptions {
+        max_record_bytes: 100,
+        ..of(format)
+    };
+    let long = "x".repeat(200_000);
+    for (format, text) in [
+        (InputFormat::Values, format!("1\n\"{long}\"\n2\n")),
+        (InputFormat::Array, format!("[1,\"{long}\",2]")),
+    ] {
+        let (text, count, good) = saved(text.as_bytes(), small(format));
+        assert_eq!((text, count), (format!("\"{long}\"\n"), 1), "{format:?}");
+        assert_eq!(good, ["1", "2"]);
+    }
+    let (text, count, good) = saved(format!("a\n{long}\nb").as_bytes(), small(InputFormat::Lines));
+    assert_eq!((text, count, good.len()), (format!("{long}\n"), 1, 2));
+    let rows = format!("a\n1\n{long}\n2\n3,4\n5\n");
+    let (text, count, good) = saved(rows.as_bytes(), small(InputFormat::Csv));
+    assert_eq!((text, count, good.len()), (format!("{long}\n3,4\n"), 2, 3));
+    let mut framed = b"\0\0\0\x01a\0\x03\x0d\x40".to_vec();
+    framed.extend(long.as_bytes());
+    framed.extend(b"\0\0\0\x01b");
+    let (text, count, good) = saved(&framed, small(InputFormat::LengthDelimited));
+    assert_eq!((text, count, good.len()), (format!("{long}\n"), 1, 2));
 }
 
 #[test]
@@ -152,6 +372,38 @@ fn random_keys_differ() {
     let records = read_all(&b"1 2 3"[..], ReadOptions::default()).unwrap();
     assert_ne!(records[0].partition_key, records[1].partition_key);
     assert_eq!(records[0].partition_key.len(), 32);
+}
+
+/// A line again and again.
+struct Endless<'a>(&'a [u8], usize);
+
+impl Read for Endless<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        for byte in buffer.iter_mut() {
+            *byte = self.0[self.1 % self.0.len()];
+            self.1 += 1;
+        }
+        Ok(buffer.len())
+    }
+}
+
+#[test]
+fn a_long_input_takes_no_more_memory_than_a_short_one() {
+    let line = b"{\"a\":[1,2,3],\"b\":\"some text that makes the line longer\"}\n";
+    for format in [InputFormat::Values, InputFormat::Lines] {
+        let mut reader = RecordReader::new(Endless(line, 0), of(format));
+        let mut held = std::collections::VecDeque::new();
+        for number in 1..=50_000 {
+            let record = reader.read().unwrap().unwrap();
+            assert_eq!((record.number, record.line), (number, number));
+            assert_eq!(record.data, line[..line.len() - 1]);
+            held.push_back(record);
+            if held.len() > 500 {
+                held.pop_front();
+            }
+            assert!(reader.source.capacity() <= 256 * 1024);
+        }
+    }
 }
 
 #[test]
@@ -185,7 +437,7 @@ fn inputs_that_are_no_records_say_what_they_are() {
     ");
     assert_snapshot!(error(b"\x1f\x8b\x08\x00\x00"), @"
     in.json is a binary file, not JSON
-    hint: decompress or decode it first
+    hint: decode it first, or choose `--format whole`, `--format length-delimited` or `--format varint-delimited`
     ");
     assert_snapshot!(error(b"\xff\xfe[\x001\x00]\x00"), @"
     in.json is UTF-16 text; records are read as UTF-8
@@ -193,7 +445,7 @@ fn inputs_that_are_no_records_say_what_they_are() {
     ");
     assert_snapshot!(error("id,name\n1,x\n"), @r#"
     in.json is not JSON: it starts with "id,name\n1,x\n"
-    hint: `--format lines` sends each line as it is
+    hint: `--format lines` sends each line as it is, `--format csv` makes JSON of rows with a header
     "#);
 }
 
@@ -242,12 +494,32 @@ fn invalid_entries_are_rejected() {
     };
     assert_snapshot!(after(r#"{"Data":"a","PartitionKey":"k"}"#), @"in.json, record 2 (line 2): its Data is not base64");
     assert_snapshot!(after(r#"{"Data":"aGk="}"#), @"in.json, record 2 (line 2): not an object with just Data, PartitionKey and perhaps ExplicitHashKey");
-    assert_snapshot!(after(r#"{"Data":"aGk=","PartitionKey":"k","ExplicitHashKey":"007"}"#), @"in.json, record 2 (line 2): its ExplicitHashKey is not a whole number below 2^128");
-    let keyed = with(InputFormat::Auto, KeyRule::Constant("k".into()));
-    assert_snapshot!(error_with(first, keyed), @"
-    in.json brings its own partition keys
-    hint: leave out --partition-key, --partition-key-field and --pipeline, or add `--format array` or `--format values` to send the entries as they are
-    ");
+    assert_snapshot!(after(r#"{"Data":"aGk=","PartitionKey":"k","ExplicitHashKey":"007"}"#), @"in.json, record 2 (line 2): its explicit hash key is not a whole number below 2^128");
+}
+
+#[test]
+fn a_rule_for_keys_replaces_those_of_entries() {
+    let entry = r#"{"Data":"eyJpZCI6N30=","PartitionKey":"k","ExplicitHashKey":"1"}"#;
+    let record = |options| read_all(entry.as_bytes(), options).unwrap().remove(0);
+    let field = record(with(InputFormat::Auto, KeyRule::field("id")));
+    assert_eq!(
+        (&*field.partition_key, field.explicit_hash_key.as_deref()),
+        ("7", Some("1"))
+    );
+    let random = record(ReadOptions {
+        key: Some(KeyRule::Random),
+        ..ReadOptions::default()
+    });
+    assert!(random.has_random_key && random.partition_key.len() == 32);
+    let hash = record(ReadOptions {
+        hash_key: HashKeyRule::Field(FieldPath::parse("/id")),
+        ..ReadOptions::default()
+    });
+    assert_eq!(
+        (&*hash.partition_key, hash.explicit_hash_key.as_deref()),
+        ("k", Some("7"))
+    );
+    assert!(!hash.has_random_key);
 }
 
 /// Reads `chunk` bytes at a time, like a slow pipe.
@@ -279,6 +551,58 @@ fn any_json() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
+const FORMATS: [InputFormat; 12] = [
+    InputFormat::Auto,
+    InputFormat::Array,
+    InputFormat::Values,
+    InputFormat::PutRecords,
+    InputFormat::GetRecords,
+    InputFormat::Recording,
+    InputFormat::Csv,
+    InputFormat::Tsv,
+    InputFormat::Lines,
+    InputFormat::LengthDelimited,
+    InputFormat::VarintDelimited,
+    InputFormat::Whole,
+];
+
+/// What inputs are made of.
+const PIECES: &[&str] = &[
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    "\n",
+    "\r\n",
+    "\"",
+    "\\",
+    "{\"a\":1}",
+    "[1,\"x\"]",
+    "\u{feff}",
+    "é",
+    " ",
+    "1.5",
+    "tru",
+    "\0\0\0\u{2}",
+    "a,b",
+    "\t",
+    "{\"Records\":[",
+    "\"NextShardIterator\":\"x\"",
+    "\"StreamName\":",
+    "{\"Data\":\"aGk=\",\"PartitionKey\":\"k\"}",
+    "{\"Data\":\"aGk=\",\"PartitionKey\":\"k\",\"SequenceNumber\":\"1\",\"ApproximateArrivalTimestamp\":1.5}",
+    "{\"shard_id\":\"s\",\"sequence_number\":\"1\",\"partition_key\":\"k\",\"data\":\"x\"}",
+];
+
+fn lenient_or_not(format: InputFormat, lenient: bool) -> ReadOptions {
+    ReadOptions {
+        max_record_bytes: 60,
+        bad: lenient.then(|| std::sync::Arc::new(BadRecords::skipped())),
+        ..of(format)
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
 
@@ -292,7 +616,7 @@ proptest! {
             (format!("[{}]", texts.join(" ,\n")), InputFormat::Array),
             (texts.join("\n"), InputFormat::Values),
         ] {
-            let records = read_all(Dribble(input.as_bytes(), chunk), with(format, KeyRule::Random)).unwrap();
+            let records = read_all(Dribble(input.as_bytes(), chunk), of(format)).unwrap();
             let seen: Vec<_> = records.iter().map(|r| r.data.as_ref()).collect();
             prop_assert_eq!(seen, texts.iter().map(String::as_bytes).collect::<Vec<_>>());
         }
@@ -308,9 +632,49 @@ proptest! {
     }
 
     #[test]
-    fn nothing_makes_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), chunk in 1usize..9) {
-        for format in [InputFormat::Auto, InputFormat::PutRecords, InputFormat::Lines, InputFormat::Text] {
-            let _ = read_all(Dribble(&bytes, chunk), with(format, KeyRule::Random));
+    fn the_fast_scan_agrees_with_the_scanner(text in r#"[\[{"][\[\]{},:"\\0-9eE.+\-a-fntrulsu ]{0,14}"#) {
+        let fast = whole_value(text.as_bytes());
+        let slow = match value_ahead(text.as_bytes()) {
+            Ahead::Whole(length) => Some(length),
+            _ => None,
+        };
+        prop_assert_eq!(fast, slow);
+    }
+
+    #[test]
+    fn nothing_makes_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), chunk in 1usize..9, lenient: bool) {
+        for format in FORMATS {
+            let _ = read_all(Dribble(&bytes, chunk), lenient_or_not(format, lenient));
+        }
+    }
+
+    /// Text that is nearly in a format goes deeper than any bytes do.
+    #[test]
+    fn near_misses_do_not_make_the_reader_panic(
+        pieces in prop::collection::vec(prop::sample::select(PIECES), 0..24), chunk in 1usize..9, lenient: bool,
+    ) {
+        let text = pieces.concat();
+        for format in FORMATS {
+            let _ = read_all(Dribble(text.as_bytes(), chunk), lenient_or_not(format, lenient));
+        }
+    }
+
+    #[test]
+    fn records_do_not_depend_on_the_blocks_of_the_input(
+        pieces in prop::collection::vec(prop::sample::select(PIECES), 0..24), chunk in 1usize..9, lenient: bool,
+    ) {
+        let text = pieces.concat();
+        for format in FORMATS {
+            let key = |options| ReadOptions { key: Some(KeyRule::Constant("k".into())), ..options };
+            let whole = read_all(text.as_bytes(), key(lenient_or_not(format, lenient)));
+            // Both look at what has arrived so far.
+            if let Err(RecordError { kind: RecordErrorKind::Binary | RecordErrorKind::Unknown(_), .. }) = whole {
+                continue;
+            }
+            let split = read_all(Dribble(text.as_bytes(), chunk), key(lenient_or_not(format, lenient)));
+            let told = |error: RecordError| error.into_error("in").to_string();
+            let (whole, split) = (whole.map_err(told), split.map_err(told));
+            prop_assert_eq!(whole, split, "{:?}", format);
         }
     }
 
@@ -320,6 +684,7 @@ proptest! {
             data: data.into(),
             partition_key: key,
             explicit_hash_key: hash.map(|h| h.to_string()),
+            has_random_key: false,
             number: 1,
             line: 1,
         };

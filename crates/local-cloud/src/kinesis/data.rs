@@ -5,3 +5,4 @@ pub mod measure;
 pub mod position;
 pub mod put;
 pub mod subscribe;
+pub mod wait;

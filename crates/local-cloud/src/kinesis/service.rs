@@ -17,7 +17,7 @@ use super::control::{
     account, capacity, channels, consumers, describe, encryption, lifecycle, listing, monitoring, policy,
     reshard, retention, tags,
 };
-use super::data::{get, position, put, subscribe};
+use super::data::{get, position, put, subscribe, wait};
 use super::engine::{Context, Engine};
 use super::error::{ApiError, Code, Result};
 use super::iterator::ShardIterator;
@@ -203,16 +203,20 @@ impl Service for Kinesis {
                 "" => request.target().map_or("", |(_, operation)| operation),
                 target => target,
             };
-            let (engine, long) = (
-                Arc::clone(&self.0),
-                Operation::of_target(target).is_some_and(Operation::may_take_long),
-            );
+            let engine = Arc::clone(&self.0);
+            let operation = Operation::of_target(target);
+            let long = operation.is_some_and(Operation::may_take_long);
+            let after = request.parts.headers.get(wait::WAIT);
+            let after = after.and_then(|after| after.to_str().ok()).map(str::to_owned);
             let engine_request = Request {
                 target: target.to_owned(),
                 content_type: request.header(CONTENT_TYPE.as_str()).to_owned(),
                 body: request.body,
             };
             let caller = request.caller;
+            if let Some(after) = after.filter(|_| operation == Some(Operation::DescribeStreamSummary)) {
+                return wait::describe(engine, caller, engine_request, after).await;
+            }
             if !long {
                 return engine.call(caller, engine_request);
             }
@@ -221,6 +225,11 @@ impl Service for Kinesis {
             answered.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
         }
         .boxed()
+    }
+
+    /// Waiting for records takes some seconds.
+    fn takes_minutes(&self, request: &service::Request) -> bool {
+        !request.header(wait::WAIT).is_empty()
     }
 
     fn permissions(&self, request: &service::Request) -> Vec<Permission> {

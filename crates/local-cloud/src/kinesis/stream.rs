@@ -14,7 +14,7 @@ pub mod traffic;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::watch;
@@ -42,6 +42,8 @@ pub struct Shard {
     pub limits: Mutex<ShardLimits>,
     pub traffic: ShardTraffic,
     trimmed_ms: AtomicI64,
+    /// The number of the stream's appends at the last one of this shard.
+    appended: AtomicU64,
 }
 
 impl Shard {
@@ -53,7 +55,13 @@ impl Shard {
             limits: Mutex::new(ShardLimits::default()),
             traffic: ShardTraffic::default(),
             trimmed_ms: AtomicI64::new(i64::MIN),
+            appended: AtomicU64::new(0),
         }
+    }
+
+    /// Whether records were appended after the stream's append number `count`.
+    pub fn appended_after(&self, count: u64) -> bool {
+        self.appended.load(Ordering::Acquire) > count
     }
 
     /// Applies retention for records older than `horizon_ms`, at most once a second. A failure is only logged: neither
@@ -154,6 +162,8 @@ pub struct Stream {
     change: Mutex<()>,
     view: RwLock<Arc<View>>,
     changed: watch::Sender<u64>,
+    /// The number of appends to all shards since the stream was opened.
+    appends: watch::Sender<u64>,
 }
 
 impl Stream {
@@ -233,7 +243,21 @@ impl Stream {
             change: Mutex::new(()),
             view: RwLock::new(Arc::new(View::new(meta, shards))),
             changed: watch::Sender::new(0),
+            appends: watch::Sender::new(0),
         }
+    }
+
+    /// Counts an append to `shard`. Wakes those that wait for records of any shard.
+    pub fn count_append(&self, shard: &Shard) {
+        self.appends.send_modify(|count| {
+            *count += 1;
+            shard.appended.store(*count, Ordering::Release);
+        });
+    }
+
+    /// The number of appends to all shards since the stream was opened.
+    pub fn appends(&self) -> watch::Receiver<u64> {
+        self.appends.subscribe()
     }
 
     pub fn dir(&self) -> &Path {

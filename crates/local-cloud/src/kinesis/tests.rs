@@ -21,6 +21,7 @@ mod streams;
 mod subscribing;
 mod throttling;
 mod validation;
+mod waiting;
 mod wire_formats;
 mod world;
 mod writing;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::Range;
-use crate::consume::{End, IteratorStart, Page, ReadError, ShardSource, TailRecord};
+use crate::consume::{End, IteratorStart, Page, ReadError, ShardSource, TailRecord, is_after};
 use ground::error::{Error, Result};
 
 /// How long reads may fail in a row.
@@ -53,7 +53,7 @@ pub async fn fetch<S: ShardSource>(
             // An iterator expires after five minutes. The next one starts at `start`.
             Err(ReadError::Expired) => continue,
             Err(ReadError::Fatal(error)) if is_expired(&error) => break,
-            Err(ReadError::Fatal(error)) => return Err(error),
+            Err(ReadError::Fatal(error) | ReadError::Damaged { error, .. }) => return Err(error),
             Err(ReadError::Throttled(error) | ReadError::Transient(error)) => {
                 let since = *failing_since.get_or_insert_with(Instant::now);
                 if since.elapsed() > MAX_FAILING {
@@ -123,11 +123,6 @@ fn is_expired(error: &Error) -> bool {
                 .any(|line| line.to_ascii_lowercase().contains("shard")))
 }
 
-/// Whether `one` is greater. Sequence numbers are decimals without leading zeros, too long for integer types.
-fn is_after(one: &str, other: &str) -> bool {
-    (one.len(), one) > (other.len(), other)
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -169,7 +164,7 @@ mod tests {
                 records: (at..end).map(record).collect(),
                 next: Some(end.to_string()),
                 behind_ms: Some(i64::from(self.to - end)),
-                children: Vec::new(),
+                ..Page::default()
             })
         }
     }

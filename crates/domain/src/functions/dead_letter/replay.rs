@@ -503,6 +503,7 @@ impl Feeder {
                     data,
                     partition_key,
                     explicit_hash_key: None,
+                    has_random_key: false,
                     number: self.number,
                     line: self.number,
                 }

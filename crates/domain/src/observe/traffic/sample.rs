@@ -311,7 +311,7 @@ impl<S: ShardSource> Reader<'_, S> {
             self.last_read = Some(Instant::now());
             match call().await {
                 Ok(value) => return Ok(Some(value)),
-                Err(ReadError::Fatal(error)) => return Err(error),
+                Err(ReadError::Fatal(error) | ReadError::Damaged { error, .. }) => return Err(error),
                 Err(ReadError::Throttled(_) | ReadError::Transient(_) | ReadError::Expired) => {}
             }
         }

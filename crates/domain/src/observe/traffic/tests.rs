@@ -74,7 +74,7 @@ impl ShardSource for Records {
             records: records.collect(),
             next: Some(last.to_string()),
             behind_ms: Some(if last == self.all.len() { 0 } else { 1 }),
-            children: Vec::new(),
+            ..Page::default()
         })
     }
 }

@@ -417,6 +417,7 @@ fn store(
                 continue;
             };
             let closed = append(engine, context, &view, shard, group, entries, &mut results);
+            stream.count_append(shard);
             pending.extend(closed);
         }
         if pending.is_empty() {

@@ -3,8 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::input::PutInput;
-use super::is_failure;
+use super::{Origin, is_failure};
 use crate::cli::shared::failed_file::{FailedFile, ranges, with_suffix};
 use domain::produce::{PutSummary, Unsent};
 use domain::record::Record;
@@ -14,7 +13,7 @@ use ground::error::{Error, Result};
 const RANGES: usize = 20;
 
 /// Keeps unacknowledged records in a file.
-pub(super) struct Unacknowledged {
+pub(crate) struct Unacknowledged {
     /// `None` where there is no place for one, and the command itself has the record.
     file: Option<FailedFile>,
     /// Whether the input can be read again.
@@ -27,19 +26,19 @@ pub(super) struct Unacknowledged {
 
 /// The records that were not acknowledged.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(crate) struct Kept {
     /// The file they are in.
-    pub(super) path: Option<PathBuf>,
+    pub(crate) path: Option<PathBuf>,
     /// How many the file has.
-    pub(super) records: u64,
+    pub(crate) records: u64,
     /// How many could not be written.
-    pub(super) lost: u64,
+    pub(crate) lost: u64,
     /// The lines of the input that have those.
-    pub(super) lost_lines: String,
+    pub(crate) lost_lines: String,
     /// Why the first failed record was refused.
-    pub(super) reason: Option<String>,
+    pub(crate) reason: Option<String>,
     /// Why the first lost record could not be written.
-    pub(super) trouble: Option<String>,
+    pub(crate) trouble: Option<String>,
 }
 
 impl Unacknowledged {
@@ -47,21 +46,21 @@ impl Unacknowledged {
     ///
     /// # Errors
     /// Exit 2 when it cannot be created, unless the record is on the command line.
-    pub(super) fn open(input: &PutInput, named: Option<PathBuf>) -> Result<Self> {
+    pub(crate) fn open(origin: &Origin, named: Option<PathBuf>) -> Result<Self> {
         let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
         let here = PathBuf::from(format!("put-failed-{time}.ndjson"));
-        let file = match (&named, input) {
+        let file = match (&named, &origin.file) {
             (Some(path), _) => Some(FailedFile::named(path)?),
-            (None, PutInput::File(path)) => {
+            (None, Some(path)) => {
                 let beside = with_suffix(path, ".failed.ndjson");
                 Some(FailedFile::first_of(&[beside, here])?)
             }
-            (None, PutInput::Text(_)) => FailedFile::first_of(&[here]).ok(),
-            (None, PutInput::Stream(_) | PutInput::Stdin) => Some(FailedFile::first_of(&[here])?),
+            (None, None) if origin.is_argument => FailedFile::first_of(&[here]).ok(),
+            (None, None) => Some(FailedFile::first_of(&[here])?),
         };
         Ok(Self {
             file,
-            repeatable: input.is_repeatable(),
+            repeatable: origin.is_repeatable,
             kept: Kept::default(),
             lost: Vec::new(),
             trouble: None,
@@ -70,7 +69,7 @@ impl Unacknowledged {
 
     /// Writes one record; `false` where it could not be written. `untouched` means that no record was acknowledged: then an
     /// input that can be read again still has the records that were not sent, and they are not written.
-    pub(super) fn keep(&mut self, record: &Record, reason: &Unsent, untouched: bool) -> bool {
+    pub(crate) fn keep(&mut self, record: &Record, reason: &Unsent, untouched: bool) -> bool {
         let empty = self.file.as_ref().is_none_or(|file| file.records() == 0);
         if self.repeatable && untouched && empty && !is_failure(reason) {
             return true;
@@ -95,19 +94,18 @@ impl Unacknowledged {
     }
 
     /// The error that ended the run; `None` where all records were kept.
-    pub(super) fn failure(&self, input: &PutInput) -> Option<Error> {
+    pub(crate) fn failure(&self, input: &str) -> Option<Error> {
         let (trouble, file) = (self.trouble.as_ref()?, self.file.as_ref()?);
         let what = format!(
             "the failed records could not be written to {}",
             file.path().display()
         );
         Some(Error::failed(what).cause(trouble.to_string()).hint(format!(
-            "make room, then send the lines of {} that are named above again",
-            input.name()
+            "make room, then send the lines of {input} that are named above again"
         )))
     }
 
-    pub(super) fn close(mut self) -> Kept {
+    pub(crate) fn close(mut self) -> Kept {
         if let Some(file) = &self.file {
             self.kept.records = file.records();
             if let Err(error) = file.sync() {
@@ -124,7 +122,7 @@ impl Unacknowledged {
 
 impl Kept {
     /// Messages to the user.
-    pub(super) fn lines(&self, summary: &PutSummary, stream: Option<&str>) -> Vec<String> {
+    pub(crate) fn lines(&self, summary: &PutSummary, stream: Option<&str>) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some(reason) = &self.reason {
             lines.push(match summary.failed {
@@ -175,13 +173,20 @@ mod tests {
             data: bytes::Bytes::from_static(b"x"),
             partition_key: "k".into(),
             explicit_hash_key: None,
+            has_random_key: false,
             number,
             line: number,
         }
     }
 
-    fn input(dir: &std::path::Path) -> PutInput {
-        PutInput::File(dir.join("in.json"))
+    fn input(dir: &std::path::Path) -> Origin {
+        Origin {
+            name: "in.json".to_owned(),
+            file: Some(dir.join("in.json")),
+            is_repeatable: true,
+            is_argument: false,
+            has_chosen_keys: false,
+        }
     }
 
     #[test]
@@ -208,7 +213,12 @@ mod tests {
     fn a_place_that_cannot_be_written_is_refused_before_anything_is_sent() {
         let dir = tempfile::tempdir().unwrap();
         let named = Some(dir.path().join("no/such/dir/f.ndjson"));
-        let error = Unacknowledged::open(&PutInput::Stdin, named).err().unwrap();
+        let stdin = Origin {
+            file: None,
+            is_repeatable: false,
+            ..input(dir.path())
+        };
+        let error = Unacknowledged::open(&stdin, named).err().unwrap();
         assert_eq!(error.exit(), ground::exit::Exit::Usage);
         assert!(error.hint_text().unwrap().contains("--failed-file"));
     }

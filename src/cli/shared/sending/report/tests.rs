@@ -47,7 +47,7 @@ fn a_run_in_a_table_and_as_json() {
         records: 10,
         ..Kept::default()
     };
-    let report = PutReport::new("orders", &summary(), &PutEnd::Complete, &kept);
+    let report = PutReport::new("orders", &summary(), &PutEnd::Complete, &kept, 2);
     let table = report.table(&Style::plain());
     let lines: Vec<_> = table.lines().map(str::trim_end).collect();
     assert_snapshot!(lines.join("\n"), @r"
@@ -63,6 +63,7 @@ fn a_run_in_a_table_and_as_json() {
       "acknowledged": 990,
       "failed": 10,
       "stopped": 0,
+      "bad": 2,
       "retries": 42,
       "bytes": 1536000,
       "elapsed_seconds": 1.234,
@@ -87,25 +88,43 @@ fn a_run_in_a_table_and_as_json() {
     "#);
 }
 
-#[tokio::test]
-async fn a_dry_run_counts_requests_and_keys() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("in.ndjson");
-    let lines: Vec<String> = (0..501).map(|n| format!("{{\"k\":{}}}", n % 3)).collect();
-    std::fs::write(&path, lines.join("\n")).unwrap();
-    let input = PutInput::choose(path.to_str(), None).unwrap();
-    let keyed = ReadOptions {
-        key: domain::record::KeyRule::field("k"),
-        ..ReadOptions::default()
+#[test]
+fn a_dry_run_counts_requests_and_keys() {
+    let record = |key: u64, is_random: bool| domain::record::Record {
+        data: bytes::Bytes::from(format!("{{\"k\":{key}}}")),
+        partition_key: key.to_string(),
+        explicit_hash_key: None,
+        has_random_key: is_random,
+        number: 1,
+        line: 1,
     };
-    let report = DryRunReport::read("orders", &input, &keyed).await.unwrap();
+    let mut tally = Tally::new(None);
+    (0..501).for_each(|n| tally.add(&record(n % 3, false)));
+    let report = DryRunReport::new("orders", &tally, 0);
     assert_snapshot!(report.table(&Style::plain()), @r#"
     Would send 501 records (3.9 KiB) to orders in 2 requests or more
     Largest record: 8 B
     Partition keys: 3 distinct, the first "0"
+    PUT payload units (25 KB): 501
     "#);
-    let random = DryRunReport::read("orders", &input, &ReadOptions::default())
-        .await
-        .unwrap();
-    assert!(random.table(&Style::plain()).ends_with("Partition keys: random"));
+    assert_snapshot!(report.text(), @"orders	501	4008	2");
+    let mut random = Tally::new(None);
+    random.add(&record(1, true));
+    let report = DryRunReport::new("orders", &random, 0);
+    assert!(report.table(&Style::plain()).contains("Partition keys: random\n"));
+}
+
+#[test]
+fn a_shard_that_took_most_records_is_named() {
+    assert_eq!(hot_shard(&summary()), None);
+    let mut uneven = summary();
+    if let Some(shard) = uneven.shards.get_mut("shardId-000000000000") {
+        shard.records = 900;
+    }
+    assert_snapshot!(hot_shard(&uneven).unwrap(), @"shardId-000000000000 took 90% of the records; `--key-field` with another field, or `--key random`, spreads them");
+    let hot = HotKey {
+        key: "a".to_owned(),
+        share: 0.719,
+    };
+    assert_snapshot!(hot_key(&hot), @r#"At least 71% of the records have the partition key "a", and one shard takes them all; `--key-field` with another field, or `--key random`, spreads them"#);
 }
