@@ -1,7 +1,5 @@
 //! `tail --fan-out`: SubscribeToShard, and the consumer that the tail registers and removes.
 
-use std::time::Duration;
-
 use super::resumed::reshard;
 use super::{STREAM, put};
 use crate::running::{Running, until};
@@ -47,7 +45,7 @@ fn a_consumer_is_registered_and_removed() {
 fn a_named_consumer_stays_and_a_left_over_is_named() {
     let cloud = Cloud::start();
     cloud.stream(STREAM, 1);
-    cloud.ok(["consumer", "register", "analytics"]);
+    cloud.ok(["consumer", "register", STREAM, "analytics"]);
     put(&cloud, "k", b"one");
     let args = [
         "tail",
@@ -78,5 +76,4 @@ fn a_named_consumer_stays_and_a_left_over_is_named() {
         said.contains(&format!("streamctl consumer deregister {STREAM} {left}")),
         "{said}"
     );
-    std::thread::sleep(Duration::from_millis(1));
 }

@@ -13,15 +13,17 @@ use crate::proxy::{self, Call, Fate, Judge};
 use crate::running::Running;
 use crate::support::{Cloud, block_on};
 
-/// Of ten reads, four are throttled, three fail, and two break.
+/// Of ten reads, four are throttled, two fail, and one breaks or finds its iterator expired.
 fn trouble(number: usize) -> Fate {
     match number * 7 % 10 {
         0..=3 => Fate::Refuse(400, "ProvisionedThroughputExceededException"),
         4 => Fate::Refuse(500, "InternalFailure"),
         5 => Fate::Refuse(503, "ServiceUnavailable"),
-        6 => Fate::Refuse(400, "ExpiredIteratorException"),
-        7 => Fate::CutBefore,
-        8 => Fate::CutAfter,
+        6 => match number / 10 % 3 {
+            0 => Fate::CutBefore,
+            1 => Fate::CutAfter,
+            _ => Fate::Refuse(400, "ExpiredIteratorException"),
+        },
         _ => Fate::Pass,
     }
 }
@@ -115,10 +117,10 @@ fn many_records_of_many_writers_come_once_and_in_order_while_the_stream_is_resha
     let mut tail = Running::start(&cloud, ["tail", "-o", "text"]);
     tail.says("Waiting for new records");
     let batches = records() / WRITERS / BATCH;
-    let client = cloud.kinesis();
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
-            let client = client.clone();
+            // Connections belong to the runtime that made them.
+            let client = cloud.kinesis();
             std::thread::spawn(move || {
                 block_on(async move {
                     for batch in 0..batches {

@@ -117,8 +117,6 @@ fn a_group_resumes_is_shown_and_is_reset() {
     assert_eq!(drain(), 9);
     cloud.ok(["group", "reset", "billing", "--to", "latest", "--yes"]);
     assert_eq!(drain(), 0);
-    cloud.stream("other", 1);
-    cloud.file("table.json", "");
     let said = cloud.fails(2, ["group", "reset", "no", "--to", "trim", "--yes"]);
     assert!(said.contains("is not the name of a group"), "{said}");
 }

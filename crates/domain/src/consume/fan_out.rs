@@ -47,7 +47,7 @@ struct Subscription {
 
 /// Why there is no next event.
 pub(super) enum Interruption {
-    Subscribe(SdkError<SubscribeToShardError, HttpResponse>),
+    Subscribe(Box<SdkError<SubscribeToShardError, HttpResponse>>),
     Event(ReadError),
     /// No event came for long.
     Silent,
@@ -123,7 +123,7 @@ impl Subscriptions {
         // A shard without records is silent but for an event every few seconds.
         let config = Builder::default().stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         let sent = call.customize().config_override(config).send().await;
-        let answer = sent.map_err(Interruption::Subscribe)?;
+        let answer = sent.map_err(|error| Interruption::Subscribe(Box::new(error)))?;
         Ok(Subscription {
             answer,
             token: token.to_owned(),

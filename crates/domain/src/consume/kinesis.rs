@@ -169,10 +169,10 @@ impl ShardSource for KinesisShards {
                 Interruption::Subscribe(e) if e.code() == Some("ResourceInUseException") => {
                     ReadError::Throttled(error::aws::failed(
                         format!("could not subscribe to {shard_id}"),
-                        e,
+                        *e,
                     ))
                 }
-                Interruption::Subscribe(e) => self.failure(e),
+                Interruption::Subscribe(e) => self.failure(*e),
                 Interruption::Event(e) => e,
                 Interruption::Silent => ReadError::Transient(error::Error::unreachable(format!(
                     "the subscription to {shard_id} fell silent"

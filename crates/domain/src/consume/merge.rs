@@ -135,9 +135,7 @@ impl<S: ShardSource> Merge<S> {
         let key = |shard: &Arc<str>| (Arc::clone(stream), Arc::clone(shard));
         match event {
             TailEvent::Records(batch) => {
-                let Some(first) = batch.records.first() else {
-                    return None;
-                };
+                let first = batch.records.first()?;
                 let held = self.shards.entry(key(&first.shard_id)).or_default();
                 let (records, permit) = batch.into_parts();
                 held.pages.push_back((records.len(), permit));

@@ -81,9 +81,6 @@ impl<S> Shared<S> {
     }
 
     fn longest_idle(&self) -> Duration {
-        if self.wakes.are_asked_for() {
-            return ASKED_IDLE;
-        }
         let shards = u32::try_from(self.active.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
         IDLE_PER_SHARD.saturating_mul(shards).clamp(LEAST_IDLE, MOST_IDLE)
     }
@@ -194,11 +191,13 @@ impl<S: ShardSource> Poller<S> {
             return sleep_until(self.pace.earliest()).await;
         }
         // A page with records may have left some that arrived since.
-        let longest = match is_empty && self.end.is_none() {
-            true => self.shared.longest_idle(),
-            false => Duration::ZERO,
+        let is_idle = is_empty && self.end.is_none();
+        let next = match is_idle {
+            // The service tells when there are records.
+            true if self.shared.wakes.are_asked_for() => self.pace.last_read() + ASKED_IDLE,
+            true => self.pace.next_idle(self.shared.longest_idle()),
+            false => self.pace.next_idle(Duration::ZERO),
         };
-        let next = self.pace.next_idle(longest);
         tokio::select! {
             () = sleep_until(next) => {}
             () = self.wake.notified() => sleep_until(self.pace.earliest()).await,
