@@ -17,8 +17,8 @@ mod channel;
 mod completions;
 mod config;
 mod consumer;
-mod cost;
 mod copy;
+mod cost;
 mod create;
 mod dashboard;
 mod delete;
@@ -210,7 +210,7 @@ struct Cli {
 impl Command {
     /// Whether it has a CSV form.
     fn writes_csv(&self) -> bool {
-        matches!(self, Self::Metrics(_))
+        matches!(self, Self::Metrics(_) | Self::Cost(_))
     }
 }
 

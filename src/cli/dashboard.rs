@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::shared::Session;
-use super::shared::pipeline::{apply, delete, print_hints};
+use super::shared::pipeline::{Applied, apply, delete, print_hints};
 use super::shared::scope::{Chosen, ScopeArgs};
 use crate::ui::{Report, Style};
 use domain::context::Context;
@@ -168,7 +168,7 @@ async fn create(args: &CreateArgs, session: &Session) -> Result<Exit> {
     let manifest = declared(&chosen, &subjects?, &of_set, context)?;
     let kinds = Kinds::new(context).await?;
     let pipeline = Draft::new(manifest, Request::default())?.bind(&kinds)?;
-    let Some(report) = apply(session, &pipeline, args.dry_run, false).await? else {
+    let Some(Applied { report, .. }) = apply(session, &pipeline, args.dry_run, false).await? else {
         return Ok(Exit::Done);
     };
     print_hints(session, &report);

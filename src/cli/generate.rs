@@ -10,7 +10,7 @@ use super::shared::duration::{SECONDS, length};
 use super::shared::rate::pace;
 use super::shared::sending::failed::Unacknowledged;
 use super::shared::sending::{Origin, Recipient, Sending};
-use crate::ui::Format;
+use crate::ui::{Format, no_csv};
 use domain::generate::{Generator, Pipeline, Settings};
 use domain::produce::{Feed, Input, PutOptions, feed};
 use domain::record::{KeyPattern, KeyRule, to_entry_json};
@@ -251,6 +251,7 @@ async fn print(session: &Session, mut events: Feed) -> Result<Exit> {
     let with_keys = match printer.format() {
         Format::Json => true,
         Format::Table | Format::Text => false,
+        Format::Csv => return Err(no_csv()),
         Format::Yaml => {
             return Err(Error::usage("generate does not write YAML").hint("use -o json, or no -o at all"));
         }

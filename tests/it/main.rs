@@ -4,16 +4,16 @@
 
 #[cfg(unix)]
 mod access;
-mod at_once;
 mod alarms;
+mod at_once;
 mod bad_input;
 mod bundle;
 mod channels;
 mod cloudwatch;
 mod config;
 mod contents;
-mod cost;
 mod copy;
+mod cost;
 mod credentials;
 mod demo;
 mod destroy;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use md5::{Digest as _, Md5};
 
 use crate::context::Context;
-use crate::cost::{Money, billed_bytes, payload_units, price_book};
+use crate::cost::{Item, Money, billed_bytes, payload_units, price_book};
 use crate::produce::{Batch, BatchLimits};
 use crate::record::{HotKey, HotKeys, Record};
 use crate::stream::shards::{self, Listing};
@@ -182,10 +182,10 @@ impl Tally {
     pub fn cost(&self) -> Option<Money> {
         let destination = self.destination.as_ref()?;
         let book = price_book(&destination.region)?;
-        Some(match destination.mode {
-            StreamMode::Provisioned => book.provisioned.put_units.of(self.put_units),
-            StreamMode::OnDemand => book.on_demand.bytes_in.of(self.billed_bytes),
-        })
+        match destination.mode {
+            StreamMode::Provisioned => book.amount(Item::PutUnits, self.put_units),
+            StreamMode::OnDemand => book.amount(Item::OnDemandIn, self.billed_bytes),
+        }
     }
 }
 

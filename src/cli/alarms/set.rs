@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::cli::shared::Session;
 use crate::cli::shared::duration::{SECONDS, length};
-use crate::cli::shared::pipeline::{apply, print_hints};
+use crate::cli::shared::pipeline::{Applied, apply, print_hints};
 use crate::cli::shared::scope::ScopeArgs;
 use crate::ui::units::counted;
 use crate::ui::wrap;
@@ -128,7 +128,7 @@ pub(super) async fn run(args: &SetArgs, session: &Session) -> Result<Exit> {
     let report = apply(session, &pipeline, args.dry_run, false).await?;
     say_cost(session, context, &set);
     say_the_rest(session, &set, &existing, &topics);
-    let Some(report) = report else {
+    let Some(Applied { report, .. }) = report else {
         return Ok(Exit::Done);
     };
     print_hints(session, &report);

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::cli::shared::Session;
-use crate::cli::shared::pipeline::{apply, print_hints};
+use crate::cli::shared::pipeline::{Applied, apply, print_hints};
 use domain::observe::alarms::{self, Filter};
 use domain::pipeline::resources::Kinds;
 use domain::pipeline::{Draft, Request};
@@ -25,7 +25,7 @@ pub(super) async fn run(args: &SubscribeArgs, session: &Session) -> Result<Exit>
     let context = session.context_for_change_unless(args.dry_run).await?;
     let kinds = Kinds::new(context).await?;
     let pipeline = Draft::new(manifest, Request::default())?.bind(&kinds)?;
-    let Some(report) = apply(session, &pipeline, args.dry_run, false).await? else {
+    let Some(Applied { report, .. }) = apply(session, &pipeline, args.dry_run, false).await? else {
         return Ok(Exit::Done);
     };
     print_hints(session, &report);

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat};
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::load::{self, Measured};
-use super::metrics::{MAX_RANGE_SECONDS, TimeRange, fetch, of_stream};
+use super::metrics::{
+    MAX_RANGE_SECONDS, Query, Resource, Spec as MetricSpec, Statistic, TimeRange, Unit, fetch, of_stream,
+};
 use crate::context::Context;
 use crate::cost::{
     CapacityMode, Demand, Encryption, Estimate, HOURS_A_MONTH, Item, Load, Mode as PricedMode, Part, Rate,
@@ -105,7 +106,7 @@ pub async fn so_far(context: &Context, state: &StreamState) -> Result<SoFar> {
     // From the hour in which it was created.
     let range = TimeRange::last((measured + HOUR).min(MAX_RANGE_SECONDS), Some(HOUR), now)?;
     let names = ["IncomingRecords", "IncomingBytes", "GetRecords.Bytes"];
-    let series = of_stream(context.cloudwatch(), &state.name, &names, &range).await?;
+    let series = of_stream(context, &state.name, &names, &range).await?;
     let total = |name: &str| {
         let points = series
             .iter()
@@ -350,25 +351,22 @@ fn table_counters(spec: &Spec, counter: Make<'_>) -> Vec<Counter> {
 async fn measured_parts(context: &Context, specs: &[Spec], since: i64, seconds: u64) -> Result<Vec<Part>> {
     let counters: Vec<Counter> = specs.iter().flat_map(counters).collect();
     let range = TimeRange::last(since, None, Timestamp::now().as_second())?;
-    let query = |(index, counter): (usize, &Counter)| {
+    let sum = |counter: &Counter| {
         query(
-            index,
             counter.namespace,
             counter.metric,
             &counter.dimensions,
-            "Sum",
-            range.period,
+            Statistic::Sum,
         )
     };
-    let queries: Vec<MetricDataQuery> = counters.iter().enumerate().map(query).collect();
-    let values = match queries.is_empty() {
-        true => Default::default(),
-        false => fetch::read_queries(context.cloudwatch(), "the pipeline", &queries, &range).await?,
+    let queries: Vec<Query> = counters.iter().map(sum).collect();
+    let series = match queries.is_empty() {
+        true => Vec::new(),
+        false => fetch(context, &queries, &range).await?,
     };
     let mut sums: BTreeMap<(String, Item), u64> = BTreeMap::new();
-    for (index, counter) in counters.iter().enumerate() {
-        let points = values.get(&format!("q{index}"));
-        let sum: f64 = points.into_iter().flatten().map(|(_, value)| value).sum();
+    for (counter, series) in counters.iter().zip(&series) {
+        let sum = series.figure().unwrap_or(0.0);
         let used = monthly(whole(sum).saturating_mul(counter.factor), seconds);
         let total = sums.entry((counter.resource.clone(), counter.item)).or_default();
         *total = total.saturating_add(used);
@@ -381,28 +379,23 @@ async fn measured_parts(context: &Context, specs: &[Spec], since: i64, seconds: 
     Ok(sums.into_iter().map(part).collect())
 }
 
+/// A metric that the catalogue does not have: it is asked for only to say what it costs.
 fn query(
-    index: usize,
     namespace: &str,
     metric: &str,
     dimensions: &[(&'static str, String)],
-    statistic: &str,
-    period: i64,
-) -> MetricDataQuery {
-    let dimension = |(name, value): &(&str, String)| Dimension::builder().name(*name).value(value).build();
-    let metric = Metric::builder()
-        .namespace(namespace)
-        .metric_name(metric)
-        .set_dimensions(Some(dimensions.iter().map(dimension).collect()))
-        .build();
-    let stat = MetricStat::builder()
-        .metric(metric)
-        .period(i32::try_from(period).unwrap_or(i32::MAX))
-        .stat(statistic);
-    MetricDataQuery::builder()
-        .id(format!("q{index}"))
-        .metric_stat(stat.build())
-        .build()
+    statistic: Statistic,
+) -> Query {
+    let dimensions = dimensions.iter();
+    Query {
+        resource: Resource::Custom {
+            namespace: namespace.to_owned(),
+            dimensions: dimensions
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
+        },
+        spec: MetricSpec::custom(metric, Unit::Count, statistic),
+    }
 }
 
 /// `counted` in `seconds` seconds, in a month, rounded up.
@@ -494,14 +487,9 @@ async fn bucket_bytes(context: &Context, name: &str) -> Option<u64> {
         ("BucketName", name.to_owned()),
         ("StorageType", "StandardStorage".to_owned()),
     ];
-    let query = query(0, "AWS/S3", "BucketSizeBytes", &dimensions, "Average", DAY);
-    let values = fetch::read_queries(context.cloudwatch(), name, &[query], &range)
-        .await
-        .ok()?;
-    let last = values
-        .get("q0")
-        .and_then(|values| values.iter().max_by_key(|(at, _)| *at));
-    last.map(|(_, bytes)| whole(*bytes))
+    let query = query("AWS/S3", "BucketSizeBytes", &dimensions, Statistic::Average);
+    let series = fetch(context, &[query], &range).await.ok()?;
+    series.first()?.newest().map(whole)
 }
 
 #[cfg(test)]

@@ -66,7 +66,11 @@ impl<S: ShardSource> Newest<S> {
                 None => match self.source.iterator(&self.shard, &self.start(now_ms)).await {
                     Ok(iterator) => iterator,
                     Err(ReadError::Throttled(_) | ReadError::Expired) => return Ok(()),
-                    Err(ReadError::Transient(error) | ReadError::Fatal(error)) => return Err(error),
+                    Err(
+                        ReadError::Transient(error)
+                        | ReadError::Fatal(error)
+                        | ReadError::Damaged { error, .. },
+                    ) => return Err(error),
                 },
             };
             match self.source.page(&self.shard, &iterator, PAGE).await {
@@ -81,7 +85,9 @@ impl<S: ShardSource> Newest<S> {
                     self.iterator = Some(iterator);
                     return Ok(());
                 }
-                Err(ReadError::Transient(error) | ReadError::Fatal(error)) => {
+                Err(
+                    ReadError::Transient(error) | ReadError::Fatal(error) | ReadError::Damaged { error, .. },
+                ) => {
                     self.iterator = Some(iterator);
                     return Err(error);
                 }
@@ -226,6 +232,7 @@ mod tests {
                 next: Some(to.to_string()),
                 behind_ms: Some(i64::from(to < self.records.len())),
                 children: Vec::new(),
+                damaged: Vec::new(),
             })
         }
     }
