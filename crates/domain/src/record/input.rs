@@ -389,6 +389,9 @@ impl Read for Counted {
     }
 }
 
+/// Reads one file, which may be compressed.
+type FileReader = RecordReader<Box<dyn Read + Send>>;
+
 /// Reads the records of [`Inputs`]. Numbers of records go on from one part to the next; lines begin again.
 pub struct InputReader {
     parts: VecDeque<Part>,
@@ -398,7 +401,7 @@ pub struct InputReader {
     limit: Option<u64>,
     is_only: bool,
     options: ReadOptions,
-    current: Option<(Arc<str>, RecordReader<Box<dyn Read + Send>>)>,
+    current: Option<(Arc<str>, FileReader)>,
     /// Number of the last record.
     number: u64,
     /// Records returned so far.
