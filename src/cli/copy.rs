@@ -16,7 +16,7 @@ use crate::ui::{Report, Step, Style, table};
 use domain::consume::{KinesisShards, Start, StartRule, Tail, TailEvent, TailOptions};
 use domain::context::Context;
 use domain::copy::{CopyCheckpoint, CopyEnd, CopyEvent, CopySummary, StreamSink, begin, copy};
-use domain::produce::{KinesisTransport, PutEnd, PutEvent, PutOptions};
+use domain::produce::{KinesisTransport, PutEnd, PutEvent, PutOptions, Unsent};
 use domain::settings::{Access, Settings, Source, Target};
 use domain::stream::StreamReference;
 use ground::error::{Error, Result};
@@ -277,10 +277,11 @@ impl Follow<'_> {
                 printer.note(&waiting_for(&reason.chain().join(": "), self.retry_for));
             }
             CopyEvent::Sent(PutEvent::Recovered) => printer.note("Sending again"),
-            CopyEvent::Sent(PutEvent::Unsent { reason, .. }) => {
-                if let domain::produce::Unsent::Failed(reason) = reason {
-                    self.reason.get_or_insert_with(|| reason.clone());
-                }
+            CopyEvent::Sent(PutEvent::Unsent {
+                reason: Unsent::Failed(reason),
+                ..
+            }) => {
+                self.reason.get_or_insert_with(|| reason.clone());
             }
             _ => {}
         }

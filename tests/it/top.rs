@@ -45,9 +45,10 @@ struct Terminal {
 
 impl Terminal {
     /// `None`, with a message, if there is no tmux.
+    #[allow(clippy::print_stderr, reason = "the only way to say that a test did not run")]
     fn start(machine: &Machine, columns: u16, variables: &[(&str, &str)]) -> Option<Self> {
         if Command::new("tmux").arg("-V").output().is_err() {
-            println!("skipped: this test needs tmux");
+            eprintln!("skipped: this test needs tmux");
             return None;
         }
         let terminal = Self {
@@ -67,8 +68,6 @@ impl Terminal {
             ("STREAMCTL_TARGET", "local".to_owned()),
             ("LC_ALL", "C.UTF-8".to_owned()),
             ("PATH", path),
-            ("PS1", "ready> ".to_owned()),
-            ("ENV", String::new()),
         ];
         command.env_clear();
         command.envs(own.iter().map(|(name, value)| (*name, value.as_str())));
@@ -77,6 +76,8 @@ impl Terminal {
         // No status line: the window is as large as it is asked to be.
         terminal.run(&["set", "-g", "status", "off"]);
         terminal.run(&["resize-window", "-x", &size, "-y", "24"]);
+        terminal.wait("a prompt", |screen| !screen.trim().is_empty());
+        terminal.enter("PS1='rea''dy> '");
         terminal.wait_for("ready>");
         Some(terminal)
     }

@@ -82,7 +82,7 @@ impl ShardSource for Source {
         let records = self.records(shard_id);
         let from: usize = iterator.parse().unwrap();
         let until = (from + 40).min(records.len());
-        let is_open = &**shard_id == id(2);
+        let is_open = **shard_id == id(2);
         let ended = until == records.len() && !is_open;
         Ok(Page {
             records: records[from..until].to_vec(),

@@ -143,12 +143,14 @@ fn row(record: &TailRecord) -> Row {
         Ok(_) => json!({"text": text}),
         Err(_) => json!({"base64": base64_simd::STANDARD.encode_to_string(part)}),
     };
+    // As Kinesis counts: with the partition key.
+    let size = record.data.len() + record.partition_key.len();
     let mut detail = json!({
         "sequence_number": record.sequence_number,
         "shard_id": &*record.shard_id,
         "partition_key": record.partition_key,
         "arrival": arrival.map(|time| format!("{time:.3}")),
-        "size_bytes": record.size(),
+        "size_bytes": size,
         "encryption": record.encryption,
     });
     if let Some(members) = detail.as_object_mut() {
@@ -166,7 +168,7 @@ fn row(record: &TailRecord) -> Row {
                 Cell::Text(time.strftime("%H:%M:%S%.3f").to_string())
             }),
             Cell::Text(record.partition_key.clone()),
-            Cell::Bytes(record.size() as f64),
+            Cell::Bytes(size as f64),
             Cell::Text(text.to_owned()),
         ],
         detail: Arc::new(detail),
@@ -294,6 +296,10 @@ mod tests {
         assert_eq!(long.detail["data_is_cut"], true);
         assert!(!long.detail["data"]["text"].as_str().unwrap().contains('\u{fffd}'));
         assert_eq!(row(&record(vec![0xff, 0x00])).detail["data"]["base64"], "/wA=");
-        assert_eq!(row(&record(Vec::new())).cells[0], Cell::Missing);
+        let empty = row(&record(Vec::new()));
+        assert_eq!(
+            (&empty.cells[0], &empty.cells[2]),
+            (&Cell::Missing, &Cell::Bytes(1.0))
+        );
     }
 }
