@@ -107,7 +107,7 @@ fn refusal(line: &str) -> Option<String> {
     let is_wrong = match kind {
         ErrorKind::UnknownArgument | ErrorKind::ArgumentConflict => true,
         // A word that is filled in, "COMMAND", and what other programs call their help.
-        ErrorKind::InvalidSubcommand => !["x", "COMMAND", "help", "is"].contains(&words[1].as_str()),
+        ErrorKind::InvalidSubcommand => !["x", "COMMAND", "help", "is", "did"].contains(&words[1].as_str()),
         // A value that is filled in may be a number or a time.
         ErrorKind::ValueValidation => !words.iter().any(|word| word == "x"),
         // The command is named without its arguments.

@@ -1,9 +1,11 @@
 //! `tail` that follows: reshards, expired iterators, throttling, restarts and deleted streams.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ScalingType};
+use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ScalingType, ShardIteratorType};
 
 use super::{STREAM, put};
 use crate::running::{PATIENCE, Running};
@@ -114,6 +116,23 @@ fn an_iterator_that_expires_is_replaced_without_loss() {
     }
 }
 
+/// Reads the first shard again and again, above its limit.
+async fn read_always(client: &aws_sdk_kinesis::Client, stop: &AtomicBool) {
+    let first = "shardId-000000000000";
+    let call = client.get_shard_iterator().stream_name(STREAM).shard_id(first);
+    let answer = call.shard_iterator_type(ShardIteratorType::TrimHorizon).send();
+    let iterator = answer.await.unwrap().shard_iterator.unwrap();
+    while !stop.load(Ordering::Relaxed) {
+        // Most calls are throttled.
+        let _ = client
+            .get_records()
+            .shard_iterator(&iterator)
+            .limit(1)
+            .send()
+            .await;
+    }
+}
+
 #[test]
 fn no_record_is_lost_if_reads_are_throttled() {
     let cloud = Cloud::start_with(["--enforce-limits"]);
@@ -121,8 +140,16 @@ fn no_record_is_lost_if_reads_are_throttled() {
     block_on(write(&cloud.kinesis(), 0..20));
     let mut tail = Running::start(&cloud, ["tail", "--from", "trim", "-o", "text"]);
     let mut other = Running::start(&cloud, ["tail", "--from", "trim", "-o", "text"]);
+    // A tail of the local cloud reads only what is new: another reader takes all reads.
+    let done = Arc::new(AtomicBool::new(false));
+    let (client, stop) = (cloud.kinesis(), Arc::clone(&done));
+    let reader = std::thread::spawn(move || block_on(read_always(&client, &stop)));
+    for part in 20..40 {
+        block_on(write(&cloud.kinesis(), part..part + 1));
+    }
     tail.says("is at its limit of 5 reads a second");
-    block_on(write(&cloud.kinesis(), 20..40));
+    done.store(true, Ordering::Relaxed);
+    reader.join().unwrap();
     for tail in [&mut tail, &mut other] {
         let lines: Vec<String> = (0..KEYS * 40).map(|_| tail.line()).collect();
         assert_whole(&lines, 40);

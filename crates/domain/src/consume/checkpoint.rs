@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -209,8 +210,14 @@ impl CheckpointFile {
     }
 }
 
+/// How often a locked file is tried again, and the pause before each time. A process that another thread starts has the
+/// descriptors of this one, and so its locks, until it runs its own program.
+const LOCK_RETRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
 /// Opens and locks `path`; `None` if another process has locked it.
 fn lock(path: &Path) -> io::Result<Option<File>> {
+    let mut retries = 0;
     loop {
         let file = OpenOptions::new()
             .read(true)
@@ -220,7 +227,12 @@ fn lock(path: &Path) -> io::Result<Option<File>> {
             .open(path)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::WouldBlock) if retries == LOCK_RETRIES => return Ok(None),
+            Err(TryLockError::WouldBlock) => {
+                retries += 1;
+                std::thread::sleep(LOCK_PAUSE);
+                continue;
+            }
             Err(TryLockError::Error(error)) => return Err(error),
         }
         // Another process may have replaced it in between.

@@ -170,7 +170,11 @@ pub fn overview<'a>(alarms: impl Iterator<Item = &'a AlarmEntry>) -> String {
         [] => "none in ALARM".to_owned(),
         firing => format!("in ALARM: {}", firing.join(", ")),
     });
-    words.extend((silent > 0).then(|| format!("{silent} tell nobody")));
+    words.extend(match silent {
+        0 => None,
+        1 => Some("1 tells nobody".to_owned()),
+        more => Some(format!("{more} tell nobody")),
+    });
     words.extend((muted > 0).then(|| format!("{muted} muted")));
     words.join(", ")
 }
