@@ -561,17 +561,21 @@ class Prices(Pipeline, unittest.TestCase):
         self.check_table(["id"], {"category-index": ["category"]}, None, False)
 
     def prepare(self):
-        requests = template("prices", "products.json")["products"]
+        self.products = template("prices", "products.json")
+        items = [
+            {name: {"N": str(value)} if name == "price" else {"S": value} for name, value in product.items()}
+            for product in self.products
+        ]
+        requests = [{"PutRequest": {"Item": item}} for item in items]
         for start in range(0, len(requests), 25):
             page = {self.outputs["table_name"]: requests[start : start + 25]}
             client("dynamodb").batch_write_item(RequestItems=page)
-        self.products = [request["PutRequest"]["Item"] for request in requests]
 
     def warm_up_event(self):
-        return {"product_id": self.products[0]["id"]["S"], "price": 1}
+        return {"product_id": self.products[0]["id"], "price": 1}
 
     def processed(self):
-        prices = {item["id"]["S"]: decimal.Decimal(item["price"]["N"]) for item in self.products}
+        prices = {product["id"]: decimal.Decimal(str(product["price"])) for product in self.products}
         # There is one shard and one request, so the last price of each product is stored.
         prices |= {event["product_id"]: decimal.Decimal(str(event["price"])) for event in self.events}
 
@@ -579,8 +583,8 @@ class Prices(Pipeline, unittest.TestCase):
             return {item["id"]["S"]: decimal.Decimal(item["price"]["N"]) for item in items(self.outputs["table_name"])}
 
         self.wait_for(stored, prices, "the last price of each product")
-        names = {item["id"]["S"]: item["name"] for item in items(self.outputs["table_name"])}
-        self.assertEqual(names, {item["id"]["S"]: item["name"] for item in self.products})
+        names = {item["id"]["S"]: item["name"]["S"] for item in items(self.outputs["table_name"])}
+        self.assertEqual(names, {product["id"]: product["name"] for product in self.products})
 
 
 class Streams(unittest.TestCase):
