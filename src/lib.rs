@@ -3,4 +3,5 @@
 //! Knows neither the local cloud nor the code of the bundled handlers: `main` hands both in (see [`cli::Parts`]).
 
 pub mod cli;
-pub mod ui;
+// `crate::ui` stands for what is printed everywhere in this crate.
+pub use ui;

@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 
 use super::{Chart, Line, Panel, resampled, time};
-use crate::ui::sparkline::Glyphs;
-use crate::ui::{Style, wrap};
+use crate::sparkline::Glyphs;
+use crate::{Style, wrap};
 
 /// Rows of characters of a chart.
 const ROWS: usize = 6;

@@ -1,6 +1,6 @@
 use super::*;
-use crate::ui::Style;
-use crate::ui::sparkline::Glyphs;
+use crate::Style;
+use crate::sparkline::Glyphs;
 
 /// 2026-11-21T09:00:00Z.
 const START: i64 = 1_795_251_600;

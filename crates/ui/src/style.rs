@@ -20,7 +20,7 @@ impl Style {
     }
 
     /// Whether stdout has colours.
-    pub(crate) fn has_colour(&self) -> bool {
+    pub fn has_colour(&self) -> bool {
         self.stdout
     }
 

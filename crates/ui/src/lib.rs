@@ -1,4 +1,7 @@
-//! The only place that prints: stdout for data, stderr for everything else.
+//! The only place that prints: stdout for data, stderr for everything else. It owns reports, tables, progress, charts and
+//! the full screen.
+//!
+//! Knows neither arguments nor settings. It sees the domain only to render its events and reports.
 
 pub mod apply;
 pub mod chart;
@@ -356,7 +359,7 @@ fn fitted(text: &str, width: usize) -> String {
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-pub(crate) fn to_json(value: &impl Serialize, pretty: bool) -> Result<String> {
+pub fn to_json(value: &impl Serialize, pretty: bool) -> Result<String> {
     let text = if pretty {
         serde_json::to_string_pretty(value)
     } else {
@@ -367,7 +370,7 @@ pub(crate) fn to_json(value: &impl Serialize, pretty: bool) -> Result<String> {
 }
 
 /// YAML can escape only in double quotes, which are its other way to write JSON.
-pub(crate) fn to_yaml(value: &impl Serialize) -> Result<String> {
+pub fn to_yaml(value: &impl Serialize) -> Result<String> {
     let text = serde_saphyr::to_string(value)
         .map_err(|e| Error::failed("could not write the report as YAML").cause(e.to_string()))?;
     match safe::is_harmless(&text) {
