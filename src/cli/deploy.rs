@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::shared::Session;
 use super::shared::candidates::handlers;
 use super::shared::duration::seconds;
-use super::shared::function::{OWN, name_own};
+use super::shared::function::{self, OWN, name_own};
 use super::shared::pipeline::{Applied, apply, print_hints};
 use super::shared::template::PartArgs;
 use crate::ui::next_steps;
@@ -249,11 +249,9 @@ fn print_result(args: &DeployArgs, session: &Session, report: &RunReport) {
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text
-        .split_once('=')
-        .ok_or_else(|| format!("{text:?} is not of the form NAME=value"))?;
-    rules::check_variable(name)?;
-    Ok((name.to_owned(), value.to_owned()))
+    let (name, value) = function::variable(text)?;
+    rules::check_variable(&name)?;
+    Ok((name, value))
 }
 
 fn variable_name(text: &str) -> Result<String, String> {

@@ -225,6 +225,90 @@ fn an_alarm_is_tried_from_its_metric_to_its_notification() {
     assert!(refused);
 }
 
+/// As on AWS, where no client may put metrics of a service: the same cloud, as an endpoint that streamctl does not know.
+#[test]
+fn elsewhere_a_trial_asks_and_sets_the_state() {
+    let cloud = Cloud::start();
+    cloud.stream("orders", 1);
+    cloud.ok(["alarms", "subscribe", "me@example.com"]);
+    cloud.ok(["alarms", "set", "orders"]);
+    let alarm = cloud.alarm("orders-late");
+    let queue = cloud.queue_of(alarm["actions"][0].as_str().unwrap());
+    let elsewhere = |more: &[&str]| {
+        let endpoint = ["--endpoint-url", &cloud.endpoint, "--region", "us-east-1"];
+        let mut command = cloud.streamctl(["alarms", "test", "orders-late", "-o", "json"]);
+        command
+            .args(endpoint)
+            .args(more)
+            .env_remove("STREAMCTL_TARGET")
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test");
+        command.output().unwrap()
+    };
+    let refused = elsewhere(&[]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("set alarm orders-late to ALARM"), "{said}");
+    assert_eq!(cloud.alarm("orders-late")["state"], alarm["state"]);
+
+    let tried = elsewhere(&["--yes"]);
+    let said = String::from_utf8(tried.stderr).unwrap();
+    assert!(tried.status.success(), "{said}");
+    let trial: Value = serde_json::from_slice(&tried.stdout).unwrap();
+    assert_eq!(
+        trial["steps"],
+        serde_json::json!(["alarm", "notified"]),
+        "{trial}"
+    );
+    assert_eq!(trial["value"], Value::Null, "no value is put into the metric");
+    let told = until("notification", || match cloud.told(&queue) {
+        messages if messages.is_empty() => Err("no message".to_owned()),
+        messages => Ok(messages),
+    });
+    assert!(
+        told.iter()
+            .any(|message| message["NewStateReason"] == "set by streamctl alarms test")
+    );
+}
+
+#[test]
+fn a_pipeline_and_a_function_get_the_alarms_of_their_parts() {
+    let cloud = Cloud::start();
+    cloud.ok(["setup", "retail", "--yes"]);
+    let names = |set: &str| -> Vec<String> {
+        let alarms = cloud.alarms();
+        let of_set = alarms.iter().filter(|alarm| alarm["pipeline"] == set);
+        of_set
+            .map(|alarm| alarm["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let shipped = cloud.alarms().len();
+    let planned = cloud.json(["alarms", "set", "--pipeline", "retail", "--dry-run"]);
+    let set = planned["pipeline"].as_str().unwrap().to_owned();
+    assert_eq!(cloud.alarms().len(), shipped, "a dry run makes nothing");
+    cloud.ok(["alarms", "set", "--pipeline", "retail"]);
+    let made = names(&set);
+    // The template has alarms for the errors of the function and the depth of the queue.
+    for part in ["retail-dev-late", "processor-dev-throttles", "dlq-dev-age"] {
+        assert!(made.iter().any(|name| name.ends_with(part)), "{part}: {made:?}");
+    }
+    let again = cloud.json(["alarms", "set", "--pipeline", "retail"]);
+    let results = again["resources"].as_array().unwrap();
+    assert!(results.iter().all(|one| one["result"] == "unchanged"), "{again}");
+
+    let function = "retail-event-processor-dev";
+    let planned = cloud.json(["alarms", "set", "--function", function, "--dry-run"]);
+    let resources = planned["resources"].to_string();
+    assert!(resources.contains(&format!("{function}-duration")), "{planned}");
+    cloud.ok(["alarms", "set", "--function", function]);
+    assert!(
+        cloud
+            .alarms()
+            .iter()
+            .any(|alarm| alarm["name"].as_str().unwrap().ends_with("-duration"))
+    );
+}
+
 #[test]
 fn a_mute_ends_by_itself_or_when_asked() {
     let cloud = Cloud::start();

@@ -7,6 +7,7 @@ pub mod dependents;
 pub mod doctor;
 pub mod live;
 pub mod load;
+mod metric_data;
 pub mod metrics;
 pub mod overview;
 pub mod scaling;

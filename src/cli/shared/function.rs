@@ -220,7 +220,8 @@ fn unpack(package: &Package) -> Result<Dir> {
     Ok(dir)
 }
 
-fn variable(text: &str) -> Result<(String, String), String> {
+/// An environment variable as given by `--env`: `NAME=VALUE`.
+pub(in crate::cli) fn variable(text: &str) -> Result<(String, String), String> {
     let (name, value) = text
         .split_once('=')
         .filter(|(name, _)| !name.is_empty())

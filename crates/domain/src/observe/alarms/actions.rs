@@ -3,19 +3,16 @@
 use super::list::AlarmEntry;
 use super::subscribe::TOPIC;
 use crate::context::Context;
-use crate::cost::Money;
+use crate::cost::{HOURS_A_MONTH, Item, Money, price_book};
 use ground::error::{self, Error, Result};
 
-/// A standard alarm on one metric for a month, in US East. Source: https://aws.amazon.com/cloudwatch/pricing/.
-const ALARM_MONTH: Money = Money::from_nanos(100_000_000);
 /// Source: DeleteAlarms, CloudWatch API reference.
 const MOST_NAMES: usize = 100;
 
-/// What `count` alarms cost in a month in `region`; `None` if the price there is not known.
+/// What `count` standard alarms cost in a month in `region`; `None` if the price there is not known.
 pub fn monthly_cost(region: &str, count: usize) -> Option<Money> {
-    let known = matches!(region, "us-east-1" | "us-east-2");
-    let count = i128::try_from(count).ok()?;
-    known.then(|| Money::from_nanos(ALARM_MONTH.nanos().saturating_mul(count)))
+    let alarm_hours = u64::try_from(count).ok()?.saturating_mul(HOURS_A_MONTH);
+    price_book(region)?.amount(Item::Alarms, alarm_hours)
 }
 
 /// Refuses to delete an alarm that streamctl did not make.

@@ -1,18 +1,14 @@
 //! A dashboard with its values: what a terminal shows instead of the console.
 
-use std::collections::BTreeMap;
-
-use aws_sdk_cloudwatch::types::{MetricDataQuery, ScanBy};
-use aws_smithy_types::DateTime;
+use aws_sdk_cloudwatch::types::MetricDataQuery;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::rows::{self, Row};
 use crate::context::Context;
+use crate::observe::metric_data::{self, Answer, Answers, MAX_QUERIES, Span};
 use ground::error::{self, Error, Result};
 
-/// Source: GetMetricData, "as many as 500 MetricDataQuery structures".
-const MOST_QUERIES: usize = 500;
 /// Periods that are read at most, so that a graph is as wide as a terminal.
 const MOST_PERIODS: i64 = 60;
 
@@ -146,47 +142,28 @@ fn properties(widget: &Value) -> &Map<String, Value> {
     widget["properties"].as_object().unwrap_or(&NONE)
 }
 
-/// Values by start of the period, of each query by its id.
-type Values = BTreeMap<String, BTreeMap<i64, f64>>;
-
 /// Reads the queries of all widgets: those of one widget in one call, since its expressions refer to its metrics.
-async fn fetch(context: &Context, widgets: Vec<Vec<MetricDataQuery>>, window: Window) -> Result<Values> {
+async fn fetch(context: &Context, widgets: Vec<Vec<MetricDataQuery>>, window: Window) -> Result<Answers> {
     let mut calls: Vec<Vec<MetricDataQuery>> = Vec::new();
     for queries in widgets {
         let visible = queries.iter().any(|query| query.return_data() != Some(false));
-        if !visible || queries.len() > MOST_QUERIES {
+        if !visible || queries.len() > MAX_QUERIES {
             continue;
         }
         match calls.last_mut() {
-            Some(call) if call.len() + queries.len() <= MOST_QUERIES => call.extend(queries),
+            Some(call) if call.len() + queries.len() <= MAX_QUERIES => call.extend(queries),
             _ => calls.push(queries),
         }
     }
-    let mut values = Values::new();
-    for queries in calls {
-        let call = context
-            .cloudwatch()
-            .get_metric_data()
-            .set_metric_data_queries(Some(queries))
-            .start_time(DateTime::from_secs(window.start))
-            .end_time(DateTime::from_secs(window.end))
-            .scan_by(ScanBy::TimestampAscending);
-        let mut pages = call.into_paginator().send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|e| error::aws::failed("could not read metrics from CloudWatch", e))?;
-            for result in page.metric_data_results() {
-                let of_query = values
-                    .entry(result.id().unwrap_or_default().to_owned())
-                    .or_default();
-                let times = result.timestamps().iter().map(DateTime::secs);
-                of_query.extend(times.zip(result.values().iter().copied()));
-            }
-        }
-    }
-    Ok(values)
+    let span = Span {
+        start: window.start,
+        end: window.end,
+    };
+    let failed = "could not read the metrics of the dashboard";
+    metric_data::read(context.cloudwatch(), calls, span, failed).await
 }
 
-fn shown(widget: &Value, rows: &[Row], prefix: &str, values: &Values, window: Window) -> ShownWidget {
+fn shown(widget: &Value, rows: &[Row], prefix: &str, values: &Answers, window: Window) -> ShownWidget {
     let properties = properties(widget);
     let text = |key: &str| {
         properties
@@ -212,13 +189,13 @@ fn shown(widget: &Value, rows: &[Row], prefix: &str, values: &Values, window: Wi
     }
 }
 
-fn series_of(row: &Row, points: Option<&BTreeMap<i64, f64>>, window: Window) -> ShownSeries {
+fn series_of(row: &Row, answer: Option<&Answer>, window: Window) -> ShownSeries {
     let period = match row.source {
         rows::Source::Metric(_) => i64::from(row.period).max(window.period),
         rows::Source::Expression(_) => window.period,
     };
     let mut slots = vec![None; window.slots(period)];
-    for (at, value) in points.into_iter().flatten() {
+    for (at, value) in answer.iter().flat_map(|answer| &answer.values) {
         let index = usize::try_from((at - window.start).div_euclid(period)).ok();
         if let Some(slot) = index.and_then(|index| slots.get_mut(index)) {
             *slot = Some(*value);
@@ -269,8 +246,11 @@ mod tests {
             end: 840,
             period: 60,
         };
-        let points = BTreeMap::from([(600, 1.0), (780, 4.0), (6_000, 9.0)]);
-        let values = Values::from([("w0_0".to_owned(), points)]);
+        let answer = Answer {
+            values: [(600, 1.0), (780, 4.0), (6_000, 9.0)].into(),
+            ..Answer::default()
+        };
+        let values = Answers::from([("w0_0".to_owned(), answer)]);
         let shown = shown(widget, &rows, "w0", &values, window);
         assert_eq!(shown.series[0].values, [Some(1.0), None, None, Some(4.0)]);
     }

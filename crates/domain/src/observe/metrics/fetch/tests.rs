@@ -1,8 +1,9 @@
-//! GetMetricData against an endpoint that counts and answers as scripted.
+//! Series read from an endpoint that counts the calls and answers as scripted.
 
-use std::sync::Mutex;
+use aws_sdk_cloudwatch::types::StatusCode;
 
 use super::*;
+use crate::observe::metric_data::tests::{Scripted, result};
 use crate::observe::metrics::{Kind, spec, specs};
 
 fn range(periods: i64) -> TimeRange {
@@ -74,57 +75,6 @@ fn a_call_stays_within_both_limits() {
     let averages = [stream("PutRecords.Latency"), stream("IncomingBytes")];
     let slots = [(0, Part::Value), (0, Part::Weight), (1, Part::Value)];
     assert_eq!(batches(&averages, &range(60)), [slots]);
-}
-
-/// Notes the ids of each call and answers it with `respond(call number, ids)`: the results, and whether there is a page
-/// after it.
-struct Scripted<F> {
-    calls: Mutex<Vec<Vec<String>>>,
-    respond: F,
-}
-
-impl<F: Fn(usize, &[String]) -> (Vec<MetricDataResult>, bool)> Scripted<F> {
-    fn new(respond: F) -> Self {
-        Self {
-            calls: Mutex::default(),
-            respond,
-        }
-    }
-
-    fn sizes(&self) -> Vec<usize> {
-        self.calls.lock().unwrap().iter().map(Vec::len).collect()
-    }
-}
-
-impl<F: Fn(usize, &[String]) -> (Vec<MetricDataResult>, bool)> Pages for Scripted<F> {
-    async fn page(
-        &self,
-        queries: &[MetricDataQuery],
-        _: Option<String>,
-        _: &TimeRange,
-    ) -> std::result::Result<(Vec<MetricDataResult>, Option<String>), Failure> {
-        let ids: Vec<String> = queries
-            .iter()
-            .map(|query| query.id().unwrap().to_owned())
-            .collect();
-        let mut calls = self.calls.lock().unwrap();
-        calls.push(ids.clone());
-        let (results, more) = (self.respond)(calls.len(), &ids);
-        Ok((results, more.then(|| calls.len().to_string())))
-    }
-}
-
-fn result(id: &str, points: &[(i64, f64)], status: StatusCode) -> MetricDataResult {
-    let (times, values): (Vec<_>, Vec<_>) = points
-        .iter()
-        .map(|(at, value)| (DateTime::from_secs(*at), *value))
-        .unzip();
-    MetricDataResult::builder()
-        .id(id)
-        .set_timestamps(Some(times))
-        .set_values(Some(values))
-        .status_code(status)
-        .build()
 }
 
 #[tokio::test]
