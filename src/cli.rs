@@ -71,7 +71,7 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::ui::{BrokenPipe, Format, Printer, decide_width, no_csv, units};
+use crate::ui::{BrokenPipe, Format, Printer, decide_layout, no_csv, no_raw, units};
 use domain::functions::bundle;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
@@ -176,6 +176,7 @@ commands! {
         Demo(demo::DemoArgs, Handled),
     }
     "Shell" {
+        Help(help::HelpArgs, Ends),
         Completions(completions::CompletionsArgs, Ends),
         Man(man::ManArgs, Ends),
         Config(config::ConfigArgs, Ends),
@@ -211,6 +212,15 @@ impl Command {
     /// Whether it has a CSV form.
     fn writes_csv(&self) -> bool {
         matches!(self, Self::Metrics(_) | Self::Cost(_))
+    }
+
+    /// The error of a format that only other commands write.
+    fn refuses(&self, format: Format) -> Option<Error> {
+        match format {
+            Format::Csv => (!self.writes_csv()).then(no_csv),
+            Format::Raw => (!matches!(self, Self::Tail(_))).then(no_raw),
+            Format::Table | Format::Json | Format::Yaml | Format::Text => None,
+        }
     }
 }
 
@@ -251,8 +261,11 @@ pub fn main(parts: Parts) -> Exit {
         Ok(cli) => cli,
         Err(error) => return usage::print(&error, &words, &Printer::new(Default::default())),
     };
-    decide_width();
     let printer = Printer::new(cli.global.ui_options());
+    decide_layout(printer.style());
+    if let Command::Help(args) = &cli.command {
+        return help::show(args, &printer).unwrap_or_else(|error| error.exit());
+    }
     let is_daemon = matches!(&cli.command, Command::Local(args) if args.is_daemon());
     log_to_stderr(cli.global.verbose, is_daemon);
     let configuration = match cli.global.configuration() {
@@ -285,8 +298,7 @@ async fn run(
     local_cloud: Option<daemon::Run>,
 ) -> Exit {
     let session = Session::new(configuration, &cli.global, Arc::new(printer), local_cloud);
-    if session.printer().format() == Format::Csv && !cli.command.writes_csv() {
-        let error = no_csv();
+    if let Some(error) = cli.command.refuses(session.printer().format()) {
         session.printer().error(&error);
         return error.exit();
     }

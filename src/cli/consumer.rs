@@ -101,9 +101,7 @@ fn rows(consumers: &[Consumer]) -> String {
         ]);
     }
     // ARNs are copied: never break one.
-    for column in rows.column_iter_mut() {
-        column.set_constraint(comfy_table::ColumnConstraint::ContentWidth);
-    }
+    rows.all_whole();
     rows.trim_fmt()
 }
 

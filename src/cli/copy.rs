@@ -174,7 +174,9 @@ async fn copied(args: &CopyArgs, session: &Session, prepared: Prepared<'_>) -> R
     let stop = Stop::default();
     let client = recipient.context.kinesis_once();
     let mut sink = StreamSink {
-        transport: Arc::new(KinesisTransport::new(client, &recipient.stream)),
+        transport: Arc::new(
+            KinesisTransport::new(&client, &recipient.stream).ignoring_keys(recipient.limits.ignores_keys),
+        ),
         options: PutOptions {
             retry_for: args.retry_for,
             ..PutOptions::default()
@@ -390,12 +392,7 @@ impl Report for CopyReport {
         ] {
             rows.add_row([name.to_owned(), value]);
         }
-        let lines: Vec<String> = rows
-            .lines()
-            .map(|line| line.trim_end().to_owned())
-            .filter(|line| !line.is_empty())
-            .collect();
-        lines.join("\n")
+        rows.trim_fmt()
     }
 
     fn text(&self) -> String {

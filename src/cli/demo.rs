@@ -3,14 +3,17 @@
 //! Each step is a command line, parsed and run like any other, on a separate stream.
 
 mod cost;
+mod report;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
 
+use self::report::{DemoReport, DemoStep};
 use super::Cli;
 use super::shared::Session;
+use crate::ui::Format;
 use domain::settings::{Access, Settings, Source, Target};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
@@ -18,6 +21,9 @@ use ground::platform;
 
 /// Not the default stream: that one may have data of the user.
 const STREAM: &str = "streamctl-demo";
+
+/// The home of a demo is a directory with this name and the number of its process.
+const HOME_PREFIX: &str = "demo-";
 
 /// Name of the file with [`EVENTS`], in the home of the demo.
 const EVENTS_FILE: &str = "events.json";
@@ -42,11 +48,11 @@ pub struct DemoArgs {
 pub(super) async fn run(args: DemoArgs, session: &Session) -> Result<Exit> {
     let started = Instant::now();
     let users_home = &session.settings().home;
-    // A separate local cloud: the demo neither shows nor deletes data of the user.
+    // A separate local cloud: the demo neither shows nor deletes data of the user, nor those of another demo.
     let home = if args.keep {
         users_home.clone()
     } else {
-        users_home.join("demo")
+        users_home.join(format!("{HOME_PREFIX}{}", std::process::id()))
     };
     let demo = session.with_settings(Settings {
         target: Target::Local,
@@ -59,32 +65,56 @@ pub(super) async fn run(args: DemoArgs, session: &Session) -> Result<Exit> {
         home,
         ..session.settings().clone()
     });
+    // The steps of a demo with `-o json` become one document.
+    let is_document = matches!(session.printer().format(), Format::Json | Format::Yaml);
+    let demo = match is_document {
+        true => demo.with_printer(session.printer().keeping(Format::Json)),
+        false => demo,
+    };
     // What the demo made is removed also after Ctrl-C.
     let _held = demo.interrupt().hold();
     demo.printer().note(
         "The tour of streamctl, on the local cloud inside this program: no account,\n\
          no network, nothing left afterwards. Each step is a command you can type.",
     );
-    if args.keep {
-        let exit = tour(&demo, false).await?;
-        demo.printer().note(&format!(
-            "\nKept: stream {STREAM}. Remove it with: streamctl destroy --stream {STREAM} --target local"
-        ));
-        return Ok(exit);
-    }
-    // Delete what a killed demo left.
-    remove(&demo.settings().home).await?;
-    let outcome = tour(&demo, true).await;
-    let removed = remove(&demo.settings().home).await;
-    let exit = outcome?;
-    removed?;
-    if exit == Exit::Done {
-        summary(&demo, started);
+    let mut report = DemoReport::default();
+    let exit = match args.keep {
+        true => kept(&demo, &mut report).await?,
+        false => whole(&demo, &mut report, started).await?,
+    };
+    if is_document {
+        report.seconds = started.elapsed().as_secs_f64();
+        session.printer().report(&report)?;
     }
     Ok(exit)
 }
 
-async fn tour(demo: &Session, destroy: bool) -> Result<Exit> {
+/// The tour without its last step.
+async fn kept(demo: &Session, report: &mut DemoReport) -> Result<Exit> {
+    let exit = tour(demo, report, false).await?;
+    demo.printer().note(&format!(
+        "\nKept: stream {STREAM}. Remove it with: streamctl destroy --stream {STREAM} --target local"
+    ));
+    Ok(exit)
+}
+
+/// The tour, in a home that is deleted afterwards.
+async fn whole(demo: &Session, report: &mut DemoReport, started: Instant) -> Result<Exit> {
+    let home = &demo.settings().home;
+    for left_over in left_over(home) {
+        remove(&left_over).await?;
+    }
+    let outcome = tour(demo, report, true).await;
+    let removed = remove(home).await;
+    let exit = outcome?;
+    removed?;
+    if exit == Exit::Done {
+        summary(demo, started);
+    }
+    Ok(exit)
+}
+
+async fn tour(demo: &Session, report: &mut DemoReport, destroy: bool) -> Result<Exit> {
     let home = &demo.settings().home;
     platform::create_private_dir(home).map_err(|e| cannot_write(home, e))?;
     let file = home.join(EVENTS_FILE);
@@ -106,16 +136,30 @@ async fn tour(demo: &Session, destroy: bool) -> Result<Exit> {
         &["metrics", "--stream", STREAM],
     ];
     for words in steps {
-        let exit = step(demo, words).await?;
+        let exit = step(demo, report, words).await?;
         if exit != Exit::Done {
             return Ok(exit);
         }
     }
-    cost::show(demo, EVENTS).await?;
+    report.cost = Some(cost::show(demo, EVENTS).await?);
     if !destroy {
         return Ok(Exit::Done);
     }
-    step(demo, &["destroy", "--stream", STREAM, "--yes"]).await
+    step(demo, report, &["destroy", "--stream", STREAM, "--yes"]).await
+}
+
+/// The homes of demos that were killed, and what is at `home`.
+fn left_over(home: &Path) -> Vec<PathBuf> {
+    let parent = home.parent().unwrap_or(home);
+    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    let is_left_over = |name: &str| {
+        let process = name.strip_prefix(HOME_PREFIX)?.parse().ok()?;
+        Some(process == std::process::id() || platform::is_running(process) == Some(false))
+    };
+    entries
+        .filter(|entry| is_left_over(&entry.file_name().to_string_lossy()) == Some(true))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 /// Stops the local cloud of the demo and deletes its directory.
@@ -139,7 +183,7 @@ async fn remove(home: &Path) -> Result<()> {
 }
 
 /// Prints a command line and runs it.
-async fn step(demo: &Session, words: &[&str]) -> Result<Exit> {
+async fn step(demo: &Session, report: &mut DemoReport, words: &[&str]) -> Result<Exit> {
     if demo.interrupt().is_set() {
         return Ok(Exit::Interrupted);
     }
@@ -149,6 +193,7 @@ async fn step(demo: &Session, words: &[&str]) -> Result<Exit> {
         .map_err(|e| Error::failed(format!("the demo's own command is wrong: {e}")))?;
     let exit = Box::pin(cli.command.run(demo)).await?;
     demo.printer().flush()?;
+    report.steps.push(DemoStep::new(words, demo.printer(), exit));
     Ok(exit)
 }
 
@@ -170,7 +215,7 @@ fn summary(demo: &Session, started: Instant) {
     ));
     if let Some(program) = not_on_path() {
         demo.printer().note(&format!(
-            "streamctl is {}: `cargo install --path .` puts it on your PATH",
+            "streamctl is {}: `cargo install --locked --path .` puts it on your PATH",
             program.display()
         ));
     }

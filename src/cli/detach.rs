@@ -39,6 +39,9 @@ struct DetachReport {
 
 impl Report for DetachReport {
     fn table(&self, _style: &Style) -> String {
+        if self.streams.is_empty() {
+            return String::new();
+        }
         format!("{} no longer reads {}", self.function, self.streams.join(", "))
     }
 
@@ -64,11 +67,16 @@ pub(super) async fn run(args: DetachArgs, session: &Session) -> Result<Exit> {
         None => None,
     };
     let found = mapping::list(context, Some(&function), stream_arn.as_deref()).await?;
+    let mut report = DetachReport {
+        function: function.clone(),
+        streams: Vec::new(),
+    };
     if found.is_empty() {
         session.printer().note(&match args.part.stream() {
             Some(stream) => format!("Nothing to do: {function} does not read {stream}"),
             None => format!("Nothing to do: {function} reads no stream"),
         });
+        session.printer().report(&report)?;
         return Ok(Exit::Done);
     }
     if found.len() > 1 && stream_arn.is_none() {
@@ -76,10 +84,6 @@ pub(super) async fn run(args: DetachArgs, session: &Session) -> Result<Exit> {
         return Err(Error::usage(format!("{function} reads {}", streams.join(", ")))
             .hint("name one of them with --stream"));
     }
-    let mut report = DetachReport {
-        function: function.clone(),
-        streams: Vec::new(),
-    };
     for mapping in &found {
         with_mapper(session, context, &function, async |mapper| {
             mapper.delete(&mapping.id).await

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::shared::Session;
 use super::shared::function::function_name;
 use super::shared::template::PartArgs;
-use crate::ui::{Report, Style, lines, or_dash, table, units, visible};
+use crate::ui::{Report, Style, Table, lines, or_dash, table, units, visible};
 use domain::context::Context;
 use domain::functions::dead_letter::{
     Content, DeadLetter, MessageResult, MessageSource, Options, ReceivedMessage, Replay, Totals, resolve,
@@ -299,7 +299,7 @@ impl Row {
 }
 
 impl Messages {
-    fn rows(&self) -> comfy_table::Table {
+    fn rows(&self) -> Table {
         let mut rows = table(["SENT", "STREAM", "SHARD", "RECORDS", "DETAIL"]);
         for row in &self.messages {
             let shown = |text: Option<&str>| or_dash(text.map(visible));
@@ -363,7 +363,7 @@ mod tests {
                 Row::new(&held, None, "unreadable: it is not JSON".to_owned()),
             ],
         };
-        insta::assert_snapshot!(messages.rows().set_width(80).trim_fmt(), @r"
+        insta::assert_snapshot!(messages.rows().trim_fmt(), @r"
         SENT                  STREAM  SHARD  RECORDS  DETAIL
         2026-11-21T10:00:00Z  orders  12     5        RetryAttemptsExhausted
         2026-11-21T10:00:00Z  -       -      -        unreadable: it is not JSON

@@ -178,6 +178,7 @@ pub(super) async fn run(args: GenerateArgs, session: &Session) -> Result<Exit> {
         origin,
         read: None,
         bad: None,
+        resume: None,
     };
     sending.run(scheduled(&args, generator), &options, failed).await
 }
@@ -251,7 +252,7 @@ async fn print(session: &Session, mut events: Feed) -> Result<Exit> {
     let with_keys = match printer.format() {
         Format::Json => true,
         Format::Table | Format::Text => false,
-        Format::Csv => return Err(no_csv()),
+        Format::Csv | Format::Raw => return Err(no_csv()),
         Format::Yaml => {
             return Err(Error::usage("generate does not write YAML").hint("use -o json, or no -o at all"));
         }

@@ -149,9 +149,7 @@ impl Report for Positions {
             ]);
         }
         // Sequence numbers are copied: never break one.
-        for column in rows.column_iter_mut() {
-            column.set_constraint(comfy_table::ColumnConstraint::ContentWidth);
-        }
+        rows.all_whole();
         rows.trim_fmt()
     }
 

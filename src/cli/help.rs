@@ -1,10 +1,84 @@
-//! The help of `streamctl` itself: the commands in groups.
+//! `streamctl help`: the help of commands, and topics that concern all of them. Also the help of `streamctl` itself, with
+//! the commands in groups.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 
-use clap::Command;
+use clap::{Args, Command, CommandFactory};
+use clap_complete::{ArgValueCompleter, CompletionCandidate};
 
+use super::Cli;
 use super::GROUPS;
+use super::shared::Session;
+use super::usage;
+use crate::ui::Printer;
+use ground::error::Result;
+use ground::exit::Exit;
+
+/// Show the help of a command, or of a topic
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Topics:
+  exit-codes     what the exit code of a command means
+  environment    variables that streamctl reads
+  output         output formats, for people and for scripts
+  targets        how AWS, an endpoint or the local cloud is chosen
+
+Examples:
+  streamctl help put
+  streamctl help tag add
+  streamctl help targets")]
+pub struct HelpArgs {
+    /// A topic, or a command and its subcommands [default: the list of commands]
+    #[arg(value_name = "TOPIC|COMMAND", add = ArgValueCompleter::new(names))]
+    words: Vec<String>,
+}
+
+/// Help that belongs to no command. Each text fits in 80 columns.
+const TOPICS: &[(&str, &str)] = &[
+    ("exit-codes", include_str!("help/topics/exit-codes.txt")),
+    ("environment", include_str!("help/topics/environment.txt")),
+    ("output", include_str!("help/topics/output.txt")),
+    ("targets", include_str!("help/topics/targets.txt")),
+];
+
+pub(super) async fn run(args: HelpArgs, session: &Session) -> Result<Exit> {
+    show(&args, session.printer())
+}
+
+/// Needs no settings: help works where a file with settings cannot be read.
+pub(super) fn show(args: &HelpArgs, printer: &Printer) -> Result<Exit> {
+    if let [word] = args.words.as_slice()
+        && let Some((_, text)) = TOPICS.iter().find(|(name, _)| name == word)
+    {
+        printer.out_lines(text)?;
+        printer.flush()?;
+        return Ok(Exit::Done);
+    }
+    let words: Vec<OsString> = std::iter::once("streamctl")
+        .chain(args.words.iter().map(String::as_str))
+        .chain(["--help"])
+        .map(OsString::from)
+        .collect();
+    // clap answers `--help` in place of a command.
+    Ok(match Cli::parse_words(&words) {
+        Ok(_) => Exit::Done,
+        Err(answer) => usage::print(&answer, &words, printer),
+    })
+}
+
+/// The topics and commands that begin with `typed`.
+fn names(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let typed = typed.to_string_lossy();
+    let topics = TOPICS.iter().map(|(name, _)| (*name).to_owned());
+    let cli = Cli::command();
+    let commands = cli.get_subcommands().map(|command| command.get_name().to_owned());
+    topics
+        .chain(commands)
+        .filter(|name| name.starts_with(&*typed))
+        .map(CompletionCandidate::new)
+        .collect()
+}
 
 /// A heading of the help and the commands below it.
 pub(super) struct Group<'a> {
@@ -58,4 +132,57 @@ pub(super) fn template(cli: &Command) -> String {
     }
     let _ = write!(text, "{header}Options:{header:#}\n{{options}}{{after-help}}");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_fit_80_columns_and_are_listed() {
+        let cli = Cli::command();
+        let help = cli
+            .find_subcommand("help")
+            .unwrap()
+            .get_after_help()
+            .unwrap()
+            .to_string();
+        for (name, text) in TOPICS {
+            assert!(help.contains(&format!("\n  {name} ")), "{name}: {help}");
+            assert!(text.contains("\nExamples:\n"), "{name}");
+            for line in text.lines() {
+                assert!(line.chars().count() <= 80, "{name}: {line}");
+            }
+        }
+    }
+
+    /// The README has the table of exit codes, and so has `ground::exit`.
+    #[test]
+    fn all_exit_codes_are_listed() {
+        let (_, text) = TOPICS.iter().find(|(name, _)| *name == "exit-codes").unwrap();
+        let listed: Vec<u8> = text
+            .lines()
+            .filter_map(|line| line.trim_start().split_once("  ")?.0.parse().ok())
+            .collect();
+        let all = [
+            Exit::Done,
+            Exit::Failed,
+            Exit::Usage,
+            Exit::Partial,
+            Exit::Unreachable,
+            Exit::Faults,
+            Exit::Interrupted,
+        ];
+        assert_eq!(listed, all.map(|exit| exit as u8));
+    }
+
+    /// A variable that `.env` may set is explained.
+    #[test]
+    fn variables_of_dotenv_are_listed() {
+        let (_, text) = TOPICS.iter().find(|(name, _)| *name == "environment").unwrap();
+        for name in domain::settings::dotenv::ALLOWED {
+            // The profile has a second name, as the region.
+            assert!(text.contains(name), "{name}");
+        }
+    }
 }

@@ -302,7 +302,7 @@ fn read_records(path: &str, key: Option<KeyRule>) -> Result<Vec<Record>> {
 
 fn show(session: &Session, name: &str, invoked: &Invoked) -> Result<()> {
     let printer = session.printer();
-    if matches!(printer.format(), Format::Json | Format::Yaml) {
+    if let Format::Json | Format::Yaml = printer.format() {
         let text = String::from_utf8_lossy(&invoked.payload);
         // A response that is not JSON, such as an empty one, becomes a string.
         let payload = RawValue::from_string(text.into_owned())
@@ -312,11 +312,16 @@ fn show(session: &Session, name: &str, invoked: &Invoked) -> Result<()> {
             status: invoked.status,
             version: invoked.version.as_deref(),
             error: invoked.error.as_ref().map(ToString::to_string),
-            payload: payload.map_err(|e| Error::failed("could not write the answer").cause(e))?,
+            payload: payload.map_err(not_written)?,
             log: invoked.log.as_deref(),
         };
-        printer.ndjson(&report)?;
-        return printer.flush();
+        if printer.format() == Format::Json {
+            // Keeps the response as the function wrote it.
+            printer.ndjson(&report)?;
+            return printer.flush();
+        }
+        let report = serde_json::to_value(&report);
+        return printer.document(&report.map_err(not_written)?);
     }
     if let Some(log) = &invoked.log {
         printer.log(log.trim_end());
@@ -326,6 +331,10 @@ fn show(session: &Session, name: &str, invoked: &Invoked) -> Result<()> {
         _ => printer.out_bytes(&invoked.payload, b"\n")?,
     }
     printer.flush()
+}
+
+fn not_written(error: serde_json::Error) -> Error {
+    Error::failed("could not write the response").cause(error)
 }
 
 /// Warns if the function reports failed records: an event source mapping would send them again.

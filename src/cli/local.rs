@@ -1,6 +1,6 @@
-//! `streamctl local`: runs and controls the local cloud. [`environment`] and [`report`] are what it prints.
+//! `streamctl local`: runs and controls the local cloud. [`env`] and [`report`] are what it prints.
 
-mod environment;
+mod env;
 mod report;
 
 use std::time::Duration;
@@ -13,14 +13,12 @@ use super::shared::damage::warn_of_damage;
 use super::shared::duration::length;
 use daemon::home::{LocalHome, State};
 use daemon::{Move, Options, RunOptions, StartOptions};
-use domain::settings::DEFAULT_REGION;
 use ground::duration::{Parser, Unit};
 use ground::error::Result;
 use ground::exit::Exit;
 use ground::platform::orphans::Orphans;
 
-use environment::{Environment, cleared, variables};
-use report::{ClockReport, ResetReport, StatusReport};
+use report::{ClockReport, ResetReport, StatusReport, StopReport};
 
 const REAP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -63,7 +61,12 @@ enum LocalCommand {
     ///
     /// Starts the local cloud if it does not run. Unsets the session token, the profile and other endpoints of the shell, so
     /// that nothing else is used. With -o json a variable to unset is null, with -o text it is empty.
-    Env(EnvArgs),
+    #[command(after_help = "\
+Examples:
+  eval \"$(streamctl local env)\"                       bash, zsh
+  streamctl local env --shell fish | source
+  streamctl local env --shell powershell | Out-String | Invoke-Expression")]
+    Env(env::EnvArgs),
     /// Show the clock of the local cloud, or advance it
     ///
     /// What waits for a time continues at once if the clock gets there: batching windows, visibility timeouts, retries,
@@ -127,13 +130,6 @@ struct RunArgs {
 }
 
 #[derive(Debug, Args)]
-struct EnvArgs {
-    /// Print the command that unsets the variables
-    #[arg(long)]
-    unset: bool,
-}
-
-#[derive(Debug, Args)]
 struct ResetArgs {
     /// Do not ask for confirmation
     #[arg(short, long)]
@@ -165,7 +161,7 @@ pub(super) async fn run(args: LocalArgs, session: &Session) -> Result<Exit> {
         LocalCommand::Start(args) => start(&args, session).await?,
         LocalCommand::Stop => stop(session).await?,
         LocalCommand::Status => status(session).await?,
-        LocalCommand::Env(args) => env(&args, session).await?,
+        LocalCommand::Env(args) => env::run(&args, session).await?,
         LocalCommand::Clock(args) => clock(&args, session).await?,
         LocalCommand::Reset(args) => reset(&args, session).await?,
         LocalCommand::Run(args) => return foreground(&args, session).await,
@@ -190,13 +186,18 @@ async fn start(args: &CloudArgs, session: &Session) -> Result<()> {
 }
 
 async fn stop(session: &Session) -> Result<()> {
-    match daemon::stop(&session.settings().home).await? {
-        Some(pid) => session.printer().note(&format!(
+    let pid = daemon::stop(&session.settings().home).await?;
+    let printer = session.printer();
+    match pid {
+        Some(pid) => printer.note(&format!(
             "Stopped the local cloud (process {pid}); its data is kept"
         )),
-        None => session.printer().note("The local cloud is not running"),
+        None => printer.note("The local cloud is not running"),
     }
-    Ok(())
+    printer.report(&StopReport {
+        stopped: pid.is_some(),
+        pid,
+    })
 }
 
 async fn status(session: &Session) -> Result<()> {
@@ -211,23 +212,6 @@ async fn status(session: &Session) -> Result<()> {
         ));
     }
     session.printer().report(&StatusReport(status))
-}
-
-async fn env(args: &EnvArgs, session: &Session) -> Result<()> {
-    let settings = session.settings();
-    let region = settings.region.as_deref().unwrap_or(DEFAULT_REGION);
-    let (endpoint, secret) = if args.unset {
-        (String::new(), String::new())
-    } else {
-        let endpoint = daemon::ensure_running(&settings.home).await?;
-        (endpoint, daemon::secret_access_key(&settings.home))
-    };
-    let is_set = |name: &str| std::env::var_os(name).is_some();
-    session.printer().report(&Environment {
-        variables: variables(&endpoint, &secret, region),
-        cleared: cleared(&is_set),
-        unset: args.unset,
-    })
 }
 
 async fn clock(args: &ClockArgs, session: &Session) -> Result<()> {

@@ -143,20 +143,24 @@ async fn follow(args: &LogsArgs, context: &Context, show: &Show<'_>, query: Quer
     let pause = if context.is_local() { LOCAL_PAUSE } else { PAUSE };
     let mut follower = Follower::new(query);
     let mut first = true;
+    let printer = show.session.printer();
+    let status = printer
+        .progress()
+        .status_line("Waiting for new events … (Ctrl-C stops)");
     loop {
         let lines = follower.poll(&source).await?;
         let skip = match args.limit {
             Some(limit) if first => lines.len().saturating_sub(limit as usize),
             _ => 0,
         };
-        if first && lines.is_empty() {
-            show.session
-                .printer()
-                .note("Waiting for new events (Ctrl-C stops)");
+        // The status line says it on a terminal.
+        if first && lines.is_empty() && status.is_none() {
+            printer.note("Waiting for new events (Ctrl-C stops)");
         }
         first = false;
-        lines.iter().skip(skip).try_for_each(|line| show.line(line))?;
-        show.session.printer().flush()?;
+        if !lines.is_empty() {
+            printer.above_progress(|| lines.iter().skip(skip).try_for_each(|line| show.line(line)))?;
+        }
         sleep(pause).await;
     }
 }
@@ -197,7 +201,7 @@ impl Show<'_> {
                 message: &line.message,
             }),
             Format::Text => printer.out_bytes(line.message.as_bytes(), b"\n"),
-            Format::Table | Format::Yaml | Format::Csv => {
+            Format::Table | Format::Yaml | Format::Csv | Format::Raw => {
                 let style = printer.style();
                 let group = match self.several {
                     true => format!("{}  ", style.dim(&short(&line.group))),

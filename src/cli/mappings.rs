@@ -9,7 +9,7 @@ use super::shared::Session;
 use super::shared::function::function_name;
 use super::shared::stream::{arn_of, shared};
 use super::shared::template::PartArgs;
-use crate::ui::{Format, Report, Style, lines, or_dash, table, units, wrap};
+use crate::ui::{Format, Report, Style, lines, or_dash, units, width, wrap};
 use domain::functions::mapping::{self, Mapping, Settings};
 use ground::error::Result;
 use ground::exit::Exit;
@@ -215,7 +215,7 @@ impl Report for MappingsReport {
         if self.mappings.is_empty() {
             return String::new();
         }
-        self.lines(usize::from(table([""]).width().unwrap_or(80)))
+        self.lines(width())
     }
 
     fn text(&self) -> String {

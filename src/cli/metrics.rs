@@ -18,7 +18,7 @@ use super::shared::duration::{SECONDS, length, seconds};
 use super::shared::template::{TemplateArgs, parameter};
 use super::shared::{Session, StreamArg};
 use crate::ui::sparkline::Glyphs;
-use crate::ui::{Format, Report as _, chart, table};
+use crate::ui::{Format, Report as _, chart, width};
 use domain::context::Context;
 use domain::observe::metrics::{Selection, TimeRange};
 use domain::pipeline::resources::Kinds;
@@ -218,10 +218,6 @@ fn nothing(context: &Context, report: &MetricsReport) -> String {
     format!("No figures for {name} {span}: {reason}")
 }
 
-fn width() -> usize {
-    table([""]).width().unwrap_or(80).into()
-}
-
 fn plotted(report: &MetricsReport, session: &Session) -> String {
     let drawing = panels::single(report);
     let text = chart::terminal(&drawing, width(), Glyphs::detect(), session.printer().style());
@@ -311,7 +307,7 @@ fn show(
     let settled = Timestamp::now().as_second() - late;
     let before = settled.div_euclid(report.range().period) * report.range().period;
     match printer.format() {
-        Format::Json | Format::Yaml => {
+        Format::Json | Format::Yaml | Format::Raw => {
             printer.ndjson(report)?;
             return printer.flush();
         }

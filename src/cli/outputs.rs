@@ -36,9 +36,7 @@ impl Report for Outputs {
             table.add_row([name, value]);
         }
         // Values are copied: never break one.
-        for column in table.column_iter_mut() {
-            column.set_constraint(comfy_table::ColumnConstraint::ContentWidth);
-        }
+        table.all_whole();
         table.trim_fmt()
     }
 

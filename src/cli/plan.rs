@@ -45,9 +45,8 @@ pub(super) async fn run(args: PlanArgs, session: &Session) -> Result<Exit> {
         let whole = args
             .template
             .draft_of(session, manifest, Some(&args.choice), true)?;
-        // A policy is always a JSON document, whatever -o says.
         let policy = pipeline.operator_policy(&whole.bind(&kinds)?)?;
-        printer.out(&format!("{policy:#}"))?;
+        printer.document(&policy)?;
         if let Some(size) = iam::beyond_a_managed_policy(&policy) {
             printer.warn(&format!(
                 "{size} characters are more than a managed policy may have ({}): use an inline policy of a role, or split \

@@ -19,7 +19,7 @@ use domain::policy::managed::{Identity, ManagedPolicy, Outcome};
 use domain::policy::simulate::{Checked, simulate};
 use domain::policy::{Access, Purpose, is_aws_managed};
 use domain::stream::{self, keys};
-use ground::error::{Error, Result};
+use ground::error::Result;
 use ground::exit::Exit;
 
 /// Print, create and check policies of a stream or function
@@ -288,10 +288,7 @@ async fn print(args: &PrintArgs, session: &Session) -> Result<Exit> {
     let name = resolve(given, session)?;
     let access = args.options.wanted(purpose.into())?;
     let access = completed(access, &name, session.context().await?, session).await?;
-    // A policy is always a JSON document, whatever -o says.
-    let text = serde_json::to_string_pretty(&access.document())
-        .map_err(|error| Error::failed("could not write the policy").cause(error))?;
-    session.printer().out(&text)?;
+    session.printer().document(&access.document())?;
     Ok(Exit::Done)
 }
 

@@ -14,11 +14,12 @@ use super::shared::rate::{Speed, pace, speed};
 use super::shared::sending::failed::Unacknowledged;
 use super::shared::sending::report::DryRunReport;
 use super::shared::sending::{Origin, Recipient, Sending};
+use super::shared::size::aggregate_size;
 use super::shared::template::PartArgs;
 use super::shared::{Session, StreamArg};
 use domain::dry_run::{Destination, Tally};
 use domain::pipeline::{Draft, SampleEvents};
-use domain::produce::{Feed, PutOptions, feed};
+use domain::produce::{Feed, PutOptions, ResumeFile, ResumeScope, feed};
 use domain::record::{
     BadRecords, FieldPath, HashKeyRule, InputReader, Inputs, KeyPattern, KeyRule, ReadOptions, RecordSource,
     Repeat,
@@ -28,7 +29,7 @@ use domain::stream::StreamReference;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
-use input::{BadArg, EncodingArg, FormatArg, on_bad_record, recorded_time, repeat};
+use input::{BadArg, EncodingArg, FormatArg, OrderArg, on_bad_record, recorded_time, repeat};
 
 /// Maximum time to retry a refused record.
 const LONGEST_RETRY: Duration = Duration::from_secs(3_600);
@@ -53,8 +54,8 @@ Examples:
 ///
 /// The first 16 MiB of files are checked before the first record is sent. Records that the stream refuses are sent again,
 /// by default for a minute. Records that still fail are written to a file that `put --file` reads. This file is created
-/// before the first record is sent, and removed if it stays empty. Delivery is at least once, and the order is not
-/// guaranteed.
+/// before the first record is sent, and removed if it stays empty. Delivery is at least once. Records with the same key are
+/// stored in the order of the input, one after the other, unless `--ordering none` says that any order will do.
 #[derive(Debug, Args)]
 #[command(after_help = examples!())]
 #[command(after_long_help = concat!("\
@@ -138,9 +139,31 @@ pub struct PutArgs {
     /// Take each record's hash key from this field or column
     #[arg(long, value_name = "PATH")]
     explicit_hash_key_field: Option<String>,
-    /// File for the records that failed [default: FILE.failed.ndjson]
-    #[arg(long, value_name = "FILE")]
+    /// Which records keep the order of the input
+    #[arg(
+        long,
+        value_enum,
+        value_name = "ORDER",
+        default_value = "key",
+        hide_default_value = true
+    )]
+    ordering: OrderArg,
+    /// Put records of a shard together, in the format of the Kinesis Producer Library [default SIZE: 50KiB]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "50KiB",
+        value_parser = aggregate_size
+    )]
+    aggregate: Option<usize>,
+    /// File for the records that failed, with their reasons [default: FILE.failed.ndjson]
+    #[arg(long, visible_alias = "failed-out", value_name = "FILE")]
     failed_file: Option<PathBuf>,
+    /// Keep in this file how far the input was sent, and go on from there
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "skip"])]
+    resume: Option<PathBuf>,
     /// Skip the first N records, which an earlier run has read
     #[arg(
         long,
@@ -200,6 +223,14 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
     let origin = Origin::of(&inputs, has_chosen_keys);
     // The file for failed records may have to hold the only copy of one: without it, nothing is sent.
     let failed = Unacknowledged::open(&origin, args.failed_file.clone())?;
+    let (resume, failed) = match resume(&args, &inputs, &reference)? {
+        Some(file) => {
+            options.skip = file.through();
+            options.done = file.beyond().into();
+            (Some(file), failed.resumed_later())
+        }
+        None => (None, failed),
+    };
     options.bad = args.on_bad_record.open()?;
     let prepared = tokio::select! {
         prepared = prepare(&args, session, &reference, &inputs, &mut options) => prepared?,
@@ -208,8 +239,17 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
             return Ok(Exit::Interrupted);
         }
     };
+    if args.aggregate.is_some() && prepared.limits.ignores_keys {
+        return Err(Error::usage(format!(
+            "{} distributes records without regard to their keys, so records of a shard cannot be put together",
+            prepared.stream
+        ))
+        .hint("leave out --aggregate"));
+    }
     let put_options = PutOptions {
         in_flight: usize::from(args.in_flight),
+        order: args.ordering.into(),
+        aggregate: args.aggregate,
         retry_for: args.retry_for,
         ..PutOptions::default()
     };
@@ -224,6 +264,7 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
         origin,
         read: Some(reader.progress()),
         bad: options.bad,
+        resume,
     };
     sending.run(scheduled(&args, reader), &put_options, failed).await
 }
@@ -238,6 +279,17 @@ fn scheduled(args: &PutArgs, reader: InputReader) -> Feed {
         (None, Some(pace)) => at_rate(feed(reader), pace),
         (None, None) => feed(reader),
     }
+}
+
+/// The file of `--resume`.
+fn resume(args: &PutArgs, inputs: &Inputs, stream: &StreamReference) -> Result<Option<ResumeFile>> {
+    let Some(path) = &args.resume else { return Ok(None) };
+    let scope = ResumeScope {
+        input: inputs.identity()?,
+        format: format!("{:?}", args.format).to_lowercase(),
+        stream: stream.name.clone(),
+    };
+    ResumeFile::open(path, scope).map(Some)
 }
 
 fn playback(args: &PutArgs) -> Playback {

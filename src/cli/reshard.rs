@@ -97,6 +97,9 @@ enum BalanceBy {
 
 pub(super) async fn run(args: ReshardArgs, session: &Session) -> Result<Exit> {
     let policy = args.auto.policy()?;
+    if args.auto.watch && session.printer().format() == Format::Yaml {
+        return Err(Error::usage("--watch does not write YAML").hint("use -o json, one document a line"));
+    }
     if args.to.is_some() && args.balance == Some(BalanceBy::Traffic) {
         return Err(Error::usage("--balance=traffic keeps the number of shards")
             .hint("leave --to out, or use `--balance --to N`"));

@@ -2,8 +2,14 @@
 //!
 //! Resolves where and how to read; [`show`] writes out what is read.
 
+mod files;
 mod line;
+mod output;
+mod pattern;
 mod show;
+mod sink;
+mod stats;
+mod status;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,8 +22,9 @@ use super::shared::change::{existing, watched};
 use super::shared::duration::{SECONDS, length};
 use super::shared::stream::or_whereabouts;
 use super::shared::{Session, StreamFlag};
-use crate::ui::{Format, no_csv};
 use domain::consume::checkpoint::CheckpointFile;
+use domain::consume::decode::Decode;
+use domain::consume::filter::Filter;
 use domain::consume::group::{Member, MemberOptions, Table, check_name};
 use domain::consume::{
     KinesisShards, Limit, Merge, Progress, Reader, Span, Start, Tail, TailOptions, Until, UntilRule, fan_out,
@@ -30,8 +37,9 @@ use ground::duration::{Parser, Unit};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
-use line::LineFormat;
+use output::{ContentArgs, OutputArgs};
 use show::{Input, Show};
+use sink::Sink;
 
 /// A delay of the order of records.
 const DELAY: Parser =
@@ -49,7 +57,12 @@ Examples:
   streamctl tail --from @-2h:-1h --key user-7      an hour of one key
   streamctl tail --from seq:3:NUMBER -n 1          one record of shard 3
   streamctl tail orders payments --merge           two streams, by arrival
-  streamctl tail --checkpoint orders.checkpoint    resume where it was"
+  streamctl tail --checkpoint orders.checkpoint    resume where it was
+  streamctl tail --filter '.user.id == 7' --exclude heartbeat
+  streamctl tail --from 1h --no-follow --stats
+  streamctl tail --format '%t %s %k %v\\n'          a text for each record
+  streamctl tail --from trim --no-follow -o raw > orders.data
+  streamctl tail --out-dir orders --checkpoint orders.checkpoint"
     };
 }
 
@@ -75,15 +88,34 @@ Where to end (--until):
   +10m                        ten minutes from now
   seq:SHARD:NUMBER            after this record; reads only its shard
 
-Output:
-  (none)    one line for each record: arrival (UTC), shard, partition key,
-            data. Control characters are escaped; binary data is shown as
-            base64:…
-  -o json   one JSON object for each record: stream (if several), shard_id,
+Output (-o):
+  (none)    one line for each record: arrival, shard, partition key, data.
+            Control characters are escaped; binary data is shown as base64:…
+  json      one JSON object for each record: stream (if several), shard_id,
             sequence_number, approximate_arrival_timestamp, partition_key,
             encryption_type (if encrypted), and data (text) or data_base64
-            (anything else)
-  -o text   the bytes of each record and a line end
+            (anything else); with --json-data, data that is a JSON object or
+            array is written as such
+  text      the bytes of each record and a line end
+  raw       the bytes of each record, and nothing else
+Tokens of --format; nothing is added, so most formats end with \\n:
+  %t  arrival           %T  arrival, in ms since 1970     %S  stream
+  %s  shard             %p  number of the shard           %o  sequence number
+  %k  partition key     %K  its length in bytes           %i  number of the
+  %v  data              %V  its length in bytes               record, from 1
+  %b  data in base64    %x  data in hexadecimal           %%  a percent sign
+  %u  sub-sequence number in an aggregated record
+  %R  length of the data, 4 bytes with the most significant first
+Escapes of --format and --separator: \\n \\r \\t \\0 \\\\ \\xNN
+--out-dir writes STREAM-SHARD-NUMBER files, as `put --replay DIR` reads them.
+
+--decode auto splits aggregated records (KPL), decompresses gzip and zstd, also
+in base64, and takes the messages out of what CloudWatch Logs sends. Steps are
+base64, gzip, zstd and cloudwatch-logs; aggregated records are split first. What
+cannot be decoded is shown as it is, with the reason.
+--filter: the data is `.`, JSON as what it is, other text as a string. The
+variables are $key, $shard, $seq (sequence number) and $time (arrival, in
+seconds since 1970). A value that is neither false nor null shows the record.
 
 Checkpoints: what was written out is not read again. --checkpoint keeps the
 position of each shard in a file. --group shares the shards with other tails of
@@ -144,12 +176,18 @@ pub struct TailArgs {
     /// Time after which the leases of a member that died are taken
     #[arg(long, value_name = "TIME", default_value = "10s", requires = "group", value_parser = length(LEASE_TIME))]
     lease_time: Duration,
+    #[command(flatten)]
+    content: ContentArgs,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// What the arguments say, before anything is called.
 struct Request {
     streams: Vec<StreamReference>,
-    format: LineFormat,
+    sink: Sink,
+    decode: Decode,
+    filter: Filter,
     options: TailOptions,
 }
 
@@ -170,17 +208,9 @@ pub(super) async fn run(args: TailArgs, session: &Session) -> Result<Exit> {
 }
 
 fn request(args: &TailArgs, session: &Session) -> Result<Request> {
-    let format = match session.printer().format() {
-        Format::Table => LineFormat::People,
-        Format::Json => LineFormat::Json,
-        Format::Text => LineFormat::Raw,
-        Format::Csv => return Err(no_csv()),
-        Format::Yaml => {
-            return Err(
-                Error::usage("tail does not write YAML").hint("use -o json, -o text, or no -o at all")
-            );
-        }
-    };
+    let format = session.printer().format();
+    let decode = args.content.decode(&args.output, format)?;
+    let filter = args.content.filter(args.key.as_deref())?;
     let streams = references(args, session)?;
     let shards = shard_ids(&args.shard)?;
     let now_ms = jiff::Timestamp::now().as_millisecond();
@@ -208,6 +238,7 @@ fn request(args: &TailArgs, session: &Session) -> Result<Request> {
     let mut options = TailOptions::new(start, now_ms);
     options.shards = shards;
     options.key.clone_from(&args.key);
+    options.splits_aggregated = decode != Decode::None;
     options.follow = !args.no_follow;
     options.reports_tip = args.merge.is_some();
     match until {
@@ -219,9 +250,13 @@ fn request(args: &TailArgs, session: &Session) -> Result<Request> {
             options.until = Some(Limit::Through(number));
         }
     }
+    // The last check: it makes the directory of --out-dir.
+    let sink = args.output.sink(format, streams.len() > 1)?;
     Ok(Request {
         streams,
-        format,
+        sink,
+        decode,
+        filter,
         options,
     })
 }
@@ -279,7 +314,9 @@ async fn show_all(
 ) -> Result<Exit> {
     let Request {
         streams,
-        format,
+        sink,
+        decode,
+        filter,
         mut options,
     } = request;
     if context.is_local() {
@@ -297,9 +334,8 @@ async fn show_all(
     let is_new = file
         .as_ref()
         .is_none_or(|file| sources.iter().all(|(stream, _)| file.progress(stream).is_empty()));
-    let mut show = Show::new(session, format);
+    let mut show = Show::new(session, sink, decode, filter);
     show.waiting = options.start == Start::Latest && options.follow && is_new;
-    show.names_streams = sources.len() > 1;
     show.left = args.count;
     show.idle_timeout = args.idle_timeout;
     show.is_fan_out = args.fan_out.is_some();

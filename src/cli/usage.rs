@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 
-use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::Cli;
@@ -41,17 +40,10 @@ fn translated(error: &clap::Error, words: &[OsString]) -> Error {
     })
 }
 
-/// The flag that does what `streamctl help`, `help COMMAND` and `version` do in other programs.
-fn flag_for(words: &[OsString]) -> Option<String> {
+/// The flag that does what `version` does in other programs.
+fn flag_for(words: &[OsString]) -> Option<&'static str> {
     let words: Vec<&str> = words.iter().skip(1).filter_map(|word| word.to_str()).collect();
-    match words.as_slice() {
-        ["help"] => Some("--help".to_owned()),
-        ["help", command] if Cli::command().find_subcommand(command).is_some() => {
-            Some(format!("{command} --help"))
-        }
-        ["version"] => Some("--version".to_owned()),
-        _ => None,
-    }
+    (words == ["version"]).then_some("--version")
 }
 
 fn sentence(error: &clap::Error) -> String {
@@ -114,9 +106,6 @@ mod tests {
         insta::assert_snapshot!(
             [
                 "streamctl setpu",
-                "streamctl help",
-                "streamctl help put",
-                "streamctl help nothing",
                 "streamctl version",
                 "streamctl setup --shards 4",
                 "streamctl put --in-flight 99",
@@ -133,12 +122,6 @@ mod tests {
             @r#"
             there is no command setpu
               hint: did you mean setup? `streamctl --help` shows what there is
-            there is no command help
-              hint: use `streamctl --help`
-            there is no command help
-              hint: use `streamctl put --help`
-            there is no command help
-              hint: `streamctl --help` shows what there is
             there is no command version
               hint: use `streamctl --version`
             there is no option --shards

@@ -7,6 +7,7 @@ use super::shared::alarms::say_alarms;
 use super::shared::template::TemplateArgs;
 use super::shared::verdict::last_hour_of_pipeline;
 use crate::ui::apply::ApplyProgress;
+use crate::ui::units::counted;
 use domain::cost;
 use domain::pipeline::CheckState;
 use domain::pipeline::follow::AwsServices;
@@ -44,7 +45,9 @@ pub(super) async fn run(args: VerifyArgs, session: &Session) -> Result<Exit> {
     let report = if follows {
         let progress = ApplyProgress::new(printer);
         let show = |event| progress.show(&event);
-        pipeline.verify_following(&AwsServices(context), &show).await?
+        let report = pipeline.verify_following(&AwsServices(context), &show).await;
+        progress.finish();
+        report?
     } else {
         pipeline.verify(!args.no_put).await?
     };
@@ -65,7 +68,7 @@ pub(super) async fn run(args: VerifyArgs, session: &Session) -> Result<Exit> {
             checks().count(),
             match cautions {
                 0 => String::new(),
-                n => format!(", {n} worth a look"),
+                n => format!(", {}", counted(n as u64, "caution")),
             }
         ));
         let now = pipeline.cost_change(&pipeline.plan().await?)?.before;

@@ -671,7 +671,7 @@ class Streams(unittest.TestCase):
         shared = client("kinesis").get_resource_policy(ResourceARN=self.summary()["StreamARN"])["Policy"]
         self.assertEqual(json.loads(shared), streamctl("policy", "show", self.stream))
         self.assertTrue(streamctl("policy", "delete", self.stream, "--yes")["changed"])
-        self.assertEqual(streamctl("policy", "show", self.stream), "")
+        self.assertEqual(streamctl("policy", "show", self.stream), "null\n")
         # A user with this policy may put, and not read: the emulator enforces it.
         producer = create_user("producer", streamctl("policy", self.stream, "--for", "producer"))
         put = ("put", self.stream, "--file", os.path.join(TEMPLATES, "retail", "events.json"))

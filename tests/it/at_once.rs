@@ -134,3 +134,46 @@ fn two_deployments_at_once_make_one_function() {
     together(&cloud, 2, &["deploy", "price-updater"]);
     together(&cloud, 2, &["undeploy", "price-updater", "--yes"]);
 }
+
+/// Times that each pair is started.
+const RUNS: usize = 5;
+
+#[test]
+fn two_attachments_at_once_make_one_mapping() {
+    let cloud = Cloud::start();
+    cloud.ok(["setup", "prices"]);
+    cloud.ok(["detach", "price-updater"]);
+    for run in 0..RUNS {
+        together(&cloud, 2, &["attach", "price-updater"]);
+        let mappings = cloud.json(["mappings"]);
+        assert_eq!(mappings.as_array().unwrap().len(), 1, "run {run}: {mappings}");
+        together(&cloud, 2, &["detach", "price-updater"]);
+        assert_eq!(cloud.json(["mappings"]), serde_json::json!([]));
+    }
+}
+
+#[test]
+fn two_puts_at_once_send_all_records() {
+    let cloud = Cloud::start();
+    cloud.ok(["create", "orders", "--shards", "2"]);
+    let records: String = (0..300)
+        .map(|number| format!("{{\"number\":{number}}}\n"))
+        .collect();
+    cloud.file("records.json", records);
+    for _ in 0..RUNS {
+        together(&cloud, 2, &["put", "orders", "--file", "records.json"]);
+    }
+    let read = cloud.ok(["tail", "orders", "--from", "trim", "--no-follow", "-o", "json"]);
+    assert_eq!(read.lines().count(), RUNS * 2 * 300);
+}
+
+#[test]
+fn two_demos_at_once_do_not_disturb_each_other() {
+    let cloud = Cloud::start();
+    for _ in 0..RUNS {
+        for output in together(&cloud, 2, &["demo"]) {
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(said.contains("Done in "), "{said}");
+        }
+    }
+}

@@ -4,6 +4,40 @@ use serde_json::json;
 
 use crate::support::{Cloud, Machine};
 
+/// Directories of demos in the home.
+fn demo_homes(machine: &Machine) -> usize {
+    let entries = std::fs::read_dir(machine.path().join("streamctl-home")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with("demo")).count()
+}
+
+#[test]
+fn the_demo_is_one_document() {
+    let machine = Machine::new();
+    let demo = machine.json(["demo"]);
+    let commands = demo["steps"].as_array().unwrap().iter();
+    let commands: Vec<&str> = commands
+        .map(|step| step["command"][0].as_str().unwrap())
+        .collect();
+    assert_eq!(commands, ["setup", "put", "tail", "metrics", "destroy"]);
+    assert_eq!(demo["steps"][2]["output"].as_array().unwrap().len(), 8, "{demo}");
+    assert_eq!(demo["cost"]["region"], "us-east-1");
+    let text = machine.ok(["demo", "-o", "yaml"]);
+    assert!(text.starts_with("steps:\n"), "{text}");
+}
+
+/// A demo that was killed leaves its home; the next one deletes it.
+#[test]
+fn a_demo_deletes_what_a_killed_one_left() {
+    let machine = Machine::new();
+    // No process has the highest number.
+    let left = machine.path().join("streamctl-home/demo-4194304");
+    std::fs::create_dir_all(&left).unwrap();
+    std::fs::write(left.join("events.json"), "[]").unwrap();
+    machine.ok(["demo"]);
+    assert_eq!(demo_homes(&machine), 0);
+}
+
 #[test]
 fn the_demo_runs_and_leaves_nothing() {
     let machine = Machine::new();
@@ -30,7 +64,7 @@ fn the_demo_runs_and_leaves_nothing() {
         assert!(total("records in").contains(" 101 "), "{data}");
         assert!(total("total").contains("us-east-1"), "{data}");
         assert_eq!(machine.json(["local", "status"])["running"], false);
-        assert!(!machine.path().join("streamctl-home/demo").exists());
+        assert_eq!(demo_homes(&machine), 0);
     }
 }
 

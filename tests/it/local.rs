@@ -92,6 +92,9 @@ fn start_status_stop() {
     let stopped = home.run(&["local", "stop"]);
     assert!(stopped.status.success(), "{stopped:?}");
     assert!(text(&stopped.stderr).contains("not running"), "{stopped:?}");
+    let stopped = home.run(&["local", "stop", "-o", "json"]);
+    let stopped: Value = serde_json::from_slice(&stopped.stdout).unwrap();
+    assert_eq!(stopped, serde_json::json!({"stopped": false, "pid": null}));
 }
 
 #[test]

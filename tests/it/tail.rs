@@ -1,9 +1,11 @@
 //! `streamctl tail`: start positions, shards, formats and limits. Every record is read once, in the order of its shard.
 
+mod content;
 mod fan_out;
 mod faulty;
 mod following;
 mod groups;
+mod output;
 mod places;
 mod resumed;
 
@@ -16,6 +18,18 @@ use crate::support::{Cloud, block_on};
 
 /// The default stream, so that commands do not have to name it.
 pub const STREAM: &str = "concert-data-stream";
+
+/// A number as messages show it: in groups of three digits.
+pub fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(|group| std::str::from_utf8(group).unwrap())
+        .collect();
+    groups.join(",")
+}
 
 /// Puts one record with the AWS SDK. Returns its shard and sequence number.
 pub fn put(cloud: &Cloud, key: &str, data: &[u8]) -> (String, String) {

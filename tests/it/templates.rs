@@ -7,7 +7,7 @@ use crate::provision::{redacted, run, transcript};
 use crate::support::{Cloud, Machine};
 
 /// A stream whose parameter is not named like the flag and has no `setting`.
-const OWN: &str = r#"
+pub const OWN: &str = r#"
 name = "own"
 description = "One stream"
 instance = "${name}"

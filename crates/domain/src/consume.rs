@@ -5,15 +5,19 @@
 //! were read and not yet taken are bounded in bytes.
 //!
 //! A [`Reader`] reads one or more streams for a sink, and keeps [checkpoints](checkpoint) of what the sink acknowledges:
-//! in no place, in a file, or in the lease table of a [`group`]. A [`Merge`] orders records across shards.
+//! in no place, in a file, or in the lease table of a [`group`]. A [`Merge`] orders records across shards. What a sink shows of
+//! a record is an [`Item`]: [`decode`] makes them, a [`filter`] chooses them, and [`stats`] counts them.
 //!
 //! Knows neither the terminal nor the SDK: the service is a [`ShardSource`], and [`Tail::next`] returns what happens.
 
 pub mod checkpoint;
 mod damaged;
+pub mod decode;
 mod end;
 pub mod fan_out;
+pub mod filter;
 pub mod group;
+mod item;
 mod kinesis;
 mod last;
 mod lineage;
@@ -23,6 +27,7 @@ mod poller;
 mod reader;
 mod sequence;
 mod start;
+pub mod stats;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -35,6 +40,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub(crate) use end::End;
+pub use item::{Item, LogEvent};
 pub use kinesis::KinesisShards;
 pub use merge::Merge;
 pub use reader::{Acknowledgement, Reader};
@@ -212,6 +218,8 @@ pub struct TailOptions {
     pub shards: Vec<String>,
     /// Only records with this partition key, and only the shards that its hash key belongs to.
     pub key: Option<String>,
+    /// Whether records that may hold others, with keys of their own, are read whatever their partition key is.
+    pub splits_aggregated: bool,
     /// Read only records before this, and end there.
     pub until: Option<Limit>,
     /// How far shards were read before; empty at the first start.
@@ -249,6 +257,7 @@ impl TailOptions {
             start,
             shards: Vec::new(),
             key: None,
+            splits_aggregated: false,
             until: None,
             progress: HashMap::new(),
             reports_tip: false,

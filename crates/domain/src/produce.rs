@@ -1,15 +1,17 @@
 //! The put engine: sends records and counts acknowledgements.
 //!
-//! Records are batched within PutRecords' limits, and several requests are in flight at once. Only the entries that a
-//! response rejects are sent again, with exponential backoff and full jitter, until the retry time is over. A record is
+//! Each open shard has a lane: its records, and the rate at which it takes them (`rate`). A request takes records of all
+//! lanes within PutRecords' limits. How many requests are in flight, how large they are and how long one may take follows
+//! what the line carries (`flight`). Only the entries that a response rejects are sent again, with exponential backoff
+//! and full jitter. A throttled record is given up when its shard has stored nothing for the retry time. A record is
 //! acknowledged only when a response gives its sequence number.
 //!
-//! Memory is bounded in bytes: input is read only while there is room. Throttling reduces the number of requests in
-//! flight and delays the throttled shard's records, so a slow stream slows reading.
+//! Memory is bounded in bytes: input is read only while there is room, so a slow stream slows reading.
 //!
-//! Delivery is at least once and unordered: PutRecords does not preserve order ("PutRecords doesn't guarantee the
-//! ordering of records", Kinesis API reference), and a request that timed out may have been stored before it is sent
-//! again.
+//! Delivery is at least once: a request without an answer may have been stored before it is sent again. PutRecords does
+//! not preserve order ("PutRecords doesn't guarantee the ordering of records", Kinesis API reference). With
+//! [`Order::Key`], one record of a key is on its way at a time (`order`), so those of a key are stored in the order of the
+//! input.
 //!
 //! Knows neither the wall clock nor the terminal: events go to a callback, and the service is a
 //! [`Transport`].
@@ -17,8 +19,17 @@
 mod batch;
 mod engine;
 mod feed;
+mod flight;
 mod kinesis;
-mod pace;
+mod lane;
+mod latency;
+mod order;
+mod pending;
+mod rate;
+mod resume;
+mod route;
+mod settle;
+mod settled;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -29,6 +40,10 @@ pub use batch::{Batch, BatchLimits};
 pub use engine::put;
 pub use feed::{Feed, feed};
 pub use kinesis::{KinesisTransport, StreamLimits};
+pub use latency::Latencies;
+pub use resume::{ResumeFile, ResumeScope};
+pub use route::ShardRange;
+pub use settled::{NumberRange, Settled};
 pub use summary::{PutSummary, ShardSummary};
 
 use crate::record::{Record, RecordError};
@@ -41,6 +56,26 @@ pub trait Transport: Send + Sync + 'static {
         &self,
         records: &[Record],
     ) -> impl Future<Output = std::result::Result<Vec<EntryResult>, PutError>> + Send;
+
+    /// The open shards; none where they are not known, or where records are distributed without regard to their keys.
+    /// `again` means that those of an earlier call are no longer right.
+    fn shards(
+        &self,
+        again: bool,
+    ) -> impl Future<Output = std::result::Result<Vec<ShardRange>, Error>> + Send {
+        let _ = again;
+        std::future::ready(Ok(Vec::new()))
+    }
+}
+
+/// Which records keep the order of the input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Those with the same key. Random keys have no order.
+    #[default]
+    Key,
+    /// None.
+    None,
 }
 
 /// Result of one record of a request.
@@ -82,7 +117,11 @@ pub struct PutOptions {
     pub in_flight: usize,
     /// Maximum size of the records in memory, in bytes: read, waiting or in flight.
     pub held_bytes: usize,
-    /// How long a record is retried after its first attempt.
+    pub order: Order,
+    /// Puts the records of a shard together in Kinesis records of at most this many bytes, in the format of the Kinesis
+    /// Producer Library. The shards must be known.
+    pub aggregate: Option<usize>,
+    /// How long a record is retried: since its shard has stored a record, or since its first attempt.
     pub retry_for: Duration,
     /// The first backoff; it doubles with every retry up to [`PutOptions::max_backoff`].
     pub backoff: Duration,
@@ -96,7 +135,9 @@ impl Default for PutOptions {
         Self {
             limits: BatchLimits::default(),
             in_flight: 8,
-            held_bytes: 64 * 1024 * 1024,
+            held_bytes: 32 * 1024 * 1024,
+            order: Order::Key,
+            aggregate: None,
             retry_for: Duration::from_secs(60),
             backoff: Duration::from_millis(100),
             max_backoff: Duration::from_secs(5),

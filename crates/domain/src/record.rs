@@ -21,6 +21,7 @@
 //! record of GetRecords, and `shard_id`, `sequence_number` and `partition_key` are those of a recording. From then on
 //! every record must be one, the first included; there is no guessing in the middle of a file.
 
+pub mod aggregate;
 mod bad;
 mod compression;
 mod csv;
@@ -42,13 +43,15 @@ mod values;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use md5::{Digest as _, Md5};
 
 pub use bad::BadRecords;
-pub use entry::to_entry_json;
+pub use entry::{to_entry_json, to_failed_json};
 pub use error::{RecordError, RecordErrorKind};
 pub use format::{DataEncoding, InputFormat};
 pub use hot::{HotKey, HotKeys};
-pub use input::{Check, InputReader, Inputs, ReadProgress, Repeat};
+pub use input::{Check, InputIdentity, InputReader, Inputs, ReadProgress, Repeat};
+pub(crate) use key::random_key;
 pub use key::{FieldPath, HashKeyRule, KeyPattern, KeyRule};
 pub use reader::RecordReader;
 
@@ -83,6 +86,16 @@ impl Record {
     /// The size that counts against Kinesis's limits: data and partition key, in bytes.
     pub fn size(&self) -> usize {
         self.data.len() + self.partition_key.len()
+    }
+
+    /// What selects the shard: the explicit hash key, or the MD5 of the partition key as a number.
+    /// Source: "Partition key", Kinesis terminology and concepts.
+    pub fn hash_key(&self) -> u128 {
+        let explicit = self.explicit_hash_key.as_deref();
+        explicit.and_then(|key| key.parse().ok()).unwrap_or_else(|| {
+            let digest: [u8; 16] = Md5::digest(self.partition_key.as_bytes()).into();
+            u128::from_be_bytes(digest)
+        })
     }
 
     /// The record, if Kinesis takes it.
@@ -129,8 +142,20 @@ pub struct ReadOptions {
     pub max_record_bytes: usize,
     /// Number of records at the start that are checked but not returned.
     pub skip: u64,
+    /// Ranges of records, by number and in order, that are checked but not returned.
+    pub done: Arc<[(u64, u64)]>,
     /// What takes bad records; `None` where the first one ends the reading.
     pub bad: Option<Arc<BadRecords>>,
+}
+
+impl ReadOptions {
+    /// Whether the record with this number is passed over.
+    fn skips(&self, number: u64) -> bool {
+        number <= self.skip || {
+            let later = self.done.partition_point(|(_, last)| *last < number);
+            self.done.get(later).is_some_and(|(first, _)| *first <= number)
+        }
+    }
 }
 
 impl Default for ReadOptions {
@@ -142,6 +167,7 @@ impl Default for ReadOptions {
             hash_key: HashKeyRule::Own,
             max_record_bytes: DEFAULT_MAX_RECORD_BYTES,
             skip: 0,
+            done: Arc::default(),
             bad: None,
         }
     }

@@ -8,6 +8,22 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
 
+/// Whether this process ignores SIGHUP, as one that `nohup` started. Must be called before a handler is set. Where the
+/// system does not tell, a process without a terminal on stdin counts as one that does.
+pub fn ignores_hangup() -> bool {
+    use std::sync::OnceLock;
+    static IGNORES: OnceLock<bool> = OnceLock::new();
+    *IGNORES.get_or_init(|| {
+        // Source: proc_pid_status(5): a mask in hexadecimal, with signal 1, SIGHUP, in the lowest bit.
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        match mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()) {
+            Some(mask) => mask & 1 == 1,
+            None => !std::io::IsTerminal::is_terminal(&std::io::stdin()),
+        }
+    })
+}
+
 /// Creates `dir` and its parents, accessible only to this user.
 pub fn create_private_dir(dir: &Path) -> io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::report::{Report, lines, table};
-use super::{Printer, Step, Style};
+use super::report::{Report, lines};
+use super::{Printer, Step, Style, width};
 use domain::pipeline::CheckState;
 use domain::pipeline::apply::RunReport;
 use domain::pipeline::event::{Event, ResourceResult, What};
@@ -25,6 +25,14 @@ impl<'a> ApplyProgress<'a> {
         Self {
             printer,
             lines: Mutex::default(),
+        }
+    }
+
+    /// Removes the lines if a table on the same terminal is to show the resources.
+    pub fn finish(&self) {
+        if self.printer.shows_tables_on_a_terminal() {
+            self.lines.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            self.printer.progress().clear();
         }
     }
 
@@ -86,8 +94,9 @@ fn changes(resource: &PlannedReport) -> String {
 }
 
 impl Report for PlanReport {
-    fn table(&self, _style: &Style) -> String {
+    fn table(&self, style: &Style) -> String {
         rows(
+            style,
             ["RESOURCE", "ACTION", "CHANGES"],
             self.resources
                 .iter()
@@ -109,8 +118,9 @@ impl Report for PlanReport {
 }
 
 impl Report for RunReport {
-    fn table(&self, _style: &Style) -> String {
+    fn table(&self, style: &Style) -> String {
         rows(
+            style,
             ["RESOURCE", "RESULT", "DETAIL"],
             self.resources.iter().map(|one| {
                 // A line for each change.
@@ -134,25 +144,25 @@ impl Report for RunReport {
 
 impl Report for VerifyReport {
     /// Each resource is a heading with its checks below, so that long names do not narrow the details.
-    fn table(&self, _style: &Style) -> String {
+    fn table(&self, style: &Style) -> String {
         let checks = || self.resources.iter().flat_map(|one| &one.checks);
-        let width = |text: &str| text.chars().count();
+        let length = |text: &str| text.chars().count();
         // A longer title has its own line.
-        let titles = checks().map(|check| width(&check.check));
+        let titles = checks().map(|check| length(&check.check));
         let title = titles.filter(|&title| title <= LONGEST_TITLE).max().unwrap_or(0);
-        let states = checks().map(|check| width(word(check.state))).max().unwrap_or(0);
+        let states = checks().map(|check| length(word(check.state))).max().unwrap_or(0);
         let before = 2 + states + 2 + title + 2;
-        let left = usize::from(table([""]).width().unwrap_or(80)).saturating_sub(before);
+        let left = width().saturating_sub(before);
         let mut text = String::new();
         for resource in &self.resources {
-            text.push_str(&format!(
-                "{} {}\n",
-                resource.kind.replace('_', " "),
-                resource.name
-            ));
+            let heading = format!("{} {}", resource.kind.replace('_', " "), resource.name);
+            text.push_str(&style.bold(&heading));
+            text.push('\n');
             for check in &resource.checks {
-                let mut begin = format!("  {:states$}  {:title$}  ", word(check.state), check.check);
-                if width(&check.check) > title && !check.detail.is_empty() {
+                let state = word(check.state);
+                let after = " ".repeat(states - length(state));
+                let mut begin = format!("  {}{after}  {:title$}  ", style.state(state), check.check);
+                if length(&check.check) > title && !check.detail.is_empty() {
                     text.push_str(begin.trim_end());
                     text.push('\n');
                     begin = " ".repeat(before);
@@ -207,17 +217,17 @@ fn named(name: &str, detail: &str) -> Vec<String> {
 }
 
 /// A table that breaks its last column at spaces only, so that names and ARNs can be copied.
-fn rows<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = Row>) -> String {
+fn rows<const N: usize>(style: &Style, headings: [&str; N], rows: impl Iterator<Item = Row>) -> String {
     let heading = Row {
         narrow: headings[..N - 1].iter().map(|&word| word.to_owned()).collect(),
         wide: vec![headings[N - 1].to_owned()],
     };
     let rows: Vec<Row> = std::iter::once(heading).chain(rows).collect();
-    let width = |text: &str| text.chars().count();
+    let length = |text: &str| text.chars().count();
     let widths: Vec<usize> = (0..N - 1)
         .map(|column| {
             rows.iter()
-                .map(|row| width(&row.narrow[column]))
+                .map(|row| length(&row.narrow[column]))
                 .max()
                 .unwrap_or(0)
                 + 2
@@ -225,18 +235,27 @@ fn rows<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = Row>) ->
         .collect();
     let before: usize = widths.iter().sum();
     // As wide as the other tables: the terminal, or 80 columns.
-    let left = usize::from(table([""]).width().unwrap_or(80)).saturating_sub(before);
+    let left = width().saturating_sub(before);
     let mut text = String::new();
-    for row in rows {
+    for (number, row) in rows.into_iter().enumerate() {
+        let is_heading = number == 0;
         let wide = row.wide.iter().flat_map(|line| super::wrap(line, left));
-        let mut narrow = String::new();
-        for (cell, width) in row.narrow.iter().zip(&widths) {
-            narrow.push_str(&format!("{cell:width$}"));
-        }
         for (index, line) in wide.enumerate() {
-            let begin = if index == 0 { narrow.as_str() } else { "" };
-            let line = format!("{begin:before$}{line}");
-            text.push_str(line.trim_end());
+            if index > 0 {
+                text.push_str(format!("{:before$}{line}", "").trim_end());
+                text.push('\n');
+                continue;
+            }
+            for (cell, column) in row.narrow.iter().zip(&widths) {
+                let shown = if is_heading {
+                    style.bold(cell)
+                } else {
+                    style.state(cell)
+                };
+                text.push_str(&format!("{shown}{}", " ".repeat(column - length(cell))));
+            }
+            text.push_str(&if is_heading { style.bold(&line) } else { line });
+            text.truncate(text.trim_end().len());
             text.push('\n');
         }
     }
@@ -247,7 +266,7 @@ fn word(state: CheckState) -> &'static str {
     match state {
         CheckState::Good => "good",
         CheckState::Caution => "caution",
-        CheckState::Fault => "FAULT",
+        CheckState::Fault => "fault",
     }
 }
 

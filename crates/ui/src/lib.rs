@@ -6,28 +6,33 @@
 pub mod apply;
 pub mod chart;
 pub mod full_screen;
+pub mod json;
 mod progress;
 mod report;
 mod safe;
 pub mod sparkline;
 mod steps;
 mod style;
+mod table;
 pub mod units;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
+use serde_json::Value;
 
 pub use ground::shell::quoted as shell_quoted;
-pub use progress::{Progress, Step};
-pub use report::{Format, Report, decide_width, lines, or_dash, table, wrap};
+pub use progress::{Progress, StatusLine, Step};
+pub use report::{Format, Report, lines, or_dash, wrap};
 pub use safe::visible;
 pub use steps::next_steps;
 pub use style::Style;
+pub use table::{Table, decide_layout, table, width};
 
 use ground::error::{Error, Result};
 use ground::exit::Exit;
+use report::Printable;
 
 /// Options of the output.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,13 +50,42 @@ pub struct UiOptions {
 /// Writes data to stdout and messages to stderr.
 pub struct Printer {
     options: UiOptions,
-    stdout: Mutex<BufWriter<io::Stdout>>,
+    data: Mutex<Data>,
     /// Whether stdout is a terminal, which acts on control characters.
     stdout_terminal: bool,
     /// Width of the terminal of stderr; `None` if stderr is not one.
     stderr_width: Option<usize>,
     style: Style,
     progress: Progress,
+}
+
+/// Where data goes.
+enum Data {
+    Stdout(BufWriter<io::Stdout>),
+    Kept(Vec<u8>),
+}
+
+impl Write for Data {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stdout(stdout) => stdout.write(data),
+            Self::Kept(kept) => kept.write(data),
+        }
+    }
+
+    fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout(stdout) => stdout.write_all(data),
+            Self::Kept(kept) => kept.write_all(data),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stdout(stdout) => stdout.flush(),
+            Self::Kept(_) => Ok(()),
+        }
+    }
 }
 
 /// Control sequences of [`Printer::screen`]. Sources: ECMA-48; "Synchronized Output" (DEC private mode 2026), which terminals
@@ -78,15 +112,44 @@ impl Printer {
         };
         let stdout_terminal = io::stdout().is_terminal();
         let stderr_terminal = io::stderr().is_terminal();
-        let hidden = options.quiet || options.no_progress || !stderr_terminal;
+        // A terminal without a width or without cursor movement gets plain lines.
+        let is_plain = terminal_width() == 0 || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let hidden = options.quiet || options.no_progress || !stderr_terminal || is_plain;
         Self {
             options,
-            stdout: Mutex::new(BufWriter::with_capacity(64 * 1024, io::stdout())),
+            data: Mutex::new(Data::Stdout(BufWriter::with_capacity(64 * 1024, io::stdout()))),
             stdout_terminal,
-            stderr_width: stderr_terminal.then(terminal_width),
+            stderr_width: stderr_terminal.then(terminal_width).filter(|&width| width > 0),
             style: Style::new(color(stdout_terminal), color(stderr_terminal)),
             progress: Progress::new(hidden),
         }
+    }
+
+    /// A printer with the same messages that keeps its data, in `format`, until it is taken with [`Printer::take`].
+    pub fn keeping(&self, format: Format) -> Self {
+        Self {
+            options: UiOptions {
+                format: Some(format),
+                ..self.options
+            },
+            data: Mutex::new(Data::Kept(Vec::new())),
+            stdout_terminal: false,
+            stderr_width: self.stderr_width,
+            style: Style::new(false, self.style.has_stderr_colour()),
+            progress: Progress::new(self.progress.is_hidden()),
+        }
+    }
+
+    /// The data that was kept since the last call. Empty in a printer that writes to stdout.
+    pub fn take(&self) -> Vec<u8> {
+        match &mut *self.lock_data() {
+            Data::Stdout(_) => Vec::new(),
+            Data::Kept(data) => std::mem::take(data),
+        }
+    }
+
+    fn lock_data(&self) -> MutexGuard<'_, Data> {
+        self.data.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn format(&self) -> Format {
@@ -97,9 +160,19 @@ impl Printer {
         &self.style
     }
 
+    /// Whether reports are tables on a terminal.
+    fn shows_tables_on_a_terminal(&self) -> bool {
+        self.stdout_terminal && self.format() == Format::Table
+    }
+
     /// Progress on stderr. Hidden if stderr is not a terminal.
     pub fn progress(&self) -> &Progress {
         &self.progress
+    }
+
+    /// Whether stdout is a terminal that may be drawn on.
+    pub fn is_interactive(&self) -> bool {
+        self.stdout_terminal && !self.progress.is_hidden()
     }
 
     /// Prints a report in the chosen format.
@@ -107,6 +180,11 @@ impl Printer {
     /// # Errors
     /// When stdout cannot be written.
     pub fn report(&self, report: &impl Report) -> Result<()> {
+        self.print(report)
+    }
+
+    /// Not generic: compiled once, and not for each report.
+    fn print(&self, report: &dyn Printable) -> Result<()> {
         let text = match self.format() {
             Format::Table if self.style.has_colour() => {
                 safe::harmless(&report.table(&self.style)).into_owned()
@@ -117,14 +195,30 @@ impl Printer {
                 let csv = report.csv().ok_or_else(no_csv)?;
                 safe::data(csv.as_bytes())
             }
-            Format::Json => to_json(report, true)?,
-            Format::Yaml => to_yaml(report)?,
+            Format::Json => to_json(&report.value()?, true)?,
+            Format::Yaml => to_yaml(&report.value()?)?,
+            Format::Raw => return Err(no_raw()),
         };
         let text = text.trim_end_matches('\n');
         // Print nothing for an empty report, not an empty line.
         if !text.is_empty() {
             self.out(text)?;
         }
+        self.flush()
+    }
+
+    /// Prints a document of another format than this program's, such as an IAM policy: as YAML with `-o yaml`, else as JSON.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn document(&self, document: &Value) -> Result<()> {
+        let text = match self.format() {
+            Format::Yaml => to_yaml(document)?,
+            Format::Table | Format::Json | Format::Text | Format::Csv | Format::Raw => {
+                to_json(document, true)?
+            }
+        };
+        self.out(text.trim_end_matches('\n'))?;
         self.flush()
     }
 
@@ -162,12 +256,12 @@ impl Printer {
         lines.lines().try_for_each(|line| self.out(line))
     }
 
-    /// Prints one value as a line of JSON.
+    /// Prints one value as a line of JSON. Raw JSON in it stays as it is written.
     ///
     /// # Errors
     /// When stdout cannot be written.
     pub fn ndjson(&self, value: &impl Serialize) -> Result<()> {
-        self.out(&to_json(value, false)?)
+        self.out(&json_line(value)?)
     }
 
     /// Writes a line of data to stdout (buffered: see [`Printer::flush`]), escaped if stdout is a terminal.
@@ -194,27 +288,36 @@ impl Printer {
     }
 
     fn write(&self, data: &[u8], end: &[u8]) -> Result<()> {
-        let mut stdout = self
-            .stdout
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        stdout
-            .write_all(data)
-            .and_then(|()| stdout.write_all(end))
+        let mut to = self.lock_data();
+        to.write_all(data)
+            .and_then(|()| to.write_all(end))
             .map_err(stdout_error)
     }
 
-    /// Flushes stdout.
+    /// Runs `write`, which writes to stdout, and flushes. Lines of progress stay below what is written.
+    ///
+    /// # Errors
+    /// Those of `write`, and when stdout cannot be written.
+    pub fn above_progress(&self, write: impl FnOnce() -> Result<()>) -> Result<()> {
+        let write = || write().and_then(|()| self.flush_stdout());
+        // Only a terminal shows both.
+        match self.stdout_terminal {
+            true => self.progress.suspend(write),
+            false => write(),
+        }
+    }
+
+    /// Flushes stdout, and ends the lines of progress.
     ///
     /// # Errors
     /// When stdout cannot be written.
     pub fn flush(&self) -> Result<()> {
         self.progress.settle();
-        let mut stdout = self
-            .stdout
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        stdout.flush().map_err(stdout_error)
+        self.flush_stdout()
+    }
+
+    fn flush_stdout(&self) -> Result<()> {
+        self.lock_data().flush().map_err(stdout_error)
     }
 
     /// A message to the user, on stderr; silent with `--quiet`. Only its first line starts in the first column. On a terminal,
@@ -341,8 +444,8 @@ impl Drop for Printer {
 
 /// Columns of the terminal of stderr, or 80.
 fn terminal_width() -> usize {
-    let mut table = comfy_table::Table::new();
-    table.use_stderr().width().map_or(80, usize::from)
+    let size = console::Term::stderr().size_checked();
+    size.map_or(80, |(_, width)| usize::from(width))
 }
 
 /// `text` in lines of at most `width` columns. A line with columns or an indent of its own stays as it is: it is a list, or a
@@ -359,18 +462,32 @@ fn fitted(text: &str, width: usize) -> String {
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-pub fn to_json(value: &impl Serialize, pretty: bool) -> Result<String> {
+/// One value as JSON without line ends. Raw JSON in it stays as it is written.
+///
+/// # Errors
+/// When it has no form in JSON.
+pub fn json_line(value: &impl Serialize) -> Result<String> {
+    Ok(safe::json(serde_json::to_string(value).map_err(not_json)?))
+}
+
+/// Takes a value, and not all that can be serialised: the writers are compiled once.
+///
+/// # Errors
+/// None that a value can cause.
+pub fn to_json(value: &Value, pretty: bool) -> Result<String> {
     let text = if pretty {
         serde_json::to_string_pretty(value)
     } else {
         serde_json::to_string(value)
     };
-    let text = text.map_err(|e| Error::failed("could not write the report as JSON").cause(e))?;
-    Ok(safe::json(text))
+    Ok(safe::json(text.map_err(not_json)?))
 }
 
 /// YAML can escape only in double quotes, which are its other way to write JSON.
-pub fn to_yaml(value: &impl Serialize) -> Result<String> {
+///
+/// # Errors
+/// None that a value can cause.
+pub fn to_yaml(value: &Value) -> Result<String> {
     let text = serde_saphyr::to_string(value)
         .map_err(|e| Error::failed("could not write the report as YAML").cause(e.to_string()))?;
     match safe::is_harmless(&text) {
@@ -379,9 +496,18 @@ pub fn to_yaml(value: &impl Serialize) -> Result<String> {
     }
 }
 
+fn not_json(error: serde_json::Error) -> Error {
+    Error::failed("could not write the report as JSON").cause(error)
+}
+
 /// The command has no CSV form.
 pub fn no_csv() -> Error {
     Error::usage("this command does not write CSV").hint("use -o json, -o text, or no -o at all")
+}
+
+/// The command has no raw form.
+pub fn no_raw() -> Error {
+    Error::usage("only tail writes raw records").hint("use -o json, -o text, or no -o at all")
 }
 
 fn stdout_error(error: io::Error) -> Error {
@@ -424,7 +550,7 @@ mod tests {
         // JSON is YAML: what JSON reads back, YAML does.
         let value = serde_json::json!({"name": "user\u{202e}nimda"});
         assert_eq!(
-            serde_json::from_str::<serde_json::Value>(&to_yaml(&value).unwrap()).unwrap(),
+            serde_json::from_str::<Value>(&to_yaml(&value).unwrap()).unwrap(),
             value
         );
     }

@@ -40,6 +40,15 @@ impl Progress {
         }
     }
 
+    /// Removes all lines from the screen.
+    pub(super) fn clear(&self) {
+        if !self.hidden {
+            // The screen that cannot be written shows nothing.
+            let _ = self.lock().clear();
+            *self.lock() = on_stderr(false);
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, MultiProgress> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -65,6 +74,16 @@ impl Progress {
         }
     }
 
+    /// A line that says what goes on until it is dropped; `None` where no progress is shown.
+    pub fn status_line(&self, text: &str) -> Option<StatusLine> {
+        if self.hidden {
+            return None;
+        }
+        let step = self.status();
+        step.message(text);
+        Some(StatusLine(step))
+    }
+
     /// Runs `print` with the lines hidden.
     pub fn suspend<R>(&self, print: impl FnOnce() -> R) -> R {
         let lines = self.lock().clone();
@@ -72,9 +91,34 @@ impl Progress {
     }
 }
 
+/// A line of progress that is removed when it is dropped.
+#[derive(Debug)]
+pub struct StatusLine(Step);
+
+impl StatusLine {
+    pub fn message(&self, text: impl Into<String>) {
+        self.0.message(text);
+    }
+}
+
+impl Drop for StatusLine {
+    fn drop(&mut self) {
+        self.0.clear();
+    }
+}
+
 impl Step {
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Columns of the terminal for the message of a line without a name.
+    pub fn room(&self) -> usize {
+        const SPINNER: usize = 2;
+        let size = console::Term::stderr().size_checked();
+        // The last column stays empty: some terminals break the line there.
+        size.map_or(80, |(_, width)| usize::from(width))
+            .saturating_sub(SPINNER + 1)
     }
 
     /// Shows what is being done.

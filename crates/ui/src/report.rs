@@ -1,10 +1,8 @@
 //! The result of a command, in all output formats.
 
-use std::io::IsTerminal as _;
-use std::sync::OnceLock;
-
-use comfy_table::{ContentArrangement, Table, presets};
+use ground::error::{Error, Result};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Style;
 
@@ -22,6 +20,8 @@ pub enum Format {
     Text,
     /// Comma-separated values with a heading, for spreadsheets. Only some commands write it.
     Csv,
+    /// The bytes of records. Only `tail` writes it.
+    Raw,
 }
 
 /// The result of a command. Its `Serialize` form is a stable contract with scripts.
@@ -38,47 +38,31 @@ pub trait Report: Serialize {
     }
 }
 
-/// Columns of tables where nothing else is known.
-const DEFAULT_WIDTH: u16 = 80;
-
-/// Columns of tables: decided once for the process.
-static WIDTH: OnceLock<u16> = OnceLock::new();
-
-/// Decides how wide tables are: `COLUMNS`, else the terminal of stdout. What is not a terminal has no width, so that a row is
-/// one line, and `grep` finds all of it.
-pub fn decide_width() {
-    let given = std::env::var("COLUMNS")
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
-    let width = given.filter(|&width| width > 0).unwrap_or_else(|| {
-        if !std::io::stdout().is_terminal() {
-            return u16::MAX;
-        }
-        // Some terminals say that they have no column.
-        let width = Table::new().width().filter(|&width| width > 0);
-        width.unwrap_or(DEFAULT_WIDTH)
-    });
-    // The first decision stays.
-    let _ = WIDTH.set(width);
+/// A [`Report`] of any type. Its value is in a form that the writers of JSON and YAML share: they are compiled once, and not
+/// for each report.
+pub(super) trait Printable {
+    fn table(&self, style: &Style) -> String;
+    fn text(&self) -> String;
+    fn csv(&self) -> Option<String>;
+    fn value(&self) -> Result<Value>;
 }
 
-/// A table without borders, as wide as [`decide_width`] says.
-pub fn table<H: Into<comfy_table::Cell>>(headings: impl IntoIterator<Item = H>) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(*WIDTH.get().unwrap_or(&DEFAULT_WIDTH));
-    table.set_header(
-        headings
-            .into_iter()
-            .map(Into::into)
-            .collect::<Vec<comfy_table::Cell>>(),
-    );
-    if let Some(first) = table.column_mut(0) {
-        first.set_padding((0, 1));
+impl<R: Report> Printable for R {
+    fn table(&self, style: &Style) -> String {
+        Report::table(self, style)
     }
-    table
+
+    fn text(&self) -> String {
+        Report::text(self)
+    }
+
+    fn csv(&self) -> Option<String> {
+        Report::csv(self)
+    }
+
+    fn value(&self) -> Result<Value> {
+        serde_json::to_value(self).map_err(|e| Error::failed("could not write the report as JSON").cause(e))
+    }
 }
 
 /// Tab-separated values, one line for each row: the form of [`Report::text`].

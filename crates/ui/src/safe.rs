@@ -129,8 +129,17 @@ fn colour_length(text: &str) -> Option<usize> {
     let parameters = text.strip_prefix("\u{1b}[")?;
     let end = parameters.find(|c: char| !c.is_ascii_digit() && c != ';')?;
     let mut each = parameters[..end].split(';');
-    let known = each.all(|one| matches!(one, "" | "0" | "1" | "2" | "31" | "32" | "33" | "36"));
+    let known = each.all(is_known_style);
     (known && parameters.as_bytes()[end] == b'm').then_some(2 + end + 1)
+}
+
+/// Bold, dim and colours of the foreground but black and white, which can be those of the background.
+fn is_known_style(parameter: &str) -> bool {
+    match parameter.as_bytes() {
+        b"" | [b'0'..=b'2'] => true,
+        [b'3' | b'9', hue] => (b'1'..=b'6').contains(hue),
+        _ => false,
+    }
 }
 
 fn escape(shown: &mut String, c: char) {
@@ -163,7 +172,11 @@ mod tests {
         let hidden = "\u{1b}[8mhidden\u{1b}[0m";
         assert_eq!(harmless(hidden), "\\u{1b}[8mhidden\u{1b}[0m");
         for style in [super::super::Style::new(true, true)] {
+            for hue in 0..super::super::Style::HUES {
+                assert_eq!(harmless(&style.hue(hue, "a")), style.hue(hue, "a"));
+            }
             for text in [
+                style.found("a"),
                 style.good("a"),
                 style.caution("a"),
                 style.bad("a"),

@@ -24,6 +24,10 @@ impl Style {
         self.stdout
     }
 
+    pub(super) fn has_stderr_colour(&self) -> bool {
+        self.stderr
+    }
+
     /// A good state, on stdout.
     pub fn good(&self, text: &str) -> String {
         paint(self.stdout, AnsiColor::Green.on_default(), text)
@@ -39,6 +43,21 @@ impl Style {
         paint(self.stdout, AnsiColor::Red.on_default(), text)
     }
 
+    /// A state of a resource, or what came of it, in the colour that it deserves, on stdout. The words are those of AWS and of
+    /// the reports.
+    pub fn state(&self, word: &str) -> String {
+        match word {
+            "ACTIVE" | "ENABLED" | "Enabled" | "OK" | "created" | "create" | "updated" | "deleted"
+            | "allowed" | "good" | "open" => self.good(word),
+            "CREATING" | "UPDATING" | "DELETING" | "Creating" | "Updating" | "Deleting" | "Enabling"
+            | "Disabling" | "Disabled" | "DISABLED" | "INSUFFICIENT_DATA" | "update" | "kept" | "stopped"
+            | "skipped" | "caution" => self.caution(word),
+            "FAILED" | "ALARM" | "failed" | "refused" | "delete" | "explicitDeny" | "implicitDeny"
+            | "fault" => self.bad(word),
+            _ => word.to_owned(),
+        }
+    }
+
     /// Less important text, on stdout.
     pub fn dim(&self, text: &str) -> String {
         paint(self.stdout, Ansi::new().effects(Effects::DIMMED), text)
@@ -47,6 +66,40 @@ impl Style {
     /// Headings, on stdout.
     pub fn bold(&self, text: &str) -> String {
         paint(self.stdout, Ansi::new().effects(Effects::BOLD), text)
+    }
+
+    /// Names of members, on stdout.
+    pub fn name(&self, text: &str) -> String {
+        paint(self.stdout, AnsiColor::Blue.on_default(), text)
+    }
+
+    /// One of [`Style::HUES`] colours, on stdout: the same for the same `number`.
+    pub fn hue(&self, number: usize, text: &str) -> String {
+        const HUES: [AnsiColor; Style::HUES] = [
+            AnsiColor::Cyan,
+            AnsiColor::Green,
+            AnsiColor::Magenta,
+            AnsiColor::Yellow,
+            AnsiColor::Blue,
+            AnsiColor::BrightCyan,
+            AnsiColor::BrightGreen,
+            AnsiColor::BrightMagenta,
+            AnsiColor::BrightYellow,
+            AnsiColor::BrightBlue,
+        ];
+        paint(self.stdout, HUES[number % Self::HUES].on_default(), text)
+    }
+
+    /// Colours of [`Style::hue`].
+    pub const HUES: usize = 10;
+
+    /// What was searched for, on stdout.
+    pub fn found(&self, text: &str) -> String {
+        paint(
+            self.stdout,
+            AnsiColor::Red.on_default().effects(Effects::BOLD),
+            text,
+        )
     }
 
     pub(super) fn stderr_error(&self, text: &str) -> String {

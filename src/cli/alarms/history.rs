@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::cli::shared::Session;
 use crate::ui::units::time;
-use crate::ui::{Report, Style, lines, or_dash, table, visible, wrap};
+use crate::ui::{Report, Style, lines, or_dash, visible, width, wrap};
 use domain::observe::alarms::{self, Item};
 use ground::error::Result;
 use ground::exit::Exit;
@@ -33,9 +33,7 @@ const TIMES: usize = "2026-01-01 12:30:00 UTC".len() + 2;
 
 impl Report for History {
     fn table(&self, style: &Style) -> String {
-        let left = usize::from(table([""]).width().unwrap_or(80))
-            .saturating_sub(TIMES)
-            .max(20);
+        let left = width().saturating_sub(TIMES).max(20);
         let mut text = String::new();
         for item in &self.0 {
             let mut begin = format!("{:TIMES$}", time(item.at));

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::cli::shared::Session;
 use crate::ui::units::time;
-use crate::ui::{Report, Style, lines, or_dash, table, visible, wrap};
+use crate::ui::{Report, Style, lines, or_dash, visible, width, wrap};
 use domain::observe::alarms::{self, AlarmEntry, Filter, Muted, State};
 use ground::error::Result;
 use ground::exit::Exit;
@@ -34,9 +34,7 @@ const STATES: usize = "INSUFFICIENT_DATA".len() + 2;
 impl Report for Alarms {
     /// A heading for each alarm with its details below: names and reasons are long.
     fn table(&self, style: &Style) -> String {
-        let left = usize::from(table([""]).width().unwrap_or(80))
-            .saturating_sub(STATES)
-            .max(20);
+        let left = width().saturating_sub(STATES).max(20);
         let mut text = String::new();
         for alarm in &self.0 {
             let state = format!("{:STATES$}", alarm.state.word());

@@ -52,12 +52,12 @@ impl Report for Tried {
         }
         for action in &trial.actions {
             let mut begin = match action.starts_with("Failed") {
-                true => style.bad("FAULT"),
+                true => style.bad("fault"),
                 false => format!("{} ", style.good("good")),
             };
             for line in wrap(&visible(action), 71) {
                 text.push_str(&format!("  {begin}  {line}\n"));
-                begin = " ".repeat("FAULT".len());
+                begin = " ".repeat("fault".len());
             }
         }
         text

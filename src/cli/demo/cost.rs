@@ -4,12 +4,12 @@ use serde_json::value::RawValue;
 
 use crate::cli::shared::Session;
 use crate::cli::shared::change::existing;
-use crate::ui;
+use crate::ui::{self, Format};
 use domain::cost::{self, Estimate, Mode, Usage};
 use ground::error::{Error, Result};
 
 /// Prints the estimate for the demo's stream, to which `events` and the test record of `setup` were put.
-pub(super) async fn show(demo: &Session, events: &str) -> Result<()> {
+pub(super) async fn show(demo: &Session, events: &str) -> Result<Estimate> {
     let context = demo.context().await?;
     let name = &demo.settings().stream;
     let state = existing(context, name).await?;
@@ -25,9 +25,12 @@ pub(super) async fn show(demo: &Session, events: &str) -> Result<()> {
     });
     let printer = demo.printer();
     printer.flush()?;
-    printer.note("\nWhat this would have cost so far on AWS, a begun hour counted as a whole one:");
-    printer.out(&table(&estimate))?;
-    printer.flush()
+    printer.note("\nWhat this would have cost so far on AWS, with each started hour billed in full:");
+    if matches!(printer.format(), Format::Table | Format::Text) {
+        printer.out(&table(&estimate))?;
+        printer.flush()?;
+    }
+    Ok(estimate)
 }
 
 fn table(estimate: &Estimate) -> String {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::ui::units::{count as grouped, counted, milliseconds, time};
-use crate::ui::{Report, Style, or_dash, table, visible, wrap};
+use crate::ui::{Report, Style, Table, or_dash, table, visible, width, wrap};
 use daemon::protocol::Damage;
 use domain::cost::{Money, standing};
 use domain::observe::dependents::shared_with;
@@ -284,7 +284,7 @@ impl DescribeReport {
             .join(", ")
     }
 
-    fn shard_table(rows: &[ShardRow]) -> comfy_table::Table {
+    fn shard_table(rows: &[ShardRow]) -> Table {
         let mut shards = table(["SHARD", "STATE", "SHARE", "HASH KEYS", "PARENTS"]);
         for row in rows {
             let parents = match row.parents.as_slice() {
@@ -316,7 +316,7 @@ impl DescribeReport {
         for (label, values) in self.fields() {
             let wrapped = values
                 .iter()
-                .flat_map(|value| wrap(&visible(value), SCREEN - LABEL));
+                .flat_map(|value| wrap(&visible(value), SCREEN.min(width()).saturating_sub(LABEL)));
             lines.extend(labelled(label, wrapped.collect()));
         }
         lines.join("\n")

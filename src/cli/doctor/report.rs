@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::count;
-use crate::ui::{Report, Style, lines, table, wrap};
+use crate::ui::{Report, Style, lines, width, wrap};
 use domain::context::Context;
 use domain::observe::doctor::{Checked, Finding, Severity};
 
@@ -74,13 +74,6 @@ pub(super) fn headline(finding: &Finding) -> String {
     format!("{} {}", finding.subject, finding.summary)
 }
 
-fn word(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Fault => "FAULT",
-        Severity::Caution => "caution",
-    }
-}
-
 /// `label` in the first columns and `text` in the others, broken at spaces.
 fn block(label: &str, text: &str, width: usize) -> String {
     let mut block = String::new();
@@ -94,7 +87,7 @@ fn block(label: &str, text: &str, width: usize) -> String {
 
 /// One finding: what is wrong, the evidence, the fixes. Commands are never broken: they are copied.
 fn shown(finding: &Finding, style: &Style, width: usize) -> String {
-    let word = word(finding.severity);
+    let word = finding.severity.word();
     let painted = match finding.severity {
         Severity::Fault => style.bad(word),
         Severity::Caution => style.caution(word),
@@ -124,7 +117,7 @@ fn shown(finding: &Finding, style: &Style, width: usize) -> String {
 
 impl Report for DoctorReport {
     fn table(&self, style: &Style) -> String {
-        let width = usize::from(table([""]).width().unwrap_or(80)).saturating_sub(INDENT);
+        let width = width().saturating_sub(INDENT);
         let mut parts: Vec<String> = self
             .findings()
             .into_iter()

@@ -1,11 +1,11 @@
-//! What `streamctl local status`, `clock` and `reset` print.
+//! What `streamctl local status`, `stop`, `clock` and `reset` print.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::cli::shared::damage::damage_text;
-use crate::ui::{Report, Style, lines, units};
+use crate::ui::{Report, Style, lines, or_dash, units};
 use daemon::{Clock, Reset, Status};
 use ground::duration;
 
@@ -81,6 +81,24 @@ fn apart(offset_ms: i64) -> String {
         0 => "this machine's time".to_owned(),
         ..0 => format!("{length} behind this machine"),
         _ => format!("{length} ahead of this machine"),
+    }
+}
+
+/// For people, a note on stderr says it.
+#[derive(Serialize)]
+pub(super) struct StopReport {
+    /// False if it did not run.
+    pub(super) stopped: bool,
+    pub(super) pid: Option<u32>,
+}
+
+impl Report for StopReport {
+    fn table(&self, _style: &Style) -> String {
+        String::new()
+    }
+
+    fn text(&self) -> String {
+        format!("{}\t{}", self.stopped, or_dash(self.pid))
     }
 }
 

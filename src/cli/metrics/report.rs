@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use super::shape::Shape;
 use crate::cli::shared::verdict::{amount, coloured, percent, words};
 use crate::ui::sparkline::{Glyphs, sparkline, values_per_mark};
-use crate::ui::{Report, Style, table, wrap};
+use crate::ui::{Report, Style, width, wrap};
 use domain::observe::metrics::{
     Reading, Resource, Selection, Series, Statistic, TimeRange, Unit, Usage, Verdict, usages, verdicts,
 };
@@ -291,8 +291,7 @@ impl Serialize for MetricsReport {
 
 impl Report for MetricsReport {
     fn table(&self, style: &Style) -> String {
-        let width = table([""]).width().unwrap_or(80);
-        self.draw(style, width.into())
+        self.draw(style, width())
     }
 
     fn text(&self) -> String {

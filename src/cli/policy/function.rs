@@ -64,10 +64,9 @@ pub(super) async fn print(
         return Err(Error::failed(format!("there is no function {function}"))
             .hint("`streamctl handlers` lists what is bundled"));
     };
-    // Policies are always a JSON document, whatever -o says.
-    let text = serde_json::to_string_pretty(&report)
+    let document = serde_json::to_value(&report)
         .map_err(|error| Error::failed("could not write the policies").cause(error))?;
-    printer.out(&text)?;
+    printer.document(&document)?;
     Ok(Exit::Done)
 }
 

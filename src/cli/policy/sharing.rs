@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::PurposeArg;
 use crate::cli::shared::change::{existing, to_change};
 use crate::cli::shared::{Session, StreamArg};
-use crate::ui::{Report, Style};
+use crate::ui::{Format, Report, Style};
 use domain::context::Context;
 use domain::policy::is_aws_managed;
 use domain::policy::sharing::{self, Grant};
@@ -188,11 +188,14 @@ async fn show(args: &ShowArgs, session: &Session) -> Result<Exit> {
     let stream = existing(context, &name).await?;
     let resource = args.resource.arn(context, &stream).await?;
     match sharing::read(context, &resource).await? {
-        // A policy is always a JSON document, whatever -o says.
-        Some(policy) => session.printer().out(&pretty(&policy))?,
-        None => session
-            .printer()
-            .note(&format!("{resource} has no resource policy")),
+        Some(policy) => session.printer().document(&policy)?,
+        None => {
+            let printer = session.printer();
+            printer.note(&format!("{resource} has no resource policy"));
+            if matches!(printer.format(), Format::Json | Format::Yaml) {
+                printer.document(&Value::Null)?;
+            }
+        }
     }
     Ok(Exit::Done)
 }

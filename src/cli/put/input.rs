@@ -6,9 +6,27 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 
+use domain::produce::Order;
 use domain::record::{BadRecords, DataEncoding, InputFormat, Repeat};
 use ground::error::{Error, Result};
 use ground::platform;
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum OrderArg {
+    /// Those with the same key (default); random keys have no order
+    Key,
+    /// Any order: as many records of a key at once as fit
+    None,
+}
+
+impl From<OrderArg> for Order {
+    fn from(arg: OrderArg) -> Self {
+        match arg {
+            OrderArg::Key => Self::Key,
+            OrderArg::None => Self::None,
+        }
+    }
+}
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum FormatArg {

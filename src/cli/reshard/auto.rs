@@ -182,7 +182,7 @@ fn show(session: &Session, state: &StreamState, decided: &Decided) -> Result<()>
         decision: &decided.decision,
     };
     match printer.format() {
-        Format::Json | Format::Yaml | Format::Csv => printer.ndjson(&line)?,
+        Format::Json | Format::Yaml | Format::Csv | Format::Raw => printer.ndjson(&line)?,
         Format::Table => {
             let at = time(Some(decided.at));
             printer.out(&format!("{at}  {}", in_words(&decided.decision)))?;

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use domain::record::{Record, to_entry_json};
+use domain::record::{Record, to_entry_json, to_failed_json};
 use ground::error::{Error, Result};
 use ground::platform;
 
@@ -85,7 +85,16 @@ impl FailedFile {
 
     /// Writes one record, complete or not at all.
     pub(crate) fn write(&mut self, record: &Record) -> io::Result<()> {
-        let mut line = to_entry_json(record).to_string().into_bytes();
+        self.write_line(to_entry_json(record))
+    }
+
+    /// As [`FailedFile::write`], with the reason why the record is here.
+    pub(crate) fn write_with(&mut self, record: &Record, reason: &str) -> io::Result<()> {
+        self.write_line(to_failed_json(record, reason))
+    }
+
+    fn write_line(&mut self, line: String) -> io::Result<()> {
+        let mut line = line.into_bytes();
         line.push(b'\n');
         if let Err(error) = self.file.write_all(&line) {
             // Half a line would make the whole file bad input for `put --file`.

@@ -100,6 +100,8 @@ enum OutputArg {
     Text,
     /// Of some reports only
     Csv,
+    /// Of `tail` only
+    Raw,
 }
 
 impl From<OutputArg> for Format {
@@ -110,6 +112,7 @@ impl From<OutputArg> for Format {
             OutputArg::Yaml => Self::Yaml,
             OutputArg::Text => Self::Text,
             OutputArg::Csv => Self::Csv,
+            OutputArg::Raw => Self::Raw,
         }
     }
 }

@@ -51,7 +51,9 @@ pub(crate) async fn apply(
     let stop = Stop::default();
     let report = session
         .run_until_stopped(&stop, pipeline.apply(plan, &show, &stop))
-        .await?;
+        .await;
+    progress.finish();
+    let report = report?;
     printer.report(&report)?;
     Ok(Some(Applied {
         report,
@@ -111,6 +113,7 @@ pub(crate) async fn delete(
     let report = session
         .run_until_stopped(&stop, pipeline.destroy(survey, &show, &stop))
         .await;
+    progress.finish();
     printer.report(&report)?;
     print_hints(session, &report);
     match report.exit {

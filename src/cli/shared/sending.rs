@@ -4,15 +4,17 @@ pub(crate) mod failed;
 mod progress;
 pub(crate) mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Session;
 use super::stream::or_whereabouts;
+use crate::ui::units::counted;
 use domain::context::Context;
 use domain::produce::{
-    Feed, KinesisTransport, PutEnd, PutEvent, PutOptions, PutResult, PutSummary, StreamLimits, Unsent, put,
+    Feed, KinesisTransport, PutEnd, PutEvent, PutOptions, PutResult, PutSummary, ResumeFile, Settled,
+    StreamLimits, Unsent, put,
 };
 use domain::record::{BadRecords, Inputs, ReadProgress};
 use domain::stream::StreamReference;
@@ -50,9 +52,21 @@ impl Origin {
         }
     }
 
-    /// A message about what was not read; `None` when the whole input was read.
-    pub(crate) fn rest(&self, summary: &PutSummary, input_ended: bool) -> Option<String> {
+    /// A message about what was not read; `None` when the whole input was read. `resume` is the file of `--resume`.
+    pub(crate) fn rest(
+        &self,
+        summary: &PutSummary,
+        input_ended: bool,
+        resume: Option<&Path>,
+    ) -> Option<String> {
         let name = &self.name;
+        if let Some(path) = resume {
+            let missing = !input_ended || summary.stopped > 0;
+            return missing.then(|| {
+                let path = path.display();
+                format!("the same command goes on where it was: {path} says what of {name} was sent")
+            });
+        }
         // The lines of several files would not tell which.
         let (was, line) = match self.is_repeatable && self.file.is_none() && !self.is_argument {
             true => ("were", String::new()),
@@ -115,6 +129,8 @@ pub(crate) struct Sending<'a> {
     /// How far the input was read, if that is known.
     pub(crate) read: Option<ReadProgress>,
     pub(crate) bad: Option<Arc<BadRecords>>,
+    /// Where the run keeps how far it came.
+    pub(crate) resume: Option<ResumeFile>,
 }
 
 impl Sending<'_> {
@@ -123,14 +139,16 @@ impl Sending<'_> {
     /// # Errors
     /// When nothing was sent.
     pub(crate) async fn run(
-        self,
+        mut self,
         records: Feed,
         options: &PutOptions,
         mut failed: Unacknowledged,
     ) -> Result<Exit> {
         let session = self.session;
-        let transport = KinesisTransport::new(self.recipient.context.kinesis_once(), &self.recipient.stream);
-        let mut follow = Follow::new(session, self.read.clone(), &mut failed);
+        let client = self.recipient.context.kinesis_once();
+        let transport = KinesisTransport::new(&client, &self.recipient.stream)
+            .ignoring_keys(self.recipient.limits.ignores_keys);
+        let mut follow = Follow::new(session, self.read.clone(), &mut failed, self.resume.as_mut());
         let unkept = follow.unkept.clone();
         let stop = async {
             tokio::select! {
@@ -142,7 +160,7 @@ impl Sending<'_> {
             follow.on(event)
         })
         .await;
-        follow.end();
+        follow.end(&outcome.summary.settled);
         if let (PutEnd::Interrupted | PutEnd::Complete, Some(error)) =
             (&outcome.end, failed.failure(&self.origin.name))
         {
@@ -172,6 +190,17 @@ impl Sending<'_> {
         for line in kept.lines(&summary, self.named.as_deref()) {
             printer.warn(&line);
         }
+        if summary.possible_duplicates > 0 {
+            printer.warn(&format!(
+                "{} may be stored twice: an attempt to send {} had no answer",
+                counted(summary.possible_duplicates, "record"),
+                if summary.possible_duplicates == 1 {
+                    "it"
+                } else {
+                    "them"
+                }
+            ));
+        }
         self.tell_bad_records();
         for hint in self.hints(&summary) {
             printer.note(&hint);
@@ -180,7 +209,8 @@ impl Sending<'_> {
         printer.report(&PutReport::new(stream, &summary, &end, &kept, bad))?;
         // Suggest --skip only if something was sent.
         let begun = some || kept.records + kept.lost > 0;
-        let rest = origin.rest(&summary, input_ended).filter(|_| begun);
+        let resume = self.resume.as_ref().map(ResumeFile::path);
+        let rest = origin.rest(&summary, input_ended, resume).filter(|_| begun);
         let tell_rest = || {
             if let Some(rest) = &rest {
                 printer.warn(rest);
@@ -248,6 +278,9 @@ struct Follow<'a> {
     session: &'a Session,
     progress: SendProgress,
     failed: &'a mut Unacknowledged,
+    resume: Option<&'a mut ResumeFile>,
+    /// Whether the user was told that the file of `--resume` cannot be written.
+    told: bool,
     /// Set once a record could not be kept: nothing more is read, so that no others are lost.
     unkept: Stop,
     /// No record was acknowledged yet.
@@ -256,11 +289,18 @@ struct Follow<'a> {
 }
 
 impl<'a> Follow<'a> {
-    fn new(session: &'a Session, read: Option<ReadProgress>, failed: &'a mut Unacknowledged) -> Self {
+    fn new(
+        session: &'a Session,
+        read: Option<ReadProgress>,
+        failed: &'a mut Unacknowledged,
+        resume: Option<&'a mut ResumeFile>,
+    ) -> Self {
         Self {
             session,
             progress: SendProgress::new(session.printer().progress().status(), read),
             failed,
+            resume,
+            told: false,
             unkept: Stop::default(),
             untouched: true,
             throttled: false,
@@ -272,6 +312,7 @@ impl<'a> Follow<'a> {
             PutEvent::Progress(summary) => {
                 self.untouched = summary.acknowledged == 0;
                 self.progress.show(summary);
+                self.keep(&summary.settled, ResumeFile::keep);
             }
             PutEvent::Throttled { .. } => self.throttled = true,
             PutEvent::Failing { reason, retry_for } => {
@@ -287,7 +328,19 @@ impl<'a> Follow<'a> {
         }
     }
 
-    fn end(self) {
+    /// Keeps how far the input is settled.
+    fn keep(&mut self, settled: &Settled, write: impl FnOnce(&mut ResumeFile, &Settled) -> Result<()>) {
+        let Some(resume) = &mut self.resume else { return };
+        // Records are worth more than the file: the run goes on.
+        if let Err(error) = write(resume, settled)
+            && !std::mem::replace(&mut self.told, true)
+        {
+            self.session.printer().warn(&error.chain().join(": "));
+        }
+    }
+
+    fn end(mut self, settled: &Settled) {
+        self.keep(settled, ResumeFile::finish);
         self.progress.clear();
         if self.throttled {
             self.session.printer().note(
@@ -334,12 +387,15 @@ mod tests {
             ..PutSummary::default()
         };
         let stdin = origin("stdin", None, false);
-        assert_snapshot!(stdin.rest(&summary, false).unwrap(), @"stdin was read up to record 18 (line 20); what follows was not read");
-        assert_snapshot!(stdin.rest(&PutSummary::default(), false).unwrap(), @"nothing was read from stdin");
-        assert_eq!(stdin.rest(&summary, true), None);
+        assert_snapshot!(stdin.rest(&summary, false, None).unwrap(), @"stdin was read up to record 18 (line 20); what follows was not read");
+        assert_snapshot!(stdin.rest(&PutSummary::default(), false, None).unwrap(), @"nothing was read from stdin");
+        assert_eq!(stdin.rest(&summary, true, None), None);
         let file = origin("a.json", Some("a.json"), true);
-        assert_snapshot!(file.rest(&summary, false).unwrap(), @"a.json was read up to record 18 (line 20); the same command with `--skip 18` sends the rest");
+        assert_snapshot!(file.rest(&summary, false, None).unwrap(), @"a.json was read up to record 18 (line 20); the same command with `--skip 18` sends the rest");
+        let resume = Some(Path::new("r.json"));
+        assert_snapshot!(file.rest(&summary, false, resume).unwrap(), @"the same command goes on where it was: r.json says what of a.json was sent");
+        assert_eq!(file.rest(&summary, true, resume), None);
         let files = origin("3 files", None, true);
-        assert_snapshot!(files.rest(&summary, false).unwrap(), @"3 files were read up to record 18; the same command with `--skip 18` sends the rest");
+        assert_snapshot!(files.rest(&summary, false, None).unwrap(), @"3 files were read up to record 18; the same command with `--skip 18` sends the rest");
     }
 }

@@ -74,6 +74,14 @@ impl Session {
         }
     }
 
+    /// The same session with another printer.
+    pub(crate) fn with_printer(self, printer: Printer) -> Self {
+        Self {
+            printer: Arc::new(printer),
+            ..self
+        }
+    }
+
     /// The flags that choose the target, as typed, for a command line to copy: ` --region eu-west-1`, or nothing.
     pub(crate) fn target_flags(&self) -> &str {
         &self.target_flags
@@ -379,15 +387,27 @@ impl Interrupt {
     }
 }
 
-/// Waits for Ctrl-C or, on Unix, SIGTERM.
+/// Waits for Ctrl-C or, on Unix, SIGTERM, or SIGHUP when the terminal ends. A command that `nohup` started goes on without
+/// its terminal.
 async fn stop_signal() -> std::io::Result<()> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = match ground::platform::ignores_hangup() {
+            true => None,
+            false => Some(signal(SignalKind::hangup())?),
+        };
+        let hung_up = async {
+            match &mut hangup {
+                Some(signal) => signal.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             outcome = tokio::signal::ctrl_c() => outcome,
             _ = terminate.recv() => Ok(()),
+            _ = hung_up => Ok(()),
         }
     }
     #[cfg(not(unix))]

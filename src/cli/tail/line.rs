@@ -1,47 +1,108 @@
-//! A record as a line of output.
+//! A record as it is written: for people, as JSON, as its bytes, or as `--format` says.
 
-use std::borrow::Cow;
-
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
+use super::pattern::{Pattern, Place, Separator};
 use crate::ui::units::rfc3339;
-use crate::ui::{Printer, visible};
-use domain::consume::TailRecord;
+use crate::ui::{Printer, Style, json, visible};
+use domain::consume::{Item, filter};
 use ground::error::Result;
 
+/// The form for people.
+#[derive(Debug, Clone, Default)]
+pub(super) struct People {
+    /// Whether JSON is indented, over several lines.
+    pub(super) indent: bool,
+    /// What is shown in another colour.
+    pub(super) highlight: Vec<filter::Pattern>,
+}
+
 /// How records are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) enum LineFormat {
-    /// For people.
-    People,
+    People(People),
     /// A JSON object a line.
-    Json,
-    /// The data and a line end.
-    Raw,
+    Json {
+        /// Whether data that is a JSON object or array is written as such.
+        data: bool,
+    },
+    /// The data.
+    Raw(Separator),
+    Pattern(Pattern),
 }
 
 impl LineFormat {
-    /// `stream` is its stream, if several are read.
-    pub(super) fn write(self, printer: &Printer, stream: Option<&str>, record: &TailRecord) -> Result<()> {
+    /// Writes to stdout. `several` tells whether records of several streams are written.
+    pub(super) fn print(
+        &self,
+        printer: &Printer,
+        item: &Item<'_>,
+        place: Place<'_>,
+        several: bool,
+    ) -> Result<()> {
         match self {
-            Self::Raw => printer.out_bytes(&record.data, b"\n"),
-            Self::Json => printer.ndjson(&JsonLine {
-                stream,
-                ..JsonLine::new(record)
-            }),
-            Self::People => {
-                let [arrival, shard, key, data] = fields(record);
-                let style = printer.style();
-                let place = match stream {
-                    Some(stream) => format!("{}/{shard}", visible(stream)),
-                    None => shard,
-                };
-                printer.out(&format!(
-                    "{}  {}  {key}  {data}",
-                    style.dim(&arrival),
-                    style.dim(&place)
-                ))
+            Self::People(people) => {
+                let stream = several.then_some(place.stream);
+                printer.out(&for_people(item, people, place.zone, stream, printer.style()))
             }
+            Self::Json { data } => {
+                printer.ndjson(&JsonLine::new(item, several.then_some(place.stream), *data))
+            }
+            Self::Raw(separator) => match separator.around(item.data.len()) {
+                (before, after) if before.is_empty() => printer.out_bytes(&item.data, after),
+                (before, after) => printer.out_bytes(&[before.as_slice(), &item.data].concat(), after),
+            },
+            Self::Pattern(pattern) => {
+                let mut bytes = Vec::new();
+                pattern.write(&mut bytes, item, place);
+                printer.out_bytes(&bytes, b"")
+            }
+        }
+    }
+
+    /// Appends to `out`, which is not shown on a terminal.
+    ///
+    /// # Errors
+    /// If a record cannot be written as JSON. Records alone never cause this.
+    pub(super) fn append(
+        &self,
+        out: &mut Vec<u8>,
+        item: &Item<'_>,
+        place: Place<'_>,
+        several: bool,
+    ) -> Result<()> {
+        let stream = several.then_some(place.stream);
+        match self {
+            Self::People(people) => {
+                let line = for_people(item, people, place.zone, stream, &Style::plain());
+                out.extend_from_slice(line.as_bytes());
+                out.push(b'\n');
+            }
+            Self::Json { data } => {
+                let line = crate::ui::json_line(&JsonLine::new(item, stream, *data))?;
+                out.extend_from_slice(line.as_bytes());
+                out.push(b'\n');
+            }
+            Self::Raw(separator) => {
+                let (before, after) = separator.around(item.data.len());
+                out.extend_from_slice(&before);
+                out.extend_from_slice(&item.data);
+                out.extend_from_slice(after);
+            }
+            Self::Pattern(pattern) => pattern.write(out, item, place),
+        }
+        Ok(())
+    }
+
+    /// The extension of files in this format.
+    pub(super) fn extension(&self) -> &'static str {
+        match self {
+            Self::Json { .. } => "ndjson",
+            Self::People(_) => "txt",
+            Self::Raw(_) | Self::Pattern(_) => "data",
         }
     }
 }
@@ -53,75 +114,186 @@ struct JsonLine<'a> {
     stream: Option<&'a str>,
     shard_id: &'a str,
     sequence_number: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub_sequence_number: Option<usize>,
     approximate_arrival_timestamp: Option<String>,
     partition_key: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    explicit_hash_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     encryption_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a str>,
+    log_group: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_stream: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_timestamp: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decode_error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Data<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     data_base64: Option<String>,
 }
 
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Data<'a> {
+    Text(&'a str),
+    Json(Box<RawValue>),
+}
+
+impl<'a> Data<'a> {
+    fn new(text: &'a str, as_json: bool) -> Self {
+        // Other values stay text: a string could not be told from text that is no JSON.
+        let is_container = || text.trim_start().starts_with(['{', '[']);
+        match as_json && is_container() {
+            true => raw_value(text).map_or(Self::Text(text), Self::Json),
+            false => Self::Text(text),
+        }
+    }
+}
+
+/// `text` as JSON on one line, if it is JSON.
+fn raw_value(text: &str) -> Option<Box<RawValue>> {
+    let value: Box<RawValue> = serde_json::from_str(text).ok()?;
+    match value.get().contains(['\n', '\r']) {
+        false => Some(value),
+        true => RawValue::from_string(json::compact(value.get())).ok(),
+    }
+}
+
 impl<'a> JsonLine<'a> {
-    fn new(record: &'a TailRecord) -> Self {
-        let text = std::str::from_utf8(&record.data).ok();
+    fn new(item: &'a Item<'_>, stream: Option<&'a str>, as_json: bool) -> Self {
+        let record = item.record;
+        let text = item.text();
         Self {
-            stream: None,
+            stream,
             shard_id: &record.shard_id,
             sequence_number: &record.sequence_number,
+            sub_sequence_number: item.sub_sequence_number,
             approximate_arrival_timestamp: record.arrival_ms.map(rfc3339),
-            partition_key: &record.partition_key,
+            partition_key: item.partition_key,
+            explicit_hash_key: item.explicit_hash_key,
             encryption_type: record.encryption.as_deref(),
-            data: text,
+            log_group: item.log_event.as_ref().map(|event| event.group),
+            log_stream: item.log_event.as_ref().map(|event| event.stream),
+            log_timestamp: item.log_event.as_ref().map(|event| rfc3339(event.at_ms)),
+            decode_error: item.fault.as_deref(),
+            data: text.map(|text| Data::new(text, as_json)),
             data_base64: match text {
                 Some(_) => None,
-                None => Some(base64_simd::STANDARD.encode_to_string(&record.data)),
+                None => Some(base64_simd::STANDARD.encode_to_string(&item.data)),
             },
         }
     }
 }
 
-/// Arrival, shard, partition key and data, safe to show on a terminal.
-fn fields(record: &TailRecord) -> [String; 4] {
-    let data = match std::str::from_utf8(&record.data) {
-        Ok(text) => visible(&on_one_line(text)),
-        Err(_) => format!("base64:{}", base64_simd::STANDARD.encode_to_string(&record.data)),
+/// Arrival, shard, partition key and data, safe to show on a terminal. Each shard has a colour.
+fn for_people(
+    item: &Item<'_>,
+    people: &People,
+    zone: &TimeZone,
+    stream: Option<&str>,
+    style: &Style,
+) -> String {
+    let shard = short_shard(&item.record.shard_id);
+    let place = match stream {
+        Some(stream) => format!("{}/{shard}", visible(stream)),
+        None => shard,
     };
-    [
-        record.arrival_ms.map_or_else(|| "-".to_owned(), rfc3339),
-        short_shard(&record.shard_id),
-        visible(&record.partition_key),
-        data,
-    ]
+    let hue = shard_number(&item.record.shard_id).unwrap_or_default() % Style::HUES as u64;
+    let mut head = format!(
+        "{}  {}  {}",
+        style.dim(&arrival(item.record.arrival_ms, zone)),
+        style.hue(usize::try_from(hue).unwrap_or_default(), &place),
+        style.bold(&visible(item.partition_key))
+    );
+    if let Some(event) = &item.log_event {
+        head = format!("{head}  {}", style.dim(&visible(event.group)));
+    }
+    if let Some(fault) = &item.fault {
+        head = format!("{head}  {}", style.caution(&format!("({})", visible(fault))));
+    }
+    // A search that finds something in the middle of a colour would break it.
+    let data_style = match people.highlight.is_empty() {
+        true => *style,
+        false => Style::plain(),
+    };
+    match item.text() {
+        None => format!(
+            "{head}  base64:{}",
+            base64_simd::STANDARD.encode_to_string(&item.data)
+        ),
+        Some(text) => match people
+            .indent
+            .then(|| json::indented(text, "  ", &data_style))
+            .flatten()
+        {
+            Some(lines) => format!("{head}\n{}", people.highlighted(lines, style)),
+            // A log message has a line end of its own.
+            None if item.log_event.is_some() => {
+                let line = json::on_one_line(text.trim_end(), &data_style);
+                format!("{head}  {}", people.highlighted(line, style))
+            }
+            None => {
+                let line = json::on_one_line(text, &data_style);
+                format!("{head}  {}", people.highlighted(line, style))
+            }
+        },
+    }
+}
+
+impl People {
+    /// `text` with what the patterns find in another colour.
+    fn highlighted(&self, text: String, style: &Style) -> String {
+        if self.highlight.is_empty() || !style.has_colour() {
+            return text;
+        }
+        let mut found: Vec<_> = self.highlight.iter().flat_map(|one| one.matches(&text)).collect();
+        found.sort_by_key(|range| (range.start, range.end));
+        let mut shown = String::with_capacity(text.len() * 2);
+        let mut written = 0;
+        for range in found {
+            let start = range.start.max(written);
+            // Patterns on bytes can find a part of a character.
+            let (Some(before), Some(part)) =
+                (text.get(written..start), text.get(start..range.end.max(start)))
+            else {
+                continue;
+            };
+            shown.push_str(before);
+            if !part.is_empty() {
+                shown.push_str(&style.found(part));
+            }
+            written = start + part.len();
+        }
+        shown.push_str(text.get(written..).unwrap_or_default());
+        shown
+    }
+}
+
+/// A time in `zone`, in RFC 3339 to the millisecond.
+pub(super) fn arrival(ms: Option<i64>, zone: &TimeZone) -> String {
+    let Some(ms) = ms else { return "-".to_owned() };
+    match Timestamp::from_millisecond(ms) {
+        Ok(time) if *zone != TimeZone::UTC => time
+            .to_zoned(zone.clone())
+            .strftime("%Y-%m-%dT%H:%M:%S.%3f%:z")
+            .to_string(),
+        _ => rfc3339(ms),
+    }
 }
 
 /// `shard-3` for `shardId-000000000003`.
-fn short_shard(id: &str) -> String {
-    let number = id
-        .strip_prefix("shardId-")
-        .and_then(|digits| digits.parse::<u64>().ok());
-    number.map_or_else(|| visible(id), |number| format!("shard-{number}"))
+pub(super) fn short_shard(id: &str) -> String {
+    shard_number(id).map_or_else(|| visible(id), |number| format!("shard-{number}"))
 }
 
-/// Removes line ends and indents of pretty-printed JSON; returns any other text unchanged.
-fn on_one_line(text: &str) -> Cow<'_, str> {
-    if !text.contains('\n') || serde_json::from_str::<serde::de::IgnoredAny>(text).is_err() {
-        return Cow::Borrowed(text);
-    }
-    let mut line = String::with_capacity(text.len());
-    let mut in_string = false;
-    let mut escaped = false;
-    for c in text.chars() {
-        match c {
-            ' ' | '\t' | '\n' | '\r' if !in_string => continue,
-            '"' if !escaped => in_string = !in_string,
-            _ => {}
-        }
-        escaped = in_string && c == '\\' && !escaped;
-        line.push(c);
-    }
-    Cow::Owned(line)
+/// 3 for `shardId-000000000003`.
+pub(super) fn shard_number(id: &str) -> Option<u64> {
+    id.strip_prefix("shardId-")
+        .and_then(|digits| digits.parse::<u64>().ok())
 }
 
 #[cfg(test)]

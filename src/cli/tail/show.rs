@@ -6,10 +6,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::line::LineFormat;
+use super::sink::{Sink, Target};
+use super::stats::StatsReport;
+use super::status::{self, Status};
 use crate::cli::shared::Session;
+use crate::ui::units::counted;
+use crate::ui::{Format, Report as _};
+use domain::consume::decode::Decode;
+use domain::consume::filter::Filter;
 use domain::consume::{Acknowledgement, Batch, KinesisShards, Merge, Reader, TailEvent};
 use ground::duration;
 use ground::error::Result;
@@ -44,19 +50,26 @@ impl Input {
     }
 }
 
+/// What is said before the first of the records that arrive from now on.
+const WAITING: &str = "Waiting for new records (--from trim shows the existing ones; Ctrl-C stops)";
+
+/// Time between two screens of statistics.
+const SCREEN: Duration = Duration::from_secs(1);
+
 pub(super) struct Show<'a> {
     session: &'a Session,
-    format: LineFormat,
+    sink: Sink,
+    decode: Decode,
+    filter: Filter,
     /// Whether to print that the tail waits for new records.
     pub(super) waiting: bool,
-    /// Whether each line names its stream.
-    pub(super) names_streams: bool,
     pub(super) is_fan_out: bool,
     /// Records still to be shown; `None` for all.
     pub(super) left: Option<u64>,
     /// The tail ends when no record came for this long.
     pub(super) idle_timeout: Option<Duration>,
     shown: u64,
+    undecoded: Undecoded,
     /// Whether something could not be decoded.
     damaged: bool,
     /// Shards whose throttling was reported: it is reported once.
@@ -65,67 +78,153 @@ pub(super) struct Show<'a> {
     failing: HashSet<Arc<str>>,
 }
 
+/// Data that is shown as it is, since it could not be decoded.
+#[derive(Debug, Default)]
+struct Undecoded {
+    count: u64,
+    first: String,
+}
+
 impl<'a> Show<'a> {
-    pub(super) fn new(session: &'a Session, format: LineFormat) -> Self {
+    pub(super) fn new(session: &'a Session, sink: Sink, decode: Decode, filter: Filter) -> Self {
         Self {
             session,
-            format,
+            sink,
+            decode,
+            filter,
             waiting: false,
-            names_streams: false,
             is_fan_out: false,
             left: None,
             idle_timeout: None,
             shown: 0,
+            undecoded: Undecoded::default(),
             damaged: false,
             throttled: HashSet::new(),
             failing: HashSet::new(),
         }
     }
 
+    /// Writes out what `input` reads, until its end or the end that the arguments ask for.
     pub(super) async fn all(&mut self, input: &mut Input) -> Result<Exit> {
+        // Statistics on a terminal are a screen of their own.
+        let mut status = match self.has_screen() {
+            true => None,
+            false => Status::new(self.session.printer(), self.first_status()),
+        };
+        let ended = self.until_end(input, &mut status).await;
+        drop(status);
+        let (exit, text) = ended?;
+        self.report()?;
+        if let Some(text) = text {
+            self.session.printer().note(&text);
+        }
+        Ok(exit)
+    }
+
+    fn has_screen(&self) -> bool {
         let printer = self.session.printer();
+        self.sink.stats().is_some() && printer.format() == Format::Table && printer.is_interactive()
+    }
+
+    /// Says at the end what was counted, and what is not as it should be.
+    fn report(&mut self) -> Result<()> {
+        let printer = self.session.printer();
+        match &self.sink.target {
+            Target::Stats(stats) => {
+                let report = StatsReport::new(stats, self.sink.names_streams);
+                match self.has_screen() {
+                    true => printer.screen(&report.table(printer.style()))?,
+                    false => printer.report(&report)?,
+                }
+            }
+            Target::Files(_, files) => printer.note(&format!("Wrote {}", counted(files.count(), "file"))),
+            Target::Stdout(_) => {}
+        }
+        if self.undecoded.count > 0 {
+            printer.warn(&format!(
+                "{} could not be decoded and stayed as they were; the first: {}",
+                counted(self.undecoded.count, "record"),
+                self.undecoded.first
+            ));
+        }
+        let failures = self.filter.failures();
+        if failures.count > 0 {
+            printer.warn(&format!(
+                "--filter failed for {}, which {} not shown; the first: {}",
+                counted(failures.count, "record"),
+                if failures.count == 1 { "is" } else { "are" },
+                failures.first
+            ));
+        }
+        Ok(())
+    }
+
+    /// What the status line says before the first record.
+    fn first_status(&self) -> &'static str {
+        match self.waiting {
+            true => WAITING,
+            false => "Waiting for records …",
+        }
+    }
+
+    /// The exit code, and what to say.
+    async fn until_end(
+        &mut self,
+        input: &mut Input,
+        status: &mut Option<Status>,
+    ) -> Result<(Exit, Option<String>)> {
         let interrupt = self.session.interrupt();
         let mut last_record = Instant::now();
+        let (has_screen, mut next_screen) = (self.has_screen(), Instant::now());
         loop {
             let idle = self
                 .idle_timeout
                 .and_then(|timeout| last_record.checked_add(timeout));
-            let event = tokio::select! {
-                biased;
-                () = interrupt.wait() => {
-                    printer.flush()?;
-                    printer.note(&format!("Stopped after {}", self.count()));
-                    return Ok(Exit::Interrupted);
-                }
-                event = input.next() => event,
-                () = sleep_until(idle.unwrap_or(last_record)), if idle.is_some() => {
-                    let timeout = duration::format(self.idle_timeout.unwrap_or_default());
-                    printer.note(&format!("No record for {timeout}: stopped after {}", self.count()));
-                    return Ok(self.exit());
+            let event = {
+                // Read on after a change of the status line: what a member of a group does is not to be cancelled.
+                let mut next = std::pin::pin!(input.next());
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = interrupt.wait() => {
+                            return Ok((Exit::Interrupted, Some(format!("Stopped after {}", self.count()))));
+                        }
+                        () = sleep_until(next_screen), if has_screen => {
+                            self.screen()?;
+                            next_screen = Instant::now() + SCREEN;
+                        }
+                        event = &mut next => break event,
+                        () = sleep_until(idle.unwrap_or(last_record)), if idle.is_some() => {
+                            let timeout = duration::format(self.idle_timeout.unwrap_or_default());
+                            let text = format!("No record for {timeout}: stopped after {}", self.count());
+                            return Ok((self.exit(), Some(text)));
+                        }
+                        () = sleep(status::EVERY), if status.is_some() => {
+                            status.iter_mut().for_each(Status::show);
+                        }
+                    }
                 }
             };
-            match event.transpose()? {
-                Some((stream, TailEvent::Records(mut batch))) => {
-                    last_record = Instant::now();
-                    let enough = self.batch(&stream, &mut batch)?;
-                    let event = TailEvent::Records(batch);
-                    if let Some(done) = Acknowledgement::of(&event) {
-                        input.acknowledge(&stream, done).await?;
+            let Some((stream, event)) = event.transpose()? else {
+                return Ok((self.exit(), Some(format!("Read to the end: {}", self.count()))));
+            };
+            let event = match event {
+                TailEvent::Records(mut batch) => {
+                    if self.batch(&stream, &mut batch, status)? {
+                        last_record = Instant::now();
                     }
-                    if enough {
-                        return Ok(self.exit());
-                    }
+                    TailEvent::Records(batch)
                 }
-                Some((stream, event)) => {
-                    self.note(&event);
-                    if let Some(done) = Acknowledgement::of(&event) {
-                        input.acknowledge(&stream, done).await?;
-                    }
+                event => {
+                    self.note(&event, status);
+                    event
                 }
-                None => {
-                    printer.note(&format!("Read to the end: {}", self.count()));
-                    return Ok(self.exit());
-                }
+            };
+            if let Some(done) = Acknowledgement::of(&event) {
+                input.acknowledge(&stream, done).await?;
+            }
+            if self.left == Some(0) {
+                return Ok((self.exit(), None));
             }
         }
     }
@@ -137,40 +236,93 @@ impl<'a> Show<'a> {
         }
     }
 
-    /// Prints a batch, of which only what was printed is left; `true` when enough was printed.
-    fn batch(&mut self, stream: &str, batch: &mut Batch) -> Result<bool> {
+    fn screen(&self) -> Result<()> {
+        let Some(stats) = self.sink.stats() else {
+            return Ok(());
+        };
         let printer = self.session.printer();
-        let stream = self.names_streams.then_some(stream);
-        if let Some(left) = self.left {
-            batch
-                .records
-                .truncate(usize::try_from(left).unwrap_or(usize::MAX));
-        }
-        for record in &batch.records {
-            self.format.write(printer, stream, record)?;
-        }
-        printer.flush()?;
-        let count = batch.records.len() as u64;
-        self.shown += count;
-        if let Some(left) = &mut self.left {
-            *left -= count;
-        }
-        Ok(self.left == Some(0))
+        let report = StatsReport::new(stats, self.sink.names_streams);
+        printer.screen(&report.table(printer.style()))
     }
 
-    fn note(&mut self, event: &TailEvent) {
-        if let Some(text) = self.text(event) {
+    /// Writes out a batch, of which only what was written is left. Returns whether anything was shown.
+    fn batch(&mut self, stream: &Arc<str>, batch: &mut Batch, status: &mut Option<Status>) -> Result<bool> {
+        let shard_id = batch.records.first().map(|first| Arc::clone(&first.shard_id));
+        let before = self.shown;
+        let printer = self.session.printer();
+        match &self.sink.target {
+            Target::Stdout(_) => printer.above_progress(|| self.write(stream, batch))?,
+            Target::Files(..) | Target::Stats(_) => self.write(stream, batch)?,
+        }
+        let count = self.shown - before;
+        if let (Some(status), Some(shard_id)) = (status, shard_id) {
+            status.read(&shard_id, count, batch.behind_ms);
+        }
+        Ok(count > 0)
+    }
+
+    fn write(&mut self, stream: &Arc<str>, batch: &mut Batch) -> Result<()> {
+        let Self {
+            session,
+            sink,
+            decode,
+            filter,
+            left,
+            shown,
+            undecoded,
+            ..
+        } = self;
+        let mut whole = 0;
+        for record in &batch.records {
+            let is_whole = decode.items(record, &mut |item| {
+                // Of a record with more parts than are to be shown, the checkpoint is before it.
+                if *left == Some(0) {
+                    return Ok(false);
+                }
+                if !filter.has(item) {
+                    return Ok(true);
+                }
+                if let Some(fault) = &item.fault {
+                    if undecoded.count == 0 {
+                        undecoded.first.clone_from(fault);
+                    }
+                    undecoded.count += 1;
+                }
+                *shown += 1;
+                *left = left.map(|left| left - 1);
+                sink.write(session.printer(), stream, item, *shown).map(|()| true)
+            })?;
+            if !is_whole {
+                break;
+            }
+            whole += 1;
+        }
+        batch.records.truncate(whole);
+        sink.flush()
+    }
+
+    fn note(&mut self, event: &TailEvent, status: &mut Option<Status>) {
+        if let (
+            Some(status),
+            TailEvent::Drained { shard_id, .. }
+            | TailEvent::AtEnd { shard_id }
+            | TailEvent::Gone { shard_id }
+            | TailEvent::Released { shard_id },
+        ) = (status.as_mut(), event)
+        {
+            status.ended(shard_id);
+        }
+        if let Some(text) = self.text(event, status.is_some()) {
             self.session.printer().note(&text);
         }
     }
 
     /// What to say about an event, if anything.
-    fn text(&mut self, event: &TailEvent) -> Option<String> {
+    fn text(&mut self, event: &TailEvent, has_status: bool) -> Option<String> {
         match event {
             TailEvent::Records(_) | TailEvent::UpTo { .. } | TailEvent::AtEnd { .. } => None,
-            TailEvent::Started => self.waiting.then(|| {
-                "Waiting for new records (--from trim shows the existing ones; Ctrl-C stops)".to_owned()
-            }),
+            // The status line says it.
+            TailEvent::Started => (self.waiting && !has_status).then(|| WAITING.to_owned()),
             TailEvent::Drained {
                 shard_id,
                 children,
@@ -227,9 +379,6 @@ impl<'a> Show<'a> {
     }
 
     fn count(&self) -> String {
-        match self.shown {
-            1 => "1 record".to_owned(),
-            count => format!("{count} records"),
-        }
+        counted(self.shown, "record")
     }
 }

@@ -1,12 +1,11 @@
 //! `top --once`: a view as a table, as lines and as JSON.
 
-use comfy_table::{Cell as TableCell, CellAlignment};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::figure;
 use crate::ui::sparkline::Glyphs;
-use crate::ui::{Report, Style, lines, table};
+use crate::ui::{Report, Style, lines, table, width};
 use domain::observe::live::{Cell, Snapshot};
 
 /// What is printed.
@@ -56,25 +55,22 @@ impl Report for TopReport {
         if self.snapshot.rows.is_empty() {
             return format!("There are no {} here", self.snapshot.view.noun());
         }
-        let align = |cell: TableCell, is_number: bool| match is_number {
-            true => cell.set_alignment(CellAlignment::Right),
-            false => cell,
-        };
         // As many columns as fit, as on the screen.
-        let room = table([""]).width().unwrap_or(80);
+        let room = u16::try_from(width()).unwrap_or(u16::MAX);
         let kept = super::draw::fitting(columns, room.saturating_sub(2 * 2));
         let kept = || kept.iter().map(|&index| (index, &columns[index]));
-        let headings = kept().map(|(_, column)| align(TableCell::new(column.title), column.is_number));
-        let mut rows = table(headings);
-        for row in &self.snapshot.rows {
-            let cells = kept().filter_map(|(index, column)| {
-                let text = figure::text(row.cells.get(index)?, column, self.glyphs);
-                Some(align(TableCell::new(text), column.is_number))
-            });
-            rows.add_row(cells.collect::<Vec<_>>());
+        let mut rows = table(kept().map(|(_, column)| column.title));
+        // As on the screen.
+        rows.gap(1);
+        for (at, (_, column)) in kept().enumerate() {
+            if column.is_number {
+                rows.right(at);
+            }
         }
-        for column in rows.column_iter_mut() {
-            column.set_padding((0, 1));
+        for row in &self.snapshot.rows {
+            let cells = kept()
+                .filter_map(|(index, column)| Some(figure::text(row.cells.get(index)?, column, self.glyphs)));
+            rows.add_row(cells.collect::<Vec<_>>());
         }
         let title = self.snapshot.view.path().join(" > ");
         let age = self.snapshot.age_seconds;

@@ -40,6 +40,13 @@ fn answer(mut socket: TcpStream, verdict: &Verdict) {
             "EnhancedMonitoring": [], "OpenShardCount": 1
         }})
         .to_string()
+    } else if head.contains("ListShards") {
+        json!({"Shards": [{
+            "ShardId": "shardId-000000000000",
+            "HashKeyRange": {"StartingHashKey": "0", "EndingHashKey": "340282366920938463463374607431768211455"},
+            "SequenceNumberRange": {"StartingSequenceNumber": "49590338271490256608559692538361571095921575989136588898"}
+        }]})
+        .to_string()
     } else {
         let body: Value = serde_json::from_slice(&body).unwrap();
         let entries = body["Records"].as_array().unwrap();

@@ -180,7 +180,16 @@ fn permanently_refused_entries_go_to_the_file_of_failed_records() {
     machine.file("in.ndjson", lines(0..1000));
     let output = machine
         .streamctl(["put", "--endpoint-url", &url, "--file", "in.ndjson"])
-        .args(["--retry-for", "1", "--partition-key", "k", "-o", "json"])
+        .args([
+            "--retry-for",
+            "1",
+            "--partition-key",
+            "k",
+            "--ordering",
+            "none",
+            "-o",
+            "json",
+        ])
         .env_remove("STREAMCTL_TARGET")
         .assert()
         .code(3);

@@ -8,7 +8,7 @@ use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 
 use super::resumed::reshard;
-use super::{STREAM, put};
+use super::{STREAM, grouped, put};
 use crate::proxy::{self, Call, Fate, Judge};
 use crate::running::Running;
 use crate::support::{Cloud, block_on};
@@ -161,7 +161,9 @@ fn many_records_of_many_writers_come_once_and_in_order_while_the_stream_is_resha
     let ended = tail.end();
     assert_eq!(ended.lines, Vec::<String>::new(), "nothing comes twice");
     assert!(
-        ended.stderr.contains(&format!("Stopped after {total} records")),
+        ended
+            .stderr
+            .contains(&format!("Stopped after {} records", grouped(total))),
         "{}",
         ended.stderr
     );

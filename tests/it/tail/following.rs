@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ScalingType, ShardIteratorType};
 
-use super::{STREAM, put};
+use super::{STREAM, grouped, put};
 use crate::running::{PATIENCE, Running};
 use crate::support::{Cloud, block_on, is_active};
 
@@ -79,7 +79,9 @@ fn no_record_is_lost_repeated_or_reordered_by_reshards() {
     assert_eq!(ended.code, Some(130));
     assert_eq!(ended.lines, Vec::<String>::new(), "nothing comes twice");
     assert!(
-        ended.stderr.contains(&format!("Stopped after {wanted} records")),
+        ended
+            .stderr
+            .contains(&format!("Stopped after {} records", grouped(wanted))),
         "{}",
         ended.stderr
     );

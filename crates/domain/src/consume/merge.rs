@@ -34,6 +34,8 @@ struct Held {
     up_to_ms: i64,
     /// The memory permits of the pages that the records are of, with the number of records left of each.
     pages: VecDeque<(usize, Option<OwnedSemaphorePermit>)>,
+    /// [`Batch::behind_ms`] of the last page.
+    behind_ms: Option<i64>,
     /// The end of the shard, to be returned after its records.
     last: Option<TailEvent>,
 }
@@ -44,6 +46,7 @@ impl Default for Held {
             records: VecDeque::new(),
             up_to_ms: i64::MIN,
             pages: VecDeque::new(),
+            behind_ms: None,
             last: None,
         }
     }
@@ -137,6 +140,7 @@ impl<S: ShardSource> Merge<S> {
             TailEvent::Records(batch) => {
                 let first = batch.records.first()?;
                 let held = self.shards.entry(key(&first.shard_id)).or_default();
+                held.behind_ms = batch.behind_ms;
                 let (records, permit) = batch.into_parts();
                 held.pages.push_back((records.len(), permit));
                 let now = Instant::now();
@@ -194,8 +198,9 @@ impl<S: ShardSource> Merge<S> {
         });
         let count = fitting.count();
         let held = self.shards.get_mut(&key)?;
+        let behind_ms = held.behind_ms;
         let records: Vec<TailRecord> = (0..count).map_while(|_| held.pop()).collect();
-        (!records.is_empty()).then(|| (key.0, TailEvent::Records(Batch::part(records))))
+        (!records.is_empty()).then(|| (key.0, TailEvent::Records(Batch::part(records, behind_ms))))
     }
 
     /// The time up to which the other shards have no unread record, and the arrival of the next record held of them.

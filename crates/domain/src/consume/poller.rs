@@ -14,6 +14,7 @@ use super::pace::Pace;
 use super::wake::Wakes;
 use super::{IteratorStart, Limit, Page, ReadError, ShardInfo, ShardSource, Start, TailOptions, TailRecord};
 use super::{last, sequence};
+use crate::record::aggregate::MAGIC;
 use ground::error::{Error, Result};
 
 /// Messages of a poller to its tail.
@@ -21,8 +22,8 @@ use ground::error::{Error, Result};
 pub(super) enum Message {
     /// The shard's first page was read.
     Positioned,
-    /// Records, in order, and the memory permits they hold.
-    Records(Vec<TailRecord>, OwnedSemaphorePermit),
+    /// Records, in order, the memory permits they hold, and [`Page::behind_ms`] of their page.
+    Records(Vec<TailRecord>, OwnedSemaphorePermit, Option<i64>),
     /// The shard is closed and has been read to its end.
     Drained {
         shard_id: Arc<str>,
@@ -336,7 +337,9 @@ impl<S: ShardSource> Poller<S> {
             records.retain(|record| record.arrival_ms.is_none_or(|arrival| end.includes(arrival)));
         }
         if let Some(key) = &self.shared.options.key {
-            records.retain(|record| record.partition_key == *key);
+            let splits = self.shared.options.splits_aggregated;
+            records
+                .retain(|record| record.partition_key == *key || (splits && record.data.starts_with(&MAGIC)));
         }
         if records.is_empty() {
             return end;
@@ -345,7 +348,7 @@ impl<S: ShardSource> Poller<S> {
         let kib = u32::try_from(kib).unwrap_or(u32::MAX).min(self.shared.memory_kib);
         let memory = Arc::clone(&self.shared.memory);
         if let Ok(permit) = memory.acquire_many_owned(kib).await {
-            self.say(Message::Records(records, permit)).await;
+            self.say(Message::Records(records, permit, behind_ms)).await;
         }
         end
     }

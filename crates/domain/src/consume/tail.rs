@@ -88,14 +88,17 @@ pub enum TailEvent {
 #[derive(Debug)]
 pub struct Batch {
     pub records: Vec<TailRecord>,
+    /// [`Page::behind_ms`](super::Page::behind_ms) of the page that they are of.
+    pub behind_ms: Option<i64>,
     _memory: Option<OwnedSemaphorePermit>,
 }
 
 impl Batch {
     /// A part of a batch that is elsewhere.
-    pub(super) fn part(records: Vec<TailRecord>) -> Self {
+    pub(super) fn part(records: Vec<TailRecord>, behind_ms: Option<i64>) -> Self {
         Self {
             records,
+            behind_ms,
             _memory: None,
         }
     }
@@ -284,8 +287,9 @@ impl<S: ShardSource> Tail<S> {
         // A message of a shard that was withdrawn.
         let shard_id = Arc::clone(&self.readers.get(&number)?.0);
         Some(Ok(match message {
-            Message::Records(records, memory) => TailEvent::Records(Batch {
+            Message::Records(records, memory, behind_ms) => TailEvent::Records(Batch {
                 records,
+                behind_ms,
                 _memory: Some(memory),
             }),
             Message::Drained { shard_id, children } => {

@@ -1,29 +1,34 @@
-//! The loop that reads, sends, counts and retries.
+//! The loop that reads, sends and waits. What answers mean is in `settle`.
 
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
-use super::pace::{ShardPaces, Window, shard_in};
+use super::flight::{Line, Sent};
+use super::lane::{Group, Lanes, Ready};
+use super::order::KeyOrder;
+use super::pending::{Pending, Track, Waiting, held};
+use super::route::ShardRange;
 use super::{
-    Batch, EntryResult, Input, PutEnd, PutError, PutEvent, PutOptions, PutResult, PutSummary, Transport,
-    Unsent,
+    BatchLimits, EntryResult, Input, Order, PutEnd, PutError, PutEvent, PutOptions, PutResult, PutSummary,
+    Transport, Unsent,
 };
 use crate::record::Record;
 use ground::backoff::Backoff;
 use ground::error::Error;
-use ground::error::aws::{self, Class};
+use ground::error::aws::Class;
 
-/// Overhead of a record in memory besides its data and key, in bytes.
-const OVERHEAD: usize = 160;
-/// Reading pauses while this many batches wait to be retried.
-const WAITING_BATCHES: usize = 4;
+/// Reading pauses while this many batches wait to be sent, and one more for each lane.
+const WAITING_BATCHES: usize = 16;
+/// The shard map is read again at most this often, and less often while it stays the same.
+const REFRESH: Duration = Duration::from_secs(1);
+const LONGEST_REFRESH: Duration = Duration::from_secs(60);
 
-type Events<'a> = &'a mut (dyn FnMut(PutEvent<'_>) + Send);
+pub(super) type Events<'a> = &'a mut (dyn FnMut(PutEvent<'_>) + Send);
 
 /// Sends all records from `input`, until it ends, `stop` resolves, or the target rejects every request.
 ///
@@ -37,9 +42,19 @@ pub async fn put<T: Transport>(
     events: Events<'_>,
 ) -> PutResult {
     let started = Instant::now();
-    let mut engine = Engine::new(transport, options, events);
     let mut stop = std::pin::pin!(stop);
+    // Without a shard map, one lane has all records.
+    let (shards, end) = tokio::select! {
+        shards = transport.shards(false) => match shards {
+            Err(error) if options.aggregate.is_some() => (Vec::new(), Some(PutEnd::Aborted(error))),
+            shards => (shards.unwrap_or_default(), None),
+        },
+        () = &mut stop => (Vec::new(), Some(PutEnd::Interrupted)),
+    };
+    let mut engine = Engine::new(transport, options, shards, events);
+    engine.end = end;
     while !engine.is_finished() {
+        engine.adopt();
         engine.send_ready();
         let wake = engine.wake_at();
         tokio::select! {
@@ -49,6 +64,9 @@ pub async fn put<T: Transport>(
                 Ok(flight) => engine.settle(flight),
                 Err(error) => engine.abort(Error::failed("a request ended unexpectedly").cause(error)),
             },
+            Some(shards) = engine.maps.join_next(), if !engine.maps.is_empty() => {
+                engine.new_map = Some(shards.unwrap_or_default());
+            }
             next = input.recv(), if engine.wants_more() => engine.take(next),
             () = sleep_until(wake.unwrap_or(started)), if wake.is_some() => {}
         }
@@ -59,141 +77,154 @@ pub async fn put<T: Transport>(
     while let Some(next) = input.recv().await {
         engine.take(Some(next));
     }
-    engine.give_up();
-    let mut summary = engine.summary;
+    let (mut summary, end) = engine.give_up();
     summary.elapsed = started.elapsed();
     PutResult {
         summary,
-        input_ended: input_ended && !matches!(engine.end, Some(PutEnd::BadInput(_))),
-        end: engine.end.unwrap_or(PutEnd::Complete),
+        input_ended: input_ended && !matches!(end, Some(PutEnd::BadInput(_))),
+        end: end.unwrap_or(PutEnd::Complete),
     }
 }
-
-/// A record and its attempts.
-#[derive(Debug)]
-struct Pending {
-    record: Record,
-    /// Failed attempts so far.
-    tries: u32,
-    /// When it was first sent.
-    since: Option<Instant>,
-}
-
-/// A record to retry at `due`. The earliest compares greatest, because the heap is a max-heap.
-#[derive(Debug)]
-struct Waiting {
-    due: Instant,
-    pending: Pending,
-}
-
-impl Ord for Waiting {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let key = |w: &Self| (w.due, w.pending.record.number);
-        key(other).cmp(&key(self))
-    }
-}
-
-impl PartialOrd for Waiting {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Waiting {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Waiting {}
 
 /// A request and its response.
-struct Flight {
-    records: Vec<Record>,
-    /// Attempts and first attempt of each record.
-    history: Vec<(u32, Instant)>,
-    answer: Result<Vec<EntryResult>, PutError>,
+pub(super) struct Flight {
+    pub(super) records: Vec<Record>,
+    pub(super) parts: Parts,
+    pub(super) sent: Sent,
+    /// `None` if there was none within the time limit.
+    pub(super) answer: Option<Result<Vec<EntryResult>, PutError>>,
 }
 
-struct Engine<'a, T> {
+/// What the entries of a request are made of.
+pub(super) enum Parts {
+    /// Each is a record of the input.
+    Records(Vec<Track>),
+    /// Each is an aggregate of records of the input.
+    Groups(Vec<Group>),
+}
+
+pub(super) struct Engine<'a, T> {
     transport: Arc<T>,
-    options: &'a PutOptions,
-    events: Events<'a>,
-    /// Read, not yet sent.
-    fresh: VecDeque<Record>,
-    fresh_bytes: usize,
+    pub(super) options: &'a PutOptions,
+    pub(super) events: Events<'a>,
+    pub(super) lanes: Lanes,
+    order: KeyOrder,
+    /// Records that failed and wait for their next attempt.
+    waiting: BinaryHeap<Waiting>,
+    /// Records of requests that were refused for good.
+    refused: Vec<Pending>,
     /// When an incomplete batch is sent.
     linger_until: Option<Instant>,
-    waiting: BinaryHeap<Waiting>,
-    flying: JoinSet<Flight>,
-    window: Window,
-    shards: ShardPaces,
+    pub(super) flying: JoinSet<Flight>,
+    pub(super) line: Line,
+    /// A shard map that is being read.
+    maps: JoinSet<Vec<ShardRange>>,
+    /// A shard map that is not used yet.
+    new_map: Option<Vec<ShardRange>>,
+    /// An aggregate was stored in another shard than its lane's: nothing is sent before the shard map is read again.
+    pub(super) awaits_map: bool,
+    /// Whether answers name the shards of the map.
+    pub(super) trusts_map: bool,
+    refresh_at: Instant,
+    refresh_pause: Duration,
     /// Size of all records that are read and not settled, in bytes.
     held: usize,
     /// The end of the input was reached.
     drained: bool,
     /// Set when nothing new may be sent, or once the input has an error.
-    end: Option<PutEnd>,
-    summary: PutSummary,
+    pub(super) end: Option<PutEnd>,
+    pub(super) summary: PutSummary,
     /// When the target last responded, or the start.
-    last_success: Instant,
+    pub(super) last_success: Instant,
     /// Whether the last requests failed as a whole, other than by throttling.
-    failing: bool,
+    pub(super) failing: bool,
+    /// Results of one request by lane: stored and throttled records.
+    pub(super) tally: Vec<(u64, u64)>,
 }
 
 impl<'a, T: Transport> Engine<'a, T> {
-    fn new(transport: Arc<T>, options: &'a PutOptions, events: Events<'a>) -> Self {
+    fn new(transport: Arc<T>, options: &'a PutOptions, shards: Vec<ShardRange>, events: Events<'a>) -> Self {
+        let now = Instant::now();
         Self {
             transport,
             options,
             events,
-            fresh: VecDeque::new(),
-            fresh_bytes: 0,
-            linger_until: None,
+            lanes: Lanes::new(shards, now),
+            order: KeyOrder::default(),
             waiting: BinaryHeap::new(),
+            refused: Vec::new(),
+            linger_until: None,
             flying: JoinSet::new(),
-            window: Window::new(options.in_flight),
-            shards: ShardPaces::default(),
+            line: Line::new(options.in_flight, now),
+            maps: JoinSet::new(),
+            new_map: None,
+            awaits_map: false,
+            trusts_map: true,
+            refresh_at: now,
+            refresh_pause: REFRESH,
             held: 0,
             drained: false,
             end: None,
             summary: PutSummary::default(),
-            last_success: Instant::now(),
+            last_success: now,
             failing: false,
+            tally: Vec::new(),
         }
     }
 
     /// Whether nothing new may be sent. After an input error, the records before it are still sent.
-    fn is_stopping(&self) -> bool {
+    pub(super) fn is_stopping(&self) -> bool {
         matches!(self.end, Some(PutEnd::Interrupted | PutEnd::Aborted(_)))
     }
 
     fn is_finished(&self) -> bool {
-        let idle = self.fresh.is_empty() && self.waiting.is_empty();
+        let idle = self.lanes.len() == 0 && self.waiting.is_empty();
         self.flying.is_empty() && (self.is_stopping() || (self.drained && idle))
     }
 
-    fn wants_more(&self) -> bool {
-        !self.drained
-            && self.end.is_none()
-            && self.held < self.options.held_bytes
-            && self.fresh.len() < self.options.limits.records
-            && self.fresh_bytes < self.options.limits.bytes
-            && self.waiting.len() < self.options.limits.records * WAITING_BATCHES
+    /// What may be sent now.
+    fn ready(&mut self, now: Instant) -> Ready {
+        let limits = self.limits();
+        match self.options.aggregate {
+            Some(size) => self.lanes.ready_aggregates(limits, size, now),
+            None => self.lanes.ready(limits, now),
+        }
+    }
+
+    /// Whether more input is needed: there is room in memory, and less than a request is ready.
+    fn wants_more(&mut self) -> bool {
+        let most = match self.options.aggregate {
+            // An aggregate has any number of records.
+            Some(_) => usize::MAX,
+            None => self.options.limits.records * (WAITING_BATCHES + self.lanes.count()),
+        };
+        let waiting = self.lanes.len() + self.order.waiting() + self.waiting.len();
+        if self.drained || self.end.is_some() || self.held >= self.options.held_bytes || waiting >= most {
+            return false;
+        }
+        !self.ready(Instant::now()).is_full
+    }
+
+    /// Limits of the next request.
+    fn limits(&self) -> BatchLimits {
+        let BatchLimits { records, bytes } = self.options.limits;
+        BatchLimits {
+            records,
+            bytes: self.line.request_bytes(bytes),
+        }
     }
 
     /// Handles one input message; `None` is the end of the input.
     fn take(&mut self, next: Option<Input>) {
         match next {
             Some(Input::Records(records)) => {
+                let now = Instant::now();
                 for record in records {
-                    self.summary.count_read(&record);
-                    self.held += record.size() + OVERHEAD;
-                    self.fresh_bytes += record.size();
-                    self.fresh.push_back(record);
+                    let place = self.summary.count_read(&record);
+                    self.held += held(&record);
+                    self.add(record, place, now);
                 }
-                self.linger_until
-                    .get_or_insert_with(|| Instant::now() + self.options.linger);
+                self.linger_until.get_or_insert(now + self.options.linger);
             }
             Some(Input::Error(error)) => {
                 self.drained = true;
@@ -205,232 +236,250 @@ impl<'a, T: Transport> Engine<'a, T> {
         }
     }
 
+    /// A record was read.
+    fn add(&mut self, record: Record, place: u64, now: Instant) {
+        // A random key has no order to keep.
+        let has_key = !record.has_random_key || record.explicit_hash_key.is_some();
+        let keeps_order = has_key && self.options.order == Order::Key;
+        let is_ordered = keeps_order && self.options.aggregate.is_none();
+        let hash = match is_ordered || self.lanes.are_known() {
+            true => record.hash_key(),
+            false => 0,
+        };
+        let track = Track {
+            hash,
+            place,
+            tries: 0,
+            since: None,
+            is_open: false,
+            is_ordered,
+            is_serial: keeps_order && !is_ordered,
+        };
+        let pending = Pending { record, track };
+        let admitted = match is_ordered {
+            true => self.order.admit(pending),
+            false => Some(pending),
+        };
+        if let Some(pending) = admitted {
+            self.lanes.push(pending, now);
+        }
+    }
+
     fn may_send(&self) -> bool {
-        !self.is_stopping() && self.window.allows(self.flying.len())
+        !self.is_stopping() && self.line.is_free() && !self.awaits_map && self.new_map.is_none()
     }
 
     /// The next time at which work is due without a new event.
-    fn wake_at(&self) -> Option<Instant> {
+    fn wake_at(&mut self) -> Option<Instant> {
         if !self.may_send() {
             return None;
         }
-        let due = self.waiting.peek().map(|waiting| waiting.due);
-        let linger = self.linger_until.filter(|_| !self.fresh.is_empty());
-        due.into_iter().chain(linger).min()
+        let now = Instant::now();
+        let retry = self.waiting.peek().map(|waiting| waiting.due);
+        let linger = match self.ready(now).records {
+            // Records that become sendable gather for a while.
+            0 => self
+                .lanes
+                .due(self.options.aggregate, now)
+                .map(|due| due.max(self.linger_until.unwrap_or(due))),
+            _ => self.linger_until,
+        };
+        retry.into_iter().chain(linger).min()
     }
 
     fn send_ready(&mut self) {
         let now = Instant::now();
-        while self.may_send() && self.is_ready(now) {
-            self.send(now);
+        while self.may_send() {
+            while let Some(waiting) = self.waiting.peek()
+                && waiting.due <= now
+                && let Some(Waiting { pending, .. }) = self.waiting.pop()
+            {
+                self.lanes.came_back(pending.track.hash, 1);
+                self.lanes.push(pending, now);
+                self.hurry(now);
+            }
+            if !self.is_ready(now) || !self.send(now) {
+                return;
+            }
         }
     }
 
     /// Whether to send a batch: it is full, or has waited long enough.
-    fn is_ready(&self, now: Instant) -> bool {
-        let retry = self.waiting.peek().is_some_and(|waiting| waiting.due <= now);
-        let limits = self.options.limits;
-        let full = self.fresh.len() >= limits.records || self.fresh_bytes >= limits.bytes;
-        let lingered = self.drained || self.linger_until.is_none_or(|until| until <= now);
-        retry || full || (!self.fresh.is_empty() && lingered)
+    fn is_ready(&mut self, now: Instant) -> bool {
+        let ready = self.ready(now);
+        let lingered = self.linger_until.is_none_or(|until| until <= now);
+        let last = self.drained && ready.records == self.lanes.len();
+        ready.records > 0 && (ready.is_full || lingered || last)
     }
 
-    /// Sends one batch: retries that are due first, then new records.
-    fn send(&mut self, now: Instant) {
-        let mut batch = Batch::new(self.options.limits);
-        while let Some(waiting) = self.waiting.peek() {
-            let size = waiting.pending.record.size();
-            if waiting.due > now || !batch.fits(size) {
-                break;
-            }
-            if let Some(Waiting { pending, .. }) = self.waiting.pop() {
-                batch.push(pending, size);
-            }
+    /// Sends what is ready at once.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        self.linger_until = Some(now);
+    }
+
+    /// Sends one batch; `false` if there was none.
+    fn send(&mut self, now: Instant) -> bool {
+        let (records, parts) = match self.options.aggregate {
+            Some(size) => self.aggregates(size, now),
+            None => self.records(now),
+        };
+        self.linger_until = (self.lanes.len() > 0).then(|| now + self.options.linger);
+        if records.is_empty() {
+            return false;
         }
-        while let Some(size) = self.fresh.front().map(Record::size) {
-            if !batch.fits(size) {
-                break;
-            }
-            if let Some(record) = self.fresh.pop_front() {
-                self.fresh_bytes -= size;
-                let pending = Pending {
-                    record,
-                    tries: 0,
-                    since: None,
-                };
-                batch.push(pending, size);
-            }
-        }
-        if self.fresh.is_empty() {
-            self.linger_until = None;
-        }
-        let mut records = Vec::with_capacity(batch.len());
-        let mut history = Vec::with_capacity(batch.len());
-        for pending in batch.into_items() {
-            self.summary.retries += u64::from(pending.tries > 0);
-            history.push((pending.tries, pending.since.unwrap_or(now)));
-            records.push(pending.record);
-        }
+        let sent = self.line.send(records.iter().map(Record::size).sum(), now);
         let transport = Arc::clone(&self.transport);
         self.flying.spawn(async move {
-            let answer = transport.put(&records).await;
+            let answer = timeout(sent.limit, transport.put(&records)).await.ok();
             Flight {
                 records,
-                history,
+                parts,
+                sent,
                 answer,
             }
         });
+        true
     }
 
-    fn settle(&mut self, flight: Flight) {
-        let pending = flight
-            .records
-            .into_iter()
-            .zip(flight.history)
-            .map(|(record, (tries, since))| Pending {
-                record,
-                tries,
-                since: Some(since),
-            });
-        match flight.answer {
-            Ok(outcomes) => self.settle_entries(pending, outcomes),
-            Err(PutError::Transient { throttled, error }) => {
-                self.settle_failure(pending.collect(), throttled, error);
-            }
-            Err(PutError::Fatal(error)) => {
-                // Reported at the end as never sent.
-                for pending in pending {
-                    self.fresh.push_back(pending.record);
-                }
-                self.abort(error);
-            }
+    /// The records of the next request.
+    fn records(&mut self, now: Instant) -> (Vec<Record>, Parts) {
+        let taken = self.lanes.take(self.limits(), now);
+        let mut records = Vec::with_capacity(taken.len());
+        let mut tracks = Vec::with_capacity(taken.len());
+        for Pending { record, mut track } in taken {
+            self.summary.retries += u64::from(track.tries > 0);
+            track.since.get_or_insert(now);
+            tracks.push(track);
+            records.push(record);
         }
-        (self.events)(PutEvent::Progress(&self.summary));
+        (records, Parts::Records(tracks))
     }
 
-    fn settle_entries(&mut self, pending: impl Iterator<Item = Pending>, outcomes: Vec<EntryResult>) {
+    /// The aggregates of the next request.
+    fn aggregates(&mut self, size: usize, now: Instant) -> (Vec<Record>, Parts) {
+        let mut groups = self.lanes.take_aggregates(self.limits(), size, now);
+        let mut records = Vec::with_capacity(groups.len());
+        for group in &mut groups {
+            for track in &mut group.tracks {
+                self.summary.retries += u64::from(track.tries > 0);
+                track.since.get_or_insert(now);
+            }
+            records.extend(group.record.take());
+        }
+        self.summary.aggregates += groups.iter().filter(|group| group.tracks.len() > 1).count() as u64;
+        (records, Parts::Groups(groups))
+    }
+
+    /// The shard of an answer is not that of its lane: the stream was resharded.
+    pub(super) fn refresh(&mut self) {
         let now = Instant::now();
-        self.last_success = now;
-        if std::mem::take(&mut self.failing) {
-            (self.events)(PutEvent::Recovered);
+        let is_due = self.awaits_map || now >= self.refresh_at;
+        if self.is_stopping() || !self.maps.is_empty() || !is_due {
+            return;
         }
-        // Throttled records by shard ("" where the message names none).
-        let mut throttled: BTreeMap<String, u64> = BTreeMap::new();
-        let mut took = std::collections::BTreeSet::new();
-        for (pending, outcome) in pending.zip(outcomes) {
-            match outcome {
-                EntryResult::Stored {
-                    shard_id,
-                    sequence_number,
-                } => {
-                    self.held -= pending.record.size() + OVERHEAD;
-                    self.summary
-                        .count_stored(&pending.record, &shard_id, sequence_number);
-                    if !took.contains(&shard_id) {
-                        took.insert(shard_id);
-                    }
-                }
-                EntryResult::Refused { code, message } => {
-                    let due = if aws::class_of(&code, &message) == Some(Class::Throttle) {
-                        let shard = shard_in(&message).unwrap_or_default();
-                        *throttled.entry(shard.to_owned()).or_default() += 1;
-                        let backoff = self.backoff();
-                        self.shards.throttled(shard, now, &backoff)
-                    } else {
-                        now + self.backoff().pause(pending.tries)
-                    };
-                    self.again(pending, due, || format!("{code}: {message}"));
-                }
-            }
-        }
-        for shard in took.iter().filter(|shard| !throttled.contains_key(*shard)) {
-            self.shards.accepted(shard);
-        }
-        match throttled.is_empty() {
-            true => self.window.widen(),
-            false => self.window.narrow(),
-        }
-        for (shard, records) in &throttled {
-            (self.events)(PutEvent::Throttled {
-                shard_id: (!shard.is_empty()).then_some(shard),
-                records: *records,
-            });
-        }
+        self.refresh_at = now + self.refresh_pause;
+        let transport = Arc::clone(&self.transport);
+        self.maps
+            .spawn(async move { transport.shards(true).await.unwrap_or_default() });
     }
 
-    /// Handles the failure of a whole request. It may have been stored; it is sent again all the same.
-    fn settle_failure(&mut self, pending: Vec<Pending>, throttled: bool, error: Error) {
+    /// Uses a new shard map. Aggregates that are away keep the order of their lane, so those settle first.
+    fn adopt(&mut self) {
         let now = Instant::now();
-        let failed = self.summary.failed;
-        let tries = pending.iter().map(|p| p.tries).max().unwrap_or(0);
-        let due = now + self.backoff().pause(tries);
-        self.window.narrow();
-        if throttled {
-            (self.events)(PutEvent::Throttled {
-                shard_id: None,
-                records: pending.len() as u64,
-            });
+        if self.options.aggregate.is_some() && !self.flying.is_empty() {
+            return;
         }
-        if !throttled && !std::mem::replace(&mut self.failing, true) {
-            (self.events)(PutEvent::Failing {
-                reason: &error,
-                retry_for: self.options.retry_for,
-            });
+        let Some(shards) = self.new_map.take() else { return };
+        if self.options.aggregate.is_some() {
+            for Waiting { pending, .. } in std::mem::take(&mut self.waiting) {
+                self.lanes.came_back(pending.track.hash, 1);
+                self.lanes.push(pending, now);
+            }
         }
-        for pending in pending {
-            self.again(pending, due, || error.chain().join(": "));
+        match self.lanes.adopt(shards, now) {
+            true => self.refresh_pause = REFRESH,
+            // Where answers name other shards all the time, the map does not tell why.
+            false => {
+                self.refresh_pause = (self.refresh_pause * 2).min(LONGEST_REFRESH);
+                self.trusts_map &= !self.awaits_map;
+            }
         }
-        // No request succeeds: the rest of a long input would fail as well.
-        if self.summary.failed > failed && now.duration_since(self.last_success) >= self.options.retry_for {
-            self.abort(error);
-        }
+        self.awaits_map = false;
+        self.hurry(now);
     }
 
     /// With full jitter.
-    fn backoff(&self) -> Backoff {
+    pub(super) fn backoff(&self) -> Backoff {
         Backoff::new(self.options.backoff, self.options.max_backoff).jitter(0.0, 1.0)
     }
 
-    /// Retries a record at `due`, and at the end of its time for the last time.
-    fn again(&mut self, mut pending: Pending, due: Instant, reason: impl Fn() -> String) {
-        let now = Instant::now();
-        let deadline = pending.since.unwrap_or(now) + self.options.retry_for;
-        if now < deadline || self.is_stopping() {
-            let due = due.min(deadline.max(now));
-            pending.tries += 1;
-            self.waiting.push(Waiting { due, pending });
-            return;
+    /// Retries a record at `due`.
+    pub(super) fn wait(&mut self, mut pending: Pending, due: Instant) {
+        pending.track.tries += 1;
+        self.waiting.push(Waiting { due, pending });
+    }
+
+    /// The record is acknowledged or given up: the next of its key may be sent.
+    pub(super) fn release(&mut self, record: &Record, track: Track) {
+        self.held -= held(record);
+        self.summary.settled.settle(track.place);
+        if self.options.aggregate.is_some() {
+            self.lanes.came_back(track.hash, 1);
         }
-        self.held -= pending.record.size() + OVERHEAD;
+        if track.is_ordered
+            && let Some(next) = self.order.settled(track.hash)
+        {
+            let now = Instant::now();
+            self.lanes.push(next, now);
+            self.hurry(now);
+        }
+    }
+
+    /// Gives a record up.
+    pub(super) fn fail(&mut self, pending: &Pending, reason: String) {
         self.summary.failed += 1;
+        self.release(&pending.record, pending.track);
         (self.events)(PutEvent::Unsent {
             record: &pending.record,
-            reason: &Unsent::Failed(reason()),
+            reason: &Unsent::Failed(reason),
         });
     }
 
-    fn abort(&mut self, error: Error) {
+    /// Keeps records of a request that was refused for good, to report them at the end.
+    pub(super) fn keep_refused(&mut self, pending: Pending) {
+        self.refused.push(pending);
+    }
+
+    pub(super) fn abort(&mut self, error: Error) {
         if !matches!(self.end, Some(PutEnd::Aborted(_))) {
             self.end = Some(PutEnd::Aborted(error));
         }
     }
 
     /// Reports all records that will not be sent, in the order of the input.
-    fn give_up(&mut self) {
-        let fresh = std::mem::take(&mut self.fresh);
-        let waiting = std::mem::take(&mut self.waiting);
-        let mut left: Vec<Record> = waiting
-            .into_iter()
-            .map(|w| w.pending.record)
-            .chain(fresh)
+    fn give_up(self) -> (PutSummary, Option<PutEnd>) {
+        let mut summary = self.summary;
+        let waiting = self.waiting.into_iter().map(|waiting| waiting.pending);
+        let mut left: Vec<Pending> = self
+            .lanes
+            .into_records()
+            .chain(waiting)
+            .chain(self.refused)
+            .chain(self.order.into_waiting())
             .collect();
-        left.sort_by_key(|record| record.number);
-        for record in &left {
-            self.summary.stopped += 1;
+        left.sort_by_key(|pending| pending.track.place);
+        for pending in &left {
+            summary.stopped += 1;
             (self.events)(PutEvent::Unsent {
-                record,
+                record: &pending.record,
                 reason: &Unsent::Stopped,
             });
         }
+        (summary, self.end)
     }
+}
+
+/// Whether the request with this failure cannot have been stored.
+pub(super) fn is_unsent(error: &Error) -> bool {
+    error.class() == Some(Class::Unreachable)
 }

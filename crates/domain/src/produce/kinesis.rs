@@ -1,8 +1,12 @@
 //! [`Transport`] over the AWS SDK.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::retry::RetryConfig;
+use aws_sdk_kinesis::config::timeout::TimeoutConfig;
+use aws_sdk_kinesis::config::{Builder, StalledStreamProtectionConfig};
 use aws_sdk_kinesis::operation::put_records::PutRecordsError;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{
@@ -12,9 +16,10 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use tokio::time::Instant;
 
-use super::{EntryResult, PutError, Transport};
+use super::{EntryResult, PutError, ShardRange, Transport};
 use crate::record::{DEFAULT_MAX_RECORD_BYTES, Record};
 use crate::stream::reference::name_or_arn;
+use crate::stream::shards::{self, Listing};
 use ground::backoff::{self, Backoff, Patience};
 use ground::error::aws::Class;
 use ground::error::{self, Error, Result};
@@ -22,7 +27,11 @@ use ground::error::{self, Error, Result};
 #[derive(Debug, Clone)]
 pub struct KinesisTransport {
     client: Client,
+    /// For calls that the SDK retries.
+    lister: Client,
     stream: String,
+    ignores_keys: bool,
+    shards: Arc<Mutex<Option<Vec<ShardRange>>>>,
 }
 
 /// Properties of the stream that `put` needs.
@@ -34,17 +43,43 @@ pub struct StreamLimits {
     pub ignores_keys: bool,
 }
 
+/// How long a connection may take to be made.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
 /// An account has 20 DescribeStreamSummary calls a second (Kinesis API reference).
 const DESCRIBING: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5)).jitter(0.5, 1.0);
 
 impl KinesisTransport {
     /// Sends to `stream` with `client`, which must not retry: the engine retries by record.
-    pub fn new(client: Client, stream: impl Into<String>) -> Self {
+    pub fn new(client: &Client, stream: impl Into<String>) -> Self {
+        let config = client.config();
         Self {
-            client,
+            client: Client::from_conf(without_limits(config.to_builder()).build()),
+            lister: Client::from_conf(config.to_builder().retry_config(RetryConfig::standard()).build()),
             stream: stream.into(),
+            ignores_keys: false,
+            shards: Arc::default(),
         }
     }
+
+    /// The stream may distribute records without regard to their keys.
+    #[must_use]
+    pub fn ignoring_keys(self, ignores_keys: bool) -> Self {
+        Self { ignores_keys, ..self }
+    }
+}
+
+/// The engine sets the time limit of each request by its size and the line, and the SDK none.
+fn without_limits(config: Builder) -> Builder {
+    let limits = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_LIMIT)
+        .disable_read_timeout()
+        .disable_operation_attempt_timeout()
+        .disable_operation_timeout()
+        .build();
+    config
+        .timeout_config(limits)
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
 
 impl StreamLimits {
@@ -126,13 +161,37 @@ impl Transport for KinesisTransport {
             .await
             .map_err(|e| self.failure(e))?;
         if answer.records.len() != records.len() {
-            return Err(PutError::Fatal(Error::failed(format!(
-                "the endpoint answered for {} of {} records",
-                answer.records.len(),
-                records.len()
-            ))));
+            // Some of them may be stored.
+            return Err(PutError::Transient {
+                throttled: false,
+                error: Error::failed(format!(
+                    "the endpoint answered for {} of {} records",
+                    answer.records.len(),
+                    records.len()
+                )),
+            });
         }
         Ok(answer.records.into_iter().map(outcome).collect())
+    }
+
+    async fn shards(&self, again: bool) -> Result<Vec<ShardRange>> {
+        if self.ignores_keys {
+            return Ok(Vec::new());
+        }
+        let known = self.shards.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(known) = known.filter(|_| !again) {
+            return Ok(known);
+        }
+        let map = shards::list_with(&self.lister, &self.stream, &Listing::Open).await?;
+        let ranges: Vec<ShardRange> = map
+            .open()
+            .map(|shard| ShardRange {
+                id: shard.id.clone(),
+                first: shard.first_hash,
+            })
+            .collect();
+        *self.shards.lock().unwrap_or_else(PoisonError::into_inner) = Some(ranges.clone());
+        Ok(ranges)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::{Latencies, Settled};
 use crate::record::Record;
 
 /// The counts of one run. Once it is over, `read` = `acknowledged` + `failed` + `stopped`.
@@ -17,8 +18,18 @@ pub struct PutSummary {
     pub stopped: u64,
     /// Times a record was sent again.
     pub retries: u64,
+    /// Times a record was throttled.
+    pub throttles: u64,
+    /// Records that were acknowledged after an attempt without an answer: the stream may have them twice.
+    pub possible_duplicates: u64,
     /// Data and partition keys acknowledged, in bytes.
     pub bytes: u64,
+    /// Kinesis records that were sent for several records each.
+    pub aggregates: u64,
+    /// How long answered requests took.
+    pub latencies: Latencies,
+    /// How far the input is settled.
+    pub settled: Settled,
     /// Counts of each shard, by shard id.
     pub shards: BTreeMap<String, ShardSummary>,
     /// Number of the last record taken from the input, from 1.
@@ -41,28 +52,35 @@ pub struct ShardSummary {
 }
 
 impl PutSummary {
-    pub(super) fn count_read(&mut self, record: &Record) {
+    /// A record was read; returns its place among the records read.
+    pub(super) fn count_read(&mut self, record: &Record) -> u64 {
         self.read += 1;
         self.last_number = record.number;
         self.last_line = record.line;
+        self.settled.read(record.number)
     }
 
-    pub(super) fn count_stored(&mut self, record: &Record, shard_id: &str, sequence_number: String) {
-        let size = record.size() as u64;
-        self.acknowledged += 1;
-        self.bytes += size;
-        if !self.shards.contains_key(shard_id) {
-            self.shards.insert(shard_id.to_owned(), ShardSummary::default());
-        }
-        let Some(shard) = self.shards.get_mut(shard_id) else {
-            return;
+    /// `records` records of `bytes` bytes are stored with one sequence number.
+    pub(super) fn count_stored(
+        &mut self,
+        records: u64,
+        bytes: u64,
+        shard_id: String,
+        sequence_number: String,
+    ) {
+        self.acknowledged += records;
+        self.bytes += bytes;
+        let shard = match self.shards.get_mut(&shard_id) {
+            Some(shard) => shard,
+            None => self.shards.entry(shard_id).or_default(),
         };
-        shard.records += 1;
-        shard.bytes += size;
-        if shard.records == 1 || is_before(&sequence_number, &shard.first_sequence_number) {
+        let is_first = shard.records == 0;
+        shard.records += records;
+        shard.bytes += bytes;
+        if is_first || is_before(&sequence_number, &shard.first_sequence_number) {
             shard.first_sequence_number.clone_from(&sequence_number);
         }
-        if shard.records == 1 || is_before(&shard.last_sequence_number, &sequence_number) {
+        if is_first || is_before(&shard.last_sequence_number, &sequence_number) {
             shard.last_sequence_number = sequence_number;
         }
     }

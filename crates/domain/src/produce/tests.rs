@@ -1,3 +1,6 @@
+mod lanes;
+mod stream;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -6,6 +6,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::key::checked_hash_key;
 use super::{DataEncoding, Record, RecordErrorKind};
@@ -28,6 +29,9 @@ struct Entry<'a> {
     partition_key: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     explicit_hash_key: Option<String>,
+    /// Why a record in a file of failed records was not acknowledged. It is not sent.
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    failure_reason: Option<Cow<'a, str>>,
 }
 
 /// A record of an answer. Source: Record, Kinesis API reference.
@@ -54,11 +58,15 @@ struct Recorded<'a> {
     explicit_hash_key: Option<String>,
     #[serde(default, borrow)]
     approximate_arrival_timestamp: Option<Arrival<'a>>,
+    /// Text, or the object or array that it is the text of (`tail -o json --json-data`).
     #[serde(default, borrow)]
-    data: Option<Cow<'a, str>>,
+    data: Option<&'a RawValue>,
     #[serde(default, borrow)]
     data_base64: Option<Cow<'a, str>>,
 }
+
+#[derive(Debug, Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// A time as version 1 (seconds) and version 2 of the AWS CLI and `tail` (text) write it.
 #[derive(Debug, Deserialize)]
@@ -160,7 +168,11 @@ pub(super) fn parse(
             let record: Recorded<'_> = read(shape, text)?;
             Ok(Described {
                 data: match (record.data, record.data_base64) {
-                    (Some(data), None) => shared(text, data),
+                    (Some(data), None) => match data.get().as_bytes().first() {
+                        Some(b'"') => shared(text, read::<Text<'_>>(shape, data.get().as_bytes())?.0),
+                        Some(b'{' | b'[') => text.slice_ref(data.get().as_bytes()),
+                        _ => return Err(RecordErrorKind::NotAnEntry(shape.into(), None)),
+                    },
                     (None, Some(data)) => decoded(&data)?,
                     _ => return Err(RecordErrorKind::NotAnEntry(shape.into(), None)),
                 },
@@ -201,10 +213,20 @@ fn shared(text: &Bytes, part: Cow<'_, str>) -> Bytes {
 
 /// Writes the record as one line of the put-records shape, which [`super::RecordReader`] reads.
 pub fn to_entry_json(record: &Record) -> String {
+    entry_json(record, None)
+}
+
+/// As [`to_entry_json`], with the reason why the record was not acknowledged.
+pub fn to_failed_json(record: &Record, reason: &str) -> String {
+    entry_json(record, Some(reason))
+}
+
+fn entry_json(record: &Record, failure_reason: Option<&str>) -> String {
     let entry = Entry {
         data: Cow::Owned(base64_simd::STANDARD.encode_to_string(&record.data)),
         partition_key: Cow::Borrowed(&record.partition_key),
         explicit_hash_key: record.explicit_hash_key.clone(),
+        failure_reason: failure_reason.map(Cow::Borrowed),
     };
     // Serialising strings into memory cannot fail; an empty line would be skipped on reading.
     serde_json::to_string(&entry).unwrap_or_default()

@@ -1,5 +1,7 @@
 //! The inputs of one run: files, globs, pipes, the text of an argument; one after another, and perhaps again.
 
+mod identity;
+
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
@@ -8,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+
+pub use identity::InputIdentity;
 
 use super::compression::decompressed;
 use super::{

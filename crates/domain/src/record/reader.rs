@@ -142,7 +142,7 @@ impl<R: Read> RecordReader<R> {
     pub fn read(&mut self) -> Result<Option<Record>, RecordError> {
         loop {
             match self.read_next() {
-                Ok(Some(record)) if record.number <= self.options.skip => {}
+                Ok(Some(record)) if self.options.skips(record.number) => {}
                 Ok(Some(record)) => return Ok(Some(record)),
                 Ok(None) => {
                     self.layout = Layout::Over;
@@ -200,7 +200,7 @@ impl<R: Read> RecordReader<R> {
         }
         bad.write(b"\n").map_err(|e| self.error(unsaved(e)))?;
         // An earlier run has counted those that are skipped.
-        if error.record > self.options.skip {
+        if !self.options.skips(error.record) {
             bad.add(error, &self.name);
         }
         Ok(())

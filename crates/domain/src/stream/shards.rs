@@ -1,6 +1,6 @@
 //! The shard map: hash ranges, lineage, open and closed shards. Shared with the tail engine.
 
-use aws_sdk_kinesis::types as sdk;
+use aws_sdk_kinesis::{Client, types as sdk};
 use aws_smithy_types::DateTime;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use jiff::Timestamp;
@@ -178,11 +178,19 @@ const RESTARTS: u32 = 3;
 /// Exit 1 when the stream does not exist or a response is invalid, exit 4 when the target cannot be reached or denies
 /// access.
 pub async fn list(ctx: &Context, name: &str, listing: &Listing) -> Result<ShardMap> {
+    list_with(ctx.kinesis(), name, listing).await
+}
+
+/// As [`list`], with `client`.
+///
+/// # Errors
+/// As [`list`].
+pub async fn list_with(client: &Client, name: &str, listing: &Listing) -> Result<ShardMap> {
     let mut restarts = 0;
     let mut shards = Vec::new();
     let mut token: Option<String> = None;
     loop {
-        let request = ctx.kinesis().list_shards();
+        let request = client.list_shards();
         // A token excludes the stream's name and the filter.
         let request = match &token {
             Some(token) => request.next_token(token),

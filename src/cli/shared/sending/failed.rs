@@ -18,6 +18,8 @@ pub(crate) struct Unacknowledged {
     file: Option<FailedFile>,
     /// Whether the input can be read again.
     repeatable: bool,
+    /// Whether a later run sends what was not sent now.
+    resumes: bool,
     kept: Kept,
     /// Lines of the records that could not be written.
     lost: Vec<u64>,
@@ -61,17 +63,25 @@ impl Unacknowledged {
         Ok(Self {
             file,
             repeatable: origin.is_repeatable,
+            resumes: false,
             kept: Kept::default(),
             lost: Vec::new(),
             trouble: None,
         })
     }
 
+    /// Leaves out records that were not sent, because a later run sends them (`--resume`).
+    pub(crate) fn resumed_later(mut self) -> Self {
+        self.resumes = true;
+        self
+    }
+
     /// Writes one record; `false` where it could not be written. `untouched` means that no record was acknowledged: then an
     /// input that can be read again still has the records that were not sent, and they are not written.
     pub(crate) fn keep(&mut self, record: &Record, reason: &Unsent, untouched: bool) -> bool {
         let empty = self.file.as_ref().is_none_or(|file| file.records() == 0);
-        if self.repeatable && untouched && empty && !is_failure(reason) {
+        let is_safe = self.resumes || (self.repeatable && untouched && empty);
+        if is_safe && !is_failure(reason) {
             return true;
         }
         if let Unsent::Failed(reason) = reason {
@@ -79,7 +89,7 @@ impl Unacknowledged {
         }
         let written = match &mut self.file {
             // What comes after the first that could not be written is not kept in part.
-            Some(file) if self.trouble.is_none() => file.write(record),
+            Some(file) if self.trouble.is_none() => file.write_with(record, told(reason)),
             Some(_) => Err(io::Error::other("the file could not be written before")),
             None => return true,
         };
@@ -117,6 +127,14 @@ impl Unacknowledged {
         self.kept.lost_lines = ranges(&mut self.lost, RANGES);
         self.kept.trouble = self.trouble.map(|error| error.to_string());
         self.kept
+    }
+}
+
+/// The reason as the file has it.
+fn told(reason: &Unsent) -> &str {
+    match reason {
+        Unsent::Failed(reason) => reason,
+        Unsent::Stopped => "the run ended before it was acknowledged",
     }
 }
 
@@ -206,7 +224,25 @@ mod tests {
         assert!(records.keep(&record(1), &reason, true) && records.keep(&record(2), &Unsent::Stopped, true));
         let kept = records.close();
         assert_eq!((kept.records, kept.lost), (2, 0));
-        assert_eq!(kept.path, Some(dir.path().join("in.json.failed.ndjson")));
+        let path = dir.path().join("in.json.failed.ndjson");
+        assert_eq!(kept.path.as_ref(), Some(&path));
+        let text = std::fs::read_to_string(path).unwrap();
+        insta::assert_snapshot!(text, @r#"
+        {"Data":"eA==","PartitionKey":"k","FailureReason":"InternalFailure"}
+        {"Data":"eA==","PartitionKey":"k","FailureReason":"the run ended before it was acknowledged"}
+        "#);
+    }
+
+    #[test]
+    fn what_a_later_run_sends_is_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = Unacknowledged::open(&input(dir.path()), None).unwrap();
+        let mut records = records.resumed_later();
+        let failed = Unsent::Failed("InternalFailure".into());
+        assert!(
+            records.keep(&record(1), &failed, false) && records.keep(&record(2), &Unsent::Stopped, false)
+        );
+        assert_eq!(records.close().records, 1);
     }
 
     #[test]

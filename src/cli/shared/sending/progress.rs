@@ -76,14 +76,15 @@ impl SendProgress {
         }
         let seconds = now.duration_since(older.at).as_secs_f64().max(0.001);
         let fraction = self.read.as_ref().and_then(ReadProgress::fraction);
-        self.step.message(line(Shown {
+        let shown = Shown {
             records: summary.acknowledged,
             records_per_second: rate(summary.acknowledged - older.records, seconds),
             bytes_per_second: rate(summary.bytes - older.bytes, seconds),
             retries: summary.retries,
             fraction,
             left: fraction.and_then(|fraction| left(now.duration_since(self.started), fraction)),
-        }));
+        };
+        self.step.message(line(&shown, self.step.room()));
     }
 
     pub(super) fn clear(&self) {
@@ -106,32 +107,42 @@ fn left(elapsed: Duration, fraction: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds.round()).ok()
 }
 
-/// Fits into 80 columns, with the two of a spinner before it.
-fn line(shown: Shown) -> String {
-    let mut parts = Vec::new();
-    match shown.fraction {
-        Some(fraction) => {
-            let filled = ((fraction * BAR as f64).round() as usize).min(BAR);
-            let percent = (fraction * 100.0).floor();
-            parts.push(format!(
-                "{percent:>3}% [{}{}]",
-                "=".repeat(filled),
-                " ".repeat(BAR - filled)
-            ));
-        }
-        None => parts.push(counted(shown.records, "record")),
-    }
-    parts.push(format!("{}/s", count(shown.records_per_second)));
-    parts.push(format!("{}/s", bytes(shown.bytes_per_second)));
-    match shown.retries {
-        0 => {}
-        1 => parts.push("1 retry".to_owned()),
-        retries => parts.push(format!("{} retries", count(retries))),
-    }
-    if let Some(left) = shown.left {
-        parts.push(format!("ETA {}", ground::duration::format(left)));
-    }
-    parts.join("  ")
+/// The line in at most `room` columns. Where not all fits, the bar goes first, then the unit of the rate, then bytes and
+/// retries: nothing is cut.
+fn line(shown: &Shown, room: usize) -> String {
+    let bar = shown.fraction.map(|fraction| {
+        let filled = ((fraction * BAR as f64).round() as usize).min(BAR);
+        format!(" [{}{}]", "=".repeat(filled), " ".repeat(BAR - filled))
+    });
+    let percent = shown
+        .fraction
+        .map(|fraction| format!("{:>3}%", (fraction * 100.0).floor()));
+    let done = percent.unwrap_or_else(|| counted(shown.records, "record"));
+    let with_bar = format!("{done}{}", bar.unwrap_or_default());
+    let short_rate = format!("{}/s", count(shown.records_per_second));
+    let rate = format!("{} records/s", count(shown.records_per_second));
+    let bytes = format!("{}/s", bytes(shown.bytes_per_second));
+    let retries = match shown.retries {
+        0 => String::new(),
+        1 => "1 retry".to_owned(),
+        retries => format!("{} retries", count(retries)),
+    };
+    let left = shown.left.map_or_else(String::new, |left| {
+        format!("ETA {}", ground::duration::format(left))
+    });
+    let variants: [&[&str]; 5] = [
+        &[&with_bar, &rate, &bytes, &retries, &left],
+        &[&done, &rate, &bytes, &retries, &left],
+        &[&done, &short_rate, &bytes, &retries, &left],
+        &[&done, &short_rate, &left],
+        &[&done],
+    ];
+    let joined = variants.map(|parts| {
+        let parts = parts.iter().filter(|part| !part.is_empty());
+        parts.copied().collect::<Vec<_>>().join("  ")
+    });
+    let fits = |line: &&String| line.chars().count() <= room;
+    joined.iter().find(fits).cloned().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -139,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_fits_into_80_columns() {
+    fn the_line_fits_into_any_terminal() {
         let shown = Shown {
             records: 12_345,
             records_per_second: 4_321,
@@ -148,14 +159,16 @@ mod tests {
             fraction: Some(0.456),
             left: Some(Duration::from_secs(75)),
         };
-        insta::assert_snapshot!(line(shown), @" 45% [=====       ]  4,321/s  2.4 MiB/s  12 retries  ETA 1m15s");
+        insta::assert_snapshot!(line(&shown, 77), @" 45% [=====       ]  4,321 records/s  2.4 MiB/s  12 retries  ETA 1m15s");
+        insta::assert_snapshot!(line(&shown, 60), @" 45%  4,321 records/s  2.4 MiB/s  12 retries  ETA 1m15s");
+        insta::assert_snapshot!(line(&shown, 37), @" 45%  4,321/s  ETA 1m15s");
         let pipe = Shown {
             fraction: None,
             left: None,
             retries: 1,
             ..shown
         };
-        insta::assert_snapshot!(line(pipe), @"12,345 records  4,321/s  2.4 MiB/s  1 retry");
+        insta::assert_snapshot!(line(&pipe, 77), @"12,345 records  4,321 records/s  2.4 MiB/s  1 retry");
         let most = Shown {
             records: 999_999_999_999,
             records_per_second: 9_999_999,
@@ -164,13 +177,15 @@ mod tests {
             fraction: Some(1.0),
             left: Some(Duration::from_secs(99 * 3600 + 59 * 60)),
         };
-        let pipe = Shown {
+        let endless = Shown {
             fraction: None,
             left: None,
             ..most
         };
-        for shown in [most, pipe] {
-            assert!(line(shown).chars().count() <= 78, "{}", line(shown));
+        for shown in [shown, pipe, most, endless] {
+            for room in 0..120 {
+                assert!(line(&shown, room).chars().count() <= room, "{room}");
+            }
         }
     }
 

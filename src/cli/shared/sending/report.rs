@@ -7,7 +7,7 @@ use crate::ui::units::{bytes, count, counted, milliseconds};
 use crate::ui::{Report, Style, lines, table};
 use domain::cost::Money;
 use domain::dry_run::{MOST_KEYS, Tally};
-use domain::produce::{PutEnd, PutSummary};
+use domain::produce::{Latencies, PutEnd, PutSummary};
 use domain::record::HotKey;
 use domain::stream::Mode;
 
@@ -16,7 +16,8 @@ const HOT_SHARE: f64 = 0.6;
 /// With fewer records, a share says nothing.
 const FEWEST: u64 = 100;
 
-/// The result of a run. Its JSON form: counts (`bad` records were left out of what was read), `end` (`complete`, `interrupted`, `bad-input`, `aborted`), the file of
+/// The result of a run. Its JSON form: counts (`bad` records were left out of what was read; `possible_duplicates` had an
+/// attempt without an answer before the one that was acknowledged), the latency of requests, `end` (`complete`, `interrupted`, `bad-input`, `aborted`), the file of
 /// failed records or null, and what each shard took.
 #[derive(Debug, Serialize)]
 pub(crate) struct PutReport {
@@ -28,10 +29,36 @@ pub(crate) struct PutReport {
     stopped: u64,
     bad: u64,
     retries: u64,
+    throttles: u64,
+    possible_duplicates: u64,
+    /// Kinesis records that were sent for several records each.
+    aggregates: u64,
     bytes: u64,
     elapsed_seconds: f64,
+    /// `None` without an answered request.
+    latency_ms: Option<Latency>,
     failed_file: Option<String>,
     shards: Vec<ShardRow>,
+}
+
+/// Percentiles of the time from a request to its answer, in milliseconds.
+#[derive(Debug, Serialize)]
+struct Latency {
+    p50: f64,
+    p99: f64,
+}
+
+impl Latency {
+    fn of(latencies: &Latencies) -> Option<Self> {
+        let at = |percent| {
+            let latency = latencies.percentile(percent)?;
+            Some((latency.as_secs_f64() * 100_000.0).round() / 100.0)
+        };
+        Some(Self {
+            p50: at(50)?,
+            p99: at(99)?,
+        })
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -59,8 +86,12 @@ impl PutReport {
             stopped: summary.stopped,
             bad,
             retries: summary.retries,
+            throttles: summary.throttles,
+            possible_duplicates: summary.possible_duplicates,
+            aggregates: summary.aggregates,
             bytes: summary.bytes,
             elapsed_seconds: (summary.elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
+            latency_ms: Latency::of(&summary.latencies),
             failed_file: kept.path.as_ref().map(|path| path.display().to_string()),
             shards: summary
                 .shards
@@ -77,6 +108,28 @@ impl PutReport {
     }
 }
 
+impl PutReport {
+    /// How the requests went, in a line.
+    fn requests(&self) -> String {
+        let latency = self
+            .latency_ms
+            .as_ref()
+            .map_or_else(String::new, |Latency { p50, p99 }| {
+                format!(
+                    "latency {} (p50) and {} (p99); ",
+                    milliseconds(*p50),
+                    milliseconds(*p99)
+                )
+            });
+        format!(
+            "Requests: {latency}records sent again {}, throttled {}, possibly stored twice {}",
+            count(self.retries),
+            count(self.throttles),
+            count(self.possible_duplicates)
+        )
+    }
+}
+
 impl Report for PutReport {
     fn table(&self, _style: &Style) -> String {
         if self.shards.is_empty() {
@@ -86,8 +139,7 @@ impl Report for PutReport {
         for shard in &self.shards {
             rows.add_row([shard.shard_id.clone(), count(shard.records), bytes(shard.bytes)]);
         }
-        let lines: Vec<String> = rows.lines().map(|line| line.trim_end().to_owned()).collect();
-        lines.join("\n")
+        format!("{}\n\n{}", rows.trim_fmt(), self.requests())
     }
 
     fn text(&self) -> String {
@@ -258,8 +310,7 @@ impl Report for DryRunReport {
             rows.add_row([shard.shard_id.clone(), count(shard.records), bytes(shard.bytes)]);
         }
         text.push_str("\n\n");
-        let lines: Vec<String> = rows.lines().map(|line| line.trim_end().to_owned()).collect();
-        text.push_str(&lines.join("\n"));
+        text.push_str(&rows.trim_fmt());
         text
     }
 

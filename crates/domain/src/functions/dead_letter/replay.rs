@@ -403,7 +403,7 @@ impl Replay<'_> {
     /// Sends the records of `letters` to `stream`.
     async fn send(&self, stream: &str, letters: &[&DeadLetter], stop: &Stop) -> Vec<MessageResult> {
         let (sender, input) = mpsc::channel(PAGES);
-        let transport = Arc::new(KinesisTransport::new(self.context.kinesis_once(), stream));
+        let transport = Arc::new(KinesisTransport::new(&self.context.kinesis_once(), stream));
         let options = PutOptions::default();
         let mut unsent: BTreeMap<u64, String> = BTreeMap::new();
         let mut note = |event: PutEvent<'_>| {

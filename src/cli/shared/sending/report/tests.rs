@@ -17,6 +17,8 @@ fn summary() -> PutSummary {
         acknowledged: 990,
         failed: 10,
         retries: 42,
+        throttles: 7,
+        possible_duplicates: 1,
         bytes: 1_536_000,
         shards: [
             ("shardId-000000000000".to_owned(), shard(500, 768_000)),
@@ -54,6 +56,8 @@ fn a_run_in_a_table_and_as_json() {
     SHARD                 RECORDS  BYTES
     shardId-000000000000  500      750 KiB
     shardId-000000000001  490      750 KiB
+
+    Requests: records sent again 42, throttled 7, possibly stored twice 1
     ");
     assert_json_snapshot!(report, @r#"
     {
@@ -65,8 +69,12 @@ fn a_run_in_a_table_and_as_json() {
       "stopped": 0,
       "bad": 2,
       "retries": 42,
+      "throttles": 7,
+      "possible_duplicates": 1,
+      "aggregates": 0,
       "bytes": 1536000,
       "elapsed_seconds": 1.234,
+      "latency_ms": null,
       "failed_file": "in.json.failed.ndjson",
       "shards": [
         {

@@ -1,0 +1,326 @@
+//! What an answer means for the records of a request.
+
+use tokio::time::Instant;
+
+use super::engine::{Engine, Flight, Parts, is_unsent};
+use super::lane::Group;
+use super::pending::{Pending, Track};
+use super::{EntryResult, PutError, PutEvent, Transport};
+use crate::record::{Record, random_key};
+use ground::error::Error;
+use ground::error::aws::{self, Class};
+
+/// From this attempt on, a record that fails is given up by its own time: its shard may take all others.
+const PATIENT_TRIES: u32 = 10;
+
+impl<T: Transport> Engine<'_, T> {
+    pub(super) fn settle(&mut self, flight: Flight) {
+        let now = Instant::now();
+        self.arrive(&flight.parts);
+        match flight.answer {
+            Some(Ok(ref results)) if results.len() == flight.records.len() => {
+                self.settle_entries(flight, now)
+            }
+            Some(Ok(results)) => {
+                let error = Error::failed(format!(
+                    "the endpoint answered for {} of {} records",
+                    results.len(),
+                    flight.records.len()
+                ));
+                self.line.failed(flight.sent, true);
+                self.settle_failure(pendings(flight.records, flight.parts), false, error, now);
+            }
+            Some(Err(PutError::Transient { throttled, error })) => {
+                self.line.failed(flight.sent, true);
+                self.settle_failure(pendings(flight.records, flight.parts), throttled, error, now);
+            }
+            Some(Err(PutError::Fatal(error))) => {
+                self.line.failed(flight.sent, true);
+                // Reported at the end as never sent.
+                for pending in pendings(flight.records, flight.parts) {
+                    self.keep_refused(pending);
+                }
+                self.abort(error);
+            }
+            None => {
+                self.line.failed(flight.sent, false);
+                let limit = ground::duration::format(flight.sent.limit);
+                let error = Error::unreachable(format!("the endpoint did not answer within {limit}"))
+                    .with_class(Class::Transient)
+                    .hint("check the network and the region, then run the command again");
+                self.settle_failure(pendings(flight.records, flight.parts), false, error, now);
+            }
+        }
+        (self.events)(PutEvent::Progress(&self.summary));
+    }
+
+    fn settle_entries(&mut self, flight: Flight, now: Instant) {
+        let Flight {
+            records,
+            parts,
+            sent,
+            answer,
+        } = flight;
+        let Some(Ok(results)) = answer else { return };
+        self.line.answered(sent, now);
+        self.summary.latencies.add(now.duration_since(sent.at));
+        self.last_success = now;
+        if std::mem::take(&mut self.failing) {
+            (self.events)(PutEvent::Recovered);
+        }
+        self.tally.clear();
+        self.tally.resize(self.lanes.count(), (0, 0));
+        let moved = match parts {
+            Parts::Records(tracks) => self.settle_records(records, tracks, results, now),
+            Parts::Groups(groups) => self.settle_groups(groups, results, now),
+        };
+        self.correct_rates(now, sent.at);
+        if moved {
+            self.refresh();
+        }
+    }
+
+    /// The records of a request are no longer in flight.
+    fn arrive(&mut self, parts: &Parts) {
+        let mut arrive = |hash: u128, count: usize| {
+            if let Some(lane) = self.lanes.lane_of(hash) {
+                lane.in_flight = lane.in_flight.saturating_sub(count);
+            }
+        };
+        match parts {
+            Parts::Records(tracks) => tracks.iter().for_each(|track| arrive(track.hash, 1)),
+            Parts::Groups(groups) => groups
+                .iter()
+                .for_each(|group| arrive(group.hash(), group.tracks.len())),
+        }
+    }
+
+    /// Returns whether the stream was resharded.
+    fn settle_records(
+        &mut self,
+        records: Vec<Record>,
+        tracks: Vec<Track>,
+        results: Vec<EntryResult>,
+        now: Instant,
+    ) -> bool {
+        let mut moved = false;
+        for ((record, track), result) in records.into_iter().zip(tracks).zip(results) {
+            let pending = Pending { record, track };
+            let index = self.lanes.index_of(pending.track.hash);
+            match result {
+                EntryResult::Stored {
+                    shard_id,
+                    sequence_number,
+                } => {
+                    if let Some(lane) = self.lanes.get_mut(index) {
+                        lane.progress = now;
+                        moved |= lane.shard_id.as_ref().is_some_and(|id| *id != shard_id);
+                    }
+                    if let Some((stored, _)) = self.tally.get_mut(index) {
+                        *stored += 1;
+                    }
+                    let Pending { record, track } = pending;
+                    self.summary.possible_duplicates += u64::from(track.is_open);
+                    let size = record.size() as u64;
+                    self.summary.count_stored(1, size, shard_id, sequence_number);
+                    self.release(&record, track);
+                }
+                EntryResult::Refused { code, message } => {
+                    let reason = || format!("{code}: {message}");
+                    if aws::class_of(&code, &message) == Some(Class::Throttle) {
+                        if let Some((_, throttled)) = self.tally.get_mut(index) {
+                            *throttled += 1;
+                        }
+                        self.throttled(pending, index, now, reason);
+                    } else {
+                        let due = now + self.backoff().pause(pending.track.tries);
+                        self.again(pending, due, now, reason);
+                    }
+                }
+            }
+        }
+        moved
+    }
+
+    /// As [`Engine::settle_records`], for aggregates.
+    fn settle_groups(&mut self, groups: Vec<Group>, results: Vec<EntryResult>, now: Instant) -> bool {
+        let mut moved = false;
+        for (group, result) in groups.into_iter().zip(results) {
+            let index = self.lanes.index_of(group.hash());
+            match result {
+                EntryResult::Stored {
+                    shard_id,
+                    sequence_number,
+                } => {
+                    if let Some((stored, _)) = self.tally.get_mut(index) {
+                        *stored += 1;
+                    }
+                    let lane = self.lanes.get_mut(index);
+                    let is_elsewhere = lane.is_some_and(|lane| {
+                        lane.progress = now;
+                        lane.shard_id.as_ref().is_some_and(|id| *id != shard_id)
+                    });
+                    moved |= is_elsewhere;
+                    // Consumers skip the user records of another shard.
+                    if is_elsewhere && self.trusts_map && group.tracks.len() > 1 {
+                        self.awaits_map = true;
+                        self.take_back(group, now);
+                    } else {
+                        self.stored(group, shard_id, sequence_number);
+                    }
+                }
+                EntryResult::Refused { code, message } => {
+                    let reason = || format!("{code}: {message}");
+                    let is_throttled = aws::class_of(&code, &message) == Some(Class::Throttle);
+                    if let Some((_, throttled)) = self.tally.get_mut(index).filter(|_| is_throttled) {
+                        *throttled += group.tracks.len() as u64;
+                    }
+                    let tries = group.tracks.first().map_or(0, |track| track.tries);
+                    let due = now + self.backoff().pause(tries);
+                    for pending in group.into_parts() {
+                        match is_throttled {
+                            true => self.throttled(pending, index, now, reason),
+                            false => self.again(pending, due, now, reason),
+                        }
+                    }
+                }
+            }
+        }
+        moved
+    }
+
+    fn stored(&mut self, group: Group, shard_id: String, sequence_number: String) {
+        let bytes = group.parts.iter().map(|record| record.size() as u64).sum();
+        let count = group.parts.len() as u64;
+        self.summary.count_stored(count, bytes, shard_id, sequence_number);
+        for Pending { record, track } in group.into_parts() {
+            self.summary.possible_duplicates += u64::from(track.is_open);
+            self.release(&record, track);
+        }
+    }
+
+    /// Sends the user records of a stored aggregate again.
+    fn take_back(&mut self, group: Group, now: Instant) {
+        for mut pending in group.into_parts() {
+            pending.track.is_open = true;
+            pending.track.tries += 1;
+            self.lanes.came_back(pending.track.hash, 1);
+            self.lanes.push(pending, now);
+        }
+    }
+
+    /// Corrects the rates of the lanes by the results of one request that was sent at `sent`.
+    fn correct_rates(&mut self, now: Instant, sent: Instant) {
+        let backoff = self.backoff();
+        let is_known = self.lanes.are_known();
+        let (mut hurry, mut narrow) = (false, false);
+        for index in 0..self.tally.len() {
+            let (stored, throttled) = self.tally[index];
+            let Some(lane) = self.lanes.get_mut(index) else {
+                continue;
+            };
+            if throttled > 0 {
+                // What was throttled is the next to be sent.
+                let size = lane.next_size().unwrap_or_default();
+                lane.rate.throttled(now, size, &backoff);
+                narrow |= !is_known;
+                self.summary.throttles += throttled;
+                (self.events)(PutEvent::Throttled {
+                    shard_id: lane.shard_id.as_deref(),
+                    records: throttled,
+                });
+            } else if stored > 0 {
+                hurry |= lane.rate.stored(now, sent, lane.starved);
+            }
+        }
+        if hurry {
+            self.hurry(now);
+        }
+        match narrow {
+            true => self.line.narrow(),
+            false => self.line.widen(),
+        }
+    }
+
+    /// A shard throttled the record: it is sent again as soon as the lane allows, or given up if the shard has stored
+    /// nothing for the retry time.
+    fn throttled(&mut self, mut pending: Pending, index: usize, now: Instant, reason: impl Fn() -> String) {
+        let progress = self.lanes.get_mut(index).map_or(now, |lane| lane.progress);
+        if now >= progress + self.options.retry_for && !self.is_stopping() {
+            return self.fail(&pending, reason());
+        }
+        pending.track.tries += 1;
+        let record = &mut pending.record;
+        let is_alone = self.options.aggregate.is_none();
+        if record.has_random_key && record.explicit_hash_key.is_none() && is_alone && self.lanes.are_known() {
+            // Another key may lead to a shard that has room. It has the same length.
+            record.partition_key = random_key();
+            pending.track.hash = record.hash_key();
+        }
+        if !is_alone {
+            self.lanes.came_back(pending.track.hash, 1);
+        }
+        self.lanes.push(pending, now);
+    }
+
+    /// Handles the failure of a whole request. It may have been stored; it is sent again all the same.
+    fn settle_failure(
+        &mut self,
+        pending: impl Iterator<Item = Pending>,
+        throttled: bool,
+        error: Error,
+        now: Instant,
+    ) {
+        let failed = self.summary.failed;
+        self.line.narrow();
+        let is_open = !throttled && !is_unsent(&error);
+        let mut due = None;
+        let mut records = 0;
+        for mut pending in pending {
+            pending.track.is_open |= is_open;
+            // One time for all, so that they stay together.
+            let due = *due.get_or_insert_with(|| now + self.backoff().pause(pending.track.tries));
+            records += 1;
+            self.again(pending, due, now, || error.chain().join(": "));
+        }
+        if throttled {
+            self.summary.throttles += records;
+            (self.events)(PutEvent::Throttled {
+                shard_id: None,
+                records,
+            });
+        } else if !std::mem::replace(&mut self.failing, true) {
+            (self.events)(PutEvent::Failing {
+                reason: &error,
+                retry_for: self.options.retry_for,
+            });
+        }
+        // No request succeeds: the rest of a long input would fail as well.
+        if self.summary.failed > failed && now.duration_since(self.last_success) >= self.options.retry_for {
+            self.abort(error);
+        }
+    }
+
+    /// Retries a record at `due`, and at the end of its time for the last time.
+    fn again(&mut self, pending: Pending, due: Instant, now: Instant, reason: impl Fn() -> String) {
+        let own = pending.track.since.unwrap_or(now);
+        let lane = self.lanes.lane_of(pending.track.hash).map(|lane| lane.progress);
+        let progress = lane.filter(|_| pending.track.tries < PATIENT_TRIES);
+        let deadline = progress.unwrap_or(own).max(own) + self.options.retry_for;
+        match now < deadline || self.is_stopping() {
+            true => self.wait(pending, due.min(deadline.max(now))),
+            false => self.fail(&pending, reason()),
+        }
+    }
+}
+
+/// The records of the input in a request.
+fn pendings(records: Vec<Record>, parts: Parts) -> Box<dyn Iterator<Item = Pending>> {
+    match parts {
+        Parts::Records(tracks) => {
+            let pairs = records.into_iter().zip(tracks);
+            Box::new(pairs.map(|(record, track)| Pending { record, track }))
+        }
+        Parts::Groups(groups) => Box::new(groups.into_iter().flat_map(Group::into_parts)),
+    }
+}
