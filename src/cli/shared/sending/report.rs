@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::failed::Kept;
 use crate::ui::units::{bytes, count, counted, milliseconds};
-use crate::ui::{Report, Style, lines, table};
+use crate::ui::{Report, Style, lines, table, width, wrap};
 use domain::cost::Money;
 use domain::dry_run::{MOST_KEYS, Tally};
 use domain::produce::{Latencies, PutEnd, PutSummary};
@@ -139,7 +139,8 @@ impl Report for PutReport {
         for shard in &self.shards {
             rows.add_row([shard.shard_id.clone(), count(shard.records), bytes(shard.bytes)]);
         }
-        format!("{}\n\n{}", rows.trim_fmt(), self.requests())
+        let requests = wrap(&self.requests(), width()).join("\n");
+        format!("{}\n\n{requests}", rows.trim_fmt())
     }
 
     fn text(&self) -> String {
