@@ -192,6 +192,7 @@ pub async fn examine(subject: &Subject<'_>, posture: bool, events: Events<'_>) -
             found = obstacle.as_mut(), if !is_asked => {
                 is_asked = true;
                 if let Some(reason) = found {
+                    run.give_reason(&reason);
                     running.clear();
                     waiting = Vec::new().into_iter().enumerate();
                     for (index, check) in run.unfinished() {
@@ -233,6 +234,18 @@ impl<'e> Run<'e> {
     fn unfinished(&self) -> Vec<(usize, &'static Check)> {
         let all = self.chosen.iter().copied().enumerate();
         all.filter(|(index, _)| self.done[*index].is_none()).collect()
+    }
+
+    /// Gives `reason` to the checks that could not look before it was known.
+    fn give_reason(&mut self, Skipped(reason): &Skipped) {
+        for (checked, check) in self.done.iter_mut().zip(&self.chosen) {
+            if let Some(checked) = checked
+                && !check.is_of_connection
+                && checked.skipped.is_some()
+            {
+                checked.skipped = Some(reason.clone());
+            }
+        }
     }
 
     fn finish(&mut self, index: usize, looked: Looked) {

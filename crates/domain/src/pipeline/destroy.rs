@@ -318,10 +318,11 @@ const ROUNDS: u32 = 3;
 impl Survey<'_> {
     /// Keeps the resources that something uses which is not deleted with them.
     fn keep_what_is_used(&mut self) {
+        // What is absent counts too: another run may have deleted it after it was seen as a user.
         let going: BTreeSet<(String, String)> = self
             .resources
             .iter()
-            .filter(|found| found.is_deleted())
+            .filter(|found| !found.unselected && found.kept.is_none())
             .map(|found| (found.spec.kind.clone(), found.resource.name()))
             .collect();
         for found in self.resources.iter_mut().filter(|found| found.is_deleted()) {

@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 
@@ -333,6 +335,28 @@ where
     }
 }
 
+/// What there is of `kind`. Boxed: the compiler does not prove that a future with a borrowed [`Managed`] is `Send`.
+fn observe<K: Kind>(kind: &K) -> BoxFuture<'_, Result<Observed>> {
+    async move {
+        let observed = look(kind).await?;
+        match observed.present() {
+            // One that another run deletes between two calls looks like one without tags, which would be a stranger's.
+            Some(present) if present.tags.is_empty() => look(kind).await,
+            _ => Ok(observed),
+        }
+    }
+    .boxed()
+}
+
+async fn look<K: Kind>(kind: &K) -> Result<Observed> {
+    let Some((tags, facts)) = kind.observe().await? else {
+        return Ok(Observed::Absent);
+    };
+    let facts = serde_json::to_value(facts)
+        .map_err(|error| Error::failed("what was observed cannot be written as JSON").cause(error))?;
+    Ok(Observed::Present(Present { tags, facts }))
+}
+
 #[async_trait]
 impl<D: Send + Sync> Resource for Managed<'_, D>
 where
@@ -347,12 +371,7 @@ where
     }
 
     async fn observe(&self) -> Result<Observed> {
-        let Some((tags, facts)) = Kind::observe(self).await? else {
-            return Ok(Observed::Absent);
-        };
-        let facts = serde_json::to_value(facts)
-            .map_err(|error| Error::failed("what was observed cannot be written as JSON").cause(error))?;
-        Ok(Observed::Present(Present { tags, facts }))
+        observe(self).await
     }
 
     fn diff(&self, observed: &Observed, dependencies: &Dependencies) -> Result<Vec<Change>> {

@@ -59,17 +59,21 @@ impl Bucket<'_> {
                 return Ok(Some((TagMap::new(), facts)));
             }
         }
-        let looked = tokio::try_join!(
-            self.tags(),
-            self.versioning(),
-            self.default_encryption(),
-            self.public_blocked(),
-            self.owner_enforced(),
-            self.policy(),
-            self.lifecycle(),
-        );
+        // The tags first: what another run sets before it removes its tag of an unfinished bucket is seen afterwards.
+        let looked = async {
+            let tags = self.tags().await?;
+            tokio::try_join!(
+                std::future::ready(Ok(tags)),
+                self.versioning(),
+                self.default_encryption(),
+                self.public_blocked(),
+                self.owner_enforced(),
+                self.policy(),
+                self.lifecycle(),
+            )
+        };
         let (mut tags, versioning, encryption, public_blocked, owner_enforced, policy, lifecycle) =
-            match looked {
+            match looked.await {
                 Ok(looked) => looked,
                 // Deleted between these calls.
                 Err(error) if error.is_not_found() => return Ok(None),

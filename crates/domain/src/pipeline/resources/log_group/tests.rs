@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::super::test_support::{Endpoint, changes, context, location, observed, spec_of, with_step};
 use super::*;
-use crate::pipeline::resource::{Dependencies, Resource};
+use crate::pipeline::resource::{Dependencies, Observed, Resource};
 
 const HEAD: &str = "name = \"demo\"\ndescription = \"x\"\ninstance = \"one\"\n\
     [parameters.days]\ntype = \"integer\"\ndescription = \"x\"\ndefault = 14\n\
@@ -95,6 +95,30 @@ async fn made_by_lambda(function: Option<serde_json::Value>) -> (bool, Vec<Strin
     let calls = endpoint.calls().into_iter();
     let is_change = |call: &String| call.starts_with("Put") || call.starts_with("Tag");
     (ours, calls.filter(is_change).collect())
+}
+
+#[tokio::test]
+async fn a_group_that_is_deleted_while_it_is_observed_is_no_strangers() {
+    let mut is_there = true;
+    let endpoint = Endpoint::start(move |call, _| match call {
+        "DescribeLogGroups" => {
+            let groups = match std::mem::take(&mut is_there) {
+                true => json!([{"logGroupName": "/aws/lambda/it"}]),
+                false => json!([]),
+            };
+            (200, json!({"logGroups": groups}).to_string())
+        }
+        "ListTagsForResource" => (200, json!({"tags": {}}).to_string()),
+        call if call.starts_with("GET /2015-03-31/functions/it") => (
+            200,
+            json!({"Configuration": {"FunctionName": "it"}, "Tags": {}}).to_string(),
+        ),
+        other => panic!("{other} is not expected"),
+    })
+    .await;
+    let group = LogGroup::new(&endpoint.context, location(), spec_of(HEAD, &[])).unwrap();
+    let found = Resource::observe(&group).await.unwrap();
+    assert_eq!(found, Observed::Absent);
 }
 
 #[tokio::test]

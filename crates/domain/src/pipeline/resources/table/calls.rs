@@ -34,9 +34,12 @@ impl Table<'_> {
             return Ok(None);
         };
         let arn = table.table_arn().map_or_else(|| self.arn(), str::to_owned);
-        let looked = tokio::try_join!(self.ttl(), self.recovery(), self.tags(&arn))?;
+        // The tags first: what another run sets before it removes its tag of an unfinished table is seen afterwards.
+        let Some(tags) = self.tags(&arn).await? else {
+            return Ok(None);
+        };
         // Deleted between these calls.
-        let (Some(ttl), Some(recovery), Some(tags)) = looked else {
+        let (Some(ttl), Some(recovery)) = tokio::try_join!(self.ttl(), self.recovery())? else {
             return Ok(None);
         };
         let mut facts = facts_of(&table, arn);
