@@ -70,6 +70,7 @@ use std::io;
 use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use futures_util::future::LocalBoxFuture;
 
 use crate::ui::{BrokenPipe, Format, Printer, decide_layout, no_csv, no_raw, units};
 use domain::functions::bundle;
@@ -88,9 +89,10 @@ macro_rules! commands {
         }
 
         impl Command {
-            async fn run(self, session: &Session) -> Result<Exit> {
+            /// Boxed: otherwise the compiler makes one function of all commands, which takes it minutes to optimise.
+            fn run(self, session: &Session) -> LocalBoxFuture<'_, Result<Exit>> {
                 match self {
-                    $($(Self::$name(args) => $module::run(*args, session).await,)*)*
+                    $($(Self::$name(args) => Box::pin($module::run(*args, session)),)*)*
                 }
             }
 

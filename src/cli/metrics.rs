@@ -18,7 +18,7 @@ use super::shared::duration::{SECONDS, length, seconds};
 use super::shared::template::{TemplateArgs, parameter};
 use super::shared::{Session, StreamArg};
 use crate::ui::sparkline::Glyphs;
-use crate::ui::{Format, Report as _, chart, width};
+use crate::ui::{Format, Report as _, chart, drawing_width};
 use domain::context::Context;
 use domain::observe::metrics::{Selection, TimeRange};
 use domain::pipeline::resources::Kinds;
@@ -220,7 +220,8 @@ fn nothing(context: &Context, report: &MetricsReport) -> String {
 
 fn plotted(report: &MetricsReport, session: &Session) -> String {
     let drawing = panels::single(report);
-    let text = chart::terminal(&drawing, width(), Glyphs::detect(), session.printer().style());
+    let style = session.printer().style();
+    let text = chart::terminal(&drawing, drawing_width(), Glyphs::detect(), style);
     text.trim_end().to_owned()
 }
 

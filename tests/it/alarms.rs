@@ -302,6 +302,11 @@ fn a_pipeline_and_a_function_get_the_alarms_of_their_parts() {
     let again = cloud.json(["alarms", "set", "--pipeline", "retail"]);
     let results = again["resources"].as_array().unwrap();
     assert!(results.iter().all(|one| one["result"] == "unchanged"), "{again}");
+    // Everything of the function is watched now: the answer is complete, and empty.
+    let set = ["alarms", "set", "--function", function, "--dry-run"];
+    for nothing in [cloud.json(set), cloud.json([set[0], set[1], set[2], set[3]])] {
+        assert_eq!(nothing["resources"], serde_json::json!([]), "{nothing}");
+    }
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub use report::{Format, Report, lines, or_dash, wrap};
 pub use safe::visible;
 pub use steps::next_steps;
 pub use style::Style;
-pub use table::{Table, decide_layout, table, width};
+pub use table::{Table, decide_layout, drawing_width, table, width};
 
 use ground::error::{Error, Result};
 use ground::exit::Exit;

@@ -58,6 +58,14 @@ pub fn width() -> usize {
     layout().width.into()
 }
 
+/// Columns of a drawing that fills the width: as [`width`], but 80 where the output has no width of its own.
+pub fn drawing_width() -> usize {
+    match layout().width {
+        u16::MAX => DEFAULT_WIDTH.into(),
+        width => width.into(),
+    }
+}
+
 /// A table with these headings.
 pub fn table<H: Into<String>>(headings: impl IntoIterator<Item = H>) -> Table {
     let columns = headings.into_iter().map(|heading| Column {

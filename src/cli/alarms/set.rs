@@ -111,22 +111,24 @@ pub(super) async fn run(args: &SetArgs, session: &Session) -> Result<Exit> {
     for kept in &set.kept {
         printer.note(&format!("{}: alarm {} watches it already", kept.suffix, kept.by));
     }
-    if set.alarms.is_empty() {
+    let is_empty = set.alarms.is_empty();
+    if is_empty {
         printer.note(&format!(
             "Nothing to watch: {} has nothing that needs an alarm",
             chosen.title
         ));
-        return Ok(Exit::Done);
     }
     let topics = topics(args, context).await?;
     let manifest = alarms::manifest(&set, &topics)?;
     let kinds = Kinds::new(context).await?;
     let pipeline = Draft::new(manifest, Request::default())?.bind(&kinds)?;
-    if !args.dry_run {
+    if !args.dry_run && !is_empty {
         show(session, &pipeline.plan().await?.report(&pipeline));
     }
     let report = apply(session, &pipeline, args.dry_run, false).await?;
-    say_cost(session, context, &set);
+    if !is_empty {
+        say_cost(session, context, &set);
+    }
     say_the_rest(session, &set, &existing, &topics);
     let Some(Applied { report, .. }) = report else {
         return Ok(Exit::Done);
@@ -188,7 +190,7 @@ fn say_the_rest(session: &Session, set: &AlarmSet, existing: &[AlarmEntry], topi
             session.target_flags()
         ));
     }
-    if topics.is_empty() {
+    if topics.is_empty() && !set.alarms.is_empty() {
         printer.note(&format!(
             "New alarms tell nobody: there is no topic. Make one, then run the same command again:\n  streamctl alarms subscribe EMAIL{}",
             session.target_flags()
