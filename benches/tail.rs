@@ -1,8 +1,8 @@
-//! `tail`, compared with a bare loop of GetRecords and with one of boto3: rate, CPU time and memory of the client; the
-//! time from put to print; and the cost of following idle shards.
+//! `tail`, compared with a bare loop of GetRecords over the AWS SDK for Rust and with one of boto3: rate, CPU time and memory
+//! of the client; the time from put to print; and the cost of following idle shards.
 //!
 //! `cargo bench --bench tail [-- RECORDS]`. The loops read the same records from the same local cloud. boto3 is compared
-//! if `python3` has it, and `STREAMCTL_BENCH_PYTHON` names another interpreter. `BENCH_SHARDS` is the number of idle shards.
+//! if `STREAMCTL_BENCH_PYTHON` names an interpreter that has it. `BENCH_SHARDS` is the number of idle shards.
 
 #![allow(
     clippy::print_stdout,
@@ -12,14 +12,14 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardIteratorType};
-use common::Cloud;
+use aws_sdk_kinesis::types::PutRecordsRequestEntry;
+use common::{Cloud, Cost};
 
 const SIZE: usize = 200;
 const SHARDS: i32 = 4;
@@ -49,11 +49,11 @@ print(count)
 fn main() {
     // The bare loop is a process of its own, so that its CPU time is that of the loop.
     if let Ok(endpoint) = std::env::var("BENCH_TAIL_LOOP") {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build();
-        println!("{}", runtime.unwrap().block_on(bare_loop(&endpoint)));
+        let count = common::runtime().block_on(async {
+            let client = common::client(&endpoint).await;
+            common::count(&client, "bench").await
+        });
+        println!("{count}");
         return;
     }
     common::run(1_000_000, bench);
@@ -62,12 +62,12 @@ fn main() {
 async fn bench(records: usize) {
     let cloud = Cloud::start();
     let client = Client::new(&cloud.sdk().await);
-    create(&client, "bench", SHARDS).await;
+    common::create(&client, "bench", SHARDS).await;
     fill(&client, records).await;
     println!("{records} × {SIZE} B, {SHARDS} shards");
     let mut bare = Command::new(std::env::current_exe().unwrap());
     let floor = drained("bare loop", bare.env("BENCH_TAIL_LOOP", &cloud.endpoint), None);
-    for format in ["text", "json"] {
+    for format in ["raw", "text", "json"] {
         let args = [
             "tail",
             "--stream",
@@ -84,53 +84,20 @@ async fn bench(records: usize) {
             Some(&floor),
         );
     }
-    let python = std::env::var("STREAMCTL_BENCH_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let has_boto3 = Command::new(&python)
-        .args(["-c", "import boto3"])
-        .stderr(Stdio::null())
-        .status();
-    if has_boto3.is_ok_and(|status| status.success()) {
-        drained(
-            "boto3 loop",
-            Command::new(&python).args(["-c", BOTO3, &cloud.endpoint]),
-            Some(&floor),
-        );
+    if let Ok(python) = std::env::var("STREAMCTL_BENCH_PYTHON") {
+        let mut boto3 = Command::new(python);
+        boto3.args(["-c", BOTO3, &cloud.endpoint]);
+        drained("boto3 loop", &mut boto3, Some(&floor));
+    } else {
+        println!("boto3 is not compared: STREAMCTL_BENCH_PYTHON names no interpreter");
     }
-    create(&client, "latency", 1).await;
+    common::create(&client, "latency", 1).await;
     latency(&cloud, &client, "polling", &[]).await;
     latency(&cloud, &client, "fan-out", &["--fan-out"]).await;
     let shards = std::env::var("BENCH_SHARDS")
         .ok()
         .and_then(|shards| shards.parse().ok());
     idle(&cloud, &client, shards.unwrap_or(2000)).await;
-}
-
-async fn create(client: &Client, name: &str, shards: i32) {
-    client
-        .create_stream()
-        .stream_name(name)
-        .shard_count(shards)
-        .send()
-        .await
-        .unwrap();
-    loop {
-        let summary = client
-            .describe_stream_summary()
-            .stream_name(name)
-            .send()
-            .await
-            .unwrap();
-        if summary
-            .stream_description_summary()
-            .unwrap()
-            .stream_status()
-            .as_str()
-            == "ACTIVE"
-        {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 async fn fill(client: &Client, records: usize) {
@@ -154,73 +121,9 @@ async fn fill(client: &Client, records: usize) {
     tasks.join_all().await;
 }
 
-/// Reads every shard to its tip, a task a shard. Returns the number of records.
-async fn bare_loop(endpoint: &str) -> u64 {
-    let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
-        .endpoint_url(endpoint)
-        .region(aws_config::Region::new("us-east-1"))
-        .credentials_provider(aws_credential_types::Credentials::new(
-            "bench", "bench", None, None, "bench",
-        ))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .load()
-        .await;
-    let client = Client::new(&config);
-    let shards = client.list_shards().stream_name("bench").send().await.unwrap();
-    let mut tasks = tokio::task::JoinSet::new();
-    for shard in shards.shards() {
-        let start = client
-            .get_shard_iterator()
-            .stream_name("bench")
-            .shard_id(shard.shard_id());
-        let start = start.shard_iterator_type(ShardIteratorType::TrimHorizon);
-        let client = client.clone();
-        tasks.spawn(async move {
-            let mut at = start.send().await.unwrap().shard_iterator;
-            let mut count = 0;
-            while let Some(current) = at {
-                let page = client.get_records().shard_iterator(current).send().await.unwrap();
-                count += page.records().len() as u64;
-                at = page
-                    .next_shard_iterator
-                    .filter(|_| page.millis_behind_latest != Some(0));
-            }
-            count
-        });
-    }
-    tasks.join_all().await.into_iter().sum()
-}
-
-/// What draining the stream costs.
-struct Cost {
-    elapsed: Duration,
-    cpu: Duration,
-}
-
-/// Runs `command`, whose output is read and dropped, and prints what it costs, beside `floor`.
+/// Runs `command` and prints what it costs, beside `floor`.
 fn drained(name: &str, command: &mut Command, floor: Option<&Cost>) -> Cost {
-    let begun = Instant::now();
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut stdout = child.stdout.take().unwrap();
-    let (mut bytes, mut cpu, mut resident) = (vec![0; 1 << 16], Duration::ZERO, 0);
-    while stdout.read(&mut bytes).unwrap() > 0 {
-        resident = common::resident_kib(child.id());
-    }
-    // A process that has ended is examined before it is waited for.
-    let ended = Instant::now();
-    while ended.elapsed() < Duration::from_millis(20) {
-        cpu = cpu.max(common::cpu_time(child.id()));
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    assert!(child.wait().unwrap().success(), "{name}");
-    let cost = Cost {
-        elapsed: ended - begun,
-        cpu,
-    };
+    let cost = common::cost(command.stderr(Stdio::null()));
     let ratio = |one: Duration, other: Duration| one.as_secs_f64() / other.as_secs_f64();
     let beside = floor.map(|floor| {
         let rate = ratio(floor.elapsed, cost.elapsed);
@@ -233,7 +136,7 @@ fn drained(name: &str, command: &mut Command, floor: Option<&Cost>) -> Cost {
         "{name:<14} {:>6.2} s, CPU {:>6.2} s, {} MB{}",
         cost.elapsed.as_secs_f64(),
         cost.cpu.as_secs_f64(),
-        resident / 1024,
+        cost.resident_kib / 1024,
         beside.unwrap_or_default()
     );
     cost
@@ -284,7 +187,7 @@ async fn latency(cloud: &Cloud, client: &Client, name: &str, more: &[&str]) {
 }
 
 async fn idle(cloud: &Cloud, client: &Client, shards: i32) {
-    create(client, "idle", shards).await;
+    common::create(client, "idle", shards).await;
     let tail = follow(cloud, "idle", &[]);
     // The first reads of all shards are not idle.
     tokio::time::sleep(Duration::from_secs(5)).await;

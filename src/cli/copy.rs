@@ -173,10 +173,10 @@ async fn copied(args: &CopyArgs, session: &Session, prepared: Prepared<'_>) -> R
     } = prepared;
     let stop = Stop::default();
     let client = recipient.context.kinesis_once();
+    let transport = KinesisTransport::new(&client, &recipient.stream);
+    let transport = transport.ignoring_keys(recipient.limits.ignores_keys);
     let mut sink = StreamSink {
-        transport: Arc::new(
-            KinesisTransport::new(&client, &recipient.stream).ignoring_keys(recipient.limits.ignores_keys),
-        ),
+        transport: Arc::new(transport.in_formats(recipient.context.formats())),
         options: PutOptions {
             retry_for: args.retry_for,
             ..PutOptions::default()
@@ -209,7 +209,8 @@ async fn opened(
     mut options: TailOptions,
     checkpoint: &mut CopyCheckpoint,
 ) -> Result<Tail<KinesisShards>> {
-    let shards = Arc::new(KinesisShards::new(from.kinesis_once(), stream));
+    let shards = KinesisShards::new(from.kinesis_once(), stream);
+    let shards = Arc::new(shards.in_formats(from.formats()));
     if args.checkpoint.is_some() {
         begin(checkpoint, &*shards, &options).await?;
     }

@@ -325,7 +325,8 @@ async fn show_all(
     let mut sources = Vec::new();
     for stream in &streams {
         let address = stream.address(context).await?;
-        let mut source = KinesisShards::new(context.kinesis_once(), &address);
+        let source = KinesisShards::new(context.kinesis_once(), &address);
+        let mut source = source.in_formats(context.formats());
         if let Some(name) = &args.fan_out {
             source = source.fan_out(consumers.ensure(session, context, &address, name).await?);
         }

@@ -4,6 +4,9 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
 
 /// A request as the proxy sees it.
 pub struct Call {
@@ -12,6 +15,7 @@ pub struct Call {
     pub path: String,
     /// The operation of a JSON or query protocol; empty for REST.
     pub operation: String,
+    pub body: Vec<u8>,
 }
 
 impl Call {
@@ -41,6 +45,28 @@ pub enum Fate {
     Refuse(u16, &'static str),
     /// The request is passed on. In its answer, the first occurrence of the first text becomes the second one.
     Damage(&'static str, &'static str),
+    /// The request is passed on after so many milliseconds.
+    Delay(u64),
+    /// The connection is reset before the request is passed on.
+    Reset,
+    /// The request is passed on. Its answer is replaced by this HTTP status and error code.
+    FailAfter(u16, &'static str),
+    /// The request is passed on. The connection closes in the middle of the body of its answer.
+    Truncate,
+    /// The request is passed on. The body of its answer ends in the middle, as if it were whole.
+    Shorten,
+    /// PutRecords in JSON is passed on. Its answer has no result for the last entry.
+    OmitLast,
+    /// PutRecords in JSON is passed on without each entry whose index this number divides. These entries are throttled.
+    Throttle(usize),
+}
+
+impl Fate {
+    /// Whether the request has its effect, and the client is not told so.
+    pub fn drops_answer(self) -> bool {
+        use Fate::{CutAfter, FailAfter, OmitLast, Shorten, Truncate};
+        matches!(self, CutAfter | FailAfter(..) | OmitLast | Shorten | Truncate)
+    }
 }
 
 /// Decides on a request, and is called with its fate once it is carried out.
@@ -76,53 +102,148 @@ fn serve(mut client: TcpStream, target: &str, judge: &dyn Judge) -> Option<()> {
     let mut server = TcpStream::connect(target).ok()?;
     let (mut from_client, mut from_server) = (Vec::new(), Vec::new());
     loop {
-        let request = read_message(&mut client, &mut from_client, false)?;
+        let mut request = read_message(&mut client, &mut from_client, false)?;
         let call = call_of(&request);
         let fate = judge.judge(&call);
-        if fate == Fate::CutBefore {
-            judge.cut();
-            return None;
-        }
-        if let Fate::Refuse(status, code) = fate {
-            client.write_all(&refusal(status, code)).ok()?;
-            continue;
+        match fate {
+            Fate::CutBefore => {
+                judge.cut();
+                return None;
+            }
+            Fate::Reset => {
+                reset(&client);
+                return None;
+            }
+            Fate::Refuse(status, code) => {
+                client.write_all(&refusal(status, code)).ok()?;
+                continue;
+            }
+            Fate::Delay(ms) => std::thread::sleep(Duration::from_millis(ms)),
+            Fate::Throttle(each) => request = without_entries(&request, each),
+            _ => {}
         }
         server.write_all(&request).ok()?;
-        let mut answer = read_message(&mut server, &mut from_server, call.method == "HEAD")?;
+        let is_head = call.method == "HEAD";
+        let answer = read_message(&mut server, &mut from_server, is_head)?;
+        let answer = if is_head { answer } else { unchunked(answer) };
         if fate == Fate::CutAfter {
             judge.cut();
             return None;
         }
-        if let Fate::Replace(from, to) = fate {
-            answer = replaced(&answer, from, to);
+        client.write_all(&changed(fate, answer, &call)).ok()?;
+        if fate == Fate::Truncate {
+            return None;
         }
-        if let Fate::Damage(from, to) = fate {
+    }
+}
+
+/// The answer as `fate` has it.
+fn changed(fate: Fate, mut answer: Vec<u8>, call: &Call) -> Vec<u8> {
+    match fate {
+        Fate::Replace(from, to) => replaced(&answer, from, to),
+        Fate::Damage(from, to) => {
             assert_eq!(from.len(), to.len(), "the length of the answer stays");
-            let at = answer
-                .windows(from.len())
-                .position(|part| part == from.as_bytes());
-            if let Some(at) = at {
+            let mut places = answer.windows(from.len());
+            if let Some(at) = places.position(|part| part == from.as_bytes()) {
                 answer[at..at + to.len()].copy_from_slice(to.as_bytes());
             }
+            answer
         }
-        client.write_all(&answer).ok()?;
+        Fate::FailAfter(status, code) => refusal(status, code),
+        Fate::Truncate => {
+            let body = head_end(&answer).unwrap();
+            answer.truncate(body + (answer.len() - body) / 2);
+            answer
+        }
+        Fate::Shorten => {
+            let body = head_end(&answer).unwrap();
+            let half = answer[body..body + (answer.len() - body) / 2].to_vec();
+            with_body(&answer, &half)
+        }
+        Fate::OmitLast => with_results(&answer, |results| {
+            results.pop();
+        }),
+        Fate::Throttle(each) => {
+            let entries = entries_of(&call.body);
+            with_results(&answer, |results| {
+                let mut stored = std::mem::take(results).into_iter();
+                let throttled = json!({
+                    "ErrorCode": "ProvisionedThroughputExceededException",
+                    "ErrorMessage": "Rate exceeded for shard shardId-000000000000 in stream s under account 1.",
+                });
+                results.extend((0..entries).map_while(|at| match at % each {
+                    0 => Some(throttled.clone()),
+                    _ => stored.next(),
+                }));
+            })
+        }
+        _ => answer,
     }
+}
+
+/// Makes the connection end by a reset when it is dropped. On Linux: elsewhere it closes.
+fn reset(socket: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO)).unwrap();
+    #[cfg(not(target_os = "linux"))]
+    let _ = socket;
+}
+
+/// The message with another body.
+fn with_body(message: &[u8], body: &[u8]) -> Vec<u8> {
+    let end = head_end(message).unwrap_or(message.len());
+    let head = String::from_utf8_lossy(&message[..end]).into_owned();
+    let is_length = |line: &&str| {
+        let line = line.to_ascii_lowercase();
+        line.starts_with("content-length:") || line.starts_with("transfer-encoding:")
+    };
+    let lines = head.trim_end().lines().filter(|line| !is_length(line));
+    let mut changed: String = lines.map(|line| format!("{line}\r\n")).collect();
+    changed.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+    [changed.as_bytes(), body].concat()
+}
+
+/// An answer of PutRecords with other results. A failure is left as it is.
+fn with_results(answer: &[u8], change: impl FnOnce(&mut Vec<Value>)) -> Vec<u8> {
+    let body = head_end(answer).unwrap();
+    let mut document: Value = serde_json::from_slice(&answer[body..]).unwrap();
+    let Some(results) = document["Records"].as_array_mut() else {
+        return answer.to_vec();
+    };
+    change(results);
+    let failed = results
+        .iter()
+        .filter(|result| result["ErrorCode"].is_string())
+        .count();
+    document["FailedRecordCount"] = failed.into();
+    with_body(answer, document.to_string().as_bytes())
+}
+
+fn entries_of(body: &[u8]) -> usize {
+    let document: Value = serde_json::from_slice(body).unwrap();
+    document["Records"].as_array().unwrap().len()
+}
+
+/// A request of PutRecords without each entry whose index `each` divides. One entry at least stays in it: the service
+/// refuses a request without any.
+fn without_entries(request: &[u8], each: usize) -> Vec<u8> {
+    let body = head_end(request).unwrap();
+    let mut document: Value = serde_json::from_slice(&request[body..]).unwrap();
+    let entries = document["Records"].as_array_mut().unwrap();
+    assert!(entries.len() > 1, "a single entry is not throttled alone");
+    let mut at = 0;
+    entries.retain(|_| {
+        at += 1;
+        !(at - 1_usize).is_multiple_of(each)
+    });
+    with_body(request, document.to_string().as_bytes())
 }
 
 /// `answer` with `to` in the place of each `from` in its body.
 fn replaced(answer: &[u8], from: &str, to: &str) -> Vec<u8> {
     let end = head_end(answer).unwrap_or(answer.len());
     let body = String::from_utf8_lossy(&answer[end..]).replace(from, to);
-    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
-    let is_length = |line: &&str| line.to_ascii_lowercase().starts_with("content-length");
-    let mut changed: String = head
-        .trim_end()
-        .lines()
-        .filter(|line| !is_length(line))
-        .map(|line| format!("{line}\r\n"))
-        .collect();
-    changed.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
-    changed.into_bytes()
+    with_body(answer, body.as_bytes())
 }
 
 fn refusal(status: u16, code: &str) -> Vec<u8> {
@@ -137,10 +258,11 @@ fn refusal(status: u16, code: &str) -> Vec<u8> {
 fn call_of(request: &[u8]) -> Call {
     let end = head_end(request).unwrap_or(request.len());
     let head = String::from_utf8_lossy(&request[..end]).into_owned();
-    let body = String::from_utf8_lossy(&request[end..]).into_owned();
+    let body = request[end..].to_vec();
+    let text = String::from_utf8_lossy(&body);
     let by_target =
         header(&head, "x-amz-target").and_then(|target| Some(target.rsplit('.').next()?.to_owned()));
-    let by_action = body
+    let by_action = text
         .split('&')
         .find_map(|pair| pair.strip_prefix("Action="))
         .map(str::to_owned);
@@ -148,6 +270,7 @@ fn call_of(request: &[u8]) -> Call {
         method: head.split(' ').next().unwrap_or_default().to_owned(),
         path: head.split(' ').nth(1).unwrap_or_default().to_owned(),
         operation: by_target.or(by_action).unwrap_or_default(),
+        body,
     }
 }
 
@@ -196,14 +319,35 @@ fn read_message(socket: &mut TcpStream, buffer: &mut Vec<u8>, without_body: bool
     Some(buffer.drain(..length).collect())
 }
 
+/// A chunked message as one with a length.
+fn unchunked(message: Vec<u8>) -> Vec<u8> {
+    let end = head_end(&message).unwrap_or(message.len());
+    let head = String::from_utf8_lossy(&message[..end]);
+    if header(&head, "transfer-encoding").is_none() {
+        return message;
+    }
+    let (mut rest, mut body) = (&message[end..], Vec::new());
+    while let Some((size, length)) = chunk(rest).filter(|(size, _)| *size > 0) {
+        body.extend_from_slice(&rest[length - size - 2..length - 2]);
+        rest = &rest[length..];
+    }
+    with_body(&message, &body)
+}
+
+/// The size of the data of the first chunk, and the length of the whole chunk.
+fn chunk(body: &[u8]) -> Option<(usize, usize)> {
+    let line = body.windows(2).position(|window| window == b"\r\n")?;
+    let size = std::str::from_utf8(&body[..line]).ok()?;
+    let size = usize::from_str_radix(size.split(';').next()?.trim(), 16).ok()?;
+    Some((size, line + 2 + size + 2))
+}
+
 /// The length of a complete chunked body.
 fn chunks_end(mut body: &[u8]) -> Option<usize> {
     let all = body.len();
     loop {
-        let line = body.windows(2).position(|window| window == b"\r\n")?;
-        let size = std::str::from_utf8(&body[..line]).ok()?;
-        let size = usize::from_str_radix(size.split(';').next()?.trim(), 16).ok()?;
-        body = body.get(line + 2 + size + 2..)?;
+        let (size, length) = chunk(body)?;
+        body = body.get(length..)?;
         if size == 0 {
             return Some(all - body.len());
         }

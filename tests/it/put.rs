@@ -1,6 +1,7 @@
 //! `streamctl put`: the records of each input format, keys, dry runs and output.
 
 pub mod fake;
+mod faulty;
 mod inputs;
 mod lanes;
 mod trouble;

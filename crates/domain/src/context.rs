@@ -5,6 +5,7 @@
 
 pub(crate) mod date;
 mod endpoints;
+pub(crate) mod formats;
 mod identity;
 mod json_api;
 mod local;
@@ -21,6 +22,7 @@ use aws_credential_types::provider::ProvideCredentials;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use tokio::sync::OnceCell;
 
+pub use self::formats::Formats;
 pub use self::identity::Caller;
 pub use self::json_api::JsonApi;
 use self::sdk::Sdk;
@@ -32,6 +34,7 @@ pub struct Context {
     settings: Settings,
     sdk: Sdk,
     caller: OnceCell<Option<Caller>>,
+    formats: Formats,
     kinesis: aws_sdk_kinesis::Client,
     cloudwatch: aws_sdk_cloudwatch::Client,
     iam: aws_sdk_iam::Client,
@@ -93,7 +96,9 @@ impl Context {
         client: Option<SharedHttpClient>,
     ) -> Result<Self> {
         let sdk = Sdk::load(&settings, endpoint, client).await?;
+        let is_known = settings.target == Target::Local || endpoints::is_of_aws(sdk.endpoints.of("Kinesis"));
         Ok(Self {
+            formats: Formats::for_endpoint(is_known, settings.access.cbor),
             kinesis: aws_sdk_kinesis::Client::new(&sdk.of("Kinesis")),
             cloudwatch: aws_sdk_cloudwatch::Client::new(&sdk.of("CloudWatch")),
             iam: aws_sdk_iam::Client::new(&sdk.of("IAM")),
@@ -252,6 +257,11 @@ impl Context {
     pub fn kinesis_once(&self) -> aws_sdk_kinesis::Client {
         let config = self.kinesis.config().to_builder();
         aws_sdk_kinesis::Client::from_conf(config.retry_config(RetryConfig::disabled()).build())
+    }
+
+    /// The format of records that the Kinesis endpoint takes and answers.
+    pub fn formats(&self) -> Formats {
+        self.formats.clone()
     }
 
     /// The account of the credentials (STS GetCallerIdentity, called once).

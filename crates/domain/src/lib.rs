@@ -7,6 +7,7 @@
 //! | layer | modules | owns |
 //! |---|---|---|
 //! | domain | [`pipeline`], [`stream`], [`record`], [`generate`], [`schedule`], [`produce`], [`dry_run`], [`consume`], [`copy`], [`functions`], [`observe`], [`policy`], [`cost`] | what streamctl does |
+//! | bodies | `wire` | what PutRecords and GetRecords send and answer |
 //! | context | [`context`], [`settings`], [`iam`] | target, clients |
 //! | names | [`similar`] | what a user may have meant |
 
@@ -27,3 +28,4 @@ pub mod schedule;
 pub mod settings;
 pub mod similar;
 pub mod stream;
+mod wire;

@@ -35,6 +35,7 @@ mod json;
 mod key;
 mod plain;
 mod reader;
+mod recording;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,7 @@ pub use input::{Check, InputIdentity, InputReader, Inputs, ReadProgress, Repeat}
 pub(crate) use key::random_key;
 pub use key::{FieldPath, HashKeyRule, KeyPattern, KeyRule};
 pub use reader::RecordReader;
+pub use recording::{RecordingData, RecordingLine, RecordingLogEvent};
 
 /// The default maximum record size, data and partition key together: 1 MiB.
 /// Source: "Quotas and limits", Kinesis Data Streams developer guide.

@@ -11,3 +11,4 @@ pub mod file;
 pub mod platform;
 pub mod shell;
 pub mod stop;
+pub mod unicode;

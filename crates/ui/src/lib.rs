@@ -466,7 +466,7 @@ fn fitted(text: &str, width: usize) -> String {
 ///
 /// # Errors
 /// When it has no form in JSON.
-pub fn json_line(value: &impl Serialize) -> Result<String> {
+fn json_line(value: &impl Serialize) -> Result<String> {
     Ok(safe::json(serde_json::to_string(value).map_err(not_json)?))
 }
 

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use ground::unicode::is_harmful;
+
 /// `text` on one line. Control characters, line separators and marks that change the direction of writing are escaped.
 pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -115,12 +117,6 @@ pub(super) fn json(text: String) -> String {
 /// Whether YAML needs to be written in another style: only strings in double quotes can have escapes.
 pub(super) fn is_harmless(text: &str) -> bool {
     text.chars().all(|c| matches!(c, '\n' | '\t') || !is_harmful(c))
-}
-
-/// Control characters, line separators, and the characters of Unicode's `Bidi_Control`.
-fn is_harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}')
 }
 
 /// The length of a sequence that sets one of the styles of [`Style`](super::Style), such as `ESC [ 1 ; 31 m`, at the start of

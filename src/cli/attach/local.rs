@@ -45,7 +45,8 @@ pub(super) async fn run(args: &AttachArgs, code: &str, session: &Session) -> Res
     if context.is_local() {
         options = options.local();
     }
-    let shards = Arc::new(KinesisShards::new(context.kinesis_once(), &stream));
+    let shards = KinesisShards::new(context.kinesis_once(), &stream);
+    let shards = Arc::new(shards.in_formats(context.formats()));
     let printer = session.printer();
     let mut waiting = |error: &Error| printer.note(&format!("{}; trying again", error.chain().join(": ")));
     let tail = tokio::select! {

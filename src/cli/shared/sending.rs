@@ -145,9 +145,10 @@ impl Sending<'_> {
         mut failed: Unacknowledged,
     ) -> Result<Exit> {
         let session = self.session;
-        let client = self.recipient.context.kinesis_once();
-        let transport = KinesisTransport::new(&client, &self.recipient.stream)
-            .ignoring_keys(self.recipient.limits.ignores_keys);
+        let context = &self.recipient.context;
+        let transport = KinesisTransport::new(&context.kinesis_once(), &self.recipient.stream)
+            .ignoring_keys(self.recipient.limits.ignores_keys)
+            .in_formats(context.formats());
         let mut follow = Follow::new(session, self.read.clone(), &mut failed, self.resume.as_mut());
         let unkept = follow.unkept.clone();
         let stop = async {

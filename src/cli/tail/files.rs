@@ -66,7 +66,7 @@ impl Files {
         &mut self,
         stream: &Arc<str>,
         shard_id: &Arc<str>,
-        append: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+        append: impl FnOnce(&mut Vec<u8>),
     ) -> Result<()> {
         let key = (Arc::clone(stream), Arc::clone(shard_id));
         let current = self.current.entry(key.clone()).or_insert_with(|| Current {
@@ -77,7 +77,7 @@ impl Files {
             pending: Vec::new(),
         });
         let before = current.pending.len();
-        append(&mut current.pending)?;
+        append(&mut current.pending);
         let added = current.pending.len() - before;
         let is_full = current.size > 0 && current.size + added as u64 > self.rotate_bytes;
         if current.number == 0 || is_full {
@@ -198,10 +198,7 @@ mod tests {
     use super::*;
 
     fn put(files: &mut Files, shard: &str, text: &str) {
-        let append = |out: &mut Vec<u8>| {
-            out.extend_from_slice(text.as_bytes());
-            Ok(())
-        };
+        let append = |out: &mut Vec<u8>| out.extend_from_slice(text.as_bytes());
         files
             .write(&Arc::from("orders"), &Arc::from(shard), append)
             .unwrap();

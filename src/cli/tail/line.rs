@@ -1,14 +1,16 @@
 //! A record as it is written: for people, as JSON, as its bytes, or as `--format` says.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::pattern::{Pattern, Place, Separator};
 use crate::ui::units::rfc3339;
 use crate::ui::{Printer, Style, json, visible};
 use domain::consume::{Item, filter};
+use domain::record::{RecordingData, RecordingLine, RecordingLogEvent};
 use ground::error::Result;
 
 /// The form for people.
@@ -49,7 +51,8 @@ impl LineFormat {
                 printer.out(&for_people(item, people, place.zone, stream, printer.style()))
             }
             Self::Json { data } => {
-                printer.ndjson(&JsonLine::new(item, several.then_some(place.stream), *data))
+                let stream = several.then_some(place.stream);
+                printer.out(&json_line(item, stream, *data))
             }
             Self::Raw(separator) => match separator.around(item.data.len()) {
                 (before, after) if before.is_empty() => printer.out_bytes(&item.data, after),
@@ -64,16 +67,7 @@ impl LineFormat {
     }
 
     /// Appends to `out`, which is not shown on a terminal.
-    ///
-    /// # Errors
-    /// If a record cannot be written as JSON. Records alone never cause this.
-    pub(super) fn append(
-        &self,
-        out: &mut Vec<u8>,
-        item: &Item<'_>,
-        place: Place<'_>,
-        several: bool,
-    ) -> Result<()> {
+    pub(super) fn append(&self, out: &mut Vec<u8>, item: &Item<'_>, place: Place<'_>, several: bool) {
         let stream = several.then_some(place.stream);
         match self {
             Self::People(people) => {
@@ -82,7 +76,7 @@ impl LineFormat {
                 out.push(b'\n');
             }
             Self::Json { data } => {
-                let line = crate::ui::json_line(&JsonLine::new(item, stream, *data))?;
+                let line = json_line(item, stream, *data);
                 out.extend_from_slice(line.as_bytes());
                 out.push(b'\n');
             }
@@ -94,7 +88,6 @@ impl LineFormat {
             }
             Self::Pattern(pattern) => pattern.write(out, item, place),
         }
-        Ok(())
     }
 
     /// The extension of files in this format.
@@ -107,86 +100,47 @@ impl LineFormat {
     }
 }
 
-/// The JSON form of a record, a stable contract with scripts.
-#[derive(Debug, Serialize)]
-struct JsonLine<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stream: Option<&'a str>,
-    shard_id: &'a str,
-    sequence_number: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sub_sequence_number: Option<usize>,
-    approximate_arrival_timestamp: Option<String>,
-    partition_key: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    explicit_hash_key: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    encryption_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    log_group: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    log_stream: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    log_timestamp: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    decode_error: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<Data<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data_base64: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum Data<'a> {
-    Text(&'a str),
-    Json(Box<RawValue>),
-}
-
-impl<'a> Data<'a> {
-    fn new(text: &'a str, as_json: bool) -> Self {
-        // Other values stay text: a string could not be told from text that is no JSON.
-        let is_container = || text.trim_start().starts_with(['{', '[']);
-        match as_json && is_container() {
-            true => raw_value(text).map_or(Self::Text(text), Self::Json),
-            false => Self::Text(text),
-        }
-    }
+/// The JSON form of a record. `as_json`: data that is a JSON object or array is written as such.
+fn json_line(item: &Item<'_>, stream: Option<&str>, as_json: bool) -> String {
+    let record = item.record;
+    // Other values stay text: a string could not be told from text that is no JSON.
+    let is_container = |text: &&str| text.trim_start().starts_with(['{', '[']);
+    let text = item.text();
+    let value = match text.filter(is_container) {
+        Some(text) if as_json => one_line(text),
+        _ => None,
+    };
+    let line = RecordingLine {
+        stream,
+        shard_id: &record.shard_id,
+        sequence_number: &record.sequence_number,
+        sub_sequence_number: item.sub_sequence_number,
+        arrival_ms: record.arrival_ms,
+        partition_key: item.partition_key,
+        explicit_hash_key: item.explicit_hash_key,
+        encryption: record.encryption.as_deref(),
+        log_event: item.log_event.as_ref().map(|event| RecordingLogEvent {
+            group: event.group,
+            stream: event.stream,
+            at_ms: event.at_ms,
+        }),
+        decode_error: item.fault.as_deref(),
+        data: match (&value, text) {
+            (Some(value), _) => RecordingData::Json(value),
+            (None, Some(text)) => RecordingData::Text(text),
+            (None, None) => RecordingData::Binary(&item.data),
+        },
+    };
+    line.text()
 }
 
 /// `text` as JSON on one line, if it is JSON.
-fn raw_value(text: &str) -> Option<Box<RawValue>> {
-    let value: Box<RawValue> = serde_json::from_str(text).ok()?;
-    match value.get().contains(['\n', '\r']) {
-        false => Some(value),
-        true => RawValue::from_string(json::compact(value.get())).ok(),
-    }
-}
-
-impl<'a> JsonLine<'a> {
-    fn new(item: &'a Item<'_>, stream: Option<&'a str>, as_json: bool) -> Self {
-        let record = item.record;
-        let text = item.text();
-        Self {
-            stream,
-            shard_id: &record.shard_id,
-            sequence_number: &record.sequence_number,
-            sub_sequence_number: item.sub_sequence_number,
-            approximate_arrival_timestamp: record.arrival_ms.map(rfc3339),
-            partition_key: item.partition_key,
-            explicit_hash_key: item.explicit_hash_key,
-            encryption_type: record.encryption.as_deref(),
-            log_group: item.log_event.as_ref().map(|event| event.group),
-            log_stream: item.log_event.as_ref().map(|event| event.stream),
-            log_timestamp: item.log_event.as_ref().map(|event| rfc3339(event.at_ms)),
-            decode_error: item.fault.as_deref(),
-            data: text.map(|text| Data::new(text, as_json)),
-            data_base64: match text {
-                Some(_) => None,
-                None => Some(base64_simd::STANDARD.encode_to_string(&item.data)),
-            },
-        }
-    }
+fn one_line(text: &str) -> Option<Cow<'_, str>> {
+    let value: &RawValue = serde_json::from_str(text).ok()?;
+    Some(match value.get().contains(['\n', '\r']) {
+        false => Cow::Borrowed(value.get()),
+        true => Cow::Owned(json::compact(value.get())),
+    })
 }
 
 /// Arrival, shard, partition key and data, safe to show on a terminal. Each shard has a colour.

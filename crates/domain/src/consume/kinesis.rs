@@ -21,9 +21,11 @@ use bytes::Bytes;
 use super::damaged::salvage;
 use super::fan_out::{self, Interruption, Subscriptions};
 use super::{Appended, IteratorStart, Page, ReadError, ShardInfo, ShardSource, TailRecord};
+use crate::context::Formats;
 use crate::context::date::AnswerDate;
 use crate::stream::reference::name_or_arn;
 use crate::stream::shards::full_shard_id;
+use crate::wire::{self, ReadChild, ReadRecord, ReadRecords};
 use ground::error::{self, aws::Class};
 
 #[derive(Debug, Clone)]
@@ -32,6 +34,7 @@ pub struct KinesisShards {
     stream: String,
     /// Reads by SubscribeToShard in place of GetRecords.
     fan_out: Option<Arc<Subscriptions>>,
+    formats: Formats,
     /// Of the last answer to ListShards.
     date: AnswerDate,
 }
@@ -43,8 +46,15 @@ impl KinesisShards {
             client,
             stream: stream.into(),
             fan_out: None,
+            formats: Formats::json(),
             date: AnswerDate::default(),
         }
+    }
+
+    /// Reads in `formats`, in place of JSON.
+    #[must_use]
+    pub fn in_formats(self, formats: Formats) -> Self {
+        Self { formats, ..self }
     }
 
     /// Reads as the registered consumer with the ARN `consumer_arn` (enhanced fan-out).
@@ -179,8 +189,8 @@ impl ShardSource for KinesisShards {
                 ))),
             });
         }
-        let call = self.client.get_records().shard_iterator(iterator).limit(limit);
-        let answer = match call.send().await {
+        let sent = wire::get_records(&self.client, &self.formats, iterator, limit).await;
+        let answer = match sent {
             Ok(answer) => answer,
             Err(SdkError::ResponseError(answer)) => {
                 let page = answer.raw().body().bytes();
@@ -191,22 +201,31 @@ impl ShardSource for KinesisShards {
             }
             Err(error) => return Err(self.failure(error)),
         };
-        Ok(Page {
-            records: answer
-                .records
-                .into_iter()
-                .map(|record| tail_record(shard_id, record))
-                .collect(),
-            next: answer.next_shard_iterator,
-            behind_ms: answer.millis_behind_latest,
-            children: answer
-                .child_shards
-                .unwrap_or_default()
-                .into_iter()
-                .map(child_info)
-                .collect(),
-            damaged: Vec::new(),
-        })
+        Ok(page(shard_id, answer))
+    }
+}
+
+fn page(shard_id: &Arc<str>, answer: ReadRecords) -> Page {
+    let record = |record: ReadRecord| TailRecord {
+        shard_id: Arc::clone(shard_id),
+        sequence_number: record.sequence_number,
+        arrival_ms: record.arrival_ms,
+        partition_key: record.partition_key,
+        data: record.data,
+        encryption: record.encryption,
+    };
+    let child = |child: ReadChild| ShardInfo {
+        id: child.id,
+        parents: child.parents,
+        open: true,
+        hash_keys: child.hash_keys,
+    };
+    Page {
+        records: answer.records.into_iter().map(record).collect(),
+        next: answer.next,
+        behind_ms: answer.behind_ms,
+        children: answer.children.into_iter().map(child).collect(),
+        damaged: Vec::new(),
     }
 }
 

@@ -87,3 +87,16 @@ impl Endpoints {
         text
     }
 }
+
+/// Whether an endpoint is AWS's own, such as that of a VPC; `None` is AWS's.
+pub(super) fn is_of_aws(endpoint: Option<&str>) -> bool {
+    let Some(url) = endpoint else { return true };
+    let Some(rest) = url.strip_prefix("https://") else {
+        return false;
+    };
+    let host = rest.split(['/', ':', '?']).next().unwrap_or_default();
+    // Source: "Kinesis Data Streams endpoints and quotas", AWS General Reference.
+    [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"]
+        .iter()
+        .any(|domain| host.ends_with(domain))
+}

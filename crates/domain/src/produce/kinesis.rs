@@ -8,18 +8,17 @@ use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use aws_sdk_kinesis::config::{Builder, StalledStreamProtectionConfig};
 use aws_sdk_kinesis::operation::put_records::PutRecordsError;
-use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::{
-    PutRecordsRequestEntry, PutRecordsResultEntry, RecordDistributionStrategy, StreamStatus,
-};
+use aws_sdk_kinesis::types::{RecordDistributionStrategy, StreamStatus};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use tokio::time::Instant;
 
 use super::{EntryResult, PutError, ShardRange, Transport};
+use crate::context::Formats;
 use crate::record::{DEFAULT_MAX_RECORD_BYTES, Record};
 use crate::stream::reference::name_or_arn;
 use crate::stream::shards::{self, Listing};
+use crate::wire::{self, PutResult};
 use ground::backoff::{self, Backoff, Patience};
 use ground::error::aws::Class;
 use ground::error::{self, Error, Result};
@@ -32,6 +31,7 @@ pub struct KinesisTransport {
     stream: String,
     ignores_keys: bool,
     shards: Arc<Mutex<Option<Vec<ShardRange>>>>,
+    formats: Formats,
 }
 
 /// Properties of the stream that `put` needs.
@@ -58,6 +58,7 @@ impl KinesisTransport {
             lister: Client::from_conf(config.to_builder().retry_config(RetryConfig::standard()).build()),
             stream: stream.into(),
             ignores_keys: false,
+            formats: Formats::json(),
             shards: Arc::default(),
         }
     }
@@ -66,6 +67,12 @@ impl KinesisTransport {
     #[must_use]
     pub fn ignoring_keys(self, ignores_keys: bool) -> Self {
         Self { ignores_keys, ..self }
+    }
+
+    /// Sends in `formats`, in place of JSON.
+    #[must_use]
+    pub fn in_formats(self, formats: Formats) -> Self {
+        Self { formats, ..self }
     }
 }
 
@@ -145,33 +152,20 @@ impl StreamLimits {
 
 impl Transport for KinesisTransport {
     async fn put(&self, records: &[Record]) -> Result<Vec<EntryResult>, PutError> {
-        let entries = records
-            .iter()
-            .map(entry)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(PutError::Fatal)?;
-        let (by_name, by_arn) = name_or_arn(&self.stream);
-        let answer = self
-            .client
-            .put_records()
-            .set_stream_name(by_name)
-            .set_stream_arn(by_arn)
-            .set_records(Some(entries))
-            .send()
-            .await
-            .map_err(|e| self.failure(e))?;
-        if answer.records.len() != records.len() {
+        let sent = wire::put_records(&self.client, &self.formats, &self.stream, records).await;
+        let results = sent.map_err(|e| self.failure(e))?;
+        if results.len() != records.len() {
             // Some of them may be stored.
             return Err(PutError::Transient {
                 throttled: false,
                 error: Error::failed(format!(
                     "the endpoint answered for {} of {} records",
-                    answer.records.len(),
+                    results.len(),
                     records.len()
                 )),
             });
         }
-        Ok(answer.records.into_iter().map(outcome).collect())
+        Ok(results.into_iter().map(outcome).collect())
     }
 
     async fn shards(&self, again: bool) -> Result<Vec<ShardRange>> {
@@ -209,24 +203,15 @@ impl KinesisTransport {
     }
 }
 
-fn entry(record: &Record) -> Result<PutRecordsRequestEntry> {
-    PutRecordsRequestEntry::builder()
-        .data(Blob::new(record.data.as_ref()))
-        .partition_key(&record.partition_key)
-        .set_explicit_hash_key(record.explicit_hash_key.clone())
-        .build()
-        .map_err(|e| Error::failed("could not build the request").cause(e))
-}
-
-fn outcome(entry: PutRecordsResultEntry) -> EntryResult {
-    match (entry.shard_id, entry.sequence_number) {
-        (Some(shard_id), Some(sequence_number)) if entry.error_code.is_none() => EntryResult::Stored {
+fn outcome(result: PutResult) -> EntryResult {
+    match (result.shard_id, result.sequence_number) {
+        (Some(shard_id), Some(sequence_number)) if result.code.is_none() => EntryResult::Stored {
             shard_id,
             sequence_number,
         },
         _ => EntryResult::Refused {
-            code: entry.error_code.unwrap_or_else(|| "InternalFailure".to_owned()),
-            message: entry.error_message.unwrap_or_default(),
+            code: result.code.unwrap_or_else(|| "InternalFailure".to_owned()),
+            message: result.message.unwrap_or_default(),
         },
     }
 }

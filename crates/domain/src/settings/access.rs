@@ -69,6 +69,21 @@ pub struct Access {
     pub ignored: Vec<&'static str>,
     /// The `streamctl.toml` that names the endpoint, if the user has not trusted it.
     pub untrusted: Option<PathBuf>,
+    /// Whether records are sent and read in CBOR (`CBOR_ENABLED`, `AWS_CBOR_DISABLE`); `None` to decide by the endpoint.
+    pub cbor: Option<bool>,
+}
+
+/// The variables of the AWS SDKs for Java, which speak CBOR to Kinesis unless one of them forbids it.
+/// Source: `SdkSystemSetting.CBOR_ENABLED` of aws-sdk-java-v2; `AWS_CBOR_DISABLE` of aws-sdk-java.
+fn cbor(lookup: &Lookup<'_>) -> Option<bool> {
+    let flag = |name| {
+        let value = lookup.environment(name)?;
+        Some(value.eq_ignore_ascii_case("true") || value == "1")
+    };
+    match flag("AWS_CBOR_DISABLE") {
+        Some(true) => Some(false),
+        _ => flag("CBOR_ENABLED"),
+    }
 }
 
 impl Access {
@@ -99,6 +114,7 @@ impl Access {
                 _ => Vec::new(),
             },
             untrusted: None,
+            cbor: cbor(lookup),
         })
     }
 

@@ -28,7 +28,7 @@ fn people(data: &'static [u8]) -> String {
 }
 
 fn json(record: &TailRecord) -> String {
-    serde_json::to_string(&JsonLine::new(&Item::of(record), None, false)).unwrap()
+    json_line(&Item::of(record), None, false)
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn json_over_several_lines() {
 fn json_data_is_json_only_if_it_is_an_object_or_an_array() {
     let data = |data| {
         let record = record(data);
-        let line = serde_json::to_string(&JsonLine::new(&Item::of(&record), None, true)).unwrap();
+        let line = json_line(&Item::of(&record), None, true);
         let member = line.split_once(r#""data":"#).unwrap().1;
         member.strip_suffix('}').unwrap().to_owned()
     };
@@ -145,7 +145,7 @@ fn parts_of_records_and_faults() {
         fault: Some("gzip: \u{1b}".to_owned()),
         ..Item::of(&record)
     };
-    let line = serde_json::to_string(&JsonLine::new(&item, None, false)).unwrap();
+    let line = json_line(&item, None, false);
     assert_snapshot!(line, @r#"{"shard_id":"shardId-000000000003","sequence_number":"495","sub_sequence_number":2,"approximate_arrival_timestamp":"2026-11-21T10:00:00.007Z","partition_key":"user-7","explicit_hash_key":"5","decode_error":"gzip: \u001b","data":"{\"a\":1}"}"#);
     let people =
         |item: &Item<'_>| for_people(item, &People::default(), &TimeZone::UTC, None, &Style::plain());
@@ -160,7 +160,7 @@ fn parts_of_records_and_faults() {
         ..Item::of(&record)
     };
     assert_snapshot!(people(&item), @"2026-11-21T10:00:00.007Z  shard-3  sensor-1  /aws/lambda/scorer  two words");
-    let line = serde_json::to_string(&JsonLine::new(&item, None, false)).unwrap();
+    let line = json_line(&item, None, false);
     assert!(
         line.contains(
             r#""log_group":"/aws/lambda/scorer","log_stream":"s","log_timestamp":"1970-01-01T00:00:00.000Z""#

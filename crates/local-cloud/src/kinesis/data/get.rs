@@ -61,7 +61,7 @@ pub fn get_records(engine: &Engine, context: &Context, body: &[u8]) -> Result<By
     } else {
         view
     };
-    let answer = write(context, &view, &shard, &iterator, &page)?;
+    let answer = write(context, &view, &shard, &iterator, &page);
     let read = summary(&shard, &page.records, context.now_ms, started);
     if engine.options.enforce_limits {
         locked(&shard.limits).end_read(read.bytes);
@@ -148,54 +148,39 @@ pub fn millis_behind(page: &Page, now_ms: i64) -> i64 {
         .map_or(0, |arrival| (now_ms - arrival).max(0))
 }
 
-fn write(
-    context: &Context,
-    view: &View,
-    shard: &Shard,
-    iterator: &ShardIterator,
-    page: &Page,
-) -> Result<Bytes> {
+fn write(context: &Context, view: &View, shard: &Shard, iterator: &ShardIterator, page: &Page) -> Bytes {
     let next = ShardIterator {
         position: page.next,
         issued_ms: context.now_ms,
         ..*iterator
     };
     let next_iterator = (!page.end_of_shard).then(|| next.encode());
-    let millis_behind = millis_behind(page, context.now_ms);
+    let children: Vec<_> = match page.end_of_shard {
+        true => view.children(shard.index).collect(),
+        false => Vec::new(),
+    };
+    let texts: Vec<_> = children.iter().map(|c| (c.id(), c.parent_ids())).collect();
+    let children: Vec<fast::ChildShard<'_>> = children
+        .iter()
+        .zip(&texts)
+        .map(|(child, (shard_id, parent_shards))| fast::ChildShard {
+            shard_id,
+            parent_shards,
+            hash_key_range: (HashKey(child.start), HashKey(child.end)),
+        })
+        .collect();
+    let answer = fast::GetRecords {
+        records: &page.records,
+        next_shard_iterator: next_iterator.as_deref(),
+        millis_behind_latest: millis_behind(page, context.now_ms).unsigned_abs(),
+        child_shards: &children,
+    };
+    let mut out = Vec::new();
     match context.format {
-        Format::Json => {
-            let children: Vec<_> = if page.end_of_shard {
-                view.children(shard.index).collect()
-            } else {
-                Vec::new()
-            };
-            let texts: Vec<_> = children.iter().map(|c| (c.id(), c.parent_ids())).collect();
-            let children: Vec<fast::ChildShard<'_>> = children
-                .iter()
-                .zip(&texts)
-                .map(|(child, (shard_id, parent_shards))| fast::ChildShard {
-                    shard_id,
-                    parent_shards,
-                    hash_key_range: (HashKey(child.start), HashKey(child.end)),
-                })
-                .collect();
-            let mut out = Vec::new();
-            let answer = fast::GetRecords {
-                records: &page.records,
-                next_shard_iterator: next_iterator.as_deref(),
-                millis_behind_latest: millis_behind.unsigned_abs(),
-                child_shards: &children,
-            };
-            fast::write_get_records(&mut out, &answer);
-            Ok(out.into())
-        }
-        Format::Cbor => context.format.write(&output::GetRecords {
-            records: page.records.iter().map(record).collect(),
-            next_iterator,
-            millis_behind,
-            children: page.end_of_shard.then(|| children(view, shard.index)),
-        }),
+        Format::Json => fast::write_get_records(&mut out, &answer),
+        Format::Cbor => fast::cbor::write_get_records(&mut out, &answer),
     }
+    out.into()
 }
 
 /// The child shards of `index`.

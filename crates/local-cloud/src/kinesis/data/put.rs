@@ -73,58 +73,63 @@ enum RecordResult {
 const INTERNAL: &str = "Internal service failure.";
 
 pub fn put_records(engine: &Engine, context: &Context, body: &[u8]) -> Result<Bytes> {
-    match context.format {
-        Format::Json => {
-            let parsed = fast::parse_put_records(body).map_err(malformed)?;
-            let entries: Option<Vec<Entry<'_>>> = parsed
-                .records
-                .as_ref()
-                .map(|records| records.iter().map(|e| fast_entry(&parsed, e)).collect());
-            let target = fast_target(parsed.stream_name.as_deref(), parsed.stream_arn.as_deref());
-            let (results, view) = batch(engine, context, target, entries.as_deref(), parsed.dry_run)?;
-            let refused: Vec<Option<(&str, String)>> = results.iter().map(|o| refusal(o, &view)).collect();
-            let written: Vec<fast::PutResult<'_>> = results
-                .iter()
-                .zip(&refused)
-                .map(|(result, refused)| match (result, refused) {
-                    (RecordResult::Stored(number, shard), _) => fast::PutResult::Stored {
-                        sequence_number: *number,
-                        shard_id: &shard.id,
-                    },
-                    (_, Some((code, message))) => fast::PutResult::Refused { code, message },
-                    (_, None) => fast::PutResult::Refused {
-                        code: "InternalFailure",
-                        message: "",
-                    },
-                })
-                .collect();
-            let mut out = Vec::with_capacity(64 + written.len() * 128);
-            fast::write_put_records(&mut out, &written, encrypted(&view));
-            Ok(out.into())
-        }
-        Format::Cbor => {
-            let parsed: input::PutRecords = context.format.read(body)?;
-            let entries: Option<Vec<Entry<'_>>> = parsed
-                .records
-                .as_ref()
-                .map(|records| records.0.iter().map(plain_entry).collect());
-            let (results, view) = batch(
-                engine,
-                context,
-                parsed.target(),
-                entries.as_deref(),
-                parsed.dry_run,
-            )?;
-            let records: Vec<_> = results.iter().map(|o| plain_result(o, &view)).collect();
-            let failed = records.iter().filter(|r| r.error_code.is_some()).count() as i64;
-            let encryption_type = encrypted(&view).then_some("KMS");
-            context.format.write(&output::PutRecords {
-                failed,
-                records,
-                encryption_type,
-            })
-        }
+    let parsed = match context.format {
+        Format::Json => fast::parse_put_records(body).map_err(malformed)?,
+        Format::Cbor => match fast::cbor::parse_put_records(body) {
+            Some(parsed) => parsed,
+            None => return put_other_records(engine, context, body),
+        },
+    };
+    let entries: Option<Vec<Entry<'_>>> = parsed
+        .records
+        .as_ref()
+        .map(|records| records.iter().map(|e| fast_entry(&parsed, e)).collect());
+    let target = fast_target(parsed.stream_name.as_deref(), parsed.stream_arn.as_deref());
+    let (results, view) = batch(engine, context, target, entries.as_deref(), parsed.dry_run)?;
+    Ok(written(context.format, &results, &view))
+}
+
+/// PutRecords in CBOR of another form than clients write.
+fn put_other_records(engine: &Engine, context: &Context, body: &[u8]) -> Result<Bytes> {
+    let parsed: input::PutRecords = context.format.read(body)?;
+    let entries: Option<Vec<Entry<'_>>> = parsed
+        .records
+        .as_ref()
+        .map(|records| records.0.iter().map(plain_entry).collect());
+    let (results, view) = batch(
+        engine,
+        context,
+        parsed.target(),
+        entries.as_deref(),
+        parsed.dry_run,
+    )?;
+    Ok(written(context.format, &results, &view))
+}
+
+/// The answer of PutRecords.
+fn written(format: Format, results: &[RecordResult], view: &View) -> Bytes {
+    let refused: Vec<Option<(&str, String)>> = results.iter().map(|o| refusal(o, view)).collect();
+    let written: Vec<fast::PutResult<'_>> = results
+        .iter()
+        .zip(&refused)
+        .map(|(result, refused)| match (result, refused) {
+            (RecordResult::Stored(number, shard), _) => fast::PutResult::Stored {
+                sequence_number: *number,
+                shard_id: &shard.id,
+            },
+            (_, Some((code, message))) => fast::PutResult::Refused { code, message },
+            (_, None) => fast::PutResult::Refused {
+                code: "InternalFailure",
+                message: "",
+            },
+        })
+        .collect();
+    let mut out = Vec::with_capacity(64 + written.len() * 128);
+    match format {
+        Format::Json => fast::write_put_records(&mut out, &written, encrypted(view)),
+        Format::Cbor => fast::cbor::write_put_records(&mut out, &written, encrypted(view)),
     }
+    out.into()
 }
 
 pub fn put_record(engine: &Engine, context: &Context, body: &[u8]) -> Result<Bytes> {
@@ -198,22 +203,6 @@ fn refusal(result: &RecordResult, view: &View) -> Option<(&'static str, String)>
             measure::rate_exceeded(shard, &view.meta),
         )),
         RecordResult::Failed(message) => Some(("InternalFailure", message.to_string())),
-    }
-}
-
-fn plain_result(result: &RecordResult, view: &View) -> output::PutRecordsResult {
-    let refused = refusal(result, view);
-    let stored = match result {
-        RecordResult::Stored(number, shard) => Some((number.to_string(), shard.id.clone())),
-        RecordResult::Throttled(_) | RecordResult::Failed(_) => None,
-    };
-    let (sequence_number, shard_id) = stored.unzip();
-    let (error_code, error_message) = refused.unzip();
-    output::PutRecordsResult {
-        sequence_number,
-        shard_id,
-        error_code,
-        error_message,
     }
 }
 

@@ -174,30 +174,12 @@ outputs! {
         "SequenceNumber" sequence_number: String;
         "EncryptionType" encryption_type: Option<&'static str>;
     }
-    PutRecords {
-        "FailedRecordCount" failed: i64;
-        "Records" records: Vec<PutRecordsResult>;
-        "EncryptionType" encryption_type: Option<&'static str>;
-    }
-    /// Result of one record.
-    PutRecordsResult {
-        "SequenceNumber" sequence_number: Option<String>;
-        "ShardId" shard_id: Option<String>;
-        "ErrorCode" error_code: Option<&'static str>;
-        "ErrorMessage" error_message: Option<String>;
-    }
     Record {
         "SequenceNumber" sequence_number: String;
         "ApproximateArrivalTimestamp" arrival: Timestamp;
         "Data" data: Blob;
         "PartitionKey" partition_key: Option<String>;
         "EncryptionType" encryption_type: Option<&'static str>;
-    }
-    GetRecords {
-        "Records" records: Vec<Record>;
-        "NextShardIterator" next_iterator: Option<String>;
-        "MillisBehindLatest" millis_behind: i64;
-        "ChildShards" children: Option<Vec<ChildShard>>;
     }
     /// One event of `SubscribeToShard`. At the end of a shard AWS omits the continuation sequence number.
     SubscribeToShardEvent {

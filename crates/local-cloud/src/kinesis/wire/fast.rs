@@ -1,5 +1,6 @@
-//! The JSON of the data plane, decoded and encoded without a value tree.
+//! The data plane in JSON and CBOR, decoded and encoded without a value tree.
 
+pub mod cbor;
 mod parse;
 #[cfg(test)]
 mod tests;
@@ -32,7 +33,8 @@ pub struct PutRecords<'a> {
     pub stream_arn: Option<Cow<'a, str>>,
     pub dry_run: Option<bool>,
     pub records: Option<Vec<PutEntry<'a>>>,
-    blob: Vec<u8>,
+    /// The data of all records: decoded base64, or a body in CBOR.
+    blob: Cow<'a, [u8]>,
 }
 
 impl PutRecords<'_> {

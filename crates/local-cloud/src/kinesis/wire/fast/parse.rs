@@ -23,7 +23,7 @@ const NUMBER: &str = "java.math.BigDecimal";
 pub fn put_records(body: &[u8]) -> Result<PutRecords<'_>, Malformed> {
     let mut sink = Sink::for_body(body);
     let mut request: PutRecords<'_> = read(body, &mut sink)?;
-    request.blob = sink.blob;
+    request.blob = Cow::Owned(sink.blob);
     Ok(request)
 }
 

@@ -11,6 +11,108 @@ fn number(index: u64) -> SequenceNumber {
     SequenceNumber::new(1_700_000_000_000, 3, index, 1_700_000_001_000)
 }
 
+fn in_cbor(value: &ciborium::Value) -> Vec<u8> {
+    let mut body = Vec::new();
+    ciborium::into_writer(value, &mut body).unwrap();
+    body
+}
+
+/// JSON as CBOR, with byte strings for data and milliseconds for times.
+fn as_cbor(value: &Value) -> ciborium::Value {
+    use ciborium::Value as Cbor;
+    let member = |(name, value): (&String, &Value)| {
+        let value = match name.as_str() {
+            "Data" => Cbor::Bytes(
+                base64_simd::STANDARD
+                    .decode_to_vec(value.as_str().unwrap())
+                    .unwrap(),
+            ),
+            "ApproximateArrivalTimestamp" => {
+                let ms = (value.as_f64().unwrap() * 1000.0).round() as i64;
+                Cbor::Tag(1, Box::new(ms.into()))
+            }
+            _ => as_cbor(value),
+        };
+        (name.as_str().into(), value)
+    };
+    match value {
+        Value::Null => Cbor::Null,
+        Value::Bool(value) => (*value).into(),
+        Value::Number(number) => match number.as_u64() {
+            Some(number) => number.into(),
+            None => number.as_f64().unwrap().into(),
+        },
+        Value::String(text) => text.as_str().into(),
+        Value::Array(values) => Cbor::Array(values.iter().map(as_cbor).collect()),
+        Value::Object(members) => Cbor::Map(members.iter().map(member).collect()),
+    }
+}
+
+/// Members in the order of their names.
+fn sorted(value: ciborium::Value) -> ciborium::Value {
+    use ciborium::Value as Cbor;
+    match value {
+        Cbor::Array(values) => Cbor::Array(values.into_iter().map(sorted).collect()),
+        Cbor::Map(mut members) => {
+            members.sort_by(|(one, _), (other, _)| one.as_text().cmp(&other.as_text()));
+            Cbor::Map(
+                members
+                    .into_iter()
+                    .map(|(name, value)| (name, sorted(value)))
+                    .collect(),
+            )
+        }
+        other => other,
+    }
+}
+
+/// Checks that both formats say the same.
+fn same(json: impl FnOnce(&mut Vec<u8>), cbor: impl FnOnce(&mut Vec<u8>)) {
+    let mut out = Vec::new();
+    cbor(&mut out);
+    let written: ciborium::Value = ciborium::from_reader(&out[..]).unwrap();
+    assert_eq!(sorted(written), sorted(as_cbor(&parsed(json))));
+}
+
+#[test]
+fn only_the_plain_form_of_cbor_is_read() {
+    use ciborium::{Value as Cbor, cbor};
+    let entry = || {
+        cbor!({"PartitionKey" => "k", "More" => [[1, 2.5], {"a" => null}], "ExplicitHashKey" => "7"}).unwrap()
+    };
+    let body =
+        in_cbor(&cbor!({"StreamARN" => "arn", "DryRun" => true, "Records" => [entry()], "X" => {}}).unwrap());
+    let request = cbor::parse_put_records(&body).unwrap();
+    assert_eq!(request.stream_arn.as_deref(), Some("arn"));
+    assert_eq!(request.dry_run, Some(true));
+    let read = &request.records.as_deref().unwrap()[0];
+    assert_eq!(read.partition_key.as_deref(), Some("k"));
+    assert_eq!(read.explicit_hash_key.as_deref(), Some("7"));
+    assert_eq!(request.data(read), None);
+    // As Jackson writes maps and lists for the SDKs for Java: of indefinite length.
+    let indefinite = b"\xBF\x67Records\x9F\xBF\x64Data\x42hi\xFF\xFF\xFF";
+    let request = cbor::parse_put_records(indefinite).unwrap();
+    let read = &request.records.as_deref().unwrap()[0];
+    assert_eq!(request.data(read), Some(&b"hi"[..]));
+    for other in [
+        cbor!([]).unwrap(),
+        cbor!({"StreamName" => 5}).unwrap(),
+        cbor!({"Records" => null}).unwrap(),
+        cbor!({"Records" => [{"Data" => "text"}]}).unwrap(),
+        Cbor::Map(vec![
+            ("StreamName".into(), "a".into()),
+            ("StreamName".into(), "b".into()),
+        ]),
+    ] {
+        assert!(cbor::parse_put_records(&in_cbor(&other)).is_none(), "{other:?}");
+    }
+    assert!(cbor::parse_put_records(&indefinite[..20]).is_none());
+    assert!(cbor::parse_put_records(b"").is_none());
+    // Lengths that no body has.
+    assert!(cbor::parse_put_records(b"\xBB\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF").is_none());
+    assert!(cbor::parse_put_records(b"\xA1\x67Records\x9B\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF").is_none());
+}
+
 fn parsed(write: impl FnOnce(&mut Vec<u8>)) -> Value {
     let mut out = Vec::new();
     write(&mut out);
@@ -130,6 +232,10 @@ fn answers_have_all_members_of_the_api() {
             ],
         })
     );
+    same(
+        |out| write_put_records(out, &results, true),
+        |out| cbor::write_put_records(out, &results, true),
+    );
     assert_eq!(
         parsed(|out| write_put_record(out, number(2), "shardId-000000000003", false)),
         json!({"SequenceNumber": number(2).to_string(), "ShardId": "shardId-000000000003"})
@@ -145,6 +251,10 @@ fn answers_have_all_members_of_the_api() {
         millis_behind_latest: 0,
         child_shards: &[child],
     };
+    same(
+        |out| write_get_records(out, &answer),
+        |out| cbor::write_get_records(out, &answer),
+    );
     assert_eq!(
         parsed(|out| write_get_records(out, &answer)),
         json!({
@@ -177,6 +287,13 @@ proptest! {
         let read: Vec<(Vec<u8>, String)> = request.records.iter().flatten()
             .map(|entry| (request.data(entry).unwrap().to_vec(), entry.partition_key.as_deref().unwrap().to_owned()))
             .collect();
+        prop_assert_eq!(&read, &records);
+        let in_cbor = in_cbor(&as_cbor(&serde_json::from_slice(&body).unwrap()));
+        let request = cbor::parse_put_records(&in_cbor).unwrap();
+        prop_assert_eq!(request.stream_name.as_deref(), Some("s"));
+        let read: Vec<(Vec<u8>, String)> = request.records.iter().flatten()
+            .map(|entry| (request.data(entry).unwrap().to_vec(), entry.partition_key.as_deref().unwrap().to_owned()))
+            .collect();
         prop_assert_eq!(read, records);
     }
 
@@ -200,6 +317,9 @@ proptest! {
             millis_behind_latest: behind,
             child_shards: &[],
         };
+        if !records.iter().any(|record| record.partition_key.is_empty()) {
+            same(|out| write_get_records(out, &answer), |out| cbor::write_get_records(out, &answer));
+        }
         let written = parsed(|out| write_get_records(out, &answer));
         let expected: Vec<Value> = records.iter().map(|record| {
             let mut value = json!({
@@ -224,6 +344,8 @@ proptest! {
     fn parsing_arbitrary_bodies_does_not_panic(body in prop::collection::vec(any::<u8>(), 0..200), text in r#"[\[\]{}":,a-zA-Z0-9=\\]*"#) {
         let _ = parse_put_records(&body);
         let _ = parse_put_record(&body);
+        let _ = cbor::parse_put_records(&body);
+        let _ = cbor::parse_put_records(&[b"\xA1\x67Records\x81\xA1\x64Data", &body[..]].concat());
         let _ = parse_put_records(text.as_bytes());
         let _ = parse_put_record(format!(r#"{{"Data":{text}}}"#).as_bytes());
         let _ = parse_put_records(format!(r#"{{"Records":[{{"Data":"{text}"}}]}}"#).as_bytes());
