@@ -556,10 +556,24 @@ class Channels(unittest.TestCase):
 class CommandLine(unittest.TestCase):
     """Tests the local cloud with the AWS CLI."""
 
+    def run_aws(self, *args):
+        return subprocess.run(["aws", "kinesis", *args, "--output", "json"], capture_output=True, text=True)
+
     def aws(self, *args):
-        done = subprocess.run(["aws", "kinesis", *args, "--output", "json"], capture_output=True, text=True)
+        done = self.run_aws(*args)
         self.assertEqual(done.returncode, 0, done.stderr)
         return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def records(self, name):
+        # The iterators of this suite live for seconds, and the CLI may take as long to start on a busy machine.
+        for _ in range(10):
+            iterator = self.aws("get-shard-iterator", "--stream-name", name, "--shard-id", "shardId-000000000000",
+                                "--shard-iterator-type", "TRIM_HORIZON")["ShardIterator"]
+            done = self.run_aws("get-records", "--shard-iterator", iterator)
+            if "ExpiredIteratorException" not in done.stderr:
+                break
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)["Records"]
 
     def test_a_session(self):
         name = f"cli-{uuid.uuid4().hex[:12]}"
@@ -567,10 +581,7 @@ class CommandLine(unittest.TestCase):
         self.aws("wait", "stream-exists", "--stream-name", name)
         # Version 1 of the AWS CLI takes the text itself, version 2 base64.
         self.aws("put-record", "--stream-name", name, "--partition-key", "k", "--data", "hello")
-        iterator = self.aws("get-shard-iterator", "--stream-name", name, "--shard-id", "shardId-000000000000",
-                            "--shard-iterator-type", "TRIM_HORIZON")["ShardIterator"]
-        records = self.aws("get-records", "--shard-iterator", iterator)["Records"]
-        self.assertEqual(base64.b64decode(records[0]["Data"]), b"hello")
+        self.assertEqual(base64.b64decode(self.records(name)[0]["Data"]), b"hello")
         self.assertIn(name, self.aws("list-streams")["StreamNames"])
         self.aws("update-shard-count", "--stream-name", name, "--target-shard-count", "2",
                  "--scaling-type", "UNIFORM_SCALING")
