@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use crate::json::{Json, Object};
+use crate::json::{Json, Object, write_text};
 
 /// DynamoDB's nesting limit, including the attribute itself.
 const MAX_DEPTH: usize = 32;
@@ -33,7 +33,11 @@ fn check_members(object: &Object<'_>, depth: usize) -> Result<(), Cow<'static, s
         .try_for_each(|(_, value)| check_value(value, depth + 1))
 }
 
-fn check_value(value: &Json<'_>, depth: usize) -> Result<(), Cow<'static, str>> {
+/// Like [`check`], for a value that is nested `depth` deep.
+///
+/// # Errors
+/// Why it cannot be stored; completes the sentence "the field … ".
+pub fn check_value(value: &Json<'_>, depth: usize) -> Result<(), Cow<'static, str>> {
     if depth > MAX_DEPTH {
         return Err("nests deeper than 32 levels".into());
     }
@@ -59,7 +63,8 @@ pub fn map(object: &Object<'_>) -> HashMap<String, AttributeValue> {
     map
 }
 
-fn value(json: &Json<'_>) -> AttributeValue {
+/// Converts a value. Numbers that [`check`] rejects become strings.
+pub fn value(json: &Json<'_>) -> AttributeValue {
     match json {
         Json::Null => AttributeValue::Null(true),
         Json::Bool(bool) => AttributeValue::Bool(*bool),
@@ -70,6 +75,53 @@ fn value(json: &Json<'_>) -> AttributeValue {
         Json::Text(text) => AttributeValue::S(text.clone().into_owned()),
         Json::Array(elements) => AttributeValue::L(elements.iter().map(value).collect()),
         Json::Object(object) => AttributeValue::M(map(object)),
+    }
+}
+
+/// Appends `item` to `into` as a JSON object: its attributes that `is_shown`, by name. Numbers keep their digits; sets become
+/// arrays, and binary values base64.
+pub fn write_json(
+    item: &HashMap<String, AttributeValue>,
+    is_shown: &dyn Fn(&str) -> bool,
+    into: &mut String,
+) {
+    let mut attributes: Vec<_> = item.iter().filter(|(name, _)| is_shown(name)).collect();
+    // `id` first, so that a person finds it.
+    attributes.sort_unstable_by_key(|(name, _)| (*name != "id", *name));
+    into.push('{');
+    for (place, (name, value)) in attributes.into_iter().enumerate() {
+        into.push_str(if place == 0 { "" } else { "," });
+        write_text(name, into);
+        into.push(':');
+        write_value(value, into);
+    }
+    into.push('}');
+}
+
+fn write_value(value: &AttributeValue, into: &mut String) {
+    let list = |into: &mut String, count: usize, write: &dyn Fn(usize, &mut String)| {
+        into.push('[');
+        for place in 0..count {
+            into.push_str(if place == 0 { "" } else { "," });
+            write(place, into);
+        }
+        into.push(']');
+    };
+    let base64 = |bytes: &[u8], into: &mut String| {
+        write_text(&base64_simd::STANDARD.encode_to_string(bytes), into);
+    };
+    match value {
+        AttributeValue::S(text) => write_text(text, into),
+        AttributeValue::N(number) => into.push_str(number),
+        AttributeValue::Bool(bool) => into.push_str(if *bool { "true" } else { "false" }),
+        AttributeValue::B(bytes) => base64(bytes.as_ref(), into),
+        AttributeValue::M(map) => write_json(map, &|_| true, into),
+        AttributeValue::L(values) => list(into, values.len(), &|at, into| write_value(&values[at], into)),
+        AttributeValue::Ss(texts) => list(into, texts.len(), &|at, into| write_text(&texts[at], into)),
+        AttributeValue::Ns(numbers) => list(into, numbers.len(), &|at, into| into.push_str(&numbers[at])),
+        AttributeValue::Bs(values) => list(into, values.len(), &|at, into| base64(values[at].as_ref(), into)),
+        // NULL, and types that do not exist yet.
+        _ => into.push_str("null"),
     }
 }
 

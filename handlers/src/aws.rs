@@ -1,6 +1,11 @@
 //! Implements the traits of [`crate::store`] with the AWS SDK. Makes calls and classifies errors; retries are
 //! elsewhere.
 
+mod catalogue;
+mod features;
+mod images;
+mod signed;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -28,6 +33,8 @@ use crate::store::{
     AggregateKey, Aggregates, Bucket, CallError, CallErrorKind, Item, Object, PriceUpdate, Products, Queue,
     Table,
 };
+
+pub use signed::{KinesisStream, SageMakerEndpoint};
 
 /// Creates AWS clients from Lambda's environment variables: region, credentials, and an optional endpoint.
 ///
@@ -60,7 +67,9 @@ impl Clients {
         let mut endpoints = HashMap::new();
         for (service, variable) in [
             ("dynamodb", "AWS_ENDPOINT_URL_DYNAMODB"),
+            ("kinesis", "AWS_ENDPOINT_URL_KINESIS"),
             ("s3", "AWS_ENDPOINT_URL_S3"),
+            ("sagemaker", "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"),
             ("sqs", "AWS_ENDPOINT_URL_SQS"),
         ] {
             let url = environment
@@ -85,7 +94,7 @@ impl Clients {
             .http_client(self.http("dynamodb"))
             .retry_config(retries())
             .timeout_config(timeouts());
-        config.set_endpoint_url(self.endpoint("dynamodb"));
+        config.set_endpoint_url(self.url_of("dynamodb"));
         DynamoTable {
             client: dynamodb::Client::from_conf(config.build()),
             name: name.to_owned(),
@@ -101,8 +110,8 @@ impl Clients {
             .retry_config(retries())
             .timeout_config(timeouts())
             // A local endpoint has no DNS names for buckets.
-            .force_path_style(self.endpoint("s3").is_some());
-        config.set_endpoint_url(self.endpoint("s3"));
+            .force_path_style(self.url_of("s3").is_some());
+        config.set_endpoint_url(self.url_of("s3"));
         S3Bucket {
             client: s3::Client::from_conf(config.build()),
             name: name.to_owned(),
@@ -117,14 +126,14 @@ impl Clients {
             .http_client(self.http("sqs"))
             .retry_config(retries())
             .timeout_config(timeouts());
-        config.set_endpoint_url(self.endpoint("sqs"));
+        config.set_endpoint_url(self.url_of("sqs"));
         SqsQueue {
             client: sqs::Client::from_conf(config.build()),
             url: url.to_owned(),
         }
     }
 
-    fn endpoint(&self, service: &str) -> Option<String> {
+    fn url_of(&self, service: &str) -> Option<String> {
         self.endpoints.0.get(service).cloned()
     }
 
@@ -192,6 +201,7 @@ fn kind(code: &str, status: u16) -> CallErrorKind {
         | "Throttling"
         | "TransactionConflictException"
         | "ReplicatedWriteConflictException"
+        | "KMSThrottlingException"
         | "RequestThrottled"
         | "SlowDown" => CallErrorKind::Transient,
         // No response, or a server error.
@@ -305,6 +315,7 @@ fn unbuildable(error: impl std::error::Error) -> CallError {
     CallError::new(CallErrorKind::Rejected, error.to_string())
 }
 
+#[derive(Clone)]
 pub struct S3Bucket {
     client: s3::Client,
     name: String,

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lambda_runtime::tower::Layer;
-use lambda_runtime::{Diagnostic, LambdaEvent, LambdaInvocation, Runtime, Service, service_fn};
+use lambda_runtime::{LambdaEvent, LambdaInvocation, Runtime, Service, service_fn};
+use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::aws::Clients;
@@ -23,6 +24,8 @@ use crate::event::Event;
 use crate::failures::{Failures, Response};
 use crate::log::{Level, Log, Stdout};
 
+pub use lambda_runtime::Diagnostic;
+
 /// Time reserved at the end of an invocation to return the response.
 const MARGIN: Duration = Duration::from_millis(500);
 
@@ -30,6 +33,30 @@ const MARGIN: Duration = Duration::from_millis(500);
 pub trait Handler {
     /// Processes the records of one batch, each independently.
     fn handle(&self, event: &Event<'_>, invocation: &Invocation) -> impl Future<Output = Done>;
+}
+
+/// Answers invocations whose payload is not a batch of records.
+pub trait Function {
+    type Answer: Serialize;
+
+    /// # Errors
+    /// Fail the invocation. What invoked the function decides whether it tries again.
+    fn answer(
+        &self,
+        payload: &[u8],
+        invocation: &Invocation,
+    ) -> impl Future<Output = Result<Self::Answer, Diagnostic>>;
+}
+
+/// The function that a handler of batches is.
+struct Batches<H>(H);
+
+impl<H: Handler> Function for Batches<H> {
+    type Answer = Response;
+
+    async fn answer(&self, payload: &[u8], invocation: &Invocation) -> Result<Response, Diagnostic> {
+        answer(&self.0, payload, invocation).await
+    }
 }
 
 pub struct Invocation {
@@ -49,8 +76,15 @@ pub struct Done {
     pub failed: usize,
 }
 
-/// Runs a function until Lambda ends it. `build` creates the handler from its environment.
+/// Runs a handler of batches until Lambda ends it. `build` creates it from its environment.
 pub fn run<H: Handler>(build: impl FnOnce(&Environment, &Clients) -> Result<H, InvalidVariable>) -> ExitCode {
+    run_function(|environment, clients| build(environment, clients).map(Batches))
+}
+
+/// Runs a function until Lambda ends it. `build` creates it from its environment.
+pub fn run_function<F: Function>(
+    build: impl FnOnce(&Environment, &Clients) -> Result<F, InvalidVariable>,
+) -> ExitCode {
     let environment = Environment::of_process();
     let Some(api) = environment.optional("AWS_LAMBDA_RUNTIME_API") else {
         complain(
@@ -61,7 +95,7 @@ pub fn run<H: Handler>(build: impl FnOnce(&Environment, &Clients) -> Result<H, I
     let prepared = prepare(&environment, build);
     match prepared
         .map_err(|error| error.0)
-        .and_then(|(handler, log)| serve(handler, log))
+        .and_then(|(function, log)| serve(function, log))
     {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
@@ -85,7 +119,7 @@ fn prepare<H>(
     Ok((build(environment, &clients)?, log))
 }
 
-fn serve<H: Handler>(handler: H, log: Log) -> Result<(), String> {
+fn serve<F: Function>(function: F, log: Log) -> Result<(), String> {
     // The runtime panics without these variables.
     for name in [
         "AWS_LAMBDA_FUNCTION_NAME",
@@ -103,19 +137,14 @@ fn serve<H: Handler>(handler: H, log: Log) -> Result<(), String> {
         .build()
         .map_err(|error| format!("could not start: {error}"))?;
     let payload = Slot::default();
-    let (handler, taken) = (Arc::new(handler), payload.clone());
+    let (function, taken) = (Arc::new(function), payload.clone());
     let service = service_fn(move |event: LambdaEvent<()>| {
-        let (handler, log) = (Arc::clone(&handler), log.of_request(&event.context.request_id));
-        let (payload, deadline_ms) = (taken.take(), event.context.deadline);
-        async move {
-            answer(
-                handler.as_ref(),
-                &payload,
-                deadline(deadline_ms, SystemClock.now_ms()),
-                log,
-            )
-            .await
-        }
+        let (function, payload) = (Arc::clone(&function), taken.take());
+        let invocation = Invocation {
+            deadline: deadline(event.context.deadline, SystemClock.now_ms()),
+            log: log.of_request(&event.context.request_id),
+        };
+        async move { function.answer(&payload, &invocation).await }
     });
     let served = runtime.block_on(Runtime::new(service).layer(TakePayload(payload)).run());
     served.map_err(|error| error.to_string())
@@ -128,16 +157,14 @@ fn serve<H: Handler>(handler: H, log: Log) -> Result<(), String> {
 pub async fn answer<H: Handler>(
     handler: &H,
     payload: &[u8],
-    deadline: Instant,
-    log: Log,
+    invocation: &Invocation,
 ) -> Result<Response, Diagnostic> {
     let started = Instant::now();
     let event = Event::parse(payload).map_err(|error| Diagnostic {
         error_type: "InvalidEvent".to_owned(),
         error_message: error.to_string(),
     })?;
-    let invocation = Invocation { deadline, log };
-    let done = handler.handle(&event, &invocation).await;
+    let done = handler.handle(&event, invocation).await;
     let again = done.failures.count();
     let level = if again > 0 { Level::Error } else { Level::Info };
     invocation.log.write(level, "batch done", || {
@@ -268,9 +295,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_not_an_event_is_an_error_with_a_type() {
-        let log = Log::new(Level::Error, Arc::new(Stdout));
-        let deadline = Instant::now() + Duration::from_secs(1);
-        let error = answer(&Untouched, b"{\"test\":true}", deadline, log)
+        let invocation = Invocation {
+            deadline: Instant::now() + Duration::from_secs(1),
+            log: Log::new(Level::Error, Arc::new(Stdout)),
+        };
+        let error = answer(&Untouched, b"{\"test\":true}", &invocation)
             .await
             .unwrap_err();
         assert_eq!(error.error_type, "InvalidEvent");

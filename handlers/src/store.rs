@@ -105,6 +105,12 @@ pub trait Bucket {
     fn put(&self, object: &Object) -> impl Future<Output = Result<(), CallError>>;
 }
 
+/// Reads objects of a bucket.
+pub trait Objects {
+    /// The object `key`. `None` if there is none. One of more than `max` bytes is an error of the kind `Rejected`.
+    fn read(&self, key: &str, max: usize) -> impl Future<Output = Result<Option<Bytes>, CallError>>;
+}
+
 pub trait Queue {
     /// Sends up to 10 messages with up to 256 KiB in total. Returns the indexes of those that failed.
     fn send(&self, bodies: Vec<String>) -> impl Future<Output = Result<Vec<(usize, CallError)>, CallError>>;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::log::{Level, Log, Output};
-use crate::runtime::{Handler, answer};
+use crate::runtime::{Handler, Invocation, answer};
 use crate::store::{
     AggregateKey, Aggregates, Bucket, CallError, CallErrorKind, Item, Object, PriceUpdate, Products, Queue,
     Table,
@@ -61,14 +61,20 @@ pub(crate) async fn run<H: Handler>(handler: &H, payload: &[u8]) -> Vec<String> 
 
 /// Like [`run`], and captures log lines in `lines`.
 pub(crate) async fn run_logged<H: Handler>(handler: &H, payload: &[u8], lines: Arc<Lines>) -> Vec<String> {
-    let log = Log::new(Level::Info, lines).of_request("request-1");
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let response = answer(handler, payload, deadline, log).await.unwrap();
+    let response = answer(handler, payload, &invocation(lines)).await.unwrap();
     response
         .batch_item_failures
         .into_iter()
         .map(|failure| failure.item_identifier)
         .collect()
+}
+
+/// An invocation that has a minute, and logs to `lines`.
+pub(crate) fn invocation(lines: Arc<Lines>) -> Invocation {
+    Invocation {
+        deadline: Instant::now() + Duration::from_secs(60),
+        log: Log::new(Level::Info, lines).of_request("request-1"),
+    }
 }
 
 /// Runs a handler on `batches` in sequence, in a separate runtime with virtual time.

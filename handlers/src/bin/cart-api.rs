@@ -1,0 +1,7 @@
+//! The function `cart-api`. Puts what the cart page submits into a stream, and recommends products.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    handlers::runtime::run_function(handlers::cart::from_environment)
+}

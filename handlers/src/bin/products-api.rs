@@ -1,0 +1,7 @@
+//! The function `products-api`. Serves the products of a table over HTTP.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    handlers::runtime::run_function(handlers::catalogue::from_environment)
+}
