@@ -55,3 +55,4 @@ mod tail;
 mod templates;
 mod top;
 mod verify;
+mod web;

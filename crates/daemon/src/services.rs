@@ -4,6 +4,7 @@
 pub const SERVICES: &[&str] = &[
     "Kinesis",
     "Lambda",
+    "API Gateway",
     "DynamoDB",
     "SQS",
     "SNS",

@@ -3,6 +3,7 @@
 //! Knows nothing of arguments or the terminal. The local cloud is treated as any other endpoint; it is started here if
 //! it is the target and not running.
 
+mod api_gateway;
 pub(crate) mod date;
 mod endpoints;
 pub(crate) mod formats;
@@ -12,6 +13,7 @@ mod local;
 mod regions;
 mod sdk;
 mod shared_config;
+mod signed;
 
 use std::sync::OnceLock;
 

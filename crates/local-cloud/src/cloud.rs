@@ -16,6 +16,7 @@ use awsim_sts::StsSessionStore;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use crate::apigateway::ApiGateway;
 use crate::authorise::{self, Decision, Policies, Principal};
 use crate::awsim::{Awsim, Iam, Kms, Sns, Stored, Sts, Tagging};
 use crate::clock::{Clock, CloudClock};
@@ -36,6 +37,8 @@ use crate::service::Permission;
 use crate::services::{Entry, Services};
 use crate::sqs::Sqs;
 use crate::types::{Caller, KeyState};
+use crate::web::function_url::{FunctionUrls, Urls};
+use crate::web::{Endpoints, Web};
 use channels::ChannelDestination;
 use daemon::Options;
 use daemon::secret::Secret;
@@ -48,6 +51,7 @@ pub struct Cloud {
     pub(crate) deliveries: Arc<Deliveries>,
     pub(crate) logs: Arc<Logs>,
     policies: Arc<AccessPolicies>,
+    web: Arc<Endpoints>,
     kinesis: Arc<Engine>,
     clock: Arc<CloudClock>,
     /// The task that evaluates alarms.
@@ -117,16 +121,24 @@ impl Cloud {
             sessions: Arc::default(),
             secret: secret.clone(),
         });
+        let http_apis = http_apis(data, endpoint, &adjustable, &cloudwatch, &lambda)?;
+        let web = endpoints(&lambda, &http_apis, &policies, &adjustable);
         let logs = Arc::clone(&stores.logs);
         let lambda = LambdaApi { lambda, mappings };
         let engine = Kinesis(Arc::clone(&kinesis));
-        let services = stores.table(&dir, lambda, engine, cloudwatch, &policies);
+        let first = FirstServices {
+            lambda,
+            http_apis,
+            kinesis: engine,
+        };
+        let services = stores.table(&dir, first, cloudwatch, &policies);
         services.open();
         Ok(Self {
             services,
             deliveries,
             logs,
             policies,
+            web,
             kinesis,
             clock: adjustable,
             alarms,
@@ -140,6 +152,7 @@ impl Cloud {
         Backends {
             services: Arc::clone(&self.services),
             policies: Arc::clone(&self.policies) as Arc<dyn Policies>,
+            web: Arc::clone(&self.web) as Arc<dyn Web>,
             stream_count: Box::new(move || kinesis.stream_count()),
             clock: Arc::clone(&self.clock),
         }
@@ -161,6 +174,49 @@ impl Cloud {
         self.channels.abort();
         self.services.shutdown();
     }
+}
+
+fn http_apis(
+    data: &Path,
+    endpoint: &str,
+    clock: &Arc<CloudClock>,
+    metrics: &Arc<CloudWatch>,
+    lambda: &Arc<Lambda>,
+) -> io::Result<Arc<ApiGateway>> {
+    let opened = ApiGateway::open(
+        &data.join("apigateway"),
+        endpoint,
+        Arc::clone(clock) as Arc<dyn Clock>,
+        Arc::clone(metrics) as Arc<dyn MetricSink>,
+        Arc::clone(lambda) as Arc<dyn Invoke>,
+    );
+    opened.map(Arc::new)
+}
+
+/// The endpoints for web clients.
+fn endpoints(
+    lambda: &Arc<Lambda>,
+    http_apis: &Arc<ApiGateway>,
+    policies: &Arc<AccessPolicies>,
+    clock: &Arc<CloudClock>,
+) -> Arc<Endpoints> {
+    let function_urls = FunctionUrls {
+        urls: Arc::clone(lambda) as Arc<dyn Urls>,
+        functions: Arc::clone(lambda) as Arc<dyn Invoke>,
+        policies: Arc::clone(policies) as Arc<dyn Policies>,
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
+    };
+    Arc::new(Endpoints {
+        function_urls: Arc::new(function_urls),
+        http_apis: Arc::clone(http_apis) as Arc<dyn Web>,
+    })
+}
+
+/// The services that call others.
+struct FirstServices {
+    lambda: LambdaApi,
+    http_apis: Arc<ApiGateway>,
+    kinesis: Kinesis,
 }
 
 /// The services that only store.
@@ -232,8 +288,7 @@ impl Stores {
     fn table(
         self,
         dir: &Path,
-        lambda: LambdaApi,
-        kinesis: Kinesis,
+        first: FirstServices,
         cloudwatch: Arc<CloudWatch>,
         policies: &Arc<AccessPolicies>,
     ) -> Arc<Services> {
@@ -242,11 +297,13 @@ impl Stores {
             let sessions = Arc::clone(&policies.sessions);
             Sts::new(sessions, Arc::clone(&policies) as Arc<dyn Policies>)
         });
-        // Lambda first: at shutdown its functions still write to the others. CloudWatch last: it takes metrics of all.
+        // API Gateway and Lambda first: at shutdown functions still write to the others. CloudWatch last: it takes metrics
+        // of all.
         let entries = |tagging| {
             vec![
-                Entry::new("Lambda", "lambda", "", Arc::new(lambda)),
-                Entry::new("Kinesis", "kinesis", "Kinesis_20131202", Arc::new(kinesis)),
+                Entry::new("API Gateway", "apigateway", "", first.http_apis),
+                Entry::new("Lambda", "lambda", "", Arc::new(first.lambda)),
+                Entry::new("Kinesis", "kinesis", "Kinesis_20131202", Arc::new(first.kinesis)),
                 Entry::new("DynamoDB", "dynamodb", "DynamoDB_20120810", self.dynamodb),
                 Entry::new("SQS", "sqs", "AmazonSQS", self.sqs),
                 Entry::new("SNS", "sns", "", Arc::new(Awsim::new(self.sns))),

@@ -80,6 +80,10 @@ impl ApiError {
         Self { format, ..self }
     }
 
+    pub fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
     /// The response. `format` is that of the request.
     pub fn respond(&self, format: ErrorFormat) -> Response<Body> {
         let format = self.format.unwrap_or(format);

@@ -45,6 +45,7 @@ use crate::error::{ApiError, ErrorFormat};
 use crate::service::{self, Protocol, Service};
 use crate::services::{Entry, Services};
 use crate::types::{Body, Caller};
+use crate::web::{self, Address, Signer, Web, WebRequest, cors};
 use body::Received;
 use budget::{Budget, Exhausted, Held};
 use connection::{Connections, Watched};
@@ -73,6 +74,7 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(crate) struct Backends {
     pub services: Arc<Services>,
     pub policies: Arc<dyn Policies>,
+    pub web: Arc<dyn Web>,
     /// Streams of all accounts and regions, for the health check.
     pub stream_count: Box<dyn Fn() -> u64 + Send + Sync>,
     pub clock: Arc<CloudClock>,
@@ -238,9 +240,13 @@ impl Front {
     {
         let (parts, body) = request.into_parts();
         let format = ErrorFormat::of(&parts);
-        if let Err(refused) = host::check(&parts) {
-            return ApiError::new(403, "AccessDeniedException", refused.message()).respond(format);
-        }
+        let address = match host::check(&parts) {
+            Ok(address) => address,
+            Err(host::Refused::Page) if self.page_service(&parts).is_some() => None,
+            Err(refused) => {
+                return ApiError::new(403, "AccessDeniedException", refused.message()).respond(format);
+            }
+        };
         if parts.uri.path().starts_with(daemon::protocol::PREFIX) {
             return match peer {
                 Peer::Other(uid) => foreign(uid).respond(format),
@@ -249,9 +255,13 @@ impl Front {
         }
         self.control.count_request();
         // A panic in a service fails its request only, not the daemon.
-        let answer = AssertUnwindSafe(self.route(parts, body, peer))
-            .catch_unwind()
-            .await;
+        let routed = async {
+            match address {
+                Some(address) => self.serve_endpoint(address, parts, body, peer).await,
+                None => self.route(parts, body, peer).await,
+            }
+        };
+        let answer = AssertUnwindSafe(routed).catch_unwind().await;
         let mut response = match answer {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => error.respond(format),
@@ -276,6 +286,21 @@ impl Front {
         }
     }
 
+    /// The service that a page may send this request to. The paths of the daemon itself are not for pages.
+    fn page_service(&self, parts: &Parts) -> Option<&Entry> {
+        if parts.uri.path().starts_with(daemon::protocol::PREFIX) {
+            return None;
+        }
+        let services = &self.backends.services;
+        let entry = if cors::is_preflight(parts) {
+            services.iter().find(|entry| entry.service.serves_pages())
+        } else {
+            let credential = Credential::read(parts).ok().flatten()?;
+            services.of_request(parts, Some(&credential.service))
+        };
+        entry.filter(|entry| entry.service.serves_pages())
+    }
+
     async fn route<B>(&self, parts: Parts, body: B, peer: Peer) -> Result<Response<Body>, ApiError>
     where
         B: http_body::Body<Data = Bytes> + Send,
@@ -283,6 +308,9 @@ impl Front {
     {
         let credential = Credential::read(&parts)?;
         let services = &self.backends.services;
+        if cors::is_preflight(&parts) {
+            return self.answer_preflight(parts, credential, peer).await;
+        }
         let signing_name = credential.as_ref().map(|credential| credential.service.as_str());
         let entry = services.of_request(&parts, signing_name);
         let limit = entry.map_or(MAX_BODY, |entry| entry.service.max_body());
@@ -316,8 +344,83 @@ impl Front {
         self.call(entry, request, held, Some(&access_key)).await
     }
 
-    /// Verifies the signature of a request that may be of another user, or of a link in a web page: the signature of a URL
-    /// shows who made the URL. S3's URLs for reading are left out, since they change nothing.
+    /// Passes a preflight request on. It has no signature of its own, but the URL may name the account. It changes nothing.
+    async fn answer_preflight(
+        &self,
+        parts: Parts,
+        credential: Option<Credential>,
+        peer: Peer,
+    ) -> Result<Response<Body>, ApiError> {
+        if let Peer::Other(uid) = peer {
+            return Err(foreign(uid));
+        }
+        let entry = self.page_service(&parts).ok_or_else(missing_signature)?;
+        let mut caller = Caller::default();
+        if let Some(credential) = credential {
+            caller = credential.caller;
+            if let Some(account) = self.backends.policies.account(&credential.access_key) {
+                caller.account = account.into_owned();
+            }
+        }
+        let body = Bytes::new();
+        let request = service::Request { caller, parts, body };
+        Ok(Arc::clone(&entry.service).call(request).await)
+    }
+
+    /// Passes a request to an endpoint for web clients. It needs no signature, but one that it has must be valid.
+    async fn serve_endpoint<B>(
+        &self,
+        address: Address,
+        parts: Parts,
+        body: B,
+        peer: Peer,
+    ) -> Result<Response<Body>, ApiError>
+    where
+        B: http_body::Body<Data = Bytes> + Send,
+        B::Error: std::fmt::Display,
+    {
+        if let Peer::Other(uid) = peer {
+            return Err(foreign(uid));
+        }
+        let body = body::read(&parts, body, web::MAX_BODY, &self.requests).await;
+        let body = body
+            .map(|received| received.bytes)
+            .map_err(|error| error.status());
+        let signer = match (&body, Credential::read(&parts)) {
+            (Ok(body), Ok(Some(credential))) => self.signer(&parts, body, credential, peer),
+            _ => None,
+        };
+        let request = WebRequest {
+            address,
+            parts,
+            body,
+            signer,
+        };
+        let response = Arc::clone(&self.backends.web).serve(request).await;
+        Ok(body::counted(response, None, &self.responses))
+    }
+
+    /// Who signed a request to an endpoint. `None` if the signature is not valid.
+    fn signer(&self, parts: &Parts, body: &[u8], credential: Credential, peer: Peer) -> Option<Signer> {
+        let policies = &self.backends.policies;
+        let Credential {
+            mut caller,
+            access_key,
+            ..
+        } = credential;
+        // A page or a link that the user opens has no access to the secret key.
+        if peer != Peer::Owner || host::is_from_browser(parts) || credential.in_query {
+            let secret_key = policies.secret_key(&access_key);
+            signature::verify(parts, body, &secret_key, SystemClock.now_ms()).ok()?;
+        }
+        if let Some(account) = policies.account(&access_key) {
+            caller.account = account.into_owned();
+        }
+        Some(Signer { access_key, caller })
+    }
+
+    /// Verifies the signature of a request that may be of another user, or of a web page: the signature of a URL shows who
+    /// made the URL. Links to read from S3 are left out, since they change nothing.
     fn check_sender(
         &self,
         parts: &Parts,
@@ -330,7 +433,7 @@ impl Front {
         let is_link = matches!(parts.method, Method::GET | Method::HEAD)
             && protocol != Protocol::RestXml
             && credential.is_some_and(|credential| credential.in_query);
-        if peer == Peer::Owner && !is_link {
+        if peer == Peer::Owner && !is_link && !host::is_from_page(parts) {
             return Ok(());
         }
         let Some(credential) = credential else {

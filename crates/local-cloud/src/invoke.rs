@@ -41,6 +41,30 @@ pub enum InvokeResult {
     },
 }
 
+/// A use of a function that its resource policy must allow.
+#[derive(Debug, Clone, Copy)]
+pub struct Access<'a> {
+    /// `lambda:InvokeFunction` or `lambda:InvokeFunctionUrl`.
+    pub action: &'static str,
+    pub principal: AccessPrincipal<'a>,
+    /// `aws:SourceArn`.
+    pub source_arn: Option<&'a str>,
+    /// `aws:SourceAccount`.
+    pub source_account: Option<&'a str>,
+    /// `lambda:FunctionUrlAuthType`, for a call of a function URL.
+    pub url_auth_type: Option<&'static str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessPrincipal<'a> {
+    /// Without credentials.
+    Anyone,
+    /// A service, such as `apigateway.amazonaws.com`.
+    Service(&'a str),
+    /// A user or role, by ARN.
+    Identity(&'a str),
+}
+
 /// Runs functions.
 pub trait Invoke: Send + Sync + 'static {
     /// Runs the function `arn` (unqualified or qualified) on `payload` and waits until it returns or times out.
@@ -66,6 +90,11 @@ pub trait Invoke: Send + Sync + 'static {
 
     /// Whether the execution role of the function `arn` allows the IAM action `action` on `resource`.
     fn may(&self, _arn: &str, _action: &str, _resource: &str) -> bool {
+        true
+    }
+
+    /// Whether the resource policy of the function `arn` allows `access`.
+    fn permits(&self, _arn: &str, _access: &Access<'_>) -> bool {
         true
     }
 

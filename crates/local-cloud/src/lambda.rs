@@ -16,10 +16,12 @@ mod invocation;
 mod measure;
 mod model;
 mod name;
+mod permit;
 mod registry;
 mod route;
 mod settings;
 mod spool;
+mod url;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -39,7 +41,7 @@ use tokio::sync::Semaphore;
 
 use super::clock::Clock;
 use super::deliver::{Deliver, LogSink, Undelivered};
-use super::invoke::{Invocation, Invoke, InvokeResult};
+use super::invoke::{Access, Invocation, Invoke, InvokeResult};
 use super::metrics::MetricSink;
 use super::{Body, Caller};
 use code::CodeStore;
@@ -277,6 +279,10 @@ impl Invoke for Lambda {
             return true;
         };
         roles.allows(&role, action, resource)
+    }
+
+    fn permits(&self, arn: &str, access: &Access<'_>) -> bool {
+        self.policy_allows(arn, access)
     }
 
     fn role(&self, arn: &str) -> Option<String> {

@@ -5,13 +5,14 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | process | [`mod@run`], [`front`], [`authorise`] |
+//! | process | [`mod@run`], [`front`], [`authorise`], [`web`] (endpoints that need no signature: function URLs, HTTP APIs) |
 //! | composition | [`cloud`], [`services`] (the table) |
-//! | services | [`kinesis`], [`lambda`], [`mappings`], [`dynamodb`], [`sqs`], [`logs`], [`s3`], [`cloudwatch`], [`awsim`] |
+//! | services | [`kinesis`], [`lambda`], [`mappings`], [`dynamodb`], [`sqs`], [`logs`], [`s3`], [`cloudwatch`], [`apigateway`], [`awsim`] |
 //! | contracts | [`mod@service`], [`operation`], [`deliver`], [`invoke`], [`metrics`], [`clock`] |
 //! | helpers | [`types`], [`answer`], [`error`], [`database`], [`state_file`] |
 
 mod answer;
+mod apigateway;
 mod authorise;
 mod awsim;
 mod clock;
@@ -42,6 +43,7 @@ mod test_support;
 #[cfg(test)]
 mod tests;
 mod types;
+mod web;
 
 use types::{Body, Caller, KeyState, partition};
 

@@ -10,6 +10,7 @@ mod call;
 mod checksum;
 mod condition;
 mod control;
+mod cors;
 mod delete;
 mod error;
 mod files;
@@ -155,15 +156,33 @@ impl S3 {
     fn answer(&self, request: Request) -> Response<Body> {
         let _reading = self.files.lease();
         let id = request_id();
-        let is_head = request.parts.method == Method::HEAD;
+        let method = request.parts.method.clone();
         let resource = request.parts.uri.path().to_owned();
-        let result = self.call_of(request, &id).and_then(|call| self.run(&call));
-        respond(result, &id, &resource, is_head)
+        let is_head = method == Method::HEAD;
+        let (result, allowed) = match Route::of(&request.parts) {
+            Err(error) => (Err(error), None),
+            Ok(route) if method == Method::OPTIONS => {
+                match self.preflight(&request.caller, &route.bucket, &request.parts.headers) {
+                    Ok((reply, allowed)) => (Ok(reply), Some(allowed)),
+                    Err(error) => (Err(error), None),
+                }
+            }
+            Ok(route) => {
+                let Request { caller, parts, .. } = &request;
+                let allowed = self.allowed(caller, &route.bucket, method.as_str(), &parts.headers);
+                let result = self.call_of(request, route, &id);
+                (result.and_then(|call| self.run(&call)), allowed)
+            }
+        };
+        let mut response = respond(result, &id, &resource, is_head);
+        if let Some(allowed) = allowed {
+            allowed.apply(&mut response);
+        }
+        response
     }
 
-    fn call_of(&self, request: Request, id: &str) -> Result<Call> {
+    fn call_of(&self, request: Request, route: Route, id: &str) -> Result<Call> {
         let Request { caller, parts, body } = request;
-        let route = Route::of(&parts)?;
         let now_ms = self.clock.now_ms();
         presigned::check(&route, now_ms)?;
         Ok(Call {
@@ -432,6 +451,11 @@ impl Service for S3 {
 
     fn protocol(&self) -> service::Protocol {
         service::Protocol::RestXml
+    }
+
+    /// Buckets have CORS configurations, and URLs that are signed for pages.
+    fn serves_pages(&self) -> bool {
+        true
     }
 
     fn tagged(&self, caller: &Caller) -> BTreeMap<String, Tags> {

@@ -115,6 +115,11 @@ pub(crate) trait Service: Send + Sync + 'static {
         false
     }
 
+    /// Whether web pages may send requests that are signed, and preflight requests, which are not.
+    fn serves_pages(&self) -> bool {
+        false
+    }
+
     /// The tagged resources of `caller`, by ARN.
     fn tagged(&self, _caller: &Caller) -> BTreeMap<String, Tags> {
         BTreeMap::new()

@@ -2,6 +2,7 @@
 
 mod faults;
 mod principals;
+mod web;
 
 use std::path::Path;
 

@@ -114,6 +114,13 @@ fn route() -> impl Strategy<Value = Route> {
         form("monitoring"),
         select(S3).prop_map(move |(method, path)| of("s3", method, path, "", "application/xml")),
         select(LAMBDA).prop_map(move |(method, path)| of("lambda", method, path, "", "application/json")),
+        select(HTTP_APIS).prop_map(move |(method, path)| of(
+            "apigateway",
+            method,
+            path,
+            "",
+            "application/json"
+        )),
     ]
 }
 
@@ -165,6 +172,17 @@ const LAMBDA: &[(&str, &str)] = &[
     ("POST", "/2015-03-31/functions"),
     ("POST", "/2015-03-31/event-source-mappings/"),
     ("PUT", "/2015-03-31/functions/f/configuration"),
+    ("POST", "/2021-10-31/functions/f/url"),
+    ("POST", "/_lambda-url/abcdefgh/%00/..?a=%zz&a"),
+];
+const HTTP_APIS: &[(&str, &str)] = &[
+    ("POST", "/v2/apis"),
+    ("PATCH", "/v2/apis/a"),
+    ("POST", "/v2/apis/a/routes"),
+    ("POST", "/v2/apis/a/integrations"),
+    ("POST", "/v2/apis/a/stages"),
+    ("POST", "/v2/tags/arn:aws:apigateway:us-east-1::%2Fapis%2Fa"),
+    ("POST", "/_execute-api/abcdefgh/%00/..//?a=%zz&a"),
 ];
 const WORDS: &[&str] = &[
     "StreamName",
@@ -192,6 +210,13 @@ const WORDS: &[&str] = &[
     "FilterCriteria",
     "Filters",
     "Pattern",
+    "AuthType",
+    "Cors",
+    "name",
+    "protocolType",
+    "corsConfiguration",
+    "routeKey",
+    "target",
     "Action",
     "Tags",
     "member",

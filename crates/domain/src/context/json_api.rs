@@ -2,22 +2,11 @@
 //!
 //! The clients of the AWS Price List and of Cost Explorer are large, and one operation of each is called.
 
-use std::time::{Duration, SystemTime};
-
-use aws_config::BehaviorVersion;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
-use aws_smithy_runtime::client::orchestrator::operation::Operation;
-use aws_smithy_runtime::client::retries::classifiers::HttpStatusCodeClassifier;
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
-use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::error::ErrorMetadata;
 use serde_json::Value;
 
 use super::Context;
-use ground::error::{self, Error, Result};
+use super::signed::Call;
+use ground::error::{Error, Result};
 
 /// A service that is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,95 +41,26 @@ impl Context {
                 .hint("add --target aws"));
         }
         let endpoint = self.sdk.endpoints.of(api.service).unwrap_or(&api.endpoint);
-        let body = input.to_string().into_bytes();
-        let headers = self.signed(api, endpoint, operation, &body).await?;
-        let Some(client) = self.sdk.config.http_client() else {
-            return Err(Error::failed(what).cause("there is no HTTP client"));
-        };
-        let limits = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(5))
-            .operation_attempt_timeout(Duration::from_secs(30))
-            .operation_timeout(Duration::from_secs(60));
-        let operation = Operation::builder()
-            .service_name(api.service)
-            .operation_name(operation.to_owned())
-            .behavior_version(BehaviorVersion::latest())
-            .http_client(client)
-            .endpoint_url(endpoint)
-            .no_auth()
-            .standard_retry(&RetryConfig::standard())
-            .retry_classifier(HttpStatusCodeClassifier::default())
-            .timeout_config(limits.build())
-            .serializer(move |()| {
-                let mut request = http::Request::post("/");
-                for (name, value) in &headers {
-                    request = request.header(name, value);
-                }
-                Ok(HttpRequest::try_from(request.body(SdkBody::from(body.clone()))?)?)
-            })
-            .deserializer(answer)
-            .build();
-        let answered = operation.invoke(()).await;
-        answered.map_err(|failure| error::aws::failed(what, failure))
-    }
-
-    /// The headers of a request, with its signature.
-    async fn signed(
-        &self,
-        api: &JsonApi,
-        endpoint: &str,
-        operation: &str,
-        body: &[u8],
-    ) -> Result<Vec<(String, String)>> {
-        let failed = |cause: String| Error::failed("could not sign the request").cause(cause);
-        let identity = self.credentials().await?.into();
-        let params = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(api.region)
-            .name(api.signing_name)
-            .time(SystemTime::now())
-            .settings(SigningSettings::default())
-            .build()
-            .map_err(|error| failed(error.to_string()))?
-            .into();
-        let url = format!("{}/", endpoint.trim_end_matches('/'));
-        let mut headers = vec![
-            ("content-type".to_owned(), "application/x-amz-json-1.1".to_owned()),
-            ("x-amz-target".to_owned(), format!("{}.{operation}", api.target)),
-        ];
-        let plain = headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()));
-        let signable = SignableRequest::new("POST", url, plain, SignableBody::Bytes(body))
-            .map_err(|error| failed(error.to_string()))?;
-        let (instructions, _) = sign(signable, &params)
-            .map_err(|error| failed(error.to_string()))?
-            .into_parts();
-        let signature = instructions.headers();
-        let signature = signature.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let signature: Vec<_> = signature.collect();
-        headers.extend(signature);
-        Ok(headers)
+        self.send_signed(call(api, endpoint, operation, input), what)
+            .await
     }
 }
 
-/// The document of an answer, or the error in it.
-fn answer(response: &HttpResponse) -> Result<Value, OrchestratorError<ErrorMetadata>> {
-    let bytes = response.body().bytes().unwrap_or_default();
-    if response.status().is_success() {
-        return serde_json::from_slice(bytes).map_err(OrchestratorError::other);
+fn call<'a>(api: &'a JsonApi, endpoint: &'a str, operation: &'a str, input: &Value) -> Call<'a> {
+    Call {
+        service: api.service,
+        signing_name: api.signing_name,
+        region: api.region,
+        endpoint,
+        operation,
+        method: "POST",
+        path: "/",
+        headers: vec![
+            ("content-type".to_owned(), "application/x-amz-json-1.1".to_owned()),
+            ("x-amz-target".to_owned(), format!("{}.{operation}", api.target)),
+        ],
+        body: input.to_string().into_bytes(),
     }
-    let document: Value = serde_json::from_slice(bytes).unwrap_or_default();
-    let text = |names: [&str; 2]| names.iter().find_map(|name| document.get(name)?.as_str());
-    let mut metadata = ErrorMetadata::builder();
-    // Such as `com.amazonaws.pricing#ThrottlingException`.
-    if let Some(code) = text(["__type", "code"]) {
-        metadata = metadata.code(code.rsplit('#').next().unwrap_or(code));
-    }
-    if let Some(message) = text(["message", "Message"]) {
-        metadata = metadata.message(message);
-    }
-    Err(OrchestratorError::operation(metadata.build()))
 }
 
 #[cfg(test)]
@@ -173,13 +93,9 @@ mod tests {
         .await;
         let input = json!({"ServiceCode": "AmazonKinesis"});
         let api = api();
-        let headers = endpoint.context.signed(
-            &api,
-            "https://api.pricing.us-east-1.amazonaws.com",
-            "GetProducts",
-            b"{}",
-        );
-        let headers = headers.await.unwrap();
+        let aws = "https://api.pricing.us-east-1.amazonaws.com";
+        let request = call(&api, aws, "GetProducts", &input);
+        let headers = endpoint.context.signature(&request).await.unwrap();
         let signature = headers.iter().find(|(name, _)| name == "authorization").unwrap();
         assert!(
             signature.1.contains("/us-east-1/pricing/aws4_request"),

@@ -337,6 +337,10 @@ impl<'p> Declared<'p> {
             "bucket" => bucket(spec, assumed),
             "alarm" => alarm(spec),
             "dashboard" => vec![(Item::Dashboards, HOURS_A_MONTH)],
+            "http_api" => vec![(
+                Item::HttpApiRequests,
+                assumed.load.records.over_hours(HOURS_A_MONTH),
+            )],
             _ => Vec::new(),
         };
         let part = |(item, quantity)| Part {
@@ -360,7 +364,15 @@ impl<'p> Declared<'p> {
             };
             invocations(&assumed.load, shards, mapping)
         };
-        self.mappings().filter(calls).map(of_mapping).sum()
+        let requests = assumed.load.records.over_hours(HOURS_A_MONTH);
+        // Each request to an API or a URL invokes its function.
+        let endpoints = self
+            .specs
+            .iter()
+            .filter(|spec| is_endpoint(spec) && calls(spec))
+            .count() as u64;
+        let of_mappings: u64 = self.mappings().filter(calls).map(of_mapping).sum();
+        of_mappings.saturating_add(requests.saturating_mul(endpoints))
     }
 
     fn function(&self, spec: &Spec, assumed: &Assumed) -> Vec<(Item, u64)> {
@@ -435,6 +447,11 @@ fn stored(bytes: u64, days: u64) -> u64 {
     // As much as comes in that time is there at any hour.
     let there = u128::from(bytes) * u128::from(days) * 24 / u128::from(HOURS_A_MONTH);
     u64::try_from(there * u128::from(HOURS_A_MONTH)).unwrap_or(u64::MAX)
+}
+
+/// Whether web clients call it.
+fn is_endpoint(spec: &Spec) -> bool {
+    ["http_api", "function_url"].contains(&spec.kind.as_str())
 }
 
 /// Shard-level metrics that `monitoring` enables: `all`, `none` or names.

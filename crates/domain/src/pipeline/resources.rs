@@ -10,10 +10,12 @@
 
 mod cloudwatch_tags;
 mod common;
+mod function_permission;
 mod iam_entity;
 mod kind;
 #[cfg(test)]
 pub(crate) mod test_support;
+mod web_cors;
 
 use super::resource::{Catalog, Location, Resource, Spec};
 use crate::context::Context;
@@ -47,9 +49,12 @@ macro_rules! kinds {
 kinds! {
     alarm,
     bucket,
+    bucket_notification,
     dashboard,
     event_source_mapping,
     function,
+    function_url,
+    http_api,
     log_group,
     managed_policy,
     queue,

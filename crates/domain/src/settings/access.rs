@@ -12,6 +12,7 @@ use ground::error::Result;
 /// names its endpoint. Source: "Service-specific endpoints", AWS SDKs and Tools reference guide.
 pub const SERVICES: &[(&str, &str)] = &[
     ("Kinesis", "AWS_ENDPOINT_URL_KINESIS"),
+    ("ApiGatewayV2", "AWS_ENDPOINT_URL_APIGATEWAYV2"),
     ("CloudTrail", "AWS_ENDPOINT_URL_CLOUDTRAIL"),
     ("CloudWatch", "AWS_ENDPOINT_URL_CLOUDWATCH"),
     ("CloudWatch Logs", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"),

@@ -2,11 +2,13 @@
 //!
 //! The server listens on the loopback interface only. A web page in the user's browser can still reach it: by a host
 //! name that resolves to 127.0.0.1 (DNS rebinding), by a form, a script or an image. `Host` shows the first. Browsers mark
-//! the others with `Origin` or `Sec-Fetch-Site`, also those of pages on this machine; programs send neither. A service
-//! that is meant for pages would be let through here, by its host.
+//! the others with `Origin` or `Sec-Fetch-Site`, also those of pages on this machine; programs send neither. Pages may
+//! call the endpoints of [`crate::web`], and services that say so if the request is signed.
 
 use http::header::{HOST, ORIGIN};
 use http::request::Parts;
+
+use crate::web::Address;
 
 /// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,21 +34,32 @@ impl Refused {
     }
 }
 
-/// Whether the request names this machine and is not from a web page.
-pub(super) fn check(parts: &Parts) -> Result<(), Refused> {
-    let is_from_page = parts.headers.contains_key(ORIGIN)
+/// The endpoint of [`crate::web`] that a request is for; `None` for a request of a program to an API of AWS.
+///
+/// # Errors
+/// When the request names another machine, or a web page sends it to an API of AWS.
+pub(super) fn check(parts: &Parts) -> Result<Option<Address>, Refused> {
+    let host = host(parts).filter(|host| names_this_machine(host));
+    let host = host.ok_or(Refused::Host)?;
+    match Address::of(host, parts.uri.path()) {
+        None if is_from_page(parts) => Err(Refused::Page),
+        address => Ok(address),
+    }
+}
+
+/// Whether the headers are those of a request that a page sends.
+pub(super) fn is_from_page(parts: &Parts) -> bool {
+    parts.headers.contains_key(ORIGIN)
         || parts
             .headers
             .get_all("sec-fetch-site")
             .iter()
-            .any(|site| !["none", "same-origin"].contains(&site.to_str().unwrap_or_default()));
-    if !host(parts).is_some_and(names_this_machine) {
-        Err(Refused::Host)
-    } else if is_from_page {
-        Err(Refused::Page)
-    } else {
-        Ok(())
-    }
+            .any(|site| !["none", "same-origin"].contains(&site.to_str().unwrap_or_default()))
+}
+
+/// Whether a browser sent the request, for a page or for its user.
+pub(super) fn is_from_browser(parts: &Parts) -> bool {
+    is_from_page(parts) || parts.headers.contains_key("sec-fetch-site")
 }
 
 /// The host that the request names. HTTP/2 names it in the URI.
@@ -117,10 +130,10 @@ mod tests {
             }
             check(&builder.body(()).unwrap().into_parts().0)
         };
-        assert_eq!(checked(&[]), Ok(()));
+        assert_eq!(checked(&[]), Ok(None));
         // A URL that the user typed or clicked.
-        assert_eq!(checked(&[("sec-fetch-site", "none")]), Ok(()));
-        assert_eq!(checked(&[("sec-fetch-site", "same-origin")]), Ok(()));
+        assert_eq!(checked(&[("sec-fetch-site", "none")]), Ok(None));
+        assert_eq!(checked(&[("sec-fetch-site", "same-origin")]), Ok(None));
         for page in [
             [("origin", "http://localhost:3000")],
             [("origin", "http://127.0.0.1:4566")],
@@ -132,6 +145,30 @@ mod tests {
             [("sec-fetch-site", "")],
         ] {
             assert_eq!(checked(&page), Err(Refused::Page), "{page:?}");
+        }
+    }
+
+    #[test]
+    fn endpoints_serve_pages_on_this_machine_only() {
+        let checked = |host: &str, path: &str| {
+            let request = http::Request::get(path)
+                .header("host", host)
+                .header("origin", "https://page.example")
+                .body(())
+                .unwrap();
+            check(&request.into_parts().0).map(|address| address.map(|address| address.id))
+        };
+        let found = Ok(Some("abc1".to_owned()));
+        assert_eq!(checked("abc1.lambda-url.us-east-1.localhost:4566", "/"), found);
+        assert_eq!(checked("127.0.0.1:4566", "/_lambda-url/abc1/"), found);
+        for (host, path, refused) in [
+            ("abc1.lambda-url.us-east-1.evil.example", "/", Refused::Host),
+            ("evil.example", "/_lambda-url/abc1/", Refused::Host),
+            ("127.0.0.1:4566", "/", Refused::Page),
+            ("127.0.0.1:4566", "/_streamctl/stop", Refused::Page),
+            ("127.0.0.1:4566", "//_lambda-url/abc1/", Refused::Page),
+        ] {
+            assert_eq!(checked(host, path), Err(refused), "{host} {path}");
         }
     }
 }

@@ -86,9 +86,30 @@ impl Policies for OneFunction {
     }
 }
 
+/// Keeps the requests to endpoints: id, path, length or error of the body, and access key.
+#[derive(Default)]
+struct Endpoint(Mutex<Vec<String>>);
+
+impl Web for Endpoint {
+    fn serve(self: Arc<Self>, request: WebRequest) -> BoxFuture<'static, Response<Body>> {
+        let WebRequest {
+            address,
+            body,
+            signer,
+            ..
+        } = request;
+        let body = body.map(|bytes| bytes.len());
+        let key = signer.map(|signer| signer.access_key);
+        let seen = format!("{} {} {body:?} {key:?}", address.id, address.path);
+        self.0.lock().unwrap().push(seen);
+        std::future::ready(Response::new(whole("served"))).boxed()
+    }
+}
+
 struct Fixture {
     _dir: tempfile::TempDir,
     recorder: Arc<Recorder>,
+    endpoint: Arc<Endpoint>,
     front: Arc<Front>,
 }
 
@@ -99,6 +120,7 @@ fn fixture() -> Fixture {
     let cloudwatch = CloudWatch::open(&dir.path().join("cloudwatch"), clock).unwrap();
     let iam = Stored::new(dir.path(), Iam::default);
     let sts = Stored::new(dir.path(), || Sts::new(Arc::default(), Arc::new(OneFunction)));
+    let endpoint = Arc::new(Endpoint::default());
     let backends = Backends {
         services: Arc::new(Services::new(vec![
             Entry::new("Kinesis", "kinesis", KINESIS, Arc::clone(&recorder)),
@@ -112,6 +134,7 @@ fn fixture() -> Fixture {
             Entry::new("STS", "sts", "", Arc::new(Awsim::new(sts))),
         ])),
         policies: Arc::new(OneFunction),
+        web: Arc::clone(&endpoint) as Arc<dyn Web>,
         stream_count: Box::new(|| 3),
         clock: Arc::new(CloudClock::open(dir.path(), None, false).unwrap()),
     };
@@ -124,6 +147,7 @@ fn fixture() -> Fixture {
     Fixture {
         front: Front::new(backends, identity),
         recorder,
+        endpoint,
         _dir: dir,
     }
 }
@@ -193,6 +217,59 @@ async fn the_parameters_of_a_function_are_parsed_within_the_memory_of_requests()
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     drop(used);
     assert_eq!(fixture.front.requests.free(), MAX_REQUESTS);
+    assert!(fixture.recorder.0.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn pages_and_unsigned_requests_reach_endpoints_only() {
+    let fixture = fixture();
+    let to = |host: &str, path: &str| {
+        Request::post(path)
+            .header("host", host)
+            .header("origin", "https://page.example")
+            .header("sec-fetch-site", "cross-site")
+    };
+    let in_host = "abc1.lambda-url.eu-west-1.localhost:4566";
+    let (status, body) = ask(&fixture.front, to(in_host, "/a").body("b").unwrap()).await;
+    assert_eq!((status, body.as_str()), (StatusCode::OK, "served"));
+    let (status, _) = ask(
+        &fixture.front,
+        to("localhost", "/_lambda-url/abc1").body("").unwrap(),
+    )
+    .await;
+    assert_eq!(status, StatusCode::OK);
+    // A signature that a page cannot make does not count, one of the user's own programs does.
+    let signed = |request: http::request::Builder| {
+        let request = request.header("authorization", authorization("lambda"));
+        request.body("").unwrap()
+    };
+    ask(&fixture.front, signed(to(in_host, "/page"))).await;
+    ask(
+        &fixture.front,
+        signed(Request::post("/program").header("host", in_host)),
+    )
+    .await;
+    let large = vec![0; crate::web::MAX_BODY + 1];
+    ask(&fixture.front, to(in_host, "/large").body(large).unwrap()).await;
+    let (status, _) = ask_as(
+        &fixture.front,
+        to(in_host, "/other").body("").unwrap(),
+        Peer::Other(7),
+    )
+    .await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert_eq!(
+        *fixture.endpoint.0.lock().unwrap(),
+        [
+            "abc1 /a Ok(1) None",
+            "abc1 / Ok(0) None",
+            "abc1 /page Ok(0) None",
+            "abc1 /program Ok(0) Some(\"local\")",
+            "abc1 /large Err(413) None",
+        ]
+    );
+    let (status, _) = ask(&fixture.front, to("127.0.0.1", "/").body("").unwrap()).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
     assert!(fixture.recorder.0.lock().unwrap().is_empty());
 }
 

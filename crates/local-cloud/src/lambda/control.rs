@@ -10,6 +10,7 @@ mod functions;
 mod permissions;
 mod tags;
 mod update;
+mod urls;
 mod versions;
 
 use bytes::Bytes;
@@ -94,6 +95,11 @@ impl Request<'_> {
             O::GetFunctionEventInvokeConfig(name) => self.get_event_config(name),
             O::DeleteFunctionEventInvokeConfig(name) => self.delete_event_config(name),
             O::ListFunctionEventInvokeConfigs(name) => self.list_event_configs(name),
+            O::CreateFunctionUrlConfig(name) => self.create_url(name),
+            O::GetFunctionUrlConfig(name) => self.get_url(name),
+            O::UpdateFunctionUrlConfig(name) => self.update_url(name),
+            O::DeleteFunctionUrlConfig(name) => self.delete_url(name),
+            O::ListFunctionUrlConfigs(name) => self.list_urls(name),
             O::GetFunctionCodeSigningConfig(name) => self.get_code_signing_config(name),
             O::GetRuntimeManagementConfig(name) => self.get_runtime_management_config(name),
             O::GetFunctionRecursionConfig(name) => self.get_recursion_config(name),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::name::{self, LATEST};
 use crate::Caller;
 use crate::clock::utc;
+use crate::web::cors::Cors;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Function {
@@ -21,6 +22,9 @@ pub(super) struct Function {
     pub policies: BTreeMap<String, Policy>,
     /// By qualifier; `$LATEST` for the unqualified function.
     pub event_configs: BTreeMap<String, EventConfig>,
+    /// By alias; empty for the unqualified function.
+    #[serde(default)]
+    pub urls: BTreeMap<String, Url>,
     pub tags: BTreeMap<String, String>,
     pub reserved: Option<u32>,
 }
@@ -88,6 +92,18 @@ pub(super) struct EventConfig {
     pub max_age_seconds: Option<u32>,
     pub on_success: Option<String>,
     pub on_failure: Option<String>,
+}
+
+/// A function URL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Url {
+    /// Unique among all functions.
+    pub id: String,
+    /// Whether a request must be signed (`AWS_IAM`). Otherwise the type is `NONE`.
+    pub signed: bool,
+    pub cors: Option<Cors>,
+    pub created_ms: i64,
+    pub modified_ms: i64,
 }
 
 impl Function {

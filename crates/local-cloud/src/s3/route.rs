@@ -320,9 +320,6 @@ impl Route {
             )
             .with("Method", method.as_str())
         };
-        if *method == Method::OPTIONS {
-            return Err(Error::not_offered("preflight requests (CORS)"));
-        }
         if self.bucket.is_empty() {
             return match *method {
                 Method::GET => Ok("ListBuckets"),

@@ -1,6 +1,7 @@
 //! Configurations of buckets that are documents: stored as the client sent them, and returned.
 //!
-//! Rules of a lifecycle, of CORS and of a website have no effect here. Notifications do: see [`super::notification`].
+//! Rules of a lifecycle and of a website have no effect here. Notifications and CORS do: see [`super::notification`] and
+//! [`super::cors`].
 
 use super::S3;
 use super::bucket::Bucket;
@@ -280,6 +281,13 @@ fn check_cors(document: &mut Node) -> Result<()> {
     for rule in document.all("CORSRule") {
         if rule.child("AllowedOrigin").is_none() || rule.child("AllowedMethod").is_none() {
             return Err(Error::malformed_xml());
+        }
+        let many_stars = |node: &&Node| node.text.matches('*').count() > 1;
+        for name in ["AllowedOrigin", "AllowedHeader"] {
+            if let Some(pattern) = rule.all(name).find(many_stars) {
+                let message = format!("{name} \"{}\" can not have more than one wildcard.", pattern.text);
+                return Err(Error::request(message));
+            }
         }
         if let Some(other) = rule
             .all("AllowedMethod")

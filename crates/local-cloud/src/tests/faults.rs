@@ -185,6 +185,7 @@ struct Made {
     key: String,
     topic: String,
     mapping: String,
+    api: String,
 }
 
 async fn make(cloud: &Cloud) -> Made {
@@ -288,7 +289,11 @@ async fn make(cloud: &Cloud) -> Made {
         "EventSourceArn": STREAM, "FunctionName": "scorer", "StartingPosition": "TRIM_HORIZON", "Enabled": false,
     });
     let mapping = text(rest(cloud, "POST", MAPPINGS, mapping).await.unwrap(), "/UUID");
+    let api = json!({"name": "shop", "protocolType": "HTTP", "description": "Orders of the shop"});
+    let api = http::Request::post("/v2/apis").body(api.to_string()).unwrap();
+    let api = text(send(cloud, "apigateway", api).await.unwrap(), "/apiId");
     Made {
+        api,
         objects: make_objects(cloud).await,
         queue,
         key,
@@ -343,6 +348,8 @@ async fn look(cloud: &Cloud, made: &Made) -> Vec<(&'static str, bool)> {
     .await;
     let function = rest(cloud, "GET", &format!("{FUNCTIONS}/scorer"), Value::Null).await;
     let mapping = rest(cloud, "GET", &format!("{MAPPINGS}/{}", made.mapping), Value::Null).await;
+    let api = http::Request::get(format!("/v2/apis/{}", made.api)).body(String::new());
+    let api = send(cloud, "apigateway", api.unwrap()).await;
     let start = json!({
         "StreamName": "orders", "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON",
     });
@@ -362,6 +369,7 @@ async fn look(cloud: &Cloud, made: &Made) -> Vec<(&'static str, bool)> {
         ("mutes.json", has(mute, "PT1H")),
         ("lambda/functions", has(function, "scorer")),
         ("mappings/", has(mapping, STREAM)),
+        ("apigateway/", has(api, "Orders of the shop")),
         ("kinesis/", has(records, "aGVsbG8=")),
         ("/s3", look_at_objects(cloud, &made.objects).await),
         ("kinesis/channels", has(channels, "archive")),

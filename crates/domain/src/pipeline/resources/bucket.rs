@@ -14,6 +14,7 @@ use crate::stream::change::same_key;
 use ground::error::{Error, Result};
 
 mod calls;
+mod cors;
 mod empty;
 mod lifecycle;
 
@@ -30,6 +31,8 @@ pub(super) struct Declared {
     encryption: Option<Algorithm>,
     kms_key: Option<String>,
     lifecycle: Option<Vec<DeclaredRule>>,
+    /// Which web pages may read and write objects, through URLs that are signed for them.
+    cors: Option<Vec<cors::Rule>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -98,6 +101,9 @@ pub(super) struct Facts {
     policy: Value,
     /// The lifecycle rules that are streamctl's.
     rules: Vec<Rule>,
+    /// Empty where the manifest declares no CORS.
+    #[serde(default)]
+    cors: Vec<cors::Rule>,
 }
 
 type Bucket<'a> = Managed<'a, Declared>;
@@ -202,6 +208,9 @@ impl Kind for Bucket<'_> {
         if declared.kms_key.is_some() && declared.encryption == Some(Algorithm::S3) {
             return Err(refuse("kms_key goes with the encryption aws:kms".to_owned()));
         }
+        if let Some(problem) = cors::problem(declared.cors.as_deref().unwrap_or_default()) {
+            return Err(refuse(problem));
+        }
         lifecycle::check(declared.lifecycle.as_deref().unwrap_or_default()).map_err(refuse)
     }
 
@@ -265,6 +274,14 @@ impl Kind for Bucket<'_> {
             changes.extend(self.encryption_change(facts));
         }
         changes.extend(self.lifecycle_change(existing));
+        let rules = self.declared.cors.as_ref().filter(|_| enforced("cors"));
+        if let Some(rules) = rules.filter(|rules| **rules != facts.cors) {
+            changes.push(Change::update(
+                "CORS",
+                cors::words(&facts.cors),
+                cors::words(rules),
+            ));
+        }
         Ok(changes)
     }
 
@@ -281,6 +298,7 @@ impl Kind for Bucket<'_> {
             "policy" => self.set_policy().await,
             "versioning" => self.set_versioning(self.declared.versioning == Some(true)).await,
             "encryption" => self.set_encryption().await,
+            "CORS" => self.set_cors().await,
             "lifecycle" => self.set_lifecycle(&self.rules(Some(existing))).await,
             other => Err(self.unknown_field(other)),
         }
@@ -329,7 +347,9 @@ impl Kind for Bucket<'_> {
 
     /// Source: "Actions, resources, and condition keys for Amazon S3", service authorization reference.
     fn iam(&self) -> Vec<Statement> {
-        vec![
+        let cors = Statement::new(&["s3:GetBucketCORS", "s3:PutBucketCORS"], [self.arn()]);
+        let cors = self.declared.cors.is_some().then_some(cors);
+        let mut statements = vec![
             Statement::new(
                 &[
                     "s3:CreateBucket",
@@ -364,7 +384,9 @@ impl Kind for Bucket<'_> {
                 ],
                 [format!("{}/*", self.arn())],
             ),
-        ]
+        ];
+        statements.extend(cors);
+        statements
     }
 }
 

@@ -152,6 +152,7 @@ impl Request<'_> {
         if function.aliases.remove(alias).is_some() {
             function.policies.remove(alias);
             function.event_configs.remove(alias);
+            function.urls.remove(alias);
             change.put(self.caller, function)?;
         }
         no_content()

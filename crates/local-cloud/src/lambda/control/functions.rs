@@ -120,6 +120,7 @@ impl Request<'_> {
             last_version: 0,
             aliases: BTreeMap::new(),
             policies: BTreeMap::new(),
+            urls: BTreeMap::new(),
             event_configs: BTreeMap::new(),
             tags,
             reserved: None,

@@ -1,4 +1,4 @@
-//! Resource policies of functions. They are stored and returned, not enforced.
+//! Resource policies of functions. [`crate::lambda::permit`] evaluates them.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -24,6 +24,7 @@ struct Add {
     #[serde(rename = "PrincipalOrgID")]
     principal_org_id: Option<String>,
     function_url_auth_type: Option<String>,
+    invoked_via_function_url: Option<bool>,
     revision_id: Option<String>,
 }
 
@@ -91,6 +92,10 @@ impl Add {
         }
         if let Some(source) = &self.source_arn {
             condition.insert("ArnLike".to_owned(), json!({"AWS:SourceArn": source}));
+        }
+        if self.invoked_via_function_url == Some(true) {
+            let via = json!({"lambda:InvokedViaFunctionUrl": "true"});
+            condition.insert("Bool".to_owned(), via);
         }
         if !condition.is_empty() {
             statement["Condition"] = Value::Object(condition);

@@ -55,6 +55,7 @@ impl Bucket<'_> {
                     owner_enforced: false,
                     policy: Value::Null,
                     rules: Vec::new(),
+                    cors: Vec::new(),
                 };
                 return Ok(Some((TagMap::new(), facts)));
             }
@@ -70,9 +71,10 @@ impl Bucket<'_> {
                 self.owner_enforced(),
                 self.policy(),
                 self.lifecycle(),
+                self.cors(),
             )
         };
-        let (mut tags, versioning, encryption, public_blocked, owner_enforced, policy, lifecycle) =
+        let (mut tags, versioning, encryption, public_blocked, owner_enforced, policy, lifecycle, cors) =
             match looked.await {
                 Ok(looked) => looked,
                 // Deleted between these calls.
@@ -99,6 +101,7 @@ impl Bucket<'_> {
             owner_enforced,
             policy,
             rules: rules.iter().filter_map(Rule::of_sdk).collect(),
+            cors,
         };
         Ok(Some((tags, facts)))
     }
@@ -243,6 +246,9 @@ impl Bucket<'_> {
             self.set_versioning(true).await?;
         }
         self.set_lifecycle(&self.rules(None)).await?;
+        if self.declared.cors.is_some() {
+            self.set_cors().await?;
+        }
         step.go_on()?;
         self.finish_tags().await
     }

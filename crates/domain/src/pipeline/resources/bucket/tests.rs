@@ -33,6 +33,7 @@ async fn facts() -> Facts {
         owner_enforced: true,
         policy: json!({"Version": "2012-10-17", "Statement": [bucket.statement()]}),
         rules: bucket.rules(None),
+        cors: Vec::new(),
     })
     .await
 }
@@ -283,4 +284,23 @@ async fn a_name_of_another_account_is_refused_in_words() {
     the bucket name archive is taken by another account
     hint: choose another bucket name: all accounts share them
     "#);
+}
+
+#[tokio::test]
+async fn cors_is_changed_where_it_is_declared() {
+    let declared =
+        format!("{DECLARED}\ncors = [{{ allow_origins = [\"*\"], allow_methods = [\"PUT\", \"GET\"] }}]");
+    let facts = facts().await;
+    insta::assert_snapshot!(differences(&declared, &[], &seen(&facts, &[])).await, @"CORS: none → PUT GET for *");
+    assert_eq!(differences(DECLARED, &[], &seen(&facts, &[])).await, "");
+    let context = context().await;
+    let made = |rule: &str| {
+        let declared = format!("name = \"archive\"\ncors = [{rule}]");
+        Bucket::new(&context, location(), spec("bucket", &declared, &[])).map(drop)
+    };
+    insta::assert_snapshot!(refusal(made("{ allow_origins = [\"*\"] }")), @"bucket archive: a CORS rule needs allow_origins and allow_methods");
+    insta::assert_snapshot!(
+        refusal(made("{ allow_origins = [\"*\"], allow_methods = [\"OPTIONS\"] }")),
+        @r#"bucket archive: "OPTIONS" is not a method of a CORS rule: it is DELETE, GET, HEAD, POST or PUT"#
+    );
 }
