@@ -14,7 +14,7 @@ use insta::assert_snapshot;
 use serde_json::Value;
 
 use crate::running::Running;
-use crate::support::{Cloud, block_on};
+use crate::support::{Cloud, Machine, block_on};
 
 /// The default stream, so that commands do not have to name it.
 pub const STREAM: &str = "concert-data-stream";
@@ -29,6 +29,16 @@ pub fn grouped(number: usize) -> String {
         .map(|group| std::str::from_utf8(group).unwrap())
         .collect();
     groups.join(",")
+}
+
+/// What `tail ARGS` says when it refuses its arguments before the first call.
+pub fn refused(args: &[&str]) -> String {
+    let output = Machine::new()
+        .streamctl(["--endpoint-url", "http://127.0.0.1:1", "tail"])
+        .args(args)
+        .assert()
+        .code(2);
+    String::from_utf8(output.get_output().stderr.clone()).unwrap()
 }
 
 /// Puts one record with the AWS SDK. Returns its shard and sequence number.

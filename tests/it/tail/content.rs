@@ -8,8 +8,8 @@ use domain::record::aggregate::{Aggregate, DEFAULT_AGGREGATE_BYTES};
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use super::{STREAM, data, put, read};
-use crate::support::{Cloud, Machine};
+use super::{STREAM, data, put, read, refused};
+use crate::support::Cloud;
 
 fn gzip(data: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -269,15 +269,6 @@ fn counts_by_shard_and_key() {
 
 #[test]
 fn what_cannot_be_read_is_refused_before_the_first_call() {
-    let machine = Machine::new();
-    let refused = |args: &[&str]| {
-        let output = machine
-            .streamctl(["--endpoint-url", "http://127.0.0.1:1", "tail"])
-            .args(args)
-            .assert()
-            .code(2);
-        String::from_utf8(output.get_output().stderr.clone()).unwrap()
-    };
     assert_snapshot!("bad-filter", refused(&["--filter", ".user.id == "]));
     assert_snapshot!("bad-name", refused(&["--filter", ".a | nope"]));
     assert_snapshot!("bad-include", refused(&["--include", "sale(s"]));

@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, RngCore as _, SeedableRng as _};
 use serde_json::Value;
 
-use super::{STREAM, put};
+use super::{STREAM, put, refused};
 use crate::support::{Cloud, Machine};
 
 /// Records of all lengths and bytes.
@@ -191,15 +191,6 @@ fn files_for_each_shard_can_be_replayed() {
 
 #[test]
 fn what_cannot_be_written_is_refused_before_the_first_call() {
-    let machine = Machine::new();
-    let refused = |args: &[&str]| {
-        let output = machine
-            .streamctl(["--endpoint-url", "http://127.0.0.1:1", "tail"])
-            .args(args)
-            .assert()
-            .code(2);
-        String::from_utf8(output.get_output().stderr.clone()).unwrap()
-    };
     assert_snapshot!(refused(&["--format", "%k %z"]), @r#"
     error: "%k %z" is not valid for --format: at character 4, there is no token %z
     hint: the tokens are %t %T %S %s %p %o %u %k %K %v %V %R %b %x %i and %%
@@ -214,7 +205,7 @@ fn what_cannot_be_written_is_refused_before_the_first_call() {
     assert_snapshot!(refused(&["-o", "json", "--format", "%k"]), @"error: --format and -o exclude each other");
     assert!(refused(&["--timezone", "Mars"]).contains("not a time zone"));
     assert!(refused(&["--out-dir", "d", "--rotate", "5"]).contains("at least 1KiB"));
-    assert_snapshot!(machine.fails(2, ["list", "-o", "raw"]), @r"
+    assert_snapshot!(Machine::new().fails(2, ["list", "-o", "raw"]), @r"
     error: only tail writes raw records
     hint: use -o json, -o text, or no -o at all
     ");
