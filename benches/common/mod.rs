@@ -18,12 +18,17 @@ pub struct Cloud {
 
 impl Cloud {
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With more arguments of `local start`.
+    pub fn start_with(args: &[&str]) -> Self {
         let mut cloud = Self {
             home: tempfile::tempdir().unwrap(),
             endpoint: String::new(),
             pid: 0,
         };
-        cloud.streamctl(&["local", "start", "--port", "0"]);
+        cloud.streamctl(&[&["local", "start", "--port", "0"], args].concat());
         let status = cloud.streamctl(&["local", "status", "-o", "json"]);
         let status: serde_json::Value = serde_json::from_slice(&status).unwrap();
         status["endpoint"]
