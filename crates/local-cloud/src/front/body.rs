@@ -243,23 +243,43 @@ pub(super) fn counted(
 }
 
 /// The response, with `held` until it is complete.
-pub(super) fn with<T: Send + 'static>(held: T, response: Response<Body>) -> Response<Body> {
+pub(super) fn with<T: Send + Unpin + 'static>(held: T, response: Response<Body>) -> Response<Body> {
     if is_small(&response) {
         return response;
     }
-    response.map(|body| {
-        let body = body.map_frame(move |frame| {
-            let _ = &held;
-            frame
-        });
-        body.boxed_unsync()
-    })
+    response.map(|inner| Holding { inner, _held: held }.boxed_unsync())
 }
 
 /// Whether the response is written at once.
 fn is_small(response: &Response<Body>) -> bool {
     let most = response.body().size_hint().upper();
     most.is_some_and(|most| most <= SMALL as u64)
+}
+
+/// A body that holds something to its end. It knows its length, so that the response has a Content-Length as AWS's have.
+struct Holding<T> {
+    inner: Body,
+    _held: T,
+}
+
+impl<T: Send + Unpin> http_body::Body for Holding<T> {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
 }
 
 struct Counted {

@@ -194,15 +194,36 @@ async fn senders_that_stall_lose_their_memory_to_those_who_wait() {
     assert_eq!(fixture.front.requests.free(), MAX_REQUESTS);
 }
 
+/// A request whose response is large.
+fn large_request(address: std::net::SocketAddr) -> String {
+    format!(
+        "POST / HTTP/1.1\r\nHost: {address}\r\nX-Amz-Target: {KINESIS}.Large\r\nAuthorization: {}\r\n\
+         Content-Length: 2\r\n\r\n{{}}",
+        authorization("kinesis")
+    )
+}
+
+/// As those of AWS, which are not chunked.
+#[tokio::test]
+async fn large_responses_have_a_length() {
+    let fixture = fixture();
+    let (address, mut stream) = connected(&fixture).await;
+    let request = large_request(address);
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    assert!(head.contains(&format!("content-length: {LARGE}\r\n")), "{head}");
+    assert!(!head.contains("transfer-encoding"), "{head}");
+}
+
 #[tokio::test]
 async fn responses_that_nobody_reads_are_bounded() {
     let fixture = fixture();
     let (address, _) = connected(&fixture).await;
-    let request = format!(
-        "POST / HTTP/1.1\r\nHost: {address}\r\nX-Amz-Target: {KINESIS}.Large\r\nAuthorization: {}\r\n\
-         Content-Length: 2\r\n\r\n{{}}",
-        authorization("kinesis")
-    );
+    let request = large_request(address);
     let mut unread = Vec::new();
     for _ in 0..MAX_RESPONSES / LARGE + 10 {
         let mut stream = TcpStream::connect(address).await.unwrap();
