@@ -240,7 +240,9 @@ fn request(args: &TailArgs, session: &Session) -> Result<Request> {
     options.key.clone_from(&args.key);
     options.splits_aggregated = decode != Decode::None;
     options.follow = !args.no_follow;
-    options.reports_tip = args.merge.is_some();
+    if args.merge.is_some() {
+        options = options.merged();
+    }
     match until {
         None => {}
         Some(Until::Now) => options.follow = false,

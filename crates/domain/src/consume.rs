@@ -243,7 +243,7 @@ pub struct TailOptions {
     pub bytes_per_second: Option<usize>,
     /// Maximum number of shards read at once.
     pub concurrency: usize,
-    /// Maximum size of records read and not yet taken, in bytes.
+    /// Maximum size of records being read, or read and not yet taken, in bytes.
     pub held_bytes: usize,
     /// How long consecutive reads of a shard may fail.
     pub retry_for: Duration,
@@ -269,9 +269,17 @@ impl TailOptions {
             asks_for_appended: false,
             bytes_per_second: Some(pace::SHARD_BYTES),
             concurrency: 32,
-            held_bytes: 64 * 1024 * 1024,
+            held_bytes: 12 * 1024 * 1024,
             retry_for: Duration::from_secs(60),
         }
+    }
+
+    /// For records in the order of their arrival: those of some shards wait for those of others.
+    #[must_use]
+    pub fn merged(mut self) -> Self {
+        self.reports_tip = true;
+        self.held_bytes = 64 * 1024 * 1024;
+        self
     }
 
     /// The pace and the clock of the local cloud, which enforces limits only on request.

@@ -44,6 +44,8 @@ pub(super) struct Pace {
     last_read: Instant,
     /// The size of the last page, in bytes.
     last_bytes: usize,
+    /// The memory that its records took, in bytes.
+    last_memory: usize,
     limit: usize,
 }
 
@@ -61,6 +63,7 @@ impl Pace {
             failing_since: None,
             last_read: Instant::now(),
             last_bytes: 0,
+            last_memory: 0,
             limit: FIRST_RECORDS,
         }
     }
@@ -68,6 +71,12 @@ impl Pace {
     /// How many records to ask for.
     pub(super) fn limit(&self) -> i32 {
         i32::try_from(self.limit).unwrap_or(i32::MAX)
+    }
+
+    /// The memory that the next page is expected to take, in bytes: what the last one took. A shard that is read at its tip
+    /// has small pages.
+    pub(super) fn expected_memory(&self) -> usize {
+        self.last_memory
     }
 
     /// Asks for fewer records, to find the one that cannot be decoded. `false` if it asks for one already.
@@ -99,8 +108,9 @@ impl Pace {
         // Source: "Quotas and limits": what counts are data and partition keys.
         let bytes = |record: &TailRecord| record.data.len() + record.partition_key.len();
         self.last_bytes = records.iter().map(bytes).sum();
+        self.last_memory = records.iter().map(TailRecord::size).sum();
         if !records.is_empty() {
-            let average = records.iter().map(TailRecord::size).sum::<usize>() / records.len();
+            let average = self.last_memory / records.len();
             // After a damaged answer, the next pages stay small.
             let most = self.limit.saturating_mul(10).min(MAX_RECORDS);
             self.limit = (PAGE_BYTES / average.max(1)).clamp(1, most);

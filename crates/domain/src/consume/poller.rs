@@ -70,6 +70,9 @@ pub(super) struct Shared<S> {
 const IDLE_PER_SHARD: Duration = Duration::from_millis(5);
 const LEAST_IDLE: Duration = Duration::from_secs(1);
 const MOST_IDLE: Duration = Duration::from_secs(10);
+/// No memory is taken before the read of a page of at most this many bytes: shards at their tips are read while the memory
+/// is used up.
+const SMALL: usize = 64 << 10;
 /// While the service tells which shards have new records. Iterators live for five minutes.
 const ASKED_IDLE: Duration = Duration::from_secs(60);
 
@@ -79,6 +82,25 @@ impl<S> Shared<S> {
         let since = at.saturating_duration_since(self.started).as_millis();
         self.start_ms
             .saturating_add(i64::try_from(since).unwrap_or(i64::MAX))
+    }
+
+    /// Memory for `bytes` of records, or for the most that there is.
+    async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
+        let memory = Arc::clone(&self.memory);
+        // The semaphore is not closed while a poller runs.
+        memory.acquire_many_owned(kib.min(self.memory_kib)).await.ok()
+    }
+
+    /// `room` as memory for `bytes` of records: what is too much of it is given back, and what is too little is exchanged.
+    async fn fit(&self, room: Option<OwnedSemaphorePermit>, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        if let Some(mut room) = room
+            && let Some(enough) = room.split((bytes / 1024 + 1).min(self.memory_kib as usize))
+        {
+            return Some(enough);
+        }
+        // Two that hold some and wait for more would wait for each other: by now, the room is given back.
+        self.room(bytes).await
     }
 
     fn longest_idle(&self) -> Duration {
@@ -207,7 +229,8 @@ impl<S: ShardSource> Poller<S> {
 
     /// Reads the next page and sends its records.
     ///
-    /// The read permit is held until the page fits in memory, so that both limits bound the memory used.
+    /// Memory for a page like the last one is taken before the read. The read permit is held until the page fits in
+    /// memory, so that both limits bound the memory used.
     async fn page(&mut self) -> Result<PageEnd> {
         loop {
             let shared = Arc::clone(&self.shared);
@@ -216,13 +239,17 @@ impl<S: ShardSource> Poller<S> {
                 // The semaphores are not closed while a poller runs.
                 false => shared.reads.acquire().await.ok(),
             };
+            let room = match self.pace.expected_memory() {
+                expected if permit.is_some() && expected > SMALL => shared.room(expected).await,
+                _ => None,
+            };
             self.pace.reads();
             let wait = match self.try_page().await {
-                Ok(page) => return self.succeeded(page).await,
+                Ok(page) => return self.succeeded(page, room).await,
                 Err(ReadError::Expired) => self.expired().await,
                 Err(ReadError::Fatal(error)) => return Err(error),
                 Err(ReadError::Damaged { error, page }) => match self.damaged(error, page).await {
-                    Some(page) => return self.succeeded(page).await,
+                    Some(page) => return self.succeeded(page, room).await,
                     None => self.pace.earliest().saturating_duration_since(Instant::now()),
                 },
                 Err(ReadError::Throttled(_)) => {
@@ -243,12 +270,12 @@ impl<S: ShardSource> Poller<S> {
                     wait
                 }
             };
-            drop(permit);
+            drop((permit, room));
             sleep(wait).await;
         }
     }
 
-    async fn succeeded(&mut self, page: Page) -> Result<PageEnd> {
+    async fn succeeded(&mut self, page: Page, room: Option<OwnedSemaphorePermit>) -> Result<PageEnd> {
         self.pace.succeeded(&page.records);
         self.skip.read_to(None);
         self.throttled = false;
@@ -259,7 +286,7 @@ impl<S: ShardSource> Poller<S> {
             self.say(Message::Damaged(Arc::clone(&self.shard_id), what.clone()))
                 .await;
         }
-        Ok(self.hand_on(page).await)
+        Ok(self.hand_on(page, room).await)
     }
 
     /// The iterator expired: how long to wait.
@@ -311,7 +338,8 @@ impl<S: ShardSource> Poller<S> {
         source.page(&self.shard_id, iterator, self.pace.limit()).await
     }
 
-    async fn hand_on(&mut self, page: Page) -> PageEnd {
+    /// Sends the records of a page, in `room`.
+    async fn hand_on(&mut self, page: Page, room: Option<OwnedSemaphorePermit>) -> PageEnd {
         let Page {
             mut records,
             next,
@@ -344,10 +372,8 @@ impl<S: ShardSource> Poller<S> {
         if records.is_empty() {
             return end;
         }
-        let kib = records.iter().map(TailRecord::size).sum::<usize>() / 1024 + 1;
-        let kib = u32::try_from(kib).unwrap_or(u32::MAX).min(self.shared.memory_kib);
-        let memory = Arc::clone(&self.shared.memory);
-        if let Ok(permit) = memory.acquire_many_owned(kib).await {
+        let bytes = records.iter().map(TailRecord::size).sum::<usize>();
+        if let Some(permit) = self.shared.fit(room, bytes).await {
             self.say(Message::Records(records, permit, behind_ms)).await;
         }
         end

@@ -550,6 +550,28 @@ async fn what_is_not_taken_stops_the_reading() {
     assert!(collect(&mut tail, usize::MAX).await.len() >= 49_000);
 }
 
+/// Memory is taken before a large page is read: reads at the same time have no more than that all together.
+#[tokio::test(start_paused = true)]
+async fn pages_that_are_being_read_count() {
+    let stream = FakeStream::new(1, 0);
+    (0..3).for_each(|depth| (0..1 << depth).for_each(|which| stream.split(which * 2)));
+    for _ in 0..5_000 {
+        (0..=255).step_by(32).for_each(|key| stream.put(key));
+    }
+    let options = TailOptions {
+        held_bytes: 1 << 20,
+        concurrency: 32,
+        ..no_follow(Start::TrimHorizon)
+    };
+    let mut tail = tail(&stream, options).await;
+    sleep(Duration::from_secs(60)).await;
+    let pages = stream.inner.lock().unwrap().pages;
+    // The parents are empty. The first pages of the eight shards, of 1,000 records, fill the memory; a second page of each
+    // would have as many bytes as all of the memory.
+    assert!(pages <= 7 + 8 + 1, "{pages} pages were read");
+    assert_eq!(collect(&mut tail, usize::MAX).await.len(), 40_000);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_unknown_shard_is_refused() {
     let stream = FakeStream::new(1, 0);
