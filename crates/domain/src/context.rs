@@ -11,6 +11,7 @@ mod identity;
 mod json_api;
 mod local;
 mod regions;
+mod renewal;
 mod sdk;
 mod shared_config;
 mod signed;
@@ -27,6 +28,7 @@ use tokio::sync::OnceCell;
 pub use self::formats::Formats;
 pub use self::identity::Caller;
 pub use self::json_api::JsonApi;
+pub use self::renewal::Renewal;
 use self::sdk::Sdk;
 use crate::settings::{DEFAULT_REGION, SERVICES, Settings, Source, Target};
 use ground::error::{self, Error, Result};
@@ -264,6 +266,11 @@ impl Context {
     /// The format of records that the Kinesis endpoint takes and answers.
     pub fn formats(&self) -> Formats {
         self.formats.clone()
+    }
+
+    /// What loads the credentials of all clients anew.
+    pub fn renewal(&self) -> Renewal {
+        self.sdk.renewal.clone()
     }
 
     /// The account of the credentials (STS GetCallerIdentity, called once).

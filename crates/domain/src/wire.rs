@@ -9,7 +9,7 @@ mod exchange;
 mod get;
 mod put;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use exchange::{get_records, put_records};
 pub(crate) use get::{ReadChild, ReadRecord, ReadRecords};

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::get_records::GetRecordsError;
 use aws_sdk_kinesis::types::{ChildShard, HashKeyRange, Record, Shard, ShardIteratorType};
@@ -21,8 +22,8 @@ use bytes::Bytes;
 use super::damaged::salvage;
 use super::fan_out::{self, Interruption, Subscriptions};
 use super::{Appended, IteratorStart, Page, ReadError, ShardInfo, ShardSource, TailRecord};
-use crate::context::Formats;
 use crate::context::date::AnswerDate;
+use crate::context::{Formats, Renewal};
 use crate::stream::reference::name_or_arn;
 use crate::stream::shards::full_shard_id;
 use crate::wire::{self, ReadChild, ReadRecord, ReadRecords};
@@ -37,6 +38,8 @@ pub struct KinesisShards {
     formats: Formats,
     /// Of the last answer to ListShards.
     date: AnswerDate,
+    /// Loads the credentials of the client anew.
+    renewal: Option<Renewal>,
 }
 
 impl KinesisShards {
@@ -48,6 +51,16 @@ impl KinesisShards {
             fan_out: None,
             formats: Formats::json(),
             date: AnswerDate::default(),
+            renewal: None,
+        }
+    }
+
+    /// Loads the client's credentials anew when they have expired.
+    #[must_use]
+    pub fn renewing(self, renewal: Renewal) -> Self {
+        Self {
+            renewal: Some(renewal),
+            ..self
         }
     }
 
@@ -75,12 +88,16 @@ impl KinesisShards {
         if code == Some("ExpiredIteratorException") {
             return ReadError::Expired;
         }
-        // A listing that outlives its token starts again. Credentials that worked before are renewed by their provider, if
-        // they can be.
-        let is_renewed = self.date.time_ms().is_some();
+        // A listing that outlives its token starts again. Credentials that worked before may have been renewed where they
+        // come from.
+        let worked = self.date.time_ms().is_some();
+        let has_expired = matches!(code, Some("ExpiredTokenException" | "ExpiredToken"));
         let class = match code {
             Some("ExpiredNextTokenException") => Class::Transient,
-            Some("ExpiredTokenException" | "ExpiredToken") if is_renewed => Class::Transient,
+            _ if worked && (has_expired || is_without_credentials(&failure)) => {
+                self.renewal.iter().for_each(Renewal::forget);
+                Class::Transient
+            }
             _ => error::aws::class(&failure),
         };
         let is_damaged = matches!(failure, SdkError::ResponseError(_));
@@ -203,6 +220,12 @@ impl ShardSource for KinesisShards {
         };
         Ok(page(shard_id, answer))
     }
+}
+
+/// Whether the call was not made, since no credentials could be loaded.
+fn is_without_credentials(failure: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(failure), |error| error.source());
+    causes.into_iter().any(|error| error.is::<CredentialsError>())
 }
 
 fn page(shard_id: &Arc<str>, answer: ReadRecords) -> Page {
@@ -340,3 +363,6 @@ pub(super) fn tail_record(shard_id: &Arc<str>, record: Record) -> TailRecord {
             .map(|kind| kind.as_str().to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests;

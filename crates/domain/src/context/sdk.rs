@@ -19,6 +19,7 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use super::endpoints::Endpoints;
 use super::local;
+use super::renewal::{FromFiles, Renewal};
 use super::shared_config::SharedConfig;
 use crate::settings::{CredentialSource, DEFAULT_REGION, Settings, Target, is_loopback};
 use ground::error::{Error, Result};
@@ -27,6 +28,7 @@ use ground::error::{Error, Result};
 pub(super) struct Sdk {
     pub(super) config: SdkConfig,
     pub(super) endpoints: Endpoints,
+    pub(super) renewal: Renewal,
 }
 
 impl Sdk {
@@ -53,7 +55,8 @@ impl Sdk {
             Target::Local => local::http_client(&settings.home),
             Target::Aws | Target::Endpoint(_) => http_client(&endpoints, placeholder || fixed_keys),
         });
-        let mut loader = loader(settings, client.clone(), placeholder);
+        let renewal = Renewal::new();
+        let mut loader = loader(settings, client.clone(), placeholder).identity_cache(renewal.clone());
         if let Some(shared) = &shared {
             loader = loader.profile_files(shared.files.clone());
         }
@@ -76,19 +79,22 @@ impl Sdk {
             .region()
             .cloned()
             .unwrap_or(Region::from_static(DEFAULT_REGION));
+        let loaded_provider = loaded.credentials_provider();
         let mut config = loaded
             .into_builder()
             .region(region.clone())
             .service_config(NoOverrides);
         config.set_endpoint_url(endpoints.all.clone());
-        if let (false, CredentialSource::Profile, Some(shared)) =
-            (placeholder, &settings.access.credentials, &shared)
+        if let Some(shared) = &shared
+            && let Some(first) = first_provider(settings, shared, &client, &region, loaded_provider)
         {
-            config.set_credentials_provider(Some(profile_first(settings, shared, client, region)));
+            let provider = FromFiles::new(settings, client, region, renewal.clone(), first);
+            config.set_credentials_provider(Some(SharedCredentialsProvider::new(provider)));
         }
         Ok(Self {
             config: config.build(),
             endpoints,
+            renewal,
         })
     }
 
@@ -196,6 +202,43 @@ fn profile_first(
             ImdsCredentialsProvider::builder().configure(&config).build(),
         );
     SharedCredentialsProvider::new(chain)
+}
+
+/// The provider for settings whose credentials can come from the shared configuration; `loaded` is that of the SDK.
+fn first_provider(
+    settings: &Settings,
+    shared: &SharedConfig,
+    client: &SharedHttpClient,
+    region: &Region,
+    loaded: Option<SharedCredentialsProvider>,
+) -> Option<SharedCredentialsProvider> {
+    match settings.access.credentials {
+        CredentialSource::Profile => Some(profile_first(settings, shared, client.clone(), region.clone())),
+        CredentialSource::Machine => loaded,
+        _ => None,
+    }
+}
+
+/// The credentials that the shared configuration names at this moment, or that the machine has without it.
+///
+/// # Errors
+/// Exit 2 if the files cannot be read, or the profile of the settings is gone; exit 4 if there is no provider.
+pub(super) async fn from_files(
+    settings: &Settings,
+    client: SharedHttpClient,
+    region: Region,
+) -> Result<SharedCredentialsProvider> {
+    let shared = SharedConfig::read(settings).await?;
+    if settings.access.credentials == CredentialSource::Profile {
+        return Ok(profile_first(settings, &shared, client, region));
+    }
+    let loader = loader(settings, client, false)
+        .region(region)
+        .profile_files(shared.files);
+    let loaded = loader.load().await;
+    loaded
+        .credentials_provider()
+        .ok_or_else(|| Error::unreachable("no AWS credentials were found"))
 }
 
 /// An HTTP client without TLS where nothing needs it: reading the system's root certificates takes tens of milliseconds.

@@ -67,7 +67,7 @@ fn cbor_of(value: &Value, out: &mut Vec<u8>) {
     }
 }
 
-fn in_cbor(value: &Value) -> Bytes {
+pub(crate) fn in_cbor(value: &Value) -> Bytes {
     let mut out = Vec::new();
     cbor_of(value, &mut out);
     out.into()
