@@ -7,6 +7,7 @@ pub(crate) mod damage;
 pub(crate) mod duration;
 pub(crate) mod failed_file;
 pub(crate) mod function;
+pub(crate) mod given_up;
 pub(crate) mod global;
 pub(crate) mod pipeline;
 pub(crate) mod rate;

@@ -3,6 +3,7 @@
 //! Resolves where and how to read; [`show`] writes out what is read.
 
 mod files;
+mod invoke;
 mod line;
 mod output;
 mod pattern;
@@ -20,7 +21,7 @@ use clap::Args;
 
 use super::shared::change::{existing, watched};
 use super::shared::duration::{SECONDS, length};
-use super::shared::stream::or_whereabouts;
+use super::shared::stream::{arn_of, or_whereabouts};
 use super::shared::{Session, StreamFlag};
 use domain::consume::checkpoint::CheckpointFile;
 use domain::consume::decode::Decode;
@@ -37,9 +38,10 @@ use ground::duration::{Parser, Unit};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
+use invoke::InvokeArgs;
 use output::{ContentArgs, OutputArgs};
 use show::{Input, Show};
-use sink::Sink;
+use sink::{Sink, Target};
 
 /// A delay of the order of records.
 const DELAY: Parser =
@@ -62,7 +64,8 @@ Examples:
   streamctl tail --from 1h --no-follow --stats
   streamctl tail --format '%t %s %k %v\\n'          a text for each record
   streamctl tail --from trim --no-follow -o raw > orders.data
-  streamctl tail --out-dir orders --checkpoint orders.checkpoint"
+  streamctl tail --out-dir orders --checkpoint orders.checkpoint
+  streamctl tail --from 1h --no-follow --invoke-local ./bootstrap"
     };
 }
 
@@ -122,8 +125,17 @@ position of each shard in a file. --group shares the shards with other tails of
 the same group, by leases in a DynamoDB table of that name, in the form of the
 Kinesis Client Library. --from counts only at the first start.
 
-Exit codes: 0 done, 1 failed, 3 a record could not be decoded and was left out,
-4 target unreachable, 130 stopped with Ctrl-C.
+--invoke-local runs a function on this machine with the records, in place of
+writing them. The function receives what --from, --until, --filter and the other
+options choose, and a checkpoint is after the last record that it has processed.
+A batch that fails is tried again, then the command ends (exit 1), or goes on if
+--failed-file takes its records. `attach --local` has the settings of a mapping
+instead, and no end. Each invocation is shown as a line: with -o json shard_id,
+records, first_sequence_number, last_sequence_number, processed, duration_ms, and
+response (response_text if it is no JSON) or error; with -o text the response.
+
+Exit codes: 0 done, 1 failed, 3 a record could not be decoded or processed and
+was left out, 4 target unreachable, 130 stopped with Ctrl-C.
 
 ", examples!()))]
 pub struct TailArgs {
@@ -180,12 +192,15 @@ pub struct TailArgs {
     content: ContentArgs,
     #[command(flatten)]
     output: OutputArgs,
+    #[command(flatten)]
+    invoke: InvokeArgs,
 }
 
 /// What the arguments say, before anything is called.
 struct Request {
     streams: Vec<StreamReference>,
-    sink: Sink,
+    /// `None` where a function receives the records.
+    sink: Option<Sink>,
     decode: Decode,
     filter: Filter,
     options: TailOptions,
@@ -253,7 +268,10 @@ fn request(args: &TailArgs, session: &Session) -> Result<Request> {
         }
     }
     // The last check: it makes the directory of --out-dir.
-    let sink = args.output.sink(format, streams.len() > 1)?;
+    let sink = match args.invoke.is_given() {
+        true => args.invoke.check(format).map(|()| None)?,
+        false => Some(args.output.sink(format, streams.len() > 1)?),
+    };
     Ok(Request {
         streams,
         sink,
@@ -324,16 +342,11 @@ async fn show_all(
     if context.is_local() {
         options = options.local();
     }
-    let mut sources = Vec::new();
-    for stream in &streams {
-        let address = stream.address(context).await?;
-        let source = KinesisShards::new(context.kinesis_once(), &address);
-        let mut source = source.in_formats(context.formats());
-        if let Some(name) = &args.fan_out {
-            source = source.fan_out(consumers.ensure(session, context, &address, name).await?);
-        }
-        sources.push((Arc::<str>::from(address), Arc::new(source)));
-    }
+    let sources = sources(args, session, context, &streams, consumers).await?;
+    let sink = match sink {
+        Some(sink) => sink,
+        None => function(args, session, context, &streams).await?,
+    };
     let is_new = file
         .as_ref()
         .is_none_or(|file| sources.iter().all(|(stream, _)| file.progress(stream).is_empty()));
@@ -342,6 +355,7 @@ async fn show_all(
     show.left = args.count;
     show.idle_timeout = args.idle_timeout;
     show.is_fan_out = args.fan_out.is_some();
+    show.keeps_position = args.checkpoint.is_some() || args.group.is_some();
     let opened = tokio::select! {
         reader = open(args, session, context, sources, options, file) => reader,
         () = session.interrupt().wait() => return Ok(Exit::Interrupted),
@@ -367,12 +381,51 @@ async fn show_all(
     exit
 }
 
+type Sources = Vec<(Arc<str>, Arc<KinesisShards>)>;
+
+/// What reads each stream, by its name or ARN.
+async fn sources(
+    args: &TailArgs,
+    session: &Session,
+    context: &Context,
+    streams: &[StreamReference],
+    consumers: &Consumers,
+) -> Result<Sources> {
+    let mut sources = Vec::new();
+    for stream in streams {
+        let address = stream.address(context).await?;
+        let source = KinesisShards::new(context.kinesis_once(), &address);
+        let mut source = source.in_formats(context.formats()).renewing(context.renewal());
+        if let Some(name) = &args.fan_out {
+            source = source.fan_out(consumers.ensure(session, context, &address, name).await?);
+        }
+        sources.push((Arc::<str>::from(address), Arc::new(source)));
+    }
+    Ok(sources)
+}
+
+/// The function of --invoke-local, for records of `streams`.
+async fn function(
+    args: &TailArgs,
+    session: &Session,
+    context: &Context,
+    streams: &[StreamReference],
+) -> Result<Sink> {
+    let mut named = Vec::new();
+    for stream in streams {
+        let address = stream.address(context).await?;
+        named.push((Arc::from(address), arn_of(context, stream).await?));
+    }
+    let function = args.invoke.open(session, context, named).await?;
+    Ok(Sink::to(Target::Function(Box::new(function))))
+}
+
 /// Starts to read. Also returns the names of the streams.
 async fn open(
     args: &TailArgs,
     session: &Session,
     context: &Context,
-    sources: Vec<(Arc<str>, Arc<KinesisShards>)>,
+    sources: Sources,
     options: TailOptions,
     file: Option<CheckpointFile>,
 ) -> Result<(Reader<KinesisShards>, String)> {
@@ -431,12 +484,19 @@ impl Consumers {
         let made = watched(session, &state.name, async |changer| {
             changer.register_consumer(name).await
         })
-        .await?;
-        if known.is_none() {
-            let mut registered = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            registered.push(made.arn.clone());
-        }
-        Ok(made.arn)
+        .await;
+        // It may be registered although the wait until it is ACTIVE has ended.
+        let new = match (&made, known) {
+            (_, Some(_)) => None,
+            (Ok(made), None) => Some(made.arn.clone()),
+            (Err(_), None) => {
+                let found = consumer(context, &state.arn, name).await.ok().flatten();
+                found.map(|one| one.arn)
+            }
+        };
+        let mut registered = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        registered.extend(new);
+        made.map(|made| made.arn)
     }
 
     async fn remove(&self, session: &Session, context: &Context) -> Result<()> {

@@ -5,6 +5,7 @@ mod fan_out;
 mod faulty;
 mod following;
 mod groups;
+mod invoke;
 mod output;
 mod places;
 mod resumed;

@@ -1,19 +1,19 @@
 //! `streamctl attach --local`: runs code on this machine, on the records of a stream.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::AttachArgs;
 use crate::cli::shared::Session;
 use crate::cli::shared::failed_file::FailedFile;
+use crate::cli::shared::given_up::GivenUp;
 use crate::cli::shared::stream::{arn_of, shared};
 use crate::ui::units;
-use domain::consume::{KinesisShards, Start, Tail, TailEvent, TailOptions, TailRecord};
-use domain::functions::consumer::{Event, Policy, Totals, consume};
+use domain::consume::{KinesisShards, Start, Tail, TailEvent, TailOptions};
+use domain::functions::consumer::{Event, Invocation, Policy, Totals, consume};
 use domain::functions::event::Source;
 use domain::functions::mapping::{Settings, StartingPosition};
-use domain::record::Record;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
@@ -29,7 +29,7 @@ pub(super) async fn run(args: &AttachArgs, code: &str, session: &Session) -> Res
     let settings = args.settings.without_destination();
     let given = args.part.stream().unwrap_or(&session.settings().stream);
     let reference = shared(given, session)?;
-    let mut failed = GivenUp::open(args.failed_file.clone())?;
+    let mut failed = GivenUp::new(failed_file(args.failed_file.as_deref())?);
     let context = session.context().await?;
     let (mut code, deployed) = args
         .local
@@ -46,7 +46,7 @@ pub(super) async fn run(args: &AttachArgs, code: &str, session: &Session) -> Res
         options = options.local();
     }
     let shards = KinesisShards::new(context.kinesis_once(), &stream);
-    let shards = Arc::new(shards.in_formats(context.formats()));
+    let shards = Arc::new(shards.in_formats(context.formats()).renewing(context.renewal()));
     let printer = session.printer();
     let mut waiting = |error: &Error| printer.note(&format!("{}; trying again", error.chain().join(": ")));
     let tail = tokio::select! {
@@ -69,6 +69,18 @@ pub(super) async fn run(args: &AttachArgs, code: &str, session: &Session) -> Res
     )
     .await?;
     finish(session, &totals, &failed)
+}
+
+/// # Errors
+/// Exit 2 when the file cannot be created.
+fn failed_file(named: Option<&Path>) -> Result<FailedFile> {
+    match named {
+        Some(path) => FailedFile::named(path),
+        None => {
+            let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+            FailedFile::first_of(&[PathBuf::from(format!("attach-failed-{now}.ndjson"))])
+        }
+    }
 }
 
 fn start(settings: &Settings) -> Start {
@@ -98,14 +110,12 @@ fn policy(settings: &Settings) -> Policy {
 fn show(session: &Session, failed: &mut GivenUp, event: Event<'_>) -> Result<()> {
     let printer = session.printer();
     match event {
-        Event::Processed {
-            shard_id,
-            records,
-            took,
-        } => printer.note(&format!(
-            "{shard_id}: {} in {}",
-            counted(records as u64),
-            units::milliseconds(took.as_secs_f64() * 1000.0)
+        Event::Invoked(Invocation { processed: 0, .. }) => {}
+        Event::Invoked(one) => printer.note(&format!(
+            "{}: {} in {}",
+            one.shard_id,
+            counted(one.processed as u64),
+            units::milliseconds(one.took.as_secs_f64() * 1000.0)
         )),
         Event::Failed {
             shard_id,
@@ -132,11 +142,11 @@ fn finish(session: &Session, totals: &Totals, failed: &GivenUp) -> Result<Exit> 
     if totals.unprocessed > 0 {
         printer.note(&format!("{} read and not processed", counted(totals.unprocessed)));
     }
-    if failed.file.records() > 0 {
+    if failed.records() > 0 {
         printer.warn(&format!(
             "{} given up: they are in {}, for `streamctl put --file`",
             counted(totals.given_up),
-            failed.file.path().display()
+            failed.path().display()
         ));
     }
     Ok(match () {
@@ -148,53 +158,4 @@ fn finish(session: &Session, totals: &Totals, failed: &GivenUp) -> Result<Exit> 
 
 fn counted(records: u64) -> String {
     units::counted(records, "record")
-}
-
-/// The records that were given up. The stream still has them, but only this file says which they are.
-struct GivenUp {
-    file: FailedFile,
-}
-
-impl GivenUp {
-    /// # Errors
-    /// Exit 2 when the file cannot be created.
-    fn open(named: Option<PathBuf>) -> Result<Self> {
-        let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
-        let file = match named {
-            Some(path) => FailedFile::named(&path)?,
-            None => FailedFile::first_of(&[PathBuf::from(format!("attach-failed-{now}.ndjson"))])?,
-        };
-        Ok(Self { file })
-    }
-
-    /// Writes records. The run ends if they cannot be written.
-    fn keep(&mut self, records: &[TailRecord]) -> Result<()> {
-        for (index, record) in records.iter().enumerate() {
-            let entry = Record {
-                data: record.data.clone(),
-                partition_key: record.partition_key.clone(),
-                explicit_hash_key: None,
-                has_random_key: false,
-                number: 1,
-                line: 1,
-            };
-            if let Err(error) = self.file.write(&entry) {
-                let left = &records[index..];
-                let last = left.last().unwrap_or(record);
-                return Err(Error::failed(format!(
-                    "{} given up could not be written to {}",
-                    counted(left.len() as u64),
-                    self.file.path().display()
-                ))
-                .cause(error)
-                .hint(format!(
-                    "the stream has them: {}, sequence numbers {} to {}",
-                    record.shard_id, record.sequence_number, last.sequence_number
-                )));
-            }
-        }
-        // Each batch is on disk before the next one runs.
-        let what = || format!("could not write {}", self.file.path().display());
-        self.file.sync().map_err(|e| Error::failed(what()).cause(e))
-    }
 }

@@ -324,7 +324,8 @@ mod tests {
             completed.map(|arg| arg.get_id().to_string()).collect::<Vec<_>>()
         };
         assert_eq!(completed("describe"), ["word", "stream"]);
-        assert_eq!(completed("tail"), ["word", "stream", "shard", "fan_out"]);
+        let of_tail = ["word", "stream", "shard", "fan_out", "invoke_local"];
+        assert_eq!(completed("tail"), of_tail);
         assert_eq!(completed("invoke")[0], "function");
         assert_eq!(completed("list"), [""; 0]);
         for name in OF_PIPELINES {

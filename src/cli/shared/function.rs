@@ -122,6 +122,17 @@ pub(crate) struct LocalCodeArgs {
     timeout: Option<u32>,
 }
 
+impl LocalCodeArgs {
+    /// `code`, with environment variables and a timeout in seconds.
+    pub(crate) fn new(code: String, environment: Vec<(String, String)>, timeout: Option<u32>) -> Self {
+        Self {
+            local: Some(code),
+            environment,
+            timeout,
+        }
+    }
+}
+
 /// Code in a temporary directory, which is deleted on drop.
 pub(crate) struct Unpacked {
     pub(crate) function: LocalFunction,

@@ -2,7 +2,7 @@
 //!
 //! A batch is written out, flushed, and only then acknowledged: a checkpoint never names a record that was not written.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +12,14 @@ use super::sink::{Sink, Target};
 use super::stats::StatsReport;
 use super::status::{self, Status};
 use crate::cli::shared::Session;
-use crate::ui::units::counted;
+use crate::ui::units::{counted, rfc3339};
 use crate::ui::{Format, Report as _};
 use domain::consume::decode::Decode;
 use domain::consume::filter::Filter;
-use domain::consume::{Acknowledgement, Batch, KinesisShards, Merge, Reader, TailEvent};
+use domain::consume::{Acknowledgement, Batch, KinesisShards, Merge, Reader, TailEvent, TailRecord};
 use ground::duration;
 use ground::error::Result;
+use ground::error::aws::Class;
 use ground::exit::Exit;
 
 /// Where records come from.
@@ -35,10 +36,26 @@ impl Input {
         }
     }
 
+    /// Does not end.
+    async fn hold(&mut self) {
+        match self {
+            Self::Plain(reader) => reader.hold().await,
+            Self::Merged(merge) => merge.hold().await,
+        }
+    }
+
     async fn acknowledge(&mut self, stream: &Arc<str>, what: Acknowledgement) -> Result<()> {
         match self {
             Self::Plain(reader) => reader.acknowledge(stream, what).await,
             Self::Merged(merge) => merge.acknowledge(stream, what).await,
+        }
+    }
+
+    /// Number of shards that are read or will be read, as far as known.
+    fn shard_count(&self) -> usize {
+        match self {
+            Self::Plain(reader) => reader.shard_count(),
+            Self::Merged(merge) => merge.shard_count(),
         }
     }
 
@@ -68,7 +85,11 @@ pub(super) struct Show<'a> {
     pub(super) left: Option<u64>,
     /// The tail ends when no record came for this long.
     pub(super) idle_timeout: Option<Duration>,
+    /// Whether the position of each shard is kept, in a file or a table.
+    pub(super) keeps_position: bool,
     shown: u64,
+    /// The arrival of the last record of each shard that was written, in milliseconds since the Unix epoch.
+    arrivals: HashMap<(Arc<str>, Arc<str>), i64>,
     undecoded: Undecoded,
     /// Whether something could not be decoded.
     damaged: bool,
@@ -96,7 +117,9 @@ impl<'a> Show<'a> {
             is_fan_out: false,
             left: None,
             idle_timeout: None,
+            keeps_position: false,
             shown: 0,
+            arrivals: HashMap::new(),
             undecoded: Undecoded::default(),
             damaged: false,
             throttled: HashSet::new(),
@@ -113,7 +136,16 @@ impl<'a> Show<'a> {
         };
         let ended = self.until_end(input, &mut status).await;
         drop(status);
-        let (exit, text) = ended?;
+        let (exit, text) = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                // A pipe that closes is no error, and what is gone cannot be read on.
+                if error.exit() != Exit::Done && error.class() != Some(Class::NotFound) {
+                    self.say_where_it_stopped(input);
+                }
+                return Err(error);
+            }
+        };
         self.report()?;
         if let Some(text) = text {
             self.session.printer().note(&text);
@@ -137,6 +169,7 @@ impl<'a> Show<'a> {
                     false => printer.report(&report)?,
                 }
             }
+            Target::Function(function) => function.report(printer),
             Target::Files(_, files) => printer.note(&format!("Wrote {}", counted(files.count(), "file"))),
             Target::Stdout(_) => {}
         }
@@ -157,6 +190,26 @@ impl<'a> Show<'a> {
             ));
         }
         Ok(())
+    }
+
+    /// After an error: how far it came, and how to go on from there.
+    fn say_where_it_stopped(&self, input: &Input) {
+        let printer = self.session.printer();
+        if let Target::Function(function) = &self.sink.target {
+            // Its errors say how to go on.
+            return function.report(printer);
+        }
+        if self.shown == 0 {
+            return;
+        }
+        let first = self.arrivals.values().min();
+        let is_all = !self.arrivals.is_empty() && self.arrivals.len() >= input.shard_count();
+        let how = match first.filter(|_| is_all) {
+            _ if self.keeps_position => "the same command goes on after the last of them".to_owned(),
+            Some(ms) => format!("`--from {}` goes on there, and may repeat some", rfc3339(*ms)),
+            None => "with `--checkpoint FILE` a command goes on where it stopped".to_owned(),
+        };
+        printer.note(&format!("Stopped after {}: {how}", self.count()));
     }
 
     /// What the status line says before the first record.
@@ -208,29 +261,64 @@ impl<'a> Show<'a> {
             let Some((stream, event)) = event.transpose()? else {
                 return Ok((self.exit(), Some(format!("Read to the end: {}", self.count()))));
             };
-            let event = match event {
-                TailEvent::Records(mut batch) => {
-                    if self.batch(&stream, &mut batch, status)? {
-                        last_record = Instant::now();
-                    }
-                    TailEvent::Records(batch)
-                }
-                event => {
-                    self.note(&event, status);
-                    event
-                }
-            };
+            let before = self.shown;
+            let (event, written) = self.take(&stream, event, input, status).await;
+            if self.shown > before {
+                last_record = Instant::now();
+            }
+            // Also of a batch whose end failed: its records are those that were written.
             if let Some(done) = Acknowledgement::of(&event) {
                 input.acknowledge(&stream, done).await?;
             }
+            written?;
             if self.left == Some(0) {
                 return Ok((self.exit(), None));
             }
         }
     }
 
+    /// Writes out or reports an event. A batch keeps what was written.
+    async fn take(
+        &mut self,
+        stream: &Arc<str>,
+        event: TailEvent,
+        input: &mut Input,
+        status: &mut Option<Status>,
+    ) -> (TailEvent, Result<()>) {
+        let TailEvent::Records(mut batch) = event else {
+            self.note(&event, status);
+            self.keep_arrival(stream, &event);
+            return (event, Ok(()));
+        };
+        let written = match &self.sink.target {
+            Target::Function(_) => self.invoke(stream, &mut batch, input, status).await,
+            _ => self.batch(stream, &mut batch, status),
+        };
+        let event = TailEvent::Records(batch);
+        self.keep_arrival(stream, &event);
+        (event, written)
+    }
+
+    fn keep_arrival(&mut self, stream: &Arc<str>, event: &TailEvent) {
+        match event {
+            TailEvent::Records(batch) => {
+                if let Some(last) = batch.records.last()
+                    && let Some(arrival) = last.arrival_ms
+                {
+                    let shard = (Arc::clone(stream), Arc::clone(&last.shard_id));
+                    self.arrivals.insert(shard, arrival);
+                }
+            }
+            TailEvent::Drained { shard_id, .. } | TailEvent::AtEnd { shard_id } => {
+                self.arrivals.remove(&(Arc::clone(stream), Arc::clone(shard_id)));
+            }
+            _ => {}
+        }
+    }
+
     fn exit(&self) -> Exit {
-        match self.damaged {
+        let has_given_up = matches!(&self.sink.target, Target::Function(function) if function.has_given_up());
+        match self.damaged || has_given_up {
             true => Exit::Partial,
             false => Exit::Done,
         }
@@ -245,20 +333,85 @@ impl<'a> Show<'a> {
         printer.screen(&report.table(printer.style()))
     }
 
-    /// Writes out a batch, of which only what was written is left. Returns whether anything was shown.
-    fn batch(&mut self, stream: &Arc<str>, batch: &mut Batch, status: &mut Option<Status>) -> Result<bool> {
+    /// Writes out a batch, of which only what was written is left.
+    fn batch(&mut self, stream: &Arc<str>, batch: &mut Batch, status: &mut Option<Status>) -> Result<()> {
         let shard_id = batch.records.first().map(|first| Arc::clone(&first.shard_id));
         let before = self.shown;
         let printer = self.session.printer();
-        match &self.sink.target {
-            Target::Stdout(_) => printer.above_progress(|| self.write(stream, batch))?,
-            Target::Files(..) | Target::Stats(_) => self.write(stream, batch)?,
+        let written = match &self.sink.target {
+            Target::Stdout(_) => printer.above_progress(|| self.write(stream, batch)),
+            _ => self.write(stream, batch),
+        };
+        if written.is_err() {
+            // It is not known what was written.
+            batch.records.clear();
+            return written;
         }
         let count = self.shown - before;
         if let (Some(status), Some(shard_id)) = (status, shard_id) {
             status.read(&shard_id, count, batch.behind_ms);
         }
-        Ok(count > 0)
+        Ok(())
+    }
+
+    /// Invokes the function with the records of a batch that are chosen. Only records that need not be read again are left.
+    async fn invoke(
+        &mut self,
+        stream: &Arc<str>,
+        batch: &mut Batch,
+        input: &mut Input,
+        status: &mut Option<Status>,
+    ) -> Result<()> {
+        let shard_id = batch.records.first().map(|first| Arc::clone(&first.shard_id));
+        let chosen = match self.chosen(batch) {
+            Ok(chosen) => chosen,
+            Err(error) => {
+                batch.records.clear();
+                return Err(error);
+            }
+        };
+        let records: Vec<TailRecord> = chosen.iter().map(|at| batch.records[*at].clone()).collect();
+        let Target::Function(function) = &mut self.sink.target else {
+            return Ok(());
+        };
+        let (done, ended) = tokio::select! {
+            ended = function.invoke(self.session, stream, records) => ended,
+            () = input.hold() => (0, Ok(())),
+        };
+        self.shown += done as u64;
+        self.left = self.left.map(|left| left.saturating_sub(done as u64));
+        if let Some(next) = chosen.get(done) {
+            batch.records.truncate(*next);
+        }
+        if let (Some(status), Some(shard_id)) = (status, shard_id) {
+            status.read(&shard_id, done as u64, batch.behind_ms);
+        }
+        ended
+    }
+
+    /// Which records of a batch the function is to receive. Those after the last that is asked for are dropped.
+    fn chosen(&mut self, batch: &mut Batch) -> Result<Vec<usize>> {
+        let Self {
+            decode, filter, left, ..
+        } = self;
+        let most = left.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX));
+        let mut chosen = Vec::new();
+        for (index, record) in batch.records.iter().enumerate() {
+            if chosen.len() == most {
+                batch.records.truncate(index);
+                break;
+            }
+            let mut has_any = false;
+            // A part of the record is enough: the function receives what the stream has.
+            decode.items(record, &mut |item| {
+                has_any |= filter.has(item);
+                Ok(true)
+            })?;
+            if has_any {
+                chosen.push(index);
+            }
+        }
+        Ok(chosen)
     }
 
     fn write(&mut self, stream: &Arc<str>, batch: &mut Batch) -> Result<()> {
@@ -371,7 +524,10 @@ impl<'a> Show<'a> {
             return None;
         }
         Some(match self.is_fan_out {
-            true => format!("{shard_id}: the last subscription is still active; waiting for its end"),
+            true => format!(
+                "{shard_id}: the consumer has another subscription, of an earlier or another reader; trying again until it \
+                 can be taken over"
+            ),
             false => {
                 format!("{shard_id} is at its limit of 5 reads a second for all readers: reading more slowly")
             }

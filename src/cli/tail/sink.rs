@@ -1,10 +1,11 @@
-//! Where records go that are shown: stdout, files, or nowhere but the statistics.
+//! Where records go that are shown: stdout, files, a function, or nowhere but the statistics.
 
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
 use super::files::Files;
+use super::invoke::Function;
 use super::line::LineFormat;
 use super::pattern::Place;
 use crate::ui::Printer;
@@ -18,6 +19,8 @@ pub(super) enum Target {
     Files(LineFormat, Files),
     /// They are only counted.
     Stats(Stats),
+    /// Its invocations take whole batches.
+    Function(Box<Function>),
 }
 
 /// Writes items.
@@ -29,6 +32,15 @@ pub(super) struct Sink {
 }
 
 impl Sink {
+    /// A sink that writes no lines.
+    pub(super) fn to(target: Target) -> Self {
+        Self {
+            target,
+            zone: TimeZone::UTC,
+            names_streams: false,
+        }
+    }
+
     /// Writes the item with the number `count`.
     ///
     /// # Errors
@@ -56,6 +68,7 @@ impl Sink {
                 stats.add(stream, item);
                 Ok(())
             }
+            Target::Function(_) => Ok(()),
         }
     }
 
@@ -66,14 +79,14 @@ impl Sink {
     pub(super) fn flush(&mut self) -> Result<()> {
         match &mut self.target {
             Target::Files(_, files) => files.flush(),
-            Target::Stdout(_) | Target::Stats(_) => Ok(()),
+            Target::Stdout(_) | Target::Stats(_) | Target::Function(_) => Ok(()),
         }
     }
 
     pub(super) fn stats(&self) -> Option<&Stats> {
         match &self.target {
             Target::Stats(stats) => Some(stats),
-            Target::Stdout(_) | Target::Files(..) => None,
+            Target::Stdout(_) | Target::Files(..) | Target::Function(_) => None,
         }
     }
 }

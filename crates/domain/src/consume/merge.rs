@@ -120,6 +120,11 @@ impl<S: ShardSource> Merge<S> {
         self.reader.acknowledge(stream, what).await
     }
 
+    /// As [`Reader::hold`].
+    pub async fn hold(&mut self) {
+        self.reader.hold().await;
+    }
+
     /// As [`Reader::close`].
     ///
     /// # Errors

@@ -171,6 +171,14 @@ impl<S: ShardSource> Reader<S> {
         }
     }
 
+    /// Keeps what others would take while the sink is busy: the leases of a member of a group. Does not end.
+    pub async fn hold(&mut self) {
+        match &mut self.kind {
+            Kind::Member { member, .. } => member.hold().await,
+            Kind::Tails { .. } => std::future::pending().await,
+        }
+    }
+
     /// Gives up what others can read on: the leases of a member of a group.
     ///
     /// # Errors

@@ -46,6 +46,16 @@ pub fn batch_result(answer: &[u8], sequence_numbers: &[&str]) -> BatchResult {
     }
 }
 
+/// The identifiers of the records that a response reports as failed.
+pub fn reported(answer: &[u8]) -> Vec<String> {
+    let Ok(Value::Object(answer)) = serde_json::from_slice(answer) else {
+        return Vec::new();
+    };
+    let failures = answer.get("batchItemFailures").and_then(Value::as_array);
+    let identifier = |failure: &Value| Some(failure.get("itemIdentifier")?.as_str()?.to_owned());
+    failures.into_iter().flatten().filter_map(identifier).collect()
+}
+
 /// A function's error, reported by the function or by Lambda.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -122,6 +132,8 @@ mod tests {
         }
         let partial = r#"{"batchItemFailures":[{"itemIdentifier":"12"},{"itemIdentifier":"11"}]}"#;
         assert_eq!(judged(partial), BatchResult::From(1));
+        assert_eq!(reported(partial.as_bytes()), ["12", "11"]);
+        assert_eq!(reported(b"\"ok\""), Vec::<String>::new());
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Follows the mapping's rules for batch size, window, payload size, retries, record age, bisection and failure reports.
 //! Runs one batch at a time and keeps no checkpoint. Does not support filters, tumbling windows and parallelization.
 //! Records that are given up are reported as [`Event::GivenUp`].
+//!
+//! [`consume`] takes what a [`Tail`] reads. An [`Invoker`] takes the records of whoever reads them.
 
 mod batch;
 #[cfg(test)]
@@ -15,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::answer::FunctionError;
+use super::answer::{FunctionError, reported};
 use super::event::{EventRecord, MAX_PAYLOAD, Source, event, weight};
 use super::runtime::{InvokeResult, LocalFunction};
 use crate::consume::{ShardSource, Tail, TailEvent, TailRecord};
@@ -38,16 +40,27 @@ impl Run for LocalFunction {
     }
 }
 
-/// Progress of [`consume`].
+/// An invocation.
+#[derive(Debug)]
+pub struct Invocation<'a> {
+    pub shard_id: &'a str,
+    /// How many records its event had.
+    pub records: usize,
+    /// The sequence number of the first one.
+    pub first: &'a str,
+    /// The sequence number of the last one.
+    pub last: &'a str,
+    /// How many are processed, from the first on.
+    pub processed: usize,
+    pub took: Duration,
+    pub outcome: &'a InvokeResult,
+}
+
+/// Progress of [`consume`] and of an [`Invoker`].
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// Records of a shard are processed.
-    Processed {
-        shard_id: &'a str,
-        records: usize,
-        /// Duration of the invocation.
-        took: Duration,
-    },
+    /// The function was invoked.
+    Invoked(Invocation<'a>),
     /// The function failed and will be invoked again.
     Failed {
         shard_id: &'a str,
@@ -99,14 +112,7 @@ pub async fn consume<S: ShardSource, R: Run>(
 ) -> Result<Totals> {
     let mut stop = std::pin::pin!(stop);
     let mut collected: HashMap<Arc<str>, Collected> = HashMap::new();
-    let mut work = Work {
-        function,
-        source,
-        policy,
-        events,
-        totals: Totals::default(),
-        stopped: false,
-    };
+    let mut work = Invoker::new(function, source, policy, events);
     let mut ended = false;
     while !work.stopped {
         let due = collected
@@ -194,7 +200,8 @@ impl Collected {
     }
 }
 
-struct Work<'a, R> {
+/// Invokes a function with batches of records.
+pub struct Invoker<'a, R> {
     function: &'a mut R,
     source: &'a Source,
     policy: &'a Policy,
@@ -203,7 +210,44 @@ struct Work<'a, R> {
     stopped: bool,
 }
 
-impl<R: Run> Work<'_, R> {
+impl<'a, R: Run> Invoker<'a, R> {
+    /// Invokes `function` with records of `source`.
+    pub fn new(function: &'a mut R, source: &'a Source, policy: &'a Policy, events: Events<'a>) -> Self {
+        Self {
+            function,
+            source,
+            policy,
+            events,
+            totals: Totals::default(),
+            stopped: false,
+        }
+    }
+
+    /// Invokes the function with `records`, which are of one shard and in order, batch after batch, until each of them is
+    /// processed or given up. After `stop` the running invocation is finished, without retries, and the rest is
+    /// unprocessed. Events come in the order of the records. The totals of this call.
+    ///
+    /// # Errors
+    /// When the function cannot be started, or an event is refused by its receiver.
+    pub async fn all(mut self, records: Vec<TailRecord>, stop: impl Future<Output = ()>) -> Result<Totals> {
+        let mut stop = std::pin::pin!(stop);
+        let mut collected = Collected::empty();
+        for record in &records {
+            collected.add(record, self.policy, self.source);
+        }
+        while !collected.records.is_empty() && !self.stopped {
+            let batch = collected.take(self.policy, self.source);
+            self.batch(batch, stop.as_mut()).await?;
+            tokio::select! {
+                biased;
+                () = stop.as_mut(), if !self.stopped => self.stopped = true,
+                () = std::future::ready(()) => {}
+            }
+        }
+        self.totals.unprocessed += collected.records.len() as u64;
+        Ok(self.totals)
+    }
+
     /// Runs a batch until each record is processed or given up.
     async fn batch(
         &mut self,
@@ -221,18 +265,25 @@ impl<R: Run> Work<'_, R> {
                 continue;
             };
             let shard = Arc::clone(&first.shard_id);
+            let records = attempt.records.len();
+            let number = |record: Option<&TailRecord>| record.map(|one| one.sequence_number.clone());
+            let first = number(attempt.records.first()).unwrap_or_default();
+            let last = number(attempt.records.last()).unwrap_or_default();
             let started = Instant::now();
             let outcome = self.function.run(self.payload(&attempt.records)?).await?;
+            let took = started.elapsed();
             self.totals.invocations += 1;
             let next = next(self.policy, attempt, &outcome);
-            if next.processed > 0 {
-                self.totals.processed += next.processed as u64;
-                (self.events)(Event::Processed {
-                    shard_id: &shard,
-                    records: next.processed,
-                    took: started.elapsed(),
-                })?;
-            }
+            self.totals.processed += next.processed as u64;
+            (self.events)(Event::Invoked(Invocation {
+                shard_id: &shard,
+                records,
+                first: &first,
+                last: &last,
+                processed: next.processed,
+                took,
+                outcome: &outcome,
+            }))?;
             let reason = reason(&outcome);
             if !next.given_up.is_empty() {
                 self.totals.given_up += next.given_up.len() as u64;
@@ -297,7 +348,14 @@ impl<R: Run> Work<'_, R> {
 
 fn reason(outcome: &InvokeResult) -> String {
     match outcome {
-        InvokeResult::Returned(_) => "the function reports records as failed".to_owned(),
+        InvokeResult::Returned(answer) => match reported(answer).as_slice() {
+            [] => "the function reports records as failed".to_owned(),
+            [one] => format!("the function reports record {one} as failed"),
+            [first, rest @ ..] => format!(
+                "the function reports record {first} and {} more as failed",
+                rest.len()
+            ),
+        },
         InvokeResult::Failed(error) => FunctionError::to_string(error),
     }
 }

@@ -236,6 +236,21 @@ impl<S: ShardSource> Member<S> {
         }
     }
 
+    /// Keeps the leases for as long as it is polled, while a batch takes longer than they last. Does not end. It hands no
+    /// lease over: its shard may have records that are not acknowledged.
+    pub async fn hold(&mut self) {
+        let mut next = self.next_turn;
+        loop {
+            sleep_until(next).await;
+            let begun = Instant::now();
+            next = begun + self.options.lease_time / 3;
+            // The next turn reports what fails.
+            if let Ok(leases) = self.leases.list().await {
+                let _ = self.renew(&leases, begun).await;
+            }
+        }
+    }
+
     /// Gives up all leases.
     ///
     /// # Errors

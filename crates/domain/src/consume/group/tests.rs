@@ -510,3 +510,41 @@ async fn a_lease_that_another_took_is_not_written_any_more() {
     one.leave().await;
     assert_eq!(table.lease(key).owner.as_deref(), Some("thief"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_is_busy_holds_its_leases() {
+    let stream = FakeStream::new(1, 0);
+    stream.split(0);
+    (0..=255).for_each(|key| stream.put(key));
+    let (table, log) = (FakeTable::new(0), Arc::new(Log::default()));
+    let busy = MemberOptions {
+        name: "busy".to_owned(),
+        lease_time: LEASE_TIME,
+    };
+    let tail = TailOptions {
+        held_bytes: 1 << 20,
+        ..options(Start::TrimHorizon)
+    };
+    let mut busy = Member::join(Arc::clone(&stream), Arc::clone(&table) as _, tail, busy)
+        .await
+        .unwrap();
+    let other = member(&stream, &table, &log, "other", Start::TrimHorizon);
+    let mut seen = Vec::new();
+    while seen.len() < 128 {
+        let event = busy.next().await.unwrap().unwrap();
+        let done = Acknowledgement::of(&event);
+        if let TailEvent::Records(batch) = event {
+            // The other member asks for its share, and takes what is not renewed.
+            let _ = tokio::time::timeout(6 * LEASE_TIME, busy.hold()).await;
+            seen.extend(batch.records);
+        }
+        if let Some(done) = done {
+            busy.acknowledge(done).await.unwrap();
+        }
+    }
+    let _ = busy.leave().await;
+    sleep(2 * LEASE_TIME).await;
+    other.leave().await;
+    seen.extend(log.records.lock().unwrap().drain(..));
+    check_once_in_order(&seen, 1..=256);
+}

@@ -74,17 +74,9 @@ async fn run(partial: bool) -> (Vec<Vec<u64>>, Vec<String>, Totals) {
         Ok(())
     };
     let (source, policy) = (source(), policy());
-    let mut work = Work {
-        function: &mut function,
-        source: &source,
-        policy: &policy,
-        events: &mut events,
-        totals: Totals::default(),
-        stopped: false,
-    };
-    let never = std::pin::pin!(std::future::pending::<()>());
-    work.batch((1..=8).map(record).collect(), never).await.unwrap();
-    let totals = work.totals;
+    let work = Invoker::new(&mut function, &source, &policy, &mut events);
+    let records = (1..=8).map(record).collect();
+    let totals = work.all(records, std::future::pending()).await.unwrap();
     (function.batches, given_up, totals)
 }
 
@@ -113,6 +105,49 @@ async fn a_report_goes_on_at_the_lowest_failure() {
     assert_eq!(batches[1], [5, 6, 7, 8]);
     assert_eq!(given_up, ["5"]);
     assert_eq!((totals.processed, totals.given_up), (7, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_are_invoked_in_batches_until_it_is_stopped() {
+    let mut function = Poisoned {
+        batches: Vec::new(),
+        partial: true,
+    };
+    let small = Policy {
+        batch_size: 3,
+        retries: None,
+        ..policy()
+    };
+    let mut said = Vec::new();
+    let (asks, stop) = tokio::sync::oneshot::channel();
+    let mut asks = Some(asks);
+    let mut events = |event: Event<'_>| {
+        match event {
+            Event::Invoked(one) => said.push(format!("{} to {}: {}", one.first, one.last, one.processed)),
+            Event::Failed { reason, next, .. } => {
+                said.push(format!("{reason}; {next}"));
+                asks.take().unwrap().send(()).unwrap();
+            }
+            Event::GivenUp { .. } | Event::Tail(_) => {}
+        }
+        Ok(())
+    };
+    let source = source();
+    let work = Invoker::new(&mut function, &source, &small, &mut events);
+    let stopped = async move { stop.await.unwrap() };
+    let totals = work.all((1..=8).map(record).collect(), stopped).await.unwrap();
+    assert_eq!(
+        said,
+        [
+            "1 to 3: 3",
+            "4 to 6: 1",
+            "the function reports record 5 as failed; 2 records again"
+        ]
+    );
+    assert_eq!(
+        (totals.processed, totals.unprocessed, totals.invocations),
+        (4, 4, 2)
+    );
 }
 
 #[test]
