@@ -15,6 +15,8 @@ pub struct Call {
     pub path: String,
     /// The operation of a JSON or query protocol; empty for REST.
     pub operation: String,
+    /// The access key that signed it.
+    pub key: String,
     pub body: Vec<u8>,
 }
 
@@ -55,6 +57,8 @@ pub enum Fate {
     Truncate,
     /// The request is passed on. The body of its answer ends in the middle, as if it were whole.
     Shorten,
+    /// GetRecords in JSON is passed on. Its answer has this in place of MillisBehindLatest, or nothing.
+    Behind(Option<i64>),
     /// PutRecords in JSON is passed on. Its answer has no result for the last entry.
     OmitLast,
     /// PutRecords in JSON is passed on without each entry whose index this number divides. These entries are throttled.
@@ -160,6 +164,7 @@ fn changed(fate: Fate, mut answer: Vec<u8>, call: &Call) -> Vec<u8> {
             let half = answer[body..body + (answer.len() - body) / 2].to_vec();
             with_body(&answer, &half)
         }
+        Fate::Behind(ms) => with_behind(&answer, ms),
         Fate::OmitLast => with_results(&answer, |results| {
             results.pop();
         }),
@@ -201,6 +206,17 @@ fn with_body(message: &[u8], body: &[u8]) -> Vec<u8> {
     let mut changed: String = lines.map(|line| format!("{line}\r\n")).collect();
     changed.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
     [changed.as_bytes(), body].concat()
+}
+
+/// An answer of GetRecords with another distance to the tip.
+fn with_behind(answer: &[u8], ms: Option<i64>) -> Vec<u8> {
+    let body = head_end(answer).unwrap();
+    let mut document: Value = serde_json::from_slice(&answer[body..]).unwrap();
+    let members = document.as_object_mut().unwrap();
+    if members.remove("MillisBehindLatest").is_some() {
+        members.extend(ms.map(|ms| ("MillisBehindLatest".to_owned(), ms.into())));
+    }
+    with_body(answer, document.to_string().as_bytes())
 }
 
 /// An answer of PutRecords with other results. A failure is left as it is.
@@ -262,6 +278,8 @@ fn call_of(request: &[u8]) -> Call {
     let text = String::from_utf8_lossy(&body);
     let by_target =
         header(&head, "x-amz-target").and_then(|target| Some(target.rsplit('.').next()?.to_owned()));
+    let key = header(&head, "authorization")
+        .and_then(|value| Some(value.split_once("Credential=")?.1.split('/').next()?.to_owned()));
     let by_action = text
         .split('&')
         .find_map(|pair| pair.strip_prefix("Action="))
@@ -270,6 +288,7 @@ fn call_of(request: &[u8]) -> Call {
         method: head.split(' ').next().unwrap_or_default().to_owned(),
         path: head.split(' ').nth(1).unwrap_or_default().to_owned(),
         operation: by_target.or(by_action).unwrap_or_default(),
+        key: key.unwrap_or_default(),
         body,
     }
 }

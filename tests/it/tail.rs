@@ -6,8 +6,10 @@ mod faulty;
 mod following;
 mod groups;
 mod invoke;
+mod lies;
 mod output;
 mod places;
+mod renewed;
 mod resumed;
 
 use aws_sdk_kinesis::primitives::Blob;
@@ -93,13 +95,27 @@ fn every_start_position() {
         "90s",
         "2020-01-01",
         "2020-01-01T00:00:00Z",
+        "2020-01-01T00:00Z",
+        "2020-01-01T02:00:00+02:00",
         "@1600000000",
+        "@1600000000000",
+        "@2020-01-01T00:00Z",
+        "-10m",
+        "@-10m",
+        "@-10m:",
+        "trim-horizon",
     ] {
         assert_eq!(read(&cloud, ["--from", from]), all, "{from}");
     }
     assert_eq!(read(&cloud, ["--from", "trim", "--shard", "0"]), all);
     assert_eq!(read(&cloud, ["--from", "trim", "-n", "2"]), all[..2]);
-    assert!(read(&cloud, ["--from", "latest"]).is_empty());
+    for from in ["latest", "end", "LATEST", "@-2h:-1h", "@2020-01-01:1h"] {
+        let output = cloud
+            .streamctl(["tail", "-o", "json", "--idle-timeout", "1s", "--from", from])
+            .assert()
+            .success();
+        assert!(output.get_output().stdout.is_empty(), "{from}");
+    }
     let by_number = format!("seq:0:{second}");
     assert_eq!(read(&cloud, ["--from", &by_number]), all[1..]);
     let by_id = format!("seq:shardId-000000000000:{second}");

@@ -272,6 +272,11 @@ fn what_cannot_be_read_is_refused_before_the_first_call() {
     assert_snapshot!("bad-filter", refused(&["--filter", ".user.id == "]));
     assert_snapshot!("bad-name", refused(&["--filter", ".a | nope"]));
     assert_snapshot!("bad-include", refused(&["--include", "sale(s"]));
+    for (flag, text, at) in [("--exclude", "ä{2", 2), ("--key-regex", "a[b", 2)] {
+        let said = refused(&[flag, text]);
+        let expected = format!("is not valid for {flag}: at character {at}, ");
+        assert!(said.contains(&expected), "{said}");
+    }
     assert_snapshot!("bad-highlight", refused(&["--highlight", "*"]));
     assert_snapshot!("bad-decode", refused(&["--decode", "gzip,rot13"]));
     assert_snapshot!("bad-stats", refused(&["--stats", "-o", "raw"]));
