@@ -77,7 +77,7 @@ use domain::functions::bundle;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 use shared::Session;
-use shared::global::{Configuration, GlobalArgs};
+use shared::global::{Configuration, GlobalArgs, with_timeout};
 
 /// Declares the commands: the enum that clap parses, the call of each, and the headings of the help. The order is that
 /// of the help.
@@ -231,7 +231,7 @@ impl Cli {
     fn definition() -> clap::Command {
         let command = Self::command();
         let template = help::template(&command);
-        command.help_template(template)
+        with_timeout(command.help_template(template))
     }
 
     fn parse_words(
@@ -269,7 +269,10 @@ pub fn main(parts: Parts) -> Exit {
         return help::show(args, &printer).unwrap_or_else(|error| error.exit());
     }
     let is_daemon = matches!(&cli.command, Command::Local(args) if args.is_daemon());
-    log_to_stderr(cli.global.verbose, is_daemon);
+    if let Err(error) = log_to_stderr(cli.global.verbose, is_daemon) {
+        printer.error(&error);
+        return error.exit();
+    }
     let configuration = match cli.global.configuration() {
         Ok(configuration) => configuration,
         Err(error) => {
@@ -283,7 +286,10 @@ pub fn main(parts: Parts) -> Exit {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            printer.error(&Error::failed("could not start the async runtime").cause(error));
+            let error = Error::failed("could not start the async runtime").cause(error);
+            let hint =
+                "raise the limits of open files and processes with `ulimit -n 1024` and `ulimit -u 1024`";
+            printer.error(&error.hint(hint));
             return Exit::Failed;
         }
     };
@@ -316,9 +322,11 @@ async fn run(
         }
         () = session.interrupt().wait_again() => Ok(Exit::Interrupted),
     };
+    session.printer().waiting(None);
     match outcome.and_then(|exit| session.printer().flush().map(|()| exit)) {
         Ok(exit) => exit,
         Err(error) => {
+            let error = session.with_credentials_named(error);
             let is_broken_pipe =
                 std::error::Error::source(&error).is_some_and(|source| source.is::<BrokenPipe>());
             if !is_broken_pipe {
@@ -365,24 +373,37 @@ fn hide_endpoints(configuration: &Configuration) {
     }
 }
 
-fn log_to_stderr(verbose: u8, is_daemon: bool) {
+/// Logs what `STREAMCTL_LOG` or `--verbose` asks for.
+///
+/// # Errors
+/// Exit 2 if `STREAMCTL_LOG` is not a filter.
+fn log_to_stderr(verbose: u8, is_daemon: bool) -> Result<()> {
     use tracing_subscriber::EnvFilter;
+    const VARIABLE: &str = "STREAMCTL_LOG";
+    let asked = std::env::var(VARIABLE).unwrap_or_default();
+    let asked = match asked.trim() {
+        "" => None,
+        directives => Some(EnvFilter::try_new(directives).map_err(|error| {
+            Error::usage(format!("{VARIABLE} is {directives:?}, not a log filter"))
+                .cause(error.to_string())
+                .hint("set it to a level (error, warn, info, debug or trace) or to MODULE=LEVEL, such as domain=trace")
+        })?),
+    };
     let default = match verbose {
         0 if is_daemon => "warn,hyper=error",
-        0 => return,
+        0 => return Ok(()),
         1 => "streamctl=debug,domain=debug,daemon=debug,lambda_host=debug,local_cloud=debug",
-        2 => {
-            "streamctl=trace,domain=trace,daemon=trace,lambda_host=trace,local_cloud=trace,aws_smithy_runtime=debug,aws_config=debug"
-        }
-        _ => "trace",
+        // The SDK's own messages can contain signatures: only STREAMCTL_LOG shows them.
+        _ => "streamctl=trace,domain=trace,daemon=trace,lambda_host=trace,local_cloud=trace,aws_config=debug",
     };
-    let filter = EnvFilter::try_from_env("STREAMCTL_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let filter = asked.unwrap_or_else(|| EnvFilter::new(default));
     let log = daemon::log::Log::new(io::stderr());
     // Only fails where a logger is already set, as in tests that call this twice.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(move || log.clone())
         .try_init();
+    Ok(())
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use domain::pipeline::event::ResourceResult;
 use domain::pipeline::resources::Kinds;
 use domain::pipeline::tags::{MANAGED_BY, STREAMCTL};
 use domain::pipeline::{self, Draft, FunctionPart, Manifest, Request, access};
+use domain::stream::whereabouts;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
@@ -47,6 +48,9 @@ pub struct AttachArgs {
     function: Option<String>,
     #[command(flatten)]
     part: PartArgs,
+    /// Take over existing resources that streamctl did not create for this function
+    #[arg(long, conflicts_with = "local")]
+    adopt: bool,
     #[command(flatten)]
     local: LocalCodeArgs,
     /// File for the records that failed with --local [default: attach-failed-TIME.ndjson]
@@ -59,7 +63,8 @@ pub struct AttachArgs {
     settings: SettingArgs,
 }
 
-pub(super) async fn run(args: AttachArgs, session: &Session) -> Result<Exit> {
+pub(super) async fn run(mut args: AttachArgs, session: &Session) -> Result<Exit> {
+    args.part.adopt = args.adopt;
     args.settings.check()?;
     if let Some(code) = args.local.local.clone() {
         return local::run(&args, &code, session).await;
@@ -91,6 +96,7 @@ pub(super) async fn run(args: AttachArgs, session: &Session) -> Result<Exit> {
         );
     };
     let function = function_name(session, context, &name, &args.part).await?;
+    whereabouts::check(context, &stream.address(context).await?).await?;
     let stream_arn = arn_of(context, &stream).await?;
     directly(&args, session, context, &function, &stream_arn, &settings).await
 }

@@ -88,7 +88,8 @@ struct GetArgs {
 
 #[derive(Debug, Args)]
 struct SetArgs {
-    /// Key: endpoint_url, environment, profile, region, shard_count, stream or target
+    /// Key: endpoint_url, environment, profile, region, shard_count, stream, target or
+    /// timeout
     #[arg(value_name = "KEY")]
     key: String,
     /// The new value

@@ -22,6 +22,7 @@ use domain::pipeline::apply::RunReport;
 use domain::pipeline::event::ResourceResult;
 use domain::pipeline::resources::Kinds;
 use domain::pipeline::{Draft, FunctionPart, Given, Request};
+use domain::stream::whereabouts;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 
@@ -54,6 +55,9 @@ pub struct DeployArgs {
     settings: SettingArgs,
     #[command(flatten)]
     part: PartArgs,
+    /// Take over existing resources that streamctl did not create for this function
+    #[arg(long)]
+    adopt: bool,
     /// Show what would be done and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -114,7 +118,8 @@ impl SettingArgs {
     }
 }
 
-pub(super) async fn run(args: DeployArgs, session: &Session) -> Result<Exit> {
+pub(super) async fn run(mut args: DeployArgs, session: &Session) -> Result<Exit> {
+    args.part.adopt = args.adopt;
     let code = args.code()?;
     let bundled = bundle::find(&args.name);
     if let Err(unknown) = &bundled
@@ -179,6 +184,7 @@ impl DeployArgs {
         name_own(&mut request, &self.name)?;
         if let Some(stream) = self.part.stream() {
             domain::stream::check_name(stream)?;
+            warn_of_no_stream(session, context, stream).await?;
             let arn = context.stream_arn(stream).await?;
             let given = Given::flag("--stream", arn);
             request.given.insert("stream_arn".to_owned(), given);
@@ -206,6 +212,19 @@ impl DeployArgs {
         request.properties.insert(part.function.clone(), properties);
         request.only = Some(part.without_mappings());
         Ok(())
+    }
+}
+
+/// The function may read a stream that is created later, and the name may be wrong.
+async fn warn_of_no_stream(session: &Session, context: &Context, stream: &str) -> Result<()> {
+    match whereabouts::check(context, stream).await {
+        Err(error) if error.is_not_found() => {
+            let hint = error.hint_text().unwrap_or_default();
+            let text = format!("{error}; the function can read it once it exists ({hint})");
+            session.printer().warn(&text);
+            Ok(())
+        }
+        outcome => outcome,
     }
 }
 

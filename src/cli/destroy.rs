@@ -23,6 +23,9 @@ Examples:
 pub struct DestroyArgs {
     #[command(flatten)]
     template: TemplateArgs,
+    /// Also delete resources that this pipeline did not create
+    #[arg(long)]
+    adopt: bool,
     /// Only list what would be deleted
     #[arg(long)]
     dry_run: bool,
@@ -31,12 +34,12 @@ pub struct DestroyArgs {
     yes: bool,
 }
 
-pub(super) async fn run(args: DestroyArgs, session: &Session) -> Result<Exit> {
+pub(super) async fn run(mut args: DestroyArgs, session: &Session) -> Result<Exit> {
+    args.template.adopt = args.adopt;
     let draft = args.template.draft(session, None, true).await?;
     let context = session.context_for_change_unless(args.dry_run).await?;
     let kinds = Kinds::new(context).await?;
     let pipeline = draft.bind(&kinds)?;
     let name = pipeline.identity().to_string();
-    let confirm = pipeline.identity().instance().to_owned();
-    delete(session, &pipeline, (&name, &confirm), args.dry_run, args.yes).await
+    delete(session, &pipeline, (&name, &name), args.dry_run, args.yes).await
 }

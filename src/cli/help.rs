@@ -156,14 +156,27 @@ mod tests {
         }
     }
 
-    /// The README has the table of exit codes, and so has `ground::exit`.
+    /// The exit codes of the topic, each with its meaning.
+    fn exit_codes() -> Vec<(u8, String)> {
+        let (_, text) = TOPICS.iter().find(|(name, _)| *name == "exit-codes").unwrap();
+        let (_, list) = text.split_once("\n\n").unwrap();
+        let list = list.split("\n\n").next().unwrap();
+        let mut codes: Vec<(u8, String)> = Vec::new();
+        for line in list.lines().map(str::trim_start) {
+            let code = line.split_once("  ").and_then(|(code, _)| code.parse().ok());
+            match (code, codes.last_mut()) {
+                (Some(code), _) => codes.push((code, line.split_once("  ").unwrap().1.trim().to_owned())),
+                (None, Some((_, meaning))) => meaning.push_str(&format!(" {line}")),
+                (None, None) => panic!("{line}"),
+            }
+        }
+        codes
+    }
+
+    /// `ground::exit` has the same codes.
     #[test]
     fn all_exit_codes_are_listed() {
-        let (_, text) = TOPICS.iter().find(|(name, _)| *name == "exit-codes").unwrap();
-        let listed: Vec<u8> = text
-            .lines()
-            .filter_map(|line| line.trim_start().split_once("  ")?.0.parse().ok())
-            .collect();
+        let listed: Vec<u8> = exit_codes().into_iter().map(|(code, _)| code).collect();
         let all = [
             Exit::Done,
             Exit::Failed,
@@ -174,6 +187,25 @@ mod tests {
             Exit::Interrupted,
         ];
         assert_eq!(listed, all.map(|exit| exit as u8));
+    }
+
+    #[test]
+    fn the_tables_of_exit_codes_say_what_the_topic_says() {
+        for (name, page) in [
+            ("README.md", include_str!("../../README.md")),
+            ("docs/errors.md", include_str!("../../docs/errors.md")),
+        ] {
+            let (_, section) = page.split_once("\n## Exit codes\n").unwrap();
+            let section = section.split("\n## ").next().unwrap().replace('`', "");
+            let rows: Vec<(u8, String)> = section
+                .lines()
+                .filter_map(|line| {
+                    let mut cells = line.trim_matches('|').split('|').map(str::trim);
+                    Some((cells.next()?.parse().ok()?, cells.next()?.to_owned()))
+                })
+                .collect();
+            assert_eq!(rows, exit_codes(), "{name}");
+        }
     }
 
     /// A variable that `.env` may set is explained.

@@ -25,6 +25,9 @@ pub struct PlanArgs {
     template: TemplateArgs,
     #[command(flatten)]
     choice: ChoiceArgs,
+    /// Take over existing resources that this pipeline did not create
+    #[arg(long)]
+    adopt: bool,
     /// Exit 5 when there are changes
     #[arg(long)]
     check: bool,
@@ -33,7 +36,8 @@ pub struct PlanArgs {
     iam: bool,
 }
 
-pub(super) async fn run(args: PlanArgs, session: &Session) -> Result<Exit> {
+pub(super) async fn run(mut args: PlanArgs, session: &Session) -> Result<Exit> {
+    args.template.adopt = args.adopt;
     let printer = session.printer();
     let manifest = args.template.manifest(session).await?;
     let draft = args

@@ -214,6 +214,7 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
         key,
         hash_key: hash_key(&args)?,
         skip: args.skip,
+        stream: Some(reference.name.clone()),
         ..ReadOptions::default()
     };
     if args.dry_run {

@@ -39,6 +39,9 @@ pub struct SetupArgs {
     template: TemplateArgs,
     #[command(flatten)]
     choice: ChoiceArgs,
+    /// Take over existing resources that this pipeline did not create
+    #[arg(long)]
+    adopt: bool,
     /// Show what would be done and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -47,7 +50,8 @@ pub struct SetupArgs {
     yes: bool,
 }
 
-pub(super) async fn run(args: SetupArgs, session: &Session) -> Result<Exit> {
+pub(super) async fn run(mut args: SetupArgs, session: &Session) -> Result<Exit> {
+    args.template.adopt = args.adopt;
     let draft = args.template.draft(session, Some(&args.choice), false).await?;
     let context = session.context_for_change_unless(args.dry_run).await?;
     let kinds = Kinds::new(context).await?;

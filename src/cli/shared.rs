@@ -18,6 +18,7 @@ pub(crate) mod size;
 pub(crate) mod stream;
 pub(crate) mod template;
 pub(crate) mod verdict;
+pub(crate) mod waiting;
 
 pub(crate) use session::Session;
 pub(crate) use stream::{StreamArg, StreamFlag};

@@ -30,6 +30,9 @@ pub struct UndeployArgs {
     name: String,
     #[command(flatten)]
     part: PartArgs,
+    /// Also delete resources that streamctl did not create for this function
+    #[arg(long)]
+    adopt: bool,
     /// Only list what would be deleted
     #[arg(long)]
     dry_run: bool,
@@ -38,7 +41,8 @@ pub struct UndeployArgs {
     yes: bool,
 }
 
-pub(super) async fn run(args: UndeployArgs, session: &Session) -> Result<Exit> {
+pub(super) async fn run(mut args: UndeployArgs, session: &Session) -> Result<Exit> {
+    args.part.adopt = args.adopt;
     let draft = match bundle::find(&args.name) {
         Ok(handler) => {
             let (manifest, mut request) = args.part.request(session, handler.template, true)?;

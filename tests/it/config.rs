@@ -138,6 +138,7 @@ fn an_env_file_runs_nothing_and_moves_nothing() {
     stream	orders	STREAMCTL_STREAM in .env
     shard_count	-	default
     environment	-	default
+    timeout	-	default
     home	DIR/streamctl-home	STREAMCTL_HOME
     ignored	AWS_CONFIG_FILE	.env
     ignored	LD_PRELOAD	.env

@@ -87,7 +87,7 @@ fn no_credentials() {
 
 #[test]
 fn an_invalid_region() {
-    assert_snapshot!(Machine::new().fails(4, ["list", "--region", "us-esat"]));
+    assert_snapshot!(Machine::new().fails(2, ["list", "--region", "us-esat"]));
 }
 
 #[test]

@@ -110,6 +110,29 @@ fn sums_are_exact_immediately_after_a_put() {
     assert!(!text.contains("\n\n") && text.ends_with('\n'), "{text:?}");
 }
 
+/// A peak is that of the busiest period, as a rate of a second.
+#[test]
+fn peaks_agree_with_what_was_put() {
+    let cloud = Cloud::start();
+    cloud.stream(STREAM, 1);
+    put(&cloud);
+    let found = cloud.json(["metrics", "--since", "1h", "--period", "1m"]);
+    assert_eq!(found["period_seconds"], 60);
+    for (name, sum) in [("IncomingRecords", 100.0), ("IncomingBytes", 1200.0)] {
+        let metrics = found["metrics"].as_array().unwrap();
+        let metric = metrics.iter().find(|metric| metric["name"] == name).unwrap();
+        let points = metric["datapoints"].as_array().unwrap().iter();
+        let values: Vec<f64> = points.map(|point| point["value"].as_f64().unwrap()).collect();
+        assert_eq!(values.iter().sum::<f64>(), sum, "{name}");
+        let most = values.iter().copied().fold(0.0, f64::max);
+        let usages = found["utilisation"].as_array().unwrap();
+        let usage = usages.iter().find(|usage| usage["metric"] == name).unwrap();
+        assert_eq!(usage["per_second"], true, "{name}");
+        let peak = usage["peak"].as_f64().unwrap() * 60.0;
+        assert!((peak - most).abs() < 1e-6, "{name}: {peak} and {most}");
+    }
+}
+
 #[test]
 fn the_table_fits_80_columns() {
     let cloud = Cloud::start();

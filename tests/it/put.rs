@@ -87,7 +87,7 @@ fn the_put_records_format_keeps_keys_and_decodes_data() {
     for (n, input) in [
         format!("[{one},{other}]"),
         format!(r#"{{"Records": [{one},{other}]}}"#),
-        format!(r#"{{"StreamName":"elsewhere","Records":[{one},{other}]}}"#),
+        format!(r#"{{"StreamName":"s2","Records":[{one},{other}]}}"#),
         format!("{one}\n{other}\n"),
     ]
     .into_iter()
@@ -105,6 +105,34 @@ fn the_put_records_format_keeps_keys_and_decodes_data() {
         ];
         assert_eq!(records, expected, "{input}");
     }
+}
+
+#[test]
+fn a_file_that_names_another_stream_is_refused_before_anything_is_sent() {
+    let cloud = Cloud::start();
+    cloud.stream("orders", 1);
+    let entries = r#"[{"Data":"aGk=","PartitionKey":"k"}]"#;
+    for input in [
+        format!(r#"{{"StreamName":"clicks","Records":{entries}}}"#),
+        format!(r#"{{"Records":{entries},"StreamName":"clicks"}}"#),
+        format!(
+            r#"{{"StreamARN":"arn:aws:kinesis:us-east-1:000000000000:stream/clicks","Records":{entries}}}"#
+        ),
+    ] {
+        cloud.file("in.json", &input);
+        let said = cloud.fails(2, ["put", "--stream", "orders", "--file", "in.json"]);
+        assert_eq!(
+            said,
+            "error: in.json names the stream clicks, and its records would go to orders\n\
+             hint: add `--stream clicks` to send them there, or remove StreamName from the input to send them to orders\n",
+            "{input}"
+        );
+    }
+    assert_eq!(cloud.records("orders"), []);
+    // What the hint says works.
+    cloud.stream("clicks", 1);
+    cloud.ok(["put", "--stream", "clicks", "--file", "in.json"]);
+    assert_eq!(cloud.records("clicks").len(), 1);
 }
 
 #[test]

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::control::ControlSocket;
 use crate::protocol;
 use crate::secret::Secret;
-use ground::error::{Error, Result};
+use ground::error::{Error, Result, machine};
 use ground::platform;
 
 /// Marks a directory that may be deleted.
@@ -276,6 +276,9 @@ pub(crate) fn with_hint(failed: Error, cause: io::Error) -> Error {
     let hint = match cause.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "free some space on the disk, or set STREAMCTL_HOME to a directory on another one"
+        }
+        _ if machine::is_out_of_files(&cause.to_string()) => {
+            "raise the limit of open files with `ulimit -n 1024`, then run the command again"
         }
         _ => "set STREAMCTL_HOME to a directory that can be written",
     };

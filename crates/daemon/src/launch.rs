@@ -29,6 +29,7 @@ const ALLOCATOR: [(&str, &str); 2] = [
     ("MALLOC_MMAP_THRESHOLD_", "4194304"),
     ("MALLOC_TRIM_THRESHOLD_", "8388608"),
 ];
+const FAILED: &str = "could not start the local cloud";
 /// Lines of the log in an error.
 const LOG_LINES: usize = 8;
 
@@ -98,11 +99,7 @@ struct Launched {
 
 impl Launched {
     fn spawn(home: &LocalHome, options: &StartOptions, lock: HomeLock) -> Result<Self> {
-        let failed = |error: std::io::Error| {
-            Error::unreachable("could not start the local cloud")
-                .cause(error)
-                .hint("run `streamctl local run` to start it in the foreground")
-        };
+        let failed = |error: std::io::Error| with_hint(Error::unreachable(FAILED), error);
         let (log, log_start) = open_log(home).map_err(|error| {
             let log = home.log_file();
             with_hint(
@@ -238,6 +235,9 @@ fn open_log(home: &LocalHome) -> std::io::Result<(File, u64)> {
 
 fn failed(home: &LocalHome, why: String, launched: Option<&mut Launched>) -> Error {
     let output = launched.map(|launched| launched.output(home)).unwrap_or_default();
+    if let Some((cause, Some(hint))) = told(&output) {
+        return Error::unreachable(FAILED).cause(cause).hint(hint);
+    }
     let cause = if let Some(error) = unwritable(home) {
         format!("{why}, and its log cannot be written: {error}")
     } else if output.is_empty() {
@@ -245,12 +245,26 @@ fn failed(home: &LocalHome, why: String, launched: Option<&mut Launched>) -> Err
     } else {
         format!("{why}:\n{output}")
     };
-    Error::unreachable("could not start the local cloud")
-        .cause(cause)
-        .hint(format!(
-            "see {}, or run `streamctl local run` to start it in the foreground",
-            home.log_file().display()
-        ))
+    Error::unreachable(FAILED).cause(cause).hint(format!(
+        "see {}, or run `streamctl local run` to start it in the foreground",
+        home.log_file().display()
+    ))
+}
+
+/// The last error in `output`, with its causes in one line, and its hint.
+fn told(output: &str) -> Option<(String, Option<String>)> {
+    let lines: Vec<&str> = output.lines().collect();
+    let first = lines.iter().rposition(|line| line.starts_with("error: "))?;
+    let mut cause = lines[first].trim_start_matches("error: ").to_owned();
+    let mut hint = None;
+    for line in &lines[first + 1..] {
+        match (line.strip_prefix("  cause: "), line.strip_prefix("hint: ")) {
+            (Some(next), _) => cause.push_str(&format!(": {next}")),
+            (None, Some(text)) => hint = Some(text.to_owned()),
+            (None, None) => {}
+        }
+    }
+    Some((cause, hint))
 }
 
 /// Why nothing can be written to the log, such as a full disk. The daemon then cannot say why it ended.
@@ -283,6 +297,20 @@ fn log_tail(home: &LocalHome, start: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_error_of_the_daemon_is_the_cause() {
+        let output = "WARN something\nerror: could not listen on port 7\n  cause: address in use\nhint: choose another port";
+        assert_eq!(
+            told(output),
+            Some((
+                "could not listen on port 7: address in use".to_owned(),
+                Some("choose another port".to_owned())
+            ))
+        );
+        assert_eq!(told("error: no hint"), Some(("no hint".to_owned(), None)));
+        assert_eq!(told("thread panicked"), None);
+    }
 
     #[test]
     fn options_are_passed_as_arguments() {

@@ -4,6 +4,7 @@
 //! it is the target and not running.
 
 mod api_gateway;
+mod calls;
 pub(crate) mod date;
 mod endpoints;
 pub(crate) mod formats;
@@ -17,6 +18,7 @@ mod shared_config;
 mod signed;
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use aws_config::Region;
 use aws_config::retry::RetryConfig;
@@ -25,6 +27,7 @@ use aws_credential_types::provider::ProvideCredentials;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use tokio::sync::OnceCell;
 
+pub use self::calls::{Call, Calls};
 pub use self::formats::Formats;
 pub use self::identity::Caller;
 pub use self::json_api::JsonApi;
@@ -32,6 +35,17 @@ pub use self::renewal::Renewal;
 use self::sdk::Sdk;
 use crate::settings::{DEFAULT_REGION, SERVICES, Settings, Source, Target};
 use ground::error::{self, Error, Result};
+
+/// Makes the client of a service, whose calls are watched.
+macro_rules! client {
+    ($sdk:ident, $source:expr, $service:literal) => {
+        $sdk::Client::from_conf(
+            $sdk::config::Builder::from(&$source.of($service))
+                .interceptor($source.watch.clone())
+                .build(),
+        )
+    };
+}
 
 /// Access to the target.
 pub struct Context {
@@ -68,12 +82,20 @@ impl Context {
     /// Exit 4 when the local cloud cannot be started, exit 2 when the settings name a profile that does not exist or an
     /// endpoint that the user has not trusted.
     pub async fn connect(settings: Settings) -> Result<Self> {
+        Self::connect_watched(settings, Calls::default()).await
+    }
+
+    /// As [`Context::connect`]. `calls` shows the calls of all clients while they run.
+    ///
+    /// # Errors
+    /// As [`Context::connect`].
+    pub async fn connect_watched(settings: Settings, calls: Calls) -> Result<Self> {
         let endpoint = match &settings.target {
             Target::Aws => None,
             Target::Endpoint(url) => Some(url.clone()),
             Target::Local => Some(daemon::ensure_running(&settings.home).await?),
         };
-        Self::connect_with(settings, endpoint.as_deref(), None).await
+        Self::connect_with(settings, endpoint.as_deref(), None, calls).await
     }
 
     /// As [`Context::connect`]; `None` if the target is the local cloud and it does not run. Starts nothing.
@@ -89,7 +111,7 @@ impl Context {
                 None => return Ok(None),
             },
         };
-        Self::connect_with(settings, endpoint.as_deref(), None)
+        Self::connect_with(settings, endpoint.as_deref(), None, Calls::default())
             .await
             .map(Some)
     }
@@ -98,15 +120,16 @@ impl Context {
         settings: Settings,
         endpoint: Option<&str>,
         client: Option<SharedHttpClient>,
+        calls: Calls,
     ) -> Result<Self> {
-        let sdk = Sdk::load(&settings, endpoint, client).await?;
+        let sdk = Sdk::load(&settings, endpoint, client, calls).await?;
         let is_known = settings.target == Target::Local || endpoints::is_of_aws(sdk.endpoints.of("Kinesis"));
         Ok(Self {
             formats: Formats::for_endpoint(is_known, settings.access.cbor),
-            kinesis: aws_sdk_kinesis::Client::new(&sdk.of("Kinesis")),
-            cloudwatch: aws_sdk_cloudwatch::Client::new(&sdk.of("CloudWatch")),
-            iam: aws_sdk_iam::Client::new(&sdk.of("IAM")),
-            sts: aws_sdk_sts::Client::new(&sdk.of("STS")),
+            kinesis: client!(aws_sdk_kinesis, sdk, "Kinesis"),
+            cloudwatch: client!(aws_sdk_cloudwatch, sdk, "CloudWatch"),
+            iam: client!(aws_sdk_iam, sdk, "IAM"),
+            sts: client!(aws_sdk_sts, sdk, "STS"),
             lazy: Lazy::default(),
             caller: OnceCell::new(),
             settings,
@@ -132,37 +155,43 @@ impl Context {
     }
 
     pub fn cloudtrail(&self) -> &aws_sdk_cloudtrail::Client {
-        let make = || aws_sdk_cloudtrail::Client::new(&self.sdk.of("CloudTrail"));
+        let make = || client!(aws_sdk_cloudtrail, self.sdk, "CloudTrail");
         self.lazy.cloudtrail.get_or_init(make)
     }
 
     pub fn firehose(&self) -> &aws_sdk_firehose::Client {
-        let make = || aws_sdk_firehose::Client::new(&self.sdk.of("Firehose"));
+        let make = || client!(aws_sdk_firehose, self.sdk, "Firehose");
         self.lazy.firehose.get_or_init(make)
     }
 
     pub fn kms(&self) -> &aws_sdk_kms::Client {
-        let make = || aws_sdk_kms::Client::new(&self.sdk.of("KMS"));
+        let make = || client!(aws_sdk_kms, self.sdk, "KMS");
         self.lazy.kms.get_or_init(make)
     }
 
     pub fn lambda(&self) -> &aws_sdk_lambda::Client {
-        let make = || aws_sdk_lambda::Client::new(&self.sdk.of("Lambda"));
+        let make = || client!(aws_sdk_lambda, self.sdk, "Lambda");
         self.lazy.lambda.get_or_init(make)
     }
 
     pub fn tagging(&self) -> &aws_sdk_resourcegroupstagging::Client {
-        let make = || aws_sdk_resourcegroupstagging::Client::new(&self.sdk.of("Resource Groups Tagging API"));
+        let make = || {
+            client!(
+                aws_sdk_resourcegroupstagging,
+                self.sdk,
+                "Resource Groups Tagging API"
+            )
+        };
         self.lazy.tagging.get_or_init(make)
     }
 
     pub fn logs(&self) -> &aws_sdk_cloudwatchlogs::Client {
-        let make = || aws_sdk_cloudwatchlogs::Client::new(&self.sdk.of("CloudWatch Logs"));
+        let make = || client!(aws_sdk_cloudwatchlogs, self.sdk, "CloudWatch Logs");
         self.lazy.logs.get_or_init(make)
     }
 
     pub fn dynamodb(&self) -> &aws_sdk_dynamodb::Client {
-        let make = || aws_sdk_dynamodb::Client::new(&self.sdk.of("DynamoDB"));
+        let make = || client!(aws_sdk_dynamodb, self.sdk, "DynamoDB");
         self.lazy.dynamodb.get_or_init(make)
     }
 
@@ -171,17 +200,17 @@ impl Context {
         self.lazy.s3.get_or_init(|| {
             let path_style = self.sdk.endpoints.of("S3").is_some();
             let config = aws_sdk_s3::config::Builder::from(&self.sdk.of("S3")).force_path_style(path_style);
-            aws_sdk_s3::Client::from_conf(config.build())
+            aws_sdk_s3::Client::from_conf(config.interceptor(self.sdk.watch.clone()).build())
         })
     }
 
     pub fn sqs(&self) -> &aws_sdk_sqs::Client {
-        let make = || aws_sdk_sqs::Client::new(&self.sdk.of("SQS"));
+        let make = || client!(aws_sdk_sqs, self.sdk, "SQS");
         self.lazy.sqs.get_or_init(make)
     }
 
     pub fn sns(&self) -> &aws_sdk_sns::Client {
-        let make = || aws_sdk_sns::Client::new(&self.sdk.of("SNS"));
+        let make = || client!(aws_sdk_sns, self.sdk, "SNS");
         self.lazy.sns.get_or_init(make)
     }
 
@@ -230,6 +259,11 @@ impl Context {
         };
         let loaded = provider.provide_credentials().await;
         loaded.map_err(|e| Error::unreachable("the AWS credentials could not be loaded").cause(e))
+    }
+
+    /// The time limit of a call that may take up to `longest`, unless the user allows less.
+    pub fn time_limit(&self, longest: Duration) -> Duration {
+        self.settings.timeout.map_or(longest, |limit| limit.min(longest))
     }
 
     /// The region of all calls.
@@ -300,7 +334,7 @@ impl Context {
     /// Exit 4 when the target cannot be reached or rejects the credentials.
     pub async fn caller(&self) -> Result<Option<&Caller>> {
         let caller = self.caller.get_or_try_init(|| async {
-            match identity::ask(&self.sts).await {
+            match identity::ask(&self.sts, self.time_limit(Duration::from_secs(10))).await {
                 Ok(caller) => Ok(Some(caller)),
                 Err(error) if identity::is_absent(&error, self.sdk.endpoints.of("STS")) => Ok(None),
                 Err(error) => Err(error::aws::failed("could not check the credentials", error)),

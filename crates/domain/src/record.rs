@@ -148,6 +148,8 @@ pub struct ReadOptions {
     pub done: Arc<[(u64, u64)]>,
     /// What takes bad records; `None` where the first one ends the reading.
     pub bad: Option<Arc<BadRecords>>,
+    /// The stream that the records go to. An input of put-records that names another one is refused.
+    pub stream: Option<String>,
 }
 
 impl ReadOptions {
@@ -171,6 +173,7 @@ impl Default for ReadOptions {
             skip: 0,
             done: Arc::default(),
             bad: None,
+            stream: None,
         }
     }
 }

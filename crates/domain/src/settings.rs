@@ -13,6 +13,7 @@ pub mod trust;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use access::{Access, CredentialSource, SERVICES};
 pub use dotenv::DotEnv;
@@ -20,6 +21,7 @@ pub use file::{ConfigFile, ConfigSource};
 pub use target::{Target, TargetChoice, is_endpoint, is_loopback};
 pub use trust::Trust;
 
+use ground::duration::{self, Parser, Unit};
 use ground::error::{Error, Result};
 
 /// The default stream. Source: the concert pipeline's contract.
@@ -39,6 +41,8 @@ pub struct Flags {
     pub region: Option<String>,
     /// `--profile`.
     pub profile: Option<String>,
+    /// `--timeout`.
+    pub timeout: Option<Duration>,
 }
 
 /// Sources of settings.
@@ -115,6 +119,8 @@ pub struct Settings {
     pub shard_count: Option<u32>,
     /// `APP_ENVIRONMENT`, the value of the `Environment` tag, if set.
     pub environment: Option<String>,
+    /// How long a call may take with all its attempts, if the user limits it.
+    pub timeout: Option<Duration>,
     /// Directory of the local cloud (`STREAMCTL_HOME`).
     pub home: PathBuf,
 }
@@ -132,6 +138,7 @@ impl Settings {
             stream: "orders".to_owned(),
             shard_count: None,
             environment: None,
+            timeout: None,
             home: "/nowhere".into(),
         }
     }
@@ -164,6 +171,7 @@ impl Settings {
         if let (Target::Endpoint(url), Source::File) = (&target, target_source) {
             access.untrusted = untrusted(file, url, &home.value);
         }
+        access.named_by = named_by(&target, target_source, file);
         let region = flag("--region", &flags.region)
             .or_else(|| lookup.variable(REGION))
             .or_else(|| in_file(&file.region));
@@ -171,17 +179,12 @@ impl Settings {
             check_region(&region.value)?;
         }
         let profile = profile(flags, &lookup, &access);
-        let stream = lookup
-            .variable(STREAM)
-            .or_else(|| in_file(&file.stream))
-            .unwrap_or_else(|| Found {
-                value: DEFAULT_STREAM.to_owned(),
-                source: Source::Default,
-            });
+        let stream = stream(&lookup);
         let environment = lookup
             .variable(ENVIRONMENT)
             .or_else(|| in_file(&file.environment));
         let shard_count = shard_count(&lookup)?;
+        let timeout = timeout(flags, &lookup)?;
         let explained = vec![
             Explained {
                 name: "target",
@@ -194,6 +197,10 @@ impl Settings {
             explained("stream", Some(&stream)),
             explained("shard_count", shard_count.as_ref()),
             explained("environment", environment.as_ref()),
+            explained(
+                "timeout",
+                timeout.clone().map(|found| found.map(duration::format)).as_ref(),
+            ),
             explained("home", Some(&home.clone().map(|home| home.display().to_string()))),
         ];
         let settings = Self {
@@ -205,9 +212,31 @@ impl Settings {
             stream: stream.value,
             shard_count: shard_count.map(|found| found.value),
             environment: environment.map(|found| found.value),
+            timeout: timeout.map(|found| found.value),
             home: home.value,
         };
         Ok((settings, explained))
+    }
+}
+
+impl Settings {
+    /// Whether an emulator on this machine gets a placeholder for credentials, because the user has none.
+    pub fn sends_placeholder(&self) -> bool {
+        let access = &self.access;
+        let has_credentials = self.profile.is_some() || access.credentials != CredentialSource::Machine;
+        let is_here = matches!(&self.target, Target::Endpoint(url) if is_loopback(url));
+        is_here && access.endpoints.values().all(|url| is_loopback(url)) && !has_credentials
+    }
+
+    /// The next step where credentials are missing, unknown or expired: it names them and the command that mends them.
+    /// `are_there` is false if none were found.
+    pub fn mend_credentials(&self, are_there: bool) -> String {
+        match self.sends_placeholder() {
+            true => "a placeholder was sent, as to every endpoint on this machine without --profile or credentials in the \
+                     environment: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                .to_owned(),
+            false => self.access.mend(self.profile.as_deref(), are_there),
+        }
     }
 }
 
@@ -333,6 +362,65 @@ fn shard_count(lookup: &Lookup<'_>) -> Result<Option<Found<u32>>> {
     Ok(Some(found.map(|_| value)))
 }
 
+fn stream(lookup: &Lookup<'_>) -> Found<String> {
+    let found = lookup.variable(STREAM);
+    let found = found.or_else(|| in_file(&lookup.sources.file.stream));
+    found.unwrap_or_else(|| Found {
+        value: DEFAULT_STREAM.to_owned(),
+        source: Source::Default,
+    })
+}
+
+/// Flag, variable, file: how long a call may take.
+fn timeout(flags: &Flags, lookup: &Lookup<'_>) -> Result<Option<Found<Duration>>> {
+    const NAME: &str = "STREAMCTL_TIMEOUT";
+    if let Some(value) = flags.timeout {
+        return Ok(Some(Found {
+            value,
+            source: Source::Flag("--timeout"),
+        }));
+    }
+    let found = lookup
+        .variable(&[NAME])
+        .or_else(|| in_file(&lookup.sources.file.timeout));
+    let Some(found) = found else { return Ok(None) };
+    let value = parse_timeout(&found.value).map_err(|cause| {
+        let name = match found.source {
+            Source::File => "timeout in streamctl.toml",
+            _ => NAME,
+        };
+        Error::usage(format!("{name} is {:?}, not a time limit of calls", found.value))
+            .cause(cause)
+            .hint("give a time such as 10s or 2m")
+    })?;
+    Ok(Some(found.map(|_| value)))
+}
+
+/// Parses the time limit of a call: 100 milliseconds to an hour.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub fn parse_timeout(text: &str) -> Result<Duration, String> {
+    const TIMEOUT: Parser =
+        Parser::whole(Unit::Millisecond).between(Duration::from_millis(100), Duration::from_secs(3_600));
+    TIMEOUT.parse(text)
+}
+
+/// What chose the endpoint of the target, for an error of a call.
+fn named_by(target: &Target, source: Source, file: &ConfigFile) -> Option<String> {
+    match (target, source) {
+        (Target::Aws, _) => None,
+        (Target::Local, _) => Some(ground::error::aws::LOCAL.to_owned()),
+        (Target::Endpoint(_), Source::File) => {
+            let file = file.source.as_ref()?;
+            let line = file.line_of("endpoint_url");
+            let line = line.map(|line| format!(" line {line}")).unwrap_or_default();
+            Some(format!("{}{line}", file.path.display()))
+        }
+        (Target::Endpoint(_), source) => Some(source.to_string()),
+    }
+}
+
 /// The file that names the endpoint `url`, if credentials may not be sent there: it is not on this machine, and the user
 /// neither named the file nor trusts it.
 fn untrusted(file: &ConfigFile, url: &str, home: &Path) -> Option<PathBuf> {
@@ -352,7 +440,7 @@ fn check_region(region: &str) -> Result<()> {
     if well_formed {
         return Ok(());
     }
-    Err(Error::unreachable(format!("{region:?} is not an AWS region"))
+    Err(Error::usage(format!("{region:?} is not an AWS region"))
         .hint("a region looks like us-east-1; set it with --region or AWS_REGION"))
 }
 

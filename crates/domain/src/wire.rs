@@ -11,7 +11,7 @@ mod put;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use exchange::{get_records, put_records};
+pub(crate) use exchange::{code_in_cbor, get_records, put_records};
 pub(crate) use get::{ReadChild, ReadRecord, ReadRecords};
 pub(crate) use put::PutResult;
 

@@ -3,6 +3,7 @@
 //! Domain modules create one where a failure concerns the user. `main` prints it. [`aws`] converts errors of AWS calls.
 
 pub mod aws;
+pub mod machine;
 
 use std::fmt;
 
@@ -88,6 +89,18 @@ impl Error {
     /// The service's error code, if an AWS call failed.
     pub fn code(&self) -> Option<&str> {
         self.code.as_deref()
+    }
+
+    /// Whether the credentials are missing, unknown or expired, and not only this machine's clock or the region is wrong;
+    /// `Some(false)` if there are none.
+    pub fn bad_credentials(&self) -> Option<bool> {
+        if self.class != Some(Class::Credentials) {
+            return None;
+        }
+        match self.code.as_deref() {
+            None => Some(!self.message.contains(aws::NO_CREDENTIALS)),
+            Some(code) => aws::is_about_keys(code, self.hint_text()).then_some(true),
+        }
     }
 
     /// What the failure of an AWS call means.

@@ -230,8 +230,9 @@ pub fn leave_terminal() -> io::Result<()> {
     Ok(())
 }
 
-/// Raises the limit of open files to `wanted`, as far as the system allows. Some systems start with 256.
-pub fn raise_file_limit(wanted: u64) {
+/// Raises the limit of open files to `wanted`, as far as the system allows. Some systems start with 256. Returns the limit;
+/// `None` if there is none.
+pub fn raise_file_limit(wanted: u64) -> Option<u64> {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -245,9 +246,13 @@ pub fn raise_file_limit(wanted: u64) {
             // Best effort: with fewer files the process accepts fewer connections.
             let _ = setrlimit(Resource::Nofile, raised);
         }
+        getrlimit(Resource::Nofile).current
     }
     #[cfg(not(unix))]
-    let _ = wanted;
+    {
+        let _ = wanted;
+        None
+    }
 }
 
 /// Resident memory of this process in bytes, if the platform reports it.

@@ -119,7 +119,11 @@ impl Database {
         let found = self.fault_before_opening(&record);
         let opened = match found {
             Some(fault) => Err(fault),
-            None => open(&self.path, self.schema).map_err(|error| error.to_string()),
+            None => match open(&self.path, self.schema) {
+                // The next request tries again.
+                Err(error) if is_of_the_machine(&error) => return Err(self.named(error)),
+                opened => opened.map_err(|error| error.to_string()),
+            },
         };
         let checked = opened.and_then(|connection| match &record {
             // It is as it was closed.
@@ -269,6 +273,9 @@ impl Database {
     fn named(&self, error: rusqlite::Error) -> io::Error {
         let kind = match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => io::ErrorKind::StorageFull,
+            Some(rusqlite::ErrorCode::PermissionDenied | rusqlite::ErrorCode::ReadOnly) => {
+                io::ErrorKind::PermissionDenied
+            }
             _ => io::ErrorKind::Other,
         };
         platform::at_path(io::Error::new(kind, error), &self.path)
@@ -328,6 +335,15 @@ fn open(path: &Path, schema: &str) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.execute_batch(schema)?;
     Ok(connection)
+}
+
+/// Whether the disk or the memory is full, or the file cannot be written or opened: the database itself is not damaged.
+fn is_of_the_machine(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode as E;
+    matches!(
+        error.sqlite_error_code(),
+        Some(E::CannotOpen | E::DiskFull | E::OutOfMemory | E::PermissionDenied | E::ReadOnly)
+    )
 }
 
 /// Copies the whole log into the database. `mode` is one of SQLite's: `TRUNCATE` also empties the log.

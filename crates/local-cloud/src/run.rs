@@ -27,6 +27,8 @@ const FIRST_PORT: u16 = 4566;
 const LAST_PORT: u16 = 4665;
 /// Limit of open files and connections.
 const FILES: u64 = 8192;
+/// Open files without which requests fail: an idle local cloud has some 20, and databases, shards and connections add theirs.
+const LEAST_FILES: u64 = 64;
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
 /// Runs the local cloud of `home` until `stop` completes or a command stops it. `ready` is called once it
@@ -43,6 +45,17 @@ pub fn run<'a>(
     run_in(home, options, ready, stop).boxed()
 }
 
+/// Checks that the process may open enough files to serve at all.
+fn check_files(limit: Option<u64>) -> Result<()> {
+    match limit {
+        Some(files) if files < LEAST_FILES => Err(Error::failed(format!(
+            "the limit of open files is {files}, and the local cloud needs at least {LEAST_FILES}"
+        ))
+        .hint("raise it with `ulimit -n 1024`, then run the command again")),
+        _ => Ok(()),
+    }
+}
+
 async fn run_in(
     home: &Path,
     options: RunOptions,
@@ -53,7 +66,7 @@ async fn run_in(
         platform::leave_terminal()
             .map_err(|error| Error::failed("could not leave the terminal").cause(error))?;
     }
-    platform::raise_file_limit(FILES);
+    check_files(platform::raise_file_limit(FILES))?;
     let home = LocalHome::new(home);
     let lock = lock(&home).await?;
     home.prepare()?;

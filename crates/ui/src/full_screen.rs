@@ -5,6 +5,7 @@
 
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossterm::cursor::{Hide, Show};
 use crossterm::style::ResetColor;
@@ -92,12 +93,21 @@ fn failed(error: io::Error) -> Error {
     Error::failed("could not use the terminal").cause(error)
 }
 
+/// Whether a command has the terminal for itself. Nothing else may be printed on it then.
+pub fn is_shown() -> bool {
+    IS_SHOWN.load(Ordering::Relaxed)
+}
+
+static IS_SHOWN: AtomicBool = AtomicBool::new(false);
+
 fn take() -> io::Result<()> {
+    IS_SHOWN.store(true, Ordering::Relaxed);
     enable_raw_mode()?;
     execute!(io::stdout(), EnterAlternateScreen, Hide)
 }
 
 fn give_back() {
+    IS_SHOWN.store(false, Ordering::Relaxed);
     // There may be no terminal any more.
     let _ = leave(&mut io::stdout());
     let _ = disable_raw_mode();

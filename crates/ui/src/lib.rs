@@ -23,6 +23,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use ground::shell::quoted as shell_quoted;
+use progress::Waiting;
 pub use progress::{Progress, StatusLine, Step};
 pub use report::{Format, Report, lines, or_dash, wrap};
 pub use safe::visible;
@@ -57,6 +58,7 @@ pub struct Printer {
     stderr_width: Option<usize>,
     style: Style,
     progress: Progress,
+    waiting: Mutex<Waiting>,
 }
 
 /// Where data goes.
@@ -122,6 +124,7 @@ impl Printer {
             stderr_width: stderr_terminal.then(terminal_width).filter(|&width| width > 0),
             style: Style::new(color(stdout_terminal), color(stderr_terminal)),
             progress: Progress::new(hidden),
+            waiting: Mutex::default(),
         }
     }
 
@@ -137,6 +140,7 @@ impl Printer {
             stderr_width: self.stderr_width,
             style: Style::new(false, self.style.has_stderr_colour()),
             progress: Progress::new(self.progress.is_hidden()),
+            waiting: Mutex::default(),
         }
     }
 
@@ -173,6 +177,19 @@ impl Printer {
     /// Whether stdout is a terminal that may be drawn on.
     pub fn is_interactive(&self) -> bool {
         self.stdout_terminal && !self.progress.is_hidden()
+    }
+
+    /// Shows as progress what the command waits for, in two parts; `None` when it no longer waits. It goes when anything is
+    /// printed.
+    pub fn waiting(&self, parts: Option<[&str; 2]>) {
+        let mut shown = self
+            .waiting
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        match parts.filter(|_| !self.progress.is_hidden() && !full_screen::is_shown()) {
+            Some(parts) => shown.show(&self.progress, parts),
+            None => shown.clear(),
+        }
     }
 
     /// Prints a report in the chosen format.
@@ -288,6 +305,7 @@ impl Printer {
     }
 
     fn write(&self, data: &[u8], end: &[u8]) -> Result<()> {
+        self.waiting(None);
         let mut to = self.lock_data();
         to.write_all(data)
             .and_then(|()| to.write_all(end))
@@ -312,6 +330,7 @@ impl Printer {
     /// # Errors
     /// When stdout cannot be written.
     pub fn flush(&self) -> Result<()> {
+        self.waiting(None);
         self.progress.settle();
         self.flush_stdout()
     }
@@ -422,6 +441,7 @@ impl Printer {
     }
 
     fn prompt(&self, text: &str) {
+        self.waiting(None);
         let mut stderr = anstream::stderr().lock();
         // The command does not fail because a message cannot be printed.
         let _ = write!(stderr, "{}", safe::harmless(text)).and_then(|()| stderr.flush());

@@ -74,6 +74,16 @@ impl Progress {
         }
     }
 
+    /// A line without a spinner, which continues the one before it.
+    fn continuation(&self) -> Step {
+        let bar = self.lock().add(ProgressBar::new_spinner());
+        bar.set_style(template("  {wide_msg}"));
+        Step {
+            bar,
+            name: String::new(),
+        }
+    }
+
     /// A line that says what goes on until it is dropped; `None` where no progress is shown.
     pub fn status_line(&self, text: &str) -> Option<StatusLine> {
         if self.hidden {
@@ -88,6 +98,49 @@ impl Progress {
     pub fn suspend<R>(&self, print: impl FnOnce() -> R) -> R {
         let lines = self.lock().clone();
         lines.suspend(print)
+    }
+}
+
+/// What the command waits for: on one line, or on two where it is too long.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    first: Option<Step>,
+    second: Option<Step>,
+}
+
+impl Waiting {
+    /// Shows a text of two parts.
+    pub(super) fn show(&mut self, progress: &Progress, [what, more]: [&str; 2]) {
+        let first = self.first.get_or_insert_with(|| progress.status());
+        let (line, rest) = fit(what, more, first.room());
+        first.message(line);
+        match rest {
+            Some(rest) => {
+                let second = self.second.get_or_insert_with(|| progress.continuation());
+                second.message(rest);
+            }
+            None => clear(&mut self.second),
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        clear(&mut self.second);
+        clear(&mut self.first);
+    }
+}
+
+fn clear(step: &mut Option<Step>) {
+    if let Some(step) = step.take() {
+        step.clear();
+    }
+}
+
+/// The line of `what` and `more`; `more` apart where both do not fit in `room` columns.
+fn fit<'a>(what: &str, more: &'a str, room: usize) -> (String, Option<&'a str>) {
+    let line = format!("{what} {more}");
+    match line.chars().count() <= room {
+        true => (line.trim_end().to_owned(), None),
+        false => (what.to_owned(), Some(more)),
     }
 }
 
@@ -149,4 +202,16 @@ fn on_stderr(hidden: bool) -> MultiProgress {
 fn template(text: &str) -> ProgressStyle {
     // The templates are literals of this file. A wrong one shows as the default style.
     ProgressStyle::with_template(text).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_too_long_for_a_line_continues_on_the_next() {
+        let fit = |room| fit("Waiting for a", "at b", room);
+        assert_eq!(fit(18), ("Waiting for a at b".to_owned(), None));
+        assert_eq!(fit(17), ("Waiting for a".to_owned(), Some("at b")));
+    }
 }

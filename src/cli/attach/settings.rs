@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::cli::shared::duration::{SECONDS, seconds};
 use domain::context::Context;
-use domain::functions::mapping::{Settings, StartingPosition};
+use domain::functions::mapping::{self, Settings, StartingPosition};
 use ground::error::{Error, Result};
 
 /// Settings of a mapping. A setting that is not given does not change; a new mapping takes AWS's default.
@@ -143,8 +143,14 @@ pub(super) fn properties(settings: &Settings) -> Result<BTreeMap<String, Value>>
     Ok(properties)
 }
 
-/// The ARN of a destination; empty for `none`.
+/// The ARN of a destination that is there; empty for `none`.
 async fn destination(context: &Context, text: &str) -> Result<String> {
+    let arn = destination_arn(context, text).await?;
+    mapping::check_destination(context, &arn).await?;
+    Ok(arn)
+}
+
+async fn destination_arn(context: &Context, text: &str) -> Result<String> {
     if text == "none" || text.starts_with("arn:") {
         return Ok(text.trim_start_matches("none").to_owned());
     }

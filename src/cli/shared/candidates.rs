@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use clap::{ArgMatches, FromArgMatches};
 use clap_complete::{ArgValueCompleter, CompletionCandidate};
 use tokio::time::{Instant, timeout_at};
 
@@ -246,7 +246,7 @@ fn typed_words(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
 
 /// The settings and the stream that `words` choose; `None` if that is not clear.
 fn chosen(words: Vec<OsString>) -> Option<(Settings, String)> {
-    let command = Cli::command().ignore_errors(true);
+    let command = Cli::definition().ignore_errors(true);
     let matches = command.try_get_matches_from(words).ok()?;
     let innermost = innermost(&matches);
     let configuration = GlobalArgs::from_arg_matches(innermost)
@@ -310,6 +310,13 @@ mod tests {
         assert_eq!(
             (settings.region.as_deref(), stream.as_str()),
             (Some("us-west-2"), "orders")
+        );
+        // A command with a `--timeout` of its own.
+        let (settings, stream) =
+            chosen("streamctl attach scorer --stream clicks --timeout 1m --call-timeout 7s x");
+        assert_eq!(
+            (settings.timeout, stream.as_str()),
+            (Some(std::time::Duration::from_secs(7)), "clicks")
         );
     }
 

@@ -35,8 +35,6 @@ pub(crate) fn retention_hours(text: &str) -> Result<u32, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use crate::cli::Cli;
 
     const FLAGS: [&str; 13] = [
@@ -62,7 +60,7 @@ mod tests {
             .map(str::to_owned)
             .collect();
         let words = [words, vec![text.to_owned()]].concat();
-        let error = Cli::try_parse_from(words).err()?.to_string();
+        let error = Cli::parse_words(words).err()?.to_string();
         let first = error.lines().next().unwrap_or_default();
         Some(first.rsplit(">': ").next().unwrap_or_default().to_owned())
     }

@@ -1,12 +1,15 @@
 //! The options that every command takes.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use etcetera::BaseStrategy;
 
 use crate::ui::{Format, UiOptions};
-use domain::settings::{ConfigFile, ConfigSource, DotEnv, Explained, Flags, Settings, Sources, TargetChoice};
+use domain::settings::{
+    ConfigFile, ConfigSource, DotEnv, Explained, Flags, Settings, Sources, TargetChoice, parse_timeout,
+};
 use ground::error::Result;
 use ground::platform;
 
@@ -49,6 +52,9 @@ pub(crate) struct GlobalArgs {
     /// Profile of the shared AWS configuration
     #[arg(long, global = true, value_name = "NAME")]
     profile: Option<String>,
+    /// Longest time that a call may take, with its retries [default: 60s]
+    #[arg(id = CALL_TIMEOUT, long = TIMEOUT, global = true, value_name = "TIME", value_parser = parse_timeout)]
+    timeout: Option<Duration>,
     /// Output format: table, json, yaml or text
     #[arg(
         short,
@@ -62,7 +68,7 @@ pub(crate) struct GlobalArgs {
     /// Print only warnings and errors on stderr
     #[arg(short, long, global = true)]
     quiet: bool,
-    /// Print log messages on stderr (-vv for more)
+    /// Print each call on stderr (-vv: also what is sent and answered)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// When to use colour: auto, always or never
@@ -75,6 +81,29 @@ pub(crate) struct GlobalArgs {
     /// Read this file instead of ./streamctl.toml
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+const TIMEOUT: &str = "timeout";
+const CALL_TIMEOUT: &str = "call-timeout";
+
+/// The commands of `command`, each with the global `--timeout`. Where `--timeout` is that of a function or an alarm, the
+/// global one is `--call-timeout`.
+pub(crate) fn with_timeout(command: clap::Command) -> clap::Command {
+    let has_own = command.get_arguments().any(|arg| arg.get_long() == Some(TIMEOUT));
+    let is_global = command
+        .get_arguments()
+        .any(|arg| arg.get_id().as_str() == CALL_TIMEOUT);
+    let command = command.mut_subcommands(with_timeout);
+    if !has_own || is_global {
+        return command;
+    }
+    // clap gives a subcommand no global argument that it has already.
+    let arg = clap::Arg::new(CALL_TIMEOUT).long(CALL_TIMEOUT);
+    let arg = arg.value_name("TIME").value_parser(parse_timeout);
+    command.arg(
+        arg.help_heading("Global options")
+            .help("Longest time that a call may take, with its retries [default: 60s]"),
+    )
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -148,6 +177,7 @@ impl GlobalArgs {
             endpoint_url: self.endpoint_url.clone(),
             region: self.region.clone(),
             profile: self.profile.clone(),
+            timeout: self.timeout,
         };
         let path = self.config.as_deref().unwrap_or(Path::new(CONFIG_FILE));
         let base = etcetera::choose_base_strategy().ok();

@@ -43,7 +43,7 @@ pub(crate) async fn apply(
     if !losses.is_empty() {
         losses.iter().for_each(|loss| printer.warn(loss));
         session
-            .confirm_by_name("lose data for good", pipeline.identity().instance(), yes)
+            .confirm_by_name("lose data for good", &pipeline.identity().to_string(), yes)
             .await?;
     }
     let progress = ApplyProgress::new(printer);

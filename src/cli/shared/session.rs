@@ -8,10 +8,11 @@ use tokio::sync::{OnceCell, watch};
 
 use super::damage::warn_of_damage;
 use super::global::{Configuration, GlobalArgs};
+use super::waiting;
 use crate::ui::Printer;
 use daemon::StartOptions;
 use daemon::home::LocalHome;
-use domain::context::Context;
+use domain::context::{Calls, Context};
 use domain::settings::{DEFAULT_REGION, Settings, Target};
 use domain::stream::StreamReference;
 use ground::error::{Error, Result};
@@ -36,6 +37,7 @@ pub struct Session {
     /// The ARN that chooses region and account.
     acts_on: OnceLock<StreamReference>,
     local_cloud: Option<daemon::Run>,
+    calls: Calls,
 }
 
 impl Session {
@@ -46,6 +48,8 @@ impl Session {
         printer: Arc<Printer>,
         local_cloud: Option<daemon::Run>,
     ) -> Self {
+        let calls = Calls::default();
+        waiting::show(calls.clone(), Arc::downgrade(&printer));
         Self {
             settings: configuration.settings.clone(),
             configuration: Some(Arc::new(configuration)),
@@ -56,6 +60,7 @@ impl Session {
             region_flag: global.region().map(str::to_owned),
             acts_on: OnceLock::new(),
             local_cloud,
+            calls,
         }
     }
 
@@ -71,6 +76,7 @@ impl Session {
             region_flag: None,
             acts_on: OnceLock::new(),
             local_cloud: self.local_cloud,
+            calls: self.calls.clone(),
         }
     }
 
@@ -157,6 +163,16 @@ impl Session {
             .hint("choose a profile of that account with --profile"))
     }
 
+    /// `error`; if the credentials are to blame, its hint names them and the command that mends them.
+    pub(crate) fn with_credentials_named(&self, error: Error) -> Error {
+        match error.bad_credentials() {
+            Some(are_there) if self.settings.target != Target::Local => {
+                error.hint(self.settings.mend_credentials(are_there))
+            }
+            _ => error,
+        }
+    }
+
     /// The target's clients, made on first use. Names an endpoint that is neither of AWS nor of the local cloud on stderr.
     ///
     /// # Errors
@@ -200,7 +216,7 @@ impl Session {
                 if let Some(region) = self.acts_on.get().and_then(|stream| stream.region.as_ref()) {
                     settings.region = Some(region.clone());
                 }
-                let context = Context::connect(settings).await?;
+                let context = Context::connect_watched(settings, self.calls.clone()).await?;
                 self.check_account(&context).await?;
                 if context.fell_to_local() {
                     self.printer

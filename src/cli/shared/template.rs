@@ -39,9 +39,9 @@ pub(crate) struct TemplateArgs {
     /// Set a parameter of the template (repeatable)
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
-    /// Take over existing resources that this pipeline did not create
-    #[arg(long)]
-    adopt: bool,
+    /// `--adopt` of a command that has it.
+    #[arg(skip)]
+    pub(crate) adopt: bool,
 }
 
 /// Selects the template of a function, for the commands on functions.
@@ -53,9 +53,9 @@ pub(crate) struct PartArgs {
     /// Set a parameter of the template of the function (repeatable)
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
-    /// Take over existing resources that streamctl did not create for this function
-    #[arg(long)]
-    adopt: bool,
+    /// `--adopt` of a command that has it.
+    #[arg(skip)]
+    pub(crate) adopt: bool,
 }
 
 impl PartArgs {

@@ -60,8 +60,11 @@ pub(super) struct InvokeArgs {
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable, requires = "invoke_local")]
     environment: Vec<(String, String)>,
     /// Timeout of an invocation: 1s to 15m [default: 1m]
-    #[arg(long, value_name = "TIME", requires = "invoke_local", value_parser = seconds::<u32>(rules::TIMEOUT))]
-    timeout: Option<u32>,
+    #[arg(
+        long, value_name = "TIME", requires = "invoke_local",
+        value_parser = seconds::<u32>(rules::TIMEOUT)
+    )]
+    function_timeout: Option<u32>,
 }
 
 impl InvokeArgs {
@@ -97,7 +100,7 @@ impl InvokeArgs {
     ) -> Result<Function> {
         let code = self.invoke_local.clone().unwrap_or_default();
         let failed = self.failed_file.as_deref().map(FailedFile::named).transpose()?;
-        let args = LocalCodeArgs::new(code.clone(), self.environment.clone(), self.timeout);
+        let args = LocalCodeArgs::new(code.clone(), self.environment.clone(), self.function_timeout);
         let (code, deployed) = args.function(session, context, &code, None, true).await?;
         let source = |stream_arn: String| Source {
             stream_arn,

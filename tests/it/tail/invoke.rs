@@ -245,7 +245,7 @@ fn what_does_not_go_together_is_refused() {
         &["--invoke-local", "x", "-o", "yaml"],
         &["--invoke-local", "x", "--batch-size", "0"],
         &["--invoke-local", "x", "--batch-size", "10001"],
-        &["--invoke-local", "x", "--timeout", "0s"],
+        &["--invoke-local", "x", "--function-timeout", "0s"],
         &["--retries", "1"],
         &["--failed-file", "f"],
     ] {

@@ -16,6 +16,10 @@ pub(super) struct Endpoints {
     pub(super) all: Option<String>,
     /// Endpoints by service of [`SERVICES`].
     services: BTreeMap<&'static str, String>,
+    /// What chose `all`, such as "--endpoint-url".
+    named_by: Option<String>,
+    /// What chose each of `services`: a variable or the profile.
+    services_named_by: BTreeMap<&'static str, String>,
 }
 
 impl Endpoints {
@@ -27,7 +31,16 @@ impl Endpoints {
         let mut endpoints = Self {
             all: all.map(str::to_owned),
             services: access.endpoints.clone(),
+            named_by: access.named_by.clone(),
+            services_named_by: BTreeMap::new(),
         };
+        for (service, variable) in SERVICES {
+            if endpoints.services.contains_key(service) {
+                endpoints
+                    .services_named_by
+                    .insert(service, (*variable).to_owned());
+            }
+        }
         let Some(shared) = shared.filter(|shared| access.profile_endpoints && !shared.ignores_endpoints())
         else {
             return Ok(endpoints);
@@ -42,10 +55,14 @@ impl Endpoints {
             let (url, _) = value.load(&none, Some(&shared.sections))?;
             Some(url.into_owned())
         };
+        let profile = format!("the AWS profile {}", shared.sections.selected_profile());
         endpoints.all = named(None);
+        endpoints.named_by = endpoints.all.as_ref().map(|_| profile.clone());
         for (service, _) in SERVICES {
             if let Some(url) = named(Some(service)).filter(|url| endpoints.all.as_ref() != Some(url)) {
                 endpoints.services.entry(service).or_insert(url);
+                let by = endpoints.services_named_by.entry(service);
+                by.or_insert_with(|| profile.clone());
             }
         }
         for url in endpoints.all.iter().chain(endpoints.services.values()) {
@@ -63,6 +80,14 @@ impl Endpoints {
     pub(super) fn of(&self, service: &str) -> Option<&str> {
         let own = self.services.get(service);
         own.or(self.all.as_ref()).map(String::as_str)
+    }
+
+    /// What chose the endpoint of a service; `None` if it is AWS's own.
+    pub(super) fn named_by(&self, service: &str) -> Option<&str> {
+        match self.has(service) {
+            true => self.services_named_by.get(service).map(String::as_str),
+            false => self.named_by.as_deref(),
+        }
     }
 
     /// Whether the service has an endpoint of its own.

@@ -8,6 +8,7 @@ use aws_sdk_sts::config::timeout::TimeoutConfig;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use ground::error::aws::is_web_page;
 
 type Failure = SdkError<GetCallerIdentityError, HttpResponse>;
 
@@ -33,14 +34,14 @@ pub struct Caller {
     pub arn: String,
 }
 
-/// The caller of the credentials. Does not wait long: commands that only handle records work without it.
+/// The caller of the credentials, within `limit`, which is short: commands that only handle records work without it.
 ///
 /// # Errors
 /// That of the call. An answer without an account counts as one that could not be read.
-pub(super) async fn ask(sts: &aws_sdk_sts::Client) -> Result<Caller, Failure> {
+pub(super) async fn ask(sts: &aws_sdk_sts::Client, limit: Duration) -> Result<Caller, Failure> {
     let limits = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(3))
-        .operation_timeout(Duration::from_secs(10))
+        .connect_timeout(limit.min(Duration::from_secs(3)))
+        .operation_timeout(limit)
         .build();
     let config = Builder::new()
         .retry_config(RetryConfig::standard().with_max_attempts(2))
@@ -64,6 +65,11 @@ pub(super) fn is_absent(failure: &Failure, endpoint: Option<&str>) -> bool {
             // A server error says nothing about what the endpoint serves, unless it says that it does not.
             let is_known = code.is_some_and(|code| REFUSALS.contains(&code));
             !is_known && (status < 500 || status == 501)
+        }
+        // A success with a web page is not even an endpoint of AWS, and the caller is told so. A refusal with one is that of
+        // an emulator without STS.
+        SdkError::ResponseError(response) if is_web_page(response.raw()) => {
+            endpoint.is_some() && !response.raw().status().is_success()
         }
         SdkError::ResponseError(_) | SdkError::ConstructionFailure(_) => endpoint.is_some(),
         // AWS's own STS may be out of reach where Kinesis is not, as in a subnet with an endpoint of Kinesis alone.

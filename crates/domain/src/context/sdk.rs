@@ -1,5 +1,6 @@
 //! The configuration of all clients: credentials, region, endpoints, retries, time limits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::ecs::EcsCredentialsProvider;
@@ -17,18 +18,21 @@ use aws_smithy_http_client::tls;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
+use super::calls::{Calls, Watch};
 use super::endpoints::Endpoints;
 use super::local;
 use super::renewal::{FromFiles, Renewal};
 use super::shared_config::SharedConfig;
-use crate::settings::{CredentialSource, DEFAULT_REGION, Settings, Target, is_loopback};
+use crate::settings::{CredentialSource, DEFAULT_REGION, Settings, Target};
 use ground::error::{Error, Result};
 
 /// What clients are made of.
 pub(super) struct Sdk {
     pub(super) config: SdkConfig,
-    pub(super) endpoints: Endpoints,
+    pub(super) endpoints: Arc<Endpoints>,
     pub(super) renewal: Renewal,
+    /// The interceptor of every client.
+    pub(super) watch: Watch,
 }
 
 impl Sdk {
@@ -41,14 +45,16 @@ impl Sdk {
         settings: &Settings,
         endpoint: Option<&str>,
         client: Option<SharedHttpClient>,
+        calls: Calls,
     ) -> Result<Self> {
         check_trust(settings)?;
-        let placeholder = takes_any_key(settings, endpoint);
+        // The local cloud takes the key of the home, and an emulator any key.
+        let placeholder = settings.target == Target::Local || settings.sends_placeholder();
         let shared = match placeholder {
             true => None,
             false => Some(SharedConfig::read(settings).await?),
         };
-        let endpoints = Endpoints::resolve(endpoint, &settings.access, shared.as_ref())?;
+        let endpoints = Arc::new(Endpoints::resolve(endpoint, &settings.access, shared.as_ref())?);
         let keys = &settings.access.credentials;
         let fixed_keys = matches!(keys, CredentialSource::Variables | CredentialSource::Keys(_));
         let client = client.unwrap_or_else(|| match settings.target {
@@ -93,6 +99,7 @@ impl Sdk {
         }
         Ok(Self {
             config: config.build(),
+            watch: Watch::new(calls, endpoints.clone()),
             endpoints,
             renewal,
         })
@@ -138,16 +145,6 @@ fn local_credentials(settings: &Settings) -> Credentials {
     Credentials::new(daemon::ACCESS_KEY, secret, None, None, "streamctl")
 }
 
-/// The local cloud takes the key of the home, and so does an emulator on this machine, unless the user has credentials.
-fn takes_any_key(settings: &Settings, endpoint: Option<&str>) -> bool {
-    let access = &settings.access;
-    let has_credentials = settings.profile.is_some() || access.credentials != CredentialSource::Machine;
-    settings.target == Target::Local
-        || (endpoint.is_some_and(is_loopback)
-            && access.endpoints.values().all(|url| is_loopback(url))
-            && !has_credentials)
-}
-
 fn loader(settings: &Settings, client: SharedHttpClient, placeholder: bool) -> ConfigLoader {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(client)
@@ -158,13 +155,7 @@ fn loader(settings: &Settings, client: SharedHttpClient, placeholder: bool) -> C
                 .with_max_attempts(5)
                 .with_initial_backoff(Duration::from_millis(100)),
         )
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(Duration::from_secs(5))
-                .operation_attempt_timeout(Duration::from_secs(30))
-                .operation_timeout(Duration::from_secs(60))
-                .build(),
-        );
+        .timeout_config(time_limits(settings.timeout));
     if let Some(profile) = settings.profile.as_ref().filter(|_| !placeholder) {
         loader = loader.profile_name(profile);
     }
@@ -174,6 +165,16 @@ fn loader(settings: &Settings, client: SharedHttpClient, placeholder: bool) -> C
         None if placeholder => loader.region(Region::from_static(DEFAULT_REGION)),
         None => loader,
     }
+}
+
+/// The time limits of a call; `limit` is that of the user for the call with all its attempts.
+pub(super) fn time_limits(limit: Option<Duration>) -> TimeoutConfig {
+    let at_most = |time: Duration| limit.map_or(time, |limit| limit.min(time));
+    TimeoutConfig::builder()
+        .connect_timeout(at_most(Duration::from_secs(5)))
+        .operation_attempt_timeout(at_most(Duration::from_secs(30)))
+        .operation_timeout(limit.unwrap_or(Duration::from_secs(60)))
+        .build()
 }
 
 /// The credentials of the profile that `--profile` names, also where the environment has keys, as in the AWS CLI. A profile

@@ -1,11 +1,10 @@
 //! Calls of services that need no client: requests with a JSON body, signed with the credentials of the context, and sent
 //! with the retries of the SDK.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
@@ -16,6 +15,7 @@ use aws_smithy_types::error::ErrorMetadata;
 use serde_json::Value;
 
 use super::Context;
+use super::sdk::time_limits;
 use ground::error::{self, Error, Result};
 
 /// A call.
@@ -45,10 +45,6 @@ impl Context {
         let Some(client) = self.sdk.config.http_client() else {
             return Err(Error::failed(what).cause("there is no HTTP client"));
         };
-        let limits = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(5))
-            .operation_attempt_timeout(Duration::from_secs(30))
-            .operation_timeout(Duration::from_secs(60));
         let Call {
             method, path, body, ..
         } = &call;
@@ -62,7 +58,8 @@ impl Context {
             .no_auth()
             .standard_retry(&RetryConfig::standard())
             .retry_classifier(HttpStatusCodeClassifier::default())
-            .timeout_config(limits.build())
+            .timeout_config(time_limits(self.settings.timeout))
+            .interceptor(self.sdk.watch.clone())
             .serializer(move |()| {
                 let mut request = http::Request::builder().method(method).uri(&path);
                 for (name, value) in &headers {

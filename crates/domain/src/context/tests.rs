@@ -61,7 +61,7 @@ async fn call_all(flags: &Flags) -> Vec<String> {
         Target::Endpoint(url) => Some(url.clone()),
         _ => None,
     };
-    let context = Context::connect_with(settings, endpoint.as_deref(), Some(client))
+    let context = Context::connect_with(settings, endpoint.as_deref(), Some(client), Calls::default())
         .await
         .unwrap();
     let mut lines = vec![context.target_name()];
@@ -234,7 +234,7 @@ async fn connect(settings: Settings) -> Result<Context> {
         Target::Endpoint(url) => Some(url.clone()),
         _ => None,
     };
-    Context::connect_with(settings, endpoint.as_deref(), None).await
+    Context::connect_with(settings, endpoint.as_deref(), None, Calls::default()).await
 }
 
 fn at(target: Target) -> Settings {

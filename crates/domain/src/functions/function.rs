@@ -252,7 +252,12 @@ impl<'a> Changer<'a> {
             .architectures(SdkArchitecture::from(architecture.as_str()))
             .set_tags(Some(tags.clone().into_iter().collect()));
         let made = self
-            .retried(|| call.clone().customize().config_override(upload_timeouts()).send())
+            .retried(|| {
+                call.clone()
+                    .customize()
+                    .config_override(upload_timeouts(self.context))
+                    .send()
+            })
             .await;
         match made {
             Ok(_) => self.wait_until_ready().await.map(|_| true),
@@ -297,9 +302,14 @@ impl<'a> Changer<'a> {
             .function_name(self.name)
             .zip_file(Blob::new(package.bytes.to_vec()))
             .architectures(SdkArchitecture::from(architecture.as_str()));
-        self.retried(|| call.clone().customize().config_override(upload_timeouts()).send())
-            .await
-            .map_err(|error| error::aws::failed(self.what("replace the code of"), error))?;
+        self.retried(|| {
+            call.clone()
+                .customize()
+                .config_override(upload_timeouts(self.context))
+                .send()
+        })
+        .await
+        .map_err(|error| error::aws::failed(self.what("replace the code of"), error))?;
         self.wait_until_ready().await
     }
 
@@ -518,12 +528,12 @@ fn already_there<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> 
 }
 
 /// Allows more time for uploads: 30 seconds can be too short for a large zip.
-fn upload_timeouts() -> aws_sdk_lambda::config::Builder {
+fn upload_timeouts(context: &Context) -> aws_sdk_lambda::config::Builder {
     const UPLOAD: Duration = Duration::from_secs(600);
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(5))
-        .operation_attempt_timeout(UPLOAD)
-        .operation_timeout(UPLOAD)
+        .operation_attempt_timeout(context.time_limit(UPLOAD))
+        .operation_timeout(context.time_limit(UPLOAD))
         .build();
     aws_sdk_lambda::Config::builder().timeout_config(timeouts)
 }

@@ -68,8 +68,8 @@ pub async fn invoke(context: &Context, request: &Request) -> Result<Invoked> {
         .retry_config(RetryConfig::disabled())
         .timeout_config(
             TimeoutConfig::builder()
-                .operation_attempt_timeout(CALL_TIMEOUT)
-                .operation_timeout(CALL_TIMEOUT)
+                .operation_attempt_timeout(context.time_limit(CALL_TIMEOUT))
+                .operation_timeout(context.time_limit(CALL_TIMEOUT))
                 .build(),
         );
     let call = context

@@ -3,6 +3,7 @@
 //! Source for settings, defaults and ranges: CreateEventSourceMapping, Lambda API reference, and "Lambda parameters for
 //! Amazon Kinesis Data Streams event source mappings", Lambda developer guide.
 
+mod destination;
 mod lag;
 mod service;
 mod settings;
@@ -14,6 +15,7 @@ use aws_sdk_lambda::types::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use destination::check as check_destination;
 pub use lag::iterator_ages;
 pub use service::{Event, Events, Mapper, find, list};
 pub use settings::{Difference, Settings, StartingPosition};

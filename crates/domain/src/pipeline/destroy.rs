@@ -30,6 +30,8 @@ pub(super) struct Found<'c> {
     /// Why it is not deleted, if it is not.
     kept: Option<Kept>,
     users: Vec<User>,
+    /// What is deleted with it, besides resources of the pipeline.
+    takes_along: Vec<User>,
     /// Not selected for deletion. Only its outputs are used.
     unselected: bool,
     dependents: Vec<String>,
@@ -103,6 +105,7 @@ impl<'c> Pipeline<'c> {
         }
         let mut survey = Survey { resources };
         survey.keep_what_is_used();
+        survey.name_once();
         Ok(survey)
     }
 
@@ -114,6 +117,7 @@ impl<'c> Pipeline<'c> {
                 observed: Observed::Absent,
                 kept: None,
                 users: Vec::new(),
+                takes_along: Vec::new(),
                 unselected: true,
                 dependents: Vec::new(),
             });
@@ -130,9 +134,10 @@ impl<'c> Pipeline<'c> {
             }
             _ => None,
         };
-        let (mut dependents, mut users) = (Vec::new(), Vec::new());
+        let (mut dependents, mut users, mut takes_along) = (Vec::new(), Vec::new(), Vec::new());
         if observed.present().is_some() && kept.is_none() {
             dependents = resource.dependents(&observed).await?;
+            takes_along = resource.takes_along(&observed).await?;
             match resource.users(&observed).await {
                 Ok(found) => users = found,
                 Err(error) if error.class() == Some(Class::Denied) => dependents.push(format!(
@@ -149,6 +154,7 @@ impl<'c> Pipeline<'c> {
             observed,
             kept,
             users,
+            takes_along,
             unselected: false,
             dependents,
         })
@@ -315,6 +321,35 @@ async fn delete(found: &Found<'_>, step: &Step<'_>) -> Result<()> {
 /// How often a resource is deleted that its service creates again.
 const ROUNDS: u32 = 3;
 
+/// The row of `found`.
+fn planned(found: &Found<'_>) -> PlannedReport {
+    let (action, detail) = match (&found.kept, found.is_deleted()) {
+        (Some(kept), _) => (Action::Kept, kept.reason.clone()),
+        (None, true) => (Action::Delete, String::new()),
+        (None, false) => (Action::None, "does not exist".to_owned()),
+    };
+    PlannedReport {
+        id: found.spec.id.clone(),
+        kind: found.spec.kind.clone(),
+        name: found.resource.name(),
+        action,
+        detail,
+        changes: Vec::new(),
+    }
+}
+
+/// The row of what is deleted with `found`.
+fn planned_along(found: &Found<'_>, one: &User) -> PlannedReport {
+    PlannedReport {
+        id: format!("{}.{}", found.spec.id, one.kind),
+        kind: one.kind.to_owned(),
+        name: one.name.clone(),
+        action: Action::Delete,
+        detail: format!("goes with {}", found.title()),
+        changes: Vec::new(),
+    }
+}
+
 impl Survey<'_> {
     /// Keeps the resources that something uses which is not deleted with them.
     fn keep_what_is_used(&mut self) {
@@ -334,6 +369,19 @@ impl Survey<'_> {
         }
     }
 
+    /// What goes with a resource and is one of the pipeline is reported as that.
+    fn name_once(&mut self) {
+        let own: BTreeSet<(String, String)> = self
+            .resources
+            .iter()
+            .map(|found| (found.spec.kind.clone(), found.resource.name()))
+            .collect();
+        for found in &mut self.resources {
+            let is_own = |one: &User| own.contains(&(one.kind.to_owned(), one.name.clone()));
+            found.takes_along.retain(|one| !is_own(one));
+        }
+    }
+
     /// Whether there is nothing to delete.
     pub fn is_empty(&self) -> bool {
         !self.resources.iter().any(Found::is_deleted)
@@ -342,7 +390,12 @@ impl Survey<'_> {
     /// The resources to delete, in their order, by kind and name.
     pub fn to_delete(&self) -> Vec<String> {
         let deleted = self.resources.iter().rev().filter(|found| found.is_deleted());
-        deleted.map(Found::title).collect()
+        deleted
+            .flat_map(|found| {
+                let along = found.takes_along.iter().map(User::title);
+                along.chain([found.title()]).collect::<Vec<_>>()
+            })
+            .collect()
     }
 
     /// The resources that are not deleted, with the reason.
@@ -366,27 +419,16 @@ impl Survey<'_> {
             .iter()
             .rev()
             .filter(|found| found.is_reported())
-            .map(|found| PlannedReport {
-                id: found.spec.id.clone(),
-                kind: found.spec.kind.clone(),
-                name: found.resource.name(),
-                action: match (&found.kept, found.is_deleted()) {
-                    (Some(_), _) => Action::Kept,
-                    (None, true) => Action::Delete,
-                    (None, false) => Action::None,
-                },
-                detail: match (&found.kept, found.is_deleted()) {
-                    (Some(kept), _) => kept.reason.clone(),
-                    (None, true) => String::new(),
-                    (None, false) => "does not exist".to_owned(),
-                },
-                changes: Vec::new(),
+            .flat_map(|found| {
+                let along = found.takes_along.iter().filter(|_| found.is_deleted());
+                let along = along.map(|one| planned_along(found, one));
+                along.chain([planned(found)]).collect::<Vec<_>>()
             })
             .collect();
         PlanReport {
             template: pipeline.identity().template().to_owned(),
             pipeline: pipeline.identity().to_string(),
-            changes: self.resources.iter().filter(|found| found.is_deleted()).count(),
+            changes: self.to_delete().len(),
             resources,
             cost: None,
         }

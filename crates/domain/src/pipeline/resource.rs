@@ -63,6 +63,14 @@ pub trait Resource: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// What is deleted with it, besides what the manifest declares.
+    ///
+    /// # Errors
+    /// When it cannot be listed.
+    async fn takes_along(&self, _observed: &Observed) -> Result<Vec<User>> {
+        Ok(Vec::new())
+    }
+
     /// How long after the deletion of the others its service may create it again by itself; `None` where it does not. Such a
     /// resource is deleted last.
     fn returns_within(&self) -> Option<Duration> {
@@ -287,12 +295,19 @@ impl Observed {
     }
 }
 
-/// What uses a resource.
+/// What uses a resource, or is deleted with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// Its kind, such as `function`.
     pub kind: &'static str,
     pub name: String,
+}
+
+impl User {
+    /// Kind and name, for people.
+    pub fn title(&self) -> String {
+        format!("{} {}", self.kind.replace('_', " "), self.name)
+    }
 }
 
 /// What this run does to the resources that a resource needs.

@@ -10,6 +10,9 @@ use crate::record::{Record, random_key};
 use ground::error::Error;
 use ground::error::aws::{self, Class};
 
+/// The error that ends a run where the disk is full: another try fails as well.
+const NOT_STORED: &str = "the local cloud could not store a record";
+
 /// From this attempt on, a record that fails is given up by its own time: its shard may take all others.
 const PATIENT_TRIES: u32 = 10;
 
@@ -126,7 +129,12 @@ impl<T: Transport> Engine<'_, T> {
                     self.release(&record, track);
                 }
                 EntryResult::Refused { code, message } => {
-                    let reason = || format!("{code}: {message}");
+                    if let Some(error) = aws::machine_trouble(NOT_STORED, &code, &message) {
+                        self.keep_refused(pending);
+                        self.abort(error);
+                        continue;
+                    }
+                    let reason = || aws::in_words(&code, &message);
                     if aws::class_of(&code, &message) == Some(Class::Throttle) {
                         if let Some((_, throttled)) = self.tally.get_mut(index) {
                             *throttled += 1;
@@ -170,7 +178,14 @@ impl<T: Transport> Engine<'_, T> {
                     }
                 }
                 EntryResult::Refused { code, message } => {
-                    let reason = || format!("{code}: {message}");
+                    if let Some(error) = aws::machine_trouble(NOT_STORED, &code, &message) {
+                        for pending in group.into_parts() {
+                            self.keep_refused(pending);
+                        }
+                        self.abort(error);
+                        continue;
+                    }
+                    let reason = || aws::in_words(&code, &message);
                     let is_throttled = aws::class_of(&code, &message) == Some(Class::Throttle);
                     if let Some((_, throttled)) = self.tally.get_mut(index).filter(|_| is_throttled) {
                         *throttled += group.tracks.len() as u64;

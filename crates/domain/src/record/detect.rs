@@ -105,8 +105,7 @@ impl<R: Read> RecordReader<R> {
             };
             if shape.is_some() {
                 self.shape = shape;
-                self.enter_array(length, true);
-                return Ok(());
+                return self.enter_envelope(length);
             }
         }
         self.shape = match asked {
@@ -135,7 +134,7 @@ impl<R: Read> RecordReader<R> {
         if !empty && let Some(shape) = self.shape_ahead(length)? {
             self.shape = Some(shape);
         }
-        self.enter_array(length, true);
+        self.enter_envelope(length)?;
         self.next_element(true, true)
     }
 
@@ -163,6 +162,38 @@ impl<R: Read> RecordReader<R> {
             return Ok(false);
         }
         self.fill()
+    }
+
+    /// Enters the array that opens with the byte before `opening`, after the members of its envelope.
+    fn enter_envelope(&mut self, opening: usize) -> Result<(), RecordError> {
+        #[derive(serde::Deserialize)]
+        struct Head {
+            #[serde(rename = "StreamName")]
+            name: Option<String>,
+            #[serde(rename = "StreamARN")]
+            arn: Option<String>,
+        }
+        let closed = [&self.source.available()[..opening], b"]}"].concat();
+        // What is no text is ignored, as the other members are.
+        if let Ok(head) = serde_json::from_slice::<Head>(&closed) {
+            for stream in [head.name, head.arn].into_iter().flatten() {
+                self.check_stream(&stream)?;
+            }
+        }
+        self.enter_array(opening, true);
+        Ok(())
+    }
+
+    /// Refuses an input that names another stream, by name or ARN, than the one that the records go to.
+    pub(super) fn check_stream(&self, found: &str) -> Result<(), RecordError> {
+        let name = |stream: &str| stream.rsplit('/').next().unwrap_or(stream).to_owned();
+        match &self.options.stream {
+            Some(wanted) if name(wanted) != name(found) => {
+                let (found, wanted) = (name(found), name(wanted));
+                Err(self.error(RecordErrorKind::OtherStream { found, wanted }))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn enter_array(&mut self, opening: usize, envelope: bool) {

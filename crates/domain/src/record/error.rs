@@ -93,6 +93,9 @@ pub enum RecordErrorKind {
     /// There are fewer records than are to be skipped.
     #[error("has {found} records, and --skip leaves out the first {skip}")]
     SkipBeyond { skip: u64, found: u64 },
+    /// The input names another stream than the one that the records go to.
+    #[error("names the stream {found}, and its records would go to {wanted}")]
+    OtherStream { found: String, wanted: String },
     /// A bad record could not be saved.
     #[error("a bad record could not be saved")]
     Unsaved(#[source] io::Error),
@@ -143,6 +146,9 @@ impl RecordError {
             }
             K::NotAnEntry(_, Some(cause)) => error.cause(cause).hint(AS_THEY_ARE),
             K::NotAnEntry(_, None) => error.hint(AS_THEY_ARE),
+            K::OtherStream { found, wanted } => error.hint(format!(
+                "add `--stream {found}` to send them there, or remove StreamName from the input to send them to {wanted}"
+            )),
             K::NotBase64 => error.hint("`--data-encoding plain` takes Data as it is"),
             _ => error,
         }
@@ -159,6 +165,7 @@ impl RecordError {
                 | K::Utf16
                 | K::Unknown(_)
                 | K::Header(_)
+                | K::OtherStream { .. }
                 | K::SkipBeyond { .. },
                 _,
             ) => format!("{input} {}", self.kind),

@@ -68,7 +68,12 @@ impl<R: Read> RecordReader<R> {
             }
             self.source.take(1);
             self.skip_space()?;
-            self.member()?;
+            let value = self.member()?;
+            if matches!(&name[..], br#""StreamName""# | br#""StreamARN""#)
+                && let Ok(stream) = serde_json::from_slice::<String>(&value)
+            {
+                self.check_stream(&stream)?;
+            }
         }
     }
 

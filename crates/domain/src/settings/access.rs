@@ -68,6 +68,10 @@ pub struct Access {
     pub profile_endpoints: bool,
     /// Variables that name an endpoint and do not count, because `--target aws` means AWS.
     pub ignored: Vec<&'static str>,
+    /// Whether `AWS_EC2_METADATA_DISABLED` keeps the SDK from asking the instance for credentials.
+    pub instance_is_off: bool,
+    /// What chose the endpoint of the target, such as "--endpoint-url"; `None` if it is AWS's own.
+    pub named_by: Option<String>,
     /// The `streamctl.toml` that names the endpoint, if the user has not trusted it.
     pub untrusted: Option<PathBuf>,
     /// Whether records are sent and read in CBOR (`CBOR_ENABLED`, `AWS_CBOR_DISABLE`); `None` to decide by the endpoint.
@@ -114,9 +118,44 @@ impl Access {
                 (Target::Aws, true) => named_endpoints(lookup),
                 _ => Vec::new(),
             },
+            instance_is_off: lookup
+                .environment("AWS_EC2_METADATA_DISABLED")
+                .is_some_and(|value| value.eq_ignore_ascii_case("true")),
+            named_by: None,
             untrusted: None,
             cbor: cbor(lookup),
         })
+    }
+
+    /// As [`super::Settings::mend_credentials`], for credentials that are no placeholder.
+    pub(super) fn mend(&self, profile: Option<&str>, are_there: bool) -> String {
+        const KEYS: &str = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+        match (&self.credentials, profile) {
+            (CredentialSource::Variables, _) => {
+                format!("the keys are those of {KEYS}: set new ones, or unset them to use a profile")
+            }
+            (CredentialSource::Keys(_), _) => {
+                format!("the keys are those of {KEYS} in .env: set new ones, or remove them to use a profile")
+            }
+            (_, Some(profile)) => format!(
+                "the credentials are those of the profile {profile}: renew them with \
+                 `aws sso login --profile {profile}` or `aws configure --profile {profile}`"
+            ),
+            _ if are_there => {
+                "the credentials are those of this machine (default profile, web identity, container or \
+                               instance): renew them with `aws sso login` or `aws configure`"
+                    .to_owned()
+            }
+            _ => {
+                let instance = match self.instance_is_off {
+                    true => "; the instance was not asked (AWS_EC2_METADATA_DISABLED)",
+                    false => "",
+                };
+                format!(
+                    "run `aws configure`, or set AWS_PROFILE or {KEYS}, or use `--target local`{instance}"
+                )
+            }
+        }
     }
 
     /// Where credentials come from, without the credentials.

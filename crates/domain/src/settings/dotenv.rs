@@ -27,6 +27,7 @@ pub const ALLOWED: &[&str] = &[
     "AWS_SESSION_TOKEN",
     "STREAMCTL_STREAM",
     "STREAMCTL_TARGET",
+    "STREAMCTL_TIMEOUT",
 ];
 
 /// Names that streamctl, the AWS SDK, the dynamic loader or a proxy act on. Only these are worth a note when they are

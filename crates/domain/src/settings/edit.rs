@@ -8,14 +8,14 @@ use toml_edit::{DocumentMut, Item, Value};
 
 use super::dotenv::MOST_BYTES;
 use super::target::check_endpoint;
-use super::{ConfigFile, check_region};
+use super::{ConfigFile, check_region, parse_timeout};
 use crate::stream::StreamReference;
 use crate::stream::change::check_shards;
 use ground::error::{Error, Result};
 use ground::file;
 
 /// The keys of the file.
-pub const KEYS: [&str; 7] = [
+pub const KEYS: [&str; 8] = [
     "endpoint_url",
     "environment",
     "profile",
@@ -23,6 +23,7 @@ pub const KEYS: [&str; 7] = [
     "shard_count",
     "stream",
     "target",
+    "timeout",
 ];
 
 /// A file and its text before and after a change.
@@ -79,6 +80,12 @@ fn checked(key: &str, value: &str) -> Result<Value> {
             return Ok(i64::from(shards).into());
         }
         "stream" => drop(StreamReference::parse(value)?),
+        "timeout" => {
+            let parsed = parse_timeout(value);
+            parsed.map_err(|cause| {
+                Error::usage(format!("{value:?} is not a time limit of calls")).cause(cause)
+            })?;
+        }
         "target" if !matches!(value, "aws" | "local") => {
             return Err(Error::usage(format!("{value:?} is not a target")).hint("use aws or local"));
         }
@@ -174,6 +181,7 @@ mod tests {
                 refused("target", "azure"),
                 refused("endpoint_url", "localhost"),
                 refused("profile", " "),
+                refused("timeout", "soon"),
             ]
             .join("\n"),
             @r#"
@@ -185,6 +193,7 @@ mod tests {
             "azure" is not a target
             "localhost" is not an endpoint URL
             the profile cannot be empty
+            "soon" is not a time limit of calls
             "#
         );
         assert!(with("stream = ", "region", "eu-west-1".into()).is_err());

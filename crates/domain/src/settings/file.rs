@@ -27,6 +27,8 @@ pub struct ConfigFile {
     pub shard_count: Option<u32>,
     /// Value of the `Environment` tag.
     pub environment: Option<String>,
+    /// How long a call may take, such as "10s".
+    pub timeout: Option<String>,
     /// Where it was read, and its text; `None` if there is no file.
     #[serde(skip)]
     pub source: Option<ConfigSource>,
@@ -39,6 +41,17 @@ pub struct ConfigSource {
     pub text: String,
     /// Whether the user named the file with `--config`.
     pub named: bool,
+}
+
+impl ConfigSource {
+    /// The line, from 1, that sets `key`.
+    pub fn line_of(&self, key: &str) -> Option<usize> {
+        let sets = |line: &str| {
+            let rest = line.trim_start().strip_prefix(key);
+            rest.is_some_and(|rest| rest.trim_start().starts_with('='))
+        };
+        self.text.lines().position(sets).map(|index| index + 1)
+    }
 }
 
 impl ConfigFile {

@@ -109,7 +109,7 @@ fn nonsense_is_refused_with_the_right_exit_code() {
     assert_eq!(exit(&[("AWS_KINESIS_SHARD_COUNT", "many")]), Exit::Usage);
     assert_eq!(exit(&[("STREAMCTL_TARGET", "azure")]), Exit::Usage);
     assert_eq!(exit(&[("AWS_ENDPOINT_URL", "127.0.0.1")]), Exit::Usage);
-    assert_eq!(exit(&[("AWS_REGION", "europe")]), Exit::Unreachable);
+    assert_eq!(exit(&[("AWS_REGION", "europe")]), Exit::Usage);
 }
 
 #[test]
@@ -414,6 +414,107 @@ fn every_setting_says_where_it_comes_from() {
     stream orders (STREAMCTL_STREAM in .env)
     shard_count 3 (streamctl.toml)
     environment - (default)
+    timeout - (default)
     home /data/streamctl (default)
     ");
+}
+
+const PAGE: &str = include_str!("../../../../docs/settings.md");
+
+/// Cells of the table of precedence, each as a list of names.
+fn precedence() -> Vec<Vec<Vec<&'static str>>> {
+    let (_, section) = PAGE.split_once("\n## Precedence\n").unwrap();
+    let rows = section.lines().skip_while(|line| !line.starts_with('|'));
+    let rows = rows.take_while(|line| line.starts_with('|')).skip(2);
+    let names = |cell: &'static str| {
+        let names = cell.split(',').map(|name| name.trim().trim_matches('`'));
+        names.filter(|name| !name.is_empty()).collect()
+    };
+    let cells = |row: &'static str| row.trim_matches('|').split('|').map(names).collect();
+    rows.map(cells).collect()
+}
+
+/// A value that `name` takes, for the setting `setting`.
+fn sample(setting: &str, name: &str) -> &'static str {
+    match (setting, name) {
+        ("target", "AWS_ENDPOINT_URL" | "endpoint_url" | "--endpoint-url") => "http://127.0.0.1:9",
+        ("target", _) => "aws",
+        ("region", _) => "eu-west-1",
+        ("shard_count", _) => "3",
+        ("timeout", _) => "5s",
+        _ => "sample",
+    }
+}
+
+/// Where `setting` comes from if each of `names`, in their places from flag to file, is set and nothing before them.
+fn source_of(setting: &str, names: &[(usize, &str)]) -> String {
+    let (mut flags, mut vars, mut dotenv, mut toml) =
+        (Flags::default(), HashMap::new(), String::new(), String::new());
+    for (place, name) in names {
+        let value = sample(setting, name).to_owned();
+        match (place, *name) {
+            (0, "--target") => flags.target = Some(TargetChoice::Aws),
+            (0, "--endpoint-url") => flags.endpoint_url = Some(value),
+            (0, "--region") => flags.region = Some(value),
+            (0, "--profile") => flags.profile = Some(value),
+            (0, "--timeout") => flags.timeout = Some(Duration::from_secs(5)),
+            (1, name) => drop(vars.insert(name.to_owned(), value)),
+            (2, name) => dotenv.push_str(&format!("{name}={value}\n")),
+            (3, "shard_count") => toml.push_str("shard_count = 3\n"),
+            (3, name) => toml.push_str(&format!("{name} = \"{value}\"\n")),
+            (_, name) => panic!("{name} is not known"),
+        }
+    }
+    let sources = Sources {
+        env: &|name| vars.get(name).cloned(),
+        dotenv: DotEnv::parse(&dotenv).unwrap(),
+        file: toml::from_str(&toml).unwrap(),
+        exists: &|_| false,
+        is_ec2: &|| false,
+        home_dir: Some("/home/u".into()),
+        data_dir: Some("/home/u/.local/share".into()),
+    };
+    let (_, explained) = Settings::explain(&flags, &sources).unwrap();
+    let found = explained.iter().find(|one| one.name == setting).unwrap();
+    found.source.to_string()
+}
+
+#[test]
+fn each_row_of_the_table_of_precedence_is_true() {
+    let rows = precedence();
+    let mut settings: Vec<&str> = rows.iter().map(|row| row[0][0]).collect();
+    for row in rows {
+        let setting = row[0][0];
+        let places: Vec<(usize, &str)> = row[1..5]
+            .iter()
+            .enumerate()
+            .flat_map(|(place, names)| names.iter().map(move |name| (place, *name)))
+            .collect();
+        assert!(!places.is_empty(), "{setting}");
+        for (at, (place, name)) in places.iter().enumerate() {
+            let expected = match place {
+                2 => format!("{name} in .env"),
+                3 => "streamctl.toml".to_owned(),
+                _ => (*name).to_owned(),
+            };
+            assert_eq!(source_of(setting, &places[at..]), expected, "{setting}");
+        }
+        assert_eq!(source_of(setting, &[]), "default", "{setting}");
+    }
+    // No setting is missing but the credentials, which have no single name.
+    settings.push("credentials");
+    settings.sort_unstable();
+    let sources = Sources {
+        env: &|_| None,
+        dotenv: DotEnv::default(),
+        file: ConfigFile::default(),
+        exists: &|_| false,
+        is_ec2: &|| false,
+        home_dir: None,
+        data_dir: Some("/data".into()),
+    };
+    let (_, explained) = Settings::explain(&Flags::default(), &sources).unwrap();
+    let mut known: Vec<&str> = explained.iter().map(|one| one.name).collect();
+    known.sort_unstable();
+    assert_eq!(settings, known);
 }

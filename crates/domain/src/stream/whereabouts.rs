@@ -13,7 +13,8 @@ use super::list;
 use super::wait::absent;
 use crate::context::Context;
 use crate::similar::similar;
-use ground::error::Error;
+use ground::error::aws::Class;
+use ground::error::{self, Error, Result};
 
 /// How long to look. A region that the account has not enabled may not answer at all.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
@@ -50,6 +51,31 @@ pub async fn find(ctx: &Context, name: &str) -> Whereabouts {
     }
 }
 
+/// Checks that the stream `address`, a name or an ARN, is there. A caller that may not describe it learns nothing.
+///
+/// # Errors
+/// [`Error::is_not_found`] if there is no such stream, with where it may be. Exit 4 when the target cannot be reached.
+pub async fn check(ctx: &Context, address: &str) -> Result<()> {
+    let call = ctx.kinesis().describe_stream_summary();
+    let call = match address.starts_with("arn:") {
+        true => call.stream_arn(address),
+        false => call.stream_name(address),
+    };
+    let Err(failure) = call.send().await else {
+        return Ok(());
+    };
+    let name = address.rsplit('/').next().unwrap_or(address);
+    match error::aws::class(&failure) {
+        Class::NotFound if name == address => Err(not_found(ctx, name).await),
+        Class::NotFound => Err(absent(name)),
+        class if class.is_outage() || class == Class::Credentials => Err(error::aws::failed(
+            format!("could not look for stream {name}"),
+            failure,
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The error for a stream `name` that is not there. It says where the stream may be.
 pub async fn not_found(ctx: &Context, name: &str) -> Error {
     explain(ctx, name, absent(name)).await
@@ -66,8 +92,18 @@ pub async fn explain(ctx: &Context, name: &str, error: Error) -> Error {
     }
     match find(ctx, name).await.hint(ctx.region()) {
         Some(hint) => error.hint(hint),
-        None => error,
+        None => error.hint(nowhere(ctx).await),
     }
+}
+
+/// The hint where nothing was found. Names what may be wrong: the region and the account.
+async fn nowhere(ctx: &Context) -> String {
+    let account = match ctx.known_account().await {
+        Ok(Some(account)) => format!(" of account {account}"),
+        _ => String::new(),
+    };
+    let region = ctx.region();
+    format!("`streamctl list` shows the streams in {region}{account}; `streamctl setup` makes one")
 }
 
 impl Whereabouts {

@@ -283,6 +283,14 @@ fn code_of(response: &HttpResponse) -> Option<String> {
     Some(code.rsplit('#').next().unwrap_or_default().to_owned())
 }
 
+/// The code of a failure in CBOR; `None` for one in another format.
+pub(crate) fn code_in_cbor(response: &HttpResponse) -> Option<String> {
+    match Format::of(response.headers().get("content-type")) {
+        Format::Cbor => code_of(&failure_in_json(response)?),
+        Format::Json => None,
+    }
+}
+
 /// A failure in CBOR as the SDK reads it. `None` if its body is not in memory. One that cannot be read leaves the status.
 fn failure_in_json(response: &HttpResponse) -> Option<HttpResponse> {
     let (mut code, mut message) = (None, None);

@@ -1,6 +1,7 @@
 //! Converts a failed AWS call into an error with a sentence, a cause, a hint and an exit code.
 
 mod class;
+mod failure;
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -14,8 +15,9 @@ use aws_smithy_types::error::ErrorMetadata;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 pub use class::{Class, class, class_of, is_not_found, reason};
+pub use failure::{CallFailure, LOCAL, is_web_page};
 
-use super::Error;
+use super::{Error, machine};
 use crate::duration;
 use crate::exit::Exit;
 
@@ -52,6 +54,16 @@ const MISSING: &str =
     "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use `--target local`";
 const DENIED: &str = "ask for the permission named above, or use another profile with --profile";
 
+/// In the message of an error without any credentials.
+pub(super) const NO_CREDENTIALS: &str = "no AWS credentials were found";
+
+/// Whether `code` means that other credentials are needed. `hint` tells where the clock is to blame.
+pub(super) fn is_about_keys(code: &str, hint: Option<&str>) -> bool {
+    let known = REFUSED.iter().find(|(refused, _)| *refused == code);
+    let hint = hint.unwrap_or_default();
+    known.is_some_and(|(_, usual)| [EXPIRED, WRONG_KEY, MISSING].contains(usual) && hint == *usual)
+}
+
 /// The error for the AWS call `what` ("could not create stream orders").
 pub fn failed<E: ProvideErrorMetadata>(what: impl Into<String>, error: SdkError<E, HttpResponse>) -> Error {
     // Compiled once and not for each operation of each service: there are some two hundred.
@@ -71,35 +83,60 @@ fn describe(what: String, error: SdkError<ErrorMetadata, HttpResponse>) -> Error
     if let Some(credentials) = find_credentials_error(&error) {
         return credentials_error(&what, credentials).with_class(Class::Credentials);
     }
-    let built = match error {
-        SdkError::TimeoutError(_) => {
-            Error::unreachable(format!("{what}: the endpoint did not answer in time"))
-                .hint("check the network and the region, then run the command again")
+    let unknown = CallFailure::unknown();
+    let failure = failure::find(&error).unwrap_or(&unknown);
+    unanswered(&what, &error, class, failure).with_class(class)
+}
+
+/// The error of a call that AWS did not answer.
+fn unanswered(
+    what: &str,
+    error: &SdkError<ErrorMetadata, HttpResponse>,
+    class: Class,
+    failure: &CallFailure,
+) -> Error {
+    let endpoint = failure.endpoint();
+    let waited = failure.waited();
+    let code = failure.last_code.as_deref();
+    match (error, class) {
+        (SdkError::TimeoutError(_), _) => {
+            let built = Error::unreachable(format!("{what}: {endpoint} did not answer {waited}"));
+            let built = match code {
+                Some(code) => built.cause(format!("an earlier attempt was answered with {code}")),
+                None => built,
+            };
+            built.hint(failure.hint())
         }
-        SdkError::DispatchFailure(failure) => {
-            let cause = failure.as_connector_error().map(innermost);
-            let cause = cause.unwrap_or_else(|| "no connection".to_owned());
-            match class {
-                Class::Transient => Error::unreachable(format!("{what}: the connection broke"))
-                    .cause(cause)
-                    .hint("check the network, then run the command again"),
-                _ => Error::unreachable(format!("{what}: the endpoint cannot be reached"))
-                    .cause(cause)
-                    .hint(
-                        "check the network, --region and --endpoint-url; `--target local` needs no network",
-                    ),
+        (SdkError::DispatchFailure(_), Class::Throttle) => {
+            let code = code.unwrap_or("a throttle");
+            let text = format!("{what}: {endpoint} answered every attempt {waited} with {code}");
+            let built = Error::failed(text).with_code(code);
+            match hint_for(code, class) {
+                Some(hint) => built.hint(hint),
+                None => built,
             }
         }
-        SdkError::ResponseError(response) => {
-            let status = response.raw().status().as_u16();
-            Error::failed(format!(
-                "{what}: the endpoint's answer (HTTP {status}) could not be read"
-            ))
-            .hint("check that --endpoint-url names an AWS-compatible endpoint")
+        (SdkError::DispatchFailure(dispatch), _) => {
+            let cause = dispatch.as_connector_error().map(innermost);
+            let cause = cause.unwrap_or_else(|| "no connection".to_owned());
+            let text = match class {
+                Class::Transient => format!("{what}: the connection to {endpoint} broke"),
+                _ => format!("{what}: {endpoint} cannot be reached"),
+            };
+            Error::unreachable(text).cause(cause).hint(failure.hint())
         }
-        other => Error::failed(what).cause(innermost(other)),
-    };
-    built.with_class(class)
+        (SdkError::ResponseError(response), _) => {
+            let status = response.raw().status().as_u16();
+            let text = match failure.is_web_page {
+                true => {
+                    format!("{what}: {endpoint} answered with a web page (HTTP {status}), not as AWS does")
+                }
+                false => format!("{what}: the answer of {endpoint} (HTTP {status}) could not be read"),
+            };
+            Error::failed(text).hint(failure.not_aws_hint())
+        }
+        (other, _) => Error::failed(what).cause(innermost(other)),
+    }
 }
 
 fn service_error(what: &str, error: &ErrorMetadata, status: u16, class: Class, skew: Option<Skew>) -> Error {
@@ -112,8 +149,11 @@ fn service_error(what: &str, error: &ErrorMetadata, status: u16, class: Class, s
         false => Exit::Failed,
     };
     let built = Error::new(exit, what)
-        .cause(format!("{code}: {message}"))
+        .cause(in_words(code, &message))
         .with_code(code);
+    if let Some(hint) = machine::hint(&message) {
+        return built.hint(hint);
+    }
     let refused = REFUSED.iter().find(|(known, _)| *known == code);
     match (refused, skew) {
         // A signature is wrong too if its time is. An expired or not yet valid one does not indicate a wrong key.
@@ -127,6 +167,22 @@ fn service_error(what: &str, error: &ErrorMetadata, status: u16, class: Class, s
             None => built,
         },
     }
+}
+
+/// An error code and its message in one line. Without the code where a local cloud tells of trouble of its machine: the code
+/// only says "internal failure".
+pub fn in_words(code: &str, message: &str) -> String {
+    match machine::hint(message) {
+        Some(_) => machine::plain(message).to_owned(),
+        None => format!("{code}: {message}"),
+    }
+}
+
+/// The error of the operation `what` for an error code and its message, if a local cloud tells of trouble of its machine that
+/// lasts, such as a full disk.
+pub fn machine_trouble(what: &str, code: &str, message: &str) -> Option<Error> {
+    let hint = machine::hint(message).filter(|_| machine::lasts(message))?;
+    Some(Error::failed(what).cause(in_words(code, message)).hint(hint))
 }
 
 /// How far this machine's clock is from that of the service.
@@ -188,7 +244,7 @@ fn credentials_error(what: &str, error: &CredentialsError) -> Error {
     let cause = innermost(error);
     let built = match error {
         CredentialsError::CredentialsNotLoaded(_) => {
-            Error::unreachable(format!("{what}: no AWS credentials were found")).hint(MISSING)
+            Error::unreachable(format!("{what}: {NO_CREDENTIALS}")).hint(MISSING)
         }
         _ => Error::unreachable(format!("{what}: the AWS credentials could not be loaded")).hint(EXPIRED),
     };

@@ -137,11 +137,11 @@ fn extract(zip: &[u8], dir: &Path) -> Result<()> {
         let inside = archive::path_of(&name).map_err(|_| not_a_zip())?;
         let path = dir.join(&inside);
         if entry.is_dir() {
-            std::fs::create_dir_all(&path).map_err(|_| not_a_zip())?;
+            std::fs::create_dir_all(&path).map_err(|error| unusable(&error))?;
             continue;
         }
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(|_| not_a_zip())?;
+            std::fs::create_dir_all(parent).map_err(|error| unusable(&error))?;
         }
         if entry.is_symlink() {
             let mut target = String::new();
@@ -168,8 +168,8 @@ fn write_entry(entry: &mut impl Read, path: &Path, mode: Option<u32>, left: u64)
         .write(true)
         .create_new(true)
         .open(path)
-        .map_err(|_| not_a_zip())?;
-    let written = io::copy(&mut entry.take(left + 1), &mut file).map_err(|_| not_a_zip())?;
+        .map_err(|error| unusable(&error))?;
+    let written = io::copy(&mut entry.take(left + 1), &mut file).map_err(|error| unusable(&error))?;
     let left = left.checked_sub(written).ok_or_else(too_large)?;
     file.flush().map_err(|error| failed(&error))?;
     // Always readable for the owner: some zips contain no modes.
@@ -182,7 +182,7 @@ fn link(dir: &Path, inside: &Path, target: &str) -> Result<()> {
     if !archive::stays_inside(inside, target) {
         return Err(not_a_zip());
     }
-    platform::symlink(target, &dir.join(inside)).map_err(|_| not_a_zip())
+    platform::symlink(target, &dir.join(inside)).map_err(|error| unusable(&error))
 }
 
 /// The error for a zip that is refused. Lambda names the reason only for empty and large ones.
@@ -192,6 +192,25 @@ fn refused(unfit: &Unfit) -> ApiError {
         Unfit::TooLarge(_) => too_large(),
         Unfit::NotAZip(_) => not_a_zip(),
         _ => ApiError::invalid(format!("Could not unzip uploaded file. It {unfit}.")),
+    }
+}
+
+/// The error for an entry that cannot be written. Entries that exclude each other and bad names are the fault of the zip, and
+/// so is what has no number of the operating system: it comes from the decompression.
+fn unusable(error: &io::Error) -> ApiError {
+    use io::ErrorKind as K;
+    let is_of_the_zip = matches!(
+        error.kind(),
+        K::AlreadyExists
+            | K::InvalidFilename
+            | K::InvalidInput
+            | K::IsADirectory
+            | K::NotADirectory
+            | K::NotFound
+    );
+    match error.raw_os_error() {
+        Some(_) if !is_of_the_zip => failed(error),
+        _ => not_a_zip(),
     }
 }
 

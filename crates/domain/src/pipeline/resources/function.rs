@@ -14,10 +14,11 @@ use super::common::on_off;
 use super::kind::{Existing, Kind, Managed, TagChanges, TagMap};
 use crate::functions::bundle;
 use crate::functions::function::{self, Changer, Configuration, FunctionState, rules};
+use crate::functions::mapping;
 use crate::functions::package::{Architecture, Format, Package, short};
 use crate::iam::Statement;
 use crate::pipeline::event::Step;
-use crate::pipeline::resource::{Change, Check, Dependencies, Outputs, Resource, UNKNOWN};
+use crate::pipeline::resource::{Change, Check, Dependencies, Outputs, Resource, UNKNOWN, User};
 use crate::pipeline::substitute::plain;
 use crate::pipeline::tags::{Owner, UNFINISHED};
 use crate::settings::Target;
@@ -441,6 +442,19 @@ impl Kind for Function<'_> {
     async fn delete(&self, _existing: &Existing<'_, FunctionState>, step: &Step<'_>) -> Result<()> {
         step.doing("deleting");
         self.change(step, async |changer| changer.delete().await).await
+    }
+
+    /// Its event source mappings, which [`Changer::delete`] deletes.
+    async fn takes_along(&self, _facts: &FunctionState) -> Result<Vec<User>> {
+        let name = self.declared.name.as_str();
+        let found = mapping::list(self.context, Some(name), None).await?;
+        let staying = found.iter().filter(|one| !one.is_going());
+        Ok(staying
+            .map(|one| User {
+                kind: "event_source_mapping",
+                name: format!("{name} ← {}", one.stream()),
+            })
+            .collect())
     }
 
     async fn verify(&self, existing: &Existing<'_, FunctionState>, _probe: bool) -> Vec<Check> {

@@ -162,6 +162,11 @@ pub(super) trait Kind: Send + Sync + Sized {
         Ok(Vec::new())
     }
 
+    /// As [`Resource::takes_along`].
+    async fn takes_along(&self, _facts: &Self::Facts) -> Result<Vec<User>> {
+        Ok(Vec::new())
+    }
+
     /// As [`Resource::returns_within`].
     fn returns_within(&self) -> Option<Duration> {
         None
@@ -425,6 +430,13 @@ where
     async fn users(&self, observed: &Observed) -> Result<Vec<User>> {
         match existing::<<Self as Kind>::Facts>(observed)? {
             Some(existing) => Kind::users(self, &existing.facts).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn takes_along(&self, observed: &Observed) -> Result<Vec<User>> {
+        match existing::<<Self as Kind>::Facts>(observed)? {
+            Some(existing) => Kind::takes_along(self, &existing.facts).await,
             None => Ok(Vec::new()),
         }
     }

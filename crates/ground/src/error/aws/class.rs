@@ -7,7 +7,8 @@ use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::retry::ErrorKind;
 
-use super::find_credentials_error;
+use super::{find_credentials_error, is_web_page};
+use crate::error::machine;
 
 /// What the failure of a call means for another try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +62,12 @@ where
                 }),
             }
         }
+        // Another request is answered by the same web server. A failure of its own may pass.
+        SdkError::ResponseError(response)
+            if is_web_page(response.raw()) && response.raw().status().as_u16() < 500 =>
+        {
+            Class::Refused
+        }
         // The answer did not come in time, or its end is missing.
         SdkError::TimeoutError(_) | SdkError::ResponseError(_) => Class::Transient,
         SdkError::DispatchFailure(failure) => {
@@ -98,6 +105,10 @@ pub fn class_of(code: &str, message: &str) -> Option<Class> {
     }
     // Lambda uses one code for two things: "Function already exist" stays true, "in progress" does not.
     if code == "ResourceConflictException" && message.to_ascii_lowercase().contains("already exist") {
+        return Some(Class::Refused);
+    }
+    // An internal failure, and another try fails as well.
+    if machine::lasts(message) {
         return Some(Class::Refused);
     }
     CODES

@@ -119,7 +119,7 @@ fn shapes_of_sdk_errors() {
             "the SDK takes it for a throttle",
             other("no", Some(ErrorKind::ThrottlingError)),
             Class::Throttle,
-            Exit::Unreachable,
+            Exit::Failed,
         ),
         (
             "not HTTP",
