@@ -199,7 +199,7 @@ struct One(Channel);
 /// A channel that was, or would be, created; its JSON form is a contract with scripts.
 #[derive(Serialize)]
 struct Created {
-    /// Whether it was created; false for a dry run, and if it exists as asked for.
+    /// Whether it was created; false for a dry run, and if it exists with these settings.
     changed: bool,
     stream: String,
     name: String,
@@ -391,7 +391,7 @@ async fn create(args: &CreateArgs, session: &Session) -> Result<Exit> {
     };
     match plan.existing {
         Some(_) => printer.note(&format!(
-            "Nothing to create: channel {} exists as asked for",
+            "Nothing to create: channel {} exists with these settings",
             new.name
         )),
         None => {
@@ -460,7 +460,10 @@ async fn update(args: &UpdateArgs, session: &Session) -> Result<Exit> {
     let wanted = i32::try_from(args.freshness.as_secs()).ok();
     let mut changes = Vec::new();
     if found.freshness_seconds == wanted {
-        let note = format!("Nothing to change: channel {} is as asked for", found.name);
+        let note = format!(
+            "Nothing to change: channel {} has these settings already",
+            found.name
+        );
         session.printer().note(&note);
     } else {
         changes.push(Difference {
@@ -495,7 +498,7 @@ async fn delete(args: &DeleteArgs, session: &Session) -> Result<Exit> {
         session.printer().note("Dry run: nothing was deleted");
         return Ok(Exit::Done);
     }
-    let action = format!("delete channel {name}: what it has not delivered yet is not delivered");
+    let action = format!("delete channel {name}: records that it has not delivered yet are not delivered");
     session.confirm_by_name(&action, &name, args.yes).await?;
     watched(session, &stream, async |changer| {
         changer.delete_channel(&found).await
@@ -503,6 +506,6 @@ async fn delete(args: &DeleteArgs, session: &Session) -> Result<Exit> {
     .await?;
     session
         .printer()
-        .note(&format!("Channel {name} of stream {stream} is gone"));
+        .note(&format!("Channel {name} of stream {stream} is deleted"));
     Ok(Exit::Done)
 }

@@ -206,6 +206,6 @@ async fn deregister(args: &DeregisterArgs, session: &Session) -> Result<Exit> {
     .await?;
     session
         .printer()
-        .note(&format!("Consumer {consumer} of stream {name} is gone"));
+        .note(&format!("Consumer {consumer} of stream {name} is deregistered"));
     Ok(Exit::Done)
 }

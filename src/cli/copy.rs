@@ -29,7 +29,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(3_600);
 /// Copy a stream to another stream, region or account
 ///
 /// Records keep their data, their partition keys and, shard by shard, their order of reading. The region of an ARN counts.
-/// With --checkpoint, a copy that was stopped goes on where it was: what was sent of the last chunk is then sent again.
+/// With --checkpoint, a copy that was stopped continues where it was: what was sent of the last chunk is then sent again.
 /// Kinesis does not tell the explicit hash keys of records.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -267,7 +267,7 @@ impl Follow<'_> {
             }
             CopyEvent::Read(TailEvent::Gone { shard_id }) => {
                 printer.warn(&format!(
-                    "{shard_id} has expired; what was not copied of it is lost"
+                    "{shard_id} has expired; its records that were not copied are lost"
                 ));
             }
             CopyEvent::Read(TailEvent::Recovered { .. }) => {
@@ -306,7 +306,7 @@ fn finish(
         printer.report(&report)?;
         if interrupted && let Some(path) = &args.checkpoint {
             printer.note(&format!(
-                "The same command goes on after the checkpoint in {}",
+                "The same command continues after the checkpoint in {}",
                 path.display()
             ));
         }
@@ -332,7 +332,7 @@ fn finish(
     ));
     printer.warn(match &args.checkpoint {
         Some(_) => "the same command sends the last chunk again, with what was acknowledged of it",
-        None => "add --checkpoint, so that a copy can go on",
+        None => "add --checkpoint, so that a copy can be continued",
     });
     printer.report(&report)?;
     Ok(if some { Exit::Partial } else { Exit::Failed })

@@ -239,7 +239,7 @@ fn warn_of_prices(session: &Session) {
     if let Some(problem) = &cost::prices().problem {
         session
             .printer()
-            .warn(&format!("{problem}; `streamctl cost --refresh` writes it anew"));
+            .warn(&format!("{problem}; `streamctl cost --refresh` writes it again"));
     }
 }
 
@@ -350,7 +350,7 @@ impl EstimateArgs {
         let used = usage::of_one(context, &stream, self.since).await?;
         let mut remarks = Vec::new();
         if used.seconds.is_none() {
-            remarks.push("Nothing was put in that time, as far as CloudWatch shows.".to_owned());
+            remarks.push("CloudWatch shows no records put in that time.".to_owned());
         }
         if context.is_local() {
             remarks.push(LOCAL.to_owned());

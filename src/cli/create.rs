@@ -17,7 +17,7 @@ use ground::exit::Exit;
 /// Create a stream and wait until it has all its settings
 ///
 /// A setting that is not given has the default of Kinesis: 24 hours of retention, no encryption, no shard-level metrics.
-/// A stream that exists as asked for is not changed; `setup` creates a stream with safer defaults and keeps it so.
+/// A stream that exists with these settings is not changed; `setup` creates a stream with safer defaults and keeps it so.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -107,7 +107,9 @@ pub(super) async fn run(args: CreateArgs, session: &Session) -> Result<Exit> {
         .filter(|found| found.is_active())
     {
         as_asked(&found, &desired)?;
-        printer.note(&format!("Nothing to create: stream {name} exists as asked for"));
+        printer.note(&format!(
+            "Nothing to create: stream {name} exists with these settings"
+        ));
         printer.report(&ChangeReport::new(&name, &found.arn, false, Vec::new()))?;
         return Ok(Exit::Done);
     }

@@ -103,6 +103,6 @@ pub(super) async fn run(args: DeleteArgs, session: &Session) -> Result<Exit> {
     session.confirm_by_name(&action, &name, args.yes).await?;
     watched(session, &name, async |changer| changer.delete(args.force).await).await?;
     report.deleted = true;
-    printer.note(&format!("Stream {name} is gone"));
+    printer.note(&format!("Stream {name} is deleted"));
     Ok(Exit::Done)
 }

@@ -199,7 +199,7 @@ async fn step(demo: &Session, report: &mut DemoReport, words: &[&str]) -> Result
 
 fn summary(demo: &Session, started: Instant) {
     demo.printer().note(&format!(
-        "\nDone in {:.1} s: a stream was made, written, read, measured and destroyed.\n\
+        "\nDone in {:.1} s: a stream was created, written, read, measured and destroyed.\n\
          Now the same by hand, on a local stream of your own:\n\
          \n\
          \u{20} streamctl setup --shard-count 1\n\

@@ -242,7 +242,7 @@ fn in_words(result: &MessageResult, options: &Options) -> String {
         }
         MessageResult::Unreadable(problem) => format!("unreadable: {problem}"),
         MessageResult::Failed(reason) => format!("failed: {reason}"),
-        MessageResult::Skipped => "not reached before the stop".to_owned(),
+        MessageResult::Skipped => "not replayed before the command stopped".to_owned(),
     }
 }
 

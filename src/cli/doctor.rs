@@ -68,7 +68,7 @@ pub(super) async fn run(args: DoctorArgs, session: &Session) -> Result<Exit> {
     let report = tokio::select! {
         report = diagnosed(&args, session, args.fix) => report?,
         () = session.interrupt().wait() => {
-            return Err(Error::new(Exit::Interrupted, "stopped before all was checked; nothing was changed"));
+            return Err(Error::new(Exit::Interrupted, "stopped before all checks had run; nothing was changed"));
         }
     };
     session.printer().report(&report)?;
@@ -95,7 +95,7 @@ fn outcome(report: &DoctorReport, strict: bool) -> Result<Exit> {
         });
     }
     let reason = report.checks.iter().find_map(|check| check.skipped.clone());
-    Err(Error::unreachable("nothing could be looked at")
+    Err(Error::unreachable("no check could run")
         .cause(reason.unwrap_or_default())
         .hint("check the credentials, --region and --endpoint-url"))
 }
@@ -114,7 +114,7 @@ async fn diagnosed(args: &DoctorArgs, session: &Session, changes: bool) -> Resul
         |described: &std::collections::BTreeMap<String, Option<_>>| described.values().all(Option::is_none);
     if !chosen.is_chosen && subject.described().await.is_ok_and(is_absent) {
         session.printer().note(&format!(
-            "There is no stream {DEFAULT_STREAM}: looking at the account only (name a stream, or --pipeline)"
+            "There is no stream {DEFAULT_STREAM}: checking the account only (name a stream, or --pipeline)"
         ));
         subject = Subject::new(context, Scope::account());
         of = "account".to_owned();
@@ -204,7 +204,7 @@ async fn fixed(args: &DoctorArgs, session: &Session, report: DoctorReport) -> Re
     let printer = session.printer();
     let fixes = safe_fixes(&report);
     if fixes.is_empty() {
-        printer.note("There is nothing to apply: no finding has a fix that is safe");
+        printer.note("Nothing to apply: no finding has a safe fix");
         return Ok(report);
     }
     let commands: Vec<&str> = fixes.iter().map(|fix| fix.command.as_str()).collect();

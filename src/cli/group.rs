@@ -189,7 +189,7 @@ async fn list(session: &Session) -> Result<Exit> {
     if groups.is_empty() {
         session
             .printer()
-            .note("There are no groups: `streamctl tail --group NAME` makes one");
+            .note("There are no groups: `streamctl tail --group NAME` creates one");
     }
     session.printer().report(&Groups(groups))?;
     Ok(Exit::Done)

@@ -129,7 +129,7 @@ pub(super) async fn run(args: ListArgs, session: &Session) -> Result<Exit> {
                 format!("There are no streams {location}; `streamctl setup` creates one")
             }
             Some(names) => format!("No stream {location} has a name {names}"),
-            None => format!("No stream {location} is as asked for"),
+            None => format!("No stream {location} matches"),
         });
         if matches!(printer.format(), Format::Table | Format::Text) {
             return Ok(Exit::Done);

@@ -88,7 +88,7 @@ pub(super) async fn run(args: SizeArgs, session: &Session) -> Result<Exit> {
 
 fn nothing_measured(name: &str) -> Error {
     Error::failed(format!(
-        "nothing was put into stream {name} in that time, as far as CloudWatch shows"
+        "nothing was put into stream {name} in that time, according to CloudWatch"
     ))
     .hint("look further back with --since 14d, or name a load with --records and --bytes")
 }

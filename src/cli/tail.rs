@@ -109,6 +109,7 @@ Tokens of --format; nothing is added, so most formats end with \\n:
   %b  data in base64    %x  data in hexadecimal           %%  a percent sign
   %u  sub-sequence number in an aggregated record
   %R  length of the data, 4 bytes with the most significant first
+  %{user.id}  a field of JSON data, or - if it has none; also %{/user/id}
 Escapes of --format and --separator: \\n \\r \\t \\0 \\\\ \\xNN
 --out-dir writes STREAM-SHARD-NUMBER files, as `put --replay DIR` reads them.
 
@@ -128,11 +129,12 @@ Kinesis Client Library. --from counts only at the first start.
 --invoke-local runs a function on this machine with the records, in place of
 writing them. The function receives what --from, --until, --filter and the other
 options choose, and a checkpoint is after the last record that it has processed.
-A batch that fails is tried again, then the command ends (exit 1), or goes on if
---failed-file takes its records. `attach --local` has the settings of a mapping
-instead, and no end. Each invocation is shown as a line: with -o json shard_id,
-records, first_sequence_number, last_sequence_number, processed, duration_ms, and
-response (response_text if it is no JSON) or error; with -o text the response.
+A batch that fails is tried again, then the command ends (exit 1), or continues
+if --failed-file takes its records. `attach --local` has the settings of a
+mapping instead, and no end. Each invocation is shown as a line: with -o json
+shard_id, records, first_sequence_number, last_sequence_number, processed,
+duration_ms, and response (response_text if it is no JSON) or error; with
+-o text the response.
 
 Exit codes: 0 done, 1 failed, 3 a record could not be decoded or processed and
 was left out, 4 target unreachable, 130 stopped with Ctrl-C.

@@ -54,7 +54,7 @@ fn sentence(error: &clap::Error) -> String {
         }
         ErrorKind::UnknownArgument => match invalid(ContextKind::InvalidArg) {
             option if option.starts_with('-') => format!("there is no option {option}"),
-            word => format!("{word:?} is one word too many"),
+            word => format!("{word:?} is an unexpected word"),
         },
         ErrorKind::MissingRequiredArgument => format!("{} is missing", invalid(ContextKind::InvalidArg)),
         _ => rendered_sentence(error),
@@ -136,7 +136,7 @@ mod tests {
               hint: `streamctl retention --help` shows what there is
             there is no command ad
               hint: did you mean add? `streamctl tag --help` shows what there is
-            "b" is one word too many
+            "b" is an unexpected word
               hint: `streamctl describe --help` shows what there is
             the argument '--to <N>' cannot be used with '--scale <CHANGE>'
               hint: `streamctl reshard --help` shows what there is

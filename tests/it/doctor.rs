@@ -251,7 +251,7 @@ fn streams_that_are_uneven_or_ignore_keys_are_named() {
         "reshard orders --balance",
     );
     let limit = finding(&report, "consumer-limit", "caution", "consumer list orders");
-    assert_eq!(limit["summary"], "takes only 2 more consumers");
+    assert_eq!(limit["summary"], "accepts only 2 more consumers");
     assert_eq!(examined(&cloud, &["orders", "--strict"]).0, 5);
     let clicks = until("a stream that is ACTIVE again", || {
         let (_, report) = examined(&cloud, &["clicks"]);
@@ -376,7 +376,7 @@ fn settings_of_a_mapping_that_lose_or_hold_up_records_are_named() {
     assert_eq!((code, found(&report)), (0, Vec::new()));
     let nothing = run(&cloud, ["doctor", "orders", "--fix"]);
     assert_eq!(nothing.code, 0);
-    assert!(nothing.stderr.contains("nothing to apply"), "{}", nothing.stderr);
+    assert!(nothing.stderr.contains("Nothing to apply"), "{}", nothing.stderr);
 }
 
 #[test]

@@ -115,17 +115,14 @@ impl<'a> Commands<'a> {
     /// `destroy` runs to its end. It looks itself whether all is gone.
     fn destroy_all(&self, cloud: &Cloud, context: &str) {
         let said = complete(cloud, &self.destroy, context);
-        let is_gone = said.contains("Nothing to delete: nothing of") || said.contains(" is left\n");
+        let is_gone = said.contains(" has no resources") || said.contains("All resources of ");
         assert!(is_gone, "{context}: {said}");
     }
 
     /// Nothing of the template is there: `destroy` finds nothing to delete and keeps nothing.
     fn nothing_is_left(&self, cloud: &Cloud, context: &str) {
         let said = complete(cloud, &self.destroy, context);
-        assert!(
-            said.contains("Nothing to delete: nothing of"),
-            "{context}: {said}"
-        );
+        assert!(said.contains(" has no resources"), "{context}: {said}");
     }
 
     /// Kills at the changing call `at` of setup, which makes `of_setup` of them, and of destroy, if it makes as many.

@@ -309,7 +309,7 @@ fn reset_deletes_only_data_of_the_local_cloud() {
     let refused = home.run(&["local", "start", "--port", "0"]);
     assert!(!refused.status.success());
     assert!(
-        text(&refused.stderr).contains("are not of the local cloud"),
+        text(&refused.stderr).contains("do not belong to the local cloud"),
         "{refused:?}"
     );
 }

@@ -124,7 +124,7 @@ fn a_file_that_names_another_stream_is_refused_before_anything_is_sent() {
         assert_eq!(
             said,
             "error: in.json names the stream clicks, and its records would go to orders\n\
-             hint: add `--stream clicks` to send them there, or remove StreamName from the input to send them to orders\n",
+             hint: use `--stream clicks` to send them there, or remove StreamName from the input to send them to orders\n",
             "{input}"
         );
     }

@@ -83,7 +83,7 @@ async fn set(found: &Found, offset_ms: i64) -> Result<()> {
         200 => Ok(()),
         409 => Err(failed()
             .cause("it is ahead of the machine's clock, and a clock does not go back")
-            .hint("`streamctl local reset` deletes the data and begins anew")),
+            .hint("`streamctl local reset` deletes the data and starts again")),
         status => Err(failed()
             .cause(format!(
                 "HTTP {status}: {}",

@@ -161,7 +161,7 @@ impl LocalHome {
         }
         if std::fs::read_dir(&data).map_err(failed)?.next().is_some() {
             return Err(Error::failed(format!(
-                "{} holds files that are not of the local cloud",
+                "{} holds files that do not belong to the local cloud",
                 data.display()
             ))
             .hint("set STREAMCTL_HOME to another directory"));

@@ -328,7 +328,7 @@ fn home(lookup: &Lookup<'_>) -> Result<Found<PathBuf>> {
     }
     let data = lookup.sources.data_dir.as_ref();
     let value = data.map(|dir| dir.join("streamctl")).ok_or_else(|| {
-        Error::usage("this machine names no home directory").hint("set STREAMCTL_HOME to a directory")
+        Error::usage("the home directory of this user is not known").hint("set STREAMCTL_HOME to a directory")
     })?;
     Ok(Found {
         value,

@@ -202,7 +202,7 @@ async fn open(home: &LocalHome, options: Options, endpoint: String, secret: Secr
     }
 }
 
-const RESET: &str = "`streamctl local reset` deletes the data and begins anew";
+const RESET: &str = "`streamctl local reset` deletes the data and starts again";
 
 /// Whether the disk is full.
 fn is_full(error: &io::Error) -> bool {

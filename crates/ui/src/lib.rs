@@ -100,7 +100,7 @@ const CLEAR_BELOW: &str = "\x1b[J";
 
 /// Cause of an error that means that the reader of stdout has closed the pipe. The command ends with exit 0 and no message.
 #[derive(Debug, thiserror::Error)]
-#[error("the reader of the output has gone")]
+#[error("the reader of the output is gone")]
 pub struct BrokenPipe;
 
 impl Printer {
@@ -532,7 +532,7 @@ pub fn no_raw() -> Error {
 
 fn stdout_error(error: io::Error) -> Error {
     if error.kind() == io::ErrorKind::BrokenPipe {
-        return Error::new(Exit::Done, "the reader of the output has gone").cause(BrokenPipe);
+        return Error::new(Exit::Done, "the reader of the output is gone").cause(BrokenPipe);
     }
     Error::failed("could not write to stdout").cause(error)
 }

@@ -70,7 +70,7 @@ fn details(alarm: &AlarmEntry) -> Vec<String> {
     let since = alarm.since.map(|_| format!("since {}", time(alarm.since)));
     let mut words: Vec<String> = since.into_iter().collect();
     words.extend(alarm.muted.as_ref().map(muted));
-    words.extend(alarm.actions.is_empty().then(|| "tells nobody".to_owned()));
+    words.extend(alarm.actions.is_empty().then(|| "notifies nobody".to_owned()));
     words.extend(
         alarm
             .pipeline
@@ -107,8 +107,8 @@ pub(super) async fn run(args: ListArgs, session: &Session) -> Result<Exit> {
     if found.is_empty() {
         let printer = session.printer();
         match filter == Filter::default() {
-            true => printer.note("There are no alarms here. Make some: streamctl alarms set"),
-            false => printer.note("No alarm is like that"),
+            true => printer.note("There are no alarms here. Create them: streamctl alarms set"),
+            false => printer.note("No alarm matches"),
         }
     } else {
         session.printer().note(&alarms::overview(found.iter()));
@@ -174,7 +174,7 @@ mod tests {
                            Maximum of AWS/Kinesis GetRecords.IteratorAgeMilliseconds >
                            300000 in 3 of 5 periods of 60 s
                            since 2026-11-28 20:39:00 UTC, muted until 2026-11-28
-                           22:39:00 UTC, tells nobody, not made by streamctl
+                           22:39:00 UTC, notifies nobody, not made by streamctl
                            Unchecked: Initial alarm creation
         ");
     }

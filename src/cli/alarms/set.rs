@@ -160,7 +160,7 @@ fn show(session: &Session, plan: &PlanReport) {
         })
         .collect();
     let note = match lines.is_empty() {
-        true => "Nothing to change: the alarms are as asked for".to_owned(),
+        true => "Nothing to change: the alarms exist with these settings".to_owned(),
         false => format!("To be changed:\n{}", lines.join("\n")),
     };
     session.printer().note(&note);
@@ -192,7 +192,7 @@ fn say_the_rest(session: &Session, set: &AlarmSet, existing: &[AlarmEntry], topi
     }
     if topics.is_empty() && !set.alarms.is_empty() {
         printer.note(&format!(
-            "New alarms tell nobody: there is no topic. Make one, then run the same command again:\n  streamctl alarms subscribe EMAIL{}",
+            "New alarms notify nobody: there is no topic. Create one, then run the same command again:\n  streamctl alarms subscribe EMAIL{}",
             session.target_flags()
         ));
     }

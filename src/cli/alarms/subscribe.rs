@@ -53,7 +53,7 @@ pub(super) async fn run(args: &SubscribeArgs, session: &Session) -> Result<Exit>
     let silent = silent.iter().filter(|alarm| alarm.actions.is_empty()).count();
     if silent > 0 {
         printer.note(&format!(
-            "{silent} alarms tell nobody yet: run `streamctl alarms set` again for what they watch"
+            "{silent} alarms notify nobody yet: run `streamctl alarms set` again for what they watch"
         ));
     }
     Ok(Exit::Done)

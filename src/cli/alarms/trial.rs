@@ -102,7 +102,7 @@ pub(super) async fn run(args: &TestArgs, session: &Session) -> Result<Exit> {
     step.clear();
     let trial = outcome?;
     if alarm.actions.is_empty() {
-        printer.note(&format!("Alarm {} tells nobody: it has no action", alarm.name));
+        printer.note(&format!("Alarm {} notifies nobody: it has no action", alarm.name));
     }
     let exit = match trial.succeeded() {
         true => Exit::Done,

@@ -96,14 +96,15 @@ pub(super) async fn so_far(args: &SoFarArgs, session: &Session) -> Result<Exit> 
     let stream = existing(context, &name).await?;
     let found = usage::so_far(context, &stream).await?;
     let mut remarks = vec![
-        "Shards, mode, retention and consumers count as they are now, and a begun hour as a whole one."
+        "Shards, mode, retention and consumers are those of now. A started hour is billed in full."
             .to_owned(),
     ];
     if stream.consumer_count > 0 {
-        remarks.push("Each fan-out consumer counts as if it had read everything.".to_owned());
+        remarks.push("Each fan-out consumer is assumed to have read all records.".to_owned());
     }
     if found.is_cut {
-        remarks.push("The stream is older: CloudWatch keeps hours for 455 days.".to_owned());
+        remarks
+            .push("The stream is older than that: CloudWatch keeps hourly figures for 455 days.".to_owned());
     }
     if context.is_local() {
         remarks.push(super::LOCAL.to_owned());

@@ -527,10 +527,7 @@ impl Report for Refresh {
         }
         let names: Vec<&str> = missing.iter().map(|item| item.key()).collect();
         wrap(
-            &format!(
-                "Not in the price list, or not without doubt: {}",
-                names.join(", ")
-            ),
+            &format!("Not in the price list, or ambiguous there: {}", names.join(", ")),
             WIDTH,
         )
         .join("\n")

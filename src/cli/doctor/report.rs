@@ -165,9 +165,7 @@ pub(super) mod tests {
         };
         let fault = Finding::fault("function scorer", "is 12h18m behind stream orders")
             .evidence("the stream keeps records for 1d")
-            .evidence(
-                "+60 s a minute: records are lost from 2026-11-28 23:42 UTC on, if it goes on like this",
-            )
+            .evidence("+60 s a minute: records are lost from 2026-11-28 23:42 UTC on, at this rate")
             .fix(&["attach", "scorer", "--stream", "orders", "--parallelization", "2"])
             .safe_fix(&["retention", "orders", "7d"]);
         let caution = Finding::caution(
@@ -187,7 +185,7 @@ pub(super) mod tests {
             checks: vec![
                 Checked {
                     check: "log-retention",
-                    title: "logs are not kept for ever",
+                    title: "logs expire",
                     state: State::Caution,
                     skipped: None,
                     findings: vec![stamped("log-retention", caution)],

@@ -44,7 +44,7 @@ struct DetachReport {
 impl DetachReport {
     fn loss(&self) -> String {
         match &self.loses {
-            None => "all that no other policy allows".to_owned(),
+            None => "everything that no other policy allows".to_owned(),
             Some(actions) if actions.is_empty() => "nothing: other policies allow it too".to_owned(),
             Some(actions) => actions.iter().cloned().collect::<Vec<_>>().join(", "),
         }

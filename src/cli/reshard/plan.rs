@@ -77,7 +77,7 @@ impl Plan {
                 (Some(to), _) => to,
                 (None, Some(scale)) => scale.of(state.open_shards)?,
                 (None, None) => {
-                    return Err(Error::usage("no change was asked for")
+                    return Err(Error::usage("no change was given")
                         .hint("add --to, --scale, --split, --merge, --balance or --auto"));
                 }
             };

@@ -141,7 +141,7 @@ impl ReshardReport {
             (Basis::Lineage, used) => format!("at most {used}"),
         };
         let free = budget.next_free.map_or_else(String::new, |at| {
-            format!("; the first is free again at {}", time(Some(at)))
+            format!("; the first is available at {}", time(Some(at)))
         });
         Some(format!(
             "{used} of 10 steps used, {left} left after this ({source}){free}"

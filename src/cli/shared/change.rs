@@ -107,7 +107,9 @@ pub(crate) async fn change(
     let state = to_change(context, stream).await?;
     let changes = desired.differences(&state)?;
     if changes.is_empty() {
-        printer.note(&format!("Nothing to change: stream {name} is as asked for"));
+        printer.note(&format!(
+            "Nothing to change: stream {name} has these settings already"
+        ));
     }
     let meant = match changes.is_empty() {
         true => Consequences::default(),
@@ -130,7 +132,7 @@ pub(crate) async fn change(
     warn_of_losses(session, name, &losses);
     if !losses.is_empty() {
         let action = match meant.losses.is_empty() {
-            true => "lose data for good",
+            true => "lose data permanently",
             false => "take access away",
         };
         session.confirm_by_name(action, name, args.yes).await?;

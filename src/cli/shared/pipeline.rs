@@ -43,7 +43,7 @@ pub(crate) async fn apply(
     if !losses.is_empty() {
         losses.iter().for_each(|loss| printer.warn(loss));
         session
-            .confirm_by_name("lose data for good", &pipeline.identity().to_string(), yes)
+            .confirm_by_name("lose data permanently", &pipeline.identity().to_string(), yes)
             .await?;
     }
     let progress = ApplyProgress::new(printer);
@@ -92,8 +92,8 @@ pub(crate) async fn delete(
     }
     if survey.is_empty() {
         printer.note(&match survey.kept().is_empty() {
-            true => format!("Nothing to delete: nothing of {identity} is there"),
-            false => format!("Nothing to delete: all that is there of {identity} is kept"),
+            true => format!("Nothing to delete: {identity} has no resources"),
+            false => format!("Nothing to delete: all resources of {identity} are kept"),
         });
         let report = pipeline.destroy(survey, &|_| {}, &Stop::default()).await;
         printer.report(&report)?;
@@ -118,12 +118,14 @@ pub(crate) async fn delete(
     print_hints(session, &report);
     match report.exit {
         Exit::Partial if is_all_but_kept(&report) => {
-            printer.warn(&format!("nothing of {identity} is left but what is kept"));
+            printer.warn(&format!(
+                "all resources of {identity} are deleted, except those that are kept"
+            ));
         }
-        Exit::Done => printer.note(&format!("Nothing of {identity} is left")),
+        Exit::Done => printer.note(&format!("All resources of {identity} are deleted")),
         Exit::Interrupted => printer.note("Stopped. Run the same command again to continue"),
         _ => printer.warn(&format!(
-            "not everything of {identity} is gone; the table names what is left"
+            "some resources of {identity} are left; the table names them"
         )),
     }
     Ok(report.exit)

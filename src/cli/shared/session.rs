@@ -220,7 +220,7 @@ impl Session {
                 self.check_account(&context).await?;
                 if context.fell_to_local() {
                     self.printer
-                        .note("No sign of AWS here: using the local cloud (for AWS: set AWS_PROFILE)");
+                        .note("This machine is not configured for AWS: using the local cloud (for AWS, set AWS_PROFILE)");
                 }
                 if names_endpoint && context.is_foreign() {
                     let (target, region) = (context.target_name(), context.region());
@@ -278,7 +278,7 @@ impl Session {
             outcome = &mut work => return outcome,
             () = self.interrupt().wait() => {
                 stop.set();
-                let text = "Stopping: what runs is finished, nothing more is begun (Ctrl-C again ends at once)";
+                let text = "Stopping: changes in progress are completed, no others are started (press Ctrl-C again to end at once)";
                 self.printer().warn(text);
             }
         }

@@ -41,7 +41,11 @@ impl Files {
     /// Exit 2 if the directory cannot be made.
     pub(super) fn new(directory: &Path, extension: &'static str, rotate_bytes: u64) -> Result<Self> {
         std::fs::create_dir_all(directory).map_err(|error| {
-            Error::usage(format!("{} cannot be made a directory", directory.display())).cause(error)
+            Error::usage(format!(
+                "the directory {} could not be created",
+                directory.display()
+            ))
+            .cause(error)
         })?;
         Ok(Self {
             directory: directory.to_owned(),

@@ -224,15 +224,15 @@ impl Function {
 
 /// The error where no file takes what fails: nothing is passed over.
 fn stops(records: &[TailRecord], reason: &str) -> Error {
-    let error = Error::failed("the function failed, and was not invoked any further").cause(reason);
+    let error = Error::failed("the function failed, and was not invoked again").cause(reason);
     let Some(first) = records.first() else {
         return error;
     };
     let (shard, number) = (&*first.shard_id, first.sequence_number.as_str());
     let place = shard_number(shard).map_or_else(|| shard.to_owned(), |number| number.to_string());
     error.hint(format!(
-        "correct it and begin with the first record that failed: `--from seq:{place}:{number}`, or the same --checkpoint or \
-         --group; `--failed-file FILE` writes such records to a file and goes on"
+        "correct it and start with the first record that failed: `--from seq:{place}:{number}`, or the same --checkpoint or \
+         --group; `--failed-file FILE` writes such records to a file and continues"
     ))
 }
 

@@ -1,19 +1,24 @@
 //! `--format` and `--separator`: text with escapes and, in a format, tokens such as `%k`.
 
+use std::borrow::Cow;
+
 use jiff::tz::TimeZone;
 
 use super::line::{arrival, shard_number};
 use domain::consume::Item;
+use domain::record::FieldPath;
 use ground::error::{Error, Result};
 
 /// The tokens, for messages.
-const TOKENS: &str = "%t %T %S %s %p %o %u %k %K %v %V %R %b %x %i and %%";
+const TOKENS: &str = "%t %T %S %s %p %o %u %k %K %v %V %R %b %x %i %{FIELD} and %%";
 const ESCAPES: &str = r"\n \r \t \0 \\ and \xNN";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Literal(Vec<u8>),
     Token(Token),
+    /// A field of JSON data.
+    Field(FieldPath),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +101,10 @@ impl Pattern {
             match part {
                 Part::Literal(bytes) => out.extend_from_slice(bytes),
                 Part::Token(token) => token.write(out, item, place),
+                Part::Field(path) => {
+                    let value = path.value_of(&item.data).unwrap_or(Cow::Borrowed("-"));
+                    out.extend_from_slice(value.as_bytes());
+                }
             }
         }
     }
@@ -168,14 +177,18 @@ fn parts(text: &str, has_tokens: bool) -> std::result::Result<Vec<Part>, Fault> 
                 at += 2;
             }
             ('%', Some(letter)) if has_tokens => {
-                let Some(token) = Token::of(letter) else {
-                    return Err(fault(format!("there is no token %{letter}"), true));
+                let Some((part, length)) = token(letter, &characters[at + 2..]) else {
+                    let what = match letter {
+                        '{' => "a field is written as %{user.id} or %{/user/id}".to_owned(),
+                        _ => format!("there is no token %{letter}"),
+                    };
+                    return Err(fault(what, true));
                 };
                 if !literal.is_empty() {
                     parts.push(Part::Literal(std::mem::take(&mut literal)));
                 }
-                parts.push(Part::Token(token));
-                at += 2;
+                parts.push(part);
+                at += length;
             }
             ('%', None) if has_tokens => return Err(fault("the token has no letter".to_owned(), true)),
             ('\\', _) => {
@@ -200,6 +213,16 @@ fn parts(text: &str, has_tokens: bool) -> std::result::Result<Vec<Part>, Fault> 
         parts.push(Part::Literal(literal));
     }
     Ok(parts)
+}
+
+/// The token `%letter` with the characters after the letter at the start of `rest`, and the length of it all.
+fn token(letter: char, rest: &[char]) -> Option<(Part, usize)> {
+    if letter != '{' {
+        return Some((Part::Token(Token::of(letter)?), 2));
+    }
+    let length = rest.iter().position(|c| *c == '}').filter(|length| *length > 0)?;
+    let path: String = rest[..length].iter().collect();
+    Some((Part::Field(FieldPath::parse(&path)), length + 3))
 }
 
 /// The byte of the escape whose characters after the backslash are at the start of `rest`, and how many they are.
@@ -251,7 +274,7 @@ impl Separator {
         })?;
         let bytes = parts.into_iter().flat_map(|part| match part {
             Part::Literal(bytes) => bytes,
-            Part::Token(_) => Vec::new(),
+            Part::Token(_) | Part::Field(_) => Vec::new(),
         });
         Ok(Self::After(bytes.collect()))
     }
@@ -293,12 +316,16 @@ mod tests {
     use super::*;
 
     fn shown(format: &str) -> String {
+        shown_of(format, b"a\xffb")
+    }
+
+    fn shown_of(format: &str, data: &'static [u8]) -> String {
         let record = TailRecord {
             shard_id: Arc::from("shardId-000000000003"),
             sequence_number: "495".into(),
             arrival_ms: Some(1_795_255_200_007),
             partition_key: "schlüssel".into(),
-            data: Bytes::from_static(b"a\xffb"),
+            data: Bytes::from_static(data),
             encryption: None,
         };
         let place = Place {
@@ -328,13 +355,24 @@ mod tests {
     }
 
     #[test]
+    fn fields_of_json_data() {
+        let data = br#"{"user": {"id": 7, "name": "Ann"}, "tags": ["a"]}"#;
+        assert_eq!(
+            shown_of("%{user.id} %{/user/name}: %{tags} %{tags.0} %{none}", data),
+            r#"7 Ann: [\"a\"] a -"#
+        );
+        assert_eq!(shown("%k %{user.id}"), r"schl\xc3\xbcssel -");
+    }
+
+    #[test]
     fn a_fault_has_its_position() {
         let refused = |text| {
             let error = Pattern::parse(text).unwrap_err();
             format!("{} ({})", error.chain().join(": "), error.hint_text().unwrap())
         };
-        assert_snapshot!(refused("%k ü%z"), @r#""%k ü%z" is not valid for --format: at character 5, there is no token %z (the tokens are %t %T %S %s %p %o %u %k %K %v %V %R %b %x %i and %%)"#);
-        assert_snapshot!(refused("%k%"), @r#""%k%" is not valid for --format: at character 3, the token has no letter (the tokens are %t %T %S %s %p %o %u %k %K %v %V %R %b %x %i and %%)"#);
+        assert_snapshot!(refused("%k ü%z"), @r#""%k ü%z" is not valid for --format: at character 5, there is no token %z (the tokens are %t %T %S %s %p %o %u %k %K %v %V %R %b %x %i %{FIELD} and %%)"#);
+        assert_snapshot!(refused("%k %{user"), @r#""%k %{user" is not valid for --format: at character 4, a field is written as %{user.id} or %{/user/id} (the tokens are %t %T %S %s %p %o %u %k %K %v %V %R %b %x %i %{FIELD} and %%)"#);
+        assert_snapshot!(refused("%k%"), @r#""%k%" is not valid for --format: at character 3, the token has no letter (the tokens are %t %T %S %s %p %o %u %k %K %v %V %R %b %x %i %{FIELD} and %%)"#);
         assert_snapshot!(refused(r"%k\q"), @r#""%k\\q" is not valid for --format: at character 3, there is no escape \q (the escapes are \n \r \t \0 \\ and \xNN)"#);
         assert_snapshot!(refused(r"\x4"), @r#""\\x4" is not valid for --format: at character 1, \x needs two hexadecimal digits (the escapes are \n \r \t \0 \\ and \xNN)"#);
         let error = Separator::parse("a\\").unwrap_err();
@@ -358,7 +396,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_is_a_panic(text in "[%\\\\a-zA-Z0-9ü]{0,12}") {
+        fn no_text_is_a_panic(text in "[%\\\\{}.a-zA-Z0-9ü]{0,12}") {
             let _ = Pattern::parse(&text);
             let _ = Separator::parse(&text);
         }

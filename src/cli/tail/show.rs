@@ -205,9 +205,9 @@ impl<'a> Show<'a> {
         let first = self.arrivals.values().min();
         let is_all = !self.arrivals.is_empty() && self.arrivals.len() >= input.shard_count();
         let how = match first.filter(|_| is_all) {
-            _ if self.keeps_position => "the same command goes on after the last of them".to_owned(),
-            Some(ms) => format!("`--from {}` goes on there, and may repeat some", rfc3339(*ms)),
-            None => "with `--checkpoint FILE` a command goes on where it stopped".to_owned(),
+            _ if self.keeps_position => "the same command continues after the last of them".to_owned(),
+            Some(ms) => format!("`--from {}` continues there, and may repeat some", rfc3339(*ms)),
+            None => "with `--checkpoint FILE` a command continues where it stopped".to_owned(),
         };
         printer.note(&format!("Stopped after {}: {how}", self.count()));
     }

@@ -378,14 +378,7 @@ fn draw_picker(buffer: &mut Buffer, area: Rect, picker: &Picker, look: Look) {
         }
     }
     if picker.found().len() == 0 {
-        put(
-            buffer,
-            area.x,
-            area.y,
-            area.width,
-            "Nothing has such a name",
-            look.dim(),
-        );
+        put(buffer, area.x, area.y, area.width, "No name matches", look.dim());
     }
 }
 

@@ -44,7 +44,7 @@ fn files_of_all_formats_in_one_run() {
     assert!(said.contains("no file matches *.none"), "{said}");
     cloud.file("entry.json", r#"{"Data":"aGk=","PartitionKey":"k","Extra":1}"#);
     let said = cloud.fails(2, ["put", "--stream", "globs", "--file", "entry.json"]);
-    assert!(said.contains("not an object with just Data"), "{said}");
+    assert!(said.contains("not an object with only Data"), "{said}");
     assert_eq!(cloud.records("globs").len(), 5);
 }
 

@@ -115,7 +115,7 @@ fn after_a_signal_the_next_run_sends_exactly_the_rest() {
         let ended = first.end();
         assert_eq!(ended.code, Some(130), "{signal}: {}", ended.stderr);
         assert!(
-            ended.stderr.contains("the same command goes on where it was"),
+            ended.stderr.contains("the same command continues where it was"),
             "{}",
             ended.stderr
         );

@@ -118,7 +118,7 @@ fn a_failure_stops_before_its_record_and_a_checkpoint_goes_on_there() {
     assert_eq!(failures[0]["itemIdentifier"], poison);
     for text in [
         format!("warning: shard-0: the function reports record {poison} as failed; 2 records again"),
-        "error: the function failed, and was not invoked any further".to_owned(),
+        "error: the function failed, and was not invoked again".to_owned(),
         format!("--from seq:0:{poison}"),
         "1 record processed by".to_owned(),
         "in 2 invocations, of which 2 failed".to_owned(),

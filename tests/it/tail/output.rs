@@ -193,7 +193,7 @@ fn files_for_each_shard_can_be_replayed() {
 fn what_cannot_be_written_is_refused_before_the_first_call() {
     assert_snapshot!(refused(&["--format", "%k %z"]), @r#"
     error: "%k %z" is not valid for --format: at character 4, there is no token %z
-    hint: the tokens are %t %T %S %s %p %o %u %k %K %v %V %R %b %x %i and %%
+    hint: the tokens are %t %T %S %s %p %o %u %k %K %v %V %R %b %x %i %{FIELD} and %%
     "#);
     assert_snapshot!(refused(&["-o", "raw", "--separator", r"\q"]), @r#"
     error: "\\q" is not valid for --separator: at character 1, there is no escape \q

@@ -121,7 +121,7 @@ fn an_error_in_the_middle_says_how_to_go_on() {
     let kept = ["--checkpoint", "kept"];
     let (read, said) = interrupted(&kept);
     assert!(
-        said.contains("Stopped after 1,000 records: the same command goes on after the last of them"),
+        said.contains("Stopped after 1,000 records: the same command continues after the last of them"),
         "{said}"
     );
     let rest = cloud.ok(["tail", "--no-follow", "-o", "text", "--checkpoint", "kept"]);

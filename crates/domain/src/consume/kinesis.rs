@@ -202,7 +202,7 @@ impl ShardSource for KinesisShards {
                 Interruption::Subscribe(e) => self.failure(*e),
                 Interruption::Event(e) => e,
                 Interruption::Silent => ReadError::Transient(error::Error::unreachable(format!(
-                    "the subscription to {shard_id} fell silent"
+                    "the subscription to {shard_id} stopped sending"
                 ))),
             });
         }

@@ -338,7 +338,7 @@ impl StartRule {
             Self::Last(count) => Start::Last(count),
             Self::Ago(ms) => Start::Timestamp(now_ms.saturating_sub(ms).max(0)),
             Self::At(ms) if ms > now_ms => {
-                return Err(Error::usage("the time to start from is still to come")
+                return Err(Error::usage("the start time is in the future")
                     .hint("`--from latest` reads what arrives from now on"));
             }
             Self::At(ms) => Start::Timestamp(ms.max(0)),

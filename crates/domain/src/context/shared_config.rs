@@ -55,7 +55,7 @@ impl SharedConfig {
         let error = Error::usage(format!("there is no AWS profile {name:?}"));
         match names.is_empty() {
             true => {
-                error.hint("`aws configure --profile NAME` makes one; without a profile, unset AWS_PROFILE")
+                error.hint("`aws configure --profile NAME` creates one; without a profile, unset AWS_PROFILE")
             }
             false => error.hint(format!("use one of {}", names.join(", "))),
         }

@@ -62,7 +62,7 @@ impl ResumeFile {
             Err(error) => return Err(Error::failed(format!("{shown} could not be read")).cause(error)),
             Ok(bytes) => {
                 let content: Content = serde_json::from_slice(&bytes).map_err(|error| {
-                    Error::usage(format!("{shown} does not say how far an input was sent"))
+                    Error::usage(format!("{shown} is not a resume file"))
                         .cause(error)
                         .hint("name a file that `streamctl put --resume` wrote, or one that does not exist")
                 })?;
@@ -132,7 +132,7 @@ impl ResumeFile {
     fn write(&self, replace: impl FnOnce(&Path, &[u8]) -> std::io::Result<()>) -> Result<()> {
         let failed = |cause: String| {
             Error::failed(format!(
-                "{} could not be written, which says how far the input was sent",
+                "the resume file {} could not be written",
                 self.path.display()
             ))
             .cause(cause)

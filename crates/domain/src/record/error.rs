@@ -114,8 +114,10 @@ impl std::fmt::Display for Members {
 impl From<Shape> for Members {
     fn from(shape: Shape) -> Self {
         Self(match shape {
-            Shape::PutRecords => "just Data, PartitionKey and perhaps ExplicitHashKey",
-            Shape::GetRecords => "just SequenceNumber, Data, PartitionKey and what else GetRecords answers",
+            Shape::PutRecords => "only Data, PartitionKey and optionally ExplicitHashKey",
+            Shape::GetRecords => {
+                "only SequenceNumber, Data, PartitionKey and other members of a GetRecords answer"
+            }
             Shape::Recording => "partition_key, and data or data_base64",
         })
     }
@@ -147,7 +149,7 @@ impl RecordError {
             K::NotAnEntry(_, Some(cause)) => error.cause(cause).hint(AS_THEY_ARE),
             K::NotAnEntry(_, None) => error.hint(AS_THEY_ARE),
             K::OtherStream { found, wanted } => error.hint(format!(
-                "add `--stream {found}` to send them there, or remove StreamName from the input to send them to {wanted}"
+                "use `--stream {found}` to send them there, or remove StreamName from the input to send them to {wanted}"
             )),
             K::NotBase64 => error.hint("`--data-encoding plain` takes Data as it is"),
             _ => error,

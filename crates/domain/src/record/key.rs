@@ -54,6 +54,15 @@ impl FieldPath {
         };
         Self { names }
     }
+
+    /// What the JSON `data` has there: a string's text, any other value as it is written. `None` if it has nothing there.
+    pub fn value_of<'a>(&self, data: &'a [u8]) -> Option<Cow<'a, str>> {
+        let value = value_at(std::str::from_utf8(data).ok()?, &self.names)?;
+        match value.starts_with('"') {
+            true => serde_json::from_str(value).ok().map(Cow::Owned),
+            false => Some(Cow::Borrowed(value)),
+        }
+    }
 }
 
 impl fmt::Display for FieldPath {
@@ -213,17 +222,24 @@ pub(crate) fn random_key() -> String {
     key
 }
 
-/// The scalar at `path` of the JSON value `text`: a string's content, or the exact text of a number or boolean.
-fn text_at(text: &str, path: &[String]) -> Option<String> {
-    match path {
-        [] => match text.as_bytes().first()? {
-            b'"' => serde_json::from_str(text).ok(),
-            b'{' | b'[' | b'n' => None,
-            _ => Some(text.to_owned()),
-        },
+/// The text or number at the path `names` of the JSON value `text`.
+fn text_at(text: &str, names: &[String]) -> Option<String> {
+    let value = value_at(text, names)?;
+    match value.as_bytes().first()? {
+        b'"' => serde_json::from_str(value).ok(),
+        b'{' | b'[' | b'n' => None,
+        _ => Some(value.to_owned()),
+    }
+}
+
+/// The JSON value at the path `names` of the JSON value `text`, as it is written.
+fn value_at<'a>(text: &'a str, names: &[String]) -> Option<&'a str> {
+    let text = text.trim_ascii();
+    match names {
+        [] => Some(text),
         [name, rest @ ..] => match text.as_bytes().first()? {
-            b'[' => text_at(element(text, name.parse().ok()?)?.get(), rest),
-            _ => text_at(member(text, name)?.get(), rest),
+            b'[' => value_at(element(text, name.parse().ok()?)?.get(), rest),
+            _ => value_at(member(text, name)?.get(), rest),
         },
     }
 }
@@ -279,6 +295,22 @@ mod tests {
             key: key.to_owned(),
             when: when.collect(),
         })
+    }
+
+    #[test]
+    fn a_value_is_shown_as_it_is_written() {
+        let value = |path: &str| {
+            let value =
+                FieldPath::parse(path).value_of(br#" {"a": {"b": [1, 2.50]}, "c": "x\ny", "d": null} "#);
+            value.map(Cow::into_owned)
+        };
+        assert_eq!(value("a.b.1").as_deref(), Some("2.50"));
+        assert_eq!(value("/a/b").as_deref(), Some("[1, 2.50]"));
+        assert_eq!(value("c").as_deref(), Some("x\ny"));
+        assert_eq!(value("d").as_deref(), Some("null"));
+        assert_eq!(value("a.c"), None);
+        assert_eq!(FieldPath::parse("a").value_of(b"\xff"), None);
+        assert_eq!(FieldPath::parse("a").value_of(b"plain"), None);
     }
 
     #[test]

@@ -131,7 +131,7 @@ fn an_object_without_the_members_of_an_entry_is_data() {
 #[test]
 fn an_entry_with_a_wrong_or_another_member_is_an_error() {
     assert_snapshot!(error(r#"{"Data":"aGk=","PartitionKey":"k","more":1}"#), @"
-    in.json, record 1 (line 1): not an object with just Data, PartitionKey and perhaps ExplicitHashKey
+    in.json, record 1 (line 1): not an object with only Data, PartitionKey and optionally ExplicitHashKey
     hint: the first record looks like one; `--format array` or `--format ndjson` sends records as they are
     ");
     for text in [
@@ -139,11 +139,11 @@ fn an_entry_with_a_wrong_or_another_member_is_an_error() {
         r#"[{"Data":"aGk=","PartitionKey":1}]"#,
         r#"{"Records":[{"Data":"aGk=","PartitionKey":"k","Data":"aGk="}]}"#,
     ] {
-        assert!(error(text).contains("not an object with just Data"), "{text}");
+        assert!(error(text).contains("not an object with only Data"), "{text}");
     }
     let first = r#"{"Data":"aGk=","PartitionKey":"k"}"#;
     let envelope = format!(r#"{{"Records":[{first}],"Stream":"s"}}"#);
-    assert!(error(envelope).contains("may not stand beside Records"));
+    assert!(error(envelope).contains("is not allowed beside Records"));
 }
 
 #[test]
@@ -493,7 +493,7 @@ fn invalid_entries_are_rejected() {
             .to_owned()
     };
     assert_snapshot!(after(r#"{"Data":"a","PartitionKey":"k"}"#), @"in.json, record 2 (line 2): its Data is not base64");
-    assert_snapshot!(after(r#"{"Data":"aGk="}"#), @"in.json, record 2 (line 2): not an object with just Data, PartitionKey and perhaps ExplicitHashKey");
+    assert_snapshot!(after(r#"{"Data":"aGk="}"#), @"in.json, record 2 (line 2): not an object with only Data, PartitionKey and optionally ExplicitHashKey");
     assert_snapshot!(after(r#"{"Data":"aGk=","PartitionKey":"k","ExplicitHashKey":"007"}"#), @"in.json, record 2 (line 2): its explicit hash key is not a whole number below 2^128");
 }
 

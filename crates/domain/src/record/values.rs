@@ -61,7 +61,7 @@ impl<R: Read> RecordReader<R> {
             self.skip_space()?;
             let name = self.member()?;
             if !is_envelope_member(&name) {
-                return Err(self.syntax("this member may not stand beside Records"));
+                return Err(self.syntax("this member is not allowed beside Records"));
             }
             if self.skip_space()? != Some(b':') {
                 return Err(self.syntax("expected `:` after the key"));

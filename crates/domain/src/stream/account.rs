@@ -118,7 +118,7 @@ impl Commitment {
         }
     }
 
-    /// Whether the commitment is as asked for already.
+    /// Whether the commitment has these settings already.
     pub fn is(&self, enabled: bool) -> bool {
         self.status.is(enabled)
     }

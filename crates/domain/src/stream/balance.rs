@@ -227,7 +227,7 @@ pub fn change_of(map: &ShardMap, step: Boundary) -> Result<Option<ShardChange>> 
 }
 
 fn moved(at: u128) -> Error {
-    Error::failed(format!("no open shard has the hash key {at} any more"))
+    Error::failed(format!("no open shard has the hash key {at} now"))
         .hint("the shards were changed meanwhile: run the command again")
 }
 

@@ -61,7 +61,7 @@ pub fn checked_plan(from: u32, to: u32) -> Result<Vec<u32>> {
         steps.len()
     ))
     .hint(format!(
-        "go to {reachable} shards today and on tomorrow, or make a new stream with {to} shards"
+        "reshard to {reachable} shards today and continue tomorrow, or create a new stream with {to} shards"
     )))
 }
 
@@ -301,7 +301,9 @@ mod tests {
         );
         assert_eq!(
             error.hint_text(),
-            Some("go to 1024 shards today and on tomorrow, or make a new stream with 1025 shards")
+            Some(
+                "reshard to 1024 shards today and continue tomorrow, or create a new stream with 1025 shards"
+            )
         );
         assert!(checked_plan(1, 0).is_err() && checked_plan(1, 10_001).is_err());
     }

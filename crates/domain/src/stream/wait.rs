@@ -130,7 +130,7 @@ pub(super) async fn wait_until_shown(
                 Look::NotYet(Status::Active)
             }
             Look::Done(()) => Look::Never(Error::failed(format!(
-                "stream {name} accepted the change but does not show {what} asked for"
+                "stream {name} accepted the change but does not show the new {what}"
             ))),
             other => other,
         })
@@ -166,7 +166,7 @@ async fn describe(ctx: &Context, name: &str) -> Result<StreamState> {
 pub(super) fn absent(name: &str) -> Error {
     Error::failed(format!("there is no stream {name}"))
         .with_code("ResourceNotFoundException")
-        .hint("`streamctl list` shows the streams here; `streamctl setup` makes one")
+        .hint("`streamctl list` shows the streams here; `streamctl setup` creates one")
 }
 
 /// What a look at the stream says about a wait.

@@ -103,7 +103,7 @@ async fn nowhere(ctx: &Context) -> String {
         _ => String::new(),
     };
     let region = ctx.region();
-    format!("`streamctl list` shows the streams in {region}{account}; `streamctl setup` makes one")
+    format!("`streamctl list` shows the streams in {region}{account}; `streamctl setup` creates one")
 }
 
 impl Whereabouts {

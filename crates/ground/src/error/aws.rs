@@ -223,7 +223,7 @@ fn is_about_time(message: &str) -> bool {
 fn hint_for(code: &str, class: Class) -> Option<&'static str> {
     Some(match (code, class) {
         ("ResourceNotFoundException", _) => {
-            "`streamctl list` shows the streams here; `streamctl setup` makes one"
+            "`streamctl list` shows the streams here; `streamctl setup` creates one"
         }
         ("ResourceInUseException", _) => {
             "wait until the stream is ACTIVE (`streamctl describe`), then try again"

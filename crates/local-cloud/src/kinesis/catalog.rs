@@ -204,8 +204,8 @@ impl Catalog {
         admit(&others)?;
         let name = meta.name.clone();
         let dir = self.dir.join("streams").join(format!("{:016x}", meta.id));
-        let stream =
-            Stream::create(dir, meta).map_err(|e| ApiError::internal("the stream could not be made", &e))?;
+        let stream = Stream::create(dir, meta)
+            .map_err(|e| ApiError::internal("the stream could not be created", &e))?;
         let stream = Arc::new(stream);
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
         streams.by_id.insert(stream.id, Arc::clone(&stream));

@@ -72,7 +72,7 @@ impl Table {
             let Some(wait) = pauses.advance_until(deadline) else {
                 return Err(
                     Error::failed(format!("table {} does not become ACTIVE", self.name))
-                        .hint("run the command again: it goes on where it was"),
+                        .hint("run the command again: it continues from there"),
                 );
             };
             sleep(wait).await;

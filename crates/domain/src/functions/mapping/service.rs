@@ -369,7 +369,7 @@ impl<'a> Mapper<'a> {
             return Ok(());
         }
         Err(Error::new(ground::exit::Exit::Interrupted, "stopped")
-            .hint("run the same command again to go on from here"))
+            .hint("run the same command again to continue"))
     }
 }
 
@@ -405,10 +405,10 @@ where
         || message.starts_with("Stream not found");
     let failed = error::aws::failed(format!("could not attach {function}"), error);
     match () {
-        () if missing => failed.hint("`streamctl deploy` makes the function, `streamctl list` shows the streams"),
+        () if missing => failed.hint("`streamctl deploy` creates the function, `streamctl list` shows the streams"),
         () if role => failed.hint(
             "the function's role needs kinesis:GetRecords, GetShardIterator, DescribeStream, DescribeStreamSummary, \
-             ListShards on the stream, ListStreams on *, and leave to write to the on-failure destination",
+             ListShards on the stream, ListStreams on *, and permission to write to the on-failure destination",
         ),
         () => failed,
     }

@@ -154,7 +154,7 @@ pub async fn find(context: &Context, name: &str) -> Result<AlarmEntry> {
 pub fn overview<'a>(alarms: impl Iterator<Item = &'a AlarmEntry>) -> String {
     let alarms: Vec<&AlarmEntry> = alarms.collect();
     let count = match alarms.len() {
-        0 => return "none (`streamctl alarms set` makes a set)".to_owned(),
+        0 => return "none (`streamctl alarms set` creates a set)".to_owned(),
         1 => "1 alarm".to_owned(),
         many => format!("{many} alarms"),
     };
@@ -172,8 +172,8 @@ pub fn overview<'a>(alarms: impl Iterator<Item = &'a AlarmEntry>) -> String {
     });
     words.extend(match silent {
         0 => None,
-        1 => Some("1 tells nobody".to_owned()),
-        more => Some(format!("{more} tell nobody")),
+        1 => Some("1 notifies nobody".to_owned()),
+        more => Some(format!("{more} notify nobody")),
     });
     words.extend((muted > 0).then(|| format!("{muted} muted")));
     words.join(", ")

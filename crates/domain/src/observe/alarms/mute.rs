@@ -148,7 +148,7 @@ fn iso(text: &str) -> Option<SignedDuration> {
 pub fn check_length(length: Option<Duration>) -> Result<()> {
     match length {
         Some(length) if length > LONGEST || length.is_zero() => Err(Error::usage(
-            "an alarm is muted for more than nothing and at most 15 days",
+            "an alarm can be muted for at most 15 days, and for more than 0s",
         )
         .hint("leave --for out to mute it until you unmute it")),
         _ => Ok(()),

@@ -200,7 +200,10 @@ fn one_line_says_how_the_alarms_are() {
         .iter()
         .map(|one| entry(&set.alarm_name(one), None, one))
         .collect();
-    assert_eq!(overview(alarms.iter()), "6 alarms, none in ALARM, 6 tell nobody");
+    assert_eq!(
+        overview(alarms.iter()),
+        "6 alarms, none in ALARM, 6 notify nobody"
+    );
     alarms[0].state = State::Alarm;
     alarms[1].muted = Some(Muted::Disabled);
     for alarm in &mut alarms {

@@ -119,7 +119,7 @@ pub async fn drive(
         })
         .send()
         .await
-        .map_err(|e| error::aws::failed(format!("could not put values of {}", metric.name), e))?;
+        .map_err(|e| error::aws::failed(format!("could not send values of {}", metric.name), e))?;
     reached(&mut trial, Step::Driven, show);
     wait_for_alarm(context, trial, began, limit, show).await
 }

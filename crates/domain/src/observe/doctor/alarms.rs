@@ -233,7 +233,7 @@ fn tells_nobody(alarm: &Alarm) -> Option<Finding> {
     (alarm.actions == 0).then(|| {
         Finding::caution(
             format!("alarm {}", alarm.name),
-            "tells nobody when it goes off: it has no action",
+            "notifies nobody when it goes off: it has no action",
         )
         .other_fix("aws sns create-topic --name alarms")
     })

@@ -152,10 +152,7 @@ fn slow(function: &Function, measured: &Measured) -> Option<Finding> {
         return None;
     }
     let finding = match longest >= f64::from(timeout) {
-        true => Finding::fault(
-            of(function),
-            "was ended at its timeout: its batch is invoked again",
-        ),
+        true => Finding::fault(of(function), "reached its timeout: its batch is retried"),
         false => Finding::caution(of(function), "nearly needs all of its time"),
     };
     let average = measured.max(Metric::AverageDuration, &function.name);

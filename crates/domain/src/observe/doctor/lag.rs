@@ -203,7 +203,7 @@ fn judge(of: String, stream: &str, trend: Trend, limit: Limit, now: Timestamp) -
     };
     let outlook = match left {
         Some(left) if left.is_zero() => format!("{loss} now"),
-        Some(left) => format!("{loss} from {} on, if it goes on like this", date(now, left)),
+        Some(left) => format!("{loss} from {} on, at this rate", date(now, left)),
         None if catches_up => "it is catching up".to_owned(),
         None => "it does not fall further behind".to_owned(),
     };
@@ -370,7 +370,7 @@ mod tests {
             found.evidence,
             [
                 "the stream keeps records for 1d",
-                "+60 s a minute: records are lost from 2026-11-28 23:42 UTC on, if it goes on like this"
+                "+60 s a minute: records are lost from 2026-11-28 23:42 UTC on, at this rate"
             ]
         );
     }

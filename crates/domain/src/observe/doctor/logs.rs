@@ -14,9 +14,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check::new("log-group-missing", "functions write logs", |s| {
         Box::pin(missing(s))
     }),
-    Check::new("log-retention", "logs are not kept for ever", |s| {
-        Box::pin(retention(s))
-    }),
+    Check::new("log-retention", "logs expire", |s| Box::pin(retention(s))),
 ];
 
 /// Lines that are kept for each function.
@@ -99,7 +97,7 @@ async fn retention(subject: &Subject<'_>) -> Looked {
 fn kept_for_ever(group: &str) -> Finding {
     Finding::caution(
         format!("log group {group}"),
-        "keeps everything for ever: its cost only grows",
+        "keeps all logs forever: its cost only grows",
     )
     .other_fix(format!(
         "aws logs put-retention-policy --log-group-name {group} --retention-in-days {DAYS}"

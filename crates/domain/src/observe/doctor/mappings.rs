@@ -150,7 +150,7 @@ fn can_block(mapping: &Mapping) -> Option<Finding> {
     }
     let finding = Finding::caution(
         of(mapping),
-        "retries without end: one record that always fails blocks its shard until it expires",
+        "retries without limit: one record that always fails blocks its shard until it expires",
     )
     .evidence("neither retries nor the age of records are limited");
     let flags: &[&str] = match mapping.settings.tumbling_window_seconds.unwrap_or(0) {
@@ -179,7 +179,7 @@ fn undelivered(mapping: &Mapping, measured: &Measured) -> Option<Finding> {
         )
         .evidence(format!("{failures:.0} failures in the last hour"))
         .evidence(format!("destination {destination}"))
-        .evidence("the role of the function needs leave to write to it")
+        .evidence("the role of the function needs permission to write to it")
         .fix(&["policy", "--function", mapping.function()]),
     )
 }

@@ -45,9 +45,7 @@ fn not_there(plan: &PlanReport, scope: &Scope) -> Option<Finding> {
     let of = format!("pipeline {}", plan.pipeline);
     let finding = match absent.as_slice() {
         [] => return None,
-        all if all.len() == plan.resources.len() => {
-            Finding::fault(of, "does not exist: nothing of it is there")
-        }
+        all if all.len() == plan.resources.len() => Finding::fault(of, "does not exist: it has no resources"),
         [one] => Finding::fault(of, format!("lacks the {}", title(one))),
         many => {
             let finding = Finding::fault(of, format!("lacks {} of its resources", many.len()));
@@ -127,7 +125,7 @@ mod tests {
         let two = judge(vec![there(), absent("b"), absent("c")]).unwrap();
         assert_eq!(two.evidence, ["log group b", "log group c"]);
         let all = judge(vec![absent("b"), absent("c")]).unwrap();
-        assert_eq!(all.summary, "does not exist: nothing of it is there");
+        assert_eq!(all.summary, "does not exist: it has no resources");
     }
 
     #[test]

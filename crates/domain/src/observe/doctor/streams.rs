@@ -231,9 +231,9 @@ fn consumers_used(stream: &str, count: usize, most: usize) -> Option<Finding> {
         return None;
     }
     let summary = match most.saturating_sub(count) {
-        0 => "takes no further consumer".to_owned(),
-        1 => "takes only one more consumer".to_owned(),
-        left => format!("takes only {left} more consumers"),
+        0 => "accepts no more consumers".to_owned(),
+        1 => "accepts only one more consumer".to_owned(),
+        left => format!("accepts only {left} more consumers"),
     };
     Some(
         Finding::caution(format!("stream {stream}"), summary)
@@ -274,9 +274,9 @@ fn few_reshards_left(stream: &str, budget: &Budget) -> Option<Finding> {
         return None;
     }
     let summary = match budget.left {
-        0 => "takes no further change of its shard count for now".to_owned(),
-        1 => "takes only one more change of its shard count for now".to_owned(),
-        left => format!("takes only {left} more changes of its shard count for now"),
+        0 => "accepts no more changes of its shard count for now".to_owned(),
+        1 => "accepts only one more change of its shard count for now".to_owned(),
+        left => format!("accepts only {left} more changes of its shard count for now"),
     };
     let basis = match budget.basis {
         Basis::CloudTrail => "by CloudTrail",
@@ -284,7 +284,7 @@ fn few_reshards_left(stream: &str, budget: &Budget) -> Option<Finding> {
     };
     let free = budget.next_free.map(|at| {
         let at = at.strftime("%Y-%m-%d %H:%M UTC");
-        format!("the first is free again at {at}")
+        format!("the first is available at {at}")
     });
     Some(
         Finding::caution(format!("stream {stream}"), summary)
@@ -453,15 +453,15 @@ mod tests {
         assert_eq!(judge(7), None);
         assert_eq!(
             judge(8).unwrap().summary,
-            "takes only 2 more changes of its shard count for now"
+            "accepts only 2 more changes of its shard count for now"
         );
         let none = judge(10).unwrap();
-        assert_eq!(none.summary, "takes no further change of its shard count for now");
+        assert_eq!(none.summary, "accepts no more changes of its shard count for now");
         assert_eq!(
             none.evidence,
             [
                 "10 of 10 changes in the last 24 hours, by CloudTrail",
-                "the first is free again at 2026-11-29 10:00 UTC"
+                "the first is available at 2026-11-29 10:00 UTC"
             ]
         );
     }
@@ -470,8 +470,8 @@ mod tests {
     fn quotas_are_named_when_nearly_used() {
         assert_eq!(consumers_used("orders", 17, 20), None);
         let found = |count| consumers_used("orders", count, 20).map(|found| found.summary);
-        assert_eq!(found(19).as_deref(), Some("takes only one more consumer"));
-        assert_eq!(found(20).as_deref(), Some("takes no further consumer"));
+        assert_eq!(found(19).as_deref(), Some("accepts only one more consumer"));
+        assert_eq!(found(20).as_deref(), Some("accepts no more consumers"));
         assert_eq!(quota_used("shards", 0, 0), None);
         assert_eq!(quota_used("shards", 899, 1000), None);
         assert_eq!(

@@ -182,7 +182,7 @@ impl Kind for EventSourceMapping<'_> {
             && let Some((found, wanted)) = self.declared.settings.other_start(there)
         {
             changes.push(Change::Refused {
-                reason: format!("began to read at {found}, and cannot begin at {wanted} any more"),
+                reason: format!("started to read at {found}, and cannot start at {wanted} now"),
                 hint: format!(
                     "`streamctl detach {}`, then run the same command again: records are read from there on",
                     self.declared.function

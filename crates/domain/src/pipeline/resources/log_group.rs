@@ -243,7 +243,7 @@ impl Kind for LogGroup<'_> {
 
 fn days(days: Option<u32>) -> String {
     match days {
-        None => "for ever".to_owned(),
+        None => "forever".to_owned(),
         Some(1) => "1 day".to_owned(),
         Some(days) => format!("{days} days"),
     }

@@ -166,7 +166,7 @@ impl Table<'_> {
                 checks.push(Check::new(
                     CheckState::Caution,
                     name,
-                    format!("is not as by default ({change}); naming it in the command changes it"),
+                    format!("differs from the default ({change}); name it in the command to change it"),
                 ));
             }
         };
@@ -309,7 +309,7 @@ impl Kind for Table<'_> {
     async fn dependents(&self, facts: &Facts) -> Result<Vec<String>> {
         let name = &self.declared.name;
         let protected = facts.deletion_protection.then(|| {
-            format!("table {name} is protected from deletion: the protection is taken off where streamctl made the table")
+            format!("table {name} is protected from deletion: streamctl turns the protection off for tables that it created")
         });
         Ok(protected.into_iter().collect())
     }

@@ -130,7 +130,7 @@ pub struct Plan {
     pub(super) stream_arn: String,
     pub account: String,
     pub role: Role,
-    /// A channel that is as asked for.
+    /// A channel that has these settings already.
     pub existing: Option<Channel>,
 }
 
@@ -181,7 +181,7 @@ fn check_stream(stream: &StreamState) -> Result<()> {
     Ok(())
 }
 
-/// The channel of this name, if it is as asked for.
+/// The channel of this name, if it has these settings already.
 async fn existing(ctx: &Context, stream: &StreamState, new: &NewChannel) -> Result<Option<Channel>> {
     let all = list(ctx, Some(&stream.arn)).await?;
     let Some(found) = all.iter().find(|channel| channel.destination == "S3") else {

@@ -68,7 +68,7 @@ pub(super) async fn plan(ctx: &Context, account: &str, new: &NewChannel) -> Resu
     };
     let found = found.ok_or_else(|| {
         Error::failed(format!("there is no role {given} in account {account}"))
-            .hint("leave out --role: streamctl then makes a role with the least permissions")
+            .hint("leave out --role: streamctl then creates a role with the least permissions")
     })?;
     let trust = decoded(found.assume_role_policy_document());
     if !trusts(&trust) {
@@ -197,7 +197,7 @@ pub(super) async fn make(
     let (arn, is_new) = match call.send().await {
         Ok(answer) => (answer.role.map(|role| role.arn).unwrap_or_default(), true),
         Err(e) if e.code() == Some("EntityAlreadyExists") => (ours(ctx, name).await?, false),
-        Err(e) => return Err(error::aws::failed(format!("could not make role {name}"), e)),
+        Err(e) => return Err(error::aws::failed(format!("could not create role {name}"), e)),
     };
     let policy = policy(ctx.partition(), account, ctx.region(), new);
     let call = ctx.iam().put_role_policy().role_name(name).policy_name(name);

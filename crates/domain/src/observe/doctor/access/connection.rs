@@ -149,7 +149,7 @@ pub(super) async fn credentials(subject: &Subject<'_>) -> Looked {
 
 fn missing(source: &str, error: &Error) -> Finding {
     Finding::fault("credentials", "are missing or cannot be loaded")
-        .evidence(format!("asked for them: {source}"))
+        .evidence(format!("source of the credentials: {source}"))
         .evidence(error.chain().join(": "))
 }
 

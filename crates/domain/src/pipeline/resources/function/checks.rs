@@ -44,7 +44,7 @@ impl Function<'_> {
     async fn log_check(&self, group: &str) -> Check {
         let (state, detail) = match logs::retention(self.context, group).await {
             Ok(Some(Some(days))) => (CheckState::Good, format!("{group}, {days} days")),
-            Ok(Some(None)) => (CheckState::Caution, format!("{group} keeps everything for ever")),
+            Ok(Some(None)) => (CheckState::Caution, format!("{group} keeps all logs forever")),
             Ok(None) => (CheckState::Fault, format!("there is no log group {group}")),
             Err(error) => (CheckState::Fault, error.chain().join(": ")),
         };

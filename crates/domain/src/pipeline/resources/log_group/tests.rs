@@ -20,7 +20,7 @@ async fn differences(given: &[(&str, &str)], retention_days: Option<u32>) -> Str
 
 #[tokio::test]
 async fn a_retention_is_set_once_and_changed_when_it_is_named() {
-    assert_eq!(differences(&[], None).await, "retention: for ever → 14 days");
+    assert_eq!(differences(&[], None).await, "retention: forever → 14 days");
     assert_eq!(differences(&[], Some(30)).await, "");
     assert_eq!(
         differences(&[("days", "7")], Some(30)).await,

@@ -26,7 +26,7 @@ pub(super) fn changes(there: &[IndexFacts], wanted: Vec<Index>) -> Vec<Change> {
         from: from.map(ToString::to_string),
         to: to.map(ToString::to_string),
         loses: from.map(|_| match to {
-            Some(_) => format!("queries of index {name} fail until it is built anew"),
+            Some(_) => format!("queries of index {name} fail until it is rebuilt"),
             None => format!("queries of index {name} fail"),
         }),
     };

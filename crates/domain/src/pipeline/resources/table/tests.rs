@@ -81,7 +81,7 @@ async fn what_differs_is_changed_one_at_a_time() {
     deletion protection: off → on
     billing mode: provisioned → on-demand
     index Old: remove x:S + eventTimestamp:N with all attributes (queries of index Old fail)
-    index ByType: type:S + eventTimestamp:N with all attributes → eventType:S + eventTimestamp:N with all attributes (queries of index ByType fail until it is built anew)
+    index ByType: type:S + eventTimestamp:N with all attributes → eventType:S + eventTimestamp:N with all attributes (queries of index ByType fail until it is rebuilt)
     time to live: off → on ttl (items whose ttl is in the past are deleted)
     point-in-time recovery: off → on
     encryption: DynamoDB's own key → KMS key alias/aws/dynamodb
@@ -92,7 +92,7 @@ async fn what_differs_is_changed_one_at_a_time() {
     insta::assert_snapshot!(differences(DECLARED, all, &there(other, &[(UNFINISHED, "setup")])).await, @r#"
     deletion protection: off → on
     index Old: remove x:S + eventTimestamp:N with all attributes (queries of index Old fail)
-    index ByType: type:S + eventTimestamp:N with all attributes → eventType:S + eventTimestamp:N with all attributes (queries of index ByType fail until it is built anew)
+    index ByType: type:S + eventTimestamp:N with all attributes → eventType:S + eventTimestamp:N with all attributes (queries of index ByType fail until it is rebuilt)
     time to live: off → on ttl
     point-in-time recovery: off → on
     encryption: DynamoDB's own key → KMS key alias/aws/dynamodb
@@ -184,6 +184,6 @@ async fn verify_tells_of_what_is_off_and_what_is_being_built() {
     insta::assert_snapshot!(lines.join("\n"), @r#"
     Good described: ACTIVE, on-demand, time to live on ttl, point-in-time recovery on, DynamoDB's own key
     Caution indexes: ByType is CREATING
-    Caution encryption: is not as by default (encryption: DynamoDB's own key → KMS key alias/aws/dynamodb); naming it in the command changes it
+    Caution encryption: differs from the default (encryption: DynamoDB's own key → KMS key alias/aws/dynamodb); name it in the command to change it
     "#);
 }
