@@ -192,9 +192,9 @@ async fn forward(client: TcpStream, cloud: String, state: Arc<Mutex<State>>) {
 fn write(dir: &Path, count: usize, size: usize) -> PathBuf {
     let path = dir.join(format!("{count}-{size}.ndjson"));
     let mut text = String::new();
+    let pad = "x".repeat(size - 22);
     for n in 0..count {
-        let pad = size - 22;
-        writeln!(text, r#"{{"n":{},"pad":"{n:x>pad$}"}}"#, 1_000_000 + n).unwrap();
+        writeln!(text, r#"{{"n":{},"pad":"{pad}"}}"#, 1_000_000 + n).unwrap();
     }
     std::fs::write(&path, text).unwrap();
     path
