@@ -114,7 +114,7 @@ fn print(name: &str, cost: &Cost, beside: Option<(&str, &Cost)>) {
         format!(", CPU {ratio:.2} × the {name}")
     });
     println!(
-        "{name:<16} {:>6.2} s, CPU {:>6.2} s, {} MB{}",
+        "{name:<16} {:>6.2} s, CPU {:>6.2} s, {} MiB{}",
         cost.elapsed.as_secs_f64(),
         cost.cpu.as_secs_f64(),
         cost.resident_kib / 1024,

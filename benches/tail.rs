@@ -133,7 +133,7 @@ fn drained(name: &str, command: &mut Command, floor: Option<&Cost>) -> Cost {
         )
     });
     println!(
-        "{name:<14} {:>6.2} s, CPU {:>6.2} s, {} MB{}",
+        "{name:<14} {:>6.2} s, CPU {:>6.2} s, {} MiB{}",
         cost.elapsed.as_secs_f64(),
         cost.cpu.as_secs_f64(),
         cost.resident_kib / 1024,
@@ -196,7 +196,7 @@ async fn idle(cloud: &Cloud, client: &Client, shards: i32) {
     let after = [tail.id(), cloud.pid].map(common::cpu_time);
     let percent = |at: usize| (after[at] - before[at]).as_secs_f64() / IDLE.as_secs_f64() * 100.0;
     println!(
-        "{shards} idle shards: tail {:.1} % of a core and {} MB, local cloud {:.1} %",
+        "{shards} idle shards: tail {:.1} % of a core and {} MiB, local cloud {:.1} %",
         percent(0),
         common::resident_kib(tail.id()) / 1024,
         percent(1)
