@@ -28,7 +28,8 @@ use domain::consume::decode::Decode;
 use domain::consume::filter::Filter;
 use domain::consume::group::{Member, MemberOptions, Table, check_name};
 use domain::consume::{
-    KinesisShards, Limit, Merge, Progress, Reader, Span, Start, Tail, TailOptions, Until, UntilRule, fan_out,
+    ArrivalRange, KinesisShards, Limit, Merge, Progress, Reader, Span, Start, StartRule, Tail, TailOptions,
+    Until, UntilRule, fan_out,
 };
 use domain::context::Context;
 use domain::stream::StreamReference;
@@ -90,6 +91,9 @@ Where to end (--until):
   10m, 2026-11-21T10:00:00Z   before records that arrive at this time or later
   +10m                        ten minutes from now
   seq:SHARD:NUMBER            after this record; reads only its shard
+Which times to show (--where, repeatable): a range as of --from, or one time for
+all from then on. Without --from, reading starts where the first range starts;
+it stops where the last one ends.
 
 Output (-o):
   (none)    one line for each record: arrival, shard, partition key, data.
@@ -146,14 +150,9 @@ pub struct TailArgs {
     streams: Vec<String>,
     #[command(flatten)]
     flag: StreamFlag,
-    /// Where to start: latest, trim, 10m, a time, @EPOCH, seq:SHARD:NUMBER, -N
-    #[arg(
-        long,
-        value_name = "POSITION",
-        default_value = "latest",
-        allow_hyphen_values = true
-    )]
-    from: String,
+    /// Where to start: latest, trim, 10m, a time, @EPOCH, seq:SHARD:NUMBER, -N [default: latest, or where --where starts]
+    #[arg(long, value_name = "POSITION", allow_hyphen_values = true)]
+    from: Option<String>,
     /// Where to end: end, 10m, +10m, a time, @EPOCH or seq:SHARD:NUMBER
     #[arg(long, value_name = "POSITION", allow_hyphen_values = true)]
     until: Option<String>,
@@ -206,6 +205,8 @@ struct Request {
     decode: Decode,
     filter: Filter,
     options: TailOptions,
+    /// Where reading starts, in messages.
+    from: String,
 }
 
 pub(super) async fn run(args: TailArgs, session: &Session) -> Result<Exit> {
@@ -227,12 +228,13 @@ pub(super) async fn run(args: TailArgs, session: &Session) -> Result<Exit> {
 fn request(args: &TailArgs, session: &Session) -> Result<Request> {
     let format = session.printer().format();
     let decode = args.content.decode(&args.output, format)?;
-    let filter = args.content.filter(args.key.as_deref())?;
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let arrived = args.content.arrived(now_ms)?;
+    let filter = args.content.filter(args.key.as_deref(), &arrived)?;
     let streams = references(args, session)?;
     let shards = shard_ids(&args.shard)?;
-    let now_ms = jiff::Timestamp::now().as_millisecond();
-    let until = args.until.as_deref().map(str::parse::<UntilRule>).transpose()?;
-    let (start, until) = args.from.parse::<Span>()?.resolve(until, now_ms, &shards)?;
+    let arrived = ArrivalRange::around(&arrived);
+    let (start, until) = places(args, arrived, now_ms, &shards)?;
     let by_number = matches!(start, Start::Sequence { .. }) || matches!(until, Some(Until::Sequence { .. }));
     if streams.len() > 1 && (by_number || !shards.is_empty() || args.group.is_some()) {
         return Err(
@@ -280,7 +282,46 @@ fn request(args: &TailArgs, session: &Session) -> Result<Request> {
         decode,
         filter,
         options,
+        from: match (&args.from, arrived) {
+            (Some(from), _) => from.clone(),
+            (None, None) => "latest".to_owned(),
+            (None, Some(_)) => "where --where starts".to_owned(),
+        },
     })
+}
+
+/// Where to start and to end; `arrived` are the arrival times that are shown.
+fn places(
+    args: &TailArgs,
+    arrived: Option<ArrivalRange>,
+    now_ms: i64,
+    shards: &[String],
+) -> Result<(Start, Option<Until>)> {
+    let until = args.until.as_deref().map(str::parse::<UntilRule>).transpose()?;
+    let from = match (&args.from, arrived) {
+        (Some(from), _) => from.parse::<Span>()?,
+        (None, arrived) => Span {
+            from: arrived.map_or(StartRule::Latest, |arrived| arrived.start(now_ms)),
+            until: None,
+        },
+    };
+    let (start, until) = from.resolve(until, now_ms, shards)?;
+    let last_ms = arrived
+        .map(|arrived| arrived.until_ms)
+        .filter(|ms| *ms < i64::MAX);
+    let (None, false, Some(last_ms)) = (&until, args.no_follow, last_ms) else {
+        return Ok((start, until));
+    };
+    let start_ms = match &start {
+        Start::Timestamp(ms) => *ms,
+        Start::Latest => now_ms,
+        Start::TrimHorizon | Start::Sequence { .. } | Start::Last(_) => i64::MIN,
+    };
+    match start_ms > last_ms {
+        true => Err(Error::usage("--where ends before --from starts")
+            .hint("leave out --from: reading starts where --where starts")),
+        false => Ok((start, Some(Until::Timestamp(last_ms)))),
+    }
 }
 
 /// The streams, of any account but of one region.
@@ -340,6 +381,7 @@ async fn show_all(
         decode,
         filter,
         mut options,
+        from,
     } = request;
     if context.is_local() {
         options = options.local();
@@ -366,7 +408,7 @@ async fn show_all(
     session.printer().note(&format!(
         "Reading {names} from {}, {} shard{}",
         if is_new && args.group.is_none() {
-            args.from.as_str()
+            from.as_str()
         } else {
             "the last checkpoint"
         },

@@ -45,7 +45,7 @@ pub use kinesis::KinesisShards;
 pub use merge::Merge;
 pub use reader::{Acknowledgement, Reader};
 pub(crate) use sequence::is_after;
-pub use start::{Span, Start, StartRule, Until, UntilRule};
+pub use start::{ArrivalRange, Span, Start, StartRule, Until, UntilRule};
 pub use tail::{Batch, Tail, TailEvent};
 
 use ground::error::Error;

@@ -10,6 +10,7 @@ use super::line::{LineFormat, People};
 use super::pattern::{Pattern, Separator};
 use super::sink::{Sink, Target};
 use crate::ui::{Format, no_csv};
+use domain::consume::ArrivalRange;
 use domain::consume::decode::Decode;
 use domain::consume::filter::{self, Filter, FilterRule};
 use domain::consume::stats::Stats;
@@ -62,6 +63,9 @@ pub(super) struct ContentArgs {
     /// auto, none, or steps such as base64,gzip [default: auto for people and --stats, else none]
     #[arg(long, value_name = "HOW")]
     decode: Option<String>,
+    /// Only records that arrived in this range of time, such as @-2h:-1h or @TIME:10m (repeatable: any of them)
+    #[arg(long = "where", value_name = "RANGE", allow_hyphen_values = true)]
+    arrived: Vec<String>,
     /// Only records for which this jq expression is true, such as '.user.id == 7'
     #[arg(long, value_name = "JQ")]
     filter: Option<String>,
@@ -93,12 +97,22 @@ impl ContentArgs {
         }
     }
 
-    /// What is shown; `key` is the value of --key.
+    /// The ranges of --where at the time `now_ms`.
+    ///
+    /// # Errors
+    /// Exit 2 for what is no range.
+    pub(super) fn arrived(&self, now_ms: i64) -> Result<Vec<ArrivalRange>> {
+        let ranges = self.arrived.iter();
+        ranges.map(|text| ArrivalRange::parse(text, now_ms)).collect()
+    }
+
+    /// What is shown: records with `key`, the value of --key, that arrived in `arrived`.
     ///
     /// # Errors
     /// Exit 2 for an expression that cannot be read.
-    pub(super) fn filter(&self, key: Option<&str>) -> Result<Filter> {
+    pub(super) fn filter(&self, key: Option<&str>, arrived: &[ArrivalRange]) -> Result<Filter> {
         Filter::new(&FilterRule {
+            arrived,
             include: &self.include,
             exclude: &self.exclude,
             key: &self.key_regex,

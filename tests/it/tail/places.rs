@@ -53,6 +53,23 @@ fn ranges_ends_and_the_last_records() {
             "{from}"
         );
     }
+    let ranges = |ranges: &[(usize, usize)], more: &[&str]| {
+        let mut tail = cloud.streamctl(["tail", "-o", "json"]);
+        for (first, last) in ranges {
+            tail.args(["--where", &format!("@{}:{}", records[*first].0, records[*last].0)]);
+        }
+        let output = tail.args(more).assert().success();
+        data(std::str::from_utf8(&output.get_output().stdout).unwrap())
+    };
+    assert_eq!(ranges(&[(1, 3)], &[]), all[1..3]);
+    assert_eq!(ranges(&[(3, 4), (0, 1)], &[]), ["0", "3"]);
+    assert_eq!(
+        ranges(&[(1, 4)], &["--from", &format!("seq:0:{}", records[2].1)]),
+        all[2..4]
+    );
+    assert_eq!(ranges(&[(1, 4)], &["--from", "trim", "-n", "1"]), all[1..2]);
+    assert_eq!(read(&cloud, ["--from", "trim", "--where", "@-1h"]), all);
+    assert_eq!(read(&cloud, ["--from", "trim", "--where", "@-2h:-1h"]), [""; 0]);
     for until in ["end", "+1ms"] {
         assert_eq!(
             data(&cloud.ok(["tail", "--from", "start", "--until", until, "-o", "json"])),
@@ -74,6 +91,8 @@ fn a_bad_expression_is_refused_with_the_position_of_its_fault() {
         ["--from", "seq:3:4a"],
         ["--until", "2026-13-01"],
         ["--until", "soon"],
+        ["--where", "@-1h:x"],
+        ["--where", "seq:3:4"],
     ]
     .map(|[flag, value]| cloud.fails(2, ["tail", flag, value]))
     .concat();

@@ -1,9 +1,10 @@
-//! Which records are shown: those that match regular expressions, and for which a jq expression is true.
+//! Which records are shown: those that arrived at certain times, that match regular expressions, and for which a jq
+//! expression is true.
 
 mod jq;
 mod pattern;
 
-use super::Item;
+use super::{ArrivalRange, Item};
 use ground::error::Result;
 
 pub use pattern::Pattern;
@@ -13,6 +14,8 @@ use jq::Jq;
 /// A filter as it is written.
 #[derive(Debug, Clone, Default)]
 pub struct FilterRule<'a> {
+    /// The record arrived in one of these ranges of time.
+    pub arrived: &'a [ArrivalRange],
     /// The data matches one of these.
     pub include: &'a [String],
     /// The data matches none of these.
@@ -28,6 +31,7 @@ pub struct FilterRule<'a> {
 /// Which records are shown.
 #[derive(Default)]
 pub struct Filter {
+    arrived: Vec<ArrivalRange>,
     include: Vec<Pattern>,
     exclude: Vec<Pattern>,
     key: Vec<Pattern>,
@@ -53,6 +57,7 @@ impl Filter {
             patterns.collect::<Result<Vec<_>>>()
         };
         Ok(Self {
+            arrived: rule.arrived.to_vec(),
             include: patterns(rule.include, "--include")?,
             exclude: patterns(rule.exclude, "--exclude")?,
             key: patterns(rule.key, "--key-regex")?,
@@ -65,10 +70,13 @@ impl Filter {
     /// Whether `item` is shown.
     pub fn has(&mut self, item: &Item<'_>) -> bool {
         let key = item.partition_key.as_bytes();
-        let fits = self
-            .exact_key
-            .as_ref()
-            .is_none_or(|exact| exact.as_bytes() == key)
+        let arrival = item.record.arrival_ms;
+        let has_arrived = |range: &ArrivalRange| arrival.is_some_and(|ms| range.contains(ms));
+        let fits = (self.arrived.is_empty() || self.arrived.iter().any(has_arrived))
+            && self
+                .exact_key
+                .as_ref()
+                .is_none_or(|exact| exact.as_bytes() == key)
             && (self.key.is_empty() || self.key.iter().any(|one| one.is_match(key)))
             && (self.include.is_empty() || self.include.iter().any(|one| one.is_match(&item.data)))
             && !self.exclude.iter().any(|one| one.is_match(&item.data));

@@ -14,8 +14,9 @@ pub(super) const SHARD_BYTES: usize = 2 * 1024 * 1024;
 const PAGE_BYTES: usize = SHARD_BYTES;
 /// GetRecords' own limit. Source: Kinesis API reference.
 const MAX_RECORDS: usize = 10_000;
-/// The first page of a shard, whose records' size is not known.
-const FIRST_RECORDS: usize = 1000;
+/// The first page of a shard, whose records' size is not known. Small, because the first pages of many shards are read at
+/// the same time.
+const FIRST_RECORDS: usize = 250;
 /// Never without a pause: a reader that shares the shard's five calls a second needs a gap.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5)).jitter(0.25, 1.0);
 /// How much longer the interval becomes with each throttled read, and with each idle one.
@@ -44,8 +45,8 @@ pub(super) struct Pace {
     last_read: Instant,
     /// The size of the last page, in bytes.
     last_bytes: usize,
-    /// The memory that its records took, in bytes.
-    last_memory: usize,
+    /// The memory that the next page is expected to take, in bytes.
+    expected_memory: usize,
     limit: usize,
 }
 
@@ -63,7 +64,7 @@ impl Pace {
             failing_since: None,
             last_read: Instant::now(),
             last_bytes: 0,
-            last_memory: 0,
+            expected_memory: 0,
             limit: FIRST_RECORDS,
         }
     }
@@ -73,10 +74,10 @@ impl Pace {
         i32::try_from(self.limit).unwrap_or(i32::MAX)
     }
 
-    /// The memory that the next page is expected to take, in bytes: what the last one took. A shard that is read at its tip
-    /// has small pages.
+    /// The memory that the next page is expected to take, in bytes. After a full page, all that is asked for; else what the
+    /// last one took: a shard that is read at its tip has small pages.
     pub(super) fn expected_memory(&self) -> usize {
-        self.last_memory
+        self.expected_memory
     }
 
     /// Asks for fewer records, to find the one that cannot be decoded. `false` if it asks for one already.
@@ -108,12 +109,16 @@ impl Pace {
         // Source: "Quotas and limits": what counts are data and partition keys.
         let bytes = |record: &TailRecord| record.data.len() + record.partition_key.len();
         self.last_bytes = records.iter().map(bytes).sum();
-        self.last_memory = records.iter().map(TailRecord::size).sum();
+        self.expected_memory = records.iter().map(TailRecord::size).sum();
         if !records.is_empty() {
-            let average = self.last_memory / records.len();
+            let is_full = records.len() >= self.limit;
+            let average = self.expected_memory / records.len();
             // After a damaged answer, the next pages stay small.
             let most = self.limit.saturating_mul(10).min(MAX_RECORDS);
             self.limit = (PAGE_BYTES / average.max(1)).clamp(1, most);
+            if is_full {
+                self.expected_memory = self.limit.saturating_mul(average);
+            }
             self.idle = self.idle_interval;
         }
     }

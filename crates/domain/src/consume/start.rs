@@ -4,6 +4,7 @@
 //! kcat (`beginning`, `s@MS`, `e@MS`). An expression that cannot be read is refused with the position of its fault.
 
 mod moment;
+mod times;
 
 use std::fmt;
 
@@ -13,6 +14,8 @@ use ground::error::{Error, Result};
 use super::lineage::ShardStart;
 use super::{IteratorStart, sequence};
 use moment::Moment;
+
+pub use times::ArrivalRange;
 
 /// A resolved start position.
 #[derive(Debug, Clone, PartialEq, Eq)]

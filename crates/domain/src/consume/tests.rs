@@ -534,9 +534,9 @@ async fn reads_keep_to_five_a_second() {
     let started = Instant::now();
     let mut tail = tail(&stream, no_follow(Start::TrimHorizon)).await;
     assert_eq!(collect(&mut tail, usize::MAX).await.len(), 100_000);
-    // A page of 1,000, ten of 10,000, and two without records.
-    assert!(started.elapsed() >= Duration::from_millis(12 * 200));
-    assert!(started.elapsed() < Duration::from_millis(14 * 205));
+    // Pages of 250 and 2,500, ten of 10,000, and two without records.
+    assert!(started.elapsed() >= Duration::from_millis(13 * 200));
+    assert!(started.elapsed() < Duration::from_millis(15 * 205));
 }
 
 #[tokio::test(start_paused = true)]
@@ -566,8 +566,8 @@ async fn pages_that_are_being_read_count() {
     let mut tail = tail(&stream, options).await;
     sleep(Duration::from_secs(60)).await;
     let pages = stream.inner.lock().unwrap().pages;
-    // The parents are empty. The first pages of the eight shards, of 1,000 records, fill the memory; a second page of each
-    // would have as many bytes as all of the memory.
+    // The parents are empty. After the first pages of the eight shards, of 250 records, memory for a second page of each, of
+    // 2,500, is more than there is.
     assert!(pages <= 7 + 8 + 1, "{pages} pages were read");
     assert_eq!(collect(&mut tail, usize::MAX).await.len(), 40_000);
 }

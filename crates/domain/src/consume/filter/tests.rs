@@ -31,6 +31,34 @@ fn jq(expression: &str, data: &[u8]) -> bool {
 }
 
 #[test]
+fn the_arrival_is_in_one_of_the_ranges() {
+    let shown = |texts: &[&str]| {
+        let ranges: Vec<ArrivalRange> = texts
+            .iter()
+            .map(|text| ArrivalRange::parse(text, 1_795_255_200_007).unwrap())
+            .collect();
+        let rule = FilterRule {
+            arrived: &ranges,
+            ..FilterRule::default()
+        };
+        has(&rule, "user-7", b"1")
+    };
+    assert!(shown(&["@1795255200007:1ms"]));
+    assert!(!shown(&["@1795255200007:0ms"]));
+    assert!(!shown(&["@-1h:-1ms"]));
+    assert!(!shown(&["@:1795255200007"]));
+    assert!(shown(&["@-1h:-1ms", "2026-11-21T10:00:00Z"]));
+    let mut unknown = record("user-7", b"1");
+    unknown.arrival_ms = None;
+    let ranges = [ArrivalRange::parse("@:end", 0).unwrap()];
+    let rule = FilterRule {
+        arrived: &ranges,
+        ..FilterRule::default()
+    };
+    assert!(!Filter::new(&rule).unwrap().has(&Item::of(&unknown)));
+}
+
+#[test]
 fn expressions_on_data_and_the_other_parts() {
     let sale = br#"{"kind":"sale","user":{"id":7},"n":12345678901234567890,"tags":["a","b"]}"#;
     for is_true in [
@@ -92,6 +120,7 @@ fn patterns_on_data_and_key() {
         texts(&["^user-"]),
     );
     let rule = FilterRule {
+        arrived: &[],
         include: &include,
         exclude: &exclude,
         key: &key,

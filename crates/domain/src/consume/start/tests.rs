@@ -191,6 +191,46 @@ fn places_that_make_no_sense() {
 }
 
 #[test]
+fn ranges_of_arrival_times() {
+    let range = |text: &str| {
+        let range = ArrivalRange::parse(text, EPOCH_MS).unwrap();
+        (range.from_ms, range.until_ms)
+    };
+    const HOUR: i64 = 3_600_000;
+    assert_eq!(range("@-48h:-24h"), (EPOCH_MS - 48 * HOUR, EPOCH_MS - 24 * HOUR));
+    assert_eq!(
+        range("@2026-11-21T08:00Z:1h"),
+        (EPOCH_MS - 2 * HOUR, EPOCH_MS - HOUR)
+    );
+    assert_eq!(range("@:-1h"), (i64::MIN, EPOCH_MS - HOUR));
+    assert_eq!(range("10m"), (EPOCH_MS - HOUR / 6, i64::MAX));
+    assert_eq!(range("2026-11-22"), (EPOCH_MS + 14 * HOUR, i64::MAX));
+    assert_eq!(range("latest"), (EPOCH_MS, i64::MAX));
+    assert_eq!(range(":end"), (i64::MIN, EPOCH_MS));
+    let refused = |text: &str| ArrivalRange::parse(text, EPOCH_MS).unwrap_err().to_string();
+    let all = [
+        "",
+        "-5",
+        "seq:3:495",
+        "@-1h:-2h",
+        "@-1h:x",
+        "@-1h:25q",
+        "yesterday",
+    ];
+    assert_snapshot!(all.map(refused).join("\n"));
+    let all = ["@-2h:-1h", "@-4h:-3h"].map(|text| ArrivalRange::parse(text, EPOCH_MS).unwrap());
+    let around = ArrivalRange::around(&all).unwrap();
+    assert_eq!(around, ArrivalRange::parse("@-4h:-1h", EPOCH_MS).unwrap());
+    assert_eq!(around.start(EPOCH_MS), StartRule::At(EPOCH_MS - 4 * HOUR));
+    assert_eq!(around.start(EPOCH_MS - 5 * HOUR), StartRule::Latest);
+    assert_eq!(
+        ArrivalRange::parse("@:end", 7).unwrap().start(7),
+        StartRule::TrimHorizon
+    );
+    assert_eq!(ArrivalRange::around(&[]), None);
+}
+
+#[test]
 fn ends_that_contradict_the_start() {
     let error = |from: &str, until: &str, shards: &[String]| {
         let until = Some(until.parse().unwrap());
@@ -210,6 +250,7 @@ proptest! {
     fn no_text_panics(text in ".{0,40}", grammar in "[@:0-9smhdT+ .-]{0,30}", until in "[@:0-9smhdTZ+ .-]{0,20}") {
         for text in [&text, &grammar] {
             let _ = text.parse::<Span>().map(|span| span.resolve(None, EPOCH_MS, &[]));
+            let _ = ArrivalRange::parse(text, EPOCH_MS);
         }
         let _ = until.parse::<UntilRule>();
     }
