@@ -597,6 +597,7 @@ class Streams(unittest.TestCase):
         before = inventory()
         try:
             self.create()
+            self.tail()
             self.settings()
             self.reshard()
             self.consumer()
@@ -628,6 +629,25 @@ class Streams(unittest.TestCase):
         self.assertEqual(listed["status"], "ACTIVE")
         described = streamctl("describe", self.stream)
         self.assertEqual((described["open_shards"], described["tags"]), (2, {"team": "a b"}))
+
+    def tail(self):
+        """--no-follow shows all that was there: with pauses between records, and with more than a page of each shard."""
+        put, count = client("kinesis").put_records, 0
+        for batches, size, pause in [(1, 1, 2), (12, 200, 0), (1, 1, 2), (6, 300_000, 0)]:
+            for _ in range(batches):
+                records = [
+                    {"PartitionKey": str(number), "Data": str(number).ljust(size)}
+                    for number in range(count, count + (10 if size > 1000 else 500))
+                ]
+                self.assertEqual(put(StreamName=self.stream, Records=records)["FailedRecordCount"], 0)
+                count += len(records)
+            time.sleep(pause)
+        for position in (["--from", "trim"], ["--from", "10m"], ["--where", "@-10m:end"]):
+            stop = [] if position[0] == "--where" else ["--no-follow"]
+            shown = [json.loads(line) for line in streamctl("tail", self.stream, *position, *stop).splitlines()]
+            self.assertEqual(sorted(int(one["data"]) for one in shown), list(range(count)), position)
+        last = streamctl("tail", self.stream, "--from", "-1", "--no-follow").splitlines()
+        self.assertEqual(len(last), 2, "the last record of each shard")
 
     def settings(self):
         self.change("retention", self.stream, "72h")
