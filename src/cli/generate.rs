@@ -211,7 +211,7 @@ fn settings(args: &GenerateArgs) -> Settings {
         }),
         key: match (&args.key, &args.key_field, &args.key_template) {
             (Some(key), ..) if key == "random" => Some(KeyRule::Random),
-            (Some(key), ..) => Some(KeyRule::Constant(key.clone())),
+            (Some(key), ..) => Some(KeyRule::Constant(key.as_str().into())),
             (_, Some(path), _) => Some(KeyRule::field(path)),
             (.., Some(pattern)) => Some(KeyRule::Patterns(vec![pattern.clone()])),
             _ => None,

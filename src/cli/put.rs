@@ -443,7 +443,7 @@ fn destination(args: &PutArgs, session: &Session) -> Result<(StreamReference, Op
 fn key_rule(args: &PutArgs) -> Option<KeyRule> {
     match (&args.key, &args.key_field, &args.key_template) {
         (Some(key), ..) if key == "random" => Some(KeyRule::Random),
-        (Some(key), ..) => Some(KeyRule::Constant(key.clone())),
+        (Some(key), ..) => Some(KeyRule::Constant(key.as_str().into())),
         (_, Some(path), _) => Some(KeyRule::field(path)),
         (.., Some(pattern)) => Some(KeyRule::Patterns(vec![pattern.clone()])),
         _ => None,

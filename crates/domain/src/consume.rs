@@ -25,7 +25,6 @@ mod merge;
 mod pace;
 mod poller;
 mod reader;
-mod sequence;
 mod start;
 pub mod stats;
 mod tail;
@@ -44,7 +43,6 @@ pub use item::{Item, LogEvent};
 pub use kinesis::KinesisShards;
 pub use merge::Merge;
 pub use reader::{Acknowledgement, Reader};
-pub(crate) use sequence::is_after;
 pub use start::{ArrivalRange, Span, Start, StartRule, Until, UntilRule};
 pub use tail::{Batch, Tail, TailEvent};
 

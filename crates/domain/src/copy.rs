@@ -144,7 +144,7 @@ impl Chunk {
         self.reaches(&record.shard_id, Progress::After(record.sequence_number));
         self.records.push(Record {
             data: record.data,
-            partition_key: record.partition_key,
+            partition_key: record.partition_key.into(),
             explicit_hash_key: None,
             has_random_key: false,
             number,

@@ -133,10 +133,11 @@ impl Tally {
         self.billed_bytes += billed_bytes(size);
         self.has_random_keys |= record.has_random_key;
         if !record.has_random_key {
-            self.first_key.get_or_insert_with(|| record.partition_key.clone());
+            self.first_key
+                .get_or_insert_with(|| record.partition_key.to_string());
             self.hot.add(&record.partition_key);
-            if self.keys.len() <= MOST_KEYS && !self.keys.contains(&record.partition_key) {
-                self.keys.insert(record.partition_key.clone());
+            if self.keys.len() <= MOST_KEYS && !self.keys.contains(record.partition_key.as_str()) {
+                self.keys.insert(record.partition_key.to_string());
             }
         }
         let route = self
@@ -197,7 +198,7 @@ mod tests {
     fn record(key: &str, hash_key: Option<&str>, size: usize) -> Record {
         Record {
             data: vec![b'x'; size].into(),
-            partition_key: key.to_owned(),
+            partition_key: key.into(),
             explicit_hash_key: hash_key.map(str::to_owned),
             has_random_key: false,
             number: 1,

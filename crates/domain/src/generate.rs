@@ -144,8 +144,8 @@ impl RecordSource for Generator {
         };
         let partition_key = match (&self.settings.key, key) {
             (Some(rule), _) if !is_random => rule.key_of(data.as_bytes()).map_err(|kind| self.error(kind))?,
-            (None, Some(key)) => key,
-            _ => self.dice.hex(32),
+            (None, Some(key)) => key.into(),
+            _ => self.dice.hex(24).into(),
         };
         Ok(Some(Record {
             data: Bytes::from(data),

@@ -47,15 +47,16 @@ pub use settled::{NumberRange, Settled};
 pub use summary::{PutSummary, ShardSummary};
 
 use crate::record::{Record, RecordError};
+pub use crate::wire::{EntryResult, PutAnswer, Refusal, StoredIn};
 use ground::error::Error;
 
 /// The service, as used by the engine.
 pub trait Transport: Send + Sync + 'static {
-    /// Sends `records` in one request; returns one result per record, in the same order.
+    /// Sends `records` in one request; the answer has one entry per record, in the same order.
     fn put(
         &self,
         records: &[Record],
-    ) -> impl Future<Output = std::result::Result<Vec<EntryResult>, PutError>> + Send;
+    ) -> impl Future<Output = std::result::Result<PutAnswer, PutError>> + Send;
 
     /// The open shards; none where they are not known, or where records are distributed without regard to their keys.
     /// `again` means that those of an earlier call are no longer right.
@@ -76,24 +77,6 @@ pub enum Order {
     Key,
     /// None.
     None,
-}
-
-/// Result of one record of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EntryResult {
-    /// Stored durably.
-    Stored {
-        shard_id: String,
-        /// Its position in the shard.
-        sequence_number: String,
-    },
-    /// Not stored; can be retried.
-    Refused {
-        /// `ProvisionedThroughputExceededException` or `InternalFailure`.
-        code: String,
-        /// AWS's message, which names a throttled shard.
-        message: String,
-    },
 }
 
 /// A request that failed as a whole.

@@ -44,6 +44,7 @@ mod values;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use compact_str::CompactString;
 use md5::{Digest as _, Md5};
 
 pub use bad::BadRecords;
@@ -68,12 +69,15 @@ pub const LARGEST_RECORD_BYTES: usize = 10_240 * 1024;
 /// The longest partition key, in characters. Source: PutRecordsRequestEntry, Kinesis API reference.
 pub const MAX_PARTITION_KEY_CHARS: usize = 256;
 
+/// A partition key. One of at most 24 bytes, as most are, takes no memory of its own.
+pub type PartitionKey = CompactString;
+
 /// A record to be sent to a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     pub data: Bytes,
     /// 1 to 256 characters.
-    pub partition_key: String,
+    pub partition_key: PartitionKey,
     /// A decimal number below 2^128. It selects the shard instead of the partition key.
     pub explicit_hash_key: Option<String>,
     /// Whether the partition key was made up at random. It may then be replaced by another, to use another shard.

@@ -20,6 +20,7 @@ mod quota;
 pub mod reference;
 pub mod reshard;
 mod scale;
+pub(crate) mod sequence;
 pub mod shards;
 pub mod split;
 pub mod state;

@@ -13,7 +13,7 @@ pub(crate) mod tests;
 
 pub(crate) use exchange::{code_in_cbor, get_records, put_records};
 pub(crate) use get::{ReadChild, ReadRecord, ReadRecords};
-pub(crate) use put::PutResult;
+pub use put::{EntryResult, PutAnswer, Refusal, StoredIn};
 
 /// A body that is not what the API specifies.
 #[derive(Debug, thiserror::Error)]

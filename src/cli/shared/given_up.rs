@@ -35,7 +35,7 @@ impl GivenUp {
         for (index, record) in records.iter().enumerate() {
             let entry = Record {
                 data: record.data.clone(),
-                partition_key: record.partition_key.clone(),
+                partition_key: record.partition_key.as_str().into(),
                 explicit_hash_key: None,
                 has_random_key: false,
                 number: 1,

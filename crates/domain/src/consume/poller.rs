@@ -9,12 +9,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::damaged::Skip;
 use super::end::End;
+use super::last;
 use super::lineage::ShardStart;
 use super::pace::Pace;
 use super::wake::Wakes;
 use super::{IteratorStart, Limit, Page, ReadError, ShardInfo, ShardSource, Start, TailOptions, TailRecord};
-use super::{last, sequence};
 use crate::record::aggregate::MAGIC;
+use crate::stream::sequence;
 use ground::error::{Error, Result};
 
 /// Messages of a poller to its tail.

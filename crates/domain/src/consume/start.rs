@@ -8,11 +8,12 @@ mod times;
 
 use std::fmt;
 
+use crate::stream::sequence;
 use crate::stream::shards::full_shard_id;
 use ground::error::{Error, Result};
 
+use super::IteratorStart;
 use super::lineage::ShardStart;
-use super::{IteratorStart, sequence};
 use moment::Moment;
 
 pub use times::ArrivalRange;

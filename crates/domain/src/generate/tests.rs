@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
+use crate::record::PartitionKey;
 
 const PIPELINES: [Pipeline; 5] = [
     Pipeline::Retail,
@@ -35,7 +36,7 @@ fn records(mut generator: Generator) -> Vec<Record> {
     records
 }
 
-fn events(pipeline: Pipeline, seed: u64, count: u64) -> Vec<(Value, String)> {
+fn events(pipeline: Pipeline, seed: u64, count: u64) -> Vec<(Value, PartitionKey)> {
     records(Generator::of_pipeline(pipeline, settings(seed, count)))
         .into_iter()
         .map(|record| {
@@ -177,7 +178,7 @@ fn a_template_makes_events() {
     let made = records(generator(1));
     assert_eq!(made, records(generator(1)));
     for (index, record) in made.iter().enumerate() {
-        assert!(record.has_random_key && record.partition_key.len() == 32);
+        assert!(record.has_random_key && record.partition_key.len() == 24);
         let event: Value = serde_json::from_slice(&record.data).unwrap();
         assert_eq!(event["n"], index + 1);
         assert!((-3..=3).contains(&event["i"].as_i64().unwrap()));

@@ -29,8 +29,13 @@ pub struct Batch<T> {
 
 impl<T> Batch<T> {
     pub fn new(limits: BatchLimits) -> Self {
+        Self::with_capacity(limits, 0)
+    }
+
+    /// With memory for this many items.
+    pub fn with_capacity(limits: BatchLimits, items: usize) -> Self {
         Self {
-            items: Vec::new(),
+            items: Vec::with_capacity(items),
             bytes: 0,
             limits,
         }

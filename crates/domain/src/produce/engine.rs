@@ -14,7 +14,7 @@ use super::order::KeyOrder;
 use super::pending::{Pending, Track, Waiting, held};
 use super::route::ShardRange;
 use super::{
-    BatchLimits, EntryResult, Input, Order, PutEnd, PutError, PutEvent, PutOptions, PutResult, PutSummary,
+    BatchLimits, Input, Order, PutAnswer, PutEnd, PutError, PutEvent, PutOptions, PutResult, PutSummary,
     Transport, Unsent,
 };
 use crate::record::Record;
@@ -92,7 +92,7 @@ pub(super) struct Flight {
     pub(super) parts: Parts,
     pub(super) sent: Sent,
     /// `None` if there was none within the time limit.
-    pub(super) answer: Option<Result<Vec<EntryResult>, PutError>>,
+    pub(super) answer: Option<Result<PutAnswer, PutError>>,
 }
 
 /// What the entries of a request are made of.
@@ -343,14 +343,10 @@ impl<'a, T: Transport> Engine<'a, T> {
 
     /// The records of the next request.
     fn records(&mut self, now: Instant) -> (Vec<Record>, Parts) {
-        let taken = self.lanes.take(self.limits(), now);
-        let mut records = Vec::with_capacity(taken.len());
-        let mut tracks = Vec::with_capacity(taken.len());
-        for Pending { record, mut track } in taken {
+        let (records, mut tracks) = self.lanes.take(self.limits(), now);
+        for track in &mut tracks {
             self.summary.retries += u64::from(track.tries > 0);
             track.since.get_or_insert(now);
-            tracks.push(track);
-            records.push(record);
         }
         (records, Parts::Records(tracks))
     }

@@ -13,12 +13,12 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use tokio::time::Instant;
 
-use super::{EntryResult, PutError, ShardRange, Transport};
+use super::{PutAnswer, PutError, ShardRange, Transport};
 use crate::context::Formats;
 use crate::record::{DEFAULT_MAX_RECORD_BYTES, Record};
 use crate::stream::reference::name_or_arn;
 use crate::stream::shards::{self, Listing};
-use crate::wire::{self, PutResult};
+use crate::wire;
 use ground::backoff::{self, Backoff, Patience};
 use ground::error::aws::Class;
 use ground::error::{self, Error, Result};
@@ -151,21 +151,9 @@ impl StreamLimits {
 }
 
 impl Transport for KinesisTransport {
-    async fn put(&self, records: &[Record]) -> Result<Vec<EntryResult>, PutError> {
+    async fn put(&self, records: &[Record]) -> Result<PutAnswer, PutError> {
         let sent = wire::put_records(&self.client, &self.formats, &self.stream, records).await;
-        let results = sent.map_err(|e| self.failure(e))?;
-        if results.len() != records.len() {
-            // Some of them may be stored.
-            return Err(PutError::Transient {
-                throttled: false,
-                error: Error::failed(format!(
-                    "the endpoint answered for {} of {} records",
-                    results.len(),
-                    records.len()
-                )),
-            });
-        }
-        Ok(results.into_iter().map(outcome).collect())
+        sent.map_err(|e| self.failure(e))
     }
 
     async fn shards(&self, again: bool) -> Result<Vec<ShardRange>> {
@@ -200,18 +188,5 @@ impl KinesisTransport {
             },
             false => PutError::Fatal(error),
         }
-    }
-}
-
-fn outcome(result: PutResult) -> EntryResult {
-    match (result.shard_id, result.sequence_number) {
-        (Some(shard_id), Some(sequence_number)) if result.code.is_none() => EntryResult::Stored {
-            shard_id,
-            sequence_number,
-        },
-        _ => EntryResult::Refused {
-            code: result.code.unwrap_or_else(|| "InternalFailure".to_owned()),
-            message: result.message.unwrap_or_default(),
-        },
     }
 }

@@ -6,10 +6,11 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use super::pending::Pending;
+use super::pending::{Pending, Track};
 use super::rate::ShardRate;
 use super::route::{ShardRange, in_order, index_of};
 use super::{Batch, BatchLimits};
+use crate::record::Record;
 
 pub(super) use aggregate::Group;
 
@@ -215,23 +216,31 @@ impl Lanes {
     }
 
     /// Takes the records of one request from the lanes in turn.
-    pub(super) fn take(&mut self, limits: BatchLimits, now: Instant) -> Vec<Pending> {
-        let mut batch = Batch::new(limits);
+    pub(super) fn take(&mut self, limits: BatchLimits, now: Instant) -> (Vec<Record>, Vec<Track>) {
+        let most = self.len.min(limits.records);
+        let mut batch = Batch::with_capacity(limits, most);
+        let mut tracks = Vec::with_capacity(most);
         let count = self.lanes.len();
         for step in 0..count {
             let index = (self.next + step) % count;
-            let full = self.take_of(index, &mut batch, now);
+            let full = self.take_of(index, &mut batch, &mut tracks, now);
             if full {
                 self.next = (index + 1) % count;
                 break;
             }
         }
         self.len -= batch.len();
-        batch.into_items()
+        (batch.into_items(), tracks)
     }
 
     /// Takes what one lane may send; whether the batch is full.
-    fn take_of(&mut self, index: usize, batch: &mut Batch<Pending>, now: Instant) -> bool {
+    fn take_of(
+        &mut self,
+        index: usize,
+        batch: &mut Batch<Record>,
+        tracks: &mut Vec<Track>,
+        now: Instant,
+    ) -> bool {
         let Some(lane) = self.lanes.get_mut(index) else {
             return false;
         };
@@ -254,8 +263,9 @@ impl Lanes {
             bytes -= size;
             lane.rate.take(size);
             lane.in_flight += 1;
-            if let Some(pending) = lane.pop() {
-                batch.push(pending, size);
+            if let Some(Pending { record, track }) = lane.pop() {
+                batch.push(record, size);
+                tracks.push(track);
             }
         }
         lane.starved = waited;
@@ -327,7 +337,7 @@ mod tests {
     fn pending(number: u64, key: u16, hash: Option<u128>) -> Pending {
         let record = Record {
             data: vec![0; 10].into(),
-            partition_key: format!("k{key}"),
+            partition_key: format!("k{key}").into(),
             explicit_hash_key: hash.map(|hash| hash.to_string()),
             has_random_key: false,
             number,
@@ -397,13 +407,14 @@ mod tests {
             let mut seen = BTreeMap::new();
             let later = now + Duration::from_secs(3600);
             loop {
-                let taken = lanes.take(limits, later);
-                if taken.is_empty() {
+                let (records, tracks) = lanes.take(limits, later);
+                if records.is_empty() {
                     break;
                 }
-                prop_assert!(taken.len() <= 7);
-                prop_assert!(taken.len() == 1 || taken.iter().map(|p| p.record.size()).sum::<usize>() <= 60);
-                taken.iter().for_each(|pending| *seen.entry(pending.track.place).or_insert(0) += 1);
+                prop_assert!(records.len() <= 7);
+                prop_assert!(records.len() == 1 || records.iter().map(Record::size).sum::<usize>() <= 60);
+                prop_assert!(records.iter().map(|record| record.number).eq(tracks.iter().map(|track| track.place)));
+                tracks.iter().for_each(|track| *seen.entry(track.place).or_insert(0) += 1);
             }
             prop_assert_eq!(seen.len() as u64, count);
             prop_assert!(seen.values().all(|times| *times == 1));

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::engine::{Engine, Flight, Parts, is_unsent};
 use super::lane::Group;
 use super::pending::{Pending, Track};
-use super::{EntryResult, PutError, PutEvent, Transport};
+use super::{EntryResult, PutAnswer, PutError, PutEvent, PutSummary, Refusal, StoredIn, Transport};
 use crate::record::{Record, random_key};
 use ground::error::Error;
 use ground::error::aws::{self, Class};
@@ -21,13 +21,14 @@ impl<T: Transport> Engine<'_, T> {
         let now = Instant::now();
         self.arrive(&flight.parts);
         match flight.answer {
-            Some(Ok(ref results)) if results.len() == flight.records.len() => {
+            Some(Ok(ref answer)) if answer.entries.len() == flight.records.len() => {
                 self.settle_entries(flight, now)
             }
-            Some(Ok(results)) => {
+            Some(Ok(answer)) => {
+                // Some of them may be stored.
                 let error = Error::failed(format!(
                     "the endpoint answered for {} of {} records",
-                    results.len(),
+                    answer.entries.len(),
                     flight.records.len()
                 ));
                 self.line.failed(flight.sent, true);
@@ -64,7 +65,7 @@ impl<T: Transport> Engine<'_, T> {
             sent,
             answer,
         } = flight;
-        let Some(Ok(results)) = answer else { return };
+        let Some(Ok(answer)) = answer else { return };
         self.line.answered(sent, now);
         self.summary.latencies.add(now.duration_since(sent.at));
         self.last_success = now;
@@ -74,8 +75,8 @@ impl<T: Transport> Engine<'_, T> {
         self.tally.clear();
         self.tally.resize(self.lanes.count(), (0, 0));
         let moved = match parts {
-            Parts::Records(tracks) => self.settle_records(records, tracks, results, now),
-            Parts::Groups(groups) => self.settle_groups(groups, results, now),
+            Parts::Records(tracks) => self.settle_records(records, tracks, answer, now),
+            Parts::Groups(groups) => self.settle_groups(groups, answer, now),
         };
         self.correct_rates(now, sent.at);
         if moved {
@@ -103,32 +104,26 @@ impl<T: Transport> Engine<'_, T> {
         &mut self,
         records: Vec<Record>,
         tracks: Vec<Track>,
-        results: Vec<EntryResult>,
+        answer: PutAnswer,
         now: Instant,
     ) -> bool {
         let mut moved = false;
-        for ((record, track), result) in records.into_iter().zip(tracks).zip(results) {
-            let pending = Pending { record, track };
-            let index = self.lanes.index_of(pending.track.hash);
+        let mut stored = Stored::of(answer.shards);
+        for ((record, track), result) in records.into_iter().zip(tracks).zip(answer.entries) {
+            let index = self.lanes.index_of(track.hash);
             match result {
-                EntryResult::Stored {
-                    shard_id,
-                    sequence_number,
-                } => {
-                    if let Some(lane) = self.lanes.get_mut(index) {
-                        lane.progress = now;
-                        moved |= lane.shard_id.as_ref().is_some_and(|id| *id != shard_id);
-                    }
+                EntryResult::Stored { shard } => {
+                    moved |= self.is_moved(index, stored.shard_id(shard), now);
                     if let Some((stored, _)) = self.tally.get_mut(index) {
                         *stored += 1;
                     }
-                    let Pending { record, track } = pending;
                     self.summary.possible_duplicates += u64::from(track.is_open);
-                    let size = record.size() as u64;
-                    self.summary.count_stored(1, size, shard_id, sequence_number);
+                    stored.add(shard, 1, record.size());
                     self.release(&record, track);
                 }
-                EntryResult::Refused { code, message } => {
+                EntryResult::Refused(refusal) => {
+                    let Refusal { code, message } = *refusal;
+                    let pending = Pending { record, track };
                     if let Some(error) = aws::machine_trouble(NOT_STORED, &code, &message) {
                         self.keep_refused(pending);
                         self.abort(error);
@@ -147,37 +142,43 @@ impl<T: Transport> Engine<'_, T> {
                 }
             }
         }
+        stored.count(&mut self.summary);
         moved
     }
 
+    /// Whether a record of the lane `index` was stored in another shard than the lane's. The lane makes progress.
+    fn is_moved(&mut self, index: usize, shard_id: &str, now: Instant) -> bool {
+        self.lanes.get_mut(index).is_some_and(|lane| {
+            lane.progress = now;
+            lane.shard_id.as_ref().is_some_and(|id| *id != shard_id)
+        })
+    }
+
     /// As [`Engine::settle_records`], for aggregates.
-    fn settle_groups(&mut self, groups: Vec<Group>, results: Vec<EntryResult>, now: Instant) -> bool {
+    fn settle_groups(&mut self, groups: Vec<Group>, answer: PutAnswer, now: Instant) -> bool {
         let mut moved = false;
-        for (group, result) in groups.into_iter().zip(results) {
+        let mut stored = Stored::of(answer.shards);
+        for (group, result) in groups.into_iter().zip(answer.entries) {
             let index = self.lanes.index_of(group.hash());
             match result {
-                EntryResult::Stored {
-                    shard_id,
-                    sequence_number,
-                } => {
+                EntryResult::Stored { shard } => {
                     if let Some((stored, _)) = self.tally.get_mut(index) {
                         *stored += 1;
                     }
-                    let lane = self.lanes.get_mut(index);
-                    let is_elsewhere = lane.is_some_and(|lane| {
-                        lane.progress = now;
-                        lane.shard_id.as_ref().is_some_and(|id| *id != shard_id)
-                    });
+                    let is_elsewhere = self.is_moved(index, stored.shard_id(shard), now);
                     moved |= is_elsewhere;
                     // Consumers skip the user records of another shard.
                     if is_elsewhere && self.trusts_map && group.tracks.len() > 1 {
                         self.awaits_map = true;
                         self.take_back(group, now);
                     } else {
-                        self.stored(group, shard_id, sequence_number);
+                        let bytes = group.parts.iter().map(Record::size).sum();
+                        stored.add(shard, group.parts.len(), bytes);
+                        self.stored(group);
                     }
                 }
-                EntryResult::Refused { code, message } => {
+                EntryResult::Refused(refusal) => {
+                    let Refusal { code, message } = *refusal;
                     if let Some(error) = aws::machine_trouble(NOT_STORED, &code, &message) {
                         for pending in group.into_parts() {
                             self.keep_refused(pending);
@@ -201,13 +202,11 @@ impl<T: Transport> Engine<'_, T> {
                 }
             }
         }
+        stored.count(&mut self.summary);
         moved
     }
 
-    fn stored(&mut self, group: Group, shard_id: String, sequence_number: String) {
-        let bytes = group.parts.iter().map(|record| record.size() as u64).sum();
-        let count = group.parts.len() as u64;
-        self.summary.count_stored(count, bytes, shard_id, sequence_number);
+    fn stored(&mut self, group: Group) {
         for Pending { record, track } in group.into_parts() {
             self.summary.possible_duplicates += u64::from(track.is_open);
             self.release(&record, track);
@@ -325,6 +324,38 @@ impl<T: Transport> Engine<'_, T> {
         match now < deadline || self.is_stopping() {
             true => self.wait(pending, due.min(deadline.max(now))),
             false => self.fail(&pending, reason()),
+        }
+    }
+}
+
+/// What a request has stored, by shard.
+struct Stored {
+    /// Each with the number of records and bytes.
+    shards: Vec<(StoredIn, u64, u64)>,
+}
+
+impl Stored {
+    fn of(shards: Vec<StoredIn>) -> Self {
+        Self {
+            shards: shards.into_iter().map(|shard| (shard, 0, 0)).collect(),
+        }
+    }
+
+    fn shard_id(&self, shard: usize) -> &str {
+        self.shards.get(shard).map_or("", |(stored, ..)| &stored.shard_id)
+    }
+
+    /// `count` records of `size` bytes are stored in the shard.
+    fn add(&mut self, shard: usize, count: usize, size: usize) {
+        if let Some((_, records, bytes)) = self.shards.get_mut(shard) {
+            *records += count as u64;
+            *bytes += size as u64;
+        }
+    }
+
+    fn count(self, summary: &mut PutSummary) {
+        for (shard, records, bytes) in self.shards {
+            summary.count_stored(records, bytes, shard);
         }
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::{Latencies, Settled};
 use crate::record::Record;
+use crate::stream::sequence::is_after;
+use crate::wire::StoredIn;
 
 /// The counts of one run. Once it is over, `read` = `acknowledged` + `failed` + `stopped`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,33 +62,22 @@ impl PutSummary {
         self.settled.read(record.number)
     }
 
-    /// `records` records of `bytes` bytes are stored with one sequence number.
-    pub(super) fn count_stored(
-        &mut self,
-        records: u64,
-        bytes: u64,
-        shard_id: String,
-        sequence_number: String,
-    ) {
+    /// A request has stored `records` records of `bytes` bytes in a shard.
+    pub(super) fn count_stored(&mut self, records: u64, bytes: u64, stored: StoredIn) {
+        if records == 0 {
+            return;
+        }
         self.acknowledged += records;
         self.bytes += bytes;
-        let shard = match self.shards.get_mut(&shard_id) {
-            Some(shard) => shard,
-            None => self.shards.entry(shard_id).or_default(),
-        };
+        let shard = self.shards.entry(stored.shard_id).or_default();
         let is_first = shard.records == 0;
         shard.records += records;
         shard.bytes += bytes;
-        if is_first || is_before(&sequence_number, &shard.first_sequence_number) {
-            shard.first_sequence_number.clone_from(&sequence_number);
+        if is_first || is_after(&shard.first_sequence_number, &stored.first) {
+            shard.first_sequence_number = stored.first;
         }
-        if is_first || is_before(&shard.last_sequence_number, &sequence_number) {
-            shard.last_sequence_number = sequence_number;
+        if is_first || is_after(&stored.last, &shard.last_sequence_number) {
+            shard.last_sequence_number = stored.last;
         }
     }
-}
-
-/// Sequence numbers are decimal numbers without leading zeros, too long for any integer type.
-fn is_before(a: &str, b: &str) -> bool {
-    (a.len(), a) < (b.len(), b)
 }

@@ -67,7 +67,7 @@ impl Fake {
         }
     }
 
-    fn answer(&self, records: &[Record], act: Act) -> Result<Vec<EntryResult>, PutError> {
+    fn answer(&self, records: &[Record], act: Act) -> Result<PutAnswer, PutError> {
         let (refused, code) = match act {
             Act::Throttle(share) => (share, "ProvisionedThroughputExceededException"),
             Act::Internal(share) => (share, "InternalFailure"),
@@ -81,26 +81,22 @@ impl Fake {
         }
         let mut stored = self.stored.lock().unwrap();
         let mut rng = self.rng.lock().unwrap();
-        let outcomes = records
-            .iter()
-            .map(|record| {
-                let shard = record.partition_key.len() % 2;
-                if rng.random_range(0..100) < refused {
-                    return EntryResult::Refused {
-                        code: code.into(),
-                        message: format!("Rate exceeded for shard shardId-00000000000{shard} in stream s."),
-                    };
-                }
-                stored.push(record.partition_key.clone());
-                EntryResult::Stored {
-                    shard_id: format!("shardId-00000000000{shard}"),
-                    sequence_number: stored.len().to_string(),
-                }
-            })
-            .collect();
+        let mut answer = PutAnswer::default();
+        for record in records {
+            let shard_id = format!("shardId-00000000000{}", record.partition_key.len() % 2);
+            if rng.random_range(0..100) < refused {
+                answer.refused(
+                    code.into(),
+                    format!("Rate exceeded for shard {shard_id} in stream s."),
+                );
+                continue;
+            }
+            stored.push(record.partition_key.to_string());
+            answer.stored(&shard_id, &stored.len().to_string());
+        }
         match act {
             Act::StoreAndLose => Err(transient()),
-            _ => Ok(outcomes),
+            _ => Ok(answer),
         }
     }
 }
@@ -113,7 +109,7 @@ fn transient() -> PutError {
 }
 
 impl Transport for Fake {
-    async fn put(&self, records: &[Record]) -> Result<Vec<EntryResult>, PutError> {
+    async fn put(&self, records: &[Record]) -> Result<PutAnswer, PutError> {
         assert!(!records.is_empty() && records.len() <= self.limits.records);
         assert!(records.len() == 1 || records.iter().map(Record::size).sum::<usize>() <= self.limits.bytes);
         let flying = self.flying.fetch_add(1, Ordering::SeqCst) + 1;
@@ -128,7 +124,7 @@ impl Transport for Fake {
 fn record(number: u64, size: usize) -> Record {
     Record {
         data: vec![b'x'; size].into(),
-        partition_key: format!("key-{number}"),
+        partition_key: format!("key-{number}").into(),
         explicit_hash_key: None,
         has_random_key: false,
         number,

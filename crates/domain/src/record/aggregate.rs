@@ -31,7 +31,7 @@ use bytes::Bytes;
 use md5::{Digest as _, Md5};
 
 use self::protobuf::{bytes_len, put_bytes, put_varint, varint_len};
-use super::Record;
+use super::{PartitionKey, Record};
 
 pub use read::{Content, Damage, UserRecord, UserRecords, decode};
 
@@ -175,7 +175,7 @@ impl Aggregate {
             1 => first.clone(),
             _ => Record {
                 data: self.encode(),
-                partition_key: PARTITION_KEY.to_owned(),
+                partition_key: PartitionKey::const_new(PARTITION_KEY),
                 explicit_hash_key: Some(match &first.explicit_hash_key {
                     Some(key) => key.clone(),
                     None => first.hash_key().to_string(),

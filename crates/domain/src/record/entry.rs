@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::key::checked_hash_key;
-use super::{DataEncoding, Record, RecordErrorKind};
+use super::{DataEncoding, PartitionKey, Record, RecordErrorKind};
 
 /// What the objects of an input are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +130,7 @@ pub(super) fn shape_of(text: &[u8]) -> Option<Shape> {
 /// A record without its place in the input, and when it arrived at its stream.
 pub(super) struct Described {
     pub(super) data: Bytes,
-    pub(super) partition_key: String,
+    pub(super) partition_key: PartitionKey,
     pub(super) explicit_hash_key: Option<String>,
     /// In milliseconds since the Unix epoch.
     pub(super) arrival_ms: Option<i64>,
@@ -150,7 +150,7 @@ pub(super) fn parse(
                     DataEncoding::Base64 => decoded(&entry.data)?,
                     DataEncoding::Plain => shared(text, entry.data),
                 },
-                partition_key: entry.partition_key.into_owned(),
+                partition_key: entry.partition_key.into(),
                 explicit_hash_key: entry.explicit_hash_key.map(checked_hash_key).transpose()?,
                 arrival_ms: None,
             })
@@ -159,7 +159,7 @@ pub(super) fn parse(
             let record: Answered<'_> = read(shape, text)?;
             Ok(Described {
                 data: decoded(&record.data)?,
-                partition_key: record.partition_key.into_owned(),
+                partition_key: record.partition_key.into(),
                 explicit_hash_key: None,
                 arrival_ms: arrival(record.approximate_arrival_timestamp.as_ref())?,
             })
@@ -176,7 +176,7 @@ pub(super) fn parse(
                     (None, Some(data)) => decoded(&data)?,
                     _ => return Err(RecordErrorKind::NotAnEntry(shape.into(), None)),
                 },
-                partition_key: record.partition_key.into_owned(),
+                partition_key: record.partition_key.into(),
                 explicit_hash_key: record.explicit_hash_key.map(checked_hash_key).transpose()?,
                 arrival_ms: arrival(record.approximate_arrival_timestamp.as_ref())?,
             })

@@ -1,22 +1,24 @@
 //! Where a partition key comes from.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use rand::Rng as _;
+use rand::rngs::SmallRng;
+use rand::{RngCore as _, SeedableRng as _};
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::RecordErrorKind;
+use super::{PartitionKey, RecordErrorKind};
 
 /// Source of the partition key for formats without keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyRule {
-    /// A random key per record (128 bits in hexadecimal), so that records spread evenly over shards.
+    /// A random key per record (120 bits), so that records spread evenly over shards.
     Random,
     /// The same key for every record, so that all go to one shard.
-    Constant(String),
+    Constant(PartitionKey),
     /// The text, number or boolean at this path of each JSON record.
     Field(FieldPath),
     /// The first of these patterns that fits the JSON record.
@@ -59,7 +61,7 @@ impl FieldPath {
     pub fn value_of<'a>(&self, data: &'a [u8]) -> Option<Cow<'a, str>> {
         let value = value_at(std::str::from_utf8(data).ok()?, &self.names)?;
         match value.starts_with('"') {
-            true => serde_json::from_str(value).ok().map(Cow::Owned),
+            true => serde_json::from_str::<Text<'_>>(value).ok().map(|text| text.0),
             false => Some(Cow::Borrowed(value)),
         }
     }
@@ -141,18 +143,23 @@ impl KeyPattern {
     }
 
     /// The key of a JSON record; `None` if the pattern does not fit it.
-    fn key_of(&self, text: &str) -> Option<String> {
+    fn key_of(&self, text: &str) -> Option<PartitionKey> {
         let fits = |(path, values): &(FieldPath, Vec<String>)| {
-            text_at(text, &path.names).is_some_and(|value| values.contains(&value))
+            text_at(text, &path.names).is_some_and(|value| values.iter().any(|one| *one == value))
         };
         if !self.when.iter().all(fits) {
             return None;
         }
-        let piece = |piece: &Piece| match piece {
-            Piece::Text(text) => Some(text.clone()),
-            Piece::Field(path) => text_at(text, &path.names).filter(|value| !value.is_empty()),
-        };
-        self.pieces.iter().map(piece).collect()
+        let mut key = PartitionKey::default();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => key.push_str(text),
+                Piece::Field(path) => {
+                    key.push_str(&text_at(text, &path.names).filter(|value| !value.is_empty())?);
+                }
+            }
+        }
+        Some(key)
     }
 }
 
@@ -163,13 +170,14 @@ impl KeyRule {
     }
 
     /// The key of a record with this data.
-    pub(crate) fn key_of(&self, data: &[u8]) -> Result<String, RecordErrorKind> {
+    pub(crate) fn key_of(&self, data: &[u8]) -> Result<PartitionKey, RecordErrorKind> {
         let text = || std::str::from_utf8(data).ok();
         match self {
             Self::Random => Ok(random_key()),
             Self::Constant(key) => Ok(key.clone()),
             Self::Field(path) => text()
                 .and_then(|text| text_at(text, &path.names))
+                .map(PartitionKey::from)
                 .ok_or_else(|| RecordErrorKind::NoKeyField(path.to_string())),
             Self::Patterns(patterns) => text()
                 .and_then(|text| patterns.iter().find_map(|pattern| pattern.key_of(text)))
@@ -188,7 +196,7 @@ impl HashKeyRule {
                 let text = std::str::from_utf8(data).ok();
                 let key = text.and_then(|text| text_at(text, &path.names));
                 let key = key.ok_or_else(|| RecordErrorKind::NoHashKeyField(path.to_string()))?;
-                checked_hash_key(key).map(Some)
+                checked_hash_key(key.into_owned()).map(Some)
             }
         }
     }
@@ -210,27 +218,39 @@ pub(super) fn checked_hash_key(key: String) -> Result<String, RecordErrorKind> {
     }
 }
 
-/// 128 random bits in hexadecimal.
-pub(crate) fn random_key() -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let bits: [u8; 16] = rand::rng().random();
-    let mut key = String::with_capacity(32);
-    for byte in bits {
-        key.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        key.push(char::from(DIGITS[usize::from(byte & 15)]));
+/// 120 random bits in digits and small letters: 24 characters, the most that take no memory of their own.
+pub(crate) fn random_key() -> PartitionKey {
+    const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+    thread_local! {
+        // Keys need not be secret, and one is needed for each record.
+        static RANDOM: RefCell<SmallRng> = RefCell::new(SmallRng::from_os_rng());
     }
-    key
+    let parts: [u64; 2] = RANDOM.with_borrow_mut(|random| [random.next_u64(), random.next_u64()]);
+    let mut key = [0; 24];
+    for (digits, mut bits) in key.chunks_exact_mut(12).zip(parts) {
+        for digit in digits {
+            *digit = DIGITS[(bits % 32) as usize];
+            bits /= 32;
+        }
+    }
+    std::str::from_utf8(&key)
+        .map(PartitionKey::from)
+        .unwrap_or_default()
 }
 
 /// The text or number at the path `names` of the JSON value `text`.
-fn text_at(text: &str, names: &[String]) -> Option<String> {
+fn text_at<'a>(text: &'a str, names: &[String]) -> Option<Cow<'a, str>> {
     let value = value_at(text, names)?;
     match value.as_bytes().first()? {
-        b'"' => serde_json::from_str(value).ok(),
+        b'"' => serde_json::from_str::<Text<'_>>(value).ok().map(|text| text.0),
         b'{' | b'[' | b'n' => None,
-        _ => Some(value.to_owned()),
+        _ => Some(Cow::Borrowed(value)),
     }
 }
+
+/// A string of JSON. Borrows unless a character is escaped.
+#[derive(serde::Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The JSON value at the path `names` of the JSON value `text`, as it is written.
 fn value_at<'a>(text: &'a str, names: &[String]) -> Option<&'a str> {
@@ -262,7 +282,7 @@ fn member<'a>(text: &'a str, name: &str) -> Option<&'a RawValue> {
 
         fn visit_map<M: MapAccess<'a>>(self, mut members: M) -> Result<Self::Value, M::Error> {
             let mut found = None;
-            while let Some(key) = members.next_key::<Key<'a>>()? {
+            while let Some(key) = members.next_key::<Text<'a>>()? {
                 if key.0 == self.0 {
                     found = Some(members.next_value()?);
                 } else {
@@ -272,10 +292,6 @@ fn member<'a>(text: &'a str, name: &str) -> Option<&'a RawValue> {
             Ok(found)
         }
     }
-    /// Borrows unless a character is escaped.
-    #[derive(serde::Deserialize)]
-    struct Key<'k>(#[serde(borrow)] Cow<'k, str>);
-
     serde_json::Deserializer::from_str(text)
         .deserialize_map(Find(name))
         .ok()

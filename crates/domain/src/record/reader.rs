@@ -8,7 +8,9 @@ use super::csv::Rows;
 use super::entry::Shape;
 use super::json::Scanner;
 use super::source::Source;
-use super::{HashKeyRule, KeyRule, ReadOptions, Record, RecordError, RecordErrorKind, RecordSource};
+use super::{
+    HashKeyRule, KeyRule, PartitionKey, ReadOptions, Record, RecordError, RecordErrorKind, RecordSource,
+};
 
 /// Reads records one at a time. After an error or the end it returns the end again.
 #[derive(Debug)]
@@ -257,7 +259,7 @@ impl<R: Read> RecordReader<R> {
     pub(super) fn record(
         &self,
         data: Bytes,
-        own_key: Option<String>,
+        own_key: Option<PartitionKey>,
         own_hash_key: Option<String>,
         line: u64,
     ) -> Result<Record, RecordErrorKind> {

@@ -135,15 +135,23 @@ impl<R: Read> RecordReader<R> {
             };
             return Err(error.recover(Recovery::Taken(text)));
         }
+        // Kept only for what takes bad records: a record that is alone in its memory costs less to give back.
+        let kept = self.options.bad.is_some().then(|| text.clone());
         let record = match self.shape {
-            None => self.keyed(text.clone(), line),
+            None => self.keyed(text, line),
             Some(shape) => entry::parse(shape, &text, self.options.data_encoding).and_then(|described| {
                 self.arrival_ms = described.arrival_ms;
                 let key = Some(described.partition_key);
                 self.record(described.data, key, described.explicit_hash_key, line)
             }),
         };
-        record.map_err(|kind| self.error_at(kind, line).recover(Recovery::Taken(text)))
+        record.map_err(|kind| {
+            let error = self.error_at(kind, line);
+            match kept {
+                Some(text) => error.recover(Recovery::Taken(text)),
+                None => error.into(),
+            }
+        })
     }
 
     /// The exact text of the JSON value that starts here.

@@ -5,7 +5,7 @@ use super::*;
 fn record(number: u64, size: usize) -> Record {
     Record {
         data: vec![b'x'; size - 1].into(),
-        partition_key: "k".to_owned(),
+        partition_key: "k".into(),
         explicit_hash_key: None,
         has_random_key: false,
         number,

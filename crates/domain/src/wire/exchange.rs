@@ -27,12 +27,12 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 
-use super::{Malformed, PutResult, ReadRecords, cbor, get, put};
+use super::{Malformed, PutAnswer, ReadRecords, cbor, get, put};
 use crate::context::formats::{Answered, Format, Formats};
 use crate::record::Record;
 use crate::stream::reference::name_or_arn;
 
-/// Puts `records` into `stream`, a name or an ARN. Returns a result for each record that the answer has one for.
+/// Puts `records` into `stream`, a name or an ARN.
 ///
 /// # Errors
 /// Those of the SDK.
@@ -41,7 +41,7 @@ pub(crate) async fn put_records(
     formats: &Formats,
     stream: &str,
     records: &[Record],
-) -> Result<Vec<PutResult>, SdkError<PutRecordsError, HttpResponse>> {
+) -> Result<PutAnswer, SdkError<PutRecordsError, HttpResponse>> {
     loop {
         let format = formats.current();
         let exchange = Exchange::new(

@@ -10,6 +10,7 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use super::{Malformed, cbor};
 use crate::context::formats::Format;
 use crate::record::Record;
+use crate::stream::sequence::is_after;
 
 /// The body of a request.
 pub(super) fn body(format: Format, stream: &str, records: &[Record]) -> Bytes {
@@ -104,17 +105,84 @@ pub(super) fn put_json_text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// The result of an entry.
+/// The answer to a request.
+///
+/// An entry that was stored takes no memory of its own: the texts of an answer are kept once for each shard.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct PutResult {
-    pub shard_id: Option<String>,
-    pub sequence_number: Option<String>,
-    /// Of an entry that was not stored.
-    pub code: Option<String>,
-    pub message: Option<String>,
+pub struct PutAnswer {
+    /// One for each record that the answer has a result for, in the same order.
+    pub entries: Vec<EntryResult>,
+    /// The shards that stored records.
+    pub shards: Vec<StoredIn>,
 }
 
-/// The same, as it is in an answer.
+/// Result of one record of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryResult {
+    /// Stored durably in this one of [`PutAnswer::shards`].
+    Stored { shard: usize },
+    /// Not stored; can be retried.
+    Refused(Box<Refusal>),
+}
+
+/// Why a record was not stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// `ProvisionedThroughputExceededException` or `InternalFailure`.
+    pub code: String,
+    /// AWS's message, which names a throttled shard.
+    pub message: String,
+}
+
+/// What a request has stored in a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredIn {
+    pub shard_id: String,
+    /// The lowest sequence number.
+    pub first: String,
+    /// The highest sequence number.
+    pub last: String,
+}
+
+impl PutAnswer {
+    /// The next record is stored.
+    pub fn stored(&mut self, shard_id: &str, sequence_number: &str) {
+        let is_it = |stored: &StoredIn| stored.shard_id == shard_id;
+        // The records of a shard come one after another.
+        let previous = match self.entries.last() {
+            Some(EntryResult::Stored { shard }) => Some(*shard),
+            _ => None,
+        };
+        let previous = previous.filter(|index| self.shards.get(*index).is_some_and(is_it));
+        let known = previous.or_else(|| self.shards.iter().position(is_it));
+        let shard = known.unwrap_or(self.shards.len());
+        self.entries.push(EntryResult::Stored { shard });
+        match self.shards.get_mut(shard) {
+            None => self.shards.push(StoredIn {
+                shard_id: shard_id.to_owned(),
+                first: sequence_number.to_owned(),
+                last: sequence_number.to_owned(),
+            }),
+            Some(stored) if is_after(sequence_number, &stored.last) => {
+                stored.last.clear();
+                stored.last.push_str(sequence_number);
+            }
+            Some(stored) if is_after(&stored.first, sequence_number) => {
+                stored.first.clear();
+                stored.first.push_str(sequence_number);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// The next record is refused.
+    pub fn refused(&mut self, code: String, message: String) {
+        self.entries
+            .push(EntryResult::Refused(Box::new(Refusal { code, message })));
+    }
+}
+
+/// The result of an entry, as it is in an answer.
 #[derive(Debug, Default, serde::Deserialize)]
 struct Entry<'a> {
     #[serde(default, borrow, rename = "ShardId")]
@@ -131,29 +199,34 @@ struct Entry<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Text<'a>(pub Option<Cow<'a, str>>);
 
-/// The results of the entries.
-pub(super) fn read(format: Format, body: &[u8]) -> Result<Vec<PutResult>, Malformed> {
+/// The answer in `body`.
+pub(super) fn read(format: Format, body: &[u8]) -> Result<PutAnswer, Malformed> {
     match format {
         Format::Json => read_json(body),
         Format::Cbor => read_cbor(body),
     }
 }
 
-fn read_json(body: &[u8]) -> Result<Vec<PutResult>, Malformed> {
+fn read_json(body: &[u8]) -> Result<PutAnswer, Malformed> {
     #[derive(serde::Deserialize)]
     struct Answer<'a> {
         #[serde(borrow, rename = "Records")]
         records: Vec<Entry<'a>>,
     }
     let answer: Answer<'_> = serde_json::from_slice(body).map_err(|error| Malformed(error.to_string()))?;
-    Ok(answer.records.into_iter().map(Entry::result).collect())
+    let mut read = PutAnswer::default();
+    answer
+        .records
+        .into_iter()
+        .for_each(|entry| entry.add_to(&mut read));
+    Ok(read)
 }
 
-fn read_cbor(body: &[u8]) -> Result<Vec<PutResult>, Malformed> {
-    let mut results = None;
+fn read_cbor(body: &[u8]) -> Result<PutAnswer, Malformed> {
+    let mut answer = None;
     cbor::members(&mut Decoder::new(body), |decoder, name| match name {
         "Records" => {
-            let results = results.insert(Vec::new());
+            let answer = answer.insert(PutAnswer::default());
             cbor::elements(decoder, |decoder| {
                 let mut entry = Entry::default();
                 cbor::members(decoder, |decoder, name| {
@@ -167,23 +240,25 @@ fn read_cbor(body: &[u8]) -> Result<Vec<PutResult>, Malformed> {
                     place.0 = Some(cbor::text(decoder)?);
                     Ok(())
                 })?;
-                results.push(entry.result());
+                entry.add_to(answer);
                 Ok(())
             })
         }
         _ => Ok(decoder.skip()?),
     })?;
-    results.ok_or_else(|| Malformed("the answer has no member Records".to_owned()))
+    answer.ok_or_else(|| Malformed("the answer has no member Records".to_owned()))
 }
 
 impl Entry<'_> {
-    fn result(self) -> PutResult {
+    /// An entry without all that a stored one has is not known to be stored.
+    fn add_to(self, answer: &mut PutAnswer) {
         let owned = |text: Text<'_>| text.0.map(Cow::into_owned);
-        PutResult {
-            shard_id: owned(self.shard_id),
-            sequence_number: owned(self.sequence_number),
-            code: owned(self.code),
-            message: owned(self.message),
+        match (self.shard_id.0, self.sequence_number.0) {
+            (Some(shard_id), Some(number)) if self.code.0.is_none() => answer.stored(&shard_id, &number),
+            _ => answer.refused(
+                owned(self.code).unwrap_or_else(|| "InternalFailure".to_owned()),
+                owned(self.message).unwrap_or_default(),
+            ),
         }
     }
 }

@@ -23,7 +23,7 @@ const ARN: &str = "arn:aws:kinesis:us-east-1:123456789012:stream/orders";
 fn record(key: &str, hash_key: Option<&str>, data: &[u8]) -> Record {
     Record {
         data: Bytes::copy_from_slice(data),
-        partition_key: key.to_owned(),
+        partition_key: key.into(),
         explicit_hash_key: hash_key.map(str::to_owned),
         has_random_key: false,
         number: 1,
@@ -201,20 +201,13 @@ fn the_results_of_entries_are_read_in_both_formats() {
             {},
         ],
     });
-    let text = |text: &str| Some(text.to_owned());
-    let expected = [
-        PutResult {
-            shard_id: text("shardId-000000000001"),
-            sequence_number: text("49"),
-            ..PutResult::default()
-        },
-        PutResult {
-            code: text("ProvisionedThroughputExceededException"),
-            message: text("Rate \"exceeded\""),
-            ..PutResult::default()
-        },
-        PutResult::default(),
-    ];
+    let mut expected = PutAnswer::default();
+    expected.stored("shardId-000000000001", "49");
+    expected.refused(
+        "ProvisionedThroughputExceededException".to_owned(),
+        "Rate \"exceeded\"".to_owned(),
+    );
+    expected.refused("InternalFailure".to_owned(), String::new());
     let body = answer.to_string();
     assert_eq!(put::read(Format::Json, body.as_bytes()).unwrap(), expected);
     assert_eq!(put::read(Format::Cbor, &in_cbor(&answer)).unwrap(), expected);
@@ -223,6 +216,32 @@ fn the_results_of_entries_are_read_in_both_formats() {
         let value = serde_json::from_str(body).unwrap_or(Value::Null);
         assert!(put::read(Format::Cbor, &in_cbor(&value)).is_err(), "{body}");
     }
+}
+
+#[test]
+fn an_answer_keeps_the_lowest_and_the_highest_number_of_each_shard() {
+    let mut answer = PutAnswer::default();
+    for (shard, number) in [
+        ("1", "9"),
+        ("1", "10"),
+        ("2", "7"),
+        ("1", "8"),
+        ("2", "7"),
+        ("2", "11"),
+    ] {
+        answer.stored(shard, number);
+    }
+    let shards = answer.entries.iter().map(|entry| match entry {
+        EntryResult::Stored { shard } => *shard,
+        EntryResult::Refused(refusal) => panic!("{refusal:?}"),
+    });
+    assert_eq!(shards.collect::<Vec<_>>(), [0, 0, 1, 0, 1, 1]);
+    let stored = |shard_id: &str, first: &str, last: &str| StoredIn {
+        shard_id: shard_id.into(),
+        first: first.into(),
+        last: last.into(),
+    };
+    assert_eq!(answer.shards, [stored("1", "8", "10"), stored("2", "7", "11")]);
 }
 
 #[test]
@@ -308,8 +327,8 @@ async fn an_endpoint_that_speaks_cbor_gets_cbor() {
             in_cbor(&json!({"Records": [], "NextShardIterator": "n"})),
         ),
     ]);
-    let results = put_records(&client, &formats, "orders", &one()).await.unwrap();
-    assert_eq!(results.len(), 1);
+    let answer = put_records(&client, &formats, "orders", &one()).await.unwrap();
+    assert_eq!(answer.entries.len(), 1);
     assert!(put_records(&client, &formats, "orders", &one()).await.is_err());
     assert!(put_records(&client, &formats, "orders", &one()).await.is_err());
     let page = get_records(&client, &formats, "iterator", 10).await.unwrap();
@@ -349,8 +368,8 @@ async fn an_endpoint_that_refuses_cbor_gets_json_from_then_on() {
             (200, AWS_JSON, in_json),
         ]);
         for _ in 0..2 {
-            let results = put_records(&client, &formats, "orders", &one()).await.unwrap();
-            assert_eq!(results.len(), 1, "{status} {body}");
+            let answer = put_records(&client, &formats, "orders", &one()).await.unwrap();
+            assert_eq!(answer.entries.len(), 1, "{status} {body}");
         }
         assert_eq!(asked(&asked_of), ["cbor", "json", "json"], "{status} {body}");
     }

@@ -34,7 +34,7 @@ fn aggregated(records: &[(&str, &[u8])]) -> Bytes {
     for (key, data) in records {
         aggregate.push(Record {
             data: Bytes::copy_from_slice(data),
-            partition_key: (*key).to_owned(),
+            partition_key: (*key).into(),
             explicit_hash_key: None,
             has_random_key: false,
             number: 1,

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::Range;
-use crate::consume::{End, IteratorStart, Page, ReadError, ShardSource, TailRecord, is_after};
+use crate::consume::{End, IteratorStart, Page, ReadError, ShardSource, TailRecord};
+use crate::stream::sequence::is_after;
 use ground::error::{Error, Result};
 
 /// How long reads may fail in a row.

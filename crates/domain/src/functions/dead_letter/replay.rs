@@ -501,7 +501,7 @@ impl Feeder {
                 self.number += 1;
                 Record {
                     data,
-                    partition_key,
+                    partition_key: partition_key.into(),
                     explicit_hash_key: None,
                     has_random_key: false,
                     number: self.number,

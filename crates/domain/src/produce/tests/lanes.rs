@@ -9,10 +9,11 @@ use tokio::time::Instant;
 use super::super::*;
 use super::block_on;
 use super::stream::{Faults, Stored, Stream};
+use crate::record::PartitionKey;
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-fn record(number: u64, key: impl Into<String>, size: usize) -> Record {
+fn record(number: u64, key: impl Into<PartitionKey>, size: usize) -> Record {
     Record {
         data: vec![b'x'; size].into(),
         partition_key: key.into(),
@@ -168,7 +169,7 @@ async fn a_throttled_random_key_is_replaced_and_a_key_of_the_user_is_not() {
             _ => record(n, format!("user-{n}"), 10),
         })
         .collect();
-    let keys: HashMap<u64, String> = records
+    let keys: HashMap<u64, PartitionKey> = records
         .iter()
         .map(|record| (record.number, record.partition_key.clone()))
         .collect();

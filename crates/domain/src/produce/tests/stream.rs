@@ -182,11 +182,11 @@ impl Stream {
     }
 
     /// Stores what the shards take.
-    fn store(&self, records: &[Record]) -> Vec<EntryResult> {
+    fn store(&self, records: &[Record]) -> PutAnswer {
         let mut state = self.state.lock().unwrap();
         let state = &mut *state;
         let now = Instant::now();
-        let mut results = Vec::new();
+        let mut answer = PutAnswer::default();
         for record in records {
             let hash = record.explicit_hash_key.as_ref().map_or_else(
                 || u128::from_be_bytes(Md5::digest(record.partition_key.as_bytes()).into()),
@@ -212,19 +212,14 @@ impl Stream {
                         is_readable: (shard.first..=shard.last).contains(&hash),
                     });
                 }
-                results.push(EntryResult::Stored {
-                    shard_id: shard.id.clone(),
-                    sequence_number: state.stored.len().to_string(),
-                });
+                answer.stored(&shard.id, &state.stored.len().to_string());
                 continue;
             };
             state.refused += 1;
-            results.push(EntryResult::Refused {
-                code: code.to_owned(),
-                message: format!("Rate exceeded for shard {} in stream s.", shard.id),
-            });
+            let message = format!("Rate exceeded for shard {} in stream s.", shard.id);
+            answer.refused(code.to_owned(), message);
         }
-        results
+        answer
     }
 }
 
@@ -239,7 +234,7 @@ fn parts_of(record: &Record, hash: u128) -> Vec<(u64, String, u128)> {
                 (number, part.partition_key.to_owned(), hash)
             })
             .collect(),
-        _ => vec![(record.number, record.partition_key.clone(), hash)],
+        _ => vec![(record.number, record.partition_key.to_string(), hash)],
     }
 }
 
@@ -260,7 +255,7 @@ impl Shard {
 }
 
 impl Transport for Stream {
-    async fn put(&self, records: &[Record]) -> Result<Vec<EntryResult>, PutError> {
+    async fn put(&self, records: &[Record]) -> Result<PutAnswer, PutError> {
         let size: usize = records.iter().map(Record::size).sum();
         assert!(!records.is_empty() && records.len() <= self.limits.records);
         assert!(records.len() == 1 || size <= self.limits.bytes);
@@ -283,11 +278,11 @@ impl Transport for Stream {
             sleep_until(due).await;
             let Faults { before, .. } = stream.faults;
             if dice < before {
-                return Vec::new();
+                return PutAnswer::default();
             }
             stream.store(&sent)
         });
-        let mut results = arrival.await.unwrap();
+        let mut answer = arrival.await.unwrap();
         let Faults {
             before,
             after,
@@ -307,9 +302,9 @@ impl Transport for Stream {
             sleep(Duration::from_secs(100_000)).await;
         }
         if unanswered {
-            results.pop();
+            answer.entries.pop();
         }
-        Ok(results)
+        Ok(answer)
     }
 
     async fn shards(&self, _: bool) -> Result<Vec<ShardRange>, Error> {

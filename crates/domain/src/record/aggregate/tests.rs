@@ -5,7 +5,7 @@ use super::*;
 fn record(key: &str, hash_key: Option<&str>, data: &[u8]) -> Record {
     Record {
         data: Bytes::copy_from_slice(data),
-        partition_key: key.to_owned(),
+        partition_key: key.into(),
         explicit_hash_key: hash_key.map(str::to_owned),
         has_random_key: false,
         number: 7,

@@ -100,7 +100,7 @@ fn a_run_in_a_table_and_as_json() {
 fn a_dry_run_counts_requests_and_keys() {
     let record = |key: u64, is_random: bool| domain::record::Record {
         data: bytes::Bytes::from(format!("{{\"k\":{key}}}")),
-        partition_key: key.to_string(),
+        partition_key: key.to_string().into(),
         explicit_hash_key: None,
         has_random_key: is_random,
         number: 1,
