@@ -174,9 +174,12 @@ async fn copied(args: &CopyArgs, session: &Session, prepared: Prepared<'_>) -> R
     let stop = Stop::default();
     let client = recipient.context.kinesis_once();
     let transport = KinesisTransport::new(&client, &recipient.stream);
-    let transport = transport.ignoring_keys(recipient.limits.ignores_keys);
+    let transport = transport
+        .ignoring_keys(recipient.limits.ignores_keys)
+        .in_formats(recipient.context.formats())
+        .renewing(recipient.context.renewal());
     let mut sink = StreamSink {
-        transport: Arc::new(transport.in_formats(recipient.context.formats())),
+        transport: Arc::new(transport),
         options: PutOptions {
             retry_for: args.retry_for,
             ..PutOptions::default()
@@ -210,7 +213,7 @@ async fn opened(
     checkpoint: &mut CopyCheckpoint,
 ) -> Result<Tail<KinesisShards>> {
     let shards = KinesisShards::new(from.kinesis_once(), stream);
-    let shards = Arc::new(shards.in_formats(from.formats()));
+    let shards = Arc::new(shards.in_formats(from.formats()).renewing(from.renewal()));
     if args.checkpoint.is_some() {
         begin(checkpoint, &*shards, &options).await?;
     }

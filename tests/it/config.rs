@@ -238,22 +238,33 @@ fn data_commands_work_on_an_endpoint_without_sts() {
 
 #[test]
 fn a_refusal_of_sts_itself_is_still_a_refusal() {
-    let refusal = "<ErrorResponse><Error><Code>InvalidClientTokenId</Code><Message>The security token is invalid</Message>\
-                   </Error></ErrorResponse>";
-    let fake = only_kinesis(refusal);
-    let machine = Machine::new();
-    let args = [
-        "put",
-        "--stream",
-        "orders",
-        "--data",
-        "x",
-        "--endpoint-url",
-        &fake.url,
-    ];
-    let (code, _, said) = run(&machine, &args, &[]);
-    assert_eq!(code, 4, "{said}");
-    assert!(said.contains("InvalidClientTokenId"), "{said}");
+    for (code, refusal) in [
+        (
+            "InvalidClientTokenId",
+            "<ErrorResponse><Error><Code>InvalidClientTokenId</Code><Message>The security token is invalid</Message>\
+             </Error></ErrorResponse>",
+        ),
+        // Some gateways throttle with the name that other services have for it.
+        (
+            "ThrottlingException",
+            "<ErrorResponse><Error><Code>ThrottlingException</Code><Message>Rate exceeded</Message></Error></ErrorResponse>",
+        ),
+    ] {
+        let fake = only_kinesis(refusal);
+        let machine = Machine::new();
+        let args = [
+            "put",
+            "--stream",
+            "orders",
+            "--data",
+            "x",
+            "--endpoint-url",
+            &fake.url,
+        ];
+        let (exit, _, said) = run(&machine, &args, &[]);
+        assert_eq!(exit, 4, "{said}");
+        assert!(said.contains(code), "{said}");
+    }
 }
 
 /// `--file` names a pipe that nobody writes to: SIGTERM must end the command.

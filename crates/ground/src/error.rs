@@ -12,6 +12,15 @@ use crate::exit::Exit;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// The first error of the type `E` in the chain of `error` and its causes.
+pub fn find_cause<'e, E>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e E>
+where
+    E: std::error::Error + 'static,
+{
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.find_map(|error| error.downcast_ref())
+}
+
 /// An error as shown to the user.
 #[derive(Debug)]
 pub struct Error {

@@ -148,7 +148,8 @@ impl Sending<'_> {
         let context = &self.recipient.context;
         let transport = KinesisTransport::new(&context.kinesis_once(), &self.recipient.stream)
             .ignoring_keys(self.recipient.limits.ignores_keys)
-            .in_formats(context.formats());
+            .in_formats(context.formats())
+            .renewing(context.renewal());
         let mut follow = Follow::new(session, self.read.clone(), &mut failed, self.resume.as_mut());
         let unkept = follow.unkept.clone();
         let stop = async {

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64_simd::STANDARD;
 use insta::assert_snapshot;
 use serde_json::Value;
 
 use super::{STREAM, fake, sorted};
+use crate::proxy::{self, Call, Fate, Judge};
 use crate::running::{Running, until};
 use crate::support::{Cloud, Machine, block_on};
 
@@ -229,6 +232,61 @@ fn a_single_refused_record_is_a_failure() {
         assert_snapshot!("refused-record", String::from_utf8_lossy(&output.get_output().stderr));
     });
     assert_eq!(failed_data(&machine.path().join("kept.ndjson")), ["x"]);
+}
+
+#[test]
+fn records_are_sent_on_with_the_new_credentials_of_a_profile() {
+    let cloud = Cloud::start();
+    cloud.stream(STREAM, 2);
+    cloud.file("in", lines(0..5000));
+    let profile =
+        |key: &str| format!("[profile dev]\naws_access_key_id = {key}\naws_secret_access_key = s\n");
+    cloud.file("config", profile("OLD"));
+    let (config, requests) = (cloud.path().join("config"), AtomicUsize::new(0));
+    let judge = {
+        let (config, renewed) = (config.clone(), profile("NEW"));
+        move |call: &Call| {
+            let is_old = call.operation == "PutRecords" && call.key == "OLD";
+            match is_old && requests.fetch_add(1, Ordering::SeqCst) >= 2 {
+                true => {
+                    std::fs::write(&config, &renewed).unwrap();
+                    Fate::Refuse(400, "ExpiredTokenException")
+                }
+                false => Fate::Pass,
+            }
+        }
+    };
+    let url = proxy::start(&cloud.endpoint, Arc::new(judge) as Arc<dyn Judge>);
+    let output = cloud
+        .streamctl([
+            "put",
+            "--file",
+            "in",
+            "-o",
+            "json",
+            "--profile",
+            "dev",
+            "--endpoint-url",
+            &url,
+        ])
+        .env_remove("STREAMCTL_TARGET")
+        .env("AWS_CONFIG_FILE", &config)
+        .assert()
+        .success();
+    let output = output.get_output();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("ExpiredTokenException"), "{said}");
+    assert!(said.contains("Sending again"), "{said}");
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // A request that was refused stored nothing.
+    assert_eq!(
+        (&answer["acknowledged"], &answer["possible_duplicates"]),
+        (&5000.into(), &0.into())
+    );
+    let stored = cloud.ok(["tail", "--from", "trim", "--no-follow", "-o", "text"]);
+    let stored: Vec<String> = stored.lines().map(str::to_owned).collect();
+    assert_eq!(stored.len(), 5000);
+    assert_eq!(BTreeSet::from_iter(stored), data(0..5000));
 }
 
 #[test]

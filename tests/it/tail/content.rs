@@ -22,7 +22,7 @@ fn aggregated(records: &[(&str, &str)]) -> Bytes {
     for (key, data) in records {
         aggregate.push(Record {
             data: Bytes::from((*data).to_owned()),
-            partition_key: (*key).to_owned(),
+            partition_key: (*key).into(),
             explicit_hash_key: None,
             has_random_key: false,
             number: 1,

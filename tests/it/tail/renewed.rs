@@ -45,7 +45,7 @@ fn process(key: &str) -> String {
 fn a_tail_goes_on_with_the_new_credentials_of_a_file_and_of_a_process() {
     let cloud = Cloud::start();
     cloud.stream(STREAM, 1);
-    // Several pages: the first one has 1,000 records at most.
+    // Several pages: the first one has 250 records at most.
     let lines: String = (0..3000).map(|n| format!("{n}\n")).collect();
     cloud.file("in", &lines);
     cloud.ok(["put", "--file", "in", "--format", "lines", "--partition-key", "k"]);
@@ -113,7 +113,7 @@ fn an_error_in_the_middle_says_how_to_go_on() {
         )
     };
     let (read, said) = interrupted(&[]);
-    let (_, place) = said.split_once("Stopped after 1,000 records: `--from ").unwrap();
+    let (_, place) = said.split_once("Stopped after 250 records: `--from ").unwrap();
     let from = place.split('`').next().unwrap();
     let rest = cloud.ok(["tail", "--from", from, "--no-follow", "-o", "text"]);
     assert!(lines.starts_with(&read) && lines.ends_with(&rest), "{said}");
@@ -121,7 +121,7 @@ fn an_error_in_the_middle_says_how_to_go_on() {
     let kept = ["--checkpoint", "kept"];
     let (read, said) = interrupted(&kept);
     assert!(
-        said.contains("Stopped after 1,000 records: the same command continues after the last of them"),
+        said.contains("Stopped after 250 records: the same command continues after the last of them"),
         "{said}"
     );
     let rest = cloud.ok(["tail", "--no-follow", "-o", "text", "--checkpoint", "kept"]);

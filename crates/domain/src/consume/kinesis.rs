@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::get_records::GetRecordsError;
 use aws_sdk_kinesis::types::{ChildShard, HashKeyRange, Record, Shard, ShardIteratorType};
@@ -91,10 +90,9 @@ impl KinesisShards {
         // A listing that outlives its token starts again. Credentials that worked before may have been renewed where they
         // come from.
         let worked = self.date.time_ms().is_some();
-        let has_expired = matches!(code, Some("ExpiredTokenException" | "ExpiredToken"));
         let class = match code {
             Some("ExpiredNextTokenException") => Class::Transient,
-            _ if worked && (has_expired || is_without_credentials(&failure)) => {
+            _ if worked && Renewal::is_due(&failure) => {
                 self.renewal.iter().for_each(Renewal::forget);
                 Class::Transient
             }
@@ -220,12 +218,6 @@ impl ShardSource for KinesisShards {
         };
         Ok(page(shard_id, answer))
     }
-}
-
-/// Whether the call was not made, since no credentials could be loaded.
-fn is_without_credentials(failure: &(dyn std::error::Error + 'static)) -> bool {
-    let causes = std::iter::successors(Some(failure), |error| error.source());
-    causes.into_iter().any(|error| error.is::<CredentialsError>())
 }
 
 fn page(shard_id: &Arc<str>, answer: ReadRecords) -> Page {

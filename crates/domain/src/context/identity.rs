@@ -8,7 +8,7 @@ use aws_sdk_sts::config::timeout::TimeoutConfig;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use ground::error::aws::is_web_page;
+use ground::error::aws::{self, Class, is_web_page};
 
 type Failure = SdkError<GetCallerIdentityError, HttpResponse>;
 
@@ -23,7 +23,6 @@ const REFUSALS: &[&str] = &[
     "OptInRequired",
     "RequestExpired",
     "SignatureDoesNotMatch",
-    "Throttling",
 ];
 
 /// Whose credentials are used.
@@ -64,7 +63,8 @@ pub(super) fn is_absent(failure: &Failure, endpoint: Option<&str>) -> bool {
             let status = refused.raw().status().as_u16();
             // A server error says nothing about what the endpoint serves, unless it says that it does not.
             let is_known = code.is_some_and(|code| REFUSALS.contains(&code));
-            !is_known && (status < 500 || status == 501)
+            let is_throttled = aws::class(failure) == Class::Throttle;
+            !is_known && !is_throttled && (status < 500 || status == 501)
         }
         // A success with a web page is not even an endpoint of AWS, and the caller is told so. A refusal with one is that of
         // an emulator without STS.

@@ -4,7 +4,6 @@
 //! The SDK's own client has no place for the proof, since it makes its connections itself. This one uses the same pool of
 //! connections. It knows neither TLS nor proxies.
 
-use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -21,6 +20,7 @@ use aws_smithy_types::retry::ErrorKind;
 use daemon::home::LocalHome;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use ground::error::find_cause;
 use http::Uri;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::client::legacy::{self, Client};
@@ -108,28 +108,17 @@ fn connector_error(error: legacy::Error) -> ConnectorError {
     if error.is_connect() {
         return ConnectorError::io(error.into());
     }
-    let make = match find::<hyper::Error>(&error) {
+    let make = match find_cause::<hyper::Error>(&error) {
         Some(error) if error.is_timeout() => ConnectorError::timeout,
         Some(error) if error.is_user() => ConnectorError::user,
         Some(error) if error.is_incomplete_message() => {
             |error| ConnectorError::other(error, Some(ErrorKind::TransientError))
         }
         Some(error) if error.is_closed() || error.is_canceled() => ConnectorError::io,
-        _ if find::<io::Error>(&error).is_some() => ConnectorError::io,
+        _ if find_cause::<io::Error>(&error).is_some() => ConnectorError::io,
         _ => |error| ConnectorError::other(error, None),
     };
     make(error.into())
-}
-
-fn find<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
 }
 
 #[cfg(test)]

@@ -15,8 +15,12 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::identity::{
     IdentityFuture, ResolveCachedIdentity, SharedIdentityCache, SharedIdentityResolver,
 };
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use ground::error::find_cause;
 use tokio::time::Instant;
 
 use super::sdk;
@@ -56,6 +60,17 @@ impl Renewal {
                 turn: kept.turn + 1,
             };
         }
+    }
+
+    /// Whether credentials that worked before may work again once they are loaded anew: a service calls them expired, or
+    /// their source has failed.
+    pub(crate) fn is_due<E>(failure: &SdkError<E, HttpResponse>) -> bool
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let code = failure.as_service_error().and_then(ProvideErrorMetadata::code);
+        let has_expired = matches!(code, Some("ExpiredTokenException" | "ExpiredToken"));
+        has_expired || find_cause::<CredentialsError>(failure).is_some()
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

@@ -477,5 +477,5 @@ impl<'a, T: Transport> Engine<'a, T> {
 
 /// Whether the request with this failure cannot have been stored.
 pub(super) fn is_unsent(error: &Error) -> bool {
-    error.class() == Some(Class::Unreachable)
+    matches!(error.class(), Some(Class::Unreachable | Class::Credentials))
 }

@@ -20,7 +20,7 @@ pub type Feed = mpsc::Receiver<Input>;
 pub fn feed(mut reader: impl RecordSource + Send + 'static) -> Feed {
     let (sender, feed) = mpsc::channel(BUNDLES);
     tokio::task::spawn_blocking(move || {
-        let mut bundle = Vec::new();
+        let mut bundle = Vec::with_capacity(BUNDLE_RECORDS);
         let mut bytes = 0;
         loop {
             let full = bundle.len() >= BUNDLE_RECORDS || bytes >= BUNDLE_BYTES;
@@ -56,6 +56,9 @@ pub fn feed(mut reader: impl RecordSource + Send + 'static) -> Feed {
 fn hand_on(sender: &mpsc::Sender<Input>, bundle: &mut Vec<Record>) -> bool {
     bundle.is_empty()
         || sender
-            .blocking_send(Input::Records(std::mem::take(bundle)))
+            .blocking_send(Input::Records(std::mem::replace(
+                bundle,
+                Vec::with_capacity(BUNDLE_RECORDS),
+            )))
             .is_ok()
 }

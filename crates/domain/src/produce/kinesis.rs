@@ -1,5 +1,6 @@
 //! [`Transport`] over the AWS SDK.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use tokio::time::Instant;
 
 use super::{PutAnswer, PutError, ShardRange, Transport};
-use crate::context::Formats;
+use crate::context::{Formats, Renewal};
 use crate::record::{DEFAULT_MAX_RECORD_BYTES, Record};
 use crate::stream::reference::name_or_arn;
 use crate::stream::shards::{self, Listing};
@@ -32,6 +33,10 @@ pub struct KinesisTransport {
     ignores_keys: bool,
     shards: Arc<Mutex<Option<Vec<ShardRange>>>>,
     formats: Formats,
+    /// Loads the credentials of the client anew.
+    renewal: Option<Renewal>,
+    /// Whether a request succeeded: the credentials were good.
+    worked: Arc<AtomicBool>,
 }
 
 /// Properties of the stream that `put` needs.
@@ -60,6 +65,8 @@ impl KinesisTransport {
             ignores_keys: false,
             formats: Formats::json(),
             shards: Arc::default(),
+            renewal: None,
+            worked: Arc::default(),
         }
     }
 
@@ -67,6 +74,15 @@ impl KinesisTransport {
     #[must_use]
     pub fn ignoring_keys(self, ignores_keys: bool) -> Self {
         Self { ignores_keys, ..self }
+    }
+
+    /// Loads the client's credentials anew when they have expired.
+    #[must_use]
+    pub fn renewing(self, renewal: Renewal) -> Self {
+        Self {
+            renewal: Some(renewal),
+            ..self
+        }
     }
 
     /// Sends in `formats`, in place of JSON.
@@ -153,7 +169,9 @@ impl StreamLimits {
 impl Transport for KinesisTransport {
     async fn put(&self, records: &[Record]) -> Result<PutAnswer, PutError> {
         let sent = wire::put_records(&self.client, &self.formats, &self.stream, records).await;
-        sent.map_err(|e| self.failure(e))
+        let answer = sent.map_err(|e| self.failure(e))?;
+        self.worked.store(true, Ordering::Relaxed);
+        Ok(answer)
     }
 
     async fn shards(&self, again: bool) -> Result<Vec<ShardRange>> {
@@ -180,8 +198,13 @@ impl Transport for KinesisTransport {
 impl KinesisTransport {
     fn failure(&self, failure: SdkError<PutRecordsError, HttpResponse>) -> PutError {
         let class = error::aws::class(&failure);
+        // Credentials that worked before may have been renewed where they come from.
+        let is_renewed = self.worked.load(Ordering::Relaxed) && Renewal::is_due(&failure);
+        if is_renewed {
+            self.renewal.iter().for_each(Renewal::forget);
+        }
         let error = error::aws::failed(format!("could not send to stream {}", self.stream), failure);
-        match class == Class::Throttle || class.is_outage() {
+        match class == Class::Throttle || class.is_outage() || is_renewed {
             true => PutError::Transient {
                 throttled: class == Class::Throttle,
                 error,

@@ -1,7 +1,9 @@
 //! An incremental JSON syntax checker. It finds the end of a value and the exact position of an error without holding
 //! the value in memory. Source of the grammar: RFC 8259.
 
-use serde::de::IgnoredAny;
+mod fast;
+
+pub(super) use fast::whole_value;
 
 /// State of the grammar before the next byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -279,15 +281,4 @@ pub(super) fn value_ahead(text: &[u8]) -> Ahead {
         Ok(None) => Ahead::Partial,
         Err(_) => Ahead::Broken,
     }
-}
-
-/// The length of the object, array or string at the start of `text`, if it is complete and valid. The common case, and
-/// many times faster than a [`Scanner`], which also knows where an error is.
-pub(super) fn whole_value(text: &[u8]) -> Option<usize> {
-    if !matches!(text.first(), Some(b'{' | b'[' | b'"')) {
-        return None;
-    }
-    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<IgnoredAny>();
-    values.next()?.ok()?;
-    Some(values.byte_offset())
 }

@@ -182,10 +182,7 @@ fn answers_of_get_records_are_read_one_after_another() {
             assert_eq!(&record.data[..], b"hi");
             seen.push((record.partition_key, reader.arrival_ms().unwrap()));
         }
-        let expected = [
-            ("k1".into(), 1_795_255_200_500),
-            ("k2".into(), 1_795_255_201_250),
-        ];
+        let expected = [("k1".into(), 1_795_255_200_500), ("k2".into(), 1_795_255_201_250)];
         assert_eq!(seen, expected);
     }
 }
@@ -639,6 +636,31 @@ proptest! {
             _ => None,
         };
         prop_assert_eq!(fast, slow);
+    }
+
+    #[test]
+    fn the_fast_scan_agrees_with_the_scanner_on_long_values(
+        texts in prop::collection::vec(any::<String>(), 0..5),
+        number in any::<f64>(),
+        depth in 0usize..70,
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        let value = serde_json::json!({"texts": texts, "number": number, "more": [[], {}, true, false, null]});
+        let mut text = format!("{}{value:#}{}", "[".repeat(depth), "]".repeat(depth)).into_bytes();
+        let length = text.len();
+        // Deeper values are the scanner's.
+        let is_deep = depth > 60;
+        prop_assert!(is_deep || whole_value(&text) == Some(length));
+        text[at.index(length)] = byte;
+        let fast = whole_value(&text);
+        let slow = match value_ahead(&text) {
+            Ahead::Whole(length) => Some(length),
+            _ => None,
+        };
+        // The scanner also takes numbers and literals.
+        let is_container = matches!(text[0], b'{' | b'[' | b'"');
+        prop_assert!(fast == slow || (fast.is_none() && (is_deep || !is_container)), "{fast:?} {slow:?}");
     }
 
     #[test]

@@ -18,6 +18,10 @@ pub(super) const MAP: u8 = 0xBF;
 pub(super) const LIST: u8 = 0x9F;
 /// The end of a map or a list.
 pub(super) const END: u8 = 0xFF;
+const NULL: u8 = 0xF6;
+const UNDEFINED: u8 = 0xF7;
+/// Texts up to the end of a list are one.
+const PIECES_OF_TEXT: u8 = 0x7F;
 
 /// The longest head of an item, in bytes.
 pub(super) const HEAD: usize = 9;
@@ -69,8 +73,8 @@ pub(super) fn members<'b>(
     let mut left = decoder.map()?;
     while more(decoder, &mut left)? {
         let name = text(decoder)?;
-        match decoder.datatype()? {
-            Type::Null | Type::Undefined => decoder.skip()?,
+        match next(decoder) {
+            Some(NULL | UNDEFINED) => decoder.skip()?,
             _ => member(decoder, &name)?,
         }
     }
@@ -97,7 +101,7 @@ fn more(decoder: &mut Decoder<'_>, left: &mut Option<u64>) -> Result<bool> {
             *count -= 1;
             Ok(true)
         }
-        None if decoder.datatype()? == Type::Break => {
+        None if next(decoder) == Some(END) => {
             decoder.set_position(decoder.position() + 1);
             Ok(false)
         }
@@ -105,10 +109,15 @@ fn more(decoder: &mut Decoder<'_>, left: &mut Option<u64>) -> Result<bool> {
     }
 }
 
+/// The first byte of the next item.
+fn next(decoder: &Decoder<'_>) -> Option<u8> {
+    decoder.input().get(decoder.position()).copied()
+}
+
 pub(super) fn text<'b>(decoder: &mut Decoder<'b>) -> Result<Cow<'b, str>> {
-    match decoder.datatype()? {
+    match next(decoder) {
         // Long texts may come in pieces.
-        Type::StringIndef => {
+        Some(PIECES_OF_TEXT) => {
             let pieces = decoder.str_iter()?.collect::<std::result::Result<String, _>>()?;
             Ok(Cow::Owned(pieces))
         }

@@ -17,7 +17,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 pub use class::{Class, class, class_of, is_not_found, reason};
 pub use failure::{CallFailure, LOCAL, is_web_page};
 
-use super::{Error, machine};
+use super::{Error, find_cause, machine};
 use crate::duration;
 use crate::exit::Exit;
 
@@ -80,11 +80,11 @@ fn describe(what: String, error: SdkError<ErrorMetadata, HttpResponse>) -> Error
         let skew = clock_skew(raw.headers().get("date"), SystemTime::now());
         return service_error(&what, service.err(), raw.status().as_u16(), class, skew).with_class(class);
     }
-    if let Some(credentials) = find_credentials_error(&error) {
+    if let Some(credentials) = find_cause::<CredentialsError>(&error) {
         return credentials_error(&what, credentials).with_class(Class::Credentials);
     }
     let unknown = CallFailure::unknown();
-    let failure = failure::find(&error).unwrap_or(&unknown);
+    let failure = find_cause(&error).unwrap_or(&unknown);
     unanswered(&what, &error, class, failure).with_class(class)
 }
 
@@ -249,17 +249,6 @@ fn credentials_error(what: &str, error: &CredentialsError) -> Error {
         _ => Error::unreachable(format!("{what}: the AWS credentials could not be loaded")).hint(EXPIRED),
     };
     built.cause(cause)
-}
-
-fn find_credentials_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a CredentialsError> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<CredentialsError>() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
 }
 
 /// The innermost cause, which is the most specific sentence.

@@ -2,13 +2,14 @@
 //!
 //! Knows error codes, messages and the shapes of SDK errors. Knows neither features nor how long anybody waits.
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::retry::ErrorKind;
 
-use super::{find_credentials_error, is_web_page};
-use crate::error::machine;
+use super::is_web_page;
+use crate::error::{find_cause, machine};
 
 /// What the failure of a call means for another try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -314,7 +315,7 @@ fn by_status(status: u16) -> Class {
 
 fn by_connector(error: &ConnectorError) -> Class {
     // Credentials that cannot be loaded fail to dispatch as well.
-    if find_credentials_error(error).is_some() {
+    if find_cause::<CredentialsError>(error).is_some() {
         return Class::Credentials;
     }
     let passes = error.is_io()

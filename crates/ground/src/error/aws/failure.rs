@@ -111,15 +111,3 @@ impl Error for CallFailure {
         Some(&*self.source)
     }
 }
-
-/// The failure in the chain of causes of `error`.
-pub(super) fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CallFailure> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
-}
