@@ -54,6 +54,7 @@ mod reference;
 mod reshard;
 mod retention;
 mod sample;
+mod schemas;
 mod setup;
 mod shared;
 mod size;
@@ -266,7 +267,7 @@ pub fn main(parts: Parts) -> Exit {
     let printer = Printer::new(cli.global.ui_options());
     decide_layout(printer.style());
     if let Command::Help(args) = &cli.command {
-        return help::show(args, &printer).unwrap_or_else(|error| error.exit());
+        return help::show(args, &printer).unwrap_or_else(|error| reported(&error, &printer));
     }
     let is_daemon = matches!(&cli.command, Command::Local(args) if args.is_daemon());
     if let Err(error) = log_to_stderr(cli.global.verbose, is_daemon) {
@@ -327,14 +328,18 @@ async fn run(
         Ok(exit) => exit,
         Err(error) => {
             let error = session.with_credentials_named(error);
-            let is_broken_pipe =
-                std::error::Error::source(&error).is_some_and(|source| source.is::<BrokenPipe>());
-            if !is_broken_pipe {
-                session.printer().error(&error);
-            }
-            error.exit()
+            reported(&error, session.printer())
         }
     }
+}
+
+/// The exit code of `error`, which is printed unless nobody reads the output any more.
+fn reported(error: &Error, printer: &Printer) -> Exit {
+    let is_broken_pipe = std::error::Error::source(error).is_some_and(|source| source.is::<BrokenPipe>());
+    if !is_broken_pipe {
+        printer.error(error);
+    }
+    error.exit()
 }
 
 /// Names the settings that do not count.

@@ -67,7 +67,8 @@ enum State {
 
 /// A contract with scripts.
 #[derive(Debug, Serialize)]
-struct AccountReport {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct AccountReport {
     /// `None` where there is no STS to ask.
     account: Option<String>,
     region: String,
@@ -145,7 +146,8 @@ fn commitment_lines(commitment: &Commitment) -> String {
 
 /// A contract with scripts.
 #[derive(Debug, Serialize)]
-struct SetReport {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "AccountSetReport"))]
+pub(super) struct SetReport {
     region: String,
     /// Whether it was changed; false for a dry run.
     changed: bool,

@@ -1,12 +1,12 @@
 //! `streamctl alarms`.
 
-mod delete;
-mod history;
-mod list;
-mod mute;
+pub(super) mod delete;
+pub(super) mod history;
+pub(super) mod list;
+pub(super) mod mute;
 mod set;
 mod subscribe;
-mod trial;
+pub(super) mod trial;
 
 use clap::{Args, Subcommand};
 

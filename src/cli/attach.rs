@@ -1,7 +1,7 @@
 //! `streamctl attach`.
 
 mod local;
-mod report;
+pub(super) mod report;
 mod settings;
 
 use clap::Args;

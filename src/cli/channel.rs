@@ -188,17 +188,30 @@ impl CreateArgs {
 
 /// JSON is an array of channels.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
-struct Channels(Vec<ChannelEntry>);
+pub(super) struct Channels(Vec<ChannelEntry>);
 
 /// JSON is one channel.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
-struct One(Channel);
+pub(super) struct One(Channel);
 
-/// A channel that was, or would be, created; its JSON form is a contract with scripts.
+/// A channel that was, or would be, deleted, as it was before. A contract with scripts.
 #[derive(Serialize)]
-struct Created {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "DeletedChannel"))]
+pub(super) struct Deleted {
+    /// Whether it is gone; false for a dry run.
+    deleted: bool,
+    #[serde(flatten)]
+    channel: Channel,
+}
+
+/// A channel that was, or would be, created. A contract with scripts.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "CreatedChannel"))]
+pub(super) struct Created {
     /// Whether it was created; false for a dry run, and if it exists with these settings.
     changed: bool,
     stream: String,
@@ -261,52 +274,65 @@ fn pairs(pairs: &[(&str, String)]) -> String {
     pairs.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-impl One {
-    fn pairs(&self) -> Vec<(&'static str, String)> {
-        let channel = &self.0;
-        let mut pairs = vec![
-            ("name", visible(&channel.name)),
-            ("arn", visible(&channel.arn)),
-            ("status", channel.status.to_string()),
-        ];
-        let freshness = channel.freshness_seconds.map(|seconds| format!("{seconds} s"));
-        let optional = [
-            ("reason", &channel.reason),
-            ("format", &channel.format),
-            ("compression", &channel.compression),
-            ("storage class", &channel.storage_class),
-            ("key template", &channel.key_template),
-            ("data freshness", &freshness),
-            ("dead letters", &channel.dead_letters),
-            ("kms key", &channel.kms_key),
-        ];
-        pairs.extend(
-            optional
-                .into_iter()
-                .filter_map(|(name, value)| value.as_ref().map(|value| (name, visible(value)))),
-        );
-        pairs.extend([
-            ("stream", visible(stream_name(&channel.stream_arn))),
-            ("destination", visible(&channel.destination)),
-            ("to", visible(&channel.to)),
-            ("role", visible(&channel.role)),
-            ("created", time(channel.created)),
-        ]);
-        pairs
-    }
+/// What there is to say of a channel.
+fn facts(channel: &Channel) -> Vec<(&'static str, String)> {
+    let mut pairs = vec![
+        ("name", visible(&channel.name)),
+        ("arn", visible(&channel.arn)),
+        ("status", channel.status.to_string()),
+    ];
+    let freshness = channel.freshness_seconds.map(|seconds| format!("{seconds} s"));
+    let optional = [
+        ("reason", &channel.reason),
+        ("format", &channel.format),
+        ("compression", &channel.compression),
+        ("storage class", &channel.storage_class),
+        ("key template", &channel.key_template),
+        ("data freshness", &freshness),
+        ("dead letters", &channel.dead_letters),
+        ("kms key", &channel.kms_key),
+    ];
+    pairs.extend(
+        optional
+            .into_iter()
+            .filter_map(|(name, value)| value.as_ref().map(|value| (name, visible(value)))),
+    );
+    pairs.extend([
+        ("stream", visible(stream_name(&channel.stream_arn))),
+        ("destination", visible(&channel.destination)),
+        ("to", visible(&channel.to)),
+        ("role", visible(&channel.role)),
+        ("created", time(channel.created)),
+    ]);
+    pairs
+}
+
+/// Names and values of `-o text`.
+fn pair_lines(pairs: Vec<(&str, String)>) -> String {
+    lines(pairs.into_iter().map(|(name, value)| [name.to_owned(), value]))
 }
 
 impl Report for One {
     fn table(&self, _style: &Style) -> String {
-        pairs(&self.pairs())
+        pairs(&facts(&self.0))
     }
 
     fn text(&self) -> String {
-        lines(
-            self.pairs()
-                .into_iter()
-                .map(|(name, value)| [name.to_owned(), value]),
-        )
+        pair_lines(facts(&self.0))
+    }
+}
+
+impl Report for Deleted {
+    /// What a dry run shows. After a deletion, a note on stderr says it.
+    fn table(&self, _style: &Style) -> String {
+        match self.deleted {
+            true => String::new(),
+            false => pairs(&facts(&self.channel)),
+        }
+    }
+
+    fn text(&self) -> String {
+        pair_lines(facts(&self.channel))
     }
 }
 
@@ -343,11 +369,7 @@ impl Report for Created {
     }
 
     fn text(&self) -> String {
-        lines(
-            self.pairs()
-                .into_iter()
-                .map(|(name, value)| [name.to_owned(), value]),
-        )
+        pair_lines(self.pairs())
     }
 }
 
@@ -493,8 +515,9 @@ async fn delete(args: &DeleteArgs, session: &Session) -> Result<Exit> {
     session.context_for_change_unless(args.dry_run).await?;
     let found = one(&args.one, session, &stream).await?;
     let name = found.name.clone();
+    let report = |channel, deleted| session.printer().report(&Deleted { deleted, channel });
     if args.dry_run {
-        session.printer().report(&One(found))?;
+        report(found, false)?;
         session.printer().note("Dry run: nothing was deleted");
         return Ok(Exit::Done);
     }
@@ -507,5 +530,6 @@ async fn delete(args: &DeleteArgs, session: &Session) -> Result<Exit> {
     session
         .printer()
         .note(&format!("Channel {name} of stream {stream} is deleted"));
+    report(found, true)?;
     Ok(Exit::Done)
 }

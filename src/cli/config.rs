@@ -223,7 +223,8 @@ fn untrust(dir: &Path, session: &Session) -> Result<()> {
 
 /// The form with `-o json` is a stable contract with scripts.
 #[derive(Debug, Serialize)]
-struct Settings {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "SettingsReport"))]
+pub(super) struct Settings {
     settings: Vec<Setting>,
     /// `streamctl.toml`, or the file of `--config`.
     file: Option<File>,
@@ -232,9 +233,12 @@ struct Settings {
 }
 
 #[derive(Debug, Serialize)]
-struct Setting {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "SettingReport"))]
+pub(super) struct Setting {
     name: &'static str,
+    /// `None` if nothing sets it.
     value: Option<String>,
+    /// What sets it, in words.
     from: String,
 }
 
@@ -250,7 +254,8 @@ impl Report for Setting {
 
 /// The form with `-o json` is a stable contract with scripts.
 #[derive(Debug, Serialize)]
-struct Changed {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ChangedSetting"))]
+pub(super) struct Changed {
     path: String,
     /// Whether the file was written; false if it had the value already.
     changed: bool,
@@ -276,7 +281,8 @@ impl Report for Changed {
 
 /// The form with `-o json` is a stable contract with scripts.
 #[derive(Debug, Serialize)]
-struct Location {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "SettingsPath"))]
+pub(super) struct Location {
     path: String,
     exists: bool,
 }
@@ -292,6 +298,7 @@ impl Report for Location {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct File {
     path: String,
     /// Whether `--config` names it.
@@ -337,7 +344,8 @@ impl Report for Settings {
 
 /// The form with `-o json` is a stable contract with scripts.
 #[derive(Debug, Serialize)]
-struct Trusted {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "TrustReport"))]
+pub(super) struct Trusted {
     path: String,
     trusted: bool,
     /// The endpoint that the file names.

@@ -82,13 +82,43 @@ struct ListArgs {
 
 /// JSON is an array of consumers.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
-struct Consumers(Vec<Consumer>);
+pub(super) struct Consumers(Vec<Consumer>);
 
 /// JSON is one consumer.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
-struct One(Consumer);
+pub(super) struct One(Consumer);
+
+/// A consumer that was deregistered. A contract with scripts.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "DeregisteredConsumer"))]
+pub(super) struct Deregistered {
+    stream: String,
+    name: String,
+    /// What its ARN was.
+    arn: String,
+    /// Whether it is gone.
+    deleted: bool,
+}
+
+impl Report for Deregistered {
+    // For people, a note on stderr says it.
+    fn table(&self, _style: &Style) -> String {
+        String::new()
+    }
+
+    fn text(&self) -> String {
+        lines([[
+            self.stream.clone(),
+            self.name.clone(),
+            self.arn.clone(),
+            self.deleted.to_string(),
+        ]])
+    }
+}
 
 fn rows(consumers: &[Consumer]) -> String {
     let mut rows = table(["NAME", "STATUS", "CREATED", "ARN"]);
@@ -192,12 +222,9 @@ async fn deregister(args: &DeregisterArgs, session: &Session) -> Result<Exit> {
     let name = args.one.stream.resolve(session)?;
     let context = session.context_for_change().await?;
     let stream = existing(context, &name).await?;
-    if consumers::consumer(context, &stream.arn, consumer)
+    let found = consumers::consumer(context, &stream.arn, consumer)
         .await?
-        .is_none()
-    {
-        return Err(no_consumer(&name, consumer));
-    }
+        .ok_or_else(|| no_consumer(&name, consumer))?;
     let action = format!("deregister consumer {consumer}: its readers lose their subscriptions");
     session.confirm_by_name(&action, consumer, args.yes).await?;
     watched(session, &name, async |changer| {
@@ -207,5 +234,11 @@ async fn deregister(args: &DeregisterArgs, session: &Session) -> Result<Exit> {
     session
         .printer()
         .note(&format!("Consumer {consumer} of stream {name} is deregistered"));
+    session.printer().report(&Deregistered {
+        stream: name,
+        name: found.name,
+        arn: found.arn,
+        deleted: true,
+    })?;
     Ok(Exit::Done)
 }

@@ -341,16 +341,19 @@ fn finish(
     Ok(if some { Exit::Partial } else { Exit::Failed })
 }
 
-/// The result. Its JSON form: counts (`gaps` are places where records are missing), and `end` (`complete`, `stopped`, `incomplete`).
+/// What was copied. A contract with scripts.
 #[derive(Debug, Serialize)]
-struct CopyReport {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct CopyReport {
     source: String,
     destination: String,
+    /// `complete`, `stopped` or `incomplete`.
     end: &'static str,
     copied: u64,
     bytes: u64,
     retries: u64,
     shards_ended: u64,
+    /// Places where records are missing.
     gaps: u64,
     elapsed_seconds: f64,
 }

@@ -1,8 +1,8 @@
 //! `streamctl cost`.
 
-mod billed;
+pub(super) mod billed;
 mod input;
-mod report;
+pub(super) mod report;
 
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::ArgValueCompleter;

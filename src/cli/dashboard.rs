@@ -1,6 +1,6 @@
 //! `streamctl dashboard`.
 
-mod show;
+pub(super) mod show;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -117,9 +117,10 @@ impl WhichArgs {
     }
 }
 
-/// JSON has the name and the address.
+/// Where the console shows a dashboard.
 #[derive(Serialize)]
-struct Address {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "DashboardAddress"))]
+pub(super) struct Address {
     name: String,
     url: String,
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::shared::change::{to_change, watched};
 use super::shared::{Session, StreamArg};
-use crate::ui::{Report, Style, lines, table, visible};
+use crate::ui::{Format, Report, Style, lines, table, visible};
 use domain::observe::dependents::{self, Dependent};
 use domain::pipeline::tags::PIPELINE;
 use ground::error::{Error, Result};
@@ -39,7 +39,8 @@ pub struct DeleteArgs {
 
 /// A contract with scripts.
 #[derive(Debug, Serialize)]
-struct DeleteReport {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct DeleteReport {
     stream: String,
     arn: String,
     /// Whether it is gone; false for a dry run.
@@ -90,7 +91,11 @@ pub(super) async fn run(args: DeleteArgs, session: &Session) -> Result<Exit> {
         deleted: false,
         dependents: dependents.found,
     };
-    printer.report(&report)?;
+    // People see it before they are asked. A document says whether the stream is gone.
+    let is_document = matches!(printer.format(), Format::Json | Format::Yaml);
+    if args.dry_run || !is_document {
+        printer.report(&report)?;
+    }
     if args.dry_run {
         printer.note("Dry run: nothing was deleted");
         return Ok(Exit::Done);
@@ -103,6 +108,9 @@ pub(super) async fn run(args: DeleteArgs, session: &Session) -> Result<Exit> {
     session.confirm_by_name(&action, &name, args.yes).await?;
     watched(session, &name, async |changer| changer.delete(args.force).await).await?;
     report.deleted = true;
+    if is_document {
+        printer.report(&report)?;
+    }
     printer.note(&format!("Stream {name} is deleted"));
     Ok(Exit::Done)
 }

@@ -3,7 +3,7 @@
 //! Each step is a command line, parsed and run like any other, on a separate stream.
 
 mod cost;
-mod report;
+pub(super) mod report;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

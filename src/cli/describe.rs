@@ -1,6 +1,6 @@
 //! `streamctl describe`.
 
-mod report;
+pub(super) mod report;
 
 use clap::Args;
 

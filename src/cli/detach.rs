@@ -32,7 +32,8 @@ pub struct DetachArgs {
 
 /// A stable contract with scripts.
 #[derive(Debug, Serialize)]
-struct DetachReport {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct DetachReport {
     function: String,
     streams: Vec<String>,
 }

@@ -248,18 +248,23 @@ fn in_words(result: &MessageResult, options: &Options) -> String {
 
 /// JSON is an array of messages, a stable contract with scripts.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
-struct Messages {
+pub(super) struct Messages {
     messages: Vec<Row>,
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "DeadLetter"))]
 struct Row {
+    /// Of the message; the key of an object in a bucket.
     id: String,
+    /// In UTC.
     sent: Option<String>,
     function: Option<String>,
     stream: Option<String>,
     shard_id: Option<String>,
+    /// How many records it holds or names.
     records: Option<u64>,
     /// Whether the records are in the message itself.
     holds_data: bool,
@@ -267,6 +272,7 @@ struct Row {
     last_sequence_number: Option<String>,
     /// Why the records failed, or the result of their replay.
     detail: String,
+    /// Whether the message was deleted; only of a replay.
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted: Option<bool>,
 }

@@ -1,7 +1,7 @@
 //! `streamctl doctor`.
 
 mod junit;
-mod report;
+pub(super) mod report;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -84,17 +84,20 @@ struct ResetArgs {
 
 /// JSON is an array of groups.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
-struct Groups(Vec<Group>);
+pub(super) struct Groups(Vec<Group>);
 
 /// JSON is an array of positions.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
-struct Positions(Vec<LeaseState>);
+pub(super) struct Positions(Vec<LeaseState>);
 
-/// JSON is what was set.
+/// What was set.
 #[derive(Debug, Serialize)]
-struct Reset {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "GroupReset"))]
+pub(super) struct Reset {
     group: String,
     stream: String,
     /// Shards whose position was set.

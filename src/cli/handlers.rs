@@ -47,8 +47,9 @@ pub(super) async fn run(args: HandlersArgs, session: &Session) -> Result<Exit> {
 
 /// JSON is an array of handlers.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
-struct HandlersReport {
+pub(super) struct HandlersReport {
     entries: Vec<Entry>,
     #[serde(skip)]
     in_full: bool,
@@ -56,6 +57,7 @@ struct HandlersReport {
 
 /// One handler. Sizes are in bytes; `None` if the code is not bundled.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "HandlerEntry"))]
 struct Entry {
     name: &'static str,
     aliases: &'static [&'static str],
@@ -65,6 +67,7 @@ struct Entry {
     unpacked_bytes: Option<u64>,
     architecture: Option<Architecture>,
     /// The newest version of the GNU C library that it needs.
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     glibc: Option<Version>,
     /// SHA-256 of the zip in base64, as Lambda's CodeSha256.
     code_sha256: Option<String>,

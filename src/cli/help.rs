@@ -9,9 +9,10 @@ use clap_complete::{ArgValueCompleter, CompletionCandidate};
 
 use super::Cli;
 use super::GROUPS;
+use super::schemas::Schemas;
 use super::shared::Session;
 use super::usage;
-use crate::ui::Printer;
+use crate::ui::{Printer, wrap};
 use ground::error::Result;
 use ground::exit::Exit;
 
@@ -21,18 +22,22 @@ use ground::exit::Exit;
 Topics:
   exit-codes     what the exit code of a command means
   environment    variables that streamctl reads
-  output         output formats, for people and for scripts
+  output         output formats, and JSON Schemas: `help output COMMAND`
   targets        how AWS, an endpoint or the local cloud is chosen
 
 Examples:
   streamctl help put
   streamctl help tag add
-  streamctl help targets")]
+  streamctl help targets
+  streamctl help output consumer list    the JSON Schema of what it prints")]
 pub struct HelpArgs {
     /// A topic, or a command and its subcommands [default: the list of commands]
     #[arg(value_name = "TOPIC|COMMAND", add = ArgValueCompleter::new(names))]
     words: Vec<String>,
 }
+
+/// Where the list of schemas goes in the topic.
+const SCHEMAS: &str = "{schemas}\n";
 
 /// Help that belongs to no command. Each text fits in 80 columns.
 const TOPICS: &[(&str, &str)] = &[
@@ -48,12 +53,19 @@ pub(super) async fn run(args: HelpArgs, session: &Session) -> Result<Exit> {
 
 /// Needs no settings: help works where a file with settings cannot be read.
 pub(super) fn show(args: &HelpArgs, printer: &Printer) -> Result<Exit> {
-    if let [word] = args.words.as_slice()
-        && let Some((_, text)) = TOPICS.iter().find(|(name, _)| name == word)
-    {
-        printer.out_lines(text)?;
-        printer.flush()?;
-        return Ok(Exit::Done);
+    match args.words.as_slice() {
+        [word] => {
+            if let Some(text) = topic(word)? {
+                printer.out_lines(&text)?;
+                printer.flush()?;
+                return Ok(Exit::Done);
+            }
+        }
+        [topic, command @ ..] if topic == "output" => {
+            printer.document(&Schemas::read()?.of(&command.join(" "))?)?;
+            return Ok(Exit::Done);
+        }
+        _ => {}
     }
     let words: Vec<OsString> = std::iter::once("streamctl")
         .chain(args.words.iter().map(String::as_str))
@@ -65,6 +77,35 @@ pub(super) fn show(args: &HelpArgs, printer: &Printer) -> Result<Exit> {
         Ok(_) => Exit::Done,
         Err(answer) => usage::print(&answer, &words, printer),
     })
+}
+
+/// The text of a topic.
+fn topic(name: &str) -> Result<Option<String>> {
+    match TOPICS.iter().find(|(topic, _)| *topic == name) {
+        Some((_, text)) if text.contains(SCHEMAS) => Ok(Some(text.replace(SCHEMAS, &schema_list()?))),
+        found => Ok(found.map(|(_, text)| (*text).to_owned())),
+    }
+}
+
+/// The commands that have a JSON Schema, below the headings of the help.
+fn schema_list() -> Result<String> {
+    let groups = Schemas::read()?.groups();
+    let indent = groups.iter().map(|(heading, _)| heading.len()).max().unwrap_or(0) + 4;
+    let mut text = String::new();
+    for (heading, names) in groups {
+        // A name is not broken.
+        let names: Vec<String> = names.iter().map(|name| name.replace(' ', "\u{a0}")).collect();
+        for (at, line) in wrap(&names.join(", "), 80 - indent).iter().enumerate() {
+            let head = if at == 0 {
+                format!("  {heading}")
+            } else {
+                String::new()
+            };
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{head:indent$}{}", line.replace('\u{a0}', " "));
+        }
+    }
+    Ok(text)
 }
 
 /// The topics and commands that begin with `typed`.
@@ -147,13 +188,28 @@ mod tests {
             .get_after_help()
             .unwrap()
             .to_string();
-        for (name, text) in TOPICS {
+        for (name, _) in TOPICS {
+            let text = topic(name).unwrap().unwrap();
             assert!(help.contains(&format!("\n  {name} ")), "{name}: {help}");
             assert!(text.contains("\nExamples:\n"), "{name}");
             for line in text.lines() {
                 assert!(line.chars().count() <= 80, "{name}: {line}");
             }
         }
+    }
+
+    #[test]
+    fn the_output_topic_lists_the_schemas() {
+        let text = topic("output").unwrap().unwrap();
+        assert!(!text.contains('{'), "{text}");
+        let list = schema_list().unwrap();
+        let first: Vec<&str> = list.lines().take(3).collect();
+        insta::assert_snapshot!(first.join("\n"), @"
+          Provision  setup, plan, destroy, verify, outputs, init
+          Streams    list, describe, create, delete, encrypt, tag add, tag remove,
+                     tag list, retention, mode, monitoring enable, monitoring disable,
+        ");
+        assert!(text.contains(&list), "{text}");
     }
 
     /// The exit codes of the topic, each with its meaning.

@@ -38,10 +38,12 @@ pub struct InitArgs {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
-struct Templates(Vec<Template>);
+pub(super) struct Templates(Vec<Template>);
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Template {
     name: String,
     description: String,
@@ -68,7 +70,8 @@ impl Report for Templates {
 
 /// The files that were written.
 #[derive(Debug, Serialize)]
-struct Written {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "WrittenFiles"))]
+pub(super) struct Written {
     template: String,
     manifest: String,
     files: Vec<String>,

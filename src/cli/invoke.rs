@@ -80,14 +80,19 @@ pub struct InvokeArgs {
 
 /// A stable contract with scripts.
 #[derive(Debug, Serialize)]
-struct InvokeReport<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct InvokeReport<'a> {
     function: &'a str,
+    /// The HTTP status: 200, or 202 for a queued event.
     status: i32,
+    /// The version that ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'a str>,
+    /// The function's error; `None` if it did not fail.
     error: Option<String>,
     /// The response of the function, or its error object.
     payload: Box<RawValue>,
+    /// The end of the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<&'a str>,
 }

@@ -141,8 +141,9 @@ pub(super) async fn run(args: ListArgs, session: &Session) -> Result<Exit> {
 
 /// JSON is an array of streams.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
-struct ListReport {
+pub(super) struct ListReport {
     streams: Vec<StreamEntry>,
     #[serde(skip)]
     long: bool,

@@ -1,7 +1,7 @@
 //! `streamctl local`: runs and controls the local cloud. [`env`] and [`report`] are what it prints.
 
 mod env;
-mod report;
+pub(super) mod report;
 
 use std::time::Duration;
 

@@ -181,11 +181,15 @@ struct Show<'a> {
     several: bool,
 }
 
-/// The JSON form of an event, a stable contract with scripts.
+/// A log event. A contract with scripts.
 #[derive(Serialize)]
-struct JsonLine<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "LogEvent"))]
+pub(super) struct JsonLine<'a> {
+    /// When it was logged, in UTC.
     time: String,
+    /// The log group.
     group: &'a str,
+    /// The log stream.
     stream: &'a str,
     message: &'a str,
 }

@@ -80,19 +80,24 @@ pub(super) async fn run(args: MappingsArgs, session: &Session) -> Result<Exit> {
 
 /// JSON is an array of mappings, a stable contract with scripts.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
-struct MappingsReport {
+pub(super) struct MappingsReport {
     mappings: Vec<Row>,
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "MappingEntry"))]
 struct Row {
     function: String,
     stream: String,
+    /// The UUID.
     id: String,
+    /// `Enabled`, `Disabled`, or a transitional state such as `Enabling`.
     state: String,
     state_reason: String,
     last_result: String,
+    /// Age of the last record that the function was given; `None` without a value of the last 15 minutes.
     iterator_age_ms: Option<f64>,
     function_arn: String,
     stream_arn: String,

@@ -2,7 +2,7 @@
 
 mod panels;
 mod report;
-mod shape;
+pub(super) mod shape;
 mod shards;
 
 use std::path::{Path, PathBuf};

@@ -26,8 +26,9 @@ pub struct OutputsArgs {
 
 /// The outputs by name.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
-struct Outputs(BTreeMap<String, String>);
+pub(super) struct Outputs(BTreeMap<String, String>);
 
 impl Report for Outputs {
     fn table(&self, _style: &Style) -> String {

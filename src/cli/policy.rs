@@ -1,8 +1,8 @@
 //! `streamctl policy`.
 
-mod detach;
-mod function;
-mod sharing;
+pub(super) mod detach;
+pub(super) mod function;
+pub(super) mod sharing;
 
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::ArgValueCompleter;
@@ -184,7 +184,8 @@ struct SimulateArgs {
 
 /// A contract with scripts.
 #[derive(Debug, Serialize)]
-struct ManagedReport {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct ManagedReport {
     #[serde(flatten)]
     policy: ManagedPolicy,
     /// What was done to the policy; with a dry run, what would be done.
@@ -231,7 +232,8 @@ impl Report for ManagedReport {
 
 /// A contract with scripts.
 #[derive(Debug, Serialize)]
-struct SimulationReport {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct SimulationReport {
     principal: String,
     purpose: &'static str,
     /// Whether all actions are allowed.

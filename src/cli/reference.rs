@@ -13,7 +13,7 @@ use super::{Cli, help};
 use domain::functions::bundle;
 use domain::pipeline;
 
-const WRITE: &str = "STREAMCTL_WRITE_DOCS";
+pub(super) const WRITE: &str = "STREAMCTL_WRITE_DOCS";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -1,8 +1,8 @@
 //! `streamctl reshard`.
 
-mod auto;
+pub(super) mod auto;
 mod plan;
-mod report;
+pub(super) mod report;
 
 use std::time::Duration;
 

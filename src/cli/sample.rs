@@ -57,10 +57,12 @@ struct LoadArgs {
 
 /// The tables and the number of items that were loaded. A stable contract with scripts.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
-struct Loaded(Vec<LoadedTable>);
+pub(super) struct Loaded(Vec<LoadedTable>);
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct LoadedTable {
     table: String,
     items: usize,

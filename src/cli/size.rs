@@ -1,6 +1,6 @@
 //! `streamctl size`.
 
-mod report;
+pub(super) mod report;
 
 use clap::Args;
 

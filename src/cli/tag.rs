@@ -83,8 +83,9 @@ struct ListArgs {
 
 /// Tags by key.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
-struct Tags(BTreeMap<String, String>);
+pub(super) struct Tags(BTreeMap<String, String>);
 
 impl Report for Tags {
     fn table(&self, _style: &Style) -> String {

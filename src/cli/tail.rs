@@ -3,13 +3,13 @@
 //! Resolves where and how to read; [`show`] writes out what is read.
 
 mod files;
-mod invoke;
+pub(super) mod invoke;
 mod line;
 mod output;
 mod pattern;
 mod show;
 mod sink;
-mod stats;
+pub(super) mod stats;
 mod status;
 
 use std::collections::HashMap;

@@ -5,7 +5,7 @@ mod draw;
 mod figure;
 mod help;
 mod overlay;
-mod report;
+pub(super) mod report;
 
 use std::time::Duration;
 

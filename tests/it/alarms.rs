@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, MetricDatum, Statistic};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::contents::until;
 use crate::support::{Cloud, Machine, block_on};
@@ -81,8 +81,16 @@ fn a_set_is_planned_made_once_changed_and_deleted() {
     assert!(described.contains("6 alarms, none in ALARM"), "{described}");
     let refusal = cloud.fails(2, ["alarms", "delete", "--set", "orders"]);
     assert!(refusal.contains("--yes"), "{refusal}");
-    cloud.ok(["alarms", "delete", "--set", "orders", "--yes"]);
+    let delete = |option| cloud.json(["alarms", "delete", "--set", "orders", option]);
+    let planned = delete("--dry-run");
+    assert_eq!(planned["deleted"], false);
+    assert_eq!(planned["alarms"].as_array().unwrap().len(), 6);
+    assert_eq!(cloud.alarms().len(), 6, "a dry run deletes nothing");
+    let deleted = delete("--yes");
+    assert_eq!(deleted["deleted"], true);
+    assert_eq!(deleted["alarms"], planned["alarms"]);
     assert!(cloud.alarms().is_empty());
+    assert_eq!(delete("--yes"), json!({ "deleted": false, "alarms": [] }));
 }
 
 #[test]
@@ -127,7 +135,8 @@ fn alarms_of_others_are_listed_and_never_changed() {
 #[test]
 fn an_alarm_fires_at_11_failed_events_in_a_minute_and_not_at_10() {
     let cloud = Cloud::start();
-    cloud.ok(["alarms", "subscribe", "me@example.com"]);
+    let subscribed = cloud.json(["alarms", "subscribe", "me@example.com"]);
+    assert_eq!(subscribed["resources"][0]["result"], "created", "{subscribed}");
     let topic = "arn:aws:sns:us-east-1:000000000000:streamctl-alarms";
     let queue = cloud.queue_of(topic);
     let of = |name: &str| Dimension::builder().name("Environment").value(name).build();
@@ -184,6 +193,13 @@ fn an_alarm_fires_at_11_failed_events_in_a_minute_and_not_at_10() {
             &told[0]["Trigger"]["Threshold"]
         ),
         (&Value::from("eleven"), &Value::from("ALARM"), &Value::from(10.0))
+    );
+    assert!(
+        !cloud
+            .json(["alarms", "history", "eleven"])
+            .as_array()
+            .unwrap()
+            .is_empty()
     );
     let history = cloud.ok(["alarms", "history", "eleven", "-o", "text"]);
     assert!(history.contains("Successfully executed action"), "{history}");
@@ -314,12 +330,22 @@ fn a_mute_ends_by_itself_or_when_asked() {
     let cloud = Cloud::start();
     cloud.stream("orders", 1);
     cloud.ok(["alarms", "set", "orders"]);
-    cloud.ok(["alarms", "mute", "orders-late"]);
+    let mute = ["alarms", "mute", "orders-late"];
+    let mut muted = json!({ "name": "orders-late", "changed": true, "muted": "disabled" });
+    assert_eq!(cloud.json(mute), muted);
     assert_eq!(cloud.alarm("orders-late")["muted"], "disabled");
-    cloud.ok(["alarms", "unmute", "orders-late"]);
+    muted["changed"] = json!(false);
+    assert_eq!(cloud.json(mute), muted);
+    let unmute = ["alarms", "unmute", "orders-late"];
+    let mut unmuted = json!({ "name": "orders-late", "changed": true, "muted": null });
+    assert_eq!(cloud.json(unmute), unmuted);
     assert_eq!(cloud.alarm("orders-late")["muted"], Value::Null);
-    cloud.ok(["alarms", "mute", "orders-late", "--for", "2h"]);
+    unmuted["changed"] = json!(false);
+    assert_eq!(cloud.json(unmute), unmuted);
+    let made = cloud.json(["alarms", "mute", "orders-late", "--for", "2h"]);
+    assert_eq!(made["changed"], true);
     let muted = &cloud.alarm("orders-late")["muted"]["rule"];
+    assert_eq!(made["muted"]["rule"], *muted);
     assert_eq!(muted["name"], "streamctl-orders-late");
     assert!(muted["until"].is_string(), "{muted}");
     cloud.ok(["alarms", "unmute", "orders-late"]);
@@ -394,6 +420,9 @@ fn a_dashboard_is_made_shown_and_deleted() {
         "3h",
     ]);
     assert_eq!(json["widgets"][0]["type"], "text");
-    cloud.ok(["dashboard", "delete", "orders", "--yes"]);
+    let opened = cloud.json(["dashboard", "open", "orders"]);
+    assert_eq!(opened["widgets"][0], json["widgets"][0]);
+    let deleted = cloud.json(["dashboard", "delete", "orders", "--yes"]);
+    assert_eq!(deleted["resources"][0]["result"], "deleted", "{deleted}");
     cloud.fails(1, ["dashboard", "show", "orders"]);
 }

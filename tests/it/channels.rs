@@ -122,7 +122,14 @@ fn a_channel_delivers_to_the_bucket_with_a_role_of_its_own_and_leaves_nothing_be
     cloud.fails(1, ["delete", "orders", "--yes"]);
     cloud.fails(1, ["mode", "orders", "provisioned"]);
     cloud.fails(2, ["channel", "delete", "orders"]);
-    cloud.ok(["channel", "delete", "orders", "--yes"]);
+    let delete = |option| cloud.json(["channel", "delete", "orders", option]);
+    let (planned, deleted) = (delete("--dry-run"), delete("--yes"));
+    assert_eq!(
+        (&planned["deleted"], &deleted["deleted"]),
+        (&json!(false), &json!(true))
+    );
+    assert_eq!(deleted["name"], "orders");
+    assert_eq!(deleted["arn"], planned["arn"]);
     assert_eq!(cloud.json(["channel", "list", "--all"]), json!([]));
     block_on(async {
         let iam = aws_sdk_iam::Client::new(&cloud.sdk());
@@ -130,7 +137,8 @@ fn a_channel_delivers_to_the_bucket_with_a_role_of_its_own_and_leaves_nothing_be
         assert!(role.is_err(), "the role is left over");
     });
     cloud.fails(1, ["channel", "describe", "orders"]);
-    cloud.ok(["delete", "orders", "--yes"]);
+    let deleted = cloud.json(["delete", "orders", "--yes"]);
+    assert_eq!(deleted["deleted"], true, "{deleted}");
 }
 
 #[test]

@@ -68,8 +68,12 @@ fn a_foreign_endpoint_needs_trust_and_a_changed_file_needs_it_again() {
             .2
             .contains("trusted")
     );
-    let (code, ..) = run(&machine, &["config", "untrust", "."], &[]);
-    assert_eq!(code, 0);
+    let trust = machine.json(["config", "trust"]);
+    let untrust = machine.json(["config", "untrust", "."]);
+    assert_eq!(
+        (&trust["trusted"], &untrust["trusted"]),
+        (&true.into(), &false.into())
+    );
     assert!(refused());
 }
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::fake::Fake;
+use crate::schemas;
 use crate::support::{Cloud, Machine};
 
 const MILLION: [&str; 5] = ["cost", "--records", "1M/day", "--size", "1KB"];
@@ -26,6 +27,7 @@ fn cost(machine: &Machine, more: &[&str]) -> Value {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+    schemas::check(&args, &output.stdout);
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -57,6 +59,7 @@ fn the_calculator_has_the_same_totals() {
         let base = ["cost", "--region", "us-east-2", "-o", "json"];
         let args: Vec<&str> = base.iter().chain(more).copied().collect();
         let output = machine.streamctl(&args).output().unwrap();
+        schemas::check(&args, &output.stdout);
         cents(&serde_json::from_slice(&output.stdout).unwrap())
     };
     let ten = [

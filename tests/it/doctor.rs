@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::contents::{put, until};
 use crate::provision::run;
+use crate::schemas;
 use crate::support::{Cloud, block_on};
 
 mod changed;
@@ -25,6 +26,7 @@ fn examined(cloud: &Cloud, words: &[&str]) -> (i32, Value) {
         .output()
         .unwrap();
     let stdout = String::from_utf8(output.stdout).unwrap();
+    schemas::check(&["doctor"], stdout.as_bytes());
     let report = serde_json::from_str(&stdout)
         .unwrap_or_else(|_| panic!("{stdout}{}", String::from_utf8_lossy(&output.stderr)));
     (output.status.code().unwrap(), report)

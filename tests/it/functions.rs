@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::contents::{put, until};
 use crate::provision::run;
 use crate::running::Running;
+use crate::schemas;
 use crate::support::{Cloud, block_on};
 
 #[path = "../bootstrap/compiled.rs"]
@@ -305,7 +306,9 @@ fn a_mapping_is_created_changed_disabled_and_deleted() {
             .args(["-o", "json"])
             .assert()
             .success();
-        serde_json::from_slice(&output.get_output().stdout).unwrap()
+        let printed = &output.get_output().stdout;
+        schemas::check(&attach, printed);
+        serde_json::from_slice(printed).unwrap()
     };
     // The role cannot read the stream yet. attach shows the permissions that it adds, and adds them.
     let dry = run(&cloud, ["attach", "scorer", "--stream", "orders", "--dry-run"]);

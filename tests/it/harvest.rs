@@ -29,6 +29,7 @@ const SUGGESTED: &[(&str, State)] = &[
     ("streamctl --version", State::Empty),
     ("streamctl describe --help", State::Empty),
     ("streamctl handlers", State::Empty),
+    ("streamctl help output", State::Empty),
     ("streamctl init", State::Empty),
     ("streamctl list", State::Empty),
     ("streamctl metrics --help", State::Empty),

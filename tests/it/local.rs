@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::schemas;
+
 /// A home directory. Dropping it stops its local cloud.
 struct Home(tempfile::TempDir);
 
@@ -178,8 +180,9 @@ fn reset_deletes_the_data_and_asks_first() {
     let refused = home.run(&["local", "reset"]);
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     assert_eq!(home.status()["running"], true);
-    let reset = home.run(&["local", "reset", "--yes"]);
+    let reset = home.run(&["local", "reset", "--yes", "-o", "json"]);
     assert!(reset.status.success(), "{reset:?}");
+    schemas::check(&["local", "reset"], &reset.stdout);
     assert_eq!(home.status()["running"], false);
     assert!(!home.path().join("local/data").exists());
 }

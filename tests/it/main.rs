@@ -49,6 +49,7 @@ mod proxy;
 mod put;
 mod reshard;
 mod running;
+mod schemas;
 mod setup;
 mod shell;
 mod streams;

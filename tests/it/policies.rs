@@ -6,6 +6,7 @@ use aws_sdk_kinesis::primitives::Blob;
 use serde_json::{Value, json};
 
 use crate::provision::run;
+use crate::schemas;
 use crate::support::{Cloud, block_on};
 
 /// A user of IAM with one inline policy, and its access key.
@@ -76,6 +77,7 @@ pub fn policy(cloud: &Cloud, args: &[&str]) -> Value {
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
+    schemas::check(&["policy"], &output.stdout);
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -464,14 +466,13 @@ fn a_managed_policy_is_made_attached_and_simulated() {
         "--from",
         "user/writer",
     ];
-    let with = |last: &str| {
-        cloud
-            .streamctl(detach)
-            .args([last, "-o", "json"])
-            .output()
-            .unwrap()
+    let with = |last: &str| -> Value {
+        let detach = cloud.streamctl(detach).args([last, "-o", "json"]).output();
+        let printed = detach.unwrap().stdout;
+        schemas::check(&["policy", "detach"], &printed);
+        serde_json::from_slice(&printed).unwrap()
     };
-    let planned: Value = serde_json::from_slice(&with("--dry-run").stdout).unwrap();
+    let planned = with("--dry-run");
     assert_eq!(
         (&planned["attached"], &planned["changed"]),
         (&json!(true), &json!(false))
@@ -481,13 +482,13 @@ fn a_managed_policy_is_made_attached_and_simulated() {
     // Without a terminal it does not ask, and changes nothing.
     cloud.streamctl(detach).assert().code(2);
     writer.may(&put);
-    let done: Value = serde_json::from_slice(&with("--yes").stdout).unwrap();
+    let done = with("--yes");
     assert_eq!(
         (&done["changed"], &done["from"]),
         (&json!(true), &json!("user writer"))
     );
     writer.may_not(&put);
-    let again: Value = serde_json::from_slice(&with("--yes").stdout).unwrap();
+    let again = with("--yes");
     assert_eq!(
         (&again["attached"], &again["changed"]),
         (&json!(false), &json!(false))

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::types::StreamDescriptionSummary;
 
+use crate::schemas;
 use crate::support::{Cloud, block_on};
 
 /// The outcome of a run.
@@ -16,9 +17,12 @@ pub struct Run {
     pub stderr: String,
 }
 
-/// Runs a command to its end. It may fail.
+/// Runs a command to its end. It may fail. JSON is as its schema says.
 pub fn run<const N: usize>(cloud: &Cloud, args: [&str; N]) -> Run {
     let output = cloud.streamctl(args).output().unwrap();
+    if args.windows(2).any(|pair| pair == ["-o", "json"]) {
+        schemas::check(&args, &output.stdout);
+    }
     Run {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8(output.stdout).unwrap(),

@@ -13,6 +13,7 @@ use crate::kill_points::{complete, run as killed_at};
 use crate::provision::{redacted, transcript};
 use crate::proxy::Fate;
 use crate::running::Running;
+use crate::schemas;
 use crate::support::{Cloud, block_on, is_active};
 
 /// The first hash key of each open shard, in order.
@@ -334,7 +335,9 @@ fn auto_keeps_to_its_range_and_says_why_it_does_nothing() {
     cloud.stream("orders", 2);
     let decided = |args: &[&str]| -> serde_json::Value {
         let all = [&["reshard", "orders", "--auto", "-o", "json"], args].concat();
-        serde_json::from_slice(&cloud.streamctl(all).assert().success().get_output().stdout).unwrap()
+        let output = cloud.streamctl(&all).assert().success().get_output().clone();
+        schemas::check(&all, &output.stdout);
+        serde_json::from_slice(&output.stdout).unwrap()
     };
     let nothing = decided(&[]);
     assert_eq!(nothing["decision"]["direction"], "none");

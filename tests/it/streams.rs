@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 
 use crate::provision::{foreign_stream, redacted, run, transcript};
+use crate::schemas;
 use crate::support::Cloud;
 
 fn shown<const N: usize>(name: &str, cloud: &Cloud, args: [&str; N]) {
@@ -126,6 +127,7 @@ fn each_setting_is_changed_once() {
                 "{args:?}: {}",
                 String::from_utf8_lossy(&output.stderr)
             );
+            schemas::check(args, &output.stdout);
             serde_json::from_slice(&output.stdout).unwrap()
         };
         let before = cloud.json(["describe", "orders"]);
@@ -256,7 +258,11 @@ fn consumers_come_and_go() {
         serde_json::json!([made])
     );
     cloud.fails(2, ["consumer", "deregister", "orders", "analytics"]);
-    cloud.ok(["consumer", "deregister", "orders", "analytics", "--yes"]);
+    let gone = cloud.json(["consumer", "deregister", "orders", "analytics", "--yes"]);
+    assert_eq!(
+        gone,
+        serde_json::json!({ "stream": "orders", "name": "analytics", "arn": made["arn"], "deleted": true })
+    );
     shown(
         "consumer_gone",
         &cloud,
@@ -272,6 +278,11 @@ fn delete_shows_what_depends_on_the_stream() {
     cloud.stream("orders", 1);
     cloud.ok(["consumer", "register", "orders", "analytics"]);
     shown("delete_dry_run", &cloud, ["delete", "orders", "--dry-run"]);
+    let planned = cloud.json(["delete", "orders", "--dry-run"]);
+    assert_eq!(
+        (&planned["stream"], &planned["deleted"]),
+        (&"orders".into(), &false.into())
+    );
     shown("delete_unconfirmed", &cloud, ["delete", "orders", "--force"]);
     shown("delete_with_consumers", &cloud, ["delete", "orders", "--yes"]);
     shown("delete", &cloud, ["delete", "orders", "--yes", "--force"]);

@@ -10,6 +10,8 @@ use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kinesis::types::ShardIteratorType;
 use tempfile::TempDir;
 
+use crate::schemas;
+
 /// A machine without any AWS configuration: an empty home directory and no variables.
 pub struct Machine {
     dir: TempDir,
@@ -52,10 +54,14 @@ impl Machine {
         command
     }
 
-    /// Runs a command that must succeed. Returns its stdout.
+    /// Runs a command that must succeed. Returns its stdout. JSON is as its schema says.
     pub fn ok<const N: usize>(&self, args: [&str; N]) -> String {
         let output = self.streamctl(args).assert().success().get_output().clone();
-        String::from_utf8(output.stdout).unwrap()
+        let text = String::from_utf8(output.stdout).unwrap();
+        if args.windows(2).any(|pair| pair == ["-o", "json"]) {
+            schemas::check(&args, text.as_bytes());
+        }
+        text
     }
 
     /// Runs a command that must end with `code`. Returns its stderr.
@@ -64,7 +70,7 @@ impl Machine {
         String::from_utf8(output.stderr).unwrap()
     }
 
-    /// Runs a command with `-o json` that must succeed. Returns the document.
+    /// Runs a command with `-o json` that must succeed. Returns the document, which is as its schema says.
     pub fn json<const N: usize>(&self, args: [&str; N]) -> serde_json::Value {
         let output = self
             .streamctl(args)
@@ -73,6 +79,7 @@ impl Machine {
             .success()
             .get_output()
             .clone();
+        schemas::check(&args, &output.stdout);
         serde_json::from_slice(&output.stdout).unwrap()
     }
 }

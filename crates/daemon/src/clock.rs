@@ -14,6 +14,7 @@ use ground::error::{Error, Result};
 
 /// The clock of the services. Its fields are a contract with scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Clock {
     pub time: Timestamp,
     /// Milliseconds that it is ahead of the machine's; negative if it is behind.

@@ -76,9 +76,15 @@ pub fn secret_access_key(home: &Path) -> String {
 
 /// Status of the local cloud of a home.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "LocalStatus")
+)]
 pub struct Status {
     /// If false, only `home` and `log` are known.
     pub running: bool,
+    /// URL of the services.
     pub endpoint: Option<String>,
     pub pid: Option<u32>,
     /// Version of streamctl.
@@ -168,13 +174,15 @@ pub async fn stop(home: &Path) -> Result<Option<u32>> {
     Ok(Some(health.pid))
 }
 
-/// Result of [`reset`].
+/// What a reset did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Reset {
     /// Whether a daemon was running.
     pub stopped: bool,
     /// Whether data existed.
     pub deleted: bool,
+    /// Path of the data.
     pub data: String,
 }
 

@@ -56,6 +56,7 @@ pub struct Health {
 
 /// A file of the local cloud that is damaged or missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Damage {
     pub file: String,
     /// ARN of what it belongs to, where that is known.

@@ -25,8 +25,9 @@ pub(super) struct HistoryArgs {
 
 /// JSON is an array of items, the newest first.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
-struct History(Vec<Item>);
+pub(in crate::cli) struct History(Vec<Item>);
 
 /// Width of the column of times.
 const TIMES: usize = "2026-01-01 12:30:00 UTC".len() + 2;

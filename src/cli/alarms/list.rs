@@ -25,8 +25,9 @@ pub(super) struct ListArgs {
 
 /// JSON is an array of alarms.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
-struct Alarms(Vec<AlarmEntry>);
+pub(in crate::cli) struct Alarms(Vec<AlarmEntry>);
 
 /// Width of the column of states.
 const STATES: usize = "INSUFFICIENT_DATA".len() + 2;

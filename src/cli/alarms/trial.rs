@@ -30,8 +30,9 @@ pub(super) struct TestArgs {
 
 /// JSON is the trial.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
-struct Tried(Trial);
+pub(in crate::cli) struct Tried(Trial);
 
 fn words(step: &Step, value: Option<f64>) -> String {
     match (step, value) {

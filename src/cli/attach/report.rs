@@ -8,12 +8,15 @@ use ground::error::{Error, Result};
 
 /// A stable contract with scripts.
 #[derive(Debug, Serialize)]
-pub(super) struct AttachReport {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct AttachReport {
     function: String,
     stream: String,
     /// `create`, `update` or `none`.
     action: &'static str,
+    /// The UUID of the mapping; `None` if there is none yet.
     id: Option<String>,
+    /// `None` if there is no mapping yet.
     state: Option<String>,
     pub(super) changes: Vec<Difference>,
     settings: Settings,

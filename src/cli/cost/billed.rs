@@ -49,10 +49,12 @@ pub(super) struct ActualArgs {
 
 /// A contract with scripts.
 #[derive(Debug, Serialize)]
-struct SoFarReport {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct SoFarReport {
     stream: String,
     since: Timestamp,
     hours: u64,
+    /// Records that were written since then.
     records: u64,
     #[serde(flatten)]
     estimate: Estimate,
@@ -122,8 +124,9 @@ pub(super) async fn so_far(args: &SoFarArgs, session: &Session) -> Result<Exit> 
 
 /// A contract with scripts.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
-struct ActualReport(Actual);
+pub(in crate::cli) struct ActualReport(Actual);
 
 impl Report for ActualReport {
     fn table(&self, style: &Style) -> String {

@@ -30,20 +30,26 @@ pub(super) struct Subject {
 
 /// A contract with scripts.
 #[derive(Debug, Serialize)]
-pub(super) struct CostReport {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct CostReport {
     /// What it is the cost of, in words.
     of: String,
+    /// The length of the month that is estimated.
     hours: u64,
+    /// The time that the traffic was measured over; `None` if it was given.
     measured_seconds: Option<u64>,
     /// The traffic and the settings of the stream, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     workload: Option<Workload>,
     #[serde(flatten)]
     estimate: Estimate,
+    /// Only with `--what-if`.
     #[serde(skip_serializing_if = "Option::is_none")]
     what_if: Option<Alternative>,
+    /// Only with `--compare`.
     #[serde(skip_serializing_if = "Option::is_none")]
     compare: Option<Comparison>,
+    /// Only with `--budget`.
     #[serde(skip_serializing_if = "Option::is_none")]
     budget: Option<Budget>,
     /// What to know about the figures, in words.
@@ -52,6 +58,7 @@ pub(super) struct CostReport {
 
 /// The estimate with changes.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Alternative {
     #[serde(skip_serializing_if = "Option::is_none")]
     workload: Option<Workload>,
@@ -61,6 +68,7 @@ struct Alternative {
 
 /// The capacity modes side by side.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Comparison {
     modes: Vec<OfMode>,
     /// The mode with the lowest total among those with known prices.
@@ -69,6 +77,7 @@ struct Comparison {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct OfMode {
     mode: &'static str,
     estimate: Estimate,
@@ -76,6 +85,7 @@ struct OfMode {
 
 /// Where a mode begins to cost less than another.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct BreakEven {
     mode: &'static str,
     costs_less_than: &'static str,
@@ -84,6 +94,7 @@ struct BreakEven {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "CostBudget"))]
 struct Budget {
     limit: Money,
     /// `None` if a price is not known, and the others are within the limit.
@@ -516,8 +527,9 @@ pub(super) fn estimate_table(estimate: &Estimate, style: &Style) -> String {
 
 /// What `--refresh` alone shows.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
-pub(super) struct Refresh(pub(super) Refreshed);
+pub(in crate::cli) struct Refresh(pub(super) Refreshed);
 
 impl Report for Refresh {
     fn table(&self, _style: &Style) -> String {

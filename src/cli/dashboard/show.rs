@@ -32,9 +32,10 @@ pub(super) struct ShowArgs {
     since: Duration,
 }
 
-/// JSON is the dashboard, its widgets and the values of their metrics; `null` is no data.
+/// The dashboard, its widgets and the values of their metrics.
 #[derive(Serialize)]
-struct Shown {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "DashboardReport"))]
+pub(in crate::cli) struct Shown {
     #[serde(flatten)]
     read: Read,
     /// The alarms of alarm widgets that exist.

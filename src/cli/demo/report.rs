@@ -9,15 +9,18 @@ use ground::exit::Exit;
 
 /// A contract with scripts.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct DemoReport {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct DemoReport {
     pub(super) steps: Vec<DemoStep>,
     /// What the tour would have cost on AWS; null if it ended before.
     pub(super) cost: Option<Estimate>,
+    /// How long it took.
     pub(super) seconds: f64,
 }
 
 /// A command of the tour.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct DemoStep {
     /// The words of the command line, without `streamctl`.
     command: Vec<String>,

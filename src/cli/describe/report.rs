@@ -19,7 +19,8 @@ pub(super) const SCREEN: usize = 80;
 const LABEL: usize = 12;
 
 #[derive(Serialize)]
-pub(super) struct DescribeReport {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct DescribeReport {
     #[serde(flatten)]
     state: StreamState,
     /// `None` for an on-demand stream: Kinesis adds shards as needed.
@@ -28,8 +29,10 @@ pub(super) struct DescribeReport {
     standing_cost_per_month: Option<Money>,
     #[serde(flatten)]
     overview: Overview,
+    /// Only with `--shards`.
     #[serde(skip_serializing_if = "Option::is_none")]
     closed_shards: Option<usize>,
+    /// Only with `--shards`.
     #[serde(skip_serializing_if = "Option::is_none")]
     shards: Option<Vec<ShardRow>>,
     /// What the metrics of the last hour say; `None` without figures.
@@ -43,6 +46,7 @@ pub(super) struct DescribeReport {
 /// Capacity of all open shards.
 /// Source: CreateStream, Kinesis API reference: 1 MiB and 1,000 records a second in, 2 MiB a second out, each shard.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct StreamCapacity {
     write_mib_per_second: u64,
     write_records_per_second: u64,
@@ -50,6 +54,7 @@ struct StreamCapacity {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ShardEntry"))]
 struct ShardRow {
     id: String,
     open: bool,
@@ -58,8 +63,10 @@ struct ShardRow {
     /// Text, since many JSON readers round numbers this long.
     first_hash_key: String,
     last_hash_key: String,
+    /// The shards that it was made from.
     parents: Vec<String>,
     first_sequence_number: String,
+    /// `None` for an open shard.
     last_sequence_number: Option<String>,
     /// Where the range begins and ends in the hash key space, 0 to 1.
     #[serde(skip)]

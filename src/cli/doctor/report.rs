@@ -14,7 +14,8 @@ const LABEL: usize = 9;
 
 /// What was found. Its fields are a contract with scripts.
 #[derive(Debug, Serialize)]
-pub(super) struct DoctorReport {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct DoctorReport {
     pub(super) target: String,
     pub(super) region: String,
     /// `stream orders`, `pipeline retail/dev` or `account`.

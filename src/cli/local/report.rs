@@ -10,8 +10,9 @@ use daemon::{Clock, Reset, Status};
 use ground::duration;
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
-pub(super) struct StatusReport(pub(super) Status);
+pub(in crate::cli) struct StatusReport(pub(super) Status);
 
 impl StatusReport {
     fn rows(&self) -> Vec<(&'static str, String)> {
@@ -84,9 +85,11 @@ fn apart(offset_ms: i64) -> String {
     }
 }
 
-/// For people, a note on stderr says it.
+// For people, a note on stderr says it.
+/// What was stopped.
 #[derive(Serialize)]
-pub(super) struct StopReport {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct StopReport {
     /// False if it did not run.
     pub(super) stopped: bool,
     pub(super) pid: Option<u32>,
@@ -103,8 +106,9 @@ impl Report for StopReport {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
-pub(super) struct ClockReport(pub(super) Clock);
+pub(in crate::cli) struct ClockReport(pub(super) Clock);
 
 impl Report for ClockReport {
     fn table(&self, _style: &Style) -> String {
@@ -118,8 +122,9 @@ impl Report for ClockReport {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
 #[serde(transparent)]
-pub(super) struct ResetReport(pub(super) Reset);
+pub(in crate::cli) struct ResetReport(pub(super) Reset);
 
 impl Report for ResetReport {
     fn table(&self, _style: &Style) -> String {

@@ -7,7 +7,8 @@ use crate::cli::shared::verdict::words;
 use domain::observe::metrics::{Limit, Resource, Series, Statistic, Usage, Verdict};
 
 #[derive(Serialize)]
-pub(super) struct Shape<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "MetricsReport"))]
+pub(in crate::cli) struct Shape<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -15,6 +16,7 @@ pub(super) struct Shape<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pipeline: Option<&'a str>,
     region: &'a str,
+    /// In UTC, as is the end.
     start: String,
     end: String,
     period_seconds: i64,
@@ -25,7 +27,9 @@ pub(super) struct Shape<'a> {
 
 /// Members that say what a figure is of.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct ResourceShape<'a> {
+    /// Its kind, such as `stream` or `function`.
     resource: &'a str,
     resource_name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,20 +39,24 @@ struct ResourceShape<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct UsageShape<'a> {
     #[serde(flatten)]
     resource: ResourceShape<'a>,
     metric: &'a str,
+    /// In words, such as `the write limit`.
     limit: &'static str,
     /// In the unit of the metric; per second for a rate.
     peak: f64,
     limit_value: f64,
     per_second: bool,
+    /// Of the limit, at the peak.
     percent: f64,
     peak_at: String,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct VerdictShape<'a> {
     #[serde(flatten)]
     resource: ResourceShape<'a>,
@@ -57,6 +65,7 @@ struct VerdictShape<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct MetricShape<'a> {
     name: &'a str,
     #[serde(flatten)]
@@ -73,6 +82,7 @@ struct MetricShape<'a> {
 
 /// `null` without data.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 enum FigureShape {
     Total(Option<f64>),
@@ -81,7 +91,9 @@ enum FigureShape {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct PointShape {
+    /// The begin of the period, in UTC.
     timestamp: String,
     value: f64,
 }

@@ -29,9 +29,11 @@ pub(super) struct DetachArgs {
 
 /// A contract with scripts.
 #[derive(Debug, Serialize)]
-struct DetachReport {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "PolicyDetachReport"))]
+pub(in crate::cli) struct DetachReport {
     #[serde(flatten)]
     policy: ManagedPolicy,
+    /// Whom it was attached to, such as `role checkout`.
     from: String,
     /// Whether it was attached.
     attached: bool,

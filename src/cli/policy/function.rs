@@ -15,7 +15,8 @@ use ground::exit::Exit;
 
 /// A stable contract with scripts.
 #[derive(Debug, Serialize)]
-struct PolicyReport {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct PolicyReport {
     function: String,
     role: String,
     /// Whether the policies are those of the service, not of the template.

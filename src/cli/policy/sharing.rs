@@ -87,7 +87,9 @@ pub(super) struct DeleteArgs {
 
 /// A contract with scripts.
 #[derive(Debug, Serialize)]
-struct SharingReport {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct SharingReport {
+    /// ARN of the stream or of the consumer.
     resource: String,
     /// Whether it was changed; false for a dry run.
     changed: bool,

@@ -106,7 +106,8 @@ impl AutoArgs {
 
 /// One decision of `--watch`; a contract with scripts.
 #[derive(Debug, Serialize)]
-struct Line<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "AutoReshardLine"))]
+pub(in crate::cli) struct Line<'a> {
     at: Timestamp,
     stream: &'a str,
     /// Open shards before the decision.

@@ -27,7 +27,8 @@ const LABEL: usize = 10;
 
 /// A contract with scripts.
 #[derive(Debug, Serialize)]
-pub(super) struct ReshardReport {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct ReshardReport {
     pub(super) stream: String,
     arn: String,
     /// Whether it was done; false for a dry run.
@@ -213,6 +214,7 @@ impl ReshardReport {
 /// Capacity of a number of shards.
 /// Source: CreateStream, Kinesis API reference: 1 MiB and 1,000 records a second in, 2 MiB a second out, each shard.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Capacity {
     write_mib_per_second: u64,
     write_records_per_second: u64,

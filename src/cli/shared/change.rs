@@ -25,8 +25,9 @@ pub(crate) struct ChangeArgs {
     pub(crate) yes: bool,
 }
 
-/// A change of a stream; its JSON form is a contract with scripts.
+/// A change of a stream. A contract with scripts.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct ChangeReport {
     stream: String,
     arn: String,

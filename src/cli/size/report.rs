@@ -14,7 +14,8 @@ const WIDTH: usize = 80;
 
 /// A contract with scripts.
 #[derive(Debug, Serialize)]
-pub(super) struct SizeReport {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct SizeReport {
     region: String,
     #[serde(flatten)]
     load: Load,
@@ -32,6 +33,7 @@ pub(super) struct SizeReport {
 
 /// A contract with scripts.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Measurement {
     stream: String,
     mode: &'static str,

@@ -238,7 +238,8 @@ fn stops(records: &[TailRecord], reason: &str) -> Error {
 
 /// An invocation, as `-o json` shows it. A stable contract with scripts.
 #[derive(Debug, Serialize)]
-struct Line<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "InvocationLine"))]
+pub(in crate::cli) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<&'a str>,
     shard_id: &'a str,
@@ -249,9 +250,10 @@ struct Line<'a> {
     duration_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// The response, if it is JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     response: Option<Box<RawValue>>,
-    /// What is not JSON.
+    /// A response that is not JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     response_text: Option<String>,
 }

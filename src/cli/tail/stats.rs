@@ -11,7 +11,8 @@ const KEYS: usize = 10;
 
 /// A stable contract with scripts.
 #[derive(Debug, Serialize)]
-pub(super) struct StatsReport {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct StatsReport {
     #[serde(flatten)]
     total: CountsReport,
     shards: Vec<ShardReport>,
@@ -22,6 +23,7 @@ pub(super) struct StatsReport {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct CountsReport {
     records: u64,
     bytes: u64,
@@ -36,6 +38,7 @@ struct CountsReport {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct ShardReport {
     stream: String,
     shard_id: String,
@@ -44,6 +47,7 @@ struct ShardReport {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct KeyReport {
     partition_key: String,
     /// At most this many.

@@ -14,14 +14,16 @@ pub(super) struct TopReport {
     pub(super) glyphs: Glyphs,
 }
 
-/// The JSON form, a stable contract with scripts. What is not known is null.
+/// A view of `top`. What is not known is null. A contract with scripts.
 #[derive(Serialize)]
-struct Shape<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "TopReport"))]
+pub(in crate::cli) struct Shape<'a> {
     /// What the rows are.
     view: &'a str,
     /// How old the figures are; null if they are of this moment.
     age_seconds: Option<i64>,
     notes: &'a [String],
+    /// The members of a row are the columns of the view.
     rows: Vec<Map<String, Value>>,
 }
 

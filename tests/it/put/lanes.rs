@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{STREAM, fake, sorted};
 use crate::running::{Running, until};
+use crate::schemas;
 use crate::support::{Cloud, Machine};
 
 /// A run that takes seconds, to be ended before its end.
@@ -30,6 +31,7 @@ fn data(count: u32) -> BTreeSet<String> {
 }
 
 fn answer(output: &std::process::Output) -> Value {
+    schemas::check(&["put"], &output.stdout);
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
 }
 

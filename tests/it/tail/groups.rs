@@ -105,7 +105,8 @@ fn a_group_resumes_is_shown_and_is_reset() {
     }
     let said = cloud.fails(2, ["group", "reset", "billing", "--to", "trim"]);
     assert!(said.contains("--yes"), "{said}");
-    cloud.ok(["group", "reset", "billing", "--to", "trim", "--yes"]);
+    let reset = cloud.json(["group", "reset", "billing", "--to", "trim", "--yes"]);
+    assert_eq!((&reset["stream"], &reset["shards"]), (&STREAM.into(), &2.into()));
     let shown = cloud.json(["group", "show", "billing"]);
     assert!(
         shown

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{STREAM, put, refused};
 use crate::functions::compiled;
 use crate::running::{Running, until};
+use crate::schemas;
 use crate::support::Cloud;
 
 fn code() -> &'static str {
@@ -30,6 +31,7 @@ fn invoked(cloud: &Cloud, exit: i32, script: &str, args: &[&str]) -> (Vec<Value>
         .assert()
         .code(exit);
     let output = output.get_output();
+    schemas::check(&["tail"], &output.stdout);
     let lines = String::from_utf8(output.stdout.clone()).unwrap();
     let lines = lines.lines().map(|line| serde_json::from_str(line).unwrap());
     (

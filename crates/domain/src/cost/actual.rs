@@ -35,6 +35,7 @@ const SERVICES: &[&str] = &[
 
 /// What was billed of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Billed {
     pub service: String,
     pub amount: Money,
@@ -42,6 +43,7 @@ pub struct Billed {
 
 /// What was billed. A contract with scripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Actual {
     pub region: String,
     /// The pipeline whose resources are counted; `None` for all.
@@ -55,7 +57,7 @@ pub struct Actual {
     /// The services, the most expensive first.
     pub services: Vec<Billed>,
     pub total: Money,
-    /// Calls that were made, each of [`CALL_COST`].
+    /// Calls that were made. AWS bills 0.01 USD for each.
     pub calls: usize,
 }
 

@@ -73,6 +73,7 @@ impl Usage {
 
 /// What an item of an estimate is paid for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Category {
     /// Shards, or the stream itself.
@@ -148,6 +149,11 @@ impl Category {
 
 /// One item of an estimate: a quantity, a price, and what they amount to. A contract with scripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "CostLine")
+)]
 pub struct Line {
     /// The resource of a pipeline, such as `function scorer`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,6 +163,7 @@ pub struct Line {
     pub item: &'static str,
     /// Its name in the price book.
     pub price: Item,
+    /// In a month, or in the time that the estimate is of.
     pub quantity: u64,
     /// The unit of `quantity`: `shard-hours`, `units`, `bytes`, `byte-hours`.
     pub unit: &'static str,
@@ -186,6 +193,7 @@ impl Line {
 
 /// An itemised estimate. A contract with scripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Estimate {
     pub region: String,
     /// When the prices were checked; `None` if the region has no prices.

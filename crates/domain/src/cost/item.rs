@@ -48,6 +48,7 @@ macro_rules! items {
     ($($name:ident $key:literal $unit:ident $label:literal,)+) => {
         /// Something that AWS has a price for.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schemas", derive(schemars::JsonSchema), schemars(rename = "CostItem"))]
         pub enum Item {
             $(#[serde(rename = $key)] $name,)+
         }

@@ -77,6 +77,21 @@ impl Serialize for Money {
     }
 }
 
+#[cfg(feature = "schemas")]
+impl schemars::JsonSchema for Money {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Money".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "US dollars, as a decimal number in a string.",
+            "type": "string",
+            "pattern": "^-?[0-9]+([.][0-9]{1,9})?$",
+        })
+    }
+}
+
 impl Add for Money {
     type Output = Self;
 

@@ -242,6 +242,7 @@ const RULES: &[Rule] = &[
 
 /// What a refresh found. A contract with scripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Refreshed {
     pub region: String,
     /// Items with a price now.

@@ -32,6 +32,11 @@ pub struct Demand {
 
 /// A limit of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "SizeLimit")
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Limit {
     /// Records written.
@@ -46,6 +51,11 @@ pub enum Limit {
 
 /// The shards that a limit asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "SizeNeed")
+)]
 pub struct Need {
     pub limit: Limit,
     /// At the peak, in a second.
@@ -56,6 +66,7 @@ pub struct Need {
 
 /// A mode and what it costs in a month.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct ModeCost {
     /// `provisioned`, `on-demand` or `advantage`.
     pub mode: &'static str,
@@ -69,6 +80,7 @@ pub struct ModeCost {
 
 /// What a demand needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Sizing {
     /// Bytes of an average record, rounded up.
     pub record_bytes: u64,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::estimate::{Estimate, items};
 use super::item::Item;
@@ -62,7 +62,13 @@ impl Scenario {
 }
 
 /// The cost of a month before and after a change; `None` where a price is not known. A contract with scripts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "CostChange")
+)]
+#[serde(into = "ShownChange")]
 pub struct Change {
     pub before: Option<Money>,
     pub after: Option<Money>,
@@ -75,20 +81,23 @@ impl Change {
     }
 }
 
-impl Serialize for Change {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Shown {
-            before: Option<Money>,
-            after: Option<Money>,
-            difference: Option<Money>,
+/// The cost of a month before and after a change; `None` where a price is not known.
+#[derive(Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
+struct ShownChange {
+    before: Option<Money>,
+    after: Option<Money>,
+    /// How much more a month costs: negative if it costs less.
+    difference: Option<Money>,
+}
+
+impl From<Change> for ShownChange {
+    fn from(change: Change) -> Self {
+        Self {
+            before: change.before,
+            after: change.after,
+            difference: change.difference(),
         }
-        let shown = Shown {
-            before: self.before,
-            after: self.after,
-            difference: self.difference(),
-        };
-        shown.serialize(serializer)
     }
 }
 

@@ -19,6 +19,7 @@ pub const AGGREGATED_BYTES: u64 = 25 * 1_024;
 
 /// How a stream is paid for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum CapacityMode {
     Provisioned,
@@ -42,6 +43,7 @@ impl CapacityMode {
 
 /// The key that encrypts a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Encryption {
     #[default]
@@ -53,6 +55,7 @@ pub enum Encryption {
 
 /// How the records are delivered without a consumer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Delivery {
     pub firehose: bool,
     /// A channel to S3.
@@ -63,6 +66,7 @@ pub struct Delivery {
 
 /// A stream and its traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Workload {
     #[serde(flatten)]
     pub load: Load,

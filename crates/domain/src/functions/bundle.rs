@@ -38,6 +38,11 @@ pub struct Handler {
 
 /// An environment variable that a handler reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "HandlerNeed")
+)]
 pub struct Need {
     pub name: &'static str,
     /// What it is for.

@@ -29,6 +29,7 @@ const CARGO_LAMBDA: &str = "build it with `cargo lambda build --release` (https:
 
 /// Instruction set architecture of a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub enum Architecture {
     #[serde(rename = "x86_64")]
     X86_64,

@@ -8,6 +8,7 @@ use crate::iam::decoded;
 use ground::error::{self, Error, Result};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Policy {
     pub name: String,
     /// `None` for an inline policy.

@@ -24,6 +24,7 @@ use ground::error::{self, Result};
 
 /// Something that stops working, or loses its use, when the stream is deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Dependent {
     /// `consumer`, `function`, `role`, `channel`, `firehose stream`, `alarm` or `resource policy`.
     pub kind: &'static str,

@@ -124,6 +124,11 @@ pub type Events<'a> = &'a (dyn Fn(Event<'_>) + Send + Sync);
 
 /// Result of a check, for the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "DoctorCheckState")
+)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     Good,
@@ -135,6 +140,11 @@ pub enum State {
 
 /// One check of the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "DoctorCheck")
+)]
 pub struct Checked {
     pub check: &'static str,
     pub title: &'static str,

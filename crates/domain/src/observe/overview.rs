@@ -28,10 +28,13 @@ const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 /// The parts. One that is `None` and named in `unknown` could not be read.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Overview {
     /// The KMS key; `None` without encryption or with the key that AWS manages.
     pub encryption_key: Option<Key>,
+    /// Registered consumers.
     pub consumers: Option<Vec<Consumer>>,
+    /// Event source mappings that read the stream.
     pub mappings: Option<Vec<Reader>>,
     /// Roles of the functions that read the stream.
     pub roles: Option<Vec<String>>,
@@ -52,6 +55,11 @@ pub struct Overview {
 
 /// A KMS key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "EncryptionKey")
+)]
 pub struct Key {
     pub arn: Option<String>,
     /// `Enabled`, `Disabled`, `PendingDeletion`, … Source: `KeyState`, KMS API reference.
@@ -64,6 +72,7 @@ pub struct Key {
 
 /// An event source mapping on the stream.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Reader {
     pub function: String,
     pub id: String,
@@ -76,6 +85,11 @@ pub struct Reader {
 
 /// How much of a limit is used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "StreamUse")
+)]
 pub struct Used {
     pub used: u64,
     pub limit: u64,
@@ -83,6 +97,11 @@ pub struct Used {
 
 /// Limits of the stream, and of the account in the region.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "StreamLimits")
+)]
 pub struct Limits {
     /// Open shards of the provisioned streams of the account.
     pub account_shards: Option<Used>,

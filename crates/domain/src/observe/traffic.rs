@@ -32,6 +32,7 @@ const KEYS: usize = 100;
 
 /// Where figures come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// Shard-level metrics of CloudWatch.
@@ -42,9 +43,11 @@ pub enum Source {
 
 /// Write traffic of a stream.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Traffic {
     /// The time before now that was looked at.
     #[serde(rename = "window_seconds", serialize_with = "in_seconds")]
+    #[cfg_attr(feature = "schemas", schemars(with = "u64"))]
     pub window: Duration,
     pub source: Source,
     /// The open shards, by id.
@@ -55,6 +58,7 @@ pub struct Traffic {
 
 /// Write traffic of one open shard. A figure that was not measured is `None`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct ShardTraffic {
     pub shard: String,
     pub records_per_second: Option<f64>,
@@ -67,12 +71,14 @@ pub struct ShardTraffic {
 
 /// Traffic of one partition key.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct KeyTraffic {
     pub key: String,
     pub shard: String,
     /// The hash of the key. `None` if the shard does not have this hash key: the producer gave an explicit hash key, which
     /// records do not tell.
     #[serde(serialize_with = "as_text")]
+    #[cfg_attr(feature = "schemas", schemars(with = "Option<String>"))]
     pub hash_key: Option<u128>,
     /// Share of the traffic of its shard, 0 to 1.
     pub share: f64,

@@ -25,6 +25,7 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from
 
 /// What a run did. Its fields are a stable contract with scripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct RunReport {
     pub template: String,
     pub pipeline: String,
@@ -39,6 +40,7 @@ pub struct RunReport {
 
 /// One resource of a [`RunReport`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct ResourceReport {
     /// Its name in the manifest.
     pub id: String,

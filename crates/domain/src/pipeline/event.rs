@@ -36,6 +36,7 @@ pub enum What {
 
 /// The result of a run for one resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ResourceResult {
     Created,

@@ -31,6 +31,7 @@ pub(super) struct Planned<'c> {
 
 /// A plan for display and as data. Its fields are a stable contract with scripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct PlanReport {
     pub template: String,
     pub pipeline: String,
@@ -45,6 +46,7 @@ pub struct PlanReport {
 
 /// One resource of a [`PlanReport`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct PlannedReport {
     /// Its name in the manifest.
     pub id: String,
@@ -60,6 +62,11 @@ pub struct PlannedReport {
 
 /// What a run would do to a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "ResourceAction")
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     Create,

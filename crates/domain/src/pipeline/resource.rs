@@ -319,6 +319,11 @@ pub struct Dependencies {
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "ResourceChange")
+)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Change {
     /// Create it with all its properties.
@@ -397,6 +402,7 @@ impl fmt::Display for Change {
 
 /// Result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CheckState {
     /// As expected.
@@ -409,6 +415,7 @@ pub enum CheckState {
 
 /// One check of `verify`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Check {
     /// What was checked, such as `put`.
     pub check: String,

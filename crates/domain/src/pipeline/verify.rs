@@ -12,6 +12,7 @@ use ground::stop::Stop;
 
 /// The checks of a pipeline. Their fields are a stable contract with scripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct VerifyReport {
     pub template: String,
     pub pipeline: String,
@@ -23,6 +24,7 @@ pub struct VerifyReport {
 
 /// The checks of one resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct VerifiedResource {
     /// Its name in the manifest.
     pub id: String,

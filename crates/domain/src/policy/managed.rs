@@ -25,6 +25,7 @@ const LONGEST_NAME: usize = 128;
 
 /// What was done to make a policy as it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     Created,
@@ -45,6 +46,7 @@ impl fmt::Display for Outcome {
 
 /// A managed policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct ManagedPolicy {
     pub name: String,
     pub arn: String,

@@ -11,6 +11,11 @@ use ground::error::{self, Result};
 
 /// The decision about an action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "PolicyDecision")
+)]
 #[serde(rename_all = "camelCase")]
 pub enum Decision {
     Allowed,
@@ -32,6 +37,11 @@ impl Decision {
 
 /// An action on a resource, and whether it is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "SimulatedAction")
+)]
 pub struct Checked {
     pub action: String,
     pub resource: String,

@@ -18,6 +18,11 @@ pub const LEAST_COMMITMENT_HOURS: u64 = 24;
 
 /// How many of something there are, and how many there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "AccountUse")
+)]
 pub struct Used {
     pub used: u32,
     pub limit: u32,
@@ -41,6 +46,11 @@ impl fmt::Display for Used {
 
 /// What the account has and may have in a region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "AccountLimits")
+)]
 pub struct Limits {
     /// Open shards of provisioned streams.
     pub shards: Used,
@@ -50,6 +60,7 @@ pub struct Limits {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum CommitmentStatus {
     Disabled,
@@ -85,6 +96,7 @@ impl fmt::Display for CommitmentStatus {
 
 /// The minimum throughput billing commitment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Commitment {
     pub status: CommitmentStatus,
     pub started: Option<Timestamp>,

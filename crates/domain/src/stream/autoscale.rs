@@ -89,6 +89,7 @@ impl History {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Direction {
     Up,
@@ -98,6 +99,11 @@ pub enum Direction {
 
 /// What to do, and why.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "ShardDecision")
+)]
 pub struct Decision {
     pub direction: Direction,
     /// The shard count that the stream has or should have.
@@ -106,6 +112,7 @@ pub struct Decision {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(tag = "code", rename_all = "kebab-case")]
 pub enum Reason {
     /// The last change was too short a time ago.

@@ -25,6 +25,7 @@ const ONE_PAGE: usize = 1_000;
 
 /// Where the number of steps comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Basis {
     #[serde(rename = "cloudtrail")]
@@ -35,6 +36,11 @@ pub enum Basis {
 
 /// The steps of the last 24 hours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "CallBudget")
+)]
 pub struct Budget {
     pub basis: Basis,
     pub used: usize,

@@ -27,6 +27,7 @@ macro_rules! words {
     ($(#[$doc:meta])* $name:ident, $noun:literal { $($variant:ident = $word:literal / $wire:literal),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+        #[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
         pub enum $name { $(#[serde(rename = $wire)] $variant),* }
 
         impl $name {
@@ -74,6 +75,7 @@ words! {
 
 /// Status of a channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ChannelStatus {
     /// Delivers nothing yet.
@@ -117,6 +119,7 @@ impl From<&sdk::ChannelStatus> for ChannelStatus {
 
 /// A channel as ListChannels returns it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct ChannelEntry {
     pub name: String,
     pub arn: String,
@@ -131,6 +134,7 @@ pub struct ChannelEntry {
 
 /// A channel as DescribeChannel returns it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Channel {
     pub name: String,
     pub arn: String,

@@ -19,6 +19,7 @@ pub const MOST_CONSUMERS: usize = 20;
 
 /// A registered consumer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Consumer {
     pub name: String,
     pub arn: String,
@@ -27,6 +28,7 @@ pub struct Consumer {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ConsumerStatus {
     /// Being registered; cannot subscribe yet.

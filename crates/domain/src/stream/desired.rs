@@ -40,6 +40,11 @@ pub struct Desired {
 
 /// One setting that is not as desired.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "StreamDifference")
+)]
 pub struct Difference {
     /// Such as `retention`, or `tag env` for a tag.
     pub setting: String,

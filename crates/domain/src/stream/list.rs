@@ -22,6 +22,7 @@ use pages::Pages;
 
 /// One stream of ListStreams, with its capacity if requested.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct StreamEntry {
     pub name: String,
     pub status: Status,
@@ -37,13 +38,14 @@ pub struct StreamEntry {
 
 /// What DescribeStreamSummary adds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Details {
     pub retention_hours: u32,
     /// Registered consumers.
     pub consumer_count: u32,
     /// Enabled shard-level metrics.
     pub shard_level_metrics: u32,
-    /// US dollars of a month on AWS without traffic; `None` if the prices of the region are not known.
+    /// US dollars of a month on AWS without traffic; null if the prices of the region are not known.
     pub standing_cost_per_month: Option<Money>,
 }
 

@@ -67,6 +67,11 @@ pub fn checked_plan(from: u32, to: u32) -> Result<Vec<u32>> {
 
 /// A step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "ReshardStep")
+)]
 pub struct Step {
     #[serde(flatten)]
     pub action: Action,
@@ -75,6 +80,11 @@ pub struct Step {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "ReshardAction")
+)]
 #[serde(tag = "action", rename_all = "kebab-case")]
 pub enum Action {
     /// UpdateShardCount.
@@ -134,6 +144,7 @@ pub fn steps_of(from: u32, counts: &[u32]) -> Vec<Step> {
 /// How long a plan takes on AWS. An estimate: UpdateShardCount "could take a few minutes to complete", and longer where the
 /// target is not a multiple of 25 % (Kinesis API reference). A split or a merge is one such change of one shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Expected {
     pub least_seconds: u64,
     pub most_seconds: u64,
@@ -242,6 +253,7 @@ impl Changer<'_> {
 
 /// Shards of the account in the region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct AccountShards {
     /// Open shards of all provisioned streams.
     pub open: u32,

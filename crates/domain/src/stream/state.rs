@@ -19,6 +19,11 @@ pub const DEFAULT_MAX_RECORD_SIZE_KIB: u32 = 1024;
 
 /// Status of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "StreamStatus")
+)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Status {
     /// Being created; cannot be read, written or changed yet.
@@ -59,6 +64,7 @@ impl From<&sdk::StreamStatus> for Status {
 
 /// Capacity mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Mode {
     /// Provisioned: the user sets the shard count.
@@ -89,6 +95,7 @@ impl From<Option<&sdk::StreamModeDetails>> for Mode {
 /// A shard-level metric ("enhanced monitoring"), charged per shard.
 /// Source: EnableEnhancedMonitoring, Kinesis API reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub enum ShardMetric {
     /// Bytes written to the shard.
     IncomingBytes,
@@ -162,6 +169,7 @@ impl FromStr for ShardMetric {
 
 /// A stream as returned by DescribeStreamSummary and ListTagsForStream.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct StreamState {
     /// Name, unique within the account and region.
     pub name: String,

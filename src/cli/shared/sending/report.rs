@@ -16,20 +16,22 @@ const HOT_SHARE: f64 = 0.6;
 /// With fewer records, a share says nothing.
 const FEWEST: u64 = 100;
 
-/// The result of a run. Its JSON form: counts (`bad` records were left out of what was read; `possible_duplicates` had an
-/// attempt without an answer before the one that was acknowledged), the latency of requests, `end` (`complete`, `interrupted`, `bad-input`, `aborted`), the file of
-/// failed records or null, and what each shard took.
+/// The result of a run. A contract with scripts.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct PutReport {
     stream: String,
+    /// `complete`, `interrupted`, `bad-input` or `aborted`.
     end: &'static str,
     read: u64,
     acknowledged: u64,
     failed: u64,
     stopped: u64,
+    /// Records that were left out of what was read.
     bad: u64,
     retries: u64,
     throttles: u64,
+    /// Records with an attempt without an answer before the one that was acknowledged.
     possible_duplicates: u64,
     /// Kinesis records that were sent for several records each.
     aggregates: u64,
@@ -37,12 +39,14 @@ pub(crate) struct PutReport {
     elapsed_seconds: f64,
     /// `None` without an answered request.
     latency_ms: Option<Latency>,
+    /// The file of failed records; `None` if there is none.
     failed_file: Option<String>,
     shards: Vec<ShardRow>,
 }
 
 /// Percentiles of the time from a request to its answer, in milliseconds.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Latency {
     p50: f64,
     p99: f64,
@@ -62,6 +66,7 @@ impl Latency {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ShardCounts"))]
 struct ShardRow {
     shard_id: String,
     records: u64,
@@ -207,9 +212,10 @@ fn percent(share: f64) -> f64 {
     (share * 100.0).floor()
 }
 
-/// What a run would send. `partition_keys` is the number of distinct keys, or null if they are random or more than
-/// 100,000. `shards`, `mode` and `cost_usd` are null if the stream was not described; random keys are others in another run.
+/// What a run would send. `shards`, `mode` and `cost_usd` are null if the stream was not described. Random keys are others in
+/// another run.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct DryRunReport {
     stream: String,
     dry_run: bool,
@@ -218,11 +224,13 @@ pub(crate) struct DryRunReport {
     bytes: u64,
     largest_record_bytes: u64,
     requests: u64,
+    /// The number of distinct keys; `None` if they are random or more than 100,000.
     partition_keys: Option<usize>,
     first_partition_key: Option<String>,
     put_payload_units: u64,
     on_demand_billed_bytes: u64,
     mode: Option<&'static str>,
+    /// `None` if the stream was not described.
     cost_usd: Option<Money>,
     shards: Option<Vec<ShareRow>>,
     #[serde(skip)]
@@ -230,6 +238,7 @@ pub(crate) struct DryRunReport {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct ShareRow {
     shard_id: String,
     records: u64,

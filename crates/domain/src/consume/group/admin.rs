@@ -24,6 +24,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// A group, by its lease table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Group {
     pub name: String,
     /// Shards that are not read to their end.
@@ -36,6 +37,7 @@ pub struct Group {
 
 /// The lease of a shard, as `group show` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct LeaseState {
     /// The id of the shard, or of stream and shard.
     pub shard_id: String,
@@ -43,8 +45,9 @@ pub struct LeaseState {
     pub checkpoint: String,
     /// How far in an aggregated record.
     pub sub_sequence_number: i64,
+    /// The member that reads the shard; `None` if nobody does.
     pub owner: Option<String>,
-    /// The age of the next record that is to be read, in milliseconds; 0 if there is none, and absent if not known.
+    /// The age of the next record that is to be read, in milliseconds; 0 if there is none, and `None` if not known.
     pub behind_ms: Option<i64>,
 }
 

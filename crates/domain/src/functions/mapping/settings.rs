@@ -8,9 +8,14 @@ use serde::{Deserialize, Serialize};
 use ground::duration;
 use ground::error::{Error, Result};
 
-/// Settings of a mapping. `None` keeps the current value, or AWS's default. Values are unchecked until
-/// [`Settings::check`].
+/// Settings of a mapping. `None` keeps the current value, or AWS's default.
+// Values are unchecked until `Settings::check`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "MappingSettings")
+)]
 #[serde(default)]
 pub struct Settings {
     /// Maximum number of records in a batch, 1 to 10,000. Default 100.
@@ -41,6 +46,7 @@ pub struct Settings {
 
 /// Where a mapping starts to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum StartingPosition {
     /// Records that arrive after the mapping is created.
@@ -84,6 +90,11 @@ impl std::fmt::Display for StartingPosition {
 
 /// One setting that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "MappingDifference")
+)]
 pub struct Difference {
     /// Name of the field.
     pub setting: &'static str,

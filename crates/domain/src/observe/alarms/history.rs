@@ -10,6 +10,11 @@ use ground::error::{self, Result};
 
 /// An item of the history.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "AlarmEvent")
+)]
 pub struct Item {
     pub at: Option<Timestamp>,
     pub alarm: String,

@@ -17,6 +17,11 @@ use ground::error::{self, Error, Result};
 
 /// The state of an alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "AlarmState")
+)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
     Alarm,
@@ -57,6 +62,7 @@ impl FromStr for State {
 
 /// An alarm.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct AlarmEntry {
     pub name: String,
     pub arn: String,
@@ -73,6 +79,7 @@ pub struct AlarmEntry {
     pub condition: String,
     /// The metric, of an alarm on one.
     pub metric: Option<Metric>,
+    /// `None` for composite alarms.
     pub threshold: Option<f64>,
     /// `>`, `>=`, `<` or `<=`; empty for composite alarms.
     pub comparison: String,

@@ -30,6 +30,7 @@ const NOT_OFFERED: &[&str] = &[
 
 /// Why the actions of an alarm are not executed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Muted {
     /// Its actions are disabled, until they are enabled.

@@ -74,6 +74,7 @@ pub struct Subjects<'a> {
 
 /// A metric.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Metric {
     pub namespace: String,
     pub name: String,

@@ -22,6 +22,11 @@ const REASON: &str = "set by streamctl alarms test";
 
 /// A part of a trial that was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(rename = "AlarmTestStep")
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// A value above the threshold was put.
@@ -34,6 +39,7 @@ pub enum Step {
 
 /// Result of a trial.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Trial {
     pub alarm: String,
     /// The value that was put; `None` where the state was set.

@@ -14,6 +14,7 @@ const MOST_PERIODS: i64 = 60;
 
 /// The time that is shown, in seconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Window {
     pub start: i64,
     pub end: i64,
@@ -42,6 +43,7 @@ impl Window {
 
 /// A dashboard and the values of its widgets.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Read {
     pub name: String,
     pub window: Window,
@@ -49,6 +51,7 @@ pub struct Read {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct ShownWidget {
     /// `metric`, `text`, `alarm`, `log`, …
     #[serde(rename = "type")]
@@ -63,9 +66,11 @@ pub struct ShownWidget {
 
 /// One line of a graph.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct ShownSeries {
     pub label: String,
     pub stat: String,
+    /// Seconds of each value.
     pub period: i64,
     /// A value for each period of the window, oldest first; `null` where there is no data.
     pub values: Vec<Option<f64>>,

@@ -9,6 +9,7 @@ use ground::shell::quoted;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Not wrong yet, or possibly intended: worth a look.
@@ -28,6 +29,7 @@ impl Severity {
 
 /// A command that repairs what a finding describes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Fix {
     /// The command line, quoted for a POSIX shell.
     pub command: String,
@@ -57,8 +59,10 @@ impl Fix {
 
 /// Something that a check found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Finding {
-    /// Id of the check, such as `write-throttles`. Set by the runner.
+    // The runner sets it.
+    /// Id of the check, such as `write-throttles`.
     pub check: &'static str,
     /// What it is about: `stream orders`, `function scorer`.
     pub subject: String,

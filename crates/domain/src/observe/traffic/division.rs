@@ -23,6 +23,7 @@ pub const MOST_SHARDS: usize = 200;
 
 /// A split that divides the measured traffic of a shard.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct ShardDivision {
     pub shard: String,
     /// Records of the sample.
@@ -31,6 +32,7 @@ pub struct ShardDivision {
     pub utilisation: Option<f64>,
     /// The first hash key of the second child.
     #[serde(serialize_with = "as_hash_key")]
+    #[cfg_attr(feature = "schemas", schemars(with = "String"))]
     pub hash_key: u128,
     /// Shares of the traffic that the children have, 0 to 1.
     pub lower: f64,
