@@ -174,7 +174,7 @@ impl<S: ShardSource> Poller<S> {
                 // Only the list of shards names all parents of a merged shard.
                 let one = matches!(self.shared.options.start, Start::Sequence { .. });
                 let children = match one || page.children.is_empty() {
-                    true => self.descendants().await?,
+                    true => Box::pin(self.descendants()).await?,
                     false => page.children,
                 };
                 return Ok(Message::Drained {
@@ -245,7 +245,9 @@ impl<S: ShardSource> Poller<S> {
                 _ => None,
             };
             self.pace.reads();
-            let wait = match self.try_page().await {
+            // Apart from the task: of thousands of pollers, few read at the same time, and a call is large.
+            let read = Box::pin(self.try_page());
+            let wait = match read.await {
                 Ok(page) => return self.succeeded(page, room).await,
                 Err(ReadError::Expired) => self.expired().await,
                 Err(ReadError::Fatal(error)) => return Err(error),
