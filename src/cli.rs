@@ -255,6 +255,7 @@ pub struct Parts {
 
 /// Runs the process: parses the command line, runs the command, reports errors.
 pub fn main(parts: Parts) -> Exit {
+    ground::platform::memory::share_between_threads();
     bundle::carry(parts.handlers);
     if completions::answered() {
         return Exit::Done;

@@ -267,7 +267,7 @@ impl TailOptions {
             asks_for_appended: false,
             bytes_per_second: Some(pace::SHARD_BYTES),
             concurrency: 32,
-            held_bytes: 12 * 1024 * 1024,
+            held_bytes: 8 * 1024 * 1024,
             retry_for: Duration::from_secs(60),
         }
     }

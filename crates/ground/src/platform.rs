@@ -1,5 +1,7 @@
-//! All platform-specific code: private files, detached processes, peers of connections, EC2 detection.
+//! All platform-specific code: private files, detached processes, peers of connections, the allocator, EC2
+//! detection.
 
+pub mod memory;
 pub mod orphans;
 pub mod peer;
 
