@@ -1,6 +1,5 @@
 //! [`Transport`] over the AWS SDK.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,8 +34,6 @@ pub struct KinesisTransport {
     formats: Formats,
     /// Loads the credentials of the client anew.
     renewal: Option<Renewal>,
-    /// Whether a request succeeded: the credentials were good.
-    worked: Arc<AtomicBool>,
 }
 
 /// Properties of the stream that `put` needs.
@@ -66,7 +63,6 @@ impl KinesisTransport {
             formats: Formats::json(),
             shards: Arc::default(),
             renewal: None,
-            worked: Arc::default(),
         }
     }
 
@@ -76,7 +72,8 @@ impl KinesisTransport {
         Self { ignores_keys, ..self }
     }
 
-    /// Loads the client's credentials anew when they have expired.
+    /// Loads the client's credentials anew when they have expired. They must have worked before: those that never did may
+    /// be wrong.
     #[must_use]
     pub fn renewing(self, renewal: Renewal) -> Self {
         Self {
@@ -169,9 +166,7 @@ impl StreamLimits {
 impl Transport for KinesisTransport {
     async fn put(&self, records: &[Record]) -> Result<PutAnswer, PutError> {
         let sent = wire::put_records(&self.client, &self.formats, &self.stream, records).await;
-        let answer = sent.map_err(|e| self.failure(e))?;
-        self.worked.store(true, Ordering::Relaxed);
-        Ok(answer)
+        sent.map_err(|e| self.failure(e))
     }
 
     async fn shards(&self, again: bool) -> Result<Vec<ShardRange>> {
@@ -198,13 +193,11 @@ impl Transport for KinesisTransport {
 impl KinesisTransport {
     fn failure(&self, failure: SdkError<PutRecordsError, HttpResponse>) -> PutError {
         let class = error::aws::class(&failure);
-        // Credentials that worked before may have been renewed where they come from.
-        let is_renewed = self.worked.load(Ordering::Relaxed) && Renewal::is_due(&failure);
-        if is_renewed {
-            self.renewal.iter().for_each(Renewal::forget);
-        }
+        // They may have been renewed where they come from.
+        let renewal = self.renewal.as_ref().filter(|_| Renewal::is_due(&failure));
+        renewal.into_iter().for_each(Renewal::forget);
         let error = error::aws::failed(format!("could not send to stream {}", self.stream), failure);
-        match class == Class::Throttle || class.is_outage() || is_renewed {
+        match class == Class::Throttle || class.is_outage() || renewal.is_some() {
             true => PutError::Transient {
                 throttled: class == Class::Throttle,
                 error,
