@@ -363,7 +363,7 @@ fn tell_ignored(printer: &Printer, configuration: &Configuration) {
     let endpoints = &configuration.settings.access.ignored;
     if let [_, ..] = endpoints.as_slice() {
         printer.note(&format!(
-            "{} ignored: --target aws is AWS itself",
+            "{} ignored: --target aws always uses AWS",
             units::listed(endpoints)
         ));
     }

@@ -161,7 +161,7 @@ impl<B: Objects + Parts, T: Table> CartFeatures<B, T> {
         let lines = file.split(|byte| *byte == b'\n').enumerate();
         for (number, line) in lines.filter(|(_, line)| !line.trim_ascii().is_empty()) {
             let product: Names = serde_json::from_slice(line)
-                .map_err(|error| format!("line {} of {key} is no product: {error}", number + 1))?;
+                .map_err(|error| format!("line {} of {key} is not a product: {error}", number + 1))?;
             names.insert(product.product_id.clone(), product);
         }
         Ok(names)

@@ -168,7 +168,7 @@ impl<C: Catalogue, B: Presign> ProductsApi<C, B> {
         if SIZES.iter().all(|known| known.name != size) {
             return Err(Answer::message(
                 400,
-                "The parameter size is none of small, medium, large",
+                "The parameter size is not one of small, medium, large",
             ));
         }
         let (bucket, kind) = self.image(id, request, invocation).await?;
@@ -201,7 +201,7 @@ impl<C: Catalogue, B: Presign> ProductsApi<C, B> {
         // The id is a part of the object's key.
         Err(Answer::message(
             400,
-            "A product whose id has other characters than letters, digits, hyphens and underscores has no images",
+            "A product whose id has characters other than letters, digits, hyphens and underscores has no images",
         ))
     }
 

@@ -60,7 +60,7 @@ impl DataType {
             "ticket_sales" => Ok(Self::TicketSales),
             _ => Err(Invalid::field(
                 "data_type",
-                "is none of artists, venues, concerts, events and ticket_sales",
+                "is not one of artists, venues, concerts, events and ticket_sales",
             )),
         }
     }
@@ -197,7 +197,7 @@ fn envelope<'a>(entry: &'a Entry<'a>) -> Result<Envelope<'a>, Invalid> {
     let payload = required("payload")?;
     let is_text = |value: &Json<'_>| matches!(value, Json::Text(text) if !text.trim().is_empty());
     if !is_text(&source) {
-        return Err(Invalid::field("source", "is not a string with something in it"));
+        return Err(Invalid::field("source", "is empty or not a string"));
     }
     if !is_text(&time) && !matches!(time, Json::Number(_)) {
         return Err(Invalid::field(

@@ -52,8 +52,7 @@ impl RetailProcessor<DynamoTable, SqsQueue, SystemClock> {
     /// A variable is missing or out of range.
     pub fn from_environment(environment: &Environment, clients: &Clients) -> Result<Self, InvalidVariable> {
         let table = environment.required("TABLE_NAME", "the table that events are stored in")?;
-        let queue =
-            environment.required("QUEUE_URL", "the queue that events go to which cannot be stored")?;
+        let queue = environment.required("QUEUE_URL", "the queue for events that cannot be stored")?;
         let stage = environment.required(
             "ENVIRONMENT",
             "the environment that the metrics are counted under",

@@ -244,8 +244,8 @@ fn consequences(context: &Context, enabled: bool, now: &Commitment) -> Vec<Strin
     let region = context.region();
     if !enabled {
         let mut notes = vec![
-            "On-demand streams then cost what they do in on-demand mode, by the hour and for each GB; their warm \
-             throughput ends."
+            "On-demand streams are then billed at the usual on-demand rates, by the hour and for each GB; their \
+             warm throughput ends."
                 .to_owned(),
         ];
         if now.earliest_end.is_some_and(|end| end > jiff::Timestamp::now()) {
@@ -275,7 +275,7 @@ fn consequences(context: &Context, enabled: bool, now: &Commitment) -> Vec<Strin
     };
     vec![
         format!(
-            "A commitment lasts at least {LEAST_COMMITMENT_HOURS} hours, and holds for all on-demand streams of the \
+            "A commitment lasts at least {LEAST_COMMITMENT_HOURS} hours, and applies to all on-demand streams of the \
              account in {region}. The account pays for at least 25 MiB/s written and 25 MiB/s read."
         ),
         price,

@@ -14,14 +14,14 @@ use super::shared::Session;
 use ground::error::Result;
 use ground::exit::Exit;
 
-/// Make, list, mute and try CloudWatch alarms
+/// Create, list, mute and test CloudWatch alarms
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  streamctl alarms subscribe me@example.com   who is told
-  streamctl alarms set orders                 a sound set for a stream
+  streamctl alarms subscribe me@example.com   notify this address
+  streamctl alarms set orders                 create alarms for a stream
   streamctl alarms list --state ALARM         what is wrong now
-  streamctl alarms test orders-late           does it go off, and tell?")]
+  streamctl alarms test orders-late           check that it notifies")]
 pub struct AlarmsArgs {
     #[command(subcommand)]
     action: Action,
@@ -29,17 +29,18 @@ pub struct AlarmsArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Make the alarms of a stream, a function or a pipeline
+    /// Create the alarms of a stream, a function or a pipeline
     ///
-    /// Watches throttles, failed records, the age of records (in time, and as a share of the retention: older records are
-    /// lost), errors, throttles and duration of the functions that read the stream, mappings that publish metrics of their
-    /// events, queues of failures, and failed events of a pipeline. Running it again changes what differs. Alarms that
-    /// streamctl did not make are never changed, and a metric that another alarm of streamctl watches gets no second one.
+    /// Watches throttles, failed records, the age of records (in time, and as a share of the retention: older records
+    /// are lost), errors, throttles and duration of the functions that read the stream, mappings that publish metrics
+    /// of their events, queues of failures, and failed events of a pipeline. Running it again changes what differs.
+    /// Alarms that streamctl did not make are never changed, and a metric that another alarm of streamctl already
+    /// watches gets no second alarm.
     ///
     /// The alarms notify the topic of `alarms subscribe`, or the one that --topic names.
     #[command(after_help = "\
 Examples:
-  streamctl alarms set orders --dry-run            what it would make
+  streamctl alarms set orders --dry-run            what it would create
   streamctl alarms set orders --lag 1m --errors 5
   streamctl alarms set --pipeline retail
   streamctl alarms set --function scorer --topic arn:aws:sns:…:alerts")]
@@ -73,13 +74,13 @@ Examples:
     Unmute(mute::UnmuteArgs),
     /// Send the notifications of alarms to an email address
     ///
-    /// Makes the topic streamctl-alarms and subscribes the address. SNS sends a message with a link to it; nothing is
+    /// Creates the topic streamctl-alarms and subscribes the address. SNS sends a message with a link to it; nothing is
     /// delivered before the link is opened. The local cloud sends no email: its log shows what it would send.
     #[command(after_help = "\
 Examples:
   streamctl alarms subscribe me@example.com")]
     Subscribe(subscribe::SubscribeArgs),
-    /// Try an alarm: does it go off, and are its actions executed?
+    /// Test an alarm: check that it goes off and runs its actions
     ///
     /// On the local cloud, values beyond the threshold are put into the metric of the alarm, where they stay. On AWS, and
     /// for alarms on expressions or other alarms, the state is set to ALARM after you confirm it; the next evaluation

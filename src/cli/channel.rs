@@ -38,8 +38,9 @@ pub struct ChannelArgs {
 enum Action {
     /// Create a channel to a bucket and wait until it is ACTIVE
     ///
-    /// Checks first that the stream is on demand, and that the bucket exists in its region. Makes a role that may write
-    /// the objects of the channel and nothing else, unless --role names one. A stream has one channel to a bucket.
+    /// Checks first that the stream is on demand, and that the bucket exists in its region. Creates a role that may
+    /// write the objects of the channel and nothing else, unless --role names one. A stream has one channel to a
+    /// bucket.
     ///
     /// A channel delivers records that arrive after it is ACTIVE, at least once and as they are. A record that is not
     /// in the format goes to the dead letter bucket.
@@ -71,7 +72,7 @@ Examples:
     Update(UpdateArgs),
     /// Delete a channel and wait until it is gone
     ///
-    /// Objects stay. Records that are not delivered yet are not delivered any more; they stay in the stream. A role that
+    /// Objects stay. Records that are not delivered yet will not be delivered; they stay in the stream. A role that
     /// streamctl made for the channel is deleted too.
     #[command(after_help = "\
 Examples:
@@ -96,7 +97,7 @@ struct CreateArgs {
     /// Compression of the objects
     #[arg(long, value_name = "KIND", default_value = "gzip", value_parser = Compression::WORDS.to_vec())]
     compression: String,
-    /// How old a record becomes before it is delivered: 5m to 15m
+    /// Maximum age of a record before it is delivered: 5m to 15m
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = freshness())]
     freshness: Duration,
     /// Template of the objects' keys, such as '!{yyyy}/!{MM}/!{dd}/x!{extension}'
@@ -108,7 +109,7 @@ struct CreateArgs {
     /// Encrypt the objects with this KMS key: alias, id or ARN
     #[arg(long, value_name = "KEY")]
     kms_key: Option<String>,
-    /// Role to deliver with, by name or ARN [default: one is made]
+    /// Role to deliver with, by name or ARN [default: one is created]
     #[arg(long, value_name = "ROLE")]
     role: Option<String>,
     /// Tag (repeatable)
@@ -141,7 +142,7 @@ struct OneArgs {
 struct UpdateArgs {
     #[command(flatten)]
     one: OneArgs,
-    /// How old a record becomes before it is delivered: 5m to 15m
+    /// Maximum age of a record before it is delivered: 5m to 15m
     #[arg(long, value_name = "TIME", value_parser = freshness())]
     freshness: Duration,
     /// Show what would be changed and change nothing
@@ -355,7 +356,7 @@ impl Created {
             (
                 "role",
                 match self.makes_role {
-                    true => format!("{} (made for the channel)", visible(&self.role)),
+                    true => format!("{} (created for the channel)", visible(&self.role)),
                     false => visible(&self.role),
                 },
             ),
@@ -419,7 +420,7 @@ async fn create(args: &CreateArgs, session: &Session) -> Result<Exit> {
         None => {
             printer.note(&format!("Not done by a channel: {DOES_NOT}"));
             printer.note(
-                "Cost: AWS bills each GB that a channel delivers, and S3 each object. streamctl has no price of it;\n\
+                "Cost: AWS bills each GB that a channel delivers, and S3 bills each object. streamctl does not know the price;\n\
                  see https://aws.amazon.com/kinesis/data-streams/pricing/",
             );
         }
@@ -521,7 +522,8 @@ async fn delete(args: &DeleteArgs, session: &Session) -> Result<Exit> {
         session.printer().note("Dry run: nothing was deleted");
         return Ok(Exit::Done);
     }
-    let action = format!("delete channel {name}: records that it has not delivered yet are not delivered");
+    let action =
+        format!("delete channel {name}: records that it has not delivered yet will not be delivered");
     session.confirm_by_name(&action, &name, args.yes).await?;
     watched(session, &stream, async |changer| {
         changer.delete_channel(&found).await

@@ -9,8 +9,9 @@ use ground::exit::Exit;
 
 /// Print a script that completes commands in your shell
 ///
-/// The shell asks streamctl what can follow: commands, options, values, templates and handlers, and the names of streams,
-/// shards, consumers, channels, functions and pipelines of the target. A local cloud that does not run is not started for that.
+/// The shell asks streamctl what can follow: commands, options, values, templates and handlers, and the names of
+/// streams, shards, consumers, channels, functions and pipelines of the target. A local cloud that is not running is
+/// not started for that.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

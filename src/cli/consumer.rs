@@ -27,8 +27,8 @@ pub struct ConsumerArgs {
 enum Action {
     /// Register a consumer and wait until it is ACTIVE
     ///
-    /// A consumer has 2 MiB/s of each shard for itself. A stream takes 20. AWS bills each consumer for each shard by the
-    /// hour, and what it reads.
+    /// A consumer has 2 MiB/s of each shard for itself. A stream can have 20. AWS bills each consumer by the hour for
+    /// each shard, and for what it reads.
     #[command(allow_missing_positional = true)]
     #[command(after_help = "\
 Examples:
@@ -98,7 +98,7 @@ pub(super) struct One(Consumer);
 pub(super) struct Deregistered {
     stream: String,
     name: String,
-    /// What its ARN was.
+    /// The ARN that it had.
     arn: String,
     /// Whether it is gone.
     deleted: bool,

@@ -28,9 +28,9 @@ const LONGEST_RETRY: Duration = Duration::from_secs(3_600);
 
 /// Copy a stream to another stream, region or account
 ///
-/// Records keep their data, their partition keys and, shard by shard, their order of reading. The region of an ARN counts.
-/// With --checkpoint, a copy that was stopped continues where it was: what was sent of the last chunk is then sent again.
-/// Kinesis does not tell the explicit hash keys of records.
+/// Records keep their data, their partition keys and, within each shard, the order in which they are read. If an ARN is
+/// given, its region is used. With --checkpoint, a copy that was stopped continues where it was: what was sent of the
+/// last chunk is then sent again. Kinesis does not return the explicit hash keys of records.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -52,7 +52,7 @@ pub struct CopyArgs {
     /// Region of the destination
     #[arg(long, value_name = "REGION")]
     to_region: Option<String>,
-    /// Profile whose credentials send
+    /// Profile whose credentials are used to send
     #[arg(long, value_name = "NAME")]
     to_profile: Option<String>,
     /// The destination is a stream of the local cloud
@@ -61,13 +61,13 @@ pub struct CopyArgs {
     /// Where to start: trim, latest, 10m, a time or @EPOCH
     #[arg(long, value_name = "POSITION", default_value = "trim")]
     from: String,
-    /// Go on with records that arrive
+    /// Continue with records as they arrive
     #[arg(long)]
     follow: bool,
     /// Stop after this many records
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Keep in this file how far the copy has come, and go on from there
+    /// Keep the position of the copy in this file, and continue from it
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
     /// How long to retry a refused record: 0s to 1h
@@ -334,7 +334,9 @@ fn finish(
         if missing == 1 { "was" } else { "were" }
     ));
     printer.warn(match &args.checkpoint {
-        Some(_) => "the same command sends the last chunk again, with what was acknowledged of it",
+        Some(_) => {
+            "the same command sends the last chunk again, including the records that were acknowledged"
+        }
         None => "add --checkpoint, so that a copy can be continued",
     });
     printer.report(&report)?;

@@ -27,12 +27,12 @@ use ground::exit::Exit;
 use input::{amount, budget, milliseconds, what_if};
 use report::{CostReport, Subject};
 
-/// Say what a stream or a pipeline costs a month, line by line
+/// Show what a stream or a pipeline costs a month, line by line
 ///
-/// Without a flag that names a load, the use is that which CloudWatch has measured of a stream, or of a pipeline with
-/// --pipeline. --template and --records estimate what does not exist yet, and make no call. A month has 730 hours; KB, MB and
-/// GB are powers of 1,024; taxes, free tiers and discounts are left out. A price that is not known is shown as unknown and
-/// never guessed: `--refresh` reads it from AWS.
+/// Without a flag that names a load, the use is what CloudWatch has measured for a stream, or for a pipeline with
+/// --pipeline. --template and --records estimate what does not exist yet, and make no call. A month has 730 hours; KB,
+/// MB and GB are powers of 1,024; taxes, free tiers and discounts are left out. A price that is not known is shown as
+/// unknown and never guessed: `--refresh` reads it from AWS.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
@@ -55,10 +55,10 @@ pub struct CostArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Say what a stream has cost since it was created
+    /// Show what a stream has cost since it was created
     ///
-    /// From the use that CloudWatch has measured: at most 455 days, since it keeps hours no longer. Shards, mode, retention and
-    /// consumers count as they are now.
+    /// Based on the use that CloudWatch has measured: at most 455 days, since it keeps hourly figures no longer.
+    /// Shards, mode, retention and consumers count as they are now.
     #[command(after_help = "\
 Examples:
   streamctl cost so-far               the default stream
@@ -66,7 +66,7 @@ Examples:
     SoFar(billed::SoFarArgs),
     /// Show what AWS has billed, from Cost Explorer
     ///
-    /// Each call costs 0.01 USD. Counts the services of which pipelines consist, in one region. --pipeline counts what carries
+    /// Each call costs 0.01 USD. Counts the services that pipelines use, in one region. --pipeline counts only what has
     /// the tag of the pipeline, which must be activated as a cost allocation tag.
     #[command(after_help = "\
 Examples:
@@ -124,7 +124,7 @@ struct EstimateArgs {
         conflicts_with = "template"
     )]
     encryption: Option<EncryptionArg>,
-    /// Deliver all records: firehose, channel, channel-tables (with commas)
+    /// Deliver all records: firehose, channel, channel-tables (comma-separated)
     #[arg(
         long,
         value_enum,
@@ -134,7 +134,7 @@ struct EstimateArgs {
     )]
     #[arg(requires = "records", conflicts_with = "template")]
     deliver: Vec<DeliveryArg>,
-    /// Add anything of the price book, a month of it: http-api-requests=10M (repeatable)
+    /// Add any item of the price list, with its amount a month: http-api-requests=10M (repeatable)
     #[arg(long, value_name = "ITEM=AMOUNT", value_parser = amount)]
     add: Vec<Part>,
     /// Estimate a template or a manifest file
@@ -156,7 +156,7 @@ struct EstimateArgs {
     /// Show the cost with changes: shards=2,retention=7d,mode=on-demand,aggregate=25KB
     #[arg(long, value_name = "CHANGES", value_parser = what_if)]
     what_if: Option<WhatIf>,
-    /// Compare the capacity modes, and say where they cost the same
+    /// Compare the capacity modes, and show where they cost the same
     #[arg(long)]
     compare: bool,
     /// Exit 5 if a month costs more than this
@@ -254,7 +254,7 @@ impl EstimateArgs {
         let is_of_template = self.template.is_some() || self.pipeline.is_some();
         if !is_of_template && !self.parameters.is_empty() {
             return Err(
-                Error::usage("--param is a parameter of a template").hint("add --template or --pipeline")
+                Error::usage("--param sets a parameter of a template").hint("add --template or --pipeline")
             );
         }
         if !is_of_template && self.records.is_some() && self.stream.is_named() {
@@ -289,7 +289,7 @@ impl EstimateArgs {
             .filter(|size| u64::from(*size) <= LARGEST);
         let Some(size) = size else {
             return Err(Error::usage("an average record would be larger than 10 MiB")
-                .hint("Kinesis takes records of at most 10 MiB; check --size"));
+                .hint("Kinesis accepts records of at most 10 MiB; check --size"));
         };
         Ok(Some(Load::steady(records, records.times(size, 1))))
     }

@@ -18,7 +18,7 @@ use domain::pipeline::{Draft, Manifest, Request};
 use ground::error::Result;
 use ground::exit::Exit;
 
-/// Make, show and open CloudWatch dashboards
+/// Create, show and open CloudWatch dashboards
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -32,10 +32,10 @@ pub struct DashboardArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Make or update the dashboard of a stream, a function or a pipeline
+    /// Create or update the dashboard of a stream, a function or a pipeline
     ///
-    /// Graphs of what comes in and goes out, throttles, ages, errors, durations and queues, with the states of the alarms
-    /// of `alarms set`. Running it again replaces the body by one for what there is now.
+    /// Graphs of what comes in and goes out, throttles, ages, errors, durations and queues, with the states of the
+    /// alarms of `alarms set`. Running it again replaces the body with one for what exists now.
     #[command(after_help = "\
 Examples:
   streamctl dashboard create orders

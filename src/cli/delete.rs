@@ -13,8 +13,9 @@ use ground::exit::Exit;
 
 /// Delete a stream and its records
 ///
-/// Shows first what depends on the stream: consumers, functions that read it and their roles, Firehose streams, alarms, and
-/// the policy that shares it. None of them is deleted, except consumers with --force. Waits until the stream is gone.
+/// First shows what depends on the stream: consumers, functions that read it and their roles, Firehose streams, alarms,
+/// and the policy that shares it. None of them is deleted, except consumers with --force. Waits until the stream is
+/// gone.
 #[derive(Debug, Args)]
 #[command(alias = "rm")]
 #[command(after_help = "\

@@ -18,10 +18,10 @@ use report::DescribeReport;
 
 /// Show a stream: settings, limits, and what depends on it
 ///
-/// Shows state and settings of the stream, its key, consumers, mappings with their lag, Firehose streams, alarms and resource
-/// policy, and limits of the account. What may not be read is named, and the rest is shown. With --shards it also lists each
-/// shard, open or closed, with its part of the hash key space and its parents. The ARN of a stream of another account works
-/// where that account shares it.
+/// Shows state and settings of the stream, its key, consumers, mappings with their lag, Firehose streams, alarms and
+/// resource policy, and limits of the account. What you may not read is named, and the rest is shown. With --shards it
+/// also lists each shard, open or closed, with its part of the hash key space and its parents. The ARN of a stream of
+/// another account works if that account shares it.
 #[derive(Debug, Args)]
 #[command(alias = "desc")]
 #[command(after_help = "\

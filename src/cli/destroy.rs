@@ -11,9 +11,9 @@ use ground::exit::Exit;
 
 /// Delete what setup created, and check that nothing is left
 ///
-/// Works from any machine and after a crash: the resources of the pipeline are found by their names and tags. A resource
-/// that this pipeline did not create is kept, unless --adopt is given. A role that other functions use is kept too. Where
-/// something is kept, the exit code is 3.
+/// Works from any machine and after a crash: the resources of the pipeline are found by their names and tags. A
+/// resource that this pipeline did not create is kept, unless --adopt is given. A role that other functions use is kept
+/// too. If something is kept, the exit code is 3.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -227,12 +227,12 @@ fn print_totals(
 
 fn in_words(result: &MessageResult, options: &Options) -> String {
     let done = match (options.dry_run, &options.to) {
-        (true, _) => "there",
+        (true, _) => "found",
         (false, Some(_)) => "put",
         (false, None) => "processed",
     };
     match result {
-        MessageResult::Found(count) => format!("{} there", units::counted(*count, "record")),
+        MessageResult::Found(count) => format!("{} found", units::counted(*count, "record")),
         MessageResult::Replayed(count) => format!("{} {done}", units::counted(*count, "record")),
         MessageResult::Lost { replayed, lost } => {
             format!(

@@ -24,9 +24,10 @@ use ground::exit::Exit;
 
 /// Find what is wrong with a stream or a pipeline
 ///
-/// Looks at the stream, the functions that read it, their mappings, queues, logs and alarms, and at the metrics of the last
-/// hour. Each finding has its evidence and the command that repairs it. A fault loses, delays or refuses records, or will;
-/// a caution is worth a look. Without a stream or a default stream it looks at the account. Changes nothing without --fix.
+/// Looks at the stream, the functions that read it, their mappings, queues, logs and alarms, and at the metrics of the
+/// last hour. Each finding has its evidence and the command that repairs it. A fault loses, delays or refuses records,
+/// or will do so; a caution is worth a look. Without a stream or a default stream it looks at the account. Changes
+/// nothing without --fix.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -41,7 +42,7 @@ unreachable.")]
 pub struct DoctorArgs {
     #[command(flatten)]
     stream: StreamArg,
-    /// Template or manifest file of a pipeline, all of whose resources are looked at
+    /// Template or manifest file of a pipeline; all its resources are checked
     #[arg(long, value_name = "NAME", conflicts_with = "word", add = ArgValueCompleter::new(templates))]
     pipeline: Option<String>,
     /// Set a parameter of the template (repeatable)
@@ -195,7 +196,7 @@ fn summarise(printer: &Printer, report: &DoctorReport) {
             parts.extend((cautions > 0).then(|| counted(cautions as u64, "caution")));
         }
     }
-    parts.extend((report.skipped > 0).then(|| format!("{} could not look", report.skipped)));
+    parts.extend((report.skipped > 0).then(|| format!("{} could not run", report.skipped)));
     printer.note(&format!("{}: {}", report.subject, parts.join(", ")));
 }
 

@@ -14,9 +14,9 @@ use ground::exit::Exit;
 
 /// Encrypt a stream with a KMS key, or turn encryption off
 ///
-/// Applies to records that are put from then on. With a key of your own, producers need kms:GenerateDataKey and consumers
-/// kms:Decrypt on it: streamctl checks that the key can be used, and whether the functions that read the stream may decrypt
-/// with it. It asks first if one may not. Kinesis takes 25 changes of the key in 24 hours.
+/// Applies to records that are put from then on. With a key of your own, producers need kms:GenerateDataKey and
+/// consumers kms:Decrypt on it: streamctl checks that the key can be used, and whether the functions that read the
+/// stream may decrypt with it. If one may not, it asks first. Kinesis allows 25 changes of the key in 24 hours.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -68,14 +68,14 @@ async fn consequences(context: &Context, state: &StreamState, key: &str) -> Resu
         keys::Checked::Unknown(why) => {
             found
                 .notes
-                .push(format!("Whether the key can be used is not known: {why}"));
+                .push(format!("It is not known whether the key can be used: {why}"));
             return Ok(found);
         }
     };
     match readers(context, &state.arn, &key_arn).await {
         Ok(readers) => readers.into_iter().for_each(|reader| add(&mut found, reader)),
         Err(error) => found.notes.push(format!(
-            "Whether functions that read {name} may decrypt is not known: {}",
+            "It is not known whether functions that read {name} may decrypt: {}",
             error.chain().join(": ")
         )),
     }
@@ -92,7 +92,7 @@ fn add(found: &mut Consequences, reader: Reader) {
             .losses
             .push(format!("function {function} cannot read new records: {why}")),
         KeyAccess::Unknown(why) => found.notes.push(format!(
-            "Whether function {function} may decrypt is not known: {why}"
+            "It is not known whether function {function} may decrypt: {why}"
         )),
     }
 }

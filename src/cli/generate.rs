@@ -59,15 +59,15 @@ Pipelines:
   cart       shopping-cart events of a web page
 
 A template is JSON with fakers in double braces, or @FILE for the text of a
-file. A faker that makes text stands in quotes.
+file. Put a faker that makes text in quotes.
   seq  uuid  hex N  bool  int MIN MAX  float MIN MAX [DECIMALS]
   pick A B …  weighted A 3 B 1 …  name  first_name  last_name  email  city
   country  word  sentence  ip  now  now_ms  now_s
 
-Events have their own time: random gaps as of --rate, closer in bursts.
+Events have their own times: random gaps to match --rate, closer in bursts.
 
 Output:
-  (none)     the event, one on each line
+  (none)     the events, one on each line
   -o json    put-records entries with partition keys, which `put` reads
 
 ", examples!()))]
@@ -83,7 +83,7 @@ pub struct GenerateArgs {
     /// JSON with fakers, or @FILE
     #[arg(long, value_name = "TEMPLATE")]
     template: Option<String>,
-    /// How many events [default: 100, or without end with --rate]
+    /// How many events [default: 100, or no limit with --rate]
     #[arg(short = 'n', long, value_name = "N")]
     count: Option<u64>,
     /// Generate at this rate: 500/s, 10k/min or 1.5MB/s
@@ -101,7 +101,7 @@ pub struct GenerateArgs {
     /// Take each event's partition key from this field
     #[arg(long, value_name = "PATH", group = "keys")]
     key_field: Option<String>,
-    /// Make each event's partition key of its fields, such as '{source}_{payload.id}'
+    /// Build each event's partition key from its fields, such as '{source}_{payload.id}'
     #[arg(long, value_name = "PATTERN", group = "keys", value_parser = KeyPattern::parse)]
     key_template: Option<KeyPattern>,
     /// Send the events to this stream, by name or ARN

@@ -71,7 +71,7 @@ struct ResetArgs {
     group: String,
     #[command(flatten)]
     stream: StreamFlag,
-    /// Where to read on: trim, latest, 10m, a time, @EPOCH or seq:SHARD:NUMBER
+    /// Where to continue: trim, latest, 10m, a time, @EPOCH or seq:SHARD:NUMBER
     #[arg(long, value_name = "POSITION", allow_hyphen_values = true)]
     to: String,
     /// Only this shard, by id or number (repeatable)
@@ -262,7 +262,7 @@ async fn reset(args: &ResetArgs, session: &Session) -> Result<Exit> {
     session.confirm_by_name(&action, &args.group, args.yes).await?;
     group::write_reset(&table, &plan).await?;
     session.printer().note(&format!(
-        "Group {} reads on from {} in {}",
+        "Group {} continues from {} in {}",
         args.group,
         args.to,
         units::counted(plan.put.len() as u64, "shard")

@@ -16,8 +16,8 @@ use ground::exit::Exit;
 
 /// List the templates, or write one to edit
 ///
-/// Writes the manifest with its comments and its files, such as sample events and a dashboard. Paths in the manifest are
-/// relative to it. Until you change it, the manifest creates the same as the template.
+/// Writes the manifest with its comments and its files, such as sample events and a dashboard. Paths in the manifest
+/// are relative to it. Until you change it, the manifest creates the same resources as the template.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -92,7 +92,7 @@ pub(super) async fn run(args: InitArgs, session: &Session) -> Result<Exit> {
     let Some(name) = &args.template else {
         printer.report(&templates()?)?;
         printer.note(
-            "Create one with `streamctl setup TEMPLATE`, or write it to edit with `streamctl init TEMPLATE`",
+            "Create one with `streamctl setup TEMPLATE`, or write its files with `streamctl init TEMPLATE` to edit them",
         );
         return Ok(Exit::Done);
     };

@@ -59,8 +59,8 @@ enum LocalCommand {
     Status,
     /// Print the environment variables for AWS SDKs and tools
     ///
-    /// Starts the local cloud if it does not run. Unsets the session token, the profile and other endpoints of the shell, so
-    /// that nothing else is used. With -o json a variable to unset is null, with -o text it is empty.
+    /// Starts the local cloud if it is not running. Unsets the session token, the profile and other endpoints of the
+    /// shell, so that nothing else is used. With -o json a variable to unset is null, with -o text it is empty.
     #[command(after_help = "\
 Examples:
   eval \"$(streamctl local env)\"                       bash, zsh
@@ -69,9 +69,9 @@ Examples:
     Env(env::EnvArgs),
     /// Show the clock of the local cloud, or advance it
     ///
-    /// What waits for a time continues at once if the clock gets there: batching windows, visibility timeouts, retries,
-    /// channels. Times that are data, such as the age of a record or a retention, follow it too. Functions have the clock
-    /// of the machine, and so have IAM, KMS, SNS and STS. It never goes back, and it is kept when the local cloud stops.
+    /// What waits for a time continues as soon as the clock reaches it: batching windows, visibility timeouts, retries,
+    /// channels. Times that are data, such as the age of a record or a retention, follow it too. Functions, IAM, KMS,
+    /// SNS and STS use the clock of the machine. The clock never goes back, and it is kept when the local cloud stops.
     #[command(after_help = "\
 Examples:
   streamctl local start --clock-behind 8d     a new local cloud, 8 days ago
@@ -105,7 +105,7 @@ struct CloudArgs {
     /// Deliver channels after this time instead of their data freshness, which is 5 to 15 minutes
     #[arg(long, value_name = "TIME", value_parser = length(Parser::whole(Unit::Millisecond)))]
     data_freshness: Option<Duration>,
-    /// Start this long ago, without data; see `local clock`
+    /// Start with the clock this far behind, without data; see `local clock`
     #[arg(long, value_name = "TIME", value_parser = length(Parser::whole(Unit::Second)))]
     clock_behind: Option<Duration>,
 }

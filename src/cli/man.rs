@@ -19,7 +19,7 @@ Examples:
   streamctl man ~/.local/share/man/man1   then: man streamctl-put
   streamctl man . && man ./streamctl.1")]
 pub struct ManArgs {
-    /// Directory, which is made if it does not exist
+    /// Directory, which is created if it does not exist
     #[arg(value_name = "DIR")]
     dir: PathBuf,
 }

@@ -36,9 +36,9 @@ const LATE: i64 = 180;
 
 /// Show metrics and how near they are to the limits
 ///
-/// Without another word, of a stream and its fan-out consumers: traffic, throttles, latency, iterator age. LIMIT is how much of
-/// a limit the busiest period used. A period without data is missing, not zero. CloudWatch charges for each metric that is read,
-/// and for shard-level metrics. Formats: -o table, json, csv, yaml or text.
+/// By default, for a stream and its fan-out consumers: traffic, throttles, latency, iterator age. LIMIT is how much of
+/// a limit the busiest period used. A period without data is missing, not zero. CloudWatch charges for each metric that
+/// is read, and for shard-level metrics. Formats: -o table, json, csv, yaml or text.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -14,9 +14,9 @@ use ground::exit::Exit;
 
 /// Switch a stream between provisioned and on-demand mode
 ///
-/// Shows first what each mode costs, from the measured traffic of the last day where there is any, and how many of the two
-/// switches in 24 hours are left, where CloudTrail tells. A stream keeps its shards when it is switched; on-demand mode then
-/// changes their number with the traffic.
+/// First shows what each mode costs, from the measured traffic of the last day if there is any, and how many of the two
+/// switches in 24 hours are left, if CloudTrail shows it. A stream keeps its shards when it is switched; on-demand mode
+/// then changes their number with the traffic.
 #[derive(Debug, Args)]
 #[command(allow_missing_positional = true)]
 #[command(after_help = "\
@@ -30,7 +30,7 @@ pub struct ModeArgs {
     /// The mode: provisioned or on-demand
     #[arg(value_enum, value_name = "MODE", hide_possible_values = true)]
     mode: ModeArg,
-    /// Number of shards of the provisioned stream [default: those that it has]
+    /// Number of shards of the provisioned stream [default: those that it has now]
     #[arg(long, value_name = "N")]
     shards: Option<u32>,
     #[command(flatten)]
@@ -146,7 +146,7 @@ fn prices(book: &cost::PriceBook, shards: u32) -> Vec<String> {
 /// How many switches are left.
 async fn switches(context: &Context, state: &StreamState) -> String {
     let Some(made) = trail::last_day(context, "UpdateStreamMode", &state.arn).await else {
-        return format!("Kinesis takes {MODE_SWITCHES_A_DAY} switches of the mode of a stream in 24 hours");
+        return format!("Kinesis allows {MODE_SWITCHES_A_DAY} switches of the mode of a stream in 24 hours");
     };
     let left = MODE_SWITCHES_A_DAY.saturating_sub(made.len());
     let free = made

@@ -24,9 +24,9 @@ use ground::exit::Exit;
 
 /// Print, create and check policies of a stream or function
 ///
-/// `--for` prints a least-privilege IAM policy as a JSON document: what `put`, `tail`, the commands on streams, or the role
-/// of a function need for one stream. Subcommands make a managed policy of it, attach it, simulate it, and share a stream
-/// with another account. `--function` prints what a function is allowed to do.
+/// `--for` prints a least-privilege IAM policy as a JSON document: what `put`, `tail`, the commands on streams, or the
+/// role of a function need for one stream. Subcommands create a managed policy from it, attach it, simulate it, and
+/// share a stream with another account. `--function` prints what a function is allowed to do.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(override_usage = "\
@@ -52,7 +52,7 @@ pub struct PolicyArgs {
 
 #[derive(Debug, Args)]
 struct PrintArgs {
-    /// Stream, by name or ARN [default: as of --stream]
+    /// Stream, by name or ARN [default: that of --stream]
     #[arg(value_name = "STREAM", conflicts_with_all = ["stream", "function"])]
     word: Option<String>,
     /// Print the policy that this purpose needs: producer, consumer, operator or lambda
@@ -80,7 +80,7 @@ struct OptionArgs {
     /// Also what the Kinesis Client Library needs for this application (consumer)
     #[arg(long, value_name = "APPLICATION")]
     kcl: Option<String>,
-    /// KMS key of the stream: alias, id or ARN [default: the one that it has]
+    /// KMS key of the stream: alias, id or ARN [default: its current key]
     #[arg(long, value_name = "KEY")]
     encrypted: Option<String>,
 }
@@ -106,7 +106,7 @@ impl From<PurposeArg> for Purpose {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Create a managed policy, or change the one that is there
+    /// Create a managed policy, or change the existing one
     ///
     /// The name of the policy says what it allows, so the same command finds it again.
     #[command(after_help = "\
@@ -122,7 +122,7 @@ Examples:
     Attach(AttachArgs),
     /// Detach the policy from a role, user or group
     ///
-    /// Shows first which actions no other policy allows. The policy stays, also if it is attached to nobody.
+    /// First shows which actions no other policy allows. The policy is kept, even if it is attached to nobody.
     #[command(after_help = "\
 Examples:
   streamctl policy detach orders --for producer --from role/checkout --dry-run
@@ -177,7 +177,7 @@ struct AttachArgs {
 struct SimulateArgs {
     #[command(flatten)]
     access: AccessArgs,
-    /// Who is checked: role/NAME, user/NAME, group/NAME, or an ARN
+    /// Whom to check: role/NAME, user/NAME, group/NAME, or an ARN
     #[arg(long = "as", value_name = "WHO")]
     identity: Identity,
 }
@@ -396,7 +396,7 @@ async fn key_of(context: &Context, name: &str, session: &Session) -> Option<Stri
         }
         Err(error) => {
             session.printer().warn(&format!(
-                "whether stream {name} has a KMS key of its own is not known ({}): add --encrypted KEY if it has",
+                "it is not known whether stream {name} has a KMS key of its own ({}): add --encrypted KEY if it has one",
                 error.chain().join(": ")
             ));
             None

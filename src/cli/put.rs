@@ -89,7 +89,7 @@ sent (the report names them), 4 target unreachable, 130 interrupted.
 pub struct PutArgs {
     #[command(flatten)]
     stream: StreamArg,
-    /// File or quoted glob of files; `-` reads stdin, as a pipe without --file does (repeatable)
+    /// File or quoted glob of files; `-` reads stdin, like a pipe without --file (repeatable)
     #[arg(short, long, value_name = "FILE", conflicts_with = "data")]
     file: Vec<String>,
     /// Send this text as one record
@@ -104,7 +104,7 @@ pub struct PutArgs {
         conflicts_with = "data"
     )]
     format: FormatArg,
-    /// What Data of put-records entries is
+    /// Encoding of Data in put-records entries
     #[arg(
         long,
         value_enum,
@@ -113,7 +113,7 @@ pub struct PutArgs {
         conflicts_with = "data"
     )]
     data_encoding: EncodingArg,
-    /// What is done with a record that cannot be read: fail, skip or save=FILE
+    /// What to do with a record that cannot be read: fail, skip or save=FILE
     #[arg(long, value_name = "ACTION", default_value = "fail", value_parser = on_bad_record, conflicts_with = "data")]
     on_bad_record: BadArg,
     /// Partition key of every record; `random` for random keys
@@ -127,10 +127,10 @@ pub struct PutArgs {
         group = "keys"
     )]
     key_field: Option<String>,
-    /// Make each record's partition key of its fields, such as '{source}_{payload.id}'
+    /// Build each record's partition key from its fields, such as '{source}_{payload.id}'
     #[arg(long, value_name = "TEMPLATE", group = "keys", value_parser = KeyPattern::parse)]
     key_template: Option<KeyPattern>,
-    /// Take partition keys as this template does, and its stream unless --stream is given
+    /// Use the partition keys of this template, and its stream unless --stream is given
     #[arg(long, value_name = "TEMPLATE", group = "keys")]
     pipeline: Option<String>,
     /// Hash key of every record, which selects the shard: 0 to 2^128 - 1
@@ -148,7 +148,7 @@ pub struct PutArgs {
         hide_default_value = true
     )]
     ordering: OrderArg,
-    /// Put records of a shard together, in the format of the Kinesis Producer Library [default SIZE: 50KiB]
+    /// Aggregate records of a shard, in the format of the Kinesis Producer Library [default SIZE: 50KiB]
     #[arg(
         long,
         value_name = "SIZE",
@@ -161,7 +161,7 @@ pub struct PutArgs {
     /// File for the records that failed, with their reasons [default: FILE.failed.ndjson]
     #[arg(long, visible_alias = "failed-out", value_name = "FILE")]
     failed_file: Option<PathBuf>,
-    /// Keep in this file how far the input was sent, and go on from there
+    /// Keep in this file how far the input was sent, and continue from there
     #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "skip"])]
     resume: Option<PathBuf>,
     /// Skip the first N records, which an earlier run has read
@@ -242,7 +242,7 @@ pub(super) async fn run(args: PutArgs, session: &Session) -> Result<Exit> {
     };
     if args.aggregate.is_some() && prepared.limits.ignores_keys {
         return Err(Error::usage(format!(
-            "{} distributes records without regard to their keys, so records of a shard cannot be put together",
+            "{} distributes records without regard to their keys, so records of a shard cannot be aggregated",
             prepared.stream
         ))
         .hint("leave out --aggregate"));

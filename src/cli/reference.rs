@@ -39,7 +39,7 @@ fn reference() -> String {
         let links: Vec<String> = group.commands.iter().map(|command| link(command, "")).collect();
         text += &format!("- {}: {}\n", group.heading, links.join(", "));
     }
-    text += "\n## Global options\n\nEvery command takes these.\n\n";
+    text += "\n## Global options\n\nEvery command accepts these.\n\n";
     text += &list(cli.get_arguments().filter(|arg| arg.is_global_set()));
     for group in help::groups(&cli) {
         text += &format!("\n## {}\n", group.heading);

@@ -26,9 +26,9 @@ use ground::exit::Exit;
 
 /// Change the number of shards of a provisioned stream
 ///
-/// Shows a plan first: Kinesis at most doubles or halves the number of shards in one step, and takes 10 such steps in 24
-/// hours. Records stay in order for each partition key: a reader finishes the closed shards before it reads the new ones.
-/// A reshard that was interrupted is continued by the same command.
+/// Shows a plan first: Kinesis at most doubles or halves the number of shards in one step, and allows 10 such steps in
+/// 24 hours. Records stay in order for each partition key: a reader finishes the closed shards before it reads the new
+/// ones. A reshard that was interrupted is continued by the same command.
 #[derive(Debug, Args)]
 #[command(
     override_usage = "streamctl reshard [OPTIONS] [STREAM]\n       <--to|--scale|--split|--merge|--balance|--auto>"
@@ -67,8 +67,8 @@ pub struct ReshardArgs {
     /// Merge two shards whose hash key ranges are adjacent
     #[arg(long, num_args = 2, value_names = ["SHARD", "SHARD"], conflicts_with_all = ["to", "balance", "auto"])]
     merge: Option<Vec<String>>,
-    /// Make shards even by splits and merges, which are not among the 10 steps: their hash key ranges (default), or their
-    /// traffic. Keeps the number of shards, unless --to gives another
+    /// Make shards even by splits and merges, which do not count as any of the 10 steps: their hash key ranges
+    /// (default), or their traffic. Keeps the number of shards, unless --to gives another
     #[arg(long, value_name = "BY", num_args = 0..=1, require_equals = true, default_missing_value = "ranges")]
     #[arg(conflicts_with = "auto")]
     balance: Option<BalanceBy>,

@@ -14,8 +14,8 @@ use ground::exit::Exit;
 
 /// Set how long a stream keeps its records
 ///
-/// 24 hours to 365 days. A longer retention applies to the records that are there, and costs more. A shorter retention
-/// makes older records unreadable for good: it asks first.
+/// 24 hours to 365 days. A longer retention also applies to existing records, and costs more. A shorter retention makes
+/// older records unreadable for good, so the command asks first.
 #[derive(Debug, Args)]
 #[command(allow_missing_positional = true)]
 #[command(after_help = "\

@@ -17,7 +17,7 @@ use ground::error::{Error, Result};
 use ground::exit::Exit;
 use report::{Measurement, SizeReport};
 
-/// Say how many shards a load needs, and what each mode costs
+/// Show how many shards a load needs, and what each mode costs
 ///
 /// Compares provisioned, on-demand and On-demand Advantage for a month of 730 hours. The load is what you name, or what
 /// CloudWatch has measured of a stream. KB, MB and GB are powers of 1,024, as in the limits and on the bill of Kinesis.
@@ -135,7 +135,7 @@ impl SizeArgs {
         // Source: UpdateMaxRecordSize, Kinesis API reference.
         if load.record_bytes().is_some_and(|bytes| bytes > LARGEST) {
             return Err(Error::usage("an average record would be larger than 10 MiB")
-                .hint("Kinesis takes records of at most 10 MiB; check --records and --bytes"));
+                .hint("Kinesis accepts records of at most 10 MiB; check --records and --bytes"));
         }
         Ok(load)
     }

@@ -35,7 +35,7 @@ enum Action {
 
 /// Set tags
 ///
-/// A stream takes 50 tags. A tag that exists gets the new value; other tags stay.
+/// A stream can have 50 tags. A tag that exists gets the new value; other tags stay.
 #[derive(Debug, Args)]
 #[command(override_usage = "streamctl tag add [OPTIONS] [STREAM] <KEY=VALUE>...")]
 #[command(after_help = "\
@@ -150,7 +150,9 @@ async fn list(args: &ListArgs, session: &Session) -> Result<Exit> {
 /// The stream that a word or `--stream` names.
 fn one_stream(word: Option<&str>, flag: &StreamFlag, session: &Session) -> Result<ChosenStream> {
     if word.is_some() && flag.stream.is_some() {
-        return Err(Error::usage("the stream is named twice").hint("name it by a word or by --stream"));
+        return Err(
+            Error::usage("the stream is named twice").hint("name it either as an argument or with --stream")
+        );
     }
     choose(word.or(flag.stream.as_deref()), session)
 }

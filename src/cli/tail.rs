@@ -87,11 +87,11 @@ Where to start (--from):
   @-48h:-24h, @TIME:1h        a range: start and end, or start and length
   @:-1h, :end                 from the oldest record to an hour ago, or to now
 Where to end (--until):
-  end                         the records that are there now, as --no-follow
+  end                         the records that exist now, like --no-follow
   10m, 2026-11-21T10:00:00Z   before records that arrive at this time or later
   +10m                        ten minutes from now
   seq:SHARD:NUMBER            after this record; reads only its shard
-Which times to show (--where, repeatable): a range as of --from, or one time for
+Which times to show (--where, repeatable): a range as in --from, or one time for
 all from then on. Without --from, reading starts where the first range starts;
 it stops where the last one ends.
 
@@ -121,21 +121,21 @@ Escapes of --format and --separator: \\n \\r \\t \\0 \\\\ \\xNN
 in base64, and takes the messages out of what CloudWatch Logs sends. Steps are
 base64, gzip, zstd and cloudwatch-logs; aggregated records are split first. What
 cannot be decoded is shown as it is, with the reason.
---filter: the data is `.`, JSON as what it is, other text as a string. The
+--filter: the data is `.`: JSON as a JSON value, other text as a string. The
 variables are $key, $shard, $seq (sequence number) and $time (arrival, in
 seconds since 1970). A value that is neither false nor null shows the record.
 
 Checkpoints: what was written out is not read again. --checkpoint keeps the
 position of each shard in a file. --group shares the shards with other tails of
 the same group, by leases in a DynamoDB table of that name, in the form of the
-Kinesis Client Library. --from counts only at the first start.
+Kinesis Client Library. --from applies only to the first start.
 
 --invoke-local runs a function on this machine with the records, in place of
 writing them. The function receives what --from, --until, --filter and the other
 options choose, and a checkpoint is after the last record that it has processed.
 A batch that fails is tried again, then the command ends (exit 1), or continues
-if --failed-file takes its records. `attach --local` has the settings of a
-mapping instead, and no end. Each invocation is shown as a line: with -o json
+if --failed-file takes its records. `attach --local` uses the settings of a
+mapping, and does not end. Each invocation is shown as a line: with -o json
 shard_id, records, first_sequence_number, last_sequence_number, processed,
 duration_ms, and response (response_text if it is no JSON) or error; with
 -o text the response.
@@ -168,7 +168,7 @@ pub struct TailArgs {
     /// Stop at the end of the stream as it is now
     #[arg(long, conflicts_with = "until")]
     no_follow: bool,
-    /// Stop when no record came for this long
+    /// Stop when no record has arrived for this long
     #[arg(long, value_name = "TIME", value_parser = length(SECONDS.between(Duration::from_secs(1), Duration::MAX)))]
     idle_timeout: Option<Duration>,
     /// Order records across shards by arrival, waiting for 1s or this long at most
@@ -177,7 +177,7 @@ pub struct TailArgs {
         value_parser = length(DELAY)
     )]
     merge: Option<Duration>,
-    /// Read by enhanced fan-out, as this consumer or as one that is registered and removed
+    /// Read with enhanced fan-out, as this consumer or as a temporary one
     #[arg(long, value_name = "CONSUMER", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     fan_out: Option<String>,
     /// Keep the position of each shard in this file, and resume from it
@@ -186,7 +186,7 @@ pub struct TailArgs {
     /// Share the shards with the other tails of this group, and resume from its positions
     #[arg(long, value_name = "NAME", conflicts_with_all = ["shard", "key"])]
     group: Option<String>,
-    /// Time after which the leases of a member that died are taken
+    /// Time after which the leases of a member that died are taken over
     #[arg(long, value_name = "TIME", default_value = "10s", requires = "group", value_parser = length(LEASE_TIME))]
     lease_time: Duration,
     #[command(flatten)]
@@ -238,7 +238,7 @@ fn request(args: &TailArgs, session: &Session) -> Result<Request> {
     let by_number = matches!(start, Start::Sequence { .. }) || matches!(until, Some(Until::Sequence { .. }));
     if streams.len() > 1 && (by_number || !shards.is_empty() || args.group.is_some()) {
         return Err(
-            Error::usage("--shard, --group and sequence numbers are of one stream")
+            Error::usage("--shard, --group and sequence numbers apply to a single stream")
                 .hint("name one stream, or leave them out"),
         );
     }
@@ -250,7 +250,7 @@ fn request(args: &TailArgs, session: &Session) -> Result<Request> {
     }
     if args.fan_out.is_some() && matches!(start, Start::Last(_)) {
         return Err(
-            Error::usage("enhanced fan-out has no position counted from the end")
+            Error::usage("enhanced fan-out cannot start at a position counted from the end")
                 .hint("start at a time, such as `--from 10m`"),
         );
     }
@@ -342,8 +342,9 @@ fn references(args: &TailArgs, session: &Session) -> Result<Vec<StreamReference>
         let mut regions: Vec<&String> = regions.collect();
         regions.dedup();
         if regions.len() > 1 {
-            return Err(Error::usage("the streams are in several regions")
-                .hint("read each region with a tail of its own"));
+            return Err(
+                Error::usage("the streams are in several regions").hint("run one tail for each region")
+            );
         }
         if !found.contains(&reference) {
             found.push(reference);

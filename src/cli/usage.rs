@@ -24,7 +24,7 @@ pub(super) fn print(error: &clap::Error, words: &[OsString], printer: &Printer) 
 
 /// An error of clap as one of streamctl: a sentence, and a hint with a command that exists.
 fn translated(error: &clap::Error, words: &[OsString]) -> Error {
-    let help = format!("`{} --help` shows what there is", command(words));
+    let help = format!("`{} --help` shows what it accepts", command(words));
     let suggested = [
         ContextKind::SuggestedSubcommand,
         ContextKind::SuggestedArg,
@@ -121,27 +121,27 @@ mod tests {
             .join("\n"),
             @r#"
             there is no command setpu
-              hint: did you mean setup? `streamctl --help` shows what there is
+              hint: did you mean setup? `streamctl --help` shows what it accepts
             there is no command version
               hint: use `streamctl --version`
             there is no option --shards
-              hint: did you mean --shard-count? `streamctl setup --help` shows what there is
+              hint: did you mean --shard-count? `streamctl setup --help` shows what it accepts
             invalid value '99' for '--in-flight <N>': 99 is not in 1..=64
-              hint: `streamctl put --help` shows what there is
+              hint: `streamctl put --help` shows what it accepts
             invalid value 'cvs' for '--format <FORMAT>' [possible values: auto, array, ndjson, put-records, get-records, recording, csv, tsv, lines, length-delimited, varint-delimited, whole]
-              hint: `streamctl put --help` shows what there is
+              hint: `streamctl put --help` shows what it accepts
             <TIME> is missing
-              hint: `streamctl retention --help` shows what there is
+              hint: `streamctl retention --help` shows what it accepts
             invalid value '1x' for '<TIME>': not a length of time; write it like 36h, 7d or 1d12h, or as a number of hours
-              hint: `streamctl retention --help` shows what there is
+              hint: `streamctl retention --help` shows what it accepts
             there is no command ad
-              hint: did you mean add? `streamctl tag --help` shows what there is
+              hint: did you mean add? `streamctl tag --help` shows what it accepts
             "b" is an unexpected word
-              hint: `streamctl describe --help` shows what there is
+              hint: `streamctl describe --help` shows what it accepts
             the argument '--to <N>' cannot be used with '--scale <CHANGE>'
-              hint: `streamctl reshard --help` shows what there is
+              hint: `streamctl reshard --help` shows what it accepts
             <--to <N>|--scale <CHANGE>|--split <SHARD[@HASHKEY|half|by-traffic]>|--merge <SHARD> <SHARD>|--balance[=<BY>]|--auto> is missing
-              hint: `streamctl reshard --help` shows what there is
+              hint: `streamctl reshard --help` shows what it accepts
             "#
         );
     }

@@ -29,7 +29,7 @@ Examples:
 pub struct VerifyArgs {
     #[command(flatten)]
     template: TemplateArgs,
-    /// Put no record
+    /// Do not put a record
     #[arg(long)]
     no_put: bool,
 }

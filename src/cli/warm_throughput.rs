@@ -11,7 +11,7 @@ use ground::exit::Exit;
 /// Keep an on-demand stream ready for a write throughput
 ///
 /// Kinesis scales the stream before the traffic comes. The account must have the minimum throughput billing commitment
-/// (On-demand Advantage). Kinesis can take minutes for it.
+/// (On-demand Advantage). This can take minutes.
 #[derive(Debug, Args)]
 #[command(allow_missing_positional = true)]
 #[command(after_help = "\

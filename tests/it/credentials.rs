@@ -224,7 +224,7 @@ fn target_aws_sends_nothing_to_an_endpoint_of_the_environment() {
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(world.fake.seen(), [] as [&str; 0], "{said}");
-        let note = "AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_KINESIS and AWS_ENDPOINT_URL_STS are ignored: --target aws is AWS itself";
+        let note = "AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_KINESIS and AWS_ENDPOINT_URL_STS are ignored: --target aws always uses AWS";
         assert!(said.starts_with(note), "{said}");
     }
 }

@@ -39,7 +39,7 @@ fn findings(report: &Value) -> Vec<Value> {
         .collect()
 }
 
-/// The ids of the checks that found something, and of those that could not look.
+/// The ids of the checks that found something, and of those that could not run.
 fn found(report: &Value) -> Vec<String> {
     let checks = report["checks"].as_array().unwrap().iter();
     let bad = checks.filter(|check| check["state"] != "good");

@@ -274,12 +274,12 @@ const OPTIONAL: &[(&str, &[&str], &str)] = &[
     (
         "cloudwatch:DescribeAlarms",
         &["delete", "orders", "--dry-run"],
-        "which alarm",
+        "dependent alarm",
     ),
     (
         "kinesis:ListChannels",
         &["delete", "orders", "--dry-run"],
-        "which channel",
+        "dependent channel",
     ),
 ];
 

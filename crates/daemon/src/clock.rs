@@ -50,7 +50,7 @@ pub async fn clock(home: &Path, change: Move) -> Result<Clock> {
     let home = LocalHome::new(home);
     let Some(found) = look_for(&home).await? else {
         return Err(Error::failed("the local cloud is not running")
-            .hint("`streamctl local start` starts it, with --clock-behind one whose clock is behind"));
+            .hint("`streamctl local start` starts it; add --clock-behind for a clock that is behind"));
     };
     let before = found.health.clock_offset_ms;
     let offset_ms = change.offset_ms(before);
@@ -59,7 +59,7 @@ pub async fn clock(home: &Path, change: Move) -> Result<Clock> {
     }
     let time = Timestamp::now().as_millisecond().saturating_add(offset_ms);
     let time = Timestamp::from_millisecond(time)
-        .map_err(|error| Error::failed("the clock is outside the calendar").cause(error))?;
+        .map_err(|error| Error::failed("the time of the clock is out of range").cause(error))?;
     Ok(Clock { time, offset_ms })
 }
 
@@ -83,14 +83,16 @@ async fn set(found: &Found, offset_ms: i64) -> Result<()> {
     match answer.status {
         200 => Ok(()),
         409 => Err(failed()
-            .cause("it is ahead of the machine's clock, and a clock does not go back")
+            .cause("the clock is ahead of the machine's clock, and it cannot go back")
             .hint("`streamctl local reset` deletes the data and starts again")),
         status => Err(failed()
             .cause(format!(
                 "HTTP {status}: {}",
                 String::from_utf8_lossy(&answer.body)
             ))
-            .hint("`streamctl local stop`, then start it again, if it runs another version of streamctl")),
+            .hint(
+                "if it runs another version of streamctl, run `streamctl local stop`, then start it again",
+            )),
     }
 }
 

@@ -29,7 +29,7 @@ use ground::platform;
 /// Marks a directory that may be deleted.
 const MARKER: &str = ".streamctl-local-cloud";
 const MARKER_TEXT: &str =
-    "Data of streamctl's local cloud. `streamctl local reset` deletes this directory and all in it.\n";
+    "Data of streamctl's local cloud. `streamctl local reset` deletes this directory and everything in it.\n";
 
 /// The local cloud's part of a home.
 #[derive(Debug, Clone)]
@@ -108,7 +108,7 @@ impl LocalHome {
     pub fn check(&self) -> Result<()> {
         let dir = self.dir.display();
         let shared = platform::shared_with_others(&self.dir)
-            .map_err(|error| Error::failed(format!("could not look at {dir}")).cause(error))?;
+            .map_err(|error| Error::failed(format!("could not inspect {dir}")).cause(error))?;
         match shared {
             None => Ok(()),
             Some(why) => Err(Error::failed(format!(

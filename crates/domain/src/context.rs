@@ -313,7 +313,7 @@ impl Context {
     /// Exit 4 when the target cannot be reached or rejects the credentials, exit 1 when it does not tell the account.
     pub async fn account(&self) -> Result<&str> {
         self.known_account().await?.ok_or_else(|| {
-            Error::failed("this command needs to know the account, and STS does not tell it here")
+            Error::failed("this command needs the account ID, and STS does not return one here")
                 .hint("an endpoint without STS serves streams and their records; check --endpoint-url")
         })
     }

@@ -232,8 +232,8 @@ impl Settings {
     /// `are_there` is false if none were found.
     pub fn mend_credentials(&self, are_there: bool) -> String {
         match self.sends_placeholder() {
-            true => "a placeholder was sent, as to every endpoint on this machine without --profile or credentials in the \
-                     environment: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            true => "streamctl sends placeholder credentials to an endpoint on this machine, unless --profile or the \
+                     environment names credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
                 .to_owned(),
             false => self.access.mend(self.profile.as_deref(), are_there),
         }

@@ -150,7 +150,7 @@ fn add(nodes: &mut HashMap<PathBuf, Node>, path: &Path, node: Node) -> Result<us
     match (nodes.insert(path.to_owned(), node), node) {
         (None, Node::Directory) => Ok(added + 1),
         (None, Node::File) | (Some(Node::Directory), Node::Directory) => Ok(added),
-        _ => Err("is a file and a directory, or is there twice"),
+        _ => Err("is both a file and a directory, or occurs twice"),
     }
 }
 

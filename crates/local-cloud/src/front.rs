@@ -268,7 +268,7 @@ impl Front {
             Err(_) => ApiError::new(
                 500,
                 "InternalFailure",
-                "The local cloud failed at this request; its log says where.",
+                "The local cloud failed to process this request; its log has the details.",
             )
             .respond(format),
         };
@@ -551,7 +551,7 @@ fn foreign(uid: u32) -> ApiError {
 
 fn foreign_message(uid: u32) -> String {
     format!(
-        "The local cloud serves the user who started it, and this connection is of the user with the id {uid}. Requests of \
+        "The local cloud serves the user who started it, and this connection belongs to the user with the id {uid}. Requests of \
          others must be signed with the secret access key of that user's `streamctl local env`."
     )
 }

@@ -79,7 +79,7 @@ async fn run_in(
     let listener = listen(&home, options.port).await?;
     let port = listener
         .local_addr()
-        .map_err(|error| Error::failed("could not learn the port").cause(error))?
+        .map_err(|error| Error::failed("could not find out the port").cause(error))?
         .port();
     let state = State {
         pid: std::process::id(),
@@ -111,7 +111,7 @@ async fn run_in(
     home.remove_state();
     let closed = tokio::task::spawn_blocking(move || cloud.shutdown()).await;
     drop(lock);
-    closed.map_err(|error| Error::failed("the local cloud did not close in order").cause(error))
+    closed.map_err(|error| Error::failed("the local cloud did not shut down cleanly").cause(error))
 }
 
 /// Serves commands on the control socket.

@@ -546,7 +546,7 @@ fn ask_one_cloud(cases: u32) -> usize {
         largest.fetch_max(taken, Ordering::Relaxed);
         // A panic is answered so.
         prop_assert!(
-            status != 500 || !answer.windows(18).any(|text| text == b"its log says where"),
+            status != 500 || !answer.windows(23).any(|text| text == b"its log has the details"),
             "a panic"
         );
         prop_assert!(

@@ -108,7 +108,7 @@ fn product_ids(object: &Object<'_>) -> Result<Vec<String>, Refusal> {
             .all(|character| character.is_ascii_alphanumeric() || character.is_whitespace())
         {
             return Err(bad(
-                "The field product_ids holds a value with other characters than letters, digits and spaces",
+                "The field product_ids holds a value with characters other than letters, digits and spaces",
             ));
         }
         if id.len() > MAX_PRODUCT_BYTES {
@@ -127,7 +127,10 @@ fn check_event(object: &Object<'_>) -> Result<(), Refusal> {
     match object.get("event") {
         None => Ok(()),
         Some(Json::Text(event)) if EVENTS.contains(&event.as_ref()) => Ok(()),
-        Some(_) => Err(bad(format!("The field event is none of {}", EVENTS.join(", ")))),
+        Some(_) => Err(bad(format!(
+            "The field event is not one of {}",
+            EVENTS.join(", ")
+        ))),
     }
 }
 

@@ -173,9 +173,9 @@ async fn what_is_not_valid_is_refused_and_nothing_sent() {
     {"message":"The field user_id is not a whole number"}
     {"message":"The field product_ids is not a list"}
     {"message":"The field product_ids holds a value that is not a string"}
-    {"message":"The field product_ids holds a value with other characters than letters, digits and spaces"}
-    {"message":"The field event is none of add_to_cart, remove_from_cart, update_cart, checkout"}
-    {"message":"The field event is none of add_to_cart, remove_from_cart, update_cart, checkout"}
+    {"message":"The field product_ids holds a value with characters other than letters, digits and spaces"}
+    {"message":"The field event is not one of add_to_cart, remove_from_cart, update_cart, checkout"}
+    {"message":"The field event is not one of add_to_cart, remove_from_cart, update_cart, checkout"}
     {"message":"The field product_ids has more than 1000 products"}
     {"message":"The field user_id has more than 38 digits"}
     {"message":"The body is not valid JSON: nested more than 127 deep"}

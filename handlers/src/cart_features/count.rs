@@ -139,7 +139,7 @@ impl Counter {
     /// The line is no order, or it is out of order. A sentence without a full stop.
     pub fn add(&mut self, line: &[u8]) -> Result<Option<UserFeatures>, String> {
         let order: Order<'_> =
-            serde_json::from_slice(line).map_err(|error| format!("it is no order: {error}"))?;
+            serde_json::from_slice(line).map_err(|error| format!("it is not an order: {error}"))?;
         let days = order.days_since_prior.unwrap_or(0.0);
         if order.order_number == 0 {
             return Err("order_number begins at 1".to_owned());

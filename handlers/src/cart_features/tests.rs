@@ -135,7 +135,7 @@ async fn a_file_that_cannot_be_used_fails_with_the_line() {
     let world = World::new(cut, 50);
     let error = world.run("orders/1.ndjson").await.unwrap_err();
     assert!(
-        error.error_message.starts_with("line 4: it is no order"),
+        error.error_message.starts_with("line 4: it is not an order"),
         "{error:?}"
     );
     let error = world.run("orders/2.ndjson").await.unwrap_err();

@@ -411,7 +411,7 @@ async fn urls_of_images_last_an_hour() {
     {"url":"https://images/incoming_product_images/p-1/front.jpg?put=3600","expires_in":3600}
     {"download_url":"https://images/product_images/p-1/main/large.jpg?get=3600","expires_in":3600}
     {"download_url":"https://images/product_images/p-1/front/small.jpg?get=3600","expires_in":3600}
-    {"message":"A product whose id has other characters than letters, digits, hyphens and underscores has no images"}
+    {"message":"A product whose id has characters other than letters, digits, hyphens and underscores has no images"}
     "#);
 }
 

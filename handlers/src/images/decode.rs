@@ -33,7 +33,7 @@ pub fn decode(data: &[u8]) -> Result<Picture, String> {
         [0x89, b'P', b'N', b'G', ..] => png(data),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => webp(data),
         [] => Err("the file is empty".to_owned()),
-        _ => Err("the file is no JPEG, PNG or WebP image".to_owned()),
+        _ => Err("the file is not a JPEG, PNG or WebP image".to_owned()),
     }
 }
 

@@ -208,8 +208,8 @@ fn what_is_too_large_or_no_image_is_refused_with_a_reason() {
     the image has 30000 by 1 pixels: at most 40 million, and 20000 a side, are processed
     the image has 65535 by 65535 pixels: at most 40 million, and 20000 a side, are processed
     the file is empty
-    the file is no JPEG, PNG or WebP image
-    the file is no JPEG, PNG or WebP image
+    the file is not a JPEG, PNG or WebP image
+    the file is not a JPEG, PNG or WebP image
     ");
 }
 
@@ -395,7 +395,7 @@ async fn what_cannot_be_processed_is_refused_and_the_rest_goes_on() {
         .map(|refused| format!("{}: {}", refused.key, refused.error))
         .collect();
     insta::assert_snapshot!(reasons.join("\n"), @r"
-    incoming_product_images/p-1/bad.jpg: the file is no JPEG, PNG or WebP image
+    incoming_product_images/p-1/bad.jpg: the file is not a JPEG, PNG or WebP image
     incoming_product_images/ghost/main.jpg: there is no such product
     incoming_product_images/p-1/gone.jpg: it was deleted
     incoming_product_images/p-1/a b/.jpg: its key is not incoming_product_images/{product}/{type}.jpg

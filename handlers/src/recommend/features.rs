@@ -64,7 +64,7 @@ impl Scaler {
         let scaler: Self = serde_json::from_slice(json)
             .map_err(|error| format!("is not an object with mean and scale: {error}"))?;
         if scaler.mean.len() != COUNT || scaler.scale.len() != COUNT {
-            return Err(format!("has not the mean and the scale of {COUNT} features"));
+            return Err(format!("does not have mean and scale of {COUNT} features"));
         }
         if scaler.mean.iter().any(|mean| !mean.is_finite()) {
             return Err("has a mean that is not a number".to_owned());
@@ -135,7 +135,7 @@ mod tests {
         );
         assert_eq!(
             scaler(&[0.0; 4], &[1.0; 4]).unwrap_err(),
-            "has not the mean and the scale of 10 features"
+            "does not have mean and scale of 10 features"
         );
         let error = Scaler::parse(b"{\"mean\": []}").unwrap_err();
         assert_eq!(

@@ -126,11 +126,11 @@ impl Model {
         let parameters = &learner.learner_model_param;
         let (booster, objective) = (&learner.gradient_booster.name, &learner.objective.name);
         if booster != "gbtree" {
-            return Err(format!("has the booster {booster:?}: only gbtree is known"));
+            return Err(format!("has the booster {booster:?}: only gbtree is supported"));
         }
         if objective != "binary:logistic" {
             return Err(format!(
-                "has the objective {objective:?}: only binary:logistic is known"
+                "has the objective {objective:?}: only binary:logistic is supported"
             ));
         }
         if !matches!(parameters.num_class.as_str(), "0" | "1") || parameters.num_target != "1" {
@@ -189,7 +189,7 @@ fn base(text: &str) -> Result<f32, String> {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
     match bare.parse::<f32>() {
         Ok(score) if score > 0.0 && score < 1.0 => Ok((score / (1.0 - score)).ln()),
-        _ => Err(format!("has the base_score {text:?}: it is one probability")),
+        _ => Err(format!("has the base_score {text:?}: it must be one probability")),
     }
 }
 
@@ -233,7 +233,7 @@ impl Tree {
             return Err("has no nodes, or members of different lengths".to_owned());
         }
         if self.split_type.iter().any(|kind| *kind != 0) {
-            return Err("splits by categories: only numbers are known".to_owned());
+            return Err("splits by categories: only numbers are supported".to_owned());
         }
         let nodes: Vec<Node> = (0..count)
             .map(|at| self.node(at, features))
@@ -258,7 +258,7 @@ impl Tree {
         let value = self.split_conditions[at];
         if !value.is_finite() {
             return Err(format!(
-                "holds at its node {at} a number that is out of the range of f32"
+                "has a number at its node {at} that is out of the range of f32"
             ));
         }
         if self.left_children[at] == NONE {
@@ -268,11 +268,13 @@ impl Tree {
             let child = usize::try_from(child)
                 .ok()
                 .filter(|child| *child < self.left_children.len());
-            child.ok_or_else(|| format!("has at its node {at} a child that does not exist"))
+            child.ok_or_else(|| format!("has a child of its node {at} that does not exist"))
         };
         let feature = self.split_indices[at];
         if feature >= features {
-            return Err(format!("splits by the feature {feature}, of {features}"));
+            return Err(format!(
+                "splits by the feature {feature}, but has {features} features"
+            ));
         }
         Ok(Node::Split {
             feature,

@@ -72,7 +72,8 @@ fn datapoints(text: &str) -> Result<(i32, i32), String> {
         (pair.0 >= 1 && pair.0 <= pair.1 && pair.1 <= 60).then_some(pair)
     });
     parsed.ok_or_else(|| {
-        "write it like 3/5: at most 60 minutes, and no more must breach than there are".to_owned()
+        "write it like 3/5: the second number is at most 60, and the first is not larger than the second"
+            .to_owned()
     })
 }
 

@@ -12,7 +12,7 @@ use ground::exit::Exit;
 
 #[derive(Debug, Args)]
 pub(super) struct SubscribeArgs {
-    /// Address that is told
+    /// Address to notify
     #[arg(value_name = "EMAIL")]
     email: String,
     /// Show what would be changed and change nothing

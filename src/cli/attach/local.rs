@@ -140,7 +140,7 @@ fn finish(session: &Session, totals: &Totals, failed: &GivenUp) -> Result<Exit> 
         units::counted(totals.invocations, "invocation")
     ));
     if totals.unprocessed > 0 {
-        printer.note(&format!("{} read and not processed", counted(totals.unprocessed)));
+        printer.note(&format!("{} read but not processed", counted(totals.unprocessed)));
     }
     if failed.records() > 0 {
         printer.warn(&format!(

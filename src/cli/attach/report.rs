@@ -75,7 +75,7 @@ impl AttachReport {
 impl Report for AttachReport {
     fn table(&self, _style: &Style) -> String {
         let (function, stream) = (&self.function, &self.stream);
-        let state = self.state.as_deref().unwrap_or("not made").to_lowercase();
+        let state = self.state.as_deref().unwrap_or("not created yet").to_lowercase();
         let head = match self.action {
             "create" => format!("{function} reads {stream} ({state})"),
             "update" => format!("{function} reads {stream} with new settings ({state})"),

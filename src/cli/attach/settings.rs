@@ -17,16 +17,16 @@ pub(super) struct SettingArgs {
     /// Maximum number of records in a batch: 1 to 10000 [AWS: 100]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     batch_size: Option<i64>,
-    /// How long a batch is gathered: 0s to 5m [AWS: 0s]
+    /// How long to gather records for a batch: 0s to 5m [AWS: 0s]
     #[arg(long, value_name = "TIME", value_parser = seconds::<i64>(SECONDS))]
     window: Option<i64>,
     /// Concurrent batches of one shard: 1 to 10 [AWS: 1]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     parallelization: Option<i64>,
-    /// Retries of a failed batch: 0 to 10000, -1 without end [AWS: -1]
+    /// Retries of a failed batch: 0 to 10000, -1 for no limit [AWS: -1]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     retries: Option<i64>,
-    /// Give up records older than this: 1m to 7d, -1 never [AWS: -1]
+    /// Discard records older than this: 1m to 7d, -1 for no limit [AWS: -1]
     #[arg(long, value_name = "TIME", value_parser = age, allow_negative_numbers = true)]
     max_record_age: Option<i64>,
     /// Split a failed batch in two
@@ -38,7 +38,7 @@ pub(super) struct SettingArgs {
     /// Read the function's response as a report of failed records
     #[arg(long, overrides_with = "no_partial_failures")]
     partial_failures: bool,
-    /// Any response of the function is a success
+    /// Treat any response of the function as a success
     #[arg(long)]
     no_partial_failures: bool,
     /// Length of a tumbling window: 0s (none) to 15m

@@ -35,7 +35,7 @@ pub(super) struct ActualArgs {
     /// Count only the resources of a pipeline, by its template
     #[arg(long, value_name = "TEMPLATE", add = ArgValueCompleter::new(templates))]
     pipeline: Option<String>,
-    /// Stream of the pipeline, where it is named after one
+    /// Stream of the pipeline, if the pipeline is named after one
     #[arg(long, value_name = "NAME", requires = "pipeline")]
     stream: Option<String>,
     /// Set a parameter of the template (repeatable)
@@ -98,7 +98,7 @@ pub(super) async fn so_far(args: &SoFarArgs, session: &Session) -> Result<Exit> 
     let stream = existing(context, &name).await?;
     let found = usage::so_far(context, &stream).await?;
     let mut remarks = vec![
-        "Shards, mode, retention and consumers are those of now. A started hour is billed in full."
+        "Shards, mode, retention and consumers are taken as they are now. A started hour is billed in full."
             .to_owned(),
     ];
     if stream.consumer_count > 0 {
@@ -209,7 +209,7 @@ fn period(since: Option<i64>, now: Timestamp) -> Result<(Date, Date)> {
     };
     if !(DAY..=365 * DAY).contains(&since) {
         return Err(Error::usage("--since must be between 1d and 365d")
-            .hint("Cost Explorer keeps days for about a year"));
+            .hint("Cost Explorer keeps daily figures for about a year"));
     }
     let start = today.checked_sub(Span::new().days(since / DAY)).unwrap_or(today);
     Ok((start, tomorrow))

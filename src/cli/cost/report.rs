@@ -32,7 +32,7 @@ pub(super) struct Subject {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::cli) struct CostReport {
-    /// What it is the cost of, in words.
+    /// What the cost is for, in words.
     of: String,
     /// The length of the month that is estimated.
     hours: u64,
@@ -218,7 +218,9 @@ impl CostReport {
         Some(match budget.is_kept {
             Some(true) => style.good(&format!("Within the budget of {limit} USD")),
             Some(false) => style.bad(&format!("Over the budget of {limit} USD")),
-            None => style.caution(&format!("Not known whether within the budget of {limit} USD")),
+            None => style.caution(&format!(
+                "It is not known whether this is within the budget of {limit} USD"
+            )),
         })
     }
 
@@ -429,7 +431,7 @@ fn items(estimate: &Estimate, style: &Style) -> Vec<String> {
     text.push(style.bold(&row("total", "", "", &money(estimate.total))));
     if estimate.total.is_none() && estimate.lines.iter().any(|line| line.amount.is_some()) {
         text.push(row(
-            "without the unknown",
+            "without unknown prices",
             "",
             "",
             &money(Some(estimate.known_total())),

@@ -22,7 +22,7 @@ pub(in crate::cli) struct DoctorReport {
     pub(super) subject: String,
     pub(super) faults: usize,
     pub(super) cautions: usize,
-    /// Checks that could not look.
+    /// Checks that could not run.
     pub(super) skipped: usize,
     pub(super) checks: Vec<Checked>,
 }
@@ -47,7 +47,7 @@ impl DoctorReport {
         }
     }
 
-    /// Why checks could not look, each reason once, with its checks.
+    /// Why checks could not run, each reason once, with its checks.
     fn reasons(&self) -> Vec<(&str, Vec<&'static str>)> {
         let mut reasons: Vec<(&str, Vec<&'static str>)> = Vec::new();
         for check in &self.checks {
@@ -133,7 +133,7 @@ impl Report for DoctorReport {
             })
             .collect();
         if !skipped.is_empty() {
-            parts.push(format!("{}\n{}", style.bold("Could not look"), skipped.concat()));
+            parts.push(format!("{}\n{}", style.bold("Could not run"), skipped.concat()));
         }
         parts.join("\n")
     }
@@ -237,7 +237,7 @@ pub(super) mod tests {
         let skipped = report.checks[2].clone();
         report.checks.extend([skipped.clone(), skipped]);
         let table = report.table(&Style::plain());
-        let (_, shown) = table.split_once("Could not look\n").unwrap();
+        let (_, shown) = table.split_once("Could not run\n").unwrap();
         assert!(
             shown
                 .trim_start()

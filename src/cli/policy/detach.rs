@@ -114,7 +114,7 @@ pub(super) async fn detach(args: &DetachArgs, session: &Session) -> Result<Exit>
         Ok(actions) => Some(actions),
         Err(error) => {
             let why = error.chain().join(": ");
-            printer.warn(&format!("what {from} loses is not known ({why})"));
+            printer.warn(&format!("it is not known what {from} loses ({why})"));
             None
         }
     };

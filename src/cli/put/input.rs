@@ -149,7 +149,7 @@ pub(super) fn repeat(text: &str) -> std::result::Result<Repeat, String> {
             .ok()
             .filter(|times| *times > 0)
             .map(Repeat::Times)
-            .ok_or_else(|| "not a number from 1, and not forever".to_owned()),
+            .ok_or_else(|| "neither a whole number from 1 on nor forever".to_owned()),
     }
 }
 

@@ -43,19 +43,19 @@ pub(super) struct AutoArgs {
     /// Utilization below which shards are removed [default: 70% of the target]
     #[arg(long, value_name = "PERCENT", requires = "auto", conflicts_with_all = OTHERS, value_parser = percent)]
     down_below: Option<f64>,
-    /// Fewest shards
+    /// Minimum number of shards
     #[arg(long, value_name = "N", default_value_t = 1, requires = "auto", conflicts_with_all = OTHERS)]
     min: u32,
-    /// Most shards; --watch needs it
+    /// Maximum number of shards; required by --watch
     #[arg(long, value_name = "N", requires = "auto", conflicts_with_all = OTHERS)]
     max: Option<u32>,
-    /// Add shards when the traffic was above the target for so long
+    /// Add shards when the traffic was above the target for this long
     #[arg(long, value_name = "TIME", default_value = "5m", requires = "auto", conflicts_with_all = OTHERS, value_parser = length(MINUTES))]
     up_after: Duration,
-    /// Remove shards when the traffic was low for so long
+    /// Remove shards when the traffic was low for this long
     #[arg(long, value_name = "TIME", default_value = "1h", requires = "auto", conflicts_with_all = OTHERS, value_parser = length(MINUTES))]
     down_after: Duration,
-    /// Change nothing for so long after a change
+    /// Change nothing for this long after a change
     #[arg(long, value_name = "TIME", default_value = "30m", requires = "auto", conflicts_with_all = OTHERS, value_parser = length(COOL_OFF))]
     cool_off: Duration,
     /// Keep deciding until Ctrl-C

@@ -100,12 +100,12 @@ impl Plan {
         }
         self.work = Work::Uniform(to);
         self.notes.push(format!(
-            "{} of the {STEPS_A_DAY} that Kinesis takes in 24 hours",
+            "{} of the {STEPS_A_DAY} that Kinesis allows in 24 hours",
             counted(self.steps.len() as u64, "step")
         ));
         if !balance::even(&balance::boundaries(&self.map), state.open_shards).is_empty() {
             self.notes.push(
-                "The shards are uneven now. UniformScaling makes them equal, wherever they were split before"
+                "The shards are uneven now. UniformScaling makes them equal, however they were split before"
                     .to_owned(),
             );
         }

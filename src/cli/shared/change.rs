@@ -134,7 +134,7 @@ pub(crate) async fn change(
     if !losses.is_empty() {
         let action = match meant.losses.is_empty() {
             true => "lose data permanently",
-            false => "take access away",
+            false => "remove access",
         };
         session.confirm_by_name(action, name, args.yes).await?;
     }

@@ -85,7 +85,10 @@ pub(crate) fn name_own(request: &mut Request, name: &str) -> Result<()> {
     rules::check_name(name)?;
     let given = Given::flag("NAME", name);
     match request.given.insert("name".to_owned(), given) {
-        Some(other) => Err(Error::usage(format!("{} and {name} are two names", other.source))),
+        Some(other) => Err(Error::usage(format!(
+            "{} and {name} both set the name",
+            other.source
+        ))),
         None => Ok(()),
     }
 }

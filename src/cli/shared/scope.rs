@@ -18,7 +18,7 @@ use ground::error::Result;
 pub(crate) struct ScopeArgs {
     #[command(flatten)]
     stream: StreamArg,
-    /// Template or manifest file of a pipeline, all of whose resources are watched
+    /// Template or manifest file of a pipeline; all its resources are watched
     #[arg(long, value_name = "NAME", conflicts_with = "word", add = ArgValueCompleter::new(templates))]
     pipeline: Option<String>,
     /// Set a parameter of the template (repeatable)

@@ -64,7 +64,9 @@ impl Origin {
             let missing = !input_ended || summary.stopped > 0;
             return missing.then(|| {
                 let path = path.display();
-                format!("the same command continues where it was: {path} says what of {name} was sent")
+                format!(
+                    "the same command continues where it stopped: {path} records how much of {name} was sent"
+                )
             });
         }
         // The lines of several files would not tell which.
@@ -395,7 +397,7 @@ mod tests {
         let file = origin("a.json", Some("a.json"), true);
         assert_snapshot!(file.rest(&summary, false, None).unwrap(), @"a.json was read up to record 18 (line 20); the same command with `--skip 18` sends the rest");
         let resume = Some(Path::new("r.json"));
-        assert_snapshot!(file.rest(&summary, false, resume).unwrap(), @"the same command continues where it was: r.json says what of a.json was sent");
+        assert_snapshot!(file.rest(&summary, false, resume).unwrap(), @"the same command continues where it stopped: r.json records how much of a.json was sent");
         assert_eq!(file.rest(&summary, true, resume), None);
         let files = origin("3 files", None, true);
         assert_snapshot!(files.rest(&summary, false, None).unwrap(), @"3 files were read up to record 18; the same command with `--skip 18` sends the rest");

@@ -135,7 +135,7 @@ impl Session {
             return Ok(());
         };
         if let Some(flag) = self.region_flag.as_ref().filter(|flag| *flag != region) {
-            let text = format!("stream {} is in {region}, and --region says {flag}", stream.name);
+            let text = format!("stream {} is in {region}, but --region is {flag}", stream.name);
             return Err(Error::usage(text).hint("leave --region out, or name the stream without its ARN"));
         }
         self.acts_on.get_or_init(|| stream.clone());
@@ -154,7 +154,7 @@ impl Session {
             return Ok(());
         }
         let text = format!(
-            "stream {} belongs to account {wanted}, and the credentials to account {account}",
+            "stream {} belongs to account {wanted}, but the credentials to account {account}",
             stream.name
         );
         Err(Error::unreachable(text)

@@ -38,13 +38,13 @@ pub(super) struct InvokeArgs {
         conflicts_with_all = ["format", "separator", "json_data", "indent", "highlight", "stats", "out_dir"]
     )]
     invoke_local: Option<String>,
-    /// Most records of an invocation
+    /// Maximum number of records in an invocation
     #[arg(
         long, value_name = "N", default_value_t = 100, requires = "invoke_local",
         value_parser = clap::value_parser!(u16).range(1..=10_000)
     )]
     batch_size: u16,
-    /// How often a batch that failed is tried again
+    /// How many times a failed batch is retried
     #[arg(
         long, value_name = "N", default_value_t = 2, requires = "invoke_local",
         value_parser = clap::value_parser!(u32).range(..=10_000)
@@ -53,7 +53,7 @@ pub(super) struct InvokeArgs {
     /// Split a batch that failed in two, to find the record that fails
     #[arg(long, requires = "invoke_local")]
     bisect: bool,
-    /// Write records that fail to this file and go on, in place of stopping at the first
+    /// Write records that fail to this file and continue, instead of stopping at the first
     #[arg(long, value_name = "FILE", requires = "invoke_local")]
     failed_file: Option<PathBuf>,
     /// Environment variable of the function (repeatable)
@@ -79,7 +79,7 @@ impl InvokeArgs {
             Format::Table | Format::Json | Format::Text => Ok(()),
             Format::Csv => Err(no_csv()),
             Format::Raw => Err(Error::usage(
-                "--invoke-local shows answers, and no records that could be raw",
+                "--invoke-local prints responses, so there are no raw records to write",
             )
             .hint("use -o json, -o text, or no -o at all")),
             Format::Yaml => {

@@ -36,10 +36,10 @@ pub(super) struct OutputArgs {
     /// With -o json: write data that is a JSON object or array as JSON, not as text
     #[arg(long, conflicts_with = "format")]
     json_data: bool,
-    /// Show JSON over several lines
+    /// Show JSON on several lines
     #[arg(long, conflicts_with_all = ["format", "json_data", "separator"])]
     indent: bool,
-    /// Zone of arrival times for people and of %t: UTC, local, Europe/Berlin or +02:00
+    /// Time zone of arrival times for people and of %t: UTC, local, Europe/Berlin or +02:00
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = time_zone, allow_hyphen_values = true)]
     timezone: TimeZone,
     /// Show what matches this regular expression in another colour (repeatable)
@@ -51,7 +51,7 @@ pub(super) struct OutputArgs {
     /// Write to files in this directory, one after another for each shard; JSON unless -o or --format is given
     #[arg(long, value_name = "DIR")]
     out_dir: Option<PathBuf>,
-    /// Size from which a file of --out-dir is followed by the next
+    /// Size at which a file of --out-dir is followed by the next
     #[arg(long, value_name = "SIZE", default_value = ROTATE, requires = "out_dir", value_parser = file_size)]
     rotate: u64,
 }
@@ -137,7 +137,7 @@ impl OutputArgs {
             match chosen {
                 Format::Raw => {
                     return Err(
-                        Error::usage("--stats shows counts, and no records that could be raw")
+                        Error::usage("--stats prints counts, so there are no raw records to write")
                             .hint("leave out -o raw, or --stats"),
                     );
                 }
@@ -208,12 +208,12 @@ impl OutputArgs {
             (
                 !self.highlight.is_empty() && !matches!(format, LineFormat::People(_)),
                 "--highlight",
-                "the format for people, which -o replaces",
+                "the default format, without -o",
             ),
             (
                 self.indent && chosen != Format::Table,
                 "--indent",
-                "the format for people, which -o replaces",
+                "the default format, without -o",
             ),
         ];
         match unused.into_iter().find(|(is_unused, ..)| *is_unused) {

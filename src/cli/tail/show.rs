@@ -175,7 +175,7 @@ impl<'a> Show<'a> {
         }
         if self.undecoded.count > 0 {
             printer.warn(&format!(
-                "{} could not be decoded and stayed as they were; the first: {}",
+                "{} could not be decoded and were left as they were; the first: {}",
                 counted(self.undecoded.count, "record"),
                 self.undecoded.first
             ));

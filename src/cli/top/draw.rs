@@ -303,7 +303,7 @@ fn nothing(app: &App) -> String {
     let table = app.live.table();
     if app.snapshot.is_none() {
         return match app.problem {
-            Some(_) => "Nothing was read yet".to_owned(),
+            Some(_) => "Nothing has been read yet".to_owned(),
             None => "Reading...".to_owned(),
         };
     }

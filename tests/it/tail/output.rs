@@ -201,7 +201,7 @@ fn what_cannot_be_written_is_refused_before_the_first_call() {
     "#);
     assert_snapshot!(refused(&["--separator", ","]), @"error: --separator needs -o raw or -o text");
     assert_snapshot!(refused(&["-o", "text", "--json-data"]), @"error: --json-data needs -o json");
-    assert_snapshot!(refused(&["-o", "json", "--indent"]), @"error: --indent needs the format for people, which -o replaces");
+    assert_snapshot!(refused(&["-o", "json", "--indent"]), @"error: --indent needs the default format, without -o");
     assert_snapshot!(refused(&["-o", "json", "--format", "%k"]), @"error: --format and -o exclude each other");
     assert!(refused(&["--timezone", "Mars"]).contains("not a time zone"));
     assert!(refused(&["--out-dir", "d", "--rotate", "5"]).contains("at least 1KiB"));

@@ -191,7 +191,7 @@ fn several_streams_at_once() {
         assert!(record["data"].as_str().unwrap().starts_with(stream));
     }
     let said = cloud.fails(2, ["tail", "orders", "payments", "--shard", "0"]);
-    assert!(said.contains("are of one stream"), "{said}");
+    assert!(said.contains("apply to a single stream"), "{said}");
 }
 
 #[test]

@@ -308,7 +308,7 @@ fn bounded(input: impl Read) -> io::Result<Bytes> {
         true => Err(io::Error::new(
             io::ErrorKind::InvalidData,
             format!(
-                "the data has more than {} MiB when decompressed",
+                "the data is larger than {} MiB when decompressed",
                 MOST_BYTES >> 20
             ),
         )),

@@ -368,8 +368,10 @@ impl Span {
     ) -> Result<(Start, Option<Until>)> {
         let until = match (self.until, until) {
             (Some(_), Some(_)) => {
-                return Err(Error::usage("--from names a range, and --until another end")
-                    .hint("leave one of them out"));
+                return Err(Error::usage(
+                    "--from is a range with its own end, and --until gives another end",
+                )
+                .hint("leave one of them out"));
             }
             (inner, outer) => inner.or(outer),
         };

@@ -106,7 +106,7 @@ pub(super) fn write(path: &Path, region: &str, fresh: &[Entry]) -> Result<()> {
         version: VERSION,
         prices: kept.chain(fresh).map(Row::from).collect(),
     };
-    let failed = |error: io::Error| Error::failed("could not keep the prices").cause(error);
+    let failed = |error: io::Error| Error::failed("could not save the prices").cause(error);
     let bytes = serde_json::to_vec_pretty(&file).map_err(|error| failed(error.into()))?;
     if let Some(dir) = path.parent() {
         platform::create_private_dir(dir).map_err(|error| failed(platform::at_path(error, dir)))?;

@@ -85,7 +85,7 @@ pub enum Category {
     /// Retention of more than 24 hours.
     Retention,
     Metrics,
-    /// What On-demand Advantage is short of its minimum throughput.
+    /// How much On-demand Advantage is below its minimum throughput.
     Minimum,
     /// Delivery with channels or Firehose.
     Delivery,

@@ -269,7 +269,7 @@ pub async fn refresh(context: &Context, region: &str, path: &Path) -> Result<Ref
     if !found.contains(&Item::ShardHour) && !found.contains(&Item::StreamHour) {
         return Err(
             Error::failed(format!("the price list has no price of a stream in {region}"))
-                .hint("check the name of the region; what is known is unchanged"),
+                .hint("check the name of the region; the known prices are unchanged"),
         );
     }
     cache::write(path, region, &entries)?;
@@ -288,7 +288,7 @@ fn api(region: &str) -> Result<JsonApi> {
     if begins(&["cn-", "us-gov-", "us-iso", "eu-iso", "eusc-"]) {
         return Err(
             Error::usage(format!("the Price List API of {region} is not supported"))
-                .hint("it is of another partition, with endpoints and prices of its own"),
+                .hint("it belongs to another partition, which has its own endpoints and prices"),
         );
     }
     let nearest = match region {

@@ -177,7 +177,7 @@ fn impossible(demand: &Demand, mode: Mode) -> Option<String> {
         Mode::Advantage => MOST_CONSUMERS_ADVANTAGE,
         Mode::Provisioned { .. } | Mode::OnDemand => MOST_CONSUMERS,
     };
-    (demand.fan_out_consumers > most).then(|| format!("a stream takes {most} fan-out consumers"))
+    (demand.fan_out_consumers > most).then(|| format!("a stream can have {most} fan-out consumers"))
 }
 
 /// A month of `demand`. All records are as large as the average.

@@ -100,14 +100,10 @@ static HANDLERS: [Handler; 5] = [
             BUCKET,
             TABLE,
             TTL,
-            optional(
-                "WINDOW_SECONDS",
-                "seconds that one item of metrics spans",
-                "as the batches come",
-            ),
+            optional("WINDOW_SECONDS", "seconds that one item of metrics covers", "60"),
             optional(
                 "READINGS",
-                "further fields that count as readings, with commas between them",
+                "further fields that count as readings, separated by commas",
                 "none",
             ),
             LOG_LEVEL,
@@ -143,7 +139,7 @@ static HANDLERS: [Handler; 5] = [
         name: "concert-data-processor",
         aliases: &["concert-data"],
         template: "concert",
-        about: "Logs what kind of record it sees",
+        about: "Logs the kind of each record",
         needs: &[LOG_LEVEL],
         package: &PACKAGES[4],
     },
@@ -162,7 +158,7 @@ pub fn find(name: &str) -> Result<&'static Handler> {
     all().iter().find(called).ok_or_else(|| {
         let names: Vec<&str> = all().iter().map(|handler| handler.name).collect();
         Error::usage(format!("there is no bundled handler {name:?}")).hint(format!(
-            "{}there are {}; `deploy NAME --zip FILE` or `--bootstrap FILE` takes one of your own",
+            "{}the handlers are {}; `deploy NAME --zip FILE` or `--bootstrap FILE` takes one of your own",
             meant(name),
             names.join(", ")
         ))
@@ -212,7 +208,7 @@ mod tests {
         }
         let error = find("retial").unwrap_err();
         insta::assert_snapshot!(error, @r#"there is no bundled handler "retial""#);
-        insta::assert_snapshot!(error.hint_text().unwrap(), @"did you mean retail? there are price-updater, realtime-data-processor, retail-event-processor, concert-stream-processor, concert-data-processor; `deploy NAME --zip FILE` or `--bootstrap FILE` takes one of your own");
+        insta::assert_snapshot!(error.hint_text().unwrap(), @"did you mean retail? the handlers are price-updater, realtime-data-processor, retail-event-processor, concert-stream-processor, concert-data-processor; `deploy NAME --zip FILE` or `--bootstrap FILE` takes one of your own");
     }
 
     #[test]

@@ -324,7 +324,7 @@ impl<'a> Changer<'a> {
             let done = self.retried(|| call.clone().send()).await;
             return done
                 .map(drop)
-                .map_err(|error| error::aws::failed(self.what("take the reserved concurrency of"), error));
+                .map_err(|error| error::aws::failed(self.what("remove the reserved concurrency of"), error));
         };
         let call = self.context.lambda().put_function_concurrency();
         let call = call
@@ -457,7 +457,7 @@ impl<'a> Changer<'a> {
         // A new function may not be visible yet.
         let answer = self
             .repeat(
-                |class, _, _| (class == Class::NotFound).then_some("until it is shown"),
+                |class, _, _| (class == Class::NotFound).then_some("until it is visible"),
                 || call.clone().send(),
             )
             .await

@@ -272,7 +272,7 @@ fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
 
 fn too_large(what: &str, bytes: u64) -> Error {
     Error::usage(format!(
-        "{what} has {} MB; Lambda takes a zip of 50 MB at most in the call itself",
+        "{what} is {} MB; Lambda takes a zip of 50 MB at most in the call itself",
         bytes.div_ceil(1 << 20)
     ))
     .hint("strip the binary, or put the zip into a bucket and use `aws lambda update-function-code --s3-bucket … --s3-key …`")
@@ -329,7 +329,7 @@ fn inspect(what: &str, content: &[u8]) -> Result<Inspection> {
         }
         Ok(FileKind::MachOFat32 | FileKind::MachOFat64) => {
             return Err(faulty(
-                "a macOS program for several processors, of which Lambda runs none",
+                "a macOS program for several processors, which Lambda does not run",
             ));
         }
         _ => return Err(faulty("not a Linux program (ELF)")),

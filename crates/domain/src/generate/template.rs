@@ -83,10 +83,10 @@ impl Template {
         template.number = 0;
         match serde_json::from_str::<IgnoredAny>(&sample) {
             Ok(_) => Ok(template),
-            Err(error) => Err(Error::usage("the template does not make JSON")
+            Err(error) => Err(Error::usage("the template does not produce JSON")
                 .cause(format!("{error}, in {sample}"))
                 .hint(
-                    "a faker that makes text stands in quotes: {\"id\": \"{{uuid}}\", \"n\": {{int 1 6}}}",
+                    "put a faker that produces text in quotes: {\"id\": \"{{uuid}}\", \"n\": {{int 1 6}}}",
                 )),
         }
     }

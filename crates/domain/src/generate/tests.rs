@@ -191,7 +191,7 @@ fn a_template_makes_events() {
         assert_eq!(error.exit(), ground::exit::Exit::Usage);
         error.to_string()
     };
-    assert_snapshot!(refused("{{uuid}}"), @"the template does not make JSON");
+    assert_snapshot!(refused("{{uuid}}"), @"the template does not produce JSON");
     assert_snapshot!(refused("{{nothing}}"), @"{{nothing}} is not a faker");
     assert_snapshot!(refused("{{int 2 1}}"), @"{{int 2 1}} is not a faker");
     assert_snapshot!(refused("{{weighted a 0}}"), @"{{weighted a 0}} is not a faker");

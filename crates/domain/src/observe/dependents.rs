@@ -83,7 +83,7 @@ pub async fn of_stream(context: &Context, stream: &StreamState) -> Dependents {
                 .extend(names.into_iter().map(|name| Dependent { kind, name })),
             Err(reason) => dependents
                 .unknown
-                .push(format!("which {kind} depends on it is not known: {reason}")),
+                .push(format!("could not check for a dependent {kind}: {reason}")),
         }
     }
     dependents

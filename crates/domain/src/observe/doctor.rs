@@ -132,7 +132,7 @@ pub type Events<'a> = &'a (dyn Fn(Event<'_>) + Send + Sync);
 #[serde(rename_all = "snake_case")]
 pub enum State {
     Good,
-    /// It could not look.
+    /// It could not run.
     Skipped,
     Caution,
     Fault,
@@ -149,7 +149,7 @@ pub struct Checked {
     pub check: &'static str,
     pub title: &'static str,
     pub state: State,
-    /// Why it could not look.
+    /// Why it could not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skipped: Option<String>,
     pub findings: Vec<Finding>,

@@ -44,7 +44,7 @@ pub struct Overview {
     pub firehose_streams: Option<Vec<String>>,
     /// Alarms on metrics of the stream.
     pub alarms: Option<Vec<String>>,
-    /// How they are, in one line; `None` if there are none, or they are not known.
+    /// The states of the alarms, in one line; `None` if there are none, or they are not known.
     pub alarm_summary: Option<String>,
     /// The policy document that shares the stream; `None` if there is none.
     pub resource_policy: Option<Value>,

@@ -76,7 +76,7 @@ pub struct KeyTraffic {
     pub key: String,
     pub shard: String,
     /// The hash of the key. `None` if the shard does not have this hash key: the producer gave an explicit hash key, which
-    /// records do not tell.
+    /// records do not contain.
     #[serde(serialize_with = "as_text")]
     #[cfg_attr(feature = "schemas", schemars(with = "Option<String>"))]
     pub hash_key: Option<u128>,

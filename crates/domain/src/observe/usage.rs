@@ -96,7 +96,7 @@ pub struct SoFar {
 pub async fn so_far(context: &Context, state: &StreamState) -> Result<SoFar> {
     let Some(created) = state.created else {
         return Err(Error::failed(format!(
-            "the service does not tell when stream {} was created",
+            "the service does not return when stream {} was created",
             state.name
         )));
     };
@@ -185,7 +185,7 @@ pub async fn of_pipeline(context: &Context, pipeline: &Pipeline<'_>, since: i64)
     let plan = pipeline.plan().await?;
     if plan.is_all_missing() {
         return Err(
-            Error::failed(format!("nothing of {} exists", pipeline.identity()))
+            Error::failed(format!("no resource of {} exists", pipeline.identity()))
                 .hint("`streamctl cost --template` estimates a pipeline that does not exist"),
         );
     }
@@ -426,7 +426,7 @@ async fn stored_parts(context: &Context, specs: &[Spec], remarks: &mut Vec<Strin
             _ => continue,
         };
         let (item, Some(bytes)) = stored else {
-            remarks.push(format!("What the {} stores could not be read.", title(spec)));
+            remarks.push(format!("The size of the {} could not be read.", title(spec)));
             continue;
         };
         parts.push(Part {

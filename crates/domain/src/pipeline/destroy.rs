@@ -141,7 +141,7 @@ impl<'c> Pipeline<'c> {
             match resource.users(&observed).await {
                 Ok(found) => users = found,
                 Err(error) if error.class() == Some(Class::Denied) => dependents.push(format!(
-                    "what uses {} is not known: {}",
+                    "could not find out what uses {}: {}",
                     title(&spec.kind, resource.as_ref()),
                     error.chain().join(": ")
                 )),
@@ -301,7 +301,7 @@ async fn delete(found: &Found<'_>, step: &Step<'_>) -> Result<()> {
         resource.delete(&observed, step).await?;
         let mut left = lag::observe_until(resource, false).await?;
         if left.present().is_none() && Instant::now() < quiet {
-            step.waiting("whether its service creates it again");
+            step.waiting("checking whether its service creates it again");
             left = lag::observe_return(resource, quiet).await?;
         }
         if left.present().is_none() {
@@ -345,7 +345,7 @@ fn planned_along(found: &Found<'_>, one: &User) -> PlannedReport {
         kind: one.kind.to_owned(),
         name: one.name.clone(),
         action: Action::Delete,
-        detail: format!("goes with {}", found.title()),
+        detail: format!("deleted with {}", found.title()),
         changes: Vec::new(),
     }
 }

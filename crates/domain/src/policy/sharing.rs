@@ -44,7 +44,7 @@ impl Grant {
             && principal.split(':').nth(2) == Some("iam")
             && is_account(Location::of(principal).account);
         if !is_account(principal) && !is_arn {
-            let text = format!("{principal:?} is not an account, nor the ARN of a role or user");
+            let text = format!("{principal:?} is neither an account nor the ARN of a role or user");
             return Err(Error::usage(text).hint("an account has 12 digits, such as 123456789012"));
         }
         if !matches!(purpose, Purpose::Producer | Purpose::Consumer) {

@@ -154,7 +154,7 @@ fn check(shown: &str, then: &ResumeScope, now: &ResumeScope) -> Result<()> {
         return Ok(());
     };
     Err(
-        Error::usage(format!("{shown} says how far another input was sent: {problem}"))
+        Error::usage(format!("{shown} belongs to another input: {problem}"))
             .hint("name another file with --resume to send the input from its start"),
     )
 }
@@ -205,7 +205,7 @@ mod tests {
         let mut file = ResumeFile::open(&path, scope(dir.path(), "1", "orders")).unwrap();
         file.finish(&Settled::default()).unwrap();
         for (text, stream, expected) in [
-            ("22", "orders", "had 1 bytes and has 2"),
+            ("22", "orders", "had 1 bytes and now has 2"),
             ("1", "other", "it was sent to orders"),
         ] {
             let error = ResumeFile::open(&path, scope(dir.path(), text, stream)).unwrap_err();

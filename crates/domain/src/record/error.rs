@@ -58,7 +58,7 @@ pub enum RecordErrorKind {
     #[error("it has no text or number in the field {0:?}")]
     NoKeyField(String),
     /// No pattern of the template's keys fits the record.
-    #[error("it has none of the fields that the template makes partition keys of")]
+    #[error("it has none of the fields that the template uses for partition keys")]
     NoKeyPattern,
     /// The explicit hash key field is missing.
     #[error("it has no text or number in the field {0:?} for its explicit hash key")]
@@ -76,7 +76,7 @@ pub enum RecordErrorKind {
     #[error("its ApproximateArrivalTimestamp is not a time")]
     Arrival,
     /// A record of a recording has no arrival time.
-    #[error("it does not say when it arrived")]
+    #[error("it has no arrival time")]
     NoArrival,
     /// A row of CSV has more or fewer fields than the header.
     #[error("it has {found} fields, and the header has {expected}")]
@@ -141,7 +141,7 @@ impl RecordError {
             ),
             K::Utf16 => error.hint("convert it first, for example with `iconv -f UTF-16 -t UTF-8`"),
             K::Unknown(_) => error.hint(
-                "`--format lines` sends each line as it is, `--format csv` makes JSON of rows with a header",
+                "`--format lines` sends each line as it is, `--format csv` converts rows with a header to JSON",
             ),
             K::TooLarge { .. } => {
                 error.hint("split or compress it, or raise the stream's record size (UpdateMaxRecordSize, up to 10 MiB)")

@@ -185,7 +185,7 @@ impl Scanner {
             b'"' => self.ended(),
             b'\\' => self.state = State::Escape,
             b'\n' | b'\r' => return Err("the line ends inside a string"),
-            0..=0x1f => return Err("a control character stands inside a string"),
+            0..=0x1f => return Err("a string contains a control character"),
             _ => {}
         }
         Ok(())
@@ -230,7 +230,7 @@ impl Scanner {
         self.state = match (self.state, byte) {
             (State::Minus, b'0') => State::Zero,
             (State::Minus, b'1'..=b'9') | (State::Digits, b'0'..=b'9') => State::Digits,
-            (State::Zero, b'0'..=b'9') => return Err("a number has no leading zero"),
+            (State::Zero, b'0'..=b'9') => return Err("a number cannot have a leading zero"),
             (State::Zero | State::Digits, b'.') => State::Dot,
             (State::Dot | State::Fraction, b'0'..=b'9') => State::Fraction,
             (State::Zero | State::Digits | State::Fraction, b'e' | b'E') => State::Exponent,

@@ -352,7 +352,7 @@ mod tests {
         );
         assert_eq!(
             key("[1]").unwrap_err(),
-            "it has none of the fields that the template makes partition keys of"
+            "it has none of the fields that the template uses for partition keys"
         );
     }
 

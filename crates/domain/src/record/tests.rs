@@ -442,7 +442,7 @@ fn inputs_that_are_no_records_say_what_they_are() {
     ");
     assert_snapshot!(error("id,name\n1,x\n"), @r#"
     in.json is not JSON: it starts with "id,name\n1,x\n"
-    hint: `--format lines` sends each line as it is, `--format csv` makes JSON of rows with a header
+    hint: `--format lines` sends each line as it is, `--format csv` converts rows with a header to JSON
     "#);
 }
 

@@ -148,7 +148,7 @@ async fn a_recording_is_cut_by_time() {
     let Some(Recorded::Error(error)) = timed.recv().await else {
         panic!("a time is needed");
     };
-    insta::assert_snapshot!(error.into_error("r.ndjson").to_string(), @"r.ndjson, record 1 (line 1): it does not say when it arrived");
+    insta::assert_snapshot!(error.into_error("r.ndjson").to_string(), @"r.ndjson, record 1 (line 1): it has no arrival time");
 }
 
 proptest! {

@@ -36,7 +36,7 @@ impl Policy {
         let wrong = |text: &str, hint: &str| Err(Error::usage(text).hint(hint));
         if self.min == 0 || self.max > MAX_SHARDS || self.min > self.max {
             return wrong(
-                "the fewest shards must be at least 1, and not more than the most shards",
+                "the minimum must be at least 1 shard, and not more than the maximum",
                 "use for example --min 2 --max 20",
             );
         }
@@ -115,7 +115,7 @@ pub struct Decision {
 #[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(tag = "code", rename_all = "kebab-case")]
 pub enum Reason {
-    /// The last change was too short a time ago.
+    /// The last change was too recent.
     CoolOff {
         until: Timestamp,
     },
@@ -129,7 +129,7 @@ pub enum Reason {
         missing: usize,
         of: usize,
     },
-    /// The stream takes no more steps for now; one is kept for more shards.
+    /// The stream allows no more steps for now; one is kept for adding shards.
     NoStepsLeft {
         left: usize,
     },
@@ -155,14 +155,18 @@ impl fmt::Display for Reason {
         let percent = |share: &f64| format!("{:.0} %", share * 100.0);
         match self {
             Self::CoolOff { until } => {
-                write!(f, "cooling off until {}", until.strftime("%Y-%m-%d %H:%M:%S UTC"))
+                write!(
+                    f,
+                    "cooling down until {}",
+                    until.strftime("%Y-%m-%d %H:%M:%S UTC")
+                )
             }
             Self::OutOfRange { min, max } => write!(f, "the policy allows {min} to {max} shards"),
             Self::NoFigures { missing, of } => {
-                write!(f, "CloudWatch has no figures of {missing} of {of} minutes")
+                write!(f, "CloudWatch has no figures for {missing} of {of} minutes")
             }
             Self::NoStepsLeft { left: 0 } => f.write_str("the steps of 24 hours are used up"),
-            Self::NoStepsLeft { .. } => f.write_str("the last step of 24 hours is kept for more shards"),
+            Self::NoStepsLeft { .. } => f.write_str("the last step of 24 hours is kept for adding shards"),
             Self::AboveTarget { minutes, utilisation } => {
                 let minutes =
                     Duration::from_secs(60).saturating_mul(u32::try_from(*minutes).unwrap_or(u32::MAX));
@@ -186,7 +190,7 @@ impl fmt::Display for Reason {
             Self::AtLimit { utilisation } => {
                 write!(
                     f,
-                    "{} used, and no other number of shards is allowed or better",
+                    "{} used, and no other allowed number of shards is better",
                     percent(utilisation)
                 )
             }
@@ -384,18 +388,18 @@ mod tests {
             None 4: 90 % used
             Up 8: above the target for 5m, at most 225 %
             Down 4: low for 10m, at most 12 %
-            None 8: CloudWatch has no figures of 1 of 10 minutes
+            None 8: CloudWatch has no figures for 1 of 10 minutes
             Down 4: low for 10m, at most 0 %
-            None 8: the last step of 24 hours is kept for more shards
-            None 4: cooling off until 2026-11-28 12:01:00 UTC
+            None 8: the last step of 24 hours is kept for adding shards
+            None 4: cooling down until 2026-11-28 12:01:00 UTC
             Up 6: above the target for 5m, at most 90 %
             None 4: the steps of 24 hours are used up
-            None 4: CloudWatch has no figures of 1 of 5 minutes
-            None 4: CloudWatch has no figures of 5 of 5 minutes
-            None 4: 225 % used, and no other number of shards is allowed or better
+            None 4: CloudWatch has no figures for 1 of 5 minutes
+            None 4: CloudWatch has no figures for 5 of 5 minutes
+            None 4: 225 % used, and no other allowed number of shards is better
             Up 2: the policy allows 2 to 4 shards
             Down 4: the policy allows 2 to 4 shards
-            None 2: 5 % used, and no other number of shards is allowed or better
+            None 2: 5 % used, and no other allowed number of shards is better
             "
         );
     }

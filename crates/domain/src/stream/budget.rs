@@ -30,7 +30,7 @@ const ONE_PAGE: usize = 1_000;
 pub enum Basis {
     #[serde(rename = "cloudtrail")]
     CloudTrail,
-    /// An estimate: at most so many.
+    /// An estimate: at most this many.
     Lineage,
 }
 
@@ -72,7 +72,7 @@ impl Budget {
             return Ok(());
         }
         let text = format!(
-            "the plan needs {} steps, and the stream takes {} more in these 24 hours",
+            "the plan needs {} steps, and the stream allows {} more in these 24 hours",
             counts.len(),
             self.left
         );
@@ -264,7 +264,7 @@ mod tests {
         let error = budget.check(&[8, 16, 20]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the plan needs 3 steps, and the stream takes 2 more in these 24 hours"
+            "the plan needs 3 steps, and the stream allows 2 more in these 24 hours"
         );
         assert_eq!(
             error.hint_text(),

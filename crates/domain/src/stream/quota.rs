@@ -54,7 +54,7 @@ impl DailyQuota {
             |time| format!("{} UTC", time.strftime("%Y-%m-%d %H:%M")),
         );
         error.hint(format!(
-            "a stream takes {} {} in 24 hours: the first is free again 24 hours after it was made, all are at {free}; \
+            "a stream allows {} {} in 24 hours: each is available again 24 hours after it was used, and all of them at {free}; \
              the same command then continues from here",
             self.count, self.changes
         ))
@@ -80,7 +80,7 @@ mod tests {
         let limit = "LimitExceededException";
         insta::assert_snapshot!(
             refused(limit, "UpdateShardCount was called 10 times in the last 24 hours"),
-            @"a stream takes 10 changes of its shard count in 24 hours: the first is free again 24 hours after it was made, all are at 2026-11-29 17:40 UTC; the same command then continues from here"
+            @"a stream allows 10 changes of its shard count in 24 hours: each is available again 24 hours after it was used, and all of them at 2026-11-29 17:40 UTC; the same command then continues from here"
         );
         assert_eq!(
             refused(limit, "This request would exceed the shard limit for the account"),

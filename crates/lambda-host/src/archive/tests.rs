@@ -103,7 +103,7 @@ fn hostile_zips_are_refused() {
     a NUL: it has the entry `a\0b`, which has a character that no path may have
     a name twice: it has several entries of the same name
     a file in a file: it has the entry `a/b`, which is inside another entry that is a file
-    a file for a directory: it has the entry `a`, which is a file and a directory, or is there twice
+    a file for a directory: it has the entry `a`, which is both a file and a directory, or occurs twice
     overlapping entries: it has entries that overlap
     4 GB stated: it unpacks to 4096 MB; Lambda takes 250 MB at most
     a link to an absolute path: it has the entry `l`, which is a link that leads out of the archive

@@ -94,7 +94,7 @@ impl Kms {
         let input = json!({ "Description": description });
         let output = match self.0.handle("CreateKey", input, ctx).now_or_never() {
             Some(output) => output?,
-            None => return Err(AwsError::internal("the key could not be made at once")),
+            None => return Err(AwsError::internal("the key could not be created immediately")),
         };
         let Some(id) = output["KeyMetadata"]["KeyId"].as_str() else {
             return Err(AwsError::internal("the key that was made has no id"));

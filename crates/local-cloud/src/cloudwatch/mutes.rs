@@ -79,7 +79,7 @@ impl Rule {
         let timezone = schedule.text("Timezone", 50)?;
         let offset = timezone.map_or(Some(0), stat::offset_minutes).ok_or_else(|| {
             ApiError::validation(
-                "The local cloud knows the time zone UTC and offsets from it, such as +05:30, for alarm mute rules.",
+                "The local cloud supports the time zone UTC and offsets from it, such as +05:30, for alarm mute rules.",
             )
         })?;
         if expression.starts_with("cron(") {

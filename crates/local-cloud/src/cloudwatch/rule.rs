@@ -134,7 +134,7 @@ impl Parser<'_> {
         self.element()?;
         if self.sign('(') {
             if depth >= MAX_DEPTH {
-                return Err("it nests too deep".to_owned());
+                return Err("it is nested too deeply".to_owned());
             }
             let inner = self.any(depth + 1)?;
             return match self.sign(')') {

@@ -258,9 +258,7 @@ pub(super) fn set_retention(db: &Connection, mut group: Group, days: Option<i64>
             u32::try_from(days)
                 .ok()
                 .filter(|days| RETENTIONS.contains(days))
-                .ok_or_else(|| {
-                    invalid("The specified retentionInDays is not one of those that there are.")
-                })?,
+                .ok_or_else(|| invalid("The specified retentionInDays is not valid."))?,
         ),
     };
     save(db, &group)?;

@@ -54,7 +54,7 @@ impl Pattern {
             return Ok(Self::All);
         }
         if text.starts_with('[') || text.starts_with('%') {
-            return Err("the local cloud knows patterns of terms and of JSON only".to_owned());
+            return Err("the local cloud supports patterns of terms and of JSON only".to_owned());
         }
         if let Some(inner) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) {
             let mut parser = Parser { rest: inner };

@@ -102,7 +102,7 @@ impl Error {
     }
 
     fn internal(cause: impl std::fmt::Display) -> Self {
-        tracing::error!(%cause, "S3 failed at a request");
+        tracing::error!(%cause, "S3 failed to process a request");
         Self::new(
             500,
             "InternalError",

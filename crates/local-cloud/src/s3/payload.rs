@@ -282,7 +282,7 @@ fn incomplete() -> Error {
 }
 
 fn malformed_chunk() -> Error {
-    Error::request("The body is not of the form that the encoding aws-chunked has.")
+    Error::request("The body does not have the form of the aws-chunked encoding.")
 }
 
 fn malformed_trailer() -> Error {

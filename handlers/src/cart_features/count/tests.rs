@@ -79,8 +79,8 @@ fn what_would_give_wrong_features_is_refused() {
     it has the product tea twice
     a product_id has 1 to 128 bytes
     a product_id has 1 to 128 bytes
-    it is no order: missing field `user_id` at line 1 column 2
-    it is no order: user_id is not a whole number at line 1 column 14
+    it is not an order: missing field `user_id` at line 1 column 2
+    it is not an order: user_id is not a whole number at line 1 column 14
     ");
 }
 

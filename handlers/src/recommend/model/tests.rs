@@ -74,7 +74,7 @@ fn base_score_is_a_probability_in_both_spellings() {
     for text in ["", "0E0", "1E0", "[2E-1,3E-1]", "NaN", "-1"] {
         assert_eq!(
             base(text).unwrap_err(),
-            format!("has the base_score {text:?}: it is one probability")
+            format!("has the base_score {text:?}: it must be one probability")
         );
     }
 }
@@ -110,20 +110,20 @@ fn what_cannot_be_evaluated_is_refused_with_a_reason() {
         Model::parse(&MODEL[..1000]).unwrap_err(),
     ];
     insta::assert_snapshot!(cases.join("\n"), @r#"
-    has the booster "dart": only gbtree is known
-    has the objective "multi:softprob": only binary:logistic is known
+    has the booster "dart": only gbtree is supported
+    has the objective "multi:softprob": only binary:logistic is supported
     has more than one output
     has "many" features
     has a tree 0 that has no nodes, or members of different lengths
     has a tree 0 that has no nodes, or members of different lengths
-    has a tree 0 that has at its node 0 a child that does not exist
-    has a tree 0 that has at its node 0 a child that does not exist
+    has a tree 0 that has a child of its node 0 that does not exist
+    has a tree 0 that has a child of its node 0 that does not exist
     has a tree 0 that reaches its node 0 twice
     has a tree 0 that reaches its node 1 twice
-    has a tree 0 that splits by the feature 4, of 4
-    has a tree 0 that holds at its node 0 a number that is out of the range of f32
+    has a tree 0 that splits by the feature 4, but has 4 features
+    has a tree 0 that has a number at its node 0 that is out of the range of f32
     is not a model that XGBoost saved as JSON: 2 is neither 0 nor 1 at line 1 column 306
-    has a tree 0 that splits by categories: only numbers are known
+    has a tree 0 that splits by categories: only numbers are supported
     is not a model that XGBoost saved as JSON: missing field `learner` at line 1 column 2
     is not a model that XGBoost saved as JSON: EOF while parsing an object at line 1 column 1000
     "#);

@@ -90,7 +90,7 @@ impl Unacknowledged {
         let written = match &mut self.file {
             // What comes after the first that could not be written is not kept in part.
             Some(file) if self.trouble.is_none() => file.write_with(record, told(reason)),
-            Some(_) => Err(io::Error::other("the file could not be written before")),
+            Some(_) => Err(io::Error::other("an earlier write to the file failed")),
             None => return true,
         };
         match written {
@@ -111,7 +111,7 @@ impl Unacknowledged {
             file.path().display()
         );
         Some(Error::failed(what).cause(trouble.to_string()).hint(format!(
-            "make room, then send the lines of {input} that are named above again"
+            "free some space on the disk, then send again the lines of {input} that are named above"
         )))
     }
 

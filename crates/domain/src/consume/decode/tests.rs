@@ -123,7 +123,7 @@ fn a_bomb_stays_closed() {
     assert_eq!(data, bomb);
     assert_eq!(
         fault.unwrap(),
-        "gzip: the data has more than 32 MiB when decompressed"
+        "gzip: the data is larger than 32 MiB when decompressed"
     );
 }
 

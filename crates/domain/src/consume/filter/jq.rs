@@ -66,7 +66,7 @@ impl Jq {
                 Err(exception) => {
                     return Err(match exception.get_err() {
                         Ok(error) => error.to_string(),
-                        Err(_) => "the expression halts".to_owned(),
+                        Err(_) => "the expression calls halt".to_owned(),
                     });
                 }
             }
@@ -101,7 +101,7 @@ fn unread(text: &str, error: Option<load::Error<&str>>) -> Error {
     };
     let found = match part.chars().next() {
         None => "the expression ends".to_owned(),
-        Some(_) => format!("there is {:?}", part.chars().take(10).collect::<String>()),
+        Some(_) => format!("found {:?}", part.chars().take(10).collect::<String>()),
     };
     refused(text, part, &format!("{found} where jq expects: {what}"))
 }

@@ -60,5 +60,5 @@ impl Pattern {
 
 fn refused(text: &str, flag: &str, what: &str) -> Error {
     Error::usage(format!("{text:?} is not valid for {flag}: {what}"))
-        .hint("it is a regular expression; a backslash makes a character such as ( stand for itself")
+        .hint("it is a regular expression; put a backslash before a character such as ( to match it as it is")
 }

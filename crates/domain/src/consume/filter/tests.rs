@@ -156,10 +156,10 @@ fn a_fault_has_its_position() {
         format!("{} ({})", error.chain().join(": "), error.hint_text().unwrap())
     };
     assert_snapshot!(refused(".a == "), @r#"".a == " is not valid for --filter: at character 7, the expression ends where jq expects: term (it is a jq expression, such as '.user.id == 7' or '.kind | test("^sale")')"#);
-    assert_snapshot!(refused(".ü | nope(1)"), @r#"".ü | nope(1)" is not valid for --filter: at character 2, there is "ü | nope(1" where jq expects: token (it is a jq expression, such as '.user.id == 7' or '.kind | test("^sale")')"#);
+    assert_snapshot!(refused(".ü | nope(1)"), @r#"".ü | nope(1)" is not valid for --filter: at character 2, found "ü | nope(1" where jq expects: token (it is a jq expression, such as '.user.id == 7' or '.kind | test("^sale")')"#);
     assert_snapshot!(refused("$stream == 1"), @r#""$stream == 1" is not valid for --filter: at character 1, there is no variable $stream (the record is `.`, and the variables are $key, $shard, $seq, $time)"#);
     assert_snapshot!(refused(".a = (1"), @r#"".a = (1" is not valid for --filter: at character 8, the expression ends where jq expects: closing parenthesis (it is a jq expression, such as '.user.id == 7' or '.kind | test("^sale")')"#);
-    assert_snapshot!(refused(".a ] 1"), @r#"".a ] 1" is not valid for --filter: at character 4, there is "] 1" where jq expects: token (it is a jq expression, such as '.user.id == 7' or '.kind | test("^sale")')"#);
+    assert_snapshot!(refused(".a ] 1"), @r#"".a ] 1" is not valid for --filter: at character 4, found "] 1" where jq expects: token (it is a jq expression, such as '.user.id == 7' or '.kind | test("^sale")')"#);
     assert_snapshot!(refused("include \"x\"; ."), @r#""include \"x\"; ." is not valid for --filter: at character 10, modules cannot be imported (it is a jq expression, such as '.user.id == 7' or '.kind | test("^sale")')"#);
     assert_snapshot!(refused(""), @r#""" is not valid for --filter: at character 1, the expression ends where jq expects: term (it is a jq expression, such as '.user.id == 7' or '.kind | test("^sale")')"#);
     let refused = |text: &str| {

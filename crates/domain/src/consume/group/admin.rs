@@ -29,7 +29,7 @@ pub struct Group {
     pub name: String,
     /// Shards that are not read to their end.
     pub shards: usize,
-    /// Shards that are.
+    /// Shards that are read to their end.
     pub ended: usize,
     /// The owners of leases. One that died is listed until its leases are taken.
     pub members: BTreeSet<String>,
@@ -43,7 +43,7 @@ pub struct LeaseState {
     pub shard_id: String,
     /// A sequence number, TRIM_HORIZON, LATEST, AT_TIMESTAMP or SHARD_END.
     pub checkpoint: String,
-    /// How far in an aggregated record.
+    /// Position within an aggregated record.
     pub sub_sequence_number: i64,
     /// The member that reads the shard; `None` if nobody does.
     pub owner: Option<String>,
@@ -158,7 +158,7 @@ pub fn reset_plan(
     let is_shard = |id: &str| shards.iter().any(|shard| shard.id == id);
     if !leases.is_empty() && !leases.iter().any(|lease| is_shard(&lease.key)) {
         return Err(Error::usage(
-            "the group reads another stream: none of its leases is of a shard of this one",
+            "the group reads another stream: none of its leases belongs to a shard of this stream",
         )
         .hint("name the group's stream with --stream"));
     }

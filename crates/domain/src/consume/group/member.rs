@@ -78,7 +78,7 @@ impl<S: ShardSource> Member<S> {
         member: MemberOptions,
     ) -> Result<Self> {
         if matches!(options.start, Start::Sequence { .. } | Start::Last(_)) {
-            return Err(Error::usage("a group starts all shards at the same kind of starting position").hint(
+            return Err(Error::usage("all shards of a group must start at the same kind of position").hint(
                 "use --from trim, latest or a time; `streamctl group reset` moves the position of one shard",
             ));
         }

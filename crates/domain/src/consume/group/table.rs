@@ -70,10 +70,8 @@ impl Table {
                 None => self.make().await?,
             }
             let Some(wait) = pauses.advance_until(deadline) else {
-                return Err(
-                    Error::failed(format!("table {} does not become ACTIVE", self.name))
-                        .hint("run the command again: it continues from there"),
-                );
+                return Err(Error::failed(format!("table {} is still not ACTIVE", self.name))
+                    .hint("run the command again: it continues from there"));
             };
             sleep(wait).await;
         }

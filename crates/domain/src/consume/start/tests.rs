@@ -237,7 +237,7 @@ fn ends_that_contradict_the_start() {
         let span = from.parse::<Span>().unwrap();
         span.resolve(until, EPOCH_MS, shards).unwrap_err().to_string()
     };
-    assert_snapshot!(error("@-2h:-1h", "end", &[]), @"--from names a range, and --until another end");
+    assert_snapshot!(error("@-2h:-1h", "end", &[]), @"--from is a range with its own end, and --until gives another end");
     assert_snapshot!(error("1h", "2h", &[]), @"the end is before the start");
     assert_snapshot!(error("latest", "1m", &[]), @"the end is before the start");
     assert_snapshot!(error("seq:3:500", "seq:3:99", &[]), @"the end is before the start");

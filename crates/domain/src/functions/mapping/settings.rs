@@ -123,7 +123,7 @@ impl Settings {
             1 => faults.concat(),
             count => format!("{count} settings of the mapping are wrong: {}", faults.join("; ")),
         };
-        Err(Error::usage(what).hint("`streamctl attach --help` shows every range"))
+        Err(Error::usage(what).hint("`streamctl attach --help` shows the range of each setting"))
     }
 
     fn faults(&self) -> Vec<String> {

@@ -18,9 +18,11 @@ pub(super) const CHECKS: &[Check] = &[
     Check::new("alarm-without-data", "alarms watch metrics that have data", |s| {
         Box::pin(without_data(s))
     }),
-    Check::new("alarm-disabled", "alarms act", |s| Box::pin(disabled(s))),
+    Check::new("alarm-disabled", "actions of alarms are enabled", |s| {
+        Box::pin(disabled(s))
+    }),
     Check::new("alarm-firing", "no alarm is in ALARM", |s| Box::pin(firing(s))),
-    Check::new("alarm-without-action", "alarms tell somebody", |s| {
+    Check::new("alarm-without-action", "alarms notify somebody", |s| {
         Box::pin(without_action(s))
     })
     .posture(),
@@ -164,7 +166,7 @@ fn watches_nothing(alarm: &Alarm, streams: &[&StreamState], now: i64) -> Option<
             && let Some(state) = state
             && metric.is_none_or(|metric| !state.monitoring.contains(&metric))
         {
-            let finding = Finding::fault(of, "watches nothing: this metric of shards is not turned on");
+            let finding = Finding::fault(of, "watches nothing: this shard-level metric is not turned on");
             return Some(match metric {
                 Some(metric) => finding.evidence(format!("it watches {}", alarm.watched())).fix(&[
                     "monitoring",

@@ -34,7 +34,7 @@ pub(super) const CHECKS: &[Check] = &[
         |s| Box::pin(shard_metrics(s)),
     )
     .posture(),
-    Check::new("retention-unused", "records are not kept longer than read", |s| {
+    Check::new("retention-unused", "retention is not longer than needed", |s| {
         Box::pin(long_retention(s))
     })
     .posture(),
@@ -113,7 +113,7 @@ fn no_traffic(stream: &StreamState, traffic: &Traffic, book: Option<&PriceBook>)
         Mode::Provisioned => book.amount(Item::ShardHour, shards * HOURS),
         Mode::OnDemand => book.amount(Item::StreamHour, HOURS),
     });
-    let finding = Finding::caution(of(stream), "got no record for 7 days").fix(&["delete", &stream.name]);
+    let finding = Finding::caution(of(stream), "got no records for 7 days").fix(&["delete", &stream.name]);
     Some(saving(finding, amount, book))
 }
 

@@ -116,7 +116,7 @@ fn unwritten(
     };
     let finding = Finding::fault(
         format!("{noun} {tables}"),
-        "got no write, though records were processed",
+        "received no writes, though records were processed",
     )
     .evidence(format!(
         "{records:.0} records and {invocations:.0} invocations in the last hour that are older than 10 minutes"

@@ -34,7 +34,7 @@ pub(super) const CHECKS: &[Check] = &[
     }),
     Check::new(
         "function-concurrency",
-        "functions may run as often as shards need",
+        "functions have the concurrency that their shards need",
         |s| Box::pin(concurrency(s)),
     ),
     Check::new("account-concurrency", "the account has concurrency left", |s| {
@@ -153,7 +153,7 @@ fn slow(function: &Function, measured: &Measured) -> Option<Finding> {
     }
     let finding = match longest >= f64::from(timeout) {
         true => Finding::fault(of(function), "reached its timeout: its batch is retried"),
-        false => Finding::caution(of(function), "nearly needs all of its time"),
+        false => Finding::caution(of(function), "needs nearly all of its timeout"),
     };
     let average = measured.max(Metric::AverageDuration, &function.name);
     let finding = finding
@@ -214,7 +214,7 @@ fn throttled(function: &Function, measured: &Measured) -> Option<Finding> {
             reserved.saturating_mul(2),
         ),
         None => finding
-            .evidence("it has no reserved concurrency: other functions may use that of the account")
+            .evidence("it has no reserved concurrency: other functions can use up the account's concurrency")
             .other_fix("aws service-quotas list-service-quotas --service-code lambda"),
     })
 }
@@ -276,10 +276,10 @@ fn limited(function: &Function, streams: &[&StreamState], mappings: &[Mapping]) 
     }
     let finding = Finding::caution(
         of(function),
-        "may run less often at the same time than its shards need",
+        "has less reserved concurrency than its shards can use",
     )
     .evidence(format!(
-        "reserved concurrency {reserved}; one invocation for each shard and parallel batch is {needed}"
+        "reserved concurrency {reserved}; one invocation for each shard and parallel batch needs {needed}"
     ));
     Some(more_concurrency(finding, function, needed))
 }
@@ -308,7 +308,7 @@ fn nearly_used(used: Option<f64>, limit: i32) -> Option<Finding> {
     Some(
         Finding::caution(
             "account",
-            "nearly runs as many functions at the same time as it may",
+            "has nearly used its whole quota of concurrent invocations",
         )
         .evidence(format!(
             "{used:.0} of {limit} concurrent invocations in the last hour"

@@ -22,7 +22,7 @@ pub(super) const CHECKS: &[Check] = &[
     }),
     Check::new(
         "record-age-beyond-retention",
-        "mappings give records up before they expire",
+        "mappings give up records before they expire",
         |s| Box::pin(record_ages(s)),
     ),
 ];

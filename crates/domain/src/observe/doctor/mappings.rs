@@ -127,7 +127,7 @@ fn discards(mapping: &Mapping, measured: &Measured) -> Option<Finding> {
     };
     let retries = match mapping.settings.retries {
         Some(retries) if retries >= 0 => format!("{retries} retries"),
-        _ => "retries without end".to_owned(),
+        _ => "unlimited retries".to_owned(),
     };
     let age = match mapping.settings.max_record_age_seconds {
         Some(seconds) if seconds >= 0 => format!("a maximum record age of {seconds} s"),
@@ -225,7 +225,7 @@ fn too_large(mapping: &Mapping, function: &Function, measured: &Measured) -> Opt
     }
     let finding = Finding::caution(
         of(mapping),
-        format!("a full batch would need some {full:.0} s, and the function has {timeout:.0} s"),
+        format!("a full batch would take about {full:.0} s, and the function has {timeout:.0} s"),
     )
     .evidence(format!(
         "batches of {batch:.0} records on average take up to {seconds:.1} s; a full batch has {size:.0}"
@@ -349,7 +349,7 @@ mod tests {
         let found = judge(1_000.0, 6_000.0).unwrap();
         assert_eq!(
             found.summary,
-            "a full batch would need some 60 s, and the function has 60 s"
+            "a full batch would take about 60 s, and the function has 60 s"
         );
         assert_eq!(
             commands(&found)[0],

@@ -73,7 +73,7 @@ fn differs(one: &PlannedReport, scope: &Scope) -> Option<Finding> {
             scope,
             false,
         ),
-        Action::Refused => Finding::caution(title(one), "cannot become as the pipeline declares it"),
+        Action::Refused => Finding::caution(title(one), "cannot be changed to what the pipeline declares"),
         Action::Create | Action::None | Action::Delete | Action::Kept => return None,
     };
     let changes = one.changes.iter();

@@ -38,7 +38,7 @@ pub(super) const CHECKS: &[Check] = &[
         Box::pin(streams::each(s, streams::encryption))
     })
     .posture(),
-    Check::new("stream-customer-key", "streams have a key of the customer", |s| {
+    Check::new("stream-customer-key", "streams use a customer managed key", |s| {
         Box::pin(streams::each(s, streams::customer_key))
     })
     .posture(),
@@ -58,7 +58,7 @@ pub(super) const CHECKS: &[Check] = &[
     .posture(),
     Check::new(
         "function-defaults",
-        "memory and timeout of functions are chosen",
+        "memory and timeout of functions are not the defaults",
         |s| Box::pin(functions::each(s, functions::defaults)),
     )
     .posture(),
@@ -74,7 +74,7 @@ pub(super) const CHECKS: &[Check] = &[
     .posture(),
     Check::new(
         "function-variables-key",
-        "variables have a key of the customer",
+        "variables use a customer managed key",
         |s| Box::pin(functions::each(s, functions::variables_key)),
     )
     .posture(),
@@ -82,9 +82,11 @@ pub(super) const CHECKS: &[Check] = &[
         Box::pin(functions::each(s, functions::architecture))
     })
     .posture(),
-    Check::new("function-principals", "one service invokes a function", |s| {
-        Box::pin(functions::principals(s))
-    })
+    Check::new(
+        "function-principals",
+        "each function is invoked by one service",
+        |s| Box::pin(functions::principals(s)),
+    )
     .posture(),
     Check::new("role-wildcard", "roles of functions name their actions", |s| {
         Box::pin(functions::wildcards(s))
@@ -94,7 +96,7 @@ pub(super) const CHECKS: &[Check] = &[
         Box::pin(queues::each(s, queues::encryption))
     })
     .posture(),
-    Check::new("queue-customer-key", "queues have a key of the customer", |s| {
+    Check::new("queue-customer-key", "queues use a customer managed key", |s| {
         Box::pin(queues::each(s, queues::customer_key))
     })
     .posture(),
@@ -104,7 +106,7 @@ pub(super) const CHECKS: &[Check] = &[
         |s| Box::pin(queues::without_redrive(s)),
     )
     .posture(),
-    Check::new("queue-transport", "queues take requests over TLS only", |s| {
+    Check::new("queue-transport", "queues accept requests over TLS only", |s| {
         Box::pin(queues::each(s, queues::transport))
     })
     .posture(),

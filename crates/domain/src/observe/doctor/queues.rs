@@ -243,7 +243,7 @@ fn hidden_too_short(queue: &Queue, function: &Function) -> Option<Finding> {
     Some(
         finding
             .evidence(format!(
-                "visibility timeout {} s, timeout of function {} {timeout} s; six times that is advised",
+                "visibility timeout {} s, timeout of function {} {timeout} s; AWS advises six times that",
                 queue.visibility_seconds, function.name
             ))
             .other_fix(format!(

@@ -279,8 +279,8 @@ fn few_reshards_left(stream: &str, budget: &Budget) -> Option<Finding> {
         left => format!("accepts only {left} more changes of its shard count for now"),
     };
     let basis = match budget.basis {
-        Basis::CloudTrail => "by CloudTrail",
-        Basis::Lineage => "at most, by the lineage of its shards",
+        Basis::CloudTrail => "according to CloudTrail",
+        Basis::Lineage => "at most, according to the lineage of its shards",
     };
     let free = budget.next_free.map(|at| {
         let at = at.strftime("%Y-%m-%d %H:%M UTC");
@@ -460,7 +460,7 @@ mod tests {
         assert_eq!(
             none.evidence,
             [
-                "10 of 10 changes in the last 24 hours, by CloudTrail",
+                "10 of 10 changes in the last 24 hours, according to CloudTrail",
                 "the first is available at 2026-11-29 10:00 UTC"
             ]
         );

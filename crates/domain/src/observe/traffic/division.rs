@@ -82,7 +82,7 @@ fn divided(shard: &Shard, sample: &ShardSample, window: Duration) -> Result<Shar
     };
     if sample.unknown() > 0.5 {
         let text = format!(
-            "{:.0} % of the traffic of shard {id} has explicit hash keys, which records do not tell",
+            "{:.0} % of the traffic of shard {id} has explicit hash keys, which records do not contain",
             sample.unknown() * 100.0
         );
         return Err(Error::failed(text).hint("name the hash key to split at: --split SHARD@HASHKEY"));
@@ -220,7 +220,7 @@ mod tests {
             no split can divide the traffic of shard shardId-000000000003: partition key "key-100" has 93 % of it (all records of a key go to one shard, also in on-demand mode: use a finer partition key, such as the key and a number, or aggregate records)
             shard shardId-000000000003 has too little traffic to divide: 18 records were found in the last 10m (look further back with --window, or split it in half with @half)
             shard shardId-000000000003 has too little traffic to divide: 0 records were found in the last 10m (look further back with --window, or split it in half with @half)
-            80 % of the traffic of shard shardId-000000000003 has explicit hash keys, which records do not tell (name the hash key to split at: --split SHARD@HASHKEY)
+            80 % of the traffic of shard shardId-000000000003 has explicit hash keys, which records do not contain (name the hash key to split at: --split SHARD@HASHKEY)
             "#
         );
     }

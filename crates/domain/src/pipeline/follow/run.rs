@@ -301,5 +301,5 @@ async fn clean_up(services: &dyn Services, traces: Vec<Trace>) -> Option<Check> 
         let detail = format!("not deleted: {}", left.join("; "));
         return Some(Check::new(CheckState::Caution, "clean-up", detail));
     }
-    deleted.then(|| Check::new(CheckState::Good, "clean-up", "what the event left is deleted"))
+    deleted.then(|| Check::new(CheckState::Good, "clean-up", "the data of the event is deleted"))
 }

@@ -194,7 +194,7 @@ fn an_event_is_found_everywhere_and_deleted() {
     Good table products: item id = m with price = 29.99, after 258 ms
     Good bucket archive: object raw/18/x.gz, after 0 ms
     Good log /aws/lambda/x: a line contains REPORT, after 0 ms
-    Good clean-up: what the event left is deleted
+    Good clean-up: the data of the event is deleted
       put item products
       put orders k
       read raw/17/other
@@ -247,7 +247,7 @@ fn an_event_that_was_not_put_is_not_awaited() {
     follow.prepare = vec![("products".into(), item("m", "0"))];
     insta::assert_snapshot!(run(&follow, &services), @r#"
     Fault put: could not put an event
-    Good clean-up: what the event left is deleted
+    Good clean-up: the data of the event is deleted
       put item products
       delete item products Some(Text("m"))
     "#);

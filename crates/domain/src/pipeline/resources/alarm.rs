@@ -103,7 +103,7 @@ impl Kind for Alarm<'_> {
 
     fn only_change(&self, facts: &Facts) -> Option<Change> {
         facts.settings.is_none().then(|| Change::Refused {
-            reason: "is there as an alarm of another kind".to_owned(),
+            reason: "already exists as an alarm of another kind".to_owned(),
             hint: "delete it, or choose another name".to_owned(),
         })
     }

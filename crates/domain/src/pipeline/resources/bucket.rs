@@ -240,7 +240,7 @@ impl Kind for Bucket<'_> {
 
     fn only_change(&self, facts: &Facts) -> Option<Change> {
         facts.elsewhere.then(|| Change::Refused {
-            reason: "is another account's or in another region, or you may not look at it".to_owned(),
+            reason: "belongs to another account, is in another region, or you may not read it".to_owned(),
             hint: "choose another bucket name: all accounts share them".to_owned(),
         })
     }
@@ -400,7 +400,7 @@ fn check_name(name: &str) -> Result<()> {
         .chars()
         .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c))
     {
-        "is made of lower-case letters, digits, dots and hyphens"
+        "contains only lower-case letters, digits, dots and hyphens"
     } else if name.starts_with(['.', '-']) || name.ends_with(['.', '-']) {
         "begins and ends with a letter or digit"
     } else if name.contains("..") {
@@ -410,7 +410,7 @@ fn check_name(name: &str) -> Result<()> {
     } else if PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
         "does not begin with xn--, sthree- or amzn-s3-demo-"
     } else if SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
-        "does not end with a suffix that S3 keeps for itself"
+        "does not end with a suffix that S3 reserves"
     } else {
         return Ok(());
     };

@@ -56,7 +56,7 @@ impl Dashboard<'_> {
         match answer.dashboard_validation_messages() {
             [] => Ok(()),
             messages => {
-                let what = format!("{} is stored, and a part of it is not valid", self.label());
+                let what = format!("{} is stored, but a part of it is not valid", self.label());
                 Err(invalid_body(&what, messages))
             }
         }

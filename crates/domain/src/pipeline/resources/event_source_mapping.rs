@@ -182,9 +182,9 @@ impl Kind for EventSourceMapping<'_> {
             && let Some((found, wanted)) = self.declared.settings.other_start(there)
         {
             changes.push(Change::Refused {
-                reason: format!("started to read at {found}, and cannot start at {wanted} now"),
+                reason: format!("started to read at {found}, and this cannot be changed to {wanted}"),
                 hint: format!(
-                    "`streamctl detach {}`, then run the same command again: records are read from there on",
+                    "`streamctl detach {}`, then run the same command again: the new mapping starts there",
                     self.declared.function
                 ),
             });
@@ -313,7 +313,7 @@ pub(super) async fn readers_of(context: &Context, stream_arn: &str, spec: &Spec)
         Ok(mappings) => mappings,
         Err(error) if error.class() == Some(Class::Denied) => {
             return vec![format!(
-                "which functions read it is not known: {}",
+                "could not find out which functions read it: {}",
                 error.chain().join(": ")
             )];
         }

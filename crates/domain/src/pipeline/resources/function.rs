@@ -81,7 +81,7 @@ impl Function<'_> {
             && package.format != Format::Script
         {
             return Err(Error::usage(format!(
-                "function {} is to run on {wanted}, and its code {handler} is for {}",
+                "function {} should run on {wanted}, but its code {handler} is for {}",
                 self.declared.name, package.architecture
             ))
             .hint(format!(

@@ -74,9 +74,9 @@ impl Stage {
     fn words(&self) -> String {
         let limit = |name: &str, value: Option<String>| value.map(|value| format!("{name} {value}"));
         let deploys = if self.auto_deploy {
-            "deploys by itself"
+            "automatic deployment"
         } else {
-            "deploys by hand"
+            "manual deployment"
         };
         let words = [
             Some(deploys.to_owned()),
@@ -188,7 +188,7 @@ impl Kind for Api<'_> {
         }
         let ms = self.timeout_ms();
         if !(50..=TIMEOUT_MS).contains(&ms) {
-            return Err(self.bad_property(&format!("timeout_ms is 50 to {TIMEOUT_MS}, and not {ms}")));
+            return Err(self.bad_property(&format!("timeout_ms must be from 50 to {TIMEOUT_MS}, not {ms}")));
         }
         if declared
             .rate_limit
@@ -301,7 +301,7 @@ impl Kind for Api<'_> {
             problems.push("its routes are not as declared");
         }
         if !facts.stage.as_ref().is_some_and(|stage| stage.auto_deploy) {
-            problems.push("its stage $default does not deploy by itself");
+            problems.push("its stage $default does not deploy automatically");
         }
         if !facts.permitted {
             problems.push("the function's policy does not let it invoke the function");

@@ -258,7 +258,7 @@ fn check_retention(days: u32) -> Result<()> {
     let all: Vec<String> = RETENTIONS.iter().map(ToString::to_string).collect();
     Err(
         Error::usage(format!("logs cannot be kept for {days} days")).hint(format!(
-            "take {nearest}; CloudWatch Logs allows {}",
+            "use {nearest}; CloudWatch Logs allows {}",
             all.join(", ")
         )),
     )

@@ -186,7 +186,9 @@ impl Kind for ManagedPolicy<'_> {
                 self.declared.name,
                 attached.join(", ")
             ))
-            .hint("detach it there (`aws iam detach-role-policy` and its like), then run the same command again"));
+            .hint(
+                "detach it there (`aws iam detach-role-policy` or similar), then run the same command again",
+            ));
         }
         step.doing("deleting");
         self.delete_versions(arn, step).await?;

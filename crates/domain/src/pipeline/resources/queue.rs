@@ -186,7 +186,7 @@ impl Declared {
         common::check_name("queue", &self.name, (1, 80), "_-")?;
         let range = |name: &str, value: Option<u32>, least: u32, most: u32| match value {
             Some(value) if !(least..=most).contains(&value) => Err(Error::usage(format!(
-                "queue {}: {name} is {value}; it is {least} to {most}",
+                "queue {}: {name} is {value}; it must be from {least} to {most}",
                 self.name
             ))),
             _ => Ok(()),

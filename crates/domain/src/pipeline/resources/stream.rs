@@ -503,7 +503,7 @@ fn metrics(names: &[String]) -> Result<BTreeSet<ShardMetric>> {
         if names.len() == 1 {
             return Ok(BTreeSet::new());
         }
-        return Err(Error::usage("monitoring is `none` and something else")
+        return Err(Error::usage("monitoring has `none` together with other values")
             .hint("give `all`, `none` or the names of metrics"));
     }
     names.iter().map(|name| ShardMetric::from_str(name)).collect()

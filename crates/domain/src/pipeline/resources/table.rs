@@ -101,7 +101,7 @@ impl Table<'_> {
         match (there, wanted) {
             (there, wanted) if there == wanted => None,
             (Some(there), Some(wanted)) => Some(Change::Refused {
-                reason: format!("has its time to live on {there}: DynamoDB does not move it to {wanted}"),
+                reason: format!("has its time to live on {there}: DynamoDB cannot move it to {wanted}"),
                 hint: "declare `ttl = false`, run setup, wait an hour, then declare the other attribute"
                     .to_owned(),
             }),

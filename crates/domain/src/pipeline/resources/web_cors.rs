@@ -24,7 +24,7 @@ impl Cors {
         }
         let seconds = self.max_age_seconds.unwrap_or(0);
         if !(0..=86_400).contains(&seconds) {
-            return Some(format!("max_age_seconds is 0 to 86400, and not {seconds}"));
+            return Some(format!("max_age_seconds must be from 0 to 86400, not {seconds}"));
         }
         None
     }

@@ -34,7 +34,7 @@ impl InputIdentity {
     pub fn changed_since(&self, earlier: &Self) -> Option<String> {
         if self.files.len() != earlier.files.len() {
             return Some(format!(
-                "the input had {} files and has {}",
+                "the input had {} files and now has {}",
                 earlier.files.len(),
                 self.files.len()
             ));
@@ -42,9 +42,9 @@ impl InputIdentity {
         let pairs = self.files.iter().zip(&earlier.files);
         let (now, then) = pairs.into_iter().find(|(now, then)| now != then)?;
         Some(if now.path != then.path {
-            format!("the input was {} and is {}", then.path, now.path)
+            format!("the input was {} and now is {}", then.path, now.path)
         } else if now.size != then.size {
-            format!("{} had {} bytes and has {}", now.path, then.size, now.size)
+            format!("{} had {} bytes and now has {}", now.path, then.size, now.size)
         } else {
             format!("the content of {} has changed", now.path)
         })
@@ -108,7 +108,7 @@ mod tests {
         assert!(changed.ends_with("in.ndjson has changed"), "{changed}");
         std::fs::write(&path, "1").unwrap();
         let changed = inputs(&name).identity().unwrap().changed_since(&first).unwrap();
-        assert!(changed.ends_with("had 300000 bytes and has 1"), "{changed}");
+        assert!(changed.ends_with("had 300000 bytes and now has 1"), "{changed}");
         let pipe = Inputs::choose(&["-".to_owned()], None, false).unwrap();
         assert!(pipe.identity().unwrap_err().to_string().contains("only once"));
     }

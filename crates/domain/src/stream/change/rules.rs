@@ -69,7 +69,7 @@ pub fn check_warm_throughput(mibps: u32) -> Result<()> {
 pub fn check_tags(tags: &BTreeMap<String, String>) -> Result<()> {
     if tags.len() > MAX_TAGS {
         return Err(
-            Error::usage(format!("{} tags are more than a stream takes", tags.len()))
+            Error::usage(format!("{} tags are more than a stream can have", tags.len()))
                 .hint("use at most 50 tags"),
         );
     }
@@ -134,7 +134,7 @@ pub fn tag_change(
     let after = now.len() + added - change.remove.len();
     if after > MAX_TAGS {
         return Err(Error::usage(format!("the stream would have {after} tags"))
-            .hint("a stream takes 50: remove some first"));
+            .hint("a stream can have 50: remove some first"));
     }
     Ok(change)
 }

@@ -19,7 +19,7 @@ pub const FRESHNESS: RangeInclusive<Duration> = Duration::from_secs(300)..=Durat
 
 /// What a channel does not do. Source: "Data delivery concepts" and "Delivery quotas and limits", developer guide.
 pub const DOES_NOT: &str =
-    "records that are in the stream already are not delivered, and none is transformed";
+    "records that are already in the stream are not delivered, and records are not transformed";
 
 /// A channel to create.
 #[derive(Debug, Clone)]
@@ -193,7 +193,7 @@ async fn existing(ctx: &Context, stream: &StreamState, new: &NewChannel) -> Resu
     );
     if found.name != new.name {
         let text = format!(
-            "stream {} has the channel {} already, and can have one to a bucket",
+            "stream {} already has the channel {}, and can have only one channel to a bucket",
             stream.name, found.name
         );
         return Err(Error::failed(text).hint(hint));

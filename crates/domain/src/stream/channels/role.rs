@@ -76,7 +76,7 @@ pub(super) async fn plan(ctx: &Context, account: &str, new: &NewChannel) -> Resu
             "the trust policy of role {name} does not name {PRINCIPAL}"
         ))
         .hint(format!(
-            "allow sts:AssumeRole to the service {PRINCIPAL} in it, or leave out --role"
+            "allow the service {PRINCIPAL} to call sts:AssumeRole in it, or leave out --role"
         )));
     }
     Ok(Role::Given(found.arn))

@@ -307,7 +307,7 @@ impl Window {
         let offset_minutes = timezone.map_or(Ok(0), |timezone| {
             stat::offset_minutes(timezone).ok_or_else(|| {
                 ApiError::validation(format!(
-                    "The local cloud knows the time zone UTC and offsets from it, such as +05:30; it does not know {timezone}."
+                    "The local cloud supports the time zone UTC and offsets from it, such as +05:30; it does not support {timezone}."
                 ))
             })
         })?;

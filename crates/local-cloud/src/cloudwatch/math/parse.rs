@@ -166,7 +166,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
         } else if first == '"' || first == '\'' {
             let end = rest[1..]
                 .find(first)
-                .ok_or("a text in the expression does not end")?;
+                .ok_or("a string in the expression is not closed")?;
             found.push(Token::Text(rest[1..=end].to_owned()));
             end + 2
         } else {
@@ -219,7 +219,7 @@ impl Parser {
     /// Operands joined by operators of `level` and of higher ones.
     fn level(&mut self, level: usize, depth: usize) -> Result<Expression, String> {
         if depth > MAX_DEPTH {
-            return Err("the expression nests too deep".to_owned());
+            return Err("the expression is nested too deeply".to_owned());
         }
         let first = self.operand(level, depth)?;
         let mut rest = Vec::new();

@@ -282,7 +282,7 @@ proptest::proptest! {
                     .body(body);
                 let Ok(request) = request else { return };
                 let (_, answer) = ask(&fixture.front, request).await;
-                assert!(!answer.contains("its log says where"), "{answer}");
+                assert!(!answer.contains("its log has the details"), "{answer}");
             }
         });
     }

@@ -74,7 +74,7 @@ impl Ends {
 
     /// What is wrong with the file, of a stream that has one.
     pub fn fault(&self, shards: usize) -> Option<String> {
-        let consequence = "records that are missing at the end of a shard are not noticed at this start";
+        let consequence = "records that are missing at the end of a shard are not detected at this start";
         if !self.path.exists() {
             return Some(format!("the file is missing; {consequence}"));
         }

@@ -134,7 +134,7 @@ pub(super) async fn credentials(subject: &Subject<'_>) -> Looked {
                 .or_else(|| expiry(&source, credentials.expiry(), now));
             if found.is_none() && answer.failure.as_ref().is_some_and(is_out) {
                 return Err(Skipped(
-                    "Kinesis did not answer, so nothing has checked them".to_owned(),
+                    "Kinesis did not answer, so they were not checked".to_owned(),
                 ));
             }
             found
@@ -242,7 +242,7 @@ pub(super) async fn region(subject: &Subject<'_>) -> Looked {
 fn wrong_region(region: &str) -> Option<Finding> {
     (!is_region(region)).then(|| {
         Finding::fault(format!("region {region}"), "is not the name of a region")
-            .evidence("a region is named like us-east-1 or eu-central-2")
+            .evidence("a region has a name such as us-east-1 or eu-central-2")
             .fix(&["config", "show"])
     })
 }

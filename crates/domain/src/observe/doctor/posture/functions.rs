@@ -109,7 +109,7 @@ fn exposed(name: &str, policy: &Value) -> Vec<Finding> {
             }
             Exposure::Url => Finding::caution(
                 subject(),
-                "can be called by everyone by its URL, without credentials",
+                "can be called by everyone through its URL, without credentials",
             )
             .evidence("the authorization of its URL is NONE")
             .other_fix(format!(
@@ -202,7 +202,7 @@ pub(super) fn variables_key(function: &Configuration) -> Option<Finding> {
     (has_variables && function.kms_key_arn().unwrap_or_default().is_empty()).then(|| {
         let finding = Finding::caution(
             subject(function),
-            "has variables that are encrypted with a key of AWS",
+            "has variables that are not encrypted with a customer managed key",
         );
         change(finding, function, "--kms-key-arn KEY")
     })

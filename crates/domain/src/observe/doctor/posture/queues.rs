@@ -110,7 +110,10 @@ pub(super) fn customer_key(name: &str, attributes: &Attributes) -> Option<Findin
     let is_own = !key.is_empty() && !key.ends_with("alias/aws/sqs");
     let is_encrypted = encryption(name, attributes).is_none();
     (is_encrypted && !is_own).then(|| {
-        let finding = Finding::caution(format!("queue {name}"), "is encrypted with a key of AWS");
+        let finding = Finding::caution(
+            format!("queue {name}"),
+            "is encrypted, but not with a customer managed key",
+        );
         set(finding, name, "KmsMasterKeyId=KEY")
     })
 }
@@ -118,7 +121,7 @@ pub(super) fn customer_key(name: &str, attributes: &Attributes) -> Option<Findin
 /// Source of the rule: prowler, `sqs_queues_secure_transport_enabled`.
 pub(super) fn transport(name: &str, attributes: &Attributes) -> Option<Finding> {
     (!policy::requires_tls(&policy_of(attributes))).then(|| {
-        Finding::caution(format!("queue {name}"), "takes requests that are not over TLS")
+        Finding::caution(format!("queue {name}"), "accepts requests without TLS")
             .evidence("no statement of its policy denies requests with aws:SecureTransport false")
     })
 }
@@ -147,7 +150,7 @@ fn no_redrive(name: &str, attributes: &Attributes) -> Option<Finding> {
     target_of_redrive(attributes).is_none().then(|| {
         let finding = Finding::caution(
             format!("queue {name}"),
-            "has no redrive policy: what cannot be processed is received until it expires",
+            "has no redrive policy: a message that cannot be processed is received again until it expires",
         );
         set(
             finding,

@@ -71,7 +71,7 @@ pub(super) fn customer_key(stream: &StreamState) -> Option<Finding> {
     key.ends_with("alias/aws/kinesis").then(|| {
         Finding::caution(
             format!("stream {}", stream.name),
-            "is encrypted with a key of AWS",
+            "is encrypted, but not with a customer managed key",
         )
         .other_fix(format!("streamctl encrypt {} --key KEY", stream.name))
     })

@@ -56,7 +56,7 @@ impl Alarm<'_> {
         {
             let other: Vec<&str> = other.iter().map(|(name, _)| name.as_str()).collect();
             let detail = format!(
-                "{watched} is emitted with the dimensions {}, and watched with {}",
+                "{watched} is emitted with the dimensions {}, but the alarm watches {}",
                 list(&other),
                 list(&names.iter().copied().collect::<Vec<_>>())
             );

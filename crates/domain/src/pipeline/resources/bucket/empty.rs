@@ -64,7 +64,7 @@ impl Bucket<'_> {
             rounds += 1;
             let aborted = error::aws::class(&error) == Class::Conflict;
             let again = (refused(&error, &["BucketNotEmpty"]) && rounds < ROUNDS || aborted)
-                && wait.pause(step, "S3 still sees something in it").await?;
+                && wait.pause(step, "S3 still finds something in it").await?;
             if again {
                 continue;
             }

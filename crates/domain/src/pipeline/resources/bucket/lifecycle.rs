@@ -143,7 +143,10 @@ pub(super) fn loses(there: &[Rule], wanted: &[Rule]) -> Option<String> {
             let same_objects = before.is_some_and(|before| before.prefix == rule.prefix);
             let as_before = same_objects && before_days.is_some_and(|before| before <= days);
             if !as_before {
-                losses.push(format!("{what} under {:?} go after {days} days", rule.prefix));
+                losses.push(format!(
+                    "{what} under {:?} are deleted after {days} days",
+                    rule.prefix
+                ));
             }
         };
         look(
@@ -310,7 +313,7 @@ mod tests {
         };
         assert_eq!(
             loses(&[], &[expiring(30)]).unwrap(),
-            "objects under \"\" go after 30 days"
+            "objects under \"\" are deleted after 30 days"
         );
         assert!(loses(&[expiring(60)], &[expiring(30)]).is_some());
         assert!(loses(&[expiring(30)], &[expiring(60)]).is_none());

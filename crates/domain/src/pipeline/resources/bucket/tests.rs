@@ -139,13 +139,13 @@ async fn what_differs_is_changed() {
     insta::assert_snapshot!(differences(other, &[], &seen(&facts, &[])).await, @r#"
     versioning: on → suspended
     encryption: AES256 → aws:kms with key alias/mine
-    lifecycle: raw/: GLACIER after 30 days and DEEP_ARCHIVE after 120 days, unfinished uploads deleted after 7 days → deleted after 30 days, unfinished uploads deleted after 7 days (objects under "" go after 30 days)
+    lifecycle: raw/: GLACIER after 30 days and DEEP_ARCHIVE after 120 days, unfinished uploads deleted after 7 days → deleted after 30 days, unfinished uploads deleted after 7 days (objects under "" are deleted after 30 days)
     "#);
     let elsewhere = Facts {
         elsewhere: true,
         ..facts
     };
-    insta::assert_snapshot!(differences(DECLARED, &[], &seen(&elsewhere, &[])).await, @"is another account's or in another region, or you may not look at it");
+    insta::assert_snapshot!(differences(DECLARED, &[], &seen(&elsewhere, &[])).await, @"belongs to another account, is in another region, or you may not read it");
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn names_are_checked_as_s3_does() {
     "ab" is not a bucket name
     hint: a bucket name is 3 to 63 characters long
     "Archive" is not a bucket name
-    hint: a bucket name is made of lower-case letters, digits, dots and hyphens
+    hint: a bucket name contains only lower-case letters, digits, dots and hyphens
     "-archive" is not a bucket name
     hint: a bucket name begins and ends with a letter or digit
     "a..b" is not a bucket name
@@ -180,7 +180,7 @@ async fn names_are_checked_as_s3_does() {
     "xn--a" is not a bucket name
     hint: a bucket name does not begin with xn--, sthree- or amzn-s3-demo-
     "a-s3alias" is not a bucket name
-    hint: a bucket name does not end with a suffix that S3 keeps for itself
+    hint: a bucket name does not end with a suffix that S3 reserves
     "#);
     assert!(made("realtime-data-archive-000000000000-us-east-1").is_ok());
 }
@@ -232,7 +232,7 @@ async fn a_bucket_is_emptied_page_by_page_and_again_while_somebody_writes() {
     emptying: 2 objects and versions deleted
     emptying: 4 objects and versions deleted
     deleting
-    S3 still sees something in it
+    S3 still finds something in it
     emptying
     emptying: 5 objects and versions deleted
     deleting

@@ -70,7 +70,7 @@ async fn a_start_cannot_change() {
     let changes = differences(&[("start", "TRIM_HORIZON")], there()).await;
     assert_eq!(
         changes.last().map(String::as_str),
-        Some("started to read at latest, and cannot start at trim now")
+        Some("started to read at latest, and this cannot be changed to trim")
     );
 }
 

@@ -197,6 +197,6 @@ async fn bad_cors_is_refused() {
     .join("\n");
     insta::assert_snapshot!(refusals, @r#"
     line 1: resource it: allow_credentials needs allow_origins without "*"
-    line 1: resource it: max_age_seconds is 0 to 86400, and not 100000
+    line 1: resource it: max_age_seconds must be from 0 to 86400, not 100000
     "#);
 }

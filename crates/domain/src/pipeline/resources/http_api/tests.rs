@@ -206,7 +206,7 @@ async fn each_difference_is_changed() {
     CORS: POST for * → POST for https://shop.example
     function: arn:aws:lambda:us-east-1:000000000000:function:cart → arn:aws:lambda:us-east-1:000000000000:function:other
     routes: GET /items/{id}, POST /submit → $default, POST /submit
-    stage: deploys by itself, burst 50, rate 100 → deploys by itself, burst 50, rate 10
+    stage: automatic deployment, burst 50, rate 100 → automatic deployment, burst 50, rate 10
     ");
     for change in api.diff(&observed, &Default::default()).unwrap() {
         with_step(async |step| api.apply(&change, &observed, step).await)
@@ -237,7 +237,7 @@ async fn a_stage_that_deploys_by_hand_is_a_fault() {
     };
     let checks = Resource::verify(&api, &there(&facts, &[]), false).await;
     assert_eq!(checks[0].state, CheckState::Fault);
-    insta::assert_snapshot!(checks[0].detail, @"its routes are not as declared; its stage $default does not deploy by itself; the function's policy does not let it invoke the function");
+    insta::assert_snapshot!(checks[0].detail, @"its routes are not as declared; its stage $default does not deploy automatically; the function's policy does not let it invoke the function");
 }
 
 #[tokio::test]
@@ -266,7 +266,7 @@ async fn bad_properties_are_refused() {
     line 1: resource it: "GET a" is not a route: its path begins with a slash
     line 1: resource it: "GET /{a+}/b" is not a route: a greedy variable is its last part
     line 1: resource it: a route is declared twice
-    line 1: resource it: timeout_ms is 50 to 30000, and not 40000
+    line 1: resource it: timeout_ms must be from 50 to 30000, not 40000
     line 1: resource it: rate_limit is a number of requests per second
     "#);
     assert!(made("routes = [\"ANY /{proxy+}\", \"$default\"]").is_ok());

@@ -34,13 +34,13 @@ async fn only_allowed_retentions_are_taken() {
     let context = context().await;
     let error = LogGroup::new(&context, location(), spec).err().unwrap();
     insta::assert_snapshot!(error, @"logs cannot be kept for 10 days");
-    insta::assert_snapshot!(error.hint_text().unwrap(), @"take 14; CloudWatch Logs allows 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653");
+    insta::assert_snapshot!(error.hint_text().unwrap(), @"use 14; CloudWatch Logs allows 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653");
     assert!(
         check_retention(9999)
             .unwrap_err()
             .hint_text()
             .unwrap()
-            .starts_with("take 3653;")
+            .starts_with("use 3653;")
     );
 }
 

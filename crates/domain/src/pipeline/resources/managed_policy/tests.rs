@@ -221,7 +221,7 @@ async fn a_policy_that_is_attached_is_not_deleted() {
     let (gone, _) = with_step(async |step| Resource::delete(&policy, &observed, step).await).await;
     insta::assert_snapshot!(refusal(gone), @r#"
     policy reading is attached to role reader, user me
-    hint: detach it there (`aws iam detach-role-policy` and its like), then run the same command again
+    hint: detach it there (`aws iam detach-role-policy` or similar), then run the same command again
     "#);
     assert!(deleted.lock().unwrap().is_empty());
 }

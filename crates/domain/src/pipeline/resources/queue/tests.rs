@@ -112,8 +112,8 @@ async fn bad_declarations_are_refused_before_any_call() {
     insta::assert_snapshot!(refusals, @r#"
     "failed.fifo" is not a queue name
     hint: use 1 to 80 letters, digits or any of _ -
-    queue failed: retention_seconds is 59; it is 60 to 1209600
-    queue failed: visibility_seconds is 43201; it is 0 to 43200
+    queue failed: retention_seconds is 59; it must be from 60 to 1209600
+    queue failed: visibility_seconds is 43201; it must be from 0 to 43200
     queue failed: topics cannot send to a queue that is encrypted with alias/aws/sqs
     hint: use `encryption = true`, or a key of your own that SNS may use
     "#);

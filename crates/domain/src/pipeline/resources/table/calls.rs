@@ -113,7 +113,7 @@ impl Table<'_> {
         let mut wait = Wait::new(longest);
         loop {
             let Some(table) = self.describe().await? else {
-                if wait.pause(step, "waiting until it is shown").await? {
+                if wait.pause(step, "waiting until it is visible").await? {
                     continue;
                 }
                 return Err(Error::failed(format!("there is no table {}", self.declared.name)));
@@ -122,7 +122,7 @@ impl Table<'_> {
             if busy.is_none() && shown(&table) {
                 return Ok(());
             }
-            let what = busy.unwrap_or_else(|| "the change is not shown yet".to_owned());
+            let what = busy.unwrap_or_else(|| "the change is not visible yet".to_owned());
             if !wait.pause(step, &what).await? {
                 return Err(
                     Error::failed(format!("table {} is not ready: {what}", self.declared.name))
@@ -148,7 +148,7 @@ impl Table<'_> {
     async fn wait_until_deleted(&self, step: &Step<'_>) -> Result<()> {
         let mut wait = Wait::new(TABLE);
         while self.describe().await?.is_some() {
-            if !wait.pause(step, "waiting until it is gone").await? {
+            if !wait.pause(step, "waiting until it is deleted").await? {
                 return Err(
                     Error::failed(format!("table {} is still being deleted", self.declared.name))
                         .hint("run the same command again later"),
@@ -304,7 +304,7 @@ impl Table<'_> {
         // Source: UpdateTimeToLive, DynamoDB API reference.
         Err(match message.contains("multiple times") {
             true => failed
-                .hint("DynamoDB takes one change of time to live an hour: run the same command again later"),
+                .hint("DynamoDB allows one change of time to live an hour: run the same command again later"),
             false => failed,
         })
     }

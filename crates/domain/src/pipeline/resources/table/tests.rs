@@ -120,7 +120,7 @@ async fn what_dynamodb_cannot_do_is_refused() {
     let other_key = with(json!({"keys": {"partition": "user:S", "sort": null}}));
     insta::assert_snapshot!(differences(DECLARED, &[], &there(other_key, &[])).await, @"has the key user:S, not userId:S + eventTimestamp:N, and a key cannot be changed");
     let other_ttl = with(json!({"ttl": "expires"}));
-    insta::assert_snapshot!(differences(DECLARED, &[], &there(other_ttl, &[])).await, @"has its time to live on expires: DynamoDB does not move it to ttl");
+    insta::assert_snapshot!(differences(DECLARED, &[], &there(other_ttl, &[])).await, @"has its time to live on expires: DynamoDB cannot move it to ttl");
 }
 
 #[tokio::test]
