@@ -285,20 +285,35 @@ pub fn main(parts: Parts) -> Exit {
     tell_ignored(&printer, &configuration);
     domain::cost::keep_refreshed_in(shared::session::price_file(&configuration.settings));
     hide_endpoints(&configuration);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match start_runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
-            let error = Error::failed("could not start the async runtime").cause(error);
-            let hint =
-                "raise the limits of open files and processes with `ulimit -n 1024` and `ulimit -u 1024`";
-            printer.error(&error.hint(hint));
-            return Exit::Failed;
+            printer.error(&error);
+            return error.exit();
         }
     };
     let outcome = runtime.block_on(run(cli, configuration, printer, parts.local_cloud));
     // Do not wait for a thread that still reads stdin.
     runtime.shutdown_background();
     outcome
+}
+
+/// Starts the threads of the process.
+fn start_runtime() -> Result<tokio::runtime::Runtime> {
+    /// Threads beside the workers that a command needs at once, such as that which reads its input.
+    const OTHERS: usize = 4;
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    ground::platform::threads::check(workers + OTHERS).map_err(|error| {
+        Error::failed("could not start the threads of this command")
+            .cause(error)
+            .hint("free some memory, or raise the limit of processes with `ulimit -u 1024`")
+    })?;
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.map_err(|error| {
+        Error::failed("could not start the async runtime")
+            .cause(error)
+            .hint("raise the limits of open files and processes with `ulimit -n 1024` and `ulimit -u 1024`")
+    })
 }
 
 async fn run(

@@ -198,3 +198,24 @@ fn a_limit_of_open_files_that_is_too_low_is_named() {
     machine.ok(["local", "start", "--port", "0"]);
     machine.ok(["local", "stop"]);
 }
+
+/// The stack that Rust's standard library asks for can be set, and no machine has 64 TiB for it.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_memory_for_a_thread_is_named() {
+    let machine = Machine::new();
+    for command in [&["list"][..], &["put", "--data", "{}"], &["local", "start"]] {
+        let mut command = machine.streamctl(command);
+        let output = command.env("RUST_MIN_STACK", (1_u64 << 46).to_string()).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(String::from_utf8(output.stderr).unwrap(), @r"
+            error: could not start the threads of this command
+              cause: Resource temporarily unavailable (os error 11)
+            hint: free some memory, or raise the limit of processes with `ulimit -u 1024`
+            ");
+        }
+    }
+    machine.ok(["list"]);
+}

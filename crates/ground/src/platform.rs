@@ -1,9 +1,10 @@
-//! All platform-specific code: private files, detached processes, peers of connections, the allocator, EC2
+//! All platform-specific code: private files, detached processes, peers of connections, the allocator, threads, EC2
 //! detection.
 
 pub mod memory;
 pub mod orphans;
 pub mod peer;
+pub mod threads;
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -7,6 +7,7 @@ pub mod apply;
 pub mod chart;
 pub mod full_screen;
 pub mod json;
+mod message;
 mod progress;
 mod report;
 mod safe;
@@ -23,9 +24,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use ground::shell::quoted as shell_quoted;
+pub use message::wrap;
 use progress::Waiting;
 pub use progress::{Progress, StatusLine, Step};
-pub use report::{Format, Report, lines, or_dash, wrap};
+pub use report::{Format, Report, lines, or_dash};
 pub use safe::visible;
 pub use steps::next_steps;
 pub use style::Style;
@@ -343,10 +345,7 @@ impl Printer {
     /// a line that is too long is broken at spaces.
     pub fn note(&self, text: &str) {
         if !self.options.quiet {
-            let text = match self.stderr_width {
-                Some(width) => fitted(text, width),
-                None => text.to_owned(),
-            };
+            let text = message::note(text, self.stderr_width);
             self.stderr_line(&safe::message(&text));
         }
     }
@@ -364,38 +363,14 @@ impl Printer {
 
     /// A warning on stderr, also with `--quiet`.
     pub fn warn(&self, text: &str) {
-        const LABEL: &str = "warning:";
-        let plain = format!("{LABEL} {text}");
-        let fitted = match self.stderr_width {
-            Some(width) => fitted(&plain, width),
-            None => plain,
-        };
-        let text = fitted.strip_prefix(LABEL).unwrap_or(&fitted);
-        let warning = self.style.stderr_warning(LABEL);
-        self.stderr_line(&safe::message(&format!("{warning}{text}")));
+        let text = message::warning(text, self.stderr_width, &self.style);
+        self.stderr_line(&safe::message(&text));
     }
 
-    /// An error with its causes and its hint. Message and hint are one line each, and the lines of a cause are indented.
+    /// An error with its causes and its hint, on stderr, also with `--quiet`. On a terminal, lines that are too long are broken
+    /// at spaces.
     pub fn error(&self, error: &Error) {
-        let chain = error.chain();
-        let mut lines = vec![format!(
-            "{} {}",
-            self.style.stderr_error("error:"),
-            safe::visible(&chain[0])
-        )];
-        lines.extend(
-            chain[1..]
-                .iter()
-                .map(|cause| format!("  cause: {}", cause.replace('\n', "\n    "))),
-        );
-        if let Some(hint) = error.hint_text() {
-            lines.push(format!(
-                "{} {}",
-                self.style.stderr_hint("hint:"),
-                safe::visible(hint)
-            ));
-        }
-        self.stderr_line(&lines.join("\n"));
+        self.stderr_line(&message::error(error, self.stderr_width, &self.style));
     }
 
     /// Asks the user to type `name` before `action` ("delete the stream orders"); `yes` skips the question. Stops waiting
@@ -468,20 +443,6 @@ fn terminal_width() -> usize {
     size.map_or(80, |(_, width)| usize::from(width))
 }
 
-/// `text` in lines of at most `width` columns. A line with columns or an indent of its own stays as it is: it is a list, or a
-/// command to copy.
-fn fitted(text: &str, width: usize) -> String {
-    const INDENT: &str = "  ";
-    let line = |line: &str| {
-        let is_prose = !line.starts_with(' ') && !line.contains("  ");
-        if !is_prose || line.chars().count() <= width {
-            return line.to_owned();
-        }
-        wrap(line, width.saturating_sub(INDENT.len())).join(&format!("\n{INDENT}"))
-    };
-    text.lines().map(line).collect::<Vec<_>>().join("\n")
-}
-
 /// One value as JSON without line ends. Raw JSON in it stays as it is written.
 ///
 /// # Errors
@@ -540,20 +501,6 @@ fn stdout_error(error: io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn notes_are_broken_at_spaces() {
-        let note = "On-demand: 0.040 USD an hour, 0.080 USD for a GB written and 0.040 USD for a GB read (us-east-1)";
-        let shown = fitted(note, 60);
-        insta::assert_snapshot!(shown, @r"
-        On-demand: 0.040 USD an hour, 0.080 USD for a GB written
-          and 0.040 USD for a GB read (us-east-1)
-        ");
-        assert!(shown.lines().all(|line| line.chars().count() <= 60));
-        let list = format!("Next:\n  streamctl put --file {}   put records", "x".repeat(60));
-        assert_eq!(fitted(&list, 60), list);
-        assert_eq!(fitted("short", 60), "short");
-    }
 
     #[test]
     fn yaml_has_nothing_for_a_terminal_and_keeps_its_value() {
