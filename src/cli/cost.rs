@@ -237,9 +237,9 @@ async fn refresh(session: &Session) -> Result<cost::refresh::Refreshed> {
 /// Names a file of prices that cannot be used.
 fn warn_of_prices(session: &Session) {
     if let Some(problem) = &cost::prices().problem {
-        session
-            .printer()
-            .warn(&format!("{problem}; `streamctl cost --refresh` writes it again"));
+        session.printer().warn(&format!(
+            "{problem}; `streamctl cost --refresh --target aws` writes it again"
+        ));
     }
 }
 
@@ -395,7 +395,7 @@ impl EstimateArgs {
         let context = session.context().await?;
         let kinds = Kinds::new(context).await?;
         let pipeline = draft.bind(&kinds)?;
-        let mut used = usage::of_pipeline(context, &pipeline, self.since).await?;
+        let mut used = usage::of_pipeline(context, template, &pipeline, self.since).await?;
         if context.is_local() {
             used.remarks.push(LOCAL.to_owned());
         }

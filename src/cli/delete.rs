@@ -7,6 +7,7 @@ use super::shared::change::{to_change, watched};
 use super::shared::{Session, StreamArg};
 use crate::ui::{Format, Report, Style, lines, table, visible};
 use domain::observe::dependents::{self, Dependent};
+use domain::pipeline::source::selected_by;
 use domain::pipeline::tags::PIPELINE;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
@@ -82,7 +83,8 @@ pub(super) async fn run(args: DeleteArgs, session: &Session) -> Result<Exit> {
     }
     if let Some(pipeline) = state.tags.get(PIPELINE) {
         printer.warn(&format!(
-            "stream {name} belongs to the pipeline {pipeline}, which `streamctl destroy` deletes as a whole"
+            "stream {name} belongs to the pipeline {pipeline}, which `streamctl destroy{}` deletes as a whole",
+            selected_by(pipeline).unwrap_or_else(|| " -f FILE".to_owned())
         ));
     }
     let has_consumers = dependents.found.iter().any(|one| one.kind == "consumer");

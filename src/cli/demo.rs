@@ -93,7 +93,7 @@ pub(super) async fn run(args: DemoArgs, session: &Session) -> Result<Exit> {
 async fn kept(demo: &Session, report: &mut DemoReport) -> Result<Exit> {
     let exit = tour(demo, report, false).await?;
     demo.printer().note(&format!(
-        "\nKept: stream {STREAM}. Remove it with: streamctl destroy --stream {STREAM} --target local"
+        "\nKept: stream {STREAM}. Remove it with `streamctl destroy --stream {STREAM} --target local`"
     ));
     Ok(exit)
 }

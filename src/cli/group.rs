@@ -192,7 +192,7 @@ async fn list(session: &Session) -> Result<Exit> {
     if groups.is_empty() {
         session
             .printer()
-            .note("There are no groups: `streamctl tail --group NAME` creates one");
+            .note("There are no groups: `streamctl tail STREAM --group NAME` creates one");
     }
     session.printer().report(&Groups(groups))?;
     Ok(Exit::Done)
@@ -254,7 +254,7 @@ async fn reset(args: &ResetArgs, session: &Session) -> Result<Exit> {
     let table = existing(context, &args.group).await?;
     let source = Arc::new(KinesisShards::new(context.kinesis().clone(), &stream));
     let shards = or_whereabouts(context, &stream, group::shards(&source).await).await?;
-    let plan = group::reset_plan(&shards, &table.list().await?, &start, now_ms, &only)?;
+    let plan = group::reset_plan(&stream, &shards, &table.list().await?, &start, now_ms, &only)?;
     let action = format!(
         "set the position of {}",
         units::counted(plan.put.len() as u64, "shard")

@@ -296,8 +296,9 @@ fn read_records(path: &str, key: Option<KeyRule>) -> Result<Vec<Record>> {
         bytes += record.size() as u64;
         if bytes > MOST_BYTES {
             return Err(
-                Error::usage(format!("{name} has more records than an event can have"))
-                    .hint("an event has 6 MB at most; `streamctl put` sends the records to a stream"),
+                Error::usage(format!("{name} has more records than an event can have")).hint(
+                    "an event has 6 MB at most; `streamctl put STREAM --file FILE` sends the records to a stream",
+                ),
             );
         }
         records.push(record);

@@ -56,8 +56,8 @@ pub(super) async fn run(args: MappingsArgs, session: &Session) -> Result<Exit> {
     let printer = session.printer();
     if found.is_empty() {
         printer.note(match args.function.is_some() || args.stream.is_some() {
-            true => "There is no such event source mapping; `streamctl attach` creates one",
-            false => "There are no event source mappings here; `streamctl attach` creates one",
+            true => "There is no such event source mapping; `streamctl attach FUNCTION --stream STREAM` creates one",
+            false => "There are no event source mappings here; `streamctl attach FUNCTION --stream STREAM` creates one",
         });
         if matches!(printer.format(), Format::Table | Format::Text) {
             return Ok(Exit::Done);

@@ -72,9 +72,11 @@ pub(super) async fn run(mut args: PlanArgs, session: &Session) -> Result<Exit> {
         ));
         return Ok(Exit::Done);
     }
-    printer.note(&match report.changes {
-        1 => "1 change; `streamctl setup` with the same arguments makes it".to_owned(),
-        n => format!("{n} changes; `streamctl setup` with the same arguments makes them"),
-    });
+    let (count, them) = match report.changes {
+        1 => ("1 change".to_owned(), "it"),
+        n => (format!("{n} changes"), "them"),
+    };
+    let typed = args.template.command_args_with_parameters(session) + &args.choice.typed();
+    printer.note(&format!("{count}; `streamctl setup{typed}` makes {them}"));
     Ok(if args.check { Exit::Faults } else { Exit::Done })
 }

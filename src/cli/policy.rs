@@ -13,7 +13,7 @@ use super::shared::candidates::handlers;
 use super::shared::stream::resolve;
 use super::shared::template::PartArgs;
 use super::shared::{Session, StreamArg};
-use crate::ui::{Report, Style, lines, table, visible};
+use crate::ui::{Report, Style, lines, shell_quoted, table, visible};
 use domain::context::Context;
 use domain::policy::managed::{Identity, ManagedPolicy, Outcome};
 use domain::policy::simulate::{Checked, simulate};
@@ -349,14 +349,29 @@ async fn check(args: &SimulateArgs, session: &Session) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     session.printer().note(&format!(
-        "{denied} of {} actions are not allowed: `streamctl policy attach {name} --for {purpose} --to {}` allows them",
+        "{denied} of {} actions are not allowed: `streamctl policy attach {name} --for {purpose} --to {}{}` allows them",
         report.actions.len(),
-        args.identity.to_string().replacen(' ', "/", 1)
+        args.identity.to_string().replacen(' ', "/", 1),
+        of.options.typed()
     ));
     Ok(Exit::Faults)
 }
 
 impl OptionArgs {
+    /// The flags, for a command line to copy.
+    fn typed(&self) -> String {
+        let mut typed = String::new();
+        if self.fan_out {
+            typed.push_str(" --fan-out");
+        }
+        for (flag, value) in [("--kcl", &self.kcl), ("--encrypted", &self.encrypted)] {
+            if let Some(value) = value {
+                typed.push_str(&format!(" {flag} {}", shell_quoted(value)));
+            }
+        }
+        typed
+    }
+
     /// What the arguments ask for, before the stream is known.
     fn wanted(&self, purpose: Purpose) -> Result<Access> {
         let access = Access {

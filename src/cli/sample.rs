@@ -106,13 +106,13 @@ async fn load(args: &LoadArgs, session: &Session) -> Result<Exit> {
     let pipeline = draft.bind(&kinds)?;
     let plan = pipeline.plan().await?;
     plan.check()?;
-    let setup = format!(
-        "streamctl setup{}",
-        args.template.command_args_with_parameters(session)
-    );
     if plan.is_all_missing() {
-        return Err(Error::failed(format!("{} is not set up", pipeline.identity()))
-            .hint(format!("create it with `{setup}`")));
+        return Err(
+            Error::failed(format!("{} is not set up", pipeline.identity())).hint(format!(
+                "create it with `streamctl setup{}`",
+                args.template.command_args_with_parameters(session)
+            )),
+        );
     }
     let mut loaded = Vec::new();
     for sample in pipeline.sample_items()? {

@@ -160,7 +160,7 @@ fn commands_after(
         },
     };
     steps.push((
-        format!("streamctl put{stream} --file {records}{key}"),
+        format!("streamctl put{stream} --file {}{key}", shell_quoted(&records)),
         "send records",
     ));
     if pipeline.manifest().verify.is_some() {

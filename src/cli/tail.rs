@@ -221,8 +221,18 @@ pub(super) async fn run(args: TailArgs, session: &Session) -> Result<Exit> {
     let consumers = Consumers::default();
     let shown = show_all(&args, session, context, request, file, &consumers).await;
     let removed = consumers.remove(session, context).await;
-    let exit = shown?;
-    removed.map(|()| exit)
+    match (shown, removed) {
+        (Err(error), Err(left)) => {
+            let hint = left
+                .hint_text()
+                .map_or_else(String::new, |hint| format!("; {hint}"));
+            session
+                .printer()
+                .warn(&format!("{}{hint}", left.chain().join(": ")));
+            Err(error)
+        }
+        (shown, removed) => shown.and_then(|exit| removed.map(|()| exit)),
+    }
 }
 
 fn request(args: &TailArgs, session: &Session) -> Result<Request> {

@@ -367,7 +367,7 @@ fn a_mapping_is_created_changed_disabled_and_deleted() {
 
     let nobody = cloud.fails(1, ["attach", "nobody", "--stream", "orders"]);
     assert!(
-        nobody.contains("hint: `streamctl deploy` creates the function"),
+        nobody.contains("hint: `streamctl deploy HANDLER` creates the function"),
         "{nobody}"
     );
     for (bad, word) in [

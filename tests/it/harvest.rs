@@ -40,10 +40,9 @@ const SUGGESTED: &[(&str, State)] = &[
     ("streamctl tag --help", State::Empty),
     ("streamctl setup", State::Empty),
     ("streamctl consumer list orders", State::Orders),
-    ("streamctl put --file 'folder/*.ndjson'", State::Orders),
     ("streamctl mode orders provisioned", State::OnDemand),
-    ("streamctl describe", State::Default),
-    ("streamctl describe --shards", State::Default),
+    ("streamctl describe orders --shards", State::Orders),
+    ("streamctl describe concert-data-stream --shards", State::Default),
     ("streamctl init stream", State::Default),
     ("streamctl put --file stream/events.json", State::Default),
     ("streamctl tail --from trim", State::Default),
@@ -161,10 +160,34 @@ fn harvested() -> BTreeMap<String, PathBuf> {
     found
 }
 
-/// The words of a command line; single quotes hold one together.
-fn words(command: &str) -> Vec<String> {
-    let words = command.split(' ').skip(1);
-    words.map(|word| word.trim_matches('\'').to_owned()).collect()
+/// The words of a command line after "streamctl", as a shell splits it; single quotes hold words together.
+pub fn words(command: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut is_quoted = false;
+    for letter in command.chars() {
+        match letter {
+            '\'' => is_quoted = !is_quoted,
+            ' ' if !is_quoted => words.push(String::new()),
+            letter => words.last_mut().unwrap().push(letter),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words.remove(0);
+    words
+}
+
+/// What a command needs that nobody watches: the answer to its question, an end.
+pub fn unattended(words: &[String]) -> &'static [&'static str] {
+    let word = |index: usize| words.get(index).map_or("", String::as_str);
+    match (word(0), word(1)) {
+        ("tail", _) => &["--no-follow"],
+        (_, "--help") => &[],
+        ("delete" | "destroy" | "encrypt" | "mode" | "undeploy", _)
+        | ("alarms" | "channel", "delete")
+        | ("consumer", "deregister")
+        | ("group" | "local", "reset") => &["--yes"],
+        _ => &[],
+    }
 }
 
 #[test]
@@ -190,12 +213,7 @@ fn every_suggested_command_works() {
         state.prepare(&cloud);
         for (command, _) in SUGGESTED.iter().filter(|(_, of)| *of == state) {
             let words = words(command);
-            let more: &[&str] = match words[0].as_str() {
-                "destroy" | "mode" => &["--yes"],
-                "tail" => &["--no-follow"],
-                _ => &[],
-            };
-            let output = cloud.streamctl(&words).args(more).output().unwrap();
+            let output = cloud.streamctl(&words).args(unattended(&words)).output().unwrap();
             assert_eq!(
                 output.status.code(),
                 Some(0),

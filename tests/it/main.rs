@@ -30,6 +30,7 @@ mod functions;
 mod generate;
 mod harvest;
 mod help;
+mod hints;
 mod kill_points;
 mod kinesis;
 mod least_privilege;

@@ -1,5 +1,6 @@
 //! What a command says to type next works as it is printed.
 
+use crate::harvest::{unattended, words};
 use crate::provision::run;
 use crate::support::Cloud;
 
@@ -16,11 +17,9 @@ fn next_steps(stderr: &str) -> Vec<Vec<String>> {
         .join(" ");
     let lines = after.lines().skip(1).take_while(|line| line.starts_with("  "));
     let commands = lines.map(|line| line.trim_start().split("  ").next().unwrap());
+    // What follows ends with Ctrl-C.
     commands
-        .map(|command| {
-            let words = command.split(' ').map(str::to_owned);
-            words.skip_while(|word| word == "streamctl").collect()
-        })
+        .map(|command| words(&command.replace(" --follow", "")))
         .collect()
 }
 
@@ -29,16 +28,7 @@ fn follow(cloud: &Cloud, stderr: &str) {
     let steps = next_steps(stderr);
     assert!(!steps.is_empty(), "no next step in {stderr}");
     for words in steps {
-        let yes: &[&str] = match words[0].as_str() {
-            "destroy" | "undeploy" => &["--yes"],
-            _ => &[],
-        };
-        let mut command = cloud.streamctl(&words);
-        let limits: &[&str] = match words[0].as_str() {
-            "tail" => &["--no-follow"],
-            _ => &[],
-        };
-        let output = command.args(yes).args(limits).output().unwrap();
+        let output = cloud.streamctl(&words).args(unattended(&words)).output().unwrap();
         assert_eq!(
             output.status.code(),
             Some(0),
@@ -98,6 +88,23 @@ fn after_setup_of_a_manifest_of_ones_own() {
 fn after_deploying_a_bundled_handler() {
     let cloud = Cloud::start();
     follow(&cloud, &run(&cloud, ["deploy", "price-updater"]).stderr);
+}
+
+#[test]
+fn after_attaching_a_function() {
+    let cloud = crate::functions::with_scorer(&[]);
+    cloud.stream("orders", 1);
+    follow(
+        &cloud,
+        &run(&cloud, ["attach", "scorer", "--stream", "orders"]).stderr,
+    );
+}
+
+#[test]
+fn after_writing_a_template() {
+    let cloud = Cloud::start();
+    let written = run(&cloud, ["init", "stream", "--to", "my templates"]);
+    follow(&cloud, &written.stderr);
 }
 
 /// Sample products are loaded first, so that no sample event is refused.

@@ -119,7 +119,7 @@ fn serve(mut client: TcpStream, target: &str, judge: &dyn Judge) -> Option<()> {
                 return None;
             }
             Fate::Refuse(status, code) => {
-                client.write_all(&refusal(status, code)).ok()?;
+                client.write_all(&refusal(status, code, &call)).ok()?;
                 continue;
             }
             Fate::Delay(ms) => std::thread::sleep(Duration::from_millis(ms)),
@@ -153,7 +153,7 @@ fn changed(fate: Fate, mut answer: Vec<u8>, call: &Call) -> Vec<u8> {
             }
             answer
         }
-        Fate::FailAfter(status, code) => refusal(status, code),
+        Fate::FailAfter(status, code) => refusal(status, code, call),
         Fate::Truncate => {
             let body = head_end(&answer).unwrap();
             answer.truncate(body + (answer.len() - body) / 2);
@@ -262,13 +262,21 @@ fn replaced(answer: &[u8], from: &str, to: &str) -> Vec<u8> {
     with_body(answer, body.as_bytes())
 }
 
-fn refusal(status: u16, code: &str) -> Vec<u8> {
-    let body = format!("{{\"__type\":\"{code}\",\"message\":\"refused by the proxy\"}}");
+/// An error in the protocol of the request. Source: "Smithy RPC v2 CBOR protocol" and "AWS JSON 1.1 protocol", Smithy.
+fn refusal(status: u16, code: &str, call: &Call) -> Vec<u8> {
+    let error = json!({ "__type": code, "message": "refused by the proxy" });
+    let (kind, body) = match call.path.contains("/operation/") {
+        true => {
+            let mut body = Vec::new();
+            ciborium::into_writer(&error, &mut body).unwrap();
+            ("application/cbor\r\nsmithy-protocol: rpc-v2-cbor", body)
+        }
+        false => ("application/x-amz-json-1.1", error.to_string().into_bytes()),
+    };
     let length = body.len();
-    format!(
-        "HTTP/1.1 {status} Refused\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {length}\r\n\r\n{body}"
-    )
-    .into_bytes()
+    let head =
+        format!("HTTP/1.1 {status} Refused\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n");
+    [head.into_bytes(), body].concat()
 }
 
 fn call_of(request: &[u8]) -> Call {

@@ -160,6 +160,9 @@ pub enum ReadError {
 
 /// The service, as used by the engine.
 pub trait ShardSource: Send + Sync + 'static {
+    /// Name or ARN of the stream, for a command line.
+    fn stream(&self) -> &str;
+
     /// All shards of the stream, closed ones included.
     fn shards(&self) -> impl Future<Output = Result<Vec<ShardInfo>, ReadError>> + Send;
 

@@ -108,7 +108,7 @@ pub(super) async fn run(args: ListArgs, session: &Session) -> Result<Exit> {
     if found.is_empty() {
         let printer = session.printer();
         match filter == Filter::default() {
-            true => printer.note("There are no alarms here. Create them: streamctl alarms set"),
+            true => printer.note("There are no alarms here; `streamctl alarms set STREAM` creates a set"),
             false => printer.note("No alarm matches"),
         }
     } else {

@@ -42,7 +42,7 @@ pub(super) async fn run(args: &SubscribeArgs, session: &Session) -> Result<Exit>
     }
     if context.is_local() {
         printer.note(
-            "The local cloud sends no email: its log shows what it would send (streamctl local status)",
+            "The local cloud sends no email: its log shows what it would send (`streamctl local status`)",
         );
     }
     let ours = Filter {
@@ -53,7 +53,7 @@ pub(super) async fn run(args: &SubscribeArgs, session: &Session) -> Result<Exit>
     let silent = silent.iter().filter(|alarm| alarm.actions.is_empty()).count();
     if silent > 0 {
         printer.note(&format!(
-            "{silent} alarms notify nobody yet: run `streamctl alarms set` again for what they watch"
+            "{silent} alarms notify nobody yet: run `streamctl alarms set STREAM` again for what they watch"
         ));
     }
     Ok(Exit::Done)

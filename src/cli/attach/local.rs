@@ -68,7 +68,7 @@ pub(super) async fn run(args: &AttachArgs, code: &str, session: &Session) -> Res
         &mut show,
     )
     .await?;
-    finish(session, &totals, &failed)
+    finish(session, &stream, &totals, &failed)
 }
 
 /// # Errors
@@ -132,7 +132,7 @@ fn show(session: &Session, failed: &mut GivenUp, event: Event<'_>) -> Result<()>
     Ok(())
 }
 
-fn finish(session: &Session, totals: &Totals, failed: &GivenUp) -> Result<Exit> {
+fn finish(session: &Session, stream: &str, totals: &Totals, failed: &GivenUp) -> Result<Exit> {
     let printer = session.printer();
     printer.note(&format!(
         "{} processed in {}",
@@ -144,9 +144,9 @@ fn finish(session: &Session, totals: &Totals, failed: &GivenUp) -> Result<Exit> 
     }
     if failed.records() > 0 {
         printer.warn(&format!(
-            "{} given up: they are in {}, for `streamctl put --file`",
+            "{} given up: {}",
             counted(totals.given_up),
-            failed.path().display()
+            failed.place(stream)
         ));
     }
     Ok(match () {

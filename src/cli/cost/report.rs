@@ -158,7 +158,7 @@ impl CostReport {
                 let region = &self.estimate.region;
                 Err(
                     Error::failed("the budget cannot be checked: a price is not known").hint(format!(
-                        "`streamctl cost --refresh --region {region}` reads the prices from AWS"
+                        "`streamctl cost --refresh --region {region} --target aws` reads the prices from AWS"
                     )),
                 )
             }
@@ -234,7 +234,7 @@ impl CostReport {
         (unknown > 0).then(|| {
             let region = &self.estimate.region;
             format!(
-                "{unknown} of {} prices are not known: `streamctl cost --refresh --region {region}` reads those of AWS.",
+                "{unknown} of {} prices are not known: `streamctl cost --refresh --region {region} --target aws` reads those of AWS.",
                 self.estimate.lines.len()
             )
         })

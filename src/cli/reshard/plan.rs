@@ -223,9 +223,10 @@ impl Plan {
             self.steps.push(Step { action, shards: open });
         }
         if by == BalanceBy::Ranges {
-            let command = format!("streamctl reshard {} --balance --to {open}", state.name);
-            self.notes
-                .push(format!("If it is interrupted: `{command}` continues"));
+            self.notes.push(format!(
+                "If it is interrupted: `streamctl reshard {} --balance --to {open}` continues",
+                state.name
+            ));
         }
         self.work = Work::Boundaries(steps);
         Ok(())

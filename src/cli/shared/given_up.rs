@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::failed_file::FailedFile;
-use crate::ui::units;
+use crate::ui::{shell_quoted, units};
 use domain::consume::TailRecord;
 use domain::record::Record;
 use ground::error::{Error, Result};
@@ -25,6 +25,15 @@ impl GivenUp {
     /// How many records it has.
     pub(crate) fn records(&self) -> u64 {
         self.file.records()
+    }
+
+    /// Where they are, and how they are sent to `stream` again.
+    pub(crate) fn place(&self, stream: &str) -> String {
+        let path = self.path().display().to_string();
+        format!(
+            "they are in {path}; `streamctl put --stream {stream} --file {}` sends them again",
+            shell_quoted(&path)
+        )
     }
 
     /// Writes records, which are on disk then.

@@ -271,10 +271,10 @@ impl TemplateArgs {
     pub(crate) fn command_args(&self, session: &Session) -> String {
         let mut typed = String::new();
         if let Some(path) = &self.file {
-            typed.push_str(&format!(" -f {}", path.display()));
+            typed.push_str(&format!(" -f {}", shell_quoted(&path.display().to_string())));
         } else if self.template != "stream" {
             typed.push(' ');
-            typed.push_str(&self.template);
+            typed.push_str(&shell_quoted(&self.template));
         }
         typed + &self.stream_flags(session)
     }
@@ -310,6 +310,39 @@ impl TemplateArgs {
 }
 
 impl ChoiceArgs {
+    /// The flags, for a command line to copy.
+    pub(crate) fn typed(&self) -> String {
+        let switches = [
+            ("--on-demand", self.on_demand),
+            ("--provisioned", self.provisioned),
+            ("--no-encryption", self.no_encryption),
+        ];
+        let mut words: Vec<String> = switches
+            .iter()
+            .filter(|(_, is_on)| *is_on)
+            .map(|(flag, _)| (*flag).to_owned())
+            .collect();
+        let mut add = |flag: &str, value: &str| words.push(format!("{flag} {}", shell_quoted(value)));
+        let retention = self.retention.map(|hours| format!("{hours}h"));
+        for (flag, value) in [
+            ("--shard-count", &self.shard_count),
+            ("--retention", &retention),
+            ("--kms-key", &self.kms_key),
+            ("--monitoring", &self.monitoring),
+        ] {
+            if let Some(value) = value {
+                add(flag, value);
+            }
+        }
+        for (key, value) in &self.tags {
+            add("--tag", &format!("{key}={value}"));
+        }
+        for key in &self.untag {
+            add("--untag", key);
+        }
+        words.iter().map(|word| format!(" {word}")).collect()
+    }
+
     fn named(&self) -> BTreeMap<String, Given> {
         let mut named = BTreeMap::new();
         let mut set = |name: &str, flag: &str, text: &str| {

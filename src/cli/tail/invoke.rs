@@ -192,6 +192,15 @@ impl Function {
         (done, ended.map(|_| ()))
     }
 
+    /// The stream, if it is one.
+    fn only_stream(&self) -> Option<&str> {
+        let mut names = self.sources.keys();
+        names
+            .next()
+            .filter(|_| names.next().is_none())
+            .map(|name| &**name)
+    }
+
     /// Whether records were given up.
     pub(super) fn has_given_up(&self) -> bool {
         self.totals.given_up > 0
@@ -214,9 +223,9 @@ impl Function {
         ));
         if let Some(file) = self.failed.as_ref().filter(|file| file.records() > 0) {
             printer.warn(&format!(
-                "{} given up: they are in {}, for `streamctl put --file`",
+                "{} given up: {}",
                 units::counted(self.totals.given_up, "record"),
-                file.path().display()
+                file.place(self.only_stream().unwrap_or("STREAM"))
             ));
         }
     }

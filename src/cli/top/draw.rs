@@ -311,9 +311,9 @@ fn nothing(app: &App) -> String {
         return format!("No row has the text {:?}", visible(table.filter()));
     }
     match table.view() {
-        View::Streams => "There are no streams here: streamctl setup creates one".to_owned(),
-        View::Functions => "There are no functions here: streamctl deploy creates one".to_owned(),
-        View::Mappings { .. } => "There are no mappings here: streamctl attach creates one".to_owned(),
+        View::Streams => "There are no streams here: `streamctl setup` creates one".to_owned(),
+        View::Functions => "There are no functions here: see `streamctl deploy --help`".to_owned(),
+        View::Mappings { .. } => "There are no mappings here: see `streamctl attach --help`".to_owned(),
         View::Queues => "There are no queues here".to_owned(),
         View::Shards { .. } => "There are no shards".to_owned(),
         View::Records { .. } => "There are no records".to_owned(),

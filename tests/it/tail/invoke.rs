@@ -150,7 +150,9 @@ fn records_that_fail_go_to_a_file_and_a_crash_is_told() {
     let processed: u64 = lines.iter().map(|line| line["processed"].as_u64().unwrap()).sum();
     assert_eq!(processed, 2);
     assert!(
-        said.contains("1 record given up: they are in failed, for `streamctl put --file`"),
+        said.contains(
+            "1 record given up: they are in failed; `streamctl put --stream concert-data-stream --file failed` sends"
+        ),
         "{said}"
     );
     let failed = std::fs::read_to_string(cloud.path().join("failed")).unwrap();

@@ -110,7 +110,7 @@ impl CheckpointFile {
                 "{} is not a checkpoint file: line {line} cannot be read",
                 path.display()
             ))
-            .hint("name a file that `streamctl tail --checkpoint` wrote, or one that does not exist")
+            .hint("name a file that `streamctl tail STREAM --checkpoint FILE` wrote, or one that does not exist")
         })?;
         let mut opened = Self {
             path: path.to_owned(),

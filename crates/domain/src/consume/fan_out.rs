@@ -212,12 +212,15 @@ pub async fn remove(ctx: &Context, consumer_arn: &str) -> Result<()> {
         .kinesis()
         .deregister_stream_consumer()
         .consumer_arn(consumer_arn);
+    // "arn:…:stream/NAME/consumer/NAME:TIME". Source: `ConsumerARN`, Kinesis API reference.
+    let (stream, consumer) = consumer_arn.split_once("/consumer/").unwrap_or_default();
+    let name = consumer.split(':').next().unwrap_or_default();
     match call.send().await {
         Ok(_) => Ok(()),
         Err(e) if e.code() == Some("ResourceNotFoundException") => Ok(()),
         Err(e) => Err(
-            error::aws::failed("could not deregister the consumer", e).hint(format!(
-                "deregister it: `streamctl consumer list` names it, its ARN is {consumer_arn}"
+            error::aws::failed(format!("could not deregister the consumer {consumer_arn}"), e).hint(format!(
+                "`streamctl consumer deregister {stream} {name}` tries again"
             )),
         ),
     }

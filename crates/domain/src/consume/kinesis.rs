@@ -112,6 +112,10 @@ impl KinesisShards {
 }
 
 impl ShardSource for KinesisShards {
+    fn stream(&self) -> &str {
+        &self.stream
+    }
+
     async fn shards(&self) -> Result<Vec<ShardInfo>, ReadError> {
         let mut shards = Vec::new();
         let mut token: Option<String> = None;

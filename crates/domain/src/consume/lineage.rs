@@ -53,14 +53,14 @@ fn hash_key(partition_key: &str) -> u128 {
 }
 
 impl Lineage {
-    /// Plans a tail of `shards`.
+    /// Plans a tail of `shards` of `stream`.
     ///
     /// From a time, every shard is read: those closed before it have no such records. The newest records are in open
     /// shards only.
     ///
     /// # Errors
     /// Exit 2 for a shard that does not exist.
-    pub(super) fn plan(shards: &[ShardInfo], options: &TailOptions) -> Result<Self> {
+    pub(super) fn plan(stream: &str, shards: &[ShardInfo], options: &TailOptions) -> Result<Self> {
         let only: Vec<&str> = match &options.start {
             Start::Sequence { shard_id, .. } => vec![shard_id.as_str()],
             _ => options.shards.iter().map(String::as_str).collect(),
@@ -68,7 +68,7 @@ impl Lineage {
         for wanted in &only {
             if !shards.iter().any(|shard| shard.id == *wanted) {
                 return Err(Error::usage(format!("the stream has no shard {wanted}"))
-                    .hint("`streamctl describe` shows the stream's shards"));
+                    .hint(format!("`streamctl describe {stream} --shards` lists them")));
             }
         }
         let mut lineage = Self {

@@ -120,7 +120,7 @@ impl<S: ShardSource> Tail<S> {
         waiting: &mut (dyn FnMut(&Error) + Send),
     ) -> Result<Self> {
         let shards = first_list(&*source, &options, waiting).await?;
-        let lineage = Lineage::plan(&shards, &options)?;
+        let lineage = Lineage::plan(source.stream(), &shards, &options)?;
         let mut ended: Vec<Arc<str>> = options
             .progress
             .iter()

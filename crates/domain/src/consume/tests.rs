@@ -180,6 +180,10 @@ fn info(inner: &Inner, i: usize) -> ShardInfo {
 }
 
 impl ShardSource for FakeStream {
+    fn stream(&self) -> &str {
+        "orders"
+    }
+
     async fn shards(&self) -> Result<Vec<ShardInfo>, ReadError> {
         let inner = self.inner.lock().unwrap();
         Ok((0..inner.shards.len()).map(|i| info(&inner, i)).collect())
@@ -495,7 +499,7 @@ fn a_merged_shard_waits_for_a_parent_that_has_not_come_up_yet() {
         lineage.take_ready().into_iter().map(|(id, _)| id).collect()
     };
     let first = [shard("a", &["gone"]), shard("b", &[])];
-    let mut lineage = lineage::Lineage::plan(&first, &options(Start::Latest)).unwrap();
+    let mut lineage = lineage::Lineage::plan("orders", &first, &options(Start::Latest)).unwrap();
     assert_eq!(ids(&mut lineage), ["a", "b"]);
     // "a" became "c", "b" became "d", and both were merged before "b" was read to its end.
     lineage.drained("a", &[shard("c", &["a"])]);
@@ -520,7 +524,7 @@ fn a_child_listed_beside_its_open_parent_is_read_from_its_beginning() {
         hash_keys: None,
     };
     let listed = [shard("a", None), shard("b", Some("a"))];
-    let mut lineage = lineage::Lineage::plan(&listed, &options(Start::Latest)).unwrap();
+    let mut lineage = lineage::Lineage::plan("orders", &listed, &options(Start::Latest)).unwrap();
     let from = |id: &str, start| (id.to_owned(), lineage::ShardStart::Iterator(start));
     assert_eq!(lineage.take_ready(), [from("a", IteratorStart::Latest)]);
     lineage.drained("a", &[]);

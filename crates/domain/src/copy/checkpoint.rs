@@ -68,7 +68,7 @@ impl CopyCheckpoint {
                 let content: Content = serde_json::from_slice(&bytes).map_err(|error| {
                     Error::usage(format!("{shown} is not a checkpoint of a copy"))
                         .cause(error)
-                        .hint("name a file that `streamctl copy --checkpoint` wrote, or one that does not exist")
+                        .hint("name a file that `streamctl copy FROM TO --checkpoint FILE` wrote, or one that does not exist")
                 })?;
                 if (content.source.as_str(), content.destination.as_str()) != (source, destination) {
                     return Err(Error::usage(format!(

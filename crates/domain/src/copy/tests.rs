@@ -52,6 +52,10 @@ impl Source {
 }
 
 impl ShardSource for Source {
+    fn stream(&self) -> &str {
+        "orders"
+    }
+
     async fn shards(&self) -> std::result::Result<Vec<ShardInfo>, ReadError> {
         Ok(self.shards.iter().map(|(info, _)| info.clone()).collect())
     }

@@ -124,7 +124,9 @@ pub fn standing(amount: Option<Money>, region: &str) -> String {
             book.as_of
         ),
         _ => {
-            format!("unknown: a price of {region} is missing (`streamctl cost --refresh --region {region}`)")
+            format!(
+                "unknown: a price of {region} is missing (`streamctl cost --refresh --region {region} --target aws`)"
+            )
         }
     }
 }

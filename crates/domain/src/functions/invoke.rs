@@ -114,7 +114,8 @@ where
     let missing = error::aws::is_not_found(&error);
     let failed = error::aws::failed(format!("could not invoke {function}"), error);
     match missing {
-        true => failed.hint("`streamctl handlers` shows what can be deployed, `streamctl deploy` deploys it"),
+        true => failed
+            .hint("`streamctl handlers` shows what can be deployed, `streamctl deploy HANDLER` deploys it"),
         false => failed,
     }
 }

@@ -18,6 +18,7 @@ use crate::pipeline::cost::{Assumed, title};
 use crate::pipeline::{Pipeline, Spec};
 use crate::stream::{self, Mode, StreamState, account};
 use ground::error::{Error, Result};
+use ground::shell::quoted;
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 86_400;
@@ -176,17 +177,24 @@ pub struct PipelineUse {
     pub remarks: Vec<String>,
 }
 
-/// The use of the resources of `pipeline` that exist, over the last `since` seconds, scaled to a month.
+/// The use of the resources of `pipeline`, which `template` names, that exist, over the last `since` seconds, scaled to a month.
 ///
 /// # Errors
 /// Exit 1 if nothing of the pipeline exists; exit 2 when `since` is out of range; when a call fails.
-pub async fn of_pipeline(context: &Context, pipeline: &Pipeline<'_>, since: i64) -> Result<PipelineUse> {
+pub async fn of_pipeline(
+    context: &Context,
+    template: &str,
+    pipeline: &Pipeline<'_>,
+    since: i64,
+) -> Result<PipelineUse> {
     // Observes all resources, so that the names that refer to others are known.
     let plan = pipeline.plan().await?;
     if plan.is_all_missing() {
         return Err(
-            Error::failed(format!("no resource of {} exists", pipeline.identity()))
-                .hint("`streamctl cost --template` estimates a pipeline that does not exist"),
+            Error::failed(format!("no resource of {} exists", pipeline.identity())).hint(format!(
+                "`streamctl cost --template {}` estimates a pipeline that does not exist",
+                quoted(template)
+            )),
         );
     }
     let there = plan.present();

@@ -13,6 +13,7 @@ use super::resources;
 use crate::similar::did_you_mean;
 use ground::error::{Error, Result};
 use ground::file;
+use ground::shell::quoted;
 
 /// A template that is part of streamctl.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +120,25 @@ pub fn find(name: &str) -> Result<&'static Bundled> {
     })
 }
 
+/// The arguments that select the pipeline with the identity `pipeline`; `None` if it is not of a bundled template.
+pub fn selected_by(pipeline: &str) -> Option<String> {
+    let (template, instance) = pipeline.split_once('/')?;
+    let manifest = find(template).ok()?.read().ok()?;
+    let name = manifest.instance.strip_prefix("${")?.strip_suffix('}')?;
+    let default = manifest.parameters.get(name)?.default.as_ref();
+    let mut words = match template {
+        "stream" => String::new(),
+        _ => format!(" {template}"),
+    };
+    if default.and_then(|value| value.as_str()) != Some(instance) {
+        words += &match name {
+            "stream" => format!(" --stream {}", quoted(instance)),
+            _ => format!(" --param {}", quoted(&format!("{name}={instance}"))),
+        };
+    }
+    Some(words)
+}
+
 /// The manifest in the file `path`. Paths in it are relative to its directory.
 ///
 /// # Errors
@@ -128,7 +148,7 @@ pub fn read_file(path: &Path) -> Result<Manifest> {
     let text = file::read_text(path, MOST_BYTES).map_err(|error| {
         Error::usage(format!("could not read template {name}"))
             .cause(error)
-            .hint("give the path of a manifest, as `streamctl init` writes one")
+            .hint("give the path of a manifest, as `streamctl init TEMPLATE` writes one")
     })?;
     let dir = match path.parent() {
         Some(dir) if dir != Path::new("") => dir.to_owned(),

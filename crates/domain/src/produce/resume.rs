@@ -64,7 +64,7 @@ impl ResumeFile {
                 let content: Content = serde_json::from_slice(&bytes).map_err(|error| {
                     Error::usage(format!("{shown} is not a resume file"))
                         .cause(error)
-                        .hint("name a file that `streamctl put --resume` wrote, or one that does not exist")
+                        .hint("name a file that `streamctl put STREAM --file RECORDS --resume FILE` wrote, or one that does not exist")
                 })?;
                 check(&shown.to_string(), &content.scope, &scope)?;
                 content

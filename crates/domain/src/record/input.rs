@@ -304,9 +304,8 @@ fn part(path: &Path) -> Result<Part> {
         _ => unreadable(error),
     })?;
     if metadata.is_dir() {
-        return Err(Error::usage(format!("{shown} is a directory")).hint(format!(
-            "name its files: `streamctl put --file '{shown}/*.ndjson'`"
-        )));
+        return Err(Error::usage(format!("{shown} is a directory"))
+            .hint(format!("name its files: `--file '{shown}/*.ndjson'`")));
     }
     if !metadata.is_file() {
         return Ok(Part::Stream(path.to_owned()));

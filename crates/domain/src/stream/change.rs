@@ -129,9 +129,10 @@ impl<'a> Changer<'a> {
             };
             let ours = !new.tags.is_empty() && new.tags.iter().all(|(k, v)| found.tags.get(k) == Some(v));
             if !ours {
-                return Err(self
-                    .failed("create", exists)
-                    .hint("choose another name with --stream, or look at it with `streamctl describe`"));
+                return Err(self.failed("create", exists).hint(format!(
+                    "choose another name with --stream, or look at it with `streamctl describe {}`",
+                    self.name
+                )));
             }
         }
         wait::wait_until_created(self.ctx, self.name, deadline, self.events).await

@@ -189,7 +189,10 @@ impl Desired {
                 "stream {} is on-demand: Kinesis sets its shards",
                 state.name
             ))
-            .hint("`streamctl mode provisioned` switches it, then the shard count can be set"));
+            .hint(format!(
+                "`streamctl mode {} provisioned` switches it, then the shard count can be set",
+                state.name
+            )));
         }
         checked_plan(state.open_shards, shards)?;
         Ok(Some(Difference::new("shards", state.open_shards, shards)))
@@ -204,7 +207,10 @@ impl Desired {
                 "stream {} is provisioned: it has no warm throughput",
                 state.name
             ))
-            .hint("`streamctl mode on-demand` switches it, then the warm throughput can be set"));
+            .hint(format!(
+                "`streamctl mode {} on-demand` switches it, then the warm throughput can be set",
+                state.name
+            )));
         }
         let words = |mibps: u32| format!("{mibps} MiB/s");
         let from = state

@@ -113,6 +113,8 @@ impl Listing {
 /// The shards of a stream at one moment, by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ShardMap {
+    /// The name or ARN of the stream, as it was asked for.
+    stream: Option<String>,
     shards: Vec<Shard>,
 }
 
@@ -121,7 +123,21 @@ impl ShardMap {
     pub fn new(mut shards: Vec<Shard>) -> Self {
         shards.sort_by(|a, b| a.id.cmp(&b.id));
         shards.dedup_by(|later, earlier| later.id == earlier.id);
-        Self { shards }
+        Self { stream: None, shards }
+    }
+
+    /// The map is of the stream `name`.
+    #[must_use]
+    pub fn of(self, name: &str) -> Self {
+        Self {
+            stream: Some(name.to_owned()),
+            ..self
+        }
+    }
+
+    /// The name of the stream, for a command line.
+    pub fn stream(&self) -> &str {
+        self.stream.as_deref().unwrap_or("STREAM")
     }
 
     /// All shards, by id.
@@ -220,7 +236,7 @@ pub async fn list_with(client: &Client, name: &str, listing: &Listing) -> Result
         }
         match page.next_token {
             Some(next) if Some(&next) != token.as_ref() => token = Some(next),
-            _ => return Ok(ShardMap::new(shards)),
+            _ => return Ok(ShardMap::new(shards).of(name)),
         }
     }
 }

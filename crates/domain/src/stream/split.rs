@@ -49,8 +49,10 @@ pub fn split_range(shard: &Shard) -> Option<RangeInclusive<u128>> {
 pub fn split(map: &ShardMap, id: &str, point: SplitPoint) -> Result<Option<ShardChange>> {
     let shard = listed(map, id)?;
     let range = split_range(shard).ok_or_else(|| {
-        Error::usage(format!("shard {id} has too few hash keys to be split"))
-            .hint("merge it with a neighbour: `streamctl describe --shards` lists them")
+        Error::usage(format!("shard {id} has too few hash keys to be split")).hint(format!(
+            "merge it with a neighbour: `streamctl describe {} --shards` lists them",
+            map.stream()
+        ))
     })?;
     let at = match point {
         SplitPoint::At(at) => at,
@@ -102,8 +104,10 @@ pub fn merge(map: &ShardMap, a: &str, b: &str) -> Result<Option<ShardChange>> {
     };
     if lower.last_hash.checked_add(1) != Some(upper.first_hash) {
         let text = format!("shards {} and {} are not adjacent", a.id, b.id);
-        return Err(Error::usage(text)
-            .hint("merge two open shards whose hash key ranges touch: `streamctl describe --shards`"));
+        return Err(Error::usage(text).hint(format!(
+            "merge two open shards whose hash key ranges touch: `streamctl describe {} --shards`",
+            map.stream()
+        )));
     }
     Ok(Some(ShardChange::Merge {
         lower: lower.id.clone(),
@@ -128,7 +132,10 @@ pub fn open_shard<'a>(map: &'a ShardMap, id: &str) -> Result<&'a Shard> {
 pub fn listed<'a>(map: &'a ShardMap, id: &str) -> Result<&'a Shard> {
     let full = shards::full_shard_id(id).unwrap_or_else(|| id.to_owned());
     map.get(&full).ok_or_else(|| {
-        Error::usage(format!("there is no shard {id}")).hint("`streamctl describe --shards` lists them")
+        Error::usage(format!("there is no shard {id}")).hint(format!(
+            "`streamctl describe {} --shards` lists them",
+            map.stream()
+        ))
     })
 }
 
@@ -142,7 +149,10 @@ fn check_open(map: &ShardMap, shard: &Shard) -> Result<()> {
         .collect();
     Err(
         Error::usage(format!("shard {} is closed", shard.id)).hint(match children.as_slice() {
-            [] => "`streamctl describe --shards` lists the open shards".to_owned(),
+            [] => format!(
+                "`streamctl describe {} --shards` lists the open shards",
+                map.stream()
+            ),
             children => format!("its hash keys belong to {} now", children.join(" and ")),
         }),
     )
@@ -250,6 +260,7 @@ mod tests {
             shard(2, 100, 100, true),
             shard(3, 101, u128::MAX, true),
         ])
+        .of("orders")
     }
 
     fn said<T: std::fmt::Debug>(result: Result<T>) -> String {
@@ -283,13 +294,13 @@ mod tests {
             ]
             .join("\n"),
             @r"
-            there is no shard 9 (`streamctl describe --shards` lists them)
+            there is no shard 9 (`streamctl describe orders --shards` lists them)
             shard shardId-000000000000 is closed (its hash keys belong to shardId-000000000001 now)
-            shard 2 has too few hash keys to be split (merge it with a neighbour: `streamctl describe --shards` lists them)
+            shard 2 has too few hash keys to be split (merge it with a neighbour: `streamctl describe orders --shards` lists them)
             hash key 1 does not divide shard 1 (choose a hash key from 2 to 98)
             hash key 99 does not divide shard 1 (choose a hash key from 2 to 98)
-            shards shardId-000000000001 and shardId-000000000003 are not adjacent (merge two open shards whose hash key ranges touch: `streamctl describe --shards`)
-            shards shardId-000000000001 and shardId-000000000001 are not adjacent (merge two open shards whose hash key ranges touch: `streamctl describe --shards`)
+            shards shardId-000000000001 and shardId-000000000003 are not adjacent (merge two open shards whose hash key ranges touch: `streamctl describe orders --shards`)
+            shards shardId-000000000001 and shardId-000000000001 are not adjacent (merge two open shards whose hash key ranges touch: `streamctl describe orders --shards`)
             "
         );
     }

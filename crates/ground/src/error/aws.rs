@@ -226,7 +226,7 @@ fn hint_for(code: &str, class: Class) -> Option<&'static str> {
             "`streamctl list` shows the streams here; `streamctl setup` creates one"
         }
         ("ResourceInUseException", _) => {
-            "wait until the stream is ACTIVE (`streamctl describe`), then try again"
+            "wait until `streamctl list` shows the stream as ACTIVE, then try again"
         }
         ("ProvisionedThroughputExceededException", _) => "the shard is at its limit: slow down or add shards",
         (_, Class::Quota) => {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::{Origin, is_failure};
 use crate::cli::shared::failed_file::{FailedFile, ranges, with_suffix};
+use crate::ui::shell_quoted;
 use domain::produce::{PutSummary, Unsent};
 use domain::record::Record;
 use ground::error::{Error, Result};
@@ -155,8 +156,9 @@ impl Kept {
                 count => (format!("{count} records that were not acknowledged are"), "them"),
             };
             let stream = stream.map_or_else(String::new, |name| format!(" --stream {name}"));
+            let file = shell_quoted(&path.to_string());
             lines.push(format!(
-                "{what} in {path}; send {them} with `streamctl put{stream} --file {path}`"
+                "{what} in {path}; send {them} with `streamctl put{stream} --file {file}`"
             ));
         }
         if let Some(trouble) = &self.trouble {

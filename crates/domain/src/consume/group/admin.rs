@@ -144,11 +144,12 @@ pub struct ResetPlan {
     pub delete: Vec<String>,
 }
 
-/// Plans to set the group of `leases` to `start`, all shards or those that `only` names.
+/// Plans to set the group of `leases`, which reads `stream`, to `start`, all shards or those that `only` names.
 ///
 /// # Errors
 /// Exit 2 if the leases are of another stream, or a named shard does not exist.
 pub fn reset_plan(
+    stream: &str,
     shards: &[ShardInfo],
     leases: &[Lease],
     start: &Start,
@@ -168,7 +169,7 @@ pub fn reset_plan(
     };
     if let Some(absent) = only.iter().find(|id| !is_shard(id)) {
         return Err(Error::usage(format!("the stream has no shard {absent}"))
-            .hint("`streamctl describe` shows the stream's shards"));
+            .hint(format!("`streamctl describe {stream} --shards` lists them")));
     }
     let mut put = match (start, only.as_slice()) {
         (Start::Last(_), _) => {

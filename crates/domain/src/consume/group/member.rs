@@ -78,9 +78,13 @@ impl<S: ShardSource> Member<S> {
         member: MemberOptions,
     ) -> Result<Self> {
         if matches!(options.start, Start::Sequence { .. } | Start::Last(_)) {
-            return Err(Error::usage("all shards of a group must start at the same kind of position").hint(
-                "use --from trim, latest or a time; `streamctl group reset` moves the position of one shard",
-            ));
+            return Err(
+                Error::usage("all shards of a group must start at the same kind of position").hint(format!(
+                    "use --from trim, latest or a time; `streamctl group reset GROUP --stream {} --shard ID --to POSITION` \
+                     moves the position of one shard",
+                    source.stream()
+                )),
+            );
         }
         let start = options.start.clone();
         let follow = options.follow && options.until.is_none();

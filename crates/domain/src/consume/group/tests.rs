@@ -475,7 +475,7 @@ fn a_reset_writes_the_leases_anew() {
         lease_of("b", Checkpoint::Latest),
         lease_of("gone", Checkpoint::ShardEnd),
     ];
-    let all = reset_plan(&shards, &leases, &Start::TrimHorizon, 5, &[]).unwrap();
+    let all = reset_plan("orders", &shards, &leases, &Start::TrimHorizon, 5, &[]).unwrap();
     let keys: Vec<&str> = all.put.iter().map(|lease| lease.key.as_str()).collect();
     assert_eq!((keys, all.delete), (vec!["a", "b"], vec!["gone".to_owned()]));
     assert!(
@@ -487,12 +487,22 @@ fn a_reset_writes_the_leases_anew() {
         shard_id: "b".into(),
         number: "7".into(),
     };
-    let one = reset_plan(&shards, &leases, &number, 5, &[]).unwrap();
+    let one = reset_plan("orders", &shards, &leases, &number, 5, &[]).unwrap();
     assert_eq!(one.delete, Vec::<String>::new());
     assert_eq!(one.put[0].start(), IteratorStart::At("7".into()));
     let other = [lease_of("x", Checkpoint::Latest)];
-    assert!(reset_plan(&shards, &other, &Start::TrimHorizon, 5, &[]).is_err());
-    assert!(reset_plan(&shards, &leases, &Start::TrimHorizon, 5, &["z".to_owned()]).is_err());
+    assert!(reset_plan("orders", &shards, &other, &Start::TrimHorizon, 5, &[]).is_err());
+    assert!(
+        reset_plan(
+            "orders",
+            &shards,
+            &leases,
+            &Start::TrimHorizon,
+            5,
+            &["z".to_owned()]
+        )
+        .is_err()
+    );
 }
 
 #[tokio::test(start_paused = true)]

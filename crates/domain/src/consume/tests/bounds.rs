@@ -171,7 +171,7 @@ fn a_key_is_read_from_the_shards_of_its_hash_key() {
         key: Some("a".into()),
         ..options(Start::TrimHorizon)
     };
-    let mut lineage = lineage::Lineage::plan(&listed, &key).unwrap();
+    let mut lineage = lineage::Lineage::plan("orders", &listed, &key).unwrap();
     let ids = |lineage: &mut lineage::Lineage| -> Vec<String> {
         lineage.take_ready().into_iter().map(|(id, _)| id).collect()
     };

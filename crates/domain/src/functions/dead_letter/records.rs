@@ -138,6 +138,10 @@ mod tests {
     }
 
     impl ShardSource for Shard {
+        fn stream(&self) -> &str {
+            "orders"
+        }
+
         async fn shards(&self) -> Result<Vec<ShardInfo>, ReadError> {
             Ok(Vec::new())
         }

@@ -72,19 +72,21 @@ pub async fn resolve(context: &Context, what: &str) -> Result<MessageSource> {
         Error::usage(format!("there is no queue and no function {what:?}"))
             .hint("name a queue, its URL or ARN, a function, or a bucket with --bucket")
     })?;
-    for mapping in mapping::list(context, Some(&function.name), None).await? {
-        let destination = mapping.settings.on_failure.unwrap_or_default();
-        if let Some(source) = by_arn(context, &destination).await? {
+    let mappings = mapping::list(context, Some(&function.name), None).await?;
+    for mapping in &mappings {
+        let destination = mapping.settings.on_failure.as_deref().unwrap_or_default();
+        if let Some(source) = by_arn(context, destination).await? {
             return Ok(source);
         }
     }
+    let stream = mappings.first().map_or("STREAM", mapping::Mapping::stream);
     match function.environment.get("QUEUE_URL") {
         Some(url) => Ok(MessageSource::Queue(url.clone())),
         None => Err(Error::usage(format!(
             "function {what} has no queue or bucket for failed records"
         ))
         .hint(format!(
-            "`streamctl attach {what} --on-failure queue:NAME` gives it one"
+            "`streamctl attach {what} --stream {stream} --on-failure queue:NAME` gives it one"
         ))),
     }
 }

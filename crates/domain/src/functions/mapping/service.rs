@@ -405,7 +405,7 @@ where
         || message.starts_with("Stream not found");
     let failed = error::aws::failed(format!("could not attach {function}"), error);
     match () {
-        () if missing => failed.hint("`streamctl deploy` creates the function, `streamctl list` shows the streams"),
+        () if missing => failed.hint("`streamctl deploy HANDLER` creates the function, `streamctl list` shows the streams"),
         () if role => failed.hint(
             "the function's role needs kinesis:GetRecords, GetShardIterator, DescribeStream, DescribeStreamSummary, \
              ListShards on the stream, ListStreams on *, and permission to write to the on-failure destination",

@@ -161,7 +161,7 @@ pub async fn find(context: &Context, name: &str) -> Result<AlarmEntry> {
 pub fn overview<'a>(alarms: impl Iterator<Item = &'a AlarmEntry>) -> String {
     let alarms: Vec<&AlarmEntry> = alarms.collect();
     let count = match alarms.len() {
-        0 => return "none (`streamctl alarms set` creates a set)".to_owned(),
+        0 => return "none (`streamctl alarms set STREAM` creates a set)".to_owned(),
         1 => "1 alarm".to_owned(),
         many => format!("{many} alarms"),
     };

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use ground::error::{self, Error, Result};
+use ground::shell::quoted;
 
 /// Rules that are read at the same time.
 const READS: usize = 8;
@@ -190,7 +191,10 @@ pub async fn mute(context: &Context, name: &str, length: Option<Duration>, now: 
         Err(error) if error.code().is_some_and(|code| NOT_OFFERED.contains(&code)) => Err(Error::failed(
             "this endpoint has no alarm mute rules, so nothing would end the mute",
         )
-        .hint("leave --for out, and end it with `streamctl alarms unmute`")),
+        .hint(format!(
+            "leave --for out, and end it with `streamctl alarms unmute {}`",
+            quoted(name)
+        ))),
         Err(error) => Err(error::aws::failed(format!("could not mute alarm {name}"), error)),
     }
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::list::{self, AlarmEntry, State};
 use crate::context::Context;
 use ground::error::{self, Error, Result};
+use ground::shell::quoted;
 
 /// How often the state is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -226,7 +227,7 @@ fn not_seen(trial: &Trial, limit: Duration, went_off: bool) -> Error {
             "alarm {} went off, and not all of its actions were executed within {seconds} s",
             trial.alarm
         ))
-        .hint(format!("see `streamctl alarms history {}`", trial.alarm)),
+        .hint(format!("see `streamctl alarms history {}`", quoted(&trial.alarm))),
         false => Error::failed(format!(
             "alarm {} did not go off within {seconds} s: it is {}",
             trial.alarm, trial.state

@@ -97,7 +97,7 @@ pub async fn read(context: &Context, name: &str, window: Window) -> Result<Read>
         Ok(answer) => answer,
         Err(error) if error::aws::is_not_found(&error) => {
             return Err(Error::failed(format!("there is no dashboard {name}"))
-                .hint("create one with `streamctl dashboard create`"));
+                .hint("create one with `streamctl dashboard create STREAM`"));
         }
         Err(error) => {
             return Err(error::aws::failed(

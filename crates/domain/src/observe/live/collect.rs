@@ -210,7 +210,7 @@ impl<'c> Collector<'c> {
             self.measure(&resources, &others, now, notes).await;
         } else {
             notes.push(format!(
-                "Figures of shards need shard-level metrics: streamctl monitoring enable {stream}"
+                "Figures of shards need shard-level metrics: `streamctl monitoring enable {stream}` turns them on"
             ));
         }
         let map = self.inventory.shards.kept().map(|(_, map)| map);

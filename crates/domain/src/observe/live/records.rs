@@ -193,6 +193,10 @@ mod tests {
     const NOW: i64 = 1_795_251_630_000;
 
     impl ShardSource for Shard {
+        fn stream(&self) -> &str {
+            "orders"
+        }
+
         async fn shards(&self) -> std::result::Result<Vec<ShardInfo>, ReadError> {
             Ok(Vec::new())
         }

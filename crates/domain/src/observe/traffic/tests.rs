@@ -39,6 +39,10 @@ struct Records {
 }
 
 impl ShardSource for Records {
+    fn stream(&self) -> &str {
+        "orders"
+    }
+
     async fn shards(&self) -> Result<Vec<ShardInfo>, ReadError> {
         Ok(Vec::new())
     }

@@ -125,7 +125,7 @@ impl Follow {
                     }
                     let detail = format!(
                         "the event was not found within {}; a new mapping may not be reading yet: verify again later; \
-                         `streamctl logs` and `streamctl dlq list` may show the cause",
+                         `streamctl logs FUNCTION` and `streamctl dlq list FUNCTION` may show the cause",
                         duration::format(self.timeout)
                     );
                     return (Check::new(CheckState::Fault, &one.title(), detail), Trace::None);

@@ -213,8 +213,8 @@ fn an_event_that_does_not_arrive_is_a_fault_after_the_timeout() {
     };
     insta::assert_snapshot!(run(&follow(vec![in_table("29.99"), in_bucket()]), &services), @r#"
     Good put: put to shardId-000000000000, partition key k
-    Fault table products: the event was not found within 30s; a new mapping may not be reading yet: verify again later; `streamctl logs` and `streamctl dlq list` may show the cause
-    Fault bucket archive: the event was not found within 30s; a new mapping may not be reading yet: verify again later; `streamctl logs` and `streamctl dlq list` may show the cause
+    Fault table products: the event was not found within 30s; a new mapping may not be reading yet: verify again later; `streamctl logs FUNCTION` and `streamctl dlq list FUNCTION` may show the cause
+    Fault bucket archive: the event was not found within 30s; a new mapping may not be reading yet: verify again later; `streamctl logs FUNCTION` and `streamctl dlq list FUNCTION` may show the cause
       put orders k
     "#);
 }

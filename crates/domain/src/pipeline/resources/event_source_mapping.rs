@@ -184,8 +184,9 @@ impl Kind for EventSourceMapping<'_> {
             changes.push(Change::Refused {
                 reason: format!("started to read at {found}, and this cannot be changed to {wanted}"),
                 hint: format!(
-                    "`streamctl detach {}`, then run the same command again: the new mapping starts there",
-                    self.declared.function
+                    "`streamctl detach {} --stream {}`, then run the same command again: the new mapping starts there",
+                    self.declared.function,
+                    existing.facts.mapping.stream()
                 ),
             });
         }

@@ -516,3 +516,20 @@ fn an_unknown_template_is_refused_with_those_there_are() {
     let error = template("retial").unwrap_err();
     insta::assert_snapshot!(error.hint_text().unwrap(), @"did you mean retail? use stream, concert, function, prices, realtime, retail, or the path of a manifest file; `streamctl init` describes each");
 }
+
+#[test]
+fn an_identity_selects_its_pipeline() {
+    for (pipeline, typed) in [
+        ("stream/concert-data-stream", Some("")),
+        ("stream/orders", Some(" --stream orders")),
+        ("prices/ProductPricesStream", Some(" prices")),
+        ("concert/a b", Some(" concert --stream 'a b'")),
+        ("retail/dev", Some(" retail")),
+        ("retail/prod", Some(" retail --param environment=prod")),
+        ("function/scorer", Some(" function --param name=scorer")),
+        ("own/own-stream", None),
+        ("", None),
+    ] {
+        assert_eq!(selected_by(pipeline).as_deref(), typed, "{pipeline}");
+    }
+}

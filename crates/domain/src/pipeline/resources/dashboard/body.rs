@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::pipeline::resource::Identity;
+use crate::pipeline::source::selected_by;
 
 /// Prefix of the note; the pipeline follows.
 const NOTE: &str = "Made by streamctl, pipeline `";
@@ -24,6 +25,7 @@ pub(super) fn with_note(mut body: Value, identity: &Identity) -> Result<Value, S
             number("y").saturating_add(number("height"))
         })
         .max();
+    let typed = selected_by(&identity.to_string()).unwrap_or_else(|| " -f FILE".to_owned());
     let note = json!({
         "type": "text",
         "x": 0,
@@ -31,7 +33,7 @@ pub(super) fn with_note(mut body: Value, identity: &Identity) -> Result<Value, S
         "width": 24,
         "height": 1,
         "properties": {
-            "markdown": format!("{NOTE}{identity}`; `streamctl setup` undoes changes made here.")
+            "markdown": format!("{NOTE}{identity}`; `streamctl setup{typed}` undoes changes made here.")
         },
     });
     match body.get_mut("widgets") {

@@ -51,11 +51,10 @@ impl Stream<'_> {
         let by_default = !self.enforced("encryption", existing) && !self.enforced("kms_key", existing);
         let off = by_default && self.key().is_some() && existing.facts.encryption.is_none();
         off.then(|| {
-            Check::new(
-                CheckState::Caution,
-                "encryption",
-                "is off, and on by default; `streamctl setup --param encryption=true` turns it on",
-            )
+            let (name, key) = (&self.declared.name, &self.declared.kms_key);
+            let detail =
+                format!("is off, and on by default; `streamctl encrypt {name} --key {key}` turns it on");
+            Check::new(CheckState::Caution, "encryption", detail)
         })
     }
 
