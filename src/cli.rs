@@ -124,7 +124,7 @@ commands! {
         Setup(setup::SetupArgs, Handled),
         Plan(plan::PlanArgs, Ends),
         Destroy(destroy::DestroyArgs, Handled),
-        Verify(verify::VerifyArgs, Ends),
+        Verify(verify::VerifyArgs, Handled),
         Outputs(outputs::OutputsArgs, Ends),
         Init(init::InitArgs, Ends),
     }

@@ -20,6 +20,8 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 /// The binaries of `handlers/`.
 const HANDLERS: &[&str] = &[
     "price-updater",
+    "products-api",
+    "image-processor",
     "realtime-data-processor",
     "retail-event-processor",
     "concert-stream-processor",

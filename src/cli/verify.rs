@@ -14,11 +14,13 @@ use domain::pipeline::follow::AwsServices;
 use domain::pipeline::resources::Kinds;
 use ground::error::Result;
 use ground::exit::Exit;
+use ground::stop::Stop;
 
 /// Check that what setup created exists and works
 ///
 /// Puts one record, unless --no-put is given. Where the template has a function, the record is a marked event: verify
-/// waits until it is in the table, bucket and log, and deletes it there. Exits with 5 when a check finds a fault.
+/// waits until it is in the table, bucket and log, and deletes it there. Where the template has an API, verify also sends
+/// requests to it, and deletes what they made. Exits with 5 when a check finds a fault.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -45,7 +47,10 @@ pub(super) async fn run(args: VerifyArgs, session: &Session) -> Result<Exit> {
     let report = if follows {
         let progress = ApplyProgress::new(printer);
         let show = |event| progress.show(&event);
-        let report = pipeline.verify_following(&AwsServices(context), &show).await;
+        let stop = Stop::default();
+        let services = AwsServices(context);
+        let following = pipeline.verify_following(&services, &show, &stop);
+        let report = session.run_until_stopped(&stop, following).await;
         progress.finish();
         report?
     } else {

@@ -45,6 +45,7 @@ mod output;
 mod pipelines;
 mod plan;
 mod policies;
+mod products;
 mod provision;
 mod proxy;
 mod put;

@@ -16,6 +16,7 @@ mod renewal;
 mod sdk;
 mod shared_config;
 mod signed;
+mod unsigned;
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -33,6 +34,7 @@ pub use self::identity::Caller;
 pub use self::json_api::JsonApi;
 pub use self::renewal::Renewal;
 use self::sdk::Sdk;
+pub use self::unsigned::{WebAnswer, WebRequest, without_query};
 use crate::settings::{DEFAULT_REGION, SERVICES, Settings, Source, Target};
 use ground::error::{self, Error, Result};
 

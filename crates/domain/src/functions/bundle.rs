@@ -72,9 +72,9 @@ const BUCKET: Need = required("BUCKET_NAME", "bucket that it writes to");
 const TTL: Need = optional("TTL_DAYS", "days after which an item expires", "30");
 const LOG_LEVEL: Need = optional("LOG_LEVEL", "error, warn, info or debug", "info");
 
-static PACKAGES: [OnceLock<Package>; 5] = [const { OnceLock::new() }; 5];
+static PACKAGES: [OnceLock<Package>; 7] = [const { OnceLock::new() }; 7];
 
-static HANDLERS: [Handler; 5] = [
+static HANDLERS: [Handler; 7] = [
     Handler {
         name: "price-updater",
         aliases: &["prices"],
@@ -90,6 +90,26 @@ static HANDLERS: [Handler; 5] = [
             LOG_LEVEL,
         ],
         package: &PACKAGES[0],
+    },
+    Handler {
+        name: "products-api",
+        aliases: &["products"],
+        template: "prices",
+        about: "Serves products and URLs for their images over HTTP",
+        needs: &[
+            TABLE,
+            optional("BUCKET_NAME", "bucket of the images", "none: no images"),
+            LOG_LEVEL,
+        ],
+        package: &PACKAGES[5],
+    },
+    Handler {
+        name: "image-processor",
+        aliases: &["images"],
+        template: "prices",
+        about: "Makes three sizes of an uploaded image",
+        needs: &[BUCKET, TABLE, LOG_LEVEL],
+        package: &PACKAGES[6],
     },
     Handler {
         name: "realtime-data-processor",
@@ -208,7 +228,7 @@ mod tests {
         }
         let error = find("retial").unwrap_err();
         insta::assert_snapshot!(error, @r#"there is no bundled handler "retial""#);
-        insta::assert_snapshot!(error.hint_text().unwrap(), @"did you mean retail? the handlers are price-updater, realtime-data-processor, retail-event-processor, concert-stream-processor, concert-data-processor; `deploy NAME --zip FILE` or `--bootstrap FILE` takes one of your own");
+        insta::assert_snapshot!(error.hint_text().unwrap(), @"did you mean retail? the handlers are price-updater, products-api, image-processor, realtime-data-processor, retail-event-processor, concert-stream-processor, concert-data-processor; `deploy NAME --zip FILE` or `--bootstrap FILE` takes one of your own");
     }
 
     #[test]

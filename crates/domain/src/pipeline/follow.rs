@@ -1,10 +1,12 @@
 //! Follows an event through a pipeline: `verify` puts an event with a unique marker, waits until it appears in the expected
-//! tables, buckets and logs, and deletes it there.
+//! tables, buckets and logs, and deletes it there. It can also send requests to an API, and delete what they left.
 //!
 //! [`Declared`] is the section `[verify]` of a manifest, and [`Follow`] the same with all references replaced.
 //! [`Services`] are the calls that it needs.
 
 mod aws;
+mod clean;
+mod http;
 mod permissions;
 mod run;
 
@@ -20,9 +22,12 @@ use serde_json::{Map, Value, json};
 use super::Pipeline;
 use super::condition::Condition;
 use super::substitute::{self, Filled};
+use crate::context::{WebAnswer, WebRequest};
 use ground::error::{Error, Result};
 
 pub use aws::AwsServices;
+pub use clean::Marked;
+pub use http::{Body, Request, Sequence};
 
 /// Names that only `[verify]` can refer to: the marker of the event, its time (RFC 3339, and milliseconds since 1970), and
 /// its day and hour in UTC, such as `2026/11/21` and `2026/11/21/17`.
@@ -30,6 +35,9 @@ pub(super) const NAMES: &[&str] = &["marker", "now", "now_ms", "day", "hour"];
 
 /// The prefix of every marker. It shows where an event comes from.
 pub const MARKER_PREFIX: &str = "streamctl-verify";
+
+/// The check that says what of the event was deleted.
+pub const CLEAN_UP: &str = "clean-up";
 
 /// The section `[verify]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -47,6 +55,12 @@ pub struct Declared {
     prepare: Vec<Prepare>,
     /// Where it is expected.
     expect: Vec<Expect>,
+    /// Requests to send meanwhile.
+    #[serde(default)]
+    http: Vec<http::Declared>,
+    /// What requests leave.
+    #[serde(default)]
+    clean: Vec<clean::Declared>,
 }
 
 fn default_timeout_seconds() -> u64 {
@@ -107,11 +121,30 @@ impl Declared {
                 );
             }
         }
+        problems.extend(self.http.iter().flat_map(http::Declared::problems));
+        problems.extend(self.clean.iter().filter_map(clean::Declared::problem));
         problems
     }
 
-    /// The values that may contain references.
-    pub(super) fn values(&self) -> Vec<Value> {
+    /// The values that may contain references, each with the names that only it can refer to.
+    pub(super) fn values(&self) -> Vec<(Value, Vec<&str>)> {
+        let mut scoped: Vec<(Value, Vec<&str>)> = Vec::new();
+        for sequence in &self.http {
+            let names: Vec<&str> = NAMES.iter().copied().chain(sequence.kept()).collect();
+            let values = sequence.values().into_iter();
+            scoped.extend(values.map(|value| (value, names.clone())));
+        }
+        let others = self.event_values().into_iter();
+        scoped.extend(others.map(|value| (value, NAMES.to_vec())));
+        scoped
+    }
+
+    /// The names of values that requests keep.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &str> {
+        self.http.iter().flat_map(http::Declared::kept)
+    }
+
+    fn event_values(&self) -> Vec<Value> {
         let mut values = vec![
             self.stream.as_str().into(),
             self.partition_key.as_str().into(),
@@ -129,12 +162,15 @@ impl Declared {
                 expect.contains
             ]));
         }
+        values.extend(self.clean.iter().map(clean::Declared::value));
         values
     }
 
     /// The parameters that its conditions refer to.
     pub(super) fn conditions(&self) -> impl Iterator<Item = &str> {
         let conditions = self.expect.iter().filter_map(|expect| expect.when.as_ref());
+        let conditions = conditions.chain(self.http.iter().filter_map(|one| one.when.as_ref()));
+        let conditions = conditions.chain(self.clean.iter().filter_map(|one| one.when.as_ref()));
         conditions.flat_map(Condition::names)
     }
 }
@@ -153,6 +189,9 @@ pub struct Follow {
     /// Items to put before the event, with their tables.
     pub prepare: Vec<(String, Item)>,
     pub expect: Vec<Expectation>,
+    pub http: Vec<Sequence>,
+    /// What is deleted in the end, besides what was found.
+    pub clean: Vec<Marked>,
 }
 
 /// One place where an event is expected.
@@ -244,8 +283,8 @@ pub struct Object {
 pub trait Services: Send + Sync {
     /// Puts a record and returns its shard.
     async fn put(&self, stream: &str, partition_key: &str, data: &str) -> Result<String>;
-    /// One page of the items with a partition key, in descending order.
-    async fn items(&self, table: &str, key: &(String, Attribute)) -> Result<Vec<Item>>;
+    /// One page of the items with a partition key of the table, or of its index, in descending order.
+    async fn items(&self, table: &str, index: Option<&str>, key: &(String, Attribute)) -> Result<Vec<Item>>;
     async fn put_item(&self, table: &str, item: &Item) -> Result<()>;
     /// Deletes the item with the key attributes of `item`.
     async fn delete_item(&self, table: &str, item: &Item) -> Result<()>;
@@ -254,6 +293,9 @@ pub trait Services: Send + Sync {
     async fn read_object(&self, bucket: &str, key: &str) -> Result<Option<Object>>;
     /// Deletes an object. A version is deleted permanently.
     async fn delete_object(&self, bucket: &str, key: &str, version: Option<&str>) -> Result<()>;
+    /// Key and version id of one page of the versions and delete markers of objects.
+    async fn versions(&self, bucket: &str, prefix: &str) -> Result<Vec<(String, Option<String>)>>;
+    async fn send(&self, request: &WebRequest) -> Result<WebAnswer>;
     /// A line since `since_ms` (milliseconds since 1970) that contains `text`.
     async fn log_line(&self, group: &str, text: &str, since_ms: i64) -> Result<Option<String>>;
 }
@@ -291,6 +333,9 @@ impl Pipeline<'_> {
         // A resource that is excluded by its `when` has no name.
         expect.retain(|one| !one.resource_name().is_empty());
         let prepare = declared.prepare.iter();
+        let http = declared.http.iter().filter(|one| filler.holds(one.when.as_ref()));
+        let clean = declared.clean.iter().filter(|one| filler.holds(one.when.as_ref()));
+        let clean = clean.map(|one| one.filled(&filler));
         Ok(Some(Follow {
             marker: marker.to_owned(),
             stream: filler.text(&declared.stream)?,
@@ -302,6 +347,8 @@ impl Pipeline<'_> {
                 .map(|one| Ok((filler.text(&one.table)?, filler.item(&one.item)?)))
                 .collect::<Result<_>>()?,
             expect,
+            http: http.map(|one| one.filled(&filler)).collect::<Result<_>>()?,
+            clean: clean.filter_map(Result::transpose).collect::<Result<_>>()?,
         }))
     }
 }
@@ -316,11 +363,30 @@ struct Filler<'a, 'c> {
 
 impl Filler<'_, '_> {
     fn value(&self, value: &Value, at: Timestamp) -> Result<Value> {
-        let lookup =
-            |name: &str| name_of(name, self.marker, self.now, at).or_else(|| self.pipeline.lookup(name));
+        self.filled(value, at, &|_| None)
+    }
+
+    /// `own` are the values of names that only this value can refer to.
+    fn value_with(&self, value: &Value, own: &dyn Fn(&str) -> Option<String>) -> Result<Value> {
+        self.filled(value, self.now, own)
+    }
+
+    fn filled(&self, value: &Value, at: Timestamp, own: &dyn Fn(&str) -> Option<String>) -> Result<Value> {
+        let lookup = |name: &str| {
+            let own = own(name).map(|text| Filled {
+                value: text.into(),
+                origin: None,
+            });
+            own.or_else(|| name_of(name, self.marker, self.now, at))
+                .or_else(|| self.pipeline.lookup(name))
+        };
         substitute::fill(value, &lookup)
             .map(|filled| filled.value)
             .map_err(|problem| Error::usage(format!("verify: {problem}")))
+    }
+
+    fn holds(&self, when: Option<&Condition>) -> bool {
+        when.is_none_or(|when| when.holds(&|name| self.pipeline.lookup(name)))
     }
 
     fn text_at(&self, text: &str, at: Timestamp) -> Result<String> {
@@ -341,8 +407,7 @@ impl Filler<'_, '_> {
     }
 
     fn expectation(&self, one: &Expect) -> Result<Option<Expectation>> {
-        let lookup = |name: &str| self.pipeline.lookup(name);
-        if one.when.as_ref().is_some_and(|when| !when.holds(&lookup)) {
+        if !self.holds(one.when.as_ref()) {
             return Ok(None);
         }
         Ok(match (&one.table, &one.bucket, &one.log_group) {

@@ -245,8 +245,11 @@ impl Manifest {
             return Vec::new();
         };
         let mut problems = verify.problems();
-        for value in verify.values() {
-            problems.extend(self.check_references(&value, follow::NAMES).err());
+        for (value, own) in verify.values() {
+            problems.extend(self.check_references(&value, &own).err());
+        }
+        for name in verify.kept().filter(|name| !is_id(name) || self.is_taken(name)) {
+            problems.push(format!("`keep` cannot use the name {name:?}: it consists of a-z, 0-9 and _, and is no parameter"));
         }
         for name in verify.conditions() {
             if !self.parameters.contains_key(name) {
@@ -257,6 +260,11 @@ impl Manifest {
             .into_iter()
             .map(|problem| format!("verify: {problem}"))
             .collect()
+    }
+
+    /// Whether `name` is a parameter, or a name of the section `[verify]`.
+    fn is_taken(&self, name: &str) -> bool {
+        self.parameters.contains_key(name) || follow::NAMES.contains(&name)
     }
 
     fn check_references(&self, value: &Value, own: &[&str]) -> Result<(), String> {

@@ -44,7 +44,7 @@ const BUNDLED: &[Bundled] = &[
     bundle!("stream": "events.json"),
     bundle!("concert": "events.json"),
     bundle!("function":),
-    bundle!("prices": "events.json", "products.json"),
+    bundle!("prices": "events.json", "products.json", "dashboard.json"),
     bundle!("realtime": "events.json"),
     bundle!("retail": "events.json", "dashboard.json"),
 ];

@@ -3,11 +3,12 @@
 use serde::Serialize;
 
 use super::event::Events;
-use super::follow::Services;
+use super::follow::{CLEAN_UP, Services};
 use super::resource::{Change, Check, CheckState, Dependencies};
 use super::walk::{self, Reached, Way};
 use super::{Pipeline, event};
-use ground::error::Result;
+use ground::error::{Error, Result};
+use ground::exit::Exit;
 use ground::stop::Stop;
 
 /// The checks of a pipeline. Their fields are a stable contract with scripts.
@@ -66,21 +67,23 @@ impl Pipeline<'_> {
 
     /// As [`Pipeline::verify`], and follows an event through the pipeline if the template declares one. The event is put
     /// before the checks, so that they can find the metrics that it causes. It replaces the records that single checks
-    /// would put. No event is put if a declared resource does not exist.
+    /// would put. No event is put if a declared resource does not exist. A stop ends the wait for the event, and what it
+    /// left is deleted.
     ///
     /// # Errors
-    /// As [`Pipeline::verify`]; exit 2 when the section `[verify]` of the template is invalid.
+    /// As [`Pipeline::verify`]; exit 2 when the section `[verify]` of the template is invalid; exit 130 after a stop.
     pub async fn verify_following(
         &self,
         services: &dyn Services,
         events: Events<'_>,
+        stop: &Stop,
     ) -> Result<VerifyReport> {
         if self.manifest().verify.is_none() {
             return self.verify(true).await;
         }
         let missing = self.plan().await?.missing();
         let followed = match self.follow()? {
-            Some(follow) if missing.is_empty() => follow.run(services, events).await,
+            Some(follow) if missing.is_empty() => follow.run(services, events, stop).await,
             _ => VerifiedResource {
                 id: "event".to_owned(),
                 kind: "event".to_owned(),
@@ -92,6 +95,9 @@ impl Pipeline<'_> {
                 )],
             },
         };
+        if stop.is_set() {
+            return Err(stopped_early(&followed));
+        }
         let mut report = self.verify(false).await?;
         let worst = followed.checks.iter().map(|check| check.state).max();
         report.state = report.state.max(worst.unwrap_or(CheckState::Good));
@@ -127,6 +133,19 @@ impl Pipeline<'_> {
             name: planned.resource.name(),
             checks,
         }))
+    }
+}
+
+/// The error of a stop while the event was followed: it says what could not be deleted.
+fn stopped_early(followed: &VerifiedResource) -> Error {
+    let error = Error::new(Exit::Interrupted, "stopped before the event was followed");
+    let left = followed
+        .checks
+        .iter()
+        .find(|check| check.state != CheckState::Good && check.check == CLEAN_UP);
+    match left {
+        Some(check) => error.cause(check.detail.clone()),
+        None => error.hint("what the event left is deleted; run the same command again"),
     }
 }
 

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kinesis::primitives::Blob;
 
-use super::{Attribute, Item, Listed, Object, Services};
-use crate::context::Context;
+use super::{Attribute, Item, Listed, Object, Services, http};
+use crate::context::{Context, WebAnswer, WebRequest};
 use ground::error::{self, Error, Result};
 
 /// Limit of objects listed under one prefix.
@@ -24,8 +24,12 @@ impl Services for AwsServices<'_> {
             .map_err(|error| error::aws::failed(format!("could not put an event to stream {stream}"), error))
     }
 
-    async fn items(&self, table: &str, key: &(String, Attribute)) -> Result<Vec<Item>> {
-        let call = self.0.dynamodb().query().table_name(table).consistent_read(true);
+    async fn items(&self, table: &str, index: Option<&str>, key: &(String, Attribute)) -> Result<Vec<Item>> {
+        let call = self.0.dynamodb().query().table_name(table);
+        // Indexes have no consistent reads. Source: Query, DynamoDB API reference.
+        let call = call
+            .consistent_read(index.is_none())
+            .set_index_name(index.map(str::to_owned));
         let call = call
             .key_condition_expression("#key = :key")
             .expression_attribute_names("#key", &key.0)
@@ -137,6 +141,22 @@ impl Services for AwsServices<'_> {
             .await
             .map(drop)
             .map_err(|error| error::aws::failed(format!("could not delete object {key}"), error))
+    }
+
+    async fn versions(&self, bucket: &str, prefix: &str) -> Result<Vec<(String, Option<String>)>> {
+        let call = self.0.s3().list_object_versions().bucket(bucket).prefix(prefix);
+        let answer = call.send().await.map_err(|error| {
+            error::aws::failed(format!("could not list the versions in bucket {bucket}"), error)
+        })?;
+        let versions = answer.versions.unwrap_or_default().into_iter();
+        let markers = answer.delete_markers.unwrap_or_default().into_iter();
+        let all = versions.map(|one| (one.key, one.version_id));
+        let all = all.chain(markers.map(|one| (one.key, one.version_id)));
+        Ok(all.filter_map(|(key, version)| Some((key?, version))).collect())
+    }
+
+    async fn send(&self, request: &WebRequest) -> Result<WebAnswer> {
+        self.0.send_unsigned(request, http::MOST_BYTES).await
     }
 
     async fn log_line(&self, group: &str, text: &str, since_ms: i64) -> Result<Option<String>> {

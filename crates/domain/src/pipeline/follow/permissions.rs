@@ -1,7 +1,7 @@
 //! The permissions that following an event needs.
 
 use super::super::resource::Location;
-use super::{Expectation, Follow};
+use super::{Expectation, Follow, Marked};
 use crate::iam::Statement;
 
 impl Follow {
@@ -50,6 +50,27 @@ impl Follow {
                         "arn:{partition}:logs:{region}:{account}:log-group:{group}:*"
                     )],
                 )),
+            }
+        }
+        for one in &self.clean {
+            match one {
+                Marked::Items { table: name, index, .. } => {
+                    let table = table(name);
+                    let queried = match index {
+                        Some(index) => format!("{table}/index/{index}"),
+                        None => table.clone(),
+                    };
+                    needs.push(Statement::new(&["dynamodb:Query"], [queried]));
+                    let actions = ["dynamodb:DescribeTable", "dynamodb:DeleteItem"];
+                    needs.push(Statement::new(&actions, [table]));
+                }
+                Marked::Objects { bucket, .. } => {
+                    let bucket = format!("arn:{partition}:s3:::{bucket}");
+                    let objects = format!("{bucket}/*");
+                    needs.push(Statement::new(&["s3:ListBucketVersions"], [bucket]));
+                    let actions = ["s3:DeleteObject", "s3:DeleteObjectVersion"];
+                    needs.push(Statement::new(&actions, [objects]));
+                }
             }
         }
         needs

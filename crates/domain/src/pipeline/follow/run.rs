@@ -11,12 +11,13 @@ use tokio::time::{Instant, sleep};
 use super::super::event::{Event, Events, ResourceResult, What};
 use super::super::resource::{Check, CheckState};
 use super::super::verify::VerifiedResource;
-use super::{Attribute, Expectation, Follow, Item, Listed, Services};
+use super::{Attribute, CLEAN_UP, Expectation, Follow, Item, Listed, Marked, Services};
 use ground::backoff::Backoff;
 use ground::duration;
 use ground::error::Result;
+use ground::stop::Stop;
 
-const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2)).factor(1.6);
+pub(super) const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2)).factor(1.6);
 
 /// Limit of an object's size in bytes. Larger objects are not read.
 const MAX_OBJECT_BYTES: u64 = 32 << 20;
@@ -51,8 +52,9 @@ struct Found {
 }
 
 impl Follow {
-    /// Puts the event and follows it. Errors become checks.
-    pub async fn run(&self, services: &dyn Services, events: Events<'_>) -> VerifiedResource {
+    /// Puts the event, follows it and sends the requests. Errors become checks. After a stop it waits no longer, and deletes
+    /// what is there.
+    pub async fn run(&self, services: &dyn Services, events: Events<'_>, stop: &Stop) -> VerifiedResource {
         let mut checks = Vec::new();
         let report = |what| {
             events(Event {
@@ -68,23 +70,20 @@ impl Follow {
             Err(error) => checks.push(Check::of("put", Err(error))),
             Ok(detail) => {
                 checks.push(Check::of("put", Ok(detail)));
-                let begun = Instant::now();
-                report(What::Waiting(format!(
-                    "waiting for the event in {} places",
-                    self.expect.len()
-                )));
-                let waits = self.expect.iter().map(|one| async {
-                    let (check, trace) = self.wait_for(one, services, begun).await;
-                    report(What::Waiting(format!("{}: {}", check.check, check.detail)));
-                    (check, trace)
-                });
-                for (check, trace) in join_all(waits).await {
-                    checks.push(check);
-                    traces.push(trace);
+                report(What::Waiting(self.awaited()));
+                tokio::select! {
+                    found = self.wait_for_all(services, &report) => {
+                        for (check, trace) in found {
+                            checks.push(check);
+                            traces.push(trace);
+                        }
+                    }
+                    () = stop.wait() => {}
                 }
             }
         }
-        checks.extend(clean_up(services, traces).await);
+        report(What::Doing("deleting what the event left".to_owned()));
+        checks.extend(clean_up(services, traces, &self.clean).await);
         report(What::Finished(ResourceResult::Unchanged, "followed".to_owned()));
         VerifiedResource {
             id: "event".to_owned(),
@@ -92,6 +91,40 @@ impl Follow {
             name: self.marker.clone(),
             checks,
         }
+    }
+
+    fn awaited(&self) -> String {
+        let places = format!("waiting for the event in {} places", self.expect.len());
+        match self.http.as_slice() {
+            [] => places,
+            sequences => {
+                let names: Vec<&str> = sequences.iter().map(|one| one.name.as_str()).collect();
+                format!("{places}, trying {}", names.join(" and "))
+            }
+        }
+    }
+
+    /// Waits for the event in all places, and sends the requests meanwhile.
+    async fn wait_for_all(
+        &self,
+        services: &dyn Services,
+        report: &(dyn Fn(What) + Sync),
+    ) -> Vec<(Check, Trace)> {
+        let begun = Instant::now();
+        let told = |check: &Check| report(What::Waiting(format!("{}: {}", check.check, check.detail)));
+        let waits = self.expect.iter().map(|one| async {
+            let (check, trace) = self.wait_for(one, services, begun).await;
+            told(&check);
+            (check, trace)
+        });
+        let requests = self.http.iter().map(|sequence| async {
+            let check = sequence.run(services, self.timeout).await;
+            told(&check);
+            (check, Trace::None)
+        });
+        let (mut found, answered) = tokio::join!(join_all(waits), join_all(requests));
+        found.extend(answered);
+        found
     }
 
     async fn begin(&self, services: &dyn Services, traces: &mut Vec<Trace>) -> Result<String> {
@@ -147,7 +180,7 @@ impl Follow {
                 key,
                 attributes,
             } => {
-                let items = services.items(table, key).await?;
+                let items = services.items(table, None, key).await?;
                 Ok(items
                     .into_iter()
                     .find(|item| has_attributes(item, attributes))
@@ -272,7 +305,8 @@ fn is_only_event(content: &str, text: &str) -> bool {
     }
 }
 
-async fn clean_up(services: &dyn Services, traces: Vec<Trace>) -> Option<Check> {
+/// Deletes what the event left (`traces`) and what has its mark (`marked`).
+async fn clean_up(services: &dyn Services, traces: Vec<Trace>, marked: &[Marked]) -> Option<Check> {
     let mut deleted = false;
     let mut left = Vec::new();
     // An item that was put before the event may be found again. Deleting it twice is harmless.
@@ -297,9 +331,16 @@ async fn clean_up(services: &dyn Services, traces: Vec<Trace>) -> Option<Check> 
             Err(error) => left.push(format!("{what} ({})", error.chain().join(": "))),
         }
     }
+    // After the items above: a function that looks for its item writes nothing more.
+    for one in marked {
+        match one.delete(services).await {
+            Ok(count) => deleted |= count > 0,
+            Err(error) => left.push(format!("{} ({})", one.title(), error.chain().join(": "))),
+        }
+    }
     if !left.is_empty() {
         let detail = format!("not deleted: {}", left.join("; "));
-        return Some(Check::new(CheckState::Caution, "clean-up", detail));
+        return Some(Check::new(CheckState::Caution, CLEAN_UP, detail));
     }
-    deleted.then(|| Check::new(CheckState::Good, "clean-up", "the data of the event is deleted"))
+    deleted.then(|| Check::new(CheckState::Good, CLEAN_UP, "the data of the event is deleted"))
 }

@@ -2,10 +2,11 @@ use std::io::Write as _;
 use std::sync::Mutex;
 
 use super::*;
+use ground::stop::Stop;
 
 /// In-memory services that show the event after some calls.
 #[derive(Default)]
-struct Memory {
+pub(super) struct Memory {
     items: Mutex<Vec<Item>>,
     objects: Mutex<BTreeMap<String, (Vec<u8>, i64)>>,
     line: Option<String>,
@@ -13,11 +14,17 @@ struct Memory {
     late: Mutex<u32>,
     calls: Mutex<Vec<String>>,
     refuses_put: bool,
+    /// Answers to the requests of [`http`], by method and URL. The last one of a request is repeated.
+    pub(super) answers: Mutex<BTreeMap<String, Vec<(u16, String)>>>,
 }
 
 impl Memory {
     fn call(&self, call: String) {
         self.calls.lock().unwrap().push(call);
+    }
+
+    pub(super) fn calls(&self) -> Vec<String> {
+        self.calls.lock().unwrap().clone()
     }
 
     fn is_late(&self) -> bool {
@@ -38,7 +45,15 @@ impl Services for Memory {
         Ok("shardId-000000000000".into())
     }
 
-    async fn items(&self, _table: &str, _key: &(String, Attribute)) -> Result<Vec<Item>> {
+    async fn items(
+        &self,
+        _table: &str,
+        index: Option<&str>,
+        key: &(String, Attribute),
+    ) -> Result<Vec<Item>> {
+        if let Some(index) = index {
+            self.call(format!("query {index} {key:?}"));
+        }
         Ok(if self.is_late() {
             Vec::new()
         } else {
@@ -82,6 +97,32 @@ impl Services for Memory {
         Ok(())
     }
 
+    async fn versions(&self, bucket: &str, prefix: &str) -> Result<Vec<(String, Option<String>)>> {
+        self.call(format!("versions {bucket} {prefix}"));
+        let objects = self.objects.lock().unwrap();
+        let keys = objects.keys().filter(|key| key.starts_with(prefix));
+        Ok(keys.map(|key| (key.clone(), Some("v1".to_owned()))).collect())
+    }
+
+    async fn send(&self, request: &WebRequest) -> Result<WebAnswer> {
+        let line = format!("{} {}", request.method, request.url);
+        let body = String::from_utf8_lossy(&request.body);
+        let kind = request.content_type.as_deref().unwrap_or_default();
+        self.call(format!("{line} {kind} {body}").trim_end().to_owned());
+        let mut answers = self.answers.lock().unwrap();
+        let left = answers
+            .get_mut(&line)
+            .ok_or_else(|| Error::unreachable(format!("could not send {line}")))?;
+        let (status, body) = match left.len() {
+            1 => left[0].clone(),
+            _ => left.remove(0),
+        };
+        Ok(WebAnswer {
+            status,
+            body: body.into(),
+        })
+    }
+
     async fn log_line(&self, _group: &str, text: &str, _since_ms: i64) -> Result<Option<String>> {
         Ok(self.line.clone().filter(|line| line.contains(text)))
     }
@@ -106,6 +147,8 @@ fn follow(expect: Vec<Expectation>) -> Follow {
         timeout: Duration::from_secs(30),
         prepare: Vec::new(),
         expect,
+        http: Vec::new(),
+        clean: Vec::new(),
     }
 }
 
@@ -132,7 +175,7 @@ fn run(follow: &Follow, services: &Memory) -> String {
         .start_paused(true)
         .build()
         .unwrap();
-    let verified = runtime.block_on(follow.run(services, &|_| {}));
+    let verified = runtime.block_on(follow.run(services, &|_| {}, &Stop::default()));
     let mut lines: Vec<String> = verified
         .checks
         .iter()
@@ -253,6 +296,65 @@ fn an_event_that_was_not_put_is_not_awaited() {
     "#);
 }
 
+fn marked() -> Vec<Marked> {
+    vec![
+        Marked::Items {
+            table: "products".into(),
+            index: Some("category-index".into()),
+            key: ("category".into(), Attribute::Text("streamctl-verify-1".into())),
+        },
+        Marked::Objects {
+            bucket: "images".into(),
+            prefix: "in/streamctl-verify-1/".into(),
+        },
+    ]
+}
+
+#[test]
+fn what_has_the_mark_is_deleted_whatever_happens() {
+    let services = Memory {
+        refuses_put: true,
+        items: Mutex::new(vec![item("a", "1"), item("b", "1")]),
+        ..Memory::default()
+    };
+    for key in ["in/streamctl-verify-1/main.jpg", "in/theirs/main.jpg"] {
+        let mut objects = services.objects.lock().unwrap();
+        objects.insert(key.into(), (Vec::new(), NOW));
+    }
+    let mut follow = follow(vec![in_table("1")]);
+    follow.clean = marked();
+    insta::assert_snapshot!(run(&follow, &services), @r#"
+    Fault put: could not put an event
+    Good clean-up: the data of the event is deleted
+      query category-index ("category", Text("streamctl-verify-1"))
+      delete item products Some(Text("a"))
+      delete item products Some(Text("b"))
+      versions images in/streamctl-verify-1/
+      delete in/streamctl-verify-1/main.jpg Some("v1")
+    "#);
+}
+
+#[test]
+fn a_stop_ends_the_wait_and_deletes_what_is_there() {
+    let services = Memory::default();
+    let mut follow = follow(vec![in_bucket()]);
+    follow.prepare = vec![("products".into(), item("m", "0"))];
+    follow.clean = marked();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let stop = Stop::default();
+    stop.set();
+    let verified = runtime.block_on(follow.run(&services, &|_| {}, &stop));
+    let checks: Vec<&str> = verified.checks.iter().map(|check| check.check.as_str()).collect();
+    assert_eq!(checks, ["put", CLEAN_UP]);
+    let calls = services.calls();
+    assert!(calls.contains(&"delete item products Some(Text(\"m\"))".to_owned()), "{calls:?}");
+    assert!(calls.contains(&"versions images in/streamctl-verify-1/".to_owned()), "{calls:?}");
+}
+
 #[test]
 fn numbers_are_equal_by_value() {
     let number = |text: &str| Attribute::Number(text.into());
@@ -269,8 +371,13 @@ fn permissions_cover_each_resource() {
         region: "us-east-1".into(),
         partition: "aws".into(),
     };
-    let needs = crate::iam::document(follow(vec![in_table("1"), in_bucket()]).iam(&location)).to_string();
+    let mut follow = follow(vec![in_table("1"), in_bucket()]);
+    follow.clean = marked();
+    let needs = crate::iam::document(follow.iam(&location)).to_string();
     for arn in [
+        "table/products/index/category-index",
+        "s3:::images/*",
+        "s3:ListBucketVersions",
         "stream/orders",
         "table/products",
         "s3:::archive/*",
@@ -290,6 +397,10 @@ fn an_invalid_section_is_refused() {
         "expect = [{ bucket = \"b\", table = \"t\" }]",
         "expect = [{ table = \"t\" }]",
         "timeout_seconds = 0\nexpect = []",
+        "expect = []\nclean = [{ table = \"t\", key = { id = \"mine\" } }]",
+        "expect = []\nclean = [{ bucket = \"b\", prefix = \"all/\" }]",
+        "expect = []\nclean = [{ bucket = \"b\", table = \"t\" }]",
+        "expect = []\nclean = [{}]",
     ] {
         assert!(!section(&format!("{head}{bad}")).is_empty(), "{bad}");
     }

@@ -206,8 +206,9 @@ impl Kind for Api<'_> {
         self.declared.name.clone()
     }
 
+    /// Routes have no authorizer.
     fn summary(&self) -> String {
-        self.declared.routes.join(", ")
+        format!("{}; open to everyone", self.declared.routes.join(", "))
     }
 
     async fn observe(&self) -> Result<Option<(TagMap, Facts)>> {

@@ -1,0 +1,109 @@
+//! `verify prices` tries the API and an image, and leaves nothing.
+
+use serde_json::Value;
+
+use super::Shop;
+use crate::provision::{interrupted, run};
+use crate::support::{Cloud, block_on};
+
+/// The check `name` of the event, and its state.
+fn check(report: &Value, name: &str) -> (String, String) {
+    let resources = report["resources"].as_array().unwrap();
+    let event = resources.iter().find(|one| one["kind"] == "event").unwrap();
+    let mut checks = event["checks"].as_array().unwrap().iter();
+    let found = checks.find(|one| one["check"] == name);
+    let found = found.unwrap_or_else(|| panic!("{name} in {event}"));
+    let text = |key: &str| found[key].as_str().unwrap().to_owned();
+    (text("state"), text("detail"))
+}
+
+fn nothing_is_left(shop: &Shop) {
+    assert_eq!(shop.cloud.items("products"), Vec::new());
+    let versions = shop.cloud.s3().list_object_versions().bucket(&shop.bucket);
+    let found = block_on(versions.send()).unwrap();
+    assert_eq!((found.versions().len(), found.delete_markers().len()), (0, 0));
+}
+
+/// A shop whose `verify` waits `seconds`.
+fn patient(seconds: u32) -> Shop {
+    let cloud = Cloud::start();
+    cloud.ok(["init", "prices", "--to", "shop.toml"]);
+    let path = cloud.path().join("shop.toml");
+    let manifest = std::fs::read_to_string(&path).unwrap();
+    assert!(manifest.contains("timeout_seconds = 90"));
+    let manifest = manifest.replace("timeout_seconds = 90", &format!("timeout_seconds = {seconds}"));
+    std::fs::write(path, manifest).unwrap();
+    cloud.ok(["setup", "-f", "shop.toml"]);
+    Shop::on(cloud)
+}
+
+/// Takes the notification of the bucket away: uploaded images get no sizes.
+fn without_notification(shop: &Shop) {
+    let nothing = aws_sdk_s3::types::NotificationConfiguration::builder().build();
+    let call = shop.cloud.s3().put_bucket_notification_configuration();
+    let call = call.bucket(&shop.bucket).notification_configuration(nothing);
+    block_on(call.send()).unwrap();
+}
+
+#[test]
+fn the_api_and_an_image_are_tried_and_cleaned_up() {
+    let shop = Shop::new();
+    let report = shop.cloud.json(["verify", "prices"]);
+    assert_ne!(report["state"], "fault", "{report}");
+    let (state, detail) = check(&report, "products API");
+    assert_eq!(state, "good", "{detail}");
+    assert!(detail.starts_with("5 requests answered"), "{detail}");
+    let (state, detail) = check(&report, "image sizes");
+    assert_eq!(state, "good", "{detail}");
+    assert!(detail.starts_with("10 requests answered"), "{detail}");
+    nothing_is_left(&shop);
+    shop.cloud.ok(["verify", "prices", "--no-put"]);
+}
+
+#[test]
+fn an_image_without_sizes_is_a_fault_after_the_deadline() {
+    let shop = patient(2);
+    without_notification(&shop);
+    let verified = run(&shop.cloud, ["verify", "-f", "shop.toml", "-o", "json"]);
+    assert_eq!(verified.code, 5, "{}{}", verified.stdout, verified.stderr);
+    let report: Value = serde_json::from_str(&verified.stdout).unwrap();
+    let (state, detail) = check(&report, "image sizes");
+    assert_eq!(state, "fault");
+    assert!(detail.contains("expected {\"images\":"), "{detail}");
+    assert!(detail.contains("6 more were not sent"), "{detail}");
+    assert_eq!(check(&report, "products API").0, "good");
+    nothing_is_left(&shop);
+    // The command that verify names repairs it.
+    shop.cloud.ok(["setup", "-f", "shop.toml"]);
+    shop.cloud.ok(["verify", "-f", "shop.toml"]);
+    nothing_is_left(&shop);
+}
+
+#[test]
+fn an_api_that_may_not_invoke_its_function_is_a_fault() {
+    let shop = patient(2);
+    let lambda = shop.cloud.lambda();
+    let policy = block_on(lambda.get_policy().function_name("products-api").send()).unwrap();
+    let policy: Value = serde_json::from_str(policy.policy().unwrap()).unwrap();
+    let sid = policy["Statement"][0]["Sid"].as_str().unwrap();
+    let call = lambda.remove_permission().function_name("products-api").statement_id(sid);
+    block_on(call.send()).unwrap();
+    let verified = run(&shop.cloud, ["verify", "-f", "shop.toml", "-o", "json"]);
+    assert_eq!(verified.code, 5, "{}{}", verified.stdout, verified.stderr);
+    let report: Value = serde_json::from_str(&verified.stdout).unwrap();
+    let (state, detail) = check(&report, "products API");
+    assert_eq!(state, "fault");
+    assert!(detail.contains("answered 500") && detail.contains("expected 200"), "{detail}");
+    nothing_is_left(&shop);
+}
+
+#[test]
+fn ctrl_c_deletes_what_the_event_left() {
+    let shop = patient(60);
+    without_notification(&shop);
+    let args = ["verify", "-f", "shop.toml"];
+    let stopped = interrupted(&shop.cloud, &args, "products API: 5 requests");
+    assert_eq!(stopped.code, 130, "{}", stopped.stderr);
+    assert!(stopped.stderr.contains("stopped before the event was followed"), "{}", stopped.stderr);
+    nothing_is_left(&shop);
+}
