@@ -132,6 +132,7 @@ def inventory():
         "log groups": [one["logGroupName"] for one in pages("logs", "describe_log_groups", "logGroups")],
         "alarms": [one["AlarmName"] for one in pages("cloudwatch", "describe_alarms", "MetricAlarms")],
         "dashboards": [one["DashboardName"] for one in pages("cloudwatch", "list_dashboards", "DashboardEntries")],
+        "APIs": [one["Name"] for one in pages("apigatewayv2", "get_apis", "Items")],
     }
     return {kind: sorted(some) for kind, some in names.items()}
 
@@ -551,10 +552,18 @@ class Concert(Pipeline, unittest.TestCase):
 
 
 class Prices(Pipeline, unittest.TestCase):
+    """Without the API: its bucket denies a user requests without TLS, and the emulator has no TLS."""
+
     template = "prices"
+    parameters = {"products_api": "false"}
     has_own_caller = True
     partition_key_field = "product_id"
     memory, timeout = 256, 60
+    alarms = {
+        "price-updater-errors": ("Errors", "GreaterThanOrEqualToThreshold", 5, 300, 1),
+        "price-updater-late": ("IteratorAge", "GreaterThanThreshold", 300000, 300, 2),
+        "price-updates-dead-letters": ("ApproximateNumberOfMessagesVisible", "GreaterThanThreshold", 5, 300, 2),
+    }
 
     def check_resources(self):
         super().check_resources()
@@ -585,6 +594,21 @@ class Prices(Pipeline, unittest.TestCase):
         self.wait_for(stored, prices, "the last price of each product")
         names = {item["id"]["S"]: item["name"]["S"] for item in items(self.outputs["table_name"])}
         self.assertEqual(names, {product["id"]: product["name"] for product in self.products})
+
+
+class Products(Prices):
+    """With the API and the images."""
+
+    parameters = {}
+    has_own_caller = False
+    alarms = Prices.alarms | {
+        "products-api-errors": ("5xx", "GreaterThanOrEqualToThreshold", 5, 300, 1),
+        "image-processor-errors": ("Errors", "GreaterThanOrEqualToThreshold", 1, 300, 1),
+    }
+
+    def check_resources(self):
+        super().check_resources()
+        self.check_bucket("Enabled", [])
 
 
 class Streams(unittest.TestCase):

@@ -176,7 +176,7 @@ fn a_pipeline_is_measured_and_its_plan_priced() {
     let planned = cloud.json(["plan", "prices"]);
     assert_eq!(planned["cost"]["before"], "0");
     let after: f64 = planned["cost"]["after"].as_str().unwrap().parse().unwrap();
-    assert!((10.95..11.05).contains(&after), "{planned}");
+    assert!((14.45..14.55).contains(&after), "{planned}");
     cloud.ok(["setup", "prices"]);
     let measured = cloud.json(["cost", "--pipeline", "prices"]);
     let names: Vec<&str> = measured["lines"]
@@ -192,7 +192,7 @@ fn a_pipeline_is_measured_and_its_plan_priced() {
     cloud.ok(["reshard", "ProductPricesStream", "--to", "2"]);
     let again = cloud.streamctl(["setup", "prices"]).output().unwrap();
     let stderr = String::from_utf8(again.stderr).unwrap();
-    assert!(stderr.contains("Cost on AWS: 21.9"), "{stderr}");
+    assert!(stderr.contains("Cost on AWS: 25.4"), "{stderr}");
 }
 
 fn product(group: &str, operation: &str, usd: &str) -> String {

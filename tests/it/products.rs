@@ -15,6 +15,8 @@ use crate::web::{Answer, exchange};
 
 /// A request of a page of another origin.
 const PAGE: &str = "Origin: https://shop.example\r\nSec-Fetch-Site: cross-site\r\n";
+/// The header that an upload needs.
+const JPEG: &str = "Content-Type: image/jpeg\r\n";
 const PICTURE: &[u8] = include_bytes!("../../handlers/src/images/samples/rgb.jpg");
 
 struct Shop {
@@ -44,7 +46,7 @@ impl Shop {
         let output = |name: &str| outputs[name].as_str().unwrap().to_owned();
         Self {
             api: output("api_url"),
-            bucket: output("images_bucket"),
+            bucket: output("bucket_name"),
             cloud,
         }
     }
@@ -72,7 +74,11 @@ impl Shop {
     /// The ids of the products in a list.
     fn ids(&self, path: &str) -> BTreeSet<String> {
         let list = self.get(path);
-        let ids = list.as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap());
+        let ids = list
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["id"].as_str().unwrap());
         let set: BTreeSet<String> = ids.map(str::to_owned).collect();
         assert_eq!(set.len(), list.as_array().unwrap().len(), "each one once");
         set
@@ -100,14 +106,15 @@ impl Shop {
         answer["download_url"].as_str().unwrap().to_owned()
     }
 
-    fn upload(&self, product: &str, image: &[u8]) -> Answer {
-        let headers = format!("{PAGE}Content-Type: image/jpeg\r\n");
-        exchange("PUT", &self.upload_url(product, "?type=main"), &headers, image)
+    fn upload(&self, product: &str, kind: &str, image: &[u8]) -> Answer {
+        let headers = format!("{PAGE}{JPEG}");
+        let url = self.upload_url(product, &format!("?type={kind}"));
+        exchange("PUT", &url, &headers, image)
     }
 
     /// Uploads a picture and waits until its sizes are recorded.
     fn illustrate(&self, product: &str) {
-        let uploaded = self.upload(product, PICTURE);
+        let uploaded = self.upload(product, "main", PICTURE);
         assert_eq!(uploaded.status, 200, "{}", uploaded.text());
         self.sizes_appear(product, "main");
     }
@@ -143,10 +150,22 @@ fn every_route_has_its_statuses() {
         ("POST", "/products", "not JSON", 400, "not valid JSON"),
         ("POST", "/products", "", 400, "not valid JSON"),
         ("POST", "/products", "[1]", 400, "not a JSON object"),
-        ("POST", "/products", r#"{"id":"mine","name":"Tea"}"#, 400, "Product id is not allowed"),
+        (
+            "POST",
+            "/products",
+            r#"{"id":"mine","name":"Tea"}"#,
+            400,
+            "Product id is not allowed",
+        ),
         ("POST", "/products", r#"{"price":-1}"#, 400, "price"),
         ("POST", "/products", r#"{"category":7}"#, 400, "category"),
-        ("POST", "/products", r#"{"images":{"main":["small"]}}"#, 400, "images"),
+        (
+            "POST",
+            "/products",
+            r#"{"images":{"main":["small"]}}"#,
+            400,
+            "images",
+        ),
         ("GET", one, "", 200, "29.99"),
         ("GET", "/products/none", "", 404, missing),
         ("PUT", one, r#"{"price":0.1}"#, 200, "\"price\":0.1"),
@@ -158,11 +177,29 @@ fn every_route_has_its_statuses() {
         ("POST", one, "{}", 405, "Method Not Allowed"),
         ("DELETE", "/products/none", "", 404, missing),
         ("POST", images, "", 200, "\"expires_in\":3600"),
-        ("POST", &at("?type=back"), "", 200, &format!("incoming_product_images/{id}/back.jpg")),
+        (
+            "POST",
+            &at("?type=back"),
+            "",
+            200,
+            &format!("incoming_product_images/{id}/back.jpg"),
+        ),
         ("POST", &at("?type=a/b"), "", 400, "type"),
         ("POST", "/products/none/images", "", 404, missing),
-        ("GET", images, "", 200, &format!("product_images/{id}/main/large.jpg")),
-        ("GET", &at("?type=back&size=small"), "", 200, &format!("product_images/{id}/back/small.jpg")),
+        (
+            "GET",
+            images,
+            "",
+            200,
+            &format!("product_images/{id}/main/large.jpg"),
+        ),
+        (
+            "GET",
+            &at("?type=back&size=small"),
+            "",
+            200,
+            &format!("product_images/{id}/back/small.jpg"),
+        ),
         ("GET", &at("?size=huge"), "", 400, "small, medium, large"),
         ("GET", "/products/none/images", "", 404, missing),
         ("PUT", images, "{}", 405, "Method Not Allowed"),
@@ -217,7 +254,10 @@ fn a_list_has_all_pages() {
     };
     let load = |numbers: std::ops::Range<usize>| {
         let writes = numbers.map(|number| {
-            let put = PutRequest::builder().set_item(Some(item(number))).build().unwrap();
+            let put = PutRequest::builder()
+                .set_item(Some(item(number)))
+                .build()
+                .unwrap();
             WriteRequest::builder().put_request(put).build()
         });
         let call = shop.cloud.dynamodb().batch_write_item();

@@ -51,7 +51,11 @@ impl Statement {
     pub fn only_deleting(mut self) -> Option<Self> {
         let deletes = |action: &String| {
             let name = action.split_once(':').map_or(action.as_str(), |(_, name)| name);
-            DELETING.iter().any(|verb| name.starts_with(verb))
+            // API Gateway's actions are `GET` and `DELETE`.
+            DELETING.iter().any(|verb| {
+                let start = name.get(..verb.len());
+                start.is_some_and(|start| start.eq_ignore_ascii_case(verb))
+            })
         };
         self.actions.retain(deletes);
         (!self.actions.is_empty()).then_some(self)
@@ -66,24 +70,35 @@ const DELETING: &[&str] = &[
     "Detach",
     "Get",
     "List",
+    // A notification is deleted by putting those of others.
+    "PutBucketNotification",
+    "RemovePermission",
     "Unsubscribe",
 ];
 
-/// Resources and condition. Statements that share both are merged.
-type Target = (BTreeSet<String>, Option<(String, String, String)>);
+/// Resources or actions, and the condition.
+type Shared = (BTreeSet<String>, Option<(String, String, String)>);
 
-/// A policy document that allows all of `statements`. Those on the same resources are merged.
+/// A policy document that allows all of `statements`. Those on the same resources are merged, and then those with the same
+/// actions: a policy has a limited size.
 pub fn document(statements: impl IntoIterator<Item = Statement>) -> Value {
-    let mut merged: BTreeMap<Target, BTreeSet<String>> = BTreeMap::new();
+    let mut of_resources: BTreeMap<Shared, BTreeSet<String>> = BTreeMap::new();
     for statement in statements {
-        merged
+        of_resources
             .entry((statement.resources, statement.condition))
             .or_default()
             .extend(statement.actions);
     }
-    let statements: Vec<Value> = merged
+    let mut of_actions: BTreeMap<Shared, BTreeSet<String>> = BTreeMap::new();
+    for ((resources, condition), actions) in of_resources {
+        of_actions
+            .entry((actions, condition))
+            .or_default()
+            .extend(resources);
+    }
+    let statements: Vec<Value> = of_actions
         .into_iter()
-        .map(|((resources, condition), actions)| {
+        .map(|((actions, condition), resources)| {
             let mut statement = json!({"Effect": "Allow", "Action": actions, "Resource": resources});
             if let Some((operator, key, value)) = condition {
                 statement["Condition"] = json!({operator: {key: value}});
@@ -235,6 +250,15 @@ mod tests {
         let left = Statement::new(&topic, ["arn:t".to_owned()]).only_deleting();
         let wanted = ["sns:DeleteTopic", "sns:GetTopicAttributes"];
         assert_eq!(left, Some(Statement::new(&wanted, ["arn:t".to_owned()])));
+        let api = [
+            "apigateway:DELETE",
+            "apigateway:GET",
+            "apigateway:PATCH",
+            "apigateway:POST",
+        ];
+        let left = Statement::new(&api, ["arn:a".to_owned()]).only_deleting();
+        let wanted = ["apigateway:DELETE", "apigateway:GET"];
+        assert_eq!(left, Some(Statement::new(&wanted, ["arn:a".to_owned()])));
         let role = Statement::new(&["iam:PassRole"], ["arn:r".to_owned()]);
         assert_eq!(role.only_deleting(), None);
     }
@@ -287,10 +311,14 @@ mod tests {
     }
 
     #[test]
-    fn statements_on_the_same_resources_become_one() {
+    fn statements_with_the_same_resources_or_actions_become_one() {
         let document = document([
             Statement::new(&["kinesis:PutRecord"], ["arn:a".to_owned()]),
             Statement::new(&["kinesis:DescribeStreamSummary"], ["arn:a".to_owned()]),
+            Statement::new(
+                &["kinesis:DescribeStreamSummary", "kinesis:PutRecord"],
+                ["arn:b".to_owned()],
+            ),
             Statement::new(&["kms:GenerateDataKey"], ["*".to_owned()]).only_if(
                 "StringEquals",
                 "kms:ViaService",
@@ -302,14 +330,14 @@ mod tests {
             json!({"Version": "2012-10-17", "Statement": [
                 {
                     "Effect": "Allow",
-                    "Action": ["kms:GenerateDataKey"],
-                    "Resource": ["*"],
-                    "Condition": {"StringEquals": {"kms:ViaService": "kinesis"}},
+                    "Action": ["kinesis:DescribeStreamSummary", "kinesis:PutRecord"],
+                    "Resource": ["arn:a", "arn:b"],
                 },
                 {
                     "Effect": "Allow",
-                    "Action": ["kinesis:DescribeStreamSummary", "kinesis:PutRecord"],
-                    "Resource": ["arn:a"],
+                    "Action": ["kms:GenerateDataKey"],
+                    "Resource": ["*"],
+                    "Condition": {"StringEquals": {"kms:ViaService": "kinesis"}},
                 },
             ]})
         );

@@ -53,7 +53,12 @@ fn checked(width: u32, height: u32) -> Result<usize, String> {
 }
 
 fn damaged(kind: &str, error: impl std::fmt::Display) -> String {
-    format!("the {kind} image is damaged or not supported: {error}")
+    // Some errors end with a line end.
+    let error = error.to_string();
+    format!(
+        "the {kind} image is damaged or not supported: {}",
+        error.trim_end()
+    )
 }
 
 fn jpeg(data: &[u8]) -> Result<Picture, String> {

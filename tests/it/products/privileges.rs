@@ -3,7 +3,7 @@
 use aws_sdk_lambda::primitives::Blob;
 use serde_json::{Value, json};
 
-use super::{PAGE, PICTURE, Shop};
+use super::{JPEG, PAGE, PICTURE, Shop};
 use crate::support::{Cloud, block_on};
 use crate::web::exchange;
 
@@ -64,7 +64,7 @@ fn products_api_needs_each_action_of_its_policy() {
         let (shop, path) = (&shop, path.to_owned());
         Box::new(move || shop.call(method, &path, body).status) as Box<dyn Fn() -> u16>
     };
-    let jpeg = format!("{PAGE}Content-Type: image/jpeg\r\n");
+    let jpeg = format!("{PAGE}{JPEG}");
     // The last one deletes the product.
     let checks: [(&str, Box<dyn Fn() -> u16>, u16, u16); 8] = [
         ("dynamodb:Scan", api("GET", "/products", ""), 500, 200),

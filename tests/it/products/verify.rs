@@ -86,14 +86,20 @@ fn an_api_that_may_not_invoke_its_function_is_a_fault() {
     let policy = block_on(lambda.get_policy().function_name("products-api").send()).unwrap();
     let policy: Value = serde_json::from_str(policy.policy().unwrap()).unwrap();
     let sid = policy["Statement"][0]["Sid"].as_str().unwrap();
-    let call = lambda.remove_permission().function_name("products-api").statement_id(sid);
+    let call = lambda
+        .remove_permission()
+        .function_name("products-api")
+        .statement_id(sid);
     block_on(call.send()).unwrap();
     let verified = run(&shop.cloud, ["verify", "-f", "shop.toml", "-o", "json"]);
     assert_eq!(verified.code, 5, "{}{}", verified.stdout, verified.stderr);
     let report: Value = serde_json::from_str(&verified.stdout).unwrap();
     let (state, detail) = check(&report, "products API");
     assert_eq!(state, "fault");
-    assert!(detail.contains("answered 500") && detail.contains("expected 200"), "{detail}");
+    assert!(
+        detail.contains("answered 500") && detail.contains("expected 200"),
+        "{detail}"
+    );
     nothing_is_left(&shop);
 }
 
@@ -104,6 +110,10 @@ fn ctrl_c_deletes_what_the_event_left() {
     let args = ["verify", "-f", "shop.toml"];
     let stopped = interrupted(&shop.cloud, &args, "products API: 5 requests");
     assert_eq!(stopped.code, 130, "{}", stopped.stderr);
-    assert!(stopped.stderr.contains("stopped before the event was followed"), "{}", stopped.stderr);
+    assert!(
+        stopped.stderr.contains("stopped before the event was followed"),
+        "{}",
+        stopped.stderr
+    );
     nothing_is_left(&shop);
 }

@@ -181,7 +181,15 @@ mod tests {
             ("https://a.example:8".to_owned(), "/b?c=d".to_owned())
         );
         assert_eq!(parts("http://a").unwrap().1, "/");
-        for bad in ["", "a", "/a", "ftp://a/b", "file:///etc", "http://", "http://a b/"] {
+        for bad in [
+            "",
+            "a",
+            "/a",
+            "ftp://a/b",
+            "file:///etc",
+            "http://",
+            "http://a b/",
+        ] {
             let error = parts(bad).unwrap_err();
             assert_eq!(error.exit(), ground::exit::Exit::Usage, "{bad}");
         }

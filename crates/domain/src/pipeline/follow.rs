@@ -334,7 +334,10 @@ impl Pipeline<'_> {
         expect.retain(|one| !one.resource_name().is_empty());
         let prepare = declared.prepare.iter();
         let http = declared.http.iter().filter(|one| filler.holds(one.when.as_ref()));
-        let clean = declared.clean.iter().filter(|one| filler.holds(one.when.as_ref()));
+        let clean = declared
+            .clean
+            .iter()
+            .filter(|one| filler.holds(one.when.as_ref()));
         let clean = clean.map(|one| one.filled(&filler));
         Ok(Some(Follow {
             marker: marker.to_owned(),

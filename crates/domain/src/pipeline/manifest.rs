@@ -249,7 +249,9 @@ impl Manifest {
             problems.extend(self.check_references(&value, &own).err());
         }
         for name in verify.kept().filter(|name| !is_id(name) || self.is_taken(name)) {
-            problems.push(format!("`keep` cannot use the name {name:?}: it consists of a-z, 0-9 and _, and is no parameter"));
+            problems.push(format!(
+                "`keep` cannot use the name {name:?}: it consists of a-z, 0-9 and _, and is no parameter"
+            ));
         }
         for name in verify.conditions() {
             if !self.parameters.contains_key(name) {

@@ -49,7 +49,12 @@ impl Declared {
 
     /// `None` for a resource that is left out.
     pub(super) fn filled(&self, filler: &Filler<'_, '_>) -> Result<Option<Marked>> {
-        let name = filler.text(self.table.as_deref().or(self.bucket.as_deref()).unwrap_or_default())?;
+        let name = filler.text(
+            self.table
+                .as_deref()
+                .or(self.bucket.as_deref())
+                .unwrap_or_default(),
+        )?;
         if name.is_empty() {
             return Ok(None);
         }

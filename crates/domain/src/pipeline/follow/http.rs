@@ -273,15 +273,17 @@ impl Request {
         if self.answer.is_none() && self.keep.is_empty() {
             return Ok(());
         }
-        let json: Value = serde_json::from_slice(&answer.body)
-            .map_err(|_| format!("{}, expected JSON", excerpt()))?;
+        let json: Value =
+            serde_json::from_slice(&answer.body).map_err(|_| format!("{}, expected JSON", excerpt()))?;
         if let Some(expected) = self.answer.as_ref().map(|one| value_with_kept(one, kept))
             && !contains(&json, &expected)
         {
             return Err(format!("{}, expected {expected}", excerpt()));
         }
         for (name, member) in &self.keep {
-            let value = json.get(member).filter(|value| !substitute::plain(value).is_empty());
+            let value = json
+                .get(member)
+                .filter(|value| !substitute::plain(value).is_empty());
             let value = value.ok_or_else(|| format!("{}, expected a member {member}", excerpt()))?;
             kept.insert(name.clone(), value.clone());
         }
@@ -326,7 +328,10 @@ fn contains(actual: &Value, expected: &Value) -> bool {
             .all(|(name, value)| actual.get(name).is_some_and(|one| contains(one, value))),
         (Value::Array(actual), Value::Array(expected)) => {
             actual.len() == expected.len()
-                && actual.iter().zip(expected).all(|(one, other)| contains(one, other))
+                && actual
+                    .iter()
+                    .zip(expected)
+                    .all(|(one, other)| contains(one, other))
         }
         (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64(),
         (one, other) => one == other,

@@ -53,26 +53,39 @@ impl Follow {
             }
         }
         for one in &self.clean {
-            match one {
-                Marked::Items { table: name, index, .. } => {
-                    let table = table(name);
-                    let queried = match index {
-                        Some(index) => format!("{table}/index/{index}"),
-                        None => table.clone(),
-                    };
-                    needs.push(Statement::new(&["dynamodb:Query"], [queried]));
-                    let actions = ["dynamodb:DescribeTable", "dynamodb:DeleteItem"];
-                    needs.push(Statement::new(&actions, [table]));
-                }
-                Marked::Objects { bucket, .. } => {
-                    let bucket = format!("arn:{partition}:s3:::{bucket}");
-                    let objects = format!("{bucket}/*");
-                    needs.push(Statement::new(&["s3:ListBucketVersions"], [bucket]));
-                    let actions = ["s3:DeleteObject", "s3:DeleteObjectVersion"];
-                    needs.push(Statement::new(&actions, [objects]));
-                }
-            }
+            needs.extend(one.iam(&table, partition));
         }
         needs
+    }
+}
+
+impl Marked {
+    /// `table` is the ARN of a table.
+    fn iam(&self, table: &dyn Fn(&str) -> String, partition: &str) -> [Statement; 2] {
+        match self {
+            Self::Items {
+                table: name, index, ..
+            } => {
+                let table = table(name);
+                let queried = match index {
+                    Some(index) => format!("{table}/index/{index}"),
+                    None => table.clone(),
+                };
+                let actions = ["dynamodb:DescribeTable", "dynamodb:DeleteItem"];
+                [
+                    Statement::new(&["dynamodb:Query"], [queried]),
+                    Statement::new(&actions, [table]),
+                ]
+            }
+            Self::Objects { bucket, .. } => {
+                let bucket = format!("arn:{partition}:s3:::{bucket}");
+                let objects = format!("{bucket}/*");
+                let actions = ["s3:DeleteObject", "s3:DeleteObjectVersion"];
+                [
+                    Statement::new(&["s3:ListBucketVersions"], [bucket]),
+                    Statement::new(&actions, [objects]),
+                ]
+            }
+        }
     }
 }

@@ -17,7 +17,8 @@ use ground::duration;
 use ground::error::Result;
 use ground::stop::Stop;
 
-pub(super) const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2)).factor(1.6);
+pub(super) const BACKOFF: Backoff =
+    Backoff::new(Duration::from_millis(50), Duration::from_secs(2)).factor(1.6);
 
 /// Limit of an object's size in bytes. Larger objects are not read.
 const MAX_OBJECT_BYTES: u64 = 32 << 20;

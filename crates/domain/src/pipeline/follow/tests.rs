@@ -45,12 +45,7 @@ impl Services for Memory {
         Ok("shardId-000000000000".into())
     }
 
-    async fn items(
-        &self,
-        _table: &str,
-        index: Option<&str>,
-        key: &(String, Attribute),
-    ) -> Result<Vec<Item>> {
+    async fn items(&self, _table: &str, index: Option<&str>, key: &(String, Attribute)) -> Result<Vec<Item>> {
         if let Some(index) = index {
             self.call(format!("query {index} {key:?}"));
         }
@@ -351,8 +346,14 @@ fn a_stop_ends_the_wait_and_deletes_what_is_there() {
     let checks: Vec<&str> = verified.checks.iter().map(|check| check.check.as_str()).collect();
     assert_eq!(checks, ["put", CLEAN_UP]);
     let calls = services.calls();
-    assert!(calls.contains(&"delete item products Some(Text(\"m\"))".to_owned()), "{calls:?}");
-    assert!(calls.contains(&"versions images in/streamctl-verify-1/".to_owned()), "{calls:?}");
+    assert!(
+        calls.contains(&"delete item products Some(Text(\"m\"))".to_owned()),
+        "{calls:?}"
+    );
+    assert!(
+        calls.contains(&"versions images in/streamctl-verify-1/".to_owned()),
+        "{calls:?}"
+    );
 }
 
 #[test]

@@ -308,6 +308,7 @@ impl Kind for Api<'_> {
             problems.push("the function's policy does not let it invoke the function");
         }
         let (state, words) = match problems.as_slice() {
+            [] if facts.routes.len() == 1 => (CheckState::Good, "1 route".to_owned()),
             [] => (CheckState::Good, format!("{} routes", facts.routes.len())),
             problems => (CheckState::Fault, problems.join("; ")),
         };

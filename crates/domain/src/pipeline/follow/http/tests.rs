@@ -148,7 +148,10 @@ fn a_kept_name_is_no_other_name() {
     };
     assert_eq!(manifest("product", "${product}"), "");
     for name in ["stream", "marker", "Product"] {
-        assert!(manifest(name, "").contains("`keep` cannot use the name"), "{name}");
+        assert!(
+            manifest(name, "").contains("`keep` cannot use the name"),
+            "{name}"
+        );
     }
     assert!(manifest("product", "${other}").contains("${other} is not known"));
 }
@@ -160,9 +163,15 @@ fn kept_values_are_inserted_as_they_are() {
         ("n".to_owned(), json!(7)),
     ]);
     let name = |name: &str| format!("{OPEN}{name}{CLOSE}");
-    assert_eq!(with_kept(&format!("<{}|{}>", name("a"), name("n")), &kept), "<x${a}\u{f8f0}a\u{f8f1}|7>");
+    assert_eq!(
+        with_kept(&format!("<{}|{}>", name("a"), name("n")), &kept),
+        "<x${a}\u{f8f0}a\u{f8f1}|7>"
+    );
     assert_eq!(with_kept(&name("gone"), &kept), "");
     assert_eq!(with_kept("\u{f8f0}open", &kept), "\u{f8f0}open");
     let value = json!({"quoted": [name("a")], "same": 1});
-    assert_eq!(value_with_kept(&value, &kept), json!({"quoted": ["x${a}\u{f8f0}a\u{f8f1}"], "same": 1}));
+    assert_eq!(
+        value_with_kept(&value, &kept),
+        json!({"quoted": ["x${a}\u{f8f0}a\u{f8f1}"], "same": 1})
+    );
 }
