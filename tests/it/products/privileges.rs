@@ -1,55 +1,104 @@
 //! Least privilege of `products-api` and `image-processor`: without one action of its policy, a request or an image fails.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::LastUpdateStatus;
 use serde_json::{Value, json};
 
 use super::{JPEG, PAGE, PICTURE, Shop};
+use crate::running::until;
 use crate::support::{Cloud, block_on};
 use crate::web::exchange;
 
 /// The role of a function, whose policy a test changes.
-struct Role {
+struct Role<'a> {
+    cloud: &'a Cloud,
+    function: &'static str,
     name: String,
     policy: String,
     document: Value,
 }
 
-impl Role {
-    fn of(cloud: &Cloud, function: &str) -> Self {
+impl<'a> Role<'a> {
+    fn of(cloud: &'a Cloud, function: &'static str) -> Self {
         let printed = cloud.json(["policy", "--function", function]);
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         Self {
+            cloud,
+            function,
             name: text(&printed["role"]),
             policy: text(&printed["policies"][0]["name"]),
             document: printed["policies"][0]["document"].clone(),
         }
     }
 
-    /// The actions on tables and buckets. Those on logs are the same for all functions.
-    fn actions(&self) -> Vec<String> {
+    /// The actions that the policy allows.
+    fn actions(&self) -> BTreeSet<String> {
         let statements = self.document["Statement"].as_array().unwrap().iter();
-        let lists = statements.map(|statement| match &statement["Action"] {
-            Value::Array(actions) => actions.clone(),
-            one => vec![one.clone()],
-        });
-        let all = lists.flatten().map(|action| action.as_str().unwrap().to_owned());
-        let mut all: Vec<String> = all.filter(|action| !action.starts_with("logs:")).collect();
-        all.sort();
-        all
+        let actions = statements.flat_map(|statement| statement["Action"].as_array().unwrap());
+        actions
+            .map(|action| action.as_str().unwrap().to_owned())
+            .collect()
     }
 
-    /// Replaces the policy with one that denies `denied` as well.
-    fn deny(&self, cloud: &Cloud, denied: Option<&str>) {
+    /// Replaces the policy with one without the action `removed`.
+    fn allow_all_but(&self, removed: Option<&str>) {
         let mut document = self.document.clone();
-        let deny = denied.map(|action| json!({"Effect": "Deny", "Action": action, "Resource": "*"}));
-        document["Statement"].as_array_mut().unwrap().extend(deny);
-        let iam = aws_sdk_iam::Client::new(&cloud.sdk());
-        let put = iam
-            .put_role_policy()
-            .role_name(&self.name)
-            .policy_name(&self.policy);
+        let statements = document["Statement"].as_array_mut().unwrap();
+        for statement in statements.iter_mut() {
+            let actions = statement["Action"].as_array_mut().unwrap();
+            actions.retain(|action| action.as_str() != removed);
+        }
+        statements.retain(|statement| !statement["Action"].as_array().unwrap().is_empty());
+        let put = crate::provision::iam(self.cloud).put_role_policy();
+        let put = put.role_name(&self.name).policy_name(&self.policy);
         block_on(put.policy_document(document.to_string()).send()).unwrap();
     }
+
+    /// Invokes the function. Returns whether it failed.
+    fn fails(&self, event: &Value) -> bool {
+        let call = self.cloud.lambda().invoke().function_name(self.function);
+        let answer = block_on(call.payload(Blob::new(event.to_string())).send()).unwrap();
+        answer.function_error.is_some()
+    }
+
+    /// The number of invocations in the log.
+    fn logged(&self) -> usize {
+        let logs = aws_sdk_cloudwatchlogs::Client::new(&self.cloud.sdk());
+        let group = format!("/aws/lambda/{}", self.function);
+        let call = logs.filter_log_events().log_group_name(group);
+        block_on(call.filter_pattern("START").send())
+            .unwrap()
+            .events()
+            .len()
+    }
+
+    /// Without an action on logs, the invocation of a new instance leaves no line.
+    fn logs_nothing_without(&self, action: &str) {
+        let change = self.cloud.lambda().update_function_configuration();
+        let change = change.function_name(self.function).description(action);
+        block_on(change.send()).unwrap();
+        until("the update", || {
+            let call = self.cloud.lambda().get_function_configuration();
+            let found = block_on(call.function_name(self.function).send()).unwrap();
+            (found.last_update_status == Some(LastUpdateStatus::Successful)).then_some(())
+        });
+        let logged = self.logged();
+        self.allow_all_but(Some(action));
+        self.fails(&json!({}));
+        self.allow_all_but(None);
+        self.fails(&json!({}));
+        until(action, || (self.logged() > logged).then_some(()));
+        assert_eq!(self.logged(), logged + 1, "{action}");
+    }
+}
+
+const LOGS: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
+
+/// The names of the actions in `own` and of those on logs.
+fn all<'a>(own: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    own.into_iter().chain(LOGS).map(str::to_owned).collect()
 }
 
 #[test]
@@ -60,56 +109,53 @@ fn products_api_needs_each_action_of_its_policy() {
     let role = Role::of(&shop.cloud, "products-api");
     let (upload, download) = (shop.upload_url(&id, ""), shop.download_url(&id, "?size=small"));
     let one = format!("/products/{id}");
-    let api = |method: &'static str, path: &str, body: &'static str| {
-        let (shop, path) = (&shop, path.to_owned());
-        Box::new(move || shop.call(method, &path, body).status) as Box<dyn Fn() -> u16>
-    };
+    let call = |method: &str, path: &str, body: &str| shop.call(method, path, body).status;
     let jpeg = format!("{PAGE}{JPEG}");
-    // The last one deletes the product.
-    let checks: [(&str, Box<dyn Fn() -> u16>, u16, u16); 8] = [
-        ("dynamodb:Scan", api("GET", "/products", ""), 500, 200),
+    // Each request with its status without the action, and with it. The last one deletes the product.
+    type Request<'a> = &'a dyn Fn() -> u16;
+    let checks: [(&str, Request<'_>, u16, u16); 8] = [
+        ("dynamodb:Scan", &|| call("GET", "/products", ""), 500, 200),
         (
             "dynamodb:Query",
-            api("GET", "/products?category=drinks", ""),
+            &|| call("GET", "/products?category=drinks", ""),
             500,
             200,
         ),
-        ("dynamodb:GetItem", api("GET", &one, ""), 500, 200),
+        ("dynamodb:GetItem", &|| call("GET", &one, ""), 500, 200),
         (
             "dynamodb:PutItem",
-            api("POST", "/products", r#"{"name":"Pot"}"#),
+            &|| call("POST", "/products", r#"{"name":"Pot"}"#),
             500,
             201,
         ),
         (
             "dynamodb:UpdateItem",
-            api("PUT", &one, r#"{"price":2}"#),
+            &|| call("PUT", &one, r#"{"price":2}"#),
             500,
             200,
         ),
         (
             "s3:PutObject",
-            Box::new(|| exchange("PUT", &upload, &jpeg, PICTURE).status),
+            &|| exchange("PUT", &upload, &jpeg, PICTURE).status,
             403,
             200,
         ),
         (
             "s3:GetObject",
-            Box::new(|| exchange("GET", &download, PAGE, b"").status),
+            &|| exchange("GET", &download, PAGE, b"").status,
             403,
             200,
         ),
-        ("dynamodb:DeleteItem", api("DELETE", &one, ""), 500, 200),
+        ("dynamodb:DeleteItem", &|| call("DELETE", &one, ""), 500, 200),
     ];
-    let mut named: Vec<&str> = checks.iter().map(|(action, ..)| *action).collect();
-    named.sort_unstable();
-    assert_eq!(role.actions(), named);
-    for (action, request, denied, allowed) in &checks {
-        role.deny(&shop.cloud, Some(action));
-        assert_eq!(request(), *denied, "without {action}");
-        role.deny(&shop.cloud, None);
-        assert_eq!(request(), *allowed, "with {action}");
+    assert_eq!(role.actions(), all(checks.map(|(action, ..)| action)));
+    for (action, request, denied, allowed) in checks {
+        role.allow_all_but(Some(action));
+        assert_eq!(request(), denied, "without {action}");
+        role.allow_all_but(None);
+        assert_eq!(request(), allowed, "with {action}");
     }
+    LOGS.map(|action| role.logs_nothing_without(action));
 }
 
 #[test]
@@ -120,23 +166,18 @@ fn image_processor_needs_each_action_of_its_policy() {
     let role = Role::of(&shop.cloud, "image-processor");
     let key = format!("incoming_product_images/{id}/main.jpg");
     let event = json!({"Records": [{"s3": {"bucket": {"name": shop.bucket}, "object": {"key": key}}}]});
-    let lambda = aws_sdk_lambda::Client::new(&shop.cloud.sdk());
-    let fails = || {
-        let call = lambda.invoke().function_name("image-processor");
-        let answer = block_on(call.payload(Blob::new(event.to_string())).send()).unwrap();
-        answer.function_error.is_some()
-    };
     let actions = [
         "dynamodb:GetItem",
         "dynamodb:UpdateItem",
         "s3:GetObject",
         "s3:PutObject",
     ];
-    assert_eq!(role.actions(), actions);
+    assert_eq!(role.actions(), all(actions));
     for action in actions {
-        role.deny(&shop.cloud, Some(action));
-        assert!(fails(), "without {action}");
-        role.deny(&shop.cloud, None);
-        assert!(!fails(), "with {action}");
+        role.allow_all_but(Some(action));
+        assert!(role.fails(&event), "without {action}");
+        role.allow_all_but(None);
+        assert!(!role.fails(&event), "with {action}");
     }
+    LOGS.map(|action| role.logs_nothing_without(action));
 }
