@@ -155,7 +155,9 @@ fn products_api_needs_each_action_of_its_policy() {
         role.allow_all_but(None);
         assert_eq!(request(), allowed, "with {action}");
     }
-    LOGS.map(|action| role.logs_nothing_without(action));
+    for action in LOGS {
+        role.logs_nothing_without(action);
+    }
 }
 
 #[test]
@@ -179,5 +181,7 @@ fn image_processor_needs_each_action_of_its_policy() {
         role.allow_all_but(None);
         assert!(!role.fails(&event), "with {action}");
     }
-    LOGS.map(|action| role.logs_nothing_without(action));
+    for action in LOGS {
+        role.logs_nothing_without(action);
+    }
 }

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::Shop;
-use crate::provision::{interrupted, run};
+use crate::provision::run;
+use crate::running::{Running, until};
 use crate::support::{Cloud, block_on};
 
 /// The check `name` of the event, and its state.
@@ -107,13 +108,15 @@ fn an_api_that_may_not_invoke_its_function_is_a_fault() {
 fn ctrl_c_deletes_what_the_event_left() {
     let shop = patient(60);
     without_notification(&shop);
-    let args = ["verify", "-f", "shop.toml"];
-    let stopped = interrupted(&shop.cloud, &args, "products API: 5 requests");
-    assert_eq!(stopped.code, 130, "{}", stopped.stderr);
-    assert!(
-        stopped.stderr.contains("stopped before the event was followed"),
-        "{}",
-        stopped.stderr
-    );
+    let verify = Running::start(&shop.cloud, ["verify", "-f", "shop.toml"]);
+    until("the uploaded image", || {
+        (!shop.cloud.objects(&shop.bucket).is_empty()).then_some(())
+    });
+    assert_ne!(shop.cloud.items("products"), Vec::new());
+    verify.signal("INT");
+    let ended = verify.end();
+    assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+    let said = "stopped before the event was followed";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
     nothing_is_left(&shop);
 }

@@ -17,6 +17,7 @@ use super::{Filler, Services};
 use crate::context::{WebAnswer, WebRequest, without_query};
 use ground::duration;
 use ground::error::{Error, Result};
+use ground::stop::Stop;
 
 const METHODS: [&str; 6] = ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"];
 /// Limit of an answer, in bytes.
@@ -196,12 +197,18 @@ pub enum Body {
 type Kept = BTreeMap<String, Value>;
 
 impl Sequence {
-    /// Sends the requests, until one is not answered as expected within `limit`.
-    pub(super) async fn run(&self, services: &dyn Services, limit: Duration) -> Check {
+    /// Sends the requests, until one is not answered as expected within `limit`, or until a stop.
+    pub(super) async fn run(&self, services: &dyn Services, limit: Duration, stop: &Stop) -> Check {
         let begun = Instant::now();
         let mut kept = Kept::new();
         for (done, request) in self.requests.iter().enumerate() {
-            if let Err(problem) = request.answered(services, &mut kept, begun + limit).await {
+            let answered = request.answered(services, &mut kept, begun + limit, stop);
+            let result = answered.await;
+            if stop.is_set() {
+                let detail = format!("stopped after {} of {} requests", done + 1, self.requests.len());
+                return Check::new(CheckState::Caution, &self.name, detail);
+            }
+            if let Err(problem) = result {
                 let later = match self.requests.len() - done - 1 {
                     0 => String::new(),
                     n => format!("; {n} more were not sent"),
@@ -223,6 +230,7 @@ impl Request {
         services: &dyn Services,
         kept: &mut Kept,
         deadline: Instant,
+        stop: &Stop,
     ) -> Result<(), String> {
         let sent = self.with(kept);
         let shown = format!("{} {}", sent.method, without_query(&sent.url));
@@ -237,7 +245,10 @@ impl Request {
                 Err(_) => format!("{shown} was not answered in time"),
             };
             match pauses.advance_until(deadline).filter(|_| self.wait) {
-                Some(pause) => sleep(pause).await,
+                Some(pause) => tokio::select! {
+                    () = sleep(pause) => {}
+                    () = stop.wait() => return Err(problem),
+                },
                 None => return Err(problem),
             }
         }

@@ -72,14 +72,9 @@ impl Follow {
             Ok(detail) => {
                 checks.push(Check::of("put", Ok(detail)));
                 report(What::Waiting(self.awaited()));
-                tokio::select! {
-                    found = self.wait_for_all(services, &report) => {
-                        for (check, trace) in found {
-                            checks.push(check);
-                            traces.push(trace);
-                        }
-                    }
-                    () = stop.wait() => {}
+                for (check, trace) in self.wait_for_all(services, &report, stop).await {
+                    checks.push(check);
+                    traces.push(trace);
                 }
             }
         }
@@ -105,27 +100,32 @@ impl Follow {
         }
     }
 
-    /// Waits for the event in all places, and sends the requests meanwhile.
+    /// Waits for the event in all places, and sends the requests meanwhile. After a stop, only a request that was sent is
+    /// waited for: what it makes must be there when it is deleted.
     async fn wait_for_all(
         &self,
         services: &dyn Services,
         report: &(dyn Fn(What) + Sync),
+        stop: &Stop,
     ) -> Vec<(Check, Trace)> {
         let begun = Instant::now();
         let told = |check: &Check| report(What::Waiting(format!("{}: {}", check.check, check.detail)));
         let waits = self.expect.iter().map(|one| async {
-            let (check, trace) = self.wait_for(one, services, begun).await;
-            told(&check);
-            (check, trace)
+            tokio::select! {
+                (check, trace) = self.wait_for(one, services, begun) => {
+                    told(&check);
+                    Some((check, trace))
+                }
+                () = stop.wait() => None,
+            }
         });
         let requests = self.http.iter().map(|sequence| async {
-            let check = sequence.run(services, self.timeout).await;
+            let check = sequence.run(services, self.timeout, stop).await;
             told(&check);
-            (check, Trace::None)
+            Some((check, Trace::None))
         });
-        let (mut found, answered) = tokio::join!(join_all(waits), join_all(requests));
-        found.extend(answered);
-        found
+        let (found, answered) = tokio::join!(join_all(waits), join_all(requests));
+        found.into_iter().chain(answered).flatten().collect()
     }
 
     async fn begin(&self, services: &dyn Services, traces: &mut Vec<Trace>) -> Result<String> {

@@ -45,7 +45,8 @@ fn run(sequence: &Sequence, answers: &[(&str, &[(u16, &str)])]) -> (Check, Vec<S
         .start_paused(true)
         .build()
         .unwrap();
-    let check = runtime.block_on(sequence.run(&services, Duration::from_secs(30)));
+    let limit = Duration::from_secs(30);
+    let check = runtime.block_on(sequence.run(&services, limit, &Stop::default()));
     (check, services.calls())
 }
 
@@ -95,6 +96,25 @@ fn the_first_answer_that_is_not_as_expected_ends_it() {
     insta::assert_snapshot!(fault(&[CREATED, (get, there)]), @"could not send PUT http://a/image; `streamctl logs` may show the cause");
     let (check, _) = run(&sequence(SECTION), &[CREATED, (get, there), put]);
     assert_eq!(check.state, CheckState::Good);
+}
+
+#[test]
+fn a_stop_ends_it_after_the_request_that_was_sent() {
+    let services = Memory::default();
+    let answers = [(201, r#"{"id":"p1"}"#.to_owned())];
+    let mut all = services.answers.lock().unwrap();
+    all.insert("POST http://a/products".to_owned(), answers.to_vec());
+    drop(all);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let stop = Stop::default();
+    stop.set();
+    let check = runtime.block_on(sequence(SECTION).run(&services, Duration::from_secs(30), &stop));
+    insta::assert_snapshot!(check.detail, @"stopped after 1 of 3 requests");
+    assert_eq!(services.calls().len(), 1);
 }
 
 #[test]
