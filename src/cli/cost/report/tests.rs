@@ -217,8 +217,9 @@ fn a_region_without_prices_says_how_to_get_them() {
 
     The cheapest mode is not known: a price is missing.
 
-    2 of 2 prices are not known: `streamctl cost --refresh --region eu-central-1
-    --target aws` reads those of AWS.
+    2 of 2 prices are not known:
+    `streamctl cost --refresh --region eu-central-1 --target aws` reads those of
+    AWS.
     ");
 }
 
