@@ -66,17 +66,6 @@ pub const PRICES: &[Row] = &[
         By::Run(&["sample", "load", "prices"]),
     ),
     row(
-        "crates/domain/src/pipeline/resources/dashboard/body.rs",
-        "setup{typed}",
-        By::Made(|cloud| {
-            let client = aws_sdk_cloudwatch::Client::new(&cloud.sdk());
-            let all = block_on(client.list_dashboards().send()).unwrap();
-            let name = all.dashboard_entries()[0].dashboard_name().unwrap();
-            let body = block_on(client.get_dashboard().dashboard_name(name).send());
-            body.unwrap().dashboard_body.unwrap()
-        }),
-    ),
-    row(
         "crates/domain/src/pipeline/resources/queue.rs",
         "dlq list {name}",
         By::Made(|cloud| {
@@ -107,6 +96,18 @@ pub const PRICES: &[Row] = &[
         "crates/domain/src/pipeline/resources/event_source_mapping.rs",
         "detach {} --stream {}",
         By::Run(&["attach", "price-updater", "--from", "2026-11-21T10:00:00Z"]),
+    ),
+    row(
+        "crates/domain/src/pipeline/resources/dashboard/body.rs",
+        "setup{typed}",
+        By::Made(|cloud| {
+            cloud.ok(["setup", "retail"]);
+            let client = aws_sdk_cloudwatch::Client::new(&cloud.sdk());
+            let all = block_on(client.list_dashboards().send()).unwrap();
+            let name = all.dashboard_entries()[0].dashboard_name().unwrap();
+            let body = block_on(client.get_dashboard().dashboard_name(name).send());
+            body.unwrap().dashboard_body.unwrap()
+        }),
     ),
 ];
 

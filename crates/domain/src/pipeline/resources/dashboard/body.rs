@@ -25,7 +25,10 @@ pub(super) fn with_note(mut body: Value, identity: &Identity) -> Result<Value, S
             number("y").saturating_add(number("height"))
         })
         .max();
-    let typed = selected_by(&identity.to_string()).unwrap_or_else(|| " -f FILE".to_owned());
+    let undo = match selected_by(&identity.to_string()) {
+        Some(typed) => format!("`streamctl setup{typed}`"),
+        None => "The command that made it".to_owned(),
+    };
     let note = json!({
         "type": "text",
         "x": 0,
@@ -33,7 +36,7 @@ pub(super) fn with_note(mut body: Value, identity: &Identity) -> Result<Value, S
         "width": 24,
         "height": 1,
         "properties": {
-            "markdown": format!("{NOTE}{identity}`; `streamctl setup{typed}` undoes changes made here.")
+            "markdown": format!("{NOTE}{identity}`. {undo} undoes changes made here.")
         },
     });
     match body.get_mut("widgets") {
