@@ -25,6 +25,7 @@ mod errors;
 mod failures;
 mod fake;
 mod faults;
+mod firehose;
 mod first_session;
 mod functions;
 mod generate;

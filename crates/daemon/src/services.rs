@@ -3,6 +3,7 @@
 /// Display names, in the order of the documentation. A test of the crate `local-cloud` checks that it serves exactly these.
 pub const SERVICES: &[&str] = &[
     "Kinesis",
+    "Firehose",
     "Lambda",
     "API Gateway",
     "DynamoDB",

@@ -24,4 +24,6 @@ pub use price_book::{
 };
 pub use sizing::{Demand, Limit, ModeCost, Need, SHARD_READ_CALLS, Sizing, size};
 pub use summary::{Change, Part, Scenario, standing};
-pub use workload::{AGGREGATED_BYTES, CapacityMode, Delivery, Encryption, WhatIf, Workload, needed_shards};
+pub use workload::{
+    AGGREGATED_BYTES, CapacityMode, Delivery, Encryption, WhatIf, Workload, firehose_bytes, needed_shards,
+};

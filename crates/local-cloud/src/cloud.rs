@@ -23,6 +23,7 @@ use crate::clock::{Clock, CloudClock};
 use crate::cloudwatch::{self, CloudWatch};
 use crate::deliver::{Deliver, LogSink};
 use crate::dynamodb::DynamoDb;
+use crate::firehose::{self, Firehose, FirehoseConfig};
 use crate::front::Backends;
 use crate::invoke::{Functions, Invoke};
 use crate::kinesis::channels as delivery;
@@ -58,6 +59,8 @@ pub struct Cloud {
     alarms: tokio::task::JoinHandle<()>,
     /// The task that delivers channels.
     channels: tokio::task::JoinHandle<()>,
+    /// The task that delivers Firehose's delivery streams.
+    firehose: tokio::task::JoinHandle<()>,
 }
 
 impl Cloud {
@@ -68,6 +71,7 @@ impl Cloud {
     /// When files cannot be made or read.
     pub fn open(data: &Path, options: Options, endpoint: &str, secret: &Secret) -> io::Result<Self> {
         let max_filters = usize::from(options.event_filters);
+        let firehose_options = options.clone();
         let dir = data.join("services");
         let adjustable = Arc::new(CloudClock::open(data, options.clock_behind, dir.exists())?);
         let clock = Arc::clone(&adjustable) as Arc<dyn Clock>;
@@ -97,6 +101,7 @@ impl Cloud {
             roles: Some(Arc::new(stores.iam.clone()) as Arc<dyn RoleLookup>),
             timings: Timings::default(),
         })?;
+        let firehose = stores.firehose(data, (&clock, &metrics), &kinesis, &lambda, firehose_options)?;
         let mappings = Mappings::open(MappingsConfig {
             data_dir: data.join("mappings"),
             clock,
@@ -115,6 +120,7 @@ impl Cloud {
             functions,
         ));
         let channels = tokio::spawn(delivery::task::run(Arc::clone(&kinesis)));
+        let delivering = tokio::spawn(firehose::task::run(Arc::clone(&firehose)));
         let policies = Arc::new(AccessPolicies {
             lambda: Arc::clone(&lambda),
             iam: stores.iam.clone(),
@@ -129,6 +135,7 @@ impl Cloud {
         let first = FirstServices {
             lambda,
             http_apis,
+            firehose,
             kinesis: engine,
         };
         let services = stores.table(&dir, first, cloudwatch, &policies);
@@ -143,6 +150,7 @@ impl Cloud {
             clock: adjustable,
             alarms,
             channels,
+            firehose: delivering,
         })
     }
 
@@ -172,6 +180,7 @@ impl Cloud {
     pub(crate) fn shutdown(&self) {
         self.alarms.abort();
         self.channels.abort();
+        self.firehose.abort();
         self.services.shutdown();
     }
 }
@@ -216,6 +225,7 @@ fn endpoints(
 struct FirstServices {
     lambda: LambdaApi,
     http_apis: Arc<ApiGateway>,
+    firehose: Arc<Firehose>,
     kinesis: Kinesis,
 }
 
@@ -275,6 +285,28 @@ impl Stores {
         }
     }
 
+    /// Firehose, which writes to buckets.
+    fn firehose(
+        &self,
+        data: &Path,
+        (clock, metrics): (&Arc<dyn Clock>, &Arc<dyn MetricSink>),
+        kinesis: &Arc<Engine>,
+        lambda: &Arc<Lambda>,
+        options: Options,
+    ) -> io::Result<Arc<Firehose>> {
+        let opened = Firehose::open(FirehoseConfig {
+            data_dir: data.join("firehose"),
+            clock: Arc::clone(clock),
+            kinesis: Arc::clone(kinesis),
+            kms: Arc::new(self.kms.clone()) as Arc<dyn KeyLookup>,
+            destination: Arc::new(self.channel_destination()),
+            functions: Arc::clone(lambda) as Arc<dyn Invoke>,
+            metrics: Arc::clone(metrics),
+            options,
+        });
+        opened.map(Arc::new)
+    }
+
     /// Lets topics and buckets reach functions, and buckets send what was not sent before the last stop.
     fn connect(&self, lambda: &Arc<Lambda>, deliver: &Arc<dyn Deliver>) {
         self.functions.connect(&(Arc::clone(lambda) as Arc<dyn Invoke>));
@@ -297,11 +329,12 @@ impl Stores {
             let sessions = Arc::clone(&policies.sessions);
             Sts::new(sessions, Arc::clone(&policies) as Arc<dyn Policies>)
         });
-        // API Gateway and Lambda first: at shutdown functions still write to the others. CloudWatch last: it takes metrics
+        // API Gateway, Firehose and Lambda first: at shutdown functions still write to the others. CloudWatch last: it takes metrics
         // of all.
         let entries = |tagging| {
             vec![
                 Entry::new("API Gateway", "apigateway", "", first.http_apis),
+                Entry::new("Firehose", "firehose", "Firehose_20150804", first.firehose),
                 Entry::new("Lambda", "lambda", "", Arc::new(first.lambda)),
                 Entry::new("Kinesis", "kinesis", "Kinesis_20131202", Arc::new(first.kinesis)),
                 Entry::new("DynamoDB", "dynamodb", "DynamoDB_20120810", self.dynamodb),

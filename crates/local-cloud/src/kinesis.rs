@@ -33,4 +33,4 @@ mod subscriptions;
 pub mod wire;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

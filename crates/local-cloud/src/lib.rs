@@ -7,7 +7,7 @@
 //! |---|---|
 //! | process | [`mod@run`], [`front`], [`authorise`], [`web`] (endpoints that need no signature: function URLs, HTTP APIs) |
 //! | composition | [`cloud`], [`services`] (the table) |
-//! | services | [`kinesis`], [`lambda`], [`mappings`], [`dynamodb`], [`sqs`], [`logs`], [`s3`], [`cloudwatch`], [`apigateway`], [`awsim`] |
+//! | services | [`kinesis`], [`lambda`], [`mappings`], [`dynamodb`], [`sqs`], [`logs`], [`s3`], [`cloudwatch`], [`apigateway`], [`firehose`], [`awsim`] |
 //! | contracts | [`mod@service`], [`operation`], [`deliver`], [`invoke`], [`metrics`], [`clock`] |
 //! | helpers | [`types`], [`answer`], [`error`], [`database`], [`state_file`] |
 
@@ -22,6 +22,7 @@ mod database;
 mod deliver;
 mod dynamodb;
 mod error;
+mod firehose;
 mod front;
 mod invoke;
 mod json;

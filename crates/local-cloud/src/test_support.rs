@@ -124,6 +124,10 @@ pub(crate) struct Objects {
     pub all: Mutex<BTreeMap<String, Object>>,
     /// Puts, also those that replaced an object.
     pub puts: Mutex<usize>,
+    /// The buckets and keys of puts, in order.
+    pub order: Mutex<Vec<String>>,
+    /// Whether a put is stored, and then answered with an error.
+    pub loses_answers: Mutex<bool>,
     /// Refuses puts with this code.
     pub refuses: Mutex<Option<&'static str>>,
     pub logged: Mutex<Vec<String>>,
@@ -139,11 +143,13 @@ impl Destination for Objects {
     }
 
     fn trusts(&self, role: &str, principal: &str) -> bool {
-        principal == "kinesis.amazonaws.com" && !role.ends_with("/nobody")
+        matches!(principal, "kinesis.amazonaws.com" | "firehose.amazonaws.com") && !role.ends_with("/nobody")
     }
 
     fn allows(&self, role: &str, action: &str, _: &str) -> bool {
-        action == "s3:PutObject" && !role.ends_with("/powerless")
+        let services = ["kinesis:", "lambda:", "logs:"];
+        let is_known = action == "s3:PutObject" || services.iter().any(|service| action.starts_with(service));
+        is_known && !role.ends_with("/powerless")
     }
 
     fn put(&self, _: &Caller, bucket: &str, object: Object) -> Result<(), Undelivered> {
@@ -155,8 +161,16 @@ impl Destination for Objects {
         }
         *self.puts.lock().unwrap() += 1;
         let mut all = self.all.lock().unwrap();
-        all.insert(format!("{bucket}/{}", object.key), object);
-        Ok(())
+        let name = format!("{bucket}/{}", object.key);
+        self.order.lock().unwrap().push(name.clone());
+        all.insert(name, object);
+        match *self.loses_answers.lock().unwrap() {
+            true => Err(Undelivered {
+                code: "InternalError".to_owned(),
+                message: "the answer is lost".to_owned(),
+            }),
+            false => Ok(()),
+        }
     }
 
     fn log(&self, _: &Caller, group: &str, stream: &str, _: i64, text: String) {

@@ -101,6 +101,7 @@ fn route() -> impl Strategy<Value = Route> {
     let form = |service| Just(of(service, "POST", "/", "", "application/x-www-form-urlencoded"));
     prop_oneof![
         json("kinesis", "Kinesis_20131202", KINESIS),
+        json("firehose", "Firehose_20150804", FIREHOSE),
         json("dynamodb", "DynamoDB_20120810", DYNAMODB),
         json("sqs", "AmazonSQS", SQS),
         json("logs", "Logs_20140328", LOGS),
@@ -130,6 +131,13 @@ const KINESIS: &[&str] = &[
     "GetRecords",
     "ListShards",
     "CreateStream",
+];
+const FIREHOSE: &[&str] = &[
+    "CreateDeliveryStream",
+    "PutRecord",
+    "PutRecordBatch",
+    "TagDeliveryStream",
+    "UpdateDestination",
 ];
 const DYNAMODB: &[&str] = &[
     "PutItem",

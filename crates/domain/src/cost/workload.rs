@@ -53,6 +53,14 @@ pub enum Encryption {
     OwnKey,
 }
 
+/// The bytes that Firehose bills for a record.
+pub fn firehose_bytes(record: u64) -> u64 {
+    record
+        .div_ceil(FIREHOSE_UNIT)
+        .max(1)
+        .saturating_mul(FIREHOSE_UNIT)
+}
+
 /// How the records are delivered without a consumer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
@@ -158,10 +166,7 @@ impl Workload {
         let record = put.record_bytes().unwrap_or(0);
         let mut beside = Vec::new();
         if self.delivery.firehose {
-            let billed = record
-                .div_ceil(FIREHOSE_UNIT)
-                .max(1)
-                .saturating_mul(FIREHOSE_UNIT);
+            let billed = firehose_bytes(record);
             beside.push((Item::FirehoseData, records.saturating_mul(billed)));
         }
         if self.delivery.channel {

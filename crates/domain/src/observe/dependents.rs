@@ -19,7 +19,6 @@ use crate::functions::mapping::{self, Mapping};
 use crate::stream::channels::{self, ChannelEntry};
 use crate::stream::consumers::{Consumer, consumers};
 use crate::stream::{Mode, StreamState};
-use ground::error::aws::Class;
 use ground::error::{self, Result};
 
 /// Something that stops working, or loses its use, when the stream is deleted.
@@ -189,8 +188,6 @@ async fn firehose_names(context: &Context) -> Result<Vec<String>> {
             .set_exclusive_start_delivery_stream_name(names.last().cloned());
         let page = match call.send().await {
             Ok(page) => page,
-            // The local cloud refuses the calls of a service that it does not have: nothing of it can be there.
-            Err(e) if context.is_local() && error::aws::class(&e) == Class::Refused => return Ok(names),
             Err(e) => return Err(error::aws::failed("could not list the Firehose streams", e)),
         };
         let is_last = !page.has_more_delivery_streams || page.delivery_stream_names.is_empty();

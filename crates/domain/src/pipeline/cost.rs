@@ -10,7 +10,7 @@ use super::resource::{Catalog, Location, Observed, Resource, Spec};
 use super::{Manifest, Pipeline};
 use crate::cost::{
     CapacityMode, Change, Demand, Encryption, HOURS_A_MONTH, Item, Load, Part, Rate, Scenario, Workload,
-    price_book,
+    firehose_bytes, price_book,
 };
 use crate::stream::ShardMetric;
 use ground::error::{Error, Result};
@@ -27,6 +27,9 @@ pub const ON_DEMAND_SHARDS: u64 = 4;
 const WRITE_UNIT: u64 = 1_024;
 /// Default capacity of a provisioned table, as in the kind `table`.
 const CAPACITY: u64 = 5;
+/// Buffer of a Firehose stream if it does not say. Source: `BufferingHints`, Amazon Data Firehose API reference.
+const BUFFER_MB: u64 = 5;
+const BUFFER_SECONDS: u64 = 300;
 /// Bytes of the lines that Lambda and a handler log for an invocation.
 const LOG_BYTES: u64 = 1_024;
 /// Days of data that are stored where nothing says how long it is kept.
@@ -73,7 +76,13 @@ impl Assumed {
             );
         }
         if has("bucket") {
-            remarks.push("Assumed: each record is one object in each bucket.".to_owned());
+            let exception = match has("firehose") {
+                true => " that no Firehose stream writes to",
+                false => "",
+            };
+            remarks.push(format!(
+                "Assumed: each record is one object in each bucket{exception}."
+            ));
         }
         if has("table") || has("bucket") {
             remarks.push(format!(
@@ -334,7 +343,13 @@ impl<'p> Declared<'p> {
             "function" => self.function(spec, assumed),
             "log_group" => self.log_group(spec, assumed),
             "table" => self.table(spec, assumed),
-            "bucket" => bucket(spec, assumed),
+            "bucket" => bucket(spec, assumed, self.objects(spec, assumed)),
+            "firehose" => {
+                let load = &assumed.load;
+                let bytes = firehose_bytes(load.record_bytes().unwrap_or(0));
+                let records = load.records.over_hours(HOURS_A_MONTH);
+                vec![(Item::FirehoseData, records.saturating_mul(bytes))]
+            }
             "alarm" => alarm(spec),
             "dashboard" => vec![(Item::Dashboards, HOURS_A_MONTH)],
             "http_api" => vec![(
@@ -349,6 +364,28 @@ impl<'p> Declared<'p> {
             quantity,
         };
         quantities.into_iter().map(part).collect()
+    }
+
+    /// Objects that are written to a bucket in a month: one for each record, or for each buffer of a Firehose stream.
+    fn objects(&self, bucket: &Spec, assumed: &Assumed) -> u64 {
+        let records = assumed.load.records.over_hours(HOURS_A_MONTH);
+        let bytes = assumed.load.bytes.over_hours(HOURS_A_MONTH);
+        let writes = |hose: &&Spec| {
+            let written = self.referred(hose, "bucket");
+            hose.kind == "firehose" && written.is_some_and(|one| one.id == bucket.id)
+        };
+        let mut hoses = self.specs.iter().filter(writes).peekable();
+        if hoses.peek().is_none() {
+            return records;
+        }
+        hoses
+            .map(|hose| {
+                let seconds = number(hose, "buffer_seconds").unwrap_or(BUFFER_SECONDS).max(1);
+                let size = number(hose, "buffer_mb").unwrap_or(BUFFER_MB).max(1) * 1_048_576;
+                let by_time = HOURS_A_MONTH * 3_600 / seconds;
+                by_time.max(bytes.div_ceil(size)).min(records)
+            })
+            .sum()
     }
 
     /// Invocations of a function in a month.
@@ -476,15 +513,14 @@ fn invocations(load: &Load, shards: u64, mapping: &Spec) -> u64 {
     records.div_ceil(batch).max(windows.min(records))
 }
 
-fn bucket(spec: &Spec, assumed: &Assumed) -> Vec<(Item, u64)> {
-    let records = assumed.load.records.over_hours(HOURS_A_MONTH);
+fn bucket(spec: &Spec, assumed: &Assumed, objects: u64) -> Vec<(Item, u64)> {
     let bytes = assumed.load.bytes.over_hours(HOURS_A_MONTH);
     let rules = list(spec, "lifecycle");
     let first = |name: &str| rules.iter().filter_map(|rule| rule.get(name)?.as_u64()).min();
     let expires = first("expire_days").unwrap_or(STORED_DAYS);
     let archived = first("glacier_days").unwrap_or(u64::MAX).min(expires);
     vec![
-        (Item::BucketPuts, records),
+        (Item::BucketPuts, objects),
         (Item::BucketStorage, stored(bytes, archived)),
         (Item::GlacierStorage, stored(bytes, expires - archived)),
     ]

@@ -52,6 +52,7 @@ kinds! {
     bucket_notification,
     dashboard,
     event_source_mapping,
+    firehose,
     function,
     function_url,
     http_api,

@@ -1,4 +1,4 @@
-//! Where channels deliver: S3, with the role's permissions in IAM, and CloudWatch Logs.
+//! Where channels and Firehose deliver: S3, with the role's permissions in IAM, and CloudWatch Logs.
 
 use std::sync::Arc;
 
@@ -48,6 +48,12 @@ impl Destination for ChannelDestination {
         if let Some(key_id) = &object.key_id {
             add("x-amz-server-side-encryption", "aws:kms");
             add("x-amz-server-side-encryption-aws-kms-key-id", key_id);
+        }
+        if let Some(content_type) = object.content_type {
+            add("content-type", content_type);
+        }
+        if let Some(encoding) = object.content_encoding {
+            add("content-encoding", encoding);
         }
         self.s3.put_with(owner, bucket, &object.key, headers, object.body)
     }

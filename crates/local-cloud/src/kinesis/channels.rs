@@ -55,9 +55,11 @@ pub struct Object {
     pub body: bytes::Bytes,
     pub storage_class: String,
     pub key_id: Option<String>,
+    pub content_type: Option<&'static str>,
+    pub content_encoding: Option<&'static str>,
 }
 
-/// What channels need of S3, IAM and CloudWatch Logs. All of it blocks.
+/// What channels and Firehose need of S3, IAM and CloudWatch Logs. All of it blocks.
 pub trait Destination: Send + Sync + 'static {
     /// The region of a bucket of `account`. `None` if there is no such bucket.
     fn bucket_region(&self, account: &str, bucket: &str) -> Option<String>;

@@ -23,5 +23,5 @@ mod throttling;
 mod validation;
 mod waiting;
 mod wire_formats;
-mod world;
+pub(crate) mod world;
 mod writing;

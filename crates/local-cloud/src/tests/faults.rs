@@ -228,8 +228,9 @@ async fn make(cloud: &Cloud) -> Made {
     rpc(cloud, "logs", "Logs_20140328.CreateLogStream", stream)
         .await
         .unwrap();
+    let services = ["lambda.amazonaws.com", "firehose.amazonaws.com"];
     let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"},
+        {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"},
     ]});
     let policy: String = form_urlencoded::byte_serialize(policy.to_string().as_bytes()).collect();
     let role =
@@ -280,6 +281,20 @@ async fn make(cloud: &Cloud) -> Made {
     rpc(cloud, "kinesis", "Kinesis_20131202.CreateChannel", channel)
         .await
         .unwrap();
+    let carts = json!({
+        "DeliveryStreamName": "carts",
+        "ExtendedS3DestinationConfiguration": {"RoleARN": ROLE, "BucketARN": "arn:aws:s3:::lake"},
+    });
+    rpc(cloud, "firehose", "Firehose_20150804.CreateDeliveryStream", carts)
+        .await
+        .unwrap();
+    for _ in 0..10 {
+        let data = base64_simd::STANDARD.encode_to_string("x".repeat(300));
+        let record = json!({"DeliveryStreamName": "carts", "Record": {"Data": data}});
+        rpc(cloud, "firehose", "Firehose_20150804.PutRecord", record)
+            .await
+            .unwrap();
+    }
     let function = json!({
         "FunctionName": "scorer", "Role": ROLE, "Runtime": "provided.al2023", "Handler": "bootstrap",
         "Code": {"ZipFile": base64_simd::STANDARD.encode_to_string(zip())},
@@ -358,7 +373,16 @@ async fn look(cloud: &Cloud, made: &Made) -> Vec<(&'static str, bool)> {
     let page = json!({"ShardIterator": iterator["ShardIterator"]});
     let records = rpc(cloud, "kinesis", "Kinesis_20131202.GetRecords", page).await;
     let channels = rpc(cloud, "kinesis", "Kinesis_20131202.ListChannels", json!({})).await;
+    let carts = json!({"DeliveryStreamName": "carts"});
+    let carts = rpc(
+        cloud,
+        "firehose",
+        "Firehose_20150804.DescribeDeliveryStream",
+        carts,
+    )
+    .await;
     vec![
+        ("firehose/", has(carts, "ACTIVE")),
         ("dynamodb.db", items),
         ("sqs.db", messages),
         ("logs.db", has(logs, "one")),

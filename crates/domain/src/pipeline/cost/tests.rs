@@ -203,3 +203,48 @@ proptest::proptest! {
         proptest::prop_assert!(total(records) <= total(records + more));
     }
 }
+
+#[test]
+fn firehose_is_billed_for_each_record_and_writes_an_object_for_each_buffer() {
+    let manifest = r#"
+        name = "carts"
+        description = "Carts"
+        instance = "main"
+        [[resources]]
+        kind = "bucket"
+        id = "data"
+        properties = { name = "carts-data" }
+        [[resources]]
+        kind = "bucket"
+        id = "other"
+        properties = { name = "other-data" }
+        [[resources]]
+        kind = "firehose"
+        id = "delivery"
+        properties = { name = "carts", bucket = "${data.name}", role = "arn", buffer_mb = 1, buffer_seconds = 60 }
+    "#;
+    let manifest = Manifest::parse("carts", manifest, &crate::pipeline::resources::properties).unwrap();
+    let assumed = a_million_a_day();
+    let remarks = assumed.remarks(&manifest).join(" ");
+    assert!(remarks.contains("that no Firehose stream writes to"), "{remarks}");
+    let catalog = Declarations::in_region("us-east-1");
+    let draft = Draft::new(manifest, Request::default()).unwrap();
+    let scenario = draft.bind(&catalog).unwrap().scenario(&assumed).unwrap();
+    let records = assumed.load.records.over_hours(HOURS_A_MONTH);
+    let quantity = |resource: &str, item: Item| {
+        let mut parts = scenario.parts.iter();
+        let found = parts.find(|part| part.resource == resource && part.item == item);
+        found.map(|part| part.quantity)
+    };
+    // Each record counts as 5 KB.
+    assert_eq!(
+        quantity("firehose carts", Item::FirehoseData),
+        Some(records * 5_120)
+    );
+    // One a minute: fewer than by size.
+    assert_eq!(
+        quantity("bucket carts-data", Item::BucketPuts),
+        Some(HOURS_A_MONTH * 60)
+    );
+    assert_eq!(quantity("bucket other-data", Item::BucketPuts), Some(records));
+}

@@ -438,6 +438,8 @@ impl Work<'_> {
             body: body.into(),
             storage_class: self.s3.storage.storage_class.clone(),
             key_id: self.meta.key_id.clone(),
+            content_type: None,
+            content_encoding: None,
         };
         let bucket = bucket_of(bucket_arn);
         let put = destination.put(&owner, bucket, object);
