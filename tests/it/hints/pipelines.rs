@@ -93,6 +93,12 @@ pub const PRICES: &[Row] = &[
     )
     .fill(&[("FUNCTION", "price-updater")]),
     row(
+        "crates/domain/src/pipeline/follow/http.rs",
+        "logs FUNCTION",
+        By::Unprovoked("an API has to give a wrong answer to a request of `verify`"),
+    )
+    .fill(&[("FUNCTION", "products-api")]),
+    row(
         "crates/domain/src/pipeline/resources/event_source_mapping.rs",
         "detach {} --stream {}",
         By::Run(&["attach", "price-updater", "--from", "2026-11-21T10:00:00Z"]),

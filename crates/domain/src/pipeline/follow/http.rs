@@ -213,7 +213,7 @@ impl Sequence {
                     0 => String::new(),
                     n => format!("; {n} more were not sent"),
                 };
-                let hint = "`streamctl logs` may show the cause";
+                let hint = "`streamctl logs FUNCTION` may show the cause";
                 return Check::new(CheckState::Fault, &self.name, format!("{problem}{later}; {hint}"));
             }
         }

@@ -163,7 +163,7 @@ impl Hose<'_> {
                     source(facts.stream.as_ref()),
                     source(wanted)
                 ),
-                hint: "choose another name, or run `streamctl destroy` first".to_owned(),
+                hint: "choose another name, or destroy the pipeline first".to_owned(),
             });
         }
         facts.status.ends_with("_FAILED").then(|| Change::Refused {
@@ -172,7 +172,7 @@ impl Hose<'_> {
                 facts.status,
                 facts.failure.as_deref().unwrap_or("Firehose does not say why")
             ),
-            hint: "run `streamctl destroy`, then set it up again".to_owned(),
+            hint: "destroy the pipeline, then set it up again".to_owned(),
         })
     }
 }

@@ -87,13 +87,13 @@ fn the_first_answer_that_is_not_as_expected_ends_it() {
         assert_eq!(check.state, CheckState::Fault);
         check.detail
     };
-    insta::assert_snapshot!(fault(&[("POST http://a/products", &[(500, r#"{"message":"no"}"#)])]), @r#"POST http://a/products answered 500 {"message":"no"}, expected 201; 2 more were not sent; `streamctl logs` may show the cause"#);
-    insta::assert_snapshot!(fault(&[("POST http://a/products", &[(201, r#"{"id":""}"#)])]), @r#"POST http://a/products answered 201 {"id":""}, expected a member id; 2 more were not sent; `streamctl logs` may show the cause"#);
-    insta::assert_snapshot!(fault(&[("POST http://a/products", &[(201, "<html>")])]), @"POST http://a/products answered 201 <html>, expected JSON; 2 more were not sent; `streamctl logs` may show the cause");
+    insta::assert_snapshot!(fault(&[("POST http://a/products", &[(500, r#"{"message":"no"}"#)])]), @r#"POST http://a/products answered 500 {"message":"no"}, expected 201; 2 more were not sent; `streamctl logs FUNCTION` may show the cause"#);
+    insta::assert_snapshot!(fault(&[("POST http://a/products", &[(201, r#"{"id":""}"#)])]), @r#"POST http://a/products answered 201 {"id":""}, expected a member id; 2 more were not sent; `streamctl logs FUNCTION` may show the cause"#);
+    insta::assert_snapshot!(fault(&[("POST http://a/products", &[(201, "<html>")])]), @"POST http://a/products answered 201 <html>, expected JSON; 2 more were not sent; `streamctl logs FUNCTION` may show the cause");
     // It waits until the deadline, and shows no query.
-    insta::assert_snapshot!(fault(&[CREATED, (get, &[(200, r#"{"id":"p2"}"#)])]), @r#"GET http://a/products/p1 answered 200 {"id":"p2"}, expected {"id":"p1","price":29.99}; 1 more were not sent; `streamctl logs` may show the cause"#);
+    insta::assert_snapshot!(fault(&[CREATED, (get, &[(200, r#"{"id":"p2"}"#)])]), @r#"GET http://a/products/p1 answered 200 {"id":"p2"}, expected {"id":"p1","price":29.99}; 1 more were not sent; `streamctl logs FUNCTION` may show the cause"#);
     let there: &[(u16, &str)] = &[(200, r#"{"id":"p1","price":29.99}"#)];
-    insta::assert_snapshot!(fault(&[CREATED, (get, there)]), @"could not send PUT http://a/image; `streamctl logs` may show the cause");
+    insta::assert_snapshot!(fault(&[CREATED, (get, there)]), @"could not send PUT http://a/image; `streamctl logs FUNCTION` may show the cause");
     let (check, _) = run(&sequence(SECTION), &[CREATED, (get, there), put]);
     assert_eq!(check.state, CheckState::Good);
 }
