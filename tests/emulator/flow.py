@@ -18,9 +18,11 @@ These are left out, because the emulator (ministack 1.5) is known to get them wr
 """
 
 import collections
+import contextlib
 import decimal
 import functools
 import gzip
+import http.client
 import json
 import os
 import platform
@@ -29,6 +31,7 @@ import subprocess
 import tempfile
 import time
 import unittest
+import urllib.parse
 
 import boto3
 
@@ -609,6 +612,34 @@ class Products(Prices):
     def check_resources(self):
         super().check_resources()
         self.check_bucket("Enabled", [])
+
+    def request(self, method, path, body=None):
+        """Sends a request to the API by its Host header, since its name does not resolve on every machine."""
+        url = urllib.parse.urlsplit(self.outputs["api_url"])
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", url.port, timeout=PATIENCE)) as connection:
+            connection.request(method, path, body, {"Host": url.netloc, "Content-Type": "application/json"})
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+
+    def processed(self):
+        super().processed()
+        status, product = self.request("POST", "/products", '{"name": "Tea", "category": "warm-up", "price": 29.99}')
+        self.assertEqual((status, product["price"]), (201, 29.99))
+        self.assertEqual(self.request("GET", "/products?category=warm-up"), (200, [product]))
+        self.assertEqual(len(self.request("GET", "/products")[1]), len(self.products) + 1)
+        self.assertEqual(self.request("DELETE", f"/products/{product['id']}"), (200, product))
+        self.assertEqual(self.request("GET", f"/products/{product['id']}")[0], 404)
+
+    def verify(self):
+        checked = self.streamctl("verify", "--no-put", code=5)
+        found = [
+            (resource["name"], check["check"])
+            for resource in checked["resources"]
+            for check in resource["checks"]
+            if check["state"] == "fault"
+        ]
+        [bucket] = self.changed
+        self.assertEqual(found, [(bucket, "as declared"), (bucket, "described")])
 
 
 class Streams(unittest.TestCase):
