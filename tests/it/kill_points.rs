@@ -188,7 +188,14 @@ fn of_stream() {
 
 #[test]
 fn of_prices() {
-    every_point(&["prices"]);
+    // Those of alarms and of the dashboard are in `retail`.
+    every_point(&[
+        "prices",
+        "--param",
+        "enable_alarms=false",
+        "--param",
+        "dashboard=false",
+    ]);
 }
 
 #[test]

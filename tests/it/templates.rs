@@ -91,7 +91,7 @@ fn templates_are_listed() {
     stream    A stream with encryption, monitoring, tags and an access policy
     concert   A stream, and a function that stores concert data in a bucket
     function  One Lambda function of your own, with its role and its logs
-    prices    A stream, a table of products, and a function that sets their prices
+    prices    A stream of prices, a table of products, an HTTP API, and images
     realtime  A stream of readings, archived in a bucket, summed up in a table
     retail    A stream of customer events, scored in a table; alarms, dashboard
     "#);

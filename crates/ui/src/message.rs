@@ -66,15 +66,11 @@ fn fitted(line: &str, width: Option<usize>, indent: &str) -> String {
     format!("{own}{}", lines.join(&format!("\n{indent}")))
 }
 
-/// Breaks `text` at spaces into lines of at most `width` columns. A longer word has its own line. A command in backticks is one
-/// word, so that it can be copied.
+/// Breaks `text` at spaces into lines of at most `width` columns. A longer word has its own line. A command in backticks stays
+/// whole if it fits into a line, so that it can be copied.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
-    let mut rest = Some(text);
-    while let Some(text) = rest {
-        let end = word_end(text);
-        let word = &text[..end];
-        rest = text.get(end + 1..);
+    for word in words(text, width) {
         match lines.last_mut() {
             Some(line) if line.is_empty() => line.push_str(word),
             Some(line) if line.width() + 1 + word.width() <= width => {
@@ -85,6 +81,22 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// What is not broken in lines of `width` columns.
+fn words(text: &str, width: usize) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut rest = Some(text);
+    while let Some(text) = rest {
+        let end = word_end(text);
+        let word = &text[..end];
+        match word.width() <= width {
+            true => words.push(word),
+            false => words.extend(word.split(' ')),
+        }
+        rest = text.get(end + 1..);
+    }
+    words
 }
 
 /// Where the first word of `text` ends: at a space outside backticks, or at the end.
@@ -183,6 +195,10 @@ mod tests {
         assert_eq!(wrap("an ` alone in a line", 10), ["an ` alone", "in a line"]);
         assert_eq!(wrap("a (`b c`), d", 8), ["a", "(`b c`),", "d"]);
         assert_eq!(wrap("", 8), [""]);
+        assert_eq!(
+            wrap("`too long for it` `b c`", 8),
+            ["`too", "long for", "it`", "`b c`"]
+        );
     }
 
     proptest! {
@@ -193,8 +209,7 @@ mod tests {
             let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
             prop_assert_eq!(words(&lines.join(" ")), words(&text));
             for line in &lines {
-                let is_word = word_end(line.trim_start()) == line.trim_start().len();
-                prop_assert!(line.width() <= width || is_word, "{:?} of {:?}", line, text);
+                prop_assert!(line.width() <= width || !line.contains(' '), "{:?} of {:?}", line, text);
             }
         }
     }

@@ -38,17 +38,23 @@ fn patient(seconds: u32) -> Shop {
     Shop::on(cloud)
 }
 
-/// Takes the notification of the bucket away: uploaded images get no sizes.
-fn without_notification(shop: &Shop) {
-    let nothing = aws_sdk_s3::types::NotificationConfiguration::builder().build();
-    let call = shop.cloud.s3().put_bucket_notification_configuration();
-    let call = call.bucket(&shop.bucket).notification_configuration(nothing);
-    block_on(call.send()).unwrap();
+/// Lets the function of the images run not at all, or again: uploaded images get no sizes meanwhile.
+fn let_images_be_processed(shop: &Shop, runs: bool) {
+    let (lambda, name) = (shop.cloud.lambda(), "image-processor");
+    if runs {
+        let call = lambda.delete_function_concurrency().function_name(name);
+        block_on(call.send()).unwrap();
+    } else {
+        let call = lambda.put_function_concurrency().function_name(name);
+        block_on(call.reserved_concurrent_executions(0).send()).unwrap();
+    }
 }
 
 #[test]
 fn the_api_and_an_image_are_tried_and_cleaned_up() {
-    let shop = Shop::new();
+    let cloud = Cloud::start();
+    cloud.ok(["setup", "prices"]);
+    let shop = Shop::on(cloud);
     let report = shop.cloud.json(["verify", "prices"]);
     assert_ne!(report["state"], "fault", "{report}");
     let (state, detail) = check(&report, "products API");
@@ -64,7 +70,7 @@ fn the_api_and_an_image_are_tried_and_cleaned_up() {
 #[test]
 fn an_image_without_sizes_is_a_fault_after_the_deadline() {
     let shop = patient(2);
-    without_notification(&shop);
+    let_images_be_processed(&shop, false);
     let verified = run(&shop.cloud, ["verify", "-f", "shop.toml", "-o", "json"]);
     assert_eq!(verified.code, 5, "{}{}", verified.stdout, verified.stderr);
     let report: Value = serde_json::from_str(&verified.stdout).unwrap();
@@ -74,8 +80,7 @@ fn an_image_without_sizes_is_a_fault_after_the_deadline() {
     assert!(detail.contains("6 more were not sent"), "{detail}");
     assert_eq!(check(&report, "products API").0, "good");
     nothing_is_left(&shop);
-    // The command that verify names repairs it.
-    shop.cloud.ok(["setup", "-f", "shop.toml"]);
+    let_images_be_processed(&shop, true);
     shop.cloud.ok(["verify", "-f", "shop.toml"]);
     nothing_is_left(&shop);
 }
@@ -107,7 +112,7 @@ fn an_api_that_may_not_invoke_its_function_is_a_fault() {
 #[test]
 fn ctrl_c_deletes_what_the_event_left() {
     let shop = patient(60);
-    without_notification(&shop);
+    let_images_be_processed(&shop, false);
     let verify = Running::start(&shop.cloud, ["verify", "-f", "shop.toml"]);
     until("the uploaded image", || {
         (!shop.cloud.objects(&shop.bucket).is_empty()).then_some(())

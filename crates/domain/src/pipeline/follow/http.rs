@@ -235,6 +235,8 @@ impl Request {
         let sent = self.with(kept);
         let shown = format!("{} {}", sent.method, without_query(&sent.url));
         let mut pauses = BACKOFF.pauses();
+        // What the last answer said tells more than that the next one did not come in time.
+        let mut before = None;
         loop {
             let problem = match timeout_at(deadline, services.send(&sent)).await {
                 Ok(Ok(answer)) => match self.accept(&answer, kept) {
@@ -242,11 +244,11 @@ impl Request {
                     Err(problem) => format!("{shown} {problem}"),
                 },
                 Ok(Err(error)) => error.chain().join(": "),
-                Err(_) => format!("{shown} was not answered in time"),
+                Err(_) => before.unwrap_or_else(|| format!("{shown} was not answered in time")),
             };
             match pauses.advance_until(deadline).filter(|_| self.wait) {
                 Some(pause) => tokio::select! {
-                    () = sleep(pause) => {}
+                    () = sleep(pause) => before = Some(problem),
                     () = stop.wait() => return Err(problem),
                 },
                 None => return Err(problem),
