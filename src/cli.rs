@@ -73,7 +73,7 @@ use std::sync::Arc;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use futures_util::future::LocalBoxFuture;
 
-use crate::ui::{BrokenPipe, Format, Printer, decide_layout, no_csv, no_raw, units};
+use crate::ui::{BrokenPipe, Format, Printer, TargetFlags, UiOptions, decide_layout, no_csv, no_raw, units};
 use domain::functions::bundle;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
@@ -235,6 +235,15 @@ impl Cli {
         with_timeout(command.help_template(template))
     }
 
+    fn ui_options(&self) -> UiOptions {
+        let mut options = self.global.ui_options();
+        // The demo has a cloud of its own, which no flag chooses.
+        if matches!(self.command, Command::Demo(_)) {
+            options.repeated = TargetFlags::default();
+        }
+        options
+    }
+
     fn parse_words(
         words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> clap::error::Result<Self> {
@@ -265,7 +274,7 @@ pub fn main(parts: Parts) -> Exit {
         Ok(cli) => cli,
         Err(error) => return usage::print(&error, &words, &Printer::new(Default::default())),
     };
-    let printer = Printer::new(cli.global.ui_options());
+    let printer = Printer::new(cli.ui_options());
     decide_layout(printer.style());
     if let Command::Help(args) = &cli.command {
         return help::show(args, &printer).unwrap_or_else(|error| reported(&error, &printer));

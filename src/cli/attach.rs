@@ -11,7 +11,6 @@ use super::shared::function::{LocalCodeArgs, function_name, with_mapper};
 use super::shared::pipeline::{Applied, apply, print_hints};
 use super::shared::stream::{arn_of, shared};
 use super::shared::template::PartArgs;
-use crate::ui::next_steps;
 use domain::context::Context;
 use domain::functions::mapping::{self, Settings};
 use domain::functions::{Handler, bundle};
@@ -206,19 +205,9 @@ fn warn_unknown(session: &Session, function: &str, error: &Error) -> Option<acce
 }
 
 fn print_next_steps(session: &Session, function: &str) {
-    let flags = session.target_flags();
-    session.printer().note(&next_steps(&[
-        (
-            format!("streamctl mappings {function}{flags}"),
-            "show its state and lag",
-        ),
-        (
-            format!("streamctl logs {function}{flags} --follow"),
-            "show its logs",
-        ),
-        (
-            format!("streamctl detach {function}{flags}"),
-            "delete the mapping",
-        ),
-    ]));
+    session.printer().next_steps(&[
+        (format!("streamctl mappings {function}"), "show its state and lag"),
+        (format!("streamctl logs {function} --follow"), "show its logs"),
+        (format!("streamctl detach {function}"), "delete the mapping"),
+    ]);
 }

@@ -12,12 +12,12 @@ use super::shared::duration::{SECONDS, length};
 use super::shared::sending::{Recipient, waiting_for};
 use super::shared::stream::or_whereabouts;
 use crate::ui::units::{bytes, count, counted, milliseconds};
-use crate::ui::{Report, Step, Style, table};
+use crate::ui::{Report, Step, Style, TargetFlags, table};
 use domain::consume::{KinesisShards, Start, StartRule, Tail, TailEvent, TailOptions};
 use domain::context::Context;
 use domain::copy::{CopyCheckpoint, CopyEnd, CopyEvent, CopySummary, StreamSink, begin, copy};
 use domain::produce::{KinesisTransport, PutEnd, PutEvent, PutOptions, Unsent};
-use domain::settings::{Access, Settings, Source, Target};
+use domain::settings::{Access, DEFAULT_REGION, Settings, Source, Target};
 use domain::stream::StreamReference;
 use ground::error::{Error, Result};
 use ground::exit::Exit;
@@ -122,6 +122,22 @@ fn settings(args: &CopyArgs, own: &Settings) -> Settings {
     settings
 }
 
+/// The flags that choose the destination, as far as they are not those of the source.
+fn destination_flags(args: &CopyArgs, destination: &StreamReference) -> TargetFlags {
+    let mut flags = TargetFlags::default();
+    if args.to_local {
+        flags.set("--target", "local");
+        flags.set("--region", DEFAULT_REGION);
+    }
+    if let Some(region) = destination.region.as_ref().or(args.to_region.as_ref()) {
+        flags.set("--region", region);
+    }
+    if let Some(profile) = &args.to_profile {
+        flags.set("--profile", profile);
+    }
+    flags
+}
+
 /// A copy that can begin.
 struct Prepared<'a> {
     /// Source and destination, with regions and accounts.
@@ -140,9 +156,13 @@ async fn prepare<'a>(
     options: TailOptions,
 ) -> Result<Prepared<'a>> {
     let from = session.context().await?;
-    let to = there.context_for_change().await?;
+    // The commands in a hint act where the destination is.
+    let repeated = destination_flags(args, destination);
+    let at_destination = |error: Error| error.map_hint(|hint| repeated.complete_all(hint).into_owned());
+    let to = there.context_for_change().await.map_err(at_destination)?;
     let stream = source.address(from).await?;
-    let recipient = Recipient::of(there, to, destination, args.retry_for).await?;
+    let recipient = Recipient::of(there, to, destination, args.retry_for).await;
+    let recipient = recipient.map_err(at_destination)?;
     let named = (name(from, &stream).await?, name(to, &recipient.stream).await?);
     if named.0 == named.1 {
         return Err(

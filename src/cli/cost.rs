@@ -215,7 +215,8 @@ pub(super) async fn run(args: CostArgs, session: &Session) -> Result<Exit> {
     warn_of_prices(session);
     let mut subject = args.subject(session).await?;
     subject.scenario.parts.extend(args.add.iter().cloned());
-    let report = CostReport::new(subject, args.what_if.as_ref(), args.compare, args.budget);
+    let mut report = CostReport::new(subject, args.what_if.as_ref(), args.compare, args.budget);
+    report.refresh = session.printer().completed(&report.refresh).into_owned();
     session.printer().report(&report)?;
     report.exit()
 }

@@ -13,7 +13,6 @@ use super::shared::duration::seconds;
 use super::shared::function::{self, OWN, name_own};
 use super::shared::pipeline::{Applied, apply, print_hints};
 use super::shared::template::PartArgs;
-use crate::ui::next_steps;
 use domain::context::Context;
 use domain::functions::function::rules;
 use domain::functions::package::Architecture;
@@ -247,24 +246,24 @@ fn print_result(args: &DeployArgs, session: &Session, report: &RunReport) {
         return;
     }
     printer.note(&format!("Function {name} is active"));
-    let (typed, flags) = (&args.name, session.target_flags());
+    let typed = &args.name;
     // The template of a bundled handler says which stream it reads.
     let stream = match bundle::find(typed) {
         Ok(_) => "",
         Err(_) => " --stream STREAM",
     };
-    printer.note(&next_steps(&[
+    printer.next_steps(&[
         (
-            format!("streamctl attach {typed}{stream}{flags}"),
+            format!("streamctl attach {typed}{stream}"),
             "connect it to a stream",
         ),
-        (format!("streamctl logs {typed}{flags}"), "show its logs"),
+        (format!("streamctl logs {typed}"), "show its logs"),
         (
-            format!("streamctl policy --function {typed}{flags}"),
+            format!("streamctl policy --function {typed}"),
             "show its permissions",
         ),
-        (format!("streamctl undeploy {typed}{flags}"), "delete it"),
-    ]));
+        (format!("streamctl undeploy {typed}"), "delete it"),
+    ]);
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {

@@ -174,7 +174,7 @@ async fn watched(args: &DoctorArgs, session: &Session, subject: &Subject<'_>, of
     };
     let checks = examine(subject, args.posture, &show).await;
     step.clear();
-    DoctorReport::new(subject.context(), of, checks, session.target_flags())
+    DoctorReport::new(subject.context(), of, checks, &session.printer().repeated())
 }
 
 async fn write_junit(report: &DoctorReport, path: &Path, strict: bool) -> Result<()> {
@@ -252,16 +252,13 @@ fn safe_fixes(report: &DoctorReport) -> Vec<Fix> {
 async fn applied(session: &Session, fix: &Fix) -> Result<bool> {
     let program = std::env::current_exe()
         .map_err(|error| Error::failed("could not find the program of this process").cause(error))?;
-    let words: Vec<String> = fix.words().into_iter().flatten().cloned().collect();
-    let flags: Vec<String> = session
-        .target_flags()
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect();
+    let repeated = session.printer().repeated();
+    let words: Vec<&str> = fix.words().into_iter().flatten().map(String::as_str).collect();
+    let missing = repeated.missing(&words);
+    let words: Vec<String> = words.into_iter().chain(missing).map(str::to_owned).collect();
     let run = move || {
         Command::new(program)
             .args(words)
-            .args(flags)
             .arg("--quiet")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

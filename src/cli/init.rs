@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::shared::Session;
 use super::shared::candidates;
-use crate::ui::{Report, Style, next_steps, shell_quoted, table};
+use crate::ui::{Report, Style, shell_quoted, table};
 use domain::pipeline::bundled;
 use domain::pipeline::source::{self, MANIFEST_FILE};
 use ground::error::{Error, Result};
@@ -124,10 +124,10 @@ pub(super) async fn run(args: InitArgs, session: &Session) -> Result<Exit> {
         files: files.iter().map(|(path, _)| path.display().to_string()).collect(),
     })?;
     let typed = shell_quoted(&path);
-    printer.note(&next_steps(&[
+    printer.next_steps(&[
         (format!("streamctl plan -f {typed}"), "show what it creates"),
         (format!("streamctl setup -f {typed}"), "create it"),
-    ]));
+    ]);
     Ok(Exit::Done)
 }
 

@@ -7,7 +7,7 @@ use super::shared::alarms::say_alarms;
 use super::shared::pipeline::{apply, print_hints};
 use super::shared::template::{ChoiceArgs, TemplateArgs, template_list};
 use super::shared::verdict::last_hour_of_pipeline;
-use crate::ui::{next_steps, shell_quoted};
+use crate::ui::shell_quoted;
 use domain::cost;
 use domain::pipeline::Pipeline;
 use domain::pipeline::apply::{ResourceReport, RunReport};
@@ -114,7 +114,7 @@ fn print_result(
     if nothing_done {
         return;
     }
-    printer.note(&next_steps(&commands_after(args, session, pipeline, report)));
+    printer.next_steps(&commands_after(args, session, pipeline, report));
 }
 
 /// The next commands for a pipeline that is ready.
@@ -124,10 +124,9 @@ fn commands_after(
     pipeline: &Pipeline<'_>,
     report: &RunReport,
 ) -> Vec<(String, &'static str)> {
-    let flags = session.target_flags();
     let stream = match report.outputs.get("stream_name") {
-        Some(name) if *name != session.settings().stream => format!("{flags} --stream {name}"),
-        _ => flags.to_owned(),
+        Some(name) if *name != session.settings().stream => format!(" --stream {name}"),
+        _ => String::new(),
     };
     let this = args.template.command_args_with_parameters(session);
     let mut steps = Vec::new();
@@ -169,10 +168,7 @@ fn commands_after(
         steps.push((format!("streamctl tail{stream} --from trim"), "read them back"));
     }
     if let Some(function) = report.outputs.get("function_name") {
-        steps.push((
-            format!("streamctl logs {function}{flags}"),
-            "what the function logs",
-        ));
+        steps.push((format!("streamctl logs {function}"), "what the function logs"));
     }
     steps.push((format!("streamctl metrics{stream}"), "see the last hour"));
     steps.push((format!("streamctl destroy{this}"), "delete the resources"));

@@ -72,17 +72,23 @@ pub(super) async fn run(args: SizeArgs, session: &Session) -> Result<Exit> {
         let demand = args.demand(Some((&stream, &measured)))?;
         let sizing = size(&demand, context.region(), None);
         let from = Measurement::new(&stream, &measured);
-        session
-            .printer()
-            .report(&SizeReport::new(demand, context.region(), sizing, Some(from)))?;
-        return Ok(Exit::Done);
+        return print(
+            session,
+            SizeReport::new(demand, context.region(), sizing, Some(from)),
+        );
     }
     let demand = args.demand(None)?;
     let region = session.region().await?;
     let sizing = size(&demand, &region, None);
-    session
-        .printer()
-        .report(&SizeReport::new(demand, &region, sizing, None))?;
+    print(session, SizeReport::new(demand, &region, sizing, None))
+}
+
+fn print(session: &Session, mut report: SizeReport) -> Result<Exit> {
+    let printer = session.printer();
+    for remark in &mut report.remarks {
+        *remark = printer.completed(remark).into_owned();
+    }
+    printer.report(&report)?;
     Ok(Exit::Done)
 }
 

@@ -122,11 +122,12 @@ pub(super) async fn run(args: TopArgs, session: &Session) -> Result<Exit> {
 
 async fn print_once(context: &Context, view: &View, printer: &Printer) -> Result<Exit> {
     let found = Collector::new(context).collect(view, &[]).await;
-    let snapshot = match view {
+    let mut snapshot = match view {
         View::Shards { stream } => or_whereabouts(context, stream, found).await?,
         _ => found?,
     };
-    for note in &snapshot.notes {
+    for note in &mut snapshot.notes {
+        *note = printer.completed(note).into_owned();
         printer.note(note);
     }
     printer.report(&TopReport {

@@ -44,7 +44,7 @@ pub(super) async fn run(args: VerifyArgs, session: &Session) -> Result<Exit> {
     let context = session.context_for_change_unless(!follows).await?;
     let kinds = Kinds::new(context).await?;
     let pipeline = draft.bind(&kinds)?;
-    let report = if follows {
+    let mut report = if follows {
         let progress = ApplyProgress::new(printer);
         let show = |event| progress.show(&event);
         let stop = Stop::default();
@@ -56,6 +56,9 @@ pub(super) async fn run(args: VerifyArgs, session: &Session) -> Result<Exit> {
     } else {
         pipeline.verify(!args.no_put).await?
     };
+    for check in report.resources.iter_mut().flat_map(|one| &mut one.checks) {
+        check.detail = printer.completed(&check.detail).into_owned();
+    }
     printer.report(&report)?;
     say_alarms(session, &pipeline).await;
     if let Some(line) = last_hour_of_pipeline(context, &pipeline).await {

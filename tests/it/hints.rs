@@ -21,6 +21,9 @@ use crate::harvest::{unattended, words};
 use crate::proxy::{self, Call, Fate};
 use crate::support::{Cloud, Machine};
 
+/// The region of the clouds of these tests, as typed: each hint must repeat it.
+const REGION: [&str; 2] = ["--region", "us-east-1"];
+
 /// The sources that print.
 const SOURCES: &[&str] = &[
     "src",
@@ -85,20 +88,28 @@ impl Row {
         format!("{}: `streamctl {}`", self.file, self.hint)
     }
 
-    /// What is printed when the hint is provoked; `None` if it cannot be.
-    fn said(&self, cloud: &Cloud) -> Option<String> {
-        let run = |words: &[&str], more: &[&str]| output(&cloud.machine, words, more);
+    /// What is printed when the hint is provoked, and the flags that chose the target; `None` if it cannot be.
+    fn said(&self, cloud: &Cloud) -> Option<(String, Vec<String>)> {
+        let run = |words: &[&str], flags: &[&str]| {
+            let more = if words.contains(&"--region") {
+                &[][..]
+            } else {
+                flags
+            };
+            let said = output(&cloud.machine, words, more);
+            Some((said, more.iter().map(|&flag| flag.to_owned()).collect()))
+        };
         match self.by {
-            By::Run(words) => Some(run(words, &[])),
+            By::Run(words) => run(words, &REGION),
             By::Through(words, judge) => {
                 let url = proxy::start(&cloud.endpoint, Arc::new(judge));
-                Some(run(words, &["--endpoint-url", &url]))
+                run(words, &["--endpoint-url", &url])
             }
             By::Answered(words, status, body) => {
                 let fake = Fake::start(move |_| (status, body.to_owned()));
-                Some(run(words, &["--endpoint-url", &fake.url]))
+                run(words, &["--endpoint-url", &fake.url])
             }
-            By::Made(make) => Some(make(cloud)),
+            By::Made(make) => Some((make(cloud), Vec::new())),
             By::Unprovoked(reason) | By::Exempt(reason) => {
                 assert!(!reason.is_empty(), "{}", self.of());
                 None
@@ -113,11 +124,23 @@ impl Row {
     fn command(&self, cloud: &Cloud) -> Result<String, String> {
         let mut command = match self.said(cloud) {
             None => format!("streamctl {}", self.hint),
-            Some(said) => {
-                let printed = suggested(&said);
-                let found = printed.iter().find(|one| is_of(one, self.hint));
-                let found = found.ok_or_else(|| format!("{} is not printed: {said}", self.of()))?;
-                format!("streamctl {found}")
+            Some((said, flags)) => {
+                let mut printed = suggested(&said).into_iter();
+                let found = printed.find_map(|one| match plain(&one, &flags) {
+                    Some(plain) => is_of(&plain, self.hint).then_some(Ok((one, plain))),
+                    None => is_of(&one, self.hint).then_some(Err(one)),
+                });
+                match found {
+                    // A proxy or a fake is not the cloud that the command is to work in.
+                    Some(Ok((_, plain))) if flags.contains(&"--endpoint-url".to_owned()) => {
+                        format!("streamctl {plain}")
+                    }
+                    Some(Ok((found, _))) => format!("streamctl {found}"),
+                    Some(Err(found)) => {
+                        return Err(format!("{}: `{found}` does not repeat {flags:?}", self.of()));
+                    }
+                    None => return Err(format!("{} is not printed: {said}", self.of())),
+                }
             }
         };
         for (from, to) in self.fill {
@@ -175,6 +198,21 @@ fn suggested(text: &str) -> Vec<String> {
     commands
         .map(|part| part.split('`').next().unwrap_or(part).to_owned())
         .collect()
+}
+
+/// `command` without `flags`, which it must repeat if it acts somewhere.
+fn plain(command: &str, flags: &[String]) -> Option<String> {
+    let acts_nowhere = ["demo", "help", "init", "local"];
+    let first = command.split(' ').next().unwrap_or_default();
+    if acts_nowhere.contains(&first) || command.contains("--help") || command.starts_with('-') {
+        return Some(command.to_owned());
+    }
+    // It chooses another target.
+    if flags.first().is_some_and(|flag| flag == "--endpoint-url") && command.contains("--target") {
+        return Some(command.to_owned());
+    }
+    let repeated = flags.iter().map(|word| format!(" {word}")).collect::<String>();
+    Some(command.strip_suffix(&repeated)?.to_owned())
 }
 
 /// Whether `command` is `hint` with the values that are filled in when it is printed.
@@ -287,4 +325,41 @@ fn a_printed_command_is_told_from_another() {
         words("streamctl put --file 'a b.json'"),
         ["put", "--file", "a b.json"]
     );
+}
+
+#[test]
+fn a_suggested_command_acts_where_the_command_acted() {
+    let cloud = Cloud::start();
+    cloud.ok(["create", "orders"]);
+    cloud.ok(["create", "there", "--region", "eu-west-1"]);
+    let in_ireland = "arn:aws:kinesis:eu-west-1:000000000000:stream/there";
+    let endpoint = cloud.endpoint.as_str();
+    for (typed, suggested_first) in [
+        (
+            vec!["describe", "nosuch", "--region", "eu-west-1"],
+            "list --region eu-west-1".to_owned(),
+        ),
+        (
+            vec!["describe", "nosuch", "--endpoint-url", endpoint],
+            format!("list --endpoint-url {endpoint}"),
+        ),
+        (
+            vec!["tail", in_ireland, "--shard", "9"],
+            "describe there --shards --region eu-west-1".to_owned(),
+        ),
+        (
+            vec!["copy", "orders", "nosuch", "--to-region", "eu-west-1"],
+            "list --region eu-west-1".to_owned(),
+        ),
+        (
+            vec!["copy", in_ireland, "nosuch", "--to-region", "us-east-1"],
+            "list --region us-east-1".to_owned(),
+        ),
+    ] {
+        let said = output(&cloud.machine, &typed, &[]);
+        let found = suggested(&said);
+        assert_eq!(found.first(), Some(&suggested_first), "{typed:?}: {said}");
+        let command = words(&format!("streamctl {suggested_first}"));
+        cloud.streamctl(&command).assert().success();
+    }
 }

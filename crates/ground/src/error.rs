@@ -69,6 +69,13 @@ impl Error {
         self
     }
 
+    /// Changes the next step for the user, if there is one.
+    #[must_use]
+    pub fn map_hint(mut self, change: impl FnOnce(&str) -> String) -> Self {
+        self.hint = self.hint.map(|hint| change(&hint));
+        self
+    }
+
     #[must_use]
     pub fn cause(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());

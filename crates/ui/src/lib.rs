@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod chart;
+mod commands;
 pub mod full_screen;
 pub mod json;
 mod message;
@@ -17,19 +18,20 @@ mod style;
 mod table;
 pub mod units;
 
+use std::borrow::Cow;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use serde_json::Value;
 
+pub use commands::TargetFlags;
 pub use ground::shell::quoted as shell_quoted;
 pub use message::wrap;
 use progress::Waiting;
 pub use progress::{Progress, StatusLine, Step};
 pub use report::{Format, Report, lines, or_dash};
 pub use safe::visible;
-pub use steps::next_steps;
 pub use style::Style;
 pub use table::{Table, decide_layout, drawing_width, table, width};
 
@@ -38,7 +40,7 @@ use ground::exit::Exit;
 use report::Printable;
 
 /// Options of the output.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct UiOptions {
     /// Format of reports; `None` is [`Format::Table`].
     pub format: Option<Format>,
@@ -48,6 +50,8 @@ pub struct UiOptions {
     pub no_progress: bool,
     /// `Some` forces colour on or off; `None` decides by terminal and `NO_COLOR`.
     pub color: Option<bool>,
+    /// The flags that commands in messages repeat.
+    pub repeated: TargetFlags,
 }
 
 /// Writes data to stdout and messages to stderr.
@@ -61,6 +65,8 @@ pub struct Printer {
     style: Style,
     progress: Progress,
     waiting: Mutex<Waiting>,
+    /// The flags that commands in messages repeat.
+    repeated: Mutex<TargetFlags>,
 }
 
 /// Where data goes.
@@ -107,8 +113,9 @@ pub struct BrokenPipe;
 
 impl Printer {
     pub fn new(options: UiOptions) -> Self {
+        let forced = options.color;
         let color = |stream_is_terminal: bool| {
-            options.color.unwrap_or_else(|| {
+            forced.unwrap_or_else(|| {
                 stream_is_terminal
                     && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
                     && std::env::var_os("TERM").is_none_or(|v| v != "dumb")
@@ -120,6 +127,7 @@ impl Printer {
         let is_plain = terminal_width() == 0 || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let hidden = options.quiet || options.no_progress || !stderr_terminal || is_plain;
         Self {
+            repeated: Mutex::new(options.repeated.clone()),
             options,
             data: Mutex::new(Data::Stdout(BufWriter::with_capacity(64 * 1024, io::stdout()))),
             stdout_terminal,
@@ -135,7 +143,7 @@ impl Printer {
         Self {
             options: UiOptions {
                 format: Some(format),
-                ..self.options
+                ..self.options.clone()
             },
             data: Mutex::new(Data::Kept(Vec::new())),
             stdout_terminal: false,
@@ -143,6 +151,7 @@ impl Printer {
             style: Style::new(false, self.style.has_stderr_colour()),
             progress: Progress::new(self.progress.is_hidden()),
             waiting: Mutex::default(),
+            repeated: Mutex::new(self.repeated()),
         }
     }
 
@@ -345,9 +354,37 @@ impl Printer {
     /// a line that is too long is broken at spaces.
     pub fn note(&self, text: &str) {
         if !self.options.quiet {
-            let text = message::note(text, self.stderr_width);
+            let text = message::note(&self.completed(text), self.stderr_width);
             self.stderr_line(&safe::message(&text));
         }
+    }
+
+    /// A list of commands to run next, each with its description, on stderr; silent with `--quiet`.
+    pub fn next_steps(&self, steps: &[(String, &str)]) {
+        let repeated = self.repeated();
+        let complete = |(line, what): &(String, _)| (repeated.complete(line), *what);
+        let steps: Vec<(String, &str)> = steps.iter().map(complete).collect();
+        self.note(&steps::next_steps(&steps));
+    }
+
+    /// `text`; the commands in backticks repeat the flags that choose where this command acts. Messages and errors are
+    /// completed when they are printed.
+    pub fn completed<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.repeated().complete_all(text)
+    }
+
+    /// The flags that commands in messages repeat.
+    pub fn repeated(&self) -> TargetFlags {
+        self.lock_repeated().clone()
+    }
+
+    /// From now on, commands in messages act in `region`.
+    pub fn repeat_region(&self, region: &str) {
+        self.lock_repeated().set("--region", region);
+    }
+
+    fn lock_repeated(&self) -> MutexGuard<'_, TargetFlags> {
+        self.repeated.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lines that a function has logged, on stderr and indented, so that none looks like a message of this program; silent
@@ -363,14 +400,15 @@ impl Printer {
 
     /// A warning on stderr, also with `--quiet`.
     pub fn warn(&self, text: &str) {
-        let text = message::warning(text, self.stderr_width, &self.style);
+        let text = message::warning(&self.completed(text), self.stderr_width, &self.style);
         self.stderr_line(&safe::message(&text));
     }
 
     /// An error with its causes and its hint, on stderr, also with `--quiet`. On a terminal, lines that are too long are broken
     /// at spaces.
     pub fn error(&self, error: &Error) {
-        self.stderr_line(&message::error(error, self.stderr_width, &self.style));
+        let complete = |text: &str| self.completed(text).into_owned();
+        self.stderr_line(&message::error(error, complete, self.stderr_width, &self.style));
     }
 
     /// Asks the user to type `name` before `action` ("delete the stream orders"); `yes` skips the question. Stops waiting

@@ -28,15 +28,23 @@ pub(super) fn warning(text: &str, width: Option<usize>, style: &Style) -> String
 }
 
 /// An error with its causes and its hint. Without a terminal, message and hint are one line each. The lines of a cause are
-/// indented.
-pub(super) fn error(error: &Error, width: Option<usize>, style: &Style) -> String {
-    let part = |label: &str, text: &str| fitted(&format!("{label} {}", safe::visible(text)), width, INDENT);
+/// indented. `complete` completes the commands of a text.
+pub(super) fn error(
+    error: &Error,
+    complete: impl Fn(&str) -> String,
+    width: Option<usize>,
+    style: &Style,
+) -> String {
+    let part = |label: &str, text: &str| {
+        let text = complete(&safe::visible(text));
+        fitted(&format!("{label} {text}"), width, INDENT)
+    };
     let chain = error.chain();
     let mut lines = vec![labelled("error:", &part("error:", &chain[0]), |label| {
         style.stderr_error(label)
     })];
     for cause in &chain[1..] {
-        let cause = format!("  cause: {cause}");
+        let cause = format!("  cause: {}", complete(cause));
         let mut cause = cause.split('\n');
         lines.push(fitted(cause.next().unwrap_or_default(), width, "    "));
         lines.extend(cause.map(|line| fitted(&format!("    {line}"), width, "    ")));
@@ -153,7 +161,7 @@ mod tests {
         .hint(
             "give two points in time, such as -1h..-30m; run `streamctl help positions of records` for all",
         );
-        insta::assert_snapshot!(error(&failed, Some(50), &plain()), @r"
+        insta::assert_snapshot!(error(&failed, str::to_owned, Some(50), &plain()), @r"
         error: --where takes a range of arrival times,
           and `yesterday at noon` is not one of them
           cause: expected a point in time
@@ -163,7 +171,7 @@ mod tests {
           -1h..-30m; run
           `streamctl help positions of records` for all
         ");
-        insta::assert_snapshot!(error(&failed, None, &plain()), @r"
+        insta::assert_snapshot!(error(&failed, str::to_owned, None, &plain()), @r"
         error: --where takes a range of arrival times, and `yesterday at noon` is not one of them
           cause: expected a point in time
             the second line of the cause is also longer than the terminal is wide
@@ -178,8 +186,8 @@ mod tests {
         for width in [12, 20, 30, 80] {
             let strip = |text: String| anstream::adapter::strip_str(&text).to_string();
             assert_eq!(
-                strip(error(&failed, Some(width), &style)),
-                error(&failed, Some(width), &plain())
+                strip(error(&failed, str::to_owned, Some(width), &style)),
+                error(&failed, str::to_owned, Some(width), &plain())
             );
             let text = "a warning of a few words";
             assert_eq!(

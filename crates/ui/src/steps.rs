@@ -3,6 +3,8 @@
 /// Maximum width of a line.
 const WIDTH: usize = 80;
 const INDENT: usize = 2;
+/// The end of a line of a command that goes on in the next.
+const CONTINUED: &str = " \\";
 /// Spaces between a command and its description.
 const GAP: usize = 3;
 
@@ -19,7 +21,7 @@ pub fn next_steps(steps: &[(String, &str)]) -> String {
     for (lines, what) in &broken {
         let (last, before) = lines.split_last().map_or(("", &[][..]), |(l, b)| (l.as_str(), b));
         for line in before {
-            text.push_str(&format!("\n{:INDENT$}{line} \\", ""));
+            text.push_str(&format!("\n{:INDENT$}{line}{CONTINUED}", ""));
         }
         // Longer commands must not push this description past the width.
         let most = WIDTH.saturating_sub(INDENT + GAP + what.chars().count());
@@ -31,26 +33,25 @@ pub fn next_steps(steps: &[(String, &str)]) -> String {
 
 /// `command` in one line if it fits beside `what`, else broken before its flags.
 fn lines_of(command: &str, what: &str) -> Vec<String> {
-    let length = |text: &str| text.chars().count();
-    if INDENT + length(command) + GAP + length(what) <= WIDTH {
+    let fits = |line: &str, after: usize| INDENT + line.chars().count() + after <= WIDTH;
+    let beside_what = GAP + what.chars().count();
+    if fits(command, beside_what) {
         return vec![command.to_owned()];
     }
-    let mut lines: Vec<String> = Vec::new();
-    for (index, part) in command.split(" --").enumerate() {
-        let part = if index == 0 {
-            part.to_owned()
-        } else {
-            format!("--{part}")
-        };
-        match lines.last_mut() {
-            Some(line) if INDENT + length(line) + 1 + length(&part) + 2 <= WIDTH => {
-                line.push(' ');
-                line.push_str(&part);
-            }
-            Some(_) => lines.push(format!("    {part}")),
-            None => lines.push(part),
+    let parts: Vec<&str> = command.split(" --").collect();
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for (index, part) in parts.iter().enumerate() {
+        let is_last = index + 1 == parts.len();
+        let after = if is_last { beside_what } else { CONTINUED.len() };
+        let longer = format!("{line} --{part}");
+        match index {
+            0 => line.push_str(part),
+            _ if fits(&longer, after) => line = longer,
+            _ => lines.push(std::mem::replace(&mut line, format!("    --{part}"))),
         }
     }
+    lines.push(line);
     lines
 }
 
@@ -86,6 +87,16 @@ mod tests {
           streamctl put --stream retail-events-stream-dev --file retail/events.json \
               --partition-key-field userId   send them
           streamctl verify retail            follow an event
+        ");
+    }
+
+    #[test]
+    fn the_last_line_of_a_command_leaves_room_for_its_description() {
+        let command = "streamctl put --file stream/events.json --target local --region eu-west-1";
+        insta::assert_snapshot!(next_steps(&[(command.to_owned(), "send records")]), @r"
+        Next:
+          streamctl put --file stream/events.json --target local \
+              --region eu-west-1   send records
         ");
     }
 }

@@ -187,16 +187,14 @@ fn say_the_rest(session: &Session, set: &AlarmSet, existing: &[AlarmEntry], topi
     if !left_over.is_empty() {
         let names = left_over.join(" ");
         printer.note(&format!(
-            "No longer part of the set: `streamctl alarms delete {names}{}` deletes what is left",
-            session.target_flags()
+            "No longer part of the set: `streamctl alarms delete {names}` deletes what is left"
         ));
     }
     if topics.is_empty() && !set.alarms.is_empty() {
-        printer.note(&format!(
-            "New alarms notify nobody: there is no topic. `streamctl alarms subscribe EMAIL{}` creates one; then run the same \
+        printer.note(
+            "New alarms notify nobody: there is no topic. `streamctl alarms subscribe EMAIL` creates one; then run the same \
              command again",
-            session.target_flags()
-        ));
+        );
     }
 }
 

@@ -54,6 +54,9 @@ pub(in crate::cli) struct CostReport {
     budget: Option<Budget>,
     /// What to know about the figures, in words.
     remarks: Vec<String>,
+    /// The command that reads the prices of the region, in backticks.
+    #[serde(skip)]
+    pub(super) refresh: String,
 }
 
 /// The estimate with changes.
@@ -136,6 +139,10 @@ impl CostReport {
             },
         });
         Self {
+            refresh: format!(
+                "`streamctl cost --refresh --region {} --target aws`",
+                estimate.region
+            ),
             of: subject.name,
             hours: HOURS_A_MONTH,
             measured_seconds: subject.measured_seconds,
@@ -155,12 +162,8 @@ impl CostReport {
     pub(super) fn exit(&self) -> Result<Exit> {
         match &self.budget {
             Some(Budget { is_kept: None, .. }) => {
-                let region = &self.estimate.region;
-                Err(
-                    Error::failed("the budget cannot be checked: a price is not known").hint(format!(
-                        "`streamctl cost --refresh --region {region} --target aws` reads the prices from AWS"
-                    )),
-                )
+                let failed = Error::failed("the budget cannot be checked: a price is not known");
+                Err(failed.hint(format!("{} reads the prices from AWS", self.refresh)))
             }
             Some(Budget {
                 is_kept: Some(false), ..
@@ -232,10 +235,10 @@ impl CostReport {
             .filter(|line| line.amount.is_none())
             .count();
         (unknown > 0).then(|| {
-            let region = &self.estimate.region;
             format!(
-                "{unknown} of {} prices are not known: `streamctl cost --refresh --region {region} --target aws` reads those of AWS.",
-                self.estimate.lines.len()
+                "{unknown} of {} prices are not known: {} reads those of AWS.",
+                self.estimate.lines.len(),
+                self.refresh
             )
         })
     }

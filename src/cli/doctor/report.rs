@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::count;
-use crate::ui::{Report, Style, lines, width, wrap};
+use crate::ui::{Report, Style, TargetFlags, lines, width, wrap};
 use domain::context::Context;
 use domain::observe::doctor::{Checked, Finding, Severity};
 
@@ -28,12 +28,17 @@ pub(in crate::cli) struct DoctorReport {
 }
 
 impl DoctorReport {
-    /// `flags` choose the target; they are added to the commands of streamctl.
-    pub(super) fn new(context: &Context, subject: String, mut checks: Vec<Checked>, flags: &str) -> Self {
+    /// The commands of streamctl repeat `flags`.
+    pub(super) fn new(
+        context: &Context,
+        subject: String,
+        mut checks: Vec<Checked>,
+        flags: &TargetFlags,
+    ) -> Self {
         let fixes = checks.iter_mut().flat_map(|check| &mut check.findings);
         for fix in fixes.flat_map(|finding| &mut finding.fixes) {
             if fix.words().is_some() {
-                fix.command.push_str(flags);
+                fix.command = flags.complete(&fix.command);
             }
         }
         Self {

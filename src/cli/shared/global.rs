@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use etcetera::BaseStrategy;
 
-use crate::ui::{Format, UiOptions};
+use crate::ui::{Format, TargetFlags, UiOptions};
 use domain::settings::{
     ConfigFile, ConfigSource, DotEnv, Explained, Flags, Settings, Sources, TargetChoice, parse_timeout,
 };
@@ -164,6 +164,7 @@ impl GlobalArgs {
                 ColorArg::Always => Some(true),
                 ColorArg::Never => Some(false),
             },
+            repeated: self.target_flags(),
         }
     }
 
@@ -205,20 +206,22 @@ impl GlobalArgs {
         self.region.as_deref()
     }
 
-    /// The flags that choose the target, as typed, for a command line to copy: ` --region eu-west-1`, or nothing.
-    pub(crate) fn target_flags(&self) -> String {
+    /// The flags that choose where a command acts, as typed.
+    fn target_flags(&self) -> TargetFlags {
         let target = self.target.map(|target| match target {
             TargetArg::Aws => "aws",
             TargetArg::Local => "local",
         });
+        let config = self.config.as_ref().map(|path| path.display().to_string());
         [
             ("--target", target),
             ("--endpoint-url", self.endpoint_url.as_deref()),
             ("--region", self.region.as_deref()),
             ("--profile", self.profile.as_deref()),
+            ("--config", config.as_deref()),
         ]
         .into_iter()
-        .filter_map(|(flag, value)| Some(format!(" {flag} {}", value?)))
+        .filter_map(|(flag, value)| Some((flag, value?.to_owned())))
         .collect()
     }
 }

@@ -32,7 +32,6 @@ pub struct Session {
     printer: Arc<Printer>,
     interrupt: Interrupt,
     context: OnceCell<Context>,
-    target_flags: String,
     region_flag: Option<String>,
     /// The ARN that chooses region and account.
     acts_on: OnceLock<StreamReference>,
@@ -56,7 +55,6 @@ impl Session {
             printer,
             interrupt: Interrupt::listen(),
             context: OnceCell::new(),
-            target_flags: global.target_flags(),
             region_flag: global.region().map(str::to_owned),
             acts_on: OnceLock::new(),
             local_cloud,
@@ -72,7 +70,6 @@ impl Session {
             printer: self.printer.clone(),
             interrupt: self.interrupt.clone(),
             context: OnceCell::new(),
-            target_flags: String::new(),
             region_flag: None,
             acts_on: OnceLock::new(),
             local_cloud: self.local_cloud,
@@ -86,11 +83,6 @@ impl Session {
             printer: Arc::new(printer),
             ..self
         }
-    }
-
-    /// The flags that choose the target, as typed, for a command line to copy: ` --region eu-west-1`, or nothing.
-    pub(crate) fn target_flags(&self) -> &str {
-        &self.target_flags
     }
 
     pub fn settings(&self) -> &Settings {
@@ -139,6 +131,9 @@ impl Session {
             return Err(Error::usage(text).hint("leave --region out, or name the stream without its ARN"));
         }
         self.acts_on.get_or_init(|| stream.clone());
+        if self.configuration.is_some() {
+            self.printer.repeat_region(region);
+        }
         Ok(())
     }
 

@@ -276,7 +276,7 @@ impl TemplateArgs {
             typed.push(' ');
             typed.push_str(&shell_quoted(&self.template));
         }
-        typed + &self.stream_flags(session)
+        typed + &self.stream_flag(session)
     }
 
     /// The template or the manifest file.
@@ -299,12 +299,11 @@ impl TemplateArgs {
         Some(path.parent().map_or_else(PathBuf::new, PathBuf::from))
     }
 
-    /// The flags that select target and stream, for a command line to copy. Empty if both are the default.
-    pub(crate) fn stream_flags(&self, session: &Session) -> String {
-        let flags = session.target_flags();
+    /// The flag that selects the stream, for a command line to copy. Empty if it is the default.
+    fn stream_flag(&self, session: &Session) -> String {
         match &self.stream.stream {
-            Some(name) if *name != session.settings().stream => format!("{flags} --stream {name}"),
-            _ => flags.to_owned(),
+            Some(name) if *name != session.settings().stream => format!(" --stream {name}"),
+            _ => String::new(),
         }
     }
 }

@@ -28,7 +28,7 @@ pub(in crate::cli) struct SizeReport {
     #[serde(flatten)]
     sizing: Sizing,
     /// What to know about the figures, in words.
-    remarks: Vec<String>,
+    pub(super) remarks: Vec<String>,
 }
 
 /// A contract with scripts.

@@ -14,7 +14,7 @@ pub const ROWS: &[Row] = &[
     .fill(&[("STREAM", "orders")]),
     row(
         "src/cli/alarms/set.rs",
-        "alarms subscribe EMAIL{}",
+        "alarms subscribe EMAIL",
         By::Run(&["alarms", "set", "orders", "--dry-run"]),
     )
     .fill(&[("EMAIL", "me@example.com")]),
@@ -31,7 +31,7 @@ pub const ROWS: &[Row] = &[
     .fill(&[("STREAM", "orders")]),
     row(
         "src/cli/alarms/set.rs",
-        "alarms delete {names}{}",
+        "alarms delete {names}",
         By::Made(|cloud| {
             cloud.ok(["consumer", "register", "orders", "analytics"]);
             cloud.ok(["alarms", "set", "orders"]);

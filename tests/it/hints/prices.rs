@@ -29,7 +29,7 @@ pub const ROWS: &[Row] = &[
     ),
     row(
         "src/cli/cost/report.rs",
-        "cost --refresh --region {region} --target aws",
+        "cost --refresh --region {} --target aws",
         By::Run(&ESTIMATE),
     ),
     row(

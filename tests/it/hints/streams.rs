@@ -24,11 +24,7 @@ pub const EMPTY: &[Row] = &[
         "group list",
         By::Run(&["group", "show", "nobody"]),
     ),
-    row(
-        "src/cli/list.rs",
-        "setup",
-        By::Run(&["list", "--region", "us-east-1"]),
-    ),
+    row("src/cli/list.rs", "setup", By::Run(&["list"])),
     row(
         "crates/domain/src/stream/whereabouts.rs",
         "setup",
