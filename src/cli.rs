@@ -44,6 +44,7 @@ mod mappings;
 mod metrics;
 mod mode;
 mod monitoring;
+mod open;
 mod outputs;
 mod plan;
 mod policy;
@@ -126,6 +127,7 @@ commands! {
         Destroy(destroy::DestroyArgs, Handled),
         Verify(verify::VerifyArgs, Handled),
         Outputs(outputs::OutputsArgs, Ends),
+        Open(open::OpenArgs, Ends),
         Init(init::InitArgs, Ends),
     }
     "Streams" {

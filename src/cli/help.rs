@@ -205,7 +205,7 @@ mod tests {
         let list = schema_list().unwrap();
         let first: Vec<&str> = list.lines().take(3).collect();
         insta::assert_snapshot!(first.join("\n"), @"
-          Provision  setup, plan, destroy, verify, outputs, init
+          Provision  setup, plan, destroy, verify, outputs, open, init
           Streams    list, describe, create, delete, encrypt, tag add, tag remove,
                      tag list, retention, mode, monitoring enable, monitoring disable,
         ");

@@ -55,6 +55,7 @@ mod running;
 mod schemas;
 mod setup;
 mod shell;
+mod site;
 mod streams;
 mod support;
 mod tail;

@@ -10,14 +10,14 @@ use crate::schemas;
 use crate::support::{Cloud, block_on};
 
 /// A user of IAM with one inline policy, and its access key.
-struct User<'a> {
+pub struct User<'a> {
     cloud: &'a Cloud,
     name: &'static str,
     key: (String, String),
 }
 
 impl<'a> User<'a> {
-    fn new(cloud: &'a Cloud, name: &'static str) -> Self {
+    pub fn new(cloud: &'a Cloud, name: &'static str) -> Self {
         let iam = aws_sdk_iam::Client::new(&cloud.sdk());
         let key = block_on(async {
             iam.create_user().user_name(name).send().await.unwrap();
@@ -29,14 +29,14 @@ impl<'a> User<'a> {
     }
 
     /// Gives the user this policy, in place of the one before.
-    fn allow(&self, document: &Value) {
+    pub fn allow(&self, document: &Value) {
         let iam = aws_sdk_iam::Client::new(&self.cloud.sdk());
         let put = iam.put_user_policy().user_name(self.name).policy_name("only");
         block_on(put.policy_document(document.to_string()).send()).unwrap();
     }
 
     /// Runs streamctl as this user: exit code and stderr.
-    fn run(&self, args: &[&str]) -> (i32, String) {
+    pub fn run(&self, args: &[&str]) -> (i32, String) {
         let mut command = self.cloud.streamctl(args);
         let output = command
             .env_remove("STREAMCTL_TARGET")
@@ -50,12 +50,12 @@ impl<'a> User<'a> {
         (output.status.code().unwrap_or(-1), said)
     }
 
-    fn may(&self, args: &[&str]) {
+    pub fn may(&self, args: &[&str]) {
         let (code, said) = self.run(args);
         assert_eq!(code, 0, "{args:?}: {said}");
     }
 
-    fn may_not(&self, args: &[&str]) {
+    pub fn may_not(&self, args: &[&str]) {
         let (code, said) = self.run(args);
         let denied = said.contains("not authorized") || said.contains("AccessDenied");
         assert!(code != 0 && denied, "{args:?}: exit {code}: {said}");
@@ -81,14 +81,14 @@ pub fn policy(cloud: &Cloud, args: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn actions(document: &Value) -> BTreeSet<String> {
+pub fn actions(document: &Value) -> BTreeSet<String> {
     let statements = document["Statement"].as_array().unwrap().iter();
     let lists = statements.flat_map(|statement| statement["Action"].as_array().unwrap().clone());
     lists.map(|action| action.as_str().unwrap().to_owned()).collect()
 }
 
 /// `document` without the action `removed`.
-fn without(document: &Value, removed: &str) -> Value {
+pub fn without(document: &Value, removed: &str) -> Value {
     let mut document = document.clone();
     let statements = document["Statement"].as_array_mut().unwrap();
     for statement in statements.iter_mut() {

@@ -6,6 +6,7 @@ pub const SERVICES: &[&str] = &[
     "Firehose",
     "Lambda",
     "API Gateway",
+    "CloudFront",
     "DynamoDB",
     "SQS",
     "SNS",

@@ -5,6 +5,7 @@
 
 mod api_gateway;
 mod calls;
+pub(crate) mod cloudfront;
 pub(crate) mod date;
 mod endpoints;
 pub(crate) mod formats;

@@ -376,6 +376,29 @@ impl<'c> Pipeline<'c> {
         }
     }
 
+    /// Whether it declares a page.
+    pub fn has_pages(&self) -> bool {
+        self.sites().next().is_some()
+    }
+
+    /// The addresses of its pages that exist, with the name of the resource in the manifest. They are known once a plan has
+    /// been made.
+    pub fn pages(&self) -> Vec<(String, String)> {
+        let known = self.lock_outputs();
+        let address = |id: &str| known.get(id)?.get("url").filter(|url| *url != UNKNOWN).cloned();
+        self.sites()
+            .filter_map(|id| Some((id.to_owned(), address(id)?)))
+            .collect()
+    }
+
+    fn sites(&self) -> impl Iterator<Item = &str> {
+        let is_site = move |id: &&str| {
+            let declared = self.manifest.resource(id);
+            declared.is_some_and(|declared| declared.kind.get_ref() == "site")
+        };
+        self.graph.order().filter(is_site)
+    }
+
     /// The template's outputs, as far as they are known.
     ///
     /// # Errors

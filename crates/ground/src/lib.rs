@@ -12,3 +12,4 @@ pub mod platform;
 pub mod shell;
 pub mod stop;
 pub mod unicode;
+pub mod xml;

@@ -1,6 +1,7 @@
-//! All platform-specific code: private files, detached processes, peers of connections, the allocator, threads, EC2
-//! detection.
+//! All platform-specific code: private files, detached processes, peers of connections, the allocator, threads, the
+//! browser, EC2 detection.
 
+pub mod browser;
 pub mod memory;
 pub mod orphans;
 pub mod peer;

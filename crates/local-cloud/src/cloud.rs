@@ -6,6 +6,7 @@
 mod channels;
 mod deliveries;
 mod lambda_api;
+mod site_buckets;
 
 use std::borrow::Cow;
 use std::io;
@@ -20,6 +21,7 @@ use crate::apigateway::ApiGateway;
 use crate::authorise::{self, Decision, Policies, Principal};
 use crate::awsim::{Awsim, Iam, Kms, Sns, Stored, Sts, Tagging};
 use crate::clock::{Clock, CloudClock};
+use crate::cloudfront::CloudFront;
 use crate::cloudwatch::{self, CloudWatch};
 use crate::deliver::{Deliver, LogSink};
 use crate::dynamodb::DynamoDb;
@@ -45,6 +47,7 @@ use daemon::Options;
 use daemon::secret::Secret;
 pub(crate) use deliveries::Deliveries;
 use lambda_api::LambdaApi;
+use site_buckets::SiteBuckets;
 
 /// All services of the local cloud on one data directory.
 pub struct Cloud {
@@ -75,6 +78,7 @@ impl Cloud {
         let dir = data.join("services");
         let adjustable = Arc::new(CloudClock::open(data, options.clock_behind, dir.exists())?);
         let clock = Arc::clone(&adjustable) as Arc<dyn Clock>;
+        let status_delay = options.status_delay;
         let cloudwatch = CloudWatch::open(&data.join("cloudwatch"), Arc::clone(&clock))?;
         let metrics = Arc::clone(&cloudwatch) as Arc<dyn MetricSink>;
         ground::platform::create_private_dir(&dir)?;
@@ -128,7 +132,20 @@ impl Cloud {
             secret: secret.clone(),
         });
         let http_apis = http_apis(data, endpoint, &adjustable, &cloudwatch, &lambda)?;
-        let web = endpoints(&lambda, &http_apis, &policies, &adjustable);
+        let metrics = Arc::clone(&cloudwatch) as Arc<dyn MetricSink>;
+        let cloudfront = Arc::new(CloudFront::open(
+            &data.join("cloudfront"),
+            endpoint,
+            status_delay,
+            Arc::clone(&adjustable) as Arc<dyn Clock>,
+            metrics,
+            Arc::new(SiteBuckets(Arc::clone(&stores.s3))),
+        )?);
+        let web = Arc::new(Endpoints {
+            function_urls: function_urls(&lambda, &policies, &adjustable),
+            http_apis: Arc::clone(&http_apis) as Arc<dyn Web>,
+            distributions: Arc::clone(&cloudfront) as Arc<dyn Web>,
+        });
         let logs = Arc::clone(&stores.logs);
         let lambda = LambdaApi { lambda, mappings };
         let engine = Kinesis(Arc::clone(&kinesis));
@@ -136,6 +153,7 @@ impl Cloud {
             lambda,
             http_apis,
             firehose,
+            cloudfront,
             kinesis: engine,
         };
         let services = stores.table(&dir, first, cloudwatch, &policies);
@@ -202,22 +220,16 @@ fn http_apis(
     opened.map(Arc::new)
 }
 
-/// The endpoints for web clients.
-fn endpoints(
+fn function_urls(
     lambda: &Arc<Lambda>,
-    http_apis: &Arc<ApiGateway>,
     policies: &Arc<AccessPolicies>,
     clock: &Arc<CloudClock>,
-) -> Arc<Endpoints> {
-    let function_urls = FunctionUrls {
+) -> Arc<dyn Web> {
+    Arc::new(FunctionUrls {
         urls: Arc::clone(lambda) as Arc<dyn Urls>,
         functions: Arc::clone(lambda) as Arc<dyn Invoke>,
         policies: Arc::clone(policies) as Arc<dyn Policies>,
         clock: Arc::clone(clock) as Arc<dyn Clock>,
-    };
-    Arc::new(Endpoints {
-        function_urls: Arc::new(function_urls),
-        http_apis: Arc::clone(http_apis) as Arc<dyn Web>,
     })
 }
 
@@ -226,6 +238,7 @@ struct FirstServices {
     lambda: LambdaApi,
     http_apis: Arc<ApiGateway>,
     firehose: Arc<Firehose>,
+    cloudfront: Arc<CloudFront>,
     kinesis: Kinesis,
 }
 
@@ -329,10 +342,11 @@ impl Stores {
             let sessions = Arc::clone(&policies.sessions);
             Sts::new(sessions, Arc::clone(&policies) as Arc<dyn Policies>)
         });
-        // API Gateway, Firehose and Lambda first: at shutdown functions still write to the others. CloudWatch last: it takes metrics
-        // of all.
+        // CloudFront, API Gateway, Firehose and Lambda first: at shutdown functions still write to the others. CloudWatch last:
+        // it takes metrics of all.
         let entries = |tagging| {
             vec![
+                Entry::new("CloudFront", "cloudfront", "", first.cloudfront),
                 Entry::new("API Gateway", "apigateway", "", first.http_apis),
                 Entry::new("Firehose", "firehose", "Firehose_20150804", first.firehose),
                 Entry::new("Lambda", "lambda", "", Arc::new(first.lambda)),

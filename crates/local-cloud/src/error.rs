@@ -76,6 +76,7 @@ impl ApiError {
             Protocol::Rpc => None,
             Protocol::RestJson => Some(ErrorFormat::Json),
             Protocol::RestXml => Some(ErrorFormat::S3),
+            Protocol::RestXmlEnvelope => Some(ErrorFormat::Query),
         };
         Self { format, ..self }
     }

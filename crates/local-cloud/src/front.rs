@@ -445,7 +445,7 @@ impl Front {
         let secret_key = self.backends.policies.secret_key(&credential.access_key);
         signature::verify(parts, body, &secret_key, SystemClock.now_ms()).map_err(|refused| {
             let code = match protocol {
-                Protocol::RestXml => "SignatureDoesNotMatch",
+                Protocol::RestXml | Protocol::RestXmlEnvelope => "SignatureDoesNotMatch",
                 Protocol::Rpc | Protocol::RestJson => "InvalidSignatureException",
             };
             let message = match peer {
@@ -501,7 +501,7 @@ impl Front {
         };
         let parsed = match service.protocol() {
             Protocol::Rpc => body::parsed_bytes(&request.body),
-            Protocol::RestJson | Protocol::RestXml => 0,
+            Protocol::RestJson | Protocol::RestXml | Protocol::RestXmlEnvelope => 0,
         };
         let parsed = Arc::clone(&self.requests).take(parsed).await;
         let _parsed = parsed.map_err(|Exhausted| body::busy())?;

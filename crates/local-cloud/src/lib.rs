@@ -5,9 +5,9 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | process | [`mod@run`], [`front`], [`authorise`], [`web`] (endpoints that need no signature: function URLs, HTTP APIs) |
+//! | process | [`mod@run`], [`front`], [`authorise`], [`web`] (endpoints that need no signature: function URLs, HTTP APIs, distributions) |
 //! | composition | [`cloud`], [`services`] (the table) |
-//! | services | [`kinesis`], [`lambda`], [`mappings`], [`dynamodb`], [`sqs`], [`logs`], [`s3`], [`cloudwatch`], [`apigateway`], [`firehose`], [`awsim`] |
+//! | services | [`kinesis`], [`lambda`], [`mappings`], [`dynamodb`], [`sqs`], [`logs`], [`s3`], [`cloudwatch`], [`apigateway`], [`cloudfront`], [`firehose`], [`awsim`] |
 //! | contracts | [`mod@service`], [`operation`], [`deliver`], [`invoke`], [`metrics`], [`clock`] |
 //! | helpers | [`types`], [`answer`], [`error`], [`database`], [`state_file`] |
 
@@ -17,6 +17,7 @@ mod authorise;
 mod awsim;
 mod clock;
 mod cloud;
+mod cloudfront;
 mod cloudwatch;
 mod database;
 mod deliver;

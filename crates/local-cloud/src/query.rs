@@ -2,6 +2,7 @@
 //!
 //! This module knows no service. Source: "AWS query protocol", Smithy documentation.
 
+use ground::xml;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value};
 
@@ -133,20 +134,7 @@ impl Xml {
     }
 
     pub(crate) fn text(&mut self, text: &str) {
-        for c in text.chars() {
-            match c {
-                '&' => self.0.push_str("&amp;"),
-                '<' => self.0.push_str("&lt;"),
-                '>' => self.0.push_str("&gt;"),
-                '"' => self.0.push_str("&quot;"),
-                // Parsers turn a bare carriage return into a line feed.
-                '\r' => self.0.push_str("&#xD;"),
-                '\n' | '\t' => self.0.push(c),
-                // XML 1.0 has no way to write these.
-                '\0'..'\x20' | '\u{fffe}' | '\u{ffff}' => self.0.push('\u{fffd}'),
-                c => self.0.push(c),
-            }
-        }
+        self.0.push_str(&xml::escape(text));
     }
 
     pub(crate) fn into_bytes(self) -> Vec<u8> {

@@ -152,8 +152,8 @@ impl S3 {
         Ok(written)
     }
 
-    /// Answers a request. Blocks.
-    fn answer(&self, request: Request) -> Response<Body> {
+    /// Answers a request, whatever policies say. Blocks.
+    pub fn answer(&self, request: Request) -> Response<Body> {
         let _reading = self.files.lease();
         let id = request_id();
         let method = request.parts.method.clone();
@@ -316,17 +316,25 @@ impl S3 {
 
     /// The region of a bucket of `account`. `None` if there is no such bucket, or the database cannot be read. Blocks.
     pub fn bucket_region(&self, account: &str, name: &str) -> Option<String> {
+        self.bucket(account, name).map(|bucket| bucket.region)
+    }
+
+    /// The policy of a bucket of `account`, in JSON. `None` if it has none, or the database cannot be read. Blocks.
+    pub fn bucket_policy(&self, account: &str, name: &str) -> Option<String> {
+        let mut bucket = self.bucket(account, name)?;
+        bucket.settings.remove(control::POLICY)
+    }
+
+    /// A bucket of `account`. `None` if there is none, or the database cannot be read. Blocks.
+    fn bucket(&self, account: &str, name: &str) -> Option<Bucket> {
         let found = self
             .database()
             .map_err(Error::from)
             .and_then(|database| database.read(|db| bucket::find(db, account, name)));
-        match found {
-            Ok(bucket) => bucket.map(|bucket| bucket.region),
-            Err(error) => {
-                tracing::warn!(message = error.message, "a bucket could not be looked up");
-                None
-            }
-        }
+        found.unwrap_or_else(|error| {
+            tracing::warn!(message = error.message, "a bucket could not be looked up");
+            None
+        })
     }
 
     /// Deletes files that no object has any more. Blocks.

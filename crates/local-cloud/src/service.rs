@@ -72,8 +72,10 @@ pub(crate) enum Protocol {
     Rpc,
     /// Content of any type, or parameters in JSON.
     RestJson,
-    /// Content of any type, or parameters in XML.
+    /// Content of any type, or parameters in XML. Errors have no envelope, as in S3.
     RestXml,
+    /// Parameters in XML. Errors have an envelope.
+    RestXmlEnvelope,
 }
 
 /// A service of the local cloud. See the [module](self) for what else a new service needs: nothing but an entry in the

@@ -1,8 +1,8 @@
-//! Endpoints for web clients: function URLs and HTTP APIs.
+//! Endpoints for web clients: function URLs, HTTP APIs and distributions of CloudFront.
 //!
 //! They differ from the APIs of AWS: a request needs no signature unless the endpoint asks for one, and web pages may send
 //! it. This module owns what the endpoints share: where they are ([`address`]), the events that functions get ([`event`]),
-//! the responses that functions return ([`reply`]), and CORS ([`cors`]). It knows neither Lambda nor API Gateway.
+//! the responses that functions return ([`reply`]), and CORS ([`cors`]). It knows neither Lambda, API Gateway nor CloudFront.
 
 pub(crate) mod address;
 pub(crate) mod cors;
@@ -52,6 +52,7 @@ pub(crate) trait Web: Send + Sync + 'static {
 pub(crate) struct Endpoints {
     pub function_urls: Arc<dyn Web>,
     pub http_apis: Arc<dyn Web>,
+    pub distributions: Arc<dyn Web>,
 }
 
 impl Web for Endpoints {
@@ -59,6 +60,7 @@ impl Web for Endpoints {
         let endpoint = match request.address.kind {
             Kind::FunctionUrl => &self.function_urls,
             Kind::HttpApi => &self.http_apis,
+            Kind::Distribution => &self.distributions,
         };
         let in_path = request.address.in_path();
         let serving = Arc::clone(endpoint).serve(request);

@@ -122,6 +122,13 @@ fn route() -> impl Strategy<Value = Route> {
             "",
             "application/json"
         )),
+        select(CLOUDFRONT).prop_map(move |(method, path)| of(
+            "cloudfront",
+            method,
+            path,
+            "",
+            "application/xml"
+        )),
     ]
 }
 
@@ -191,6 +198,19 @@ const HTTP_APIS: &[(&str, &str)] = &[
     ("POST", "/v2/apis/a/stages"),
     ("POST", "/v2/tags/arn:aws:apigateway:us-east-1::%2Fapis%2Fa"),
     ("POST", "/_execute-api/abcdefgh/%00/..//?a=%zz&a"),
+];
+const CLOUDFRONT: &[(&str, &str)] = &[
+    ("POST", "/2020-05-31/distribution"),
+    ("POST", "/2020-05-31/distribution?WithTags"),
+    ("PUT", "/2020-05-31/distribution/E/config"),
+    ("POST", "/2020-05-31/distribution/E/invalidation"),
+    ("POST", "/2020-05-31/origin-access-control"),
+    (
+        "POST",
+        "/2020-05-31/tagging?Operation=Tag&Resource=arn:aws:cloudfront::000000000000:distribution%2FE",
+    ),
+    ("GET", "/2020-05-31/distribution?MaxItems=-1&Marker=%00"),
+    ("GET", "/_cloudfront/abcdefgh/%00/..//?a=%zz&a"),
 ];
 const WORDS: &[&str] = &[
     "StreamName",
@@ -393,6 +413,8 @@ fn xml() -> impl Strategy<Value = Vec<u8>> {
         "</Delete>",
         "<Object><Key>k</Key></Object>",
         "<Tagging><TagSet>",
+        "<DistributionConfig><Origins><Quantity>1</Quantity><Items><Origin>",
+        "<InvalidationBatch><Paths><Quantity>1</Quantity><Items><Path>/*</Path></Items></Paths>",
         "<!DOCTYPE a [<!ENTITY b \"&a;&a;\">]>",
         "&b;",
         "&#x10ffff;",

@@ -8,7 +8,7 @@ use super::written::{PolicyDocument, PutEntry, RecordedLine, ResourcePolicy};
 use crate::cli::shared::{change::ChangeReport, sending::report as sending};
 use crate::cli::{
     account, alarms, attach, channel, config, consumer, copy, cost, dashboard, delete, demo, describe,
-    detach, dlq, doctor, group, handlers, init, invoke, list, local, logs, mappings, metrics, outputs,
+    detach, dlq, doctor, group, handlers, init, invoke, list, local, logs, mappings, metrics, open, outputs,
     policy, reshard, sample, size, tag, tail, top,
 };
 use domain::pipeline::{apply::RunReport, plan::PlanReport, verify::VerifyReport};
@@ -95,6 +95,7 @@ types! {
     "mode": ChangeReport;
     "monitoring disable": ChangeReport;
     "monitoring enable": ChangeReport;
+    "open": open::Page;
     "outputs": outputs::Outputs;
     "plan": PlanReport | PolicyDocument;
     "policy": PolicyDocument | policy::function::PolicyReport;

@@ -1,6 +1,7 @@
 //! Hints about pipelines.
 
 use super::{By, Row, check, output, row};
+use crate::site;
 use crate::support::{Cloud, block_on};
 use crate::templates::OWN;
 
@@ -55,6 +56,19 @@ pub const ROWS: &[Row] = &[
         "src/cli/verify.rs",
         "setup{}",
         By::Run(&["verify", "-f", "my own.toml"]),
+    ),
+    row(
+        "src/cli/open.rs",
+        "outputs{arguments}",
+        By::Run(&["open", "-f", "my own.toml"]),
+    ),
+    row(
+        "src/cli/open.rs",
+        "setup{arguments}",
+        By::Made(|cloud| {
+            site::write_files(cloud);
+            output(&cloud.machine, &["open", "-f", "shop.toml"], &[])
+        }),
     ),
 ];
 

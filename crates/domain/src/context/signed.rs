@@ -1,5 +1,5 @@
-//! Calls of services that need no client: requests with a JSON body, signed with the credentials of the context, and sent
-//! with the retries of the SDK.
+//! Calls of services that need no client: requests that are signed with the credentials of the context, and sent with the
+//! retries of the SDK. The answers are in JSON, unless the caller reads them itself.
 
 use std::time::SystemTime;
 
@@ -35,6 +35,9 @@ pub(super) struct Call<'a> {
     pub body: Vec<u8>,
 }
 
+/// Reads an answer, also an error.
+pub(super) type Read<T> = fn(&HttpResponse) -> Result<T, OrchestratorError<ErrorMetadata>>;
+
 impl Context {
     /// Makes a call. `what` begins the sentence of an error. An answer without a body is null.
     ///
@@ -42,6 +45,23 @@ impl Context {
     /// Exit 4 without credentials, or if the service cannot be reached or denies the call; else exit 1.
     pub(super) async fn send_signed(&self, call: Call<'_>, what: String) -> Result<Value> {
         let headers = self.signature(&call).await?;
+        self.send(call, headers, answer, what).await
+    }
+
+    /// Sends a request with these headers. `read` reads its answer.
+    ///
+    /// # Errors
+    /// As [`Context::send_signed`].
+    pub(super) async fn send<T>(
+        &self,
+        call: Call<'_>,
+        headers: Vec<(String, String)>,
+        read: Read<T>,
+        what: String,
+    ) -> Result<T>
+    where
+        T: std::fmt::Debug + Send + Sync + 'static,
+    {
         let Some(client) = self.sdk.config.http_client() else {
             return Err(Error::failed(what).cause("there is no HTTP client"));
         };
@@ -67,7 +87,7 @@ impl Context {
                 }
                 Ok(HttpRequest::try_from(request.body(SdkBody::from(body.clone()))?)?)
             })
-            .deserializer(answer)
+            .deserializer(read)
             .build();
         let answered = operation.invoke(()).await;
         answered.map_err(|failure| error::aws::failed(what, failure))

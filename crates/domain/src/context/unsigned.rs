@@ -15,6 +15,9 @@ use super::Context;
 use super::sdk::time_limits;
 use ground::error::{self, Error, Result};
 
+/// What calls to them are of.
+pub(super) const SERVICE: &str = "HTTP";
+
 /// A request to a URL.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WebRequest {
@@ -78,7 +81,7 @@ impl Context {
         };
         let request = sent.clone();
         let operation = Operation::builder()
-            .service_name("HTTP")
+            .service_name(SERVICE)
             .operation_name(shown.clone())
             .behavior_version(BehaviorVersion::latest())
             .http_client(client)

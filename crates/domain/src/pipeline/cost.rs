@@ -75,6 +75,9 @@ impl Assumed {
                 "Assumed: each record is one write to each table and to each of its indexes.".to_owned(),
             );
         }
+        if has("site") {
+            remarks.push("Assumed: each record comes with one request to the site.".to_owned());
+        }
         if has("bucket") {
             let exception = match has("firehose") {
                 true => " that no Firehose stream writes to",
@@ -352,6 +355,10 @@ impl<'p> Declared<'p> {
             }
             "alarm" => alarm(spec),
             "dashboard" => vec![(Item::Dashboards, HOURS_A_MONTH)],
+            "site" => vec![(
+                Item::CloudFrontRequests,
+                assumed.load.records.over_hours(HOURS_A_MONTH),
+            )],
             "http_api" => vec![(
                 Item::HttpApiRequests,
                 assumed.load.records.over_hours(HOURS_A_MONTH),

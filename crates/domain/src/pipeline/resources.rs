@@ -60,6 +60,7 @@ kinds! {
     managed_policy,
     queue,
     role,
+    site,
     stream,
     subscription,
     table,

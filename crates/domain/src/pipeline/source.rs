@@ -1,5 +1,7 @@
 //! Reads templates: bundled ones, and manifest files with the files that they refer to.
 
+pub(crate) mod directory;
+
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
@@ -11,6 +13,7 @@ use super::manifest::{Declaration, Manifest};
 use super::parameter::Parameter;
 use super::resources;
 use crate::similar::did_you_mean;
+use directory::Directory;
 use ground::error::{Error, Result};
 use ground::file;
 use ground::shell::quoted;
@@ -169,8 +172,8 @@ pub(super) enum Files {
 }
 
 impl Files {
-    /// Replaces the property `body` with the content of the file that it names, and makes the path in `handler` independent
-    /// of the working directory.
+    /// Replaces the property `body` with the content of the file that it names, completes the directory in `files`, and makes
+    /// the path in `handler` independent of the working directory.
     pub(super) fn resolve(&self, declared: &mut Declaration) -> Result<()> {
         let body = declared
             .properties
@@ -182,6 +185,12 @@ impl Files {
                 .map_err(|error| declared.problem(&format!("property body: {error}")))?;
             replace(declared, "body", value);
         }
+        if let Some(files) = declared.properties.get("files").map(Spanned::get_ref) {
+            let directory = self.directory(files);
+            let directory =
+                directory.map_err(|error| declared.problem(&format!("property files: {error}")))?;
+            replace(declared, "files", directory);
+        }
         let handler = declared.properties.get("handler").map(Spanned::get_ref);
         if let (Self::Beside(dir), Some(Value::String(path))) = (self, handler)
             && is_relative(path)
@@ -190,6 +199,23 @@ impl Files {
             replace(declared, "handler", path.into());
         }
         Ok(())
+    }
+
+    /// The directory that a property names.
+    fn directory(&self, declared: &Value) -> Result<Value, String> {
+        let path = declared.as_str().filter(|path| !path.contains("${"));
+        let path = path.ok_or("give the path of a directory, without references")?;
+        let path = path.trim_end_matches('/');
+        let directory = match self {
+            Self::None => return Err("this manifest cannot refer to files".to_owned()),
+            Self::Bundled(bundled) => Directory::bundled(bundled, path),
+            Self::Beside(dir) => {
+                // Properties are filled in later.
+                let dir = dir.to_str().ok_or("the path of the manifest is not UTF-8")?;
+                Directory::beside(Path::new(&dir.replace("${", "$${")), path)
+            }
+        };
+        serde_json::to_value(directory).map_err(|error| error.to_string())
     }
 
     /// The content of the file `name`: the value of a JSON file, or else the text.

@@ -13,6 +13,7 @@ use ground::error::Result;
 pub const SERVICES: &[(&str, &str)] = &[
     ("Kinesis", "AWS_ENDPOINT_URL_KINESIS"),
     ("ApiGatewayV2", "AWS_ENDPOINT_URL_APIGATEWAYV2"),
+    ("CloudFront", "AWS_ENDPOINT_URL_CLOUDFRONT"),
     ("CloudTrail", "AWS_ENDPOINT_URL_CLOUDTRAIL"),
     ("CloudWatch", "AWS_ENDPOINT_URL_CLOUDWATCH"),
     ("CloudWatch Logs", "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"),

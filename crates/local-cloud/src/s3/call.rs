@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use super::error::{Error, Result};
 use super::payload::Payload;
 use super::route::{Operation, Route};
-use super::xml::{NAMESPACE, Node};
+use super::xml::{self, NAMESPACE, Node};
 use crate::answer::whole;
 use crate::query::{Xml, percent_encode};
 use crate::types::{Body, Caller};
@@ -59,7 +59,7 @@ impl Call {
                 "Request Body is empty",
             ));
         }
-        Node::parse(&document, root)
+        xml::parse(&document, root)
     }
 
     /// The number of entries in a page, from the parameter `name`.

@@ -13,12 +13,12 @@ use super::multipart;
 use super::object;
 use super::settings;
 use super::tagging;
-use super::xml::{NAMESPACE, Node};
+use super::xml::{self, NAMESPACE, Node};
 use crate::answer::whole;
 use crate::query::Xml;
 use crate::types::Tags;
 
-const POLICY: &str = "policy";
+pub(super) const POLICY: &str = "policy";
 /// Source: "Bucket policies for Amazon S3", S3 user guide.
 const MAX_POLICY: usize = 20 * 1024;
 const DEFAULT_REGION: &str = "us-east-1";
@@ -213,7 +213,7 @@ fn acl_of_new_bucket(call: &Call, bucket: &Bucket) -> Result<Option<String>> {
 fn configuration(call: &Call) -> Result<(String, Tags)> {
     let document = match call.payload()?.document()? {
         empty if empty.is_empty() => Node::default(),
-        body => Node::parse(&body, "CreateBucketConfiguration")?,
+        body => xml::parse(&body, "CreateBucketConfiguration")?,
     };
     if document.child("Bucket").is_some() || document.child("Location").is_some() {
         return Err(Error::not_offered("directory buckets"));

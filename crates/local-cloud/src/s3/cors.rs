@@ -170,7 +170,7 @@ mod tests {
 
     /// The value of Access-Control-Allow-Origin.
     fn origin(origin: &str, method: &str, headers: &[&str]) -> Option<String> {
-        let configuration = Node::parse(CONFIGURATION.as_bytes(), "CORSConfiguration").unwrap();
+        let configuration = crate::s3::xml::parse(CONFIGURATION.as_bytes(), "CORSConfiguration").unwrap();
         let asked = Asked {
             origin,
             method,

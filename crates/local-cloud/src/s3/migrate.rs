@@ -16,7 +16,7 @@ use super::multipart;
 use super::object::{self, Checksum, Encryption, Head, NewVersion, Part};
 use super::settings::Setting;
 use super::time::read_http;
-use super::xml::Node;
+use super::xml::{self, Node};
 use crate::types::Tags;
 
 #[derive(Deserialize)]
@@ -200,7 +200,7 @@ fn bucket_of(account: &str, old: OldBucket) -> Bucket {
         let Some(json) = json else { return };
         match document_of(json, setting.root()) {
             Some(document) => {
-                settings.insert(setting.name().to_owned(), document.to_xml());
+                settings.insert(setting.name().to_owned(), xml::to_xml(&document));
             }
             None => tracing::error!(
                 bucket = old.name,

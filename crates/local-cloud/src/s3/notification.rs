@@ -14,7 +14,7 @@ use super::error::{Error, Result};
 use super::outbox;
 use super::owner_id;
 use super::settings::{self, Setting, leaf};
-use super::xml::Node;
+use super::xml::{self, Node};
 use crate::clock::utc;
 use crate::query::percent_encode;
 
@@ -347,7 +347,7 @@ impl S3 {
             let name = Setting::Notification.name().to_owned();
             match document.children.is_empty() {
                 true => bucket.settings.remove(&name),
-                false => bucket.settings.insert(name, document.to_xml()),
+                false => bucket.settings.insert(name, xml::to_xml(&document)),
             };
             bucket.save(db)
         })?;
@@ -389,7 +389,7 @@ mod tests {
 
     fn parsed(inner: &str) -> Result<Vec<Rule>> {
         let document = format!("<NotificationConfiguration>{inner}</NotificationConfiguration>");
-        rules(&Node::parse(document.as_bytes(), "NotificationConfiguration").unwrap())
+        rules(&xml::parse(document.as_bytes(), "NotificationConfiguration").unwrap())
     }
 
     fn queue(events: &[&str], filter: &[(&str, &str)]) -> String {

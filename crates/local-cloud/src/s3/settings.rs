@@ -8,7 +8,7 @@ use super::bucket::Bucket;
 use super::call::{Call, Reply};
 use super::error::{Error, Result};
 use super::object::Encryption;
-use super::xml::Node;
+use super::xml::{self, Node};
 
 /// A configuration that is a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,8 +123,8 @@ impl S3 {
         let document = bucket.settings.get(setting.name());
         let document = match (setting, document) {
             (_, Some(document)) => document.clone(),
-            (Setting::Encryption, None) => encryption_document("AES256").to_xml(),
-            (Setting::Notification, None) => leaf(setting.root(), "").to_xml(),
+            (Setting::Encryption, None) => xml::to_xml(&encryption_document("AES256")),
+            (Setting::Notification, None) => xml::to_xml(&leaf(setting.root(), "")),
             (_, None) => return Err(setting.missing(&bucket)),
         };
         let mut reply = Reply::document(document.as_bytes());
@@ -141,7 +141,7 @@ impl S3 {
         self.write(call, |db, bucket| {
             bucket
                 .settings
-                .insert(setting.name().to_owned(), document.to_xml());
+                .insert(setting.name().to_owned(), xml::to_xml(&document));
             if setting == Setting::Lifecycle {
                 let size = call.header(SIZE_HEADER).unwrap_or(DEFAULT_SIZE);
                 bucket.settings.insert(SIZE_HEADER.to_owned(), size.to_owned());
@@ -163,7 +163,7 @@ impl S3 {
 /// A stored configuration.
 pub(super) fn get(bucket: &Bucket, setting: Setting) -> Option<Node> {
     let document = bucket.settings.get(setting.name())?;
-    Node::parse(document.as_bytes(), setting.root()).ok()
+    xml::parse(document.as_bytes(), setting.root()).ok()
 }
 
 /// The settings of a bucket that is being created.
@@ -175,8 +175,8 @@ pub(super) fn of_new_bucket(ownership: &str) -> Result<[(Setting, String); 2]> {
     let block = BLOCKS.map(|name| leaf(name, "true")).to_vec();
     let block = node(Setting::PublicAccessBlock.root(), block);
     Ok([
-        (Setting::OwnershipControls, controls.to_xml()),
-        (Setting::PublicAccessBlock, block.to_xml()),
+        (Setting::OwnershipControls, xml::to_xml(&controls)),
+        (Setting::PublicAccessBlock, xml::to_xml(&block)),
     ])
 }
 

@@ -186,6 +186,8 @@ struct Made {
     topic: String,
     mapping: String,
     api: String,
+    /// The id of an origin access control.
+    access: String,
 }
 
 async fn make(cloud: &Cloud) -> Made {
@@ -307,8 +309,15 @@ async fn make(cloud: &Cloud) -> Made {
     let api = json!({"name": "shop", "protocolType": "HTTP", "description": "Orders of the shop"});
     let api = http::Request::post("/v2/apis").body(api.to_string()).unwrap();
     let api = text(send(cloud, "apigateway", api).await.unwrap(), "/apiId");
+    let access = "<OriginAccessControlConfig><Name>shop</Name><SigningProtocol>sigv4</SigningProtocol>\
+        <SigningBehavior>always</SigningBehavior><OriginAccessControlOriginType>s3</OriginAccessControlOriginType>\
+        </OriginAccessControlConfig>";
+    let access = http::Request::post("/2020-05-31/origin-access-control").body(access.to_owned());
+    let access = send(cloud, "cloudfront", access.unwrap()).await.unwrap();
+    let access = ground::xml::Node::read(access.as_bytes()).unwrap();
     Made {
         api,
+        access: access.text_of("Id").unwrap().to_owned(),
         objects: make_objects(cloud).await,
         queue,
         key,
@@ -365,6 +374,9 @@ async fn look(cloud: &Cloud, made: &Made) -> Vec<(&'static str, bool)> {
     let mapping = rest(cloud, "GET", &format!("{MAPPINGS}/{}", made.mapping), Value::Null).await;
     let api = http::Request::get(format!("/v2/apis/{}", made.api)).body(String::new());
     let api = send(cloud, "apigateway", api.unwrap()).await;
+    let access = format!("/2020-05-31/origin-access-control/{}", made.access);
+    let access = http::Request::get(access).body(String::new());
+    let access = send(cloud, "cloudfront", access.unwrap()).await;
     let start = json!({
         "StreamName": "orders", "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON",
     });
@@ -394,6 +406,7 @@ async fn look(cloud: &Cloud, made: &Made) -> Vec<(&'static str, bool)> {
         ("lambda/functions", has(function, "scorer")),
         ("mappings/", has(mapping, STREAM)),
         ("apigateway/", has(api, "Orders of the shop")),
+        ("cloudfront/", has(access, "<Name>shop</Name>")),
         ("kinesis/", has(records, "aGVsbG8=")),
         ("/s3", look_at_objects(cloud, &made.objects).await),
         ("kinesis/channels", has(channels, "archive")),

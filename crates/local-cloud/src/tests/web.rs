@@ -1,6 +1,7 @@
 //! Endpoints for web clients over HTTP, with functions that run.
 
 mod bucket_cors;
+mod distributions;
 mod function_urls;
 mod http_apis;
 

@@ -4,6 +4,7 @@
 //! ```text
 //! ID.lambda-url.REGION.localhost:PORT/PATH     127.0.0.1:PORT/_lambda-url/ID/PATH
 //! ID.execute-api.REGION.localhost:PORT/PATH    127.0.0.1:PORT/_execute-api/ID/PATH
+//! ID.cloudfront.localhost:PORT/PATH            127.0.0.1:PORT/_cloudfront/ID/PATH
 //! ```
 
 /// The most characters of an id.
@@ -15,17 +16,24 @@ const ROOTS: [&str; 2] = ["localhost.localstack.cloud", "localhost"];
 pub(crate) enum Kind {
     FunctionUrl,
     HttpApi,
+    /// Of CloudFront, which is in no region.
+    Distribution,
 }
 
 impl Kind {
-    const ALL: [Self; 2] = [Self::FunctionUrl, Self::HttpApi];
+    const ALL: [Self; 3] = [Self::FunctionUrl, Self::HttpApi, Self::Distribution];
 
     /// The label in host names.
     pub const fn label(self) -> &'static str {
         match self {
             Self::FunctionUrl => "lambda-url",
             Self::HttpApi => "execute-api",
+            Self::Distribution => "cloudfront",
         }
+    }
+
+    const fn has_region(self) -> bool {
+        !matches!(self, Self::Distribution)
     }
 }
 
@@ -35,7 +43,7 @@ pub(crate) struct Address {
     pub kind: Kind,
     /// Lower-case letters and digits.
     pub id: String,
-    /// `None` in the path form, which names no region.
+    /// `None` in the path form, which names no region. Empty for a kind without regions.
     pub region: Option<String>,
     /// As in the request, percent-encoded, and below the endpoint. Begins with a slash.
     pub path: String,
@@ -56,14 +64,17 @@ impl Address {
             .iter()
             .find_map(|root| name.strip_suffix(root)?.strip_suffix('.'))?;
         let labels: Vec<&str> = below.split('.').collect();
-        let [id, label, region] = labels.as_slice() else {
-            return None;
+        let (id, label, region) = match labels.as_slice() {
+            [id, label, region] => (id, label, Some(region)),
+            [id, label] => (id, label, None),
+            _ => return None,
         };
-        let kind = Kind::ALL.into_iter().find(|kind| kind.label() == *label)?;
+        let mut kinds = Kind::ALL.into_iter();
+        let kind = kinds.find(|kind| kind.label() == *label && kind.has_region() == region.is_some())?;
         is_id(id).then(|| Self {
             kind,
             id: (*id).to_owned(),
-            region: Some((*region).to_owned()),
+            region: Some(region.copied().unwrap_or_default().to_owned()),
             path: rooted(path),
         })
     }
@@ -75,9 +86,14 @@ impl Address {
             Some(at) => rest.split_at(at),
             None => (rest, "/"),
         };
-        is_id(id).then(|| Self {
+        // Ids of distributions have upper-case letters, and hosts do not.
+        let id = match kind {
+            Kind::Distribution => id.to_ascii_lowercase(),
+            _ => id.to_owned(),
+        };
+        is_id(&id).then(|| Self {
             kind,
-            id: id.to_owned(),
+            id,
             region: None,
             path: path.to_owned(),
         })
@@ -96,7 +112,10 @@ pub(crate) fn url(origin: &str, kind: Kind, id: &str) -> String {
 
 /// The host name of an endpoint, which events name as `domainName`.
 pub(crate) fn domain(kind: Kind, id: &str, region: &str) -> String {
-    format!("{id}.{}.{region}.localhost", kind.label())
+    match kind.has_region() {
+        true => format!("{id}.{}.{region}.localhost", kind.label()),
+        false => format!("{id}.{}.localhost", kind.label()),
+    }
 }
 
 /// HTTP/1.1 has `*` in place of a path for OPTIONS.
@@ -150,6 +169,8 @@ mod tests {
                 by_host("us-east-1", "/dev/a"),
             ),
             ("127.0.0.1:4566", "/_execute-api/abc1/dev/a", by_path("/dev/a")),
+            ("ABC1.cloudfront.localhost:4566", "/a", by_host("", "/a")),
+            ("127.0.0.1:4566", "/_cloudfront/ABC1/a", by_path("/a")),
         ] {
             assert_eq!(found(host, path), expected, "{host} {path}");
         }
@@ -170,6 +191,8 @@ mod tests {
             ("bucket.s3.us-east-1.localhost:4566", "/"),
             ("lambda-url.us-east-1.localhost", "/"),
             ("a.b.lambda-url.us-east-1.localhost", "/"),
+            ("abc1.lambda-url.localhost", "/"),
+            ("abc1.cloudfront.us-east-1.localhost", "/"),
             ("a_b.lambda-url.us-east-1.localhost", "/"),
             ("abc1.lambda-url.us-east-1.evil.example", "/"),
             ("abc1.lambda-url.us-east-1.localhost.evil.example", "/"),

@@ -10,6 +10,7 @@ use aws_smithy_types::retry::ErrorKind;
 use ground::error::aws::{CallFailure, Class, class_of, is_web_page};
 
 use super::Call;
+use crate::context::unsigned;
 use crate::wire::code_in_cbor;
 
 type Outcome<'a> = Option<Result<&'a Output, &'a OrchestratorError<Error>>>;
@@ -66,8 +67,9 @@ pub(super) fn locate(context: &mut InterceptorContext, call: &Call, named_by: Op
         Ok(_) => true,
         Err(error) => error.is_operation_error(),
     };
-    // S3 returns web pages that users have put there. Only its errors tell that it is not S3.
-    if is_answer && (!is_web_page || (outcome.is_ok() && call.service == "S3")) {
+    // S3 and endpoints of a user return web pages. Only its errors tell that it is not S3.
+    let has_pages = ["S3", unsigned::SERVICE].contains(&call.service.as_str());
+    if is_answer && (!is_web_page || (outcome.is_ok() && has_pages)) {
         return;
     }
     let placeholder = Err(OrchestratorError::other("replaced"));

@@ -3,13 +3,14 @@ use std::time::Duration;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
 use ground::error::Error;
 use ground::error::aws::{self, Class};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::context::Context;
+use crate::context::{Context, WebRequest};
 use crate::settings::Settings;
 
 /// An endpoint that answers every request with `answer`, or never.
@@ -96,6 +97,22 @@ async fn a_web_page_is_not_an_answer_of_aws_whatever_its_status() {
     let url = endpoint(answer(400, "application/x-amz-json-1.1", r#"{"__type":"E"}"#)).await;
     let error = list(&url, Duration::from_secs(20)).await;
     assert_eq!(error.code(), Some("E"));
+}
+
+#[tokio::test]
+async fn a_web_page_is_an_answer_of_an_endpoint_of_the_user() {
+    for status in [200, 404, 503] {
+        let url = endpoint(answer(status, "text/html", "<p>Hello")).await;
+        let context = context(&url, Duration::from_secs(20), Calls::default()).await;
+        let request = WebRequest {
+            method: "GET".to_owned(),
+            url,
+            content_type: None,
+            body: Bytes::new(),
+        };
+        let page = context.send_unsigned(&request, 100).await.unwrap();
+        assert_eq!((page.status, &page.body[..]), (status, &b"<p>Hello"[..]));
+    }
 }
 
 #[tokio::test]

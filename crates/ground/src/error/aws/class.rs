@@ -150,7 +150,7 @@ fn limit(message: &str) -> Class {
 
 /// Error codes by what they mean.
 /// Sources: "Common errors" and the errors of each operation in the API references of Kinesis, Lambda, DynamoDB, IAM, STS,
-/// S3, SQS, SNS, KMS, CloudWatch and CloudWatch Logs; the codes that the SDK retries (`aws_runtime::retries::classifiers`).
+/// S3, SQS, SNS, KMS, CloudFront, CloudWatch and CloudWatch Logs; the codes that the SDK retries (`aws_runtime::retries::classifiers`).
 const CODES: &[(Class, &[&str])] = &[
     (
         Class::Throttle,
@@ -203,9 +203,11 @@ const CODES: &[(Class, &[&str])] = &[
             "ConditionalRequestConflict",
             "ConflictException",
             "ContinuousBackupsUnavailableException",
+            "DistributionNotDisabled",
             "EntityTemporarilyUnmodifiable",
             "OperationAborted",
             "OperationAbortedException",
+            "OriginAccessControlInUse",
             "PurgeQueueInProgress",
             "QueueDeletedRecently",
             "ReplicatedWriteConflictException",
@@ -238,6 +240,9 @@ const CODES: &[(Class, &[&str])] = &[
             "TagLimitExceeded",
             "TagLimitExceededException",
             "TooManyBuckets",
+            "TooManyDistributions",
+            "TooManyInvalidationsInProgress",
+            "TooManyOriginAccessControls",
             "TooManyTagsException",
             "TopicLimitExceeded",
             "TopicLimitExceededException",
@@ -248,9 +253,12 @@ const CODES: &[(Class, &[&str])] = &[
         &[
             "DashboardNotFoundError",
             "NoSuchBucket",
+            "NoSuchDistribution",
             "NoSuchEntity",
             "NoSuchEntityException",
             "NoSuchKey",
+            "NoSuchOriginAccessControl",
+            "NoSuchResource",
             "NoSuchUpload",
             "NoSuchVersion",
             "NonExistentQueue",

@@ -15,7 +15,7 @@ use crate::s3::notification::Event;
 use crate::s3::object::{Checksum, Head, NewVersion, Part};
 use crate::s3::payload::Payload;
 use crate::s3::put::{self, current};
-use crate::s3::xml::Node;
+use crate::s3::xml;
 
 /// A part that a client lists.
 pub(super) struct Listed {
@@ -32,7 +32,7 @@ pub(super) fn completed_parts(call: &Call) -> Result<Vec<Listed>> {
         headers.remove(algorithm.header());
     }
     let body = Payload::read(&headers, &call.body)?.document()?;
-    let document = Node::parse(&body, "CompleteMultipartUpload")?;
+    let document = xml::parse(&body, "CompleteMultipartUpload")?;
     let parts = document.all("Part").map(|part| {
         let number = part.text_of("PartNumber").and_then(|number| number.parse().ok());
         let checksums = part

@@ -267,6 +267,21 @@ fn codes_of_services() {
             ],
         ),
         (
+            "cloudfront",
+            &[
+                (400, "Throttling", Throttle),
+                (409, "DistributionNotDisabled", Conflict),
+                (409, "OriginAccessControlInUse", Conflict),
+                (400, "TooManyDistributions", Quota),
+                (404, "NoSuchDistribution", NotFound),
+                (404, "NoSuchOriginAccessControl", NotFound),
+                (404, "NoSuchResource", NotFound),
+                (404, "NoSuchCachePolicy", Refused),
+                (412, "PreconditionFailed", Refused),
+                (403, "AccessDenied", Denied),
+            ],
+        ),
+        (
             "s3",
             &[
                 (503, "SlowDown", Throttle),
