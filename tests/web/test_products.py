@@ -1,0 +1,3 @@
+from browser import PageTest
+class Products(PageTest):
+    TEMPLATE = "prices"
