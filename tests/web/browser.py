@@ -1,11 +1,10 @@
 """What the tests of both pages share: the browser, and what must hold in each state of a page."""
 
+import atexit
 import functools
 import os
 import pathlib
 import re
-import shutil
-import tempfile
 import unittest
 
 from playwright.sync_api import expect, sync_playwright
@@ -27,7 +26,7 @@ def chromium():
     # Chromium refuses its sandbox to root, and a container has a small /dev/shm.
     arguments = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     browser = playwright.chromium.launch(executable_path=os.environ["CHROMIUM"], args=arguments)
-    unittest.addModuleCleanup(lambda: None)
+    atexit.register(lambda: (browser.close(), playwright.stop()))
     return browser
 
 

@@ -82,7 +82,7 @@ function recommendationRow(recommendation) {
     product,
     cell("Department", department),
     cell("Aisle", aisle),
-    cell("Probability", `${percent} %`),
+    cell("Probability", `${percent}\u00a0%`),
   );
 }
 
@@ -120,6 +120,7 @@ function show(answer, id, event) {
     );
   }
   result.replaceChildren(element("div", { class: "panel success" }, ...parts));
+  result.scrollIntoView({ block: "nearest" });
 }
 
 handleSubmit(

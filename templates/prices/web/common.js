@@ -111,6 +111,7 @@ export function showFailure(place, failure) {
   place.replaceChildren(
     element("div", { class: "panel failure" }, element("strong", {}, title), element("p", {}, detail)),
   );
+  place.scrollIntoView({ block: "nearest" });
 }
 
 /** Shows or removes the error of a field. Its place is the element with the id `ID-error`. */
