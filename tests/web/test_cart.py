@@ -67,6 +67,7 @@ class Cart(PageTest):
         expect(self.result).to_contain_text("Data sent to Kinesis successfully")
         expect(self.result.locator("dd").nth(2)).to_have_text(re.compile(r"^\d{56}$"))
         expect(self.result).to_contain_text("shardId-0000")
+        expect(self.page.locator(".progress")).to_have_text("The event was sent.")
         self.seen("sent")
         if is_stub:
             [sent] = self.sent()

@@ -138,5 +138,6 @@ handleSubmit(
     const body = submission(id, event);
     const answer = await call("POST", `${await api}/submit`, { body, onSlow });
     show(answer, id, event);
+    return "The event was sent.";
   },
 );

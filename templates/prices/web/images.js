@@ -56,9 +56,9 @@ function imagesUrl(size) {
   return `${current.api}/products/${encodeURIComponent(current.product.id)}/images?${query}`;
 }
 
-/** The message of an error that S3 answers in XML. */
+/** The failure of a request to S3, which answers in XML. */
 function storageFailure(title, status, text) {
-  const message = new DOMParser().parseFromString(text, "text/xml").querySelector("Message")?.textContent;
+  const [, message] = /<Message>([^<]+)/.exec(text) ?? [];
   return new Failure(`${title} (status ${status})`, message ?? "The answer has no message.", status);
 }
 
@@ -189,6 +189,8 @@ function clearSizes() {
 
 async function showSizes(signal) {
   const figures = await Promise.all(SIZES.map((size) => figure(size, signal)));
+  // Meanwhile the dialog may show another product.
+  signal.throwIfAborted();
   clearSizes();
   place.append(...figures);
 }
@@ -210,6 +212,7 @@ async function upload(progress) {
   } finally {
     bar.hidden = true;
   }
+  clearSizes();
   progress("The image is uploaded. Waiting for its three sizes.");
   target.product = await untilSized(former, signal);
   target.onImage(target.product);

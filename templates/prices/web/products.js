@@ -29,7 +29,7 @@ function textOf(value) {
 }
 
 function titleOf(product) {
-  return product.name === undefined || product.name === "" ? product.id : textOf(product.name);
+  return textOf(product.name ?? "") || product.id;
 }
 
 function say(text) {
@@ -77,7 +77,7 @@ function checkedProduct(answer) {
 // The list
 
 function actionButton(action, label, product, open) {
-  const title = element("span", { class: "hidden" }, `: ${titleOf(product)}`);
+  const title = element("span", { class: "hidden" }, ` ${titleOf(product)}`);
   const button = element("button", { type: "button" }, label, title);
   button.addEventListener("click", () => open(product));
   buttons.set(`${action} ${product.id}`, button);
@@ -90,8 +90,7 @@ function row(product) {
     heading.append(element("span", { class: "id" }, product.id));
   }
   const cell = (label, name) => {
-    const value = product[name];
-    const text = value === undefined ? "–" : textOf(value);
+    const text = textOf(product[name] ?? "–");
     return element("td", { role: "cell", class: name, "data-label": label }, text);
   };
   return element(
@@ -146,7 +145,8 @@ function render() {
   buttons.clear();
   get("list").replaceChildren(shown.length ? table(shown) : element("p", { class: "panel" }, emptyText()));
   get("pages").hidden = last === 0;
-  get("range").textContent = `${start + 1}–${start + shown.length} of ${all.length.toLocaleString("en")}`;
+  const [from, to, total] = [start + 1, start + shown.length, all.length].map((one) => one.toLocaleString("en"));
+  get("range").textContent = `${from}–${to} of ${total}`;
   get("previous").disabled = page === 0;
   get("next").disabled = page === last;
 }
@@ -210,6 +210,7 @@ function turnPage(step) {
   render();
   get("list").focus();
   get("list").scrollIntoView();
+  say(`Products ${get("range").textContent}`);
 }
 
 // Dialogs
@@ -239,7 +240,7 @@ function editPrice(product) {
   current = product;
   openDialog(get("price-dialog"));
   get("price-product").textContent = titleOf(product);
-  get("price").value = product.price === undefined ? "" : textOf(product.price);
+  get("price").value = textOf(product.price ?? "");
   get("price").select();
 }
 
@@ -251,6 +252,8 @@ function confirmDelete(product) {
 
 async function openImage(product) {
   openImages(await api, product, titleOf(product), replace);
+  // The button that had the focus may have been replaced.
+  get("image-dialog").addEventListener("close", () => buttons.get(`image ${product.id}`)?.focus(), { once: true });
 }
 
 /** Puts a product in the place of the one with its ID. */
