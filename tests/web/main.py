@@ -15,5 +15,6 @@ if __name__ == "__main__":
     from test_cart import Cart  # noqa: F401
     from test_files import Files  # noqa: F401
     from test_products import Products  # noqa: F401
+    from test_stub import Stub  # noqa: F401
 
     unittest.main(argv=[sys.argv[0], *rest], verbosity=2)

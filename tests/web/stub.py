@@ -76,7 +76,7 @@ class Server:
                 self.end_headers()
                 self.wfile.write(answer.body)
 
-            do_GET = do_POST = do_PUT = do_DELETE = do_OPTIONS = answer
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = answer
 
             def log_message(self, *_):
                 pass
@@ -97,6 +97,8 @@ class Site(Server):
 
     def __init__(self, directory, config, allowed):
         self.directory = pathlib.Path(directory)
+        # A source with a path and no slash at its end would allow this path only.
+        allowed = [re.sub(r"(?<=\w)/.*", "", url) for url in allowed]
         self.config = config
         self.policy = (
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; base-uri 'none'; "
@@ -131,7 +133,9 @@ class Api(Server):
 
     def respond(self, request):
         if request.method == "OPTIONS":
-            return self.allowed(Answer(200, headers={"Access-Control-Max-Age": "86400"}))
+            # An HTTP API adds the type to an answer without one.
+            headers = {"Access-Control-Max-Age": "86400", "Content-Type": "application/json"}
+            return self.allowed(Answer(200, headers=headers))
         if self.fault == "hang":
             self.ended.wait(60)
             return None
@@ -338,10 +342,15 @@ class ProductsApi(Api):
         product = self.products.get(segments[1])
         if product is None:
             return message(404, "Product not found")
+        if request.method not in (("GET", "POST") if len(segments) == 3 else ("GET", "PUT", "DELETE")):
+            return message(405, "Method Not Allowed")
         if len(segments) == 3:
             return self.images(product, request)
         if request.method == "PUT":
-            product |= self.fields(request)
+            fields = self.fields(request)
+            if fields is None:
+                return message(400, "The body is not valid JSON: truncated")
+            product |= fields
         elif request.method == "DELETE":
             del self.products[product["id"]]
         return self.one(200, product)
@@ -356,6 +365,8 @@ class ProductsApi(Api):
 
     def create(self, request):
         product = self.fields(request)
+        if product is None:
+            return message(400, "The body is not valid JSON: truncated")
         if "id" in product:
             return message(400, "Product id is not allowed")
         product = {"id": str(uuid.uuid4()), **product}
@@ -364,9 +375,11 @@ class ProductsApi(Api):
 
     @staticmethod
     def fields(request):
-        """The fields of a body, with numbers as DynamoDB returns them: exact, without zeros at their end."""
-        canonical = lambda text: text.rstrip("0").rstrip(".")
-        return json.loads(request.body, parse_float=canonical, parse_int=str)
+        """The fields of a body, with numbers as DynamoDB returns them: exact, without zeros at their end. None without JSON."""
+        try:
+            return json.loads(request.body, parse_float=lambda text: text.rstrip("0").rstrip("."), parse_int=str)
+        except ValueError:
+            return None
 
     def images(self, product, request):
         kind = request.query.get("type", "main")
