@@ -146,7 +146,7 @@ class Cart(PageTest):
 
     def test_direct_variant(self):
         self.api = self.served(stub.CartApi(direct=True))
-        self.start(f"{self.api.url}")
+        self.start(f"{self.api.url}/prod")
         self.submit("7", "1,2")
         expect(self.result).to_contain_text("Data sent to Kinesis successfully")
         self.assertEqual(self.sent()[0]["product_ids"], ["1", "2"])
@@ -253,7 +253,8 @@ class Cart(PageTest):
         self.assertEqual(self.api.requests, [])
 
     def test_an_url_with_a_slash_at_its_end(self):
-        self.start(config=f'{{"api_url": "{self.api.url}/"}}')
+        self.api = self.served(stub.CartApi(direct=True))
+        self.start(config=f'{{"api_url": "{self.api.url}/prod/"}}')
         self.submit()
         expect(self.result).to_contain_text("Data sent")
 

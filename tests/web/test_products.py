@@ -3,6 +3,7 @@
 import io
 import re
 import tempfile
+import threading
 import uuid
 
 from PIL import Image
@@ -20,10 +21,10 @@ PRODUCTS = [
 ]
 
 
-def image(kind, size=(400, 300)):
-    """An image with a red left half and a blue right one."""
-    picture = Image.new("RGB", size, "blue")
-    picture.paste("red", (0, 0, size[0] // 2, size[1]))
+def image(kind, left="red"):
+    """An image with a left half of this colour and a blue right one."""
+    picture = Image.new("RGB", (400, 300), "blue")
+    picture.paste(left, (0, 0, 200, 300))
     content = io.BytesIO()
     picture.save(content, kind)
     return {"name": f"photo.{kind.lower()}", "mimeType": f"image/{kind.lower()}", "buffer": content.getvalue()}
@@ -108,6 +109,28 @@ class Products(PageTest):
         expect(self.rows).to_have_count(1)
         self.page.get_by_label("Name or ID").fill("")
         expect(self.rows).to_have_count(5)
+
+    def test_an_answer_that_comes_late_does_not_count(self):
+        self.start()
+        expect(self.rows).to_have_count(5)
+        respond, late = self.api.respond, threading.Event()
+        self.addCleanup(late.set)
+
+        def delayed(request):
+            if request.target.endswith("=home"):
+                late.wait(10)
+            return respond(request)
+
+        self.api.respond = delayed
+        category = self.page.locator("#category")
+        category.select_option("home")
+        category.select_option("kitchen")
+        expect(self.rows).to_have_count(2)
+        with self.page.expect_event("requestfinished", lambda request: request.url.endswith("=home")):
+            late.set()
+        self.page.evaluate("() => new Promise((done) => setTimeout(done))")
+        self.assertEqual(self.names(), ["Coffee grinder", "Kettle"])
+        expect(self.status).to_have_text("2 products")
 
     def test_a_thousand_products(self):
         for number in range(1000):
@@ -310,6 +333,17 @@ class Products(PageTest):
     def sizes(self):
         return self.dialog.locator("img").evaluate_all("(all) => all.map((one) => [one.naturalWidth, one.naturalHeight])")
 
+    def colours(self):
+        """Red, green and blue left of the middle of each size: 0 or 1."""
+        return self.dialog.locator("img").evaluate_all(
+            """(all) => all.map((image) => {
+                const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight).getContext("2d");
+                canvas.drawImage(image, 0, 0);
+                const [x, y] = [image.naturalWidth * 0.4, image.naturalHeight / 2];
+                return [...canvas.getImageData(x, y, 1, 1).data].slice(0, 3).map((one) => Math.round(one / 255));
+            })"""
+        )
+
     def test_upload(self):
         self.start_real()
         name = f"Camera {uuid.uuid4().hex[:6]}"
@@ -317,12 +351,13 @@ class Products(PageTest):
         self.act(name, "Image")
         expect(self.dialog).to_contain_text("This product has no image yet.")
         self.seen("no-image")
-        for kind in ("JPEG", "PNG", "WEBP"):
-            self.dialog.get_by_label("Image file").set_input_files(image(kind, (400, 300 + len(kind))))
+        # A second image takes the place of the first.
+        for kind, left, colour in (("JPEG", "red", [1, 0, 0]), ("PNG", "lime", [0, 1, 0]), ("WEBP", "white", [1, 1, 1])):
+            self.dialog.get_by_label("Image file").set_input_files(image(kind, left))
             self.dialog.get_by_role("button", name="Upload").click()
             expect(self.dialog.locator(".progress")).to_have_text("The three sizes are ready.", timeout=30_000)
             self.assertEqual(self.sizes(), [list(size) for size in stub.SIZES.values()])
-            self.api.looks = 1
+            self.assertEqual(self.colours(), [colour] * 3)
         self.seen("image")
         self.dialog.get_by_role("button", name="Close").click()
         expect(self.row(name).get_by_role("button", name="Image")).to_be_focused()
