@@ -73,6 +73,11 @@ class PageTest(unittest.TestCase):
         for size in (NARROWEST, ZOOMED):
             self.page.set_viewport_size(size)
             self.fits(state)
+        # Text alone at 200 % (1.4.4 Resize Text).
+        self.page.set_viewport_size(DESKTOP)
+        self.page.evaluate("document.documentElement.style.fontSize = '200%'")
+        self.fits(state)
+        self.page.evaluate("document.documentElement.style.fontSize = ''")
         for device, size in (("phone", PHONE), ("desktop", DESKTOP)):
             self.page.set_viewport_size(size)
             self.fits(state)

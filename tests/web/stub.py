@@ -254,7 +254,9 @@ class Bucket(Server):
                 return Answer(403)
             wanted = request.headers.get("access-control-request-headers", "")
             return Answer(200, headers={"Access-Control-Allow-Methods": "PUT, GET", "Access-Control-Allow-Headers": wanted})
-        if self.fault == "drop":
+        if self.fault == "hang":
+            self.ended.wait(60)
+        if self.fault in ("hang", "drop"):
             return None
         if self.fault:
             return self.error(*self.fault)

@@ -220,6 +220,9 @@ class Cart(PageTest):
         self.page.clock.fast_forward(3000)
         expect(progress).to_have_text("The API has not answered yet. This page still waits.")
         self.seen("waiting")
+        for motion, animation in (("reduce", "none"), ("no-preference", "turn")):
+            self.page.emulate_media(reduced_motion=motion)
+            self.assertEqual(self.send.evaluate("(one) => getComputedStyle(one, '::before').animationName"), animation)
         # Neither a click nor the key sends it again.
         self.send.click(force=True)
         self.user.press("Enter")

@@ -417,6 +417,20 @@ class Products(PageTest):
         expect(alert).to_contain_text("image-processor")
         self.seen("no-sizes")
 
+    def test_an_upload_that_stops(self):
+        self.page.clock.install()
+        self.api.bucket.fault = "hang"
+        self.start()
+        self.upload()
+        bar = self.dialog.get_by_role("progressbar", name="Upload")
+        expect(bar).to_be_visible()
+        expect(bar).to_have_js_property("value", 1)
+        expect(self.dialog.locator(".progress")).to_have_text("Uploading the image.")
+        self.seen("uploading")
+        self.page.clock.fast_forward(61_000)
+        expect(self.dialog.get_by_role("alert")).to_contain_text("It made no progress for 60 seconds")
+        expect(bar).to_be_hidden()
+
     def test_a_look_that_fails_is_repeated(self):
         self.expect_failures()
         self.api.looks = 1
