@@ -19,7 +19,7 @@ from email.utils import formatdate
 
 from PIL import Image, ImageOps
 
-TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".json": "application/json"}
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 SIZES = {"small": (192, 108), "medium": (1280, 720), "large": (1920, 1080)}
 EVENTS = ("add_to_cart", "remove_from_cart", "update_cart", "checkout")
 
@@ -102,7 +102,8 @@ class Site(Server):
         self.config = config
         self.policy = (
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; base-uri 'none'; "
-            f"form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; connect-src 'self' {' '.join(allowed)}"
+            "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
+            f"connect-src 'self' {' '.join(allowed)}"
         )
         super().__init__()
 
@@ -380,7 +381,7 @@ class ProductsApi(Api):
 
     @staticmethod
     def fields(request):
-        """The fields of a body, with numbers as DynamoDB returns them: exact, without zeros at their end. None without JSON."""
+        """The fields of a body, or None if it is not JSON. Numbers are exact, and have no zeros at their end."""
         try:
             return json.loads(request.body, parse_float=lambda text: text.rstrip("0").rstrip("."), parse_int=str)
         except ValueError:

@@ -11,7 +11,7 @@ from PIL import Image
 from browser import OPTIONS, PHONE, PageTest, expect
 import stub
 
-LONG = "A product with a name that is far longer than a line, and with aWordThatNoLineOfAPhoneCanHoldSinceItHasNoPlaceToBreak"
+LONG = "A product with a name that is far longer than a line, and aWordThatNoLineOfAPhoneCanHoldSinceItHasNoPlaceToBreak"
 PRODUCTS = [
     {"id": "P0001", "name": "Kettle", "category": "kitchen", "price": "29.99"},
     {"id": "P0002", "name": "Desk lamp", "category": "home", "price": "12345678901234567890.123456789"},

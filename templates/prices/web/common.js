@@ -45,8 +45,8 @@ export async function apiUrl() {
 }
 
 /**
- * Reads JSON, with its numbers as text: a JavaScript number cannot hold each of them exactly. Returns undefined if the text is
- * not JSON.
+ * Reads JSON, with its numbers as text: a JavaScript number cannot hold each of them exactly. Returns undefined if the
+ * text is not JSON.
  */
 export function parsed(text) {
   try {
@@ -125,9 +125,9 @@ export function setError(input, message = "") {
 }
 
 /**
- * Sends a form, one request at a time. `check` returns the error of each field: pairs of an input and a message, empty without
- * one. `send` gets a function that shows a text while the form waits, and returns the text to show in the end. While the
- * form waits, `form.dataset.busy` is set.
+ * Sends a form, one request at a time. `check` returns the error of each field: pairs of an input and a message, empty
+ * without one. `send` gets a function that shows a text while the form waits, and returns the text to show in the end.
+ * While the form waits, `form.dataset.busy` is set.
  */
 export function handleSubmit(form, check, send) {
   const button = form.querySelector("button[type=submit]");

@@ -15,6 +15,7 @@ const STALL_SECONDS = 60;
 const SIZES_SECONDS = 60;
 const FIRST_PAUSE_MS = 500;
 const MAX_PAUSE_MS = 5000;
+const UNREACHABLE = "The bucket could not be reached, or its CORS rules do not allow this page.";
 
 const dialog = document.getElementById("image-dialog");
 const form = dialog.querySelector("form");
@@ -25,7 +26,7 @@ const place = document.getElementById("sizes");
 
 /** Ends what the dialog does when it is closed. */
 let closing = new AbortController();
-/** The product of the dialog, the base URL of the API, and what to call with the product when it has a new image. */
+/** The URL of the API, the product of the dialog and its name, and what to call when it has a new image. */
 let current;
 
 function hasSizes(product) {
@@ -85,9 +86,7 @@ function put(url, body, signal) {
         reject(storageFailure("The bucket refused the image", request.status, request.responseText));
       }
     });
-    request.addEventListener("error", () =>
-      reject(new Failure("The image could not be uploaded", "The bucket could not be reached, or its CORS rules do not allow this page.")),
-    );
+    request.addEventListener("error", () => reject(new Failure("The image could not be uploaded", UNREACHABLE)));
     request.addEventListener("loadend", () => clearTimeout(timer));
     signal.addEventListener("abort", () => {
       reject(signal.reason);
@@ -110,7 +109,7 @@ async function download(size, signal) {
     blob = await response.blob();
   } catch {
     signal.throwIfAborted();
-    throw new Failure("The image could not be loaded", "The bucket could not be reached, or its CORS rules do not allow this page.");
+    throw new Failure("The image could not be loaded", UNREACHABLE);
   }
   if (!response.ok) {
     throw storageFailure("The image could not be loaded", response.status, await blob.text());
