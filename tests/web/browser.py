@@ -59,7 +59,7 @@ class PageTest(unittest.TestCase):
         return server
 
     def site(self, api_url, *allowed, config="url"):
-        """Serves the page with its API at `api_url`, which may reach `allowed` too. `config` replaces config.json."""
+        """Serves the page, which may reach its API at `api_url`, and `allowed`. `config` replaces config.json."""
         if config == "url":
             config = f'{{"api_url": "{api_url}"}}'
         return self.served(stub.Site(TEMPLATES / self.TEMPLATE / "web", config, (api_url, *allowed)))
