@@ -16,7 +16,7 @@ use ground::exit::Exit;
 
 /// List the templates, or write one to edit
 ///
-/// Writes the manifest with its comments and its files, such as sample events and a dashboard. Paths in the manifest
+/// Writes the manifest with its comments and its files, such as sample events, a dashboard and a page. Paths in the manifest
 /// are relative to it. Until you change it, the manifest creates the same resources as the template.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -116,7 +116,7 @@ pub(super) async fn run(args: InitArgs, session: &Session) -> Result<Exit> {
                 .hint("nothing was written; choose another path with --to, or overwrite with --force"));
         }
     }
-    write_all(&dir, &files, args.force)?;
+    write_all(&files, args.force)?;
     let path = manifest.display().to_string();
     printer.report(&Written {
         template: name.clone(),
@@ -143,14 +143,15 @@ fn templates() -> Result<Templates> {
     templates.collect::<Result<_>>().map(Templates)
 }
 
-fn write_all(dir: &Path, files: &[(PathBuf, &str)], force: bool) -> Result<()> {
+fn write_all(files: &[(PathBuf, &str)], force: bool) -> Result<()> {
     let failed = |path: &Path, error: std::io::Error| {
         Error::failed(format!("could not write {}", path.display())).cause(error)
     };
-    if dir != Path::new("") {
-        std::fs::create_dir_all(dir).map_err(|error| failed(dir, error))?;
-    }
     for (path, text) in files {
+        let dir = path.parent().unwrap_or(Path::new(""));
+        if dir != Path::new("") {
+            std::fs::create_dir_all(dir).map_err(|error| failed(dir, error))?;
+        }
         let mut options = std::fs::OpenOptions::new();
         options.write(true);
         // Another process may have created the file since the check.

@@ -17,8 +17,9 @@ use ground::platform::browser;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  streamctl open -f shop.toml
-  streamctl open -f shop.toml --print   only print the address")]
+  streamctl open prices
+  streamctl open prices --print    only print the address
+  streamctl open -f shop.toml      the page of a manifest of your own")]
 pub struct OpenArgs {
     #[command(flatten)]
     template: TemplateArgs,

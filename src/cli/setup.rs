@@ -133,24 +133,9 @@ fn commands_after(
     if !pipeline.manifest().items.is_empty() {
         steps.push((format!("streamctl sample load{this}"), "load sample items"));
     }
-    let events = pipeline.manifest().events.as_ref();
-    let records = match events {
-        Some(events) => {
-            // `init` writes the events of a bundled template to a directory with its name.
-            let bundled = pipeline.manifest().name.clone();
-            let dir = args.template.dir();
-            let path = dir
-                .clone()
-                .unwrap_or_else(|| bundled.clone().into())
-                .join(&events.file);
-            if dir.is_none() && !path.exists() {
-                steps.push((format!("streamctl init {bundled}"), "write sample events"));
-            }
-            path.display().to_string()
-        }
-        None => "records.json".to_owned(),
-    };
-    let key = match events {
+    let (records, written_by) = sample_events(args, pipeline);
+    steps.extend(written_by.map(|command| (command, "write sample events")));
+    let key = match &pipeline.manifest().events {
         None => String::new(),
         Some(events) => match &events.partition_key_field {
             Some(field) => format!(" --partition-key-field {field}"),
@@ -167,10 +152,26 @@ fn commands_after(
     } else {
         steps.push((format!("streamctl tail{stream} --from trim"), "read them back"));
     }
+    if !pipeline.pages().is_empty() {
+        steps.push((format!("streamctl open{this}"), "open the page"));
+    }
     if let Some(function) = report.outputs.get("function_name") {
         steps.push((format!("streamctl logs {function}"), "what the function logs"));
     }
     steps.push((format!("streamctl metrics{stream}"), "see the last hour"));
     steps.push((format!("streamctl destroy{this}"), "delete the resources"));
     steps
+}
+
+/// The path of records to send, and the command that writes them if they are not there.
+fn sample_events(args: &SetupArgs, pipeline: &Pipeline<'_>) -> (String, Option<String>) {
+    let Some(events) = &pipeline.manifest().events else {
+        return ("records.json".to_owned(), None);
+    };
+    let dir = args.template.dir();
+    // `init` writes the events of a bundled template to a directory with its name.
+    let bundled = &pipeline.manifest().name;
+    let path = dir.clone().unwrap_or_else(|| bundled.into()).join(&events.file);
+    let written_by = (dir.is_none() && !path.exists()).then(|| format!("streamctl init {bundled}"));
+    (path.display().to_string(), written_by)
 }

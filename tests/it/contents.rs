@@ -9,6 +9,7 @@ use aws_sdk_kinesis::primitives::Blob;
 use serde_json::Value;
 
 use crate::support::{Cloud, block_on};
+use crate::web::exchange;
 
 /// Time limit for work in the background, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -178,7 +179,27 @@ impl Cloud {
             let iam = crate::provision::iam(self);
             let roles = iam.list_roles().send().await.unwrap().roles;
             add("role", roles.into_iter().map(|one| one.role_name).collect());
+            add("distribution", self.of_cloudfront("distribution", "Comment"));
+            add(
+                "origin access control",
+                self.of_cloudfront("origin-access-control", "Name"),
+            );
             all
         })
+    }
+
+    /// The texts of an element in a listing of CloudFront.
+    fn of_cloudfront(&self, path: &str, element: &str) -> Vec<String> {
+        let key = "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/cloudfront/aws4_request, \
+                   SignedHeaders=host, Signature=0\r\n";
+        let url = format!("{}/2020-05-31/{path}", self.endpoint);
+        let answer = exchange("GET", &url, key, b"");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let text = answer.text();
+        let start = format!("<{element}>");
+        let parts = text.split(&start).skip(1);
+        parts
+            .map(|part| part.split('<').next().unwrap().to_owned())
+            .collect()
     }
 }

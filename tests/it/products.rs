@@ -1,6 +1,7 @@
 //! The template `prices` as a web client sees it: the products API, and the sizes of uploaded images.
 
 mod images;
+mod page;
 mod privileges;
 mod verify;
 
@@ -299,7 +300,13 @@ fn the_api_can_be_left_out() {
     let made = cloud.json(["setup", "prices", "--param", "products_api=false"]);
     assert_eq!(made["outputs"].get("api_url"), None, "{made}");
     let everything = cloud.everything();
-    for word in ["products-api", "image-processor", "product-images"] {
+    for word in [
+        "products-api",
+        "image-processor",
+        "product-images",
+        "product-pages",
+        "products-page",
+    ] {
         assert!(everything.iter().all(|one| !one.contains(word)), "{everything:?}");
     }
     let verified = cloud.ok(["verify", "prices", "--param", "products_api=false"]);

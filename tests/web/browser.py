@@ -16,6 +16,8 @@ PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 800}
 # The narrowest width of WCAG 2.2, 1.4.10 Reflow; and a window of 1280 pixels at a zoom of 200 %.
 NARROWEST, ZOOMED = {"width": 320, "height": 740}, {"width": 640, "height": 400}
 OPTIONS = None
+# The local cloud with the deployed pages, if there is one.
+CLOUD = None
 PATIENCE_MS = 10_000
 expect.set_options(timeout=PATIENCE_MS)
 

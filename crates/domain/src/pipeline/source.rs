@@ -47,7 +47,10 @@ const BUNDLED: &[Bundled] = &[
     bundle!("stream": "events.json"),
     bundle!("concert": "events.json"),
     bundle!("function":),
-    bundle!("prices": "events.json", "products.json", "dashboard.json"),
+    bundle!(
+        "prices": "events.json", "products.json", "dashboard.json", "web/common.css", "web/common.js", "web/icon.svg",
+        "web/images.js", "web/index.html", "web/products.js", "web/style.css"
+    ),
     bundle!("realtime": "events.json"),
     bundle!("retail": "events.json", "dashboard.json"),
 ];
