@@ -302,7 +302,7 @@ impl Site<'_> {
     }
 
     pub(super) async fn delete_files(&self, keys: &[String], step: &Step<'_>) -> Result<()> {
-        let deleting = keys.to_vec().into_iter().map(|key| async move {
+        let deleting = keys.iter().cloned().map(|key| async move {
             step.go_on()?;
             let answer = on!(self, delete_object).key(key).send().await;
             self.response_if_exists("delete a file of", answer).map(drop)
