@@ -51,6 +51,7 @@ mod provision;
 mod proxy;
 mod put;
 mod reshard;
+mod rest;
 mod running;
 mod schemas;
 mod setup;

@@ -1,4 +1,4 @@
-//! API Gateway: HTTP APIs whose routes invoke Lambda functions.
+//! API Gateway: HTTP APIs whose routes invoke Lambda functions, and REST APIs whose methods call Kinesis ([`rest`]).
 //!
 //! [`control`] manages the [`model`]s of APIs in the [`store`]; [`serve`] answers requests to APIs with the route that
 //! [`select`] finds, within the limits of [`throttle`]. This module knows functions by [`crate::invoke`] only.
@@ -10,6 +10,7 @@ mod error;
 mod input;
 mod model;
 mod operation;
+mod rest;
 mod select;
 mod serve;
 mod store;
@@ -27,6 +28,7 @@ use futures_util::future::BoxFuture;
 use http::Response;
 use serde_json::Value;
 
+use crate::actions::Actions;
 use crate::clock::Clock;
 use crate::invoke::Invoke;
 use crate::metrics::MetricSink;
@@ -34,11 +36,13 @@ use crate::service::{Permission, Protocol, Request, Service};
 use crate::types::{Body, Caller, Tags, partition};
 use daemon::protocol::Damage;
 use operation::Route;
+use rest::RestApis;
 use store::Store;
 use throttle::Throttles;
 
 pub(crate) struct ApiGateway {
-    store: Store,
+    store: Store<model::Api>,
+    rest: RestApis,
     throttles: Throttles,
     /// The origin of the front door, such as `http://127.0.0.1:4566`.
     origin: String,
@@ -58,9 +62,12 @@ impl ApiGateway {
         clock: Arc<dyn Clock>,
         metrics: Arc<dyn MetricSink>,
         functions: Arc<dyn Invoke>,
+        actions: Arc<dyn Actions>,
     ) -> io::Result<Self> {
+        let (of_rest, to_rest) = (Arc::clone(&clock), Arc::clone(&metrics));
         Ok(Self {
             store: Store::open(dir)?,
+            rest: RestApis::open(&dir.join("rest"), origin, of_rest, to_rest, actions)?,
             throttles: Throttles::default(),
             origin: origin.to_owned(),
             clock,
@@ -70,10 +77,21 @@ impl ApiGateway {
     }
 }
 
+/// Version 2 of the API is for HTTP APIs.
+fn is_http_api(request: &Request) -> bool {
+    request.parts.uri.path().starts_with("/v2/")
+}
+
 impl Service for ApiGateway {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<'static, Response<Body>> {
         async move {
-            let answered = tokio::task::spawn_blocking(move || control::answer(&self, &request));
+            let answered = tokio::task::spawn_blocking(move || {
+                if is_http_api(&request) {
+                    control::answer(&self, &request)
+                } else {
+                    self.rest.answer(&request)
+                }
+            });
             // Pass on a panic: the front handles it.
             answered
                 .await
@@ -86,13 +104,16 @@ impl Service for ApiGateway {
     }
 
     /// The method of a request is its action. Source: "Actions, resources, and condition keys for Amazon API Gateway
-    /// Management V2", Service Authorization Reference.
+    /// Management" and "… Management V2", Service Authorization Reference.
     fn permissions(&self, request: &Request) -> Vec<Permission> {
-        let Some(route) = Route::of(&request.parts) else {
+        let path = match is_http_api(request) {
+            true => Route::of(&request.parts).map(|route| route.resource().to_owned()),
+            false => RestApis::resource(request),
+        };
+        let Some(path) = path else {
             return Vec::new();
         };
         let Caller { region, .. } = &request.caller;
-        let path = route.resource();
         let resource = format!("arn:{}:apigateway:{region}::{path}", partition(region));
         vec![Permission::new(
             "apigateway",
@@ -114,7 +135,9 @@ impl Service for ApiGateway {
     }
 
     fn tagged(&self, caller: &Caller) -> BTreeMap<String, Tags> {
-        control::tagged(self, caller)
+        let mut all = control::tagged(self, caller);
+        all.extend(self.rest.tagged(caller));
+        all
     }
 
     fn change_tags(
@@ -125,8 +148,13 @@ impl Service for ApiGateway {
     ) -> BoxFuture<'static, Result<(), (String, String)>> {
         async move {
             let changed = tokio::task::spawn_blocking(move || {
-                control::change_tags(&self, &caller, operation, &input)
-                    .map_err(|error| (error.code.to_owned(), error.message))
+                let arn = input["ResourceARN"].as_str().unwrap_or_default();
+                let changed = if arn.contains("::/restapis/") {
+                    self.rest.change_tags(&caller, operation, &input)
+                } else {
+                    control::change_tags(&self, &caller, operation, &input)
+                };
+                changed.map_err(|error| (error.code.to_owned(), error.message))
             });
             changed
                 .await
@@ -136,6 +164,8 @@ impl Service for ApiGateway {
     }
 
     fn damage(&self) -> Vec<Damage> {
-        self.store.damage()
+        let mut damage = self.store.damage();
+        damage.extend(self.rest.damage());
+        damage
     }
 }

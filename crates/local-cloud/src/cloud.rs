@@ -3,6 +3,7 @@
 //! The only module that knows all services. They reach each other through interfaces: [`crate::deliver`],
 //! [`crate::invoke`], [`crate::metrics`], [`KeyLookup`] and [`RoleLookup`].
 
+mod actions;
 mod channels;
 mod deliveries;
 mod lambda_api;
@@ -42,6 +43,7 @@ use crate::sqs::Sqs;
 use crate::types::{Caller, KeyState};
 use crate::web::function_url::{FunctionUrls, Urls};
 use crate::web::{Endpoints, Web};
+use actions::KinesisActions;
 use channels::ChannelDestination;
 use daemon::Options;
 use daemon::secret::Secret;
@@ -131,7 +133,11 @@ impl Cloud {
             sessions: Arc::default(),
             secret: secret.clone(),
         });
-        let http_apis = http_apis(data, endpoint, &adjustable, &cloudwatch, &lambda)?;
+        let actions = KinesisActions {
+            engine: Arc::clone(&kinesis),
+            iam: stores.iam.clone(),
+        };
+        let http_apis = http_apis(data, endpoint, (&adjustable, &cloudwatch), &lambda, actions)?;
         let metrics = Arc::clone(&cloudwatch) as Arc<dyn MetricSink>;
         let cloudfront = Arc::new(CloudFront::open(
             &data.join("cloudfront"),
@@ -206,9 +212,9 @@ impl Cloud {
 fn http_apis(
     data: &Path,
     endpoint: &str,
-    clock: &Arc<CloudClock>,
-    metrics: &Arc<CloudWatch>,
+    (clock, metrics): (&Arc<CloudClock>, &Arc<CloudWatch>),
     lambda: &Arc<Lambda>,
+    actions: KinesisActions,
 ) -> io::Result<Arc<ApiGateway>> {
     let opened = ApiGateway::open(
         &data.join("apigateway"),
@@ -216,6 +222,7 @@ fn http_apis(
         Arc::clone(clock) as Arc<dyn Clock>,
         Arc::clone(metrics) as Arc<dyn MetricSink>,
         Arc::clone(lambda) as Arc<dyn Invoke>,
+        Arc::new(actions),
     );
     opened.map(Arc::new)
 }

@@ -11,6 +11,7 @@
 //! | contracts | [`mod@service`], [`operation`], [`deliver`], [`invoke`], [`metrics`], [`clock`] |
 //! | helpers | [`types`], [`answer`], [`error`], [`database`], [`state_file`] |
 
+mod actions;
 mod answer;
 mod apigateway;
 mod authorise;

@@ -115,7 +115,7 @@ fn route() -> impl Strategy<Value = Route> {
         form("monitoring"),
         select(S3).prop_map(move |(method, path)| of("s3", method, path, "", "application/xml")),
         select(LAMBDA).prop_map(move |(method, path)| of("lambda", method, path, "", "application/json")),
-        select(HTTP_APIS).prop_map(move |(method, path)| of(
+        select(API_GATEWAY).prop_map(move |(method, path)| of(
             "apigateway",
             method,
             path,
@@ -190,13 +190,19 @@ const LAMBDA: &[(&str, &str)] = &[
     ("POST", "/2021-10-31/functions/f/url"),
     ("POST", "/_lambda-url/abcdefgh/%00/..?a=%zz&a"),
 ];
-const HTTP_APIS: &[(&str, &str)] = &[
+const API_GATEWAY: &[(&str, &str)] = &[
     ("POST", "/v2/apis"),
     ("PATCH", "/v2/apis/a"),
     ("POST", "/v2/apis/a/routes"),
     ("POST", "/v2/apis/a/integrations"),
     ("POST", "/v2/apis/a/stages"),
     ("POST", "/v2/tags/arn:aws:apigateway:us-east-1::%2Fapis%2Fa"),
+    ("POST", "/restapis"),
+    ("POST", "/restapis/a/resources/b"),
+    ("PUT", "/restapis/a/resources/b/methods/POST/integration"),
+    ("PATCH", "/restapis/a/stages/prod"),
+    ("PUT", "/restapis/a/gatewayresponses/DEFAULT_4XX"),
+    ("PUT", "/tags/arn:aws:apigateway:us-east-1::%2Frestapis%2Fa"),
     ("POST", "/_execute-api/abcdefgh/%00/..//?a=%zz&a"),
 ];
 const CLOUDFRONT: &[(&str, &str)] = &[

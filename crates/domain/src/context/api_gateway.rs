@@ -1,6 +1,7 @@
 //! Calls of API Gateway: REST, with JSON bodies.
 //!
-//! No SDK client: an HTTP API needs a dozen operations, and each client adds to the time of a build.
+//! No SDK client: an HTTP API or a REST API needs a dozen operations, and each client adds to the time of a build. Both
+//! versions of the API have the same endpoint.
 
 use serde_json::Value;
 
@@ -12,7 +13,7 @@ use ground::error::Result;
 const SERVICE: &str = "ApiGatewayV2";
 
 impl Context {
-    /// Calls version 2 of the API. `path` is percent-encoded and begins with `/v2/`; `what` begins the sentence of an error.
+    /// Calls the API. `path` is percent-encoded and begins with `/v2/`, or with `/restapis` or `/tags` in version 1; `what` begins the sentence of an error.
     /// An answer without a body is null.
     ///
     /// # Errors
@@ -44,6 +45,12 @@ impl Context {
             body,
         };
         self.send_signed(call, what).await
+    }
+
+    /// Where AWS serves an API, without the stage.
+    /// Source: "Invoke REST APIs in API Gateway", API Gateway developer guide.
+    pub(crate) fn api_endpoint(&self, id: &str) -> String {
+        format!("https://{id}.execute-api.{}.{}", self.region(), self.dns_suffix())
     }
 
     /// Source: "Amazon API Gateway endpoints and quotas", AWS general reference.

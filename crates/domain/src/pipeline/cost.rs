@@ -359,10 +359,13 @@ impl<'p> Declared<'p> {
                 Item::CloudFrontRequests,
                 assumed.load.records.over_hours(HOURS_A_MONTH),
             )],
-            "http_api" => vec![(
-                Item::HttpApiRequests,
-                assumed.load.records.over_hours(HOURS_A_MONTH),
-            )],
+            "http_api" | "rest_api" => {
+                let item = match spec.kind.as_str() {
+                    "http_api" => Item::HttpApiRequests,
+                    _ => Item::RestApiRequests,
+                };
+                vec![(item, assumed.load.records.over_hours(HOURS_A_MONTH))]
+            }
             _ => Vec::new(),
         };
         let part = |(item, quantity)| Part {

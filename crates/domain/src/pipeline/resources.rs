@@ -59,6 +59,7 @@ kinds! {
     log_group,
     managed_policy,
     queue,
+    rest_api,
     role,
     site,
     stream,

@@ -19,7 +19,7 @@ use super::operation::{Operation, Route};
 use crate::answer::{answer as respond, identify, request_id, whole};
 use crate::service::Request;
 use crate::types::{Body, Caller};
-pub(super) use tags::{change_tags, tagged};
+pub(super) use tags::{apply as apply_tags, change_tags, tagged};
 
 /// The largest page. Source: GetApis, API Gateway Version 2 API reference, and what AWS answers beyond it.
 const PAGE: usize = 500;
@@ -163,7 +163,7 @@ impl Call<'_> {
 }
 
 /// Refuses one item more than a quota.
-fn check_count(count: usize, most: usize, what: &str) -> Result<()> {
+pub(super) fn check_count(count: usize, most: usize, what: &str) -> Result<()> {
     if count < most {
         return Ok(());
     }

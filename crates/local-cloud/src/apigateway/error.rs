@@ -42,6 +42,11 @@ impl Error {
         )
     }
 
+    /// Like `not_found`, for what has no id.
+    pub fn missing(message: impl Into<String>) -> Self {
+        Self::new(404, "NotFoundException", message)
+    }
+
     /// What AWS offers and the local cloud does not.
     pub fn not_offered(what: impl std::fmt::Display) -> Self {
         Self::bad_request(format!("The local cloud does not offer {what}."))

@@ -200,10 +200,6 @@ impl Api {
         }
     }
 
-    pub fn is_of(&self, caller: &Caller) -> bool {
-        self.account == caller.account && self.region == caller.region
-    }
-
     pub fn arn(&self) -> String {
         let region = &self.region;
         format!("arn:{}:apigateway:{region}::/apis/{}", partition(region), self.id)
@@ -237,6 +233,16 @@ impl Api {
             value["corsConfiguration"] = describe_cors(cors);
         }
         value
+    }
+}
+
+impl super::store::Stored for Api {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn is_of(&self, caller: &Caller) -> bool {
+        self.account == caller.account && self.region == caller.region
     }
 }
 

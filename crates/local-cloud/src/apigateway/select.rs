@@ -72,26 +72,37 @@ pub(super) fn route<'a>(
     method: &str,
     path: &str,
 ) -> Option<Selected<'a>> {
-    let parts: Vec<String> = segments(path).map(percent_decode).collect();
-    let matching = routes.values().filter_map(|route| {
+    let parts = parts(path);
+    let found = routes.values().filter_map(|route| {
         let (wanted, pattern) = route.key.split_once(' ')?;
         if wanted != ANY && wanted != method {
             return None;
         }
-        let pattern: Vec<Segment<'_>> = segments(pattern).map(Segment::of).collect();
-        let variables = variables(&pattern, &parts)?;
-        let ranks: Vec<u8> = pattern.iter().map(|segment| segment.rank()).collect();
+        let (ranks, variables) = matching(pattern, &parts)?;
         let is_greedy = ranks.contains(&2);
         // Routes without a greedy variable first; then those with more text further to the left; then those that name the
         // method.
         Some(((is_greedy, ranks, wanted == ANY), Selected { route, variables }))
     });
-    let best = matching.min_by(|(a, _), (b, _)| a.cmp(b));
+    let best = found.min_by(|(a, _), (b, _)| a.cmp(b));
     best.map(|(_, selected)| selected).or_else(|| {
         let route = routes.values().find(|route| route.key == DEFAULT)?;
         let variables = BTreeMap::new();
         Some(Selected { route, variables })
     })
+}
+
+/// The parts of a path, decoded.
+pub(super) fn parts(path: &str) -> Vec<String> {
+    segments(path).map(percent_decode).collect()
+}
+
+/// The ranks of the parts of a pattern that matches the parts of a path, and its variables. Lower ranks take precedence.
+pub(super) fn matching(pattern: &str, parts: &[String]) -> Option<(Vec<u8>, BTreeMap<String, String>)> {
+    let pattern: Vec<Segment<'_>> = segments(pattern).map(Segment::of).collect();
+    let variables = variables(&pattern, parts)?;
+    let ranks = pattern.iter().map(|segment| segment.rank()).collect();
+    Some((ranks, variables))
 }
 
 fn segments(path: &str) -> impl Iterator<Item = &str> {

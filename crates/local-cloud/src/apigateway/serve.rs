@@ -58,6 +58,11 @@ impl Web for ApiGateway {
     fn serve(self: Arc<Self>, request: WebRequest) -> BoxFuture<'static, Response<Body>> {
         Box::pin(async move {
             let id = request_id();
+            if let Some(api) = self.rest.of(&request) {
+                let mut response = self.rest.respond(&api, &request, &id).await;
+                identify(&mut response, &id);
+                return response;
+            }
             let mut response = self.respond(&request, &id).await;
             identify(&mut response, &id);
             // HTTP APIs name it so.

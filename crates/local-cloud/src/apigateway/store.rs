@@ -1,23 +1,33 @@
-//! All APIs, in memory and in one file each: `ID.json`.
+//! All APIs of a kind, in memory and in one file each: `ID.json`.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::error::{Error, Result};
-use super::model::Api;
 use crate::state_file;
 use crate::types::Caller;
 use daemon::protocol::Damage;
 use ground::platform;
 
-/// APIs of an account in a region. Source: "Quotas for configuring and running an HTTP API", API Gateway developer guide.
+/// APIs of an account in a region. Source: "Quotas for configuring and running an HTTP API" and "… a REST API", API Gateway
+/// developer guide.
 const MAX_APIS: usize = 600;
 
-pub(super) struct Store {
+/// An API in a store.
+pub(super) trait Stored: Serialize + DeserializeOwned {
+    fn id(&self) -> &str;
+
+    fn is_of(&self, caller: &Caller) -> bool;
+}
+
+pub(super) struct Store<A> {
     dir: PathBuf,
-    apis: RwLock<BTreeMap<String, Arc<Api>>>,
+    apis: RwLock<BTreeMap<String, Arc<A>>>,
     /// Files that cannot be read, by id: path, and why.
     damaged: BTreeMap<String, (PathBuf, String)>,
     /// Held from reading the old state until the new state is written.
@@ -25,12 +35,12 @@ pub(super) struct Store {
 }
 
 /// Exclusive permission to change APIs.
-pub(super) struct Change<'a> {
-    store: &'a Store,
+pub(super) struct Change<'a, A> {
+    store: &'a Store<A>,
     _one: MutexGuard<'a, ()>,
 }
 
-impl Store {
+impl<A: Stored> Store<A> {
     /// Reads the APIs in `dir`. A damaged file stays as it is, and its API is not served.
     pub fn open(dir: &Path) -> io::Result<Self> {
         platform::create_private_dir(dir)?;
@@ -43,9 +53,9 @@ impl Store {
                 .unwrap_or_default()
                 .to_string_lossy()
                 .into_owned();
-            match state_file::load_json::<Api>(&path) {
+            match state_file::load_json::<A>(&path) {
                 Ok(Some(api)) => {
-                    apis.insert(api.id.clone(), Arc::new(api));
+                    apis.insert(api.id().to_owned(), Arc::new(api));
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -75,13 +85,13 @@ impl Store {
     }
 
     /// The API with this id, in any account and region.
-    pub fn get(&self, id: &str) -> Option<Arc<Api>> {
+    pub fn get(&self, id: &str) -> Option<Arc<A>> {
         let apis = self.apis.read().unwrap_or_else(PoisonError::into_inner);
         apis.get(id).cloned()
     }
 
     /// The API of `caller`.
-    pub fn find(&self, caller: &Caller, id: &str) -> Result<Arc<Api>> {
+    pub fn find(&self, caller: &Caller, id: &str) -> Result<Arc<A>> {
         if let Some((path, why)) = self.damaged.get(id) {
             return Err(Error::internal(format!(
                 "The file {} of this API cannot be read: {why}.",
@@ -94,13 +104,13 @@ impl Store {
     }
 
     /// All APIs of `caller`, by id.
-    pub fn list(&self, caller: &Caller) -> Vec<Arc<Api>> {
+    pub fn list(&self, caller: &Caller) -> Vec<Arc<A>> {
         let apis = self.apis.read().unwrap_or_else(PoisonError::into_inner);
         apis.values().filter(|api| api.is_of(caller)).cloned().collect()
     }
 
     /// Starts a change. Blocks while another one is in progress.
-    pub fn change(&self) -> Change<'_> {
+    pub fn change(&self) -> Change<'_, A> {
         Change {
             store: self,
             _one: self.changing.lock().unwrap_or_else(PoisonError::into_inner),
@@ -113,9 +123,9 @@ impl Store {
     }
 }
 
-impl Change<'_> {
+impl<A: Stored> Change<'_, A> {
     /// Adds an API with a new id, which `make` gets.
-    pub fn add(&self, caller: &Caller, make: impl FnOnce(String) -> Api) -> Result<Arc<Api>> {
+    pub fn add(&self, caller: &Caller, make: impl FnOnce(String) -> A) -> Result<Arc<A>> {
         if self.store.list(caller).len() >= MAX_APIS {
             return Err(Error::bad_request(format!(
                 "Maximum number of APIs exceeded: {MAX_APIS}"
@@ -131,12 +141,12 @@ impl Change<'_> {
     }
 
     /// Saves an API, then publishes it. Blocks.
-    pub fn put(&self, api: Api) -> Result<Arc<Api>> {
-        let saved = state_file::save_json(&self.store.path(&api.id), &api);
+    pub fn put(&self, api: A) -> Result<Arc<A>> {
+        let saved = state_file::save_json(&self.store.path(api.id()), &api);
         saved.map_err(|error| Error::internal(format!("The API could not be written: {error}.")))?;
         let api = Arc::new(api);
         let mut apis = self.store.apis.write().unwrap_or_else(PoisonError::into_inner);
-        apis.insert(api.id.clone(), Arc::clone(&api));
+        apis.insert(api.id().to_owned(), Arc::clone(&api));
         Ok(api)
     }
 

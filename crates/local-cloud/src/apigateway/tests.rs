@@ -1,5 +1,6 @@
 //! The control plane, and requests to APIs with functions that this module plays.
 
+mod rest;
 mod serving;
 
 use std::sync::Mutex;
@@ -10,6 +11,7 @@ use http_body_util::BodyExt;
 use serde_json::json;
 
 use super::*;
+use crate::actions::{Call, NotAssumed};
 use crate::clock::ManualClock;
 use crate::invoke::{Access, Invocation, InvokeResult};
 use crate::metrics::NoMetrics;
@@ -70,9 +72,49 @@ impl Invoke for Functions {
     }
 }
 
+/// Answers as the name of the role says, and keeps the calls.
+#[derive(Default)]
+struct Kinesis(Mutex<Vec<Call>>);
+
+impl Actions for Kinesis {
+    fn call(&self, call: Call) -> BoxFuture<'static, Result<Response<Body>, NotAssumed>> {
+        let role = call.role.rsplit('/').next().unwrap().to_owned();
+        self.0.lock().unwrap().push(call);
+        async move {
+            let (status, body) = match role.as_str() {
+                "stranger" => return Err(NotAssumed),
+                "slow" => {
+                    tokio::time::sleep(Duration::from_secs(60)).await;
+                    (200, json!({}))
+                }
+                "throttled" => {
+                    let code = "ProvisionedThroughputExceededException";
+                    (
+                        400,
+                        json!({"__type": code, "message": "Rate exceeded for shard shardId-000000000000"}),
+                    )
+                }
+                "broken" => (500, json!({"__type": "InternalFailure"})),
+                "odd" => (302, json!({})),
+                _ => (
+                    200,
+                    json!({"ShardId": "shardId-000000000000", "SequenceNumber": "495903"}),
+                ),
+            };
+            Ok(crate::answer::answer(
+                status,
+                "application/x-amz-json-1.1",
+                crate::answer::whole(body.to_string()),
+            ))
+        }
+        .boxed()
+    }
+}
+
 struct World {
     gateway: Arc<ApiGateway>,
     functions: Arc<Functions>,
+    actions: Arc<Kinesis>,
     clock: Arc<ManualClock>,
     dir: tempfile::TempDir,
 }
@@ -84,6 +126,7 @@ impl World {
 
     fn on(dir: tempfile::TempDir) -> Self {
         let functions = Arc::new(Functions::default());
+        let actions = Arc::new(Kinesis::default());
         let clock = Arc::new(ManualClock::new(1_767_225_600_000));
         let gateway = ApiGateway::open(
             dir.path(),
@@ -91,10 +134,12 @@ impl World {
             Arc::clone(&clock) as Arc<dyn Clock>,
             Arc::new(NoMetrics),
             Arc::clone(&functions) as Arc<dyn Invoke>,
+            Arc::clone(&actions) as Arc<dyn Actions>,
         );
         Self {
             gateway: Arc::new(gateway.unwrap()),
             functions,
+            actions,
             clock,
             dir,
         }

@@ -1,13 +1,13 @@
 //! Limits of requests: a token bucket for each stage and for each route that has limits of its own.
 //!
-//! Source: "Throttle your HTTP APIs", API Gateway developer guide.
+//! Source: "Throttle your HTTP APIs" and "Throttle requests to your REST APIs", API Gateway developer guide.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::model::{Limits, Stage};
 
-/// API, stage, and a route key or nothing.
+/// API, stage, and a route key, the key of method settings, or nothing.
 type Key = (String, String, String);
 
 /// Buckets that are kept at most. Beyond that, all begin anew.
@@ -28,6 +28,11 @@ impl Throttles {
             Some(limits) => (limits, route),
             None => (&stage.default_limits, ""),
         };
+        self.take(api, name, key, limits, now_ms)
+    }
+
+    /// Whether a request may pass the bucket `key`, which has these limits.
+    pub fn take(&self, api: &str, name: &str, key: &str, limits: &Limits, now_ms: i64) -> bool {
         let Limits {
             throttling_burst_limit: burst,
             throttling_rate_limit: rate,

@@ -4,6 +4,7 @@ mod bucket_cors;
 mod distributions;
 mod function_urls;
 mod http_apis;
+mod rest_apis;
 
 use std::collections::HashMap;
 
@@ -67,6 +68,15 @@ impl<'a> Sent<'a> {
 }
 
 impl Running {
+    /// A call to the control plane of API Gateway.
+    async fn api_gateway(&self, method: &str, path: &str, input: Value) -> Seen {
+        let body = input.to_string();
+        let signed =
+            "Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/eu-west-1/apigateway/aws4_request\r\n";
+        self.send(Sent::post(path, body.as_bytes()).by(method).with(signed))
+            .await
+    }
+
     async fn send(&self, sent: Sent<'_>) -> Seen {
         let host = self.endpoint.trim_start_matches("http://").to_owned();
         self.send_to(&host, sent).await

@@ -15,7 +15,7 @@ use crate::query::{pairs, percent_decode};
 use crate::service::header;
 
 /// Clients are on this machine.
-const SOURCE_IP: &str = "127.0.0.1";
+pub(crate) const SOURCE_IP: &str = "127.0.0.1";
 
 /// A request, as an event describes it.
 pub(crate) struct Incoming<'a> {

@@ -39,6 +39,11 @@ const OWN: [&str; 8] = [
     "upgrade",
 ];
 
+/// Whether only the server sets a header. `name` is in lower case.
+pub(crate) fn is_own(name: &str) -> bool {
+    OWN.contains(&name)
+}
+
 #[derive(Deserialize)]
 struct Probe<'a> {
     #[serde(rename = "statusCode", borrow, default)]
@@ -140,7 +145,7 @@ impl Described {
 fn put(headers: &mut HeaderMap, name: &str, value: String, append: bool) -> Result<(), Invalid> {
     let name = HeaderName::try_from(name).map_err(|_| Invalid)?;
     let value = HeaderValue::try_from(value).map_err(|_| Invalid)?;
-    if OWN.contains(&name.as_str()) {
+    if is_own(name.as_str()) {
         return Ok(());
     }
     if append {

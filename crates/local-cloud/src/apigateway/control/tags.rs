@@ -58,7 +58,12 @@ pub(in super::super) fn change_tags(
     input: &Value,
 ) -> Result<()> {
     let arn = input["ResourceARN"].as_str().unwrap_or_default();
-    change(gateway, caller, arn, |tags| match operation {
+    change(gateway, caller, arn, |tags| apply(tags, operation, input))
+}
+
+/// Applies the input of TagResource or UntagResource of resource group tags.
+pub(in super::super) fn apply(tags: &mut Tags, operation: &str, input: &Value) {
+    match operation {
         "UntagResource" => {
             let keys = input["TagKeys"].as_array().into_iter().flatten();
             for key in keys.filter_map(Value::as_str) {
@@ -70,7 +75,7 @@ pub(in super::super) fn change_tags(
             let given = given.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
             tags.extend(given);
         }
-    })
+    }
 }
 
 fn change(gateway: &ApiGateway, caller: &Caller, arn: &str, work: impl FnOnce(&mut Tags)) -> Result<()> {

@@ -2,17 +2,6 @@
 
 use super::*;
 
-impl Running {
-    /// A call to the control plane of API Gateway.
-    async fn api_gateway(&self, method: &str, path: &str, input: Value) -> Seen {
-        let body = input.to_string();
-        let signed =
-            "Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/eu-west-1/apigateway/aws4_request\r\n";
-        self.send(Sent::post(path, body.as_bytes()).by(method).with(signed))
-            .await
-    }
-}
-
 #[tokio::test]
 async fn a_submission_reaches_its_function() {
     let dir = tempfile::tempdir().unwrap();
