@@ -39,6 +39,17 @@ impl Cloud {
         cloud
     }
 
+    /// Kills it with SIGKILL, and starts it again with the same data on the same port.
+    pub fn kill_and_start(&mut self) {
+        let killed = Command::new("kill").args(["-9", &self.pid.to_string()]).status();
+        assert!(killed.unwrap().success());
+        let port = self.endpoint.rsplit(':').next().unwrap().to_owned();
+        self.streamctl(&["local", "start", "--port", &port]);
+        let status = self.streamctl(&["local", "status", "-o", "json"]);
+        let status: serde_json::Value = serde_json::from_slice(&status).unwrap();
+        self.pid = status["pid"].to_string().parse().unwrap();
+    }
+
     /// Runs the binary on this cloud. Returns its stdout.
     pub fn streamctl(&self, args: &[&str]) -> Vec<u8> {
         let output = self.command(args).output().unwrap();

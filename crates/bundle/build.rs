@@ -26,6 +26,8 @@ const HANDLERS: &[&str] = &[
     "retail-event-processor",
     "concert-stream-processor",
     "concert-data-processor",
+    "cart-api",
+    "cart-features",
 ];
 const READY: &str = "STREAMCTL_HANDLERS_DIR";
 const PROFILE: &str = "handler";

@@ -130,8 +130,12 @@ fn commands_after(
     };
     let this = args.template.command_args_with_parameters(session);
     let mut steps = Vec::new();
-    if !pipeline.manifest().items.is_empty() {
-        steps.push((format!("streamctl sample load{this}"), "load sample items"));
+    if pipeline.has_samples() {
+        let what = match pipeline.manifest().items.is_empty() {
+            true => "load sample data",
+            false => "load sample items",
+        };
+        steps.push((format!("streamctl sample load{this}"), what));
     }
     let (records, written_by) = sample_events(args, pipeline);
     steps.extend(written_by.map(|command| (command, "write sample events")));
@@ -147,6 +151,9 @@ fn commands_after(
         format!("streamctl put{stream} --file {}{key}", shell_quoted(&records)),
         "send records",
     ));
+    if pipeline.has_pages() {
+        steps.push((format!("streamctl open{this}"), "open the page"));
+    }
     if pipeline.manifest().verify.is_some() {
         steps.push((format!("streamctl verify{this}"), "follow an event"));
     } else {

@@ -514,7 +514,7 @@ fn handlers_are_small_and_run_on_lambda() {
     let cloud = Cloud::start();
     let handlers = cloud.json(["handlers"]);
     let handlers = handlers.as_array().unwrap();
-    assert_eq!(handlers.len(), 7);
+    assert_eq!(handlers.len(), 9);
     for handler in handlers {
         let name = &handler["name"];
         assert!(handler["zip_bytes"].as_u64().unwrap() <= 4 << 20, "{name} zipped");

@@ -181,6 +181,7 @@ pub fn unattended(words: &[String]) -> &'static [&'static str] {
     let word = |index: usize| words.get(index).map_or("", String::as_str);
     match (word(0), word(1)) {
         ("tail", _) => &["--no-follow"],
+        ("open", _) => &["--print"],
         (_, "--help") => &[],
         ("delete" | "destroy" | "encrypt" | "mode" | "undeploy", _)
         | ("alarms" | "channel", "delete")

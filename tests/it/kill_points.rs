@@ -199,6 +199,19 @@ fn of_prices() {
 }
 
 #[test]
+fn of_cart() {
+    every_point(&[
+        "cart",
+        "--param",
+        "enable_alarms=false",
+        "--param",
+        "dashboard=false",
+        "--param",
+        "buffer_seconds=0",
+    ]);
+}
+
+#[test]
 fn of_retail() {
     every_point(&["retail", "--param", "batching_window=0"]);
 }

@@ -8,6 +8,7 @@ mod alarms;
 mod at_once;
 mod bad_input;
 mod bundle;
+mod cart;
 mod channels;
 mod cloudwatch;
 mod config;

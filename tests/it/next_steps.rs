@@ -55,6 +55,15 @@ fn after_setup_of_prices() {
 }
 
 #[test]
+fn after_setup_of_cart() {
+    let cloud = Cloud::start();
+    // `verify` waits for the buffer.
+    let setup = run(&cloud, ["setup", "cart", "--param", "buffer_seconds=0"]);
+    follow(&cloud, &setup.stderr);
+    assert_eq!(cloud.everything(), Vec::<String>::new());
+}
+
+#[test]
 fn after_setup_of_realtime() {
     let cloud = Cloud::start();
     follow(&cloud, &run(&cloud, ["setup", "realtime"]).stderr);

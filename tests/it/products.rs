@@ -2,7 +2,7 @@
 
 mod images;
 mod page;
-mod privileges;
+pub mod privileges;
 mod verify;
 
 use std::collections::{BTreeSet, HashMap};
@@ -15,7 +15,7 @@ use crate::support::{Cloud, block_on};
 use crate::web::{Answer, exchange};
 
 /// A request of a page of another origin.
-const PAGE: &str = "Origin: https://shop.example\r\nSec-Fetch-Site: cross-site\r\n";
+pub const PAGE: &str = "Origin: https://shop.example\r\nSec-Fetch-Site: cross-site\r\n";
 /// The header that an upload needs.
 const JPEG: &str = "Content-Type: image/jpeg\r\n";
 const PICTURE: &[u8] = include_bytes!("../../handlers/src/images/samples/rgb.jpg");

@@ -6,6 +6,7 @@
 mod cart;
 mod concert;
 mod dice;
+pub mod orders;
 mod prices;
 mod realtime;
 mod retail;

@@ -13,11 +13,7 @@ const DECIMALS: usize = 6;
 /// Records in a length of time; a bare number is in a second.
 pub(crate) fn records(text: &str) -> Result<Rate, String> {
     const GRAMMAR: &str = "not a rate; write it like 2500/s, 2.5k/s or 1M/day";
-    rate(
-        text,
-        &[("", 1), ("k", 1_000), ("m", 1_000_000), ("g", 1_000_000_000)],
-    )
-    .ok_or_else(|| GRAMMAR.to_owned())
+    rate(text, COUNTS).ok_or_else(|| GRAMMAR.to_owned())
 }
 
 /// Bytes in a length of time; a bare number is in a second.
@@ -60,6 +56,16 @@ pub(crate) fn speed(text: &str) -> Result<Speed, String> {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Speed(pub(crate) Option<f64>);
 
+/// A number of things, such as 5000, 100k or 1m.
+pub(crate) fn count(text: &str) -> Result<u64, String> {
+    const GRAMMAR: &str = "not a whole number above 0; write it like 5000, 100k or 1m";
+    let counted = amount(text).and_then(|((count, of), unit)| {
+        let count = count.checked_mul(factor(unit, COUNTS)?)?;
+        (count > 0 && count % of == 0).then_some(count / of)
+    });
+    counted.ok_or_else(|| GRAMMAR.to_owned())
+}
+
 /// A number of bytes.
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     const GRAMMAR: &str = "not a size; write it like 512, 1KB or 1.5KiB";
@@ -81,6 +87,8 @@ pub(crate) fn peak(text: &str) -> Result<(u32, u32), String> {
 }
 
 type Units = [(&'static str, u64)];
+
+const COUNTS: &Units = &[("", 1), ("k", 1_000), ("m", 1_000_000), ("g", 1_000_000_000)];
 
 const BYTES: &Units = &[
     ("", 1),
@@ -157,6 +165,33 @@ mod tests {
         assert_eq!(pace("1.5MB/s"), Ok(Pace::Bytes(1_572_864.0)));
         for bad in ["", "0/s", "0MB/s", "x", "-1/s", "1/fortnight"] {
             assert!(pace(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_count_is_a_whole_number_above_zero() {
+        for (text, number) in [
+            ("1", 1),
+            ("5,000", 5_000),
+            ("100k", 100_000),
+            ("1M", 1_000_000),
+            ("1.5k", 1_500),
+        ] {
+            assert_eq!(count(text), Ok(number), "{text}");
+        }
+        for bad in [
+            "",
+            "0",
+            "0k",
+            "-1",
+            "1.5",
+            "1.0005k",
+            "k",
+            "1x",
+            "99999999999999999999",
+            "900000000000000g",
+        ] {
+            assert!(count(bad).is_err(), "{bad}");
         }
     }
 

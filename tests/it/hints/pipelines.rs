@@ -113,6 +113,12 @@ pub const PRICES: &[Row] = &[
     )
     .fill(&[("FUNCTION", "products-api")]),
     row(
+        "crates/domain/src/pipeline/samples/orders.rs",
+        "logs {}",
+        By::Unprovoked("the function has to fail to make features of the orders"),
+    )
+    .fill(&[("{}", "products-api")]),
+    row(
         "crates/domain/src/pipeline/resources/event_source_mapping.rs",
         "detach {} --stream {}",
         By::Run(&["attach", "price-updater", "--from", "2026-11-21T10:00:00Z"]),

@@ -12,7 +12,7 @@ use crate::support::{Cloud, block_on};
 use crate::web::exchange;
 
 /// The role of a function, whose policy a test changes.
-struct Role<'a> {
+pub struct Role<'a> {
     cloud: &'a Cloud,
     function: &'static str,
     name: String,
@@ -21,7 +21,8 @@ struct Role<'a> {
 }
 
 impl<'a> Role<'a> {
-    fn of(cloud: &'a Cloud, function: &'static str) -> Self {
+    /// Of the function `function`.
+    pub fn of(cloud: &'a Cloud, function: &'static str) -> Self {
         let printed = cloud.json(["policy", "--function", function]);
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         Self {
@@ -33,8 +34,27 @@ impl<'a> Role<'a> {
         }
     }
 
+    /// The role `name`, which is of no function, with its one policy.
+    pub fn named(cloud: &'a Cloud, name: &str) -> Self {
+        let iam = crate::provision::iam(cloud);
+        let listed = block_on(iam.list_role_policies().role_name(name).send()).unwrap();
+        let policy = listed.policy_names()[0].clone();
+        let call = iam.get_role_policy().role_name(name).policy_name(&policy);
+        let document = block_on(call.send()).unwrap().policy_document;
+        let document = percent_encoding::percent_decode_str(&document)
+            .decode_utf8()
+            .unwrap();
+        Self {
+            cloud,
+            function: "",
+            name: name.to_owned(),
+            policy,
+            document: serde_json::from_str(&document).unwrap(),
+        }
+    }
+
     /// The actions that the policy allows.
-    fn actions(&self) -> BTreeSet<String> {
+    pub fn actions(&self) -> BTreeSet<String> {
         let statements = self.document["Statement"].as_array().unwrap().iter();
         let actions = statements.flat_map(|statement| statement["Action"].as_array().unwrap());
         actions
@@ -42,13 +62,14 @@ impl<'a> Role<'a> {
             .collect()
     }
 
-    /// Replaces the policy with one without the action `removed`.
-    fn allow_all_but(&self, removed: Option<&str>) {
+    /// Replaces the policy with one without the actions `removed`.
+    pub fn allow_all_but<'r>(&self, removed: impl IntoIterator<Item = &'r str>) {
+        let removed: Vec<&str> = removed.into_iter().collect();
         let mut document = self.document.clone();
         let statements = document["Statement"].as_array_mut().unwrap();
         for statement in statements.iter_mut() {
             let actions = statement["Action"].as_array_mut().unwrap();
-            actions.retain(|action| action.as_str() != removed);
+            actions.retain(|action| !removed.contains(&action.as_str().unwrap()));
         }
         statements.retain(|statement| !statement["Action"].as_array().unwrap().is_empty());
         let put = crate::provision::iam(self.cloud).put_role_policy();
@@ -57,7 +78,7 @@ impl<'a> Role<'a> {
     }
 
     /// Invokes the function. Returns whether it failed.
-    fn fails(&self, event: &Value) -> bool {
+    pub fn fails(&self, event: &Value) -> bool {
         let call = self.cloud.lambda().invoke().function_name(self.function);
         let answer = block_on(call.payload(Blob::new(event.to_string())).send()).unwrap();
         answer.function_error.is_some()
@@ -74,16 +95,21 @@ impl<'a> Role<'a> {
             .len()
     }
 
-    /// Without an action on logs, the invocation of a new instance leaves no line.
-    fn logs_nothing_without(&self, action: &str) {
+    /// Changes the configuration, so that the next invocation uses a new instance.
+    pub fn renew(&self, description: &str) {
         let change = self.cloud.lambda().update_function_configuration();
-        let change = change.function_name(self.function).description(action);
+        let change = change.function_name(self.function).description(description);
         block_on(change.send()).unwrap();
         until("the update", || {
             let call = self.cloud.lambda().get_function_configuration();
             let found = block_on(call.function_name(self.function).send()).unwrap();
             (found.last_update_status == Some(LastUpdateStatus::Successful)).then_some(())
         });
+    }
+
+    /// Without an action on logs, the invocation of a new instance leaves no line.
+    pub fn logs_nothing_without(&self, action: &str) {
+        self.renew(action);
         let logged = self.logged();
         self.allow_all_but(Some(action));
         self.fails(&json!({}));
@@ -94,10 +120,10 @@ impl<'a> Role<'a> {
     }
 }
 
-const LOGS: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
+pub const LOGS: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
 
 /// The names of the actions in `own` and of those on logs.
-fn all<'a>(own: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+pub fn all<'a>(own: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
     own.into_iter().chain(LOGS).map(str::to_owned).collect()
 }
 

@@ -72,9 +72,9 @@ const BUCKET: Need = required("BUCKET_NAME", "bucket that it writes to");
 const TTL: Need = optional("TTL_DAYS", "days after which an item expires", "30");
 const LOG_LEVEL: Need = optional("LOG_LEVEL", "error, warn, info or debug", "info");
 
-static PACKAGES: [OnceLock<Package>; 7] = [const { OnceLock::new() }; 7];
+static PACKAGES: [OnceLock<Package>; 9] = [const { OnceLock::new() }; 9];
 
-static HANDLERS: [Handler; 7] = [
+static HANDLERS: [Handler; 9] = [
     Handler {
         name: "price-updater",
         aliases: &["prices"],
@@ -163,6 +163,52 @@ static HANDLERS: [Handler; 7] = [
         needs: &[LOG_LEVEL],
         package: &PACKAGES[4],
     },
+    Handler {
+        name: "cart-api",
+        aliases: &["cart"],
+        template: "cart",
+        about: "Takes events of a shopping cart over HTTP, and recommends products",
+        needs: &[
+            required("STREAM_NAME", "stream that it writes to"),
+            optional(
+                "FEATURES_TABLE",
+                "table of the features of users and products",
+                "none: no recommendations",
+            ),
+            optional("MODEL_BUCKET", "bucket of the model and the scaler", "none"),
+            optional("MODEL_KEY", "key of the model", "model.json"),
+            optional("SCALER_KEY", "key of the scaler", "scaler.json"),
+            optional(
+                "SAGEMAKER_ENDPOINT",
+                "endpoint that is used in place of the model",
+                "none",
+            ),
+            optional(
+                "RECOMMENDATION_BUDGET_MS",
+                "milliseconds that a submission waits for recommendations",
+                "300",
+            ),
+            LOG_LEVEL,
+        ],
+        package: &PACKAGES[7],
+    },
+    Handler {
+        name: "cart-features",
+        aliases: &["features"],
+        template: "cart",
+        about: "Makes features of users and products of uploaded orders",
+        needs: &[
+            required("BUCKET_NAME", "bucket that it reads from"),
+            TABLE,
+            optional(
+                "PRODUCTS_KEY",
+                "key of the products, with their names",
+                "none: no names",
+            ),
+            LOG_LEVEL,
+        ],
+        package: &PACKAGES[8],
+    },
 ];
 
 pub fn all() -> &'static [Handler] {
@@ -228,7 +274,7 @@ mod tests {
         }
         let error = find("retial").unwrap_err();
         insta::assert_snapshot!(error, @r#"there is no bundled handler "retial""#);
-        insta::assert_snapshot!(error.hint_text().unwrap(), @"did you mean retail? the handlers are price-updater, products-api, image-processor, realtime-data-processor, retail-event-processor, concert-stream-processor, concert-data-processor; `deploy NAME --zip FILE` or `--bootstrap FILE` takes one of your own");
+        insta::assert_snapshot!(error.hint_text().unwrap(), @"did you mean retail? the handlers are price-updater, products-api, image-processor, realtime-data-processor, retail-event-processor, concert-stream-processor, concert-data-processor, cart-api, cart-features; `deploy NAME --zip FILE` or `--bootstrap FILE` takes one of your own");
     }
 
     #[test]

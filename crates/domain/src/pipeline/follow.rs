@@ -1,5 +1,6 @@
 //! Follows an event through a pipeline: `verify` puts an event with a unique marker, waits until it appears in the expected
-//! tables, buckets and logs, and deletes it there. It can also send requests to an API, and delete what they left.
+//! tables, buckets and logs, and deletes it there. It can also send requests to an API, and delete what they left. Where the
+//! pipeline begins with an API, a request brings the event.
 //!
 //! [`Declared`] is the section `[verify]` of a manifest, and [`Follow`] the same with all references replaced.
 //! [`Services`] are the calls that it needs.
@@ -43,10 +44,11 @@ pub const CLEAN_UP: &str = "clean-up";
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Declared {
-    stream: String,
-    partition_key: String,
+    /// Without it, nothing is put: a request of `http` brings the event.
+    stream: Option<String>,
+    partition_key: Option<String>,
     /// The event, put as JSON.
-    event: Value,
+    event: Option<Value>,
     /// How long to wait for it.
     #[serde(default = "default_timeout_seconds")]
     timeout_seconds: u64,
@@ -94,6 +96,15 @@ struct Expect {
     /// Text in the object or the log line.
     #[serde(default = "default_contains")]
     contains: String,
+    /// Lines of objects that have the text, in all: one for each submission.
+    #[serde(default = "one")]
+    lines: usize,
+    /// Seconds that a service holds the event back, such as the buffer of Firehose. The event has as much more time.
+    delay_seconds: Option<Value>,
+}
+
+fn one() -> usize {
+    1
 }
 
 fn default_contains() -> String {
@@ -106,6 +117,17 @@ impl Declared {
         let mut problems = Vec::new();
         if !(1..=3600).contains(&self.timeout_seconds) {
             problems.push("`timeout_seconds` must be from 1 to 3600".to_owned());
+        }
+        let given = [
+            self.stream.is_some(),
+            self.partition_key.is_some(),
+            self.event.is_some(),
+        ];
+        if given.contains(&true) && given.contains(&false) {
+            problems.push("`stream`, `partition_key` and `event` belong together".to_owned());
+        }
+        if !given.contains(&true) && self.http.is_empty() {
+            problems.push("without `event`, a request of `http` must bring it".to_owned());
         }
         for expect in &self.expect {
             let resources = [&expect.table, &expect.bucket, &expect.log_group];
@@ -145,11 +167,7 @@ impl Declared {
     }
 
     fn event_values(&self) -> Vec<Value> {
-        let mut values = vec![
-            self.stream.as_str().into(),
-            self.partition_key.as_str().into(),
-            self.event.clone(),
-        ];
+        let mut values = vec![json!([self.stream, self.partition_key, self.event])];
         for prepare in &self.prepare {
             values.push(json!([prepare.table, prepare.item]));
         }
@@ -159,7 +177,8 @@ impl Declared {
                 expect.bucket,
                 expect.prefix,
                 expect.log_group,
-                expect.contains
+                expect.contains,
+                expect.delay_seconds
             ]));
         }
         values.extend(self.clean.iter().map(clean::Declared::value));
@@ -180,18 +199,32 @@ impl Declared {
 pub struct Follow {
     /// Unique; starts with [`MARKER_PREFIX`].
     pub marker: String,
-    pub stream: String,
-    pub partition_key: String,
-    pub data: String,
+    /// What is put; `None` if a request brings the event.
+    pub put: Option<Put>,
     /// Its time, in milliseconds since 1970.
     pub at_ms: i64,
     pub timeout: Duration,
     /// Items to put before the event, with their tables.
     pub prepare: Vec<(String, Item)>,
-    pub expect: Vec<Expectation>,
+    pub expect: Vec<Awaited>,
     pub http: Vec<Sequence>,
     /// What is deleted in the end, besides what was found.
     pub clean: Vec<Marked>,
+}
+
+/// A record to put.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Put {
+    pub stream: String,
+    pub partition_key: String,
+    pub data: String,
+}
+
+/// A place where the event is expected, and how long a service may hold it back before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Awaited {
+    pub place: Expectation,
+    pub delay: Duration,
 }
 
 /// One place where an event is expected.
@@ -210,6 +243,8 @@ pub enum Expectation {
         prefixes: Vec<String>,
         /// Text in the object, after decompression.
         contains: String,
+        /// Lines that have the text, in all objects.
+        lines: usize,
     },
     Log {
         group: String,
@@ -323,15 +358,13 @@ impl Pipeline<'_> {
             pipeline: self,
             marker,
             now,
-            // The event may arrive in the next hour or day.
-            later: now.checked_add(timeout).unwrap_or(now),
         };
         let mut expect = Vec::new();
         for one in &declared.expect {
-            expect.extend(filler.expectation(one)?);
+            expect.extend(filler.awaited(one, timeout)?);
         }
         // A resource that is excluded by its `when` has no name.
-        expect.retain(|one| !one.resource_name().is_empty());
+        expect.retain(|one| !one.place.resource_name().is_empty());
         let prepare = declared.prepare.iter();
         let http = declared.http.iter().filter(|one| filler.holds(one.when.as_ref()));
         let clean = declared
@@ -341,9 +374,7 @@ impl Pipeline<'_> {
         let clean = clean.map(|one| one.filled(&filler));
         Ok(Some(Follow {
             marker: marker.to_owned(),
-            stream: filler.text(&declared.stream)?,
-            partition_key: filler.text(&declared.partition_key)?,
-            data: filler.value(&declared.event, now)?.to_string(),
+            put: filler.put(declared)?,
             at_ms: now.as_millisecond(),
             timeout,
             prepare: prepare
@@ -361,7 +392,6 @@ struct Filler<'a, 'c> {
     pipeline: &'a Pipeline<'c>,
     marker: &'a str,
     now: Timestamp,
-    later: Timestamp,
 }
 
 impl Filler<'_, '_> {
@@ -409,10 +439,42 @@ impl Filler<'_, '_> {
             .collect())
     }
 
-    fn expectation(&self, one: &Expect) -> Result<Option<Expectation>> {
+    fn put(&self, declared: &Declared) -> Result<Option<Put>> {
+        let (Some(stream), Some(key), Some(event)) =
+            (&declared.stream, &declared.partition_key, &declared.event)
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Put {
+            stream: self.text(stream)?,
+            partition_key: self.text(key)?,
+            data: self.value(event, self.now)?.to_string(),
+        }))
+    }
+
+    /// `None` if its condition does not hold.
+    fn awaited(&self, one: &Expect, timeout: Duration) -> Result<Option<Awaited>> {
         if !self.holds(one.when.as_ref()) {
             return Ok(None);
         }
+        let seconds = match &one.delay_seconds {
+            Some(seconds) => substitute::plain(&self.value(seconds, self.now)?)
+                .parse::<f64>()
+                .ok(),
+            None => Some(0.0),
+        };
+        let seconds = seconds.filter(|seconds| (0.0..=3600.0).contains(seconds));
+        let delay = seconds.map(Duration::from_secs_f64).ok_or_else(|| {
+            Error::usage("verify: `delay_seconds` is not a number of seconds from 0 to 3600")
+        })?;
+        let place = self.expectation(one, delay, timeout)?;
+        Ok(place.map(|place| Awaited { place, delay }))
+    }
+
+    /// The event may arrive in the next hour or day. What is held back may be stored under the time of an older record.
+    fn expectation(&self, one: &Expect, delay: Duration, timeout: Duration) -> Result<Option<Expectation>> {
+        let before = self.now.checked_sub(delay).unwrap_or(self.now);
+        let later = self.now.checked_add(timeout + delay).unwrap_or(self.now);
         Ok(match (&one.table, &one.bucket, &one.log_group) {
             (Some(table), ..) => match self.item(&one.key)?.into_iter().next() {
                 Some(key) => Some(Expectation::Item {
@@ -423,12 +485,15 @@ impl Filler<'_, '_> {
                 None => None,
             },
             (None, Some(bucket), _) => {
-                let mut prefixes = vec![self.text(&one.prefix)?, self.text_at(&one.prefix, self.later)?];
+                let times = [before, self.now, later];
+                let prefixes = times.into_iter().map(|at| self.text_at(&one.prefix, at));
+                let mut prefixes = prefixes.collect::<Result<Vec<_>>>()?;
                 prefixes.dedup();
                 Some(Expectation::Object {
                     bucket: self.text(bucket)?,
                     prefixes,
                     contains: self.text(&one.contains)?,
+                    lines: one.lines.max(1),
                 })
             }
             (None, None, Some(group)) => Some(Expectation::Log {

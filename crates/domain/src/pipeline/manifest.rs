@@ -11,7 +11,7 @@ use super::condition::Condition;
 use super::follow;
 use super::graph::Graph;
 use super::parameter::{Parameter, Values};
-use super::samples::DeclaredItems;
+use super::samples::{DeclaredItems, DeclaredObject, DeclaredOrders};
 use super::source::Files;
 use super::substitute;
 use crate::record::{KeyPattern, KeyRule};
@@ -44,6 +44,11 @@ pub struct Manifest {
     /// Sample items for its tables, to be loaded before the events are put.
     #[serde(default)]
     pub items: Vec<DeclaredItems>,
+    /// Files for its buckets, to be loaded like the items.
+    #[serde(default)]
+    pub objects: Vec<DeclaredObject>,
+    /// Orders that are generated for its bucket, and of which a function makes features.
+    pub orders: Option<DeclaredOrders>,
     /// The event that `verify` puts, and where it is expected.
     pub verify: Option<follow::Declared>,
     /// Where the files are that it refers to.
@@ -124,6 +129,12 @@ impl Manifest {
             declared.items = files.items(&declared.file).map_err(|problem| {
                 Error::usage(format!("template {source} is not a valid manifest"))
                     .cause(format!("items: {problem}"))
+            })?;
+        }
+        for declared in &mut manifest.objects {
+            declared.text = files.text(&declared.file).map_err(|problem| {
+                Error::usage(format!("template {source} is not a valid manifest"))
+                    .cause(format!("objects: {problem}"))
             })?;
         }
         manifest.files = files.clone();
@@ -230,14 +241,25 @@ impl Manifest {
             .map(|(name, text)| (format!("output {name}"), text));
         let texts = texts.chain(self.tags.iter().map(|(name, text)| (format!("tag {name}"), text)));
         let tables = self.items.iter().map(|one| ("items".to_owned(), &one.table));
+        let objects = self.objects.iter().flat_map(|one| [&one.bucket, &one.key]);
+        let orders = self.orders.iter().flat_map(DeclaredOrders::texts);
         texts
             .chain(tables)
+            .chain(objects.map(|text| ("objects".to_owned(), text)))
+            .chain(orders.map(|text| ("orders".to_owned(), text)))
             .chain([("instance".to_owned(), &self.instance)])
             .filter_map(|(what, text)| {
                 let checked = self.check_references(&Value::from(text.as_str()), &[]);
                 checked.err().map(|problem| format!("{what}: {problem}"))
             })
+            .chain(self.object_problems())
             .collect()
+    }
+
+    fn object_problems(&self) -> impl Iterator<Item = String> {
+        let names = self.objects.iter().flat_map(DeclaredObject::conditions);
+        let unknown = names.filter(|name| !self.parameters.contains_key(*name));
+        unknown.map(|name| format!("objects: `when` refers to an unknown parameter: {name}"))
     }
 
     fn verify_problems(&self) -> Vec<String> {
@@ -448,7 +470,7 @@ mod tests {
           |
         4 | resource = []
           | ^^^^^^^^
-        unknown field `resource`, expected one of `name`, `description`, `instance`, `tags`, `parameters`, `resources`, `outputs`, `events`, `items`, `verify`
+        unknown field `resource`, expected one of `name`, `description`, `instance`, `tags`, `parameters`, `resources`, `outputs`, `events`, `items`, `objects`, `orders`, `verify`
         ");
     }
 

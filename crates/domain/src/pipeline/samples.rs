@@ -1,4 +1,8 @@
-//! Sample data of a template: events to put to its stream, and items that its tables need before the events make sense.
+//! Sample data of a template: events to put to its stream, and what its tables and buckets need before the events make sense:
+//! items, files, and orders that are generated.
+
+mod objects;
+mod orders;
 
 use std::time::Duration;
 
@@ -11,6 +15,9 @@ use super::{Manifest, Pipeline, UNKNOWN, substitute};
 use crate::context::Context;
 use ground::backoff::Backoff;
 use ground::error::{self, Error, Result};
+
+pub use objects::{DeclaredObject, SampleObject};
+pub use orders::{DeclaredOrders, Features, MOST_ORDERS, SampleOrders};
 
 /// Most items of one call. Source: BatchWriteItem, DynamoDB API reference.
 const BATCH: usize = 25;
@@ -55,29 +62,64 @@ impl Manifest {
     }
 }
 
+/// What `sample load` puts into the tables and buckets of a pipeline.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Samples {
+    pub items: Vec<SampleItems>,
+    pub objects: Vec<SampleObject>,
+    pub orders: Option<SampleOrders>,
+}
+
+impl Samples {
+    fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.objects.is_empty() && self.orders.is_none()
+    }
+}
+
 impl Pipeline<'_> {
-    /// The sample items of the template. The tables must have been observed.
+    /// Whether the template has sample data, with the parameters that are given.
+    pub fn has_samples(&self) -> bool {
+        self.samples().is_ok()
+    }
+
+    /// The sample data of the template. The resources must have been observed.
     ///
     /// # Errors
-    /// Exit 2 when the template has none; exit 1 when a table does not exist.
-    pub fn sample_items(&self) -> Result<Vec<SampleItems>> {
-        let declared = &self.manifest().items;
-        if declared.is_empty() {
-            let name = &self.manifest().name;
-            return Err(Error::usage(format!("template {name} has no sample items"))
-                .hint("`streamctl sample events` prints sample events"));
-        }
-        let filled = |one: &DeclaredItems| {
-            let table = substitute::text(&one.table, &|name| self.lookup(name))?;
-            match table.contains(UNKNOWN) {
-                true => Err(Error::failed(format!("{} is not set up", self.identity()))),
-                false => Ok(SampleItems {
+    /// Exit 2 when the template has none; exit 1 when a table or bucket does not exist.
+    pub fn samples(&self) -> Result<Samples> {
+        let manifest = self.manifest();
+        let mut samples = Samples::default();
+        for one in &manifest.items {
+            samples
+                .items
+                .extend(self.sample_name(&one.table)?.map(|table| SampleItems {
                     table,
                     items: one.items.clone(),
-                }),
-            }
-        };
-        declared.iter().map(filled).collect()
+                }));
+        }
+        for one in &manifest.objects {
+            samples.objects.extend(one.filled(self)?);
+        }
+        if let Some(one) = &manifest.orders {
+            samples.orders = one.filled(self)?;
+        }
+        if samples.is_empty() {
+            let name = &manifest.name;
+            let declares = !manifest.objects.is_empty() || manifest.orders.is_some();
+            let with = if declares { " with these parameters" } else { "" };
+            return Err(Error::usage(format!("template {name} has no sample data{with}"))
+                .hint("`streamctl sample events` prints sample events"));
+        }
+        Ok(samples)
+    }
+
+    /// The name that `text` refers to; `None` if its resource is left out.
+    fn sample_name(&self, text: &str) -> Result<Option<String>> {
+        let name = substitute::text(text, &|name| self.lookup(name))?;
+        match name.contains(UNKNOWN) {
+            true => Err(Error::failed(format!("{} is not set up", self.identity()))),
+            false => Ok(Some(name).filter(|name| !name.is_empty())),
+        }
     }
 }
 
@@ -183,6 +225,22 @@ mod tests {
                 "{event}"
             );
         }
+    }
+
+    #[test]
+    fn the_model_of_cart_is_of_the_features_that_cart_features_makes() {
+        let manifest = pipeline::template("cart").unwrap();
+        let text = |file: &str| {
+            let found = manifest.objects.iter().find(|one| one.file == file).unwrap();
+            serde_json::from_str::<Value>(&found.text).unwrap()
+        };
+        let (model, scaler) = (text("model.json"), text("scaler.json"));
+        let names = model["learner"]["feature_names"].as_array().unwrap();
+        for list in [&scaler["mean"], &scaler["scale"]] {
+            assert_eq!(list.as_array().unwrap().len(), names.len());
+        }
+        assert_eq!(names[0], "user_orders");
+        assert_eq!(names[9], "prod_second_orders");
     }
 
     #[test]

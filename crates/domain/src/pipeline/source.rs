@@ -45,6 +45,10 @@ macro_rules! bundle {
 
 const BUNDLED: &[Bundled] = &[
     bundle!("stream": "events.json"),
+    bundle!(
+        "cart": "events.json", "model.json", "scaler.json", "dashboard.json", "web/index.html", "web/cart.js", "web/common.js",
+        "web/common.css", "web/style.css", "web/icon.svg"
+    ),
     bundle!("concert": "events.json"),
     bundle!("function":),
     bundle!(

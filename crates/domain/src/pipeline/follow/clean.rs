@@ -93,7 +93,7 @@ impl Marked {
     }
 
     /// Returns how many there were.
-    pub(super) async fn delete(&self, services: &dyn Services) -> Result<usize> {
+    pub(in super::super) async fn delete(&self, services: &dyn Services) -> Result<usize> {
         match self {
             Self::Items { table, index, key } => {
                 let items = services.items(table, index.as_deref(), key).await?;

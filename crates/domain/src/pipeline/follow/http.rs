@@ -22,6 +22,8 @@ use ground::stop::Stop;
 const METHODS: [&str; 6] = ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"];
 /// Limit of an answer, in bytes.
 pub(super) const MOST_BYTES: usize = 8 << 20;
+/// How long an answer is waited for that may be missing.
+const SOON: Duration = Duration::from_secs(5);
 /// Characters of an answer in a message.
 const EXCERPT: usize = 200;
 /// Enclose the name of a kept value until the value is known. Characters for private use: no manifest needs them.
@@ -36,6 +38,9 @@ pub(super) struct Declared {
     name: String,
     pub(super) when: Option<Condition>,
     requests: Vec<DeclaredRequest>,
+    /// What to do if a request is not answered as expected: a sentence. Then that is a caution and no fault, and is not waited
+    /// for as long.
+    caution: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -148,6 +153,7 @@ impl Declared {
         Ok(Sequence {
             name: self.name.clone(),
             requests: self.requests.iter().map(request).collect::<Result<_>>()?,
+            caution: self.caution.clone(),
         })
     }
 }
@@ -169,6 +175,8 @@ fn decoded(base64: &str) -> Option<Bytes> {
 pub struct Sequence {
     pub name: String,
     pub requests: Vec<Request>,
+    /// What to do if one is not answered as expected; `None` makes that a fault.
+    pub caution: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -200,6 +208,10 @@ impl Sequence {
     /// Sends the requests, until one is not answered as expected within `limit`, or until a stop.
     pub(super) async fn run(&self, services: &dyn Services, limit: Duration, stop: &Stop) -> Check {
         let begun = Instant::now();
+        let limit = match self.caution {
+            Some(_) => limit.min(SOON),
+            None => limit,
+        };
         let mut kept = Kept::new();
         for (done, request) in self.requests.iter().enumerate() {
             let answered = request.answered(services, &mut kept, begun + limit, stop);
@@ -213,8 +225,11 @@ impl Sequence {
                     0 => String::new(),
                     n => format!("; {n} more were not sent"),
                 };
-                let hint = "`streamctl logs FUNCTION` may show the cause";
-                return Check::new(CheckState::Fault, &self.name, format!("{problem}{later}; {hint}"));
+                let (state, hint) = match &self.caution {
+                    Some(hint) => (CheckState::Caution, hint.as_str()),
+                    None => (CheckState::Fault, "`streamctl logs FUNCTION` may show the cause"),
+                };
+                return Check::new(state, &self.name, format!("{problem}{later}; {hint}"));
             }
         }
         let took = duration::measured(begun.elapsed());

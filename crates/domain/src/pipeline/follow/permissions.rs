@@ -16,13 +16,11 @@ impl Follow {
             partition,
         } = location;
         let table = |name: &str| format!("arn:{partition}:dynamodb:{region}:{account}:table/{name}");
-        let mut needs = vec![Statement::new(
-            &["kinesis:PutRecord"],
-            [format!(
-                "arn:{partition}:kinesis:{region}:{account}:stream/{}",
-                self.stream
-            )],
-        )];
+        let mut needs = Vec::new();
+        if let Some(put) = &self.put {
+            let stream = format!("arn:{partition}:kinesis:{region}:{account}:stream/{}", put.stream);
+            needs.push(Statement::new(&["kinesis:PutRecord"], [stream]));
+        }
         for (name, _) in &self.prepare {
             let actions = [
                 "dynamodb:PutItem",
@@ -32,7 +30,7 @@ impl Follow {
             needs.push(Statement::new(&actions, [table(name)]));
         }
         for one in &self.expect {
-            match one {
+            match &one.place {
                 Expectation::Item { table: name, .. } => {
                     let actions = ["dynamodb:Query", "dynamodb:DescribeTable", "dynamodb:DeleteItem"];
                     needs.push(Statement::new(&actions, [table(name)]));

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::super::event::{Event, Events, ResourceResult, What};
 use super::super::resource::{Check, CheckState};
 use super::super::verify::VerifiedResource;
-use super::{Attribute, CLEAN_UP, Expectation, Follow, Item, Listed, Marked, Services};
+use super::{Attribute, Awaited, CLEAN_UP, Expectation, Follow, Item, Listed, Marked, Services};
 use ground::backoff::Backoff;
 use ground::duration;
 use ground::error::Result;
@@ -43,13 +43,21 @@ enum Trace {
     },
     /// Kept, because it also contains other events. Described in words.
     Kept(String),
-    None,
 }
 
 /// The event, found in one place.
 struct Found {
     detail: String,
-    trace: Trace,
+    traces: Vec<Trace>,
+}
+
+/// The objects of a bucket that were read.
+#[derive(Default)]
+struct Read {
+    /// Those without the event, by key.
+    others: BTreeMap<String, Listed>,
+    /// Those with it, and the number of their lines that have it.
+    found: BTreeMap<String, (usize, Trace)>,
 }
 
 impl Follow {
@@ -66,15 +74,17 @@ impl Follow {
             });
         };
         let mut traces = Vec::new();
-        report(What::Doing("putting a marked event".to_owned()));
+        if self.put.is_some() {
+            report(What::Doing("putting a marked event".to_owned()));
+        }
         match self.begin(services, &mut traces).await {
             Err(error) => checks.push(Check::of("put", Err(error))),
             Ok(detail) => {
-                checks.push(Check::of("put", Ok(detail)));
+                checks.extend(detail.map(|detail| Check::of("put", Ok(detail))));
                 report(What::Waiting(self.awaited()));
-                for (check, trace) in self.wait_for_all(services, &report, stop).await {
+                for (check, left) in self.wait_for_all(services, &report, stop).await {
                     checks.push(check);
-                    traces.push(trace);
+                    traces.extend(left);
                 }
             }
         }
@@ -89,8 +99,18 @@ impl Follow {
         }
     }
 
-    fn awaited(&self) -> String {
-        let places = format!("waiting for the event in {} places", self.expect.len());
+    pub(super) fn awaited(&self) -> String {
+        let mut places = format!(
+            "waiting for the event in {}",
+            match self.expect.len() {
+                1 => "1 place".to_owned(),
+                n => format!("{n} places"),
+            }
+        );
+        let delay = self.expect.iter().map(|one| one.delay).max().unwrap_or_default();
+        if !delay.is_zero() {
+            places += &format!(", where it is held back for up to {}", duration::format(delay));
+        }
         match self.http.as_slice() {
             [] => places,
             sequences => {
@@ -107,14 +127,14 @@ impl Follow {
         services: &dyn Services,
         report: &(dyn Fn(What) + Sync),
         stop: &Stop,
-    ) -> Vec<(Check, Trace)> {
+    ) -> Vec<(Check, Vec<Trace>)> {
         let begun = Instant::now();
         let told = |check: &Check| report(What::Waiting(format!("{}: {}", check.check, check.detail)));
         let waits = self.expect.iter().map(|one| async {
             tokio::select! {
-                (check, trace) = self.wait_for(one, services, begun) => {
+                (check, traces) = self.wait_for(one, services, begun) => {
                     told(&check);
-                    Some((check, trace))
+                    Some((check, traces))
                 }
                 () = stop.wait() => None,
             }
@@ -122,13 +142,24 @@ impl Follow {
         let requests = self.http.iter().map(|sequence| async {
             let check = sequence.run(services, self.timeout, stop).await;
             told(&check);
-            Some((check, Trace::None))
+            Some((check, Vec::new()))
         });
-        let (found, answered) = tokio::join!(join_all(waits), join_all(requests));
-        found.into_iter().chain(answered).flatten().collect()
+        if self.put.is_some() {
+            let (found, answered) = tokio::join!(join_all(waits), join_all(requests));
+            return found.into_iter().chain(answered).flatten().collect();
+        }
+        // A request brings the event. If it failed, there is nothing to wait for.
+        let answered = join_all(requests).await;
+        let failed = |(check, _): &(Check, Vec<Trace>)| check.state == CheckState::Fault;
+        let found = match answered.iter().flatten().any(failed) {
+            true => Vec::new(),
+            false => join_all(waits).await,
+        };
+        answered.into_iter().chain(found).flatten().collect()
     }
 
-    async fn begin(&self, services: &dyn Services, traces: &mut Vec<Trace>) -> Result<String> {
+    /// Says where the event was put, if it was.
+    async fn begin(&self, services: &dyn Services, traces: &mut Vec<Trace>) -> Result<Option<String>> {
         for (table, item) in &self.prepare {
             services.put_item(table, item).await?;
             traces.push(Trace::Item {
@@ -136,35 +167,44 @@ impl Follow {
                 item: item.clone(),
             });
         }
-        let shard = services
-            .put(&self.stream, &self.partition_key, &self.data)
-            .await?;
-        Ok(format!("put to {shard}, partition key {}", self.partition_key))
+        let Some(put) = &self.put else {
+            return Ok(None);
+        };
+        let shard = services.put(&put.stream, &put.partition_key, &put.data).await?;
+        Ok(Some(format!(
+            "put to {shard}, partition key {}",
+            put.partition_key
+        )))
     }
 
-    async fn wait_for(&self, one: &Expectation, services: &dyn Services, begun: Instant) -> (Check, Trace) {
+    async fn wait_for(
+        &self,
+        awaited: &Awaited,
+        services: &dyn Services,
+        begun: Instant,
+    ) -> (Check, Vec<Trace>) {
+        let (one, limit) = (&awaited.place, self.timeout + awaited.delay);
         let mut pauses = BACKOFF.pauses();
-        // Objects that were read and do not contain the event, by key.
-        let mut read = BTreeMap::new();
+        let mut read = Read::default();
         loop {
             match self.look(one, services, &mut read).await {
                 Ok(Some(found)) => {
                     let detail = format!("{}, after {}", found.detail, duration::measured(begun.elapsed()));
-                    return (Check::new(CheckState::Good, &one.title(), detail), found.trace);
+                    return (Check::new(CheckState::Good, &one.title(), detail), found.traces);
                 }
                 Ok(None) => {
-                    if let Some(pause) = pauses.advance_until(begun + self.timeout) {
+                    if let Some(pause) = pauses.advance_until(begun + limit) {
                         sleep(pause).await;
                         continue;
                     }
                     let detail = format!(
                         "the event was not found within {}; a new mapping may not be reading yet: verify again later; \
                          `streamctl logs FUNCTION` and `streamctl dlq list FUNCTION` may show the cause",
-                        duration::format(self.timeout)
+                        duration::format(limit)
                     );
-                    return (Check::new(CheckState::Fault, &one.title(), detail), Trace::None);
+                    return (Check::new(CheckState::Fault, &one.title(), detail), read.traces());
                 }
-                Err(error) => return (Check::of(&one.title(), Err(error)), Trace::None),
+                Err(error) => return (Check::of(&one.title(), Err(error)), read.traces()),
             }
         }
     }
@@ -173,7 +213,7 @@ impl Follow {
         &self,
         one: &Expectation,
         services: &dyn Services,
-        read: &mut BTreeMap<String, Listed>,
+        read: &mut Read,
     ) -> Result<Option<Found>> {
         match one {
             Expectation::Item {
@@ -190,28 +230,31 @@ impl Follow {
                             0 => format!("item {} = {}", key.0, plain(&key.1)),
                             _ => format!("item {} = {} with {}", key.0, plain(&key.1), list(attributes)),
                         },
-                        trace: Trace::Item {
+                        traces: vec![Trace::Item {
                             table: table.clone(),
                             item,
-                        },
+                        }],
                     }))
             }
             Expectation::Object {
                 bucket,
                 prefixes,
                 contains,
+                lines,
             } => {
                 for prefix in prefixes {
                     for listed in services.objects(bucket, prefix).await? {
                         let old = listed.modified_ms < self.at_ms - SKEW_MS;
-                        if old || listed.size > MAX_OBJECT_BYTES || read.get(&listed.key) == Some(&listed) {
+                        if old || listed.size > MAX_OBJECT_BYTES || read.has(&listed) {
                             continue;
                         }
-                        let found = search_object(services, bucket, &listed.key, contains).await?;
-                        if found.is_some() {
-                            return Ok(found);
+                        match search_object(services, bucket, &listed.key, contains).await? {
+                            Some(found) => read.found.insert(listed.key, found).map_or((), drop),
+                            None => drop(read.others.insert(listed.key.clone(), listed)),
                         }
-                        read.insert(listed.key.clone(), listed);
+                        if read.lines() >= *lines {
+                            return Ok(Some(read.everything()));
+                        }
                     }
                 }
                 Ok(None)
@@ -224,20 +267,44 @@ impl Follow {
                 let line = services.log_line(group, contains, self.at_ms - earlier).await?;
                 Ok(line.map(|_| Found {
                     detail: format!("a line contains {contains}"),
-                    trace: Trace::None,
+                    traces: Vec::new(),
                 }))
             }
         }
     }
 }
 
-/// The object `key`, if it contains `text`.
+impl Read {
+    fn has(&self, listed: &Listed) -> bool {
+        self.others.get(&listed.key) == Some(listed) || self.found.contains_key(&listed.key)
+    }
+
+    /// Lines with the event.
+    fn lines(&self) -> usize {
+        self.found.values().map(|(lines, _)| lines).sum()
+    }
+
+    fn traces(&self) -> Vec<Trace> {
+        self.found.values().map(|(_, trace)| trace.clone()).collect()
+    }
+
+    fn everything(&self) -> Found {
+        let keys: Vec<&str> = self.found.keys().map(String::as_str).collect();
+        let word = if keys.len() == 1 { "object" } else { "objects" };
+        Found {
+            detail: format!("{word} {}", keys.join(", ")),
+            traces: self.traces(),
+        }
+    }
+}
+
+/// The object `key`, if it contains `text`, and the number of its lines that do.
 async fn search_object(
     services: &dyn Services,
     bucket: &str,
     key: &str,
     text: &str,
-) -> Result<Option<Found>> {
+) -> Result<Option<(usize, Trace)>> {
     let Some(object) = services.read_object(bucket, key).await? else {
         return Ok(None);
     };
@@ -254,10 +321,8 @@ async fn search_object(
     } else {
         Trace::Kept(format!("object {key}, which also contains other events"))
     };
-    Ok(Some(Found {
-        detail: format!("object {key}"),
-        trace,
-    }))
+    let lines = content.lines().filter(|line| line.contains(text)).count();
+    Ok(Some((lines, trace)))
 }
 
 /// Whether `item` has all attributes of `expected`.
@@ -313,7 +378,6 @@ async fn clean_up(services: &dyn Services, traces: Vec<Trace>, marked: &[Marked]
     // An item that was put before the event may be found again. Deleting it twice is harmless.
     for trace in traces {
         let (what, result) = match &trace {
-            Trace::None => continue,
             Trace::Kept(what) => {
                 left.push(what.clone());
                 continue;

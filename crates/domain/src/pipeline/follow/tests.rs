@@ -135,15 +135,24 @@ fn item(id: &str, price: &str) -> Item {
 fn follow(expect: Vec<Expectation>) -> Follow {
     Follow {
         marker: "streamctl-verify-1".into(),
-        stream: "orders".into(),
-        partition_key: "k".into(),
-        data: "{}".into(),
+        put: Some(Put {
+            stream: "orders".into(),
+            partition_key: "k".into(),
+            data: "{}".into(),
+        }),
         at_ms: NOW,
         timeout: Duration::from_secs(30),
         prepare: Vec::new(),
-        expect,
+        expect: expect.into_iter().map(at_once).collect(),
         http: Vec::new(),
         clean: Vec::new(),
+    }
+}
+
+fn at_once(place: Expectation) -> Awaited {
+    Awaited {
+        place,
+        delay: Duration::ZERO,
     }
 }
 
@@ -160,6 +169,7 @@ fn in_bucket() -> Expectation {
         bucket: "archive".into(),
         prefixes: vec!["raw/17/".into(), "raw/18/".into()],
         contains: "streamctl-verify-1".into(),
+        lines: 1,
     }
 }
 
@@ -291,6 +301,86 @@ fn an_event_that_was_not_put_is_not_awaited() {
     "#);
 }
 
+/// An event that a request to an API brings.
+fn through_api(answers: &[(u16, &str)], expect: Expectation) -> (Follow, Memory) {
+    let services = Memory::default();
+    let answers = answers.iter().map(|(status, body)| (*status, (*body).to_owned()));
+    services
+        .answers
+        .lock()
+        .unwrap()
+        .insert("POST http://api/submit".to_owned(), answers.collect());
+    let mut follow = follow(vec![expect]);
+    follow.put = None;
+    follow.http = vec![Sequence {
+        name: "API".to_owned(),
+        requests: vec![Request {
+            method: "POST".to_owned(),
+            url: "http://api/submit".to_owned(),
+            content_type: None,
+            body: Body::Json(json!({"marker": "streamctl-verify-1"})),
+            status: 200,
+            answer: None,
+            keep: BTreeMap::new(),
+            wait: false,
+        }],
+        caution: None,
+    }];
+    (follow, services)
+}
+
+#[test]
+fn an_event_that_a_request_brings_is_found_in_all_objects() {
+    let mut place = in_bucket();
+    if let Expectation::Object { lines, .. } = &mut place {
+        *lines = 3;
+    }
+    let (follow, services) = through_api(&[(200, "{}")], place);
+    for (key, content) in [
+        (
+            "raw/17/a",
+            "{\"m\":\"streamctl-verify-1\"}\n{\"m\":\"streamctl-verify-1\"}\n",
+        ),
+        ("raw/17/b", "{\"m\":\"theirs\"}\n"),
+        ("raw/18/c", "{\"m\":\"streamctl-verify-1\"}\n"),
+    ] {
+        let mut objects = services.objects.lock().unwrap();
+        objects.insert(key.into(), (content.into(), NOW));
+    }
+    insta::assert_snapshot!(run(&follow, &services), @r#"
+    Good API: 1 requests answered, after 0 ms
+    Good bucket archive: objects raw/17/a, raw/18/c, after 0 ms
+    Good clean-up: the data of the event is deleted
+      POST http://api/submit  {"marker":"streamctl-verify-1"}
+      read raw/17/a
+      read raw/17/b
+      read raw/18/c
+      delete raw/17/a Some("v1")
+      delete raw/18/c Some("v1")
+    "#);
+}
+
+#[test]
+fn an_event_that_a_request_did_not_bring_is_not_awaited() {
+    let (follow, services) = through_api(&[(503, "busy")], in_bucket());
+    insta::assert_snapshot!(run(&follow, &services), @r#"
+    Fault API: POST http://api/submit answered 503 busy, expected 200; `streamctl logs FUNCTION` may show the cause
+      POST http://api/submit  {"marker":"streamctl-verify-1"}
+    "#);
+}
+
+#[test]
+fn an_event_that_is_held_back_has_more_time() {
+    let (mut follow, services) = through_api(&[(200, "{}")], in_bucket());
+    follow.expect[0].delay = Duration::from_secs(60);
+    insta::assert_snapshot!(run(&follow, &services), @r#"
+    Good API: 1 requests answered, after 0 ms
+    Fault bucket archive: the event was not found within 1m30s; a new mapping may not be reading yet: verify again later; `streamctl logs FUNCTION` and `streamctl dlq list FUNCTION` may show the cause
+      POST http://api/submit  {"marker":"streamctl-verify-1"}
+    "#);
+    insta::assert_snapshot!(follow.awaited(), @"waiting for the event in 1 place, where it is held back for up to 1m, trying API");
+}
+
 fn marked() -> Vec<Marked> {
     vec![
         Marked::Items {
@@ -405,4 +495,9 @@ fn an_invalid_section_is_refused() {
     ] {
         assert!(!section(&format!("{head}{bad}")).is_empty(), "{bad}");
     }
+    // Without an event, a request must bring it.
+    assert!(!section("expect = [{ bucket = \"b\" }]").is_empty());
+    assert!(!section("stream = \"s\"\nexpect = [{ bucket = \"b\" }]").is_empty());
+    let http = "http = [{ name = \"API\", requests = [{ method = \"GET\", url = \"http://a\" }] }]";
+    assert!(section(&format!("expect = [{{ bucket = \"b\" }}]\n{http}")).is_empty());
 }

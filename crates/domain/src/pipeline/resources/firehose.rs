@@ -17,7 +17,7 @@ mod wanted;
 /// Defaults. Source: `BufferingHints`, Amazon Data Firehose API reference.
 const BUFFER_MB: u32 = 5;
 const BUFFER_SECONDS: u32 = 300;
-/// The log stream that AWS's console makes.
+/// The log stream of errors, as AWS's console names it.
 const LOG_STREAM: &str = "DestinationDelivery";
 
 #[derive(Debug, Deserialize)]
@@ -357,7 +357,7 @@ impl Kind for Hose<'_> {
             UNKNOWN => "*",
             arn => arn,
         };
-        vec![
+        let mut needs = vec![
             Statement::new(
                 &[
                     "firehose:CreateDeliveryStream",
@@ -375,7 +375,13 @@ impl Kind for Hose<'_> {
                 "iam:PassedToService",
                 "firehose.amazonaws.com",
             ),
-        ]
+        ];
+        let is_named = |group: &&String| !group.is_empty() && is_known(group);
+        if let Some(group) = self.declared.log_group.as_ref().filter(is_named) {
+            let stream = self.arn_of("logs", &format!("log-group:{group}:log-stream:{LOG_STREAM}"));
+            needs.push(Statement::new(&["logs:CreateLogStream"], [stream]));
+        }
+        needs
     }
 }
 

@@ -99,6 +99,18 @@ fn the_first_answer_that_is_not_as_expected_ends_it() {
 }
 
 #[test]
+fn an_answer_that_may_be_missing_is_a_caution_soon() {
+    let mut sequence = sequence(SECTION);
+    sequence.caution = Some("`streamctl sample load shop` makes it".to_owned());
+    let get = ("GET http://a/products/p1?x=secret", &[(404, "")][..]);
+    let (check, calls) = run(&sequence, &[CREATED, get]);
+    assert_eq!(check.state, CheckState::Caution);
+    insta::assert_snapshot!(check.detail, @"GET http://a/products/p1 answered 404, expected 200; 1 more were not sent; `streamctl sample load shop` makes it");
+    // Five seconds with pauses of up to two.
+    assert!((5..20).contains(&calls.len()), "{calls:?}");
+}
+
+#[test]
 fn a_stop_ends_it_after_the_request_that_was_sent() {
     let services = Memory::default();
     let answers = [(201, r#"{"id":"p1"}"#.to_owned())];

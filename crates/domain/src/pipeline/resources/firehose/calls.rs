@@ -8,7 +8,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use super::super::common::{Wait, refused, sdk_tags};
 use super::super::kind::TagMap;
 use super::wanted::{destination_of, facts};
-use super::{Facts, Hose};
+use super::{Facts, Hose, LOG_STREAM};
 use crate::pipeline::event::Step;
 use ground::error::{Error, Result};
 
@@ -58,8 +58,25 @@ impl Hose<'_> {
         Ok(tags.map(|tags| (tags, facts(&description))))
     }
 
+    /// Makes the log stream of errors: Firehose writes only to one that exists.
+    /// Source: "Monitor Amazon Data Firehose using CloudWatch Logs", Amazon Data Firehose developer guide.
+    async fn make_log_stream(&self) -> Result<()> {
+        let Some(group) = self.declared.log_group.as_ref().filter(|group| !group.is_empty()) else {
+            return Ok(());
+        };
+        let call = self.context.logs().create_log_stream();
+        let call = call.log_group_name(group).log_stream_name(LOG_STREAM);
+        let made = self.response_unless(
+            "create the log stream of",
+            &["ResourceAlreadyExistsException"],
+            call.send().await,
+        );
+        made.map(drop)
+    }
+
     pub(super) async fn create_hose(&self, step: &Step<'_>) -> Result<()> {
         step.doing("creating");
+        self.make_log_stream().await?;
         let source = self.source()?;
         let kind = match source {
             Some(_) => sdk::DeliveryStreamType::KinesisStreamAsSource,
@@ -154,6 +171,9 @@ impl Hose<'_> {
 
     /// Changes one field. Another change may have made a new version meanwhile.
     pub(super) async fn update_hose(&self, field: &str, there: &Facts, step: &Step<'_>) -> Result<()> {
+        if field == "log group" {
+            self.make_log_stream().await?;
+        }
         const BUSY: [&str; 2] = ["ConcurrentModificationException", "ResourceInUseException"];
         let mut wait = Wait::new(LAG);
         loop {

@@ -23,6 +23,7 @@ struct Service {
     /// `DeliveryStreamDescription`.
     stream: Option<Value>,
     tags: Map<String, Value>,
+    has_log_stream: bool,
     /// Refusals of the next calls, before they are answered.
     refusals: Vec<(&'static str, &'static str)>,
 }
@@ -35,10 +36,16 @@ impl Service {
     fn answer(&mut self, call: &str, input: &Value) -> (u16, String) {
         let refused =
             |code: &str, message: &str| (400, json!({"__type": code, "message": message}).to_string());
-        if call != "DescribeDeliveryStream"
+        if !["DescribeDeliveryStream", "CreateLogStream"].contains(&call)
             && let Some((code, message)) = self.refusals.pop()
         {
             return refused(code, message);
+        }
+        if call == "CreateLogStream" {
+            let name = json!({"logGroupName": "/aws/firehose/carts", "logStreamName": "DestinationDelivery"});
+            assert_eq!(*input, name);
+            self.has_log_stream = true;
+            return (200, "{}".to_owned());
         }
         let missing = || refused("ResourceNotFoundException", "Firehose carts not found.");
         if self.stream.is_none() && call != "CreateDeliveryStream" {
@@ -214,6 +221,7 @@ async fn each_difference_is_changed() {
     let observed = Resource::observe(&hose).await.unwrap();
     assert_eq!(changes(&hose, &observed), "");
     let mut service = service.lock().unwrap();
+    assert!(service.has_log_stream);
     let processing = service.destination()["ProcessingConfiguration"].to_string();
     assert!(
         processing.contains("RecordDeAggregation") && !processing.contains("AppendDelimiter"),
