@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::Cloud;
+use crate::contents::until;
+use crate::support::{Cloud, block_on};
 use crate::web::{Answer, exchange};
 
 const MANIFEST: &str = r##"
@@ -74,9 +75,9 @@ fn submissions_become_records_without_a_function() {
     let accepted = answer.json();
     assert_eq!(accepted["message"], "Data sent to Kinesis successfully");
     assert_eq!(accepted["shard_id"], "shardId-000000000000");
-    let records = cloud.records("carts");
-    assert_eq!(records.len(), 1);
-    let (key, data) = &records[0];
+    // `verify` has put one of its own.
+    let before = cloud.records("carts");
+    let (key, data) = before.last().unwrap();
     assert_eq!([key.as_str()], *answer.header("x-amzn-requestid"));
     let text = std::str::from_utf8(data).unwrap();
     assert!(
@@ -105,7 +106,7 @@ fn submissions_become_records_without_a_function() {
         assert!(answer.json()["message"].is_string(), "{}", answer.text());
         assert_eq!(answer.header("access-control-allow-origin"), ["*"], "{status}");
     }
-    assert_eq!(cloud.records("carts").len(), 1);
+    assert_eq!(cloud.records("carts").len(), before.len());
     let preflight = exchange("OPTIONS", &format!("{url}/submit"), JSON, b"");
     assert_eq!(preflight.status, 200);
     assert_eq!(preflight.header("access-control-allow-methods"), ["POST,OPTIONS"]);
@@ -168,4 +169,57 @@ fn the_role_needs_its_action_and_the_trust_of_api_gateway() {
     let distrusted = without("apigateway.amazonaws.com", "lambda.amazonaws.com");
     assert_eq!(distrusted.status, 500, "{}", distrusted.text());
     assert_eq!(cloud.records("carts").len(), 1);
+}
+
+#[test]
+fn the_template_cart_direct_collects_events_in_its_bucket() {
+    let cloud = Cloud::start();
+    cloud.ok(["setup", "cart-direct"]);
+    cloud.ok(["plan", "cart-direct", "--check"]);
+    let outputs = cloud.json(["outputs", "cart-direct"]);
+    let output = |name: &str| outputs[name].as_str().unwrap().to_owned();
+    let url = output("api_url");
+    let body = r#"{"user_id": 9007199254740993, "product_ids": ["12", "3 4"], "event": "add_to_cart", "timestamp": "then", "source": "web-app", "other": 1}"#;
+    let answer = submit(&url, body);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(submit(&url, r#"{"user_id": 7}"#).status, 200);
+    assert_eq!(submit(&url, "nothing").status, 400);
+    cloud.ok(["local", "clock", "--advance", "61s"]);
+    let bucket = output("bucket_name");
+    let objects = until("the object", || {
+        let objects = contents(&cloud, &bucket);
+        if objects.is_empty() {
+            Err(String::new())
+        } else {
+            Ok(objects)
+        }
+    });
+    let text = objects.concat();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    let start = r#"{"user_id":9007199254740993,"product_ids":["12","3 4"],"event":"add_to_cart","client_timestamp":"then","client_source":"web-app","timestamp":"#;
+    assert!(
+        lines[0].starts_with(start) && lines[0].ends_with(r#","source":"api-gateway"}"#),
+        "{text}"
+    );
+    assert!(lines[1].starts_with(r#"{"user_id":7,"timestamp":"#), "{text}");
+    cloud.ok(["verify", "cart-direct"]);
+    cloud.ok(["destroy", "cart-direct", "--yes"]);
+    assert_eq!(cloud.everything(), Vec::<String>::new());
+}
+
+/// The objects of a bucket, by key.
+fn contents(cloud: &Cloud, bucket: &str) -> Vec<String> {
+    let config = aws_sdk_s3::config::Builder::from(&cloud.sdk()).force_path_style(true);
+    let client = aws_sdk_s3::Client::from_conf(config.build());
+    block_on(async {
+        let listed = client.list_objects_v2().bucket(bucket).send().await.unwrap();
+        let mut found = Vec::new();
+        for object in listed.contents() {
+            let got = client.get_object().bucket(bucket).key(object.key().unwrap());
+            let body = got.send().await.unwrap().body.collect().await.unwrap().to_vec();
+            found.push(String::from_utf8(body).unwrap());
+        }
+        found
+    })
 }

@@ -79,7 +79,7 @@ fn init_overwrites_only_with_force() {
     assert!(machine.path().join("deep/er/pipeline.toml").exists());
     assert_snapshot!(machine.fails(2, ["init", "retial"]), @r#"
     error: there is no template "retial"
-    hint: did you mean retail? use stream, cart, concert, function, prices, realtime, retail, or the path of a manifest file; `streamctl init` describes each
+    hint: did you mean retail? use stream, cart, cart-direct, concert, function, prices, realtime, retail, or the path of a manifest file; `streamctl init` describes each
     "#);
 }
 
@@ -87,14 +87,15 @@ fn init_overwrites_only_with_force() {
 fn templates_are_listed() {
     let machine = Machine::new();
     assert_snapshot!(machine.ok(["init"]), @r#"
-    TEMPLATE  WHAT IT MAKES
-    stream    A stream with encryption, monitoring, tags and an access policy
-    cart      Cart events from an API to a bucket, and recommendations
-    concert   A stream, and a function that stores concert data in a bucket
-    function  One Lambda function of your own, with its role and its logs
-    prices    A stream of prices, a table of products, an HTTP API, and images
-    realtime  A stream of readings, archived in a bucket, summed up in a table
-    retail    A stream of customer events, scored in a table; alarms, dashboard
+    TEMPLATE     WHAT IT MAKES
+    stream       A stream with encryption, monitoring, tags and an access policy
+    cart         Cart events from an API to a bucket, and recommendations
+    cart-direct  Cart events from an API to a bucket, without a function
+    concert      A stream, and a function that stores concert data in a bucket
+    function     One Lambda function of your own, with its role and its logs
+    prices       A stream of prices, a table of products, an HTTP API, and images
+    realtime     A stream of readings, archived in a bucket, summed up in a table
+    retail       A stream of customer events, scored in a table; alarms, dashboard
     "#);
     let listed = machine.json(["init"]);
     let names: Vec<&str> = listed

@@ -162,7 +162,7 @@ impl Manifest {
                 let problems = parameter.problems().into_iter();
                 problems.map(move |problem| format!("parameter {name}: {problem}"))
             })
-            .chain((!is_id(&self.name)).then(|| format!("{:?} is not a template name", self.name)))
+            .chain((!is_name(&self.name)).then(|| format!("{:?} is not a template name", self.name)))
             .collect()
     }
 
@@ -403,6 +403,11 @@ fn with_element(value: &Value, element: &str) -> Value {
         }
         other => other.clone(),
     }
+}
+
+/// Ids, with hyphens between them.
+fn is_name(name: &str) -> bool {
+    name.split('-').all(is_id)
 }
 
 fn is_id(id: &str) -> bool {

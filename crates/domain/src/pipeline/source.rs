@@ -49,6 +49,7 @@ const BUNDLED: &[Bundled] = &[
         "cart": "events.json", "model.json", "scaler.json", "dashboard.json", "web/index.html", "web/cart.js", "web/common.js",
         "web/common.css", "web/style.css", "web/icon.svg"
     ),
+    bundle!("cart-direct": "events.json"),
     bundle!("concert": "events.json"),
     bundle!("function":),
     bundle!(

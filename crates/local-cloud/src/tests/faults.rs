@@ -188,6 +188,7 @@ struct Made {
     api: String,
     /// The id of an origin access control.
     access: String,
+    rest_api: String,
 }
 
 async fn make(cloud: &Cloud) -> Made {
@@ -315,9 +316,15 @@ async fn make(cloud: &Cloud) -> Made {
     let access = http::Request::post("/2020-05-31/origin-access-control").body(access.to_owned());
     let access = send(cloud, "cloudfront", access.unwrap()).await.unwrap();
     let access = ground::xml::Node::read(access.as_bytes()).unwrap();
+    let rest_api = json!({"name": "carts", "description": "Carts of the shop"});
+    let rest_api = http::Request::post("/restapis")
+        .body(rest_api.to_string())
+        .unwrap();
+    let rest_api = text(send(cloud, "apigateway", rest_api).await.unwrap(), "/id");
     Made {
         api,
         access: access.text_of("Id").unwrap().to_owned(),
+        rest_api,
         objects: make_objects(cloud).await,
         queue,
         key,
@@ -377,6 +384,8 @@ async fn look(cloud: &Cloud, made: &Made) -> Vec<(&'static str, bool)> {
     let access = format!("/2020-05-31/origin-access-control/{}", made.access);
     let access = http::Request::get(access).body(String::new());
     let access = send(cloud, "cloudfront", access.unwrap()).await;
+    let rest_api = http::Request::get(format!("/restapis/{}", made.rest_api)).body(String::new());
+    let rest_api = send(cloud, "apigateway", rest_api.unwrap()).await;
     let start = json!({
         "StreamName": "orders", "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON",
     });
@@ -407,6 +416,7 @@ async fn look(cloud: &Cloud, made: &Made) -> Vec<(&'static str, bool)> {
         ("mappings/", has(mapping, STREAM)),
         ("apigateway/", has(api, "Orders of the shop")),
         ("cloudfront/", has(access, "<Name>shop</Name>")),
+        ("apigateway/rest", has(rest_api, "Carts of the shop")),
         ("kinesis/", has(records, "aGVsbG8=")),
         ("/s3", look_at_objects(cloud, &made.objects).await),
         ("kinesis/channels", has(channels, "archive")),

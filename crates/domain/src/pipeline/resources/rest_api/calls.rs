@@ -240,7 +240,9 @@ impl Api<'_> {
     }
 
     async fn put(&self, path: &str, input: &Value) -> Result<()> {
-        self.call("PUT", path, Some(input), "make a method of").await.map(drop)
+        self.call("PUT", path, Some(input), "make a method of")
+            .await
+            .map(drop)
     }
 
     async fn make_method(&self, path: &str, wanted: &Value) -> Result<()> {
@@ -248,9 +250,11 @@ impl Api<'_> {
         for (status, response) in wanted["declared"].as_object().into_iter().flatten() {
             self.put(&format!("{path}/responses/{status}"), response).await?;
         }
-        self.put(&format!("{path}/integration"), &wanted["integration"]).await?;
+        self.put(&format!("{path}/integration"), &wanted["integration"])
+            .await?;
         for (status, response) in wanted["responses"].as_object().into_iter().flatten() {
-            self.put(&format!("{path}/integration/responses/{status}"), response).await?;
+            self.put(&format!("{path}/integration/responses/{status}"), response)
+                .await?;
         }
         Ok(())
     }
