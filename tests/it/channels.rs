@@ -303,3 +303,88 @@ fn a_channel_delivers_by_its_data_freshness_which_can_be_changed() {
     let found = delivered(&cloud, "lake", 1);
     assert_eq!(lines(&found), [json!({"n": 1})]);
 }
+
+const MANIFEST: &str = r#"
+name = "lake"
+description = "A stream whose records are delivered to a bucket"
+
+[[resources]]
+kind = "stream"
+id = "stream"
+[resources.properties]
+name = "orders"
+mode = "on-demand"
+
+[[resources]]
+kind = "bucket"
+id = "data"
+[resources.properties]
+name = "orders-lake"
+
+[[resources]]
+kind = "role"
+id = "role"
+[resources.properties]
+name = "orders-delivery"
+service = "kinesis.amazonaws.com"
+statements = [
+  { sid = "Find", actions = ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"], resources = ["${data.arn}"] },
+  { sid = "Write", actions = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:PutObject"], resources = ["${data.arn}/*"] },
+]
+
+[[resources]]
+kind = "channel"
+id = "channel"
+[resources.properties]
+name = "orders"
+stream = "${stream.arn}"
+bucket = "${data.name}"
+role = "${role.arn}"
+compression = "none"
+
+[outputs]
+channel_arn = "${channel.arn}"
+"#;
+
+#[test]
+fn a_channel_of_a_manifest_is_updated_in_place_and_destroyed() {
+    let cloud = Cloud::start_with(["--data-freshness", "200ms"]);
+    cloud.file("lake.toml", MANIFEST);
+    cloud.ok(["setup", "-f", "lake.toml"]);
+    cloud.ok(["plan", "--check", "-f", "lake.toml"]);
+    let input = cloud.file("records.ndjson", "{\"n\":1}\n{\"n\":2}\n");
+    cloud.ok(["put", "orders", "--file", input.to_str().unwrap()]);
+    let mut numbers: Vec<u64> = lines(&delivered(&cloud, "orders-lake", 2))
+        .iter()
+        .map(|line| line["n"].as_u64().unwrap())
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2]);
+    let verified = cloud.ok(["verify", "-f", "lake.toml", "--no-put"]);
+    assert!(
+        verified.contains("delivers to orders-lake within 300 s"),
+        "{verified}"
+    );
+
+    let with = |more: &str| MANIFEST.replace("compression = \"none\"", more);
+    cloud.file(
+        "lake.toml",
+        with("compression = \"none\"\nfreshness_seconds = 900"),
+    );
+    cloud.fails(5, ["plan", "--check", "-f", "lake.toml"]);
+    cloud.ok(["setup", "-f", "lake.toml"]);
+    assert_eq!(
+        cloud.json(["channel", "describe", "orders"])["freshness_seconds"],
+        900
+    );
+    // Nothing else of a channel can be changed.
+    cloud.file("lake.toml", with("compression = \"gzip\""));
+    let refused = cloud.fails(1, ["setup", "-f", "lake.toml"]);
+    assert!(
+        refused.contains("has another compression, which cannot be changed: NONE instead of GZIP"),
+        "{refused}"
+    );
+    cloud.file("lake.toml", MANIFEST);
+    cloud.ok(["destroy", "-f", "lake.toml", "--yes"]);
+    assert_eq!(cloud.json(["channel", "list", "--all"]), json!([]));
+}

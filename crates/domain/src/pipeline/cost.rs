@@ -30,6 +30,8 @@ const CAPACITY: u64 = 5;
 /// Buffer of a Firehose stream if it does not say. Source: `BufferingHints`, Amazon Data Firehose API reference.
 const BUFFER_MB: u64 = 5;
 const BUFFER_SECONDS: u64 = 300;
+/// As [`crate::stream::channels::FRESHNESS`] begins.
+const FRESHNESS_SECONDS: u64 = 300;
 /// Bytes of the lines that Lambda and a handler log for an invocation.
 const LOG_BYTES: u64 = 1_024;
 /// Days of data that are stored where nothing says how long it is kept.
@@ -79,9 +81,11 @@ impl Assumed {
             remarks.push("Assumed: each record comes with one request to the site.".to_owned());
         }
         if has("bucket") {
-            let exception = match has("firehose") {
-                true => " that no Firehose stream writes to",
-                false => "",
+            let exception = match (has("firehose"), has("channel")) {
+                (true, false) => " that no Firehose stream writes to",
+                (false, true) => " that no channel writes to",
+                (true, true) => " that neither a Firehose stream nor a channel writes to",
+                (false, false) => "",
             };
             remarks.push(format!(
                 "Assumed: each record is one object in each bucket{exception}."
@@ -353,6 +357,7 @@ impl<'p> Declared<'p> {
                 let records = load.records.over_hours(HOURS_A_MONTH);
                 vec![(Item::FirehoseData, records.saturating_mul(bytes))]
             }
+            "channel" => vec![(Item::ChannelData, assumed.load.bytes.over_hours(HOURS_A_MONTH))],
             "alarm" => alarm(spec),
             "dashboard" => vec![(Item::Dashboards, HOURS_A_MONTH)],
             "site" => vec![(
@@ -376,26 +381,40 @@ impl<'p> Declared<'p> {
         quantities.into_iter().map(part).collect()
     }
 
-    /// Objects that are written to a bucket in a month: one for each record, or for each buffer of a Firehose stream.
+    /// Objects that are written to a bucket in a month: one for each record, or for each buffer of a Firehose stream or a
+    /// channel.
     fn objects(&self, bucket: &Spec, assumed: &Assumed) -> u64 {
         let records = assumed.load.records.over_hours(HOURS_A_MONTH);
         let bytes = assumed.load.bytes.over_hours(HOURS_A_MONTH);
-        let writes = |hose: &&Spec| {
-            let written = self.referred(hose, "bucket");
-            hose.kind == "firehose" && written.is_some_and(|one| one.id == bucket.id)
+        let is_written = |writer: &&Spec| {
+            let written = self.referred(writer, "bucket");
+            written.is_some_and(|one| one.id == bucket.id)
         };
-        let mut hoses = self.specs.iter().filter(writes).peekable();
-        if hoses.peek().is_none() {
-            return records;
+        let objects = |seconds: u64, size: u64| {
+            let by_time = HOURS_A_MONTH * 3_600 / seconds.max(1);
+            by_time.max(bytes.div_ceil(size)).min(records)
+        };
+        let of_writer = |writer: &Spec| match writer.kind.as_str() {
+            "firehose" => {
+                let size = number(writer, "buffer_mb").unwrap_or(BUFFER_MB).max(1) * 1_048_576;
+                Some(objects(
+                    number(writer, "buffer_seconds").unwrap_or(BUFFER_SECONDS),
+                    size,
+                ))
+            }
+            // AWS documents no size.
+            "channel" => Some(objects(
+                number(writer, "freshness_seconds").unwrap_or(FRESHNESS_SECONDS),
+                u64::MAX,
+            )),
+            _ => None,
+        };
+        let writers = self.specs.iter().filter(is_written);
+        let written: Vec<u64> = writers.filter_map(of_writer).collect();
+        match written.as_slice() {
+            [] => records,
+            written => written.iter().sum(),
         }
-        hoses
-            .map(|hose| {
-                let seconds = number(hose, "buffer_seconds").unwrap_or(BUFFER_SECONDS).max(1);
-                let size = number(hose, "buffer_mb").unwrap_or(BUFFER_MB).max(1) * 1_048_576;
-                let by_time = HOURS_A_MONTH * 3_600 / seconds;
-                by_time.max(bytes.div_ceil(size)).min(records)
-            })
-            .sum()
     }
 
     /// Invocations of a function in a month.

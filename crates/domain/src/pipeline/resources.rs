@@ -50,6 +50,7 @@ kinds! {
     alarm,
     bucket,
     bucket_notification,
+    channel,
     dashboard,
     event_source_mapping,
     firehose,

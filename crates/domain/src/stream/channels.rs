@@ -20,6 +20,7 @@ use super::state::timestamp;
 use crate::context::Context;
 use ground::error::{self, Error, Result};
 
+pub(crate) use change::{creation, update};
 pub use plan::{DOES_NOT, FRESHNESS, NewChannel, Plan, plan};
 pub use role::Role;
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use aws_sdk_kinesis::operation::create_channel::builders::CreateChannelFluentBuilder;
+use aws_sdk_kinesis::operation::update_channel::builders::UpdateChannelFluentBuilder;
 use aws_sdk_kinesis::types as sdk;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::time::Instant;
@@ -80,20 +82,7 @@ impl Changer<'_> {
         role: &str,
     ) -> Result<String> {
         self.step(format!("creating channel {}", new.name));
-        let records = sdk::RecordConfiguration::builder().record_format_type(new.format.wire().into());
-        let stream = sdk::ChannelStreamConfiguration::builder()
-            .stream_arn(&plan.stream_arn)
-            .record_configuration(built(records.build())?);
-        let call = self
-            .ctx
-            .kinesis()
-            .create_channel()
-            .channel_name(&new.name)
-            .service_execution_role_arn(role)
-            .stream_configuration_list(built(stream.build())?)
-            .s3_destination_configuration(destination(self.ctx, plan, new)?)
-            .set_encryption_configuration(encryption(new)?)
-            .set_tags(Some(new.tags.clone().into_iter().collect()).filter(|_| !new.tags.is_empty()));
+        let call = creation(self.ctx, &plan.account, &plan.stream_arn, new, role)?;
         let sent = wait::retry(deadline, self.events, || {
             let call = call.clone();
             async move {
@@ -158,19 +147,8 @@ impl Changer<'_> {
     pub async fn update_channel(&self, channel: &Channel, freshness: Duration) -> Result<Channel> {
         let deadline = self.deadline();
         self.step(format!("updating channel {}", channel.name));
-        let seconds = i32::try_from(freshness.as_secs()).unwrap_or(i32::MAX);
-        let call = self.ctx.kinesis().update_channel().channel_arn(&channel.arn);
-        let call = match channel.destination.as_str() {
-            "S3_TABLES" => {
-                let update =
-                    sdk::S3TablesDestinationUpdateInput::builder().data_freshness_in_seconds(seconds);
-                call.s3_tables_destination_configuration(built(update.build())?)
-            }
-            _ => {
-                let update = sdk::S3DestinationUpdateInput::builder().data_freshness_in_seconds(seconds);
-                call.s3_destination_configuration(built(update.build())?)
-            }
-        };
+        let seconds = seconds(freshness);
+        let call = update(self.ctx, channel, freshness)?;
         let sent = wait::retry(deadline, self.events, || call.clone().send()).await;
         sent.map_err(|e| error::aws::failed(format!("could not update channel {}", channel.name), e))?;
         let changed = self.channel_until(deadline, &channel.arn, |found| match found {
@@ -199,23 +177,76 @@ impl Changer<'_> {
     }
 }
 
-fn destination(ctx: &Context, plan: &Plan, new: &NewChannel) -> Result<sdk::S3DestinationConfiguration> {
+/// The call that creates the channel `new` of the stream `stream_arn`, with the ARN of a role.
+///
+/// # Errors
+/// Exit 1 if the request is not complete.
+pub(crate) fn creation(
+    ctx: &Context,
+    account: &str,
+    stream_arn: &str,
+    new: &NewChannel,
+    role: &str,
+) -> Result<CreateChannelFluentBuilder> {
+    let records = sdk::RecordConfiguration::builder().record_format_type(new.format.wire().into());
+    let stream = sdk::ChannelStreamConfiguration::builder()
+        .stream_arn(stream_arn)
+        .record_configuration(built(records.build())?);
+    Ok(ctx
+        .kinesis()
+        .create_channel()
+        .channel_name(&new.name)
+        .service_execution_role_arn(role)
+        .stream_configuration_list(built(stream.build())?)
+        .s3_destination_configuration(destination(ctx, account, new)?)
+        .set_encryption_configuration(encryption(new)?)
+        .set_tags(Some(new.tags.clone().into_iter().collect()).filter(|_| !new.tags.is_empty())))
+}
+
+/// The call that changes how old a record becomes before `channel` delivers it.
+///
+/// # Errors
+/// Exit 1 if the request is not complete.
+pub(crate) fn update(
+    ctx: &Context,
+    channel: &Channel,
+    freshness: Duration,
+) -> Result<UpdateChannelFluentBuilder> {
+    let seconds = seconds(freshness);
+    let call = ctx.kinesis().update_channel().channel_arn(&channel.arn);
+    Ok(match channel.destination.as_str() {
+        "S3_TABLES" => {
+            let update = sdk::S3TablesDestinationUpdateInput::builder().data_freshness_in_seconds(seconds);
+            call.s3_tables_destination_configuration(built(update.build())?)
+        }
+        _ => {
+            let update = sdk::S3DestinationUpdateInput::builder().data_freshness_in_seconds(seconds);
+            call.s3_destination_configuration(built(update.build())?)
+        }
+    })
+}
+
+fn seconds(freshness: Duration) -> i32 {
+    i32::try_from(freshness.as_secs()).unwrap_or(i32::MAX)
+}
+
+fn destination(ctx: &Context, account: &str, new: &NewChannel) -> Result<sdk::S3DestinationConfiguration> {
     let arn = |bucket: &str| format!("arn:{}:s3:::{bucket}", ctx.partition());
     let storage = sdk::S3StorageConfiguration::builder()
         .bucket_arn(arn(&new.bucket))
-        .expected_bucket_owner(&plan.account)
+        .expected_bucket_owner(account)
         .set_output_key_template(new.key_template.clone())
         .compression_type(new.compression.wire().into());
     let dead = new.dead_letter_bucket.as_ref().map(|bucket| {
         let dead = sdk::DeadLetterQueueS3Configuration::builder();
         built(
             dead.bucket_arn(arn(bucket))
-                .expected_bucket_owner(&plan.account)
+                .expected_bucket_owner(account)
                 .build(),
         )
     });
     Ok(sdk::S3DestinationConfiguration::builder()
-        .data_freshness_in_seconds(i32::try_from(new.freshness.as_secs()).unwrap_or(i32::MAX))
+        .data_freshness_in_seconds(seconds(new.freshness))
         .set_dead_letter_queue_s3_configuration(dead.transpose()?)
         .storage_configuration(built(storage.build())?)
         .build())
