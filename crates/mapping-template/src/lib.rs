@@ -32,7 +32,7 @@ const MAX_OUTPUT: usize = 10 << 20;
 /// Iterations of one loop. Source: as for [`MAX_TEMPLATE`].
 const MAX_ITERATIONS: usize = 1_000;
 /// Nodes and calls that are evaluated.
-const MAX_STEPS: u64 = 1_000_000;
+const MAX_STEPS: u64 = 500_000;
 /// Bytes of all values that a rendering makes.
 const MAX_MEMORY: usize = 128 << 20;
 /// Expressions in one another, and lists and maps in one another.

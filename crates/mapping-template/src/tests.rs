@@ -333,7 +333,7 @@ fn hostile_templates_end() {
         |open: &str, close: &str, count: usize| format!("{}{}", open.repeat(count), close.repeat(count));
     let deep_body = nested("[", "]", 100_000);
     for template in [
-        "#foreach($a in [1..1000])#foreach($b in [1..1000])#foreach($c in [1..1000])#end#end#end".to_owned(),
+        "#foreach($a in [1..1000])#foreach($b in [1..1000])$a#end#end".to_owned(),
         "#set($s = 'xxxxxxxxxxxxxxxx')#foreach($a in [1..1000])#set($s = \"$s$s\")#end".to_owned(),
         "#set($s = 'x')#foreach($a in [1..1000])#set($s = $s + $s)#end".to_owned(),
         "#set($l = [1])#foreach($a in [1..1000])#set($x = $l.addAll($l))#end".to_owned(),

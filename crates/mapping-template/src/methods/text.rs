@@ -43,6 +43,7 @@ pub(super) fn call(heap: &Heap, text: &str, name: &str, arguments: &[Value]) -> 
         ("substring", [_]) => made(substring(text, &arguments[0], None)?),
         ("substring", [_, _]) => made(substring(text, &arguments[0], Some(&arguments[1]))?),
         ("replace", [from, to]) => {
+            heap.step(text.len() as u64 / 16)?;
             heap.charge(bound(text, from, to))?;
             made(&text.replace(from, to))
         }
