@@ -242,22 +242,8 @@ impl Follow {
                 contains,
                 lines,
             } => {
-                for prefix in prefixes {
-                    for listed in services.objects(bucket, prefix).await? {
-                        let old = listed.modified_ms < self.at_ms - SKEW_MS;
-                        if old || listed.size > MAX_OBJECT_BYTES || read.has(&listed) {
-                            continue;
-                        }
-                        match search_object(services, bucket, &listed.key, contains).await? {
-                            Some(found) => read.found.insert(listed.key, found).map_or((), drop),
-                            None => drop(read.others.insert(listed.key.clone(), listed)),
-                        }
-                        if read.lines() >= *lines {
-                            return Ok(Some(read.everything()));
-                        }
-                    }
-                }
-                Ok(None)
+                let found = self.look_at_objects(bucket, prefixes, contains, *lines, services, read);
+                found.await
             }
             Expectation::Log { group, contains } => {
                 let earlier = match contains.contains(&self.marker) {
@@ -271,6 +257,34 @@ impl Follow {
                 }))
             }
         }
+    }
+
+    /// Reads the objects that may have the event, until as many lines have it as are expected.
+    async fn look_at_objects(
+        &self,
+        bucket: &str,
+        prefixes: &[String],
+        text: &str,
+        lines: usize,
+        services: &dyn Services,
+        read: &mut Read,
+    ) -> Result<Option<Found>> {
+        for prefix in prefixes {
+            for listed in services.objects(bucket, prefix).await? {
+                let old = listed.modified_ms < self.at_ms - SKEW_MS;
+                if old || listed.size > MAX_OBJECT_BYTES || read.has(&listed) {
+                    continue;
+                }
+                match search_object(services, bucket, &listed.key, text).await? {
+                    Some(found) => drop(read.found.insert(listed.key, found)),
+                    None => drop(read.others.insert(listed.key.clone(), listed)),
+                }
+                if read.lines() >= lines {
+                    return Ok(Some(read.everything()));
+                }
+            }
+        }
+        Ok(None)
     }
 }
 
