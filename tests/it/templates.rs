@@ -93,7 +93,7 @@ fn templates_are_listed() {
     cart-direct  Cart events from an API to a bucket, without a function
     concert      A stream, and a function that stores concert data in a bucket
     function     One Lambda function of your own, with its role and its logs
-    prices       A stream of prices, a table of products, an HTTP API, images, a page
+    prices       A stream of prices, a products table, an HTTP API, images, a page
     realtime     A stream of readings, archived in a bucket, summed up in a table
     retail       A stream of customer events, scored in a table; alarms, dashboard
     "#);
