@@ -159,9 +159,6 @@ fn commands_after(
     } else {
         steps.push((format!("streamctl tail{stream} --from trim"), "read them back"));
     }
-    if !pipeline.pages().is_empty() {
-        steps.push((format!("streamctl open{this}"), "open the page"));
-    }
     if let Some(function) = report.outputs.get("function_name") {
         steps.push((format!("streamctl logs {function}"), "what the function logs"));
     }

@@ -89,6 +89,16 @@ def logged(group):
     return [event["message"] for event in pages("logs", "filter_log_events", "events", logGroupName=group)]
 
 
+def request(api_url, method, path, body=None):
+    """Sends a request to an API by its Host header, since its name does not resolve on every machine."""
+    url = urllib.parse.urlsplit(api_url)
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", url.port, timeout=PATIENCE)) as connection:
+        connection.request(method, path, body, {"Host": url.netloc, "Content-Type": "application/json"})
+        answer = connection.getresponse()
+        text = answer.read()
+        return answer.status, json.loads(text) if text else None
+
+
 def template(name, file):
     with open(os.path.join(TEMPLATES, name, file)) as opened:
         return json.load(opened)
@@ -136,6 +146,7 @@ def inventory():
         "alarms": [one["AlarmName"] for one in pages("cloudwatch", "describe_alarms", "MetricAlarms")],
         "dashboards": [one["DashboardName"] for one in pages("cloudwatch", "list_dashboards", "DashboardEntries")],
         "APIs": [one["Name"] for one in pages("apigatewayv2", "get_apis", "Items")],
+        "delivery streams": client("firehose").list_delivery_streams()["DeliveryStreamNames"],
     }
     return {kind: sorted(some) for kind, some in names.items()}
 
@@ -614,12 +625,7 @@ class Products(Prices):
         self.check_bucket("Enabled", [])
 
     def request(self, method, path, body=None):
-        """Sends a request to the API by its Host header, since its name does not resolve on every machine."""
-        url = urllib.parse.urlsplit(self.outputs["api_url"])
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", url.port, timeout=PATIENCE)) as connection:
-            connection.request(method, path, body, {"Host": url.netloc, "Content-Type": "application/json"})
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
+        return request(self.outputs["api_url"], method, path, body)
 
     def processed(self):
         super().processed()
@@ -640,6 +646,59 @@ class Products(Prices):
         ]
         [bucket] = self.changed
         self.assertEqual(found, [(bucket, "as declared"), (bucket, "described")])
+
+
+class Cart(unittest.TestCase):
+    """Tests the way of an event through the API and the function into the stream, and the settings of the delivery. The
+    emulator stores a delivery stream, but does not read its source; it invokes no function for an object; and it answers
+    OPTIONS itself, without the function."""
+
+    maxDiff = None
+
+    def test_cart(self):
+        before = inventory()
+        try:
+            streamctl("setup", "cart")
+            streamctl("plan", "cart", "--check")
+            self.outputs = streamctl("outputs", "cart")
+            self.submissions()
+            self.delivery()
+        finally:
+            streamctl("destroy", "cart", "--yes")
+        self.assertEqual(inventory(), before)
+
+    def submissions(self):
+        def submit(method, body=None, path="/submit"):
+            return request(self.outputs["api_url"], method, path, body)
+
+        sent = {"user_id": 7, "product_ids": ["12", "34"], "event": "add_to_cart", "timestamp": "then", "source": "web-app"}
+        status, answer = submit("POST", json.dumps(sent))
+        self.assertEqual((status, answer["message"]), (200, "Data sent to Kinesis successfully"))
+        for method, body, path, expected in (
+            ("POST", "{", "/submit", 400),
+            ("POST", '{"user_id": "me"}', "/submit", 400),
+            ("GET", None, "/submit", 405),
+            ("POST", "{}", "/nothing", 404),
+        ):
+            self.assertEqual(submit(method, body, path)[0], expected, (method, path, body))
+        kinesis = client("kinesis")
+        stream = {"StreamName": self.outputs["stream_name"], "ShardId": answer["shard_id"]}
+        start = kinesis.get_shard_iterator(**stream, ShardIteratorType="TRIM_HORIZON")["ShardIterator"]
+        [record] = kinesis.get_records(ShardIterator=start)["Records"]
+        self.assertEqual((record["SequenceNumber"], record["PartitionKey"]), (answer["record_id"], "7"))
+        self.assertTrue(record["Data"].endswith(b"}\n"), record["Data"])
+        stored = json.loads(record["Data"])
+        stored.pop("timestamp")
+        renamed = {"client_timestamp": "then", "client_source": "web-app", "source": "api-gateway"}
+        kept = {name: sent[name] for name in ("user_id", "product_ids", "event")}
+        self.assertEqual(stored, kept | renamed)
+
+    def delivery(self):
+        stream = client("firehose").describe_delivery_stream(DeliveryStreamName=self.outputs["delivery_stream_name"])
+        [destination] = stream["DeliveryStreamDescription"]["Destinations"]
+        s3 = destination["ExtendedS3DestinationDescription"]
+        self.assertEqual(s3["BufferingHints"], {"SizeInMBs": 1, "IntervalInSeconds": 60})
+        self.assertEqual(s3["BucketARN"], f"arn:aws:s3:::{self.outputs['bucket_name']}")
 
 
 class Streams(unittest.TestCase):

@@ -307,6 +307,7 @@ fn a_channel_delivers_by_its_data_freshness_which_can_be_changed() {
 const MANIFEST: &str = r#"
 name = "lake"
 description = "A stream whose records are delivered to a bucket"
+instance = "orders"
 
 [[resources]]
 kind = "stream"
