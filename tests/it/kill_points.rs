@@ -188,18 +188,21 @@ fn of_stream() {
 
 #[test]
 fn of_prices() {
-    // Those of alarms and of the dashboard are in `retail`.
+    // Those of alarms and of the dashboard are in `retail`, those of the page in `cart`.
     every_point(&[
         "prices",
         "--param",
         "enable_alarms=false",
         "--param",
         "dashboard=false",
+        "--param",
+        "page=false",
     ]);
 }
 
 #[test]
 fn of_cart() {
+    // The kinds of resources of the recommendations are in `prices`.
     every_point(&[
         "cart",
         "--param",
@@ -208,6 +211,8 @@ fn of_cart() {
         "dashboard=false",
         "--param",
         "buffer_seconds=0",
+        "--param",
+        "recommendations=false",
     ]);
 }
 

@@ -10,6 +10,7 @@ use crate::schemas;
 use crate::support::{Cloud, Machine};
 
 /// A run that takes seconds, to be ended before its end.
+/// Slow enough that a signal comes in the middle, also on a machine with other work.
 const SLOWLY: [&str; 7] = [
     "put",
     "--file",
@@ -17,7 +18,7 @@ const SLOWLY: [&str; 7] = [
     "--resume",
     "sent.json",
     "--rate",
-    "4000/s",
+    "500/s",
 ];
 
 fn lines(count: u32) -> String {
