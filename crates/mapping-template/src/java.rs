@@ -26,7 +26,7 @@ pub(crate) fn double(number: f64) -> String {
     }
 }
 
-/// Replaces `\uXXXX` by the character.
+/// Replaces `\u` and its four hexadecimal digits by the character.
 pub(crate) fn unescape_unicode(text: &str) -> String {
     if !text.contains("\\u") {
         return text.to_owned();
