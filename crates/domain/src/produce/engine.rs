@@ -17,7 +17,7 @@ use super::{
     BatchLimits, Input, Order, PutAnswer, PutEnd, PutError, PutEvent, PutOptions, PutResult, PutSummary,
     Transport, Unsent,
 };
-use crate::record::Record;
+use crate::record::{HashKeys, Record};
 use ground::backoff::Backoff;
 use ground::error::Error;
 use ground::error::aws::Class;
@@ -108,6 +108,7 @@ pub(super) struct Engine<'a, T> {
     pub(super) options: &'a PutOptions,
     pub(super) events: Events<'a>,
     pub(super) lanes: Lanes,
+    pub(super) hash_keys: HashKeys,
     order: KeyOrder,
     /// Records that failed and wait for their next attempt.
     waiting: BinaryHeap<Waiting>,
@@ -150,6 +151,7 @@ impl<'a, T: Transport> Engine<'a, T> {
             options,
             events,
             lanes: Lanes::new(shards, now),
+            hash_keys: HashKeys::default(),
             order: KeyOrder::default(),
             waiting: BinaryHeap::new(),
             refused: Vec::new(),
@@ -243,7 +245,7 @@ impl<'a, T: Transport> Engine<'a, T> {
         let keeps_order = has_key && self.options.order == Order::Key;
         let is_ordered = keeps_order && self.options.aggregate.is_none();
         let hash = match is_ordered || self.lanes.are_known() {
-            true => record.hash_key(),
+            true => self.hash_keys.of(&record),
             false => 0,
         };
         let track = Track {

@@ -15,7 +15,7 @@ use super::{PartitionKey, RecordErrorKind};
 /// Source of the partition key for formats without keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyRule {
-    /// A random key per record (120 bits), so that records spread evenly over shards.
+    /// Random keys, so that records spread evenly over shards.
     Random,
     /// The same key for every record, so that all go to one shard.
     Constant(PartitionKey),
@@ -218,16 +218,57 @@ pub(super) fn checked_hash_key(key: String) -> Result<String, RecordErrorKind> {
     }
 }
 
-/// 120 random bits in digits and small letters: 24 characters, the most that take no memory of their own.
+/// A random key of 24 characters. Keys are used again in turn, each at most [`USES`] times, so that the MD5 of most is known
+/// ([`super::HashKeys`]). The first [`KEYS_IN_TURN`] differ.
 pub(crate) fn random_key() -> PartitionKey {
-    const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
     thread_local! {
-        // Keys need not be secret, and one is needed for each record.
-        static RANDOM: RefCell<SmallRng> = RefCell::new(SmallRng::from_os_rng());
+        static KEYS: RefCell<RandomKeys> = RefCell::new(RandomKeys {
+            // Keys need not be secret.
+            random: SmallRng::from_os_rng(),
+            keys: Vec::new(),
+            next: 0,
+            round: 0,
+        });
     }
-    let parts: [u64; 2] = RANDOM.with_borrow_mut(|random| [random.next_u64(), random.next_u64()]);
+    KEYS.with_borrow_mut(RandomKeys::next)
+}
+
+/// How many keys are in use at the same time: many for each shard, and few enough for their hash keys to stay in the cache of
+/// a processor.
+const KEYS_IN_TURN: usize = 1 << 11;
+const USES: usize = 32;
+
+struct RandomKeys {
+    random: SmallRng,
+    keys: Vec<PartitionKey>,
+    next: usize,
+    round: usize,
+}
+
+impl RandomKeys {
+    fn next(&mut self) -> PartitionKey {
+        let at = self.next;
+        self.next = (at + 1) % KEYS_IN_TURN;
+        self.round += usize::from(self.next == 0);
+        // In each round, the keys of other places are replaced.
+        if self.keys.get(at).is_some() && at % USES != self.round % USES {
+            return self.keys[at].clone();
+        }
+        let key = random_text(&mut self.random);
+        match self.keys.get_mut(at) {
+            Some(old) => *old = key.clone(),
+            None => self.keys.push(key.clone()),
+        }
+        key
+    }
+}
+
+/// 120 random bits in digits and small letters: 24 characters, the most that take no memory of their own.
+fn random_text(random: &mut SmallRng) -> PartitionKey {
+    const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
     let mut key = [0; 24];
-    for (digits, mut bits) in key.chunks_exact_mut(12).zip(parts) {
+    for digits in key.chunks_exact_mut(12) {
+        let mut bits = random.next_u64();
         for digit in digits {
             *digit = DIGITS[(bits % 32) as usize];
             bits /= 32;
@@ -369,6 +410,25 @@ mod tests {
         assert_eq!(key("/e.f").as_deref(), Some("3"));
         assert_eq!(key("a.b.2"), None);
         assert_eq!(key("a"), None);
+    }
+
+    #[test]
+    fn random_keys_are_used_again_a_few_times() {
+        // A thread of its own has keys of its own.
+        let count = 40 * KEYS_IN_TURN;
+        let keys = std::thread::spawn(move || (0..count).map(|_| random_key()).collect::<Vec<_>>());
+        let keys = keys.join().unwrap();
+        let mut uses = BTreeMap::new();
+        keys.iter().for_each(|key| *uses.entry(key).or_insert(0) += 1);
+        assert!(
+            uses.values().all(|uses| *uses <= USES),
+            "{:?}",
+            uses.values().max()
+        );
+        assert!(uses.len() > 2 * KEYS_IN_TURN, "{}", uses.len());
+        let first: std::collections::BTreeSet<_> = keys[..KEYS_IN_TURN].iter().collect();
+        assert_eq!(first.len(), KEYS_IN_TURN);
+        assert!(keys.iter().all(|key| key.len() == 24 && !key.is_heap_allocated()));
     }
 
     #[test]

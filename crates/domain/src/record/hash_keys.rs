@@ -1,0 +1,98 @@
+//! Remembers the hash keys of partition keys that were met before, since MD5 is the most that a record costs otherwise.
+
+use super::{PartitionKey, Record};
+
+/// Many times the keys that are in turn ([`super::random_key`]), so that few share a place.
+const PLACES: usize = 1 << 14;
+/// A longer key takes memory of its own.
+const LONGEST: usize = 24;
+
+/// Hash keys of partition keys. Bounded: a key takes the place of another.
+#[derive(Debug)]
+pub(crate) struct HashKeys {
+    places: Vec<(PartitionKey, u128)>,
+}
+
+impl Default for HashKeys {
+    fn default() -> Self {
+        Self {
+            // No record has an empty key.
+            places: vec![(PartitionKey::default(), 0); PLACES],
+        }
+    }
+}
+
+impl HashKeys {
+    /// The hash key of a record, as [`Record::hash_key`] computes it.
+    pub(crate) fn of(&mut self, record: &Record) -> u128 {
+        let key = &record.partition_key;
+        if record.explicit_hash_key.is_some() || key.len() > LONGEST || key.is_empty() {
+            return record.hash_key();
+        }
+        let Some((known, hash)) = self.places.get_mut(place(key.as_bytes())) else {
+            return record.hash_key();
+        };
+        if known != key {
+            known.clone_from(key);
+            *hash = record.hash_key();
+        }
+        *hash
+    }
+}
+
+fn place(key: &[u8]) -> usize {
+    // An odd number whose bits are spread, as in multiplicative hashing.
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let (words, rest) = key.as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let words = words.iter().chain([&last]);
+    let mixed = words.fold(0_u64, |mixed, word| {
+        (mixed.rotate_left(5) ^ u64::from_le_bytes(*word)).wrapping_mul(SPREAD)
+    });
+    (mixed >> (u64::BITS - PLACES.ilog2())) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::random_key;
+
+    fn record(key: &str, explicit_hash_key: Option<String>) -> Record {
+        Record {
+            data: b"x"[..].into(),
+            partition_key: key.into(),
+            explicit_hash_key,
+            has_random_key: false,
+            number: 1,
+            line: 1,
+        }
+    }
+
+    #[test]
+    fn few_keys_share_a_place() {
+        let random = std::thread::spawn(|| (0..2000).map(|_| random_key().to_string()).collect::<Vec<_>>());
+        let numbers = (0..2000).map(|number| format!("user-{number}")).collect();
+        for keys in [random.join().unwrap(), numbers] {
+            let places: BTreeSet<usize> = keys.iter().map(|key| place(key.as_bytes())).collect();
+            assert!(places.len() > 1700, "{}", places.len());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_the_hash_key_of_the_record(
+            keys in prop::collection::vec(("[a-c]{1,2}|.{1,40}", prop::option::of(any::<u128>())), 1..200),
+        ) {
+            let mut hashes = HashKeys::default();
+            for (key, explicit) in keys {
+                let record = record(&key, explicit.map(|hash| hash.to_string()));
+                prop_assert_eq!(hashes.of(&record), record.hash_key());
+            }
+        }
+    }
+}
