@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import time
 
-TEMPLATES = ("prices", "cart")
+TEMPLATES = ("prices", "cart", "cart-direct")
 
 
 class Cloud:

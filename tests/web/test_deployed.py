@@ -42,7 +42,20 @@ class Deployed(PageTest):
         expect(price).to_have_text("1234567.89")
 
     def test_cart_to_the_stream(self):
-        outputs = self.deployed("cart")
+        self.submits("cart")
+
+    def test_cart_direct_to_the_stream(self):
+        outputs = self.submits("cart-direct")
+        # An error of Kinesis is an error of the API.
+        self.expect_failures()
+        browser.CLOUD.run("delete", outputs["stream_name"], "--yes")
+        self.page.locator("button[type=submit]").click()
+        expect(self.page.locator("form [role=alert]")).to_contain_text("The API answered with status 500")
+        expect(self.page.locator("#result")).to_be_empty()
+
+    def submits(self, template):
+        """Submits an event by the page, and finds it in the stream. Returns the outputs."""
+        outputs = self.deployed(template)
         self.page.get_by_label("User ID").fill("9007199254740993")
         self.page.get_by_label("Product IDs").fill("196, 14084")
         self.page.locator("button[type=submit]").click()
@@ -52,6 +65,7 @@ class Deployed(PageTest):
             "tail", "--stream", outputs["stream_name"], "--from", "trim", "--no-follow", "-o", "json"
         )
         self.assertIn("9007199254740993", lines)
+        return outputs
 
     def test_a_file_that_does_not_exist_is_refused(self):
         outputs = self.deployed("prices")

@@ -1,4 +1,4 @@
-// The page of the template cart: sends an event of a shopping cart, and shows where Kinesis stored it.
+// The page of the templates cart and cart-direct: sends an event of a shopping cart, and shows where Kinesis stored it.
 
 import { Failure, apiUrl, call, element, handleSubmit, showFailure } from "./common.js";
 

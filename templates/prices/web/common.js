@@ -1,5 +1,5 @@
-// Shared by the pages of the templates cart and prices: the configuration, requests, exact numbers, forms. Both directories
-// have the same copy, and tests/web compares them.
+// Shared by the pages of the templates: the configuration, requests, exact numbers, forms. The directories templates/cart/web
+// and templates/prices/web have the same copy, and tests/web compares them.
 
 /** An HTTP API ends a request after 30 seconds. */
 const TIMEOUT_SECONDS = 35;

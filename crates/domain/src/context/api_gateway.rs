@@ -3,6 +3,9 @@
 //! No SDK client: an HTTP API or a REST API needs a dozen operations, and each client adds to the time of a build. Both
 //! versions of the API have the same endpoint.
 
+use std::net::IpAddr;
+
+use http::Uri;
 use serde_json::Value;
 
 use super::Context;
@@ -47,10 +50,21 @@ impl Context {
         self.send_signed(call, what).await
     }
 
-    /// Where AWS serves an API, without the stage.
+    /// Where an API is served, without the stage: at a host of its own.
     /// Source: "Invoke REST APIs in API Gateway", API Gateway developer guide.
     pub(crate) fn api_endpoint(&self, id: &str) -> String {
-        format!("https://{id}.execute-api.{}.{}", self.region(), self.dns_suffix())
+        let suffix = self.dns_suffix();
+        let of_aws = |uri: &Uri| uri.host().is_none_or(|host| host.ends_with(suffix));
+        let foreign = self
+            .sdk
+            .endpoints
+            .of(SERVICE)
+            .and_then(|endpoint| endpoint.parse().ok());
+        // An interface endpoint of API Gateway serves no APIs.
+        match foreign.filter(|uri| !of_aws(uri)) {
+            Some(endpoint) => emulated(id, &endpoint),
+            None => format!("https://{id}.execute-api.{}.{suffix}", self.region()),
+        }
     }
 
     /// Source: "Amazon API Gateway endpoints and quotas", AWS general reference.
@@ -60,6 +74,21 @@ impl Context {
             _ => "amazonaws.com",
         }
     }
+}
+
+/// Where LocalStack and ministack serve an API: below the name of their endpoint.
+fn emulated(id: &str, endpoint: &Uri) -> String {
+    let host = endpoint.host().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    // There are no names below an address.
+    let host = if address.is_ok_and(|address| address.is_loopback()) {
+        "localhost"
+    } else {
+        host
+    };
+    let scheme = endpoint.scheme_str().unwrap_or("http");
+    let port = endpoint.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{scheme}://{id}.execute-api.{host}{port}")
 }
 
 #[cfg(test)]
@@ -91,5 +120,17 @@ mod tests {
         assert_eq!(call("DELETE", "/v2/apis/a", None).await.unwrap(), Value::Null);
         let error = call("GET", "/v2/apis/b", None).await.unwrap_err();
         assert!(error.is_not_found(), "{error:?}");
+    }
+
+    #[test]
+    fn an_emulator_serves_an_api_below_its_name() {
+        for (endpoint, url) in [
+            ("http://127.0.0.1:4566", "http://a1.execute-api.localhost:4566"),
+            ("http://[::1]:4566/", "http://a1.execute-api.localhost:4566"),
+            ("http://localhost:4566", "http://a1.execute-api.localhost:4566"),
+            ("https://aws.test", "https://a1.execute-api.aws.test"),
+        ] {
+            assert_eq!(emulated("a1", &endpoint.parse().unwrap()), url);
+        }
     }
 }

@@ -33,12 +33,16 @@ pub const MANIFEST_FILE: &str = "pipeline.toml";
 /// Most bytes of a manifest, and of a file that it refers to.
 const MOST_BYTES: u64 = 4 << 20;
 
+/// A template with its files. After `from`, files that it shares with another template.
 macro_rules! bundle {
-    ($name:literal: $($file:literal),*) => {
+    ($name:literal: $($file:literal),* $(; from $other:literal: $($shared:literal),*)?) => {
         Bundled {
             name: $name,
             manifest: include_str!(concat!("../../../../templates/", $name, "/manifest.toml")),
-            files: &[$(($file, include_str!(concat!("../../../../templates/", $name, "/", $file)))),*],
+            files: &[
+                $(($file, include_str!(concat!("../../../../templates/", $name, "/", $file))),)*
+                $($(($shared, include_str!(concat!("../../../../templates/", $other, "/", $shared))),)*)?
+            ],
         }
     };
 }
@@ -49,7 +53,10 @@ const BUNDLED: &[Bundled] = &[
         "cart": "events.json", "model.json", "scaler.json", "dashboard.json", "web/index.html", "web/cart.js", "web/common.js",
         "web/common.css", "web/style.css", "web/icon.svg"
     ),
-    bundle!("cart-direct": "events.json"),
+    bundle!(
+        "cart-direct": "events.json", "dashboard.json"; from "cart": "web/index.html", "web/cart.js", "web/common.js",
+        "web/common.css", "web/style.css", "web/icon.svg"
+    ),
     bundle!("concert": "events.json"),
     bundle!("function":),
     bundle!(
