@@ -1,9 +1,11 @@
 //! Implements the traits of [`crate::store`] with the AWS SDK. Makes calls and classifies errors; retries are
 //! elsewhere.
 
+mod bucket;
 mod catalogue;
 mod features;
 mod images;
+mod post;
 mod signed;
 
 use std::collections::HashMap;
@@ -17,9 +19,6 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, KeysAndAttributes, PutRequest, ReturnValuesOnConditionCheckFailure, WriteRequest,
 };
-use aws_sdk_s3 as s3;
-use aws_sdk_sqs as sqs;
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use aws_smithy_http_client::{Builder as HttpBuilder, tls};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -29,12 +28,10 @@ use aws_smithy_types::timeout::TimeoutConfig;
 
 use crate::attribute::{number, text};
 use crate::environment::{Environment, InvalidVariable};
-use crate::store::{
-    AggregateKey, Aggregates, Bucket, CallError, CallErrorKind, Item, Object, PriceUpdate, Products, Queue,
-    Table,
-};
+use crate::store::{AggregateKey, Aggregates, CallError, CallErrorKind, Item, PriceUpdate, Products, Table};
 
-pub use signed::{KinesisStream, SageMakerEndpoint};
+pub use bucket::S3Bucket;
+pub use post::{KinesisStream, SageMakerEndpoint, SqsQueue};
 
 /// Creates AWS clients from Lambda's environment variables: region, credentials, and an optional endpoint.
 ///
@@ -98,38 +95,6 @@ impl Clients {
         DynamoTable {
             client: dynamodb::Client::from_conf(config.build()),
             name: name.to_owned(),
-        }
-    }
-
-    pub fn bucket(&self, name: &str) -> S3Bucket {
-        let mut config = s3::Config::builder()
-            .behavior_version(s3::config::BehaviorVersion::latest())
-            .region(self.region.clone())
-            .credentials_provider(self.credentials.clone())
-            .http_client(self.http("s3"))
-            .retry_config(retries())
-            .timeout_config(timeouts())
-            // A local endpoint has no DNS names for buckets.
-            .force_path_style(self.url_of("s3").is_some());
-        config.set_endpoint_url(self.url_of("s3"));
-        S3Bucket {
-            client: s3::Client::from_conf(config.build()),
-            name: name.to_owned(),
-        }
-    }
-
-    pub fn queue(&self, url: &str) -> SqsQueue {
-        let mut config = sqs::Config::builder()
-            .behavior_version(sqs::config::BehaviorVersion::latest())
-            .region(self.region.clone())
-            .credentials_provider(self.credentials.clone())
-            .http_client(self.http("sqs"))
-            .retry_config(retries())
-            .timeout_config(timeouts());
-        config.set_endpoint_url(self.url_of("sqs"));
-        SqsQueue {
-            client: sqs::Client::from_conf(config.build()),
-            url: url.to_owned(),
         }
     }
 
@@ -203,6 +168,7 @@ fn kind(code: &str, status: u16) -> CallErrorKind {
         | "ReplicatedWriteConflictException"
         | "KMSThrottlingException"
         | "RequestThrottled"
+        | "RequestTimeout"
         | "SlowDown" => CallErrorKind::Transient,
         // No response, or a server error.
         _ if status == 0 || status >= 500 || status == 429 => CallErrorKind::Transient,
@@ -313,58 +279,6 @@ impl Aggregates for DynamoTable {
 /// A request without a required parameter. This code sets all of them.
 fn unbuildable(error: impl std::error::Error) -> CallError {
     CallError::new(CallErrorKind::Rejected, error.to_string())
-}
-
-#[derive(Clone)]
-pub struct S3Bucket {
-    client: s3::Client,
-    name: String,
-}
-
-impl Bucket for S3Bucket {
-    async fn put(&self, object: &Object) -> Result<(), CallError> {
-        let call = self
-            .client
-            .put_object()
-            .bucket(&self.name)
-            .key(&object.key)
-            .content_type(object.content_type)
-            .body(object.body.clone().into());
-        call.send().await.map(drop).map_err(|error| call_error(&error))
-    }
-}
-
-pub struct SqsQueue {
-    client: sqs::Client,
-    url: String,
-}
-
-impl Queue for SqsQueue {
-    async fn send(&self, bodies: Vec<String>) -> Result<Vec<(usize, CallError)>, CallError> {
-        let mut entries = Vec::with_capacity(bodies.len());
-        for (place, body) in bodies.into_iter().enumerate() {
-            let entry = SendMessageBatchRequestEntry::builder()
-                .id(place.to_string())
-                .message_body(body);
-            entries.push(entry.build().map_err(unbuildable)?);
-        }
-        let call = self
-            .client
-            .send_message_batch()
-            .queue_url(&self.url)
-            .set_entries(Some(entries));
-        let output = call.send().await.map_err(|error| call_error(&error))?;
-        let refused = output.failed.into_iter().filter_map(|entry| {
-            let kind = if entry.sender_fault {
-                CallErrorKind::Rejected
-            } else {
-                CallErrorKind::Transient
-            };
-            let message = format!("{}: {}", entry.code, entry.message.unwrap_or_default());
-            Some((entry.id.parse().ok()?, CallError::new(kind, message)))
-        });
-        Ok(refused.collect())
-    }
 }
 
 #[cfg(test)]

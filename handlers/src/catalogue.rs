@@ -54,10 +54,10 @@ pub trait Catalogue {
 /// Makes URLs that allow one request to a bucket.
 pub trait Presign {
     /// A URL for a PUT of a JPEG.
-    fn upload(&self, key: &str, lifetime: Duration) -> impl Future<Output = Result<String, CallError>>;
+    fn upload(&self, key: &str, lifetime: Duration) -> Result<String, CallError>;
 
     /// A URL for a GET.
-    fn download(&self, key: &str, lifetime: Duration) -> impl Future<Output = Result<String, CallError>>;
+    fn download(&self, key: &str, lifetime: Duration) -> Result<String, CallError>;
 }
 
 pub struct ProductsApi<C, B> {
@@ -159,7 +159,7 @@ impl<C: Catalogue, B: Presign> ProductsApi<C, B> {
     async fn upload_url(&self, id: &str, request: &Request, invocation: &Invocation) -> Outcome {
         let (bucket, kind) = self.image(id, request, invocation).await?;
         let key = images::incoming_key(id, kind);
-        let url = bucket.upload(&key, URL_LIFETIME).await;
+        let url = bucket.upload(&key, URL_LIFETIME);
         url_answer("url", url, invocation)
     }
 
@@ -173,7 +173,7 @@ impl<C: Catalogue, B: Presign> ProductsApi<C, B> {
         }
         let (bucket, kind) = self.image(id, request, invocation).await?;
         let key = images::sized_key(id, kind, size);
-        let url = bucket.download(&key, URL_LIFETIME).await;
+        let url = bucket.download(&key, URL_LIFETIME);
         url_answer("download_url", url, invocation)
     }
 

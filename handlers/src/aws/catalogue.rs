@@ -1,15 +1,12 @@
 //! Implements the traits of [`crate::catalogue`].
 
-use std::time::Duration;
-
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::ReturnValue;
-use aws_sdk_s3::presigning::PresigningConfig;
 
-use super::{DynamoTable, S3Bucket, call_error};
+use super::{DynamoTable, call_error};
 use crate::attribute::text;
-use crate::catalogue::{Catalogue, Presign};
-use crate::store::{CallError, CallErrorKind, Item};
+use crate::catalogue::Catalogue;
+use crate::store::{CallError, Item};
 
 /// The index of products by category. Products without one are not in it.
 const CATEGORY_INDEX: &str = "category-index";
@@ -96,31 +93,5 @@ impl Catalogue for DynamoTable {
         let call = delete.return_values(ReturnValue::AllOld);
         let output = call.send().await.map_err(|error| call_error(&error))?;
         Ok(output.attributes)
-    }
-}
-
-fn presigning(lifetime: Duration) -> Result<PresigningConfig, CallError> {
-    PresigningConfig::expires_in(lifetime)
-        .map_err(|error| CallError::new(CallErrorKind::Refused, error.to_string()))
-}
-
-impl Presign for S3Bucket {
-    async fn upload(&self, key: &str, lifetime: Duration) -> Result<String, CallError> {
-        let put = self.client.put_object().bucket(&self.name).key(key);
-        let signed = put
-            .content_type("image/jpeg")
-            .presigned(presigning(lifetime)?)
-            .await;
-        signed
-            .map(|request| request.uri().to_owned())
-            .map_err(|error| call_error(&error))
-    }
-
-    async fn download(&self, key: &str, lifetime: Duration) -> Result<String, CallError> {
-        let get = self.client.get_object().bucket(&self.name).key(key);
-        let signed = get.presigned(presigning(lifetime)?).await;
-        signed
-            .map(|request| request.uri().to_owned())
-            .map_err(|error| call_error(&error))
     }
 }

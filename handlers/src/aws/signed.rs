@@ -1,72 +1,129 @@
-//! Calls of services of which one operation is needed: a signed request without the service's client.
+//! Signed requests of services without their clients.
 //!
-//! The clients of Kinesis and of SageMaker are large crates to build, and one operation of each is called.
+//! The clients of Kinesis, S3, SageMaker and SQS are large crates to build and to load, and one or two operations of each are
+//! called.
 
-use std::convert::Infallible;
-use std::time::SystemTime;
+use std::borrow::Cow;
+use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::http_request::{
+    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SignatureLocation,
+    SigningInstructions, SigningSettings, UriPathNormalizationMode, sign,
+};
 use aws_sigv4::sign::v4;
-use aws_smithy_runtime::client::orchestrator::operation::Operation;
+use aws_smithy_runtime::client::orchestrator::operation::{Operation, OperationBuilder};
+use aws_smithy_runtime::client::retries::classifiers::HttpStatusCodeClassifier;
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, OrchestratorError};
+use aws_smithy_runtime_api::client::interceptors::context::{Error, Output};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::ser_de::DeserializeResponse;
 use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
 
-use super::{Clients, kind, timeouts};
-use crate::cart::{Receipt, Stream};
-use crate::recommend::Endpoint;
+use super::{Clients, kind, retries, timeouts};
 use crate::store::{CallError, CallErrorKind};
 
-/// A service that takes POST requests.
-struct Service {
-    signing_name: &'static str,
-    endpoint: String,
+/// What Signature Version 4 percent-encodes. Source: "Create a signed AWS API request", IAM user guide.
+pub(super) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// Where a service is, and how its requests are signed.
+#[derive(Clone)]
+pub(super) struct Service {
+    pub(super) signing_name: &'static str,
+    /// Without a path.
+    pub(super) endpoint: String,
     region: String,
     credentials: Credentials,
     http: SharedHttpClient,
 }
 
-/// What AWS says of an error, in the spellings of its protocols.
-#[derive(Default, Deserialize)]
-struct Refusal {
-    #[serde(rename = "__type")]
-    kind: Option<String>,
-    #[serde(alias = "Message")]
-    message: Option<String>,
+/// A request.
+pub(super) struct Request<'a> {
+    pub(super) method: &'static str,
+    /// Percent-encoded, with the query.
+    pub(super) path: Cow<'a, str>,
+    pub(super) headers: &'a [(&'static str, &'a str)],
+    pub(super) body: Bytes,
+    /// Whether it may be sent again when its outcome is not known.
+    pub(super) is_repeatable: bool,
+}
+
+/// An answer with the status of an error.
+#[derive(Debug)]
+struct Refused {
+    status: u16,
+    body: Bytes,
+}
+
+impl Refused {
+    fn of(response: &HttpResponse) -> Self {
+        Self {
+            status: response.status().as_u16(),
+            body: body_of(response),
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HTTP {}", self.status)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Leaves the body of an answer to the caller, which reads it part by part.
+#[derive(Debug)]
+struct Streamed;
+
+impl DeserializeResponse for Streamed {
+    fn deserialize_streaming_with_config(
+        &self,
+        response: &mut HttpResponse,
+        _config: &ConfigBag,
+    ) -> Option<Result<Output, OrchestratorError<Error>>> {
+        let is_success = response.status().is_success();
+        is_success.then(|| {
+            let body = std::mem::replace(response.body_mut(), SdkBody::taken());
+            Ok(Output::erase(body))
+        })
+    }
+
+    fn deserialize_nonstreaming_with_config(
+        &self,
+        response: &HttpResponse,
+        _config: &ConfigBag,
+    ) -> Result<Output, OrchestratorError<Error>> {
+        Err(OrchestratorError::operation(Error::erase(Refused::of(response))))
+    }
 }
 
 impl Clients {
-    pub fn stream(&self, name: &str) -> KinesisStream {
-        KinesisStream {
-            service: self.service("kinesis", "kinesis"),
-            name: name.to_owned(),
-        }
-    }
-
-    pub fn endpoint(&self, name: &str) -> SageMakerEndpoint {
-        SageMakerEndpoint {
-            service: self.service("sagemaker", "runtime.sagemaker"),
-            path: format!("/endpoints/{name}/invocations"),
-        }
-    }
-
-    fn service(&self, signing_name: &'static str, host: &str) -> Service {
+    pub(super) fn service(&self, signing_name: &'static str, host: &str) -> Service {
         let region = self.region.as_ref();
-        // The regions of China have a domain of their own.
-        let domain = if region.starts_with("cn-") {
-            "amazonaws.com.cn"
-        } else {
-            "amazonaws.com"
+        // Source: `partitions.json` of the AWS SDKs.
+        let domain = match region.split('-').next() {
+            Some("cn") => "amazonaws.com.cn",
+            Some("eusc") => "amazonaws.eu",
+            _ => "amazonaws.com",
         };
         let endpoint = self.url_of(signing_name);
+        let endpoint = endpoint.unwrap_or_else(|| format!("https://{host}.{region}.{domain}"));
         Service {
             signing_name,
-            endpoint: endpoint.unwrap_or_else(|| format!("https://{host}.{region}.{domain}")),
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
             region: region.to_owned(),
             credentials: self.credentials.clone(),
             http: self.http(signing_name),
@@ -75,84 +132,161 @@ impl Clients {
 }
 
 impl Service {
-    /// Sends `body` once, and returns the body of the answer.
-    async fn post(
-        &self,
-        path: &str,
-        headers: &[(&'static str, &str)],
-        body: Vec<u8>,
-    ) -> Result<Bytes, CallError> {
-        let signature = self.signature(path, headers, &body).map_err(|error| {
-            CallError::new(
-                CallErrorKind::Refused,
-                format!("could not sign the request: {error}"),
-            )
-        })?;
-        let mut request = HttpRequest::new(SdkBody::from(body));
-        let is_valid = request.set_method("POST").is_ok() && request.set_uri(path.to_owned()).is_ok();
-        if !is_valid {
-            return Err(CallError::new(
-                CallErrorKind::Refused,
-                format!("{path} is not a path"),
-            ));
-        }
-        let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned()));
-        for (name, value) in headers.chain(signature) {
-            request.headers_mut().insert(name, value);
-        }
-        let operation = Operation::builder()
+    /// The body of the answer.
+    pub(super) async fn send(&self, request: Request<'_>) -> Result<Bytes, CallError> {
+        let call = self.call(&request);
+        let call = call.deserializer(|response| {
+            let is_success = response.status().is_success();
+            match is_success {
+                true => Ok(body_of(response)),
+                false => Err(OrchestratorError::operation(Refused::of(response))),
+            }
+        });
+        let answered = call.build().invoke(self.signed(&request)?).await;
+        answered.map_err(call_error)
+    }
+
+    /// The body of the answer, which is read part by part.
+    pub(super) async fn open(&self, request: Request<'_>) -> Result<SdkBody, CallError> {
+        let call = self.call(&request);
+        let call: OperationBuilder<_, SdkBody, Refused> = call.deserializer_impl(Streamed);
+        let answered = call.build().invoke(self.signed(&request)?).await;
+        answered.map_err(call_error)
+    }
+
+    fn call(&self, request: &Request<'_>) -> OperationBuilder<HttpRequest> {
+        let call = Operation::builder()
             .service_name(self.signing_name)
-            .operation_name("Post")
+            .operation_name(request.method)
             .behavior_version(BehaviorVersion::latest())
             .http_client(self.http.clone())
             .endpoint_url(&self.endpoint)
             .no_auth()
-            .no_retry()
-            .timeout_config(timeouts())
-            .serializer(|request: HttpRequest| Ok(request))
-            .deserializer(|response| {
-                let body = Bytes::copy_from_slice(response.body().bytes().unwrap_or_default());
-                Ok::<_, OrchestratorError<Infallible>>((response.status().as_u16(), body))
-            })
-            .build();
-        match operation.invoke(request).await {
-            Ok((status, body)) if (200..300).contains(&status) => Ok(body),
-            Ok((status, body)) => Err(refusal(status, &body)),
-            Err(error) => Err(CallError::new(
-                CallErrorKind::Transient,
-                DisplayErrorContext(error).to_string(),
-            )),
-        }
+            .timeout_config(timeouts());
+        let call = match request.is_repeatable {
+            true => call
+                .standard_retry(&retries())
+                .retry_classifier(HttpStatusCodeClassifier::default()),
+            false => call.no_retry(),
+        };
+        call.serializer(|request: HttpRequest| Ok(request))
     }
 
-    fn signature(
+    /// The request with its signature.
+    fn signed(&self, request: &Request<'_>) -> Result<HttpRequest, CallError> {
+        let body = SignableBody::Bytes(&request.body);
+        let (signature, _) = self.sign(request, body, self.settings())?.into_parts();
+        let signature = signature.iter();
+        let signature = signature.map(|header| (header.name(), header.value().to_owned()));
+        let headers = request.headers.iter();
+        let headers = headers.map(|(name, value)| (*name, (*value).to_owned()));
+        let mut signed = HttpRequest::new(SdkBody::from(request.body.clone()));
+        let is_valid =
+            signed.set_method(request.method).is_ok() && signed.set_uri(request.path.to_string()).is_ok();
+        if !is_valid {
+            let problem = format!("{} is not a path", request.path);
+            return Err(CallError::new(CallErrorKind::Refused, problem));
+        }
+        for (name, value) in headers.chain(signature) {
+            signed.headers_mut().insert(name, value);
+        }
+        Ok(signed)
+    }
+
+    /// The URL of the request, with a signature for `lifetime`. Its body is not signed.
+    pub(super) fn presigned(&self, request: &Request<'_>, lifetime: Duration) -> Result<String, CallError> {
+        let mut settings = self.settings();
+        settings.signature_location = SignatureLocation::QueryParams;
+        settings.expires_in = Some(lifetime);
+        let signature = self.sign(request, SignableBody::UnsignedPayload, settings)?;
+        let mut url = format!("{}{}", self.endpoint, request.path);
+        for (name, value) in signature.params() {
+            url.push(if url.contains('?') { '&' } else { '?' });
+            url.push_str(name);
+            url.push('=');
+            url.extend(utf8_percent_encode(value, ENCODED));
+        }
+        Ok(url)
+    }
+
+    /// Source: "Signature Version 4 signing process", Amazon S3 API reference: paths are not normalized and encoded once, and a
+    /// header has the hash of the body.
+    fn settings(&self) -> SigningSettings {
+        let mut settings = SigningSettings::default();
+        if self.signing_name == "s3" {
+            settings.percent_encoding_mode = PercentEncodingMode::Single;
+            settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+            settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        }
+        settings
+    }
+
+    fn sign(
         &self,
-        path: &str,
-        headers: &[(&'static str, &str)],
-        body: &[u8],
-    ) -> Result<Vec<(&'static str, String)>, Box<dyn std::error::Error>> {
-        let identity = self.credentials.clone().into();
-        let params = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(&self.region)
-            .name(self.signing_name)
-            .time(SystemTime::now())
-            .settings(SigningSettings::default())
-            .build()?
-            .into();
-        let url = format!("{}{path}", self.endpoint.trim_end_matches('/'));
-        let request = SignableRequest::new("POST", url, headers.iter().copied(), SignableBody::Bytes(body))?;
-        let (instructions, _) = sign(request, &params)?.into_parts();
-        let (headers, _) = instructions.into_parts();
-        let headers = headers.iter();
-        Ok(headers
-            .map(|header| (header.name(), header.value().to_owned()))
-            .collect())
+        request: &Request<'_>,
+        body: SignableBody<'_>,
+        settings: SigningSettings,
+    ) -> Result<SigningInstructions, CallError> {
+        let signed = || -> Result<SigningInstructions, Box<dyn std::error::Error>> {
+            let identity = self.credentials.clone().into();
+            let params = v4::SigningParams::builder()
+                .identity(&identity)
+                .region(&self.region)
+                .name(self.signing_name)
+                .time(SystemTime::now())
+                .settings(settings)
+                .build()?
+                .into();
+            let url = format!("{}{}", self.endpoint, request.path);
+            let headers = request.headers.iter().copied();
+            let request = SignableRequest::new(request.method, url, headers, body)?;
+            Ok(sign(request, &params)?.into_parts().0)
+        };
+        signed().map_err(|error| {
+            let problem = format!("could not sign the request: {error}");
+            CallError::new(CallErrorKind::Refused, problem)
+        })
+    }
+}
+
+fn body_of(response: &HttpResponse) -> Bytes {
+    Bytes::copy_from_slice(response.body().bytes().unwrap_or_default())
+}
+
+fn call_error(error: SdkError<Refused, HttpResponse>) -> CallError {
+    match &error {
+        SdkError::ServiceError(refused) => refusal(refused.err().status, &refused.err().body),
+        _ => CallError::new(CallErrorKind::Transient, DisplayErrorContext(error).to_string()),
+    }
+}
+
+/// What AWS says of an error, in the spellings of its JSON protocols.
+#[derive(Default, Deserialize)]
+struct Refusal {
+    #[serde(rename = "__type")]
+    kind: Option<String>,
+    #[serde(alias = "Message")]
+    message: Option<String>,
+}
+
+impl Refusal {
+    fn of(body: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(body);
+        // The names of members of S3's answers have no attributes.
+        let member = |name: &str| {
+            let (_, rest) = text.split_once(&format!("<{name}>"))?;
+            let (value, _) = rest.split_once("</")?;
+            Some(value.to_owned())
+        };
+        serde_json::from_slice(body).unwrap_or_else(|_| Self {
+            kind: member("Code"),
+            message: member("Message"),
+        })
     }
 }
 
 fn refusal(status: u16, body: &[u8]) -> CallError {
-    let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
+    let refusal = Refusal::of(body);
     // Such as `com.amazonaws.kinesis#ThrottlingException`.
     let code = refusal.kind.as_deref().and_then(|kind| kind.rsplit('#').next());
     let text = match (code, &refusal.message) {
@@ -164,52 +298,32 @@ fn refusal(status: u16, body: &[u8]) -> CallError {
     CallError::new(kind(code.unwrap_or_default(), status), text)
 }
 
-pub struct KinesisStream {
-    service: Service,
-    name: String,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The input of PutRecord.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct PutRecord<'a> {
-    stream_name: &'a str,
-    partition_key: &'a str,
-    /// In base64.
-    data: String,
-}
-
-impl Stream for KinesisStream {
-    async fn put(&self, partition_key: &str, data: &[u8]) -> Result<Receipt, CallError> {
-        let input = PutRecord {
-            stream_name: &self.name,
-            partition_key,
-            data: base64_simd::STANDARD.encode_to_string(data),
-        };
-        let input = serde_json::to_vec(&input)
-            .map_err(|error| CallError::new(CallErrorKind::Rejected, error.to_string()))?;
-        let headers = [
-            ("content-type", "application/x-amz-json-1.1"),
-            ("x-amz-target", "Kinesis_20131202.PutRecord"),
-        ];
-        let answer = self.service.post("/", &headers, input).await?;
-        serde_json::from_slice(&answer).map_err(|error| {
-            CallError::new(
-                CallErrorKind::Transient,
-                format!("the answer of Kinesis is not one of PutRecord: {error}"),
-            )
-        })
-    }
-}
-
-pub struct SageMakerEndpoint {
-    service: Service,
-    path: String,
-}
-
-impl Endpoint for SageMakerEndpoint {
-    async fn invoke(&self, csv: String) -> Result<Bytes, CallError> {
-        let headers = [("content-type", "text/csv"), ("accept", "text/csv")];
-        self.service.post(&self.path, &headers, csv.into_bytes()).await
+    #[test]
+    fn an_error_is_read_in_json_and_in_xml() {
+        let json = refusal(
+            400,
+            br#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"no queue"}"#,
+        );
+        assert_eq!(
+            (json.kind, json.message.as_str()),
+            (CallErrorKind::Refused, "QueueDoesNotExist: no queue")
+        );
+        let xml = refusal(
+            404,
+            br#"<?xml version="1.0"?><Error><Code>NoSuchKey</Code><Message>no key</Message></Error>"#,
+        );
+        assert_eq!(
+            (xml.kind, xml.message.as_str()),
+            (CallErrorKind::Refused, "NoSuchKey: no key")
+        );
+        let none = refusal(503, b"");
+        assert_eq!(
+            (none.kind, none.message.as_str()),
+            (CallErrorKind::Transient, "HTTP 503")
+        );
     }
 }
