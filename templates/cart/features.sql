@@ -1,9 +1,13 @@
 -- The features of users and products, made of orders in Amazon Athena: the same numbers as `cart-features` writes.
 --
--- The orders are the files that `cart-features` reads: a line of JSON an order, also compressed with gzip. Put the name of
--- the data bucket in place of DATA_BUCKET.
+-- The orders are the files that `cart-features` reads: a line of JSON an order, also compressed with gzip. `setup cart` with
+-- athena=true makes the table of the orders, the database of its output database_name, and the work group workgroup_name. Run
+-- the last two statements there, one after the other. To make the features anew, drop their tables and delete the objects
+-- below athena/tables/ first.
+--
+-- Without athena=true, run the first statement too, with the name of the data bucket in place of DATA_BUCKET.
 
-CREATE EXTERNAL TABLE orders (
+CREATE EXTERNAL TABLE IF NOT EXISTS orders (
     user_id bigint,
     order_number bigint,
     days_since_prior double,

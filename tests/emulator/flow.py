@@ -147,6 +147,8 @@ def inventory():
         "dashboards": [one["DashboardName"] for one in pages("cloudwatch", "list_dashboards", "DashboardEntries")],
         "APIs": [one["Name"] for one in pages("apigatewayv2", "get_apis", "Items")],
         "delivery streams": client("firehose").list_delivery_streams()["DeliveryStreamNames"],
+        "databases": [one["Name"] for one in pages("glue", "get_databases", "DatabaseList")],
+        "work groups": [one["Name"] for one in client("athena").list_work_groups()["WorkGroups"]],
     }
     return {kind: sorted(some) for kind, some in names.items()}
 
@@ -658,11 +660,12 @@ class Cart(unittest.TestCase):
     def test_cart(self):
         before = inventory()
         try:
-            streamctl("setup", "cart")
-            streamctl("plan", "cart", "--check")
-            self.outputs = streamctl("outputs", "cart")
+            streamctl("setup", "cart", "--param", "athena=true")
+            streamctl("plan", "cart", "--check", "--param", "athena=true")
+            self.outputs = streamctl("outputs", "cart", "--param", "athena=true")
             self.submissions()
             self.delivery()
+            self.orders()
         finally:
             streamctl("destroy", "cart", "--yes")
         self.assertEqual(inventory(), before)
@@ -699,6 +702,17 @@ class Cart(unittest.TestCase):
         s3 = destination["ExtendedS3DestinationDescription"]
         self.assertEqual(s3["BufferingHints"], {"SizeInMBs": 1, "IntervalInSeconds": 60})
         self.assertEqual(s3["BucketARN"], f"arn:aws:s3:::{self.outputs['bucket_name']}")
+
+    def orders(self):
+        bucket, database = self.outputs["bucket_name"], self.outputs["database_name"]
+        table = client("glue").get_table(DatabaseName=database, Name="orders")["Table"]
+        storage = table["StorageDescriptor"]
+        self.assertEqual(storage["Location"], f"s3://{bucket}/orders/")
+        names = ["user_id", "order_number", "days_since_prior", "products"]
+        self.assertEqual([column["Name"] for column in storage["Columns"]], names)
+        group = client("athena").get_work_group(WorkGroup=self.outputs["workgroup_name"])["WorkGroup"]
+        results = group["Configuration"]["ResultConfiguration"]
+        self.assertEqual(results["OutputLocation"], f"s3://{bucket}/athena/")
 
 
 class Streams(unittest.TestCase):

@@ -6,6 +6,7 @@
 mod access;
 mod alarms;
 mod at_once;
+mod athena;
 mod bad_input;
 mod bundle;
 mod cart;

@@ -11,6 +11,8 @@ pub const SERVICES: &[&str] = &[
     "SQS",
     "SNS",
     "S3",
+    "Glue",
+    "Athena",
     "CloudWatch",
     "CloudWatch Logs",
     "IAM",

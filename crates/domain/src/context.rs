@@ -33,6 +33,7 @@ pub use self::calls::{Call, Calls};
 pub use self::formats::Formats;
 pub use self::identity::Caller;
 pub use self::json_api::JsonApi;
+pub(crate) use self::json_api::{ATHENA, GLUE, RegionalApi};
 pub use self::renewal::Renewal;
 use self::sdk::Sdk;
 pub use self::unsigned::{WebAnswer, WebRequest, without_query};

@@ -262,6 +262,12 @@ impl<'c> Pipeline<'c> {
         self.request.adopt
     }
 
+    /// Whether the parameters leave out resource `id`: it exists only if an earlier setup had others.
+    fn leaves_out(&self, id: &str) -> bool {
+        let declared = self.manifest.resource(id);
+        declared.is_some_and(|declared| !is_included(declared, &self.values, false))
+    }
+
     /// The desired state of resource `id`, as far as it is known now.
     ///
     /// # Errors
@@ -345,6 +351,7 @@ impl<'c> Pipeline<'c> {
             ("pipeline", "instance") => self.identity.instance().to_owned(),
             ("pipeline", "instance_suffix") => self.unless_default(|identity| identity.shortened(24)),
             ("pipeline", "instance_hash") => self.unless_default(Identity::hash),
+            ("pipeline", "instance_word") => self.unless_default(Identity::hash).replace('-', "_"),
             ("pipeline", "suffix") => self.suffix.clone(),
             ("pipeline", "account") => location.account.clone(),
             ("pipeline", "region") => location.region.clone(),

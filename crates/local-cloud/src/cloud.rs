@@ -19,6 +19,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::apigateway::ApiGateway;
+use crate::athena::Athena;
 use crate::authorise::{self, Decision, Policies, Principal};
 use crate::awsim::{Awsim, Iam, Kms, Sns, Stored, Sts, Tagging};
 use crate::clock::{Clock, CloudClock};
@@ -28,6 +29,7 @@ use crate::deliver::{Deliver, LogSink};
 use crate::dynamodb::DynamoDb;
 use crate::firehose::{self, Firehose, FirehoseConfig};
 use crate::front::Backends;
+use crate::glue::Glue;
 use crate::invoke::{Functions, Invoke};
 use crate::kinesis::channels as delivery;
 use crate::kinesis::engine::{Engine, EngineConfig, KeyLookup};
@@ -260,6 +262,8 @@ struct Stores {
     functions: Functions,
     dynamodb: Arc<DynamoDb>,
     logs: Arc<Logs>,
+    glue: Arc<Glue>,
+    athena: Arc<Athena>,
 }
 
 impl Stores {
@@ -286,6 +290,8 @@ impl Stores {
                 Box::new(key_arn),
             )),
             logs: Arc::new(Logs::new(dir, Arc::clone(clock))),
+            glue: Arc::new(Glue::new(dir, Arc::clone(clock))),
+            athena: Arc::new(Athena::new(dir, Arc::clone(clock))),
         })
     }
 
@@ -363,6 +369,8 @@ impl Stores {
                 Entry::new("SNS", "sns", "", Arc::new(Awsim::new(self.sns))),
                 Entry::new("S3", "s3", "", self.s3),
                 Entry::new("CloudWatch Logs", "logs", "Logs_20140328", self.logs),
+                Entry::new("Glue", "glue", "AWSGlue", self.glue),
+                Entry::new("Athena", "athena", "AmazonAthena", self.athena),
                 Entry::new("IAM", "iam", "", Arc::new(Awsim::new(self.iam))),
                 Entry::new("STS", "sts", "", Arc::new(Awsim::new(sts))),
                 Entry::new("KMS", "kms", "TrentService", Arc::new(Awsim::new(self.kms))),

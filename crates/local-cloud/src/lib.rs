@@ -7,13 +7,14 @@
 //! |---|---|
 //! | process | [`mod@run`], [`front`], [`authorise`], [`web`] (endpoints that need no signature: function URLs, HTTP APIs, distributions) |
 //! | composition | [`cloud`], [`services`] (the table) |
-//! | services | [`kinesis`], [`lambda`], [`mappings`], [`dynamodb`], [`sqs`], [`logs`], [`s3`], [`cloudwatch`], [`apigateway`], [`cloudfront`], [`firehose`], [`awsim`] |
+//! | services | [`kinesis`], [`lambda`], [`mappings`], [`dynamodb`], [`sqs`], [`logs`], [`s3`], [`cloudwatch`], [`apigateway`], [`cloudfront`], [`firehose`], [`glue`], [`athena`], [`awsim`] |
 //! | contracts | [`mod@service`], [`operation`], [`deliver`], [`invoke`], [`metrics`], [`clock`] |
-//! | helpers | [`types`], [`answer`], [`error`], [`database`], [`state_file`] |
+//! | helpers | [`types`], [`answer`], [`error`], [`database`], [`entries`], [`state_file`] |
 
 mod actions;
 mod answer;
 mod apigateway;
+mod athena;
 mod authorise;
 mod awsim;
 mod clock;
@@ -23,9 +24,11 @@ mod cloudwatch;
 mod database;
 mod deliver;
 mod dynamodb;
+mod entries;
 mod error;
 mod firehose;
 mod front;
+mod glue;
 mod invoke;
 mod json;
 mod kinesis;

@@ -78,6 +78,20 @@ pub(crate) enum Protocol {
     RestXmlEnvelope,
 }
 
+/// Makes the change of [`Service::change_tags`] in `tags`.
+pub(crate) fn apply_tag_change(tags: &mut Tags, operation: &str, input: &Value) {
+    if operation == "UntagResource" {
+        let keys = input["TagKeys"].as_array().into_iter().flatten();
+        for key in keys.filter_map(Value::as_str) {
+            tags.remove(key);
+        }
+        return;
+    }
+    let given = input["Tags"].as_object().into_iter().flatten();
+    let given = given.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+    tags.extend(given);
+}
+
 /// A service of the local cloud. See the [module](self) for what else a new service needs: nothing but an entry in the
 /// table.
 pub(crate) trait Service: Send + Sync + 'static {

@@ -102,6 +102,8 @@ fn route() -> impl Strategy<Value = Route> {
     prop_oneof![
         json("kinesis", "Kinesis_20131202", KINESIS),
         json("firehose", "Firehose_20150804", FIREHOSE),
+        json("glue", "AWSGlue", GLUE),
+        json("athena", "AmazonAthena", ATHENA),
         json("dynamodb", "DynamoDB_20120810", DYNAMODB),
         json("sqs", "AmazonSQS", SQS),
         json("logs", "Logs_20140328", LOGS),
@@ -145,6 +147,22 @@ const FIREHOSE: &[&str] = &[
     "PutRecordBatch",
     "TagDeliveryStream",
     "UpdateDestination",
+];
+const GLUE: &[&str] = &[
+    "CreateDatabase",
+    "CreateTable",
+    "UpdateTable",
+    "GetTables",
+    "BatchDeleteTable",
+    "TagResource",
+];
+const ATHENA: &[&str] = &[
+    "CreateWorkGroup",
+    "UpdateWorkGroup",
+    "ListWorkGroups",
+    "CreateNamedQuery",
+    "BatchGetNamedQuery",
+    "TagResource",
 ];
 const DYNAMODB: &[&str] = &[
     "PutItem",
@@ -242,6 +260,13 @@ const WORDS: &[&str] = &[
     "AlarmRule",
     "DashboardBody",
     "FilterCriteria",
+    "DatabaseInput",
+    "TableInput",
+    "StorageDescriptor",
+    "Columns",
+    "Parameters",
+    "Configuration",
+    "WorkGroup",
     "Filters",
     "Pattern",
     "AuthType",

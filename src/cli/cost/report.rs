@@ -347,6 +347,7 @@ const CATEGORIES: &[(Category, &str)] = &[
     (Category::Dashboards, "dashboards"),
     (Category::Logs, "logs"),
     (Category::Apis, "APIs"),
+    (Category::Queries, "queries"),
     (Category::Keys, "keys"),
 ];
 

@@ -68,7 +68,7 @@ impl Context {
     }
 
     /// Source: "Amazon API Gateway endpoints and quotas", AWS general reference.
-    fn dns_suffix(&self) -> &'static str {
+    pub(super) fn dns_suffix(&self) -> &'static str {
         match self.partition() {
             "aws-cn" => "amazonaws.com.cn",
             _ => "amazonaws.com",

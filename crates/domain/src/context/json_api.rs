@@ -1,6 +1,7 @@
 //! Calls of services that need no client: AWS JSON 1.1, signed with the credentials of the context.
 //!
-//! The clients of the AWS Price List and of Cost Explorer are large, and one operation of each is called.
+//! The clients of the AWS Price List and of Cost Explorer are large, and one operation of each is called. Those of Glue and
+//! Athena are large too, and a dozen operations are.
 
 use serde_json::Value;
 
@@ -22,7 +23,50 @@ pub struct JsonApi {
     pub target: &'static str,
 }
 
+/// A service in the region of the context, which the local cloud has too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RegionalApi {
+    /// Its name in [`crate::settings::SERVICES`].
+    service: &'static str,
+    signing_name: &'static str,
+    target: &'static str,
+}
+
+pub(crate) const GLUE: RegionalApi = RegionalApi {
+    service: "Glue",
+    signing_name: "glue",
+    target: "AWSGlue",
+};
+pub(crate) const ATHENA: RegionalApi = RegionalApi {
+    service: "Athena",
+    signing_name: "athena",
+    target: "AmazonAthena",
+};
+
 impl Context {
+    /// Calls `operation` of a service in this region. `what` begins the sentence of an error.
+    ///
+    /// # Errors
+    /// Exit 4 without credentials, or if the service cannot be reached or denies the call; else exit 1.
+    pub(crate) async fn call_regional(
+        &self,
+        api: RegionalApi,
+        operation: &str,
+        input: &Value,
+        what: String,
+    ) -> Result<Value> {
+        let (region, suffix) = (self.region(), self.dns_suffix());
+        let aws = format!("https://{}.{region}.{suffix}", api.signing_name);
+        let api = Target {
+            service: api.service,
+            signing_name: api.signing_name,
+            region,
+            prefix: api.target,
+            endpoint: self.sdk.endpoints.of(api.service).unwrap_or(&aws),
+        };
+        self.send_signed(call(&api, operation, input), what).await
+    }
+
     /// Calls `operation`. `what` begins the sentence of an error.
     ///
     /// # Errors
@@ -41,23 +85,45 @@ impl Context {
                 .hint("add --target aws"));
         }
         let endpoint = self.sdk.endpoints.of(api.service).unwrap_or(&api.endpoint);
-        self.send_signed(call(api, endpoint, operation, input), what)
+        self.send_signed(call(&api.at(endpoint), operation, input), what)
             .await
     }
 }
 
-fn call<'a>(api: &'a JsonApi, endpoint: &'a str, operation: &'a str, input: &Value) -> Call<'a> {
+impl JsonApi {
+    fn at<'a>(&self, endpoint: &'a str) -> Target<'a> {
+        Target {
+            service: self.service,
+            signing_name: self.signing_name,
+            region: self.region,
+            prefix: self.target,
+            endpoint,
+        }
+    }
+}
+
+/// Where a call goes.
+struct Target<'a> {
+    service: &'static str,
+    signing_name: &'static str,
+    region: &'a str,
+    /// What stands before the operation in `X-Amz-Target`.
+    prefix: &'static str,
+    endpoint: &'a str,
+}
+
+fn call<'a>(to: &Target<'a>, operation: &'a str, input: &Value) -> Call<'a> {
     Call {
-        service: api.service,
-        signing_name: api.signing_name,
-        region: api.region,
-        endpoint,
+        service: to.service,
+        signing_name: to.signing_name,
+        region: to.region,
+        endpoint: to.endpoint,
         operation,
         method: "POST",
         path: "/",
         headers: vec![
             ("content-type".to_owned(), "application/x-amz-json-1.1".to_owned()),
-            ("x-amz-target".to_owned(), format!("{}.{operation}", api.target)),
+            ("x-amz-target".to_owned(), format!("{}.{operation}", to.prefix)),
         ],
         body: input.to_string().into_bytes(),
     }
@@ -94,7 +160,8 @@ mod tests {
         let input = json!({"ServiceCode": "AmazonKinesis"});
         let api = api();
         let aws = "https://api.pricing.us-east-1.amazonaws.com";
-        let request = call(&api, aws, "GetProducts", &input);
+        let to = api.at(aws);
+        let request = call(&to, "GetProducts", &input);
         let headers = endpoint.context.signature(&request).await.unwrap();
         let signature = headers.iter().find(|(name, _)| name == "authorization").unwrap();
         assert!(
@@ -113,6 +180,24 @@ mod tests {
             .await;
         assert_eq!(answer.unwrap(), json!({"PriceList": []}));
         assert_eq!(endpoint.calls(), ["GetProducts"]);
+    }
+
+    #[tokio::test]
+    async fn a_service_of_the_region_is_called_there() {
+        let endpoint = Endpoint::start(|call, body| {
+            assert_eq!((call, body), ("GetDatabase", r#"{"Name":"shop"}"#));
+            let missing = json!({"__type": "EntityNotFoundException", "Message": "Database shop not found."});
+            (400, missing.to_string())
+        })
+        .await;
+        let input = json!({"Name": "shop"});
+        let context = &endpoint.context;
+        let answer = context.call_regional(GLUE, "GetDatabase", &input, "could not read".to_owned());
+        let error = answer.await.unwrap_err();
+        assert!(
+            error.is_not_found() && error.is("EntityNotFoundException"),
+            "{error:?}"
+        );
     }
 
     #[tokio::test]

@@ -20,9 +20,11 @@ const MOST_PAGES: usize = 5;
 
 /// The services of which a pipeline consists, in the words of Cost Explorer.
 const SERVICES: &[&str] = &[
+    "AWS Glue",
     "AWS Key Management Service",
     "AWS Lambda",
     "Amazon API Gateway",
+    "Amazon Athena",
     "Amazon CloudFront",
     "Amazon DynamoDB",
     "Amazon Kinesis",

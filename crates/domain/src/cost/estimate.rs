@@ -99,6 +99,8 @@ pub enum Category {
     Logs,
     /// APIs and what is in front of them.
     Apis,
+    /// Queries of Athena.
+    Queries,
     Keys,
 }
 
@@ -142,6 +144,7 @@ impl Category {
             | Item::CloudFrontData
             | Item::CloudFrontRequests
             | Item::CloudFrontRequestsEurope => Self::Apis,
+            Item::AthenaData => Self::Queries,
             Item::KeyRequests | Item::Keys => Self::Keys,
         }
     }

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// Bytes of a gigabyte as AWS bills it.
 const GB: u64 = 1 << 30;
+/// Bytes of a terabyte as AWS bills it.
+const TB: u64 = 1 << 40;
 /// Hours of a month in AWS's monthly prices.
 pub const HOURS_A_MONTH: u64 = 730;
 /// MB-milliseconds of a GB-second.
@@ -35,6 +37,7 @@ const MILLION: Unit = unit("million requests", "requests", 1_000_000);
 const TEN_THOUSAND: Unit = unit("10,000 requests", "requests", 10_000);
 const THOUSAND: Unit = unit("1,000 requests", "requests", 1_000);
 const GIGABYTE: Unit = unit("GB", "bytes", GB);
+const TERABYTE: Unit = unit("TB", "bytes", TB);
 const GB_MONTH: Unit = unit("GB-month", "byte-hours", GB * HOURS_A_MONTH);
 const DURATION: Unit = unit("GB-second", "MB-milliseconds", GB_SECOND);
 const UNIT_HOUR: Unit = unit("unit-hour", "unit-hours", 1);
@@ -133,6 +136,7 @@ items! {
     CloudFrontData "cloudfront-data" GIGABYTE "CloudFront data out",
     CloudFrontRequests "cloudfront-requests" TEN_THOUSAND "CloudFront HTTPS requests",
     CloudFrontRequestsEurope "cloudfront-requests-eu" TEN_THOUSAND "CloudFront HTTPS requests, Europe",
+    AthenaData "athena-data" TERABYTE "Athena data scanned",
     KeyRequests "key-requests" TEN_THOUSAND "KMS requests",
     Keys "keys" KEY_MONTH "KMS keys",
 }

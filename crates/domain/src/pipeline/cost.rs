@@ -80,6 +80,9 @@ impl Assumed {
         if has("site") {
             remarks.push("Assumed: each record comes with one request to the site.".to_owned());
         }
+        if has("athena_workgroup") {
+            remarks.push("Assumed: queries in a work group of Athena scan each record once.".to_owned());
+        }
         if has("bucket") {
             let exception = match (has("firehose"), has("channel")) {
                 (true, false) => " that no Firehose stream writes to",
@@ -358,6 +361,9 @@ impl<'p> Declared<'p> {
                 vec![(Item::FirehoseData, records.saturating_mul(bytes))]
             }
             "channel" => vec![(Item::ChannelData, assumed.load.bytes.over_hours(HOURS_A_MONTH))],
+            // The Data Catalog costs nothing below a million databases, tables and partitions. Source: "AWS Glue pricing".
+            "glue_database" | "glue_table" => Vec::new(),
+            "athena_workgroup" => vec![(Item::AthenaData, assumed.load.bytes.over_hours(HOURS_A_MONTH))],
             "alarm" => alarm(spec),
             "dashboard" => vec![(Item::Dashboards, HOURS_A_MONTH)],
             "site" => vec![(

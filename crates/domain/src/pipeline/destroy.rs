@@ -64,6 +64,21 @@ impl Kept {
     }
 }
 
+impl<'c> Found<'c> {
+    fn absent(spec: Spec, resource: Box<dyn Resource + 'c>) -> Self {
+        Self {
+            resource,
+            spec,
+            observed: Observed::Absent,
+            kept: None,
+            users: Vec::new(),
+            takes_along: Vec::new(),
+            unselected: false,
+            dependents: Vec::new(),
+        }
+    }
+}
+
 impl Found<'_> {
     /// Whether its service may create it again while others are deleted: it is deleted after all of them.
     fn comes_last(&self) -> bool {
@@ -111,19 +126,29 @@ impl<'c> Pipeline<'c> {
 
     async fn find(&self, id: &str) -> Result<Found<'c>> {
         if !self.is_selected(id) {
+            let found = Found::absent(self.spec(id)?, self.predict(id)?);
             return Ok(Found {
-                resource: self.predict(id)?,
-                spec: self.spec(id)?,
-                observed: Observed::Absent,
-                kept: None,
-                users: Vec::new(),
-                takes_along: Vec::new(),
                 unselected: true,
-                dependents: Vec::new(),
+                ..found
             });
         }
         let (spec, resource) = self.resource(id)?;
-        let observed = resource.observe().await?;
+        let observed = match resource.observe().await {
+            // Who never set it up may not be allowed to look for it.
+            Err(error) if error.class() == Some(Class::Denied) && self.leaves_out(id) => {
+                let found = Found::absent(spec, resource);
+                let sentence = format!(
+                    "could not find out whether there is a {}, which these parameters leave out: {}",
+                    found.title(),
+                    error.chain().join(": ")
+                );
+                return Ok(Found {
+                    dependents: vec![sentence],
+                    ..found
+                });
+            }
+            observed => observed?,
+        };
         self.learn(id, resource.outputs(&observed));
         let kept = match observed.owner(self.identity()) {
             Some(Owner::Pipeline(owner)) if !self.adopts() => {

@@ -322,6 +322,7 @@ const BUILT_IN: &[&str] = &[
     "instance",
     "instance_suffix",
     "instance_hash",
+    "instance_word",
     "suffix",
     "account",
     "region",

@@ -11,6 +11,7 @@
 mod cloudwatch_tags;
 mod common;
 mod function_permission;
+mod glue;
 mod iam_entity;
 mod kind;
 #[cfg(test)]
@@ -48,6 +49,7 @@ macro_rules! kinds {
 
 kinds! {
     alarm,
+    athena_workgroup,
     bucket,
     bucket_notification,
     channel,
@@ -56,6 +58,8 @@ kinds! {
     firehose,
     function,
     function_url,
+    glue_database,
+    glue_table,
     http_api,
     log_group,
     managed_policy,

@@ -13,6 +13,7 @@ use ground::error::Result;
 pub const SERVICES: &[(&str, &str)] = &[
     ("Kinesis", "AWS_ENDPOINT_URL_KINESIS"),
     ("ApiGatewayV2", "AWS_ENDPOINT_URL_APIGATEWAYV2"),
+    ("Athena", "AWS_ENDPOINT_URL_ATHENA"),
     ("CloudFront", "AWS_ENDPOINT_URL_CLOUDFRONT"),
     ("CloudTrail", "AWS_ENDPOINT_URL_CLOUDTRAIL"),
     ("CloudWatch", "AWS_ENDPOINT_URL_CLOUDWATCH"),
@@ -20,6 +21,7 @@ pub const SERVICES: &[(&str, &str)] = &[
     ("Cost Explorer", "AWS_ENDPOINT_URL_COST_EXPLORER"),
     ("DynamoDB", "AWS_ENDPOINT_URL_DYNAMODB"),
     ("Firehose", "AWS_ENDPOINT_URL_FIREHOSE"),
+    ("Glue", "AWS_ENDPOINT_URL_GLUE"),
     ("IAM", "AWS_ENDPOINT_URL_IAM"),
     ("KMS", "AWS_ENDPOINT_URL_KMS"),
     ("Lambda", "AWS_ENDPOINT_URL_LAMBDA"),

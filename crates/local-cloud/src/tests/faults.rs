@@ -298,6 +298,16 @@ async fn make(cloud: &Cloud) -> Made {
             .await
             .unwrap();
     }
+    let database = json!({"DatabaseInput": {"Name": "shop"}});
+    rpc(cloud, "glue", "AWSGlue.CreateDatabase", database)
+        .await
+        .unwrap();
+    let table = json!({"DatabaseName": "shop", "TableInput": {"Name": "orders", "Description": "Orders of the shop"}});
+    rpc(cloud, "glue", "AWSGlue.CreateTable", table).await.unwrap();
+    let group = json!({"Name": "shop", "Description": "Queries of the shop"});
+    rpc(cloud, "athena", "AmazonAthena.CreateWorkGroup", group)
+        .await
+        .unwrap();
     let function = json!({
         "FunctionName": "scorer", "Role": ROLE, "Runtime": "provided.al2023", "Handler": "bootstrap",
         "Code": {"ZipFile": base64_simd::STANDARD.encode_to_string(zip())},
@@ -402,8 +412,19 @@ async fn look(cloud: &Cloud, made: &Made) -> Vec<(&'static str, bool)> {
         carts,
     )
     .await;
+    let orders = json!({"DatabaseName": "shop", "Name": "orders"});
+    let orders = rpc(cloud, "glue", "AWSGlue.GetTable", orders).await;
+    let group = rpc(
+        cloud,
+        "athena",
+        "AmazonAthena.GetWorkGroup",
+        json!({"WorkGroup": "shop"}),
+    )
+    .await;
     vec![
         ("firehose/", has(carts, "ACTIVE")),
+        ("glue.db", has(orders, "Orders of the shop")),
+        ("athena.db", has(group, "Queries of the shop")),
         ("dynamodb.db", items),
         ("sqs.db", messages),
         ("logs.db", has(logs, "one")),

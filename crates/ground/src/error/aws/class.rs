@@ -150,7 +150,7 @@ fn limit(message: &str) -> Class {
 
 /// Error codes by what they mean.
 /// Sources: "Common errors" and the errors of each operation in the API references of Kinesis, Lambda, DynamoDB, IAM, STS,
-/// S3, SQS, SNS, KMS, CloudFront, CloudWatch and CloudWatch Logs; the codes that the SDK retries (`aws_runtime::retries::classifiers`).
+/// S3, SQS, SNS, KMS, CloudFront, Glue, CloudWatch and CloudWatch Logs; the codes that the SDK retries (`aws_runtime::retries::classifiers`).
 const CODES: &[(Class, &[&str])] = &[
     (
         Class::Throttle,
@@ -185,6 +185,7 @@ const CODES: &[(Class, &[&str])] = &[
             "InternalServiceError",
             "InternalServiceException",
             "InternalServiceFault",
+            "OperationTimeoutException",
             "RequestTimeout",
             "RequestTimeoutException",
             "ServiceException",
@@ -232,6 +233,7 @@ const CODES: &[(Class, &[&str])] = &[
             "LimitExceeded",
             "LimitExceededFault",
             "OverLimit",
+            "ResourceNumberLimitExceededException",
             "ServiceQuotaExceededException",
             "SubnetIPAddressLimitReachedException",
             "SubscriptionLimitExceeded",
@@ -252,6 +254,7 @@ const CODES: &[(Class, &[&str])] = &[
         Class::NotFound,
         &[
             "DashboardNotFoundError",
+            "EntityNotFoundException",
             "NoSuchBucket",
             "NoSuchDistribution",
             "NoSuchEntity",

@@ -8,6 +8,7 @@ use super::{Answer, Call, find, no_content, ok};
 use crate::cloudfront::error::{Error, Result};
 use crate::cloudfront::model::Distribution;
 use crate::cloudfront::{CloudFront, read, write};
+use crate::service::apply_tag_change;
 use crate::types::{Caller, Tags};
 
 impl Call<'_> {
@@ -56,18 +57,8 @@ pub(in super::super) fn change_tags(
     input: &Value,
 ) -> Result<()> {
     let arn = input["ResourceARN"].as_str().unwrap_or_default();
-    change(cloudfront, caller, arn, |tags| match operation {
-        "UntagResource" => {
-            let keys = input["TagKeys"].as_array().into_iter().flatten();
-            for key in keys.filter_map(Value::as_str) {
-                tags.remove(key);
-            }
-        }
-        _ => {
-            let given = input["Tags"].as_object().into_iter().flatten();
-            let given = given.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
-            tags.extend(given);
-        }
+    change(cloudfront, caller, arn, |tags| {
+        apply_tag_change(tags, operation, input)
     })
 }
 
