@@ -33,7 +33,7 @@ pub use self::calls::{Call, Calls};
 pub use self::formats::Formats;
 pub use self::identity::Caller;
 pub use self::json_api::JsonApi;
-pub(crate) use self::json_api::{ATHENA, GLUE, RegionalApi};
+pub(crate) use self::json_api::{ATHENA, CLOUDTRAIL, GLUE, RegionalApi};
 pub use self::renewal::Renewal;
 use self::sdk::Sdk;
 pub use self::unsigned::{WebAnswer, WebRequest, without_query};
@@ -67,7 +67,6 @@ pub struct Context {
 /// Clients that few commands need, created on first use.
 #[derive(Default)]
 struct Lazy {
-    cloudtrail: OnceLock<aws_sdk_cloudtrail::Client>,
     firehose: OnceLock<aws_sdk_firehose::Client>,
     kms: OnceLock<aws_sdk_kms::Client>,
     lambda: OnceLock<aws_sdk_lambda::Client>,
@@ -156,11 +155,6 @@ impl Context {
 
     pub fn iam(&self) -> &aws_sdk_iam::Client {
         &self.iam
-    }
-
-    pub fn cloudtrail(&self) -> &aws_sdk_cloudtrail::Client {
-        let make = || client!(aws_sdk_cloudtrail, self.sdk, "CloudTrail");
-        self.lazy.cloudtrail.get_or_init(make)
     }
 
     pub fn firehose(&self) -> &aws_sdk_firehose::Client {

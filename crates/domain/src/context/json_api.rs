@@ -1,7 +1,7 @@
 //! Calls of services that need no client: AWS JSON 1.1, signed with the credentials of the context.
 //!
-//! The clients of the AWS Price List and of Cost Explorer are large, and one operation of each is called. Those of Glue and
-//! Athena are large too, and a dozen operations are.
+//! The clients of the AWS Price List, of Cost Explorer and of CloudTrail are large, and one operation of each is called. Those
+//! of Glue and Athena are large too, and a dozen operations are.
 
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ pub struct JsonApi {
     pub target: &'static str,
 }
 
-/// A service in the region of the context, which the local cloud has too.
+/// A service in the region of the context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RegionalApi {
     /// Its name in [`crate::settings::SERVICES`].
@@ -41,6 +41,12 @@ pub(crate) const ATHENA: RegionalApi = RegionalApi {
     service: "Athena",
     signing_name: "athena",
     target: "AmazonAthena",
+};
+
+pub(crate) const CLOUDTRAIL: RegionalApi = RegionalApi {
+    service: "CloudTrail",
+    signing_name: "cloudtrail",
+    target: "CloudTrail_20131101",
 };
 
 impl Context {
