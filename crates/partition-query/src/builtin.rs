@@ -2,10 +2,9 @@
 
 use std::rc::Rc;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
 use crate::eval::{Flow, Machine, Out, Scope, Stop, error};
-use crate::term::{Format, Term};
+use crate::items::has;
+use crate::term::Term;
 use crate::time;
 use crate::value::{Num, Val};
 
@@ -100,13 +99,6 @@ pub(crate) fn find(name: &str, arguments: usize) -> Option<&'static str> {
     found.map(|(name, _)| *name)
 }
 
-/// What `@uri` keeps.
-const URI: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
-
 impl Machine {
     pub fn call(
         &self,
@@ -169,7 +161,6 @@ impl Machine {
         }
     }
 
-    #[allow(clippy::cast_precision_loss, reason = "a time in milliseconds is exact")]
     fn value(&self, name: &str, input: &Val) -> Result<Val, Stop> {
         self.work(input.size())?;
         Ok(match (name, input) {
@@ -214,102 +205,6 @@ impl Machine {
             (_, Val::Obj(_) | Val::Arr(_) | Val::Null) => return self.of_items(name, input),
             _ => return not_for(name, input),
         })
-    }
-
-    /// Functions of arrays and objects.
-    fn of_items(&self, name: &str, input: &Val) -> Result<Val, Stop> {
-        self.reserve(input.size())?;
-        Ok(match (name, input) {
-            ("keys" | "keys_unsorted", Val::Obj(object)) => Val::array(
-                object
-                    .entries
-                    .iter()
-                    .map(|(key, _)| Val::Str(Rc::clone(key)))
-                    .collect(),
-            ),
-            ("keys" | "keys_unsorted", Val::Arr(array)) => {
-                Val::array((0..array.items.len()).map(Val::count).collect())
-            }
-            ("to_entries", Val::Obj(object)) => {
-                let entry = |(key, value): &(Rc<str>, Val)| {
-                    Val::object(vec![
-                        (Rc::from("key"), Val::Str(Rc::clone(key))),
-                        (Rc::from("value"), value.clone()),
-                    ])
-                };
-                self.made(Val::array(object.entries.iter().map(entry).collect()))?
-            }
-            ("from_entries", Val::Arr(array)) => {
-                let entries: Result<Vec<_>, Stop> = array.items.iter().map(entry_of).collect();
-                Val::object(entries?)
-            }
-            ("reverse", Val::Null) => Val::array(Vec::new()),
-            ("add", Val::Null) => Val::Null,
-            ("reverse", Val::Arr(array)) => Val::array(array.items.iter().rev().cloned().collect()),
-            ("first", Val::Arr(array)) => array.items.first().cloned().unwrap_or(Val::Null),
-            ("last", Val::Arr(array)) => array.items.last().cloned().unwrap_or(Val::Null),
-            ("first" | "last", Val::Null) => Val::Null,
-            ("any", Val::Arr(array)) => Val::Bool(array.items.iter().any(Val::is_true)),
-            ("all", Val::Arr(array)) => Val::Bool(array.items.iter().all(Val::is_true)),
-            ("min", Val::Arr(array)) => array
-                .items
-                .iter()
-                .min_by(|a, b| a.order(b))
-                .cloned()
-                .unwrap_or(Val::Null),
-            ("max", Val::Arr(array)) => array
-                .items
-                .iter()
-                .max_by(|a, b| a.order(b))
-                .cloned()
-                .unwrap_or(Val::Null),
-            ("sort" | "unique", Val::Arr(array)) => {
-                self.work(input.size().saturating_mul(16))?;
-                let mut items = array.items.clone();
-                items.sort_by(Val::order);
-                if name == "unique" {
-                    items.dedup_by(|a, b| a.order(b).is_eq());
-                }
-                Val::array(items)
-            }
-            ("flatten", Val::Arr(_)) => self.flat(input, f64::INFINITY)?,
-            ("implode", Val::Arr(array)) => {
-                let code = |item: &Val| match item {
-                    Val::Num(Num::Int(code)) => u32::try_from(*code).ok().and_then(char::from_u32),
-                    _ => None,
-                };
-                match array.items.iter().map(code).collect::<Option<String>>() {
-                    Some(text) => Val::text(text),
-                    None => return error("implode input must be an array of codepoints"),
-                }
-            }
-            ("add", Val::Arr(array)) => array
-                .items
-                .iter()
-                .try_fold(Val::Null, |all, item| self.add(&all, item))?,
-            ("add", Val::Obj(object)) => {
-                let values = object.entries.iter().map(|(_, value)| value);
-                values
-                    .into_iter()
-                    .try_fold(Val::Null, |all, item| self.add(&all, item))?
-            }
-            _ => return not_for(name, input),
-        })
-    }
-
-    fn flat(&self, input: &Val, depth: f64) -> Result<Val, Stop> {
-        fn push(items: &mut Vec<Val>, value: &Val, depth: f64) {
-            match value {
-                Val::Arr(array) if depth >= 0.0 => {
-                    array.items.iter().for_each(|item| push(items, item, depth - 1.0))
-                }
-                other => items.push(other.clone()),
-            }
-        }
-        let mut items = Vec::new();
-        self.reserve(input.size())?;
-        push(&mut items, input, depth);
-        Ok(Val::array(items))
     }
 
     /// Functions whose argument is evaluated anew for each value.
@@ -564,51 +459,6 @@ impl Machine {
         self.made(Val::text(text))
     }
 
-    fn contains(&self, whole: &Val, part: &Val) -> Result<bool, Stop> {
-        self.charge(1)?;
-        Ok(match (whole, part) {
-            (Val::Str(whole), Val::Str(part)) => {
-                self.work(whole.len().saturating_add(part.len()))?;
-                whole.contains(&**part)
-            }
-            (Val::Arr(whole), Val::Arr(part)) => {
-                for wanted in &part.items {
-                    let mut found = false;
-                    for item in &whole.items {
-                        found = item.kind() == wanted.kind() && self.contains(item, wanted)?;
-                        if found {
-                            break;
-                        }
-                    }
-                    if !found {
-                        return Ok(false);
-                    }
-                }
-                true
-            }
-            (Val::Obj(whole), Val::Obj(part)) => {
-                for (key, wanted) in &part.entries {
-                    let found = match whole.get(key) {
-                        Some(item) => item.kind() == wanted.kind() && self.contains(item, wanted)?,
-                        None => false,
-                    };
-                    if !found {
-                        return Ok(false);
-                    }
-                }
-                true
-            }
-            (whole, part) if whole.kind() == part.kind() => whole.order(part).is_eq(),
-            (whole, part) => {
-                return error(format!(
-                    "{} and {} cannot have their containment checked",
-                    whole.kind(),
-                    part.kind()
-                ));
-            }
-        })
-    }
-
     /// The texts between the matches.
     fn split_by(&self, text: &str, expression: &Val, flags: &Val) -> Result<Vec<Val>, Stop> {
         let (mut parts, mut at) = (Vec::new(), 0);
@@ -653,65 +503,6 @@ impl Machine {
         self.reserve(value.size())?;
         Ok(Val::text(value.to_string()))
     }
-
-    /// A value as a format writes it.
-    pub fn format(&self, format: Format, value: &Val) -> Result<Val, Stop> {
-        self.reserve(value.size().saturating_mul(3))?;
-        let shown = value.shown();
-        let row = |quote: &dyn Fn(&Val) -> Result<String, Stop>, separator: &str| match value {
-            Val::Arr(array) => {
-                let cells: Result<Vec<String>, Stop> = array.items.iter().map(quote).collect();
-                Ok(cells?.join(separator))
-            }
-            other => error(format!(
-                "{} cannot be formatted, only an array can be",
-                other.kind()
-            )),
-        };
-        let text = match format {
-            Format::Text => shown,
-            Format::Json => value.to_string(),
-            Format::Base64 => base64_simd::STANDARD.encode_to_string(shown),
-            Format::Base64d => {
-                let decoded = base64_simd::STANDARD_NO_PAD.decode_to_vec(shown.trim_end_matches('='));
-                match decoded {
-                    Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-                    Err(_) => return error(format!("{shown:?} is not valid base64 data")),
-                }
-            }
-            Format::Uri => utf8_percent_encode(&shown, URI).to_string(),
-            Format::Html => escaped_html(&shown),
-            Format::Csv => row(
-                &|cell| match cell {
-                    Val::Str(text) => Ok(format!("\"{}\"", text.replace('"', "\"\""))),
-                    other => scalar(other, "csv"),
-                },
-                ",",
-            )?,
-            Format::Tsv => row(
-                &|cell| match cell {
-                    Val::Str(text) => Ok(text
-                        .replace('\\', "\\\\")
-                        .replace('\t', "\\t")
-                        .replace('\n', "\\n")
-                        .replace('\r', "\\r")),
-                    other => scalar(other, "tsv"),
-                },
-                "\t",
-            )?,
-            Format::Sh => {
-                let quote = |cell: &Val| match cell {
-                    Val::Str(text) => Ok(format!("'{}'", text.replace('\'', "'\\''"))),
-                    other => scalar(other, "sh"),
-                };
-                match value {
-                    Val::Arr(_) => row(&quote, " ")?,
-                    other => quote(other)?,
-                }
-            }
-        };
-        Ok(Val::text(text))
-    }
 }
 
 /// Whether the argument of a function is evaluated anew for each value.
@@ -730,31 +521,8 @@ fn is_of_term(name: &str) -> bool {
     .contains(&name)
 }
 
-fn not_for<T>(name: &str, input: &Val) -> Result<T, Stop> {
+pub(crate) fn not_for<T>(name: &str, input: &Val) -> Result<T, Stop> {
     error(format!("{name} is not defined for {}", input.kind()))
-}
-
-fn scalar(value: &Val, format: &str) -> Result<String, Stop> {
-    match value {
-        Val::Null if format != "sh" => Ok(String::new()),
-        Val::Arr(_) | Val::Obj(_) => error(format!("{} is not valid in a {format} row", value.kind())),
-        other => Ok(other.shown()),
-    }
-}
-
-fn escaped_html(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '&' => escaped.push_str("&amp;"),
-            '\'' => escaped.push_str("&#39;"),
-            '"' => escaped.push_str("&quot;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 fn rounded(name: &str, number: Num) -> Val {
@@ -779,35 +547,4 @@ fn length(input: &Val) -> Result<Val, Stop> {
         Val::Arr(array) => Val::count(array.items.len()),
         Val::Obj(object) => Val::count(object.entries.len()),
     })
-}
-
-#[allow(clippy::cast_precision_loss, reason = "arrays are small")]
-fn has(input: &Val, key: &Val) -> Result<Val, Stop> {
-    match (input, key) {
-        (Val::Obj(object), Val::Str(key)) => Ok(Val::Bool(object.get(key).is_some())),
-        (Val::Arr(array), Val::Num(at)) => {
-            let at = at.float();
-            Ok(Val::Bool(at >= 0.0 && at < array.items.len() as f64))
-        }
-        _ => error(format!(
-            "Cannot check whether {} has a {} key",
-            input.kind(),
-            key.kind()
-        )),
-    }
-}
-
-/// An entry of `from_entries`.
-fn entry_of(item: &Val) -> Result<(Rc<str>, Val), Stop> {
-    let Val::Obj(object) = item else {
-        return error(format!("Cannot index {} with \"key\"", item.kind()));
-    };
-    let of = |names: &[&str]| names.iter().find_map(|name| object.get(name)).cloned();
-    let key = match of(&["key", "k", "name", "Name", "Key", "K"]) {
-        Some(Val::Str(key)) => key,
-        Some(key @ (Val::Num(_) | Val::Bool(_) | Val::Null)) => Rc::from(key.to_string()),
-        None => Rc::from("null"),
-        Some(key) => return error(format!("Cannot use {} as object key", key.kind())),
-    };
-    Ok((key, of(&["value", "v", "Value", "V"]).unwrap_or(Val::Null)))
 }

@@ -9,8 +9,11 @@
 //! Not offered, and refused when a query is read: `def`, `foreach`, `label`, assignments, destructuring, `input`, `env`,
 //! modules, and functions that no partition key needs.
 
+mod arithmetic;
 mod builtin;
 mod eval;
+mod format;
+mod items;
 mod lex;
 mod parse;
 mod regex;

@@ -236,7 +236,6 @@ fn hostile_queries_end() {
     let wide = format!(r#"{{"x": [{}0]}}"#, "1,".repeat(2000));
     let text = format!(r#"{{"x": "{}"}}"#, "a".repeat(200_000));
     let doubled = "|[.,.]".repeat(50);
-    let pairs = "|.[]".repeat(1);
     for (query, record) in [
         ("[range(1e12)] | length".to_owned(), "{}"),
         ("last(range(1e300))".to_owned(), "{}"),
@@ -246,7 +245,7 @@ fn hostile_queries_end() {
         ("reduce range(1e9) as $i (1; [., .]) | tojson".to_owned(), "{}"),
         ("reduce range(1e9) as $i (1; [.]) | tojson".to_owned(), "{}"),
         (format!("1{doubled}|tojson"), "{}"),
-        (format!("[.x|[.,.,.,.]{pairs}|[.,.,.,.]|.[]|.[]] | length"), &wide),
+        (format!("[.x|[.,.,.,.]|.[]|[.,.,.,.]|.[]|.[]] | length"), &wide),
         ("[.x[] + .x[] + .x[]] | length".to_owned(), &wide),
         (
             "[.x[] as $a | .x[] as $b | .x[] as $c | 1] | add".to_owned(),
@@ -369,7 +368,7 @@ fn query() -> impl Strategy<Value = String> {
         let operator = prop::sample::select(vec!["+", "==", "<", "!=", ">="]);
         let plain = prop::sample::select(vec!["|", ",", "and", "or"]);
         prop_oneof![
-            3 => (inner.clone(), operator, inner.clone()).prop_map(|(a, o, b)| format!("first({a}) {o} first({b})")),
+            3 => (inner.clone(), operator, inner.clone()).prop_map(|(a, o, b)| format!("([({a})?][0]) {o} ([({b})?][0])")),
             3 => (inner.clone(), plain, inner.clone()).prop_map(|(a, o, b)| format!("({a}) {o} ({b})")),
             1 => (inner.clone(), inner.clone(), inner.clone())
                 .prop_map(|(a, b, c)| format!("if {a} then {b} else {c} end")),

@@ -10,7 +10,6 @@ use crate::value::Val;
 
 pub(crate) const ISO_8601: &str = "%Y-%m-%dT%H:%M:%SZ";
 
-#[allow(clippy::cast_possible_truncation, reason = "the range is checked")]
 pub(crate) fn gmtime(seconds: f64) -> Result<Val, Stop> {
     let whole = seconds.floor();
     let Ok(at) = Timestamp::from_second(whole.clamp(-1e15, 1e15) as i64) else {
@@ -35,10 +34,6 @@ fn broken_down(at: DateTime, fraction: f64) -> Val {
 }
 
 /// The time of a broken down time.
-#[allow(
-    clippy::cast_possible_truncation,
-    reason = "numbers outside their range are refused by the calendar"
-)]
 fn datetime(value: &Val, function: &str) -> Result<DateTime, Stop> {
     let refused = || error(format!("{function} requires array of 6 numbers"));
     let Val::Arr(array) = value else { return refused() };
@@ -66,7 +61,6 @@ fn datetime(value: &Val, function: &str) -> Result<DateTime, Stop> {
     }
 }
 
-#[allow(clippy::cast_precision_loss, reason = "years have four digits")]
 pub(crate) fn mktime(value: &Val) -> Result<Val, Stop> {
     let at = datetime(value, "mktime")?;
     match at.to_zoned(TimeZone::UTC) {

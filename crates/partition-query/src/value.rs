@@ -47,7 +47,6 @@ pub(crate) enum Num {
 }
 
 impl Num {
-    #[allow(clippy::cast_possible_truncation, reason = "the range is checked")]
     pub fn of(value: f64) -> Self {
         match value.fract() == 0.0 && value.abs() < 9e18 {
             true => Self::Int(value as i64),
@@ -55,7 +54,6 @@ impl Num {
         }
     }
 
-    #[allow(clippy::cast_precision_loss, reason = "jq calculates with doubles")]
     pub const fn float(self) -> f64 {
         match self {
             Self::Int(value) => value as f64,
@@ -224,7 +222,6 @@ impl<'de> Visitor<'de> for Reading {
         Ok(Val::Num(Num::Int(value)))
     }
 
-    #[allow(clippy::cast_precision_loss, reason = "as jq reads larger numbers")]
     fn visit_u64<E>(self, value: u64) -> Result<Val, E> {
         let number = i64::try_from(value).map_or(Num::Float(value as f64), Num::Int);
         Ok(Val::Num(number))
