@@ -7,7 +7,7 @@
 //! Sources: "jq 1.6 Manual"; "Understand partitioning keys", Amazon Data Firehose developer guide.
 //!
 //! Not offered, and refused when a query is read: `def`, `foreach`, `label`, assignments, destructuring, `input`, `env`,
-//! modules, and functions that no partition key needs.
+//! modules, and functions that no partition key needs. A [`Fault`] tells them from what is not jq.
 
 mod arithmetic;
 mod builtin;
@@ -24,6 +24,7 @@ mod time;
 mod value;
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
 
 use eval::{Machine, Stop};
 use term::Term;
@@ -40,6 +41,23 @@ const MAX_VALUES: usize = 1 << 20;
 pub const NOT_JSON: &str = "Non JSON record provided";
 /// What Firehose says of a record without a key.
 pub const NO_KEY: &str = "partitionKeys values must not be null or empty";
+
+/// Why a query cannot be read: what is wrong, and where, as a sentence without its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// It is not a query that Firehose takes.
+    Invalid(String),
+    /// It may be a query that Firehose takes, and has what is not offered here.
+    NotOffered(String),
+}
+
+impl Display for Fault {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(text) | Self::NotOffered(text) => f.write_str(text),
+        }
+    }
+}
 
 /// A query that has been checked.
 #[derive(Debug, Clone)]
@@ -59,15 +77,15 @@ pub struct Extracted {
 
 impl Query {
     /// # Errors
-    /// What is wrong, and where: a sentence without its end.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// If it is not valid, or has what is not offered.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
         if text.chars().count() > MAX_QUERY {
-            return Err(format!("it has more than {MAX_QUERY} characters"));
+            return Err(Fault::Invalid(format!("it has more than {MAX_QUERY} characters")));
         }
         let body = parse::parse(text)?;
         let keys = parse::keys(&body)?;
         if keys.len() > MAX_KEYS {
-            return Err(format!("it has more than {MAX_KEYS} keys"));
+            return Err(Fault::Invalid(format!("it has more than {MAX_KEYS} keys")));
         }
         Ok(Self { body, keys })
     }

@@ -1,5 +1,6 @@
 //! The grammar of a query. Source: `parser.y` of jq 1.6.
 
+use crate::Fault;
 use crate::builtin;
 use crate::lex::{Part, Token, Word, words};
 use crate::term::{Format, Operator, Piece, Term};
@@ -15,10 +16,10 @@ const KEYWORDS: [&str; 18] = [
     "reduce", "try", "catch", "and", "or", "module",
 ];
 
-type Result<T> = std::result::Result<T, String>;
+type Result<T> = std::result::Result<T, Fault>;
 
 pub(crate) fn parse(text: &str) -> Result<Term> {
-    let words = words(text)?;
+    let words = words(text).map_err(Fault::Invalid)?;
     let mut parser = Parser::new(&words, 0, Vec::new());
     let term = parser.pipe()?;
     parser.end()?;
@@ -39,19 +40,25 @@ pub(crate) fn keys(body: &Term) -> Result<Vec<String>> {
                     },
                     _ => None,
                 };
-                let key = key.ok_or_else(|| "its keys must be names, not expressions".to_owned())?;
+                let key = key.ok_or_else(|| invalid("its keys must be names, not expressions"))?;
                 if keys.contains(&key) {
-                    return Err(format!("it has the key {key} twice"));
+                    return Err(invalid(&format!("it has the key {key} twice")));
                 }
                 keys.push(key);
             }
             match keys.is_empty() {
-                true => Err("it makes no keys".to_owned()),
+                true => Err(invalid("it makes no keys")),
                 false => Ok(keys),
             }
         }
-        _ => Err("it must make an object of keys, such as {customer: .customer_id}".to_owned()),
+        _ => Err(invalid(
+            "it must make an object of keys, such as {customer: .customer_id}",
+        )),
     }
+}
+
+fn invalid(text: &str) -> Fault {
+    Fault::Invalid(text.to_owned())
 }
 
 struct Parser<'a> {
@@ -102,11 +109,19 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn error<T>(&self, what: &str) -> Result<T> {
+    fn at(&self, what: &str) -> String {
         match self.words.get(self.at) {
-            Some(token) => Err(format!("at character {}, {what}", token.at)),
-            None => Err(format!("at its end, {what}")),
+            Some(token) => format!("at character {}, {what}", token.at),
+            None => format!("at its end, {what}"),
         }
+    }
+
+    fn error<T>(&self, what: &str) -> Result<T> {
+        Err(Fault::Invalid(self.at(what)))
+    }
+
+    fn not_offered<T>(&self, what: &str) -> Result<T> {
+        Err(Fault::NotOffered(self.at(&format!("{what} is not offered"))))
     }
 
     fn end(&self) -> Result<()> {
@@ -145,7 +160,7 @@ impl<'a> Parser<'a> {
         if let Some(Word::Name(name)) = self.peek()
             && ["def", "foreach", "label", "import", "include", "module"].contains(&name.as_str())
         {
-            return self.error(&format!("the local cloud does not offer {name}"));
+            return self.not_offered(name);
         }
         let start = self.at;
         let term = self.binary(1)?;
@@ -201,7 +216,7 @@ impl<'a> Parser<'a> {
         if let Some(Word::Symbol(symbol @ ("=" | "|=" | "+=" | "-=" | "*=" | "/=" | "%=" | "//="))) =
             self.peek()
         {
-            return self.error(&format!("the local cloud does not offer the assignment {symbol}"));
+            return self.not_offered(&format!("the assignment {symbol}"));
         }
         Ok(left)
     }
@@ -437,10 +452,11 @@ impl<'a> Parser<'a> {
             return Ok(Term::Call(known, arguments));
         }
         self.at = start;
-        let count = arguments.len();
-        self.error(&format!(
-            "the local cloud does not offer the function {name}/{count}"
-        ))
+        let function = format!("the function {name}/{}", arguments.len());
+        match builtin::is_known(name) {
+            true => self.not_offered(&function),
+            false => self.error(&format!("jq does not have {function}")),
+        }
     }
 
     fn text(&mut self, format: Option<Format>) -> Result<Term> {

@@ -3,7 +3,7 @@
 //! Source of the constraints: `service-2.json` of the Firehose API 2015-08-04.
 
 use jiff::tz::TimeZone;
-use partition_query::Query;
+use partition_query::{Fault, Query};
 use serde_json::Value;
 
 use super::error::{Error, Result};
@@ -381,7 +381,10 @@ fn check_extraction(processor: &Processor) -> Result<()> {
     let query = query.ok_or_else(|| Error::invalid("MetaDataExtraction JQ Query should be present"))?;
     match Query::parse(query) {
         Ok(_) => Ok(()),
-        Err(fault) => Err(Error::invalid(format!(
+        Err(Fault::NotOffered(fault)) => Err(Error::not_offered(format_args!(
+            "the MetadataExtractionQuery {query:?}: {fault}"
+        ))),
+        Err(Fault::Invalid(fault)) => Err(Error::invalid(format!(
             "MetaDataExtraction JQ Query is not valid: {fault}."
         ))),
     }

@@ -70,6 +70,8 @@ pub(super) struct Delivery {
     turn: usize,
     /// Of partitions whose object could not be written.
     tries: BTreeMap<u64, partitions::Tries>,
+    /// The partitions whose objects are to be written next: the memory for them has been counted.
+    due: Vec<u64>,
 }
 
 impl Delivery {

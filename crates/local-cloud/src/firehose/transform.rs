@@ -43,6 +43,9 @@ pub(super) struct Transformed {
 /// Why a record could not be transformed: an error code and a message.
 pub(super) type Failure = (&'static str, String);
 
+/// The data of a record, and its partition keys by name.
+type Keyed = (Vec<u8>, BTreeMap<String, String>);
+
 /// Of a record that fails in a first and only attempt.
 const ONCE: u32 = 1;
 
@@ -329,7 +332,7 @@ pub(super) fn failed_once(arrival_ms: i64, data: &[u8], failure: &Failure, now_m
 }
 
 /// What the function made of a record, with its partition keys: `None` if it drops it.
-fn outcome(answered: Answered) -> Result<Option<(Vec<u8>, BTreeMap<String, String>)>, Failure> {
+fn outcome(answered: Answered) -> Result<Option<Keyed>, Failure> {
     let invalid = |text: &str| ("Lambda.JsonProcessingException", text.to_owned());
     match answered.result.as_str() {
         "Ok" => {

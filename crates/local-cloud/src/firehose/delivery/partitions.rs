@@ -72,12 +72,12 @@ impl Work<'_> {
     pub(super) fn look_at_partitions(&self, delivery: &mut Delivery) -> Result<Look, String> {
         self.follow_shards(delivery)?;
         let due_ms = match self.next(delivery) {
-            Next::Object(number) => {
-                let bytes = delivery
-                    .progress
-                    .partitions
-                    .get(&number)
-                    .map_or(0, |one| one.bytes);
+            Next::Objects(numbers) => {
+                let partitions = numbers
+                    .iter()
+                    .filter_map(|number| delivery.progress.partitions.get(number));
+                let bytes = partitions.map(|one| one.bytes).max().unwrap_or_default();
+                delivery.due = numbers;
                 return Ok(Look::Due(bytes.saturating_mul(2).max(FAILED_BYTES as u64)));
             }
             Next::At(due_ms) => due_ms,
@@ -99,9 +99,10 @@ impl Work<'_> {
         delivery: &mut Delivery,
         partitioning: &Partitioning<'_>,
     ) -> Result<(), String> {
-        match self.next(delivery) {
-            Next::Objects(numbers) => self.deliver_due(delivery, &numbers),
-            Next::At(_) => self.sort(delivery, partitioning),
+        let due = std::mem::take(&mut delivery.due);
+        match due.is_empty() {
+            true => self.sort(delivery, partitioning),
+            false => self.deliver_due(delivery, &due),
         }
     }
 

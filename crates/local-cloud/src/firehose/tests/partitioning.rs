@@ -608,7 +608,12 @@ fn settings_that_firehose_refuses_are_refused_with_its_words() {
         (
             partitioned(user, &[extraction("{user: nosuch}")]),
             invalid,
-            "does not offer the function nosuch/0",
+            "jq does not have the function nosuch/0",
+        ),
+        (
+            partitioned(user, &[extraction("{user: env}")]),
+            invalid,
+            "The local cloud does not offer the MetadataExtractionQuery",
         ),
         (
             partitioned(

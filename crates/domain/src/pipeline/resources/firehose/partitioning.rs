@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_firehose::types as sdk;
-use partition_query::Query;
+use partition_query::{Fault, Query};
 use serde::{Deserialize, Serialize};
 
 use super::super::common::{built, is_known};
@@ -110,14 +110,15 @@ impl Hose<'_> {
                 return refused(format!("partition_keys cannot have the name {name:?}"));
             }
             let query = format!("{{\"key\":({expression})}}");
-            if let Err(fault) = Query::parse(&query) {
+            // Firehose may take what is not offered here.
+            if let Err(Fault::Invalid(fault)) = Query::parse(&query) {
                 return refused(format!(
                     "partition_keys.{name} is not a jq expression that Firehose takes, {expression:?}: {fault}"
                 ));
             }
         }
         if let Some(query) = self.query()
-            && let Err(fault) = Query::parse(&query)
+            && let Err(Fault::Invalid(fault)) = Query::parse(&query)
         {
             return refused(format!("partition_keys are not valid together: {fault}"));
         }

@@ -435,7 +435,7 @@ async fn partition_keys_that_firehose_refuses_are_refused_before_the_first_call(
     line 1: resource it: partition_retry_seconds needs partition_keys
     line 1: resource it: deaggregate needs partition_keys
     line 1: resource it: partition_keys.user is not a jq expression that Firehose takes, ".user |": at character 16, found ) where jq expects a term
-    line 1: resource it: partition_keys.user is not a jq expression that Firehose takes, "nosuch": at character 9, the local cloud does not offer the function nosuch/0
+    line 1: resource it: partition_keys.user is not a jq expression that Firehose takes, "nosuch": at character 9, jq does not have the function nosuch/0
     line 1: resource it: prefix must have !{partitionKeyFromQuery:b}, since partition_keys has b
     line 1: resource it: partition_keys must have user, since prefix has !{partitionKeyFromQuery:user}
     line 1: resource it: a prefix with partitionKeyFromLambda needs transform
@@ -444,7 +444,9 @@ async fn partition_keys_that_firehose_refuses_are_refused_before_the_first_call(
     line 1: resource it: partition_keys need buffer_mb of at least 64 and buffer_seconds of at least 60
     line 1: resource it: partition_retry_seconds must be from 0 to 7200, not 7201
     "#);
-    assert!(made(&format!("{user}partition_keys = {{ user = \".a + 1\" }}")).is_ok());
+    for expression in [".a + 1", "def f: .a; f", ".a | ascii"] {
+        assert!(made(&format!("{user}partition_keys = {{ user = \"{expression}\" }}")).is_ok());
+    }
     let by_function = "prefix = \"!{partitionKeyFromLambda:user}/\"\ntransform = \"arn:aws:lambda:us-east-1:000000000000:function:f\"";
     assert!(made(by_function).is_ok());
 }
