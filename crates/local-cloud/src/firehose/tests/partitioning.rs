@@ -526,7 +526,7 @@ fn settings_that_firehose_refuses_are_refused_with_its_words() {
     let invalid = "InvalidArgumentException";
     for (destination, code, part) in [
         (
-            partitioned("a/", &[query.clone()]),
+            partitioned("a/", std::slice::from_ref(&query)),
             invalid,
             "S3 Prefix should contain Dynamic Partitioning namespaces when Dynamic Partitioning is enabled",
         ),
@@ -578,7 +578,7 @@ fn settings_that_firehose_refuses_are_refused_with_its_words() {
             "can only be part of a prefix expression when Dynamic Partitioning is enabled",
         ),
         (
-            partitioned("!{partitionKeyFromLambda:a}/", &[query.clone()]),
+            partitioned("!{partitionKeyFromLambda:a}/", std::slice::from_ref(&query)),
             invalid,
             "Lambda should be present when S3 Prefix contains keys from partitionKeyFromLambda namespace",
         ),
@@ -595,7 +595,7 @@ fn settings_that_firehose_refuses_are_refused_with_its_words() {
         (
             partitioned(
                 "!{partitionKeyFromQuery:user}/!{partitionKeyFromQuery:b}/",
-                &[query.clone()],
+                std::slice::from_ref(&query),
             ),
             invalid,
             "contains the key b",
