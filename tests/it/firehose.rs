@@ -211,3 +211,111 @@ fn a_role_without_an_action_delivers_nothing() {
         found => Err(found.to_string()),
     });
 }
+
+/// `MANIFEST` with a partition for each user and kind.
+fn partitioned() -> String {
+    let properties = r#"buffer_seconds = 60
+prefix = "kind=!{partitionKeyFromQuery:kind}/user=!{partitionKeyFromQuery:user}/"
+error_prefix = "errors/!{firehose:error-output-type}/"
+partition_keys = { kind = ".event", user = ".user_id" }
+partition_retry_seconds = 60"#;
+    let manifest = MANIFEST.replace("buffer_mb = 1\nbuffer_seconds = 60", properties);
+    assert!(manifest.contains("partition_keys"));
+    manifest
+}
+
+/// Puts events, and a record that is no event.
+async fn put_events(cloud: &Cloud, numbers: std::ops::Range<usize>) {
+    let event = |number: usize| {
+        let event = ["add", "remove"][number % 2];
+        format!(
+            "{{\"user_id\":{},\"event\":\"{event}\",\"n\":{number}}}",
+            number % 3
+        )
+    };
+    let mut records: Vec<String> = numbers.map(event).collect();
+    records.push("no json".to_owned());
+    let client = cloud.kinesis();
+    for some in records.chunks(500) {
+        let entries = some.iter().enumerate().map(|(at, record)| {
+            let entry = PutRecordsRequestEntry::builder().partition_key(at.to_string());
+            entry.data(Blob::new(record.as_bytes())).build().unwrap()
+        });
+        let call = client.put_records().stream_name(STREAM);
+        let answer = call.set_records(Some(entries.collect())).send().await.unwrap();
+        assert_eq!(answer.failed_record_count(), Some(0));
+    }
+}
+
+#[test]
+fn records_are_partitioned_by_keys_in_them_despite_a_kill() {
+    let mut cloud = Cloud::start();
+    cloud.file("carts.toml", partitioned());
+    cloud.ok(["setup", "-f", "carts.toml"]);
+    cloud.ok(["plan", "--check", "-f", "carts.toml"]);
+    cloud.ok(["verify", "-f", "carts.toml"]);
+    block_on(put_events(&cloud, 0..600));
+    // Records are in the files of their partitions, or on the way.
+    cloud.ok(["local", "clock", "--advance", "2s"]);
+    block_on(put_events(&cloud, 600..900));
+    cloud.kill();
+    cloud.restart_in_place();
+    block_on(put_events(&cloud, 900..1_200));
+    let ours = |cloud: &Cloud| {
+        let objects = objects(cloud).into_iter();
+        let ours: Vec<(String, String)> = objects.filter(|(key, _)| key.starts_with("kind=")).collect();
+        ours
+    };
+    let found = until("all records", || {
+        cloud.ok(["local", "clock", "--advance", "61s"]);
+        let found = ours(&cloud);
+        match found.iter().map(|(_, text)| text.lines().count()).sum::<usize>() {
+            1_200.. => Ok(found),
+            count => Err(count.to_string()),
+        }
+    });
+    let mut numbers = BTreeSet::new();
+    for (key, text) in &found {
+        for line in text.lines() {
+            let record: serde_json::Value = serde_json::from_str(line).unwrap();
+            let prefix = format!(
+                "kind={}/user={}/api-firehose-stream-1-20",
+                record["event"].as_str().unwrap(),
+                record["user_id"]
+            );
+            assert!(key.starts_with(&prefix), "{key}: {line}");
+            assert!(
+                numbers.insert(record["n"].as_u64().unwrap()),
+                "{line} is there twice"
+            );
+        }
+    }
+    assert_eq!(numbers.len(), 1_200);
+    let failed: Vec<String> = objects(&cloud)
+        .into_iter()
+        .filter(|(key, _)| key.starts_with("errors/metadata-extraction-failed/api-firehose-stream-1-"))
+        .map(|(_, text)| text)
+        .collect();
+    let failed = failed.concat();
+    assert!(
+        failed.matches("Non JSON record provided").count() >= 3,
+        "{failed}"
+    );
+    // Keys are changed in place; partitioning is not.
+    let changed = partitioned().replace(
+        "kind = \".event\", user",
+        "kind = \".event | ascii_upcase\", user",
+    );
+    cloud.file("carts.toml", changed);
+    cloud.fails(5, ["plan", "--check", "-f", "carts.toml"]);
+    cloud.ok(["setup", "-f", "carts.toml"]);
+    cloud.ok(["plan", "--check", "-f", "carts.toml"]);
+    cloud.file(
+        "carts.toml",
+        MANIFEST.replace("newline = true", "newline = true\nprefix = \"carts/\""),
+    );
+    let refused = cloud.fails(1, ["setup", "-f", "carts.toml"]);
+    assert!(refused.contains("which Firehose cannot disable"), "{refused}");
+    cloud.file("carts.toml", partitioned());
+    cloud.ok(["destroy", "-f", "carts.toml", "--yes"]);
+}

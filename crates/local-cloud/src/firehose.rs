@@ -7,6 +7,7 @@
 //! | [`hose`] | one delivery stream at run time |
 //! | [`source`] | the log of direct puts, and the shards of a Kinesis stream |
 //! | [`scan`], [`delivery`], [`transform`], [`content`], [`prefix`] | buffers, objects and their keys |
+//! | [`partitioning`], [`aggregate`], [`spool`] | dynamic partitioning: keys, records in records, files of partitions |
 //! | [`report`] | metrics and errors |
 //! | [`task`] | when to look |
 //!
@@ -15,6 +16,7 @@
 //!
 //! Source: "Amazon Data Firehose API reference" (2015-08-04); "Amazon Data Firehose developer guide".
 
+mod aggregate;
 mod check;
 mod content;
 mod control;
@@ -24,11 +26,13 @@ mod files;
 mod hose;
 mod input;
 mod model;
+mod partitioning;
 mod prefix;
 mod put;
 mod report;
 mod scan;
 mod source;
+mod spool;
 mod store;
 pub(crate) mod task;
 #[cfg(test)]

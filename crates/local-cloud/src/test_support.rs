@@ -130,6 +130,8 @@ pub(crate) struct Objects {
     pub loses_answers: Mutex<bool>,
     /// Refuses puts with this code.
     pub refuses: Mutex<Option<&'static str>>,
+    /// Refuses puts of keys that begin so.
+    pub refuses_below: Mutex<Option<&'static str>>,
     pub logged: Mutex<Vec<String>>,
 }
 
@@ -156,6 +158,17 @@ impl Destination for Objects {
         if let Some(code) = *self.refuses.lock().unwrap() {
             return Err(Undelivered {
                 code: code.to_owned(),
+                message: "refused".to_owned(),
+            });
+        }
+        let is_below = self
+            .refuses_below
+            .lock()
+            .unwrap()
+            .is_some_and(|prefix| object.key.starts_with(prefix));
+        if is_below {
+            return Err(Undelivered {
+                code: "AccessDenied".to_owned(),
                 message: "refused".to_owned(),
             });
         }

@@ -120,9 +120,13 @@ impl Category {
             | Item::OnDemandLongTermRetention
             | Item::AdvantageRetention => Self::Retention,
             Item::Metrics => Self::Metrics,
-            Item::ChannelData | Item::ChannelTablesData | Item::FirehoseData | Item::FirehoseConversion => {
-                Self::Delivery
-            }
+            Item::ChannelData
+            | Item::ChannelTablesData
+            | Item::FirehoseData
+            | Item::FirehoseConversion
+            | Item::FirehosePartitioning
+            | Item::FirehoseObjects
+            | Item::FirehoseQueries => Self::Delivery,
             Item::LambdaRequests | Item::LambdaDuration | Item::LambdaDurationArm | Item::LambdaStorage => {
                 Self::Functions
             }

@@ -36,6 +36,8 @@ const MILLION_UNITS: Unit = unit("million units", "units", 1_000_000);
 const MILLION: Unit = unit("million requests", "requests", 1_000_000);
 const TEN_THOUSAND: Unit = unit("10,000 requests", "requests", 10_000);
 const THOUSAND: Unit = unit("1,000 requests", "requests", 1_000);
+const THOUSAND_OBJECTS: Unit = unit("1,000 objects", "objects", 1_000);
+const QUERY_HOUR: Unit = unit("jq-hour", "milliseconds", 3_600_000);
 const GIGABYTE: Unit = unit("GB", "bytes", GB);
 const TERABYTE: Unit = unit("TB", "bytes", TB);
 const GB_MONTH: Unit = unit("GB-month", "byte-hours", GB * HOURS_A_MONTH);
@@ -105,6 +107,9 @@ items! {
     ChannelData "channel-data" GIGABYTE "channel to S3",
     FirehoseData "firehose-data" GIGABYTE "Firehose data",
     FirehoseConversion "firehose-conversion" GIGABYTE "Firehose format conversion",
+    FirehosePartitioning "firehose-partitioning" GIGABYTE "Firehose dynamic partitioning",
+    FirehoseObjects "firehose-objects" THOUSAND_OBJECTS "objects of partitions",
+    FirehoseQueries "firehose-queries" QUERY_HOUR "jq processing",
     LambdaRequests "lambda-requests" MILLION "invocations",
     LambdaDuration "lambda-duration" DURATION "duration (x86)",
     LambdaDurationArm "lambda-duration-arm" DURATION "duration (arm)",

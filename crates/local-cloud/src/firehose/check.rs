@@ -3,10 +3,14 @@
 //! Source of the constraints: `service-2.json` of the Firehose API 2015-08-04.
 
 use jiff::tz::TimeZone;
+use partition_query::{Fault, Query};
 use serde_json::Value;
 
 use super::error::{Error, Result};
-use super::input::{BufferingHints, EncryptionConfiguration, Logging, Processing, Processor, Tag};
+use super::input::{
+    BufferingHints, DynamicPartitioning, EncryptionConfiguration, Logging, Processing, Processor,
+    RetryOptions, Tag,
+};
 use crate::types::Tags;
 
 /// MiB of records for one call. Source: `ProcessorParameter`, Amazon Data Firehose API reference.
@@ -168,9 +172,43 @@ pub(super) fn check_disabled(configuration: Option<&Value>, what: &str) -> Resul
     }
 }
 
-pub(super) fn checked_hints(hints: Option<BufferingHints>, at: &str) -> Result<BufferingHints> {
+/// The default of `RetryOptions`. Source: `DynamicPartitioningProps`, AWS CDK API reference.
+const RETRY_SECONDS: i64 = 300;
+
+/// Source of the range: `RetryOptions`, Amazon Data Firehose API reference.
+pub(super) fn checked_partitioning(
+    configuration: Option<DynamicPartitioning>,
+    at: &str,
+) -> Result<Option<DynamicPartitioning>> {
+    let Some(configuration) = configuration else {
+        return Ok(None);
+    };
+    let is_enabled = configuration.enabled == Some(true);
+    let given = configuration.retry_options;
+    let seconds = given.as_ref().and_then(|options| options.duration_in_seconds);
+    let member = format!("{at}.dynamicPartitioningConfiguration.retryOptions.durationInSeconds");
+    check_range(seconds.unwrap_or(RETRY_SECONDS), 0..=7200, &member)?;
+    let retry_options = match is_enabled {
+        true => Some(RetryOptions {
+            duration_in_seconds: Some(seconds.unwrap_or(RETRY_SECONDS)),
+        }),
+        false => given,
+    };
+    Ok(Some(DynamicPartitioning {
+        retry_options,
+        enabled: Some(is_enabled),
+    }))
+}
+
+/// The default size with dynamic partitioning is that of the conversion of record formats, which has the same minimum.
+pub(super) fn checked_hints(
+    hints: Option<BufferingHints>,
+    is_partitioned: bool,
+    at: &str,
+) -> Result<BufferingHints> {
     let given = hints.map(|hints| (hints.size_in_mbs, hints.interval_in_seconds));
     let (size, interval) = match given {
+        None | Some((None, None)) if is_partitioned => (128, 300),
         None | Some((None, None)) => (5, 300),
         Some((Some(size), Some(interval))) => (size, interval),
         Some(_) => {
@@ -185,6 +223,16 @@ pub(super) fn checked_hints(hints: Option<BufferingHints>, at: &str) -> Result<B
         0..=900,
         &format!("{at}.bufferingHints.intervalInSeconds"),
     )?;
+    if is_partitioned && size < 64 {
+        return Err(Error::invalid(
+            "BufferingHints.SizeInMBs must be at least 64 when Dynamic Partitioning is enabled.",
+        ));
+    }
+    if is_partitioned && interval < 60 {
+        return Err(Error::invalid(
+            "BufferingHints.IntervalInSeconds must be at least 60 seconds when Dynamic Partitioning is enabled.",
+        ));
+    }
     Ok(BufferingHints {
         size_in_mbs: Some(size),
         interval_in_seconds: Some(interval),
@@ -195,8 +243,7 @@ pub(super) fn checked_compression(format: Option<String>, at: &str) -> Result<St
     const ALL: &[&str] = &["UNCOMPRESSED", "GZIP", "ZIP", "Snappy", "HADOOP_SNAPPY"];
     let format = format.unwrap_or_else(|| "UNCOMPRESSED".to_owned());
     match format.as_str() {
-        "UNCOMPRESSED" | "GZIP" | "ZIP" => Ok(format),
-        "Snappy" | "HADOOP_SNAPPY" => Err(Error::not_offered(format_args!("the compression {format}"))),
+        known if ALL.contains(&known) => Ok(format),
         other => Err(one_of(other, &format!("{at}.compressionFormat"), ALL)),
     }
 }
@@ -254,11 +301,11 @@ pub(super) fn checked_logging(logging: Option<Logging>) -> Result<Logging> {
     })
 }
 
-pub(super) fn check_processing(processing: &Processing) -> Result<()> {
+pub(super) fn check_processing(processing: &Processing, is_partitioned: bool) -> Result<()> {
     let processors = processing.processors.as_deref().unwrap_or_default();
-    if processing.enabled == Some(true) && processors.is_empty() {
+    if processing.enabled == Some(true) && !(1..=5).contains(&processors.len()) {
         return Err(Error::invalid(
-            "Processors must be given when ProcessingConfiguration is enabled.",
+            "A maximum of 5 and a minimum of 1 processor needs to be supplied when processing is enabled.",
         ));
     }
     for (index, processor) in processors.iter().enumerate() {
@@ -271,6 +318,14 @@ pub(super) fn check_processing(processing: &Processing) -> Result<()> {
                 processor.kind
             )));
         }
+        if !is_partitioned && ["MetadataExtraction", "RecordDeAggregation"].contains(&processor.kind.as_str())
+        {
+            return Err(Error::invalid(format!(
+                "class com.amazonaws.services.firehose.internal.model.{}Processor can only be present when Dynamic \
+                 Partitioning is enabled.",
+                processor.kind
+            )));
+        }
         check_processor(processor)?;
     }
     Ok(())
@@ -279,6 +334,8 @@ pub(super) fn check_processing(processing: &Processing) -> Result<()> {
 fn check_processor(processor: &Processor) -> Result<()> {
     let allowed: &[&str] = match processor.kind.as_str() {
         "AppendDelimiterToRecord" => &["Delimiter"],
+        "MetadataExtraction" => &["MetadataExtractionQuery", "JsonParsingEngine"],
+        "RecordDeAggregation" => &["SubRecordType", "Delimiter"],
         "Lambda" => &[
             "LambdaArn",
             "NumberOfRetries",
@@ -296,19 +353,60 @@ fn check_processor(processor: &Processor) -> Result<()> {
             )));
         }
     }
+    match processor.kind.as_str() {
+        "Lambda" => check_transform(processor),
+        "MetadataExtraction" => check_extraction(processor),
+        "RecordDeAggregation" => check_deaggregation(processor),
+        _ => check_delimiter(processor),
+    }
+}
+
+fn check_delimiter(processor: &Processor) -> Result<()> {
     // A line feed is written as two characters: the value of a parameter cannot be white space only.
     match processor.parameter("Delimiter") {
-        None | Some("\\n") => {}
-        Some(other) => {
-            return Err(Error::not_offered(format_args!(
-                r"the delimiter {other:?}: records can end with \n only"
-            )));
+        None | Some("\\n") => Ok(()),
+        Some(other) => Err(Error::not_offered(format_args!(
+            r"the delimiter {other:?}: records can end with \n only"
+        ))),
+    }
+}
+
+fn check_extraction(processor: &Processor) -> Result<()> {
+    if processor.parameter("JsonParsingEngine") != Some("JQ-1.6") {
+        return Err(Error::invalid(
+            "MetaDataExtraction JSON Parsing Engine has to be one of JQ-1.6",
+        ));
+    }
+    let query = processor.parameter("MetadataExtractionQuery");
+    let query = query.ok_or_else(|| Error::invalid("MetaDataExtraction JQ Query should be present"))?;
+    match Query::parse(query) {
+        Ok(_) => Ok(()),
+        Err(Fault::NotOffered(fault)) => Err(Error::not_offered(format_args!(
+            "the MetadataExtractionQuery {query:?}: {fault}"
+        ))),
+        Err(Fault::Invalid(fault)) => Err(Error::invalid(format!(
+            "MetaDataExtraction JQ Query is not valid: {fault}."
+        ))),
+    }
+}
+
+/// Source: "Apply dynamic partitioning to aggregated data", Amazon Data Firehose developer guide.
+fn check_deaggregation(processor: &Processor) -> Result<()> {
+    match (
+        processor.parameter("SubRecordType"),
+        processor.parameter("Delimiter"),
+    ) {
+        (Some("JSON"), None) => Ok(()),
+        (Some("JSON"), Some(_)) => Err(Error::invalid("Delimiter can only be present for DELIMITED")),
+        (Some("DELIMITED"), None | Some("")) => {
+            Err(Error::invalid("Delimiter should be present for DELIMITED"))
         }
+        (Some("DELIMITED"), Some(delimiter)) => match base64_simd::STANDARD.decode_to_vec(delimiter) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::invalid("Delimiter should be base64 encoded")),
+        },
+        _ => Err(Error::invalid("SubRecordType has to be one of JSON, DELIMITED")),
     }
-    if processor.kind == "Lambda" {
-        check_transform(processor)?;
-    }
-    Ok(())
 }
 
 fn check_transform(processor: &Processor) -> Result<()> {

@@ -215,8 +215,21 @@ impl Firehose {
                     meta.name, meta.version_id
                 )));
             }
+            let was_partitioned = meta.destination.is_partitioned();
             let merged = std::mem::take(&mut meta.destination).merged(update);
             meta.destination = merged.checked(&member(at))?;
+            // Source: "Enable dynamic partitioning", Amazon Data Firehose developer guide.
+            match (was_partitioned, meta.destination.is_partitioned()) {
+                (false, true) => {
+                    return Err(Error::invalid(
+                        "Dynamic Partitioning can only be enabled when a delivery stream is created.",
+                    ));
+                }
+                (true, false) => {
+                    return Err(Error::invalid("Dynamic Partitioning cannot be disabled once it is enabled."));
+                }
+                _ => {}
+            }
             meta.version_id += 1;
             meta.updated_ms = Some(now_ms);
             self.check_roles(meta)

@@ -6,9 +6,15 @@
 //! under the same key, so each record is in one object.
 //!
 //! A shard is read after its parents, so that the records of a key are delivered in order.
+//!
+//! With dynamic partitioning, records leave their log earlier ([`sort`]), and wait in the files of their partitions until the
+//! object of their partition is due ([`partitions`]).
 
 mod object;
+mod partitions;
+mod sort;
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use tokio::sync::watch;
@@ -16,6 +22,7 @@ use tokio::sync::watch;
 use super::files::{Intent, Progress};
 use super::hose::{Hose, Shared};
 use super::model::{Meta, Status};
+use super::partitioning::Partitioning;
 use super::report::{measure_try, metric, report};
 use super::scan::Scan;
 use super::source::{ShardInfo, Source};
@@ -61,6 +68,10 @@ pub(super) struct Delivery {
     failures: u32,
     /// Objects since the start: no shard is always read first.
     turn: usize,
+    /// Of partitions whose object could not be written.
+    tries: BTreeMap<u64, partitions::Tries>,
+    /// The partitions whose objects are to be written next: the memory for them has been counted.
+    due: Vec<u64>,
 }
 
 impl Delivery {
@@ -77,7 +88,7 @@ impl Delivery {
 pub(super) enum Look {
     /// Nothing before this time, or before one of the receivers changes.
     Idle(i64, Vec<watch::Receiver<u64>>),
-    /// An object with this many bytes of records.
+    /// An object, which needs this many bytes of memory.
     Due(u64),
 }
 
@@ -104,9 +115,12 @@ impl Hose {
         if (now_ms + 1..=now_ms + MOST_BACKOFF_MS).contains(&delivery.next_ms) {
             return Look::Idle(delivery.next_ms, Vec::new());
         }
-        let looked = self
-            .work(shared, &meta, now_ms)
-            .and_then(|work| work.look(&mut delivery));
+        let looked =
+            self.work(shared, &meta, now_ms)
+                .and_then(|work| match meta.destination.is_partitioned() {
+                    true => work.look_at_partitions(&mut delivery),
+                    false => work.look(&mut delivery),
+                });
         looked.unwrap_or_else(|error| {
             let next_ms = self.failed(shared, &meta, &mut delivery, &error, now_ms);
             Look::Idle(next_ms, Vec::new())
@@ -119,7 +133,10 @@ impl Hose {
         let mut delivery = locked(&self.delivery);
         let delivered = self
             .work(shared, &meta, now_ms)
-            .and_then(|work| work.deliver(&mut delivery));
+            .and_then(|work| match Partitioning::of(&meta) {
+                Some(partitioning) => work.deliver_partitions(&mut delivery, &partitioning),
+                None => work.deliver(&mut delivery),
+            });
         match delivered {
             Ok(()) => {
                 delivery.failures = 0;
@@ -227,15 +244,33 @@ impl Work<'_> {
         }
     }
 
+    /// How often the bytes of an object's records are in memory while it is written: the content and its compressed form,
+    /// or what a function makes of them.
+    fn copies(&self) -> u64 {
+        match self.meta.processors().transform {
+            Some(_) => 6,
+            None => 2,
+        }
+    }
+
     fn look(&self, delivery: &mut Delivery) -> Result<Look, String> {
         self.follow_shards(delivery)?;
+        let memory = |bytes: u64| bytes.saturating_mul(self.copies());
         if let Some(intent) = &delivery.progress.intent {
-            return Ok(Look::Due(intent.bytes));
+            return Ok(Look::Due(memory(intent.bytes)));
         }
+        let buffer_ms = self.meta.buffer_ms().max(LEAST_BUFFER_MS);
+        match self.look_at_buffer(delivery, self.buffer_bytes(), buffer_ms)? {
+            Look::Due(bytes) => Ok(Look::Due(memory(bytes))),
+            idle => Ok(idle),
+        }
+    }
+
+    /// Whether the records in their log have `most` bytes, or the oldest is as old as `buffer_ms`.
+    fn look_at_buffer(&self, delivery: &mut Delivery, most: u64, buffer_ms: i64) -> Result<Look, String> {
         // Before the scan: what arrives after it wakes the task.
         let news = self.source.news();
-        let (bytes, is_full, oldest_ms) = self.scan(delivery)?;
-        let buffer_ms = self.meta.buffer_ms().max(LEAST_BUFFER_MS);
+        let (bytes, is_full, oldest_ms) = self.scan(delivery, most)?;
         let due_ms = oldest_ms.map(|oldest_ms| oldest_ms.saturating_add(buffer_ms));
         // A record from the future means that the clock was set back.
         let is_due = due_ms.is_some_and(|due| due <= self.now_ms || due > self.now_ms + buffer_ms);
@@ -255,6 +290,8 @@ impl Work<'_> {
             self.report("the source stream was deleted and created again: records of the old one are lost");
             progress = Progress {
                 source_id: self.source.id(),
+                partitions: progress.partitions,
+                next_partition: progress.next_partition,
                 ..Progress::default()
             };
         }
@@ -289,12 +326,11 @@ impl Work<'_> {
     }
 
     /// Counts what has arrived. Returns the bytes of the buffer, whether it is full, and the arrival of its oldest record.
-    fn scan(&self, delivery: &mut Delivery) -> Result<(u64, bool, Option<i64>), String> {
+    fn scan(&self, delivery: &mut Delivery, most: u64) -> Result<(u64, bool, Option<i64>), String> {
         let Delivery {
             progress, scan, turn, ..
         } = delivery;
         let scan = scan.get_or_insert_default();
-        let most = self.buffer_bytes();
         let mut shards = self.source.shards();
         let first = *turn % shards.len().max(1);
         shards.rotate_left(first);

@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::model::Meta;
+use super::prefix::Keys;
 use crate::state_file;
 use ground::platform;
 
 const SETTINGS: &str = "stream.json";
 const PROGRESS: &str = "progress.json";
+/// A directory with a file for each partition.
+const PARTITIONS: &str = "partitions";
 
 /// A position in a shard.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +43,49 @@ pub(super) struct Intent {
     pub bytes: u64,
 }
 
+/// What the records of a partition have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) enum Group {
+    /// A prefix with its expressions, and the values of its partition keys.
+    Keys { prefix: String, keys: Keys },
+    /// Lines about records that failed, with their type.
+    Failed(String),
+}
+
+/// Records that wait for their object in a file of their own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Partition {
+    pub group: Group,
+    /// Bytes of the file that count.
+    pub length: u64,
+    /// Bytes of the file that are delivered.
+    #[serde(default)]
+    pub delivered: u64,
+    /// Records in the file, without those that are delivered.
+    pub records: u64,
+    /// Bytes of the records.
+    pub bytes: u64,
+    /// Arrival of the oldest record.
+    pub oldest_ms: i64,
+    pub target: Option<Target>,
+}
+
+/// An object that is about to be written, or could not be written. Its partition gets no more records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Target {
+    pub key: String,
+    /// The settings that the object follows: with others, it gets a new key.
+    pub bucket_arn: String,
+    pub compression: String,
+    /// When it was first tried.
+    pub since_ms: i64,
+    /// The retries are over: the object has lines about the records, and is below the prefix of errors.
+    #[serde(default)]
+    pub is_failed: bool,
+    /// The position in the file where the object ends.
+    pub until: u64,
+}
+
 /// How far a delivery stream is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Progress {
@@ -50,6 +96,12 @@ pub(super) struct Progress {
     /// Where each shard continues. Shards that were closed before the delivery stream was created are left out.
     pub shards: BTreeMap<u32, At>,
     pub intent: Option<Intent>,
+    /// With dynamic partitioning, the records that are read and not delivered. The older partition has the smaller number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub partitions: BTreeMap<u64, Partition>,
+    /// The number of the next partition.
+    #[serde(default)]
+    pub next_partition: u64,
 }
 
 #[derive(Debug)]
@@ -130,6 +182,47 @@ impl Files {
     /// If it cannot be written. The old one is then intact.
     pub fn save_progress(&self, progress: &Progress) -> io::Result<()> {
         state_file::save_json(&self.dir.join(PROGRESS), progress)
+    }
+
+    /// The file of a partition.
+    pub fn partition(&self, number: u64) -> PathBuf {
+        self.dir.join(PARTITIONS).join(number.to_string())
+    }
+
+    /// # Errors
+    /// If the directory of the partitions cannot be made.
+    pub fn make_partitions(&self) -> io::Result<()> {
+        let dir = self.dir.join(PARTITIONS);
+        platform::create_private_dir(&dir).map_err(|error| platform::at_path(error, &dir))
+    }
+
+    /// Deletes the file of a partition that is delivered. One that stays is deleted at the next start.
+    pub fn remove_partition(&self, number: u64) {
+        let path = self.partition(number);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(path = %path.display(), %error, "the file of a delivered partition stays until the next start");
+            }
+            _ => {}
+        }
+    }
+
+    /// Deletes files of partitions that are delivered. Returns the files that are shorter than what counts, and how many
+    /// records their partitions have.
+    pub fn check_partitions(&self, progress: &Progress) -> Vec<(PathBuf, u64)> {
+        let entries = std::fs::read_dir(self.dir.join(PARTITIONS));
+        for entry in entries.into_iter().flatten().flatten() {
+            let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if let Some(number) = number.filter(|number| !progress.partitions.contains_key(number)) {
+                self.remove_partition(number);
+            }
+        }
+        let partitions = progress.partitions.iter();
+        partitions
+            .map(|(number, partition)| (self.partition(*number), partition))
+            .filter(|(path, partition)| path.metadata().map_or(0, |found| found.len()) < partition.length)
+            .map(|(path, partition)| (path, partition.records))
+            .collect()
     }
 
     /// Deletes the files, the settings first: without them there is no delivery stream.

@@ -1,5 +1,6 @@
 //! One delivery stream at run time, and what all of them need.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
@@ -35,6 +36,8 @@ pub(super) struct Hose {
     pub(super) log: Option<Log>,
     pub(super) delivery: Mutex<Delivery>,
     pub(super) limits: Mutex<Limits>,
+    /// Files of partitions that are shorter than they should be, and how many records their partitions have.
+    pub(super) damaged: Vec<(PathBuf, u64)>,
     /// True when it is gone: its task ends.
     gone: watch::Sender<bool>,
 }
@@ -64,6 +67,7 @@ impl Limits {
 impl Hose {
     pub fn new(meta: Meta, files: Files, log: Option<Log>, progress: Progress) -> Self {
         Self {
+            damaged: files.check_partitions(&progress),
             limits: Mutex::new(Limits::of(&meta.region)),
             meta: Mutex::new(Arc::new(meta)),
             files,
@@ -90,15 +94,6 @@ impl Hose {
             .map_err(|error| Error::internal(format!("The delivery stream could not be saved: {error}.")))?;
         *shown = Arc::new(meta);
         Ok(Arc::clone(&shown))
-    }
-
-    /// How often the bytes of an object's records are in memory while it is written: the content and its compressed form,
-    /// or what a function makes of them.
-    pub fn copies(&self) -> usize {
-        match self.meta().processors().transform {
-            Some(_) => 6,
-            None => 2,
-        }
     }
 
     /// Ends its task, and deletes its files.

@@ -8,11 +8,12 @@ use serde_json::Value;
 
 use super::check::{
     check_arn, check_bucket, check_disabled, check_extension, check_length, check_offered, check_processing,
-    check_role, check_zone, checked_compression, checked_encryption, checked_hints, checked_logging, one_of,
+    check_role, check_zone, checked_compression, checked_encryption, checked_hints, checked_logging,
+    checked_partitioning, one_of,
 };
 use super::error::{Error, Result};
 use super::model::KinesisSource;
-use super::prefix;
+use super::{partitioning, prefix};
 
 pub(super) use super::check::{bucket_of, check_range, check_tag_key, check_type, name, required, tags};
 
@@ -136,9 +137,23 @@ pub(super) struct S3 {
     #[serde(rename = "S3BackupConfiguration", alias = "S3BackupUpdate")]
     pub s3_backup_configuration: Option<Value>,
     pub data_format_conversion_configuration: Option<Value>,
-    pub dynamic_partitioning_configuration: Option<Value>,
+    pub dynamic_partitioning_configuration: Option<DynamicPartitioning>,
     pub file_extension: Option<String>,
     pub custom_time_zone: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct DynamicPartitioning {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_options: Option<RetryOptions>,
+    pub enabled: Option<bool>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct RetryOptions {
+    pub duration_in_seconds: Option<i64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -238,6 +253,12 @@ impl S3 {
         }
     }
 
+    /// Whether dynamic partitioning is enabled.
+    pub fn is_partitioned(&self) -> bool {
+        let configuration = self.dynamic_partitioning_configuration.as_ref();
+        configuration.is_some_and(|configuration| configuration.enabled == Some(true))
+    }
+
     /// Members that only the extended form of a destination has.
     fn extended_member(&self) -> Option<&'static str> {
         [
@@ -261,6 +282,7 @@ impl S3 {
 
     /// Checks a whole destination, and completes it with defaults. `at` is the member that has it.
     pub fn checked(self, at: &str) -> Result<Self> {
+        let is_partitioned = self.is_partitioned();
         let role = required(self.role_arn, &format!("{at}.roleARN"))?;
         check_role(&role, &format!("{at}.roleARN"))?;
         let bucket = required(self.bucket_arn, &format!("{at}.bucketARN"))?;
@@ -271,7 +293,8 @@ impl S3 {
             1024,
             &format!("{at}.errorOutputPrefix"),
         )?;
-        if let Some(fault) = prefix::fault(self.prefix.as_deref(), self.error_output_prefix.as_deref()) {
+        let prefixes = (self.prefix.as_deref(), self.error_output_prefix.as_deref());
+        if let Some(fault) = prefix::fault(prefixes.0, prefixes.1, is_partitioned) {
             return Err(Error::invalid(fault));
         }
         check_extension(self.file_extension.as_deref(), &format!("{at}.fileExtension"))?;
@@ -281,15 +304,17 @@ impl S3 {
             self.data_format_conversion_configuration.as_ref(),
             "the conversion of record formats",
         )?;
-        check_disabled(
-            self.dynamic_partitioning_configuration.as_ref(),
-            "dynamic partitioning",
-        )?;
         if let Some(processing) = &self.processing_configuration {
-            check_processing(processing)?;
+            check_processing(processing, is_partitioned)?;
         }
+        let processing = self.processing_configuration.as_ref();
+        if is_partitioned && let Some(fault) = partitioning::fault(prefixes.0, processing) {
+            return Err(Error::invalid(fault));
+        }
+        let partitioning = checked_partitioning(self.dynamic_partitioning_configuration, at)?;
         Ok(Self {
-            buffering_hints: Some(checked_hints(self.buffering_hints, at)?),
+            buffering_hints: Some(checked_hints(self.buffering_hints, is_partitioned, at)?),
+            dynamic_partitioning_configuration: partitioning,
             compression_format: Some(checked_compression(self.compression_format, at)?),
             encryption_configuration: Some(checked_encryption(self.encryption_configuration, at)?),
             cloud_watch_logging_options: Some(checked_logging(self.cloud_watch_logging_options)?),

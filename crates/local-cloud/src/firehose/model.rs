@@ -17,6 +17,8 @@ const BUFFER_SECONDS: i64 = 300;
 const RETRIES: u32 = 3;
 /// Bytes of records for one call of a transformation by default.
 const TRANSFORM_BYTES: usize = 1 << 20;
+/// How long records wait for a call by default. Source: as for [`RETRIES`].
+const TRANSFORM_SECONDS: i64 = 60;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Meta {
@@ -110,6 +112,8 @@ pub(super) struct Transform {
     pub retries: u32,
     /// Bytes of records in one call.
     pub bytes: usize,
+    /// How long records wait for a call, with dynamic partitioning.
+    pub buffer_ms: i64,
 }
 
 impl Meta {
@@ -170,6 +174,14 @@ impl Meta {
         let hints = self.destination.buffering_hints.as_ref();
         let seconds = hints.and_then(|hints| hints.interval_in_seconds);
         seconds.unwrap_or(BUFFER_SECONDS).saturating_mul(1000)
+    }
+
+    /// How long an object of a partition is tried again.
+    pub fn retry_ms(&self) -> i64 {
+        let configuration = self.destination.dynamic_partitioning_configuration.as_ref();
+        let options = configuration.and_then(|configuration| configuration.retry_options.as_ref());
+        let seconds = options.and_then(|options| options.duration_in_seconds);
+        seconds.unwrap_or_default().saturating_mul(1000)
     }
 
     pub fn zone(&self) -> TimeZone {
@@ -277,11 +289,15 @@ pub(super) fn processors(processing: Option<&Processing>, default_role: &str) ->
             "Lambda" => {
                 let text = |name| processor.parameter(name).unwrap_or_default();
                 let bytes = text("BufferSizeInMBs").parse::<f64>().ok();
+                let seconds: i64 = text("BufferIntervalInSeconds")
+                    .parse()
+                    .unwrap_or(TRANSFORM_SECONDS);
                 found.transform = Some(Transform {
                     function: text("LambdaArn").to_owned(),
                     role: processor.parameter("RoleArn").unwrap_or(default_role).to_owned(),
                     retries: text("NumberOfRetries").parse().unwrap_or(RETRIES),
                     bytes: bytes.map_or(TRANSFORM_BYTES, |mib| (mib * 1_048_576.0) as usize),
+                    buffer_ms: seconds.saturating_mul(1000),
                 });
             }
             _ => {}

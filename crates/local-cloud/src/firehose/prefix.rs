@@ -4,11 +4,13 @@
 //! Firehose developer guide. Formats of timestamps are those of Java's `DateTimeFormatter`, as far as its letters are
 //! parts of a date or a time of day.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use rand::Rng;
+use serde::{Deserialize, Serialize};
 
 const OPEN: &str = "!{";
 /// The longest evaluated prefix, in characters.
@@ -20,6 +22,43 @@ const HOURLY: &str = "yyyy/MM/dd/HH/";
 
 /// A type of failed records, as `error-output-type` shows it.
 pub(super) const PROCESSING_FAILED: &str = "processing-failed";
+/// The longest key of S3, in bytes.
+const LONGEST_KEY: usize = 1024;
+
+/// The values of partition keys by name, of those that a prefix has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Keys {
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub query: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub function: BTreeMap<String, String>,
+}
+
+/// The names of the partition keys in a prefix.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct KeyNames {
+    pub query: BTreeSet<String>,
+    pub function: BTreeSet<String>,
+}
+
+impl KeyNames {
+    /// Of a prefix that is valid.
+    pub fn of(prefix: &str) -> Self {
+        let mut names = Self::default();
+        for part in parse(prefix).unwrap_or_default() {
+            match part {
+                Part::FromQuery(name) => names.query.insert(name.to_owned()),
+                Part::FromFunction(name) => names.function.insert(name.to_owned()),
+                _ => false,
+            };
+        }
+        names
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.query.is_empty() && self.function.is_empty()
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part<'a> {
@@ -27,6 +66,10 @@ enum Part<'a> {
     Time(Vec<Field>),
     RandomString,
     ErrorOutputType,
+    /// `partitionKeyFromQuery`, with the name of the key.
+    FromQuery(&'a str),
+    /// `partitionKeyFromLambda`
+    FromFunction(&'a str),
 }
 
 /// A part of a format of timestamps.
@@ -45,13 +88,40 @@ pub(super) enum Use {
 }
 
 /// Why Firehose would refuse the two prefixes; `None` if they are valid.
-pub(super) fn fault(prefix: Option<&str>, error_prefix: Option<&str>) -> Option<String> {
+pub(super) fn fault(
+    prefix: Option<&str>,
+    error_prefix: Option<&str>,
+    is_partitioned: bool,
+) -> Option<String> {
     let prefix = prefix.unwrap_or_default();
     let error_prefix = error_prefix.unwrap_or_default();
     let checked = |text: &str, of: Use| match parse(text) {
         Err(fault) => Some(fault),
         Ok(parts) => use_fault(text, &parts, of),
     };
+    let has_keys = |text: &str| !KeyNames::of(text).is_empty();
+    // Source of the words: AWS CloudFormation's events, as in the sources of the AWS CDK.
+    if has_keys(error_prefix) {
+        return Some(
+            "Dynamic Partitioning Namespaces can't be part of an error prefix expression".to_owned(),
+        );
+    }
+    match (has_keys(prefix), is_partitioned) {
+        (true, false) => {
+            return Some(
+                "Dynamic Partitioning Namespaces can only be part of a prefix expression when Dynamic Partitioning is \
+                 enabled."
+                    .to_owned(),
+            );
+        }
+        (false, true) if parse(prefix).is_ok() => {
+            return Some(
+                "S3 Prefix should contain Dynamic Partitioning namespaces when Dynamic Partitioning is enabled"
+                    .to_owned(),
+            );
+        }
+        _ => {}
+    }
     if let Some(fault) = checked(prefix, Use::Prefix) {
         return Some(format!("Invalid Prefix: {fault}."));
     }
@@ -88,6 +158,8 @@ fn longest(parts: &[Part<'_>]) -> usize {
         Part::Time(fields) => fields.iter().map(of_field).sum(),
         Part::RandomString => RANDOM,
         Part::ErrorOutputType => PROCESSING_FAILED.len(),
+        // Values are not empty. How long they are is checked when there are any.
+        Part::FromQuery(_) | Part::FromFunction(_) => 1,
     };
     parts.iter().map(of_part).sum()
 }
@@ -103,11 +175,8 @@ fn parse(text: &str) -> Result<Vec<Part<'_>>, String> {
             Some(("timestamp", format)) => Part::Time(fields(format)?),
             Some(("firehose", "random-string")) => Part::RandomString,
             Some(("firehose", "error-output-type")) => Part::ErrorOutputType,
-            Some(("partitionKeyFromQuery" | "partitionKeyFromLambda", _)) => {
-                return Err(format!(
-                    "!{{{expression}}} needs dynamic partitioning, which is not enabled"
-                ));
-            }
+            Some(("partitionKeyFromQuery", name)) if !name.is_empty() => Part::FromQuery(name),
+            Some(("partitionKeyFromLambda", name)) if !name.is_empty() => Part::FromFunction(name),
             _ => return Err(format!("!{{{expression}}} is not an expression")),
         });
         rest = after;
@@ -186,6 +255,8 @@ pub(super) struct Name<'a> {
     /// Such as `.gz`.
     pub extension: &'a str,
     pub uuid: &'a str,
+    /// The values of partition keys; `None` without dynamic partitioning.
+    pub keys: Option<&'a Keys>,
 }
 
 impl Name<'_> {
@@ -203,6 +274,12 @@ impl Name<'_> {
             self.push_time(&mut key, HOURLY);
         }
         self.finish(key)
+    }
+
+    /// Whether the prefix with its values, or the key, is too long.
+    pub fn is_too_long(&self, prefix: &str) -> bool {
+        let evaluated = self.rendered(prefix, "").chars().count();
+        evaluated > LONGEST || self.key(Some(prefix)).len() > LONGEST_KEY
     }
 
     /// The key of an object of failed records.
@@ -236,6 +313,10 @@ impl Name<'_> {
     /// A prefix with the values of its expressions. One that is not valid is text.
     fn rendered(&self, prefix: &str, error_type: &str) -> String {
         let parts = parse(prefix).unwrap_or_else(|_| vec![Part::Text(prefix)]);
+        let value = |name: &str, of: fn(&Keys) -> &BTreeMap<String, String>| {
+            let keys = self.keys.map(of);
+            keys.and_then(|keys| keys.get(name)).map_or("", String::as_str)
+        };
         let mut text = String::new();
         for part in parts {
             match part {
@@ -243,6 +324,8 @@ impl Name<'_> {
                 Part::Time(fields) => push_fields(&mut text, &self.at(), &fields),
                 Part::RandomString => text.push_str(&random_string()),
                 Part::ErrorOutputType => text.push_str(error_type),
+                Part::FromQuery(name) => text.push_str(value(name, |keys| &keys.query)),
+                Part::FromFunction(name) => text.push_str(value(name, |keys| &keys.function)),
             }
         }
         text
@@ -313,6 +396,7 @@ mod tests {
             zone,
             extension: ".gz",
             uuid: "0a1b2c3d",
+            keys: None,
         }
     }
 
@@ -370,6 +454,48 @@ mod tests {
     }
 
     #[test]
+    fn values_of_partition_keys_stand_in_keys_as_they_are() {
+        let utc = TimeZone::UTC;
+        let map = |entries: &[(&str, &str)]| {
+            let entries = entries
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            entries.collect()
+        };
+        let keys = Keys {
+            query: map(&[("a", "x/!{timestamp:yyyy}"), ("b", "é")]),
+            function: map(&[("a", "f")]),
+        };
+        let name = Name {
+            keys: Some(&keys),
+            ..name(&utc)
+        };
+        let prefix = "!{partitionKeyFromQuery:a}/!{partitionKeyFromLambda:a}/!{partitionKeyFromQuery:b}/!{timestamp:yyyy}/";
+        assert_eq!(
+            name.key(Some(prefix)),
+            format!("x/!{{timestamp:yyyy}}/f/é/2018/{SUFFIX}")
+        );
+        let names = KeyNames::of(prefix);
+        assert_eq!((names.query.len(), names.function.len()), (2, 1));
+        assert!(!name.is_too_long(prefix));
+        for long in ["x".repeat(500), "é".repeat(490)] {
+            let keys = Keys {
+                query: map(&[("a", &long)]),
+                ..Keys::default()
+            };
+            let name = Name {
+                keys: Some(&keys),
+                ..name.clone()
+            };
+            let prefix = "!{partitionKeyFromQuery:a}/0123456789/";
+            assert_eq!(
+                name.is_too_long(prefix),
+                long.len() > 600 || long.len() + 12 > LONGEST
+            );
+        }
+    }
+
+    #[test]
     fn times_are_those_of_the_zone() {
         let tokyo = TimeZone::get("Asia/Tokyo").unwrap();
         assert_eq!(
@@ -393,15 +519,20 @@ mod tests {
             (Some("!{timestamp}"), error),
             (Some("!{firehose:error-output-type}"), error),
             (Some("!{partitionKeyFromQuery:customer}/"), error),
+            (Some("!{partitionKeyFromQuery:}/"), error),
+            (
+                None,
+                Some("!{firehose:error-output-type}/!{partitionKeyFromLambda:a}/"),
+            ),
             (None, Some("!{timestamp:yyyy}/")),
             (None, Some("!{firehose:random-string}/")),
         ] {
             assert!(
-                fault(prefix, error_prefix).is_some(),
+                fault(prefix, error_prefix, false).is_some(),
                 "{prefix:?} {error_prefix:?}"
             );
         }
-        assert!(fault(Some(&"x".repeat(513)), None).is_some());
+        assert!(fault(Some(&"x".repeat(513)), None, false).is_some());
         for (prefix, error_prefix) in [
             (None, None),
             (Some("a/"), None),
@@ -410,8 +541,12 @@ mod tests {
             (Some("!{firehose:random-string}/"), error),
             (None, Some("errors/")),
         ] {
-            assert_eq!(fault(prefix, error_prefix), None);
+            assert_eq!(fault(prefix, error_prefix, false), None);
         }
+        let partitioned = Some("a=!{partitionKeyFromQuery:a}/!{partitionKeyFromLambda:b}/!{timestamp:yyyy}/");
+        assert_eq!(fault(partitioned, error, true), None);
+        assert!(fault(Some("a/"), error, true).is_some());
+        assert!(fault(partitioned, None, true).is_some());
     }
 
     proptest! {
@@ -421,7 +556,7 @@ mod tests {
             at_ms in any::<i64>(),
         ) {
             let error = "e/!{firehose:error-output-type}/";
-            if fault(Some(&prefix), Some(error)).is_none() {
+            if fault(Some(&prefix), Some(error), false).is_none() {
                 let utc = TimeZone::UTC;
                 let name = Name { at_ms, ..name(&utc) };
                 let key = name.key(Some(&prefix));

@@ -88,6 +88,15 @@ impl Store {
                 records,
                 message,
             }));
+            damage.extend(hose.damaged.iter().map(|(path, records)| {
+                Damage {
+                    file: path.display().to_string(),
+                    resource: Some(arn.clone()),
+                    records: *records,
+                    message: "is missing or cut off: records of a partition that were not delivered are lost"
+                        .to_owned(),
+                }
+            }));
         }
         damage
     }

@@ -67,7 +67,7 @@ async fn deliver(firehose: Arc<Firehose>, hose: Arc<Hose>, memory: Arc<Semaphore
         let (pause, news) = match looked {
             Ok(Look::Due(bytes)) => {
                 let bytes = usize::try_from(bytes).unwrap_or(MEMORY);
-                let needed = bytes.saturating_mul(hose.copies()) + PAGE_BYTES + RECORD_BYTES;
+                let needed = bytes.saturating_add(PAGE_BYTES + RECORD_BYTES);
                 let permit = acquire(&memory, needed).await;
                 let (delivering, at) = (Arc::clone(&firehose), Arc::clone(&hose));
                 let delivered = spawn_blocking(move || {

@@ -3,6 +3,8 @@
 mod buffers;
 mod delivering;
 mod operations;
+mod partition_buffers;
+mod partitioning;
 mod transforming;
 
 use std::collections::BTreeMap;

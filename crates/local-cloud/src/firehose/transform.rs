@@ -3,7 +3,7 @@
 //! Source: "Transform source data in Amazon Data Firehose" and "Handle failure in data transformation", Amazon Data Firehose
 //! developer guide; `KinesisFirehoseEvent` of aws-lambda-go.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,14 +23,31 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Incoming {
     pub id: String,
+    /// Its number in the record that it was taken out of.
+    pub part: usize,
     pub arrival_ms: i64,
     pub partition_key: String,
     pub shard_id: String,
     pub data: Bytes,
 }
 
+/// A record that was transformed.
+#[derive(Debug)]
+pub(super) struct Transformed {
+    pub arrival_ms: i64,
+    pub data: Vec<u8>,
+    /// The partition keys that the function returned.
+    pub keys: BTreeMap<String, String>,
+}
+
 /// Why a record could not be transformed: an error code and a message.
-type Failure = (&'static str, String);
+pub(super) type Failure = (&'static str, String);
+
+/// The data of a record, and its partition keys by name.
+type Keyed = (Vec<u8>, BTreeMap<String, String>);
+
+/// Of a record that fails in a first and only attempt.
+const ONCE: u32 = 1;
 
 /// Transforms records in batches, in their order.
 pub(super) struct Transformation<'a> {
@@ -39,10 +56,9 @@ pub(super) struct Transformation<'a> {
     transform: &'a Transform,
     waiting: Vec<Incoming>,
     waiting_bytes: usize,
-    /// Data of transformed records.
-    pub transformed: Vec<Vec<u8>>,
-    /// Lines about records that could not be transformed.
-    pub failed: Vec<u8>,
+    pub transformed: Vec<Transformed>,
+    /// Arrivals of records that could not be transformed, and lines about them.
+    pub failed: Vec<(i64, Vec<u8>)>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -56,6 +72,37 @@ struct Answered {
     id: String,
     result: String,
     data: Option<String>,
+    metadata: Option<Metadata>,
+}
+
+/// Source: "Create partitioning keys with an AWS Lambda function", Amazon Data Firehose developer guide.
+#[derive(Debug, Deserialize)]
+struct Metadata {
+    #[serde(rename = "partitionKeys")]
+    partition_keys: Option<BTreeMap<String, Value>>,
+}
+
+impl Metadata {
+    /// The keys that have values.
+    fn keys(self) -> BTreeMap<String, String> {
+        let keys = self.partition_keys.unwrap_or_default().into_iter();
+        keys.filter_map(|(name, value)| match value {
+            Value::String(text) => Some((name, text)),
+            Value::Bool(_) | Value::Number(_) => Some((name, value.to_string())),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        })
+        .collect()
+    }
+}
+
+impl Incoming {
+    /// Its id in a call of a function: each record has its own.
+    fn record_id(&self) -> String {
+        match self.part {
+            0 => self.id.clone(),
+            part => format!("{}{part:06}", self.id),
+        }
+    }
 }
 
 impl<'a> Transformation<'a> {
@@ -126,7 +173,7 @@ impl<'a> Transformation<'a> {
             by_id.insert(answered.id.clone(), answered);
         }
         for record in records {
-            let result = match by_id.remove(&record.id) {
+            let result = match by_id.remove(&record.record_id()) {
                 None => Err((
                     "Lambda.MissingRecordId",
                     "The function did not return the record.".to_owned(),
@@ -134,26 +181,22 @@ impl<'a> Transformation<'a> {
                 Some(answered) => outcome(answered),
             };
             match result {
-                Ok(Some(data)) => self.transformed.push(data),
+                Ok(Some((data, keys))) => self.transformed.push(Transformed {
+                    arrival_ms: record.arrival_ms,
+                    data,
+                    keys,
+                }),
                 Ok(None) => {}
                 Err(failure) => self.fail(record, &failure, attempts),
             }
         }
     }
 
-    /// Source of the members: "Handle failure in data transformation", developer guide.
-    fn fail(&mut self, record: &Incoming, (code, message): &Failure, attempts: u32) {
-        let line = json!({
-            "attemptsMade": attempts,
-            "arrivalTimestamp": record.arrival_ms,
-            "errorCode": code,
-            "errorMessage": message,
-            "attemptEndingTimestamp": self.now_ms(),
-            "rawData": base64_simd::STANDARD.encode_to_string(&record.data),
-            "lambdaArn": self.transform.function,
-        });
-        self.failed.extend(line.to_string().into_bytes());
-        self.failed.push(b'\n');
+    fn fail(&mut self, record: &Incoming, failure: &Failure, attempts: u32) {
+        let made = (attempts, self.now_ms());
+        let mut line = failed_line(record.arrival_ms, &record.data, failure, made);
+        line["lambdaArn"] = json!(self.transform.function);
+        self.failed.push((record.arrival_ms, lined(&line)));
     }
 
     /// Calls the function, again if it fails. Returns how often it was called.
@@ -229,7 +272,7 @@ impl<'a> Transformation<'a> {
             .iter()
             .map(|record| {
                 let mut shown = json!({
-                    "recordId": record.id,
+                    "recordId": record.record_id(),
                     "approximateArrivalTimestamp": record.arrival_ms,
                     "data": base64_simd::STANDARD.encode_to_string(&record.data),
                 });
@@ -239,7 +282,7 @@ impl<'a> Transformation<'a> {
                         "partitionKey": record.partition_key,
                         "approximateArrivalTimestamp": record.arrival_ms,
                         "sequenceNumber": record.id,
-                        "subsequenceNumber": 0,
+                        "subsequenceNumber": record.part,
                     });
                 }
                 shown
@@ -258,15 +301,46 @@ impl<'a> Transformation<'a> {
     }
 }
 
-/// What the function made of a record: `None` if it drops it.
-fn outcome(answered: Answered) -> Result<Option<Vec<u8>>, Failure> {
+/// What is written about a record that failed.
+///
+/// Source of the members: "Handle failure in data transformation", developer guide.
+fn failed_line(
+    arrival_ms: i64,
+    data: &[u8],
+    (code, message): &Failure,
+    (attempts, ended_ms): (u32, i64),
+) -> Value {
+    json!({
+        "attemptsMade": attempts,
+        "arrivalTimestamp": arrival_ms,
+        "errorCode": code,
+        "errorMessage": message,
+        "attemptEndingTimestamp": ended_ms,
+        "rawData": base64_simd::STANDARD.encode_to_string(data),
+    })
+}
+
+fn lined(line: &Value) -> Vec<u8> {
+    let mut line = line.to_string().into_bytes();
+    line.push(b'\n');
+    line
+}
+
+/// A line about a record that no function was called for.
+pub(super) fn failed_once(arrival_ms: i64, data: &[u8], failure: &Failure, now_ms: i64) -> Vec<u8> {
+    lined(&failed_line(arrival_ms, data, failure, (ONCE, now_ms)))
+}
+
+/// What the function made of a record, with its partition keys: `None` if it drops it.
+fn outcome(answered: Answered) -> Result<Option<Keyed>, Failure> {
     let invalid = |text: &str| ("Lambda.JsonProcessingException", text.to_owned());
     match answered.result.as_str() {
         "Ok" => {
             let data = answered.data.unwrap_or_default();
             let decoded = base64_simd::STANDARD.decode_to_vec(data.as_bytes());
+            let keys = answered.metadata.map(Metadata::keys).unwrap_or_default();
             decoded
-                .map(Some)
+                .map(|data| Some((data, keys)))
                 .map_err(|_| invalid("The data of the record is not base64."))
         }
         "Dropped" => Ok(None),

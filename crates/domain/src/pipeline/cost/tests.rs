@@ -248,3 +248,50 @@ fn firehose_is_billed_for_each_record_and_writes_an_object_for_each_buffer() {
     );
     assert_eq!(quantity("bucket other-data", Item::BucketPuts), Some(records));
 }
+
+/// Source of the quantities: the example of dynamic partitioning, Amazon Data Firehose pricing.
+#[test]
+fn dynamic_partitioning_is_billed_by_bytes_objects_and_queries() {
+    let manifest = r#"
+        name = "carts"
+        description = "Carts"
+        instance = "main"
+        [[resources]]
+        kind = "bucket"
+        id = "data"
+        properties = { name = "carts-data" }
+        [[resources]]
+        kind = "firehose"
+        id = "delivery"
+        [resources.properties]
+        name = "carts"
+        bucket = "${data.name}"
+        role = "arn"
+        prefix = "!{partitionKeyFromQuery:user}/"
+        error_prefix = "errors/"
+        buffer_seconds = 60
+        partition_keys = { user = ".user" }
+    "#;
+    let manifest = Manifest::parse("carts", manifest, &crate::pipeline::resources::properties).unwrap();
+    let assumed = a_million_a_day();
+    let remarks = assumed.remarks(&manifest).join(" ");
+    assert!(remarks.contains("has 10 active partitions"), "{remarks}");
+    let catalog = Declarations::in_region("us-east-1");
+    let draft = Draft::new(manifest, Request::default()).unwrap();
+    let scenario = draft.bind(&catalog).unwrap().scenario(&assumed).unwrap();
+    let quantity = |resource: &str, item: Item| {
+        let mut parts = scenario.parts.iter();
+        let found = parts.find(|part| part.resource == resource && part.item == item);
+        found.map(|part| part.quantity)
+    };
+    let records = assumed.load.records.over_hours(HOURS_A_MONTH);
+    let bytes = assumed.load.bytes.over_hours(HOURS_A_MONTH);
+    let objects = HOURS_A_MONTH * 60 * 10;
+    assert_eq!(
+        quantity("firehose carts", Item::FirehosePartitioning),
+        Some(bytes)
+    );
+    assert_eq!(quantity("firehose carts", Item::FirehoseObjects), Some(objects));
+    assert_eq!(quantity("firehose carts", Item::FirehoseQueries), Some(records));
+    assert_eq!(quantity("bucket carts-data", Item::BucketPuts), Some(objects));
+}

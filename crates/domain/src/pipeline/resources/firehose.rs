@@ -1,5 +1,7 @@
 //! `firehose`: a Firehose stream, which collects the records of a Kinesis stream, or direct puts, and writes them to a bucket.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use aws_sdk_firehose::types as sdk;
 use serde::{Deserialize, Serialize};
@@ -12,11 +14,14 @@ use crate::pipeline::resource::{Change, Check, CheckState, Outputs, UNKNOWN};
 use ground::error::Result;
 
 mod calls;
+mod partitioning;
 mod wanted;
 
 /// Defaults. Source: `BufferingHints`, Amazon Data Firehose API reference.
 const BUFFER_MB: u32 = 5;
 const BUFFER_SECONDS: u32 = 300;
+/// With dynamic partitioning. Firehose refuses less than [`partitioning::LEAST_MB`].
+const PARTITIONED_MB: u32 = 128;
 /// The log stream of errors, as AWS's console names it.
 const LOG_STREAM: &str = "DestinationDelivery";
 
@@ -42,6 +47,12 @@ pub(super) struct Declared {
     newline: Option<bool>,
     /// The ARN of a function that transforms the records.
     transform: Option<String>,
+    /// For each partition key, the jq expression that takes it out of a record. The prefix has each key.
+    partition_keys: Option<BTreeMap<String, String>>,
+    /// How long an object of a partition is tried again.
+    partition_retry_seconds: Option<u32>,
+    /// Which records are in a record.
+    deaggregate: Option<partitioning::Deaggregate>,
     /// The ARN of the KMS key of the objects.
     kms_key: Option<String>,
     /// The log group of errors.
@@ -90,6 +101,16 @@ pub(super) struct Facts {
     time_zone: String,
     newline: bool,
     transform: Option<String>,
+    /// Dynamic partitioning is enabled.
+    #[serde(default)]
+    partitioned: bool,
+    #[serde(default)]
+    retry_seconds: u32,
+    /// The query of the partition keys.
+    #[serde(default)]
+    query: Option<String>,
+    #[serde(default)]
+    deaggregate: Option<String>,
     kms_key: Option<String>,
     log_group: Option<String>,
 }
@@ -107,7 +128,12 @@ impl Hose<'_> {
     }
 
     fn buffer(&self, there: Option<&Facts>) -> (u32, u32) {
-        let (mb, seconds) = there.map_or((BUFFER_MB, BUFFER_SECONDS), |there| {
+        let default_mb = if self.is_partitioned() {
+            PARTITIONED_MB
+        } else {
+            BUFFER_MB
+        };
+        let (mb, seconds) = there.map_or((default_mb, BUFFER_SECONDS), |there| {
             (there.buffer_mb, there.buffer_seconds)
         });
         (
@@ -166,6 +192,9 @@ impl Hose<'_> {
                 hint: "choose another name, or destroy the pipeline first".to_owned(),
             });
         }
+        if let Some(refused) = self.partitioning_refused(facts) {
+            return Some(refused);
+        }
         facts.status.ends_with("_FAILED").then(|| Change::Refused {
             reason: format!(
                 "is {}: {}",
@@ -205,6 +234,7 @@ impl Kind for Hose<'_> {
                 self.bad_property("an error_prefix with expressions must have !{firehose:error-output-type}")
             );
         }
+        self.check_partitioning((mb, seconds))?;
         let extension = declared.file_extension.as_deref().unwrap_or_default();
         if !extension.is_empty() && !extension.starts_with('.') {
             return Err(self.bad_property(&format!(
@@ -228,8 +258,14 @@ impl Kind for Hose<'_> {
             Some(_) => "reads a stream",
             None => "direct puts",
         };
+        let keys = self.declared.partition_keys.iter().flat_map(BTreeMap::keys);
+        let keys: Vec<&str> = keys.map(String::as_str).collect();
+        let partitioned = match keys.is_empty() {
+            true => String::new(),
+            false => format!(", partitioned by {}", keys.join(", ")),
+        };
         format!(
-            "{source}, buffers {mb} MB or {seconds} s, to {}",
+            "{source}, buffers {mb} MB or {seconds} s, to {}{partitioned}",
             self.declared.bucket
         )
     }
@@ -281,6 +317,7 @@ impl Kind for Hose<'_> {
                 changes.push(Change::update("transform", shown(there), shown(function)));
             }
         }
+        changes.extend(self.partitioning_changes(existing));
         Ok(changes)
     }
 
@@ -340,8 +377,9 @@ impl Kind for Hose<'_> {
             .stream
             .as_ref()
             .map_or("direct puts", |_| "reads its stream");
+        let partitioned = if facts.partitioned { ", partitioned" } else { "" };
         let words = format!(
-            "{source}, buffers {} MB or {} s, to {}",
+            "{source}, buffers {} MB or {} s, to {}{partitioned}",
             facts.buffer_mb, facts.buffer_seconds, facts.bucket_arn
         );
         vec![Check::new(CheckState::Good, CHECK, words)]

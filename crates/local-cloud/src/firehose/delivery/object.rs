@@ -1,5 +1,7 @@
 //! The objects of a delivery stream: their keys, their content, and how they are put into the bucket.
 
+use jiff::tz::TimeZone;
+
 use super::{PAGE_BYTES, PAGE_RECORDS, PRINCIPAL, Work};
 use crate::answer::request_id;
 use crate::firehose::content::{CONTENT_TYPE, Compression};
@@ -25,7 +27,7 @@ pub(super) struct Batch {
 }
 
 impl Work<'_> {
-    fn settings(&self) -> (&str, &str) {
+    pub(super) fn settings(&self) -> (&str, &str) {
         let s3 = &self.meta.destination;
         (
             s3.bucket_arn.as_deref().unwrap_or_default(),
@@ -38,23 +40,27 @@ impl Work<'_> {
         self.settings() == (intent.bucket_arn.as_str(), intent.compression.as_str())
     }
 
+    /// The name of an object without partition keys.
+    pub(super) fn object_name<'b>(&'b self, oldest_ms: i64, zone: &'b TimeZone, uuid: &'b str) -> Name<'b> {
+        let given = self.meta.destination.file_extension.as_deref();
+        let given = given.filter(|extension| !extension.is_empty());
+        Name {
+            stream: &self.meta.name,
+            version: self.meta.version_id,
+            at_ms: oldest_ms,
+            zone,
+            extension: given.unwrap_or_else(|| self.compression().extension()),
+            uuid,
+            keys: None,
+        }
+    }
+
     /// Gives an object its keys.
     pub(super) fn name(&self, intent: &mut Intent) {
         let s3 = &self.meta.destination;
-        let given = s3
-            .file_extension
-            .as_deref()
-            .filter(|extension| !extension.is_empty());
         let uuid = request_id();
         let zone = self.meta.zone();
-        let name = Name {
-            stream: &self.meta.name,
-            version: self.meta.version_id,
-            at_ms: intent.oldest_ms,
-            zone: &zone,
-            extension: given.unwrap_or_else(|| self.compression().extension()),
-            uuid: &uuid,
-        };
+        let name = self.object_name(intent.oldest_ms, &zone, &uuid);
         let (bucket_arn, compression) = self.settings();
         bucket_arn.clone_into(&mut intent.bucket_arn);
         compression.clone_into(&mut intent.compression);
@@ -100,6 +106,7 @@ impl Work<'_> {
                         None => add(&mut batch.content, &processors, &record.data),
                         Some(transformation) => transformation.push(Incoming {
                             id: record.sequence_number.to_string(),
+                            part: 0,
                             arrival_ms: record.arrival_ms,
                             partition_key: record.partition_key().to_owned(),
                             shard_id: shard_id(*index),
@@ -136,7 +143,7 @@ impl Work<'_> {
         }
     }
 
-    fn put(&self, key: &str, content: Vec<u8>) -> Result<(), String> {
+    pub(super) fn put(&self, key: &str, content: Vec<u8>) -> Result<(), String> {
         let s3 = &self.meta.destination;
         let role = s3.role_arn.as_deref().unwrap_or_default();
         let (bucket_arn, _) = self.settings();
@@ -181,8 +188,10 @@ fn add(content: &mut Vec<u8>, processors: &Processors, data: &[u8]) {
 
 /// Takes what a transformation has returned.
 fn drain(transformation: &mut Transformation<'_>, processors: &Processors, batch: &mut Batch) {
-    for data in transformation.transformed.drain(..) {
-        add(&mut batch.content, processors, &data);
+    for record in transformation.transformed.drain(..) {
+        add(&mut batch.content, processors, &record.data);
     }
-    batch.failed.append(&mut transformation.failed);
+    for (_, line) in transformation.failed.drain(..) {
+        batch.failed.extend(line);
+    }
 }

@@ -359,7 +359,11 @@ fn what_is_not_valid_or_not_offered_is_refused() {
             constraint,
             "900",
         ),
-        (with("CompressionFormat", json!("Snappy")), invalid, "Snappy"),
+        (
+            with("CompressionFormat", json!("SNAPPY")),
+            constraint,
+            "compressionFormat",
+        ),
         (
             with("CompressionFormat", json!("LZ4")),
             constraint,
@@ -373,7 +377,7 @@ fn what_is_not_valid_or_not_offered_is_refused() {
         (
             with("Prefix", json!("!{partitionKeyFromQuery:a}/")),
             invalid,
-            "dynamic partitioning",
+            "only be part of a prefix expression when Dynamic Partitioning is enabled",
         ),
         (with("FileExtension", json!("json")), constraint, "fileExtension"),
         (
@@ -390,7 +394,7 @@ fn what_is_not_valid_or_not_offered_is_refused() {
         (
             with("DynamicPartitioningConfiguration", json!({"Enabled": true})),
             invalid,
-            "dynamic partitioning",
+            "S3 Prefix should contain Dynamic Partitioning namespaces",
         ),
         (with("EncryptionConfiguration", json!({})), invalid, "exactly one"),
         (
@@ -409,12 +413,12 @@ fn what_is_not_valid_or_not_offered_is_refused() {
         (
             with("ProcessingConfiguration", json!({"Enabled": true})),
             invalid,
-            "Processors",
+            "a minimum of 1 processor",
         ),
         (
             processor("MetadataExtraction", "JsonParsingEngine", "JQ-1.6"),
             invalid,
-            "MetadataExtraction",
+            "MetadataExtractionProcessor can only be present when Dynamic Partitioning is enabled",
         ),
         (
             processor("AppendDelimiterToRecord", "Delimiter", ";"),

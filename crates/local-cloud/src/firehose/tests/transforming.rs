@@ -2,7 +2,7 @@
 
 use super::*;
 
-const FUNCTION: &str = "arn:aws:lambda:us-east-1:000000000000:function:clean";
+pub(super) const FUNCTION: &str = "arn:aws:lambda:us-east-1:000000000000:function:clean";
 
 fn transforming(more: &[(&str, &str)]) -> Value {
     let mut parameters = vec![json!({"ParameterName": "LambdaArn", "ParameterValue": FUNCTION})];
@@ -15,7 +15,7 @@ fn transforming(more: &[(&str, &str)]) -> Value {
     lake_with(&json!({"ProcessingConfiguration": processing}))
 }
 
-fn data_of(record: &Value) -> String {
+pub(super) fn data_of(record: &Value) -> String {
     let data = record["data"].as_str().unwrap();
     String::from_utf8(base64_simd::STANDARD.decode_to_vec(data).unwrap()).unwrap()
 }
@@ -40,12 +40,12 @@ fn clean(event: &Value) -> InvokeResult {
 }
 
 impl Fire {
-    fn scripted(&self, script: impl FnMut(&Value) -> InvokeResult + Send + 'static) {
+    pub(super) fn scripted(&self, script: impl FnMut(&Value) -> InvokeResult + Send + 'static) {
         *self.function.script.lock().unwrap() = Some(Box::new(script));
     }
 
     /// Delivers where there is a runtime, as the task does.
-    fn pass_in_runtime(&self, ms: i64) {
+    pub(super) fn pass_in_runtime(&self, ms: i64) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let _inside = runtime.enter();
         self.pass(ms);

@@ -151,9 +151,21 @@ impl Hose<'_> {
             "role" => update.role_arn(&declared.role),
             "bucket" => update.bucket_arn(self.bucket_arn()),
             // Each may be valid with the other only.
-            "prefix" | "error prefix" => update
-                .set_prefix(declared.prefix.clone())
-                .set_error_output_prefix(declared.error_prefix.clone()),
+            "prefix" | "error prefix" | "partition keys" | "deaggregation" => {
+                let update = update
+                    .set_prefix(declared.prefix.clone())
+                    .set_error_output_prefix(declared.error_prefix.clone());
+                match self.is_partitioned() {
+                    true => {
+                        let processing = destination.and_then(|one| one.processing_configuration());
+                        update.processing_configuration(self.processing(processing)?)
+                    }
+                    false => update,
+                }
+            }
+            "partition retries" => {
+                update.set_dynamic_partitioning_configuration(self.partitioning(Some(there)))
+            }
             "buffer" => update.buffering_hints(self.hints(Some(there))),
             "compression" => update.set_compression_format(self.format()),
             "file extension" => update.set_file_extension(declared.file_extension.clone()),

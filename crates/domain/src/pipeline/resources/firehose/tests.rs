@@ -297,3 +297,156 @@ async fn bad_properties_are_refused() {
     "#);
     assert!(made("name = \"a\"\nbuffer_seconds = 0").is_ok());
 }
+
+const PARTITIONED: &str = r#"
+name = "carts"
+stream = "arn:aws:kinesis:us-east-1:000000000000:stream/carts"
+bucket = "carts-data"
+role = "arn:aws:iam::000000000000:role/carts"
+prefix = "user=!{partitionKeyFromQuery:user}/year=!{partitionKeyFromQuery:year}/"
+error_prefix = "errors/!{firehose:error-output-type}/"
+buffer_seconds = 60
+deaggregate = "json"
+newline = true
+[partition_keys]
+user = ".user_id"
+year = ".at / 1000 | strftime(\"%Y\")"
+"#;
+
+#[tokio::test]
+async fn dynamic_partitioning_is_created_and_its_keys_are_changed() {
+    let (endpoint, service) = endpoint().await;
+    let hose = Hose::new(&endpoint.context, location(), spec("firehose", PARTITIONED, &[])).unwrap();
+    insta::assert_snapshot!(Kind::summary(&hose), @"reads a stream, buffers 128 MB or 60 s, to carts-data, partitioned by user, year");
+    with_step(async |step| Kind::create(&hose, step).await)
+        .await
+        .0
+        .unwrap();
+    let observed = Resource::observe(&hose).await.unwrap();
+    assert_eq!(changes(&hose, &observed), "");
+    let checks = Resource::verify(&hose, &observed, false).await;
+    assert!(
+        checks[0].detail.ends_with(", partitioned"),
+        "{}",
+        checks[0].detail
+    );
+    let made = service.lock().unwrap().destination().clone();
+    assert_eq!(
+        made["DynamicPartitioningConfiguration"],
+        json!({"RetryOptions": {"DurationInSeconds": 300}, "Enabled": true})
+    );
+    assert_eq!(
+        made["BufferingHints"],
+        json!({"SizeInMBs": 128, "IntervalInSeconds": 60})
+    );
+    let processors = made["ProcessingConfiguration"]["Processors"].as_array().unwrap();
+    let kinds: Vec<&str> = processors
+        .iter()
+        .map(|one| one["Type"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "RecordDeAggregation",
+            "MetadataExtraction",
+            "AppendDelimiterToRecord"
+        ]
+    );
+    assert_eq!(
+        processors[1]["Parameters"],
+        json!([
+            {
+                "ParameterName": "MetadataExtractionQuery",
+                "ParameterValue": "{\"user\":.user_id,\"year\":(.at / 1000 | strftime(\"%Y\"))}",
+            },
+            {"ParameterName": "JsonParsingEngine", "ParameterValue": "JQ-1.6"},
+        ])
+    );
+
+    let changed = PARTITIONED
+        .replace("year=!{partitionKeyFromQuery:year}/", "")
+        .replace("year = ", "#")
+        .replace(
+            "deaggregate = \"json\"",
+            "deaggregate = \"none\"\npartition_retry_seconds = 60",
+        );
+    let hose = Hose::new(&endpoint.context, location(), spec("firehose", &changed, &[])).unwrap();
+    let observed = Resource::observe(&hose).await.unwrap();
+    insta::assert_snapshot!(changes(&hose, &observed), @r#"
+    prefix: user=!{partitionKeyFromQuery:user}/year=!{partitionKeyFromQuery:year}/ → user=!{partitionKeyFromQuery:user}/
+    partition keys: {"user":.user_id,"year":(.at / 1000 | strftime("%Y"))} → {"user":.user_id}
+    deaggregation: JSON → none
+    partition retries: 300 s → 60 s
+    "#);
+    for change in hose.diff(&observed, &Default::default()).unwrap() {
+        with_step(async |step| hose.apply(&change, &observed, step).await)
+            .await
+            .0
+            .unwrap();
+    }
+    let observed = Resource::observe(&hose).await.unwrap();
+    assert_eq!(changes(&hose, &observed), "");
+}
+
+#[tokio::test]
+async fn dynamic_partitioning_cannot_be_switched() {
+    let context = context().await;
+    let hose = Hose::new(&context, location(), spec("firehose", PARTITIONED, &[])).unwrap();
+    insta::assert_snapshot!(
+        changes(&hose, &there(&facts(), &[])),
+        @"has no dynamic partitioning, which Firehose enables at creation only"
+    );
+    let partitioned = Facts {
+        partitioned: true,
+        ..facts()
+    };
+    let declared = format!("{DECLARED}prefix = \"a/\"");
+    let hose = Hose::new(&context, location(), spec("firehose", &declared, &[])).unwrap();
+    insta::assert_snapshot!(
+        changes(&hose, &there(&partitioned, &[])),
+        @"has dynamic partitioning, which Firehose cannot disable"
+    );
+}
+
+#[tokio::test]
+async fn partition_keys_that_firehose_refuses_are_refused_before_the_first_call() {
+    let context = context().await;
+    let made = |more: &str| {
+        let declared = format!("name = \"a\"\nbucket = \"b\"\nrole = \"r\"\nerror_prefix = \"e/\"\n{more}");
+        Hose::new(&context, location(), spec("firehose", &declared, &[])).map(drop)
+    };
+    let user = "prefix = \"!{partitionKeyFromQuery:user}/\"\n";
+    let refusals = [
+        "partition_retry_seconds = 1".to_owned(),
+        "deaggregate = \"json\"".to_owned(),
+        format!("{user}partition_keys = {{ user = \".user |\" }}"),
+        format!("{user}partition_keys = {{ user = \"nosuch\" }}"),
+        format!("{user}partition_keys = {{ user = \".a\", b = \".b\" }}"),
+        user.to_owned(),
+        "prefix = \"!{partitionKeyFromLambda:user}/\"".to_owned(),
+        "prefix = \"a/\"\npartition_keys = {}".to_owned(),
+        format!("{user}buffer_mb = 63\npartition_keys = {{ user = \".a\" }}"),
+        format!("{user}buffer_seconds = 59\npartition_keys = {{ user = \".a\" }}"),
+        format!("{user}partition_retry_seconds = 7201\npartition_keys = {{ user = \".a\" }}"),
+    ]
+    .map(|more| refusal(made(&more)))
+    .join("\n");
+    insta::assert_snapshot!(refusals, @r#"
+    line 1: resource it: partition_retry_seconds needs partition_keys
+    line 1: resource it: deaggregate needs partition_keys
+    line 1: resource it: partition_keys.user is not a jq expression that Firehose takes, ".user |": at character 16, found ) where jq expects a term
+    line 1: resource it: partition_keys.user is not a jq expression that Firehose takes, "nosuch": at character 9, jq does not have the function nosuch/0
+    line 1: resource it: prefix must have !{partitionKeyFromQuery:b}, since partition_keys has b
+    line 1: resource it: partition_keys must have user, since prefix has !{partitionKeyFromQuery:user}
+    line 1: resource it: a prefix with partitionKeyFromLambda needs transform
+    line 1: resource it: partition_keys must have a key
+    line 1: resource it: partition_keys need buffer_mb of at least 64 and buffer_seconds of at least 60
+    line 1: resource it: partition_keys need buffer_mb of at least 64 and buffer_seconds of at least 60
+    line 1: resource it: partition_retry_seconds must be from 0 to 7200, not 7201
+    "#);
+    for expression in [".a + 1", "def f: .a; f", ".a | ascii"] {
+        assert!(made(&format!("{user}partition_keys = {{ user = \"{expression}\" }}")).is_ok());
+    }
+    let by_function = "prefix = \"!{partitionKeyFromLambda:user}/\"\ntransform = \"arn:aws:lambda:us-east-1:000000000000:function:f\"";
+    assert!(made(by_function).is_ok());
+}

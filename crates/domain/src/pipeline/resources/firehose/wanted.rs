@@ -9,7 +9,7 @@ use ground::error::Result;
 /// How `Delimiter` writes a line feed: the value of a parameter cannot be white space only.
 const LINE_FEED: &str = "\\n";
 
-fn parameter(name: sdk::ProcessorParameterName, value: &str) -> Result<sdk::ProcessorParameter> {
+pub(super) fn parameter(name: sdk::ProcessorParameterName, value: &str) -> Result<sdk::ProcessorParameter> {
     built(
         sdk::ProcessorParameter::builder()
             .parameter_name(name)
@@ -44,12 +44,16 @@ impl Hose<'_> {
             let is_replaced = match processor.r#type() {
                 sdk::ProcessorType::AppendDelimiterToRecord => declared.newline.is_some(),
                 sdk::ProcessorType::Lambda => declared.transform.is_some(),
+                sdk::ProcessorType::MetadataExtraction => declared.partition_keys.is_some(),
+                sdk::ProcessorType::RecordDeAggregation => declared.deaggregate.is_some(),
                 _ => false,
             };
             if !is_replaced {
                 all.push(processor.clone());
             }
         }
+        let (deaggregation, extraction) = self.partition_processors()?;
+        all.extend(deaggregation);
         if let Some(function) = declared.transform.as_deref().filter(|arn| !arn.is_empty()) {
             let processor = sdk::Processor::builder()
                 .r#type(sdk::ProcessorType::Lambda)
@@ -57,6 +61,7 @@ impl Hose<'_> {
                 .build();
             all.push(built(processor)?);
         }
+        all.extend(extraction);
         if declared.newline == Some(true) {
             let delimiter = parameter(sdk::ProcessorParameterName::Delimiter, LINE_FEED)?;
             let processor = sdk::Processor::builder()
@@ -110,7 +115,7 @@ impl Hose<'_> {
 
     pub(super) fn destination(&self) -> Result<sdk::ExtendedS3DestinationConfiguration> {
         let declared = &self.declared;
-        let processing = declared.newline.is_some() || declared.transform.is_some();
+        let processing = declared.newline.is_some() || declared.transform.is_some() || self.is_partitioned();
         let processing = match processing {
             true => Some(self.processing(None)?),
             false => None,
@@ -126,6 +131,7 @@ impl Hose<'_> {
                 .set_encryption_configuration(self.object_encryption()?)
                 .set_cloud_watch_logging_options(self.logging())
                 .set_processing_configuration(processing)
+                .set_dynamic_partitioning_configuration(self.partitioning(None))
                 .set_file_extension(declared.file_extension.clone())
                 .set_custom_time_zone(declared.time_zone.clone())
                 .build(),
@@ -141,7 +147,7 @@ pub(super) fn destination_of(
     destinations.find_map(|one| one.extended_s3_destination_description())
 }
 
-fn number(value: Option<i32>, default: u32) -> u32 {
+pub(super) fn number(value: Option<i32>, default: u32) -> u32 {
     value
         .and_then(|value| u32::try_from(value).ok())
         .unwrap_or(default)
@@ -189,6 +195,7 @@ pub(super) fn facts(description: &sdk::DeliveryStreamDescription) -> Facts {
         .filter(|one| one.enabled() == Some(true));
     facts.log_group = logging.and_then(|one| one.log_group_name()).map(str::to_owned);
     processors(s3, &mut facts);
+    super::partitioning::observe(s3, &mut facts);
     facts
 }
 
@@ -200,12 +207,21 @@ fn processors(s3: &sdk::ExtendedS3DestinationDescription, facts: &mut Facts) {
         match processor.r#type() {
             sdk::ProcessorType::AppendDelimiterToRecord => facts.newline = true,
             sdk::ProcessorType::Lambda => {
-                let mut parameters = processor.parameters().iter();
-                let function =
-                    parameters.find(|one| *one.parameter_name() == sdk::ProcessorParameterName::LambdaArn);
-                facts.transform = function.map(|one| one.parameter_value().to_owned());
+                facts.transform = value_of(processor, &sdk::ProcessorParameterName::LambdaArn);
+            }
+            sdk::ProcessorType::MetadataExtraction => {
+                facts.query = value_of(processor, &sdk::ProcessorParameterName::MetadataExtractionQuery);
+            }
+            sdk::ProcessorType::RecordDeAggregation => {
+                facts.deaggregate = value_of(processor, &sdk::ProcessorParameterName::SubRecordType);
             }
             _ => {}
         }
     }
+}
+
+fn value_of(processor: &sdk::Processor, name: &sdk::ProcessorParameterName) -> Option<String> {
+    let mut parameters = processor.parameters().iter();
+    let found = parameters.find(|one| one.parameter_name() == name);
+    found.map(|one| one.parameter_value().to_owned())
 }
