@@ -1,4 +1,4 @@
-//! The storage of DynamoDB, SQS, Logs and S3: one SQLite database each.
+//! The storage of DynamoDB, SQS, Logs, S3, Glue and Athena: one SQLite database each.
 //!
 //! A committed transaction has been written to the operating system (write-ahead log): it survives the end of the
 //! process. It costs what it changes, whatever the size of the database.

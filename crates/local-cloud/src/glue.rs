@@ -23,7 +23,7 @@ use serde_json::Value;
 use crate::answer::{answer, identify, request_id, whole};
 use crate::clock::Clock;
 use crate::entries::Entries;
-use crate::json::{TooManyValues, admit};
+use crate::json::{self, TooManyValues, admit};
 use crate::operation::operations;
 use crate::service::{Permission, Request, Service, arn, operation};
 use crate::types::{Body, Caller, Tags};
@@ -114,19 +114,8 @@ impl Call<'_> {
         }
     }
 
-    /// The parameters. An empty body is an empty object. A member that the local cloud does not offer is refused, not ignored.
     fn read<T: DeserializeOwned>(&self) -> Result<T> {
-        let body = if self.body.is_empty() { b"{}" } else { self.body };
-        serde_json::from_slice(body).map_err(|error| {
-            let text = error.to_string();
-            match text
-                .strip_prefix("unknown field `")
-                .and_then(|rest| rest.split_once('`'))
-            {
-                Some((member, _)) => Error::not_offered(&format!("the member {member}")),
-                None => Error::serialization(text),
-            }
-        })
+        Ok(json::read(self.body)?)
     }
 
     fn now_ms(&self) -> i64 {

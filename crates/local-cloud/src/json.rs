@@ -1,6 +1,7 @@
 //! A bound on the memory that the values of JSON bodies take. A tree of values takes up to a hundred times the bytes of
 //! its text, so a limit on bodies does not bound it.
 
+use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Bodies up to this length need no permit: their values take a few MiB.
@@ -17,6 +18,30 @@ pub(crate) struct TooManyValues;
 impl TooManyValues {
     pub const MESSAGE: &str = "The request has more values than the local cloud takes: they would need more than 256 MiB \
                                of memory.";
+}
+
+/// Why the parameters of a request cannot be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// A member that the type of the parameters does not have.
+    Unknown(String),
+    Malformed(String),
+}
+
+/// The parameters in a body. An empty body is an empty object.
+///
+/// # Errors
+/// When it is no JSON of the type `T`. A type that denies unknown fields refuses what would else be ignored.
+pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unread> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|error| {
+        let text = error.to_string();
+        let unknown = text.strip_prefix("unknown field `");
+        match unknown.and_then(|rest| rest.split_once('`')) {
+            Some((member, _)) => Unread::Unknown(member.to_owned()),
+            None => Unread::Malformed(text),
+        }
+    })
 }
 
 /// Waits until the values of a JSON body may be taken into memory. The permit is to be held as long as they are there.

@@ -4,6 +4,7 @@ use http::Response;
 use serde_json::json;
 
 use super::respond;
+use crate::json::Unread;
 use crate::types::Body;
 
 pub(super) type Result<T, E = Error> = std::result::Result<T, E>;
@@ -21,6 +22,15 @@ pub(super) struct Error {
 impl<E: std::error::Error> From<E> for Error {
     fn from(error: E) -> Self {
         Self::internal(error.to_string())
+    }
+}
+
+impl From<Unread> for Error {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Unknown(member) => Self::not_offered(&format!("the member {member}")),
+            Unread::Malformed(text) => Self::serialization(text),
+        }
     }
 }
 

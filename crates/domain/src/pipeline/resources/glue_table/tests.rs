@@ -51,7 +51,8 @@ impl Service {
                     self.version += 1;
                     self.table.as_mut().unwrap()["Parameters"]["theirs"] = json!("1");
                 }
-                if input["VersionId"] != self.version.to_string() {
+                let version = self.version.to_string();
+                if input["VersionId"].as_str() != Some(version.as_str()) {
                     return refused("ConcurrentModificationException");
                 }
                 self.table = Some(input["TableInput"].clone());
