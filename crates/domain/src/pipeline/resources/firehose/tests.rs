@@ -393,7 +393,7 @@ async fn dynamic_partitioning_cannot_be_switched() {
     let context = context().await;
     let hose = Hose::new(&context, location(), spec("firehose", PARTITIONED, &[])).unwrap();
     insta::assert_snapshot!(
-        changes(&hose, &there(&facts(), &[])),
+        changes(&hose, &there(facts(), &[])),
         @"has no dynamic partitioning, which Firehose enables at creation only"
     );
     let partitioned = Facts {
