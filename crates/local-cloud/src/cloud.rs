@@ -6,6 +6,7 @@
 mod actions;
 mod channels;
 mod deliveries;
+mod foundation;
 mod lambda_api;
 mod site_buckets;
 
@@ -25,33 +26,30 @@ use crate::awsim::{Awsim, Iam, Kms, Sns, Stored, Sts, Tagging};
 use crate::clock::{Clock, CloudClock};
 use crate::cloudfront::CloudFront;
 use crate::cloudwatch::{self, CloudWatch};
-use crate::deliver::{Deliver, LogSink};
+use crate::deliver::Deliver;
 use crate::dynamodb::DynamoDb;
-use crate::firehose::{self, Firehose, FirehoseConfig};
+use crate::firehose::{self, Firehose};
 use crate::front::Backends;
 use crate::glue::Glue;
 use crate::invoke::{Functions, Invoke};
 use crate::kinesis::channels as delivery;
-use crate::kinesis::engine::{Engine, EngineConfig, KeyLookup};
+use crate::kinesis::engine::{Engine, KeyLookup};
 use crate::kinesis::service::Kinesis;
-use crate::lambda::{self, Lambda, LambdaConfig, RoleLookup, Timings};
+use crate::lambda::{self, Lambda, RoleLookup};
 use crate::logs::Logs;
-use crate::mappings::{Mappings, MappingsConfig};
 use crate::metrics::MetricSink;
 use crate::s3::{S3, Targets};
 use crate::service::Permission;
 use crate::services::{Entry, Services};
 use crate::sqs::Sqs;
 use crate::types::{Caller, KeyState};
-use crate::web::function_url::{FunctionUrls, Urls};
 use crate::web::{Endpoints, Web};
-use actions::KinesisActions;
 use channels::ChannelDestination;
 use daemon::Options;
 use daemon::secret::Secret;
 pub(crate) use deliveries::Deliveries;
+use foundation::{Foundation, services_dir};
 use lambda_api::LambdaApi;
-use site_buckets::SiteBuckets;
 
 /// All services of the local cloud on one data directory.
 pub struct Cloud {
@@ -77,103 +75,60 @@ impl Cloud {
     /// # Errors
     /// When files cannot be made or read.
     pub fn open(data: &Path, options: Options, endpoint: &str, secret: &Secret) -> io::Result<Self> {
-        let max_filters = usize::from(options.event_filters);
-        let firehose_options = options.clone();
-        let dir = data.join("services");
-        let adjustable = Arc::new(CloudClock::open(data, options.clock_behind, dir.exists())?);
-        let clock = Arc::clone(&adjustable) as Arc<dyn Clock>;
-        let status_delay = options.status_delay;
-        let cloudwatch = CloudWatch::open(&data.join("cloudwatch"), Arc::clone(&clock))?;
-        let metrics = Arc::clone(&cloudwatch) as Arc<dyn MetricSink>;
-        ground::platform::create_private_dir(&dir)?;
-        ground::platform::remove_unfinished(&dir)?;
-        let stores = Stores::new(&dir, &clock, &metrics)?;
-        let deliveries = stores.deliveries();
-        let deliver = || Arc::clone(&deliveries) as Arc<dyn Deliver>;
-        let kinesis = Engine::open(EngineConfig {
-            data_dir: data.join("kinesis"),
-            clock: Arc::clone(&clock),
-            metrics: Arc::clone(&metrics),
-            kms: Arc::new(stores.kms.clone()) as Arc<dyn KeyLookup>,
-            destination: Arc::new(stores.channel_destination()),
-            options,
-        })?;
-        let lambda = Lambda::open(LambdaConfig {
-            data_dir: data.join("lambda"),
-            endpoint: endpoint.to_owned(),
-            secret: secret.clone(),
-            clock: Arc::clone(&clock),
-            metrics: Arc::clone(&metrics),
-            logs: Arc::clone(&stores.logs) as Arc<dyn LogSink>,
-            deliver: deliver(),
-            roles: Some(Arc::new(stores.iam.clone()) as Arc<dyn RoleLookup>),
-            timings: Timings::default(),
-        })?;
-        let firehose = stores.firehose(data, (&clock, &metrics), &kinesis, &lambda, firehose_options)?;
-        let mappings = Mappings::open(MappingsConfig {
-            data_dir: data.join("mappings"),
-            clock,
-            kinesis: Arc::clone(&kinesis),
-            invoke: Arc::clone(&lambda) as Arc<dyn Invoke>,
-            deliver: deliver(),
-            metrics,
-            max_filters,
-        })?;
+        let foundation = Foundation::open(data, options, endpoint, secret)?;
+        let stores = &foundation.stores;
+        let kinesis = foundation.kinesis()?;
+        let lambda = foundation.lambda()?;
+        let firehose = foundation.firehose(&kinesis, &lambda)?;
+        let mappings = foundation.mappings(&kinesis, &lambda)?;
         lambda.resume();
-        stores.connect(&lambda, &deliver());
-        let functions = Arc::clone(&lambda) as Arc<dyn Invoke>;
-        let alarms = tokio::spawn(cloudwatch::watch::run(
-            Arc::clone(&cloudwatch),
-            deliver(),
-            functions,
-        ));
-        let channels = tokio::spawn(delivery::task::run(Arc::clone(&kinesis)));
-        let delivering = tokio::spawn(firehose::task::run(Arc::clone(&firehose)));
+        stores.connect(&lambda, &foundation.deliver());
         let policies = Arc::new(AccessPolicies {
             lambda: Arc::clone(&lambda),
             iam: stores.iam.clone(),
             sessions: Arc::default(),
             secret: secret.clone(),
         });
-        let actions = KinesisActions {
-            engine: Arc::clone(&kinesis),
-            iam: stores.iam.clone(),
-        };
-        let http_apis = http_apis(data, endpoint, (&adjustable, &cloudwatch), &lambda, actions)?;
-        let metrics = Arc::clone(&cloudwatch) as Arc<dyn MetricSink>;
-        let cloudfront = Arc::new(CloudFront::open(
-            &data.join("cloudfront"),
-            endpoint,
-            status_delay,
-            Arc::clone(&adjustable) as Arc<dyn Clock>,
-            metrics,
-            Arc::new(SiteBuckets(Arc::clone(&stores.s3))),
-        )?);
-        let web = Arc::new(Endpoints {
-            function_urls: function_urls(&lambda, &policies, &adjustable),
+        let http_apis = foundation.http_apis(&kinesis, &lambda)?;
+        let cloudfront = foundation.cloudfront()?;
+        let web = Endpoints {
+            function_urls: foundation.function_urls(&lambda, &policies),
             http_apis: Arc::clone(&http_apis) as Arc<dyn Web>,
             distributions: Arc::clone(&cloudfront) as Arc<dyn Web>,
-        });
-        let logs = Arc::clone(&stores.logs);
-        let lambda = LambdaApi { lambda, mappings };
-        let engine = Kinesis(Arc::clone(&kinesis));
+        };
+        let alarms = cloudwatch::watch::run(
+            Arc::clone(&foundation.cloudwatch),
+            foundation.deliver(),
+            Arc::clone(&lambda) as Arc<dyn Invoke>,
+        );
+        let alarms = tokio::spawn(alarms);
+        let channels = tokio::spawn(delivery::task::run(Arc::clone(&kinesis)));
+        let delivering = tokio::spawn(firehose::task::run(Arc::clone(&firehose)));
         let first = FirstServices {
-            lambda,
+            lambda: LambdaApi { lambda, mappings },
             http_apis,
             firehose,
             cloudfront,
-            kinesis: engine,
+            kinesis: Kinesis(Arc::clone(&kinesis)),
         };
-        let services = stores.table(&dir, first, cloudwatch, &policies);
+        let Foundation {
+            clock,
+            cloudwatch,
+            stores,
+            deliveries,
+            ..
+        } = foundation;
+        let logs = Arc::clone(&stores.logs);
+        let services = stores.table(&services_dir(data), first, cloudwatch, &policies);
         services.open();
         Ok(Self {
             services,
             deliveries,
             logs,
             policies,
-            web,
+            web: Arc::new(web),
             kinesis,
-            clock: adjustable,
+            clock,
             alarms,
             channels,
             firehose: delivering,
@@ -209,37 +164,6 @@ impl Cloud {
         self.firehose.abort();
         self.services.shutdown();
     }
-}
-
-fn http_apis(
-    data: &Path,
-    endpoint: &str,
-    (clock, metrics): (&Arc<CloudClock>, &Arc<CloudWatch>),
-    lambda: &Arc<Lambda>,
-    actions: KinesisActions,
-) -> io::Result<Arc<ApiGateway>> {
-    let opened = ApiGateway::open(
-        &data.join("apigateway"),
-        endpoint,
-        Arc::clone(clock) as Arc<dyn Clock>,
-        Arc::clone(metrics) as Arc<dyn MetricSink>,
-        Arc::clone(lambda) as Arc<dyn Invoke>,
-        Arc::new(actions),
-    );
-    opened.map(Arc::new)
-}
-
-fn function_urls(
-    lambda: &Arc<Lambda>,
-    policies: &Arc<AccessPolicies>,
-    clock: &Arc<CloudClock>,
-) -> Arc<dyn Web> {
-    Arc::new(FunctionUrls {
-        urls: Arc::clone(lambda) as Arc<dyn Urls>,
-        functions: Arc::clone(lambda) as Arc<dyn Invoke>,
-        policies: Arc::clone(policies) as Arc<dyn Policies>,
-        clock: Arc::clone(clock) as Arc<dyn Clock>,
-    })
 }
 
 /// The services that call others.
@@ -309,28 +233,6 @@ impl Stores {
             iam: self.iam.clone(),
             logs: Arc::clone(&self.logs),
         }
-    }
-
-    /// Firehose, which writes to buckets.
-    fn firehose(
-        &self,
-        data: &Path,
-        (clock, metrics): (&Arc<dyn Clock>, &Arc<dyn MetricSink>),
-        kinesis: &Arc<Engine>,
-        lambda: &Arc<Lambda>,
-        options: Options,
-    ) -> io::Result<Arc<Firehose>> {
-        let opened = Firehose::open(FirehoseConfig {
-            data_dir: data.join("firehose"),
-            clock: Arc::clone(clock),
-            kinesis: Arc::clone(kinesis),
-            kms: Arc::new(self.kms.clone()) as Arc<dyn KeyLookup>,
-            destination: Arc::new(self.channel_destination()),
-            functions: Arc::clone(lambda) as Arc<dyn Invoke>,
-            metrics: Arc::clone(metrics),
-            options,
-        });
-        opened.map(Arc::new)
     }
 
     /// Lets topics and buckets reach functions, and buckets send what was not sent before the last stop.

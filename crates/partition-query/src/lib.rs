@@ -15,6 +15,7 @@ mod eval;
 mod format;
 mod items;
 mod lex;
+mod names;
 mod parse;
 mod regex;
 mod term;

@@ -1,8 +1,8 @@
 //! The grammar of a query. Source: `parser.y` of jq 1.6.
 
 use crate::Fault;
-use crate::builtin;
 use crate::lex::{Part, Token, Word, words};
+use crate::names;
 use crate::term::{Format, Operator, Piece, Term};
 
 /// Terms in one another.
@@ -448,12 +448,12 @@ impl<'a> Parser<'a> {
             }
             self.expect(")")?;
         }
-        if let Some(known) = builtin::find(name, arguments.len()) {
+        if let Some(known) = names::find(name, arguments.len()) {
             return Ok(Term::Call(known, arguments));
         }
         self.at = start;
         let function = format!("the function {name}/{}", arguments.len());
-        match builtin::is_known(name) {
+        match names::is_known(name) {
             true => self.not_offered(&function),
             false => self.error(&format!("jq does not have {function}")),
         }

@@ -87,24 +87,45 @@ impl Hose<'_> {
     }
 
     pub(super) fn check_partitioning(&self, (mb, seconds): (u32, u32)) -> Result<()> {
+        if !self.is_partitioned() {
+            return self.check_unpartitioned();
+        }
+        self.check_keys()?;
         let declared = &self.declared;
         let refused = |text: String| Err(self.bad_property(&text));
-        if !self.is_partitioned() {
-            let given = [
-                (
-                    "partition_retry_seconds",
-                    declared.partition_retry_seconds.is_some(),
-                ),
-                (
-                    "deaggregate",
-                    declared.deaggregate.is_some_and(|one| one != Deaggregate::None),
-                ),
-            ];
-            return match given.into_iter().find(|(_, is_given)| *is_given) {
-                Some((name, _)) => refused(format!("{name} needs partition_keys")),
-                None => Ok(()),
-            };
+        if mb < LEAST_MB || seconds < LEAST_SECONDS {
+            return refused(format!(
+                "partition_keys need buffer_mb of at least {LEAST_MB} and buffer_seconds of at least {LEAST_SECONDS}"
+            ));
         }
+        match declared.partition_retry_seconds {
+            Some(seconds) if seconds > MOST_RETRY_SECONDS => refused(format!(
+                "partition_retry_seconds must be from 0 to {MOST_RETRY_SECONDS}, not {seconds}"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_unpartitioned(&self) -> Result<()> {
+        let declared = &self.declared;
+        let deaggregates = declared.deaggregate.is_some_and(|one| one != Deaggregate::None);
+        let given = [
+            (
+                "partition_retry_seconds",
+                declared.partition_retry_seconds.is_some(),
+            ),
+            ("deaggregate", deaggregates),
+        ];
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            Some((name, _)) => Err(self.bad_property(&format!("{name} needs partition_keys"))),
+            None => Ok(()),
+        }
+    }
+
+    /// The keys of the query and of the function, and those of the prefix.
+    fn check_keys(&self) -> Result<()> {
+        let declared = &self.declared;
+        let refused = |text: String| Err(self.bad_property(&text));
         for (name, expression) in declared.partition_keys.iter().flatten() {
             if name.is_empty() || name.contains(['{', '}', ':']) {
                 return refused(format!("partition_keys cannot have the name {name:?}"));
@@ -146,17 +167,7 @@ impl Hose<'_> {
         if of_query.is_empty() && !self.prefix().contains(FROM_FUNCTION) {
             return refused("partition_keys must have a key".to_owned());
         }
-        if mb < LEAST_MB || seconds < LEAST_SECONDS {
-            return refused(format!(
-                "partition_keys need buffer_mb of at least {LEAST_MB} and buffer_seconds of at least {LEAST_SECONDS}"
-            ));
-        }
-        match declared.partition_retry_seconds {
-            Some(seconds) if seconds > MOST_RETRY_SECONDS => refused(format!(
-                "partition_retry_seconds must be from 0 to {MOST_RETRY_SECONDS}, not {seconds}"
-            )),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// Firehose enables dynamic partitioning at creation only, and never disables it.
