@@ -5,6 +5,7 @@ use std::net::TcpStream;
 
 use serde_json::Value;
 
+use crate::contents::until;
 use crate::functions::compiled;
 use crate::support::{Cloud, block_on};
 
@@ -36,12 +37,19 @@ role = "${role.arn}"
 environment = { JOURNAL = "JOURNAL_FILE" }
 
 [[resources]]
+kind = "log_group"
+id = "requests"
+[resources.properties]
+name = "/apis/shop"
+
+[[resources]]
 kind = "http_api"
 id = "api"
 [resources.properties]
 name = "shop"
 function = "${echo.arn}"
 routes = ["GET /items/{id}", "POST /items"]
+log_group = "${requests.name}"
 cors = { allow_origins = ["*"], allow_methods = ["GET", "POST"] }
 
 [[resources]]
@@ -124,6 +132,26 @@ fn send(method: &str, url: &str, headers: &str, body: &str) -> (u16, String) {
     (answer.status, answer.text())
 }
 
+/// Routes and statuses in an access log, once it has three requests.
+fn logged_routes(cloud: &Cloud, group: &str) -> Result<Vec<String>, String> {
+    let logs = aws_sdk_cloudwatchlogs::Client::new(&cloud.sdk());
+    let call = logs.filter_log_events().log_group_name(group);
+    let found = block_on(call.send()).unwrap();
+    let lines = found.events().iter().filter_map(|event| event.message());
+    let routes: Vec<String> = lines
+        .map(|line| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let text = |name: &str| line[name].as_str().unwrap().to_owned();
+            format!("{} {}", text("route"), text("status"))
+        })
+        .collect();
+    if routes.len() == 3 {
+        Ok(routes)
+    } else {
+        Err(format!("{routes:?}"))
+    }
+}
+
 #[test]
 fn functions_behind_http_are_set_up_once_and_called_and_destroyed() {
     let cloud = Cloud::start();
@@ -155,6 +183,9 @@ fn functions_behind_http_are_set_up_once_and_called_and_destroyed() {
     let (status, body) = send("GET", &format!("{url}/any"), "", "");
     let event: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &event["rawPath"]), (200, &Value::from("/any")));
+    let mut routes = until("lines of three requests", || logged_routes(&cloud, "/apis/shop"));
+    routes.sort();
+    assert_eq!(routes, ["- 404", "GET /items/{id} 200", "POST /items 200"]);
 
     let s3 = aws_sdk_s3::config::Builder::from(&cloud.sdk()).force_path_style(true);
     let s3 = aws_sdk_s3::Client::from_conf(s3.build());

@@ -5,6 +5,7 @@
 //!
 //! Source: "Amazon API Gateway Version 2 API reference"; "Working with HTTP APIs", API Gateway developer guide.
 
+mod access_log;
 mod control;
 mod error;
 mod input;
@@ -30,6 +31,7 @@ use serde_json::Value;
 
 use crate::actions::Actions;
 use crate::clock::Clock;
+use crate::deliver::LogSink;
 use crate::invoke::Invoke;
 use crate::metrics::MetricSink;
 use crate::service::{Permission, Protocol, Request, Service};
@@ -49,6 +51,7 @@ pub(crate) struct ApiGateway {
     clock: Arc<dyn Clock>,
     metrics: Arc<dyn MetricSink>,
     functions: Arc<dyn Invoke>,
+    logs: Arc<dyn LogSink>,
 }
 
 impl ApiGateway {
@@ -63,6 +66,7 @@ impl ApiGateway {
         metrics: Arc<dyn MetricSink>,
         functions: Arc<dyn Invoke>,
         actions: Arc<dyn Actions>,
+        logs: Arc<dyn LogSink>,
     ) -> io::Result<Self> {
         let (of_rest, to_rest) = (Arc::clone(&clock), Arc::clone(&metrics));
         Ok(Self {
@@ -73,6 +77,7 @@ impl ApiGateway {
             clock,
             metrics,
             functions,
+            logs,
         })
     }
 }

@@ -71,7 +71,7 @@ pub(super) struct Stage {
     pub default_limits: Limits,
     /// By route key.
     pub route_limits: BTreeMap<String, Limits>,
-    /// Destination and format. Nothing is logged.
+    /// Destination and format.
     pub access_log: Option<(String, String)>,
     pub created_ms: i64,
     pub updated_ms: i64,

@@ -9,9 +9,11 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::Response;
 use http::header::{HeaderName, HeaderValue};
+use http_body::Body as _;
 use serde_json::json;
 
 use super::ApiGateway;
+use super::access_log::{self, Answered};
 use super::model::{Api, Integration, Paths, Stage};
 use super::select::{self, Selected};
 use crate::answer::{answer, identify, request_id, whole};
@@ -103,6 +105,7 @@ impl ApiGateway {
             path,
         };
         let (result, integration_time) = exchange.run().await;
+        let error = result.as_ref().err().map(|Failed(_, message)| *message);
         let mut response = result.unwrap_or_else(Failed::respond);
         if let Some(cors) = &api.cors {
             cors.apply(&request.parts.headers, response.headers_mut());
@@ -114,6 +117,7 @@ impl ApiGateway {
             begun.elapsed(),
             integration_time,
         );
+        exchange.log(&response, error, begun.elapsed(), integration_time);
         response
     }
 
@@ -192,6 +196,48 @@ impl Exchange<'_> {
         }
         let event = self.event(integration, selected, body, now_ms);
         Ok((integration, event))
+    }
+
+    /// Writes the request to the access log of the stage, if it has one. Nobody waits for the log.
+    fn log(
+        &self,
+        response: &Response<Body>,
+        error: Option<&str>,
+        latency: Duration,
+        integration_latency: Option<Duration>,
+    ) {
+        let Some((destination, format)) = &self.stage.access_log else {
+            return;
+        };
+        let Some(group) = access_log::group(destination) else {
+            return;
+        };
+        let parts = &self.request.parts;
+        let paths = self.api.deployed(self.stage);
+        let route = paths.and_then(|paths| select::route(&paths.routes, parts.method.as_str(), self.path));
+        let now_ms = self.gateway.clock.now_ms();
+        let answered = Answered {
+            api: self.api,
+            stage: self.stage_name,
+            route_key: route.as_ref().map(|selected| selected.route.key.as_str()),
+            parts,
+            path: &self.request.address.path,
+            request_id: self.request_id,
+            status: response.status().as_u16(),
+            length: response.body().size_hint().exact().unwrap_or_default(),
+            error,
+            latency,
+            integration_latency,
+            now_ms,
+        };
+        let events = vec![(now_ms, answered.line(format))];
+        let stream = format!("{}/{}", self.api.id, self.stage_name);
+        let (logs, caller, group) = (
+            Arc::clone(&self.gateway.logs),
+            self.api.caller(),
+            group.to_owned(),
+        );
+        tokio::spawn(async move { logs.append(&caller, &group, &stream, events).await });
     }
 
     /// Whether the resource policy of the function allows the API to invoke it.

@@ -72,6 +72,26 @@ impl Invoke for Functions {
     }
 }
 
+/// Keeps the events: log group, log stream and text.
+#[derive(Default)]
+struct Log(Mutex<Vec<String>>);
+
+impl LogSink for Log {
+    fn append<'a>(
+        &'a self,
+        _: &'a Caller,
+        group: &'a str,
+        stream: &'a str,
+        events: Vec<(i64, String)>,
+    ) -> BoxFuture<'a, ()> {
+        let lines = events
+            .into_iter()
+            .map(|(_, text)| format!("{group} {stream} {text}"));
+        self.0.lock().unwrap().extend(lines);
+        async {}.boxed()
+    }
+}
+
 /// Answers as the name of the role says, and keeps the calls.
 #[derive(Default)]
 struct Kinesis(Mutex<Vec<Call>>);
@@ -112,6 +132,7 @@ impl Actions for Kinesis {
 }
 
 struct World {
+    logs: Arc<Log>,
     gateway: Arc<ApiGateway>,
     functions: Arc<Functions>,
     actions: Arc<Kinesis>,
@@ -127,6 +148,7 @@ impl World {
     fn on(dir: tempfile::TempDir) -> Self {
         let functions = Arc::new(Functions::default());
         let actions = Arc::new(Kinesis::default());
+        let logs = Arc::new(Log::default());
         let clock = Arc::new(ManualClock::new(1_767_225_600_000));
         let gateway = ApiGateway::open(
             dir.path(),
@@ -135,8 +157,10 @@ impl World {
             Arc::new(NoMetrics),
             Arc::clone(&functions) as Arc<dyn Invoke>,
             Arc::clone(&actions) as Arc<dyn Actions>,
+            Arc::clone(&logs) as Arc<dyn LogSink>,
         );
         Self {
+            logs,
             gateway: Arc::new(gateway.unwrap()),
             functions,
             actions,

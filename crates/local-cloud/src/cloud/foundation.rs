@@ -143,6 +143,7 @@ impl<'a> Foundation<'a> {
                 engine: Arc::clone(kinesis),
                 iam: self.stores.iam.clone(),
             }),
+            Arc::clone(&self.stores.logs) as Arc<dyn LogSink>,
         );
         opened.map(Arc::new)
     }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::common;
+use super::common::{self, is_known};
 use super::function_permission::{self, Permission};
 use super::kind::{Existing, Kind, Managed, TagMap};
 use super::web_cors::Cors;
@@ -23,6 +23,14 @@ const STAGE: &str = "$default";
 const METHODS: [&str; 8] = ["ANY", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 /// Milliseconds. Source: "Quotas for configuring and running an HTTP API", API Gateway developer guide.
 const TIMEOUT_MS: u32 = 30_000;
+/// A line of the access log.
+/// Source: "Customize HTTP API access logs", API Gateway developer guide.
+const LOG_FORMAT: &str = concat!(
+    r#"{"requestId":"$context.requestId","time":"$context.requestTime","ip":"$context.identity.sourceIp","#,
+    r#""method":"$context.httpMethod","path":"$context.path","route":"$context.routeKey","status":"$context.status","#,
+    r#""length":"$context.responseLength","latency":"$context.responseLatency","error":"$context.error.message","#,
+    r#""integrationStatus":"$context.integrationStatus","integrationError":"$context.integrationErrorMessage"}"#,
+);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,6 +46,8 @@ pub(super) struct Declared {
     /// Requests at once, and a second, before others get the status 429.
     burst_limit: Option<u32>,
     rate_limit: Option<f64>,
+    /// The log group that has a line for each request.
+    log_group: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -68,6 +78,26 @@ struct Stage {
     auto_deploy: bool,
     burst_limit: Option<u32>,
     rate_limit: Option<f64>,
+    access_log: Option<AccessLog>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct AccessLog {
+    /// The ARN of the log group.
+    destination: String,
+    format: String,
+}
+
+impl AccessLog {
+    /// The name of the log group, and whether the format is another than ours.
+    fn words(&self) -> String {
+        let name = self.destination.split(":log-group:").nth(1);
+        let name = name.unwrap_or(&self.destination);
+        match self.format == LOG_FORMAT {
+            true => format!("log {name}"),
+            false => format!("log {name} in another format"),
+        }
+    }
 }
 
 impl Stage {
@@ -82,6 +112,7 @@ impl Stage {
             Some(deploys.to_owned()),
             limit("burst", self.burst_limit.map(|limit| limit.to_string())),
             limit("rate", self.rate_limit.map(|limit| limit.to_string())),
+            self.access_log.as_ref().map(AccessLog::words),
         ];
         words.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
@@ -106,7 +137,19 @@ impl Api<'_> {
                 .declared
                 .rate_limit
                 .or(there.and_then(|there| there.rate_limit)),
+            access_log: self
+                .access_log()
+                .or(there.and_then(|there| there.access_log.clone())),
         }
+    }
+
+    /// The access log as declared.
+    fn access_log(&self) -> Option<AccessLog> {
+        let group = self.declared.log_group.as_ref().filter(|group| is_known(group))?;
+        Some(AccessLog {
+            destination: self.arn_of("logs", &format!("log-group:{group}")),
+            format: LOG_FORMAT.to_owned(),
+        })
     }
 
     fn permission(&self, id: &str) -> Permission {
@@ -195,6 +238,9 @@ impl Kind for Api<'_> {
             .is_some_and(|rate| !(0.0..=1e6).contains(&rate))
         {
             return Err(self.bad_property("rate_limit is a number of requests per second"));
+        }
+        if declared.log_group.as_deref() == Some("") {
+            return Err(self.bad_property("log_group must be the name of a log group"));
         }
         match declared.cors.as_ref().and_then(Cors::problem) {
             Some(problem) => Err(self.bad_property(&problem)),
@@ -336,7 +382,7 @@ impl Kind for Api<'_> {
             UNKNOWN => "*",
             arn => arn,
         };
-        vec![
+        let mut needs = vec![
             Statement::new(
                 &[
                     "apigateway:DELETE",
@@ -347,7 +393,22 @@ impl Kind for Api<'_> {
                 ["/apis", "/apis/*", "/tags/*"].map(|path| format!("{prefix}{path}")),
             ),
             function_permission::iam(function),
-        ]
+        ];
+        // Source: "Configure logging for HTTP APIs in API Gateway", API Gateway developer guide.
+        if self.declared.log_group.is_some() {
+            let delivery = [
+                "logs:CreateLogDelivery",
+                "logs:DeleteLogDelivery",
+                "logs:DescribeLogGroups",
+                "logs:DescribeResourcePolicies",
+                "logs:GetLogDelivery",
+                "logs:ListLogDeliveries",
+                "logs:PutResourcePolicy",
+                "logs:UpdateLogDelivery",
+            ];
+            needs.push(Statement::new(&delivery, ["*".to_owned()]));
+        }
+        needs
     }
 }
 

@@ -149,3 +149,34 @@ async fn an_api_for_a_function_is_made_at_once() {
     assert_eq!((status, &event["routeKey"]), (200, &json!("GET /a")));
     assert_eq!(world.get(&id, "/b").await.0, 404);
 }
+
+#[tokio::test]
+async fn requests_are_in_the_access_log() {
+    let world = World::new();
+    let id = world.api("f", &["GET /pets/{id}"]).await;
+    let format = r#"{"m":"$context.httpMethod","k":"$context.routeKey","s":$context.status,"e":"$context.error.message","i":"$context.integrationStatus","a":"$context.identity.userAgent","p":"$context.path","t":"$context.requestTime","n":"$context.none.","x":"$contextual"}"#;
+    let log = json!({"accessLogSettings": {
+        "destinationArn": "arn:aws:logs:us-east-1:000000000000:log-group:/apis/pets:*",
+        "format": format,
+    }});
+    let stage = format!("/v2/apis/{id}/stages/$default");
+    assert_eq!(world.ask("PATCH", &stage, log).await.0, 200);
+    let ask = http::Request::get("/pets/1").header("user-agent", "a\",\"s\":\"9");
+    world.send(&id, ask.body(Ok(Bytes::new())).unwrap()).await;
+    assert_eq!(world.get(&id, "/cats").await.0, 404);
+    tokio::task::yield_now().await;
+    let lines = world.logs.0.lock().unwrap().clone();
+    let start = format!("/apis/pets {id}/$default ");
+    let time = "01/Jan/2026:00:00:00 +0000";
+    assert_eq!(
+        lines,
+        [
+            format!(
+                r#"{start}{{"m":"GET","k":"GET /pets/{{id}}","s":200,"e":"-","i":"200","a":"a\",\"s\":\"9","p":"/pets/1","t":"{time}","n":"-.","x":"$contextual"}}"#
+            ),
+            format!(
+                r#"{start}{{"m":"GET","k":"-","s":404,"e":"Not Found","i":"-","a":"-","p":"/cats","t":"{time}","n":"-.","x":"$contextual"}}"#
+            ),
+        ]
+    );
+}

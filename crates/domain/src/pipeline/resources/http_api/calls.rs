@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::function_permission;
 use super::super::kind::TagMap;
 use super::super::web_cors::Cors;
-use super::{Api, Facts, Integration, STAGE, Stage, text};
+use super::{AccessLog, Api, Facts, Integration, STAGE, Stage, text};
 use crate::pipeline::event::Step;
 use crate::pipeline::resource::UNKNOWN;
 use crate::pipeline::tags::{self, Owner};
@@ -146,10 +146,16 @@ impl Api<'_> {
         match self.call("GET", &path, None, "read the stage of").await {
             Ok(stage) => {
                 let limits = &stage["defaultRouteSettings"];
+                let log = &stage["accessLogSettings"];
                 Ok(Some(Stage {
                     auto_deploy: stage["autoDeploy"] == true,
                     burst_limit: number(limits, "throttlingBurstLimit"),
                     rate_limit: limits["throttlingRateLimit"].as_f64(),
+                    access_log: text(log, "destinationArn").map(|destination| AccessLog {
+                        // Such as `…:log-group:NAME:*`, if someone gave it so.
+                        destination: destination.trim_end_matches(":*").to_owned(),
+                        format: text(log, "format").unwrap_or_default(),
+                    }),
                 }))
             }
             Err(error) if error.is_not_found() => Ok(None),
@@ -267,6 +273,9 @@ impl Api<'_> {
         let mut input = json!({"autoDeploy": true});
         if limits.as_object().is_some_and(|all| !all.is_empty()) {
             input["defaultRouteSettings"] = limits;
+        }
+        if let Some(log) = self.access_log() {
+            input["accessLogSettings"] = json!({"destinationArn": log.destination, "format": log.format});
         }
         let path = format!("/v2/apis/{}/stages", encoded(id));
         match there {

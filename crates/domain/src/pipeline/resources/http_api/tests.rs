@@ -198,6 +198,7 @@ async fn each_difference_is_changed() {
         cors = { allow_origins = ["https://shop.example"], allow_methods = ["POST"] }
         timeout_ms = 5000
         rate_limit = 10.0
+        log_group = "/apis/cart"
     "#;
     let api = Api::new(&endpoint.context, location(), spec("http_api", changed, &[])).unwrap();
     let observed = Resource::observe(&api).await.unwrap();
@@ -206,7 +207,7 @@ async fn each_difference_is_changed() {
     CORS: POST for * → POST for https://shop.example
     function: arn:aws:lambda:us-east-1:000000000000:function:cart → arn:aws:lambda:us-east-1:000000000000:function:other
     routes: GET /items/{id}, POST /submit → $default, POST /submit
-    stage: automatic deployment, burst 50, rate 100 → automatic deployment, burst 50, rate 10
+    stage: automatic deployment, burst 50, rate 100 → automatic deployment, burst 50, rate 10, log /apis/cart
     ");
     for change in api.diff(&observed, &Default::default()).unwrap() {
         with_step(async |step| api.apply(&change, &observed, step).await)
@@ -219,6 +220,13 @@ async fn each_difference_is_changed() {
     let state = gateway.lock().unwrap();
     assert_eq!(state.list("integrations")[0]["timeoutInMillis"], 5000);
     assert_eq!(state.list("routes").len(), 2);
+    let log = &state.list("stages")[0]["accessLogSettings"];
+    assert_eq!(
+        log["destinationArn"],
+        "arn:aws:logs:us-east-1:000000000000:log-group:/apis/cart"
+    );
+    let line: serde_json::Value = serde_json::from_str(log["format"].as_str().unwrap()).unwrap();
+    assert_eq!(line["status"], "$context.status");
 }
 
 #[tokio::test]
@@ -256,6 +264,7 @@ async fn bad_properties_are_refused() {
         "routes = [\"GET /a\", \"GET /a\"]",
         "routes = [\"$default\"]\ntimeout_ms = 40000",
         "routes = [\"$default\"]\nrate_limit = -1.0",
+        "routes = [\"$default\"]\nlog_group = \"\"",
     ]
     .map(|more| refusal(made(more)))
     .join("\n");
@@ -268,6 +277,7 @@ async fn bad_properties_are_refused() {
     line 1: resource it: a route is declared twice
     line 1: resource it: timeout_ms must be from 50 to 30000, not 40000
     line 1: resource it: rate_limit is a number of requests per second
+    line 1: resource it: log_group must be the name of a log group
     "#);
     assert!(made("routes = [\"ANY /{proxy+}\", \"$default\"]").is_ok());
 }
