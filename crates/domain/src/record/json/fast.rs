@@ -5,10 +5,6 @@
 /// Deeper values are left to the scanner: one bit a level.
 const DEEPEST: u32 = 64;
 
-/// For eight bytes at once: each of them as 1, and their highest bits.
-const ONES: u64 = u64::from_ne_bytes([1; 8]);
-const HIGHEST: u64 = u64::from_ne_bytes([0x80; 8]);
-
 /// The length of the object, array or string at the start of `text`, if it is complete and valid.
 pub(in super::super) fn whole_value(text: &[u8]) -> Option<usize> {
     if !matches!(text.first(), Some(b'{' | b'[' | b'"')) {
@@ -93,10 +89,6 @@ impl Open {
 }
 
 fn after_space(text: &[u8], mut at: usize) -> usize {
-    // Records have few spaces in a row, or are padded with many.
-    while text.get(at..).and_then(|rest| rest.first_chunk()) == Some(b"        ") {
-        at += 8;
-    }
     while matches!(text.get(at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
         at += 1;
     }
@@ -136,6 +128,8 @@ fn after_string(text: &[u8], mut at: usize) -> Option<usize> {
 
 /// The place of the first quote, backslash or control character from `at` on.
 fn special(text: &[u8], mut at: usize) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHEST: u64 = u64::from_ne_bytes([0x80; 8]);
     // The highest bit of each byte that is below `limit`; a byte after one that is may have it too.
     let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGHEST;
     let is = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
@@ -194,15 +188,6 @@ fn after_first_digit(text: &[u8], at: usize) -> Option<usize> {
 }
 
 fn after_digits(text: &[u8], mut at: usize) -> usize {
-    while let Some(bytes) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*bytes) ^ (ONES * u64::from(b'0'));
-        // The highest bit of each byte that is not below 10. Without the highest bits, no sum reaches the next byte.
-        let found = (((word & !HIGHEST) + ONES * 0x76) | word) & HIGHEST;
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
-        }
-        at += 8;
-    }
     while text.get(at).is_some_and(u8::is_ascii_digit) {
         at += 1;
     }
