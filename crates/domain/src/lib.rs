@@ -7,7 +7,7 @@
 //! | layer | modules | owns |
 //! |---|---|---|
 //! | domain | [`pipeline`], [`stream`], [`record`], [`generate`], [`schedule`], [`produce`], [`dry_run`], [`consume`], [`copy`], [`functions`], [`observe`], [`policy`], [`cost`] | what streamctl does |
-//! | bodies | `wire` | what PutRecords and GetRecords send and answer |
+//! | calls | `wire` | PutRecords and GetRecords with bodies of our own |
 //! | context | [`context`], [`settings`], [`iam`] | target, clients |
 //! | names | [`similar`] | what a user may have meant |
 
@@ -23,9 +23,10 @@ pub mod observe;
 pub mod pipeline;
 pub mod policy;
 pub mod produce;
-pub mod record;
 pub mod schedule;
 pub mod settings;
 pub mod similar;
 pub mod stream;
 mod wire;
+
+pub use data_plane::record;

@@ -20,7 +20,6 @@ mod quota;
 pub mod reference;
 pub mod reshard;
 mod scale;
-pub(crate) mod sequence;
 pub mod shards;
 pub mod split;
 pub mod state;

@@ -15,7 +15,7 @@ use super::pace::Pace;
 use super::wake::Wakes;
 use super::{IteratorStart, Limit, Page, ReadError, ShardInfo, ShardSource, Start, TailOptions, TailRecord};
 use crate::record::aggregate::MAGIC;
-use crate::stream::sequence;
+use data_plane::sequence;
 use ground::error::{Error, Result};
 
 /// Messages of a poller to its tail.

@@ -8,8 +8,8 @@ mod times;
 
 use std::fmt;
 
-use crate::stream::sequence;
 use crate::stream::shards::full_shard_id;
+use data_plane::sequence;
 use ground::error::{Error, Result};
 
 use super::IteratorStart;

@@ -7,29 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Format of a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
-    Json,
-    Cbor,
-}
-
-impl Format {
-    pub(crate) const fn content_type(self) -> &'static str {
-        match self {
-            Self::Json => "application/x-amz-json-1.1",
-            Self::Cbor => "application/x-amz-cbor-1.1",
-        }
-    }
-
-    /// The format for a `Content-Type`: JSON unless it names CBOR.
-    pub(crate) fn of(content_type: Option<&str>) -> Self {
-        match content_type.is_some_and(|kind| kind.contains("cbor")) {
-            true => Self::Cbor,
-            false => Self::Json,
-        }
-    }
-}
+use data_plane::wire::Format;
 
 /// The format that an endpoint gets, shared by all its clients.
 #[derive(Debug, Clone)]

@@ -24,12 +24,12 @@ use aws_smithy_runtime_api::client::ser_de::{
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::{ConfigBag, FrozenLayer};
 use bytes::Bytes;
+use data_plane::record::Record;
+use data_plane::wire::{Format, Malformed, PutAnswer, ReadRecords, cbor, get, put};
 use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 
-use super::{Malformed, PutAnswer, ReadRecords, cbor, get, put};
-use crate::context::formats::{Answered, Format, Formats};
-use crate::record::Record;
+use crate::context::formats::{Answered, Formats};
 use crate::stream::reference::name_or_arn;
 
 /// Puts `records` into `stream`, a name or an ARN.

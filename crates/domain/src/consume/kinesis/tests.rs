@@ -18,8 +18,8 @@ use tokio::time::Instant;
 use super::*;
 use crate::consume::{Start, Tail, TailEvent, TailOptions};
 use crate::context::Renewal;
-use crate::context::formats::Format;
-use crate::wire::tests::in_cbor;
+use data_plane::wire::Format;
+use data_plane::wire::testing::in_cbor;
 use ground::error::Result;
 
 /// Records of the shard; each page has one.

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Range;
 use crate::consume::{End, IteratorStart, Page, ReadError, ShardSource, TailRecord};
-use crate::stream::sequence::is_after;
+use data_plane::sequence::is_after;
 use ground::error::{Error, Result};
 
 /// How long reads may fail in a row.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Latencies, Settled};
 use crate::record::Record;
-use crate::stream::sequence::is_after;
+use crate::sequence::is_after;
 use crate::wire::StoredIn;
 
 /// The counts of one run. Once it is over, `read` = `acknowledged` + `failed` + `stopped`.

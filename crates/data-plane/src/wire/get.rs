@@ -4,12 +4,11 @@ use bytes::Bytes;
 use minicbor::Decoder;
 
 use super::put::{Text, put_json_text};
-use super::{Malformed, cbor};
-use crate::context::formats::Format;
+use super::{Format, Malformed, cbor};
 
 /// An answer.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct ReadRecords {
+pub struct ReadRecords {
     pub records: Vec<ReadRecord>,
     pub next: Option<String>,
     pub behind_ms: Option<i64>,
@@ -17,7 +16,7 @@ pub(crate) struct ReadRecords {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct ReadRecord {
+pub struct ReadRecord {
     pub sequence_number: String,
     /// Milliseconds since the Unix epoch.
     pub arrival_ms: Option<i64>,
@@ -30,7 +29,7 @@ pub(crate) struct ReadRecord {
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct ReadChild {
+pub struct ReadChild {
     pub id: String,
     pub parents: Vec<String>,
     /// First and last hash key.
@@ -38,7 +37,7 @@ pub(crate) struct ReadChild {
 }
 
 /// The body of a request.
-pub(super) fn body(format: Format, iterator: &str, limit: i32) -> Bytes {
+pub fn body(format: Format, iterator: &str, limit: i32) -> Bytes {
     let limit = limit.unsigned_abs();
     let mut out = Vec::with_capacity(iterator.len() + 64);
     match format {
@@ -61,7 +60,7 @@ pub(super) fn body(format: Format, iterator: &str, limit: i32) -> Bytes {
     out.into()
 }
 
-pub(super) fn read(format: Format, body: Bytes) -> Result<ReadRecords, Malformed> {
+pub fn read(format: Format, body: Bytes) -> Result<ReadRecords, Malformed> {
     match format {
         Format::Json => read_json(&body),
         Format::Cbor => read_cbor(&body),

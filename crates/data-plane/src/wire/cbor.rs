@@ -10,34 +10,34 @@ use minicbor::data::Type;
 
 use super::Malformed;
 
-pub(super) const UNSIGNED: u8 = 0;
+pub const UNSIGNED: u8 = 0;
 const BYTES: u8 = 2;
 const TEXT: u8 = 3;
 
-pub(super) const MAP: u8 = 0xBF;
-pub(super) const LIST: u8 = 0x9F;
+pub const MAP: u8 = 0xBF;
+pub const LIST: u8 = 0x9F;
 /// The end of a map or a list.
-pub(super) const END: u8 = 0xFF;
+pub const END: u8 = 0xFF;
 const NULL: u8 = 0xF6;
 const UNDEFINED: u8 = 0xF7;
 /// Texts up to the end of a list are one.
 const PIECES_OF_TEXT: u8 = 0x7F;
 
 /// The longest head of an item, in bytes.
-pub(super) const HEAD: usize = 9;
+pub const HEAD: usize = 9;
 
-pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
+pub fn put_text(out: &mut Vec<u8>, text: &str) {
     put_head(out, TEXT, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
 }
 
-pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_head(out, BYTES, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
 /// The head of an item: its major type, and its value or length.
-pub(super) fn put_head(out: &mut Vec<u8>, major: u8, value: u64) {
+pub fn put_head(out: &mut Vec<u8>, major: u8, value: u64) {
     let major = major << 5;
     match value {
         0..24 => out.push(major | value as u8),
@@ -66,7 +66,7 @@ impl From<minicbor::decode::Error> for Malformed {
 }
 
 /// Reads a map; `member` reads the value of a member. A member that is null is absent.
-pub(super) fn members<'b>(
+pub fn members<'b>(
     decoder: &mut Decoder<'b>,
     mut member: impl FnMut(&mut Decoder<'b>, &str) -> Result<()>,
 ) -> Result<()> {
@@ -82,7 +82,7 @@ pub(super) fn members<'b>(
 }
 
 /// Reads a list; `element` reads an element.
-pub(super) fn elements<'b>(
+pub fn elements<'b>(
     decoder: &mut Decoder<'b>,
     mut element: impl FnMut(&mut Decoder<'b>) -> Result<()>,
 ) -> Result<()> {
@@ -114,7 +114,7 @@ fn next(decoder: &Decoder<'_>) -> Option<u8> {
     decoder.input().get(decoder.position()).copied()
 }
 
-pub(super) fn text<'b>(decoder: &mut Decoder<'b>) -> Result<Cow<'b, str>> {
+pub fn text<'b>(decoder: &mut Decoder<'b>) -> Result<Cow<'b, str>> {
     match next(decoder) {
         // Long texts may come in pieces.
         Some(PIECES_OF_TEXT) => {
@@ -126,7 +126,7 @@ pub(super) fn text<'b>(decoder: &mut Decoder<'b>) -> Result<Cow<'b, str>> {
 }
 
 /// A slice of `body`, which `decoder` reads.
-pub(super) fn bytes(decoder: &mut Decoder<'_>, body: &Bytes) -> Result<Bytes> {
+pub fn bytes(decoder: &mut Decoder<'_>, body: &Bytes) -> Result<Bytes> {
     match decoder.datatype()? {
         Type::BytesIndef => {
             let mut pieces = Vec::new();
@@ -143,7 +143,7 @@ pub(super) fn bytes(decoder: &mut Decoder<'_>, body: &Bytes) -> Result<Bytes> {
 ///
 /// Kinesis's times in CBOR are whole milliseconds under tag 1. RFC 8949 has seconds there, so a small number is taken for
 /// seconds: these milliseconds are over in 1973.
-pub(super) fn time_ms(decoder: &mut Decoder<'_>) -> Result<i64> {
+pub fn time_ms(decoder: &mut Decoder<'_>) -> Result<i64> {
     const SMALL: i64 = 100_000_000_000;
     if decoder.datatype()? == Type::Tag {
         decoder.tag()?;

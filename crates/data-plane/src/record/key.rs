@@ -170,7 +170,7 @@ impl KeyRule {
     }
 
     /// The key of a record with this data.
-    pub(crate) fn key_of(&self, data: &[u8]) -> Result<PartitionKey, RecordErrorKind> {
+    pub fn key_of(&self, data: &[u8]) -> Result<PartitionKey, RecordErrorKind> {
         let text = || std::str::from_utf8(data).ok();
         match self {
             Self::Random => Ok(random_key()),

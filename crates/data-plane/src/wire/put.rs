@@ -7,13 +7,12 @@ use bytes::Bytes;
 use minicbor::Decoder;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-use super::{Malformed, cbor};
-use crate::context::formats::Format;
+use super::{Format, Malformed, cbor};
 use crate::record::Record;
-use crate::stream::sequence::is_after;
+use crate::sequence::is_after;
 
 /// The body of a request.
-pub(super) fn body(format: Format, stream: &str, records: &[Record]) -> Bytes {
+pub fn body(format: Format, stream: &str, records: &[Record]) -> Bytes {
     match format {
         Format::Json => json(stream, records),
         Format::Cbor => in_cbor(stream, records),
@@ -90,7 +89,7 @@ fn hash_key_size(record: &Record) -> usize {
     record.explicit_hash_key.as_ref().map_or(0, |key| key.len() + 24)
 }
 
-pub(super) fn put_json_text(out: &mut Vec<u8>, text: &str) {
+pub fn put_json_text(out: &mut Vec<u8>, text: &str) {
     let needs_escape = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
     out.push(b'"');
     match text.as_bytes().iter().any(needs_escape) {
@@ -197,10 +196,10 @@ struct Entry<'a> {
 
 /// A text that may be absent or null.
 #[derive(Debug, Default)]
-pub(super) struct Text<'a>(pub Option<Cow<'a, str>>);
+pub struct Text<'a>(pub Option<Cow<'a, str>>);
 
 /// The answer in `body`.
-pub(super) fn read(format: Format, body: &[u8]) -> Result<PutAnswer, Malformed> {
+pub fn read(format: Format, body: &[u8]) -> Result<PutAnswer, Malformed> {
     match format {
         Format::Json => read_json(body),
         Format::Cbor => read_cbor(body),
