@@ -120,6 +120,24 @@ enum CtrlC {
     Handled,
 }
 
+/// The threads that the tasks of a command run on, beside those for work that blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Threads {
+    /// One, which spends the least processor time where tasks hand much on to each other.
+    One,
+    /// As many as the machine has processors.
+    Many,
+}
+
+impl Command {
+    fn threads(&self) -> Threads {
+        match self {
+            Self::Put(_) => Threads::One,
+            _ => Threads::Many,
+        }
+    }
+}
+
 commands! {
     "Provision" {
         Setup(setup::SetupArgs, Handled),
@@ -296,7 +314,7 @@ pub fn main(parts: Parts) -> Exit {
     tell_ignored(&printer, &configuration);
     domain::cost::keep_refreshed_in(shared::session::price_file(&configuration.settings));
     hide_endpoints(&configuration);
-    let runtime = match start_runtime() {
+    let runtime = match start_runtime(cli.command.threads()) {
         Ok(runtime) => runtime,
         Err(error) => {
             printer.error(&error);
@@ -310,17 +328,22 @@ pub fn main(parts: Parts) -> Exit {
 }
 
 /// Starts the threads of the process.
-fn start_runtime() -> Result<tokio::runtime::Runtime> {
+fn start_runtime(threads: Threads) -> Result<tokio::runtime::Runtime> {
     /// Threads beside the workers that a command needs at once, such as that which reads its input.
     const OTHERS: usize = 4;
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let (mut runtime, workers) = match threads {
+        Threads::One => (tokio::runtime::Builder::new_current_thread(), 0),
+        Threads::Many => {
+            let workers = std::thread::available_parallelism().map_or(1, usize::from);
+            (tokio::runtime::Builder::new_multi_thread(), workers)
+        }
+    };
     ground::platform::threads::check(workers + OTHERS).map_err(|error| {
         Error::failed("could not start the threads of this command")
             .cause(error)
             .hint("free some memory, or raise the limit of processes with `ulimit -u 1024`")
     })?;
-    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    built.map_err(|error| {
+    runtime.enable_all().build().map_err(|error| {
         Error::failed("could not start the async runtime")
             .cause(error)
             .hint("raise the limits of open files and processes with `ulimit -n 1024` and `ulimit -u 1024`")

@@ -55,6 +55,7 @@ pub use format::{DataEncoding, InputFormat};
 pub(crate) use hash_keys::HashKeys;
 pub use hot::{HotKey, HotKeys};
 pub use input::{Check, InputIdentity, InputReader, Inputs, ReadProgress, Repeat};
+use key::KEYS_IN_TURN;
 pub(crate) use key::random_key;
 pub use key::{FieldPath, HashKeyRule, KeyPattern, KeyRule};
 pub use reader::RecordReader;

@@ -269,7 +269,7 @@ impl<T: Transport> Engine<'_, T> {
         if record.has_random_key && record.explicit_hash_key.is_none() && is_alone && self.lanes.are_known() {
             // Another key may lead to a shard that has room. It has the same length.
             record.partition_key = random_key();
-            pending.track.hash = self.hash_keys.of(record);
+            pending.track.hash = record.hash_key();
         }
         if !is_alone {
             self.lanes.came_back(pending.track.hash, 1);

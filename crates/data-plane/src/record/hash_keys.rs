@@ -1,6 +1,6 @@
 //! Remembers the hash keys of partition keys that were met before, since MD5 is the most that a record costs otherwise.
 
-use super::{PartitionKey, Record};
+use super::{KEYS_IN_TURN, PartitionKey, Record};
 
 /// Many times the keys that are in turn ([`super::random_key`]), so that few share a place.
 const PLACES: usize = 1 << 14;
@@ -11,6 +11,9 @@ const LONGEST: usize = 24;
 #[derive(Debug)]
 pub(crate) struct HashKeys {
     places: Vec<(PartitionKey, u128)>,
+    /// Those of random keys, in the order of their turn: the next one is beside the last.
+    in_turn: Vec<(PartitionKey, u128)>,
+    next: usize,
 }
 
 impl Default for HashKeys {
@@ -18,6 +21,8 @@ impl Default for HashKeys {
         Self {
             // No record has an empty key.
             places: vec![(PartitionKey::default(), 0); PLACES],
+            in_turn: vec![(PartitionKey::default(), 0); KEYS_IN_TURN],
+            next: 0,
         }
     }
 }
@@ -29,7 +34,12 @@ impl HashKeys {
         if record.explicit_hash_key.is_some() || key.len() > LONGEST || key.is_empty() {
             return record.hash_key();
         }
-        let Some((known, hash)) = self.places.get_mut(place(key.as_bytes())) else {
+        let at = match record.has_random_key {
+            true => self.in_turn.get_mut(self.next),
+            false => self.places.get_mut(place(key.as_bytes())),
+        };
+        self.next = (self.next + usize::from(record.has_random_key)) % KEYS_IN_TURN;
+        let Some((known, hash)) = at else {
             return record.hash_key();
         };
         if known != key {
@@ -74,6 +84,22 @@ mod tests {
     }
 
     #[test]
+    fn random_keys_are_known_in_their_turn() {
+        let mut hashes = HashKeys::default();
+        let rounds = std::thread::spawn(|| (0..2 * KEYS_IN_TURN).map(|_| random_key()).collect::<Vec<_>>());
+        for key in rounds.join().unwrap() {
+            let at = hashes.next;
+            let record = Record {
+                has_random_key: true,
+                ..record(&key, None)
+            };
+            assert_eq!(hashes.of(&record), record.hash_key());
+            assert_eq!(hashes.in_turn[at].0, key);
+        }
+        assert!(hashes.places.iter().all(|(key, _)| key.is_empty()));
+    }
+
+    #[test]
     fn few_keys_share_a_place() {
         let random = std::thread::spawn(|| (0..2000).map(|_| random_key().to_string()).collect::<Vec<_>>());
         let numbers = (0..2000).map(|number| format!("user-{number}")).collect();
@@ -86,11 +112,12 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_the_hash_key_of_the_record(
-            keys in prop::collection::vec(("[a-c]{1,2}|.{1,40}", prop::option::of(any::<u128>())), 1..200),
+            keys in prop::collection::vec(("[a-c]{1,2}|.{1,40}", prop::option::of(any::<u128>()), any::<bool>()), 1..200),
         ) {
             let mut hashes = HashKeys::default();
-            for (key, explicit) in keys {
-                let record = record(&key, explicit.map(|hash| hash.to_string()));
+            for (key, explicit, has_random_key) in keys {
+                let explicit = explicit.map(|hash| hash.to_string());
+                let record = Record { has_random_key, ..record(&key, explicit) };
                 prop_assert_eq!(hashes.of(&record), record.hash_key());
             }
         }

@@ -147,31 +147,30 @@ impl PutAnswer {
     /// The next record is stored.
     pub fn stored(&mut self, shard_id: &str, sequence_number: &str) {
         let is_it = |stored: &StoredIn| stored.shard_id == shard_id;
-        // The records of a shard come one after another.
-        let previous = match self.entries.last() {
-            Some(EntryResult::Stored { shard }) => Some(*shard),
-            _ => None,
-        };
-        let previous = previous.filter(|index| self.shards.get(*index).is_some_and(is_it));
-        let known = previous.or_else(|| self.shards.iter().position(is_it));
-        let shard = known.unwrap_or(self.shards.len());
-        self.entries.push(EntryResult::Stored { shard });
-        match self.shards.get_mut(shard) {
-            None => self.shards.push(StoredIn {
+        let shard = self.shards.iter().position(is_it);
+        self.stored_in(shard.unwrap_or(self.shards.len()), sequence_number);
+        if shard.is_none() {
+            self.shards.push(StoredIn {
                 shard_id: shard_id.to_owned(),
                 first: sequence_number.to_owned(),
                 last: sequence_number.to_owned(),
-            }),
-            Some(stored) if is_after(sequence_number, &stored.last) => {
-                stored.last.clear();
-                stored.last.push_str(sequence_number);
-            }
-            Some(stored) if is_after(&stored.first, sequence_number) => {
-                stored.first.clear();
-                stored.first.push_str(sequence_number);
-            }
-            Some(_) => {}
+            });
         }
+    }
+
+    /// The next record is stored in this one of the shards.
+    fn stored_in(&mut self, shard: usize, sequence_number: &str) {
+        self.entries.push(EntryResult::Stored { shard });
+        let Some(stored) = self.shards.get_mut(shard) else {
+            return;
+        };
+        let place = match is_after(sequence_number, &stored.last) {
+            true => &mut stored.last,
+            false if is_after(&stored.first, sequence_number) => &mut stored.first,
+            false => return,
+        };
+        place.clear();
+        place.push_str(sequence_number);
     }
 
     /// The next record is refused.
@@ -226,26 +225,85 @@ fn read_cbor(body: &[u8]) -> Result<PutAnswer, Malformed> {
     cbor::members(&mut Decoder::new(body), |decoder, name| match name {
         "Records" => {
             let answer = answer.insert(PutAnswer::default());
+            let mut like = Like::default();
             cbor::elements(decoder, |decoder| {
-                let mut entry = Entry::default();
-                cbor::members(decoder, |decoder, name| {
-                    let place = match name {
-                        "ShardId" => &mut entry.shard_id,
-                        "SequenceNumber" => &mut entry.sequence_number,
-                        "ErrorCode" => &mut entry.code,
-                        "ErrorMessage" => &mut entry.message,
-                        _ => return Ok(decoder.skip()?),
-                    };
-                    place.0 = Some(cbor::text(decoder)?);
-                    Ok(())
-                })?;
-                entry.add_to(answer);
+                if !like.read(decoder, answer) {
+                    like = read_entry(decoder, answer)?;
+                }
                 Ok(())
             })
         }
         _ => Ok(decoder.skip()?),
     })?;
     answer.ok_or_else(|| Malformed("the answer has no member Records".to_owned()))
+}
+
+/// Reads an entry member by member. Returns what the next one may be like.
+fn read_entry<'b>(decoder: &mut Decoder<'b>, answer: &mut PutAnswer) -> Result<Like<'b>, Malformed> {
+    let body = decoder.input();
+    let start = decoder.position();
+    let mut entry = Entry::default();
+    let mut number_end = start;
+    cbor::members(decoder, |decoder, name| {
+        let place = match name {
+            "ShardId" => &mut entry.shard_id,
+            "SequenceNumber" => &mut entry.sequence_number,
+            "ErrorCode" => &mut entry.code,
+            "ErrorMessage" => &mut entry.message,
+            _ => return Ok(decoder.skip()?),
+        };
+        place.0 = Some(cbor::text(decoder)?);
+        if name == "SequenceNumber" {
+            number_end = decoder.position();
+        }
+        Ok(())
+    })?;
+    let number = match &entry.sequence_number.0 {
+        Some(Cow::Borrowed(number)) => number_end - number.len()..number_end,
+        _ => start..start,
+    };
+    entry.add_to(answer);
+    Ok(match answer.entries.last() {
+        Some(EntryResult::Stored { shard }) if !number.is_empty() => Like {
+            before: &body[start..number.start],
+            digits: number.len(),
+            after: &body[number.end..decoder.position()],
+            shard: *shard,
+        },
+        _ => Like::default(),
+    })
+}
+
+/// An entry that was stored, besides its sequence number. The entries of a shard come one after another and differ in that
+/// only, so most are read as a whole.
+#[derive(Debug, Default)]
+struct Like<'b> {
+    /// What the entry has before the digits of the number; empty for none.
+    before: &'b [u8],
+    digits: usize,
+    after: &'b [u8],
+    shard: usize,
+}
+
+impl Like<'_> {
+    /// Reads the next entry if it is like this one.
+    fn read(&self, decoder: &mut Decoder<'_>, answer: &mut PutAnswer) -> bool {
+        let start = decoder.position();
+        let rest = decoder.input().get(start..).unwrap_or_default();
+        let number = match rest
+            .strip_prefix(self.before)
+            .and_then(|rest| rest.split_at_checked(self.digits))
+        {
+            Some((number, rest)) if !self.before.is_empty() && rest.starts_with(self.after) => number,
+            _ => return false,
+        };
+        let Ok(number) = std::str::from_utf8(number) else {
+            return false;
+        };
+        answer.stored_in(self.shard, number);
+        decoder.set_position(start + self.before.len() + self.digits + self.after.len());
+        true
+    }
 }
 
 impl Entry<'_> {

@@ -219,6 +219,32 @@ proptest! {
     }
 
     #[test]
+    fn entries_that_are_alike_are_read_as_each_is(
+        entries in prop::collection::vec((0..3_u8, prop::sample::select(vec!["9", "10", "11", "é", "49\u{0}"]), 0..8_u8), 0..40),
+    ) {
+        let (mut values, mut expected) = (Vec::new(), PutAnswer::default());
+        for (shard, number, kind) in entries {
+            let shard = format!("shardId-{shard}");
+            match kind {
+                0 => {
+                    values.push(json!({"ErrorCode": "InternalFailure", "ErrorMessage": number}));
+                    expected.refused("InternalFailure".to_owned(), number.to_owned());
+                }
+                1 => {
+                    values.push(json!({"SequenceNumber": number, "ShardId": shard, "ErrorCode": "Other"}));
+                    expected.refused("Other".to_owned(), String::new());
+                }
+                _ => {
+                    values.push(json!({"SequenceNumber": number, "ShardId": shard}));
+                    expected.stored(&shard, number);
+                }
+            }
+        }
+        let answer = json!({"FailedRecordCount": 0, "Records": values});
+        prop_assert_eq!(put::read(Format::Cbor, &in_cbor(&answer)).unwrap(), expected);
+    }
+
+    #[test]
     fn no_answer_panics(
         body in prop::collection::vec(prop_oneof![Just(0xBFu8), Just(0x9F), Just(0xFF), 0x60..0x70u8, any::<u8>()], 0..200),
         at in any::<prop::sample::Index>(),
