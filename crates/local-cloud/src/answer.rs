@@ -18,6 +18,19 @@ pub(crate) fn answer(status: u16, content_type: &'static str, body: Body) -> Res
     response
 }
 
+/// The response that `work`, which blocks, gives on a thread of its own; `stopping` gives that of a process that ends before.
+/// A panic is passed on: the front handles it.
+pub(crate) async fn blocking(
+    work: impl FnOnce() -> Response<Body> + Send + 'static,
+    stopping: impl FnOnce(&'static str) -> Response<Body>,
+) -> Response<Body> {
+    let answered = tokio::task::spawn_blocking(work).await;
+    answered.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => stopping("The local cloud is stopping."),
+    })
+}
+
 /// A body in one piece.
 pub(crate) fn whole(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into())

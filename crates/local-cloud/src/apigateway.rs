@@ -30,6 +30,7 @@ use http::Response;
 use serde_json::Value;
 
 use crate::actions::Actions;
+use crate::answer::blocking;
 use crate::clock::Clock;
 use crate::deliver::LogSink;
 use crate::invoke::Invoke;
@@ -90,20 +91,14 @@ fn is_http_api(request: &Request) -> bool {
 impl Service for ApiGateway {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<'static, Response<Body>> {
         async move {
-            let answered = tokio::task::spawn_blocking(move || {
+            let work = move || {
                 if is_http_api(&request) {
                     control::answer(&self, &request)
                 } else {
                     self.rest.answer(&request)
                 }
-            });
-            // Pass on a panic: the front handles it.
-            answered
-                .await
-                .unwrap_or_else(|error| match error.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    Err(_) => error::Error::internal("The local cloud is stopping.").respond(),
-                })
+            };
+            blocking(work, |message| error::Error::internal(message).respond()).await
         }
         .boxed()
     }

@@ -14,19 +14,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::Response;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::answer::{answer, identify, request_id, whole};
 use crate::clock::Clock;
 use crate::entries::Entries;
-use crate::json::{self, TooManyValues, admit};
 use crate::operation::operations;
 use crate::service::{Permission, Request, Service, arn};
 use crate::types::{Body, Caller, Tags};
+use crate::{json, json_api};
 use daemon::protocol::Damage;
 use error::{Error, Result};
 
@@ -74,30 +72,20 @@ impl Athena {
         }
     }
 
-    fn answer(&self, caller: &Caller, operation: &str, body: &[u8]) -> Response<Body> {
+    fn run(&self, caller: &Caller, operation: &str, body: &[u8]) -> Result<Value> {
         let call = Call {
             athena: self,
             caller,
             body,
         };
-        match call.run(operation) {
-            Ok(value) => respond(200, &value),
-            Err(error) => error.respond(),
-        }
+        call.run(operation)
     }
-}
-
-fn respond(status: u16, document: &Value) -> Response<Body> {
-    let body = whole(document.to_string());
-    let mut response = answer(status, "application/x-amz-json-1.1", body);
-    identify(&mut response, &request_id());
-    response
 }
 
 impl Call<'_> {
     fn run(&self, operation: &str) -> Result<Value> {
         let Some(known) = Operation::parse(operation) else {
-            return Err(Error::unknown_operation(operation));
+            return Err(Error::no_operation(operation));
         };
         use Operation as O;
         match known {
@@ -129,24 +117,9 @@ impl Call<'_> {
 
 impl Service for Athena {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<'static, Response<Body>> {
-        async move {
-            let Ok(permit) = admit(&request.body).await else {
-                return Error::invalid(TooManyValues::MESSAGE).respond();
-            };
-            let answered = tokio::task::spawn_blocking(move || {
-                let _permit = permit;
-                let operation = request.target().map_or("", |(_, operation)| operation);
-                self.answer(&request.caller, operation, &request.body)
-            });
-            // Pass on a panic: the front handles it.
-            answered
-                .await
-                .unwrap_or_else(|error| match error.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    Err(_) => Error::internal("The local cloud is stopping.").respond(),
-                })
-        }
-        .boxed()
+        json_api::call(request, move |request, operation| {
+            self.run(&request.caller, operation, &request.body)
+        })
     }
 
     /// Source: "Actions, resources, and condition keys for Amazon Athena", Service Authorization Reference.
@@ -196,16 +169,7 @@ impl Service for Athena {
         operation: &'static str,
         input: Value,
     ) -> BoxFuture<'static, Result<(), (String, String)>> {
-        async move {
-            let changed = tokio::task::spawn_blocking(move || {
-                tags::change(&self, &caller, operation, &input)
-                    .map_err(|error| (error.code.to_owned(), error.message))
-            });
-            changed
-                .await
-                .unwrap_or_else(|error| Err(("InternalServerException".to_owned(), error.to_string())))
-        }
-        .boxed()
+        json_api::change_tags(move || tags::change(&self, &caller, operation, &input))
     }
 
     fn open(&self) {

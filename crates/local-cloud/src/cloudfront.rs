@@ -31,6 +31,7 @@ use http::Response;
 use http::request::Parts;
 use serde_json::Value;
 
+use crate::answer::blocking;
 use crate::clock::Clock;
 use crate::metrics::MetricSink;
 use crate::service::{Permission, Protocol, Request, Service};
@@ -94,14 +95,8 @@ impl CloudFront {
 impl Service for CloudFront {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<'static, Response<Body>> {
         async move {
-            let answered = tokio::task::spawn_blocking(move || control::answer(&self, &request));
-            // Pass on a panic: the front handles it.
-            answered
-                .await
-                .unwrap_or_else(|error| match error.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    Err(_) => error::Error::internal("The local cloud is stopping.").respond(),
-                })
+            let work = move || control::answer(&self, &request);
+            blocking(work, |message| error::Error::internal(message).respond()).await
         }
         .boxed()
     }

@@ -44,21 +44,19 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::Response;
 use serde_json::Value;
 
-use crate::answer::{answer, identify, request_id, whole};
 use crate::clock::Clock;
 use crate::invoke::Invoke;
-use crate::json::{TooManyValues, admit};
 use crate::kinesis::channels::Destination;
 use crate::kinesis::engine::{Engine, KeyLookup};
 use crate::metrics::MetricSink;
 use crate::operation::operations;
 use crate::service::{Permission, Request, Service, arn};
 use crate::types::{Body, Caller, Tags};
+use crate::{json, json_api};
 use daemon::Options;
 use daemon::protocol::Damage;
 use error::{Error, Result};
@@ -133,58 +131,32 @@ impl Firehose {
         self.now_ms().saturating_add(delay)
     }
 
-    fn answer(&self, caller: &Caller, operation: &str, body: &[u8]) -> Response<Body> {
-        match self.run(caller, operation, body) {
-            Ok(value) => {
-                let mut response = answer(200, "application/x-amz-json-1.1", whole(value.to_string()));
-                identify(&mut response, &request_id());
-                response
-            }
-            Err(error) => error.respond(),
-        }
-    }
-
     fn run(&self, caller: &Caller, operation: &str, body: &[u8]) -> Result<Value> {
         let Some(known) = Operation::parse(operation) else {
             return Err(Error::unknown_operation(operation));
         };
         match known {
-            Operation::CreateDeliveryStream => self.create(caller, input::read(body)?),
-            Operation::DeleteDeliveryStream => self.delete(caller, input::read(body)?),
-            Operation::DescribeDeliveryStream => self.describe(caller, input::read(body)?),
-            Operation::ListDeliveryStreams => self.list(caller, &input::read(body)?),
-            Operation::ListTagsForDeliveryStream => self.list_tags(caller, input::read(body)?),
-            Operation::PutRecord => self.put_record(caller, input::read(body)?),
-            Operation::PutRecordBatch => self.put_record_batch(caller, input::read(body)?),
-            Operation::StartDeliveryStreamEncryption => self.start_encryption(caller, input::read(body)?),
-            Operation::StopDeliveryStreamEncryption => self.stop_encryption(caller, input::read(body)?),
-            Operation::TagDeliveryStream => self.tag(caller, input::read(body)?),
-            Operation::UntagDeliveryStream => self.untag(caller, input::read(body)?),
-            Operation::UpdateDestination => self.update_destination(caller, input::read(body)?),
+            Operation::CreateDeliveryStream => self.create(caller, json::read(body)?),
+            Operation::DeleteDeliveryStream => self.delete(caller, json::read(body)?),
+            Operation::DescribeDeliveryStream => self.describe(caller, json::read(body)?),
+            Operation::ListDeliveryStreams => self.list(caller, &json::read(body)?),
+            Operation::ListTagsForDeliveryStream => self.list_tags(caller, json::read(body)?),
+            Operation::PutRecord => self.put_record(caller, json::read(body)?),
+            Operation::PutRecordBatch => self.put_record_batch(caller, json::read(body)?),
+            Operation::StartDeliveryStreamEncryption => self.start_encryption(caller, json::read(body)?),
+            Operation::StopDeliveryStreamEncryption => self.stop_encryption(caller, json::read(body)?),
+            Operation::TagDeliveryStream => self.tag(caller, json::read(body)?),
+            Operation::UntagDeliveryStream => self.untag(caller, json::read(body)?),
+            Operation::UpdateDestination => self.update_destination(caller, json::read(body)?),
         }
     }
 }
 
 impl Service for Firehose {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<'static, Response<Body>> {
-        async move {
-            let Ok(permit) = admit(&request.body).await else {
-                return Error::invalid(TooManyValues::MESSAGE).respond();
-            };
-            let answered = tokio::task::spawn_blocking(move || {
-                let _permit = permit;
-                let operation = request.target().map_or("", |(_, operation)| operation);
-                self.answer(&request.caller, operation, &request.body)
-            });
-            // Pass on a panic: the front handles it.
-            answered
-                .await
-                .unwrap_or_else(|error| match error.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    Err(_) => Error::unavailable("The local cloud is stopping.").respond(),
-                })
-        }
-        .boxed()
+        json_api::call(request, move |request, operation| {
+            self.run(&request.caller, operation, &request.body)
+        })
     }
 
     /// Source: "Actions, resources, and condition keys for Amazon Kinesis Firehose", Service Authorization Reference.

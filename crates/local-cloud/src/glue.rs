@@ -14,19 +14,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::Response;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::answer::{answer, identify, request_id, whole};
 use crate::clock::Clock;
 use crate::entries::Entries;
-use crate::json::{self, TooManyValues, admit};
 use crate::operation::operations;
 use crate::service::{Permission, Request, Service, arn, operation};
 use crate::types::{Body, Caller, Tags};
+use crate::{json, json_api};
 use daemon::protocol::Damage;
 use error::{Error, Result};
 
@@ -70,24 +68,14 @@ impl Glue {
         }
     }
 
-    fn answer(&self, caller: &Caller, operation: &str, body: &[u8]) -> Response<Body> {
+    fn run(&self, caller: &Caller, operation: &str, body: &[u8]) -> Result<Value> {
         let call = Call {
             glue: self,
             caller,
             body,
         };
-        match call.run(operation) {
-            Ok(value) => respond(200, &value),
-            Err(error) => error.respond(),
-        }
+        call.run(operation)
     }
-}
-
-fn respond(status: u16, document: &Value) -> Response<Body> {
-    let body = whole(document.to_string());
-    let mut response = answer(status, "application/x-amz-json-1.1", body);
-    identify(&mut response, &request_id());
-    response
 }
 
 impl Call<'_> {
@@ -170,24 +158,9 @@ fn resources(caller: &Caller, operation: &str, input: &Value) -> Vec<String> {
 
 impl Service for Glue {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<'static, Response<Body>> {
-        async move {
-            let Ok(permit) = admit(&request.body).await else {
-                return Error::invalid(TooManyValues::MESSAGE).respond();
-            };
-            let answered = tokio::task::spawn_blocking(move || {
-                let _permit = permit;
-                let operation = request.target().map_or("", |(_, operation)| operation);
-                self.answer(&request.caller, operation, &request.body)
-            });
-            // Pass on a panic: the front handles it.
-            answered
-                .await
-                .unwrap_or_else(|error| match error.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    Err(_) => Error::internal("The local cloud is stopping.").respond(),
-                })
-        }
-        .boxed()
+        json_api::call(request, move |request, operation| {
+            self.run(&request.caller, operation, &request.body)
+        })
     }
 
     /// Source: "Actions, resources, and condition keys for AWS Glue", Service Authorization Reference.
@@ -228,16 +201,7 @@ impl Service for Glue {
         operation: &'static str,
         input: Value,
     ) -> BoxFuture<'static, Result<(), (String, String)>> {
-        async move {
-            let changed = tokio::task::spawn_blocking(move || {
-                databases::change_tags(&self, &caller, operation, &input)
-                    .map_err(|error| (error.code.to_owned(), error.message))
-            });
-            changed
-                .await
-                .unwrap_or_else(|error| Err(("InternalServiceException".to_owned(), error.to_string())))
-        }
-        .boxed()
+        json_api::change_tags(move || databases::change_tags(&self, &caller, operation, &input))
     }
 
     fn open(&self) {

@@ -39,6 +39,7 @@ use http::Response;
 use http::request::Parts;
 use tokio::sync::Semaphore;
 
+use super::answer::blocking;
 use super::clock::Clock;
 use super::deliver::{Deliver, LogSink, Undelivered};
 use super::invoke::{Access, Invocation, Invoke, InvokeResult};
@@ -175,7 +176,7 @@ impl Lambda {
             Operation::InvokeAsync(name) => Some(self.answer_invoke_async(caller, name, body)),
             _ => {
                 let (this, caller) = (Arc::clone(self), caller.clone());
-                let answered = tokio::task::spawn_blocking(move || {
+                let work = move || {
                     let request = control::Request {
                         lambda: &this,
                         caller: &caller,
@@ -183,16 +184,9 @@ impl Lambda {
                         body: &body,
                     };
                     request.answer()
-                });
-                // Pass on a panic: the front handles it.
-                Some(
-                    answered
-                        .await
-                        .unwrap_or_else(|error| match error.try_into_panic() {
-                            Ok(panic) => std::panic::resume_unwind(panic),
-                            Err(_) => error::ApiError::service("The local cloud is stopping.").answer(),
-                        }),
-                )
+                };
+                let stopping = |message| error::ApiError::service(message).answer();
+                Some(blocking(work, stopping).await)
             }
         }
     }

@@ -31,6 +31,7 @@ mod front;
 mod glue;
 mod invoke;
 mod json;
+mod json_api;
 mod kinesis;
 mod lambda;
 mod logs;

@@ -53,7 +53,7 @@ use rusqlite::Connection;
 use sha2::Digest as _;
 use tokio::sync::Notify;
 
-use crate::answer::request_id;
+use crate::answer::{blocking, request_id};
 use crate::clock::Clock;
 use crate::database::Database;
 use crate::deliver::Undelivered;
@@ -436,15 +436,11 @@ fn owner_id(account: &str) -> String {
 impl Service for S3 {
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<'static, Response<Body>> {
         async move {
-            let answered = tokio::task::spawn_blocking(move || self.answer(request)).await;
-            // Pass on a panic: the front handles it.
-            answered.unwrap_or_else(|error| match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => {
-                    let stopping = Error::new(503, "ServiceUnavailable", "The local cloud is stopping.");
-                    respond(Err(stopping), &request_id(), "/", false)
-                }
-            })
+            let stopping = |message| {
+                let error = Error::new(503, "ServiceUnavailable", message);
+                respond(Err(error), &request_id(), "/", false)
+            };
+            blocking(move || self.answer(request), stopping).await
         }
         .boxed()
     }

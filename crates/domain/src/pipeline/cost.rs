@@ -2,6 +2,8 @@
 //!
 //! Knows the names of kinds and properties, and makes no call. What is assumed of the traffic is in [`Assumed`].
 
+mod firehose;
+
 use std::collections::BTreeSet;
 
 use serde_json::Value;
@@ -10,7 +12,7 @@ use super::resource::{Catalog, Location, Observed, Resource, Spec};
 use super::{Manifest, Pipeline};
 use crate::cost::{
     CapacityMode, Change, Demand, Encryption, HOURS_A_MONTH, Item, Load, Part, Rate, Scenario, Workload,
-    firehose_bytes, price_book,
+    price_book,
 };
 use crate::stream::ShardMetric;
 use ground::error::{Error, Result};
@@ -27,15 +29,6 @@ pub const ON_DEMAND_SHARDS: u64 = 4;
 const WRITE_UNIT: u64 = 1_024;
 /// Default capacity of a provisioned table, as in the kind `table`.
 const CAPACITY: u64 = 5;
-/// Buffer of a Firehose stream if it does not say. Source: `BufferingHints`, Amazon Data Firehose API reference.
-const BUFFER_MB: u64 = 5;
-const BUFFER_SECONDS: u64 = 300;
-const PARTITIONED_MB: u64 = 128;
-/// Active partitions that are assumed.
-const PARTITIONS: u64 = 10;
-/// Milliseconds of jq processing for a record. Source: the example of dynamic partitioning, Amazon Data Firehose pricing: 70 hours
-/// for 100 records a second in a month.
-const QUERY_MS: u64 = 1;
 /// As [`crate::stream::channels::FRESHNESS`] begins.
 const FRESHNESS_SECONDS: u64 = 300;
 /// Bytes of the lines that Lambda and a handler log for an invocation.
@@ -105,10 +98,11 @@ impl Assumed {
                 .properties
                 .get("prefix")
                 .and_then(|prefix| prefix.get_ref().as_str());
-            prefix.is_some_and(has_partition_keys)
+            prefix.is_some_and(firehose::has_partition_keys)
         }) {
             remarks.push(format!(
-                "Assumed: a Firehose stream with dynamic partitioning has {PARTITIONS} active partitions."
+                "Assumed: a Firehose stream with dynamic partitioning has {} active partitions.",
+                firehose::PARTITIONS
             ));
         }
         if has("table") || has("bucket") {
@@ -301,32 +295,12 @@ fn list(spec: &Spec, property: &str) -> Vec<Value> {
     found.cloned().unwrap_or_default()
 }
 
-fn has_partition_keys(prefix: &str) -> bool {
-    prefix.contains("!{partitionKeyFrom")
-}
-
-/// Whether a Firehose stream has dynamic partitioning.
-fn is_partitioned(spec: &Spec) -> bool {
-    text(spec, "prefix").is_some_and(has_partition_keys)
-}
-
 /// Objects of a month for buffers of so many seconds or bytes, each of so many partitions.
 fn buffers(load: &Load, seconds: u64, size: u64, partitions: u64) -> u64 {
     let records = load.records.over_hours(HOURS_A_MONTH);
     let bytes = load.bytes.over_hours(HOURS_A_MONTH);
     let by_time = (HOURS_A_MONTH * 3_600 / seconds.max(1)).saturating_mul(partitions);
     by_time.max(bytes.div_ceil(size)).min(records)
-}
-
-/// Objects that a Firehose stream writes in a month.
-fn firehose_objects(spec: &Spec, load: &Load) -> u64 {
-    let (default_mb, partitions) = match is_partitioned(spec) {
-        true => (PARTITIONED_MB, PARTITIONS),
-        false => (BUFFER_MB, 1),
-    };
-    let size = number(spec, "buffer_mb").unwrap_or(default_mb).max(1) * 1_048_576;
-    let seconds = number(spec, "buffer_seconds").unwrap_or(BUFFER_SECONDS);
-    buffers(load, seconds, size, partitions)
 }
 
 /// What a manifest declares, with its references between resources.
@@ -399,22 +373,7 @@ impl<'p> Declared<'p> {
             "log_group" => self.log_group(spec, assumed),
             "table" => self.table(spec, assumed),
             "bucket" => bucket(spec, assumed, self.objects(spec, assumed)),
-            "firehose" => {
-                let load = &assumed.load;
-                let bytes = firehose_bytes(load.record_bytes().unwrap_or(0));
-                let records = load.records.over_hours(HOURS_A_MONTH);
-                let mut quantities = vec![(Item::FirehoseData, records.saturating_mul(bytes))];
-                if is_partitioned(spec) {
-                    quantities.extend([
-                        (Item::FirehosePartitioning, load.bytes.over_hours(HOURS_A_MONTH)),
-                        (Item::FirehoseObjects, firehose_objects(spec, load)),
-                    ]);
-                }
-                if is_partitioned(spec) && spec.properties.get("partition_keys").is_some() {
-                    quantities.push((Item::FirehoseQueries, records.saturating_mul(QUERY_MS)));
-                }
-                quantities
-            }
+            "firehose" => firehose::quantities(spec, &assumed.load),
             "channel" => vec![(Item::ChannelData, assumed.load.bytes.over_hours(HOURS_A_MONTH))],
             // The Data Catalog costs nothing below a million databases, tables and partitions. Source: "AWS Glue pricing".
             "glue_database" | "glue_table" => Vec::new(),
@@ -451,7 +410,7 @@ impl<'p> Declared<'p> {
             written.is_some_and(|one| one.id == bucket.id)
         };
         let of_writer = |writer: &Spec| match writer.kind.as_str() {
-            "firehose" => Some(firehose_objects(writer, &assumed.load)),
+            "firehose" => Some(firehose::objects(writer, &assumed.load)),
             // AWS documents no size.
             "channel" => {
                 let seconds = number(writer, "freshness_seconds").unwrap_or(FRESHNESS_SECONDS);

@@ -204,7 +204,7 @@ impl Configuration {
             .and_then(|engine| engine.selected_engine_version)
             .unwrap_or_else(|| AUTO.to_owned());
         if ![AUTO, ENGINE].contains(&selected.as_str()) {
-            return Err(Error::not_offered(&format!("the engine version {selected}")));
+            return Err(Error::not_offered(format!("the engine version {selected}")));
         }
         self.engine_version = Some(Engine {
             selected_engine_version: Some(selected),

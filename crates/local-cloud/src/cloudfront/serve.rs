@@ -17,7 +17,7 @@ use super::bucket_policy::BucketPolicy;
 use super::model::{Distribution, Origin};
 use super::policies;
 use super::read::bucket_of;
-use crate::answer::{answer, request_id, whole};
+use crate::answer::{answer, blocking, request_id, whole};
 use crate::metrics::Sample;
 use crate::query::Xml;
 use crate::types::{Body, Caller};
@@ -40,16 +40,9 @@ const FORWARDED_FOR_CORS: [&str; 3] = [
 
 impl Web for CloudFront {
     fn serve(self: Arc<Self>, request: WebRequest) -> BoxFuture<'static, Response<Body>> {
-        Box::pin(async move {
-            let answered = tokio::task::spawn_blocking(move || self.answer(&request));
-            // Pass on a panic: the front handles it.
-            answered
-                .await
-                .unwrap_or_else(|error| match error.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    Err(_) => refused(503, "The local cloud is stopping."),
-                })
-        })
+        Box::pin(
+            async move { blocking(move || self.answer(&request), |message| refused(503, message)).await },
+        )
     }
 }
 

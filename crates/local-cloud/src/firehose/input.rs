@@ -2,7 +2,6 @@
 //!
 //! A member that the local cloud does not offer is refused, not ignored.
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -19,20 +18,6 @@ pub(super) use super::check::{bucket_of, check_range, check_tag_key, check_type,
 
 /// Tags of a delivery stream.
 pub(super) const MAX_TAGS: usize = 50;
-/// Parses a request body. An empty body is an empty object.
-pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
-    let body = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|error| {
-        let text = error.to_string();
-        match text
-            .strip_prefix("unknown field `")
-            .and_then(|rest| rest.split_once('`'))
-        {
-            Some((member, _)) => Error::not_offered(format_args!("the member {member}")),
-            None => Error::serialization(text),
-        }
-    })
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]

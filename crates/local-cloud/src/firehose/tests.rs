@@ -4,6 +4,7 @@ mod buffers;
 mod delivering;
 mod operations;
 mod partition_buffers;
+mod partition_settings;
 mod partitioning;
 mod transforming;
 
@@ -132,9 +133,10 @@ impl Fire {
     }
 
     fn call(&self, operation: &str, input: &Value) -> (u16, Value) {
-        let response = self
+        let outcome = self
             .service
-            .answer(&self.world.caller, operation, input.to_string().as_bytes());
+            .run(&self.world.caller, operation, input.to_string().as_bytes());
+        let response = crate::json_api::answered(outcome);
         let status = response.status().as_u16();
         (status, serde_json::from_slice(&whole_body(response)).unwrap())
     }

@@ -37,9 +37,10 @@ impl World {
     }
 
     fn call(&self, operation: &str, input: &Value) -> Result<Value, String> {
-        let response = self
+        let outcome = self
             .glue
-            .answer(&self.caller, operation, input.to_string().as_bytes());
+            .run(&self.caller, operation, input.to_string().as_bytes());
+        let response = crate::json_api::answered(outcome);
         let is_success = response.status() == 200;
         let body: Value = serde_json::from_slice(&whole_body(response)).unwrap();
         match is_success {

@@ -1,11 +1,11 @@
-//! Dynamic partitioning: partition keys, objects, what fails, and what is refused.
+//! Dynamic partitioning: partition keys, objects, and what fails.
 
 use std::collections::BTreeSet;
 
 use super::transforming::{FUNCTION, data_of};
 use super::*;
 
-fn processor(kind: &str, parameters: &[(&str, &str)]) -> Value {
+pub(super) fn processor(kind: &str, parameters: &[(&str, &str)]) -> Value {
     let parameters = parameters.iter();
     let parameters: Vec<Value> = parameters
         .map(|(name, value)| json!({"ParameterName": name, "ParameterValue": value}))
@@ -13,7 +13,7 @@ fn processor(kind: &str, parameters: &[(&str, &str)]) -> Value {
     json!({"Type": kind, "Parameters": parameters})
 }
 
-fn extraction(query: &str) -> Value {
+pub(super) fn extraction(query: &str) -> Value {
     processor(
         "MetadataExtraction",
         &[
@@ -47,7 +47,7 @@ pub(super) fn by_user() -> Value {
 
 impl Fire {
     /// The contents of objects by the part of their keys before the name of the stream.
-    fn by_prefix(&self) -> Vec<(String, String)> {
+    pub(super) fn by_prefix(&self) -> Vec<(String, String)> {
         let objects = self.objects().into_iter();
         objects
             .map(|(key, body)| {
@@ -432,247 +432,6 @@ fn damaged_partitions_are_reported_and_the_others_are_delivered() {
         .map(|(prefix, body)| (prefix, body.lines().count()))
         .collect();
     assert_eq!(counts, [("user=1/".to_owned(), 2), ("user=2/".to_owned(), 3)]);
-}
-
-/// Settings of later records do not move records that wait.
-#[test]
-fn keys_and_prefix_can_be_changed_and_partitioning_cannot() {
-    let fire = Fire::new();
-    fire.direct("carts", by_user());
-    fire.put("carts", "{\"user\":1,\"team\":\"x\"}");
-    fire.pass(5_000);
-    let update = |version: &str, update: Value| {
-        json!({
-            "DeliveryStreamName": "carts",
-            "CurrentDeliveryStreamVersionId": version,
-            "DestinationId": "destinationId-000000000001",
-            "ExtendedS3DestinationUpdate": update,
-        })
-    };
-    let (code, message) = fire.err(
-        "UpdateDestination",
-        update("1", json!({"DynamicPartitioningConfiguration": {"Enabled": false}, "Prefix": "a/", "ProcessingConfiguration": {"Enabled": false}})),
-    );
-    assert_eq!(
-        (code.as_str(), message.as_str()),
-        (
-            "InvalidArgumentException",
-            "Dynamic Partitioning cannot be disabled once it is enabled."
-        )
-    );
-    fire.ok(
-        "UpdateDestination",
-        update(
-            "1",
-            json!({
-                "Prefix": "team=!{partitionKeyFromQuery:team}/",
-                "ProcessingConfiguration": {"Enabled": true, "Processors": [extraction("{team: .team}")]},
-            }),
-        ),
-    );
-    fire.put("carts", "{\"user\":1,\"team\":\"x\"}");
-    fire.pass(70_000);
-    let prefixes: Vec<String> = fire.by_prefix().into_iter().map(|(prefix, _)| prefix).collect();
-    assert_eq!(prefixes, ["user=1/", "team=x/"]);
-
-    let fire = Fire::new();
-    fire.direct("carts", lake());
-    let mut enabled = by_user();
-    enabled.as_object_mut().unwrap().remove("RoleARN");
-    let (_, message) = fire.err("UpdateDestination", update("1", enabled));
-    assert_eq!(
-        message,
-        "Dynamic Partitioning can only be enabled when a delivery stream is created."
-    );
-}
-
-#[test]
-fn the_configuration_is_described_with_its_defaults() {
-    let fire = Fire::new();
-    let mut destination = by_user();
-    destination.as_object_mut().unwrap().remove("BufferingHints");
-    fire.direct("carts", destination);
-    let shown = fire.extended("carts");
-    assert_eq!(
-        shown["DynamicPartitioningConfiguration"],
-        json!({"RetryOptions": {"DurationInSeconds": 300}, "Enabled": true})
-    );
-    assert_eq!(
-        shown["BufferingHints"],
-        json!({"SizeInMBs": 128, "IntervalInSeconds": 300})
-    );
-    assert_eq!(
-        shown["ProcessingConfiguration"]["Processors"][0]["Parameters"][0]["ParameterValue"],
-        "{user: .user}"
-    );
-    let plain = &fire.description("carts")["Destinations"][0]["S3DestinationDescription"];
-    assert!(plain["DynamicPartitioningConfiguration"].is_null());
-    // A restart changes nothing.
-    let fire = fire.restarted();
-    assert_eq!(fire.extended("carts"), shown);
-}
-
-#[test]
-fn settings_that_firehose_refuses_are_refused_with_its_words() {
-    let fire = Fire::new();
-    let user = "!{partitionKeyFromQuery:user}/";
-    let query = extraction("{user: .user}");
-    let with = |name: &str, value: Value| {
-        let mut destination = by_user();
-        destination[name] = value;
-        destination
-    };
-    let lambda = processor("Lambda", &[("LambdaArn", FUNCTION)]);
-    let invalid = "InvalidArgumentException";
-    for (destination, code, part) in [
-        (
-            partitioned("a/", std::slice::from_ref(&query)),
-            invalid,
-            "S3 Prefix should contain Dynamic Partitioning namespaces when Dynamic Partitioning is enabled",
-        ),
-        (
-            with("ErrorOutputPrefix", json!("")),
-            invalid,
-            "ErrorOutputPrefix cannot be null or empty",
-        ),
-        (
-            with(
-                "ErrorOutputPrefix",
-                json!("!{firehose:error-output-type}/!{partitionKeyFromQuery:user}"),
-            ),
-            invalid,
-            "Dynamic Partitioning Namespaces can't be part of an error prefix expression",
-        ),
-        (
-            with(
-                "BufferingHints",
-                json!({"SizeInMBs": 63, "IntervalInSeconds": 60}),
-            ),
-            invalid,
-            "BufferingHints.SizeInMBs must be at least 64 when Dynamic Partitioning is enabled.",
-        ),
-        (
-            with(
-                "BufferingHints",
-                json!({"SizeInMBs": 64, "IntervalInSeconds": 59}),
-            ),
-            invalid,
-            "BufferingHints.IntervalInSeconds must be at least 60 seconds when Dynamic Partitioning is enabled.",
-        ),
-        (
-            with("ProcessingConfiguration", json!({"Enabled": false})),
-            invalid,
-            "Processing Configuration is not enabled when DataPartitioning is enabled",
-        ),
-        (
-            with(
-                "DynamicPartitioningConfiguration",
-                json!({"Enabled": true, "RetryOptions": {"DurationInSeconds": 7201}}),
-            ),
-            "ValidationException",
-            "less than or equal to 7200",
-        ),
-        (
-            with("DynamicPartitioningConfiguration", json!({"Enabled": false})),
-            invalid,
-            "can only be part of a prefix expression when Dynamic Partitioning is enabled",
-        ),
-        (
-            partitioned("!{partitionKeyFromLambda:a}/", std::slice::from_ref(&query)),
-            invalid,
-            "Lambda should be present when S3 Prefix contains keys from partitionKeyFromLambda namespace",
-        ),
-        (
-            partitioned(user, &[lambda]),
-            invalid,
-            "MetadataExtraction processor should be present when S3 Prefix has partitionKeyFromQuery namespace",
-        ),
-        (
-            partitioned(user, &[extraction("{user: .user, b: .b}")]),
-            invalid,
-            "MetaDataExtraction JQ Query can't contain keys that are not present in the S3 Prefix expression",
-        ),
-        (
-            partitioned(
-                "!{partitionKeyFromQuery:user}/!{partitionKeyFromQuery:b}/",
-                std::slice::from_ref(&query),
-            ),
-            invalid,
-            "contains the key b",
-        ),
-        (
-            partitioned(user, &[extraction("{user: .user")]),
-            invalid,
-            "MetaDataExtraction JQ Query is not valid: at its end",
-        ),
-        (
-            partitioned(user, &[extraction("{user: nosuch}")]),
-            invalid,
-            "jq does not have the function nosuch/0",
-        ),
-        (
-            partitioned(user, &[extraction("{user: env}")]),
-            invalid,
-            "The local cloud does not offer the MetadataExtractionQuery",
-        ),
-        (
-            partitioned(
-                user,
-                &[processor(
-                    "MetadataExtraction",
-                    &[
-                        ("MetadataExtractionQuery", "{user: .user}"),
-                        ("JsonParsingEngine", "JQ-1.7"),
-                    ],
-                )],
-            ),
-            invalid,
-            "MetaDataExtraction JSON Parsing Engine has to be one of JQ-1.6",
-        ),
-        (
-            partitioned(
-                user,
-                &[
-                    query.clone(),
-                    processor("RecordDeAggregation", &[("SubRecordType", "CSV")]),
-                ],
-            ),
-            invalid,
-            "SubRecordType has to be one of JSON, DELIMITED",
-        ),
-        (
-            partitioned(
-                user,
-                &[
-                    query.clone(),
-                    processor("RecordDeAggregation", &[("SubRecordType", "DELIMITED")]),
-                ],
-            ),
-            invalid,
-            "Delimiter should be present for DELIMITED",
-        ),
-        (
-            partitioned(
-                user,
-                &[
-                    query,
-                    processor(
-                        "RecordDeAggregation",
-                        &[("SubRecordType", "DELIMITED"), ("Delimiter", "####")],
-                    ),
-                ],
-            ),
-            invalid,
-            "base64",
-        ),
-    ] {
-        let input = json!({"DeliveryStreamName": "carts", "ExtendedS3DestinationConfiguration": destination});
-        let (found, message) = fire.err("CreateDeliveryStream", input.clone());
-        assert!(
-            found == code && message.contains(part),
-            "{input}: {found}: {message}"
-        );
-    }
 }
 
 /// A query without end fails its records, one after another, and the other delivery streams go on.
