@@ -27,6 +27,7 @@ const REGION: [&str; 2] = ["--region", "us-east-1"];
 /// The sources that print.
 const SOURCES: &[&str] = &[
     "src",
+    "crates/data-plane/src",
     "crates/domain/src",
     "crates/ground/src",
     "crates/daemon/src",

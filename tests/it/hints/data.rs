@@ -14,7 +14,7 @@ pub const ROWS: &[Row] = &[
     )
     .fill(&[("STREAM", "orders"), ("FILE", "tail.checkpoint")]),
     row(
-        "crates/domain/src/produce/resume.rs",
+        "crates/data-plane/src/produce/resume.rs",
         "put STREAM --file RECORDS --resume FILE",
         By::Run(&[
             "put",

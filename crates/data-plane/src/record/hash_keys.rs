@@ -2,7 +2,7 @@
 
 use super::{KEYS_IN_TURN, PartitionKey, Record};
 
-/// Many times the keys that are in turn ([`super::random_key`]), so that few share a place.
+/// Places for the keys that users choose.
 const PLACES: usize = 1 << 14;
 /// A longer key takes memory of its own.
 const LONGEST: usize = 24;
