@@ -107,8 +107,8 @@ impl Record {
         })
     }
 
-    /// The record, if Kinesis takes it.
-    fn checked(self, max_bytes: usize) -> Result<Self, RecordErrorKind> {
+    /// Whether Kinesis takes the record.
+    fn check(&self, max_bytes: usize) -> Result<(), RecordErrorKind> {
         let key = &self.partition_key;
         if key.is_empty() {
             return Err(RecordErrorKind::KeyEmpty);
@@ -122,7 +122,7 @@ impl Record {
         }
         match self.size() > max_bytes {
             true => Err(RecordErrorKind::TooLarge { limit: max_bytes }),
-            false => Ok(self),
+            false => Ok(()),
         }
     }
 }

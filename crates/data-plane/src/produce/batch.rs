@@ -19,6 +19,14 @@ impl Default for BatchLimits {
     }
 }
 
+impl BatchLimits {
+    /// Whether an item of `size` bytes fits beside `count` of `bytes` bytes in all. Any item fits alone: the service must
+    /// reject a record that is too large on its own, so that it is reported.
+    pub(super) fn fit(self, count: usize, bytes: usize, size: usize) -> bool {
+        count == 0 || (count < self.records && bytes + size <= self.bytes)
+    }
+}
+
 /// Items whose sizes add up within [`BatchLimits`].
 #[derive(Debug, Clone)]
 pub struct Batch<T> {
@@ -29,23 +37,16 @@ pub struct Batch<T> {
 
 impl<T> Batch<T> {
     pub fn new(limits: BatchLimits) -> Self {
-        Self::with_capacity(limits, 0)
-    }
-
-    /// With memory for this many items.
-    pub fn with_capacity(limits: BatchLimits, items: usize) -> Self {
         Self {
-            items: Vec::with_capacity(items),
+            items: Vec::new(),
             bytes: 0,
             limits,
         }
     }
 
-    /// Whether an item of `size` bytes fits. An empty batch accepts any item: the service must reject a record that is
-    /// too large on its own, so that it is reported.
+    /// Whether an item of `size` bytes fits, as [`BatchLimits::fit`] says.
     pub fn fits(&self, size: usize) -> bool {
-        self.items.is_empty()
-            || (self.items.len() < self.limits.records && self.bytes + size <= self.limits.bytes)
+        self.limits.fit(self.items.len(), self.bytes, size)
     }
 
     /// Adds `item`. The caller must check [`Batch::fits`] first.

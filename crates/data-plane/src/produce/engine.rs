@@ -257,13 +257,10 @@ impl<'a, T: Transport> Engine<'a, T> {
             is_ordered,
             is_serial: keeps_order && !is_ordered,
         };
-        let pending = Pending { record, track };
-        let admitted = match is_ordered {
-            true => self.order.admit(pending),
-            false => Some(pending),
-        };
-        if let Some(pending) = admitted {
-            self.lanes.push(pending, now);
+        if !is_ordered {
+            self.lanes.push(record, track, now);
+        } else if let Some(Pending { record, track }) = self.order.admit(Pending { record, track }) {
+            self.lanes.push(record, track, now);
         }
     }
 
@@ -297,7 +294,7 @@ impl<'a, T: Transport> Engine<'a, T> {
                 && let Some(Waiting { pending, .. }) = self.waiting.pop()
             {
                 self.lanes.came_back(pending.track.hash, 1);
-                self.lanes.push(pending, now);
+                self.lanes.push(pending.record, pending.track, now);
                 self.hurry(now);
             }
             if !self.is_ready(now) || !self.send(now) {
@@ -391,7 +388,7 @@ impl<'a, T: Transport> Engine<'a, T> {
         if self.options.aggregate.is_some() {
             for Waiting { pending, .. } in std::mem::take(&mut self.waiting) {
                 self.lanes.came_back(pending.track.hash, 1);
-                self.lanes.push(pending, now);
+                self.lanes.push(pending.record, pending.track, now);
             }
         }
         match self.lanes.adopt(shards, now) {
@@ -428,7 +425,7 @@ impl<'a, T: Transport> Engine<'a, T> {
             && let Some(next) = self.order.settled(track.hash)
         {
             let now = Instant::now();
-            self.lanes.push(next, now);
+            self.lanes.push(next.record, next.track, now);
             self.hurry(now);
         }
     }

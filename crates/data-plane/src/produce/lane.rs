@@ -1,18 +1,18 @@
 //! Lanes: the records of each shard that wait to be sent, and how fast the shard takes them.
 
 mod aggregate;
-
-use std::collections::VecDeque;
+mod queue;
 
 use tokio::time::Instant;
 
+use super::BatchLimits;
 use super::pending::{Pending, Track};
 use super::rate::ShardRate;
 use super::route::{ShardRange, in_order, index_of};
-use super::{Batch, BatchLimits};
 use crate::record::Record;
 
 pub(super) use aggregate::Group;
+use queue::Queue;
 
 /// The records of one shard.
 #[derive(Debug)]
@@ -21,8 +21,8 @@ pub(super) struct Lane {
     pub(super) shard_id: Option<String>,
     first: u128,
     /// Records to send again, which go first.
-    again: VecDeque<Pending>,
-    fresh: VecDeque<Pending>,
+    again: Queue,
+    fresh: Queue,
     /// Size of both, in bytes.
     bytes: usize,
     pub(super) rate: ShardRate,
@@ -45,8 +45,8 @@ impl Lane {
         Self {
             shard_id,
             first,
-            again: VecDeque::new(),
-            fresh: VecDeque::new(),
+            again: Queue::default(),
+            fresh: Queue::default(),
             bytes: 0,
             rate,
             in_flight: 0,
@@ -62,14 +62,22 @@ impl Lane {
         self.again.len() + self.fresh.len()
     }
 
+    /// The records, in the order in which they are sent.
+    fn records(&self) -> impl Iterator<Item = &Record> {
+        self.again.records().chain(self.fresh.records())
+    }
+
+    fn next(&self) -> Option<&Record> {
+        self.records().next()
+    }
+
     /// The size of the next record, in bytes.
     pub(super) fn next_size(&self) -> Option<usize> {
-        let next = self.again.front().or_else(|| self.fresh.front())?;
-        Some(next.record.size())
+        self.next().map(Record::size)
     }
 
     fn pop(&mut self) -> Option<Pending> {
-        let pending = self.again.pop_front().or_else(|| self.fresh.pop_front())?;
+        let pending = self.again.pop().or_else(|| self.fresh.pop())?;
         self.bytes -= pending.record.size();
         Some(pending)
     }
@@ -94,11 +102,63 @@ impl Lane {
         }
     }
 
-    /// Adds a record to send again, in the order of the input.
-    fn push_again(&mut self, pending: Pending) {
-        let place = pending.track.place;
-        let at = self.again.partition_point(|other| other.track.place < place);
-        self.again.insert(at, pending);
+    /// Moves what may be sent now to a request; whether that is full.
+    fn move_to(&mut self, request: &mut Request, now: Instant) -> bool {
+        let Some(first) = self.next_size() else {
+            return false;
+        };
+        let (most_records, most_bytes) = self.rate.available(now, first, self.in_flight == 0);
+        // A key that has one record on its way leaves nothing in the lane that could wait behind it.
+        let waited = std::mem::take(&mut self.waits);
+        let mut starved = waited;
+        let mut is_full = false;
+        let (mut count, mut bytes) = (0, 0);
+        for size in self.records().map(Record::size) {
+            let lacks_tokens = count == most_records || most_bytes - bytes < size;
+            is_full = !lacks_tokens && !request.fits(count, bytes, size);
+            if lacks_tokens || is_full {
+                starved = lacks_tokens || waited || self.starved;
+                break;
+            }
+            count += 1;
+            bytes += size;
+        }
+        self.starved = starved;
+        self.rate.take(count, bytes);
+        self.in_flight += count;
+        self.bytes -= bytes;
+        let again = count.min(self.again.len());
+        for (queue, count) in [(&mut self.again, again), (&mut self.fresh, count - again)] {
+            queue.take(count, &mut request.records, &mut request.tracks);
+        }
+        request.bytes += bytes;
+        is_full
+    }
+}
+
+/// The records of the next request.
+struct Request {
+    records: Vec<Record>,
+    tracks: Vec<Track>,
+    /// Size of the records, in bytes.
+    bytes: usize,
+    limits: BatchLimits,
+}
+
+impl Request {
+    fn new(limits: BatchLimits, records: usize) -> Self {
+        Self {
+            records: Vec::with_capacity(records),
+            tracks: Vec::with_capacity(records),
+            bytes: 0,
+            limits,
+        }
+    }
+
+    /// Whether a record of `size` bytes fits beside `count` more of `bytes` bytes in all.
+    fn fits(&self, count: usize, bytes: usize, size: usize) -> bool {
+        self.limits
+            .fit(self.records.len() + count, self.bytes + bytes, size)
     }
 }
 
@@ -168,19 +228,19 @@ impl Lanes {
     }
 
     /// Adds a record that is to be sent.
-    pub(super) fn push(&mut self, pending: Pending, now: Instant) {
-        let is_again = pending.track.tries > 0;
-        let Some(lane) = self.lane_of(pending.track.hash) else {
+    pub(super) fn push(&mut self, record: Record, track: Track, now: Instant) {
+        let is_again = track.tries > 0;
+        let Some(lane) = self.lane_of(track.hash) else {
             return;
         };
         if lane.len() == 0 && lane.in_flight == 0 && !is_again {
             lane.progress = now;
         }
-        lane.bytes += pending.record.size();
-        lane.is_keyed |= pending.track.is_serial;
+        lane.bytes += record.size();
+        lane.is_keyed |= track.is_serial;
         match is_again {
-            true => lane.push_again(pending),
-            false => lane.fresh.push_back(pending),
+            true => lane.again.insert(record, track),
+            false => lane.fresh.push(record, track),
         }
         self.len += 1;
     }
@@ -217,59 +277,18 @@ impl Lanes {
 
     /// Takes the records of one request from the lanes in turn.
     pub(super) fn take(&mut self, limits: BatchLimits, now: Instant) -> (Vec<Record>, Vec<Track>) {
-        let most = self.len.min(limits.records);
-        let mut batch = Batch::with_capacity(limits, most);
-        let mut tracks = Vec::with_capacity(most);
+        let mut request = Request::new(limits, self.len.min(limits.records));
         let count = self.lanes.len();
         for step in 0..count {
             let index = (self.next + step) % count;
-            let full = self.take_of(index, &mut batch, &mut tracks, now);
-            if full {
+            let lane = self.lanes.get_mut(index);
+            if lane.is_some_and(|lane| lane.move_to(&mut request, now)) {
                 self.next = (index + 1) % count;
                 break;
             }
         }
-        self.len -= batch.len();
-        (batch.into_items(), tracks)
-    }
-
-    /// Takes what one lane may send; whether the batch is full.
-    fn take_of(
-        &mut self,
-        index: usize,
-        batch: &mut Batch<Record>,
-        tracks: &mut Vec<Track>,
-        now: Instant,
-    ) -> bool {
-        let Some(lane) = self.lanes.get_mut(index) else {
-            return false;
-        };
-        let Some(first) = lane.next_size() else {
-            return false;
-        };
-        let (mut records, mut bytes) = lane.rate.available(now, first, lane.in_flight == 0);
-        // A key that has one record on its way leaves nothing in the lane that could wait behind it.
-        let waited = std::mem::take(&mut lane.waits);
-        lane.starved |= waited;
-        while let Some(size) = lane.next_size() {
-            if records == 0 || bytes < size {
-                lane.starved = true;
-                return false;
-            }
-            if !batch.fits(size) {
-                return true;
-            }
-            records -= 1;
-            bytes -= size;
-            lane.rate.take(size);
-            lane.in_flight += 1;
-            if let Some(Pending { record, track }) = lane.pop() {
-                batch.push(record, size);
-                tracks.push(track);
-            }
-        }
-        lane.starved = waited;
-        false
+        self.len -= request.records.len();
+        (request.records, request.tracks)
     }
 
     /// Uses the shard map `shards`. Records of shards that are closed go to the lanes of their children. Returns whether
@@ -309,7 +328,7 @@ impl Lanes {
         for mut lane in old.into_iter().flatten() {
             self.len -= lane.len();
             while let Some(pending) = lane.pop() {
-                self.push(pending, now);
+                self.push(pending.record, pending.track, now);
             }
         }
         true
@@ -319,7 +338,7 @@ impl Lanes {
     pub(super) fn into_records(self) -> impl Iterator<Item = Pending> {
         self.lanes
             .into_iter()
-            .flat_map(|lane| lane.again.into_iter().chain(lane.fresh))
+            .flat_map(|lane| lane.again.into_records().chain(lane.fresh.into_records()))
     }
 }
 
@@ -391,16 +410,16 @@ mod tests {
             for borders in &maps {
                 lanes.adopt(map(borders), now);
                 for (key, hash) in &records {
-                    lanes.push(pending(numbers.next().unwrap(), *key, *hash), now);
+                    let Pending { record, track } = pending(numbers.next().unwrap(), *key, *hash);
+                    lanes.push(record, track, now);
                 }
             }
             let count = numbers.start;
             prop_assert_eq!(lanes.len() as u64, count);
             for lane in &lanes.lanes {
                 let id = lane.shard_id.as_deref().unwrap();
-                let queued: Vec<&Pending> = lane.again.iter().chain(&lane.fresh).collect();
-                prop_assert!(queued.iter().all(|pending| covers(id, pending.track.hash)));
-                prop_assert_eq!(lane.bytes, queued.iter().map(|pending| pending.record.size()).sum::<usize>());
+                prop_assert!(lane.records().all(|record| covers(id, record.hash_key())));
+                prop_assert_eq!(lane.bytes, lane.records().map(Record::size).sum::<usize>());
             }
             // Sent within the limits, each record once.
             let limits = BatchLimits { records: 7, bytes: 60 };

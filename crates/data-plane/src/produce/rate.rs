@@ -134,13 +134,13 @@ impl ShardRate {
         self.until.max(now + tokens)
     }
 
-    /// Takes the tokens of a record.
-    pub(super) fn take(&mut self, size: usize) {
+    /// Takes the tokens of `records` records of `bytes` bytes in all.
+    pub(super) fn take(&mut self, records: usize, bytes: usize) {
         if let Some(bucket) = &mut self.bucket
             && bucket.factor < UNLIMITED
         {
-            bucket.records -= 1.0;
-            bucket.bytes -= size as f64;
+            bucket.records -= records as f64;
+            bucket.bytes -= bytes as f64;
         }
     }
 

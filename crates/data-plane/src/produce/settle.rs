@@ -107,43 +107,66 @@ impl<T: Transport> Engine<'_, T> {
         answer: PutAnswer,
         now: Instant,
     ) -> bool {
-        let mut moved = false;
-        let mut stored = Stored::of(answer.shards);
-        for ((record, track), result) in records.into_iter().zip(tracks).zip(answer.entries) {
+        let PutAnswer { entries, shards } = answer;
+        let mut stored = Stored::of(shards);
+        let (mut moved, mut refused) = (false, false);
+        // The entries of a shard come one after another: what is known of the last is not looked up again.
+        let mut last = None;
+        // Records are not moved in memory unless they are sent again.
+        for ((record, track), result) in records.iter().zip(&tracks).zip(&entries) {
+            let EntryResult::Stored { shard } = *result else {
+                refused = true;
+                continue;
+            };
             let index = self.lanes.index_of(track.hash);
-            match result {
-                EntryResult::Stored { shard } => {
-                    moved |= self.is_moved(index, stored.shard_id(shard), now);
-                    if let Some((stored, _)) = self.tally.get_mut(index) {
-                        *stored += 1;
-                    }
-                    self.summary.possible_duplicates += u64::from(track.is_open);
-                    stored.add(shard, 1, record.size());
-                    self.release(&record, track);
-                }
-                EntryResult::Refused(refusal) => {
-                    let Refusal { code, message } = *refusal;
-                    let pending = Pending { record, track };
-                    if let Some(error) = aws::machine_trouble(NOT_STORED, &code, &message) {
-                        self.keep_refused(pending);
-                        self.abort(error);
-                        continue;
-                    }
-                    let reason = || aws::in_words(&code, &message);
-                    if aws::class_of(&code, &message) == Some(Class::Throttle) {
-                        if let Some((_, throttled)) = self.tally.get_mut(index) {
-                            *throttled += 1;
-                        }
-                        self.throttled(pending, index, now, reason);
-                    } else {
-                        let due = now + self.backoff().pause(pending.track.tries);
-                        self.again(pending, due, now, reason);
-                    }
-                }
+            if last.replace((index, shard)) != Some((index, shard)) {
+                moved |= self.is_moved(index, stored.shard_id(shard), now);
             }
+            if let Some((stored, _)) = self.tally.get_mut(index) {
+                *stored += 1;
+            }
+            self.summary.possible_duplicates += u64::from(track.is_open);
+            stored.add(shard, 1, record.size());
+            self.release(record, *track);
+        }
+        if refused {
+            self.settle_refused(records, tracks, entries, now);
         }
         stored.count(&mut self.summary);
         moved
+    }
+
+    /// The entries of an answer that were not stored.
+    fn settle_refused(
+        &mut self,
+        records: Vec<Record>,
+        tracks: Vec<Track>,
+        entries: Vec<EntryResult>,
+        now: Instant,
+    ) {
+        for ((record, track), result) in records.into_iter().zip(tracks).zip(entries) {
+            let EntryResult::Refused(refusal) = result else {
+                continue;
+            };
+            let Refusal { code, message } = *refusal;
+            let pending = Pending { record, track };
+            if let Some(error) = aws::machine_trouble(NOT_STORED, &code, &message) {
+                self.keep_refused(pending);
+                self.abort(error);
+                continue;
+            }
+            let reason = || aws::in_words(&code, &message);
+            if aws::class_of(&code, &message) == Some(Class::Throttle) {
+                let index = self.lanes.index_of(track.hash);
+                if let Some((_, throttled)) = self.tally.get_mut(index) {
+                    *throttled += 1;
+                }
+                self.throttled(pending, index, now, reason);
+            } else {
+                let due = now + self.backoff().pause(pending.track.tries);
+                self.again(pending, due, now, reason);
+            }
+        }
     }
 
     /// Whether a record of the lane `index` was stored in another shard than the lane's. The lane makes progress.
@@ -219,7 +242,7 @@ impl<T: Transport> Engine<'_, T> {
             pending.track.is_open = true;
             pending.track.tries += 1;
             self.lanes.came_back(pending.track.hash, 1);
-            self.lanes.push(pending, now);
+            self.lanes.push(pending.record, pending.track, now);
         }
     }
 
@@ -274,7 +297,7 @@ impl<T: Transport> Engine<'_, T> {
         if !is_alone {
             self.lanes.came_back(pending.track.hash, 1);
         }
-        self.lanes.push(pending, now);
+        self.lanes.push(pending.record, pending.track, now);
     }
 
     /// Handles the failure of a whole request. It may have been stored; it is sent again all the same.

@@ -453,15 +453,13 @@ impl InputReader {
             };
             let outcome = reader.read();
             self.number = reader.number();
-            match outcome {
-                Ok(Some(record)) => return Ok(Some(record)),
-                Ok(None) => self.current = None,
+            match &outcome {
+                Ok(None) => {}
                 // Other files may have some.
-                Err(error) if matches!(error.kind, RecordErrorKind::Empty) && !self.is_only => {
-                    self.current = None;
-                }
-                Err(error) => return Err(error),
+                Err(error) if matches!(error.kind, RecordErrorKind::Empty) && !self.is_only => {}
+                _ => return outcome,
             }
+            self.current = None;
         }
     }
 
@@ -530,6 +528,11 @@ impl InputReader {
         }
     }
 
+    fn end(&mut self) {
+        self.ended = true;
+        self.publish();
+    }
+
     fn publish(&self) {
         if let Some(keys) = &self.keys {
             let mut hottest = self
@@ -548,8 +551,8 @@ impl RecordSource for InputReader {
         if self.ended || self.limit.is_some_and(|limit| self.returned >= limit) {
             return Ok(None);
         }
-        let outcome = self.next();
-        match &outcome {
+        let mut outcome = self.next();
+        match &mut outcome {
             Ok(Some(record)) => {
                 self.returned += 1;
                 let makes_up_keys = self.makes_up_keys();
@@ -560,15 +563,13 @@ impl RecordSource for InputReader {
                     self.publish();
                 }
             }
-            Ok(None) | Err(_) => {
-                self.ended = true;
-                self.publish();
+            Ok(None) => self.end(),
+            Err(error) => {
+                self.end();
+                error.file = error.file.take().or_else(|| self.file());
             }
         }
-        outcome.map_err(|error| RecordError {
-            file: error.file.clone().or_else(|| self.file()),
-            ..error
-        })
+        outcome
     }
 
     fn may_wait(&self) -> bool {

@@ -285,7 +285,8 @@ impl<R: Read> RecordReader<R> {
             number: self.number,
             line,
         };
-        record.checked(self.options.max_record_bytes)
+        record.check(self.options.max_record_bytes)?;
+        Ok(record)
     }
 
     pub(super) fn fill(&mut self) -> Result<bool, RecordError> {

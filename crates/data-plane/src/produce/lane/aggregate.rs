@@ -52,8 +52,8 @@ impl Lane {
     fn aggregate(&mut self, limit: usize) -> Option<Group> {
         let mut aggregate = Aggregate::new(limit);
         let mut tracks = Vec::new();
-        while let Some(next) = self.again.front().or_else(|| self.fresh.front())
-            && aggregate.fits(&next.record)
+        while let Some(next) = self.next()
+            && aggregate.fits(next)
             && let Some(Pending { record, track }) = self.pop()
         {
             aggregate.push(record);
@@ -62,7 +62,7 @@ impl Lane {
         let finished = aggregate.finish()?;
         self.away += tracks.len();
         self.in_flight += tracks.len();
-        self.rate.take(finished.record.size());
+        self.rate.take(1, finished.record.size());
         Some(Group {
             record: Some(finished.record),
             parts: finished.parts,
