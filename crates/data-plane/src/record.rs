@@ -57,7 +57,7 @@ pub use hot::{HotKey, HotKeys};
 pub use input::{Check, InputIdentity, InputReader, Inputs, ReadProgress, Repeat};
 use key::KEYS_IN_TURN;
 pub(crate) use key::random_key;
-pub use key::{FieldPath, HashKeyRule, KeyPattern, KeyRule};
+pub use key::{FieldPath, HashKeyRule, KeyPattern, KeyRule, RANDOM_KEY_LENGTH};
 pub use reader::RecordReader;
 pub use recording::{RecordingData, RecordingLine, RecordingLogEvent};
 

@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 use self::dice::Dice;
 use self::template::Template;
-use crate::record::{KeyRule, Record, RecordError, RecordErrorKind, RecordSource};
+use crate::record::{KeyRule, RANDOM_KEY_LENGTH, Record, RecordError, RecordErrorKind, RecordSource};
 use ground::error::Result;
 
 /// The events of a burst are this much closer to each other.
@@ -146,7 +146,7 @@ impl RecordSource for Generator {
         let partition_key = match (&self.settings.key, key) {
             (Some(rule), _) if !is_random => rule.key_of(data.as_bytes()).map_err(|kind| self.error(kind))?,
             (None, Some(key)) => key.into(),
-            _ => self.dice.hex(24).into(),
+            _ => self.dice.hex(RANDOM_KEY_LENGTH).into(),
         };
         Ok(Some(Record {
             data: Bytes::from(data),

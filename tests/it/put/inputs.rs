@@ -84,7 +84,7 @@ fn keys_come_from_where_the_options_say() {
     };
     assert_eq!(key("pointer", ["--key-field", "/id"]), "7");
     assert_eq!(key("template", ["--key-template", "{name}_{id}"]), "x_7");
-    assert_eq!(key("random", ["--key", "random"]).len(), 24);
+    assert_eq!(key("random", ["--key", "random"]).len(), 8);
     put(&cloud, "hash", ["--file", "in.csv", "--explicit-hash-key", "0"]);
     let answer = cloud.json([
         "put",

@@ -218,7 +218,11 @@ pub(super) fn checked_hash_key(key: String) -> Result<String, RecordErrorKind> {
     }
 }
 
-/// A random key of 24 characters. Keys are used again in turn, each at most [`USES`] times, so that the MD5 of most is known
+/// The length of random keys. A key is sent and hashed with each record, and counts against the limit of its shard, so it is
+/// short. All have the same, so that one can take the place of another.
+pub const RANDOM_KEY_LENGTH: usize = 8;
+
+/// A random key. Keys are used again in turn, each at most [`USES`] times, so that the MD5 of most is known
 /// ([`super::HashKeys`]). The first [`KEYS_IN_TURN`] differ.
 pub(crate) fn random_key() -> PartitionKey {
     thread_local! {
@@ -263,17 +267,15 @@ impl RandomKeys {
     }
 }
 
-/// 120 random bits in digits and small letters: 24 characters, the most that take no memory of their own.
+/// 5 random bits a character, in digits and small letters.
 fn random_text(random: &mut SmallRng) -> PartitionKey {
     const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
-    let mut key = [0; 24];
-    for digits in key.chunks_exact_mut(12) {
-        let mut bits = random.next_u64();
-        for digit in digits {
-            *digit = DIGITS[(bits % 32) as usize];
-            bits /= 32;
-        }
-    }
+    let mut bits = random.next_u64();
+    let key = [0_u8; RANDOM_KEY_LENGTH].map(|_| {
+        let digit = DIGITS[(bits % 32) as usize];
+        bits /= 32;
+        digit
+    });
     std::str::from_utf8(&key)
         .map(PartitionKey::from)
         .unwrap_or_default()
@@ -428,7 +430,7 @@ mod tests {
         assert!(uses.len() > 2 * KEYS_IN_TURN, "{}", uses.len());
         let first: std::collections::BTreeSet<_> = keys[..KEYS_IN_TURN].iter().collect();
         assert_eq!(first.len(), KEYS_IN_TURN);
-        assert!(keys.iter().all(|key| key.len() == 24 && !key.is_heap_allocated()));
+        assert!(keys.iter().all(|key| key.len() == RANDOM_KEY_LENGTH));
     }
 
     #[test]

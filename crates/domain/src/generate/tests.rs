@@ -178,7 +178,7 @@ fn a_template_makes_events() {
     let made = records(generator(1));
     assert_eq!(made, records(generator(1)));
     for (index, record) in made.iter().enumerate() {
-        assert!(record.has_random_key && record.partition_key.len() == 24);
+        assert!(record.has_random_key && record.partition_key.len() == 8);
         let event: Value = serde_json::from_slice(&record.data).unwrap();
         assert_eq!(event["n"], index + 1);
         assert!((-3..=3).contains(&event["i"].as_i64().unwrap()));

@@ -108,7 +108,7 @@ fn a_rule_for_keys_replaces_those_of_entries() {
         key: Some(KeyRule::Random),
         ..ReadOptions::default()
     });
-    assert!(random.has_random_key && random.partition_key.len() == 24);
+    assert!(random.has_random_key && random.partition_key.len() == 8);
     let hash = record(ReadOptions {
         hash_key: HashKeyRule::Field(FieldPath::parse("/id")),
         ..ReadOptions::default()
