@@ -192,12 +192,8 @@ async fn copied(args: &CopyArgs, session: &Session, prepared: Prepared<'_>) -> R
         tail,
     } = prepared;
     let stop = Stop::default();
-    let client = recipient.context.kinesis_once();
-    let transport = KinesisTransport::new(&client, &recipient.stream);
-    let transport = transport
-        .ignoring_keys(recipient.limits.ignores_keys)
-        .in_formats(recipient.context.formats())
-        .renewing(recipient.context.renewal());
+    let transport = KinesisTransport::new(&recipient.context, &recipient.stream);
+    let transport = transport.ignoring_keys(recipient.limits.ignores_keys);
     let mut sink = StreamSink {
         transport: Arc::new(transport),
         options: PutOptions {
@@ -232,8 +228,7 @@ async fn opened(
     mut options: TailOptions,
     checkpoint: &mut CopyCheckpoint,
 ) -> Result<Tail<KinesisShards>> {
-    let shards = KinesisShards::new(from.kinesis_once(), stream);
-    let shards = Arc::new(shards.in_formats(from.formats()).renewing(from.renewal()));
+    let shards = Arc::new(KinesisShards::new(from, stream));
     if args.checkpoint.is_some() {
         begin(checkpoint, &*shards, &options).await?;
     }

@@ -222,10 +222,7 @@ async fn show(args: &ShowArgs, session: &Session) -> Result<Exit> {
     let context = session.context().await?;
     let table = existing(context, &args.group).await?;
     let source = match stream {
-        Some(stream) => Some(KinesisShards::new(
-            context.kinesis().clone(),
-            stream.address(context).await?,
-        )),
+        Some(stream) => Some(KinesisShards::retrying(context, stream.address(context).await?)),
         None => None,
     };
     let now_ms = jiff::Timestamp::now().as_millisecond();
@@ -252,7 +249,7 @@ async fn reset(args: &ResetArgs, session: &Session) -> Result<Exit> {
     let start = args.to.parse::<StartRule>()?.resolve(now_ms, &only)?;
     let context = session.context_for_change().await?;
     let table = existing(context, &args.group).await?;
-    let source = Arc::new(KinesisShards::new(context.kinesis().clone(), &stream));
+    let source = Arc::new(KinesisShards::retrying(context, &stream));
     let shards = or_whereabouts(context, &stream, group::shards(&source).await).await?;
     let plan = group::reset_plan(&stream, &shards, &table.list().await?, &start, now_ms, &only)?;
     let action = format!(

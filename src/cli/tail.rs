@@ -449,8 +449,7 @@ async fn sources(
     let mut sources = Vec::new();
     for stream in streams {
         let address = stream.address(context).await?;
-        let source = KinesisShards::new(context.kinesis_once(), &address);
-        let mut source = source.in_formats(context.formats()).renewing(context.renewal());
+        let mut source = KinesisShards::new(context, &address);
         if let Some(name) = &args.fan_out {
             source = source.fan_out(consumers.ensure(session, context, &address, name).await?);
         }

@@ -27,6 +27,7 @@ use aws_config::retry::RetryConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use tokio::sync::OnceCell;
 
 pub use self::calls::{Call, Calls};
@@ -38,6 +39,7 @@ pub use self::renewal::Renewal;
 use self::sdk::Sdk;
 pub use self::unsigned::{WebAnswer, WebRequest, without_query};
 use crate::settings::{DEFAULT_REGION, SERVICES, Settings, Source, Target};
+use crate::wire::DataPlane;
 use ground::error::{self, Error, Result};
 
 /// Makes the client of a service, whose calls are watched.
@@ -295,9 +297,10 @@ impl Context {
         aws_sdk_kinesis::Client::from_conf(config.retry_config(RetryConfig::disabled()).build())
     }
 
-    /// The format of records that the Kinesis endpoint takes and answers.
-    pub fn formats(&self) -> Formats {
-        self.formats.clone()
+    /// What calls of Kinesis's data plane are made with.
+    pub(crate) fn data_plane(&self) -> DataPlane {
+        let watch = SharedInterceptor::new(self.sdk.watch.clone());
+        DataPlane::new(self.sdk.of("Kinesis"), self.formats.clone()).watched(watch)
     }
 
     /// What loads the credentials of all clients anew.

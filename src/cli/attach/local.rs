@@ -45,8 +45,7 @@ pub(super) async fn run(args: &AttachArgs, code: &str, session: &Session) -> Res
     if context.is_local() {
         options = options.local();
     }
-    let shards = KinesisShards::new(context.kinesis_once(), &stream);
-    let shards = Arc::new(shards.in_formats(context.formats()).renewing(context.renewal()));
+    let shards = Arc::new(KinesisShards::new(context, &stream));
     let printer = session.printer();
     let mut waiting = |error: &Error| printer.note(&format!("{}; trying again", error.chain().join(": ")));
     let tail = tokio::select! {

@@ -148,10 +148,8 @@ impl Sending<'_> {
     ) -> Result<Exit> {
         let session = self.session;
         let context = &self.recipient.context;
-        let transport = KinesisTransport::new(&context.kinesis_once(), &self.recipient.stream)
-            .ignoring_keys(self.recipient.limits.ignores_keys)
-            .in_formats(context.formats())
-            .renewing(context.renewal());
+        let transport = KinesisTransport::new(context, &self.recipient.stream)
+            .ignoring_keys(self.recipient.limits.ignores_keys);
         let mut follow = Follow::new(session, self.read.clone(), &mut failed, self.resume.as_mut());
         let unkept = follow.unkept.clone();
         let stop = async {

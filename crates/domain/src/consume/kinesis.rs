@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::operation::get_records::GetRecordsError;
 use aws_sdk_kinesis::types::{ChildShard, HashKeyRange, Record, Shard, ShardIteratorType};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -22,51 +21,47 @@ use super::damaged::salvage;
 use super::fan_out::{self, Interruption, Subscriptions};
 use super::{Appended, IteratorStart, Page, ReadError, ShardInfo, ShardSource, TailRecord};
 use crate::context::date::AnswerDate;
-use crate::context::{Formats, Renewal};
+use crate::context::{Context, Renewal};
 use crate::stream::reference::name_or_arn;
 use crate::stream::shards::full_shard_id;
-use crate::wire::{self, ReadChild, ReadRecord, ReadRecords};
+use crate::wire::{CallError, DataPlane, GetRecords, ReadChild, ReadRecord, ReadRecords};
 use ground::error::{self, aws::Class};
 
 #[derive(Debug, Clone)]
 pub struct KinesisShards {
     client: Client,
+    calls: GetRecords,
     stream: String,
     /// Reads by SubscribeToShard in place of GetRecords.
     fan_out: Option<Arc<Subscriptions>>,
-    formats: Formats,
     /// Of the last answer to ListShards.
     date: AnswerDate,
-    /// Loads the credentials of the client anew.
-    renewal: Option<Renewal>,
+    /// Loads the credentials of the calls anew.
+    renewal: Renewal,
 }
 
 impl KinesisShards {
-    /// Reads `stream` with `client`, which must not retry: the engine retries by shard.
-    pub fn new(client: Client, stream: impl Into<String>) -> Self {
+    /// Reads `stream`, a name or an ARN. A call is made once: the engine retries by shard.
+    pub fn new(context: &Context, stream: impl Into<String>) -> Self {
+        let client = context.kinesis_once();
+        Self::with(client, &context.data_plane(), context.renewal(), stream.into())
+    }
+
+    /// As [`KinesisShards::new`], for a caller without retries of its own: those of the SDK list shards.
+    pub fn retrying(context: &Context, stream: impl Into<String>) -> Self {
+        let client = context.kinesis().clone();
+        Self::with(client, &context.data_plane(), context.renewal(), stream.into())
+    }
+
+    fn with(client: Client, data_plane: &DataPlane, renewal: Renewal, stream: String) -> Self {
         Self {
             client,
-            stream: stream.into(),
+            calls: GetRecords::new(data_plane),
+            stream,
             fan_out: None,
-            formats: Formats::json(),
             date: AnswerDate::default(),
-            renewal: None,
+            renewal,
         }
-    }
-
-    /// Loads the client's credentials anew when they have expired.
-    #[must_use]
-    pub fn renewing(self, renewal: Renewal) -> Self {
-        Self {
-            renewal: Some(renewal),
-            ..self
-        }
-    }
-
-    /// Reads in `formats`, in place of JSON.
-    #[must_use]
-    pub fn in_formats(self, formats: Formats) -> Self {
-        Self { formats, ..self }
     }
 
     /// Reads as the registered consumer with the ARN `consumer_arn` (enhanced fan-out).
@@ -93,7 +88,7 @@ impl KinesisShards {
         let class = match code {
             Some("ExpiredNextTokenException") => Class::Transient,
             _ if worked && Renewal::is_due(&failure) => {
-                self.renewal.iter().for_each(Renewal::forget);
+                self.renewal.forget();
                 Class::Transient
             }
             _ => error::aws::class(&failure),
@@ -208,13 +203,13 @@ impl ShardSource for KinesisShards {
                 ))),
             });
         }
-        let sent = wire::get_records(&self.client, &self.formats, iterator, limit).await;
+        let sent = self.calls.send(iterator, limit).await;
         let answer = match sent {
             Ok(answer) => answer,
             Err(SdkError::ResponseError(answer)) => {
                 let page = answer.raw().body().bytes();
                 let page = page.and_then(|body| salvage(shard_id, body)).map(Box::new);
-                let error = SdkError::<GetRecordsError, _>::ResponseError(answer);
+                let error = CallError::ResponseError(answer);
                 let error = error::aws::failed(format!("could not read {shard_id}"), error);
                 return Err(ReadError::Damaged { error, page });
             }

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::Context;
 use super::sdk::time_limits;
+use crate::wire::metadata;
 use ground::error::{self, Error, Result};
 
 /// A call.
@@ -134,17 +135,5 @@ fn answer(response: &HttpResponse) -> Result<Value, OrchestratorError<ErrorMetad
         }
         return serde_json::from_slice(bytes).map_err(OrchestratorError::other);
     }
-    let document: Value = serde_json::from_slice(bytes).unwrap_or_default();
-    let text = |names: [&str; 2]| names.iter().find_map(|name| document.get(name)?.as_str());
-    let mut metadata = ErrorMetadata::builder();
-    // Such as `com.amazonaws.pricing#ThrottlingException`; in REST services a header, such as `NotFoundException:http://…`.
-    let code = text(["__type", "code"]).or_else(|| response.headers().get("x-amzn-errortype"));
-    if let Some(code) = code {
-        let code = code.rsplit('#').next().unwrap_or(code);
-        metadata = metadata.code(code.split(':').next().unwrap_or(code));
-    }
-    if let Some(message) = text(["message", "Message"]) {
-        metadata = metadata.message(message);
-    }
-    Err(OrchestratorError::operation(metadata.build()))
+    Err(OrchestratorError::operation(metadata(response)))
 }

@@ -4,36 +4,30 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::config::retry::RetryConfig;
-use aws_sdk_kinesis::config::timeout::TimeoutConfig;
-use aws_sdk_kinesis::config::{Builder, StalledStreamProtectionConfig};
-use aws_sdk_kinesis::operation::put_records::PutRecordsError;
 use aws_sdk_kinesis::types::{RecordDistributionStrategy, StreamStatus};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use tokio::time::Instant;
 
 use super::{PutAnswer, PutError, ShardRange, Transport};
-use crate::context::{Formats, Renewal};
+use crate::context::{Context, Renewal};
 use crate::record::{DEFAULT_MAX_RECORD_BYTES, Record};
 use crate::stream::reference::name_or_arn;
 use crate::stream::shards::{self, Listing};
-use crate::wire;
+use crate::wire::{CallError, PutRecords};
 use ground::backoff::{self, Backoff, Patience};
 use ground::error::aws::Class;
 use ground::error::{self, Error, Result};
 
 #[derive(Debug, Clone)]
 pub struct KinesisTransport {
-    client: Client,
-    /// For calls that the SDK retries.
+    calls: PutRecords,
     lister: Client,
     stream: String,
     ignores_keys: bool,
     shards: Arc<Mutex<Option<Vec<ShardRange>>>>,
-    formats: Formats,
-    /// Loads the credentials of the client anew.
-    renewal: Option<Renewal>,
+    /// Loads the credentials of the calls anew.
+    renewal: Renewal,
 }
 
 /// Properties of the stream that `put` needs.
@@ -45,24 +39,21 @@ pub struct StreamLimits {
     pub ignores_keys: bool,
 }
 
-/// How long a connection may take to be made.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-
 /// An account has 20 DescribeStreamSummary calls a second (Kinesis API reference).
 const DESCRIBING: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5)).jitter(0.5, 1.0);
 
 impl KinesisTransport {
-    /// Sends to `stream` with `client`, which must not retry: the engine retries by record.
-    pub fn new(client: &Client, stream: impl Into<String>) -> Self {
-        let config = client.config();
+    /// Sends to `stream`, a name or an ARN. Credentials that worked before and have expired are loaded anew: those that never
+    /// worked may be wrong.
+    pub fn new(context: &Context, stream: impl Into<String>) -> Self {
+        let stream = stream.into();
         Self {
-            client: Client::from_conf(without_limits(config.to_builder()).build()),
-            lister: Client::from_conf(config.to_builder().retry_config(RetryConfig::standard()).build()),
-            stream: stream.into(),
+            calls: PutRecords::new(&context.data_plane(), &stream),
+            lister: context.kinesis().clone(),
+            stream,
             ignores_keys: false,
-            formats: Formats::json(),
             shards: Arc::default(),
-            renewal: None,
+            renewal: context.renewal(),
         }
     }
 
@@ -71,35 +62,6 @@ impl KinesisTransport {
     pub fn ignoring_keys(self, ignores_keys: bool) -> Self {
         Self { ignores_keys, ..self }
     }
-
-    /// Loads the client's credentials anew when they have expired. They must have worked before: those that never did may
-    /// be wrong.
-    #[must_use]
-    pub fn renewing(self, renewal: Renewal) -> Self {
-        Self {
-            renewal: Some(renewal),
-            ..self
-        }
-    }
-
-    /// Sends in `formats`, in place of JSON.
-    #[must_use]
-    pub fn in_formats(self, formats: Formats) -> Self {
-        Self { formats, ..self }
-    }
-}
-
-/// The engine sets the time limit of each request by its size and the line, and the SDK none.
-fn without_limits(config: Builder) -> Builder {
-    let limits = TimeoutConfig::builder()
-        .connect_timeout(CONNECT_LIMIT)
-        .disable_read_timeout()
-        .disable_operation_attempt_timeout()
-        .disable_operation_timeout()
-        .build();
-    config
-        .timeout_config(limits)
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
 
 impl StreamLimits {
@@ -165,8 +127,7 @@ impl StreamLimits {
 
 impl Transport for KinesisTransport {
     async fn put(&self, records: &[Record]) -> Result<PutAnswer, PutError> {
-        let sent = wire::put_records(&self.client, &self.formats, &self.stream, records).await;
-        sent.map_err(|e| self.failure(e))
+        self.calls.send(records).await.map_err(|e| self.failure(e))
     }
 
     async fn shards(&self, again: bool) -> Result<Vec<ShardRange>> {
@@ -191,13 +152,15 @@ impl Transport for KinesisTransport {
 }
 
 impl KinesisTransport {
-    fn failure(&self, failure: SdkError<PutRecordsError, HttpResponse>) -> PutError {
+    fn failure(&self, failure: CallError) -> PutError {
         let class = error::aws::class(&failure);
         // They may have been renewed where they come from.
-        let renewal = self.renewal.as_ref().filter(|_| Renewal::is_due(&failure));
-        renewal.into_iter().for_each(Renewal::forget);
+        let is_due = Renewal::is_due(&failure);
+        if is_due {
+            self.renewal.forget();
+        }
         let error = error::aws::failed(format!("could not send to stream {}", self.stream), failure);
-        match class == Class::Throttle || class.is_outage() || renewal.is_some() {
+        match class == Class::Throttle || class.is_outage() || is_due {
             true => PutError::Transient {
                 throttled: class == Class::Throttle,
                 error,

@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{ProvideCredentials, future};
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use aws_smithy_runtime_api::client::http::{
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::consume::{Start, Tail, TailEvent, TailOptions};
-use crate::context::Renewal;
+use crate::context::{Formats, Renewal};
 use data_plane::wire::Format;
 use data_plane::wire::testing::in_cbor;
 use ground::error::Result;
@@ -114,15 +115,21 @@ async fn read(
         keys,
         count: Arc::clone(&count),
     };
-    let config = aws_sdk_kinesis::Config::builder()
+    let config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("us-east-1"))
-        .credentials_provider(loads)
+        .credentials_provider(SharedCredentialsProvider::new(loads))
         .identity_cache(renewal.clone())
         .retry_config(RetryConfig::disabled())
-        .http_client(http_client_fn(|_, _| SharedHttpConnector::new(Endpoint)));
-    let source = KinesisShards::new(Client::from_conf(config.build()), "orders");
-    let source = source.in_formats(formats).renewing(renewal);
+        .http_client(http_client_fn(|_, _| SharedHttpConnector::new(Endpoint)))
+        .build();
+    let client = Client::new(&config);
+    let source = KinesisShards::with(
+        client,
+        &DataPlane::new(config, formats),
+        renewal,
+        "orders".to_owned(),
+    );
     let options = TailOptions::new(Start::TrimHorizon, 0);
     let mut tail = Tail::start(Arc::new(source), options, &mut |_| {}).await.unwrap();
     let (mut numbers, mut said) = (Vec::new(), Vec::new());

@@ -11,7 +11,7 @@ use ground::error::aws::{CallFailure, Class, class_of, is_web_page};
 
 use super::Call;
 use crate::context::unsigned;
-use crate::wire::code_in_cbor;
+use crate::wire::metadata;
 
 type Outcome<'a> = Option<Result<&'a Output, &'a OrchestratorError<Error>>>;
 
@@ -32,28 +32,12 @@ pub(super) fn reason(outcome: Outcome<'_>) -> String {
 /// The error code of an answer.
 /// Sources: "JSON 1.0/1.1", "REST-JSON" and "Query" protocols, "Operation error serialization", Smithy 2.0.
 pub(super) fn code(response: &HttpResponse) -> Option<String> {
-    if let Some(code) = response.headers().get("x-amzn-errortype") {
-        return Some(bare(code));
+    if let Some(code) = metadata(response).code() {
+        return Some(code.to_owned());
     }
-    if let Some(code) = code_in_cbor(response) {
-        return Some(code);
-    }
-    let body = response.body().bytes()?;
-    if let Ok(serde_json::Value::Object(body)) = serde_json::from_slice(body) {
-        let code = ["__type", "code"]
-            .iter()
-            .find_map(|name| body.get(*name)?.as_str());
-        return code.map(bare);
-    }
-    let text = std::str::from_utf8(body).ok()?;
+    let text = std::str::from_utf8(response.body().bytes()?).ok()?;
     let code = text.split_once("<Code>")?.1.split_once("</Code>")?.0;
-    Some(bare(code))
-}
-
-/// `com.amazonaws.kinesis#LimitExceededException:http://…` names the error between its namespace and its address.
-fn bare(code: &str) -> String {
-    let code = code.rsplit('#').next().unwrap_or(code);
-    code.split(':').next().unwrap_or(code).to_owned()
+    Some(code.to_owned())
 }
 
 /// Wraps the error of `context`, unless it is an answer of AWS.

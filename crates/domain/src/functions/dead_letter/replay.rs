@@ -397,15 +397,13 @@ impl Replay<'_> {
     }
 
     fn shards(&self, letter: &DeadLetter) -> KinesisShards {
-        let shards = KinesisShards::new(self.context.kinesis_once(), resource_name(&letter.stream_arn));
-        shards.renewing(self.context.renewal())
+        KinesisShards::new(self.context, resource_name(&letter.stream_arn))
     }
 
     /// Sends the records of `letters` to `stream`.
     async fn send(&self, stream: &str, letters: &[&DeadLetter], stop: &Stop) -> Vec<MessageResult> {
         let (sender, input) = mpsc::channel(PAGES);
-        let transport = KinesisTransport::new(&self.context.kinesis_once(), stream);
-        let transport = Arc::new(transport.renewing(self.context.renewal()));
+        let transport = Arc::new(KinesisTransport::new(self.context, stream));
         let options = PutOptions::default();
         let mut unsent: BTreeMap<u64, String> = BTreeMap::new();
         let mut note = |event: PutEvent<'_>| {

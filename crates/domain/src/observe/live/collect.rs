@@ -223,7 +223,7 @@ impl<'c> Collector<'c> {
         let newest = match &mut self.records {
             Some((of, newest)) if of == view => newest,
             records => {
-                let source = KinesisShards::new(self.context.kinesis_once(), stream);
+                let source = KinesisShards::new(self.context, stream);
                 let newest = Newest::new(source, shard);
                 &mut records.insert((view.clone(), newest)).1
             }

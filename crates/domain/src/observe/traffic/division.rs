@@ -55,7 +55,7 @@ pub async fn division(
     shard: &Shard,
     window: Duration,
 ) -> Result<ShardDivision> {
-    let source = KinesisShards::new(context.kinesis_once(), &stream.name);
+    let source = KinesisShards::new(context, &stream.name);
     let is_new = was_resharded(map, shard);
     let sample = super::sample_shard(&source, shard, is_new, window, Timestamp::now()).await?;
     let sample = sample.ok_or_else(|| unreadable(&shard.id))?;

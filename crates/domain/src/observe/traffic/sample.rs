@@ -145,7 +145,7 @@ pub(super) async fn sample_shards(
     window: Duration,
     now: Timestamp,
 ) -> Result<Vec<ShardSample>> {
-    let source = &KinesisShards::new(context.kinesis_once(), &stream.name);
+    let source = &KinesisShards::new(context, &stream.name);
     let deadline = Instant::now() + TOTAL;
     let samples = iter(shards.iter().copied()).map(|shard| async move {
         let sampled = sample_shard(source, shard, was_resharded(map, shard), window, now);
