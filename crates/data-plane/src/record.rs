@@ -93,6 +93,7 @@ pub struct Record {
 
 impl Record {
     /// The size that counts against Kinesis's limits: data and partition key, in bytes.
+    #[inline]
     pub fn size(&self) -> usize {
         self.data.len() + self.partition_key.len()
     }

@@ -27,6 +27,11 @@ fn stream_member(stream: &str) -> &'static str {
     }
 }
 
+/// The start of an entry, up to its data: a map, and the text `Data`.
+const ENTRY_TO_DATA: &[u8] = b"\xBF\x64Data";
+/// The text `PartitionKey`.
+const PARTITION_KEY: &[u8] = b"\x6CPartitionKey";
+
 fn in_cbor(stream: &str, records: &[Record]) -> Vec<u8> {
     /// The names of the members, and the heads of all items.
     const AROUND: usize = 40 + 4 * cbor::HEAD;
@@ -38,10 +43,9 @@ fn in_cbor(stream: &str, records: &[Record]) -> Vec<u8> {
     cbor::put_text(&mut out, "Records");
     out.push(cbor::LIST);
     for record in records {
-        out.push(cbor::MAP);
-        cbor::put_text(&mut out, "Data");
+        out.extend_from_slice(ENTRY_TO_DATA);
         cbor::put_bytes(&mut out, &record.data);
-        cbor::put_text(&mut out, "PartitionKey");
+        out.extend_from_slice(PARTITION_KEY);
         cbor::put_text(&mut out, &record.partition_key);
         if let Some(key) = &record.explicit_hash_key {
             cbor::put_text(&mut out, "ExplicitHashKey");
@@ -147,20 +151,20 @@ impl PutAnswer {
     /// The next record is stored.
     pub fn stored(&mut self, shard_id: &str, sequence_number: &str) {
         let is_it = |stored: &StoredIn| stored.shard_id == shard_id;
-        let shard = self.shards.iter().position(is_it);
-        self.stored_in(shard.unwrap_or(self.shards.len()), sequence_number);
-        if shard.is_none() {
+        let shard = self.shards.iter().position(is_it).unwrap_or(self.shards.len());
+        self.entries.push(EntryResult::Stored { shard });
+        if shard == self.shards.len() {
             self.shards.push(StoredIn {
                 shard_id: shard_id.to_owned(),
                 first: sequence_number.to_owned(),
                 last: sequence_number.to_owned(),
             });
         }
+        self.keep(shard, sequence_number);
     }
 
-    /// The next record is stored in this one of the shards.
-    fn stored_in(&mut self, shard: usize, sequence_number: &str) {
-        self.entries.push(EntryResult::Stored { shard });
+    /// This one of the shards has stored a record with this number.
+    fn keep(&mut self, shard: usize, sequence_number: &str) {
         let Some(stored) = self.shards.get_mut(shard) else {
             return;
         };
@@ -228,10 +232,12 @@ fn read_cbor(body: &[u8]) -> Result<PutAnswer, Malformed> {
             let mut like = Like::default();
             cbor::elements(decoder, |decoder| {
                 if !like.read(decoder, answer) {
-                    like = read_entry(decoder, answer)?;
+                    let next = read_entry(decoder, answer)?;
+                    std::mem::replace(&mut like, next).end(answer)?;
                 }
                 Ok(())
-            })
+            })?;
+            like.end(answer)
         }
         _ => Ok(decoder.skip()?),
     })?;
@@ -266,43 +272,57 @@ fn read_entry<'b>(decoder: &mut Decoder<'b>, answer: &mut PutAnswer) -> Result<L
     Ok(match answer.entries.last() {
         Some(EntryResult::Stored { shard }) if !number.is_empty() => Like {
             before: &body[start..number.start],
-            digits: number.len(),
             after: &body[number.end..decoder.position()],
             shard: *shard,
+            lowest: &body[number.clone()],
+            highest: &body[number],
         },
         _ => Like::default(),
     })
 }
 
-/// An entry that was stored, besides its sequence number. The entries of a shard come one after another and differ in that
-/// only, so most are read as a whole.
+/// Entries that were stored and differ in their sequence numbers only. The entries of a shard come one after another, so most
+/// are read as a whole.
 #[derive(Debug, Default)]
 struct Like<'b> {
-    /// What the entry has before the digits of the number; empty for none.
+    /// What an entry has before the digits of the number; empty for none.
     before: &'b [u8],
-    digits: usize,
     after: &'b [u8],
     shard: usize,
+    /// The lowest and the highest number, which have the same length.
+    lowest: &'b [u8],
+    highest: &'b [u8],
 }
 
-impl Like<'_> {
-    /// Reads the next entry if it is like this one.
-    fn read(&self, decoder: &mut Decoder<'_>, answer: &mut PutAnswer) -> bool {
+impl<'b> Like<'b> {
+    /// Reads the next entry if it is like these.
+    fn read(&mut self, decoder: &mut Decoder<'b>, answer: &mut PutAnswer) -> bool {
         let start = decoder.position();
         let rest = decoder.input().get(start..).unwrap_or_default();
         let number = match rest
             .strip_prefix(self.before)
-            .and_then(|rest| rest.split_at_checked(self.digits))
+            .and_then(|rest| rest.split_at_checked(self.lowest.len()))
         {
             Some((number, rest)) if !self.before.is_empty() && rest.starts_with(self.after) => number,
             _ => return false,
         };
-        let Ok(number) = std::str::from_utf8(number) else {
-            return false;
-        };
-        answer.stored_in(self.shard, number);
-        decoder.set_position(start + self.before.len() + self.digits + self.after.len());
+        self.lowest = self.lowest.min(number);
+        self.highest = self.highest.max(number);
+        answer.entries.push(EntryResult::Stored { shard: self.shard });
+        decoder.set_position(start + self.before.len() + number.len() + self.after.len());
         true
+    }
+
+    /// No more entries are like these.
+    fn end(self, answer: &mut PutAnswer) -> Result<(), Malformed> {
+        if self.before.is_empty() {
+            return Ok(());
+        }
+        for number in [self.lowest, self.highest] {
+            let number = std::str::from_utf8(number).map_err(|error| Malformed(error.to_string()))?;
+            answer.keep(self.shard, number);
+        }
+        Ok(())
     }
 }
 
