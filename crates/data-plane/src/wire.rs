@@ -7,6 +7,7 @@ pub mod cbor;
 mod format;
 pub mod get;
 pub mod put;
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
 mod tests;

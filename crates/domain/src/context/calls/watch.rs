@@ -13,6 +13,7 @@ use aws_smithy_runtime_api::client::retries::RequestAttempts;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 use tokio::time::Instant;
+use tracing::Level;
 
 use super::{Call, Calls, body, failure};
 use crate::context::endpoints::Endpoints;
@@ -105,7 +106,9 @@ impl Intercept for Watch {
             call.endpoint = endpoint;
             call.sent = Some(Instant::now());
         });
-        if let Some(call) = self.call(config) {
+        if tracing::enabled!(Level::TRACE)
+            && let Some(call) = self.call(config)
+        {
             let Call {
                 service, operation, ..
             } = &call;
@@ -131,7 +134,9 @@ impl Intercept for Watch {
             (None, Some(response)) => format!("HTTP {}", response.status().as_u16()),
             (None, None) => failure::reason(context.output_or_error()),
         });
-        if let Some(call) = self.call(config) {
+        if tracing::enabled!(Level::DEBUG)
+            && let Some(call) = self.call(config)
+        {
             log(&call, reason.as_deref(), response);
         }
         self.update(config, |call| {
