@@ -1,9 +1,15 @@
 //! An incremental JSON syntax checker. It finds the end of a value and the exact position of an error without holding
 //! the value in memory. Source of the grammar: RFC 8259.
 
+#[cfg(target_arch = "x86_64")]
+mod blocks;
 mod fast;
+#[cfg(target_arch = "x86_64")]
+mod vectors;
 
-pub(super) use fast::whole_value;
+#[cfg(test)]
+pub(super) use fast::by_bytes;
+pub(super) use fast::{WholeValue, whole_value};
 
 /// State of the grammar before the next byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

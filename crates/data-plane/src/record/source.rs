@@ -84,6 +84,13 @@ impl<R: Read> Source<R> {
         self.buffer.split_to(count).freeze()
     }
 
+    /// As [`Source::split`] for bytes without a line end, which need not be looked at.
+    pub(super) fn split_line(&mut self, count: usize) -> Bytes {
+        self.column += count as u64;
+        self.taken += count as u64;
+        self.buffer.split_to(count).freeze()
+    }
+
     fn pass(&mut self, count: usize) {
         (self.line, self.column) = self.place(count);
         self.taken += count as u64;

@@ -5,12 +5,19 @@ use std::io::Read;
 use bytes::Bytes;
 
 use super::entry;
-use super::json::{Scanner, whole_value};
+use super::json::{Scanner, WholeValue, whole_value};
 use super::reader::{Layout, Reading, Recovery};
 use super::{Record, RecordError, RecordErrorKind, RecordReader};
 
 /// Maximum length of an envelope's member, and the overhead of an entry besides its data.
 const MEMBER_LIMIT: usize = 16 * 1024;
+
+/// The text of a value, taken from the input.
+struct Text {
+    bytes: Bytes,
+    /// Whether they are known to be ASCII.
+    is_ascii: bool,
+}
 
 impl<R: Read> RecordReader<R> {
     /// Moves to the next element of the array; `false` at the end of the array and the input.
@@ -79,7 +86,8 @@ impl<R: Read> RecordReader<R> {
 
     /// A name or a value of the envelope.
     fn member(&mut self) -> Result<Bytes, RecordError> {
-        self.text(MEMBER_LIMIT).map_err(|fault| fault.error)
+        let text = self.text(MEMBER_LIMIT).map_err(|fault| fault.error)?;
+        Ok(text.bytes)
     }
 
     /// The record whose JSON text starts here.
@@ -115,17 +123,21 @@ impl<R: Read> RecordReader<R> {
             return Err(self.too_large(line).recover(Recovery::Line(length)));
         }
         let text = self.source.available()[..length].trim_ascii_end();
-        if let Err((at, complaint)) = only_value(text) {
-            return Err(self.syntax_at(complaint, at).recover(Recovery::Line(0)));
-        }
-        let text = self.source.split(text.len());
+        let text = match only_value(text) {
+            Ok(value) => self.split_value(value),
+            Err((at, complaint)) => {
+                return Err(self.syntax_at(complaint, at).recover(Recovery::Line(0)));
+            }
+        };
         self.of_text(text, line, column).map(Some)
     }
 
     /// The record that is, or is described by, the JSON value `text`.
-    fn of_text(&mut self, text: Bytes, line: u64, column: u64) -> Reading<Record> {
+    fn of_text(&mut self, text: Text, line: u64, column: u64) -> Reading<Record> {
+        let is_known = text.is_ascii;
+        let text = text.bytes;
         // Most texts are ASCII, which is found out faster.
-        if !text.is_ascii()
+        if !(is_known || text.is_ascii())
             && let Err(error) = std::str::from_utf8(&text)
         {
             let valid = &text[..error.valid_up_to()];
@@ -158,9 +170,9 @@ impl<R: Read> RecordReader<R> {
     }
 
     /// The exact text of the JSON value that starts here.
-    fn text(&mut self, limit: usize) -> Reading<Bytes> {
-        if let Some(length) = whole_value(self.source.available()).filter(|length| *length <= limit) {
-            return Ok(self.source.split(length));
+    fn text(&mut self, limit: usize) -> Reading<Text> {
+        if let Some(value) = whole_value(self.source.available()).filter(|value| value.length <= limit) {
+            return Ok(self.split_value(value));
         }
         let mut scanner = Scanner::new();
         let mut scanned = 0;
@@ -171,13 +183,15 @@ impl<R: Read> RecordReader<R> {
                     continue;
                 }
                 return match scanner.finish() {
-                    Ok(()) => Ok(self.source.split(scanned)),
+                    Ok(()) => Ok(self.split_value(any_value(scanned))),
                     Err(complaint) => Err(self.syntax_at(complaint, scanned).into()),
                 };
             }
             let length = ahead.len();
             match scanner.feed(ahead) {
-                Ok(Some(end)) if scanned + end <= limit => return Ok(self.source.split(scanned + end)),
+                Ok(Some(end)) if scanned + end <= limit => {
+                    return Ok(self.split_value(any_value(scanned + end)));
+                }
                 Ok(Some(end)) => {
                     let error = self.error(RecordErrorKind::TooLarge {
                         limit: self.options.max_record_bytes,
@@ -201,6 +215,18 @@ impl<R: Read> RecordReader<R> {
                 let error = self.too_large(self.source.line);
                 return Err(error.recover(Recovery::Value(Box::new(scanner), scanned)));
             }
+        }
+    }
+
+    /// Takes an available value.
+    fn split_value(&mut self, value: WholeValue) -> Text {
+        let bytes = match value.is_ascii_line {
+            true => self.source.split_line(value.length),
+            false => self.source.split(value.length),
+        };
+        Text {
+            bytes,
+            is_ascii: value.is_ascii_line,
         }
     }
 
@@ -235,10 +261,18 @@ impl<R: Read> RecordReader<R> {
     }
 }
 
+/// A value of which nothing but its length is known.
+fn any_value(length: usize) -> WholeValue {
+    WholeValue {
+        length,
+        is_ascii_line: false,
+    }
+}
+
 /// Checks that `text` is one JSON value and nothing else; where it is not, and why, otherwise.
-fn only_value(text: &[u8]) -> Result<(), (usize, &'static str)> {
-    if whole_value(text) == Some(text.len()) {
-        return Ok(());
+fn only_value(text: &[u8]) -> Result<WholeValue, (usize, &'static str)> {
+    if let Some(value) = whole_value(text).filter(|value| value.length == text.len()) {
+        return Ok(value);
     }
     let mut scanner = Scanner::new();
     match scanner.feed(text)? {
@@ -247,8 +281,11 @@ fn only_value(text: &[u8]) -> Result<(), (usize, &'static str)> {
             let space = rest.len() - rest.trim_ascii_start().len();
             Err((end + space, "expected nothing after the value"))
         }
-        Some(_) => Ok(()),
-        None => scanner.finish().map_err(|complaint| (text.len(), complaint)),
+        Some(_) => Ok(any_value(text.len())),
+        None => {
+            let finished = scanner.finish().map_err(|complaint| (text.len(), complaint));
+            finished.map(|()| any_value(text.len()))
+        }
     }
 }
 

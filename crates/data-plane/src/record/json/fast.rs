@@ -1,12 +1,40 @@
 //! A check of whole JSON values: every record of a file goes through it.
 //!
-//! It says only whether a value is complete and valid. A [`Scanner`](super::Scanner) says where an error is.
+//! It says only whether a value is complete and valid. A [`Scanner`](super::Scanner) says where an error is, and knows
+//! values that are nested more deeply than [`Open`] counts.
 
-/// Deeper values are left to the scanner: one bit a level.
-const DEEPEST: u32 = 64;
+/// A complete and valid value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) struct WholeValue {
+    pub(in super::super) length: usize,
+    /// Whether it is all ASCII, and without a line end.
+    pub(in super::super) is_ascii_line: bool,
+}
 
-/// The length of the object, array or string at the start of `text`, if it is complete and valid.
-pub(in super::super) fn whole_value(text: &[u8]) -> Option<usize> {
+/// The object, array or string at the start of `text`, if it is complete and valid.
+#[inline]
+pub(in super::super) fn whole_value(text: &[u8]) -> Option<WholeValue> {
+    #[cfg(target_arch = "x86_64")]
+    if matches!(text.first(), Some(b'{' | b'['))
+        && let Some(value) = super::blocks::whole_value(text)
+    {
+        return value;
+    }
+    by_bytes(text)
+}
+
+/// That value, found byte by byte.
+#[inline(never)]
+pub(in super::super) fn by_bytes(text: &[u8]) -> Option<WholeValue> {
+    let length = length_by_bytes(text)?;
+    let value = &text[..length];
+    Some(WholeValue {
+        length,
+        is_ascii_line: value.is_ascii() && memchr::memchr(b'\n', value).is_none(),
+    })
+}
+
+fn length_by_bytes(text: &[u8]) -> Option<usize> {
     if !matches!(text.first(), Some(b'{' | b'[' | b'"')) {
         return None;
     }
@@ -18,7 +46,7 @@ pub(in super::super) fn whole_value(text: &[u8]) -> Option<usize> {
             b'{' => {
                 at = after_space(text, at + 1);
                 if *text.get(at)? != b'}' {
-                    open.push(true)?;
+                    open.pass(b'{')?;
                     at = after_key(text, at)?;
                     continue;
                 }
@@ -27,7 +55,7 @@ pub(in super::super) fn whole_value(text: &[u8]) -> Option<usize> {
             b'[' => {
                 at = after_space(text, at + 1);
                 if *text.get(at)? != b']' {
-                    open.push(false)?;
+                    open.pass(b'[')?;
                     continue;
                 }
                 at + 1
@@ -37,11 +65,11 @@ pub(in super::super) fn whole_value(text: &[u8]) -> Option<usize> {
         };
         // A value has ended, and with it perhaps those around it.
         loop {
-            let Some(is_object) = open.innermost() else {
+            if open.is_outside() {
                 return Some(at);
-            };
+            }
             at = after_space(text, at);
-            match (*text.get(at)?, is_object) {
+            match (*text.get(at)?, open.is_object()) {
                 (b',', true) => {
                     at = after_key(text, after_space(text, at + 1))?;
                     break;
@@ -50,8 +78,8 @@ pub(in super::super) fn whole_value(text: &[u8]) -> Option<usize> {
                     at += 1;
                     break;
                 }
-                (b'}', true) | (b']', false) => {
-                    open.pop();
+                (bracket @ b'}', true) | (bracket @ b']', false) => {
+                    open.pass(bracket)?;
                     at += 1;
                 }
                 _ => return None,
@@ -60,31 +88,40 @@ pub(in super::super) fn whole_value(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// The containers around a value: a bit for each, 1 for an object.
-#[derive(Default)]
-struct Open {
-    depth: u32,
-    kinds: u64,
+/// The containers around a value: a bit for each, 1 for an object, after a 1 that stands for the outside.
+pub(super) struct Open(u64);
+
+impl Default for Open {
+    fn default() -> Self {
+        Self(1)
+    }
 }
 
 impl Open {
-    fn push(&mut self, is_object: bool) -> Option<()> {
-        if self.depth == DEEPEST {
-            return None;
-        }
-        self.depth += 1;
-        self.kinds = self.kinds << 1 | u64::from(is_object);
-        Some(())
+    /// Goes into a container, or out of the innermost one. `None` when that is too deep, or not its bracket.
+    #[inline]
+    pub(super) fn pass(&mut self, bracket: u8) -> Option<()> {
+        // The bits in which `{}` differ from `[]`, and `}]` from `{[`. Without branches: brackets are hard to guess.
+        let kind = u64::from(bracket >> 5 & 1);
+        let closes = bracket & 4 != 0;
+        let is_wrong = if closes {
+            self.0 & 1 != kind
+        } else {
+            self.0 >> 63 == 1
+        };
+        self.0 = if closes { self.0 >> 1 } else { self.0 << 1 | kind };
+        (!is_wrong).then_some(())
     }
 
-    fn pop(&mut self) {
-        self.depth -= 1;
-        self.kinds >>= 1;
+    #[inline]
+    pub(super) fn is_outside(&self) -> bool {
+        self.0 == 1
     }
 
-    /// Whether the innermost container is an object; `None` outside of all.
-    fn innermost(&self) -> Option<bool> {
-        (self.depth > 0).then_some(self.kinds & 1 == 1)
+    /// Whether the innermost container is an object.
+    #[inline]
+    pub(super) fn is_object(&self) -> bool {
+        self.0 & 1 == 1
     }
 }
 
@@ -110,19 +147,21 @@ fn after_string(text: &[u8], mut at: usize) -> Option<usize> {
         at = special(text, at)?;
         match text[at] {
             b'"' => return Some(at + 1),
-            b'\\' => match *text.get(at + 1)? {
-                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => at += 2,
-                b'u' => {
-                    let digits = text.get(at + 2..at + 6)?;
-                    if !digits.iter().all(u8::is_ascii_hexdigit) {
-                        return None;
-                    }
-                    at += 6;
-                }
-                _ => return None,
-            },
+            b'\\' => at = after_escape(text, at)?,
             _ => return None,
         }
+    }
+}
+
+/// The place after the escape whose backslash is at `at`.
+pub(super) fn after_escape(text: &[u8], at: usize) -> Option<usize> {
+    match *text.get(at + 1)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(at + 2),
+        b'u' => {
+            let digits = text.get(at + 2..at + 6)?;
+            digits.iter().all(u8::is_ascii_hexdigit).then_some(at + 6)
+        }
+        _ => None,
     }
 }
 
@@ -150,14 +189,18 @@ fn special(text: &[u8], mut at: usize) -> Option<usize> {
 
 /// The place after the number or the literal at `at`. What follows it is checked by the caller.
 fn after_scalar(text: &[u8], at: usize) -> Option<usize> {
-    let rest = text.get(at..)?;
-    let literal = [&b"true"[..], b"false", b"null"]
-        .into_iter()
-        .find(|word| rest.starts_with(word));
-    match literal {
+    match literal(text.get(at..)?) {
         Some(word) => Some(at + word.len()),
         None => after_number(text, at),
     }
+}
+
+/// The literal at the start of `text`.
+#[inline]
+pub(super) fn literal(text: &[u8]) -> Option<&'static [u8]> {
+    [&b"true"[..], b"false", b"null"]
+        .into_iter()
+        .find(|word| text.starts_with(word))
 }
 
 fn after_number(text: &[u8], mut at: usize) -> Option<usize> {

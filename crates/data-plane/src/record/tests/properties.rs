@@ -4,7 +4,7 @@ use std::io::Read;
 
 use proptest::prelude::*;
 
-use super::super::json::{Ahead, value_ahead, whole_value};
+use super::super::json::{Ahead, by_bytes, value_ahead, whole_value};
 use super::*;
 
 /// Reads `chunk` bytes at a time, like a slow pipe.
@@ -34,6 +34,70 @@ fn any_json() -> impl Strategy<Value = serde_json::Value> {
                 .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
         ]
     })
+}
+
+/// Writes `value` with what comes next of `spaces` around each token.
+fn write_spaced(out: &mut String, value: &serde_json::Value, spaces: &mut dyn Iterator<Item = &str>) {
+    out.push_str(spaces.next().unwrap());
+    match value {
+        serde_json::Value::Array(items) => {
+            out.extend(["[", spaces.next().unwrap()]);
+            for (n, item) in items.iter().enumerate() {
+                if n > 0 {
+                    out.push(',');
+                }
+                write_spaced(out, item, spaces);
+            }
+            out.push(']');
+        }
+        serde_json::Value::Object(members) => {
+            out.extend(["{", spaces.next().unwrap()]);
+            for (n, (key, member)) in members.iter().enumerate() {
+                if n > 0 {
+                    out.push(',');
+                }
+                let key = serde_json::json!(key).to_string();
+                out.extend([spaces.next().unwrap(), &key, spaces.next().unwrap(), ":"]);
+                write_spaced(out, member, spaces);
+            }
+            out.push('}');
+        }
+        scalar => out.push_str(&scalar.to_string()),
+    }
+    out.push_str(spaces.next().unwrap());
+}
+
+/// An array that holds any JSON with white space in it. What comes first moves it over the borders of blocks.
+fn long_json() -> impl Strategy<Value = String> {
+    let spaces = prop::collection::vec("[ \t\r\n]{0,3}| {60,68}|", 1..9);
+    (
+        any_json(),
+        spaces,
+        "x{0,140}|é{0,140}|x{70,140}éx{70,140}",
+        0usize..70,
+    )
+        .prop_map(|(value, spaces, letters, blanks)| {
+            let mut text = format!("[\"{letters}\",{}", " ".repeat(blanks));
+            write_spaced(&mut text, &value, &mut spaces.iter().map(String::as_str).cycle());
+            text + "]"
+        })
+}
+
+/// Checks what the fast scan says of `text` against the scan by bytes, serde_json and plain definitions.
+fn check_fast_scan(text: &[u8]) -> Result<(), TestCaseError> {
+    let value = whole_value(text);
+    prop_assert_eq!(value, by_bytes(text));
+    let length = value.map(|value| value.length);
+    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<serde::de::IgnoredAny>();
+    let is_valid = matches!(values.next(), Some(Ok(_)));
+    let is_ours = matches!(text.first(), Some(b'{' | b'[' | b'"'));
+    prop_assert_eq!(length, (is_valid && is_ours).then(|| values.byte_offset()));
+    if let Some(value) = value {
+        let text = &text[..value.length];
+        let is_ascii_line = text.iter().all(|byte| *byte < 0x80 && *byte != b'\n');
+        prop_assert_eq!(value.is_ascii_line, is_ascii_line);
+    }
+    Ok(())
 }
 
 const FORMATS: [InputFormat; 12] = [
@@ -80,11 +144,47 @@ const PIECES: &[&str] = &[
     "{\"shard_id\":\"s\",\"sequence_number\":\"1\",\"partition_key\":\"k\",\"data\":\"x\"}",
 ];
 
+/// What JSON is made of, and some of what it is not made of.
+const TOKENS: &[&str] = &[
+    "{", "}", "[", "]", "{}", "[]", ",", ":", "\"\"", "\"a\"", "\"b\":", ",\"c\":", "\"", "\\", "\\\"",
+    "\\u00e9", "\\u0", "0", "-", "1", ",1", "-0", "10", ".", "1.5", "e", "E", "+", "e-07", "1e5", "true",
+    "false", "null", "t", "nul", " ", "\n", "\t", "\r", "\u{1}", "\u{b}", "é",
+];
+
 fn lenient_or_not(format: InputFormat, lenient: bool) -> ReadOptions {
     ReadOptions {
         max_record_bytes: 60,
         bad: lenient.then(|| std::sync::Arc::new(BadRecords::skipped())),
         ..of(format)
+    }
+}
+
+/// All that is made of the bytes of numbers, up to five of them, and what is nearly a literal; on both sides of the border
+/// of a block.
+#[test]
+fn the_fast_scan_agrees_with_others_on_numbers_and_literals() {
+    let mut atoms = vec![String::new()];
+    for length in 1..=5 {
+        let shorter: Vec<String> = atoms
+            .iter()
+            .filter(|atom| atom.len() + 1 == length)
+            .cloned()
+            .collect();
+        atoms.extend(
+            shorter
+                .iter()
+                .flat_map(|atom| "-+.0e1".chars().map(move |c| format!("{atom}{c}"))),
+        );
+    }
+    for word in ["true", "false", "null"] {
+        let near = ["e", "0", ".", "-", "true", "\"\"", "[]"]
+            .map(|more| [format!("{word}{more}"), format!("{more}{word}")]);
+        atoms.extend(near.into_iter().flatten());
+        atoms.extend([word.to_owned(), word[1..].to_owned(), word[..3].to_owned()]);
+    }
+    for (before, atom) in (58..64).flat_map(|before| atoms.iter().map(move |atom| (before, atom))) {
+        let text = format!("[{}{atom}]", " ".repeat(before));
+        check_fast_scan(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
     }
 }
 
@@ -118,7 +218,7 @@ proptest! {
 
     #[test]
     fn the_fast_scan_agrees_with_the_scanner(text in r#"[\[{"][\[\]{},:"\\0-9eE.+\-a-fntrulsu ]{0,14}"#) {
-        let fast = whole_value(text.as_bytes());
+        let fast = whole_value(text.as_bytes()).map(|value| value.length);
         let slow = match value_ahead(text.as_bytes()) {
             Ahead::Whole(length) => Some(length),
             _ => None,
@@ -139,9 +239,9 @@ proptest! {
         let length = text.len();
         // Deeper values are the scanner's.
         let is_deep = depth > 60;
-        prop_assert!(is_deep || whole_value(&text) == Some(length));
+        prop_assert!(is_deep || whole_value(&text).map(|value| value.length) == Some(length));
         text[at.index(length)] = byte;
-        let fast = whole_value(&text);
+        let fast = whole_value(&text).map(|value| value.length);
         let slow = match value_ahead(&text) {
             Ahead::Whole(length) => Some(length),
             _ => None,
@@ -149,6 +249,49 @@ proptest! {
         // The scanner also takes numbers and literals.
         let is_container = matches!(text[0], b'{' | b'[' | b'"');
         prop_assert!(fast == slow || (fast.is_none() && (is_deep || !is_container)), "{fast:?} {slow:?}");
+    }
+
+    #[test]
+    fn the_fast_scan_finds_the_end_of_any_json(
+        text in long_json(), cut in 0usize..7, after in prop::collection::vec(any::<u8>(), 0..80),
+    ) {
+        let text = text.into_bytes();
+        for end in (cut..text.len()).step_by(7) {
+            prop_assert_eq!(whole_value(&text[..end]), None, "{}", end);
+        }
+        check_fast_scan(&text)?;
+        let followed = [text.clone(), after].concat();
+        prop_assert_eq!(whole_value(&followed), whole_value(&text));
+        prop_assert_eq!(whole_value(&text.repeat(2)), whole_value(&text));
+    }
+
+    #[test]
+    fn the_fast_scan_agrees_with_others_on_changed_json(
+        text in long_json(),
+        at in any::<prop::sample::Index>(),
+        removed in 0usize..3,
+        added in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..3),
+            prop::sample::select(TOKENS).prop_map(|token| token.as_bytes().to_vec()),
+        ],
+    ) {
+        let mut text = text.into_bytes();
+        let at = at.index(text.len());
+        let end = text.len().min(at + removed);
+        text.splice(at..end, added);
+        check_fast_scan(&text)?;
+    }
+
+    #[test]
+    fn the_fast_scan_agrees_with_others_on_any_tokens(
+        letters in "x{40,64}",
+        tokens in prop::collection::vec(prop::sample::select(TOKENS), 0..24),
+        is_object: bool,
+    ) {
+        let (open, close) = if is_object { ("{\"x\":[\"", "}") } else { ("[[\"", "]") };
+        let tokens = tokens.concat();
+        check_fast_scan(format!("{open}{letters}\",{tokens}]{close}").as_bytes())?;
+        check_fast_scan(format!("{open}{letters}\",1{tokens}]{close}").as_bytes())?;
     }
 
     #[test]
