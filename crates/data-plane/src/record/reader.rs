@@ -10,6 +10,7 @@ use super::json::Scanner;
 use super::source::Source;
 use super::{
     HashKeyRule, KeyRule, PartitionKey, ReadOptions, Record, RecordError, RecordErrorKind, RecordSource,
+    random_key,
 };
 
 /// Reads records one at a time. After an error or the end it returns the end again.
@@ -251,11 +252,14 @@ impl<R: Read> RecordReader<R> {
     }
 
     /// The record with this data of a format without keys.
+    // In one with its callers, so that a record is made where it is kept.
+    #[inline(always)]
     pub(super) fn keyed(&self, data: Bytes, line: u64) -> Result<Record, RecordErrorKind> {
         self.record(data, None, None, line)
     }
 
     /// The record with this data, and the keys of its format.
+    #[inline(always)]
     pub(super) fn record(
         &self,
         data: Bytes,
@@ -263,14 +267,10 @@ impl<R: Read> RecordReader<R> {
         own_hash_key: Option<String>,
         line: u64,
     ) -> Result<Record, RecordErrorKind> {
-        let rule = match (&self.options.key, &own_key) {
-            (None, Some(_)) => None,
-            (None, None) => Some(&KeyRule::Random),
-            (Some(rule), _) => Some(rule),
-        };
-        let partition_key = match (rule, own_key) {
-            (Some(rule), _) => rule.key_of(&data)?,
-            (None, own_key) => own_key.unwrap_or_default(),
+        let (partition_key, has_random_key) = match (&self.options.key, own_key) {
+            (None, Some(own_key)) => (own_key, false),
+            (None | Some(KeyRule::Random), _) => (random_key(), true),
+            (Some(rule), _) => (rule.key_of(&data)?, false),
         };
         let explicit_hash_key = match (&self.options.hash_key, own_hash_key) {
             // The common case, without a look at the data.
@@ -281,7 +281,7 @@ impl<R: Read> RecordReader<R> {
             data,
             partition_key,
             explicit_hash_key,
-            has_random_key: rule == Some(&KeyRule::Random),
+            has_random_key,
             number: self.number,
             line,
         };

@@ -133,6 +133,7 @@ impl<R: Read> RecordReader<R> {
     }
 
     /// The record that is, or is described by, the JSON value `text`.
+    #[inline(always)]
     fn of_text(&mut self, text: Text, line: u64, column: u64) -> Reading<Record> {
         let is_known = text.is_ascii;
         let text = text.bytes;
@@ -219,6 +220,7 @@ impl<R: Read> RecordReader<R> {
     }
 
     /// Takes an available value.
+    #[inline(always)]
     fn split_value(&mut self, value: WholeValue) -> Text {
         let bytes = match value.is_ascii_line {
             true => self.source.split_line(value.length),
