@@ -239,7 +239,7 @@ pub(crate) fn random_key() -> PartitionKey {
 
 /// How many keys are in use at the same time: many for each shard, and few enough for their hash keys to stay in the cache of
 /// a processor.
-pub(super) const KEYS_IN_TURN: usize = 1 << 11;
+pub(super) const KEYS_IN_TURN: usize = 1 << 9;
 const USES: usize = 8;
 
 struct RandomKeys {
