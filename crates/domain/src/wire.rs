@@ -1,10 +1,10 @@
 //! PutRecords and GetRecords with the bodies of [`data_plane::wire`], in JSON or CBOR ([`crate::context::Formats`]).
 //!
-//! Endpoints, credentials, signatures and time limits are the SDK's ([`call`]). Knows nothing of the engines that put and
+//! Endpoints, credentials, signatures and time limits are the SDK's ([`operation`]). Knows nothing of the engines that put and
 //! read.
 
-mod call;
 mod failure;
+mod operation;
 #[cfg(test)]
 mod tests;
 
@@ -15,11 +15,11 @@ use data_plane::record::Record;
 use data_plane::wire::{PutAnswer, get, put};
 
 use crate::stream::reference::name_or_arn;
-use call::{Call, Description};
+use operation::{Description, PreparedOperation};
 
-pub(crate) use call::{CallError, DataPlane};
 pub(crate) use data_plane::wire::{ReadChild, ReadRecord, ReadRecords};
 pub(crate) use failure::metadata;
+pub(crate) use operation::{CallError, DataPlane};
 
 /// How long a connection may take to be made.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -27,13 +27,13 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// PutRecords of a stream. The caller limits the time of a call, by the size of its request.
 #[derive(Debug, Clone)]
 pub(crate) struct PutRecords {
-    call: Call<PutAnswer>,
+    operation: PreparedOperation<PutAnswer>,
     stream: String,
 }
 
 /// GetRecords.
 #[derive(Debug, Clone)]
-pub(crate) struct GetRecords(Call<ReadRecords>);
+pub(crate) struct GetRecords(PreparedOperation<ReadRecords>);
 
 impl PutRecords {
     /// Puts into `stream`, a name or an ARN.
@@ -51,7 +51,7 @@ impl PutRecords {
             has_effect: true,
         };
         Self {
-            call: data_plane.call(description, arn, limits),
+            operation: data_plane.operation(description, arn, limits),
             stream: stream.to_owned(),
         }
     }
@@ -60,7 +60,7 @@ impl PutRecords {
     /// Those of the SDK.
     pub(crate) async fn send(&self, records: &[Record]) -> Result<PutAnswer, CallError> {
         let body = |format| put::body(format, &self.stream, records);
-        self.call.send(body).await
+        self.operation.send(body).await
     }
 }
 
@@ -71,7 +71,7 @@ impl GetRecords {
             read: get::read,
             has_effect: false,
         };
-        Self(data_plane.call(description, None, data_plane.time_limits()))
+        Self(data_plane.operation(description, None, data_plane.time_limits()))
     }
 
     /// Reads a page of at most `limit` records.

@@ -226,3 +226,43 @@ async fn a_failure_is_the_same_in_both_formats() {
     let failed = get_records(&config, &formats, "iterator", 10).await.unwrap_err();
     assert_eq!(failed.code(), Some("ExpiredIteratorException"));
 }
+
+/// Source: the endpoint rules of Kinesis, AWS SDK for Rust.
+#[tokio::test]
+async fn calls_go_where_those_of_the_client_go() {
+    for (stream, host) in [
+        ("orders", "kinesis.us-east-1.amazonaws.com"),
+        (
+            "arn:aws:kinesis:us-east-1:123456789012:stream/orders",
+            "123456789012.data-kinesis.us-east-1.amazonaws.com",
+        ),
+    ] {
+        let answer = Bytes::from(stored().to_string());
+        let (config, asked_of) = endpoint(&[(200, AWS_JSON, answer.clone()), (200, AWS_JSON, answer)]);
+        put_records(&config, &Formats::json(), stream).await.unwrap();
+        let (by_name, by_arn) = crate::stream::reference::name_or_arn(stream);
+        let call = aws_sdk_kinesis::Client::new(&config).put_records();
+        let call = call.set_stream_name(by_name).set_stream_arn(by_arn);
+        let entry = aws_sdk_kinesis::types::PutRecordsRequestEntry::builder()
+            .data(b"data".to_vec().into())
+            .partition_key("k");
+        call.records(entry.build().unwrap()).send().await.unwrap();
+        let asked = asked_of.asked.lock().unwrap();
+        let [own, clients] = &asked[..] else {
+            panic!("two calls")
+        };
+        assert_eq!(own.uri(), format!("https://{host}/"));
+        assert_eq!(own.uri(), clients.uri());
+        for name in ["x-amz-target", "content-type"] {
+            assert_eq!(own.headers().get(name), clients.headers().get(name), "{name}");
+        }
+        // The client adds features that it counts.
+        let agent = |request: &HttpRequest| request.headers().get("user-agent").unwrap().to_owned();
+        assert!(agent(clients).starts_with(&agent(own)), "{}", agent(own));
+        let scope = |request: &HttpRequest| {
+            let signature = request.headers().get("authorization").unwrap();
+            signature.split(',').next().unwrap().to_owned()
+        };
+        assert_eq!(scope(own), scope(clients));
+    }
+}

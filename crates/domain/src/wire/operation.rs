@@ -1,4 +1,4 @@
-//! Calls that are made again and again, from the parts of the SDK that they need.
+//! Operations that are called again and again, from the parts of the SDK that a call needs.
 //!
 //! A client of the SDK prepares each call anew, with some fifteen interceptors, which costs more than its signature. Here all
 //! that calls have in common is prepared once. The rules of endpoints, credentials, signatures, connections and time limits
@@ -51,16 +51,16 @@ pub(super) struct Description<T> {
     pub(super) has_effect: bool,
 }
 
-/// An operation of the data plane of Kinesis.
+/// An operation of the data plane of Kinesis. What its calls have in common is prepared.
 #[derive(Debug)]
-pub(super) struct Call<T> {
+pub(super) struct PreparedOperation<T> {
     operation: Operation<Request, Reply<T>, ErrorMetadata>,
     formats: Formats,
     has_effect: bool,
 }
 
 /// Whether or not an answer can be cloned.
-impl<T> Clone for Call<T> {
+impl<T> Clone for PreparedOperation<T> {
     fn clone(&self) -> Self {
         Self {
             operation: self.operation.clone(),
@@ -102,13 +102,13 @@ impl DataPlane {
         self.config.timeout_config().cloned().unwrap_or_else(none)
     }
 
-    /// The calls of an operation. Its endpoint may depend on the ARN of the stream.
-    pub(super) fn call<T>(
+    /// Prepares an operation. Its endpoint may depend on the ARN of the stream.
+    pub(super) fn operation<T>(
         &self,
         description: Description<T>,
         stream_arn: Option<String>,
         limits: TimeoutConfig,
-    ) -> Call<T>
+    ) -> PreparedOperation<T>
     where
         T: Send + Sync + 'static,
     {
@@ -118,10 +118,11 @@ impl DataPlane {
             has_effect,
         } = description;
         let target = format!("Kinesis_20131202.{name}");
-        let agent = AwsUserAgent::new_from_environment(
-            Env::real(),
-            ApiMetadata::new("kinesis", aws_sdk_kinesis::meta::PKG_VERSION),
-        );
+        let api = ApiMetadata::new("kinesis", aws_sdk_kinesis::meta::PKG_VERSION);
+        let mut agent = AwsUserAgent::new_from_environment(Env::real(), api);
+        if let Some(name) = self.config.app_name() {
+            agent.set_app_name(name.clone());
+        }
         let agents = [
             ("user-agent", agent.ua_header()),
             ("x-amz-user-agent", agent.aws_ua_header()),
@@ -140,7 +141,7 @@ impl DataPlane {
             .serializer(move |request: Request| request.into_http(&target, &agents))
             .deserializer(move |response: &HttpResponse| answer(response, read))
             .build();
-        Call {
+        PreparedOperation {
             operation,
             formats: self.formats.clone(),
             has_effect,
@@ -196,7 +197,7 @@ impl DataPlane {
     }
 }
 
-impl<T: Send + Sync + 'static> Call<T> {
+impl<T: Send + Sync + 'static> PreparedOperation<T> {
     /// Makes the call with the body that `body` writes in a format. An endpoint that refuses CBOR gets JSON.
     ///
     /// # Errors
