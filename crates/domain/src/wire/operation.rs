@@ -34,6 +34,7 @@ use aws_types::os_shim_internal::Env;
 use bytes::Bytes;
 use data_plane::wire::{Format, Malformed};
 use futures_util::FutureExt as _;
+use ground::error::find_cause;
 use http_body_util::BodyExt as _;
 
 use super::failure::metadata;
@@ -232,7 +233,12 @@ fn answered<T>(sent: &Result<Reply<T>, CallError>) -> Option<Answered> {
             });
         }
         Err(SdkError::ServiceError(refused)) => (refused.raw(), refused.err().code().map(str::to_owned)),
-        Err(SdkError::ResponseError(unread)) => (unread.raw(), None),
+        // A success that was cut off says nothing of the format.
+        Err(failure @ SdkError::ResponseError(unread))
+            if !unread.raw().status().is_success() || find_cause::<Malformed>(failure).is_some() =>
+        {
+            (unread.raw(), None)
+        }
         Err(_) => return None,
     };
     let content_type = response.headers().get("content-type");

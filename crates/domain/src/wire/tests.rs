@@ -16,6 +16,8 @@ use data_plane::record::Record;
 use data_plane::wire::Format;
 use data_plane::wire::testing::in_cbor;
 use ground::error::aws::{self, Class};
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 use serde_json::{Value, json};
 
 use super::*;
@@ -46,7 +48,15 @@ impl HttpConnector for Endpoint {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         self.asked.lock().unwrap().push(request);
         let (status, kind, body) = self.answers.lock().unwrap().pop_front().unwrap();
-        let mut response = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
+        let (kind, body) = match kind.strip_suffix(CUT_OFF) {
+            Some(kind) => {
+                let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+                let frames = futures_util::stream::iter([Ok(Frame::data(body)), Err(reset)]);
+                (kind, SdkBody::from_body_1_x(StreamBody::new(frames)))
+            }
+            None => (kind, SdkBody::from(body)),
+        };
+        let mut response = HttpResponse::new(status.try_into().unwrap(), body);
         response.headers_mut().insert("content-type", kind);
         HttpConnectorFuture::ready(Ok(response))
     }
@@ -84,6 +94,8 @@ fn asked(endpoint: &Endpoint) -> Vec<&'static str> {
     endpoint.asked.lock().unwrap().iter().map(kind).collect()
 }
 
+/// After a content type: the connection is reset in the body.
+const CUT_OFF: &str = " (cut off)";
 const CBOR: &str = "application/x-amz-cbor-1.1";
 const AWS_JSON: &str = "application/x-amz-json-1.1";
 
@@ -199,6 +211,21 @@ async fn a_put_that_may_have_been_stored_is_not_repeated_in_silence() {
         .unwrap();
     assert_eq!(page.next.as_deref(), Some("n"));
     assert_eq!(asked(&asked_of), ["cbor", "json"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_off_says_nothing_of_the_format() {
+    for kind in [
+        "application/x-amz-cbor-1.1 (cut off)",
+        "application/x-amz-json-1.1 (cut off)",
+    ] {
+        let formats = Formats::cbor();
+        let body = in_cbor(&stored());
+        let (config, asked_of) = endpoint(&[(200, kind, body.slice(..9)), (200, CBOR, body)]);
+        assert!(put_records(&config, &formats, "orders").await.is_err(), "{kind}");
+        assert!(put_records(&config, &formats, "orders").await.is_ok(), "{kind}");
+        assert_eq!(asked(&asked_of), ["cbor"; 2], "{kind}");
+    }
 }
 
 #[tokio::test]
