@@ -175,11 +175,12 @@ impl DataPlane {
         let mut options = SigningOptions::default();
         options.double_uri_encode = true;
         options.normalize_uri_path = true;
-        let mut signing = SigV4OperationSigningConfig::default();
-        signing.signing_options = options;
-        signing.region = region.map(Into::into);
-        signing.name = Some(SigningName::from_static("kinesis"));
-        layer.store_put(signing);
+        layer.store_put(SigV4OperationSigningConfig {
+            signing_options: options,
+            region: region.map(Into::into),
+            name: Some(SigningName::from_static("kinesis")),
+            ..Default::default()
+        });
         layer.store_put(AuthSchemeOptionResolverParams::new(()));
         let mut components = RuntimeComponentsBuilder::new("DataPlane")
             .with_http_client(config.http_client())
