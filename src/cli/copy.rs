@@ -192,7 +192,7 @@ async fn copied(args: &CopyArgs, session: &Session, prepared: Prepared<'_>) -> R
         tail,
     } = prepared;
     let stop = Stop::default();
-    let transport = KinesisTransport::new(&recipient.context, &recipient.stream);
+    let transport = KinesisTransport::new(recipient.context, &recipient.stream);
     let transport = transport.ignoring_keys(recipient.limits.ignores_keys);
     let mut sink = StreamSink {
         transport: Arc::new(transport),
