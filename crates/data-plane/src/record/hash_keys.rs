@@ -101,11 +101,18 @@ mod tests {
 
     #[test]
     fn few_keys_share_a_place() {
-        let random = std::thread::spawn(|| (0..2000).map(|_| random_key().to_string()).collect::<Vec<_>>());
+        let random = std::thread::spawn(|| (0..2000).map(|_| random_key().to_string()).collect());
         let numbers = (0..2000).map(|number| format!("user-{number}")).collect();
-        for keys in [random.join().unwrap(), numbers] {
+        // Random keys are used again.
+        let different: [BTreeSet<String>; 2] = [random.join().unwrap(), numbers];
+        for keys in different {
             let places: BTreeSet<usize> = keys.iter().map(|key| place(key.as_bytes())).collect();
-            assert!(places.len() > 1700, "{}", places.len());
+            assert!(
+                places.len() * 100 > keys.len() * 85,
+                "{} of {}",
+                places.len(),
+                keys.len()
+            );
         }
     }
 
