@@ -2,8 +2,9 @@
 //! of the client.
 //!
 //! `cargo bench --bench put [-- RECORDS]`. All put the same NDJSON lines of 200 B into 4 shards of the same local cloud, each
-//! into a stream of its own. The bare loop and `put` take turns, [`ROUNDS`] each, and the median counts. What the local cloud can take is measured by requests that are made beforehand. boto3 is
-//! compared if `STREAMCTL_BENCH_PYTHON` names an interpreter that has it.
+//! into a stream of its own. The bare loop and `put` take turns, [`ROUNDS`] each, and the median counts. What the local cloud
+//! can take is measured by requests that are made beforehand; client and local cloud share the processors. boto3 is compared
+//! if `STREAMCTL_BENCH_PYTHON` names an interpreter that has it.
 
 #![allow(
     clippy::print_stdout,

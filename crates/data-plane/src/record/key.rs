@@ -237,8 +237,8 @@ pub(crate) fn random_key() -> PartitionKey {
     KEYS.with_borrow_mut(RandomKeys::next)
 }
 
-/// How many keys are in use at the same time: many for each shard, and few enough for their hash keys to stay in the cache of
-/// a processor.
+/// How many keys are in use at the same time: as many as a request has records, and few enough for their hash keys to stay in
+/// the first cache of a processor. Others take their places, so that all shards of a large stream get their share.
 pub(super) const KEYS_IN_TURN: usize = 1 << 9;
 const USES: usize = 8;
 

@@ -77,7 +77,7 @@ pub(crate) struct DataPlane {
     /// With the endpoint of Kinesis.
     config: SdkConfig,
     watch: Option<SharedInterceptor>,
-    pub(super) formats: Formats,
+    formats: Formats,
 }
 
 impl DataPlane {
