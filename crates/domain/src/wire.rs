@@ -1,10 +1,11 @@
 //! PutRecords and GetRecords with the bodies of [`data_plane::wire`], in JSON or CBOR ([`crate::context::Formats`]).
 //!
-//! Endpoints, credentials, signatures and time limits are the SDK's ([`operation`]). Knows nothing of the engines that put and
-//! read.
+//! Endpoints, credentials, signatures and time limits are the SDK's ([`operation`], [`signing`]). Knows nothing of the engines
+//! that put and read.
 
 mod failure;
 mod operation;
+mod signing;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use operation::{Description, PreparedOperation};
 pub(crate) use data_plane::wire::{ReadChild, ReadRecord, ReadRecords};
 pub(crate) use failure::metadata;
 pub(crate) use operation::{CallError, DataPlane};
+pub(crate) use signing::signer;
 
 /// How long a connection may take to be made.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);

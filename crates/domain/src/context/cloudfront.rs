@@ -72,8 +72,7 @@ impl Context {
             headers,
             body,
         };
-        let headers = self.signature(&call).await?;
-        self.send(call, headers, document, what).await
+        self.send(call, document, what).await
     }
 
     /// Whether requests to a distribution can be sent: an emulator has the control plane only.

@@ -137,10 +137,22 @@ fn call<'a>(to: &Target<'a>, operation: &'a str, input: &Value) -> Call<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::time::{Duration, SystemTime};
+
+    use aws_smithy_runtime_api::client::http::{
+        HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector, http_client_fn,
+    };
+    use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+    use aws_smithy_types::DateTime;
+    use aws_smithy_types::body::SdkBody;
+    use aws_smithy_types::date_time::Format;
     use serde_json::json;
 
     use super::*;
+    use crate::context::Calls;
     use crate::pipeline::resources::test_support::Endpoint;
+    use crate::settings::Settings;
     use ground::exit::Exit;
 
     fn api() -> JsonApi {
@@ -153,8 +165,83 @@ mod tests {
         }
     }
 
+    /// A service with a clock of its own. If that is `ahead`, it refuses the first signature.
+    #[derive(Debug, Clone)]
+    struct Service {
+        ahead: Duration,
+        /// The time and the signature of each request.
+        seen: Arc<Mutex<Vec<(String, String)>>>,
+    }
+
+    impl HttpConnector for Service {
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            let header = |name| request.headers().get(name).unwrap_or_default().to_owned();
+            let mut seen = self.seen.lock().unwrap();
+            let (status, body) = match seen.is_empty() && !self.ahead.is_zero() {
+                true => (
+                    403,
+                    r#"{"__type":"InvalidSignatureException","message":"Signature expired"}"#,
+                ),
+                false => (200, "{}"),
+            };
+            seen.push((header("x-amz-date"), header("authorization")));
+            let mut answer = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
+            let clock = DateTime::from(SystemTime::now() + self.ahead);
+            let date = clock.fmt(Format::HttpDate).unwrap();
+            answer.headers_mut().insert("date", date);
+            HttpConnectorFuture::ready(Ok(answer))
+        }
+    }
+
+    /// The time and the signature of each request of a call to a service whose clock is `ahead`.
+    async fn signatures(ahead: Duration) -> Vec<(String, String)> {
+        let seen = Arc::default();
+        let service = Service {
+            ahead,
+            seen: Arc::clone(&seen),
+        };
+        let client =
+            http_client_fn(move |_: &HttpConnectorSettings, _| SharedHttpConnector::new(service.clone()));
+        let url = "http://127.0.0.1:9";
+        let settings = Settings {
+            region: Some("eu-west-1".to_owned()),
+            ..Settings::of_endpoint(url)
+        };
+        let context = Context::connect_with(settings, Some(url), Some(client), Calls::default());
+        let context = context.await.unwrap();
+        let (api, input) = (api(), json!({}));
+        let answer = context.call_json(&api, "GetProducts", &input, "could not".to_owned());
+        assert_eq!(answer.await.unwrap(), json!({}));
+        seen.lock().unwrap().clone()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_signed_for_its_service_and_region() {
+        let all = signatures(Duration::ZERO).await;
+        let [(_, signature)] = &all[..] else {
+            panic!("{all:?}")
+        };
+        assert!(
+            signature.contains("/us-east-1/pricing/aws4_request"),
+            "{signature}"
+        );
+        assert!(
+            signature.contains("content-type;host;x-amz-date;x-amz-target"),
+            "{signature}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_signed_again_by_the_clock_of_the_service() {
+        let all = signatures(Duration::from_secs(3_600)).await;
+        let [(first, _), (second, _)] = &all[..] else {
+            panic!("{all:?}")
+        };
+        assert!(second > first, "{all:?}");
+    }
+
     #[tokio::test]
-    async fn a_call_is_signed_and_its_answer_read() {
+    async fn the_answer_of_a_call_is_read() {
         let endpoint = Endpoint::start(|call, body| {
             assert_eq!(
                 (call, body),
@@ -163,23 +250,7 @@ mod tests {
             (200, r#"{"PriceList":[]}"#.to_owned())
         })
         .await;
-        let input = json!({"ServiceCode": "AmazonKinesis"});
-        let api = api();
-        let aws = "https://api.pricing.us-east-1.amazonaws.com";
-        let to = api.at(aws);
-        let request = call(&to, "GetProducts", &input);
-        let headers = endpoint.context.signature(&request).await.unwrap();
-        let signature = headers.iter().find(|(name, _)| name == "authorization").unwrap();
-        assert!(
-            signature.1.contains("/us-east-1/pricing/aws4_request"),
-            "{}",
-            signature.1
-        );
-        assert!(
-            signature.1.contains("content-type;host;x-amz-date;x-amz-target"),
-            "{}",
-            signature.1
-        );
+        let (api, input) = (api(), json!({"ServiceCode": "AmazonKinesis"}));
         let answer = endpoint
             .context
             .call_json(&api, "GetProducts", &input, "could not".to_owned())

@@ -1,29 +1,27 @@
 //! Calls of services that need no client: requests that are signed with the credentials of the context, and sent with the
 //! retries of the SDK. The answers are in JSON, unless the caller reads them itself.
 
-use std::time::SystemTime;
-
-use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
+use aws_config::{BehaviorVersion, Region};
+use aws_runtime::service_clock_skew::ServiceClockSkewClassifier;
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime::client::retries::classifiers::HttpStatusCodeClassifier;
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
+use aws_smithy_runtime_api::client::runtime_plugin::StaticRuntimePlugin;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::error::ErrorMetadata;
 use serde_json::Value;
 
 use super::Context;
 use super::sdk::time_limits;
-use crate::wire::metadata;
+use crate::wire::{metadata, signer};
 use ground::error::{self, Error, Result};
 
 /// A call.
 pub(super) struct Call<'a> {
     /// The service's name in [`crate::settings::SERVICES`].
     pub service: &'static str,
-    pub signing_name: &'a str,
+    pub signing_name: &'static str,
     pub region: &'a str,
     /// Without a path.
     pub endpoint: &'a str,
@@ -45,40 +43,43 @@ impl Context {
     /// # Errors
     /// Exit 4 without credentials, or if the service cannot be reached or denies the call; else exit 1.
     pub(super) async fn send_signed(&self, call: Call<'_>, what: String) -> Result<Value> {
-        let headers = self.signature(&call).await?;
-        self.send(call, headers, answer, what).await
+        self.send(call, answer, what).await
     }
 
-    /// Sends a request with these headers. `read` reads its answer.
+    /// As [`Context::send_signed`]. `read` reads the answer.
     ///
     /// # Errors
     /// As [`Context::send_signed`].
-    pub(super) async fn send<T>(
-        &self,
-        call: Call<'_>,
-        headers: Vec<(String, String)>,
-        read: Read<T>,
-        what: String,
-    ) -> Result<T>
+    pub(super) async fn send<T>(&self, call: Call<'_>, read: Read<T>, what: String) -> Result<T>
     where
         T: std::fmt::Debug + Send + Sync + 'static,
     {
         let Some(client) = self.sdk.config.http_client() else {
             return Err(Error::failed(what).cause("there is no HTTP client"));
         };
+        let region = Region::new(call.region.to_owned());
+        let (layer, components) = signer(&self.sdk.config, call.signing_name, Some(region));
+        let signer = StaticRuntimePlugin::new()
+            .with_config(layer.freeze())
+            .with_runtime_components(components);
         let Call {
-            method, path, body, ..
-        } = &call;
-        let (method, path, body) = (*method, (*path).to_owned(), body.clone());
+            method,
+            path,
+            headers,
+            body,
+            ..
+        } = call;
+        let path = path.to_owned();
         let operation = Operation::builder()
             .service_name(call.service)
             .operation_name(call.operation.to_owned())
             .behavior_version(BehaviorVersion::latest())
             .http_client(client)
             .endpoint_url(call.endpoint)
-            .no_auth()
+            .runtime_plugin(signer)
             .standard_retry(&RetryConfig::standard())
             .retry_classifier(HttpStatusCodeClassifier::default())
+            .retry_classifier(ServiceClockSkewClassifier::<ErrorMetadata>::new())
             .timeout_config(time_limits(self.settings.timeout))
             .interceptor(self.sdk.watch.clone())
             .serializer(move |()| {
@@ -92,37 +93,6 @@ impl Context {
             .build();
         let answered = operation.invoke(()).await;
         answered.map_err(|failure| error::aws::failed(what, failure))
-    }
-
-    /// The headers of a request, with its signature.
-    pub(super) async fn signature(&self, call: &Call<'_>) -> Result<Vec<(String, String)>> {
-        let failed = |cause: String| Error::failed("could not sign the request").cause(cause);
-        let identity = self.credentials().await?.into();
-        let params = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(call.region)
-            .name(call.signing_name)
-            .time(SystemTime::now())
-            .settings(SigningSettings::default())
-            .build()
-            .map_err(|error| failed(error.to_string()))?
-            .into();
-        let url = format!("{}{}", call.endpoint.trim_end_matches('/'), call.path);
-        let plain = call
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()));
-        let body = SignableBody::Bytes(&call.body);
-        let signable =
-            SignableRequest::new(call.method, url, plain, body).map_err(|error| failed(error.to_string()))?;
-        let (instructions, _) = sign(signable, &params)
-            .map_err(|error| failed(error.to_string()))?
-            .into_parts();
-        let signature = instructions.headers();
-        let signature = signature.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let mut headers = call.headers.clone();
-        headers.extend(signature);
-        Ok(headers)
     }
 }
 

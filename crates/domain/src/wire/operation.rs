@@ -7,29 +7,20 @@
 use std::fmt;
 
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_runtime::auth::sigv4::{SCHEME_ID, SigV4AuthScheme};
-use aws_runtime::auth::{SigV4OperationSigningConfig, SigningOptions};
-use aws_runtime::service_clock_skew::ServiceClockSkewInterceptor;
 use aws_runtime::user_agent::{ApiMetadata, AwsUserAgent};
 use aws_sdk_kinesis::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime::client::retries::classifiers::{HttpStatusCodeClassifier, TransientErrorClassifier};
 use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptionResolver;
-use aws_smithy_runtime_api::client::auth::{AuthSchemeOptionResolverParams, SharedAuthScheme};
 use aws_smithy_runtime_api::client::endpoint::EndpointResolverParams;
-use aws_smithy_runtime_api::client::identity::SharedIdentityResolver;
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
 use aws_smithy_runtime_api::client::runtime_plugin::StaticRuntimePlugin;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::config_bag::Layer;
 use aws_smithy_types::error::ErrorMetadata;
 use aws_smithy_types::timeout::TimeoutConfig;
-use aws_types::SigningName;
 use aws_types::os_shim_internal::Env;
 use bytes::Bytes;
 use data_plane::wire::{Format, Malformed};
@@ -38,6 +29,7 @@ use ground::error::find_cause;
 use http_body_util::BodyExt as _;
 
 use super::failure::metadata;
+use super::signing::signer;
 use crate::context::formats::{Answered, Formats};
 
 /// The failure of a call.
@@ -152,10 +144,10 @@ impl DataPlane {
     /// What the SDK's client of Kinesis puts together for each call.
     fn parts(&self, stream_arn: Option<String>) -> StaticRuntimePlugin {
         let config = &self.config;
-        let mut layer = Layer::new("DataPlane");
         let region = config.region().cloned();
+        let (mut layer, components) = signer(config, "kinesis", region.clone());
         let endpoint = Params::builder()
-            .set_region(region.as_ref().map(ToString::to_string))
+            .set_region(region.map(|region| region.to_string()))
             .set_use_fips(config.use_fips())
             .set_use_dual_stack(config.use_dual_stack())
             .set_endpoint(config.endpoint_url().map(str::to_owned))
@@ -172,26 +164,9 @@ impl DataPlane {
         if let Ok(endpoint) = endpoint {
             layer.store_put(EndpointResolverParams::new(endpoint));
         }
-        let mut options = SigningOptions::default();
-        options.double_uri_encode = true;
-        options.normalize_uri_path = true;
-        layer.store_put(SigV4OperationSigningConfig {
-            signing_options: options,
-            region: region.map(Into::into),
-            name: Some(SigningName::from_static("kinesis")),
-            ..Default::default()
-        });
-        layer.store_put(AuthSchemeOptionResolverParams::new(()));
-        let mut components = RuntimeComponentsBuilder::new("DataPlane")
+        let mut components = components
             .with_http_client(config.http_client())
-            .with_endpoint_resolver(Some(DefaultResolver::new().into_shared_resolver()))
-            .with_auth_scheme(SharedAuthScheme::new(SigV4AuthScheme::new()))
-            .with_auth_scheme_option_resolver(Some(StaticAuthSchemeOptionResolver::new(vec![SCHEME_ID])))
-            .with_identity_cache(config.identity_cache())
-            .with_interceptor(SharedInterceptor::new(ServiceClockSkewInterceptor::new()));
-        if let Some(provider) = config.credentials_provider() {
-            components.set_identity_resolver(SCHEME_ID, SharedIdentityResolver::new(provider));
-        }
+            .with_endpoint_resolver(Some(DefaultResolver::new().into_shared_resolver()));
         components.extend_interceptors(self.watch.clone().into_iter());
         StaticRuntimePlugin::new()
             .with_config(layer.freeze())
