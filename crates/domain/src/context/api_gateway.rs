@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use http::Uri;
 use serde_json::Value;
 
-use super::Context;
 use super::signed::Call;
+use super::{Context, regions};
 use ground::error::Result;
 
 /// The name in [`crate::settings::SERVICES`].
@@ -67,12 +67,8 @@ impl Context {
         }
     }
 
-    /// Source: "Amazon API Gateway endpoints and quotas", AWS general reference.
-    pub(super) fn dns_suffix(&self) -> &'static str {
-        match self.partition() {
-            "aws-cn" => "amazonaws.com.cn",
-            _ => "amazonaws.com",
-        }
+    fn dns_suffix(&self) -> &'static str {
+        regions::dns_suffix(self.region())
     }
 }
 

@@ -5,8 +5,9 @@
 
 use serde_json::Value;
 
-use super::Context;
 use super::signed::Call;
+use super::{Context, regions};
+use ground::error::aws::Class;
 use ground::error::{Error, Result};
 
 /// A service that is called.
@@ -61,14 +62,22 @@ impl Context {
         input: &Value,
         what: String,
     ) -> Result<Value> {
-        let (region, suffix) = (self.region(), self.dns_suffix());
-        let aws = format!("https://{}.{region}.{suffix}", api.signing_name);
+        let config = &self.sdk.config;
+        let hosts = Hosts {
+            fips: config.use_fips().unwrap_or_default(),
+            dual_stack: config.use_dual_stack().unwrap_or_default(),
+        };
+        let aws = hosts.endpoint(api, self.region());
+        let endpoint = match self.sdk.endpoints.of(api.service) {
+            Some(endpoint) => hosts.check(endpoint, &what)?,
+            None => &aws,
+        };
         let api = Target {
             service: api.service,
             signing_name: api.signing_name,
-            region,
+            region: self.region(),
             prefix: api.target,
-            endpoint: self.sdk.endpoints.of(api.service).unwrap_or(&aws),
+            endpoint,
         };
         self.send_signed(call(&api, operation, input), what).await
     }
@@ -105,6 +114,46 @@ impl JsonApi {
             prefix: self.target,
             endpoint,
         }
+    }
+}
+
+/// Which of AWS's hosts are called (`AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`).
+#[derive(Debug, Clone, Copy, Default)]
+struct Hosts {
+    fips: bool,
+    /// With IPv4 and IPv6.
+    dual_stack: bool,
+}
+
+impl Hosts {
+    /// AWS's endpoint of a service. Source: the endpoint rules of each of these services, as in `config/endpoint.rs` of its
+    /// client in the SDK. The rules do not say whether there is such a host in the region.
+    fn endpoint(self, api: RegionalApi, region: &str) -> String {
+        // All hosts of CloudTrail there are FIPS endpoints.
+        let is_fips_by_itself =
+            api == CLOUDTRAIL && regions::partition(region) == "aws-us-gov" && !self.dual_stack;
+        let fips = match self.fips && !is_fips_by_itself {
+            true => "-fips",
+            false => "",
+        };
+        let suffix = match self.dual_stack {
+            true => regions::dual_stack_suffix(region),
+            false => regions::dns_suffix(region),
+        };
+        format!("https://{}{fips}.{region}.{suffix}", api.signing_name)
+    }
+
+    /// `endpoint`, which stands in place of AWS's, unless such hosts are asked for. The clients of the SDK refuse it too.
+    fn check<'a>(self, endpoint: &'a str, what: &str) -> Result<&'a str> {
+        let (kind, variable) = match (self.fips, self.dual_stack) {
+            (true, _) => ("a FIPS endpoint", "AWS_USE_FIPS_ENDPOINT"),
+            (_, true) => ("a dual-stack endpoint", "AWS_USE_DUALSTACK_ENDPOINT"),
+            (false, false) => return Ok(endpoint),
+        };
+        Err(Error::unreachable(what)
+            .cause(format!("the endpoint {endpoint} is not known to be {kind}"))
+            .hint(format!("unset {variable}, or what names the endpoint"))
+            .with_class(Class::Refused))
     }
 }
 
@@ -274,6 +323,74 @@ mod tests {
         assert!(
             error.is_not_found() && error.is("EntityNotFoundException"),
             "{error:?}"
+        );
+    }
+
+    #[test]
+    fn hosts_are_those_of_the_clients() {
+        let of = |api, region, fips, dual_stack| {
+            let hosts = Hosts { fips, dual_stack };
+            hosts.endpoint(api, region)
+        };
+        for (api, region, plain, dual_stack, fips, both) in [
+            (
+                ATHENA,
+                "us-east-1",
+                "athena.us-east-1.amazonaws.com",
+                "athena.us-east-1.api.aws",
+                "athena-fips.us-east-1.amazonaws.com",
+                "athena-fips.us-east-1.api.aws",
+            ),
+            (
+                GLUE,
+                "cn-north-1",
+                "glue.cn-north-1.amazonaws.com.cn",
+                "glue.cn-north-1.api.amazonwebservices.com.cn",
+                "glue-fips.cn-north-1.amazonaws.com.cn",
+                "glue-fips.cn-north-1.api.amazonwebservices.com.cn",
+            ),
+            (
+                GLUE,
+                "us-isob-east-1",
+                "glue.us-isob-east-1.sc2s.sgov.gov",
+                "glue.us-isob-east-1.api.aws.scloud",
+                "glue-fips.us-isob-east-1.sc2s.sgov.gov",
+                "glue-fips.us-isob-east-1.api.aws.scloud",
+            ),
+            (
+                CLOUDTRAIL,
+                "us-gov-west-1",
+                "cloudtrail.us-gov-west-1.amazonaws.com",
+                "cloudtrail.us-gov-west-1.api.aws",
+                "cloudtrail.us-gov-west-1.amazonaws.com",
+                "cloudtrail-fips.us-gov-west-1.api.aws",
+            ),
+        ] {
+            assert_eq!(of(api, region, false, false), format!("https://{plain}"));
+            assert_eq!(of(api, region, false, true), format!("https://{dual_stack}"));
+            assert_eq!(of(api, region, true, false), format!("https://{fips}"));
+            assert_eq!(of(api, region, true, true), format!("https://{both}"));
+        }
+    }
+
+    #[test]
+    fn another_endpoint_is_refused_where_hosts_of_a_kind_are_asked_for() {
+        let check =
+            |fips, dual_stack| Hosts { fips, dual_stack }.check("http://127.0.0.1:9", "could not read");
+        assert_eq!(check(false, false).unwrap(), "http://127.0.0.1:9");
+        let error = check(true, true).unwrap_err();
+        assert_eq!(error.exit(), Exit::Unreachable);
+        assert_eq!(
+            error.chain(),
+            [
+                "could not read",
+                "the endpoint http://127.0.0.1:9 is not known to be a FIPS endpoint"
+            ]
+        );
+        let hint = |error: Error| error.hint_text().unwrap().to_owned();
+        assert_eq!(
+            hint(check(false, true).unwrap_err()),
+            "unset AWS_USE_DUALSTACK_ENDPOINT, or what names the endpoint"
         );
     }
 
