@@ -11,12 +11,14 @@ mod endpoints;
 pub(crate) mod formats;
 mod identity;
 mod json_api;
+mod kms;
 mod local;
 mod regions;
 mod renewal;
 mod sdk;
 mod shared_config;
 mod signed;
+mod tagging;
 mod unsigned;
 
 use std::sync::OnceLock;
@@ -35,6 +37,7 @@ pub use self::formats::Formats;
 pub use self::identity::Caller;
 pub use self::json_api::JsonApi;
 pub(crate) use self::json_api::{ATHENA, CLOUDTRAIL, GLUE, RegionalApi};
+pub(crate) use self::kms::KeyMetadata;
 pub use self::renewal::Renewal;
 use self::sdk::Sdk;
 pub use self::unsigned::{WebAnswer, WebRequest, without_query};
@@ -70,10 +73,8 @@ pub struct Context {
 #[derive(Default)]
 struct Lazy {
     firehose: OnceLock<aws_sdk_firehose::Client>,
-    kms: OnceLock<aws_sdk_kms::Client>,
     lambda: OnceLock<aws_sdk_lambda::Client>,
     logs: OnceLock<aws_sdk_cloudwatchlogs::Client>,
-    tagging: OnceLock<aws_sdk_resourcegroupstagging::Client>,
     dynamodb: OnceLock<aws_sdk_dynamodb::Client>,
     s3: OnceLock<aws_sdk_s3::Client>,
     sqs: OnceLock<aws_sdk_sqs::Client>,
@@ -164,25 +165,9 @@ impl Context {
         self.lazy.firehose.get_or_init(make)
     }
 
-    pub fn kms(&self) -> &aws_sdk_kms::Client {
-        let make = || client!(aws_sdk_kms, self.sdk, "KMS");
-        self.lazy.kms.get_or_init(make)
-    }
-
     pub fn lambda(&self) -> &aws_sdk_lambda::Client {
         let make = || client!(aws_sdk_lambda, self.sdk, "Lambda");
         self.lazy.lambda.get_or_init(make)
-    }
-
-    pub fn tagging(&self) -> &aws_sdk_resourcegroupstagging::Client {
-        let make = || {
-            client!(
-                aws_sdk_resourcegroupstagging,
-                self.sdk,
-                "Resource Groups Tagging API"
-            )
-        };
-        self.lazy.tagging.get_or_init(make)
     }
 
     pub fn logs(&self) -> &aws_sdk_cloudwatchlogs::Client {

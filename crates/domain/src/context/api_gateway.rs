@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use http::Uri;
 use serde_json::Value;
 
-use super::signed::Call;
+use super::signed::{Call, Retries};
 use super::{Context, regions};
 use ground::error::Result;
 
@@ -46,6 +46,7 @@ impl Context {
             path,
             headers,
             body,
+            retries: Retries::Status,
         };
         self.send_signed(call, what).await
     }

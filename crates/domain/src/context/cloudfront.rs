@@ -8,7 +8,7 @@ use bytes::Bytes;
 use ground::xml::Node;
 
 use super::endpoints::is_of_aws;
-use super::signed::Call;
+use super::signed::{Call, Retries};
 use super::{Context, WebAnswer, WebRequest};
 use ground::error::{Error, Result};
 
@@ -71,6 +71,7 @@ impl Context {
             path: &path,
             headers,
             body,
+            retries: Retries::Status,
         };
         self.send(call, document, what).await
     }

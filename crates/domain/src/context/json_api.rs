@@ -1,11 +1,11 @@
 //! Calls of services that need no client: AWS JSON 1.1, signed with the credentials of the context.
 //!
-//! The clients of the AWS Price List, of Cost Explorer and of CloudTrail are large, and one operation of each is called. Those
-//! of Glue and Athena are large too, and a dozen operations are.
+//! The clients of the AWS Price List, of Cost Explorer and of CloudTrail are large, and one operation of each is called; two or
+//! three are of KMS and the Resource Groups Tagging API. Those of Glue and Athena are large too, and a dozen operations are.
 
 use serde_json::Value;
 
-use super::signed::Call;
+use super::signed::{Call, Retries};
 use super::{Context, regions};
 use ground::error::aws::Class;
 use ground::error::{Error, Result};
@@ -28,26 +28,32 @@ pub struct JsonApi {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RegionalApi {
     /// Its name in [`crate::settings::SERVICES`].
-    service: &'static str,
-    signing_name: &'static str,
-    target: &'static str,
+    pub(super) service: &'static str,
+    /// The name in signatures, and the first part of its host.
+    pub(super) signing_name: &'static str,
+    /// What stands before the operation in `X-Amz-Target`.
+    pub(super) target: &'static str,
+    pub(super) retries: Retries,
 }
 
 pub(crate) const GLUE: RegionalApi = RegionalApi {
     service: "Glue",
     signing_name: "glue",
     target: "AWSGlue",
+    retries: Retries::Status,
 };
 pub(crate) const ATHENA: RegionalApi = RegionalApi {
     service: "Athena",
     signing_name: "athena",
     target: "AmazonAthena",
+    retries: Retries::Status,
 };
 
 pub(crate) const CLOUDTRAIL: RegionalApi = RegionalApi {
     service: "CloudTrail",
     signing_name: "cloudtrail",
     target: "CloudTrail_20131101",
+    retries: Retries::Status,
 };
 
 impl Context {
@@ -78,6 +84,7 @@ impl Context {
             region: self.region(),
             prefix: api.target,
             endpoint,
+            retries: api.retries,
         };
         self.send_signed(call(&api, operation, input), what).await
     }
@@ -113,6 +120,7 @@ impl JsonApi {
             region: self.region,
             prefix: self.target,
             endpoint,
+            retries: Retries::Status,
         }
     }
 }
@@ -165,6 +173,7 @@ struct Target<'a> {
     /// What stands before the operation in `X-Amz-Target`.
     prefix: &'static str,
     endpoint: &'a str,
+    retries: Retries,
 }
 
 fn call<'a>(to: &Target<'a>, operation: &'a str, input: &Value) -> Call<'a> {
@@ -181,6 +190,7 @@ fn call<'a>(to: &Target<'a>, operation: &'a str, input: &Value) -> Call<'a> {
             ("x-amz-target".to_owned(), format!("{}.{operation}", to.prefix)),
         ],
         body: input.to_string().into_bytes(),
+        retries: to.retries,
     }
 }
 

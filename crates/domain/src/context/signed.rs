@@ -3,9 +3,10 @@
 
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region};
+use aws_runtime::retries::classifiers::AwsErrorCodeClassifier;
 use aws_runtime::service_clock_skew::ServiceClockSkewClassifier;
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
-use aws_smithy_runtime::client::retries::classifiers::HttpStatusCodeClassifier;
+use aws_smithy_runtime::client::retries::classifiers::{HttpStatusCodeClassifier, TransientErrorClassifier};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
 use aws_smithy_runtime_api::client::runtime_plugin::StaticRuntimePlugin;
 use aws_smithy_types::body::SdkBody;
@@ -16,6 +17,15 @@ use super::Context;
 use super::sdk::time_limits;
 use crate::wire::{metadata, signer};
 use ground::error::{self, Error, Result};
+
+/// Which failures of a call are tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Retries {
+    /// Those that the status of an answer tells: the service failed.
+    Status,
+    /// As by the clients of the SDK, also throttles and answers that do not come. For calls that change nothing.
+    All,
+}
 
 /// A call.
 pub(super) struct Call<'a> {
@@ -32,6 +42,7 @@ pub(super) struct Call<'a> {
     pub path: &'a str,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    pub retries: Retries,
 }
 
 /// Reads an answer, also an error.
@@ -77,11 +88,20 @@ impl Context {
             .http_client(client)
             .endpoint_url(call.endpoint)
             .runtime_plugin(signer)
-            .standard_retry(&RetryConfig::standard())
             .retry_classifier(HttpStatusCodeClassifier::default())
             .retry_classifier(ServiceClockSkewClassifier::<ErrorMetadata>::new())
             .timeout_config(time_limits(self.settings.timeout))
-            .interceptor(self.sdk.watch.clone())
+            .interceptor(self.sdk.watch.clone());
+        let standard = RetryConfig::standard();
+        let operation = match call.retries {
+            Retries::Status => operation.standard_retry(&standard),
+            Retries::All => operation
+                .standard_retry(self.sdk.config.retry_config().unwrap_or(&standard))
+                .retry_classifier(TransientErrorClassifier::<ErrorMetadata>::new())
+                .retry_classifier(AwsErrorCodeClassifier::<ErrorMetadata>::new())
+                .with_connection_poisoning(),
+        };
+        let operation = operation
             .serializer(move |()| {
                 let mut request = http::Request::builder().method(method).uri(&path);
                 for (name, value) in &headers {

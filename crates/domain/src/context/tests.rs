@@ -86,7 +86,10 @@ async fn call_all(flags: &Flags) -> Vec<String> {
     );
     line("DynamoDB", context.dynamodb().list_tables().send().await.is_err());
     line("IAM", context.iam().list_roles().send().await.is_err());
+    let what = String::new;
+    line("KMS", context.describe_key("k", what()).await.is_err());
     line("Lambda", context.lambda().list_functions().send().await.is_err());
+    line("Tagging", context.tag_values("k", "").await.is_err());
     line("S3", context.s3().list_buckets().send().await.is_err());
     line("SNS", context.sns().list_topics().send().await.is_err());
     line("SQS", context.sqs().list_queues().send().await.is_err());
@@ -163,7 +166,9 @@ fn target_aws_is_aws_for_every_client() {
     CloudWatch Logs: logs.eu-west-1.amazonaws.com ENV
     DynamoDB: dynamodb.eu-west-1.amazonaws.com ENV
     IAM: iam.amazonaws.com ENV
+    KMS: kms.eu-west-1.amazonaws.com ENV
     Lambda: lambda.eu-west-1.amazonaws.com ENV
+    Tagging: tagging.eu-west-1.amazonaws.com ENV
     S3: s3.eu-west-1.amazonaws.com ENV
     SNS: sns.eu-west-1.amazonaws.com ENV
     SQS: sqs.eu-west-1.amazonaws.com ENV
@@ -181,7 +186,9 @@ fn endpoints_of_the_environment_are_those_of_the_clients_and_are_named() {
     CloudWatch Logs: logs.test:4 ENV
     DynamoDB: all.test:1 ENV
     IAM: all.test:1 ENV
+    KMS: all.test:1 ENV
     Lambda: all.test:1 ENV
+    Tagging: all.test:1 ENV
     S3: all.test:1 ENV
     SNS: all.test:1 ENV
     SQS: all.test:1 ENV
@@ -199,12 +206,53 @@ fn endpoints_of_the_profile_are_those_of_the_clients_and_are_named() {
     CloudWatch Logs: profile.test:1 ENV
     DynamoDB: profile.test:1 ENV
     IAM: profile.test:1 ENV
+    KMS: profile.test:1 ENV
     Lambda: profile.test:1 ENV
+    Tagging: profile.test:1 ENV
     S3: s3-of-profile.test:2 ENV
     SNS: profile.test:1 ENV
     SQS: profile.test:1 ENV
     STS: profile.test:1 ENV
     ");
+}
+
+/// Where those services are called that have no client here.
+fn without_client(variables: &[(&str, &str)]) -> String {
+    let said = run(variables);
+    let lines = said.lines().filter(|line| {
+        let (service, _) = line.split_once(':').unwrap_or_default();
+        ["KMS", "Tagging"].contains(&service)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn hosts_that_are_asked_for_are_called_without_a_client_too() {
+    let fips = ("AWS_USE_FIPS_ENDPOINT", "true");
+    let dual_stack = ("AWS_USE_DUALSTACK_ENDPOINT", "true");
+    insta::assert_snapshot!(without_client(&[fips]), @r"
+    KMS: kms-fips.eu-west-1.amazonaws.com ENV
+    Tagging: tagging-fips.eu-west-1.amazonaws.com ENV
+    ");
+    insta::assert_snapshot!(without_client(&[dual_stack]), @r"
+    KMS: kms.eu-west-1.api.aws ENV
+    Tagging: tagging.eu-west-1.api.aws ENV
+    ");
+    insta::assert_snapshot!(without_client(&[fips, dual_stack, ("AWS_REGION", "cn-north-1")]), @r"
+    KMS: kms-fips.cn-north-1.api.amazonwebservices.com.cn ENV
+    Tagging: tagging-fips.cn-north-1.api.amazonwebservices.com.cn ENV
+    ");
+    // An endpoint that is named for one of them is called, unless hosts of a kind are asked for.
+    let own = ("AWS_ENDPOINT_URL_KMS", "http://kms.test:5");
+    insta::assert_snapshot!(without_client(&[own]), @r"
+    KMS: kms.test:5 ENV
+    Tagging: tagging.eu-west-1.amazonaws.com ENV
+    ");
+    let refused = without_client(&[own, fips]);
+    assert_eq!(
+        refused,
+        "KMS: \nTagging: tagging-fips.eu-west-1.amazonaws.com ENV"
+    );
 }
 
 #[test]

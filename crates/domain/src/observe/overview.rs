@@ -226,22 +226,20 @@ async fn key(context: &Context, stream: &StreamState) -> Result<Option<Key>> {
     if same_key(id, AWS_MANAGED_KEY) {
         return Ok(None);
     }
-    let kms = context.kms();
+    let what = || format!("could not look up the KMS key {id}");
     let is_alias = id.contains("alias/");
     let aliases = async {
         match is_alias {
-            true => None,
-            false => kms.list_aliases().key_id(id).send().await.ok(),
+            true => Vec::new(),
+            false => context.aliases_of_key(id, what()).await.unwrap_or_default(),
         }
     };
-    let (found, aliases) = tokio::join!(kms.describe_key().key_id(id).send(), aliases);
-    let found = found.map_err(|e| error::aws::failed(format!("could not look up the KMS key {id}"), e))?;
-    let names = aliases.and_then(|page| page.aliases).unwrap_or_default();
-    Ok(found.key_metadata.map(|key| Key {
-        state: key.key_state.map(|state| state.as_str().to_owned()),
-        manager: key.key_manager.map(|manager| manager.as_str().to_owned()),
+    let (found, aliases) = tokio::join!(context.describe_key(id, what()), aliases);
+    Ok(found?.map(|key| Key {
+        state: key.state,
+        manager: key.manager,
         arn: key.arn,
-        aliases: names.into_iter().filter_map(|alias| alias.alias_name).collect(),
+        aliases,
     }))
 }
 

@@ -3,7 +3,7 @@
 use super::resource::Identity;
 use super::tags::PIPELINE;
 use crate::context::Context;
-use ground::error::{self, Result};
+use ground::error::Result;
 
 /// The pipelines with at least one resource in the region, in the order of the service. It may still name one that was
 /// deleted a moment ago.
@@ -11,10 +11,7 @@ use ground::error::{self, Result};
 /// # Errors
 /// When the tagging API refuses the call (GetTagValues, Resource Groups Tagging API reference).
 pub async fn deployed(ctx: &Context) -> Result<Vec<Identity>> {
-    let call = ctx.tagging().get_tag_values().key(PIPELINE);
-    let values = call.into_paginator().items().send();
-    let values = values.collect::<std::result::Result<Vec<String>, _>>().await;
-    let values = values.map_err(|e| error::aws::failed("could not list the pipelines", e))?;
+    let values = ctx.tag_values(PIPELINE, "could not list the pipelines").await?;
     Ok(values.iter().filter_map(|value| parsed(value)).collect())
 }
 

@@ -66,9 +66,7 @@ pub async fn readers(ctx: &Context, stream_arn: &str, key_arn: &str) -> Result<V
 /// When KMS refuses to show it.
 pub(crate) async fn key_policy(ctx: &Context, key: &str) -> Result<Value> {
     let what = || format!("the policy of the KMS key {key} could not be read");
-    let call = ctx.kms().get_key_policy().key_id(key).policy_name("default");
-    let answer = call.send().await.map_err(|e| error::aws::failed(what(), e))?;
-    let text = answer.policy.unwrap_or_default();
+    let text = ctx.key_policy(key, what()).await?;
     serde_json::from_str(&text).map_err(|error| Error::failed(what()).cause(error))
 }
 

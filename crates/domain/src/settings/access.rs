@@ -8,8 +8,8 @@ use aws_credential_types::Credentials;
 use super::{Explained, Flags, Lookup, Source, Target};
 use ground::error::Result;
 
-/// The services that streamctl has clients for, and those that the SDK asks for credentials, each with the variable that
-/// names its endpoint. Source: "Service-specific endpoints", AWS SDKs and Tools reference guide.
+/// The services that streamctl calls, and those that the SDK asks for credentials, each with the variable that names its
+/// endpoint. Source: "Service-specific endpoints", AWS SDKs and Tools reference guide.
 pub const SERVICES: &[(&str, &str)] = &[
     ("Kinesis", "AWS_ENDPOINT_URL_KINESIS"),
     ("ApiGatewayV2", "AWS_ENDPOINT_URL_APIGATEWAYV2"),

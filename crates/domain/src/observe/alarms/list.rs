@@ -7,6 +7,7 @@ use std::str::FromStr;
 use aws_sdk_cloudwatch::types::{AlarmType, CompositeAlarm, MetricAlarm, MetricDataQuery, StateValue};
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::json;
 
 use super::mute::{self, Muted};
 use super::set::{Metric, identity};
@@ -188,30 +189,18 @@ pub fn overview<'a>(alarms: impl Iterator<Item = &'a AlarmEntry>) -> String {
 
 /// The pipelines of the alarms that streamctl made, by ARN.
 async fn owners(context: &Context) -> Result<BTreeMap<String, String>> {
-    let filter = aws_sdk_resourcegroupstagging::types::TagFilter::builder()
-        .key(MANAGED_BY)
-        .values(STREAMCTL)
-        .build();
-    let mut pages = context
-        .tagging()
-        .get_resources()
-        .resource_type_filters("cloudwatch:alarm")
-        .tag_filters(filter)
-        .into_paginator()
-        .send();
-    let mut owners = BTreeMap::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| error::aws::failed("could not list the tags of the alarms", e))?;
-        for resource in page.resource_tag_mapping_list.unwrap_or_default() {
-            let Some(arn) = resource.resource_arn else {
-                continue;
-            };
-            let tags = resource.tags.unwrap_or_default();
-            let pipeline = tags.into_iter().find(|tag| tag.key == PIPELINE);
-            owners.insert(arn, pipeline.map_or_else(String::new, |tag| tag.value));
-        }
-    }
-    Ok(owners)
+    let input = json!({
+        "ResourceTypeFilters": ["cloudwatch:alarm"],
+        "TagFilters": [{"Key": MANAGED_BY, "Values": [STREAMCTL]}],
+    });
+    let found = context
+        .tagged_resources(input, "could not list the tags of the alarms")
+        .await?;
+    let owners = found.into_iter().map(|mut resource| {
+        let pipeline = resource.tags.remove(PIPELINE);
+        (resource.arn, pipeline.unwrap_or_default())
+    });
+    Ok(owners.collect())
 }
 
 fn text(text: Option<&str>) -> String {

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_resourcegroupstagging::types::TagFilter as SdkFilter;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::filter::TagFilter;
 use super::{FIVE_A_SECOND, StreamEntry};
 use crate::context::Context;
 use crate::stream::state::tags;
-use ground::error::{self, Result};
+use ground::error::Result;
 
 /// Resources in a page, the most that GetResources returns. Source: Resource Groups Tagging API reference.
 const PAGE: i32 = 100;
@@ -51,24 +51,17 @@ pub(super) async fn keep(ctx: &Context, wanted: &[TagFilter], entries: &mut Vec<
 
 /// The ARNs of the streams with all `wanted` tags (GetResources).
 async fn resources(ctx: &Context, wanted: &[TagFilter]) -> Result<BTreeSet<String>> {
-    let filters = wanted.iter().map(|filter| {
-        let values = filter.value.iter().cloned().collect();
-        let values = Some(values).filter(|values: &Vec<String>| !values.is_empty());
-        SdkFilter::builder().key(&filter.key).set_values(values).build()
+    let filters = wanted.iter().map(|filter| match &filter.value {
+        Some(value) => json!({"Key": filter.key, "Values": [value]}),
+        None => json!({"Key": filter.key}),
     });
-    let mut pages = ctx
-        .tagging()
-        .get_resources()
-        .resource_type_filters("kinesis:stream")
-        .set_tag_filters(Some(filters.collect()))
-        .resources_per_page(PAGE)
-        .into_paginator()
-        .send();
-    let mut arns = BTreeSet::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| error::aws::failed("could not list the tagged streams", e))?;
-        let found = page.resource_tag_mapping_list.unwrap_or_default();
-        arns.extend(found.into_iter().filter_map(|one| one.resource_arn));
-    }
-    Ok(arns)
+    let input = json!({
+        "ResourceTypeFilters": ["kinesis:stream"],
+        "TagFilters": filters.collect::<Vec<Value>>(),
+        "ResourcesPerPage": PAGE,
+    });
+    let found = ctx
+        .tagged_resources(input, "could not list the tagged streams")
+        .await?;
+    Ok(found.into_iter().map(|resource| resource.arn).collect())
 }

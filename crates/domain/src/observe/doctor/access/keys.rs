@@ -4,15 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_kms::types::{KeyManagerType, KeyMetadata, KeyState};
-
 use super::super::finding::{Finding, Looked, Skipped};
 use super::super::subject::{Function, Subject};
 use super::simulate::{Denial, Simulated, explain, simulate};
-use crate::context::Context;
+use crate::context::{Context, KeyMetadata};
 use crate::policy::key_access;
 use crate::stream::StreamState;
-use ground::error;
 
 /// The keys that are not managed by AWS, by stream.
 pub(super) type Keys = BTreeMap<String, Result<Key, Skipped>>;
@@ -30,18 +27,19 @@ pub(super) enum Key {
 pub(super) struct Metadata {
     arn: String,
     id: String,
-    state: KeyState,
+    /// Such as `Enabled`.
+    state: String,
 }
 
 impl From<KeyMetadata> for Key {
     fn from(it: KeyMetadata) -> Self {
-        if it.key_manager == Some(KeyManagerType::Aws) {
+        if it.manager.as_deref() == Some("AWS") {
             return Self::Managed;
         }
         Self::Found(Metadata {
             arn: it.arn.unwrap_or_default(),
-            state: it.key_state.unwrap_or(KeyState::Enabled),
-            id: it.key_id,
+            state: it.state.unwrap_or_else(|| "Enabled".to_owned()),
+            id: it.id,
         })
     }
 }
@@ -71,17 +69,13 @@ fn is_managed(name: &str) -> bool {
 }
 
 async fn key(context: &Context, name: &str) -> Result<Key, Skipped> {
-    match context.kms().describe_key().key_id(name).send().await {
-        Ok(answer) => {
-            let metadata = answer.key_metadata;
-            metadata
-                .map(Key::from)
-                .ok_or_else(|| Skipped(format!("KMS does not describe the key {name}")))
-        }
-        Err(failure) if error::aws::is_not_found(&failure) => Ok(Key::Missing(name.to_owned())),
-        Err(failure) => {
-            Err(error::aws::failed(format!("the KMS key {name} could not be read"), failure).into())
-        }
+    let what = format!("the KMS key {name} could not be read");
+    match context.describe_key(name, what).await {
+        Ok(metadata) => metadata
+            .map(Key::from)
+            .ok_or_else(|| Skipped(format!("KMS does not describe the key {name}"))),
+        Err(error) if error.is_not_found() => Ok(Key::Missing(name.to_owned())),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -106,11 +100,12 @@ fn unusable(stream: &str, key: &Key) -> Option<Finding> {
                 .fix(&other_key),
         ),
         Key::Found(key) => {
-            let finding = match key.state {
-                KeyState::Enabled | KeyState::Creating | KeyState::Updating => return None,
-                KeyState::Disabled => fault("has a KMS key that is disabled: nothing can be written or read")
+            // Source: "Key states of AWS KMS keys", KMS developer guide.
+            let finding = match key.state.as_str() {
+                "Enabled" | "Creating" | "Updating" => return None,
+                "Disabled" => fault("has a KMS key that is disabled: nothing can be written or read")
                     .other_fix(format!("aws kms enable-key --key-id {}", key.id)),
-                KeyState::PendingDeletion | KeyState::PendingReplicaDeletion => {
+                "PendingDeletion" | "PendingReplicaDeletion" => {
                     fault("has a KMS key that is being deleted: its records will be lost").other_fix(format!(
                         "aws kms cancel-key-deletion --key-id {0} && aws kms enable-key --key-id {0}",
                         key.id
@@ -120,7 +115,7 @@ fn unusable(stream: &str, key: &Key) -> Option<Finding> {
             };
             Some(
                 finding
-                    .evidence(format!("the key {} is {}", key.arn, key.state.as_str()))
+                    .evidence(format!("the key {} is {}", key.arn, key.state))
                     .fix(&other_key),
             )
         }
@@ -210,17 +205,17 @@ fn finding(stream: &StreamState, function: &Function, denied: &[Denial]) -> Find
 mod tests {
     use super::*;
 
-    fn key(state: KeyState) -> Key {
+    fn key(state: &str) -> Key {
         Key::Found(Metadata {
             arn: "arn:aws:kms:us-east-1:1:key/7".to_owned(),
             id: "7".to_owned(),
-            state,
+            state: state.to_owned(),
         })
     }
 
     #[test]
     fn a_key_that_cannot_be_used_is_a_fault_with_the_way_back() {
-        assert_eq!(unusable("orders", &key(KeyState::Enabled)), None);
+        assert_eq!(unusable("orders", &key("Enabled")), None);
         assert_eq!(unusable("orders", &Key::Managed), None);
         let commands = |key: &Key| -> Vec<String> {
             let found = unusable("orders", key).unwrap();
@@ -228,11 +223,11 @@ mod tests {
         };
         let other = "streamctl encrypt orders --key alias/aws/kinesis";
         assert_eq!(
-            commands(&key(KeyState::Disabled)),
+            commands(&key("Disabled")),
             ["aws kms enable-key --key-id 7", other]
         );
         assert_eq!(
-            commands(&key(KeyState::PendingDeletion)),
+            commands(&key("PendingDeletion")),
             [
                 "aws kms cancel-key-deletion --key-id 7 && aws kms enable-key --key-id 7",
                 other
