@@ -405,6 +405,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_that_is_no_object_is_an_error() {
+        for document in ["[]", "7", "\"x\"", "{"] {
+            let endpoint = Endpoint::start(|_, _| (200, document.to_owned())).await;
+            let (context, input) = (&endpoint.context, json!({}));
+            let answer = context.call_regional(GLUE, "GetTables", &input, "could not read".to_owned());
+            let error = answer.await.unwrap_err().chain().join(": ");
+            assert!(error.ends_with("could not be read"), "{document}: {error}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_refusal_is_an_error_of_the_caller() {
         let endpoint = Endpoint::start(|_, _| {
             let refused =

@@ -128,7 +128,11 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_of_another_shape_says_nothing() {
-        let endpoint = Endpoint::start(|_, _| (200, "[]".to_owned())).await;
+        let endpoint = Endpoint::start(|_, _| {
+            let answer = json!({"KeyMetadata": 7, "Policy": [], "Aliases": {}});
+            (200, answer.to_string())
+        })
+        .await;
         let context = &endpoint.context;
         assert_eq!(context.describe_key("1", what()).await.unwrap(), None);
         assert_eq!(context.key_policy("1", what()).await.unwrap(), "");

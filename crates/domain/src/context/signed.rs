@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, Or
 use aws_smithy_runtime_api::client::runtime_plugin::StaticRuntimePlugin;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::error::ErrorMetadata;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Context;
 use super::sdk::time_limits;
@@ -116,14 +116,16 @@ impl Context {
     }
 }
 
-/// The document of an answer, or the error in it.
+/// The document of an answer, which is an object, or the error in it.
 fn answer(response: &HttpResponse) -> Result<Value, OrchestratorError<ErrorMetadata>> {
     let bytes = response.body().bytes().unwrap_or_default();
     if response.status().is_success() {
         if bytes.is_empty() {
             return Ok(Value::Null);
         }
-        return serde_json::from_slice(bytes).map_err(OrchestratorError::other);
+        let document: Option<Map<String, Value>> =
+            serde_json::from_slice(bytes).map_err(OrchestratorError::other)?;
+        return Ok(document.map_or(Value::Null, Value::Object));
     }
     Err(OrchestratorError::operation(metadata(response)))
 }

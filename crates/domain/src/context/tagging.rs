@@ -175,7 +175,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_of_another_shape_is_an_empty_page() {
-        for answer in ["[]", "3", "null", "", r#"{"TagValues":{}}"#] {
+        for answer in ["null", "", r#"{"TagValues":{}}"#] {
             let endpoint = Endpoint::start(move |_, _| (200, answer.to_owned())).await;
             let values = endpoint.context.tag_values("owner", "could not").await.unwrap();
             assert!(values.is_empty(), "{answer}");

@@ -154,6 +154,7 @@ fn statements(policy: &Value) -> Vec<Value> {
 
 fn with_statements(policy: Option<&Value>, statements: Vec<Value>) -> Value {
     let mut policy = policy
+        .filter(|policy| policy.is_object())
         .cloned()
         .unwrap_or_else(|| json!({"Version": "2012-10-17"}));
     policy["Statement"] = statements.into();
@@ -196,6 +197,15 @@ mod tests {
 
     fn grant(principal: &str, purpose: Purpose) -> Grant {
         Grant::new(principal, purpose).unwrap()
+    }
+
+    #[test]
+    fn a_policy_that_is_no_object_is_replaced() {
+        let consumer = grant("222222222222", Purpose::Consumer);
+        assert_eq!(
+            with_grant(Some(&json!(["x"])), STREAM, &consumer),
+            with_grant(None, STREAM, &consumer)
+        );
     }
 
     #[test]
