@@ -6,6 +6,7 @@
 mod submission;
 
 use std::future::Future;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use futures_util::future::join;
@@ -20,9 +21,14 @@ use crate::http::{Answer, Api, Request, Served};
 use crate::log::Level;
 use crate::recommend::features::{Row, Scaler};
 use crate::recommend::{EndpointModel, Recommend, Recommendation, Recommender, Score, StoredModel};
-use crate::runtime::Invocation;
+use crate::runtime::{self, Invocation};
 use crate::store::{CallError, CallErrorKind};
 use submission::Submission;
+
+/// Runs the function until Lambda ends it.
+pub fn main() -> ExitCode {
+    runtime::run_function(from_environment)
+}
 
 const ALLOWED: &str = "POST, OPTIONS";
 /// How long the call of Kinesis is retried. An HTTP API waits 30 seconds for the function.
@@ -107,10 +113,7 @@ pub type CartFunction = Served<CartApi<KinesisStream, Recommender<DynamoTable, M
 ///
 /// # Errors
 /// A variable is missing or out of range.
-pub fn from_environment(
-    environment: &Environment,
-    clients: &Clients,
-) -> Result<CartFunction, InvalidVariable> {
+fn from_environment(environment: &Environment, clients: &Clients) -> Result<CartFunction, InvalidVariable> {
     let stream = environment.required("STREAM_NAME", "the stream that submissions are put into")?;
     let budget = environment.number("RECOMMENDATION_BUDGET_MS", 300, 1..=10_000)?;
     let recommender = match environment.optional("FEATURES_TABLE") {

@@ -8,6 +8,7 @@ mod lines;
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::process::ExitCode;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
@@ -20,10 +21,15 @@ use crate::environment::{Environment, InvalidVariable};
 use crate::log::Level;
 use crate::notification::Notification;
 use crate::recommend::features::{CANDIDATES, product_key, user_key};
-use crate::runtime::{Diagnostic, Function, Invocation};
+use crate::runtime::{self, Diagnostic, Function, Invocation};
 use crate::store::{CallError, Item, Objects, Table};
 use count::{Counter, ProductFeatures, UserFeatures};
 use lines::Lines;
+
+/// Runs the function until Lambda ends it.
+pub fn main() -> ExitCode {
+    runtime::run_function(CartFeatures::from_environment)
+}
 
 /// Number of items that are written together: 8 calls of 25.
 const ITEMS_A_WRITE: usize = 200;
@@ -72,7 +78,7 @@ impl CartFeatures<S3Bucket, DynamoTable> {
     ///
     /// # Errors
     /// A variable is missing.
-    pub fn from_environment(environment: &Environment, clients: &Clients) -> Result<Self, InvalidVariable> {
+    fn from_environment(environment: &Environment, clients: &Clients) -> Result<Self, InvalidVariable> {
         let bucket = environment.required("BUCKET_NAME", "the bucket with the files of orders")?;
         let table = environment.required("TABLE_NAME", "the table of features")?;
         let products = environment.optional("PRODUCTS_KEY");

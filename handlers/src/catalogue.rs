@@ -6,6 +6,7 @@
 mod product;
 
 use std::future::Future;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::attribute;
@@ -15,9 +16,14 @@ use crate::http::{Answer, Api, Request, Served};
 use crate::images::{self, SIZES};
 use crate::json::write_text;
 use crate::log::Level;
-use crate::runtime::Invocation;
+use crate::runtime::{self, Invocation};
 use crate::store::{CallError, CallErrorKind, Item};
 use product::Changes;
+
+/// Runs the function until Lambda ends it.
+pub fn main() -> ExitCode {
+    runtime::run_function(from_environment)
+}
 
 const METHODS: &str = "GET, POST, PUT, DELETE, OPTIONS";
 /// How long a presigned URL is valid.
@@ -74,7 +80,7 @@ pub type ProductsFunction = Served<ProductsApi<DynamoTable, S3Bucket>>;
 ///
 /// # Errors
 /// A variable is missing.
-pub fn from_environment(
+fn from_environment(
     environment: &Environment,
     clients: &Clients,
 ) -> Result<ProductsFunction, InvalidVariable> {

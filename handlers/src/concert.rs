@@ -7,6 +7,7 @@ mod normalise;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::process::ExitCode;
 
 use bytes::Bytes;
 use md5::{Digest, Md5};
@@ -20,8 +21,13 @@ use crate::failures::Failures;
 use crate::invalid::Invalid;
 use crate::json::{Json, Object};
 use crate::log::Level;
-use crate::runtime::{Done, Handler, Invocation};
+use crate::runtime::{self, Done, Handler, Invocation};
 use crate::store::{self, Bucket};
+
+/// Runs the function until Lambda ends it.
+pub fn main() -> ExitCode {
+    runtime::run(ConcertProcessor::from_environment)
+}
 
 const JSON: &str = "application/json";
 /// Maximum length of a record's id in an object key, in characters.
@@ -36,7 +42,7 @@ impl ConcertProcessor<S3Bucket> {
     ///
     /// # Errors
     /// The variable is missing.
-    pub fn from_environment(environment: &Environment, clients: &Clients) -> Result<Self, InvalidVariable> {
+    fn from_environment(environment: &Environment, clients: &Clients) -> Result<Self, InvalidVariable> {
         let bucket = environment.required("BUCKET_NAME", "the bucket that concert data is stored in")?;
         Ok(Self::new(clients.bucket(bucket)))
     }

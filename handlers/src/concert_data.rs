@@ -1,5 +1,7 @@
 //! `concert-data-processor`: a minimal consumer. It logs records and stores nothing.
 
+use std::process::ExitCode;
+
 use crate::aws::Clients;
 use crate::environment::{Environment, InvalidVariable};
 use crate::event::{Entry, Event};
@@ -7,7 +9,12 @@ use crate::failures::Failures;
 use crate::invalid::Invalid;
 use crate::json::Json;
 use crate::log::Level;
-use crate::runtime::{Done, Handler, Invocation};
+use crate::runtime::{self, Done, Handler, Invocation};
+
+/// Runs the function until Lambda ends it.
+pub fn main() -> ExitCode {
+    runtime::run(ConcertData::from_environment)
+}
 
 #[derive(Debug)]
 pub struct ConcertData;
@@ -17,7 +24,7 @@ impl ConcertData {
     ///
     /// # Errors
     /// Never fails.
-    pub fn from_environment(_environment: &Environment, _clients: &Clients) -> Result<Self, InvalidVariable> {
+    fn from_environment(_environment: &Environment, _clients: &Clients) -> Result<Self, InvalidVariable> {
         Ok(Self)
     }
 }

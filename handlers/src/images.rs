@@ -8,6 +8,7 @@ mod decode;
 mod resize;
 
 use std::future::Future;
+use std::process::ExitCode;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -17,8 +18,13 @@ use crate::deliver::retried;
 use crate::environment::{Environment, InvalidVariable};
 use crate::log::Level;
 use crate::notification::Notification;
-use crate::runtime::{Diagnostic, Function, Invocation};
+use crate::runtime::{self, Diagnostic, Function, Invocation};
 use crate::store::{Bucket, CallError, CallErrorKind, Object, Objects};
+
+/// Runs the function until Lambda ends it.
+pub fn main() -> ExitCode {
+    runtime::run_function(ImageProcessor::from_environment)
+}
 
 /// Maximum size of an upload, in bytes.
 const MAX_UPLOAD_BYTES: usize = 32 << 20;
@@ -129,7 +135,7 @@ impl ImageProcessor<S3Bucket, DynamoTable> {
     ///
     /// # Errors
     /// A variable is missing.
-    pub fn from_environment(environment: &Environment, clients: &Clients) -> Result<Self, InvalidVariable> {
+    fn from_environment(environment: &Environment, clients: &Clients) -> Result<Self, InvalidVariable> {
         let bucket = environment.required("BUCKET_NAME", "the bucket of images")?;
         let table = environment.required("TABLE_NAME", "the table of products")?;
         Ok(Self::new(clients.bucket(bucket), bucket, clients.table(table)))

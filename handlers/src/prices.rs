@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
+use std::process::ExitCode;
 
 use decimal::Decimal;
 use futures_util::StreamExt;
@@ -18,8 +19,13 @@ use crate::failures::Failures;
 use crate::invalid::Invalid;
 use crate::json::Json;
 use crate::log::Level;
-use crate::runtime::{Done, Handler, Invocation};
+use crate::runtime::{self, Done, Handler, Invocation};
 use crate::store::{self, PriceUpdate, Products};
+
+/// Runs the function until Lambda ends it.
+pub fn main() -> ExitCode {
+    runtime::run(PriceUpdater::from_environment)
+}
 
 /// DynamoDB's limit for a partition key, in bytes.
 const MAX_KEY_BYTES: usize = 2048;
@@ -42,7 +48,7 @@ impl PriceUpdater<DynamoTable> {
     ///
     /// # Errors
     /// A variable is missing or out of range.
-    pub fn from_environment(environment: &Environment, clients: &Clients) -> Result<Self, InvalidVariable> {
+    fn from_environment(environment: &Environment, clients: &Clients) -> Result<Self, InvalidVariable> {
         let table = environment.required("TABLE_NAME", "the table of products")?;
         let entries = environment.number("PRICE_CACHE_ENTRIES", 0, 0..=1_000_000)?;
         Ok(Self::new(clients.table(table), entries))

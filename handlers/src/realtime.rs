@@ -9,6 +9,7 @@ mod archive;
 mod counted;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::process::ExitCode;
 
 use decimal::Decimal;
 use futures_util::StreamExt;
@@ -25,11 +26,16 @@ use crate::invalid::Invalid;
 use crate::json::Json;
 use crate::log::Level;
 use crate::metrics::{self, Metric};
-use crate::runtime::{Done, Handler, Invocation};
+use crate::runtime::{self, Done, Handler, Invocation};
 use crate::store::{self, AggregateKey, Aggregates, Bucket, CallErrorKind, Item};
 
 use aggregate::{Contribution, Merge};
 use counted::Position;
+
+/// Runs the function until Lambda ends it.
+pub fn main() -> ExitCode {
+    runtime::run(RealtimeProcessor::from_environment)
+}
 
 const NAMESPACE: &str = "RealtimeDataProcessing";
 /// Fields that are aggregated without configuration, besides `value`.
@@ -109,7 +115,7 @@ impl RealtimeProcessor<S3Bucket, DynamoTable, SystemClock> {
     ///
     /// # Errors
     /// A variable is missing or out of range.
-    pub fn from_environment(environment: &Environment, clients: &Clients) -> Result<Self, InvalidVariable> {
+    fn from_environment(environment: &Environment, clients: &Clients) -> Result<Self, InvalidVariable> {
         let bucket = environment.required("BUCKET_NAME", "the bucket that raw data is archived in")?;
         let table = environment.required("TABLE_NAME", "the table of aggregates")?;
         let settings = Settings::from_environment(environment)?;

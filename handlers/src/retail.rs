@@ -3,6 +3,7 @@
 mod bad;
 
 use std::collections::{HashMap, HashSet};
+use std::process::ExitCode;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use decimal::Decimal;
@@ -19,8 +20,13 @@ use crate::invalid::Invalid;
 use crate::json::{Json, Object};
 use crate::log::Level;
 use crate::metrics::{self, Metric};
-use crate::runtime::{Done, Handler, Invocation};
+use crate::runtime::{self, Done, Handler, Invocation};
 use crate::store::{CallErrorKind, Item, Queue, Table};
+
+/// Runs the function until Lambda ends it.
+pub fn main() -> ExitCode {
+    runtime::run(RetailProcessor::from_environment)
+}
 
 const NAMESPACE: &str = "RetailEventProcessing";
 /// The start of the year 10000, in milliseconds. Later times are errors, such as microseconds.
@@ -50,7 +56,7 @@ impl RetailProcessor<DynamoTable, SqsQueue, SystemClock> {
     ///
     /// # Errors
     /// A variable is missing or out of range.
-    pub fn from_environment(environment: &Environment, clients: &Clients) -> Result<Self, InvalidVariable> {
+    fn from_environment(environment: &Environment, clients: &Clients) -> Result<Self, InvalidVariable> {
         let table = environment.required("TABLE_NAME", "the table that events are stored in")?;
         let queue = environment.required("QUEUE_URL", "the queue for events that cannot be stored")?;
         let stage = environment.required(

@@ -2,11 +2,15 @@
 //!
 //! Init creates the clients, checks the environment, and reports errors to Lambda. A handler gets the payload as the
 //! original bytes: deserialising it in the runtime would copy all of it.
+//!
+//! The loop knows a function as [`Answering`], without its type, and is compiled once for all functions.
 
 use std::future::Future;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::pin::Pin;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,6 +19,7 @@ use bytes::Bytes;
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{LambdaEvent, LambdaInvocation, Runtime, Service, service_fn};
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::Instant;
 
 use crate::aws::Clients;
@@ -76,13 +81,19 @@ pub struct Done {
     pub failed: usize,
 }
 
+/// Answers an invocation with a payload.
+type Answering = Rc<dyn Fn(Bytes, Invocation) -> Answer>;
+type Answer = Pin<Box<dyn Future<Output = Result<Box<RawValue>, Diagnostic>>>>;
+
 /// Runs a handler of batches until Lambda ends it. `build` creates it from its environment.
-pub fn run<H: Handler>(build: impl FnOnce(&Environment, &Clients) -> Result<H, InvalidVariable>) -> ExitCode {
+pub fn run<H: Handler + 'static>(
+    build: impl FnOnce(&Environment, &Clients) -> Result<H, InvalidVariable>,
+) -> ExitCode {
     run_function(|environment, clients| build(environment, clients).map(Batches))
 }
 
 /// Runs a function until Lambda ends it. `build` creates it from its environment.
-pub fn run_function<F: Function>(
+pub fn run_function<F: Function + 'static>(
     build: impl FnOnce(&Environment, &Clients) -> Result<F, InvalidVariable>,
 ) -> ExitCode {
     let environment = Environment::of_process();
@@ -92,7 +103,9 @@ pub fn run_function<F: Function>(
         );
         return ExitCode::FAILURE;
     };
-    let prepared = prepare(&environment, build);
+    let prepared = prepare(&environment, |environment, clients| {
+        build(environment, clients).map(answering)
+    });
     match prepared
         .map_err(|error| error.0)
         .and_then(|(function, log)| serve(function, log))
@@ -119,7 +132,21 @@ fn prepare<H>(
     Ok((build(environment, &clients)?, log))
 }
 
-fn serve<F: Function>(function: F, log: Log) -> Result<(), String> {
+fn answering<F: Function + 'static>(function: F) -> Answering {
+    let function = Rc::new(function);
+    Rc::new(move |payload, invocation| {
+        let function = Rc::clone(&function);
+        Box::pin(async move {
+            let answer = function.answer(&payload, &invocation).await?;
+            to_raw_value(&answer).map_err(|error| Diagnostic {
+                error_type: "InvalidAnswer".to_owned(),
+                error_message: error.to_string(),
+            })
+        })
+    })
+}
+
+fn serve(function: Answering, log: Log) -> Result<(), String> {
     // The runtime panics without these variables.
     for name in [
         "AWS_LAMBDA_FUNCTION_NAME",
@@ -137,14 +164,13 @@ fn serve<F: Function>(function: F, log: Log) -> Result<(), String> {
         .build()
         .map_err(|error| format!("could not start: {error}"))?;
     let payload = Slot::default();
-    let (function, taken) = (Arc::new(function), payload.clone());
+    let taken = payload.clone();
     let service = service_fn(move |event: LambdaEvent<()>| {
-        let (function, payload) = (Arc::clone(&function), taken.take());
         let invocation = Invocation {
             deadline: deadline(event.context.deadline, SystemClock.now_ms()),
             log: log.of_request(&event.context.request_id),
         };
-        async move { function.answer(&payload, &invocation).await }
+        function(taken.take(), invocation)
     });
     let served = runtime.block_on(Runtime::new(service).layer(TakePayload(payload)).run());
     served.map_err(|error| error.to_string())

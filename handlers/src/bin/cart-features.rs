@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use handlers::cart_features::CartFeatures;
-
 fn main() -> ExitCode {
-    handlers::runtime::run_function(CartFeatures::from_environment)
+    handlers::cart_features::main()
 }

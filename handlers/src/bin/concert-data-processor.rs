@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use handlers::concert_data::ConcertData;
-
 fn main() -> ExitCode {
-    handlers::runtime::run(ConcertData::from_environment)
+    handlers::concert_data::main()
 }

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use handlers::concert::ConcertProcessor;
-
 fn main() -> ExitCode {
-    handlers::runtime::run(ConcertProcessor::from_environment)
+    handlers::concert::main()
 }

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use handlers::images::ImageProcessor;
-
 fn main() -> ExitCode {
-    handlers::runtime::run_function(ImageProcessor::from_environment)
+    handlers::images::main()
 }

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use handlers::prices::PriceUpdater;
-
 fn main() -> ExitCode {
-    handlers::runtime::run(PriceUpdater::from_environment)
+    handlers::prices::main()
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    handlers::runtime::run_function(handlers::catalogue::from_environment)
+    handlers::catalogue::main()
 }

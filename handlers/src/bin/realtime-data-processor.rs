@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use handlers::realtime::RealtimeProcessor;
-
 fn main() -> ExitCode {
-    handlers::runtime::run(RealtimeProcessor::from_environment)
+    handlers::realtime::main()
 }

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use handlers::retail::RetailProcessor;
-
 fn main() -> ExitCode {
-    handlers::runtime::run(RetailProcessor::from_environment)
+    handlers::retail::main()
 }
