@@ -35,8 +35,10 @@ mod tests;
 
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 pub use batch::{Batch, BatchLimits};
-pub use engine::put;
+pub use engine::{Run, Stop, put};
 pub use feed::{Feed, feed};
 pub use latency::Latencies;
 pub use resume::{ResumeFile, ResumeScope};
@@ -49,21 +51,16 @@ pub use crate::wire::{EntryResult, PutAnswer, Refusal, StoredIn};
 use ground::error::Error;
 
 /// The service, as used by the engine.
+#[async_trait]
 pub trait Transport: Send + Sync + 'static {
     /// Sends `records` in one request; the answer has one entry per record, in the same order.
-    fn put(
-        &self,
-        records: &[Record],
-    ) -> impl Future<Output = std::result::Result<PutAnswer, PutError>> + Send;
+    async fn put(&self, records: &[Record]) -> Result<PutAnswer, PutError>;
 
     /// The open shards; none where they are not known, or where records are distributed without regard to their keys.
     /// `again` means that those of an earlier call are no longer right.
-    fn shards(
-        &self,
-        again: bool,
-    ) -> impl Future<Output = std::result::Result<Vec<ShardRange>, Error>> + Send {
+    async fn shards(&self, again: bool) -> Result<Vec<ShardRange>, Error> {
         let _ = again;
-        std::future::ready(Ok(Vec::new()))
+        Ok(Vec::new())
     }
 }
 

@@ -97,8 +97,9 @@ impl Sink for StreamSink {
         let _ = sender.try_send(Input::Records(records));
         drop(sender);
         let stop = self.stop.clone();
-        let stopped = async move { stop.wait().await };
-        put(input, Arc::clone(&self.transport), &self.options, stopped, events).await
+        let stopped = Box::pin(async move { stop.wait().await });
+        let transport = self.transport.clone();
+        put(input, transport, &self.options, stopped, events).await
     }
 }
 

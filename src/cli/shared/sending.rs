@@ -158,10 +158,8 @@ impl Sending<'_> {
                 () = unkept.wait() => {}
             }
         };
-        let mut outcome = put(records, Arc::new(transport), options, stop, &mut |event| {
-            follow.on(event)
-        })
-        .await;
+        let mut on = |event: PutEvent<'_>| follow.on(event);
+        let mut outcome = put(records, Arc::new(transport), options, Box::pin(stop), &mut on).await;
         follow.end(&outcome.summary.settled);
         if let (PutEnd::Interrupted | PutEnd::Complete, Some(error)) =
             (&outcome.end, failed.failure(&self.origin.name))

@@ -1,6 +1,7 @@
 //! The loop that reads, sends and waits. What answers mean is in `settle`.
 
 use std::collections::BinaryHeap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,20 +30,35 @@ const REFRESH: Duration = Duration::from_secs(1);
 const LONGEST_REFRESH: Duration = Duration::from_secs(60);
 
 pub(super) type Events<'a> = &'a mut (dyn FnMut(PutEvent<'_>) + Send);
+/// Resolves when a run is to end early.
+pub type Stop<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+/// A run of the engine.
+pub type Run<'a> = Pin<Box<dyn Future<Output = PutResult> + Send + 'a>>;
 
 /// Sends all records from `input`, until it ends, `stop` resolves, or the target rejects every request.
 ///
 /// After `stop`, no new request is sent, requests in flight are completed, and every record that was read but not
 /// acknowledged is reported as [`PutEvent::Unsent`].
-pub async fn put<T: Transport>(
+///
+/// Nothing here is generic, and the future is in a box, so that the code of the engine is compiled with this crate.
+pub fn put<'a>(
+    input: mpsc::Receiver<Input>,
+    transport: Arc<dyn Transport>,
+    options: &'a PutOptions,
+    stop: Stop<'a>,
+    events: Events<'a>,
+) -> Run<'a> {
+    Box::pin(run(input, transport, options, stop, events))
+}
+
+async fn run(
     mut input: mpsc::Receiver<Input>,
-    transport: Arc<T>,
+    transport: Arc<dyn Transport>,
     options: &PutOptions,
-    stop: impl Future<Output = ()>,
+    mut stop: Stop<'_>,
     events: Events<'_>,
 ) -> PutResult {
     let started = Instant::now();
-    let mut stop = std::pin::pin!(stop);
     // Without a shard map, one lane has all records.
     let (shards, end) = tokio::select! {
         shards = transport.shards(false) => match shards {
@@ -103,8 +119,8 @@ pub(super) enum Parts {
     Groups(Vec<Group>),
 }
 
-pub(super) struct Engine<'a, T> {
-    transport: Arc<T>,
+pub(super) struct Engine<'a> {
+    transport: Arc<dyn Transport>,
     pub(super) options: &'a PutOptions,
     pub(super) events: Events<'a>,
     pub(super) lanes: Lanes,
@@ -143,8 +159,13 @@ pub(super) struct Engine<'a, T> {
     pub(super) tally: Vec<(u64, u64)>,
 }
 
-impl<'a, T: Transport> Engine<'a, T> {
-    fn new(transport: Arc<T>, options: &'a PutOptions, shards: Vec<ShardRange>, events: Events<'a>) -> Self {
+impl<'a> Engine<'a> {
+    fn new(
+        transport: Arc<dyn Transport>,
+        options: &'a PutOptions,
+        shards: Vec<ShardRange>,
+        events: Events<'a>,
+    ) -> Self {
         let now = Instant::now();
         Self {
             transport,

@@ -17,7 +17,12 @@ pub type Feed = mpsc::Receiver<Input>;
 /// Starts reading `reader`. Ends once the feed is dropped, unless the input blocks forever.
 ///
 /// Must be called within a tokio runtime.
-pub fn feed(mut reader: impl RecordSource + Send + 'static) -> Feed {
+pub fn feed(reader: impl RecordSource + Send + 'static) -> Feed {
+    feed_from(Box::new(reader))
+}
+
+/// Not generic, so that it is compiled with this crate.
+fn feed_from(mut reader: Box<dyn RecordSource + Send>) -> Feed {
     let (sender, feed) = mpsc::channel(BUNDLES);
     tokio::task::spawn_blocking(move || {
         let mut bundle = Vec::with_capacity(BUNDLE_RECORDS);

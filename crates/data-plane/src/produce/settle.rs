@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::engine::{Engine, Flight, Parts, is_unsent};
 use super::lane::Group;
 use super::pending::{Pending, Track};
-use super::{EntryResult, PutAnswer, PutError, PutEvent, PutSummary, Refusal, StoredIn, Transport};
+use super::{EntryResult, PutAnswer, PutError, PutEvent, PutSummary, Refusal, StoredIn};
 use crate::record::{Record, random_key};
 use ground::error::Error;
 use ground::error::aws::{self, Class};
@@ -16,7 +16,7 @@ const NOT_STORED: &str = "the local cloud could not store a record";
 /// From this attempt on, a record that fails is given up by its own time: its shard may take all others.
 const PATIENT_TRIES: u32 = 10;
 
-impl<T: Transport> Engine<'_, T> {
+impl Engine<'_> {
     pub(super) fn settle(&mut self, flight: Flight) {
         let now = Instant::now();
         self.arrive(&flight.parts);

@@ -108,6 +108,7 @@ fn transient() -> PutError {
     }
 }
 
+#[async_trait]
 impl Transport for Fake {
     async fn put(&self, records: &[Record]) -> Result<PutAnswer, PutError> {
         assert!(!records.is_empty() && records.len() <= self.limits.records);
@@ -153,7 +154,12 @@ impl Run {
     }
 }
 
-async fn run(fake: Fake, inputs: Vec<Input>, options: PutOptions, stop: impl Future<Output = ()>) -> Run {
+async fn run(
+    fake: Fake,
+    inputs: Vec<Input>,
+    options: PutOptions,
+    stop: impl Future<Output = ()> + Send,
+) -> Run {
     let (sender, input) = mpsc::channel(2);
     let feeder = tokio::spawn(async move {
         for item in inputs {
@@ -167,7 +173,8 @@ async fn run(fake: Fake, inputs: Vec<Input>, options: PutOptions, stop: impl Fut
         ..fake
     });
     let mut unsent = HashMap::new();
-    let outcome = put(input, Arc::clone(&fake), &options, stop, &mut |event| {
+    let service = Arc::<Fake>::clone(&fake);
+    let outcome = put(input, service, &options, Box::pin(stop), &mut |event| {
         if let PutEvent::Unsent { record, reason } = event {
             assert!(
                 unsent.insert(record.number, reason.clone()).is_none(),
@@ -344,7 +351,7 @@ async fn a_pause_of_the_writer_holds_nothing_back() {
         input,
         fake,
         &PutOptions::default(),
-        std::future::pending(),
+        Box::pin(std::future::pending()),
         &mut |_| {},
     )
     .await;

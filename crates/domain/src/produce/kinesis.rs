@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::{RecordDistributionStrategy, StreamStatus};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -125,6 +126,7 @@ impl StreamLimits {
     }
 }
 
+#[async_trait]
 impl Transport for KinesisTransport {
     async fn put(&self, records: &[Record]) -> Result<PutAnswer, PutError> {
         self.calls.send(records).await.map_err(|e| self.failure(e))

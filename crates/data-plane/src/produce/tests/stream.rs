@@ -163,7 +163,7 @@ impl Stream {
             input,
             Arc::new(stream),
             options,
-            std::future::pending(),
+            Box::pin(std::future::pending()),
             &mut |event| {
                 if let PutEvent::Unsent { record, reason } = event {
                     unsent.insert(record.number, reason.clone());
@@ -254,6 +254,7 @@ impl Shard {
     }
 }
 
+#[async_trait]
 impl Transport for Stream {
     async fn put(&self, records: &[Record]) -> Result<PutAnswer, PutError> {
         let size: usize = records.iter().map(Record::size).sum();

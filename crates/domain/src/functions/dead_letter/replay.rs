@@ -415,7 +415,7 @@ impl Replay<'_> {
                 unsent.insert(record.number, reason);
             }
         };
-        let sending = put(input, transport, &options, stop.wait(), &mut note);
+        let sending = put(input, transport, &options, Box::pin(stop.wait()), &mut note);
         let (outcome, sent) = tokio::join!(sending, self.feed(letters, sender));
         let aborted = match outcome.end {
             PutEnd::Aborted(error) => Some(in_words(&error)),
