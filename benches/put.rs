@@ -3,8 +3,8 @@
 //!
 //! `cargo bench --bench put [-- RECORDS]`. All put the same NDJSON lines of 200 B into 4 shards of the same local cloud, each
 //! into a stream of its own. The bare loop and `put` take turns, [`ROUNDS`] each, and the median counts. What the local cloud
-//! can take is measured by requests that are made beforehand; client and local cloud share the processors. boto3 is compared
-//! if `STREAMCTL_BENCH_PYTHON` names an interpreter that has it.
+//! can take is measured by requests that are made beforehand: first where client and local cloud share all processors, then,
+//! on Linux, with a processor each. boto3 is compared if `STREAMCTL_BENCH_PYTHON` names an interpreter that has it.
 
 #![allow(
     clippy::print_stdout,
@@ -91,8 +91,7 @@ async fn bench(records: usize) {
     let (floor, put) = (median(floors), median(puts));
     print("bare SDK loop", &floor, None);
     print("put", &put, Some(("bare loop", &floor)));
-    let most = most.elapsed.as_secs_f64() / put.elapsed.as_secs_f64();
-    println!("put: {most:.2} × the rate that the local cloud takes");
+    print_rate(&put, &most);
     if let Ok(python) = std::env::var("STREAMCTL_BENCH_PYTHON") {
         let boto3 = common::cost(Command::new(python).args(["-c", BOTO3, &cloud.endpoint, "boto3", file]));
         print("boto3, 8 threads", &boto3, Some(("bare loop", &floor)));
@@ -108,11 +107,59 @@ async fn bench(records: usize) {
             "records in {stream}"
         );
     }
+    drop(cloud);
+    #[cfg(target_os = "linux")]
+    apart(file, records).await;
+}
+
+/// Compares `put` with what the local cloud takes where each has a processor, so that neither takes time from the other.
+#[cfg(target_os = "linux")]
+async fn apart(file: &str, records: usize) {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    // Processes that are started from now on inherit it.
+    let pin = |processor| {
+        let mut set = CpuSet::new();
+        set.set(processor);
+        sched_setaffinity(None, &set).unwrap();
+    };
+    let all = sched_getaffinity(None).unwrap();
+    let processors: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|at| all.is_set(*at)).collect();
+    let [own, of_cloud, ..] = processors[..] else {
+        println!("a processor each: there is only one");
+        return;
+    };
+    pin(of_cloud);
+    let cloud = Cloud::start();
+    pin(own);
+    let client = Client::new(&cloud.sdk().await);
+    for stream in ["warm", "flood", "put"] {
+        common::create(&client, stream, SHARDS).await;
+    }
+    own_loop(&format!("flood {} warm {}", cloud.endpoint, records / 10));
+    let args = ["put", "--stream", "put", "--file", file, "--quiet", "-o", "json"];
+    let (most, puts) = (0..ROUNDS)
+        .map(|_| {
+            let most = own_loop(&format!("flood {} flood {records}", cloud.endpoint));
+            (most, common::cost(&mut cloud.command(&args)))
+        })
+        .unzip();
+    let (most, put) = (median(most), median(puts));
+    println!("a processor each");
+    print("requests ready", &most, None);
+    print("put", &put, None);
+    print_rate(&put, &most);
+    drop(cloud);
+    sched_setaffinity(None, &all).unwrap();
 }
 
 /// Runs one of the loops of this benchmark.
 fn own_loop(work: &str) -> Cost {
     common::cost(Command::new(std::env::current_exe().unwrap()).env("BENCH_PUT_LOOP", work))
+}
+
+fn print_rate(put: &Cost, most: &Cost) {
+    let ratio = most.elapsed.as_secs_f64() / put.elapsed.as_secs_f64();
+    println!("put: {ratio:.2} × the rate that the local cloud takes");
 }
 
 /// The one with the median CPU time.
