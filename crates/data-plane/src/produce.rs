@@ -38,7 +38,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use batch::{Batch, BatchLimits};
-pub use engine::{Run, Stop, put};
+pub use engine::put;
 pub use feed::{Feed, feed};
 pub use latency::Latencies;
 pub use resume::{ResumeFile, ResumeScope};

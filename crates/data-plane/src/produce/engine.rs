@@ -31,7 +31,7 @@ const LONGEST_REFRESH: Duration = Duration::from_secs(60);
 
 pub(super) type Events<'a> = &'a mut (dyn FnMut(PutEvent<'_>) + Send);
 /// Resolves when a run is to end early.
-pub type Stop<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+pub type Stopped<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 /// A run of the engine.
 pub type Run<'a> = Pin<Box<dyn Future<Output = PutResult> + Send + 'a>>;
 
@@ -45,7 +45,7 @@ pub fn put<'a>(
     input: mpsc::Receiver<Input>,
     transport: Arc<dyn Transport>,
     options: &'a PutOptions,
-    stop: Stop<'a>,
+    stop: Stopped<'a>,
     events: Events<'a>,
 ) -> Run<'a> {
     Box::pin(run(input, transport, options, stop, events))
@@ -55,7 +55,7 @@ async fn run(
     mut input: mpsc::Receiver<Input>,
     transport: Arc<dyn Transport>,
     options: &PutOptions,
-    mut stop: Stop<'_>,
+    mut stop: Stopped<'_>,
     events: Events<'_>,
 ) -> PutResult {
     let started = Instant::now();
